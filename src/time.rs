@@ -1,0 +1,149 @@
+//! Time as an argument: [`Now`] comes in from outside, and [`Timers`] says when to be called again.
+//!
+//! Nothing in this file, nor in the scheduler, the framing or the protocols, reads a clock. That is what lets
+//! a simulation replay hours in milliseconds, and what keeps every decision of one pass at one instant.
+
+use std::collections::BTreeSet;
+use std::time::{Instant, SystemTime};
+
+/// One reading of both clocks, taken once a pass.
+///
+/// Turns, deadlines and timeouts follow `instant` alone; a jump of the wall clock moves no turn.
+/// `wall` is for what people read: log files and timestamped answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic time.
+    pub instant: Instant,
+    /// Wall-clock time.
+    pub wall: SystemTime,
+}
+
+/// A deadline that its owner may move as often as it likes, at the cost of a [`Timers`] entry only when it
+/// moves to *earlier* than what is armed.
+///
+/// Deadlines in this crate nearly always move later (a turn's deadline, a connection's idle limit), so
+/// the entry in the tree is left where it is and looked at again when it fires: one early wake-up instead of
+/// two tree operations a turn.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Alarm {
+    /// When the owner wants to be called; `None` while it waits for nothing.
+    due: Option<Instant>,
+    /// Where the entry in the tree stands; never later than `due`. Reset when the entry fires.
+    armed: Option<Instant>,
+}
+
+impl Alarm {
+    #[cfg(feature = "net")]
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+/// The alarms of many owners, earliest first: at most one entry an owner, so its size is bounded by theirs.
+#[derive(Debug)]
+pub(crate) struct Timers<K> {
+    entries: BTreeSet<(Instant, K)>,
+}
+
+impl<K> Default for Timers<K> {
+    fn default() -> Self {
+        Timers { entries: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Copy> Timers<K> {
+    /// Asks for `owner` to be popped at `due`, in place of what `alarm` asked for before.
+    pub(crate) fn set(&mut self, alarm: &mut Alarm, owner: K, due: Option<Instant>) {
+        alarm.due = due;
+        let Some(due) = due else { return };
+        match alarm.armed {
+            Some(armed) if armed <= due => {}
+            armed => {
+                if let Some(armed) = armed {
+                    self.entries.remove(&(armed, owner));
+                }
+                self.entries.insert((due, owner));
+                alarm.armed = Some(due);
+            }
+        }
+    }
+
+    /// Forgets an owner that goes away.
+    pub(crate) fn remove(&mut self, alarm: &mut Alarm, owner: K) {
+        if let Some(armed) = alarm.armed.take() {
+            self.entries.remove(&(armed, owner));
+        }
+        alarm.due = None;
+    }
+
+    /// When [`pop`](Self::pop) may have something; early by design (see [`Alarm`]), never late.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.entries.first().map(|&(at, _)| at)
+    }
+
+    /// Takes out the earliest entry that `now` has reached. Its owner passes its alarm to
+    /// [`ring`](Self::ring) to learn whether it is really due.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
+        if self.next()? > now {
+            return None;
+        }
+        self.entries.pop_first().map(|(_, owner)| owner)
+    }
+
+    /// Whether the popped `owner`'s alarm is due; if it was moved later meanwhile, arms it again.
+    pub(crate) fn ring(&mut self, alarm: &mut Alarm, owner: K, now: Instant) -> bool {
+        alarm.armed = None;
+        match alarm.due {
+            Some(due) if due <= now => {
+                alarm.due = None;
+                true
+            }
+            due => {
+                self.set(alarm, owner, due);
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// The one place where tests of the pure core get an `Instant` from: there is no other way to make one.
+    #[allow(clippy::disallowed_methods, reason = "an Instant can only be made by reading the clock")]
+    pub(crate) fn epoch() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_later_deadline_costs_no_entry_and_fires_once() {
+        let start = epoch();
+        let at = |ms| start + Duration::from_millis(ms);
+        let (mut timers, mut alarm) = (Timers::default(), Alarm::default());
+        timers.set(&mut alarm, 7, Some(at(10)));
+        timers.set(&mut alarm, 7, Some(at(30)));
+        assert_eq!(timers.entries.len(), 1);
+        assert_eq!(timers.next(), Some(at(10)), "lazily armed: wakes early, once");
+
+        assert_eq!(timers.pop(at(9)), None);
+        assert_eq!(timers.pop(at(10)), Some(7));
+        assert!(!timers.ring(&mut alarm, 7, at(10)));
+        assert_eq!(timers.next(), Some(at(30)));
+        assert_eq!(timers.pop(at(30)), Some(7));
+        assert!(timers.ring(&mut alarm, 7, at(30)));
+        assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn an_earlier_deadline_replaces_the_entry() {
+        let start = epoch();
+        let (mut timers, mut alarm) = (Timers::default(), Alarm::default());
+        timers.set(&mut alarm, 7, Some(start + Duration::from_secs(9)));
+        timers.set(&mut alarm, 7, Some(start + Duration::from_secs(1)));
+        assert_eq!((timers.entries.len(), timers.next()), (1, Some(start + Duration::from_secs(1))));
+        timers.remove(&mut alarm, 7);
+        assert_eq!(timers.next(), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! What must hold after every step, one named function each: for tests, simulation and fuzzing.
+
+use std::fmt;
+
+use super::Scheduler;
+use super::ring::Ring;
+
+/// An invariant that does not hold: a bug in this crate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which invariant.
+    pub invariant: &'static str,
+    /// What was found instead.
+    pub found: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.found)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+type Check = fn(&Ring, &Scheduler) -> Option<String>;
+
+const CHECKS: &[(&str, Check)] = &[
+    ("the holder is an occupied seat that does not wait", holder_is_occupied),
+    ("every other occupied seat waits, and no vacant one does", occupied_seats_wait),
+    ("a seat waits behind the front of its lap", waiting_is_behind_the_front),
+    ("a ring that could grant a turn has granted it", no_turn_is_withheld),
+    ("the turn held is the last one granted", held_turn_is_the_last),
+    ("an accepted turn was granted, and is over", accepted_turns_are_past),
+    ("weights and vacancies add up", sums_agree),
+];
+
+impl Scheduler {
+    /// Checks the invariants of every ring. Costs O(n log n): for tests, not for a server's loop.
+    ///
+    /// # Errors
+    ///
+    /// The first invariant that does not hold.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        for (_, ring) in &self.rings {
+            for &(invariant, check) in CHECKS {
+                if let Some(found) = check(ring, self) {
+                    return Err(Violation { invariant, found: format!("{found}, in {ring:?}") });
+                }
+            }
+        }
+        let seats: usize = self.rings.iter().map(|(_, ring)| ring.seats.len()).sum();
+        let within = seats <= self.config.max_seats && self.rings.len() <= self.config.max_rings;
+        if seats != self.seats || !within {
+            let found = format!("{seats} seats, {} counted, {} rings", self.seats, self.rings.len());
+            return Err(Violation { invariant: "seats and rings are counted and within their limits", found });
+        }
+        Ok(())
+    }
+}
+
+fn holder_is_occupied(ring: &Ring, _: &Scheduler) -> Option<String> {
+    let lease = ring.phase.lease()?;
+    let occupied = ring.seats.get(lease.slot as usize).is_some_and(super::seat::Seat::is_occupied);
+    (!occupied || ring.order.contains(lease.slot)).then(|| format!("{lease:?}"))
+}
+
+fn occupied_seats_wait(ring: &Ring, _: &Scheduler) -> Option<String> {
+    ring.seats.iter().find_map(|(key, seat)| {
+        let slot = u32::try_from(key).expect("slots fit 32 bits");
+        let should = seat.is_occupied() && !ring.holds(slot);
+        (ring.order.contains(slot) != should).then(|| format!("slot {slot}"))
+    })
+}
+
+fn waiting_is_behind_the_front(ring: &Ring, _: &Scheduler) -> Option<String> {
+    let mut queued: Vec<_> = ring.order.iter().collect();
+    queued.sort_by_key(|&(_, rank)| rank);
+    let first = queued.first().map(|&(slot, _)| slot);
+    if first != ring.order.first() || queued.len() != ring.order.len() {
+        return Some(format!("queue {queued:?}"));
+    }
+    queued.iter().find_map(|&(slot, rank)| {
+        (rank <= ring.front() && ring.last_turn > 0 || ring.seats[slot as usize].rank() != rank)
+            .then(|| format!("slot {slot} at {rank:?}, front {:?}", ring.front()))
+    })
+}
+
+fn no_turn_is_withheld(ring: &Ring, scheduler: &Scheduler) -> Option<String> {
+    let withheld =
+        ring.phase == super::state::Phase::Paused && ring.occupied() >= scheduler.config.min_seats;
+    withheld.then(|| format!("{} occupied", ring.occupied()))
+}
+
+fn held_turn_is_the_last(ring: &Ring, _: &Scheduler) -> Option<String> {
+    let lease = ring.phase.lease()?;
+    (lease.turn.get() != ring.last_turn).then(|| format!("{lease:?}"))
+}
+
+fn accepted_turns_are_past(ring: &Ring, _: &Scheduler) -> Option<String> {
+    let held = ring.phase.lease().map(|lease| lease.turn);
+    ring.seats.iter().find_map(|(_, seat)| {
+        let last = seat.last?;
+        (last.turn.get() > ring.last_turn || Some(last.turn) == held).then(|| format!("{seat:?}"))
+    })
+}
+
+fn sums_agree(ring: &Ring, _: &Scheduler) -> Option<String> {
+    let weight: u64 = ring.seats.iter().filter(|(_, s)| s.is_occupied()).map(|(_, s)| s.weight()).sum();
+    let vacant = ring.seats.iter().filter(|(_, s)| !s.is_occupied()).count();
+    (weight != ring.weight || vacant != ring.vacant.len()).then(|| format!("{weight} and {vacant}"))
+}

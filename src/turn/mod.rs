@@ -1,0 +1,459 @@
+//! The turn scheduler: in every ring at most one seat holds the turn, and each gets it in order.
+//!
+//! What lives here is every rule about who may hold the turn. What does not: names, bytes, connections, clocks,
+//! randomness. `now` is an argument, and the only way out is [`Scheduler::poll_output`].
+//!
+//! # Driving it
+//!
+//! 1. Tell it what the world did: [`join`](Scheduler::join), [`occupy`](Scheduler::occupy), [`vacate`](Scheduler::vacate),
+//!    [`leave`](Scheduler::leave), [`answer`](Scheduler::answer), [`pass`](Scheduler::pass).
+//! 2. When [`next_deadline`](Scheduler::next_deadline) has come, call [`handle_timeout`](Scheduler::handle_timeout).
+//! 3. After each of these take every [`Output`] with [`poll_output`](Scheduler::poll_output) and carry it out.
+//!
+//! # Invariants
+//!
+//! - At most one seat of a ring holds the turn; a turn number is granted once and never used again.
+//! - At most one answer counts for a turn, and it came from the seat that held it. A refused one changes nothing.
+//! - While the ring is not paused, an occupied seat of weight 1 waits at most (sum of the other seats' weights) ×
+//!   `turn_deadline`; a seat that joins meanwhile adds its weight.
+//!
+//! # Examples
+//!
+//! ```
+//! # use std::time::Instant;
+//! use taketurns::turn::{Outcome, Output, Scheduler, SchedulerConfig, Weight};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let now = Instant::now();
+//! let mut scheduler = Scheduler::new(SchedulerConfig::default());
+//! let ann = scheduler.join_new_ring(now, Weight::ONE)?;
+//! let bob = scheduler.join(now, ann.ring(), Weight::ONE)?;
+//!
+//! // Two seats are enough: the ring starts, and Ann is first.
+//! let Some(Output::HandOver { granted: Some(grant), .. }) = scheduler.poll_output() else { panic!() };
+//! assert_eq!((grant.seat, grant.turn.get()), (ann, 1));
+//!
+//! // Her answer is taken, and the turn is Bob's.
+//! scheduler.answer(now, ann, Some(grant.turn), 17)?;
+//! let Some(Output::HandOver { ended: Some(ended), granted: Some(grant) }) = scheduler.poll_output() else { panic!() };
+//! assert_eq!(ended.outcome, Outcome::Answered(17));
+//! assert_eq!((grant.seat, grant.turn.get()), (bob, 2));
+//! # Ok(()) }
+//! ```
+
+mod event;
+mod invariants;
+mod lease;
+mod order;
+mod ring;
+mod seat;
+mod state;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+pub use event::{Ended, Grant, JoinError, Outcome, Output, Refusal, Taken};
+pub use invariants::Violation;
+pub use lease::TurnNumber;
+pub use seat::{Accepted, SeatId, Weight};
+
+use crate::time::Timers;
+use ring::Ring;
+use seat::Occupancy;
+
+/// Limits and times of a [`Scheduler`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchedulerConfig {
+    /// Turns are granted while at least this many seats of a ring are occupied. Default 2; 0 counts as 1.
+    pub min_seats: usize,
+    /// Seats, occupied and vacant, of all rings together. Default 10,000; about 150 bytes each.
+    /// When it is reached, a newcomer takes the room of the longest-vacant seat, or is refused.
+    pub max_seats: usize,
+    /// Rings that exist at once. Default 1,024; about 400 bytes each.
+    pub max_rings: usize,
+    /// How long a holder may stay silent before the turn passes on. Default 30 s.
+    pub turn_deadline: Duration,
+    /// How long a vacant seat keeps its place. Default 60 s.
+    pub seat_grace: Duration,
+}
+
+impl Default for SchedulerConfig {
+    fn default() -> Self {
+        SchedulerConfig {
+            min_seats: 2,
+            max_seats: 10_000,
+            max_rings: 1_024,
+            turn_deadline: Duration::from_secs(30),
+            seat_grace: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Names one ring for as long as it exists; never used again for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RingId {
+    slot: u32,
+    /// Counts the rings ever made: tells this one from the others that had its slot.
+    life: u32,
+}
+
+/// The longest that a seat of a ring has waited for the turn, beside what it was promised.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LongestWait {
+    /// From the end of the seat's last turn (or from when it sat down, or the ring went on) to its grant.
+    pub waited: Duration,
+    /// The bound that held for that very wait, [`Duration::MAX`] if it does not fit.
+    pub bound: Duration,
+}
+
+impl LongestWait {
+    fn note(&mut self, waited: Duration, turns: u64, turn_deadline: Duration) {
+        if waited > self.waited {
+            *self = LongestWait { waited, bound: times(turn_deadline, turns) };
+        }
+    }
+}
+
+fn times(duration: Duration, factor: u64) -> Duration {
+    u32::try_from(factor).ok().and_then(|factor| duration.checked_mul(factor)).unwrap_or(Duration::MAX)
+}
+
+/// The turn, as its holder sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Who holds it.
+    pub seat: SeatId,
+    /// Its number.
+    pub turn: TurnNumber,
+    /// When it lapses.
+    pub deadline: Instant,
+}
+
+/// Lets the seats of many rings take turns. See the [module's documentation](self) for how to drive it.
+///
+/// A turn costs O(1), whatever the number of seats, and O(log n) where weights differ; vacant seats cost nothing.
+#[derive(Debug)]
+pub struct Scheduler {
+    config: SchedulerConfig,
+    rings: Slab<Ring>,
+    lives: u32,
+    seats: usize,
+    /// The highest turn number of any forgotten ring: a ring made later goes on above it.
+    turn_floor: u64,
+    draining: bool,
+    timers: Timers<u32>,
+    outputs: VecDeque<Output>,
+}
+
+impl Scheduler {
+    /// A scheduler without rings.
+    #[must_use]
+    pub fn new(config: SchedulerConfig) -> Scheduler {
+        let config = SchedulerConfig { min_seats: config.min_seats.max(1), ..config };
+        Scheduler {
+            config,
+            rings: Slab::new(),
+            lives: 0,
+            seats: 0,
+            turn_floor: 0,
+            draining: false,
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    // Getters.
+
+    /// The limits and times in force.
+    #[must_use]
+    pub fn config(&self) -> &SchedulerConfig {
+        &self.config
+    }
+
+    /// The turn that is held in `ring`, if one is.
+    #[must_use]
+    pub fn held(&self, ring: RingId) -> Option<Held> {
+        let ring = self.ring(ring)?;
+        let lease = ring.phase.lease()?;
+        Some(Held { seat: ring.seat_id(lease.slot), turn: lease.turn, deadline: lease.deadline })
+    }
+
+    /// The turn that `seat` holds, if it does.
+    #[must_use]
+    pub fn held_by(&self, seat: SeatId) -> Option<Held> {
+        self.held(seat.ring).filter(|held| held.seat == seat)
+    }
+
+    /// The number of the last turn granted in `ring`: 0 before the first, and for a ring that does not exist the
+    /// number above which it would go on.
+    #[must_use]
+    pub fn last_turn(&self, ring: Option<RingId>) -> u64 {
+        ring.and_then(|ring| self.ring(ring)).map_or(self.turn_floor, |ring| ring.last_turn)
+    }
+
+    /// The last answer of `seat` that was accepted.
+    #[must_use]
+    pub fn last_accepted(&self, seat: SeatId) -> Option<Accepted> {
+        self.ring(seat.ring)?.seats.get(self.slot(seat)?)?.last
+    }
+
+    /// Whether a client sits on `seat`.
+    #[must_use]
+    pub fn is_occupied(&self, seat: SeatId) -> bool {
+        self.slot(seat).is_some_and(|slot| self.rings[seat.ring.slot as usize].seats[slot].is_occupied())
+    }
+
+    /// How many occupied seats get the turn, or hold it, before the waiting `seat`; 0 for the holder.
+    /// Costs up to O(n): for what is said once a connection.
+    #[must_use]
+    pub fn ahead_of(&self, seat: SeatId) -> usize {
+        let Some(slot) = self.slot(seat) else { return 0 };
+        let ring = &self.rings[seat.ring.slot as usize];
+        #[expect(clippy::cast_possible_truncation, reason = "slots fit 32 bits: max_seats does")]
+        let slot = slot as u32;
+        if !ring.order.contains(slot) {
+            return 0;
+        }
+        ring.order.ahead_of(slot) + usize::from(ring.phase.lease().is_some())
+    }
+
+    /// The number of seats in `ring` that a client sits on.
+    #[must_use]
+    pub fn occupied(&self, ring: RingId) -> usize {
+        self.ring(ring).map_or(0, Ring::occupied)
+    }
+
+    /// The number of seats, occupied and vacant, in all rings.
+    #[must_use]
+    pub fn seats(&self) -> usize {
+        self.seats
+    }
+
+    /// The rings that exist.
+    pub fn rings(&self) -> impl Iterator<Item = RingId> {
+        self.rings.iter().map(|(_, ring)| ring.id)
+    }
+
+    /// How long a seat of weight 1 in `ring` waits at most, as occupied now and while it is not paused:
+    /// (sum of the other seats' weights) × `turn_deadline`. A seat that joins meanwhile adds its weight.
+    /// [`Duration::MAX`] if it does not fit.
+    #[must_use]
+    pub fn waiting_bound(&self, ring: RingId) -> Duration {
+        let others = self.ring(ring).map_or(0, |ring| ring.weight.saturating_sub(1));
+        times(self.config.turn_deadline, others)
+    }
+
+    /// The longest wait that has ended in `ring`, with the bound that held for it.
+    #[must_use]
+    pub fn longest_wait(&self, ring: RingId) -> LongestWait {
+        self.ring(ring).map_or(LongestWait::default(), |ring| ring.longest_wait)
+    }
+
+    /// Whether [`drain`](Self::drain) was called and no seat holds a turn any more.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.rings.iter().all(|(_, ring)| ring.phase.lease().is_none())
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called; perhaps early, never late.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    // What the world did.
+
+    /// A client takes a new seat at the end of `ring`.
+    ///
+    /// # Errors
+    ///
+    /// When every seat allowed is occupied, when there is no such ring, or while draining.
+    pub fn join(&mut self, now: Instant, ring: RingId, weight: Weight) -> Result<SeatId, JoinError> {
+        if self.draining {
+            return Err(JoinError::Draining);
+        }
+        self.ring(ring).ok_or(JoinError::UnknownRing)?;
+        self.make_room(now)?;
+        // Making room may have forgotten a ring without occupied seats, even this one.
+        self.ring(ring).ok_or(JoinError::UnknownRing)?;
+        let at = ring.slot as usize;
+        let slot = self.rings[at].join(now, weight, &self.config, &mut self.outputs);
+        self.seats += 1;
+        self.arm(at);
+        Ok(self.rings[at].seat_id(slot))
+    }
+
+    /// A client takes the first seat of a new ring.
+    ///
+    /// # Errors
+    ///
+    /// When as many rings or occupied seats exist as are allowed, or while draining.
+    pub fn join_new_ring(&mut self, now: Instant, weight: Weight) -> Result<SeatId, JoinError> {
+        if self.draining {
+            return Err(JoinError::Draining);
+        }
+        self.make_room(now)?;
+        if self.rings.len() >= self.config.max_rings {
+            return Err(JoinError::RingsFull);
+        }
+        self.lives = self.lives.wrapping_add(1);
+        let entry = self.rings.vacant_entry();
+        let slot = u32::try_from(entry.key()).expect("max_rings fits 32 bits");
+        let id = RingId { slot, life: self.lives };
+        entry.insert(Ring::new(id, self.turn_floor));
+        self.join(now, id, weight)
+    }
+
+    /// A client sits down on the vacant `seat`, in its old place. Nothing happens if it is occupied or gone.
+    pub fn occupy(&mut self, now: Instant, seat: SeatId) {
+        self.with_seat(seat, |ring, slot, config, out| ring.occupy(now, slot, config, out));
+    }
+
+    /// The seat of `ring` that has been vacant for longest.
+    #[must_use]
+    pub fn longest_vacant(&self, ring: RingId) -> Option<SeatId> {
+        let ring = self.ring(ring)?;
+        ring.vacant.first().map(|&(_, _, slot)| ring.seat_id(slot))
+    }
+
+    /// The connection of `seat` is lost: a turn that it holds ends, and its place is kept for the grace.
+    pub fn vacate(&mut self, now: Instant, seat: SeatId) {
+        self.with_seat(seat, |ring, slot, config, out| ring.vacate(now, slot, config, out));
+    }
+
+    /// `seat` is given up: a turn that it holds ends, and its place is gone.
+    pub fn leave(&mut self, now: Instant, seat: SeatId) {
+        self.with_seat(seat, |ring, slot, config, out| ring.leave(now, slot, config, out));
+    }
+
+    /// `seat` answers with `number`; with a `fence` only if that is the turn it means.
+    ///
+    /// The answer of the seat's last accepted turn, sent again with the same fence and number, is
+    /// [`Taken::Repeated`]: confirmed again, counted once.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] says why not; nothing has changed then.
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        seat: SeatId,
+        fence: Option<TurnNumber>,
+        number: i64,
+    ) -> Result<Taken, Refusal> {
+        self.with_seat(seat, |ring, slot, config, out| ring.answer(now, slot, fence, number, config, out))
+            .unwrap_or(Err(Refusal::NotYourTurn))
+    }
+
+    /// `seat` gives its turn up without a number.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] says why not; nothing has changed then.
+    pub fn pass(
+        &mut self,
+        now: Instant,
+        seat: SeatId,
+        fence: Option<TurnNumber>,
+    ) -> Result<TurnNumber, Refusal> {
+        self.with_seat(seat, |ring, slot, config, out| ring.pass(now, slot, fence, config, out))
+            .unwrap_or(Err(Refusal::NotYourTurn))
+    }
+
+    /// A grant to the waiting `seat` before `until` takes effect only then, and its deadline counts from there.
+    pub fn hold_back(&mut self, seat: SeatId, until: Instant) {
+        let Some(slot) = self.slot(seat) else { return };
+        let seat = &mut self.rings[seat.ring.slot as usize].seats[slot];
+        if let Occupancy::Occupied { ready_at, .. } = &mut seat.occupancy {
+            *ready_at = until;
+        }
+    }
+
+    /// From now on no turn is granted; those that are held may still be answered, until their deadline.
+    pub fn drain(&mut self, now: Instant) {
+        self.draining = true;
+        for (_, ring) in &mut self.rings {
+            ring.drain(now, &self.config, &mut self.outputs);
+        }
+    }
+
+    /// Ends the turns and the graces whose time is over. Nothing happens before their time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(slot) = self.timers.pop(now) {
+            let ring = &mut self.rings[slot as usize];
+            if self.timers.ring(&mut ring.alarm, slot, now) {
+                let before = ring.seats.len();
+                ring.expire(now, &self.config, &mut self.outputs);
+                self.seats -= before - ring.seats.len();
+                self.arm(slot as usize);
+            }
+        }
+    }
+
+    // What to do now.
+
+    /// The next decision to carry out.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    // Inside.
+
+    fn ring(&self, id: RingId) -> Option<&Ring> {
+        self.rings.get(id.slot as usize).filter(|ring| ring.id == id)
+    }
+
+    /// The slot of `seat` in its ring, if it still exists.
+    fn slot(&self, seat: SeatId) -> Option<usize> {
+        let found = self.ring(seat.ring)?.seats.get(seat.slot as usize)?;
+        (found.place == seat.place).then_some(seat.slot as usize)
+    }
+
+    fn with_seat<R>(
+        &mut self,
+        seat: SeatId,
+        act: impl FnOnce(&mut Ring, u32, &SchedulerConfig, &mut VecDeque<Output>) -> R,
+    ) -> Option<R> {
+        self.slot(seat)?;
+        let at = seat.ring.slot as usize;
+        let ring = &mut self.rings[at];
+        let before = ring.seats.len();
+        let result = act(ring, seat.slot, &self.config, &mut self.outputs);
+        self.seats -= before - ring.seats.len();
+        self.arm(at);
+        Some(result)
+    }
+
+    /// Sees to one more seat being allowed, if need be at the cost of the seat that has been vacant for longest.
+    fn make_room(&mut self, now: Instant) -> Result<(), JoinError> {
+        if self.seats < self.config.max_seats {
+            return Ok(());
+        }
+        let longest = self.rings.iter().filter_map(|(_, ring)| {
+            ring.vacant.first().map(|&(since, _, slot)| (since, ring.seat_id(slot)))
+        });
+        let (_, seat) = longest.min().ok_or(JoinError::SeatsFull)?;
+        self.leave(now, seat);
+        Ok(())
+    }
+
+    /// After every change of a ring: asks for its next deadline, and forgets it when it is empty.
+    fn arm(&mut self, at: usize) {
+        let ring = &mut self.rings[at];
+        let due = ring.due(self.config.seat_grace);
+        let slot = ring.id.slot;
+        if ring.seats.is_empty() {
+            self.timers.remove(&mut ring.alarm, slot);
+            let ring = self.rings.remove(at);
+            self.turn_floor = self.turn_floor.max(ring.last_turn);
+            self.outputs.push_back(Output::Forgotten { ring: ring.id });
+        } else {
+            self.timers.set(&mut ring.alarm, slot, due);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! One ring: its seats, who holds the turn, who is next. Every move of the turn happens in [`Ring::advance`].
+
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::event::{Ended, Grant, Outcome, Output, Refusal, Taken};
+use super::lease::{Lease, TurnNumber};
+use super::order::{Order, Rank, Share};
+use super::seat::{Accepted, Occupancy, Seat, SeatId, Wait, Weight};
+use super::state::{Cause, Next, Phase};
+use super::{LongestWait, RingId, SchedulerConfig};
+use crate::time::Alarm;
+
+#[derive(Debug)]
+pub(super) struct Ring {
+    pub(super) id: RingId,
+    pub(super) phase: Phase,
+    pub(super) seats: Slab<Seat>,
+    /// The occupied seats that do not hold the turn.
+    pub(super) order: Order,
+    /// The vacant seats, longest vacant first.
+    pub(super) vacant: BTreeSet<(Instant, u64, u32)>,
+    /// Where the last turn that counts for the order ended: behind it is who comes next.
+    pub(super) position: Rank,
+    newcomers: Newcomers,
+    pub(super) last_turn: u64,
+    pub(super) last_place: u64,
+    /// The sum of the weights of the occupied seats.
+    pub(super) weight: u64,
+    /// The sum of all weights that were ever seated.
+    pub(super) weight_joined: u64,
+    /// When the ring last began to grant turns: waits are counted from here at the earliest.
+    running_since: Option<Instant>,
+    pub(super) longest_wait: LongestWait,
+    pub(super) alarm: Alarm,
+}
+
+impl Ring {
+    pub(super) fn new(id: RingId, last_turn: u64) -> Ring {
+        Ring {
+            id,
+            phase: Phase::Paused,
+            seats: Slab::new(),
+            order: Order::default(),
+            vacant: BTreeSet::new(),
+            position: Rank::default(),
+            newcomers: Newcomers::default(),
+            last_turn,
+            last_place: 0,
+            weight: 0,
+            weight_joined: 0,
+            running_since: None,
+            longest_wait: LongestWait::default(),
+            alarm: Alarm::default(),
+        }
+    }
+
+    pub(super) fn seat_id(&self, slot: u32) -> SeatId {
+        SeatId { ring: self.id, slot, place: self.seats[slot as usize].place }
+    }
+
+    pub(super) fn occupied(&self) -> usize {
+        self.seats.len() - self.vacant.len()
+    }
+
+    pub(super) fn holds(&self, slot: u32) -> bool {
+        self.phase.lease().is_some_and(|lease| lease.slot == slot)
+    }
+
+    /// When the ring wants to be called again: the turn's deadline, or the end of the first grace.
+    pub(super) fn due(&self, grace: Duration) -> Option<Instant> {
+        let deadline = self.phase.lease().map(|lease| lease.deadline);
+        let grace_ends = self.vacant.first().map(|&(since, ..)| since + grace);
+        [deadline, grace_ends].into_iter().flatten().min()
+    }
+
+    // What the world did.
+
+    pub(super) fn join(&mut self, now: Instant, weight: Weight, rules: Rules<'_>, out: Out<'_>) -> u32 {
+        self.last_place += 1;
+        let order = i64::try_from(self.last_place).expect("fewer than 2^63 seats are ever made");
+        let end = Rank { point: self.front().point, order };
+        let start = self.newcomers.admit(end, self.occupied());
+        let seat = Seat {
+            place: self.last_place,
+            order: start.order,
+            share: Share::starting_at(weight, start.point),
+            occupancy: Occupancy::Vacant { since: now },
+            last: None,
+        };
+        let slot = u32::try_from(self.seats.insert(seat)).expect("max_seats fits 32 bits");
+        self.sit_down(now, slot, rules, out);
+        slot
+    }
+
+    /// A vacant seat's client is back, or another takes its place over.
+    pub(super) fn occupy(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_>) {
+        let seat = &self.seats[slot as usize];
+        let Occupancy::Vacant { since } = seat.occupancy else { return };
+        self.vacant.remove(&(since, seat.place, slot));
+        self.sit_down(now, slot, rules, out);
+    }
+
+    /// The seat's connection is lost; its place is kept.
+    pub(super) fn vacate(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_>) {
+        let seat = &mut self.seats[slot as usize];
+        if !seat.is_occupied() {
+            return;
+        }
+        seat.occupancy = Occupancy::Vacant { since: now };
+        self.vacant.insert((now, seat.place, slot));
+        self.weight -= seat.weight();
+        self.order.remove(slot);
+        if self.holds(slot) {
+            self.end_turn(now, Outcome::Gone, rules, out);
+        }
+    }
+
+    /// The seat is given up; its place is gone.
+    pub(super) fn leave(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_>) {
+        self.vacate(now, slot, rules, out);
+        let id = self.seat_id(slot);
+        let seat = self.seats.remove(slot as usize);
+        if let Occupancy::Vacant { since } = seat.occupancy {
+            self.vacant.remove(&(since, seat.place, slot));
+        }
+        self.newcomers.departed(seat.share.point(), self.front());
+        out.push_back(Output::Retired { seat: id });
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        fence: Option<TurnNumber>,
+        number: i64,
+        rules: Rules<'_>,
+        out: Out<'_>,
+    ) -> Result<Taken, Refusal> {
+        let last = self.seats[slot as usize].last;
+        if let Some(last) = last.filter(|last| Some(last.turn) == fence) {
+            return if last.number == number { Ok(Taken::Repeated(last.turn)) } else { Err(Refusal::StaleTurn) };
+        }
+        let turn = self.held_turn(slot, fence)?;
+        self.seats[slot as usize].last = Some(Accepted { turn, number });
+        self.end_turn(now, Outcome::Answered(number), rules, out);
+        Ok(Taken::Accepted(turn))
+    }
+
+    pub(super) fn pass(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        fence: Option<TurnNumber>,
+        rules: Rules<'_>,
+        out: Out<'_>,
+    ) -> Result<TurnNumber, Refusal> {
+        let turn = self.held_turn(slot, fence)?;
+        self.end_turn(now, Outcome::Passed, rules, out);
+        Ok(turn)
+    }
+
+    /// Ends what `now` has put an end to: the turn, and the grace of vacant seats.
+    pub(super) fn expire(&mut self, now: Instant, rules: Rules<'_>, out: Out<'_>) {
+        if self.phase.lease().is_some_and(|lease| lease.deadline <= now) {
+            self.end_turn(now, Outcome::Lapsed, rules, out);
+        }
+        while let Some(&(since, _, slot)) = self.vacant.first()
+            && since + rules.seat_grace <= now
+        {
+            self.leave(now, slot, rules, out);
+        }
+    }
+
+    pub(super) fn drain(&mut self, now: Instant, rules: Rules<'_>, out: Out<'_>) {
+        self.advance(now, Cause::Drain, None, rules, out);
+    }
+
+    // How the turn moves.
+
+    /// The turn that `slot` holds, if an answer fenced by `fence` may end it.
+    fn held_turn(&self, slot: u32, fence: Option<TurnNumber>) -> Result<TurnNumber, Refusal> {
+        let lease = self.phase.lease();
+        if fence.is_some() && fence != lease.map(|lease| lease.turn) {
+            return Err(Refusal::StaleTurn);
+        }
+        lease.filter(|lease| lease.slot == slot).map(|lease| lease.turn).ok_or(Refusal::NotYourTurn)
+    }
+
+    fn sit_down(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_>) {
+        let front = self.front();
+        let seat = &mut self.seats[slot as usize];
+        seat.share.catch_up(front, seat.order);
+        let wait = Wait { since: now, bound_base: self.weight.wrapping_sub(self.weight_joined + seat.weight()) };
+        seat.occupancy = Occupancy::Occupied { ready_at: now, wait };
+        self.weight += seat.weight();
+        self.weight_joined += seat.weight();
+        self.order.insert(slot, seat.rank());
+        self.advance(now, Cause::Seated, None, rules, out);
+    }
+
+    /// Ends the held turn and moves on. Its holder goes behind the others, or is vacant already.
+    fn end_turn(&mut self, now: Instant, outcome: Outcome, rules: Rules<'_>, out: Out<'_>) {
+        let Some(&Lease { slot, turn, .. }) = self.phase.lease() else { return };
+        let quorum = self.occupied() >= rules.min_seats;
+        let seat = &mut self.seats[slot as usize];
+        // A holder that is lost and pauses the ring has not had its turn: it is next when the ring goes on.
+        if outcome != Outcome::Gone || quorum {
+            self.position = seat.rank();
+            seat.share.charge();
+        }
+        if let Occupancy::Occupied { wait, .. } = &mut seat.occupancy {
+            wait.since = now;
+            wait.bound_base = (self.weight - u64::from(seat.share.weight.value())).wrapping_sub(self.weight_joined);
+            self.order.insert(slot, seat.rank());
+        }
+        let ended = Ended { seat: self.seat_id(slot), turn, outcome };
+        self.advance(now, Cause::Ended, Some(ended), rules, out);
+    }
+
+    /// Carries out what the transition table says, and reports it.
+    fn advance(&mut self, now: Instant, cause: Cause, ended: Option<Ended>, rules: Rules<'_>, out: Out<'_>) {
+        let quorum = self.occupied() >= rules.min_seats;
+        let granted = match self.phase.next(cause, quorum) {
+            Next::Stay => return,
+            Next::Grant => self.become_held(now, rules),
+            Next::Pause => self.become_paused(),
+            Next::LetFinish(lease) => {
+                self.phase = Phase::Draining(lease);
+                return;
+            }
+            Next::Finish => {
+                self.phase = Phase::Drained;
+                None
+            }
+        };
+        if ended.is_some() || granted.is_some() {
+            out.push_back(Output::HandOver { ended, granted });
+        }
+    }
+
+    fn become_held(&mut self, now: Instant, rules: Rules<'_>) -> Option<Grant> {
+        let slot = self.order.first().expect("a quorum of at least one seat waits");
+        self.order.remove(slot);
+        let running_since = *self.running_since.get_or_insert(now);
+        let Occupancy::Occupied { ready_at, wait } = self.seats[slot as usize].occupancy else {
+            unreachable!("only occupied seats are queued");
+        };
+        self.longest_wait.note(
+            now.saturating_duration_since(wait.since.max(running_since)),
+            wait.bound_base.wrapping_add(self.weight_joined),
+            rules.turn_deadline,
+        );
+        let release = now.max(ready_at);
+        let turn = TurnNumber::after(self.last_turn);
+        self.last_turn = turn.get();
+        let deadline = release + rules.turn_deadline;
+        self.phase = Phase::Held(Lease { slot, turn, deadline });
+        Some(Grant { seat: self.seat_id(slot), turn, release, deadline })
+    }
+
+    fn become_paused(&mut self) -> Option<Grant> {
+        self.phase = Phase::Paused;
+        self.running_since = None;
+        None
+    }
+
+    /// The rank up to which this lap has got.
+    pub(super) fn front(&self) -> Rank {
+        match self.phase.lease() {
+            Some(lease) => self.seats.get(lease.slot as usize).map_or(self.position, Seat::rank),
+            None => self.position,
+        }
+    }
+}
+
+
+pub(super) type Out<'a> = &'a mut VecDeque<Output>;
+/// Keeps those who leave and join again from having the turn over and over while the others wait.
+///
+/// A newcomer sits at the end of the ring, and a lap that has not come round to its start gives it a turn. A client
+/// that leaves after its turn and joins again would always be such a newcomer. So a lap takes in only as many newcomers as
+/// the ring has seats; each further one takes over the claim of a seat that left with its turn in this lap behind it, and starts with
+/// the next lap.
+#[derive(Debug, Default)]
+struct Newcomers {
+    lap: u64,
+    admitted: usize,
+    /// The next claims of seats that left, past ones included until somebody joins: at most one a seat that left.
+    departed: BinaryHeap<u64>,
+}
+
+impl Newcomers {
+    /// The rank from which a newcomer starts that would sit at `end` of a ring with `occupied` seats.
+    fn admit(&mut self, end: Rank, occupied: usize) -> Rank {
+        if self.lap != end.lap() {
+            (self.lap, self.admitted) = (end.lap(), 0);
+        }
+        if self.departed.peek().is_none_or(|&claim| claim <= end.point) {
+            self.departed.clear();
+        }
+        self.admitted += 1;
+        match self.departed.peek() {
+            Some(&claim) if self.admitted > occupied.max(1) => {
+                self.departed.pop();
+                Rank { point: claim, order: i64::MIN + end.order }
+            }
+            _ => end,
+        }
+    }
+
+    fn departed(&mut self, claim: u64, front: Rank) {
+        if claim > front.point {
+            self.departed.push(claim);
+        }
+    }
+}
+
+/// The configuration, as every move needs it.
+type Rules<'a> = &'a SchedulerConfig;
