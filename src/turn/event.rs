@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Instant;
 
-use super::{RingId, SeatId, TurnNumber};
+use super::{SeatId, TurnNumber};
 
 /// What the scheduler decided, in the order in which it must be carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Output {
+pub enum Output<S> {
     /// The turn moved: one turn ended, one began, or both in one step. `granted` is `None` when the ring
     /// pauses or drains. Both in one value, because the order in which the two seats hear of it is the protocol's.
     HandOver {
@@ -17,15 +17,13 @@ pub enum Output {
         /// The turn that began, if one did.
         granted: Option<Grant>,
     },
-    /// The seat left its ring: given up, or vacant for longer than the grace. Its id means nothing from now on.
+    /// The seat left its ring: given up, or vacant for longer than the grace. Its id means nothing from now on. If
+    /// it was the last, the ring is forgotten; see [`Scheduler::has_ring`](super::Scheduler::has_ring).
     Retired {
         /// The seat.
         seat: SeatId,
-    },
-    /// The ring's last seat is gone, and the ring with it.
-    Forgotten {
-        /// The ring.
-        ring: RingId,
+        /// What was kept with it.
+        data: S,
     },
 }
 

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::Scheduler;
 use super::ring::Ring;
+use super::seat::Seat;
+use super::{Scheduler, SchedulerConfig};
 
 /// An invariant that does not hold: a bug in this crate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +23,10 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-type Check = fn(&Ring, &Scheduler) -> Option<String>;
+type Check<S> = fn(&Ring<S>, &SchedulerConfig) -> Option<String>;
 
-const CHECKS: &[(&str, Check)] = &[
+fn checks<S: fmt::Debug>() -> [(&'static str, Check<S>); 7] {
+    [
     ("the holder is an occupied seat that does not wait", holder_is_occupied),
     ("every other occupied seat waits, and no vacant one does", occupied_seats_wait),
     ("a seat waits behind the front of its lap", waiting_is_behind_the_front),
@@ -32,9 +34,10 @@ const CHECKS: &[(&str, Check)] = &[
     ("the turn held is the last one granted", held_turn_is_the_last),
     ("an accepted turn was granted, and is over", accepted_turns_are_past),
     ("weights and vacancies add up", sums_agree),
-];
+    ]
+}
 
-impl Scheduler {
+impl<S: fmt::Debug> Scheduler<S> {
     /// Checks the invariants of every ring. Costs O(n log n): for tests, not for a server's loop.
     ///
     /// # Errors
@@ -42,8 +45,8 @@ impl Scheduler {
     /// The first invariant that does not hold.
     pub fn check_invariants(&self) -> Result<(), Violation> {
         for (_, ring) in &self.rings {
-            for &(invariant, check) in CHECKS {
-                if let Some(found) = check(ring, self) {
+            for (invariant, check) in checks() {
+                if let Some(found) = check(ring, &self.config) {
                     return Err(Violation { invariant, found: format!("{found}, in {ring:?}") });
                 }
             }
@@ -58,13 +61,13 @@ impl Scheduler {
     }
 }
 
-fn holder_is_occupied(ring: &Ring, _: &Scheduler) -> Option<String> {
+fn holder_is_occupied<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
     let lease = ring.phase.lease()?;
-    let occupied = ring.seats.get(lease.slot as usize).is_some_and(super::seat::Seat::is_occupied);
+    let occupied = ring.seats.get(lease.slot as usize).is_some_and(Seat::is_occupied);
     (!occupied || ring.order.contains(lease.slot)).then(|| format!("{lease:?}"))
 }
 
-fn occupied_seats_wait(ring: &Ring, _: &Scheduler) -> Option<String> {
+fn occupied_seats_wait<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
     ring.seats.iter().find_map(|(key, seat)| {
         let slot = u32::try_from(key).expect("slots fit 32 bits");
         let should = seat.is_occupied() && !ring.holds(slot);
@@ -72,7 +75,7 @@ fn occupied_seats_wait(ring: &Ring, _: &Scheduler) -> Option<String> {
     })
 }
 
-fn waiting_is_behind_the_front(ring: &Ring, _: &Scheduler) -> Option<String> {
+fn waiting_is_behind_the_front<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
     let mut queued: Vec<_> = ring.order.iter().collect();
     queued.sort_by_key(|&(_, rank)| rank);
     let first = queued.first().map(|&(slot, _)| slot);
@@ -85,18 +88,18 @@ fn waiting_is_behind_the_front(ring: &Ring, _: &Scheduler) -> Option<String> {
     })
 }
 
-fn no_turn_is_withheld(ring: &Ring, scheduler: &Scheduler) -> Option<String> {
+fn no_turn_is_withheld<S: fmt::Debug>(ring: &Ring<S>, config: &SchedulerConfig) -> Option<String> {
     let withheld =
-        ring.phase == super::state::Phase::Paused && ring.occupied() >= scheduler.config.min_seats;
+        ring.phase == super::state::Phase::Paused && ring.occupied() >= config.min_seats;
     withheld.then(|| format!("{} occupied", ring.occupied()))
 }
 
-fn held_turn_is_the_last(ring: &Ring, _: &Scheduler) -> Option<String> {
+fn held_turn_is_the_last<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
     let lease = ring.phase.lease()?;
     (lease.turn.get() != ring.last_turn).then(|| format!("{lease:?}"))
 }
 
-fn accepted_turns_are_past(ring: &Ring, _: &Scheduler) -> Option<String> {
+fn accepted_turns_are_past<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
     let held = ring.phase.lease().map(|lease| lease.turn);
     ring.seats.iter().find_map(|(_, seat)| {
         let last = seat.last?;
@@ -104,7 +107,7 @@ fn accepted_turns_are_past(ring: &Ring, _: &Scheduler) -> Option<String> {
     })
 }
 
-fn sums_agree(ring: &Ring, _: &Scheduler) -> Option<String> {
+fn sums_agree<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
     let weight: u64 = ring.seats.iter().filter(|(_, s)| s.is_occupied()).map(|(_, s)| s.weight()).sum();
     let vacant = ring.seats.iter().filter(|(_, s)| !s.is_occupied()).count();
     (weight != ring.weight || vacant != ring.vacant.len()).then(|| format!("{weight} and {vacant}"))

@@ -26,8 +26,8 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let now = Instant::now();
 //! let mut scheduler = Scheduler::new(SchedulerConfig::default());
-//! let ann = scheduler.join_new_ring(now, Weight::ONE)?;
-//! let bob = scheduler.join(now, ann.ring(), Weight::ONE)?;
+//! let ann = scheduler.join_new_ring(now, Weight::ONE, "Ann")?;
+//! let bob = scheduler.join(now, ann.ring(), Weight::ONE, "Bob")?;
 //!
 //! // Two seats are enough: the ring starts, and Ann is first.
 //! let Some(Output::HandOver { granted: Some(grant), .. }) = scheduler.poll_output() else { panic!() };
@@ -131,26 +131,26 @@ pub struct Held {
     pub deadline: Instant,
 }
 
-/// Lets the seats of many rings take turns. See the [module's documentation](self) for how to drive it.
+/// Lets the seats of many rings take turns; each carries a value `S` of its owner's (a name, a connection). See the [module's documentation](self) for how to drive it.
 ///
 /// A turn costs O(1), whatever the number of seats, and O(log n) where weights differ; vacant seats cost nothing.
 #[derive(Debug)]
-pub struct Scheduler {
+pub struct Scheduler<S> {
     config: SchedulerConfig,
-    rings: Slab<Ring>,
+    rings: Slab<Ring<S>>,
     lives: u32,
     seats: usize,
     /// The highest turn number of any forgotten ring: a ring made later goes on above it.
     turn_floor: u64,
     draining: bool,
     timers: Timers<u32>,
-    outputs: VecDeque<Output>,
+    outputs: VecDeque<Output<S>>,
 }
 
-impl Scheduler {
+impl<S> Scheduler<S> {
     /// A scheduler without rings.
     #[must_use]
-    pub fn new(config: SchedulerConfig) -> Scheduler {
+    pub fn new(config: SchedulerConfig) -> Scheduler<S> {
         let config = SchedulerConfig { min_seats: config.min_seats.max(1), ..config };
         Scheduler {
             config,
@@ -197,6 +197,25 @@ impl Scheduler {
     #[must_use]
     pub fn last_accepted(&self, seat: SeatId) -> Option<Accepted> {
         self.ring(seat.ring)?.seats.get(self.slot(seat)?)?.last
+    }
+
+    /// What is kept with `seat`.
+    #[must_use]
+    pub fn data(&self, seat: SeatId) -> Option<&S> {
+        let slot = self.slot(seat)?;
+        Some(&self.rings[seat.ring.slot as usize].seats[slot].data)
+    }
+
+    /// What is kept with `seat`, to be changed.
+    pub fn data_mut(&mut self, seat: SeatId) -> Option<&mut S> {
+        let slot = self.slot(seat)?;
+        Some(&mut self.rings[seat.ring.slot as usize].seats[slot].data)
+    }
+
+    /// Whether `ring` still has a seat.
+    #[must_use]
+    pub fn has_ring(&self, ring: RingId) -> bool {
+        self.ring(ring).is_some()
     }
 
     /// Whether a client sits on `seat`.
@@ -265,12 +284,12 @@ impl Scheduler {
 
     // What the world did.
 
-    /// A client takes a new seat at the end of `ring`.
+    /// A client takes a new seat at the end of `ring`; `data` is kept with it.
     ///
     /// # Errors
     ///
     /// When every seat allowed is occupied, when there is no such ring, or while draining.
-    pub fn join(&mut self, now: Instant, ring: RingId, weight: Weight) -> Result<SeatId, JoinError> {
+    pub fn join(&mut self, now: Instant, ring: RingId, weight: Weight, data: S) -> Result<SeatId, JoinError> {
         if self.draining {
             return Err(JoinError::Draining);
         }
@@ -279,7 +298,7 @@ impl Scheduler {
         // Making room may have forgotten a ring without occupied seats, even this one.
         self.ring(ring).ok_or(JoinError::UnknownRing)?;
         let at = ring.slot as usize;
-        let slot = self.rings[at].join(now, weight, &self.config, &mut self.outputs);
+        let slot = self.rings[at].join(now, weight, data, &self.config, &mut self.outputs);
         self.seats += 1;
         self.arm(at);
         Ok(self.rings[at].seat_id(slot))
@@ -290,7 +309,7 @@ impl Scheduler {
     /// # Errors
     ///
     /// When as many rings or occupied seats exist as are allowed, or while draining.
-    pub fn join_new_ring(&mut self, now: Instant, weight: Weight) -> Result<SeatId, JoinError> {
+    pub fn join_new_ring(&mut self, now: Instant, weight: Weight, data: S) -> Result<SeatId, JoinError> {
         if self.draining {
             return Err(JoinError::Draining);
         }
@@ -303,7 +322,7 @@ impl Scheduler {
         let slot = u32::try_from(entry.key()).expect("max_rings fits 32 bits");
         let id = RingId { slot, life: self.lives };
         entry.insert(Ring::new(id, self.turn_floor));
-        self.join(now, id, weight)
+        self.join(now, id, weight, data)
     }
 
     /// A client sits down on the vacant `seat`, in its old place. Nothing happens if it is occupied or gone.
@@ -395,13 +414,13 @@ impl Scheduler {
     // What to do now.
 
     /// The next decision to carry out.
-    pub fn poll_output(&mut self) -> Option<Output> {
+    pub fn poll_output(&mut self) -> Option<Output<S>> {
         self.outputs.pop_front()
     }
 
     // Inside.
 
-    fn ring(&self, id: RingId) -> Option<&Ring> {
+    fn ring(&self, id: RingId) -> Option<&Ring<S>> {
         self.rings.get(id.slot as usize).filter(|ring| ring.id == id)
     }
 
@@ -414,7 +433,7 @@ impl Scheduler {
     fn with_seat<R>(
         &mut self,
         seat: SeatId,
-        act: impl FnOnce(&mut Ring, u32, &SchedulerConfig, &mut VecDeque<Output>) -> R,
+        act: impl FnOnce(&mut Ring<S>, u32, &SchedulerConfig, &mut VecDeque<Output<S>>) -> R,
     ) -> Option<R> {
         self.slot(seat)?;
         let at = seat.ring.slot as usize;
@@ -448,7 +467,6 @@ impl Scheduler {
             self.timers.remove(&mut ring.alarm, slot);
             let ring = self.rings.remove(at);
             self.turn_floor = self.turn_floor.max(ring.last_turn);
-            self.outputs.push_back(Output::Forgotten { ring: ring.id });
         } else {
             self.timers.set(&mut ring.alarm, slot, due);
         }

@@ -14,10 +14,10 @@ use super::{LongestWait, RingId, SchedulerConfig};
 use crate::time::Alarm;
 
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(super) struct Ring<S> {
     pub(super) id: RingId,
     pub(super) phase: Phase,
-    pub(super) seats: Slab<Seat>,
+    pub(super) seats: Slab<Seat<S>>,
     /// The occupied seats that do not hold the turn.
     pub(super) order: Order,
     /// The vacant seats, longest vacant first.
@@ -37,8 +37,8 @@ pub(super) struct Ring {
     pub(super) alarm: Alarm,
 }
 
-impl Ring {
-    pub(super) fn new(id: RingId, last_turn: u64) -> Ring {
+impl<S> Ring<S> {
+    pub(super) fn new(id: RingId, last_turn: u64) -> Ring<S> {
         Ring {
             id,
             phase: Phase::Paused,
@@ -78,12 +78,13 @@ impl Ring {
 
     // What the world did.
 
-    pub(super) fn join(&mut self, now: Instant, weight: Weight, rules: Rules<'_>, out: Out<'_>) -> u32 {
+    pub(super) fn join(&mut self, now: Instant, weight: Weight, data: S, rules: Rules<'_>, out: Out<'_, S>) -> u32 {
         self.last_place += 1;
         let order = i64::try_from(self.last_place).expect("fewer than 2^63 seats are ever made");
         let end = Rank { point: self.front().point, order };
         let start = self.newcomers.admit(end, self.occupied());
         let seat = Seat {
+            data,
             place: self.last_place,
             order: start.order,
             share: Share::starting_at(weight, start.point),
@@ -96,7 +97,7 @@ impl Ring {
     }
 
     /// A vacant seat's client is back, or another takes its place over.
-    pub(super) fn occupy(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_>) {
+    pub(super) fn occupy(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_, S>) {
         let seat = &self.seats[slot as usize];
         let Occupancy::Vacant { since } = seat.occupancy else { return };
         self.vacant.remove(&(since, seat.place, slot));
@@ -104,7 +105,7 @@ impl Ring {
     }
 
     /// The seat's connection is lost; its place is kept.
-    pub(super) fn vacate(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_>) {
+    pub(super) fn vacate(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_, S>) {
         let seat = &mut self.seats[slot as usize];
         if !seat.is_occupied() {
             return;
@@ -119,7 +120,7 @@ impl Ring {
     }
 
     /// The seat is given up; its place is gone.
-    pub(super) fn leave(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_>) {
+    pub(super) fn leave(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_, S>) {
         self.vacate(now, slot, rules, out);
         let id = self.seat_id(slot);
         let seat = self.seats.remove(slot as usize);
@@ -127,7 +128,7 @@ impl Ring {
             self.vacant.remove(&(since, seat.place, slot));
         }
         self.newcomers.departed(seat.share.point(), self.front());
-        out.push_back(Output::Retired { seat: id });
+        out.push_back(Output::Retired { seat: id, data: seat.data });
     }
 
     pub(super) fn answer(
@@ -137,7 +138,7 @@ impl Ring {
         fence: Option<TurnNumber>,
         number: i64,
         rules: Rules<'_>,
-        out: Out<'_>,
+        out: Out<'_, S>,
     ) -> Result<Taken, Refusal> {
         let last = self.seats[slot as usize].last;
         if let Some(last) = last.filter(|last| Some(last.turn) == fence) {
@@ -155,7 +156,7 @@ impl Ring {
         slot: u32,
         fence: Option<TurnNumber>,
         rules: Rules<'_>,
-        out: Out<'_>,
+        out: Out<'_, S>,
     ) -> Result<TurnNumber, Refusal> {
         let turn = self.held_turn(slot, fence)?;
         self.end_turn(now, Outcome::Passed, rules, out);
@@ -163,7 +164,7 @@ impl Ring {
     }
 
     /// Ends what `now` has put an end to: the turn, and the grace of vacant seats.
-    pub(super) fn expire(&mut self, now: Instant, rules: Rules<'_>, out: Out<'_>) {
+    pub(super) fn expire(&mut self, now: Instant, rules: Rules<'_>, out: Out<'_, S>) {
         if self.phase.lease().is_some_and(|lease| lease.deadline <= now) {
             self.end_turn(now, Outcome::Lapsed, rules, out);
         }
@@ -174,7 +175,7 @@ impl Ring {
         }
     }
 
-    pub(super) fn drain(&mut self, now: Instant, rules: Rules<'_>, out: Out<'_>) {
+    pub(super) fn drain(&mut self, now: Instant, rules: Rules<'_>, out: Out<'_, S>) {
         self.advance(now, Cause::Drain, None, rules, out);
     }
 
@@ -189,7 +190,7 @@ impl Ring {
         lease.filter(|lease| lease.slot == slot).map(|lease| lease.turn).ok_or(Refusal::NotYourTurn)
     }
 
-    fn sit_down(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_>) {
+    fn sit_down(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_, S>) {
         let front = self.front();
         let seat = &mut self.seats[slot as usize];
         seat.share.catch_up(front, seat.order);
@@ -202,7 +203,7 @@ impl Ring {
     }
 
     /// Ends the held turn and moves on. Its holder goes behind the others, or is vacant already.
-    fn end_turn(&mut self, now: Instant, outcome: Outcome, rules: Rules<'_>, out: Out<'_>) {
+    fn end_turn(&mut self, now: Instant, outcome: Outcome, rules: Rules<'_>, out: Out<'_, S>) {
         let Some(&Lease { slot, turn, .. }) = self.phase.lease() else { return };
         let quorum = self.occupied() >= rules.min_seats;
         let seat = &mut self.seats[slot as usize];
@@ -221,7 +222,7 @@ impl Ring {
     }
 
     /// Carries out what the transition table says, and reports it.
-    fn advance(&mut self, now: Instant, cause: Cause, ended: Option<Ended>, rules: Rules<'_>, out: Out<'_>) {
+    fn advance(&mut self, now: Instant, cause: Cause, ended: Option<Ended>, rules: Rules<'_>, out: Out<'_, S>) {
         let quorum = self.occupied() >= rules.min_seats;
         let granted = match self.phase.next(cause, quorum) {
             Next::Stay => return,
@@ -277,7 +278,7 @@ impl Ring {
 }
 
 
-pub(super) type Out<'a> = &'a mut VecDeque<Output>;
+pub(super) type Out<'a, S> = &'a mut VecDeque<Output<S>>;
 /// Keeps those who leave and join again from having the turn over and over while the others wait.
 ///
 /// A newcomer sits at the end of the ring, and a lap that has not come round to its start gives it a turn. A client

@@ -72,7 +72,9 @@ pub struct Accepted {
 }
 
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct Seat<S> {
+    /// What the owner of the scheduler keeps with the seat.
+    pub(super) data: S,
     /// Names the seat: counted from 1, never used again.
     pub(super) place: u64,
     /// Ring order: the place, or below all places for a newcomer that comes first in the next lap.
@@ -104,7 +106,7 @@ pub(super) struct Wait {
     pub(super) bound_base: u64,
 }
 
-impl Seat {
+impl<S> Seat<S> {
     pub(super) fn rank(&self) -> Rank {
         Rank { point: self.share.point(), order: self.order }
     }

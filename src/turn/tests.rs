@@ -4,12 +4,12 @@ use super::*;
 use crate::time::tests::epoch;
 
 struct Table {
-    scheduler: Scheduler,
+    scheduler: Scheduler<()>,
     start: Instant,
     now: Instant,
     ring: Option<RingId>,
     /// Every hand-over since the last look, in order.
-    log: Vec<Output>,
+    log: Vec<Output<()>>,
 }
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -36,8 +36,8 @@ impl Table {
     fn join(&mut self, weight: u8) -> SeatId {
         let weight = Weight::new(weight).expect("1 to 100");
         let seat = match self.ring {
-            Some(ring) => self.scheduler.join(self.now, ring, weight),
-            None => self.scheduler.join_new_ring(self.now, weight),
+            Some(ring) => self.scheduler.join(self.now, ring, weight, ()),
+            None => self.scheduler.join_new_ring(self.now, weight, ()),
         };
         let seat = seat.expect("there is room");
         self.ring = Some(seat.ring());
@@ -255,7 +255,7 @@ fn a_vacant_seat_leaves_after_its_grace() {
     assert_eq!(table.scheduler.longest_vacant(a.ring()), Some(b));
     table.log.clear();
     table.wait(Duration::from_secs(59));
-    assert!(table.log.contains(&Output::Retired { seat: b }));
+    assert!(table.log.contains(&Output::Retired { seat: b, data: () }));
     table.occupy(c);
     table.wait(Duration::from_secs(60));
     assert_eq!(table.scheduler.seats(), 2, "an occupied seat has no grace to run out");
@@ -277,11 +277,11 @@ fn at_the_seat_limit_the_longest_vacant_makes_room() {
     table.scheduler.config.max_seats = 2;
     let (a, b) = (table.join(1), table.join(1));
     let ring = a.ring();
-    assert_eq!(table.scheduler.join(table.now, ring, Weight::ONE), Err(JoinError::SeatsFull));
+    assert_eq!(table.scheduler.join(table.now, ring, Weight::ONE, ()), Err(JoinError::SeatsFull));
     table.vacate(b);
     table.log.clear();
     let c = table.join(1);
-    assert_eq!(table.log, [Output::Retired { seat: b }]);
+    assert_eq!(table.log, [Output::Retired { seat: b, data: () }]);
     assert_ne!(b, c, "an id is never used again");
 }
 
@@ -290,7 +290,7 @@ fn a_drain_lets_holders_finish_and_grants_nothing() {
     let (mut table, [a, b]) = Table::seated(2, [1, 1]);
     table.scheduler.drain(table.now);
     assert!(!table.scheduler.is_drained());
-    assert_eq!(table.scheduler.join(table.now, a.ring(), Weight::ONE), Err(JoinError::Draining));
+    assert_eq!(table.scheduler.join(table.now, a.ring(), Weight::ONE, ()), Err(JoinError::Draining));
     assert_eq!(table.answer(b), Err(Refusal::NotYourTurn));
     table.answer(a).expect("the holder may finish");
     assert!(table.scheduler.is_drained());
@@ -367,7 +367,7 @@ fn random_history(seed: u64, steps: u32) {
         };
         for output in std::mem::take(&mut table.log) {
             match output {
-                Output::Retired { seat } => seats.retain(|&(other, ..)| other != seat),
+                Output::Retired { seat, .. } => seats.retain(|&(other, ..)| other != seat),
                 Output::HandOver { granted: Some(grant), .. } => {
                     assert!(grant.turn.get() > granted, "seed {seed}: turn numbers grow");
                     granted = grant.turn.get();

@@ -1,0 +1,385 @@
+//! The protocol's side of the connections: what to write to each, and which to close.
+//!
+//! A protocol never sees a socket. It asks [`Links`] to send and to close; whoever owns the sockets (the driver, or a
+//! simulation) carries that out. A request about a connection that is gone, or about to go, is dropped: ids are never used
+//! again, so what belongs to one connection cannot act on another.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Write as _};
+
+use slab::Slab;
+
+use crate::wire::SendBuffer;
+
+/// Names one connection for as long as it exists. Its slot is used again, with another generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId {
+    slot: u32,
+    generation: u32,
+}
+
+/// Generations count to this and start again: they have to fit a token.
+const GENERATION_MAX: u32 = (1 << 24) - 1;
+
+impl ConnectionId {
+    /// The slot, for a table beside [`Links`]; small and dense.
+    pub(crate) fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    /// For a token: 32 bits of slot, 24 of generation.
+    #[cfg(feature = "net")]
+    pub(crate) fn parts(self) -> (u32, u32) {
+        (self.slot, self.generation)
+    }
+
+    #[cfg(feature = "net")]
+    pub(crate) fn from_parts(slot: u32, generation: u32) -> ConnectionId {
+        ConnectionId { slot, generation }
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {}.{}", self.slot, self.generation)
+    }
+}
+
+/// What a protocol wants done with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// To go on.
+    Keep,
+    /// To be closed with its last words heard: write what is queued, shut the writing side down, discard what
+    /// still comes for at most a second, close.
+    Close,
+    /// To be closed at once.
+    Abort(AbortReason),
+}
+
+/// Why a connection is closed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbortReason {
+    /// The protocol has nothing more to say to it.
+    Unwanted,
+    /// More than `out_bytes_max` is queued for it: it does not read.
+    SlowReader,
+}
+
+#[derive(Debug)]
+struct Link {
+    generation: u32,
+    wish: Wish,
+    /// It stands in `touched`.
+    touched: bool,
+    /// The peer has proven to be the right one; see [`Links::confirm`].
+    confirmed: bool,
+    send: SendBuffer,
+}
+
+/// Every open connection of a driver, as the protocol sees them.
+#[derive(Debug)]
+pub struct Links {
+    links: Slab<Link>,
+    /// The connections with something to carry out, in the order in which it was asked for.
+    touched: VecDeque<ConnectionId>,
+    generation: u32,
+    out_bytes_max: usize,
+}
+
+impl Links {
+    /// No connections yet. A peer for which more than `out_bytes_max` bytes are queued is given up.
+    #[must_use]
+    pub fn new(out_bytes_max: usize) -> Links {
+        Links { links: Slab::new(), touched: VecDeque::new(), generation: 0, out_bytes_max }
+    }
+
+    // For the protocol.
+
+    /// Queues `bytes` for `id`.
+    pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
+        self.send_with(id, |buffer| buffer.queue(bytes));
+    }
+
+    /// Queues formatted text for `id`, without an allocation of its own: `links.send_fmt(id, format_args!("OK {n}\n"))`.
+    pub fn send_fmt(&mut self, id: ConnectionId, text: fmt::Arguments<'_>) {
+        self.send_with(id, |buffer| buffer.write_fmt(text).expect("a buffer in memory takes everything"));
+    }
+
+    /// Closes `id` once all that is queued is written and the peer had a second to read it.
+    pub fn close(&mut self, id: ConnectionId) {
+        self.wish(id, Wish::Close);
+    }
+
+    /// Closes `id` at once; what is queued is dropped.
+    pub fn abort(&mut self, id: ConnectionId) {
+        self.wish(id, Wish::Abort(AbortReason::Unwanted));
+    }
+
+    /// The peer of the outbound connection `id` has shown that it is there and speaks the protocol: if it is lost now,
+    /// reconnecting starts with the shortest delay again.
+    pub fn confirm(&mut self, id: ConnectionId) {
+        if let Some(link) = self.open_link(id) {
+            link.confirmed = true;
+        }
+    }
+
+    /// A mark behind all that is queued for `id` now, for [`is_written`](Self::is_written).
+    #[must_use]
+    pub fn mark(&self, id: ConnectionId) -> u64 {
+        self.link(id).map_or(u64::MAX, |link| link.send.queued())
+    }
+
+    /// Whether all that was queued before `mark` has been handed to the operating system.
+    #[must_use]
+    pub fn is_written(&self, id: ConnectionId, mark: u64) -> bool {
+        self.link(id).is_some_and(|link| link.send.written() >= mark)
+    }
+
+    /// Whether `id` exists and nobody has asked for its end.
+    #[must_use]
+    pub fn is_open(&self, id: ConnectionId) -> bool {
+        self.link(id).is_some_and(|link| link.wish == Wish::Keep)
+    }
+
+    // For the driver.
+
+    /// A new connection. Its slot may be one that was [removed](Self::remove).
+    pub fn open(&mut self) -> ConnectionId {
+        self.generation = if self.generation == GENERATION_MAX { 1 } else { self.generation + 1 };
+        let link = Link {
+            generation: self.generation,
+            wish: Wish::Keep,
+            touched: false,
+            confirmed: false,
+            send: SendBuffer::default(),
+        };
+        let slot = u32::try_from(self.links.insert(link)).expect("fewer than 2^32 connections");
+        ConnectionId { slot, generation: self.generation }
+    }
+
+    /// Forgets a connection; its slot may be used again from now on.
+    pub fn remove(&mut self, id: ConnectionId) {
+        if self.link(id).is_some() {
+            self.links.remove(id.slot());
+        }
+    }
+
+    /// The next connection for which something was asked since it was last taken here.
+    pub fn take_touched(&mut self) -> Option<ConnectionId> {
+        let id = self.touched.pop_front()?;
+        if let Some(link) = self.link_mut(id) {
+            link.touched = false;
+        }
+        Some(id)
+    }
+
+    /// What is queued for `id` and not written.
+    #[must_use]
+    pub fn unsent(&self, id: ConnectionId) -> &[u8] {
+        self.link(id).map_or(&[], |link| link.send.unsent())
+    }
+
+    /// The first `count` bytes of [`unsent`](Self::unsent) are written.
+    pub fn consume(&mut self, id: ConnectionId, count: usize) {
+        if let Some(link) = self.link_mut(id) {
+            link.send.consume(count);
+        }
+    }
+
+    /// What the protocol wants done with `id`.
+    #[must_use]
+    pub fn wish_of(&self, id: ConnectionId) -> Wish {
+        self.link(id).map_or(Wish::Abort(AbortReason::Unwanted), |link| link.wish)
+    }
+
+    /// Whether [`confirm`](Self::confirm) was called for `id`.
+    #[must_use]
+    pub fn is_confirmed(&self, id: ConnectionId) -> bool {
+        self.link(id).is_some_and(|link| link.confirmed)
+    }
+
+    /// Whether `id` names a connection that exists.
+    #[must_use]
+    pub fn contains(&self, id: ConnectionId) -> bool {
+        self.link(id).is_some()
+    }
+
+    /// How many connections exist.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    fn link(&self, id: ConnectionId) -> Option<&Link> {
+        self.links.get(id.slot()).filter(|link| link.generation == id.generation)
+    }
+
+    fn link_mut(&mut self, id: ConnectionId) -> Option<&mut Link> {
+        self.links.get_mut(id.slot()).filter(|link| link.generation == id.generation)
+    }
+
+    fn open_link(&mut self, id: ConnectionId) -> Option<&mut Link> {
+        self.link_mut(id).filter(|link| link.wish == Wish::Keep)
+    }
+
+    fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
+        let out_bytes_max = self.out_bytes_max;
+        let Some(link) = self.open_link(id) else { return };
+        queue(&mut link.send);
+        if link.send.unsent().len() > out_bytes_max {
+            link.wish = Wish::Abort(AbortReason::SlowReader);
+        }
+        self.touch(id);
+    }
+
+    fn wish(&mut self, id: ConnectionId, wish: Wish) {
+        let Some(link) = self.open_link(id) else { return };
+        link.wish = wish;
+        self.touch(id);
+    }
+
+    fn touch(&mut self, id: ConnectionId) {
+        let link = &mut self.links[id.slot()];
+        if !link.touched {
+            link.touched = true;
+            self.touched.push_back(id);
+        }
+    }
+}
+
+/// One value for each connection, found by index: what a protocol knows of it.
+#[derive(Debug)]
+pub struct ConnectionMap<T> {
+    entries: Vec<Option<(ConnectionId, T)>>,
+    len: usize,
+}
+
+impl<T> Default for ConnectionMap<T> {
+    fn default() -> Self {
+        ConnectionMap { entries: Vec::new(), len: 0 }
+    }
+}
+
+impl<T> ConnectionMap<T> {
+    /// Keeps `value` for `id`, in place of what was kept in its slot.
+    pub fn insert(&mut self, id: ConnectionId, value: T) {
+        if self.entries.len() <= id.slot() {
+            self.entries.resize_with(id.slot() + 1, || None);
+        }
+        self.len += usize::from(self.entries[id.slot()].replace((id, value)).is_none());
+    }
+
+    /// What is kept for `id`.
+    #[must_use]
+    pub fn get(&self, id: ConnectionId) -> Option<&T> {
+        self.entries.get(id.slot())?.as_ref().filter(|(kept, _)| *kept == id).map(|(_, value)| value)
+    }
+
+    /// What is kept for `id`, to be changed.
+    pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
+        self.entries.get_mut(id.slot())?.as_mut().filter(|(kept, _)| *kept == id).map(|(_, value)| value)
+    }
+
+    /// Takes out what is kept for `id`.
+    pub fn remove(&mut self, id: ConnectionId) -> Option<T> {
+        self.get(id)?;
+        self.len -= 1;
+        self.entries[id.slot()].take().map(|(_, value)| value)
+    }
+
+    /// How many are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Every connection with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (ConnectionId, &T)> {
+        self.entries.iter().flatten().map(|(id, value)| (*id, value))
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer closed it, or finished sending and was answered.
+    Finished,
+    /// It broke: reset, timed out, unreachable.
+    Broken(io::ErrorKind),
+    /// The protocol closed it.
+    Unwanted,
+    /// The peer did not read: too much was queued for it, or nothing was taken for too long.
+    SlowReader,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseReason::Finished => f.write_str("closed by the peer"),
+            CloseReason::Broken(kind) => write!(f, "broken: {kind}"),
+            CloseReason::Unwanted => f.write_str("closed by this side"),
+            CloseReason::SlowReader => f.write_str("closed: the peer does not read"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_one_connection_never_acts_on_another() {
+        let mut links = Links::new(100);
+        let old = links.open();
+        links.remove(old);
+        let new = links.open();
+        assert_eq!(old.slot(), new.slot(), "the slot is used again");
+        links.send(old, b"GO");
+        links.close(old);
+        links.remove(old);
+        assert_eq!(links.unsent(new), b"");
+        assert!(links.is_open(new));
+        assert_eq!(links.take_touched(), None);
+
+        let mut map = ConnectionMap::default();
+        map.insert(new, 1);
+        assert_eq!((map.get(old), map.remove(old), map.len()), (None, None, 1));
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_is_given_up_at_its_maximum() {
+        let mut links = Links::new(4);
+        let id = links.open();
+        links.send(id, b"1234");
+        assert_eq!(links.wish_of(id), Wish::Keep);
+        links.send(id, b"5");
+        assert_eq!(links.wish_of(id), Wish::Abort(AbortReason::SlowReader));
+        links.send(id, &[0; 1000]);
+        assert_eq!(links.unsent(id).len(), 5, "nothing more is queued");
+    }
+
+    #[test]
+    fn touched_connections_come_in_the_order_of_the_first_request() {
+        let mut links = Links::new(100);
+        let (a, b) = (links.open(), links.open());
+        links.send(b, b"GO");
+        links.send(a, b"OK");
+        links.send(b, b"more");
+        assert_eq!([links.take_touched(), links.take_touched(), links.take_touched()], [Some(b), Some(a), None]);
+    }
+}

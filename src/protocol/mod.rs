@@ -1,0 +1,69 @@
+//! Wire protocols: bytes in, decisions out. One module a protocol, its server and its client beside each other.
+//!
+//! A protocol is a [`Protocol`]: it hears what happened to connections and tells [`Links`] what to write and which
+//! to close. It has no socket, no clock and no thread, so tests and simulations drive it as the
+//! [driver](crate::net::Driver) does.
+
+pub mod links;
+pub mod turns;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::time::Now;
+pub use links::{CloseReason, ConnectionId, ConnectionMap, Links};
+
+/// Random bytes from a source that the caller chooses: the operating system's in a server, a seeded generator
+/// in a simulation, which then replays.
+pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A peer connected to us.
+    Accepted,
+    /// We connected; the number is that of [`Driver::connect`](crate::net::Driver::connect), the same at every reconnection.
+    Dialed(DialId),
+}
+
+/// Names one outbound connection, over all its reconnections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DialId(pub usize);
+
+/// What a driver needs from a wire protocol.
+///
+/// Each `handle_` method is told `now`, the same for all that happens in one pass of the loop, and the [`Links`]
+/// to answer through. None of them blocks, and none may panic whatever a peer sends.
+pub trait Protocol {
+    /// What the host program hears of.
+    type Event;
+
+    /// A connection was opened.
+    fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, origin: Origin, links: &mut Links);
+
+    /// `bytes` were read from a connection: at least one, at most the driver's read budget.
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links);
+
+    /// The peer has finished sending; it may still read. If the connection is not closed here, it stays half-open
+    /// until the protocol closes it.
+    fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links);
+
+    /// The connection is gone, also if this side closed it; the last that is heard of it.
+    fn handle_closed(&mut self, now: Now, id: ConnectionId, reason: CloseReason, links: &mut Links);
+
+    /// The time of [`next_deadline`](Self::next_deadline) has come, or an earlier one: nothing may be due yet.
+    fn handle_timeout(&mut self, now: Now, links: &mut Links);
+
+    /// What was asked of the links in this pass has been written as far as the peers take it.
+    fn handle_flushed(&mut self, _now: Now, _links: &mut Links) {}
+
+    /// The host wants to stop: finish what is begun, start nothing new, close every connection within a time of
+    /// the protocol's own.
+    fn drain(&mut self, now: Now, links: &mut Links);
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    fn next_deadline(&self) -> Option<Instant>;
+
+    /// The next event for the host.
+    fn poll_event(&mut self) -> Option<Self::Event>;
+}

@@ -1,0 +1,363 @@
+//! The line framing, seen from the server: names, fences, resumption, observers, and a reply to everything.
+
+use std::time::Instant;
+
+use super::TurnServerConfig;
+use super::message::{Answer, Bye, Code, Fence, Reply, Request, Secret};
+use super::name::Name;
+use super::rooms::RoomId;
+use super::server::{Client, SeatData, Secrets, Stage, TurnServer};
+use crate::protocol::{ConnectionId, Links};
+use crate::time::Now;
+use crate::turn::{Ended, JoinError, Outcome, Refusal, SeatId, Taken, TurnNumber, Weight};
+use crate::wire::{LineDecoder, LineError};
+
+#[derive(Debug)]
+pub(super) struct LineClient {
+    decoder: LineDecoder,
+    role: Role,
+    /// When the line that has begun must have ended.
+    line_until: Option<Instant>,
+}
+
+/// What a connection is here for.
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    /// It has not said yet, and must by then.
+    Newcomer {
+        until: Instant,
+    },
+    Seated(SeatId),
+    Observer(RoomId),
+}
+
+impl LineClient {
+    pub(super) fn new(now: Now, config: &TurnServerConfig) -> LineClient {
+        LineClient {
+            decoder: LineDecoder::new(config.message_bytes_max),
+            role: Role::Newcomer { until: now.instant + config.hello_timeout },
+            line_until: None,
+        }
+    }
+}
+
+impl TurnServer {
+    pub(super) fn line_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        let Some(line) = self.line(id) else { return };
+        // Out of the client while its lines are acted upon, which may end it.
+        let mut decoder = std::mem::replace(&mut line.decoder, LineDecoder::new(0));
+        let mut input = bytes;
+        while let Some(line) = decoder.next_line(&mut input) {
+            match line {
+                Ok(line) => self.line_request(now, id, line, links),
+                Err(LineError::TooLong) => self.dismiss(now, id, Some(Bye::TooLong), links),
+                Err(LineError::NotUtf8) => self.dismiss(now, id, Some(Bye::NotUtf8), links),
+            }
+            if self.line(id).is_none() {
+                return;
+            }
+        }
+        let until = now.instant + self.config.line_timeout;
+        let Some(line) = self.line(id) else { return };
+        let was_partial = line.line_until.is_some();
+        // A new line began unless these bytes only went on with the old one.
+        let went_on = was_partial && input.len() == bytes.len();
+        line.line_until = match decoder.is_partial() {
+            true if went_on => line.line_until,
+            true => Some(until),
+            false => None,
+        };
+        line.decoder = decoder;
+        if was_partial || line.line_until.is_some() {
+            self.line_rearm(id);
+        }
+    }
+
+    /// What one line means: the whole policy of the line framing.
+    fn line_request(&mut self, now: Now, id: ConnectionId, line: &str, links: &mut Links) {
+        let Some(&LineClient { role, .. }) = self.line(id).map(|line| &*line) else { return };
+        let request = Request::parse(line);
+        if let (Role::Seated(seat), Ok(_)) = (role, &request) {
+            self.line_confirmed(seat);
+        }
+        let refusal = match (request, role) {
+            (Err(code), _) => Err(code),
+            (Ok(Request::Ping), _) => {
+                say(id, Reply::Pong, links);
+                Ok(())
+            }
+            (Ok(Request::Join { name, ring, resume, weight }), Role::Newcomer { .. }) => {
+                match resume {
+                    Some(secret) => self.line_resume(now, id, name, ring, secret, links),
+                    None => self.line_join(now, id, name, ring, weight, links),
+                }
+                Ok(())
+            }
+            (Ok(Request::Watch { ring }), Role::Newcomer { .. }) => {
+                self.line_watch(id, ring, links);
+                Ok(())
+            }
+            (Ok(Request::Join { .. } | Request::Watch { .. }), _) => Err(Code::AlreadyJoined),
+            (Ok(Request::Answer { answer, fence }), Role::Seated(seat)) => {
+                self.line_answer(now, id, seat, &answer, fence, links)
+            }
+            (Ok(Request::Pass { fence }), Role::Seated(seat)) => self.line_pass(now, seat, fence, links),
+            (Ok(Request::Leave), Role::Seated(seat)) => {
+                self.scheduler.leave(now.instant, seat);
+                self.dismiss(now, id, Some(Bye::Left), links);
+                Ok(())
+            }
+            (Ok(Request::Leave), Role::Observer(_)) => {
+                self.dismiss(now, id, Some(Bye::Left), links);
+                Ok(())
+            }
+            (Ok(Request::Answer { .. } | Request::Pass { .. } | Request::Leave), _) => Err(Code::NotJoined),
+        };
+        if let Err(code) = refusal {
+            self.refuse(id, code, line.as_bytes());
+            say(id, Reply::No { turn: self.turn_meant(role, line), code }, links);
+        }
+    }
+
+    /// The turn that a refused line was about: the one that it names, else the one that its seat holds, else none.
+    fn turn_meant(&self, role: Role, line: &str) -> u64 {
+        let held = match role {
+            Role::Seated(seat) => self.scheduler.held_by(seat).map(|held| held.turn.get()),
+            Role::Newcomer { .. } | Role::Observer(_) => None,
+        };
+        Request::turn_meant(line).or(held).unwrap_or(0)
+    }
+
+    fn line_answer(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seat: SeatId,
+        answer: &Answer,
+        fence: Option<Fence>,
+        links: &mut Links,
+    ) -> Result<(), Code> {
+        if self.scheduler.data(seat).is_none_or(|data| data.name != Some(answer.name)) {
+            return Err(Code::WrongName);
+        }
+        let fence = turn_of(fence)?;
+        let taken = self.scheduler.answer(now.instant, seat, fence, answer.number).map_err(code_of)?;
+        match taken {
+            // Confirmed in the hand-over, where the order of writes is kept.
+            Taken::Accepted(_) => self.pump(now, links),
+            Taken::Repeated(turn) => {
+                self.counts.repeated += 1;
+                say(id, Reply::Ok { turn }, links);
+            }
+        }
+        Ok(())
+    }
+
+    fn line_pass(
+        &mut self,
+        now: Now,
+        seat: SeatId,
+        fence: Option<Fence>,
+        links: &mut Links,
+    ) -> Result<(), Code> {
+        let fence = turn_of(fence)?;
+        self.scheduler.pass(now.instant, seat, fence).map_err(code_of)?;
+        self.pump(now, links);
+        Ok(())
+    }
+
+    /// T21: a new seat. A vacant one under the same name is retired; whoever wants that one back has its secret.
+    fn line_join(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        name: Name,
+        ring: Name,
+        weight: Weight,
+        links: &mut Links,
+    ) {
+        let room = self.rooms.find_or_make(ring);
+        if let Some(&seat) = self.rooms.room(room).seats.get(&name) {
+            if self.scheduler.is_occupied(seat) {
+                return self.dismiss(now, id, Some(Bye::NameTaken), links);
+            }
+            self.scheduler.leave(now.instant, seat);
+            self.pump(now, links);
+        }
+        // Retiring the last seat of a ring ends the room as well.
+        let room = self.rooms.find_or_make(ring);
+        let secret = self.new_secret();
+        let secrets = Some(Secrets { current: secret, previous: None });
+        let data = SeatData { client: Some(id), room, name: Some(name), secrets };
+        let seat = match self.new_seat(now, weight, data) {
+            Ok(seat) => seat,
+            Err(error) => {
+                self.rooms.tidy(room);
+                self.counts.turned_away += 1;
+                let bye = if error == JoinError::Draining { Bye::ShuttingDown } else { Bye::Full };
+                return self.dismiss(now, id, Some(bye), links);
+            }
+        };
+        self.rooms.room_mut(room).seats.insert(name, seat);
+        self.line_seated(now, id, seat, ring, secret, links);
+    }
+
+    /// T22: the seat moves to this connection, in its old place, whether or not the old connection still seems alive.
+    fn line_resume(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        name: Name,
+        ring: Name,
+        secret: Option<Secret>,
+        links: &mut Links,
+    ) {
+        let room = self.rooms.find(&ring);
+        let seat = room.and_then(|room| self.rooms.room(room).seats.get(&name).copied());
+        let fresh = self.new_secret();
+        let matched = seat.zip(secret).and_then(|(seat, secret)| {
+            let data = self.scheduler.data_mut(seat)?;
+            let Secrets { current, previous } = data.secrets?;
+            let valid = current.matches(&secret) | previous.is_some_and(|previous| previous.matches(&secret));
+            valid.then(|| {
+                // The client may never hear of the fresh one: the one that it used stays good until it speaks.
+                data.secrets = Some(Secrets { current: fresh, previous: Some(secret) });
+                (seat, data.client.replace(id))
+            })
+        });
+        let Some((seat, old)) = matched else {
+            return self.dismiss(now, id, Some(Bye::BadSecret), links);
+        };
+        if let Some(old) = old {
+            self.dismiss(now, old, Some(Bye::Superseded), links);
+        }
+        let held = self.scheduler.held_by(seat);
+        self.scheduler.occupy(now.instant, seat);
+        self.line_seated(now, id, seat, ring, fresh, links);
+        if let Some(held) = held {
+            self.line_granted(now, id, held.turn, held.deadline, links);
+        }
+    }
+
+    /// The connection has its seat: it hears which, and that it waits, unless it holds the turn.
+    fn line_seated(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seat: SeatId,
+        ring: Name,
+        resume: Secret,
+        links: &mut Links,
+    ) {
+        self.line_become(id, Role::Seated(seat));
+        let (last, number) =
+            self.scheduler.last_accepted(seat).map_or((0, 0), |last| (last.turn.get(), last.number));
+        let epoch = self.epoch;
+        say(id, Reply::Welcome { seat: seat.place(), ring, epoch, resume, last, number }, links);
+        self.pump(now, links);
+        if self.scheduler.held_by(seat).is_none() {
+            say(id, Reply::Wait { ahead: self.scheduler.ahead_of(seat) }, links);
+        }
+    }
+
+    fn line_watch(&mut self, id: ConnectionId, ring: Name, links: &mut Links) {
+        let room = self.rooms.find_or_make(ring);
+        let entry = self.rooms.room_mut(room);
+        entry.observers.push(id);
+        let turn = self.scheduler.last_turn(entry.ring);
+        self.line_become(id, Role::Observer(room));
+        say(id, Reply::Watching { ring, epoch: self.epoch, turn }, links);
+    }
+
+    pub(super) fn line_granted(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        turn: TurnNumber,
+        deadline: Instant,
+        links: &mut Links,
+    ) {
+        let within = deadline.saturating_duration_since(now.instant).as_millis();
+        say(id, Reply::Go { turn, within: u64::try_from(within).unwrap_or(u64::MAX) }, links);
+    }
+
+    pub(super) fn line_ended(id: ConnectionId, ended: &Ended, links: &mut Links) {
+        let turn = ended.turn;
+        match ended.outcome {
+            Outcome::Answered(_) | Outcome::Passed => say(id, Reply::Ok { turn }, links),
+            Outcome::Lapsed => say(id, Reply::Lapsed { turn }, links),
+            Outcome::Gone => {}
+        }
+    }
+
+    /// The connection is gone or dismissed.
+    pub(super) fn line_left(&mut self, now: Now, id: ConnectionId, line: &LineClient) {
+        match line.role {
+            Role::Newcomer { .. } => {}
+            Role::Seated(seat) => self.unseat(now, id, seat),
+            Role::Observer(room) => {
+                self.rooms.room_mut(room).observers.retain(|&observer| observer != id);
+                self.rooms.tidy(room);
+            }
+        }
+    }
+
+    pub(super) fn line_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        let Some(line) = self.line(id) else { return };
+        match (line.role, line.line_until) {
+            (Role::Newcomer { until }, _) if until <= now.instant => {
+                self.dismiss(now, id, Some(Bye::HelloTimeout), links);
+            }
+            (_, Some(until)) if until <= now.instant => {
+                self.dismiss(now, id, Some(Bye::LineTimeout), links);
+            }
+            _ => self.line_rearm(id),
+        }
+    }
+
+    pub(super) fn line_rearm(&mut self, id: ConnectionId) {
+        let Some(Client { alarm, stage: Stage::Line(line), .. }) = self.clients.get_mut(id) else { return };
+        let hello = match line.role {
+            Role::Newcomer { until } => Some(until),
+            Role::Seated(_) | Role::Observer(_) => None,
+        };
+        self.timers.set(alarm, id, [hello, line.line_until].into_iter().flatten().min());
+    }
+
+    fn line_become(&mut self, id: ConnectionId, role: Role) {
+        if let Some(line) = self.line(id) {
+            line.role = role;
+        }
+        self.line_rearm(id);
+    }
+
+    /// The client has shown that it knows its secret: the one before is of no use any more.
+    fn line_confirmed(&mut self, seat: SeatId) {
+        if let Some(SeatData { secrets: Some(secrets), .. }) = self.scheduler.data_mut(seat) {
+            secrets.previous = None;
+        }
+    }
+
+    fn line(&mut self, id: ConnectionId) -> Option<&mut LineClient> {
+        match &mut self.client(id)?.stage {
+            Stage::Line(line) => Some(line),
+            Stage::Raw(_) | Stage::Closing => None,
+        }
+    }
+}
+
+fn say(id: ConnectionId, reply: Reply, links: &mut Links) {
+    links.send_fmt(id, format_args!("{reply}\n"));
+}
+
+/// The fence as the scheduler takes it; 0 is no turn's number, so it is stale.
+fn turn_of(fence: Option<Fence>) -> Result<Option<TurnNumber>, Code> {
+    fence.map(|fence| fence.ok_or(Code::StaleTurn)).transpose()
+}
+
+fn code_of(refusal: Refusal) -> Code {
+    match refusal {
+        Refusal::StaleTurn => Code::StaleTurn,
+        Refusal::NotYourTurn => Code::NotYourTurn,
+    }
+}

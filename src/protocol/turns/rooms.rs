@@ -1,0 +1,63 @@
+//! Rings by name: which seats have which names there, and who observes. Order and turns are the scheduler's.
+
+use std::collections::HashMap;
+
+use slab::Slab;
+
+use super::name::Name;
+use crate::protocol::ConnectionId;
+use crate::turn::{RingId, SeatId};
+
+/// A ring's name, and all that hangs on it. Exists while the ring does or somebody observes it.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) name: Name,
+    pub(super) ring: Option<RingId>,
+    /// The seats of the line framing, vacant ones too.
+    pub(super) seats: HashMap<Name, SeatId>,
+    pub(super) observers: Vec<ConnectionId>,
+}
+
+/// Names one room while it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RoomId(usize);
+
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    rooms: Slab<Room>,
+    by_name: HashMap<Name, RoomId>,
+}
+
+impl Rooms {
+    pub(super) fn find(&self, name: &Name) -> Option<RoomId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(super) fn find_or_make(&mut self, name: Name) -> RoomId {
+        *self.by_name.entry(name).or_insert_with(|| {
+            let room = Room { name, ring: None, seats: HashMap::new(), observers: Vec::new() };
+            RoomId(self.rooms.insert(room))
+        })
+    }
+
+    pub(super) fn room(&self, id: RoomId) -> &Room {
+        &self.rooms[id.0]
+    }
+
+    pub(super) fn room_mut(&mut self, id: RoomId) -> &mut Room {
+        &mut self.rooms[id.0]
+    }
+
+    pub(super) fn name_of(&self, ring: RingId) -> Option<Name> {
+        self.rooms.iter().find(|(_, room)| room.ring == Some(ring)).map(|(_, room)| room.name)
+    }
+
+    /// Forgets the room if nothing hangs on it any more.
+    pub(super) fn tidy(&mut self, id: RoomId) {
+        let room = &self.rooms[id.0];
+        if room.ring.is_none() && room.observers.is_empty() {
+            let room = self.rooms.remove(id.0);
+            self.by_name.remove(&room.name);
+        }
+    }
+}

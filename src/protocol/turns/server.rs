@@ -1,0 +1,436 @@
+//! The turn server: what happens to connections goes into the scheduler, what it decides comes out as writes.
+//!
+//! This file has what both framings share. Who may hold the turn is decided in [`crate::turn`]; what a connection may say
+//! and is told, in `raw.rs` and `line.rs`.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use log::{debug, info, warn};
+
+use super::line::LineClient;
+use super::message::{Bye, Code, Epoch, Reply, Secret, Skipped};
+use super::name::Name;
+use super::raw::RawClient;
+use super::rooms::{RoomId, Rooms};
+use super::{Answer, Framing, Shown, TurnCounts, TurnEvent, TurnServerConfig};
+use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
+use crate::time::{Alarm, Now, Timers};
+use crate::turn::{
+    Ended, Grant, JoinError, Outcome, Output, RingId, Scheduler, SchedulerConfig, SeatId, Weight,
+};
+
+/// The server side of the turn protocol, without sockets: a [`Protocol`].
+///
+/// # Examples
+///
+/// ```
+/// use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+///
+/// let config = TurnServerConfig { min_clients: 3, ..TurnServerConfig::default() };
+/// // In a program the bytes come from the operating system: `taketurns::net::os_entropy()`.
+/// let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+/// assert_eq!(server.scheduler().seats(), 0);
+/// ```
+pub struct TurnServer {
+    pub(super) config: TurnServerConfig,
+    pub(super) scheduler: Scheduler<SeatData>,
+    pub(super) rooms: Rooms,
+    pub(super) timers: Timers<ConnectionId>,
+    pub(super) epoch: Epoch,
+    pub(super) counts: TurnCounts,
+    pub(super) clients: ConnectionMap<Client>,
+    /// How many of `clients` are not about to be closed.
+    open: usize,
+    drain: Drain,
+    entropy: Entropy,
+    events: VecDeque<TurnEvent>,
+}
+
+/// What is kept with a seat.
+#[derive(Debug, Clone)]
+pub struct SeatData {
+    /// Who sits on it.
+    pub(super) client: Option<ConnectionId>,
+    pub(super) room: RoomId,
+    /// In the raw framing the one last used.
+    pub(super) name: Option<Name>,
+    /// What it can be resumed with; in the line framing only.
+    pub(super) secrets: Option<Secrets>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Secrets {
+    pub(super) current: Secret,
+    /// The one before, while the client may not have heard of the current one.
+    pub(super) previous: Option<Secret>,
+}
+
+pub(super) struct Client {
+    pub(super) peer: SocketAddr,
+    pub(super) alarm: Alarm,
+    pub(super) stage: Stage,
+}
+
+pub(super) enum Stage {
+    Raw(RawClient),
+    Line(LineClient),
+    /// It has had its last word, and is not listened to.
+    Closing,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Drain {
+    No,
+    /// Holders may finish until then.
+    Until(Instant),
+    Done,
+}
+
+impl TurnServer {
+    /// A server without clients. `entropy` makes the secrets that seats are resumed with, and the epoch.
+    #[must_use]
+    pub fn new(config: TurnServerConfig, mut entropy: Entropy) -> TurnServer {
+        let mut epoch = [0; 8];
+        entropy(&mut epoch);
+        let scheduler = Scheduler::new(SchedulerConfig {
+            min_seats: config.min_clients,
+            // As many vacant ones again: a client that is away for a moment does not lose its seat to a full house.
+            max_seats: config.max_clients.saturating_mul(2),
+            max_rings: config.max_rings,
+            turn_deadline: config.turn_deadline,
+            seat_grace: config.seat_grace,
+        });
+        TurnServer {
+            config,
+            scheduler,
+            rooms: Rooms::default(),
+            timers: Timers::default(),
+            epoch: Epoch(u64::from_be_bytes(epoch)),
+            counts: TurnCounts::default(),
+            clients: ConnectionMap::default(),
+            open: 0,
+            drain: Drain::No,
+            entropy,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Who holds the turn, who waits, and for how long at most.
+    #[must_use]
+    pub fn scheduler(&self) -> &Scheduler<SeatData> {
+        &self.scheduler
+    }
+
+    /// The name under which clients know `ring`.
+    #[must_use]
+    pub fn ring_name(&self, ring: RingId) -> Option<Name> {
+        self.rooms.name_of(ring)
+    }
+
+    /// Running counts.
+    #[must_use]
+    pub fn counts(&self) -> TurnCounts {
+        self.counts
+    }
+
+    /// The number of clients that are connected and not about to be closed.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.open
+    }
+
+    pub(super) fn client(&mut self, id: ConnectionId) -> Option<&mut Client> {
+        self.clients.get_mut(id)
+    }
+
+    pub(super) fn new_secret(&mut self) -> Secret {
+        let mut bytes = [0; 16];
+        (self.entropy)(&mut bytes);
+        Secret(bytes)
+    }
+
+    /// A new seat at the end of the ring of `data.room`, which is made if there is none.
+    pub(super) fn new_seat(&mut self, now: Now, weight: Weight, data: SeatData) -> Result<SeatId, JoinError> {
+        let room = data.room;
+        let joined = match self.rooms.room(room).ring {
+            Some(ring) => self.scheduler.join(now.instant, ring, weight, data.clone()),
+            None => Err(JoinError::UnknownRing),
+        };
+        let seat = match joined {
+            // There was none, or its last seat had to make room for this one.
+            Err(JoinError::UnknownRing) => self.scheduler.join_new_ring(now.instant, weight, data)?,
+            joined => joined?,
+        };
+        self.rooms.room_mut(room).ring = Some(seat.ring());
+        Ok(seat)
+    }
+
+    /// Carries out what the scheduler has decided.
+    pub(super) fn pump(&mut self, now: Now, links: &mut Links) {
+        while let Some(output) = self.scheduler.poll_output() {
+            match output {
+                Output::HandOver { ended, granted } => self.hand_over(now, ended, granted, links),
+                Output::Retired { seat, data } => self.forget(seat, &data),
+            }
+        }
+        if let Drain::Until(deadline) = self.drain
+            && (now.instant >= deadline || self.scheduler.is_drained())
+        {
+            self.drain = Drain::Done;
+            self.dismiss_all(now, links);
+        }
+    }
+
+    /// T25: first the next holder hears that it may go, then the last one how its turn ended, then the observers; but
+    /// on one connection an answer is confirmed before the next turn begins.
+    fn hand_over(&mut self, now: Now, ended: Option<Ended>, granted: Option<Grant>, links: &mut Links) {
+        let one_connection = ended.map(|ended| ended.seat) == granted.map(|granted| granted.seat);
+        if let Some(ended) = ended {
+            let data = self.scheduler.data(ended.seat);
+            let (client, name) = data.map_or((None, None), |data| (data.client, data.name));
+            if one_connection {
+                self.tell_ended(client, &ended, links);
+            }
+            self.note(&ended, name);
+            if let Some(granted) = granted {
+                self.tell_granted(now, &granted, links);
+            }
+            if !one_connection {
+                self.tell_ended(client, &ended, links);
+            }
+            self.tell_observers(&ended, name, links);
+        } else if let Some(granted) = granted {
+            self.tell_granted(now, &granted, links);
+        }
+    }
+
+    fn tell_granted(&mut self, now: Now, grant: &Grant, links: &mut Links) {
+        let &Grant { seat, turn, deadline, .. } = grant;
+        self.events.push_back(TurnEvent::Granted { seat, turn, deadline });
+        let Some(id) = self.scheduler.data(seat).and_then(|data| data.client) else { return };
+        match self.config.framing {
+            Framing::Raw => self.raw_granted(now, id, grant, links),
+            Framing::Line => self.line_granted(now, id, turn, deadline, links),
+        }
+    }
+
+    fn tell_ended(&mut self, client: Option<ConnectionId>, ended: &Ended, links: &mut Links) {
+        let Some(id) = client else { return };
+        match self.config.framing {
+            Framing::Raw => {}
+            Framing::Line => Self::line_ended(id, ended, links),
+        }
+    }
+
+    /// Counts and reports a turn that ended.
+    fn note(&mut self, ended: &Ended, name: Option<Name>) {
+        let &Ended { seat, turn, outcome } = ended;
+        let (count, how) = match (outcome, name) {
+            (Outcome::Answered(number), Some(name)) => {
+                self.counts.accepted += 1;
+                self.events.push_back(TurnEvent::Accepted { seat, turn, name, number });
+                return;
+            }
+            (Outcome::Passed, _) => (&mut self.counts.passed, Skipped::Passed),
+            (Outcome::Lapsed, _) => (&mut self.counts.lapsed, Skipped::Lapsed),
+            _ => (&mut self.counts.gone, Skipped::Gone),
+        };
+        *count += 1;
+        if how == Skipped::Lapsed {
+            info!("{} lapsed", Shown(seat, name));
+        }
+        self.events.push_back(TurnEvent::Skipped { seat, turn, name, how });
+    }
+
+    fn tell_observers(&self, ended: &Ended, name: Option<Name>, links: &mut Links) {
+        let Some(data) = self.scheduler.data(ended.seat) else { return };
+        let observers = &self.rooms.room(data.room).observers;
+        let Some(name) = name.filter(|_| !observers.is_empty()) else { return };
+        let turn = ended.turn;
+        let reply = match ended.outcome {
+            Outcome::Answered(number) => Reply::Turn { turn, answer: Answer { name, number } },
+            Outcome::Passed => Reply::Skip { turn, name, how: Skipped::Passed },
+            Outcome::Lapsed => Reply::Skip { turn, name, how: Skipped::Lapsed },
+            Outcome::Gone => Reply::Skip { turn, name, how: Skipped::Gone },
+        };
+        for &observer in observers {
+            links.send_fmt(observer, format_args!("{reply}\n"));
+        }
+    }
+
+    /// A seat left its ring: so does its name, and with the last one the ring.
+    fn forget(&mut self, seat: SeatId, data: &SeatData) {
+        let room = self.rooms.room_mut(data.room);
+        if let Some(name) = data.name
+            && room.seats.get(&name) == Some(&seat)
+        {
+            room.seats.remove(&name);
+        }
+        if !self.scheduler.has_ring(seat.ring()) && room.ring == Some(seat.ring()) {
+            room.ring = None;
+            self.rooms.tidy(data.room);
+        }
+    }
+
+    /// Logs, counts and reports bytes that were refused. Telling the client is the framing's.
+    pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8]) {
+        let Some(client) = self.clients.get(id) else { return };
+        let peer = client.peer;
+        warn!("{peer}: refused ({code}): \"{}\"", bytes.escape_ascii());
+        self.counts.refused += 1;
+        self.events.push_back(TurnEvent::Refused { connection: id, peer, code });
+    }
+
+    /// Ends the dealings with a connection: its seat is vacant, its observing over, and it is not listened to any more.
+    /// With `bye` that is the last it hears (line framing), otherwise it is closed at once.
+    pub(super) fn dismiss(&mut self, now: Now, id: ConnectionId, bye: Option<Bye>, links: &mut Links) {
+        if !self.release(now, id) {
+            return;
+        }
+        match bye {
+            Some(bye) => {
+                debug!("{id}: BYE {bye}");
+                links.send_fmt(id, format_args!("{}\n", Reply::Bye(bye)));
+                links.close(id);
+            }
+            None => links.abort(id),
+        }
+        self.pump(now, links);
+    }
+
+    fn dismiss_all(&mut self, now: Now, links: &mut Links) {
+        let bye = match self.config.framing {
+            Framing::Raw => None,
+            Framing::Line => Some(Bye::ShuttingDown),
+        };
+        let all: Vec<_> = self.clients.iter().map(|(id, _)| id).collect();
+        for id in all {
+            self.dismiss(now, id, bye, links);
+        }
+    }
+
+    /// Takes from a connection what it has; `false` if it had been done before.
+    fn release(&mut self, now: Now, id: ConnectionId) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        self.timers.remove(&mut client.alarm, id);
+        match std::mem::replace(&mut client.stage, Stage::Closing) {
+            Stage::Closing => return false,
+            Stage::Raw(raw) => self.unseat(now, id, raw.seat()),
+            Stage::Line(line) => self.line_left(now, id, &line),
+        }
+        self.open -= 1;
+        true
+    }
+
+    /// Nobody sits on `seat` any more, if it was `id`.
+    pub(super) fn unseat(&mut self, now: Now, id: ConnectionId, seat: SeatId) {
+        if let Some(data) = self.scheduler.data_mut(seat)
+            && data.client == Some(id)
+        {
+            data.client = None;
+            self.scheduler.vacate(now.instant, seat);
+        }
+    }
+
+    /// Turns a new connection away.
+    fn turn_away(&mut self, id: ConnectionId, peer: SocketAddr, bye: Bye, links: &mut Links) {
+        info!("{peer}: turned away ({bye}), {} clients are connected", self.open);
+        self.counts.turned_away += 1;
+        match self.config.framing {
+            Framing::Raw => links.abort(id),
+            Framing::Line => {
+                links.send_fmt(id, format_args!("{}\n", Reply::Bye(bye)));
+                links.close(id);
+            }
+        }
+    }
+}
+
+impl Protocol for TurnServer {
+    type Event = TurnEvent;
+
+    fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
+        if !matches!(self.drain, Drain::No) {
+            return self.turn_away(id, peer, Bye::ShuttingDown, links);
+        }
+        if self.open >= self.config.max_clients {
+            return self.turn_away(id, peer, Bye::Full, links);
+        }
+        let stage = match self.config.framing {
+            Framing::Raw => match self.raw_seat(now, id) {
+                Ok(seat) => Stage::Raw(RawClient::new(seat, self.config.message_bytes_max)),
+                Err(_) => return self.turn_away(id, peer, Bye::Full, links),
+            },
+            Framing::Line => Stage::Line(LineClient::new(now, &self.config)),
+        };
+        self.clients.insert(id, Client { peer, alarm: Alarm::default(), stage });
+        self.open += 1;
+        match self.config.framing {
+            Framing::Raw => self.raw_opened(now, id, links),
+            Framing::Line => self.line_rearm(id),
+        }
+    }
+
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        match self.clients.get(id).map(|client| &client.stage) {
+            Some(Stage::Raw(_)) => self.raw_bytes(now, id, bytes, links),
+            Some(Stage::Line(_)) => self.line_bytes(now, id, bytes, links),
+            Some(Stage::Closing) | None => {}
+        }
+    }
+
+    fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        if let Some(Stage::Raw(_)) = self.clients.get(id).map(|client| &client.stage) {
+            self.raw_gathered(now, id, links);
+        }
+        if self.release(now, id) {
+            links.close(id);
+            self.pump(now, links);
+        }
+    }
+
+    fn handle_closed(&mut self, now: Now, id: ConnectionId, _: CloseReason, links: &mut Links) {
+        if self.release(now, id) {
+            self.pump(now, links);
+        }
+        self.clients.remove(id);
+    }
+
+    fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+        self.scheduler.handle_timeout(now.instant);
+        self.pump(now, links);
+        while let Some(id) = self.timers.pop(now.instant) {
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            if !self.timers.ring(&mut client.alarm, id, now.instant) {
+                continue;
+            }
+            match client.stage {
+                Stage::Raw(_) => self.raw_timeout(now, id, links),
+                Stage::Line(_) => self.line_timeout(now, id, links),
+                Stage::Closing => {}
+            }
+        }
+    }
+
+    fn drain(&mut self, now: Now, links: &mut Links) {
+        if let Drain::No = self.drain {
+            self.drain = Drain::Until(now.instant + self.config.drain_timeout);
+            self.scheduler.drain(now.instant);
+            self.pump(now, links);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let drain = match self.drain {
+            Drain::Until(deadline) => Some(deadline),
+            Drain::No | Drain::Done => None,
+        };
+        [self.scheduler.next_deadline(), self.timers.next(), drain].into_iter().flatten().min()
+    }
+
+    fn poll_event(&mut self) -> Option<TurnEvent> {
+        self.events.pop_front()
+    }
+}

@@ -1,0 +1,12 @@
+//! Framing and bounded buffers: bytes in, messages out, and bytes that wait to be written.
+//!
+//! Nothing here knows a protocol or a socket. Every buffer has a maximum, and none allocates in the steady state: a
+//! message that arrives whole is handed on as the slice that it was read into.
+
+mod line;
+mod raw;
+mod send;
+
+pub use line::{LineDecoder, LineError};
+pub use raw::{RawDecoder, RawMessage};
+pub use send::SendBuffer;

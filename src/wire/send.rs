@@ -1,0 +1,108 @@
+//! Bytes that wait to be written to one peer.
+
+use std::io;
+
+/// Above this an emptied buffer is given back: ten thousand peers that were slow once must not keep ten thousand of them.
+const KEEP_BYTES_MAX: usize = 1024;
+
+/// A queue of bytes with a running count of what went through it, so that "has that been written?" is one comparison.
+#[derive(Debug, Default)]
+pub struct SendBuffer {
+    bytes: Vec<u8>,
+    /// How many of `bytes` are written already.
+    head: usize,
+    written: u64,
+}
+
+impl SendBuffer {
+    /// Appends `bytes`.
+    pub fn queue(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The bytes that are not written yet.
+    #[must_use]
+    pub fn unsent(&self) -> &[u8] {
+        &self.bytes[self.head..]
+    }
+
+    /// The first `count` of the unsent bytes are written.
+    ///
+    /// # Panics
+    ///
+    /// When there are fewer.
+    pub fn consume(&mut self, count: usize) {
+        assert!(count <= self.unsent().len(), "only what is queued can be written");
+        self.head += count;
+        self.written += count as u64;
+        if self.head == self.bytes.len() {
+            self.head = 0;
+            self.bytes.clear();
+            if self.bytes.capacity() > KEEP_BYTES_MAX {
+                self.bytes = Vec::new();
+            }
+        } else if self.head > self.bytes.len() / 2 {
+            self.bytes.drain(..self.head);
+            self.head = 0;
+        }
+    }
+
+    /// How many bytes were ever written.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// How many bytes will have been written when all that is queued now has been.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.written + self.unsent().len() as u64
+    }
+}
+
+impl io::Write for SendBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.queue(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_tell_what_has_been_written() {
+        let mut buffer = SendBuffer::default();
+        buffer.queue(b"GO");
+        let mark = buffer.queued();
+        buffer.queue(b"WAIT");
+        buffer.consume(1);
+        assert!(buffer.written() < mark);
+        buffer.consume(2);
+        assert!(buffer.written() >= mark);
+        assert_eq!(buffer.unsent(), b"AIT");
+    }
+
+    #[test]
+    fn a_partly_written_buffer_does_not_grow_for_ever() {
+        let mut buffer = SendBuffer::default();
+        for _ in 0..10_000 {
+            buffer.queue(&[0; 100]);
+            buffer.consume(if buffer.unsent().len() > 500 { 200 } else { 99 });
+        }
+        assert!(buffer.bytes.capacity() < 4096);
+    }
+
+    #[test]
+    fn a_large_buffer_is_given_back_when_empty() {
+        let mut buffer = SendBuffer::default();
+        buffer.queue(&[0; 60_000]);
+        buffer.consume(60_000);
+        assert_eq!(buffer.bytes.capacity(), 0);
+    }
+}
