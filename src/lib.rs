@@ -1,5 +1,7 @@
 //! x
 #![allow(missing_docs)]
+#[cfg(feature = "net")]
+pub mod net;
 pub mod protocol;
 pub mod time;
 pub mod turn;

@@ -380,6 +380,9 @@ mod tests {
         links.send(b, b"GO");
         links.send(a, b"OK");
         links.send(b, b"more");
-        assert_eq!([links.take_touched(), links.take_touched(), links.take_touched()], [Some(b), Some(a), None]);
+        assert_eq!(
+            [links.take_touched(), links.take_touched(), links.take_touched()],
+            [Some(b), Some(a), None]
+        );
     }
 }

@@ -39,7 +39,14 @@ pub trait Protocol {
     type Event;
 
     /// A connection was opened.
-    fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, origin: Origin, links: &mut Links);
+    fn handle_open(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        peer: SocketAddr,
+        origin: Origin,
+        links: &mut Links,
+    );
 
     /// `bytes` were read from a connection: at least one, at most the driver's read budget.
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links);

@@ -27,13 +27,13 @@ type Check<S> = fn(&Ring<S>, &SchedulerConfig) -> Option<String>;
 
 fn checks<S: fmt::Debug>() -> [(&'static str, Check<S>); 7] {
     [
-    ("the holder is an occupied seat that does not wait", holder_is_occupied),
-    ("every other occupied seat waits, and no vacant one does", occupied_seats_wait),
-    ("a seat waits behind the front of its lap", waiting_is_behind_the_front),
-    ("a ring that could grant a turn has granted it", no_turn_is_withheld),
-    ("the turn held is the last one granted", held_turn_is_the_last),
-    ("an accepted turn was granted, and is over", accepted_turns_are_past),
-    ("weights and vacancies add up", sums_agree),
+        ("the holder is an occupied seat that does not wait", holder_is_occupied),
+        ("every other occupied seat waits, and no vacant one does", occupied_seats_wait),
+        ("a seat waits behind the front of its lap", waiting_is_behind_the_front),
+        ("a ring that could grant a turn has granted it", no_turn_is_withheld),
+        ("the turn held is the last one granted", held_turn_is_the_last),
+        ("an accepted turn was granted, and is over", accepted_turns_are_past),
+        ("weights and vacancies add up", sums_agree),
     ]
 }
 
@@ -55,7 +55,10 @@ impl<S: fmt::Debug> Scheduler<S> {
         let within = seats <= self.config.max_seats && self.rings.len() <= self.config.max_rings;
         if seats != self.seats || !within {
             let found = format!("{seats} seats, {} counted, {} rings", self.seats, self.rings.len());
-            return Err(Violation { invariant: "seats and rings are counted and within their limits", found });
+            return Err(Violation {
+                invariant: "seats and rings are counted and within their limits",
+                found,
+            });
         }
         Ok(())
     }
@@ -89,8 +92,7 @@ fn waiting_is_behind_the_front<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfi
 }
 
 fn no_turn_is_withheld<S: fmt::Debug>(ring: &Ring<S>, config: &SchedulerConfig) -> Option<String> {
-    let withheld =
-        ring.phase == super::state::Phase::Paused && ring.occupied() >= config.min_seats;
+    let withheld = ring.phase == super::state::Phase::Paused && ring.occupied() >= config.min_seats;
     withheld.then(|| format!("{} occupied", ring.occupied()))
 }
 

@@ -73,7 +73,7 @@ pub struct SchedulerConfig {
     pub max_seats: usize,
     /// Rings that exist at once. Default 1,024; about 400 bytes each.
     pub max_rings: usize,
-    /// How long a holder may stay silent before the turn passes on. Default 30 s.
+    /// How long a holder may stay silent before the turn passes on. Default 30 s; less than 1 ms counts as 1 ms.
     pub turn_deadline: Duration,
     /// How long a vacant seat keeps its place. Default 60 s.
     pub seat_grace: Duration,
@@ -151,7 +151,11 @@ impl<S> Scheduler<S> {
     /// A scheduler without rings.
     #[must_use]
     pub fn new(config: SchedulerConfig) -> Scheduler<S> {
-        let config = SchedulerConfig { min_seats: config.min_seats.max(1), ..config };
+        let config = SchedulerConfig {
+            min_seats: config.min_seats.max(1),
+            turn_deadline: config.turn_deadline.max(Duration::from_millis(1)),
+            ..config
+        };
         Scheduler {
             config,
             rings: Slab::new(),
@@ -450,9 +454,10 @@ impl<S> Scheduler<S> {
         if self.seats < self.config.max_seats {
             return Ok(());
         }
-        let longest = self.rings.iter().filter_map(|(_, ring)| {
-            ring.vacant.first().map(|&(since, _, slot)| (since, ring.seat_id(slot)))
-        });
+        let longest = self
+            .rings
+            .iter()
+            .filter_map(|(_, ring)| ring.vacant.first().map(|&(since, _, slot)| (since, ring.seat_id(slot))));
         let (_, seat) = longest.min().ok_or(JoinError::SeatsFull)?;
         self.leave(now, seat);
         Ok(())

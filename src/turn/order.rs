@@ -153,7 +153,11 @@ impl Order {
         match lane {
             Lane::Out => return,
             Lane::List { prev, next } => {
-                if prev == NIL { self.head = next } else { self.link_next(prev, next) }
+                if prev == NIL {
+                    self.head = next
+                } else {
+                    self.link_next(prev, next)
+                }
                 if next == NIL { self.tail = prev } else { self.link_prev(next, prev) }
             }
             Lane::Tree => {

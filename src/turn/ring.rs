@@ -78,7 +78,14 @@ impl<S> Ring<S> {
 
     // What the world did.
 
-    pub(super) fn join(&mut self, now: Instant, weight: Weight, data: S, rules: Rules<'_>, out: Out<'_, S>) -> u32 {
+    pub(super) fn join(
+        &mut self,
+        now: Instant,
+        weight: Weight,
+        data: S,
+        rules: Rules<'_>,
+        out: Out<'_, S>,
+    ) -> u32 {
         self.last_place += 1;
         let order = i64::try_from(self.last_place).expect("fewer than 2^63 seats are ever made");
         let end = Rank { point: self.front().point, order };
@@ -142,7 +149,11 @@ impl<S> Ring<S> {
     ) -> Result<Taken, Refusal> {
         let last = self.seats[slot as usize].last;
         if let Some(last) = last.filter(|last| Some(last.turn) == fence) {
-            return if last.number == number { Ok(Taken::Repeated(last.turn)) } else { Err(Refusal::StaleTurn) };
+            return if last.number == number {
+                Ok(Taken::Repeated(last.turn))
+            } else {
+                Err(Refusal::StaleTurn)
+            };
         }
         let turn = self.held_turn(slot, fence)?;
         self.seats[slot as usize].last = Some(Accepted { turn, number });
@@ -194,7 +205,8 @@ impl<S> Ring<S> {
         let front = self.front();
         let seat = &mut self.seats[slot as usize];
         seat.share.catch_up(front, seat.order);
-        let wait = Wait { since: now, bound_base: self.weight.wrapping_sub(self.weight_joined + seat.weight()) };
+        let wait =
+            Wait { since: now, bound_base: self.weight.wrapping_sub(self.weight_joined + seat.weight()) };
         seat.occupancy = Occupancy::Occupied { ready_at: now, wait };
         self.weight += seat.weight();
         self.weight_joined += seat.weight();
@@ -214,7 +226,8 @@ impl<S> Ring<S> {
         }
         if let Occupancy::Occupied { wait, .. } = &mut seat.occupancy {
             wait.since = now;
-            wait.bound_base = (self.weight - u64::from(seat.share.weight.value())).wrapping_sub(self.weight_joined);
+            wait.bound_base =
+                (self.weight - u64::from(seat.share.weight.value())).wrapping_sub(self.weight_joined);
             self.order.insert(slot, seat.rank());
         }
         let ended = Ended { seat: self.seat_id(slot), turn, outcome };
@@ -222,7 +235,14 @@ impl<S> Ring<S> {
     }
 
     /// Carries out what the transition table says, and reports it.
-    fn advance(&mut self, now: Instant, cause: Cause, ended: Option<Ended>, rules: Rules<'_>, out: Out<'_, S>) {
+    fn advance(
+        &mut self,
+        now: Instant,
+        cause: Cause,
+        ended: Option<Ended>,
+        rules: Rules<'_>,
+        out: Out<'_, S>,
+    ) {
         let quorum = self.occupied() >= rules.min_seats;
         let granted = match self.phase.next(cause, quorum) {
             Next::Stay => return,
@@ -276,7 +296,6 @@ impl<S> Ring<S> {
         }
     }
 }
-
 
 pub(super) type Out<'a, S> = &'a mut VecDeque<Output<S>>;
 /// Keeps those who leave and join again from having the turn over and over while the others wait.

@@ -229,7 +229,11 @@ fn a_fence_lets_only_the_current_turn_through() {
 
     // b's last accepted turn is 2, with number 1.
     assert_eq!(table.scheduler.answer(table.now, b, Some(old), 1), Ok(Taken::Repeated(old)));
-    assert_eq!(table.scheduler.answer(table.now, b, Some(old), 9), Err(Refusal::StaleTurn), "the first stands");
+    assert_eq!(
+        table.scheduler.answer(table.now, b, Some(old), 9),
+        Err(Refusal::StaleTurn),
+        "the first stands"
+    );
     assert_eq!(table.scheduler.poll_output(), None, "nothing was counted twice");
     assert_eq!(table.scheduler.answer(table.now, b, Some(current), 9), Ok(Taken::Accepted(current)));
 }
@@ -385,7 +389,8 @@ fn random_history(seed: u64, steps: u32) {
         let holder = table.holder();
         let occupied = |seat| table.scheduler.is_occupied(seat);
         let weights: u64 = seats.iter().filter(|s| occupied(s.0)).map(|s| u64::from(s.1)).sum();
-        let joined = joined.and_then(|seat| seats.iter().find(|s| s.0 == seat)).map(|s| (s.0, u64::from(s.1)));
+        let joined =
+            joined.and_then(|seat| seats.iter().find(|s| s.0 == seat)).map(|s| (s.0, u64::from(s.1)));
         for (seat, weight, waiting) in &mut seats {
             if !occupied(*seat) || holder == Some(*seat) {
                 *waiting = None;

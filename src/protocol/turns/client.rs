@@ -273,7 +273,11 @@ impl TurnClient {
                 }
                 self.events.push_back(ClientEvent::Bye { name, bye });
             }
-            Reply::Wait { .. } | Reply::Pong | Reply::Turn { .. } | Reply::Skip { .. } | Reply::Watching { .. } => {}
+            Reply::Wait { .. }
+            | Reply::Pong
+            | Reply::Turn { .. }
+            | Reply::Skip { .. }
+            | Reply::Watching { .. } => {}
         }
     }
 
@@ -425,7 +429,8 @@ impl Signals {
     fn push(&mut self, byte: u8) -> Option<Signal> {
         let begun = self.begun.filter(|signal| signal.bytes()[self.matched] == byte);
         let Some(signal) = begun else {
-            self.begun = Signal::ALL.into_iter().find(|(_, bytes)| bytes[0] == byte).map(|(signal, _)| signal);
+            self.begun =
+                Signal::ALL.into_iter().find(|(_, bytes)| bytes[0] == byte).map(|(signal, _)| signal);
             self.matched = 1;
             return None;
         };

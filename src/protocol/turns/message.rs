@@ -427,9 +427,8 @@ impl Reply {
     pub fn parse(line: &str) -> Option<Reply> {
         let (first, rest) = split_field(line);
         let fields = rest.unwrap_or("");
-        let field = |key: &str| {
-            fields.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
-        };
+        let field =
+            |key: &str| fields.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='));
         let turn = || TurnNumber::new(field("turn")?.parse().ok()?);
         let epoch = || u64::from_str_radix(field("epoch")?, 16).ok().map(Epoch);
         let ring = || field("ring")?.parse().ok();
@@ -469,7 +468,10 @@ impl fmt::Display for Reply {
         match self {
             Reply::Welcome { seat, ring, epoch, resume, last, number } => {
                 let ring = ring.as_str();
-                write!(f, "WELCOME seat={seat} ring={ring} epoch={epoch} resume={resume} last={last} number={number}")
+                write!(
+                    f,
+                    "WELCOME seat={seat} ring={ring} epoch={epoch} resume={resume} last={last} number={number}"
+                )
             }
             Reply::Wait { ahead } => write!(f, "WAIT ahead={ahead}"),
             Reply::Go { turn, within } => write!(f, "GO turn={turn} within={within}"),
@@ -525,7 +527,8 @@ fn fence(fields: Fields<'_>) -> Result<Option<Fence>, Code> {
     let mut fence = None;
     fields.each(|key, value| {
         if key == "turn" {
-            let number: u64 = value.parse().map_err(|error: std::num::ParseIntError| code_of(error.kind()))?;
+            let number: u64 =
+                value.parse().map_err(|error: std::num::ParseIntError| code_of(error.kind()))?;
             fence = Some(TurnNumber::new(number));
         }
         Ok(())
@@ -608,14 +611,33 @@ mod tests {
 
     #[test]
     fn malformed_requests_have_a_code() {
-        for line in ["", " ", "JOIN", "JOIN ", "JOIN a b", "JOIN  a", "join a", "PASS 3", "PASS turn=x", "a:1 x",
-            "WATCH main", "a b:1", "JOIN a weight=x", "JOIN a ring=", "PING ", "a:1 turn=-1"]
-        {
+        for line in [
+            "",
+            " ",
+            "JOIN",
+            "JOIN ",
+            "JOIN a b",
+            "JOIN  a",
+            "join a",
+            "PASS 3",
+            "PASS turn=x",
+            "a:1 x",
+            "WATCH main",
+            "a b:1",
+            "JOIN a weight=x",
+            "JOIN a ring=",
+            "PING ",
+            "a:1 turn=-1",
+        ] {
             assert_eq!(Request::parse(line).err(), Some(Code::Malformed), "{line:?}");
         }
-        for line in ["JOIN a weight=0", "JOIN a weight=101", "JOIN a weight=-1", "a:99999999999999999999",
-            "a:1 turn=99999999999999999999"]
-        {
+        for line in [
+            "JOIN a weight=0",
+            "JOIN a weight=101",
+            "JOIN a weight=-1",
+            "a:99999999999999999999",
+            "a:1 turn=99999999999999999999",
+        ] {
             assert_eq!(Request::parse(line).err(), Some(Code::BadNumber), "{line:?}");
         }
     }

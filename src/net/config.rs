@@ -1,0 +1,67 @@
+//! The driver's limits and times, and why each stands where it does.
+
+use std::time::Duration;
+
+/// Limits and times of a [`Driver`](super::Driver).
+#[derive(Debug, Clone)]
+pub struct DriverConfig {
+    /// Connections that exist at once, those about to be closed included. Beyond it a newcomer is dropped without a word.
+    /// Default: the process's limit of file descriptors less 32, read when the value is made.
+    pub max_connections: usize,
+    /// Bytes read from one connection in a pass: one peer must not starve the others. Default 16 KiB, allocated once.
+    pub read_bytes_max: usize,
+    /// Connections accepted in a pass: a storm of newcomers must not starve the clients. Default 64.
+    pub accepts_max: usize,
+    /// Bytes queued for a peer that does not read; beyond it the peer is closed. Default 64 KiB, for each connection.
+    pub out_bytes_max: usize,
+    /// How long a peer may take nothing of what is queued for it. Default 10 s.
+    pub stall_timeout: Duration,
+    /// How long a connection is kept for its peer to read the last words. Default 1 s.
+    pub linger_timeout: Duration,
+    /// Connections that the system queues before they are accepted. Default 4,096 (the system may cap it).
+    pub backlog: i32,
+    /// The first pause after `accept` failed for want of descriptors or memory; it doubles. Default 10 ms.
+    pub accept_backoff_min: Duration,
+    /// The longest such pause. Default 500 ms.
+    pub accept_backoff_max: Duration,
+    /// The shortest pause before an outbound connection is tried again. Default 100 ms.
+    pub reconnect_min: Duration,
+    /// The longest such pause. Default 5 s.
+    pub reconnect_max: Duration,
+    /// How long an outbound connection may take to be established. Default 10 s.
+    pub connect_timeout: Duration,
+    /// Idle time after which the system probes a peer, and again every third of it, three times. Default 15 s.
+    pub keepalive: Duration,
+    /// How long what was written may stay unacknowledged: a peer that vanished without a word is found out by this, since
+    /// probes wait while data is under way. Default 20 s; Linux only.
+    pub user_timeout: Duration,
+}
+
+impl Default for DriverConfig {
+    fn default() -> Self {
+        DriverConfig {
+            max_connections: descriptors().saturating_sub(32).max(1),
+            read_bytes_max: 16 * 1024,
+            accepts_max: 64,
+            out_bytes_max: 64 * 1024,
+            stall_timeout: Duration::from_secs(10),
+            linger_timeout: Duration::from_secs(1),
+            backlog: 4096,
+            accept_backoff_min: Duration::from_millis(10),
+            accept_backoff_max: Duration::from_millis(500),
+            reconnect_min: Duration::from_millis(100),
+            reconnect_max: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(10),
+            keepalive: Duration::from_secs(15),
+            user_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+fn descriptors() -> usize {
+    #[cfg(unix)]
+    let limit = rlimit::Resource::NOFILE.get_soft().ok().and_then(|limit| usize::try_from(limit).ok());
+    #[cfg(not(unix))]
+    let limit = None;
+    limit.unwrap_or(10_032)
+}

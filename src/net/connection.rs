@@ -1,0 +1,160 @@
+//! One TCP stream: reading with a budget, writing what is queued, interest derived from where it stands.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use socket2::{SockRef, TcpKeepalive};
+
+use super::DriverConfig;
+use crate::protocol::{ConnectionId, Links, Origin};
+use crate::time::Alarm;
+
+/// On epoll a read that did not fill the buffer has emptied the socket: the read that would say `WouldBlock` can be saved.
+/// Where mio emulates readiness, it re-arms only on `WouldBlock`.
+const SHORT_READ_EMPTIES: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) origin: Origin,
+    pub(super) phase: Phase,
+    /// The peer has finished sending.
+    pub(super) ended: bool,
+    /// The system would not take all that is queued; it says when it will.
+    pub(super) blocked: bool,
+    /// There may be more to read although no event will say so: the budget ran out.
+    pub(super) unread: bool,
+    pub(super) alarm: Alarm,
+    registered: Option<Interest>,
+}
+
+/// Where a connection stands. Its alarm means something else in each: how long that may last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Outbound, not established; the protocol has not heard of it.
+    Connecting,
+    /// In use.
+    Open,
+    /// The last words are queued; nothing that comes is listened to.
+    Closing,
+    /// The last words are written and the writing side is shut down; whatever still comes is discarded.
+    Lingering,
+}
+
+/// What a read found.
+#[derive(Debug)]
+pub(super) enum ReadEnd {
+    /// The socket is empty, for now.
+    Empty,
+    /// The budget is used up; there may be more.
+    Budget,
+    /// The peer has finished sending.
+    End,
+    /// The connection is broken.
+    Broken(io::ErrorKind),
+}
+
+impl Connection {
+    pub(super) fn new(socket: TcpStream, peer: SocketAddr, origin: Origin, phase: Phase) -> Connection {
+        Connection {
+            socket,
+            peer,
+            origin,
+            phase,
+            ended: false,
+            blocked: false,
+            unread: false,
+            alarm: Alarm::default(),
+            registered: None,
+        }
+    }
+
+    /// Reads up to the length of `buffer`, and hands on what came. `to_end`: an end of stream may be waiting that no
+    /// further event will announce, so that a short read does not mean that nothing is left.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        to_end: bool,
+        mut take: impl FnMut(&[u8]) -> bool,
+    ) -> ReadEnd {
+        let mut budget = buffer.len();
+        while budget > 0 {
+            let limit = budget.min(buffer.len());
+            match self.socket.read(&mut buffer[..limit]) {
+                Ok(0) => return ReadEnd::End,
+                Ok(count) => {
+                    budget -= count;
+                    if !take(&buffer[..count]) {
+                        return ReadEnd::Budget;
+                    }
+                    if count < limit && SHORT_READ_EMPTIES && !to_end {
+                        return ReadEnd::Empty;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ReadEnd::Empty,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return ReadEnd::Broken(error.kind()),
+            }
+        }
+        ReadEnd::Budget
+    }
+
+    /// Writes what is queued until it is all written or the system takes no more; how much it took.
+    pub(super) fn write(&mut self, id: ConnectionId, links: &mut Links) -> io::Result<usize> {
+        let mut total = 0;
+        while !links.unsent(id).is_empty() {
+            match self.socket.write(links.unsent(id)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    links.consume(id, count);
+                    total += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    return Ok(total);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.blocked = false;
+        Ok(total)
+    }
+
+    /// What this connection waits for, from where it stands.
+    fn interest(&self) -> Interest {
+        match self.phase {
+            Phase::Connecting => Interest::WRITABLE,
+            Phase::Open | Phase::Closing if self.blocked => Interest::READABLE | Interest::WRITABLE,
+            Phase::Open | Phase::Closing | Phase::Lingering => Interest::READABLE,
+        }
+    }
+
+    /// Tells the poll, if what this connection waits for has changed.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let wanted = self.interest();
+        match self.registered {
+            Some(registered) if registered == wanted => return Ok(()),
+            Some(_) => registry.reregister(&mut self.socket, token, wanted)?,
+            None => registry.register(&mut self.socket, token, wanted)?,
+        }
+        self.registered = Some(wanted);
+        Ok(())
+    }
+
+    /// No waiting for more bytes before a write goes out, and no waiting for ever for a peer that has vanished.
+    pub(super) fn set_options(&self, config: &DriverConfig) -> io::Result<()> {
+        self.socket.set_nodelay(true)?;
+        let socket = SockRef::from(&self.socket);
+        let keepalive = TcpKeepalive::new().with_time(config.keepalive);
+        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd", windows))]
+        let keepalive = keepalive.with_interval(config.keepalive / 3).with_retries(3);
+        socket.set_tcp_keepalive(&keepalive)?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(config.user_timeout))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! What can go wrong for a host. Trouble with a single peer is not here: that is an [`Event`](super::Event).
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+/// An error of the system, or of the host's own doing.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The system does not let this program listen on the address.
+    Listen {
+        /// Which.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The poll, a registration or the waker failed.
+    Poll(io::Error),
+    /// The host broke the driving contract: it began another pass without taking the events of the last one.
+    EventsPending,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            Error::Poll(source) => write!(f, "polling failed: {source}"),
+            Error::EventsPending => {
+                f.write_str("events of the last pass are pending: call poll_event until it says None")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Listen { source, .. } | Error::Poll(source) => Some(source),
+            Error::EventsPending => None,
+        }
+    }
+}

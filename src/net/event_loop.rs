@@ -1,0 +1,227 @@
+//! A loop that owns its `Poll`: a thin layer over [`Driver`], for programs that have nothing else to wait for.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use mio::{Events, Poll, Token, Waker};
+
+use super::{Driver, DriverConfig, Error, Event, TokenSpace, clock};
+use crate::protocol::Protocol;
+use crate::time::Now;
+
+/// The driver's tokens; the waker has one of another space.
+const DRIVER: TokenSpace = TokenSpace(0);
+const WAKER: Token = Token(usize::MAX);
+
+/// Events taken from the system in a pass.
+const EVENTS_MAX: usize = 1024;
+/// Commands from other threads that may wait for the loop.
+const COMMANDS_MAX: usize = 1024;
+
+/// What a thread can have done on a loop's.
+pub type Work<P> = Box<dyn FnOnce(&mut Driver<P>, Now) + Send>;
+
+enum Command<P: Protocol> {
+    Stop,
+    Drain,
+    Run(Work<P>),
+}
+
+/// Owns a `mio::Poll` and drives a [`Driver`] on it.
+///
+/// # Examples
+///
+/// ```
+/// use taketurns::net::{EventLoop, os_entropy};
+/// use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = TurnServer::new(TurnServerConfig::default(), os_entropy());
+/// let mut event_loop = EventLoop::new(server)?;
+/// let addr = event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
+/// println!("Server listening on {addr}");
+///
+/// // From another thread, or a signal handler's: let holders finish, say goodbye, return from `run`.
+/// event_loop.handle().drain();
+/// event_loop.run(|_driver, event| println!("{event:?}"))?;
+/// # Ok(()) }
+/// ```
+pub struct EventLoop<P: Protocol> {
+    poll: Poll,
+    events: Events,
+    driver: Driver<P>,
+    commands: Receiver<Command<P>>,
+    handle: Handle<P>,
+    stopped: bool,
+}
+
+impl<P: Protocol> EventLoop<P> {
+    /// A loop with the default limits and times.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no poll or waker to give.
+    pub fn new(protocol: P) -> Result<EventLoop<P>, Error> {
+        EventLoop::with_config(protocol, DriverConfig::default())
+    }
+
+    /// A loop with limits and times of the host's choice.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no poll or waker to give.
+    pub fn with_config(protocol: P, config: DriverConfig) -> Result<EventLoop<P>, Error> {
+        let poll = Poll::new().map_err(Error::Poll)?;
+        let driver = Driver::new(poll.registry(), DRIVER, protocol, config)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(Error::Poll)?);
+        let (sender, commands) = sync_channel(COMMANDS_MAX);
+        let events = Events::with_capacity(EVENTS_MAX);
+        Ok(EventLoop { poll, events, driver, commands, handle: Handle { sender, waker }, stopped: false })
+    }
+
+    /// The driver, to look at.
+    #[must_use]
+    pub fn driver(&self) -> &Driver<P> {
+        &self.driver
+    }
+
+    /// The driver, to listen, connect, drain.
+    pub fn driver_mut(&mut self) -> &mut Driver<P> {
+        &mut self.driver
+    }
+
+    /// A handle for other threads. All of them reach this loop.
+    #[must_use]
+    pub fn handle(&self) -> Handle<P> {
+        self.handle.clone()
+    }
+
+    /// Runs until the loop is stopped or drained, and gives every event to `on_event`.
+    ///
+    /// # Errors
+    ///
+    /// When the poll fails.
+    pub fn run(&mut self, mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>)) -> Result<(), Error> {
+        while self.run_once(None)? {
+            while let Some(event) = self.driver.poll_event() {
+                on_event(&mut self.driver, event);
+            }
+        }
+        while let Some(event) = self.driver.poll_event() {
+            on_event(&mut self.driver, event);
+        }
+        Ok(())
+    }
+
+    /// Runs one pass, which waits for at most `timeout`; `false` when the loop is stopped or drained. The events are taken
+    /// from the driver: [`Driver::poll_event`].
+    ///
+    /// # Errors
+    ///
+    /// When the poll fails, or the events of the last pass were not taken.
+    pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        let deadline = self.driver.next_deadline();
+        let until_deadline = deadline.and_then(|deadline| clock::poll_timeout(clock::now(), Some(deadline)));
+        let timeout = [timeout, until_deadline].into_iter().flatten().min();
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            Err(error) => return Err(Error::Poll(error)),
+        }
+        let now = clock::now();
+        let mut woken = false;
+        for event in &self.events {
+            woken |= event.token() == WAKER;
+            self.driver.handle_event(now, event);
+        }
+        if woken {
+            self.obey(now);
+        }
+        self.driver.finish_batch(now)?;
+        Ok(!self.stopped && !self.driver.is_drained())
+    }
+
+    fn obey(&mut self, now: Now) {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Stop => self.stopped = true,
+                Command::Drain => self.driver.drain(now),
+                Command::Run(work) => work(&mut self.driver, now),
+            }
+        }
+    }
+}
+
+/// Reaches an [`EventLoop`] from other threads. Clones reach the same one.
+pub struct Handle<P: Protocol> {
+    sender: SyncSender<Command<P>>,
+    waker: Arc<Waker>,
+}
+
+impl<P: Protocol> Clone for Handle<P> {
+    fn clone(&self) -> Self {
+        Handle { sender: self.sender.clone(), waker: self.waker.clone() }
+    }
+}
+
+impl<P: Protocol> Handle<P> {
+    /// Makes [`EventLoop::run`] return after the pass that it is in. Connections are closed when the loop is dropped.
+    pub fn stop(&self) {
+        self.send(Command::Stop);
+    }
+
+    /// Begins a drain; [`EventLoop::run`] returns when it is done.
+    pub fn drain(&self) {
+        self.send(Command::Drain);
+    }
+
+    /// Has `work` done on the loop's thread, in its next pass.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with the work, when the loop is gone or 1,024 commands wait for it.
+    pub fn run(&self, work: impl FnOnce(&mut Driver<P>, Now) + Send + 'static) -> Result<(), Refused<P>> {
+        match self.send(Command::Run(Box::new(work))) {
+            Some(Command::Run(work)) => Err(Refused(work)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands a command over; it comes back if it could not be.
+    fn send(&self, command: Command<P>) -> Option<Command<P>> {
+        use std::sync::mpsc::TrySendError::{Disconnected, Full};
+        let returned = match self.sender.try_send(command) {
+            Ok(()) => None,
+            Err(Full(command) | Disconnected(command)) => Some(command),
+        };
+        // A waker that fails belongs to a loop that is gone.
+        let _ = self.waker.wake();
+        returned
+    }
+}
+
+impl<P: Protocol> fmt::Debug for Handle<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+/// Work that an [`EventLoop`] did not take: it is gone, or too much waits for it.
+pub struct Refused<P: Protocol>(pub Work<P>);
+
+impl<P: Protocol> fmt::Debug for Refused<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Refused")
+    }
+}
+
+impl<P: Protocol> fmt::Display for Refused<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the event loop is gone, or has too much to do")
+    }
+}
+
+impl<P: Protocol> std::error::Error for Refused<P> {}

@@ -1,0 +1,113 @@
+//! Listening sockets: a backlog that takes a stampede, and patience when the system has no descriptor left.
+
+use std::io;
+use std::net::{self, SocketAddr};
+use std::time::Duration;
+
+use mio::net::TcpListener;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::DriverConfig;
+use crate::time::Alarm;
+
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) socket: TcpListener,
+    pub(super) addr: SocketAddr,
+    /// Connections may be waiting. The event that said so does not come again.
+    pub(super) ready: bool,
+    /// Ends a back-off.
+    pub(super) alarm: Alarm,
+    /// The pause after the last `accept`, zero if that went well.
+    backoff: Duration,
+}
+
+impl Listener {
+    pub(super) fn bind(addr: SocketAddr, config: &DriverConfig) -> io::Result<Listener> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        // So that a restarted server gets its port back at once. Never SO_REUSEPORT: two servers on one port are two rings.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(config.backlog)?;
+        Listener::from_std(socket.into())
+    }
+
+    pub(super) fn from_std(socket: net::TcpListener) -> io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        let addr = socket.local_addr()?;
+        let socket = TcpListener::from_std(socket);
+        Ok(Listener { socket, addr, ready: true, alarm: Alarm::default(), backoff: Duration::ZERO })
+    }
+
+    /// `accept` went well.
+    pub(super) fn relax(&mut self) {
+        self.backoff = Duration::ZERO;
+    }
+
+    /// `accept` failed for want of something: how long to leave it alone.
+    pub(super) fn back_off(&mut self, config: &DriverConfig) -> Duration {
+        self.backoff = (self.backoff * 2).clamp(config.accept_backoff_min, config.accept_backoff_max);
+        self.ready = false;
+        self.backoff
+    }
+}
+
+/// What an error of `accept` means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AcceptError {
+    /// Nobody is waiting.
+    Empty,
+    /// The newcomer is gone already, or cannot be reached: the next one may be fine.
+    Newcomer,
+    /// The system lacks something (descriptors, memory), or it is not known what is wrong: try again later.
+    System,
+}
+
+impl AcceptError {
+    pub(super) fn of(error: &io::Error) -> AcceptError {
+        use io::ErrorKind as Kind;
+        const EPROTO: i32 = 71;
+        match error.kind() {
+            Kind::WouldBlock => AcceptError::Empty,
+            Kind::Interrupted
+            | Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::NetworkDown
+            | Kind::NetworkUnreachable
+            | Kind::HostUnreachable => AcceptError::Newcomer,
+            _ if cfg!(target_os = "linux") && error.raw_os_error() == Some(EPROTO) => AcceptError::Newcomer,
+            _ => AcceptError::System,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_back_off_doubles_up_to_its_maximum_and_ends_with_success() {
+        let config = DriverConfig::default();
+        let mut listener = Listener::bind(([127, 0, 0, 1], 0).into(), &config).expect("port 0 is free");
+        let pauses: Vec<_> = (0..8).map(|_| listener.back_off(&config).as_millis()).collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 500, 500]);
+        listener.relax();
+        assert_eq!(listener.back_off(&config).as_millis(), 10);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn errors_of_one_newcomer_are_told_from_the_system_s() {
+        let of = |errno| AcceptError::of(&io::Error::from_raw_os_error(errno));
+        let (eagain, econnaborted, eproto) = (11, 103, 71);
+        let (emfile, enfile, enobufs, enomem) = (24, 23, 105, 12);
+        assert_eq!(of(eagain), AcceptError::Empty);
+        for errno in [econnaborted, eproto] {
+            assert_eq!(of(errno), AcceptError::Newcomer);
+        }
+        for errno in [emfile, enfile, enobufs, enomem] {
+            assert_eq!(of(errno), AcceptError::System);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The only code that builds or reads a `mio::Token`.
+//!
+//! ```text
+//!   63 .. 56   55 .. 32     31 .. 0
+//!   space      generation   slot        a connection; its generation is at least 1
+//!   space      0            slot        a listener
+//! ```
+
+use mio::Token;
+
+use crate::protocol::ConnectionId;
+
+const _: () = assert!(usize::BITS == 64, "tokens need 64 bits: 8 of space, 24 of generation, 32 of slot");
+
+/// The tokens that belong to one driver: those whose high 8 bits are this number.
+///
+/// A host gives each driver on its `Poll` another space and keeps one for its own sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenSpace(pub u8);
+
+/// What a token stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Connection(ConnectionId),
+    Listener(u32),
+}
+
+impl TokenSpace {
+    /// Whether `token` is one of this space.
+    #[must_use]
+    pub fn owns(self, token: Token) -> bool {
+        token.0 >> 56 == usize::from(self.0)
+    }
+
+    pub(super) fn token(self, key: Key) -> Token {
+        let (slot, generation) = match key {
+            Key::Connection(id) => id.parts(),
+            Key::Listener(slot) => (slot, 0),
+        };
+        Token(usize::from(self.0) << 56 | (generation as usize) << 32 | slot as usize)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "each part is masked to its width")]
+    pub(super) fn key(token: Token) -> Key {
+        let (slot, generation) = (token.0 as u32, (token.0 >> 32) as u32 & 0x00ff_ffff);
+        match generation {
+            0 => Key::Listener(slot),
+            generation => Key::Connection(ConnectionId::from_parts(slot, generation)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_being_built_and_read() {
+        let (mine, other) = (TokenSpace(3), TokenSpace(4));
+        for key in [
+            Key::Listener(7),
+            Key::Connection(ConnectionId::from_parts(0, 1)),
+            Key::Connection(ConnectionId::from_parts(u32::MAX, 0x00ff_ffff)),
+        ] {
+            let token = mine.token(key);
+            assert!(mine.owns(token) && !other.owns(token));
+            assert_eq!(TokenSpace::key(token), key);
+        }
+    }
+}
