@@ -1,0 +1,82 @@
+//! What the example programs share: options, logging, printing, signals, and how they end. None of it is the library's.
+#![allow(dead_code, reason = "each example uses a part of it")]
+
+pub mod logger;
+pub mod printer;
+pub mod signals;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+
+/// Runs a program: its error is one line on standard error, and exit code 1.
+pub fn exit_code(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            complain(format_args!("{message}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One line on standard error, whatever has become of it.
+pub fn complain(message: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// The addresses to listen on: those of `--listen`, else that of the environment variable, else the default.
+pub fn listen_addresses(options: &[String], default: &str) -> Result<Vec<SocketAddr>, String> {
+    let environment = std::env::var("TAKETURNS_LISTEN").ok().filter(|text| !text.is_empty());
+    let texts = match (options, environment) {
+        ([], Some(text)) => vec![text],
+        ([], None) => vec![default.to_owned()],
+        (options, _) => options.to_vec(),
+    };
+    texts.iter().map(|text| address(text, "listen on", &format!("--listen {default}"))).collect()
+}
+
+/// Reads `HOST:PORT`; what it should look like if it does not.
+pub fn check_host_and_port(text: &str, verb: &str, example: &str) -> Result<(), String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let problem = if port.is_empty() {
+        "there is no port".to_owned()
+    } else if port.parse::<u16>().is_err() {
+        format!("{port:?} is not a port: it must be a number from 0 to 65535")
+    } else if host.is_empty() {
+        "there is no host".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(format!("cannot {verb} {text:?}: {problem}, as in {example}"))
+}
+
+fn address(text: &str, verb: &str, example: &str) -> Result<SocketAddr, String> {
+    check_host_and_port(text, verb, example)?;
+    let found = text.to_socket_addrs().map(|mut found| found.next());
+    match found {
+        Ok(Some(addr)) => Ok(addr),
+        Ok(None) => Err(format!("cannot {verb} {text:?}: the name has no address; try {example}")),
+        Err(error) => Err(format!("cannot {verb} {text:?}: {error}; try {example}")),
+    }
+}
+
+/// What to do about a failure to listen.
+pub fn advise(error: &taketurns::net::Error) -> String {
+    use taketurns::net::Error;
+    let advice = match error {
+        Error::Listen { source, .. } => match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                "stop the program that listens there, or choose another with --listen"
+            }
+            io::ErrorKind::AddrNotAvailable => "it is not this machine's; choose another with --listen",
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need privileges; choose another with --listen"
+            }
+            _ => "choose another with --listen",
+        },
+        _ => "this is a limit of the system; see ulimit -n",
+    };
+    format!("{error}; {advice}")
+}

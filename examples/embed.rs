@@ -1,0 +1,124 @@
+//! A host program with a loop of its own: its own `Poll`, its own timer, another source beside ours. Copy from here.
+//!
+//! The host is an instrument that one client may use at a time. It measures (a UDP socket stands for the hardware), it reports (a
+//! timer), and in between it drives a turn server that decides whose number goes to the instrument. Two clients run along so
+//! that there is something to see.
+//!
+//! ```text
+//! cargo run --release --example embed
+//! ```
+
+mod common;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use argh::FromArgs;
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token};
+use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, os_entropy, poll_timeout};
+use taketurns::protocol::turns::{
+    Framing, TurnClient, TurnClientConfig, TurnEvent, TurnServer, TurnServerConfig,
+};
+
+/// Show how a host program embeds a turn server into a loop of its own.
+#[derive(FromArgs)]
+struct Options {
+    /// end after so many numbers. Default: 6
+    #[argh(option, arg_name = "n", default = "6")]
+    count: u64,
+}
+
+/// The host's own token; the drivers' have 1 and 2 in their highest byte.
+const INSTRUMENT: Token = Token(0);
+/// The host's own timer.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    let options = argh::from_env();
+    common::exit_code(run(&options).map_err(|error| error.to_string()))
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(256);
+
+    // The host's own source.
+    let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let mut instrument = UdpSocket::bind(loopback)?;
+    let itself = instrument.local_addr()?;
+    poll.registry().register(&mut instrument, INSTRUMENT, Interest::READABLE)?;
+
+    // The turn server: a driver on the host's poll, with a token space of its own.
+    let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
+    let server = TurnServer::new(config, os_entropy());
+    let mut server = Driver::new(poll.registry(), TokenSpace(1), server, DriverConfig::default())?;
+    let addr = server.listen(loopback)?;
+    println!("instrument at {itself}, turns at {addr}");
+    let mut clients = two_clients(&poll, addr)?;
+
+    let (mut turns, mut measured) = (0, 0);
+    let mut report_at = now().instant + REPORT_EVERY;
+    while !(server.is_drained() && clients.is_drained()) {
+        // 1. Sleep until something happens or the first deadline, ours or the host's, has come.
+        let deadlines = [server.next_deadline(), clients.next_deadline(), Some(report_at)];
+        let timeout = poll_timeout(now(), deadlines.into_iter().flatten().min());
+        match poll.poll(&mut events, timeout) {
+            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error.into()),
+            _ => {}
+        }
+        // 2. One instant for all that happens in this pass.
+        let now = now();
+        // 3. Each event to whom it belongs.
+        for event in &events {
+            if server.owns(event.token()) {
+                server.handle_event(now, event);
+            } else if clients.owns(event.token()) {
+                clients.handle_event(now, event);
+            } else {
+                let mut sample = [0; 8];
+                while instrument.recv_from(&mut sample).is_ok() {
+                    measured += 1;
+                }
+            }
+        }
+        // 4. The end of the pass: deadlines and writes, also when there was no event.
+        server.finish_batch(now)?;
+        clients.finish_batch(now)?;
+        // 5. What the host wants to know. Every event has to be taken before the next pass.
+        while let Some(event) = server.poll_event() {
+            match event {
+                Event::Opened { peer, .. } => println!("{peer} connected"),
+                Event::Protocol(TurnEvent::Accepted { name, number, turn, .. }) => {
+                    println!("turn {turn}: {name} sets the instrument to {number}");
+                    instrument.send_to(&number.to_be_bytes(), itself)?;
+                    turns += 1;
+                }
+                _ => {}
+            }
+        }
+        while clients.poll_event().is_some() {}
+        if now.instant >= report_at {
+            println!("{turns} turns, {measured} measurements");
+            report_at = now.instant + REPORT_EVERY;
+        }
+        if turns >= options.count {
+            clients.drain(now);
+            server.drain(now);
+        }
+    }
+    Ok(())
+}
+
+fn two_clients(poll: &Poll, addr: SocketAddr) -> Result<Driver<TurnClient>, Box<dyn std::error::Error>> {
+    let pace = Duration::from_millis(100);
+    let config = TurnClientConfig { framing: Framing::Line, pace, ..TurnClientConfig::default() };
+    let mut clients = TurnClient::new(config);
+    clients.add("ann".parse()?, 1, 2);
+    clients.add("bob".parse()?, 2, 2);
+    let mut clients = Driver::new(poll.registry(), TokenSpace(2), clients, DriverConfig::default())?;
+    clients.connect(now(), addr);
+    clients.connect(now(), addr);
+    Ok(clients)
+}

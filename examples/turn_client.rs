@@ -1,0 +1,133 @@
+//! Takes turns with the other clients of a turn server: any number of clients in one process, on one event loop.
+//!
+//! ```text
+//! cargo run --release --example turn_client
+//! cargo run --release --example turn_client -- --clients 5 --count 10 --pace-ms 0
+//! ```
+
+mod common;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use argh::FromArgs;
+use common::printer::Printer;
+use log::{LevelFilter, info, warn};
+use taketurns::net::{Driver, Event, EventLoop, Target, now};
+use taketurns::protocol::turns::{ClientEvent, Framing, Name, TurnClient, TurnClientConfig};
+
+/// Take turns at a turn server: run clients that send numbers, and print each that is accepted.
+#[derive(FromArgs)]
+struct Options {
+    /// the server, as HOST:PORT; a host name is looked up again at every reconnection. Default: 127.0.0.1:5001
+    #[argh(option, arg_name = "addr", default = "\"127.0.0.1:5001\".to_owned()")]
+    connect: String,
+
+    /// how messages are told apart: raw or line, as the server has it. Default: raw
+    #[argh(option, default = "Framing::Raw")]
+    framing: Framing,
+
+    /// how many clients to run. Default: 2
+    #[argh(option, arg_name = "n", default = "2")]
+    clients: usize,
+
+    /// pause of a client between two of its numbers, in milliseconds; 0 is as fast as possible. Default: 1000
+    #[argh(option, arg_name = "n", default = "1000")]
+    pace_ms: u64,
+
+    /// end when every client has had so many numbers accepted. Default: never
+    #[argh(option, arg_name = "n")]
+    count: Option<u64>,
+
+    /// the client's name; with several clients, what stands before their numbers. Default: Client
+    #[argh(option)]
+    name: Option<String>,
+
+    /// the first client's first number; the second one's is 1 more, and so on. Default: 1
+    #[argh(option, arg_name = "n", default = "1")]
+    start: i64,
+
+    /// what a client adds to get its next number. Default: the number of clients
+    #[argh(option, arg_name = "n")]
+    step: Option<i64>,
+
+    /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
+    #[argh(option, arg_name = "level", default = "LevelFilter::Info")]
+    log_level: LevelFilter,
+}
+
+fn main() -> ExitCode {
+    common::exit_code(play(&argh::from_env()))
+}
+
+fn play(options: &Options) -> Result<(), String> {
+    common::logger::start(options.log_level);
+    common::check_host_and_port(&options.connect, "connect to", "--connect 127.0.0.1:5001")?;
+    let client = clients(options)?;
+    if client.is_finished() {
+        return Ok(());
+    }
+    let mut event_loop = EventLoop::new(client).map_err(|error| common::advise(&error))?;
+    let handle = event_loop.handle();
+    common::signals::on_first(move || handle.drain())?;
+    for _ in 0..options.clients {
+        event_loop.driver_mut().connect(now(), Target::from(options.connect.as_str()));
+    }
+
+    let mut printer = Printer::start();
+    // Whether the server's absence has been mentioned since it was last there.
+    let mut mentioned = false;
+    let end = event_loop.run(|driver, event| match event {
+        Event::Opened { peer, .. } => {
+            mentioned = false;
+            info!("connected to {peer}");
+        }
+        Event::Closed { peer, reason, .. } => info!("disconnected from {peer}: {reason}"),
+        Event::Unreachable { target, error, .. } => {
+            if !std::mem::replace(&mut mentioned, true) {
+                common::complain(format_args!(
+                    "cannot connect to {target}: {error}; trying again until a server is there (see --connect)"
+                ));
+            }
+        }
+        Event::Protocol(event) => report(driver, event, &mut printer),
+        _ => {}
+    });
+    printer.finish();
+    end.map_err(|error| error.to_string())
+}
+
+fn report(driver: &mut Driver<TurnClient>, event: ClientEvent, printer: &mut Printer) {
+    match event {
+        ClientEvent::Sent { name, number } => printer.line(format_args!("{name} sent: {number}")),
+        ClientEvent::Refused { name, code } => warn!("{name}: refused by the server: {code}"),
+        ClientEvent::Bye { name, bye } => warn!("{name}: the server closes the connection: {bye}"),
+        ClientEvent::Finished => driver.drain(now()),
+        _ => {}
+    }
+}
+
+fn clients(options: &Options) -> Result<TurnClient, String> {
+    let count = i64::try_from(options.clients).unwrap_or(0);
+    if count == 0 {
+        return Err("--clients 0 makes no sense: it must be at least 1".to_owned());
+    }
+    let mut client = TurnClient::new(TurnClientConfig {
+        framing: options.framing,
+        pace: Duration::from_millis(options.pace_ms),
+        count: options.count,
+        ..TurnClientConfig::default()
+    });
+    for index in 0..count {
+        let name = match &options.name {
+            Some(name) if count == 1 => name.clone(),
+            name => format!("{}{}", name.as_deref().unwrap_or("Client"), index + 1),
+        };
+        let name: Name = name.parse().map_err(|error| format!("--name {name:?} cannot be used: {error}"))?;
+        if options.framing == Framing::Line && !name.is_word() {
+            return Err(format!("--name {name:?} cannot be used: in the line framing a name has no space"));
+        }
+        client.add(name, options.start.saturating_add(index), options.step.unwrap_or(count));
+    }
+    Ok(client)
+}

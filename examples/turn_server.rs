@@ -1,0 +1,115 @@
+//! Serves the turn protocol: clients take turns to send a number.
+//!
+//! ```text
+//! cargo run --release --example turn_server
+//! cargo run --release --example turn_server -- --framing line --clients 3 --listen 127.0.0.1:6000
+//! ```
+
+mod common;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use argh::FromArgs;
+use common::printer::Printer;
+use log::{LevelFilter, warn};
+use taketurns::net::{Event, EventLoop, os_entropy};
+use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig};
+
+/// Serve the turn protocol: clients take turns to send a number, and each accepted number is printed.
+#[derive(FromArgs)]
+struct Options {
+    /// address to listen on, as HOST:PORT; may be given several times, all feed the same ring. Default: the environment
+    /// variable TAKETURNS_LISTEN, else 127.0.0.1:5001
+    #[argh(option, arg_name = "addr")]
+    listen: Vec<String>,
+
+    /// how messages are told apart: raw (no delimiters, for the oldest clients) or line. Default: raw
+    #[argh(option, default = "Framing::Raw")]
+    framing: Framing,
+
+    /// turns start when so many clients are connected, and pause while fewer are. Default: 2
+    #[argh(option, arg_name = "n", default = "2")]
+    clients: usize,
+
+    /// one client more is turned away. Default: 10000
+    #[argh(option, arg_name = "n", default = "10_000")]
+    max_clients: usize,
+
+    /// a client that is silent for so long loses its turn, in milliseconds. Default: 30000
+    #[argh(option, arg_name = "n", default = "30_000")]
+    turn_deadline_ms: u64,
+
+    /// the seat of a client that is gone keeps its place for so long, in milliseconds. Default: 60000
+    #[argh(option, arg_name = "n", default = "60_000")]
+    seat_grace_ms: u64,
+
+    /// print no numbers (for measuring)
+    #[argh(switch)]
+    quiet: bool,
+
+    /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
+    #[argh(option, arg_name = "level", default = "LevelFilter::Info")]
+    log_level: LevelFilter,
+}
+
+fn main() -> ExitCode {
+    common::exit_code(serve(&argh::from_env()))
+}
+
+fn serve(options: &Options) -> Result<(), String> {
+    common::logger::start(options.log_level);
+    let config = config(options)?;
+    let addresses = common::listen_addresses(&options.listen, "127.0.0.1:5001")?;
+    let server = TurnServer::new(config, os_entropy());
+    let mut event_loop = EventLoop::new(server).map_err(|error| common::advise(&error))?;
+    let bound: Result<Vec<_>, _> =
+        addresses.into_iter().map(|addr| event_loop.driver_mut().listen(addr)).collect();
+    let bound = bound.map_err(|error| common::advise(&error))?;
+    let handle = event_loop.handle();
+    common::signals::on_first(move || handle.drain())?;
+
+    let mut printer = Printer::start();
+    for addr in bound {
+        printer.line(format_args!("Server listening on {addr}"));
+    }
+    let end = event_loop.run(|_, event| match event {
+        Event::Opened { peer, .. } => printer.line(format_args!("Client {peer} connected.")),
+        Event::Closed { peer, .. } => printer.line(format_args!("Client {peer} disconnected.")),
+        Event::Protocol(TurnEvent::Accepted { name, number, .. }) if !options.quiet => {
+            printer.line(format_args!("{name} sent: {number}"));
+        }
+        Event::AcceptPaused { addr, error, pause } => {
+            warn!("{addr}: cannot accept ({error}), trying again in {pause:?}; see ulimit -n");
+        }
+        _ => {}
+    });
+    printer.finish();
+    end.map_err(|error| error.to_string())
+}
+
+fn config(options: &Options) -> Result<TurnServerConfig, String> {
+    for (option, value) in [
+        ("--clients", options.clients as u64),
+        ("--max-clients", options.max_clients as u64),
+        ("--turn-deadline-ms", options.turn_deadline_ms),
+    ] {
+        if value == 0 {
+            return Err(format!("{option} 0 makes no sense: it must be at least 1"));
+        }
+    }
+    if options.max_clients < options.clients {
+        return Err(format!(
+            "--max-clients {} would never let --clients {} connect: raise the one or lower the other",
+            options.max_clients, options.clients
+        ));
+    }
+    Ok(TurnServerConfig {
+        framing: options.framing,
+        min_clients: options.clients,
+        max_clients: options.max_clients,
+        turn_deadline: Duration::from_millis(options.turn_deadline_ms),
+        seat_grace: Duration::from_millis(options.seat_grace_ms),
+        ..TurnServerConfig::default()
+    })
+}
