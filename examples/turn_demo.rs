@@ -74,10 +74,10 @@ fn demonstrate(options: &Options, printer: &mut Printer) -> Result<(), Error> {
         server.finish_batch(now)?;
         clients.finish_batch(now)?;
         while let Some(event) = server.poll_event() {
-            if let Event::Protocol(TurnEvent::Accepted { turn, name, number, .. }) = event
+            if let Event::Protocol(TurnEvent::Accepted { name, number, .. }) = event
                 && left > 0
             {
-                printer.line(format_args!("turn {turn}: {name} sent: {number}"));
+                printer.line(format_args!("{name} sent: {number}"));
                 left -= 1;
             }
         }

@@ -1,0 +1,327 @@
+//! Running programs from tests: spawn, watch their lines, signal them, see how they end.
+//!
+//! Every wait has a deadline and is woken by a line or an end of file; nothing sleeps to synchronise. A wait
+//! that fails panics with all that the program has printed, so that a log of a failed run tells the story.
+//! What a program prints is kept whole: a wait looks at everything seen so far, not at "the next line".
+//!
+//! What is not here: what the lines mean (but for `{name} sent: {number}`), and which options programs have.
+
+use std::any::Any;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Which of its two outputs a program wrote a line to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
+/// One line that a program printed, without its `\n`.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) stream: Stream,
+    pub(crate) text: String,
+}
+
+/// One `{name} sent: {number}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) name: String,
+    pub(crate) number: i64,
+}
+
+impl Sent {
+    fn parse(line: &Line) -> Option<Self> {
+        let (name, number) = line.text.split_once(" sent: ")?;
+        let number = number.parse().ok()?;
+        (line.stream == Stream::Out).then(|| Self { name: name.to_owned(), number })
+    }
+}
+
+/// What the test does with an output of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Every line is read and kept.
+    All,
+    /// The first line is read, then the pipe is closed: the program's next write fails.
+    FirstLineThenClosed,
+    /// The first line is read, then nothing more: the pipe fills up, and a blocking write hangs.
+    FirstLineThenStuck,
+    /// Nothing is ever read.
+    Stuck,
+}
+
+/// A running program, killed when this is dropped.
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    /// Disconnected once nothing is read from the program any more, which is how its end is noticed.
+    incoming: Receiver<Line>,
+    /// Everything read so far, in order of arrival; within one stream also in order of printing.
+    seen: Vec<Line>,
+    /// What holds the reading ends of stuck pipes: they stay open, unread, as long as the program runs.
+    _unread: Vec<Box<dyn Any + Send>>,
+}
+
+impl Process {
+    /// Starts `command` and reads all that it prints.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self::spawn_reading(command, Reading::All, Reading::All)
+    }
+
+    /// Starts `command`; says for both outputs what is done with them. One of them must be read to its end
+    /// (or to its closing) for [`Process::wait_for_exit`] to see that.
+    pub(crate) fn spawn_reading(command: &mut Command, out: Reading, err: Reading) -> Self {
+        let name =
+            Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let (lines, incoming) = mpsc::channel();
+        let mut unread: Vec<Box<dyn Any + Send>> = Vec::new();
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let stderr = child.stderr.take().expect("standard error is piped");
+        unread.extend(read_lines(stdout, Stream::Out, out, lines.clone()));
+        unread.extend(read_lines(stderr, Stream::Err, err, lines));
+        Self { name, child, incoming, seen: Vec::new(), _unread: unread }
+    }
+
+    /// All lines of one stream so far.
+    pub(crate) fn lines(&self, stream: Stream) -> Vec<&str> {
+        self.seen.iter().filter(|line| line.stream == stream).map(|line| line.text.as_str()).collect()
+    }
+
+    /// All `{name} sent: {number}` on standard output so far.
+    pub(crate) fn sent(&self) -> Vec<Sent> {
+        self.seen.iter().filter_map(Sent::parse).collect()
+    }
+
+    /// Waits for a line that satisfies `predicate`, also an earlier one.
+    pub(crate) fn wait_for_line(
+        &mut self,
+        what: &str,
+        predicate: impl Fn(&Line) -> bool,
+        within: Duration,
+    ) -> Line {
+        self.wait_until(what, within, |seen| seen.iter().find(|line| predicate(line)).cloned())
+    }
+
+    /// Waits until `count` numbers were printed, and answers with all there are, in order.
+    pub(crate) fn wait_for_sent(&mut self, count: usize, within: Duration) -> Vec<Sent> {
+        let what = format!("{count} numbers");
+        self.wait_until(&what, within, |seen| {
+            let sent: Vec<Sent> = seen.iter().filter_map(Sent::parse).collect();
+            (sent.len() >= count).then_some(sent)
+        })
+    }
+
+    /// Waits until `check`, given everything seen so far, finds what it looks for.
+    ///
+    /// # Panics
+    ///
+    /// Panics with all that the program printed if it ends, or the time does, before that.
+    pub(crate) fn wait_until<T>(
+        &mut self,
+        what: &str,
+        within: Duration,
+        check: impl Fn(&[Line]) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(found) = check(&self.seen) {
+                return found;
+            }
+            match self.next_line(deadline) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => self.fail(&format!("no {what} within {within:?}")),
+                Err(RecvTimeoutError::Disconnected) => self.fail(&format!("no {what} before it ended")),
+            }
+        }
+    }
+
+    /// Watches for as long as `window` that no line satisfies `predicate`, neither an earlier one nor a new.
+    pub(crate) fn expect_no_line(&mut self, what: &str, predicate: impl Fn(&Line) -> bool, window: Duration) {
+        let deadline = Instant::now() + window;
+        while self.next_line(deadline).is_ok() {}
+        if self.seen.iter().any(predicate) {
+            self.fail(&format!("unwanted: {what}"));
+        }
+    }
+
+    /// Sends a signal by its name without `SIG`, such as `TERM`.
+    pub(crate) fn signal(&self, signal: &str) {
+        // The child is not waited for yet, so its id cannot belong to another process. `kill` is a builtin
+        // of every `sh`, while slim container images lack the program.
+        let status = Command::new("sh")
+            .args(["-c", "kill -s \"$0\" \"$1\"", signal, &self.child.id().to_string()])
+            .status()
+            .expect("sh runs");
+        assert!(status.success(), "{}: cannot send SIG{signal}", self.name);
+    }
+
+    /// Kills the program (SIGKILL) and answers with everything it had printed until then.
+    pub(crate) fn kill(mut self, within: Duration) -> Vec<Sent> {
+        self.child.kill().expect("a child that was not waited for can be killed");
+        self.wait_for_exit(within);
+        self.sent()
+    }
+
+    /// Waits for the program to end by itself, reading the rest of what it prints.
+    ///
+    /// # Panics
+    ///
+    /// Panics with all that the program printed if it is still running then.
+    pub(crate) fn wait_for_exit(&mut self, within: Duration) -> ExitStatus {
+        self.try_wait_for_exit(within)
+            .unwrap_or_else(|| self.fail(&format!("still running after {within:?}")))
+    }
+
+    /// As [`Process::wait_for_exit`], `None` if the program is still running.
+    pub(crate) fn try_wait_for_exit(&mut self, within: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + within;
+        loop {
+            match self.next_line(deadline) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => return None,
+                // Its outputs are closed, which a program of ours does only by ending.
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Some(self.child.wait().expect("a child can be waited for"));
+                }
+            }
+        }
+    }
+
+    /// Waits for the end and checks the exit code.
+    pub(crate) fn expect_exit(&mut self, code: i32, within: Duration) {
+        let status = self.wait_for_exit(within);
+        if status.code() != Some(code) {
+            self.fail(&format!("ended with {status}, not with exit code {code}"));
+        }
+    }
+
+    /// Panics with `why` and all that the program has printed.
+    pub(crate) fn fail(&self, why: &str) -> ! {
+        let said = |line: &Line| format!("  {:?} | {}\n", line.stream, line.text.escape_debug());
+        let story: String = self.seen.iter().map(said).collect();
+        panic!("{}: {why}; it has printed {} lines:\n{story}", self.name, self.seen.len())
+    }
+
+    fn next_line(&mut self, deadline: Instant) -> Result<(), RecvTimeoutError> {
+        let line = self.incoming.recv_timeout(deadline.saturating_duration_since(Instant::now()))?;
+        self.seen.push(line);
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the thread that reads one output. What must stay open without being read is given back.
+fn read_lines(
+    pipe: impl Read + Send + 'static,
+    stream: Stream,
+    reading: Reading,
+    lines: Sender<Line>,
+) -> Option<Box<dyn Any + Send>> {
+    if reading == Reading::Stuck {
+        return Some(Box::new(pipe));
+    }
+    let (give_back, given_back) = mpsc::channel();
+    thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        let mut bytes = Vec::new();
+        // An error is the end, as an end of file is; a test that still waits for a line will say so.
+        while pipe.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
+            let text = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
+            bytes.clear();
+            if lines.send(Line { stream, text }).is_err() {
+                return;
+            }
+            match reading {
+                Reading::All => {}
+                Reading::FirstLineThenClosed => return,
+                Reading::FirstLineThenStuck | Reading::Stuck => {
+                    // Lives in the channel until the `Process` drops its other end.
+                    let _ = give_back.send(pipe);
+                    return;
+                }
+            }
+        }
+    });
+    (reading == Reading::FirstLineThenStuck).then(|| Box::new(given_back) as Box<dyn Any + Send>)
+}
+
+/// The example program `name`, ready for options.
+///
+/// Cargo tells tests where binaries are, but not examples; they are beside the tests, though:
+/// `target/debug/deps/this_test` and `target/debug/examples/name`. `cargo test` builds them; where only this
+/// test was built they are missing, and are built here, once.
+pub(crate) fn example(name: &str) -> Command {
+    let path = examples_dir().join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    if !path.exists() {
+        build_examples();
+    }
+    assert!(path.exists(), "there is no {}", path.display());
+    let mut command = Command::new(path);
+    // The tester's own environment must not decide where servers listen.
+    command.env_remove("TAKETURNS_LISTEN");
+    command
+}
+
+/// `target/PROFILE`.
+fn profile_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    test.ancestors().nth(2).expect("tests are built in PROFILE/deps").to_owned()
+}
+
+fn examples_dir() -> PathBuf {
+    profile_dir().join("examples")
+}
+
+fn build_examples() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let profile_dir = profile_dir();
+        let target_dir = profile_dir.parent().expect("PROFILE is in the target directory");
+        let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(other) => other,
+        };
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--examples", "--features", "net", "--profile", profile, "--target-dir"])
+            .arg(target_dir)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the examples do not build");
+    });
+}
+
+/// A Python program of `tests/legacy`, ready for options; `None`, said loudly, where Python is missing.
+pub(crate) fn legacy(program: &str) -> Option<Command> {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    let found = *FOUND.get_or_init(|| {
+        let version = Command::new("python3").arg("--version").stdout(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    });
+    if !found {
+        // Not `eprintln!`: what a passing test says through that is hidden.
+        let _ =
+            writeln!(std::io::stderr(), "SKIPPED: python3 not found, nothing is tested against {program}");
+        return None;
+    }
+    let mut command = Command::new("python3");
+    command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/legacy").join(program));
+    Some(command)
+}
