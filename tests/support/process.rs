@@ -13,7 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Which of its two outputs a program wrote a line to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,10 +265,10 @@ fn read_lines(
 ///
 /// Cargo tells tests where binaries are, but not examples; they are beside the tests, though:
 /// `target/debug/deps/this_test` and `target/debug/examples/name`. `cargo test` builds them; where only this
-/// test was built they are missing, and are built here, once.
+/// test was built they are missing or of yesterday, and are built here, once.
 pub(crate) fn example(name: &str) -> Command {
     let path = examples_dir().join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    if !path.exists() {
+    if modified(&path) < newest_source() {
         build_examples();
     }
     assert!(path.exists(), "there is no {}", path.display());
@@ -286,6 +286,24 @@ fn profile_dir() -> PathBuf {
 
 fn examples_dir() -> PathBuf {
     profile_dir().join("examples")
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// When the youngest file that the examples are made of was written.
+fn newest_source() -> Option<SystemTime> {
+    fn newest(path: &Path) -> Option<SystemTime> {
+        match std::fs::read_dir(path) {
+            Ok(entries) => entries.flatten().map(|entry| newest(&entry.path())).max().flatten(),
+            Err(_) => modified(path),
+        }
+    }
+    ["src", "examples"]
+        .map(|folder| newest(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)))
+        .into_iter()
+        .max()?
 }
 
 fn build_examples() {
