@@ -103,6 +103,7 @@ impl Links {
     }
 
     /// Queues formatted text for `id`, without an allocation of its own: `links.send_fmt(id, format_args!("OK {n}\n"))`.
+    #[expect(clippy::missing_panics_doc, reason = "a buffer in memory takes everything")]
     pub fn send_fmt(&mut self, id: ConnectionId, text: fmt::Arguments<'_>) {
         self.send_with(id, |buffer| buffer.write_fmt(text).expect("a buffer in memory takes everything"));
     }
@@ -146,6 +147,7 @@ impl Links {
     // For the driver.
 
     /// A new connection. Its slot may be one that was [removed](Self::remove).
+    #[expect(clippy::missing_panics_doc, reason = "2^32 connections do not fit a machine")]
     pub fn open(&mut self) -> ConnectionId {
         self.generation = if self.generation == GENERATION_MAX { 1 } else { self.generation + 1 };
         let link = Link {

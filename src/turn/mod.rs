@@ -313,6 +313,7 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When as many rings or occupied seats exist as are allowed, or while draining.
+    #[expect(clippy::missing_panics_doc, reason = "2^32 rings do not fit a machine")]
     pub fn join_new_ring(&mut self, now: Instant, weight: Weight, data: S) -> Result<SeatId, JoinError> {
         if self.draining {
             return Err(JoinError::Draining);

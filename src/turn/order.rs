@@ -154,9 +154,9 @@ impl Order {
             Lane::Out => return,
             Lane::List { prev, next } => {
                 if prev == NIL {
-                    self.head = next
+                    self.head = next;
                 } else {
-                    self.link_next(prev, next)
+                    self.link_next(prev, next);
                 }
                 if next == NIL { self.tail = prev } else { self.link_prev(next, prev) }
             }
