@@ -83,12 +83,11 @@ fn play(options: &Options) -> Result<(), String> {
             info!("connected to {peer}");
         }
         Event::Closed { peer, reason, .. } => info!("disconnected from {peer}: {reason}"),
-        Event::Unreachable { target, error, .. } => {
-            if !std::mem::replace(&mut mentioned, true) {
-                common::complain(format_args!(
-                    "cannot connect to {target}: {error}; trying again until a server is there (see --connect)"
-                ));
-            }
+        Event::Unreachable { target, error, .. } if !mentioned => {
+            mentioned = true;
+            common::complain(format_args!(
+                "cannot connect to {target}: {error}; trying again until a server is there (see --connect)"
+            ));
         }
         Event::Protocol(event) => report(driver, event, &mut printer),
         _ => {}

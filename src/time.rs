@@ -1,4 +1,4 @@
-//! Time as an argument: [`Now`] comes in from outside, and [`Timers`] says when to be called again.
+//! Time as an argument: [`Now`] comes in from outside, and what waits says when it wants to be called.
 //!
 //! Nothing in this file, nor in the scheduler, the framing or the protocols, reads a clock. That is what lets
 //! a simulation replay hours in milliseconds, and what keeps every decision of one pass at one instant.

@@ -29,7 +29,7 @@ pub fn start(level: LevelFilter) {
     // The wrapped panic of a failed write has nothing to say, and nowhere to say it.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let message = info.payload_as_str().unwrap_or("");
+        let message = info.payload().downcast_ref::<String>().map_or("", String::as_str);
         if !message.starts_with("failed printing to std") {
             report(info);
         }

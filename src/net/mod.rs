@@ -155,7 +155,7 @@ pub struct Driver<P: Protocol> {
     /// The host has taken all events of the last pass.
     events_taken: bool,
     /// When the last pass was: what is left to do at once is due since then.
-    last_pass: Option<Instant>,
+    last_pass: Instant,
     draining: bool,
     entropy: Entropy,
     counts: DriverCounts,
@@ -196,7 +196,7 @@ impl<P: Protocol> Driver<P> {
             buffer: vec![0; config.read_bytes_max.max(1)].into_boxed_slice(),
             events: VecDeque::new(),
             events_taken: true,
-            last_pass: None,
+            last_pass: clock::now().instant,
             draining: false,
             entropy: os_entropy(),
             counts: DriverCounts::default(),
@@ -236,12 +236,15 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// When the next pass must be, whether or not there is an event; perhaps early, never late. In the past if there is
-    /// work left from the last pass.
+    /// work left from the last pass, or from what the host asked since.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let accepting = self.listeners.iter().any(|(_, listener)| listener.ready);
-        let work = (accepting || !self.unread.is_empty()).then_some(self.last_pass).flatten();
-        [work, self.timers.next(), self.protocol.next_deadline()].into_iter().flatten().min()
+        let has_work = accepting || !self.unread.is_empty() || self.links.has_touched();
+        [has_work.then_some(self.last_pass), self.timers.next(), self.protocol.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether [`drain`](Self::drain) was called and every connection is gone.
@@ -371,7 +374,7 @@ impl<P: Protocol> Driver<P> {
             return Err(Error::EventsPending);
         }
         self.events_taken = false;
-        self.last_pass = Some(now.instant);
+        self.last_pass = now.instant;
         for id in std::mem::take(&mut self.unread) {
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.unread = false;

@@ -177,6 +177,12 @@ impl Links {
         Some(id)
     }
 
+    /// Whether [`take_touched`](Self::take_touched) has something.
+    #[must_use]
+    pub fn has_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     /// What is queued for `id` and not written.
     #[must_use]
     pub fn unsent(&self, id: ConnectionId) -> &[u8] {

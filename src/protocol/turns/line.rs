@@ -53,7 +53,8 @@ impl TurnServer {
                 Err(LineError::TooLong) => self.dismiss(now, id, Some(Bye::TooLong), links),
                 Err(LineError::NotUtf8) => self.dismiss(now, id, Some(Bye::NotUtf8), links),
             }
-            if self.line(id).is_none() {
+            // It was dismissed, or given up because it does not read the replies: nothing more of it counts.
+            if self.line(id).is_none() || !links.is_open(id) {
                 return;
             }
         }
