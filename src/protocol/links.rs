@@ -366,7 +366,8 @@ mod tests {
 
         let mut map = ConnectionMap::default();
         map.insert(new, 1);
-        assert_eq!((map.get(old), map.remove(old), map.len()), (None, None, 1));
+        assert_eq!(map.remove(old), None);
+        assert_eq!((map.get(old), map.get(new), map.len()), (None, Some(&1), 1));
     }
 
     #[test]

@@ -68,10 +68,10 @@ use seat::Occupancy;
 pub struct SchedulerConfig {
     /// Turns are granted while at least this many seats of a ring are occupied. Default 2; 0 counts as 1.
     pub min_seats: usize,
-    /// Seats, occupied and vacant, of all rings together. Default 10,000; about 150 bytes each.
+    /// Seats, occupied and vacant, of all rings together. Default 10,000; at most 150 bytes each, and what is kept with it.
     /// When it is reached, a newcomer takes the room of the longest-vacant seat, or is refused.
     pub max_seats: usize,
-    /// Rings that exist at once. Default 1,024; about 400 bytes each.
+    /// Rings that exist at once. Default 1,024; at most 512 bytes each.
     pub max_rings: usize,
     /// How long a holder may stay silent before the turn passes on. Default 30 s; less than 1 ms counts as 1 ms.
     pub turn_deadline: Duration,

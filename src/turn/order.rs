@@ -92,6 +92,10 @@ enum Lane {
     Tree,
 }
 
+/// What a seat costs here, whether it waits or not.
+#[cfg(test)]
+pub(super) const NODE_BYTES: usize = size_of::<Node>();
+
 #[derive(Debug, Clone, Copy)]
 struct Node {
     rank: Rank,

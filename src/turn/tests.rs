@@ -404,3 +404,11 @@ fn random_history(seed: u64, steps: u32) {
         }
     }
 }
+
+#[test]
+fn seats_and_rings_are_as_small_as_the_docs_say() {
+    let seat = size_of::<seat::Seat<()>>() + order::NODE_BYTES;
+    assert!(seat <= 150, "{seat} bytes a seat");
+    let ring = size_of::<Ring<()>>();
+    assert!(ring <= 512, "{ring} bytes a ring");
+}

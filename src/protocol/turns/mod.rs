@@ -63,7 +63,8 @@ pub struct TurnServerConfig {
     pub framing: Framing,
     /// Turns are granted while at least this many seats of a ring are occupied. Default 2.
     pub min_clients: usize,
-    /// Connections; one more is turned away. Default 10,000; about 500 bytes each beside what the system keeps.
+    /// Connections; one more is turned away. Default 10,000; each costs less than 1 KiB beside what the system
+    /// keeps and what is queued for it.
     pub max_clients: usize,
     /// Rings (line framing). Default 1,024.
     pub max_rings: usize,
