@@ -12,8 +12,8 @@ pub struct RawDecoder {
 }
 
 impl RawDecoder {
-    /// A decoder of messages of at most `message_bytes_max` bytes. A longer one is cut there and handed
-    /// out as it is; the protocol will refuse it.
+    /// A decoder of messages of at most `message_bytes_max` bytes. Of a longer one the beginning is handed out, as
+    /// [`RawMessage::TooLong`].
     #[must_use]
     pub fn new(message_bytes_max: usize) -> RawDecoder {
         RawDecoder { partial: Vec::new(), message_bytes_max }
@@ -32,14 +32,17 @@ impl RawDecoder {
             if message.is_empty() {
                 return None;
             }
-            if message.len() >= self.message_bytes_max || is_complete(message) {
-                return Some(RawMessage::Whole(&message[..message.len().min(self.message_bytes_max)]));
+            if message.len() <= self.message_bytes_max && is_complete(message) {
+                return Some(RawMessage::Whole(message));
             }
         }
         let room = self.message_bytes_max - self.partial.len();
-        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        let full = self.partial.len() == self.message_bytes_max;
-        if full || is_complete(self.partial.trim_ascii()) { self.take() } else { None }
+        if bytes.len() > room {
+            self.partial.extend_from_slice(&bytes[..room]);
+            return Some(RawMessage::TooLong(std::mem::take(&mut self.partial)));
+        }
+        self.partial.extend_from_slice(bytes);
+        if is_complete(self.partial.trim_ascii()) { self.take() } else { None }
     }
 
     /// Whether a message has begun that is not complete.
@@ -61,6 +64,8 @@ pub enum RawMessage<'a> {
     Whole(&'a [u8]),
     /// It came in pieces.
     Gathered(Vec<u8>),
+    /// It is longer than allowed, and this is its beginning: good for a log, and for nothing else.
+    TooLong(Vec<u8>),
 }
 
 impl RawMessage<'_> {
@@ -69,7 +74,7 @@ impl RawMessage<'_> {
     pub fn bytes(&self) -> &[u8] {
         match self {
             RawMessage::Whole(bytes) => bytes,
-            RawMessage::Gathered(bytes) => bytes.trim_ascii(),
+            RawMessage::Gathered(bytes) | RawMessage::TooLong(bytes) => bytes.trim_ascii(),
         }
     }
 }
@@ -116,11 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_cut_at_the_limit() {
+    fn a_message_over_the_limit_is_said_to_be_one() {
         let mut decoder = RawDecoder::new(4);
-        assert_eq!(decoder.push(b"abcdef", has_colon).expect("full").bytes(), b"abcd");
+        assert!(matches!(decoder.push(b"a:12", has_colon), Some(RawMessage::Whole(b"a:12"))));
+        assert!(
+            matches!(decoder.push(b"a:123", has_colon), Some(RawMessage::TooLong(bytes)) if bytes == b"a:12")
+        );
         assert!(decoder.push(b"abc", has_colon).is_none());
-        assert_eq!(decoder.push(b"def", has_colon).expect("full").bytes(), b"abcd");
+        assert!(
+            matches!(decoder.push(b"d:1", has_colon), Some(RawMessage::TooLong(bytes)) if bytes == b"abcd")
+        );
         assert!(!decoder.is_partial());
     }
 }

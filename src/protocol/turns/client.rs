@@ -2,7 +2,8 @@
 //!
 //! What a client may take as accepted differs. In the raw framing nobody tells it, so a number counts once it is written,
 //! and is never sent twice. In the line framing it counts when `OK` comes, or when the `WELCOME` of a resumption says
-//! so; only when the server has begun another life (a new epoch) is it unknown, and the number is sent again.
+//! so. It is unknown only when the seat is gone meanwhile, because the server has begun another life (a new epoch) or the seat's
+//! grace is over; then the number is sent again.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

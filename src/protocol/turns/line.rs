@@ -74,6 +74,15 @@ impl TurnServer {
         }
     }
 
+    /// The client has finished sending. A line that it has begun may be the beginning of another one (`ann:4` of
+    /// `ann:42`), so it is refused.
+    pub(super) fn line_ended_input(&mut self, id: ConnectionId, links: &mut Links) {
+        if self.line(id).is_some_and(|line| line.decoder.is_partial()) {
+            self.refuse(id, Code::Malformed, b"(a line without an end)");
+            say(id, Reply::No { turn: 0, code: Code::Malformed }, links);
+        }
+    }
+
     /// What one line means: the whole policy of the line framing.
     fn line_request(&mut self, now: Now, id: ConnectionId, line: &str, links: &mut Links) {
         let Some(&LineClient { role, .. }) = self.line(id).map(|line| &*line) else { return };
@@ -104,6 +113,9 @@ impl TurnServer {
             }
             (Ok(Request::Pass { fence }), Role::Seated(seat)) => self.line_pass(now, seat, fence, links),
             (Ok(Request::Leave), Role::Seated(seat)) => {
+                // In two steps: while its turn ends, the seat is still there to be named to the observers.
+                self.scheduler.vacate(now.instant, seat);
+                self.pump(now, links);
                 self.scheduler.leave(now.instant, seat);
                 self.dismiss(now, id, Some(Bye::Left), links);
                 Ok(())

@@ -131,7 +131,11 @@ impl TurnServer {
         let has_gone = matches!(raw.signal, Signal::Open { mark } if links.is_written(id, mark));
         let seat = raw.seat;
         let holds = self.scheduler.held_by(seat).is_some();
-        match (has_gone, Answer::from_bytes(message.bytes())) {
+        let answer = match message {
+            RawMessage::TooLong(_) => Err(Code::Malformed),
+            message => Answer::from_bytes(message.bytes()),
+        };
+        match (has_gone, answer) {
             // T9: nothing counts that was said before its GO was written.
             (false, _) => self.refuse(id, Code::NotYourTurn, message.bytes()),
             (true, Ok(answer)) if holds => {

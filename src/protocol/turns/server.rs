@@ -382,8 +382,10 @@ impl Protocol for TurnServer {
     }
 
     fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        if let Some(Stage::Raw(_)) = self.clients.get(id).map(|client| &client.stage) {
-            self.raw_gathered(now, id, links);
+        match self.clients.get(id).map(|client| &client.stage) {
+            Some(Stage::Raw(_)) => self.raw_gathered(now, id, links),
+            Some(Stage::Line(_)) => self.line_ended_input(id, links),
+            Some(Stage::Closing) | None => {}
         }
         if self.release(now, id) {
             links.close(id);
