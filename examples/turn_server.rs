@@ -13,7 +13,7 @@ use std::time::Duration;
 use argh::FromArgs;
 use common::printer::Printer;
 use log::{LevelFilter, warn};
-use taketurns::net::{Event, EventLoop, os_entropy};
+use taketurns::net::{DriverConfig, Event, EventLoop, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig};
 
 /// Serve the turn protocol: clients take turns to send a number, and each accepted number is printed.
@@ -32,7 +32,7 @@ struct Options {
     #[argh(option, arg_name = "n", default = "2")]
     clients: usize,
 
-    /// one client more is turned away. Default: 10000
+    /// one client more is turned away; at most the limit of file descriptors less 32. Default: 10000
     #[argh(option, arg_name = "n", default = "10_000")]
     max_clients: usize,
 
@@ -59,10 +59,12 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let config = config(options)?;
+    let driver_config = DriverConfig::default();
+    let config = config(options, driver_config.clients_max())?;
     let addresses = common::listen_addresses(&options.listen, "127.0.0.1:5001")?;
     let server = TurnServer::new(config, os_entropy());
-    let mut event_loop = EventLoop::new(server).map_err(|error| common::advise(&error))?;
+    let mut event_loop =
+        EventLoop::with_config(server, driver_config).map_err(|error| common::advise(&error))?;
     let bound: Result<Vec<_>, _> =
         addresses.into_iter().map(|addr| event_loop.driver_mut().listen(addr)).collect();
     let bound = bound.map_err(|error| common::advise(&error))?;
@@ -88,7 +90,8 @@ fn serve(options: &Options) -> Result<(), String> {
     end.map_err(|error| error.to_string())
 }
 
-fn config(options: &Options) -> Result<TurnServerConfig, String> {
+/// The options as the library wants them. The system's limit of descriptors allows `clients_max` clients.
+fn config(options: &Options, clients_max: usize) -> Result<TurnServerConfig, String> {
     for (option, value) in [
         ("--clients", options.clients as u64),
         ("--max-clients", options.max_clients as u64),
@@ -104,10 +107,16 @@ fn config(options: &Options) -> Result<TurnServerConfig, String> {
             options.max_clients, options.clients
         ));
     }
+    if options.clients > clients_max {
+        return Err(format!(
+            "--clients {} needs more file descriptors than this process may have: see ulimit -n",
+            options.clients
+        ));
+    }
     Ok(TurnServerConfig {
         framing: options.framing,
         min_clients: options.clients,
-        max_clients: options.max_clients,
+        max_clients: options.max_clients.min(clients_max),
         turn_deadline: Duration::from_millis(options.turn_deadline_ms),
         seat_grace: Duration::from_millis(options.seat_grace_ms),
         ..TurnServerConfig::default()

@@ -5,8 +5,9 @@ use std::time::Duration;
 /// Limits and times of a [`Driver`](super::Driver).
 #[derive(Debug, Clone)]
 pub struct DriverConfig {
-    /// Connections that exist at once, those about to be closed included. Beyond it a newcomer is dropped without a word.
-    /// Default: the process's limit of file descriptors less 32, read when the value is made.
+    /// Connections that exist at once, those about to be closed included. Beyond it a newcomer is dropped without a word, so the
+    /// protocol's own limit should be lower: see [`clients_max`](Self::clients_max).
+    /// Default: the process's limit of file descriptors less 16, read when the value is made.
     pub max_connections: usize,
     /// Bytes read from one connection in a pass: one peer must not starve the others. Default 16 KiB, allocated once.
     pub read_bytes_max: usize,
@@ -40,7 +41,7 @@ pub struct DriverConfig {
 impl Default for DriverConfig {
     fn default() -> Self {
         DriverConfig {
-            max_connections: descriptors().saturating_sub(32).max(1),
+            max_connections: descriptors().saturating_sub(16).max(1),
             read_bytes_max: 16 * 1024,
             accepts_max: 64,
             out_bytes_max: 64 * 1024,
@@ -55,6 +56,15 @@ impl Default for DriverConfig {
             keepalive: Duration::from_secs(15),
             user_timeout: Duration::from_secs(20),
         }
+    }
+}
+
+impl DriverConfig {
+    /// How many clients a protocol should let in at most: 16 less than there may be connections, so that those which it turns
+    /// away can still be told.
+    #[must_use]
+    pub fn clients_max(&self) -> usize {
+        self.max_connections.saturating_sub(16).max(1)
     }
 }
 
