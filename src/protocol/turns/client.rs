@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 
 use super::Framing;
-use super::message::{Answer, Bye, Code, Epoch, GO, Reply, Request, Secret, WAIT};
+use super::codes::{Bye, Code};
 use super::name::Name;
+use super::reply::{Epoch, GO, Reply, Secret, WAIT};
+use super::request::{Answer, Request};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Links, Origin, Protocol};
 use crate::time::{Alarm, Now, Timers};
 use crate::turn::{TurnNumber, Weight};

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use super::TurnServerConfig;
-use super::message::{Answer, Bye, Code, Fence, Reply, Request, Secret};
+use super::codes::{Bye, Code};
 use super::name::Name;
+use super::reply::{Reply, Secret};
+use super::request::{Answer, Fence, Request};
 use super::rooms::RoomId;
 use super::server::{Client, SeatData, Secrets, Stage, TurnServer};
 use crate::protocol::{ConnectionId, Links};

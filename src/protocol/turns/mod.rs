@@ -10,15 +10,17 @@
 //!  ├ line.rs  the same in the line framing
 //!  └ rooms.rs rings by name, seats by name, observers
 //! client.rs   clients that answer by themselves, any number on one loop
-//! message.rs  how everything is written on the wire
-//! name.rs     names
+//! request.rs  what clients say, reply.rs what the server says: text in, values out, and back
+//! codes.rs    why something is refused or closed; name.rs names
 //! ```
 
 mod client;
+mod codes;
 mod line;
-mod message;
 mod name;
 mod raw;
+mod reply;
+mod request;
 mod rooms;
 mod server;
 
@@ -27,8 +29,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub use client::{ClientEvent, TurnClient, TurnClientConfig};
-pub use message::{Answer, Bye, Code, DEFAULT_RING, Epoch, Fence, GO, Reply, Request, Secret, Skipped, WAIT};
+pub use codes::{Bye, Code, Skipped};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name};
+pub use reply::{Epoch, GO, Reply, Secret, WAIT};
+pub use request::{Answer, DEFAULT_RING, Fence, Request};
 pub use server::TurnServer;
 
 use super::ConnectionId;

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use log::info;
 
-use super::message::{Answer, Code, DEFAULT_RING, GO, WAIT};
+use super::codes::Code;
+use super::reply::{GO, WAIT};
+use super::request::{Answer, DEFAULT_RING};
 use super::server::{Client, SeatData, Stage, TurnServer};
 use crate::protocol::{ConnectionId, Links};
 use crate::time::Now;

@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use log::{debug, info, warn};
 
+use super::codes::{Bye, Code, Skipped};
 use super::line::LineClient;
-use super::message::{Bye, Code, Epoch, Reply, Secret, Skipped};
 use super::name::Name;
 use super::raw::RawClient;
+use super::reply::{Epoch, Reply, Secret};
 use super::rooms::{RoomId, Rooms};
 use super::{Answer, Framing, Shown, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};

@@ -1,0 +1,229 @@
+//! What the server says: the two signals of the raw framing, and the lines of the line framing.
+
+use std::fmt;
+
+use super::codes::{Bye, Code, Skipped};
+use super::name::Name;
+use super::request::Answer;
+use crate::turn::TurnNumber;
+
+/// To the holder of the turn, in the raw framing.
+pub const GO: &[u8] = b"GO";
+/// To a client that begins to wait, in the raw framing.
+pub const WAIT: &[u8] = b"WAIT";
+
+/// The 128 random bits that let a client have its seat back.
+#[derive(Clone, Copy)]
+pub struct Secret(pub(super) [u8; 16]);
+
+impl Secret {
+    /// Compares in constant time.
+    pub(super) fn matches(&self, other: &Secret) -> bool {
+        subtle::ConstantTimeEq::ct_eq(&self.0[..], &other.0[..]).into()
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Secret> {
+        let valid = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let value = u128::from_str_radix(text, 16).ok().filter(|_| valid)?;
+        Some(Secret(value.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Tells one life of a server from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A line from the server.
+#[derive(Debug, Clone, Copy)]
+pub enum Reply {
+    /// Seated.
+    Welcome {
+        /// The seat's number in its ring.
+        seat: u64,
+        /// The ring.
+        ring: Name,
+        /// The server's life.
+        epoch: Epoch,
+        /// What to have the seat back with.
+        resume: Secret,
+        /// The last turn that this seat has had accepted; 0 if none.
+        last: u64,
+        /// Its number; 0 if none.
+        number: i64,
+    },
+    /// Waiting.
+    Wait {
+        /// The seats before this one.
+        ahead: usize,
+    },
+    /// The turn is yours.
+    Go {
+        /// Its number.
+        turn: TurnNumber,
+        /// For how long, in milliseconds.
+        within: u64,
+    },
+    /// Accepted.
+    Ok {
+        /// Which turn.
+        turn: TurnNumber,
+    },
+    /// Refused.
+    No {
+        /// The turn that was meant; 0 for none.
+        turn: u64,
+        /// Why.
+        code: Code,
+    },
+    /// The deadline passed.
+    Lapsed {
+        /// Of which turn.
+        turn: TurnNumber,
+    },
+    /// To observers: a turn was answered.
+    Turn {
+        /// Which.
+        turn: TurnNumber,
+        /// With what.
+        answer: Answer,
+    },
+    /// To observers: a turn ended without a number.
+    Skip {
+        /// Which.
+        turn: TurnNumber,
+        /// Whose.
+        name: Name,
+        /// How.
+        how: Skipped,
+    },
+    /// To a new observer.
+    Watching {
+        /// The ring.
+        ring: Name,
+        /// The server's life.
+        epoch: Epoch,
+        /// The last turn granted.
+        turn: u64,
+    },
+    /// To `PING`.
+    Pong,
+    /// The connection is about to be closed.
+    Bye(
+        /// Why.
+        Bye,
+    ),
+}
+
+impl Reply {
+    /// Reads a line; `None` if it is none of the protocol's, or of a later version.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Reply> {
+        let (first, fields) = line.split_once(' ').unwrap_or((line, ""));
+        let field =
+            |key: &str| fields.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='));
+        let turn = || TurnNumber::new(field("turn")?.parse().ok()?);
+        let epoch = || u64::from_str_radix(field("epoch")?, 16).ok().map(Epoch);
+        let ring = || field("ring")?.parse().ok();
+        let nth = |n| fields.split(' ').nth(n);
+        Some(match first {
+            "WELCOME" => Reply::Welcome {
+                seat: field("seat")?.parse().ok()?,
+                ring: ring()?,
+                epoch: epoch()?,
+                resume: Secret::parse(field("resume")?)?,
+                last: field("last")?.parse().ok()?,
+                number: field("number")?.parse().ok()?,
+            },
+            "WAIT" => Reply::Wait { ahead: field("ahead")?.parse().ok()? },
+            "GO" => Reply::Go { turn: turn()?, within: field("within")?.parse().ok()? },
+            "OK" => Reply::Ok { turn: turn()? },
+            "NO" => Reply::No { turn: field("turn")?.parse().ok()?, code: Code::parse(nth(1)?)? },
+            "LAPSED" => Reply::Lapsed { turn: turn()? },
+            "TURN" => Reply::Turn { turn: turn()?, answer: Answer::parse(nth(1)?).ok()? },
+            "SKIP" => {
+                Reply::Skip { turn: turn()?, name: nth(1)?.parse().ok()?, how: Skipped::parse(nth(2)?)? }
+            }
+            "WATCHING" => {
+                Reply::Watching { ring: ring()?, epoch: epoch()?, turn: field("turn")?.parse().ok()? }
+            }
+            "PONG" => Reply::Pong,
+            "BYE" => Reply::Bye(Bye::parse(nth(0)?)?),
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reply::Welcome { seat, ring, epoch, resume, last, number } => {
+                let ring = ring.as_str();
+                write!(
+                    f,
+                    "WELCOME seat={seat} ring={ring} epoch={epoch} resume={resume} last={last} number={number}"
+                )
+            }
+            Reply::Wait { ahead } => write!(f, "WAIT ahead={ahead}"),
+            Reply::Go { turn, within } => write!(f, "GO turn={turn} within={within}"),
+            Reply::Ok { turn } => write!(f, "OK turn={turn}"),
+            Reply::No { turn, code } => write!(f, "NO turn={turn} {code} {}", code.words()),
+            Reply::Lapsed { turn } => write!(f, "LAPSED turn={turn}"),
+            Reply::Turn { turn, answer } => write!(f, "TURN turn={turn} {answer}"),
+            Reply::Skip { turn, name, how } => write!(f, "SKIP turn={turn} {} {how}", name.as_str()),
+            Reply::Watching { ring, epoch, turn } => {
+                write!(f, "WATCHING ring={} epoch={epoch} turn={turn}", ring.as_str())
+            }
+            Reply::Pong => f.write_str("PONG"),
+            Reply::Bye(bye) => write!(f, "BYE {bye} {}", bye.words()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_survive_being_written_and_read() {
+        for line in [
+            "WELCOME seat=3 ring=main epoch=00000000000000ff resume=000102030405060708090a0b0c0d0e0f last=7 number=-1",
+            "WAIT ahead=2",
+            "GO turn=8 within=30000",
+            "OK turn=8",
+            "LAPSED turn=9",
+            "TURN turn=8 ann:5",
+            "SKIP turn=9 bob lapsed",
+            "WATCHING ring=main epoch=00000000000000ff turn=9",
+            "PONG",
+        ] {
+            assert_eq!(Reply::parse(line).expect(line).to_string(), line);
+        }
+        for &code in Code::ALL {
+            let line = Reply::No { turn: 0, code }.to_string();
+            assert_eq!(Reply::parse(&line).expect("known").to_string(), line);
+        }
+        for &bye in Bye::ALL {
+            let line = Reply::Bye(bye).to_string();
+            assert_eq!(Reply::parse(&line).expect("known").to_string(), line);
+        }
+        assert!(Reply::parse("NEWS from=tomorrow").is_none());
+    }
+}
