@@ -1,1 +1,173 @@
+//! What only the inside can do: events that the system would not send, and answers that it would not give.
 
+use std::io::Write as _;
+use std::net::TcpListener as StdListener;
+use std::net::TcpStream as StdStream;
+
+use mio::{Events, Poll};
+use socket2::{Domain, Socket, Type};
+
+use super::*;
+
+/// Hears, and says nothing.
+#[derive(Default)]
+struct Ear {
+    heard: Vec<(ConnectionId, Vec<u8>)>,
+    ended: Vec<ConnectionId>,
+    closed: Vec<ConnectionId>,
+}
+
+impl Protocol for Ear {
+    type Event = ();
+
+    fn handle_open(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {}
+
+    fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], _: &mut Links) {
+        self.heard.push((id, bytes.to_vec()));
+    }
+
+    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+        self.ended.push(id);
+        links.close(id);
+    }
+
+    fn handle_closed(&mut self, _: Now, id: ConnectionId, _: CloseReason, _: &mut Links) {
+        self.closed.push(id);
+    }
+
+    fn handle_timeout(&mut self, _: Now, _: &mut Links) {}
+
+    fn drain(&mut self, _: Now, _: &mut Links) {}
+
+    fn next_deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    fn poll_event(&mut self) -> Option<()> {
+        None
+    }
+}
+
+const SPACE: TokenSpace = TokenSpace(3);
+const EVERYTHING: Ready = Ready { readable: true, writable: true, read_closed: true };
+
+fn driver() -> (Poll, Driver<Ear>) {
+    let poll = Poll::new().expect("a poll");
+    let driver = Driver::new(poll.registry(), SPACE, Ear::default(), DriverConfig::default());
+    (poll, driver.expect("a driver"))
+}
+
+fn adopted(driver: &mut Driver<Ear>) -> (StdStream, ConnectionId) {
+    let listener = StdListener::bind("127.0.0.1:0").expect("port 0 is free");
+    let peer = StdStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+    let (socket, _) = listener.accept().expect("it connected");
+    let id = driver.adopt(now(), socket).expect("connected");
+    (peer, id)
+}
+
+fn finish(driver: &mut Driver<Ear>) {
+    driver.finish_batch(now()).expect("events were taken");
+    while driver.poll_event().is_some() {}
+}
+
+fn token(id: ConnectionId) -> Token {
+    SPACE.token(Key::Connection(id))
+}
+
+#[test]
+fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
+    let (_poll, mut driver) = driver();
+    let (_peer, old) = adopted(&mut driver);
+    driver.links.abort(old);
+    finish(&mut driver);
+    let (peer, new) = adopted(&mut driver);
+    assert_eq!((old.slot(), driver.connections()), (new.slot(), 1), "the slot is used again");
+
+    // The new one has something to be read, and so would be read if the event were taken for its own.
+    (&peer).write_all(b"for later").expect("connected");
+    peer.shutdown(net::Shutdown::Write).expect("connected");
+    driver.handle_ready(now(), token(old), EVERYTHING);
+    assert_eq!(driver.counts().stale_events, 1);
+    finish(&mut driver);
+    assert_eq!((driver.protocol().heard.len(), driver.protocol().ended.len()), (0, 0));
+    assert_eq!((driver.protocol().closed.as_slice(), driver.connections()), ([old].as_slice(), 1));
+
+    driver.handle_ready(now(), token(new), EVERYTHING);
+    assert_eq!(driver.protocol().heard, [(new, b"for later".to_vec())]);
+    assert_eq!((driver.protocol().ended.as_slice(), driver.counts().stale_events), ([new].as_slice(), 1));
+}
+
+#[test]
+fn a_slot_is_not_used_again_within_the_batch() {
+    let (_poll, mut driver) = driver();
+    let (_peer, old) = adopted(&mut driver);
+    driver.close(now(), old, CloseReason::Unwanted);
+    let (_peer, new) = adopted(&mut driver);
+    assert_ne!(old.slot(), new.slot());
+    driver.handle_ready(now(), token(old), EVERYTHING);
+    assert_eq!(driver.counts().stale_events, 1);
+    finish(&mut driver);
+    let (_peer, later) = adopted(&mut driver);
+    assert_eq!(old.slot(), later.slot());
+}
+
+#[test]
+fn events_for_what_never_existed_or_is_another_s_are_dropped() {
+    let (_poll, mut driver) = driver();
+    let (_peer, id) = adopted(&mut driver);
+    for key in [Key::Listener(0), Key::Listener(u32::MAX), Key::Connection(ConnectionId::from_parts(9, 1))] {
+        driver.handle_ready(now(), SPACE.token(key), EVERYTHING);
+    }
+    assert_eq!(driver.counts().stale_events, 3);
+    assert!(!driver.owns(TokenSpace(4).token(Key::Connection(id))));
+    finish(&mut driver);
+    assert_eq!(driver.connections(), 1);
+}
+
+#[test]
+fn events_for_a_listener_that_was_drained_are_dropped() {
+    let (_poll, mut driver) = driver();
+    driver.listen(([127, 0, 0, 1], 0).into()).expect("port 0 is free");
+    driver.drain(now());
+    driver.handle_ready(now(), SPACE.token(Key::Listener(0)), EVERYTHING);
+    finish(&mut driver);
+    assert_eq!(driver.counts().stale_events, 1);
+}
+
+/// Two drivers on one poll: each takes only what is its own.
+#[test]
+fn a_driver_ignores_the_events_of_another() {
+    let (mut poll, mut driver) = driver();
+    let other = Driver::new(poll.registry(), TokenSpace(4), Ear::default(), DriverConfig::default());
+    let mut other = other.expect("a driver");
+    let (peer, id) = adopted(&mut driver);
+    (&peer).write_all(b"hello").expect("connected");
+    let mut events = Events::with_capacity(8);
+    poll.poll(&mut events, Some(Duration::from_secs(10))).expect("polling goes well");
+    for event in &events {
+        other.handle_event(now(), event);
+        driver.handle_event(now(), event);
+    }
+    assert_eq!(other.counts(), DriverCounts::default());
+    assert_eq!(driver.protocol().heard, [(id, b"hello".to_vec())]);
+}
+
+/// Where the system gives an outbound connection the very port that it goes to, TCP connects it to itself.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_socket_that_is_connected_to_itself_is_refused() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("port 0 is free");
+    let itself = socket.local_addr().expect("bound");
+    socket.connect(&itself).expect("TCP allows it");
+    socket.set_nonblocking(true).expect("a socket");
+    let error = established(&TcpStream::from_std(socket.into())).expect_err("nobody is there");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_socket_that_is_not_connected_yet_is_waited_for() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_nonblocking(true).expect("a socket");
+    assert!(matches!(established(&TcpStream::from_std(socket.into())), Ok(false)));
+}

@@ -271,7 +271,7 @@ fn weights_share_the_turns_evenly() {
     let turns = table.play(60);
     let count = |seat| turns.iter().filter(|&&turn| turn == seat).count();
     assert_eq!((count(a), count(b), count(c)), (30, 10, 20));
-    let letters: Vec<_> = turns[..12].iter().map(|seat| seat.place()).collect();
+    let letters: Vec<_> = turns[..12].iter().map(SeatId::place).collect();
     assert_eq!(letters, [1, 2, 3, 1, 3, 1, 1, 2, 3, 1, 3, 1], "spread, not in bursts");
 }
 
