@@ -108,6 +108,14 @@ impl Links {
         self.send_with(id, |buffer| buffer.write_fmt(text).expect("a buffer in memory takes everything"));
     }
 
+    /// Has what is queued for `id` written before what was asked of other connections earlier in this pass.
+    pub fn hurry(&mut self, id: ConnectionId) {
+        if self.touched.front() != Some(&id) && self.contains(id) {
+            self.links[id.slot()].touched = true;
+            self.touched.push_front(id);
+        }
+    }
+
     /// Closes `id` once all that is queued is written and the peer had a second to read it.
     pub fn close(&mut self, id: ConnectionId) {
         self.wish(id, Wish::Close);

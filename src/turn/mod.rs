@@ -239,7 +239,7 @@ impl<S> Scheduler<S> {
         if !ring.order.contains(slot) {
             return 0;
         }
-        ring.order.ahead_of(slot) + usize::from(ring.phase.lease().is_some())
+        ring.ahead_of(slot)
     }
 
     /// The number of seats in `ring` that a client sits on.

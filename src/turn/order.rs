@@ -182,14 +182,15 @@ impl Order {
         }
     }
 
-    /// How many wait in front of `slot`. Walks the list: for what is said once a connection, not once a turn.
-    pub(super) fn ahead_of(&self, slot: u32) -> usize {
-        let rank = self.nodes[slot as usize].rank;
+    /// How many others are in front of `slot` if it stands at `rank`. Walks the list: for what is said once a connection, not once a
+    /// turn.
+    pub(super) fn ahead_of(&self, slot: u32, rank: Rank) -> usize {
         if self.tail == slot && self.tree.last().is_none_or(|&(last, _)| last < rank) {
             return self.len - 1;
         }
-        let list = self.list().take_while(|&other| self.nodes[other as usize].rank < rank).count();
-        list + self.tree.range(..(rank, slot)).count()
+        let ahead = |&other: &u32| other != slot && self.nodes[other as usize].rank < rank;
+        let list = self.list().take_while(|other| *other == slot || ahead(other)).filter(ahead).count();
+        list + self.tree.range(..(rank, slot)).filter(|&&(_, other)| other != slot).count()
     }
 
     fn list(&self) -> impl Iterator<Item = u32> {
@@ -299,7 +300,7 @@ mod tests {
                     ranks[slot as usize] = Some(rank);
                     model.insert((rank, slot));
                     order.insert(slot, rank);
-                    assert_eq!(order.ahead_of(slot), model.range(..(rank, slot)).count());
+                    assert_eq!(order.ahead_of(slot, rank), model.range(..(rank, slot)).count());
                 }
             }
             assert_eq!(order.first(), model.first().map(|&(_, slot)| slot));

@@ -88,7 +88,7 @@ impl<S> Ring<S> {
     ) -> u32 {
         self.last_place += 1;
         let order = i64::try_from(self.last_place).expect("fewer than 2^63 seats are ever made");
-        let end = Rank { point: self.front().point, order };
+        let end = Rank { point: self.position.point, order };
         let start = self.newcomers.admit(end, self.occupied());
         let seat = Seat {
             data,
@@ -134,7 +134,7 @@ impl<S> Ring<S> {
         if let Occupancy::Vacant { since } = seat.occupancy {
             self.vacant.remove(&(since, seat.place, slot));
         }
-        self.newcomers.departed(seat.share.point(), self.front());
+        self.newcomers.departed(seat.share.point(), self.position);
         out.push_back(Output::Retired { seat: id, data: seat.data });
     }
 
@@ -202,9 +202,9 @@ impl<S> Ring<S> {
     }
 
     fn sit_down(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_, S>) {
-        let front = self.front();
+        let position = self.position;
         let seat = &mut self.seats[slot as usize];
-        seat.share.catch_up(front, seat.order);
+        seat.share.catch_up(position, seat.order);
         let wait =
             Wait { since: now, bound_base: self.weight.wrapping_sub(self.weight_joined + seat.weight()) };
         seat.occupancy = Occupancy::Occupied { ready_at: now, wait };
@@ -263,8 +263,7 @@ impl<S> Ring<S> {
     }
 
     fn become_held(&mut self, now: Instant, rules: Rules<'_>) -> Option<Grant> {
-        let slot = self.order.first().expect("a quorum of at least one seat waits");
-        self.order.remove(slot);
+        let slot = self.take_first();
         let running_since = *self.running_since.get_or_insert(now);
         let Occupancy::Occupied { ready_at, wait } = self.seats[slot as usize].occupancy else {
             unreachable!("only occupied seats are queued");
@@ -288,12 +287,31 @@ impl<S> Ring<S> {
         None
     }
 
-    /// The rank up to which this lap has got.
-    pub(super) fn front(&self) -> Rank {
-        match self.phase.lease() {
-            Some(lease) => self.seats.get(lease.slot as usize).map_or(self.position, Seat::rank),
-            None => self.position,
+    /// Takes the next seat out of the queue. Who sat down while a turn was held was placed behind the turn before it, since that
+    /// turn might have come to nothing; if it did count, such a seat may turn out to have been passed over.
+    fn take_first(&mut self) -> u32 {
+        loop {
+            let slot = self.order.first().expect("a quorum of at least one seat waits");
+            self.order.remove(slot);
+            let seat = &mut self.seats[slot as usize];
+            if seat.rank() > self.position {
+                return slot;
+            }
+            seat.share.catch_up(self.position, seat.order);
+            self.order.insert(slot, seat.rank());
         }
+    }
+
+    /// How many seats get the turn, or hold it, before the waiting `slot`.
+    pub(super) fn ahead_of(&self, slot: u32) -> usize {
+        let holder = self.phase.lease().and_then(|lease| self.seats.get(lease.slot as usize));
+        let seat = &self.seats[slot as usize];
+        let mut share = seat.share;
+        if let Some(holder) = holder {
+            share.catch_up(holder.rank(), seat.order);
+        }
+        self.order.ahead_of(slot, Rank { point: share.point(), order: seat.order })
+            + usize::from(holder.is_some())
     }
 }
 
@@ -331,8 +349,8 @@ impl Newcomers {
         }
     }
 
-    fn departed(&mut self, claim: u64, front: Rank) {
-        if claim > front.point {
+    fn departed(&mut self, claim: u64, position: Rank) {
+        if claim > position.point {
             self.departed.push(claim);
         }
     }

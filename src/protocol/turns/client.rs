@@ -261,9 +261,8 @@ impl TurnClient {
                 }
             }
             Reply::No { turn, code } => {
-                if line.in_flight.is_some_and(|in_flight| in_flight.get() == turn) {
-                    line.in_flight = None;
-                }
+                let over = matches!(code, Code::StaleTurn | Code::NotYourTurn);
+                line.in_flight = line.in_flight.filter(|in_flight| !(over && in_flight.get() == turn));
                 self.events.push_back(ClientEvent::Refused { name, code });
             }
             Reply::Lapsed { turn } => {

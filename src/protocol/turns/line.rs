@@ -49,7 +49,9 @@ impl TurnServer {
         // Out of the client while its lines are acted upon, which may end it.
         let mut decoder = std::mem::replace(&mut line.decoder, LineDecoder::new(0));
         let mut input = bytes;
+        let mut went_on = true;
         while let Some(line) = decoder.next_line(&mut input) {
+            went_on = false;
             match line {
                 Ok(line) => self.line_request(now, id, line, links),
                 Err(LineError::TooLong) => self.dismiss(now, id, Some(Bye::TooLong), links),
@@ -62,16 +64,12 @@ impl TurnServer {
         }
         let until = now.instant + self.config.line_timeout;
         let Some(line) = self.line(id) else { return };
-        let was_partial = line.line_until.is_some();
-        // A new line began unless these bytes only went on with the old one.
-        let went_on = was_partial && input.len() == bytes.len();
-        line.line_until = match decoder.is_partial() {
-            true if went_on => line.line_until,
-            true => Some(until),
-            false => None,
-        };
+        let before = line.line_until;
+        // A line that has begun keeps its time, however many bytes go on with it.
+        let going_on = before.filter(|_| went_on);
+        line.line_until = decoder.is_partial().then(|| going_on.unwrap_or(until));
         line.decoder = decoder;
-        if was_partial || line.line_until.is_some() {
+        if line.line_until != before {
             self.line_rearm(id);
         }
     }

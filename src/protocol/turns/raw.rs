@@ -23,6 +23,8 @@ pub(super) struct RawClient {
     decoder: RawDecoder,
     /// When the gather time of an incomplete message is over.
     gather_until: Option<Instant>,
+    /// The message that is being gathered began before its `GO` was written.
+    is_early: bool,
     signal: Signal,
     /// Malformed answers in a row.
     strikes: u8,
@@ -44,7 +46,7 @@ enum Signal {
 impl RawClient {
     pub(super) fn new(seat: SeatId, message_bytes_max: usize) -> RawClient {
         let decoder = RawDecoder::new(message_bytes_max);
-        RawClient { seat, decoder, gather_until: None, signal: Signal::Quiet, strikes: 0 }
+        RawClient { seat, decoder, gather_until: None, is_early: false, signal: Signal::Quiet, strikes: 0 }
     }
 
     pub(super) fn seat(&self) -> SeatId {
@@ -94,6 +96,14 @@ impl TurnServer {
     pub(super) fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
         let gather_time = self.config.gather_time;
         let Some(raw) = self.raw(id) else { return };
+        let has_gone = matches!(raw.signal, Signal::Open { mark } if links.is_written(id, mark));
+        if raw.is_early && has_gone {
+            self.raw_drop_early(id);
+        }
+        let Some(raw) = self.raw(id) else { return };
+        if !raw.decoder.is_partial() {
+            raw.is_early = !has_gone;
+        }
         let message = raw.decoder.push(bytes, Answer::is_complete);
         let gathering = raw.decoder.is_partial();
         if gathering != raw.gather_until.is_some() {
@@ -130,7 +140,7 @@ impl TurnServer {
     /// What one message means: the whole policy of the raw framing.
     fn raw_message(&mut self, now: Now, id: ConnectionId, message: &RawMessage<'_>, links: &mut Links) {
         let Some(raw) = self.raw(id) else { return };
-        let has_gone = matches!(raw.signal, Signal::Open { mark } if links.is_written(id, mark));
+        let has_gone = matches!(raw.signal, Signal::Open { .. }) && !raw.is_early;
         let seat = raw.seat;
         let holds = self.scheduler.held_by(seat).is_some();
         let answer = match message {
@@ -186,10 +196,14 @@ impl TurnServer {
     fn raw_go(&mut self, id: ConnectionId, links: &mut Links) {
         links.send(id, GO);
         self.raw_set(id, Signal::Open { mark: links.mark(id) });
-        // T9: the beginning of a message that came before its GO does not count either.
-        if let Some(raw) = self.raw(id)
-            && let Some(message) = raw.decoder.take()
-        {
+        self.raw_drop_early(id);
+    }
+
+    /// T9: the beginning of a message that came before its `GO` does not count, and must not spoil the answer to it.
+    fn raw_drop_early(&mut self, id: ConnectionId) {
+        let Some(raw) = self.raw(id) else { return };
+        raw.is_early = false;
+        if let Some(message) = raw.decoder.take() {
             raw.gather_until = None;
             self.refuse(id, Code::NotYourTurn, message.bytes());
         }

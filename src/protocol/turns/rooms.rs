@@ -48,6 +48,11 @@ impl Rooms {
         &mut self.rooms[id.0]
     }
 
+    /// The room, unless the last that hung on it is gone.
+    pub(super) fn get_mut(&mut self, id: RoomId) -> Option<&mut Room> {
+        self.rooms.get_mut(id.0)
+    }
+
     pub(super) fn name_of(&self, ring: RingId) -> Option<Name> {
         self.rooms.iter().find(|(_, room)| room.ring == Some(ring)).map(|(_, room)| room.name)
     }

@@ -215,6 +215,8 @@ impl TurnServer {
             Framing::Raw => self.raw_granted(now, id, grant, links),
             Framing::Line => self.line_granted(now, id, turn, deadline, links),
         }
+        // Also before what was queued for the last holder earlier in the pass.
+        links.hurry(id);
     }
 
     fn tell_ended(&mut self, client: Option<ConnectionId>, ended: &Ended, links: &mut Links) {
@@ -263,7 +265,8 @@ impl TurnServer {
 
     /// A seat left its ring: so does its name, and with the last one the ring.
     fn forget(&mut self, seat: SeatId, data: &SeatData) {
-        let room = self.rooms.room_mut(data.room);
+        // Of seats that leave together, the first one finds their ring gone, and takes the room with it.
+        let Some(room) = self.rooms.get_mut(data.room) else { return };
         if let Some(name) = data.name
             && room.seats.get(&name) == Some(&seat)
         {
