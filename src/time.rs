@@ -4,7 +4,7 @@
 //! a simulation replay hours in milliseconds, and what keeps every decision of one pass at one instant.
 
 use std::collections::BTreeSet;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// One reading of both clocks, taken once a pass.
 ///
@@ -16,6 +16,12 @@ pub struct Now {
     pub instant: Instant,
     /// Wall-clock time.
     pub wall: SystemTime,
+}
+
+/// The instant `by` after `now`; a time too long to be added, such as [`Duration::MAX`], ends in thirty years.
+pub(crate) fn later(now: Instant, by: Duration) -> Instant {
+    const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    now.checked_add(by).unwrap_or_else(|| now + THIRTY_YEARS)
 }
 
 /// A deadline that its owner may move as often as it likes, at the cost of a [`Timers`] entry only when it
@@ -109,7 +115,6 @@ impl<K: Ord + Copy> Timers<K> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use std::time::Duration;
 
     /// The one place where tests of the pure core get an `Instant` from: there is no other way to make one.
     #[allow(clippy::disallowed_methods, reason = "an Instant can only be made by reading the clock")]
@@ -134,6 +139,13 @@ pub(crate) mod tests {
         assert_eq!(timers.pop(at(30)), Some(7));
         assert!(timers.ring(&mut alarm, 7, at(30)));
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_time_without_end_is_no_panic() {
+        let start = epoch();
+        assert!(later(start, Duration::MAX) > start + Duration::from_secs(1_000_000));
+        assert_eq!(later(start, Duration::from_secs(1)), start + Duration::from_secs(1));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub struct DriverConfig {
     pub reconnect_max: Duration,
     /// How long an outbound connection may take to be established. Default 10 s.
     pub connect_timeout: Duration,
-    /// Idle time after which the system probes a peer, and again every third of it, three times. Default 15 s.
+    /// Idle time after which the system probes a peer, and again every third of it, three times. Default 15 s; at least 1 s.
     pub keepalive: Duration,
     /// How long what was written may stay unacknowledged: a peer that vanished without a word is found out by this, since
     /// probes wait while data is under way. Default 20 s; Linux only.

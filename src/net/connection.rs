@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -149,9 +150,11 @@ impl Connection {
     pub(super) fn set_options(&self, config: &DriverConfig) -> io::Result<()> {
         self.socket.set_nodelay(true)?;
         let socket = SockRef::from(&self.socket);
-        let keepalive = TcpKeepalive::new().with_time(config.keepalive);
+        // The system counts in whole seconds, and takes no 0.
+        let second = Duration::from_secs(1);
+        let keepalive = TcpKeepalive::new().with_time(config.keepalive.max(second));
         #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd", windows))]
-        let keepalive = keepalive.with_interval(config.keepalive / 3).with_retries(3);
+        let keepalive = keepalive.with_interval((config.keepalive / 3).max(second)).with_retries(3);
         socket.set_tcp_keepalive(&keepalive)?;
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(Some(config.user_timeout))?;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
@@ -18,16 +19,17 @@ const WAKER: Token = Token(usize::MAX);
 
 /// Events taken from the system in a pass.
 const EVENTS_MAX: usize = 1024;
-/// Commands from other threads that may wait for the loop.
-const COMMANDS_MAX: usize = 1024;
+/// Pieces of work from other threads that may wait for the loop, and that it does in a pass.
+const WORK_MAX: usize = 1024;
 
 /// What a thread can have done on a loop's.
 pub type Work<P> = Box<dyn FnOnce(&mut Driver<P>, Now) + Send>;
 
-enum Command<P: Protocol> {
-    Stop,
-    Drain,
-    Run(Work<P>),
+/// What other threads want of the loop besides work: never lost, however much work waits.
+#[derive(Debug, Default)]
+struct Wanted {
+    stop: AtomicBool,
+    drain: AtomicBool,
 }
 
 /// Owns a `mio::Poll` and drives a [`Driver`] on it.
@@ -53,7 +55,7 @@ pub struct EventLoop<P: Protocol> {
     poll: Poll,
     events: Events,
     driver: Driver<P>,
-    commands: Receiver<Command<P>>,
+    work: Receiver<Work<P>>,
     handle: Handle<P>,
     stopped: bool,
 }
@@ -77,9 +79,10 @@ impl<P: Protocol> EventLoop<P> {
         let poll = Poll::new().map_err(Error::Poll)?;
         let driver = Driver::new(poll.registry(), DRIVER, protocol, config)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(Error::Poll)?);
-        let (sender, commands) = sync_channel(COMMANDS_MAX);
+        let (sender, work) = sync_channel(WORK_MAX);
         let events = Events::with_capacity(EVENTS_MAX);
-        Ok(EventLoop { poll, events, driver, commands, handle: Handle { sender, waker }, stopped: false })
+        let handle = Handle { sender, waker, wanted: Arc::default() };
+        Ok(EventLoop { poll, events, driver, work, handle, stopped: false })
     }
 
     /// The driver, to look at.
@@ -125,7 +128,8 @@ impl<P: Protocol> EventLoop<P> {
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let deadline = self.driver.next_deadline();
         let until_deadline = deadline.and_then(|deadline| clock::poll_timeout(clock::now(), Some(deadline)));
-        let timeout = [timeout, until_deadline].into_iter().flatten().min();
+        let over = (self.stopped || self.driver.is_drained()).then_some(Duration::ZERO);
+        let timeout = [over, timeout, until_deadline].into_iter().flatten().min();
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
@@ -145,61 +149,64 @@ impl<P: Protocol> EventLoop<P> {
     }
 
     fn obey(&mut self, now: Now) {
-        while let Ok(command) = self.commands.try_recv() {
-            match command {
-                Command::Stop => self.stopped = true,
-                Command::Drain => self.driver.drain(now),
-                Command::Run(work) => work(&mut self.driver, now),
-            }
+        self.stopped |= self.handle.wanted.stop.load(Ordering::Relaxed);
+        if self.handle.wanted.drain.load(Ordering::Relaxed) {
+            self.driver.drain(now);
+        }
+        let mut done = 0;
+        for work in self.work.try_iter().take(WORK_MAX) {
+            work(&mut self.driver, now);
+            done += 1;
+        }
+        if done == WORK_MAX {
+            self.handle.wake();
         }
     }
 }
 
 /// Reaches an [`EventLoop`] from other threads. Clones reach the same one.
 pub struct Handle<P: Protocol> {
-    sender: SyncSender<Command<P>>,
+    sender: SyncSender<Work<P>>,
     waker: Arc<Waker>,
+    wanted: Arc<Wanted>,
 }
 
 impl<P: Protocol> Clone for Handle<P> {
     fn clone(&self) -> Self {
-        Handle { sender: self.sender.clone(), waker: self.waker.clone() }
+        Handle { sender: self.sender.clone(), waker: self.waker.clone(), wanted: self.wanted.clone() }
     }
 }
 
 impl<P: Protocol> Handle<P> {
     /// Makes [`EventLoop::run`] return after the pass that it is in. Connections are closed when the loop is dropped.
     pub fn stop(&self) {
-        self.send(Command::Stop);
+        self.wanted.stop.store(true, Ordering::Relaxed);
+        self.wake();
     }
 
     /// Begins a drain; [`EventLoop::run`] returns when it is done.
     pub fn drain(&self) {
-        self.send(Command::Drain);
+        self.wanted.drain.store(true, Ordering::Relaxed);
+        self.wake();
     }
 
     /// Has `work` done on the loop's thread, in its next pass.
     ///
     /// # Errors
     ///
-    /// [`Refused`], with the work, when the loop is gone or 1,024 commands wait for it.
+    /// [`Refused`], with the work, when the loop is gone or 1,024 pieces wait for it.
     pub fn run(&self, work: impl FnOnce(&mut Driver<P>, Now) + Send + 'static) -> Result<(), Refused<P>> {
-        match self.send(Command::Run(Box::new(work))) {
-            Some(Command::Run(work)) => Err(Refused(work)),
-            _ => Ok(()),
+        let handed_over = self.sender.try_send(Box::new(work));
+        self.wake();
+        match handed_over {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(work) | TrySendError::Disconnected(work)) => Err(Refused(work)),
         }
     }
 
-    /// Hands a command over; it comes back if it could not be.
-    fn send(&self, command: Command<P>) -> Option<Command<P>> {
-        use std::sync::mpsc::TrySendError::{Disconnected, Full};
-        let returned = match self.sender.try_send(command) {
-            Ok(()) => None,
-            Err(Full(command) | Disconnected(command)) => Some(command),
-        };
+    fn wake(&self) {
         // A waker that fails belongs to a loop that is gone.
         let _ = self.waker.wake();
-        returned
     }
 }
 

@@ -47,7 +47,8 @@ impl Listener {
 
     /// `accept` failed for want of something: how long to leave it alone.
     pub(super) fn back_off(&mut self, config: &DriverConfig) -> Duration {
-        self.backoff = (self.backoff * 2).clamp(config.accept_backoff_min, config.accept_backoff_max);
+        let doubled = self.backoff.saturating_mul(2).max(config.accept_backoff_min);
+        self.backoff = doubled.min(config.accept_backoff_max).max(Duration::from_millis(1));
         self.ready = false;
         self.backoff
     }

@@ -104,7 +104,10 @@ impl Dial {
         let spread = cap.saturating_sub(config.reconnect_min);
         let mut bytes = [0; 4];
         entropy(&mut bytes);
-        config.reconnect_min + spread.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+        let delay =
+            config.reconnect_min + spread.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX));
+        // Never none at all: a name that does not resolve fails at once, every time.
+        delay.max(Duration::from_millis(1))
     }
 }
 

@@ -3,11 +3,15 @@
 use std::io::Write as _;
 use std::net::TcpListener as StdListener;
 use std::net::TcpStream as StdStream;
+use std::time::Duration;
 
 use mio::{Events, Poll};
 use socket2::{Domain, Socket, Type};
 
+use super::super::opening::established;
 use super::*;
+use crate::net::now;
+use crate::protocol::Origin;
 
 /// Hears, and says nothing.
 #[derive(Default)]

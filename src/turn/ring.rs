@@ -11,7 +11,7 @@ use super::order::{Order, Rank, Share};
 use super::seat::{Accepted, Occupancy, Seat, SeatId, Wait, Weight};
 use super::state::{Cause, Next, Phase};
 use super::{LongestWait, RingId, SchedulerConfig};
-use crate::time::Alarm;
+use crate::time::{Alarm, later};
 
 #[derive(Debug)]
 pub(super) struct Ring<S> {
@@ -72,7 +72,7 @@ impl<S> Ring<S> {
     /// When the ring wants to be called again: the turn's deadline, or the end of the first grace.
     pub(super) fn due(&self, grace: Duration) -> Option<Instant> {
         let deadline = self.phase.lease().map(|lease| lease.deadline);
-        let grace_ends = self.vacant.first().map(|&(since, ..)| since + grace);
+        let grace_ends = self.vacant.first().map(|&(since, ..)| later(since, grace));
         [deadline, grace_ends].into_iter().flatten().min()
     }
 
@@ -180,7 +180,7 @@ impl<S> Ring<S> {
             self.end_turn(now, Outcome::Lapsed, rules, out);
         }
         while let Some(&(since, _, slot)) = self.vacant.first()
-            && since + rules.seat_grace <= now
+            && later(since, rules.seat_grace) <= now
         {
             self.leave(now, slot, rules, out);
         }
@@ -276,7 +276,7 @@ impl<S> Ring<S> {
         let release = now.max(ready_at);
         let turn = TurnNumber::after(self.last_turn);
         self.last_turn = turn.get();
-        let deadline = release + rules.turn_deadline;
+        let deadline = later(release, rules.turn_deadline);
         self.phase = Phase::Held(Lease { slot, turn, deadline });
         Some(Grant { seat: self.seat_id(slot), turn, release, deadline })
     }

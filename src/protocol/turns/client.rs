@@ -17,7 +17,7 @@ use super::name::Name;
 use super::reply::{Epoch, GO, Reply, Secret, WAIT};
 use super::request::{Answer, Request};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Links, Origin, Protocol};
-use crate::time::{Alarm, Now, Timers};
+use crate::time::{Alarm, Now, Timers, later};
 use crate::turn::{TurnNumber, Weight};
 use crate::wire::LineDecoder;
 
@@ -214,7 +214,7 @@ impl TurnClient {
                 links.send_fmt(id, format_args!("{}\n", Request::Answer { answer, fence: Some(turn) }));
             }
         }
-        player.paced_until = (!pace.is_zero()).then(|| now.instant + pace);
+        player.paced_until = (!pace.is_zero()).then(|| later(now.instant, pace));
     }
 
     /// The number of `index` is accepted, as far as it can know.

@@ -10,7 +10,7 @@ use super::request::{Answer, Fence, Request};
 use super::rooms::RoomId;
 use super::server::{Client, SeatData, Secrets, Stage, TurnServer};
 use crate::protocol::{ConnectionId, Links};
-use crate::time::Now;
+use crate::time::{Now, later};
 use crate::turn::{Ended, JoinError, Outcome, Refusal, SeatId, Taken, TurnNumber, Weight};
 use crate::wire::{LineDecoder, LineError};
 
@@ -37,7 +37,7 @@ impl LineClient {
     pub(super) fn new(now: Now, config: &TurnServerConfig) -> LineClient {
         LineClient {
             decoder: LineDecoder::new(config.message_bytes_max),
-            role: Role::Newcomer { until: now.instant + config.hello_timeout },
+            role: Role::Newcomer { until: later(now.instant, config.hello_timeout) },
             line_until: None,
         }
     }
@@ -62,7 +62,7 @@ impl TurnServer {
                 return;
             }
         }
-        let until = now.instant + self.config.line_timeout;
+        let until = later(now.instant, self.config.line_timeout);
         let Some(line) = self.line(id) else { return };
         let before = line.line_until;
         // A line that has begun keeps its time, however many bytes go on with it.

@@ -13,7 +13,7 @@ use super::reply::{GO, WAIT};
 use super::request::{Answer, DEFAULT_RING};
 use super::server::{Client, SeatData, Stage, TurnServer};
 use crate::protocol::{ConnectionId, Links};
-use crate::time::Now;
+use crate::time::{Now, later};
 use crate::turn::{Grant, JoinError, SeatId, Weight};
 use crate::wire::{RawDecoder, RawMessage};
 
@@ -76,7 +76,7 @@ impl TurnServer {
         let seat = raw.seat;
         if self.scheduler.held_by(seat).is_none() {
             links.send(id, WAIT);
-            self.scheduler.hold_back(seat, now.instant + self.config.signal_gap);
+            self.scheduler.hold_back(seat, later(now.instant, self.config.signal_gap));
         }
     }
 
@@ -107,7 +107,7 @@ impl TurnServer {
         let message = raw.decoder.push(bytes, Answer::is_complete);
         let gathering = raw.decoder.is_partial();
         if gathering != raw.gather_until.is_some() {
-            raw.gather_until = gathering.then(|| now.instant + gather_time);
+            raw.gather_until = gathering.then(|| later(now.instant, gather_time));
             self.raw_rearm(id);
         }
         if let Some(message) = message {

@@ -17,7 +17,7 @@ use super::reply::{Epoch, Reply, Secret};
 use super::rooms::{RoomId, Rooms};
 use super::{Answer, Framing, Shown, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
-use crate::time::{Alarm, Now, Timers};
+use crate::time::{Alarm, Now, Timers, later};
 use crate::turn::{
     Ended, Grant, JoinError, Outcome, Output, RingId, Scheduler, SchedulerConfig, SeatId, Weight,
 };
@@ -422,7 +422,7 @@ impl Protocol for TurnServer {
 
     fn drain(&mut self, now: Now, links: &mut Links) {
         if let Drain::No = self.drain {
-            self.drain = Drain::Until(now.instant + self.config.drain_timeout);
+            self.drain = Drain::Until(later(now.instant, self.config.drain_timeout));
             self.scheduler.drain(now.instant);
             self.pump(now, links);
         }

@@ -1,0 +1,135 @@
+//! How bytes go out, and how connections end: with their last words heard, or at once.
+
+use std::io;
+use std::net;
+
+use log::info;
+
+use super::Event;
+use super::connection::{Connection, Phase};
+use super::driver::{Driver, Timer};
+use super::token::Key;
+use crate::protocol::links::{AbortReason, Wish};
+use crate::protocol::{CloseReason, ConnectionId, DialId, Origin, Protocol};
+use crate::time::{Now, later};
+
+impl<P: Protocol> Driver<P> {
+    pub(super) fn flush_touched(&mut self, now: Now) {
+        while let Some(id) = self.links.take_touched() {
+            self.flush(now, id);
+        }
+    }
+
+    /// Writes what is queued for `id`, and carries out what the protocol wants done with it.
+    pub(super) fn flush(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let wish = self.links.wish_of(id);
+        if let Wish::Abort(reason) = wish {
+            self.counts.slow_readers += u64::from(reason == AbortReason::SlowReader);
+            return self.close(now, id, reason.into());
+        }
+        let mut written = 0;
+        if !connection.blocked {
+            match connection.write(id, &mut self.links) {
+                Ok(count) => written = count,
+                Err(error) => return self.close(now, id, CloseReason::Broken(error.kind())),
+            }
+        }
+        self.counts.bytes_out += written as u64;
+        if wish == Wish::Close {
+            connection.phase = Phase::Closing;
+            if !connection.blocked {
+                return self.linger(now, id);
+            }
+        }
+        self.await_writable(now, id, written > 0);
+    }
+
+    /// All is written, or the peer has the stall timeout to take more, from its last progress. While draining, it has no
+    /// more than the linger.
+    pub(super) fn await_writable(&mut self, now: Now, id: ConnectionId, has_progress: bool) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let stalled = connection.alarm.due().is_some();
+        if connection.blocked && (has_progress || !stalled || self.draining) {
+            let patience = if self.draining { self.config.linger_timeout } else { self.config.stall_timeout };
+            self.timers.set(&mut connection.alarm, Timer::Connection(id), Some(later(now.instant, patience)));
+        } else if !connection.blocked && stalled {
+            self.timers.set(&mut connection.alarm, Timer::Connection(id), None);
+        }
+        if let Err(error) = connection.register(&self.registry, self.space.token(Key::Connection(id))) {
+            self.close(now, id, CloseReason::Broken(error.kind()));
+        }
+    }
+
+    /// The last words are written. A close with unread input would reset the connection, and the peer might never read
+    /// them: so what still comes is discarded for a while.
+    pub(super) fn linger(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let shut = connection.socket.shutdown(net::Shutdown::Write);
+        if connection.ended || shut.is_err() {
+            return self.close(now, id, CloseReason::Finished);
+        }
+        connection.phase = Phase::Lingering;
+        let due = later(now.instant, self.config.linger_timeout);
+        self.timers.set(&mut connection.alarm, Timer::Connection(id), Some(due));
+        // What has come already is not announced again.
+        if !connection.unread {
+            connection.unread = true;
+            self.unread.push(id);
+        }
+        if let Err(error) = connection.register(&self.registry, self.space.token(Key::Connection(id))) {
+            self.close(now, id, CloseReason::Broken(error.kind()));
+        }
+    }
+
+    /// The connection is gone. Its slot is used again only after the batch: an event for it may still be on its way.
+    pub(super) fn close(&mut self, now: Now, id: ConnectionId, reason: CloseReason) {
+        let Some(connection) = self.discard(id) else { return };
+        self.links.abort(id);
+        if connection.phase == Phase::Connecting {
+            return;
+        }
+        self.protocol.handle_closed(now, id, reason, &mut self.links);
+        self.report(Event::Closed { connection: id, peer: connection.peer, reason });
+        if let Origin::Dialed(DialId(at)) = connection.origin
+            && self.dials[at].connection == Some(id)
+        {
+            self.dials[at].connection = None;
+            if self.links.is_confirmed(id) {
+                self.dials[at].relax();
+            }
+            self.dial_later(now, at, None);
+        }
+    }
+
+    pub(super) fn discard(&mut self, id: ConnectionId) -> Option<Connection> {
+        let mut connection = self.connections.remove(id)?;
+        self.timers.remove(&mut connection.alarm, Timer::Connection(id));
+        // Best effort: the socket is closed in any case.
+        let _ = self.registry.deregister(&mut connection.socket);
+        self.gone.push(id);
+        Some(connection)
+    }
+
+    pub(super) fn out_of_time(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get(id) else { return };
+        match connection.phase {
+            Phase::Connecting => self.connecting_failed(now, id, io::ErrorKind::TimedOut.into()),
+            Phase::Open | Phase::Closing => {
+                info!("{}: closed, it takes nothing of what is queued for it", connection.peer);
+                self.counts.slow_readers += 1;
+                self.close(now, id, CloseReason::SlowReader);
+            }
+            Phase::Lingering => self.close(now, id, CloseReason::Unwanted),
+        }
+    }
+}
+
+impl From<AbortReason> for CloseReason {
+    fn from(reason: AbortReason) -> Self {
+        match reason {
+            AbortReason::Unwanted => CloseReason::Unwanted,
+            AbortReason::SlowReader => CloseReason::SlowReader,
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! The driver: what a host asks of it, and the order of a pass. How connections begin is in `opening.rs`, how bytes go
+//! out and connections end in `closing.rs`.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{self, SocketAddr};
+use std::time::Instant;
+
+use mio::event::Event as Readiness;
+use mio::net::TcpStream;
+use mio::{Registry, Token};
+use slab::Slab;
+
+use super::connection::{Connection, Phase, ReadEnd};
+use super::listener::Listener;
+use super::reconnect::Dial;
+use super::token::Key;
+use super::{DriverConfig, DriverCounts, Error, Event, Target, TokenSpace, clock, os_entropy};
+use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Entropy, Links, Protocol};
+use crate::time::{Now, Timers};
+
+/// Runs a [`Protocol`] on sockets that are registered with a `mio::Poll` of the host's.
+///
+/// The [module's documentation](self) gives the driving contract; `examples/embed.rs` is a program to copy from.
+pub struct Driver<P: Protocol> {
+    pub(super) protocol: P,
+    pub(super) registry: Registry,
+    pub(super) space: TokenSpace,
+    pub(super) config: DriverConfig,
+    pub(super) links: Links,
+    pub(super) connections: ConnectionMap<Connection>,
+    pub(super) listeners: Slab<Listener>,
+    pub(super) dials: Vec<Dial>,
+    pub(super) timers: Timers<Timer>,
+    /// Connections with more to read than their budget of this pass allowed.
+    pub(super) unread: Vec<ConnectionId>,
+    /// Those of the last pass, to be read on in this one.
+    pub(super) carried_over: Vec<ConnectionId>,
+    /// Connections that the system takes bytes for again.
+    pub(super) writable: Vec<ConnectionId>,
+    /// Connections that are gone; their slots are used again after the batch.
+    pub(super) gone: Vec<ConnectionId>,
+    pub(super) buffer: Box<[u8]>,
+    pub(super) events: VecDeque<Event<P::Event>>,
+    /// The host has taken all events of the last pass.
+    pub(super) events_taken: bool,
+    /// When the last pass was: what is left to do at once is due since then.
+    pub(super) last_pass: Instant,
+    pub(super) draining: bool,
+    pub(super) entropy: Entropy,
+    pub(super) counts: DriverCounts,
+}
+
+/// Whose alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    Listener(usize),
+    Dial(usize),
+    Connection(ConnectionId),
+}
+
+impl<P: Protocol> Driver<P> {
+    /// A driver whose sockets are registered with `registry`, under tokens of `space`.
+    ///
+    /// # Errors
+    ///
+    /// When the registry cannot be shared.
+    pub fn new(
+        registry: &Registry,
+        space: TokenSpace,
+        protocol: P,
+        config: DriverConfig,
+    ) -> Result<Self, Error> {
+        Ok(Driver {
+            protocol,
+            registry: registry.try_clone().map_err(Error::Poll)?,
+            space,
+            links: Links::new(config.out_bytes_max),
+            connections: ConnectionMap::default(),
+            listeners: Slab::new(),
+            dials: Vec::new(),
+            timers: Timers::default(),
+            unread: Vec::new(),
+            carried_over: Vec::new(),
+            writable: Vec::new(),
+            gone: Vec::new(),
+            buffer: vec![0; config.read_bytes_max.max(1)].into_boxed_slice(),
+            events: VecDeque::new(),
+            events_taken: true,
+            last_pass: clock::now().instant,
+            draining: false,
+            entropy: os_entropy(),
+            counts: DriverCounts::default(),
+            config,
+        })
+    }
+
+    // Getters.
+
+    /// The protocol.
+    #[must_use]
+    pub fn protocol(&self) -> &P {
+        &self.protocol
+    }
+
+    /// The protocol, to be changed: between passes only, so that what it asks of its links is carried out in the next one.
+    pub fn protocol_mut(&mut self) -> &mut P {
+        &mut self.protocol
+    }
+
+    /// Whether `token` belongs to this driver. One comparison.
+    #[must_use]
+    pub fn owns(&self, token: Token) -> bool {
+        self.space.owns(token)
+    }
+
+    /// How many connections exist, those about to be opened or closed included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Running counts.
+    #[must_use]
+    pub fn counts(&self) -> DriverCounts {
+        self.counts
+    }
+
+    /// When the next pass must be, whether or not there is an event; perhaps early, never late. In the past if there is
+    /// work left from the last pass, or from what the host asked since.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let accepting = self.listeners.iter().any(|(_, listener)| listener.ready);
+        let has_work = accepting || !self.carried_over.is_empty() || self.links.has_touched();
+        [has_work.then_some(self.last_pass), self.timers.next(), self.protocol.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether [`drain`](Self::drain) was called and every connection is gone.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.connections.is_empty()
+    }
+
+    // What the host asks.
+
+    /// Listens on `addr`; the address that it got, which differs if the port was 0. May be called for several addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`], with the address; also while draining.
+    pub fn listen(&mut self, addr: SocketAddr) -> Result<SocketAddr, Error> {
+        let bound = match self.draining {
+            true => Err(io::Error::other("the driver drains")),
+            false => Listener::bind(addr, &self.config).and_then(|listener| self.add(listener)),
+        };
+        bound.map_err(|source| Error::Listen { addr, source })
+    }
+
+    /// Accepts connections from a socket that the host has made.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be made non-blocking, or registered.
+    pub fn listen_on(&mut self, socket: net::TcpListener) -> Result<SocketAddr, Error> {
+        Listener::from_std(socket).and_then(|listener| self.add(listener)).map_err(Error::Poll)
+    }
+
+    /// Treats a connected socket of the host's as if it had been accepted.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is not connected, or cannot be registered.
+    pub fn adopt(&mut self, now: Now, socket: net::TcpStream) -> Result<ConnectionId, Error> {
+        let adopt = || {
+            socket.set_nonblocking(true)?;
+            let peer = socket.peer_addr()?;
+            self.open(now, TcpStream::from_std(socket), peer)
+        };
+        adopt().map_err(Error::Poll)
+    }
+
+    /// Connects to `target`, and again whenever that fails or the connection is lost, until [`hang_up`](Self::hang_up).
+    /// The first is number 0, and so on.
+    pub fn connect(&mut self, now: Now, target: impl Into<Target>) -> DialId {
+        let at = self.dials.len();
+        self.dials.push(Dial::new(target.into()));
+        if !self.draining {
+            self.dial(now, at);
+        }
+        DialId(at)
+    }
+
+    /// Ends an outbound connection, for good. Its number is not used again.
+    pub fn hang_up(&mut self, dial: DialId) {
+        let Some(dialed) = self.dials.get_mut(dial.0) else { return };
+        self.timers.remove(&mut dialed.alarm, Timer::Dial(dial.0));
+        if let Some(id) = dialed.connection.take() {
+            match self.connections.get(id).map(|connection| connection.phase) {
+                // The protocol has not heard of it.
+                Some(Phase::Connecting) => self.links.abort(id),
+                _ => self.links.close(id),
+            }
+        }
+    }
+
+    /// Stops accepting and reconnecting, and lets the protocol finish what is begun. [`is_drained`](Self::is_drained) says
+    /// when that is done.
+    pub fn drain(&mut self, now: Now) {
+        if std::mem::replace(&mut self.draining, true) {
+            return;
+        }
+        for mut listener in self.listeners.drain() {
+            // Best effort: the socket is closed in any case.
+            let _ = self.registry.deregister(&mut listener.socket);
+        }
+        for (at, dial) in self.dials.iter_mut().enumerate() {
+            self.timers.remove(&mut dial.alarm, Timer::Dial(at));
+        }
+        let all: Vec<_> = self.connections.iter().map(|(id, connection)| (id, connection.phase)).collect();
+        for (id, phase) in all {
+            match phase {
+                Phase::Connecting => self.links.abort(id),
+                // From now on a peer that does not read has less time.
+                Phase::Open | Phase::Closing => self.await_writable(now, id, false),
+                Phase::Lingering => {}
+            }
+        }
+        self.protocol.drain(now, &mut self.links);
+    }
+
+    // What the world did.
+
+    /// Takes in one event of the poll. Events of other sources than this driver's are ignored.
+    pub fn handle_event(&mut self, now: Now, event: &Readiness) {
+        if !self.owns(event.token()) {
+            return;
+        }
+        let readiness = Ready {
+            readable: event.is_readable() || event.is_read_closed() || event.is_error(),
+            writable: event.is_writable() || event.is_write_closed() || event.is_error(),
+            read_closed: event.is_read_closed() || event.is_error(),
+        };
+        self.handle_ready(now, event.token(), readiness);
+    }
+
+    fn handle_ready(&mut self, now: Now, token: Token, ready: Ready) {
+        match TokenSpace::key(token) {
+            Key::Listener(slot) => match self.listeners.get_mut(slot as usize) {
+                // Accepted from later in the pass, when what arrived before has been read.
+                // In a back-off another knock changes nothing.
+                Some(listener) => listener.ready |= listener.alarm.due().is_none(),
+                None => self.counts.stale_events += 1,
+            },
+            Key::Connection(id) => match self.connections.get(id).map(|connection| connection.phase) {
+                Some(Phase::Connecting) => self.finish_connecting(now, id),
+                Some(_) => {
+                    if ready.readable {
+                        self.read(now, id, ready.read_closed);
+                    }
+                    if ready.writable {
+                        self.writable.push(id);
+                    }
+                }
+                None => self.counts.stale_events += 1,
+            },
+        }
+    }
+
+    /// Ends a pass: newcomers, deadlines, writes, and slots that may be used again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EventsPending`] if the events of the last pass were not all taken; the pass goes on when they are.
+    pub fn finish_batch(&mut self, now: Now) -> Result<(), Error> {
+        if !self.events_taken {
+            return Err(Error::EventsPending);
+        }
+        self.events_taken = false;
+        self.last_pass = now.instant;
+        for id in std::mem::take(&mut self.carried_over) {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.unread = false;
+                self.read(now, id, true);
+            }
+        }
+        self.accept(now);
+        self.expire(now);
+        if self.protocol.next_deadline().is_some_and(|deadline| deadline <= now.instant) {
+            self.protocol.handle_timeout(now, &mut self.links);
+        }
+        while let Some(id) = self.writable.pop() {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.blocked = false;
+                self.flush(now, id);
+            }
+        }
+        self.flush_touched(now);
+        self.protocol.handle_flushed(now, &mut self.links);
+        self.flush_touched(now);
+        self.carried_over.append(&mut self.unread);
+        for id in self.gone.drain(..) {
+            self.links.remove(id);
+        }
+        Ok(())
+    }
+
+    // What to do now.
+
+    /// The next event for the host. To be called until it says `None`, after every pass.
+    pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
+        let event = self.events.pop_front().or_else(|| self.protocol.poll_event().map(Event::Protocol));
+        self.events_taken |= event.is_none();
+        event
+    }
+
+    // Reading.
+
+    fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.unread {
+            return;
+        }
+        let Driver { protocol, links, buffer, counts, .. } = self;
+        let listened_to = connection.phase == Phase::Open;
+        let end = connection.read(buffer, to_end, |bytes| {
+            counts.bytes_in += bytes.len() as u64;
+            if listened_to && links.is_open(id) {
+                protocol.handle_bytes(now, id, bytes, links);
+            }
+            true
+        });
+        match end {
+            ReadEnd::Empty => {}
+            ReadEnd::Budget => {
+                connection.unread = true;
+                self.unread.push(id);
+            }
+            ReadEnd::End if connection.ended => {}
+            ReadEnd::End => {
+                connection.ended = true;
+                if listened_to && self.links.is_open(id) {
+                    self.protocol.handle_end(now, id, &mut self.links);
+                } else if connection.phase == Phase::Lingering {
+                    self.close(now, id, CloseReason::Unwanted);
+                }
+            }
+            ReadEnd::Broken(kind) => self.close(now, id, CloseReason::Broken(kind)),
+        }
+    }
+
+    // Deadlines.
+
+    fn expire(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop(now.instant) {
+            let alarm = match timer {
+                Timer::Listener(slot) => self.listeners.get_mut(slot).map(|listener| &mut listener.alarm),
+                Timer::Dial(at) => Some(&mut self.dials[at].alarm),
+                Timer::Connection(id) => self.connections.get_mut(id).map(|connection| &mut connection.alarm),
+            };
+            if !alarm.is_some_and(|alarm| self.timers.ring(alarm, timer, now.instant)) {
+                continue;
+            }
+            match timer {
+                Timer::Listener(slot) => self.listeners[slot].ready = true,
+                Timer::Dial(at) => self.dial(now, at),
+                Timer::Connection(id) => self.out_of_time(now, id),
+            }
+        }
+    }
+
+    /// Queues an event behind what the protocol has reported before it.
+    pub(super) fn report(&mut self, event: Event<P::Event>) {
+        while let Some(earlier) = self.protocol.poll_event() {
+            self.events.push_back(Event::Protocol(earlier));
+        }
+        self.events.push_back(event);
+    }
+}
+
+/// What an event of the poll says of a connection.
+#[derive(Debug, Clone, Copy)]
+struct Ready {
+    readable: bool,
+    writable: bool,
+    /// The end of the stream, or an error, is there to be read.
+    read_closed: bool,
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
