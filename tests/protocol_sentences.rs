@@ -789,6 +789,61 @@ fn t11_an_answer_at_the_bell_counts() {
     assert_eq!(world.heard(b), ["GO"]);
 }
 
+/// The process stood still from before a held-back `GO` was due until after that turn's deadline: the turn lapsed, and its
+/// `GO` is not sent behind the next holder's (S1).
+#[test]
+fn t11_a_go_that_was_held_back_past_its_turn_is_never_sent() {
+    let mut world = raw_world();
+    let (a, b) = (world.connect(), world.connect());
+    world.skip_time(secs(31));
+    world.drive();
+    assert_eq!(world.heard(a), ["WAIT"]);
+    assert_eq!(world.heard(b), ["WAIT", "GO"]);
+    world.say(b, "b:2");
+    assert_eq!(world.heard(a), ["GO"]);
+    world.say(a, "a:1");
+    assert_eq!(accepted(&world), ["b:2", "a:1"]);
+}
+
+/// T11: an answer that waits for its seat's next turn is not dropped in silence when its client leaves.
+#[test]
+fn t11_a_late_answer_whose_client_leaves_is_refused() {
+    let (mut world, [a, _b]) = raw_ring(raw_config());
+    world.drive_for(secs(30));
+    world.say(a, "a:1");
+    assert_eq!(world.server.counts().refused, 0);
+    world.half_close(a);
+    assert_eq!((accepted(&world).len(), world.server.counts().refused), (0, 1));
+}
+
+/// T1, T11: who takes a vacant seat over does not lapse under the name of who sat there before.
+#[test]
+fn t11_a_seat_taken_over_has_no_name_yet() {
+    let (mut world, [a, b]) = raw_ring(raw_config());
+    world.say(a, "alice:1");
+    world.say(b, "bob:2");
+    world.reset(a);
+    world.connect();
+    world.drive_for(secs(31));
+    let lapsed = |event: &TurnEvent| match event {
+        TurnEvent::Skipped { how: Skipped::Lapsed, name, .. } => Some(*name),
+        _ => None,
+    };
+    assert_eq!(world.new_events().iter().find_map(lapsed), Some(None));
+}
+
+/// T6, T8: what is too long is one malformed answer, however many reads it takes.
+#[test]
+fn t08_a_flood_is_one_malformed_answer_for_each_gather_time() {
+    let (mut world, [a, _b]) = raw_ring(raw_config());
+    for _ in 0..20 {
+        world.say(a, &"x".repeat(1000));
+    }
+    world.drive_for(ms(50));
+    assert_eq!((world.heard(a), world.server.counts().refused), (vec!["GO".to_owned()], 1));
+    assert!(world.is_open(a));
+}
+
 /// T11: a late answer is kept for its seat's next turn and counts there, once; what follows it is refused.
 #[test]
 fn t11_a_late_answer_counts_in_the_seats_next_turn() {

@@ -50,7 +50,8 @@ impl<P: Protocol> Driver<P> {
     pub(super) fn await_writable(&mut self, now: Now, id: ConnectionId, has_progress: bool) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let stalled = connection.alarm.due().is_some();
-        if connection.blocked && (has_progress || !stalled || self.draining) {
+        // A drain does not wait for a drip.
+        if connection.blocked && (!stalled || has_progress && !self.draining) {
             let patience = if self.draining { self.config.linger_timeout } else { self.config.stall_timeout };
             self.timers.set(&mut connection.alarm, Timer::Connection(id), Some(later(now.instant, patience)));
         } else if !connection.blocked && stalled {
@@ -58,6 +59,15 @@ impl<P: Protocol> Driver<P> {
         }
         if let Err(error) = connection.register(&self.registry, self.space.token(Key::Connection(id))) {
             self.close(now, id, CloseReason::Broken(error.kind()));
+        }
+    }
+
+    /// A drain has begun: a peer that does not read has less time from now on.
+    pub(super) fn hasten(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.blocked {
+            let due = later(now.instant, self.config.linger_timeout);
+            self.timers.set(&mut connection.alarm, Timer::Connection(id), Some(due));
         }
     }
 

@@ -75,23 +75,15 @@ impl Connection {
 
     /// Reads up to the length of `buffer`, and hands on what came. `to_end`: an end of stream may be waiting that no
     /// further event will announce, so that a short read does not mean that nothing is left.
-    pub(super) fn read(
-        &mut self,
-        buffer: &mut [u8],
-        to_end: bool,
-        mut take: impl FnMut(&[u8]) -> bool,
-    ) -> ReadEnd {
+    pub(super) fn read(&mut self, buffer: &mut [u8], to_end: bool, mut take: impl FnMut(&[u8])) -> ReadEnd {
         let mut budget = buffer.len();
         while budget > 0 {
-            let limit = budget.min(buffer.len());
-            match self.socket.read(&mut buffer[..limit]) {
+            match self.socket.read(&mut buffer[..budget]) {
                 Ok(0) => return ReadEnd::End,
                 Ok(count) => {
                     budget -= count;
-                    if !take(&buffer[..count]) {
-                        return ReadEnd::Budget;
-                    }
-                    if count < limit && SHORT_READ_EMPTIES && !to_end {
+                    take(&buffer[..count]);
+                    if budget > 0 && SHORT_READ_EMPTIES && !to_end {
                         return ReadEnd::Empty;
                     }
                 }

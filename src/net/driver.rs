@@ -183,13 +183,11 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// Connects to `target`, and again whenever that fails or the connection is lost, until [`hang_up`](Self::hang_up).
-    /// The first is number 0, and so on.
+    /// The first is number 0, and so on. While draining nothing is begun.
     pub fn connect(&mut self, now: Now, target: impl Into<Target>) -> DialId {
         let at = self.dials.len();
         self.dials.push(Dial::new(target.into()));
-        if !self.draining {
-            self.dial(now, at);
-        }
+        self.dial(now, at);
         DialId(at)
     }
 
@@ -223,8 +221,7 @@ impl<P: Protocol> Driver<P> {
         for (id, phase) in all {
             match phase {
                 Phase::Connecting => self.links.abort(id),
-                // From now on a peer that does not read has less time.
-                Phase::Open | Phase::Closing => self.await_writable(now, id, false),
+                Phase::Open | Phase::Closing => self.hasten(now, id),
                 Phase::Lingering => {}
             }
         }
@@ -280,7 +277,8 @@ impl<P: Protocol> Driver<P> {
         }
         self.events_taken = false;
         self.last_pass = now.instant;
-        for id in std::mem::take(&mut self.carried_over) {
+        let carried_over = std::mem::take(&mut self.carried_over);
+        for &id in &carried_over {
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.unread = false;
                 self.read(now, id, true);
@@ -300,7 +298,9 @@ impl<P: Protocol> Driver<P> {
         self.flush_touched(now);
         self.protocol.handle_flushed(now, &mut self.links);
         self.flush_touched(now);
-        self.carried_over.append(&mut self.unread);
+        // The list that is done with is the next pass's: no allocation in the steady state.
+        self.carried_over = std::mem::replace(&mut self.unread, carried_over);
+        self.unread.clear();
         for id in self.gone.drain(..) {
             self.links.remove(id);
         }
@@ -330,7 +330,6 @@ impl<P: Protocol> Driver<P> {
             if listened_to && links.is_open(id) {
                 protocol.handle_bytes(now, id, bytes, links);
             }
-            true
         });
         match end {
             ReadEnd::Empty => {}

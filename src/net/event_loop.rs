@@ -46,7 +46,7 @@ struct Wanted {
 /// let addr = event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
 /// println!("Server listening on {addr}");
 ///
-/// // From another thread, or a signal handler's: let holders finish, say goodbye, return from `run`.
+/// // From another thread, such as one that waits for signals: let holders finish, say goodbye, return from `run`.
 /// event_loop.handle().drain();
 /// event_loop.run(|_driver, event| println!("{event:?}"))?;
 /// # Ok(()) }

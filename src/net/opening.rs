@@ -90,6 +90,9 @@ impl<P: Protocol> Driver<P> {
 
     /// Begins an attempt, or goes on with its next address.
     pub(super) fn dial(&mut self, now: Now, at: usize) {
+        if self.draining {
+            return;
+        }
         loop {
             let attempt = self.dials[at].next_address().and_then(|addr| self.begin_connecting(now, at, addr));
             match attempt {

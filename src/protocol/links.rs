@@ -1,8 +1,8 @@
 //! The protocol's side of the connections: what to write to each, and which to close.
 //!
 //! A protocol never sees a socket. It asks [`Links`] to send and to close; whoever owns the sockets (the driver, or a
-//! simulation) carries that out. A request about a connection that is gone, or about to go, is dropped: ids are never used
-//! again, so what belongs to one connection cannot act on another.
+//! simulation) carries that out. A request about a connection that is gone, or about to go, is dropped: an id is not used again
+//! before 16 million others, so what belongs to one connection cannot act on another.
 
 use std::collections::VecDeque;
 use std::fmt;

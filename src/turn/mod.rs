@@ -96,7 +96,7 @@ impl Default for SchedulerConfig {
 pub struct RingId {
     slot: u32,
     /// Counts the rings ever made: tells this one from the others that had its slot.
-    life: u32,
+    life: u64,
 }
 
 /// The longest that a seat of a ring has waited for the turn, beside what it was promised.
@@ -138,7 +138,7 @@ pub struct Held {
 pub struct Scheduler<S> {
     config: SchedulerConfig,
     rings: Slab<Ring<S>>,
-    lives: u32,
+    lives: u64,
     seats: usize,
     /// The highest turn number of any forgotten ring: a ring made later goes on above it.
     turn_floor: u64,
@@ -322,7 +322,7 @@ impl<S> Scheduler<S> {
         if self.rings.len() >= self.config.max_rings {
             return Err(JoinError::RingsFull);
         }
-        self.lives = self.lives.wrapping_add(1);
+        self.lives += 1;
         let entry = self.rings.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("max_rings fits 32 bits");
         let id = RingId { slot, life: self.lives };

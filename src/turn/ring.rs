@@ -69,6 +69,11 @@ impl<S> Ring<S> {
         self.phase.lease().is_some_and(|lease| lease.slot == slot)
     }
 
+    #[cfg(test)]
+    pub(super) fn remembered_departures(&self) -> usize {
+        self.newcomers.departed.len()
+    }
+
     /// When the ring wants to be called again: the turn's deadline, or the end of the first grace.
     pub(super) fn due(&self, grace: Duration) -> Option<Instant> {
         let deadline = self.phase.lease().map(|lease| lease.deadline);
@@ -134,7 +139,7 @@ impl<S> Ring<S> {
         if let Occupancy::Vacant { since } = seat.occupancy {
             self.vacant.remove(&(since, seat.place, slot));
         }
-        self.newcomers.departed(seat.share.point(), self.position);
+        self.newcomers.departed(seat.share.point(), self.position, self.occupied());
         out.push_back(Output::Retired { seat: id, data: seat.data });
     }
 
@@ -326,7 +331,8 @@ pub(super) type Out<'a, S> = &'a mut VecDeque<Output<S>>;
 struct Newcomers {
     lap: u64,
     admitted: usize,
-    /// The next claims of seats that left, past ones included until somebody joins: at most one a seat that left.
+    /// The next claims of seats that left after their turn in this lap, and some that are past. No more than the seats that the ring
+    /// has, and those that left since the position moved.
     departed: BinaryHeap<u64>,
 }
 
@@ -349,10 +355,15 @@ impl Newcomers {
         }
     }
 
-    fn departed(&mut self, claim: u64, position: Rank) {
-        if claim > position.point {
-            self.departed.push(claim);
+    /// A seat left whose next claim would have been `claim`.
+    fn departed(&mut self, claim: u64, position: Rank, occupied: usize) {
+        if claim <= position.point {
+            return;
         }
+        if self.departed.len() > occupied {
+            self.departed.retain(|&claim| claim > position.point);
+        }
+        self.departed.push(claim);
     }
 }
 

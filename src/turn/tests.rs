@@ -139,6 +139,21 @@ fn leaving_and_joining_again_gains_no_turns() {
 }
 
 #[test]
+fn leaving_and_joining_for_ever_takes_no_memory() {
+    let (mut table, [.., mut d]) = Table::seated(2, [1, 1, 1, 1]);
+    for _ in 0..5_000 {
+        let holder = table.holder().expect("held");
+        table.answer(holder).expect("may answer");
+        if holder == d {
+            table.leave(d);
+            d = table.join(1);
+        }
+    }
+    let ring = table.scheduler.ring(table.ring.expect("a ring")).expect("it exists");
+    assert!(ring.remembered_departures() < 20, "{} departures", ring.remembered_departures());
+}
+
+#[test]
 fn a_lost_holder_passes_the_turn_and_keeps_its_place() {
     let (mut table, [a, b, c]) = Table::seated(2, [1, 1, 1]);
     table.play(1);

@@ -8,15 +8,17 @@
 pub struct RawDecoder {
     /// The beginning of a message that is not complete; `message_bytes_max` bytes at most.
     partial: Vec<u8>,
+    /// More than the maximum has come; `partial` is its beginning, and the rest is dropped until [`take`](Self::take).
+    is_too_long: bool,
     message_bytes_max: usize,
 }
 
 impl RawDecoder {
-    /// A decoder of messages of at most `message_bytes_max` bytes. Of a longer one the beginning is handed out, as
-    /// [`RawMessage::TooLong`].
+    /// A decoder of messages of at most `message_bytes_max` bytes. A longer one is never complete: all that comes within its
+    /// gather time belongs to it, and its beginning is handed out then, as [`RawMessage::TooLong`].
     #[must_use]
     pub fn new(message_bytes_max: usize) -> RawDecoder {
-        RawDecoder { partial: Vec::new(), message_bytes_max }
+        RawDecoder { partial: Vec::new(), is_too_long: false, message_bytes_max }
     }
 
     /// Takes what one readiness brought; the message, if by `is_complete` it is one now.
@@ -37,12 +39,9 @@ impl RawDecoder {
             }
         }
         let room = self.message_bytes_max - self.partial.len();
-        if bytes.len() > room {
-            self.partial.extend_from_slice(&bytes[..room]);
-            return Some(RawMessage::TooLong(std::mem::take(&mut self.partial)));
-        }
-        self.partial.extend_from_slice(bytes);
-        if is_complete(self.partial.trim_ascii()) { self.take() } else { None }
+        self.is_too_long |= bytes.len() > room;
+        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if !self.is_too_long && is_complete(self.partial.trim_ascii()) { self.take() } else { None }
     }
 
     /// Whether a message has begun that is not complete.
@@ -53,7 +52,11 @@ impl RawDecoder {
 
     /// The gather time is over: what there is, is the message.
     pub fn take(&mut self) -> Option<RawMessage<'static>> {
-        self.is_partial().then(|| RawMessage::Gathered(std::mem::take(&mut self.partial)))
+        let partial = self.is_partial().then(|| std::mem::take(&mut self.partial))?;
+        Some(match std::mem::take(&mut self.is_too_long) {
+            true => RawMessage::TooLong(partial),
+            false => RawMessage::Gathered(partial),
+        })
     }
 }
 
@@ -124,13 +127,10 @@ mod tests {
     fn a_message_over_the_limit_is_said_to_be_one() {
         let mut decoder = RawDecoder::new(4);
         assert!(matches!(decoder.push(b"a:12", has_colon), Some(RawMessage::Whole(b"a:12"))));
-        assert!(
-            matches!(decoder.push(b"a:123", has_colon), Some(RawMessage::TooLong(bytes)) if bytes == b"a:12")
-        );
-        assert!(decoder.push(b"abc", has_colon).is_none());
-        assert!(
-            matches!(decoder.push(b"d:1", has_colon), Some(RawMessage::TooLong(bytes)) if bytes == b"abcd")
-        );
+        for pieces in [&[&b"a:123"[..], b"4:5"][..], &[b"abc", b"d:1"], &[b"abcde", b"fghij"]] {
+            assert!(pieces.iter().all(|piece| decoder.push(piece, has_colon).is_none()), "never complete");
+            assert!(matches!(decoder.take(), Some(RawMessage::TooLong(bytes)) if bytes.len() == 4));
+        }
         assert!(!decoder.is_partial());
     }
 }

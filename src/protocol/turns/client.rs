@@ -320,7 +320,7 @@ impl Protocol for TurnClient {
 
     fn handle_open(&mut self, _: Now, id: ConnectionId, _: SocketAddr, origin: Origin, links: &mut Links) {
         let index = match origin {
-            Origin::Dialed(DialId(index)) if index < self.players.len() => index,
+            Origin::Dialed(DialId(index)) if index < self.players.len() && !self.draining => index,
             _ => return links.abort(id),
         };
         self.by_connection.insert(id, index);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::turn::Outcome;
+
 /// An enum whose every variant has a word on the wire and words for people, said once.
 macro_rules! coded {
     (
@@ -99,6 +101,18 @@ coded! {
         Lapsed = "lapsed", "its deadline passed";
         /// The connection was lost or the seat given up.
         Gone = "gone", "its holder was lost or left";
+    }
+}
+
+impl Skipped {
+    /// The number of a turn that was answered, or how it ended without one.
+    pub(super) fn of(outcome: Outcome) -> Result<i64, Skipped> {
+        match outcome {
+            Outcome::Answered(number) => Ok(number),
+            Outcome::Passed => Err(Skipped::Passed),
+            Outcome::Lapsed => Err(Skipped::Lapsed),
+            Outcome::Gone => Err(Skipped::Gone),
+        }
     }
 }
 

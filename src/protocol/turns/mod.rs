@@ -33,7 +33,7 @@ pub use codes::{Bye, Code, Skipped};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name};
 pub use reply::{Epoch, GO, Reply, Secret, WAIT};
 pub use request::{Answer, DEFAULT_RING, Fence, Request};
-pub use server::TurnServer;
+pub use server::{SeatData, TurnServer};
 
 use super::ConnectionId;
 use crate::turn::{SeatId, TurnNumber};
@@ -68,7 +68,7 @@ pub struct TurnServerConfig {
     /// Turns are granted while at least this many seats of a ring are occupied. Default 2.
     pub min_clients: usize,
     /// Connections; one more is turned away. Default 10,000; each costs less than 1 KiB beside what the system
-    /// keeps and what is queued for it.
+    /// keeps, what is queued for it, and [`message_bytes_max`](Self::message_bytes_max).
     pub max_clients: usize,
     /// Rings (line framing). Default 1,024.
     pub max_rings: usize,
@@ -89,7 +89,8 @@ pub struct TurnServerConfig {
     pub hello_timeout: Duration,
     /// Line framing: how long a line that has begun may take to end. Default 5 s.
     pub line_timeout: Duration,
-    /// The longest message, its end not counted. Default 1,024; as much is kept for a connection while a message is incomplete.
+    /// The longest message, its end not counted. Default 1,024. A connection that has sent a message in pieces keeps
+    /// up to twice as much.
     pub message_bytes_max: usize,
 }
 

@@ -62,6 +62,7 @@ impl TurnServer {
         if let Some(seat) = ring.and_then(|ring| self.scheduler.longest_vacant(ring)) {
             if let Some(data) = self.scheduler.data_mut(seat) {
                 data.client = Some(id);
+                data.name = None;
             }
             self.scheduler.occupy(now.instant, seat);
             return Ok(seat);
@@ -90,6 +91,25 @@ impl TurnServer {
                 self.raw_rearm(id);
             }
             Signal::Quiet | Signal::HeldBack(_) => self.raw_go(id, links),
+        }
+    }
+
+    /// The turn of `id` is over. If it has not been told of it, because the process stood still for longer than that turn lasted,
+    /// it never will be.
+    pub(super) fn raw_ended(&mut self, id: ConnectionId) {
+        if let Some(raw) = self.raw(id)
+            && let Signal::HeldBack(_) = raw.signal
+        {
+            raw.signal = Signal::Quiet;
+            self.raw_rearm(id);
+        }
+    }
+
+    /// An answer that was too late for its turn, if the connection goes before it could count in the next one.
+    pub(super) fn unanswered(raw: &RawClient) -> Option<Answer> {
+        match &raw.signal {
+            Signal::Answered(answer) => Some(**answer),
+            Signal::Quiet | Signal::HeldBack(_) | Signal::Open { .. } => None,
         }
     }
 

@@ -18,9 +18,7 @@ use super::rooms::{RoomId, Rooms};
 use super::{Answer, Framing, Shown, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
 use crate::time::{Alarm, Now, Timers, later};
-use crate::turn::{
-    Ended, Grant, JoinError, Outcome, Output, RingId, Scheduler, SchedulerConfig, SeatId, Weight,
-};
+use crate::turn::{Ended, Grant, JoinError, Output, RingId, Scheduler, SchedulerConfig, SeatId, Weight};
 
 /// The server side of the turn protocol, without sockets: a [`Protocol`].
 ///
@@ -61,6 +59,20 @@ pub struct SeatData {
     pub(super) secrets: Option<Secrets>,
 }
 
+impl SeatData {
+    /// Who sits on the seat.
+    #[must_use]
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.client
+    }
+
+    /// Its name; in the raw framing the one last used there.
+    #[must_use]
+    pub fn name(&self) -> Option<Name> {
+        self.name
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Secrets {
     pub(super) current: Secret,
@@ -68,8 +80,13 @@ pub(super) struct Secrets {
     pub(super) previous: Option<Secret>,
 }
 
+/// How much of what was refused a log line shows.
+const SHOWN_BYTES_MAX: usize = 128;
+
 pub(super) struct Client {
     pub(super) peer: SocketAddr,
+    /// How much of what it said was refused.
+    refusals: u32,
     pub(super) alarm: Alarm,
     pub(super) stage: Stage,
 }
@@ -222,7 +239,7 @@ impl TurnServer {
     fn tell_ended(&mut self, client: Option<ConnectionId>, ended: &Ended, links: &mut Links) {
         let Some(id) = client else { return };
         match self.config.framing {
-            Framing::Raw => {}
+            Framing::Raw => self.raw_ended(id),
             Framing::Line => Self::line_ended(id, ended, links),
         }
     }
@@ -230,21 +247,24 @@ impl TurnServer {
     /// Counts and reports a turn that ended.
     fn note(&mut self, ended: &Ended, name: Option<Name>) {
         let &Ended { seat, turn, outcome } = ended;
-        let (count, how) = match (outcome, name) {
-            (Outcome::Answered(number), Some(name)) => {
+        match (Skipped::of(outcome), name) {
+            (Ok(number), Some(name)) => {
                 self.counts.accepted += 1;
                 self.events.push_back(TurnEvent::Accepted { seat, turn, name, number });
-                return;
             }
-            (Outcome::Passed, _) => (&mut self.counts.passed, Skipped::Passed),
-            (Outcome::Lapsed, _) => (&mut self.counts.lapsed, Skipped::Lapsed),
-            _ => (&mut self.counts.gone, Skipped::Gone),
-        };
-        *count += 1;
-        if how == Skipped::Lapsed {
-            info!("{} lapsed", Shown(seat, name));
+            (Ok(_), None) => debug_assert!(false, "an answer has a name"),
+            (Err(how), name) => {
+                match how {
+                    Skipped::Passed => self.counts.passed += 1,
+                    Skipped::Lapsed => self.counts.lapsed += 1,
+                    Skipped::Gone => self.counts.gone += 1,
+                }
+                if how == Skipped::Lapsed {
+                    info!("{} lapsed", Shown(seat, name));
+                }
+                self.events.push_back(TurnEvent::Skipped { seat, turn, name, how });
+            }
         }
-        self.events.push_back(TurnEvent::Skipped { seat, turn, name, how });
     }
 
     fn tell_observers(&self, ended: &Ended, name: Option<Name>, links: &mut Links) {
@@ -252,11 +272,9 @@ impl TurnServer {
         let observers = &self.rooms.room(data.room).observers;
         let Some(name) = name.filter(|_| !observers.is_empty()) else { return };
         let turn = ended.turn;
-        let reply = match ended.outcome {
-            Outcome::Answered(number) => Reply::Turn { turn, answer: Answer { name, number } },
-            Outcome::Passed => Reply::Skip { turn, name, how: Skipped::Passed },
-            Outcome::Lapsed => Reply::Skip { turn, name, how: Skipped::Lapsed },
-            Outcome::Gone => Reply::Skip { turn, name, how: Skipped::Gone },
+        let reply = match Skipped::of(ended.outcome) {
+            Ok(number) => Reply::Turn { turn, answer: Answer { name, number } },
+            Err(how) => Reply::Skip { turn, name, how },
         };
         for &observer in observers {
             links.send_fmt(observer, format_args!("{reply}\n"));
@@ -280,9 +298,15 @@ impl TurnServer {
 
     /// Logs, counts and reports bytes that were refused. Telling the client is the framing's.
     pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8]) {
-        let Some(client) = self.clients.get(id) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
         let peer = client.peer;
-        warn!("{peer}: refused ({code}): \"{}\"", bytes.escape_ascii());
+        client.refusals += 1;
+        // A peer must not fill the log: of many refusals the 1st to 8th are shown, then the 16th, the 32nd and so on.
+        let nth = client.refusals;
+        if nth <= 8 || nth.is_power_of_two() {
+            let shown = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
+            warn!("{peer}: refused ({code}), its number {nth}: \"{}\"", shown.escape_ascii());
+        }
         self.counts.refused += 1;
         self.events.push_back(TurnEvent::Refused { connection: id, peer, code });
     }
@@ -321,7 +345,12 @@ impl TurnServer {
         self.timers.remove(&mut client.alarm, id);
         match std::mem::replace(&mut client.stage, Stage::Closing) {
             Stage::Closing => return false,
-            Stage::Raw(raw) => self.unseat(now, id, raw.seat()),
+            Stage::Raw(raw) => {
+                if let Some(answer) = Self::unanswered(&raw) {
+                    self.refuse(id, Code::NotYourTurn, answer.to_string().as_bytes());
+                }
+                self.unseat(now, id, raw.seat());
+            }
             Stage::Line(line) => self.line_left(now, id, &line),
         }
         self.open -= 1;
@@ -369,7 +398,7 @@ impl Protocol for TurnServer {
             },
             Framing::Line => Stage::Line(LineClient::new(now, &self.config)),
         };
-        self.clients.insert(id, Client { peer, alarm: Alarm::default(), stage });
+        self.clients.insert(id, Client { peer, refusals: 0, alarm: Alarm::default(), stage });
         self.open += 1;
         match self.config.framing {
             Framing::Raw => self.raw_opened(now, id, links),
