@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Limits and times of a [`Driver`](super::Driver).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriverConfig {
     /// Connections that exist at once, those about to be closed included. Beyond it a newcomer is dropped without a word, so the
     /// protocol's own limit should be lower: see [`clients_max`](Self::clients_max).

@@ -163,23 +163,23 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// When the socket cannot be made non-blocking, or registered.
+    /// [`Error::HandedIn`], when the socket cannot be made non-blocking, or registered.
     pub fn listen_on(&mut self, socket: net::TcpListener) -> Result<SocketAddr, Error> {
-        Listener::from_std(socket).and_then(|listener| self.add(listener)).map_err(Error::Poll)
+        Listener::from_std(socket).and_then(|listener| self.add(listener)).map_err(Error::HandedIn)
     }
 
     /// Treats a connected socket of the host's as if it had been accepted.
     ///
     /// # Errors
     ///
-    /// When the socket is not connected, or cannot be registered.
+    /// [`Error::HandedIn`], when the socket is not connected, or cannot be registered.
     pub fn adopt(&mut self, now: Now, socket: net::TcpStream) -> Result<ConnectionId, Error> {
         let adopt = || {
             socket.set_nonblocking(true)?;
             let peer = socket.peer_addr()?;
             self.open(now, TcpStream::from_std(socket), peer)
         };
-        adopt().map_err(Error::Poll)
+        adopt().map_err(Error::HandedIn)
     }
 
     /// Connects to `target`, and again whenever that fails or the connection is lost, until [`hang_up`](Self::hang_up).

@@ -15,6 +15,8 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A socket that the host handed in cannot be used.
+    HandedIn(io::Error),
     /// The poll, a registration or the waker failed.
     Poll(io::Error),
     /// The host broke the driving contract: it began another pass without taking the events of the last one.
@@ -25,6 +27,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            Error::HandedIn(source) => write!(f, "the socket that was handed in cannot be used: {source}"),
             Error::Poll(source) => write!(f, "polling failed: {source}"),
             Error::EventsPending => {
                 f.write_str("events of the last pass are pending: call poll_event until it says None")
@@ -36,7 +39,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Listen { source, .. } | Error::Poll(source) => Some(source),
+            Error::Listen { source, .. } | Error::HandedIn(source) | Error::Poll(source) => Some(source),
             Error::EventsPending => None,
         }
     }

@@ -71,7 +71,8 @@ pub struct SchedulerConfig {
     /// Seats, occupied and vacant, of all rings together. Default 10,000; at most 150 bytes each, and what is kept with it.
     /// When it is reached, a newcomer takes the room of the longest-vacant seat, or is refused.
     pub max_seats: usize,
-    /// Rings that exist at once. Default 1,024; at most 512 bytes each.
+    /// Rings that exist at once. Default 1,024; at most 512 bytes each. When it is reached, a new ring takes the room of the one
+    /// that nobody has sat in for longest, or is refused.
     pub max_rings: usize,
     /// How long a holder may stay silent before the turn passes on. Default 30 s; less than 1 ms counts as 1 ms.
     pub turn_deadline: Duration,
@@ -319,9 +320,7 @@ impl<S> Scheduler<S> {
             return Err(JoinError::Draining);
         }
         self.make_room(now)?;
-        if self.rings.len() >= self.config.max_rings {
-            return Err(JoinError::RingsFull);
-        }
+        self.make_ring_room(now)?;
         self.lives += 1;
         let entry = self.rings.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("max_rings fits 32 bits");
@@ -461,6 +460,20 @@ impl<S> Scheduler<S> {
             .filter_map(|(_, ring)| ring.vacant.first().map(|&(since, _, slot)| (since, ring.seat_id(slot))));
         let (_, seat) = longest.min().ok_or(JoinError::SeatsFull)?;
         self.leave(now, seat);
+        Ok(())
+    }
+
+    /// Sees to one more ring being allowed, if need be at the cost of the one that nobody has sat in for longest.
+    fn make_ring_room(&mut self, now: Instant) -> Result<(), JoinError> {
+        if self.rings.len() < self.config.max_rings {
+            return Ok(());
+        }
+        let deserted = self.rings.iter().filter(|(_, ring)| ring.occupied() == 0);
+        let longest = deserted.min_by_key(|(_, ring)| ring.vacant.last().map(|&(since, ..)| since));
+        let (at, _) = longest.ok_or(JoinError::RingsFull)?;
+        let ring = &self.rings[at];
+        let seats: Vec<_> = ring.vacant.iter().map(|&(_, _, slot)| ring.seat_id(slot)).collect();
+        seats.into_iter().for_each(|seat| self.leave(now, seat));
         Ok(())
     }
 

@@ -305,6 +305,21 @@ fn at_the_seat_limit_the_longest_vacant_makes_room() {
 }
 
 #[test]
+fn at_the_ring_limit_the_longest_deserted_makes_room() {
+    let mut table = Table::new(1);
+    table.scheduler.config.max_rings = 2;
+    let a = table.join(1);
+    let b = table.scheduler.join_new_ring(table.now, Weight::ONE, ()).expect("room for two rings");
+    let full = table.scheduler.join_new_ring(table.now, Weight::ONE, ());
+    assert_eq!(full, Err(JoinError::RingsFull));
+    table.vacate(b);
+    let c = table.scheduler.join_new_ring(table.now, Weight::ONE, ()).expect("nobody sits in b's ring");
+    table.settle();
+    assert!(!table.scheduler.has_ring(b.ring()));
+    assert!(table.scheduler.has_ring(a.ring()) && table.scheduler.has_ring(c.ring()));
+}
+
+#[test]
 fn a_drain_lets_holders_finish_and_grants_nothing() {
     let (mut table, [a, b]) = Table::seated(2, [1, 1]);
     table.scheduler.drain(table.now);

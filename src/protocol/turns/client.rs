@@ -22,7 +22,7 @@ use crate::turn::{TurnNumber, Weight};
 use crate::wire::LineDecoder;
 
 /// What the clients of a [`TurnClient`] do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnClientConfig {
     /// How messages are told apart; must be the server's. Default raw.
     pub framing: Framing,

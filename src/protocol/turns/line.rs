@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use super::TurnServerConfig;
 use super::codes::{Bye, Code};
 use super::name::Name;
 use super::reply::{Reply, Secret};
 use super::request::{Answer, Fence, Request};
 use super::rooms::RoomId;
 use super::server::{Client, SeatData, Secrets, Stage, TurnServer};
+use super::{TurnEvent, TurnServerConfig};
 use crate::protocol::{ConnectionId, Links};
 use crate::time::{Now, later};
 use crate::turn::{Ended, JoinError, Outcome, Refusal, SeatId, Taken, TurnNumber, Weight};
@@ -267,6 +267,8 @@ impl TurnServer {
             self.scheduler.last_accepted(seat).map_or((0, 0), |last| (last.turn.get(), last.number));
         let epoch = self.epoch;
         say(id, Reply::Welcome { seat: seat.place(), ring, epoch, resume, last, number }, links);
+        let name = self.scheduler.data(seat).and_then(SeatData::name);
+        self.report(TurnEvent::Seated { seat, connection: id, name });
         self.pump(now, links);
         if self.scheduler.held_by(seat).is_none() {
             say(id, Reply::Wait { ahead: self.scheduler.ahead_of(seat) }, links);

@@ -49,19 +49,31 @@ pub enum Framing {
 }
 
 impl std::str::FromStr for Framing {
-    type Err = String;
+    type Err = UnknownFraming;
 
-    fn from_str(text: &str) -> Result<Framing, String> {
+    fn from_str(text: &str) -> Result<Framing, UnknownFraming> {
         match text {
             "raw" => Ok(Framing::Raw),
             "line" => Ok(Framing::Line),
-            other => Err(format!("unknown framing {other:?}: expected raw or line")),
+            _ => Err(UnknownFraming),
         }
     }
 }
 
+/// The text is not a [`Framing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownFraming;
+
+impl fmt::Display for UnknownFraming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unknown framing: expected raw or line")
+    }
+}
+
+impl std::error::Error for UnknownFraming {}
+
 /// Limits and times of a [`TurnServer`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnServerConfig {
     /// How messages are told apart. Default raw.
     pub framing: Framing,
@@ -118,6 +130,29 @@ impl Default for TurnServerConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TurnEvent {
+    /// A client sits on a seat: a new one, or one that was vacant or another connection's.
+    Seated {
+        /// The seat.
+        seat: SeatId,
+        /// Who sits on it now.
+        connection: ConnectionId,
+        /// Its name; in the raw framing none before the first answer.
+        name: Option<Name>,
+    },
+    /// A seat has lost its client; its place is kept for the grace.
+    Vacated {
+        /// The seat.
+        seat: SeatId,
+        /// Its name, if it has said one.
+        name: Option<Name>,
+    },
+    /// A seat is gone: given up, or vacant for too long.
+    Retired {
+        /// The seat. Its id means nothing from now on.
+        seat: SeatId,
+        /// Its name, if it has said one.
+        name: Option<Name>,
+    },
     /// A turn was granted.
     Granted {
         /// To whom.

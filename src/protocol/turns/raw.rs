@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use log::info;
 
+use super::TurnEvent;
 use super::codes::Code;
 use super::reply::{GO, WAIT};
 use super::request::{Answer, DEFAULT_RING};
@@ -72,9 +73,10 @@ impl TurnServer {
 
     /// T4: whoever does not have the turn at once is told, once, that it waits.
     pub(super) fn raw_opened(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        self.pump(now, links);
         let Some(raw) = self.raw(id) else { return };
         let seat = raw.seat;
+        self.report(TurnEvent::Seated { seat, connection: id, name: None });
+        self.pump(now, links);
         if self.scheduler.held_by(seat).is_none() {
             links.send(id, WAIT);
             self.scheduler.hold_back(seat, later(now.instant, self.config.signal_gap));

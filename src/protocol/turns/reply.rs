@@ -53,6 +53,7 @@ impl fmt::Display for Epoch {
 
 /// A line from the server.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Reply {
     /// Seated.
     Welcome {

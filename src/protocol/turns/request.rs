@@ -51,6 +51,7 @@ impl fmt::Display for Answer {
 
 /// A line from a client.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Request {
     /// Take a seat.
     Join {

@@ -226,7 +226,7 @@ impl TurnServer {
 
     fn tell_granted(&mut self, now: Now, grant: &Grant, links: &mut Links) {
         let &Grant { seat, turn, deadline, .. } = grant;
-        self.events.push_back(TurnEvent::Granted { seat, turn, deadline });
+        self.report(TurnEvent::Granted { seat, turn, deadline });
         let Some(id) = self.scheduler.data(seat).and_then(|data| data.client) else { return };
         match self.config.framing {
             Framing::Raw => self.raw_granted(now, id, grant, links),
@@ -250,7 +250,7 @@ impl TurnServer {
         match (Skipped::of(outcome), name) {
             (Ok(number), Some(name)) => {
                 self.counts.accepted += 1;
-                self.events.push_back(TurnEvent::Accepted { seat, turn, name, number });
+                self.report(TurnEvent::Accepted { seat, turn, name, number });
             }
             (Ok(_), None) => debug_assert!(false, "an answer has a name"),
             (Err(how), name) => {
@@ -262,7 +262,7 @@ impl TurnServer {
                 if how == Skipped::Lapsed {
                     info!("{} lapsed", Shown(seat, name));
                 }
-                self.events.push_back(TurnEvent::Skipped { seat, turn, name, how });
+                self.report(TurnEvent::Skipped { seat, turn, name, how });
             }
         }
     }
@@ -283,6 +283,7 @@ impl TurnServer {
 
     /// A seat left its ring: so does its name, and with the last one the ring.
     fn forget(&mut self, seat: SeatId, data: &SeatData) {
+        self.report(TurnEvent::Retired { seat, name: data.name });
         // Of seats that leave together, the first one finds their ring gone, and takes the room with it.
         let Some(room) = self.rooms.get_mut(data.room) else { return };
         if let Some(name) = data.name
@@ -294,6 +295,10 @@ impl TurnServer {
             room.ring = None;
             self.rooms.tidy(data.room);
         }
+    }
+
+    pub(super) fn report(&mut self, event: TurnEvent) {
+        self.events.push_back(event);
     }
 
     /// Logs, counts and reports bytes that were refused. Telling the client is the framing's.
@@ -308,7 +313,7 @@ impl TurnServer {
             warn!("{peer}: refused ({code}), its number {nth}: \"{}\"", shown.escape_ascii());
         }
         self.counts.refused += 1;
-        self.events.push_back(TurnEvent::Refused { connection: id, peer, code });
+        self.report(TurnEvent::Refused { connection: id, peer, code });
     }
 
     /// Ends the dealings with a connection: its seat is vacant, its observing over, and it is not listened to any more.
@@ -363,7 +368,9 @@ impl TurnServer {
             && data.client == Some(id)
         {
             data.client = None;
+            let name = data.name;
             self.scheduler.vacate(now.instant, seat);
+            self.report(TurnEvent::Vacated { seat, name });
         }
     }
 
