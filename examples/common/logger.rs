@@ -1,29 +1,54 @@
-//! `simple_logger` on standard error, wrapped: it panics where a write fails, and a server must not die of a closed log.
+//! `simple_logger` on standard error, wrapped: it panics where a write fails and waits where nobody reads, and a server must do
+//! neither for the sake of its log.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
-struct Guarded(SimpleLogger);
+use super::background::Background;
 
-impl Log for Guarded {
+/// Lines that may wait for standard error; more are dropped.
+const LINES_MAX: usize = 1_000;
+
+struct Logger {
+    level: LevelFilter,
+    lines: Background<(Level, String, String)>,
+}
+
+impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        metadata.level() <= self.level
     }
 
     fn log(&self, record: &Record<'_>) {
-        // A line that cannot be written is dropped.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.0.log(record)));
+        if self.enabled(record.metadata()) {
+            self.lines.write((record.level(), record.target().to_owned(), record.args().to_string()));
+        }
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        // Whoever does not read the log does not read this either.
+        let _ = self.lines.flush();
+    }
 }
 
 /// Logs to standard error from `level` on.
 pub fn start(level: LevelFilter) {
-    let logger = Guarded(SimpleLogger::new().with_level(level));
-    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+    let simple = SimpleLogger::new().with_level(level);
+    let lines = Background::<(Level, String, String)>::start(LINES_MAX, move |lines| {
+        for (level, target, text) in lines {
+            let write = || {
+                simple.log(
+                    &Record::builder().level(level).target(&target).args(format_args!("{text}")).build(),
+                );
+            };
+            // A line that cannot be written is dropped.
+            let _ = catch_unwind(AssertUnwindSafe(write));
+        }
+        true
+    });
+    if log::set_boxed_logger(Box::new(Logger { level, lines })).is_ok() {
         log::set_max_level(level);
     }
     // The wrapped panic of a failed write has nothing to say, and nowhere to say it.

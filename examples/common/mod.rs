@@ -1,6 +1,7 @@
 //! What the example programs share: options, logging, printing, signals, and how they end. None of it is the library's.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
+mod background;
 pub mod logger;
 pub mod printer;
 pub mod signals;
@@ -10,8 +11,9 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 
-/// Runs a program: its error is one line on standard error, and exit code 1.
+/// Ends a program: its error is one line on standard error, and exit code 1.
 pub fn exit_code(result: Result<(), String>) -> ExitCode {
+    log::logger().flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -21,7 +23,7 @@ pub fn exit_code(result: Result<(), String>) -> ExitCode {
     }
 }
 
-/// One line on standard error, whatever has become of it.
+/// One line on standard error, past the logger, whatever has become of it.
 pub fn complain(message: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{message}");
 }

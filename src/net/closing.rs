@@ -9,7 +9,7 @@ use super::Event;
 use super::connection::{Connection, Phase};
 use super::driver::{Driver, Timer};
 use super::token::Key;
-use crate::protocol::links::{AbortReason, Wish};
+use crate::protocol::{AbortReason, Wish};
 use crate::protocol::{CloseReason, ConnectionId, DialId, Origin, Protocol};
 use crate::time::{Now, later};
 

@@ -6,45 +6,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 use slab::Slab;
 
+use super::connection::{ConnectionId, GENERATION_MAX};
 use crate::wire::SendBuffer;
-
-/// Names one connection for as long as it exists. Its slot is used again, with another generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId {
-    slot: u32,
-    generation: u32,
-}
-
-/// Generations count to this and start again: they have to fit a token.
-const GENERATION_MAX: u32 = (1 << 24) - 1;
-
-impl ConnectionId {
-    /// The slot, for a table beside [`Links`]; small and dense.
-    pub(crate) fn slot(self) -> usize {
-        self.slot as usize
-    }
-
-    /// For a token: 32 bits of slot, 24 of generation.
-    #[cfg(feature = "net")]
-    pub(crate) fn parts(self) -> (u32, u32) {
-        (self.slot, self.generation)
-    }
-
-    #[cfg(feature = "net")]
-    pub(crate) fn from_parts(slot: u32, generation: u32) -> ConnectionId {
-        ConnectionId { slot, generation }
-    }
-}
-
-impl fmt::Display for ConnectionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connection {}.{}", self.slot, self.generation)
-    }
-}
 
 /// What a protocol wants done with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,89 +238,6 @@ impl Links {
     }
 }
 
-/// One value for each connection, found by index: what a protocol knows of it.
-#[derive(Debug)]
-pub struct ConnectionMap<T> {
-    entries: Vec<Option<(ConnectionId, T)>>,
-    len: usize,
-}
-
-impl<T> Default for ConnectionMap<T> {
-    fn default() -> Self {
-        ConnectionMap { entries: Vec::new(), len: 0 }
-    }
-}
-
-impl<T> ConnectionMap<T> {
-    /// Keeps `value` for `id`, in place of what was kept in its slot.
-    pub fn insert(&mut self, id: ConnectionId, value: T) {
-        if self.entries.len() <= id.slot() {
-            self.entries.resize_with(id.slot() + 1, || None);
-        }
-        self.len += usize::from(self.entries[id.slot()].replace((id, value)).is_none());
-    }
-
-    /// What is kept for `id`.
-    #[must_use]
-    pub fn get(&self, id: ConnectionId) -> Option<&T> {
-        self.entries.get(id.slot())?.as_ref().filter(|(kept, _)| *kept == id).map(|(_, value)| value)
-    }
-
-    /// What is kept for `id`, to be changed.
-    pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
-        self.entries.get_mut(id.slot())?.as_mut().filter(|(kept, _)| *kept == id).map(|(_, value)| value)
-    }
-
-    /// Takes out what is kept for `id`.
-    pub fn remove(&mut self, id: ConnectionId) -> Option<T> {
-        self.get(id)?;
-        self.len -= 1;
-        self.entries[id.slot()].take().map(|(_, value)| value)
-    }
-
-    /// How many are kept.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether none is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Every connection with its value.
-    pub fn iter(&self) -> impl Iterator<Item = (ConnectionId, &T)> {
-        self.entries.iter().flatten().map(|(id, value)| (*id, value))
-    }
-}
-
-/// Why a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// The peer closed it, or finished sending and was answered.
-    Finished,
-    /// It broke: reset, timed out, unreachable.
-    Broken(io::ErrorKind),
-    /// The protocol closed it.
-    Unwanted,
-    /// The peer did not read: too much was queued for it, or nothing was taken for too long.
-    SlowReader,
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CloseReason::Finished => f.write_str("closed by the peer"),
-            CloseReason::Broken(kind) => write!(f, "broken: {kind}"),
-            CloseReason::Unwanted => f.write_str("closed by this side"),
-            CloseReason::SlowReader => f.write_str("closed: the peer does not read"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,11 +255,6 @@ mod tests {
         assert_eq!(links.unsent(new), b"");
         assert!(links.is_open(new));
         assert_eq!(links.take_touched(), None);
-
-        let mut map = ConnectionMap::default();
-        map.insert(new, 1);
-        assert_eq!(map.remove(old), None);
-        assert_eq!((map.get(old), map.get(new), map.len()), (None, Some(&1), 1));
     }
 
     #[test]

@@ -4,31 +4,20 @@
 //! to close. It has no socket, no clock and no thread, so tests and simulations drive it as the
 //! [driver](crate::net::Driver) does.
 
-pub mod links;
+mod connection;
+mod links;
 pub mod turns;
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::time::Now;
-pub use links::{CloseReason, ConnectionId, ConnectionMap, Links};
+pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin};
+pub use links::{AbortReason, Links, Wish};
 
 /// Random bytes from a source that the caller chooses: the operating system's in a server, a seeded generator
 /// in a simulation, which then replays.
 pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
-
-/// Where a connection comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// A peer connected to us.
-    Accepted,
-    /// We connected; the number is that of [`Driver::connect`](crate::net::Driver::connect), the same at every reconnection.
-    Dialed(DialId),
-}
-
-/// Names one outbound connection, over all its reconnections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DialId(pub usize);
 
 /// What a driver needs from a wire protocol.
 ///

@@ -16,10 +16,10 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use taketurns::protocol::links::{AbortReason, Wish};
 use taketurns::protocol::turns::{
     ClientEvent, Framing, Name, TurnClient, TurnClientConfig, TurnEvent, TurnServer, TurnServerConfig,
 };
+use taketurns::protocol::{AbortReason, Wish};
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Entropy, Links, Origin, Protocol};
 use taketurns::time::Now;
 
