@@ -549,6 +549,25 @@ fn a_server_whose_standard_error_was_closed_goes_on_serving() {
     serves_with_output(Reading::All, Reading::FirstLineThenClosed);
 }
 
+/// Beyond A8: a standard error that is open but never read costs log lines, not the service.
+#[test]
+fn a_server_whose_standard_error_is_stuck_goes_on_serving() {
+    let mut command = example("turn_server");
+    command.args(["--listen", "127.0.0.1:0", "--framing", "line"]);
+    let mut server = Server::spawn_reading(&mut command, Reading::All, Reading::Stuck);
+    // 8 log lines of about 100 bytes for each connection: more than a pipe holds (64 KiB on Linux).
+    for _ in 0..150 {
+        let mut stream = TcpStream::connect(&server.address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
+        stream.write_all(&b"nonsense\n".repeat(8)).expect("the server is there");
+        stream.write_all(b"PING\n").expect("the server is there");
+        let pong = BufReader::new(stream).lines().map_while(Result::ok).any(|line| line == "PONG");
+        assert!(pong, "the server goes on answering");
+    }
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+}
+
 /// [A8] A client's numbers are printed in the same way.
 #[test]
 fn a_client_whose_standard_output_is_stuck_goes_on_and_ends() {

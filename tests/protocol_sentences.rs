@@ -1368,6 +1368,24 @@ fn t25_on_one_connection_ok_comes_first() {
     assert_eq!(world.heard(ann.peer), ["OK turn=3", "GO turn=4 within=30000"]);
 }
 
+/// T25: the next holder's `GO` is first also where the last one is owed another reply from the same pass.
+#[test]
+fn t25_go_comes_first_however_much_is_owed_to_the_last_holder() {
+    for seed in 0..20 {
+        let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
+        let before = world.deliveries.len();
+        world.say(ann.peer, &format!("{}ann:1 turn=1", "PING\n".repeat(seed)));
+        let writes = &world.deliveries[before..];
+        let place = |peer, text: &str| {
+            writes
+                .iter()
+                .position(|write| write.peer == peer && write.text().contains(text))
+                .expect("written")
+        };
+        assert!(place(bob.peer, "GO turn=2") < place(ann.peer, "OK turn=1"), "{seed}");
+    }
+}
+
 /// T26: a line beyond the limit, or that is not UTF-8, ends the connection with its reason.
 #[test]
 fn t26_lines_that_are_too_long_or_not_utf8_end_the_connection() {
