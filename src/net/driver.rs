@@ -21,7 +21,7 @@ use crate::time::{Now, Timers};
 
 /// Runs a [`Protocol`] on sockets that are registered with a `mio::Poll` of the host's.
 ///
-/// The [module's documentation](self) gives the driving contract; `examples/embed.rs` is a program to copy from.
+/// The [module's documentation](crate::net) gives the driving contract; `examples/embed.rs` is a program to copy from.
 pub struct Driver<P: Protocol> {
     pub(super) protocol: P,
     pub(super) registry: Registry,
