@@ -28,6 +28,9 @@ impl<P: Protocol> Driver<P> {
             self.counts.slow_readers += u64::from(reason == AbortReason::SlowReader);
             return self.close(now, id, reason.into());
         }
+        if connection.phase == Phase::Lingering {
+            return;
+        }
         let mut written = 0;
         if !connection.blocked {
             match connection.write(id, &mut self.links) {
@@ -36,6 +39,13 @@ impl<P: Protocol> Driver<P> {
             }
         }
         self.counts.bytes_out += written as u64;
+        if self.links.is_finished(id)
+            && !connection.blocked
+            && !std::mem::replace(&mut connection.finished, true)
+        {
+            // If the connection is broken, a read says so.
+            let _ = connection.socket.shutdown(net::Shutdown::Write);
+        }
         if wish == Wish::Close {
             connection.phase = Phase::Closing;
             if !connection.blocked {
@@ -102,11 +112,11 @@ impl<P: Protocol> Driver<P> {
         self.protocol.handle_closed(now, id, reason, &mut self.links);
         self.report(Event::Closed { connection: id, peer: connection.peer, reason });
         if let Origin::Dialed(DialId(at)) = connection.origin
-            && self.dials[at].connection == Some(id)
+            && let Some(dial) = self.dials.get_mut(at).filter(|dial| dial.connection == Some(id))
         {
-            self.dials[at].connection = None;
+            dial.connection = None;
             if self.links.is_confirmed(id) {
-                self.dials[at].relax();
+                dial.relax();
             }
             self.dial_later(now, at, None);
         }

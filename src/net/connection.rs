@@ -24,6 +24,8 @@ pub(super) struct Connection {
     pub(super) phase: Phase,
     /// The peer has finished sending.
     pub(super) ended: bool,
+    /// This side has finished sending.
+    pub(super) finished: bool,
     /// The system would not take all that is queued; it says when it will.
     pub(super) blocked: bool,
     /// There may be more to read although no event will say so: the budget ran out.
@@ -66,6 +68,7 @@ impl Connection {
             origin,
             phase,
             ended: false,
+            finished: false,
             blocked: false,
             unread: false,
             alarm: Alarm::default(),

@@ -30,7 +30,7 @@ pub struct Driver<P: Protocol> {
     pub(super) links: Links,
     pub(super) connections: ConnectionMap<Connection>,
     pub(super) listeners: Slab<Listener>,
-    pub(super) dials: Vec<Dial>,
+    pub(super) dials: Slab<Dial>,
     pub(super) timers: Timers<Timer>,
     /// Connections with more to read than their budget of this pass allowed.
     pub(super) unread: Vec<ConnectionId>,
@@ -78,7 +78,7 @@ impl<P: Protocol> Driver<P> {
             links: Links::new(config.out_bytes_max),
             connections: ConnectionMap::default(),
             listeners: Slab::new(),
-            dials: Vec::new(),
+            dials: Slab::new(),
             timers: Timers::default(),
             unread: Vec::new(),
             carried_over: Vec::new(),
@@ -183,17 +183,16 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// Connects to `target`, and again whenever that fails or the connection is lost, until [`hang_up`](Self::hang_up).
-    /// The first is number 0, and so on. While draining nothing is begun.
+    /// The first is number 0, and so on; the number of one that was hung up is used again. While draining nothing is begun.
     pub fn connect(&mut self, now: Now, target: impl Into<Target>) -> DialId {
-        let at = self.dials.len();
-        self.dials.push(Dial::new(target.into()));
+        let at = self.dials.insert(Dial::new(target.into()));
         self.dial(now, at);
         DialId(at)
     }
 
-    /// Ends an outbound connection, for good. Its number is not used again.
+    /// Ends an outbound connection, for good. Its number is the next one's.
     pub fn hang_up(&mut self, dial: DialId) {
-        let Some(dialed) = self.dials.get_mut(dial.0) else { return };
+        let Some(mut dialed) = self.dials.try_remove(dial.0) else { return };
         self.timers.remove(&mut dialed.alarm, Timer::Dial(dial.0));
         if let Some(id) = dialed.connection.take() {
             match self.connections.get(id).map(|connection| connection.phase) {
@@ -214,7 +213,7 @@ impl<P: Protocol> Driver<P> {
             // Best effort: the socket is closed in any case.
             let _ = self.registry.deregister(&mut listener.socket);
         }
-        for (at, dial) in self.dials.iter_mut().enumerate() {
+        for (at, dial) in &mut self.dials {
             self.timers.remove(&mut dial.alarm, Timer::Dial(at));
         }
         let all: Vec<_> = self.connections.iter().map(|(id, connection)| (id, connection.phase)).collect();
@@ -356,7 +355,7 @@ impl<P: Protocol> Driver<P> {
         while let Some(timer) = self.timers.pop(now.instant) {
             let alarm = match timer {
                 Timer::Listener(slot) => self.listeners.get_mut(slot).map(|listener| &mut listener.alarm),
-                Timer::Dial(at) => Some(&mut self.dials[at].alarm),
+                Timer::Dial(at) => self.dials.get_mut(at).map(|dial| &mut dial.alarm),
                 Timer::Connection(id) => self.connections.get_mut(id).map(|connection| &mut connection.alarm),
             };
             if !alarm.is_some_and(|alarm| self.timers.ring(alarm, timer, now.instant)) {

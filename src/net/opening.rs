@@ -142,10 +142,9 @@ impl<P: Protocol> Driver<P> {
     pub(super) fn connecting_failed(&mut self, now: Now, id: ConnectionId, error: io::Error) {
         let Some(origin) = self.discard(id).map(|connection| connection.origin) else { return };
         let Origin::Dialed(DialId(at)) = origin else { return };
-        if self.dials[at].connection.take() != Some(id) {
-            return;
-        }
-        if self.dials[at].has_untried() {
+        let Some(dial) = self.dials.get_mut(at).filter(|dial| dial.connection == Some(id)) else { return };
+        dial.connection = None;
+        if dial.has_untried() {
             self.dial(now, at);
         } else {
             self.dial_later(now, at, Some(error));

@@ -40,6 +40,8 @@ struct Link {
     wish: Wish,
     /// It stands in `touched`.
     touched: bool,
+    /// This side has nothing more to send; see [`Links::finish`].
+    finished: bool,
     /// The peer has proven to be the right one; see [`Links::confirm`].
     confirmed: bool,
     send: SendBuffer,
@@ -88,6 +90,15 @@ impl Links {
         self.wish(id, Wish::Close);
     }
 
+    /// Nothing more will be sent to `id`: once all that is queued is written, its peer sees the end of the stream. What it sends is
+    /// still heard.
+    pub fn finish(&mut self, id: ConnectionId) {
+        if let Some(link) = self.open_link(id) {
+            link.finished = true;
+            self.touch(id);
+        }
+    }
+
     /// Closes `id` at once; what is queued is dropped.
     pub fn abort(&mut self, id: ConnectionId) {
         self.wish(id, Wish::Abort(AbortReason::Unwanted));
@@ -129,6 +140,7 @@ impl Links {
             generation: self.generation,
             wish: Wish::Keep,
             touched: false,
+            finished: false,
             confirmed: false,
             send: SendBuffer::default(),
         };
@@ -177,6 +189,12 @@ impl Links {
         self.link(id).map_or(Wish::Abort(AbortReason::Unwanted), |link| link.wish)
     }
 
+    /// Whether [`finish`](Self::finish) was called for `id`.
+    #[must_use]
+    pub fn is_finished(&self, id: ConnectionId) -> bool {
+        self.link(id).is_some_and(|link| link.finished)
+    }
+
     /// Whether [`confirm`](Self::confirm) was called for `id`.
     #[must_use]
     pub fn is_confirmed(&self, id: ConnectionId) -> bool {
@@ -215,9 +233,11 @@ impl Links {
 
     fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
         let out_bytes_max = self.out_bytes_max;
-        let Some(link) = self.open_link(id) else { return };
+        let Some(link) = self.open_link(id).filter(|link| !link.finished) else { return };
+        let was_empty = link.send.unsent().is_empty();
         queue(&mut link.send);
-        if link.send.unsent().len() > out_bytes_max {
+        // A message that finds nothing before it is always taken: it may be one long answer.
+        if !was_empty && link.send.unsent().len() > out_bytes_max {
             link.wish = Wish::Abort(AbortReason::SlowReader);
         }
         self.touch(id);
