@@ -2,9 +2,14 @@
 #![allow(dead_code, reason = "each example uses a part of it")]
 
 mod background;
+#[cfg(unix)]
+pub mod console;
+pub mod journal;
 pub mod logger;
 pub mod printer;
+pub mod server;
 pub mod signals;
+pub mod state;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -26,6 +31,15 @@ pub fn exit_code(result: Result<(), String>) -> ExitCode {
 /// One line on standard error, past the logger, whatever has become of it.
 pub fn complain(message: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// A server's text, with what could rearrange a terminal escaped.
+pub fn printable(text: &str) -> String {
+    let show = |c: char| match c {
+        '\'' | '"' | '\\' => c.to_string(),
+        c => c.escape_debug().to_string(),
+    };
+    text.chars().map(show).collect()
 }
 
 /// The addresses to listen on: those of `--listen`, else that of the environment variable, else the default.

@@ -23,6 +23,11 @@ impl Printer {
         self.0.write(format!("{text}\n"));
     }
 
+    /// Without an end of line.
+    pub fn text(&mut self, text: &str) {
+        self.0.write(text.to_owned());
+    }
+
     /// Writes what is queued, for at most a second.
     pub fn finish(self) {
         if let Err(loss) = self.0.flush() {

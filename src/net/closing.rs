@@ -110,8 +110,9 @@ impl<P: Protocol> Driver<P> {
             return;
         }
         self.protocol.handle_closed(now, id, reason, &mut self.links);
-        self.report(Event::Closed { connection: id, peer: connection.peer, reason });
-        if let Origin::Dialed(DialId(at)) = connection.origin
+        let Connection { peer, origin, .. } = connection;
+        self.report(Event::Closed { connection: id, peer, origin, reason });
+        if let Origin::Dialed(DialId(at)) = origin
             && let Some(dial) = self.dials.get_mut(at).filter(|dial| dial.connection == Some(id))
         {
             dial.connection = None;

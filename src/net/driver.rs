@@ -108,6 +108,12 @@ impl<P: Protocol> Driver<P> {
         &mut self.protocol
     }
 
+    /// Lets `act` do something with the protocol and its connections, such as send what a person has typed. It is carried out
+    /// in the next pass, which is due at once.
+    pub fn with_links<R>(&mut self, act: impl FnOnce(&mut P, &mut Links) -> R) -> R {
+        act(&mut self.protocol, &mut self.links)
+    }
+
     /// Whether `token` belongs to this driver. One comparison.
     #[must_use]
     pub fn owns(&self, token: Token) -> bool {

@@ -75,6 +75,8 @@ pub enum Event<E> {
         connection: ConnectionId,
         /// The other end.
         peer: SocketAddr,
+        /// Who connected to whom.
+        origin: Origin,
         /// Why.
         reason: CloseReason,
     },

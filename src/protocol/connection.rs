@@ -127,6 +127,11 @@ impl<T> ConnectionMap<T> {
         self.len == 0
     }
 
+    /// Every connection with its value, for good.
+    pub fn into_entries(self) -> impl Iterator<Item = (ConnectionId, T)> {
+        self.entries.into_iter().flatten()
+    }
+
     /// Every connection with its value.
     pub fn iter(&self) -> impl Iterator<Item = (ConnectionId, &T)> {
         self.entries.iter().flatten().map(|(id, value)| (*id, value))

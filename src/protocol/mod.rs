@@ -5,15 +5,30 @@
 //! [driver](crate::net::Driver) does.
 
 mod connection;
+pub mod counter;
+pub mod dispatch;
+pub mod echo;
 mod links;
 pub mod turns;
 
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::time::Now;
 pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin};
 pub use links::{AbortReason, Links, Wish};
+
+/// Writes text of a peer's so that it can rearrange or hide nothing around it on a terminal.
+fn write_printable(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return f.write_str(text);
+    }
+    text.chars().try_for_each(|c| match c {
+        '\'' | '"' | '\\' => f.write_char(c),
+        c => c.escape_debug().try_for_each(|c| f.write_char(c)),
+    })
+}
 
 /// Random bytes from a source that the caller chooses: the operating system's in a server, a seeded generator
 /// in a simulation, which then replays.

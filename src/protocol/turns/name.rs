@@ -1,6 +1,6 @@
 //! Names of clients and rings: short, without allocation, safe to print.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use arrayvec::ArrayString;
@@ -53,13 +53,7 @@ impl FromStr for Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_ascii() {
-            return f.write_str(&self.0);
-        }
-        self.0.chars().try_for_each(|c| match c {
-            '\'' | '"' | '\\' => f.write_char(c),
-            c => c.escape_debug().try_for_each(|c| f.write_char(c)),
-        })
+        crate::protocol::write_printable(&self.0, f)
     }
 }
 

@@ -1,0 +1,222 @@
+//! A loop for programs that somebody types at: standard input, a driver and the first signal, one poll, and no thread but
+//! those that wait for signals or a slow output.
+//!
+//! Standard input may be a terminal, a pipe, a file, `/dev/null` or closed. The system's poll refuses files and
+//! `/dev/null`; they never block, so they are read whenever there is nothing else to do.
+
+use std::io::{self, BufRead, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, poll_timeout};
+use taketurns::protocol::Protocol;
+
+use super::printer::Printer;
+
+const INPUT: Token = Token(0);
+const SIGNAL: Token = Token(1);
+/// Descriptor 0.
+const STANDARD_INPUT: i32 = 0;
+/// A typed line may be so long.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// What happened.
+pub enum Happening<E> {
+    /// Somebody typed a line.
+    Line(String),
+    /// Nobody will type any more.
+    EndOfInput,
+    /// The network has something to say.
+    Network(Event<E>),
+}
+
+pub struct Console<P: Protocol> {
+    poll: Poll,
+    events: Events,
+    pub driver: Driver<P>,
+    input: Input,
+    signalled: Arc<AtomicBool>,
+    printer: Printer,
+    prompt: &'static str,
+    /// The prompt stands at the end of the screen.
+    prompted: bool,
+}
+
+struct Input {
+    partial: Vec<u8>,
+    readiness: Readiness,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    /// The poll says when there is something.
+    Polled,
+    /// There always is.
+    Always,
+    /// There never will be again.
+    Ended,
+}
+
+impl<P: Protocol> Console<P> {
+    pub fn new(protocol: P, prompt: &'static str) -> Result<Console<P>, String> {
+        let describe = |error: io::Error| format!("cannot set up a poll: {error}; see ulimit -n");
+        let poll = Poll::new().map_err(describe)?;
+        let waker = Waker::new(poll.registry(), SIGNAL).map_err(describe)?;
+        let driver = Driver::new(poll.registry(), TokenSpace(1), protocol, DriverConfig::default());
+        let driver = driver.map_err(|error| super::advise(&error))?;
+        let source = &mut SourceFd(&STANDARD_INPUT);
+        let readiness = match poll.registry().register(source, INPUT, Interest::READABLE) {
+            Ok(()) => Readiness::Polled,
+            // A file or /dev/null; if it is closed, the first read says so.
+            Err(_) => Readiness::Always,
+        };
+        let signalled = Arc::new(AtomicBool::new(false));
+        let seen = signalled.clone();
+        super::signals::on_first(move || {
+            seen.store(true, Ordering::Relaxed);
+            let _ = waker.wake();
+        })?;
+        let input = Input { partial: Vec::new(), readiness };
+        let events = Events::with_capacity(64);
+        Ok(Console {
+            poll,
+            events,
+            driver,
+            input,
+            signalled,
+            printer: Printer::start(),
+            prompt,
+            prompted: false,
+        })
+    }
+
+    /// Waits until something happens, and hands all of it to `on`; `false` when a signal asked for the end.
+    pub fn pass(
+        &mut self,
+        mut on: impl FnMut(&mut Screen<'_, P>, Happening<P::Event>),
+    ) -> Result<bool, String> {
+        let deadline = self.driver.next_deadline();
+        let timeout = match self.input.readiness {
+            Readiness::Always => Some(Duration::ZERO),
+            _ => poll_timeout(now(), deadline),
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                return Err(format!("polling failed: {error}"));
+            }
+            _ => {}
+        }
+        let now = now();
+        let mut readable = self.input.readiness == Readiness::Always;
+        for event in &self.events {
+            readable |= event.token() == INPUT && self.input.readiness == Readiness::Polled;
+            self.driver.handle_event(now, event);
+        }
+        self.driver.finish_batch(now).map_err(|error| error.to_string())?;
+        let mut screen =
+            Screen { driver: &mut self.driver, printer: &mut self.printer, prompted: &mut self.prompted };
+        while let Some(event) = screen.driver.poll_event() {
+            on(&mut screen, Happening::Network(event));
+        }
+        if readable {
+            // One read, which does not block: there is something, or it is a file.
+            let lines = self.input.read();
+            *screen.prompted &= lines.is_empty() || !io::stdin().is_terminal();
+            lines.into_iter().for_each(|line| on(&mut screen, Happening::Line(line)));
+            match self.input.readiness {
+                Readiness::Ended => on(&mut screen, Happening::EndOfInput),
+                // Asking again makes the poll say whether there is more.
+                Readiness::Polled => {
+                    let source = &mut SourceFd(&STANDARD_INPUT);
+                    let _ = self.poll.registry().reregister(source, INPUT, Interest::READABLE);
+                }
+                Readiness::Always => {}
+            }
+        }
+        Ok(!self.signalled.load(Ordering::Relaxed))
+    }
+
+    /// Nobody is asked: standard input is left alone.
+    pub fn ignore_input(&mut self) {
+        let _ = self.poll.registry().deregister(&mut SourceFd(&STANDARD_INPUT));
+        self.input.readiness = Readiness::Ended;
+    }
+
+    /// Prints a line.
+    pub fn line(&mut self, text: std::fmt::Arguments<'_>) {
+        Screen { driver: &mut self.driver, printer: &mut self.printer, prompted: &mut self.prompted }
+            .line(text);
+    }
+
+    /// Asks for a line, unless it was asked for and not answered.
+    pub fn prompt(&mut self) {
+        if !std::mem::replace(&mut self.prompted, true) {
+            self.printer.text(self.prompt);
+        }
+    }
+
+    /// Finishes what is begun, for at most a second.
+    pub fn finish(mut self) {
+        self.driver.drain(now());
+        let end = now().instant + Duration::from_secs(1);
+        while !self.driver.is_drained() && now().instant < end {
+            let deadline = self.driver.next_deadline().map_or(end, |deadline| deadline.min(end));
+            let _ = self.poll.poll(&mut self.events, poll_timeout(now(), Some(deadline)));
+            let now = now();
+            self.events.iter().for_each(|event| self.driver.handle_event(now, event));
+            let _ = self.driver.finish_batch(now);
+            while self.driver.poll_event().is_some() {}
+        }
+        if self.prompted {
+            self.printer.text("\n");
+        }
+        self.printer.finish();
+    }
+}
+
+/// Where a program prints while somebody types.
+pub struct Screen<'a, P: Protocol> {
+    pub driver: &'a mut Driver<P>,
+    printer: &'a mut Printer,
+    prompted: &'a mut bool,
+}
+
+impl<P: Protocol> Screen<'_, P> {
+    /// Prints a line. If the prompt stands there, the line takes its place, and the prompt comes back below.
+    pub fn line(&mut self, text: std::fmt::Arguments<'_>) {
+        if std::mem::replace(self.prompted, false) {
+            self.printer.text(if io::stdout().is_terminal() { "\r\x1b[K" } else { "\n" });
+        }
+        self.printer.line(text);
+    }
+}
+
+impl Input {
+    /// Reads once; the lines that are complete.
+    fn read(&mut self) -> Vec<String> {
+        let mut stdin = io::stdin().lock();
+        match stdin.fill_buf() {
+            Ok([]) => self.readiness = Readiness::Ended,
+            Ok(bytes) => {
+                let count = bytes.len();
+                self.partial.extend_from_slice(bytes);
+                stdin.consume(count);
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(_) => self.readiness = Readiness::Ended,
+        }
+        let end = match self.readiness {
+            // What was typed before the end is a line as well.
+            Readiness::Ended => self.partial.len(),
+            _ => self.partial.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1),
+        };
+        let complete: Vec<u8> = self.partial.drain(..end).collect();
+        if self.partial.len() > LINE_BYTES_MAX {
+            self.partial.clear();
+        }
+        String::from_utf8_lossy(&complete).lines().map(str::to_owned).collect()
+    }
+}

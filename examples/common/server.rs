@@ -1,0 +1,39 @@
+//! A server's beginning and end: addresses, signals, the loop.
+
+use std::net::SocketAddr;
+
+use log::warn;
+use taketurns::net::{Driver, Event, EventLoop};
+use taketurns::protocol::Protocol;
+
+/// A protocol that listens.
+pub struct Service<P: Protocol + 'static> {
+    event_loop: EventLoop<P>,
+    /// The addresses that it got.
+    pub bound: Vec<SocketAddr>,
+}
+
+impl<P: Protocol + 'static> Service<P> {
+    /// Listens on the addresses of `--listen`, else that of the environment, else `default`; the first signal drains.
+    pub fn listen(protocol: P, listen: &[String], default: &str) -> Result<Service<P>, String> {
+        let addresses = super::listen_addresses(listen, default)?;
+        let mut event_loop = EventLoop::new(protocol).map_err(|error| super::advise(&error))?;
+        let bound: Result<Vec<_>, _> =
+            addresses.into_iter().map(|addr| event_loop.driver_mut().listen(addr)).collect();
+        let bound = bound.map_err(|error| super::advise(&error))?;
+        let handle = event_loop.handle();
+        super::signals::on_first(move || handle.drain())?;
+        Ok(Service { event_loop, bound })
+    }
+
+    /// Serves until it is drained.
+    pub fn run(mut self, mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>)) -> Result<(), String> {
+        let end = self.event_loop.run(|driver, event| match event {
+            Event::AcceptPaused { addr, error, pause } => {
+                warn!("{addr}: cannot accept ({error}), trying again in {pause:?}; see ulimit -n");
+            }
+            event => on_event(driver, event),
+        });
+        end.map_err(|error| error.to_string())
+    }
+}

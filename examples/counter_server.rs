@@ -1,0 +1,98 @@
+//! Remembers the last number of every client, and gives out random odd and even numbers.
+//!
+//! ```text
+//! cargo run --release --example counter_server
+//! cargo run --release --example counter_server -- --state counters.txt
+//! ```
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use argh::FromArgs;
+use common::journal::Journal;
+use common::printer::Printer;
+use common::state;
+use log::LevelFilter;
+use taketurns::net::{Event, EventLoop, now, os_entropy};
+use taketurns::protocol::counter::{CounterServer, CounterServerConfig};
+
+/// Remember the last number of every client, and give out random odd and even numbers.
+#[derive(FromArgs)]
+struct Options {
+    /// address to listen on, as HOST:PORT; may be given several times. Default: the environment variable
+    /// TAKETURNS_LISTEN, else 127.0.0.1:2004
+    #[argh(option, arg_name = "addr")]
+    listen: Vec<String>,
+
+    /// file to which every message is appended. Default: server.log
+    #[argh(option, arg_name = "file", default = "PathBuf::from(\"server.log\")")]
+    log_file: PathBuf,
+
+    /// file in which the numbers outlive the server; written once a second when they change. Default: none
+    #[argh(option, arg_name = "file")]
+    state: Option<PathBuf>,
+
+    /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
+    #[argh(option, arg_name = "level", default = "LevelFilter::Warn")]
+    log_level: LevelFilter,
+}
+
+/// How old what is in the state file may be.
+const SAVE_EVERY: Duration = Duration::from_millis(900);
+
+fn main() -> ExitCode {
+    common::exit_code(serve(&argh::from_env()))
+}
+
+fn serve(options: &Options) -> Result<(), String> {
+    common::logger::start(options.log_level);
+    let mut server = CounterServer::new(CounterServerConfig::default(), os_entropy());
+    if let Some(file) = &options.state {
+        state::load(file)?.into_iter().for_each(|(id, record)| server.restore(id, record));
+    }
+    let mut journal = Journal::open(&options.log_file)?;
+    let mut event_loop = EventLoop::new(server).map_err(|error| common::advise(&error))?;
+    let mut bound = Vec::new();
+    for addr in common::listen_addresses(&options.listen, "127.0.0.1:2004")? {
+        bound.push(event_loop.driver_mut().listen(addr).map_err(|error| common::advise(&error))?);
+    }
+    let handle = event_loop.handle();
+    common::signals::on_first(move || handle.drain())?;
+
+    let mut printer = Printer::start();
+    let mut note = |text: &str| {
+        printer.line(format_args!("{text}"));
+        journal.line(text);
+    };
+    note("SERVER ONLINE");
+    for addr in bound {
+        note(&format!("Waiting for new connections on {addr}"));
+    }
+    journal.flush();
+    let mut save_at: Option<Instant> = None;
+    loop {
+        let until_save = save_at.map(|at| at.saturating_duration_since(now().instant));
+        let goes_on = event_loop.run_once(until_save).map_err(|error| error.to_string())?;
+        while let Some(event) = event_loop.driver_mut().poll_event() {
+            if let Event::Protocol(event) = event {
+                let text = event.to_string();
+                printer.line(format_args!("{text}"));
+                journal.line(&text);
+                save_at.get_or_insert(now().instant + SAVE_EVERY);
+            }
+        }
+        journal.flush();
+        let due = save_at.is_some_and(|at| at <= now().instant || !goes_on);
+        if let Some(file) = options.state.as_ref().filter(|_| due) {
+            state::save(file, event_loop.driver().protocol().records());
+        }
+        save_at = save_at.filter(|_| !due);
+        if !goes_on {
+            printer.finish();
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Sends messages to an echo server: one given as an argument, or one after the other, as typed.
+//!
+//! ```text
+//! cargo run --release --example echo_client -- "Hello"
+//! cargo run --release --example echo_client
+//! ```
+
+mod common;
+
+use std::process::ExitCode;
+
+use argh::FromArgs;
+use common::console::{Console, Happening, Screen};
+use log::LevelFilter;
+use taketurns::net::{Event, now};
+use taketurns::protocol::DialId;
+use taketurns::protocol::echo::{EchoClient, EchoClientEvent};
+
+/// Send a message to an echo server and print the response; without a message, prompt for one after the other.
+#[derive(FromArgs)]
+struct Options {
+    /// the message
+    #[argh(positional)]
+    message: Option<String>,
+
+    /// the server, as HOST:PORT. Default: 127.0.0.1:8080
+    #[argh(option, arg_name = "addr", default = "\"127.0.0.1:8080\".to_owned()")]
+    connect: String,
+
+    /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
+    #[argh(option, arg_name = "level", default = "LevelFilter::Info")]
+    log_level: LevelFilter,
+}
+
+/// Answers that are longer are cut.
+const ANSWER_BYTES_MAX: usize = 128 * 1024;
+
+fn main() -> ExitCode {
+    common::exit_code(talk(&argh::from_env()))
+}
+
+fn talk(options: &Options) -> Result<(), String> {
+    common::logger::start(options.log_level);
+    common::check_host_and_port(&options.connect, "connect to", "--connect 127.0.0.1:8080")?;
+    let mut console = Console::new(EchoClient::new(ANSWER_BYTES_MAX), "Enter message to send: ")?;
+    let end = match &options.message {
+        Some(message) => one_shot(&mut console, message, &options.connect),
+        None => prompting(&mut console, &options.connect),
+    };
+    console.finish();
+    end
+}
+
+fn one_shot(console: &mut Console<EchoClient>, message: &str, server: &str) -> Result<(), String> {
+    console.ignore_input();
+    console.driver.protocol_mut().say(message);
+    let dial = console.driver.connect(now(), server);
+    let mut end = None;
+    while end.is_none() {
+        let goes_on = console.pass(|screen, happening| {
+            if let Happening::Network(event) = happening
+                && let Some(result) = outcome(screen, dial, event)
+            {
+                end = Some(result.map(|answer| screen.line(format_args!("Response: {answer}"))));
+            }
+        })?;
+        if !goes_on {
+            return Ok(());
+        }
+    }
+    end.unwrap_or(Ok(()))
+}
+
+fn prompting(console: &mut Console<EchoClient>, server: &str) -> Result<(), String> {
+    console.line(format_args!("Echo client for {server}. Type quit, exit or q to leave."));
+    // The message under way, and those that wait for it.
+    let mut dial = None;
+    let mut waiting = std::collections::VecDeque::new();
+    let mut over = false;
+    while !(over && dial.is_none() && waiting.is_empty()) {
+        if dial.is_none() && !over {
+            console.prompt();
+        }
+        let goes_on = console.pass(|screen, happening| match happening {
+            Happening::Line(line) if over || line.is_empty() => {}
+            Happening::Line(line) if matches!(line.trim(), "quit" | "exit" | "q") => over = true,
+            Happening::Line(line) => waiting.push_back(line),
+            Happening::EndOfInput => over = true,
+            Happening::Network(event) => {
+                let Some(current) = dial else { return };
+                match outcome(screen, current, event) {
+                    Some(Ok(answer)) => screen.line(format_args!("Server response: {answer}")),
+                    Some(Err(message)) => common::complain(format_args!("{message}")),
+                    None => return,
+                }
+                dial = None;
+            }
+        })?;
+        if !goes_on {
+            return Ok(());
+        }
+        if dial.is_none()
+            && let Some(message) = waiting.pop_front()
+        {
+            console.driver.protocol_mut().say(&message);
+            dial = Some(console.driver.connect(now(), server));
+        }
+    }
+    Ok(())
+}
+
+/// The answer, or why there is none. The connection is not tried again.
+fn outcome(
+    screen: &mut Screen<'_, EchoClient>,
+    dial: DialId,
+    event: Event<EchoClientEvent>,
+) -> Option<Result<String, String>> {
+    let result = match event {
+        Event::Unreachable { target, error, .. } => {
+            Err(format!("cannot connect to {target}: {error}; is the server running? (see --connect)"))
+        }
+        Event::Protocol(EchoClientEvent::Answered(answer)) => {
+            Ok(common::printable(answer.trim_end_matches('\n')))
+        }
+        Event::Protocol(EchoClientEvent::Unanswered(reason)) => Err(format!("no response: {reason}")),
+        _ => return None,
+    };
+    screen.driver.hang_up(dial);
+    Some(result)
+}

@@ -1,0 +1,54 @@
+//! Echoes each message with this server's local time in front.
+//!
+//! ```text
+//! cargo run --release --example echo_server
+//! cargo run --release --example echo_server -- --keep-open --listen 127.0.0.1:9000
+//! ```
+
+mod common;
+
+use std::process::ExitCode;
+
+use argh::FromArgs;
+use common::server::Service;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use log::LevelFilter;
+use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
+
+/// Echo each message with the local time in front: one message a connection, or one a line.
+#[derive(FromArgs)]
+struct Options {
+    /// address to listen on, as HOST:PORT; may be given several times. Default: the environment variable
+    /// TAKETURNS_LISTEN, else 127.0.0.1:8080
+    #[argh(option, arg_name = "addr")]
+    listen: Vec<String>,
+
+    /// keep connections open: each line gets one line in answer
+    #[argh(switch)]
+    keep_open: bool,
+
+    /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
+    #[argh(option, arg_name = "level", default = "LevelFilter::Info")]
+    log_level: LevelFilter,
+}
+
+fn main() -> ExitCode {
+    common::exit_code(serve(&argh::from_env()))
+}
+
+fn serve(options: &Options) -> Result<(), String> {
+    common::logger::start(options.log_level);
+    let zone = TimeZone::system();
+    let stamp = Box::new(move |wall| match Timestamp::try_from(wall) {
+        Ok(time) => time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => "0000-00-00 00:00:00".to_owned(),
+    });
+    let config = EchoServerConfig { keep_open: options.keep_open, ..EchoServerConfig::default() };
+    let service = Service::listen(EchoServer::new(config, stamp), &options.listen, "127.0.0.1:8080")?;
+    for addr in &service.bound {
+        log::info!("bound to {addr}");
+        log::info!("listening on {addr}");
+    }
+    service.run(|_, _| {})
+}

@@ -1,0 +1,115 @@
+//! Takes a rank at a rank server, sends commands, and executes those of clients of higher rank.
+//!
+//! ```text
+//! cargo run --release --example rank_client
+//! ```
+
+mod common;
+
+use std::process::ExitCode;
+
+use argh::FromArgs;
+use common::console::{Console, Happening, Screen};
+use log::{LevelFilter, info};
+use taketurns::net::{Event, now};
+use taketurns::protocol::dispatch::{Command, DispatchClient, DispatchClientEvent};
+use taketurns::protocol::turns::Framing;
+
+/// Take a rank at a rank server, send the commands that are typed, and execute those that come.
+#[derive(FromArgs)]
+struct Options {
+    /// the server, as HOST:PORT. Default: 127.0.0.1:5555
+    #[argh(option, arg_name = "addr", default = "\"127.0.0.1:5555\".to_owned()")]
+    connect: String,
+
+    /// how messages are told apart: raw or line, as the server has it. Default: raw
+    #[argh(option, default = "Framing::Raw")]
+    framing: Framing,
+
+    /// stay after the end of the input, and execute what comes. Default: leave
+    #[argh(switch)]
+    stay: bool,
+
+    /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
+    #[argh(option, arg_name = "level", default = "LevelFilter::Warn")]
+    log_level: LevelFilter,
+}
+
+fn main() -> ExitCode {
+    common::exit_code(run(&argh::from_env()))
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    common::logger::start(options.log_level);
+    common::check_host_and_port(&options.connect, "connect to", "--connect 127.0.0.1:5555")?;
+    let mut console = Console::new(DispatchClient::new(options.framing), "Enter command: ")?;
+    console.driver.connect(now(), options.connect.as_str());
+    // Whether the server's absence has been mentioned since it was last there.
+    let mut mentioned = false;
+    let mut over = false;
+    // What was typed before the end is still sent, if there is a server to send it to.
+    while !(over && (mentioned || !console.driver.protocol().is_waiting())) {
+        if !over && console.driver.protocol().rank().is_some() {
+            console.prompt();
+        }
+        let goes_on = console.pass(|screen, happening| match happening {
+            Happening::Line(line) if line.is_empty() => {}
+            Happening::Line(line) => send(screen, &line),
+            Happening::EndOfInput => over = !options.stay,
+            Happening::Network(Event::Opened { peer, .. }) => {
+                mentioned = false;
+                info!("connected to {peer}");
+            }
+            Happening::Network(Event::Closed { reason, .. }) => {
+                screen.line(format_args!("Disconnected ({reason}); connecting again..."));
+            }
+            Happening::Network(Event::Unreachable { target, error, .. }) => {
+                if !std::mem::replace(&mut mentioned, true) {
+                    common::complain(format_args!(
+                        "cannot connect to {target}: {error}; trying again until a server is there (see --connect)"
+                    ));
+                }
+            }
+            Happening::Network(Event::Protocol(event)) => show(screen, event),
+            Happening::Network(_) => {}
+        })?;
+        if !goes_on {
+            break;
+        }
+    }
+    console.finish();
+    Ok(())
+}
+
+fn send(screen: &mut Screen<'_, DispatchClient>, line: &str) {
+    match line.parse::<Command>() {
+        Ok(command) => {
+            let sent = screen.driver.with_links(|client, links| client.send(now(), command, links));
+            if sent.is_err() {
+                common::complain(format_args!("too many commands wait for the server: this one is dropped"));
+            }
+        }
+        Err(error) => common::complain(format_args!("cannot send that: {error}")),
+    }
+}
+
+fn show(screen: &mut Screen<'_, DispatchClient>, event: DispatchClientEvent) {
+    match event {
+        DispatchClientEvent::Ranked(rank) => screen.line(format_args!("Assigned rank: {rank}")),
+        DispatchClientEvent::NewRank(rank) => screen.line(format_args!("New rank: {rank}")),
+        DispatchClientEvent::Command(command) => {
+            screen.line(format_args!("[Processing]......"));
+            screen.line(format_args!("[Received] received command {command} from server:"));
+            screen.line(format_args!("[Executing] i am {command}ing watch me {command}"));
+        }
+        DispatchClientEvent::FromBelow(rank, command) => {
+            screen.line(format_args!("Rejected: command {command} of rank {rank}, which is below"));
+        }
+        DispatchClientEvent::Rejected(reason) => {
+            screen.line(format_args!("Rejected: {}", common::printable(&reason)));
+        }
+        DispatchClientEvent::Accepted(job) => screen.line(format_args!("Accepted as number {job}")),
+        DispatchClientEvent::Done(job) => screen.line(format_args!("Number {job} is done")),
+        _ => {}
+    }
+}

@@ -1,0 +1,193 @@
+//! The counter client: counts up, reports each value, and asks for a new increment every few seconds.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::{CounterId, Parity};
+use crate::protocol::{CloseReason, ConnectionId, Entropy, Links, Origin, Protocol};
+use crate::time::{Alarm, Now, Timers, later};
+
+/// What a [`CounterClient`] does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CounterClientConfig {
+    /// Who it is.
+    pub id: CounterId,
+    /// How often it counts. Default 500 ms.
+    pub pace: Duration,
+    /// The shortest time between two requests for a new increment. Default 3 s.
+    pub ask_min: Duration,
+    /// The longest. Default 5 s.
+    pub ask_max: Duration,
+}
+
+impl CounterClientConfig {
+    /// The defaults, for `id`.
+    #[must_use]
+    pub fn new(id: CounterId) -> CounterClientConfig {
+        CounterClientConfig {
+            id,
+            pace: Duration::from_millis(500),
+            ask_min: Duration::from_secs(3),
+            ask_max: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What a host hears of a [`CounterClient`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CounterClientEvent {
+    /// The server has said from where to go on.
+    Began(i64),
+    /// A number was sent.
+    Counted(i64),
+    /// A new increment was asked for.
+    Asked(Parity),
+    /// It came.
+    Increment(i64),
+}
+
+/// The client side of the counter protocol, without sockets: a [`Protocol`] for one connection at a time.
+pub struct CounterClient {
+    config: CounterClientConfig,
+    entropy: Entropy,
+    running: Option<Running>,
+    alarm: Alarm,
+    timers: Timers<()>,
+    events: VecDeque<CounterClientEvent>,
+}
+
+struct Running {
+    connection: ConnectionId,
+    /// Unknown until the server has answered.
+    number: Option<i64>,
+    increment: i64,
+    count_at: Instant,
+    ask_at: Instant,
+}
+
+impl CounterClient {
+    /// A client that is not connected. `entropy` decides when it asks, and for what.
+    #[must_use]
+    pub fn new(config: CounterClientConfig, entropy: Entropy) -> CounterClient {
+        CounterClient {
+            config,
+            entropy,
+            running: None,
+            alarm: Alarm::default(),
+            timers: Timers::default(),
+            events: VecDeque::new(),
+        }
+    }
+
+    fn random(&mut self) -> u8 {
+        let mut byte = [0];
+        (self.entropy)(&mut byte);
+        byte[0]
+    }
+
+    fn next_ask(&mut self, now: Now) -> Instant {
+        let spread = self.config.ask_max.saturating_sub(self.config.ask_min);
+        let share = f64::from(self.random()) / f64::from(u8::MAX);
+        later(now.instant, self.config.ask_min + spread.mul_f64(share))
+    }
+
+    fn rearm(&mut self) {
+        let counting = self.running.as_ref().filter(|running| running.number.is_some());
+        let due = counting.map(|running| running.count_at.min(running.ask_at));
+        self.timers.set(&mut self.alarm, (), due);
+    }
+
+    fn count(&mut self, now: Now, links: &mut Links) {
+        let Some(Running { connection, number: Some(number), increment, count_at, .. }) = &mut self.running
+        else {
+            return;
+        };
+        if *count_at <= now.instant {
+            *count_at = later(now.instant, self.config.pace);
+            *number = number.saturating_add(*increment);
+            links.send_fmt(*connection, format_args!("{number} "));
+            self.events.push_back(CounterClientEvent::Counted(*number));
+        }
+    }
+
+    fn ask(&mut self, now: Now, links: &mut Links) {
+        if self.running.as_ref().is_none_or(|running| running.ask_at > now.instant) {
+            return;
+        }
+        let parity = if self.random().is_multiple_of(2) { Parity::Even } else { Parity::Odd };
+        let ask_at = self.next_ask(now);
+        let Some(running) = &mut self.running else { return };
+        running.ask_at = ask_at;
+        links.send_fmt(running.connection, format_args!("{parity} "));
+        self.events.push_back(CounterClientEvent::Asked(parity));
+    }
+}
+
+impl Protocol for CounterClient {
+    type Event = CounterClientEvent;
+
+    fn handle_open(&mut self, now: Now, id: ConnectionId, _: SocketAddr, _: Origin, links: &mut Links) {
+        // An old server takes its first recv whole as the id: nothing else until it has answered.
+        links.send_fmt(id, format_args!("{}", self.config.id));
+        let ask_at = self.next_ask(now);
+        let count_at = later(now.instant, self.config.pace);
+        self.running = Some(Running { connection: id, number: None, increment: 1, count_at, ask_at });
+    }
+
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        let answer = std::str::from_utf8(bytes.trim_ascii()).ok().and_then(|text| text.parse().ok());
+        let Some(running) = self.running.as_mut().filter(|running| running.connection == id) else { return };
+        match (answer, running.number) {
+            (Some(number), None) => {
+                links.confirm(id);
+                running.number = Some(number);
+                running.count_at = later(now.instant, self.config.pace);
+                self.events.push_back(CounterClientEvent::Began(number));
+            }
+            (Some(increment), Some(_)) => {
+                running.increment = increment;
+                self.events.push_back(CounterClientEvent::Increment(increment));
+            }
+            (None, _) => links.abort(id),
+        }
+        self.rearm();
+    }
+
+    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+        links.close(id);
+    }
+
+    fn handle_closed(&mut self, _: Now, id: ConnectionId, _: CloseReason, _: &mut Links) {
+        // An older one may be closed behind a newer one.
+        if self.running.as_ref().is_some_and(|running| running.connection == id) {
+            self.running = None;
+            self.timers.remove(&mut self.alarm, ());
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+        while self.timers.pop(now.instant).is_some() {
+            if self.timers.ring(&mut self.alarm, (), now.instant) {
+                self.count(now, links);
+                self.ask(now, links);
+                self.rearm();
+            }
+        }
+    }
+
+    fn drain(&mut self, _: Now, links: &mut Links) {
+        if let Some(running) = &self.running {
+            links.close(running.connection);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn poll_event(&mut self) -> Option<CounterClientEvent> {
+        self.events.pop_front()
+    }
+}

@@ -1,0 +1,171 @@
+//! A counter with odd and even requests: clients count up and report each value; the server remembers the last one of every
+//! id, and gives out random odd and even numbers.
+//!
+//! docs/PROTOCOL.md in the repository gives every sentence a number, and the code refers to them (C3, C7).
+
+mod client;
+mod server;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use client::{CounterClient, CounterClientConfig, CounterClientEvent};
+pub use server::CounterServer;
+
+/// Who counts: 0 to 10,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CounterId(u16);
+
+impl CounterId {
+    /// The highest id.
+    pub const MAX: u16 = 10_000;
+
+    /// The id `id`, or `None` above 10,000.
+    #[must_use]
+    pub fn new(id: u16) -> Option<CounterId> {
+        (id <= CounterId::MAX).then_some(CounterId(id))
+    }
+
+    /// The id as a number.
+    #[must_use]
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for CounterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is remembered of an id, also without a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Record {
+    /// The last number that it has reported; 0 before the first.
+    pub number: i64,
+    /// The last random number that it was given, if it has asked.
+    pub random: Option<u8>,
+}
+
+/// Odd or even.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parity {
+    /// 1, 3, ... 99.
+    Odd,
+    /// 0, 2, ... 98.
+    Even,
+}
+
+impl Parity {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Parity::Odd => "odd",
+            Parity::Even => "even",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Parity> {
+        match word {
+            "odd" => Some(Parity::Odd),
+            "even" => Some(Parity::Even),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Parity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Limits and times of a [`CounterServer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CounterServerConfig {
+    /// Connections; one more is turned away. Default 10,000.
+    pub max_clients: usize,
+    /// How long a connection may go without an id. Default 10 s.
+    pub hello_timeout: Duration,
+    /// The longest message, its space not counted; a longer one closes the connection. Default 32 bytes.
+    pub message_bytes_max: usize,
+}
+
+impl Default for CounterServerConfig {
+    fn default() -> Self {
+        CounterServerConfig {
+            max_clients: 10_000,
+            hello_timeout: Duration::from_secs(10),
+            message_bytes_max: 32,
+        }
+    }
+}
+
+/// What a host hears of a [`CounterServer`]: what a log of it says, line by line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CounterEvent {
+    /// A client has said who it is, and was given its last number.
+    Began {
+        /// Its address.
+        peer: SocketAddr,
+        /// Who.
+        id: CounterId,
+        /// From where it goes on.
+        number: i64,
+    },
+    /// It has reported a number.
+    Counted {
+        /// Who.
+        id: CounterId,
+        /// The number.
+        number: i64,
+    },
+    /// It has asked for a random number.
+    Gave {
+        /// Who.
+        id: CounterId,
+        /// Odd or even.
+        parity: Parity,
+        /// What it got.
+        random: u8,
+    },
+    /// Something was refused, escaped for a log.
+    Refused {
+        /// Its address.
+        peer: SocketAddr,
+        /// Who, if it has said so.
+        id: Option<CounterId>,
+        /// What.
+        what: String,
+    },
+    /// Its connection is gone.
+    Ended {
+        /// Its address.
+        peer: SocketAddr,
+        /// Who.
+        id: CounterId,
+    },
+}
+
+impl fmt::Display for CounterEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CounterEvent::Began { peer, id, number } => {
+                write!(f, "client {id} connected from {peer}, goes on from {number}")
+            }
+            CounterEvent::Counted { id, number } => write!(f, "client {id} sent {number}"),
+            CounterEvent::Gave { id, parity, random } => {
+                write!(f, "client {id} asked for {parity}, got {random}")
+            }
+            CounterEvent::Refused { peer, id: Some(id), what } => {
+                write!(f, "client {id} at {peer}: refused {what}")
+            }
+            CounterEvent::Refused { peer, id: None, what } => write!(f, "{peer}: refused {what}"),
+            CounterEvent::Ended { peer, id } => write!(f, "client {id} at {peer} disconnected"),
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The counter server.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use log::info;
+
+use super::{CounterEvent, CounterId, CounterServerConfig, Parity, Record};
+use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
+use crate::time::{Alarm, Now, Timers, later};
+
+/// The server side of the counter protocol, without sockets: a [`Protocol`].
+///
+/// # Examples
+///
+/// ```
+/// use taketurns::protocol::counter::{CounterId, CounterServer, CounterServerConfig, Record};
+///
+/// let mut server = CounterServer::new(CounterServerConfig::default(), Box::new(|bytes| bytes.fill(7)));
+/// server.restore(CounterId::new(17).unwrap(), Record { number: 42, random: None });
+/// assert_eq!(server.records().count(), 1);
+/// ```
+pub struct CounterServer {
+    config: CounterServerConfig,
+    entropy: Entropy,
+    clients: ConnectionMap<Client>,
+    /// 10,001 at most.
+    ids: BTreeMap<CounterId, Known>,
+    timers: Timers<ConnectionId>,
+    draining: bool,
+    refused: u64,
+    events: VecDeque<CounterEvent>,
+}
+
+#[derive(Default)]
+struct Known {
+    record: Record,
+    connection: Option<ConnectionId>,
+}
+
+struct Client {
+    peer: SocketAddr,
+    id: Option<CounterId>,
+    /// The beginning of a message whose space has not come; `message_bytes_max` bytes at most.
+    partial: Vec<u8>,
+    /// Ends the patience with one that has said no id.
+    alarm: Alarm,
+}
+
+impl CounterServer {
+    /// A server that knows nobody. `entropy` makes the random numbers.
+    #[must_use]
+    pub fn new(config: CounterServerConfig, entropy: Entropy) -> CounterServer {
+        CounterServer {
+            config,
+            entropy,
+            clients: ConnectionMap::default(),
+            ids: BTreeMap::new(),
+            timers: Timers::default(),
+            draining: false,
+            refused: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// All that is remembered, by id.
+    pub fn records(&self) -> impl Iterator<Item = (CounterId, Record)> {
+        self.ids.iter().map(|(&id, known)| (id, known.record))
+    }
+
+    /// Remembers `record` for `id`, as from a file.
+    pub fn restore(&mut self, id: CounterId, record: Record) {
+        self.ids.entry(id).or_default().record = record;
+    }
+
+    /// How many messages were refused.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// C1, C2, C7: the first message is the id; the answer is its last number; a newer connection wins.
+    fn greet(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) {
+        let id = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).and_then(CounterId::new);
+        let Some(id) = id else {
+            self.refuse(connection, bytes);
+            return self.dismiss(connection, links);
+        };
+        let known = self.ids.entry(id).or_default();
+        let number = known.record.number;
+        let older = known.connection.replace(connection);
+        if let Some(older) = older {
+            info!("client {id}: the newer connection wins");
+            self.dismiss(older, links);
+        }
+        let Some(client) = self.clients.get_mut(connection) else { return };
+        client.id = Some(id);
+        self.timers.remove(&mut client.alarm, connection);
+        self.events.push_back(CounterEvent::Began { peer: client.peer, id, number });
+        links.send_fmt(connection, format_args!("{number}"));
+    }
+
+    /// C3, C4, C8: a number, or a word.
+    fn message(&mut self, connection: ConnectionId, id: CounterId, bytes: &[u8], links: &mut Links) {
+        let text = std::str::from_utf8(bytes).unwrap_or("");
+        if let Some(parity) = Parity::parse(text) {
+            let random = self.random(parity);
+            self.ids.entry(id).or_default().record.random = Some(random);
+            links.send_fmt(connection, format_args!("{random}"));
+            self.events.push_back(CounterEvent::Gave { id, parity, random });
+        } else if let Ok(number) = text.parse() {
+            self.ids.entry(id).or_default().record.number = number;
+            self.events.push_back(CounterEvent::Counted { id, number });
+        } else {
+            self.refuse(connection, bytes);
+        }
+    }
+
+    /// One of 0 to 99, each odd or each even one as likely as the others.
+    fn random(&mut self, parity: Parity) -> u8 {
+        loop {
+            let mut byte = [0];
+            (self.entropy)(&mut byte);
+            // 250 is the largest multiple of 50 that fits: what lies above would favour the small ones.
+            if byte[0] < 250 {
+                return byte[0] % 50 * 2 + u8::from(parity == Parity::Odd);
+            }
+        }
+    }
+
+    fn refuse(&mut self, connection: ConnectionId, bytes: &[u8]) {
+        let Some(client) = self.clients.get(connection) else { return };
+        self.refused += 1;
+        let what = format!("\"{}\"", bytes[..bytes.len().min(64)].escape_ascii());
+        self.events.push_back(CounterEvent::Refused { peer: client.peer, id: client.id, what });
+    }
+
+    fn dismiss(&mut self, connection: ConnectionId, links: &mut Links) {
+        self.forget(connection);
+        links.close(connection);
+    }
+
+    fn forget(&mut self, connection: ConnectionId) {
+        let Some(mut client) = self.clients.remove(connection) else { return };
+        self.timers.remove(&mut client.alarm, connection);
+        let Some(id) = client.id else { return };
+        if let Some(known) = self.ids.get_mut(&id).filter(|known| known.connection == Some(connection)) {
+            known.connection = None;
+        }
+        self.events.push_back(CounterEvent::Ended { peer: client.peer, id });
+    }
+
+    /// The id is one raw message, up to a space or line's end; what follows is returned.
+    fn take_greeting<'a>(
+        &mut self,
+        connection: ConnectionId,
+        bytes: &'a [u8],
+        links: &mut Links,
+    ) -> &'a [u8] {
+        let bytes = bytes.trim_ascii_start();
+        let end = bytes.iter().position(u8::is_ascii_whitespace).unwrap_or(bytes.len());
+        let (id, rest) = bytes.split_at(end);
+        if !id.is_empty() {
+            self.greet(connection, id, links);
+        }
+        rest
+    }
+}
+
+impl Protocol for CounterServer {
+    type Event = CounterEvent;
+
+    fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
+        if self.draining || self.clients.len() >= self.config.max_clients {
+            info!("{peer}: turned away, {} clients are connected", self.clients.len());
+            return links.abort(id);
+        }
+        let mut client = Client { peer, id: None, partial: Vec::new(), alarm: Alarm::default() };
+        let due = later(now.instant, self.config.hello_timeout);
+        self.timers.set(&mut client.alarm, id, Some(due));
+        self.clients.insert(id, client);
+    }
+
+    fn handle_bytes(&mut self, _: Now, connection: ConnectionId, bytes: &[u8], links: &mut Links) {
+        let mut rest = bytes;
+        if self.clients.get(connection).is_some_and(|client| client.id.is_none()) {
+            rest = self.take_greeting(connection, bytes, links);
+        }
+        while let Some(end) = rest.iter().position(u8::is_ascii_whitespace) {
+            let Some(Client { id: Some(id), partial, .. }) = self.clients.get_mut(connection) else { return };
+            let id = *id;
+            let mut message = std::mem::take(partial);
+            message.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            if message.len() > self.config.message_bytes_max {
+                self.refuse(connection, &message);
+                return self.dismiss(connection, links);
+            }
+            if !message.is_empty() {
+                self.message(connection, id, &message, links);
+            }
+            if let Some(client) = self.clients.get_mut(connection) {
+                // Its room is used again.
+                message.clear();
+                client.partial = message;
+            }
+        }
+        let Some(client) = self.clients.get_mut(connection) else { return };
+        let room = self.config.message_bytes_max - client.partial.len();
+        client.partial.extend_from_slice(&rest[..rest.len().min(room)]);
+        if rest.len() > room {
+            let beginning = std::mem::take(&mut client.partial);
+            self.refuse(connection, &beginning);
+            self.dismiss(connection, links);
+        }
+    }
+
+    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+        self.dismiss(id, links);
+    }
+
+    fn handle_closed(&mut self, _: Now, id: ConnectionId, _: CloseReason, _: &mut Links) {
+        self.forget(id);
+    }
+
+    fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+        while let Some(id) = self.timers.pop(now.instant) {
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            if self.timers.ring(&mut client.alarm, id, now.instant) {
+                self.refuse(id, b"(no id came in time)");
+                self.dismiss(id, links);
+            }
+        }
+    }
+
+    fn drain(&mut self, _: Now, links: &mut Links) {
+        self.draining = true;
+        let all: Vec<_> = self.clients.iter().map(|(id, _)| id).collect();
+        for id in all {
+            self.dismiss(id, links);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn poll_event(&mut self) -> Option<CounterEvent> {
+        self.events.pop_front()
+    }
+}

@@ -1,0 +1,199 @@
+//! The dispatch client: knows its rank, sends commands, and executes those that come, which is to say reports them.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::Rank;
+use super::message::{Command, Reply};
+use crate::protocol::turns::Framing;
+use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::time::{Alarm, Now, Timers, later};
+use crate::wire::LineDecoder;
+
+/// The least time between two commands in the raw framing: an old server takes one `recv` as one command.
+const GAP: Duration = Duration::from_millis(10);
+/// Commands that may wait to be sent.
+const WAITING_MAX: usize = 1024;
+/// The longest line from a server.
+const LINE_BYTES_MAX: usize = 1024;
+
+/// The client side of ranked dispatch, without sockets: a [`Protocol`] for one connection.
+#[derive(Debug)]
+pub struct DispatchClient {
+    framing: Framing,
+    connection: Option<ConnectionId>,
+    rank: Option<Rank>,
+    decoder: LineDecoder,
+    waiting: VecDeque<Command>,
+    ready_at: Option<Instant>,
+    alarm: Alarm,
+    timers: Timers<()>,
+    events: VecDeque<DispatchClientEvent>,
+}
+
+/// What a host hears of a [`DispatchClient`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DispatchClientEvent {
+    /// The server has given the client its rank.
+    Ranked(Rank),
+    /// The client has moved up.
+    NewRank(Rank),
+    /// A command is to be executed; in the line framing the server is told that it is done.
+    Command(Command),
+    /// A command came from a client of lower rank: it is not executed.
+    FromBelow(Rank, Command),
+    /// The server has passed a command on (line framing).
+    Accepted(u64),
+    /// A command has been executed (line framing).
+    Done(u64),
+    /// A command was rejected, and why (line framing); or the server is full.
+    Rejected(String),
+}
+
+impl DispatchClient {
+    /// A client that is not connected yet.
+    #[must_use]
+    pub fn new(framing: Framing) -> DispatchClient {
+        DispatchClient {
+            framing,
+            connection: None,
+            rank: None,
+            decoder: LineDecoder::new(LINE_BYTES_MAX),
+            waiting: VecDeque::new(),
+            ready_at: None,
+            alarm: Alarm::default(),
+            timers: Timers::default(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The client's rank, once it has one.
+    #[must_use]
+    pub fn rank(&self) -> Option<Rank> {
+        self.rank
+    }
+
+    /// Whether commands wait to be sent.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Sends `command`, as soon as there are a connection and a rank to claim, and the gap behind the last one is over.
+    ///
+    /// # Errors
+    ///
+    /// Gives the command back when 1,024 wait already.
+    pub fn send(&mut self, now: Now, command: Command, links: &mut Links) -> Result<(), Command> {
+        if self.waiting.len() >= WAITING_MAX {
+            return Err(command);
+        }
+        self.waiting.push_back(command);
+        self.send_waiting(now, links);
+        Ok(())
+    }
+
+    fn send_waiting(&mut self, now: Now, links: &mut Links) {
+        let (Some(id), Some(rank)) = (self.connection, self.rank) else { return };
+        while let Some(command) = self.waiting.front() {
+            if let Some(ready_at) = self.ready_at.filter(|&ready_at| ready_at > now.instant) {
+                return self.timers.set(&mut self.alarm, (), Some(ready_at));
+            }
+            let end = if self.framing == Framing::Line { "\n" } else { "" };
+            links.send_fmt(id, format_args!("C {rank} {}{end}", command.as_str()));
+            self.waiting.pop_front();
+            self.ready_at = (self.framing == Framing::Raw).then(|| later(now.instant, GAP));
+        }
+    }
+
+    fn reply(&mut self, now: Now, id: ConnectionId, text: &str, links: &mut Links) {
+        use DispatchClientEvent as Event;
+        let event = match Reply::parse(text) {
+            Some(Reply::Rank(rank)) => {
+                links.confirm(id);
+                self.rank = Some(rank);
+                Event::Ranked(rank)
+            }
+            Some(Reply::NewRank(rank)) => {
+                self.rank = Some(rank);
+                Event::NewRank(rank)
+            }
+            Some(Reply::Execute(from, command)) if self.rank.is_some_and(|rank| from > rank) => {
+                Event::FromBelow(from, command)
+            }
+            Some(Reply::Execute(_, command)) => Event::Command(command),
+            Some(Reply::Job(job, command)) => {
+                links.send_fmt(id, format_args!("D {job}\n"));
+                Event::Command(command)
+            }
+            Some(Reply::Accepted(job)) => Event::Accepted(job),
+            Some(Reply::Done(job)) => Event::Done(job),
+            Some(Reply::Rejected(reason)) => Event::Rejected(reason),
+            None if text == "Server full" => Event::Rejected(text.to_owned()),
+            None => return,
+        };
+        self.events.push_back(event);
+        self.send_waiting(now, links);
+    }
+}
+
+impl Protocol for DispatchClient {
+    type Event = DispatchClientEvent;
+
+    fn handle_open(&mut self, _: Now, id: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {
+        self.connection = Some(id);
+        self.rank = None;
+        self.decoder = LineDecoder::new(LINE_BYTES_MAX);
+    }
+
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        if self.framing == Framing::Raw {
+            let text = String::from_utf8_lossy(bytes);
+            return self.reply(now, id, &text, links);
+        }
+        let mut decoder = std::mem::replace(&mut self.decoder, LineDecoder::new(0));
+        let mut rest = bytes;
+        while let Some(line) = decoder.next_line(&mut rest) {
+            match line {
+                Ok(line) => self.reply(now, id, line, links),
+                Err(_) => return links.abort(id),
+            }
+        }
+        self.decoder = decoder;
+    }
+
+    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+        links.close(id);
+    }
+
+    fn handle_closed(&mut self, _: Now, id: ConnectionId, _: CloseReason, _: &mut Links) {
+        if self.connection == Some(id) {
+            self.connection = None;
+            self.rank = None;
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+        while self.timers.pop(now.instant).is_some() {
+            if self.timers.ring(&mut self.alarm, (), now.instant) {
+                self.send_waiting(now, links);
+            }
+        }
+    }
+
+    fn drain(&mut self, _: Now, links: &mut Links) {
+        if let Some(id) = self.connection {
+            links.close(id);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn poll_event(&mut self) -> Option<DispatchClientEvent> {
+        self.events.pop_front()
+    }
+}

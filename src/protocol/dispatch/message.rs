@@ -1,0 +1,178 @@
+//! What is said on the wire.
+
+use std::fmt;
+
+use super::Rank;
+
+/// The longest command, in bytes.
+pub const COMMAND_BYTES_MAX: usize = 960;
+
+/// The longest message of a client: `C`, a claimed rank, a command.
+pub(super) const MESSAGE_BYTES_MAX: usize = COMMAND_BYTES_MAX + 24;
+
+/// What a client wants executed: 1 to 960 bytes of UTF-8 without control characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command(String);
+
+/// The text is not a [`Command`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidCommand;
+
+impl fmt::Display for InvalidCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a command has 1 to {COMMAND_BYTES_MAX} bytes and no control characters")
+    }
+}
+
+impl std::error::Error for InvalidCommand {}
+
+impl Command {
+    /// The command as it came.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Command {
+    type Err = InvalidCommand;
+
+    fn from_str(text: &str) -> Result<Command, InvalidCommand> {
+        let valid = (1..=COMMAND_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        valid.then(|| Command(text.to_owned())).ok_or(InvalidCommand)
+    }
+}
+
+/// Displayed, characters that could rearrange what stands around them on a terminal are escaped.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::protocol::write_printable(&self.0, f)
+    }
+}
+
+/// What a client says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// `C {claimed rank} {command}`
+    Command { claimed: usize, command: Command },
+    /// `D {id}`: done (line framing).
+    Done(u64),
+}
+
+impl Request {
+    pub(super) fn parse(text: &str) -> Option<Request> {
+        let (kind, rest) = text.split_once(' ')?;
+        match kind {
+            "C" => {
+                let (claimed, command) = rest.split_once(' ')?;
+                Some(Request::Command { claimed: claimed.parse().ok()?, command: command.parse().ok()? })
+            }
+            "D" => Some(Request::Done(rest.parse().ok()?)),
+            _ => None,
+        }
+    }
+}
+
+/// What a server says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// `Your rank is {r}`
+    Rank(Rank),
+    /// `RYour rank is now {r}`
+    NewRank(Rank),
+    /// ` {r} {command} {r}`: the sender's rank on both sides (raw framing).
+    Execute(Rank, Command),
+    /// `C {id} {command}` (line framing, as all that follow)
+    Job(u64, Command),
+    /// `A {id}`: accepted.
+    Accepted(u64),
+    /// `O {id}`: done.
+    Done(u64),
+    /// `X {reason}`
+    Rejected(String),
+}
+
+const RANK: &str = "Your rank is ";
+const NEW_RANK: &str = "RYour rank is now ";
+
+impl Reply {
+    pub(super) fn parse(text: &str) -> Option<Reply> {
+        if let Some(rank) = text.strip_prefix(RANK) {
+            return rank.parse().ok().map(|rank| Reply::Rank(Rank(rank)));
+        }
+        if let Some(rank) = text.strip_prefix(NEW_RANK) {
+            return rank.parse().ok().map(|rank| Reply::NewRank(Rank(rank)));
+        }
+        let (kind, rest) = text.split_once(' ')?;
+        Some(match kind {
+            "" => {
+                let (first, rest) = rest.split_once(' ')?;
+                let (command, last) = rest.rsplit_once(' ')?;
+                let rank = first.parse().ok().filter(|_| first == last)?;
+                Reply::Execute(Rank(rank), command.parse().ok()?)
+            }
+            "C" => {
+                let (id, command) = rest.split_once(' ')?;
+                Reply::Job(id.parse().ok()?, command.parse().ok()?)
+            }
+            "A" => Reply::Accepted(rest.parse().ok()?),
+            "O" => Reply::Done(rest.parse().ok()?),
+            "X" => Reply::Rejected(rest.to_owned()),
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reply::Rank(rank) => write!(f, "{RANK}{rank}"),
+            Reply::NewRank(rank) => write!(f, "{NEW_RANK}{rank}"),
+            Reply::Execute(rank, command) => write!(f, " {rank} {} {rank}", command.as_str()),
+            Reply::Job(id, command) => write!(f, "C {id} {}", command.as_str()),
+            Reply::Accepted(id) => write!(f, "A {id}"),
+            Reply::Done(id) => write!(f, "O {id}"),
+            Reply::Rejected(reason) => write!(f, "X {reason}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_survive_being_written_and_read() {
+        for text in [
+            "Your rank is 0",
+            "RYour rank is now 12",
+            " 0 dance now 0",
+            " 3 x 3",
+            "C 7 dance now",
+            "A 7",
+            "O 7",
+            "X lowest-rank",
+            "X worker-gone 7",
+        ] {
+            assert_eq!(Reply::parse(text).expect(text).to_string(), text);
+        }
+        for bad in ["", " ", " 1 x 2", "R", "Your rank is x", "C x y", " 1  1"] {
+            assert_eq!(Reply::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn requests_are_read_strictly() {
+        let command =
+            |claimed, text: &str| Request::Command { claimed, command: text.parse().expect("valid") };
+        assert_eq!(Request::parse("C 0 dance"), Some(command(0, "dance")));
+        assert_eq!(Request::parse("C 12 dance now"), Some(command(12, "dance now")));
+        assert_eq!(Request::parse("D 7"), Some(Request::Done(7)));
+        let long = format!("C 0 {}", "x".repeat(COMMAND_BYTES_MAX + 1));
+        for bad in
+            ["", "C", "C 0", "C 0 ", "C x dance", "C -1 dance", "c 0 dance", "C 0 a\x1b[2J", "D x", &long]
+        {
+            assert_eq!(Request::parse(bad), None, "{bad:?}");
+        }
+    }
+}

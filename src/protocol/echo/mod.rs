@@ -1,0 +1,64 @@
+//! Timestamped echo: a client sends a message and gets it back with the server's local time in front.
+//!
+//! docs/PROTOCOL.md in the repository gives every sentence a number, and the code refers to them (E2, E4).
+
+mod client;
+mod server;
+
+use std::time::{Duration, SystemTime};
+
+pub use client::{EchoClient, EchoClientEvent};
+pub use server::EchoServer;
+
+/// Writes a time as people read it: `YYYY-MM-DD HH:MM:SS`, local. Time zones are files of the system's, so the host brings
+/// this along; the example uses the `jiff` crate.
+pub type Stamp = Box<dyn Fn(SystemTime) -> String + Send>;
+
+/// Limits and times of an [`EchoServer`].
+#[derive(Debug, Clone)]
+pub struct EchoServerConfig {
+    /// The connection stays open, and every line gets one line in answer. Default `false`: one message a connection.
+    pub keep_open: bool,
+    /// The longest message, its end not counted. Default 64 KiB; as much is kept for a connection while a message is incomplete.
+    pub message_bytes_max: usize,
+    /// A message without an end that is shorter than this is complete as it came: old clients send no end, and never wait for
+    /// more than one `recv(1024)`. Default 1,024. Not used with `keep_open`.
+    pub whole_bytes_max: usize,
+    /// How long a longer one is followed by silence before it is complete. Default 50 ms. Not used with `keep_open`.
+    pub gather_time: Duration,
+    /// How long a connection may go without a message, and a message that has begun without an end. Default 10 s.
+    pub idle_timeout: Duration,
+    /// Connections; one more is turned away. Default 10,000.
+    pub max_clients: usize,
+}
+
+impl Default for EchoServerConfig {
+    fn default() -> Self {
+        EchoServerConfig {
+            keep_open: false,
+            message_bytes_max: 64 * 1024,
+            whole_bytes_max: 1024,
+            gather_time: Duration::from_millis(50),
+            idle_timeout: Duration::from_secs(10),
+            max_clients: 10_000,
+        }
+    }
+}
+
+/// What a host hears of an [`EchoServer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EchoEvent {
+    /// A message was answered.
+    Answered {
+        /// Whose.
+        connection: crate::protocol::ConnectionId,
+        /// The message's length.
+        bytes: usize,
+    },
+    /// A message was refused: too long, or not UTF-8.
+    Refused {
+        /// Whose.
+        connection: crate::protocol::ConnectionId,
+    },
+}
