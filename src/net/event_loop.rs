@@ -46,9 +46,12 @@ struct Wanted {
 /// let addr = event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
 /// println!("Server listening on {addr}");
 ///
-/// // From another thread, such as one that waits for signals: let holders finish, say goodbye, return from `run`.
-/// event_loop.handle().drain();
+/// // Another thread, such as one that waits for signals, may ask for the end: holders finish, everybody hears goodbye, and
+/// // `run` returns.
+/// let handle = event_loop.handle();
+/// let thread = std::thread::spawn(move || handle.drain());
 /// event_loop.run(|_driver, event| println!("{event:?}"))?;
+/// # thread.join().unwrap();
 /// # Ok(()) }
 /// ```
 pub struct EventLoop<P: Protocol> {
@@ -102,7 +105,7 @@ impl<P: Protocol> EventLoop<P> {
         self.handle.clone()
     }
 
-    /// Runs until the loop is stopped or drained, and gives every event to `on_event`.
+    /// Runs until the loop is stopped or drained, and gives every event to `on_event`. Called again after that, it returns at once.
     ///
     /// # Errors
     ///
@@ -190,7 +193,7 @@ impl<P: Protocol> Handle<P> {
         self.wake();
     }
 
-    /// Has `work` done on the loop's thread, in its next pass.
+    /// Has `work` done on the loop's thread, in its next pass. What comes of it, `work` sends back itself, through a channel of its own.
     ///
     /// # Errors
     ///

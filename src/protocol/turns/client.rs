@@ -21,6 +21,9 @@ use crate::time::{Alarm, Now, Timers, later};
 use crate::turn::{TurnNumber, Weight};
 use crate::wire::LineDecoder;
 
+/// How long a server may take to answer `JOIN` before the client wonders, in its log.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What the clients of a [`TurnClient`] do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnClientConfig {
@@ -112,6 +115,8 @@ enum Wire {
 #[derive(Default)]
 struct RawWire {
     signals: Signals,
+    /// That the server says other things was mentioned.
+    is_puzzled: bool,
     /// A `GO` that has not been answered.
     has_turn: bool,
     /// The number is written once the link has written up to this mark.
@@ -120,6 +125,8 @@ struct RawWire {
 
 struct LineWire {
     decoder: LineDecoder,
+    /// The server has answered the `JOIN`.
+    is_answered: bool,
     /// A `GO` that has not been answered.
     turn: Option<TurnNumber>,
     /// The turn for which the number was sent, while its fate is not known. Outlives the connection.
@@ -150,6 +157,7 @@ impl TurnClient {
             Framing::Raw => Wire::Raw(RawWire::default()),
             Framing::Line => Wire::Line(LineWire {
                 decoder: LineDecoder::new(self.config.line_bytes_max),
+                is_answered: false,
                 turn: None,
                 in_flight: None,
                 seat: None,
@@ -240,6 +248,7 @@ impl TurnClient {
         let player = &mut self.players[index];
         let name = player.name;
         let Wire::Line(line) = &mut player.wire else { return };
+        line.is_answered = true;
         match reply {
             Reply::Welcome { epoch, resume, last, .. } => {
                 links.confirm(id);
@@ -266,7 +275,7 @@ impl TurnClient {
                 self.events.push_back(ClientEvent::Refused { name, code });
             }
             Reply::Lapsed { turn } => {
-                info!("{name}: turn {turn} lapsed");
+                info!("{name}: turn {turn} lapsed; its number goes into the next one");
                 line.turn = line.turn.filter(|&held| held != turn);
             }
             Reply::Bye(bye) => {
@@ -305,6 +314,13 @@ impl TurnClient {
 
     fn raw_bytes(&mut self, now: Now, id: ConnectionId, index: usize, bytes: &[u8], links: &mut Links) {
         let Wire::Raw(raw) = &mut self.players[index].wire else { return };
+        let is_signal = |byte: &u8| GO.contains(byte) || WAIT.contains(byte);
+        if !bytes.iter().all(is_signal) && !std::mem::replace(&mut raw.is_puzzled, true) {
+            let said = bytes[..bytes.len().min(128)].escape_ascii();
+            warn!(
+                "the server says \"{said}\", which is neither GO nor WAIT: does it speak the line framing?"
+            );
+        }
         for &byte in bytes {
             if let Some(signal) = raw.signals.push(byte) {
                 raw.has_turn |= signal == Signal::Go;
@@ -318,7 +334,7 @@ impl TurnClient {
 impl Protocol for TurnClient {
     type Event = ClientEvent;
 
-    fn handle_open(&mut self, _: Now, id: ConnectionId, _: SocketAddr, origin: Origin, links: &mut Links) {
+    fn handle_open(&mut self, now: Now, id: ConnectionId, _: SocketAddr, origin: Origin, links: &mut Links) {
         let index = match origin {
             Origin::Dialed(DialId(index)) if index < self.players.len() && !self.draining => index,
             _ => return links.abort(id),
@@ -331,6 +347,9 @@ impl Protocol for TurnClient {
             Wire::Line(line) => {
                 line.decoder = LineDecoder::new(self.config.line_bytes_max);
                 line.turn = None;
+                line.is_answered = false;
+                let due = later(now.instant, WELCOME_TIMEOUT);
+                self.timers.set(&mut player.alarm, index, Some(due));
                 let resume = line.seat.map(|(_, secret)| Some(secret));
                 let ring = self.config.ring;
                 let join = Request::Join { name: player.name, ring, resume, weight: Weight::ONE };
@@ -362,7 +381,11 @@ impl Protocol for TurnClient {
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
         while let Some(index) = self.timers.pop(now.instant) {
-            if self.timers.ring(&mut self.players[index].alarm, index, now.instant) {
+            let player = &mut self.players[index];
+            if self.timers.ring(&mut player.alarm, index, now.instant) {
+                if let Wire::Line(LineWire { is_answered: false, .. }) = player.wire {
+                    warn!("{}: the server does not answer: does it speak the raw framing?", player.name);
+                }
                 self.play(now, index, links);
             }
         }

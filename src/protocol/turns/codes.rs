@@ -87,6 +87,8 @@ coded! {
         LineTimeout = "line-timeout", "a line did not end in time";
         /// As many clients, seats or rings as allowed.
         Full = "full", "there is no room; try again later";
+        /// The host program does not want the client.
+        Removed = "removed", "the server has removed this client";
         /// The server stops.
         ShuttingDown = "shutting-down", "the server stops";
     }

@@ -3,16 +3,14 @@
 //! Two framings of one protocol. [`Framing::Raw`] is for clients that take one `recv` as one message and know only `GO` and
 //! `WAIT`; [`Framing::Line`] is for everybody else: names, fences, resumption, observers. docs/PROTOCOL.md in the
 //! repository gives every sentence a number, and the code refers to them (T5, T22).
-//!
-//! ```text
-//! server.rs   connections, what the scheduler decided, the order of writes, draining
-//!  ├ raw.rs   who is told what and when, and what counts, in the raw framing
-//!  ├ line.rs  the same in the line framing
-//!  └ rooms.rs rings by name, seats by name, observers
-//! client.rs   clients that answer by themselves, any number on one loop
-//! request.rs  what clients say, reply.rs what the server says: text in, values out, and back
-//! codes.rs    why something is refused or closed; name.rs names
-//! ```
+
+// server.rs   connections, what the scheduler decided, the order of writes, draining
+//  ├ raw.rs   who is told what and when, and what counts, in the raw framing
+//  ├ line.rs  the same in the line framing
+//  └ rooms.rs rings by name, seats by name, observers
+// client.rs   clients that answer by themselves, any number on one loop
+// request.rs  what clients say, reply.rs what the server says: text in, values out, and back
+// codes.rs    why something is refused or closed; name.rs names
 
 mod client;
 mod codes;

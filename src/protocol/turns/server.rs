@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use log::{debug, info, warn};
+use log::{info, warn};
 
 use super::codes::{Bye, Code, Skipped};
 use super::line::LineClient;
@@ -42,6 +42,8 @@ pub struct TurnServer {
     pub(super) clients: ConnectionMap<Client>,
     /// How many of `clients` are not about to be closed.
     open: usize,
+    /// Connections closed with a reason of the server's.
+    closings: u64,
     drain: Drain,
     entropy: Entropy,
     events: VecDeque<TurnEvent>,
@@ -78,6 +80,12 @@ pub(super) struct Secrets {
     pub(super) current: Secret,
     /// The one before, while the client may not have heard of the current one.
     pub(super) previous: Option<Secret>,
+}
+
+/// Whether the `nth` of things that peers can cause is worth a line in the log, which they must not fill: the 1st to 8th
+/// are shown, then the 16th, the 32nd and so on.
+fn is_shown(nth: u64) -> bool {
+    nth <= 8 || nth.is_power_of_two()
 }
 
 /// How much of what was refused a log line shows.
@@ -129,6 +137,7 @@ impl TurnServer {
             counts: TurnCounts::default(),
             clients: ConnectionMap::default(),
             open: 0,
+            closings: 0,
             drain: Drain::No,
             entropy,
             events: VecDeque::new(),
@@ -139,6 +148,22 @@ impl TurnServer {
     #[must_use]
     pub fn scheduler(&self) -> &Scheduler<SeatData> {
         &self.scheduler
+    }
+
+    /// Tells this life of the server from others: with a turn's number it fences what is done in that turn.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Closes the connection `id`, with `BYE removed` in the line framing: its seat is vacant, and a turn that it holds goes on.
+    /// To be called through [`Driver::with_links`](crate::net::Driver::with_links).
+    pub fn kick(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        let bye = match self.config.framing {
+            Framing::Raw => None,
+            Framing::Line => Some(Bye::Removed),
+        };
+        self.dismiss(now, id, bye, links);
     }
 
     /// The name under which clients know `ring`.
@@ -306,11 +331,10 @@ impl TurnServer {
         let Some(client) = self.clients.get_mut(id) else { return };
         let peer = client.peer;
         client.refusals += 1;
-        // A peer must not fill the log: of many refusals the 1st to 8th are shown, then the 16th, the 32nd and so on.
         let nth = client.refusals;
-        if nth <= 8 || nth.is_power_of_two() {
+        if is_shown(nth.into()) {
             let shown = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
-            warn!("{peer}: refused ({code}), its number {nth}: \"{}\"", shown.escape_ascii());
+            warn!("{peer}: refused ({code}; refusal {nth} of this connection): \"{}\"", shown.escape_ascii());
         }
         self.counts.refused += 1;
         self.report(TurnEvent::Refused { connection: id, peer, code });
@@ -319,12 +343,18 @@ impl TurnServer {
     /// Ends the dealings with a connection: its seat is vacant, its observing over, and it is not listened to any more.
     /// With `bye` that is the last it hears (line framing), otherwise it is closed at once.
     pub(super) fn dismiss(&mut self, now: Now, id: ConnectionId, bye: Option<Bye>, links: &mut Links) {
+        let peer = self.clients.get(id).map(|client| client.peer);
         if !self.release(now, id) {
             return;
         }
         match bye {
             Some(bye) => {
-                debug!("{id}: BYE {bye}");
+                if let Some(peer) = peer.filter(|_| bye != Bye::Left && bye != Bye::ShuttingDown) {
+                    self.closings += 1;
+                    if is_shown(self.closings) {
+                        info!("{peer}: closed ({bye}: {}), the {}th so far", bye.words(), self.closings);
+                    }
+                }
                 links.send_fmt(id, format_args!("{}\n", Reply::Bye(bye)));
                 links.close(id);
             }
@@ -376,8 +406,11 @@ impl TurnServer {
 
     /// Turns a new connection away.
     fn turn_away(&mut self, id: ConnectionId, peer: SocketAddr, bye: Bye, links: &mut Links) {
-        info!("{peer}: turned away ({bye}), {} clients are connected", self.open);
         self.counts.turned_away += 1;
+        let nth = self.counts.turned_away;
+        if is_shown(nth) {
+            info!("{peer}: turned away ({bye}; {nth} so far), {} clients are connected", self.open);
+        }
         match self.config.framing {
             Framing::Raw => links.abort(id),
             Framing::Line => {
@@ -474,5 +507,32 @@ impl Protocol for TurnServer {
 
     fn poll_event(&mut self) -> Option<TurnEvent> {
         self.events.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::time::tests::epoch;
+
+    #[test]
+    fn a_client_that_the_host_kicks_loses_its_turn_but_not_its_place() {
+        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
+        let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+        let mut links = Links::new(65_536);
+        let [ann, bob] = ["JOIN ann\n", "JOIN bob\n"].map(|join| {
+            let id = links.open();
+            server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
+            server.handle_bytes(now, id, join.as_bytes(), &mut links);
+            id
+        });
+        server.kick(now, ann, &mut links);
+        let heard = |id| String::from_utf8_lossy(links.unsent(id)).into_owned();
+        assert!(heard(ann).ends_with("BYE removed the server has removed this client\n"));
+        assert!(!links.is_open(ann) && links.is_open(bob));
+        assert_eq!((server.clients(), server.scheduler().seats()), (1, 2), "the seat is kept for the grace");
     }
 }
