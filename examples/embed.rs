@@ -15,8 +15,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::FromArgs;
-use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token};
+use taketurns::mio::net::UdpSocket;
+use taketurns::mio::{Events, Interest, Poll, Token};
 use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, os_entropy, poll_timeout};
 use taketurns::protocol::turns::{
     Framing, TurnClient, TurnClientConfig, TurnEvent, TurnServer, TurnServerConfig,

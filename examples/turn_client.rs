@@ -14,7 +14,7 @@ use argh::FromArgs;
 use common::printer::Printer;
 use log::{LevelFilter, info, warn};
 use taketurns::net::{Driver, Event, EventLoop, Target, now};
-use taketurns::protocol::turns::{ClientEvent, Framing, Name, TurnClient, TurnClientConfig};
+use taketurns::protocol::turns::{Bye, ClientEvent, Framing, Name, TurnClient, TurnClientConfig};
 
 /// Take turns at a turn server: run clients that send numbers, and print each that is accepted.
 #[derive(FromArgs)]
@@ -52,7 +52,7 @@ struct Options {
     step: Option<i64>,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
-    #[argh(option, arg_name = "level", default = "LevelFilter::Info")]
+    #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 
 fn play(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    common::check_host_and_port(&options.connect, "connect to", "--connect 127.0.0.1:5001")?;
+    common::check_target(&options.connect, "--connect 127.0.0.1:5001")?;
     let client = clients(options)?;
     if client.is_finished() {
         return Ok(());
@@ -86,7 +86,8 @@ fn play(options: &Options) -> Result<(), String> {
         Event::Unreachable { target, error, .. } if !mentioned => {
             mentioned = true;
             common::complain(format_args!(
-                "cannot connect to {target}: {error}; trying again until a server is there (see --connect)"
+                "cannot connect to {target}: {error}; {}",
+                common::advise_dialing(&error)
             ));
         }
         Event::Protocol(event) => report(driver, event, &mut printer),
@@ -100,7 +101,10 @@ fn report(driver: &mut Driver<TurnClient>, event: ClientEvent, printer: &mut Pri
     match event {
         ClientEvent::Sent { name, number } => printer.line(format_args!("{name} sent: {number}")),
         ClientEvent::Refused { name, code } => warn!("{name}: refused by the server: {code}"),
-        ClientEvent::Bye { name, bye } => warn!("{name}: the server closes the connection: {bye}"),
+        ClientEvent::Bye { name, bye } => {
+            let hint = if bye == Bye::NameTaken { "; see --name" } else { "" };
+            warn!("{name}: the server closes the connection: {bye} ({}){hint}", bye.words());
+        }
         ClientEvent::Finished => driver.drain(now()),
         _ => {}
     }
@@ -122,6 +126,9 @@ fn clients(options: &Options) -> Result<TurnClient, String> {
             Some(name) if count == 1 => name.clone(),
             name => format!("{}{}", name.as_deref().unwrap_or("Client"), index + 1),
         };
+        if options.name.as_deref() == Some("") {
+            return Err("--name \"\" cannot be used: a name has at least one character".to_owned());
+        }
         let name: Name = name.parse().map_err(|error| format!("--name {name:?} cannot be used: {error}"))?;
         if options.framing == Framing::Line && !name.is_word() {
             return Err(format!("--name {name:?} cannot be used: in the line framing a name has no space"));

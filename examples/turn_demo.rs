@@ -12,7 +12,7 @@ use std::time::Duration;
 use argh::FromArgs;
 use common::printer::Printer;
 use log::LevelFilter;
-use mio::{Events, Poll};
+use taketurns::mio::{Events, Poll};
 use taketurns::net::{Driver, DriverConfig, Error, Event, TokenSpace, now, os_entropy, poll_timeout};
 use taketurns::protocol::turns::{TurnClient, TurnClientConfig, TurnEvent, TurnServer, TurnServerConfig};
 
@@ -28,7 +28,7 @@ struct Options {
     pace_ms: u64,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
-    #[argh(option, arg_name = "level", default = "LevelFilter::Warn")]
+    #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 

@@ -49,7 +49,7 @@ struct Options {
     quiet: bool,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
-    #[argh(option, arg_name = "level", default = "LevelFilter::Info")]
+    #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 

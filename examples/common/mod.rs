@@ -56,7 +56,9 @@ pub fn listen_addresses(options: &[String], default: &str) -> Result<Vec<SocketA
 /// Reads `HOST:PORT`; what it should look like if it does not.
 pub fn check_host_and_port(text: &str, verb: &str, example: &str) -> Result<(), String> {
     let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
-    let problem = if port.is_empty() {
+    let problem = if port.is_empty() && host.parse::<u16>().is_ok() {
+        format!("there is no host; perhaps 127.0.0.1:{host}")
+    } else if port.is_empty() {
         "there is no port".to_owned()
     } else if port.parse::<u16>().is_err() {
         format!("{port:?} is not a port: it must be a number from 0 to 65535")
@@ -66,6 +68,29 @@ pub fn check_host_and_port(text: &str, verb: &str, example: &str) -> Result<(), 
         return Ok(());
     };
     Err(format!("cannot {verb} {text:?}: {problem}, as in {example}"))
+}
+
+/// Reads `HOST:PORT` of a server.
+pub fn check_target(text: &str, example: &str) -> Result<(), String> {
+    check_host_and_port(text, "connect to", example)?;
+    match text.ends_with(":0") {
+        true => Err(format!("cannot connect to {text:?}: port 0 is nobody's, as in {example}")),
+        false => Ok(()),
+    }
+}
+
+/// What to do about a server that cannot be reached, while the client goes on trying.
+pub fn advise_dialing(error: &io::Error) -> &'static str {
+    const EMFILE: i32 = 24;
+    match error.raw_os_error() {
+        Some(EMFILE) if cfg!(unix) => "fewer --clients, or see ulimit -n",
+        _ => "trying again, at least every 5 s, until a server is there (see --connect)",
+    }
+}
+
+/// Reads a log level.
+pub fn level(text: &str) -> Result<log::LevelFilter, String> {
+    text.parse().map_err(|_| "expected off, error, warn, info, debug or trace".to_owned())
 }
 
 fn address(text: &str, verb: &str, example: &str) -> Result<SocketAddr, String> {

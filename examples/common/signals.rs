@@ -11,6 +11,7 @@ pub fn on_first(drain: impl Fn() + Send + 'static) -> Result<(), String> {
     std::thread::spawn(move || {
         let mut signals = signals.forever();
         if signals.next().is_some() {
+            log::info!("finishing what is begun; a second signal ends the program at once");
             drain();
         }
         if let Some(signal) = signals.next() {
