@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use argh::FromArgs;
 use common::printer::Printer;
-use log::{LevelFilter, warn};
-use taketurns::net::{DriverConfig, Event, EventLoop, os_entropy};
+use common::server::Service;
+use log::LevelFilter;
+use taketurns::net::{DriverConfig, Event, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig};
 
 /// Serve the turn protocol: clients take turns to send a number, and each accepted number is printed.
@@ -61,33 +62,23 @@ fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
     let driver_config = DriverConfig::default();
     let config = config(options, driver_config.clients_max())?;
-    let addresses = common::listen_addresses(&options.listen, "127.0.0.1:5001")?;
     let server = TurnServer::new(config, os_entropy());
-    let mut event_loop =
-        EventLoop::with_config(server, driver_config).map_err(|error| common::advise(&error))?;
-    let bound: Result<Vec<_>, _> =
-        addresses.into_iter().map(|addr| event_loop.driver_mut().listen(addr)).collect();
-    let bound = bound.map_err(|error| common::advise(&error))?;
-    let handle = event_loop.handle();
-    common::signals::on_first(move || handle.drain())?;
+    let service = Service::with_config(server, driver_config, &options.listen, "127.0.0.1:5001")?;
 
     let mut printer = Printer::start();
-    for addr in bound {
+    for addr in &service.bound {
         printer.line(format_args!("Server listening on {addr}"));
     }
-    let end = event_loop.run(|_, event| match event {
+    let end = service.run(|_, event| match event {
         Event::Opened { peer, .. } => printer.line(format_args!("Client {peer} connected.")),
         Event::Closed { peer, .. } => printer.line(format_args!("Client {peer} disconnected.")),
         Event::Protocol(TurnEvent::Accepted { name, number, .. }) if !options.quiet => {
             printer.line(format_args!("{name} sent: {number}"));
         }
-        Event::AcceptPaused { addr, error, pause } => {
-            warn!("{addr}: cannot accept ({error}), trying again in {pause:?}; see ulimit -n");
-        }
         _ => {}
     });
     printer.finish();
-    end.map_err(|error| error.to_string())
+    end
 }
 
 /// The options as the library wants them. The system's limit of descriptors allows `clients_max` clients.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use log::warn;
-use taketurns::net::{Driver, Event, EventLoop};
+use taketurns::net::{Driver, DriverConfig, Event, EventLoop};
 use taketurns::protocol::Protocol;
 
 /// A protocol that listens.
@@ -16,8 +16,18 @@ pub struct Service<P: Protocol + 'static> {
 impl<P: Protocol + 'static> Service<P> {
     /// Listens on the addresses of `--listen`, else that of the environment, else `default`; the first signal drains.
     pub fn listen(protocol: P, listen: &[String], default: &str) -> Result<Service<P>, String> {
+        Service::with_config(protocol, DriverConfig::default(), listen, default)
+    }
+
+    pub fn with_config(
+        protocol: P,
+        config: DriverConfig,
+        listen: &[String],
+        default: &str,
+    ) -> Result<Service<P>, String> {
         let addresses = super::listen_addresses(listen, default)?;
-        let mut event_loop = EventLoop::new(protocol).map_err(|error| super::advise(&error))?;
+        let mut event_loop =
+            EventLoop::with_config(protocol, config).map_err(|error| super::advise(&error))?;
         let bound: Result<Vec<_>, _> =
             addresses.into_iter().map(|addr| event_loop.driver_mut().listen(addr)).collect();
         let bound = bound.map_err(|error| super::advise(&error))?;

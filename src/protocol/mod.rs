@@ -3,6 +3,95 @@
 //! A protocol is a [`Protocol`]: it hears what happened to connections and tells [`Links`] what to write and which
 //! to close. It has no socket, no clock and no thread, so tests and simulations drive it as the
 //! [driver](crate::net::Driver) does.
+//!
+//! | module | what for |
+//! |---|---|
+//! | [`turns`] | clients take turns to send a number |
+//! | [`echo`] | a message comes back with the time in front |
+//! | [`dispatch`] | commands go to a client of lower rank |
+//! | [`counter`] | counters that outlive their connections |
+//!
+//! # A protocol of your own
+//!
+//! 1. Keep what you know of each connection in a [`ConnectionMap`]: make it in `handle_open`, take it out in `handle_closed`.
+//! 2. Cut `handle_bytes` into messages with a decoder of [`wire`](crate::wire); every buffer has a maximum.
+//! 3. Answer through the links; never wait. [`Links::close`] lets the peer read its last words, [`Links::abort`] does not.
+//! 4. What has to happen later has a deadline: say it in `next_deadline`, act on it in `handle_timeout`.
+//! 5. What the host should know is an event: queue it, and hand it out in `poll_event`.
+//!
+//! ```
+//! use std::collections::VecDeque;
+//! use std::net::SocketAddr;
+//! use std::time::Instant;
+//! use taketurns::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
+//! use taketurns::time::Now;
+//! use taketurns::wire::LineDecoder;
+//!
+//! /// Answers every line in capitals, and says goodbye to `bye`.
+//! #[derive(Default)]
+//! struct Shout {
+//!     clients: ConnectionMap<LineDecoder>,
+//!     shouted: VecDeque<String>,
+//! }
+//!
+//! impl Protocol for Shout {
+//!     type Event = String;
+//!
+//!     fn handle_open(&mut self, _: Now, id: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {
+//!         self.clients.insert(id, LineDecoder::new(80));
+//!     }
+//!
+//!     fn handle_bytes(&mut self, _: Now, id: ConnectionId, mut bytes: &[u8], links: &mut Links) {
+//!         let Some(decoder) = self.clients.get_mut(id) else { return };
+//!         while let Some(line) = decoder.next_line(&mut bytes) {
+//!             match line {
+//!                 Ok("bye") => links.close(id),
+//!                 Ok(line) => {
+//!                     let shout = line.to_uppercase();
+//!                     links.send_fmt(id, format_args!("{shout}\n"));
+//!                     self.shouted.push_back(shout);
+//!                 }
+//!                 Err(error) => {
+//!                     links.send_fmt(id, format_args!("Error: {error}\n"));
+//!                     return links.close(id);
+//!                 }
+//!             }
+//!         }
+//!     }
+//!
+//!     fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+//!         links.close(id);
+//!     }
+//!
+//!     fn handle_closed(&mut self, _: Now, id: ConnectionId, _: CloseReason, _: &mut Links) {
+//!         self.clients.remove(id);
+//!     }
+//!
+//!     fn handle_timeout(&mut self, _: Now, _: &mut Links) {}
+//!
+//!     fn drain(&mut self, _: Now, links: &mut Links) {
+//!         self.clients.iter().for_each(|(id, _)| links.close(id));
+//!     }
+//!
+//!     fn next_deadline(&self) -> Option<Instant> {
+//!         None
+//!     }
+//!
+//!     fn poll_event(&mut self) -> Option<String> {
+//!         self.shouted.pop_front()
+//!     }
+//! }
+//!
+//! // A test needs no socket: the links show what would be written. A program gives it to `net::EventLoop::new`.
+//! let now = Now { instant: Instant::now(), wall: std::time::SystemTime::now() };
+//! let (mut shout, mut links) = (Shout::default(), Links::new(64 * 1024));
+//! let id = links.open();
+//! shout.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
+//! shout.handle_bytes(now, id, b"hello\nb", &mut links);
+//! assert_eq!(links.unsent(id), b"HELLO\n");
+//! shout.handle_bytes(now, id, b"ye\n", &mut links);
+//! assert!(!links.is_open(id));
+//! ```
 
 mod connection;
 pub mod counter;
