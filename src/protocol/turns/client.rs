@@ -14,7 +14,7 @@ use log::{debug, info, warn};
 use super::Framing;
 use super::codes::{Bye, Code};
 use super::name::Name;
-use super::reply::{Epoch, GO, Reply, Secret, WAIT};
+use super::reply::{Epoch, GO, Reply, Secret, Signal, Signals, WAIT};
 use super::request::{Answer, Request};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Links, Origin, Protocol};
 use crate::time::{Alarm, Now, Timers, later};
@@ -421,67 +421,5 @@ impl Protocol for TurnClient {
 
     fn poll_event(&mut self) -> Option<ClientEvent> {
         self.events.pop_front()
-    }
-}
-
-/// Takes the raw signals apart, which come without delimiters and may be split or run together: `WAITWAITGO`.
-#[derive(Debug, Default)]
-struct Signals {
-    /// How much of the signal that has begun has come.
-    matched: usize,
-    begun: Option<Signal>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Signal {
-    Go,
-    Wait,
-}
-
-impl Signal {
-    const ALL: [(Signal, &[u8]); 2] = [(Signal::Go, GO), (Signal::Wait, WAIT)];
-
-    fn bytes(self) -> &'static [u8] {
-        match self {
-            Signal::Go => GO,
-            Signal::Wait => WAIT,
-        }
-    }
-}
-
-impl Signals {
-    /// Takes one byte; the signal that it completes. What belongs to no signal is skipped.
-    fn push(&mut self, byte: u8) -> Option<Signal> {
-        let begun = self.begun.filter(|signal| signal.bytes()[self.matched] == byte);
-        let Some(signal) = begun else {
-            self.begun =
-                Signal::ALL.into_iter().find(|(_, bytes)| bytes[0] == byte).map(|(signal, _)| signal);
-            self.matched = 1;
-            return None;
-        };
-        self.matched += 1;
-        if self.matched == signal.bytes().len() {
-            self.begun = None;
-            return Some(signal);
-        }
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn signals(chunks: &[&[u8]]) -> Vec<Signal> {
-        let mut signals = Signals::default();
-        chunks.iter().flat_map(|chunk| chunk.iter()).filter_map(|&byte| signals.push(byte)).collect()
-    }
-
-    #[test]
-    fn signals_run_together_and_split() {
-        let (go, wait) = (Signal::Go, Signal::Wait);
-        assert_eq!(signals(&[b"WAITWAITGO"]), [wait, wait, go]);
-        assert_eq!(signals(&[b"WA", b"ITG", b"", b"O"]), [wait, go]);
-        assert_eq!(signals(&[b"?WAWAITxGGO\r\nGO"]), [wait, go, go]);
     }
 }

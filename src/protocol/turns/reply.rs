@@ -12,6 +12,50 @@ pub const GO: &[u8] = b"GO";
 /// To a client that begins to wait, in the raw framing.
 pub const WAIT: &[u8] = b"WAIT";
 
+/// Takes the raw signals apart, which come without delimiters and may be split or run together: `WAITWAITGO`.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    /// How much of the signal that has begun has come.
+    matched: usize,
+    begun: Option<Signal>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    Go,
+    Wait,
+}
+
+impl Signal {
+    const ALL: [(Signal, &[u8]); 2] = [(Signal::Go, GO), (Signal::Wait, WAIT)];
+
+    fn bytes(self) -> &'static [u8] {
+        match self {
+            Signal::Go => GO,
+            Signal::Wait => WAIT,
+        }
+    }
+}
+
+impl Signals {
+    /// Takes one byte; the signal that it completes. What belongs to no signal is skipped.
+    pub(super) fn push(&mut self, byte: u8) -> Option<Signal> {
+        let begun = self.begun.filter(|signal| signal.bytes()[self.matched] == byte);
+        let Some(signal) = begun else {
+            self.begun =
+                Signal::ALL.into_iter().find(|(_, bytes)| bytes[0] == byte).map(|(signal, _)| signal);
+            self.matched = 1;
+            return None;
+        };
+        self.matched += 1;
+        if self.matched == signal.bytes().len() {
+            self.begun = None;
+            return Some(signal);
+        }
+        None
+    }
+}
+
 /// The 128 random bits that let a client have its seat back.
 #[derive(Clone, Copy)]
 pub struct Secret(pub(super) [u8; 16]);
@@ -226,5 +270,18 @@ mod tests {
             assert_eq!(Reply::parse(&line).expect("known").to_string(), line);
         }
         assert!(Reply::parse("NEWS from=tomorrow").is_none());
+    }
+
+    fn signals(chunks: &[&[u8]]) -> Vec<Signal> {
+        let mut signals = Signals::default();
+        chunks.iter().flat_map(|chunk| chunk.iter()).filter_map(|&byte| signals.push(byte)).collect()
+    }
+
+    #[test]
+    fn signals_run_together_and_split() {
+        let (go, wait) = (Signal::Go, Signal::Wait);
+        assert_eq!(signals(&[b"WAITWAITGO"]), [wait, wait, go]);
+        assert_eq!(signals(&[b"WA", b"ITG", b"", b"O"]), [wait, go]);
+        assert_eq!(signals(&[b"?WAWAITxGGO\r\nGO"]), [wait, go, go]);
     }
 }
