@@ -13,8 +13,8 @@ use argh::FromArgs;
 use common::console::{Console, Happening, Screen};
 use log::LevelFilter;
 use taketurns::net::{Event, now};
-use taketurns::protocol::DialId;
-use taketurns::protocol::echo::{EchoClient, EchoClientEvent};
+use taketurns::protocol::echo::{EchoClient, EchoClientConfig, EchoClientEvent};
+use taketurns::protocol::{CloseReason, DialId};
 
 /// Send a message to an echo server and print the response; without a message, prompt for one after the other.
 #[derive(FromArgs)]
@@ -32,9 +32,6 @@ struct Options {
     log_level: LevelFilter,
 }
 
-/// Answers that are longer are cut.
-const ANSWER_BYTES_MAX: usize = 128 * 1024;
-
 fn main() -> ExitCode {
     common::exit_code(talk(&argh::from_env()))
 }
@@ -42,7 +39,7 @@ fn main() -> ExitCode {
 fn talk(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
     common::check_host_and_port(&options.connect, "connect to", "--connect 127.0.0.1:8080")?;
-    let mut console = Console::new(EchoClient::new(ANSWER_BYTES_MAX), "Enter message to send: ")?;
+    let mut console = Console::new(EchoClient::new(EchoClientConfig::default()), "Enter message to send: ")?;
     let end = match &options.message {
         Some(message) => one_shot(&mut console, message, &options.connect),
         None => prompting(&mut console, &options.connect),
@@ -59,7 +56,7 @@ fn one_shot(console: &mut Console<EchoClient>, message: &str, server: &str) -> R
     while end.is_none() {
         let goes_on = console.pass(|screen, happening| {
             if let Happening::Network(event) = happening
-                && let Some(result) = outcome(screen, dial, event)
+                && let Some(result) = outcome(screen, dial, server, event)
             {
                 end = Some(result.map(|answer| screen.line(format_args!("Response: {answer}"))));
             }
@@ -81,14 +78,15 @@ fn prompting(console: &mut Console<EchoClient>, server: &str) -> Result<(), Stri
         if dial.is_none() && !over {
             console.prompt();
         }
+        console.hold(!waiting.is_empty());
         let goes_on = console.pass(|screen, happening| match happening {
-            Happening::Line(line) if over || line.is_empty() => {}
+            Happening::Line(line) if over || line.trim().is_empty() => {}
             Happening::Line(line) if matches!(line.trim(), "quit" | "exit" | "q") => over = true,
             Happening::Line(line) => waiting.push_back(line),
             Happening::EndOfInput => over = true,
             Happening::Network(event) => {
                 let Some(current) = dial else { return };
-                match outcome(screen, current, event) {
+                match outcome(screen, current, server, event) {
                     Some(Ok(answer)) => screen.line(format_args!("Server response: {answer}")),
                     Some(Err(message)) => common::complain(format_args!("{message}")),
                     None => return,
@@ -113,6 +111,7 @@ fn prompting(console: &mut Console<EchoClient>, server: &str) -> Result<(), Stri
 fn outcome(
     screen: &mut Screen<'_, EchoClient>,
     dial: DialId,
+    server: &str,
     event: Event<EchoClientEvent>,
 ) -> Option<Result<String, String>> {
     let result = match event {
@@ -122,9 +121,16 @@ fn outcome(
         Event::Protocol(EchoClientEvent::Answered(answer)) => {
             Ok(common::printable(answer.trim_end_matches('\n')))
         }
-        Event::Protocol(EchoClientEvent::Unanswered(reason)) => Err(format!("no response: {reason}")),
+        Event::Protocol(EchoClientEvent::Unanswered(CloseReason::Unwanted)) => {
+            Err(format!("no response from {server} in time; is it an echo server? (see --connect)"))
+        }
+        Event::Protocol(EchoClientEvent::Unanswered(reason)) => {
+            Err(format!("no response from {server}: {reason}; is it an echo server? (see --connect)"))
+        }
         _ => return None,
     };
     screen.driver.hang_up(dial);
+    // Or the log of this message would stand behind the next prompt.
+    log::logger().flush();
     Some(result)
 }

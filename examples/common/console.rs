@@ -38,6 +38,8 @@ pub struct Console<P: Protocol> {
     events: Events,
     pub driver: Driver<P>,
     input: Input,
+    /// Nothing is read from standard input; what is typed or piped waits there.
+    held: bool,
     signalled: Arc<AtomicBool>,
     printer: Printer,
     prompt: &'static str,
@@ -86,6 +88,7 @@ impl<P: Protocol> Console<P> {
             events,
             driver,
             input,
+            held: false,
             signalled,
             printer: Printer::start(),
             prompt,
@@ -100,7 +103,7 @@ impl<P: Protocol> Console<P> {
     ) -> Result<bool, String> {
         let deadline = self.driver.next_deadline();
         let timeout = match self.input.readiness {
-            Readiness::Always => Some(Duration::ZERO),
+            Readiness::Always if !self.held => Some(Duration::ZERO),
             _ => poll_timeout(now(), deadline),
         };
         match self.poll.poll(&mut self.events, timeout) {
@@ -110,9 +113,9 @@ impl<P: Protocol> Console<P> {
             _ => {}
         }
         let now = now();
-        let mut readable = self.input.readiness == Readiness::Always;
+        let mut readable = !self.held && self.input.readiness == Readiness::Always;
         for event in &self.events {
-            readable |= event.token() == INPUT && self.input.readiness == Readiness::Polled;
+            readable |= !self.held && event.token() == INPUT && self.input.readiness == Readiness::Polled;
             self.driver.handle_event(now, event);
         }
         self.driver.finish_batch(now).map_err(|error| error.to_string())?;
@@ -143,6 +146,15 @@ impl<P: Protocol> Console<P> {
     pub fn ignore_input(&mut self) {
         let _ = self.poll.registry().deregister(&mut SourceFd(&STANDARD_INPUT));
         self.input.readiness = Readiness::Ended;
+    }
+
+    /// Leaves standard input unread for as long as there is enough to do, so that a pipe fills no memory.
+    pub fn hold(&mut self, held: bool) {
+        if std::mem::replace(&mut self.held, held) && !held && self.input.readiness == Readiness::Polled {
+            // The poll says again what it may have said meanwhile.
+            let source = &mut SourceFd(&STANDARD_INPUT);
+            let _ = self.poll.registry().reregister(source, INPUT, Interest::READABLE);
+        }
     }
 
     /// Prints a line.
@@ -216,6 +228,7 @@ impl Input {
         let complete: Vec<u8> = self.partial.drain(..end).collect();
         if self.partial.len() > LINE_BYTES_MAX {
             self.partial.clear();
+            super::complain(format_args!("a typed line of more than {LINE_BYTES_MAX} bytes is dropped"));
         }
         String::from_utf8_lossy(&complete).lines().map(str::to_owned).collect()
     }

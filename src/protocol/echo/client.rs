@@ -2,23 +2,40 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::info;
 
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
-use crate::time::Now;
+use crate::time::{Now, later};
 
 /// The client side of the echo protocol, without sockets: a [`Protocol`].
 ///
 /// The host [sets](Self::say) a message and dials, once for every message; the answer comes as an event.
 #[derive(Debug)]
 pub struct EchoClient {
+    config: EchoClientConfig,
     message: String,
     /// What has come of the answer; `answer_bytes_max` at most.
     answer: Vec<u8>,
-    answer_bytes_max: usize,
+    /// The connection that the answer is awaited on, and until when.
+    awaited: Option<(ConnectionId, Instant)>,
     events: VecDeque<EchoClientEvent>,
+}
+
+/// Limits of an [`EchoClient`].
+#[derive(Debug, Clone)]
+pub struct EchoClientConfig {
+    /// The longest answer; what is longer is cut. Default 128 KiB.
+    pub answer_bytes_max: usize,
+    /// How long the server may take to answer and to close. Default 30 s.
+    pub answer_timeout: Duration,
+}
+
+impl Default for EchoClientConfig {
+    fn default() -> Self {
+        EchoClientConfig { answer_bytes_max: 128 * 1024, answer_timeout: Duration::from_secs(30) }
+    }
 }
 
 /// What a host hears of an [`EchoClient`].
@@ -27,15 +44,21 @@ pub struct EchoClient {
 pub enum EchoClientEvent {
     /// The server has answered and closed the connection.
     Answered(String),
-    /// The connection ended without an answer.
+    /// The connection ended without an answer; this side closed it if the time for that was over.
     Unanswered(CloseReason),
 }
 
 impl EchoClient {
-    /// A client that takes answers of at most `answer_bytes_max` bytes; what is longer is cut.
+    /// A client with nothing to say yet.
     #[must_use]
-    pub fn new(answer_bytes_max: usize) -> EchoClient {
-        EchoClient { message: String::new(), answer: Vec::new(), answer_bytes_max, events: VecDeque::new() }
+    pub fn new(config: EchoClientConfig) -> EchoClient {
+        EchoClient {
+            config,
+            message: String::new(),
+            answer: Vec::new(),
+            awaited: None,
+            events: VecDeque::new(),
+        }
     }
 
     /// The message to send on the next connection.
@@ -47,9 +70,10 @@ impl EchoClient {
 impl Protocol for EchoClient {
     type Event = EchoClientEvent;
 
-    fn handle_open(&mut self, _: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
+    fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
         info!("connected to {peer}");
         self.answer.clear();
+        self.awaited = Some((id, later(now.instant, self.config.answer_timeout)));
         links.send(id, self.message.as_bytes());
         // The end of the stream is the end of the message, for old servers and new.
         links.finish(id);
@@ -57,7 +81,7 @@ impl Protocol for EchoClient {
     }
 
     fn handle_bytes(&mut self, _: Now, _: ConnectionId, bytes: &[u8], _: &mut Links) {
-        let room = self.answer_bytes_max - self.answer.len();
+        let room = self.config.answer_bytes_max - self.answer.len();
         self.answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
@@ -66,6 +90,7 @@ impl Protocol for EchoClient {
     }
 
     fn handle_closed(&mut self, _: Now, _: ConnectionId, reason: CloseReason, _: &mut Links) {
+        self.awaited = None;
         let answer = std::mem::take(&mut self.answer);
         self.events.push_back(if answer.is_empty() {
             EchoClientEvent::Unanswered(reason)
@@ -76,12 +101,20 @@ impl Protocol for EchoClient {
         info!("connection closed");
     }
 
-    fn handle_timeout(&mut self, _: Now, _: &mut Links) {}
+    fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+        if let Some((id, _)) = self.awaited.take_if(|(_, until)| *until <= now.instant) {
+            links.abort(id);
+        }
+    }
 
-    fn drain(&mut self, _: Now, _: &mut Links) {}
+    fn drain(&mut self, _: Now, links: &mut Links) {
+        if let Some((id, _)) = self.awaited.take() {
+            links.abort(id);
+        }
+    }
 
     fn next_deadline(&self) -> Option<Instant> {
-        None
+        self.awaited.map(|(_, until)| until)
     }
 
     fn poll_event(&mut self) -> Option<EchoClientEvent> {

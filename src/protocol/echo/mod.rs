@@ -7,7 +7,7 @@ mod server;
 
 use std::time::{Duration, SystemTime};
 
-pub use client::{EchoClient, EchoClientEvent};
+pub use client::{EchoClient, EchoClientConfig, EchoClientEvent};
 pub use server::EchoServer;
 
 /// Writes a time as people read it: `YYYY-MM-DD HH:MM:SS`, local. Time zones are files of the system's, so the host brings
@@ -19,14 +19,17 @@ pub type Stamp = Box<dyn Fn(SystemTime) -> String + Send>;
 pub struct EchoServerConfig {
     /// The connection stays open, and every line gets one line in answer. Default `false`: one message a connection.
     pub keep_open: bool,
-    /// The longest message, its end not counted. Default 64 KiB; as much is kept for a connection while a message is incomplete.
+    /// The longest message, its end not counted. Default 64 KiB; so much, a line's end and one read are kept for a connection at
+    /// most. With `keep_open` this also bounds the lines that wait until the answers before them are read; what is more is
+    /// answered all the same, and the connection closed as one that does not read.
     pub message_bytes_max: usize,
     /// A message without an end that is shorter than this is complete as it came: old clients send no end, and never wait for
     /// more than one `recv(1024)`. Default 1,024. Not used with `keep_open`.
     pub whole_bytes_max: usize,
     /// How long a longer one is followed by silence before it is complete. Default 50 ms. Not used with `keep_open`.
     pub gather_time: Duration,
-    /// How long a connection may go without a message, and a message that has begun without an end. Default 10 s.
+    /// How long a connection may go without a message, and a message that has begun without an end. Default 10 s. With `keep_open`
+    /// a connection may be silent between two lines.
     pub idle_timeout: Duration,
     /// Connections; one more is turned away. Default 10,000.
     pub max_clients: usize,
@@ -56,7 +59,7 @@ pub enum EchoEvent {
         /// The message's length.
         bytes: usize,
     },
-    /// A message was refused: too long, or not UTF-8.
+    /// A message was refused: too long, too slow, or not UTF-8.
     Refused {
         /// Whose.
         connection: crate::protocol::ConnectionId,

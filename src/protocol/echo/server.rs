@@ -1,6 +1,7 @@
 //! The echo server.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -8,8 +9,15 @@ use log::{info, warn};
 use memchr::memchr;
 
 use super::{EchoEvent, EchoServerConfig, Stamp};
-use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
+use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, write_printable};
 use crate::time::{Alarm, Now, Timers, later};
+
+/// No further line of a connection is answered while this would be exceeded: a client that reads, but sends many lines before it
+/// does, is not one that does not read.
+const UNSENT_BYTES_MAX: usize = 32 * 1024;
+
+/// So much of a message is logged.
+const SHOWN_BYTES_MAX: usize = 128;
 
 /// The server side of the echo protocol, without sockets: a [`Protocol`].
 ///
@@ -26,16 +34,27 @@ pub struct EchoServer {
     stamp: Stamp,
     clients: ConnectionMap<Client>,
     timers: Timers<ConnectionId>,
+    /// Those whose next line waits for room, once each.
+    waiting: Vec<ConnectionId>,
+    /// There is room for a waiting line in the next pass, which is due at once.
+    goes_on: Option<Instant>,
     draining: bool,
     events: VecDeque<EchoEvent>,
 }
 
 struct Client {
     peer: SocketAddr,
-    /// The beginning of a message whose end has not come; at most `message_bytes_max` bytes and a line's end.
+    /// What has come and is not answered. One message a connection: the beginning of one, never whitespace alone. Kept open: lines
+    /// that wait for room, and the beginning of the next. At most `message_bytes_max` bytes, a line's end, and one read.
     partial: Vec<u8>,
-    /// When this message began, or the connection was opened: from here patience counts.
+    /// When the message in `partial` began, or the connection was opened: from here patience counts.
     begun: Instant,
+    /// When the last piece came: from here silence counts.
+    heard: Instant,
+    /// It stands in `waiting`.
+    waiting: bool,
+    /// The peer has finished sending; once all is answered, the connection ends.
+    ended: bool,
     alarm: Alarm,
 }
 
@@ -56,12 +75,14 @@ impl EchoServer {
             stamp,
             clients: ConnectionMap::default(),
             timers: Timers::default(),
+            waiting: Vec::new(),
+            goes_on: None,
             draining: false,
             events: VecDeque::new(),
         }
     }
 
-    /// Takes the message out that `client` has sent, and answers it.
+    /// Answers `message`, or says why not.
     fn answer(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
         let Some(client) = self.clients.get(id) else { return };
         let peer = client.peer;
@@ -70,7 +91,7 @@ impl EchoServer {
             Ok(_) => return self.refuse(id, Refusal::TooLong, links),
             Err(_) => return self.refuse(id, Refusal::NotUtf8, links),
         };
-        info!("received from {peer}: \"{}\"", message.escape_ascii());
+        info!("received from {peer}: \"{}\"", Shown(text));
         let end = if self.config.keep_open { "\n" } else { "" };
         links.send_fmt(id, format_args!("Server received at {}: {text}{end}", (self.stamp)(now.wall)));
         info!("sent response to {peer}");
@@ -110,53 +131,104 @@ impl EchoServer {
         }
     }
 
-    /// The message ends at a line's end, wherever it comes; then the rest may begin another one.
-    fn take_lines(&mut self, now: Now, id: ConnectionId, mut bytes: &[u8], links: &mut Links) {
-        while let Some(end) = memchr(b'\n', bytes) {
-            let (head, rest) = bytes.split_at(end);
-            bytes = &rest[1..];
-            let Some(client) = self.clients.get_mut(id) else { return };
-            let mut message = std::mem::take(&mut client.partial);
-            message.extend_from_slice(head);
-            let line = message.strip_suffix(b"\r").unwrap_or(&message);
-            let line = if self.config.keep_open { line } else { line.trim_ascii() };
-            if self.config.keep_open || !line.is_empty() {
-                self.answer(now, id, line, links);
-            }
-        }
+    // One message a connection.
+
+    /// `bytes` belong to the message; perhaps they end it.
+    fn gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.partial.extend_from_slice(bytes);
-        if client.partial.len() > self.config.message_bytes_max + 1 {
+        let mut lead = 0;
+        if client.partial.is_empty() {
+            lead = bytes.len() - bytes.trim_ascii_start().len();
+            // Whitespace is nothing, and buys no time.
+            if lead == bytes.len() {
+                return;
+            }
+            client.begun = now.instant;
+        }
+        client.heard = now.instant;
+        let end = memchr(b'\n', &bytes[lead..]).map(|end| lead + end);
+        client.partial.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
+        if end.is_some() || client.partial.len() < self.config.whole_bytes_max {
+            self.complete(now, id, links);
+        } else if client.partial.len() > self.config.message_bytes_max + 1 {
             self.refuse(id, Refusal::TooLong, links);
         }
     }
 
-    /// Whether `partial` is a message that silence completes.
-    fn is_gathering(&self, client: &Client) -> bool {
-        !self.config.keep_open && !client.partial.trim_ascii().is_empty()
-    }
-
-    fn rearm(&mut self, now: Now, id: ConnectionId) {
-        let Some(client) = self.clients.get(id) else { return };
-        let patience = later(client.begun, self.config.idle_timeout);
-        let due = if self.is_gathering(client) {
-            Some(later(now.instant, self.config.gather_time).min(patience))
-        } else {
-            // Between two lines a connection that is kept open may be silent.
-            (!self.config.keep_open || !client.partial.is_empty()).then_some(patience)
-        };
-        if let Some(client) = self.clients.get_mut(id) {
-            self.timers.set(&mut client.alarm, id, due);
-        }
-    }
-
-    /// No more will come: what there is, is the message.
+    /// What there is, is the message.
     fn complete(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let message = std::mem::take(&mut client.partial);
         let message = message.trim_ascii();
         if !message.is_empty() {
             self.answer(now, id, message, links);
+        }
+    }
+
+    /// When silence completes the message of `client`.
+    fn silent_at(&self, client: &Client) -> Option<Instant> {
+        (!self.config.keep_open && !client.partial.is_empty())
+            .then(|| later(client.heard, self.config.gather_time))
+    }
+
+    // A line after the other.
+
+    /// Answers the lines that have ended, as far as there is room; at the end of the stream also the last one.
+    fn answer_lines(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        let max = self.config.message_bytes_max + 1;
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let ended = client.ended;
+        let mut partial = std::mem::take(&mut client.partial);
+        let mut taken = 0;
+        let mut no_room = false;
+        while taken < partial.len() {
+            let rest = &partial[taken..];
+            let Some(length) = memchr(b'\n', rest).or(ended.then_some(rest.len())) else { break };
+            let unsent = links.unsent(id).len();
+            no_room = unsent > 0 && unsent + length > UNSENT_BYTES_MAX;
+            // Who sends that much more than it reads is answered anyway, and closed as one that does not read.
+            if no_room && rest.len() <= max {
+                break;
+            }
+            let line = &rest[..length];
+            self.answer(now, id, line.strip_suffix(b"\r").unwrap_or(line), links);
+            taken = partial.len().min(taken + length + 1);
+            no_room = false;
+            if !links.is_open(id) {
+                return;
+            }
+        }
+        partial.drain(..taken);
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if taken > 0 {
+            client.begun = now.instant;
+        }
+        if no_room {
+            client.partial = partial;
+            if !std::mem::replace(&mut client.waiting, true) {
+                self.waiting.push(id);
+            }
+        } else if ended {
+            self.dismiss(id, links);
+        } else if partial.len() > max {
+            self.refuse(id, Refusal::TooLong, links);
+        } else {
+            client.partial = partial;
+        }
+    }
+
+    fn rearm(&mut self, id: ConnectionId) {
+        let Some(client) = self.clients.get(id) else { return };
+        let patience = later(client.begun, self.config.idle_timeout);
+        let due = match self.silent_at(client) {
+            Some(silent) => Some(silent.min(patience)),
+            None if !self.config.keep_open => Some(patience),
+            // Between two lines a connection that is kept open may be silent; where lines wait for room, it is for the driver to
+            // say how long.
+            None => (!client.partial.is_empty() && !client.waiting).then_some(patience),
+        };
+        if let Some(client) = self.clients.get_mut(id) {
+            self.timers.set(&mut client.alarm, id, due);
         }
     }
 }
@@ -170,27 +242,43 @@ impl Protocol for EchoServer {
             return links.abort(id);
         }
         info!("connection established with {peer}");
-        let client = Client { peer, partial: Vec::new(), begun: now.instant, alarm: Alarm::default() };
+        let client = Client {
+            peer,
+            partial: Vec::new(),
+            begun: now.instant,
+            heard: now.instant,
+            waiting: false,
+            ended: false,
+            alarm: Alarm::default(),
+        };
         self.clients.insert(id, client);
-        self.rearm(now, id);
+        self.rearm(id);
     }
 
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        if let Some(client) = self.clients.get_mut(id).filter(|client| client.partial.is_empty()) {
-            client.begun = now.instant;
+        if self.config.keep_open {
+            let Some(client) = self.clients.get_mut(id) else { return };
+            if client.partial.is_empty() {
+                client.begun = now.instant;
+            }
+            client.partial.extend_from_slice(bytes);
+            self.answer_lines(now, id, links);
+        } else {
+            self.gather(now, id, bytes, links);
         }
-        self.take_lines(now, id, bytes, links);
-        let Some(client) = self.clients.get(id) else { return };
-        let length = client.partial.trim_ascii().len();
-        if !self.config.keep_open && length > 0 && length < self.config.whole_bytes_max {
-            self.complete(now, id, links);
-        }
-        self.rearm(now, id);
+        self.rearm(id);
     }
 
     fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        self.complete(now, id, links);
-        self.dismiss(id, links);
+        if self.config.keep_open {
+            let Some(client) = self.clients.get_mut(id) else { return };
+            client.ended = true;
+            self.answer_lines(now, id, links);
+            self.rearm(id);
+        } else {
+            self.complete(now, id, links);
+            self.dismiss(id, links);
+        }
     }
 
     fn handle_closed(&mut self, _: Now, id: ConnectionId, reason: CloseReason, _: &mut Links) {
@@ -201,34 +289,74 @@ impl Protocol for EchoServer {
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+        self.goes_on = None;
         while let Some(id) = self.timers.pop(now.instant) {
             let Some(client) = self.clients.get_mut(id) else { continue };
             if !self.timers.ring(&mut client.alarm, id, now.instant) {
                 continue;
             }
-            let out_of_patience = later(client.begun, self.config.idle_timeout) <= now.instant;
-            let has_begun = !client.partial.is_empty();
-            match (out_of_patience, has_begun) {
-                (true, true) => self.refuse(id, Refusal::TooSlow, links),
-                (true, false) => self.dismiss(id, links),
-                (false, _) => self.complete(now, id, links),
+            let Some(client) = self.clients.get(id) else { continue };
+            // Silence comes first: a server that was held up does not blame its client.
+            if self.silent_at(client).is_some_and(|silent| silent <= now.instant) {
+                self.complete(now, id, links);
+            } else if client.partial.is_empty() {
+                self.dismiss(id, links);
+            } else {
+                self.refuse(id, Refusal::TooSlow, links);
             }
         }
     }
 
-    fn drain(&mut self, _: Now, links: &mut Links) {
+    fn handle_flushed(&mut self, now: Now, links: &mut Links) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        for id in std::mem::take(&mut self.waiting) {
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            if !links.unsent(id).is_empty() {
+                self.waiting.push(id);
+                continue;
+            }
+            client.waiting = false;
+            self.answer_lines(now, id, links);
+            self.rearm(id);
+            if self.clients.get(id).is_some_and(|client| client.waiting) {
+                self.goes_on = Some(now.instant);
+            }
+        }
+    }
+
+    fn drain(&mut self, now: Now, links: &mut Links) {
         self.draining = true;
         let all: Vec<_> = self.clients.iter().map(|(id, _)| id).collect();
         for id in all {
+            if !self.config.keep_open {
+                self.complete(now, id, links);
+            }
             self.dismiss(id, links);
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.timers.next()
+        [self.goes_on, self.timers.next()].into_iter().flatten().min()
     }
 
     fn poll_event(&mut self) -> Option<EchoEvent> {
         self.events.pop_front()
+    }
+}
+
+/// The beginning of a message, so that it can rearrange nothing around it in a log.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shown(text) = self;
+        let mut end = text.len().min(SHOWN_BYTES_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        write_printable(&text[..end], f)?;
+        if end < text.len() { f.write_str("...") } else { Ok(()) }
     }
 }
