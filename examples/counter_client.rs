@@ -13,7 +13,7 @@ use common::console::{Console, Happening, Screen};
 use log::{LevelFilter, info};
 use taketurns::net::{Event, now, os_entropy};
 use taketurns::protocol::counter::{CounterClient, CounterClientConfig, CounterClientEvent, CounterId};
-use taketurns::protocol::{DialId, Origin};
+use taketurns::protocol::{ConnectionId, DialId};
 
 /// Count up at a counter server; c, s and exit on standard input connect, disconnect and leave.
 #[derive(FromArgs)]
@@ -23,8 +23,8 @@ struct Options {
     connect: String,
 
     /// who to be, 0 to 10000. Default: random
-    #[argh(option, arg_name = "n")]
-    id: Option<u16>,
+    #[argh(option, arg_name = "n", from_str_fn(parse_id))]
+    id: Option<CounterId>,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn")]
@@ -42,23 +42,28 @@ fn run(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
     common::check_host_and_port(&options.connect, "connect to", "--connect 127.0.0.1:2004")?;
     let id = options.id.unwrap_or_else(random_id);
-    let id = CounterId::new(id)
-        .ok_or_else(|| format!("--id {id} is too high: it must be 0 to {}", CounterId::MAX))?;
     let client = CounterClient::new(CounterClientConfig::new(id), os_entropy());
     let mut console = Console::new(client, "What do you want to do? ")?;
     console.line(format_args!("Counter client {id} for {}", options.connect));
     HELP.iter().for_each(|line| console.line(format_args!("{line}")));
-    let mut running: Option<DialId> = None;
+    let mut running: Option<Running> = None;
     let mut over = false;
     while !over {
         console.prompt();
         let goes_on = console.pass(|screen, happening| match happening {
+            Happening::Line(_) if over => {}
             Happening::Line(line) => match line.trim() {
                 "" => {}
                 "c" if running.is_some() => screen.line(format_args!("Client already running!")),
-                "c" => running = Some(screen.driver.connect(now(), options.connect.as_str())),
+                "c" => {
+                    let dial = screen.driver.connect(now(), options.connect.as_str());
+                    running = Some(Running { dial, connection: None });
+                }
                 "s" => match running.take() {
-                    Some(dial) => screen.driver.hang_up(dial),
+                    Some(Running { dial, .. }) => {
+                        screen.driver.hang_up(dial);
+                        screen.line(format_args!("The connection is shut down"));
+                    }
                     None => screen.line(format_args!("Client isn't running!")),
                 },
                 "exit" => over = true,
@@ -73,24 +78,37 @@ fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
+/// A connection that was asked for with c. A dial's number is used again after s, so the one that is shut down is told from
+/// the next one by its connection.
+struct Running {
+    dial: DialId,
+    /// Once it is established.
+    connection: Option<ConnectionId>,
+}
+
 fn network(
     screen: &mut Screen<'_, CounterClient>,
-    running: &mut Option<DialId>,
+    running: &mut Option<Running>,
     event: Event<CounterClientEvent>,
 ) {
     match event {
-        Event::Opened { peer, .. } => info!("connected to {peer}"),
-        Event::Closed { reason, origin, .. } => {
+        Event::Opened { connection, peer, .. } => {
+            info!("connected to {peer}");
+            if let Some(running) = running {
+                running.connection = Some(connection);
+            }
+        }
+        Event::Closed { connection, reason, .. } => {
             // Not the one that was shut down with s.
-            if let Some(dial) = running.take_if(|dial| origin == Origin::Dialed(*dial)) {
-                screen.driver.hang_up(dial);
+            if let Some(ended) = running.take_if(|running| running.connection == Some(connection)) {
+                screen.driver.hang_up(ended.dial);
                 screen.line(format_args!("The connection is {reason}; c connects again"));
             }
         }
         Event::Unreachable { dial, target, error, .. } => {
             screen.driver.hang_up(dial);
-            *running = running.filter(|&other| other != dial);
-            common::complain(format_args!(
+            running.take_if(|running| running.dial == dial);
+            screen.complain(format_args!(
                 "cannot connect to {target}: {error}; is the server running? (see --connect)"
             ));
         }
@@ -106,14 +124,18 @@ fn network(
     }
 }
 
-fn random_id() -> u16 {
+fn parse_id(text: &str) -> Result<CounterId, String> {
+    let id = text.parse().ok().and_then(CounterId::new);
+    id.ok_or_else(|| format!("it must be a number from 0 to {}", CounterId::MAX))
+}
+
+fn random_id() -> CounterId {
     let mut entropy = os_entropy();
     loop {
         let mut bytes = [0; 2];
         entropy(&mut bytes);
         // 14 bits, so that most tries are good.
-        let id = u16::from_le_bytes(bytes) & 0x3fff;
-        if id <= CounterId::MAX {
+        if let Some(id) = CounterId::new(u16::from_le_bytes(bytes) & 0x3fff) {
             return id;
         }
     }

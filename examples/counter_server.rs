@@ -9,15 +9,14 @@ mod common;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use argh::FromArgs;
 use common::journal::Journal;
 use common::printer::Printer;
-use common::state;
-use log::LevelFilter;
+use common::state::State;
+use log::{LevelFilter, warn};
 use taketurns::net::{Event, EventLoop, now, os_entropy};
-use taketurns::protocol::counter::{CounterServer, CounterServerConfig};
+use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerConfig};
 
 /// Remember the last number of every client, and give out random odd and even numbers.
 #[derive(FromArgs)]
@@ -40,25 +39,22 @@ struct Options {
     log_level: LevelFilter,
 }
 
-/// How old what is in the state file may be.
-const SAVE_EVERY: Duration = Duration::from_millis(900);
-
 fn main() -> ExitCode {
     common::exit_code(serve(&argh::from_env()))
 }
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let mut server = CounterServer::new(CounterServerConfig::default(), os_entropy());
-    if let Some(file) = &options.state {
-        state::load(file)?.into_iter().for_each(|(id, record)| server.restore(id, record));
-    }
-    let mut journal = Journal::open(&options.log_file)?;
+    let server = CounterServer::new(CounterServerConfig::default(), os_entropy());
     let mut event_loop = EventLoop::new(server).map_err(|error| common::advise(&error))?;
     let mut bound = Vec::new();
     for addr in common::listen_addresses(&options.listen, "127.0.0.1:2004")? {
         bound.push(event_loop.driver_mut().listen(addr).map_err(|error| common::advise(&error))?);
     }
+    // Only now: the files may be those of a server that has the address.
+    let server = event_loop.driver_mut().protocol_mut();
+    let mut state = options.state.as_ref().map(|file| State::open(file, server)).transpose()?;
+    let mut journal = Journal::open(&options.log_file)?;
     let handle = event_loop.handle();
     common::signals::on_first(move || handle.drain())?;
 
@@ -72,25 +68,34 @@ fn serve(options: &Options) -> Result<(), String> {
         note(&format!("Waiting for new connections on {addr}"));
     }
     journal.flush();
-    let mut save_at: Option<Instant> = None;
     loop {
+        let save_at = state.as_ref().and_then(State::next_deadline);
         let until_save = save_at.map(|at| at.saturating_duration_since(now().instant));
         let goes_on = event_loop.run_once(until_save).map_err(|error| error.to_string())?;
         while let Some(event) = event_loop.driver_mut().poll_event() {
-            if let Event::Protocol(event) = event {
-                let text = event.to_string();
-                printer.line(format_args!("{text}"));
-                journal.line(&text);
-                save_at.get_or_insert(now().instant + SAVE_EVERY);
+            match event {
+                Event::Protocol(event) => {
+                    let text = event.to_string();
+                    printer.line(format_args!("{text}"));
+                    journal.line(&text);
+                    if let (Some(state), CounterEvent::Counted { .. } | CounterEvent::Gave { .. }) =
+                        (&mut state, &event)
+                    {
+                        state.touch(now().instant);
+                    }
+                }
+                Event::AcceptPaused { addr, error, pause } => {
+                    warn!("{addr}: cannot accept ({error}), trying again in {pause:?}; see ulimit -n");
+                }
+                _ => {}
             }
         }
         journal.flush();
-        let due = save_at.is_some_and(|at| at <= now().instant || !goes_on);
-        if let Some(file) = options.state.as_ref().filter(|_| due) {
-            state::save(file, event_loop.driver().protocol().records());
+        if let Some(state) = &mut state {
+            state.save(now().instant, !goes_on, event_loop.driver().protocol());
         }
-        save_at = save_at.filter(|_| !due);
         if !goes_on {
+            journal.finish();
             printer.finish();
             return Ok(());
         }

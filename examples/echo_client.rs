@@ -88,7 +88,7 @@ fn prompting(console: &mut Console<EchoClient>, server: &str) -> Result<(), Stri
                 let Some(current) = dial else { return };
                 match outcome(screen, current, server, event) {
                     Some(Ok(answer)) => screen.line(format_args!("Server response: {answer}")),
-                    Some(Err(message)) => common::complain(format_args!("{message}")),
+                    Some(Err(message)) => screen.complain(format_args!("{message}")),
                     None => return,
                 }
                 dial = None;

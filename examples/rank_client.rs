@@ -31,7 +31,7 @@ struct Options {
     stay: bool,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
-    #[argh(option, arg_name = "level", default = "LevelFilter::Warn")]
+    #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 
@@ -44,7 +44,7 @@ fn run(options: &Options) -> Result<(), String> {
     common::check_host_and_port(&options.connect, "connect to", "--connect 127.0.0.1:5555")?;
     let mut console = Console::new(DispatchClient::new(options.framing), "Enter command: ")?;
     console.driver.connect(now(), options.connect.as_str());
-    // Whether the server's absence has been mentioned since it was last there.
+    // Whether it has been mentioned, since there last was a rank, that there is no server or that it is full.
     let mut mentioned = false;
     let mut over = false;
     // What was typed before the end is still sent, if there is a server to send it to.
@@ -52,33 +52,45 @@ fn run(options: &Options) -> Result<(), String> {
         if !over && console.driver.protocol().rank().is_some() {
             console.prompt();
         }
+        // More than a read brings has room: a long input waits in its pipe.
+        let is_busy = console.driver.protocol().is_busy();
+        console.hold(is_busy);
         let goes_on = console.pass(|screen, happening| match happening {
-            Happening::Line(line) if line.is_empty() => {}
-            Happening::Line(line) => send(screen, &line),
+            Happening::Line(line) if line.trim().is_empty() => {}
+            Happening::Line(line) => send(screen, line.trim()),
             Happening::EndOfInput => over = !options.stay,
-            Happening::Network(Event::Opened { peer, .. }) => {
-                mentioned = false;
-                info!("connected to {peer}");
-            }
+            Happening::Network(Event::Opened { peer, .. }) => info!("connected to {peer}"),
             Happening::Network(Event::Closed { reason, .. }) => {
-                screen.line(format_args!("Disconnected ({reason}); connecting again..."));
+                if !mentioned {
+                    screen.line(format_args!("Disconnected ({reason}); connecting again..."));
+                }
             }
             Happening::Network(Event::Unreachable { target, error, .. }) => {
                 if !std::mem::replace(&mut mentioned, true) {
-                    common::complain(format_args!(
+                    screen.complain(format_args!(
                         "cannot connect to {target}: {error}; trying again until a server is there (see --connect)"
                     ));
                 }
             }
-            Happening::Network(Event::Protocol(event)) => show(screen, event),
+            Happening::Network(Event::Protocol(DispatchClientEvent::Full)) => {
+                if !std::mem::replace(&mut mentioned, true) {
+                    screen.line(format_args!("Server full; trying again until there is a place"));
+                }
+            }
+            Happening::Network(Event::Protocol(event)) => {
+                mentioned &= !matches!(event, DispatchClientEvent::Ranked(_));
+                show(screen, event);
+            }
             Happening::Network(_) => {}
         })?;
         if !goes_on {
-            break;
+            console.finish();
+            return Ok(());
         }
     }
+    let unsent = console.driver.protocol().is_waiting();
     console.finish();
-    Ok(())
+    if unsent { Err("not all commands were sent: no server took them".to_owned()) } else { Ok(()) }
 }
 
 fn send(screen: &mut Screen<'_, DispatchClient>, line: &str) {
@@ -86,10 +98,10 @@ fn send(screen: &mut Screen<'_, DispatchClient>, line: &str) {
         Ok(command) => {
             let sent = screen.driver.with_links(|client, links| client.send(now(), command, links));
             if sent.is_err() {
-                common::complain(format_args!("too many commands wait for the server: this one is dropped"));
+                screen.complain(format_args!("too many commands wait for the server: this one is dropped"));
             }
         }
-        Err(error) => common::complain(format_args!("cannot send that: {error}")),
+        Err(error) => screen.complain(format_args!("cannot send that: {error}")),
     }
 }
 

@@ -7,13 +7,14 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use argh::FromArgs;
 use common::printer::Printer;
 use common::server::Service;
 use log::LevelFilter;
-use taketurns::net::Event;
+use taketurns::net::{DriverConfig, Event};
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy};
 use taketurns::protocol::turns::Framing;
 
@@ -38,7 +39,7 @@ struct Options {
     framing: Framing,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
-    #[argh(option, arg_name = "level", default = "LevelFilter::Info")]
+    #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 
@@ -51,32 +52,37 @@ fn serve(options: &Options) -> Result<(), String> {
     if options.max_clients == 0 {
         return Err("0 clients make no sense: the number must be at least 1".to_owned());
     }
+    let driver_config = DriverConfig::default();
     let server = DispatchServer::new(DispatchServerConfig {
         framing: options.framing,
         policy: options.policy,
-        max_clients: options.max_clients,
+        max_clients: options.max_clients.min(driver_config.clients_max()),
         ..DispatchServerConfig::default()
     });
-    let service = Service::listen(server, &options.listen, "127.0.0.1:5555")?;
+    let service = Service::with_config(server, driver_config, &options.listen, "127.0.0.1:5555")?;
     let mut printer = Printer::start();
+    printer.line(format_args!("[STARTING] Listening for {} clients...", options.max_clients));
     for addr in &service.bound {
-        log::info!("listening on {addr}");
-        printer.line(format_args!("[STARTING] Listening for {} clients on {addr}...", options.max_clients));
+        printer.line(format_args!("Server listening on {addr}"));
     }
-    let end = service.run(|driver, event| {
+    // By rank, as it was at each event: the server itself may be ahead of them.
+    let mut ranks = Vec::new();
+    let end = service.run(|_, event| {
         let Event::Protocol(event) = event else { return };
         match event {
             DispatchEvent::Ranked { peer, .. } => {
+                ranks.push(peer);
                 printer.line(format_args!("Accepted client {peer}"));
-                print_ranks(driver.protocol(), &mut printer);
+                print_ranks(&ranks, &mut printer);
             }
             DispatchEvent::Left { peer, rank } => {
+                ranks.remove(rank.0);
                 printer.line(format_args!("[Disconnect] client {peer} of rank {rank}"));
                 printer.line(format_args!("[New ranking]"));
-                print_ranks(driver.protocol(), &mut printer);
+                print_ranks(&ranks, &mut printer);
             }
-            DispatchEvent::Dispatched { from, .. } => {
-                printer.line(format_args!("Command executed by client with rank {from}"));
+            DispatchEvent::Dispatched { to, .. } => {
+                printer.line(format_args!("Command executed by client with rank {to}"));
             }
             _ => {}
         }
@@ -85,11 +91,11 @@ fn serve(options: &Options) -> Result<(), String> {
     end
 }
 
-fn print_ranks(server: &DispatchServer, printer: &mut Printer) {
-    if server.ranks().next().is_none() {
+fn print_ranks(ranks: &[SocketAddr], printer: &mut Printer) {
+    if ranks.is_empty() {
         printer.line(format_args!("0 connections"));
     }
-    for (rank, peer) in server.ranks() {
+    for (rank, peer) in ranks.iter().enumerate() {
         printer.line(format_args!("  {rank}: {peer}"));
     }
 }

@@ -199,10 +199,22 @@ pub struct Screen<'a, P: Protocol> {
 impl<P: Protocol> Screen<'_, P> {
     /// Prints a line. If the prompt stands there, the line takes its place, and the prompt comes back below.
     pub fn line(&mut self, text: std::fmt::Arguments<'_>) {
+        self.make_way();
+        self.printer.line(text);
+    }
+
+    /// The same on standard error.
+    pub fn complain(&mut self, text: std::fmt::Arguments<'_>) {
+        self.make_way();
+        // Or the thread that prints might wipe the line away.
+        self.printer.flush();
+        super::complain(text);
+    }
+
+    fn make_way(&mut self) {
         if std::mem::replace(self.prompted, false) {
             self.printer.text(if io::stdout().is_terminal() { "\r\x1b[K" } else { "\n" });
         }
-        self.printer.line(text);
     }
 }
 

@@ -30,7 +30,8 @@ pub fn exit_code(result: Result<(), String>) -> ExitCode {
 
 /// One line on standard error, past the logger, whatever has become of it.
 pub fn complain(message: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{message}");
+    // In one piece, so that nothing gets in between.
+    let _ = io::stderr().write_all(format!("{message}\n").as_bytes());
 }
 
 /// A server's text, with what could rearrange a terminal escaped.

@@ -28,6 +28,12 @@ impl Printer {
         self.0.write(text.to_owned());
     }
 
+    /// Waits until what is queued is written, for at most a second.
+    pub fn flush(&self) {
+        // What is lost is said at the end.
+        let _ = self.0.flush();
+    }
+
     /// Writes what is queued, for at most a second.
     pub fn finish(self) {
         if let Err(loss) = self.0.flush() {

@@ -46,7 +46,8 @@ pub enum Origin {
     Dialed(DialId),
 }
 
-/// Names one outbound connection, over all its reconnections.
+/// Names one outbound connection, over all its reconnections. After it was hung up, the next one has its number: while the old
+/// connection is still being closed, only the [`ConnectionId`] tells the two apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DialId(pub usize);
 

@@ -108,6 +108,15 @@ use crate::time::Now;
 pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin};
 pub use links::{AbortReason, Links, Wish};
 
+/// Whether the `nth` of things that a peer can cause is worth a line in the log, which peers must not fill: the 1st to 8th
+/// are shown, then the 16th, the 32nd and so on.
+fn is_shown(nth: u64) -> bool {
+    nth <= 8 || nth.is_power_of_two()
+}
+
+/// How much of what a peer said a log line shows.
+const SHOWN_BYTES_MAX: usize = 128;
+
 /// Writes text of a peer's so that it can rearrange or hide nothing around it on a terminal.
 fn write_printable(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {

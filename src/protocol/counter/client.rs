@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use log::warn;
+
 use super::{CounterId, Parity};
 use crate::protocol::{CloseReason, ConnectionId, Entropy, Links, Origin, Protocol};
 use crate::time::{Alarm, Now, Timers, later};
@@ -65,6 +67,8 @@ struct Running {
     increment: i64,
     count_at: Instant,
     ask_at: Instant,
+    /// An increment was asked for and has not come. Two answers might arrive as one number: none is asked for meanwhile.
+    asked: bool,
 }
 
 impl CounterClient {
@@ -89,8 +93,8 @@ impl CounterClient {
 
     fn next_ask(&mut self, now: Now) -> Instant {
         let spread = self.config.ask_max.saturating_sub(self.config.ask_min);
-        let share = f64::from(self.random()) / f64::from(u8::MAX);
-        later(now.instant, self.config.ask_min + spread.mul_f64(share))
+        let wait = self.config.ask_min.saturating_add(spread / u32::from(u8::MAX) * u32::from(self.random()));
+        later(now.instant, wait)
     }
 
     fn rearm(&mut self) {
@@ -113,13 +117,20 @@ impl CounterClient {
     }
 
     fn ask(&mut self, now: Now, links: &mut Links) {
-        if self.running.as_ref().is_none_or(|running| running.ask_at > now.instant) {
+        if self
+            .running
+            .as_ref()
+            .is_none_or(|running| running.number.is_none() || running.ask_at > now.instant)
+        {
             return;
         }
         let parity = if self.random().is_multiple_of(2) { Parity::Even } else { Parity::Odd };
         let ask_at = self.next_ask(now);
         let Some(running) = &mut self.running else { return };
         running.ask_at = ask_at;
+        if std::mem::replace(&mut running.asked, true) {
+            return;
+        }
         links.send_fmt(running.connection, format_args!("{parity} "));
         self.events.push_back(CounterClientEvent::Asked(parity));
     }
@@ -131,26 +142,42 @@ impl Protocol for CounterClient {
     fn handle_open(&mut self, now: Now, id: ConnectionId, _: SocketAddr, _: Origin, links: &mut Links) {
         // An old server takes its first recv whole as the id: nothing else until it has answered.
         links.send_fmt(id, format_args!("{}", self.config.id));
-        let ask_at = self.next_ask(now);
-        let count_at = later(now.instant, self.config.pace);
-        self.running = Some(Running { connection: id, number: None, increment: 1, count_at, ask_at });
+        self.running = Some(Running {
+            connection: id,
+            number: None,
+            increment: 1,
+            // Both begin with the answer.
+            count_at: now.instant,
+            ask_at: now.instant,
+            asked: false,
+        });
+        self.rearm();
     }
 
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        let answer = std::str::from_utf8(bytes.trim_ascii()).ok().and_then(|text| text.parse().ok());
+        let bytes = bytes.trim_ascii();
+        let answer = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok());
+        let first_ask = self.next_ask(now);
         let Some(running) = self.running.as_mut().filter(|running| running.connection == id) else { return };
         match (answer, running.number) {
+            _ if bytes.is_empty() => {}
             (Some(number), None) => {
                 links.confirm(id);
                 running.number = Some(number);
                 running.count_at = later(now.instant, self.config.pace);
+                running.ask_at = first_ask;
                 self.events.push_back(CounterClientEvent::Began(number));
             }
             (Some(increment), Some(_)) => {
                 running.increment = increment;
+                running.asked = false;
                 self.events.push_back(CounterClientEvent::Increment(increment));
             }
-            (None, _) => links.abort(id),
+            (None, _) => {
+                let shown = bytes[..bytes.len().min(128)].escape_ascii();
+                warn!("the server's answer is not a number: \"{shown}\"");
+                links.abort(id);
+            }
         }
         self.rearm();
     }
@@ -168,6 +195,8 @@ impl Protocol for CounterClient {
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+        // One that is being closed lasts a while, but nothing is sent any more.
+        self.running.take_if(|running| !links.is_open(running.connection));
         while self.timers.pop(now.instant).is_some() {
             if self.timers.ring(&mut self.alarm, (), now.instant) {
                 self.count(now, links);

@@ -90,7 +90,7 @@ pub struct CounterServerConfig {
     pub max_clients: usize,
     /// How long a connection may go without an id. Default 10 s.
     pub hello_timeout: Duration,
-    /// The longest message, its space not counted; a longer one closes the connection. Default 32 bytes.
+    /// The longest message or id, its space not counted; a longer one closes the connection. Default 32 bytes.
     pub message_bytes_max: usize,
 }
 
@@ -133,13 +133,13 @@ pub enum CounterEvent {
         /// What it got.
         random: u8,
     },
-    /// Something was refused, escaped for a log.
+    /// Something was refused. Of one connection's refusals this reports the first eight, then the 16th, the 32nd and so on.
     Refused {
         /// Its address.
         peer: SocketAddr,
         /// Who, if it has said so.
         id: Option<CounterId>,
-        /// What.
+        /// What and why, escaped for a log.
         what: String,
     },
     /// Its connection is gone.

@@ -8,6 +8,7 @@ use log::info;
 
 use super::{CounterEvent, CounterId, CounterServerConfig, Parity, Record};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
+use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::time::{Alarm, Now, Timers, later};
 
 /// The server side of the counter protocol, without sockets: a [`Protocol`].
@@ -46,10 +47,13 @@ struct Client {
     partial: Vec<u8>,
     /// Ends the patience with one that has said no id.
     alarm: Alarm,
+    refused: u64,
 }
 
+const TOO_LONG: &str = "a message that is too long";
+
 impl CounterServer {
-    /// A server that knows nobody. `entropy` makes the random numbers.
+    /// A server that knows nobody. `entropy` makes the random numbers; it is asked again while its byte is above 249.
     #[must_use]
     pub fn new(config: CounterServerConfig, entropy: Entropy) -> CounterServer {
         CounterServer {
@@ -82,9 +86,9 @@ impl CounterServer {
 
     /// C1, C2, C7: the first message is the id; the answer is its last number; a newer connection wins.
     fn greet(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) {
-        let id = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).and_then(CounterId::new);
-        let Some(id) = id else {
-            self.refuse(connection, bytes);
+        let digits = std::str::from_utf8(bytes).ok().filter(|_| bytes.len() <= self.config.message_bytes_max);
+        let Some(id) = digits.and_then(|text| text.parse().ok()).and_then(CounterId::new) else {
+            self.refuse(connection, "a bad id", bytes);
             return self.dismiss(connection, links);
         };
         let known = self.ids.entry(id).or_default();
@@ -113,7 +117,7 @@ impl CounterServer {
             self.ids.entry(id).or_default().record.number = number;
             self.events.push_back(CounterEvent::Counted { id, number });
         } else {
-            self.refuse(connection, bytes);
+            self.refuse(connection, "what is neither a number of 64 bits nor odd nor even", bytes);
         }
     }
 
@@ -129,11 +133,15 @@ impl CounterServer {
         }
     }
 
-    fn refuse(&mut self, connection: ConnectionId, bytes: &[u8]) {
-        let Some(client) = self.clients.get(connection) else { return };
+    fn refuse(&mut self, connection: ConnectionId, why: &str, bytes: &[u8]) {
+        let Some(client) = self.clients.get_mut(connection) else { return };
         self.refused += 1;
-        let what = format!("\"{}\"", bytes[..bytes.len().min(64)].escape_ascii());
-        self.events.push_back(CounterEvent::Refused { peer: client.peer, id: client.id, what });
+        client.refused += 1;
+        if is_shown(client.refused) {
+            let shown = bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii();
+            let what = format!("{why}: \"{shown}\"");
+            self.events.push_back(CounterEvent::Refused { peer: client.peer, id: client.id, what });
+        }
     }
 
     fn dismiss(&mut self, connection: ConnectionId, links: &mut Links) {
@@ -176,7 +184,7 @@ impl Protocol for CounterServer {
             info!("{peer}: turned away, {} clients are connected", self.clients.len());
             return links.abort(id);
         }
-        let mut client = Client { peer, id: None, partial: Vec::new(), alarm: Alarm::default() };
+        let mut client = Client { peer, id: None, partial: Vec::new(), alarm: Alarm::default(), refused: 0 };
         let due = later(now.instant, self.config.hello_timeout);
         self.timers.set(&mut client.alarm, id, Some(due));
         self.clients.insert(id, client);
@@ -194,7 +202,7 @@ impl Protocol for CounterServer {
             message.extend_from_slice(&rest[..end]);
             rest = &rest[end + 1..];
             if message.len() > self.config.message_bytes_max {
-                self.refuse(connection, &message);
+                self.refuse(connection, TOO_LONG, &message);
                 return self.dismiss(connection, links);
             }
             if !message.is_empty() {
@@ -211,7 +219,7 @@ impl Protocol for CounterServer {
         client.partial.extend_from_slice(&rest[..rest.len().min(room)]);
         if rest.len() > room {
             let beginning = std::mem::take(&mut client.partial);
-            self.refuse(connection, &beginning);
+            self.refuse(connection, TOO_LONG, &beginning);
             self.dismiss(connection, links);
         }
     }
@@ -228,7 +236,7 @@ impl Protocol for CounterServer {
         while let Some(id) = self.timers.pop(now.instant) {
             let Some(client) = self.clients.get_mut(id) else { continue };
             if self.timers.ring(&mut client.alarm, id, now.instant) {
-                self.refuse(id, b"(no id came in time)");
+                self.refuse(id, "to wait any longer for an id", b"");
                 self.dismiss(id, links);
             }
         }

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use log::warn;
+
 use super::Rank;
-use super::message::{Command, Reply};
+use super::message::{self, Command, Reply};
 use crate::protocol::turns::Framing;
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::time::{Alarm, Now, Timers, later};
@@ -14,7 +16,11 @@ use crate::wire::LineDecoder;
 /// The least time between two commands in the raw framing: an old server takes one `recv` as one command.
 const GAP: Duration = Duration::from_millis(10);
 /// Commands that may wait to be sent.
-const WAITING_MAX: usize = 1024;
+const WAITING_MAX: usize = 8192;
+/// Line framing: no more is sent while so many bytes wait to be written, for the driver gives up a peer that takes too little.
+const UNSENT_BYTES_MAX: usize = 32 * 1024;
+/// How much of what is not understood a log line shows.
+const SHOWN_CHARS_MAX: usize = 128;
 /// The longest line from a server.
 const LINE_BYTES_MAX: usize = 1024;
 
@@ -48,8 +54,10 @@ pub enum DispatchClientEvent {
     Accepted(u64),
     /// A command has been executed (line framing).
     Done(u64),
-    /// A command was rejected, and why (line framing); or the server is full.
+    /// A command was rejected, and why (line framing).
     Rejected(String),
+    /// The server takes no more clients.
+    Full,
 }
 
 impl DispatchClient {
@@ -81,11 +89,17 @@ impl DispatchClient {
         !self.waiting.is_empty()
     }
 
+    /// Whether so many commands wait that a host had better not read more of them now.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.waiting.len() > WAITING_MAX / 4
+    }
+
     /// Sends `command`, as soon as there are a connection and a rank to claim, and the gap behind the last one is over.
     ///
     /// # Errors
     ///
-    /// Gives the command back when 1,024 wait already.
+    /// Gives the command back when 8,192 wait already.
     pub fn send(&mut self, now: Now, command: Command, links: &mut Links) -> Result<(), Command> {
         if self.waiting.len() >= WAITING_MAX {
             return Err(command);
@@ -98,6 +112,9 @@ impl DispatchClient {
     fn send_waiting(&mut self, now: Now, links: &mut Links) {
         let (Some(id), Some(rank)) = (self.connection, self.rank) else { return };
         while let Some(command) = self.waiting.front() {
+            if links.unsent(id).len() >= UNSENT_BYTES_MAX {
+                return;
+            }
             if let Some(ready_at) = self.ready_at.filter(|&ready_at| ready_at > now.instant) {
                 return self.timers.set(&mut self.alarm, (), Some(ready_at));
             }
@@ -131,11 +148,25 @@ impl DispatchClient {
             Some(Reply::Accepted(job)) => Event::Accepted(job),
             Some(Reply::Done(job)) => Event::Done(job),
             Some(Reply::Rejected(reason)) => Event::Rejected(reason),
-            None if text == "Server full" => Event::Rejected(text.to_owned()),
-            None => return,
+            None if text == "Server full" => Event::Full,
+            None => return self.unknown(now, id, text, links),
         };
         self.events.push_back(event);
         self.send_waiting(now, links);
+    }
+
+    /// A raw server that leaves no gap: a rank right before or behind another message can be told from it; else it is logged.
+    fn unknown(&mut self, now: Now, id: ConnectionId, text: &str, links: &mut Links) {
+        match message::split(text).filter(|_| self.framing == Framing::Raw) {
+            Some((first, rest)) => {
+                self.reply(now, id, first, links);
+                self.reply(now, id, rest, links);
+            }
+            None => {
+                let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+                warn!("not a message of a rank server: \"{}\"", shown.escape_debug());
+            }
+        }
     }
 }
 
@@ -181,6 +212,10 @@ impl Protocol for DispatchClient {
                 self.send_waiting(now, links);
             }
         }
+    }
+
+    fn handle_flushed(&mut self, now: Now, links: &mut Links) {
+        self.send_waiting(now, links);
     }
 
     fn drain(&mut self, _: Now, links: &mut Links) {

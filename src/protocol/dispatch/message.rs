@@ -53,8 +53,8 @@ impl fmt::Display for Command {
 /// What a client says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request {
-    /// `C {claimed rank} {command}`
-    Command { claimed: usize, command: Command },
+    /// `C {claimed rank} {command}`; a claim beyond all ranks is one like any other.
+    Command { claimed: Rank, command: Command },
     /// `D {id}`: done (line framing).
     Done(u64),
 }
@@ -65,7 +65,9 @@ impl Request {
         match kind {
             "C" => {
                 let (claimed, command) = rest.split_once(' ')?;
-                Some(Request::Command { claimed: claimed.parse().ok()?, command: command.parse().ok()? })
+                let is_rank = !claimed.is_empty() && claimed.bytes().all(|byte| byte.is_ascii_digit());
+                let claimed = is_rank.then(|| Rank(claimed.parse().unwrap_or(usize::MAX)))?;
+                Some(Request::Command { claimed, command: command.parse().ok()? })
             }
             "D" => Some(Request::Done(rest.parse().ok()?)),
             _ => None,
@@ -137,6 +139,16 @@ impl fmt::Display for Reply {
     }
 }
 
+/// Cuts two messages of a raw server apart that came as one, where one of them is a rank.
+pub(super) fn split(text: &str) -> Option<(&str, &str)> {
+    let rank = text.strip_prefix(RANK).or_else(|| text.strip_prefix(NEW_RANK));
+    let at = match rank {
+        Some(rank) => text.len() - rank.trim_start_matches(|c: char| c.is_ascii_digit()).len(),
+        None => text.find(NEW_RANK)?,
+    };
+    text.split_at_checked(at).filter(|(first, rest)| !first.is_empty() && !rest.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,16 +174,45 @@ mod tests {
     }
 
     #[test]
+    fn a_rank_is_told_from_what_stands_around_it() {
+        for (first, rest) in [
+            ("Your rank is 1", "RYour rank is now 0"),
+            ("Your rank is 12", " 0 dance 0"),
+            ("RYour rank is now 1", " 0 dance 0 0 sing 0"),
+            (" 0 dance 0", "RYour rank is now 1"),
+        ] {
+            assert_eq!(split(&format!("{first}{rest}")), Some((first, rest)));
+        }
+        for whole in ["", "RYour rank is now 1", "Your rank is ", "hello", " 0 a 1"] {
+            assert_eq!(split(whole), None, "{whole:?}");
+        }
+    }
+
+    #[test]
     fn requests_are_read_strictly() {
-        let command =
-            |claimed, text: &str| Request::Command { claimed, command: text.parse().expect("valid") };
+        let command = |claimed, text: &str| Request::Command {
+            claimed: Rank(claimed),
+            command: text.parse().expect("valid"),
+        };
         assert_eq!(Request::parse("C 0 dance"), Some(command(0, "dance")));
         assert_eq!(Request::parse("C 12 dance now"), Some(command(12, "dance now")));
+        assert_eq!(Request::parse("C 99999999999999999999 x"), Some(command(usize::MAX, "x")));
         assert_eq!(Request::parse("D 7"), Some(Request::Done(7)));
         let long = format!("C 0 {}", "x".repeat(COMMAND_BYTES_MAX + 1));
-        for bad in
-            ["", "C", "C 0", "C 0 ", "C x dance", "C -1 dance", "c 0 dance", "C 0 a\x1b[2J", "D x", &long]
-        {
+        for bad in [
+            "",
+            "C",
+            "C 0",
+            "C 0 ",
+            "C x dance",
+            "C -1 dance",
+            "C +1 dance",
+            "C  dance",
+            "c 0 dance",
+            "C 0 a\x1b[2J",
+            "D x",
+            &long,
+        ] {
             assert_eq!(Request::parse(bad), None, "{bad:?}");
         }
     }

@@ -73,7 +73,8 @@ pub struct DispatchServerConfig {
     pub max_clients: usize,
     /// Raw framing: the least time between two messages to one client, so that it never reads both in one `recv`. Default 10 ms.
     pub signal_gap: Duration,
-    /// Raw framing: commands that wait for the gap, for each client; a further one is refused. Default 64, of 960 bytes at most.
+    /// Raw framing: messages that wait for the gap, for each client; a further command is refused, and only the newest rank waits
+    /// beside them. Default 64, of 1,024 bytes at most.
     pub waiting_max: usize,
     /// Raw framing: the load of a client is the number of commands sent to it within this time. Default 10 s.
     pub load_window: Duration,
@@ -96,6 +97,20 @@ impl Default for DispatchServerConfig {
             line_timeout: Duration::from_secs(5),
         }
     }
+}
+
+/// Running counts of a [`DispatchServer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct DispatchCounts {
+    /// Commands that went to a client.
+    pub dispatched: u64,
+    /// Commands that went to nobody: see [`Rejection`].
+    pub rejected: u64,
+    /// Messages that were no command.
+    pub refused: u64,
+    /// Connections that were told `Server full`.
+    pub turned_away: u64,
 }
 
 /// What a host hears of a [`DispatchServer`].

@@ -9,15 +9,13 @@ use log::{info, warn};
 use memchr::memchr;
 
 use super::{EchoEvent, EchoServerConfig, Stamp};
+use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, write_printable};
 use crate::time::{Alarm, Now, Timers, later};
 
 /// No further line of a connection is answered while this would be exceeded: a client that reads, but sends many lines before it
 /// does, is not one that does not read.
 const UNSENT_BYTES_MAX: usize = 32 * 1024;
-
-/// So much of a message is logged.
-const SHOWN_BYTES_MAX: usize = 128;
 
 /// The server side of the echo protocol, without sockets: a [`Protocol`].
 ///

@@ -17,6 +17,7 @@ use super::reply::{Epoch, Reply, Secret};
 use super::rooms::{RoomId, Rooms};
 use super::{Answer, Framing, Shown, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
+use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::time::{Alarm, Now, Timers, later};
 use crate::turn::{Ended, Grant, JoinError, Output, RingId, Scheduler, SchedulerConfig, SeatId, Weight};
 
@@ -81,15 +82,6 @@ pub(super) struct Secrets {
     /// The one before, while the client may not have heard of the current one.
     pub(super) previous: Option<Secret>,
 }
-
-/// Whether the `nth` of things that peers can cause is worth a line in the log, which they must not fill: the 1st to 8th
-/// are shown, then the 16th, the 32nd and so on.
-fn is_shown(nth: u64) -> bool {
-    nth <= 8 || nth.is_power_of_two()
-}
-
-/// How much of what was refused a log line shows.
-const SHOWN_BYTES_MAX: usize = 128;
 
 pub(super) struct Client {
     pub(super) peer: SocketAddr,
