@@ -1305,8 +1305,13 @@ fn r11_the_prompt_is_not_mangled_by_what_arrives() {
     raw(&mut terminal, "Enter command: ");
     boss_typist.types("dance\n");
     raw(&mut terminal, "watch me dance\\r\\nEnter command: ");
-    typist.types("shout\n");
-    raw(&mut terminal, "shout\\r\\nEnter command: ");
+    // What has been typed stays on the screen when something arrives, and is sent as it stands there.
+    typist.types("half typ\\\n");
+    raw(&mut terminal, "half typ");
+    boss_typist.types("jump\n");
+    raw(&mut terminal, "watch me jump\\r\\nEnter command: half typ");
+    typist.types("ed\n");
+    raw(&mut terminal, "ed\\r\\nEnter command: ");
     drop(boss_typist);
     raw(&mut terminal, "New rank: 0\\r\\nEnter command: ");
     drop(typist);
@@ -1320,7 +1325,10 @@ fn r11_the_prompt_is_not_mangled_by_what_arrives() {
             "[Processing]......",
             "[Received] received command dance from server:",
             "[Executing] i am danceing watch me dance",
-            "Enter command: shout",
+            "[Processing]......",
+            "[Received] received command jump from server:",
+            "[Executing] i am jumping watch me jump",
+            "Enter command: half typed",
             "New rank: 0",
             "Enter command: ",
             "",

@@ -15,6 +15,7 @@ use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, poll_timeout}
 use taketurns::protocol::Protocol;
 
 use super::printer::Printer;
+use super::terminal::{self, Editor, Typed};
 
 const INPUT: Token = Token(0);
 const SIGNAL: Token = Token(1);
@@ -22,6 +23,9 @@ const SIGNAL: Token = Token(1);
 const STANDARD_INPUT: i32 = 0;
 /// A typed line may be so long.
 const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Empties the line that the cursor is on.
+const WIPE: &str = "\r\x1b[K";
 
 /// What happened.
 pub enum Happening<E> {
@@ -48,7 +52,10 @@ pub struct Console<P: Protocol> {
 }
 
 struct Input {
+    /// A line that is not complete, unless it is in the editor's hands.
     partial: Vec<u8>,
+    /// At a terminal.
+    editor: Option<Editor>,
     readiness: Readiness,
 }
 
@@ -81,7 +88,7 @@ impl<P: Protocol> Console<P> {
             seen.store(true, Ordering::Relaxed);
             let _ = waker.wake();
         })?;
-        let input = Input { partial: Vec::new(), readiness };
+        let input = Input { partial: Vec::new(), editor: terminal::take_over(), readiness };
         let events = Events::with_capacity(64);
         Ok(Console {
             poll,
@@ -126,8 +133,22 @@ impl<P: Protocol> Console<P> {
         }
         if readable {
             // One read, which does not block: there is something, or it is a file.
+            let before = self.input.typed();
             let lines = self.input.read();
-            *screen.prompted &= lines.is_empty() || !io::stdin().is_terminal();
+            if *screen.prompted && self.input.editor.is_some() {
+                // The terminal has echoed nothing: shows what was typed, or all of it again if some was taken back.
+                let (line, end) = match lines.first() {
+                    Some(line) => (line.clone(), "\n"),
+                    None => (self.input.typed(), ""),
+                };
+                screen.printer.text(&match line.strip_prefix(&before) {
+                    Some(more) => format!("{more}{end}"),
+                    None => format!("{WIPE}{}{line}{end}", self.prompt),
+                });
+                *screen.prompted = lines.is_empty();
+            } else {
+                *screen.prompted &= lines.is_empty() || !io::stdin().is_terminal();
+            }
             lines.into_iter().for_each(|line| on(&mut screen, Happening::Line(line)));
             match self.input.readiness {
                 Readiness::Ended => on(&mut screen, Happening::EndOfInput),
@@ -145,6 +166,7 @@ impl<P: Protocol> Console<P> {
     /// Nobody is asked: standard input is left alone.
     pub fn ignore_input(&mut self) {
         let _ = self.poll.registry().deregister(&mut SourceFd(&STANDARD_INPUT));
+        terminal::restore();
         self.input.readiness = Readiness::Ended;
     }
 
@@ -166,7 +188,7 @@ impl<P: Protocol> Console<P> {
     /// Asks for a line, unless it was asked for and not answered.
     pub fn prompt(&mut self) {
         if !std::mem::replace(&mut self.prompted, true) {
-            self.printer.text(self.prompt);
+            self.printer.text(&format!("{}{}", self.prompt, self.input.typed()));
         }
     }
 
@@ -186,6 +208,7 @@ impl<P: Protocol> Console<P> {
             self.printer.text("\n");
         }
         self.printer.finish();
+        terminal::restore();
     }
 }
 
@@ -213,12 +236,17 @@ impl<P: Protocol> Screen<'_, P> {
 
     fn make_way(&mut self) {
         if std::mem::replace(self.prompted, false) {
-            self.printer.text(if io::stdout().is_terminal() { "\r\x1b[K" } else { "\n" });
+            self.printer.text(if io::stdout().is_terminal() { WIPE } else { "\n" });
         }
     }
 }
 
 impl Input {
+    /// What has been typed at a terminal, and not been ended yet.
+    fn typed(&self) -> String {
+        self.editor.as_ref().map_or_else(String::new, Editor::line)
+    }
+
     /// Reads once; the lines that are complete.
     fn read(&mut self) -> Vec<String> {
         let mut stdin = io::stdin().lock();
@@ -226,7 +254,20 @@ impl Input {
             Ok([]) => self.readiness = Readiness::Ended,
             Ok(bytes) => {
                 let count = bytes.len();
-                self.partial.extend_from_slice(bytes);
+                match &mut self.editor {
+                    Some(editor) => {
+                        for &byte in bytes {
+                            match editor.feed(byte, LINE_BYTES_MAX) {
+                                Typed::Line(line) => {
+                                    self.partial.extend_from_slice(format!("{line}\n").as_bytes());
+                                }
+                                Typed::End => self.readiness = Readiness::Ended,
+                                Typed::Changed | Typed::Nothing => {}
+                            }
+                        }
+                    }
+                    None => self.partial.extend_from_slice(bytes),
+                }
                 stdin.consume(count);
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}

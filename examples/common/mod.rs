@@ -10,6 +10,8 @@ pub mod printer;
 pub mod server;
 pub mod signals;
 pub mod state;
+#[cfg(unix)]
+mod terminal;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -15,6 +15,8 @@ pub fn on_first(drain: impl Fn() + Send + 'static) -> Result<(), String> {
             drain();
         }
         if let Some(signal) = signals.next() {
+            #[cfg(unix)]
+            super::terminal::restore();
             std::process::exit(128 + signal);
         }
     });

@@ -1,0 +1,107 @@
+//! Editing a line at a terminal, for programs that print while somebody types: the terminal hands over each byte and echoes none,
+//! so that the program can wipe the line away, print, and write it again.
+
+use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
+
+use rustix::stdio::stdin;
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+
+/// How the terminal was before.
+static BEFORE: OnceLock<Termios> = OnceLock::new();
+
+/// Takes the terminal over; `None` if standard input and output are not both one. [`restore`] gives it back.
+pub fn take_over() -> Option<Editor> {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        return None;
+    }
+    let before = tcgetattr(stdin()).ok()?;
+    let mut mode = before.clone();
+    // Signals stay with the terminal: Ctrl-C is still SIGINT.
+    mode.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
+    mode.special_codes[SpecialCodeIndex::VMIN] = 1;
+    mode.special_codes[SpecialCodeIndex::VTIME] = 0;
+    let _ = BEFORE.set(before);
+    tcsetattr(stdin(), OptionalActions::Now, &mode).ok()?;
+    Some(Editor::default())
+}
+
+/// Gives the terminal back as it was. Nothing happens if it was not taken over.
+pub fn restore() {
+    if let Some(before) = BEFORE.get() {
+        let _ = tcsetattr(stdin(), OptionalActions::Now, before);
+    }
+}
+
+/// The line that is being typed.
+#[derive(Default)]
+pub struct Editor {
+    line: Vec<u8>,
+    escape: Escape,
+}
+
+/// Keys such as arrows send an escape sequence: it is skipped.
+#[derive(Default, PartialEq, Eq)]
+enum Escape {
+    #[default]
+    None,
+    Begun,
+    Sequence,
+}
+
+/// What a byte did.
+pub enum Typed {
+    /// The line is as long as it was.
+    Nothing,
+    /// The line has changed.
+    Changed,
+    /// It is complete.
+    Line(String),
+    /// Ctrl-D on an empty line.
+    End,
+}
+
+impl Editor {
+    /// What stands on the line now.
+    pub fn line(&self) -> String {
+        String::from_utf8_lossy(&self.line).into_owned()
+    }
+
+    /// Takes one byte; a line has at most `bytes_max`.
+    pub fn feed(&mut self, byte: u8, bytes_max: usize) -> Typed {
+        match (std::mem::take(&mut self.escape), byte) {
+            (Escape::Begun, b'[' | b'O') => self.escape = Escape::Sequence,
+            (Escape::Begun, _) => {}
+            (Escape::Sequence, 0x20..=0x3f) => self.escape = Escape::Sequence,
+            (Escape::Sequence, _) => {}
+            (Escape::None, 0x1b) => self.escape = Escape::Begun,
+            (Escape::None, b'\n' | b'\r') => {
+                let line = self.line();
+                self.line.clear();
+                return Typed::Line(line);
+            }
+            // Backspace, Ctrl-U, Ctrl-W, Ctrl-D.
+            (Escape::None, 0x7f | 0x08) => {
+                return self.keep(|text| text.char_indices().next_back().map_or(0, |last| last.0));
+            }
+            (Escape::None, 0x15) => return self.keep(|_| 0),
+            (Escape::None, 0x17) => {
+                return self.keep(|text| text.trim_end().rfind(' ').map_or(0, |space| space + 1));
+            }
+            (Escape::None, 0x04) if self.line.is_empty() => return Typed::End,
+            (Escape::None, 0x20..) if self.line.len() < bytes_max => {
+                self.line.push(byte);
+                return Typed::Changed;
+            }
+            (Escape::None, _) => {}
+        }
+        Typed::Nothing
+    }
+
+    /// Cuts the line to as many bytes as `length` says.
+    fn keep(&mut self, length: impl Fn(&str) -> usize) -> Typed {
+        let text = self.line();
+        self.line.truncate(length(&text));
+        Typed::Changed
+    }
+}
