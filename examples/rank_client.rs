@@ -13,7 +13,7 @@ use common::console::{Console, Happening, Screen};
 use log::{LevelFilter, info};
 use taketurns::net::{Event, now};
 use taketurns::protocol::dispatch::{Command, DispatchClient, DispatchClientEvent};
-use taketurns::protocol::turns::Framing;
+use taketurns::wire::Framing;
 
 /// Take a rank at a rank server, send the commands that are typed, and execute those that come.
 #[derive(FromArgs)]

@@ -16,7 +16,7 @@ use common::server::Service;
 use log::LevelFilter;
 use taketurns::net::{DriverConfig, Event};
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy};
-use taketurns::protocol::turns::Framing;
+use taketurns::wire::Framing;
 
 /// Give clients ranks by arrival, and pass the commands of each to a client of lower rank.
 #[derive(FromArgs)]

@@ -8,9 +8,9 @@ use log::warn;
 
 use super::Rank;
 use super::message::{self, Command, Reply};
-use crate::protocol::turns::Framing;
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::time::{Alarm, Now, Timers, later};
+use crate::wire::Framing;
 use crate::wire::LineDecoder;
 
 /// The least time between two commands in the raw framing: an old server takes one `recv` as one command.

@@ -16,7 +16,7 @@ pub use client::{DispatchClient, DispatchClientEvent};
 pub use message::{COMMAND_BYTES_MAX, Command, InvalidCommand};
 pub use server::DispatchServer;
 
-use super::turns::Framing;
+pub use crate::wire::Framing;
 
 /// A client's place in the order of arrival; 0 is the highest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

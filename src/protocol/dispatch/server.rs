@@ -9,10 +9,10 @@ use memchr::memchr;
 
 use super::message::{COMMAND_BYTES_MAX, Command, MESSAGE_BYTES_MAX, Reply, Request};
 use super::{DispatchCounts, DispatchEvent, DispatchServerConfig, Policy, Rank, Rejection};
-use crate::protocol::turns::Framing;
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::time::{Alarm, Now, Timers, later};
+use crate::wire::Framing;
 use crate::wire::{LineDecoder, LineError, RawDecoder, RawMessage};
 
 /// The greatest load that is told apart in the raw framing: so many times are kept for each client.

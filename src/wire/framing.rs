@@ -1,0 +1,38 @@
+//! The two framings.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// How messages are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// Without delimiters: what one readiness brings is one message.
+    #[default]
+    Raw,
+    /// UTF-8 lines that end in `\n`.
+    Line,
+}
+
+impl FromStr for Framing {
+    type Err = UnknownFraming;
+
+    fn from_str(text: &str) -> Result<Framing, UnknownFraming> {
+        match text {
+            "raw" => Ok(Framing::Raw),
+            "line" => Ok(Framing::Line),
+            _ => Err(UnknownFraming),
+        }
+    }
+}
+
+/// The text is not a [`Framing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownFraming;
+
+impl fmt::Display for UnknownFraming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unknown framing: expected raw or line")
+    }
+}
+
+impl std::error::Error for UnknownFraming {}
