@@ -146,6 +146,10 @@ impl<P: Protocol> Console<P> {
                     None => format!("{WIPE}{}{line}{end}", self.prompt),
                 });
                 *screen.prompted = lines.is_empty();
+                if !lines.is_empty() {
+                    // What is logged of it comes from another thread, and belongs on the next line.
+                    screen.printer.flush();
+                }
             } else {
                 *screen.prompted &= lines.is_empty() || !io::stdin().is_terminal();
             }
