@@ -27,7 +27,7 @@ struct Options {
     id: Option<CounterId>,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
-    #[argh(option, arg_name = "level", default = "LevelFilter::Warn")]
+    #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 

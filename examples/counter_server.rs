@@ -35,7 +35,7 @@ struct Options {
     state: Option<PathBuf>,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
-    #[argh(option, arg_name = "level", default = "LevelFilter::Warn")]
+    #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 

@@ -19,7 +19,7 @@ use taketurns::protocol::{CloseReason, DialId};
 /// Send a message to an echo server and print the response; without a message, prompt for one after the other.
 #[derive(FromArgs)]
 struct Options {
-    /// the message
+    /// the message; without one, it prompts. (The message help is written behind --.)
     #[argh(positional)]
     message: Option<String>,
 
@@ -28,7 +28,7 @@ struct Options {
     connect: String,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
-    #[argh(option, arg_name = "level", default = "LevelFilter::Info")]
+    #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 

@@ -29,7 +29,7 @@ struct Options {
     keep_open: bool,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
-    #[argh(option, arg_name = "level", default = "LevelFilter::Info")]
+    #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 

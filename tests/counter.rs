@@ -965,6 +965,7 @@ fn c05_a_kill_loses_nothing_older_than_a_second() {
             // The answer proves that the number before it has arrived.
             peer.recv();
             sent.push((Instant::now(), number));
+            // A pace, not a wait: nothing depends on it but the length of the log.
             std::thread::sleep(ms(5));
         }
         let killed = Instant::now();
