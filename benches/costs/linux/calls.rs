@@ -1,0 +1,69 @@
+//! System calls of a turn.
+//!
+//! Counted by `strace`, but for reading a clock. Two runs that differ in nothing but the number of turns: what they differ in
+//! is the turns' doing, and the start and the end are not in it.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use taketurns::protocol::turns::Framing;
+
+use super::figure::Figure;
+use super::process::{Tool, count_with};
+use super::processor;
+use super::serve::Setting;
+
+/// A multiple of all numbers of clients, so that both runs end with the same holder.
+const FEW_TURNS: usize = 1_024;
+const MANY_TURNS: usize = 3_072;
+
+/// poll, read, write; and a hundredth for a pass that something else has woken.
+const RAW_MAX: f64 = 3.01;
+/// The same, and one to write `OK` to another socket than `GO`.
+const LINE_MAX: f64 = 4.01;
+/// Eight answers in a pass share its poll: 3 + 1/8, and a little for passes that were not full.
+const LINE_BATCH_MAX: f64 = 3.2;
+
+const PAIR_RAW: Setting = Setting::one_ring(Framing::Raw, 2);
+const PAIR_LINE: Setting = Setting::one_ring(Framing::Line, 2);
+const EIGHT_RINGS: Setting = Setting { framing: Framing::Line, rings: 8, seats: 16 };
+
+pub fn count() -> io::Result<Vec<Figure>> {
+    Ok(vec![
+        figure("system calls a turn, raw", PAIR_RAW, RAW_MAX)?,
+        figure("system calls a turn, line", PAIR_LINE, LINE_MAX)?,
+        // On one processor the server runs when all eight have answered.
+        processor::on_one(|| {
+            figure("system calls a turn, line, 8 rings of 16", EIGHT_RINGS, LINE_BATCH_MAX)
+        })?,
+    ])
+}
+
+fn figure(what: &str, setting: Setting, allowed: f64) -> io::Result<Figure> {
+    let few = calls(&count_with(Tool::Strace, setting, FEW_TURNS)?);
+    let many = calls(&count_with(Tool::Strace, setting, MANY_TURNS)?);
+    let turns = (MANY_TURNS - FEW_TURNS) as f64;
+    let a_turn = many.iter().map(|(call, &count)| {
+        let before = few.get(call).copied().unwrap_or(0.0);
+        (call, (count - before) / turns)
+    });
+    let a_turn: Vec<_> = a_turn.filter(|&(_, count)| count.abs() >= 0.005).collect();
+    let shown: Vec<_> = a_turn.iter().map(|(call, count)| format!("{call} {count:.2}")).collect();
+    Ok(Figure {
+        what: what.to_owned(),
+        measured: a_turn.iter().map(|&(_, count)| count).sum(),
+        allowed,
+        advice: format!("which of these is new? {}", shown.join(", ")),
+    })
+}
+
+/// How often each system call is in the table that `strace -c` prints: share, seconds, microseconds a call, calls, sometimes
+/// errors, name.
+fn calls(table: &str) -> BTreeMap<String, f64> {
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        let name = cells.last().filter(|&&name| name != "total")?;
+        Some(((*name).to_owned(), cells.get(3)?.parse().ok()?))
+    };
+    table.lines().filter_map(row).collect()
+}

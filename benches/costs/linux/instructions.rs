@@ -1,0 +1,55 @@
+//! Instructions of a turn in user space.
+//!
+//! Counted by `valgrind`, as the difference of two runs: see `calls.rs`. In it are the library, `mio`, the allocator, and
+//! the C library as far as the door of a system call. Not in it is what happens behind that door; nor the some dozens that
+//! it takes to read a clock, because under `valgrind` that is a system call too.
+
+use std::io;
+
+use taketurns::protocol::turns::Framing;
+
+use super::figure::Figure;
+use super::process::{Tool, count_with};
+use super::serve::Setting;
+
+/// A multiple of all numbers of clients, so that both runs end with the same holder.
+const FEW_TURNS: usize = 1_024;
+const MANY_TURNS: usize = 3_072;
+
+const RAW_MAX: f64 = 3_850.0;
+/// What 254 further clients may add to a turn of the raw framing.
+const GROWTH_MAX: f64 = 25.0;
+const LINE_MAX: f64 = 6_250.0;
+
+pub fn count() -> io::Result<Vec<Figure>> {
+    let two = a_turn(Framing::Raw, 2)?;
+    let many = a_turn(Framing::Raw, 256)?;
+    let line = a_turn(Framing::Line, 2)?;
+    let figure = |what: &str, measured, allowed, advice: &str| Figure {
+        what: what.to_owned(),
+        measured,
+        allowed,
+        advice: advice.to_owned(),
+    };
+    let profile = "callgrind_annotate says where, before your change and after it";
+    let scale = "find what looks at more than two clients";
+    Ok(vec![
+        figure("instructions a turn, raw, 2 clients", two, RAW_MAX, profile),
+        figure("instructions a turn, raw, 256 clients", many, RAW_MAX + GROWTH_MAX, scale),
+        figure("instructions a turn, raw, 256 clients more than 2", many - two, GROWTH_MAX, scale),
+        figure("instructions a turn, line, 2 clients", line, LINE_MAX, profile),
+    ])
+}
+
+fn a_turn(framing: Framing, clients: usize) -> io::Result<f64> {
+    let setting = Setting::one_ring(framing, clients);
+    let few = instructions(&count_with(Tool::Valgrind, setting, FEW_TURNS)?)?;
+    let many = instructions(&count_with(Tool::Valgrind, setting, MANY_TURNS)?)?;
+    Ok((many - few) / (MANY_TURNS - FEW_TURNS) as f64)
+}
+
+/// The sum that callgrind writes among its records.
+fn instructions(counted: &str) -> io::Result<f64> {
+    let sum = counted.lines().find_map(|line| line.strip_prefix("summary:")?.trim().parse().ok());
+    sum.ok_or_else(|| io::Error::other("no sum in what valgrind has written"))
+}

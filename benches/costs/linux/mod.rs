@@ -1,0 +1,108 @@
+//! All counts: which there are, which can be made here, and the table of what came out.
+
+mod bytes;
+mod calls;
+mod figure;
+mod idle;
+mod instructions;
+mod memory;
+mod options;
+mod process;
+mod processor;
+mod rings;
+mod serve;
+
+use std::io;
+use std::process::ExitCode;
+
+use self::figure::Figure;
+use self::memory::{CLIENTS, many_clients};
+use self::options::Options;
+use self::process::Tool;
+use self::serve::serve;
+
+/// Figures that are counted together.
+struct Count {
+    name: &'static str,
+    needs: Option<Tool>,
+    run: fn() -> io::Result<Vec<Figure>>,
+}
+
+const COUNTS: [Count; 5] = [
+    Count { name: "calls", needs: Some(Tool::Strace), run: calls::count },
+    Count { name: "instructions", needs: Some(Tool::Valgrind), run: instructions::count },
+    Count { name: "memory", needs: None, run: memory::count },
+    Count { name: "idle", needs: None, run: idle::count },
+    Count { name: "bytes", needs: None, run: bytes::count },
+];
+
+/// Something costs too much.
+const TOO_MUCH: u8 = 1;
+/// Something could not be counted.
+const NOT_COUNTED: u8 = 2;
+
+pub fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match args.split_first() {
+        Some((mode, args)) if mode == "serve" => {
+            serve(args).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string())
+        }
+        _ => Options::parse(&args).and_then(|options| count(&options)),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("costs: {error}");
+        ExitCode::from(NOT_COUNTED)
+    })
+}
+
+fn count(options: &Options) -> Result<ExitCode, String> {
+    let chosen: Vec<_> = COUNTS.iter().filter(|count| count.name.contains(&options.filter)).collect();
+    if chosen.is_empty() {
+        // A filter is for all benches of a `cargo bench`.
+        println!("costs: {} is none of {}", options.filter, COUNTS.map(|count| count.name).join(", "));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let missing = missing_tools(&chosen);
+    if !missing.is_empty() && !options.skip_missing {
+        return Err(format!(
+            "{} not found: apt-get install strace valgrind, or --skip-missing to go without",
+            missing.join(" and ")
+        ));
+    }
+    let too_much = print_table(&chosen, &missing).map_err(|error| error.to_string())?;
+    for tool in missing {
+        eprintln!("costs: SKIPPED for want of {tool}: see above");
+    }
+    for figure in &too_much {
+        let Figure { what, measured, allowed, advice } = figure;
+        eprintln!("costs: too much: {what}: {measured:.2}, allowed {allowed:.2}; {advice}");
+    }
+    Ok(if too_much.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(TOO_MUCH) })
+}
+
+fn missing_tools(chosen: &[&Count]) -> Vec<&'static str> {
+    let needed = chosen.iter().filter_map(|count| count.needs);
+    needed.filter(|tool| tool.is_missing()).map(Tool::name).collect()
+}
+
+/// Counts and prints, and answers with the figures that are too high.
+fn print_table(chosen: &[&Count], missing: &[&str]) -> io::Result<Vec<Figure>> {
+    let mut too_much = Vec::new();
+    if many_clients() < CLIENTS {
+        let clients = many_clients();
+        println!("{clients} connections, not {CLIENTS}, and no judgement of their memory: raise ulimit -Hn");
+    }
+    println!("{}", Figure::HEAD);
+    for count in chosen {
+        if let Some(tool) = count.needs.map(Tool::name).filter(|tool| missing.contains(tool)) {
+            println!("SKIPPED: {}, because {tool} is missing (apt-get install {tool})", count.name);
+            continue;
+        }
+        for figure in (count.run)()? {
+            println!("{figure}");
+            too_much.extend(Some(figure).filter(Figure::is_too_much));
+        }
+    }
+    println!("allocations a turn: counted by cargo test --test allocations");
+    Ok(too_much)
+}

@@ -1,0 +1,30 @@
+//! What the command line says.
+
+/// The options, but for `serve`.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// What cannot be counted for want of a tool is left out.
+    pub skip_missing: bool,
+    /// Only counts whose name has this in it.
+    pub filter: String,
+}
+
+impl Options {
+    pub fn parse(args: &[String]) -> Result<Options, String> {
+        let mut options = Options::default();
+        for arg in args {
+            match arg.as_str() {
+                // `cargo bench` says so to every bench.
+                "--bench" => {}
+                "--skip-missing" => options.skip_missing = true,
+                name if !name.starts_with('-') => options.filter = name.to_owned(),
+                _ => {
+                    return Err(format!(
+                        "{arg} is not an option; there are --skip-missing, and the name of a count"
+                    ));
+                }
+            }
+        }
+        Ok(options)
+    }
+}

@@ -1,0 +1,17 @@
+//! One processor for all, so that who runs when does not depend on how many there are.
+
+use std::io;
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// Does `act` with this process, and those that it starts, on the first processor that it may use.
+pub fn on_one<T>(act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let allowed = sched_getaffinity(None)?;
+    let first = (0..CpuSet::MAX_CPU).find(|&cpu| allowed.is_set(cpu)).unwrap_or(0);
+    let mut one = CpuSet::new();
+    one.set(first);
+    sched_setaffinity(None, &one)?;
+    let done = act();
+    sched_setaffinity(None, &allowed)?;
+    done
+}

@@ -1,0 +1,171 @@
+//! The clients: plain blocking sockets, seated one after the other, so that their order here is the ring's.
+//!
+//! Each read has a deadline: a turn that is lost ends the count with an error.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use taketurns::protocol::turns::{Framing, GO, Reply, WAIT};
+
+use super::serve::Setting;
+
+/// Long beyond anything that a busy machine and a tool make of some system calls.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client on its seat.
+struct Client {
+    stream: BufReader<TcpStream>,
+    framing: Framing,
+    name: String,
+    /// What it says when it has the turn.
+    answer: String,
+    line: String,
+}
+
+impl Client {
+    /// Takes a seat, and waits until it is told to wait.
+    fn seat(addr: SocketAddr, framing: Framing, ring: usize, nth: usize) -> io::Result<Client> {
+        let stream = TcpStream::connect(addr)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(READ_TIMEOUT))?;
+        let name = format!("ann{nth:05}");
+        let answer = format!("{name}:1");
+        let stream = BufReader::with_capacity(256, stream);
+        let mut client = Client { stream, framing, name, answer, line: String::new() };
+        match framing {
+            Framing::Raw => client.await_raw_wait()?,
+            Framing::Line => {
+                let join = format!("JOIN {} ring=r{ring}\n", client.name);
+                client.stream.get_mut().write_all(join.as_bytes())?;
+                while !matches!(client.read_reply()?, Some(Reply::Wait { .. })) {}
+            }
+        }
+        Ok(client)
+    }
+
+    fn await_raw_wait(&mut self) -> io::Result<()> {
+        let mut signal = [0; WAIT.len()];
+        self.stream.read_exact(&mut signal)?;
+        if signal == WAIT { Ok(()) } else { Err(io::Error::other("a newcomer is not told to wait")) }
+    }
+
+    fn answer(&mut self) -> io::Result<()> {
+        self.stream.get_mut().write_all(self.answer.as_bytes())
+    }
+
+    /// Waits for its `GO`, and says how many other bytes it has read.
+    fn await_go(&mut self) -> io::Result<usize> {
+        match self.framing {
+            Framing::Raw => self.await_raw_go(),
+            Framing::Line => self.await_line_go(),
+        }
+    }
+
+    fn await_raw_go(&mut self) -> io::Result<usize> {
+        let mut others = 0;
+        loop {
+            let heard = self.stream.fill_buf()?;
+            let (count, has_go) = (heard.len(), heard.ends_with(GO));
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.stream.consume(count);
+            others += count;
+            if has_go {
+                return Ok(others - GO.len());
+            }
+        }
+    }
+
+    fn await_line_go(&mut self) -> io::Result<usize> {
+        let mut others = 0;
+        loop {
+            if let Some(Reply::Go { turn, .. }) = self.read_reply()? {
+                self.answer = format!("{}:1 turn={turn}\n", self.name);
+                return Ok(others);
+            }
+            others += self.line.len();
+        }
+    }
+
+    fn read_reply(&mut self) -> io::Result<Option<Reply>> {
+        self.line.clear();
+        match self.stream.read_line(&mut self.line)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(Reply::parse(self.line.trim_end())),
+        }
+    }
+
+    /// How many bytes lie here unread.
+    fn unread(&self) -> io::Result<usize> {
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true)?;
+        let peeked = stream.peek(&mut [0; 256]);
+        stream.set_nonblocking(false)?;
+        match peeked {
+            Ok(count) => Ok(self.stream.buffer().len() + count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(self.stream.buffer().len()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads until the server has closed the connection, one way or the other.
+    fn await_end(&mut self) -> io::Result<()> {
+        match io::copy(&mut self.stream, &mut io::sink()) {
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Ring {
+    clients: Vec<Client>,
+    holder: usize,
+}
+
+/// All clients of a server.
+pub struct Rings(Vec<Ring>);
+
+impl Rings {
+    /// Takes all seats, and waits until every ring has started.
+    pub fn seat(addr: SocketAddr, setting: Setting) -> io::Result<Rings> {
+        let Setting { framing, rings, seats } = setting;
+        let mut all = Rings(Vec::new());
+        for ring in 0..rings {
+            let clients = (0..seats).map(|nth| Client::seat(addr, framing, ring, nth));
+            all.0.push(Ring { clients: clients.collect::<io::Result<_>>()?, holder: 0 });
+        }
+        for ring in &mut all.0 {
+            ring.clients[0].await_go()?;
+        }
+        Ok(all)
+    }
+
+    /// Plays so many turns, one in each ring at a time, and says how many bytes were read that are no `GO`.
+    pub fn play(&mut self, turns: usize) -> io::Result<usize> {
+        let mut others = 0;
+        for _ in 0..turns / self.0.len() {
+            for ring in &mut self.0 {
+                ring.clients[ring.holder].answer()?;
+                ring.holder = (ring.holder + 1) % ring.clients.len();
+            }
+            for ring in &mut self.0 {
+                others += ring.clients[ring.holder].await_go()?;
+            }
+        }
+        Ok(others)
+    }
+
+    /// How many bytes lie unread at all clients.
+    pub fn unread(&self) -> io::Result<usize> {
+        self.0.iter().flat_map(|ring| &ring.clients).map(Client::unread).sum()
+    }
+
+    /// One client leaves, and by that ends the server; the others wait for it.
+    pub fn end(&mut self) -> io::Result<()> {
+        let last = &mut self.0.last_mut().expect("a server has a ring").clients;
+        drop(last.pop());
+        last[0].await_end()
+    }
+}
