@@ -24,6 +24,14 @@ pub(crate) fn later(now: Instant, by: Duration) -> Instant {
     now.checked_add(by).unwrap_or_else(|| now + THIRTY_YEARS)
 }
 
+/// The earlier of two deadlines, of which either may be missing.
+pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (at, None) | (None, at) => at,
+    }
+}
+
 /// A deadline that its owner may move as often as it likes, at the cost of a [`Timers`] entry only when it
 /// moves to *earlier* than what is armed.
 ///
@@ -49,11 +57,13 @@ impl Alarm {
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
     entries: BTreeSet<(Instant, K)>,
+    /// When the first of them is: asked for in every pass, changed in few.
+    next: Option<Instant>,
 }
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
-        Timers { entries: BTreeSet::new() }
+        Timers { entries: BTreeSet::new(), next: None }
     }
 }
 
@@ -69,6 +79,7 @@ impl<K: Ord + Copy> Timers<K> {
                     self.entries.remove(&(armed, owner));
                 }
                 self.entries.insert((due, owner));
+                self.next = self.earliest();
                 alarm.armed = Some(due);
             }
         }
@@ -78,12 +89,17 @@ impl<K: Ord + Copy> Timers<K> {
     pub(crate) fn remove(&mut self, alarm: &mut Alarm, owner: K) {
         if let Some(armed) = alarm.armed.take() {
             self.entries.remove(&(armed, owner));
+            self.next = self.earliest();
         }
         alarm.due = None;
     }
 
     /// When [`pop`](Self::pop) may have something; early by design (see [`Alarm`]), never late.
     pub(crate) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    fn earliest(&self) -> Option<Instant> {
         self.entries.first().map(|&(at, _)| at)
     }
 
@@ -93,7 +109,9 @@ impl<K: Ord + Copy> Timers<K> {
         if self.next()? > now {
             return None;
         }
-        self.entries.pop_first().map(|(_, owner)| owner)
+        let popped = self.entries.pop_first().map(|(_, owner)| owner);
+        self.next = self.earliest();
+        popped
     }
 
     /// Whether the popped `owner`'s alarm is due; if it was moved later meanwhile, arms it again.

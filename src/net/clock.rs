@@ -18,3 +18,38 @@ pub fn now() -> Now {
 pub fn poll_timeout(now: Now, deadline: Option<Instant>) -> Option<Duration> {
     deadline.map(|deadline| deadline.saturating_duration_since(now.instant))
 }
+
+/// How old the wall clock's reading may be in [`Clock::now`].
+const WALL_AGE_MAX: Duration = Duration::from_millis(1);
+
+/// Reads the monotonic clock once a pass, and the wall clock at most once a millisecond: turns never follow it, and a
+/// person reads nothing finer.
+#[derive(Debug)]
+pub(super) struct Clock {
+    last: Now,
+    /// Until then `last.wall` is young enough.
+    wall_until: Instant,
+}
+
+impl Clock {
+    pub(super) fn new() -> Clock {
+        let last = now();
+        Clock { last, wall_until: last.instant }
+    }
+
+    /// What the clocks say now.
+    #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+    pub(super) fn now(&mut self) -> Now {
+        self.last.instant = Instant::now();
+        if self.last.instant >= self.wall_until {
+            self.last.wall = SystemTime::now();
+            self.wall_until = self.last.instant + WALL_AGE_MAX;
+        }
+        self.last
+    }
+
+    /// What they said when they were last read.
+    pub(super) fn last(&self) -> Now {
+        self.last
+    }
+}

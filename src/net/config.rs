@@ -19,6 +19,12 @@ pub struct DriverConfig {
     pub stall_timeout: Duration,
     /// How long a connection is kept for its peer to read the last words. Default 1 s.
     pub linger_timeout: Duration,
+    /// How long an [`EventLoop`](super::EventLoop) asks again and again whether something has come, before it sleeps until something does.
+    /// A loop that sleeps has to be woken, which on a processor of its own is most of what a hand-over takes; one that asks needs
+    /// all of that processor while turns go round, and for this long after each. Default zero: it sleeps at once. Worth setting to a
+    /// little more than clients take to answer, where a processor can be spared; see docs/PERFORMANCE.md. A host with a
+    /// `Poll` of its own does the same with a poll timeout of zero.
+    pub busy_poll: Duration,
     /// Connections that the system queues before they are accepted. Default 4,096 (the system may cap it).
     pub backlog: i32,
     /// The first pause after `accept` failed for want of descriptors or memory; it doubles. Default 10 ms.
@@ -47,6 +53,7 @@ impl Default for DriverConfig {
             out_bytes_max: 64 * 1024,
             stall_timeout: Duration::from_secs(10),
             linger_timeout: Duration::from_secs(1),
+            busy_poll: Duration::ZERO,
             backlog: 4096,
             accept_backoff_min: Duration::from_millis(10),
             accept_backoff_max: Duration::from_millis(500),

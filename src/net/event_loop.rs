@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 
-use super::{Driver, DriverConfig, Error, Event, TokenSpace, clock};
+use super::clock::Clock;
+use super::timer::Timer;
+use super::{Driver, DriverConfig, Error, Event, TokenSpace};
 use crate::protocol::Protocol;
 use crate::time::Now;
 
-/// The driver's tokens; the waker has one of another space.
+/// The driver's tokens; those of the waker and the timer are of another space.
 const DRIVER: TokenSpace = TokenSpace(0);
 const WAKER: Token = Token(usize::MAX);
+const TIMER: Token = Token(usize::MAX - 1);
 
 /// Events taken from the system in a pass.
 const EVENTS_MAX: usize = 1024;
@@ -58,6 +61,9 @@ pub struct EventLoop<P: Protocol> {
     poll: Poll,
     events: Events,
     driver: Driver<P>,
+    clock: Clock,
+    timer: Timer,
+    busy_poll: Duration,
     work: Receiver<Work<P>>,
     handle: Handle<P>,
     stopped: bool,
@@ -80,12 +86,15 @@ impl<P: Protocol> EventLoop<P> {
     /// When the system has no poll or waker to give.
     pub fn with_config(protocol: P, config: DriverConfig) -> Result<EventLoop<P>, Error> {
         let poll = Poll::new().map_err(Error::Poll)?;
+        let busy_poll = config.busy_poll;
         let driver = Driver::new(poll.registry(), DRIVER, protocol, config)?;
+        let timer = Timer::new(poll.registry(), TIMER).map_err(Error::Poll)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(Error::Poll)?);
         let (sender, work) = sync_channel(WORK_MAX);
         let events = Events::with_capacity(EVENTS_MAX);
         let handle = Handle { sender, waker, wanted: Arc::default() };
-        Ok(EventLoop { poll, events, driver, work, handle, stopped: false })
+        let clock = Clock::new();
+        Ok(EventLoop { poll, events, driver, clock, timer, busy_poll, work, handle, stopped: false })
     }
 
     /// The driver, to look at.
@@ -129,26 +138,55 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// When the poll fails, or the events of the last pass were not taken.
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let deadline = self.driver.next_deadline();
-        let until_deadline = deadline.and_then(|deadline| clock::poll_timeout(clock::now(), Some(deadline)));
-        let over = (self.stopped || self.driver.is_drained()).then_some(Duration::ZERO);
-        let timeout = [over, timeout, until_deadline].into_iter().flatten().min();
-        match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-            Err(error) => return Err(Error::Poll(error)),
-        }
-        let now = clock::now();
+        self.wait(timeout).map_err(Error::Poll)?;
+        let now = self.clock.now();
         let mut woken = false;
         for event in &self.events {
-            woken |= event.token() == WAKER;
-            self.driver.handle_event(now, event);
+            match event.token() {
+                WAKER => woken = true,
+                TIMER => self.timer.fired(),
+                _ => self.driver.handle_event(now, event),
+            }
         }
         if woken {
             self.obey(now);
         }
         self.driver.finish_batch(now)?;
         Ok(!self.stopped && !self.driver.is_drained())
+    }
+
+    /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let deadline = self.driver.next_deadline();
+        let is_due = deadline.is_some_and(|deadline| deadline <= self.clock.last().instant);
+        if is_due || self.stopped || self.driver.is_drained() {
+            return self.poll(Some(Duration::ZERO));
+        }
+        let until_deadline = self.timer.timeout(deadline)?;
+        let timeout = [timeout, until_deadline].into_iter().flatten().min();
+        if self.busy_poll.is_zero() { self.poll(timeout) } else { self.spin_then_poll(timeout) }
+    }
+
+    fn spin_then_poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let patience = timeout.map_or(self.busy_poll, |timeout| timeout.min(self.busy_poll));
+        let since = self.clock.now().instant;
+        while self.clock.now().instant.saturating_duration_since(since) < patience {
+            self.poll(Some(Duration::ZERO))?;
+            if !self.events.is_empty() {
+                return Ok(());
+            }
+        }
+        self.poll(timeout.map(|timeout| timeout - patience))
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.events.clear();
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     fn obey(&mut self, now: Now) {

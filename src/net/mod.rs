@@ -30,6 +30,7 @@ mod event_loop;
 mod listener;
 mod opening;
 mod reconnect;
+mod timer;
 mod token;
 
 use std::io;
