@@ -38,18 +38,23 @@ pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant>
 /// Deadlines in this crate nearly always move later (a turn's deadline, a connection's idle limit), so
 /// the entry in the tree is left where it is and looked at again when it fires: one early wake-up instead of
 /// two tree operations a turn.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Alarm {
+///
+/// Most owners wait for nothing, so it is no more than a pointer while they do.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm(Option<Box<Times>>);
+
+#[derive(Debug)]
+struct Times {
     /// When the owner wants to be called; `None` while it waits for nothing.
     due: Option<Instant>,
-    /// Where the entry in the tree stands; never later than `due`. Reset when the entry fires.
-    armed: Option<Instant>,
+    /// Where the entry in the tree stands; never later than `due`. The times are dropped when the entry is gone.
+    armed: Instant,
 }
 
 impl Alarm {
     #[cfg(feature = "net")]
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.due
+        self.0.as_ref()?.due
     }
 }
 
@@ -70,28 +75,28 @@ impl<K> Default for Timers<K> {
 impl<K: Ord + Copy> Timers<K> {
     /// Asks for `owner` to be popped at `due`, in place of what `alarm` asked for before.
     pub(crate) fn set(&mut self, alarm: &mut Alarm, owner: K, due: Option<Instant>) {
-        alarm.due = due;
-        let Some(due) = due else { return };
-        match alarm.armed {
-            Some(armed) if armed <= due => {}
-            armed => {
-                if let Some(armed) = armed {
-                    self.entries.remove(&(armed, owner));
-                }
-                self.entries.insert((due, owner));
-                self.next = self.earliest();
-                alarm.armed = Some(due);
-            }
+        match (&mut alarm.0, due) {
+            (Some(times), due) if due.is_none_or(|due| times.armed <= due) => times.due = due,
+            (_, None) => {}
+            (_, Some(due)) => self.arm(alarm, owner, due),
         }
+    }
+
+    fn arm(&mut self, alarm: &mut Alarm, owner: K, due: Instant) {
+        if let Some(times) = &alarm.0 {
+            self.entries.remove(&(times.armed, owner));
+        }
+        self.entries.insert((due, owner));
+        self.next = self.earliest();
+        alarm.0 = Some(Box::new(Times { due: Some(due), armed: due }));
     }
 
     /// Forgets an owner that goes away.
     pub(crate) fn remove(&mut self, alarm: &mut Alarm, owner: K) {
-        if let Some(armed) = alarm.armed.take() {
-            self.entries.remove(&(armed, owner));
+        if let Some(times) = alarm.0.take() {
+            self.entries.remove(&(times.armed, owner));
             self.next = self.earliest();
         }
-        alarm.due = None;
     }
 
     /// When [`pop`](Self::pop) may have something; early by design (see [`Alarm`]), never late.
@@ -116,16 +121,12 @@ impl<K: Ord + Copy> Timers<K> {
 
     /// Whether the popped `owner`'s alarm is due; if it was moved later meanwhile, arms it again.
     pub(crate) fn ring(&mut self, alarm: &mut Alarm, owner: K, now: Instant) -> bool {
-        alarm.armed = None;
-        match alarm.due {
-            Some(due) if due <= now => {
-                alarm.due = None;
-                true
-            }
-            due => {
-                self.set(alarm, owner, due);
+        match alarm.0.take().and_then(|times| times.due) {
+            Some(due) if due > now => {
+                self.arm(alarm, owner, due);
                 false
             }
+            due => due.is_some(),
         }
     }
 }

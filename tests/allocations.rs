@@ -30,7 +30,7 @@ fn a_turn_of_scheduler_and_protocol_allocates_nothing() {
         let mut server = server(framing);
         let mut links = Links::new(64 * 1024);
         let ids = joins.map(|join| {
-            let id = links.open();
+            let id = links.open(([127, 0, 0, 1], 9).into());
             server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
             server.handle_bytes(now, id, join.as_bytes(), &mut links);
             id

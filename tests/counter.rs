@@ -84,9 +84,9 @@ impl World {
     }
 
     fn connect(&mut self) -> ConnectionId {
-        let id = self.links.open();
         self.port += 1;
         let peer = ([127, 0, 0, 1], self.port).into();
+        let id = self.links.open(peer);
         self.server.handle_open(self.now, id, peer, Origin::Accepted, &mut self.links);
         self.carry_out();
         id
@@ -555,7 +555,7 @@ impl Counting {
     fn begin(entropy: Entropy) -> Counting {
         let mut links = Links::new(64 * 1024);
         let now = Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH };
-        let connection = links.open();
+        let connection = links.open(([127, 0, 0, 1], 9).into());
         let client = CounterClient::new(CounterClientConfig::new(id(17)), entropy);
         let (written, events) = (Vec::new(), Vec::new());
         let mut world = Counting { client, links, now, start: now.instant, connection, written, events };
@@ -726,7 +726,7 @@ fn c10_the_next_connection_goes_on_from_the_servers_number() {
     client.advance(ms(500));
     let old = client.connection;
     client.links.close(old);
-    client.connection = client.links.open();
+    client.connection = client.links.open(([127, 0, 0, 1], 9).into());
     client.written();
     client.open();
     // The end of the old one comes behind the beginning of the new one.
@@ -745,7 +745,7 @@ fn c10_times_without_end_are_no_panic() {
     config.ask_min = Duration::MAX / 2;
     let mut client = CounterClient::new(config, Box::new(|bytes| bytes.fill(0xff)));
     let mut links = Links::new(1000);
-    let connection = links.open();
+    let connection = links.open(([127, 0, 0, 1], 9).into());
     let now = Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH };
     client.handle_open(now, connection, ([127, 0, 0, 1], 1).into(), Origin::Dialed(DialId(0)), &mut links);
     client.handle_bytes(now, connection, b"0", &mut links);

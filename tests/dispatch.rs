@@ -92,9 +92,9 @@ impl World {
     }
 
     fn connect(&mut self) -> Peer {
-        let id = self.links.open();
         let port = u16::try_from(1000 + self.peers.len()).expect("few peers");
         let addr = ([127, 0, 0, 1], port).into();
+        let id = self.links.open(addr);
         self.peers.push(PeerState { id, recvs: Vec::new(), looked: 0, reads: true, closed: None });
         self.server.handle_open(self.now(), id, addr, Origin::Accepted, &mut self.links);
         self.flush();
@@ -774,7 +774,7 @@ struct ClientWorld {
 impl ClientWorld {
     fn new(framing: Framing) -> ClientWorld {
         let mut links = Links::new(OUT_BYTES_MAX);
-        let id = links.open();
+        let id = links.open(([127, 0, 0, 1], 9).into());
         let (client, start) = (DispatchClient::new(framing), Instant::now());
         let mut world = ClientWorld { client, links, id, start, at: Duration::ZERO, written: Vec::new() };
         world.client.handle_open(

@@ -76,16 +76,11 @@ impl World {
     }
 
     fn connect(&mut self) -> usize {
-        let id = self.links.open();
         let port = 40_000 + u16::try_from(self.peers.len()).expect("few peers");
+        let addr = ([10, 0, 0, 1], port).into();
+        let id = self.links.open(addr);
         self.peers.push(Peer { id, heard: Vec::new(), reads: true, end: None });
-        self.server.handle_open(
-            self.now,
-            id,
-            ([10, 0, 0, 1], port).into(),
-            Origin::Accepted,
-            &mut self.links,
-        );
+        self.server.handle_open(self.now, id, addr, Origin::Accepted, &mut self.links);
         self.pass();
         self.peers.len() - 1
     }
@@ -791,7 +786,7 @@ impl Asking {
         let mut client = EchoClient::new(EchoClientConfig::default());
         client.say(message);
         let mut links = Links::new(OUT_BYTES_MAX);
-        let id = links.open();
+        let id = links.open(([127, 0, 0, 1], 9).into());
         let now = Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH };
         client.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Dialed(DialId(0)), &mut links);
         Asking { client, links, now, id }

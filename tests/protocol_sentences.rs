@@ -2111,7 +2111,7 @@ impl Alone {
         let mut client = TurnClient::new(client_config(framing));
         client.add("ann".parse().expect("a name"), 1, 1);
         let mut links = Links::new(world::OUT_BYTES_MAX);
-        let id = links.open();
+        let id = links.open(([127, 0, 0, 1], 9).into());
         let mut alone = Alone { client, links, now: world::some_now(), id };
         alone.opened();
         alone
@@ -2126,7 +2126,7 @@ impl Alone {
         let reason = CloseReason::Broken(std::io::ErrorKind::ConnectionReset);
         self.client.handle_closed(self.now, self.id, reason, &mut self.links);
         self.links.remove(self.id);
-        self.id = self.links.open();
+        self.id = self.links.open(([127, 0, 0, 1], 9).into());
         self.opened();
     }
 

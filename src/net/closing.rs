@@ -38,7 +38,7 @@ impl<P: Protocol> Driver<P> {
                 Err(error) => return self.close(now, id, CloseReason::Broken(error.kind())),
             }
         }
-        self.counts.bytes_out += written as u64;
+        self.counts.bytes_out += written;
         if self.links.is_finished(id)
             && !connection.blocked
             && !std::mem::replace(&mut connection.finished, true)
@@ -52,7 +52,10 @@ impl<P: Protocol> Driver<P> {
                 return self.linger(now, id);
             }
         }
-        self.await_writable(now, id, written > 0);
+        // Otherwise nothing has changed: it is registered for reading, and no alarm is set.
+        if connection.blocked || connection.alarm.due().is_some() {
+            self.await_writable(now, id, written > 0);
+        }
     }
 
     /// All is written, or the peer has the stall timeout to take more, from its last progress. While draining, it has no
@@ -110,8 +113,10 @@ impl<P: Protocol> Driver<P> {
             return;
         }
         self.protocol.handle_closed(now, id, reason, &mut self.links);
-        let Connection { peer, origin, .. } = connection;
-        self.report(Event::Closed { connection: id, peer, origin, reason });
+        let origin = connection.origin();
+        if let Some(peer) = self.links.peer(id) {
+            self.report(Event::Closed { connection: id, peer, origin, reason });
+        }
         if let Origin::Dialed(DialId(at)) = origin
             && let Some(dial) = self.dials.get_mut(at).filter(|dial| dial.connection == Some(id))
         {
@@ -137,7 +142,8 @@ impl<P: Protocol> Driver<P> {
         match connection.phase {
             Phase::Connecting => self.connecting_failed(now, id, io::ErrorKind::TimedOut.into()),
             Phase::Open | Phase::Closing => {
-                info!("{}: closed, it takes nothing of what is queued for it", connection.peer);
+                let peer = self.links.peer(id).map_or_else(|| id.to_string(), |peer| peer.to_string());
+                info!("{peer}: closed, it takes nothing of what is queued for it");
                 self.counts.slow_readers += 1;
                 self.close(now, id, CloseReason::SlowReader);
             }

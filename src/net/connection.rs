@@ -1,7 +1,7 @@
 //! One TCP stream: reading with a budget, writing what is queued, interest derived from where it stands.
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::DriverConfig;
-use crate::protocol::{ConnectionId, Links, Origin};
+use crate::protocol::{ConnectionId, DialId, Links, Origin};
 use crate::time::Alarm;
 
 /// On epoll a read that did not fill the buffer has emptied the socket: the read that would say `WouldBlock` can be saved.
@@ -19,8 +19,8 @@ const SHORT_READ_EMPTIES: bool = cfg!(any(target_os = "linux", target_os = "andr
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
-    pub(super) peer: SocketAddr,
-    pub(super) origin: Origin,
+    /// If this side has connected: which of its dials, counted from 1.
+    dial: Option<NonZeroU32>,
     pub(super) phase: Phase,
     /// The peer has finished sending.
     pub(super) ended: bool,
@@ -61,11 +61,16 @@ pub(super) enum ReadEnd {
 }
 
 impl Connection {
-    pub(super) fn new(socket: TcpStream, peer: SocketAddr, origin: Origin, phase: Phase) -> Connection {
+    pub(super) fn new(socket: TcpStream, origin: Origin, phase: Phase) -> Connection {
+        let dial = match origin {
+            Origin::Accepted => None,
+            Origin::Dialed(DialId(at)) => {
+                Some(u32::try_from(at + 1).ok().and_then(NonZeroU32::new).expect("fewer than 2^32 dials"))
+            }
+        };
         Connection {
             socket,
-            peer,
-            origin,
+            dial,
             phase,
             ended: false,
             finished: false,
@@ -74,6 +79,10 @@ impl Connection {
             alarm: Alarm::default(),
             registered: None,
         }
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        self.dial.map_or(Origin::Accepted, |nth| Origin::Dialed(DialId(nth.get() as usize - 1)))
     }
 
     /// Reads up to the length of `buffer`, and hands on what came. `to_end`: an end of stream may be waiting that no
@@ -99,24 +108,9 @@ impl Connection {
     }
 
     /// Writes what is queued until it is all written or the system takes no more; how much it took.
-    pub(super) fn write(&mut self, id: ConnectionId, links: &mut Links) -> io::Result<usize> {
+    pub(super) fn write(&mut self, id: ConnectionId, links: &mut Links) -> io::Result<u64> {
         let mut total = 0;
-        while !links.unsent(id).is_empty() {
-            match self.socket.write(links.unsent(id)) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    links.consume(id, count);
-                    total += count;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked = true;
-                    return Ok(total);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.blocked = false;
+        self.blocked = !links.write_out(id, &mut total, |bytes| self.socket.write(bytes))?;
         Ok(total)
     }
 

@@ -17,7 +17,7 @@ use super::reconnect::Dial;
 use super::token::Key;
 use super::{DriverConfig, DriverCounts, Error, Event, Target, TokenSpace, clock, os_entropy};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Entropy, Links, Protocol};
-use crate::time::{Now, Timers};
+use crate::time::{Now, Timers, earlier};
 
 /// Runs a [`Protocol`] on sockets that are registered with a `mio::Poll` of the host's.
 ///
@@ -30,6 +30,8 @@ pub struct Driver<P: Protocol> {
     pub(super) links: Links,
     pub(super) connections: ConnectionMap<Connection>,
     pub(super) listeners: Slab<Listener>,
+    /// One of them is ready.
+    pub(super) accepting: bool,
     pub(super) dials: Slab<Dial>,
     pub(super) timers: Timers<Timer>,
     /// Connections with more to read than their budget of this pass allowed.
@@ -78,6 +80,7 @@ impl<P: Protocol> Driver<P> {
             links: Links::new(config.out_bytes_max),
             connections: ConnectionMap::default(),
             listeners: Slab::new(),
+            accepting: false,
             dials: Slab::new(),
             timers: Timers::default(),
             unread: Vec::new(),
@@ -136,12 +139,11 @@ impl<P: Protocol> Driver<P> {
     /// work left from the last pass, or from what the host asked since.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let accepting = self.listeners.iter().any(|(_, listener)| listener.ready);
-        let has_work = accepting || !self.carried_over.is_empty() || self.links.has_touched();
-        [has_work.then_some(self.last_pass), self.timers.next(), self.protocol.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let has_work = self.accepting || !self.carried_over.is_empty() || self.links.has_touched();
+        match has_work {
+            true => Some(self.last_pass),
+            false => earlier(self.timers.next(), self.protocol.next_deadline()),
+        }
     }
 
     /// Whether [`drain`](Self::drain) was called and every connection is gone.
@@ -253,7 +255,10 @@ impl<P: Protocol> Driver<P> {
             Key::Listener(slot) => match self.listeners.get_mut(slot as usize) {
                 // Accepted from later in the pass, when what arrived before has been read.
                 // In a back-off another knock changes nothing.
-                Some(listener) => listener.ready |= listener.alarm.due().is_none(),
+                Some(listener) => {
+                    listener.ready |= listener.alarm.due().is_none();
+                    self.accepting |= listener.ready;
+                }
                 None => self.counts.stale_events += 1,
             },
             Key::Connection(id) => match self.connections.get(id).map(|connection| connection.phase) {
@@ -282,14 +287,10 @@ impl<P: Protocol> Driver<P> {
         }
         self.events_taken = false;
         self.last_pass = now.instant;
-        let carried_over = std::mem::take(&mut self.carried_over);
-        for &id in &carried_over {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.unread = false;
-                self.read(now, id, true);
-            }
+        self.read_on(now);
+        if self.accepting {
+            self.accept(now);
         }
-        self.accept(now);
         self.expire(now);
         if self.protocol.next_deadline().is_some_and(|deadline| deadline <= now.instant) {
             self.protocol.handle_timeout(now, &mut self.links);
@@ -303,9 +304,8 @@ impl<P: Protocol> Driver<P> {
         self.flush_touched(now);
         self.protocol.handle_flushed(now, &mut self.links);
         self.flush_touched(now);
-        // The list that is done with is the next pass's: no allocation in the steady state.
-        self.carried_over = std::mem::replace(&mut self.unread, carried_over);
-        self.unread.clear();
+        // What is left to read now is the next pass's; the list that is done with is filled anew.
+        std::mem::swap(&mut self.carried_over, &mut self.unread);
         for id in self.gone.drain(..) {
             self.links.remove(id);
         }
@@ -322,6 +322,19 @@ impl<P: Protocol> Driver<P> {
     }
 
     // Reading.
+
+    /// Goes on where the budget of the last pass ran out.
+    fn read_on(&mut self, now: Now) {
+        let mut carried_over = std::mem::take(&mut self.carried_over);
+        for id in carried_over.drain(..) {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.unread = false;
+                self.read(now, id, true);
+            }
+        }
+        // Empty, but with its room: no allocation in the steady state.
+        self.carried_over = carried_over;
+    }
 
     fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
         let Some(connection) = self.connections.get_mut(id) else { return };
@@ -368,7 +381,10 @@ impl<P: Protocol> Driver<P> {
                 continue;
             }
             match timer {
-                Timer::Listener(slot) => self.listeners[slot].ready = true,
+                Timer::Listener(slot) => {
+                    self.listeners[slot].ready = true;
+                    self.accepting = true;
+                }
                 Timer::Dial(at) => self.dial(now, at),
                 Timer::Connection(id) => self.out_of_time(now, id),
             }

@@ -25,6 +25,7 @@ impl<P: Protocol> Driver<P> {
         let token = self.space.token(Key::Listener(slot));
         self.registry.register(&mut listener.socket, token, Interest::READABLE)?;
         entry.insert(listener);
+        self.accepting = true;
         Ok(addr)
     }
 
@@ -36,6 +37,7 @@ impl<P: Protocol> Driver<P> {
                 self.accept_one(now, slot);
             }
         }
+        self.accepting = self.listeners.iter().any(|(_, listener)| listener.ready);
     }
 
     pub(super) fn accept_one(&mut self, now: Now, slot: usize) {
@@ -69,9 +71,9 @@ impl<P: Protocol> Driver<P> {
     }
 
     pub(super) fn open(&mut self, now: Now, socket: TcpStream, peer: SocketAddr) -> io::Result<ConnectionId> {
-        let mut connection = Connection::new(socket, peer, Origin::Accepted, Phase::Open);
+        let mut connection = Connection::new(socket, Origin::Accepted, Phase::Open);
         connection.set_options(&self.config)?;
-        let id = self.links.open();
+        let id = self.links.open(peer);
         if let Err(error) = connection.register(&self.registry, self.space.token(Key::Connection(id))) {
             self.links.remove(id);
             return Err(error);
@@ -105,8 +107,8 @@ impl<P: Protocol> Driver<P> {
 
     pub(super) fn begin_connecting(&mut self, now: Now, at: usize, addr: SocketAddr) -> io::Result<()> {
         let socket = TcpStream::connect(addr)?;
-        let mut connection = Connection::new(socket, addr, Origin::Dialed(DialId(at)), Phase::Connecting);
-        let id = self.links.open();
+        let mut connection = Connection::new(socket, Origin::Dialed(DialId(at)), Phase::Connecting);
+        let id = self.links.open(addr);
         if let Err(error) = connection.register(&self.registry, self.space.token(Key::Connection(id))) {
             self.links.remove(id);
             return Err(error);
@@ -119,11 +121,11 @@ impl<P: Protocol> Driver<P> {
     }
 
     pub(super) fn finish_connecting(&mut self, now: Now, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some((connection, peer)) = self.connections.get_mut(id).zip(self.links.peer(id)) else { return };
         match established(&connection.socket) {
             Ok(false) => {}
             Ok(true) => {
-                let (peer, origin) = (connection.peer, connection.origin);
+                let origin = connection.origin();
                 self.timers.set(&mut connection.alarm, Timer::Connection(id), None);
                 connection.phase = Phase::Open;
                 let token = self.space.token(Key::Connection(id));
@@ -140,7 +142,7 @@ impl<P: Protocol> Driver<P> {
     }
 
     pub(super) fn connecting_failed(&mut self, now: Now, id: ConnectionId, error: io::Error) {
-        let Some(origin) = self.discard(id).map(|connection| connection.origin) else { return };
+        let Some(origin) = self.discard(id).map(|connection| connection.origin()) else { return };
         let Origin::Dialed(DialId(at)) = origin else { return };
         let Some(dial) = self.dials.get_mut(at).filter(|dial| dial.connection == Some(id)) else { return };
         dial.connection = None;

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::TcpListener as StdListener;
 use std::net::TcpStream as StdStream;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use mio::{Events, Poll};
@@ -119,7 +120,11 @@ fn a_slot_is_not_used_again_within_the_batch() {
 fn events_for_what_never_existed_or_is_another_s_are_dropped() {
     let (_poll, mut driver) = driver();
     let (_peer, id) = adopted(&mut driver);
-    for key in [Key::Listener(0), Key::Listener(u32::MAX), Key::Connection(ConnectionId::from_parts(9, 1))] {
+    for key in [
+        Key::Listener(0),
+        Key::Listener(u32::MAX),
+        Key::Connection(ConnectionId::from_parts(9, NonZeroU32::MIN)),
+    ] {
         driver.handle_ready(now(), SPACE.token(key), EVERYTHING);
     }
     assert_eq!(driver.counts().stale_events, 3);

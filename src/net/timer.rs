@@ -21,7 +21,8 @@ mod descriptor {
     use mio::Interest;
     use mio::unix::SourceFd;
     use rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
     };
 
     use super::*;
@@ -43,7 +44,10 @@ mod descriptor {
         }
 
         /// How long a poll may wait so as not to miss `deadline`; perhaps for ever, since the timer will end it.
-        pub(in super::super) fn timeout(&mut self, deadline: Option<Instant>) -> io::Result<Option<Duration>> {
+        pub(in super::super) fn timeout(
+            &mut self,
+            deadline: Option<Instant>,
+        ) -> io::Result<Option<Duration>> {
             match deadline {
                 Some(deadline) if self.set_to.is_none_or(|set_to| deadline < set_to) => self.set(deadline),
                 Some(_) | None => Ok(None),
@@ -86,7 +90,10 @@ mod timeout {
         }
 
         #[expect(clippy::unnecessary_wraps, reason = "as where it is a descriptor")]
-        pub(in super::super) fn timeout(&mut self, deadline: Option<Instant>) -> io::Result<Option<Duration>> {
+        pub(in super::super) fn timeout(
+            &mut self,
+            deadline: Option<Instant>,
+        ) -> io::Result<Option<Duration>> {
             Ok(deadline.and_then(|deadline| clock::poll_timeout(clock::now(), Some(deadline))))
         }
 

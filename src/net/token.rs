@@ -6,6 +6,8 @@
 //!   space      0            slot        a listener
 //! ```
 
+use std::num::NonZeroU32;
+
 use mio::Token;
 
 use crate::protocol::ConnectionId;
@@ -35,7 +37,10 @@ impl TokenSpace {
 
     pub(super) fn token(self, key: Key) -> Token {
         let (slot, generation) = match key {
-            Key::Connection(id) => id.parts(),
+            Key::Connection(id) => {
+                let (slot, generation) = id.parts();
+                (slot, generation.get())
+            }
             Key::Listener(slot) => (slot, 0),
         };
         Token(usize::from(self.0) << 56 | (generation as usize) << 32 | slot as usize)
@@ -44,9 +49,9 @@ impl TokenSpace {
     #[expect(clippy::cast_possible_truncation, reason = "each part is masked to its width")]
     pub(super) fn key(token: Token) -> Key {
         let (slot, generation) = (token.0 as u32, (token.0 >> 32) as u32 & 0x00ff_ffff);
-        match generation {
-            0 => Key::Listener(slot),
-            generation => Key::Connection(ConnectionId::from_parts(slot, generation)),
+        match NonZeroU32::new(generation) {
+            None => Key::Listener(slot),
+            Some(generation) => Key::Connection(ConnectionId::from_parts(slot, generation)),
         }
     }
 }
@@ -58,10 +63,11 @@ mod tests {
     #[test]
     fn tokens_survive_being_built_and_read() {
         let (mine, other) = (TokenSpace(3), TokenSpace(4));
+        let generation = |n| NonZeroU32::new(n).expect("not 0");
         for key in [
             Key::Listener(7),
-            Key::Connection(ConnectionId::from_parts(0, 1)),
-            Key::Connection(ConnectionId::from_parts(u32::MAX, 0x00ff_ffff)),
+            Key::Connection(ConnectionId::from_parts(0, generation(1))),
+            Key::Connection(ConnectionId::from_parts(u32::MAX, generation(0x00ff_ffff))),
         ] {
             let token = mine.token(key);
             assert!(mine.owns(token) && !other.owns(token));

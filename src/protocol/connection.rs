@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::io;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::num::NonZeroU32;
 
 /// Names one connection for as long as it exists. Its slot is used again, with another generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId {
     pub(super) slot: u32,
-    pub(super) generation: u32,
+    pub(super) generation: NonZeroU32,
 }
 
 /// Generations count to this and start again: they have to fit a token.
@@ -21,12 +23,12 @@ impl ConnectionId {
 
     /// For a token: 32 bits of slot, 24 of generation.
     #[cfg(feature = "net")]
-    pub(crate) fn parts(self) -> (u32, u32) {
+    pub(crate) fn parts(self) -> (u32, NonZeroU32) {
         (self.slot, self.generation)
     }
 
     #[cfg(feature = "net")]
-    pub(crate) fn from_parts(slot: u32, generation: u32) -> ConnectionId {
+    pub(crate) fn from_parts(slot: u32, generation: NonZeroU32) -> ConnectionId {
         ConnectionId { slot, generation }
     }
 }
@@ -34,6 +36,31 @@ impl ConnectionId {
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "connection {}.{}", self.slot, self.generation)
+    }
+}
+
+/// The address of a peer in half the room, since nearly all are short.
+#[derive(Debug)]
+pub(super) enum Peer {
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(addr: SocketAddr) -> Peer {
+        match addr {
+            SocketAddr::V4(addr) => Peer::V4(addr),
+            SocketAddr::V6(addr) => Peer::V6(Box::new(addr)),
+        }
+    }
+}
+
+impl Peer {
+    pub(super) fn addr(&self) -> SocketAddr {
+        match self {
+            Peer::V4(addr) => (*addr).into(),
+            Peer::V6(addr) => (**addr).into(),
+        }
     }
 }
 
@@ -79,7 +106,7 @@ impl fmt::Display for CloseReason {
 /// One value for each connection, found by index: what a protocol knows of it.
 #[derive(Debug)]
 pub struct ConnectionMap<T> {
-    entries: Vec<Option<(ConnectionId, T)>>,
+    entries: Vec<Option<(NonZeroU32, T)>>,
     len: usize,
 }
 
@@ -95,18 +122,20 @@ impl<T> ConnectionMap<T> {
         if self.entries.len() <= id.slot() {
             self.entries.resize_with(id.slot() + 1, || None);
         }
-        self.len += usize::from(self.entries[id.slot()].replace((id, value)).is_none());
+        self.len += usize::from(self.entries[id.slot()].replace((id.generation, value)).is_none());
     }
 
     /// What is kept for `id`.
     #[must_use]
     pub fn get(&self, id: ConnectionId) -> Option<&T> {
-        self.entries.get(id.slot())?.as_ref().filter(|(kept, _)| *kept == id).map(|(_, value)| value)
+        let (generation, value) = self.entries.get(id.slot())?.as_ref()?;
+        (*generation == id.generation).then_some(value)
     }
 
     /// What is kept for `id`, to be changed.
     pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
-        self.entries.get_mut(id.slot())?.as_mut().filter(|(kept, _)| *kept == id).map(|(_, value)| value)
+        let (generation, value) = self.entries.get_mut(id.slot())?.as_mut()?;
+        (*generation == id.generation).then_some(value)
     }
 
     /// Takes out what is kept for `id`.
@@ -130,13 +159,23 @@ impl<T> ConnectionMap<T> {
 
     /// Every connection with its value, for good.
     pub fn into_entries(self) -> impl Iterator<Item = (ConnectionId, T)> {
-        self.entries.into_iter().flatten()
+        self.entries.into_iter().enumerate().filter_map(|(slot, entry)| {
+            let (generation, value) = entry?;
+            Some((named(slot, generation), value))
+        })
     }
 
     /// Every connection with its value.
     pub fn iter(&self) -> impl Iterator<Item = (ConnectionId, &T)> {
-        self.entries.iter().flatten().map(|(id, value)| (*id, value))
+        self.entries.iter().enumerate().filter_map(|(slot, entry)| {
+            let (generation, value) = entry.as_ref()?;
+            Some((named(slot, *generation), value))
+        })
     }
+}
+
+fn named(slot: usize, generation: NonZeroU32) -> ConnectionId {
+    ConnectionId { slot: u32::try_from(slot).expect("it was kept under such a slot"), generation }
 }
 
 #[cfg(test)]
@@ -145,7 +184,7 @@ mod tests {
 
     #[test]
     fn an_old_id_finds_nothing_in_a_slot_that_is_used_again() {
-        let (old, new) = (ConnectionId { slot: 3, generation: 1 }, ConnectionId { slot: 3, generation: 2 });
+        let [old, new] = [1, 2].map(|n| named(3, NonZeroU32::new(n).expect("not 0")));
         let mut map = ConnectionMap::default();
         map.insert(new, 1);
         assert_eq!(map.remove(old), None);

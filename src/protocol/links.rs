@@ -6,11 +6,15 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+#[cfg(feature = "net")]
+use std::io;
 use std::io::Write as _;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use slab::Slab;
 
-use super::connection::{ConnectionId, GENERATION_MAX};
+use super::connection::{ConnectionId, GENERATION_MAX, Peer};
 use crate::wire::SendBuffer;
 
 /// What a protocol wants done with a connection.
@@ -36,7 +40,7 @@ pub enum AbortReason {
 
 #[derive(Debug)]
 struct Link {
-    generation: u32,
+    generation: NonZeroU32,
     wish: Wish,
     /// It stands in `touched`.
     touched: bool,
@@ -44,8 +48,32 @@ struct Link {
     finished: bool,
     /// The peer has proven to be the right one; see [`Links::confirm`].
     confirmed: bool,
-    send: SendBuffer,
+    peer: Peer,
+    /// Bytes ever handed to the operating system.
+    written: u64,
+    /// What it has not taken yet. The buffer is lent by [`Links`] while there is something.
+    queue: Option<Box<SendBuffer>>,
 }
+
+impl Link {
+    fn unsent(&self) -> &[u8] {
+        self.queue.as_ref().map_or(&[], |queue| queue.unsent())
+    }
+
+    #[expect(clippy::vec_box, reason = "as it is kept")]
+    fn consume(&mut self, count: usize, spare: &mut Vec<Box<SendBuffer>>) {
+        let Some(queue) = &mut self.queue else { return };
+        queue.consume(count);
+        self.written += count as u64;
+        if queue.unsent().is_empty() {
+            let queue = self.queue.take();
+            spare.extend(queue.filter(|_| spare.len() < SPARE_MAX));
+        }
+    }
+}
+
+/// Empty buffers kept for the next that have something to send: as many as a busy pass needs at once.
+const SPARE_MAX: usize = 64;
 
 /// Every open connection of a driver, as the protocol sees them.
 #[derive(Debug)]
@@ -53,6 +81,13 @@ pub struct Links {
     links: Slab<Link>,
     /// The connections with something to carry out, in the order in which it was asked for.
     touched: VecDeque<ConnectionId>,
+    /// Buffers that nobody has anything in.
+    #[expect(
+        clippy::vec_box,
+        reason = "they move between here and the links, which keep no more than a pointer"
+    )]
+    spare: Vec<Box<SendBuffer>>,
+    /// That of the newest connection.
     generation: u32,
     out_bytes_max: usize,
 }
@@ -61,7 +96,8 @@ impl Links {
     /// No connections yet. A peer for which more than `out_bytes_max` bytes are queued is given up.
     #[must_use]
     pub fn new(out_bytes_max: usize) -> Links {
-        Links { links: Slab::new(), touched: VecDeque::new(), generation: 0, out_bytes_max }
+        let (links, touched, spare) = (Slab::new(), VecDeque::new(), Vec::new());
+        Links { links, touched, spare, generation: 0, out_bytes_max }
     }
 
     // For the protocol.
@@ -115,13 +151,19 @@ impl Links {
     /// A mark behind all that is queued for `id` now, for [`is_written`](Self::is_written).
     #[must_use]
     pub fn mark(&self, id: ConnectionId) -> u64 {
-        self.link(id).map_or(u64::MAX, |link| link.send.queued())
+        self.link(id).map_or(u64::MAX, |link| link.written + link.unsent().len() as u64)
     }
 
     /// Whether all that was queued before `mark` has been handed to the operating system.
     #[must_use]
     pub fn is_written(&self, id: ConnectionId, mark: u64) -> bool {
-        self.link(id).is_some_and(|link| link.send.written() >= mark)
+        self.link(id).is_some_and(|link| link.written >= mark)
+    }
+
+    /// Where `id` is.
+    #[must_use]
+    pub fn peer(&self, id: ConnectionId) -> Option<SocketAddr> {
+        self.link(id).map(|link| link.peer.addr())
     }
 
     /// Whether `id` exists and nobody has asked for its end.
@@ -132,20 +174,23 @@ impl Links {
 
     // For the driver.
 
-    /// A new connection. Its slot may be one that was [removed](Self::remove).
+    /// A new connection with `peer`. Its slot may be one that was [removed](Self::remove).
     #[expect(clippy::missing_panics_doc, reason = "2^32 connections do not fit a machine")]
-    pub fn open(&mut self) -> ConnectionId {
-        self.generation = if self.generation == GENERATION_MAX { 1 } else { self.generation + 1 };
+    pub fn open(&mut self, peer: SocketAddr) -> ConnectionId {
+        self.generation = self.generation % GENERATION_MAX + 1;
+        let generation = NonZeroU32::new(self.generation).expect("it counts from 1");
         let link = Link {
-            generation: self.generation,
+            generation,
             wish: Wish::Keep,
             touched: false,
             finished: false,
             confirmed: false,
-            send: SendBuffer::default(),
+            peer: Peer::from(peer),
+            written: 0,
+            queue: None,
         };
         let slot = u32::try_from(self.links.insert(link)).expect("fewer than 2^32 connections");
-        ConnectionId { slot, generation: self.generation }
+        ConnectionId { slot, generation }
     }
 
     /// Forgets a connection; its slot may be used again from now on.
@@ -173,14 +218,43 @@ impl Links {
     /// What is queued for `id` and not written.
     #[must_use]
     pub fn unsent(&self, id: ConnectionId) -> &[u8] {
-        self.link(id).map_or(&[], |link| link.send.unsent())
+        self.link(id).map_or(&[], Link::unsent)
     }
 
     /// The first `count` bytes of [`unsent`](Self::unsent) are written.
     pub fn consume(&mut self, id: ConnectionId, count: usize) {
-        if let Some(link) = self.link_mut(id) {
-            link.send.consume(count);
+        let Links { links, spare, .. } = self;
+        if let Some(link) = links.get_mut(id.slot()).filter(|link| link.generation == id.generation) {
+            link.consume(count, spare);
         }
+    }
+
+    /// Has `write` take what is queued for `id`, in as many calls as that needs; whether it took all. How much it took is added to
+    /// `total`, also before an error.
+    #[cfg(feature = "net")]
+    pub(crate) fn write_out(
+        &mut self,
+        id: ConnectionId,
+        total: &mut u64,
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        let Links { links, spare, .. } = self;
+        let Some(link) = links.get_mut(id.slot()).filter(|link| link.generation == id.generation) else {
+            return Ok(true);
+        };
+        while link.queue.is_some() {
+            match write(link.unsent()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    *total += count as u64;
+                    link.consume(count, spare);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// What the protocol wants done with `id`.
@@ -232,42 +306,83 @@ impl Links {
     }
 
     fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
-        let out_bytes_max = self.out_bytes_max;
-        let Some(link) = self.open_link(id).filter(|link| !link.finished) else { return };
-        let was_empty = link.send.unsent().is_empty();
-        queue(&mut link.send);
+        let Links { links, touched, spare, out_bytes_max, .. } = self;
+        let Some(link) = links.get_mut(id.slot()) else { return };
+        if link.generation != id.generation || link.wish != Wish::Keep || link.finished {
+            return;
+        }
+        let was_empty = link.queue.is_none();
+        let buffer = link.queue.get_or_insert_with(|| spare.pop().unwrap_or_default());
+        queue(buffer);
         // A message that finds nothing before it is always taken: it may be one long answer.
-        if !was_empty && link.send.unsent().len() > out_bytes_max {
+        if !was_empty && buffer.unsent().len() > *out_bytes_max {
             link.wish = Wish::Abort(AbortReason::SlowReader);
         }
-        self.touch(id);
+        // Nothing queued is no buffer.
+        link.consume(0, spare);
+        touch(id, link, touched);
     }
 
     fn wish(&mut self, id: ConnectionId, wish: Wish) {
-        let Some(link) = self.open_link(id) else { return };
-        link.wish = wish;
-        self.touch(id);
+        if let Some(link) = self.open_link(id) {
+            link.wish = wish;
+            self.touch(id);
+        }
     }
 
     fn touch(&mut self, id: ConnectionId) {
-        let link = &mut self.links[id.slot()];
-        if !link.touched {
-            link.touched = true;
-            self.touched.push_back(id);
-        }
+        touch(id, &mut self.links[id.slot()], &mut self.touched);
+    }
+}
+
+fn touch(id: ConnectionId, link: &mut Link, touched: &mut VecDeque<ConnectionId>) {
+    if !std::mem::replace(&mut link.touched, true) {
+        touched.push_back(id);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddrV6;
+
     use super::*;
+
+    fn peer() -> SocketAddr {
+        ([127, 0, 0, 1], 9).into()
+    }
+
+    #[test]
+    fn marks_tell_what_has_been_written() {
+        let mut links = Links::new(100);
+        let id = links.open(peer());
+        links.send(id, b"GO");
+        let mark = links.mark(id);
+        links.send(id, b"WAIT");
+        links.consume(id, 1);
+        assert!(!links.is_written(id, mark));
+        links.consume(id, 2);
+        assert!(links.is_written(id, mark));
+        assert_eq!(links.unsent(id), b"AIT");
+        links.consume(id, 3);
+        assert_eq!(links.spare.len(), 1, "who has nothing to send keeps no buffer");
+    }
+
+    #[test]
+    fn a_peer_is_remembered_to_the_last_field() {
+        let mut links = Links::new(100);
+        let scoped = SocketAddrV6::new("fe80::1".parse().expect("an address"), 5001, 7, 3);
+        for peer in [peer(), scoped.into()] {
+            let id = links.open(peer);
+            assert_eq!(links.peer(id), Some(peer));
+        }
+    }
 
     #[test]
     fn what_belongs_to_one_connection_never_acts_on_another() {
         let mut links = Links::new(100);
-        let old = links.open();
+        let old = links.open(peer());
         links.remove(old);
-        let new = links.open();
+        let new = links.open(peer());
         assert_eq!(old.slot(), new.slot(), "the slot is used again");
         links.send(old, b"GO");
         links.close(old);
@@ -280,7 +395,7 @@ mod tests {
     #[test]
     fn a_peer_that_does_not_read_is_given_up_at_its_maximum() {
         let mut links = Links::new(4);
-        let id = links.open();
+        let id = links.open(peer());
         links.send(id, b"1234");
         assert_eq!(links.wish_of(id), Wish::Keep);
         links.send(id, b"5");
@@ -292,7 +407,7 @@ mod tests {
     #[test]
     fn touched_connections_come_in_the_order_of_the_first_request() {
         let mut links = Links::new(100);
-        let (a, b) = (links.open(), links.open());
+        let (a, b) = (links.open(peer()), links.open(peer()));
         links.send(b, b"GO");
         links.send(a, b"OK");
         links.send(b, b"more");

@@ -85,7 +85,7 @@
 //! // A test needs no socket: the links show what would be written. A program gives it to `net::EventLoop::new`.
 //! let now = Now { instant: Instant::now(), wall: std::time::SystemTime::now() };
 //! let (mut shout, mut links) = (Shout::default(), Links::new(64 * 1024));
-//! let id = links.open();
+//! let id = links.open(([127, 0, 0, 1], 9).into());
 //! shout.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
 //! shout.handle_bytes(now, id, b"hello\nb", &mut links);
 //! assert_eq!(links.unsent(id), b"HELLO\n");

@@ -79,10 +79,14 @@ fn occupied_seats_wait<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Op
 }
 
 fn queue_is_sorted<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
-    let mut queued: Vec<_> = ring.order.iter().collect();
+    let rank_of = |slot| ring.rank_of(slot);
+    let mut queued: Vec<_> = ring.order.iter(rank_of).collect();
+    if !ring.order.list().map(rank_of).is_sorted() {
+        return Some(format!("list {queued:?}"));
+    }
     queued.sort_by_key(|&(_, rank)| rank);
     let first = queued.first().map(|&(slot, _)| slot);
-    if first != ring.order.first() || queued.len() != ring.order.len() {
+    if first != ring.order.first(rank_of) || queued.len() != ring.order.len() {
         return Some(format!("queue {queued:?}"));
     }
     queued.iter().find_map(|&(slot, rank)| {

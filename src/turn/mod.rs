@@ -42,6 +42,7 @@
 //! ```
 
 mod event;
+mod held_back;
 mod invariants;
 mod lease;
 mod order;
@@ -57,11 +58,12 @@ use slab::Slab;
 pub use event::{Ended, Grant, JoinError, Outcome, Output, Refusal, Taken};
 pub use invariants::Violation;
 pub use lease::TurnNumber;
+pub(crate) use seat::Spot;
 pub use seat::{Accepted, SeatId, Weight};
 
-use crate::time::Timers;
+use crate::time::{Timers, later};
 use ring::Ring;
-use seat::Occupancy;
+use seat::Seat;
 
 /// Limits and times of a [`Scheduler`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,15 +115,13 @@ pub struct LongestWait {
 }
 
 impl LongestWait {
-    fn note(&mut self, waited: Duration, turns: u64, turn_deadline: Duration) {
-        if waited > self.waited {
-            *self = LongestWait { waited, bound: times(turn_deadline, turns) };
+    fn note(&mut self, since: Instant, now: Instant, turns: u32, turn_deadline: Duration) {
+        // Nearly always false, and cheaper than a subtraction.
+        if later(since, self.waited) < now {
+            let bound = turn_deadline.checked_mul(turns).unwrap_or(Duration::MAX);
+            *self = LongestWait { waited: now.saturating_duration_since(since), bound };
         }
     }
-}
-
-fn times(duration: Duration, factor: u64) -> Duration {
-    u32::try_from(factor).ok().and_then(|factor| duration.checked_mul(factor)).unwrap_or(Duration::MAX)
 }
 
 /// The turn, as its holder sees it.
@@ -191,7 +191,7 @@ impl<S> Scheduler<S> {
     /// The turn that `seat` holds, if it does.
     #[must_use]
     pub fn held_by(&self, seat: SeatId) -> Option<Held> {
-        self.held(seat.ring).filter(|held| held.seat == seat)
+        self.held(seat.ring()).filter(|held| held.seat == seat)
     }
 
     /// The number of the last turn granted in `ring`: 0 before the first, and for a ring that does not exist the
@@ -204,20 +204,20 @@ impl<S> Scheduler<S> {
     /// The last answer of `seat` that was accepted.
     #[must_use]
     pub fn last_accepted(&self, seat: SeatId) -> Option<Accepted> {
-        self.ring(seat.ring)?.seats.get(self.slot(seat)?)?.last
+        self.seat(seat)?.last
     }
 
     /// What is kept with `seat`.
     #[must_use]
     pub fn data(&self, seat: SeatId) -> Option<&S> {
-        let slot = self.slot(seat)?;
-        Some(&self.rings[seat.ring.slot as usize].seats[slot].data)
+        Some(&self.seat(seat)?.data)
     }
 
     /// What is kept with `seat`, to be changed.
     pub fn data_mut(&mut self, seat: SeatId) -> Option<&mut S> {
-        let slot = self.slot(seat)?;
-        Some(&mut self.rings[seat.ring.slot as usize].seats[slot].data)
+        let ring = self.rings.get_mut(seat.ring_slot as usize).filter(|ring| ring.id == seat.ring())?;
+        let found = ring.seats.get_mut(seat.slot as usize).filter(|found| found.place() == seat.place)?;
+        Some(&mut found.data)
     }
 
     /// Whether `ring` still has a seat.
@@ -229,21 +229,15 @@ impl<S> Scheduler<S> {
     /// Whether a client sits on `seat`.
     #[must_use]
     pub fn is_occupied(&self, seat: SeatId) -> bool {
-        self.slot(seat).is_some_and(|slot| self.rings[seat.ring.slot as usize].seats[slot].is_occupied())
+        self.seat(seat).is_some_and(Seat::is_occupied)
     }
 
     /// How many occupied seats get the turn, or hold it, before the waiting `seat`; 0 for the holder.
     /// Costs up to O(n): for what is said once a connection.
     #[must_use]
     pub fn ahead_of(&self, seat: SeatId) -> usize {
-        let Some(slot) = self.slot(seat) else { return 0 };
-        let ring = &self.rings[seat.ring.slot as usize];
-        #[expect(clippy::cast_possible_truncation, reason = "slots fit 32 bits: max_seats does")]
-        let slot = slot as u32;
-        if !ring.order.contains(slot) {
-            return 0;
-        }
-        ring.ahead_of(slot)
+        let ring = self.seat(seat).and(self.ring(seat.ring()));
+        ring.filter(|ring| ring.order.contains(seat.slot)).map_or(0, |ring| ring.ahead_of(seat.slot))
     }
 
     /// The number of seats in `ring` that a client sits on.
@@ -269,7 +263,8 @@ impl<S> Scheduler<S> {
     #[must_use]
     pub fn waiting_bound(&self, ring: RingId) -> Duration {
         let others = self.ring(ring).map_or(0, |ring| ring.weight.saturating_sub(1));
-        times(self.config.turn_deadline, others)
+        let bound = u32::try_from(others).ok().and_then(|turns| self.config.turn_deadline.checked_mul(turns));
+        bound.unwrap_or(Duration::MAX)
     }
 
     /// The longest wait that has ended in `ring`, with the bound that held for it.
@@ -389,12 +384,8 @@ impl<S> Scheduler<S> {
     }
 
     /// A grant to the waiting `seat` before `until` takes effect only then, and its deadline counts from there.
-    pub fn hold_back(&mut self, seat: SeatId, until: Instant) {
-        let Some(slot) = self.slot(seat) else { return };
-        let seat = &mut self.rings[seat.ring.slot as usize].seats[slot];
-        if let Occupancy::Occupied { ready_at, .. } = &mut seat.occupancy {
-            *ready_at = until;
-        }
+    pub fn hold_back(&mut self, now: Instant, seat: SeatId, until: Instant) {
+        self.with_seat(seat, |ring, slot, _, _| ring.held_back.insert(now, slot, until));
     }
 
     /// From now on no turn is granted; those that are held may still be answered, until their deadline.
@@ -431,10 +422,14 @@ impl<S> Scheduler<S> {
         self.rings.get(id.slot as usize).filter(|ring| ring.id == id)
     }
 
-    /// The slot of `seat` in its ring, if it still exists.
-    fn slot(&self, seat: SeatId) -> Option<usize> {
-        let found = self.ring(seat.ring)?.seats.get(seat.slot as usize)?;
-        (found.place == seat.place).then_some(seat.slot as usize)
+    fn seat(&self, id: SeatId) -> Option<&Seat<S>> {
+        self.ring(id.ring())?.seats.get(id.slot as usize).filter(|seat| seat.place() == id.place)
+    }
+
+    /// The seat at `spot`, if there is one.
+    pub(crate) fn seat_at(&self, spot: Spot) -> Option<SeatId> {
+        let ring = self.rings.get(spot.ring as usize)?;
+        ring.seats.contains(spot.slot as usize).then(|| ring.seat_id(spot.slot))
     }
 
     fn with_seat<R>(
@@ -442,8 +437,8 @@ impl<S> Scheduler<S> {
         seat: SeatId,
         act: impl FnOnce(&mut Ring<S>, u32, &SchedulerConfig, &mut VecDeque<Output<S>>) -> R,
     ) -> Option<R> {
-        self.slot(seat)?;
-        let at = seat.ring.slot as usize;
+        self.seat(seat)?;
+        let at = seat.ring_slot as usize;
         let ring = &mut self.rings[at];
         let before = ring.seats.len();
         let result = act(ring, seat.slot, &self.config, &mut self.outputs);

@@ -34,12 +34,15 @@ impl Rank {
 }
 
 /// A seat's claim on turns: its weight and the next of its points on the grid.
+///
+/// In eight bytes: 48 bits of laps last for longer than the points, which have 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) weight: Weight,
-    lap: u64,
     /// Which of the seat's points within the lap, `0..weight`.
     nth: u8,
+    lap_high: u16,
+    lap_low: u32,
 }
 
 impl Share {
@@ -49,9 +52,18 @@ impl Share {
         let (lap, offset) = (point / LAP, point % LAP);
         let nth = if offset == 0 { 0 } else { (offset - 1) * w / LAP + 1 };
         match u8::try_from(nth) {
-            Ok(nth) if nth < weight.value() => Share { weight, lap, nth },
-            _ => Share { weight, lap: lap + 1, nth: 0 },
+            Ok(nth) if nth < weight.value() => Share::new(weight, lap, nth),
+            _ => Share::new(weight, lap + 1, 0),
         }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "split into its parts")]
+    fn new(weight: Weight, lap: u64, nth: u8) -> Share {
+        Share { weight, nth, lap_high: (lap >> 32) as u16, lap_low: lap as u32 }
+    }
+
+    fn lap(&self) -> u64 {
+        u64::from(self.lap_high) << 32 | u64::from(self.lap_low)
     }
 
     pub(super) fn point(&self) -> u64 {
@@ -59,14 +71,14 @@ impl Share {
             0 => 0,
             nth => (u64::from(nth) * LAP).div_ceil(u64::from(self.weight.value())),
         };
-        self.lap * LAP + within
+        self.lap() * LAP + within
     }
 
     /// Moves on to the next point: what a turn costs.
     pub(super) fn charge(&mut self) {
         self.nth += 1;
         if self.nth == self.weight.value() {
-            (self.lap, self.nth) = (self.lap + 1, 0);
+            *self = Share::new(self.weight, self.lap() + 1, 0);
         }
     }
 
@@ -82,27 +94,28 @@ impl Share {
     }
 }
 
+/// No slot: the end of the list, in either direction.
 const NIL: u32 = u32::MAX;
-
-/// Where a slot's seat stands in the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lane {
-    Out,
-    List { prev: u32, next: u32 },
-    Tree,
-}
+/// In place of `next`: the slot does not wait.
+const OUT: u32 = u32::MAX - 1;
+/// In place of `next`: the slot waits in the tree.
+const TREE: u32 = u32::MAX - 2;
 
 /// What a seat costs here, whether it waits or not.
 #[cfg(test)]
 pub(super) const NODE_BYTES: usize = size_of::<Node>();
 
+/// Where a slot's seat stands in the queue.
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    rank: Rank,
-    lane: Lane,
+    prev: u32,
+    next: u32,
 }
 
 /// The seats that wait, by rank. Slots are those of the ring's slab.
+///
+/// Ranks are the seats', and are not kept here again: whoever calls says what they are. The rank of a seat must not change
+/// while it waits.
 #[derive(Debug)]
 pub(super) struct Order {
     nodes: Vec<Node>,
@@ -124,100 +137,87 @@ impl Order {
     }
 
     pub(super) fn contains(&self, slot: u32) -> bool {
-        self.nodes.get(slot as usize).is_some_and(|node| node.lane != Lane::Out)
+        self.nodes.get(slot as usize).is_some_and(|node| node.next != OUT)
     }
 
-    /// Queues `slot` by `rank`. It must not be queued already.
-    pub(super) fn insert(&mut self, slot: u32, rank: Rank) {
+    /// Queues `slot` by its rank. It must not be queued already.
+    pub(super) fn insert(&mut self, slot: u32, rank_of: impl Fn(u32) -> Rank) {
         debug_assert!(!self.contains(slot), "a seat is queued once");
         if self.nodes.len() <= slot as usize {
-            self.nodes.resize(slot as usize + 1, Node { rank: Rank::default(), lane: Lane::Out });
+            self.nodes.resize(slot as usize + 1, Node { prev: NIL, next: OUT });
         }
-        let lane = if self.tail == NIL {
-            self.head = slot;
-            Lane::List { prev: NIL, next: NIL }
-        } else if self.nodes[self.tail as usize].rank < rank {
-            let prev = self.tail;
-            self.link_next(prev, slot);
-            Lane::List { prev, next: NIL }
-        } else {
-            self.tree.insert((rank, slot));
-            Lane::Tree
-        };
-        if lane != Lane::Tree {
-            self.tail = slot;
-        }
-        self.nodes[slot as usize] = Node { rank, lane };
         self.len += 1;
+        let (tail, rank) = (self.tail, rank_of(slot));
+        if tail == NIL {
+            self.head = slot;
+        } else if rank_of(tail) < rank {
+            self.nodes[tail as usize].next = slot;
+        } else {
+            self.nodes[slot as usize].next = TREE;
+            self.tree.insert((rank, slot));
+            return;
+        }
+        self.nodes[slot as usize] = Node { prev: tail, next: NIL };
+        self.tail = slot;
     }
 
     /// Takes `slot` out, wherever it stands; nothing happens if it does not wait.
-    pub(super) fn remove(&mut self, slot: u32) {
-        let Some(&Node { rank, lane }) = self.nodes.get(slot as usize) else { return };
-        match lane {
-            Lane::Out => return,
-            Lane::List { prev, next } => {
-                if prev == NIL {
-                    self.head = next;
-                } else {
-                    self.link_next(prev, next);
-                }
-                if next == NIL { self.tail = prev } else { self.link_prev(next, prev) }
-            }
-            Lane::Tree => {
+    pub(super) fn remove(&mut self, slot: u32, rank: Rank) {
+        let Some(node) = self.nodes.get_mut(slot as usize) else { return };
+        let Node { prev, next } = *node;
+        node.next = OUT;
+        match next {
+            OUT => return,
+            TREE => {
                 self.tree.remove(&(rank, slot));
             }
+            next => self.unlink(prev, next),
         }
-        self.nodes[slot as usize].lane = Lane::Out;
         self.len -= 1;
     }
 
-    /// The slot whose turn is next.
-    pub(super) fn first(&self) -> Option<u32> {
-        let list = (self.head != NIL).then(|| (self.nodes[self.head as usize].rank, self.head));
+    fn unlink(&mut self, prev: u32, next: u32) {
+        match prev {
+            NIL => self.head = next,
+            prev => self.nodes[prev as usize].next = next,
+        }
+        match next {
+            NIL => self.tail = prev,
+            next => self.nodes[next as usize].prev = prev,
+        }
+    }
+
+    /// The slot with the lowest rank.
+    pub(super) fn first(&self, rank_of: impl Fn(u32) -> Rank) -> Option<u32> {
+        let list = (self.head != NIL).then_some(self.head);
         match (list, self.tree.first()) {
-            (Some(list), Some(&tree)) => Some(list.min(tree).1),
-            (Some((_, slot)), None) | (None, Some(&(_, slot))) => Some(slot),
-            (None, None) => None,
+            (list, None) => list,
+            (None, Some(&(_, slot))) => Some(slot),
+            (Some(list), Some(&tree)) => Some(tree.min((rank_of(list), list)).1),
         }
     }
 
     /// How many others are in front of `slot` if it stands at `rank`. Walks the list: for what is said once a connection, not once a
     /// turn.
-    pub(super) fn ahead_of(&self, slot: u32, rank: Rank) -> usize {
+    pub(super) fn ahead_of(&self, slot: u32, rank: Rank, rank_of: impl Fn(u32) -> Rank) -> usize {
         if self.tail == slot && self.tree.last().is_none_or(|&(last, _)| last < rank) {
             return self.len - 1;
         }
-        let ahead = |&other: &u32| other != slot && self.nodes[other as usize].rank < rank;
+        let ahead = |&other: &u32| other != slot && rank_of(other) < rank;
         let list = self.list().take_while(|other| *other == slot || ahead(other)).filter(ahead).count();
         list + self.tree.range(..(rank, slot)).filter(|&&(_, other)| other != slot).count()
     }
 
-    fn list(&self) -> impl Iterator<Item = u32> {
-        std::iter::successors((self.head != NIL).then_some(self.head), |&slot| {
-            match self.nodes[slot as usize].lane {
-                Lane::List { next, .. } if next != NIL => Some(next),
-                _ => None,
-            }
-        })
+    /// The slots of the list, first to last.
+    pub(super) fn list(&self) -> impl Iterator<Item = u32> {
+        let waiting = |slot: u32| (slot != NIL).then_some(slot);
+        std::iter::successors(waiting(self.head), move |&slot| waiting(self.nodes[slot as usize].next))
     }
 
-    /// Every queued slot with its rank, in no particular order: for the invariants.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Rank)> {
-        let list = self.list().map(|slot| (slot, self.nodes[slot as usize].rank));
+    /// Every queued slot with the rank that it has here, in no particular order: for the invariants.
+    pub(super) fn iter(&self, rank_of: impl Fn(u32) -> Rank) -> impl Iterator<Item = (u32, Rank)> {
+        let list = self.list().map(move |slot| (slot, rank_of(slot)));
         list.chain(self.tree.iter().map(|&(rank, slot)| (slot, rank)))
-    }
-
-    fn link_next(&mut self, slot: u32, to: u32) {
-        if let Lane::List { next, .. } = &mut self.nodes[slot as usize].lane {
-            *next = to;
-        }
-    }
-
-    fn link_prev(&mut self, slot: u32, to: u32) {
-        if let Lane::List { prev, .. } = &mut self.nodes[slot as usize].lane {
-            *prev = to;
-        }
     }
 }
 
@@ -269,15 +269,14 @@ mod tests {
         let mut shares = vec![Share::starting_at(weight(5), 0); 50];
         let rank = |share: &Share, slot: u32| Rank { point: share.point(), order: i64::from(slot) };
         for slot in 0..50 {
-            order.insert(slot, rank(&shares[slot as usize], slot));
+            order.insert(slot, |slot| rank(&shares[slot as usize], slot));
         }
         for turn in 0..500 {
-            let slot = order.first().expect("fifty wait");
+            let slot = order.first(|slot| rank(&shares[slot as usize], slot)).expect("fifty wait");
             assert_eq!(slot, turn % 50, "ring order");
-            order.remove(slot);
-            let share = &mut shares[slot as usize];
-            share.charge();
-            order.insert(slot, rank(share, slot));
+            order.remove(slot, rank(&shares[slot as usize], slot));
+            shares[slot as usize].charge();
+            order.insert(slot, |slot| rank(&shares[slot as usize], slot));
             assert!(order.tree.is_empty(), "O(1): nothing went into the tree");
         }
     }
@@ -287,23 +286,21 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         let mut order = Order::default();
         let mut model = BTreeSet::new();
-        let mut ranks = [None; 40];
+        let mut ranks = [Rank::default(); 40];
         for _ in 0..20_000 {
             let slot = random.u32(0..40);
-            match ranks[slot as usize].take() {
-                Some(rank) => {
-                    model.remove(&(rank, slot));
-                    order.remove(slot);
-                }
-                None => {
-                    let rank = Rank { point: random.u64(0..90), order: i64::from(slot) };
-                    ranks[slot as usize] = Some(rank);
-                    model.insert((rank, slot));
-                    order.insert(slot, rank);
-                    assert_eq!(order.ahead_of(slot, rank), model.range(..(rank, slot)).count());
-                }
+            let rank = ranks[slot as usize];
+            if model.remove(&(rank, slot)) {
+                order.remove(slot, rank);
+            } else {
+                let rank = Rank { point: random.u64(0..90), order: i64::from(slot) };
+                ranks[slot as usize] = rank;
+                model.insert((rank, slot));
+                let rank_of = |slot: u32| ranks[slot as usize];
+                order.insert(slot, rank_of);
+                assert_eq!(order.ahead_of(slot, rank, rank_of), model.range(..(rank, slot)).count());
             }
-            assert_eq!(order.first(), model.first().map(|&(_, slot)| slot));
+            assert_eq!(order.first(|slot| ranks[slot as usize]), model.first().map(|&(_, slot)| slot));
             assert_eq!(order.len(), model.len());
         }
     }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::event::{Ended, Grant, Outcome, Output, Refusal, Taken};
+use super::held_back::HeldBack;
 use super::lease::{Lease, TurnNumber};
 use super::order::{Order, Rank, Share};
-use super::seat::{Accepted, Occupancy, Seat, SeatId, Wait, Weight};
+use super::seat::{Accepted, Occupancy, Seat, SeatId, Weight, order_before_all};
 use super::state::{Cause, Next, Phase};
 use super::{LongestWait, RingId, SchedulerConfig};
 use crate::time::{Alarm, later};
@@ -33,6 +34,7 @@ pub(super) struct Ring<S> {
     pub(super) weight_joined: u64,
     /// When the ring last began to grant turns: waits are counted from here at the earliest.
     running_since: Option<Instant>,
+    pub(super) held_back: HeldBack,
     pub(super) longest_wait: LongestWait,
     pub(super) alarm: Alarm,
 }
@@ -52,13 +54,18 @@ impl<S> Ring<S> {
             weight: 0,
             weight_joined: 0,
             running_since: None,
+            held_back: HeldBack::default(),
             longest_wait: LongestWait::default(),
             alarm: Alarm::default(),
         }
     }
 
     pub(super) fn seat_id(&self, slot: u32) -> SeatId {
-        SeatId { ring: self.id, slot, place: self.seats[slot as usize].place }
+        SeatId::new(self.id, slot, self.seats[slot as usize].place())
+    }
+
+    pub(super) fn rank_of(&self, slot: u32) -> Rank {
+        self.seats[slot as usize].rank()
     }
 
     pub(super) fn occupied(&self) -> usize {
@@ -97,10 +104,10 @@ impl<S> Ring<S> {
         let start = self.newcomers.admit(end, self.occupied());
         let seat = Seat {
             data,
-            place: self.last_place,
             order: start.order,
             share: Share::starting_at(weight, start.point),
-            occupancy: Occupancy::Vacant { since: now },
+            occupancy: Occupancy::Vacant,
+            since: now,
             last: None,
         };
         let slot = u32::try_from(self.seats.insert(seat)).expect("max_seats fits 32 bits");
@@ -111,8 +118,10 @@ impl<S> Ring<S> {
     /// A vacant seat's client is back, or another takes its place over.
     pub(super) fn occupy(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_, S>) {
         let seat = &self.seats[slot as usize];
-        let Occupancy::Vacant { since } = seat.occupancy else { return };
-        self.vacant.remove(&(since, seat.place, slot));
+        if seat.is_occupied() {
+            return;
+        }
+        self.vacant.remove(&(seat.since, seat.place(), slot));
         self.sit_down(now, slot, rules, out);
     }
 
@@ -122,10 +131,11 @@ impl<S> Ring<S> {
         if !seat.is_occupied() {
             return;
         }
-        seat.occupancy = Occupancy::Vacant { since: now };
-        self.vacant.insert((now, seat.place, slot));
+        (seat.occupancy, seat.since) = (Occupancy::Vacant, now);
+        self.vacant.insert((now, seat.place(), slot));
         self.weight -= seat.weight();
-        self.order.remove(slot);
+        self.order.remove(slot, seat.rank());
+        self.held_back.remove(slot);
         if self.holds(slot) {
             self.end_turn(now, Outcome::Gone, rules, out);
         }
@@ -136,9 +146,7 @@ impl<S> Ring<S> {
         self.vacate(now, slot, rules, out);
         let id = self.seat_id(slot);
         let seat = self.seats.remove(slot as usize);
-        if let Occupancy::Vacant { since } = seat.occupancy {
-            self.vacant.remove(&(since, seat.place, slot));
-        }
+        self.vacant.remove(&(seat.since, seat.place(), slot));
         self.newcomers.departed(seat.share.point(), self.position, self.occupied());
         out.push_back(Output::Retired { seat: id, data: seat.data });
     }
@@ -152,15 +160,10 @@ impl<S> Ring<S> {
         rules: Rules<'_>,
         out: Out<'_, S>,
     ) -> Result<Taken, Refusal> {
-        let last = self.seats[slot as usize].last;
-        if let Some(last) = last.filter(|last| Some(last.turn) == fence) {
-            return if last.number == number {
-                Ok(Taken::Repeated(last.turn))
-            } else {
-                Err(Refusal::StaleTurn)
-            };
-        }
-        let turn = self.held_turn(slot, fence)?;
+        let turn = match self.held_turn(slot, fence) {
+            Ok(turn) => turn,
+            Err(refusal) => return self.repeated(slot, fence, number).ok_or(refusal),
+        };
         self.seats[slot as usize].last = Some(Accepted { turn, number });
         self.end_turn(now, Outcome::Answered(number), rules, out);
         Ok(Taken::Accepted(turn))
@@ -206,37 +209,46 @@ impl<S> Ring<S> {
         lease.filter(|lease| lease.slot == slot).map(|lease| lease.turn).ok_or(Refusal::NotYourTurn)
     }
 
+    /// What an answer is that no held turn can take, if it is the one that the seat has given already.
+    fn repeated(&self, slot: u32, fence: Option<TurnNumber>, number: i64) -> Option<Taken> {
+        let last = self.seats[slot as usize].last?;
+        (Some(last.turn) == fence && last.number == number).then_some(Taken::Repeated(last.turn))
+    }
+
     fn sit_down(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_, S>) {
-        let position = self.position;
         let seat = &mut self.seats[slot as usize];
-        seat.share.catch_up(position, seat.order);
-        let wait =
-            Wait { since: now, bound_base: self.weight.wrapping_sub(self.weight_joined + seat.weight()) };
-        seat.occupancy = Occupancy::Occupied { ready_at: now, wait };
+        seat.share.catch_up(self.position, seat.order);
         self.weight += seat.weight();
         self.weight_joined += seat.weight();
-        self.order.insert(slot, seat.rank());
+        self.queue(now, slot);
         self.advance(now, Cause::Seated, None, rules, out);
     }
 
     /// Ends the held turn and moves on. Its holder goes behind the others, or is vacant already.
     fn end_turn(&mut self, now: Instant, outcome: Outcome, rules: Rules<'_>, out: Out<'_, S>) {
         let Some(&Lease { slot, turn, .. }) = self.phase.lease() else { return };
-        let quorum = self.occupied() >= rules.min_seats;
-        let seat = &mut self.seats[slot as usize];
         // A holder that is lost and pauses the ring has not had its turn: it is next when the ring goes on.
-        if outcome != Outcome::Gone || quorum {
+        let counts = outcome != Outcome::Gone || self.occupied() >= rules.min_seats;
+        let seat = &mut self.seats[slot as usize];
+        if counts {
             self.position = seat.rank();
             seat.share.charge();
         }
-        if let Occupancy::Occupied { wait, .. } = &mut seat.occupancy {
-            wait.since = now;
-            wait.bound_base =
-                (self.weight - u64::from(seat.share.weight.value())).wrapping_sub(self.weight_joined);
-            self.order.insert(slot, seat.rank());
+        if seat.is_occupied() {
+            self.queue(now, slot);
         }
         let ended = Ended { seat: self.seat_id(slot), turn, outcome };
         self.advance(now, Cause::Ended, Some(ended), rules, out);
+    }
+
+    /// The occupied seat of `slot` waits from now on. Its weight is among the ring's.
+    fn queue(&mut self, now: Instant, slot: u32) {
+        let seat = &mut self.seats[slot as usize];
+        let others = self.weight - seat.weight();
+        seat.occupancy = Occupancy::Occupied { bound_base: wrapped(others.wrapping_sub(self.weight_joined)) };
+        seat.since = now;
+        let seats = &self.seats;
+        self.order.insert(slot, |slot| seats[slot as usize].rank());
     }
 
     /// Carries out what the transition table says, and reports it.
@@ -270,15 +282,13 @@ impl<S> Ring<S> {
     fn become_held(&mut self, now: Instant, rules: Rules<'_>) -> Option<Grant> {
         let slot = self.take_first();
         let running_since = *self.running_since.get_or_insert(now);
-        let Occupancy::Occupied { ready_at, wait } = self.seats[slot as usize].occupancy else {
+        let seat = &self.seats[slot as usize];
+        let Occupancy::Occupied { bound_base } = seat.occupancy else {
             unreachable!("only occupied seats are queued");
         };
-        self.longest_wait.note(
-            now.saturating_duration_since(wait.since.max(running_since)),
-            wait.bound_base.wrapping_add(self.weight_joined),
-            rules.turn_deadline,
-        );
-        let release = now.max(ready_at);
+        let turns = bound_base.wrapping_add(wrapped(self.weight_joined));
+        self.longest_wait.note(seat.since.max(running_since), now, turns, rules.turn_deadline);
+        let release = self.held_back.release(now, slot);
         let turn = TurnNumber::after(self.last_turn);
         self.last_turn = turn.get();
         let deadline = later(release, rules.turn_deadline);
@@ -296,14 +306,18 @@ impl<S> Ring<S> {
     /// turn might have come to nothing; if it did count, such a seat may turn out to have been passed over.
     fn take_first(&mut self) -> u32 {
         loop {
-            let slot = self.order.first().expect("a quorum of at least one seat waits");
-            self.order.remove(slot);
+            let seats = &self.seats;
+            let first = self.order.first(|slot| seats[slot as usize].rank());
+            let slot = first.expect("a quorum of at least one seat waits");
             let seat = &mut self.seats[slot as usize];
-            if seat.rank() > self.position {
+            let rank = seat.rank();
+            self.order.remove(slot, rank);
+            if rank > self.position {
                 return slot;
             }
             seat.share.catch_up(self.position, seat.order);
-            self.order.insert(slot, seat.rank());
+            let seats = &self.seats;
+            self.order.insert(slot, |slot| seats[slot as usize].rank());
         }
     }
 
@@ -315,9 +329,16 @@ impl<S> Ring<S> {
         if let Some(holder) = holder {
             share.catch_up(holder.rank(), seat.order);
         }
-        self.order.ahead_of(slot, Rank { point: share.point(), order: seat.order })
-            + usize::from(holder.is_some())
+        let rank = Rank { point: share.point(), order: seat.order };
+        let rank_of = |slot| self.rank_of(slot);
+        self.order.ahead_of(slot, rank, rank_of) + usize::from(holder.is_some())
     }
+}
+
+/// Sums of weights are compared by their differences, for which 32 bits are enough: as many seats as that do not exist.
+#[expect(clippy::cast_possible_truncation, reason = "wraps on purpose")]
+fn wrapped(weight: u64) -> u32 {
+    weight as u32
 }
 
 pub(super) type Out<'a, S> = &'a mut VecDeque<Output<S>>;
@@ -349,7 +370,7 @@ impl Newcomers {
         match self.departed.peek() {
             Some(&claim) if self.admitted > occupied.max(1) => {
                 self.departed.pop();
-                Rank { point: claim, order: i64::MIN + end.order }
+                Rank { point: claim, order: order_before_all(end.order) }
             }
             _ => end,
         }

@@ -10,16 +10,26 @@ use super::order::{Rank, Share};
 /// Names one seat for as long as it exists; never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeatId {
-    pub(super) ring: RingId,
-    pub(super) slot: u32,
+    life: u64,
     pub(super) place: u64,
+    pub(super) ring_slot: u32,
+    pub(super) slot: u32,
 }
 
 impl SeatId {
+    pub(super) fn new(ring: RingId, slot: u32, place: u64) -> SeatId {
+        SeatId { life: ring.life, place, ring_slot: ring.slot, slot }
+    }
+
     /// The ring that the seat belongs to.
     #[must_use]
     pub fn ring(&self) -> RingId {
-        self.ring
+        RingId { slot: self.ring_slot, life: self.life }
+    }
+
+    /// Where it stands, for somebody who sits on it.
+    pub(crate) fn spot(&self) -> Spot {
+        Spot { ring: self.ring_slot, slot: self.slot }
     }
 
     /// The seat's place in its ring, counted from 1 in the order in which seats were made.
@@ -33,6 +43,13 @@ impl fmt::Display for SeatId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "seat {}", self.place)
     }
+}
+
+/// Where a seat stands: a third of its id, and good only as long as somebody is known to sit there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(super) ring: u32,
+    pub(super) slot: u32,
 }
 
 /// How many turns a seat gets for every one of a weight-1 seat: 1 to 100.
@@ -71,39 +88,34 @@ pub struct Accepted {
     pub number: i64,
 }
 
+/// Ten thousand of them wait at once, so none of the fields is wider than it must be.
 #[derive(Debug)]
 pub(super) struct Seat<S> {
     /// What the owner of the scheduler keeps with the seat.
     pub(super) data: S,
-    /// Names the seat: counted from 1, never used again.
-    pub(super) place: u64,
     /// Ring order: the place, or below all places for a newcomer that comes first in the next lap.
     pub(super) order: i64,
     pub(super) share: Share,
     pub(super) occupancy: Occupancy,
+    /// Since when it is vacant, or has waited for the turn that it waits for or holds.
+    pub(super) since: Instant,
     /// What a repeated answer is compared with; survives vacancy, so a resumed client can ask.
     pub(super) last: Option<Accepted>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Occupancy {
     Occupied {
-        /// A grant before this instant takes effect at it: the client could not tell two signals apart.
-        ready_at: Instant,
-        wait: Wait,
+        /// The weights of the other seats when the wait began, less the weight that had ever joined by then: with the weight
+        /// that has ever joined by its end, the number of turns that may come first. Wraps, as do all that it is compared with.
+        bound_base: u32,
     },
-    Vacant {
-        since: Instant,
-    },
+    Vacant,
 }
 
-/// A wait for the turn, in progress.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wait {
-    pub(super) since: Instant,
-    /// The weights of the other seats when the wait began, less the weight that had ever joined by then: with the weight
-    /// that has ever joined by its end, the number of turns that may come first.
-    pub(super) bound_base: u64,
+/// The ring order of the seat at `place` that comes before all others of its lap.
+pub(super) fn order_before_all(place: i64) -> i64 {
+    i64::MIN + place
 }
 
 impl<S> Seat<S> {
@@ -111,8 +123,14 @@ impl<S> Seat<S> {
         Rank { point: self.share.point(), order: self.order }
     }
 
+    /// Names the seat in its ring: counted from 1, never used again.
+    pub(super) fn place(&self) -> u64 {
+        let place = if self.order < 0 { self.order - order_before_all(0) } else { self.order };
+        place.unsigned_abs()
+    }
+
     pub(super) fn is_occupied(&self) -> bool {
-        matches!(self.occupancy, Occupancy::Occupied { .. })
+        self.occupancy != Occupancy::Vacant
     }
 
     pub(super) fn weight(&self) -> u64 {

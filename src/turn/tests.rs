@@ -223,7 +223,7 @@ fn a_held_back_grant_counts_its_deadline_from_the_release() {
     let mut table = Table::new(2);
     let a = table.join(1);
     let release = table.now + Duration::from_millis(100);
-    table.scheduler.hold_back(a, release);
+    table.scheduler.hold_back(table.now, a, release);
     table.join(1);
     let Some(&Output::HandOver { granted: Some(grant), .. }) = table.log.first() else { panic!("granted") };
     assert_eq!((grant.seat, grant.release, grant.deadline), (a, release, release + DEADLINE));

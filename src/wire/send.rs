@@ -5,13 +5,12 @@ use std::io;
 /// Above this an emptied buffer is given back: ten thousand peers that were slow once must not keep ten thousand of them.
 const KEEP_BYTES_MAX: usize = 1024;
 
-/// A queue of bytes with a running count of what went through it, so that "has that been written?" is one comparison.
+/// A queue of bytes.
 #[derive(Debug, Default)]
 pub struct SendBuffer {
     bytes: Vec<u8>,
     /// How many of `bytes` are written already.
     head: usize,
-    written: u64,
 }
 
 impl SendBuffer {
@@ -34,7 +33,6 @@ impl SendBuffer {
     pub fn consume(&mut self, count: usize) {
         assert!(count <= self.unsent().len(), "only what is queued can be written");
         self.head += count;
-        self.written += count as u64;
         if self.head == self.bytes.len() {
             self.head = 0;
             self.bytes.clear();
@@ -45,18 +43,6 @@ impl SendBuffer {
             self.bytes.drain(..self.head);
             self.head = 0;
         }
-    }
-
-    /// How many bytes were ever written.
-    #[must_use]
-    pub fn written(&self) -> u64 {
-        self.written
-    }
-
-    /// How many bytes will have been written when all that is queued now has been.
-    #[must_use]
-    pub fn queued(&self) -> u64 {
-        self.written + self.unsent().len() as u64
     }
 }
 
@@ -76,15 +62,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_tell_what_has_been_written() {
+    fn what_is_written_is_gone_and_the_rest_stays_in_order() {
         let mut buffer = SendBuffer::default();
         buffer.queue(b"GO");
-        let mark = buffer.queued();
         buffer.queue(b"WAIT");
         buffer.consume(1);
-        assert!(buffer.written() < mark);
         buffer.consume(2);
-        assert!(buffer.written() >= mark);
         assert_eq!(buffer.unsent(), b"AIT");
     }
 

@@ -587,7 +587,7 @@ impl World {
         let peer = Peer(self.peers.len());
         let [high, low] = u16::try_from(peer.0).expect("fewer than 65,536 peers").to_be_bytes();
         let addr = SocketAddr::from(([10, 0, high, low], 40_000));
-        let id = self.links.open();
+        let id = self.links.open(addr);
         self.peers.push(PeerState {
             id: Some(id),
             addr,
@@ -766,7 +766,7 @@ impl World {
                     continue;
                 }
                 let peer = self.open(Kind::Ours(index));
-                let id = side.links.open();
+                let id = side.links.open(self.peers[peer.0].addr);
                 side.dials[index] = Dial { connection: Some((id, peer)), redial_at: None };
                 let origin = Origin::Dialed(DialId(index));
                 side.client.handle_open(self.now, id, self.peers[peer.0].addr, origin, &mut side.links);

@@ -7,16 +7,18 @@ use super::name::Name;
 use super::reply::{Reply, Secret};
 use super::request::{Answer, Fence, Request};
 use super::rooms::RoomId;
-use super::server::{Client, SeatData, Secrets, Stage, TurnServer};
+use super::seat::{SeatData, Secrets};
+use super::server::{Client, Stage, TurnServer};
 use super::{TurnEvent, TurnServerConfig};
 use crate::protocol::{ConnectionId, Links};
-use crate::time::{Now, later};
+use crate::time::{Alarm, Now, earlier, later};
 use crate::turn::{Ended, JoinError, Outcome, Refusal, SeatId, Taken, TurnNumber, Weight};
 use crate::wire::{LineDecoder, LineError};
 
 #[derive(Debug)]
 pub(super) struct LineClient {
     decoder: LineDecoder,
+    alarm: Alarm,
     role: Role,
     /// When the line that has begun must have ended.
     line_until: Option<Instant>,
@@ -37,6 +39,7 @@ impl LineClient {
     pub(super) fn new(now: Now, config: &TurnServerConfig) -> LineClient {
         LineClient {
             decoder: LineDecoder::new(config.message_bytes_max),
+            alarm: Alarm::default(),
             role: Role::Newcomer { until: later(now.instant, config.hello_timeout) },
             line_until: None,
         }
@@ -78,7 +81,7 @@ impl TurnServer {
     /// `ann:42`), so it is refused.
     pub(super) fn line_ended_input(&mut self, id: ConnectionId, links: &mut Links) {
         if self.line(id).is_some_and(|line| line.decoder.is_partial()) {
-            self.refuse(id, Code::Malformed, b"(a line without an end)");
+            self.refuse(id, Code::Malformed, b"(a line without an end)", links);
             say(id, Reply::No { turn: 0, code: Code::Malformed }, links);
         }
     }
@@ -127,7 +130,7 @@ impl TurnServer {
             (Ok(Request::Answer { .. } | Request::Pass { .. } | Request::Leave), _) => Err(Code::NotJoined),
         };
         if let Err(code) = refusal {
-            self.refuse(id, code, line.as_bytes());
+            self.refuse(id, code, line.as_bytes(), links);
             say(id, Reply::No { turn: self.turn_meant(role, line), code }, links);
         }
     }
@@ -150,7 +153,7 @@ impl TurnServer {
         fence: Option<Fence>,
         links: &mut Links,
     ) -> Result<(), Code> {
-        if self.scheduler.data(seat).is_none_or(|data| data.name != Some(answer.name)) {
+        if self.scheduler.data(seat).is_none_or(|data| !data.is_named(&answer.name)) {
             return Err(Code::WrongName);
         }
         let fence = turn_of(fence)?;
@@ -200,9 +203,7 @@ impl TurnServer {
         // Retiring the last seat of a ring ends the room as well.
         let room = self.rooms.find_or_make(ring);
         let secret = self.new_secret();
-        let secrets = Some(Secrets { current: secret, previous: None });
-        let data = SeatData { client: Some(id), room, name: Some(name), secrets };
-        let seat = match self.new_seat(now, weight, data) {
+        let seat = match self.new_seat(now, weight, SeatData::named(id, room, name, secret)) {
             Ok(seat) => seat,
             Err(error) => {
                 self.rooms.tidy(room);
@@ -230,13 +231,15 @@ impl TurnServer {
         let fresh = self.new_secret();
         let matched = seat.zip(secret).and_then(|(seat, secret)| {
             let data = self.scheduler.data_mut(seat)?;
-            let Secrets { current, previous } = data.secrets?;
+            let secrets = data.secrets_mut()?;
+            let Secrets { current, previous } = *secrets;
             let valid = current.matches(&secret) | previous.is_some_and(|previous| previous.matches(&secret));
-            valid.then(|| {
-                // The client may never hear of the fresh one: the one that it used stays good until it speaks.
-                data.secrets = Some(Secrets { current: fresh, previous: Some(secret) });
-                (seat, data.client.replace(id))
-            })
+            if !valid {
+                return None;
+            }
+            // The client may never hear of the fresh one: the one that it used stays good until it speaks.
+            *secrets = Secrets { current: fresh, previous: Some(secret) };
+            Some((seat, data.client.replace(id)))
         });
         let Some((seat, old)) = matched else {
             return self.dismiss(now, id, Some(Bye::BadSecret), links);
@@ -306,7 +309,8 @@ impl TurnServer {
     }
 
     /// The connection is gone or dismissed.
-    pub(super) fn line_left(&mut self, now: Now, id: ConnectionId, line: &LineClient) {
+    pub(super) fn line_left(&mut self, now: Now, id: ConnectionId, mut line: LineClient) {
+        self.timers.remove(&mut line.alarm, id);
         match line.role {
             Role::Newcomer { .. } => {}
             Role::Seated(seat) => self.unseat(now, id, seat),
@@ -318,7 +322,10 @@ impl TurnServer {
     }
 
     pub(super) fn line_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let Some(line) = self.line(id) else { return };
+        let Some(Client { stage: Stage::Line(line), .. }) = self.clients.get_mut(id) else { return };
+        if !self.timers.ring(&mut line.alarm, id, now.instant) {
+            return;
+        }
         match (line.role, line.line_until) {
             (Role::Newcomer { until }, _) if until <= now.instant => {
                 self.dismiss(now, id, Some(Bye::HelloTimeout), links);
@@ -331,12 +338,13 @@ impl TurnServer {
     }
 
     pub(super) fn line_rearm(&mut self, id: ConnectionId) {
-        let Some(Client { alarm, stage: Stage::Line(line), .. }) = self.clients.get_mut(id) else { return };
+        let Some(Client { stage: Stage::Line(line), .. }) = self.clients.get_mut(id) else { return };
         let hello = match line.role {
             Role::Newcomer { until } => Some(until),
             Role::Seated(_) | Role::Observer(_) => None,
         };
-        self.timers.set(alarm, id, [hello, line.line_until].into_iter().flatten().min());
+        let due = earlier(hello, line.line_until);
+        self.timers.set(&mut line.alarm, id, due);
     }
 
     fn line_become(&mut self, id: ConnectionId, role: Role) {
@@ -348,7 +356,7 @@ impl TurnServer {
 
     /// The client has shown that it knows its secret: the one before is of no use any more.
     fn line_confirmed(&mut self, seat: SeatId) {
-        if let Some(SeatData { secrets: Some(secrets), .. }) = self.scheduler.data_mut(seat) {
+        if let Some(secrets) = self.scheduler.data_mut(seat).and_then(SeatData::secrets_mut) {
             secrets.previous = None;
         }
     }

@@ -7,7 +7,8 @@
 // server.rs   connections, what the scheduler decided, the order of writes, draining
 //  ├ raw.rs   who is told what and when, and what counts, in the raw framing
 //  ├ line.rs  the same in the line framing
-//  └ rooms.rs rings by name, seats by name, observers
+//  ├ rooms.rs rings by name, seats by name, observers
+//  └ seat.rs  what is kept with a seat: its client, its name, its secrets
 // client.rs   clients that answer by themselves, any number on one loop
 // request.rs  what clients say, reply.rs what the server says: text in, values out, and back
 // codes.rs    why something is refused or closed; name.rs names
@@ -20,6 +21,7 @@ mod raw;
 mod reply;
 mod request;
 mod rooms;
+mod seat;
 mod server;
 
 use std::fmt;
@@ -31,7 +33,8 @@ pub use codes::{Bye, Code, Skipped};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name};
 pub use reply::{Epoch, GO, Reply, Secret, WAIT};
 pub use request::{Answer, DEFAULT_RING, Fence, Request};
-pub use server::{SeatData, TurnServer};
+pub use seat::SeatData;
+pub use server::TurnServer;
 
 use super::ConnectionId;
 use crate::turn::{SeatId, TurnNumber};

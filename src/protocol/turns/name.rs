@@ -45,9 +45,13 @@ impl FromStr for Name {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Name, InvalidName> {
-        let valid = !text.is_empty() && !text.chars().any(|c| c == ':' || c.is_control());
-        let name = ArrayString::from(text).ok().filter(|_| valid);
-        name.map(Name).ok_or(InvalidName)
+        // Most names are printable ASCII, and need not be taken apart into characters.
+        let plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b':');
+        let valid = plain || !text.chars().any(|c| c == ':' || c.is_control());
+        match ArrayString::from(text) {
+            Ok(name) if valid && !text.is_empty() => Ok(Name(name)),
+            _ => Err(InvalidName),
+        }
     }
 }
 

@@ -12,46 +12,79 @@ use super::TurnEvent;
 use super::codes::Code;
 use super::reply::{GO, WAIT};
 use super::request::{Answer, DEFAULT_RING};
-use super::server::{Client, SeatData, Stage, TurnServer};
-use crate::protocol::{ConnectionId, Links};
-use crate::time::{Now, later};
-use crate::turn::{Grant, JoinError, SeatId, Weight};
+use super::seat::SeatData;
+use super::server::{Client, Stage, TurnServer};
+use crate::protocol::{ConnectionId, ConnectionMap, Links};
+use crate::time::{Alarm, Now, Timers, earlier, later};
+use crate::turn::{Grant, JoinError, SeatId, Spot, Weight};
 use crate::wire::{RawDecoder, RawMessage};
 
+/// A seated client. As small as it can be: thousands of them wait.
 #[derive(Debug)]
 pub(super) struct RawClient {
-    seat: SeatId,
+    /// Somebody's as long as this client is there, so it is enough to say where it stands.
+    seat: Spot,
+    signal: Signal,
+    /// Malformed answers in a row.
+    strikes: u8,
+    /// What most clients have nothing of most of the time.
+    aside: Option<Box<Aside>>,
+}
+
+/// Where this connection stands with `GO`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    /// It has answered every `GO`, or never had one.
+    Quiet,
+    /// It holds the turn, and hears of it at [`Aside::release`].
+    HeldBack,
+    /// A `GO` is on its way or unanswered; it is written when nothing is queued for this connection any more.
+    Open,
+    /// It answered too late: [`Aside::late`] counts in its seat's next turn.
+    Answered,
+}
+
+/// What takes more than one readiness, and what has a time of its own.
+#[derive(Debug)]
+struct Aside {
     decoder: RawDecoder,
     /// When the gather time of an incomplete message is over.
     gather_until: Option<Instant>,
     /// The message that is being gathered began before its `GO` was written.
     is_early: bool,
-    signal: Signal,
-    /// Malformed answers in a row.
-    strikes: u8,
-}
-
-/// Where this connection stands with `GO`.
-#[derive(Debug)]
-enum Signal {
-    /// It has answered every `GO`, or never had one.
-    Quiet,
-    /// It holds the turn, and hears of it then.
-    HeldBack(Instant),
-    /// A `GO` is on its way or unanswered; it is written once the link has written up to the mark.
-    Open { mark: u64 },
-    /// It answered too late: that answer counts in its seat's next turn.
-    Answered(Box<Answer>),
+    /// While [`Signal::HeldBack`].
+    release: Option<Instant>,
+    /// While [`Signal::Answered`].
+    late: Option<Answer>,
+    alarm: Alarm,
 }
 
 impl RawClient {
-    pub(super) fn new(seat: SeatId, message_bytes_max: usize) -> RawClient {
-        let decoder = RawDecoder::new(message_bytes_max);
-        RawClient { seat, decoder, gather_until: None, is_early: false, signal: Signal::Quiet, strikes: 0 }
+    pub(super) fn new(seat: SeatId) -> RawClient {
+        RawClient { seat: seat.spot(), signal: Signal::Quiet, strikes: 0, aside: None }
     }
 
-    pub(super) fn seat(&self) -> SeatId {
-        self.seat
+    fn aside(&mut self, message_bytes_max: usize) -> &mut Aside {
+        self.aside.get_or_insert_with(|| {
+            Box::new(Aside {
+                decoder: RawDecoder::new(message_bytes_max),
+                gather_until: None,
+                is_early: false,
+                release: None,
+                late: None,
+                alarm: Alarm::default(),
+            })
+        })
+    }
+
+    /// Arms the alarm for what stands aside, or drops it if that is nothing.
+    fn settle(&mut self, id: ConnectionId, timers: &mut Timers<ConnectionId>) {
+        let Some(aside) = &mut self.aside else { return };
+        timers.set(&mut aside.alarm, id, earlier(aside.release, aside.gather_until));
+        if aside.release.is_none() && aside.late.is_none() && !aside.decoder.is_partial() {
+            timers.remove(&mut aside.alarm, id);
+            self.aside = None;
+        }
     }
 }
 
@@ -62,194 +95,237 @@ impl TurnServer {
         let ring = self.rooms.room(room).ring;
         if let Some(seat) = ring.and_then(|ring| self.scheduler.longest_vacant(ring)) {
             if let Some(data) = self.scheduler.data_mut(seat) {
-                data.client = Some(id);
-                data.name = None;
+                data.take_over(id);
             }
             self.scheduler.occupy(now.instant, seat);
             return Ok(seat);
         }
-        self.new_seat(now, Weight::ONE, SeatData { client: Some(id), room, name: None, secrets: None })
+        self.new_seat(now, Weight::ONE, SeatData::nameless(id, room))
     }
 
     /// T4: whoever does not have the turn at once is told, once, that it waits.
-    pub(super) fn raw_opened(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let Some(raw) = self.raw(id) else { return };
-        let seat = raw.seat;
+    pub(super) fn raw_opened(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         self.report(TurnEvent::Seated { seat, connection: id, name: None });
         self.pump(now, links);
         if self.scheduler.held_by(seat).is_none() {
             links.send(id, WAIT);
-            self.scheduler.hold_back(seat, later(now.instant, self.config.signal_gap));
+            let release = later(now.instant, self.config.signal_gap);
+            self.scheduler.hold_back(now.instant, seat, release);
         }
     }
 
     pub(super) fn raw_granted(&mut self, now: Now, id: ConnectionId, grant: &Grant, links: &mut Links) {
-        let Some(raw) = self.raw(id) else { return };
-        match std::mem::replace(&mut raw.signal, Signal::Quiet) {
-            Signal::Answered(answer) => self.raw_take(now, id, &answer),
-            Signal::Open { mark } => raw.signal = Signal::Open { mark },
-            Signal::Quiet | Signal::HeldBack(_) if grant.release > now.instant => {
-                raw.signal = Signal::HeldBack(grant.release);
-                self.raw_rearm(id);
+        let Some(raw) = raw(&mut self.clients, id) else { return };
+        match raw.signal {
+            Signal::Answered => {
+                let late = raw.aside.as_mut().and_then(|aside| aside.late.take());
+                raw.settle(id, &mut self.timers);
+                if let Some(answer) = late {
+                    self.raw_take(now, id, &answer);
+                }
             }
-            Signal::Quiet | Signal::HeldBack(_) => self.raw_go(id, links),
+            Signal::Open => {}
+            Signal::Quiet | Signal::HeldBack if grant.release > now.instant => {
+                raw.signal = Signal::HeldBack;
+                raw.aside(self.config.message_bytes_max).release = Some(grant.release);
+                raw.settle(id, &mut self.timers);
+            }
+            Signal::Quiet | Signal::HeldBack => self.raw_go(id, links),
         }
     }
 
-    /// The turn of `id` is over. If it has not been told of it, because the process stood still for longer than that turn lasted,
-    /// it never will be.
+    /// The turn of `id` is over without an answer. If it has not been told of it, because the process stood still for longer than
+    /// that turn lasted, it never will be.
     pub(super) fn raw_ended(&mut self, id: ConnectionId) {
-        if let Some(raw) = self.raw(id)
-            && let Signal::HeldBack(_) = raw.signal
+        if let Some(raw) = raw(&mut self.clients, id)
+            && let (Signal::HeldBack, Some(aside)) = (raw.signal, &mut raw.aside)
         {
+            aside.release = None;
             raw.signal = Signal::Quiet;
-            self.raw_rearm(id);
+            raw.settle(id, &mut self.timers);
         }
     }
 
-    /// An answer that was too late for its turn, if the connection goes before it could count in the next one.
-    pub(super) fn unanswered(raw: &RawClient) -> Option<Answer> {
-        match &raw.signal {
-            Signal::Answered(answer) => Some(**answer),
-            Signal::Quiet | Signal::HeldBack(_) | Signal::Open { .. } => None,
+    /// The connection is gone or dismissed.
+    pub(super) fn raw_left(&mut self, now: Now, id: ConnectionId, raw: RawClient, links: &Links) {
+        if let Some(mut aside) = raw.aside {
+            self.timers.remove(&mut aside.alarm, id);
+            // It was too late for its turn, and the connection goes before it could count in the next one.
+            if let Some(answer) = aside.late {
+                self.refuse(id, Code::NotYourTurn, answer.to_string().as_bytes(), links);
+            }
+        }
+        if let Some(seat) = self.scheduler.seat_at(raw.seat) {
+            self.unseat(now, id, seat);
         }
     }
 
     pub(super) fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        let Some(raw) = raw(&mut self.clients, id) else { return };
+        let has_gone = raw.signal == Signal::Open && links.unsent(id).is_empty();
+        if has_gone && raw.aside.is_none() && bytes.len() <= self.config.message_bytes_max {
+            // Nearly always: one readiness, one answer.
+            if let Ok(answer) = Answer::from_bytes(bytes.trim_ascii()) {
+                return self.raw_answered(now, id, &answer, links);
+            }
+        }
+        self.raw_gather(now, id, bytes, has_gone, links);
+    }
+
+    /// Takes bytes that may be a part of a message.
+    fn raw_gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], has_gone: bool, links: &mut Links) {
         let gather_time = self.config.gather_time;
-        let Some(raw) = self.raw(id) else { return };
-        let has_gone = matches!(raw.signal, Signal::Open { mark } if links.is_written(id, mark));
-        if raw.is_early && has_gone {
-            self.raw_drop_early(id);
+        if has_gone {
+            self.raw_drop_early(id, links);
         }
-        let Some(raw) = self.raw(id) else { return };
-        if !raw.decoder.is_partial() {
-            raw.is_early = !has_gone;
+        let Some(raw) = raw(&mut self.clients, id) else { return };
+        let aside = raw.aside(self.config.message_bytes_max);
+        if !aside.decoder.is_partial() {
+            aside.is_early = !has_gone;
         }
-        let message = raw.decoder.push(bytes, Answer::is_complete);
-        let gathering = raw.decoder.is_partial();
-        if gathering != raw.gather_until.is_some() {
-            raw.gather_until = gathering.then(|| later(now.instant, gather_time));
-            self.raw_rearm(id);
-        }
+        let is_early = aside.is_early;
+        let message = aside.decoder.push(bytes, Answer::is_complete);
+        aside.gather_until = match aside.decoder.is_partial() {
+            true => aside.gather_until.or(Some(later(now.instant, gather_time))),
+            false => None,
+        };
+        raw.settle(id, &mut self.timers);
         if let Some(message) = message {
-            self.raw_message(now, id, &message, links);
+            self.raw_message(now, id, &message, is_early, links);
         }
     }
 
     /// No more bytes will join the message that was begun.
     pub(super) fn raw_gathered(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let Some(raw) = self.raw(id) else { return };
-        raw.gather_until = None;
-        if let Some(message) = raw.decoder.take() {
-            self.raw_message(now, id, &message, links);
-        }
+        let Some((message, is_early)) = self.raw_cut(id) else { return };
+        self.raw_message(now, id, &message, is_early, links);
     }
 
     pub(super) fn raw_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let due = |at: Instant| at <= now.instant;
-        if self.raw(id).is_some_and(|raw| raw.gather_until.is_some_and(due)) {
+        let Some(RawClient { aside: Some(aside), .. }) = raw(&mut self.clients, id) else { return };
+        if !self.timers.ring(&mut aside.alarm, id, now.instant) {
+            return;
+        }
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.instant);
+        let (is_gathered, is_released) = (due(aside.gather_until), due(aside.release));
+        if is_gathered {
             self.raw_gathered(now, id, links);
         }
-        if let Some(RawClient { signal: Signal::HeldBack(release), .. }) = self.raw(id)
-            && due(*release)
-        {
+        if is_released && raw(&mut self.clients, id).is_some_and(|raw| raw.signal == Signal::HeldBack) {
             self.raw_go(id, links);
         }
-        self.raw_rearm(id);
+        if let Some(raw) = raw(&mut self.clients, id) {
+            raw.settle(id, &mut self.timers);
+        }
     }
 
     /// What one message means: the whole policy of the raw framing.
-    fn raw_message(&mut self, now: Now, id: ConnectionId, message: &RawMessage<'_>, links: &mut Links) {
-        let Some(raw) = self.raw(id) else { return };
-        let has_gone = matches!(raw.signal, Signal::Open { .. }) && !raw.is_early;
-        let seat = raw.seat;
-        let holds = self.scheduler.held_by(seat).is_some();
+    fn raw_message(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        message: &RawMessage<'_>,
+        is_early: bool,
+        links: &mut Links,
+    ) {
+        let Some(raw) = raw(&mut self.clients, id) else { return };
+        let has_gone = raw.signal == Signal::Open && !is_early;
         let answer = match message {
             RawMessage::TooLong(_) => Err(Code::Malformed),
             message => Answer::from_bytes(message.bytes()),
         };
         match (has_gone, answer) {
             // T9: nothing counts that was said before its GO was written.
-            (false, _) => self.refuse(id, Code::NotYourTurn, message.bytes()),
-            (true, Ok(answer)) if holds => {
-                self.raw_take(now, id, &answer);
-                self.pump(now, links);
-            }
-            // T11: it was allowed to say this, but too late for that turn.
-            (true, Ok(answer)) => self.raw_set(id, Signal::Answered(Box::new(answer))),
+            (false, _) => self.refuse(id, Code::NotYourTurn, message.bytes(), links),
+            (true, Ok(answer)) => self.raw_answered(now, id, &answer, links),
             (true, Err(code)) => {
-                self.refuse(id, code, message.bytes());
-                self.raw_strike(now, id, holds, links);
+                self.refuse(id, code, message.bytes(), links);
+                self.raw_strike(now, id, links);
             }
         }
     }
 
-    /// The seat of `id` holds the turn, and this is its answer.
-    fn raw_take(&mut self, now: Now, id: ConnectionId, answer: &Answer) {
-        let Some(raw) = self.raw(id) else { return };
+    /// An answer to a `GO`.
+    fn raw_answered(&mut self, now: Now, id: ConnectionId, answer: &Answer, links: &mut Links) {
+        if self.raw_take(now, id, answer) {
+            return self.pump(now, links);
+        }
+        // T11: it was allowed to say this, but too late for that turn.
+        if let Some(raw) = raw(&mut self.clients, id) {
+            raw.signal = Signal::Answered;
+            raw.aside(self.config.message_bytes_max).late = Some(*answer);
+        }
+    }
+
+    /// The answer counts, if the seat of `id` holds the turn.
+    fn raw_take(&mut self, now: Now, id: ConnectionId, answer: &Answer) -> bool {
+        let Some(raw) = raw(&mut self.clients, id) else { return false };
+        let Some(seat) = self.scheduler.seat_at(raw.seat) else { return false };
+        if self.scheduler.answer(now.instant, seat, None, answer.number).is_err() {
+            return false;
+        }
         raw.signal = Signal::Quiet;
         raw.strikes = 0;
-        let seat = raw.seat;
         if let Some(data) = self.scheduler.data_mut(seat) {
-            data.name = Some(answer.name);
+            data.rename(&answer.name);
         }
-        let taken = self.scheduler.answer(now.instant, seat, None, answer.number);
-        debug_assert!(taken.is_ok(), "the holder may answer");
+        true
     }
 
     /// T8: the holder has another try, unless it has had enough of them. A malformed answer that came too late closes its
     /// `GO`, so that the client, which waits for the next one, hears of its seat's next turn.
-    fn raw_strike(&mut self, now: Now, id: ConnectionId, holds: bool, links: &mut Links) {
+    fn raw_strike(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let strikes = self.config.strikes;
-        let Some(raw) = self.raw(id) else { return };
+        let Some(raw) = raw(&mut self.clients, id) else { return };
         raw.strikes += 1;
         raw.signal = Signal::Quiet;
-        if raw.strikes >= strikes {
-            if let Some(client) = self.client(id) {
-                info!("{}: closed after {strikes} malformed answers in a row", client.peer);
+        let is_out = raw.strikes >= strikes;
+        let seat = self.scheduler.seat_at(raw.seat);
+        if is_out {
+            if let Some(peer) = links.peer(id) {
+                info!("{peer}: closed after {strikes} malformed answers in a row");
             }
             self.dismiss(now, id, None, links);
-        } else if holds {
+        } else if seat.and_then(|seat| self.scheduler.held_by(seat)).is_some() {
             self.raw_go(id, links);
         }
     }
 
     fn raw_go(&mut self, id: ConnectionId, links: &mut Links) {
         links.send(id, GO);
-        self.raw_set(id, Signal::Open { mark: links.mark(id) });
-        self.raw_drop_early(id);
+        let Some(raw) = raw(&mut self.clients, id) else { return };
+        raw.signal = Signal::Open;
+        if let Some(aside) = &mut raw.aside {
+            aside.release = None;
+            raw.settle(id, &mut self.timers);
+            self.raw_drop_early(id, links);
+        }
     }
 
     /// T9: the beginning of a message that came before its `GO` does not count, and must not spoil the answer to it.
-    fn raw_drop_early(&mut self, id: ConnectionId) {
-        let Some(raw) = self.raw(id) else { return };
-        raw.is_early = false;
-        if let Some(message) = raw.decoder.take() {
-            raw.gather_until = None;
-            self.refuse(id, Code::NotYourTurn, message.bytes());
+    fn raw_drop_early(&mut self, id: ConnectionId, links: &Links) {
+        let is_early = |aside: &Aside| aside.is_early;
+        if raw(&mut self.clients, id).is_some_and(|raw| raw.aside.as_deref().is_some_and(is_early))
+            && let Some((message, _)) = self.raw_cut(id)
+        {
+            self.refuse(id, Code::NotYourTurn, message.bytes(), links);
         }
     }
 
-    fn raw_set(&mut self, id: ConnectionId, signal: Signal) {
-        if let Some(raw) = self.raw(id) {
-            raw.signal = signal;
-        }
+    /// Takes what has been gathered, and whether that began before its `GO`.
+    fn raw_cut(&mut self, id: ConnectionId) -> Option<(RawMessage<'static>, bool)> {
+        let raw = raw(&mut self.clients, id)?;
+        let aside = raw.aside.as_mut()?;
+        let cut = aside.decoder.take().map(|message| (message, aside.is_early));
+        (aside.gather_until, aside.is_early) = (None, false);
+        raw.settle(id, &mut self.timers);
+        cut
     }
+}
 
-    fn raw_rearm(&mut self, id: ConnectionId) {
-        let Some(Client { alarm, stage: Stage::Raw(raw), .. }) = self.clients.get_mut(id) else { return };
-        let release = match raw.signal {
-            Signal::HeldBack(release) => Some(release),
-            Signal::Quiet | Signal::Open { .. } | Signal::Answered(_) => None,
-        };
-        self.timers.set(alarm, id, [release, raw.gather_until].into_iter().flatten().min());
-    }
-
-    fn raw(&mut self, id: ConnectionId) -> Option<&mut RawClient> {
-        match &mut self.client(id)?.stage {
-            Stage::Raw(raw) => Some(raw),
-            Stage::Line(_) | Stage::Closing => None,
-        }
+fn raw(clients: &mut ConnectionMap<Client>, id: ConnectionId) -> Option<&mut RawClient> {
+    match &mut clients.get_mut(id)?.stage {
+        Stage::Raw(raw) => Some(raw),
+        Stage::Line(_) | Stage::Closing => None,
     }
 }

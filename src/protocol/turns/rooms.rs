@@ -20,7 +20,13 @@ pub(super) struct Room {
 
 /// Names one room while it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RoomId(usize);
+pub(super) struct RoomId(u32);
+
+impl RoomId {
+    fn slot(self) -> usize {
+        self.0 as usize
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
@@ -36,21 +42,21 @@ impl Rooms {
     pub(super) fn find_or_make(&mut self, name: Name) -> RoomId {
         *self.by_name.entry(name).or_insert_with(|| {
             let room = Room { name, ring: None, seats: HashMap::new(), observers: Vec::new() };
-            RoomId(self.rooms.insert(room))
+            RoomId(u32::try_from(self.rooms.insert(room)).expect("fewer than 2^32 rooms"))
         })
     }
 
     pub(super) fn room(&self, id: RoomId) -> &Room {
-        &self.rooms[id.0]
+        &self.rooms[id.slot()]
     }
 
     pub(super) fn room_mut(&mut self, id: RoomId) -> &mut Room {
-        &mut self.rooms[id.0]
+        &mut self.rooms[id.slot()]
     }
 
     /// The room, unless the last that hung on it is gone.
     pub(super) fn get_mut(&mut self, id: RoomId) -> Option<&mut Room> {
-        self.rooms.get_mut(id.0)
+        self.rooms.get_mut(id.slot())
     }
 
     pub(super) fn name_of(&self, ring: RingId) -> Option<Name> {
@@ -59,9 +65,9 @@ impl Rooms {
 
     /// Forgets the room if nothing hangs on it any more.
     pub(super) fn tidy(&mut self, id: RoomId) {
-        let room = &self.rooms[id.0];
+        let room = &self.rooms[id.slot()];
         if room.ring.is_none() && room.observers.is_empty() {
-            let room = self.rooms.remove(id.0);
+            let room = self.rooms.remove(id.slot());
             self.by_name.remove(&room.name);
         }
     }

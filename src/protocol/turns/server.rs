@@ -14,12 +14,15 @@ use super::line::LineClient;
 use super::name::Name;
 use super::raw::RawClient;
 use super::reply::{Epoch, Reply, Secret};
-use super::rooms::{RoomId, Rooms};
+use super::rooms::Rooms;
+use super::seat::SeatData;
 use super::{Answer, Framing, Shown, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
-use crate::time::{Alarm, Now, Timers, later};
-use crate::turn::{Ended, Grant, JoinError, Output, RingId, Scheduler, SchedulerConfig, SeatId, Weight};
+use crate::time::{Now, Timers, earlier, later};
+use crate::turn::{
+    Ended, Grant, JoinError, Outcome, Output, RingId, Scheduler, SchedulerConfig, SeatId, Weight,
+};
 
 /// The server side of the turn protocol, without sockets: a [`Protocol`].
 ///
@@ -50,50 +53,15 @@ pub struct TurnServer {
     events: VecDeque<TurnEvent>,
 }
 
-/// What is kept with a seat.
-#[derive(Debug, Clone)]
-pub struct SeatData {
-    /// Who sits on it.
-    pub(super) client: Option<ConnectionId>,
-    pub(super) room: RoomId,
-    /// In the raw framing the one last used.
-    pub(super) name: Option<Name>,
-    /// What it can be resumed with; in the line framing only.
-    pub(super) secrets: Option<Secrets>,
-}
-
-impl SeatData {
-    /// Who sits on the seat.
-    #[must_use]
-    pub fn connection(&self) -> Option<ConnectionId> {
-        self.client
-    }
-
-    /// Its name; in the raw framing the one last used there.
-    #[must_use]
-    pub fn name(&self) -> Option<Name> {
-        self.name
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Secrets {
-    pub(super) current: Secret,
-    /// The one before, while the client may not have heard of the current one.
-    pub(super) previous: Option<Secret>,
-}
-
 pub(super) struct Client {
-    pub(super) peer: SocketAddr,
     /// How much of what it said was refused.
     refusals: u32,
-    pub(super) alarm: Alarm,
     pub(super) stage: Stage,
 }
 
 pub(super) enum Stage {
     Raw(RawClient),
-    Line(LineClient),
+    Line(Box<LineClient>),
     /// It has had its last word, and is not listened to.
     Closing,
 }
@@ -206,7 +174,9 @@ impl TurnServer {
     pub(super) fn pump(&mut self, now: Now, links: &mut Links) {
         while let Some(output) = self.scheduler.poll_output() {
             match output {
-                Output::HandOver { ended, granted } => self.hand_over(now, ended, granted, links),
+                Output::HandOver { ended, granted } => {
+                    self.hand_over(now, ended.as_ref(), granted.as_ref(), links);
+                }
                 Output::Retired { seat, data } => self.forget(seat, &data),
             }
         }
@@ -220,24 +190,25 @@ impl TurnServer {
 
     /// T25: first the next holder hears that it may go, then the last one how its turn ended, then the observers; but
     /// on one connection an answer is confirmed before the next turn begins.
-    fn hand_over(&mut self, now: Now, ended: Option<Ended>, granted: Option<Grant>, links: &mut Links) {
-        let one_connection = ended.map(|ended| ended.seat) == granted.map(|granted| granted.seat);
-        if let Some(ended) = ended {
-            let data = self.scheduler.data(ended.seat);
-            let (client, name) = data.map_or((None, None), |data| (data.client, data.name));
-            if one_connection {
-                self.tell_ended(client, &ended, links);
-            }
-            self.note(&ended, name);
-            if let Some(granted) = granted {
-                self.tell_granted(now, &granted, links);
-            }
-            if !one_connection {
-                self.tell_ended(client, &ended, links);
-            }
-            self.tell_observers(&ended, name, links);
-        } else if let Some(granted) = granted {
-            self.tell_granted(now, &granted, links);
+    fn hand_over(&mut self, now: Now, ended: Option<&Ended>, granted: Option<&Grant>, links: &mut Links) {
+        let Some(ended) = ended else {
+            return granted.into_iter().for_each(|granted| self.tell_granted(now, granted, links));
+        };
+        let Some(data) = self.scheduler.data(ended.seat) else { return };
+        let (client, name) = (data.client, data.name());
+        let one_connection = granted.is_some_and(|granted| granted.seat == ended.seat);
+        if one_connection {
+            self.tell_ended(client, ended, links);
+        }
+        self.note(ended, name);
+        if let Some(granted) = granted {
+            self.tell_granted(now, granted, links);
+        }
+        if !one_connection {
+            self.tell_ended(client, ended, links);
+        }
+        if self.config.framing == Framing::Line {
+            self.tell_observers(ended, name, links);
         }
     }
 
@@ -254,10 +225,12 @@ impl TurnServer {
     }
 
     fn tell_ended(&mut self, client: Option<ConnectionId>, ended: &Ended, links: &mut Links) {
-        let Some(id) = client else { return };
-        match self.config.framing {
-            Framing::Raw => self.raw_ended(id),
-            Framing::Line => Self::line_ended(id, ended, links),
+        match (client, self.config.framing) {
+            (Some(id), Framing::Line) => Self::line_ended(id, ended, links),
+            // Who has answered had been told that it may.
+            (Some(_), Framing::Raw) if matches!(ended.outcome, Outcome::Answered(_)) => {}
+            (Some(id), Framing::Raw) => self.raw_ended(id),
+            (None, _) => {}
         }
     }
 
@@ -300,10 +273,10 @@ impl TurnServer {
 
     /// A seat left its ring: so does its name, and with the last one the ring.
     fn forget(&mut self, seat: SeatId, data: &SeatData) {
-        self.report(TurnEvent::Retired { seat, name: data.name });
+        self.report(TurnEvent::Retired { seat, name: data.name() });
         // Of seats that leave together, the first one finds their ring gone, and takes the room with it.
         let Some(room) = self.rooms.get_mut(data.room) else { return };
-        if let Some(name) = data.name
+        if let Some(name) = data.name()
             && room.seats.get(&name) == Some(&seat)
         {
             room.seats.remove(&name);
@@ -319,10 +292,9 @@ impl TurnServer {
     }
 
     /// Logs, counts and reports bytes that were refused. Telling the client is the framing's.
-    pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8]) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        let peer = client.peer;
-        client.refusals += 1;
+    pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8], links: &Links) {
+        let Some((client, peer)) = self.clients.get_mut(id).zip(links.peer(id)) else { return };
+        client.refusals = client.refusals.saturating_add(1);
         let nth = client.refusals;
         if is_shown(nth.into()) {
             let shown = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
@@ -335,13 +307,12 @@ impl TurnServer {
     /// Ends the dealings with a connection: its seat is vacant, its observing over, and it is not listened to any more.
     /// With `bye` that is the last it hears (line framing), otherwise it is closed at once.
     pub(super) fn dismiss(&mut self, now: Now, id: ConnectionId, bye: Option<Bye>, links: &mut Links) {
-        let peer = self.clients.get(id).map(|client| client.peer);
-        if !self.release(now, id) {
+        if !self.release(now, id, links) {
             return;
         }
         match bye {
             Some(bye) => {
-                if let Some(peer) = peer.filter(|_| bye != Bye::Left && bye != Bye::ShuttingDown) {
+                if let Some(peer) = links.peer(id).filter(|_| bye != Bye::Left && bye != Bye::ShuttingDown) {
                     self.closings += 1;
                     if is_shown(self.closings) {
                         info!("{peer}: closed ({bye}: {}), the {}th so far", bye.words(), self.closings);
@@ -367,18 +338,12 @@ impl TurnServer {
     }
 
     /// Takes from a connection what it has; `false` if it had been done before.
-    fn release(&mut self, now: Now, id: ConnectionId) -> bool {
+    fn release(&mut self, now: Now, id: ConnectionId, links: &Links) -> bool {
         let Some(client) = self.clients.get_mut(id) else { return false };
-        self.timers.remove(&mut client.alarm, id);
         match std::mem::replace(&mut client.stage, Stage::Closing) {
             Stage::Closing => return false,
-            Stage::Raw(raw) => {
-                if let Some(answer) = Self::unanswered(&raw) {
-                    self.refuse(id, Code::NotYourTurn, answer.to_string().as_bytes());
-                }
-                self.unseat(now, id, raw.seat());
-            }
-            Stage::Line(line) => self.line_left(now, id, &line),
+            Stage::Raw(raw) => self.raw_left(now, id, raw, links),
+            Stage::Line(line) => self.line_left(now, id, *line),
         }
         self.open -= 1;
         true
@@ -390,10 +355,15 @@ impl TurnServer {
             && data.client == Some(id)
         {
             data.client = None;
-            let name = data.name;
+            let name = data.name();
             self.scheduler.vacate(now.instant, seat);
             self.report(TurnEvent::Vacated { seat, name });
         }
+    }
+
+    fn admit(&mut self, id: ConnectionId, stage: Stage) {
+        self.clients.insert(id, Client { refusals: 0, stage });
+        self.open += 1;
     }
 
     /// Turns a new connection away.
@@ -423,18 +393,18 @@ impl Protocol for TurnServer {
         if self.open >= self.config.max_clients {
             return self.turn_away(id, peer, Bye::Full, links);
         }
-        let stage = match self.config.framing {
-            Framing::Raw => match self.raw_seat(now, id) {
-                Ok(seat) => Stage::Raw(RawClient::new(seat, self.config.message_bytes_max)),
-                Err(_) => return self.turn_away(id, peer, Bye::Full, links),
-            },
-            Framing::Line => Stage::Line(LineClient::new(now, &self.config)),
-        };
-        self.clients.insert(id, Client { peer, refusals: 0, alarm: Alarm::default(), stage });
-        self.open += 1;
         match self.config.framing {
-            Framing::Raw => self.raw_opened(now, id, links),
-            Framing::Line => self.line_rearm(id),
+            Framing::Raw => {
+                let Ok(seat) = self.raw_seat(now, id) else {
+                    return self.turn_away(id, peer, Bye::Full, links);
+                };
+                self.admit(id, Stage::Raw(RawClient::new(seat)));
+                self.raw_opened(now, id, seat, links);
+            }
+            Framing::Line => {
+                self.admit(id, Stage::Line(Box::new(LineClient::new(now, &self.config))));
+                self.line_rearm(id);
+            }
         }
     }
 
@@ -452,14 +422,14 @@ impl Protocol for TurnServer {
             Some(Stage::Line(_)) => self.line_ended_input(id, links),
             Some(Stage::Closing) | None => {}
         }
-        if self.release(now, id) {
+        if self.release(now, id, links) {
             links.close(id);
             self.pump(now, links);
         }
     }
 
     fn handle_closed(&mut self, now: Now, id: ConnectionId, _: CloseReason, links: &mut Links) {
-        if self.release(now, id) {
+        if self.release(now, id, links) {
             self.pump(now, links);
         }
         self.clients.remove(id);
@@ -469,14 +439,10 @@ impl Protocol for TurnServer {
         self.scheduler.handle_timeout(now.instant);
         self.pump(now, links);
         while let Some(id) = self.timers.pop(now.instant) {
-            let Some(client) = self.clients.get_mut(id) else { continue };
-            if !self.timers.ring(&mut client.alarm, id, now.instant) {
-                continue;
-            }
-            match client.stage {
-                Stage::Raw(_) => self.raw_timeout(now, id, links),
-                Stage::Line(_) => self.line_timeout(now, id, links),
-                Stage::Closing => {}
+            match self.clients.get(id).map(|client| &client.stage) {
+                Some(Stage::Raw(_)) => self.raw_timeout(now, id, links),
+                Some(Stage::Line(_)) => self.line_timeout(now, id, links),
+                Some(Stage::Closing) | None => {}
             }
         }
     }
@@ -494,7 +460,7 @@ impl Protocol for TurnServer {
             Drain::Until(deadline) => Some(deadline),
             Drain::No | Drain::Done => None,
         };
-        [self.scheduler.next_deadline(), self.timers.next(), drain].into_iter().flatten().min()
+        earlier(earlier(self.scheduler.next_deadline(), self.timers.next()), drain)
     }
 
     fn poll_event(&mut self) -> Option<TurnEvent> {
@@ -516,7 +482,7 @@ mod tests {
         let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
         let mut links = Links::new(65_536);
         let [ann, bob] = ["JOIN ann\n", "JOIN bob\n"].map(|join| {
-            let id = links.open();
+            let id = links.open(([127, 0, 0, 1], 9).into());
             server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
             server.handle_bytes(now, id, join.as_bytes(), &mut links);
             id
