@@ -62,6 +62,7 @@
 #[cfg(feature = "net")]
 pub mod net;
 pub mod protocol;
+mod table;
 pub mod time;
 pub mod turn;
 pub mod wire;

@@ -4,6 +4,10 @@
 //! a simulation replay hours in milliseconds, and what keeps every decision of one pass at one instant.
 
 use std::collections::BTreeSet;
+#[cfg(feature = "net")]
+use std::collections::HashMap;
+#[cfg(feature = "net")]
+use std::hash::Hash;
 use std::time::{Duration, Instant, SystemTime};
 
 /// One reading of both clocks, taken once a pass.
@@ -49,13 +53,6 @@ struct Times {
     due: Option<Instant>,
     /// Where the entry in the tree stands; never later than `due`. The times are dropped when the entry is gone.
     armed: Instant,
-}
-
-impl Alarm {
-    #[cfg(feature = "net")]
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.0.as_ref()?.due
-    }
 }
 
 /// The alarms of many owners, earliest first: at most one entry an owner, so its size is bounded by theirs.
@@ -131,6 +128,60 @@ impl<K: Ord + Copy> Timers<K> {
     }
 }
 
+/// The deadlines of owners that seldom have one: nothing is kept with the owner, and moving one costs two tree operations.
+#[cfg(feature = "net")]
+#[derive(Debug)]
+pub(crate) struct Deadlines<K> {
+    entries: BTreeSet<(Instant, K)>,
+    due: HashMap<K, Instant>,
+    /// When the first of them is: asked for in every pass, changed in few.
+    next: Option<Instant>,
+}
+
+#[cfg(feature = "net")]
+impl<K> Default for Deadlines<K> {
+    fn default() -> Self {
+        Deadlines { entries: BTreeSet::new(), due: HashMap::new(), next: None }
+    }
+}
+
+#[cfg(feature = "net")]
+impl<K: Ord + Hash + Copy> Deadlines<K> {
+    /// Asks for `owner` to be popped at `due`, in place of what was asked for before.
+    pub(crate) fn set(&mut self, owner: K, due: Option<Instant>) {
+        let before = match due {
+            Some(due) => self.due.insert(owner, due),
+            None => self.due.remove(&owner),
+        };
+        if let Some(before) = before {
+            self.entries.remove(&(before, owner));
+        }
+        self.entries.extend(due.map(|due| (due, owner)));
+        self.next = self.entries.first().map(|&(at, _)| at);
+    }
+
+    /// When `owner` is due.
+    pub(crate) fn of(&self, owner: K) -> Option<Instant> {
+        self.due.get(&owner).copied()
+    }
+
+    /// When the first owner is due.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Takes out the first owner that is due at `now`.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
+        if self.next? > now {
+            return None;
+        }
+        let (_, owner) = self.entries.pop_first()?;
+        self.due.remove(&owner);
+        self.next = self.entries.first().map(|&(at, _)| at);
+        Some(owner)
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -158,6 +209,23 @@ pub(crate) mod tests {
         assert_eq!(timers.pop(at(30)), Some(7));
         assert!(timers.ring(&mut alarm, 7, at(30)));
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    #[cfg(feature = "net")]
+    fn an_owner_has_one_deadline_at_most() {
+        let start = epoch();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut deadlines = Deadlines::default();
+        deadlines.set('a', Some(at(30)));
+        deadlines.set('b', Some(at(20)));
+        deadlines.set('a', Some(at(10)));
+        assert_eq!((deadlines.next(), deadlines.of('a')), (Some(at(10)), Some(at(10))));
+        assert_eq!(deadlines.pop(at(9)), None);
+        assert_eq!(deadlines.pop(at(15)), Some('a'));
+        assert_eq!((deadlines.of('a'), deadlines.next()), (None, Some(at(20))));
+        deadlines.set('b', None);
+        assert_eq!((deadlines.pop(at(99)), deadlines.next()), (None, None));
     }
 
     #[test]

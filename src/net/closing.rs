@@ -52,8 +52,8 @@ impl<P: Protocol> Driver<P> {
                 return self.linger(now, id);
             }
         }
-        // Otherwise nothing has changed: it is registered for reading, and no alarm is set.
-        if connection.blocked || connection.alarm.due().is_some() {
+        // Otherwise nothing has changed: it is registered for reading, and has no deadline.
+        if connection.blocked || connection.is_awaiting_writable() {
             self.await_writable(now, id, written > 0);
         }
     }
@@ -62,13 +62,14 @@ impl<P: Protocol> Driver<P> {
     /// more than the linger.
     pub(super) fn await_writable(&mut self, now: Now, id: ConnectionId, has_progress: bool) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let stalled = connection.alarm.due().is_some();
+        let timer = Timer::Connection(id);
+        let stalled = self.deadlines.of(timer).is_some();
         // A drain does not wait for a drip.
         if connection.blocked && (!stalled || has_progress && !self.draining) {
             let patience = if self.draining { self.config.linger_timeout } else { self.config.stall_timeout };
-            self.timers.set(&mut connection.alarm, Timer::Connection(id), Some(later(now.instant, patience)));
+            self.deadlines.set(timer, Some(later(now.instant, patience)));
         } else if !connection.blocked && stalled {
-            self.timers.set(&mut connection.alarm, Timer::Connection(id), None);
+            self.deadlines.set(timer, None);
         }
         if let Err(error) = connection.register(&self.registry, self.space.token(Key::Connection(id))) {
             self.close(now, id, CloseReason::Broken(error.kind()));
@@ -80,7 +81,7 @@ impl<P: Protocol> Driver<P> {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.blocked {
             let due = later(now.instant, self.config.linger_timeout);
-            self.timers.set(&mut connection.alarm, Timer::Connection(id), Some(due));
+            self.deadlines.set(Timer::Connection(id), Some(due));
         }
     }
 
@@ -94,7 +95,7 @@ impl<P: Protocol> Driver<P> {
         }
         connection.phase = Phase::Lingering;
         let due = later(now.instant, self.config.linger_timeout);
-        self.timers.set(&mut connection.alarm, Timer::Connection(id), Some(due));
+        self.deadlines.set(Timer::Connection(id), Some(due));
         // What has come already is not announced again.
         if !connection.unread {
             connection.unread = true;
@@ -130,7 +131,7 @@ impl<P: Protocol> Driver<P> {
 
     pub(super) fn discard(&mut self, id: ConnectionId) -> Option<Connection> {
         let mut connection = self.connections.remove(id)?;
-        self.timers.remove(&mut connection.alarm, Timer::Connection(id));
+        self.deadlines.set(Timer::Connection(id), None);
         // Best effort: the socket is closed in any case.
         let _ = self.registry.deregister(&mut connection.socket);
         self.gone.push(id);

@@ -10,7 +10,6 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::DriverConfig;
 use crate::protocol::{ConnectionId, DialId, Links, Origin};
-use crate::time::Alarm;
 
 /// On epoll a read that did not fill the buffer has emptied the socket: the read that would say `WouldBlock` can be saved.
 /// Where mio emulates readiness, it re-arms only on `WouldBlock`.
@@ -30,11 +29,10 @@ pub(super) struct Connection {
     pub(super) blocked: bool,
     /// There may be more to read although no event will say so: the budget ran out.
     pub(super) unread: bool,
-    pub(super) alarm: Alarm,
     registered: Option<Interest>,
 }
 
-/// Where a connection stands. Its alarm means something else in each: how long that may last.
+/// Where a connection stands. Its deadline, if it has one, means something else in each: how long that may last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Outbound, not established; the protocol has not heard of it.
@@ -76,7 +74,6 @@ impl Connection {
             finished: false,
             blocked: false,
             unread: false,
-            alarm: Alarm::default(),
             registered: None,
         }
     }
@@ -121,6 +118,11 @@ impl Connection {
             Phase::Open | Phase::Closing if self.blocked => Interest::READABLE | Interest::WRITABLE,
             Phase::Open | Phase::Closing | Phase::Lingering => Interest::READABLE,
         }
+    }
+
+    /// Whether the poll will say when the system takes bytes again.
+    pub(super) fn is_awaiting_writable(&self) -> bool {
+        self.registered.is_some_and(Interest::is_writable)
     }
 
     /// Tells the poll, if what this connection waits for has changed.

@@ -17,7 +17,7 @@ use super::reconnect::Dial;
 use super::token::Key;
 use super::{DriverConfig, DriverCounts, Error, Event, Target, TokenSpace, clock, os_entropy};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Entropy, Links, Protocol};
-use crate::time::{Now, Timers, earlier};
+use crate::time::{Deadlines, Now, earlier};
 
 /// Runs a [`Protocol`] on sockets that are registered with a `mio::Poll` of the host's.
 ///
@@ -33,7 +33,7 @@ pub struct Driver<P: Protocol> {
     /// One of them is ready.
     pub(super) accepting: bool,
     pub(super) dials: Slab<Dial>,
-    pub(super) timers: Timers<Timer>,
+    pub(super) deadlines: Deadlines<Timer>,
     /// Connections with more to read than their budget of this pass allowed.
     pub(super) unread: Vec<ConnectionId>,
     /// Those of the last pass, to be read on in this one.
@@ -53,8 +53,8 @@ pub struct Driver<P: Protocol> {
     pub(super) counts: DriverCounts,
 }
 
-/// Whose alarm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Whose deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Timer {
     Listener(usize),
     Dial(usize),
@@ -82,7 +82,7 @@ impl<P: Protocol> Driver<P> {
             listeners: Slab::new(),
             accepting: false,
             dials: Slab::new(),
-            timers: Timers::default(),
+            deadlines: Deadlines::default(),
             unread: Vec::new(),
             carried_over: Vec::new(),
             writable: Vec::new(),
@@ -142,7 +142,7 @@ impl<P: Protocol> Driver<P> {
         let has_work = self.accepting || !self.carried_over.is_empty() || self.links.has_touched();
         match has_work {
             true => Some(self.last_pass),
-            false => earlier(self.timers.next(), self.protocol.next_deadline()),
+            false => earlier(self.deadlines.next(), self.protocol.next_deadline()),
         }
     }
 
@@ -200,9 +200,9 @@ impl<P: Protocol> Driver<P> {
 
     /// Ends an outbound connection, for good. Its number is the next one's.
     pub fn hang_up(&mut self, dial: DialId) {
-        let Some(mut dialed) = self.dials.try_remove(dial.0) else { return };
-        self.timers.remove(&mut dialed.alarm, Timer::Dial(dial.0));
-        if let Some(id) = dialed.connection.take() {
+        let Some(dialed) = self.dials.try_remove(dial.0) else { return };
+        self.deadlines.set(Timer::Dial(dial.0), None);
+        if let Some(id) = dialed.connection {
             match self.connections.get(id).map(|connection| connection.phase) {
                 // The protocol has not heard of it.
                 Some(Phase::Connecting) => self.links.abort(id),
@@ -221,8 +221,8 @@ impl<P: Protocol> Driver<P> {
             // Best effort: the socket is closed in any case.
             let _ = self.registry.deregister(&mut listener.socket);
         }
-        for (at, dial) in &mut self.dials {
-            self.timers.remove(&mut dial.alarm, Timer::Dial(at));
+        for (at, _) in &self.dials {
+            self.deadlines.set(Timer::Dial(at), None);
         }
         let all: Vec<_> = self.connections.iter().map(|(id, connection)| (id, connection.phase)).collect();
         for (id, phase) in all {
@@ -256,7 +256,7 @@ impl<P: Protocol> Driver<P> {
                 // Accepted from later in the pass, when what arrived before has been read.
                 // In a back-off another knock changes nothing.
                 Some(listener) => {
-                    listener.ready |= listener.alarm.due().is_none();
+                    listener.ready |= self.deadlines.of(Timer::Listener(slot as usize)).is_none();
                     self.accepting |= listener.ready;
                 }
                 None => self.counts.stale_events += 1,
@@ -371,19 +371,13 @@ impl<P: Protocol> Driver<P> {
     // Deadlines.
 
     fn expire(&mut self, now: Now) {
-        while let Some(timer) = self.timers.pop(now.instant) {
-            let alarm = match timer {
-                Timer::Listener(slot) => self.listeners.get_mut(slot).map(|listener| &mut listener.alarm),
-                Timer::Dial(at) => self.dials.get_mut(at).map(|dial| &mut dial.alarm),
-                Timer::Connection(id) => self.connections.get_mut(id).map(|connection| &mut connection.alarm),
-            };
-            if !alarm.is_some_and(|alarm| self.timers.ring(alarm, timer, now.instant)) {
-                continue;
-            }
+        while let Some(timer) = self.deadlines.pop(now.instant) {
             match timer {
                 Timer::Listener(slot) => {
-                    self.listeners[slot].ready = true;
-                    self.accepting = true;
+                    if let Some(listener) = self.listeners.get_mut(slot) {
+                        listener.ready = true;
+                        self.accepting = true;
+                    }
                 }
                 Timer::Dial(at) => self.dial(now, at),
                 Timer::Connection(id) => self.out_of_time(now, id),

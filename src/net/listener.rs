@@ -8,7 +8,6 @@ use mio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::DriverConfig;
-use crate::time::Alarm;
 
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -16,8 +15,6 @@ pub(super) struct Listener {
     pub(super) addr: SocketAddr,
     /// Connections may be waiting. The event that said so does not come again.
     pub(super) ready: bool,
-    /// Ends a back-off.
-    pub(super) alarm: Alarm,
     /// The pause after the last `accept`, zero if that went well.
     backoff: Duration,
 }
@@ -37,7 +34,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         let addr = socket.local_addr()?;
         let socket = TcpListener::from_std(socket);
-        Ok(Listener { socket, addr, ready: true, alarm: Alarm::default(), backoff: Duration::ZERO })
+        Ok(Listener { socket, addr, ready: true, backoff: Duration::ZERO })
     }
 
     /// `accept` went well.

@@ -63,7 +63,7 @@ impl<P: Protocol> Driver<P> {
             AcceptError::System => {
                 self.counts.accept_errors += 1;
                 let pause = listener.back_off(&self.config);
-                self.timers.set(&mut listener.alarm, Timer::Listener(slot), Some(later(now.instant, pause)));
+                self.deadlines.set(Timer::Listener(slot), Some(later(now.instant, pause)));
                 let addr = listener.addr;
                 self.report(Event::AcceptPaused { addr, error, pause });
             }
@@ -114,7 +114,7 @@ impl<P: Protocol> Driver<P> {
             return Err(error);
         }
         let deadline = later(now.instant, self.config.connect_timeout);
-        self.timers.set(&mut connection.alarm, Timer::Connection(id), Some(deadline));
+        self.deadlines.set(Timer::Connection(id), Some(deadline));
         self.connections.insert(id, connection);
         self.dials[at].connection = Some(id);
         Ok(())
@@ -126,7 +126,7 @@ impl<P: Protocol> Driver<P> {
             Ok(false) => {}
             Ok(true) => {
                 let origin = connection.origin();
-                self.timers.set(&mut connection.alarm, Timer::Connection(id), None);
+                self.deadlines.set(Timer::Connection(id), None);
                 connection.phase = Phase::Open;
                 let token = self.space.token(Key::Connection(id));
                 let ready = connection
@@ -160,7 +160,7 @@ impl<P: Protocol> Driver<P> {
         }
         let dial = &mut self.dials[at];
         let retry_in = dial.back_off(&self.config, &mut self.entropy);
-        self.timers.set(&mut dial.alarm, Timer::Dial(at), Some(later(now.instant, retry_in)));
+        self.deadlines.set(Timer::Dial(at), Some(later(now.instant, retry_in)));
         let target = dial.target.clone();
         match error {
             Some(error) => self.report(Event::Unreachable { dial: DialId(at), target, error, retry_in }),

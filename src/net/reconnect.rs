@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::DriverConfig;
 use crate::protocol::{ConnectionId, Entropy};
-use crate::time::Alarm;
 
 /// Where an outbound connection goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +61,6 @@ pub(super) struct Dial {
     pub(super) target: Target,
     /// The connection, while there is one, established or on its way.
     pub(super) connection: Option<ConnectionId>,
-    /// Ends a pause.
-    pub(super) alarm: Alarm,
     /// Addresses of the target that this attempt has not tried.
     untried: VecDeque<SocketAddr>,
     /// Failures in a row.
@@ -72,7 +69,7 @@ pub(super) struct Dial {
 
 impl Dial {
     pub(super) fn new(target: Target) -> Dial {
-        Dial { target, connection: None, alarm: Alarm::default(), untried: VecDeque::new(), failures: 0 }
+        Dial { target, connection: None, untried: VecDeque::new(), failures: 0 }
     }
 
     /// The next address of this attempt; a new attempt resolves the target.

@@ -5,6 +5,8 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZeroU32;
 
+use crate::table::growth;
+
 /// Names one connection for as long as it exists. Its slot is used again, with another generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId {
@@ -120,6 +122,7 @@ impl<T> ConnectionMap<T> {
     /// Keeps `value` for `id`, in place of what was kept in its slot.
     pub fn insert(&mut self, id: ConnectionId, value: T) {
         if self.entries.len() <= id.slot() {
+            self.entries.reserve(growth::<Option<(NonZeroU32, T)>>(self.entries.len()));
             self.entries.resize_with(id.slot() + 1, || None);
         }
         self.len += usize::from(self.entries[id.slot()].replace((id.generation, value)).is_none());

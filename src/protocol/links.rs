@@ -15,6 +15,7 @@ use std::num::NonZeroU32;
 use slab::Slab;
 
 use super::connection::{ConnectionId, GENERATION_MAX, Peer};
+use crate::table::growth;
 use crate::wire::SendBuffer;
 
 /// What a protocol wants done with a connection.
@@ -49,9 +50,7 @@ struct Link {
     /// The peer has proven to be the right one; see [`Links::confirm`].
     confirmed: bool,
     peer: Peer,
-    /// Bytes ever handed to the operating system.
-    written: u64,
-    /// What it has not taken yet. The buffer is lent by [`Links`] while there is something.
+    /// What the operating system has not taken yet. The buffer is lent by [`Links`] while there is something.
     queue: Option<Box<SendBuffer>>,
 }
 
@@ -64,7 +63,6 @@ impl Link {
     fn consume(&mut self, count: usize, spare: &mut Vec<Box<SendBuffer>>) {
         let Some(queue) = &mut self.queue else { return };
         queue.consume(count);
-        self.written += count as u64;
         if queue.unsent().is_empty() {
             let queue = self.queue.take();
             spare.extend(queue.filter(|_| spare.len() < SPARE_MAX));
@@ -87,6 +85,8 @@ pub struct Links {
         reason = "they move between here and the links, which keep no more than a pointer"
     )]
     spare: Vec<Box<SendBuffer>>,
+    /// Bytes ever queued, for all connections: numbers each of them.
+    queued: u64,
     /// That of the newest connection.
     generation: u32,
     out_bytes_max: usize,
@@ -97,7 +97,7 @@ impl Links {
     #[must_use]
     pub fn new(out_bytes_max: usize) -> Links {
         let (links, touched, spare) = (Slab::new(), VecDeque::new(), Vec::new());
-        Links { links, touched, spare, generation: 0, out_bytes_max }
+        Links { links, touched, spare, queued: 0, generation: 0, out_bytes_max }
     }
 
     // For the protocol.
@@ -151,13 +151,14 @@ impl Links {
     /// A mark behind all that is queued for `id` now, for [`is_written`](Self::is_written).
     #[must_use]
     pub fn mark(&self, id: ConnectionId) -> u64 {
-        self.link(id).map_or(u64::MAX, |link| link.written + link.unsent().len() as u64)
+        let Some(link) = self.link(id) else { return u64::MAX };
+        link.queue.as_ref().map_or(0, |queue| queue.queued())
     }
 
     /// Whether all that was queued before `mark` has been handed to the operating system.
     #[must_use]
     pub fn is_written(&self, id: ConnectionId, mark: u64) -> bool {
-        self.link(id).is_some_and(|link| link.written >= mark)
+        self.link(id).is_some_and(|link| link.queue.as_ref().is_none_or(|queue| queue.written() >= mark))
     }
 
     /// Where `id` is.
@@ -186,9 +187,11 @@ impl Links {
             finished: false,
             confirmed: false,
             peer: Peer::from(peer),
-            written: 0,
             queue: None,
         };
+        if self.links.len() == self.links.capacity() {
+            self.links.reserve(growth::<Link>(self.links.len()));
+        }
         let slot = u32::try_from(self.links.insert(link)).expect("fewer than 2^32 connections");
         ConnectionId { slot, generation }
     }
@@ -306,14 +309,20 @@ impl Links {
     }
 
     fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
-        let Links { links, touched, spare, out_bytes_max, .. } = self;
+        let Links { links, touched, spare, queued, out_bytes_max, .. } = self;
         let Some(link) = links.get_mut(id.slot()) else { return };
         if link.generation != id.generation || link.wish != Wish::Keep || link.finished {
             return;
         }
         let was_empty = link.queue.is_none();
-        let buffer = link.queue.get_or_insert_with(|| spare.pop().unwrap_or_default());
+        let buffer = link.queue.get_or_insert_with(|| {
+            let mut buffer = spare.pop().unwrap_or_default();
+            buffer.start_at(*queued);
+            buffer
+        });
+        *queued -= buffer.queued();
         queue(buffer);
+        *queued += buffer.queued();
         // A message that finds nothing before it is always taken: it may be one long answer.
         if !was_empty && buffer.unsent().len() > *out_bytes_max {
             link.wish = Wish::Abort(AbortReason::SlowReader);
@@ -365,6 +374,9 @@ mod tests {
         assert_eq!(links.unsent(id), b"AIT");
         links.consume(id, 3);
         assert_eq!(links.spare.len(), 1, "who has nothing to send keeps no buffer");
+        links.send(id, b"GO");
+        assert!(links.is_written(id, mark), "also when another buffer is in use");
+        assert!(!links.is_written(id, links.mark(id)));
     }
 
     #[test]

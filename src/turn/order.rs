@@ -15,6 +15,7 @@
 use std::collections::BTreeSet;
 
 use super::seat::Weight;
+use crate::table::growth;
 
 /// Points in a lap: divisible by 1 to 16, so that common weights are spread without rounding.
 const LAP: u64 = 720_720;
@@ -144,6 +145,7 @@ impl Order {
     pub(super) fn insert(&mut self, slot: u32, rank_of: impl Fn(u32) -> Rank) {
         debug_assert!(!self.contains(slot), "a seat is queued once");
         if self.nodes.len() <= slot as usize {
+            self.nodes.reserve(growth::<Node>(self.nodes.len()));
             self.nodes.resize(slot as usize + 1, Node { prev: NIL, next: OUT });
         }
         self.len += 1;

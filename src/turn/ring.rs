@@ -12,6 +12,7 @@ use super::order::{Order, Rank, Share};
 use super::seat::{Accepted, Occupancy, Seat, SeatId, Weight, order_before_all};
 use super::state::{Cause, Next, Phase};
 use super::{LongestWait, RingId, SchedulerConfig};
+use crate::table::growth;
 use crate::time::{Alarm, later};
 
 #[derive(Debug)]
@@ -110,6 +111,9 @@ impl<S> Ring<S> {
             since: now,
             last: None,
         };
+        if self.seats.len() == self.seats.capacity() {
+            self.seats.reserve(growth::<Seat<S>>(self.seats.len()));
+        }
         let slot = u32::try_from(self.seats.insert(seat)).expect("max_seats fits 32 bits");
         self.sit_down(now, slot, rules, out);
         slot

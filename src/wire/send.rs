@@ -5,15 +5,27 @@ use std::io;
 /// Above this an emptied buffer is given back: ten thousand peers that were slow once must not keep ten thousand of them.
 const KEEP_BYTES_MAX: usize = 1024;
 
-/// A queue of bytes.
+/// A queue of bytes. Each has a number, so that "has that been written?" is one comparison.
 #[derive(Debug, Default)]
 pub struct SendBuffer {
     bytes: Vec<u8>,
     /// How many of `bytes` are written already.
     head: usize,
+    /// The number of the first byte that is not written.
+    written: u64,
 }
 
 impl SendBuffer {
+    /// The next byte is number `written`.
+    ///
+    /// # Panics
+    ///
+    /// When something is queued.
+    pub fn start_at(&mut self, written: u64) {
+        assert!(self.unsent().is_empty(), "what is queued has its numbers");
+        self.written = written;
+    }
+
     /// Appends `bytes`.
     pub fn queue(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
@@ -33,6 +45,7 @@ impl SendBuffer {
     pub fn consume(&mut self, count: usize) {
         assert!(count <= self.unsent().len(), "only what is queued can be written");
         self.head += count;
+        self.written += count as u64;
         if self.head == self.bytes.len() {
             self.head = 0;
             self.bytes.clear();
@@ -43,6 +56,18 @@ impl SendBuffer {
             self.bytes.drain(..self.head);
             self.head = 0;
         }
+    }
+
+    /// The number behind the last byte that was written.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The number behind the last byte that is queued.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.written + self.unsent().len() as u64
     }
 }
 

@@ -8,7 +8,7 @@ use super::reply::{Reply, Secret};
 use super::request::{Answer, Fence, Request};
 use super::rooms::RoomId;
 use super::seat::{SeatData, Secrets};
-use super::server::{Client, Stage, TurnServer};
+use super::server::{Client, TurnServer};
 use super::{TurnEvent, TurnServerConfig};
 use crate::protocol::{ConnectionId, Links};
 use crate::time::{Alarm, Now, earlier, later};
@@ -19,6 +19,8 @@ use crate::wire::{LineDecoder, LineError};
 pub(super) struct LineClient {
     decoder: LineDecoder,
     alarm: Alarm,
+    /// How much of what it said was refused.
+    pub(super) refusals: u32,
     role: Role,
     /// When the line that has begun must have ended.
     line_until: Option<Instant>,
@@ -40,6 +42,7 @@ impl LineClient {
         LineClient {
             decoder: LineDecoder::new(config.message_bytes_max),
             alarm: Alarm::default(),
+            refusals: 0,
             role: Role::Newcomer { until: later(now.instant, config.hello_timeout) },
             line_until: None,
         }
@@ -322,7 +325,7 @@ impl TurnServer {
     }
 
     pub(super) fn line_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let Some(Client { stage: Stage::Line(line), .. }) = self.clients.get_mut(id) else { return };
+        let Some(Client::Line(line)) = self.clients.get_mut(id) else { return };
         if !self.timers.ring(&mut line.alarm, id, now.instant) {
             return;
         }
@@ -338,7 +341,7 @@ impl TurnServer {
     }
 
     pub(super) fn line_rearm(&mut self, id: ConnectionId) {
-        let Some(Client { stage: Stage::Line(line), .. }) = self.clients.get_mut(id) else { return };
+        let Some(Client::Line(line)) = self.clients.get_mut(id) else { return };
         let hello = match line.role {
             Role::Newcomer { until } => Some(until),
             Role::Seated(_) | Role::Observer(_) => None,
@@ -362,9 +365,9 @@ impl TurnServer {
     }
 
     fn line(&mut self, id: ConnectionId) -> Option<&mut LineClient> {
-        match &mut self.client(id)?.stage {
-            Stage::Line(line) => Some(line),
-            Stage::Raw(_) | Stage::Closing => None,
+        match self.client(id)? {
+            Client::Line(line) => Some(line),
+            Client::Raw(_) | Client::Closing => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::codes::Code;
 use super::reply::{GO, WAIT};
 use super::request::{Answer, DEFAULT_RING};
 use super::seat::SeatData;
-use super::server::{Client, Stage, TurnServer};
+use super::server::{Client, TurnServer};
 use crate::protocol::{ConnectionId, ConnectionMap, Links};
 use crate::time::{Alarm, Now, Timers, earlier, later};
 use crate::turn::{Grant, JoinError, SeatId, Spot, Weight};
@@ -25,6 +25,8 @@ pub(super) struct RawClient {
     /// Somebody's as long as this client is there, so it is enough to say where it stands.
     seat: Spot,
     signal: Signal,
+    /// How much of what it said was refused.
+    pub(super) refusals: u32,
     /// Malformed answers in a row.
     strikes: u8,
     /// What most clients have nothing of most of the time.
@@ -61,7 +63,7 @@ struct Aside {
 
 impl RawClient {
     pub(super) fn new(seat: SeatId) -> RawClient {
-        RawClient { seat: seat.spot(), signal: Signal::Quiet, strikes: 0, aside: None }
+        RawClient { seat: seat.spot(), signal: Signal::Quiet, refusals: 0, strikes: 0, aside: None }
     }
 
     fn aside(&mut self, message_bytes_max: usize) -> &mut Aside {
@@ -324,8 +326,8 @@ impl TurnServer {
 }
 
 fn raw(clients: &mut ConnectionMap<Client>, id: ConnectionId) -> Option<&mut RawClient> {
-    match &mut clients.get_mut(id)?.stage {
-        Stage::Raw(raw) => Some(raw),
-        Stage::Line(_) | Stage::Closing => None,
+    match clients.get_mut(id)? {
+        Client::Raw(raw) => Some(raw),
+        Client::Line(_) | Client::Closing => None,
     }
 }

@@ -53,17 +53,24 @@ pub struct TurnServer {
     events: VecDeque<TurnEvent>,
 }
 
-pub(super) struct Client {
-    /// How much of what it said was refused.
-    refusals: u32,
-    pub(super) stage: Stage,
-}
-
-pub(super) enum Stage {
+pub(super) enum Client {
     Raw(RawClient),
     Line(Box<LineClient>),
     /// It has had its last word, and is not listened to.
     Closing,
+}
+
+impl Client {
+    /// Counts one more thing that it said and that was refused: the how many-th that was.
+    fn count_refusal(&mut self) -> u32 {
+        let refusals = match self {
+            Client::Raw(raw) => &mut raw.refusals,
+            Client::Line(line) => &mut line.refusals,
+            Client::Closing => return 1,
+        };
+        *refusals = refusals.saturating_add(1);
+        *refusals
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -294,8 +301,7 @@ impl TurnServer {
     /// Logs, counts and reports bytes that were refused. Telling the client is the framing's.
     pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8], links: &Links) {
         let Some((client, peer)) = self.clients.get_mut(id).zip(links.peer(id)) else { return };
-        client.refusals = client.refusals.saturating_add(1);
-        let nth = client.refusals;
+        let nth = client.count_refusal();
         if is_shown(nth.into()) {
             let shown = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
             warn!("{peer}: refused ({code}; refusal {nth} of this connection): \"{}\"", shown.escape_ascii());
@@ -340,10 +346,10 @@ impl TurnServer {
     /// Takes from a connection what it has; `false` if it had been done before.
     fn release(&mut self, now: Now, id: ConnectionId, links: &Links) -> bool {
         let Some(client) = self.clients.get_mut(id) else { return false };
-        match std::mem::replace(&mut client.stage, Stage::Closing) {
-            Stage::Closing => return false,
-            Stage::Raw(raw) => self.raw_left(now, id, raw, links),
-            Stage::Line(line) => self.line_left(now, id, *line),
+        match std::mem::replace(client, Client::Closing) {
+            Client::Closing => return false,
+            Client::Raw(raw) => self.raw_left(now, id, raw, links),
+            Client::Line(line) => self.line_left(now, id, *line),
         }
         self.open -= 1;
         true
@@ -361,8 +367,8 @@ impl TurnServer {
         }
     }
 
-    fn admit(&mut self, id: ConnectionId, stage: Stage) {
-        self.clients.insert(id, Client { refusals: 0, stage });
+    fn admit(&mut self, id: ConnectionId, client: Client) {
+        self.clients.insert(id, client);
         self.open += 1;
     }
 
@@ -398,29 +404,29 @@ impl Protocol for TurnServer {
                 let Ok(seat) = self.raw_seat(now, id) else {
                     return self.turn_away(id, peer, Bye::Full, links);
                 };
-                self.admit(id, Stage::Raw(RawClient::new(seat)));
+                self.admit(id, Client::Raw(RawClient::new(seat)));
                 self.raw_opened(now, id, seat, links);
             }
             Framing::Line => {
-                self.admit(id, Stage::Line(Box::new(LineClient::new(now, &self.config))));
+                self.admit(id, Client::Line(Box::new(LineClient::new(now, &self.config))));
                 self.line_rearm(id);
             }
         }
     }
 
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        match self.clients.get(id).map(|client| &client.stage) {
-            Some(Stage::Raw(_)) => self.raw_bytes(now, id, bytes, links),
-            Some(Stage::Line(_)) => self.line_bytes(now, id, bytes, links),
-            Some(Stage::Closing) | None => {}
+        match self.clients.get(id) {
+            Some(Client::Raw(_)) => self.raw_bytes(now, id, bytes, links),
+            Some(Client::Line(_)) => self.line_bytes(now, id, bytes, links),
+            Some(Client::Closing) | None => {}
         }
     }
 
     fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        match self.clients.get(id).map(|client| &client.stage) {
-            Some(Stage::Raw(_)) => self.raw_gathered(now, id, links),
-            Some(Stage::Line(_)) => self.line_ended_input(id, links),
-            Some(Stage::Closing) | None => {}
+        match self.clients.get(id) {
+            Some(Client::Raw(_)) => self.raw_gathered(now, id, links),
+            Some(Client::Line(_)) => self.line_ended_input(id, links),
+            Some(Client::Closing) | None => {}
         }
         if self.release(now, id, links) {
             links.close(id);
@@ -439,10 +445,10 @@ impl Protocol for TurnServer {
         self.scheduler.handle_timeout(now.instant);
         self.pump(now, links);
         while let Some(id) = self.timers.pop(now.instant) {
-            match self.clients.get(id).map(|client| &client.stage) {
-                Some(Stage::Raw(_)) => self.raw_timeout(now, id, links),
-                Some(Stage::Line(_)) => self.line_timeout(now, id, links),
-                Some(Stage::Closing) | None => {}
+            match self.clients.get(id) {
+                Some(Client::Raw(_)) => self.raw_timeout(now, id, links),
+                Some(Client::Line(_)) => self.line_timeout(now, id, links),
+                Some(Client::Closing) | None => {}
             }
         }
     }
