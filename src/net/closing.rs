@@ -6,55 +6,42 @@ use std::net;
 use log::info;
 
 use super::Event;
-use super::connection::{Connection, Phase};
+use super::connection::{Connection, Next, Phase};
 use super::driver::{Driver, Timer};
 use super::token::Key;
-use crate::protocol::{AbortReason, Wish};
-use crate::protocol::{CloseReason, ConnectionId, DialId, Origin, Protocol};
+use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Protocol};
 use crate::time::{Now, later};
 
 impl<P: Protocol> Driver<P> {
     pub(super) fn flush_touched(&mut self, now: Now) {
-        while let Some(id) = self.links.take_touched() {
-            self.flush(now, id);
+        while let Some((id, errand)) = self.links.next_errand() {
+            let Some((connection, errand)) = self.connections.get_mut(id).zip(errand) else { continue };
+            match connection.run(errand, &mut self.counts.bytes_out) {
+                Ok(Next::Nothing) => {}
+                outcome => self.follow_up(now, id, outcome),
+            }
         }
     }
 
-    /// Writes what is queued for `id`, and carries out what the protocol wants done with it.
+    /// The system takes bytes of `id` again.
     pub(super) fn flush(&mut self, now: Now, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        let wish = self.links.wish_of(id);
-        if let Wish::Abort(reason) = wish {
-            self.counts.slow_readers += u64::from(reason == AbortReason::SlowReader);
-            return self.close(now, id, reason.into());
-        }
-        if connection.phase == Phase::Lingering {
+        let Some((connection, errand)) = self.connections.get_mut(id).zip(self.links.errand(id)) else {
             return;
-        }
-        let mut written = 0;
-        if !connection.blocked {
-            match connection.write(id, &mut self.links) {
-                Ok(count) => written = count,
-                Err(error) => return self.close(now, id, CloseReason::Broken(error.kind())),
+        };
+        let outcome = connection.run(errand, &mut self.counts.bytes_out);
+        self.follow_up(now, id, outcome);
+    }
+
+    fn follow_up(&mut self, now: Now, id: ConnectionId, outcome: io::Result<Next>) {
+        match outcome {
+            Ok(Next::Nothing) => {}
+            Ok(Next::Await { has_progress }) => self.await_writable(now, id, has_progress),
+            Ok(Next::Linger) => self.linger(now, id),
+            Ok(Next::Abort(reason)) => {
+                self.counts.slow_readers += u64::from(reason == AbortReason::SlowReader);
+                self.close(now, id, reason.into());
             }
-        }
-        self.counts.bytes_out += written;
-        if self.links.is_finished(id)
-            && !connection.blocked
-            && !std::mem::replace(&mut connection.finished, true)
-        {
-            // If the connection is broken, a read says so.
-            let _ = connection.socket.shutdown(net::Shutdown::Write);
-        }
-        if wish == Wish::Close {
-            connection.phase = Phase::Closing;
-            if !connection.blocked {
-                return self.linger(now, id);
-            }
-        }
-        // Otherwise nothing has changed: it is registered for reading, and has no deadline.
-        if connection.blocked || connection.is_awaiting_writable() {
-            self.await_writable(now, id, written > 0);
+            Err(error) => self.close(now, id, CloseReason::Broken(error.kind())),
         }
     }
 

@@ -1,6 +1,7 @@
 //! One TCP stream: reading with a budget, writing what is queued, interest derived from where it stands.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::DriverConfig;
-use crate::protocol::{ConnectionId, DialId, Links, Origin};
+use crate::protocol::{AbortReason, DialId, Errand, Origin, Wish};
 
 /// On epoll a read that did not fill the buffer has emptied the socket: the read that would say `WouldBlock` can be saved.
 /// Where mio emulates readiness, it re-arms only on `WouldBlock`.
@@ -58,6 +59,20 @@ pub(super) enum ReadEnd {
     Broken(io::ErrorKind),
 }
 
+/// What is left to do when a protocol's wishes were carried out on the socket.
+#[derive(Debug)]
+pub(super) enum Next {
+    Nothing,
+    /// See to it that the poll says when the system takes bytes, or no more.
+    Await {
+        has_progress: bool,
+    },
+    /// Give the peer time for the last words.
+    Linger,
+    /// Close at once.
+    Abort(AbortReason),
+}
+
 impl Connection {
     pub(super) fn new(socket: TcpStream, origin: Origin, phase: Phase) -> Connection {
         let dial = match origin {
@@ -104,11 +119,32 @@ impl Connection {
         ReadEnd::Budget
     }
 
-    /// Writes what is queued until it is all written or the system takes no more; how much it took.
-    pub(super) fn write(&mut self, id: ConnectionId, links: &mut Links) -> io::Result<u64> {
-        let mut total = 0;
-        self.blocked = !links.write_out(id, &mut total, |bytes| self.socket.write(bytes))?;
-        Ok(total)
+    /// Writes what is queued, and carries out what the protocol wants done. What was written is added to `total`.
+    pub(super) fn run(&mut self, errand: Errand<'_>, total: &mut u64) -> io::Result<Next> {
+        let (wish, is_finished) = (errand.wish(), errand.is_finished());
+        if let Wish::Abort(reason) = wish {
+            return Ok(Next::Abort(reason));
+        }
+        if self.phase == Phase::Lingering {
+            return Ok(Next::Nothing);
+        }
+        let before = *total;
+        if !self.blocked {
+            self.blocked = !errand.write_out(total, |bytes| self.socket.write(bytes))?;
+        }
+        if is_finished && !self.blocked && !std::mem::replace(&mut self.finished, true) {
+            // If the connection is broken, a read says so.
+            let _ = self.socket.shutdown(Shutdown::Write);
+        }
+        if wish == Wish::Close {
+            self.phase = Phase::Closing;
+            if !self.blocked {
+                return Ok(Next::Linger);
+            }
+        }
+        // Otherwise nothing has changed: it is registered for reading, and has no deadline.
+        let awaits = self.blocked || self.registered.is_some_and(Interest::is_writable);
+        Ok(if awaits { Next::Await { has_progress: *total > before } } else { Next::Nothing })
     }
 
     /// What this connection waits for, from where it stands.
@@ -118,11 +154,6 @@ impl Connection {
             Phase::Open | Phase::Closing if self.blocked => Interest::READABLE | Interest::WRITABLE,
             Phase::Open | Phase::Closing | Phase::Lingering => Interest::READABLE,
         }
-    }
-
-    /// Whether the poll will say when the system takes bytes again.
-    pub(super) fn is_awaiting_writable(&self) -> bool {
-        self.registered.is_some_and(Interest::is_writable)
     }
 
     /// Tells the poll, if what this connection waits for has changed.

@@ -287,7 +287,9 @@ impl<P: Protocol> Driver<P> {
         }
         self.events_taken = false;
         self.last_pass = now.instant;
-        self.read_on(now);
+        if !self.carried_over.is_empty() {
+            self.read_on(now);
+        }
         if self.accepting {
             self.accept(now);
         }
@@ -304,9 +306,9 @@ impl<P: Protocol> Driver<P> {
         self.flush_touched(now);
         self.protocol.handle_flushed(now, &mut self.links);
         self.flush_touched(now);
-        // What is left to read now is the next pass's; the list that is done with is filled anew.
-        std::mem::swap(&mut self.carried_over, &mut self.unread);
-        for id in self.gone.drain(..) {
+        // What is left to read now is the next pass's.
+        self.carried_over.append(&mut self.unread);
+        while let Some(id) = self.gone.pop() {
             self.links.remove(id);
         }
         Ok(())

@@ -55,12 +55,13 @@ struct Link {
 }
 
 impl Link {
+    #[inline]
     fn unsent(&self) -> &[u8] {
         self.queue.as_ref().map_or(&[], |queue| queue.unsent())
     }
 
-    #[expect(clippy::vec_box, reason = "as it is kept")]
-    fn consume(&mut self, count: usize, spare: &mut Vec<Box<SendBuffer>>) {
+    #[inline]
+    fn consume(&mut self, count: usize, spare: &mut Spare) {
         let Some(queue) = &mut self.queue else { return };
         queue.consume(count);
         if queue.unsent().is_empty() {
@@ -69,6 +70,9 @@ impl Link {
         }
     }
 }
+
+#[expect(clippy::vec_box, reason = "they move between here and the links, which keep no more than a pointer")]
+type Spare = Vec<Box<SendBuffer>>;
 
 /// Empty buffers kept for the next that have something to send: as many as a busy pass needs at once.
 const SPARE_MAX: usize = 64;
@@ -80,11 +84,7 @@ pub struct Links {
     /// The connections with something to carry out, in the order in which it was asked for.
     touched: VecDeque<ConnectionId>,
     /// Buffers that nobody has anything in.
-    #[expect(
-        clippy::vec_box,
-        reason = "they move between here and the links, which keep no more than a pointer"
-    )]
-    spare: Vec<Box<SendBuffer>>,
+    spare: Spare,
     /// Bytes ever queued, for all connections: numbers each of them.
     queued: u64,
     /// That of the newest connection.
@@ -169,6 +169,7 @@ impl Links {
 
     /// Whether `id` exists and nobody has asked for its end.
     #[must_use]
+    #[inline]
     pub fn is_open(&self, id: ConnectionId) -> bool {
         self.link(id).is_some_and(|link| link.wish == Wish::Keep)
     }
@@ -214,12 +215,14 @@ impl Links {
 
     /// Whether [`take_touched`](Self::take_touched) has something.
     #[must_use]
+    #[inline]
     pub fn has_touched(&self) -> bool {
         !self.touched.is_empty()
     }
 
     /// What is queued for `id` and not written.
     #[must_use]
+    #[inline]
     pub fn unsent(&self, id: ConnectionId) -> &[u8] {
         self.link(id).map_or(&[], Link::unsent)
     }
@@ -232,32 +235,25 @@ impl Links {
         }
     }
 
-    /// Has `write` take what is queued for `id`, in as many calls as that needs; whether it took all. How much it took is added to
-    /// `total`, also before an error.
+    /// The next connection for which something was asked, and what, unless it is gone.
     #[cfg(feature = "net")]
-    pub(crate) fn write_out(
-        &mut self,
-        id: ConnectionId,
-        total: &mut u64,
-        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
-    ) -> io::Result<bool> {
-        let Links { links, spare, .. } = self;
-        let Some(link) = links.get_mut(id.slot()).filter(|link| link.generation == id.generation) else {
-            return Ok(true);
-        };
-        while link.queue.is_some() {
-            match write(link.unsent()) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    *total += count as u64;
-                    link.consume(count, spare);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+    #[inline]
+    pub(crate) fn next_errand(&mut self) -> Option<(ConnectionId, Option<Errand<'_>>)> {
+        let id = self.touched.pop_front()?;
+        let mut errand = self.errand(id);
+        if let Some(errand) = &mut errand {
+            errand.link.touched = false;
         }
-        Ok(true)
+        Some((id, errand))
+    }
+
+    /// What is to be done for `id`.
+    #[cfg(feature = "net")]
+    #[inline]
+    pub(crate) fn errand(&mut self, id: ConnectionId) -> Option<Errand<'_>> {
+        let Links { links, spare, .. } = self;
+        let link = links.get_mut(id.slot()).filter(|link| link.generation == id.generation)?;
+        Some(Errand { link, spare })
     }
 
     /// What the protocol wants done with `id`.
@@ -296,6 +292,7 @@ impl Links {
         self.links.is_empty()
     }
 
+    #[inline]
     fn link(&self, id: ConnectionId) -> Option<&Link> {
         self.links.get(id.slot()).filter(|link| link.generation == id.generation)
     }
@@ -327,8 +324,10 @@ impl Links {
         if !was_empty && buffer.unsent().len() > *out_bytes_max {
             link.wish = Wish::Abort(AbortReason::SlowReader);
         }
-        // Nothing queued is no buffer.
-        link.consume(0, spare);
+        if buffer.unsent().is_empty() {
+            // Nothing queued is no buffer.
+            link.consume(0, spare);
+        }
         touch(id, link, touched);
     }
 
@@ -344,6 +343,48 @@ impl Links {
     }
 }
 
+/// What a protocol has asked for one connection, for whoever has its socket.
+#[cfg(feature = "net")]
+#[derive(Debug)]
+pub(crate) struct Errand<'a> {
+    link: &'a mut Link,
+    spare: &'a mut Spare,
+}
+
+#[cfg(feature = "net")]
+impl Errand<'_> {
+    pub(crate) fn wish(&self) -> Wish {
+        self.link.wish
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.link.finished
+    }
+
+    /// Has `write` take what is queued, in as many calls as that needs; whether it took all. How much it took is added to
+    /// `total`, also before an error.
+    pub(crate) fn write_out(
+        self,
+        total: &mut u64,
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        while let Some(queue) = &self.link.queue {
+            match write(queue.unsent()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    *total += count as u64;
+                    self.link.consume(count, self.spare);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[inline]
 fn touch(id: ConnectionId, link: &mut Link, touched: &mut VecDeque<ConnectionId>) {
     if !std::mem::replace(&mut link.touched, true) {
         touched.push_back(id);

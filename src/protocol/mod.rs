@@ -106,6 +106,8 @@ use std::time::Instant;
 
 use crate::time::Now;
 pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin};
+#[cfg(feature = "net")]
+pub(crate) use links::Errand;
 pub use links::{AbortReason, Links, Wish};
 
 /// Whether the `nth` of things that a peer can cause is worth a line in the log, which peers must not fill: the 1st to 8th

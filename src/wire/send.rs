@@ -21,18 +21,21 @@ impl SendBuffer {
     /// # Panics
     ///
     /// When something is queued.
+    #[inline]
     pub fn start_at(&mut self, written: u64) {
         assert!(self.unsent().is_empty(), "what is queued has its numbers");
         self.written = written;
     }
 
     /// Appends `bytes`.
+    #[inline]
     pub fn queue(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     /// The bytes that are not written yet.
     #[must_use]
+    #[inline]
     pub fn unsent(&self) -> &[u8] {
         &self.bytes[self.head..]
     }
@@ -42,6 +45,7 @@ impl SendBuffer {
     /// # Panics
     ///
     /// When there are fewer.
+    #[inline]
     pub fn consume(&mut self, count: usize) {
         assert!(count <= self.unsent().len(), "only what is queued can be written");
         self.head += count;
@@ -60,12 +64,14 @@ impl SendBuffer {
 
     /// The number behind the last byte that was written.
     #[must_use]
+    #[inline]
     pub fn written(&self) -> u64 {
         self.written
     }
 
     /// The number behind the last byte that is queued.
     #[must_use]
+    #[inline]
     pub fn queued(&self) -> u64 {
         self.written + self.unsent().len() as u64
     }

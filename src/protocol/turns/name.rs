@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use arrayvec::ArrayString;
-
 /// The longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -13,7 +11,11 @@ pub const NAME_BYTES_MAX: usize = 64;
 ///
 /// Displayed, characters that could rearrange or hide what stands around them on a terminal are escaped.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name(ArrayString<NAME_BYTES_MAX>);
+pub struct Name {
+    /// UTF-8, as it was checked to be, and zeros behind it.
+    bytes: [u8; NAME_BYTES_MAX],
+    len: u8,
+}
 
 /// The text is not a [`Name`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +32,32 @@ impl std::error::Error for InvalidName {}
 impl Name {
     /// The name as it came.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a name is made of nothing else")]
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(self.as_bytes()).expect("a name is UTF-8")
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
     }
 
     /// Whether it has no space, so that it can be a field of a line.
     #[must_use]
     pub fn is_word(&self) -> bool {
-        !self.0.contains(' ')
+        !self.as_bytes().contains(&b' ')
+    }
+
+    /// Reads a name. Most are printable ASCII, and are neither decoded nor taken apart into characters.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Name, InvalidName> {
+        let is_plain = bytes.iter().all(|byte| (b' '..=b'~').contains(byte) && *byte != b':');
+        let is_valid = |text: &str| !text.chars().any(|c| c == ':' || c.is_control());
+        let len = bytes.len();
+        if len == 0 || len > NAME_BYTES_MAX || !is_plain && !std::str::from_utf8(bytes).is_ok_and(is_valid) {
+            return Err(InvalidName);
+        }
+        let mut name = Name { bytes: [0; NAME_BYTES_MAX], len: u8::try_from(len).map_err(|_| InvalidName)? };
+        name.bytes[..len].copy_from_slice(bytes);
+        Ok(name)
     }
 }
 
@@ -45,19 +65,13 @@ impl FromStr for Name {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Name, InvalidName> {
-        // Most names are printable ASCII, and need not be taken apart into characters.
-        let plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b':');
-        let valid = plain || !text.chars().any(|c| c == ':' || c.is_control());
-        match ArrayString::from(text) {
-            Ok(name) if valid && !text.is_empty() => Ok(Name(name)),
-            _ => Err(InvalidName),
-        }
+        Name::from_bytes(text.as_bytes())
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::protocol::write_printable(&self.0, f)
+        crate::protocol::write_printable(self.as_str(), f)
     }
 }
 

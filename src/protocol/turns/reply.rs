@@ -202,7 +202,7 @@ impl Reply {
             "OK" => Reply::Ok { turn: turn()? },
             "NO" => Reply::No { turn: field("turn")?.parse().ok()?, code: Code::parse(nth(1)?)? },
             "LAPSED" => Reply::Lapsed { turn: turn()? },
-            "TURN" => Reply::Turn { turn: turn()?, answer: Answer::parse(nth(1)?).ok()? },
+            "TURN" => Reply::Turn { turn: turn()?, answer: Answer::from_bytes(nth(1)?.as_bytes()).ok()? },
             "SKIP" => {
                 Reply::Skip { turn: turn()?, name: nth(1)?.parse().ok()?, how: Skipped::parse(nth(2)?)? }
             }

@@ -33,13 +33,10 @@ impl Answer {
     ///
     /// [`Code::Malformed`] or [`Code::BadNumber`].
     pub fn from_bytes(message: &[u8]) -> Result<Answer, Code> {
-        Answer::parse(std::str::from_utf8(message).map_err(|_| Code::Malformed)?)
-    }
-
-    pub(super) fn parse(text: &str) -> Result<Answer, Code> {
-        let colon = colon_of(text.as_bytes()).ok_or(Code::Malformed)?;
-        let name = text[..colon].parse().map_err(|_| Code::Malformed)?;
-        Ok(Answer { name, number: integer(&text[colon + 1..])? })
+        let colon = colon_of(message).ok_or(Code::Malformed)?;
+        let (name, number) = (&message[..colon], &message[colon + 1..]);
+        let name = Name::from_bytes(name).map_err(|_| Code::Malformed)?;
+        Ok(Answer { name, number: integer(std::str::from_utf8(number).map_err(|_| Code::Malformed)?)? })
     }
 }
 
@@ -100,7 +97,7 @@ impl Request {
         let (first, rest) = line.split_once(' ').map_or((line, None), |(first, rest)| (first, Some(rest)));
         if first.contains(':') {
             let fence = fence(Fields(rest))?;
-            return Ok(Request::Answer { answer: Answer::parse(first)?, fence });
+            return Ok(Request::Answer { answer: Answer::from_bytes(first.as_bytes())?, fence });
         }
         match first {
             "JOIN" => {
