@@ -15,10 +15,11 @@ use crate::time::{Now, later};
 impl<P: Protocol> Driver<P> {
     pub(super) fn flush_touched(&mut self, now: Now) {
         while let Some((id, errand)) = self.links.next_errand() {
-            let Some((connection, errand)) = self.connections.get_mut(id).zip(errand) else { continue };
-            match connection.run(errand, &mut self.counts.bytes_out) {
-                Ok(Next::Nothing) => {}
-                outcome => self.follow_up(now, id, outcome),
+            let Some(errand) = errand else { continue };
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            let outcome = connection.run(errand, &mut self.counts.bytes_out);
+            if !matches!(outcome, Ok(Next::Nothing)) {
+                self.follow_up(now, id, outcome);
             }
         }
     }

@@ -318,9 +318,14 @@ impl<P: Protocol> Driver<P> {
 
     /// The next event for the host. To be called until it says `None`, after every pass.
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
-        let event = self.events.pop_front().or_else(|| self.protocol.poll_event().map(Event::Protocol));
-        self.events_taken |= event.is_none();
-        event
+        if !self.events.is_empty() {
+            return self.events.pop_front();
+        }
+        let Some(event) = self.protocol.poll_event() else {
+            self.events_taken = true;
+            return None;
+        };
+        Some(Event::Protocol(event))
     }
 
     // Reading.

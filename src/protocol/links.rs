@@ -64,14 +64,15 @@ impl Link {
     fn consume(&mut self, count: usize, spare: &mut Spare) {
         let Some(queue) = &mut self.queue else { return };
         queue.consume(count);
-        if queue.unsent().is_empty() {
-            let queue = self.queue.take();
-            spare.extend(queue.filter(|_| spare.len() < SPARE_MAX));
+        if queue.unsent().is_empty()
+            && let Some(queue) = self.queue.take()
+            && spare.len() < SPARE_MAX
+        {
+            spare.push(queue);
         }
     }
 }
 
-#[expect(clippy::vec_box, reason = "they move between here and the links, which keep no more than a pointer")]
 type Spare = Vec<Box<SendBuffer>>;
 
 /// Empty buffers kept for the next that have something to send: as many as a busy pass needs at once.
@@ -312,14 +313,17 @@ impl Links {
             return;
         }
         let was_empty = link.queue.is_none();
-        let buffer = link.queue.get_or_insert_with(|| {
-            let mut buffer = spare.pop().unwrap_or_default();
-            buffer.start_at(*queued);
-            buffer
-        });
-        *queued -= buffer.queued();
+        let buffer = match &mut link.queue {
+            Some(buffer) => buffer,
+            none => {
+                let buffer = none.insert(spare.pop().unwrap_or_default());
+                buffer.start_at(*queued);
+                buffer
+            }
+        };
+        let before = buffer.unsent().len();
         queue(buffer);
-        *queued += buffer.queued();
+        *queued += (buffer.unsent().len() - before) as u64;
         // A message that finds nothing before it is always taken: it may be one long answer.
         if !was_empty && buffer.unsent().len() > *out_bytes_max {
             link.wish = Wish::Abort(AbortReason::SlowReader);

@@ -52,9 +52,9 @@ impl SendBuffer {
         self.written += count as u64;
         if self.head == self.bytes.len() {
             self.head = 0;
-            self.bytes.clear();
-            if self.bytes.capacity() > KEEP_BYTES_MAX {
-                self.bytes = Vec::new();
+            match self.bytes.capacity() {
+                0..=KEEP_BYTES_MAX => self.bytes.clear(),
+                _ => self.bytes = Vec::new(),
             }
         } else if self.head > self.bytes.len() / 2 {
             self.bytes.drain(..self.head);

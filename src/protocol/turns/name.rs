@@ -49,15 +49,18 @@ impl Name {
 
     /// Reads a name. Most are printable ASCII, and are neither decoded nor taken apart into characters.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Name, InvalidName> {
-        let is_plain = bytes.iter().all(|byte| (b' '..=b'~').contains(byte) && *byte != b':');
-        let is_valid = |text: &str| !text.chars().any(|c| c == ':' || c.is_control());
-        let len = bytes.len();
-        if len == 0 || len > NAME_BYTES_MAX || !is_plain && !std::str::from_utf8(bytes).is_ok_and(is_valid) {
-            return Err(InvalidName);
+        let len = u8::try_from(bytes.len()).map_err(|_| InvalidName)?;
+        let mut name = Name { bytes: [0; NAME_BYTES_MAX], len };
+        let mut is_plain = true;
+        for (to, &byte) in name.bytes.iter_mut().zip(bytes) {
+            is_plain &= (b' '..=b'~').contains(&byte) && byte != b':';
+            *to = byte;
         }
-        let mut name = Name { bytes: [0; NAME_BYTES_MAX], len: u8::try_from(len).map_err(|_| InvalidName)? };
-        name.bytes[..len].copy_from_slice(bytes);
-        Ok(name)
+        let is_valid = |text: &str| !text.chars().any(|c| c == ':' || c.is_control());
+        match bytes.len() {
+            1..=NAME_BYTES_MAX if is_plain || std::str::from_utf8(bytes).is_ok_and(is_valid) => Ok(name),
+            _ => Err(InvalidName),
+        }
     }
 }
 

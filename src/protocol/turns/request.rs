@@ -34,9 +34,9 @@ impl Answer {
     /// [`Code::Malformed`] or [`Code::BadNumber`].
     pub fn from_bytes(message: &[u8]) -> Result<Answer, Code> {
         let colon = colon_of(message).ok_or(Code::Malformed)?;
-        let (name, number) = (&message[..colon], &message[colon + 1..]);
-        let name = Name::from_bytes(name).map_err(|_| Code::Malformed)?;
-        Ok(Answer { name, number: integer(std::str::from_utf8(number).map_err(|_| Code::Malformed)?)? })
+        let number = integer(&message[colon + 1..])?;
+        let name = Name::from_bytes(&message[..colon]).map_err(|_| Code::Malformed)?;
+        Ok(Answer { name, number })
     }
 }
 
@@ -181,7 +181,7 @@ fn join(name: Name, fields: Fields<'_>) -> Result<Request, Code> {
             "ring" => ring = value,
             "resume" => resume = Some(Secret::parse(value)),
             "weight" => {
-                let value = u8::try_from(integer(value)?).map_err(|_| Code::BadNumber)?;
+                let value = u8::try_from(integer(value.as_bytes())?).map_err(|_| Code::BadNumber)?;
                 weight = Weight::new(value).ok_or(Code::BadNumber)?;
             }
             _ => {}
@@ -217,7 +217,12 @@ fn word(text: &str) -> Result<Name, Code> {
     text.parse().ok().filter(Name::is_word).ok_or(Code::Malformed)
 }
 
-fn integer(text: &str) -> Result<i64, Code> {
+fn integer(text: &[u8]) -> Result<i64, Code> {
+    // A few digits are nearly all that is ever said, and need no checks for UTF-8 and overflow.
+    if !text.is_empty() && text.len() <= 18 && text.iter().all(u8::is_ascii_digit) {
+        return Ok(text.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')));
+    }
+    let text = std::str::from_utf8(text).map_err(|_| Code::Malformed)?;
     text.parse().map_err(|error: std::num::ParseIntError| code_of(error.kind()))
 }
 

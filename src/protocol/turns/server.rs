@@ -180,11 +180,11 @@ impl TurnServer {
     /// Carries out what the scheduler has decided.
     pub(super) fn pump(&mut self, now: Now, links: &mut Links) {
         while let Some(output) = self.scheduler.poll_output() {
-            match output {
+            match &output {
                 Output::HandOver { ended, granted } => {
                     self.hand_over(now, ended.as_ref(), granted.as_ref(), links);
                 }
-                Output::Retired { seat, data } => self.forget(seat, &data),
+                Output::Retired { seat, data } => self.forget(*seat, data),
             }
         }
         if let Drain::Until(deadline) = self.drain
