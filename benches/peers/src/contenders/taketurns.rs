@@ -1,0 +1,27 @@
+//! The crate itself, as a user starts it: deadlines, gaps, limits and all events on, with their defaults.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use taketurns::net::{DriverConfig, EventLoop, os_entropy};
+use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+
+use crate::server::{ANY_PORT, announce};
+
+pub fn serve(clients: usize) -> Result<()> {
+    run(clients, DriverConfig::default())
+}
+
+/// Looks for events over and over for longer than a client takes to answer, before it sleeps.
+pub fn serve_busy(clients: usize) -> Result<()> {
+    run(clients, DriverConfig { busy_poll: Duration::from_micros(200), ..DriverConfig::default() })
+}
+
+fn run(clients: usize, driver: DriverConfig) -> Result<()> {
+    let config =
+        TurnServerConfig { min_clients: clients, max_clients: clients, ..TurnServerConfig::default() };
+    let mut event_loop = EventLoop::with_config(TurnServer::new(config, os_entropy()), driver)?;
+    announce(event_loop.driver_mut().listen(ANY_PORT.parse()?)?)?;
+    event_loop.run(|_, _| {})?;
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! The crate itself, as a user starts it: names, secrets, deadlines, limits and all events on, with their defaults.
+
+use anyhow::Result;
+use taketurns::net::{EventLoop, os_entropy};
+use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
+
+use super::Shape;
+use crate::server::{ANY_PORT, announce};
+
+pub fn serve(shape: Shape) -> Result<()> {
+    let config = TurnServerConfig {
+        framing: Framing::Line,
+        min_clients: shape.size,
+        max_clients: shape.rings * shape.size,
+        max_rings: shape.rings,
+        ..TurnServerConfig::default()
+    };
+    let mut event_loop = EventLoop::new(TurnServer::new(config, os_entropy()))?;
+    announce(event_loop.driver_mut().listen(ANY_PORT.parse()?)?)?;
+    event_loop.run(|_, _| {})?;
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Rounds of many rings: all contenders stand ready, and are played in turns, each as busy as it can be kept.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::contenders::Contender;
+use crate::crowd::Crowd;
+use crate::lines::Shape;
+use crate::machine::{self, Placement};
+use crate::round::{self, Extent};
+use crate::server::Server;
+
+/// Turns for a hand-over of the other scenarios: with many rings a burst has to be longer.
+pub const TURNS_FOR_A_HAND_OVER: usize = 40;
+
+/// What one contender did in one round.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Busy {
+    pub turns: usize,
+    pub took: Duration,
+    /// Processor time of the server.
+    pub cpu: Duration,
+}
+
+/// What one contender did in all rounds.
+pub struct BusySeries {
+    pub contender: Contender,
+    pub rounds: Vec<Busy>,
+}
+
+/// One contender in one round.
+struct Player {
+    contender: Contender,
+    server: Server,
+    crowd: Crowd,
+    busy: Busy,
+}
+
+pub fn play_rounds(
+    contenders: &[Contender],
+    shape: Shape,
+    placement: Placement,
+    extent: Extent,
+) -> Result<Vec<BusySeries>> {
+    let series = |&contender| BusySeries { contender, rounds: Vec::new() };
+    let mut all: Vec<BusySeries> = contenders.iter().map(series).collect();
+    for round in 0..extent.rounds {
+        let played = machine::on_core(placement.clients, || {
+            play_round(contenders, shape, placement.servers, extent, round)
+        })??;
+        all.iter_mut().zip(played).for_each(|(series, busy)| series.rounds.push(busy));
+    }
+    Ok(all)
+}
+
+fn play_round(
+    contenders: &[Contender],
+    shape: Shape,
+    core: usize,
+    extent: Extent,
+    round: usize,
+) -> Result<Vec<Busy>> {
+    let mut players = Vec::with_capacity(contenders.len());
+    for &contender in contenders {
+        players.push(Player::start(contender, shape, core).with_context(|| contender.name())?);
+    }
+    for burst in 0..extent.bursts {
+        for nth in round::order(players.len(), round * extent.bursts + burst) {
+            let player = &mut players[nth];
+            let played = player.play(extent.burst * TURNS_FOR_A_HAND_OVER);
+            played.with_context(|| format!("{} with {} rings", player.contender.name(), shape.rings))?;
+        }
+    }
+    Ok(players.into_iter().map(|player| player.busy).collect())
+}
+
+impl Player {
+    fn start(contender: Contender, shape: Shape, core: usize) -> Result<Player> {
+        let (rings, size) = (shape.rings.to_string(), shape.size.to_string());
+        let args = ["serve", contender.name(), "--rings", &rings, "--clients", &size];
+        let server = Server::start(core, &args)?;
+        let mut crowd = Crowd::join(server.addr, shape)?;
+        crowd.play(2 * shape.rings * shape.size)?;
+        Ok(Player { contender, server, crowd, busy: Busy::default() })
+    }
+
+    fn play(&mut self, turns: usize) -> Result<()> {
+        let cpu = self.server.cpu()?;
+        let (turns, took) = self.crowd.play(turns)?;
+        self.busy.cpu += self.server.cpu()?.saturating_sub(cpu);
+        self.busy.turns += turns;
+        self.busy.took += took;
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! Rounds of hand-overs: all contenders stand ready, and are played in turns, in short bursts.
+//!
+//! What disturbs the machine for a second disturbs all of them, so the ratios of a round mean more than its times. Who
+//! never rests is played by itself, after the others.
+
+use std::iter;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use hdrhistogram::Histogram;
+
+use crate::contenders::Contender;
+use crate::load::Ring;
+use crate::machine::{self, Placement};
+use crate::server::Server;
+
+/// How much is played.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    pub rounds: usize,
+    /// Bursts of each contender in a round.
+    pub bursts: usize,
+    /// Hand-overs in a burst.
+    pub burst: usize,
+}
+
+/// What one contender did in one round.
+pub struct Play {
+    /// Of hand-overs, in ns.
+    pub latency: Histogram<u64>,
+    /// Processor time of the server, warming up not included.
+    pub cpu: Duration,
+}
+
+/// What one contender did in all rounds.
+pub struct Series {
+    pub contender: Contender,
+    pub plays: Vec<Play>,
+}
+
+/// One contender in one round.
+struct Player {
+    contender: Contender,
+    server: Server,
+    ring: Ring,
+    play: Play,
+}
+
+pub fn play_rounds(
+    contenders: &[Contender],
+    clients: usize,
+    placement: Placement,
+    extent: Extent,
+) -> Result<Vec<Series>> {
+    let (alone, together): (Vec<Contender>, Vec<_>) =
+        contenders.iter().partition(|contender| contender.plays_alone());
+    let sets: Vec<&[Contender]> = iter::once(&together[..]).chain(alone.chunks(1)).collect();
+    let series = |&contender| Series { contender, plays: Vec::new() };
+    let mut all: Vec<Series> = sets.iter().copied().flatten().map(series).collect();
+    for round in 0..extent.rounds {
+        let play = |set: &&[Contender]| play_set(set, clients, placement.servers, extent, round);
+        let plays =
+            machine::on_core(placement.clients, || sets.iter().map(play).collect::<Result<Vec<_>>>())??;
+        all.iter_mut().zip(plays.into_iter().flatten()).for_each(|(series, play)| series.plays.push(play));
+    }
+    Ok(all)
+}
+
+/// Those that stand ready together.
+fn play_set(
+    contenders: &[Contender],
+    clients: usize,
+    core: usize,
+    extent: Extent,
+    round: usize,
+) -> Result<Vec<Play>> {
+    let start =
+        |&contender: &Contender| Player::start(contender, clients, core).with_context(|| contender.name());
+    let mut players = contenders.iter().map(start).collect::<Result<Vec<_>>>()?;
+    for burst in 0..extent.bursts {
+        for nth in order(players.len(), round * extent.bursts + burst) {
+            let player = &mut players[nth];
+            let played = player.play(clients, extent.burst);
+            played.with_context(|| format!("{} with {clients} clients", player.contender.name()))?;
+        }
+    }
+    Ok(players.into_iter().map(|player| player.play).collect())
+}
+
+/// Who is played when: another order in each burst, the same in each run. So nobody always begins, or always finds the caches
+/// that the same one has left.
+pub fn order(players: usize, burst: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..players).collect();
+    fastrand::Rng::with_seed(burst as u64).shuffle(&mut order);
+    order
+}
+
+impl Player {
+    fn start(contender: Contender, clients: usize, core: usize) -> Result<Player> {
+        let server = Server::start(core, &["serve", contender.name(), "--clients", &clients.to_string()])?;
+        let ring = Ring::join(server.addr, clients, contender.patience())?;
+        let latency = Histogram::new_with_bounds(1, 60_000_000_000, 3)?;
+        let play = Play { latency, cpu: Duration::ZERO };
+        let mut player = Player { contender, server, ring, play };
+        player.warm_up(contender.warm_up(clients))?;
+        Ok(player)
+    }
+
+    fn warm_up(&mut self, hand_overs: usize) -> Result<()> {
+        (0..hand_overs).try_for_each(|_| self.ring.hand_over().map(|_| ()))
+    }
+
+    fn play(&mut self, clients: usize, burst: usize) -> Result<()> {
+        self.warm_up(self.contender.lead_in(clients, burst))?;
+        let burst = self.contender.burst(burst);
+        let cpu = self.server.cpu()?;
+        for _ in 0..burst {
+            let took = self.ring.hand_over()?;
+            self.play.latency.record(u64::try_from(took.as_nanos())?)?;
+        }
+        self.play.cpu += self.server.cpu()?.saturating_sub(cpu);
+        Ok(())
+    }
+}
