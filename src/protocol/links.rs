@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::fmt::Write as _;
 #[cfg(feature = "net")]
 use std::io;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
@@ -106,6 +106,11 @@ impl Links {
     /// Queues `bytes` for `id`.
     pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
         self.send_with(id, |buffer| buffer.queue(bytes));
+    }
+
+    /// Queues `pieces` for `id`, one behind the other, as one message.
+    pub fn send_pieces(&mut self, id: ConnectionId, pieces: &[&[u8]]) {
+        self.send_with(id, |buffer| pieces.iter().for_each(|piece| buffer.queue(piece)));
     }
 
     /// Queues formatted text for `id`, without an allocation of its own: `links.send_fmt(id, format_args!("OK {n}\n"))`.

@@ -301,10 +301,11 @@ impl<S> Scheduler<S> {
         // Making room may have forgotten a ring without occupied seats, even this one.
         self.ring(ring).ok_or(JoinError::UnknownRing)?;
         let at = ring.slot as usize;
-        let slot = self.rings[at].join(now, weight, data, &self.config, &mut self.outputs);
+        let ring = &mut self.rings[at];
+        let slot = ring.join(now, weight, data, &self.config, &mut self.outputs);
         self.seats += 1;
-        self.arm(at);
-        Ok(self.rings[at].seat_id(slot))
+        ring.arm(&mut self.timers, &self.config);
+        Ok(ring.seat_id(slot))
     }
 
     /// A client takes the first seat of a new ring.
@@ -403,8 +404,12 @@ impl<S> Scheduler<S> {
             if self.timers.ring(&mut ring.alarm, slot, now) {
                 let before = ring.seats.len();
                 ring.expire(now, &self.config, &mut self.outputs);
-                self.seats -= before - ring.seats.len();
-                self.arm(slot as usize);
+                let after = ring.seats.len();
+                self.seats -= before - after;
+                match after {
+                    0 => self.forget(slot as usize),
+                    _ => ring.arm(&mut self.timers, &self.config),
+                }
             }
         }
     }
@@ -423,7 +428,8 @@ impl<S> Scheduler<S> {
     }
 
     fn seat(&self, id: SeatId) -> Option<&Seat<S>> {
-        self.ring(id.ring())?.seats.get(id.slot as usize).filter(|seat| seat.place() == id.place)
+        let ring = self.ring(id.ring()).filter(|ring| ring.has(id))?;
+        Some(&ring.seats[id.slot as usize])
     }
 
     /// The seat at `spot`, if there is one.
@@ -437,13 +443,16 @@ impl<S> Scheduler<S> {
         seat: SeatId,
         act: impl FnOnce(&mut Ring<S>, u32, &SchedulerConfig, &mut VecDeque<Output<S>>) -> R,
     ) -> Option<R> {
-        self.seat(seat)?;
         let at = seat.ring_slot as usize;
-        let ring = &mut self.rings[at];
+        let ring = self.rings.get_mut(at).filter(|ring| ring.id == seat.ring() && ring.has(seat))?;
         let before = ring.seats.len();
         let result = act(ring, seat.slot, &self.config, &mut self.outputs);
-        self.seats -= before - ring.seats.len();
-        self.arm(at);
+        let after = ring.seats.len();
+        self.seats -= before - after;
+        match after {
+            0 => self.forget(at),
+            _ => ring.arm(&mut self.timers, &self.config),
+        }
         Some(result)
     }
 
@@ -475,18 +484,11 @@ impl<S> Scheduler<S> {
         Ok(())
     }
 
-    /// After every change of a ring: asks for its next deadline, and forgets it when it is empty.
-    fn arm(&mut self, at: usize) {
-        let ring = &mut self.rings[at];
-        let due = ring.due(self.config.seat_grace);
-        let slot = ring.id.slot;
-        if ring.seats.is_empty() {
-            self.timers.remove(&mut ring.alarm, slot);
-            let ring = self.rings.remove(at);
-            self.turn_floor = self.turn_floor.max(ring.last_turn);
-        } else {
-            self.timers.set(&mut ring.alarm, slot, due);
-        }
+    /// Forgets the ring at `at`, which has no seats any more.
+    fn forget(&mut self, at: usize) {
+        let mut ring = self.rings.remove(at);
+        self.timers.remove(&mut ring.alarm, ring.id.slot);
+        self.turn_floor = self.turn_floor.max(ring.last_turn);
     }
 }
 

@@ -1,7 +1,7 @@
 //! One ring: its seats, who holds the turn, who is next. Every move of the turn happens in [`Ring::advance`].
 
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use slab::Slab;
 
@@ -13,7 +13,7 @@ use super::seat::{Accepted, Occupancy, Seat, SeatId, Weight, order_before_all};
 use super::state::{Cause, Next, Phase};
 use super::{LongestWait, RingId, SchedulerConfig};
 use crate::table::growth;
-use crate::time::{Alarm, later};
+use crate::time::{Alarm, Timers, earlier, later};
 
 #[derive(Debug)]
 pub(super) struct Ring<S> {
@@ -82,11 +82,16 @@ impl<S> Ring<S> {
         self.newcomers.departed.len()
     }
 
-    /// When the ring wants to be called again: the turn's deadline, or the end of the first grace.
-    pub(super) fn due(&self, grace: Duration) -> Option<Instant> {
+    /// Whether `seat`, of a ring in this one's slot, is one of its seats.
+    pub(super) fn has(&self, seat: SeatId) -> bool {
+        self.seats.get(seat.slot as usize).is_some_and(|found| found.place() == seat.place)
+    }
+
+    /// After every change: asks for the ring's next deadline, that of the turn or the end of the first grace.
+    pub(super) fn arm(&mut self, timers: &mut Timers<u32>, rules: Rules<'_>) {
         let deadline = self.phase.lease().map(|lease| lease.deadline);
-        let grace_ends = self.vacant.first().map(|&(since, ..)| later(since, grace));
-        [deadline, grace_ends].into_iter().flatten().min()
+        let grace_ends = self.vacant.first().map(|&(since, ..)| later(since, rules.seat_grace));
+        timers.set(&mut self.alarm, self.id.slot, earlier(deadline, grace_ends));
     }
 
     // What the world did.

@@ -1,6 +1,6 @@
 //! Bytes that wait to be written to one peer.
 
-use std::io;
+use std::fmt;
 
 /// Above this an emptied buffer is given back: ten thousand peers that were slow once must not keep ten thousand of them.
 const KEEP_BYTES_MAX: usize = 1024;
@@ -77,13 +77,9 @@ impl SendBuffer {
     }
 }
 
-impl io::Write for SendBuffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.queue(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
+impl fmt::Write for SendBuffer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.queue(text.as_bytes());
         Ok(())
     }
 }

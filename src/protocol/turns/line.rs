@@ -373,7 +373,18 @@ impl TurnServer {
 }
 
 fn say(id: ConnectionId, reply: Reply, links: &mut Links) {
-    links.send_fmt(id, format_args!("{reply}\n"));
+    let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
+    match reply {
+        // The two of every turn, without the formatting machinery.
+        Reply::Ok { turn } => {
+            links.send_pieces(id, &[b"OK turn=", first.format(turn.get()).as_bytes(), b"\n"]);
+        }
+        Reply::Go { turn, within } => {
+            let (turn, within) = (first.format(turn.get()), second.format(within));
+            links.send_pieces(id, &[b"GO turn=", turn.as_bytes(), b" within=", within.as_bytes(), b"\n"]);
+        }
+        reply => links.send_fmt(id, format_args!("{reply}\n")),
+    }
 }
 
 /// The fence as the scheduler takes it; 0 is no turn's number, so it is stale.
@@ -385,5 +396,21 @@ fn code_of(refusal: Refusal) -> Code {
     match refusal {
         Refusal::StaleTurn => Code::StaleTurn,
         Refusal::NotYourTurn => Code::NotYourTurn,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_in_every_turn_is_what_a_reply_says() {
+        let mut links = Links::new(1000);
+        let id = links.open(([127, 0, 0, 1], 9).into());
+        let turn = TurnNumber::new(u64::MAX).expect("not 0");
+        let replies = [Reply::Ok { turn }, Reply::Go { turn, within: 30_000 }, Reply::Pong];
+        let expected: String = replies.iter().map(|reply| format!("{reply}\n")).collect();
+        replies.into_iter().for_each(|reply| say(id, reply, &mut links));
+        assert_eq!(String::from_utf8_lossy(links.unsent(id)), expected);
     }
 }

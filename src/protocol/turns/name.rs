@@ -17,6 +17,17 @@ pub struct Name {
     len: u8,
 }
 
+/// Whether a byte is printable ASCII, and no `:`.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        plain[byte as usize] = byte != b':';
+        byte += 1;
+    }
+    plain
+};
+
 /// The text is not a [`Name`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidName;
@@ -49,18 +60,17 @@ impl Name {
 
     /// Reads a name. Most are printable ASCII, and are neither decoded nor taken apart into characters.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Name, InvalidName> {
-        let len = u8::try_from(bytes.len()).map_err(|_| InvalidName)?;
-        let mut name = Name { bytes: [0; NAME_BYTES_MAX], len };
-        let mut is_plain = true;
-        for (to, &byte) in name.bytes.iter_mut().zip(bytes) {
-            is_plain &= (b' '..=b'~').contains(&byte) && byte != b':';
-            *to = byte;
-        }
+        let len = bytes.len();
+        let is_plain = bytes.iter().fold(true, |ok, &byte| ok & PLAIN[usize::from(byte)]);
         let is_valid = |text: &str| !text.chars().any(|c| c == ':' || c.is_control());
-        match bytes.len() {
-            1..=NAME_BYTES_MAX if is_plain || std::str::from_utf8(bytes).is_ok_and(is_valid) => Ok(name),
-            _ => Err(InvalidName),
+        if !(1..=NAME_BYTES_MAX).contains(&len)
+            || !is_plain && !std::str::from_utf8(bytes).is_ok_and(is_valid)
+        {
+            return Err(InvalidName);
         }
+        let mut name = Name { bytes: [0; NAME_BYTES_MAX], len: u8::try_from(len).map_err(|_| InvalidName)? };
+        name.bytes[..len].copy_from_slice(bytes);
+        Ok(name)
     }
 }
 

@@ -34,9 +34,8 @@ impl Answer {
     /// [`Code::Malformed`] or [`Code::BadNumber`].
     pub fn from_bytes(message: &[u8]) -> Result<Answer, Code> {
         let colon = colon_of(message).ok_or(Code::Malformed)?;
-        let number = integer(&message[colon + 1..])?;
         let name = Name::from_bytes(&message[..colon]).map_err(|_| Code::Malformed)?;
-        Ok(Answer { name, number })
+        Ok(Answer { name, number: integer(&message[colon + 1..])? })
     }
 }
 
@@ -94,8 +93,8 @@ impl Request {
     ///
     /// [`Code::Malformed`] or [`Code::BadNumber`].
     pub fn parse(line: &str) -> Result<Request, Code> {
-        let (first, rest) = line.split_once(' ').map_or((line, None), |(first, rest)| (first, Some(rest)));
-        if first.contains(':') {
+        let (first, rest) = split_field(line);
+        if colon_of(first.as_bytes()).is_some() {
             let fence = fence(Fields(rest))?;
             return Ok(Request::Answer { answer: Answer::from_bytes(first.as_bytes())?, fence });
         }
@@ -210,7 +209,10 @@ fn colon_of(message: &[u8]) -> Option<usize> {
 }
 
 fn split_field(text: &str) -> (&str, Option<&str>) {
-    text.split_once(' ').map_or((text, None), |(first, rest)| (first, Some(rest)))
+    match text.bytes().position(|byte| byte == b' ') {
+        Some(space) => (&text[..space], Some(&text[space + 1..])),
+        None => (text, None),
+    }
 }
 
 fn word(text: &str) -> Result<Name, Code> {
@@ -219,8 +221,13 @@ fn word(text: &str) -> Result<Name, Code> {
 
 fn integer(text: &[u8]) -> Result<i64, Code> {
     // A few digits are nearly all that is ever said, and need no checks for UTF-8 and overflow.
-    if !text.is_empty() && text.len() <= 18 && text.iter().all(u8::is_ascii_digit) {
-        return Ok(text.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')));
+    if (1..=18).contains(&text.len()) {
+        let digits = text.iter().map(|byte| byte.wrapping_sub(b'0'));
+        let (number, is_number) =
+            digits.fold((0, true), |(number, ok), digit| (number * 10 + i64::from(digit), ok & (digit < 10)));
+        if is_number {
+            return Ok(number);
+        }
     }
     let text = std::str::from_utf8(text).map_err(|_| Code::Malformed)?;
     text.parse().map_err(|error: std::num::ParseIntError| code_of(error.kind()))
