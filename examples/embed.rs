@@ -65,8 +65,8 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         let deadlines = [server.next_deadline(), clients.next_deadline(), Some(report_at)];
         let timeout = poll_timeout(now(), deadlines.into_iter().flatten().min());
         match poll.poll(&mut events, timeout) {
-            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error.into()),
-            _ => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            polled => polled?,
         }
         // 2. One instant for all that happens in this pass.
         let now = now();

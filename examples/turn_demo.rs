@@ -62,8 +62,8 @@ fn demonstrate(options: &Options, printer: &mut Printer) -> Result<(), Error> {
     while !(server.is_drained() && clients.is_drained()) {
         let deadline = [server.next_deadline(), clients.next_deadline()].into_iter().flatten().min();
         match poll.poll(&mut events, poll_timeout(now(), deadline)) {
-            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(Error::Poll(error)),
-            _ => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            polled => polled.map_err(Error::Poll)?,
         }
         let now = now();
         for event in &events {

@@ -529,6 +529,25 @@ fn server_with_a_silent_holder() -> (Server, [RawPeer; 2]) {
     (server, [holder, other])
 }
 
+// ---- a server that is stopped for a while -------------------------------------------------------------
+
+/// The poll ends early with `EINTR` when the process goes on, and the deadline is over by then: the answer was there first.
+#[test]
+fn an_answer_that_waits_while_the_server_is_stopped_counts() {
+    let mut server = Server::start(&["--clients", "1", "--turn-deadline-ms", "400"]);
+    let mut holder = RawPeer::connect(&server.address);
+    for number in 1..=3 {
+        holder.expect_go();
+        server.process.signal("STOP");
+        holder.0.write_all(format!("ann:{number}").as_bytes()).expect("the server is there");
+        std::thread::sleep(Duration::from_millis(600));
+        server.process.signal("CONT");
+        server.wait_for_number("ann", number);
+    }
+    let lapsed = |line: &Line| line.text.contains("lapsed");
+    server.process.expect_no_line("a turn that lapsed", lapsed, Duration::ZERO);
+}
+
 // ---- outputs that nobody reads ------------------------------------------------------------------------
 
 /// [A8]

@@ -142,8 +142,17 @@ impl<P: Protocol> Driver<P> {
         let has_work = self.accepting || !self.carried_over.is_empty() || self.links.has_touched();
         match has_work {
             true => Some(self.last_pass),
-            false => earlier(self.deadlines.next(), self.protocol.next_deadline()),
+            false => self.first_deadline(),
         }
+    }
+
+    /// Whether a deadline has come, of this driver or of the protocol; perhaps early, never late.
+    pub(super) fn is_due(&self, now: Now) -> bool {
+        self.first_deadline().is_some_and(|deadline| deadline <= now.instant)
+    }
+
+    fn first_deadline(&self) -> Option<Instant> {
+        earlier(self.deadlines.next(), self.protocol.next_deadline())
     }
 
     /// Whether [`drain`](Self::drain) was called and every connection is gone.

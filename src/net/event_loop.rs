@@ -140,6 +140,17 @@ impl<P: Protocol> EventLoop<P> {
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         self.wait(timeout).map_err(Error::Poll)?;
         let now = self.clock.now();
+        let mut woken = self.handle_events(now);
+        woken |= self.catch_up(now).map_err(Error::Poll)?;
+        if woken {
+            self.obey(now);
+        }
+        self.driver.finish_batch(now)?;
+        Ok(!self.stopped && !self.driver.is_drained())
+    }
+
+    /// Takes in what the poll said; whether another thread wants something.
+    fn handle_events(&mut self, now: Now) -> bool {
         let mut woken = false;
         for event in &self.events {
             match event.token() {
@@ -148,11 +159,24 @@ impl<P: Protocol> EventLoop<P> {
                 _ => self.driver.handle_event(now, event),
             }
         }
-        if woken {
-            self.obey(now);
+        woken
+    }
+
+    /// Before a deadline passes, whatever has arrived is read: a process that was stopped, or had to wait for a processor, may find
+    /// the bell rung and the answer there, which the poll did not tell of. Who has something to say again meanwhile may wait.
+    fn catch_up(&mut self, now: Now) -> io::Result<bool> {
+        let mut woken = false;
+        for _ in 0..=self.driver.connections() / EVENTS_MAX {
+            if !self.driver.is_due(now) {
+                break;
+            }
+            self.poll(Some(Duration::ZERO))?;
+            if self.events.is_empty() {
+                break;
+            }
+            woken |= self.handle_events(now);
         }
-        self.driver.finish_batch(now)?;
-        Ok(!self.stopped && !self.driver.is_drained())
+        Ok(woken)
     }
 
     /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first.

@@ -7,7 +7,8 @@
 //!
 //! For each pass of the host's loop:
 //!
-//! 1. Poll, with a timeout of at most [`poll_timeout`]`(`[`now()`]`, `[`Driver::next_deadline`]`)`.
+//! 1. Poll, with a timeout of at most [`poll_timeout`]`(`[`now()`]`, `[`Driver::next_deadline`]`)`. If that is interrupted, poll
+//!    again before anything else: it may be late by then, and has said nothing of what arrived meanwhile.
 //! 2. Read the clock, once: [`now()`].
 //! 3. Give the driver each event that it [owns](Driver::owns): [`Driver::handle_event`].
 //! 4. [`Driver::finish_batch`], once, also if there was no event.
