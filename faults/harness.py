@@ -1,0 +1,155 @@
+"""What a row of the table is, how it waits, and what it may need. Programs are in program.py, sockets in peer.py."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+
+from program import Program
+
+FAULTS = []
+
+
+class Failed(Exception):
+    """What happened is not what is right."""
+
+
+class Skipped(Exception):
+    """This machine cannot make the fault; says what is missing."""
+
+
+class Fault:
+    """One row: a function that makes the fault, and answers with what happened."""
+
+    def __init__(self, run, made, expected):
+        self.run, self.made, self.expected = run, made, expected
+        self.name = run.__name__.replace("_", "-")
+
+
+def fault(made, expected):
+    """Puts the function that follows into the table. It is called with a `World`."""
+
+    def register(run):
+        FAULTS.append(Fault(run, made, expected))
+        return run
+
+    return register
+
+
+def expect(right, story):
+    if not right:
+        raise Failed(story)
+
+
+def until(check, what, seconds=5.0):
+    """Waits until `check` answers with something, and answers with that."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = check()
+        if found:
+            return found
+        expect(time.monotonic() < deadline, f"no {what} within {seconds:g} s")
+        time.sleep(0.002)
+
+
+def seconds_of(act):
+    """How long `act` takes."""
+    begin = time.monotonic()
+    act()
+    return time.monotonic() - begin
+
+
+def needs_root(what):
+    if os.geteuid() != 0:
+        raise Skipped(f"{what} needs root: run this with sudo")
+
+
+def needs_tool(tool, package):
+    if shutil.which(tool) is None:
+        raise Skipped(f"there is no {tool}: install the package {package}")
+
+
+def needs_strace():
+    needs_tool("strace", "strace")
+    if subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode != 0:
+        raise Skipped("strace may not trace here: allow ptrace (in a container, --cap-add SYS_PTRACE)")
+
+
+def run_tool(*command):
+    """Runs a command of the system; a machine that forbids it cannot make the fault."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Skipped(f"{' '.join(command)}: {done.stderr.strip()}")
+
+
+class World:
+    """The programs and files of one row; all are gone at its end."""
+
+    def __init__(self, binaries):
+        self.binaries = binaries
+        self.programs = []
+        self.cleanup = contextlib.ExitStack()
+        self.folder = self.cleanup.enter_context(tempfile.TemporaryDirectory(prefix="taketurns-faults-"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for program in self.programs:
+            program.kill()
+        self.cleanup.close()
+
+    def start(self, name, *options, **how):
+        program = Program(os.path.join(self.binaries, name), options, **how)
+        self.programs.append(program)
+        return program
+
+    def serve(self, *options, program="turn_server", listen="127.0.0.1:0", **how):
+        """A server, once it listens; `server.addr` is where."""
+        server = self.start(program, "--listen", listen, *options, **how)
+        server.serves = True
+        said = until(server.address, f"address of {program} (it said {server.said()!r})", 10)
+        server.addr = (said[0].decode(), int(said[1]))
+        return server
+
+    def play(self, server, *options):
+        """A `turn_client` at `server`."""
+        return self.start("turn_client", "--connect", "%s:%d" % server.addr, *options)
+
+    def strace(self, inject):
+        """What to put before a server so that its system calls fail as `inject` says. The server keeps its process id."""
+        calls = inject.split(":")[0]
+        return ["strace", "-D", "-f", "-qq", "-o", os.path.join(self.folder, "trace"),
+                "-e", f"trace={calls}", "-e", f"inject={inject}"]
+
+    def injected(self):
+        """How many system calls were made to fail so far."""
+        with open(os.path.join(self.folder, "trace"), encoding="utf-8", errors="replace") as trace:
+            return trace.read().count("(INJECTED)")
+
+    def check(self):
+        """What holds in every row: no server has ended that was not ended, and none panicked."""
+        for program in self.programs:
+            expect(b"panicked" not in program.said(), f"{program.name} panicked: {program.said()[-300:]!r}")
+            ended = program.serves and not program.was_ended and program.process.poll() is not None
+            expect(not ended, f"{program.name} has ended: {program.said()[-300:]!r}")
+
+
+def longest_gap(server, since, end=None):
+    """The longest time in which nobody's number was accepted, in seconds."""
+    end = end or time.monotonic()
+    times = [since] + [at for at, _, _ in server.sent() if since <= at <= end] + [end]
+    return max(later - earlier for earlier, later in zip(times, times[1:]))
+
+
+def unescaped(data):
+    """The first byte sequence in `data` that could rearrange a terminal, or nothing."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        return data[error.start:error.end + 8]
+    found = re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", text)
+    return found and text[found.start():found.end() + 8].encode()

@@ -1,0 +1,96 @@
+"""A program under test: its lines with their times, its signals, what it costs."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+ADDRESS = re.compile(rb"(?:istening|connections) on ([\d.]+):(\d+)")
+SENT = re.compile(rb"(\S+) sent: (-?\d+)$")
+
+
+class Program:
+    """Runs until its row ends. Both outputs are read, unless the row hands in files of its own."""
+
+    def __init__(self, path, options, before=(), out=subprocess.PIPE, err=subprocess.PIPE, env=None, cwd=None, limit=None):
+        self.name = os.path.basename(path)
+        self.serves = self.was_ended = False
+        self.out, self.err = [], []
+        environment = {name: value for name, value in os.environ.items() if name != "TAKETURNS_LISTEN"}
+        self.process = subprocess.Popen(
+            [*before, path, *options], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd,
+            env={**environment, **(env or {})}, preexec_fn=limit)
+        self.pid = self.process.pid
+        # What becomes of an output: "read", "close" or "leave" (unread, the pipe fills up).
+        self.fate = {"out": "read", "err": "read"}
+        for name, pipe in (("out", self.process.stdout), ("err", self.process.stderr)):
+            if pipe is not None:
+                threading.Thread(target=self._read, args=(name, pipe), daemon=True).start()
+
+    def _read(self, name, pipe):
+        lines = getattr(self, name)
+        for line in pipe:
+            lines.append((time.monotonic(), line.rstrip(b"\n")))
+            if self.fate[name] == "close":
+                pipe.close()
+            if self.fate[name] != "read":
+                return
+
+    def said(self):
+        """All of both outputs so far."""
+        return b"\n".join(line for _, line in self.out + self.err)
+
+    def says(self, text):
+        """How many lines so far have `text` in them."""
+        return sum(text.encode() in line for _, line in self.out + self.err)
+
+    def address(self):
+        found = ADDRESS.search(self.said())
+        return found and found.groups()
+
+    def sent(self):
+        """Every number that was accepted so far: when, whose, which."""
+        found = [(at, SENT.match(line)) for at, line in list(self.out)]
+        return [(at, match[1].decode(), int(match[2])) for at, match in found if match]
+
+    def numbers(self, name):
+        return [number for _, whose, number in self.sent() if whose == name]
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        """SIGKILL, and all that it had printed is read."""
+        self.was_ended = True
+        if self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def terminate(self, seconds=8):
+        """SIGTERM; its exit code, or None if it does not end."""
+        self.was_ended = True
+        self.signal(signal.SIGTERM)
+        return self.exit_code(seconds)
+
+    def exit_code(self, seconds):
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def cpu(self):
+        """Seconds of processor time so far."""
+        with open(f"/proc/{self.pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self):
+        """The most memory that it has had so far, in MiB."""
+        with open(f"/proc/{self.pid}/status", encoding="utf-8") as file:
+            return int(re.search(r"VmHWM:\s+(\d+)", file.read())[1]) / 1024
+
+    def descriptors(self):
+        """One more than its highest file descriptor."""
+        return max(map(int, os.listdir(f"/proc/{self.pid}/fd"))) + 1
