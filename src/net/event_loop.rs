@@ -138,10 +138,12 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// When the poll fails, or the events of the last pass were not taken.
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        self.wait(timeout).map_err(Error::Poll)?;
+        let was_due = self.wait(timeout).map_err(Error::Poll)?;
         let now = self.clock.now();
         let mut woken = self.handle_events(now);
-        woken |= self.catch_up(now).map_err(Error::Poll)?;
+        if was_due || self.timer.is_reached(now.instant) {
+            woken |= self.catch_up(now).map_err(Error::Poll)?;
+        }
         if woken {
             self.obey(now);
         }
@@ -179,16 +181,26 @@ impl<P: Protocol> EventLoop<P> {
         Ok(woken)
     }
 
-    /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first.
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first. Not at all if the deadline was past already:
+    /// says whether it was.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let deadline = self.driver.next_deadline();
-        let is_due = deadline.is_some_and(|deadline| deadline <= self.clock.last().instant);
-        if is_due || self.stopped || self.driver.is_drained() {
-            return self.poll(Some(Duration::ZERO));
+        let was_due = deadline.is_some_and(|deadline| deadline <= self.clock.last().instant);
+        if was_due || self.stopped || self.driver.is_drained() {
+            self.poll(Some(Duration::ZERO))?;
+            return Ok(was_due);
         }
         let until_deadline = self.timer.timeout(deadline)?;
-        let timeout = [timeout, until_deadline].into_iter().flatten().min();
-        if self.busy_poll.is_zero() { self.poll(timeout) } else { self.spin_then_poll(timeout) }
+        let timeout = match (timeout, until_deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (timeout, None) | (None, timeout) => timeout,
+        };
+        if self.busy_poll.is_zero() {
+            self.poll(timeout)?;
+        } else {
+            self.spin_then_poll(timeout)?;
+        }
+        Ok(false)
     }
 
     fn spin_then_poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {

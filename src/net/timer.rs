@@ -68,6 +68,11 @@ mod descriptor {
             Ok(None)
         }
 
+        /// Whether a deadline that was asked for may have passed.
+        pub(in super::super) fn is_reached(&self, now: Instant) -> bool {
+            self.set_to.is_none_or(|set_to| set_to <= now)
+        }
+
         /// It has fired. It need not be read: the next time is another edge.
         pub(in super::super) fn fired(&mut self) {
             self.set_to = None;
@@ -95,6 +100,10 @@ mod timeout {
             deadline: Option<Instant>,
         ) -> io::Result<Option<Duration>> {
             Ok(deadline.and_then(|deadline| clock::poll_timeout(clock::now(), Some(deadline))))
+        }
+
+        pub(in super::super) fn is_reached(&self, _: Instant) -> bool {
+            true
         }
 
         pub(in super::super) fn fired(&mut self) {}

@@ -156,7 +156,7 @@ impl TurnServer {
         fence: Option<Fence>,
         links: &mut Links,
     ) -> Result<(), Code> {
-        if self.scheduler.data(seat).is_none_or(|data| !data.is_named(&answer.name)) {
+        if self.scheduler.data(seat).is_none_or(|data| data.name_ref() != Some(&answer.name)) {
             return Err(Code::WrongName);
         }
         let fence = turn_of(fence)?;

@@ -220,8 +220,8 @@ fn word(text: &str) -> Result<Name, Code> {
 }
 
 fn integer(text: &[u8]) -> Result<i64, Code> {
-    // A few digits are nearly all that is ever said, and need no checks for UTF-8 and overflow.
-    if (1..=18).contains(&text.len()) {
+    // A few digits are nearly all that is ever said, and need no checks for UTF-8 and overflow: no 16 bytes overflow, digits or not.
+    if (1..=16).contains(&text.len()) {
         let digits = text.iter().map(|byte| byte.wrapping_sub(b'0'));
         let (number, is_number) =
             digits.fold((0, true), |(number, ok), digit| (number * 10 + i64::from(digit), ok & (digit < 10)));
@@ -252,6 +252,11 @@ mod tests {
         };
         ok("Client1:1", 1);
         ok("two words:-9223372036854775808", i64::MIN);
+        ok("a:9999999999999999", 9_999_999_999_999_999);
+        ok("a:9223372036854775807", i64::MAX);
+        for bytes in [[0xff; 16], [b'/'; 16], [b':'; 16]] {
+            assert_eq!(integer(&bytes), Err(Code::Malformed));
+        }
         for (bad, code) in [
             (&b"Client1"[..], Code::Malformed),
             (b":1", Code::Malformed),

@@ -51,12 +51,11 @@ impl SeatData {
     /// Its name; in the raw framing the one last used there.
     #[must_use]
     pub fn name(&self) -> Option<Name> {
-        Some(self.identity.as_ref()?.name)
+        self.name_ref().copied()
     }
 
-    /// Whether that is its name.
-    pub(super) fn is_named(&self, name: &Name) -> bool {
-        self.identity.as_ref().is_some_and(|identity| identity.name == *name)
+    pub(super) fn name_ref(&self) -> Option<&Name> {
+        Some(&self.identity.as_ref()?.name)
     }
 
     pub(super) fn rename(&mut self, name: &Name) {

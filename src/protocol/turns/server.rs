@@ -202,12 +202,12 @@ impl TurnServer {
             return granted.into_iter().for_each(|granted| self.tell_granted(now, granted, links));
         };
         let Some(data) = self.scheduler.data(ended.seat) else { return };
-        let (client, name) = (data.client, data.name());
+        let client = data.client;
         let one_connection = granted.is_some_and(|granted| granted.seat == ended.seat);
         if one_connection {
             self.tell_ended(client, ended, links);
         }
-        self.note(ended, name);
+        self.note(ended);
         if let Some(granted) = granted {
             self.tell_granted(now, granted, links);
         }
@@ -215,7 +215,7 @@ impl TurnServer {
             self.tell_ended(client, ended, links);
         }
         if self.config.framing == Framing::Line {
-            self.tell_observers(ended, name, links);
+            self.tell_observers(ended, links);
         }
     }
 
@@ -242,12 +242,13 @@ impl TurnServer {
     }
 
     /// Counts and reports a turn that ended.
-    fn note(&mut self, ended: &Ended, name: Option<Name>) {
+    fn note(&mut self, ended: &Ended) {
         let &Ended { seat, turn, outcome } = ended;
+        let name = self.scheduler.data(seat).and_then(SeatData::name_ref);
         match (Skipped::of(outcome), name) {
-            (Ok(number), Some(name)) => {
+            (Ok(number), Some(&name)) => {
                 self.counts.accepted += 1;
-                self.report(TurnEvent::Accepted { seat, turn, name, number });
+                self.events.push_back(TurnEvent::Accepted { seat, turn, name, number });
             }
             (Ok(_), None) => debug_assert!(false, "an answer has a name"),
             (Err(how), name) => {
@@ -256,6 +257,7 @@ impl TurnServer {
                     Skipped::Lapsed => self.counts.lapsed += 1,
                     Skipped::Gone => self.counts.gone += 1,
                 }
+                let name = name.copied();
                 if how == Skipped::Lapsed {
                     info!("{} lapsed", Shown(seat, name));
                 }
@@ -264,10 +266,10 @@ impl TurnServer {
         }
     }
 
-    fn tell_observers(&self, ended: &Ended, name: Option<Name>, links: &mut Links) {
+    fn tell_observers(&self, ended: &Ended, links: &mut Links) {
         let Some(data) = self.scheduler.data(ended.seat) else { return };
         let observers = &self.rooms.room(data.room).observers;
-        let Some(name) = name.filter(|_| !observers.is_empty()) else { return };
+        let Some(name) = data.name().filter(|_| !observers.is_empty()) else { return };
         let turn = ended.turn;
         let reply = match Skipped::of(ended.outcome) {
             Ok(number) => Reply::Turn { turn, answer: Answer { name, number } },
@@ -462,11 +464,11 @@ impl Protocol for TurnServer {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let drain = match self.drain {
-            Drain::Until(deadline) => Some(deadline),
-            Drain::No | Drain::Done => None,
-        };
-        earlier(earlier(self.scheduler.next_deadline(), self.timers.next()), drain)
+        let due = earlier(self.scheduler.next_deadline(), self.timers.next());
+        match self.drain {
+            Drain::Until(deadline) => earlier(due, Some(deadline)),
+            Drain::No | Drain::Done => due,
+        }
     }
 
     fn poll_event(&mut self) -> Option<TurnEvent> {
