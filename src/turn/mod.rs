@@ -369,6 +369,25 @@ impl<S> Scheduler<S> {
             .unwrap_or(Err(Refusal::NotYourTurn))
     }
 
+    /// As [`answer`](Self::answer) without a fence, for whoever is known to sit at `spot`. If the seat holds the turn, `note` sees what is
+    /// kept with it; otherwise nothing happens.
+    pub(crate) fn answer_at(
+        &mut self,
+        now: Instant,
+        spot: Spot,
+        number: i64,
+        note: impl FnOnce(&mut S),
+    ) -> bool {
+        let Some(ring) = self.rings.get_mut(spot.ring as usize) else { return false };
+        if !ring.holds(spot.slot) {
+            return false;
+        }
+        note(&mut ring.seats[spot.slot as usize].data);
+        let taken = ring.answer(now, spot.slot, None, number, &self.config, &mut self.outputs);
+        ring.arm(&mut self.timers, &self.config);
+        taken.is_ok()
+    }
+
     /// `seat` gives its turn up without a number.
     ///
     /// # Errors

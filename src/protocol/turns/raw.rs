@@ -16,7 +16,7 @@ use super::seat::SeatData;
 use super::server::{Client, TurnServer};
 use crate::protocol::{ConnectionId, ConnectionMap, Links};
 use crate::time::{Alarm, Now, Timers, earlier, later};
-use crate::turn::{Grant, JoinError, SeatId, Spot, Weight};
+use crate::turn::{Grant, JoinError, Scheduler, SeatId, Spot, Weight};
 use crate::wire::{RawDecoder, RawMessage};
 
 /// A seated client. As small as it can be: thousands of them wait.
@@ -79,6 +79,22 @@ impl RawClient {
         })
     }
 
+    /// The answer to a `GO` counts if the seat holds the turn.
+    fn take(&mut self, now: Now, answer: &Answer, scheduler: &mut Scheduler<SeatData>) -> bool {
+        let rename = |data: &mut SeatData| data.rename(&answer.name);
+        let is_taken = scheduler.answer_at(now.instant, self.seat, answer.number, rename);
+        if is_taken {
+            (self.signal, self.strikes) = (Signal::Quiet, 0);
+        }
+        is_taken
+    }
+
+    /// T11: it was allowed to say this, but too late for that turn.
+    fn keep(&mut self, answer: &Answer, message_bytes_max: usize) {
+        self.signal = Signal::Answered;
+        self.aside(message_bytes_max).late = Some(*answer);
+    }
+
     /// Arms the alarm for what stands aside, or drops it if that is nothing.
     fn settle(&mut self, id: ConnectionId, timers: &mut Timers<ConnectionId>) {
         let Some(aside) = &mut self.aside else { return };
@@ -123,7 +139,7 @@ impl TurnServer {
                 let late = raw.aside.as_mut().and_then(|aside| aside.late.take());
                 raw.settle(id, &mut self.timers);
                 if let Some(answer) = late {
-                    self.raw_take(now, id, &answer);
+                    raw.take(now, &answer, &mut self.scheduler);
                 }
             }
             Signal::Open => {}
@@ -168,7 +184,10 @@ impl TurnServer {
         if has_gone && raw.aside.is_none() && bytes.len() <= self.config.message_bytes_max {
             // Nearly always: one readiness, one answer.
             if let Ok(answer) = Answer::from_bytes(bytes.trim_ascii()) {
-                return self.raw_answered(now, id, &answer, links);
+                return match raw.take(now, &answer, &mut self.scheduler) {
+                    true => self.pump(now, links),
+                    false => raw.keep(&answer, self.config.message_bytes_max),
+                };
             }
         }
         self.raw_gather(now, id, bytes, has_gone, links);
@@ -239,39 +258,15 @@ impl TurnServer {
         match (has_gone, answer) {
             // T9: nothing counts that was said before its GO was written.
             (false, _) => self.refuse(id, Code::NotYourTurn, message.bytes(), links),
-            (true, Ok(answer)) => self.raw_answered(now, id, &answer, links),
+            (true, Ok(answer)) => match raw.take(now, &answer, &mut self.scheduler) {
+                true => self.pump(now, links),
+                false => raw.keep(&answer, self.config.message_bytes_max),
+            },
             (true, Err(code)) => {
                 self.refuse(id, code, message.bytes(), links);
                 self.raw_strike(now, id, links);
             }
         }
-    }
-
-    /// An answer to a `GO`.
-    fn raw_answered(&mut self, now: Now, id: ConnectionId, answer: &Answer, links: &mut Links) {
-        if self.raw_take(now, id, answer) {
-            return self.pump(now, links);
-        }
-        // T11: it was allowed to say this, but too late for that turn.
-        if let Some(raw) = raw(&mut self.clients, id) {
-            raw.signal = Signal::Answered;
-            raw.aside(self.config.message_bytes_max).late = Some(*answer);
-        }
-    }
-
-    /// The answer counts, if the seat of `id` holds the turn.
-    fn raw_take(&mut self, now: Now, id: ConnectionId, answer: &Answer) -> bool {
-        let Some(raw) = raw(&mut self.clients, id) else { return false };
-        let Some(seat) = self.scheduler.seat_at(raw.seat) else { return false };
-        if self.scheduler.answer(now.instant, seat, None, answer.number).is_err() {
-            return false;
-        }
-        raw.signal = Signal::Quiet;
-        raw.strikes = 0;
-        if let Some(data) = self.scheduler.data_mut(seat) {
-            data.rename(&answer.name);
-        }
-        true
     }
 
     /// T8: the holder has another try, unless it has had enough of them. A malformed answer that came too late closes its

@@ -201,13 +201,11 @@ impl TurnServer {
         let Some(ended) = ended else {
             return granted.into_iter().for_each(|granted| self.tell_granted(now, granted, links));
         };
-        let Some(data) = self.scheduler.data(ended.seat) else { return };
-        let client = data.client;
+        let client = self.note(ended);
         let one_connection = granted.is_some_and(|granted| granted.seat == ended.seat);
         if one_connection {
             self.tell_ended(client, ended, links);
         }
-        self.note(ended);
         if let Some(granted) = granted {
             self.tell_granted(now, granted, links);
         }
@@ -241,11 +239,12 @@ impl TurnServer {
         }
     }
 
-    /// Counts and reports a turn that ended.
-    fn note(&mut self, ended: &Ended) {
+    /// Counts and reports a turn that ended; who sits on its seat.
+    fn note(&mut self, ended: &Ended) -> Option<ConnectionId> {
         let &Ended { seat, turn, outcome } = ended;
-        let name = self.scheduler.data(seat).and_then(SeatData::name_ref);
-        match (Skipped::of(outcome), name) {
+        let data = self.scheduler.data(seat)?;
+        let client = data.client;
+        match (Skipped::of(outcome), data.name_ref()) {
             (Ok(number), Some(&name)) => {
                 self.counts.accepted += 1;
                 self.events.push_back(TurnEvent::Accepted { seat, turn, name, number });
@@ -264,6 +263,7 @@ impl TurnServer {
                 self.report(TurnEvent::Skipped { seat, turn, name, how });
             }
         }
+        client
     }
 
     fn tell_observers(&self, ended: &Ended, links: &mut Links) {
