@@ -5,8 +5,8 @@
 //!
 //! Not measured: what the server does with a message, and the socket that it comes from.
 
+use std::fmt::Write as _;
 use std::hint::black_box;
-use std::io::Write as _;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
