@@ -798,6 +798,45 @@ fn stop_and_drain_reach_a_loop_that_has_too_much_to_do() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_loop_that_polls_busily_serves_keeps_its_deadlines_and_sleeps_when_nothing_comes() {
+    within_patience("a busy loop", || {
+        let turns = TurnServerConfig { turn_deadline: ms(60), min_clients: 1, ..TurnServerConfig::default() };
+        let config = DriverConfig { busy_poll: ms(20), ..DriverConfig::default() };
+        let server = TurnServer::new(turns, os_entropy());
+        let mut event_loop = EventLoop::with_config(server, config).expect("a poll");
+        let addr = event_loop.driver_mut().listen(any_port()).expect("port 0 is free");
+        let pass = |event_loop: &mut EventLoop<TurnServer>, timeout| {
+            event_loop.run_once(Some(timeout)).expect("polling goes well");
+            std::iter::from_fn(|| event_loop.driver_mut().poll_event()).collect::<Vec<_>>()
+        };
+        // The first pass looks whether somebody is waiting already.
+        pass(&mut event_loop, ms(0));
+        // Nobody is there: it spins for its time, then it sleeps.
+        let (began, used) = (Instant::now(), processor_time());
+        assert!(pass(&mut event_loop, ms(400)).is_empty());
+        let (took, used) = (began.elapsed(), processor_time() - used);
+        assert!(took >= ms(400), "it waited for all of its timeout, but for {took:?}");
+        assert!(used > Duration::from_micros(500) && used < ms(200), "{used:?} of {took:?} spent spinning");
+
+        // A silent client's turns lapse when they should.
+        let _peer = Peer::connect(addr);
+        let began = Instant::now();
+        while event_loop.driver().protocol().counts().lapsed < 2 {
+            pass(&mut event_loop, PATIENCE);
+        }
+        assert!(began.elapsed() >= ms(120), "no turn ends before its deadline");
+    });
+}
+
+/// What this thread has used of a processor.
+#[cfg(target_os = "linux")]
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).expect("time does not run backwards")
+}
+
+#[test]
 fn a_pass_begins_only_when_the_events_of_the_last_are_taken() {
     let (mut event_loop, addr) = event_loop();
     let mut peer = Peer::connect(addr);
