@@ -113,9 +113,10 @@ pub(super) enum Occupancy {
     Vacant,
 }
 
-/// The ring order of the seat at `place` that comes before all others of its lap.
+/// The ring order of the seat at `place` that comes before all others of its lap, also before those that came before
+/// all when they were made.
 pub(super) fn order_before_all(place: i64) -> i64 {
-    i64::MIN + place
+    -place
 }
 
 impl<S> Seat<S> {
@@ -125,8 +126,7 @@ impl<S> Seat<S> {
 
     /// Names the seat in its ring: counted from 1, never used again.
     pub(super) fn place(&self) -> u64 {
-        let place = if self.order < 0 { self.order - order_before_all(0) } else { self.order };
-        place.unsigned_abs()
+        self.order.unsigned_abs()
     }
 
     pub(super) fn is_occupied(&self) -> bool {

@@ -138,6 +138,27 @@ fn leaving_and_joining_again_gains_no_turns() {
     panic!("seat b starves");
 }
 
+/// Such a newcomer once sat behind those who had been one before, and one of them had two turns in a row.
+#[test]
+fn who_begins_with_the_next_lap_comes_before_all_who_did_so_earlier() {
+    let (mut table, [a, b]) = Table::seated(1, [1, 1]);
+    table.leave(a);
+    let c = table.join(1);
+    table.wait(DEADLINE);
+    table.leave(b);
+    let d = table.join(1);
+    table.wait(DEADLINE);
+    assert_eq!(table.holder(), Some(d));
+    let e = table.join(1);
+    table.leave(c);
+    table.leave(e);
+    let f = table.join(1);
+    table.wait(DEADLINE);
+    assert_eq!(table.holder(), Some(f), "there is nobody else but the last holder");
+    let longest = table.scheduler.longest_wait(d.ring());
+    assert!(longest.waited <= longest.bound, "{longest:?}");
+}
+
 #[test]
 fn leaving_and_joining_for_ever_takes_no_memory() {
     let (mut table, [.., mut d]) = Table::seated(2, [1, 1, 1, 1]);
