@@ -1859,6 +1859,28 @@ fn t32_a_drain_ends_within_its_timeout() {
     assert_eq!((refusal(&mut world, ann.peer), world.server.clients()), ("shutting-down".to_owned(), 0));
 }
 
+/// T32: an observer hears how the last turns end, wherever its connection stands among the others.
+#[test]
+fn t32_observers_hear_the_end_of_a_turn_that_the_drain_cuts_off() {
+    let mut world = line_world();
+    let watch = |world: &mut World| {
+        let peer = world.connect();
+        world.say(peer, "WATCH");
+        world.heard(peer);
+        peer
+    };
+    let first = watch(&mut world);
+    join(&mut world, "ann");
+    join(&mut world, "bob");
+    let last = watch(&mut world);
+    world.drain();
+    world.drive_for(secs(4));
+    for observer in [first, last] {
+        let heard = world.heard(observer);
+        assert_eq!(heard, ["SKIP turn=1 ann gone", "BYE shutting-down the server stops"]);
+    }
+}
+
 /// T32 in the raw framing, which has no word for it: the answer counts, then everybody is closed.
 #[test]
 fn t32_a_drain_in_the_raw_framing_closes_without_a_word() {

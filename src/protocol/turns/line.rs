@@ -47,6 +47,10 @@ impl LineClient {
             line_until: None,
         }
     }
+
+    pub(super) fn observes(&self) -> bool {
+        matches!(self.role, Role::Observer(_))
+    }
 }
 
 impl TurnServer {

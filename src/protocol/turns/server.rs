@@ -61,6 +61,10 @@ pub(super) enum Client {
 }
 
 impl Client {
+    fn observes(&self) -> bool {
+        matches!(self, Client::Line(line) if line.observes())
+    }
+
     /// Counts one more thing that it said and that was refused: the how many-th that was.
     fn count_refusal(&mut self) -> u32 {
         let refusals = match self {
@@ -339,8 +343,13 @@ impl TurnServer {
             Framing::Raw => None,
             Framing::Line => Some(Bye::ShuttingDown),
         };
-        let all: Vec<_> = self.clients.iter().map(|(id, _)| id).collect();
-        for id in all {
+        // Observers last: they hear how the turns of the others end.
+        let (last, first): (Vec<_>, Vec<_>) = self
+            .clients
+            .iter()
+            .map(|(id, client)| (id, client.observes()))
+            .partition(|&(_, observes)| observes);
+        for (id, _) in first.into_iter().chain(last) {
             self.dismiss(now, id, bye, links);
         }
     }
