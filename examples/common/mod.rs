@@ -87,7 +87,7 @@ pub fn advise_dialing(error: &io::Error) -> &'static str {
     const EMFILE: i32 = 24;
     match error.raw_os_error() {
         Some(EMFILE) if cfg!(unix) => "fewer --clients, or see ulimit -n",
-        _ => "trying again, at least every 5 s, until a server is there (see --connect)",
+        _ => "trying again, at least every 2 s, until a server is there (see --connect)",
     }
 }
 

@@ -118,7 +118,7 @@ mod tests {
         let mut dial = Dial::new(Target::from("localhost:1"));
         let mut most: Entropy = Box::new(|bytes| bytes.fill(0xff));
         let caps: Vec<_> = (0..8).map(|_| dial.back_off(&config, &mut most).as_millis()).collect();
-        assert_eq!(caps, [200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+        assert_eq!(caps, [200, 400, 800, 1600, 2000, 2000, 2000, 2000]);
         let mut least: Entropy = Box::new(|bytes| bytes.fill(0));
         assert_eq!(dial.back_off(&config, &mut least).as_millis(), 100);
         dial.relax();
