@@ -1,0 +1,81 @@
+//! Loads a `turn_server` with as many clients as a process can have descriptors, and says what became of them.
+//!
+//! ```text
+//! cargo build --release --examples && cargo run --release -p load                # all scenarios, some three minutes
+//! cargo run --release -p load -- soak --minutes 10
+//! ```
+//!
+//! Each line of the table is a figure and what is allowed. The exit code is 1 if one is beyond that.
+
+// hold.rs        as many clients as possible in one ring
+// stampede.rs    all of them come back at once
+// quiet.rs       two clients take turns while others make trouble, and trouble.rs makes it
+// soak.rs        clients come, go and crash for minutes, and player.rs is one of them
+// crowd.rs       the sockets of many clients
+// program.rs     a server or client as a process
+// row.rs         a line of the table
+
+mod crowd;
+mod hold;
+mod player;
+mod program;
+mod quiet;
+mod row;
+mod soak;
+mod stampede;
+mod trouble;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use argh::FromArgs;
+
+use crate::row::Row;
+
+/// Load a turn_server with thousands of clients, and say what became of them.
+#[derive(FromArgs)]
+struct Options {
+    /// what to do: hold, stampede, quiet, soak. Default: all, one after the other
+    #[argh(positional)]
+    scenarios: Vec<String>,
+
+    /// how long the soak lasts, in minutes. Default: 1
+    #[argh(option, arg_name = "n", default = "1.0")]
+    minutes: f64,
+
+    /// what chance begins with in the soak; it says so in its line. Default: any number
+    #[argh(option, arg_name = "n", default = "fastrand::u64(..)")]
+    seed: u64,
+}
+
+type Scenario = fn(&Options) -> Result<Vec<Row>>;
+
+const SCENARIOS: [(&str, Scenario); 4] = [
+    ("hold", |_| hold::run()),
+    ("stampede", |_| stampede::run()),
+    ("quiet", |_| quiet::run()),
+    ("soak", |options| soak::run(options.minutes, options.seed)),
+];
+
+fn main() -> ExitCode {
+    let options: Options = argh::from_env();
+    if let Some(unknown) =
+        options.scenarios.iter().find(|&asked| SCENARIOS.iter().all(|(name, _)| name != asked))
+    {
+        eprintln!("load: there is no scenario {unknown:?}: hold, stampede, quiet and soak are all");
+        return ExitCode::FAILURE;
+    }
+    program::raise_descriptors();
+    println!("{}", row::HEAD);
+    let mut all_well = true;
+    for (name, scenario) in SCENARIOS {
+        if options.scenarios.is_empty() || options.scenarios.iter().any(|asked| asked == name) {
+            let rows = scenario(&options).unwrap_or_else(|error| vec![Row::broken(name, &error)]);
+            for row in rows {
+                println!("{row}");
+                all_well &= row.is_well();
+            }
+        }
+    }
+    if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

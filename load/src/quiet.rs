@@ -1,0 +1,127 @@
+//! Two clients take turns in a ring of their own, by turns undisturbed and beside a slow reader, a chatty client and a hundred
+//! that never finish a line. From a client's answer to the other's `GO` it must not take much longer for that.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::program::Server;
+use crate::row::Row;
+use crate::trouble::{CHATS, Mood, SLOWLORIS, Trouble};
+
+const WINDOW: Duration = Duration::from_secs(2);
+/// Windows of each kind: they alternate, so that whatever else the machine does falls on both.
+const WINDOWS: usize = 8;
+const SETTLE: Duration = Duration::from_millis(50);
+/// Between two turns: then the server sleeps, as it does when people play.
+const PACE: Duration = Duration::from_micros(500);
+/// How much longer the 99th percentile may be beside the trouble.
+const RATIO_MAX: f64 = 2.0;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub fn run() -> Result<Vec<Row>> {
+    let server = Server::start("127.0.0.1:0", &["--framing", "line", "--quiet"])?;
+    let mut pair = Pair::join(server.addr)?;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let mood = Mutex::new(Mood::Calm);
+    let Trouble { chats, slow_readers, slowloris } = thread::scope(|scope| {
+        let maker = scope.spawn(|| Trouble::make(server.addr, &mood));
+        let played = play_both(&mut pair, &mut alone, &mut beside, &mood);
+        change(&mood, Mood::Over);
+        let trouble = maker.join().expect("the trouble does not panic")?;
+        played.map(|()| trouble)
+    })?;
+    let (quiet, busy) = (median(alone), median(beside));
+    let story = format!(
+        "p99 of a hand-over (line; the median of {WINDOWS} windows) beside a slow reader ({slow_readers} given up), another \
+         client's {CHATS},000 lines a second ({chats} answered) and {SLOWLORIS} slowloris ({slowloris} closed); \
+         without: {quiet:.0} µs"
+    );
+    Ok(vec![Row::at_most(story, busy, quiet * RATIO_MAX, "µs")])
+}
+
+/// The 99th percentile of each window goes to its kind.
+fn play_both(pair: &mut Pair, alone: &mut Vec<f64>, beside: &mut Vec<f64>, mood: &Mutex<Mood>) -> Result<()> {
+    for _ in 0..WINDOWS {
+        for (next, windows) in [(Mood::Calm, &mut *alone), (Mood::Wild, &mut *beside)] {
+            change(mood, next);
+            // What is under way from the window before belongs to neither.
+            thread::sleep(SETTLE);
+            windows.push(pair.play()?);
+        }
+    }
+    Ok(())
+}
+
+fn change(mood: &Mutex<Mood>, next: Mood) {
+    *mood.lock().expect("nobody panics with it") = next;
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// The quiet clients. The first one has the turn.
+struct Pair([Quiet; 2]);
+
+struct Quiet {
+    stream: BufReader<TcpStream>,
+    name: &'static str,
+}
+
+impl Pair {
+    fn join(server: SocketAddr) -> Result<Pair> {
+        let mut pair = Pair([Quiet::join(server, "ann")?, Quiet::join(server, "bob")?]);
+        pair.0[0].await_go()?;
+        Ok(pair)
+    }
+
+    /// Takes turns for one window; the 99th percentile, in µs.
+    fn play(&mut self) -> Result<f64> {
+        let (begun, mut times) = (Instant::now(), Vec::new());
+        while begun.elapsed() < WINDOW {
+            thread::sleep(PACE);
+            let before = Instant::now();
+            self.0[0].answer()?;
+            self.0[1].await_go()?;
+            times.push(before.elapsed().as_secs_f64() * 1e6);
+            self.0.swap(0, 1);
+        }
+        times.sort_by(f64::total_cmp);
+        Ok(times[times.len() * 99 / 100])
+    }
+}
+
+impl Quiet {
+    fn join(server: SocketAddr, name: &'static str) -> Result<Quiet> {
+        let stream = TcpStream::connect(server)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut quiet = Quiet { stream: BufReader::new(stream), name };
+        quiet.say(&format!("JOIN {name} ring=quiet\n"))?;
+        Ok(quiet)
+    }
+
+    fn answer(&mut self) -> Result<()> {
+        self.say(&format!("{}:17\n", self.name))
+    }
+
+    fn say(&mut self, line: &str) -> Result<()> {
+        self.stream.get_mut().write_all(line.as_bytes()).context("a quiet client cannot write")
+    }
+
+    fn await_go(&mut self) -> Result<()> {
+        let mut line = String::new();
+        while !line.starts_with("GO ") {
+            line.clear();
+            let count = self.stream.read_line(&mut line).context("a quiet client waits for GO in vain")?;
+            ensure!(count > 0, "the server closed a quiet client");
+        }
+        Ok(())
+    }
+}
