@@ -75,6 +75,7 @@ fn play(options: &Options) -> Result<(), String> {
     }
 
     let mut printer = Printer::start();
+    let mut refusals = 0;
     // Whether the server's absence has been mentioned since it was last there.
     let mut mentioned = false;
     let end = event_loop.run(|driver, event| match event {
@@ -90,17 +91,22 @@ fn play(options: &Options) -> Result<(), String> {
                 common::advise_dialing(&error)
             ));
         }
-        Event::Protocol(event) => report(driver, event, &mut printer),
+        Event::Protocol(event) => report(driver, event, &mut refusals, &mut printer),
         _ => {}
     });
     printer.finish();
     end.map_err(|error| error.to_string())
 }
 
-fn report(driver: &mut Driver<TurnClient>, event: ClientEvent, printer: &mut Printer) {
+fn report(driver: &mut Driver<TurnClient>, event: ClientEvent, refusals: &mut u64, printer: &mut Printer) {
     match event {
         ClientEvent::Sent { name, number } => printer.line(format_args!("{name} sent: {number}")),
-        ClientEvent::Refused { name, code } => warn!("{name}: refused by the server: {code}"),
+        ClientEvent::Refused { name, code } => {
+            *refusals += 1;
+            if common::is_shown(*refusals) {
+                warn!("{name}: refused by the server: {code}");
+            }
+        }
         ClientEvent::Bye { name, bye } => {
             let hint = if bye == Bye::NameTaken { "; see --name" } else { "" };
             warn!("{name}: the server closes the connection: {bye} ({}){hint}", bye.words());

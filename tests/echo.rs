@@ -688,6 +688,20 @@ fn e05_a_refusal_is_logged_without_the_bytes() {
     assert!(LOGGED.take().contains(&"WARN 10.0.0.1:40000: refused, not UTF-8".to_owned()));
 }
 
+#[test]
+fn a04_of_refused_messages_and_clients_turned_away_the_log_shows_some() {
+    listen_to_log();
+    let mut world = World::with(EchoServerConfig { max_clients: 1, ..EchoServerConfig::default() });
+    for _ in 0..20 {
+        let ann = world.connect();
+        let _turned_away = world.connect();
+        world.say(ann, b"\xff");
+    }
+    let logged = LOGGED.take();
+    let count = |what| logged.iter().filter(|line| line.contains(what)).count();
+    assert_eq!((count("refused"), count("turned away")), (9, 9), "{logged:?}");
+}
+
 // ---- E6: kept open --------------------------------------------------------------------------------------
 
 #[test]

@@ -91,6 +91,11 @@ pub fn advise_dialing(error: &io::Error) -> &'static str {
     }
 }
 
+/// Whether the `nth` of what the other end can cause is worth a line in the log: the 1st to 8th, then the 16th, the 32nd and so on.
+pub fn is_shown(nth: u64) -> bool {
+    nth <= 8 || nth.is_power_of_two()
+}
+
 /// Reads a log level.
 pub fn level(text: &str) -> Result<log::LevelFilter, String> {
     text.parse().map_err(|_| "expected off, error, warn, info, debug or trace".to_owned())

@@ -112,7 +112,7 @@ pub use links::{AbortReason, Links, Wish};
 
 /// Whether the `nth` of things that a peer can cause is worth a line in the log, which peers must not fill: the 1st to 8th
 /// are shown, then the 16th, the 32nd and so on.
-fn is_shown(nth: u64) -> bool {
+pub(crate) fn is_shown(nth: u64) -> bool {
     nth <= 8 || nth.is_power_of_two()
 }
 

@@ -31,6 +31,9 @@ pub struct CounterServer {
     timers: Timers<ConnectionId>,
     draining: bool,
     refused: u64,
+    /// Clients that were turned away, and connections that a newer one has replaced: of both the log shows only some.
+    turned_away: u64,
+    replaced: u64,
     events: VecDeque<CounterEvent>,
 }
 
@@ -64,6 +67,8 @@ impl CounterServer {
             timers: Timers::default(),
             draining: false,
             refused: 0,
+            turned_away: 0,
+            replaced: 0,
             events: VecDeque::new(),
         }
     }
@@ -95,7 +100,10 @@ impl CounterServer {
         let number = known.record.number;
         let older = known.connection.replace(connection);
         if let Some(older) = older {
-            info!("client {id}: the newer connection wins");
+            self.replaced += 1;
+            if is_shown(self.replaced) {
+                info!("client {id}: the newer connection wins");
+            }
             self.dismiss(older, links);
         }
         let Some(client) = self.clients.get_mut(connection) else { return };
@@ -181,7 +189,10 @@ impl Protocol for CounterServer {
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
         if self.draining || self.clients.len() >= self.config.max_clients {
-            info!("{peer}: turned away, {} clients are connected", self.clients.len());
+            self.turned_away += 1;
+            if is_shown(self.turned_away) {
+                info!("{peer}: turned away, {} clients are connected", self.clients.len());
+            }
             return links.abort(id);
         }
         let mut client = Client { peer, id: None, partial: Vec::new(), alarm: Alarm::default(), refused: 0 };

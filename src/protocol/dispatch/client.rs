@@ -8,7 +8,7 @@ use log::warn;
 
 use super::Rank;
 use super::message::{self, Command, Reply};
-use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol, is_shown};
 use crate::time::{Alarm, Now, Timers, later};
 use crate::wire::Framing;
 use crate::wire::LineDecoder;
@@ -35,6 +35,8 @@ pub struct DispatchClient {
     ready_at: Option<Instant>,
     alarm: Alarm,
     timers: Timers<()>,
+    /// Messages that were not understood.
+    unknown: u64,
     events: VecDeque<DispatchClientEvent>,
 }
 
@@ -73,6 +75,7 @@ impl DispatchClient {
             ready_at: None,
             alarm: Alarm::default(),
             timers: Timers::default(),
+            unknown: 0,
             events: VecDeque::new(),
         }
     }
@@ -163,8 +166,11 @@ impl DispatchClient {
                 self.reply(now, id, rest, links);
             }
             None => {
-                let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-                warn!("not a message of a rank server: \"{}\"", shown.escape_debug());
+                self.unknown += 1;
+                if is_shown(self.unknown) {
+                    let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+                    warn!("not a message of a rank server: \"{}\"", shown.escape_debug());
+                }
             }
         }
     }

@@ -9,8 +9,8 @@ use log::{info, warn};
 use memchr::memchr;
 
 use super::{EchoEvent, EchoServerConfig, Stamp};
-use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, write_printable};
+use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::time::{Alarm, Now, Timers, later};
 
 /// No further line of a connection is answered while this would be exceeded: a client that reads, but sends many lines before it
@@ -37,6 +37,9 @@ pub struct EchoServer {
     /// There is room for a waiting line in the next pass, which is due at once.
     goes_on: Option<Instant>,
     draining: bool,
+    /// Messages that were refused, and clients that were turned away: of both the log shows only some.
+    refused: u64,
+    turned_away: u64,
     events: VecDeque<EchoEvent>,
 }
 
@@ -76,6 +79,8 @@ impl EchoServer {
             waiting: Vec::new(),
             goes_on: None,
             draining: false,
+            refused: 0,
+            turned_away: 0,
             events: VecDeque::new(),
         }
     }
@@ -102,19 +107,23 @@ impl EchoServer {
     fn refuse(&mut self, id: ConnectionId, refusal: Refusal, links: &mut Links) {
         let Some(client) = self.clients.get(id) else { return };
         let max = self.config.message_bytes_max;
-        match refusal {
+        let why = match refusal {
             Refusal::TooLong => {
-                warn!("{}: refused, more than {max} bytes", client.peer);
                 links.send_fmt(id, format_args!("Error: the message is longer than {max} bytes\n"));
+                format_args!("more than {max} bytes")
             }
             Refusal::TooSlow => {
-                warn!("{}: refused, the message did not end in time", client.peer);
                 links.send(id, b"Error: the message did not end in time\n");
+                format_args!("the message did not end in time")
             }
             Refusal::NotUtf8 => {
-                warn!("{}: refused, not UTF-8", client.peer);
                 links.send(id, b"Error: the message is not UTF-8\n");
+                format_args!("not UTF-8")
             }
+        };
+        self.refused += 1;
+        if is_shown(self.refused) {
+            warn!("{}: refused, {why}", client.peer);
         }
         self.events.push_back(EchoEvent::Refused { connection: id });
         self.dismiss(id, links);
@@ -236,7 +245,10 @@ impl Protocol for EchoServer {
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
         if self.draining || self.clients.len() >= self.config.max_clients {
-            warn!("{peer}: turned away, {} clients are connected", self.clients.len());
+            self.turned_away += 1;
+            if is_shown(self.turned_away) {
+                warn!("{peer}: turned away, {} clients are connected", self.clients.len());
+            }
             return links.abort(id);
         }
         info!("connection established with {peer}");

@@ -6,8 +6,6 @@
 
 use std::time::Instant;
 
-use log::info;
-
 use super::TurnEvent;
 use super::codes::Code;
 use super::reply::{GO, WAIT};
@@ -280,7 +278,7 @@ impl TurnServer {
         let seat = self.scheduler.seat_at(raw.seat);
         if is_out {
             if let Some(peer) = links.peer(id) {
-                info!("{peer}: closed after {strikes} malformed answers in a row");
+                self.log_closing(peer, format_args!("{strikes} malformed answers in a row"));
             }
             self.dismiss(now, id, None, links);
         } else if seat.and_then(|seat| self.scheduler.held_by(seat)).is_some() {

@@ -4,6 +4,7 @@
 //! and is told, in `raw.rs` and `line.rs`.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -325,10 +326,7 @@ impl TurnServer {
         match bye {
             Some(bye) => {
                 if let Some(peer) = links.peer(id).filter(|_| bye != Bye::Left && bye != Bye::ShuttingDown) {
-                    self.closings += 1;
-                    if is_shown(self.closings) {
-                        info!("{peer}: closed ({bye}: {}), the {}th so far", bye.words(), self.closings);
-                    }
+                    self.log_closing(peer, format_args!("{bye}: {}", bye.words()));
                 }
                 links.send_fmt(id, format_args!("{}\n", Reply::Bye(bye)));
                 links.close(id);
@@ -336,6 +334,14 @@ impl TurnServer {
             None => links.abort(id),
         }
         self.pump(now, links);
+    }
+
+    /// Logs that a connection is closed with a reason of the server's, and why.
+    pub(super) fn log_closing(&mut self, peer: SocketAddr, why: fmt::Arguments<'_>) {
+        self.closings += 1;
+        if is_shown(self.closings) {
+            info!("{peer}: closed ({why}), the {}th so far", self.closings);
+        }
     }
 
     fn dismiss_all(&mut self, now: Now, links: &mut Links) {
