@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use argh::FromArgs;
 use common::journal::Journal;
 use common::printer::Printer;
+use common::server;
 use common::state::State;
 use log::{LevelFilter, warn};
 use taketurns::net::{Event, EventLoop, now, os_entropy};
@@ -34,6 +35,10 @@ struct Options {
     #[argh(option, arg_name = "file")]
     state: Option<PathBuf>,
 
+    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default: none
+    #[argh(option, arg_name = "n")]
+    max_per_address: Option<usize>,
+
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
@@ -45,15 +50,17 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let server = CounterServer::new(CounterServerConfig::default(), os_entropy());
-    let mut event_loop = EventLoop::new(server).map_err(|error| common::advise(&error))?;
+    let driver_config = server::driver_config(options.max_per_address)?;
+    let counter = CounterServer::new(CounterServerConfig::default(), os_entropy());
+    let mut event_loop =
+        EventLoop::with_config(counter, driver_config).map_err(|error| common::advise(&error))?;
     let mut bound = Vec::new();
     for addr in common::listen_addresses(&options.listen, "127.0.0.1:2004")? {
         bound.push(event_loop.driver_mut().listen(addr).map_err(|error| common::advise(&error))?);
     }
     // Only now: the files may be those of a server that has the address.
-    let server = event_loop.driver_mut().protocol_mut();
-    let mut state = options.state.as_ref().map(|file| State::open(file, server)).transpose()?;
+    let counter = event_loop.driver_mut().protocol_mut();
+    let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;
     let mut journal = Journal::open(&options.log_file)?;
     let handle = event_loop.handle();
     common::signals::on_first(move || handle.drain())?;

@@ -10,7 +10,7 @@ mod common;
 use std::process::ExitCode;
 
 use argh::FromArgs;
-use common::server::Service;
+use common::server::{self, Service};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::LevelFilter;
@@ -27,6 +27,10 @@ struct Options {
     /// keep connections open: each line gets one line in answer
     #[argh(switch)]
     keep_open: bool,
+
+    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default: none
+    #[argh(option, arg_name = "n")]
+    max_per_address: Option<usize>,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
@@ -45,7 +49,9 @@ fn serve(options: &Options) -> Result<(), String> {
         Err(_) => "0000-00-00 00:00:00".to_owned(),
     });
     let config = EchoServerConfig { keep_open: options.keep_open, ..EchoServerConfig::default() };
-    let service = Service::listen(EchoServer::new(config, stamp), &options.listen, "127.0.0.1:8080")?;
+    let driver_config = server::driver_config(options.max_per_address)?;
+    let echo = EchoServer::new(config, stamp);
+    let service = Service::listen(echo, driver_config, &options.listen, "127.0.0.1:8080")?;
     for addr in &service.bound {
         log::info!("bound to {addr}");
         log::info!("listening on {addr}");

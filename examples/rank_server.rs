@@ -12,9 +12,9 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 use common::printer::Printer;
-use common::server::Service;
+use common::server::{self, Service};
 use log::LevelFilter;
-use taketurns::net::{DriverConfig, Event};
+use taketurns::net::Event;
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy};
 use taketurns::wire::Framing;
 
@@ -38,6 +38,10 @@ struct Options {
     #[argh(option, default = "Framing::Raw")]
     framing: Framing,
 
+    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default: none
+    #[argh(option, arg_name = "n")]
+    max_per_address: Option<usize>,
+
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
@@ -52,14 +56,14 @@ fn serve(options: &Options) -> Result<(), String> {
     if options.max_clients == 0 {
         return Err("0 clients make no sense: the number must be at least 1".to_owned());
     }
-    let driver_config = DriverConfig::default();
-    let server = DispatchServer::new(DispatchServerConfig {
+    let driver_config = server::driver_config(options.max_per_address)?;
+    let dispatch = DispatchServer::new(DispatchServerConfig {
         framing: options.framing,
         policy: options.policy,
         max_clients: options.max_clients.min(driver_config.clients_max()),
         ..DispatchServerConfig::default()
     });
-    let service = Service::with_config(server, driver_config, &options.listen, "127.0.0.1:5555")?;
+    let service = Service::listen(dispatch, driver_config, &options.listen, "127.0.0.1:5555")?;
     let mut printer = Printer::start();
     printer.line(format_args!("[STARTING] Listening for {} clients...", options.max_clients));
     for addr in &service.bound {

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use argh::FromArgs;
 use common::printer::Printer;
-use common::server::Service;
+use common::server::{self, Service};
 use log::LevelFilter;
-use taketurns::net::{DriverConfig, Event, os_entropy};
+use taketurns::net::{Event, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig};
 
 /// Serve the turn protocol: clients take turns to send a number, and each accepted number is printed.
@@ -49,6 +49,10 @@ struct Options {
     #[argh(switch)]
     quiet: bool,
 
+    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default: none
+    #[argh(option, arg_name = "n")]
+    max_per_address: Option<usize>,
+
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
@@ -60,10 +64,10 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let driver_config = DriverConfig::default();
+    let driver_config = server::driver_config(options.max_per_address)?;
     let config = config(options, driver_config.clients_max())?;
-    let server = TurnServer::new(config, os_entropy());
-    let service = Service::with_config(server, driver_config, &options.listen, "127.0.0.1:5001")?;
+    let turns = TurnServer::new(config, os_entropy());
+    let service = Service::listen(turns, driver_config, &options.listen, "127.0.0.1:5001")?;
 
     let mut printer = Printer::start();
     for addr in &service.bound {

@@ -4,6 +4,7 @@ import threading
 import time
 
 from harness import expect, fault, longest_gap, unescaped, until
+from holders import join_namespaces
 from peer import Line, Peer, Raw, field
 
 MIB = 1024 * 1024
@@ -237,3 +238,23 @@ def answers_split(world):
     until(lambda: len(server.sent()) >= len(expected), "all numbers")
     expect(server.numbers("ann") == expected, f"counted: {server.numbers('ann')}")
     return f"{len(expected)} answers in pieces counted once each"
+
+
+@fault("a server with --max-per-address 3; 200 connections from another network namespace (line)",
+       "three are served, the others closed without a word; one that goes makes room; another address has its own three")
+def one_address(world):
+    """One machine wants all places. It has its share; the log is not filled with the rest."""
+    near, far = join_namespaces(world)
+    server = world.serve("--framing", "line", "--max-per-address", "3", listen="198.18.77.1:0",
+                         before=["ip", "netns", "exec", near])
+    served = [Line(server.addr, f"ann{index}", namespace=far) for index in range(3)]
+    heard = [Line(server.addr, namespace=far).rest(2) for _ in range(197)]
+    expect(heard == [b""] * 197, f"heard: {set(heard)}")
+    lines = server.says("its address has as many connections")
+    expect(1 <= lines <= 12, f"{lines} lines in the log")
+    Line(server.addr, "bob", namespace=near)
+    served.pop().close()
+    until(lambda: server.says(" disconnected.") == 1, "end of a connection")
+    Line(server.addr, "cy", namespace=far)
+    expect(not Line(server.addr, namespace=far).rest(2), "a fourth one is served")
+    return f"3 served, 197 closed, {lines} lines in the log; one more when there was room"

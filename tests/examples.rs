@@ -372,6 +372,7 @@ fn help_lists_every_option() {
         "--max-clients",
         "--turn-deadline-ms",
         "--seat-grace-ms",
+        "--max-per-address",
         "--quiet",
         "--log-level",
     ];

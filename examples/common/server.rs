@@ -6,6 +6,14 @@ use log::warn;
 use taketurns::net::{Driver, DriverConfig, Event, EventLoop};
 use taketurns::protocol::Protocol;
 
+/// The driver's limits, with that of `--max-per-address`.
+pub fn driver_config(max_per_address: Option<usize>) -> Result<DriverConfig, String> {
+    if max_per_address == Some(0) {
+        return Err("--max-per-address 0 makes no sense: it must be at least 1".to_owned());
+    }
+    Ok(DriverConfig { max_connections_per_address: max_per_address, ..DriverConfig::default() })
+}
+
 /// A protocol that listens.
 pub struct Service<P: Protocol + 'static> {
     event_loop: EventLoop<P>,
@@ -15,11 +23,7 @@ pub struct Service<P: Protocol + 'static> {
 
 impl<P: Protocol + 'static> Service<P> {
     /// Listens on the addresses of `--listen`, else that of the environment, else `default`; the first signal drains.
-    pub fn listen(protocol: P, listen: &[String], default: &str) -> Result<Service<P>, String> {
-        Service::with_config(protocol, DriverConfig::default(), listen, default)
-    }
-
-    pub fn with_config(
+    pub fn listen(
         protocol: P,
         config: DriverConfig,
         listen: &[String],

@@ -9,7 +9,7 @@ use super::Event;
 use super::connection::{Connection, Next, Phase};
 use super::driver::{Driver, Timer};
 use super::token::Key;
-use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Protocol};
+use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Protocol, is_shown};
 use crate::time::{Now, later};
 
 impl<P: Protocol> Driver<P> {
@@ -119,6 +119,11 @@ impl<P: Protocol> Driver<P> {
 
     pub(super) fn discard(&mut self, id: ConnectionId) -> Option<Connection> {
         let mut connection = self.connections.remove(id)?;
+        if connection.origin() == Origin::Accepted
+            && let Some(peer) = self.links.peer(id)
+        {
+            self.addresses.remove(peer);
+        }
         self.deadlines.set(Timer::Connection(id), None);
         // Best effort: the socket is closed in any case.
         let _ = self.registry.deregister(&mut connection.socket);
@@ -131,9 +136,11 @@ impl<P: Protocol> Driver<P> {
         match connection.phase {
             Phase::Connecting => self.connecting_failed(now, id, io::ErrorKind::TimedOut.into()),
             Phase::Open | Phase::Closing => {
-                let peer = self.links.peer(id).map_or_else(|| id.to_string(), |peer| peer.to_string());
-                info!("{peer}: closed, it takes nothing of what is queued for it");
                 self.counts.slow_readers += 1;
+                let nth = self.counts.slow_readers;
+                if let Some(peer) = self.links.peer(id).filter(|_| is_shown(nth)) {
+                    info!("{peer}: closed ({nth} so far), it takes nothing of what is queued for it");
+                }
                 self.close(now, id, CloseReason::SlowReader);
             }
             Phase::Lingering => self.close(now, id, CloseReason::Unwanted),

@@ -9,6 +9,10 @@ pub struct DriverConfig {
     /// protocol's own limit should be lower: see [`clients_max`](Self::clients_max).
     /// Default: the process's limit of file descriptors less 16, read when the value is made.
     pub max_connections: usize,
+    /// Connections that one address may have; beyond it a newcomer is dropped without a word, so that one machine cannot take all
+    /// places. Loopback addresses have no limit: behind a proxy on this machine everybody comes from one. An IPv4 address is the same
+    /// one through an IPv6 socket; IPv6 addresses count one by one. Default: none, since clients may share an address.
+    pub max_connections_per_address: Option<usize>,
     /// Bytes read from one connection in a pass: one peer must not starve the others. Default 16 KiB, allocated once.
     pub read_bytes_max: usize,
     /// Connections accepted in a pass: a storm of newcomers must not starve the clients. Default 64.
@@ -49,6 +53,7 @@ impl Default for DriverConfig {
     fn default() -> Self {
         DriverConfig {
             max_connections: descriptors().saturating_sub(16).max(1),
+            max_connections_per_address: None,
             read_bytes_max: 16 * 1024,
             accepts_max: 64,
             out_bytes_max: 64 * 1024,

@@ -11,6 +11,7 @@ use mio::net::TcpStream;
 use mio::{Registry, Token};
 use slab::Slab;
 
+use super::addresses::Addresses;
 use super::connection::{Connection, Phase, ReadEnd};
 use super::listener::Listener;
 use super::reconnect::Dial;
@@ -29,6 +30,8 @@ pub struct Driver<P: Protocol> {
     pub(super) config: DriverConfig,
     pub(super) links: Links,
     pub(super) connections: ConnectionMap<Connection>,
+    /// Of the connections that were accepted.
+    pub(super) addresses: Addresses,
     pub(super) listeners: Slab<Listener>,
     /// One of them is ready.
     pub(super) accepting: bool,
@@ -79,6 +82,7 @@ impl<P: Protocol> Driver<P> {
             space,
             links: Links::new(config.out_bytes_max),
             connections: ConnectionMap::default(),
+            addresses: Addresses::new(config.max_connections_per_address),
             listeners: Slab::new(),
             accepting: false,
             dials: Slab::new(),

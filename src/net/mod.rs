@@ -21,6 +21,7 @@
 //! The driver asks for edge-triggered readiness, as mio does. If the host puts its `Poll` into another epoll, that one is told
 //! once, too: it has to be drained until it has no event left.
 
+mod addresses;
 mod clock;
 mod closing;
 mod config;
@@ -116,6 +117,8 @@ pub struct DriverCounts {
     pub accept_errors: u64,
     /// Newcomers dropped because `max_connections` exist.
     pub dropped: u64,
+    /// Newcomers dropped because their address has `max_connections_per_address`.
+    pub dropped_of_address: u64,
     /// Events for connections that were gone.
     pub stale_events: u64,
     /// Peers given up because they do not read.

@@ -12,7 +12,7 @@ use super::connection::{Connection, Phase};
 use super::driver::{Driver, Timer};
 use super::listener::{AcceptError, Listener};
 use super::token::Key;
-use crate::protocol::{ConnectionId, DialId, Origin, Protocol};
+use crate::protocol::{ConnectionId, DialId, Origin, Protocol, is_shown};
 use crate::time::{Now, later};
 
 impl<P: Protocol> Driver<P> {
@@ -45,15 +45,7 @@ impl<P: Protocol> Driver<P> {
         let error = match listener.socket.accept() {
             Ok((socket, peer)) => {
                 listener.relax();
-                if self.connections.len() >= self.config.max_connections {
-                    self.counts.dropped += 1;
-                    warn!("{peer}: dropped, {} connections exist", self.connections.len());
-                } else if let Err(error) = self.open(now, socket, peer) {
-                    debug!("{peer}: lost before it began: {error}");
-                } else {
-                    self.counts.accepted += 1;
-                }
-                return;
+                return self.admit(now, socket, peer);
             }
             Err(error) => error,
         };
@@ -70,6 +62,27 @@ impl<P: Protocol> Driver<P> {
         }
     }
 
+    /// Opens a connection for a newcomer, if there is room. Which are dropped is logged thinly: peers could fill a disk with it.
+    fn admit(&mut self, now: Now, socket: TcpStream, peer: SocketAddr) {
+        if self.connections.len() >= self.config.max_connections {
+            self.counts.dropped += 1;
+            if is_shown(self.counts.dropped) {
+                let (nth, count) = (self.counts.dropped, self.connections.len());
+                warn!("{peer}: dropped ({nth} so far), {count} connections exist");
+            }
+        } else if !self.addresses.has_room(peer) {
+            self.counts.dropped_of_address += 1;
+            if is_shown(self.counts.dropped_of_address) {
+                let nth = self.counts.dropped_of_address;
+                warn!("{peer}: dropped ({nth} so far), its address has as many connections as one may have");
+            }
+        } else if let Err(error) = self.open(now, socket, peer) {
+            debug!("{peer}: lost before it began: {error}");
+        } else {
+            self.counts.accepted += 1;
+        }
+    }
+
     pub(super) fn open(&mut self, now: Now, socket: TcpStream, peer: SocketAddr) -> io::Result<ConnectionId> {
         let mut connection = Connection::new(socket, Origin::Accepted, Phase::Open);
         connection.set_options(&self.config)?;
@@ -79,6 +92,7 @@ impl<P: Protocol> Driver<P> {
             return Err(error);
         }
         self.connections.insert(id, connection);
+        self.addresses.add(peer);
         self.opened(now, id, peer, Origin::Accepted);
         Ok(id)
     }

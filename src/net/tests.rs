@@ -103,6 +103,31 @@ fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
 }
 
 #[test]
+fn an_address_has_so_many_connections_and_room_again_when_one_is_gone() {
+    let (_poll, mut driver) = driver();
+    driver.addresses = Addresses::new(Some(2));
+    driver.addresses.is_exempt = |_| false;
+    let addr = driver.listen(([127, 0, 0, 1], 0).into()).expect("port 0 is free");
+    let knock = |driver: &mut Driver<Ear>| {
+        let peer = StdStream::connect(addr).expect("it listens");
+        driver.accepting = true;
+        driver.listeners.iter_mut().for_each(|(_, listener)| listener.ready = true);
+        finish(driver);
+        peer
+    };
+    let mut peers: Vec<_> = (0..4).map(|_| knock(&mut driver)).collect();
+    assert_eq!((driver.connections(), driver.counts().dropped_of_address), (2, 2));
+    let heard = std::io::Read::read(&mut peers[3], &mut [0; 8]);
+    assert!(matches!(heard, Ok(0)), "not a word, but {heard:?}");
+
+    let (id, _) = driver.connections.iter().next().expect("there are two");
+    driver.close(now(), id, CloseReason::Unwanted);
+    peers.extend((0..2).map(|_| knock(&mut driver)));
+    assert_eq!((driver.connections(), driver.counts().dropped_of_address), (2, 3));
+    assert_eq!(driver.counts().accepted, 3);
+}
+
+#[test]
 fn a_slot_is_not_used_again_within_the_batch() {
     let (_poll, mut driver) = driver();
     let (_peer, old) = adopted(&mut driver);
