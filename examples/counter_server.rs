@@ -58,6 +58,7 @@ fn serve(options: &Options) -> Result<(), String> {
     for addr in common::listen_addresses(&options.listen, "127.0.0.1:2004")? {
         bound.push(event_loop.driver_mut().listen(addr).map_err(|error| common::advise(&error))?);
     }
+    server::warn_of_strangers(&bound);
     // Only now: the files may be those of a server that has the address.
     let counter = event_loop.driver_mut().protocol_mut();
     let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;

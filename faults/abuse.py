@@ -243,7 +243,8 @@ def answers_split(world):
 @fault("a server with --max-per-address 3; 200 connections from another network namespace (line)",
        "three are served, the others closed without a word; one that goes makes room; another address has its own three")
 def one_address(world):
-    """One machine wants all places. It has its share; the log is not filled with the rest."""
+    """One machine wants all places. It has its share; the log is not filled with the rest; who listens beyond loopback is
+    warned once."""
     near, far = join_namespaces(world)
     server = world.serve("--framing", "line", "--max-per-address", "3", listen="198.18.77.1:0",
                          before=["ip", "netns", "exec", near])
@@ -252,9 +253,14 @@ def one_address(world):
     expect(heard == [b""] * 197, f"heard: {set(heard)}")
     lines = server.says("its address has as many connections")
     expect(1 <= lines <= 12, f"{lines} lines in the log")
-    Line(server.addr, "bob", namespace=near)
+    bob = Line(server.addr, "bob", namespace=near)
     served.pop().close()
     until(lambda: server.says(" disconnected.") == 1, "end of a connection")
-    Line(server.addr, "cy", namespace=far)
+    cy = Line(server.addr, "cy", namespace=far)
     expect(not Line(server.addr, namespace=far).rest(2), "a fourth one is served")
+    for peer in (bob, cy):
+        peer.say("PING")
+        peer.wait("PONG")
+    warnings = server.says("nothing is authenticated")
+    expect(warnings == 1, f"{warnings} warnings")
     return f"3 served, 197 closed, {lines} lines in the log; one more when there was room"

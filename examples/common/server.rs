@@ -14,6 +14,16 @@ pub fn driver_config(max_per_address: Option<usize>) -> Result<DriverConfig, Str
     Ok(DriverConfig { max_connections_per_address: max_per_address, ..DriverConfig::default() })
 }
 
+/// Once, for the first address that is not of this machine alone.
+pub fn warn_of_strangers(bound: &[SocketAddr]) {
+    if let Some(addr) = bound.iter().find(|addr| !addr.ip().to_canonical().is_loopback()) {
+        warn!(
+            "{addr}: whoever can reach this address may take part, since nothing is authenticated or encrypted; \
+             see \"What is not promised\" in docs/PROTOCOL.md, and --max-per-address"
+        );
+    }
+}
+
 /// A protocol that listens.
 pub struct Service<P: Protocol + 'static> {
     event_loop: EventLoop<P>,
@@ -35,6 +45,7 @@ impl<P: Protocol + 'static> Service<P> {
         let bound: Result<Vec<_>, _> =
             addresses.into_iter().map(|addr| event_loop.driver_mut().listen(addr)).collect();
         let bound = bound.map_err(|error| super::advise(&error))?;
+        warn_of_strangers(&bound);
         let handle = event_loop.handle();
         super::signals::on_first(move || handle.drain())?;
         Ok(Service { event_loop, bound })
