@@ -21,6 +21,11 @@ use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerCon
 
 /// Remember the last number of every client, and give out random odd and even numbers.
 #[derive(FromArgs)]
+#[argh(
+    note = "Fixed limits: 10000 clients, and not more than the limit of file descriptors; a message of 32 bytes; an
+id from 0 to 10000, which is sent within 10 s. A client that does not read is closed after 10 s, or once 64 KiB
+wait for it."
+)]
 struct Options {
     /// address to listen on, as HOST:PORT; may be given several times. Default: the environment variable
     /// TAKETURNS_LISTEN, else 127.0.0.1:2004

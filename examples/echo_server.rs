@@ -18,6 +18,11 @@ use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
 
 /// Echo each message with the local time in front: one message a connection, or one a line.
 #[derive(FromArgs)]
+#[argh(
+    note = "Fixed limits: 10000 clients, and not more than the limit of file descriptors; a message of 65536 bytes.
+A message begins within 10 s and ends within 10 s more. A client that does not read is closed after 10 s, or once
+64 KiB wait for it."
+)]
 struct Options {
     /// address to listen on, as HOST:PORT; may be given several times. Default: the environment variable
     /// TAKETURNS_LISTEN, else 127.0.0.1:8080

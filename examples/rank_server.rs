@@ -20,6 +20,11 @@ use taketurns::wire::Framing;
 
 /// Give clients ranks by arrival, and pass the commands of each to a client of lower rank.
 #[derive(FromArgs)]
+#[argh(
+    note = "Fixed limits: clients are at most the limit of file descriptors less 32; a command has 960 bytes. Line framing: a line
+ends within 5 s, and a client may have 1024 commands that are not done. Raw framing: 64 messages wait for a client.
+A client that does not read is closed after 10 s, or once 64 KiB wait for it."
+)]
 struct Options {
     /// clients; one more is told that the server is full. Default: 5
     #[argh(positional, default = "5")]

@@ -19,6 +19,11 @@ use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfi
 
 /// Serve the turn protocol: clients take turns to send a number, and each accepted number is printed.
 #[derive(FromArgs)]
+#[argh(
+    note = "Fixed limits: a message or line of 1024 bytes, a name of 64. Line framing: JOIN or WATCH within 10 s, and a line
+ends within 5 s. A client that does not read is closed after 10 s, or once 64 KiB wait for it. At shutdown the
+holders have 3 s to finish."
+)]
 struct Options {
     /// address to listen on, as HOST:PORT; may be given several times, all feed the same ring. Default: the environment
     /// variable TAKETURNS_LISTEN, else 127.0.0.1:5001

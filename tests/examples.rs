@@ -400,6 +400,22 @@ fn help_lists_every_option() {
     }
 }
 
+/// [A2] "Every limit is documented": where it is looked for first.
+#[test]
+fn help_of_every_server_tells_its_limits() {
+    let expected = ["--max-per-address", "file descriptors", "bytes", "within", "does not read"];
+    for program in ["turn_server", "echo_server", "rank_server", "counter_server"] {
+        let mut process = Process::spawn(example(program).arg("--help"));
+        process.expect_exit(0, PATIENCE);
+        let said = process.lines(Stream::Out).join(" ");
+        // Lines are broken anywhere.
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        for words in expected {
+            assert!(said.contains(words), "{program} --help does not tell of {words}: {said}");
+        }
+    }
+}
+
 #[test]
 fn the_listen_address_may_come_from_the_environment() {
     let address = unused_address();
