@@ -3,11 +3,9 @@
 //! They were written from docs/PROTOCOL.md, not from the code, and see the server only as its peers and its host do. What needs
 //! sockets is tested in `tests/sockets.rs`, what needs processes in `tests/examples.rs`: T14 (several listen addresses), A1
 //! (what is bound), A5 (errors of the system and of usage), A6 (signals), A7 (lingering close), and of A8 what
-//! concerns standard output. At the end, random worlds against a judge.
+//! concerns standard output. Random worlds are in `tests/simulation.rs`.
 
-#[path = "support/judge.rs"]
-mod judge;
-#[path = "support/world.rs"]
+#[path = "support/world/mod.rs"]
 mod world;
 
 use std::time::Duration;
@@ -2407,18 +2405,4 @@ fn a08_nothing_is_logged_per_turn_at_info() {
     raw_order(&mut raw, &peers, 100);
     let loud: Vec<_> = take_log().into_iter().filter(|(level, _)| *level <= Level::Info).collect();
     assert_eq!(loud, []);
-}
-
-// ---- the judge ----------------------------------------------------------------------------------------
-
-/// Random worlds of the line framing; see `support/judge.rs` for what must hold in them.
-#[test]
-fn random_worlds_of_the_line_framing_keep_every_promise() {
-    judge::line_worlds(0..200, 300);
-}
-
-/// The same for the raw framing and its oldest clients.
-#[test]
-fn random_worlds_of_the_raw_framing_keep_every_promise() {
-    judge::raw_worlds(0..200, 300);
 }

@@ -16,7 +16,7 @@
 //! > the server restarts
 //! ```
 
-#[path = "support/world.rs"]
+#[path = "support/world/mod.rs"]
 mod world;
 
 use std::fmt::Write as _;

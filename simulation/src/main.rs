@@ -1,0 +1,46 @@
+//! Plays random worlds of the turn protocol, each from its seed, and stops at the first promise that is broken.
+//!
+//! ```text
+//! cargo run --release -p simulation -- --seeds 1000000
+//! cargo run --release -p simulation -- --seed 17 --trace
+//! ```
+
+// options.rs  what may be asked for
+// crew.rs     many worlds, on all cores
+// The worlds and their judge are those of the tests.
+
+mod crew;
+mod options;
+#[path = "../../tests/support/simulation/mod.rs"]
+mod simulation;
+#[path = "../../tests/support/world/mod.rs"]
+mod world;
+
+use std::process::ExitCode;
+
+use crate::options::Options;
+
+fn main() -> ExitCode {
+    let options: Options = argh::from_env();
+    let played = match options.seed {
+        Some(seed) => replay(seed, &options),
+        None => crew::play(&options),
+    };
+    match played {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(violation) => {
+            eprintln!("{violation}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn replay(seed: u64, options: &Options) -> Result<(), simulation::Violation> {
+    let play = if options.trace { simulation::trace } else { simulation::check };
+    let played = play(seed, options.steps)?;
+    println!(
+        "seed {seed}, {} steps: {} passes, {} turns, {} answers counted, hash {:016x}",
+        options.steps, played.passes, played.granted, played.accepted, played.hash
+    );
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! What may be said behind `cargo run --release -p simulation --`.
+
+use argh::FromArgs;
+
+/// Plays random worlds of the turn protocol, each from its seed, on all cores; stops at the first promise that is broken.
+#[derive(FromArgs)]
+pub struct Options {
+    /// how many worlds (default 20000)
+    #[argh(option, default = "20_000")]
+    pub seeds: u64,
+
+    /// the first seed (default 0)
+    #[argh(option, default = "0")]
+    pub from: u64,
+
+    /// how many things happen in each (default 1000)
+    #[argh(option, default = "1000")]
+    pub steps: usize,
+
+    /// play this one only
+    #[argh(option)]
+    pub seed: Option<u64>,
+
+    /// with --seed: print everything that happens
+    #[argh(switch)]
+    pub trace: bool,
+
+    /// how many threads (default one a core)
+    #[argh(option)]
+    pub threads: Option<usize>,
+}

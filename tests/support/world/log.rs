@@ -1,0 +1,36 @@
+//! What is logged, for tests that read it.
+
+use std::cell::RefCell;
+
+thread_local! {
+    /// What this thread has logged: a test has a thread of its own.
+    static LOGGED: RefCell<Vec<(log::Level, String)>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Listener;
+
+impl log::Log for Listener {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        LOGGED.with_borrow_mut(|logged| logged.push((record.level(), record.args().to_string())));
+    }
+
+    fn flush(&self) {}
+}
+
+/// From now on what this thread logs is kept.
+pub(crate) fn listen_to_log() {
+    static LISTENER: Listener = Listener;
+    // Another test was first: the same listener hears for all.
+    let _ = log::set_logger(&LISTENER);
+    log::set_max_level(log::LevelFilter::Trace);
+    take_log();
+}
+
+/// What this thread has logged since it was last asked.
+pub(crate) fn take_log() -> Vec<(log::Level, String)> {
+    LOGGED.take()
+}
