@@ -117,3 +117,67 @@ fn sums_agree<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<Stri
     let vacant = ring.seats.iter().filter(|(_, s)| !s.is_occupied()).count();
     (weight != ring.weight || vacant != ring.vacant.len()).then(|| format!("{weight} and {vacant}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::tests::epoch;
+    use crate::turn::seat::Occupancy;
+    use crate::turn::state::Phase;
+    use crate::turn::{Accepted, SchedulerConfig, TurnNumber, Weight};
+
+    /// What is found in a sound scheduler, whose seat 0 holds turn 1 and whose seats 1 and 2 wait, after `spoil`.
+    fn found(spoil: impl FnOnce(&mut Scheduler<()>)) -> Option<&'static str> {
+        let mut scheduler = Scheduler::new(SchedulerConfig::default());
+        let first = scheduler.join_new_ring(epoch(), Weight::ONE, ()).expect("room");
+        for _ in 0..2 {
+            scheduler.join(epoch(), first.ring(), Weight::ONE, ()).expect("room");
+        }
+        assert_eq!(scheduler.check_invariants(), Ok(()));
+        spoil(&mut scheduler);
+        scheduler.check_invariants().err().map(|violation| violation.invariant)
+    }
+
+    fn found_in_ring(spoil: impl FnOnce(&mut Ring<()>)) -> Option<&'static str> {
+        found(|scheduler| spoil(&mut scheduler.rings[0]))
+    }
+
+    fn accepted(turn: u64) -> Option<Accepted> {
+        Some(Accepted { turn: TurnNumber::new(turn).expect("not 0"), number: 1 })
+    }
+
+    fn wait_too(ring: &mut Ring<()>) {
+        let ranks = [0, 1, 2].map(|slot| ring.rank_of(slot));
+        ring.order.insert(0, |slot| ranks[slot as usize]);
+    }
+
+    #[test]
+    fn whatever_is_broken_in_a_ring_is_found() {
+        let [holder, waits, sorted, withheld, last, past, sums] = checks::<()>().map(|(name, _)| Some(name));
+        let vacant = |slot: usize| found_in_ring(|ring| ring.seats[slot].occupancy = Occupancy::Vacant);
+        assert_eq!((vacant(0), vacant(1)), (holder, waits));
+        assert_eq!(found_in_ring(wait_too), holder);
+        assert_eq!(found_in_ring(|ring| ring.order.remove(1, ring.rank_of(1))), waits);
+        assert_eq!(found_in_ring(|ring| ring.seats[1].share.charge()), sorted);
+        let paused_too_early = |ring: &mut Ring<()>| {
+            wait_too(ring);
+            ring.phase = Phase::Paused;
+        };
+        assert_eq!(found_in_ring(paused_too_early), withheld);
+        assert_eq!(found_in_ring(|ring| ring.last_turn += 1), last);
+        let answered = |turn| found_in_ring(|ring| ring.seats[1].last = accepted(turn));
+        assert_eq!((answered(1), answered(2)), (past, past), "the turn held, and one that was never granted");
+        assert_eq!(found_in_ring(|ring| ring.weight += 1), sums);
+        assert_eq!(found_in_ring(|ring| assert!(ring.vacant.insert((epoch(), 9, 9)))), sums);
+    }
+
+    #[test]
+    fn what_is_miscounted_or_too_much_is_found() {
+        let counted = Some("seats and rings are counted and within their limits");
+        assert_eq!(found(|scheduler| scheduler.seats += 1), counted);
+        assert_eq!(found(|scheduler| scheduler.config.max_seats = 2), counted);
+        assert_eq!(found(|scheduler| scheduler.config.max_seats = 3), None);
+        assert_eq!(found(|scheduler| scheduler.config.max_rings = 0), counted);
+        assert_eq!(found(|scheduler| scheduler.config.max_rings = 1), None);
+    }
+}

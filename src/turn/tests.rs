@@ -365,6 +365,137 @@ fn the_next_deadline_is_never_late() {
     assert_eq!(table.scheduler.next_deadline(), None, "nothing to wait for");
 }
 
+#[test]
+fn a_wait_is_measured_beside_the_bound_that_held_for_it() {
+    let (mut table, [a, b, c]) = Table::seated(2, [1, 1, 1]);
+    let ring = a.ring();
+    assert_eq!(table.scheduler.longest_wait(ring), LongestWait::default());
+    table.wait(DEADLINE);
+    let one = LongestWait { waited: DEADLINE, bound: 2 * DEADLINE };
+    assert_eq!((table.holder(), table.scheduler.longest_wait(ring)), (Some(b), one));
+    table.wait(DEADLINE);
+    let both = LongestWait { waited: 2 * DEADLINE, bound: 2 * DEADLINE };
+    assert_eq!((table.holder(), table.scheduler.longest_wait(ring)), (Some(c), both));
+    table.play(9);
+    assert_eq!(table.scheduler.longest_wait(ring), both, "shorter ones change nothing");
+}
+
+#[test]
+fn who_joins_adds_its_weight_to_the_bound() {
+    let (mut table, [a, _, c]) = Table::seated(2, [1, 3, 1]);
+    let ring = a.ring();
+    assert_eq!(table.scheduler.waiting_bound(ring), 4 * DEADLINE);
+    table.wait(Duration::from_secs(1));
+    table.join(5);
+    assert_eq!(table.scheduler.waiting_bound(ring), 9 * DEADLINE);
+    table.leave(c);
+    assert_eq!(table.scheduler.waiting_bound(ring), 8 * DEADLINE);
+    table.scheduler.config.turn_deadline = Duration::MAX;
+    assert_eq!(table.scheduler.waiting_bound(ring), Duration::MAX, "what does not fit is no panic");
+    assert_eq!(table.scheduler.waiting_bound(RingId { slot: 9, life: 9 }), Duration::ZERO);
+}
+
+#[test]
+fn the_bound_of_a_wait_has_who_joined_meanwhile_in_it() {
+    let (mut table, [a, b]) = Table::seated(2, [1, 1]);
+    table.wait(Duration::from_secs(1));
+    table.join(2);
+    table.wait(DEADLINE - Duration::from_secs(1));
+    assert_eq!(table.holder(), Some(b));
+    let waited = LongestWait { waited: DEADLINE, bound: 3 * DEADLINE };
+    assert_eq!(table.scheduler.longest_wait(a.ring()), waited);
+}
+
+#[test]
+fn a_pause_is_no_wait() {
+    let (mut table, [a, b]) = Table::seated(2, [1, 1]);
+    table.vacate(a);
+    table.wait(Duration::from_secs(50));
+    table.occupy(a);
+    assert_eq!(table.holder(), Some(a));
+    table.play(1);
+    assert_eq!((table.holder(), table.scheduler.longest_wait(a.ring()).waited), (Some(b), Duration::ZERO));
+}
+
+#[test]
+fn how_many_come_first_counts_the_holder_and_who_is_in_front() {
+    let (mut table, [a, b, c]) = Table::seated(2, [1, 1, 1]);
+    let ahead = |table: &Table| [a, b, c].map(|seat| table.scheduler.ahead_of(seat));
+    assert_eq!(ahead(&table), [0, 1, 2]);
+    table.play(1);
+    assert_eq!(ahead(&table), [2, 0, 1]);
+    table.vacate(c);
+    assert_eq!(ahead(&table), [1, 0, 0], "who is vacant waits for nothing");
+    table.occupy(c);
+    assert_eq!(ahead(&table), [2, 0, 1], "in its old place");
+}
+
+#[test]
+fn who_comes_back_to_a_paused_ring_stands_where_its_place_comes_next() {
+    let (mut table, [a, b, c, d, e, f]) = Table::seated(5, [1; 6]);
+    table.vacate(f);
+    table.play(10);
+    table.vacate(d);
+    table.vacate(e);
+    table.play(1);
+    table.occupy(f);
+    assert_eq!(table.holder(), None, "four are too few");
+    assert_eq!([b, c, f, a].map(|seat| table.scheduler.ahead_of(seat)), [0, 1, 2, 3]);
+    table.occupy(d);
+    assert_eq!(table.play(6), [b, c, d, f, a, b]);
+}
+
+#[test]
+fn a_seat_that_left_is_not_taken_for_the_one_in_its_slot() {
+    let (mut table, [a, b, c]) = Table::seated(2, [1, 1, 1]);
+    table.leave(a);
+    assert_eq!((table.scheduler.data(a), table.holder()), (None, Some(b)));
+    let d = table.join(1);
+    assert_eq!((d.spot(), table.scheduler.seats()), (a.spot(), 3));
+    assert!(table.scheduler.data(a).is_none() && !table.scheduler.is_occupied(a));
+    table.leave(a);
+    table.vacate(a);
+    assert_eq!(table.play(4), [b, c, d, b]);
+    assert_eq!(table.scheduler.answer(table.now, a, None, 1), Err(Refusal::NotYourTurn));
+}
+
+#[test]
+fn what_is_known_of_rings_and_seats_is_theirs() {
+    let mut scheduler = Scheduler::new(SchedulerConfig { min_seats: 0, ..SchedulerConfig::default() });
+    let now = epoch();
+    assert_eq!(scheduler.config().min_seats, 1, "none is not enough");
+    let ann = scheduler.join_new_ring(now, Weight::ONE, "ann").expect("room");
+    let zoe = scheduler.join_new_ring(now, Weight::ONE, "zoe").expect("room");
+    let bob = scheduler.join(now, ann.ring(), Weight::ONE, "bob").expect("room");
+    assert_eq!(
+        [ann, bob, zoe].map(|seat| scheduler.data(seat).copied()),
+        [Some("ann"), Some("bob"), Some("zoe")]
+    );
+    assert_eq!([ann, bob, zoe].map(|seat| seat.to_string()), ["seat 1", "seat 2", "seat 1"]);
+    assert_eq!(scheduler.rings().collect::<Vec<_>>(), [ann.ring(), zoe.ring()]);
+    assert_eq!(
+        (scheduler.occupied(ann.ring()), scheduler.occupied(zoe.ring()), scheduler.seats()),
+        (2, 1, 3)
+    );
+
+    scheduler.answer(now, ann, None, 17).expect("she holds the turn");
+    let turn = TurnNumber::new(1).expect("not 0");
+    assert_eq!(scheduler.last_accepted(ann), Some(Accepted { turn, number: 17 }));
+    assert_eq!((scheduler.last_accepted(bob), scheduler.last_accepted(zoe)), (None, None));
+    assert_eq!((scheduler.last_turn(Some(ann.ring())), scheduler.last_turn(None)), (2, 0));
+
+    scheduler.leave(now, zoe);
+    *scheduler.data_mut(bob).expect("he has a seat") = "rob";
+    assert_eq!((scheduler.data(bob), scheduler.data(zoe)), (Some(&"rob"), None));
+    assert_eq!(scheduler.data_mut(zoe), None);
+    let eve = scheduler.join_new_ring(now, Weight::ONE, "eve").expect("room");
+    assert!(
+        scheduler.data(zoe).is_none() && scheduler.data_mut(zoe).is_none(),
+        "eve's ring is in the slot of zoe's"
+    );
+    assert_eq!((scheduler.data(eve), scheduler.last_turn(None)), (Some(&"eve"), 1));
+}
+
 /// Random histories. The judge counts, for every waiting seat, the turns that others get before it, against the bound
 /// as the module states it: the weights of the others when the wait began, and of those that joined meanwhile.
 #[test]
