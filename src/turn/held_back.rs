@@ -46,3 +46,37 @@ impl HeldBack {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::time::tests::epoch;
+
+    #[test]
+    fn a_grant_takes_effect_at_the_latest_time_that_was_asked_for_its_slot() {
+        let start = epoch();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut held_back = HeldBack::default();
+        assert_eq!(held_back.release(at(1), 7), at(1), "nothing was asked");
+        held_back.insert(at(0), 7, at(100));
+        held_back.insert(at(20), 8, at(120));
+        held_back.insert(at(50), 7, at(150));
+        assert_eq!([7, 8, 9].map(|slot| held_back.release(at(60), slot)), [at(150), at(120), at(60)]);
+        assert_eq!([7, 8].map(|slot| held_back.release(at(120), slot)), [at(150), at(120)]);
+        assert_eq!(held_back.release(at(200), 7), at(200));
+        assert!(held_back.entries.is_empty(), "what is past is forgotten");
+    }
+
+    #[test]
+    fn who_has_a_slot_next_is_not_held_back() {
+        let start = epoch();
+        let later = start + Duration::from_millis(100);
+        let mut held_back = HeldBack::default();
+        held_back.insert(start, 7, later);
+        held_back.insert(start, 8, later);
+        held_back.remove(7);
+        assert_eq!([7, 8].map(|slot| held_back.release(start, slot)), [start, later]);
+    }
+}

@@ -480,6 +480,7 @@ fn what_is_known_of_rings_and_seats_is_theirs() {
 
     scheduler.answer(now, ann, None, 17).expect("she holds the turn");
     let turn = TurnNumber::new(1).expect("not 0");
+    assert_eq!((turn.to_string(), turn.get()), ("1".to_owned(), 1));
     assert_eq!(scheduler.last_accepted(ann), Some(Accepted { turn, number: 17 }));
     assert_eq!((scheduler.last_accepted(bob), scheduler.last_accepted(zoe)), (None, None));
     assert_eq!((scheduler.last_turn(Some(ann.ring())), scheduler.last_turn(None)), (2, 0));
@@ -585,6 +586,22 @@ fn random_history(seed: u64, steps: u32) {
             }
         }
     }
+}
+
+#[test]
+fn refusals_say_why() {
+    let refusals = [Refusal::StaleTurn, Refusal::NotYourTurn].map(|refusal| refusal.to_string());
+    assert_eq!(refusals, ["that turn is over or has not begun", "this seat does not hold the turn"]);
+    let errors = [JoinError::SeatsFull, JoinError::RingsFull, JoinError::UnknownRing, JoinError::Draining];
+    assert_eq!(
+        errors.map(|error| error.to_string()),
+        [
+            "every seat is taken",
+            "there are as many rings as allowed",
+            "there is no such ring",
+            "the server is shutting down"
+        ]
+    );
 }
 
 #[test]

@@ -36,3 +36,15 @@ impl fmt::Display for UnknownFraming {
 }
 
 impl std::error::Error for UnknownFraming {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn framings_are_named_as_programs_name_them() {
+        assert_eq!(["raw", "line"].map(str::parse), [Ok(Framing::Raw), Ok(Framing::Line)]);
+        assert_eq!(["", "Raw", "lines"].map(str::parse::<Framing>), [Err(UnknownFraming); 3]);
+        assert_eq!(UnknownFraming.to_string(), "unknown framing: expected raw or line");
+    }
+}

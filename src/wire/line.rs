@@ -150,6 +150,12 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_what_is_wrong() {
+        let errors = [LineError::TooLong, LineError::NotUtf8].map(|error| error.to_string());
+        assert_eq!(errors, ["the line is too long", "the line is not UTF-8"]);
+    }
+
+    #[test]
     fn an_endless_line_takes_no_more_than_the_limit() {
         let mut decoder = LineDecoder::new(1024);
         let mut refused = false;

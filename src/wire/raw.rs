@@ -132,5 +132,10 @@ mod tests {
             assert!(matches!(decoder.take(), Some(RawMessage::TooLong(bytes)) if bytes.len() == 4));
         }
         assert!(!decoder.is_partial());
+        assert!(decoder.push(b"abc", has_colon).is_none() && decoder.push(b"d", has_colon).is_none());
+        assert!(
+            matches!(decoder.take(), Some(RawMessage::Gathered(bytes)) if bytes == b"abcd"),
+            "just short enough"
+        );
     }
 }
