@@ -159,6 +159,33 @@ fn who_begins_with_the_next_lap_comes_before_all_who_did_so_earlier() {
     assert!(longest.waited <= longest.bound, "{longest:?}");
 }
 
+/// Each of the two is gone while the other holds the turn, and sits at the end of the lap again when it is over.
+#[test]
+fn two_that_take_turns_in_leaving_and_joining_starve_nobody() {
+    for others in 1..4 {
+        let mut table = Table::new(2);
+        let patient: Vec<_> = (0..others).map(|_| table.join(1)).collect();
+        let mut hoppers = [table.join(1), table.join(1)];
+        let mut turns = vec![0; others];
+        for _ in 0..60 {
+            let holder = table.holder().expect("held");
+            table.answer(holder).expect("may answer");
+            if let Some(at) = patient.iter().position(|&seat| seat == holder) {
+                turns[at] += 1;
+            }
+            for hopper in hoppers.iter_mut().filter(|hopper| **hopper == holder) {
+                table.leave(*hopper);
+                *hopper = table.join(1);
+            }
+        }
+        let seats = others + 2;
+        assert!(
+            turns.iter().all(|&turns| turns >= 60 / (2 * seats)),
+            "{turns:?}: a lap has as many newcomers as seats"
+        );
+    }
+}
+
 #[test]
 fn leaving_and_joining_for_ever_takes_no_memory() {
     let (mut table, [.., mut d]) = Table::seated(2, [1, 1, 1, 1]);
