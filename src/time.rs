@@ -44,10 +44,10 @@ pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant>
 /// two tree operations a turn.
 ///
 /// Most owners wait for nothing, so it is no more than a pointer while they do.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Alarm(Option<Box<Times>>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Times {
     /// When the owner wants to be called; `None` while it waits for nothing.
     due: Option<Instant>,
@@ -56,7 +56,7 @@ struct Times {
 }
 
 /// The alarms of many owners, earliest first: at most one entry an owner, so its size is bounded by theirs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Timers<K> {
     entries: BTreeSet<(Instant, K)>,
     /// When the first of them is: asked for in every pass, changed in few.

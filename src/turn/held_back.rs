@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 /// Until when a grant to a seat is held back. Beside the seats and not in them: few of them need it, and for a moment only.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct HeldBack {
     /// The oldest first. What is past is dropped when something is added or looked for, so there are no more of them than were added
     /// in the longest time that a grant is held back.
     entries: VecDeque<Entry>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     slot: u32,
     until: Instant,

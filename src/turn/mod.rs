@@ -138,7 +138,7 @@ pub struct Held {
 /// Lets the seats of many rings take turns; each carries a value `S` of its owner's (a name, a connection). See the [module's documentation](self) for how to drive it.
 ///
 /// A turn costs O(1), whatever the number of seats, and O(log n) where weights differ; vacant seats cost nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scheduler<S> {
     config: SchedulerConfig,
     rings: Slab<Ring<S>>,

@@ -117,7 +117,7 @@ struct Node {
 ///
 /// Ranks are the seats', and are not kept here again: whoever calls says what they are. The rank of a seat must not change
 /// while it waits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Order {
     nodes: Vec<Node>,
     head: u32,

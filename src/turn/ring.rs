@@ -15,7 +15,7 @@ use super::{LongestWait, RingId, SchedulerConfig};
 use crate::table::growth;
 use crate::time::{Alarm, Timers, earlier, later};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ring<S> {
     pub(super) id: RingId,
     pub(super) phase: Phase,
@@ -357,7 +357,7 @@ pub(super) type Out<'a, S> = &'a mut VecDeque<Output<S>>;
 /// that leaves after its turn and joins again would always be such a newcomer. So a lap takes in only as many newcomers as
 /// the ring has seats; each further one takes over the claim of a seat that left with its turn in this lap behind it, and starts with
 /// the next lap.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Newcomers {
     lap: u64,
     admitted: usize,

@@ -89,7 +89,7 @@ pub struct Accepted {
 }
 
 /// Ten thousand of them wait at once, so none of the fields is wider than it must be.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Seat<S> {
     /// What the owner of the scheduler keeps with the seat.
     pub(super) data: S,
