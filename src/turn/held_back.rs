@@ -40,6 +40,11 @@ impl HeldBack {
         last.map_or(now, |entry| entry.until.max(now))
     }
 
+    /// Who is still held back at `now`, and until when.
+    pub(super) fn after(&self, now: Instant) -> impl Iterator<Item = (u32, Instant)> {
+        self.entries.iter().filter(move |entry| entry.until > now).map(|entry| (entry.slot, entry.until))
+    }
+
     fn prune(&mut self, now: Instant) {
         while self.entries.front().is_some_and(|entry| entry.until <= now) {
             self.entries.pop_front();

@@ -41,6 +41,7 @@
 //! # Ok(()) }
 //! ```
 
+mod digest;
 mod event;
 mod held_back;
 mod invariants;

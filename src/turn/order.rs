@@ -21,7 +21,7 @@ use crate::table::growth;
 const LAP: u64 = 720_720;
 
 /// A seat's rank in the queue: its point on the grid, then ring order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub(super) struct Rank {
     pub(super) point: u64,
     /// Ring order: breaks ties between points; unique among the seats of a ring.

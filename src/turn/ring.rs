@@ -26,7 +26,7 @@ pub(super) struct Ring<S> {
     pub(super) vacant: BTreeSet<(Instant, u64, u32)>,
     /// Where the last turn that counts for the order ended: behind it is who comes next.
     pub(super) position: Rank,
-    newcomers: Newcomers,
+    pub(super) newcomers: Newcomers,
     pub(super) last_turn: u64,
     pub(super) last_place: u64,
     /// The sum of the weights of the occupied seats.
@@ -34,7 +34,7 @@ pub(super) struct Ring<S> {
     /// The sum of all weights that were ever seated.
     pub(super) weight_joined: u64,
     /// When the ring last began to grant turns: waits are counted from here at the earliest.
-    running_since: Option<Instant>,
+    pub(super) running_since: Option<Instant>,
     pub(super) held_back: HeldBack,
     pub(super) longest_wait: LongestWait,
     pub(super) alarm: Alarm,
@@ -346,7 +346,7 @@ impl<S> Ring<S> {
 
 /// Sums of weights are compared by their differences, for which 32 bits are enough: as many seats as that do not exist.
 #[expect(clippy::cast_possible_truncation, reason = "wraps on purpose")]
-fn wrapped(weight: u64) -> u32 {
+pub(super) fn wrapped(weight: u64) -> u32 {
     weight as u32
 }
 
@@ -358,7 +358,7 @@ pub(super) type Out<'a, S> = &'a mut VecDeque<Output<S>>;
 /// the ring has seats; each further one takes over the claim of a seat that left with its turn in this lap behind it, and starts with
 /// the next lap.
 #[derive(Debug, Clone, Default)]
-struct Newcomers {
+pub(super) struct Newcomers {
     lap: u64,
     admitted: usize,
     /// The next claims of seats that left after their turn in this lap, and some that are past. No more than the seats that the ring
@@ -367,6 +367,11 @@ struct Newcomers {
 }
 
 impl Newcomers {
+    /// All that is remembered, in an order that does not depend on the past.
+    pub(super) fn claims(&self) -> (u64, usize, Vec<u64>) {
+        (self.lap, self.admitted, self.departed.clone().into_sorted_vec())
+    }
+
     /// The rank from which a newcomer starts that would sit at `end` of a ring with `occupied` seats.
     fn admit(&mut self, end: Rank, occupied: usize) -> Rank {
         if self.lap != end.lap() {
