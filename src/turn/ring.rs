@@ -333,14 +333,25 @@ impl<S> Ring<S> {
     /// How many seats get the turn, or hold it, before the waiting `slot`.
     pub(super) fn ahead_of(&self, slot: u32) -> usize {
         let holder = self.phase.lease().and_then(|lease| self.seats.get(lease.slot as usize));
+        let Some(holder) = holder.map(Seat::rank) else {
+            return self.order.ahead_of(slot, self.rank_of(slot), |slot| self.rank_of(slot));
+        };
+        let rank = self.rank_behind(holder, slot);
+        let first = self.order.first(|slot| self.rank_of(slot));
+        if first.is_some_and(|first| self.rank_of(first) <= holder) {
+            // Those that will turn out to have been passed over do not stand where they will be.
+            let ahead = |&(other, _): &(u32, Rank)| other != slot && self.rank_behind(holder, other) < rank;
+            return self.order.iter(|slot| self.rank_of(slot)).filter(ahead).count() + 1;
+        }
+        self.order.ahead_of(slot, rank, |slot| self.rank_of(slot)) + 1
+    }
+
+    /// The rank that the waiting `slot` has once the turn of the seat at `position` is over.
+    fn rank_behind(&self, position: Rank, slot: u32) -> Rank {
         let seat = &self.seats[slot as usize];
         let mut share = seat.share;
-        if let Some(holder) = holder {
-            share.catch_up(holder.rank(), seat.order);
-        }
-        let rank = Rank { point: share.point(), order: seat.order };
-        let rank_of = |slot| self.rank_of(slot);
-        self.order.ahead_of(slot, rank, rank_of) + usize::from(holder.is_some())
+        share.catch_up(position, seat.order);
+        Rank { point: share.point(), order: seat.order }
     }
 }
 

@@ -368,6 +368,22 @@ fn at_the_ring_limit_the_longest_deserted_makes_room() {
 }
 
 #[test]
+fn nobody_is_ahead_who_only_seems_to_be() {
+    let (mut table, [a, b]) = Table::seated(2, [1, 1]);
+    table.play(2);
+    // Cho sits down while Ann's turn might still come to nothing, and so where Cho would be next; but Bob is.
+    let c = table.join(1);
+    let ahead = [b, c].map(|seat| table.scheduler.ahead_of(seat));
+    assert_eq!((ahead, table.play(3)), ([1, 2], vec![a, b, c]));
+
+    let (mut alone, [a]) = Table::seated(1, [1]);
+    alone.play(1);
+    let [b, c] = [alone.join(1), alone.join(1)];
+    let ahead = [b, c].map(|seat| alone.scheduler.ahead_of(seat));
+    assert_eq!((ahead, alone.play(3)), ([1, 2], vec![a, b, c]));
+}
+
+#[test]
 fn a_drain_lets_holders_finish_and_grants_nothing() {
     let (mut table, [a, b]) = Table::seated(2, [1, 1]);
     table.scheduler.drain(table.now);
