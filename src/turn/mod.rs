@@ -319,8 +319,9 @@ impl<S> Scheduler<S> {
         if self.draining {
             return Err(JoinError::Draining);
         }
-        self.make_room(now)?;
+        // In this order, so that nobody loses a seat for a ring that there is no room for: a ring that goes takes its seats along.
         self.make_ring_room(now)?;
+        self.make_room(now)?;
         self.lives += 1;
         let entry = self.rings.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("max_rings fits 32 bits");

@@ -384,6 +384,17 @@ fn nobody_is_ahead_who_only_seems_to_be() {
 }
 
 #[test]
+fn no_seat_makes_room_for_a_ring_that_is_refused() {
+    let config = SchedulerConfig { max_seats: 3, max_rings: 1, ..SchedulerConfig::default() };
+    let (mut scheduler, now) = (Scheduler::new(config), epoch());
+    let a = scheduler.join_new_ring(now, Weight::ONE, ()).expect("room");
+    let [b, c] = [(); 2].map(|()| scheduler.join(now, a.ring(), Weight::ONE, ()).expect("room"));
+    scheduler.vacate(now, a);
+    assert_eq!(scheduler.join_new_ring(now, Weight::ONE, ()), Err(JoinError::RingsFull));
+    assert_eq!([a, b, c].map(|seat| scheduler.data(seat)), [Some(&()); 3], "Ann is only away");
+}
+
+#[test]
 fn a_drain_lets_holders_finish_and_grants_nothing() {
     let (mut table, [a, b]) = Table::seated(2, [1, 1]);
     table.scheduler.drain(table.now);
