@@ -1,0 +1,127 @@
+//! The whole of a small world, as the model checker walks through it: breadth first, so that what it finds is found on the shortest way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use model::action::Action;
+use model::futures::{answers_go_round, nothing_remains, silence_is_survived};
+use model::judge::{Broken, Rule};
+use model::laws::Laws;
+use model::world::{News, World};
+use stateright::{Model, Property};
+use taketurns::turn::Outcome;
+
+/// What can come of a step, for the report: a world in which something never happens proves less than it seems to.
+pub const KINDS: [&str; 11] = [
+    "granted", "answered", "passed", "lapsed", "gone", "paused", "retired", "evicted", "repeated", "refused",
+    "drained",
+];
+
+/// What is promised, in the order of [`Check::properties`].
+const PROMISES: [&str; 13] = [
+    "the scheduler's own invariants hold",
+    "at most one seat of a ring holds the turn",
+    "a turn is granted once, and numbers grow",
+    "at most one answer counts for a turn, its holder's",
+    "what is refused changes nothing",
+    "a ring with enough seats has a holder, and who may join can",
+    "a turn ends by its holder or at its deadline",
+    "a place is kept for its grace",
+    "nobody waits for longer than the bound",
+    "the getters say what the outputs said",
+    "in the end: all get their turn, though holders are silent",
+    "in the end: all get their turn, behind those ahead of them",
+    "in the end: nothing remains of those who are lost",
+];
+
+type Future = fn(&World) -> Result<bool, Broken>;
+
+/// One world, to be checked.
+pub struct Check {
+    pub laws: Arc<Laws>,
+    seen: [AtomicU64; KINDS.len()],
+    /// Which promises were found broken. The checker keeps the last history that it finds, and the first is the shortest: so each is
+    /// told only once.
+    told: [AtomicBool; PROMISES.len()],
+}
+
+impl Check {
+    pub fn new(laws: Laws) -> Check {
+        Check { laws: Arc::new(laws), seen: Default::default(), told: Default::default() }
+    }
+
+    /// How often each of [`KINDS`] was seen.
+    pub fn seen(&self) -> [u64; KINDS.len()] {
+        std::array::from_fn(|kind| self.seen[kind].load(Ordering::Relaxed))
+    }
+
+    fn keeps(&self, world: &World, promise: usize, rule: Rule) -> bool {
+        let kept = world.broken.as_ref().is_none_or(|broken| broken.rule != rule);
+        kept || self.told[promise].swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether `future` comes to pass; not asked of a world that is broken already.
+    fn comes(&self, world: &World, promise: usize, future: Future) -> bool {
+        let comes = world.broken.is_some() || future(world) == Ok(true);
+        comes || self.told[promise].swap(true, Ordering::Relaxed)
+    }
+
+    fn count(&self, news: &[News]) {
+        for news in news {
+            self.seen[kind_of(news)].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn kind_of(news: &News) -> usize {
+    match news {
+        News::Granted { .. } => 0,
+        News::Ended { outcome: Outcome::Answered(_), .. } => 1,
+        News::Ended { outcome: Outcome::Passed, .. } => 2,
+        News::Ended { outcome: Outcome::Lapsed, .. } => 3,
+        News::Ended { .. } => 4,
+        News::Paused => 5,
+        News::Retired { .. } => 6,
+        News::Evicted { .. } => 7,
+        News::Repeated { .. } => 8,
+        News::Refused(_) | News::NotJoined(_) => 9,
+        News::Drained => 10,
+    }
+}
+
+impl Model for Check {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(self.laws.clone())]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        world.possible(actions);
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let (next, news) = world.after(action);
+        self.count(&news);
+        next
+    }
+
+    fn properties(&self) -> Vec<Property<Check>> {
+        vec![
+            Property::always(PROMISES[0], |check, world| check.keeps(world, 0, Rule::Invariants)),
+            Property::always(PROMISES[1], |check, world| check.keeps(world, 1, Rule::OneHolder)),
+            Property::always(PROMISES[2], |check, world| check.keeps(world, 2, Rule::TurnsGrow)),
+            Property::always(PROMISES[3], |check, world| check.keeps(world, 3, Rule::AnswersCountOnce)),
+            Property::always(PROMISES[4], |check, world| check.keeps(world, 4, Rule::RefusedChangesNothing)),
+            Property::always(PROMISES[5], |check, world| check.keeps(world, 5, Rule::NothingWithheld)),
+            Property::always(PROMISES[6], |check, world| check.keeps(world, 6, Rule::TurnsEnd)),
+            Property::always(PROMISES[7], |check, world| check.keeps(world, 7, Rule::PlacesAreKept)),
+            Property::always(PROMISES[8], |check, world| check.keeps(world, 8, Rule::WaitsAreBounded)),
+            Property::always(PROMISES[9], |check, world| check.keeps(world, 9, Rule::GettersAgree)),
+            Property::always(PROMISES[10], |check, world| check.comes(world, 10, silence_is_survived)),
+            Property::always(PROMISES[11], |check, world| check.comes(world, 11, answers_go_round)),
+            Property::always(PROMISES[12], |check, world| check.comes(world, 12, nothing_remains)),
+        ]
+    }
+}
