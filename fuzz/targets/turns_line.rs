@@ -1,0 +1,7 @@
+//! Whole sessions of a turn server, in the line framing.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use taketurns::protocol::turns::Framing;
+
+fuzz_target!(|script: &[u8]| taketurns_fuzz::turns::play(Framing::Line, script));
