@@ -150,6 +150,21 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_partial_from_its_first_byte_to_its_end() {
+        let mut decoder = LineDecoder::new(8);
+        let mut is_partial_after = |mut bytes: &[u8]| {
+            while decoder.next_line(&mut bytes).is_some_and(|line| line.is_ok()) {
+                assert!(!decoder.is_partial());
+            }
+            decoder.is_partial()
+        };
+        assert_eq!(
+            ["", "PI", "", "NG\n", "a\nb", "c", "\n", "d\n"].map(|piece| is_partial_after(piece.as_bytes())),
+            [false, true, true, false, true, true, false, false]
+        );
+    }
+
+    #[test]
     fn an_error_says_what_is_wrong() {
         let errors = [LineError::TooLong, LineError::NotUtf8].map(|error| error.to_string());
         assert_eq!(errors, ["the line is too long", "the line is not UTF-8"]);

@@ -99,6 +99,16 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_numbered_from_where_the_buffer_starts() {
+        let mut buffer = SendBuffer::default();
+        buffer.start_at(100);
+        buffer.queue(b"GO");
+        assert_eq!((buffer.written(), buffer.queued()), (100, 102));
+        buffer.consume(1);
+        assert_eq!((buffer.written(), buffer.queued()), (101, 102));
+    }
+
+    #[test]
     fn a_partly_written_buffer_does_not_grow_for_ever() {
         let mut buffer = SendBuffer::default();
         for _ in 0..10_000 {
