@@ -177,12 +177,14 @@ impl World {
     fn trespass(&mut self) -> Result<(), Broken> {
         let (before, digest) = (self.judge.clone(), self.digest());
         let idle = (0..before.chairs.len()).flat_map(|at| self.moves_of(at)).chain([Action::Haunt]);
-        for action in idle.filter(|&action| self.is_idle(action)).collect::<Vec<_>>() {
+        let idle: Vec<_> = idle.filter(|&action| self.is_idle(action)).collect();
+        for &action in &idle {
             let said = self.act(action);
-            self.judge_said(action, said, &before)?;
+            let named = |broken: Broken| Broken { seen: format!("{action:?}: {}", broken.seen), ..broken };
+            self.judge_said(action, said, &before).map_err(named)?;
         }
         let same = self.scheduler.poll_output().is_none() && self.digest() == digest;
-        demand(Rule::RefusedChangesNothing, same, || "something that had to be refused".to_owned())
+        demand(Rule::RefusedChangesNothing, same, || format!("one of {idle:?}"))
     }
 
     fn advance(&mut self, action: Action) -> Result<(), Broken> {
