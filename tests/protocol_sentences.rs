@@ -2394,6 +2394,26 @@ fn a04_bytes_from_peers_are_escaped_in_the_log() {
     }
 }
 
+/// A4: who is refused over and over does not fill the log.
+#[test]
+fn a04_of_the_refusals_of_a_connection_the_log_shows_ever_fewer() {
+    listen_to_log();
+    let refusals = || take_log().iter().filter(|(_, line)| line.contains("refused")).count();
+    let (mut world, [_, raw]) = raw_ring(raw_config());
+    refusals();
+    for _ in 0..40 {
+        world.say(raw, "not:1");
+        world.drive_for(ms(60));
+    }
+    assert_eq!(refusals(), 10, "the 1st to 8th, the 16th and the 32nd");
+    let mut world = line_world();
+    let bob = join(&mut world, "bob");
+    (0..40).for_each(|_| world.say(bob.peer, "nonsense"));
+    assert_eq!(refusals(), 10);
+    world.say(bob.peer, "PING");
+    assert!(world.is_open(bob.peer));
+}
+
 /// A8: nothing is logged per turn at info.
 #[test]
 fn a08_nothing_is_logged_per_turn_at_info() {

@@ -59,6 +59,12 @@ impl Rooms {
         self.rooms.get_mut(id.slot())
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        assert_eq!(self.rooms.len(), self.by_name.len());
+        self.rooms.len()
+    }
+
     pub(super) fn name_of(&self, ring: RingId) -> Option<Name> {
         self.rooms.iter().find(|(_, room)| room.ring == Some(ring)).map(|(_, room)| room.name)
     }

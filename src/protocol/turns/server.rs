@@ -499,6 +499,27 @@ mod tests {
     use crate::time::tests::epoch;
 
     #[test]
+    fn a_ring_s_name_is_forgotten_with_its_last_seat_and_observer() {
+        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let config = TurnServerConfig { framing: Framing::Line, max_rings: 2, ..TurnServerConfig::default() };
+        let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+        let mut links = Links::new(65_536);
+        let mut ids = Vec::new();
+        for hello in ["JOIN ann ring=a", "JOIN bob ring=b", "WATCH ring=b", "WATCH ring=c", "JOIN cid ring=d"]
+        {
+            let id = links.open(([127, 0, 0, 1], 9).into());
+            server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
+            server.handle_bytes(now, id, format!("{hello}\n").as_bytes(), &mut links);
+            ids.push(id);
+        }
+        assert_eq!(server.rooms.len(), 3, "cid's would be a third ring");
+        for (id, left) in ids.into_iter().zip([2, 2, 1, 0, 0]) {
+            server.handle_bytes(now, id, b"LEAVE\n", &mut links);
+            assert_eq!(server.rooms.len(), left);
+        }
+    }
+
+    #[test]
     fn a_client_that_the_host_kicks_loses_its_turn_but_not_its_place() {
         let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
         let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
