@@ -172,6 +172,12 @@ mod tests {
     }
 
     #[test]
+    fn a_violation_says_what_was_found() {
+        let violation = Violation { invariant: "seats are counted", found: "2 seats, 3 counted".to_owned() };
+        assert_eq!(violation.to_string(), "seats are counted: 2 seats, 3 counted");
+    }
+
+    #[test]
     fn what_is_miscounted_or_too_much_is_found() {
         let counted = Some("seats and rings are counted and within their limits");
         assert_eq!(found(|scheduler| scheduler.seats += 1), counted);

@@ -415,3 +415,45 @@ impl Newcomers {
 
 /// The configuration, as every move needs it.
 type Rules<'a> = &'a SchedulerConfig;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAP: u64 = 720_720;
+
+    fn rank(point: u64, order: i64) -> Rank {
+        Rank { point, order }
+    }
+
+    #[test]
+    fn a_lap_takes_in_as_many_newcomers_as_the_ring_has_seats() {
+        let mut newcomers = Newcomers::default();
+        for _ in 0..3 {
+            newcomers.departed(LAP, rank(0, 3), 2);
+        }
+        let mut admit = |point, order| newcomers.admit(rank(point, order), 2);
+        assert_eq!([4, 5].map(|order| admit(0, order)), [rank(0, 4), rank(0, 5)]);
+        assert!(
+            [6, 7].map(|order| admit(0, order)).iter().all(|start| start.point == LAP),
+            "with the next lap"
+        );
+        assert_eq!(admit(LAP - 1, 8).point, LAP, "still the same lap");
+        assert_eq!(admit(LAP - 1, 9), rank(LAP - 1, 9), "as many as have left, and no more");
+        assert_eq!([10, 11].map(|order| admit(LAP, order)), [rank(LAP, 10), rank(LAP, 11)], "another lap");
+    }
+
+    #[test]
+    fn departures_that_are_past_are_forgotten() {
+        let mut newcomers = Newcomers::default();
+        newcomers.departed(5, rank(5, 1), 0);
+        assert!(newcomers.departed.is_empty(), "its next turn would not have been in a later lap");
+        for claim in 1..=9 {
+            newcomers.departed(claim, rank(0, 1), 3);
+        }
+        newcomers.departed(10, rank(5, 1), 3);
+        assert_eq!(newcomers.departed.clone().into_sorted_vec(), [6, 7, 8, 9, 10]);
+        newcomers.admit(rank(10, 1), 3);
+        assert!(newcomers.departed.is_empty());
+    }
+}

@@ -417,6 +417,7 @@ fn the_next_deadline_is_never_late() {
     table.vacate(b);
     table.wait(Duration::from_secs(60));
     assert_eq!(table.scheduler.next_deadline(), None, "nothing to wait for");
+    assert!(!table.scheduler.has_ring(a.ring()), "a ring is forgotten with its last seat");
 }
 
 #[test]
@@ -532,6 +533,9 @@ fn what_is_known_of_rings_and_seats_is_theirs() {
         (2, 1, 3)
     );
 
+    let held = scheduler.held(ann.ring()).expect("two seats are occupied");
+    assert_eq!((scheduler.held_by(ann), scheduler.held_by(bob)), (Some(held), None));
+    assert!(scheduler.is_occupied(bob));
     scheduler.answer(now, ann, None, 17).expect("she holds the turn");
     let turn = TurnNumber::new(1).expect("not 0");
     assert_eq!((turn.to_string(), turn.get()), ("1".to_owned(), 1));
