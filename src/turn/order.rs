@@ -249,6 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn laps_are_counted_from_0_and_beyond_32_bits() {
+        assert_eq!([0, LAP - 1, LAP, 3 * LAP + 1].map(|point| Rank { point, order: 1 }.lap()), [0, 0, 1, 3]);
+        for lap in [1, u64::from(u32::MAX), 1 << 32, (3 << 32) + 5] {
+            let mut share = Share::starting_at(weight(1), lap * LAP);
+            assert_eq!(share.point(), lap * LAP);
+            share.charge();
+            assert_eq!(share.point(), (lap + 1) * LAP);
+        }
+    }
+
+    #[test]
     fn starting_at_finds_the_first_point_not_before() {
         for w in [1, 2, 3, 7, 40, 99, 100] {
             let mut share = Share::starting_at(weight(w), 0);
