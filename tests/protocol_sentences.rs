@@ -662,6 +662,17 @@ fn t09_an_answer_that_began_before_its_go_does_not_count() {
     assert_eq!(accepted(&world), ["a:1", "b:3"]);
 }
 
+/// T9: what came before its `GO` is refused alone, and does not spoil the answer to it.
+#[test]
+fn t09_what_came_before_a_go_does_not_join_its_answer() {
+    let (mut world, [a, b]) = raw_ring(raw_config());
+    world.say(b, "too early ");
+    world.say(a, "a:1");
+    world.say(b, "b:2");
+    assert_eq!(accepted(&world), ["a:1", "b:2"]);
+    assert_eq!(world.server.counts().refused, 1);
+}
+
 /// T9: nor does one that began while its `GO` was asked for, but not written.
 #[test]
 fn t09_an_answer_that_began_before_its_go_was_written_does_not_count() {
@@ -1599,6 +1610,7 @@ fn t28_rings_are_limited() {
     let third = world.connect();
     world.say(third, "JOIN ann ring=c");
     assert_eq!((refusal(&mut world, third), world.is_open(third)), ("full".to_owned(), false));
+    assert_eq!(world.server.counts().turned_away, 1);
     world.say(ann.peer, "LEAVE");
     join(&mut world, "ann ring=c");
 }
