@@ -1539,6 +1539,8 @@ fn t27_an_observer_hears_every_outcome_and_never_has_a_turn() {
     assert_eq!(world.heard(watcher), expected);
     world.say(watcher, "watcher:1");
     assert_eq!(world.heard(watcher).len(), 1);
+    let counts = world.server.counts();
+    assert_eq!((counts.accepted, counts.passed, counts.lapsed, counts.gone, counts.refused), (1, 1, 2, 1, 1));
     assert_eq!(world.server.scheduler().seats(), 4);
 }
 
@@ -2354,6 +2356,20 @@ fn a03_a_peer_that_does_not_read_is_closed_at_its_maximum() {
     assert_eq!(asked, 4096 / 5 + 1);
     assert_eq!(held(&world).map(|held| held.0), Some(2), "the holder that did not read has lost its turn");
     assert!(world.is_open(bob.peer) && world.is_open(cid.peer));
+}
+
+/// A3: nothing counts that comes behind what made its connection too slow a reader, not even in the same read.
+#[test]
+fn a03_a_peer_that_was_given_up_is_not_listened_to_any_more() {
+    let mut world = World::with_out_bytes_max(line_config(), 1, 1024);
+    world.chunking = false;
+    let [ann, bob] = ["ann", "bob"].map(|name| join(&mut world, name));
+    world.stop_reading(ann.peer, 0);
+    let mut bytes = b"PING\n".repeat(1024 / 5 + 1);
+    bytes.extend_from_slice(b"ann:1 turn=1\n");
+    world.say_bytes(ann.peer, &bytes);
+    assert_eq!((accepted(&world), world.is_open(ann.peer)), (vec![], false));
+    assert!(world.is_open(bob.peer));
 }
 
 /// A3 for observers, which are written to without having asked: one of them that sleeps harms nobody.
