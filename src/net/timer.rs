@@ -57,6 +57,8 @@ mod descriptor {
         fn set(&mut self, deadline: Instant) -> io::Result<Option<Duration>> {
             let wait = deadline.saturating_duration_since(clock::now().instant);
             if wait.is_zero() {
+                // It was passed on the way here: the pass is to know, and what the timer is set to is too late to tell it.
+                self.set_to = None;
                 return Ok(Some(Duration::ZERO));
             }
             let once = Itimerspec {
