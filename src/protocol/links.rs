@@ -15,6 +15,7 @@ use std::num::NonZeroU32;
 use slab::Slab;
 
 use super::connection::{ConnectionId, GENERATION_MAX, Peer};
+use super::queue::{Queue, Spare};
 use crate::table::growth;
 use crate::wire::SendBuffer;
 
@@ -50,33 +51,17 @@ struct Link {
     /// The peer has proven to be the right one; see [`Links::confirm`].
     confirmed: bool,
     peer: Peer,
-    /// What the operating system has not taken yet. The buffer is lent by [`Links`] while there is something.
-    queue: Option<Box<SendBuffer>>,
+    /// What the operating system has not taken yet.
+    queue: Queue,
 }
 
 impl Link {
+    /// Whether it is that of `id`, and more may be said to it.
     #[inline]
-    fn unsent(&self) -> &[u8] {
-        self.queue.as_ref().map_or(&[], |queue| queue.unsent())
-    }
-
-    #[inline]
-    fn consume(&mut self, count: usize, spare: &mut Spare) {
-        let Some(queue) = &mut self.queue else { return };
-        queue.consume(count);
-        if queue.unsent().is_empty()
-            && let Some(queue) = self.queue.take()
-            && spare.len() < SPARE_MAX
-        {
-            spare.push(queue);
-        }
+    fn may_send(&self, id: ConnectionId) -> bool {
+        self.generation == id.generation && self.wish == Wish::Keep && !self.finished
     }
 }
-
-type Spare = Vec<Box<SendBuffer>>;
-
-/// Empty buffers kept for the next that have something to send: as many as a busy pass needs at once.
-const SPARE_MAX: usize = 64;
 
 /// Every open connection of a driver, as the protocol sees them.
 #[derive(Debug)]
@@ -84,10 +69,9 @@ pub struct Links {
     links: Slab<Link>,
     /// The connections with something to carry out, in the order in which it was asked for.
     touched: VecDeque<ConnectionId>,
-    /// Buffers that nobody has anything in.
     spare: Spare,
-    /// Bytes ever queued, for all connections: numbers each of them.
-    queued: u64,
+    /// The lowest number that no byte of any queue has had.
+    numbers: u64,
     /// That of the newest connection.
     generation: u32,
     out_bytes_max: usize,
@@ -97,8 +81,8 @@ impl Links {
     /// No connections yet. A peer for which more than `out_bytes_max` bytes are queued is given up.
     #[must_use]
     pub fn new(out_bytes_max: usize) -> Links {
-        let (links, touched, spare) = (Slab::new(), VecDeque::new(), Vec::new());
-        Links { links, touched, spare, queued: 0, generation: 0, out_bytes_max }
+        let (links, touched, spare) = (Slab::new(), VecDeque::new(), Spare::default());
+        Links { links, touched, spare, numbers: 0, generation: 0, out_bytes_max }
     }
 
     // For the protocol.
@@ -106,6 +90,18 @@ impl Links {
     /// Queues `bytes` for `id`.
     pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
         self.send_with(id, |buffer| buffer.queue(bytes));
+    }
+
+    /// Queues `text` for `id`: as [`send`](Self::send), but nothing is copied if nothing else is queued.
+    pub fn send_static(&mut self, id: ConnectionId, text: &'static [u8]) {
+        match self.links.get_mut(id.slot()).filter(|link| link.may_send(id)) {
+            Some(link) if link.queue.is_empty() => {
+                link.queue = Queue::Constant(text);
+                touch(id, link, &mut self.touched);
+            }
+            Some(_) => self.send(id, text),
+            None => {}
+        }
     }
 
     /// Queues `pieces` for `id`, one behind the other, as one message.
@@ -156,15 +152,23 @@ impl Links {
 
     /// A mark behind all that is queued for `id` now, for [`is_written`](Self::is_written).
     #[must_use]
-    pub fn mark(&self, id: ConnectionId) -> u64 {
-        let Some(link) = self.link(id) else { return u64::MAX };
-        link.queue.as_ref().map_or(0, |queue| queue.queued())
+    pub fn mark(&mut self, id: ConnectionId) -> u64 {
+        let Links { links, spare, numbers, .. } = self;
+        match links.get_mut(id.slot()).filter(|link| link.generation == id.generation) {
+            Some(link) if link.queue.is_empty() => 0,
+            Some(link) => link.queue.buffer(numbers, spare).queued(),
+            None => u64::MAX,
+        }
     }
 
     /// Whether all that was queued before `mark` has been handed to the operating system.
     #[must_use]
     pub fn is_written(&self, id: ConnectionId, mark: u64) -> bool {
-        self.link(id).is_some_and(|link| link.queue.as_ref().is_none_or(|queue| queue.written() >= mark))
+        self.link(id).is_some_and(|link| match &link.queue {
+            Queue::Buffer(buffer) => buffer.written() >= mark,
+            // Whoever has a mark behind it has given it a buffer.
+            Queue::Constant(_) => true,
+        })
     }
 
     /// Where `id` is.
@@ -194,7 +198,7 @@ impl Links {
             finished: false,
             confirmed: false,
             peer: Peer::from(peer),
-            queue: None,
+            queue: Queue::EMPTY,
         };
         if self.links.len() == self.links.capacity() {
             self.links.reserve(growth::<Link>(self.links.len()));
@@ -230,14 +234,14 @@ impl Links {
     #[must_use]
     #[inline]
     pub fn unsent(&self, id: ConnectionId) -> &[u8] {
-        self.link(id).map_or(&[], Link::unsent)
+        self.link(id).map_or(&[], |link| link.queue.unsent())
     }
 
     /// The first `count` bytes of [`unsent`](Self::unsent) are written.
     pub fn consume(&mut self, id: ConnectionId, count: usize) {
         let Links { links, spare, .. } = self;
         if let Some(link) = links.get_mut(id.slot()).filter(|link| link.generation == id.generation) {
-            link.consume(count, spare);
+            link.queue.consume(count, spare);
         }
     }
 
@@ -312,30 +316,18 @@ impl Links {
     }
 
     fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
-        let Links { links, touched, spare, queued, out_bytes_max, .. } = self;
-        let Some(link) = links.get_mut(id.slot()) else { return };
-        if link.generation != id.generation || link.wish != Wish::Keep || link.finished {
-            return;
-        }
-        let was_empty = link.queue.is_none();
-        let buffer = match &mut link.queue {
-            Some(buffer) => buffer,
-            none => {
-                let buffer = none.insert(spare.pop().unwrap_or_default());
-                buffer.start_at(*queued);
-                buffer
-            }
-        };
+        let Links { links, touched, spare, numbers, out_bytes_max, .. } = self;
+        let Some(link) = links.get_mut(id.slot()).filter(|link| link.may_send(id)) else { return };
+        let was_empty = link.queue.is_empty();
+        let buffer = link.queue.buffer(numbers, spare);
         let before = buffer.unsent().len();
         queue(buffer);
-        *queued += (buffer.unsent().len() - before) as u64;
+        let after = buffer.unsent().len();
+        *numbers += (after - before) as u64;
+        link.queue.tidy(spare);
         // A message that finds nothing before it is always taken: it may be one long answer.
-        if !was_empty && buffer.unsent().len() > *out_bytes_max {
+        if !was_empty && after > *out_bytes_max {
             link.wish = Wish::Abort(AbortReason::SlowReader);
-        }
-        if buffer.unsent().is_empty() {
-            // Nothing queued is no buffer.
-            link.consume(0, spare);
         }
         touch(id, link, touched);
     }
@@ -377,12 +369,13 @@ impl Errand<'_> {
         total: &mut u64,
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        while let Some(queue) = &self.link.queue {
-            match write(queue.unsent()) {
+        let Errand { link, spare } = self;
+        while !link.queue.is_empty() {
+            match write(link.queue.unsent()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     *total += count as u64;
-                    self.link.consume(count, self.spare);
+                    link.queue.consume(count, spare);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -426,7 +419,8 @@ mod tests {
         assert_eq!(links.spare.len(), 1, "who has nothing to send keeps no buffer");
         links.send(id, b"GO");
         assert!(links.is_written(id, mark), "also when another buffer is in use");
-        assert!(!links.is_written(id, links.mark(id)));
+        let behind = links.mark(id);
+        assert!(!links.is_written(id, behind));
     }
 
     #[test]

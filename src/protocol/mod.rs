@@ -98,6 +98,7 @@ pub mod counter;
 pub mod dispatch;
 pub mod echo;
 mod links;
+mod queue;
 pub mod turns;
 
 use std::fmt::{self, Write as _};

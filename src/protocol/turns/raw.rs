@@ -124,7 +124,7 @@ impl TurnServer {
         self.report(TurnEvent::Seated { seat, connection: id, name: None });
         self.pump(now, links);
         if self.scheduler.held_by(seat).is_none() {
-            links.send(id, WAIT);
+            links.send_static(id, WAIT);
             let release = later(now.instant, self.config.signal_gap);
             self.scheduler.hold_back(now.instant, seat, release);
         }
@@ -287,7 +287,7 @@ impl TurnServer {
     }
 
     fn raw_go(&mut self, id: ConnectionId, links: &mut Links) {
-        links.send(id, GO);
+        links.send_static(id, GO);
         let Some(raw) = raw(&mut self.clients, id) else { return };
         raw.signal = Signal::Open;
         if let Some(aside) = &mut raw.aside {
