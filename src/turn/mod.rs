@@ -372,19 +372,18 @@ impl<S> Scheduler<S> {
     }
 
     /// As [`answer`](Self::answer) without a fence, for whoever is known to sit at `spot`. If the seat holds the turn, `note` sees what is
-    /// kept with it; otherwise nothing happens.
+    /// kept with it, and says whether the answer is taken; otherwise nothing happens.
     pub(crate) fn answer_at(
         &mut self,
         now: Instant,
         spot: Spot,
         number: i64,
-        note: impl FnOnce(&mut S),
+        note: impl FnOnce(&mut S) -> bool,
     ) -> bool {
         let Some(ring) = self.rings.get_mut(spot.ring as usize) else { return false };
-        if !ring.holds(spot.slot) {
+        if !ring.holds(spot.slot) || !note(&mut ring.seats[spot.slot as usize].data) {
             return false;
         }
-        note(&mut ring.seats[spot.slot as usize].data);
         let taken = ring.answer(now, spot.slot, None, number, &self.config, &mut self.outputs);
         ring.arm(&mut self.timers, &self.config);
         taken.is_ok()

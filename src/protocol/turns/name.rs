@@ -48,7 +48,7 @@ impl Name {
         std::str::from_utf8(self.as_bytes()).expect("a name is UTF-8")
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 

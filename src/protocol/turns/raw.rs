@@ -79,8 +79,26 @@ impl RawClient {
 
     /// The answer to a `GO` counts if the seat holds the turn.
     fn take(&mut self, now: Now, answer: &Answer, scheduler: &mut Scheduler<SeatData>) -> bool {
-        let rename = |data: &mut SeatData| data.rename(&answer.name);
-        let is_taken = scheduler.answer_at(now.instant, self.seat, answer.number, rename);
+        self.take_if(now, answer.number, scheduler, |data| {
+            data.rename(&answer.name);
+            true
+        })
+    }
+
+    /// The same for an answer under the name that the last one had, which need not be read again.
+    fn take_again(&mut self, now: Now, message: &[u8], scheduler: &mut Scheduler<SeatData>) -> bool {
+        let Some((name, number)) = Answer::named(message) else { return false };
+        self.take_if(now, number, scheduler, |data| data.is_named(name))
+    }
+
+    fn take_if(
+        &mut self,
+        now: Now,
+        number: i64,
+        scheduler: &mut Scheduler<SeatData>,
+        note: impl FnOnce(&mut SeatData) -> bool,
+    ) -> bool {
+        let is_taken = scheduler.answer_at(now.instant, self.seat, number, note);
         if is_taken {
             (self.signal, self.strikes) = (Signal::Quiet, 0);
         }
@@ -180,8 +198,12 @@ impl TurnServer {
         let Some(raw) = raw(&mut self.clients, id) else { return };
         let has_gone = raw.signal == Signal::Open && links.unsent(id).is_empty();
         if has_gone && raw.aside.is_none() && bytes.len() <= self.config.message_bytes_max {
-            // Nearly always: one readiness, one answer.
-            if let Ok(answer) = Answer::from_bytes(bytes.trim_ascii()) {
+            let message = bytes.trim_ascii();
+            // Nearly always: one readiness, one answer, as the last one was.
+            if raw.take_again(now, message, &mut self.scheduler) {
+                return self.pump(now, links);
+            }
+            if let Ok(answer) = Answer::from_bytes(message) {
                 return match raw.take(now, &answer, &mut self.scheduler) {
                     true => self.pump(now, links),
                     false => raw.keep(&answer, self.config.message_bytes_max),

@@ -33,9 +33,20 @@ impl Answer {
     ///
     /// [`Code::Malformed`] or [`Code::BadNumber`].
     pub fn from_bytes(message: &[u8]) -> Result<Answer, Code> {
-        let colon = colon_of(message).ok_or(Code::Malformed)?;
-        let name = Name::from_bytes(&message[..colon]).map_err(|_| Code::Malformed)?;
-        Ok(Answer { name, number: integer(&message[colon + 1..])? })
+        let (name, number) = Answer::parts(message).ok_or(Code::Malformed)?;
+        let name = Name::from_bytes(name).map_err(|_| Code::Malformed)?;
+        Ok(Answer { name, number: integer(number)? })
+    }
+
+    /// What may be the name in a raw message, and the number.
+    pub(super) fn named(message: &[u8]) -> Option<(&[u8], i64)> {
+        let (name, number) = Answer::parts(message)?;
+        Some((name, integer(number).ok()?))
+    }
+
+    fn parts(message: &[u8]) -> Option<(&[u8], &[u8])> {
+        let colon = colon_of(message)?;
+        Some((&message[..colon], &message[colon + 1..]))
     }
 }
 
