@@ -24,7 +24,7 @@ impl Answer {
     /// Whether a raw message is complete: it has a `:` with something behind it.
     #[must_use]
     pub fn is_complete(message: &[u8]) -> bool {
-        colon_of(message).is_some_and(|colon| colon + 1 < message.len())
+        message.iter().position(|&byte| byte == b':').is_some_and(|colon| colon + 1 < message.len())
     }
 
     /// Reads a raw message.
@@ -214,9 +214,10 @@ fn fence(fields: Fields<'_>) -> Result<Option<Fence>, Code> {
     Ok(fence)
 }
 
-/// A loop, since answers are too short for a search by vectors to gain anything.
+/// From the end, since numbers are short; neither a name nor a number has another one. A loop, since answers are too short for a
+/// search by vectors to gain anything.
 fn colon_of(message: &[u8]) -> Option<usize> {
-    message.iter().position(|&byte| byte == b':')
+    message.iter().rposition(|&byte| byte == b':')
 }
 
 fn split_field(text: &str) -> (&str, Option<&str>) {
