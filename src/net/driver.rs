@@ -316,9 +316,13 @@ impl<P: Protocol> Driver<P> {
                 self.flush(now, id);
             }
         }
-        self.flush_touched(now);
+        if self.links.has_touched() {
+            self.flush_touched(now);
+        }
         self.protocol.handle_flushed(now, &mut self.links);
-        self.flush_touched(now);
+        if self.links.has_touched() {
+            self.flush_touched(now);
+        }
         // What is left to read now is the next pass's.
         self.carried_over.append(&mut self.unread);
         while let Some(id) = self.gone.pop() {

@@ -142,6 +142,7 @@ impl Order {
     }
 
     /// Queues `slot` by its rank. It must not be queued already.
+    #[inline(always)]
     pub(super) fn insert(&mut self, slot: u32, rank_of: impl Fn(u32) -> Rank) {
         debug_assert!(!self.contains(slot), "a seat is queued once");
         if self.nodes.len() <= slot as usize {
@@ -164,6 +165,7 @@ impl Order {
     }
 
     /// Takes `slot` out, wherever it stands; nothing happens if it does not wait.
+    #[inline(always)]
     pub(super) fn remove(&mut self, slot: u32, rank: Rank) {
         let Some(node) = self.nodes.get_mut(slot as usize) else { return };
         let Node { prev, next } = *node;

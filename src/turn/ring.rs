@@ -88,6 +88,7 @@ impl<S> Ring<S> {
     }
 
     /// After every change: asks for the ring's next deadline, that of the turn or the end of the first grace.
+    #[inline(always)]
     pub(super) fn arm(&mut self, timers: &mut Timers<u32>, rules: Rules<'_>) {
         let deadline = self.phase.lease().map(|lease| lease.deadline);
         let grace_ends = self.vacant.first().map(|&(since, ..)| later(since, rules.seat_grace));
@@ -160,6 +161,7 @@ impl<S> Ring<S> {
         out.push_back(Output::Retired { seat: id, data: seat.data });
     }
 
+    #[inline(always)]
     pub(super) fn answer(
         &mut self,
         now: Instant,
@@ -251,6 +253,7 @@ impl<S> Ring<S> {
     }
 
     /// The occupied seat of `slot` waits from now on. Its weight is among the ring's.
+    #[inline(always)]
     fn queue(&mut self, now: Instant, slot: u32) {
         let seat = &mut self.seats[slot as usize];
         let others = self.weight - seat.weight();
@@ -261,6 +264,7 @@ impl<S> Ring<S> {
     }
 
     /// Carries out what the transition table says, and reports it.
+    #[inline(always)]
     fn advance(
         &mut self,
         now: Instant,
@@ -288,6 +292,7 @@ impl<S> Ring<S> {
         }
     }
 
+    #[inline(always)]
     fn become_held(&mut self, now: Instant, rules: Rules<'_>) -> Option<Grant> {
         let slot = self.take_first();
         let running_since = *self.running_since.get_or_insert(now);
@@ -313,6 +318,7 @@ impl<S> Ring<S> {
 
     /// Takes the next seat out of the queue. Who sat down while a turn was held was placed behind the turn before it, since that
     /// turn might have come to nothing; if it did count, such a seat may turn out to have been passed over.
+    #[inline(always)]
     fn take_first(&mut self) -> u32 {
         loop {
             let seats = &self.seats;
