@@ -30,7 +30,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! A program that has a loop of its own puts a [`net::Driver`] on its own `mio::Poll` instead; the steps are in
+//! The [guide] goes from here, step by step, to a protocol of your own. A program that has a loop of its own puts a [`net::Driver`] on its own `mio::Poll` instead; the steps are in
 //! [`net`], and `examples/embed.rs` is a program to copy from.
 //!
 //! # What is where
@@ -46,6 +46,12 @@
 //! Each uses only those above it (and `time`). All but `net` do no I/O: a simulation drives them in virtual time, exactly as the driver
 //! does in real time. Without the default feature `net` the crate is just those, and depends on nothing that does I/O.
 //!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `net` | yes | [`net`]: sockets, clock, event loop; with it `mio`, `socket2`, `getrandom`, `rlimit` and, on Linux, `rustix` |
+//!
 //! # Single-threaded, no locks
 //!
 //! One thread owns all state, and every wait is a deadline. The library starts no thread, takes no lock, installs no signal
@@ -59,6 +65,8 @@
 // Without `net` the docs still say what it would add; only the links lead nowhere then.
 #![cfg_attr(not(feature = "net"), allow(rustdoc::broken_intra_doc_links))]
 
+#[cfg(all(feature = "net", any(doc, doctest)))]
+pub mod guide;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod protocol;
