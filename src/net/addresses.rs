@@ -1,7 +1,7 @@
 //! How many connections each address has, if that has a limit. What becomes of one too many is decided in `opening.rs`.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Has an entry for each address that has a connection, so never more than there are connections; none without a limit.
 #[derive(Debug)]
@@ -42,7 +42,15 @@ impl Addresses {
     /// Under what `peer` counts, if it does: an IPv4 address that comes through an IPv6 socket is one of IPv4.
     fn counted(&self, peer: SocketAddr) -> Option<IpAddr> {
         let addr = self.connections_max.map(|_| peer.ip().to_canonical())?;
-        (!(self.is_exempt)(&addr)).then_some(addr)
+        (!(self.is_exempt)(&addr)).then(|| network(addr))
+    }
+}
+
+/// Of IPv6 the half that says where a host is: it may choose the other half as it likes, so one host has as many addresses as it wants.
+fn network(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V4(_) => addr,
+        IpAddr::V6(addr) => Ipv6Addr::from_bits(addr.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -77,6 +85,16 @@ mod tests {
     }
 
     #[test]
+    fn the_addresses_that_one_host_of_ipv6_may_choose_from_count_as_one() {
+        let mut addresses = Addresses::new(Some(1));
+        addresses.add(peer("2001:db8:0:1::1"));
+        assert!(!addresses.has_room(peer("2001:db8:0:1:ffff:ffff:ffff:ffff")));
+        assert!(addresses.has_room(peer("2001:db8:0:2::1")), "another network");
+        addresses.remove(peer("2001:db8:0:1::1"));
+        assert!(addresses.has_room(peer("2001:db8:0:1::2")));
+    }
+
+    #[test]
     fn loopback_has_no_limit() {
         let mut addresses = Addresses::new(Some(1));
         for text in ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"] {
@@ -89,9 +107,9 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_an_address_without_connections_or_without_a_limit() {
         let mut addresses = Addresses::new(Some(1));
-        (0..100).for_each(|host| addresses.add(peer(&format!("2001:db8::{host}"))));
+        (0..100).for_each(|host| addresses.add(peer(&format!("2001:db8:0:{host}::1"))));
         assert_eq!(addresses.connections.len(), 100);
-        (0..100).for_each(|host| addresses.remove(peer(&format!("2001:db8::{host}"))));
+        (0..100).for_each(|host| addresses.remove(peer(&format!("2001:db8:0:{host}::1"))));
         assert!(addresses.connections.is_empty());
         let mut unlimited = Addresses::new(None);
         unlimited.add(peer("192.0.2.1"));
