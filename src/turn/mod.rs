@@ -50,6 +50,7 @@ mod order;
 mod ring;
 mod seat;
 mod state;
+mod view;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -61,6 +62,7 @@ pub use invariants::Violation;
 pub use lease::TurnNumber;
 pub(crate) use seat::Spot;
 pub use seat::{Accepted, SeatId, Weight};
+pub use view::{SeatView, Standing};
 
 use crate::time::{Timers, later};
 use ring::Ring;
