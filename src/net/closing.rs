@@ -101,6 +101,7 @@ impl<P: Protocol> Driver<P> {
         if connection.phase == Phase::Connecting {
             return;
         }
+        self.counts.closed += 1;
         self.protocol.handle_closed(now, id, reason, &mut self.links);
         let origin = connection.origin();
         if let Some(peer) = self.links.peer(id) {

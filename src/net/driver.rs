@@ -159,6 +159,12 @@ impl<P: Protocol> Driver<P> {
         earlier(self.deadlines.next(), self.protocol.next_deadline())
     }
 
+    /// Whether [`drain`](Self::drain) was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// Whether [`drain`](Self::drain) was called and every connection is gone.
     #[must_use]
     pub fn is_drained(&self) -> bool {

@@ -113,6 +113,8 @@ pub enum Event<E> {
 pub struct DriverCounts {
     /// Connections accepted.
     pub accepted: u64,
+    /// Connections that are gone, those that this side had opened included.
+    pub closed: u64,
     /// Failures of `accept`, those of a single newcomer included.
     pub accept_errors: u64,
     /// Newcomers dropped because `max_connections` exist.
