@@ -42,6 +42,7 @@
 //! | [`protocol`] | wire protocols: bytes in, decisions out | sockets, clocks |
 //! | [`net`] | sockets, clock, `mio`: the driver and the event loop | who may do what |
 //! | [`time`] | time as an argument | clocks |
+//! | [`status`] | feature `status`: health, metrics, a page and a feed over HTTP, in the same loop | who may do what |
 //!
 //! Each uses only those above it (and `time`). All but `net` do no I/O: a simulation drives them in virtual time, exactly as the driver
 //! does in real time. Without the default feature `net` the crate is just those, and depends on nothing that does I/O.
@@ -62,14 +63,16 @@
 //! Every buffer, queue, name, count and time has a maximum, in [`turn::SchedulerConfig`], [`protocol::turns::TurnServerConfig`] or
 //! [`net::DriverConfig`], with its default and the reason for it. No peer can make a server panic, spin, or grow without bound.
 
-// Without `net` the docs still say what it would add; only the links lead nowhere then.
-#![cfg_attr(not(feature = "net"), allow(rustdoc::broken_intra_doc_links))]
+// Without `net` or `status` the docs still say what they would add; only the links lead nowhere then.
+#![cfg_attr(not(feature = "status"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(all(feature = "net", any(doc, doctest)))]
 pub mod guide;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod protocol;
+#[cfg(feature = "status")]
+pub mod status;
 mod table;
 pub mod time;
 pub mod turn;

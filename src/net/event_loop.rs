@@ -6,14 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
+#[cfg(feature = "status")]
+use std::time::Instant;
 
 use mio::{Events, Poll, Token, Waker};
 
 use super::clock::Clock;
+#[cfg(feature = "status")]
+use super::companion::Companion;
 use super::timer::Timer;
 use super::{Driver, DriverConfig, Error, Event, TokenSpace};
 use crate::protocol::Protocol;
 use crate::time::Now;
+#[cfg(feature = "status")]
+use crate::time::earlier;
 
 /// The driver's tokens; those of the waker and the timer are of another space.
 const DRIVER: TokenSpace = TokenSpace(0);
@@ -67,6 +73,8 @@ pub struct EventLoop<P: Protocol> {
     work: Receiver<Work<P>>,
     handle: Handle<P>,
     stopped: bool,
+    #[cfg(feature = "status")]
+    status: Option<Box<dyn Companion<P>>>,
 }
 
 impl<P: Protocol> EventLoop<P> {
@@ -94,7 +102,19 @@ impl<P: Protocol> EventLoop<P> {
         let events = Events::with_capacity(EVENTS_MAX);
         let handle = Handle { sender, waker, wanted: Arc::default() };
         let clock = Clock::new();
-        Ok(EventLoop { poll, events, driver, clock, timer, busy_poll, work, handle, stopped: false })
+        Ok(EventLoop {
+            poll,
+            events,
+            driver,
+            clock,
+            timer,
+            busy_poll,
+            work,
+            handle,
+            stopped: false,
+            #[cfg(feature = "status")]
+            status: None,
+        })
     }
 
     /// The driver, to look at.
@@ -106,6 +126,18 @@ impl<P: Protocol> EventLoop<P> {
     /// The driver, to listen, connect, drain.
     pub fn driver_mut(&mut self) -> &mut Driver<P> {
         &mut self.driver
+    }
+
+    /// Where something beside the driver is registered with this loop's poll.
+    #[cfg(feature = "status")]
+    pub(crate) fn registry(&self) -> &mio::Registry {
+        self.poll.registry()
+    }
+
+    /// Has `companion` run in every pass, in place of an earlier one.
+    #[cfg(feature = "status")]
+    pub(crate) fn accompany(&mut self, companion: Box<dyn Companion<P>>) {
+        self.status = Some(companion);
     }
 
     /// A handle for other threads. All of them reach this loop.
@@ -121,18 +153,29 @@ impl<P: Protocol> EventLoop<P> {
     /// When the poll fails.
     pub fn run(&mut self, mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>)) -> Result<(), Error> {
         while self.run_once(None)? {
-            while let Some(event) = self.driver.poll_event() {
+            while let Some(event) = self.poll_event() {
                 on_event(&mut self.driver, event);
             }
         }
-        while let Some(event) = self.driver.poll_event() {
+        while let Some(event) = self.poll_event() {
             on_event(&mut self.driver, event);
         }
         Ok(())
     }
 
+    /// The next event for the host, which a status listener counts on its way. To be called until it says `None`, after every
+    /// [`run_once`](Self::run_once).
+    pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
+        let event = self.driver.poll_event();
+        #[cfg(feature = "status")]
+        if let (Some(status), Some(event)) = (&mut self.status, &event) {
+            status.observe(&self.driver, event);
+        }
+        event
+    }
+
     /// Runs one pass, which waits for at most `timeout`; `false` when the loop is stopped or drained. The events are taken
-    /// from the driver: [`Driver::poll_event`].
+    /// with [`poll_event`](Self::poll_event).
     ///
     /// # Errors
     ///
@@ -147,7 +190,10 @@ impl<P: Protocol> EventLoop<P> {
         if woken {
             self.obey(now);
         }
-        self.driver.finish_batch(now)?;
+        let finished = self.driver.finish_batch(now);
+        #[cfg(feature = "status")]
+        self.finish_status(now)?;
+        finished?;
         Ok(!self.stopped && !self.driver.is_drained())
     }
 
@@ -172,6 +218,9 @@ impl<P: Protocol> EventLoop<P> {
             if !self.driver.is_due(now) {
                 break;
             }
+            // The next poll forgets what this one has said.
+            #[cfg(feature = "status")]
+            self.tell_status(now);
             self.poll(Some(Duration::ZERO))?;
             if self.events.is_empty() {
                 break;
@@ -185,6 +234,8 @@ impl<P: Protocol> EventLoop<P> {
     /// says whether it was.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let deadline = self.driver.next_deadline();
+        #[cfg(feature = "status")]
+        let deadline = self.with_status_deadline(deadline);
         let was_due = deadline.is_some_and(|deadline| deadline <= self.clock.last().instant);
         if was_due || self.stopped || self.driver.is_drained() {
             self.poll(Some(Duration::ZERO))?;
@@ -223,6 +274,30 @@ impl<P: Protocol> EventLoop<P> {
             }
             result => result,
         }
+    }
+
+    #[cfg(feature = "status")]
+    fn with_status_deadline(&self, deadline: Option<Instant>) -> Option<Instant> {
+        match &self.status {
+            Some(status) => earlier(deadline, status.next_deadline()),
+            None => deadline,
+        }
+    }
+
+    #[cfg(feature = "status")]
+    fn tell_status(&mut self, now: Now) {
+        if let Some(status) = &mut self.status {
+            self.events.iter().for_each(|event| status.handle_event(now, event));
+        }
+    }
+
+    /// Behind the driver's pass, also with what has come for the status listener in it: nobody's turn waits for that.
+    #[cfg(feature = "status")]
+    fn finish_status(&mut self, now: Now) -> Result<(), Error> {
+        let Some(status) = &mut self.status else { return Ok(()) };
+        status.note_pass(now);
+        self.events.iter().for_each(|event| status.handle_event(now, event));
+        status.finish_batch(now, &self.driver)
     }
 
     fn obey(&mut self, now: Now) {

@@ -24,6 +24,8 @@
 mod addresses;
 mod clock;
 mod closing;
+#[cfg(feature = "status")]
+mod companion;
 mod config;
 mod connection;
 mod driver;
@@ -40,6 +42,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use clock::{now, poll_timeout};
+#[cfg(feature = "status")]
+pub(crate) use companion::Companion;
 pub use config::DriverConfig;
 pub use driver::Driver;
 pub use error::Error;

@@ -116,6 +116,12 @@ impl TurnServer {
         }
     }
 
+    /// The limits and times in force.
+    #[must_use]
+    pub fn config(&self) -> &TurnServerConfig {
+        &self.config
+    }
+
     /// Who holds the turn, who waits, and for how long at most.
     #[must_use]
     pub fn scheduler(&self) -> &Scheduler<SeatData> {

@@ -157,7 +157,7 @@ impl Player {
         self.is_welcome = true;
         self.is_unseated = false;
         self.secret = Some((epoch, field(line, "resume").to_owned()));
-        let last = field(line, "last").parse().expect("a number");
+        let last: u64 = field(line, "last").parse().expect("a number");
         if let Some((turn, number)) = self.in_flight.take()
             && turn == last
         {

@@ -1,0 +1,27 @@
+//! What an event loop runs beside its driver, and knows only by this: who that is, is none of its business.
+
+use std::time::Instant;
+
+use mio::event::Event as Readiness;
+
+use super::{Driver, Error, Event};
+use crate::protocol::Protocol;
+use crate::time::Now;
+
+/// Runs in the passes of a loop, each time after its driver.
+pub(crate) trait Companion<P: Protocol>: Send {
+    /// The driver's pass, which began at `now`, has ended.
+    fn note_pass(&mut self, now: Now);
+
+    /// Takes in one event of the poll; those of other sources are ignored.
+    fn handle_event(&mut self, now: Now, event: &Readiness);
+
+    /// Ends its own pass.
+    fn finish_batch(&mut self, now: Now, driver: &Driver<P>) -> Result<(), Error>;
+
+    /// When the next pass must be.
+    fn next_deadline(&self) -> Option<Instant>;
+
+    /// Hears of what the host is about to hear.
+    fn observe(&mut self, driver: &Driver<P>, event: &Event<P::Event>);
+}

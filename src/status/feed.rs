@@ -1,0 +1,92 @@
+//! When the feed says something, and its messages: server-sent events with one line of JSON.
+
+use std::time::Instant;
+
+use super::tally::millis;
+use super::{Fields, Show, StatusConfig, Tally};
+use crate::net::Driver;
+use crate::time::{Now, later};
+
+/// Paces the messages: all feeds hear the same ones.
+#[derive(Debug)]
+pub(super) struct Feed {
+    begun: Instant,
+    /// The last message, and when it was made.
+    state: String,
+    at: Option<Instant>,
+    /// Something has happened since.
+    is_stale: bool,
+}
+
+impl Feed {
+    pub(super) fn new(now: Instant) -> Feed {
+        Feed { begun: now, state: String::new(), at: None, is_stale: false }
+    }
+
+    /// There is something to say.
+    pub(super) fn touch(&mut self) {
+        self.is_stale = true;
+    }
+
+    /// When the next message is due, if somebody listens.
+    pub(super) fn next_deadline(&self, config: &StatusConfig) -> Option<Instant> {
+        let pause = if self.is_stale { config.interval } else { config.heartbeat };
+        self.at.map(|at| later(at, pause))
+    }
+
+    /// Makes a message if one is due.
+    pub(super) fn refresh<P: Show>(
+        &mut self,
+        now: Now,
+        config: &StatusConfig,
+        driver: &Driver<P>,
+        tally: &mut Tally,
+    ) -> bool {
+        if self.next_deadline(config).is_some_and(|due| now.instant < due) {
+            return false;
+        }
+        self.state = message("state", state(now, self.begun, driver, tally));
+        (self.at, self.is_stale) = (Some(now.instant), false);
+        true
+    }
+
+    /// The last message that was made.
+    pub(super) fn state(&self) -> &str {
+        &self.state
+    }
+}
+
+/// What a new reader hears first.
+pub(super) fn hello<P: Show>(driver: &Driver<P>) -> String {
+    let mut about = Fields::default();
+    about.put("server", &concat!("taketurns ", env!("CARGO_PKG_VERSION")));
+    about.put("protocol", &driver.protocol().name());
+    driver.protocol().about(&mut about);
+    format!("retry: 1000\n\n{}", message("hello", about))
+}
+
+fn state<P: Show>(now: Now, begun: Instant, driver: &Driver<P>, tally: &mut Tally) -> Fields {
+    let mut state = Fields::default();
+    state.put("uptime_ms", &millis(now.instant.saturating_duration_since(begun)));
+    state.put("draining", &driver.is_draining());
+    state.put("connections", &driver.connections());
+    driver.protocol().state(now, tally, &mut state);
+    if let Some(hand_overs) = tally.recent.take() {
+        state.put("hand_over", &hand_overs);
+    }
+    let mut counts = Fields::default();
+    let driven = driver.counts();
+    counts.put("bytes_in", &driven.bytes_in);
+    counts.put("bytes_out", &driven.bytes_out);
+    counts.put("stale_events", &driven.stale_events);
+    counts.put("accept_errors", &driven.accept_errors);
+    for count in driver.protocol().counts(tally) {
+        counts.put(count.name, &count.value);
+    }
+    state.put_fields("counts", counts);
+    state
+}
+
+fn message(event: &str, data: Fields) -> String {
+    format!("event: {event}\ndata: {}\n\n", data.into_text())
+}

@@ -1,0 +1,238 @@
+//! HTTP as far as it is needed here, without sockets: a [`Protocol`] that gathers requests and sends answers.
+//!
+//! One request a connection. What is answered to it, and what goes out on a feed, is the [`StatusServer`](super::StatusServer)'s.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::StatusConfig;
+use super::request::{self, Refusal, Request};
+use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
+use crate::time::{Alarm, Now, Timers, later};
+
+pub(super) struct Http {
+    config: StatusConfig,
+    clients: ConnectionMap<Client>,
+    timers: Timers<ConnectionId>,
+    /// Requests that wait for their answer: at most one a connection.
+    requests: VecDeque<(ConnectionId, Request)>,
+    /// How many of `clients` are feeds.
+    feeds: usize,
+}
+
+struct Client {
+    stage: Stage,
+    /// When the head must have come.
+    alarm: Alarm,
+}
+
+enum Stage {
+    /// The head is coming; so far this.
+    Head(Vec<u8>),
+    /// The request is complete and waits for its answer.
+    Asked,
+    Feed,
+    /// It has had its answer, and is not listened to.
+    Closing,
+}
+
+/// What is sent to a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer<'a> {
+    /// Code and words.
+    pub(super) status: &'a str,
+    pub(super) content_type: &'a str,
+    /// Headers beside those that every answer has, each with its end.
+    pub(super) headers: &'a str,
+    pub(super) body: &'a [u8],
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+impl<'a> Answer<'a> {
+    pub(super) fn text(status: &'a str, body: &'a str) -> Answer<'a> {
+        Answer { status, content_type: TEXT, headers: "", body: body.as_bytes() }
+    }
+}
+
+/// What every answer says: nobody keeps it or guesses at its type.
+const HEADERS: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+
+impl Http {
+    pub(super) fn new(config: StatusConfig) -> Http {
+        Http {
+            config,
+            clients: ConnectionMap::default(),
+            timers: Timers::default(),
+            requests: VecDeque::new(),
+            feeds: 0,
+        }
+    }
+
+    /// The next request to answer; nothing more of its connection is read into memory.
+    pub(super) fn take_request(&mut self) -> Option<(ConnectionId, Request)> {
+        self.requests.pop_front()
+    }
+
+    pub(super) fn has_requests(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
+    /// How many connections read the feed.
+    pub(super) fn feeds(&self) -> usize {
+        self.feeds
+    }
+
+    /// Sends `answer`, to a HEAD request without its body, and closes the connection.
+    pub(super) fn answer(&mut self, id: ConnectionId, is_head: bool, answer: Answer<'_>, links: &mut Links) {
+        let Answer { status, content_type, headers, body } = answer;
+        let length = body.len();
+        links.send_fmt(
+            id,
+            format_args!(
+                "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
+                 Connection: close\r\n{HEADERS}{headers}\r\n"
+            ),
+        );
+        if !is_head {
+            links.send(id, body);
+        }
+        self.end(id, links);
+    }
+
+    /// Makes a feed of a connection that has asked for it; `false` if it was refused, or only wanted to know whether it would not be.
+    pub(super) fn begin_feed(&mut self, id: ConnectionId, request: Request, links: &mut Links) -> bool {
+        if self.feeds >= self.config.feeds_max {
+            self.refuse(id, request.is_head, Refusal::FeedsFull, links);
+            return false;
+        }
+        links.send_fmt(
+            id,
+            format_args!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{HEADERS}\r\n"),
+        );
+        if request.is_head {
+            self.end(id, links);
+            return false;
+        }
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        client.stage = Stage::Feed;
+        self.feeds += 1;
+        true
+    }
+
+    /// Sends `text` on every feed that has read what it was sent before; the others do without.
+    pub(super) fn feed(&self, text: &[u8], links: &mut Links) {
+        let feeds = self.clients.iter().filter(|(_, client)| matches!(client.stage, Stage::Feed));
+        for (id, _) in feeds {
+            if links.unsent(id).is_empty() {
+                links.send(id, text);
+            }
+        }
+    }
+
+    fn refuse(&mut self, id: ConnectionId, is_head: bool, refusal: Refusal, links: &mut Links) {
+        let headers = if refusal == Refusal::Method { "Allow: GET, HEAD\r\n" } else { "" };
+        let line = format!("{refusal}\n");
+        self.answer(id, is_head, Answer { headers, ..Answer::text(refusal.status(), &line) }, links);
+    }
+
+    /// Refuses what has come of a head.
+    fn refuse_head(&mut self, id: ConnectionId, refusal: Refusal, links: &mut Links) {
+        let is_head = self.clients.get(id).is_some_and(|client| match &client.stage {
+            Stage::Head(head) => head.starts_with(b"HEAD "),
+            Stage::Asked | Stage::Feed | Stage::Closing => false,
+        });
+        self.refuse(id, is_head, refusal, links);
+    }
+
+    /// The connection has all that it gets.
+    fn end(&mut self, id: ConnectionId, links: &mut Links) {
+        if let Some(client) = self.clients.get_mut(id) {
+            if matches!(client.stage, Stage::Feed) {
+                self.feeds -= 1;
+            }
+            client.stage = Stage::Closing;
+            self.timers.remove(&mut client.alarm, id);
+        }
+        links.close(id);
+    }
+
+    /// Goes on with a head; what has become of it, once that is known.
+    fn gather(&mut self, id: ConnectionId, bytes: &[u8]) -> Option<Result<Request, Refusal>> {
+        let max = self.config.head_bytes_max;
+        let Stage::Head(head) = &mut self.clients.get_mut(id)?.stage else { return None };
+        let room = max.saturating_sub(head.len());
+        head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        // Only the end of a line can be the end of a head.
+        let parsed = memchr::memchr(b'\n', bytes).and_then(|_| request::parse(head, max));
+        parsed.or_else(|| (bytes.len() > room).then_some(Err(Refusal::TooLong(max))))
+    }
+}
+
+impl Protocol for Http {
+    type Event = ();
+
+    fn handle_open(&mut self, now: Now, id: ConnectionId, _: SocketAddr, _: Origin, links: &mut Links) {
+        if self.clients.len() >= self.config.connections_max {
+            return self.refuse(id, false, Refusal::Full, links);
+        }
+        let mut alarm = Alarm::default();
+        self.timers.set(&mut alarm, id, Some(later(now.instant, self.config.head_timeout)));
+        self.clients.insert(id, Client { stage: Stage::Head(Vec::new()), alarm });
+    }
+
+    fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        match self.gather(id, bytes) {
+            None => {}
+            Some(Err(refusal)) => self.refuse_head(id, refusal, links),
+            Some(Ok(request)) => {
+                let Some(client) = self.clients.get_mut(id) else { return };
+                client.stage = Stage::Asked;
+                self.timers.remove(&mut client.alarm, id);
+                self.requests.push_back((id, request));
+            }
+        }
+    }
+
+    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+        // Who has asked may stop sending, and is answered.
+        if self.clients.get(id).is_some_and(|client| !matches!(client.stage, Stage::Asked)) {
+            self.end(id, links);
+        }
+    }
+
+    fn handle_closed(&mut self, _: Now, id: ConnectionId, _: CloseReason, _: &mut Links) {
+        let Some(mut client) = self.clients.remove(id) else { return };
+        self.timers.remove(&mut client.alarm, id);
+        if matches!(client.stage, Stage::Feed) {
+            self.feeds -= 1;
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+        while let Some(id) = self.timers.pop(now.instant) {
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            if self.timers.ring(&mut client.alarm, id, now.instant) {
+                self.refuse_head(id, Refusal::TooSlow, links);
+            }
+        }
+    }
+
+    fn drain(&mut self, _: Now, links: &mut Links) {
+        let all: Vec<_> = self.clients.iter().map(|(id, _)| id).collect();
+        all.into_iter().for_each(|id| self.end(id, links));
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn poll_event(&mut self) -> Option<()> {
+        None
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

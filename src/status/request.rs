@@ -1,0 +1,189 @@
+//! Reads the head of an HTTP request, and says what is wrong with it. What is answered to a good one is not decided here.
+
+use std::fmt;
+
+/// What may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) path: Path,
+    /// `HEAD`: the answer goes without its body.
+    pub(super) is_head: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path {
+    Page,
+    Events,
+    Metrics,
+    Health,
+    Ready,
+}
+
+impl Path {
+    fn parse(path: &str) -> Option<Path> {
+        match path {
+            "/" => Some(Path::Page),
+            "/events" => Some(Path::Events),
+            "/metrics" => Some(Path::Metrics),
+            "/healthz" => Some(Path::Health),
+            "/readyz" => Some(Path::Ready),
+            _ => None,
+        }
+    }
+}
+
+/// Why a request is refused; displayed, what its sender is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Malformed(httparse::Error),
+    /// HTTP/1.1 wants one `Host`.
+    Host,
+    Body,
+    Method,
+    NotFound,
+    TooLong(usize),
+    TooSlow,
+    Full,
+    FeedsFull,
+}
+
+impl Refusal {
+    /// The status line's code and words.
+    pub(super) fn status(self) -> &'static str {
+        match self {
+            Refusal::Malformed(_) | Refusal::Host | Refusal::Body => "400 Bad Request",
+            Refusal::NotFound => "404 Not Found",
+            Refusal::Method => "405 Method Not Allowed",
+            Refusal::TooSlow => "408 Request Timeout",
+            Refusal::TooLong(_) => "431 Request Header Fields Too Large",
+            Refusal::Full | Refusal::FeedsFull => "503 Service Unavailable",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Malformed(error) => write!(f, "this is no HTTP/1 request: {error}"),
+            Refusal::Host => f.write_str("an HTTP/1.1 request has exactly one Host header"),
+            Refusal::Body => {
+                f.write_str("a request here has no body: leave out Content-Length and Transfer-Encoding")
+            }
+            Refusal::Method => f.write_str("only GET and HEAD are answered here"),
+            Refusal::NotFound => f.write_str("there are /, /events, /metrics, /healthz and /readyz"),
+            Refusal::TooLong(max) => {
+                write!(f, "the head of a request has at most {max} bytes, and 64 headers")
+            }
+            Refusal::TooSlow => f.write_str("the request did not come in time"),
+            Refusal::Full => f.write_str("as many connections exist as are allowed: try again later"),
+            Refusal::FeedsFull => {
+                f.write_str("as many readers of /events exist as are allowed: try again later")
+            }
+        }
+    }
+}
+
+const HEADERS_MAX: usize = 64;
+
+/// Reads a request that begins with `bytes`; `None` while it is not complete. `bytes_max` is for what is told.
+pub(super) fn parse(bytes: &[u8], bytes_max: usize) -> Option<Result<Request, Refusal>> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Partial) => None,
+        Ok(httparse::Status::Complete(_)) => Some(judge(&request)),
+        Err(httparse::Error::TooManyHeaders) => Some(Err(Refusal::TooLong(bytes_max))),
+        Err(error) => Some(Err(Refusal::Malformed(error))),
+    }
+}
+
+fn judge(request: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
+    let named = |name: &'static str| {
+        request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name))
+    };
+    let is_head = match request.method {
+        Some("GET") => false,
+        Some("HEAD") => true,
+        _ => return Err(Refusal::Method),
+    };
+    if request.version == Some(1) && named("host").count() != 1 {
+        return Err(Refusal::Host);
+    }
+    if named("transfer-encoding").next().is_some()
+        || named("content-length").any(|length| length.value != b"0")
+    {
+        return Err(Refusal::Body);
+    }
+    let path = Path::parse(path_of(request.path.unwrap_or_default())).ok_or(Refusal::NotFound)?;
+    Ok(Request { path, is_head })
+}
+
+/// The path of a request's target, which may be a whole URL: without what stands before it, and without the query.
+fn path_of(target: &str) -> &str {
+    let path = match target.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]),
+        None => target,
+    };
+    path.split('?').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<Result<Request, Refusal>> {
+        parse(text.as_bytes(), 8192)
+    }
+
+    fn get(path: Path) -> Option<Result<Request, Refusal>> {
+        Some(Ok(Request { path, is_head: false }))
+    }
+
+    #[test]
+    fn a_request_is_read_once_its_head_is_complete() {
+        let text = "GET /healthz?probe=1 HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n";
+        for end in 0..text.len() {
+            assert_eq!(read(&text[..end]), None, "{end} bytes");
+        }
+        assert_eq!(read(text), get(Path::Health));
+        assert_eq!(read(&format!("{text}GET / HTTP/1.1\r\n")), get(Path::Health), "what follows is ignored");
+    }
+
+    #[test]
+    fn every_form_of_a_target_is_understood() {
+        for (target, path) in [
+            ("/", Path::Page),
+            ("/events", Path::Events),
+            ("/metrics?x=/", Path::Metrics),
+            ("http://status.example:9000/readyz", Path::Ready),
+            ("http://status.example", Path::Page),
+        ] {
+            assert_eq!(read(&format!("GET {target} HTTP/1.0\r\n\r\n")), get(path), "{target}");
+        }
+        let head = read("HEAD / HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(head, Some(Ok(Request { path: Path::Page, is_head: true })));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_request_is_said() {
+        let many = format!("GET / HTTP/1.0\r\n{}\r\n", "a: b\r\n".repeat(65));
+        for (text, status) in [
+            ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed"),
+            ("GET /other HTTP/1.1\r\nHost: a\r\n\r\n", "404 Not Found"),
+            ("GET /healthz/ HTTP/1.1\r\nHost: a\r\n\r\n", "404 Not Found"),
+            ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request"),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400 Bad Request"),
+            ("GET / HTTP/1.0\r\nContent-Length: 1\r\n\r\n", "400 Bad Request"),
+            ("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "400 Bad Request"),
+            ("GET / HTTP/2.0\r\n\r\n", "400 Bad Request"),
+            ("GET /\r\n\r\n", "400 Bad Request"),
+            ("\u{16}\u{3}\u{1}\r\n", "400 Bad Request"),
+            (&many, "431 Request Header Fields Too Large"),
+        ] {
+            let refusal = read(text).expect("complete").expect_err(text);
+            assert_eq!(refusal.status(), status, "{text}");
+            assert!(!refusal.to_string().contains('\n'), "one line");
+        }
+        assert_eq!(read("GET / HTTP/1.0\r\nContent-Length: 0\r\n\r\n"), get(Path::Page));
+    }
+}

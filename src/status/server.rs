@@ -1,0 +1,308 @@
+//! The status server: what is asked for, answered from what a driver and its protocol show.
+
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use log::warn;
+use mio::event::Event as Readiness;
+use mio::{Registry, Token};
+
+use super::feed::{self, Feed};
+use super::http::{Answer, Http};
+use super::metrics::float;
+use super::page::{self, PAGE};
+use super::request::{Path, Request};
+use super::{Metrics, Show, StatusConfig, Tally};
+use crate::net::{self, Companion, Driver, DriverConfig, Error, Event, EventLoop, TokenSpace};
+use crate::protocol::ConnectionId;
+use crate::time::{Now, earlier, later};
+
+/// Serves the status of a [`Driver`] on the same `mio::Poll`; see the [module's documentation](super) for how a host with a loop of
+/// its own drives it. With an [`EventLoop`], [`EventLoop::serve_status`] is all that is needed.
+pub struct StatusServer<P: Show> {
+    config: StatusConfig,
+    http: Driver<Http>,
+    policy: String,
+    tally: Tally,
+    feed: Feed,
+    begun: Instant,
+    /// The text of `/metrics`, and when it was made.
+    metrics: Option<(Instant, String)>,
+    /// What the feed tells that is no event of the protocol's, as it was told last.
+    told: Told,
+    of: PhantomData<fn(&P)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Told {
+    connections: usize,
+    is_draining: bool,
+}
+
+/// Connections that are told that there is no room for them, and are not gone yet.
+const TURNED_AWAY_MAX: usize = 16;
+
+/// Prometheus's text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+impl<P: Show> StatusServer<P> {
+    /// A server whose sockets are registered with `registry`, under tokens of `space`: another one than the driver's that it is to
+    /// show. `driver_config` says what the system is asked for (keepalive and the like); its limits are set from `config`.
+    ///
+    /// # Errors
+    ///
+    /// When the registry cannot be shared.
+    pub fn new(registry: &Registry, space: TokenSpace, config: StatusConfig) -> Result<Self, Error> {
+        let driver_config = DriverConfig {
+            max_connections: config.connections_max.saturating_add(TURNED_AWAY_MAX),
+            max_connections_per_address: None,
+            read_bytes_max: 4 * 1024,
+            accepts_max: 16,
+            out_bytes_max: 1024 * 1024,
+            stall_timeout: config.write_timeout,
+            backlog: 128,
+            ..DriverConfig::default()
+        };
+        let http = Driver::new(registry, space, Http::new(config.clone()), driver_config)?;
+        let now = net::now().instant;
+        Ok(StatusServer {
+            config,
+            http,
+            policy: page::policy(),
+            tally: Tally::new(now),
+            feed: Feed::new(now),
+            begun: now,
+            metrics: None,
+            told: Told::default(),
+            of: PhantomData,
+        })
+    }
+
+    /// Listens on `addr`; the address that it got, which differs if the port was 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`], with the address.
+    pub fn listen(&mut self, addr: SocketAddr) -> Result<SocketAddr, Error> {
+        self.http.listen(addr)
+    }
+
+    /// Whether `token` belongs to this server.
+    #[must_use]
+    pub fn owns(&self, token: Token) -> bool {
+        self.http.owns(token)
+    }
+
+    /// When the next pass must be; perhaps early, never late. In the past if there is something left to do.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let http = self.http.protocol();
+        if http.has_requests() {
+            return Some(self.tally.pass_began());
+        }
+        let feed = self.feed.next_deadline(&self.config).filter(|_| http.feeds() > 0);
+        earlier(self.http.next_deadline(), feed)
+    }
+
+    /// Takes in one event of the poll. Events of other sources than this server's are ignored.
+    pub fn handle_event(&mut self, now: Now, event: &Readiness) {
+        self.http.handle_event(now, event);
+    }
+
+    /// Ends a pass, after the pass of `driver`, which began at `now`: answers what was asked.
+    ///
+    /// # Errors
+    ///
+    /// None that is known; those of [`Driver::finish_batch`].
+    pub fn finish_batch(&mut self, now: Now, driver: &Driver<P>) -> Result<(), Error> {
+        if self.tally.pass_began() != now.instant {
+            self.note_pass(now);
+        }
+        while let Some((id, request)) = self.http.protocol_mut().take_request() {
+            self.answer(now, id, request, driver);
+        }
+        self.go_on(now, driver);
+        self.http.finish_batch(now)?;
+        while let Some(event) = self.http.poll_event() {
+            if let Event::AcceptPaused { addr, error, pause } = event {
+                warn!("{addr}: cannot accept ({error}), trying again in {pause:?}; see ulimit -n");
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an event of `driver` that the host has taken.
+    pub fn observe(&mut self, driver: &Driver<P>, event: &Event<P::Event>) {
+        self.feed.touch();
+        if let Event::Protocol(event) = event {
+            driver.protocol().note(event, &mut self.tally);
+        }
+    }
+
+    fn note_pass(&mut self, now: Now) {
+        self.tally.note_pass(now.instant, net::now().instant);
+    }
+
+    fn answer(&mut self, now: Now, id: ConnectionId, request: Request, driver: &Driver<P>) {
+        let is_head = request.is_head;
+        let answer = match request.path {
+            Path::Events => return self.begin_feed(now, id, request, driver),
+            Path::Page => Answer {
+                content_type: "text/html; charset=utf-8",
+                headers: &self.policy,
+                ..Answer::text("200 OK", PAGE)
+            },
+            Path::Health => Answer::text("200 OK", "ok\n"),
+            Path::Ready if driver.is_draining() => Answer::text("503 Service Unavailable", "draining\n"),
+            Path::Ready => Answer::text("200 OK", "ready\n"),
+            Path::Metrics => {
+                self.refresh_metrics(now, driver);
+                let text = self.metrics.as_ref().map_or("", |(_, text)| text.as_str());
+                Answer { content_type: METRICS_TYPE, ..Answer::text("200 OK", text) }
+            }
+        };
+        self.http.with_links(|http, links| http.answer(id, is_head, answer, links));
+    }
+
+    fn begin_feed(&mut self, now: Now, id: ConnectionId, request: Request, driver: &Driver<P>) {
+        self.say_state(now, driver);
+        let state = self.feed.state();
+        self.http.with_links(|http, links| {
+            if http.begin_feed(id, request, links) {
+                links.send(id, feed::hello(driver).as_bytes());
+                links.send(id, state.as_bytes());
+            }
+        });
+    }
+
+    /// Goes on with the feed, if somebody reads it.
+    fn go_on(&mut self, now: Now, driver: &Driver<P>) {
+        let told = Told { connections: driver.connections(), is_draining: driver.is_draining() };
+        if std::mem::replace(&mut self.told, told) != told {
+            self.feed.touch();
+        }
+        if self.http.protocol().feeds() > 0 {
+            self.say_state(now, driver);
+        }
+    }
+
+    /// Tells all feeds how things stand, if that is due.
+    fn say_state(&mut self, now: Now, driver: &Driver<P>) {
+        if self.feed.refresh(now, &self.config, driver, &mut self.tally) {
+            let state = self.feed.state().as_bytes();
+            self.http.with_links(|http, links| http.feed(state, links));
+        }
+    }
+
+    fn refresh_metrics(&mut self, now: Now, driver: &Driver<P>) {
+        let is_young = |at: &Instant| now.instant < later(*at, self.config.interval);
+        if self.metrics.as_ref().is_some_and(|(at, _)| is_young(at)) {
+            return;
+        }
+        let mut metrics = Metrics::default();
+        let uptime = now.instant.saturating_duration_since(self.begun);
+        show_driver(driver, uptime, &mut metrics);
+        metrics.timings(&self.tally.passes);
+        metrics.gauge(
+            "status_connections",
+            "Connections of the status listener.",
+            float(self.http.connections()),
+        );
+        for count in driver.protocol().counts(&self.tally) {
+            metrics.counter(count.name, count.help, count.value);
+        }
+        driver.protocol().metrics(&self.tally, &mut metrics);
+        self.metrics = Some((now.instant, metrics.into_text()));
+    }
+}
+
+/// What every driver shows.
+fn show_driver<P: Show>(driver: &Driver<P>, uptime: Duration, metrics: &mut Metrics) {
+    let counts = driver.counts();
+    let about = [([env!("CARGO_PKG_VERSION"), driver.protocol().name()], 1.0)];
+    metrics.gauges(
+        "build_info",
+        "The version, and the protocol that is served.",
+        ["version", "protocol"],
+        about,
+    );
+    metrics.gauge("uptime_seconds", "Since the status listener was made.", uptime.as_secs_f64());
+    metrics.gauge("draining", "1 while draining.", f64::from(u8::from(driver.is_draining())));
+    metrics.gauge("connections", "Connections that exist.", float(driver.connections()));
+    metrics.counter("connections_accepted", "Connections accepted.", counts.accepted);
+    metrics.counter("connections_closed", "Connections that are gone.", counts.closed);
+    let dropped = [("all", counts.dropped), ("address", counts.dropped_of_address)];
+    metrics.counters(
+        "connections_dropped",
+        "Newcomers dropped, by whose limit was reached.",
+        "limit",
+        dropped,
+    );
+    metrics.counter("slow_readers", "Peers given up because they do not read.", counts.slow_readers);
+    metrics.counter("accept_errors", "Failures to accept a connection.", counts.accept_errors);
+    metrics.counter(
+        "stale_events",
+        "Events of the poll for connections that were gone.",
+        counts.stale_events,
+    );
+    metrics.counter("received_bytes", "Bytes read.", counts.bytes_in);
+    metrics.counter("sent_bytes", "Bytes written.", counts.bytes_out);
+}
+
+impl<P: Show> Companion<P> for StatusServer<P> {
+    fn note_pass(&mut self, now: Now) {
+        self.note_pass(now);
+    }
+
+    fn handle_event(&mut self, now: Now, event: &Readiness) {
+        self.handle_event(now, event);
+    }
+
+    fn finish_batch(&mut self, now: Now, driver: &Driver<P>) -> Result<(), Error> {
+        self.finish_batch(now, driver)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.next_deadline()
+    }
+
+    fn observe(&mut self, driver: &Driver<P>, event: &Event<P::Event>) {
+        self.observe(driver, event);
+    }
+}
+
+/// The loop's driver has 0.
+const SPACE: TokenSpace = TokenSpace(1);
+
+impl<P: Show + 'static> EventLoop<P> {
+    /// Serves the loop's status on `addr` from now on, in place of an earlier status listener; the address that it got, which differs
+    /// if the port was 0. Whoever runs the loop by [`run_once`](Self::run_once) takes the events by
+    /// [`poll_event`](Self::poll_event), or they are not counted. When the driver is drained the loop ends, whoever still reads a feed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`], with the address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::net::{EventLoop, os_entropy};
+    /// use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// use taketurns::status::StatusConfig;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = TurnServer::new(TurnServerConfig::default(), os_entropy());
+    /// let mut event_loop = EventLoop::new(server)?;
+    /// event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
+    /// let addr = event_loop.serve_status(([127, 0, 0, 1], 0).into(), StatusConfig::default())?;
+    /// println!("status on http://{addr}/");
+    /// # Ok(()) }
+    /// ```
+    pub fn serve_status(&mut self, addr: SocketAddr, config: StatusConfig) -> Result<SocketAddr, Error> {
+        let mut status = StatusServer::new(self.registry(), SPACE, config)?;
+        let bound = status.listen(addr)?;
+        self.accompany(Box::new(status));
+        Ok(bound)
+    }
+}

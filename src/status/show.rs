@@ -1,0 +1,80 @@
+//! What a protocol shows of itself on the status listener.
+
+use super::{Fields, Metrics, Tally};
+use crate::protocol::Protocol;
+use crate::time::Now;
+
+/// A protocol that can be watched. Every method has a default: with an empty `impl`, health, readiness and the driver's counts are
+/// served already.
+///
+/// # Examples
+///
+/// ```
+/// # use std::net::SocketAddr;
+/// # use std::time::Instant;
+/// # use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+/// # use taketurns::time::Now;
+/// use taketurns::status::{Count, Show, Tally};
+///
+/// struct Shout;
+/// # impl Protocol for Shout {
+/// #     type Event = String;
+/// #     fn handle_open(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {}
+/// #     fn handle_bytes(&mut self, _: Now, _: ConnectionId, _: &[u8], _: &mut Links) {}
+/// #     fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) { links.close(id) }
+/// #     fn handle_closed(&mut self, _: Now, _: ConnectionId, _: CloseReason, _: &mut Links) {}
+/// #     fn handle_timeout(&mut self, _: Now, _: &mut Links) {}
+/// #     fn drain(&mut self, _: Now, _: &mut Links) {}
+/// #     fn next_deadline(&self) -> Option<Instant> { None }
+/// #     fn poll_event(&mut self) -> Option<String> { None }
+/// # }
+///
+/// impl Show for Shout {
+///     fn name(&self) -> &'static str {
+///         "shout"
+///     }
+///
+///     // Its events are what it has shouted.
+///     fn note(&self, _event: &String, tally: &mut Tally) {
+///         tally.count("shouted");
+///     }
+///
+///     fn counts(&self, tally: &Tally) -> Vec<Count> {
+///         vec![Count { name: "shouted", help: "Lines that were shouted.", value: tally.counted("shouted") }]
+///     }
+/// }
+/// ```
+pub trait Show: Protocol {
+    /// What the protocol is called.
+    fn name(&self) -> &'static str {
+        "custom"
+    }
+
+    /// What does not change and a reader of the feed should know.
+    fn about(&self, _about: &mut Fields) {}
+
+    /// Keeps in `tally` what is worth keeping of an event that the host is about to hear.
+    fn note(&self, _event: &Self::Event, _tally: &mut Tally) {}
+
+    /// Running counts, for the feed and, as `taketurns_{name}_total`, for `/metrics`.
+    fn counts(&self, _tally: &Tally) -> Vec<Count> {
+        Vec::new()
+    }
+
+    /// Metrics that are no counts. Work here is to be bounded: turns wait meanwhile.
+    fn metrics(&self, _tally: &Tally, _metrics: &mut Metrics) {}
+
+    /// How things stand, for the feed. Work here is to be bounded: turns wait meanwhile.
+    fn state(&self, _now: Now, _tally: &Tally, _state: &mut Fields) {}
+}
+
+/// A number that only grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Its name: lower-case words with `_` between them.
+    pub name: &'static str,
+    /// What is counted, as a sentence.
+    pub help: &'static str,
+    /// How often that was.
+    pub value: u64,
+}

@@ -1,0 +1,217 @@
+//! Requests and answers in virtual time, without sockets.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::protocol::Wish;
+use crate::status::request::Path;
+use crate::time::tests::epoch;
+
+struct World {
+    now: Now,
+    http: Http,
+    links: Links,
+}
+
+impl World {
+    fn new(config: StatusConfig) -> World {
+        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        World { now, http: Http::new(config), links: Links::new(1 << 20) }
+    }
+
+    fn open(&mut self) -> ConnectionId {
+        let peer = ([127, 0, 0, 1], 9).into();
+        let id = self.links.open(peer);
+        self.http.handle_open(self.now, id, peer, Origin::Accepted, &mut self.links);
+        id
+    }
+
+    fn say(&mut self, id: ConnectionId, text: &str) {
+        self.http.handle_bytes(self.now, id, text.as_bytes(), &mut self.links);
+    }
+
+    fn ask(&mut self, text: &str) -> ConnectionId {
+        let id = self.open();
+        self.say(id, text);
+        id
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now.instant += time;
+        self.http.handle_timeout(self.now, &mut self.links);
+    }
+
+    fn heard(&self, id: ConnectionId) -> String {
+        String::from_utf8(self.links.unsent(id).to_vec()).expect("answers are text")
+    }
+
+    fn begin_feed(&mut self, id: ConnectionId) -> bool {
+        let (asked, request) = self.http.take_request().expect("a feed was asked for");
+        assert_eq!((asked, request.path), (id, Path::Events));
+        self.http.begin_feed(id, request, &mut self.links)
+    }
+}
+
+const GET: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+const GET_EVENTS: &str = "GET /events HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn a_request_that_comes_byte_by_byte_is_one() {
+    let mut world = World::new(StatusConfig::default());
+    let id = world.open();
+    for at in 0..GET.len() {
+        assert_eq!(world.http.take_request(), None, "{at} bytes");
+        world.say(id, &GET[at..=at]);
+    }
+    let request = Request { path: Path::Health, is_head: false };
+    assert_eq!(world.http.take_request(), Some((id, request)));
+    assert!(world.links.is_open(id) && world.heard(id).is_empty(), "it waits for its answer");
+    assert_eq!(world.http.next_deadline(), None, "its head has come");
+
+    world.http.answer(id, false, Answer::text("200 OK", "ok\n"), &mut world.links);
+    assert_eq!(
+        world.heard(id),
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\nConnection: close\r\n\
+         Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\nok\n"
+    );
+    assert_eq!(world.links.wish_of(id), Wish::Close);
+}
+
+#[test]
+fn pipelined_requests_and_what_follows_an_answer_are_ignored() {
+    let mut world = World::new(StatusConfig::default());
+    let id = world.ask(&GET.repeat(3));
+    world.say(id, GET);
+    assert!(world.http.take_request().is_some());
+    assert_eq!(world.http.take_request(), None);
+    world.http.answer(id, false, Answer::text("200 OK", "ok\n"), &mut world.links);
+    let heard = world.heard(id);
+    world.say(id, GET);
+    assert_eq!((world.http.take_request(), world.heard(id)), (None, heard));
+}
+
+#[test]
+fn a_head_request_is_answered_without_a_body_also_when_it_is_refused() {
+    let mut world = World::new(StatusConfig::default());
+    let id = world.ask("HEAD /metrics HTTP/1.0\r\n\r\n");
+    let (_, request) = world.http.take_request().expect("it is complete");
+    world.http.answer(id, request.is_head, Answer::text("200 OK", "ok\n"), &mut world.links);
+    assert!(world.heard(id).contains("Content-Length: 3\r\n") && world.heard(id).ends_with("\r\n\r\n"));
+
+    let id = world.ask("HEAD /nothing HTTP/1.0\r\n\r\n");
+    assert!(
+        world.heard(id).starts_with("HTTP/1.1 404 Not Found\r\n") && world.heard(id).ends_with("\r\n\r\n")
+    );
+    let id = world.ask("HEAD /events HTTP/1.0\r\n\r\n");
+    assert!(!world.begin_feed(id), "only its head was wanted");
+    assert!(world.heard(id).contains("text/event-stream") && world.heard(id).ends_with("\r\n\r\n"));
+    assert_eq!((world.links.wish_of(id), world.http.feeds()), (Wish::Close, 0));
+}
+
+#[test]
+fn what_cannot_be_answered_is_refused_with_a_line_that_says_why() {
+    let mut world = World::new(StatusConfig::default());
+    for (text, status, words) in [
+        ("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed", "only GET and HEAD"),
+        ("GET /secret HTTP/1.1\r\nHost: a\r\n\r\n", "404 Not Found", "there are /, /events"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "400 Bad Request", "has no body"),
+        ("hello\r\n\r\n", "400 Bad Request", "no HTTP/1 request"),
+    ] {
+        let id = world.ask(text);
+        let heard = world.heard(id);
+        assert!(heard.starts_with(&format!("HTTP/1.1 {status}\r\n")) && heard.contains(words), "{heard}");
+        assert_eq!(heard.contains("Allow: GET, HEAD\r\n"), status.starts_with("405"));
+        assert_eq!(world.links.wish_of(id), Wish::Close);
+    }
+    assert_eq!(world.http.take_request(), None);
+}
+
+#[test]
+fn a_head_that_is_too_long_is_refused_and_not_kept() {
+    let config = StatusConfig { head_bytes_max: 200, ..StatusConfig::default() };
+    let mut world = World::new(config);
+    let start = "GET / HTTP/1.0\r\nA: ";
+    let fits = format!("{start}{}\r\n\r\n", "x".repeat(200 - start.len() - 4));
+    world.ask(&fits);
+    assert!(world.http.take_request().is_some(), "200 bytes are not too many");
+    let id = world.ask(&format!("{start}{}\r\n\r\n", "x".repeat(201 - start.len() - 4)));
+    assert!(world.heard(id).starts_with("HTTP/1.1 431 "), "201 are");
+
+    let id = world.ask(start);
+    for _ in 0..181 {
+        world.say(id, "x");
+    }
+    assert!(world.heard(id).is_empty());
+    world.say(id, "x");
+    world.say(id, "x");
+    assert!(world.heard(id).starts_with("HTTP/1.1 431 ") && world.heard(id).contains("at most 200 bytes"));
+}
+
+#[test]
+fn a_head_that_is_too_slow_is_refused_however_its_bytes_drip() {
+    let mut world = World::new(StatusConfig::default());
+    let id = world.open();
+    for _ in 0..5 {
+        assert!(world.heard(id).is_empty());
+        world.say(id, "G");
+        world.wait(Duration::from_millis(999));
+    }
+    world.wait(Duration::from_millis(5));
+    assert!(world.heard(id).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+    assert_eq!(world.http.next_deadline(), None);
+}
+
+#[test]
+fn one_connection_more_than_allowed_is_turned_away_and_there_is_room_again_when_one_is_gone() {
+    let config = StatusConfig { connections_max: 2, ..StatusConfig::default() };
+    let mut world = World::new(config);
+    let [first, _, third] = [world.open(), world.open(), world.open()];
+    assert!(world.heard(third).starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+    assert_eq!(world.links.wish_of(third), Wish::Close);
+    world.http.handle_closed(world.now, third, CloseReason::Finished, &mut world.links);
+    world.http.handle_closed(world.now, first, CloseReason::Finished, &mut world.links);
+    assert!(world.ask(GET) != first && world.http.take_request().is_some());
+    assert_eq!(world.http.clients.len(), 2);
+}
+
+#[test]
+fn so_many_feeds_and_no_more() {
+    let config = StatusConfig { feeds_max: 1, ..StatusConfig::default() };
+    let mut world = World::new(config);
+    let first = world.ask(GET_EVENTS);
+    assert!(world.begin_feed(first));
+    assert!(
+        !world.heard(first).contains("Connection: close") && !world.heard(first).contains("Content-Length")
+    );
+    let second = world.ask(GET_EVENTS);
+    assert!(!world.begin_feed(second));
+    assert!(world.heard(second).starts_with("HTTP/1.1 503 ") && world.heard(second).contains("/events"));
+
+    // Who stops sending has gone, and leaves room.
+    world.http.handle_end(world.now, first, &mut world.links);
+    world.http.handle_closed(world.now, first, CloseReason::Finished, &mut world.links);
+    assert_eq!(world.http.feeds(), 0);
+    let third = world.ask(GET_EVENTS);
+    assert!(world.begin_feed(third));
+    world.http.handle_closed(world.now, third, CloseReason::Finished, &mut world.links);
+    assert_eq!(world.http.feeds(), 0);
+}
+
+#[test]
+fn a_feed_that_is_not_read_gets_no_more() {
+    let mut world = World::new(StatusConfig::default());
+    let [quick, slow] = [world.ask(GET_EVENTS), world.ask(GET_EVENTS)];
+    assert!(world.begin_feed(quick) && world.begin_feed(slow));
+    for id in [quick, slow] {
+        world.links.consume(id, world.heard(id).len());
+    }
+    for _ in 0..1_000 {
+        world.http.feed(b"data: 1\n\n", &mut world.links);
+        assert_eq!(world.heard(quick), "data: 1\n\n");
+        world.links.consume(quick, 9);
+    }
+    assert_eq!(world.heard(slow), "data: 1\n\n");
+    // What a reader sends is not for anybody.
+    world.say(quick, GET);
+    assert_eq!(world.http.take_request(), None);
+}

@@ -1,0 +1,127 @@
+//! Times as a histogram, for `/metrics`, and the latest of them as they were, for the feed.
+
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramOpts};
+use serde::Serialize;
+
+use super::tally::micros;
+
+/// Upper bounds in seconds: from what the quickest pass takes to the deadline of the most patient.
+const BOUNDS: [f64; 17] = [
+    20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.1, 0.5, 1.0, 5.0, 10.0,
+    30.0,
+];
+
+/// How often something took how long.
+#[derive(Debug)]
+pub struct Timings {
+    histogram: Histogram,
+}
+
+impl Timings {
+    /// None yet. `name` is what the histogram is called without `taketurns_` and `_seconds`, `help` a sentence.
+    #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "the bounds ascend, and `name` is a constant of the program's"
+    )]
+    pub fn new(name: &'static str, help: &'static str) -> Timings {
+        let name = format!("taketurns_{name}_seconds");
+        let options = HistogramOpts::new(name, help).buckets(BOUNDS.to_vec());
+        Timings { histogram: Histogram::with_opts(options).expect("a name of words, and bounds that ascend") }
+    }
+
+    /// Notes one.
+    pub fn note(&mut self, time: Duration) {
+        self.histogram.observe(time.as_secs_f64());
+    }
+
+    /// For `/metrics`.
+    pub(super) fn histogram(&self) -> Histogram {
+        self.histogram.clone()
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> u64 {
+        self.histogram.get_sample_count()
+    }
+
+    #[cfg(test)]
+    pub(super) fn sum(&self) -> f64 {
+        self.histogram.get_sample_sum()
+    }
+}
+
+/// So many times are kept between two messages of the feed: percentiles of more would be no better.
+const RECENT_MAX: usize = 4096;
+
+/// The latest times, one by one, while somebody wants to know.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    micros: Vec<u64>,
+    count: u64,
+    max: u64,
+}
+
+/// What is told of the latest times.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    count: u64,
+    p50_us: u64,
+    p99_us: u64,
+    max_us: u64,
+}
+
+impl Recent {
+    pub(super) fn note(&mut self, time: Duration) {
+        let time = micros(time);
+        self.count += 1;
+        self.max = self.max.max(time);
+        if self.micros.len() < RECENT_MAX {
+            self.micros.push(time);
+        }
+    }
+
+    /// Sums up what was noted, and forgets it; `None` if that is nothing.
+    pub(super) fn take(&mut self) -> Option<Summary> {
+        let Recent { micros, count, max } = self;
+        if *count == 0 {
+            return None;
+        }
+        let mut percentile = |percent: usize| {
+            let at = (micros.len() - 1) * percent / 100;
+            *micros.select_nth_unstable(at).1
+        };
+        let summary = Summary { count: *count, p50_us: percentile(50), p99_us: percentile(99), max_us: *max };
+        micros.clear();
+        (*count, *max) = (0, 0);
+        Some(summary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_times_are_summed_up_and_forgotten() {
+        let mut recent = Recent::default();
+        assert!(recent.take().is_none());
+        for time in (0..=100).rev() {
+            recent.note(Duration::from_micros(time));
+        }
+        let Summary { count, p50_us, p99_us, max_us } = recent.take().expect("there were some");
+        assert_eq!((count, p50_us, p99_us, max_us), (101, 50, 99, 100));
+        assert!(recent.take().is_none());
+    }
+
+    #[test]
+    fn no_more_than_so_many_are_kept() {
+        let mut recent = Recent::default();
+        (0..10_000).for_each(|time| recent.note(Duration::from_micros(time)));
+        assert_eq!(recent.micros.len(), RECENT_MAX);
+        let Summary { count, max_us, .. } = recent.take().expect("there were some");
+        assert_eq!((count, max_us), (10_000, 9_999));
+    }
+}
