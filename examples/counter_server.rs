@@ -15,6 +15,7 @@ use common::journal::Journal;
 use common::printer::Printer;
 use common::server;
 use common::state::State;
+use common::status;
 use log::{LevelFilter, warn};
 use taketurns::net::{Event, EventLoop, now, os_entropy};
 use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerConfig};
@@ -24,7 +25,8 @@ use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerCon
 #[argh(
     note = "Fixed limits: 10000 clients, and not more than the limit of file descriptors; a message of 32 bytes; an
 id from 0 to 10000, which is sent within 10 s. A client that does not read is closed after 10 s, or once 64 KiB
-wait for it."
+wait for it.
+Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
 )]
 struct Options {
     /// address to listen on, as HOST:PORT; may be given several times. Default: the environment variable
@@ -44,6 +46,11 @@ struct Options {
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
+    /// address of a page, metrics and probes over HTTP, as HOST:PORT. Default: the environment variable
+    /// TAKETURNS_STATUS, else none
+    #[argh(option, arg_name = "addr")]
+    status: Option<String>,
+
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
@@ -56,6 +63,7 @@ fn main() -> ExitCode {
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
     let driver_config = server::driver_config(options.max_per_address)?;
+    let status = status::address(options.status.as_deref())?;
     let counter = CounterServer::new(CounterServerConfig::default(), os_entropy());
     let mut event_loop =
         EventLoop::with_config(counter, driver_config).map_err(|error| common::advise(&error))?;
@@ -64,6 +72,7 @@ fn serve(options: &Options) -> Result<(), String> {
         bound.push(event_loop.driver_mut().listen(addr).map_err(|error| common::advise(&error))?);
     }
     server::warn_of_strangers(&bound);
+    status::serve(&mut event_loop, status)?;
     // Only now: the files may be those of a server that has the address.
     let counter = event_loop.driver_mut().protocol_mut();
     let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;
@@ -85,7 +94,7 @@ fn serve(options: &Options) -> Result<(), String> {
         let save_at = state.as_ref().and_then(State::next_deadline);
         let until_save = save_at.map(|at| at.saturating_duration_since(now().instant));
         let goes_on = event_loop.run_once(until_save).map_err(|error| error.to_string())?;
-        while let Some(event) = event_loop.driver_mut().poll_event() {
+        while let Some(event) = event_loop.poll_event() {
             match event {
                 Event::Protocol(event) => {
                     let text = event.to_string();

@@ -21,7 +21,8 @@ use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
 #[argh(
     note = "Fixed limits: 10000 clients, and not more than the limit of file descriptors; a message of 65536 bytes.
 A message begins within 10 s and ends within 10 s more. A client that does not read is closed after 10 s, or once
-64 KiB wait for it."
+64 KiB wait for it.
+Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
 )]
 struct Options {
     /// address to listen on, as HOST:PORT; may be given several times. Default: the environment variable
@@ -36,6 +37,11 @@ struct Options {
     /// connections that one address may have; more are closed without a word. Loopback has no limit. Default: none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
+
+    /// address of a page, metrics and probes over HTTP, as HOST:PORT. Default: the environment variable
+    /// TAKETURNS_STATUS, else none
+    #[argh(option, arg_name = "addr")]
+    status: Option<String>,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
@@ -56,7 +62,8 @@ fn serve(options: &Options) -> Result<(), String> {
     let config = EchoServerConfig { keep_open: options.keep_open, ..EchoServerConfig::default() };
     let driver_config = server::driver_config(options.max_per_address)?;
     let echo = EchoServer::new(config, stamp);
-    let service = Service::listen(echo, driver_config, &options.listen, "127.0.0.1:8080")?;
+    let service =
+        Service::listen(echo, driver_config, &options.listen, "127.0.0.1:8080", options.status.as_deref())?;
     for addr in &service.bound {
         log::info!("bound to {addr}");
         log::info!("listening on {addr}");

@@ -23,7 +23,8 @@ use taketurns::wire::Framing;
 #[argh(
     note = "Fixed limits: clients are at most the limit of file descriptors less 32; a command has 960 bytes. Line framing: a line
 ends within 5 s, and a client may have 1024 commands that are not done. Raw framing: 64 messages wait for a client.
-A client that does not read is closed after 10 s, or once 64 KiB wait for it."
+A client that does not read is closed after 10 s, or once 64 KiB wait for it.
+Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
 )]
 struct Options {
     /// clients; one more is told that the server is full. Default: 5
@@ -47,6 +48,11 @@ struct Options {
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
+    /// address of a page, metrics and probes over HTTP, as HOST:PORT. Default: the environment variable
+    /// TAKETURNS_STATUS, else none
+    #[argh(option, arg_name = "addr")]
+    status: Option<String>,
+
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
@@ -68,7 +74,13 @@ fn serve(options: &Options) -> Result<(), String> {
         max_clients: options.max_clients.min(driver_config.clients_max()),
         ..DispatchServerConfig::default()
     });
-    let service = Service::listen(dispatch, driver_config, &options.listen, "127.0.0.1:5555")?;
+    let service = Service::listen(
+        dispatch,
+        driver_config,
+        &options.listen,
+        "127.0.0.1:5555",
+        options.status.as_deref(),
+    )?;
     let mut printer = Printer::start();
     printer.line(format_args!("[STARTING] Listening for {} clients...", options.max_clients));
     for addr in &service.bound {

@@ -22,7 +22,8 @@ use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfi
 #[argh(
     note = "Fixed limits: a message or line of 1024 bytes, a name of 64. Line framing: JOIN or WATCH within 10 s, and a line
 ends within 5 s. A client that does not read is closed after 10 s, or once 64 KiB wait for it. At shutdown the
-holders have 3 s to finish."
+holders have 3 s to finish.
+Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
 )]
 struct Options {
     /// address to listen on, as HOST:PORT; may be given several times, all feed the same ring. Default: the environment
@@ -58,6 +59,11 @@ struct Options {
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
+    /// address of a page, metrics and probes over HTTP, as HOST:PORT. Default: the environment variable
+    /// TAKETURNS_STATUS, else none
+    #[argh(option, arg_name = "addr")]
+    status: Option<String>,
+
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
@@ -72,7 +78,8 @@ fn serve(options: &Options) -> Result<(), String> {
     let driver_config = server::driver_config(options.max_per_address)?;
     let config = config(options, driver_config.clients_max())?;
     let turns = TurnServer::new(config, os_entropy());
-    let service = Service::listen(turns, driver_config, &options.listen, "127.0.0.1:5001")?;
+    let service =
+        Service::listen(turns, driver_config, &options.listen, "127.0.0.1:5001", options.status.as_deref())?;
 
     let mut printer = Printer::start();
     for addr in &service.bound {

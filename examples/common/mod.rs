@@ -10,6 +10,7 @@ pub mod printer;
 pub mod server;
 pub mod signals;
 pub mod state;
+pub mod status;
 #[cfg(unix)]
 mod terminal;
 
@@ -101,7 +102,8 @@ pub fn level(text: &str) -> Result<log::LevelFilter, String> {
     text.parse().map_err(|_| "expected off, error, warn, info, debug or trace".to_owned())
 }
 
-fn address(text: &str, verb: &str, example: &str) -> Result<SocketAddr, String> {
+/// Reads `HOST:PORT` and finds its address.
+pub fn address(text: &str, verb: &str, example: &str) -> Result<SocketAddr, String> {
     check_host_and_port(text, verb, example)?;
     let found = text.to_socket_addrs().map(|mut found| found.next());
     match found {

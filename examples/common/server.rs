@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use log::warn;
 use taketurns::net::{Driver, DriverConfig, Event, EventLoop};
-use taketurns::protocol::Protocol;
+
+use super::status::{self, Show};
 
 /// The driver's limits, with that of `--max-per-address`.
 pub fn driver_config(max_per_address: Option<usize>) -> Result<DriverConfig, String> {
@@ -25,20 +26,23 @@ pub fn warn_of_strangers(bound: &[SocketAddr]) {
 }
 
 /// A protocol that listens.
-pub struct Service<P: Protocol + 'static> {
+pub struct Service<P: Show + 'static> {
     event_loop: EventLoop<P>,
     /// The addresses that it got.
     pub bound: Vec<SocketAddr>,
 }
 
-impl<P: Protocol + 'static> Service<P> {
-    /// Listens on the addresses of `--listen`, else that of the environment, else `default`; the first signal drains.
+impl<P: Show + 'static> Service<P> {
+    /// Listens on the addresses of `--listen`, else that of the environment, else `default`, and on that of `--status`; the first
+    /// signal drains.
     pub fn listen(
         protocol: P,
         config: DriverConfig,
         listen: &[String],
         default: &str,
+        status: Option<&str>,
     ) -> Result<Service<P>, String> {
+        let status = status::address(status)?;
         let addresses = super::listen_addresses(listen, default)?;
         let mut event_loop =
             EventLoop::with_config(protocol, config).map_err(|error| super::advise(&error))?;
@@ -46,6 +50,7 @@ impl<P: Protocol + 'static> Service<P> {
             addresses.into_iter().map(|addr| event_loop.driver_mut().listen(addr)).collect();
         let bound = bound.map_err(|error| super::advise(&error))?;
         warn_of_strangers(&bound);
+        status::serve(&mut event_loop, status)?;
         let handle = event_loop.handle();
         super::signals::on_first(move || handle.drain())?;
         Ok(Service { event_loop, bound })

@@ -1,0 +1,51 @@
+//! `--status`: where a server shows what it does, if it was built with the feature for that.
+
+use std::net::SocketAddr;
+
+use taketurns::net::EventLoop;
+#[cfg(not(feature = "status"))]
+use taketurns::protocol::Protocol;
+#[cfg(feature = "status")]
+pub use taketurns::status::Show;
+
+/// Whatever the program serves: nothing of it is shown in this build.
+#[cfg(not(feature = "status"))]
+pub trait Show: Protocol {}
+
+#[cfg(not(feature = "status"))]
+impl<P: Protocol> Show for P {}
+
+/// The address of `--status`, else that of the environment variable, else none.
+pub fn address(option: Option<&str>) -> Result<Option<SocketAddr>, String> {
+    let environment = std::env::var("TAKETURNS_STATUS").ok().filter(|text| !text.is_empty());
+    let Some(text) = option.map(str::to_owned).or(environment) else { return Ok(None) };
+    if cfg!(not(feature = "status")) {
+        return Err(format!(
+            "cannot show the status on {text:?}: this build lacks the feature \"status\"; build with \
+             cargo build --release --examples --features status, or leave out --status and TAKETURNS_STATUS"
+        ));
+    }
+    super::address(&text, "show the status on", "--status 127.0.0.1:9001").map(Some)
+}
+
+/// Shows on `addr` what `event_loop` does.
+#[cfg(feature = "status")]
+pub fn serve<P: Show + 'static>(
+    event_loop: &mut EventLoop<P>,
+    addr: Option<SocketAddr>,
+) -> Result<(), String> {
+    let Some(addr) = addr else { return Ok(()) };
+    let bound = event_loop
+        .serve_status(addr, taketurns::status::StatusConfig::default())
+        .map_err(|error| super::advise(&error).replace("--listen", "--status"))?;
+    log::info!("status on http://{bound}/");
+    if !bound.ip().to_canonical().is_loopback() {
+        log::warn!("{bound}: whoever can reach this address learns the clients' names and what they do");
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "status"))]
+pub fn serve<P: Show + 'static>(_: &mut EventLoop<P>, _: Option<SocketAddr>) -> Result<(), String> {
+    Ok(())
+}
