@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 #[path = "support/process.rs"]
 mod process;
 
+#[cfg(not(feature = "status"))]
+use process::example_as_here;
 use process::{Line, Process, Reading, Sent, Stream, example, legacy};
 
 /// For what takes milliseconds on an idle machine: no test is faster for a shorter one.
@@ -339,6 +341,24 @@ fn a_name_that_does_not_resolve_ends_a_server() {
     server.expect_exit(1, PATIENCE);
     let said = expect_one_complaint(&server);
     assert!(said.contains(&address), "it does not say where: {said:?}");
+}
+
+/// What a program would not do must not go by unnoticed.
+#[test]
+#[cfg(not(feature = "status"))]
+fn without_the_feature_a_status_address_ends_a_server_with_one_line_that_names_the_feature() {
+    for program in ["turn_server", "echo_server", "rank_server", "counter_server"] {
+        let mut by_option = example_as_here(program);
+        by_option.args(["--status", "127.0.0.1:0"]);
+        let mut by_environment = example_as_here(program);
+        by_environment.env("TAKETURNS_STATUS", "127.0.0.1:0");
+        for mut command in [by_option, by_environment] {
+            let mut process = Process::spawn(command.args(["--listen", "127.0.0.1:0"]));
+            process.expect_exit(1, PATIENCE);
+            let said = process.lines(Stream::Err);
+            assert!(matches!(said[..], [line] if line.contains("--features status")), "{program}: {said:?}");
+        }
+    }
 }
 
 /// [A5] "Wrong usage: exit code 1 with the usage, as argh does."

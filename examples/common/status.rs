@@ -21,8 +21,8 @@ pub fn address(option: Option<&str>) -> Result<Option<SocketAddr>, String> {
     let Some(text) = option.map(str::to_owned).or(environment) else { return Ok(None) };
     if cfg!(not(feature = "status")) {
         return Err(format!(
-            "cannot show the status on {text:?}: this build lacks the feature \"status\"; build with \
-             cargo build --release --examples --features status, or leave out --status and TAKETURNS_STATUS"
+            "cannot show the status on {text:?}: this build lacks the feature status; build with it, as in \
+             cargo run --release --features status --example turn_server, or leave --status and TAKETURNS_STATUS out"
         ));
     }
     super::address(&text, "show the status on", "--status 127.0.0.1:9001").map(Some)

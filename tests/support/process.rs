@@ -267,15 +267,26 @@ fn read_lines(
 /// `target/debug/deps/this_test` and `target/debug/examples/name`. `cargo test` builds them; where only this
 /// test was built they are missing or of yesterday, and are built here, once.
 pub(crate) fn example(name: &str) -> Command {
-    let path = examples_dir().join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let path = example_path(name);
     if modified(&path) < newest_source() {
         build_examples();
     }
     assert!(path.exists(), "there is no {}", path.display());
     let mut command = Command::new(path);
     // The tester's own environment must not decide where servers listen.
-    command.env_remove("TAKETURNS_LISTEN");
+    command.env_remove("TAKETURNS_LISTEN").env_remove("TAKETURNS_STATUS");
     command
+}
+
+/// The same where it matters with which features it was built: with those of this test.
+#[allow(dead_code, reason = "few tests need it")]
+pub(crate) fn example_as_here(name: &str) -> Command {
+    build_examples();
+    example(name)
+}
+
+fn example_path(name: &str) -> PathBuf {
+    examples_dir().join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// `target/PROFILE`.
@@ -306,6 +317,9 @@ fn newest_source() -> Option<SystemTime> {
         .max()?
 }
 
+/// Those of this test.
+const FEATURES: &str = if cfg!(feature = "status") { "status" } else { "net" };
+
 fn build_examples() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -317,7 +331,7 @@ fn build_examples() {
         };
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
-            .args(["build", "--examples", "--features", "net", "--profile", profile, "--target-dir"])
+            .args(["build", "--examples", "--features", FEATURES, "--profile", profile, "--target-dir"])
             .arg(target_dir)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
