@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let driver_config = server::driver_config(options.max_per_address)?;
+    let driver_config = server::driver_config(options.max_per_address, options.status.as_deref())?;
     let status = status::address(options.status.as_deref())?;
     let counter = CounterServer::new(CounterServerConfig::default(), os_entropy());
     let mut event_loop =

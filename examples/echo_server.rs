@@ -60,7 +60,7 @@ fn serve(options: &Options) -> Result<(), String> {
         Err(_) => "0000-00-00 00:00:00".to_owned(),
     });
     let config = EchoServerConfig { keep_open: options.keep_open, ..EchoServerConfig::default() };
-    let driver_config = server::driver_config(options.max_per_address)?;
+    let driver_config = server::driver_config(options.max_per_address, options.status.as_deref())?;
     let echo = EchoServer::new(config, stamp);
     let service =
         Service::listen(echo, driver_config, &options.listen, "127.0.0.1:8080", options.status.as_deref())?;

@@ -67,7 +67,7 @@ fn serve(options: &Options) -> Result<(), String> {
     if options.max_clients == 0 {
         return Err("0 clients make no sense: the number must be at least 1".to_owned());
     }
-    let driver_config = server::driver_config(options.max_per_address)?;
+    let driver_config = server::driver_config(options.max_per_address, options.status.as_deref())?;
     let dispatch = DispatchServer::new(DispatchServerConfig {
         framing: options.framing,
         policy: options.policy,

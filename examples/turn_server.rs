@@ -75,7 +75,7 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let driver_config = server::driver_config(options.max_per_address)?;
+    let driver_config = server::driver_config(options.max_per_address, options.status.as_deref())?;
     let config = config(options, driver_config.clients_max())?;
     let turns = TurnServer::new(config, os_entropy());
     let service =

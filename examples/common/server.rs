@@ -7,12 +7,14 @@ use taketurns::net::{Driver, DriverConfig, Event, EventLoop};
 
 use super::status::{self, Show};
 
-/// The driver's limits, with that of `--max-per-address`.
-pub fn driver_config(max_per_address: Option<usize>) -> Result<DriverConfig, String> {
+/// The driver's limits, with that of `--max-per-address`, and without the descriptors that `--status` needs.
+pub fn driver_config(max_per_address: Option<usize>, status: Option<&str>) -> Result<DriverConfig, String> {
     if max_per_address == Some(0) {
         return Err("--max-per-address 0 makes no sense: it must be at least 1".to_owned());
     }
-    Ok(DriverConfig { max_connections_per_address: max_per_address, ..DriverConfig::default() })
+    let config = DriverConfig::default();
+    let max_connections = config.max_connections.saturating_sub(status::descriptors(status)?).max(1);
+    Ok(DriverConfig { max_connections, max_connections_per_address: max_per_address, ..config })
 }
 
 /// Once, for the first address that is not of this machine alone.

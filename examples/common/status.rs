@@ -28,6 +28,15 @@ pub fn address(option: Option<&str>) -> Result<Option<SocketAddr>, String> {
     super::address(&text, "show the status on", "--status 127.0.0.1:9001").map(Some)
 }
 
+/// How many file descriptors that takes.
+pub fn descriptors(option: Option<&str>) -> Result<usize, String> {
+    #[cfg(feature = "status")]
+    let needed = taketurns::status::StatusConfig::default().descriptors();
+    #[cfg(not(feature = "status"))]
+    let needed = 0;
+    Ok(address(option)?.map_or(0, |_| needed))
+}
+
 /// Shows on `addr` what `event_loop` does.
 #[cfg(feature = "status")]
 pub fn serve<P: Show + 'static>(

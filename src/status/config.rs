@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::net::DriverConfig;
+
 /// Limits and times of a [`StatusServer`](super::StatusServer).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusConfig {
@@ -14,12 +16,13 @@ pub struct StatusConfig {
     pub head_bytes_max: usize,
     /// How long the head of a request may take to come; then it is answered 408. Default 5 s.
     pub head_timeout: Duration,
-    /// How long a reader may take nothing of what is queued for it; then it is closed. Default 10 s.
+    /// How long the reader of an answer may take for it, and that of a feed may take nothing of it; then it is closed. Default 10 s.
     pub write_timeout: Duration,
     /// The shortest time between two messages of a feed, and the longest that the text of `/metrics` may be old. Default 100 ms:
-    /// however many ask, so often are both made, because the turns wait meanwhile.
+    /// however many ask, so often are both made, because the turns wait meanwhile. Less than 1 ms counts as 1 ms.
     pub interval: Duration,
-    /// The longest time between two messages of a feed, so that its reader knows that the server lives. Default 1 s.
+    /// The longest time between two messages of a feed, so that its reader knows that the server lives. Default 1 s; less than 1 ms counts as
+    /// 1 ms.
     pub heartbeat: Duration,
 }
 
@@ -34,5 +37,32 @@ impl Default for StatusConfig {
             interval: Duration::from_millis(100),
             heartbeat: Duration::from_secs(1),
         }
+    }
+}
+
+/// Connections beyond [`StatusConfig::connections_max`] that are told so, and are not gone yet.
+const TURNED_AWAY_MAX: usize = 16;
+
+impl StatusConfig {
+    /// The limits as a driver needs them.
+    pub(super) fn driver_config(&self) -> DriverConfig {
+        DriverConfig {
+            max_connections: self.connections_max.saturating_add(TURNED_AWAY_MAX),
+            max_connections_per_address: None,
+            // A request fits, and who sends more waits its turn.
+            read_bytes_max: 4 * 1024,
+            accepts_max: 16,
+            // The largest text several times over: it is only ever queued behind the beginning of a feed.
+            out_bytes_max: 1024 * 1024,
+            stall_timeout: self.write_timeout,
+            backlog: 128,
+            ..DriverConfig::default()
+        }
+    }
+
+    /// How many file descriptors a listener with these limits needs at most: a host leaves them out of what its own driver may have.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        self.connections_max.saturating_add(TURNED_AWAY_MAX + 1)
     }
 }

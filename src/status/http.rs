@@ -19,11 +19,13 @@ pub(super) struct Http {
     requests: VecDeque<(ConnectionId, Request)>,
     /// How many of `clients` are feeds.
     feeds: usize,
+    /// Those that have had their answer and not read all of it.
+    closing: Vec<ConnectionId>,
 }
 
 struct Client {
     stage: Stage,
-    /// When the head must have come.
+    /// When the head must have come, or the answer be taken.
     alarm: Alarm,
 }
 
@@ -33,7 +35,7 @@ enum Stage {
     /// The request is complete and waits for its answer.
     Asked,
     Feed,
-    /// It has had its answer, and is not listened to.
+    /// It was sent all that it gets, and is not listened to.
     Closing,
 }
 
@@ -67,6 +69,7 @@ impl Http {
             timers: Timers::default(),
             requests: VecDeque::new(),
             feeds: 0,
+            closing: Vec::new(),
         }
     }
 
@@ -84,8 +87,15 @@ impl Http {
         self.feeds
     }
 
-    /// Sends `answer`, to a HEAD request without its body, and closes the connection.
-    pub(super) fn answer(&mut self, id: ConnectionId, is_head: bool, answer: Answer<'_>, links: &mut Links) {
+    /// Sends `answer`, to a HEAD request without its body, and then closes the connection.
+    pub(super) fn answer(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        is_head: bool,
+        answer: Answer<'_>,
+        links: &mut Links,
+    ) {
         let Answer { status, content_type, headers, body } = answer;
         let length = body.len();
         links.send_fmt(
@@ -98,13 +108,19 @@ impl Http {
         if !is_head {
             links.send(id, body);
         }
-        self.end(id, links);
+        self.end(now, id, links);
     }
 
     /// Makes a feed of a connection that has asked for it; `false` if it was refused, or only wanted to know whether it would not be.
-    pub(super) fn begin_feed(&mut self, id: ConnectionId, request: Request, links: &mut Links) -> bool {
+    pub(super) fn begin_feed(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        request: Request,
+        links: &mut Links,
+    ) -> bool {
         if self.feeds >= self.config.feeds_max {
-            self.refuse(id, request.is_head, Refusal::FeedsFull, links);
+            self.refuse(now, id, request.is_head, Refusal::FeedsFull, links);
             return false;
         }
         links.send_fmt(
@@ -112,7 +128,7 @@ impl Http {
             format_args!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{HEADERS}\r\n"),
         );
         if request.is_head {
-            self.end(id, links);
+            self.end(now, id, links);
             return false;
         }
         let Some(client) = self.clients.get_mut(id) else { return false };
@@ -131,31 +147,31 @@ impl Http {
         }
     }
 
-    fn refuse(&mut self, id: ConnectionId, is_head: bool, refusal: Refusal, links: &mut Links) {
+    fn refuse(&mut self, now: Now, id: ConnectionId, is_head: bool, refusal: Refusal, links: &mut Links) {
         let headers = if refusal == Refusal::Method { "Allow: GET, HEAD\r\n" } else { "" };
         let line = format!("{refusal}\n");
-        self.answer(id, is_head, Answer { headers, ..Answer::text(refusal.status(), &line) }, links);
+        self.answer(now, id, is_head, Answer { headers, ..Answer::text(refusal.status(), &line) }, links);
     }
 
     /// Refuses what has come of a head.
-    fn refuse_head(&mut self, id: ConnectionId, refusal: Refusal, links: &mut Links) {
+    fn refuse_head(&mut self, now: Now, id: ConnectionId, refusal: Refusal, links: &mut Links) {
         let is_head = self.clients.get(id).is_some_and(|client| match &client.stage {
             Stage::Head(head) => head.starts_with(b"HEAD "),
             Stage::Asked | Stage::Feed | Stage::Closing => false,
         });
-        self.refuse(id, is_head, refusal, links);
+        self.refuse(now, id, is_head, refusal, links);
     }
 
-    /// The connection has all that it gets.
-    fn end(&mut self, id: ConnectionId, links: &mut Links) {
-        if let Some(client) = self.clients.get_mut(id) {
-            if matches!(client.stage, Stage::Feed) {
-                self.feeds -= 1;
-            }
-            client.stage = Stage::Closing;
-            self.timers.remove(&mut client.alarm, id);
+    /// The connection has all that it gets. It is closed when that is written, which has its time however slowly its reader drips.
+    fn end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        let Some(client) = self.clients.get_mut(id) else { return links.close(id) };
+        if matches!(client.stage, Stage::Feed) {
+            self.feeds -= 1;
         }
-        links.close(id);
+        client.stage = Stage::Closing;
+        let until = later(now.instant, self.config.write_timeout);
+        self.timers.set(&mut client.alarm, id, Some(until));
+        self.closing.push(id);
     }
 
     /// Goes on with a head; what has become of it, once that is known.
@@ -175,17 +191,21 @@ impl Protocol for Http {
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, _: SocketAddr, _: Origin, links: &mut Links) {
         if self.clients.len() >= self.config.connections_max {
-            return self.refuse(id, false, Refusal::Full, links);
+            return self.refuse(now, id, false, Refusal::Full, links);
         }
         let mut alarm = Alarm::default();
         self.timers.set(&mut alarm, id, Some(later(now.instant, self.config.head_timeout)));
         self.clients.insert(id, Client { stage: Stage::Head(Vec::new()), alarm });
     }
 
-    fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        if self.clients.get(id).is_some_and(|client| matches!(client.stage, Stage::Feed)) {
+            // A reader has nothing to say, and is not to keep the loop reading.
+            return self.end(now, id, links);
+        }
         match self.gather(id, bytes) {
             None => {}
-            Some(Err(refusal)) => self.refuse_head(id, refusal, links),
+            Some(Err(refusal)) => self.refuse_head(now, id, refusal, links),
             Some(Ok(request)) => {
                 let Some(client) = self.clients.get_mut(id) else { return };
                 client.stage = Stage::Asked;
@@ -195,10 +215,10 @@ impl Protocol for Http {
         }
     }
 
-    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+    fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         // Who has asked may stop sending, and is answered.
-        if self.clients.get(id).is_some_and(|client| !matches!(client.stage, Stage::Asked)) {
-            self.end(id, links);
+        if self.clients.get(id).is_some_and(|client| matches!(client.stage, Stage::Head(_) | Stage::Feed)) {
+            self.end(now, id, links);
         }
     }
 
@@ -213,15 +233,27 @@ impl Protocol for Http {
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
         while let Some(id) = self.timers.pop(now.instant) {
             let Some(client) = self.clients.get_mut(id) else { continue };
-            if self.timers.ring(&mut client.alarm, id, now.instant) {
-                self.refuse_head(id, Refusal::TooSlow, links);
+            match (self.timers.ring(&mut client.alarm, id, now.instant), &client.stage) {
+                (true, Stage::Closing) => links.abort(id),
+                (true, _) => self.refuse_head(now, id, Refusal::TooSlow, links),
+                (false, _) => {}
             }
         }
     }
 
-    fn drain(&mut self, _: Now, links: &mut Links) {
+    fn handle_flushed(&mut self, _: Now, links: &mut Links) {
+        self.closing.retain(|&id| {
+            let is_read = links.unsent(id).is_empty();
+            if is_read {
+                links.close(id);
+            }
+            !is_read
+        });
+    }
+
+    fn drain(&mut self, now: Now, links: &mut Links) {
         let all: Vec<_> = self.clients.iter().map(|(id, _)| id).collect();
-        all.into_iter().for_each(|id| self.end(id, links));
+        all.into_iter().for_each(|id| self.end(now, id, links));
     }
 
     fn next_deadline(&self) -> Option<Instant> {

@@ -14,7 +14,7 @@ use super::metrics::float;
 use super::page::{self, PAGE};
 use super::request::{Path, Request};
 use super::{Metrics, Show, StatusConfig, Tally};
-use crate::net::{self, Companion, Driver, DriverConfig, Error, Event, EventLoop, TokenSpace};
+use crate::net::{self, Companion, Driver, Error, Event, EventLoop, TokenSpace};
 use crate::protocol::ConnectionId;
 use crate::time::{Now, earlier, later};
 
@@ -40,31 +40,18 @@ struct Told {
     is_draining: bool,
 }
 
-/// Connections that are told that there is no room for them, and are not gone yet.
-const TURNED_AWAY_MAX: usize = 16;
-
 /// Prometheus's text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl<P: Show> StatusServer<P> {
     /// A server whose sockets are registered with `registry`, under tokens of `space`: another one than the driver's that it is to
-    /// show. `driver_config` says what the system is asked for (keepalive and the like); its limits are set from `config`.
+    /// show.
     ///
     /// # Errors
     ///
     /// When the registry cannot be shared.
     pub fn new(registry: &Registry, space: TokenSpace, config: StatusConfig) -> Result<Self, Error> {
-        let driver_config = DriverConfig {
-            max_connections: config.connections_max.saturating_add(TURNED_AWAY_MAX),
-            max_connections_per_address: None,
-            read_bytes_max: 4 * 1024,
-            accepts_max: 16,
-            out_bytes_max: 1024 * 1024,
-            stall_timeout: config.write_timeout,
-            backlog: 128,
-            ..DriverConfig::default()
-        };
-        let http = Driver::new(registry, space, Http::new(config.clone()), driver_config)?;
+        let http = Driver::new(registry, space, Http::new(config.clone()), config.driver_config())?;
         let now = net::now().instant;
         Ok(StatusServer {
             config,
@@ -162,14 +149,14 @@ impl<P: Show> StatusServer<P> {
                 Answer { content_type: METRICS_TYPE, ..Answer::text("200 OK", text) }
             }
         };
-        self.http.with_links(|http, links| http.answer(id, is_head, answer, links));
+        self.http.with_links(|http, links| http.answer(now, id, is_head, answer, links));
     }
 
     fn begin_feed(&mut self, now: Now, id: ConnectionId, request: Request, driver: &Driver<P>) {
         self.say_state(now, driver);
         let state = self.feed.state();
         self.http.with_links(|http, links| {
-            if http.begin_feed(id, request, links) {
+            if http.begin_feed(now, id, request, links) {
                 links.send(id, feed::hello(driver).as_bytes());
                 links.send(id, state.as_bytes());
             }

@@ -45,10 +45,17 @@ impl World {
         String::from_utf8(self.links.unsent(id).to_vec()).expect("answers are text")
     }
 
+    /// Reads all that was sent to `id`; whether it is closed then.
+    fn closes(&mut self, id: ConnectionId) -> bool {
+        self.links.consume(id, self.links.unsent(id).len());
+        self.http.handle_flushed(self.now, &mut self.links);
+        self.links.wish_of(id) == Wish::Close
+    }
+
     fn begin_feed(&mut self, id: ConnectionId) -> bool {
         let (asked, request) = self.http.take_request().expect("a feed was asked for");
         assert_eq!((asked, request.path), (id, Path::Events));
-        self.http.begin_feed(id, request, &mut self.links)
+        self.http.begin_feed(self.now, id, request, &mut self.links)
     }
 }
 
@@ -68,13 +75,13 @@ fn a_request_that_comes_byte_by_byte_is_one() {
     assert!(world.links.is_open(id) && world.heard(id).is_empty(), "it waits for its answer");
     assert_eq!(world.http.next_deadline(), None, "its head has come");
 
-    world.http.answer(id, false, Answer::text("200 OK", "ok\n"), &mut world.links);
+    world.http.answer(world.now, id, false, Answer::text("200 OK", "ok\n"), &mut world.links);
     assert_eq!(
         world.heard(id),
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\nConnection: close\r\n\
          Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\nok\n"
     );
-    assert_eq!(world.links.wish_of(id), Wish::Close);
+    assert!(world.closes(id));
 }
 
 #[test]
@@ -84,7 +91,7 @@ fn pipelined_requests_and_what_follows_an_answer_are_ignored() {
     world.say(id, GET);
     assert!(world.http.take_request().is_some());
     assert_eq!(world.http.take_request(), None);
-    world.http.answer(id, false, Answer::text("200 OK", "ok\n"), &mut world.links);
+    world.http.answer(world.now, id, false, Answer::text("200 OK", "ok\n"), &mut world.links);
     let heard = world.heard(id);
     world.say(id, GET);
     assert_eq!((world.http.take_request(), world.heard(id)), (None, heard));
@@ -95,7 +102,7 @@ fn a_head_request_is_answered_without_a_body_also_when_it_is_refused() {
     let mut world = World::new(StatusConfig::default());
     let id = world.ask("HEAD /metrics HTTP/1.0\r\n\r\n");
     let (_, request) = world.http.take_request().expect("it is complete");
-    world.http.answer(id, request.is_head, Answer::text("200 OK", "ok\n"), &mut world.links);
+    world.http.answer(world.now, id, request.is_head, Answer::text("200 OK", "ok\n"), &mut world.links);
     assert!(world.heard(id).contains("Content-Length: 3\r\n") && world.heard(id).ends_with("\r\n\r\n"));
 
     let id = world.ask("HEAD /nothing HTTP/1.0\r\n\r\n");
@@ -105,7 +112,7 @@ fn a_head_request_is_answered_without_a_body_also_when_it_is_refused() {
     let id = world.ask("HEAD /events HTTP/1.0\r\n\r\n");
     assert!(!world.begin_feed(id), "only its head was wanted");
     assert!(world.heard(id).contains("text/event-stream") && world.heard(id).ends_with("\r\n\r\n"));
-    assert_eq!((world.links.wish_of(id), world.http.feeds()), (Wish::Close, 0));
+    assert!(world.closes(id) && world.http.feeds() == 0);
 }
 
 #[test]
@@ -121,7 +128,7 @@ fn what_cannot_be_answered_is_refused_with_a_line_that_says_why() {
         let heard = world.heard(id);
         assert!(heard.starts_with(&format!("HTTP/1.1 {status}\r\n")) && heard.contains(words), "{heard}");
         assert_eq!(heard.contains("Allow: GET, HEAD\r\n"), status.starts_with("405"));
-        assert_eq!(world.links.wish_of(id), Wish::Close);
+        assert!(world.closes(id));
     }
     assert_eq!(world.http.take_request(), None);
 }
@@ -158,7 +165,23 @@ fn a_head_that_is_too_slow_is_refused_however_its_bytes_drip() {
     }
     world.wait(Duration::from_millis(5));
     assert!(world.heard(id).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
-    assert_eq!(world.http.next_deadline(), None);
+}
+
+#[test]
+fn an_answer_that_is_not_taken_in_time_is_given_up_however_its_reader_drips() {
+    let mut world = World::new(StatusConfig::default());
+    let id = world.ask(GET);
+    assert!(world.http.take_request().is_some());
+    world.wait(Duration::from_secs(60));
+    world.http.answer(world.now, id, false, Answer::text("200 OK", "ok\n"), &mut world.links);
+    for _ in 0..9 {
+        world.wait(Duration::from_secs(1));
+        world.links.consume(id, 1);
+        world.http.handle_flushed(world.now, &mut world.links);
+        assert_eq!(world.links.wish_of(id), Wish::Keep);
+    }
+    world.wait(Duration::from_secs(1));
+    assert!(matches!(world.links.wish_of(id), Wish::Abort(_)));
 }
 
 #[test]
@@ -167,7 +190,7 @@ fn one_connection_more_than_allowed_is_turned_away_and_there_is_room_again_when_
     let mut world = World::new(config);
     let [first, _, third] = [world.open(), world.open(), world.open()];
     assert!(world.heard(third).starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
-    assert_eq!(world.links.wish_of(third), Wish::Close);
+    assert!(world.closes(third));
     world.http.handle_closed(world.now, third, CloseReason::Finished, &mut world.links);
     world.http.handle_closed(world.now, first, CloseReason::Finished, &mut world.links);
     assert!(world.ask(GET) != first && world.http.take_request().is_some());
@@ -211,7 +234,7 @@ fn a_feed_that_is_not_read_gets_no_more() {
         world.links.consume(quick, 9);
     }
     assert_eq!(world.heard(slow), "data: 1\n\n");
-    // What a reader sends is not for anybody.
     world.say(quick, GET);
-    assert_eq!(world.http.take_request(), None);
+    assert_eq!((world.http.take_request(), world.http.feeds()), (None, 1));
+    assert!(world.closes(quick), "a reader has nothing to say");
 }
