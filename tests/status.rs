@@ -528,6 +528,19 @@ fn neither_slow_readers_nor_half_requests_stop_turns_and_there_is_room_when_they
     server.wait_for_metric("taketurns_turns_total{outcome=\"answered\"}", 200.0);
 }
 
+/// A pass in which a deadline comes polls more than once, and each poll may tell of the listener's sockets.
+#[test]
+fn no_request_is_lost_while_turns_lapse() {
+    let config = TurnServerConfig { turn_deadline: Duration::from_millis(1), ..TurnServerConfig::default() };
+    let server = Server::start(turns(config), StatusConfig::default());
+    let players = ["ann", "bob"].map(|name| Player::join(server.addr, name));
+    for _ in 0..300 {
+        server.get("/healthz").expect("200");
+    }
+    assert!(server.metric("taketurns_turns_total{outcome=\"lapsed\"}") > 3.0);
+    drop(players);
+}
+
 #[test]
 fn an_echo_server_shows_its_counts_and_no_turns() {
     let echo = EchoServer::new(EchoServerConfig::default(), Box::new(|_| "now".to_owned()));
