@@ -43,7 +43,16 @@ impl Default for StatusConfig {
 /// Connections beyond [`StatusConfig::connections_max`] that are told so, and are not gone yet.
 const TURNED_AWAY_MAX: usize = 16;
 
+/// Shorter pauses would keep the loop busy with nothing else.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+
 impl StatusConfig {
+    /// The same with pauses that leave time for others.
+    pub(super) fn with_pauses(self) -> StatusConfig {
+        let (interval, heartbeat) = (self.interval.max(PAUSE_MIN), self.heartbeat.max(PAUSE_MIN));
+        StatusConfig { interval, heartbeat, ..self }
+    }
+
     /// The limits as a driver needs them.
     pub(super) fn driver_config(&self) -> DriverConfig {
         DriverConfig {

@@ -1,14 +1,11 @@
 //! When the feed says something, and its messages: server-sent events with one line of JSON.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::tally::millis;
 use super::{Fields, Show, StatusConfig, Tally};
 use crate::net::Driver;
 use crate::time::{Now, later};
-
-/// Shorter pauses would keep the loop busy with nothing else.
-pub(super) const PAUSE_MIN: Duration = Duration::from_millis(1);
 
 /// Paces the messages: all feeds hear the same ones.
 #[derive(Debug)]
@@ -34,7 +31,7 @@ impl Feed {
     /// When the next message is due, if somebody listens.
     pub(super) fn next_deadline(&self, config: &StatusConfig) -> Option<Instant> {
         let pause = if self.is_stale { config.interval } else { config.heartbeat };
-        self.at.map(|at| later(at, pause.max(PAUSE_MIN)))
+        self.at.map(|at| later(at, pause))
     }
 
     /// Makes a message if one is due.

@@ -51,6 +51,7 @@ impl<P: Show> StatusServer<P> {
     ///
     /// When the registry cannot be shared.
     pub fn new(registry: &Registry, space: TokenSpace, config: StatusConfig) -> Result<Self, Error> {
+        let config = config.with_pauses();
         let http = Driver::new(registry, space, Http::new(config.clone()), config.driver_config())?;
         let now = net::now().instant;
         Ok(StatusServer {
@@ -169,8 +170,10 @@ impl<P: Show> StatusServer<P> {
         if std::mem::replace(&mut self.told, told) != told {
             self.feed.touch();
         }
-        if self.http.protocol().feeds() > 0 {
-            self.say_state(now, driver);
+        match self.http.protocol().feeds() {
+            // Nobody wants to know what was quick meanwhile.
+            0 => self.tally.forget_recent(),
+            _ => self.say_state(now, driver),
         }
     }
 

@@ -116,6 +116,10 @@ impl Tally {
         self.passes.note(ended.saturating_duration_since(began));
     }
 
+    pub(super) fn forget_recent(&mut self) {
+        self.recent.clear();
+    }
+
     pub(super) fn pass_began(&self) -> Instant {
         self.pass.0
     }

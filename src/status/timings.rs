@@ -94,9 +94,14 @@ impl Recent {
             *micros.select_nth_unstable(at).1
         };
         let summary = Summary { count: *count, p50_us: percentile(50), p99_us: percentile(99), max_us: *max };
-        micros.clear();
-        (*count, *max) = (0, 0);
+        self.clear();
         Some(summary)
+    }
+
+    /// Forgets what was noted.
+    pub(super) fn clear(&mut self) {
+        self.micros.clear();
+        (self.count, self.max) = (0, 0);
     }
 }
 
