@@ -372,6 +372,7 @@ fn the_feed_tells_of_turns_as_they_are_taken() {
     assert_eq!(hello["epoch"].as_str().map(str::len), Some(16));
     let state = reader.message("state");
     assert_eq!((&state["draining"], &state["connections"]), (&false.into(), &0.into()));
+    assert_eq!((&state["rings"], state.get("hand_over")), (&serde_json::json!([]), None));
 
     let [mut ann, bob] = play(&server, 3);
     let state = reader.state_with("three turns", |state| state["turns"]["answered"] == 3);
@@ -450,6 +451,18 @@ fn the_feed_says_something_every_second_and_no_more_than_ten_times() {
     assert!(number > 50, "{number} turns in a second");
     let seconds = state["uptime_ms"].as_f64().expect("a number") / 1e3 - 1.0;
     assert!((5..=12).contains(&messages), "{messages} messages in {seconds} s");
+}
+
+#[test]
+fn a_reader_hears_of_no_hand_over_from_before_it_came() {
+    let server = turn_server();
+    let mut players = play(&server, 6);
+    server.wait_for_metric("taketurns_hand_over_seconds_count", 6.0);
+    let (mut reader, _) = Reader::begin(server.status);
+    assert_eq!(reader.message("state").get("hand_over"), None);
+    players[0].play(7);
+    let state = reader.state_with("a hand-over", |state| state.get("hand_over").is_some());
+    assert_eq!(state["hand_over"]["count"], 1);
 }
 
 #[test]
