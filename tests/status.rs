@@ -314,6 +314,33 @@ fn metrics_follow_the_turns() {
     server.wait_for_metric("taketurns_turns_total{outcome=\"passed\"}", 1.0);
 }
 
+/// In the raw framing a GO is held back for a moment after WAIT, and the holder's time begins with it.
+#[test]
+fn a_go_that_is_held_back_is_no_hand_over() {
+    let config = TurnServerConfig {
+        signal_gap: Duration::from_secs(1),
+        min_clients: 1,
+        ..TurnServerConfig::default()
+    };
+    let server = Server::start(TurnServer::new(config, os_entropy()), StatusConfig::default());
+    let hear = |mut client: &TcpStream, wanted: &str| {
+        let mut heard = vec![0; wanted.len()];
+        client.read_exact(&mut heard).expect("the server speaks");
+        assert_eq!(String::from_utf8_lossy(&heard), wanted);
+    };
+    let mut ann = connect(server.addr);
+    hear(&ann, "GO");
+    let mut bob = connect(server.addr);
+    hear(&bob, "WAIT");
+    ann.write_all(b"ann:1").expect("it reads");
+    hear(&bob, "GO");
+    bob.write_all(b"bob:1").expect("it reads");
+    hear(&ann, "GO");
+    server.wait_for_metric("taketurns_answer_seconds_count", 2.0);
+    assert!((server.metric("taketurns_hand_over_seconds_count") - 1.0).abs() < 1e-9, "Bob's to Ann");
+    assert!(server.metric("taketurns_answer_seconds_sum") < 0.5, "waiting for the GO is no part of it");
+}
+
 #[test]
 fn every_metric_has_a_help_and_a_type_and_is_told_once() {
     let server = turn_server();

@@ -238,3 +238,39 @@ fn a_feed_that_is_not_read_gets_no_more() {
     assert_eq!((world.http.take_request(), world.http.feeds()), (None, 1));
     assert!(world.closes(quick), "a reader has nothing to say");
 }
+
+#[test]
+fn whatever_comes_in_whatever_pieces_is_answered_waited_for_or_refused() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let config = StatusConfig { head_bytes_max: 100, ..StatusConfig::default() };
+    let (mut asked, mut refused, mut waiting) = (0, 0, 0);
+    for _ in 0..20_000 {
+        let mut world = World::new(config.clone());
+        let id = world.open();
+        let mut bytes =
+            [GET, GET_EVENTS, "HEAD / HTTP/1.0\r\nA: b\r\n\r\n"][random.usize(0..3)].as_bytes().to_vec();
+        for _ in 0..random.usize(0..4) {
+            let at = random.usize(0..bytes.len());
+            match random.u8(0..3) {
+                0 => bytes[at] = random.u8(..),
+                1 => bytes.truncate(at.max(1)),
+                _ => bytes.extend_from_within(at..),
+            }
+        }
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (piece, more) = rest.split_at(random.usize(1..=rest.len()));
+            world.http.handle_bytes(world.now, id, piece, &mut world.links);
+            rest = more;
+        }
+        let is_refused = !world.links.unsent(id).is_empty();
+        let is_asked = world.http.take_request().is_some();
+        assert!(!(is_refused && is_asked) && world.http.take_request().is_none());
+        if let Some(Client { stage: Stage::Head(head), .. }) = world.http.clients.get(id) {
+            assert!(head.len() <= 100 && !is_refused && !is_asked);
+            waiting += 1;
+        }
+        (asked, refused) = (asked + u32::from(is_asked), refused + u32::from(is_refused));
+    }
+    assert!(asked > 1_000 && refused > 1_000 && waiting > 1_000, "{asked}, {refused}, {waiting}");
+}
