@@ -14,13 +14,16 @@ use argh::FromArgs;
 use common::printer::Printer;
 use log::{LevelFilter, info, warn};
 use taketurns::net::{Driver, Event, EventLoop, Target, now};
-use taketurns::protocol::turns::{Bye, ClientEvent, Framing, Name, TurnClient, TurnClientConfig};
+use taketurns::protocol::turns::{
+    Bye, ClientEvent, Framing, InvalidName, NAME_BYTES_MAX, Name, TurnClient, TurnClientConfig,
+};
 
 /// Take turns at a turn server: run clients that send numbers, and print each that is accepted.
 #[derive(FromArgs)]
 struct Options {
-    /// the server, as HOST:PORT; a host name is looked up again at every reconnection. Default: 127.0.0.1:5001
-    #[argh(option, arg_name = "addr", default = "\"127.0.0.1:5001\".to_owned()")]
+    /// the server, as HOST:PORT; a host name is looked up again at every reconnection. Default: the environment variable
+    /// TAKETURNS_CONNECT, else 127.0.0.1:5001
+    #[argh(option, arg_name = "addr", default = "default_server()")]
     connect: String,
 
     /// how messages are told apart: raw or line, as the server has it. Default: raw
@@ -39,7 +42,8 @@ struct Options {
     #[argh(option, arg_name = "n")]
     count: Option<u64>,
 
-    /// the client's name; with several clients, what stands before their numbers. Default: Client
+    /// the client's name; with several clients, what stands before their numbers. Default: the environment variable
+    /// TAKETURNS_NAME, else Client
     #[argh(option)]
     name: Option<String>,
 
@@ -54,6 +58,10 @@ struct Options {
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
+}
+
+fn default_server() -> String {
+    common::environment("TAKETURNS_CONNECT").unwrap_or_else(|| "127.0.0.1:5001".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -127,19 +135,49 @@ fn clients(options: &Options) -> Result<TurnClient, String> {
         count: options.count,
         ..TurnClientConfig::default()
     });
-    for index in 0..count {
-        let name = match &options.name {
-            Some(name) if count == 1 => name.clone(),
-            name => format!("{}{}", name.as_deref().unwrap_or("Client"), index + 1),
-        };
-        if options.name.as_deref() == Some("") {
-            return Err("--name \"\" cannot be used: a name has at least one character".to_owned());
-        }
-        let name: Name = name.parse().map_err(|error| format!("--name {name:?} cannot be used: {error}"))?;
-        if options.framing == Framing::Line && !name.is_word() {
-            return Err(format!("--name {name:?} cannot be used: in the line framing a name has no space"));
-        }
+    for (name, index) in names(options, count)?.into_iter().zip(0..) {
         client.add(name, options.start.saturating_add(index), options.step.unwrap_or(count));
     }
     Ok(client)
+}
+
+/// The names of `count` clients, from `--name`, else from the environment.
+fn names(options: &Options, count: i64) -> Result<Vec<Name>, String> {
+    let (source, base) = match (&options.name, common::environment("TAKETURNS_NAME")) {
+        (Some(name), _) => ("--name", Some(name.clone())),
+        (None, name) => ("TAKETURNS_NAME", name),
+    };
+    if let Some(base) = &base {
+        check_name(base, options.framing)
+            .map_err(|error| format!("{source} {base:?} cannot be used: {error}"))?;
+    }
+    let texts: Vec<String> = match base {
+        Some(base) if count == 1 => vec![base],
+        base => {
+            (1..=count).map(|number| numbered(base.as_deref().unwrap_or("Client"), number, count)).collect()
+        }
+    };
+    texts
+        .iter()
+        .map(|text| text.parse().map_err(|error| format!("the name {text:?} cannot be used: {error}")))
+        .collect()
+}
+
+fn check_name(text: &str, framing: Framing) -> Result<(), String> {
+    let name: Name = text.parse().map_err(|error: InvalidName| error.to_string())?;
+    match framing {
+        Framing::Line if !name.is_word() => Err("in the line framing a name has no space".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// A number behind the name. Where there is no room for it, the name loses its beginning, because generated names, as those
+/// of pods, differ at their end; all of them lose as much, or two could become the same.
+fn numbered(base: &str, number: i64, count: i64) -> String {
+    let room = NAME_BYTES_MAX - count.to_string().len();
+    let mut start = base.len().saturating_sub(room);
+    while !base.is_char_boundary(start) {
+        start += 1;
+    }
+    format!("{}{number}", &base[start..])
 }

@@ -18,7 +18,7 @@ class Program:
         self.name = os.path.basename(path)
         self.serves = self.was_ended = False
         self.out, self.err = [], []
-        environment = {name: value for name, value in os.environ.items() if name != "TAKETURNS_LISTEN"}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TAKETURNS_")}
         self.process = subprocess.Popen(
             [*before, path, *options], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd,
             env={**environment, **(env or {})}, preexec_fn=limit)

@@ -177,6 +177,62 @@ fn a_single_client_has_the_name_start_and_step_it_was_told() {
     assert_counts(&server.process.wait_for_sent(3, PATIENCE), &[("Solo", 10)], 5, 3);
 }
 
+/// Where nobody types, as in a container, both may come from outside; what is typed wins.
+#[test]
+fn a_client_has_its_server_and_name_from_the_environment_unless_told_otherwise() {
+    let mut server = Server::start(&["--clients", "1"]);
+    for (options, connect, name) in [
+        (&[][..], &*server.address, "pod-x7f2k"),
+        (&["--connect", &server.address, "--name", "Typed"], "nowhere.invalid:1", "Typed"),
+    ] {
+        let always = ["--log-level", "warn", "--clients", "1", "--count", "2", "--pace-ms", "0"];
+        let mut command = example("turn_client");
+        command.env("TAKETURNS_CONNECT", connect).env("TAKETURNS_NAME", "pod-x7f2k");
+        let mut client = Process::spawn(command.args(always).args(options));
+        client.expect_exit(0, PATIENCE);
+        assert_counts(&client.sent(), &[(name, 1)], 1, 2);
+    }
+    server.process.wait_for_sent(4, PATIENCE);
+}
+
+/// The longest name leaves no room for numbers, and a pod's differs from another one's at its end.
+#[test]
+fn clients_of_the_longest_name_have_names_of_their_own() {
+    // Were names cut to fit each by itself, the 1st and the 11th would be the same.
+    let longest = "1".repeat(64);
+    let mut server = Server::start(&["--framing", "line"]);
+    let mut command = example("turn_client");
+    command.env("TAKETURNS_CONNECT", &server.address).env("TAKETURNS_NAME", &longest);
+    command.args(["--framing", "line", "--clients", "11", "--count", "1", "--pace-ms", "0"]);
+    Process::spawn(&mut command).expect_exit(0, PATIENCE);
+    let mut names: Vec<String> =
+        server.process.wait_for_sent(11, PATIENCE).into_iter().map(|sent| sent.name).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 11, "{names:?}");
+    assert!(names.iter().all(|name| name.starts_with(&longest[2..])), "{names:?}");
+}
+
+#[test]
+fn a_name_that_cannot_be_used_ends_a_client_and_it_says_where_the_name_came_from() {
+    let too_long = "x".repeat(65);
+    for (framing, name, reason) in
+        [("raw", &*too_long, "1 to 64 bytes"), ("raw", "a:b", "no ':'"), ("line", "a b", "no space")]
+    {
+        let options = ["--framing", framing, "--clients", "1"];
+        let mut from_environment = example("turn_client");
+        from_environment.env("TAKETURNS_NAME", name).args(options);
+        let mut from_option = example("turn_client");
+        from_option.args(options).args(["--name", name]);
+        for (mut command, source) in [(from_environment, "TAKETURNS_NAME"), (from_option, "--name")] {
+            let mut client = Process::spawn(&mut command);
+            client.expect_exit(1, PATIENCE);
+            let said = expect_one_complaint(&client);
+            assert!(said.starts_with(source) && said.contains(name) && said.contains(reason), "{said:?}");
+        }
+    }
+}
+
 /// A host name has several addresses (`::1` first, on many machines) and the server listens on one of them.
 #[test]
 fn turn_client_connects_by_host_name() {

@@ -46,10 +46,14 @@ pub fn printable(text: &str) -> String {
     text.chars().map(show).collect()
 }
 
+/// An option's default from the environment; a variable that is empty counts as absent.
+pub fn environment(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|text| !text.is_empty())
+}
+
 /// The addresses to listen on: those of `--listen`, else that of the environment variable, else the default.
 pub fn listen_addresses(options: &[String], default: &str) -> Result<Vec<SocketAddr>, String> {
-    let environment = std::env::var("TAKETURNS_LISTEN").ok().filter(|text| !text.is_empty());
-    let texts = match (options, environment) {
+    let texts = match (options, environment("TAKETURNS_LISTEN")) {
         ([], Some(text)) => vec![text],
         ([], None) => vec![default.to_owned()],
         (options, _) => options.to_vec(),

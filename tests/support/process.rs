@@ -273,8 +273,10 @@ pub(crate) fn example(name: &str) -> Command {
     }
     assert!(path.exists(), "there is no {}", path.display());
     let mut command = Command::new(path);
-    // The tester's own environment must not decide where servers listen.
-    command.env_remove("TAKETURNS_LISTEN").env_remove("TAKETURNS_STATUS");
+    // The tester's own environment must not decide where servers listen, and who clients are.
+    for variable in ["TAKETURNS_LISTEN", "TAKETURNS_STATUS", "TAKETURNS_CONNECT", "TAKETURNS_NAME"] {
+        command.env_remove(variable);
+    }
     command
 }
 
