@@ -1,0 +1,258 @@
+"""What is looked at: a function makes a check."""
+
+import json
+import re
+import signal
+
+from harness import expect, until
+from looks import CONTRASTS, LEFT_OF_THE_EDGE
+from peer import Line
+
+CHECKS = []
+SCREENS = [(360, 740), (768, 1024), (1440, 900)]
+HOSTILE = "<img/src=x/onerror=document.title=1>"
+
+
+def check(run):
+    CHECKS.append(run)
+    return run
+
+
+@check
+def it_loads_and_shows_the_seats(stage):
+    """Nothing in the console, every client in the circle and in the table, the holder named."""
+    stage.ring("ann", "bob", "cid")
+    stage.until_seats(lambda seats: [seat[1] for seat in seats] == ["ann", "bob", "cid"], "three seats")
+    expect(stage.discs() == ["seat holding", "seat waiting", "seat waiting"], f"the circle shows {stage.discs()}")
+    expect(stage.text("who") == "ann", f"it names {stage.text('who')!r}")
+    expect(stage.totals("figures")["connections"] == "3", f"it counts {stage.totals('figures')}")
+
+
+@check
+def the_holder_moves_with_the_turns(stage):
+    """Each answer moves the mark, and is shown with its turn."""
+    _, players = stage.ring("ann", "bob", "cid")
+    for number, name in enumerate(["ann", "bob", "cid", "ann"], 7):
+        stage.until_text("who", name)
+        turn = players[name].go()
+        stage.until_text("turn", str(turn))
+        at = ["ann", "bob", "cid"].index(name)
+        until(lambda: stage.discs()[at] == "seat holding", f"mark on {name}")
+        players[name].answer(number, turn)
+        stage.until_seats(lambda seats: seats[at][3:] == [str(number), str(turn)], f"{name}'s number {number}")
+    until(lambda: stage.totals("outcomes")["answered"] == "4", "four answered turns")
+    until(lambda: stage.page.run("return document.querySelector('#chart .p50').getAttribute('d') !== ''"), "point in the chart")
+
+
+@check
+def the_time_left_runs_between_messages(stage):
+    """The arc moves in small steps, many more than there are messages, and the text counts down."""
+    _, players = stage.ring("ann", "bob")
+    stage.until_text("who", "ann")
+    stage.page.run("""
+        window.arcs = new Set();
+        const arc = document.getElementById("time");
+        new MutationObserver(() => arcs.add(arc.getAttribute("stroke-dasharray"))).observe(arc, { attributes: true });""")
+    begin = int(stage.until_text("left", r"(\d\d) s")[1])
+    stage.until_text("left", f"{begin - 2} s")
+    arcs = stage.page.run("return window.arcs.size")
+    expect(15 <= arcs <= 60, f"the arc took {arcs} steps in two to three seconds")
+
+
+@check
+def a_client_that_is_killed_leaves_a_vacant_seat(stage):
+    """SIGKILL to a client: its place is shown as kept, and for how long."""
+    server, players = stage.ring("ann", "bob")
+    client = stage.world.play(server, "--framing", "line", "--clients", "1", "--name", "cid")
+    stage.until_seats(lambda seats: [seat[2] for seat in seats] == ["holding", "waiting", "waiting"], "third client")
+    client.kill()
+    stage.until_seats(lambda seats: seats[2][2].startswith("vacant, "), "vacant seat")
+    first = stage.seats()[2][2]
+    expect(stage.discs()[2] == "seat vacant", f"the circle shows {stage.discs()}")
+    stage.until_seats(lambda seats: seats[2][2] != first, "countdown of the grace")
+    back = Line(server.addr, "dora")
+    stage.until_seats(lambda seats: "dora" in [seat[1] for seat in seats], "newcomer")
+    back.close()
+
+
+@check
+def names_are_only_text(stage):
+    """A name that is markup, one without end, one from right to left, numbers of 64 bits."""
+    names = [HOSTILE, "W" * 64, "\u202eevil", "\U0001f389" * 16]
+    _, players = stage.ring(*names)
+    stage.until_seats(lambda seats: [seat[1] for seat in seats] == names, "the names as they are")
+    players[HOSTILE].answer(-9223372036854775808, players[HOSTILE].go())
+    stage.until_seats(lambda seats: seats[0][3] == "-9223372036854775808", "all digits of the number")
+    expect(stage.page.run("return document.images.length") == 0, "a name became an image")
+    expect(stage.page.run("return document.title") == "taketurns status", "a name ran as a script")
+    for width, height in SCREENS:
+        stage.page.show_as(width, height)
+        until(lambda: stage.page.run(LEFT_OF_THE_EDGE), f"end of the overflow at {width}")
+
+
+@check
+def a_refusal_is_counted(stage):
+    """By its code."""
+    _, players = stage.ring("ann", "bob")
+    expect(stage.totals("refusals") == {"none so far": ""}, f"it begins with {stage.totals('refusals')}")
+    players["bob"].say("bob:1")
+    players["bob"].wait("NO")
+    until(lambda: stage.totals("refusals") == {"not-your-turn": "1"}, "refusal")
+
+
+@check
+def several_rings_can_be_chosen(stage):
+    """One is shown at a time; the choice stays."""
+    server, _ = stage.ring("ann", "bob")
+    others = [Line(server.addr, name, ring="side") for name in ("cid", "dora")]
+    until(lambda: stage.page.run("return document.querySelectorAll('#rings input').length") == 2, "choice of two rings")
+    stage.page.run("document.querySelectorAll('#rings input')[1].click()")
+    stage.until_text("who", "cid")
+    others[0].answer(1, others[0].go())
+    stage.until_text("who", "dora")
+
+
+@check
+def a_quick_ring_shows_its_pace(stage):
+    """Where the turn moves faster than one can follow nobody is marked, and nothing flickers; the rate is told."""
+    server = stage.serve_turns("--quiet")
+    stage.world.play(server, "--framing", "line", "--clients", "3", "--pace-ms", "0")
+    stage.open()
+    stage.until_text("does", r"[\d,]+ turns a second")
+    stage.until_seats(lambda seats: {seat[2] for seat in seats} == {"in turn"}, "three seats in turn")
+    expect(set(stage.discs()) == {"seat waiting"}, f"the circle shows {stage.discs()}")
+    until(lambda: re.search(r"p50 \d", stage.text("legend").replace("\n", " ")), "median hand-over")
+
+
+@check
+def many_seats_stay_apart(stage):
+    """Of a hundred seats 64 are shown, the others counted; names in the circle do not overlap."""
+    server = stage.serve_turns()
+    players = [Line(server.addr, f"player{at}") for at in range(100)]
+    stage.open()
+    for width, height in SCREENS:
+        stage.page.show_as(width, height)
+        stage.until_seats(lambda seats: len(seats) == 64, "64 seats")
+        stage.until_text("left-out", "and 36 more that are not shown")
+        until(lambda: stage.page.run(LEFT_OF_THE_EDGE), f"end of the overflow at {width}")
+        shown = stage.page.run("return [...document.querySelectorAll('#labels .label')].filter(label => !label.hidden).length")
+        room = stage.page.run("return 2 * Math.PI * (place.radius + place.disc) / place.text")
+        expect(16 <= shown <= room, f"{shown} names where there is room for {room:.0f}")
+    for player in players:
+        player.close()
+
+
+@check
+def it_goes_stale_and_recovers(stage):
+    """A server that is stopped and continues, that is killed and started again: the page says so, and comes back by itself."""
+    server, players = stage.ring("ann", "bob")
+    players["ann"].answer(1, players["ann"].go())
+    until(lambda: stage.page.run("return seconds.length") == 1, "hand-over")
+    epoch = stage.text("epoch")
+    stage.page.run("window.first = source")
+    server.signal(signal.SIGSTOP)
+    stage.until_link(r"stale, last message \d+ s ago", 8)
+    until(lambda: stage.page.run("return source !== window.first"), "new connection instead of the silent one", 8)
+    server.signal(signal.SIGCONT)
+    stage.until_link("live", 8)
+    server.kill()
+    stage.until_link(r"lost, last message \d+ s ago")
+    expect("stale" in stage.page.run("return document.getElementById('main').className"), "nothing turned grey")
+    stage.until_link(r"lost, last message [3-9] s ago", 8)
+    stage.serve_turns()
+    stage.until_link("live", 8)
+    expect(stage.text("epoch") != epoch, "the epoch is still the old one")
+    expect(stage.page.run("return seconds.length") == 0, "the chart shows hand-overs of the old server")
+    stage.until_seats(lambda seats: seats == [], "end of the old seats")
+
+
+@check
+def draining_shows(stage):
+    """Between SIGTERM and the end."""
+    server, _ = stage.ring("ann", "bob")
+    server.was_ended = True
+    server.signal(signal.SIGTERM)
+    stage.until_link("draining")
+    stage.until_link("lost, .*", 8)
+
+
+@check
+def other_protocols_show_their_counts(stage):
+    """Echo has neither rings nor turns: there are no empty places for them."""
+    server = stage.serve(program="echo_server")
+    stage.open()
+    stage.until(lambda: stage.totals("figures").get("echoed") == "0", "counts", lambda: stage.totals("figures"))
+    visible = stage.page.run("return [...document.querySelectorAll('section')].filter(one => one.offsetHeight).map(one => one.querySelector('h2').id)")
+    expect(visible == ["figures-title"], f"it shows {visible}")
+
+
+@check
+def it_fits_and_is_legible_on_every_screen(stage):
+    """Three widths, light and dark, live and stale: nothing sticks out, every text has a contrast of 4.5 to 1."""
+    server, players = stage.ring("ann", "bob", "cid")
+    players["cid"].close()
+    stage.until_seats(lambda seats: seats[2][2].startswith("vacant"), "vacant seat")
+    looks(stage)
+    server.signal(signal.SIGSTOP)
+    stage.until_link("(stale|lost), .*", 8)
+    looks(stage)
+    server.signal(signal.SIGCONT)
+
+
+def looks(stage):
+    for width, height in SCREENS:
+        for scheme in ("light", "dark"):
+            stage.page.show_as(width, height, scheme)
+            until(lambda: stage.page.run(LEFT_OF_THE_EDGE), f"end of the overflow at {width} {scheme}")
+            worst = stage.page.run(CONTRASTS)
+            expect(len(worst) > 20, f"only {len(worst)} texts were looked at")
+            poor = [entry for entry in worst if entry[0] < 4.5]
+            expect(not poor, f"poor contrast at {width} {scheme}: {poor}")
+
+
+@check
+def it_can_be_heard(stage):
+    """The accessibility tree has the landmarks, the seats as a table, and one polite region that says who has the turn."""
+    stage.ring("ann", "bob")
+    stage.until_text("spoken", "ann has the turn")
+    nodes = [node for node in stage.page.devtools("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
+    roles = [node["role"]["value"] for node in nodes]
+    for role in ("banner", "main", "contentinfo", "navigation", "table", "meter", "status"):
+        expect(roles.count(role) == 1, f"there are {roles.count(role)} of role {role}")
+    rows = [json.dumps(node.get("name", {}).get("value", "")) for node in nodes if node["role"]["value"] in ("row", "cell", "gridcell")]
+    for name in ("ann", "bob"):
+        expect(any(name in row for row in rows), f"{name} is in no row of {rows}")
+    live = [node for node in nodes for one in node.get("properties", []) if one["name"] == "live" and one["value"]["value"] == "polite"]
+    expect(len(live) == 1, f"{len(live)} polite live regions")
+    headings = [node["name"]["value"] for node in nodes if node["role"]["value"] == "heading"]
+    expect({"taketurns", "Ring main", "Longest wait", "Turns by outcome"} <= set(headings), f"the headings are {headings}")
+
+
+@check
+def it_is_calm_for_who_wants_that(stage):
+    """With prefers-reduced-motion the arc moves once a second."""
+    stage.ring("ann", "bob")
+    stage.page.show_as(1440, 900, prefers_reduced_motion="reduce")
+    stage.until_text("who", "ann")
+    stage.page.run("""
+        window.arcs = 0;
+        new MutationObserver(() => arcs++).observe(document.getElementById("time"), { attributes: true });""")
+    begin = int(stage.until_text("left", r"(\d\d) s")[1])
+    stage.until_text("left", f"{begin - 3} s")
+    arcs = stage.page.run("return window.arcs")
+    expect(2 <= arcs <= 9, f"the arc took {arcs} steps in three seconds")
+
+
+@check
+def nothing_happens_while_nobody_looks(stage):
+    """In a hidden tab the page does not even listen; it comes back when it is looked at."""
+    stage.ring("ann", "bob")
+    stage.page.run("""
+        window.changes = 0;
+        new MutationObserver(() => changes++).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+        document.addEventListener("visibilitychange", () => { if (document.hidden) changes = 0; });
+        window.addEventListener("visibilitychange", () => { if (!document.hidden) window.seen = [source.readyState, changes]; }, true);""")
+    stage.page.look_away(2)
+    seen = stage.page.run("return window.seen")
+    expect(seen == [2, 0], f"its connection is in state {seen[0]}, 2 is closed; it changed {seen[1]} times")
+    stage.until_link("live")

@@ -1,0 +1,64 @@
+"""The page as pictures, for people to look at and for the README."""
+
+import threading
+import time
+
+from harness import until
+from peer import Line
+from stage import Stage
+
+SCREENS = {"phone": (360, 740), "tablet": (768, 1024), "desktop": (1440, 900)}
+NAMES = ["ann", "bob", "cid", "dora", "emil", "fritz"]
+ANSWERS = 120
+
+
+def take(page, binaries, folder):
+    """Six pictures of a ring that has been played in for some time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with Stage(page, binaries) as stage:
+        server = stage.serve_turns("--clients", "2")
+        players = [Line(server.addr, name) for name in NAMES]
+        stage.open()
+        threads = [threading.Thread(target=play, args=(player, at + 1), daemon=True) for at, player in enumerate(players)]
+        for thread in threads:
+            thread.start()
+        until(lambda: stage.totals("outcomes").get("answered") == str(ANSWERS), "played ring", 180)
+        players[3].say("dora:0")
+        players[4].close()
+        stage.until_seats(lambda seats: seats[4][2].startswith("vacant"), "vacant seat")
+        until(lambda: stage.totals("refusals").get("not-your-turn"), "refusal")
+        for screen, (width, height) in SCREENS.items():
+            for scheme in ("light", "dark"):
+                picture(stage, folder / f"{screen}-{scheme}.png", width, height, scheme)
+        join(page, folder)
+    print(f"six pictures in {folder}, and all.png of them together")
+
+
+def play(player, number):
+    """Answers its part of the turns, at the pace of people who are quick."""
+    for at in range(ANSWERS // len(NAMES)):
+        turn = player.go(60)
+        time.sleep(0.4 + 0.13 * (turn % 5))
+        player.answer(number + at * len(NAMES), turn)
+
+
+def picture(stage, file, width, height, scheme):
+    page = stage.page
+    page.show_as(width, height, scheme)
+    until(lambda: page.run("return innerWidth === arguments[0] && place.size === byId('circle').clientWidth", width), "new layout")
+    second = page.run("return drawnSecond")
+    until(lambda: page.run("return drawnSecond") > second, "new chart")
+    page.screenshot(file, whole=width < 1000)
+
+
+def join(page, folder):
+    """One picture of all six, each as much as its screen shows."""
+    rows = ["".join(f"<img src='{screen}-{scheme}.png' style='width:{520 * width // height}px'>"
+                    for screen, (width, height) in reversed(SCREENS.items())) for scheme in ("light", "dark")]
+    style = "body { margin: 0; width: max-content; background: #888 } img { height: 520px; margin: 4px; object-fit: cover; object-position: top }"
+    file = folder / "all.html"
+    file.write_text(f"<!doctype html><style>{style} div {{ display: flex }}</style>" + "".join(f"<div>{row}</div>" for row in rows))
+    page.show_as(1491, 1056)
+    page.open(file.resolve().as_uri())
+    page.screenshot(folder / "all.png", whole=True)
+    file.unlink()
