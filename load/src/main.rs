@@ -11,12 +11,14 @@
 // stampede.rs    all of them come back at once
 // quiet.rs       two clients take turns while others make trouble, and trouble.rs makes it
 // soak.rs        clients come, go and crash for minutes, and player.rs is one of them
+// mutate.rs      sessions with mistakes, at every server
 // crowd.rs       the sockets of many clients
 // program.rs     a server or client as a process
 // row.rs         a line of the table
 
 mod crowd;
 mod hold;
+mod mutate;
 mod player;
 mod program;
 mod quiet;
@@ -35,7 +37,7 @@ use crate::row::Row;
 /// Load a turn_server with thousands of clients, and say what became of them.
 #[derive(FromArgs)]
 struct Options {
-    /// what to do: hold, stampede, quiet, soak. Default: all, one after the other
+    /// what to do: hold, stampede, quiet, soak, mutate. Default: all, one after the other
     #[argh(positional)]
     scenarios: Vec<String>,
 
@@ -43,18 +45,23 @@ struct Options {
     #[argh(option, arg_name = "n", default = "1.0")]
     minutes: f64,
 
-    /// what chance begins with in the soak; it says so in its line. Default: any number
-    #[argh(option, arg_name = "n", default = "fastrand::u64(..)")]
+    /// how many sessions with mistakes there are. Default: 20000
+    #[argh(option, arg_name = "n", default = "20_000")]
+    sessions: u64,
+
+    /// what chance begins with in the soak and the mistakes; their lines say so. Default: any number
+    #[argh(option, arg_name = "n", default = "fastrand::u64(..1 << 32)")]
     seed: u64,
 }
 
 type Scenario = fn(&Options) -> Result<Vec<Row>>;
 
-const SCENARIOS: [(&str, Scenario); 4] = [
+const SCENARIOS: [(&str, Scenario); 5] = [
     ("hold", |_| hold::run()),
     ("stampede", |_| stampede::run()),
     ("quiet", |_| quiet::run()),
     ("soak", |options| soak::run(options.minutes, options.seed)),
+    ("mutate", |options| mutate::run(options.sessions, options.seed)),
 ];
 
 fn main() -> ExitCode {
@@ -62,7 +69,7 @@ fn main() -> ExitCode {
     if let Some(unknown) =
         options.scenarios.iter().find(|&asked| SCENARIOS.iter().all(|(name, _)| name != asked))
     {
-        eprintln!("load: there is no scenario {unknown:?}: hold, stampede, quiet and soak are all");
+        eprintln!("load: there is no scenario {unknown:?}: hold, stampede, quiet, soak and mutate are all");
         return ExitCode::FAILURE;
     }
     program::raise_descriptors();

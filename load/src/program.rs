@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -57,10 +57,7 @@ impl Server {
 
     /// Anonymous memory that is resident, in bytes: what the system keeps for sockets is not in it.
     pub fn memory(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()).context("no RssAnon in its status")?;
-        Ok(kib.parse::<f64>()? * 1024.0)
+        anonymous_memory(&self.child)
     }
 
     pub fn descriptors(&self) -> Result<usize> {
@@ -92,6 +89,47 @@ impl Drop for Server {
     fn drop(&mut self) {
         end(&mut self.child);
     }
+}
+
+/// Any of the servers; killed when dropped.
+pub struct Program {
+    child: Child,
+    pub addr: SocketAddr,
+}
+
+impl Program {
+    /// Started on a port that was free a moment ago, and there for everybody.
+    pub fn start(name: &str, args: &[&str]) -> Result<Program> {
+        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut command = Command::new(example(name)?);
+        command.args(["--listen", &addr.to_string(), "--log-level", "off"]).args(args);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        let program = Program { child, addr };
+        let begun = Instant::now();
+        while TcpStream::connect(addr).is_err() {
+            ensure!(begun.elapsed() < Duration::from_secs(10), "{name} does not listen on {addr}");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(program)
+    }
+
+    /// See [`Server::memory`]; fails if it has ended.
+    pub fn memory(&self) -> Result<f64> {
+        anonymous_memory(&self.child)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+fn anonymous_memory(child: &Child) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()).context("no RssAnon in its status")?;
+    Ok(kib.parse::<f64>()? * 1024.0)
 }
 
 /// What it prints must be read, or it would be one that nobody listens to.

@@ -1,0 +1,161 @@
+//! Sessions of every protocol with mistakes in them, over sockets: as many as one likes, on some connections at a time. The servers must
+//! live, keep their memory, and serve those who make no mistakes.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use fastrand::Rng;
+use socket2::SockRef;
+
+use crate::program::Program;
+use crate::row::Row;
+
+/// Who makes mistakes at the same time, for each server.
+const MAKERS: u64 = 4;
+/// A mistaken client waits no longer for an answer: nobody owes it one.
+const PATIENCE: Duration = Duration::from_millis(1);
+/// How much a server's memory may grow beyond its first sessions.
+const GROWTH_MAX: f64 = 4.0 * 1024.0 * 1024.0;
+
+/// A server, what is said to it without a mistake, and how a client of good manners finds that it still serves.
+struct Stage {
+    program: &'static str,
+    args: &'static [&'static str],
+    session: &'static [u8],
+    polite: (&'static [u8], &'static [u8]),
+}
+
+const STAGES: [Stage; 7] = [
+    Stage {
+        program: "turn_server",
+        args: &["--framing", "line", "--clients", "1", "--quiet", "--turn-deadline-ms", "50"],
+        session: b"PING\nJOIN ann ring=main weight=3\nann:42 turn=1\nPASS turn=2\nann:-7\nLEAVE\nJOIN ann resume=0123456789abcdef0123456789abcdef\nWATCH ring=main\n",
+        polite: (b"JOIN polite ring=other\n", b"GO turn="),
+    },
+    Stage {
+        program: "turn_server",
+        args: &["--clients", "1", "--quiet", "--turn-deadline-ms", "20"],
+        session: b"Client1:42",
+        polite: (b"", b""),
+    },
+    Stage { program: "echo_server", args: &[], session: b"hello w\xc3\xb6rld\n", polite: (b"hello\n", b"hello") },
+    Stage {
+        program: "echo_server",
+        args: &["--keep-open"],
+        session: b"one\ntwo \xe2\x82\xac\n\nthree\n",
+        polite: (b"hello\n", b"hello"),
+    },
+    Stage {
+        program: "rank_server",
+        args: &["--framing", "line"],
+        session: b"C 0 dance\nD 1\nC 7 sing and dance\nD 2\n",
+        polite: (b"", b""),
+    },
+    Stage { program: "rank_server", args: &[], session: b"C 0 dance", polite: (b"", b"") },
+    Stage {
+        program: "counter_server",
+        args: &["--log-file", "/dev/null"],
+        session: b"17 42 odd even -3 9223372036854775807 ",
+        polite: (b"9999", b""),
+    },
+];
+
+pub fn run(sessions: u64, seed: u64) -> Result<Vec<Row>> {
+    let share = sessions.div_ceil(STAGES.len() as u64 * MAKERS);
+    let mut rows = Vec::new();
+    for stage in STAGES {
+        let server = Program::start(stage.program, stage.args)?;
+        make_mistakes(&stage, server.addr, share.min(1_000), seed)?;
+        let before = server.memory()?;
+        let begun = Instant::now();
+        make_mistakes(&stage, server.addr, share, seed + 1)?;
+        let took = begun.elapsed().as_secs_f64();
+        still_serves(&stage, server.addr)?;
+        let what = format!(
+            "{} {}: {} sessions with mistakes (seed {seed}, {took:.0} s), then one without; memory grew by",
+            stage.program,
+            stage.args.join(" "),
+            share * MAKERS
+        );
+        rows.push(Row::at_most(what, (server.memory()? - before) / 1024.0, GROWTH_MAX / 1024.0, "KiB"));
+    }
+    Ok(rows)
+}
+
+fn make_mistakes(stage: &Stage, addr: SocketAddr, sessions: u64, seed: u64) -> Result<()> {
+    let connected = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for maker in 0..MAKERS {
+            let connected = &connected;
+            scope.spawn(move || {
+                let mut random = Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(maker));
+                for _ in 0..sessions {
+                    connected.fetch_add(u64::from(play(stage, addr, &mut random).is_ok()), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    // What happens on a connection is the mistake's business; that there are connections is the server's.
+    ensure!(connected.into_inner() == sessions * MAKERS, "{} does not take every connection", stage.program);
+    Ok(())
+}
+
+/// One session. Fails if there is no connection; what the server makes of it afterwards is its affair.
+fn play(stage: &Stage, addr: SocketAddr, random: &mut Rng) -> Result<()> {
+    let mut stream = TcpStream::connect(addr).context("cannot connect")?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let said = mistaken(stage.session, random);
+    let mut heard = [0; 1024];
+    for piece in said.chunks(random.usize(1..=said.len().max(1))) {
+        if stream.write_all(piece).is_err() {
+            break;
+        }
+        if random.u8(..) < 32 {
+            let _ = stream.read(&mut heard);
+        }
+    }
+    match random.u8(..8) {
+        0 => drop(SockRef::from(&stream).set_linger(Some(Duration::ZERO))),
+        1 | 2 => drop(stream.shutdown(Shutdown::Write).and_then(|()| stream.read(&mut heard))),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// `session` with some bytes changed, left out, put in, repeated or exchanged.
+fn mistaken(session: &[u8], random: &mut Rng) -> Vec<u8> {
+    const SPICE: &[u8] = b"\0\n\r :=\xff\x1b9-GOWAIT";
+    let mut said = session.to_vec();
+    for _ in 0..random.usize(0..5) {
+        let (from, to) = (random.usize(..=said.len()), random.usize(..=said.len()));
+        let (from, to) = (from.min(to), from.max(to));
+        match random.u8(..6) {
+            0 => said.truncate(to),
+            1 => drop(said.drain(from..to.min(from + 8))),
+            2 => said.insert(from, SPICE[random.usize(..SPICE.len())]),
+            3 => said.extend_from_within(from..to),
+            4 => said.rotate_left(from),
+            _ => said.get_mut(from).into_iter().for_each(|byte| *byte ^= 1 << random.u8(..8)),
+        }
+    }
+    said
+}
+
+fn still_serves(stage: &Stage, addr: SocketAddr) -> Result<()> {
+    let (said, expected) = stage.polite;
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(said)?;
+    let (mut heard, mut piece) = (Vec::new(), [0; 1024]);
+    while heard.is_empty() || !heard.windows(expected.len().max(1)).any(|part| part.starts_with(expected)) {
+        let count = stream.read(&mut piece).with_context(|| format!("{} is silent", stage.program))?;
+        ensure!(count > 0, "{} turned a polite client away", stage.program);
+        heard.extend_from_slice(&piece[..count]);
+    }
+    Ok(())
+}
