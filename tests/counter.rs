@@ -27,6 +27,10 @@ use taketurns::time::Now;
 #[allow(dead_code, reason = "every test uses a part of it")]
 mod process;
 
+#[path = "support/world/log.rs"]
+mod logged;
+
+use logged::{listen_to_log, take_log};
 use process::{Line, Process, Reading, Stream, example, legacy};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -110,6 +114,14 @@ impl World {
         if self.links.is_open(id) {
             self.server.handle_end(self.now, id, &mut self.links);
         }
+        self.carry_out();
+    }
+
+    /// It breaks.
+    fn lose(&mut self, id: ConnectionId) {
+        let reset = CloseReason::Broken(std::io::ErrorKind::ConnectionReset);
+        self.server.handle_closed(self.now, id, reset, &mut self.links);
+        self.links.remove(id);
         self.carry_out();
     }
 
@@ -477,6 +489,8 @@ fn a02_one_connection_too_many_is_turned_away() {
 fn a02_a_connection_without_an_id_is_closed_after_10_seconds() {
     let mut world = World::new();
     let (silent, counting) = (world.begin(" "), world.begin("17"));
+    let ten_seconds = world.now.instant + Duration::from_secs(10);
+    assert!(world.server.next_deadline().is_some_and(|due| due <= ten_seconds), "somebody has to wake it");
     world.advance(ms(9_999));
     assert!(world.is_open(silent));
     world.advance(ms(1));
@@ -484,6 +498,39 @@ fn a02_a_connection_without_an_id_is_closed_after_10_seconds() {
     world.advance(Duration::from_secs(100_000));
     assert!(world.is_open(counting), "who has said an id may be silent");
     assert_eq!(world.server.next_deadline(), None);
+}
+
+#[test]
+fn a02_of_a_connection_that_breaks_nothing_is_kept() {
+    let config = CounterServerConfig { max_clients: 2, ..CounterServerConfig::default() };
+    let mut world = World::with(config, counting());
+    let (silent, client) = (world.connect(), world.begin("17"));
+    world.lose(silent);
+    world.lose(client);
+    assert!(matches!(world.events.last(), Some(CounterEvent::Ended { id, .. }) if id.get() == 17));
+    assert_eq!(world.server.next_deadline(), None);
+    for number in ["17", "18"] {
+        let next = world.begin(number);
+        assert_eq!(world.heard(next), "0", "there is room again");
+    }
+}
+
+#[test]
+fn a04_of_clients_turned_away_and_replaced_the_log_shows_some() {
+    listen_to_log();
+    let config = CounterServerConfig { max_clients: 2, ..CounterServerConfig::default() };
+    let mut world = World::with(config, counting());
+    world.begin("17");
+    for _ in 0..20 {
+        world.begin("17");
+    }
+    world.begin("18");
+    for _ in 0..20 {
+        world.connect();
+    }
+    let logged = take_log();
+    let count = |what| logged.iter().filter(|(_, line)| line.contains(what)).count();
+    assert_eq!((count("the newer connection wins"), count("turned away")), (9, 9), "{logged:?}");
 }
 
 /// Whatever comes, in whatever pieces: no panic, one record an id, and nothing kept of the connections.
@@ -718,6 +765,25 @@ fn c10_nothing_is_counted_on_a_connection_that_is_being_closed() {
     client.advance(Duration::from_secs(10));
     assert_eq!(client.events, []);
     assert_eq!(client.client.next_deadline(), None);
+}
+
+#[test]
+fn c10_nothing_is_counted_without_a_connection() {
+    let mut client = Counting::from("0");
+    client.events.clear();
+    client.client.handle_end(client.now, client.connection, &mut client.links);
+    assert_eq!(client.links.wish_of(client.connection), Wish::Close, "the server has finished");
+    client.client.handle_closed(client.now, client.connection, CloseReason::Finished, &mut client.links);
+    assert_eq!(client.client.next_deadline(), None);
+    client.advance(Duration::from_secs(10));
+    assert_eq!(client.events, []);
+}
+
+#[test]
+fn a06_a_drain_closes_the_clients_connection() {
+    let mut client = Counting::from("0");
+    client.client.drain(client.now, &mut client.links);
+    assert_eq!(client.links.wish_of(client.connection), Wish::Close);
 }
 
 #[test]
