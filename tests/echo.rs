@@ -102,6 +102,16 @@ impl World {
         }
     }
 
+    /// Its connection breaks.
+    fn lose(&mut self, peer: usize) {
+        let Peer { id, end, .. } = &mut self.peers[peer];
+        *end = Some(Wish::Abort(AbortReason::Unwanted));
+        let reset = CloseReason::Broken(std::io::ErrorKind::ConnectionReset);
+        self.server.handle_closed(self.now, *id, reset, &mut self.links);
+        self.links.remove(*id);
+        self.pass();
+    }
+
     /// The peer reads again, or does not any more.
     fn reads(&mut self, peer: usize, reads: bool) {
         self.peers[peer].reads = reads;
@@ -423,6 +433,21 @@ fn e04_64_kib_are_answered_and_a_byte_more_is_an_error() {
     }
 }
 
+/// A `\r` before the newline is no part of the message, also where the newline has not come yet.
+#[test]
+fn e04_the_end_of_64_kib_may_come_in_pieces() {
+    let long = text(KIB64);
+    for keep_open in [false, true] {
+        let mut world = if keep_open { World::keep_open() } else { World::new() };
+        let ann = world.connect();
+        for piece in [&*long, "\r", "\n"] {
+            world.say(ann, piece);
+        }
+        let end = if keep_open { "\n" } else { "" };
+        assert!(world.heard(ann) == format!("Server received at 2026-11-21 16:00:00: {long}{end}"));
+    }
+}
+
 #[test]
 fn e04_a_message_without_end_is_refused_as_soon_as_it_is_too_long() {
     for mut world in [World::new(), World::keep_open()] {
@@ -520,6 +545,20 @@ fn a02_one_client_more_than_the_maximum_is_turned_away() {
     for peer in [bob, cat] {
         world.say(peer, "b");
         world.assert_answered(peer, "b");
+    }
+}
+
+#[test]
+fn a02_of_a_connection_that_breaks_nothing_is_kept() {
+    for keep_open in [false, true] {
+        let config = EchoServerConfig { keep_open, max_clients: 1, ..EchoServerConfig::default() };
+        let mut world = World::with(config);
+        let ann = world.connect();
+        world.say(ann, text(2_000));
+        world.lose(ann);
+        assert_eq!(world.server.next_deadline(), None);
+        let bob = world.connect();
+        assert!(world.is_open(bob), "there is room again");
     }
 }
 
@@ -864,6 +903,14 @@ fn e07_an_answer_before_a_reset_is_an_answer() {
     asking.hears(b"Server received");
     assert_eq!(asking.closed(reset), EchoClientEvent::Answered("Server received".to_owned()));
     assert_eq!(Asking::new("x").closed(reset), EchoClientEvent::Unanswered(reset));
+}
+
+#[test]
+fn a06_a_drain_ends_the_clients_connection() {
+    let mut asking = Asking::new("x");
+    asking.client.drain(asking.now, &mut asking.links);
+    assert!(!asking.links.is_open(asking.id));
+    assert_eq!(asking.client.next_deadline(), None);
 }
 
 // ---- the programs -----------------------------------------------------------------------------------------
