@@ -26,6 +26,10 @@ use taketurns::time::Now;
 #[allow(dead_code, reason = "every test uses a part of it")]
 mod process;
 
+#[path = "support/world/log.rs"]
+mod logged;
+
+use logged::{listen_to_log, take_log};
 use process::{Process, Stream, example, legacy};
 
 /// For what takes milliseconds on an idle machine: no test is faster for a shorter one.
@@ -33,6 +37,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
+}
+
+/// How many lines of this test's log speak of each of these.
+fn logged<const N: usize>(of: [&str; N]) -> [usize; N] {
+    let log = take_log();
+    of.map(|text| log.iter().filter(|(_, line)| line.contains(text)).count())
 }
 
 /// What a peer may have queued before it is given up; the driver's default.
@@ -630,6 +640,36 @@ fn r10_the_client_stays_in_the_line_framing_too() {
     assert_eq!(world.lines(peers[1]), ["C 1 dance"]);
 }
 
+// ---- A4: the log --------------------------------------------------------------------------------------
+
+#[test]
+fn r02_a_claim_of_another_rank_is_logged() {
+    listen_to_log();
+    let (mut world, peers) = World::with_clients(2, line());
+    world.say(peers[0], "C 0 a\n");
+    assert_eq!(logged(["claims"]), [0]);
+    world.say(peers[0], "C 7 b\n");
+    assert_eq!(logged(["claims rank 7, has rank 0"]), [1]);
+    (2..=20).for_each(|_| world.say(peers[0], "C 7 c\n"));
+    assert_eq!(logged(["claims"]), [8], "the 2nd to 8th, and the 16th");
+}
+
+#[test]
+fn a04_of_what_is_refused_the_log_shows_some() {
+    listen_to_log();
+    let (mut world, peers) = World::with_clients(2, line());
+    for _ in 0..20 {
+        world.say(peers[0], "dance\n");
+        world.say(peers[1], "C 1 dance\n");
+        world.say(peers[0], b"\xff\n");
+    }
+    // Not a command: 40 times. Of the lowest rank: 20 times.
+    assert_eq!(logged(["refused, not a command", "[command rejected]"]), [10, 9]);
+    let (mut world, _) = World::with_clients(2, DispatchServerConfig { max_clients: 2, ..raw() });
+    (0..20).for_each(|_| _ = world.connect());
+    assert_eq!(logged(["turned away"]), [9]);
+}
+
 // ---- A2 and A3: bounds --------------------------------------------------------------------------------
 
 #[test]
@@ -853,6 +893,7 @@ fn r11_the_client_executes_what_comes_from_above() {
         world.hear(" 2 dance 2"),
         [DispatchClientEvent::FromBelow(Rank(2), "dance".parse().expect("valid"))]
     );
+    assert_eq!(world.hear(" 1 dance 1"), [command("dance")], "not from below, whoever sent it");
     assert_eq!(world.hear("nonsense"), []);
     assert_eq!(world.hear(" 0 a\x1b[2J 0"), []);
 
@@ -890,6 +931,75 @@ fn r11_the_client_never_queues_more_than_a_peer_may_have() {
     assert!(world.links.is_open(world.id));
     let written: usize = world.written.iter().map(|(_, text)| text.matches('C').count()).sum();
     assert_eq!(written, 8_192);
+}
+
+/// What a host sees of it.
+#[test]
+fn r11_the_client_knows_its_rank_and_what_waits() {
+    let mut world = ClientWorld::new(Framing::Raw);
+    assert_eq!((world.client.rank(), world.client.is_waiting()), (None, false));
+    assert_eq!(world.hear("Server full"), [DispatchClientEvent::Full]);
+    world.hear("Your rank is 2");
+    world.hear("RYour rank is now 1");
+    assert_eq!(world.client.rank(), Some(Rank(1)));
+    world.send("a");
+    assert!(!world.client.is_waiting(), "it went at once");
+    world.send("b");
+    assert!(world.client.is_waiting() && !world.client.is_busy());
+    (0..4_000).for_each(|_| world.send("c"));
+    assert!(world.client.is_busy(), "thousands had better not be read from a file at once");
+    world.pass_time(Duration::from_secs(60));
+    assert!(!world.client.is_waiting() && !world.client.is_busy());
+}
+
+#[test]
+fn r11_a_lost_connection_takes_the_rank_along() {
+    let mut world = ClientWorld::new(Framing::Line);
+    world.hear("Your rank is 2\n");
+    world.client.handle_end(world.now(), world.id, &mut world.links);
+    assert_eq!(world.links.wish_of(world.id), Wish::Close, "the server has finished");
+    world.flush();
+    let old = std::mem::replace(&mut world.id, world.links.open(([127, 0, 0, 1], 9).into()));
+    world.client.handle_closed(world.now(), old, CloseReason::Finished, &mut world.links);
+    assert_eq!(world.client.rank(), None);
+    world.written.clear();
+    world.send("a");
+    world.flush();
+    assert_eq!(world.written, [], "there is nobody to send it to");
+    let peer = ([127, 0, 0, 1], 1).into();
+    world.client.handle_open(world.now(), world.id, peer, Origin::Accepted, &mut world.links);
+    world.hear("Your rank is 0\n");
+    assert_eq!(world.written.last().expect("it waited").1, "C 0 a\n");
+    world.client.handle_closed(world.now(), old, CloseReason::Finished, &mut world.links);
+    assert_eq!(world.client.rank(), Some(Rank(0)), "an older one that ends late changes nothing");
+    world.client.drain(world.now(), &mut world.links);
+    assert_eq!(world.links.wish_of(world.id), Wish::Close);
+}
+
+#[test]
+fn a04_of_what_the_client_does_not_understand_the_log_shows_some() {
+    listen_to_log();
+    let mut world = ClientWorld::new(Framing::Raw);
+    (0..20).for_each(|_| drop(world.hear("nonsense\x1b[2J")));
+    let log = take_log();
+    assert_eq!(log.iter().filter(|(_, line)| line.ends_with("\"nonsense\\u{1b}[2J\"")).count(), 9, "{log:?}");
+}
+
+#[test]
+fn r04_a_policy_has_a_name() {
+    assert_eq!("next".parse(), Ok(Policy::Next));
+    assert_eq!("least-loaded".parse(), Ok(Policy::LeastLoaded));
+    let unknown = "random".parse::<Policy>().expect_err("there is none").to_string();
+    assert!(unknown.contains("next or least-loaded"), "{unknown}");
+}
+
+#[test]
+fn r10_a_command_is_escaped_where_it_is_shown() {
+    use taketurns::protocol::dispatch::Command;
+    let command: Command = "dance\u{202e}now".parse().expect("a command");
+    assert_eq!(command.to_string(), "dance\\u{202e}now");
+    let invalid = "".parse::<Command>().expect_err("it is empty").to_string();
+    assert!(invalid.contains("1 to 960 bytes"), "{invalid}");
 }
 
 // ---- the programs -------------------------------------------------------------------------------------
