@@ -452,7 +452,8 @@ mod tests {
     fn a_peer_that_does_not_read_is_given_up_at_its_maximum() {
         let mut links = Links::new(4);
         let id = links.open(peer());
-        links.send(id, b"1234");
+        links.send(id, b"12");
+        links.send(id, b"34");
         assert_eq!(links.wish_of(id), Wish::Keep);
         links.send(id, b"5");
         assert_eq!(links.wish_of(id), Wish::Abort(AbortReason::SlowReader));
@@ -471,5 +472,72 @@ mod tests {
             [links.take_touched(), links.take_touched(), links.take_touched()],
             [Some(b), Some(a), None]
         );
+    }
+
+    #[test]
+    fn a_connection_in_a_hurry_comes_first() {
+        let mut links = Links::new(100);
+        let [a, b, gone] = [(); 3].map(|()| links.open(peer()));
+        links.remove(gone);
+        links.send(a, b"OK");
+        links.hurry(b);
+        links.hurry(gone);
+        assert!(links.has_touched());
+        assert_eq!([links.take_touched(), links.take_touched()], [Some(b), Some(a)]);
+        assert!(!links.has_touched());
+    }
+
+    #[test]
+    fn what_was_asked_of_a_connection_lasts_as_long_as_it_does() {
+        let mut links = Links::new(100);
+        assert!(links.is_empty());
+        let [a, b] = [(); 2].map(|()| links.open(peer()));
+        links.finish(a);
+        links.confirm(a);
+        links.send(a, b"GO");
+        assert_eq!(links.unsent(a), b"", "it has nothing more to send");
+        assert_eq!(
+            [a, b].map(|id| (links.is_finished(id), links.is_confirmed(id))),
+            [(true, true), (false, false)]
+        );
+        assert_eq!((links.take_touched(), links.len(), links.is_empty()), (Some(a), 2, false));
+        links.remove(a);
+        assert_eq!((links.contains(a), links.contains(b), links.len()), (false, true, 1));
+        assert!(!links.is_finished(a) && !links.is_confirmed(a));
+    }
+
+    #[test]
+    fn generations_fit_a_token_and_start_again() {
+        let mut links = Links::new(100);
+        links.generation = 0xff_fffe;
+        let ids = [(); 2].map(|()| links.open(peer()));
+        assert_eq!(ids.map(|id| id.generation.get()), [0xff_ffff, 1]);
+    }
+
+    #[test]
+    #[cfg(feature = "net")]
+    fn an_errand_is_written_as_far_as_the_socket_takes_it() {
+        use io::ErrorKind::{BrokenPipe, Interrupted, WouldBlock, WriteZero};
+        let mut links = Links::new(100);
+        let id = links.open(peer());
+        links.send(id, b"HELLO");
+        let mut run = |script: &[io::Result<usize>]| {
+            let (mut total, mut script) = (100, script.iter());
+            let errand = links.errand(id).expect("it is there");
+            assert!(!errand.is_finished());
+            let end = errand.write_out(&mut total, |_| match script.next().expect("no further call") {
+                Ok(count) => Ok(*count),
+                Err(error) => Err(error.kind().into()),
+            });
+            assert_eq!(script.len(), 0, "each call was made");
+            (end.map_err(|error| error.kind()), total, links.unsent(id).to_vec())
+        };
+        let full = [Err(Interrupted.into()), Ok(2), Err(WouldBlock.into())];
+        assert_eq!(run(&full), (Ok(false), 102, b"LLO".to_vec()));
+        assert_eq!(run(&[Ok(1), Err(BrokenPipe.into())]), (Err(BrokenPipe), 101, b"LO".to_vec()));
+        assert_eq!(run(&[Ok(0)]), (Err(WriteZero), 100, b"LO".to_vec()));
+        assert_eq!(run(&[Ok(1), Ok(1)]), (Ok(true), 102, vec![]));
+        links.finish(id);
+        assert!(links.errand(id).is_some_and(|errand| errand.is_finished()));
     }
 }
