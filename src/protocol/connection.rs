@@ -195,4 +195,28 @@ mod tests {
         map.insert(old, 7);
         assert_eq!((map.get(new), map.len()), (None, 1), "one value a slot");
     }
+
+    #[test]
+    fn what_is_taken_out_leaves_the_map_empty() {
+        let id = named(3, NonZeroU32::MIN);
+        let mut map = ConnectionMap::default();
+        assert!(map.is_empty());
+        map.insert(id, 1);
+        assert!(!map.is_empty());
+        assert_eq!(map.remove(id), Some(1));
+        assert!(map.is_empty());
+    }
+
+    #[test]
+    fn a_connection_and_its_end_have_a_text_for_the_log() {
+        assert_eq!(named(3, NonZeroU32::MIN).to_string(), "connection 3.1");
+        for (reason, text) in [
+            (CloseReason::Finished, "closed by the peer"),
+            (CloseReason::Broken(io::ErrorKind::ConnectionReset), "broken: connection reset"),
+            (CloseReason::Unwanted, "closed by this side"),
+            (CloseReason::SlowReader, "closed: the peer does not read"),
+        ] {
+            assert_eq!(reason.to_string(), text);
+        }
+    }
 }
