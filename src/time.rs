@@ -222,7 +222,7 @@ pub(crate) mod tests {
         deadlines.set('a', Some(at(10)));
         assert_eq!((deadlines.next(), deadlines.of('a')), (Some(at(10)), Some(at(10))));
         assert_eq!(deadlines.pop(at(9)), None);
-        assert_eq!(deadlines.pop(at(15)), Some('a'));
+        assert_eq!(deadlines.pop(at(10)), Some('a'), "at its deadline, not behind it");
         assert_eq!((deadlines.of('a'), deadlines.next()), (None, Some(at(20))));
         deadlines.set('b', None);
         assert_eq!((deadlines.pop(at(99)), deadlines.next()), (None, None));
