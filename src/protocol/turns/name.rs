@@ -100,13 +100,17 @@ mod tests {
 
     #[test]
     fn names_are_bounded_and_printable() {
-        for bad in ["", "a:b", "a\nb", "\u{7f}", "\u{85}", &"x".repeat(65)] {
+        for bad in ["", ":", "a:b", "a\nb", "\u{7f}", "\u{85}", &"x".repeat(65)] {
             assert_eq!(bad.parse::<Name>(), Err(InvalidName), "{bad:?}");
         }
         for good in ["a", "Client1", "two words", "J\u{f6}rg", &"x".repeat(64)] {
             assert_eq!(good.parse::<Name>().expect("valid").to_string(), good);
         }
+        assert!(InvalidName.to_string().contains("1 to 64 bytes"));
+        let is_word = |name: &str| name.parse::<Name>().expect("valid").is_word();
+        assert!(is_word("Client1") && !is_word("two words"));
         let sneaky = "\u{202e}abc".parse::<Name>().expect("no control character");
         assert_eq!(sneaky.to_string(), "\\u{202e}abc");
+        assert_eq!(format!("{sneaky:?}"), "\"\\u{202e}abc\"");
     }
 }
