@@ -272,6 +272,18 @@ mod tests {
         assert!(Reply::parse("NEWS from=tomorrow").is_none());
     }
 
+    #[test]
+    fn a_secret_is_32_hexadecimal_digits_and_is_never_shown_by_chance() {
+        let text = "000102030405060708090a0b0c0d0e0f";
+        let secret = Secret::parse(text).expect("a secret");
+        assert_eq!((secret.to_string().as_str(), format!("{secret:?}").as_str()), (text, "Secret"));
+        for bad in
+            ["", "ff", &text[1..], &format!("+{}", &text[1..]), &format!("0{text}"), &text.replace('f', "g")]
+        {
+            assert!(Secret::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+
     fn signals(chunks: &[&[u8]]) -> Vec<Signal> {
         let mut signals = Signals::default();
         chunks.iter().flat_map(|chunk| chunk.iter()).filter_map(|&byte| signals.push(byte)).collect()
