@@ -346,3 +346,40 @@ fn raw(clients: &mut ConnectionMap<Client>, id: ConnectionId) -> Option<&mut Raw
         Client::Line(_) | Client::Closing => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::super::TurnServerConfig;
+    use super::*;
+    use crate::protocol::{Origin, Protocol as _};
+    use crate::time::tests::epoch;
+
+    /// The turn of nearly every client: no timer, and no room for what takes longer.
+    #[test]
+    fn a_go_that_need_not_wait_is_queued_at_once_and_leaves_nothing_aside() {
+        let mut now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let config = TurnServerConfig::default();
+        let gap = config.signal_gap;
+        let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+        let mut links = Links::new(65_536);
+        let ids = [(); 3].map(|()| {
+            let id = links.open(([127, 0, 0, 1], 9).into());
+            server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
+            links.consume(id, WAIT.len());
+            id
+        });
+        // The gap behind everybody's WAIT is over now, and not longer ago.
+        now.instant += gap;
+        server.handle_timeout(now, &mut links);
+        for turn in 0..6 {
+            let (holder, next) = (ids[turn % 3], ids[(turn + 1) % 3]);
+            assert_eq!(links.unsent(holder), GO);
+            links.consume(holder, GO.len());
+            server.handle_bytes(now, holder, b"a:1", &mut links);
+            assert_eq!(links.unsent(next), GO, "turn {turn}");
+            assert!(raw(&mut server.clients, next).is_some_and(|raw| raw.aside.is_none()), "turn {turn}");
+        }
+    }
+}
