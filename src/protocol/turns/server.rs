@@ -501,6 +501,7 @@ impl Protocol for TurnServer {
 mod tests {
     use std::time::SystemTime;
 
+    use super::super::DEFAULT_RING;
     use super::*;
     use crate::time::tests::epoch;
 
@@ -522,6 +523,21 @@ mod tests {
         for (id, left) in ids.into_iter().zip([2, 2, 1, 0, 0]) {
             server.handle_bytes(now, id, b"LEAVE\n", &mut links);
             assert_eq!(server.rooms.len(), left);
+        }
+    }
+
+    #[test]
+    fn a_seat_s_name_is_forgotten_with_it() {
+        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
+        let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+        let mut links = Links::new(65_536);
+        for (hello, names) in [("JOIN ann\n", 1), ("JOIN bob\nLEAVE\n", 1), ("JOIN cid\n", 2)] {
+            let id = links.open(([127, 0, 0, 1], 9).into());
+            server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
+            server.handle_bytes(now, id, hello.as_bytes(), &mut links);
+            let main = server.rooms.find(&DEFAULT_RING.parse().expect("valid")).expect("ann is there");
+            assert_eq!(server.rooms.room(main).seats.len(), names, "{hello}");
         }
     }
 
