@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use log::Level;
 use taketurns::protocol::turns::{
-    ClientEvent, Code, Framing, Skipped, TurnClient, TurnClientConfig, TurnEvent, TurnServerConfig,
+    ClientEvent, Code, Framing, Name, SeatData, Skipped, TurnClient, TurnClientConfig, TurnEvent,
+    TurnServerConfig,
 };
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol};
 use taketurns::time::Now;
@@ -331,6 +332,18 @@ fn t05_the_gap_of_one_connection_delays_no_other() {
     assert_eq!(world.heard(c), ["GO"]);
 }
 
+/// T5: what a client says before its `GO`, and when that is gathered, makes the gap no shorter.
+#[test]
+fn t05_bytes_that_come_early_do_not_hurry_a_go() {
+    let mut world = raw_world();
+    let [a, _] = [world.connect(), world.connect()];
+    world.say(a, "a");
+    world.drive_for(ms(99));
+    assert_eq!((world.heard(a), world.server.counts().refused), (vec!["WAIT".to_owned()], 1));
+    world.drive_for(ms(1));
+    assert_eq!(world.heard(a), ["GO"]);
+}
+
 /// T5: a holder that is lost while its `GO` is held back takes that `GO` with it.
 #[test]
 fn t05_a_go_that_is_held_back_goes_to_nobody_else() {
@@ -455,7 +468,8 @@ fn t06_malformed_answers_are_refused() {
     let long = format!("{}:7", "n".repeat(65)).into_bytes();
     let wide = format!("{}:7", "\u{f6}".repeat(33)).into_bytes();
     let huge = vec![b'x'; 5000];
-    let answers: [&[u8]; 23] = [
+    let zeros = format!("a:{}7", "0".repeat(1100)).into_bytes();
+    let answers: [&[u8]; 24] = [
         b"hello",
         b"a:",
         b":",
@@ -479,6 +493,7 @@ fn t06_malformed_answers_are_refused() {
         &long,
         &wide,
         &huge,
+        &zeros,
     ];
     world.new_events();
     for answer in answers {
@@ -936,7 +951,16 @@ fn t12_a_vacant_seat_keeps_its_place_for_the_grace() {
     }
     for (away, reply) in [(ms(59_999), "WELCOME"), (ms(60_000), "BYE")] {
         let (mut world, [_, bob]) = line_ring(line_config(), ["ann", "bob"]);
+        let is_bob = |name: Option<Name>| name.is_some_and(|name| name.as_str() == "bob");
+        let seated = world.new_events().into_iter().find_map(|event| match event {
+            TurnEvent::Seated { seat, connection, name } if is_bob(name) => Some((seat, connection)),
+            _ => None,
+        });
+        let (seat, connection) = seated.expect("bob is seated");
+        let sits = |world: &World| world.server.scheduler().data(seat).and_then(SeatData::connection);
+        assert_eq!(sits(&world), Some(connection));
         world.reset(bob.peer);
+        assert_eq!(sits(&world), None);
         world.drive_for(away);
         let again = world.connect();
         world.say(again, &format!("JOIN bob resume={}", bob.secret()));
@@ -1489,6 +1513,18 @@ fn t27_nothing_is_dropped_in_silence() {
     assert!(
         [ann.peer, bob.peer, observer, newcomer].map(|peer| world.is_open(peer)).iter().all(|open| *open)
     );
+}
+
+/// T27: `ann:4` may be the beginning of `ann:42`: a line that has not ended when its client finishes does not count.
+#[test]
+fn t27_a_last_line_without_an_end_is_refused() {
+    let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
+    for peer in [ann.peer, bob.peer] {
+        world.say_bytes(peer, b"ann:4");
+        world.half_close(peer);
+        assert!(world.heard(peer).contains(&format!("NO turn=0 malformed {}", Code::Malformed.words())));
+    }
+    assert_eq!(world.accepted(), []);
 }
 
 /// The commands table: what is neither answer nor seat.
@@ -2142,7 +2178,11 @@ struct Alone {
 
 impl Alone {
     fn new(framing: Framing) -> Alone {
-        let mut client = TurnClient::new(client_config(framing));
+        Alone::with(client_config(framing))
+    }
+
+    fn with(config: TurnClientConfig) -> Alone {
+        let mut client = TurnClient::new(config);
         client.add("ann".parse().expect("a name"), 1, 1);
         let mut links = Links::new(world::OUT_BYTES_MAX);
         let id = links.open(([127, 0, 0, 1], 9).into());
@@ -2156,10 +2196,14 @@ impl Alone {
         self.client.handle_open(self.now, self.id, peer, Origin::Dialed(DialId(0)), &mut self.links);
     }
 
-    fn reconnect(&mut self) {
+    fn lose(&mut self) {
         let reason = CloseReason::Broken(std::io::ErrorKind::ConnectionReset);
         self.client.handle_closed(self.now, self.id, reason, &mut self.links);
         self.links.remove(self.id);
+    }
+
+    fn reconnect(&mut self) {
+        self.lose();
         self.id = self.links.open(([127, 0, 0, 1], 9).into());
         self.opened();
     }
@@ -2173,6 +2217,23 @@ impl Alone {
         self.links.consume(self.id, said.len());
         self.client.handle_flushed(self.now, &mut self.links);
         said
+    }
+
+    /// What it says once it is due.
+    fn wake(&mut self) -> String {
+        self.now.instant = self.client.next_deadline().expect("it waits for a time");
+        self.client.handle_timeout(self.now, &mut self.links);
+        self.hear("")
+    }
+
+    /// The numbers that it has reported as accepted since this was last asked.
+    fn sent(&mut self) -> Vec<i64> {
+        let events = std::iter::from_fn(|| self.client.poll_event());
+        let number = |event| match event {
+            ClientEvent::Sent { number, .. } => Some(number),
+            _ => None,
+        };
+        events.filter_map(number).collect()
     }
 }
 
@@ -2193,6 +2254,113 @@ fn t31_client_trusts_last_in_the_same_epoch_only() {
         ann.hear(&welcome(epoch, 1));
         assert_eq!(ann.hear("GO turn=8 within=30000\n"), again, "epoch {epoch}");
     }
+}
+
+/// A refusal settles the fate of a number only if its turn is over by it.
+#[test]
+fn client_takes_a_number_back_when_its_turn_is_refused_as_over() {
+    for (refusal, sent) in [
+        ("NO turn=1 stale-turn that turn is over\n", &[][..]),
+        ("NO turn=1 not-your-turn wait for GO\n", &[]),
+        ("NO turn=1 malformed what?\n", &[1]),
+        ("NO turn=9 stale-turn that turn is over\n", &[1]),
+    ] {
+        let mut ann = Alone::new(Framing::Line);
+        assert_eq!(ann.hear("GO turn=1 within=30000\n"), "JOIN ann ring=main\nann:1 turn=1\n");
+        ann.hear(refusal);
+        ann.hear("OK turn=1\n");
+        assert_eq!(ann.sent(), sent, "{refusal}");
+    }
+}
+
+/// T11 with a pace: what has lapsed before the client could answer is not answered.
+#[test]
+fn client_drops_a_turn_that_lapsed_while_it_paused() {
+    for (lapsed, said) in [("LAPSED turn=2\n", ""), ("LAPSED turn=9\n", "ann:2 turn=2\n")] {
+        let mut ann = Alone::with(TurnClientConfig { pace: secs(1), ..client_config(Framing::Line) });
+        ann.hear("GO turn=1 within=30000\nOK turn=1\n");
+        assert_eq!(ann.hear("GO turn=2 within=30000\n"), "", "it pauses");
+        ann.hear(lapsed);
+        let (mut heard, until) = (String::new(), ann.now.instant + secs(2));
+        while ann.client.next_deadline().is_some_and(|due| due <= until) {
+            heard += &ann.wake();
+        }
+        assert_eq!(heard, said, "{lapsed}");
+    }
+}
+
+/// A connection that is not one of its clients', or that comes when it is about to end, is closed.
+#[test]
+fn client_refuses_connections_that_are_not_its_own() {
+    let mut ann = Alone::new(Framing::Line);
+    let is_taken = |ann: &mut Alone, origin| {
+        let peer = ([127, 0, 0, 1], 5001).into();
+        let id = ann.links.open(peer);
+        ann.client.handle_open(ann.now, id, peer, origin, &mut ann.links);
+        ann.links.is_open(id)
+    };
+    assert!(!is_taken(&mut ann, Origin::Accepted));
+    assert!(!is_taken(&mut ann, Origin::Dialed(DialId(1))), "there is no second client");
+    ann.lose();
+    assert!(is_taken(&mut ann, Origin::Dialed(DialId(0))));
+    ann.client.drain(ann.now, &mut ann.links);
+    assert!(!is_taken(&mut ann, Origin::Dialed(DialId(0))), "it is about to end");
+}
+
+/// A number that no connection has written is not reported; nobody else's waits for that.
+#[test]
+fn client_raw_reports_a_number_once_it_is_written() {
+    let mut client = TurnClient::new(client_config(Framing::Raw));
+    let mut links = Links::new(world::OUT_BYTES_MAX);
+    let (now, peer) = (world::some_now(), ([127, 0, 0, 1], 5001).into());
+    let ids = [0, 1, 2].map(|index| {
+        client.add(format!("c{index}").parse().expect("a name"), 10 * (index + 1), 1);
+        let id = links.open(peer);
+        let origin = Origin::Dialed(DialId(usize::try_from(index).expect("small")));
+        client.handle_open(now, id, peer, origin, &mut links);
+        client.handle_bytes(now, id, b"GO", &mut links);
+        id
+    });
+    let written = |client: &mut TurnClient, links: &mut Links, at: usize| {
+        links.consume(ids[at], links.unsent(ids[at]).len());
+        client.handle_flushed(now, links);
+        client.poll_event()
+    };
+    let sent = |index: usize, number| {
+        Some(ClientEvent::Sent { name: format!("c{index}").parse().expect("a name"), number })
+    };
+    client.handle_flushed(now, &mut links);
+    assert_eq!(client.poll_event(), None);
+    assert_eq!(written(&mut client, &mut links, 1), sent(1, 20));
+    client.handle_closed(now, ids[0], CloseReason::Finished, &mut links);
+    links.remove(ids[0]);
+    assert_eq!(client.poll_event(), None, "it is lost, as far as the client knows");
+    assert_eq!(written(&mut client, &mut links, 2), sent(2, 30));
+}
+
+/// Whoever has no connection waits for nothing.
+#[test]
+fn client_without_a_connection_is_not_woken() {
+    let mut ann = Alone::new(Framing::Line);
+    assert!(ann.client.next_deadline().is_some(), "it wonders when the server does not answer");
+    ann.lose();
+    assert_eq!(ann.client.next_deadline(), None);
+}
+
+/// What is neither `GO` nor `WAIT` is said once, in the log.
+#[test]
+fn client_raw_wonders_once_about_another_framing() {
+    listen_to_log();
+    let mut ann = Alone::new(Framing::Raw);
+    ann.hear("WAITGOWAIT");
+    assert_eq!(take_log(), []);
+    ann.hear("BYE malformed\x1b[2J\n");
+    ann.hear("what?\n");
+    let log = take_log();
+    assert!(
+        matches!(&log[..], [(Level::Warn, line)] if line.contains("BYE malformed\\x1b[2J\\n")),
+        "{log:?}"
+    );
 }
 
 /// The legacy server runs its signals together, and says `WAIT` whenever it likes: one `GO` is one number.
@@ -2311,6 +2479,17 @@ fn a02_a_line_that_does_not_end_is_given_up() {
     let closed = world.closed_at(ann.peer).expect("closed");
     assert_eq!(closed - started, secs(5));
     assert!(world.heard(ann.peer)[0].starts_with("BYE line-timeout "));
+    // Also who says no more than that, and who has not joined.
+    let (cid, newcomer) = (join(&mut world, "cid").peer, world.connect());
+    for peer in [cid, newcomer] {
+        world.say_bytes(peer, b"JO");
+    }
+    let started = world.elapsed();
+    world.drive_for(secs(6));
+    for peer in [cid, newcomer] {
+        assert_eq!(world.closed_at(peer).expect("closed") - started, secs(5));
+        assert!(world.heard(peer)[0].starts_with("BYE line-timeout "));
+    }
     // Whoever ends its lines in time may talk for as long as it likes.
     let bob = join(&mut world, "bob");
     for _ in 0..20 {
@@ -2440,6 +2619,31 @@ fn a04_of_the_refusals_of_a_connection_the_log_shows_ever_fewer() {
     assert_eq!(refusals(), 10);
     world.say(bob.peer, "PING");
     assert!(world.is_open(bob.peer));
+}
+
+/// A4: whom the server closes is logged with the reason, of all connections taken together; who leaves, or a drain, is not.
+#[test]
+fn a04_of_connections_closed_with_a_reason_the_log_shows_ever_fewer() {
+    listen_to_log();
+    let closings = || take_log().iter().filter(|(_, line)| line.contains(": closed (")).count();
+    let mut world = line_world();
+    for _ in 0..20 {
+        let peer = world.connect();
+        world.say_bytes(peer, b"\xff\n");
+        assert_eq!(refusal(&mut world, peer), "not-utf8");
+    }
+    assert_eq!(closings(), 9, "the 1st to 8th, and the 16th");
+    let (mut world, [ann, _]) = line_ring(line_config(), ["ann", "bob"]);
+    world.say(ann.peer, "LEAVE");
+    world.drain();
+    world.drive_for(secs(10));
+    assert_eq!((closings(), world.connections()), (0, 0));
+    let (mut world, [a, _]) = raw_ring(raw_config());
+    for _ in 0..3 {
+        world.say(a, "not:a:number");
+        world.drive_for(ms(60));
+    }
+    assert_eq!((closings(), world.is_open(a)), (1, false));
 }
 
 /// A8: nothing is logged per turn at info.
