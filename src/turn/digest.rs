@@ -67,3 +67,26 @@ impl<S: Hash> Seat<S> {
         self.last.map(|last| (last.turn, last.number)).hash(hasher);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::tests::epoch;
+    use crate::turn::{SchedulerConfig, Weight};
+
+    #[test]
+    fn schedulers_are_told_apart_by_what_they_will_do() {
+        let start = epoch();
+        let later = start + Duration::from_secs(5);
+        let begun = |at, data| {
+            let mut scheduler = Scheduler::new(SchedulerConfig::default());
+            let first = scheduler.join_new_ring(at, Weight::ONE, data).expect("room");
+            scheduler.join(at, first.ring(), Weight::ONE, data).expect("room");
+            scheduler
+        };
+        let digest = begun(start, 1).digest(start);
+        assert_eq!(digest, begun(later, 1).digest(later), "the same, at another time");
+        assert_ne!(digest, begun(start, 2).digest(start), "other data");
+        assert_ne!(digest, begun(start, 1).digest(later), "the turn lasts less long");
+    }
+}
