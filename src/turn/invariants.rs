@@ -151,6 +151,15 @@ mod tests {
         ring.order.insert(0, |slot| ranks[slot as usize]);
     }
 
+    /// Seat 1 leaves, by a rank that it does not have.
+    fn stay_in_the_tree(ring: &mut Ring<()>) {
+        let ranks = [0, 1, 2].map(|slot| ring.rank_of(slot));
+        ring.order.remove(1, ranks[1]);
+        ring.order.insert(1, |slot| ranks[slot as usize]);
+        ring.order.remove(1, ranks[2]);
+        ring.seats[1].occupancy = Occupancy::Vacant;
+    }
+
     #[test]
     fn whatever_is_broken_in_a_ring_is_found() {
         let [holder, waits, sorted, withheld, last, past, sums] = checks::<()>().map(|(name, _)| Some(name));
@@ -159,6 +168,7 @@ mod tests {
         assert_eq!(found_in_ring(wait_too), holder);
         assert_eq!(found_in_ring(|ring| ring.order.remove(1, ring.rank_of(1))), waits);
         assert_eq!(found_in_ring(|ring| ring.seats[1].share.charge()), sorted);
+        assert_eq!(found_in_ring(stay_in_the_tree), sorted, "one more is there than is counted");
         let paused_too_early = |ring: &mut Ring<()>| {
             wait_too(ring);
             ring.phase = Phase::Paused;
