@@ -89,4 +89,19 @@ mod tests {
         assert_ne!(digest, begun(start, 2).digest(start), "other data");
         assert_ne!(digest, begun(start, 1).digest(later), "the turn lasts less long");
     }
+
+    #[test]
+    fn claims_of_those_who_left_count() {
+        let now = epoch();
+        let mut scheduler = Scheduler::new(SchedulerConfig::default());
+        let ann = scheduler.join_new_ring(now, Weight::ONE, ()).expect("room");
+        for _ in 0..2 {
+            scheduler.join(now, ann.ring(), Weight::ONE, ()).expect("room");
+        }
+        assert_eq!(scheduler.rings[0].newcomers.claims(), (0, 3, vec![]));
+        scheduler.answer(now, ann, None, 1).expect("it holds the turn");
+        scheduler.leave(now, ann);
+        let (lap, admitted, departed) = scheduler.rings[0].newcomers.claims();
+        assert_eq!((lap, admitted, departed.len()), (0, 3, 1));
+    }
 }
