@@ -475,6 +475,26 @@ mod tests {
     }
 
     #[test]
+    fn a_constant_is_copied_only_behind_something_else() {
+        let mut links = Links::new(100);
+        let [a, b] = [(); 2].map(|()| links.open(peer()));
+        links.send_static(a, b"WAIT");
+        assert!(matches!(links.links[a.slot()].queue, Queue::Constant(b"WAIT")));
+        links.send(b, b"OK");
+        links.send_static(b, b"GO");
+        assert_eq!((links.unsent(a), links.unsent(b)), (&b"WAIT"[..], &b"OKGO"[..]));
+    }
+
+    #[test]
+    fn a_mark_behind_nothing_leaves_nothing() {
+        let mut links = Links::new(100);
+        let id = links.open(peer());
+        let mark = links.mark(id);
+        assert!(links.is_written(id, mark));
+        assert!(links.links[id.slot()].queue.is_empty(), "an empty buffer would be written for ever");
+    }
+
+    #[test]
     fn a_connection_in_a_hurry_comes_first() {
         let mut links = Links::new(100);
         let [a, b, gone] = [(); 3].map(|()| links.open(peer()));
