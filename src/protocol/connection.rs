@@ -197,6 +197,15 @@ mod tests {
     }
 
     #[test]
+    fn every_connection_is_listed_with_its_value() {
+        let mut map = ConnectionMap::default();
+        let ids = [5, 2].map(|slot| named(slot, NonZeroU32::MIN));
+        ids.into_iter().zip(["ann", "bob"]).for_each(|(id, name)| map.insert(id, name));
+        assert_eq!(map.iter().collect::<Vec<_>>(), [(ids[1], &"bob"), (ids[0], &"ann")]);
+        assert_eq!(map.into_entries().collect::<Vec<_>>(), [(ids[1], "bob"), (ids[0], "ann")]);
+    }
+
+    #[test]
     fn what_is_taken_out_leaves_the_map_empty() {
         let id = named(3, NonZeroU32::MIN);
         let mut map = ConnectionMap::default();
