@@ -381,5 +381,10 @@ mod tests {
             assert_eq!(links.unsent(next), GO, "turn {turn}");
             assert!(raw(&mut server.clients, next).is_some_and(|raw| raw.aside.is_none()), "turn {turn}");
         }
+        // Who answers under the name of its last answer need not have it read again.
+        let holder = raw(&mut server.clients, ids[0]).expect("it is there");
+        assert!(!holder.take_again(now, b"b:1", &mut server.scheduler));
+        assert!(!holder.take_again(now, b"a:b", &mut server.scheduler));
+        assert!(holder.take_again(now, b"a:1", &mut server.scheduler));
     }
 }
