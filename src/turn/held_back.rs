@@ -68,6 +68,9 @@ mod tests {
         held_back.insert(at(0), 7, at(100));
         held_back.insert(at(20), 8, at(120));
         held_back.insert(at(50), 7, at(150));
+        let after = |ms| held_back.after(at(ms)).collect::<Vec<_>>();
+        assert_eq!(after(99), [(7, at(100)), (8, at(120)), (7, at(150))]);
+        assert_eq!((after(120), after(150)), (vec![(7, at(150))], vec![]));
         assert_eq!([7, 8, 9].map(|slot| held_back.release(at(60), slot)), [at(150), at(120), at(60)]);
         assert_eq!([7, 8].map(|slot| held_back.release(at(120), slot)), [at(150), at(120)]);
         assert_eq!(held_back.release(at(200), 7), at(200));
