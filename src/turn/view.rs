@@ -76,6 +76,7 @@ mod tests {
         let ann = scheduler.join_new_ring(now, Weight::ONE, "ann").expect("there is room");
         let [bob, cid] = ["bob", "cid"]
             .map(|name| scheduler.join(now, ann.ring(), Weight::ONE, name).expect("there is room"));
+        assert_eq!((scheduler.vacant(ann.ring()), scheduler.weight(ann.ring())), (0, 3));
         scheduler.answer(now, ann, None, 17).expect("it is her turn");
         scheduler.vacate(now, cid);
         let seats: Vec<_> = scheduler.seats_of(ann.ring()).collect();

@@ -510,6 +510,7 @@ mod tests {
         let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
         let config = TurnServerConfig { framing: Framing::Line, max_rings: 2, ..TurnServerConfig::default() };
         let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+        assert_eq!(server.config().max_rings, 2);
         let mut links = Links::new(65_536);
         let mut ids = Vec::new();
         for hello in ["JOIN ann ring=a", "JOIN bob ring=b", "WATCH ring=b", "WATCH ring=c", "JOIN cid ring=d"]
