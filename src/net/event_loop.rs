@@ -5,21 +5,16 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
-#[cfg(feature = "status")]
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 
 use super::clock::Clock;
-#[cfg(feature = "status")]
 use super::companion::Companion;
 use super::timer::Timer;
 use super::{Driver, DriverConfig, Error, Event, TokenSpace};
 use crate::protocol::Protocol;
-use crate::time::Now;
-#[cfg(feature = "status")]
-use crate::time::earlier;
+use crate::time::{Now, earlier};
 
 /// The driver's tokens; those of the waker and the timer are of another space.
 const DRIVER: TokenSpace = TokenSpace(0);
@@ -73,8 +68,7 @@ pub struct EventLoop<P: Protocol> {
     work: Receiver<Work<P>>,
     handle: Handle<P>,
     stopped: bool,
-    #[cfg(feature = "status")]
-    status: Option<Box<dyn Companion<P>>>,
+    companion: Option<Box<dyn Companion<P>>>,
 }
 
 impl<P: Protocol> EventLoop<P> {
@@ -112,8 +106,7 @@ impl<P: Protocol> EventLoop<P> {
             work,
             handle,
             stopped: false,
-            #[cfg(feature = "status")]
-            status: None,
+            companion: None,
         })
     }
 
@@ -137,7 +130,7 @@ impl<P: Protocol> EventLoop<P> {
     /// Has `companion` run in every pass, in place of an earlier one.
     #[cfg(feature = "status")]
     pub(crate) fn accompany(&mut self, companion: Box<dyn Companion<P>>) {
-        self.status = Some(companion);
+        self.companion = Some(companion);
     }
 
     /// A handle for other threads. All of them reach this loop.
@@ -166,12 +159,10 @@ impl<P: Protocol> EventLoop<P> {
     /// The next event for the host, which a status listener counts on its way. To be called until it says `None`, after every
     /// [`run_once`](Self::run_once).
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
-        let event = self.driver.poll_event();
-        #[cfg(feature = "status")]
-        if let (Some(status), Some(event)) = (&mut self.status, &event) {
-            status.observe(&self.driver, event);
-        }
-        event
+        let Some(companion) = &mut self.companion else { return self.driver.poll_event() };
+        let event = self.driver.poll_event()?;
+        companion.observe(&self.driver, &event);
+        Some(event)
     }
 
     /// Runs one pass, which waits for at most `timeout`; `false` when the loop is stopped or drained. The events are taken
@@ -191,8 +182,8 @@ impl<P: Protocol> EventLoop<P> {
             self.obey(now);
         }
         let finished = self.driver.finish_batch(now);
-        #[cfg(feature = "status")]
-        self.finish_status(now)?;
+        // Even if the driver refuses the pass: the next poll forgets what this one has said.
+        self.finish_companion(now)?;
         finished?;
         Ok(!self.stopped && !self.driver.is_drained())
     }
@@ -219,8 +210,7 @@ impl<P: Protocol> EventLoop<P> {
                 break;
             }
             // The next poll forgets what this one has said.
-            #[cfg(feature = "status")]
-            self.tell_status(now);
+            self.tell_companion(now);
             self.poll(Some(Duration::ZERO))?;
             if self.events.is_empty() {
                 break;
@@ -233,9 +223,7 @@ impl<P: Protocol> EventLoop<P> {
     /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first. Not at all if the deadline was past already:
     /// says whether it was.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
-        let deadline = self.driver.next_deadline();
-        #[cfg(feature = "status")]
-        let deadline = self.with_status_deadline(deadline);
+        let deadline = self.next_deadline();
         let was_due = deadline.is_some_and(|deadline| deadline <= self.clock.last().instant);
         if was_due || self.stopped || self.driver.is_drained() {
             self.poll(Some(Duration::ZERO))?;
@@ -276,28 +264,23 @@ impl<P: Protocol> EventLoop<P> {
         }
     }
 
-    #[cfg(feature = "status")]
-    fn with_status_deadline(&self, deadline: Option<Instant>) -> Option<Instant> {
-        match &self.status {
-            Some(status) => earlier(deadline, status.next_deadline()),
-            None => deadline,
+    fn next_deadline(&self) -> Option<Instant> {
+        let companion = self.companion.as_ref().and_then(|companion| companion.next_deadline());
+        earlier(self.driver.next_deadline(), companion)
+    }
+
+    fn tell_companion(&mut self, now: Now) {
+        if let Some(companion) = &mut self.companion {
+            self.events.iter().for_each(|event| companion.handle_event(now, event));
         }
     }
 
-    #[cfg(feature = "status")]
-    fn tell_status(&mut self, now: Now) {
-        if let Some(status) = &mut self.status {
-            self.events.iter().for_each(|event| status.handle_event(now, event));
-        }
-    }
-
-    /// Behind the driver's pass, also with what has come for the status listener in it: nobody's turn waits for that.
-    #[cfg(feature = "status")]
-    fn finish_status(&mut self, now: Now) -> Result<(), Error> {
-        let Some(status) = &mut self.status else { return Ok(()) };
-        status.note_pass(now);
-        self.events.iter().for_each(|event| status.handle_event(now, event));
-        status.finish_batch(now, &self.driver)
+    /// Behind the driver's pass, also with what has come for the companion in it: nobody's turn waits for that.
+    fn finish_companion(&mut self, now: Now) -> Result<(), Error> {
+        let Some(companion) = &mut self.companion else { return Ok(()) };
+        companion.note_pass(now);
+        self.events.iter().for_each(|event| companion.handle_event(now, event));
+        companion.finish_batch(now, &self.driver)
     }
 
     fn obey(&mut self, now: Now) {

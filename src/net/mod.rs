@@ -24,7 +24,6 @@
 mod addresses;
 mod clock;
 mod closing;
-#[cfg(feature = "status")]
 mod companion;
 mod config;
 mod connection;
