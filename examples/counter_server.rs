@@ -62,8 +62,8 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let driver_config = server::driver_config(options.max_per_address, options.status.as_deref())?;
     let status = status::address(options.status.as_deref())?;
+    let driver_config = server::driver_config(options.max_per_address, status)?;
     let counter = CounterServer::new(CounterServerConfig::default(), os_entropy());
     let mut event_loop =
         EventLoop::with_config(counter, driver_config).map_err(|error| common::advise(&error))?;

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 use common::server::{self, Service};
+use common::status;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::LevelFilter;
@@ -60,10 +61,10 @@ fn serve(options: &Options) -> Result<(), String> {
         Err(_) => "0000-00-00 00:00:00".to_owned(),
     });
     let config = EchoServerConfig { keep_open: options.keep_open, ..EchoServerConfig::default() };
-    let driver_config = server::driver_config(options.max_per_address, options.status.as_deref())?;
+    let status = status::address(options.status.as_deref())?;
+    let driver_config = server::driver_config(options.max_per_address, status)?;
     let echo = EchoServer::new(config, stamp);
-    let service =
-        Service::listen(echo, driver_config, &options.listen, "127.0.0.1:8080", options.status.as_deref())?;
+    let service = Service::listen(echo, driver_config, &options.listen, "127.0.0.1:8080", status)?;
     for addr in &service.bound {
         log::info!("bound to {addr}");
         log::info!("listening on {addr}");

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use argh::FromArgs;
 use common::printer::Printer;
 use common::server::{self, Service};
+use common::status;
 use log::LevelFilter;
 use taketurns::net::Event;
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy};
@@ -67,20 +68,15 @@ fn serve(options: &Options) -> Result<(), String> {
     if options.max_clients == 0 {
         return Err("0 clients make no sense: the number must be at least 1".to_owned());
     }
-    let driver_config = server::driver_config(options.max_per_address, options.status.as_deref())?;
+    let status = status::address(options.status.as_deref())?;
+    let driver_config = server::driver_config(options.max_per_address, status)?;
     let dispatch = DispatchServer::new(DispatchServerConfig {
         framing: options.framing,
         policy: options.policy,
         max_clients: options.max_clients.min(driver_config.clients_max()),
         ..DispatchServerConfig::default()
     });
-    let service = Service::listen(
-        dispatch,
-        driver_config,
-        &options.listen,
-        "127.0.0.1:5555",
-        options.status.as_deref(),
-    )?;
+    let service = Service::listen(dispatch, driver_config, &options.listen, "127.0.0.1:5555", status)?;
     let mut printer = Printer::start();
     printer.line(format_args!("[STARTING] Listening for {} clients...", options.max_clients));
     for addr in &service.bound {

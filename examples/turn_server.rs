@@ -13,6 +13,7 @@ use std::time::Duration;
 use argh::FromArgs;
 use common::printer::Printer;
 use common::server::{self, Service};
+use common::status;
 use log::LevelFilter;
 use taketurns::net::{Event, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig};
@@ -75,11 +76,11 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let driver_config = server::driver_config(options.max_per_address, options.status.as_deref())?;
+    let status = status::address(options.status.as_deref())?;
+    let driver_config = server::driver_config(options.max_per_address, status)?;
     let config = config(options, driver_config.clients_max())?;
     let turns = TurnServer::new(config, os_entropy());
-    let service =
-        Service::listen(turns, driver_config, &options.listen, "127.0.0.1:5001", options.status.as_deref())?;
+    let service = Service::listen(turns, driver_config, &options.listen, "127.0.0.1:5001", status)?;
 
     let mut printer = Printer::start();
     for addr in &service.bound {

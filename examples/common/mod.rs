@@ -117,21 +117,28 @@ pub fn address(text: &str, verb: &str, example: &str) -> Result<SocketAddr, Stri
     }
 }
 
-/// What to do about a failure to listen.
+/// What to do about a failure to listen on an address of `--listen`.
 pub fn advise(error: &taketurns::net::Error) -> String {
+    advise_on(error, "--listen")
+}
+
+/// What to do about a failure to listen on the address of `option`.
+pub fn advise_on(error: &taketurns::net::Error, option: &str) -> String {
     use taketurns::net::Error;
     let advice = match error {
         Error::Listen { source, .. } => match source.kind() {
             io::ErrorKind::AddrInUse => {
-                "stop the program that listens there, or choose another with --listen"
+                format!("stop the program that listens there, or choose another with {option}")
             }
-            io::ErrorKind::AddrNotAvailable => "it is not this machine's; choose another with --listen",
+            io::ErrorKind::AddrNotAvailable => {
+                format!("it is not this machine's; choose another with {option}")
+            }
             io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need privileges; choose another with --listen"
+                format!("ports below 1024 need privileges; choose another with {option}")
             }
-            _ => "choose another with --listen",
+            _ => format!("choose another with {option}"),
         },
-        _ => "this is a limit of the system; see ulimit -n",
+        _ => "this is a limit of the system; see ulimit -n".to_owned(),
     };
     format!("{error}; {advice}")
 }

@@ -7,13 +7,16 @@ use taketurns::net::{Driver, DriverConfig, Event, EventLoop};
 
 use super::status::{self, Show};
 
-/// The driver's limits, with that of `--max-per-address`, and without the descriptors that `--status` needs.
-pub fn driver_config(max_per_address: Option<usize>, status: Option<&str>) -> Result<DriverConfig, String> {
+/// The driver's limits, with that of `--max-per-address`, and without the descriptors that the status on `status` needs.
+pub fn driver_config(
+    max_per_address: Option<usize>,
+    status: Option<SocketAddr>,
+) -> Result<DriverConfig, String> {
     if max_per_address == Some(0) {
         return Err("--max-per-address 0 makes no sense: it must be at least 1".to_owned());
     }
     let config = DriverConfig::default();
-    let max_connections = config.max_connections.saturating_sub(status::descriptors(status)?).max(1);
+    let max_connections = config.max_connections.saturating_sub(status::descriptors(status)).max(1);
     Ok(DriverConfig { max_connections, max_connections_per_address: max_per_address, ..config })
 }
 
@@ -35,16 +38,15 @@ pub struct Service<P: Show + 'static> {
 }
 
 impl<P: Show + 'static> Service<P> {
-    /// Listens on the addresses of `--listen`, else that of the environment, else `default`, and on that of `--status`; the first
-    /// signal drains.
+    /// Listens on the addresses of `--listen`, else that of the environment, else `default`, and shows what it does on `status`; the
+    /// first signal drains.
     pub fn listen(
         protocol: P,
         config: DriverConfig,
         listen: &[String],
         default: &str,
-        status: Option<&str>,
+        status: Option<SocketAddr>,
     ) -> Result<Service<P>, String> {
-        let status = status::address(status)?;
         let addresses = super::listen_addresses(listen, default)?;
         let mut event_loop =
             EventLoop::with_config(protocol, config).map_err(|error| super::advise(&error))?;

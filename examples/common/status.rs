@@ -17,8 +17,8 @@ impl<P: Protocol> Show for P {}
 
 /// The address of `--status`, else that of the environment variable, else none.
 pub fn address(option: Option<&str>) -> Result<Option<SocketAddr>, String> {
-    let environment = std::env::var("TAKETURNS_STATUS").ok().filter(|text| !text.is_empty());
-    let Some(text) = option.map(str::to_owned).or(environment) else { return Ok(None) };
+    let text = option.map(str::to_owned).or_else(|| super::environment("TAKETURNS_STATUS"));
+    let Some(text) = text else { return Ok(None) };
     if cfg!(not(feature = "status")) {
         return Err(format!(
             "cannot show the status on {text:?}: this build lacks the feature status; build with it, as in \
@@ -28,13 +28,13 @@ pub fn address(option: Option<&str>) -> Result<Option<SocketAddr>, String> {
     super::address(&text, "show the status on", "--status 127.0.0.1:9001").map(Some)
 }
 
-/// How many file descriptors that takes.
-pub fn descriptors(option: Option<&str>) -> Result<usize, String> {
+/// How many file descriptors it takes to show it on `addr`.
+pub fn descriptors(addr: Option<SocketAddr>) -> usize {
     #[cfg(feature = "status")]
     let needed = taketurns::status::StatusConfig::default().descriptors();
     #[cfg(not(feature = "status"))]
     let needed = 0;
-    Ok(address(option)?.map_or(0, |_| needed))
+    addr.map_or(0, |_| needed)
 }
 
 /// Shows on `addr` what `event_loop` does.
@@ -46,7 +46,7 @@ pub fn serve<P: Show + 'static>(
     let Some(addr) = addr else { return Ok(()) };
     let bound = event_loop
         .serve_status(addr, taketurns::status::StatusConfig::default())
-        .map_err(|error| super::advise(&error).replace("--listen", "--status"))?;
+        .map_err(|error| super::advise_on(&error, "--status"))?;
     log::info!("status on http://{bound}/");
     if !bound.ip().to_canonical().is_loopback() {
         log::warn!("{bound}: whoever can reach this address learns the clients' names and what they do");
