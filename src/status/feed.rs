@@ -8,9 +8,8 @@ use crate::net::Driver;
 use crate::time::{Now, later};
 
 /// Paces the messages: all feeds hear the same ones.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Feed {
-    begun: Instant,
     /// The last message, and when it was made.
     state: String,
     at: Option<Instant>,
@@ -19,10 +18,6 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(now: Instant) -> Feed {
-        Feed { begun: now, state: String::new(), at: None, is_stale: false }
-    }
-
     /// There is something to say.
     pub(super) fn touch(&mut self) {
         self.is_stale = true;
@@ -45,7 +40,7 @@ impl Feed {
         if self.next_deadline(config).is_some_and(|due| now.instant < due) {
             return false;
         }
-        self.state = message("state", state(now, self.begun, driver, tally));
+        self.state = message("state", state(now, driver, tally));
         (self.at, self.is_stale) = (Some(now.instant), false);
         true
     }
@@ -65,9 +60,9 @@ pub(super) fn hello<P: Show>(driver: &Driver<P>) -> String {
     format!("retry: 1000\n\n{}", message("hello", about))
 }
 
-fn state<P: Show>(now: Now, begun: Instant, driver: &Driver<P>, tally: &mut Tally) -> Fields {
+fn state<P: Show>(now: Now, driver: &Driver<P>, tally: &mut Tally) -> Fields {
     let mut state = Fields::default();
-    state.put("uptime_ms", &millis(now.instant.saturating_duration_since(begun)));
+    state.put("uptime_ms", &millis(tally.uptime(now.instant)));
     state.put("draining", &driver.is_draining());
     state.put("connections", &driver.connections());
     driver.protocol().state(now, tally, &mut state);

@@ -26,7 +26,6 @@ pub struct StatusServer<P: Show> {
     policy: String,
     tally: Tally,
     feed: Feed,
-    begun: Instant,
     /// The text of `/metrics`, and when it was made.
     metrics: Option<(Instant, String)>,
     /// What the feed tells that is no event of the protocol's, as it was told last.
@@ -53,14 +52,12 @@ impl<P: Show> StatusServer<P> {
     pub fn new(registry: &Registry, space: TokenSpace, config: StatusConfig) -> Result<Self, Error> {
         let config = config.with_pauses();
         let http = Driver::new(registry, space, Http::new(config.clone()), config.driver_config())?;
-        let now = net::now().instant;
         Ok(StatusServer {
             config,
             http,
             policy: page::policy(),
-            tally: Tally::new(now),
-            feed: Feed::new(now),
-            begun: now,
+            tally: Tally::new(net::now().instant),
+            feed: Feed::default(),
             metrics: None,
             told: Told::default(),
             of: PhantomData,
@@ -191,8 +188,7 @@ impl<P: Show> StatusServer<P> {
             return;
         }
         let mut metrics = Metrics::default();
-        let uptime = now.instant.saturating_duration_since(self.begun);
-        show_driver(driver, uptime, &mut metrics);
+        show_driver(driver, self.tally.uptime(now.instant), &mut metrics);
         metrics.timings(&self.tally.passes);
         metrics.gauge(
             "status_connections",

@@ -9,6 +9,7 @@ use crate::turn::RingId;
 /// Counts and times of a server, as its protocol [notes](super::Show::note) them.
 #[derive(Debug)]
 pub struct Tally {
+    begun: Instant,
     counts: BTreeMap<&'static str, u64>,
     refusals: BTreeMap<&'static str, u64>,
     /// When the last pass began and ended.
@@ -27,6 +28,7 @@ pub struct Tally {
 impl Tally {
     pub(super) fn new(now: Instant) -> Tally {
         Tally {
+            begun: now,
             counts: BTreeMap::new(),
             refusals: BTreeMap::new(),
             pass: (now, now),
@@ -43,6 +45,11 @@ impl Tally {
             ),
             recent: Recent::default(),
         }
+    }
+
+    /// For how long this has been kept.
+    pub(super) fn uptime(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begun)
     }
 
     /// Counts one more of what is called `name`.
