@@ -3,7 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests use the real clock and threads")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
@@ -130,11 +130,8 @@ impl Answer {
 
     #[track_caller]
     fn header(&self, name: &str) -> &str {
-        let find = |line: &'_ str| {
-            line.split_once(": ").filter(|(found, _)| *found == name).map(|(_, value)| value.len())
-        };
-        let line = self.head.lines().find(|line| find(line).is_some());
-        line.map_or_else(|| panic!("no {name} in {}", self.head), |line| &line[name.len() + 2..])
+        let value = self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        value.unwrap_or_else(|| panic!("no {name} in {}", self.head))
     }
 }
 
@@ -460,7 +457,7 @@ fn the_feed_says_something_every_second_and_no_more_than_ten_times() {
     let (mut reader, _) = Reader::begin(server.status);
     reader.message("state");
     let begun = Instant::now();
-    reader.message("state");
+    let before = reader.message("state");
     assert!(begun.elapsed() > Duration::from_millis(900), "nothing has happened");
 
     let mut players = ["ann", "bob"].map(|name| Player::join(server.addr, name));
@@ -476,8 +473,10 @@ fn the_feed_says_something_every_second_and_no_more_than_ten_times() {
         messages += 1;
     }
     assert!(number > 50, "{number} turns in a second");
-    let seconds = state["uptime_ms"].as_f64().expect("a number") / 1e3 - 1.0;
-    assert!((5..=12).contains(&messages), "{messages} messages in {seconds} s");
+    // By the server's clock, so that it does not matter when they are read.
+    let uptime = |state: &Value| state["uptime_ms"].as_u64().expect("a number");
+    let took = uptime(&state) - uptime(&before);
+    assert!(messages >= 5 && messages * 100 <= took + 1, "{messages} messages in {took} ms");
 }
 
 #[test]
@@ -512,9 +511,10 @@ fn while_draining_it_is_not_ready_and_then_the_loop_ends_whoever_reads() {
     drop((ann, bob));
     let thread = server.thread.take().expect("it runs");
     assert!(matches!(thread.join(), Ok(Ok(()))), "the feed does not keep it");
-    let mut rest = Vec::new();
-    let end = reader.0.read_to_end(&mut rest);
-    assert!(end.is_ok() || rest.is_empty(), "the feed ends");
+    let end = reader.0.read_to_end(&mut Vec::new());
+    let is_late =
+        |error: &std::io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    assert!(!end.as_ref().is_err_and(is_late), "the feed ends: {end:?}");
 }
 
 #[test]
