@@ -30,8 +30,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! The [guide] goes from here, step by step, to a protocol of your own. A program that has a loop of its own puts a [`net::Driver`] on its own `mio::Poll` instead; the steps are in
-//! [`net`], and `examples/embed.rs` is a program to copy from.
+//! The [guide] goes from here, step by step, to a protocol of your own. A program that has a loop of its own puts a [`net::Driver`]
+//! on its own `mio::Poll` instead; the steps are in [`net`], and `examples/embed.rs` is a program to copy from.
 //!
 //! # What is where
 //!
@@ -41,17 +41,18 @@
 //! | [`wire`] | framing and bounded buffers | protocols, sockets |
 //! | [`protocol`] | wire protocols: bytes in, decisions out | sockets, clocks |
 //! | [`net`] | sockets, clock, `mio`: the driver and the event loop | who may do what |
+//! | [`status`] | health, metrics, a page and a feed over HTTP, in the same loop | who may do what |
 //! | [`time`] | time as an argument | clocks |
-//! | [`status`] | feature `status`: health, metrics, a page and a feed over HTTP, in the same loop | who may do what |
 //!
-//! Each uses only those above it (and `time`). All but `net` do no I/O: a simulation drives them in virtual time, exactly as the driver
-//! does in real time. Without the default feature `net` the crate is just those, and depends on nothing that does I/O.
+//! Each uses only those above it (and `time`). The first three do no I/O: a simulation drives them in virtual time, exactly as the
+//! driver does in real time. Without the default feature `net` the crate is just those, and depends on nothing that does I/O.
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `net` | yes | [`net`]: sockets, clock, event loop; with it `mio`, `socket2`, `getrandom`, `rlimit` and, on Linux, `rustix` |
+//! | `status` | no | [`status`]: what a server does, over HTTP; with it `httparse`, `prometheus`, `serde`, `serde_json`, `sha2` and `base64` |
 //!
 //! # Single-threaded, no locks
 //!
@@ -60,8 +61,9 @@
 //!
 //! # Limits
 //!
-//! Every buffer, queue, name, count and time has a maximum, in [`turn::SchedulerConfig`], [`protocol::turns::TurnServerConfig`] or
-//! [`net::DriverConfig`], with its default and the reason for it. No peer can make a server panic, spin, or grow without bound.
+//! Every buffer, queue, name, count and time has a maximum, in [`turn::SchedulerConfig`], [`protocol::turns::TurnServerConfig`],
+//! [`net::DriverConfig`] or [`status::StatusConfig`], with its default and the reason for it. No peer can make a server panic, spin,
+//! or grow without bound.
 
 // Without `net` or `status` the docs still say what they would add; only the links lead nowhere then.
 #![cfg_attr(not(feature = "status"), allow(rustdoc::broken_intra_doc_links))]

@@ -21,8 +21,8 @@ pub struct StatusConfig {
     /// The shortest time between two messages of a feed, and the longest that the text of `/metrics` may be old. Default 100 ms:
     /// however many ask, so often are both made, because the turns wait meanwhile. Less than 1 ms counts as 1 ms.
     pub interval: Duration,
-    /// The longest time between two messages of a feed, so that its reader knows that the server lives. Default 1 s; less than 1 ms counts as
-    /// 1 ms.
+    /// The longest time between two messages of a feed, so that its reader knows that the server lives. Default 1 s; less than 1 ms
+    /// counts as 1 ms.
     pub heartbeat: Duration,
 }
 

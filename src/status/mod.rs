@@ -8,14 +8,16 @@
 //! | `/` | a page that shows the feed |
 //! | `/events` | the feed: server-sent events with how things stand, at most ten a second |
 //!
-//! It runs in the same loop as what it shows: no thread, and no lock of this crate's. So `/healthz` is silent when the loop is stuck, and what is told
-//! is of one moment. Its work comes after the driver's in every pass, and is bounded: so many connections, so many bytes, and no more than one
-//! text for `/metrics` and one for the feed in a [tenth of a second](StatusConfig::interval), however many read them.
+//! It runs in the same loop as what it shows: no thread, and no lock of this crate's. So `/healthz` is silent when the loop is stuck,
+//! and what is told is of one moment. Its work comes after the driver's in every pass, and is bounded: so many connections, so many
+//! bytes, and no more than one text for `/metrics` and one for the feed in a [tenth of a second](StatusConfig::interval), however
+//! many read them.
 //!
 //! It is not a web server: it answers `GET` and `HEAD` of those five paths, closes after every answer, and changes nothing. Nothing is
 //! authenticated or encrypted; who can reach it learns the clients' names.
 //!
-//! A protocol says by [`Show`] what it has to show.
+//! With an [`EventLoop`](crate::net::EventLoop), [`serve_status`](crate::net::EventLoop::serve_status) is all that it takes. What a
+//! protocol has to show it says by [`Show`].
 //!
 //! # A host with a loop of its own
 //!
