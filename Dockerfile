@@ -50,9 +50,9 @@ COPY --from=build --chown=65532:65532 /data /data
 WORKDIR /data
 # In the environment, not in a CMD: options would replace that, and the address with it.
 ENV TAKETURNS_LISTEN=0.0.0.0:5001
-# The status listener's port is the one to choose with TAKETURNS_STATUS; it is off unless asked for, because whoever
-# reaches it reads the clients' names.
-# No HEALTHCHECK, because nothing in here could ask: who runs the container asks /healthz there.
+# Port 8081 is for the status listener: TAKETURNS_STATUS=0.0.0.0:8081. It is off by default, because whoever reaches it
+# reads the clients' names.
+# No HEALTHCHECK, because nothing in here could ask: whoever runs the container asks /healthz of the status listener.
 EXPOSE 5001 8081
 USER 65532:65532
 STOPSIGNAL SIGTERM
