@@ -49,8 +49,8 @@ struct Options {
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
-    /// address of a page, metrics and probes over HTTP, as HOST:PORT. Default: the environment variable
-    /// TAKETURNS_STATUS, else none
+    /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status. Default: the
+    /// environment variable TAKETURNS_STATUS, else none
     #[argh(option, arg_name = "addr")]
     status: Option<String>,
 
