@@ -13,11 +13,11 @@ use std::process::ExitCode;
 use argh::FromArgs;
 use common::journal::Journal;
 use common::printer::Printer;
-use common::server;
+use common::server::{self, Service};
 use common::state::State;
 use common::status;
 use log::{LevelFilter, warn};
-use taketurns::net::{Event, EventLoop, now, os_entropy};
+use taketurns::net::{Event, now, os_entropy};
 use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerConfig};
 
 /// Remember the last number of every client, and give out random odd and even numbers.
@@ -65,61 +65,59 @@ fn serve(options: &Options) -> Result<(), String> {
     let status = status::address(options.status.as_deref())?;
     let driver_config = server::driver_config(options.max_per_address, status)?;
     let counter = CounterServer::new(CounterServerConfig::default(), os_entropy());
-    let mut event_loop =
-        EventLoop::with_config(counter, driver_config).map_err(|error| common::advise(&error))?;
-    let mut bound = Vec::new();
-    for addr in common::listen_addresses(&options.listen, "127.0.0.1:2004")? {
-        bound.push(event_loop.driver_mut().listen(addr).map_err(|error| common::advise(&error))?);
-    }
-    server::warn_of_strangers(&bound);
-    status::serve(&mut event_loop, status)?;
+    let Service { mut event_loop, bound } =
+        Service::listen(counter, driver_config, &options.listen, "127.0.0.1:2004", status)?;
     // Only now: the files may be those of a server that has the address.
     let counter = event_loop.driver_mut().protocol_mut();
     let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;
-    let mut journal = Journal::open(&options.log_file)?;
-    let handle = event_loop.handle();
-    common::signals::on_first(move || handle.drain())?;
-
-    let mut printer = Printer::start();
-    let mut note = |text: &str| {
-        printer.line(format_args!("{text}"));
-        journal.line(text);
-    };
-    note("SERVER ONLINE");
+    let mut notes = Notes { journal: Journal::open(&options.log_file)?, printer: Printer::start() };
+    notes.line("SERVER ONLINE");
     for addr in bound {
-        note(&format!("Waiting for new connections on {addr}"));
+        notes.line(&format!("Waiting for new connections on {addr}"));
     }
-    journal.flush();
-    loop {
+    notes.journal.flush();
+    let mut goes_on = true;
+    while goes_on {
         let save_at = state.as_ref().and_then(State::next_deadline);
         let until_save = save_at.map(|at| at.saturating_duration_since(now().instant));
-        let goes_on = event_loop.run_once(until_save).map_err(|error| error.to_string())?;
+        goes_on = event_loop.run_once(until_save).map_err(|error| error.to_string())?;
         while let Some(event) = event_loop.poll_event() {
-            match event {
-                Event::Protocol(event) => {
-                    let text = event.to_string();
-                    printer.line(format_args!("{text}"));
-                    journal.line(&text);
-                    if let (Some(state), CounterEvent::Counted { .. } | CounterEvent::Gave { .. }) =
-                        (&mut state, &event)
-                    {
-                        state.touch(now().instant);
-                    }
-                }
-                Event::AcceptPaused { addr, error, pause } => {
-                    warn!("{addr}: cannot accept ({error}), trying again in {pause:?}; see ulimit -n");
-                }
-                _ => {}
-            }
+            hear(event, &mut notes, state.as_mut());
         }
-        journal.flush();
+        notes.journal.flush();
         if let Some(state) = &mut state {
             state.save(now().instant, !goes_on, event_loop.driver().protocol());
         }
-        if !goes_on {
-            journal.finish();
-            printer.finish();
-            return Ok(());
+    }
+    notes.journal.finish();
+    notes.printer.finish();
+    Ok(())
+}
+
+fn hear(event: Event<CounterEvent>, notes: &mut Notes, state: Option<&mut State>) {
+    match event {
+        Event::Protocol(event) => {
+            notes.line(&event.to_string());
+            if let (Some(state), CounterEvent::Counted { .. } | CounterEvent::Gave { .. }) = (state, &event) {
+                state.touch(now().instant);
+            }
         }
+        Event::AcceptPaused { addr, error, pause } => {
+            warn!("{addr}: cannot accept ({error}), trying again in {pause:?}; see ulimit -n");
+        }
+        _ => {}
+    }
+}
+
+/// What is printed and stands in the log file, too.
+struct Notes {
+    printer: Printer,
+    journal: Journal,
+}
+
+impl Notes {
+    fn line(&mut self, text: &str) {
+        self.printer.line(format_args!("{text}"));
+        self.journal.line(text);
     }
 }

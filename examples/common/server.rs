@@ -32,7 +32,8 @@ pub fn warn_of_strangers(bound: &[SocketAddr]) {
 
 /// A protocol that listens.
 pub struct Service<P: Show + 'static> {
-    event_loop: EventLoop<P>,
+    /// For programs that have more to do in each pass than [`run`](Self::run).
+    pub event_loop: EventLoop<P>,
     /// The addresses that it got.
     pub bound: Vec<SocketAddr>,
 }
