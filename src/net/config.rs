@@ -11,8 +11,8 @@ pub struct DriverConfig {
     pub max_connections: usize,
     /// Connections that one address may have; beyond it a newcomer is dropped without a word, so that one machine cannot take all
     /// places. Loopback addresses have no limit: behind a proxy on this machine everybody comes from one. An IPv4 address is the same
-    /// one through an IPv6 socket; of IPv6 a whole network of 64 bits is
-    /// one, since a host may choose among its addresses. Default: none, since clients may share an address.
+    /// one through an IPv6 socket; of IPv6 a whole network of 64 bits is one, since a host may choose among its addresses. Default:
+    /// none, since clients may share an address.
     pub max_connections_per_address: Option<usize>,
     /// Bytes read from one connection in a pass: one peer must not starve the others. Default 16 KiB, allocated once.
     pub read_bytes_max: usize,

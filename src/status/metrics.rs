@@ -9,7 +9,8 @@ use super::Timings;
 /// `taketurns_`; values are in seconds and bytes, and a name ends in its unit.
 ///
 /// Labels and their values are constants of the program's, never text of a peer's: every new one would be kept for ever by those
-/// who read this.
+/// who read this. What cannot be told (a name of other characters, one that was told already, an empty help) is left out, and in a
+/// debug build it panics.
 #[derive(Debug, Default)]
 pub struct Metrics {
     registry: Registry,

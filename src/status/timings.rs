@@ -21,15 +21,15 @@ pub struct Timings {
 
 impl Timings {
     /// None yet. `name` is what the histogram is called without `taketurns_` and `_seconds`, `help` a sentence.
+    ///
+    /// # Panics
+    ///
+    /// If `name` has other characters than letters, digits and `_`, or `help` is empty.
     #[must_use]
-    #[expect(
-        clippy::missing_panics_doc,
-        reason = "the bounds ascend, and `name` is a constant of the program's"
-    )]
     pub fn new(name: &'static str, help: &'static str) -> Timings {
         let name = format!("taketurns_{name}_seconds");
         let options = HistogramOpts::new(name, help).buckets(BOUNDS.to_vec());
-        Timings { histogram: Histogram::with_opts(options).expect("a name of words, and bounds that ascend") }
+        Timings { histogram: Histogram::with_opts(options).expect("a name, a help, and bounds that ascend") }
     }
 
     /// Notes one.
