@@ -120,11 +120,12 @@ fn judge(request: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
 
 /// The path of a request's target, which may be a whole URL: without what stands before it, and without the query.
 fn path_of(target: &str) -> &str {
-    let path = match target.strip_prefix("http://") {
+    // The query first: there may be a slash in it, and none before.
+    let target = target.split('?').next().unwrap_or_default();
+    match target.strip_prefix("http://") {
         Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]),
         None => target,
-    };
-    path.split('?').next().unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +158,7 @@ mod tests {
             ("/metrics?x=/", Path::Metrics),
             ("http://status.example:9000/readyz", Path::Ready),
             ("http://status.example", Path::Page),
+            ("http://status.example?from=/metrics", Path::Page),
         ] {
             assert_eq!(read(&format!("GET {target} HTTP/1.0\r\n\r\n")), get(path), "{target}");
         }
