@@ -7,8 +7,9 @@ use crate::net::DriverConfig;
 /// Limits and times of a [`StatusServer`](super::StatusServer).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusConfig {
-    /// Connections at once; one more is answered 503, and dropped without a word when 16 of those are not gone yet. Default 64: a
-    /// scraper, a few probes, and people who look. Each may keep a request, or at most one text that it has not read yet.
+    /// Connections at once. One more takes the place of the one that has not sent its request for longest, or, if all have, is answered
+    /// 503, and dropped without a word when 16 of those are not gone yet. Default 64: a scraper, a few probes, and people who look. Each
+    /// may keep a request, or at most one text that it has not read yet.
     pub connections_max: usize,
     /// How many of them may be feeds, which stay; one more is answered 503. Default 32: never all, so that a probe gets through.
     pub feeds_max: usize,

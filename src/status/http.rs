@@ -25,6 +25,7 @@ pub(super) struct Http {
 
 struct Client {
     stage: Stage,
+    opened: Instant,
     /// When the head must have come, or the answer be taken.
     alarm: Alarm,
 }
@@ -174,6 +175,26 @@ impl Http {
         self.closing.push(id);
     }
 
+    /// Closes the connection that has not said for longest what it wants, if there is one: those that say nothing are not to keep out
+    /// a probe, which is waited for by whoever restarts this process. What has come only now has not been read yet, and stays.
+    fn make_room(&mut self, now: Now, links: &mut Links) -> bool {
+        let is_silent =
+            |client: &Client| matches!(client.stage, Stage::Head(_)) && client.opened < now.instant;
+        let silent = self.clients.iter().filter(|(_, client)| is_silent(client));
+        let Some((oldest, _)) = silent.min_by_key(|(_, client)| client.opened) else { return false };
+        links.abort(oldest);
+        self.forget(oldest);
+        true
+    }
+
+    fn forget(&mut self, id: ConnectionId) {
+        let Some(mut client) = self.clients.remove(id) else { return };
+        self.timers.remove(&mut client.alarm, id);
+        if matches!(client.stage, Stage::Feed) {
+            self.feeds -= 1;
+        }
+    }
+
     /// Goes on with a head; what has become of it, once that is known.
     fn gather(&mut self, id: ConnectionId, bytes: &[u8]) -> Option<Result<Request, Refusal>> {
         let max = self.config.head_bytes_max;
@@ -190,12 +211,12 @@ impl Protocol for Http {
     type Event = ();
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, _: SocketAddr, _: Origin, links: &mut Links) {
-        if self.clients.len() >= self.config.connections_max {
+        if self.clients.len() >= self.config.connections_max && !self.make_room(now, links) {
             return self.refuse(now, id, false, Refusal::Full, links);
         }
         let mut alarm = Alarm::default();
         self.timers.set(&mut alarm, id, Some(later(now.instant, self.config.head_timeout)));
-        self.clients.insert(id, Client { stage: Stage::Head(Vec::new()), alarm });
+        self.clients.insert(id, Client { stage: Stage::Head(Vec::new()), opened: now.instant, alarm });
     }
 
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
@@ -223,11 +244,7 @@ impl Protocol for Http {
     }
 
     fn handle_closed(&mut self, _: Now, id: ConnectionId, _: CloseReason, _: &mut Links) {
-        let Some(mut client) = self.clients.remove(id) else { return };
-        self.timers.remove(&mut client.alarm, id);
-        if matches!(client.stage, Stage::Feed) {
-            self.feeds -= 1;
-        }
+        self.forget(id);
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {

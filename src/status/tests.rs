@@ -198,6 +198,32 @@ fn one_connection_more_than_allowed_is_turned_away_and_there_is_room_again_when_
 }
 
 #[test]
+fn whoever_has_said_nothing_for_longest_gives_way_to_a_newcomer() {
+    let config = StatusConfig { connections_max: 3, feeds_max: 1, ..StatusConfig::default() };
+    let mut world = World::new(config);
+    let feed = world.ask(GET_EVENTS);
+    assert!(world.begin_feed(feed));
+    let first = world.ask("GET /hea");
+    world.wait(Duration::from_millis(1));
+    let second = world.open();
+    world.wait(Duration::from_millis(1));
+    let probe = world.ask(GET);
+    assert!(matches!(world.links.wish_of(first), Wish::Abort(_)) && world.links.is_open(second));
+    assert_eq!(world.http.take_request().map(|(id, _)| id), Some(probe));
+
+    world.wait(Duration::from_millis(1));
+    let third = world.open();
+    assert!(matches!(world.links.wish_of(second), Wish::Abort(_)));
+    let fourth = world.open();
+    assert!(world.heard(fourth).starts_with("HTTP/1.1 503 "), "what came in the same pass is yet to be read");
+    assert!(world.links.is_open(feed) && world.links.is_open(probe) && world.links.is_open(third));
+    for id in [first, second] {
+        world.http.handle_closed(world.now, id, CloseReason::Unwanted, &mut world.links);
+    }
+    assert_eq!((world.http.clients.len(), world.http.feeds()), (3, 1));
+}
+
+#[test]
 fn so_many_feeds_and_no_more() {
     let config = StatusConfig { feeds_max: 1, ..StatusConfig::default() };
     let mut world = World::new(config);
