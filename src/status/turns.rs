@@ -41,7 +41,6 @@ impl Show for TurnServer {
             }
             TurnEvent::Accepted { seat, .. } => tally.answered(seat.ring()),
             TurnEvent::Skipped { seat, .. } => tally.ended(seat.ring()),
-            TurnEvent::Refused { code, .. } => tally.refused(code.as_str()),
             _ => {}
         }
     }
@@ -65,7 +64,7 @@ impl Show for TurnServer {
     fn metrics(&self, tally: &Tally, metrics: &mut Metrics) {
         let scheduler = self.scheduler();
         metrics.counters("turns", "Turns that ended, by how.", "outcome", outcomes(TurnServer::counts(self)));
-        let told = |code: &Code| (code.as_str(), tally.refused_as(code.as_str()));
+        let told = |&code: &Code| (code.as_str(), self.refused_as(code));
         metrics.counters("refusals", "Inputs refused, by the code told.", "code", Code::ALL.iter().map(told));
         metrics.timings(tally.hand_overs());
         metrics.timings(tally.answers());
@@ -81,7 +80,7 @@ impl Show for TurnServer {
         show_longest_wait(scheduler, metrics);
     }
 
-    fn state(&self, now: Now, tally: &Tally, state: &mut Fields) {
+    fn state(&self, now: Now, _: &Tally, state: &mut Fields) {
         let scheduler = self.scheduler();
         let rings: Vec<_> =
             scheduler.rings().take(RINGS_SHOWN_MAX).map(|ring| RingView::of(self, now, ring)).collect();
@@ -91,7 +90,8 @@ impl Show for TurnServer {
         outcomes(TurnServer::counts(self)).iter().for_each(|(outcome, count)| turns.put(outcome, count));
         state.put_fields("turns", turns);
         let mut refusals = Fields::default();
-        tally.refusals().for_each(|(code, count)| refusals.put(code, &count));
+        let told = Code::ALL.iter().filter(|&&code| self.refused_as(code) > 0);
+        told.for_each(|&code| refusals.put(code.as_str(), &self.refused_as(code)));
         state.put_fields("refusals", refusals);
     }
 }

@@ -152,7 +152,8 @@ pub enum TurnEvent {
         /// How.
         how: Skipped,
     },
-    /// Bytes were refused; nothing else has changed.
+    /// Bytes were refused; nothing else has changed. No more than 4,096 of these come from one pass:
+    /// [`TurnServer::refused_as`] counts all.
     Refused {
         /// Whose.
         connection: ConnectionId,

@@ -52,7 +52,14 @@ pub struct TurnServer {
     drain: Drain,
     entropy: Entropy,
     events: VecDeque<TurnEvent>,
+    /// Inputs refused, by the code told.
+    refused: [u64; Code::ALL.len()],
+    /// How many refusals were reported in this pass.
+    reported: usize,
 }
+
+/// A line of two bytes can be refused: thousands of clients that say nothing else must not fill the memory with events of one pass.
+const REPORTED_MAX: usize = 4096;
 
 pub(super) enum Client {
     Raw(RawClient),
@@ -113,6 +120,8 @@ impl TurnServer {
             drain: Drain::No,
             entropy,
             events: VecDeque::new(),
+            refused: [0; Code::ALL.len()],
+            reported: 0,
         }
     }
 
@@ -154,6 +163,12 @@ impl TurnServer {
     #[must_use]
     pub fn counts(&self) -> TurnCounts {
         self.counts
+    }
+
+    /// How many inputs were refused with `code`.
+    #[must_use]
+    pub fn refused_as(&self, code: Code) -> u64 {
+        self.refused[code as usize]
     }
 
     /// The number of clients that are connected and not about to be closed.
@@ -320,7 +335,11 @@ impl TurnServer {
             warn!("{peer}: refused ({code}; refusal {nth} of this connection): \"{}\"", shown.escape_ascii());
         }
         self.counts.refused += 1;
-        self.report(TurnEvent::Refused { connection: id, peer, code });
+        self.refused[code as usize] += 1;
+        self.reported += 1;
+        if self.reported <= REPORTED_MAX {
+            self.report(TurnEvent::Refused { connection: id, peer, code });
+        }
     }
 
     /// Ends the dealings with a connection: its seat is vacant, its observing over, and it is not listened to any more.
@@ -476,6 +495,10 @@ impl Protocol for TurnServer {
         }
     }
 
+    fn handle_flushed(&mut self, _: Now, _: &mut Links) {
+        self.reported = 0;
+    }
+
     fn drain(&mut self, now: Now, links: &mut Links) {
         if let Drain::No = self.drain {
             self.drain = Drain::Until(later(now.instant, self.config.drain_timeout));
@@ -539,6 +562,24 @@ mod tests {
             server.handle_bytes(now, id, hello.as_bytes(), &mut links);
             let main = server.rooms.find(&DEFAULT_RING.parse().expect("valid")).expect("ann is there");
             assert_eq!(server.rooms.room(main).seats.len(), names, "{hello}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_refused_lines_is_counted_and_reported_in_part() {
+        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
+        let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+        let mut links = Links::new(usize::MAX);
+        let id = links.open(([127, 0, 0, 1], 9).into());
+        server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
+        for pass in 1..=2 {
+            server.handle_bytes(now, id, "x\n".repeat(REPORTED_MAX).as_bytes(), &mut links);
+            server.handle_bytes(now, id, b"PASS\n", &mut links);
+            server.handle_flushed(now, &mut links);
+            assert_eq!(std::iter::from_fn(|| server.poll_event()).count(), REPORTED_MAX);
+            assert_eq!(server.refused_as(Code::Malformed), pass * REPORTED_MAX as u64);
+            assert_eq!((server.refused_as(Code::NotJoined), server.counts().refused), (pass, pass * 4097));
         }
     }
 
