@@ -491,6 +491,21 @@ fn a_reader_hears_of_no_hand_over_from_before_it_came() {
     assert_eq!(state["hand_over"]["count"], 1);
 }
 
+/// What is left of a turn has gone on meanwhile.
+#[test]
+fn a_reader_hears_first_how_things_stand_when_it_comes() {
+    let config = StatusConfig { heartbeat: PATIENCE, ..StatusConfig::default() };
+    let server = Server::start(turns(TurnServerConfig::default()), config);
+    let uptime = |state: &Value| state["uptime_ms"].as_u64().expect("a number");
+    let (mut first, _) = Reader::begin(server.status);
+    let before = uptime(&first.message("state"));
+    let begun = Instant::now();
+    wait_until("a while", || begun.elapsed() > Duration::from_millis(300));
+    let (mut second, _) = Reader::begin(server.status);
+    let after = uptime(&second.message("state"));
+    assert!(after >= before + 200, "{before} ms, and then {after} ms");
+}
+
 #[test]
 fn while_draining_it_is_not_ready_and_then_the_loop_ends_whoever_reads() {
     let config = TurnServerConfig { drain_timeout: PATIENCE, ..TurnServerConfig::default() };
