@@ -107,8 +107,8 @@ pub struct RingId {
 
 /// The longest that a seat of a ring has waited for the turn, beside what it was promised.
 ///
-/// On real clocks `waited` may exceed `bound` by what each turn on the way ended late: the poll's rounding to 1 ms, and the time
-/// of a pass.
+/// On real clocks `waited` may exceed `bound` by what each turn on the way ended late: the poll's rounding to 1 ms, the time of a
+/// pass, and for how long the process was stopped; and by how long grants on the way were [held back](Scheduler::hold_back).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LongestWait {
     /// From the end of the seat's last turn (or from when it sat down, or the ring went on) to its grant.
