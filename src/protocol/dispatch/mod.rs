@@ -138,7 +138,7 @@ pub enum DispatchEvent {
         /// Who executes it.
         to: Rank,
     },
-    /// A command went to nobody.
+    /// A command went to nobody. No more than 4,096 of these and of the next come from one pass: [`DispatchServer::counts`] has all.
     Rejected {
         /// Who sent it.
         from: Rank,

@@ -39,7 +39,12 @@ pub struct DispatchServer {
     timers: Timers<ConnectionId>,
     draining: bool,
     events: VecDeque<DispatchEvent>,
+    /// How much was reported in this pass that went nowhere.
+    reported: usize,
 }
+
+/// A line of two bytes can be refused: thousands of clients that say nothing else must not fill the memory with events of one pass.
+const REPORTED_MAX: usize = 4096;
 
 #[derive(Debug)]
 struct Client {
@@ -98,6 +103,7 @@ impl DispatchServer {
             timers: Timers::default(),
             draining: false,
             events: VecDeque::new(),
+            reported: 0,
         }
     }
 
@@ -138,7 +144,7 @@ impl DispatchServer {
             );
         }
         self.counts.refused += 1;
-        self.events.push_back(DispatchEvent::Refused { peer });
+        self.report_refusal(DispatchEvent::Refused { peer });
         self.tell_rejected(now, id, Rejection::Malformed, links);
     }
 
@@ -219,8 +225,15 @@ impl DispatchServer {
             info!("[command rejected] of {} with rank {from}: {reason}", sender.peer);
         }
         self.counts.rejected += 1;
-        self.events.push_back(DispatchEvent::Rejected { from, reason });
+        self.report_refusal(DispatchEvent::Rejected { from, reason });
         self.tell_rejected(now, id, reason, links);
+    }
+
+    fn report_refusal(&mut self, event: DispatchEvent) {
+        self.reported += 1;
+        if self.reported <= REPORTED_MAX {
+            self.events.push_back(event);
+        }
     }
 
     fn tell_rejected(&mut self, now: Now, id: ConnectionId, reason: Rejection, links: &mut Links) {
@@ -425,6 +438,10 @@ impl Protocol for DispatchServer {
         }
     }
 
+    fn handle_flushed(&mut self, _: Now, _: &mut Links) {
+        self.reported = 0;
+    }
+
     /// Commands that wait for the gap are still sent: 64 of them take less than a second.
     fn drain(&mut self, now: Now, links: &mut Links) {
         self.draining = true;
@@ -439,5 +456,29 @@ impl Protocol for DispatchServer {
 
     fn poll_event(&mut self) -> Option<DispatchEvent> {
         self.events.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::time::tests::epoch;
+
+    #[test]
+    fn a_flood_of_refused_lines_is_counted_and_reported_in_part() {
+        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let config = DispatchServerConfig { framing: Framing::Line, ..DispatchServerConfig::default() };
+        let (mut server, mut links) = (DispatchServer::new(config), Links::new(usize::MAX));
+        let id = links.open(([127, 0, 0, 1], 9).into());
+        server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
+        assert!(matches!(server.poll_event(), Some(DispatchEvent::Ranked { .. })));
+        for pass in 1..=2 {
+            server.handle_bytes(now, id, "x\n".repeat(REPORTED_MAX + 1).as_bytes(), &mut links);
+            server.handle_flushed(now, &mut links);
+            assert_eq!(std::iter::from_fn(|| server.poll_event()).count(), REPORTED_MAX);
+            assert_eq!(server.counts().refused, pass * (REPORTED_MAX as u64 + 1));
+        }
     }
 }
