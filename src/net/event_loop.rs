@@ -1,16 +1,13 @@
 //! A loop that owns its `Poll`: a thin layer over [`Driver`], for programs that have nothing else to wait for.
 
-use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 
 use super::clock::Clock;
 use super::companion::Companion;
+use super::handle::{Handle, Inbox};
 use super::timer::Timer;
 use super::{Driver, DriverConfig, Error, Event, TokenSpace};
 use crate::protocol::Protocol;
@@ -23,18 +20,6 @@ const TIMER: Token = Token(usize::MAX - 1);
 
 /// Events taken from the system in a pass.
 const EVENTS_MAX: usize = 1024;
-/// Pieces of work from other threads that may wait for the loop, and that it does in a pass.
-const WORK_MAX: usize = 1024;
-
-/// What a thread can have done on a loop's.
-pub type Work<P> = Box<dyn FnOnce(&mut Driver<P>, Now) + Send>;
-
-/// What other threads want of the loop besides work: never lost, however much work waits.
-#[derive(Debug, Default)]
-struct Wanted {
-    stop: AtomicBool,
-    drain: AtomicBool,
-}
 
 /// Owns a `mio::Poll` and drives a [`Driver`] on it.
 ///
@@ -65,8 +50,7 @@ pub struct EventLoop<P: Protocol> {
     clock: Clock,
     timer: Timer,
     busy_poll: Duration,
-    work: Receiver<Work<P>>,
-    handle: Handle<P>,
+    inbox: Inbox<P>,
     stopped: bool,
     companion: Option<Box<dyn Companion<P>>>,
 }
@@ -91,10 +75,8 @@ impl<P: Protocol> EventLoop<P> {
         let busy_poll = config.busy_poll;
         let driver = Driver::new(poll.registry(), DRIVER, protocol, config)?;
         let timer = Timer::new(poll.registry(), TIMER).map_err(Error::Poll)?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(Error::Poll)?);
-        let (sender, work) = sync_channel(WORK_MAX);
+        let inbox = Inbox::new(Waker::new(poll.registry(), WAKER).map_err(Error::Poll)?);
         let events = Events::with_capacity(EVENTS_MAX);
-        let handle = Handle { sender, waker, wanted: Arc::default() };
         let clock = Clock::new();
         Ok(EventLoop {
             poll,
@@ -103,8 +85,7 @@ impl<P: Protocol> EventLoop<P> {
             clock,
             timer,
             busy_poll,
-            work,
-            handle,
+            inbox,
             stopped: false,
             companion: None,
         })
@@ -136,7 +117,7 @@ impl<P: Protocol> EventLoop<P> {
     /// A handle for other threads. All of them reach this loop.
     #[must_use]
     pub fn handle(&self) -> Handle<P> {
-        self.handle.clone()
+        self.inbox.handle()
     }
 
     /// Runs until the loop is stopped or drained, and gives every event to `on_event`. Called again after that, it returns at once.
@@ -179,7 +160,7 @@ impl<P: Protocol> EventLoop<P> {
             woken |= self.catch_up(now).map_err(Error::Poll)?;
         }
         if woken {
-            self.obey(now);
+            self.stopped |= self.inbox.obey(&mut self.driver, now);
         }
         let finished = self.driver.finish_batch(now);
         // Even if the driver refuses the pass: the next poll forgets what this one has said.
@@ -282,88 +263,4 @@ impl<P: Protocol> EventLoop<P> {
         self.events.iter().for_each(|event| companion.handle_event(now, event));
         companion.finish_batch(now, &self.driver)
     }
-
-    fn obey(&mut self, now: Now) {
-        self.stopped |= self.handle.wanted.stop.load(Ordering::Relaxed);
-        if self.handle.wanted.drain.load(Ordering::Relaxed) {
-            self.driver.drain(now);
-        }
-        let mut done = 0;
-        for work in self.work.try_iter().take(WORK_MAX) {
-            work(&mut self.driver, now);
-            done += 1;
-        }
-        if done == WORK_MAX {
-            self.handle.wake();
-        }
-    }
 }
-
-/// Reaches an [`EventLoop`] from other threads. Clones reach the same one.
-pub struct Handle<P: Protocol> {
-    sender: SyncSender<Work<P>>,
-    waker: Arc<Waker>,
-    wanted: Arc<Wanted>,
-}
-
-impl<P: Protocol> Clone for Handle<P> {
-    fn clone(&self) -> Self {
-        Handle { sender: self.sender.clone(), waker: self.waker.clone(), wanted: self.wanted.clone() }
-    }
-}
-
-impl<P: Protocol> Handle<P> {
-    /// Makes [`EventLoop::run`] return after the pass that it is in. Connections are closed when the loop is dropped.
-    pub fn stop(&self) {
-        self.wanted.stop.store(true, Ordering::Relaxed);
-        self.wake();
-    }
-
-    /// Begins a drain; [`EventLoop::run`] returns when it is done.
-    pub fn drain(&self) {
-        self.wanted.drain.store(true, Ordering::Relaxed);
-        self.wake();
-    }
-
-    /// Has `work` done on the loop's thread, in its next pass. What comes of it, `work` sends back itself, through a channel of its own.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`], with the work, when the loop is gone or 1,024 pieces wait for it.
-    pub fn run(&self, work: impl FnOnce(&mut Driver<P>, Now) + Send + 'static) -> Result<(), Refused<P>> {
-        let handed_over = self.sender.try_send(Box::new(work));
-        self.wake();
-        match handed_over {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(work) | TrySendError::Disconnected(work)) => Err(Refused(work)),
-        }
-    }
-
-    fn wake(&self) {
-        // A waker that fails belongs to a loop that is gone.
-        let _ = self.waker.wake();
-    }
-}
-
-impl<P: Protocol> fmt::Debug for Handle<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handle")
-    }
-}
-
-/// Work that an [`EventLoop`] did not take: it is gone, or too much waits for it.
-pub struct Refused<P: Protocol>(pub Work<P>);
-
-impl<P: Protocol> fmt::Debug for Refused<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Refused")
-    }
-}
-
-impl<P: Protocol> fmt::Display for Refused<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the event loop is gone, or has too much to do")
-    }
-}
-
-impl<P: Protocol> std::error::Error for Refused<P> {}

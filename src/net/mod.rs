@@ -30,6 +30,7 @@ mod connection;
 mod driver;
 mod error;
 mod event_loop;
+mod handle;
 mod listener;
 mod opening;
 mod reconnect;
@@ -46,7 +47,8 @@ pub(crate) use companion::Companion;
 pub use config::DriverConfig;
 pub use driver::Driver;
 pub use error::Error;
-pub use event_loop::{EventLoop, Handle, Refused, Work};
+pub use event_loop::EventLoop;
+pub use handle::{Handle, Refused, Work};
 pub use reconnect::Target;
 pub use token::TokenSpace;
 

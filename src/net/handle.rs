@@ -1,0 +1,127 @@
+//! How other threads reach an event loop: the [`Handle`] that they have, and the [`Inbox`] that the loop looks into when it is woken.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use mio::Waker;
+
+use super::Driver;
+use crate::protocol::Protocol;
+use crate::time::Now;
+
+/// Pieces of work from other threads that may wait for the loop, and that it does in a pass.
+const WORK_MAX: usize = 1024;
+
+/// What a thread can have done on a loop's.
+pub type Work<P> = Box<dyn FnOnce(&mut Driver<P>, Now) + Send>;
+
+/// Reaches an [`EventLoop`] from other threads. Clones reach the same one.
+pub struct Handle<P: Protocol> {
+    sender: SyncSender<Work<P>>,
+    waker: Arc<Waker>,
+    wanted: Arc<Wanted>,
+}
+
+impl<P: Protocol> Clone for Handle<P> {
+    fn clone(&self) -> Self {
+        Handle { sender: self.sender.clone(), waker: self.waker.clone(), wanted: self.wanted.clone() }
+    }
+}
+
+impl<P: Protocol> Handle<P> {
+    /// Makes [`EventLoop::run`] return after the pass that it is in. Connections are closed when the loop is dropped.
+    pub fn stop(&self) {
+        self.wanted.stop.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Begins a drain; [`EventLoop::run`] returns when it is done.
+    pub fn drain(&self) {
+        self.wanted.drain.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Has `work` done on the loop's thread, in its next pass. What comes of it, `work` sends back itself, through a channel of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with the work, when the loop is gone or 1,024 pieces wait for it.
+    pub fn run(&self, work: impl FnOnce(&mut Driver<P>, Now) + Send + 'static) -> Result<(), Refused<P>> {
+        let handed_over = self.sender.try_send(Box::new(work));
+        self.wake();
+        match handed_over {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(work) | TrySendError::Disconnected(work)) => Err(Refused(work)),
+        }
+    }
+
+    fn wake(&self) {
+        // A waker that fails belongs to a loop that is gone.
+        let _ = self.waker.wake();
+    }
+}
+
+impl<P: Protocol> fmt::Debug for Handle<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+/// Work that an [`EventLoop`] did not take: it is gone, or too much waits for it.
+pub struct Refused<P: Protocol>(pub Work<P>);
+
+impl<P: Protocol> fmt::Debug for Refused<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Refused")
+    }
+}
+
+impl<P: Protocol> fmt::Display for Refused<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the event loop is gone, or has too much to do")
+    }
+}
+
+impl<P: Protocol> std::error::Error for Refused<P> {}
+
+/// What other threads want of the loop besides work: never lost, however much work waits.
+#[derive(Debug, Default)]
+struct Wanted {
+    stop: AtomicBool,
+    drain: AtomicBool,
+}
+
+/// The loop's end of its handles.
+pub(super) struct Inbox<P: Protocol> {
+    work: Receiver<Work<P>>,
+    handle: Handle<P>,
+}
+
+impl<P: Protocol> Inbox<P> {
+    pub(super) fn new(waker: Waker) -> Inbox<P> {
+        let (sender, work) = sync_channel(WORK_MAX);
+        Inbox { work, handle: Handle { sender, waker: Arc::new(waker), wanted: Arc::default() } }
+    }
+
+    pub(super) fn handle(&self) -> Handle<P> {
+        self.handle.clone()
+    }
+
+    /// Does what other threads want; whether one of them wants the loop to stop.
+    pub(super) fn obey(&self, driver: &mut Driver<P>, now: Now) -> bool {
+        if self.handle.wanted.drain.load(Ordering::Relaxed) {
+            driver.drain(now);
+        }
+        let mut done = 0;
+        for work in self.work.try_iter().take(WORK_MAX) {
+            work(driver, now);
+            done += 1;
+        }
+        if done == WORK_MAX {
+            self.handle.wake();
+        }
+        self.handle.wanted.stop.load(Ordering::Relaxed)
+    }
+}
