@@ -720,8 +720,8 @@ mod programs {
         let addr = taken.local_addr().expect("bound").to_string();
         for (value, words) in [
             (
-                "9001",
-                "cannot show the status on \"9001\": there is no host; perhaps 127.0.0.1:9001, as in --status 127.0.0.1:9001",
+                "8081",
+                "cannot show the status on \"8081\": there is no host; perhaps 127.0.0.1:8081, as in --status 127.0.0.1:8081",
             ),
             (addr.as_str(), "choose another with --status"),
         ] {
