@@ -403,7 +403,7 @@ fn the_feed_tells_of_turns_as_they_are_taken() {
     let ring = &state["rings"][0];
     assert_eq!((&ring["name"], &ring["turn"], &ring["occupied"]), (&"main".into(), &4.into(), &2.into()));
     assert_eq!((&ring["holder"]["seat"], &ring["holder"]["turn"]), (&2.into(), &4.into()));
-    assert_eq!(ring["holder"]["within_ms"], 30_000);
+    assert_eq!((&ring["holder"]["name"], &ring["holder"]["within_ms"]), (&"bob".into(), &30_000.into()));
     assert_eq!(
         ring["seats"],
         serde_json::json!([

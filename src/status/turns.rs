@@ -142,6 +142,9 @@ struct RingView {
 #[derive(Serialize)]
 struct HolderView {
     seat: u64,
+    /// Here too, since of many seats the holder's may be left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<Shown>,
     turn: u64,
     left_ms: u64,
     within_ms: u64,
@@ -176,6 +179,7 @@ impl RingView {
         let left = |until: std::time::Instant| millis(until.saturating_duration_since(now.instant));
         let holder = scheduler.held(ring).map(|held| HolderView {
             seat: held.seat.place(),
+            name: scheduler.data(held.seat).and_then(SeatData::name).map(Shown),
             turn: held.turn.get(),
             left_ms: left(held.deadline),
             within_ms: millis(scheduler.config().turn_deadline),
