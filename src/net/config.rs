@@ -14,7 +14,8 @@ pub struct DriverConfig {
     /// one through an IPv6 socket; of IPv6 a whole network of 64 bits is one, since a host may choose among its addresses. Default:
     /// none, since clients may share an address.
     pub max_connections_per_address: Option<usize>,
-    /// Bytes read from one connection in a pass: one peer must not starve the others. Default 16 KiB, allocated once.
+    /// Bytes read from one connection in a pass: one peer must not starve the others, and a thousand that flood must not hold them up for
+    /// long. Default 4 KiB, allocated once: four of the longest messages of turns.
     pub read_bytes_max: usize,
     /// Connections accepted in a pass: a storm of newcomers must not starve the clients. Default 64.
     pub accepts_max: usize,
@@ -55,7 +56,7 @@ impl Default for DriverConfig {
         DriverConfig {
             max_connections: descriptors().saturating_sub(16).max(1),
             max_connections_per_address: None,
-            read_bytes_max: 16 * 1024,
+            read_bytes_max: 4 * 1024,
             accepts_max: 64,
             out_bytes_max: 64 * 1024,
             stall_timeout: Duration::from_secs(10),
