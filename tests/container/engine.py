@@ -45,6 +45,10 @@ def build(root, tag, *options):
         sys.exit(f"{tag} cannot be built; see above")
 
 
+def has_image(tag):
+    return docker("image", "inspect", tag).returncode == 0
+
+
 def inspect(what, kind="container"):
     return json.loads(docker(kind, "inspect", what).stdout)[0]
 
