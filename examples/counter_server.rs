@@ -65,7 +65,7 @@ fn serve(options: &Options) -> Result<(), String> {
     let status = status::address(options.status.as_deref())?;
     let driver_config = server::driver_config(options.max_per_address, status)?;
     let counter = CounterServer::new(CounterServerConfig::default(), os_entropy());
-    let Service { mut event_loop, bound } =
+    let Service { mut event_loop, bound, status } =
         Service::listen(counter, driver_config, &options.listen, "127.0.0.1:2004", status)?;
     // Only now: the files may be those of a server that has the address.
     let counter = event_loop.driver_mut().protocol_mut();
@@ -74,6 +74,9 @@ fn serve(options: &Options) -> Result<(), String> {
     notes.line("SERVER ONLINE");
     for addr in bound {
         notes.line(&format!("Waiting for new connections on {addr}"));
+    }
+    if let Some(addr) = status {
+        notes.printer.line(format_args!("Status on http://{addr}/"));
     }
     notes.journal.flush();
     let mut goes_on = true;

@@ -36,6 +36,8 @@ pub struct Service<P: Show + 'static> {
     pub event_loop: EventLoop<P>,
     /// The addresses that it got.
     pub bound: Vec<SocketAddr>,
+    /// The address that the status got, for programs that log nothing at info.
+    pub status: Option<SocketAddr>,
 }
 
 impl<P: Show + 'static> Service<P> {
@@ -55,10 +57,10 @@ impl<P: Show + 'static> Service<P> {
             addresses.into_iter().map(|addr| event_loop.driver_mut().listen(addr)).collect();
         let bound = bound.map_err(|error| super::advise(&error))?;
         warn_of_strangers(&bound);
-        status::serve(&mut event_loop, status)?;
+        let status = status::serve(&mut event_loop, status)?;
         let handle = event_loop.handle();
         super::signals::on_first(move || handle.drain())?;
-        Ok(Service { event_loop, bound })
+        Ok(Service { event_loop, bound, status })
     }
 
     /// Serves until it is drained.

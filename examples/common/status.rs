@@ -37,13 +37,13 @@ pub fn descriptors(addr: Option<SocketAddr>) -> usize {
     addr.map_or(0, |_| needed)
 }
 
-/// Shows on `addr` what `event_loop` does.
+/// Shows on `addr` what `event_loop` does; the address that it got.
 #[cfg(feature = "status")]
 pub fn serve<P: Show + 'static>(
     event_loop: &mut EventLoop<P>,
     addr: Option<SocketAddr>,
-) -> Result<(), String> {
-    let Some(addr) = addr else { return Ok(()) };
+) -> Result<Option<SocketAddr>, String> {
+    let Some(addr) = addr else { return Ok(None) };
     let bound = event_loop
         .serve_status(addr, taketurns::status::StatusConfig::default())
         .map_err(|error| super::advise_on(&error, "--status"))?;
@@ -51,10 +51,13 @@ pub fn serve<P: Show + 'static>(
     if !bound.ip().to_canonical().is_loopback() {
         log::warn!("{bound}: whoever can reach this address learns the clients' names and what they do");
     }
-    Ok(())
+    Ok(Some(bound))
 }
 
 #[cfg(not(feature = "status"))]
-pub fn serve<P: Show + 'static>(_: &mut EventLoop<P>, _: Option<SocketAddr>) -> Result<(), String> {
-    Ok(())
+pub fn serve<P: Show + 'static>(
+    _: &mut EventLoop<P>,
+    _: Option<SocketAddr>,
+) -> Result<Option<SocketAddr>, String> {
+    Ok(None)
 }
