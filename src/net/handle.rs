@@ -17,7 +17,7 @@ const WORK_MAX: usize = 1024;
 /// What a thread can have done on a loop's.
 pub type Work<P> = Box<dyn FnOnce(&mut Driver<P>, Now) + Send>;
 
-/// Reaches an [`EventLoop`] from other threads. Clones reach the same one.
+/// Reaches an [`EventLoop`](super::EventLoop) from other threads. Clones reach the same one.
 pub struct Handle<P: Protocol> {
     sender: SyncSender<Work<P>>,
     waker: Arc<Waker>,
@@ -31,13 +31,13 @@ impl<P: Protocol> Clone for Handle<P> {
 }
 
 impl<P: Protocol> Handle<P> {
-    /// Makes [`EventLoop::run`] return after the pass that it is in. Connections are closed when the loop is dropped.
+    /// Makes [`EventLoop::run`](super::EventLoop::run) return after the pass that it is in. Connections are closed when the loop is dropped.
     pub fn stop(&self) {
         self.wanted.stop.store(true, Ordering::Relaxed);
         self.wake();
     }
 
-    /// Begins a drain; [`EventLoop::run`] returns when it is done.
+    /// Begins a drain; [`EventLoop::run`](super::EventLoop::run) returns when it is done.
     pub fn drain(&self) {
         self.wanted.drain.store(true, Ordering::Relaxed);
         self.wake();
@@ -69,7 +69,7 @@ impl<P: Protocol> fmt::Debug for Handle<P> {
     }
 }
 
-/// Work that an [`EventLoop`] did not take: it is gone, or too much waits for it.
+/// Work that an [`EventLoop`](super::EventLoop) did not take: it is gone, or too much waits for it.
 pub struct Refused<P: Protocol>(pub Work<P>);
 
 impl<P: Protocol> fmt::Debug for Refused<P> {
