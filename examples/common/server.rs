@@ -25,7 +25,7 @@ pub fn warn_of_strangers(bound: &[SocketAddr]) {
     if let Some(addr) = bound.iter().find(|addr| !addr.ip().to_canonical().is_loopback()) {
         warn!(
             "{addr}: whoever can reach this address may take part, since nothing is authenticated or encrypted; \
-             see \"What is not promised\" in docs/PROTOCOL.md, and --max-per-address"
+             put it behind what you trust, and see --max-per-address"
         );
     }
 }
