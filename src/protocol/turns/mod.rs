@@ -4,7 +4,7 @@
 //! `WAIT`; [`Framing::Line`] is for everybody else: names, fences, resumption, observers. docs/PROTOCOL.md in the
 //! repository gives every sentence a number, and the code refers to them (T5, T22).
 
-// server.rs   connections, what the scheduler decided, the order of writes, draining
+// server.rs   connections, draining; hand_over.rs what the scheduler decided, and the order of writes
 //  ├ raw.rs   who is told what and when, and what counts, in the raw framing
 //  ├ line.rs  the same in the line framing
 //  ├ rooms.rs rings by name, seats by name, observers
@@ -15,6 +15,7 @@
 
 mod client;
 mod codes;
+mod hand_over;
 mod line;
 mod name;
 mod raw;
