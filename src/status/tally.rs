@@ -11,7 +11,6 @@ use crate::turn::RingId;
 pub struct Tally {
     begun: Instant,
     counts: BTreeMap<&'static str, u64>,
-    refusals: BTreeMap<&'static str, u64>,
     /// When the last pass began and ended.
     pass: (Instant, Instant),
     /// Where the last thing noted is the end of a turn: a grant that follows is a hand-over.
@@ -30,7 +29,6 @@ impl Tally {
         Tally {
             begun: now,
             counts: BTreeMap::new(),
-            refusals: BTreeMap::new(),
             pass: (now, now),
             ended: None,
             granted: HashMap::new(),
@@ -61,22 +59,6 @@ impl Tally {
     #[must_use]
     pub fn counted(&self, name: &str) -> u64 {
         self.counts.get(name).copied().unwrap_or(0)
-    }
-
-    /// Counts something that was refused, by the code that its sender was told. Never by text of a peer's: codes are few.
-    pub fn refused(&mut self, code: &'static str) {
-        *self.refusals.entry(code).or_default() += 1;
-    }
-
-    /// How often something was refused with `code`.
-    #[must_use]
-    pub fn refused_as(&self, code: &str) -> u64 {
-        self.refusals.get(code).copied().unwrap_or(0)
-    }
-
-    /// What was refused, by code.
-    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.refusals.iter().map(|(&code, &count)| (code, count))
     }
 
     /// The turn of `ring` was granted; its holder is told at `release`, or in the pass if that is past.
