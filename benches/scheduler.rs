@@ -7,9 +7,10 @@
 //! Not measured: bytes, sockets, a clock; joining and leaving; deadlines that lapse; what an owner keeps with its seats (here
 //! nothing, so the seats are as small as they get).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use taketurns::time::Instant;
 use taketurns::turn::{Grant, Output, Scheduler, SchedulerConfig, SeatId, Weight};
 
 /// A ring in which every turn is answered.
@@ -23,7 +24,7 @@ impl Table {
     fn new(seats: usize, weight_of: impl Fn(usize) -> u8, is_vacant: impl Fn(usize) -> bool) -> Table {
         let config = SchedulerConfig { max_seats: seats, ..SchedulerConfig::default() };
         let mut scheduler = Scheduler::new(config);
-        let now = taketurns::net::now().instant;
+        let now = Instant::ORIGIN;
         let weight = |nth| Weight::new(weight_of(nth)).expect("1 to 100");
 
         let first = scheduler.join_new_ring(now, weight(0), ()).expect("room");

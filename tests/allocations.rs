@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use mio::{Events, Poll};
 use taketurns::net::{Driver, DriverConfig, TokenSpace, now};
@@ -26,7 +26,7 @@ fn a_turn_of_scheduler_and_protocol_allocates_nothing() {
         (Framing::Raw, [""; 3], ["a:1", "b:2", "c:3"]),
         (Framing::Line, ["JOIN a\n", "JOIN b\n", "JOIN c\n"], ["a:1\n", "b:2\n", "c:3\n"]),
     ] {
-        let now = Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH };
+        let now = Now::ORIGIN;
         let mut server = server(framing);
         let mut links = Links::new(64 * 1024);
         let ids = joins.map(|join| {

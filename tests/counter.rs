@@ -4,7 +4,7 @@
 //! The sentences are those of docs/PROTOCOL.md; the name of each test begins with its sentence.
 
 #![cfg(unix)]
-#![allow(clippy::disallowed_methods, reason = "an instant, and processes, need a real clock")]
+#![allow(clippy::disallowed_methods, reason = "real processes need real time")]
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
@@ -21,7 +21,7 @@ use taketurns::protocol::counter::{
 use taketurns::protocol::{
     AbortReason, CloseReason, ConnectionId, DialId, Entropy, Links, Origin, Protocol, Wish,
 };
-use taketurns::time::Now;
+use taketurns::time::{self, Now};
 
 #[path = "support/process.rs"]
 #[allow(dead_code, reason = "every test uses a part of it")]
@@ -78,7 +78,7 @@ impl World {
         World {
             server: CounterServer::new(config, entropy),
             links: Links::new(64 * 1024),
-            now: Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH },
+            now: Now::ORIGIN,
             heard: HashMap::new(),
             ended: HashMap::new(),
             deaf: HashSet::new(),
@@ -590,7 +590,7 @@ struct Counting {
     client: CounterClient,
     links: Links,
     now: Now,
-    start: Instant,
+    start: time::Instant,
     connection: ConnectionId,
     /// What it wrote, and when.
     written: Vec<(Duration, String)>,
@@ -601,7 +601,7 @@ impl Counting {
     /// Connected; the server has said nothing.
     fn begin(entropy: Entropy) -> Counting {
         let mut links = Links::new(64 * 1024);
-        let now = Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH };
+        let now = Now::ORIGIN;
         let connection = links.open(([127, 0, 0, 1], 9).into());
         let client = CounterClient::new(CounterClientConfig::new(id(17)), entropy);
         let (written, events) = (Vec::new(), Vec::new());
@@ -812,7 +812,7 @@ fn c10_times_without_end_are_no_panic() {
     let mut client = CounterClient::new(config, Box::new(|bytes| bytes.fill(0xff)));
     let mut links = Links::new(1000);
     let connection = links.open(([127, 0, 0, 1], 9).into());
-    let now = Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH };
+    let now = Now::ORIGIN;
     client.handle_open(now, connection, ([127, 0, 0, 1], 1).into(), Origin::Dialed(DialId(0)), &mut links);
     client.handle_bytes(now, connection, b"0", &mut links);
     assert_eq!(client.next_deadline(), Some(now.instant + ms(500)));

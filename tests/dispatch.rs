@@ -12,7 +12,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use taketurns::protocol::dispatch::{
     COMMAND_BYTES_MAX, DispatchClient, DispatchClientEvent, DispatchEvent, DispatchServer,
@@ -20,7 +20,7 @@ use taketurns::protocol::dispatch::{
 };
 use taketurns::protocol::turns::Framing;
 use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
-use taketurns::time::Now;
+use taketurns::time::{self, Now};
 
 #[path = "support/process.rs"]
 #[allow(dead_code, reason = "every test uses a part of it")]
@@ -66,7 +66,7 @@ struct PeerState {
 struct World {
     server: DispatchServer,
     links: Links,
-    start: Instant,
+    start: time::Instant,
     at: Duration,
     peers: Vec<PeerState>,
     events: Vec<DispatchEvent>,
@@ -77,7 +77,7 @@ impl World {
         World {
             server: DispatchServer::new(config),
             links: Links::new(OUT_BYTES_MAX),
-            start: Instant::now(),
+            start: time::Instant::ORIGIN,
             at: Duration::ZERO,
             peers: Vec::new(),
             events: Vec::new(),
@@ -806,7 +806,7 @@ struct ClientWorld {
     client: DispatchClient,
     links: Links,
     id: ConnectionId,
-    start: Instant,
+    start: time::Instant,
     at: Duration,
     written: Vec<(Duration, String)>,
 }
@@ -815,7 +815,7 @@ impl ClientWorld {
     fn new(framing: Framing) -> ClientWorld {
         let mut links = Links::new(OUT_BYTES_MAX);
         let id = links.open(([127, 0, 0, 1], 9).into());
-        let (client, start) = (DispatchClient::new(framing), Instant::now());
+        let (client, start) = (DispatchClient::new(framing), time::Instant::ORIGIN);
         let mut world = ClientWorld { client, links, id, start, at: Duration::ZERO, written: Vec::new() };
         world.client.handle_open(
             world.now(),

@@ -2,10 +2,7 @@
 //! other, with Python programs that behave as the legacy ones do (`tests/legacy`), and with bare sockets.
 
 #![cfg(unix)]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "real processes need real time, and an Instant is made by a clock only"
-)]
+#![allow(clippy::disallowed_methods, reason = "real processes need real time")]
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -20,7 +17,7 @@ use taketurns::protocol::echo::{
     EchoClient, EchoClientConfig, EchoClientEvent, EchoEvent, EchoServer, EchoServerConfig,
 };
 use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
-use taketurns::time::Now;
+use taketurns::time::{self, Now};
 
 #[path = "support/process.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
@@ -70,7 +67,7 @@ impl World {
         World {
             server: EchoServer::new(config, stamp),
             links: Links::new(OUT_BYTES_MAX),
-            now: Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH },
+            now: Now::ORIGIN,
             peers: Vec::new(),
         }
     }
@@ -128,7 +125,7 @@ impl World {
         self.set_time(until);
     }
 
-    fn set_time(&mut self, instant: Instant) {
+    fn set_time(&mut self, instant: time::Instant) {
         self.now = Now { instant, wall: self.now.wall + (instant - self.now.instant) };
     }
 
@@ -840,7 +837,7 @@ impl Asking {
         client.say(message);
         let mut links = Links::new(OUT_BYTES_MAX);
         let id = links.open(([127, 0, 0, 1], 9).into());
-        let now = Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH };
+        let now = Now::ORIGIN;
         client.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Dialed(DialId(0)), &mut links);
         Asking { client, links, now, id }
     }

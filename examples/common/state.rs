@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::warn;
 use taketurns::protocol::counter::{CounterId, CounterServer, Record};
+use taketurns::time::Instant;
 
 /// How old a change may be before it is saved; with the time that saving takes, less than a second.
 const SAVE_AFTER: Duration = Duration::from_millis(800);

@@ -18,11 +18,10 @@
 //! queues without end fails here. What its answers should be is the target's.
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
-use taketurns::time::Now;
+use taketurns::time::{Instant, Now};
 
 /// More calls than this at one instant: somebody spins.
 const CALLS_MAX: usize = 1_000;
@@ -48,16 +47,10 @@ struct Connection {
     has_ended: bool,
 }
 
-/// Any instant will do: all others are counted from it.
-fn start() -> Instant {
-    static START: OnceLock<Instant> = OnceLock::new();
-    *START.get_or_init(Instant::now)
-}
-
 impl<P: Protocol> Session<P> {
     /// A server, to which the connections come.
     pub fn server(protocol: P) -> Session<P> {
-        let now = Now { instant: start(), wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) };
+        let now = Now { instant: Instant::ORIGIN, wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) };
         let (links, events, connections) = (Links::new(OUT_BYTES_MAX), Vec::new(), [None; 10]);
         Session { protocol, links, now, events, connections, is_client: false }
     }

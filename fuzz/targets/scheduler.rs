@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use model::futures::{answers_go_round, nothing_remains, silence_is_survived};
-use model::laws::{Laws, some_instant};
+use model::laws::Laws;
 use model::world::World;
 
 fn laws(seed: u8) -> Laws {
     Laws {
         name: "large",
-        start: some_instant(),
         min_seats: usize::from(seed % 4) + 1,
         max_seats: 6,
         max_rings: 3,

@@ -197,7 +197,7 @@ impl Judge {
             chair.ok_or_else(|| Broken { rule: Rule::OneHolder, seen: format!("{grant:?} to nobody") })?;
         let release = chair.held_back.map_or(tick, |until| until.max(tick));
         let deadline = release + laws.deadline;
-        let times = (laws.at(release), laws.at(deadline)) == (grant.release, grant.deadline);
+        let times = (Laws::at(release), Laws::at(deadline)) == (grant.release, grant.deadline);
         demand(Rule::TurnsEnd, times, || format!("{grant:?} is not until tick {deadline}"))?;
         self.hold(grant, deadline)
     }

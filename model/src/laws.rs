@@ -1,7 +1,8 @@
 //! A small world's size, and the scheduler's limits in it. Time is counted in ticks.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use taketurns::time::Instant;
 use taketurns::turn::SchedulerConfig;
 
 /// One tick.
@@ -11,7 +12,6 @@ pub const TICK: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Laws {
     pub name: &'static str,
-    pub start: Instant,
     /// Of the scheduler: see [`SchedulerConfig`]. Times are in ticks.
     pub min_seats: usize,
     pub max_seats: usize,
@@ -29,8 +29,8 @@ pub struct Laws {
 }
 
 impl Laws {
-    pub fn at(&self, tick: u32) -> Instant {
-        self.start + TICK * tick
+    pub fn at(tick: u32) -> Instant {
+        Instant::ORIGIN + TICK * tick
     }
 
     pub fn config(&self) -> SchedulerConfig {
@@ -42,9 +42,4 @@ impl Laws {
             seat_grace: TICK * self.grace,
         }
     }
-}
-
-/// Any instant will do: all others are counted from it.
-pub fn some_instant() -> Instant {
-    Instant::now()
 }

@@ -4,6 +4,7 @@ use taketurns::turn::{Accepted, JoinError, Outcome, Output, Refusal, RingId, Sea
 
 use crate::action::{Action, Fence};
 use crate::judge::{Broken, Judge, Rule, demand};
+use crate::laws::Laws;
 use crate::world::{News, Said, World};
 
 impl World {
@@ -212,7 +213,7 @@ impl World {
     fn judge_ring(&self, ring: RingId) -> Result<(), Broken> {
         let (holder, held) = (self.judge.holder(ring), self.scheduler.held(ring));
         let agrees = held.map(|held| (held.seat, held.turn.get(), held.deadline))
-            == holder.map(|holder| (holder.seat, holder.turn, self.laws.at(holder.deadline)))
+            == holder.map(|holder| (holder.seat, holder.turn, Laws::at(holder.deadline)))
             && Some(self.scheduler.last_turn(Some(ring))) == self.judge.circle(ring).map(|it| it.last_turn)
             && self.scheduler.occupied(ring) == self.judge.occupied(ring).count();
         demand(Rule::GettersAgree, agrees, || format!("{held:?} is held, and {holder:?} was granted"))?;
@@ -232,7 +233,7 @@ impl World {
         let due =
             turns.map(|holder| holder.deadline).chain(graces.map(|since| since + self.laws.grace)).min();
         let asked = self.scheduler.next_deadline();
-        let in_time = due.is_none_or(|due| asked.is_some_and(|asked| asked <= self.laws.at(due)));
+        let in_time = due.is_none_or(|due| asked.is_some_and(|asked| asked <= Laws::at(due)));
         demand(Rule::TurnsEnd, in_time, || {
             format!("something is due at tick {due:?}, asked for is {asked:?}")
         })

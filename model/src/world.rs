@@ -98,7 +98,7 @@ impl World {
     fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         (&self.judge, self.tick, self.connections).hash(&mut hasher);
-        self.scheduler.digest(self.laws.at(self.tick)).hash(&mut hasher);
+        self.scheduler.digest(Laws::at(self.tick)).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -218,7 +218,7 @@ impl World {
     // What is done.
 
     fn act(&mut self, action: Action) -> Said {
-        let now = self.laws.at(self.tick);
+        let now = Laws::at(self.tick);
         match action {
             Action::Join { ring, weight } => return self.join(ring, weight),
             Action::Occupy(at) => {
@@ -235,7 +235,7 @@ impl World {
                 return Said::Passed(self.scheduler.pass(now, seat, fence.and_then(TurnNumber::new)));
             }
             Action::HoldBack(at) => {
-                let until = self.laws.at(self.tick + 1);
+                let until = Laws::at(self.tick + 1);
                 self.scheduler.hold_back(now, self.judge.chairs[at].seat, until);
             }
             Action::Haunt => return self.haunt(),
@@ -247,7 +247,7 @@ impl World {
     }
 
     fn join(&mut self, ring: Option<usize>, weight: u8) -> Said {
-        let now = self.laws.at(self.tick);
+        let now = Laws::at(self.tick);
         let weight = Weight::new(weight).expect("worlds have weights from 1 to 100");
         let name = self.free_name();
         let joined = match ring {
@@ -266,13 +266,13 @@ impl World {
     fn answer(&mut self, at: usize, fence: Fence) -> Said {
         let (fence, number) = self.judge.named(at, fence);
         let seat = self.judge.chairs[at].seat;
-        let now = self.laws.at(self.tick);
+        let now = Laws::at(self.tick);
         Said::Taken(self.scheduler.answer(now, seat, fence.and_then(TurnNumber::new), number))
     }
 
     /// All that somebody might ask who does not know yet that the seat is gone.
     fn haunt(&mut self) -> Said {
-        let (Some(ghost), now) = (self.ghost, self.laws.at(self.tick)) else { return Said::Nothing };
+        let (Some(ghost), now) = (self.ghost, Laws::at(self.tick)) else { return Said::Nothing };
         let turn = TurnNumber::new(self.judge.turns());
         let counts = self.scheduler.answer(now, ghost, None, 1).is_ok()
             || self.scheduler.answer(now, ghost, turn, 1).is_ok()
@@ -280,14 +280,14 @@ impl World {
         self.scheduler.occupy(now, ghost);
         self.scheduler.vacate(now, ghost);
         self.scheduler.leave(now, ghost);
-        self.scheduler.hold_back(now, ghost, self.laws.at(self.tick + 1));
+        self.scheduler.hold_back(now, ghost, Laws::at(self.tick + 1));
         Said::Haunted { counts }
     }
 
     /// As a driver does: the scheduler is called at its own deadline, and not before.
     fn pass_time(&mut self) {
         self.tick += 1;
-        let now = self.laws.at(self.tick);
+        let now = Laws::at(self.tick);
         if self.scheduler.next_deadline().is_some_and(|due| due <= now) {
             self.scheduler.handle_timeout(now);
         }

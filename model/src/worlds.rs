@@ -1,12 +1,11 @@
 //! The worlds that are checked: each as small as shows what it is for.
 
-use model::laws::{Laws, some_instant};
+use model::laws::Laws;
 
 /// Three seats of one weight in one ring, which plays while two are occupied. One of them comes back.
 fn equal() -> Laws {
     Laws {
         name: "equal",
-        start: some_instant(),
         min_seats: 2,
         max_seats: 3,
         max_rings: 1,

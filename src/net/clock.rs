@@ -1,14 +1,31 @@
 //! The only code that reads a clock, and turns a deadline into a poll timeout.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 /// Reads both clocks. Once a pass: everything that happens in one pass happens at one `Now`.
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn now() -> Now {
-    Now { instant: Instant::now(), wall: SystemTime::now() }
+    Now { instant: monotonic(), wall: SystemTime::now() }
+}
+
+/// As the system counts it, from an origin of its own.
+#[cfg(unix)]
+fn monotonic() -> Instant {
+    let read = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Instant::ORIGIN + Duration::try_from(read).expect("it counts from 0")
+}
+
+#[cfg(not(unix))]
+#[allow(clippy::disallowed_methods, reason = "this is the one place")]
+fn monotonic() -> Instant {
+    use std::sync::OnceLock;
+    use std::time;
+
+    static ORIGIN: OnceLock<time::Instant> = OnceLock::new();
+    Instant::ORIGIN + ORIGIN.get_or_init(time::Instant::now).elapsed()
 }
 
 /// How long `mio::Poll::poll` may sleep at `now` with this `deadline`: zero when it is past, `None` for ever.
@@ -40,7 +57,7 @@ impl Clock {
     /// What the clocks say now.
     #[allow(clippy::disallowed_methods, reason = "this is the one place")]
     pub(super) fn now(&mut self) -> Now {
-        self.last.instant = Instant::now();
+        self.last.instant = monotonic();
         if self.last.instant >= self.wall_until {
             self.last.wall = SystemTime::now();
             self.wall_until = self.last.instant + WALL_AGE_MAX;

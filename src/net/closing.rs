@@ -10,7 +10,7 @@ use super::connection::{Connection, Next, Phase};
 use super::driver::{Driver, Timer};
 use super::token::Key;
 use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Protocol, is_shown};
-use crate::time::{Now, later};
+use crate::time::Now;
 
 impl<P: Protocol> Driver<P> {
     pub(super) fn flush_touched(&mut self, now: Now) {
@@ -55,7 +55,7 @@ impl<P: Protocol> Driver<P> {
         // A drain does not wait for a drip.
         if connection.blocked && (!stalled || has_progress && !self.draining) {
             let patience = if self.draining { self.config.linger_timeout } else { self.config.stall_timeout };
-            self.deadlines.set(timer, Some(later(now.instant, patience)));
+            self.deadlines.set(timer, Some(now.instant + patience));
         } else if !connection.blocked && stalled {
             self.deadlines.set(timer, None);
         }
@@ -68,7 +68,7 @@ impl<P: Protocol> Driver<P> {
     pub(super) fn hasten(&mut self, now: Now, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.blocked {
-            let due = later(now.instant, self.config.linger_timeout);
+            let due = now.instant + self.config.linger_timeout;
             self.deadlines.set(Timer::Connection(id), Some(due));
         }
     }
@@ -82,7 +82,7 @@ impl<P: Protocol> Driver<P> {
             return self.close(now, id, CloseReason::Finished);
         }
         connection.phase = Phase::Lingering;
-        let due = later(now.instant, self.config.linger_timeout);
+        let due = now.instant + self.config.linger_timeout;
         self.deadlines.set(Timer::Connection(id), Some(due));
         // What has come already is not announced again.
         if !connection.unread {

@@ -1,12 +1,10 @@
 //! What an event loop runs beside its driver, and knows only by this: who that is, is none of its business.
 
-use std::time::Instant;
-
 use mio::event::Event as Readiness;
 
 use super::{Driver, Error, Event};
 use crate::protocol::Protocol;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 /// Runs in the passes of a loop, each time after its driver.
 pub(crate) trait Companion<P: Protocol>: Send {

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{self, SocketAddr};
-use std::time::Instant;
 
 use mio::event::Event as Readiness;
 use mio::net::TcpStream;
@@ -18,7 +17,7 @@ use super::reconnect::Dial;
 use super::token::Key;
 use super::{DriverConfig, DriverCounts, Error, Event, Target, TokenSpace, clock, os_entropy};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Entropy, Links, Protocol};
-use crate::time::{Deadlines, Now, earlier};
+use crate::time::{Deadlines, Instant, Now, earlier};
 
 /// Runs a [`Protocol`] on sockets that are registered with a `mio::Poll` of the host's.
 ///

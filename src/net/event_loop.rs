@@ -1,7 +1,7 @@
 //! A loop that owns its `Poll`: a thin layer over [`Driver`], for programs that have nothing else to wait for.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 
@@ -11,7 +11,7 @@ use super::handle::{Handle, Inbox};
 use super::timer::Timer;
 use super::{Driver, DriverConfig, Error, Event, TokenSpace};
 use crate::protocol::Protocol;
-use crate::time::{Now, earlier};
+use crate::time::{Instant, Now, earlier};
 
 /// The driver's tokens; those of the waker and the timer are of another space.
 const DRIVER: TokenSpace = TokenSpace(0);

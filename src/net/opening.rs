@@ -13,7 +13,7 @@ use super::driver::{Driver, Timer};
 use super::listener::{AcceptError, Listener};
 use super::token::Key;
 use crate::protocol::{ConnectionId, DialId, Origin, Protocol, is_shown};
-use crate::time::{Now, later};
+use crate::time::Now;
 
 impl<P: Protocol> Driver<P> {
     // Newcomers.
@@ -55,7 +55,7 @@ impl<P: Protocol> Driver<P> {
             AcceptError::System => {
                 self.counts.accept_errors += 1;
                 let pause = listener.back_off(&self.config);
-                self.deadlines.set(Timer::Listener(slot), Some(later(now.instant, pause)));
+                self.deadlines.set(Timer::Listener(slot), Some(now.instant + pause));
                 let addr = listener.addr;
                 self.report(Event::AcceptPaused { addr, error, pause });
             }
@@ -127,7 +127,7 @@ impl<P: Protocol> Driver<P> {
             self.links.remove(id);
             return Err(error);
         }
-        let deadline = later(now.instant, self.config.connect_timeout);
+        let deadline = now.instant + self.config.connect_timeout;
         self.deadlines.set(Timer::Connection(id), Some(deadline));
         self.connections.insert(id, connection);
         self.dials[at].connection = Some(id);
@@ -174,7 +174,7 @@ impl<P: Protocol> Driver<P> {
         }
         let dial = &mut self.dials[at];
         let retry_in = dial.back_off(&self.config, &mut self.entropy);
-        self.deadlines.set(Timer::Dial(at), Some(later(now.instant, retry_in)));
+        self.deadlines.set(Timer::Dial(at), Some(now.instant + retry_in));
         let target = dial.target.clone();
         match error {
             Some(error) => self.report(Event::Unreachable { dial: DialId(at), target, error, retry_in }),

@@ -5,9 +5,11 @@
 //! is set again only after it fired, or when one moves earlier than what it is set to.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::{Registry, Token};
+
+use crate::time::Instant;
 
 #[cfg(target_os = "linux")]
 pub(super) use descriptor::Timer;
@@ -26,7 +28,6 @@ mod descriptor {
     };
 
     use super::*;
-    use crate::net::clock;
 
     #[derive(Debug)]
     pub(in super::super) struct Timer {
@@ -55,17 +56,12 @@ mod descriptor {
         }
 
         fn set(&mut self, deadline: Instant) -> io::Result<Option<Duration>> {
-            let wait = deadline.saturating_duration_since(clock::now().instant);
-            if wait.is_zero() {
-                // It was passed on the way here: the pass is to know, and what the timer is set to is too late to tell it.
-                self.set_to = None;
-                return Ok(Some(Duration::ZERO));
-            }
             let once = Itimerspec {
                 it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
-                it_value: Timespec::try_from(wait).map_err(io::Error::other)?,
+                it_value: Timespec::try_from(deadline.since_origin()).map_err(io::Error::other)?,
             };
-            timerfd_settime(&self.descriptor, TimerfdTimerFlags::empty(), &once)?;
+            // By the clock that this is: a deadline that was passed on the way here ends the poll at once.
+            timerfd_settime(&self.descriptor, TimerfdTimerFlags::ABSTIME, &once)?;
             self.set_to = Some(deadline);
             Ok(None)
         }

@@ -22,9 +22,8 @@
 //! ```
 //! use std::collections::VecDeque;
 //! use std::net::SocketAddr;
-//! use std::time::Instant;
 //! use taketurns::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
-//! use taketurns::time::Now;
+//! use taketurns::time::{Instant, Now};
 //! use taketurns::wire::LineDecoder;
 //!
 //! /// Answers every line in capitals, and says goodbye to `bye`.
@@ -83,7 +82,7 @@
 //! }
 //!
 //! // A test needs no socket: the links show what would be written. A program gives it to `net::EventLoop::new`.
-//! let now = Now { instant: Instant::now(), wall: std::time::SystemTime::now() };
+//! let now = Now::ORIGIN;
 //! let (mut shout, mut links) = (Shout::default(), Links::new(64 * 1024));
 //! let id = links.open(([127, 0, 0, 1], 9).into());
 //! shout.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
@@ -103,9 +102,8 @@ pub mod turns;
 
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
-use std::time::Instant;
 
-use crate::time::Now;
+use crate::time::{Instant, Now};
 pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin};
 #[cfg(feature = "net")]
 pub(crate) use links::Errand;

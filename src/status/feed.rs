@@ -1,11 +1,9 @@
 //! When the feed says something, and its messages: server-sent events with one line of JSON.
 
-use std::time::Instant;
-
 use super::tally::millis;
 use super::{Fields, Show, StatusConfig, Tally};
 use crate::net::Driver;
-use crate::time::{Now, later};
+use crate::time::{Instant, Now};
 
 /// Paces the messages: all feeds hear the same ones.
 #[derive(Debug, Default)]
@@ -26,7 +24,7 @@ impl Feed {
     /// When the next message is due, if somebody listens.
     pub(super) fn next_deadline(&self, config: &StatusConfig) -> Option<Instant> {
         let pause = if self.is_stale { config.interval } else { config.heartbeat };
-        self.at.map(|at| later(at, pause))
+        self.at.map(|at| at + pause)
     }
 
     /// Makes a message if one is due.

@@ -4,12 +4,11 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use super::StatusConfig;
 use super::request::{self, Refusal, Request};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
-use crate::time::{Alarm, Now, Timers, later};
+use crate::time::{Alarm, Instant, Now, Timers};
 
 pub(super) struct Http {
     config: StatusConfig,
@@ -170,7 +169,7 @@ impl Http {
             self.feeds -= 1;
         }
         client.stage = Stage::Closing;
-        let until = later(now.instant, self.config.write_timeout);
+        let until = now.instant + self.config.write_timeout;
         self.timers.set(&mut client.alarm, id, Some(until));
         self.closing.push(id);
     }
@@ -215,7 +214,7 @@ impl Protocol for Http {
             return self.refuse(now, id, false, Refusal::Full, links);
         }
         let mut alarm = Alarm::default();
-        self.timers.set(&mut alarm, id, Some(later(now.instant, self.config.head_timeout)));
+        self.timers.set(&mut alarm, id, Some(now.instant + self.config.head_timeout));
         self.clients.insert(id, Client { stage: Stage::Head(Vec::new()), opened: now.instant, alarm });
     }
 

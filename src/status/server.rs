@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::warn;
 use mio::event::Event as Readiness;
@@ -16,7 +16,7 @@ use super::request::{Path, Request};
 use super::{Metrics, Show, StatusConfig, Tally};
 use crate::net::{self, Companion, Driver, Error, Event, EventLoop, TokenSpace};
 use crate::protocol::ConnectionId;
-use crate::time::{Now, earlier, later};
+use crate::time::{Instant, Now, earlier};
 
 /// Serves the status of a [`Driver`] on the same `mio::Poll`; see the [module's documentation](super) for how a host with a loop of
 /// its own drives it. With an [`EventLoop`], [`EventLoop::serve_status`] is all that is needed.
@@ -185,7 +185,7 @@ impl<P: Show> StatusServer<P> {
     }
 
     fn refresh_metrics(&mut self, now: Now, driver: &Driver<P>) {
-        let is_young = |at: &Instant| now.instant < later(*at, self.config.interval);
+        let is_young = |at: &Instant| now.instant < *at + self.config.interval;
         if self.metrics.as_ref().is_some_and(|(at, _)| is_young(at)) {
             return;
         }

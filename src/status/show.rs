@@ -13,9 +13,8 @@ use crate::time::Now;
 ///
 /// ```
 /// # use std::net::SocketAddr;
-/// # use std::time::Instant;
 /// # use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
-/// # use taketurns::time::Now;
+/// # use taketurns::time::{Instant, Now};
 /// use taketurns::status::{Count, Show, Tally};
 ///
 /// struct Shout;

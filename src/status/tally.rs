@@ -1,9 +1,10 @@
 //! What is kept of what happened: counts, and how long turns and passes took.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::timings::{Recent, Timings};
+use crate::time::Instant;
 use crate::turn::RingId;
 
 /// Counts and times of a server, as its protocol [notes](super::Show::note) them.
@@ -127,12 +128,12 @@ pub(super) fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::tests::epoch;
+    use crate::time::Instant;
     use crate::turn::{Scheduler, SchedulerConfig, Weight};
 
     #[test]
     fn a_hand_over_is_a_grant_that_follows_the_end_of_a_turn_and_is_told_in_the_same_pass() {
-        let start = epoch();
+        let start = Instant::ORIGIN;
         let at = |us| start + Duration::from_micros(us);
         let mut scheduler = Scheduler::new(SchedulerConfig::default());
         let [a, b] =

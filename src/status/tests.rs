@@ -1,11 +1,10 @@
 //! Requests and answers in virtual time, without sockets.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::*;
 use crate::protocol::Wish;
 use crate::status::request::Path;
-use crate::time::tests::epoch;
 
 struct World {
     now: Now,
@@ -15,7 +14,7 @@ struct World {
 
 impl World {
     fn new(config: StatusConfig) -> World {
-        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let now = Now::ORIGIN;
         World { now, http: Http::new(config), links: Links::new(1 << 20) }
     }
 

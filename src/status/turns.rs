@@ -6,7 +6,7 @@ use super::metrics::float;
 use super::tally::millis;
 use super::{Count, Fields, Metrics, Show, Tally};
 use crate::protocol::turns::{Code, Framing, Name, SeatData, TurnCounts, TurnEvent, TurnServer};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::turn::{LongestWait, RingId, Scheduler, SeatView, Standing};
 
 /// A person sees no more of them at once.
@@ -36,8 +36,11 @@ impl Show for TurnServer {
         match event {
             TurnEvent::Granted { seat, deadline, .. } => {
                 // In the raw framing a GO may be held back for a moment, and the deadline with it.
-                let release = deadline.checked_sub(self.scheduler().config().turn_deadline);
-                tally.granted(seat.ring(), release.unwrap_or(*deadline));
+                let release = match *deadline {
+                    Instant::FAR_FUTURE => Instant::FAR_FUTURE,
+                    deadline => deadline - self.scheduler().config().turn_deadline,
+                };
+                tally.granted(seat.ring(), release);
             }
             TurnEvent::Accepted { seat, .. } => tally.answered(seat.ring()),
             TurnEvent::Skipped { seat, .. } => tally.ended(seat.ring()),
@@ -176,7 +179,7 @@ impl Serialize for Shown {
 impl RingView {
     fn of(server: &TurnServer, now: Now, ring: RingId) -> RingView {
         let scheduler = server.scheduler();
-        let left = |until: std::time::Instant| millis(until.saturating_duration_since(now.instant));
+        let left = |until: Instant| millis(until.saturating_duration_since(now.instant));
         let holder = scheduler.held(ring).map(|held| HolderView {
             seat: held.seat.place(),
             name: scheduler.data(held.seat).and_then(SeatData::name).map(Shown),
@@ -204,7 +207,7 @@ impl RingView {
 }
 
 impl SeatRow {
-    fn of(view: &SeatView<'_, SeatData>, left: impl Fn(std::time::Instant) -> u64) -> SeatRow {
+    fn of(view: &SeatView<'_, SeatData>, left: impl Fn(Instant) -> u64) -> SeatRow {
         let (state, grace_left_ms) = match view.standing {
             Standing::Holding => ("holding", None),
             Standing::Waiting => ("waiting", None),

@@ -2,12 +2,13 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Scheduler;
 use super::ring::{Ring, wrapped};
 use super::seat::{Occupancy, Seat};
 use super::state::Phase;
+use crate::time::Instant;
 
 /// A time as it looks from now: how long from now, and how long ago.
 type Distance = (Duration, Duration);
@@ -71,12 +72,12 @@ impl<S: Hash> Seat<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::tests::epoch;
+    use crate::time::Instant;
     use crate::turn::{SchedulerConfig, Weight};
 
     #[test]
     fn schedulers_are_told_apart_by_what_they_will_do() {
-        let start = epoch();
+        let start = Instant::ORIGIN;
         let later = start + Duration::from_secs(5);
         let begun = |at, data| {
             let mut scheduler = Scheduler::new(SchedulerConfig::default());
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn claims_of_those_who_left_count() {
-        let now = epoch();
+        let now = Instant::ORIGIN;
         let mut scheduler = Scheduler::new(SchedulerConfig::default());
         let ann = scheduler.join_new_ring(now, Weight::ONE, ()).expect("room");
         for _ in 0..2 {

@@ -1,9 +1,9 @@
 //! What comes out of the scheduler: hand-overs, and seats and rings that end; and why an input is refused.
 
 use std::fmt;
-use std::time::Instant;
 
 use super::{SeatId, TurnNumber};
+use crate::time::Instant;
 
 /// What the scheduler decided, in the order in which it must be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Grants that may not take effect yet, because the client could not tell two signals apart.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+
+use crate::time::Instant;
 
 /// Until when a grant to a seat is held back. Beside the seats and not in them: few of them need it, and for a moment only.
 #[derive(Debug, Clone, Default)]
@@ -57,11 +58,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::time::tests::epoch;
+    use crate::time::Instant;
 
     #[test]
     fn a_grant_takes_effect_at_the_latest_time_that_was_asked_for_its_slot() {
-        let start = epoch();
+        let start = Instant::ORIGIN;
         let at = |ms| start + Duration::from_millis(ms);
         let mut held_back = HeldBack::default();
         assert_eq!(held_back.release(at(1), 7), at(1), "nothing was asked");
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn who_has_a_slot_next_is_not_held_back() {
-        let start = epoch();
+        let start = Instant::ORIGIN;
         let later = start + Duration::from_millis(100);
         let mut held_back = HeldBack::default();
         held_back.insert(start, 7, later);

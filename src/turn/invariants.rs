@@ -121,7 +121,7 @@ fn sums_agree<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::tests::epoch;
+    use crate::time::Instant;
     use crate::turn::seat::Occupancy;
     use crate::turn::state::Phase;
     use crate::turn::{Accepted, SchedulerConfig, TurnNumber, Weight};
@@ -129,9 +129,9 @@ mod tests {
     /// What is found in a sound scheduler, whose seat 0 holds turn 1 and whose seats 1 and 2 wait, after `spoil`.
     fn found(spoil: impl FnOnce(&mut Scheduler<()>)) -> Option<&'static str> {
         let mut scheduler = Scheduler::new(SchedulerConfig::default());
-        let first = scheduler.join_new_ring(epoch(), Weight::ONE, ()).expect("room");
+        let first = scheduler.join_new_ring(Instant::ORIGIN, Weight::ONE, ()).expect("room");
         for _ in 0..2 {
-            scheduler.join(epoch(), first.ring(), Weight::ONE, ()).expect("room");
+            scheduler.join(Instant::ORIGIN, first.ring(), Weight::ONE, ()).expect("room");
         }
         assert_eq!(scheduler.check_invariants(), Ok(()));
         spoil(&mut scheduler);
@@ -178,7 +178,7 @@ mod tests {
         let answered = |turn| found_in_ring(|ring| ring.seats[1].last = accepted(turn));
         assert_eq!((answered(1), answered(2)), (past, past), "the turn held, and one that was never granted");
         assert_eq!(found_in_ring(|ring| ring.weight += 1), sums);
-        assert_eq!(found_in_ring(|ring| assert!(ring.vacant.insert((epoch(), 9, 9)))), sums);
+        assert_eq!(found_in_ring(|ring| assert!(ring.vacant.insert((Instant::ORIGIN, 9, 9)))), sums);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
-use std::time::Instant;
+
+use crate::time::Instant;
 
 /// Counts the turns of a ring from 1; granted once, never used again. It is the ring's fencing token: whatever
 /// carries an older number is too late, and anyone downstream can see that it is.

@@ -20,11 +20,11 @@
 //! # Examples
 //!
 //! ```
-//! # use std::time::Instant;
+//! use taketurns::time::Instant;
 //! use taketurns::turn::{Outcome, Output, Scheduler, SchedulerConfig, Weight};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let now = Instant::now();
+//! let now = Instant::ORIGIN;
 //! let mut scheduler = Scheduler::new(SchedulerConfig::default());
 //! let ann = scheduler.join_new_ring(now, Weight::ONE, "Ann")?;
 //! let bob = scheduler.join(now, ann.ring(), Weight::ONE, "Bob")?;
@@ -53,7 +53,7 @@ mod state;
 mod view;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -64,7 +64,7 @@ pub(crate) use seat::Spot;
 pub use seat::{Accepted, SeatId, Weight};
 pub use view::{SeatView, Standing};
 
-use crate::time::{Timers, later};
+use crate::time::{Instant, Timers};
 use ring::Ring;
 use seat::Seat;
 
@@ -120,7 +120,7 @@ pub struct LongestWait {
 impl LongestWait {
     fn note(&mut self, since: Instant, now: Instant, turns: u32, turn_deadline: Duration) {
         // Nearly always false, and cheaper than a subtraction.
-        if later(since, self.waited) < now {
+        if since + self.waited < now {
             let bound = turn_deadline.checked_mul(turns).unwrap_or(Duration::MAX);
             *self = LongestWait { waited: now.saturating_duration_since(since), bound };
         }

@@ -4,7 +4,6 @@
 //! turn's instructions.
 
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
-use std::time::Instant;
 
 use slab::Slab;
 
@@ -16,7 +15,7 @@ use super::seat::{Accepted, Occupancy, Seat, SeatId, Weight, order_before_all};
 use super::state::{Cause, Next, Phase};
 use super::{LongestWait, RingId, SchedulerConfig};
 use crate::table::growth;
-use crate::time::{Alarm, Timers, earlier, later};
+use crate::time::{Alarm, Instant, Timers, earlier};
 
 #[derive(Debug, Clone)]
 pub(super) struct Ring<S> {
@@ -94,7 +93,7 @@ impl<S> Ring<S> {
     #[inline(always)]
     pub(super) fn arm(&mut self, timers: &mut Timers<u32>, rules: Rules<'_>) {
         let deadline = self.phase.lease().map(|lease| lease.deadline);
-        let grace_ends = self.vacant.first().map(|&(since, ..)| later(since, rules.seat_grace));
+        let grace_ends = self.vacant.first().map(|&(since, ..)| since + rules.seat_grace);
         timers.set(&mut self.alarm, self.id.slot, earlier(deadline, grace_ends));
     }
 
@@ -202,7 +201,7 @@ impl<S> Ring<S> {
             self.end_turn(now, Outcome::Lapsed, rules, out);
         }
         while let Some(&(since, _, slot)) = self.vacant.first()
-            && later(since, rules.seat_grace) <= now
+            && since + rules.seat_grace <= now
         {
             self.leave(now, slot, rules, out);
         }
@@ -307,7 +306,7 @@ impl<S> Ring<S> {
         let release = self.held_back.release(now, slot);
         let turn = TurnNumber::after(self.last_turn);
         self.last_turn = turn.get();
-        let deadline = later(release, rules.turn_deadline);
+        let deadline = release + rules.turn_deadline;
         self.phase = Phase::Held(Lease { slot, turn, deadline });
         Some(Grant { seat: self.seat_id(slot), turn, release, deadline })
     }

@@ -1,11 +1,11 @@
 //! A seat: a place in a ring that a client occupies, and keeps for a while when its connection is lost.
 
 use std::fmt;
-use std::time::Instant;
 
 use super::RingId;
 use super::lease::TurnNumber;
 use super::order::{Rank, Share};
+use crate::time::Instant;
 
 /// Names one seat for as long as it exists; never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 //! The scheduler by its promises: stories first, then random histories against a judge of its own.
 
 use super::*;
-use crate::time::tests::epoch;
+use crate::time::Instant;
 
 struct Table {
     scheduler: Scheduler<()>,
@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 impl Table {
     fn new(min_seats: usize) -> Table {
-        let start = epoch();
+        let start = Instant::ORIGIN;
         let config = SchedulerConfig { min_seats, ..SchedulerConfig::default() };
         Table { scheduler: Scheduler::new(config), start, now: start, ring: None, log: Vec::new() }
     }
@@ -386,7 +386,7 @@ fn nobody_is_ahead_who_only_seems_to_be() {
 #[test]
 fn no_seat_makes_room_for_a_ring_that_is_refused() {
     let config = SchedulerConfig { max_seats: 3, max_rings: 1, ..SchedulerConfig::default() };
-    let (mut scheduler, now) = (Scheduler::new(config), epoch());
+    let (mut scheduler, now) = (Scheduler::new(config), Instant::ORIGIN);
     let a = scheduler.join_new_ring(now, Weight::ONE, ()).expect("room");
     let [b, c] = [(); 2].map(|()| scheduler.join(now, a.ring(), Weight::ONE, ()).expect("room"));
     scheduler.vacate(now, a);
@@ -517,7 +517,7 @@ fn a_seat_that_left_is_not_taken_for_the_one_in_its_slot() {
 #[test]
 fn what_is_known_of_rings_and_seats_is_theirs() {
     let mut scheduler = Scheduler::new(SchedulerConfig { min_seats: 0, ..SchedulerConfig::default() });
-    let now = epoch();
+    let now = Instant::ORIGIN;
     assert_eq!(scheduler.config().min_seats, 1, "none is not enough");
     let ann = scheduler.join_new_ring(now, Weight::ONE, "ann").expect("room");
     let zoe = scheduler.join_new_ring(now, Weight::ONE, "zoe").expect("room");

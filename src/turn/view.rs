@@ -1,9 +1,7 @@
 //! What a scheduler shows of itself to whoever watches it. Nothing here moves a turn.
 
-use std::time::Instant;
-
 use super::{Accepted, RingId, Scheduler, SeatId};
-use crate::time::later;
+use crate::time::Instant;
 
 /// A seat, as a watcher sees it.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +40,7 @@ impl<S> Scheduler<S> {
             let standing = match seat.is_occupied() {
                 true if ring.holds(slot) => Standing::Holding,
                 true => Standing::Waiting,
-                false => Standing::Vacant { until: later(seat.since, self.config.seat_grace) },
+                false => Standing::Vacant { until: seat.since + self.config.seat_grace },
             };
             Some(SeatView { seat: ring.seat_id(slot), standing, last: seat.last, data: &seat.data })
         })
@@ -66,12 +64,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::time::tests::epoch;
+    use crate::time::Instant;
     use crate::turn::{SchedulerConfig, Weight};
 
     #[test]
     fn a_ring_shows_its_seats_with_what_they_do_and_have_done() {
-        let now = epoch();
+        let now = Instant::ORIGIN;
         let mut scheduler = Scheduler::new(SchedulerConfig::default());
         let ann = scheduler.join_new_ring(now, Weight::ONE, "ann").expect("there is room");
         let [bob, cid] = ["bob", "cid"]

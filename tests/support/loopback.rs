@@ -13,7 +13,7 @@ use mio::{Events, Poll};
 use socket2::{Domain, SockRef, Socket, Type};
 use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, poll_timeout};
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol};
-use taketurns::time::Now;
+use taketurns::time::{self, Now};
 
 /// For what takes milliseconds on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -266,7 +266,7 @@ pub enum Act {
 pub struct Script {
     /// To be done in the next pass.
     acts: VecDeque<Act>,
-    due: Option<Instant>,
+    due: Option<time::Instant>,
     /// To be done when a connection says just this.
     words: BTreeMap<Vec<u8>, Vec<Act>>,
     /// Connections are closed at their end of stream, as most protocols do.
@@ -289,7 +289,7 @@ impl Script {
 
     pub fn act(&mut self, act: Act) {
         self.acts.push_back(act);
-        self.due = Some(Instant::now());
+        self.due = Some(time::Instant::ORIGIN);
     }
 
     pub fn when_told(&mut self, word: &str, acts: impl Into<Vec<Act>>) {
@@ -358,7 +358,7 @@ impl Protocol for Script {
         }
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    fn next_deadline(&self) -> Option<time::Instant> {
         self.due
     }
 

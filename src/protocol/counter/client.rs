@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::warn;
 
 use super::{CounterId, Parity};
 use crate::protocol::{CloseReason, ConnectionId, Entropy, Links, Origin, Protocol};
-use crate::time::{Alarm, Now, Timers, later};
+use crate::time::{Alarm, Instant, Now, Timers};
 
 /// What a [`CounterClient`] does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl CounterClient {
     fn next_ask(&mut self, now: Now) -> Instant {
         let spread = self.config.ask_max.saturating_sub(self.config.ask_min);
         let wait = self.config.ask_min.saturating_add(spread / u32::from(u8::MAX) * u32::from(self.random()));
-        later(now.instant, wait)
+        now.instant + wait
     }
 
     fn rearm(&mut self) {
@@ -109,7 +109,7 @@ impl CounterClient {
             return;
         };
         if *count_at <= now.instant {
-            *count_at = later(now.instant, self.config.pace);
+            *count_at = now.instant + self.config.pace;
             *number = number.saturating_add(*increment);
             links.send_fmt(*connection, format_args!("{number} "));
             self.events.push_back(CounterClientEvent::Counted(*number));
@@ -164,7 +164,7 @@ impl Protocol for CounterClient {
             (Some(number), None) => {
                 links.confirm(id);
                 running.number = Some(number);
-                running.count_at = later(now.instant, self.config.pace);
+                running.count_at = now.instant + self.config.pace;
                 running.ask_at = first_ask;
                 self.events.push_back(CounterClientEvent::Began(number));
             }

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use log::info;
 
 use super::{CounterEvent, CounterId, CounterServerConfig, Parity, Record};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
-use crate::time::{Alarm, Now, Timers, later};
+use crate::time::{Alarm, Instant, Now, Timers};
 
 /// The server side of the counter protocol, without sockets: a [`Protocol`].
 ///
@@ -196,7 +195,7 @@ impl Protocol for CounterServer {
             return links.abort(id);
         }
         let mut client = Client { peer, id: None, partial: Vec::new(), alarm: Alarm::default(), refused: 0 };
-        let due = later(now.instant, self.config.hello_timeout);
+        let due = now.instant + self.config.hello_timeout;
         self.timers.set(&mut client.alarm, id, Some(due));
         self.clients.insert(id, client);
     }

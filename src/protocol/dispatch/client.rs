@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::warn;
 
 use super::Rank;
 use super::message::{self, Command, Reply};
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol, is_shown};
-use crate::time::{Alarm, Now, Timers, later};
+use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::Framing;
 use crate::wire::LineDecoder;
 
@@ -124,7 +124,7 @@ impl DispatchClient {
             let end = if self.framing == Framing::Line { "\n" } else { "" };
             links.send_fmt(id, format_args!("C {rank} {}{end}", command.as_str()));
             self.waiting.pop_front();
-            self.ready_at = (self.framing == Framing::Raw).then(|| later(now.instant, GAP));
+            self.ready_at = (self.framing == Framing::Raw).then(|| now.instant + GAP);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::{info, warn};
 use memchr::memchr;
@@ -11,7 +11,7 @@ use super::message::{COMMAND_BYTES_MAX, Command, MESSAGE_BYTES_MAX, Reply, Reque
 use super::{DispatchCounts, DispatchEvent, DispatchServerConfig, Policy, Rank, Rejection};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
-use crate::time::{Alarm, Now, Timers, later};
+use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::Framing;
 use crate::wire::{LineDecoder, LineError, RawDecoder, RawMessage};
 
@@ -197,7 +197,7 @@ impl DispatchServer {
                 let window = self.config.load_window;
                 for &id in lower {
                     let Some(client) = self.clients.get_mut(id) else { continue };
-                    while client.sent.front().is_some_and(|&sent| later(sent, window) <= now.instant) {
+                    while client.sent.front().is_some_and(|&sent| sent + window <= now.instant) {
                         client.sent.pop_front();
                     }
                 }
@@ -270,7 +270,7 @@ impl DispatchServer {
         let Some(client) = self.clients.get_mut(id) else { return };
         match client.gap {
             Gap::Begins(pass) if pass < now.instant => {
-                client.gap = Gap::Lasts(later(now.instant, self.config.signal_gap));
+                client.gap = Gap::Lasts(now.instant + self.config.signal_gap);
             }
             Gap::Lasts(until) if until <= now.instant => {
                 if let Some(reply) = client.waiting.pop_front() {
@@ -345,7 +345,7 @@ impl DispatchServer {
             }
         }
         let Some(Client { input: Input::Line(input), .. }) = self.clients.get_mut(id) else { return };
-        let fresh = later(now.instant, self.config.line_timeout);
+        let fresh = now.instant + self.config.line_timeout;
         let going_on = input.until.filter(|_| went_on);
         let until = (skips || decoder.is_partial()).then(|| going_on.unwrap_or(fresh));
         *input = LineInput { decoder, skips, until };
@@ -461,14 +461,12 @@ impl Protocol for DispatchServer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
 
     use super::*;
-    use crate::time::tests::epoch;
 
     #[test]
     fn a_flood_of_refused_lines_is_counted_and_reported_in_part() {
-        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let now = Now::ORIGIN;
         let config = DispatchServerConfig { framing: Framing::Line, ..DispatchServerConfig::default() };
         let (mut server, mut links) = (DispatchServer::new(config), Links::new(usize::MAX));
         let id = links.open(([127, 0, 0, 1], 9).into());

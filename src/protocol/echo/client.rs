@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::info;
 
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
-use crate::time::{Now, later};
+use crate::time::{Instant, Now};
 
 /// The client side of the echo protocol, without sockets: a [`Protocol`].
 ///
@@ -73,7 +73,7 @@ impl Protocol for EchoClient {
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
         info!("connected to {peer}");
         self.answer.clear();
-        self.awaited = Some((id, later(now.instant, self.config.answer_timeout)));
+        self.awaited = Some((id, now.instant + self.config.answer_timeout));
         links.send(id, self.message.as_bytes());
         // The end of the stream is the end of the message, for old servers and new.
         links.finish(id);

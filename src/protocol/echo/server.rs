@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use log::{info, warn};
 use memchr::memchr;
@@ -11,7 +10,7 @@ use memchr::memchr;
 use super::{EchoEvent, EchoServerConfig, Stamp};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, write_printable};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
-use crate::time::{Alarm, Now, Timers, later};
+use crate::time::{Alarm, Instant, Now, Timers};
 
 /// No further line of a connection is answered while this would be exceeded: a client that reads, but sends many lines before it
 /// does, is not one that does not read.
@@ -174,8 +173,7 @@ impl EchoServer {
 
     /// When silence completes the message of `client`.
     fn silent_at(&self, client: &Client) -> Option<Instant> {
-        (!self.config.keep_open && !client.partial.is_empty())
-            .then(|| later(client.heard, self.config.gather_time))
+        (!self.config.keep_open && !client.partial.is_empty()).then(|| client.heard + self.config.gather_time)
     }
 
     // A line after the other.
@@ -226,7 +224,7 @@ impl EchoServer {
 
     fn rearm(&mut self, id: ConnectionId) {
         let Some(client) = self.clients.get(id) else { return };
-        let patience = later(client.begun, self.config.idle_timeout);
+        let patience = client.begun + self.config.idle_timeout;
         let due = match self.silent_at(client) {
             Some(silent) => Some(silent.min(patience)),
             None if !self.config.keep_open => Some(patience),

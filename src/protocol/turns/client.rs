@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::{debug, info, warn};
 
@@ -17,7 +17,7 @@ use super::name::Name;
 use super::reply::{Epoch, GO, Reply, Secret, Signal, Signals, WAIT};
 use super::request::{Answer, Request};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Links, Origin, Protocol};
-use crate::time::{Alarm, Now, Timers, later};
+use crate::time::{Alarm, Instant, Now, Timers};
 use crate::turn::{TurnNumber, Weight};
 use crate::wire::LineDecoder;
 
@@ -222,7 +222,7 @@ impl TurnClient {
                 links.send_fmt(id, format_args!("{}\n", Request::Answer { answer, fence: Some(turn) }));
             }
         }
-        player.paced_until = (!pace.is_zero()).then(|| later(now.instant, pace));
+        player.paced_until = (!pace.is_zero()).then(|| now.instant + pace);
     }
 
     /// The number of `index` is accepted, as far as it can know.
@@ -348,7 +348,7 @@ impl Protocol for TurnClient {
                 line.decoder = LineDecoder::new(self.config.line_bytes_max);
                 line.turn = None;
                 line.is_answered = false;
-                let due = later(now.instant, WELCOME_TIMEOUT);
+                let due = now.instant + WELCOME_TIMEOUT;
                 self.timers.set(&mut player.alarm, index, Some(due));
                 let resume = line.seat.map(|(_, secret)| Some(secret));
                 let ring = self.config.ring;

@@ -1,7 +1,5 @@
 //! The line framing, seen from the server: names, fences, resumption, observers, and a reply to everything.
 
-use std::time::Instant;
-
 use super::codes::{Bye, Code};
 use super::name::Name;
 use super::reply::{Reply, Secret};
@@ -11,7 +9,7 @@ use super::seat::{SeatData, Secrets};
 use super::server::{Client, TurnServer};
 use super::{TurnEvent, TurnServerConfig};
 use crate::protocol::{ConnectionId, Links};
-use crate::time::{Alarm, Now, earlier, later};
+use crate::time::{Alarm, Instant, Now, earlier};
 use crate::turn::{Ended, JoinError, Outcome, Refusal, SeatId, Taken, TurnNumber, Weight};
 use crate::wire::{LineDecoder, LineError};
 
@@ -43,7 +41,7 @@ impl LineClient {
             decoder: LineDecoder::new(config.message_bytes_max),
             alarm: Alarm::default(),
             refusals: 0,
-            role: Role::Newcomer { until: later(now.instant, config.hello_timeout) },
+            role: Role::Newcomer { until: now.instant + config.hello_timeout },
             line_until: None,
         }
     }
@@ -72,7 +70,7 @@ impl TurnServer {
                 return;
             }
         }
-        let until = later(now.instant, self.config.line_timeout);
+        let until = now.instant + self.config.line_timeout;
         let Some(line) = self.line(id) else { return };
         let before = line.line_until;
         // A line that has begun keeps its time, however many bytes go on with it.

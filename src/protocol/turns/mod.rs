@@ -27,7 +27,7 @@ mod server;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use client::{ClientEvent, TurnClient, TurnClientConfig};
 pub use codes::{Bye, Code, Skipped};
@@ -38,6 +38,7 @@ pub use seat::SeatData;
 pub use server::TurnServer;
 
 use super::ConnectionId;
+use crate::time::Instant;
 use crate::turn::{SeatId, TurnNumber};
 pub use crate::wire::{Framing, UnknownFraming};
 

@@ -4,8 +4,6 @@
 //! back for a while after `WAIT` (T5), at most one `GO` is unanswered on a connection (T11), and a turn whose `GO`
 //! cannot be written yet still has its full deadline.
 
-use std::time::Instant;
-
 use super::TurnEvent;
 use super::codes::Code;
 use super::reply::{GO, WAIT};
@@ -13,7 +11,7 @@ use super::request::{Answer, DEFAULT_RING};
 use super::seat::SeatData;
 use super::server::{Client, TurnServer};
 use crate::protocol::{ConnectionId, ConnectionMap, Links};
-use crate::time::{Alarm, Now, Timers, earlier, later};
+use crate::time::{Alarm, Instant, Now, Timers, earlier};
 use crate::turn::{Grant, JoinError, Scheduler, SeatId, Spot, Weight};
 use crate::wire::{RawDecoder, RawMessage};
 
@@ -143,7 +141,7 @@ impl TurnServer {
         self.pump(now, links);
         if self.scheduler.held_by(seat).is_none() {
             links.send_static(id, WAIT);
-            let release = later(now.instant, self.config.signal_gap);
+            let release = now.instant + self.config.signal_gap;
             self.scheduler.hold_back(now.instant, seat, release);
         }
     }
@@ -227,7 +225,7 @@ impl TurnServer {
         let is_early = aside.is_early;
         let message = aside.decoder.push(bytes, Answer::is_complete);
         aside.gather_until = match aside.decoder.is_partial() {
-            true => aside.gather_until.or(Some(later(now.instant, gather_time))),
+            true => aside.gather_until.or(Some(now.instant + gather_time)),
             false => None,
         };
         raw.settle(id, &mut self.timers);
@@ -349,17 +347,15 @@ fn raw(clients: &mut ConnectionMap<Client>, id: ConnectionId) -> Option<&mut Raw
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
 
     use super::super::TurnServerConfig;
     use super::*;
     use crate::protocol::{Origin, Protocol as _};
-    use crate::time::tests::epoch;
 
     /// The turn of nearly every client: no timer, and no room for what takes longer.
     #[test]
     fn a_go_that_need_not_wait_is_queued_at_once_and_leaves_nothing_aside() {
-        let mut now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let mut now = Now::ORIGIN;
         let config = TurnServerConfig::default();
         let gap = config.signal_gap;
         let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));

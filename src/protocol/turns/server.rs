@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use log::{info, warn};
 
@@ -20,7 +19,7 @@ use super::seat::SeatData;
 use super::{Framing, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
-use crate::time::{Now, Timers, earlier, later};
+use crate::time::{Instant, Now, Timers, earlier};
 use crate::turn::{JoinError, RingId, Scheduler, SchedulerConfig, SeatId, Weight};
 
 /// The server side of the turn protocol, without sockets: a [`Protocol`].
@@ -380,7 +379,7 @@ impl Protocol for TurnServer {
 
     fn drain(&mut self, now: Now, links: &mut Links) {
         if let Drain::No = self.drain {
-            self.drain = Drain::Until(later(now.instant, self.config.drain_timeout));
+            self.drain = Drain::Until(now.instant + self.config.drain_timeout);
             self.scheduler.drain(now.instant);
             self.pump(now, links);
         }
@@ -401,15 +400,13 @@ impl Protocol for TurnServer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
 
     use super::super::DEFAULT_RING;
     use super::*;
-    use crate::time::tests::epoch;
 
     #[test]
     fn a_ring_s_name_is_forgotten_with_its_last_seat_and_observer() {
-        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let now = Now::ORIGIN;
         let config = TurnServerConfig { framing: Framing::Line, max_rings: 2, ..TurnServerConfig::default() };
         let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
         assert_eq!(server.config().max_rings, 2);
@@ -431,7 +428,7 @@ mod tests {
 
     #[test]
     fn a_seat_s_name_is_forgotten_with_it() {
-        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let now = Now::ORIGIN;
         let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
         let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
         let mut links = Links::new(65_536);
@@ -446,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_refused_lines_is_counted_and_reported_in_part() {
-        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let now = Now::ORIGIN;
         let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
         let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
         let mut links = Links::new(usize::MAX);
@@ -464,7 +461,7 @@ mod tests {
 
     #[test]
     fn a_client_that_the_host_kicks_loses_its_turn_but_not_its_place() {
-        let now = Now { instant: epoch(), wall: SystemTime::UNIX_EPOCH };
+        let now = Now::ORIGIN;
         let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
         let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
         let mut links = Links::new(65_536);

@@ -1,10 +1,11 @@
 //! The connections of a [`TurnClient`], wired back to back with the server: what one side writes, the other reads.
 
 use std::io::ErrorKind;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use taketurns::protocol::turns::{ClientEvent, Name, TurnClient, TurnClientConfig};
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
+use taketurns::time::Instant;
 
 use super::peer::{Down, Kind, Up};
 use super::{FOUND_DEAD, Peer, World};

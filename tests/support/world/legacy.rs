@@ -1,6 +1,8 @@
 //! The oldest clients, which the raw framing is made for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use taketurns::time::Instant;
 
 use super::peer::{Kind, Up};
 use super::{Delivery, Peer, World, ms, secs};

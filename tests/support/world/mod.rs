@@ -26,11 +26,11 @@ mod pass;
 mod peer;
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::protocol::{ConnectionId, Entropy, Links, Protocol};
-use taketurns::time::Now;
+use taketurns::time::{Instant, Now};
 
 use client::ClientSide;
 pub(crate) use journal::{Journal, is_journal_kept, note, start_journal, take_journal};
@@ -112,17 +112,9 @@ pub(crate) struct World {
     pub(crate) hash: journal::Hash,
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "an Instant can only be made by reading the clock; any one will do"
-)]
-fn some_instant() -> Instant {
-    Instant::now()
-}
-
 /// Some time, for what needs one and no other.
 pub(crate) fn some_now() -> Now {
-    Now { instant: some_instant(), wall: SystemTime::UNIX_EPOCH }
+    Now::ORIGIN
 }
 
 fn seeded_entropy(seed: u64) -> Entropy {
@@ -136,7 +128,7 @@ impl World {
     }
 
     pub(crate) fn with_out_bytes_max(config: TurnServerConfig, seed: u64, out_bytes_max: usize) -> World {
-        let start = some_instant();
+        let start = Instant::ORIGIN;
         let wall = SystemTime::UNIX_EPOCH + secs(1_700_000_000);
         World {
             server: TurnServer::new(config.clone(), seeded_entropy(seed)),

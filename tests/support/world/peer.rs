@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use taketurns::protocol::ConnectionId;
 use taketurns::protocol::turns::Framing;
+use taketurns::time::Instant;
 
 use super::{Legacy, READ_BYTES_MAX, World, note};
 

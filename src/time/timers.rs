@@ -1,40 +1,12 @@
-//! Time as an argument: [`Now`] comes in from outside, and what waits says when it wants to be called.
-//!
-//! Nothing in this file, nor in the scheduler, the framing or the protocols, reads a clock. That is what lets
-//! a simulation replay hours in milliseconds, and what keeps every decision of one pass at one instant.
+//! Who wants to be called, and when: alarms that move later at no cost, and deadlines of the few that have one.
 
 use std::collections::BTreeSet;
 #[cfg(feature = "net")]
 use std::collections::HashMap;
 #[cfg(feature = "net")]
 use std::hash::Hash;
-use std::time::{Duration, Instant, SystemTime};
 
-/// One reading of both clocks, taken once a pass.
-///
-/// Turns, deadlines and timeouts follow `instant` alone; a jump of the wall clock moves no turn.
-/// `wall` is for what people read: log files and timestamped answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Monotonic time.
-    pub instant: Instant,
-    /// Wall-clock time.
-    pub wall: SystemTime,
-}
-
-/// The instant `by` after `now`; a time too long to be added, such as [`Duration::MAX`], ends in thirty years.
-pub(crate) fn later(now: Instant, by: Duration) -> Instant {
-    const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-    now.checked_add(by).unwrap_or_else(|| now + THIRTY_YEARS)
-}
-
-/// The earlier of two deadlines, of which either may be missing.
-pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (at, None) | (None, at) => at,
-    }
-}
+use super::Instant;
 
 /// A deadline that its owner may move as often as it likes, at the cost of a [`Timers`] entry only when it
 /// moves to *earlier* than what is armed.
@@ -183,18 +155,14 @@ impl<K: Ord + Hash + Copy> Deadlines<K> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
+mod tests {
+    use std::time::Duration;
 
-    /// The one place where tests of the pure core get an `Instant` from: there is no other way to make one.
-    #[allow(clippy::disallowed_methods, reason = "an Instant can only be made by reading the clock")]
-    pub(crate) fn epoch() -> Instant {
-        Instant::now()
-    }
+    use super::*;
 
     #[test]
     fn a_later_deadline_costs_no_entry_and_fires_once() {
-        let start = epoch();
+        let start = Instant::ORIGIN;
         let at = |ms| start + Duration::from_millis(ms);
         let (mut timers, mut alarm) = (Timers::default(), Alarm::default());
         timers.set(&mut alarm, 7, Some(at(10)));
@@ -214,7 +182,7 @@ pub(crate) mod tests {
     #[test]
     #[cfg(feature = "net")]
     fn an_owner_has_one_deadline_at_most() {
-        let start = epoch();
+        let start = Instant::ORIGIN;
         let at = |ms| start + Duration::from_millis(ms);
         let mut deadlines = Deadlines::default();
         deadlines.set('a', Some(at(30)));
@@ -229,16 +197,8 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_time_without_end_is_no_panic() {
-        let start = epoch();
-        let years = |years: u64| start + Duration::from_secs(years * 365 * 24 * 60 * 60);
-        assert_eq!(later(start, Duration::MAX), years(30));
-        assert_eq!(later(start, Duration::from_secs(1)), start + Duration::from_secs(1));
-    }
-
-    #[test]
     fn an_earlier_deadline_replaces_the_entry() {
-        let start = epoch();
+        let start = Instant::ORIGIN;
         let (mut timers, mut alarm) = (Timers::default(), Alarm::default());
         timers.set(&mut alarm, 7, Some(start + Duration::from_secs(9)));
         timers.set(&mut alarm, 7, Some(start + Duration::from_secs(1)));

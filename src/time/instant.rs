@@ -1,0 +1,127 @@
+//! A point in monotonic time, that anyone can make.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::ops::{Add, AddAssign, Sub};
+use std::time::Duration;
+
+/// A point in monotonic time: nanoseconds behind an origin, which is the same for all that one process compares.
+///
+/// It is what [`std::time::Instant`] is, but can be made without a clock, so that a test or a simulation begins where it likes;
+/// and it takes half the room. [`net::now`](crate::net::now) reads the system's clock. Arithmetic never panics: it ends at
+/// [`ORIGIN`](Self::ORIGIN) and at [`FAR_FUTURE`](Self::FAR_FUTURE).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use taketurns::time::Instant;
+///
+/// let deadline = Instant::ORIGIN + Duration::from_secs(30);
+/// assert_eq!(deadline - Instant::ORIGIN, Duration::from_secs(30));
+/// assert_eq!(Instant::ORIGIN + Duration::MAX, Instant::FAR_FUTURE);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(
+    /// One more than the nanoseconds, so that a deadline that may be missing is no larger.
+    NonZeroU64,
+);
+
+impl Instant {
+    /// Where counting begins: a good start for virtual time.
+    pub const ORIGIN: Instant = Instant(NonZeroU64::MIN);
+
+    /// The last one, 584 years behind the origin: a time so long that it cannot be added ends here.
+    pub const FAR_FUTURE: Instant = Instant(NonZeroU64::MAX);
+
+    /// How much later than `earlier` this is; zero if it is not.
+    #[must_use]
+    #[inline]
+    pub fn saturating_duration_since(self, earlier: Instant) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+
+    /// How far behind the origin this is.
+    #[must_use]
+    pub fn since_origin(self) -> Duration {
+        self.saturating_duration_since(Instant::ORIGIN)
+    }
+}
+
+/// Up to 584 years.
+#[inline]
+fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos().into())
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+
+    #[inline]
+    fn add(self, by: Duration) -> Instant {
+        Instant(self.0.saturating_add(nanos(by)))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, by: Duration) {
+        *self = *self + by;
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Instant;
+
+    fn sub(self, by: Duration) -> Instant {
+        let left = self.0.get().saturating_sub(nanos(by));
+        NonZeroU64::new(left).map_or(Instant::ORIGIN, Instant)
+    }
+}
+
+/// As [`saturating_duration_since`](Instant::saturating_duration_since).
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Instant) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Instant").field(&self.since_origin()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_without_end_is_no_panic() {
+        let at = |secs| Instant::ORIGIN + Duration::from_secs(secs);
+        for by in [Duration::MAX, Duration::from_secs(u64::MAX / 1_000_000_000), Duration::from_secs(1 << 40)]
+        {
+            assert_eq!(at(7) + by, Instant::FAR_FUTURE, "{by:?}");
+        }
+        assert!(at(30 * 365 * 24 * 60 * 60) < Instant::FAR_FUTURE);
+        assert_eq!(at(7) - Duration::MAX, Instant::ORIGIN);
+        assert_eq!(at(7) - Duration::from_secs(7), Instant::ORIGIN);
+    }
+
+    #[test]
+    fn what_is_added_is_the_difference() {
+        let (start, by) = (Instant::ORIGIN + Duration::from_nanos(7), Duration::new(3, 999_999_999));
+        let mut end = start;
+        end += by;
+        assert_eq!((end, end - start, end - by, start - end), (start + by, by, start, Duration::ZERO));
+        assert_eq!(end.since_origin(), by + Duration::from_nanos(7));
+        assert_eq!(format!("{:?}", Instant::ORIGIN + Duration::from_millis(1500)), "Instant(1.5s)");
+    }
+
+    #[test]
+    fn a_deadline_that_may_be_missing_is_no_larger() {
+        assert_eq!(size_of::<Option<Instant>>(), 8);
+    }
+}
