@@ -14,17 +14,12 @@ use super::Instant;
 /// Deadlines in this crate nearly always move later (a turn's deadline, a connection's idle limit), so
 /// the entry in the tree is left where it is and looked at again when it fires: one early wake-up instead of
 /// two tree operations a turn.
-///
-/// Most owners wait for nothing, so it is no more than a pointer while they do.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Alarm(Option<Box<Times>>);
-
-#[derive(Debug, Clone)]
-struct Times {
+pub(crate) struct Alarm {
     /// When the owner wants to be called; `None` while it waits for nothing.
     due: Option<Instant>,
-    /// Where the entry in the tree stands; never later than `due`. The times are dropped when the entry is gone.
-    armed: Instant,
+    /// Where the entry in the tree stands, if there is one; never later than `due`.
+    armed: Option<Instant>,
 }
 
 /// The alarms of many owners, earliest first: at most one entry an owner, so its size is bounded by theirs.
@@ -44,26 +39,26 @@ impl<K> Default for Timers<K> {
 impl<K: Ord + Copy> Timers<K> {
     /// Asks for `owner` to be popped at `due`, in place of what `alarm` asked for before.
     pub(crate) fn set(&mut self, alarm: &mut Alarm, owner: K, due: Option<Instant>) {
-        match (&mut alarm.0, due) {
-            (Some(times), due) if due.is_none_or(|due| times.armed <= due) => times.due = due,
-            (_, None) => {}
-            (_, Some(due)) => self.arm(alarm, owner, due),
+        alarm.due = due;
+        if let Some(due) = due
+            && alarm.armed.is_none_or(|armed| due < armed)
+        {
+            self.arm(alarm, owner, due);
         }
     }
 
     fn arm(&mut self, alarm: &mut Alarm, owner: K, due: Instant) {
-        if let Some(times) = &alarm.0 {
-            self.entries.remove(&(times.armed, owner));
+        if let Some(armed) = alarm.armed.replace(due) {
+            self.entries.remove(&(armed, owner));
         }
         self.entries.insert((due, owner));
         self.next = self.earliest();
-        alarm.0 = Some(Box::new(Times { due: Some(due), armed: due }));
     }
 
     /// Forgets an owner that goes away.
     pub(crate) fn remove(&mut self, alarm: &mut Alarm, owner: K) {
-        if let Some(times) = alarm.0.take() {
-            self.entries.remove(&(times.armed, owner));
+        if let Some(armed) = std::mem::take(alarm).armed {
+            self.entries.remove(&(armed, owner));
             self.next = self.earliest();
         }
     }
@@ -90,12 +85,16 @@ impl<K: Ord + Copy> Timers<K> {
 
     /// Whether the popped `owner`'s alarm is due; if it was moved later meanwhile, arms it again.
     pub(crate) fn ring(&mut self, alarm: &mut Alarm, owner: K, now: Instant) -> bool {
-        match alarm.0.take().and_then(|times| times.due) {
+        alarm.armed = None;
+        match alarm.due {
             Some(due) if due > now => {
                 self.arm(alarm, owner, due);
                 false
             }
-            due => due.is_some(),
+            due => {
+                alarm.due = None;
+                due.is_some()
+            }
         }
     }
 }
