@@ -35,15 +35,12 @@ impl Rank {
 }
 
 /// A seat's claim on turns: its weight and the next of its points on the grid.
-///
-/// In eight bytes: 48 bits of laps last for longer than the points, which have 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Share {
+    point: u64,
     pub(super) weight: Weight,
     /// Which of the seat's points within the lap, `0..weight`.
     nth: u8,
-    lap_high: u16,
-    lap_low: u32,
 }
 
 impl Share {
@@ -53,33 +50,23 @@ impl Share {
         let (lap, offset) = (point / LAP, point % LAP);
         let nth = if offset == 0 { 0 } else { (offset - 1) * w / LAP + 1 };
         match u8::try_from(nth) {
-            Ok(nth) if nth < weight.value() => Share::new(weight, lap, nth),
-            _ => Share::new(weight, lap + 1, 0),
+            Ok(nth) if nth < weight.value() => Share { point: lap * LAP + within(weight, nth), weight, nth },
+            _ => Share { point: (lap + 1) * LAP, weight, nth: 0 },
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "split into its parts")]
-    fn new(weight: Weight, lap: u64, nth: u8) -> Share {
-        Share { weight, nth, lap_high: (lap >> 32) as u16, lap_low: lap as u32 }
-    }
-
-    fn lap(&self) -> u64 {
-        u64::from(self.lap_high) << 32 | u64::from(self.lap_low)
-    }
-
     pub(super) fn point(&self) -> u64 {
-        let within = match self.nth {
-            0 => 0,
-            nth => (u64::from(nth) * LAP).div_ceil(u64::from(self.weight.value())),
-        };
-        self.lap() * LAP + within
+        self.point
     }
 
     /// Moves on to the next point: what a turn costs.
     pub(super) fn charge(&mut self) {
+        let lap = self.point - within(self.weight, self.nth);
         self.nth += 1;
         if self.nth == self.weight.value() {
-            *self = Share::new(self.weight, self.lap() + 1, 0);
+            (self.point, self.nth) = (lap + LAP, 0);
+        } else {
+            self.point = lap + within(self.weight, self.nth);
         }
     }
 
@@ -92,6 +79,14 @@ impl Share {
         if self.point() == position.point && order <= position.order {
             self.charge();
         }
+    }
+}
+
+/// How far behind its lap's start the `nth` point of a seat of `weight` is.
+fn within(weight: Weight, nth: u8) -> u64 {
+    match nth {
+        0 => 0,
+        nth => (u64::from(nth) * LAP).div_ceil(u64::from(weight.value())),
     }
 }
 
