@@ -147,16 +147,21 @@ mod tests {
     }
 
     fn wait_too(ring: &mut Ring<()>) {
+        ring.order.insert(0, ring.rank_of(0));
+    }
+
+    fn leave_the_queue(ring: &mut Ring<()>) {
         let ranks = [0, 1, 2].map(|slot| ring.rank_of(slot));
-        ring.order.insert(0, |slot| ranks[slot as usize]);
+        ring.order.remove(1, ranks[1], |slot| ranks[slot as usize]);
     }
 
     /// Seat 1 leaves, by a rank that it does not have.
     fn stay_in_the_tree(ring: &mut Ring<()>) {
         let ranks = [0, 1, 2].map(|slot| ring.rank_of(slot));
-        ring.order.remove(1, ranks[1]);
-        ring.order.insert(1, |slot| ranks[slot as usize]);
-        ring.order.remove(1, ranks[2]);
+        let rank_of = |slot: u32| ranks[slot as usize];
+        ring.order.remove(1, ranks[1], rank_of);
+        ring.order.insert(1, ranks[1]);
+        ring.order.remove(1, ranks[2], rank_of);
         ring.seats[1].occupancy = Occupancy::Vacant;
     }
 
@@ -166,7 +171,7 @@ mod tests {
         let vacant = |slot: usize| found_in_ring(|ring| ring.seats[slot].occupancy = Occupancy::Vacant);
         assert_eq!((vacant(0), vacant(1)), (holder, waits));
         assert_eq!(found_in_ring(wait_too), holder);
-        assert_eq!(found_in_ring(|ring| ring.order.remove(1, ring.rank_of(1))), waits);
+        assert_eq!(found_in_ring(leave_the_queue), waits);
         assert_eq!(found_in_ring(|ring| ring.seats[1].share.charge()), sorted);
         assert_eq!(found_in_ring(stay_in_the_tree), sorted, "one more is there than is counted");
         let paused_too_early = |ring: &mut Ring<()>| {

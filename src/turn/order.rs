@@ -117,13 +117,22 @@ pub(super) struct Order {
     nodes: Vec<Node>,
     head: u32,
     tail: u32,
+    /// That of the last one in the list: what every insertion is compared with.
+    tail_rank: Rank,
     tree: BTreeSet<(Rank, u32)>,
     len: usize,
 }
 
 impl Default for Order {
     fn default() -> Self {
-        Order { nodes: Vec::new(), head: NIL, tail: NIL, tree: BTreeSet::new(), len: 0 }
+        Order {
+            nodes: Vec::new(),
+            head: NIL,
+            tail: NIL,
+            tail_rank: Rank::default(),
+            tree: BTreeSet::new(),
+            len: 0,
+        }
     }
 }
 
@@ -138,17 +147,17 @@ impl Order {
 
     /// Queues `slot` by its rank. It must not be queued already.
     #[inline(always)]
-    pub(super) fn insert(&mut self, slot: u32, rank_of: impl Fn(u32) -> Rank) {
+    pub(super) fn insert(&mut self, slot: u32, rank: Rank) {
         debug_assert!(!self.contains(slot), "a seat is queued once");
         if self.nodes.len() <= slot as usize {
             self.nodes.reserve(growth::<Node>(self.nodes.len()));
             self.nodes.resize(slot as usize + 1, Node { prev: NIL, next: OUT });
         }
         self.len += 1;
-        let (tail, rank) = (self.tail, rank_of(slot));
+        let tail = self.tail;
         if tail == NIL {
             self.head = slot;
-        } else if rank_of(tail) < rank {
+        } else if self.tail_rank < rank {
             self.nodes[tail as usize].next = slot;
         } else {
             self.nodes[slot as usize].next = TREE;
@@ -156,12 +165,12 @@ impl Order {
             return;
         }
         self.nodes[slot as usize] = Node { prev: tail, next: NIL };
-        self.tail = slot;
+        (self.tail, self.tail_rank) = (slot, rank);
     }
 
     /// Takes `slot` out, wherever it stands; nothing happens if it does not wait.
     #[inline(always)]
-    pub(super) fn remove(&mut self, slot: u32, rank: Rank) {
+    pub(super) fn remove(&mut self, slot: u32, rank: Rank, rank_of: impl Fn(u32) -> Rank) {
         let Some(node) = self.nodes.get_mut(slot as usize) else { return };
         let Node { prev, next } = *node;
         node.next = OUT;
@@ -170,18 +179,23 @@ impl Order {
             TREE => {
                 self.tree.remove(&(rank, slot));
             }
-            next => self.unlink(prev, next),
+            next => self.unlink(prev, next, rank_of),
         }
         self.len -= 1;
     }
 
-    fn unlink(&mut self, prev: u32, next: u32) {
+    fn unlink(&mut self, prev: u32, next: u32, rank_of: impl Fn(u32) -> Rank) {
         match prev {
             NIL => self.head = next,
             prev => self.nodes[prev as usize].next = next,
         }
         match next {
-            NIL => self.tail = prev,
+            NIL => {
+                self.tail = prev;
+                if prev != NIL {
+                    self.tail_rank = rank_of(prev);
+                }
+            }
             next => self.nodes[next as usize].prev = prev,
         }
     }
@@ -279,14 +293,14 @@ mod tests {
         let mut shares = vec![Share::starting_at(weight(5), 0); 50];
         let rank = |share: &Share, slot: u32| Rank { point: share.point(), order: i64::from(slot) };
         for slot in 0..50 {
-            order.insert(slot, |slot| rank(&shares[slot as usize], slot));
+            order.insert(slot, rank(&shares[slot as usize], slot));
         }
         for turn in 0..500 {
             let slot = order.first(|slot| rank(&shares[slot as usize], slot)).expect("fifty wait");
             assert_eq!(slot, turn % 50, "ring order");
-            order.remove(slot, rank(&shares[slot as usize], slot));
+            order.remove(slot, rank(&shares[slot as usize], slot), |slot| rank(&shares[slot as usize], slot));
             shares[slot as usize].charge();
-            order.insert(slot, |slot| rank(&shares[slot as usize], slot));
+            order.insert(slot, rank(&shares[slot as usize], slot));
             assert!(order.tree.is_empty(), "O(1): nothing went into the tree");
         }
     }
@@ -301,13 +315,13 @@ mod tests {
             let slot = random.u32(0..40);
             let rank = ranks[slot as usize];
             if model.remove(&(rank, slot)) {
-                order.remove(slot, rank);
+                order.remove(slot, rank, |slot| ranks[slot as usize]);
             } else {
                 let rank = Rank { point: random.u64(0..90), order: i64::from(slot) };
                 ranks[slot as usize] = rank;
                 model.insert((rank, slot));
                 let rank_of = |slot: u32| ranks[slot as usize];
-                order.insert(slot, rank_of);
+                order.insert(slot, rank);
                 assert_eq!(order.ahead_of(slot, rank, rank_of), model.range(..(rank, slot)).count());
             }
             assert_eq!(order.first(|slot| ranks[slot as usize]), model.first().map(|&(_, slot)| slot));

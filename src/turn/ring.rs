@@ -146,7 +146,8 @@ impl<S> Ring<S> {
         (seat.occupancy, seat.since) = (Occupancy::Vacant, now);
         self.vacant.insert((now, seat.place(), slot));
         self.weight -= seat.weight();
-        self.order.remove(slot, seat.rank());
+        let rank = seat.rank();
+        self.order.remove(slot, rank, |slot| self.seats[slot as usize].rank());
         self.held_back.remove(slot);
         if self.holds(slot) {
             self.end_turn(now, Outcome::Gone, rules, out);
@@ -233,7 +234,8 @@ impl<S> Ring<S> {
         seat.share.catch_up(self.position, seat.order);
         self.weight += seat.weight();
         self.weight_joined += seat.weight();
-        self.queue(now, slot);
+        seat.wait(now, self.weight, self.weight_joined);
+        self.order.insert(slot, seat.rank());
         self.advance(now, Cause::Seated, None, rules, out);
     }
 
@@ -247,25 +249,16 @@ impl<S> Ring<S> {
             self.position = seat.rank();
             seat.share.charge();
         }
+        let ended = Ended { seat: SeatId::new(self.id, slot, seat.place()), turn, outcome };
         if seat.is_occupied() {
-            self.queue(now, slot);
+            seat.wait(now, self.weight, self.weight_joined);
+            self.order.insert(slot, seat.rank());
         }
-        let ended = Ended { seat: self.seat_id(slot), turn, outcome };
         self.advance(now, Cause::Ended, Some(ended), rules, out);
     }
 
-    /// The occupied seat of `slot` waits from now on. Its weight is among the ring's.
-    #[inline(always)]
-    fn queue(&mut self, now: Instant, slot: u32) {
-        let seat = &mut self.seats[slot as usize];
-        let others = self.weight - seat.weight();
-        seat.occupancy = Occupancy::Occupied { bound_base: wrapped(others.wrapping_sub(self.weight_joined)) };
-        seat.since = now;
-        let seats = &self.seats;
-        self.order.insert(slot, |slot| seats[slot as usize].rank());
-    }
-
     /// Carries out what the transition table says, and reports it.
+    #[inline(always)]
     fn advance(
         &mut self,
         now: Instant,
@@ -301,6 +294,7 @@ impl<S> Ring<S> {
         let Occupancy::Occupied { bound_base } = seat.occupancy else {
             unreachable!("only occupied seats are queued");
         };
+        let id = SeatId::new(self.id, slot, seat.place());
         let turns = bound_base.wrapping_add(wrapped(self.weight_joined));
         self.longest_wait.note(seat.since.max(running_since), now, turns, rules.turn_deadline);
         let release = self.held_back.release(now, slot);
@@ -308,7 +302,7 @@ impl<S> Ring<S> {
         self.last_turn = turn.get();
         let deadline = release + rules.turn_deadline;
         self.phase = Phase::Held(Lease { slot, turn, deadline });
-        Some(Grant { seat: self.seat_id(slot), turn, release, deadline })
+        Some(Grant { seat: id, turn, release, deadline })
     }
 
     fn become_paused(&mut self) -> Option<Grant> {
@@ -323,17 +317,16 @@ impl<S> Ring<S> {
     fn take_first(&mut self) -> u32 {
         loop {
             let seats = &self.seats;
-            let first = self.order.first(|slot| seats[slot as usize].rank());
-            let slot = first.expect("a quorum of at least one seat waits");
-            let seat = &mut self.seats[slot as usize];
-            let rank = seat.rank();
-            self.order.remove(slot, rank);
+            let rank_of = |slot: u32| seats[slot as usize].rank();
+            let slot = self.order.first(rank_of).expect("a quorum of at least one seat waits");
+            let rank = rank_of(slot);
+            self.order.remove(slot, rank, rank_of);
             if rank > self.position {
                 return slot;
             }
+            let seat = &mut self.seats[slot as usize];
             seat.share.catch_up(self.position, seat.order);
-            let seats = &self.seats;
-            self.order.insert(slot, |slot| seats[slot as usize].rank());
+            self.order.insert(slot, seat.rank());
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use super::RingId;
 use super::lease::TurnNumber;
 use super::order::{Rank, Share};
+use super::ring::wrapped;
 use crate::time::Instant;
 
 /// Names one seat for as long as it exists; never used again for another.
@@ -127,6 +128,15 @@ impl<S> Seat<S> {
     /// Names the seat in its ring: counted from 1, never used again.
     pub(super) fn place(&self) -> u64 {
         self.order.unsigned_abs()
+    }
+
+    /// It is occupied, and waits from now on. The occupied seats of its ring weigh `weight`, it among them, and all that were ever
+    /// seated `weight_joined`.
+    #[inline]
+    pub(super) fn wait(&mut self, now: Instant, weight: u64, weight_joined: u64) {
+        let others = weight - self.weight();
+        self.occupancy = Occupancy::Occupied { bound_base: wrapped(others.wrapping_sub(weight_joined)) };
+        self.since = now;
     }
 
     pub(super) fn is_occupied(&self) -> bool {
