@@ -446,7 +446,7 @@ impl<S> Scheduler<S> {
     // Inside.
 
     fn ring(&self, id: RingId) -> Option<&Ring<S>> {
-        self.rings.get(id.slot as usize).filter(|ring| ring.id == id)
+        self.rings.get(id.slot as usize).filter(|ring| ring.id.life == id.life)
     }
 
     fn seat(&self, id: SeatId) -> Option<&Seat<S>> {

@@ -162,7 +162,13 @@ impl TurnServer {
                 raw.aside(self.config.message_bytes_max).release = Some(grant.release);
                 raw.settle(id, &mut self.timers);
             }
-            Signal::Quiet | Signal::HeldBack => self.raw_go(id, links),
+            Signal::Quiet | Signal::HeldBack => {
+                links.send_static(id, GO);
+                raw.signal = Signal::Open;
+                if raw.aside.is_some() {
+                    self.raw_gone(id, links);
+                }
+            }
         }
     }
 
@@ -308,8 +314,14 @@ impl TurnServer {
 
     fn raw_go(&mut self, id: ConnectionId, links: &mut Links) {
         links.send_static(id, GO);
+        if let Some(raw) = raw(&mut self.clients, id) {
+            raw.signal = Signal::Open;
+            self.raw_gone(id, links);
+        }
+    }
+
+    fn raw_gone(&mut self, id: ConnectionId, links: &Links) {
         let Some(raw) = raw(&mut self.clients, id) else { return };
-        raw.signal = Signal::Open;
         if let Some(aside) = &mut raw.aside {
             aside.release = None;
             raw.settle(id, &mut self.timers);
