@@ -47,6 +47,7 @@ impl<K: Ord + Copy> Timers<K> {
         }
     }
 
+    #[cold]
     fn arm(&mut self, alarm: &mut Alarm, owner: K, due: Instant) {
         if let Some(armed) = alarm.armed.replace(due) {
             self.entries.remove(&(armed, owner));

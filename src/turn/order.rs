@@ -150,8 +150,7 @@ impl Order {
     pub(super) fn insert(&mut self, slot: u32, rank: Rank) {
         debug_assert!(!self.contains(slot), "a seat is queued once");
         if self.nodes.len() <= slot as usize {
-            self.nodes.reserve(growth::<Node>(self.nodes.len()));
-            self.nodes.resize(slot as usize + 1, Node { prev: NIL, next: OUT });
+            self.grow(slot);
         }
         self.len += 1;
         let tail = self.tail;
@@ -160,12 +159,27 @@ impl Order {
         } else if self.tail_rank < rank {
             self.nodes[tail as usize].next = slot;
         } else {
-            self.nodes[slot as usize].next = TREE;
-            self.tree.insert((rank, slot));
-            return;
+            return self.insert_into_tree(slot, rank);
         }
         self.nodes[slot as usize] = Node { prev: tail, next: NIL };
         (self.tail, self.tail_rank) = (slot, rank);
+    }
+
+    #[cold]
+    fn grow(&mut self, slot: u32) {
+        self.nodes.reserve(growth::<Node>(self.nodes.len()));
+        self.nodes.resize(slot as usize + 1, Node { prev: NIL, next: OUT });
+    }
+
+    #[inline(never)]
+    fn insert_into_tree(&mut self, slot: u32, rank: Rank) {
+        self.nodes[slot as usize].next = TREE;
+        self.tree.insert((rank, slot));
+    }
+
+    #[inline(never)]
+    fn remove_from_tree(&mut self, slot: u32, rank: Rank) {
+        self.tree.remove(&(rank, slot));
     }
 
     /// Takes `slot` out, wherever it stands; nothing happens if it does not wait.
@@ -176,9 +190,7 @@ impl Order {
         node.next = OUT;
         match next {
             OUT => return,
-            TREE => {
-                self.tree.remove(&(rank, slot));
-            }
+            TREE => self.remove_from_tree(slot, rank),
             next => self.unlink(prev, next, rank_of),
         }
         self.len -= 1;

@@ -104,6 +104,7 @@ impl RawClient {
     }
 
     /// T11: it was allowed to say this, but too late for that turn.
+    #[cold]
     fn keep(&mut self, answer: &Answer, message_bytes_max: usize) {
         self.signal = Signal::Answered;
         self.aside(message_bytes_max).late = Some(*answer);
@@ -218,6 +219,7 @@ impl TurnServer {
     }
 
     /// Takes bytes that may be a part of a message.
+    #[cold]
     fn raw_gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], has_gone: bool, links: &mut Links) {
         let gather_time = self.config.gather_time;
         if has_gone {
@@ -320,6 +322,7 @@ impl TurnServer {
         }
     }
 
+    #[cold]
     fn raw_gone(&mut self, id: ConnectionId, links: &Links) {
         let Some(raw) = raw(&mut self.clients, id) else { return };
         if let Some(aside) = &mut raw.aside {
