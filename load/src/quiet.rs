@@ -1,14 +1,13 @@
 //! Two clients take turns in a ring of their own, by turns undisturbed and beside a slow reader, a chatty client and a hundred
 //! that never finish a line. From a client's answer to the other's `GO` it must not take much longer for that.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 
+use crate::pair::Pair;
 use crate::program::Server;
 use crate::row::Row;
 use crate::trouble::{CHATS, Mood, SLOWLORIS, Trouble};
@@ -17,11 +16,8 @@ const WINDOW: Duration = Duration::from_secs(2);
 /// Windows of each kind: they alternate, so that whatever else the machine does falls on both.
 const WINDOWS: usize = 8;
 const SETTLE: Duration = Duration::from_millis(50);
-/// Between two turns: then the server sleeps, as it does when people play.
-const PACE: Duration = Duration::from_micros(500);
 /// How much longer the 99th percentile may be beside the trouble.
 const RATIO_MAX: f64 = 2.0;
-const PATIENCE: Duration = Duration::from_secs(5);
 
 pub fn run() -> Result<Vec<Row>> {
     let server = Server::start("127.0.0.1:0", &["--framing", "line", "--quiet"])?;
@@ -51,7 +47,7 @@ fn play_both(pair: &mut Pair, alone: &mut Vec<f64>, beside: &mut Vec<f64>, mood:
             change(mood, next);
             // What is under way from the window before belongs to neither.
             thread::sleep(SETTLE);
-            windows.push(pair.play()?);
+            windows.push(pair.play(WINDOW)?);
         }
     }
     Ok(())
@@ -64,64 +60,4 @@ fn change(mood: &Mutex<Mood>, next: Mood) {
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
-}
-
-/// The quiet clients. The first one has the turn.
-struct Pair([Quiet; 2]);
-
-struct Quiet {
-    stream: BufReader<TcpStream>,
-    name: &'static str,
-}
-
-impl Pair {
-    fn join(server: SocketAddr) -> Result<Pair> {
-        let mut pair = Pair([Quiet::join(server, "ann")?, Quiet::join(server, "bob")?]);
-        pair.0[0].await_go()?;
-        Ok(pair)
-    }
-
-    /// Takes turns for one window; the 99th percentile, in µs.
-    fn play(&mut self) -> Result<f64> {
-        let (begun, mut times) = (Instant::now(), Vec::new());
-        while begun.elapsed() < WINDOW {
-            thread::sleep(PACE);
-            let before = Instant::now();
-            self.0[0].answer()?;
-            self.0[1].await_go()?;
-            times.push(before.elapsed().as_secs_f64() * 1e6);
-            self.0.swap(0, 1);
-        }
-        times.sort_by(f64::total_cmp);
-        Ok(times[times.len() * 99 / 100])
-    }
-}
-
-impl Quiet {
-    fn join(server: SocketAddr, name: &'static str) -> Result<Quiet> {
-        let stream = TcpStream::connect(server)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        let mut quiet = Quiet { stream: BufReader::new(stream), name };
-        quiet.say(&format!("JOIN {name} ring=quiet\n"))?;
-        Ok(quiet)
-    }
-
-    fn answer(&mut self) -> Result<()> {
-        self.say(&format!("{}:17\n", self.name))
-    }
-
-    fn say(&mut self, line: &str) -> Result<()> {
-        self.stream.get_mut().write_all(line.as_bytes()).context("a quiet client cannot write")
-    }
-
-    fn await_go(&mut self) -> Result<()> {
-        let mut line = String::new();
-        while !line.starts_with("GO ") {
-            line.clear();
-            let count = self.stream.read_line(&mut line).context("a quiet client waits for GO in vain")?;
-            ensure!(count > 0, "the server closed a quiet client");
-        }
-        Ok(())
-    }
 }
