@@ -45,7 +45,7 @@ impl Row {
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Row { what, figure, allowed, well } = self;
-        write!(f, "| {what} | {figure} | {allowed} | {} |", if *well { "ok" } else { "FAILED" })
+        write!(f, "| {what} | {figure} | {allowed} | {} |", if *well { "held" } else { "missed" })
     }
 }
 
