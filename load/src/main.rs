@@ -9,7 +9,7 @@
 
 // hold.rs        as many clients as possible in one ring
 // stampede.rs    all of them come back at once
-// quiet.rs       two clients take turns while others make trouble: pair.rs, trouble.rs
+// quiet.rs       two clients take turns while others make trouble: pair.rs, trouble.rs, directed through orders.rs
 // soak.rs        clients come, go and crash for minutes, and player.rs is one of them
 // mutate.rs      sessions with mistakes, at every server
 // crowd.rs       the sockets of many clients
@@ -19,6 +19,7 @@
 mod crowd;
 mod hold;
 mod mutate;
+mod orders;
 mod pair;
 mod player;
 mod program;

@@ -1,16 +1,16 @@
 //! Two clients take turns in a ring of their own, by turns undisturbed and beside a slow reader, a chatty client and a hundred
 //! that never finish a line. From a client's answer to the other's `GO` it must not take much longer for that.
 
-use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::orders::Orders;
 use crate::pair::Pair;
 use crate::program::Server;
 use crate::row::Row;
-use crate::trouble::{CHATS, Mood, SLOWLORIS, Trouble};
+use crate::trouble::{CHATS, Made, SLOWLORIS, Trouble};
 
 const WINDOW: Duration = Duration::from_secs(2);
 /// Windows of each kind: they alternate, so that whatever else the machine does falls on both.
@@ -23,11 +23,11 @@ pub fn run() -> Result<Vec<Row>> {
     let server = Server::start("127.0.0.1:0", &["--framing", "line", "--quiet"])?;
     let mut pair = Pair::join(server.addr)?;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
-    let mood = Mutex::new(Mood::Calm);
-    let Trouble { chats, slow_readers, slowloris } = thread::scope(|scope| {
-        let maker = scope.spawn(|| Trouble::make(server.addr, &mood));
-        let played = play_both(&mut pair, &mut alone, &mut beside, &mood);
-        change(&mood, Mood::Over);
+    let orders = Orders::new();
+    let Made { chats, slow_readers, slowloris } = thread::scope(|scope| {
+        let maker = scope.spawn(|| Trouble::make(server.addr, &orders));
+        let played = play_both(&mut pair, &mut alone, &mut beside, &orders);
+        orders.end();
         let trouble = maker.join().expect("the trouble does not panic")?;
         played.map(|()| trouble)
     })?;
@@ -41,20 +41,17 @@ pub fn run() -> Result<Vec<Row>> {
 }
 
 /// The 99th percentile of each window goes to its kind.
-fn play_both(pair: &mut Pair, alone: &mut Vec<f64>, beside: &mut Vec<f64>, mood: &Mutex<Mood>) -> Result<()> {
+fn play_both(pair: &mut Pair, alone: &mut Vec<f64>, beside: &mut Vec<f64>, orders: &Orders) -> Result<()> {
     for _ in 0..WINDOWS {
-        for (next, windows) in [(Mood::Calm, &mut *alone), (Mood::Wild, &mut *beside)] {
-            change(mood, next);
+        for (order, windows) in [(Orders::rest as fn(&Orders), &mut *alone), (Orders::disturb, &mut *beside)]
+        {
+            order(orders);
             // What is under way from the window before belongs to neither.
             thread::sleep(SETTLE);
             windows.push(pair.play(WINDOW)?);
         }
     }
     Ok(())
-}
-
-fn change(mood: &Mutex<Mood>, next: Mood) {
-    *mood.lock().expect("nobody panics with it") = next;
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

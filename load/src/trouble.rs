@@ -3,30 +3,31 @@
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Mutex;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use socket2::{Domain, Socket, Type};
 
 use crate::crowd::Crowd;
+use crate::orders::Orders;
 
-/// Lines of the chatty client in each tick, and so thousands a second.
+/// Lines of the chatty client in each round, and so thousands a second.
 pub const CHATS: usize = 5;
-/// Lines of the slow reader in each tick. Their answers fill what the system has for them in some seconds.
+/// Lines of the slow reader in each round. Their answers fill what the system has for them in some seconds.
 const ASKS: usize = 20;
 pub const SLOWLORIS: usize = 100;
 
-const TICK: Duration = Duration::from_millis(1);
-/// Ticks between two bytes of a slowloris.
-const DRIP: usize = 100;
+/// In each, one of the slowloris says a byte: it is each one's turn ten times a second.
+const ROUND: Duration = Duration::from_millis(1);
+/// What is later than this had been at rest.
+const LATE_MAX: Duration = Duration::from_millis(30);
 /// Numbers in the crowd; the slowloris come before them.
 const CHATTY: usize = SLOWLORIS;
 
 /// How much of it was made.
 #[derive(Default)]
-pub struct Trouble {
+pub struct Made {
     /// Lines of the chatty client that were answered.
     pub chats: usize,
     /// Slow readers that the server gave up.
@@ -35,56 +36,81 @@ pub struct Trouble {
     pub slowloris: usize,
 }
 
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
-    /// To stay connected, and silent.
-    Calm,
-    /// To make trouble.
-    Wild,
-    /// To come to an end.
-    Over,
+/// All who disturb one server.
+pub struct Trouble {
+    server: SocketAddr,
+    crowd: Crowd,
+    slow: TcpStream,
+    round: usize,
+    made: Made,
 }
 
 impl Trouble {
-    /// Is in the `mood` that it is told, until that is over; what it made.
-    pub fn make(server: SocketAddr, mood: &Mutex<Mood>) -> Result<Trouble> {
-        let mut trouble = Trouble::default();
-        let mut crowd = Crowd::new(SLOWLORIS + 1)?;
-        let mut slow = slow_reader(server)?;
-        for tick in 0.. {
-            thread::sleep(TICK);
-            match *mood.lock().expect("nobody panics with it") {
-                Mood::Calm => continue,
-                Mood::Over => break,
-                Mood::Wild => trouble.tick(tick, &mut crowd, server)?,
+    /// Disturbs and rests as it is ordered, until that is over; what it made.
+    pub fn make(server: SocketAddr, orders: &Orders) -> Result<Made> {
+        let (crowd, slow) = (Crowd::new(SLOWLORIS + 1)?, slow_reader(server)?);
+        let mut trouble = Trouble { server, crowd, slow, round: 0, made: Made::default() };
+        let mut due = Instant::now();
+        while orders.await_work() {
+            // One after the other: they are not in league.
+            for act in [Trouble::chat, Trouble::ask, Trouble::drip] {
+                act(&mut trouble)?;
+                sleep_until_next(&mut due, ROUND / 3);
             }
-            if is_given_up(&mut slow) {
-                trouble.slow_readers += 1;
-                slow = slow_reader(server)?;
-            }
+            trouble.round += 1;
         }
-        Ok(trouble)
+        Ok(trouble.made)
     }
 
-    fn tick(&mut self, tick: usize, crowd: &mut Crowd, server: SocketAddr) -> Result<()> {
-        for nth in 0..=CHATTY {
-            // Whoever was closed is back at once.
-            if !crowd.is_connected(nth) {
-                crowd.connect(nth, server)?;
+    fn chat(&mut self) -> Result<()> {
+        self.stay_connected(CHATTY)?;
+        self.crowd.say(CHATTY, &"PING\n".repeat(CHATS));
+        Ok(())
+    }
+
+    /// The slow reader asks on, or another one in its place.
+    fn ask(&mut self) -> Result<()> {
+        match self.slow.write_all(&b"?\n".repeat(ASKS)) {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                self.made.slow_readers += 1;
+                self.slow = slow_reader(self.server)?;
             }
-        }
-        crowd.say(CHATTY, &"PING\n".repeat(CHATS));
-        // One after the other: they are not in league.
-        for nth in (tick % DRIP..SLOWLORIS).step_by(DRIP) {
-            crowd.say(nth, "J");
-        }
-        for heard in crowd.pass(Duration::ZERO)? {
-            self.chats += heard.bytes.windows(5).filter(|line| line == b"PONG\n").count();
-            self.slowloris += usize::from(heard.ended);
+            _ => {}
         }
         Ok(())
     }
+
+    /// One of the slowloris says a byte; and all but the slow reader hear what there is.
+    fn drip(&mut self) -> Result<()> {
+        for heard in self.crowd.pass(Duration::ZERO)? {
+            self.made.chats += heard.bytes.windows(5).filter(|line| line == b"PONG\n").count();
+            self.made.slowloris += usize::from(heard.ended);
+        }
+        for nth in 0..SLOWLORIS {
+            self.stay_connected(nth)?;
+        }
+        self.crowd.say(self.round % SLOWLORIS, "J");
+        Ok(())
+    }
+
+    /// Whoever was closed is back at once.
+    fn stay_connected(&mut self, nth: usize) -> Result<()> {
+        if !self.crowd.is_connected(nth) {
+            self.crowd.connect(nth, self.server)?;
+        }
+        Ok(())
+    }
+}
+
+/// Sleeps until `step` after the last one was `due`. One that is late is made up for, so that there are as many lines
+/// however busy the machine is; but not a rest.
+fn sleep_until_next(due: &mut Instant, step: Duration) {
+    *due += step;
+    let now = Instant::now();
+    if now.saturating_duration_since(*due) > LATE_MAX {
+        *due = now;
+    }
+    thread::sleep(due.saturating_duration_since(now));
 }
 
 /// It asks and asks, and reads no answer.
@@ -97,12 +123,4 @@ fn slow_reader(server: SocketAddr) -> Result<TcpStream> {
     stream.write_all(b"WATCH ring=quiet\n")?;
     stream.set_nonblocking(true)?;
     Ok(stream)
-}
-
-/// Lets it ask; whether the server has closed it.
-fn is_given_up(slow: &mut TcpStream) -> bool {
-    match slow.write_all(&b"?\n".repeat(ASKS)) {
-        Ok(()) => false,
-        Err(error) => error.kind() != ErrorKind::WouldBlock,
-    }
 }
