@@ -14,6 +14,7 @@
 // mutate.rs      sessions with mistakes, at every server
 // crowd.rs       the sockets of many clients
 // program.rs     a server or client as a process
+// processors.rs  on which processors all that runs
 // row.rs         a line of the table
 
 mod crowd;
@@ -22,6 +23,7 @@ mod mutate;
 mod orders;
 mod pair;
 mod player;
+mod processors;
 mod program;
 mod quiet;
 mod row;

@@ -1,5 +1,6 @@
 //! Two quiet clients that take turns in a ring of their own, and how long their hand-overs take.
 
+use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -19,6 +20,19 @@ struct Quiet {
     name: &'static str,
 }
 
+/// What hand-overs took, in µs: from a client's answer to the other's `GO`.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub median: f64,
+    pub p99: f64,
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.0} and {:.0} µs", self.median, self.p99)
+    }
+}
+
 impl Pair {
     pub fn join(server: SocketAddr) -> Result<Pair> {
         let mut pair = Pair([Quiet::join(server, "ann")?, Quiet::join(server, "bob")?]);
@@ -26,8 +40,8 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Takes turns for so long; the 99th percentile, in µs.
-    pub fn play(&mut self, time: Duration) -> Result<f64> {
+    /// Takes turns for so long.
+    pub fn play(&mut self, time: Duration) -> Result<Times> {
         let (begun, mut times) = (Instant::now(), Vec::new());
         while begun.elapsed() < time {
             thread::sleep(PACE);
@@ -38,7 +52,8 @@ impl Pair {
             self.0.swap(0, 1);
         }
         times.sort_by(f64::total_cmp);
-        Ok(times[times.len() * 99 / 100])
+        let [median, p99] = [50, 99].map(|percent| times[times.len() * percent / 100]);
+        Ok(Times { median, p99 })
     }
 }
 

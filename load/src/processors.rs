@@ -1,0 +1,28 @@
+//! On which processors the threads of this program and its servers run, and which of them gives way.
+
+use anyhow::{Context as _, Result};
+use rustix::process::setpriority_process;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The lowest priority that there is among the usual ones.
+const NICEST: i32 = 19;
+
+/// The first and the last one that this thread may use: the same, if there is but one.
+pub fn first_and_last() -> Result<(usize, usize)> {
+    let allowed = sched_getaffinity(None)?;
+    let mut all = (0..CpuSet::MAX_CPU).filter(|&nth| allowed.is_set(nth));
+    let first = all.next().context("no processor that this thread may use")?;
+    Ok((first, all.next_back().unwrap_or(first)))
+}
+
+/// Keeps this thread on one, and the threads and programs that it starts from now on.
+pub fn keep_to(processor: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(processor);
+    sched_setaffinity(None, &set).with_context(|| format!("cannot keep to processor {processor}"))
+}
+
+/// Lets all other threads go before this one.
+pub fn give_way() -> Result<()> {
+    setpriority_process(None, NICEST).context("cannot lower the priority")
+}
