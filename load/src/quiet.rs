@@ -17,7 +17,7 @@ use crate::pair::{Pair, Times};
 use crate::processors;
 use crate::program::Server;
 use crate::row::Row;
-use crate::trouble::{CHATS, Made, SLOWLORIS, Trouble};
+use crate::trouble::{ASKS, CHATS, Made, SLOWLORIS, Trouble};
 
 /// Short, and by turns of each kind, so that whatever else the machine does falls on all kinds.
 const WINDOW: Duration = Duration::from_millis(400);
@@ -105,12 +105,12 @@ fn row(places: Places, windows: &[(Window, Times)], made: &Made) -> Row {
     let places = places.map_or("where the system places all".to_owned(), |(quiet, disturbers)| {
         format!("quiet clients and server on processor {quiet}, the others on {disturbers}")
     });
-    let Made { chats, slow_readers, slowloris } = made;
+    let Made { chats, asks, slow_readers, slowloris } = made;
     let what = format!(
-        "quiet clients (line; {places}): p99 of a hand-over beside a slow reader ({slow_readers} given up), another client's \
-         {CHATS},000 lines a second ({chats} answered) and {SLOWLORIS} slowloris ({slowloris} closed), by p99 in silence. \
-         p50 and p99, medians of {WINDOWS} windows: in silence {silent}, with the same trouble at another server {elsewhere}, \
-         beside it {beside}; beside by elsewhere {:.2}",
+        "quiet clients (line; {places}): p99 of a hand-over beside a slow reader's {ASKS},000 lines a second ({asks} said, \
+         {slow_readers} times given up), another client's {CHATS},000 ({chats} answered) and {SLOWLORIS} slowloris \
+         ({slowloris} closed), by p99 in silence. p50 and p99, medians of {WINDOWS} windows: in silence {silent}, with the same \
+         trouble at another server {elsewhere}, beside it {beside}; beside by elsewhere {:.2}",
         beside.p99 / elsewhere.p99,
     );
     Row::at_most(what, beside.p99 / silent.p99, RATIO_MAX, "times")

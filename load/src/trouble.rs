@@ -14,8 +14,9 @@ use crate::orders::Orders;
 
 /// Lines of the chatty client in each round, and so thousands a second.
 pub const CHATS: usize = 5;
-/// Lines of the slow reader in each round. Their answers fill what the system has for them in some seconds.
-const ASKS: usize = 20;
+/// Lines of the slow reader in each round, and so thousands a second. Their answers fill what the system has for them in some
+/// seconds.
+pub const ASKS: usize = 20;
 pub const SLOWLORIS: usize = 100;
 
 /// In each, one of the slowloris says a byte: it is each one's turn ten times a second.
@@ -30,6 +31,8 @@ const CHATTY: usize = SLOWLORIS;
 pub struct Made {
     /// Lines of the chatty client that were answered.
     pub chats: usize,
+    /// Lines of the slow readers that the system took.
+    pub asks: usize,
     /// Slow readers that the server gave up.
     pub slow_readers: usize,
     /// Slowloris that it closed.
@@ -70,12 +73,13 @@ impl Trouble {
 
     /// The slow reader asks on, or another one in its place.
     fn ask(&mut self) -> Result<()> {
-        match self.slow.write_all(&b"?\n".repeat(ASKS)) {
-            Err(error) if error.kind() != ErrorKind::WouldBlock => {
+        match self.slow.write(&b"?\n".repeat(ASKS)) {
+            Ok(count) => self.made.asks += count / 2,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => {
                 self.made.slow_readers += 1;
                 self.slow = slow_reader(self.server)?;
             }
-            _ => {}
         }
         Ok(())
     }
