@@ -3,102 +3,129 @@
 use log::info;
 
 use super::codes::Skipped;
+use super::name::Name;
 use super::reply::Reply;
 use super::seat::SeatData;
 use super::server::{Drain, TurnServer};
 use super::{Answer, Framing, Shown, TurnEvent};
 use crate::protocol::{ConnectionId, Links};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::turn::{Ended, Grant, Outcome, Output, SeatId};
 
 impl TurnServer {
     /// Carries out what the scheduler has decided.
     pub(super) fn pump(&mut self, now: Now, links: &mut Links) {
         while let Some(output) = self.scheduler.poll_output() {
-            match &output {
-                Output::HandOver { ended, granted } => {
-                    self.hand_over(now, ended.as_ref(), granted.as_ref(), links);
-                }
-                Output::Retired { seat, data } => self.forget(*seat, data),
+            match output {
+                Output::HandOver { ended, granted } => match self.config.framing {
+                    Framing::Raw => self.raw_hand_over(now, ended, granted, links),
+                    Framing::Line => self.line_hand_over(now, ended, granted, links),
+                },
+                Output::Retired { seat, data } => self.forget(seat, &data),
             }
         }
-        if let Drain::Until(deadline) = self.drain
-            && (now.instant >= deadline || self.scheduler.is_drained())
-        {
+        if let Drain::Until(deadline) = self.drain {
+            self.drain_until(now, deadline, links);
+        }
+    }
+
+    #[cold]
+    fn drain_until(&mut self, now: Now, deadline: Instant, links: &mut Links) {
+        if now.instant >= deadline || self.scheduler.is_drained() {
             self.drain = Drain::Done;
             self.dismiss_all(now, links);
         }
     }
 
+    /// The last holder, if it has answered, had been told that it may.
+    fn raw_hand_over(&mut self, now: Now, ended: Option<Ended>, granted: Option<Grant>, links: &mut Links) {
+        if let Some(ended) = &ended {
+            self.note_ended(ended);
+        }
+        if let Some(grant) = granted
+            && let Some(id) = self.note_granted(&grant)
+        {
+            self.raw_granted(now, id, &grant, links);
+            // Also before what was queued for the last holder earlier in the pass.
+            links.hurry(id);
+        }
+        if let Some(Ended { seat, outcome: Outcome::Passed | Outcome::Lapsed | Outcome::Gone, .. }) = ended
+            && let Some(id) = self.client_on(seat)
+        {
+            self.raw_ended(id);
+        }
+    }
+
     /// T25: first the next holder hears that it may go, then the last one how its turn ended, then the observers; but
     /// on one connection an answer is confirmed before the next turn begins.
-    fn hand_over(&mut self, now: Now, ended: Option<&Ended>, granted: Option<&Grant>, links: &mut Links) {
-        let Some(ended) = ended else {
-            return granted.into_iter().for_each(|granted| self.tell_granted(now, granted, links));
-        };
-        let client = self.note(ended);
-        let one_connection = granted.is_some_and(|granted| granted.seat == ended.seat);
-        if one_connection {
-            self.tell_ended(client, ended, links);
+    fn line_hand_over(&mut self, now: Now, ended: Option<Ended>, granted: Option<Grant>, links: &mut Links) {
+        if let Some(ended) = &ended {
+            self.note_ended(ended);
         }
-        if let Some(granted) = granted {
-            self.tell_granted(now, granted, links);
+        let client = ended.and_then(|ended| self.client_on(ended.seat));
+        let one_connection =
+            ended.is_some_and(|ended| granted.is_some_and(|granted| granted.seat == ended.seat));
+        let tell_ended = |links: &mut Links| {
+            if let (Some(id), Some(ended)) = (client, &ended) {
+                TurnServer::line_ended(id, ended, links);
+            }
+        };
+        if one_connection {
+            tell_ended(links);
+        }
+        if let Some(grant) = granted
+            && let Some(id) = self.note_granted(&grant)
+        {
+            self.line_granted(now, id, grant.turn, grant.deadline, links);
+            links.hurry(id);
         }
         if !one_connection {
-            self.tell_ended(client, ended, links);
+            tell_ended(links);
         }
-        if self.config.framing == Framing::Line {
+        if let Some(ended) = &ended {
             self.tell_observers(ended, links);
         }
     }
 
-    fn tell_granted(&mut self, now: Now, grant: &Grant, links: &mut Links) {
+    /// Reports a turn that began; who sits on its seat.
+    #[inline(always)]
+    fn note_granted(&mut self, grant: &Grant) -> Option<ConnectionId> {
         let &Grant { seat, turn, deadline, .. } = grant;
         self.report(TurnEvent::Granted { seat, turn, deadline });
-        let Some(id) = self.scheduler.data(seat).and_then(|data| data.client) else { return };
-        match self.config.framing {
-            Framing::Raw => self.raw_granted(now, id, grant, links),
-            Framing::Line => self.line_granted(now, id, turn, deadline, links),
-        }
-        // Also before what was queued for the last holder earlier in the pass.
-        links.hurry(id);
+        self.client_on(seat)
     }
 
-    fn tell_ended(&mut self, client: Option<ConnectionId>, ended: &Ended, links: &mut Links) {
-        match (client, self.config.framing) {
-            (Some(id), Framing::Line) => Self::line_ended(id, ended, links),
-            // Who has answered had been told that it may.
-            (Some(_), Framing::Raw) if matches!(ended.outcome, Outcome::Answered(_)) => {}
-            (Some(id), Framing::Raw) => self.raw_ended(id),
-            (None, _) => {}
-        }
+    fn client_on(&self, seat: SeatId) -> Option<ConnectionId> {
+        self.scheduler.data(seat)?.client
     }
 
-    /// Counts and reports a turn that ended; who sits on its seat.
-    fn note(&mut self, ended: &Ended) -> Option<ConnectionId> {
+    /// Counts and reports a turn that ended.
+    #[inline(always)]
+    fn note_ended(&mut self, ended: &Ended) {
         let &Ended { seat, turn, outcome } = ended;
-        let data = self.scheduler.data(seat)?;
-        let client = data.client;
-        match (Skipped::of(outcome), data.name_ref()) {
-            (Ok(number), Some(&name)) => {
+        let Some(data) = self.scheduler.data(seat) else { return };
+        match (outcome, data.name_ref()) {
+            (Outcome::Answered(number), Some(&name)) => {
                 self.counts.accepted += 1;
                 self.report(TurnEvent::Accepted { seat, turn, name, number });
             }
-            (Ok(_), None) => debug_assert!(false, "an answer has a name"),
-            (Err(how), name) => {
-                match how {
-                    Skipped::Passed => self.counts.passed += 1,
-                    Skipped::Lapsed => self.counts.lapsed += 1,
-                    Skipped::Gone => self.counts.gone += 1,
-                }
-                let name = name.copied();
-                if how == Skipped::Lapsed {
-                    info!("{} lapsed", Shown(seat, name));
-                }
-                self.report(TurnEvent::Skipped { seat, turn, name, how });
-            }
+            (_, name) => self.note_skipped(ended, name.copied()),
         }
-        client
+    }
+
+    #[cold]
+    fn note_skipped(&mut self, ended: &Ended, name: Option<Name>) {
+        let &Ended { seat, turn, outcome } = ended;
+        let Err(how) = Skipped::of(outcome) else { return debug_assert!(false, "an answer has a name") };
+        match how {
+            Skipped::Passed => self.counts.passed += 1,
+            Skipped::Lapsed => self.counts.lapsed += 1,
+            Skipped::Gone => self.counts.gone += 1,
+        }
+        if how == Skipped::Lapsed {
+            info!("{} lapsed", Shown(seat, name));
+        }
+        self.report(TurnEvent::Skipped { seat, turn, name, how });
     }
 
     fn tell_observers(&self, ended: &Ended, links: &mut Links) {
