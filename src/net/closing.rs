@@ -24,15 +24,6 @@ impl<P: Protocol> Driver<P> {
         }
     }
 
-    /// The system takes bytes of `id` again.
-    pub(super) fn flush(&mut self, now: Now, id: ConnectionId) {
-        let Some((connection, errand)) = self.connections.get_mut(id).zip(self.links.errand(id)) else {
-            return;
-        };
-        let outcome = connection.run(errand, &mut self.counts.bytes_out);
-        self.follow_up(now, id, outcome);
-    }
-
     fn follow_up(&mut self, now: Now, id: ConnectionId, outcome: io::Result<Next>) {
         match outcome {
             Ok(Next::Nothing) => {}

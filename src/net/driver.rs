@@ -318,7 +318,7 @@ impl<P: Protocol> Driver<P> {
         while let Some(id) = self.writable.pop() {
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.blocked = false;
-                self.flush(now, id);
+                self.links.hurry(id);
             }
         }
         if self.links.has_touched() {
