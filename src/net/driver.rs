@@ -36,10 +36,10 @@ pub struct Driver<P: Protocol> {
     pub(super) accepting: bool,
     pub(super) dials: Slab<Dial>,
     pub(super) deadlines: Deadlines<Timer>,
-    /// Connections with more to read than their budget of this pass allowed.
+    /// Connections with more to read than their budget allowed.
     pub(super) unread: Vec<ConnectionId>,
-    /// Those of the last pass, to be read on in this one.
-    pub(super) carried_over: Vec<ConnectionId>,
+    /// How many of `unread` are of the last pass, to be read on in this one: the first ones.
+    pub(super) carried_over: usize,
     /// Connections that the system takes bytes for again.
     pub(super) writable: Vec<ConnectionId>,
     /// Connections that are gone; their slots are used again after the batch.
@@ -87,7 +87,7 @@ impl<P: Protocol> Driver<P> {
             dials: Slab::new(),
             deadlines: Deadlines::default(),
             unread: Vec::new(),
-            carried_over: Vec::new(),
+            carried_over: 0,
             writable: Vec::new(),
             gone: Vec::new(),
             buffer: vec![0; config.read_bytes_max.max(1)].into_boxed_slice(),
@@ -142,7 +142,7 @@ impl<P: Protocol> Driver<P> {
     /// work left from the last pass, or from what the host asked since.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let has_work = self.accepting || !self.carried_over.is_empty() || self.links.has_touched();
+        let has_work = self.accepting || self.carried_over > 0 || self.links.has_touched();
         match has_work {
             true => Some(self.last_pass),
             false => self.first_deadline(),
@@ -305,7 +305,7 @@ impl<P: Protocol> Driver<P> {
         }
         self.events_taken = false;
         self.last_pass = now.instant;
-        if !self.carried_over.is_empty() {
+        if self.carried_over > 0 {
             self.read_on(now);
         }
         if self.accepting {
@@ -329,7 +329,7 @@ impl<P: Protocol> Driver<P> {
             self.flush_touched(now);
         }
         // What is left to read now is the next pass's.
-        self.carried_over.append(&mut self.unread);
+        self.carried_over = self.unread.len();
         while let Some(id) = self.gone.pop() {
             self.links.remove(id);
         }
@@ -354,15 +354,14 @@ impl<P: Protocol> Driver<P> {
 
     /// Goes on where the budget of the last pass ran out.
     fn read_on(&mut self, now: Now) {
-        let mut carried_over = std::mem::take(&mut self.carried_over);
-        for id in carried_over.drain(..) {
+        for at in 0..self.carried_over {
+            let id = self.unread[at];
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.unread = false;
                 self.read(now, id, true);
             }
         }
-        // Empty, but with its room: no allocation in the steady state.
-        self.carried_over = carried_over;
+        self.unread.drain(..self.carried_over);
     }
 
     fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
