@@ -14,7 +14,7 @@ use crate::protocol::{AbortReason, DialId, Errand, Origin, Wish};
 
 /// On epoll a read that did not fill the buffer has emptied the socket: the read that would say `WouldBlock` can be saved.
 /// Where mio emulates readiness, it re-arms only on `WouldBlock`.
-const SHORT_READ_EMPTIES: bool = cfg!(any(target_os = "linux", target_os = "android"));
+pub(super) const SHORT_READ_EMPTIES: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -46,13 +46,11 @@ pub(super) enum Phase {
     Lingering,
 }
 
-/// What a read found.
+/// Why a read brought nothing.
 #[derive(Debug)]
 pub(super) enum ReadEnd {
     /// The socket is empty, for now.
     Empty,
-    /// The budget is used up; there may be more.
-    Budget,
     /// The peer has finished sending.
     End,
     /// The connection is broken.
@@ -97,26 +95,17 @@ impl Connection {
         self.dial.map_or(Origin::Accepted, |nth| Origin::Dialed(DialId(nth.get() as usize - 1)))
     }
 
-    /// Reads up to the length of `buffer`, and hands on what came. `to_end`: an end of stream may be waiting that no
-    /// further event will announce, so that a short read does not mean that nothing is left.
-    pub(super) fn read(&mut self, buffer: &mut [u8], to_end: bool, mut take: impl FnMut(&[u8])) -> ReadEnd {
-        let mut budget = buffer.len();
-        while budget > 0 {
-            match self.socket.read(&mut buffer[..budget]) {
-                Ok(0) => return ReadEnd::End,
-                Ok(count) => {
-                    budget -= count;
-                    take(&buffer[..count]);
-                    if budget > 0 && SHORT_READ_EMPTIES && !to_end {
-                        return ReadEnd::Empty;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ReadEnd::Empty,
+    /// Reads once: how many bytes, at least one, or why there are none.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ReadEnd> {
+        loop {
+            match self.socket.read(buffer) {
+                Ok(0) => return Err(ReadEnd::End),
+                Ok(count) => return Ok(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(ReadEnd::Empty),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return ReadEnd::Broken(error.kind()),
+                Err(error) => return Err(ReadEnd::Broken(error.kind())),
             }
         }
-        ReadEnd::Budget
     }
 
     /// Writes what is queued, and carries out what the protocol wants done. What was written is added to `total`.

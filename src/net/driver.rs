@@ -11,7 +11,7 @@ use mio::{Registry, Token};
 use slab::Slab;
 
 use super::addresses::Addresses;
-use super::connection::{Connection, Phase, ReadEnd};
+use super::connection::{Connection, Phase, ReadEnd, SHORT_READ_EMPTIES};
 use super::listener::Listener;
 use super::reconnect::Dial;
 use super::token::Key;
@@ -364,29 +364,42 @@ impl<P: Protocol> Driver<P> {
         self.unread.drain(..self.carried_over);
     }
 
+    /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
+    /// that a short read does not mean that nothing is left.
     fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Driver { protocol, links, connections, buffer, counts, .. } = self;
+        let Some(connection) = connections.get_mut(id) else { return };
         if connection.unread {
             return;
         }
-        let Driver { protocol, links, buffer, counts, .. } = self;
-        let listened_to = connection.phase == Phase::Open;
-        let end = connection.read(buffer, to_end, |bytes| {
-            counts.bytes_in += bytes.len() as u64;
-            if listened_to && links.is_open(id) {
-                protocol.handle_bytes(now, id, bytes, links);
+        let mut budget = buffer.len();
+        while budget > 0 {
+            let count = match connection.read(&mut buffer[..budget]) {
+                Ok(count) => count,
+                Err(end) => return self.end_reading(now, id, end),
+            };
+            counts.bytes_in += count as u64;
+            if connection.phase == Phase::Open && links.is_open(id) {
+                protocol.handle_bytes(now, id, &buffer[..count], links);
             }
-        });
+            if count < budget && SHORT_READ_EMPTIES && !to_end {
+                return;
+            }
+            budget -= count;
+        }
+        connection.unread = true;
+        self.unread.push(id);
+    }
+
+    /// A read brought nothing.
+    fn end_reading(&mut self, now: Now, id: ConnectionId, end: ReadEnd) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
         match end {
             ReadEnd::Empty => {}
-            ReadEnd::Budget => {
-                connection.unread = true;
-                self.unread.push(id);
-            }
             ReadEnd::End if connection.ended => {}
             ReadEnd::End => {
                 connection.ended = true;
-                if listened_to && self.links.is_open(id) {
+                if connection.phase == Phase::Open && self.links.is_open(id) {
                     self.protocol.handle_end(now, id, &mut self.links);
                 } else if connection.phase == Phase::Lingering {
                     self.close(now, id, CloseReason::Unwanted);
