@@ -99,9 +99,15 @@ impl Links {
                 link.queue = Queue::Constant(text);
                 touch(id, link, &mut self.touched);
             }
-            Some(_) => self.send(id, text),
+            Some(_) => self.send_behind(id, text),
             None => {}
         }
+    }
+
+    /// Out of line: a constant seldom finds anything queued before it.
+    #[cold]
+    fn send_behind(&mut self, id: ConnectionId, text: &'static [u8]) {
+        self.send(id, text);
     }
 
     /// Queues `pieces` for `id`, one behind the other, as one message.
