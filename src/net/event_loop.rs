@@ -246,8 +246,11 @@ impl<P: Protocol> EventLoop<P> {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let companion = self.companion.as_ref().and_then(|companion| companion.next_deadline());
-        earlier(self.driver.next_deadline(), companion)
+        let deadline = self.driver.next_deadline();
+        match &self.companion {
+            None => deadline,
+            Some(companion) => earlier(deadline, companion.next_deadline()),
+        }
     }
 
     fn tell_companion(&mut self, now: Now) {
