@@ -311,15 +311,11 @@ impl<P: Protocol> Driver<P> {
         if self.accepting {
             self.accept(now);
         }
-        self.expire(now);
-        if self.protocol.next_deadline().is_some_and(|deadline| deadline <= now.instant) {
-            self.protocol.handle_timeout(now, &mut self.links);
+        if self.is_due(now) {
+            self.expire(now);
         }
-        while let Some(id) = self.writable.pop() {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.blocked = false;
-                self.links.hurry(id);
-            }
+        if !self.writable.is_empty() {
+            self.unblock();
         }
         if self.links.has_touched() {
             self.flush_touched(now);
@@ -330,10 +326,21 @@ impl<P: Protocol> Driver<P> {
         }
         // What is left to read now is the next pass's.
         self.carried_over = self.unread.len();
-        while let Some(id) = self.gone.pop() {
-            self.links.remove(id);
+        if !self.gone.is_empty() {
+            self.gone.drain(..).for_each(|id| self.links.remove(id));
         }
         Ok(())
+    }
+
+    /// What is written first is for those that the system takes bytes for again.
+    #[cold]
+    fn unblock(&mut self) {
+        while let Some(id) = self.writable.pop() {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.blocked = false;
+                self.links.hurry(id);
+            }
+        }
     }
 
     // What to do now.
@@ -353,6 +360,7 @@ impl<P: Protocol> Driver<P> {
     // Reading.
 
     /// Goes on where the budget of the last pass ran out.
+    #[cold]
     fn read_on(&mut self, now: Now) {
         for at in 0..self.carried_over {
             let id = self.unread[at];
@@ -411,6 +419,7 @@ impl<P: Protocol> Driver<P> {
 
     // Deadlines.
 
+    #[cold]
     fn expire(&mut self, now: Now) {
         while let Some(timer) = self.deadlines.pop(now.instant) {
             match timer {
@@ -423,6 +432,9 @@ impl<P: Protocol> Driver<P> {
                 Timer::Dial(at) => self.dial(now, at),
                 Timer::Connection(id) => self.out_of_time(now, id),
             }
+        }
+        if self.protocol.next_deadline().is_some_and(|deadline| deadline <= now.instant) {
+            self.protocol.handle_timeout(now, &mut self.links);
         }
     }
 

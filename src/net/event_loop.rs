@@ -184,6 +184,7 @@ impl<P: Protocol> EventLoop<P> {
 
     /// Before a deadline passes, whatever has arrived is read: a process that was stopped, or had to wait for a processor, may find
     /// the bell rung and the answer there, which the poll did not tell of. Who has something to say again meanwhile may wait.
+    #[cold]
     fn catch_up(&mut self, now: Now) -> io::Result<bool> {
         let mut woken = false;
         for _ in 0..=self.driver.connections() / EVENTS_MAX {
@@ -223,6 +224,7 @@ impl<P: Protocol> EventLoop<P> {
         Ok(false)
     }
 
+    #[cold]
     fn spin_then_poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let patience = timeout.map_or(self.busy_poll, |timeout| timeout.min(self.busy_poll));
         let since = self.clock.now().instant;

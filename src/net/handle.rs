@@ -110,6 +110,7 @@ impl<P: Protocol> Inbox<P> {
     }
 
     /// Does what other threads want; whether one of them wants the loop to stop.
+    #[cold]
     pub(super) fn obey(&self, driver: &mut Driver<P>, now: Now) -> bool {
         if self.handle.wanted.drain.load(Ordering::Relaxed) {
             driver.drain(now);

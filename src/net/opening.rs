@@ -29,6 +29,7 @@ impl<P: Protocol> Driver<P> {
         Ok(addr)
     }
 
+    #[cold]
     pub(super) fn accept(&mut self, now: Now) {
         for slot in 0..self.listeners.len() {
             let mut budget = self.config.accepts_max.max(1);

@@ -55,6 +55,7 @@ mod descriptor {
             }
         }
 
+        #[cold]
         fn set(&mut self, deadline: Instant) -> io::Result<Option<Duration>> {
             let once = Itimerspec {
                 it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
