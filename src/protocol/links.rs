@@ -368,6 +368,11 @@ impl Errand<'_> {
         self.link.finished
     }
 
+    /// Whether nothing is asked for but to write.
+    pub(crate) fn is_message(&self) -> bool {
+        self.link.wish == Wish::Keep && !self.link.finished
+    }
+
     /// Has `write` take what is queued, in as many calls as that needs; whether it took all. How much it took is added to
     /// `total`, also before an error.
     pub(crate) fn write_out(

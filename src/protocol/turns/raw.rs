@@ -85,7 +85,7 @@ impl RawClient {
 
     /// The same for an answer under the name that the last one had, which need not be read again.
     fn take_again(&mut self, now: Now, message: &[u8], scheduler: &mut Scheduler<SeatData>) -> bool {
-        let Some((name, number)) = Answer::named(message) else { return false };
+        let Some((name, number)) = Answer::plain_parts(message) else { return false };
         self.take_if(now, number, scheduler, |data| data.is_named(name))
     }
 
@@ -203,12 +203,11 @@ impl TurnServer {
         let Some(raw) = raw(&mut self.clients, id) else { return };
         let has_gone = raw.signal == Signal::Open && links.unsent(id).is_empty();
         if has_gone && raw.aside.is_none() && bytes.len() <= self.config.message_bytes_max {
-            let message = bytes.trim_ascii();
             // Nearly always: one readiness, one answer, as the last one was.
-            if raw.take_again(now, message, &mut self.scheduler) {
+            if raw.take_again(now, bytes, &mut self.scheduler) {
                 return self.pump(now, links);
             }
-            if let Ok(answer) = Answer::from_bytes(message) {
+            if let Ok(answer) = Answer::from_bytes(bytes.trim_ascii()) {
                 return match raw.take(now, &answer, &mut self.scheduler) {
                     true => self.pump(now, links),
                     false => raw.keep(&answer, self.config.message_bytes_max),

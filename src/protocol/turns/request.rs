@@ -38,10 +38,23 @@ impl Answer {
         Ok(Answer { name, number: integer(number)? })
     }
 
-    /// What may be the name in a raw message, and the number.
-    pub(super) fn named(message: &[u8]) -> Option<(&[u8], i64)> {
-        let (name, number) = Answer::parts(message)?;
-        Some((name, integer(number).ok()?))
+    /// What may be the name in a raw message and the number, if that is a few digits and nothing else is around them: read once, from
+    /// the end.
+    #[inline]
+    pub(super) fn plain_parts(message: &[u8]) -> Option<(&[u8], i64)> {
+        let (mut rest, mut number, mut worth) = (message, 0, 1);
+        while let [before @ .., last] = rest {
+            rest = before;
+            match last {
+                b'0'..=b'9' if worth < WORTH_MAX => {
+                    number += worth * i64::from(last - b'0');
+                    worth *= 10;
+                }
+                b':' if worth > 1 => return Some((rest, number)),
+                _ => break,
+            }
+        }
+        None
     }
 
     fn parts(message: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -214,6 +227,9 @@ fn fence(fields: Fields<'_>) -> Result<Option<Fence>, Code> {
     Ok(fence)
 }
 
+/// What a digit is worth at most: the fifteen before it overflow nothing.
+const WORTH_MAX: i64 = 1_000_000_000_000_000;
+
 /// From the end, since numbers are short; neither a name nor a number has another one. A loop, since answers are too short for a
 /// search by vectors to gain anything.
 fn colon_of(message: &[u8]) -> Option<usize> {
@@ -281,6 +297,21 @@ mod tests {
             (b"a:9223372036854775808", Code::BadNumber),
         ] {
             assert_eq!(Answer::from_bytes(bad), Err(code), "{}", bad.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_plain_answer_are_read_from_its_end() {
+        for (plain, name, number) in
+            [(&b"a:1"[..], &b"a"[..], 1), (b"two words:0017", b"two words", 17), (b"a:b:0", b"a:b", 0)]
+        {
+            assert_eq!(Answer::plain_parts(plain), Some((name, number)));
+        }
+        assert_eq!(Answer::plain_parts(b":999999999999999"), Some((&b""[..], 999_999_999_999_999)));
+        for other in
+            [&b""[..], b"1", b"a:", b"a", b":", b"a:-1", b"a:1 ", b"a:1\n", b"a:1b", b"a:1000000000000000"]
+        {
+            assert_eq!(Answer::plain_parts(other), None, "{}", other.escape_ascii());
         }
     }
 
