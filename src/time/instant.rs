@@ -35,6 +35,13 @@ impl Instant {
     /// The last one, 584 years behind the origin: a time so long that it cannot be added ends here.
     pub const FAR_FUTURE: Instant = Instant(NonZeroU64::MAX);
 
+    /// So many seconds and nanoseconds behind the origin.
+    #[cfg(feature = "net")]
+    #[inline]
+    pub(crate) fn new(secs: u64, nanos: u64) -> Instant {
+        Instant(NonZeroU64::MIN.saturating_add(secs.saturating_mul(1_000_000_000).saturating_add(nanos)))
+    }
+
     /// How much later than `earlier` this is; zero if it is not.
     #[must_use]
     #[inline]
