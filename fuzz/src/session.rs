@@ -50,7 +50,10 @@ struct Connection {
 impl<P: Protocol> Session<P> {
     /// A server, to which the connections come.
     pub fn server(protocol: P) -> Session<P> {
-        let now = Now { instant: Instant::ORIGIN, wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) };
+        let now = Now {
+            instant: Instant::ORIGIN,
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        };
         let (links, events, connections) = (Links::new(OUT_BYTES_MAX), Vec::new(), [None; 10]);
         Session { protocol, links, now, events, connections, is_client: false }
     }
