@@ -12,13 +12,16 @@ pub fn now() -> Now {
 }
 
 /// As the system counts it, from an origin of its own.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
+#[allow(clippy::disallowed_methods, reason = "this is the one place")]
 fn monotonic() -> Instant {
     let read = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Instant::new(read.tv_sec.cast_unsigned(), read.tv_nsec.cast_unsigned())
+    #[allow(clippy::useless_conversion, reason = "it has 32 bits on some systems")]
+    let nanos = u64::from(read.tv_nsec.cast_unsigned());
+    Instant::new(read.tv_sec.cast_unsigned(), nanos)
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
 fn monotonic() -> Instant {
     use std::sync::OnceLock;

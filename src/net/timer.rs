@@ -44,19 +44,20 @@ mod descriptor {
             Ok(Timer { descriptor, set_to: None })
         }
 
-        /// How long a poll may wait so as not to miss `deadline`; perhaps for ever, since the timer will end it.
+        /// How long a poll may wait so as not to miss `deadline`: for ever, since the timer will end it.
         pub(in super::super) fn timeout(
             &mut self,
             deadline: Option<Instant>,
         ) -> io::Result<Option<Duration>> {
             match deadline {
-                Some(deadline) if self.set_to.is_none_or(|set_to| deadline < set_to) => self.set(deadline),
-                Some(_) | None => Ok(None),
+                Some(deadline) if self.set_to.is_none_or(|set_to| deadline < set_to) => self.set(deadline)?,
+                Some(_) | None => {}
             }
+            Ok(None)
         }
 
         #[cold]
-        fn set(&mut self, deadline: Instant) -> io::Result<Option<Duration>> {
+        fn set(&mut self, deadline: Instant) -> io::Result<()> {
             let once = Itimerspec {
                 it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
                 it_value: Timespec::try_from(deadline.since_origin()).map_err(io::Error::other)?,
@@ -64,7 +65,7 @@ mod descriptor {
             // By the clock that this is: a deadline that was passed on the way here ends the poll at once.
             timerfd_settime(&self.descriptor, TimerfdTimerFlags::ABSTIME, &once)?;
             self.set_to = Some(deadline);
-            Ok(None)
+            Ok(())
         }
 
         /// Whether a deadline that was asked for may have passed.

@@ -36,7 +36,7 @@ impl Instant {
     pub const FAR_FUTURE: Instant = Instant(NonZeroU64::MAX);
 
     /// So many seconds and nanoseconds behind the origin.
-    #[cfg(feature = "net")]
+    #[cfg(all(feature = "net", target_os = "linux"))]
     #[inline]
     pub(crate) fn new(secs: u64, nanos: u64) -> Instant {
         Instant(NonZeroU64::MIN.saturating_add(secs.saturating_mul(1_000_000_000).saturating_add(nanos)))
