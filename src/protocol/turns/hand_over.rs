@@ -37,10 +37,15 @@ impl TurnServer {
         }
     }
 
-    /// The last holder, if it has answered, had been told that it may.
+    /// T25: nobody but the next holder is told anything. A last holder that has not answered may still be waiting to be told of its turn.
     fn raw_hand_over(&mut self, now: Now, ended: Option<Ended>, granted: Option<Grant>, links: &mut Links) {
         if let Some(ended) = &ended {
             self.note_ended(ended);
+            if !matches!(ended.outcome, Outcome::Answered(_))
+                && let Some(id) = self.client_on(ended.seat)
+            {
+                self.raw_ended(id);
+            }
         }
         if let Some(grant) = granted
             && let Some(id) = self.note_granted(&grant)
@@ -48,11 +53,6 @@ impl TurnServer {
             self.raw_granted(now, id, &grant, links);
             // Also before what was queued for the last holder earlier in the pass.
             links.hurry(id);
-        }
-        if let Some(Ended { seat, outcome: Outcome::Passed | Outcome::Lapsed | Outcome::Gone, .. }) = ended
-            && let Some(id) = self.client_on(seat)
-        {
-            self.raw_ended(id);
         }
     }
 
