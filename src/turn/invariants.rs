@@ -81,7 +81,7 @@ fn occupied_seats_wait<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Op
 fn queue_is_sorted<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
     let rank_of = |slot| ring.rank_of(slot);
     let mut queued: Vec<_> = ring.order.iter(rank_of).collect();
-    if !ring.order.list().map(rank_of).is_sorted() {
+    if !ring.order.list().map(rank_of).is_sorted() || !ring.order.bounds_its_tail(rank_of) {
         return Some(format!("list {queued:?}"));
     }
     queued.sort_by_key(|&(_, rank)| rank);
@@ -151,17 +151,15 @@ mod tests {
     }
 
     fn leave_the_queue(ring: &mut Ring<()>) {
-        let ranks = [0, 1, 2].map(|slot| ring.rank_of(slot));
-        ring.order.remove(1, ranks[1], |slot| ranks[slot as usize]);
+        ring.order.remove(1, ring.rank_of(1));
     }
 
     /// Seat 1 leaves, by a rank that it does not have.
     fn stay_in_the_tree(ring: &mut Ring<()>) {
         let ranks = [0, 1, 2].map(|slot| ring.rank_of(slot));
-        let rank_of = |slot: u32| ranks[slot as usize];
-        ring.order.remove(1, ranks[1], rank_of);
+        ring.order.remove(1, ranks[1]);
         ring.order.insert(1, ranks[1]);
-        ring.order.remove(1, ranks[2], rank_of);
+        ring.order.remove(1, ranks[2]);
         ring.seats[1].occupancy = Occupancy::Vacant;
     }
 
@@ -173,6 +171,7 @@ mod tests {
         assert_eq!(found_in_ring(wait_too), holder);
         assert_eq!(found_in_ring(leave_the_queue), waits);
         assert_eq!(found_in_ring(|ring| ring.seats[1].share.charge()), sorted);
+        assert_eq!(found_in_ring(|ring| ring.seats[2].share.charge()), sorted, "the last one in the list");
         assert_eq!(found_in_ring(stay_in_the_tree), sorted, "one more is there than is counted");
         let paused_too_early = |ring: &mut Ring<()>| {
             wait_too(ring);

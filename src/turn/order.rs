@@ -110,14 +110,14 @@ struct Node {
 
 /// The seats that wait, by rank. Slots are those of the ring's slab.
 ///
-/// Ranks are the seats', and are not kept here again: whoever calls says what they are. The rank of a seat must not change
+/// Ranks are the seats', and are not kept here again, but for a bound on the last one's: whoever calls says what they are. The rank of a seat must not change
 /// while it waits.
 #[derive(Debug, Clone)]
 pub(super) struct Order {
     nodes: Vec<Node>,
     head: u32,
     tail: u32,
-    /// That of the last one in the list: what every insertion is compared with.
+    /// No lower than that of the last one in the list: whoever ranks above it goes behind that one.
     tail_rank: Rank,
     tree: BTreeSet<(Rank, u32)>,
     len: usize,
@@ -184,30 +184,25 @@ impl Order {
 
     /// Takes `slot` out, wherever it stands; nothing happens if it does not wait.
     #[inline(always)]
-    pub(super) fn remove(&mut self, slot: u32, rank: Rank, rank_of: impl Fn(u32) -> Rank) {
+    pub(super) fn remove(&mut self, slot: u32, rank: Rank) {
         let Some(node) = self.nodes.get_mut(slot as usize) else { return };
         let Node { prev, next } = *node;
         node.next = OUT;
         match next {
             OUT => return,
             TREE => self.remove_from_tree(slot, rank),
-            next => self.unlink(prev, next, rank_of),
+            next => self.unlink(prev, next),
         }
         self.len -= 1;
     }
 
-    fn unlink(&mut self, prev: u32, next: u32, rank_of: impl Fn(u32) -> Rank) {
+    fn unlink(&mut self, prev: u32, next: u32) {
         match prev {
             NIL => self.head = next,
             prev => self.nodes[prev as usize].next = next,
         }
         match next {
-            NIL => {
-                self.tail = prev;
-                if prev != NIL {
-                    self.tail_rank = rank_of(prev);
-                }
-            }
+            NIL => self.tail = prev,
             next => self.nodes[next as usize].prev = prev,
         }
     }
@@ -231,6 +226,11 @@ impl Order {
         let ahead = |&other: &u32| other != slot && rank_of(other) < rank;
         let list = self.list().take_while(|other| *other == slot || ahead(other)).filter(ahead).count();
         list + self.tree.range(..(rank, slot)).filter(|&&(_, other)| other != slot).count()
+    }
+
+    /// Whether the rank by which seats go behind the last one of the list is no lower than that one's: for the invariants.
+    pub(super) fn bounds_its_tail(&self, rank_of: impl Fn(u32) -> Rank) -> bool {
+        self.tail == NIL || rank_of(self.tail) <= self.tail_rank
     }
 
     /// The slots of the list, first to last.
@@ -310,7 +310,7 @@ mod tests {
         for turn in 0..500 {
             let slot = order.first(|slot| rank(&shares[slot as usize], slot)).expect("fifty wait");
             assert_eq!(slot, turn % 50, "ring order");
-            order.remove(slot, rank(&shares[slot as usize], slot), |slot| rank(&shares[slot as usize], slot));
+            order.remove(slot, rank(&shares[slot as usize], slot));
             shares[slot as usize].charge();
             order.insert(slot, rank(&shares[slot as usize], slot));
             assert!(order.tree.is_empty(), "O(1): nothing went into the tree");
@@ -327,7 +327,7 @@ mod tests {
             let slot = random.u32(0..40);
             let rank = ranks[slot as usize];
             if model.remove(&(rank, slot)) {
-                order.remove(slot, rank, |slot| ranks[slot as usize]);
+                order.remove(slot, rank);
             } else {
                 let rank = Rank { point: random.u64(0..90), order: i64::from(slot) };
                 ranks[slot as usize] = rank;

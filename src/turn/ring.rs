@@ -147,7 +147,7 @@ impl<S> Ring<S> {
         self.vacant.insert((now, seat.place(), slot));
         self.weight -= seat.weight();
         let rank = seat.rank();
-        self.order.remove(slot, rank, |slot| self.seats[slot as usize].rank());
+        self.order.remove(slot, rank);
         self.held_back.remove(slot);
         if self.holds(slot) {
             self.end_turn(now, Outcome::Gone, rules, out);
@@ -320,7 +320,7 @@ impl<S> Ring<S> {
             let rank_of = |slot: u32| seats[slot as usize].rank();
             let slot = self.order.first(rank_of).expect("a quorum of at least one seat waits");
             let rank = rank_of(slot);
-            self.order.remove(slot, rank, rank_of);
+            self.order.remove(slot, rank);
             if rank > self.position {
                 return slot;
             }

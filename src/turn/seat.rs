@@ -89,7 +89,7 @@ pub struct Accepted {
     pub number: i64,
 }
 
-/// Ten thousand of them wait at once, so none of the fields is wider than it must be.
+/// Ten thousand of them wait at once, so they hold no more than a turn asks for.
 #[derive(Debug, Clone)]
 pub(super) struct Seat<S> {
     /// What the owner of the scheduler keeps with the seat.
