@@ -2342,7 +2342,12 @@ fn client_raw_reports_a_number_once_it_is_written() {
 #[test]
 fn client_without_a_connection_is_not_woken() {
     let mut ann = Alone::new(Framing::Line);
-    assert!(ann.client.next_deadline().is_some(), "it wonders when the server does not answer");
+    let welcome_by = ann.now.instant + Duration::from_secs(5);
+    assert_eq!(
+        ann.client.next_deadline(),
+        Some(welcome_by),
+        "then it wonders why the server does not answer"
+    );
     ann.lose();
     assert_eq!(ann.client.next_deadline(), None);
 }
