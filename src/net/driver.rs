@@ -360,7 +360,6 @@ impl<P: Protocol> Driver<P> {
     // Reading.
 
     /// Goes on where the budget of the last pass ran out.
-    #[cold]
     fn read_on(&mut self, now: Now) {
         for at in 0..self.carried_over {
             let id = self.unread[at];

@@ -224,7 +224,6 @@ impl<P: Protocol> EventLoop<P> {
         Ok(false)
     }
 
-    #[cold]
     fn spin_then_poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let patience = timeout.map_or(self.busy_poll, |timeout| timeout.min(self.busy_poll));
         let since = self.clock.now().instant;

@@ -266,7 +266,7 @@ impl Links {
     /// What is to be done for `id`.
     #[cfg(feature = "net")]
     #[inline]
-    pub(crate) fn errand(&mut self, id: ConnectionId) -> Option<Errand<'_>> {
+    fn errand(&mut self, id: ConnectionId) -> Option<Errand<'_>> {
         let Links { links, spare, .. } = self;
         let link = links.get_mut(id.slot()).filter(|link| link.generation == id.generation)?;
         Some(Errand { link, spare })

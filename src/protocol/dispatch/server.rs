@@ -461,7 +461,6 @@ impl Protocol for DispatchServer {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[test]

@@ -361,7 +361,6 @@ fn raw(clients: &mut ConnectionMap<Client>, id: ConnectionId) -> Option<&mut Raw
 
 #[cfg(test)]
 mod tests {
-
     use super::super::TurnServerConfig;
     use super::*;
     use crate::protocol::{Origin, Protocol as _};

@@ -227,7 +227,7 @@ fn fence(fields: Fields<'_>) -> Result<Option<Fence>, Code> {
     Ok(fence)
 }
 
-/// What a digit is worth at most: the fifteen before it overflow nothing.
+/// What the first digit too many would be worth: the fifteen before it overflow nothing.
 const WORTH_MAX: i64 = 1_000_000_000_000_000;
 
 /// From the end, since numbers are short; neither a name nor a number has another one. A loop, since answers are too short for a

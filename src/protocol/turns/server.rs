@@ -400,7 +400,6 @@ impl Protocol for TurnServer {
 
 #[cfg(test)]
 mod tests {
-
     use super::super::DEFAULT_RING;
     use super::*;
 
