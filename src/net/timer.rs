@@ -28,6 +28,7 @@ mod descriptor {
     };
 
     use super::*;
+    use crate::net::clock;
 
     #[derive(Debug)]
     pub(in super::super) struct Timer {
@@ -44,28 +45,33 @@ mod descriptor {
             Ok(Timer { descriptor, set_to: None })
         }
 
-        /// How long a poll may wait so as not to miss `deadline`: for ever, since the timer will end it.
+        /// How long a poll may wait so as not to miss `deadline`; perhaps for ever, since the timer will end it.
         pub(in super::super) fn timeout(
             &mut self,
             deadline: Option<Instant>,
         ) -> io::Result<Option<Duration>> {
             match deadline {
-                Some(deadline) if self.set_to.is_none_or(|set_to| deadline < set_to) => self.set(deadline)?,
-                Some(_) | None => {}
+                Some(deadline) if self.set_to.is_none_or(|set_to| deadline < set_to) => self.set(deadline),
+                Some(_) | None => Ok(None),
             }
-            Ok(None)
         }
 
+        /// By how long it takes from now: what pretends another time to a program, as some tests do, need not know of this timer.
         #[cold]
-        fn set(&mut self, deadline: Instant) -> io::Result<()> {
+        fn set(&mut self, deadline: Instant) -> io::Result<Option<Duration>> {
+            let wait = deadline.saturating_duration_since(clock::now().instant);
+            if wait.is_zero() {
+                // It was passed on the way here: the pass is to know, and what the timer is set to is too late to tell it.
+                self.set_to = None;
+                return Ok(Some(Duration::ZERO));
+            }
             let once = Itimerspec {
                 it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
-                it_value: Timespec::try_from(deadline.since_origin()).map_err(io::Error::other)?,
+                it_value: Timespec::try_from(wait).map_err(io::Error::other)?,
             };
-            // By the clock that this is: a deadline that was passed on the way here ends the poll at once.
-            timerfd_settime(&self.descriptor, TimerfdTimerFlags::ABSTIME, &once)?;
+            timerfd_settime(&self.descriptor, TimerfdTimerFlags::empty(), &once)?;
             self.set_to = Some(deadline);
-            Ok(())
+            Ok(None)
         }
 
         /// Whether a deadline that was asked for may have passed.
