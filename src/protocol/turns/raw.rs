@@ -103,6 +103,14 @@ impl RawClient {
         is_taken
     }
 
+    /// Tells it that it may go; whether something stands aside that this puts an end to.
+    #[inline]
+    fn go(&mut self, id: ConnectionId, links: &mut Links) -> bool {
+        links.send_static(id, GO);
+        self.signal = Signal::Open;
+        self.aside.is_some()
+    }
+
     /// T11: it was allowed to say this, but too late for that turn.
     #[cold]
     fn keep(&mut self, answer: &Answer, message_bytes_max: usize) {
@@ -164,9 +172,7 @@ impl TurnServer {
                 raw.settle(id, &mut self.timers);
             }
             Signal::Quiet | Signal::HeldBack => {
-                links.send_static(id, GO);
-                raw.signal = Signal::Open;
-                if raw.aside.is_some() {
+                if raw.go(id, links) {
                     self.raw_gone(id, links);
                 }
             }
@@ -314,13 +320,12 @@ impl TurnServer {
     }
 
     fn raw_go(&mut self, id: ConnectionId, links: &mut Links) {
-        links.send_static(id, GO);
-        if let Some(raw) = raw(&mut self.clients, id) {
-            raw.signal = Signal::Open;
+        if raw(&mut self.clients, id).is_some_and(|raw| raw.go(id, links)) {
             self.raw_gone(id, links);
         }
     }
 
+    /// What stood aside until its `GO` does so no longer.
     #[cold]
     fn raw_gone(&mut self, id: ConnectionId, links: &Links) {
         let Some(raw) = raw(&mut self.clients, id) else { return };
