@@ -86,11 +86,12 @@ fn queue_is_sorted<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option
     }
     queued.sort_by_key(|&(_, rank)| rank);
     let first = queued.first().map(|&(slot, _)| slot);
-    if first != ring.order.first(rank_of) || queued.len() != ring.order.len() {
+    if first != ring.order.first(rank_of) {
         return Some(format!("queue {queued:?}"));
     }
     queued.iter().find_map(|&(slot, rank)| {
-        (ring.seats[slot as usize].rank() != rank).then(|| format!("slot {slot} at {rank:?}"))
+        (ring.seats[slot as usize].rank() != rank || !ring.order.contains(slot))
+            .then(|| format!("slot {slot} at {rank:?}"))
     })
 }
 

@@ -9,8 +9,10 @@
 //!   seat every other seat has at most its weight in turns. That is the stated bound on waiting.
 //!
 //! The queue has two lanes. A seat that goes behind everybody (with equal weights, every seat after its turn)
-//! is appended to a linked list: O(1). Any other insertion (weights differ, somebody joins in the middle of a lap) goes into a
+//! is the last one of a linked list: O(1). Any other insertion (weights differ, somebody joins in the middle of a lap) goes into a
 //! tree: O(log n). The next seat is the smaller of the two heads. There is no mode to switch.
+//!
+//! The list is a ring, and the seat whose turn it is stays in it: when it goes behind everybody, only the head moves on.
 
 use std::collections::BTreeSet;
 
@@ -90,9 +92,9 @@ fn within(weight: Weight, nth: u8) -> u64 {
     }
 }
 
-/// No slot: the end of the list, in either direction.
+/// No slot: the list is empty.
 const NIL: u32 = u32::MAX;
-/// In place of `next`: the slot does not wait.
+/// In place of `next`: the slot is not here.
 const OUT: u32 = u32::MAX - 1;
 /// In place of `next`: the slot waits in the tree.
 const TREE: u32 = u32::MAX - 2;
@@ -115,12 +117,13 @@ struct Node {
 #[derive(Debug, Clone)]
 pub(super) struct Order {
     nodes: Vec<Node>,
+    /// The first of the list; the last one is before it.
     head: u32,
-    tail: u32,
+    /// The head has been taken, and waits no longer.
+    head_is_taken: bool,
     /// No lower than that of the last one in the list: whoever ranks above it goes behind that one.
     tail_rank: Rank,
     tree: BTreeSet<(Rank, u32)>,
-    len: usize,
 }
 
 impl Default for Order {
@@ -128,47 +131,60 @@ impl Default for Order {
         Order {
             nodes: Vec::new(),
             head: NIL,
-            tail: NIL,
+            head_is_taken: false,
             tail_rank: Rank::default(),
             tree: BTreeSet::new(),
-            len: 0,
         }
     }
 }
 
 impl Order {
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
+    /// Whether `slot` waits.
     pub(super) fn contains(&self, slot: u32) -> bool {
-        self.nodes.get(slot as usize).is_some_and(|node| node.next != OUT)
+        self.nodes.get(slot as usize).is_some_and(|node| node.next != OUT) && !self.is_taken(slot)
     }
 
-    /// Queues `slot` by its rank. It must not be queued already.
-    #[inline(always)]
+    /// Whether `slot` has been taken, and is still in the list.
+    fn is_taken(&self, slot: u32) -> bool {
+        self.head_is_taken && self.head == slot
+    }
+
+    /// Queues `slot` by its rank. It must not wait already; that it was taken is no matter.
+    #[inline]
     pub(super) fn insert(&mut self, slot: u32, rank: Rank) {
         debug_assert!(!self.contains(slot), "a seat is queued once");
-        if self.nodes.len() <= slot as usize {
-            self.grow(slot);
+        if !self.is_taken(slot) {
+            return self.insert_newcomer(slot, rank);
         }
-        self.len += 1;
-        let tail = self.tail;
-        if tail == NIL {
+        self.head_is_taken = false;
+        if self.tail_rank < rank {
+            // Behind all others, it comes last already if the next one comes first.
+            self.head = self.nodes[slot as usize].next;
+            self.tail_rank = rank;
+        } else {
+            self.unlink(slot);
+            self.insert_into_tree(slot, rank);
+        }
+    }
+
+    #[inline(never)]
+    fn insert_newcomer(&mut self, slot: u32, rank: Rank) {
+        if self.nodes.len() <= slot as usize {
+            self.nodes.reserve(growth::<Node>(self.nodes.len()));
+            self.nodes.resize(slot as usize + 1, Node { prev: NIL, next: OUT });
+        }
+        if self.head == NIL {
             self.head = slot;
+            self.nodes[slot as usize] = Node { prev: slot, next: slot };
         } else if self.tail_rank < rank {
+            let (tail, head) = (self.tail(), self.head);
             self.nodes[tail as usize].next = slot;
+            self.nodes[head as usize].prev = slot;
+            self.nodes[slot as usize] = Node { prev: tail, next: head };
         } else {
             return self.insert_into_tree(slot, rank);
         }
-        self.nodes[slot as usize] = Node { prev: tail, next: NIL };
-        (self.tail, self.tail_rank) = (slot, rank);
-    }
-
-    #[cold]
-    fn grow(&mut self, slot: u32) {
-        self.nodes.reserve(growth::<Node>(self.nodes.len()));
-        self.nodes.resize(slot as usize + 1, Node { prev: NIL, next: OUT });
+        self.tail_rank = rank;
     }
 
     #[inline(never)]
@@ -177,51 +193,75 @@ impl Order {
         self.tree.insert((rank, slot));
     }
 
-    #[inline(never)]
-    fn remove_from_tree(&mut self, slot: u32, rank: Rank) {
-        self.tree.remove(&(rank, slot));
-    }
-
-    /// Takes `slot` out, wherever it stands; nothing happens if it does not wait.
-    #[inline(always)]
+    /// Takes out `slot`, which waits at `rank` or has been taken; nothing happens if it is not here.
     pub(super) fn remove(&mut self, slot: u32, rank: Rank) {
-        let Some(node) = self.nodes.get_mut(slot as usize) else { return };
-        let Node { prev, next } = *node;
-        node.next = OUT;
-        match next {
+        match self.nodes.get(slot as usize).map_or(OUT, |node| node.next) {
             OUT => return,
-            TREE => self.remove_from_tree(slot, rank),
-            next => self.unlink(prev, next),
+            TREE => _ = self.tree.remove(&(rank, slot)),
+            _ => self.unlink(slot),
         }
-        self.len -= 1;
+        self.nodes[slot as usize].next = OUT;
     }
 
-    fn unlink(&mut self, prev: u32, next: u32) {
-        match prev {
-            NIL => self.head = next,
-            prev => self.nodes[prev as usize].next = next,
+    /// Takes `slot` out of the list.
+    #[cold]
+    fn unlink(&mut self, slot: u32) {
+        let Node { prev, next } = self.nodes[slot as usize];
+        self.nodes[prev as usize].next = next;
+        self.nodes[next as usize].prev = prev;
+        if self.head == slot {
+            self.head = if next == slot { NIL } else { next };
+            self.head_is_taken = false;
         }
-        match next {
-            NIL => self.tail = prev,
-            next => self.nodes[next as usize].prev = prev,
+    }
+
+    /// Takes the slot with the lowest rank. Whoever was taken before has been queued again or removed.
+    #[inline]
+    pub(super) fn take_first(&mut self, rank_of: impl Fn(u32) -> Rank) -> Option<u32> {
+        debug_assert!(!self.head_is_taken, "one at a time");
+        if self.head != NIL && self.tree.is_empty() {
+            self.head_is_taken = true;
+            return Some(self.head);
         }
+        self.take_first_of_both(rank_of)
+    }
+
+    #[inline(never)]
+    fn take_first_of_both(&mut self, rank_of: impl Fn(u32) -> Rank) -> Option<u32> {
+        let slot = self.first(rank_of)?;
+        if slot == self.head {
+            self.head_is_taken = true;
+        } else {
+            self.tree.pop_first();
+            self.nodes[slot as usize].next = OUT;
+        }
+        Some(slot)
     }
 
     /// The slot with the lowest rank.
     pub(super) fn first(&self, rank_of: impl Fn(u32) -> Rank) -> Option<u32> {
-        let list = (self.head != NIL).then_some(self.head);
-        match (list, self.tree.first()) {
-            (list, None) => list,
-            (None, Some(&(_, slot))) => Some(slot),
-            (Some(list), Some(&tree)) => Some(tree.min((rank_of(list), list)).1),
-        }
+        let list = self.list().next().map(|slot| (rank_of(slot), slot));
+        let tree = self.tree.first().copied();
+        list.into_iter().chain(tree).min().map(|(_, slot)| slot)
     }
 
-    /// How many others are in front of `slot` if it stands at `rank`. Walks the list: for what is said once a connection, not once a
-    /// turn.
-    pub(super) fn ahead_of(&self, slot: u32, rank: Rank, rank_of: impl Fn(u32) -> Rank) -> usize {
-        if self.tail == slot && self.tree.last().is_none_or(|&(last, _)| last < rank) {
-            return self.len - 1;
+    /// The last one of the list, which is not empty.
+    fn tail(&self) -> u32 {
+        self.nodes[self.head as usize].prev
+    }
+
+    /// How many others are in front of `slot` if it stands at `rank`; `others` wait in all. Walks the list: for what is said once a
+    /// connection, not once a turn.
+    pub(super) fn ahead_of(
+        &self,
+        slot: u32,
+        rank: Rank,
+        others: usize,
+        rank_of: impl Fn(u32) -> Rank,
+    ) -> usize {
+        let is_last = self.head != NIL && self.tail() == slot;
+        if is_last && self.tree.last().is_none_or(|&(last, _)| last < rank) {
+            return others;
         }
         let ahead = |&other: &u32| other != slot && rank_of(other) < rank;
         let list = self.list().take_while(|other| *other == slot || ahead(other)).filter(ahead).count();
@@ -230,13 +270,16 @@ impl Order {
 
     /// Whether the rank by which seats go behind the last one of the list is no lower than that one's: for the invariants.
     pub(super) fn bounds_its_tail(&self, rank_of: impl Fn(u32) -> Rank) -> bool {
-        self.tail == NIL || rank_of(self.tail) <= self.tail_rank
+        self.head == NIL || rank_of(self.tail()) <= self.tail_rank
     }
 
-    /// The slots of the list, first to last.
+    /// The slots of the list that wait, first to last.
     pub(super) fn list(&self) -> impl Iterator<Item = u32> {
-        let waiting = |slot: u32| (slot != NIL).then_some(slot);
-        std::iter::successors(waiting(self.head), move |&slot| waiting(self.nodes[slot as usize].next))
+        let linked = std::iter::successors((self.head != NIL).then_some(self.head), move |&slot| {
+            let next = self.nodes[slot as usize].next;
+            (next != self.head).then_some(next)
+        });
+        linked.skip(usize::from(self.head_is_taken))
     }
 
     /// Every queued slot with the rank that it has here, in no particular order: for the invariants.
@@ -308,9 +351,9 @@ mod tests {
             order.insert(slot, rank(&shares[slot as usize], slot));
         }
         for turn in 0..500 {
-            let slot = order.first(|slot| rank(&shares[slot as usize], slot)).expect("fifty wait");
+            let slot = order.take_first(|slot| rank(&shares[slot as usize], slot)).expect("fifty wait");
             assert_eq!(slot, turn % 50, "ring order");
-            order.remove(slot, rank(&shares[slot as usize], slot));
+            assert!(!order.contains(slot));
             shares[slot as usize].charge();
             order.insert(slot, rank(&shares[slot as usize], slot));
             assert!(order.tree.is_empty(), "O(1): nothing went into the tree");
@@ -323,21 +366,31 @@ mod tests {
         let mut order = Order::default();
         let mut model = BTreeSet::new();
         let mut ranks = [Rank::default(); 40];
-        for _ in 0..20_000 {
+        let mut taken = None;
+        for _ in 0..40_000 {
             let slot = random.u32(0..40);
             let rank = ranks[slot as usize];
-            if model.remove(&(rank, slot)) {
+            if random.u8(0..4) == 0 && taken.is_none() {
+                taken = order.take_first(|slot| ranks[slot as usize]);
+                assert_eq!(taken, model.pop_first().map(|(_, slot)| slot));
+            } else if model.remove(&(rank, slot))
+                || random.bool() && taken.take_if(|it| *it == slot).is_some()
+            {
                 order.remove(slot, rank);
             } else {
+                taken.take_if(|it| *it == slot);
                 let rank = Rank { point: random.u64(0..90), order: i64::from(slot) };
                 ranks[slot as usize] = rank;
                 model.insert((rank, slot));
-                let rank_of = |slot: u32| ranks[slot as usize];
                 order.insert(slot, rank);
-                assert_eq!(order.ahead_of(slot, rank, rank_of), model.range(..(rank, slot)).count());
+                let ahead = order.ahead_of(slot, rank, model.len() - 1, |slot| ranks[slot as usize]);
+                assert_eq!(ahead, model.range(..(rank, slot)).count());
             }
-            assert_eq!(order.first(|slot| ranks[slot as usize]), model.first().map(|&(_, slot)| slot));
-            assert_eq!(order.len(), model.len());
+            let rank_of = |slot: u32| ranks[slot as usize];
+            assert_eq!(order.first(rank_of), model.first().map(|&(_, slot)| slot));
+            assert!(order.iter(rank_of).map(|(slot, rank)| (rank, slot)).collect::<BTreeSet<_>>() == model);
+            assert!(order.list().map(rank_of).is_sorted() && order.bounds_its_tail(rank_of));
+            assert!((0..40).all(|slot| order.contains(slot) == model.contains(&(rank_of(slot), slot))));
         }
     }
 }

@@ -317,14 +317,12 @@ impl<S> Ring<S> {
     fn take_first(&mut self) -> u32 {
         loop {
             let seats = &self.seats;
-            let rank_of = |slot: u32| seats[slot as usize].rank();
-            let slot = self.order.first(rank_of).expect("a quorum of at least one seat waits");
-            let rank = rank_of(slot);
-            self.order.remove(slot, rank);
-            if rank > self.position {
+            let slot = self.order.take_first(|slot| seats[slot as usize].rank());
+            let slot = slot.expect("a quorum of at least one seat waits");
+            let seat = &mut self.seats[slot as usize];
+            if seat.rank() > self.position {
                 return slot;
             }
-            let seat = &mut self.seats[slot as usize];
             seat.share.catch_up(self.position, seat.order);
             self.order.insert(slot, seat.rank());
         }
@@ -334,7 +332,8 @@ impl<S> Ring<S> {
     pub(super) fn ahead_of(&self, slot: u32) -> usize {
         let holder = self.phase.lease().and_then(|lease| self.seats.get(lease.slot as usize));
         let Some(holder) = holder.map(Seat::rank) else {
-            return self.order.ahead_of(slot, self.rank_of(slot), |slot| self.rank_of(slot));
+            let others = self.occupied() - 1;
+            return self.order.ahead_of(slot, self.rank_of(slot), others, |slot| self.rank_of(slot));
         };
         let rank = self.rank_behind(holder, slot);
         let first = self.order.first(|slot| self.rank_of(slot));
@@ -343,7 +342,7 @@ impl<S> Ring<S> {
             let ahead = |&(other, _): &(u32, Rank)| other != slot && self.rank_behind(holder, other) < rank;
             return self.order.iter(|slot| self.rank_of(slot)).filter(ahead).count() + 1;
         }
-        self.order.ahead_of(slot, rank, |slot| self.rank_of(slot)) + 1
+        self.order.ahead_of(slot, rank, self.occupied() - 2, |slot| self.rank_of(slot)) + 1
     }
 
     /// The rank that the waiting `slot` has once the turn of the seat at `position` is over.
