@@ -56,10 +56,31 @@ impl Instant {
     }
 }
 
-/// Up to 584 years.
-#[inline]
-fn nanos(duration: Duration) -> u64 {
-    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos().into())
+/// A duration in the form in which it is added to an [`Instant`]: up to 584 years, whatever is longer counts as that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Nanos(u64);
+
+impl From<Duration> for Nanos {
+    #[inline]
+    fn from(duration: Duration) -> Nanos {
+        let secs = duration.as_secs().saturating_mul(1_000_000_000);
+        Nanos(secs.saturating_add(duration.subsec_nanos().into()))
+    }
+}
+
+impl From<Nanos> for Duration {
+    fn from(Nanos(nanos): Nanos) -> Duration {
+        Duration::from_nanos(nanos)
+    }
+}
+
+impl Add<Nanos> for Instant {
+    type Output = Instant;
+
+    #[inline]
+    fn add(self, Nanos(by): Nanos) -> Instant {
+        Instant(self.0.saturating_add(by))
+    }
 }
 
 impl Add<Duration> for Instant {
@@ -67,7 +88,7 @@ impl Add<Duration> for Instant {
 
     #[inline]
     fn add(self, by: Duration) -> Instant {
-        Instant(self.0.saturating_add(nanos(by)))
+        self + Nanos::from(by)
     }
 }
 
@@ -81,7 +102,7 @@ impl Sub<Duration> for Instant {
     type Output = Instant;
 
     fn sub(self, by: Duration) -> Instant {
-        let left = self.0.get().saturating_sub(nanos(by));
+        let left = self.0.get().saturating_sub(Nanos::from(by).0);
         NonZeroU64::new(left).map_or(Instant::ORIGIN, Instant)
     }
 }

@@ -65,7 +65,7 @@ pub use seat::{Accepted, SeatId, Weight};
 pub use view::{SeatView, Standing};
 
 use crate::time::{Instant, Timers};
-use ring::Ring;
+use ring::{Ring, Rules, Wait};
 use seat::Seat;
 
 /// Limits and times of a [`Scheduler`].
@@ -117,16 +117,6 @@ pub struct LongestWait {
     pub bound: Duration,
 }
 
-impl LongestWait {
-    fn note(&mut self, since: Instant, now: Instant, turns: u32, turn_deadline: Duration) {
-        // Nearly always false, and cheaper than a subtraction.
-        if since + self.waited < now {
-            let bound = turn_deadline.checked_mul(turns).unwrap_or(Duration::MAX);
-            *self = LongestWait { waited: now.saturating_duration_since(since), bound };
-        }
-    }
-}
-
 /// The turn, as its holder sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
@@ -144,6 +134,7 @@ pub struct Held {
 #[derive(Debug, Clone)]
 pub struct Scheduler<S> {
     config: SchedulerConfig,
+    rules: Rules,
     rings: Slab<Ring<S>>,
     lives: u64,
     seats: usize,
@@ -164,6 +155,7 @@ impl<S> Scheduler<S> {
             ..config
         };
         Scheduler {
+            rules: Rules::from(&config),
             config,
             rings: Slab::new(),
             lives: 0,
@@ -266,14 +258,20 @@ impl<S> Scheduler<S> {
     #[must_use]
     pub fn waiting_bound(&self, ring: RingId) -> Duration {
         let others = self.ring(ring).map_or(0, |ring| ring.weight.saturating_sub(1));
-        let bound = u32::try_from(others).ok().and_then(|turns| self.config.turn_deadline.checked_mul(turns));
+        self.bound_of(others)
+    }
+
+    /// How long so many turns last at most.
+    fn bound_of(&self, turns: u64) -> Duration {
+        let bound = u32::try_from(turns).ok().and_then(|turns| self.config.turn_deadline.checked_mul(turns));
         bound.unwrap_or(Duration::MAX)
     }
 
     /// The longest wait that has ended in `ring`, with the bound that held for it.
     #[must_use]
     pub fn longest_wait(&self, ring: RingId) -> LongestWait {
-        self.ring(ring).map_or(LongestWait::default(), |ring| ring.longest_wait)
+        let longest = self.ring(ring).map_or(Wait::default(), |ring| ring.longest_wait);
+        LongestWait { waited: longest.waited.into(), bound: self.bound_of(u64::from(longest.turns)) }
     }
 
     /// Whether [`drain`](Self::drain) was called and no seat holds a turn any more.
@@ -305,9 +303,9 @@ impl<S> Scheduler<S> {
         self.ring(ring).ok_or(JoinError::UnknownRing)?;
         let at = ring.slot as usize;
         let ring = &mut self.rings[at];
-        let slot = ring.join(now, weight, data, &self.config, &mut self.outputs);
+        let slot = ring.join(now, weight, data, &self.rules, &mut self.outputs);
         self.seats += 1;
-        ring.arm(&mut self.timers, &self.config);
+        ring.arm(&mut self.timers, &self.rules);
         Ok(ring.seat_id(slot))
     }
 
@@ -334,7 +332,7 @@ impl<S> Scheduler<S> {
 
     /// A client sits down on the vacant `seat`, in its old place. Nothing happens if it is occupied or gone.
     pub fn occupy(&mut self, now: Instant, seat: SeatId) {
-        self.with_seat(seat, |ring, slot, config, out| ring.occupy(now, slot, config, out));
+        self.with_seat(seat, |ring, slot, rules, out| ring.occupy(now, slot, rules, out));
     }
 
     /// The seat of `ring` that has been vacant for longest.
@@ -346,12 +344,12 @@ impl<S> Scheduler<S> {
 
     /// The connection of `seat` is lost: a turn that it holds ends, and its place is kept for the grace.
     pub fn vacate(&mut self, now: Instant, seat: SeatId) {
-        self.with_seat(seat, |ring, slot, config, out| ring.vacate(now, slot, config, out));
+        self.with_seat(seat, |ring, slot, rules, out| ring.vacate(now, slot, rules, out));
     }
 
     /// `seat` is given up: a turn that it holds ends, and its place is gone.
     pub fn leave(&mut self, now: Instant, seat: SeatId) {
-        self.with_seat(seat, |ring, slot, config, out| ring.leave(now, slot, config, out));
+        self.with_seat(seat, |ring, slot, rules, out| ring.leave(now, slot, rules, out));
     }
 
     /// `seat` answers with `number`; with a `fence` only if that is the turn it means.
@@ -369,7 +367,7 @@ impl<S> Scheduler<S> {
         fence: Option<TurnNumber>,
         number: i64,
     ) -> Result<Taken, Refusal> {
-        self.with_seat(seat, |ring, slot, config, out| ring.answer(now, slot, fence, number, config, out))
+        self.with_seat(seat, |ring, slot, rules, out| ring.answer(now, slot, fence, number, rules, out))
             .unwrap_or(Err(Refusal::NotYourTurn))
     }
 
@@ -386,8 +384,8 @@ impl<S> Scheduler<S> {
         if !ring.holds(spot.slot) || !note(&mut ring.seats[spot.slot as usize].data) {
             return false;
         }
-        let taken = ring.answer(now, spot.slot, None, number, &self.config, &mut self.outputs);
-        ring.arm(&mut self.timers, &self.config);
+        let taken = ring.answer(now, spot.slot, None, number, &self.rules, &mut self.outputs);
+        ring.arm(&mut self.timers, &self.rules);
         taken.is_ok()
     }
 
@@ -402,7 +400,7 @@ impl<S> Scheduler<S> {
         seat: SeatId,
         fence: Option<TurnNumber>,
     ) -> Result<TurnNumber, Refusal> {
-        self.with_seat(seat, |ring, slot, config, out| ring.pass(now, slot, fence, config, out))
+        self.with_seat(seat, |ring, slot, rules, out| ring.pass(now, slot, fence, rules, out))
             .unwrap_or(Err(Refusal::NotYourTurn))
     }
 
@@ -415,7 +413,7 @@ impl<S> Scheduler<S> {
     pub fn drain(&mut self, now: Instant) {
         self.draining = true;
         for (_, ring) in &mut self.rings {
-            ring.drain(now, &self.config, &mut self.outputs);
+            ring.drain(now, &self.rules, &mut self.outputs);
         }
     }
 
@@ -425,12 +423,12 @@ impl<S> Scheduler<S> {
             let ring = &mut self.rings[slot as usize];
             if self.timers.ring(&mut ring.alarm, slot, now) {
                 let before = ring.seats.len();
-                ring.expire(now, &self.config, &mut self.outputs);
+                ring.expire(now, &self.rules, &mut self.outputs);
                 let after = ring.seats.len();
                 self.seats -= before - after;
                 match after {
                     0 => self.forget(slot as usize),
-                    _ => ring.arm(&mut self.timers, &self.config),
+                    _ => ring.arm(&mut self.timers, &self.rules),
                 }
             }
         }
@@ -463,17 +461,17 @@ impl<S> Scheduler<S> {
     fn with_seat<R>(
         &mut self,
         seat: SeatId,
-        act: impl FnOnce(&mut Ring<S>, u32, &SchedulerConfig, &mut VecDeque<Output<S>>) -> R,
+        act: impl FnOnce(&mut Ring<S>, u32, &Rules, &mut VecDeque<Output<S>>) -> R,
     ) -> Option<R> {
         let at = seat.ring_slot as usize;
         let ring = self.rings.get_mut(at).filter(|ring| ring.id == seat.ring() && ring.has(seat))?;
         let before = ring.seats.len();
-        let result = act(ring, seat.slot, &self.config, &mut self.outputs);
+        let result = act(ring, seat.slot, &self.rules, &mut self.outputs);
         let after = ring.seats.len();
         self.seats -= before - after;
         match after {
             0 => self.forget(at),
-            _ => ring.arm(&mut self.timers, &self.config),
+            _ => ring.arm(&mut self.timers, &self.rules),
         }
         Some(result)
     }

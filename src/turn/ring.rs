@@ -13,9 +13,9 @@ use super::lease::{Lease, TurnNumber};
 use super::order::{Order, Rank, Share};
 use super::seat::{Accepted, Occupancy, Seat, SeatId, Weight, order_before_all};
 use super::state::{Cause, Next, Phase};
-use super::{LongestWait, RingId, SchedulerConfig};
+use super::{RingId, SchedulerConfig};
 use crate::table::growth;
-use crate::time::{Alarm, Instant, Timers, earlier};
+use crate::time::{Alarm, Instant, Nanos, Timers, earlier};
 
 #[derive(Debug, Clone)]
 pub(super) struct Ring<S> {
@@ -38,7 +38,7 @@ pub(super) struct Ring<S> {
     /// When the ring last began to grant turns: waits are counted from here at the earliest.
     pub(super) running_since: Option<Instant>,
     pub(super) held_back: HeldBack,
-    pub(super) longest_wait: LongestWait,
+    pub(super) longest_wait: Wait,
     pub(super) alarm: Alarm,
 }
 
@@ -58,7 +58,7 @@ impl<S> Ring<S> {
             weight_joined: 0,
             running_since: None,
             held_back: HeldBack::default(),
-            longest_wait: LongestWait::default(),
+            longest_wait: Wait::default(),
             alarm: Alarm::default(),
         }
     }
@@ -91,7 +91,7 @@ impl<S> Ring<S> {
 
     /// After every change: asks for the ring's next deadline, that of the turn or the end of the first grace.
     #[inline(always)]
-    pub(super) fn arm(&mut self, timers: &mut Timers<u32>, rules: Rules<'_>) {
+    pub(super) fn arm(&mut self, timers: &mut Timers<u32>, rules: &Rules) {
         let deadline = self.phase.lease().map(|lease| lease.deadline);
         let grace_ends = self.vacant.first().map(|&(since, ..)| since + rules.seat_grace);
         timers.set(&mut self.alarm, self.id.slot, earlier(deadline, grace_ends));
@@ -104,7 +104,7 @@ impl<S> Ring<S> {
         now: Instant,
         weight: Weight,
         data: S,
-        rules: Rules<'_>,
+        rules: &Rules,
         out: Out<'_, S>,
     ) -> u32 {
         self.last_place += 1;
@@ -128,7 +128,7 @@ impl<S> Ring<S> {
     }
 
     /// A vacant seat's client is back, or another takes its place over.
-    pub(super) fn occupy(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_, S>) {
+    pub(super) fn occupy(&mut self, now: Instant, slot: u32, rules: &Rules, out: Out<'_, S>) {
         let seat = &self.seats[slot as usize];
         if seat.is_occupied() {
             return;
@@ -138,7 +138,7 @@ impl<S> Ring<S> {
     }
 
     /// The seat's connection is lost; its place is kept.
-    pub(super) fn vacate(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_, S>) {
+    pub(super) fn vacate(&mut self, now: Instant, slot: u32, rules: &Rules, out: Out<'_, S>) {
         let seat = &mut self.seats[slot as usize];
         if !seat.is_occupied() {
             return;
@@ -155,7 +155,7 @@ impl<S> Ring<S> {
     }
 
     /// The seat is given up; its place is gone.
-    pub(super) fn leave(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_, S>) {
+    pub(super) fn leave(&mut self, now: Instant, slot: u32, rules: &Rules, out: Out<'_, S>) {
         self.vacate(now, slot, rules, out);
         let id = self.seat_id(slot);
         let seat = self.seats.remove(slot as usize);
@@ -171,7 +171,7 @@ impl<S> Ring<S> {
         slot: u32,
         fence: Option<TurnNumber>,
         number: i64,
-        rules: Rules<'_>,
+        rules: &Rules,
         out: Out<'_, S>,
     ) -> Result<Taken, Refusal> {
         let turn = match self.held_turn(slot, fence) {
@@ -188,7 +188,7 @@ impl<S> Ring<S> {
         now: Instant,
         slot: u32,
         fence: Option<TurnNumber>,
-        rules: Rules<'_>,
+        rules: &Rules,
         out: Out<'_, S>,
     ) -> Result<TurnNumber, Refusal> {
         let turn = self.held_turn(slot, fence)?;
@@ -197,7 +197,7 @@ impl<S> Ring<S> {
     }
 
     /// Ends what `now` has put an end to: the turn, and the grace of vacant seats.
-    pub(super) fn expire(&mut self, now: Instant, rules: Rules<'_>, out: Out<'_, S>) {
+    pub(super) fn expire(&mut self, now: Instant, rules: &Rules, out: Out<'_, S>) {
         if self.phase.lease().is_some_and(|lease| lease.deadline <= now) {
             self.end_turn(now, Outcome::Lapsed, rules, out);
         }
@@ -208,7 +208,7 @@ impl<S> Ring<S> {
         }
     }
 
-    pub(super) fn drain(&mut self, now: Instant, rules: Rules<'_>, out: Out<'_, S>) {
+    pub(super) fn drain(&mut self, now: Instant, rules: &Rules, out: Out<'_, S>) {
         self.advance(now, Cause::Drain, None, rules, out);
     }
 
@@ -229,7 +229,7 @@ impl<S> Ring<S> {
         (Some(last.turn) == fence && last.number == number).then_some(Taken::Repeated(last.turn))
     }
 
-    fn sit_down(&mut self, now: Instant, slot: u32, rules: Rules<'_>, out: Out<'_, S>) {
+    fn sit_down(&mut self, now: Instant, slot: u32, rules: &Rules, out: Out<'_, S>) {
         let seat = &mut self.seats[slot as usize];
         seat.share.catch_up(self.position, seat.order);
         self.weight += seat.weight();
@@ -240,7 +240,7 @@ impl<S> Ring<S> {
     }
 
     /// Ends the held turn and moves on. Its holder goes behind the others, or is vacant already.
-    fn end_turn(&mut self, now: Instant, outcome: Outcome, rules: Rules<'_>, out: Out<'_, S>) {
+    fn end_turn(&mut self, now: Instant, outcome: Outcome, rules: &Rules, out: Out<'_, S>) {
         let Some(&Lease { slot, turn, .. }) = self.phase.lease() else { return };
         // A holder that is lost and pauses the ring has not had its turn: it is next when the ring goes on.
         let counts = outcome != Outcome::Gone || self.occupied() >= rules.min_seats;
@@ -259,14 +259,7 @@ impl<S> Ring<S> {
 
     /// Carries out what the transition table says, and reports it.
     #[inline(always)]
-    fn advance(
-        &mut self,
-        now: Instant,
-        cause: Cause,
-        ended: Option<Ended>,
-        rules: Rules<'_>,
-        out: Out<'_, S>,
-    ) {
+    fn advance(&mut self, now: Instant, cause: Cause, ended: Option<Ended>, rules: &Rules, out: Out<'_, S>) {
         let quorum = self.occupied() >= rules.min_seats;
         let granted = match self.phase.next(cause, quorum) {
             Next::Stay => return,
@@ -287,7 +280,7 @@ impl<S> Ring<S> {
     }
 
     #[inline(always)]
-    fn become_held(&mut self, now: Instant, rules: Rules<'_>) -> Option<Grant> {
+    fn become_held(&mut self, now: Instant, rules: &Rules) -> Option<Grant> {
         let slot = self.take_first();
         let running_since = *self.running_since.get_or_insert(now);
         let seat = &self.seats[slot as usize];
@@ -296,7 +289,7 @@ impl<S> Ring<S> {
         };
         let id = SeatId::new(self.id, slot, seat.place());
         let turns = bound_base.wrapping_add(wrapped(self.weight_joined));
-        self.longest_wait.note(seat.since.max(running_since), now, turns, rules.turn_deadline);
+        self.longest_wait.note(seat.since.max(running_since), now, turns);
         let release = self.held_back.release(now, slot);
         let turn = TurnNumber::after(self.last_turn);
         self.last_turn = turn.get();
@@ -360,6 +353,41 @@ pub(super) fn wrapped(weight: u64) -> u32 {
     weight as u32
 }
 
+/// What every move needs of the configuration.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    min_seats: usize,
+    turn_deadline: Nanos,
+    seat_grace: Nanos,
+}
+
+impl From<&SchedulerConfig> for Rules {
+    fn from(config: &SchedulerConfig) -> Rules {
+        Rules {
+            min_seats: config.min_seats,
+            turn_deadline: config.turn_deadline.into(),
+            seat_grace: config.seat_grace.into(),
+        }
+    }
+}
+
+/// How long a seat waited, and how many turns it had been promised to wait for at most.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wait {
+    pub(super) waited: Nanos,
+    pub(super) turns: u32,
+}
+
+impl Wait {
+    /// Replaces it by a wait that was longer.
+    fn note(&mut self, since: Instant, now: Instant, turns: u32) {
+        // Nearly always false, and cheaper than a subtraction.
+        if since + self.waited < now {
+            *self = Wait { waited: now.saturating_duration_since(since).into(), turns };
+        }
+    }
+}
+
 pub(super) type Out<'a, S> = &'a mut VecDeque<Output<S>>;
 /// Keeps those who leave and join again from having the turn over and over while the others wait.
 ///
@@ -411,9 +439,6 @@ impl Newcomers {
         self.departed.push(claim);
     }
 }
-
-/// The configuration, as every move needs it.
-type Rules<'a> = &'a SchedulerConfig;
 
 #[cfg(test)]
 mod tests {
