@@ -70,6 +70,7 @@
 
 #[cfg(all(feature = "net", any(doc, doctest)))]
 pub mod guide;
+mod hint;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod protocol;

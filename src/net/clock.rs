@@ -14,6 +14,7 @@ pub fn now() -> Now {
 /// As the system counts it, from an origin of its own.
 #[cfg(target_os = "linux")]
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+#[inline(always)]
 fn monotonic() -> Instant {
     let read = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     #[allow(clippy::useless_conversion, reason = "it has 32 bits on some systems")]
@@ -59,6 +60,7 @@ impl Clock {
 
     /// What the clocks say now.
     #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+    #[inline(always)]
     pub(super) fn now(&mut self) -> Now {
         self.last.instant = monotonic();
         if self.last.instant >= self.wall_until {

@@ -13,17 +13,18 @@ use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Pr
 use crate::time::Now;
 
 impl<P: Protocol> Driver<P> {
+    #[inline(always)]
     pub(super) fn flush_touched(&mut self, now: Now) {
         while let Some((id, errand)) = self.links.next_errand() {
             let Some(errand) = errand else { continue };
             let Some(connection) = self.connections.get_mut(id) else { continue };
-            let outcome = connection.run(errand, &mut self.counts.bytes_out);
-            if !matches!(outcome, Ok(Next::Nothing)) {
+            if let Some(outcome) = connection.run(errand, &mut self.counts.bytes_out) {
                 self.follow_up(now, id, outcome);
             }
         }
     }
 
+    #[cold]
     fn follow_up(&mut self, now: Now, id: ConnectionId, outcome: io::Result<Next>) {
         match outcome {
             Ok(Next::Nothing) => {}

@@ -10,6 +10,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::DriverConfig;
+use crate::hint::unlikely;
 use crate::protocol::{AbortReason, DialId, Errand, Origin, Wish};
 
 /// On epoll a read that did not fill the buffer has emptied the socket: the read that would say `WouldBlock` can be saved.
@@ -108,30 +109,38 @@ impl Connection {
         }
     }
 
-    /// Writes what is queued, and carries out what the protocol wants done. What was written is added to `total`.
-    #[inline]
-    pub(super) fn run(&mut self, errand: Errand<'_>, total: &mut u64) -> io::Result<Next> {
-        if !self.is_idle() || !errand.is_message() {
-            return self.run_any(errand, total);
+    /// Writes what is queued, and carries out what the protocol wants done; what is left to do then, if anything is. What was
+    /// written is added to `total`.
+    #[inline(always)]
+    pub(super) fn run(&mut self, errand: Errand<'_>, total: &mut u64) -> Option<io::Result<Next>> {
+        let unsent = errand.unsent();
+        if unlikely(!self.is_idle() || !errand.is_message() || unsent.is_empty()) {
+            return Some(self.run_any(errand, None, total));
         }
-        // Nearly always that is all there is to do.
-        let before = *total;
-        match errand.write_out(total, |bytes| self.socket.write(bytes))? {
-            true => Ok(Next::Nothing),
-            false => {
-                self.blocked = true;
-                Ok(Next::Await { has_progress: *total > before })
+        match self.socket.write(unsent) {
+            // Nearly always that is all.
+            Ok(count) if count == unsent.len() => {
+                *total += count as u64;
+                errand.clear();
+                None
             }
+            first => Some(self.run_any(errand, Some(first), total)),
         }
     }
 
     /// In use, and nothing is waited for but what its peer has to say.
     fn is_idle(&self) -> bool {
-        self.phase == Phase::Open && self.registered == Some(Interest::READABLE) && !self.blocked
+        self.phase == Phase::Open && !self.blocked && self.registered == Some(Interest::READABLE)
     }
 
+    /// `first` is what came of a first write, if one was tried.
     #[cold]
-    fn run_any(&mut self, errand: Errand<'_>, total: &mut u64) -> io::Result<Next> {
+    fn run_any(
+        &mut self,
+        errand: Errand<'_>,
+        mut first: Option<io::Result<usize>>,
+        total: &mut u64,
+    ) -> io::Result<Next> {
         let (wish, is_finished) = (errand.wish(), errand.is_finished());
         if let Wish::Abort(reason) = wish {
             return Ok(Next::Abort(reason));
@@ -141,7 +150,8 @@ impl Connection {
         }
         let before = *total;
         if !self.blocked {
-            self.blocked = !errand.write_out(total, |bytes| self.socket.write(bytes))?;
+            let write = |bytes: &[u8]| first.take().unwrap_or_else(|| self.socket.write(bytes));
+            self.blocked = !errand.write_out(total, write)?;
         }
         if is_finished && !self.blocked && !std::mem::replace(&mut self.finished, true) {
             // If the connection is broken, a read says so.

@@ -16,6 +16,7 @@ use super::listener::Listener;
 use super::reconnect::Dial;
 use super::token::Key;
 use super::{DriverConfig, DriverCounts, Error, Event, Target, TokenSpace, clock, os_entropy};
+use crate::hint::{likely, unlikely};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Entropy, Links, Protocol};
 use crate::time::{Deadlines, Instant, Now, earlier};
 
@@ -142,11 +143,10 @@ impl<P: Protocol> Driver<P> {
     /// work left from the last pass, or from what the host asked since.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let has_work = self.accepting || self.carried_over > 0 || self.links.has_touched();
-        match has_work {
-            true => Some(self.last_pass),
-            false => self.first_deadline(),
+        if unlikely(self.has_leftovers() || self.links.has_touched()) {
+            return Some(self.last_pass);
         }
+        self.first_deadline()
     }
 
     /// Whether a deadline has come, of this driver or of the protocol; perhaps early, never late.
@@ -167,7 +167,7 @@ impl<P: Protocol> Driver<P> {
     /// Whether [`drain`](Self::drain) was called and every connection is gone.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.draining && self.connections.is_empty()
+        unlikely(self.draining) && self.connections.is_empty()
     }
 
     // What the host asks.
@@ -256,20 +256,22 @@ impl<P: Protocol> Driver<P> {
     // What the world did.
 
     /// Takes in one event of the poll. Events of other sources than this driver's are ignored.
+    #[inline]
     pub fn handle_event(&mut self, now: Now, event: &Readiness) {
-        if !self.owns(event.token()) {
+        let token = event.token();
+        if !self.owns(token) {
             return;
         }
-        let readiness = Ready {
-            readable: event.is_readable() || event.is_read_closed() || event.is_error(),
-            writable: event.is_writable() || event.is_write_closed() || event.is_error(),
-            read_closed: event.is_read_closed() || event.is_error(),
-        };
-        self.handle_ready(now, event.token(), readiness);
+        match TokenSpace::key(token) {
+            // Nearly always there is something to read, and no other news.
+            Key::Connection(id) if likely(!has_more_to_say(event)) => self.read(now, id, false),
+            key => self.handle_ready(now, key, Ready::from(event)),
+        }
     }
 
-    fn handle_ready(&mut self, now: Now, token: Token, ready: Ready) {
-        match TokenSpace::key(token) {
+    #[cold]
+    fn handle_ready(&mut self, now: Now, key: Key, ready: Ready) {
+        match key {
             Key::Listener(slot) => match self.listeners.get_mut(slot as usize) {
                 // Accepted from later in the pass, when what arrived before has been read.
                 // In a back-off another knock changes nothing.
@@ -300,11 +302,35 @@ impl<P: Protocol> Driver<P> {
     ///
     /// [`Error::EventsPending`] if the events of the last pass were not all taken; the pass goes on when they are.
     pub fn finish_batch(&mut self, now: Now) -> Result<(), Error> {
-        if !self.events_taken {
+        if unlikely(!self.events_taken) {
             return Err(Error::EventsPending);
         }
         self.events_taken = false;
         self.last_pass = now.instant;
+        if unlikely(self.has_leftovers() || self.is_due(now) || !self.writable.is_empty()) {
+            self.do_chores(now);
+        }
+        self.flush_touched(now);
+        self.protocol.handle_flushed(now, &mut self.links);
+        if unlikely(self.links.has_touched()) {
+            self.flush_again(now);
+        }
+        // What is left to read now is the next pass's.
+        self.carried_over = self.unread.len();
+        if unlikely(!self.gone.is_empty()) {
+            self.forget_gone();
+        }
+        Ok(())
+    }
+
+    /// Whether the last pass has left something to read or to accept.
+    fn has_leftovers(&self) -> bool {
+        self.accepting || self.carried_over > 0
+    }
+
+    /// What few passes have to do before anything is written.
+    #[cold]
+    fn do_chores(&mut self, now: Now) {
         if self.carried_over > 0 {
             self.read_on(now);
         }
@@ -314,26 +340,20 @@ impl<P: Protocol> Driver<P> {
         if self.is_due(now) {
             self.expire(now);
         }
-        if !self.writable.is_empty() {
-            self.unblock();
-        }
-        if self.links.has_touched() {
-            self.flush_touched(now);
-        }
-        self.protocol.handle_flushed(now, &mut self.links);
-        if self.links.has_touched() {
-            self.flush_touched(now);
-        }
-        // What is left to read now is the next pass's.
-        self.carried_over = self.unread.len();
-        if !self.gone.is_empty() {
-            self.gone.drain(..).for_each(|id| self.links.remove(id));
-        }
-        Ok(())
+        self.unblock();
+    }
+
+    #[cold]
+    fn flush_again(&mut self, now: Now) {
+        self.flush_touched(now);
+    }
+
+    #[cold]
+    fn forget_gone(&mut self) {
+        self.gone.drain(..).for_each(|id| self.links.remove(id));
     }
 
     /// What is written first is for those that the system takes bytes for again.
-    #[cold]
     fn unblock(&mut self) {
         while let Some(id) = self.writable.pop() {
             if let Some(connection) = self.connections.get_mut(id) {
@@ -347,7 +367,7 @@ impl<P: Protocol> Driver<P> {
 
     /// The next event for the host. To be called until it says `None`, after every pass.
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
-        if !self.events.is_empty() {
+        if unlikely(!self.events.is_empty()) {
             return self.events.pop_front();
         }
         let Some(event) = self.protocol.poll_event() else {
@@ -373,29 +393,51 @@ impl<P: Protocol> Driver<P> {
 
     /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
     /// that a short read does not mean that nothing is left.
+    #[inline]
     fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
-        let Driver { protocol, links, connections, buffer, counts, .. } = self;
-        let Some(connection) = connections.get_mut(id) else { return };
-        if connection.unread {
-            return;
-        }
-        let mut budget = buffer.len();
-        while budget > 0 {
-            let count = match connection.read(&mut buffer[..budget]) {
-                Ok(count) => count,
-                Err(end) => return self.end_reading(now, id, end),
-            };
-            counts.bytes_in += count as u64;
-            if connection.phase == Phase::Open && links.is_open(id) {
-                protocol.handle_bytes(now, id, &buffer[..count], links);
-            }
+        let mut budget = self.buffer.len();
+        while let Some(count) = self.read_once(now, id, budget) {
             if count < budget && SHORT_READ_EMPTIES && !to_end {
                 return;
             }
             budget -= count;
+            if budget == 0 {
+                return self.read_later(id);
+            }
         }
-        connection.unread = true;
-        self.unread.push(id);
+    }
+
+    /// Reads once, and no more than `budget`, which is not 0: how much, if there may be more.
+    #[inline(never)]
+    fn read_once(&mut self, now: Now, id: ConnectionId, budget: usize) -> Option<usize> {
+        let Some(connection) = self.connections.get_mut(id) else {
+            self.counts.stale_events += 1;
+            return None;
+        };
+        if unlikely(connection.unread || connection.phase == Phase::Connecting) {
+            return None;
+        }
+        let count = match connection.read(&mut self.buffer[..budget]) {
+            Ok(count) => count,
+            Err(end) => {
+                self.end_reading(now, id, end);
+                return None;
+            }
+        };
+        self.counts.bytes_in += count as u64;
+        if self.links.is_open(id) {
+            self.protocol.handle_bytes(now, id, &self.buffer[..count], &mut self.links);
+        }
+        Some(count)
+    }
+
+    /// The budget ran out: the rest is the next pass's.
+    #[cold]
+    fn read_later(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.unread = true;
+            self.unread.push(id);
+        }
     }
 
     /// A read brought nothing.
@@ -446,6 +488,11 @@ impl<P: Protocol> Driver<P> {
     }
 }
 
+/// Whether it says more than that there is something to read.
+fn has_more_to_say(event: &Readiness) -> bool {
+    event.is_writable() || event.is_read_closed() || event.is_error()
+}
+
 /// What an event of the poll says of a connection.
 #[derive(Debug, Clone, Copy)]
 struct Ready {
@@ -453,6 +500,16 @@ struct Ready {
     writable: bool,
     /// The end of the stream, or an error, is there to be read.
     read_closed: bool,
+}
+
+impl From<&Readiness> for Ready {
+    fn from(event: &Readiness) -> Ready {
+        Ready {
+            readable: event.is_readable() || event.is_read_closed() || event.is_error(),
+            writable: event.is_writable() || event.is_write_closed() || event.is_error(),
+            read_closed: event.is_read_closed() || event.is_error(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::companion::Companion;
 use super::handle::{Handle, Inbox};
 use super::timer::Timer;
 use super::{Driver, DriverConfig, Error, Event, TokenSpace};
+use crate::hint::unlikely;
 use crate::protocol::Protocol;
 use crate::time::{Instant, Now, earlier};
 
@@ -49,7 +50,8 @@ pub struct EventLoop<P: Protocol> {
     driver: Driver<P>,
     clock: Clock,
     timer: Timer,
-    busy_poll: Duration,
+    /// How long it looks for events over and over before it sleeps.
+    busy_poll: Option<Duration>,
     inbox: Inbox<P>,
     stopped: bool,
     companion: Option<Box<dyn Companion<P>>>,
@@ -72,7 +74,7 @@ impl<P: Protocol> EventLoop<P> {
     /// When the system has no poll or waker to give.
     pub fn with_config(protocol: P, config: DriverConfig) -> Result<EventLoop<P>, Error> {
         let poll = Poll::new().map_err(Error::Poll)?;
-        let busy_poll = config.busy_poll;
+        let busy_poll = Some(config.busy_poll).filter(|patience| !patience.is_zero());
         let driver = Driver::new(poll.registry(), DRIVER, protocol, config)?;
         let timer = Timer::new(poll.registry(), TIMER).map_err(Error::Poll)?;
         let inbox = Inbox::new(Waker::new(poll.registry(), WAKER).map_err(Error::Poll)?);
@@ -156,27 +158,33 @@ impl<P: Protocol> EventLoop<P> {
         let was_due = self.wait(timeout).map_err(Error::Poll)?;
         let now = self.clock.now();
         let mut woken = self.handle_events(now);
-        if was_due || self.timer.is_reached(now.instant) {
+        if unlikely(was_due || self.timer.is_reached(now.instant)) {
             woken |= self.catch_up(now).map_err(Error::Poll)?;
         }
-        if woken {
+        if unlikely(woken) {
             self.stopped |= self.inbox.obey(&mut self.driver, now);
         }
-        let finished = self.driver.finish_batch(now);
-        // Even if the driver refuses the pass: the next poll forgets what this one has said.
-        self.finish_companion(now)?;
-        finished?;
+        if let Err(refusal) = self.driver.finish_batch(now) {
+            // The next poll forgets what this one has said.
+            self.finish_companion(now)?;
+            return Err(refusal);
+        }
+        if self.companion.is_some() {
+            self.finish_companion(now)?;
+        }
         Ok(!self.stopped && !self.driver.is_drained())
     }
 
     /// Takes in what the poll said; whether another thread wants something.
+    #[inline(always)]
     fn handle_events(&mut self, now: Now) -> bool {
         let mut woken = false;
         for event in &self.events {
             match event.token() {
+                token if self.driver.owns(token) => self.driver.handle_event(now, event),
                 WAKER => woken = true,
                 TIMER => self.timer.fired(),
-                _ => self.driver.handle_event(now, event),
+                _ => {}
             }
         }
         woken
@@ -197,9 +205,14 @@ impl<P: Protocol> EventLoop<P> {
             if self.events.is_empty() {
                 break;
             }
-            woken |= self.handle_events(now);
+            woken |= self.handle_late_events(now);
         }
         Ok(woken)
+    }
+
+    #[inline(never)]
+    fn handle_late_events(&mut self, now: Now) -> bool {
+        self.handle_events(now)
     }
 
     /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first. Not at all if the deadline was past already:
@@ -207,7 +220,7 @@ impl<P: Protocol> EventLoop<P> {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let deadline = self.next_deadline();
         let was_due = deadline.is_some_and(|deadline| deadline <= self.clock.last().instant);
-        if was_due || self.stopped || self.driver.is_drained() {
+        if unlikely(was_due || self.stopped || self.driver.is_drained()) {
             self.poll(Some(Duration::ZERO))?;
             return Ok(was_due);
         }
@@ -216,16 +229,16 @@ impl<P: Protocol> EventLoop<P> {
             (Some(a), Some(b)) => Some(a.min(b)),
             (timeout, None) | (None, timeout) => timeout,
         };
-        if self.busy_poll.is_zero() {
-            self.poll(timeout)?;
-        } else {
-            self.spin_then_poll(timeout)?;
+        match self.busy_poll {
+            None => self.poll(timeout)?,
+            Some(patience) => self.spin_then_poll(patience, timeout)?,
         }
         Ok(false)
     }
 
-    fn spin_then_poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let patience = timeout.map_or(self.busy_poll, |timeout| timeout.min(self.busy_poll));
+    #[cold]
+    fn spin_then_poll(&mut self, patience: Duration, timeout: Option<Duration>) -> io::Result<()> {
+        let patience = timeout.map_or(patience, |timeout| timeout.min(patience));
         let since = self.clock.now().instant;
         while self.clock.now().instant.saturating_duration_since(since) < patience {
             self.poll(Some(Duration::ZERO))?;
@@ -247,11 +260,16 @@ impl<P: Protocol> EventLoop<P> {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let deadline = self.driver.next_deadline();
-        match &self.companion {
-            None => deadline,
-            Some(companion) => earlier(deadline, companion.next_deadline()),
+        match self.companion {
+            None => self.driver.next_deadline(),
+            Some(_) => self.next_deadline_of_both(),
         }
+    }
+
+    #[cold]
+    fn next_deadline_of_both(&self) -> Option<Instant> {
+        let companion = self.companion.as_ref().and_then(|companion| companion.next_deadline());
+        earlier(self.driver.next_deadline(), companion)
     }
 
     fn tell_companion(&mut self, now: Now) {
@@ -261,6 +279,7 @@ impl<P: Protocol> EventLoop<P> {
     }
 
     /// Behind the driver's pass, also with what has come for the companion in it: nobody's turn waits for that.
+    #[cold]
     fn finish_companion(&mut self, now: Now) -> Result<(), Error> {
         let Some(companion) = &mut self.companion else { return Ok(()) };
         companion.note_pass(now);

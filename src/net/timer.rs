@@ -76,7 +76,7 @@ mod descriptor {
 
         /// Whether a deadline that was asked for may have passed.
         pub(in super::super) fn is_reached(&self, now: Instant) -> bool {
-            self.set_to.is_none_or(|set_to| set_to <= now)
+            self.set_to.unwrap_or(Instant::ORIGIN) <= now
         }
 
         /// It has fired. It need not be read: the next time is another edge.

@@ -44,7 +44,7 @@ pub enum AbortReason {
 struct Link {
     generation: NonZeroU32,
     wish: Wish,
-    /// It stands in `touched`.
+    /// It stands in `touched` or `hurried`.
     touched: bool,
     /// This side has nothing more to send; see [`Links::finish`].
     finished: bool,
@@ -67,6 +67,8 @@ impl Link {
 #[derive(Debug)]
 pub struct Links {
     links: Slab<Link>,
+    /// Connections that come before those in `touched`, the last one first.
+    hurried: Vec<ConnectionId>,
     /// The connections with something to carry out, in the order in which it was asked for.
     touched: VecDeque<ConnectionId>,
     spare: Spare,
@@ -81,8 +83,15 @@ impl Links {
     /// No connections yet. A peer for which more than `out_bytes_max` bytes are queued is given up.
     #[must_use]
     pub fn new(out_bytes_max: usize) -> Links {
-        let (links, touched, spare) = (Slab::new(), VecDeque::new(), Spare::default());
-        Links { links, touched, spare, numbers: 0, generation: 0, out_bytes_max }
+        Links {
+            links: Slab::new(),
+            hurried: Vec::new(),
+            touched: VecDeque::new(),
+            spare: Spare::default(),
+            numbers: 0,
+            generation: 0,
+            out_bytes_max,
+        }
     }
 
     // For the protocol.
@@ -93,6 +102,7 @@ impl Links {
     }
 
     /// Queues `text` for `id`: as [`send`](Self::send), but nothing is copied if nothing else is queued.
+    #[inline]
     pub fn send_static(&mut self, id: ConnectionId, text: &'static [u8]) {
         match self.links.get_mut(id.slot()).filter(|link| link.may_send(id)) {
             Some(link) if link.queue.is_empty() => {
@@ -123,9 +133,12 @@ impl Links {
 
     /// Has what is queued for `id` written before what was asked of other connections earlier in this pass.
     pub fn hurry(&mut self, id: ConnectionId) {
-        if self.touched.front() != Some(&id) && self.contains(id) {
-            self.links[id.slot()].touched = true;
-            self.touched.push_front(id);
+        if self.hurried.last().or(self.touched.front()) == Some(&id) {
+            return;
+        }
+        if let Some(link) = self.link_mut(id) {
+            link.touched = true;
+            self.hurried.push(id);
         }
     }
 
@@ -222,7 +235,7 @@ impl Links {
 
     /// The next connection for which something was asked since it was last taken here.
     pub fn take_touched(&mut self) -> Option<ConnectionId> {
-        let id = self.touched.pop_front()?;
+        let id = self.next_touched()?;
         if let Some(link) = self.link_mut(id) {
             link.touched = false;
         }
@@ -233,7 +246,12 @@ impl Links {
     #[must_use]
     #[inline]
     pub fn has_touched(&self) -> bool {
-        !self.touched.is_empty()
+        !self.hurried.is_empty() || !self.touched.is_empty()
+    }
+
+    #[inline]
+    fn next_touched(&mut self) -> Option<ConnectionId> {
+        self.hurried.pop().or_else(|| self.touched.pop_front())
     }
 
     /// What is queued for `id` and not written.
@@ -255,7 +273,7 @@ impl Links {
     #[cfg(feature = "net")]
     #[inline]
     pub(crate) fn next_errand(&mut self) -> Option<(ConnectionId, Option<Errand<'_>>)> {
-        let id = self.touched.pop_front()?;
+        let id = self.next_touched()?;
         let mut errand = self.errand(id);
         if let Some(errand) = &mut errand {
             errand.link.touched = false;
@@ -371,6 +389,18 @@ impl Errand<'_> {
     /// Whether nothing is asked for but to write.
     pub(crate) fn is_message(&self) -> bool {
         self.link.wish == Wish::Keep && !self.link.finished
+    }
+
+    /// What is queued.
+    #[inline]
+    pub(crate) fn unsent(&self) -> &[u8] {
+        self.link.queue.unsent()
+    }
+
+    /// All of it is written.
+    #[inline]
+    pub(crate) fn clear(self) {
+        self.link.queue.clear(self.spare);
     }
 
     /// Has `write` take what is queued, in as many calls as that needs; whether it took all. How much it took is added to

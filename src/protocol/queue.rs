@@ -59,6 +59,19 @@ impl Queue {
         }
     }
 
+    /// All of it is written.
+    #[cfg(feature = "net")]
+    #[inline]
+    pub(super) fn clear(&mut self, spare: &mut Spare) {
+        match self {
+            Queue::Constant(text) => *text = b"",
+            Queue::Buffer(buffer) => {
+                buffer.consume(buffer.unsent().len());
+                self.tidy(spare);
+            }
+        }
+    }
+
     /// The first `count` bytes of what is unsent are written.
     #[inline]
     pub(super) fn consume(&mut self, count: usize, spare: &mut Spare) {

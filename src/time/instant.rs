@@ -39,7 +39,8 @@ impl Instant {
     #[cfg(all(feature = "net", target_os = "linux"))]
     #[inline]
     pub(crate) fn new(secs: u64, nanos: u64) -> Instant {
-        Instant(NonZeroU64::MIN.saturating_add(secs.saturating_mul(1_000_000_000).saturating_add(nanos)))
+        // No clock has run for 584 years.
+        Instant(NonZeroU64::MIN.saturating_add(secs.wrapping_mul(1_000_000_000).wrapping_add(nanos)))
     }
 
     /// How much later than `earlier` this is; zero if it is not.
@@ -47,6 +48,14 @@ impl Instant {
     #[inline]
     pub fn saturating_duration_since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+
+    /// The earlier of two of which either may be missing. Without a branch: asked for several times in every pass.
+    #[inline]
+    pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+        // Less one, what is missing is later than all others.
+        let rank = |at: Option<Instant>| at.map_or(0, |at| at.0.get()).wrapping_sub(1);
+        NonZeroU64::new(rank(a).min(rank(b)).wrapping_add(1)).map(Instant)
     }
 
     /// How far behind the origin this is.

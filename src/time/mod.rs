@@ -33,8 +33,5 @@ impl Now {
 
 /// The earlier of two deadlines, of which either may be missing.
 pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (at, None) | (None, at) => at,
-    }
+    Instant::earlier(a, b)
 }

@@ -1,0 +1,25 @@
+//! What nearly always happens: told to the compiler, so that the code of it lies together.
+//!
+//! A server that shares a core with its clients finds nothing of its code near the processor when its turn comes. What a turn costs
+//! there is how much code it runs through, with whatever lies between, rather than how many instructions.
+
+/// `condition`, which nearly always holds.
+#[inline(always)]
+pub(crate) fn likely(condition: bool) -> bool {
+    if !condition {
+        seldom();
+    }
+    condition
+}
+
+/// `condition`, which seldom holds.
+#[inline(always)]
+pub(crate) fn unlikely(condition: bool) -> bool {
+    if condition {
+        seldom();
+    }
+    condition
+}
+
+#[cold]
+fn seldom() {}
