@@ -16,6 +16,7 @@ use slab::Slab;
 
 use super::connection::{ConnectionId, GENERATION_MAX, Peer};
 use super::queue::{Queue, Spare};
+use crate::hint::likely;
 use crate::table::growth;
 use crate::wire::SendBuffer;
 
@@ -112,6 +113,26 @@ impl Links {
             Some(_) => self.send_behind(id, text),
             None => {}
         }
+    }
+
+    /// As [`send_static`](Self::send_static) and [`hurry`](Self::hurry).
+    #[inline(always)]
+    pub(crate) fn send_static_first(&mut self, id: ConnectionId, text: &'static [u8]) {
+        match self.links.get_mut(id.slot()).filter(|link| link.may_send(id)) {
+            Some(link) if likely(!link.touched && link.queue.is_empty()) => {
+                link.queue = Queue::Constant(text);
+                link.touched = true;
+                self.hurried.push(id);
+            }
+            Some(_) => self.send_behind_first(id, text),
+            None => {}
+        }
+    }
+
+    #[cold]
+    fn send_behind_first(&mut self, id: ConnectionId, text: &'static [u8]) {
+        self.send_static(id, text);
+        self.hurry(id);
     }
 
     /// Out of line: a constant seldom finds anything queued before it.
@@ -259,6 +280,13 @@ impl Links {
     #[inline]
     pub fn unsent(&self, id: ConnectionId) -> &[u8] {
         self.link(id).map_or(&[], |link| link.queue.unsent())
+    }
+
+    /// Whether all that was queued for `id` is written, or it is gone.
+    #[must_use]
+    #[inline]
+    pub(crate) fn is_all_written(&self, id: ConnectionId) -> bool {
+        self.link(id).is_none_or(|link| link.queue.is_empty())
     }
 
     /// The first `count` bytes of [`unsent`](Self::unsent) are written.
@@ -546,6 +574,20 @@ mod tests {
         assert!(links.has_touched());
         assert_eq!([links.take_touched(), links.take_touched()], [Some(b), Some(a)]);
         assert!(!links.has_touched());
+    }
+
+    #[test]
+    fn a_constant_may_come_first_whatever_else_was_asked() {
+        let mut links = Links::new(100);
+        let [a, b, gone] = [(); 3].map(|()| links.open(peer()));
+        links.remove(gone);
+        links.send(a, b"OK");
+        for id in [b, gone, a] {
+            links.send_static_first(id, b"GO");
+        }
+        assert_eq!((links.unsent(a), links.unsent(b)), (&b"OKGO"[..], &b"GO"[..]));
+        assert!(!links.is_all_written(a) && links.is_all_written(gone));
+        assert_eq!([links.take_touched(), links.take_touched()], [Some(a), Some(b)]);
     }
 
     #[test]

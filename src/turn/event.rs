@@ -27,6 +27,26 @@ pub enum Output<S> {
     },
 }
 
+/// The fields of an [`Output::HandOver`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HandOver {
+    pub(crate) ended: Option<Ended>,
+    pub(crate) granted: Option<Grant>,
+}
+
+impl<S> From<HandOver> for Output<S> {
+    fn from(HandOver { ended, granted }: HandOver) -> Output<S> {
+        Output::HandOver { ended, granted }
+    }
+}
+
+/// A turn was answered, which need not be queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answered {
+    /// The next turn, if the ring does not pause.
+    pub(crate) granted: Option<Grant>,
+}
+
 /// A turn that began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {

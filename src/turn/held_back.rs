@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::hint::unlikely;
 use crate::time::Instant;
 
 /// Until when a grant to a seat is held back. Beside the seats and not in them: few of them need it, and for a moment only.
@@ -33,9 +34,14 @@ impl HeldBack {
 
     /// When a grant to `slot` at `now` takes effect.
     pub(super) fn release(&mut self, now: Instant, slot: u32) -> Instant {
-        if self.entries.is_empty() {
-            return now;
+        if unlikely(!self.entries.is_empty()) {
+            return self.release_of(now, slot);
         }
+        now
+    }
+
+    #[cold]
+    fn release_of(&mut self, now: Instant, slot: u32) -> Instant {
         self.prune(now);
         let last = self.entries.iter().rev().find(|entry| entry.slot == slot);
         last.map_or(now, |entry| entry.until.max(now))

@@ -57,6 +57,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+pub(crate) use event::{Answered, HandOver};
 pub use event::{Ended, Grant, JoinError, Outcome, Output, Refusal, Taken};
 pub use invariants::Violation;
 pub use lease::TurnNumber;
@@ -372,21 +373,24 @@ impl<S> Scheduler<S> {
     }
 
     /// As [`answer`](Self::answer) without a fence, for whoever is known to sit at `spot`. If the seat holds the turn, `note` sees what is
-    /// kept with it, and says whether the answer is taken; otherwise nothing happens.
+    /// kept with it, and says which number it answers with, if it does; otherwise nothing happens. The hand-over is not queued for
+    /// [`poll_output`](Self::poll_output), which must have nothing left: it is the caller's to carry out, before anything else is told.
+    #[inline]
     pub(crate) fn answer_at(
         &mut self,
         now: Instant,
         spot: Spot,
-        number: i64,
-        note: impl FnOnce(&mut S) -> bool,
-    ) -> bool {
-        let Some(ring) = self.rings.get_mut(spot.ring as usize) else { return false };
-        if !ring.holds(spot.slot) || !note(&mut ring.seats[spot.slot as usize].data) {
-            return false;
-        }
-        let taken = ring.answer(now, spot.slot, None, number, &self.rules, &mut self.outputs);
+        note: impl FnOnce(&mut S, SeatId, TurnNumber) -> Option<i64>,
+    ) -> Option<Answered> {
+        debug_assert!(self.outputs.is_empty(), "what was decided before comes first");
+        let ring = self.rings.get_mut(spot.ring as usize)?;
+        let lease = ring.held_by(spot.slot)?;
+        let seat = &mut ring.seats[spot.slot as usize];
+        let id = SeatId::new(ring.id, spot.slot, seat.place());
+        let number = note(&mut seat.data, id, lease.turn)?;
+        let HandOver { granted, .. } = ring.end_turn(now, lease, Outcome::Answered(number), &self.rules)?;
         ring.arm(&mut self.timers, &self.rules);
-        taken.is_ok()
+        Some(Answered { granted })
     }
 
     /// `seat` gives its turn up without a number.
@@ -441,6 +445,11 @@ impl<S> Scheduler<S> {
         self.outputs.pop_front()
     }
 
+    /// Whether [`poll_output`](Self::poll_output) has something.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     // Inside.
 
     fn ring(&self, id: RingId) -> Option<&Ring<S>> {
@@ -450,6 +459,11 @@ impl<S> Scheduler<S> {
     fn seat(&self, id: SeatId) -> Option<&Seat<S>> {
         let ring = self.ring(id.ring()).filter(|ring| ring.has(id))?;
         Some(&ring.seats[id.slot as usize])
+    }
+
+    /// What is kept with the seat at `spot`, if there is one.
+    pub(crate) fn data_at(&self, spot: Spot) -> Option<&S> {
+        Some(&self.rings.get(spot.ring as usize)?.seats.get(spot.slot as usize)?.data)
     }
 
     /// The seat at `spot`, if there is one.

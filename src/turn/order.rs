@@ -17,6 +17,7 @@
 use std::collections::BTreeSet;
 
 use super::seat::Weight;
+use crate::hint::{likely, unlikely};
 use crate::table::growth;
 
 /// Points in a lap: divisible by 1 to 16, so that common weights are spread without rounding.
@@ -62,7 +63,17 @@ impl Share {
     }
 
     /// Moves on to the next point: what a turn costs.
+    #[inline]
     pub(super) fn charge(&mut self) {
+        if unlikely(self.weight != Weight::ONE) {
+            return self.charge_part();
+        }
+        self.point += LAP;
+    }
+
+    /// A turn of a seat that has several in a lap.
+    #[cold]
+    fn charge_part(&mut self) {
         let lap = self.point - within(self.weight, self.nth);
         self.nth += 1;
         if self.nth == self.weight.value() {
@@ -153,11 +164,11 @@ impl Order {
     #[inline]
     pub(super) fn insert(&mut self, slot: u32, rank: Rank) {
         debug_assert!(!self.contains(slot), "a seat is queued once");
-        if !self.is_taken(slot) {
+        if unlikely(!self.is_taken(slot)) {
             return self.insert_newcomer(slot, rank);
         }
         self.head_is_taken = false;
-        if self.tail_rank < rank {
+        if likely(self.tail_rank < rank) {
             // Behind all others, it comes last already if the next one comes first.
             self.head = self.nodes[slot as usize].next;
             self.tail_rank = rank;
@@ -216,26 +227,30 @@ impl Order {
     }
 
     /// Takes the slot with the lowest rank. Whoever was taken before has been queued again or removed.
+    ///
+    /// # Panics
+    ///
+    /// When none waits.
     #[inline]
-    pub(super) fn take_first(&mut self, rank_of: impl Fn(u32) -> Rank) -> Option<u32> {
+    pub(super) fn take_first(&mut self, rank_of: impl Fn(u32) -> Rank) -> u32 {
         debug_assert!(!self.head_is_taken, "one at a time");
-        if self.head != NIL && self.tree.is_empty() {
-            self.head_is_taken = true;
-            return Some(self.head);
+        if unlikely(self.head == NIL || !self.tree.is_empty()) {
+            return self.take_first_of_both(rank_of);
         }
-        self.take_first_of_both(rank_of)
+        self.head_is_taken = true;
+        self.head
     }
 
     #[inline(never)]
-    fn take_first_of_both(&mut self, rank_of: impl Fn(u32) -> Rank) -> Option<u32> {
-        let slot = self.first(rank_of)?;
+    fn take_first_of_both(&mut self, rank_of: impl Fn(u32) -> Rank) -> u32 {
+        let slot = self.first(rank_of).expect("whoever takes one knows that one waits");
         if slot == self.head {
             self.head_is_taken = true;
         } else {
             self.tree.pop_first();
             self.nodes[slot as usize].next = OUT;
         }
-        Some(slot)
+        slot
     }
 
     /// The slot with the lowest rank.
@@ -351,7 +366,7 @@ mod tests {
             order.insert(slot, rank(&shares[slot as usize], slot));
         }
         for turn in 0..500 {
-            let slot = order.take_first(|slot| rank(&shares[slot as usize], slot)).expect("fifty wait");
+            let slot = order.take_first(|slot| rank(&shares[slot as usize], slot));
             assert_eq!(slot, turn % 50, "ring order");
             assert!(!order.contains(slot));
             shares[slot as usize].charge();
@@ -370,8 +385,8 @@ mod tests {
         for _ in 0..40_000 {
             let slot = random.u32(0..40);
             let rank = ranks[slot as usize];
-            if random.u8(0..4) == 0 && taken.is_none() {
-                taken = order.take_first(|slot| ranks[slot as usize]);
+            if random.u8(0..4) == 0 && taken.is_none() && !model.is_empty() {
+                taken = Some(order.take_first(|slot| ranks[slot as usize]));
                 assert_eq!(taken, model.pop_first().map(|(_, slot)| slot));
             } else if model.remove(&(rank, slot))
                 || random.bool() && taken.take_if(|it| *it == slot).is_some()

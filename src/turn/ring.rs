@@ -7,13 +7,14 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 use slab::Slab;
 
-use super::event::{Ended, Grant, Outcome, Output, Refusal, Taken};
+use super::event::{Ended, Grant, HandOver, Outcome, Output, Refusal, Taken};
 use super::held_back::HeldBack;
 use super::lease::{Lease, TurnNumber};
 use super::order::{Order, Rank, Share};
 use super::seat::{Accepted, Occupancy, Seat, SeatId, Weight, order_before_all};
 use super::state::{Cause, Next, Phase};
 use super::{RingId, SchedulerConfig};
+use crate::hint::{likely, unlikely};
 use crate::table::growth;
 use crate::time::{Alarm, Instant, Nanos, Timers, earlier};
 
@@ -22,7 +23,7 @@ pub(super) struct Ring<S> {
     pub(super) id: RingId,
     pub(super) phase: Phase,
     pub(super) seats: Slab<Seat<S>>,
-    /// The occupied seats that do not hold the turn.
+    /// The occupied seats that wait for the turn.
     pub(super) order: Order,
     /// The vacant seats, longest vacant first.
     pub(super) vacant: BTreeSet<(Instant, u64, u32)>,
@@ -76,7 +77,12 @@ impl<S> Ring<S> {
     }
 
     pub(super) fn holds(&self, slot: u32) -> bool {
-        self.phase.lease().is_some_and(|lease| lease.slot == slot)
+        self.held_by(slot).is_some()
+    }
+
+    /// The turn that `slot` holds, if it does.
+    pub(super) fn held_by(&self, slot: u32) -> Option<Lease> {
+        self.phase.lease().filter(|lease| lease.slot == slot).copied()
     }
 
     #[cfg(test)]
@@ -149,8 +155,8 @@ impl<S> Ring<S> {
         let rank = seat.rank();
         self.order.remove(slot, rank);
         self.held_back.remove(slot);
-        if self.holds(slot) {
-            self.end_turn(now, Outcome::Gone, rules, out);
+        if let Some(lease) = self.held_by(slot) {
+            queue(out, self.end_turn(now, lease, Outcome::Gone, rules));
         }
     }
 
@@ -164,7 +170,6 @@ impl<S> Ring<S> {
         out.push_back(Output::Retired { seat: id, data: seat.data });
     }
 
-    #[inline(always)]
     pub(super) fn answer(
         &mut self,
         now: Instant,
@@ -174,13 +179,12 @@ impl<S> Ring<S> {
         rules: &Rules,
         out: Out<'_, S>,
     ) -> Result<Taken, Refusal> {
-        let turn = match self.held_turn(slot, fence) {
-            Ok(turn) => turn,
+        let lease = match self.lease_for(slot, fence) {
+            Ok(lease) => lease,
             Err(refusal) => return self.repeated(slot, fence, number).ok_or(refusal),
         };
-        self.seats[slot as usize].last = Some(Accepted { turn, number });
-        self.end_turn(now, Outcome::Answered(number), rules, out);
-        Ok(Taken::Accepted(turn))
+        queue(out, self.end_turn(now, lease, Outcome::Answered(number), rules));
+        Ok(Taken::Accepted(lease.turn))
     }
 
     pub(super) fn pass(
@@ -191,15 +195,17 @@ impl<S> Ring<S> {
         rules: &Rules,
         out: Out<'_, S>,
     ) -> Result<TurnNumber, Refusal> {
-        let turn = self.held_turn(slot, fence)?;
-        self.end_turn(now, Outcome::Passed, rules, out);
-        Ok(turn)
+        let lease = self.lease_for(slot, fence)?;
+        queue(out, self.end_turn(now, lease, Outcome::Passed, rules));
+        Ok(lease.turn)
     }
 
     /// Ends what `now` has put an end to: the turn, and the grace of vacant seats.
     pub(super) fn expire(&mut self, now: Instant, rules: &Rules, out: Out<'_, S>) {
-        if self.phase.lease().is_some_and(|lease| lease.deadline <= now) {
-            self.end_turn(now, Outcome::Lapsed, rules, out);
+        if let Some(&lease) = self.phase.lease()
+            && lease.deadline <= now
+        {
+            queue(out, self.end_turn(now, lease, Outcome::Lapsed, rules));
         }
         while let Some(&(since, _, slot)) = self.vacant.first()
             && since + rules.seat_grace <= now
@@ -209,18 +215,17 @@ impl<S> Ring<S> {
     }
 
     pub(super) fn drain(&mut self, now: Instant, rules: &Rules, out: Out<'_, S>) {
-        self.advance(now, Cause::Drain, None, rules, out);
+        queue(out, self.advance(now, Cause::Drain, None, rules));
     }
 
     // How the turn moves.
 
     /// The turn that `slot` holds, if an answer fenced by `fence` may end it.
-    fn held_turn(&self, slot: u32, fence: Option<TurnNumber>) -> Result<TurnNumber, Refusal> {
-        let lease = self.phase.lease();
-        if fence.is_some() && fence != lease.map(|lease| lease.turn) {
+    fn lease_for(&self, slot: u32, fence: Option<TurnNumber>) -> Result<Lease, Refusal> {
+        if fence.is_some() && fence != self.phase.lease().map(|lease| lease.turn) {
             return Err(Refusal::StaleTurn);
         }
-        lease.filter(|lease| lease.slot == slot).map(|lease| lease.turn).ok_or(Refusal::NotYourTurn)
+        self.held_by(slot).ok_or(Refusal::NotYourTurn)
     }
 
     /// What an answer is that no held turn can take, if it is the one that the seat has given already.
@@ -236,12 +241,17 @@ impl<S> Ring<S> {
         self.weight_joined += seat.weight();
         seat.wait(now, self.weight, self.weight_joined);
         self.order.insert(slot, seat.rank());
-        self.advance(now, Cause::Seated, None, rules, out);
+        queue(out, self.advance(now, Cause::Seated, None, rules));
     }
 
-    /// Ends the held turn and moves on. Its holder goes behind the others, or is vacant already.
-    fn end_turn(&mut self, now: Instant, outcome: Outcome, rules: &Rules, out: Out<'_, S>) {
-        let Some(&Lease { slot, turn, .. }) = self.phase.lease() else { return };
+    /// Ends the turn that is held and moves on. Its holder goes behind the others, or is vacant already.
+    pub(super) fn end_turn(
+        &mut self,
+        now: Instant,
+        Lease { slot, turn, .. }: Lease,
+        outcome: Outcome,
+        rules: &Rules,
+    ) -> Option<HandOver> {
         // A holder that is lost and pauses the ring has not had its turn: it is next when the ring goes on.
         let counts = outcome != Outcome::Gone || self.occupied() >= rules.min_seats;
         let seat = &mut self.seats[slot as usize];
@@ -249,34 +259,41 @@ impl<S> Ring<S> {
             self.position = seat.rank();
             seat.share.charge();
         }
+        if let Outcome::Answered(number) = outcome {
+            seat.last = Some(Accepted { turn, number });
+        }
         let ended = Ended { seat: SeatId::new(self.id, slot, seat.place()), turn, outcome };
         if seat.is_occupied() {
             seat.wait(now, self.weight, self.weight_joined);
             self.order.insert(slot, seat.rank());
         }
-        self.advance(now, Cause::Ended, Some(ended), rules, out);
+        self.advance(now, Cause::Ended, Some(ended), rules)
     }
 
-    /// Carries out what the transition table says, and reports it.
+    /// Carries out what the transition table says.
     #[inline(always)]
-    fn advance(&mut self, now: Instant, cause: Cause, ended: Option<Ended>, rules: &Rules, out: Out<'_, S>) {
+    fn advance(
+        &mut self,
+        now: Instant,
+        cause: Cause,
+        ended: Option<Ended>,
+        rules: &Rules,
+    ) -> Option<HandOver> {
         let quorum = self.occupied() >= rules.min_seats;
         let granted = match self.phase.next(cause, quorum) {
-            Next::Stay => return,
+            Next::Stay => return None,
             Next::Grant => self.become_held(now, rules),
             Next::Pause => self.become_paused(),
             Next::LetFinish(lease) => {
                 self.phase = Phase::Draining(lease);
-                return;
+                return None;
             }
             Next::Finish => {
                 self.phase = Phase::Drained;
                 None
             }
         };
-        if ended.is_some() || granted.is_some() {
-            out.push_back(Output::HandOver { ended, granted });
-        }
+        (ended.is_some() || granted.is_some()).then_some(HandOver { ended, granted })
     }
 
     #[inline(always)]
@@ -311,9 +328,8 @@ impl<S> Ring<S> {
         loop {
             let seats = &self.seats;
             let slot = self.order.take_first(|slot| seats[slot as usize].rank());
-            let slot = slot.expect("a quorum of at least one seat waits");
             let seat = &mut self.seats[slot as usize];
-            if seat.rank() > self.position {
+            if likely(seat.rank() > self.position) {
                 return slot;
             }
             seat.share.catch_up(self.position, seat.order);
@@ -353,6 +369,10 @@ pub(super) fn wrapped(weight: u64) -> u32 {
     weight as u32
 }
 
+fn queue<S>(out: Out<'_, S>, hand_over: Option<HandOver>) {
+    out.extend(hand_over.map(Output::from));
+}
+
 /// What every move needs of the configuration.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
@@ -382,13 +402,14 @@ impl Wait {
     /// Replaces it by a wait that was longer.
     fn note(&mut self, since: Instant, now: Instant, turns: u32) {
         // Nearly always false, and cheaper than a subtraction.
-        if since + self.waited < now {
+        if unlikely(since + self.waited < now) {
             *self = Wait { waited: now.saturating_duration_since(since).into(), turns };
         }
     }
 }
 
 pub(super) type Out<'a, S> = &'a mut VecDeque<Output<S>>;
+
 /// Keeps those who leave and join again from having the turn over and over while the others wait.
 ///
 /// A newcomer sits at the end of the ring, and a lap that has not come round to its start gives it a turn. A client

@@ -11,6 +11,7 @@
 //! ```
 
 use super::lease::Lease;
+use crate::hint::likely;
 
 /// Where a ring stands. A lease exists exactly while a seat holds the turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +50,14 @@ pub(super) enum Next {
 impl Phase {
     /// The transition table. `quorum`: enough seats are occupied for turns to be granted.
     pub(super) fn next(self, cause: Cause, quorum: bool) -> Next {
+        // In every turn.
+        if likely(matches!((self, cause, quorum), (Phase::Held(_), Cause::Ended, true))) {
+            return Next::Grant;
+        }
         match (self, cause, quorum) {
             (Phase::Paused, Cause::Seated, true) => Next::Grant,
             (Phase::Paused, Cause::Drain, _) => Next::Finish,
-            (Phase::Held(_), Cause::Ended, true) => Next::Grant,
-            (Phase::Held(_), Cause::Ended, false) => Next::Pause,
+            (Phase::Held(_), Cause::Ended, _) => Next::Pause,
             (Phase::Held(lease), Cause::Drain, _) => Next::LetFinish(lease),
             (Phase::Draining(_), Cause::Ended, _) => Next::Finish,
             (Phase::Paused, Cause::Seated, false)

@@ -8,24 +8,33 @@ use super::reply::Reply;
 use super::seat::SeatData;
 use super::server::{Drain, TurnServer};
 use super::{Answer, Framing, Shown, TurnEvent};
+use crate::hint::unlikely;
 use crate::protocol::{ConnectionId, Links};
 use crate::time::{Instant, Now};
-use crate::turn::{Ended, Grant, Outcome, Output, SeatId};
+use crate::turn::{Ended, Grant, HandOver, Outcome, Output, SeatId};
 
 impl TurnServer {
     /// Carries out what the scheduler has decided.
+    #[inline]
     pub(super) fn pump(&mut self, now: Now, links: &mut Links) {
+        if unlikely(self.scheduler.has_output()) {
+            self.carry_out_all(now, links);
+        }
+        if let Drain::Until(deadline) = self.drain {
+            self.drain_until(now, deadline, links);
+        }
+    }
+
+    #[inline(never)]
+    fn carry_out_all(&mut self, now: Now, links: &mut Links) {
         while let Some(output) = self.scheduler.poll_output() {
             match output {
                 Output::HandOver { ended, granted } => match self.config.framing {
-                    Framing::Raw => self.raw_hand_over(now, ended, granted, links),
+                    Framing::Raw => self.raw_hand_over(now, &HandOver { ended, granted }, links),
                     Framing::Line => self.line_hand_over(now, ended, granted, links),
                 },
                 Output::Retired { seat, data } => self.forget(seat, &data),
             }
-        }
-        if let Drain::Until(deadline) = self.drain {
-            self.drain_until(now, deadline, links);
         }
     }
 
@@ -38,21 +47,26 @@ impl TurnServer {
     }
 
     /// T25: nobody but the next holder is told anything. A last holder that has not answered may still be waiting to be told of its turn.
-    fn raw_hand_over(&mut self, now: Now, ended: Option<Ended>, granted: Option<Grant>, links: &mut Links) {
-        if let Some(ended) = &ended {
+    #[cold]
+    fn raw_hand_over(&mut self, now: Now, hand_over: &HandOver, links: &mut Links) {
+        if let Some(ended) = &hand_over.ended {
             self.note_ended(ended);
-            if !matches!(ended.outcome, Outcome::Answered(_))
+            if unlikely(!matches!(ended.outcome, Outcome::Answered(_)))
                 && let Some(id) = self.client_on(ended.seat)
             {
                 self.raw_ended(id);
             }
         }
-        if let Some(grant) = granted
-            && let Some(id) = self.note_granted(&grant)
-        {
-            self.raw_granted(now, id, &grant, links);
-            // Also before what was queued for the last holder earlier in the pass.
-            links.hurry(id);
+        if let Some(grant) = &hand_over.granted {
+            self.raw_grant(now, grant, links);
+        }
+    }
+
+    /// The next holder is told that it may go.
+    #[inline(always)]
+    pub(super) fn raw_grant(&mut self, now: Now, grant: &Grant, links: &mut Links) {
+        if let Some(id) = self.note_granted(grant) {
+            self.raw_granted(now, id, grant, links);
         }
     }
 
@@ -91,8 +105,8 @@ impl TurnServer {
     #[inline(always)]
     fn note_granted(&mut self, grant: &Grant) -> Option<ConnectionId> {
         let &Grant { seat, turn, deadline, .. } = grant;
-        self.report(TurnEvent::Granted { seat, turn, deadline });
-        self.client_on(seat)
+        self.ledger.report(TurnEvent::Granted { seat, turn, deadline });
+        self.scheduler.data_at(seat.spot())?.client
     }
 
     fn client_on(&self, seat: SeatId) -> Option<ConnectionId> {
@@ -103,11 +117,10 @@ impl TurnServer {
     #[inline(always)]
     fn note_ended(&mut self, ended: &Ended) {
         let &Ended { seat, turn, outcome } = ended;
-        let Some(data) = self.scheduler.data(seat) else { return };
+        let Some(data) = self.scheduler.data_at(seat.spot()) else { return };
         match (outcome, data.name_ref()) {
-            (Outcome::Answered(number), Some(&name)) => {
-                self.counts.accepted += 1;
-                self.report(TurnEvent::Accepted { seat, turn, name, number });
+            (Outcome::Answered(number), Some(name)) => {
+                self.ledger.accepted(seat, turn, name, number);
             }
             (_, name) => self.note_skipped(ended, name.copied()),
         }
@@ -118,14 +131,14 @@ impl TurnServer {
         let &Ended { seat, turn, outcome } = ended;
         let Err(how) = Skipped::of(outcome) else { return debug_assert!(false, "an answer has a name") };
         match how {
-            Skipped::Passed => self.counts.passed += 1,
-            Skipped::Lapsed => self.counts.lapsed += 1,
-            Skipped::Gone => self.counts.gone += 1,
+            Skipped::Passed => self.ledger.counts.passed += 1,
+            Skipped::Lapsed => self.ledger.counts.lapsed += 1,
+            Skipped::Gone => self.ledger.counts.gone += 1,
         }
         if how == Skipped::Lapsed {
             info!("{} lapsed", Shown(seat, name));
         }
-        self.report(TurnEvent::Skipped { seat, turn, name, how });
+        self.ledger.report(TurnEvent::Skipped { seat, turn, name, how });
     }
 
     fn tell_observers(&self, ended: &Ended, links: &mut Links) {
@@ -144,7 +157,7 @@ impl TurnServer {
 
     /// A seat left its ring: so does its name, and with the last one the ring.
     fn forget(&mut self, seat: SeatId, data: &SeatData) {
-        self.report(TurnEvent::Retired { seat, name: data.name() });
+        self.ledger.report(TurnEvent::Retired { seat, name: data.name() });
         // Of seats that leave together, the first one finds their ring gone, and takes the room with it.
         let Some(room) = self.rooms.get_mut(data.room) else { return };
         if let Some(name) = data.name()

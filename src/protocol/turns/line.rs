@@ -52,6 +52,7 @@ impl LineClient {
 }
 
 impl TurnServer {
+    #[inline(never)]
     pub(super) fn line_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
         let Some(line) = self.line(id) else { return };
         // Out of the client while its lines are acted upon, which may end it.
@@ -167,7 +168,7 @@ impl TurnServer {
             // Confirmed in the hand-over, where the order of writes is kept.
             Taken::Accepted(_) => self.pump(now, links),
             Taken::Repeated(turn) => {
-                self.counts.repeated += 1;
+                self.ledger.counts.repeated += 1;
                 say(id, Reply::Ok { turn }, links);
             }
         }
@@ -212,7 +213,7 @@ impl TurnServer {
             Ok(seat) => seat,
             Err(error) => {
                 self.rooms.tidy(room);
-                self.counts.turned_away += 1;
+                self.ledger.counts.turned_away += 1;
                 let bye = if error == JoinError::Draining { Bye::ShuttingDown } else { Bye::Full };
                 return self.dismiss(now, id, Some(bye), links);
             }
@@ -276,7 +277,7 @@ impl TurnServer {
         let epoch = self.epoch;
         say(id, Reply::Welcome { seat: seat.place(), ring, epoch, resume, last, number }, links);
         let name = self.scheduler.data(seat).and_then(SeatData::name);
-        self.report(TurnEvent::Seated { seat, connection: id, name });
+        self.ledger.report(TurnEvent::Seated { seat, connection: id, name });
         self.pump(now, links);
         if self.scheduler.held_by(seat).is_none() {
             say(id, Reply::Wait { ahead: self.scheduler.ahead_of(seat) }, links);

@@ -16,6 +16,7 @@
 mod client;
 mod codes;
 mod hand_over;
+mod ledger;
 mod line;
 mod name;
 mod raw;

@@ -6,13 +6,15 @@
 
 use super::TurnEvent;
 use super::codes::Code;
+use super::ledger::Ledger;
 use super::reply::{GO, WAIT};
 use super::request::{Answer, DEFAULT_RING};
 use super::seat::SeatData;
 use super::server::{Client, TurnServer};
+use crate::hint::likely;
 use crate::protocol::{ConnectionId, ConnectionMap, Links};
 use crate::time::{Alarm, Instant, Now, Timers, earlier};
-use crate::turn::{Grant, JoinError, Scheduler, SeatId, Spot, Weight};
+use crate::turn::{Answered, Grant, JoinError, Scheduler, SeatId, Spot, TurnNumber, Weight};
 use crate::wire::{RawDecoder, RawMessage};
 
 /// A seated client. As small as it can be: thousands of them wait.
@@ -75,38 +77,66 @@ impl RawClient {
         })
     }
 
-    /// The answer to a `GO` counts if the seat holds the turn.
-    fn take(&mut self, now: Now, answer: &Answer, scheduler: &mut Scheduler<SeatData>) -> bool {
-        self.take_if(now, answer.number, scheduler, |data| {
-            data.rename(&answer.name);
-            true
+    /// The answer to a `GO` counts if the seat holds the turn, which goes on then.
+    fn take(
+        &mut self,
+        now: Now,
+        answer: &Answer,
+        scheduler: &mut Scheduler<SeatData>,
+        ledger: &mut Ledger,
+    ) -> Option<Answered> {
+        let Answer { name, number } = answer;
+        self.take_if(now, scheduler, |data, seat, turn| {
+            data.rename(name);
+            ledger.accepted(seat, turn, name, *number);
+            Some(*number)
         })
     }
 
     /// The same for an answer under the name that the last one had, which need not be read again.
-    fn take_again(&mut self, now: Now, message: &[u8], scheduler: &mut Scheduler<SeatData>) -> bool {
-        let Some((name, number)) = Answer::plain_parts(message) else { return false };
-        self.take_if(now, number, scheduler, |data| data.is_named(name))
+    #[inline(always)]
+    fn take_again(
+        &mut self,
+        now: Now,
+        message: &[u8],
+        scheduler: &mut Scheduler<SeatData>,
+        ledger: &mut Ledger,
+    ) -> Option<Answered> {
+        self.take_if(now, scheduler, |data, seat, turn| {
+            let name = data.name_ref()?;
+            let number = Answer::again(message, name)?;
+            ledger.accepted(seat, turn, name, number);
+            Some(number)
+        })
     }
 
+    #[inline(always)]
     fn take_if(
         &mut self,
         now: Now,
-        number: i64,
         scheduler: &mut Scheduler<SeatData>,
-        note: impl FnOnce(&mut SeatData) -> bool,
-    ) -> bool {
-        let is_taken = scheduler.answer_at(now.instant, self.seat, number, note);
-        if is_taken {
-            (self.signal, self.strikes) = (Signal::Quiet, 0);
-        }
-        is_taken
+        note: impl FnOnce(&mut SeatData, SeatId, TurnNumber) -> Option<i64>,
+    ) -> Option<Answered> {
+        let answered = scheduler.answer_at(now.instant, self.seat, note)?;
+        (self.signal, self.strikes) = (Signal::Quiet, 0);
+        Some(answered)
+    }
+
+    /// Whether it has answered every `GO`, and so may be told that it may go.
+    fn may_go(&self) -> bool {
+        matches!(self.signal, Signal::Quiet | Signal::HeldBack)
+    }
+
+    /// Whether it has been told that it may go, and has not answered yet.
+    #[inline]
+    fn has_gone(&self, id: ConnectionId, links: &Links) -> bool {
+        self.signal == Signal::Open && links.is_all_written(id)
     }
 
     /// Tells it that it may go; whether something stands aside that this puts an end to.
     #[inline]
     fn go(&mut self, id: ConnectionId, links: &mut Links) -> bool {
-        links.send_static(id, GO);
+        links.send_static_first(id, GO);
         self.signal = Signal::Open;
         self.aside.is_some()
     }
@@ -146,7 +176,7 @@ impl TurnServer {
 
     /// T4: whoever does not have the turn at once is told, once, that it waits.
     pub(super) fn raw_opened(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
-        self.report(TurnEvent::Seated { seat, connection: id, name: None });
+        self.ledger.report(TurnEvent::Seated { seat, connection: id, name: None });
         self.pump(now, links);
         if self.scheduler.held_by(seat).is_none() {
             links.send_static(id, WAIT);
@@ -155,26 +185,36 @@ impl TurnServer {
         }
     }
 
+    #[inline(always)]
     pub(super) fn raw_granted(&mut self, now: Now, id: ConnectionId, grant: &Grant, links: &mut Links) {
+        match raw(&mut self.clients, id) {
+            Some(raw) if likely(raw.may_go() && grant.release <= now.instant) => {
+                if raw.go(id, links) {
+                    self.raw_gone(id, links);
+                }
+            }
+            _ => self.raw_granted_aside(now, id, grant.release),
+        }
+    }
+
+    /// It cannot hear of its turn now.
+    #[cold]
+    fn raw_granted_aside(&mut self, now: Now, id: ConnectionId, release: Instant) {
         let Some(raw) = raw(&mut self.clients, id) else { return };
         match raw.signal {
             Signal::Answered => {
                 let late = raw.aside.as_mut().and_then(|aside| aside.late.take());
                 raw.settle(id, &mut self.timers);
-                if let Some(answer) = late {
-                    raw.take(now, &answer, &mut self.scheduler);
+                let seat = self.scheduler.seat_at(raw.seat);
+                if let Some((seat, answer)) = seat.zip(late) {
+                    self.raw_take_late(now, id, seat, &answer);
                 }
             }
             Signal::Open => {}
-            Signal::Quiet | Signal::HeldBack if grant.release > now.instant => {
-                raw.signal = Signal::HeldBack;
-                raw.aside(self.config.message_bytes_max).release = Some(grant.release);
-                raw.settle(id, &mut self.timers);
-            }
             Signal::Quiet | Signal::HeldBack => {
-                if raw.go(id, links) {
-                    self.raw_gone(id, links);
-                }
+                raw.signal = Signal::HeldBack;
+                raw.aside(self.config.message_bytes_max).release = Some(release);
+                raw.settle(id, &mut self.timers);
             }
         }
     }
@@ -205,28 +245,69 @@ impl TurnServer {
         }
     }
 
+    #[inline(always)]
     pub(super) fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        let Some(raw) = raw(&mut self.clients, id) else { return };
-        let has_gone = raw.signal == Signal::Open && links.unsent(id).is_empty();
-        if has_gone && raw.aside.is_none() && bytes.len() <= self.config.message_bytes_max {
-            // Nearly always: one readiness, one answer, as the last one was.
-            if raw.take_again(now, bytes, &mut self.scheduler) {
-                return self.pump(now, links);
+        let length_max = self.config.message_bytes_max;
+        let raw = match raw(&mut self.clients, id) {
+            Some(raw)
+                if likely(raw.has_gone(id, links) && raw.aside.is_none() && bytes.len() <= length_max) =>
+            {
+                raw
             }
-            if let Ok(answer) = Answer::from_bytes(bytes.trim_ascii()) {
-                return match raw.take(now, &answer, &mut self.scheduler) {
-                    true => self.pump(now, links),
-                    false => raw.keep(&answer, self.config.message_bytes_max),
-                };
-            }
+            _ => return self.raw_gather(now, id, bytes, links),
+        };
+        // Nearly always: one readiness, one answer, as the last one was.
+        match raw.take_again(now, bytes, &mut self.scheduler, &mut self.ledger) {
+            Some(answered) => self.raw_go_on(now, &answered, links),
+            None => self.raw_other(now, id, bytes, links),
         }
-        self.raw_gather(now, id, bytes, has_gone, links);
+    }
+
+    /// One readiness, and something else than another answer under the same name.
+    #[cold]
+    fn raw_other(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        match Answer::from_bytes(bytes.trim_ascii()) {
+            Ok(answer) => self.raw_answer(now, id, &answer, links),
+            Err(_) => self.raw_gather(now, id, bytes, links),
+        }
+    }
+
+    #[cold]
+    fn raw_answer(&mut self, now: Now, id: ConnectionId, answer: &Answer, links: &mut Links) {
+        let Some(raw) = raw(&mut self.clients, id) else { return };
+        match raw.take(now, answer, &mut self.scheduler, &mut self.ledger) {
+            Some(answered) => self.raw_go_on(now, &answered, links),
+            None => raw.keep(answer, self.config.message_bytes_max),
+        }
+    }
+
+    /// T25: nobody but the next holder is told anything. The turn goes on from there, if that one had answered too late for its last one.
+    #[inline(always)]
+    fn raw_go_on(&mut self, now: Now, answered: &Answered, links: &mut Links) {
+        if let Some(grant) = &answered.granted {
+            self.raw_grant(now, grant, links);
+        }
+        self.pump(now, links);
+    }
+
+    /// T11: it counts in this turn.
+    #[cold]
+    fn raw_take_late(&mut self, now: Now, id: ConnectionId, seat: SeatId, answer: &Answer) {
+        let taken = self.scheduler.answer(now.instant, seat, None, answer.number);
+        debug_assert!(taken.is_ok(), "it holds the turn");
+        if let Some(data) = self.scheduler.data_mut(seat) {
+            data.rename(&answer.name);
+        }
+        if let Some(raw) = raw(&mut self.clients, id) {
+            (raw.signal, raw.strikes) = (Signal::Quiet, 0);
+        }
     }
 
     /// Takes bytes that may be a part of a message.
     #[cold]
-    fn raw_gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], has_gone: bool, links: &mut Links) {
+    fn raw_gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
         let gather_time = self.config.gather_time;
+        let has_gone = raw(&mut self.clients, id).is_some_and(|raw| raw.has_gone(id, links));
         if has_gone {
             self.raw_drop_early(id, links);
         }
@@ -289,10 +370,7 @@ impl TurnServer {
         match (has_gone, answer) {
             // T9: nothing counts that was said before its GO was written.
             (false, _) => self.refuse(id, Code::NotYourTurn, message.bytes(), links),
-            (true, Ok(answer)) => match raw.take(now, &answer, &mut self.scheduler) {
-                true => self.pump(now, links),
-                false => raw.keep(&answer, self.config.message_bytes_max),
-            },
+            (true, Ok(answer)) => self.raw_answer(now, id, &answer, links),
             (true, Err(code)) => {
                 self.refuse(id, code, message.bytes(), links);
                 self.raw_strike(now, id, links);
@@ -397,8 +475,8 @@ mod tests {
         }
         // Who answers under the name of its last answer need not have it read again.
         let holder = raw(&mut server.clients, ids[0]).expect("it is there");
-        assert!(!holder.take_again(now, b"b:1", &mut server.scheduler));
-        assert!(!holder.take_again(now, b"a:b", &mut server.scheduler));
-        assert!(holder.take_again(now, b"a:1", &mut server.scheduler));
+        assert!(holder.take_again(now, b"b:1", &mut server.scheduler, &mut server.ledger).is_none());
+        assert!(holder.take_again(now, b"a:b", &mut server.scheduler, &mut server.ledger).is_none());
+        assert!(holder.take_again(now, b"a:1", &mut server.scheduler, &mut server.ledger).is_some());
     }
 }

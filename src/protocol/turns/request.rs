@@ -38,23 +38,22 @@ impl Answer {
         Ok(Answer { name, number: integer(number)? })
     }
 
-    /// What may be the name in a raw message and the number, if that is a few digits and nothing else is around them: read once, from
-    /// the end.
+    /// The number in a raw message that reads `name:` and a few digits, and nothing else: what need not be read as if nothing were known
+    /// of it.
     #[inline]
-    pub(super) fn plain_parts(message: &[u8]) -> Option<(&[u8], i64)> {
-        let (mut rest, mut number, mut worth) = (message, 0, 1);
-        while let [before @ .., last] = rest {
-            rest = before;
-            match last {
-                b'0'..=b'9' if worth < WORTH_MAX => {
-                    number += worth * i64::from(last - b'0');
-                    worth *= 10;
-                }
-                b':' if worth > 1 => return Some((rest, number)),
-                _ => break,
+    pub(super) fn again(message: &[u8], name: &Name) -> Option<i64> {
+        let digits = message.strip_prefix(name.as_bytes())?.strip_prefix(b":")?;
+        if digits.is_empty() || digits.len() > FEW_DIGITS {
+            return None;
+        }
+        let mut number = 0;
+        for digit in digits {
+            match digit {
+                b'0'..=b'9' => number = 10 * number + i64::from(digit - b'0'),
+                _ => return None,
             }
         }
-        None
+        Some(number)
     }
 
     fn parts(message: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -227,8 +226,8 @@ fn fence(fields: Fields<'_>) -> Result<Option<Fence>, Code> {
     Ok(fence)
 }
 
-/// What the first digit too many would be worth: the fifteen before it overflow nothing.
-const WORTH_MAX: i64 = 1_000_000_000_000_000;
+/// So many overflow nothing.
+const FEW_DIGITS: usize = 15;
 
 /// From the end, since numbers are short; neither a name nor a number has another one. A loop, since answers are too short for a
 /// search by vectors to gain anything.
@@ -301,18 +300,22 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_plain_answer_are_read_from_its_end() {
-        for (plain, name, number) in
-            [(&b"a:1"[..], &b"a"[..], 1), (b"two words:0017", b"two words", 17), (b"a:b:0", b"a:b", 0)]
-        {
-            assert_eq!(Answer::plain_parts(plain), Some((name, number)));
+    fn another_plain_answer_under_a_known_name_is_read_as_any_other() {
+        let again = |message: &[u8], name: &str| Answer::again(message, &name.parse().expect("valid"));
+        for (message, name, number) in [
+            ("a:1", "a", 1),
+            ("two words:0017", "two words", 17),
+            ("a:999999999999999", "a", 999_999_999_999_999),
+        ] {
+            assert_eq!(again(message.as_bytes(), name), Some(number));
+            let answer = Answer { name: name.parse().expect("valid"), number };
+            assert_eq!(Answer::from_bytes(message.as_bytes()), Ok(answer));
         }
-        assert_eq!(Answer::plain_parts(b":999999999999999"), Some((&b""[..], 999_999_999_999_999)));
-        for other in
-            [&b""[..], b"1", b"a:", b"a", b":", b"a:-1", b"a:1 ", b"a:1\n", b"a:1b", b"a:1000000000000000"]
+        for other in ["", "1", "a", "a:", ":1", "ab:1", "b:1", "a:-1", "a:1 ", "a:1\n", "a:1b", "a:b", "a::1"]
         {
-            assert_eq!(Answer::plain_parts(other), None, "{}", other.escape_ascii());
+            assert_eq!(again(other.as_bytes(), "a"), None, "{other:?}");
         }
+        assert_eq!(again(b"a:1000000000000000", "a"), None, "one digit more than is read here");
     }
 
     #[test]

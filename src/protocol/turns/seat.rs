@@ -58,11 +58,6 @@ impl SeatData {
         Some(&self.identity.as_ref()?.name)
     }
 
-    /// Whether its name is the valid one that reads `bytes`.
-    pub(super) fn is_named(&self, bytes: &[u8]) -> bool {
-        self.identity.as_ref().is_some_and(|identity| identity.name.as_bytes() == bytes)
-    }
-
     pub(super) fn rename(&mut self, name: &Name) {
         match &mut self.identity {
             Some(identity) => identity.name = *name,

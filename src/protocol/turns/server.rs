@@ -3,13 +3,13 @@
 //! This file has what both framings share. Who may hold the turn is decided in [`crate::turn`]; what a connection may say
 //! and is told, in `raw.rs` and `line.rs`.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 
 use log::{info, warn};
 
 use super::codes::{Bye, Code};
+use super::ledger::Ledger;
 use super::line::LineClient;
 use super::name::Name;
 use super::raw::RawClient;
@@ -17,6 +17,7 @@ use super::reply::{Epoch, Reply, Secret};
 use super::rooms::Rooms;
 use super::seat::SeatData;
 use super::{Framing, TurnCounts, TurnEvent, TurnServerConfig};
+use crate::hint::unlikely;
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::time::{Instant, Now, Timers, earlier};
@@ -40,7 +41,7 @@ pub struct TurnServer {
     pub(super) rooms: Rooms,
     pub(super) timers: Timers<ConnectionId>,
     pub(super) epoch: Epoch,
-    pub(super) counts: TurnCounts,
+    pub(super) ledger: Ledger,
     pub(super) clients: ConnectionMap<Client>,
     /// How many of `clients` are not about to be closed.
     open: usize,
@@ -48,15 +49,7 @@ pub struct TurnServer {
     closings: u64,
     pub(super) drain: Drain,
     entropy: Entropy,
-    events: VecDeque<TurnEvent>,
-    /// Inputs refused, by the code told.
-    refused: [u64; Code::ALL.len()],
-    /// How many refusals were reported in this pass.
-    reported: usize,
 }
-
-/// A line of two bytes can be refused: thousands of clients that say nothing else must not fill the memory with events of one pass.
-const REPORTED_MAX: usize = 4096;
 
 pub(super) enum Client {
     Raw(RawClient),
@@ -110,15 +103,12 @@ impl TurnServer {
             rooms: Rooms::default(),
             timers: Timers::default(),
             epoch: Epoch(u64::from_be_bytes(epoch)),
-            counts: TurnCounts::default(),
+            ledger: Ledger::default(),
             clients: ConnectionMap::default(),
             open: 0,
             closings: 0,
             drain: Drain::No,
             entropy,
-            events: VecDeque::new(),
-            refused: [0; Code::ALL.len()],
-            reported: 0,
         }
     }
 
@@ -159,13 +149,13 @@ impl TurnServer {
     /// Running counts.
     #[must_use]
     pub fn counts(&self) -> TurnCounts {
-        self.counts
+        self.ledger.counts
     }
 
     /// How many inputs were refused with `code`.
     #[must_use]
     pub fn refused_as(&self, code: Code) -> u64 {
-        self.refused[code as usize]
+        self.ledger.refused_as(code)
     }
 
     /// The number of clients that are connected and not about to be closed.
@@ -200,10 +190,6 @@ impl TurnServer {
         Ok(seat)
     }
 
-    pub(super) fn report(&mut self, event: TurnEvent) {
-        self.events.push_back(event);
-    }
-
     /// Logs, counts and reports bytes that were refused. Telling the client is the framing's.
     pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8], links: &Links) {
         let Some((client, peer)) = self.clients.get_mut(id).zip(links.peer(id)) else { return };
@@ -212,12 +198,7 @@ impl TurnServer {
             let shown = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
             warn!("{peer}: refused ({code}; refusal {nth} of this connection): \"{}\"", shown.escape_ascii());
         }
-        self.counts.refused += 1;
-        self.refused[code as usize] += 1;
-        self.reported += 1;
-        if self.reported <= REPORTED_MAX {
-            self.report(TurnEvent::Refused { connection: id, peer, code });
-        }
+        self.ledger.refused(id, peer, code);
     }
 
     /// Ends the dealings with a connection: its seat is vacant, its observing over, and it is not listened to any more.
@@ -283,7 +264,7 @@ impl TurnServer {
             data.client = None;
             let name = data.name();
             self.scheduler.vacate(now.instant, seat);
-            self.report(TurnEvent::Vacated { seat, name });
+            self.ledger.report(TurnEvent::Vacated { seat, name });
         }
     }
 
@@ -294,8 +275,8 @@ impl TurnServer {
 
     /// Turns a new connection away.
     fn turn_away(&mut self, id: ConnectionId, peer: SocketAddr, bye: Bye, links: &mut Links) {
-        self.counts.turned_away += 1;
-        let nth = self.counts.turned_away;
+        self.ledger.counts.turned_away += 1;
+        let nth = self.ledger.counts.turned_away;
         if is_shown(nth) {
             info!("{peer}: turned away ({bye}; {nth} so far), {} clients are connected", self.open);
         }
@@ -334,11 +315,11 @@ impl Protocol for TurnServer {
         }
     }
 
+    #[inline(always)]
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        match self.clients.get(id) {
-            Some(Client::Raw(_)) => self.raw_bytes(now, id, bytes, links),
-            Some(Client::Line(_)) => self.line_bytes(now, id, bytes, links),
-            Some(Client::Closing) | None => {}
+        match self.config.framing {
+            Framing::Raw => self.raw_bytes(now, id, bytes, links),
+            Framing::Line => self.line_bytes(now, id, bytes, links),
         }
     }
 
@@ -374,7 +355,7 @@ impl Protocol for TurnServer {
     }
 
     fn handle_flushed(&mut self, _: Now, _: &mut Links) {
-        self.reported = 0;
+        self.ledger.pass_ended();
     }
 
     fn drain(&mut self, now: Now, links: &mut Links) {
@@ -388,19 +369,20 @@ impl Protocol for TurnServer {
     fn next_deadline(&self) -> Option<Instant> {
         let due = earlier(self.scheduler.next_deadline(), self.timers.next());
         match self.drain {
-            Drain::Until(deadline) => earlier(due, Some(deadline)),
-            Drain::No | Drain::Done => due,
+            Drain::Until(deadline) if unlikely(true) => earlier(due, Some(deadline)),
+            _ => due,
         }
     }
 
     fn poll_event(&mut self) -> Option<TurnEvent> {
-        self.events.pop_front()
+        self.ledger.next_event()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::DEFAULT_RING;
+    use super::super::ledger::REPORTED_MAX;
     use super::*;
 
     #[test]
