@@ -265,13 +265,13 @@ impl<P: Protocol> Driver<P> {
         match TokenSpace::key(token) {
             // Nearly always there is something to read, and no other news.
             Key::Connection(id) if likely(!has_more_to_say(event)) => self.read(now, id, false),
-            key => self.handle_ready(now, key, Ready::from(event)),
+            _ => self.handle_ready(now, token, Ready::from(event)),
         }
     }
 
     #[cold]
-    fn handle_ready(&mut self, now: Now, key: Key, ready: Ready) {
-        match key {
+    fn handle_ready(&mut self, now: Now, token: Token, ready: Ready) {
+        match TokenSpace::key(token) {
             Key::Listener(slot) => match self.listeners.get_mut(slot as usize) {
                 // Accepted from later in the pass, when what arrived before has been read.
                 // In a back-off another knock changes nothing.

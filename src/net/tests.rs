@@ -75,6 +75,10 @@ fn finish(driver: &mut Driver<Ear>) {
     while driver.poll_event().is_some() {}
 }
 
+fn token(id: ConnectionId) -> Token {
+    SPACE.token(Key::Connection(id))
+}
+
 #[test]
 fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
     let (_poll, mut driver) = driver();
@@ -87,7 +91,7 @@ fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
     // The new one has something to be read, and so would be read if the event were taken for its own.
     (&peer).write_all(b"for later").expect("connected");
     peer.shutdown(net::Shutdown::Write).expect("connected");
-    driver.handle_ready(now(), Key::Connection(old), EVERYTHING);
+    driver.handle_ready(now(), token(old), EVERYTHING);
     assert_eq!(driver.counts().stale_events, 1);
     driver.read(now(), old, false);
     assert_eq!(driver.counts().stale_events, 2);
@@ -95,7 +99,7 @@ fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
     assert_eq!((driver.protocol().heard.len(), driver.protocol().ended.len()), (0, 0));
     assert_eq!((driver.protocol().closed.as_slice(), driver.connections()), ([old].as_slice(), 1));
 
-    driver.handle_ready(now(), Key::Connection(new), EVERYTHING);
+    driver.handle_ready(now(), token(new), EVERYTHING);
     assert_eq!(driver.protocol().heard, [(new, b"for later".to_vec())]);
     assert_eq!((driver.protocol().ended.as_slice(), driver.counts().stale_events), ([new].as_slice(), 2));
 }
@@ -132,7 +136,7 @@ fn a_slot_is_not_used_again_within_the_batch() {
     driver.close(now(), old, CloseReason::Unwanted);
     let (_peer, new) = adopted(&mut driver);
     assert_ne!(old.slot(), new.slot());
-    driver.handle_ready(now(), Key::Connection(old), EVERYTHING);
+    driver.handle_ready(now(), token(old), EVERYTHING);
     assert_eq!(driver.counts().stale_events, 1);
     finish(&mut driver);
     let (_peer, later) = adopted(&mut driver);
@@ -148,7 +152,7 @@ fn events_for_what_never_existed_or_is_another_s_are_dropped() {
         Key::Listener(u32::MAX),
         Key::Connection(ConnectionId::from_parts(9, NonZeroU32::MIN)),
     ] {
-        driver.handle_ready(now(), key, EVERYTHING);
+        driver.handle_ready(now(), SPACE.token(key), EVERYTHING);
     }
     assert_eq!(driver.counts().stale_events, 3);
     assert!(!driver.owns(TokenSpace(4).token(Key::Connection(id))));
@@ -161,7 +165,7 @@ fn events_for_a_listener_that_was_drained_are_dropped() {
     let (_poll, mut driver) = driver();
     driver.listen(([127, 0, 0, 1], 0).into()).expect("port 0 is free");
     driver.drain(now());
-    driver.handle_ready(now(), Key::Listener(0), EVERYTHING);
+    driver.handle_ready(now(), SPACE.token(Key::Listener(0)), EVERYTHING);
     finish(&mut driver);
     assert_eq!(driver.counts().stale_events, 1);
 }
