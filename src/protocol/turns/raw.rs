@@ -133,7 +133,8 @@ impl RawClient {
         self.signal == Signal::Open && links.is_all_written(id)
     }
 
-    /// Tells it that it may go; whether something stands aside that this puts an end to.
+    /// Tells it that it may go, before what was queued for others earlier in the pass (T25); whether something stands aside that this
+    /// puts an end to.
     #[inline]
     fn go(&mut self, id: ConnectionId, links: &mut Links) -> bool {
         links.send_static_first(id, GO);
