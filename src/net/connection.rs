@@ -1,6 +1,6 @@
 //! One TCP stream: reading with a budget, writing what is queued, interest derived from where it stands.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::Shutdown;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
-use super::DriverConfig;
+use super::{DriverConfig, socket};
 use crate::hint::unlikely;
 use crate::protocol::{AbortReason, DialId, Errand, Origin, Wish};
 
@@ -99,7 +99,7 @@ impl Connection {
     /// Reads once: how many bytes, at least one, or why there are none.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ReadEnd> {
         loop {
-            match self.socket.read(buffer) {
+            match socket::recv(&self.socket, buffer) {
                 Ok(0) => return Err(ReadEnd::End),
                 Ok(count) => return Ok(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(ReadEnd::Empty),
@@ -117,7 +117,7 @@ impl Connection {
         if unlikely(!self.is_idle() || !errand.is_message() || unsent.is_empty()) {
             return Some(self.run_any(errand, None, total));
         }
-        match self.socket.write(unsent) {
+        match socket::send(&self.socket, unsent) {
             // Nearly always that is all.
             Ok(count) if count == unsent.len() => {
                 *total += count as u64;
@@ -150,7 +150,7 @@ impl Connection {
         }
         let before = *total;
         if !self.blocked {
-            let write = |bytes: &[u8]| first.take().unwrap_or_else(|| self.socket.write(bytes));
+            let write = |bytes: &[u8]| first.take().unwrap_or_else(|| socket::send(&self.socket, bytes));
             self.blocked = !errand.write_out(total, write)?;
         }
         if is_finished && !self.blocked && !std::mem::replace(&mut self.finished, true) {

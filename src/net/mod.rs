@@ -34,6 +34,7 @@ mod handle;
 mod listener;
 mod opening;
 mod reconnect;
+mod socket;
 mod timer;
 mod token;
 
