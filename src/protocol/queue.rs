@@ -18,8 +18,9 @@ pub(super) enum Queue {
 pub(super) struct Spare(Vec<Box<SendBuffer>>);
 
 impl Spare {
-    /// As many as a busy pass needs at once; more are not kept.
-    const MAX: usize = 64;
+    /// As many as a busy pass needs at once, for two messages a turn and the 1,024 answers that a poll brings; more are not kept. None
+    /// of them keeps more than 1 KiB.
+    const MAX: usize = 2_048;
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
