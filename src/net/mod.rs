@@ -14,9 +14,9 @@
 //! 4. [`Driver::finish_batch`], once, also if there was no event.
 //! 5. Take every event for the host: [`Driver::poll_event`] until it says `None`.
 //!
-//! Within a pass, readable sockets come first, then newcomers, then deadlines, then writes; only then are slots used again. So an
-//! answer that arrived before the bell counts, and an event that was meant for a connection that is gone cannot hit
-//! another.
+//! Within a pass, readable sockets come first, then newcomers, then deadlines; only then are slots used again. So an answer that
+//! arrived before the bell counts, and an event that was meant for a connection that is gone cannot hit another. What the
+//! first events of a pass cause is written before the next one is looked at, all else together at the end.
 //!
 //! The driver asks for edge-triggered readiness, as mio does. If the host puts its `Poll` into another epoll, that one is told
 //! once, too: it has to be drained until it has no event left.

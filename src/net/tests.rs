@@ -14,9 +14,10 @@ use super::*;
 use crate::net::now;
 use crate::protocol::Origin;
 
-/// Hears, and says nothing.
+/// Hears, and says nothing but `reply`.
 #[derive(Default)]
 struct Ear {
+    reply: &'static [u8],
     heard: Vec<(ConnectionId, Vec<u8>)>,
     ended: Vec<ConnectionId>,
     closed: Vec<ConnectionId>,
@@ -27,8 +28,9 @@ impl Protocol for Ear {
 
     fn handle_open(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {}
 
-    fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], _: &mut Links) {
+    fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
         self.heard.push((id, bytes.to_vec()));
+        links.send(id, self.reply);
     }
 
     fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
@@ -102,6 +104,27 @@ fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
     driver.handle_ready(now(), token(new), EVERYTHING);
     assert_eq!(driver.protocol().heard, [(new, b"for later".to_vec())]);
     assert_eq!((driver.protocol().ended.as_slice(), driver.counts().stale_events), ([new].as_slice(), 2));
+}
+
+#[test]
+fn the_first_events_of_a_pass_are_answered_at_once_and_the_others_together() {
+    let (mut poll, mut driver) = driver();
+    driver.protocol.reply = b"!";
+    let first = u64::from(PROMPT_MAX);
+    let peers: Vec<_> = (0..first + 3).map(|_| adopted(&mut driver).0).collect();
+    let mut events = Events::with_capacity(64);
+    for _ in 0..2 {
+        finish(&mut driver);
+        let before = driver.counts().bytes_out;
+        peers.iter().for_each(|mut peer| peer.write_all(b"?").expect("connected"));
+        poll.poll(&mut events, Some(Duration::from_secs(5))).expect("a poll");
+        for (event, nth) in events.iter().zip(1..) {
+            driver.handle_event(now(), event);
+            assert_eq!(driver.counts().bytes_out - before, nth.min(first));
+        }
+        finish(&mut driver);
+        assert_eq!(driver.counts().bytes_out - before, first + 3);
+    }
 }
 
 #[test]
