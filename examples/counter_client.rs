@@ -35,7 +35,7 @@ const HELP: [&str; 3] =
     ["c - connect to the server and count", "s - shut the connection down", "exit - leave"];
 
 fn main() -> ExitCode {
-    common::exit_code(run(&argh::from_env()))
+    common::exit_code(run(&common::options::from_environment()))
 }
 
 fn run(options: &Options) -> Result<(), String> {

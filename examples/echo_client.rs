@@ -33,7 +33,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(talk(&argh::from_env()))
+    common::exit_code(talk(&common::options::from_environment()))
 }
 
 fn talk(options: &Options) -> Result<(), String> {

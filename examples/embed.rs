@@ -10,6 +10,7 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,11 +37,12 @@ const INSTRUMENT: Token = Token(0);
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
-    let options = argh::from_env();
+    let options = common::options::from_environment();
     common::exit_code(run(&options).map_err(|error| error.to_string()))
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
+    let mut out = std::io::stdout();
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);
 
@@ -55,7 +57,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let server = TurnServer::new(config, os_entropy());
     let mut server = Driver::new(poll.registry(), TokenSpace(1), server, DriverConfig::default())?;
     let addr = server.listen(loopback)?;
-    println!("instrument at {itself}, turns at {addr}");
+    writeln!(out, "instrument at {itself}, turns at {addr}")?;
     let mut clients = two_clients(&poll, addr)?;
 
     let (mut turns, mut measured) = (0, 0);
@@ -89,9 +91,9 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         // 5. What the host wants to know. Every event has to be taken before the next pass.
         while let Some(event) = server.poll_event() {
             match event {
-                Event::Opened { peer, .. } => println!("{peer} connected"),
+                Event::Opened { peer, .. } => writeln!(out, "{peer} connected")?,
                 Event::Protocol(TurnEvent::Accepted { name, number, turn, .. }) => {
-                    println!("turn {turn}: {name} sets the instrument to {number}");
+                    writeln!(out, "turn {turn}: {name} sets the instrument to {number}")?;
                     instrument.send_to(&number.to_be_bytes(), itself)?;
                     turns += 1;
                 }
@@ -100,7 +102,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         }
         while clients.poll_event().is_some() {}
         if now.instant >= report_at {
-            println!("{turns} turns, {measured} measurements");
+            writeln!(out, "{turns} turns, {measured} measurements")?;
             report_at = now.instant + REPORT_EVERY;
         }
         if turns >= options.count {

@@ -36,7 +36,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(run(&argh::from_env()))
+    common::exit_code(run(&common::options::from_environment()))
 }
 
 fn run(options: &Options) -> Result<(), String> {

@@ -65,7 +65,7 @@ fn default_server() -> String {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(play(&argh::from_env()))
+    common::exit_code(play(&common::options::from_environment()))
 }
 
 fn play(options: &Options) -> Result<(), String> {

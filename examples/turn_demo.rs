@@ -33,7 +33,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options: Options = argh::from_env();
+    let options: Options = common::options::from_environment();
     common::logger::start(options.log_level);
     let mut printer = Printer::start();
     let end = demonstrate(&options, &mut printer).map_err(|error| common::advise(&error));

@@ -71,7 +71,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(serve(&argh::from_env()))
+    common::exit_code(serve(&common::options::from_environment()))
 }
 
 fn serve(options: &Options) -> Result<(), String> {

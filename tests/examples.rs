@@ -8,8 +8,12 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests run real processes against a real clock")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -476,6 +480,36 @@ fn help_lists_every_option() {
     }
 }
 
+/// As in `--help | head -1`.
+#[test]
+fn help_that_nobody_reads_is_no_error() {
+    let programs =
+        ["turn", "echo", "rank", "counter"].map(|name| [format!("{name}_server"), format!("{name}_client")]);
+    for program in programs.into_iter().flatten().chain(["turn_demo".to_owned(), "embed".to_owned()]) {
+        let ended = example(&program).arg("--help").stdout(nobody_reads()).output().expect("it runs");
+        assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()), "{program}");
+    }
+}
+
+#[test]
+fn an_option_that_is_not_utf8_is_said() {
+    let mut process = Process::spawn(example("turn_client").arg(OsStr::from_bytes(b"--name=\xff")));
+    process.expect_exit(1, PATIENCE);
+    let said = process.lines(Stream::Err).join(" ");
+    assert!(said.contains(r"--name=\xFF"), "{said}");
+}
+
+#[test]
+fn a_host_program_whose_output_nobody_reads_ends() {
+    let mut host = example("embed");
+    let ended = host.stdout(nobody_reads()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        ended.status.code() == Some(1) && said.contains("Broken pipe") && !said.contains("panicked"),
+        "{said}"
+    );
+}
+
 /// [A2] "Every limit is documented": where it is looked for first.
 #[test]
 fn help_of_every_server_tells_its_limits() {
@@ -730,6 +764,12 @@ fn embed_runs_and_ends_by_itself() {
 }
 
 // ---- helpers ------------------------------------------------------------------------------------------
+
+/// An output that was closed at its other end.
+fn nobody_reads() -> OwnedFd {
+    let (output, _) = UnixStream::pair().expect("two sockets");
+    output.into()
+}
 
 /// A running `turn_server`.
 struct Server {

@@ -6,6 +6,7 @@ mod background;
 pub mod console;
 pub mod journal;
 pub mod logger;
+pub mod options;
 pub mod printer;
 pub mod server;
 pub mod signals;
