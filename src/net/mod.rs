@@ -33,6 +33,7 @@ mod event_loop;
 mod handle;
 mod listener;
 mod opening;
+mod reading;
 mod reconnect;
 mod socket;
 mod timer;

@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 use super::super::opening::established;
 use super::*;
 use crate::net::now;
-use crate::protocol::Origin;
+use crate::protocol::{CloseReason, Origin};
 
 /// Hears, and says nothing but `reply`.
 #[derive(Default)]
