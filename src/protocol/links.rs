@@ -7,14 +7,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::fmt::Write as _;
-#[cfg(feature = "net")]
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use slab::Slab;
 
 use super::connection::{ConnectionId, GENERATION_MAX, Peer};
+#[cfg(feature = "net")]
+use super::errand::Errand;
 use super::queue::{Queue, Spare};
 use crate::hint::likely;
 use crate::table::growth;
@@ -42,18 +42,18 @@ pub enum AbortReason {
 }
 
 #[derive(Debug)]
-struct Link {
+pub(super) struct Link {
     generation: NonZeroU32,
-    wish: Wish,
+    pub(super) wish: Wish,
     /// It stands in `touched` or `hurried`.
     touched: bool,
     /// This side has nothing more to send; see [`Links::finish`].
-    finished: bool,
+    pub(super) finished: bool,
     /// The peer has proven to be the right one; see [`Links::confirm`].
     confirmed: bool,
     peer: Peer,
     /// What the operating system has not taken yet.
-    queue: Queue,
+    pub(super) queue: Queue,
 }
 
 impl Link {
@@ -312,7 +312,7 @@ impl Links {
     /// What is to be done for `id`.
     #[cfg(feature = "net")]
     #[inline]
-    fn errand(&mut self, id: ConnectionId) -> Option<Errand<'_>> {
+    pub(super) fn errand(&mut self, id: ConnectionId) -> Option<Errand<'_>> {
         let Links { links, spare, .. } = self;
         let link = links.get_mut(id.slot()).filter(|link| link.generation == id.generation)?;
         Some(Errand { link, spare })
@@ -393,65 +393,6 @@ impl Links {
 
     fn touch(&mut self, id: ConnectionId) {
         touch(id, &mut self.links[id.slot()], &mut self.touched);
-    }
-}
-
-/// What a protocol has asked for one connection, for whoever has its socket.
-#[cfg(feature = "net")]
-#[derive(Debug)]
-pub(crate) struct Errand<'a> {
-    link: &'a mut Link,
-    spare: &'a mut Spare,
-}
-
-#[cfg(feature = "net")]
-impl Errand<'_> {
-    pub(crate) fn wish(&self) -> Wish {
-        self.link.wish
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        self.link.finished
-    }
-
-    /// Whether nothing is asked for but to write.
-    pub(crate) fn is_message(&self) -> bool {
-        self.link.wish == Wish::Keep && !self.link.finished
-    }
-
-    /// What is queued.
-    #[inline]
-    pub(crate) fn unsent(&self) -> &[u8] {
-        self.link.queue.unsent()
-    }
-
-    /// All of it is written.
-    #[inline]
-    pub(crate) fn clear(self) {
-        self.link.queue.clear(self.spare);
-    }
-
-    /// Has `write` take what is queued, in as many calls as that needs; whether it took all. How much it took is added to
-    /// `total`, also before an error.
-    pub(crate) fn write_out(
-        self,
-        total: &mut u64,
-        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
-    ) -> io::Result<bool> {
-        let Errand { link, spare } = self;
-        while !link.queue.is_empty() {
-            match write(link.queue.unsent()) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    *total += count as u64;
-                    link.queue.consume(count, spare);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
     }
 }
 
@@ -615,32 +556,5 @@ mod tests {
         links.generation = 0xff_fffe;
         let ids = [(); 2].map(|()| links.open(peer()));
         assert_eq!(ids.map(|id| id.generation.get()), [0xff_ffff, 1]);
-    }
-
-    #[test]
-    #[cfg(feature = "net")]
-    fn an_errand_is_written_as_far_as_the_socket_takes_it() {
-        use io::ErrorKind::{BrokenPipe, Interrupted, WouldBlock, WriteZero};
-        let mut links = Links::new(100);
-        let id = links.open(peer());
-        links.send(id, b"HELLO");
-        let mut run = |script: &[io::Result<usize>]| {
-            let (mut total, mut script) = (100, script.iter());
-            let errand = links.errand(id).expect("it is there");
-            assert!(!errand.is_finished());
-            let end = errand.write_out(&mut total, |_| match script.next().expect("no further call") {
-                Ok(count) => Ok(*count),
-                Err(error) => Err(error.kind().into()),
-            });
-            assert_eq!(script.len(), 0, "each call was made");
-            (end.map_err(|error| error.kind()), total, links.unsent(id).to_vec())
-        };
-        let full = [Err(Interrupted.into()), Ok(2), Err(WouldBlock.into())];
-        assert_eq!(run(&full), (Ok(false), 102, b"LLO".to_vec()));
-        assert_eq!(run(&[Ok(1), Err(BrokenPipe.into())]), (Err(BrokenPipe), 101, b"LO".to_vec()));
-        assert_eq!(run(&[Ok(0)]), (Err(WriteZero), 100, b"LO".to_vec()));
-        assert_eq!(run(&[Ok(1), Ok(1)]), (Ok(true), 102, vec![]));
-        links.finish(id);
-        assert!(links.errand(id).is_some_and(|errand| errand.is_finished()));
     }
 }

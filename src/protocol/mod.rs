@@ -96,6 +96,8 @@ mod connection;
 pub mod counter;
 pub mod dispatch;
 pub mod echo;
+#[cfg(feature = "net")]
+mod errand;
 mod links;
 mod queue;
 pub mod turns;
@@ -106,7 +108,7 @@ use std::net::SocketAddr;
 use crate::time::{Instant, Now};
 pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin};
 #[cfg(feature = "net")]
-pub(crate) use links::Errand;
+pub(crate) use errand::Errand;
 pub use links::{AbortReason, Links, Wish};
 
 /// Whether the `nth` of things that a peer can cause is worth a line in the log, which peers must not fill: the 1st to 8th
