@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::RingId;
 use super::lease::TurnNumber;
-use super::order::{Rank, Share};
 use super::ring::wrapped;
+use super::share::{Rank, Share};
 use crate::time::Instant;
 
 /// Names one seat for as long as it exists; never used again for another.

@@ -198,7 +198,8 @@ fn leaving_and_joining_for_ever_takes_no_memory() {
         }
     }
     let ring = table.scheduler.ring(table.ring.expect("a ring")).expect("it exists");
-    assert!(ring.remembered_departures() < 20, "{} departures", ring.remembered_departures());
+    let departures = ring.newcomers.remembered_departures();
+    assert!(departures < 20, "{departures} departures");
 }
 
 #[test]
@@ -666,6 +667,6 @@ fn refusals_say_why() {
 fn seats_and_rings_are_as_small_as_the_docs_say() {
     let seat = size_of::<seat::Seat<()>>() + order::NODE_BYTES;
     assert!(seat <= 150, "{seat} bytes a seat");
-    let ring = size_of::<Ring<()>>();
+    let ring = size_of::<ring::Ring<()>>();
     assert!(ring <= 512, "{ring} bytes a ring");
 }
