@@ -10,6 +10,7 @@
 // hold.rs        as many clients as possible in one ring
 // stampede.rs    all of them come back at once
 // quiet.rs       two clients take turns while others make trouble: pair.rs, trouble.rs, directed through orders.rs
+// flood.rs       two clients take turns while a thousand say more than can be heard
 // soak.rs        clients come, go and crash for minutes, and player.rs is one of them
 // mutate.rs      sessions with mistakes, at every server
 // crowd.rs       the sockets of many clients
@@ -18,6 +19,7 @@
 // row.rs         a line of the table
 
 mod crowd;
+mod flood;
 mod hold;
 mod mutate;
 mod orders;
@@ -41,7 +43,7 @@ use crate::row::Row;
 /// Load a turn_server with thousands of clients, and say what became of them.
 #[derive(FromArgs)]
 struct Options {
-    /// what to do: hold, stampede, quiet, soak, mutate. Default: all, one after the other
+    /// what to do: hold, stampede, quiet, flood, soak, mutate. Default: all, one after the other
     #[argh(positional)]
     scenarios: Vec<String>,
 
@@ -60,10 +62,11 @@ struct Options {
 
 type Scenario = fn(&Options) -> Result<Vec<Row>>;
 
-const SCENARIOS: [(&str, Scenario); 5] = [
+const SCENARIOS: [(&str, Scenario); 6] = [
     ("hold", |_| hold::run()),
     ("stampede", |_| stampede::run()),
     ("quiet", |_| quiet::run()),
+    ("flood", |_| flood::run()),
     ("soak", |options| soak::run(options.minutes, options.seed)),
     ("mutate", |options| mutate::run(options.sessions, options.seed)),
 ];
@@ -73,7 +76,9 @@ fn main() -> ExitCode {
     if let Some(unknown) =
         options.scenarios.iter().find(|&asked| SCENARIOS.iter().all(|(name, _)| name != asked))
     {
-        eprintln!("load: there is no scenario {unknown:?}: hold, stampede, quiet, soak and mutate are all");
+        eprintln!(
+            "load: there is no scenario {unknown:?}: hold, stampede, quiet, flood, soak and mutate are all"
+        );
         return ExitCode::FAILURE;
     }
     program::raise_descriptors();

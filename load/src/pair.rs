@@ -25,6 +25,7 @@ struct Quiet {
 pub struct Times {
     pub median: f64,
     pub p99: f64,
+    pub longest: f64,
 }
 
 impl fmt::Display for Times {
@@ -53,7 +54,7 @@ impl Pair {
         }
         times.sort_by(f64::total_cmp);
         let [median, p99] = [50, 99].map(|percent| times[times.len() * percent / 100]);
-        Ok(Times { median, p99 })
+        Ok(Times { median, p99, longest: times[times.len() - 1] })
     }
 }
 

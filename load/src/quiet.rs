@@ -121,7 +121,11 @@ fn medians(windows: &[(Window, Times)], kind: Window) -> Times {
     let figures = |figure: fn(&Times) -> f64| {
         median(windows.iter().filter(|window| window.0 == kind).map(|(_, times)| figure(times)).collect())
     };
-    Times { median: figures(|times| times.median), p99: figures(|times| times.p99) }
+    Times {
+        median: figures(|times| times.median),
+        p99: figures(|times| times.p99),
+        longest: figures(|times| times.longest),
+    }
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

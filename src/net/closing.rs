@@ -77,13 +77,10 @@ impl<P: Protocol> Driver<P> {
         let due = now.instant + self.config.linger_timeout;
         self.deadlines.set(Timer::Connection(id), Some(due));
         // What has come already is not announced again.
-        if !connection.unread {
-            connection.unread = true;
-            self.unread.push(id);
-        }
         if let Err(error) = connection.register(&self.registry, self.space.token(Key::Connection(id))) {
-            self.close(now, id, CloseReason::Broken(error.kind()));
+            return self.close(now, id, CloseReason::Broken(error.kind()));
         }
+        self.read_later(id);
     }
 
     /// The connection is gone. Its slot is used again only after the batch: an event for it may still be on its way.

@@ -14,9 +14,14 @@ pub struct DriverConfig {
     /// one through an IPv6 socket; of IPv6 a whole network of 64 bits is one, since a host may choose among its addresses. Default:
     /// none, since clients may share an address.
     pub max_connections_per_address: Option<usize>,
-    /// Bytes read from one connection in a pass: one peer must not starve the others, and a thousand that flood must not hold them up for
-    /// long. Default 4 KiB, allocated once: four of the longest messages of turns.
+    /// Bytes read from one connection in a pass: one peer must not starve the others. Default 4 KiB, allocated once: four of the longest
+    /// messages of turns.
     pub read_bytes_max: usize,
+    /// Bytes read in a pass from all connections that were ready, and so much again from those that were left over from the last one: a
+    /// thousand that flood must not hold the others up, nor fill the memory with what a pass reports to its host. Who comes too late for
+    /// it is read in one of the next passes, in the order of coming, and before the deadlines that have come meanwhile. Default 64
+    /// KiB; less than `read_bytes_max` counts as that.
+    pub pass_read_bytes_max: usize,
     /// Connections accepted in a pass: a storm of newcomers must not starve the clients. Default 64.
     pub accepts_max: usize,
     /// Bytes queued for a peer that does not read; beyond it the peer is closed. Default 64 KiB, for each connection.
@@ -57,6 +62,7 @@ impl Default for DriverConfig {
             max_connections: descriptors().saturating_sub(16).max(1),
             max_connections_per_address: None,
             read_bytes_max: 4 * 1024,
+            pass_read_bytes_max: 64 * 1024,
             accepts_max: 64,
             out_bytes_max: 64 * 1024,
             stall_timeout: Duration::from_secs(10),

@@ -37,10 +37,16 @@ pub struct Driver<P: Protocol> {
     pub(super) accepting: bool,
     pub(super) dials: Slab<Dial>,
     pub(super) deadlines: Deadlines<Timer>,
-    /// Connections with more to read than their budget allowed.
-    pub(super) unread: Vec<ConnectionId>,
+    /// Connections that may have more to read than their budget allowed, or that of the pass.
+    pub(super) unread: VecDeque<ConnectionId>,
     /// How many of `unread` are of the last pass, to be read on in this one: the first ones.
     pub(super) carried_over: usize,
+    /// How many were ever taken from `unread`.
+    pub(super) read_on: u64,
+    /// `read_on` must be so much before deadlines expire that have come: see [`has_read_what_came`](Self::has_read_what_came).
+    expires_at: Option<u64>,
+    /// So many bytes may still be read in this pass.
+    pub(super) pass_budget: usize,
     /// Connections that the system takes bytes for again.
     pub(super) writable: Vec<ConnectionId>,
     /// Connections that are gone; their slots are used again after the batch.
@@ -93,8 +99,11 @@ impl<P: Protocol> Driver<P> {
             accepting: false,
             dials: Slab::new(),
             deadlines: Deadlines::default(),
-            unread: Vec::new(),
+            unread: VecDeque::new(),
             carried_over: 0,
+            read_on: 0,
+            expires_at: None,
+            pass_budget: config.pass_read_bytes_max.max(config.read_bytes_max),
             writable: Vec::new(),
             gone: Vec::new(),
             buffer: vec![0; config.read_bytes_max.max(1)].into_boxed_slice(),
@@ -333,6 +342,7 @@ impl<P: Protocol> Driver<P> {
         }
         // What is left to read now is the next pass's.
         self.carried_over = self.unread.len();
+        self.renew_pass_budget();
         if unlikely(!self.gone.is_empty()) {
             self.forget_gone();
         }
@@ -353,7 +363,9 @@ impl<P: Protocol> Driver<P> {
         if self.accepting {
             self.accept(now);
         }
-        if self.is_due(now) {
+        if !self.is_due(now) {
+            self.expires_at = None;
+        } else if self.has_read_what_came() {
             self.expire(now);
         }
         self.unblock();
@@ -394,6 +406,17 @@ impl<P: Protocol> Driver<P> {
     }
 
     // Deadlines.
+
+    /// Whether everybody has been read from who was waiting for that when a deadline was found to have come: an answer that arrived before
+    /// the bell counts.
+    fn has_read_what_came(&mut self) -> bool {
+        let expires_at = *self.expires_at.get_or_insert(self.read_on + self.unread.len() as u64);
+        let has_read = self.read_on >= expires_at;
+        if has_read {
+            self.expires_at = None;
+        }
+        has_read
+    }
 
     #[cold]
     fn expire(&mut self, now: Now) {

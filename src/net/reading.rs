@@ -1,4 +1,4 @@
-//! How bytes come in: each connection with a budget, so that none keeps the others waiting.
+//! How bytes come in: each connection with a budget, and each pass, so that neither one nor many keep the others waiting.
 
 use super::connection::{Phase, ReadEnd, SHORT_READ_EMPTIES};
 use super::driver::Driver;
@@ -7,16 +7,24 @@ use crate::protocol::{CloseReason, ConnectionId, Protocol};
 use crate::time::Now;
 
 impl<P: Protocol> Driver<P> {
-    /// Goes on where the budget of the last pass ran out.
+    /// Goes on where a budget of the last pass ran out.
     pub(super) fn read_on(&mut self, now: Now) {
-        for at in 0..self.carried_over {
-            let id = self.unread[at];
+        self.renew_pass_budget();
+        for _ in 0..self.carried_over {
+            if self.pass_budget < self.buffer.len() {
+                return;
+            }
+            let Some(id) = self.unread.pop_front() else { return };
+            self.read_on += 1;
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.unread = false;
                 self.read(now, id, true);
             }
         }
-        self.unread.drain(..self.carried_over);
+    }
+
+    pub(super) fn renew_pass_budget(&mut self) {
+        self.pass_budget = self.config.pass_read_bytes_max.max(self.buffer.len());
     }
 
     /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
@@ -24,6 +32,9 @@ impl<P: Protocol> Driver<P> {
     #[inline]
     pub(super) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
         let mut budget = self.buffer.len();
+        if unlikely(self.pass_budget < budget) {
+            return self.read_later(id);
+        }
         while let Some(count) = self.read_once(now, id, budget) {
             if count < budget && SHORT_READ_EMPTIES && !to_end {
                 return;
@@ -52,6 +63,7 @@ impl<P: Protocol> Driver<P> {
                 return None;
             }
         };
+        self.pass_budget -= count;
         self.counts.bytes_in += count as u64;
         if self.links.is_open(id) {
             self.protocol.handle_bytes(now, id, &self.buffer[..count], &mut self.links);
@@ -59,12 +71,13 @@ impl<P: Protocol> Driver<P> {
         Some(count)
     }
 
-    /// The budget ran out: the rest is the next pass's.
+    /// A budget ran out: the rest is for one of the next passes.
     #[cold]
-    fn read_later(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.unread = true;
-            self.unread.push(id);
+    pub(super) fn read_later(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !std::mem::replace(&mut connection.unread, true)
+        {
+            self.unread.push_back(id);
         }
     }
 

@@ -21,6 +21,7 @@ struct Ear {
     heard: Vec<(ConnectionId, Vec<u8>)>,
     ended: Vec<ConnectionId>,
     closed: Vec<ConnectionId>,
+    deadline: Option<Instant>,
 }
 
 impl Protocol for Ear {
@@ -42,12 +43,14 @@ impl Protocol for Ear {
         self.closed.push(id);
     }
 
-    fn handle_timeout(&mut self, _: Now, _: &mut Links) {}
+    fn handle_timeout(&mut self, _: Now, _: &mut Links) {
+        self.deadline = None;
+    }
 
     fn drain(&mut self, _: Now, _: &mut Links) {}
 
     fn next_deadline(&self) -> Option<Instant> {
-        None
+        self.deadline
     }
 
     fn poll_event(&mut self) -> Option<()> {
@@ -59,8 +62,12 @@ const SPACE: TokenSpace = TokenSpace(3);
 const EVERYTHING: Ready = Ready { readable: true, writable: true, read_closed: true };
 
 fn driver() -> (Poll, Driver<Ear>) {
+    driver_with(DriverConfig::default())
+}
+
+fn driver_with(config: DriverConfig) -> (Poll, Driver<Ear>) {
     let poll = Poll::new().expect("a poll");
-    let driver = Driver::new(poll.registry(), SPACE, Ear::default(), DriverConfig::default());
+    let driver = Driver::new(poll.registry(), SPACE, Ear::default(), config);
     (poll, driver.expect("a driver"))
 }
 
@@ -130,6 +137,76 @@ fn the_first_events_of_a_pass_are_answered_at_once_and_the_others_together() {
         finish(&mut driver);
         assert_eq!(driver.counts().bytes_out - before, first + 3);
     }
+}
+
+/// Eight connections that say so much each, and a budget of 10 bytes for each of them and of `pass` for all.
+fn talkative(pass: usize, said: usize) -> (Driver<Ear>, Vec<(StdStream, ConnectionId)>) {
+    let config = DriverConfig { read_bytes_max: 10, pass_read_bytes_max: pass, ..DriverConfig::default() };
+    let (_poll, mut driver) = driver_with(config);
+    let mut all: Vec<_> = (0..8).map(|_| adopted(&mut driver)).collect();
+    finish(&mut driver);
+    for (peer, id) in &mut all {
+        peer.write_all(&b"0123456789".repeat(3)[..said]).expect("connected");
+        driver.handle_ready(now(), token(*id), EVERYTHING);
+    }
+    (driver, all)
+}
+
+#[test]
+fn a_pass_reads_so_much_from_all_together_and_who_comes_too_late_is_read_next() {
+    let (mut driver, all) = talkative(30, 30);
+    let (mut peer, quiet) = adopted(&mut driver);
+    let ids: Vec<_> = all.iter().map(|(_, id)| *id).collect();
+    let mut heard = Vec::new();
+    let mut hear = |driver: &mut Driver<Ear>| {
+        let new: Vec<_> = driver.protocol.heard.drain(..).collect();
+        heard.extend(new.iter().map(|(_, bytes)| bytes.len()));
+        new.into_iter().map(|(id, _)| ids.iter().position(|it| *it == id)).collect::<Vec<_>>()
+    };
+    assert_eq!(hear(&mut driver), [0, 1, 2].map(Some));
+    finish(&mut driver);
+    assert_eq!(hear(&mut driver), [], "that was all of this pass");
+    for expected in [[0, 1, 2], [3, 4, 5], [6, 7, 0], [1, 2, 3]] {
+        // Whoever was not kept waiting is heard at once, and not at the others' cost.
+        peer.write_all(b"me, too").expect("connected");
+        driver.handle_ready(now(), token(quiet), EVERYTHING);
+        all.iter().for_each(|(_, id)| driver.handle_ready(now(), token(*id), EVERYTHING));
+        assert_eq!(hear(&mut driver), [None]);
+        finish(&mut driver);
+        assert_eq!(hear(&mut driver), expected.map(Some));
+    }
+    while driver.next_deadline().is_some() {
+        finish(&mut driver);
+    }
+    hear(&mut driver);
+    assert_eq!(heard.iter().sum::<usize>(), 8 * 30 + 4 * 7);
+}
+
+/// An answer that arrived before the bell counts, also where a pass has no time for it.
+#[test]
+fn a_deadline_that_has_come_waits_for_who_was_to_be_read_by_then() {
+    let (mut driver, mut all) = talkative(10, 5);
+    driver.protocol.deadline = Some(now().instant);
+    let mut passes = 0;
+    while driver.protocol.deadline.is_some() {
+        assert!(passes < 8, "one is read in a pass");
+        finish(&mut driver);
+        passes += 1;
+        // Who says more meanwhile does not put it off.
+        all[0].0.write_all(b"again").expect("connected");
+        driver.handle_ready(now(), token(all[0].1), EVERYTHING);
+    }
+    let heard = &driver.protocol.heard;
+    let has_been_heard = |id: ConnectionId| heard.iter().any(|(it, _)| *it == id);
+    assert!(all.iter().all(|(_, id)| has_been_heard(*id)), "{heard:?}");
+
+    // Where nobody waits, it expires at once.
+    while driver.next_deadline().is_some() {
+        finish(&mut driver);
+    }
+    driver.protocol.deadline = Some(now().instant);
+    finish(&mut driver);
+    assert_eq!(driver.protocol.deadline, None);
 }
 
 #[test]
