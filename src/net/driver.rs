@@ -88,6 +88,9 @@ impl<P: Protocol> Driver<P> {
         protocol: P,
         config: DriverConfig,
     ) -> Result<Self, Error> {
+        let read_bytes_max = config.read_bytes_max.max(1);
+        let pass_read_bytes_max = config.pass_read_bytes_max.max(read_bytes_max);
+        let config = DriverConfig { read_bytes_max, pass_read_bytes_max, ..config };
         Ok(Driver {
             protocol,
             registry: registry.try_clone().map_err(Error::Poll)?,
@@ -103,10 +106,10 @@ impl<P: Protocol> Driver<P> {
             carried_over: 0,
             read_on: 0,
             expires_at: None,
-            pass_budget: config.pass_read_bytes_max.max(config.read_bytes_max),
+            pass_budget: pass_read_bytes_max,
             writable: Vec::new(),
             gone: Vec::new(),
-            buffer: vec![0; config.read_bytes_max.max(1)].into_boxed_slice(),
+            buffer: vec![0; read_bytes_max].into_boxed_slice(),
             events: VecDeque::new(),
             events_taken: true,
             last_pass: clock::now().instant,
@@ -342,7 +345,7 @@ impl<P: Protocol> Driver<P> {
         }
         // What is left to read now is the next pass's.
         self.carried_over = self.unread.len();
-        self.renew_pass_budget();
+        self.pass_budget = self.config.pass_read_bytes_max;
         if unlikely(!self.gone.is_empty()) {
             self.forget_gone();
         }

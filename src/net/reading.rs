@@ -9,7 +9,7 @@ use crate::time::Now;
 impl<P: Protocol> Driver<P> {
     /// Goes on where a budget of the last pass ran out.
     pub(super) fn read_on(&mut self, now: Now) {
-        self.renew_pass_budget();
+        self.pass_budget = self.config.pass_read_bytes_max;
         for _ in 0..self.carried_over {
             if self.pass_budget < self.buffer.len() {
                 return;
@@ -21,10 +21,6 @@ impl<P: Protocol> Driver<P> {
                 self.read(now, id, true);
             }
         }
-    }
-
-    pub(super) fn renew_pass_budget(&mut self) {
-        self.pass_budget = self.config.pass_read_bytes_max.max(self.buffer.len());
     }
 
     /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
