@@ -224,7 +224,7 @@ impl TurnServer {
     pub(super) fn log_closing(&mut self, peer: SocketAddr, why: fmt::Arguments<'_>) {
         self.closings += 1;
         if is_shown(self.closings) {
-            info!("{peer}: closed ({why}), the {}th so far", self.closings);
+            info!("{peer}: closed ({why}; {} so far)", self.closings);
         }
     }
 
