@@ -11,13 +11,15 @@ use crate::time::Now;
 ///
 /// # Examples
 ///
+/// For the `Shout` of [`protocol`](crate::protocol#a-protocol-of-your-own):
+///
 /// ```
 /// # use std::net::SocketAddr;
 /// # use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
 /// # use taketurns::time::{Instant, Now};
 /// use taketurns::status::{Count, Show, Tally};
 ///
-/// struct Shout;
+/// # struct Shout;
 /// # impl Protocol for Shout {
 /// #     type Event = String;
 /// #     fn handle_open(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {}
@@ -29,7 +31,6 @@ use crate::time::Now;
 /// #     fn next_deadline(&self) -> Option<Instant> { None }
 /// #     fn poll_event(&mut self) -> Option<String> { None }
 /// # }
-///
 /// impl Show for Shout {
 ///     fn name(&self) -> &'static str {
 ///         "shout"
