@@ -3,6 +3,133 @@
 //! Two framings of one protocol. [`Framing::Raw`] is for clients that take one `recv` as one message and know only `GO` and
 //! `WAIT`; [`Framing::Line`] is for everybody else: names, fences, resumption, observers. docs/PROTOCOL.md in the
 //! repository gives every sentence a number, and the code refers to them (T5, T22).
+//!
+//! # When the number is a move
+//!
+//! [`TurnServer`] takes every number of the holder's: when the host hears [`TurnEvent::Accepted`], the answer is confirmed and the next
+//! `GO` is queued. A host that has to look at a number first, or to tell everybody what it did before the next holder hears `GO`, puts a
+//! protocol of its own around the server. It hears every line first, and says lines of its own, which clients that do not know them
+//! ignore.
+//!
+//! ```
+//! use std::net::SocketAddr;
+//! use taketurns::protocol::turns::{Code, Framing, Reply, Request, TurnEvent, TurnServer, TurnServerConfig};
+//! use taketurns::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
+//! use taketurns::time::{Instant, Now};
+//! use taketurns::turn::Held;
+//! use taketurns::wire::LineDecoder;
+//!
+//! /// Players take 1 to 3 matches; who takes the last one wins.
+//! struct Nim {
+//!     turns: TurnServer,
+//!     matches: i64,
+//!     /// Of players and of those who watch.
+//!     lines: ConnectionMap<LineDecoder>,
+//! }
+//!
+//! impl Nim {
+//!     /// The turn that `id` holds, if it does.
+//!     fn held_by(&self, id: ConnectionId) -> Option<Held> {
+//!         let seats = self.turns.scheduler();
+//!         let holds = |held: &Held| seats.data(held.seat).and_then(|seat| seat.connection()) == Some(id);
+//!         seats.rings().filter_map(|ring| seats.held(ring)).find(holds)
+//!     }
+//!
+//!     /// Whether the server may hear `line`.
+//!     fn allows(&mut self, id: ConnectionId, line: &str, links: &mut Links) -> bool {
+//!         let (Ok(Request::Answer { answer, fence }), Some(held)) = (Request::parse(line), self.held_by(id)) else { return true };
+//!         let name = self.turns.scheduler().data(held.seat).and_then(|seat| seat.name());
+//!         if name != Some(answer.name) || fence.is_some_and(|fence| fence != Some(held.turn)) {
+//!             return true; // The server will refuse it.
+//!         }
+//!         if !(1..=3.min(self.matches)).contains(&answer.number) {
+//!             let no = Reply::No { turn: held.turn.get(), code: Code::BadNumber };
+//!             links.send_fmt(id, format_args!("{no}\n"));
+//!             return false; // The turn is still theirs, and its deadline goes on.
+//!         }
+//!         self.matches -= answer.number;
+//!         for (everybody, _) in self.lines.iter() {
+//!             links.send_fmt(everybody, format_args!("SAY {answer}, {} left\n", self.matches));
+//!         }
+//!         true
+//!     }
+//! }
+//!
+//! impl Protocol for Nim {
+//!     type Event = TurnEvent;
+//!
+//!     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, origin: Origin, links: &mut Links) {
+//!         self.lines.insert(id, LineDecoder::new(self.turns.config().message_bytes_max));
+//!         self.turns.handle_open(now, id, peer, origin, links);
+//!     }
+//!
+//!     fn handle_bytes(&mut self, now: Now, id: ConnectionId, mut bytes: &[u8], links: &mut Links) {
+//!         let Some(lines) = self.lines.get_mut(id) else { return };
+//!         // A line borrows its decoder: taken out, the decoder leaves the rest of `self` free.
+//!         let mut decoder = std::mem::replace(lines, LineDecoder::new(0));
+//!         while links.is_open(id) && let Some(line) = decoder.next_line(&mut bytes) {
+//!             match line {
+//!                 Ok(line) if self.allows(id, line, links) => {
+//!                     self.turns.handle_bytes(now, id, format!("{line}\n").as_bytes(), links);
+//!                 }
+//!                 Ok(_) => {}
+//!                 Err(_) => self.turns.kick(now, id, links),
+//!             }
+//!         }
+//!         self.lines.insert(id, decoder);
+//!     }
+//!
+//!     fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+//!         self.turns.handle_end(now, id, links);
+//!     }
+//!
+//!     fn handle_closed(&mut self, now: Now, id: ConnectionId, reason: CloseReason, links: &mut Links) {
+//!         self.lines.remove(id);
+//!         self.turns.handle_closed(now, id, reason, links);
+//!     }
+//!
+//!     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+//!         self.turns.handle_timeout(now, links);
+//!     }
+//!
+//!     fn handle_flushed(&mut self, now: Now, links: &mut Links) {
+//!         self.turns.handle_flushed(now, links);
+//!     }
+//!
+//!     fn drain(&mut self, now: Now, links: &mut Links) {
+//!         self.turns.drain(now, links);
+//!     }
+//!
+//!     fn next_deadline(&self) -> Option<Instant> {
+//!         self.turns.next_deadline()
+//!     }
+//!
+//!     fn poll_event(&mut self) -> Option<TurnEvent> {
+//!         self.turns.poll_event()
+//!     }
+//! }
+//!
+//! // One game, so one ring.
+//! let config = TurnServerConfig { framing: Framing::Line, max_rings: 1, ..TurnServerConfig::default() };
+//! let turns = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+//! let mut nim = Nim { turns, matches: 21, lines: ConnectionMap::default() };
+//! let (now, mut links) = (Now::ORIGIN, Links::new(64 * 1024));
+//! let peer = SocketAddr::from(([127, 0, 0, 1], 9));
+//! let [ann, bob] = ["ann", "bob"].map(|name| {
+//!     let id = links.open(peer);
+//!     nim.handle_open(now, id, peer, Origin::Accepted, &mut links);
+//!     nim.handle_bytes(now, id, format!("JOIN {name}\n").as_bytes(), &mut links);
+//!     id
+//! });
+//! nim.handle_bytes(now, ann, b"ann:4 turn=1\n", &mut links);
+//! assert!(links.unsent(ann).ends_with(b"NO turn=1 bad-number a number is out of range\n"));
+//! nim.handle_bytes(now, ann, b"ann:3 turn=1\n", &mut links);
+//! assert!(links.unsent(ann).ends_with(b"SAY ann:3, 18 left\nOK turn=1\n"));
+//! assert!(links.unsent(bob).ends_with(b"SAY ann:3, 18 left\nGO turn=2 within=30000\n"));
+//! ```
+//!
+//! What it costs: the server sees whole lines only, so [`line_timeout`](TurnServerConfig::line_timeout) no longer ends one that does not
+//! end.
 
 // server.rs   connections, draining; hand_over.rs what the scheduler decided, and the order of writes
 //  ├ raw.rs   who is told what and when, and what counts, in the raw framing
@@ -133,7 +260,8 @@ pub enum TurnEvent {
         /// When it lapses.
         deadline: Instant,
     },
-    /// An answer was accepted. Reported once for each, whatever the client sends again.
+    /// An answer was accepted. Reported once for each, whatever the client sends again. It counts, and the next turn is granted already:
+    /// to refuse a number, look at it [before the server does](self#when-the-number-is-a-move).
     Accepted {
         /// Whose.
         seat: SeatId,
