@@ -69,7 +69,8 @@ pub enum ClientEvent {
         /// Why.
         code: Code,
     },
-    /// The server said why it closes the connection.
+    /// The server said why it closes the connection. Whatever it is, the driver connects again, with back-off, and the client resumes its seat or
+    /// joins anew, also after [`Bye::Removed`]: a host that gives up says so by [`hang_up`](crate::net::Driver::hang_up).
     Bye {
         /// To which client.
         name: Name,
@@ -82,7 +83,35 @@ pub enum ClientEvent {
 
 /// The client side of the turn protocol, without sockets: a [`Protocol`].
 ///
-/// The n-th connection that the host [dials](crate::net::Driver::connect) is that of the n-th client [added](Self::add).
+/// The n-th connection that the host [dials](crate::net::Driver::connect) is that of the n-th client [added](Self::add). One that has no
+/// client is closed at once, and dialed again like any other that is lost.
+///
+/// It answers every `GO` by itself, with the next number. A program that has work to do in its turn, and needs the epoch and the turn's number
+/// to fence it, puts a protocol of its own around it, as is [done with the server](super#when-the-number-is-a-move): that one reads each line by
+/// [`Reply::parse`], takes the epoch from `WELCOME`, and hands a `GO` on when the work is done. Lines that it does not know it ignores.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use taketurns::protocol::turns::{Framing, TurnClient, TurnClientConfig};
+/// use taketurns::protocol::{DialId, Links, Origin, Protocol};
+/// use taketurns::time::Now;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = TurnClientConfig { framing: Framing::Line, pace: Duration::ZERO, ..TurnClientConfig::default() };
+/// let mut client = TurnClient::new(config);
+/// client.add("ann".parse()?, 17, 1);
+///
+/// // A test has no sockets. A program gives the client to `net::EventLoop::new`, and connects.
+/// let (server, mut links) = (([127, 0, 0, 1], 5001).into(), Links::new(1024));
+/// let id = links.open(server);
+/// client.handle_open(Now::ORIGIN, id, server, Origin::Dialed(DialId(0)), &mut links);
+/// assert_eq!(links.unsent(id), b"JOIN ann ring=main\n");
+/// client.handle_bytes(Now::ORIGIN, id, b"SAY something new\nGO turn=1 within=30000\n", &mut links);
+/// assert!(links.unsent(id).ends_with(b"ann:17 turn=1\n"));
+/// # Ok(()) }
+/// ```
 pub struct TurnClient {
     config: TurnClientConfig,
     players: Vec<Player>,
@@ -151,7 +180,8 @@ impl TurnClient {
         }
     }
 
-    /// Adds a client that sends `start`, `start + step`, and so on, under `name`.
+    /// Adds a client that sends `start`, `start + step`, and so on, under `name`; in the line framing it has to be [a word](Name::is_word), or the
+    /// server refuses it as malformed.
     pub fn add(&mut self, name: Name, start: i64, step: i64) {
         let wire = match self.config.framing {
             Framing::Raw => Wire::Raw(RawWire::default()),
