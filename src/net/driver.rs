@@ -2,6 +2,7 @@
 //! in `reading.rs`, how they go out and connections end in `closing.rs`.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::{self, SocketAddr};
 
@@ -446,6 +447,18 @@ impl<P: Protocol> Driver<P> {
             self.events.push_back(Event::Protocol(earlier));
         }
         self.events.push_back(event);
+    }
+}
+
+impl<P: Protocol> fmt::Debug for Driver<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("space", &self.space)
+            .field("config", &self.config)
+            .field("connections", &self.connections.len())
+            .field("draining", &self.draining)
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! A loop that owns its `Poll`: a thin layer over [`Driver`], for programs that have nothing else to wait for.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -285,5 +286,14 @@ impl<P: Protocol> EventLoop<P> {
         companion.note_pass(now);
         self.events.iter().for_each(|event| companion.handle_event(now, event));
         companion.finish_batch(now, &self.driver)
+    }
+}
+
+impl<P: Protocol> fmt::Debug for EventLoop<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("driver", &self.driver)
+            .field("stopped", &self.stopped)
+            .finish_non_exhaustive()
     }
 }

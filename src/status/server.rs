@@ -1,5 +1,6 @@
 //! The status server: what is asked for, answered from what a driver and its protocol show.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -292,5 +293,14 @@ impl<P: Show + 'static> EventLoop<P> {
         let bound = status.listen(addr)?;
         self.accompany(Box::new(status));
         Ok(bound)
+    }
+}
+
+impl<P: Show> fmt::Debug for StatusServer<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusServer")
+            .field("config", &self.config)
+            .field("http", &self.http)
+            .finish_non_exhaustive()
     }
 }

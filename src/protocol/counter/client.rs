@@ -1,6 +1,7 @@
 //! The counter client: counts up, reports each value, and asks for a new increment every few seconds.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -133,6 +134,15 @@ impl CounterClient {
         }
         links.send_fmt(running.connection, format_args!("{parity} "));
         self.events.push_back(CounterClientEvent::Asked(parity));
+    }
+}
+
+impl fmt::Debug for CounterClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CounterClient")
+            .field("config", &self.config)
+            .field("number", &self.running.as_ref().and_then(|running| running.number))
+            .finish_non_exhaustive()
     }
 }
 

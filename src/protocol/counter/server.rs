@@ -1,6 +1,7 @@
 //! The counter server.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 
 use log::info;
@@ -180,6 +181,16 @@ impl CounterServer {
             self.greet(connection, id, links);
         }
         rest
+    }
+}
+
+impl fmt::Debug for CounterServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CounterServer")
+            .field("config", &self.config)
+            .field("clients", &self.clients.len())
+            .field("ids", &self.ids.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -238,6 +238,15 @@ impl EchoServer {
     }
 }
 
+impl fmt::Debug for EchoServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EchoServer")
+            .field("config", &self.config)
+            .field("clients", &self.clients.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Protocol for EchoServer {
     type Event = EchoEvent;
 

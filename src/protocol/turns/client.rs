@@ -6,6 +6,7 @@
 //! grace is over; then the number is sent again.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -358,6 +359,16 @@ impl TurnClient {
             }
         }
         self.play(now, index, links);
+    }
+}
+
+impl fmt::Debug for TurnClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnClient")
+            .field("config", &self.config)
+            .field("clients", &self.players.len())
+            .field("unfinished", &self.unfinished)
+            .finish_non_exhaustive()
     }
 }
 

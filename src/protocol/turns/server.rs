@@ -290,6 +290,17 @@ impl TurnServer {
     }
 }
 
+impl fmt::Debug for TurnServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnServer")
+            .field("config", &self.config)
+            .field("epoch", &self.epoch)
+            .field("clients", &self.open)
+            .field("seats", &self.scheduler.seats())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Protocol for TurnServer {
     type Event = TurnEvent;
 
