@@ -47,6 +47,13 @@ impl From<&str> for Target {
     }
 }
 
+impl From<String> for Target {
+    /// An address if it reads as one, else a name.
+    fn from(text: String) -> Self {
+        text.parse().map_or(Target::Name(text), Target::Addr)
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -130,6 +137,10 @@ mod tests {
     fn a_target_is_an_address_or_a_name() {
         assert_eq!(Target::from("127.0.0.1:5"), Target::Addr(([127, 0, 0, 1], 5).into()));
         assert_eq!(Target::from("server:5"), Target::Name("server:5".to_owned()));
+        assert_eq!(
+            ["[::1]:5", "server:5"].map(str::to_owned).map(Target::from),
+            ["[::1]:5", "server:5"].map(Target::from)
+        );
         assert!(Dial::new(Target::from("no port")).next_address().is_err());
     }
 }
