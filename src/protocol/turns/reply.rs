@@ -85,8 +85,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Tells one life of a server from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Tells one life of a server from another. It is random: of two there is no earlier one.
+///
+/// Together with a [`TurnNumber`] it is what a resource that clients act on is fenced by, and displayed it is as on the wire, 16 hexadecimal
+/// digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 
 impl fmt::Display for Epoch {
