@@ -25,6 +25,15 @@ impl FromStr for Framing {
     }
 }
 
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Framing::Raw => "raw",
+            Framing::Line => "line",
+        })
+    }
+}
+
 /// The text is not a [`Framing`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownFraming;
@@ -44,6 +53,7 @@ mod tests {
     #[test]
     fn framings_are_named_as_programs_name_them() {
         assert_eq!(["raw", "line"].map(str::parse), [Ok(Framing::Raw), Ok(Framing::Line)]);
+        assert_eq!([Framing::Raw, Framing::Line].map(|framing| framing.to_string()), ["raw", "line"]);
         assert_eq!(["", "Raw", "lines"].map(str::parse::<Framing>), [Err(UnknownFraming); 3]);
         assert_eq!(UnknownFraming.to_string(), "unknown framing: expected raw or line");
     }
