@@ -15,14 +15,14 @@ pub struct DriverConfig {
     /// none, since clients may share an address.
     pub max_connections_per_address: Option<usize>,
     /// Bytes read from one connection in a pass: one peer must not starve the others. Default 4 KiB, allocated once: four of the longest
-    /// messages of turns.
+    /// messages of turns. 0 counts as 1.
     pub read_bytes_max: usize,
     /// Bytes read in a pass from all connections that were ready, and so much again from those that were left over from the last one: a
     /// thousand that flood must not hold the others up, nor fill the memory with what a pass reports to its host. Who comes too late for
     /// it is read in one of the next passes, in the order of coming, and before the deadlines that have come meanwhile. Default 64
     /// KiB; less than `read_bytes_max` counts as that.
     pub pass_read_bytes_max: usize,
-    /// Connections accepted in a pass: a storm of newcomers must not starve the clients. Default 64.
+    /// Connections accepted in a pass: a storm of newcomers must not starve the clients. Default 64; 0 counts as 1.
     pub accepts_max: usize,
     /// Bytes queued for a peer that does not read; beyond it the peer is closed. Default 64 KiB, for each connection.
     pub out_bytes_max: usize,

@@ -44,6 +44,7 @@ impl<P: Protocol> Handle<P> {
     }
 
     /// Has `work` done on the loop's thread, in its next pass. What comes of it, `work` sends back itself, through a channel of its own.
+    /// A loop that has been stopped or drained, and is not dropped yet, takes work too, and does it only if it is run again.
     ///
     /// # Errors
     ///
