@@ -91,6 +91,78 @@
 //! shout.handle_bytes(now, id, b"ye\n", &mut links);
 //! assert!(!links.is_open(id));
 //! ```
+//!
+//! # Input and output of your own
+//!
+//! Without the feature `net` the program does what the driver does. It needs the second half of [`Links`], and keeps to this:
+//!
+//! 1. A new connection: [`Links::open`], then `handle_open`. What it brings: `handle_bytes`, and `handle_end` at the end of the stream, both only
+//!    while [`Links::is_open`].
+//! 2. When `next_deadline` has come: `handle_timeout`.
+//! 3. After each of these take every connection of [`Links::take_touched`]: write what is [`unsent`](Links::unsent), [`consume`](Links::consume) what was
+//!    written, then look at [`wish_of`](Links::wish_of) and [`is_finished`](Links::is_finished). Then `handle_flushed`, after which there may be more to take.
+//! 4. A connection that is gone, whoever ended it: `handle_closed`, then [`Links::remove`].
+//! 5. Take every event by `poll_event`.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::net::{Shutdown, TcpListener, TcpStream};
+//! use std::time::SystemTime;
+//! use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
+//! use taketurns::protocol::{CloseReason, ConnectionMap, Links, Origin, Protocol, Wish};
+//! use taketurns::time::{Instant, Now};
+//!
+//! /// Writes what is queued, on sockets that block, and ends what is to end.
+//! fn carry_out(now: Now, protocol: &mut impl Protocol, links: &mut Links, sockets: &mut ConnectionMap<TcpStream>) {
+//!     for is_flushed in [false, true] {
+//!         while let Some(id) = links.take_touched() {
+//!             let Some(socket) = sockets.get_mut(id) else { continue };
+//!             let unsent = links.unsent(id);
+//!             let (written, count) = (socket.write_all(unsent), unsent.len());
+//!             links.consume(id, count);
+//!             // Whoever reads from the socket sees its end, and says that it is closed. The driver would wait for the last words to be read.
+//!             let _ = match links.wish_of(id) {
+//!                 Wish::Keep if written.is_ok() && !links.is_finished(id) => Ok(()),
+//!                 Wish::Keep if written.is_ok() => socket.shutdown(Shutdown::Write),
+//!                 _ => socket.shutdown(Shutdown::Both),
+//!             };
+//!         }
+//!         if !is_flushed {
+//!             protocol.handle_flushed(now, links);
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> std::io::Result<()> {
+//! // In place of `net::now()`.
+//! let start = std::time::Instant::now();
+//! let now = || Now { instant: Instant::ORIGIN + start.elapsed(), wall: SystemTime::now() };
+//!
+//! let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
+//! let mut turns = TurnServer::new(config, Box::new(|bytes| bytes.fill(7))); // Here they have to be random.
+//! let (mut links, mut sockets) = (Links::new(64 * 1024), ConnectionMap::default());
+//!
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let mut client = TcpStream::connect(listener.local_addr()?)?;
+//! let (mut socket, peer) = listener.accept()?;
+//! let id = links.open(peer);
+//! sockets.insert(id, socket.try_clone()?);
+//! turns.handle_open(now(), id, peer, Origin::Accepted, &mut links);
+//!
+//! client.write_all(b"PING\n")?;
+//! let mut bytes = [0; 1024];
+//! let count = socket.read(&mut bytes)?;
+//! turns.handle_bytes(now(), id, &bytes[..count], &mut links);
+//! carry_out(now(), &mut turns, &mut links, &mut sockets);
+//! let count = client.read(&mut bytes)?;
+//! assert_eq!(&bytes[..count], b"PONG\n");
+//!
+//! drop(client);
+//! turns.handle_closed(now(), id, CloseReason::Finished, &mut links);
+//! links.remove(id);
+//! assert!(links.is_empty());
+//! # Ok(()) }
+//! ```
 
 mod connection;
 pub mod counter;
@@ -153,14 +225,15 @@ pub trait Protocol {
         links: &mut Links,
     );
 
-    /// `bytes` were read from a connection: at least one, at most the driver's read budget.
+    /// `bytes` were read from a connection: at least one, at most the driver's read budget. None come any more once its end was asked for.
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links);
 
     /// The peer has finished sending; it may still read. If the connection is not closed here, it stays half-open
     /// until the protocol closes it.
     fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links);
 
-    /// The connection is gone, also if this side closed it; the last that is heard of it.
+    /// The connection is gone, also if this side closed it; the last that is heard of it. Nothing can be sent to it any more, but
+    /// [`Links::peer`] still knows where it was.
     fn handle_closed(&mut self, now: Now, id: ConnectionId, reason: CloseReason, links: &mut Links);
 
     /// The time of [`next_deadline`](Self::next_deadline) has come, or an earlier one: nothing may be due yet.

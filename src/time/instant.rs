@@ -8,7 +8,8 @@ use std::time::Duration;
 /// A point in monotonic time: nanoseconds behind an origin, which is the same for all that one process compares.
 ///
 /// It is what [`std::time::Instant`] is, but can be made without a clock, so that a test or a simulation begins where it likes;
-/// and it takes half the room. [`net::now`](crate::net::now) reads the system's clock. Arithmetic never panics: it ends at
+/// and it takes half the room. [`net::now`](crate::net::now) reads the system's clock; without the feature `net`, `Instant::ORIGIN +
+/// start.elapsed()` does, with a [`std::time::Instant`] as `start`. Arithmetic never panics: it ends at
 /// [`ORIGIN`](Self::ORIGIN) and at [`FAR_FUTURE`](Self::FAR_FUTURE).
 ///
 /// # Examples
