@@ -175,6 +175,14 @@ impl<T> ConnectionMap<T> {
             Some((named(slot, *generation), value))
         })
     }
+
+    /// Every connection with its value, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut T)> {
+        self.entries.iter_mut().enumerate().filter_map(|(slot, entry)| {
+            let (generation, value) = entry.as_mut()?;
+            Some((named(slot, *generation), value))
+        })
+    }
 }
 
 fn named(slot: usize, generation: NonZeroU32) -> ConnectionId {
@@ -202,7 +210,8 @@ mod tests {
         let ids = [5, 2].map(|slot| named(slot, NonZeroU32::MIN));
         ids.into_iter().zip(["ann", "bob"]).for_each(|(id, name)| map.insert(id, name));
         assert_eq!(map.iter().collect::<Vec<_>>(), [(ids[1], &"bob"), (ids[0], &"ann")]);
-        assert_eq!(map.into_entries().collect::<Vec<_>>(), [(ids[1], "bob"), (ids[0], "ann")]);
+        map.iter_mut().filter(|(id, _)| *id == ids[0]).for_each(|(_, name)| *name = "eve");
+        assert_eq!(map.into_entries().collect::<Vec<_>>(), [(ids[1], "bob"), (ids[0], "eve")]);
     }
 
     #[test]
