@@ -6,6 +6,9 @@ use memchr::memchr;
 
 /// Cuts a byte stream into lines of UTF-8. A `\r` before the `\n` is dropped.
 ///
+/// A line borrows its decoder, and so whatever holds that. Where the rest of a protocol is needed to act on the line, take the decoder out first,
+/// `std::mem::replace(&mut talker.lines, LineDecoder::new(0))`, which allocates nothing, and put it back behind the last line.
+///
 /// # Examples
 ///
 /// ```
