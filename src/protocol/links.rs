@@ -94,9 +94,11 @@ impl Links {
             out_bytes_max,
         }
     }
+}
 
-    // For the protocol.
-
+/// What a protocol asks for. What is sent to a connection that is gone, or whose end was asked for, is dropped: last words come before
+/// [`close`](Self::close).
+impl Links {
     /// Queues `bytes` for `id`.
     pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
         self.send_with(id, |buffer| buffer.queue(bytes));
@@ -223,9 +225,12 @@ impl Links {
     pub fn is_open(&self, id: ConnectionId) -> bool {
         self.link(id).is_some_and(|link| link.wish == Wish::Keep)
     }
+}
 
-    // For the driver.
-
+/// For whoever has the sockets: the driver, a program [in its place](super#input-and-output-of-your-own), a test. A protocol, and what acts
+/// through [`Driver::with_links`](crate::net::Driver::with_links), may look, such as at how much is [`unsent`](Self::unsent), but opens, removes,
+/// takes and consumes nothing: the driver would not hear of it.
+impl Links {
     /// A new connection with `peer`. Its slot may be one that was [removed](Self::remove).
     #[expect(clippy::missing_panics_doc, reason = "2^32 connections do not fit a machine")]
     pub fn open(&mut self, peer: SocketAddr) -> ConnectionId {
@@ -290,6 +295,10 @@ impl Links {
     }
 
     /// The first `count` bytes of [`unsent`](Self::unsent) are written.
+    ///
+    /// # Panics
+    ///
+    /// When there are fewer.
     pub fn consume(&mut self, id: ConnectionId, count: usize) {
         let Links { links, spare, .. } = self;
         if let Some(link) = links.get_mut(id.slot()).filter(|link| link.generation == id.generation) {
