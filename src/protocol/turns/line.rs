@@ -49,6 +49,13 @@ impl LineClient {
     pub(super) fn observes(&self) -> bool {
         matches!(self.role, Role::Observer(_))
     }
+
+    pub(super) fn seat(&self) -> Option<SeatId> {
+        match self.role {
+            Role::Seated(seat) => Some(seat),
+            Role::Newcomer { .. } | Role::Observer(_) => None,
+        }
+    }
 }
 
 impl TurnServer {

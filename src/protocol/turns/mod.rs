@@ -30,9 +30,7 @@
 //! impl Nim {
 //!     /// The turn that `id` holds, if it does.
 //!     fn held_by(&self, id: ConnectionId) -> Option<Held> {
-//!         let seats = self.turns.scheduler();
-//!         let holds = |held: &Held| seats.data(held.seat).and_then(|seat| seat.connection()) == Some(id);
-//!         seats.rings().filter_map(|ring| seats.held(ring)).find(holds)
+//!         self.turns.scheduler().held_by(self.turns.seat_of(id)?)
 //!     }
 //!
 //!     /// Whether the server may hear `line`.

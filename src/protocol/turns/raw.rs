@@ -64,6 +64,10 @@ impl RawClient {
         RawClient { seat: seat.spot(), signal: Signal::Quiet, refusals: 0, strikes: 0, aside: None }
     }
 
+    pub(super) fn spot(&self) -> Spot {
+        self.seat
+    }
+
     fn aside(&mut self, message_bytes_max: usize) -> &mut Aside {
         self.aside.get_or_insert_with(|| {
             Box::new(Aside {

@@ -147,6 +147,17 @@ impl TurnServer {
         self.rooms.name_of(ring)
     }
 
+    /// The seat that the client on connection `id` sits on: none for one that has not joined, that observes, or that is about to be closed.
+    /// The way back is [`SeatData::connection`].
+    #[must_use]
+    pub fn seat_of(&self, id: ConnectionId) -> Option<SeatId> {
+        match self.clients.get(id)? {
+            Client::Raw(raw) => self.scheduler.seat_at(raw.spot()),
+            Client::Line(line) => line.seat(),
+            Client::Closing => None,
+        }
+    }
+
     /// Running counts.
     #[must_use]
     pub fn counts(&self) -> TurnCounts {
@@ -417,6 +428,40 @@ mod tests {
             server.handle_bytes(now, id, b"LEAVE\n", &mut links);
             assert_eq!(server.rooms.len(), left);
         }
+    }
+
+    #[test]
+    fn a_connection_is_asked_for_its_seat() {
+        let (now, peer) = (Now::ORIGIN, SocketAddr::from(([127, 0, 0, 1], 9)));
+        for (framing, hellos) in [(Framing::Raw, ["", ""]), (Framing::Line, ["JOIN ann\n", "JOIN bob\n"])] {
+            let config = TurnServerConfig { framing, ..TurnServerConfig::default() };
+            let (mut server, mut links) =
+                (TurnServer::new(config, Box::new(|bytes| bytes.fill(7))), Links::new(65_536));
+            let ids = hellos.map(|hello| {
+                let id = links.open(peer);
+                server.handle_open(now, id, peer, Origin::Accepted, &mut links);
+                server.handle_bytes(now, id, hello.as_bytes(), &mut links);
+                let seat = server.seat_of(id).expect("it has sat down");
+                assert_eq!(server.scheduler().data(seat).and_then(SeatData::connection), Some(id));
+                id
+            });
+            server.kick(now, ids[0], &mut links);
+            assert_eq!(ids.map(|id| server.seat_of(id).map(|seat| seat.place())), [None, Some(2)]);
+        }
+    }
+
+    #[test]
+    fn who_observes_or_has_not_joined_has_no_seat() {
+        let (now, peer) = (Now::ORIGIN, SocketAddr::from(([127, 0, 0, 1], 9)));
+        let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
+        let (mut server, mut links) =
+            (TurnServer::new(config, Box::new(|bytes| bytes.fill(7))), Links::new(65_536));
+        let id = links.open(peer);
+        assert_eq!(server.seat_of(id), None, "a stranger");
+        server.handle_open(now, id, peer, Origin::Accepted, &mut links);
+        assert_eq!(server.seat_of(id), None, "a newcomer");
+        server.handle_bytes(now, id, b"WATCH\n", &mut links);
+        assert_eq!(server.seat_of(id), None, "an observer");
     }
 
     #[test]
