@@ -176,7 +176,8 @@ pub struct TurnServerConfig {
     /// Turns are granted while at least this many seats of a ring are occupied. Default 2.
     pub min_clients: usize,
     /// Connections; one more is turned away. Default 10,000; each costs less than 1 KiB beside what the system
-    /// keeps, what is queued for it, and [`message_bytes_max`](Self::message_bytes_max).
+    /// keeps, what is queued for it, and [`message_bytes_max`](Self::message_bytes_max). Where the process may have fewer descriptors, give it no
+    /// more than [`DriverConfig::clients_max`](crate::net::DriverConfig::clients_max), or the last ones hear no `BYE full`.
     pub max_clients: usize,
     /// Rings (line framing). Default 1,024.
     pub max_rings: usize,
