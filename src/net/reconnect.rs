@@ -23,6 +23,9 @@ impl Target {
     fn resolve(&self) -> io::Result<VecDeque<SocketAddr>> {
         match self {
             Target::Addr(addr) => Ok(VecDeque::from([*addr])),
+            Target::Name(name) if !name.contains(':') => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "it has no port: expected HOST:PORT"))
+            }
             Target::Name(name) => {
                 let found: VecDeque<_> = name.to_socket_addrs()?.collect();
                 if found.is_empty() {
@@ -141,6 +144,8 @@ mod tests {
             ["[::1]:5", "server:5"].map(str::to_owned).map(Target::from),
             ["[::1]:5", "server:5"].map(Target::from)
         );
-        assert!(Dial::new(Target::from("no port")).next_address().is_err());
+        let error = Dial::new(Target::from("localhost")).next_address().expect_err("no port");
+        assert_eq!(error.to_string(), "it has no port: expected HOST:PORT");
+        assert!(Dial::new(Target::from("localhost:port")).next_address().is_err());
     }
 }
