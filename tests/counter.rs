@@ -7,10 +7,10 @@
 #![allow(clippy::disallowed_methods, reason = "real processes need real time")]
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,17 +23,19 @@ use taketurns::protocol::{
 };
 use taketurns::time::{self, Now};
 
-#[path = "support/process.rs"]
-#[allow(dead_code, reason = "every test uses a part of it")]
+#[path = "support/bare.rs"]
+mod bare;
+#[path = "support/log.rs"]
+mod logged;
+#[path = "support/process/mod.rs"]
 mod process;
 
-#[path = "support/world/log.rs"]
-mod logged;
-
-use logged::{listen_to_log, take_log};
-use process::{Line, Process, Reading, Stream, example, legacy};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use bare::{PATIENCE, connect, free_address};
+use logged::{listen_to_log, times_logged};
+use process::folder::Folder;
+use process::input::{Typist, redirected, typed};
+use process::programs::{example, legacy};
+use process::{Line, Process, Reading, Stream};
 
 fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -528,9 +530,7 @@ fn a04_of_clients_turned_away_and_replaced_the_log_shows_some() {
     for _ in 0..20 {
         world.connect();
     }
-    let logged = take_log();
-    let count = |what| logged.iter().filter(|(_, line)| line.contains(what)).count();
-    assert_eq!((count("the newer connection wins"), count("turned away")), (9, 9), "{logged:?}");
+    assert_eq!(times_logged(["the newer connection wins", "turned away"]), [9, 9]);
 }
 
 /// Whatever comes, in whatever pieces: no panic, one record an id, and nothing kept of the connections.
@@ -820,48 +820,26 @@ fn c10_times_without_end_are_no_panic() {
 
 // ---- the server as a program ---------------------------------------------------------------------------
 
-/// A directory of its own for every test, removed behind it.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(test: &str) -> Place {
-        let path = std::env::temp_dir().join(format!("taketurns-{test}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("a directory for temporary files");
-        Place(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 struct Server {
     process: Process,
     address: String,
 }
 
-fn server_command(place: &Place, listen: &str) -> Command {
+fn server_command(folder: &Folder, listen: &str) -> Command {
     let mut command = example("counter_server");
-    command.args(["--listen", listen, "--log-file"]).arg(place.path("server.log"));
+    command.args(["--listen", listen, "--log-file"]).arg(folder.path("server.log"));
     command
 }
 
-fn with_state(place: &Place, listen: &str) -> Command {
-    let mut command = server_command(place, listen);
-    command.arg("--state").arg(place.path("state"));
+fn with_state(folder: &Folder, listen: &str) -> Command {
+    let mut command = server_command(folder, listen);
+    command.arg("--state").arg(folder.path("state"));
     command
 }
 
 impl Server {
-    fn start(place: &Place) -> Server {
-        Server::spawn(&mut server_command(place, "127.0.0.1:0"))
+    fn start(folder: &Folder) -> Server {
+        Server::spawn(&mut server_command(folder, "127.0.0.1:0"))
     }
 
     fn spawn(command: &mut Command) -> Server {
@@ -891,9 +869,7 @@ struct Peer(TcpStream);
 impl Peer {
     /// Sends `id`, and reads the answer.
     fn begin(address: &str, id: &str) -> (Peer, String) {
-        let stream = TcpStream::connect(address).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
-        let mut peer = Peer(stream);
+        let mut peer = Peer(connect(address));
         peer.send(id);
         let answer = peer.recv();
         (peer, answer)
@@ -914,9 +890,9 @@ impl Peer {
 /// On standard output stands what is in the file, without the time, and nothing else.
 #[test]
 fn c06_and_c11_the_log_has_date_time_level_and_text_in_local_time() {
-    let place = Place::new("c06-log");
+    let folder = Folder::new();
     // Five hours and three quarters from Greenwich, without daylight saving.
-    let mut server = Server::spawn(server_command(&place, "127.0.0.1:0").env("TZ", "Asia/Kathmandu"));
+    let mut server = Server::spawn(server_command(&folder, "127.0.0.1:0").env("TZ", "Asia/Kathmandu"));
     let (mut peer, answer) = Peer::begin(&server.address, "17");
     assert_eq!(answer, "0");
     peer.send("5 odd \x1b[31m ");
@@ -925,7 +901,7 @@ fn c06_and_c11_the_log_has_date_time_level_and_text_in_local_time() {
     drop(peer);
     server.wait_for("disconnected");
     let process = server.stop();
-    let log = fs::read_to_string(place.path("server.log")).expect("a log");
+    let log = fs::read_to_string(folder.path("server.log")).expect("a log");
     let mut texts = Vec::new();
     for line in log.lines() {
         let (time, text) = line.split_at(23);
@@ -956,17 +932,17 @@ fn c06_and_c11_the_log_has_date_time_level_and_text_in_local_time() {
 
 #[test]
 fn c06_the_log_is_appended_to() {
-    let place = Place::new("c06-append");
-    Server::start(&place).stop();
-    Server::start(&place).stop();
-    let log = fs::read_to_string(place.path("server.log")).expect("a log");
+    let folder = Folder::new();
+    Server::start(&folder).stop();
+    Server::start(&folder).stop();
+    let log = fs::read_to_string(folder.path("server.log")).expect("a log");
     assert_eq!(log.matches("SERVER ONLINE").count(), 2);
 }
 
 #[test]
 fn c06_a_log_that_cannot_be_opened_is_exit_code_1() {
-    let place = Place::new("c06-unwritable");
-    for file in [place.path("missing/server.log"), place.0.clone()] {
+    let folder = Folder::new();
+    for file in [folder.path("missing/server.log"), folder.as_ref().to_owned()] {
         let mut server = Process::spawn(
             example("counter_server").args(["--listen", "127.0.0.1:0", "--log-file"]).arg(&file),
         );
@@ -998,16 +974,16 @@ fn c06_a_full_disk_is_said_once_and_service_goes_on() {
 
 #[test]
 fn c05_the_state_survives_sigterm() {
-    let place = Place::new("c05-term");
-    let server = Server::spawn(&mut with_state(&place, "127.0.0.1:0"));
+    let folder = Folder::new();
+    let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
     let (mut peer, _) = Peer::begin(&server.address, "17");
     peer.send("41 odd ");
     let random = peer.recv();
     server.stop();
-    let saved = fs::read_to_string(place.path("state")).expect("a state");
+    let saved = fs::read_to_string(folder.path("state")).expect("a state");
     assert_eq!(saved, format!("17 41 {random}\n"));
-    assert_eq!(fs::read_dir(&place.0).expect("there").count(), 2, "nothing is left beside it");
-    let server = Server::spawn(&mut with_state(&place, "127.0.0.1:0"));
+    assert_eq!(fs::read_dir(&folder).expect("there").count(), 2, "nothing is left beside it");
+    let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
     let (_peer, answer) = Peer::begin(&server.address, "17");
     assert_eq!(answer, "41");
 }
@@ -1015,10 +991,10 @@ fn c05_the_state_survives_sigterm() {
 /// Somebody counts all the time; whenever the server is killed, what is older than a second is there.
 #[test]
 fn c05_a_kill_loses_nothing_older_than_a_second() {
-    let place = Place::new("c05-kill");
+    let folder = Folder::new();
     let mut begin = 0_i64;
     for round in 0..4 {
-        let server = Server::spawn(&mut with_state(&place, "127.0.0.1:0"));
+        let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
         let (mut peer, answer) = Peer::begin(&server.address, "17");
         let restored: i64 = answer.parse().expect("a number");
         assert!(restored >= begin, "{restored} after {begin}");
@@ -1042,7 +1018,7 @@ fn c05_a_kill_loses_nothing_older_than_a_second() {
             .map(|(_, number)| *number)
             .max()
             .expect("some are older");
-        let saved = fs::read_to_string(place.path("state")).expect("a state");
+        let saved = fs::read_to_string(folder.path("state")).expect("a state");
         let saved: i64 = saved.split(' ').nth(1).and_then(|number| number.parse().ok()).expect("whole");
         assert!(saved >= begin, "{saved} is saved, {begin} is older than a second");
     }
@@ -1051,11 +1027,11 @@ fn c05_a_kill_loses_nothing_older_than_a_second() {
 /// A reader sees the old or the new file, whole: also while it is replaced.
 #[test]
 fn c05_the_state_is_written_atomically() {
-    let place = Place::new("c05-atomic");
-    let state = place.path("state");
+    let folder = Folder::new();
+    let state = folder.path("state");
     let before: String = (0..=10_000).map(|id| format!("{id} {id} -\n")).collect();
     fs::write(&state, &before).expect("a directory of ours");
-    let server = Server::spawn(&mut with_state(&place, "127.0.0.1:0"));
+    let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
     let (mut peer, answer) = Peer::begin(&server.address, "9999");
     assert_eq!(answer, "9999");
     let mut seen = HashSet::new();
@@ -1073,7 +1049,7 @@ fn c05_the_state_is_written_atomically() {
 
 #[test]
 fn c05_a_malformed_state_is_a_clear_error() {
-    let place = Place::new("c05-malformed");
+    let folder = Folder::new();
     for (text, line) in [
         (&b"17 5 -\n18 x -\n"[..], "line 2"),
         (b"10001 5 -\n", "line 1"),
@@ -1084,20 +1060,20 @@ fn c05_a_malformed_state_is_a_clear_error() {
         (b"\n", "line 1"),
         (b"\xff", "UTF-8"),
     ] {
-        fs::write(place.path("state"), text).expect("a directory of ours");
-        let mut server = Process::spawn(&mut with_state(&place, "127.0.0.1:0"));
+        fs::write(folder.path("state"), text).expect("a directory of ours");
+        let mut server = Process::spawn(&mut with_state(&folder, "127.0.0.1:0"));
         server.expect_exit(1, PATIENCE);
         let [said] = server.lines(Stream::Err)[..] else { server.fail("one line") };
         assert!(said.contains("state") && said.contains(line), "{said}");
-        assert_eq!(fs::read(place.path("state")).expect("there"), text, "left as it was");
+        assert_eq!(fs::read(folder.path("state")).expect("there"), text, "left as it was");
     }
 }
 
 #[test]
 fn c05_a_state_that_cannot_be_written_is_said_at_the_beginning() {
-    let place = Place::new("c05-unwritable");
-    let mut command = server_command(&place, "127.0.0.1:0");
-    let mut server = Process::spawn(command.arg("--state").arg(place.path("missing/state")));
+    let folder = Folder::new();
+    let mut command = server_command(&folder, "127.0.0.1:0");
+    let mut server = Process::spawn(command.arg("--state").arg(folder.path("missing/state")));
     server.expect_exit(1, PATIENCE);
     let [said] = server.lines(Stream::Err)[..] else { server.fail("one line") };
     assert!(said.contains("missing/state") && said.contains("--state"), "{said}");
@@ -1106,28 +1082,28 @@ fn c05_a_state_that_cannot_be_written_is_said_at_the_beginning() {
 /// The disk of the state is full, then it is not: nothing is lost, though nothing has changed since.
 #[test]
 fn c05_a_failed_save_is_said_once_and_tried_again() {
-    let place = Place::new("c05-again");
-    let mut server = Server::spawn(&mut with_state(&place, "127.0.0.1:0"));
+    let folder = Folder::new();
+    let mut server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
     // Where it would write, a directory is in the way.
-    fs::create_dir(place.path("state.new")).expect("a directory of ours");
+    fs::create_dir(folder.path("state.new")).expect("a directory of ours");
     let (mut peer, _) = Peer::begin(&server.address, "17");
     peer.send("41 ");
     server.wait_for("cannot be written");
-    fs::remove_dir(place.path("state.new")).expect("empty");
+    fs::remove_dir(folder.path("state.new")).expect("empty");
     server.wait_for("written again");
-    assert_eq!(fs::read_to_string(place.path("state")).expect("a state"), "17 41 -\n");
+    assert_eq!(fs::read_to_string(folder.path("state")).expect("a state"), "17 41 -\n");
     let said = server.process.lines(Stream::Err);
     assert_eq!(said.iter().filter(|line| line.contains("cannot be written")).count(), 1, "{said:?}");
 }
 
 #[test]
 fn c07_of_two_clients_with_one_id_the_newer_one_stays() {
-    let place = Place::new("c07");
-    let server = Server::start(&place);
-    let mut older = Client::start(&place, &server.address, &["--id", "17"]);
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let mut older = Client::start(&server.address, &["--id", "17"]);
     older.type_line("c");
     older.wait_for("Sent 1");
-    let mut newer = Client::start(&place, &server.address, &["--id", "17"]);
+    let mut newer = Client::start(&server.address, &["--id", "17"]);
     newer.type_line("c");
     older.wait_for("The connection is closed by the peer");
     newer.wait_for("Sent 2");
@@ -1140,9 +1116,9 @@ fn c07_of_two_clients_with_one_id_the_newer_one_stays() {
 
 #[test]
 fn a05_an_address_in_use_is_exit_code_1() {
-    let place = Place::new("a05-server");
-    let server = Server::start(&place);
-    let mut second = Process::spawn(&mut server_command(&place, &server.address));
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let mut second = Process::spawn(&mut server_command(&folder, &server.address));
     second.expect_exit(1, PATIENCE);
     let [said] = second.lines(Stream::Err)[..] else { second.fail("one line") };
     assert!(said.contains(&server.address) && said.contains("--listen"), "{said}");
@@ -1150,8 +1126,8 @@ fn a05_an_address_in_use_is_exit_code_1() {
 
 #[test]
 fn a06_sigterm_closes_clients_and_ends_with_0() {
-    let place = Place::new("a06-server");
-    let mut server = Server::start(&place);
+    let folder = Folder::new();
+    let mut server = Server::start(&folder);
     let (mut peer, _) = Peer::begin(&server.address, "17");
     server.process.signal("TERM");
     assert_eq!(peer.recv(), "", "closed");
@@ -1161,19 +1137,19 @@ fn a06_sigterm_closes_clients_and_ends_with_0() {
 
 #[test]
 fn a08_standard_output_that_nobody_reads_stops_nobody() {
-    let place = Place::new("a08");
+    let folder = Folder::new();
     for reading in [Reading::FirstLineThenClosed, Reading::FirstLineThenStuck] {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
-        let mut command = server_command(&place, &free.to_string());
+        let address = free_address();
+        let mut command = server_command(&folder, &address);
         let mut process = Process::spawn_reading(&mut command, reading, Reading::All);
         wait_for(&mut process, "SERVER ONLINE");
-        let log = place.path("server.log");
+        let log = folder.path("server.log");
         let start = Instant::now();
-        while !fs::read_to_string(&log).is_ok_and(|log| log.contains(&free.to_string())) {
+        while !fs::read_to_string(&log).is_ok_and(|log| log.contains(&address)) {
             assert!(start.elapsed() < PATIENCE, "it does not listen");
             std::thread::yield_now();
         }
-        let (mut peer, _) = Peer::begin(&free.to_string(), "17");
+        let (mut peer, _) = Peer::begin(&address, "17");
         for _ in 0..20 {
             peer.send(&"1 ".repeat(200));
             peer.send("odd ");
@@ -1191,34 +1167,23 @@ fn a08_standard_output_that_nobody_reads_stops_nobody() {
 /// A counter_client and somebody who types.
 struct Client {
     process: Process,
-    keys: Option<File>,
+    typist: Option<Typist>,
 }
 
-/// `counter_client` with `input`, as the shell says it.
-fn client_with_input(input: &str, address: &str, options: &[&str]) -> Process {
-    let client = example("counter_client");
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("exec \"$0\" \"$@\" {input}")]).arg(client.get_program());
-    shell.args(["--connect", address]).args(options);
-    Process::spawn(&mut shell)
+fn client_command(address: &str, options: &[&str]) -> Command {
+    let mut command = example("counter_client");
+    command.args(["--connect", address]).args(options);
+    command
 }
 
 impl Client {
-    fn start(place: &Place, address: &str, options: &[&str]) -> Client {
-        static KEYBOARDS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let number = KEYBOARDS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let keyboard = place.path(&format!("keyboard{number}"));
-        let made = Command::new("mkfifo").arg(&keyboard).status().expect("mkfifo runs");
-        assert!(made.success());
-        let process = client_with_input(&format!("< '{}'", keyboard.display()), address, options);
-        // Waits until the shell has opened the other end.
-        let keys = OpenOptions::new().write(true).open(&keyboard).expect("a pipe");
-        Client { process, keys: Some(keys) }
+    fn start(address: &str, options: &[&str]) -> Client {
+        let (process, typist) = typed(&client_command(address, options));
+        Client { process, typist: Some(typist) }
     }
 
     fn type_line(&mut self, text: &str) {
-        let keys = self.keys.as_mut().expect("somebody types");
-        keys.write_all(format!("{text}\n").as_bytes()).expect("the client reads");
+        self.typist.as_mut().expect("somebody types").types(&format!("{text}\n"));
     }
 
     fn wait_for(&mut self, text: &str) -> String {
@@ -1228,9 +1193,9 @@ impl Client {
 
 #[test]
 fn c10_the_commands_do_what_they_say() {
-    let place = Place::new("c10-commands");
-    let mut server = Server::start(&place);
-    let mut client = Client::start(&place, &server.address, &["--id", "17"]);
+    let folder = Folder::new();
+    let mut server = Server::start(&folder);
+    let mut client = Client::start(&server.address, &["--id", "17"]);
     for help in ["c - ", "s - ", "exit - "] {
         client.wait_for(help);
     }
@@ -1255,9 +1220,9 @@ fn c10_the_commands_do_what_they_say() {
 /// A new dial has the number of the one before, whose end comes later.
 #[test]
 fn c10_s_and_c_at_once_go_on_from_the_servers_number() {
-    let place = Place::new("c10-again");
-    let server = Server::start(&place);
-    let mut client = Client::start(&place, &server.address, &["--id", "17"]);
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let mut client = Client::start(&server.address, &["--id", "17"]);
     client.type_line("c");
     let mut last = 0;
     for round in 1..=5 {
@@ -1278,9 +1243,9 @@ fn c10_s_and_c_at_once_go_on_from_the_servers_number() {
 
 #[test]
 fn c10_it_asks_and_counts_by_the_answer() {
-    let place = Place::new("c10-asks");
-    let server = Server::start(&place);
-    let mut client = Client::start(&place, &server.address, &[]);
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let mut client = Client::start(&server.address, &[]);
     client.type_line("c");
     client.wait_for("Asked for ");
     let by: i64 =
@@ -1295,31 +1260,32 @@ fn c10_it_asks_and_counts_by_the_answer() {
 
 #[test]
 fn c10_standard_input_may_be_anything() {
-    let place = Place::new("c10-input");
-    let server = Server::start(&place);
-    let file = place.path("commands");
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let file = folder.path("commands");
     fs::write(&file, "s\nc\nc\nexit").expect("a directory of ours");
+    let command = client_command(&server.address, &["--id", "17"]);
     for input in ["< /dev/null", "<&-"] {
-        client_with_input(input, &server.address, &["--id", "17"]).expect_exit(0, PATIENCE);
+        redirected(&command, input).expect_exit(0, PATIENCE);
     }
-    let mut client = client_with_input(&format!("< '{}'", file.display()), &server.address, &["--id", "17"]);
+    let mut client = redirected(&command, &format!("< '{}'", file.display()));
     client.expect_exit(0, PATIENCE);
     let said: Vec<_> = client.lines(Stream::Out);
     assert!(said.iter().any(|line| line.contains("Client isn't running!")), "{said:?}");
     assert!(said.iter().any(|line| line.contains("Client already running!")), "{said:?}");
     // A pipe whose writer goes away.
-    let mut client = Client::start(&place, &server.address, &["--id", "17"]);
+    let mut client = Client::start(&server.address, &["--id", "17"]);
     client.type_line("c");
     client.wait_for("Sent 1");
-    client.keys = None;
+    client.typist = None;
     client.process.expect_exit(0, PATIENCE);
 }
 
 /// A person at a terminal sees the prompt below what happens, and `exit` ends it.
 #[test]
 fn c10_at_a_terminal_the_prompt_comes_back() {
-    let place = Place::new("c10-terminal");
-    let server = Server::start(&place);
+    let folder = Folder::new();
+    let server = Server::start(&folder);
     let client = example("counter_client");
     let script = r#"
 import os, pty, sys
@@ -1356,10 +1322,10 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 #[test]
 fn a05_without_a_server_the_client_says_so_and_stays() {
-    let place = Place::new("a05-client");
-    let mut server = Server::start(&place);
+    let folder = Folder::new();
+    let mut server = Server::start(&folder);
     let address = server.address.clone();
-    let mut client = Client::start(&place, &address, &["--id", "17"]);
+    let mut client = Client::start(&address, &["--id", "17"]);
     client.type_line("c");
     client.wait_for("Sent 1");
     server.process.signal("TERM");
@@ -1370,7 +1336,7 @@ fn a05_without_a_server_the_client_says_so_and_stays() {
     assert!(said.contains(&address) && said.contains("--connect"), "{said}");
     client.type_line("s");
     client.wait_for("Client isn't running!");
-    let mut server = Server::spawn(&mut server_command(&place, &address));
+    let mut server = Server::spawn(&mut server_command(&folder, &address));
     client.type_line("c");
     server.wait_for("client 17 sent 1");
 }
@@ -1388,19 +1354,19 @@ fn a05_wrong_usage_is_exit_code_1() {
         ("counter_server", &["--listen", "nowhere"]),
         ("counter_server", &["what"]),
     ] {
-        let place = Place::new("a05-usage");
-        let mut process = Process::spawn(example(program).args(args).current_dir(&place.0));
+        let folder = Folder::new();
+        let mut process = Process::spawn(example(program).args(args).current_dir(&folder));
         process.expect_exit(1, PATIENCE);
         assert!(!process.lines(Stream::Err).is_empty() && process.lines(Stream::Out).is_empty());
-        assert_eq!(fs::read_dir(&place.0).expect("there").count(), 0, "{program} {args:?} leaves no file");
+        assert_eq!(fs::read_dir(&folder).expect("there").count(), 0, "{program} {args:?} leaves no file");
     }
 }
 
 #[test]
 fn a06_sigterm_ends_the_client_with_0() {
-    let place = Place::new("a06-client");
-    let mut server = Server::start(&place);
-    let mut client = Client::start(&place, &server.address, &["--id", "17"]);
+    let folder = Folder::new();
+    let mut server = Server::start(&folder);
+    let mut client = Client::start(&server.address, &["--id", "17"]);
     client.process.wait_for_line("help", |line| line.text.contains("exit - "), PATIENCE);
     client.type_line("c");
     client.wait_for("Sent 1");
@@ -1414,8 +1380,8 @@ fn a06_sigterm_ends_the_client_with_0() {
 
 #[test]
 fn c01_to_c04_legacy_clients_work_unchanged() {
-    let place = Place::new("legacy-clients");
-    let mut server = Server::spawn(&mut with_state(&place, "127.0.0.1:0"));
+    let folder = Folder::new();
+    let mut server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
     let (host, port) = server.address.split_once(':').expect("HOST:PORT");
     let (host, port) = (host.to_owned(), port.to_owned());
     let start = |id: &str, options: &[&str]| {
@@ -1447,11 +1413,10 @@ fn c01_to_c04_legacy_clients_work_unchanged() {
 
 #[test]
 fn c10_counter_client_works_with_a_legacy_server() {
-    let place = Place::new("legacy-server");
     let Some(mut command) = legacy("counter_server.py") else { return };
     let mut server = Process::spawn(command.arg("0"));
     let port = server.wait_for_line("port", |line| line.stream == Stream::Out, PATIENCE).text;
-    let mut client = Client::start(&place, &format!("127.0.0.1:{port}"), &["--id", "17"]);
+    let mut client = Client::start(&format!("127.0.0.1:{port}"), &["--id", "17"]);
     client.type_line("c");
     wait_for(&mut server, "17 began 0");
     client.wait_for("Counting from 0");

@@ -6,12 +6,9 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests run real processes against a real clock")]
 
-use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use taketurns::protocol::dispatch::{
@@ -22,27 +19,22 @@ use taketurns::protocol::turns::Framing;
 use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
 use taketurns::time::{self, Now};
 
-#[path = "support/process.rs"]
-#[allow(dead_code, reason = "every test uses a part of it")]
+#[path = "support/bare.rs"]
+mod bare;
+#[path = "support/log.rs"]
+mod logged;
+#[path = "support/process/mod.rs"]
 mod process;
 
-#[path = "support/world/log.rs"]
-mod logged;
-
-use logged::{listen_to_log, take_log};
-use process::{Process, Stream, example, legacy};
-
-/// For what takes milliseconds on an idle machine: no test is faster for a shorter one.
-const PATIENCE: Duration = Duration::from_secs(20);
+use bare::{PATIENCE, connect, free_address};
+use logged::{listen_to_log, take_log, times_logged};
+use process::folder::Folder;
+use process::input::{redirected, typed};
+use process::programs::{example, legacy};
+use process::{Process, Stream};
 
 fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
-}
-
-/// How many lines of this test's log speak of each of these.
-fn logged<const N: usize>(of: [&str; N]) -> [usize; N] {
-    let log = take_log();
-    of.map(|text| log.iter().filter(|(_, line)| line.contains(text)).count())
 }
 
 /// What a peer may have queued before it is given up; the driver's default.
@@ -647,11 +639,11 @@ fn r02_a_claim_of_another_rank_is_logged() {
     listen_to_log();
     let (mut world, peers) = World::with_clients(2, line());
     world.say(peers[0], "C 0 a\n");
-    assert_eq!(logged(["claims"]), [0]);
+    assert_eq!(times_logged(["claims"]), [0]);
     world.say(peers[0], "C 7 b\n");
-    assert_eq!(logged(["claims rank 7, has rank 0"]), [1]);
+    assert_eq!(times_logged(["claims rank 7, has rank 0"]), [1]);
     (2..=20).for_each(|_| world.say(peers[0], "C 7 c\n"));
-    assert_eq!(logged(["claims"]), [8], "the 2nd to 8th, and the 16th");
+    assert_eq!(times_logged(["claims"]), [8], "the 2nd to 8th, and the 16th");
 }
 
 #[test]
@@ -664,10 +656,10 @@ fn a04_of_what_is_refused_the_log_shows_some() {
         world.say(peers[0], b"\xff\n");
     }
     // Not a command: 40 times. Of the lowest rank: 20 times.
-    assert_eq!(logged(["refused, not a command", "[command rejected]"]), [10, 9]);
+    assert_eq!(times_logged(["refused, not a command", "[command rejected]"]), [10, 9]);
     let (mut world, _) = World::with_clients(2, DispatchServerConfig { max_clients: 2, ..raw() });
     (0..20).for_each(|_| _ = world.connect());
-    assert_eq!(logged(["turned away"]), [9]);
+    assert_eq!(times_logged(["turned away"]), [9]);
 }
 
 // ---- A2 and A3: bounds --------------------------------------------------------------------------------
@@ -1023,61 +1015,14 @@ impl Server {
     }
 
     fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(&self.address).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
-        stream
+        connect(&self.address)
     }
-}
-
-/// A pipe to a program's standard input; dropped, the input is over.
-struct Typist {
-    pipe: Option<File>,
-    path: PathBuf,
-}
-
-impl Typist {
-    fn new() -> Typist {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("rank-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        let made = Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
-        assert!(made.success(), "no pipe at {}", path.display());
-        Typist { pipe: None, path }
-    }
-
-    fn types(&mut self, text: &str) {
-        let pipe = self.pipe.get_or_insert_with(|| {
-            // Waits until the program has opened its end.
-            OpenOptions::new().write(true).open(&self.path).expect("the program reads")
-        });
-        pipe.write_all(text.as_bytes()).expect("the program reads");
-    }
-}
-
-impl Drop for Typist {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// `command` with its standard input redirected, as in a shell.
-fn redirected(command: &Command, redirection: &str) -> Process {
-    let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirection}"));
-    Process::spawn(shell.arg(command.get_program()).args(command.get_args()))
 }
 
 fn client_of(address: &str, args: &[&str]) -> Command {
     let mut command = example("rank_client");
     command.args(["--connect", address]).args(args);
     command
-}
-
-fn typed(command: &Command) -> (Process, Typist) {
-    let mut typist = Typist::new();
-    let process = redirected(command, &format!("< '{}'", typist.path.display()));
-    typist.types("");
-    (process, typist)
 }
 
 fn out(process: &mut Process, text: &str) {
@@ -1171,7 +1116,8 @@ fn r11_a_client_without_input_leaves() {
 #[test]
 fn r11_all_that_is_piped_in_is_sent() {
     let commands: Vec<_> = (0..30).map(|n| format!("command {n}")).collect();
-    let file = std::env::temp_dir().join(format!("rank-commands-{}", std::process::id()));
+    let folder = Folder::new();
+    let file = folder.path("commands");
     std::fs::write(&file, commands.join("\n")).expect("a file");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
@@ -1204,7 +1150,6 @@ fn r11_all_that_is_piped_in_is_sent() {
         drop(stream);
         client.expect_exit(0, PATIENCE);
     }
-    let _ = std::fs::remove_file(&file);
 }
 
 #[test]
@@ -1267,9 +1212,7 @@ fn r09_a_full_server_says_so_and_the_client_waits_for_a_place() {
 
 #[test]
 fn a05_a_client_says_that_there_is_no_server_and_stays() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = free.local_addr().expect("bound").to_string();
-    drop(free);
+    let address = free_address();
     let (mut client, mut typist) = typed(&client_of(&address, &[]));
     client.wait_for_line("why", |line| line.text.contains("cannot connect to"), PATIENCE);
     typist.types("early\n");

@@ -4,13 +4,10 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "real processes need real time")]
 
-use std::cell::RefCell;
-use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use taketurns::protocol::echo::{
@@ -19,14 +16,20 @@ use taketurns::protocol::echo::{
 use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
 use taketurns::time::{self, Now};
 
-#[path = "support/process.rs"]
-#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "support/bare.rs"]
+mod bare;
+#[path = "support/log.rs"]
+mod logged;
+#[path = "support/process/mod.rs"]
 mod process;
 
-use process::{Process, Stream, example, legacy};
+use bare::{PATIENCE, connect, free_address};
+use logged::{listen_to_log, take_log, times_logged};
+use process::folder::Folder;
+use process::input::{redirected, typed};
+use process::programs::{example, legacy};
+use process::{Process, Stream};
 
-/// For what takes milliseconds on an idle machine: no test is faster for a shorter one.
-const PATIENCE: Duration = Duration::from_secs(20);
 const KIB64: usize = 64 * 1024;
 /// What one read brings at most, as the driver has it.
 const READ_BYTES_MAX: usize = 16 * 1024;
@@ -654,31 +657,9 @@ fn a03_a_long_last_line_without_a_newline_waits_for_room_too() {
 
 // ---- E5: the log ---------------------------------------------------------------------------------------
 
-thread_local! {
-    /// What this thread has logged: a test has a thread of its own.
-    static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-struct Listener;
-
-impl log::Log for Listener {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        LOGGED.with_borrow_mut(|logged| logged.push(format!("{} {}", record.level(), record.args())));
-    }
-
-    fn flush(&self) {}
-}
-
-fn listen_to_log() {
-    static LISTENER: Listener = Listener;
-    // Another test was first: the same listener hears for all.
-    let _ = log::set_logger(&LISTENER);
-    log::set_max_level(log::LevelFilter::Trace);
-    LOGGED.take();
+/// What was logged, each line with its level in front.
+fn logged() -> Vec<String> {
+    take_log().into_iter().map(|(level, text)| format!("{level} {text}")).collect()
 }
 
 #[test]
@@ -688,7 +669,7 @@ fn e05_what_happens_is_logged_with_the_peers_address() {
     let ann = world.connect();
     world.say(ann, "Hello, Grüße");
     assert_eq!(
-        LOGGED.take(),
+        logged(),
         [
             "INFO connection established with 10.0.0.1:40000",
             "INFO received from 10.0.0.1:40000: \"Hello, Grüße\"",
@@ -706,7 +687,7 @@ fn e05_a_message_is_escaped_in_the_log_and_its_beginning_is_enough() {
     world.say(ann, "\x1b[2J\r\x07\u{202e}\u{9b}fake\0");
     let bob = world.connect();
     world.say(bob, format!("a{}\n", "ä".repeat(20_000)));
-    let logged = LOGGED.take();
+    let logged = logged();
     assert!(
         logged.iter().flat_map(|line| line.chars()).all(|c| !c.is_control() && c != '\u{202e}'),
         "{logged:?}"
@@ -721,7 +702,7 @@ fn e05_a_refusal_is_logged_without_the_bytes() {
     let mut world = World::new();
     let ann = world.connect();
     world.say(ann, b"\x1b\xff");
-    assert!(LOGGED.take().contains(&"WARN 10.0.0.1:40000: refused, not UTF-8".to_owned()));
+    assert!(logged().contains(&"WARN 10.0.0.1:40000: refused, not UTF-8".to_owned()));
 }
 
 #[test]
@@ -733,9 +714,7 @@ fn a04_of_refused_messages_and_clients_turned_away_the_log_shows_some() {
         let _turned_away = world.connect();
         world.say(ann, b"\xff");
     }
-    let logged = LOGGED.take();
-    let count = |what| logged.iter().filter(|line| line.contains(what)).count();
-    assert_eq!((count("refused"), count("turned away")), (9, 9), "{logged:?}");
+    assert_eq!(times_logged(["refused", "turned away"]), [9, 9]);
 }
 
 // ---- E6: kept open --------------------------------------------------------------------------------------
@@ -931,10 +910,7 @@ impl Server {
     }
 
     fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(&self.address).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a time");
-        stream
+        connect(&self.address)
     }
 
     /// All that the server says to `bytes` before it closes.
@@ -952,15 +928,19 @@ impl Server {
     }
 }
 
-fn client(address: &str, message: &[&str]) -> Process {
-    Process::spawn(example("echo_client").args(["--connect", address]).args(message))
+fn client_command(address: &str, message: &[&str]) -> Command {
+    let mut command = example("echo_client");
+    command.args(["--connect", address]).args(message);
+    command
 }
 
-/// Starts the client with standard input as `redirection` of the shell says.
+fn client(address: &str, message: &[&str]) -> Process {
+    Process::spawn(&mut client_command(address, message))
+}
+
+/// The client with its standard input as `redirection` of the shell says.
 fn client_with_input(address: &str, redirection: &str) -> Process {
-    let client = example("echo_client");
-    let script = format!("exec \"$0\" --connect \"$1\" {redirection}");
-    Process::spawn(Command::new("sh").args(["-c", &script]).arg(client.get_program()).arg(address))
+    redirected(&client_command(address, &[]), redirection)
 }
 
 /// What follows the time in the `Response: Server received at 2026-11-21 16:00:00: Hello` of a line.
@@ -975,29 +955,6 @@ fn responses(process: &Process) -> Vec<&str> {
     // On a pipe the prompt stands on a line of its own.
     let lines = process.lines(Stream::Out);
     lines.into_iter().filter_map(|line| echoed(line, "Server response: ")).collect()
-}
-
-/// A folder that goes away with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("taketurns-echo-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).expect("a new folder");
-        Folder(path)
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.0.join(name).to_str().expect("UTF-8").to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 #[test]
@@ -1136,8 +1093,9 @@ fn e07_prompting_on_a_pipe_until_a_word_or_the_end() {
 fn e07_prompting_ends_at_once_on_dev_null_and_closed_input_and_reads_a_file() {
     let server = Server::start(&[]);
     let folder = Folder::new();
-    let file = folder.file("messages");
+    let file = folder.path("messages");
     std::fs::write(&file, "one\ntwo\nthree").expect("a file");
+    let file = file.display();
     for (redirection, expected) in
         [("</dev/null", &[][..]), ("<&-", &[]), (&format!("<'{file}'"), &["one", "two", "three"])]
     {
@@ -1155,34 +1113,30 @@ fn e07_prompting_ends_at_once_on_dev_null_and_closed_input_and_reads_a_file() {
 
 #[test]
 fn e07_prompting_says_that_the_server_is_away_and_stays() {
-    let folder = Folder::new();
-    let fifo = folder.file("keyboard");
-    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
     let address = free_address();
-    let mut client = client_with_input(&address, &format!("<'{fifo}'"));
-    let mut keyboard = File::options().write(true).open(&fifo).expect("the client opens the other end");
+    let (mut client, mut typist) = typed(&client_command(&address, &[]));
     let complaint = format!("cannot connect to {address}: ");
     for count in 1..=2 {
-        keyboard.write_all(b"anybody?\n").expect("the client reads");
+        typist.types("anybody?\n");
         client.wait_until("complaint", PATIENCE, |seen| {
             (seen.iter().filter(|line| line.text.starts_with(&complaint)).count() == count).then_some(())
         });
     }
     let server = Server::spawn(example("echo_server").args(["--listen", &address]));
-    keyboard.write_all(b"now?\n").expect("the client reads");
+    typist.types("now?\n");
     client.wait_for_line(
         "response",
         |line| echoed(&line.text, "Server response: ") == Some("now?"),
         PATIENCE,
     );
     server.stop();
-    keyboard.write_all(b"still there?\n").expect("the client reads");
+    typist.types("still there?\n");
     client.wait_until("third complaint", PATIENCE, |seen| {
         (seen.iter().filter(|line| line.text.starts_with(&complaint)).count() == 3).then_some(())
     });
     // A line without its end is one at the end of input.
-    keyboard.write_all(b"exit").expect("the client reads");
-    drop(keyboard);
+    typist.types("exit");
+    drop(typist);
     client.expect_exit(0, PATIENCE);
 }
 
@@ -1472,10 +1426,4 @@ fn e07_our_client_works_with_the_legacy_server() {
     }
     let mut prompting = client_with_input(&address, "</dev/null");
     prompting.expect_exit(0, PATIENCE);
-}
-
-/// An address that nobody listens on.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
 }

@@ -17,15 +17,16 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-#[path = "support/process.rs"]
+#[path = "support/bare.rs"]
+mod bare;
+#[path = "support/process/mod.rs"]
 mod process;
 
+use bare::{PATIENCE, connect, free_address};
 #[cfg(not(feature = "status"))]
-use process::example_as_here;
-use process::{Line, Process, Reading, Sent, Stream, example, legacy};
-
-/// For what takes milliseconds on an idle machine: no test is faster for a shorter one.
-const PATIENCE: Duration = Duration::from_secs(20);
+use process::programs::example_as_here;
+use process::programs::{example, legacy};
+use process::{Line, Process, Reading, Sent, Stream};
 
 // ---- legacy clients against turn_server ---------------------------------------------------------------
 
@@ -328,7 +329,7 @@ fn over_three_lives(framing: &str) -> (Vec<Sent>, Vec<Sent>) {
 /// [A5] turn_client says it once and retries, also at its first connection.
 #[test]
 fn turn_client_says_connection_refused_once_and_works_when_the_server_comes() {
-    let address = unused_address();
+    let address = free_address();
     let mut client = turn_client(&address, &["--count", "3", "--pace-ms", "0"]);
     let refused =
         |line: &Line| line.stream == Stream::Err && line.text.to_lowercase().contains("connection refused");
@@ -528,7 +529,7 @@ fn help_of_every_server_tells_its_limits() {
 
 #[test]
 fn the_listen_address_may_come_from_the_environment() {
-    let address = unused_address();
+    let address = free_address();
     let mut server = Process::spawn(example("turn_server").env("TAKETURNS_LISTEN", &address));
     let expected = format!("Server listening on {address}");
     server.wait_for_line(&expected, |line| line.stream == Stream::Out && line.text == expected, PATIENCE);
@@ -828,9 +829,7 @@ struct RawPeer(TcpStream);
 
 impl RawPeer {
     fn connect(address: &str) -> Self {
-        let stream = TcpStream::connect(address).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
-        Self(stream)
+        Self(connect(address))
     }
 
     /// Reads up to and with the next `GO`; only `WAIT` may come before it.
@@ -867,12 +866,6 @@ fn legacy_client(server: &Server, name: &str, start: i64) -> Option<Process> {
 fn listening_on(line: &Line) -> Option<String> {
     let address = line.text.strip_prefix("Server listening on ")?;
     (line.stream == Stream::Out).then(|| address.to_owned())
-}
-
-/// An address that nobody listens on; the system hands its port out again only after many others.
-fn unused_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
 }
 
 /// Longer than a label may be, so that no name server is asked.

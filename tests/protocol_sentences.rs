@@ -5,19 +5,22 @@
 //! (what is bound), A5 (errors of the system and of usage), A6 (signals), A7 (lingering close), and of A8 what
 //! concerns standard output. Random worlds are in `tests/simulation.rs`.
 
+#[path = "support/log.rs"]
+mod logged;
 #[path = "support/world/mod.rs"]
 mod world;
 
 use std::time::Duration;
 
 use log::Level;
+use logged::{listen_to_log, take_log};
 use taketurns::protocol::turns::{
     ClientEvent, Code, Framing, Name, SeatData, Skipped, TurnClient, TurnClientConfig, TurnEvent,
     TurnServerConfig,
 };
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol};
 use taketurns::time::Now;
-use world::{Peer, World, field, listen_to_log, ms, secs, take_log};
+use world::{Peer, World, field, ms, secs};
 
 // ---- worlds to start from -----------------------------------------------------------------------------
 

@@ -18,13 +18,13 @@ use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use taketurns::status::{Show, StatusConfig, StatusServer};
 
+#[path = "support/bare.rs"]
+mod bare;
 #[cfg(unix)]
-#[path = "support/process.rs"]
-#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "support/process/mod.rs"]
 mod process;
 
-/// For what takes milliseconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+use bare::{PATIENCE, connect};
 
 fn any_port() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
@@ -93,12 +93,6 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         std::thread::yield_now();
     }
-}
-
-fn connect(addr: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(addr).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream
 }
 
 /// An answer that has come whole.
@@ -677,7 +671,8 @@ fn an_address_that_is_taken_is_an_error() {
 
 #[cfg(unix)]
 mod programs {
-    use super::process::{Process, Stream, example_as_here};
+    use super::process::programs::example_as_here;
+    use super::process::{Process, Stream};
     use super::*;
 
     fn status_of(server: &mut Process) -> SocketAddr {

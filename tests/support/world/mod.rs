@@ -16,12 +16,10 @@
 // legacy.rs     the oldest clients
 // client.rs     the connections of a TurnClient
 // journal.rs    what happened, for people and as a hash
-// log.rs        what was logged
 
 mod client;
 mod journal;
 mod legacy;
-mod log;
 mod pass;
 mod peer;
 
@@ -35,7 +33,6 @@ use taketurns::time::{Instant, Now};
 use client::ClientSide;
 pub(crate) use journal::{Journal, is_journal_kept, note, start_journal, take_journal};
 use legacy::Legacy;
-pub(crate) use log::{listen_to_log, take_log};
 pub(crate) use peer::{Delivery, Peer};
 use peer::{Kind, PeerState};
 

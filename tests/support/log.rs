@@ -1,5 +1,7 @@
 //! What is logged, for tests that read it.
 
+#![allow(dead_code, reason = "every test uses a part of it")]
+
 use std::cell::RefCell;
 
 thread_local! {
@@ -33,4 +35,10 @@ pub(crate) fn listen_to_log() {
 /// What this thread has logged since it was last asked.
 pub(crate) fn take_log() -> Vec<(log::Level, String)> {
     LOGGED.take()
+}
+
+/// How many lines of that speak of each of these.
+pub(crate) fn times_logged<const N: usize>(of: [&str; N]) -> [usize; N] {
+    let log = take_log();
+    of.map(|text| log.iter().filter(|(_, line)| line.contains(text)).count())
 }
