@@ -1,0 +1,53 @@
+//! What the server logs, and how much of it (C6, C8, A4). The file that a program logs to is in `programs/log.rs`.
+
+use taketurns::protocol::counter::{CounterEvent, CounterServerConfig};
+
+use crate::logged::{listen_to_log, times_logged};
+use crate::world::{World, counting};
+
+#[test]
+fn c06_every_message_is_an_event_with_a_text_for_the_log() {
+    let mut world = World::new();
+    let client = world.begin("17");
+    world.send(client, "5 odd even x\x1b[2J ");
+    world.end(client);
+    assert_eq!(
+        world.texts(),
+        [
+            "client 17 connected from 127.0.0.1:1001, goes on from 0",
+            "client 17 sent 5",
+            "client 17 asked for odd, got 1",
+            "client 17 asked for even, got 2",
+            "client 17 at 127.0.0.1:1001: refused what is neither a number of 64 bits nor odd nor even: \"x\\x1b[2J\"",
+            "client 17 at 127.0.0.1:1001 disconnected",
+        ]
+    );
+}
+
+#[test]
+fn c08_a_peer_that_sends_nothing_else_fills_no_log() {
+    let mut world = World::new();
+    let client = world.begin("17");
+    for _ in 0..100 {
+        world.send(client, "x ".repeat(100));
+    }
+    assert_eq!(world.server.refused(), 10_000);
+    let shown = world.events.iter().filter(|event| matches!(event, CounterEvent::Refused { .. })).count();
+    assert_eq!(shown, 8 + 10, "8, then 16, 32, ... 8192");
+}
+
+#[test]
+fn a04_of_clients_turned_away_and_replaced_the_log_shows_some() {
+    listen_to_log();
+    let config = CounterServerConfig { max_clients: 2, ..CounterServerConfig::default() };
+    let mut world = World::with(config, counting());
+    world.begin("17");
+    for _ in 0..20 {
+        world.begin("17");
+    }
+    world.begin("18");
+    for _ in 0..20 {
+        world.connect();
+    }
+    assert_eq!(times_logged(["the newer connection wins", "turned away"]), [9, 9]);
+}
