@@ -1,0 +1,218 @@
+//! What is refused and who is closed: too many, too much, nonsense, not reading (R9, R10, A2, A3).
+//! What the log says of it is in `log.rs`.
+
+use std::time::Duration;
+
+use taketurns::protocol::dispatch::{COMMAND_BYTES_MAX, DispatchEvent, DispatchServerConfig};
+use taketurns::protocol::turns::Framing;
+use taketurns::protocol::{AbortReason, Protocol, Wish};
+
+use crate::world::{NOTHING, Peer, World, assert_gaps, least_loaded, line, ms, raw};
+
+// ---- R9 and R10: too many, too much, nonsense ---------------------------------------------------------
+
+#[test]
+fn r09_one_more_is_told_that_the_server_is_full() {
+    for (config, end) in [(raw(), ""), (line(), "\n")] {
+        let mut world = World::new(DispatchServerConfig { max_clients: 2, ..config });
+        let first = world.connect();
+        let second = world.connect();
+        let third = world.connect();
+        assert_eq!(world.heard(third), [format!("Server full{end}")]);
+        assert_eq!(world.peers[third.0].closed, Some(Wish::Close), "with a second to read it");
+        world.pass_time(ms(20));
+        assert_eq!((world.heard(first).len(), world.heard(second).len()), (1, 1), "nobody's rank changes");
+        assert_eq!(world.server.counts().turned_away, 1);
+        world.leave(first);
+        let fourth = world.connect();
+        assert_eq!(world.heard(fourth), [format!("Your rank is 1{end}")]);
+    }
+}
+
+#[test]
+fn r10_a_malformed_command_is_refused_and_reaches_nobody() {
+    let too_long = format!("C 0 {}", "x".repeat(COMMAND_BYTES_MAX + 1));
+    let far_too_long = "C 0 ".repeat(1_000);
+    let bad: &[&[u8]] = &[
+        b"dance",
+        b"C",
+        b"C 0",
+        b"C 0 ",
+        b"C zero dance",
+        b"C -1 dance",
+        b"C 0 a\x1b[2J",
+        b"C 0 a\nC 0 b",
+        b"C 0 a\tb",
+        b"C 0 \xc2\x85x",
+        b"C 0 \xff\xfe",
+        b"c 0 dance",
+        b"RYour rank is now 0",
+        too_long.as_bytes(),
+        far_too_long.as_bytes(),
+    ];
+    let (mut world, peers) = World::with_clients(2, raw());
+    for bad in bad {
+        world.say(peers[0], bad);
+    }
+    world.pass_time(ms(100));
+    assert_eq!((world.heard(peers[0]), world.heard(peers[1])), (vec![], vec![]));
+    assert_eq!(world.server.counts().refused, bad.len() as u64);
+    assert!(world.events.iter().all(|event| matches!(event, DispatchEvent::Refused { .. })));
+    // The client stays, and what a person sends at a keyboard is one command.
+    world.say(peers[0], " \r\n");
+    world.say(peers[0], format!("C 0 {}\n", "x".repeat(COMMAND_BYTES_MAX)));
+    assert_eq!(world.heard(peers[1]), [format!(" 0 {} 0", "x".repeat(COMMAND_BYTES_MAX))]);
+    assert_eq!(world.server.counts().refused, bad.len() as u64, "whitespace alone is nothing");
+}
+
+#[test]
+fn r10_the_client_stays_in_the_line_framing_too() {
+    let (mut world, peers) = World::with_clients(2, line());
+    for bad in [&b"dance\n"[..], b"C 0 a\x1b[2J\n", b"\xff\n", b"C 0 \n", &[b'x'; 5_000]] {
+        world.say(peers[0], bad);
+        assert_eq!(world.lines(peers[0]), ["X malformed"], "{:?}", bad.escape_ascii().to_string());
+    }
+    world.say(peers[0], [b'x'; 5_000]);
+    assert_eq!(world.lines(peers[0]), NOTHING, "the same line, said to be too long already");
+    world.say(peers[0], "\nC 0 dance\n");
+    assert_eq!(world.lines(peers[1]), ["C 1 dance"]);
+}
+
+#[test]
+fn r10_a_command_is_escaped_where_it_is_shown() {
+    use taketurns::protocol::dispatch::Command;
+    let command: Command = "dance\u{202e}now".parse().expect("a command");
+    assert_eq!(command.to_string(), "dance\\u{202e}now");
+    let invalid = "".parse::<Command>().expect_err("it is empty").to_string();
+    assert!(invalid.contains("1 to 960 bytes"), "{invalid}");
+}
+
+// ---- A2 and A3: bounds --------------------------------------------------------------------------------
+
+#[test]
+fn a02_a_line_that_never_ends_is_closed_in_5_seconds() {
+    for beginning in ["C", &"C".repeat(2_000)] {
+        let (mut world, peers) = World::with_clients(2, line());
+        world.say(peers[0], beginning);
+        for _ in 0..4 {
+            world.pass_time(ms(1_200));
+            world.say(peers[0], "c");
+        }
+        assert!(!world.is_closed(peers[0]));
+        world.pass_time(ms(300));
+        assert!(world.is_closed(peers[0]));
+        assert_eq!(world.lines(peers[0]).pop().as_deref(), Some("X line-timeout"));
+        assert_eq!(world.lines(peers[1]), ["RYour rank is now 0"]);
+    }
+    // Each line has its own time.
+    let (mut world, peers) = World::with_clients(2, line());
+    for _ in 0..20 {
+        world.say(peers[0], "C 0 ");
+        world.pass_time(ms(3_000));
+        // Its end comes with the beginning of the next one.
+        world.say(peers[0], "x\nC 0 ");
+        world.pass_time(ms(3_000));
+        world.say(peers[0], "y\n");
+    }
+    world.pass_time(ms(60_000));
+    assert!(!world.is_closed(peers[0]), "a peer may be silent between lines");
+}
+
+#[test]
+fn a03_a_client_that_never_reads_is_closed_and_the_others_go_on() {
+    for config in [raw(), line()] {
+        let is_line = config.framing == Framing::Line;
+        let (mut world, peers) = World::with_clients(3, config);
+        world.peers[peers[1].0].reads = false;
+        let command = format!("C 0 {}{}", "x".repeat(900), if is_line { "\n" } else { "" });
+        for _ in 0..100 {
+            world.say(peers[0], &command);
+            world.pass_time(ms(10));
+        }
+        assert_eq!(world.peers[peers[1].0].closed, Some(Wish::Abort(AbortReason::SlowReader)));
+        assert_eq!(world.server.ranks().count(), 2);
+        let got = world.heard(peers[2]).len();
+        assert!(got > 20, "the next one has them since: {got}");
+    }
+}
+
+/// The server's own memory: what it keeps for each command must go.
+#[test]
+fn a02_an_hour_of_commands_leaves_nothing_behind() {
+    for (config, end) in
+        [(raw(), ""), (least_loaded(raw()), ""), (line(), "\n"), (least_loaded(line()), "\n")]
+    {
+        let (mut world, peers) = World::with_clients(3, config.clone());
+        let mut done = 1;
+        let mut play = |world: &mut World, count: usize| {
+            for _ in 0..count {
+                world.say(peers[0], format!("C 0 x{end}"));
+                for worker in [1, 2] {
+                    if !end.is_empty() && !world.heard(peers[worker]).is_empty() {
+                        world.say(peers[worker], format!("D {done}\n"));
+                        done += 1;
+                    }
+                }
+                world.pass_time(ms(500));
+                world.events.clear();
+                world.peers.iter_mut().for_each(|peer| (peer.recvs.clear(), peer.looked = 0).0);
+            }
+            format!("{:?}", world.server).len()
+        };
+        let before = play(&mut world, 100);
+        let after = play(&mut world, 7_200);
+        assert!(after < before + 200, "{config:?}: from {before} to {after}");
+    }
+}
+
+/// A sender as fast as it likes, least-loaded and no gap: the times of what was sent are bounded.
+#[test]
+fn a02_the_load_window_is_bounded() {
+    let config = DispatchServerConfig { signal_gap: Duration::ZERO, ..least_loaded(raw()) };
+    let (mut world, peers) = World::with_clients(2, config);
+    for _ in 0..10_000 {
+        world.say(peers[0], "C 0 x");
+        world.pass_time(Duration::from_nanos(2));
+    }
+    assert_eq!(world.server.counts().dispatched, 10_000);
+    let instants = format!("{:?}", world.server).matches("Instant").count();
+    assert!(instants < 5_000, "{instants} instants are kept");
+}
+
+/// Nothing that peers do makes the server panic, spin, or write two raw messages at once.
+#[test]
+fn a02_random_peers() {
+    for seed in 0..60 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let is_line = random.bool();
+        let config = if is_line { line() } else { raw() };
+        let config = if random.bool() { least_loaded(config) } else { config };
+        let mut world =
+            World::new(DispatchServerConfig { max_clients: 6, undone_max: 3, waiting_max: 4, ..config });
+        for _ in 0..500 {
+            let open: Vec<_> =
+                (0..world.peers.len()).filter(|&at| world.peers[at].closed.is_none()).map(Peer).collect();
+            let peer = if open.is_empty() { None } else { Some(open[random.usize(..open.len())]) };
+            match (random.u8(..12), peer) {
+                (0, _) | (_, None) => drop(world.connect()),
+                (1, Some(peer)) => world.leave(peer),
+                (2, Some(peer)) => world.say(peer, [random.u8(..), random.u8(..), b'\n']),
+                (3, Some(peer)) => world.say(peer, "C "),
+                (4, Some(peer)) => world.say(peer, format!("D {}\n", random.u8(..50))),
+                (5, _) => world.pass_time(ms(random.u64(..3_000))),
+                (6, _) => world.pass_time(ms(random.u64(..12))),
+                (_, Some(peer)) => world.say(peer, format!("C {} c{}\n", random.u8(..9), random.u8(..))),
+            }
+            for (at, (rank, _)) in world.server.ranks().enumerate() {
+                assert_eq!(rank.0, at, "seed {seed}");
+            }
+        }
+        if !is_line {
+            assert_gaps(&world);
+        }
+        world.drain();
+        world.pass_time(ms(1_000));
+        assert!(world.server.next_deadline().is_none(), "seed {seed}");
+        assert!(world.peers.iter().all(|peer| peer.closed.is_some()), "seed {seed}");
+    }
+}
