@@ -1,0 +1,79 @@
+//! Everything at once: bytes that come late and in pieces, and thousands of connections.
+
+use taketurns::net::{DriverConfig, Event};
+use taketurns::protocol::ConnectionId;
+
+use crate::loopback::{Peer, Rig, Script};
+use crate::proxy::Proxy;
+use crate::servers::{line_server, ms, numbers};
+
+#[test]
+fn through_a_proxy_that_cuts_and_delays_every_message_clients_alternate_and_nothing_is_lost() {
+    for seed in 1..=3 {
+        let (mut rig, addr) = line_server();
+        let mut proxy = Proxy::start(addr, seed);
+        let names = ["ann", "bob", "cid"];
+        let mut clients: Vec<_> = names.map(|name| (name, Peer::connect(proxy.addr()), 0)).into();
+        for (at, (name, peer, _)) in clients.iter_mut().enumerate() {
+            peer.send(format!("JOIN {name}\n"));
+            rig.pass_until("seated in this order", |rig| {
+                proxy.step();
+                rig.driver.protocol().scheduler().seats() == at + 1
+            });
+        }
+        rig.pass_until("60 numbers", |rig| {
+            (0..5).for_each(|_| proxy.step());
+            for (name, peer, number) in &mut clients {
+                peer.pull();
+                if let Some((_, rest)) = peer.text().split_once("GO turn=")
+                    && let Some((line, _)) = rest.split_once('\n')
+                {
+                    let turn = line.split(' ').next().expect("a field");
+                    *number += 1;
+                    peer.take();
+                    peer.send(format!("{name}:{number} turn={turn}\n"));
+                }
+            }
+            numbers(rig).len() >= 60
+        });
+        for (at, (name, number)) in numbers(&rig).into_iter().enumerate() {
+            assert_eq!((name.as_str(), number), (names[at % 3], i64::try_from(at / 3 + 1).expect("small")));
+        }
+        assert_eq!(rig.driver.protocol().counts().refused, 0, "seed {seed}");
+    }
+}
+
+/// Connects, disconnects and resets at random; what stays is served, and nothing is left over.
+#[test]
+fn thousands_of_connections_come_and_go_and_nothing_is_left_over() {
+    let (mut rig, addr) = Rig::listening(Script::closing_at_end(), DriverConfig::default());
+    let mut rng = fastrand::Rng::with_seed(42);
+    let mut peers: Vec<Peer> = Vec::new();
+    for _ in 0..3000 {
+        let mut peer = Peer::connect(addr);
+        peer.send("hello");
+        peers.push(peer);
+        if peers.len() > 50 {
+            let peer = peers.swap_remove(rng.usize(..peers.len()));
+            match rng.u8(..3) {
+                0 => peer.reset(),
+                1 => peer.finish_sending(),
+                _ => drop(peer),
+            }
+        }
+        if rng.u8(..8) == 0 {
+            rig.pass(ms(0));
+        }
+    }
+    rig.pass_until("those that left are gone", |rig| {
+        peers.retain_mut(|peer| peer.pull().is_none());
+        rig.driver.connections() == peers.len()
+            && peers.iter().all(|peer| rig.opened(peer.local_addr()).is_some())
+    });
+    let opened = rig.log.iter().filter(|event| matches!(event, Event::Opened { .. })).count();
+    assert_eq!(opened, rig.closed().len() + peers.len());
+    for peer in &mut peers {
+        let id: ConnectionId = rig.opened(peer.local_addr()).expect("it is served");
+        rig.pass_until("heard", |rig| rig.driver.protocol().heard(id) == b"hello");
+    }
+}

@@ -1,0 +1,128 @@
+//! Ends of streams: resets, half-closes, last words. Ends that a drain makes are in `drain.rs`.
+
+use std::time::Instant;
+
+use taketurns::net::DriverConfig;
+use taketurns::protocol::CloseReason;
+
+use crate::loopback::{Act, End, PATIENCE, Rig, Script};
+use crate::servers::{joined, line_server, ms, numbers, pattern, script};
+
+#[test]
+fn a_reset_of_the_holder_passes_the_turn_in_the_same_pass() {
+    let (mut rig, addr) = line_server();
+    let mut ann = joined(&mut rig, addr, "ann");
+    let mut bob = joined(&mut rig, addr, "bob");
+    let mut cid = joined(&mut rig, addr, "cid");
+    rig.hears(&mut ann, "GO turn=1");
+    ann.reset();
+    rig.pass(PATIENCE);
+    bob.pull();
+    assert!(bob.text().contains("GO turn=2"), "{}", bob.text());
+
+    bob.send("bob:5\n");
+    bob.reset();
+    rig.pass(PATIENCE);
+    cid.pull();
+    assert_eq!(numbers(&rig), [("bob".to_owned(), 5)], "it was there before the reset");
+}
+
+#[test]
+fn after_a_half_close_complete_messages_count_and_the_replies_arrive() {
+    let (mut rig, addr) = line_server();
+    let mut ann = joined(&mut rig, addr, "ann");
+    let mut bob = joined(&mut rig, addr, "bob");
+    rig.hears(&mut ann, "GO turn=1");
+    ann.take();
+    ann.send("PING\nann:1 turn=1\nPING\nan incomplete li");
+    ann.finish_sending();
+    assert_eq!(rig.ends(&mut ann), End::Finished);
+    assert!(ann.text().starts_with("PONG\nOK turn=1\nPONG\n"), "{}", ann.text());
+    rig.hears(&mut bob, "WAIT");
+    assert_eq!(numbers(&rig), [("ann".to_owned(), 1)]);
+    assert!(matches!(rig.closed()[..], [(_, CloseReason::Finished)]), "{:?}", rig.closed());
+}
+
+/// The read that is saved after a short one must not be saved when the event tells of the end.
+#[test]
+fn an_end_of_stream_that_comes_with_data_is_not_missed() {
+    let budget = 64;
+    for length in [0, 1, budget - 1, budget, budget + 1, 2 * budget, 10 * budget + 3] {
+        let config = DriverConfig { read_bytes_max: budget, ..DriverConfig::default() };
+        let (mut rig, addr) = Rig::listening(Script::closing_at_end(), config);
+        let (mut peer, id) = rig.meet(addr);
+        let bytes = pattern(length);
+        peer.send(&bytes);
+        peer.finish_sending();
+        assert_eq!(rig.ends(&mut peer), End::Finished);
+        assert!(rig.driver.protocol().heard(id) == bytes, "all {length} bytes");
+        assert_eq!(rig.driver.protocol().ended, [id]);
+        assert_eq!(rig.closed(), [(id, CloseReason::Finished)]);
+    }
+}
+
+/// As above, but one pass finds the data and another the end; and both while more than a pass's budget is unread.
+#[test]
+fn an_end_of_stream_that_comes_behind_data_is_not_missed() {
+    let budget = 64;
+    for length in [1, budget, 5 * budget] {
+        let config = DriverConfig { read_bytes_max: budget, ..DriverConfig::default() };
+        let (mut rig, addr) = Rig::listening(Script::closing_at_end(), config);
+        let (mut peer, id) = rig.meet(addr);
+        peer.send(pattern(length));
+        rig.pass(PATIENCE);
+        peer.finish_sending();
+        assert_eq!(rig.ends(&mut peer), End::Finished);
+        assert!(rig.driver.protocol().heard(id) == pattern(length), "all {length} bytes");
+    }
+}
+
+#[test]
+fn a_half_open_connection_can_still_be_written_to() {
+    let (mut rig, addr) = script(DriverConfig::default());
+    let (mut peer, id) = rig.meet(addr);
+    peer.finish_sending();
+    rig.pass_until("the end", |rig| rig.driver.protocol().ended == [id]);
+    assert!(rig.idle(ms(50)) <= 2, "nothing spins on it");
+    rig.driver.protocol_mut().act(Act::Send(id, b"still here".to_vec()));
+    rig.hears(&mut peer, "still here");
+    rig.driver.protocol_mut().act(Act::Close(id));
+    assert_eq!(rig.ends(&mut peer), End::Finished);
+    assert!(rig.is_closed(id), "it has nothing to linger for");
+}
+
+/// A7: a close with unread input would reset the connection, and the peer might never read why.
+#[test]
+fn last_words_are_heard_although_input_is_unread() {
+    let config = DriverConfig { read_bytes_max: 1000, linger_timeout: ms(150), ..DriverConfig::default() };
+    let (mut rig, addr) = script(config);
+    let (mut peer, id) = rig.meet(addr);
+    peer.offer(&pattern(100_000));
+    rig.driver.protocol_mut().act(Act::Send(id, b"BYE".to_vec()));
+    rig.driver.protocol_mut().act(Act::Close(id));
+    let start = Instant::now();
+    // The peer goes on sending, and reads late.
+    rig.pass_until("closed", |rig| {
+        peer.offer(&[7; 500]);
+        rig.is_closed(id) || start.elapsed() > ms(75)
+    });
+    assert!(!rig.is_closed(id), "after {:?}", start.elapsed());
+    assert_eq!(rig.ends(&mut peer), End::Finished);
+    assert_eq!(peer.take(), "BYE");
+
+    rig.pass_until("closed", |rig| rig.is_closed(id));
+    assert!(start.elapsed() >= ms(150), "it had its time: {:?}", start.elapsed());
+    assert!(start.elapsed() < ms(150) + PATIENCE / 4, "and no more");
+}
+
+#[test]
+fn a_peer_that_closes_after_the_last_words_is_not_lingered_for() {
+    let config = DriverConfig { linger_timeout: PATIENCE * 10, ..DriverConfig::default() };
+    let (mut rig, addr) = script(config);
+    let (mut peer, id) = rig.meet(addr);
+    rig.driver.protocol_mut().act(Act::Send(id, b"BYE".to_vec()));
+    rig.driver.protocol_mut().act(Act::Close(id));
+    assert_eq!(rig.ends(&mut peer), End::Finished);
+    drop(peer);
+    rig.pass_until("closed", |rig| rig.is_closed(id));
+}

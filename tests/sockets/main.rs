@@ -1,0 +1,40 @@
+//! The driver on real sockets: what faults do to it, over 127.0.0.1.
+//!
+//! Nearly every test is one thread that makes the driver's passes by hand, so that it knows what one pass finds. What needs
+//! no socket (which turn, which reply) is tested on the protocol; what needs a program, in `tests/examples/`.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests use the real clock and threads"
+)]
+
+// servers.rs        what the tests talk to
+// slots.rs          events of connections that are gone
+// ends.rs           how streams end
+// slow_readers.rs   peers that do not read
+// passes.rs         what one pass does, and when there is none
+// listeners.rs      sockets of the host
+// outbound.rs       connections that the driver makes
+// drain.rs          the end of all connections
+// event_loop.rs     the loop, and other threads
+// crowds.rs         many connections, and bytes in pieces
+// process.rs        faults of the whole process
+
+#[path = "../support/loopback.rs"]
+mod loopback;
+#[path = "../support/proxy.rs"]
+mod proxy;
+
+mod crowds;
+mod drain;
+mod ends;
+mod event_loop;
+mod listeners;
+mod outbound;
+mod passes;
+#[cfg(unix)]
+mod process;
+mod servers;
+mod slots;
+mod slow_readers;

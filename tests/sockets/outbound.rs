@@ -1,0 +1,132 @@
+//! Connections that the driver makes: tried, tried again with a back-off, hung up.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::Socket;
+use taketurns::net::{DriverConfig, Event, Target, now};
+
+use crate::loopback::{Act, End, PATIENCE, Peer, Rig, Script, any_port};
+use crate::servers::{ms, silent_port};
+
+fn impatient() -> DriverConfig {
+    DriverConfig { reconnect_min: ms(10), reconnect_max: ms(40), ..DriverConfig::default() }
+}
+
+fn unreachable(rig: &Rig<Script>) -> Vec<Duration> {
+    let failed = |event: &Event<()>| match event {
+        Event::Unreachable { retry_in, .. } => Some(*retry_in),
+        _ => None,
+    };
+    rig.log.iter().filter_map(failed).collect()
+}
+
+#[test]
+fn an_outbound_connection_is_tried_until_the_server_comes_and_again_when_it_goes() {
+    let (silent, addr) = silent_port();
+    let mut rig = Rig::new(Script::closing_at_end(), impatient());
+    let start = Instant::now();
+    let dial = rig.driver.connect(now(), addr);
+    rig.pass_until("several attempts", |rig| unreachable(rig).len() >= 4);
+    let pauses = unreachable(&rig);
+    assert!(pauses.iter().all(|pause| (ms(10)..=ms(40)).contains(pause)), "{pauses:?}");
+    assert!(start.elapsed() >= pauses[..pauses.len() - 1].iter().sum(), "each attempt waits for its time");
+    assert!(rig.log.iter().all(|event| matches!(event,
+        Event::Unreachable { dial: of, target, .. } if *of == dial && *target == Target::from(addr))));
+
+    silent.listen(16).expect("bound");
+    let server: TcpListener = silent.into();
+    rig.pass_until("connected", |rig| rig.driver.protocol().dialed(dial).len() == 1);
+    let (first, _) = server.accept().expect("somebody connected");
+    let attempts = unreachable(&rig).len();
+    drop(first);
+    rig.pass_until("connected again", |rig| rig.driver.protocol().dialed(dial).len() == 2);
+    assert_eq!(unreachable(&rig).len(), attempts, "a connection that was lost was not unreachable");
+    let (second, _) = server.accept().expect("somebody connected");
+    let mut second = Peer::new(second);
+
+    rig.driver.hang_up(dial);
+    assert_eq!(rig.ends(&mut second), End::Finished);
+    drop(second);
+    rig.pass_until("gone", |rig| rig.driver.connections() == 0);
+    assert!(rig.idle(ms(150)) <= 2, "nothing more is tried");
+    server.set_nonblocking(true).expect("a socket");
+    assert!(server.accept().is_err(), "nobody connects any more");
+}
+
+/// A listener whose queue is full answers to nothing, so that a connection to it stays on its way.
+fn full_listener() -> (Socket, SocketAddr, TcpStream) {
+    let (socket, addr) = silent_port();
+    socket.listen(0).expect("bound");
+    let filler = TcpStream::connect(addr).expect("one is queued");
+    (socket, addr, filler)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_outbound_connection_that_is_on_its_way_can_be_hung_up() {
+    let (_socket, addr, _filler) = full_listener();
+    let mut rig = Rig::new(Script::default(), DriverConfig::default());
+    let dial = rig.driver.connect(now(), addr);
+    rig.pass(ms(0));
+    assert_eq!((rig.driver.connections(), rig.log.len()), (1, 0), "on its way");
+    rig.driver.hang_up(dial);
+    rig.pass_until("gone", |rig| rig.driver.connections() == 0);
+    assert!(rig.log.is_empty(), "what was never opened is not closed: {:?}", rig.log);
+    assert!(rig.driver.protocol().closed.is_empty());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_outbound_connection_that_stays_on_its_way_is_given_up_and_tried_again() {
+    let (_socket, addr, _filler) = full_listener();
+    let config = DriverConfig { connect_timeout: ms(50), ..impatient() };
+    let mut rig = Rig::new(Script::default(), config);
+    rig.driver.connect(now(), addr);
+    rig.pass_until("two attempts", |rig| unreachable(rig).len() == 2);
+    assert!(rig.driver.protocol().opened.is_empty());
+    rig.driver.drain(now());
+    rig.pass_until("drained", |rig| rig.driver.is_drained());
+}
+
+#[test]
+fn a_drain_ends_outbound_connections_and_their_attempts() {
+    let (_silent, unreachable_addr) = silent_port();
+    let server = TcpListener::bind(any_port()).expect("port 0 is free");
+    let mut rig = Rig::new(Script::default(), impatient());
+    let dial = rig.driver.connect(now(), server.local_addr().expect("bound"));
+    rig.driver.connect(now(), unreachable_addr);
+    rig.pass_until("connected", |rig| rig.driver.protocol().dialed(dial).len() == 1);
+    let mut peer = Peer::new(server.accept().expect("somebody connected").0);
+    rig.driver.drain(now());
+    assert_eq!(rig.ends(&mut peer), End::Finished);
+    drop(peer);
+    rig.pass_until("drained", |rig| rig.driver.is_drained());
+    let attempts = unreachable(&rig).len();
+    rig.idle(ms(100));
+    assert_eq!(unreachable(&rig).len(), attempts);
+}
+
+/// The first pause after a connection that had proven itself is short again.
+#[test]
+fn a_confirmed_connection_resets_the_back_off() {
+    let (silent, addr) = silent_port();
+    let config = DriverConfig { reconnect_min: ms(1), reconnect_max: PATIENCE, ..DriverConfig::default() };
+    let mut rig = Rig::new(Script::closing_at_end(), config);
+    let dial = rig.driver.connect(now(), addr);
+    rig.pass_until("some attempts", |rig| unreachable(rig).len() >= 6);
+    silent.listen(16).expect("bound");
+    let server: TcpListener = silent.into();
+    rig.pass_until("connected", |rig| rig.driver.protocol().dialed(dial).len() == 1);
+    let id = rig.driver.protocol().dialed(dial)[0];
+    rig.driver.protocol_mut().act(Act::Confirm(id));
+    rig.pass(ms(0));
+    let lost = server.accept().expect("somebody connected");
+    // Nobody listens any more: the next failures tell their pauses.
+    drop(server);
+    let before = unreachable(&rig).len();
+    drop(lost);
+    rig.pass_until("an attempt", |rig| unreachable(rig).len() > before);
+    // The second in a row: at most four times the shortest.
+    assert!(unreachable(&rig)[before] <= ms(4), "{:?}", unreachable(&rig));
+}

@@ -1,0 +1,79 @@
+//! Drivers, listeners and peers for the tests of this folder. What drives them is `support/loopback.rs`.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+use taketurns::net::{DriverConfig, Event, EventLoop, os_entropy};
+use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig};
+
+use crate::loopback::{PATIENCE, Peer, Rig, Script, any_port};
+
+pub(crate) fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+pub(crate) fn turn_server(framing: Framing) -> TurnServer {
+    let config = TurnServerConfig { framing, drain_timeout: ms(200), ..TurnServerConfig::default() };
+    TurnServer::new(config, os_entropy())
+}
+
+pub(crate) fn line_server() -> (Rig<TurnServer>, SocketAddr) {
+    let config = DriverConfig { linger_timeout: ms(100), ..DriverConfig::default() };
+    Rig::listening(turn_server(Framing::Line), config)
+}
+
+pub(crate) fn script(config: DriverConfig) -> (Rig<Script>, SocketAddr) {
+    Rig::listening(Script::default(), config)
+}
+
+/// A seat under `name`.
+pub(crate) fn joined(rig: &mut Rig<TurnServer>, addr: SocketAddr, name: &str) -> Peer {
+    let (mut peer, _) = rig.meet(addr);
+    peer.send(format!("JOIN {name}\n"));
+    rig.hears(&mut peer, "WELCOME");
+    peer
+}
+
+/// A listening socket for which the system keeps little of what is written to its connections.
+pub(crate) fn small_listener() -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_send_buffer_size(4096).expect("a size");
+    socket.bind(&any_port().into()).expect("port 0 is free");
+    socket.listen(128).expect("bound");
+    socket.into()
+}
+
+/// A port that is taken, but refuses connections until it is made to listen.
+pub(crate) fn silent_port() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&any_port().into()).expect("port 0 is free");
+    let addr = socket.local_addr().ok().and_then(|addr| addr.as_socket()).expect("bound");
+    (socket, addr)
+}
+
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|at| u8::try_from(at % 251).expect("small")).collect()
+}
+
+pub(crate) fn numbers(rig: &Rig<TurnServer>) -> Vec<(String, i64)> {
+    let accepted = |event: &Event<TurnEvent>| match event {
+        Event::Protocol(TurnEvent::Accepted { name, number, .. }) => Some((name.to_string(), *number)),
+        _ => None,
+    };
+    rig.log.iter().filter_map(accepted).collect()
+}
+
+/// Runs `test` on a thread, and fails where it does not come back.
+pub(crate) fn within_patience<T: Send + 'static>(what: &str, test: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, done) = channel();
+    std::thread::spawn(move || sender.send(test()));
+    done.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("waited in vain, or it panicked: {what}"))
+}
+
+pub(crate) fn event_loop() -> (EventLoop<Script>, SocketAddr) {
+    let mut event_loop = EventLoop::new(Script::default()).expect("a poll");
+    let addr = event_loop.driver_mut().listen(any_port()).expect("port 0 is free");
+    (event_loop, addr)
+}
