@@ -1,0 +1,27 @@
+//! The status listener on real sockets, beside servers that have something to do. What needs no socket is tested beside the code, in
+//! virtual time.
+
+#![allow(clippy::disallowed_methods, reason = "tests use the real clock and threads")]
+
+// server.rs     a server with a status listener
+// peers.rs      who asks, who reads the feed, who plays
+// requests.rs   what is answered, and who is not waited for
+// metrics.rs    what is measured
+// feed.rs       what is told as it happens
+// hosts.rs      other servers, other loops
+// programs.rs   the programs, as processes
+
+#[path = "../support/bare.rs"]
+mod bare;
+#[cfg(unix)]
+#[path = "../support/process/mod.rs"]
+mod process;
+
+mod feed;
+mod hosts;
+mod metrics;
+mod peers;
+#[cfg(unix)]
+mod programs;
+mod requests;
+mod server;
