@@ -1,0 +1,97 @@
+//! How a server ends: the first signal drains, the second does not wait.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::bare::PATIENCE;
+use crate::process::Sent;
+use crate::programs::{RawPeer, Server, assert_alternates, turn_client};
+
+/// [A6] SIGTERM and SIGINT drain and exit 0, servers and clients.
+#[test]
+fn the_first_signal_drains_and_exits_0() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::start(&[]);
+        let mut client = turn_client(&server.address, &["--pace-ms", "20"]);
+        server.process.wait_for_sent(6, PATIENCE);
+        server.process.signal(signal);
+        server.process.expect_exit(0, PATIENCE);
+        assert_alternates(&server.process.sent());
+        client.signal(signal);
+        client.expect_exit(0, PATIENCE);
+    }
+}
+
+/// [T32] The holder may finish; then everybody is told, and closed.
+#[test]
+fn a_drain_lets_the_holder_finish_and_says_goodbye() {
+    let mut server = Server::start(&["--framing", "line", "--clients", "1"]);
+    let stream = TcpStream::connect(&server.address).expect("the server listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
+    let mut lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
+    let mut next = || lines.next().map(|line| line.expect("the server speaks"));
+    let mut stream = stream;
+    stream.write_all(b"JOIN Holder\n").expect("the server is there");
+    while !next().expect("still open").starts_with("GO ") {}
+    server.process.signal("TERM");
+    // Whether the server has noticed the signal or not: an answer of the holder counts. If not, the next turn
+    // comes, until it has.
+    let mut number = 1;
+    loop {
+        stream.write_all(format!("Holder:{number}\n").as_bytes()).expect("the server waits for the holder");
+        let answered = next().expect("still open");
+        assert!(answered.starts_with("OK turn="), "the holder may finish, but: {answered}");
+        let then = std::iter::from_fn(&mut next).find(|line| !line.starts_with("WAIT")).expect("still open");
+        if then.starts_with("BYE ") {
+            assert!(then.starts_with("BYE shutting-down"), "{then}");
+            break;
+        }
+        assert!(then.starts_with("GO "), "{then}");
+        number += 1;
+    }
+    assert_eq!(next(), None, "closed behind BYE");
+    drop((lines, stream));
+    server.process.expect_exit(0, PATIENCE);
+    let sent = server.process.sent();
+    assert_eq!(sent.last(), Some(&Sent { name: "Holder".to_owned(), number }));
+}
+
+/// [A6] [T32] A drain that a silent holder keeps open ends by its timeout, with 0 ...
+#[test]
+fn a_silent_holder_delays_a_drain_only_for_so_long() {
+    let (mut server, _peers) = server_with_a_silent_holder();
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+}
+
+/// [A6] ... or at once by a second signal, with the code of that one.
+#[test]
+fn the_second_signal_exits_at_once() {
+    for (signals, code) in [(["TERM", "TERM"], 143), (["INT", "INT"], 130)] {
+        let (mut server, _peers) = server_with_a_silent_holder();
+        server.process.signal(signals[0]);
+        // Two signals at once may arrive as one: it is sent again until it works, which must be long before
+        // the drain's own timeout of 3 s.
+        let deadline = Instant::now() + Duration::from_millis(2500);
+        let status = loop {
+            if let Some(status) = server.process.try_wait_for_exit(Duration::from_millis(200)) {
+                break status;
+            }
+            if Instant::now() > deadline {
+                server.process.fail("a second signal did not end it");
+            }
+            server.process.signal(signals[1]);
+        };
+        assert_eq!(status.code(), Some(code), "{status}");
+    }
+}
+
+fn server_with_a_silent_holder() -> (Server, [RawPeer; 2]) {
+    let mut server = Server::start(&[]);
+    let mut holder = RawPeer::connect(&server.address);
+    server.wait_for_connections(1);
+    let other = RawPeer::connect(&server.address);
+    holder.expect_go();
+    (server, [holder, other])
+}

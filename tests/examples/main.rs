@@ -1,0 +1,34 @@
+//! The example programs, run as processes and talked to as their users do: by each other, by Python programs
+//! that behave as the legacy client and server do (`tests/legacy`), and by bare sockets.
+//!
+//! Sentences in brackets, such as [T2], are those of docs/PROTOCOL.md. What needs exact times or rare
+//! interleavings is tested on the library, in virtual time; here only what a program adds to it: options,
+//! exit codes, output, signals, and that the whole holds together.
+
+#![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "tests run real processes against a real clock")]
+
+// programs.rs    the programs, and what their numbers must be
+// legacy.rs      with the legacy client and server
+// clients.rs     `turn_client` with `turn_server`
+// restarts.rs    servers that die, stop, and come late
+// addresses.rs   where a server listens
+// usage.rs       options, help
+// ends.rs        signals
+// outputs.rs     outputs that nobody reads
+// others.rs      the other programs
+
+#[path = "../support/bare.rs"]
+mod bare;
+#[path = "../support/process/mod.rs"]
+mod process;
+
+mod addresses;
+mod clients;
+mod ends;
+mod legacy;
+mod others;
+mod outputs;
+mod programs;
+mod restarts;
+mod usage;

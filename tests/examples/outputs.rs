@@ -1,0 +1,100 @@
+//! Outputs that nobody reads, closed or stuck: who serves goes on, and who prints to be read says it and ends.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use crate::bare::PATIENCE;
+use crate::process::programs::example;
+use crate::process::{Process, Reading};
+use crate::programs::{Server, turn_client};
+
+/// As in `--help | head -1`.
+#[test]
+fn help_that_nobody_reads_is_no_error() {
+    let programs =
+        ["turn", "echo", "rank", "counter"].map(|name| [format!("{name}_server"), format!("{name}_client")]);
+    for program in programs.into_iter().flatten().chain(["turn_demo".to_owned(), "embed".to_owned()]) {
+        let ended = example(&program).arg("--help").stdout(nobody_reads()).output().expect("it runs");
+        assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()), "{program}");
+    }
+}
+
+#[test]
+fn a_host_program_whose_output_nobody_reads_ends() {
+    let mut host = example("embed");
+    let ended = host.stdout(nobody_reads()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        ended.status.code() == Some(1) && said.contains("Broken pipe") && !said.contains("panicked"),
+        "{said}"
+    );
+}
+
+/// [A8]
+#[test]
+fn a_server_whose_standard_output_was_closed_goes_on_serving() {
+    serves_with_output(Reading::FirstLineThenClosed, Reading::All);
+}
+
+/// [A8]
+#[test]
+fn a_server_whose_standard_output_is_stuck_goes_on_serving() {
+    serves_with_output(Reading::FirstLineThenStuck, Reading::All);
+}
+
+/// [A8] "A failed write of the logger is dropped."
+#[test]
+fn a_server_whose_standard_error_was_closed_goes_on_serving() {
+    serves_with_output(Reading::All, Reading::FirstLineThenClosed);
+}
+
+/// Beyond A8: a standard error that is open but never read costs log lines, not the service.
+#[test]
+fn a_server_whose_standard_error_is_stuck_goes_on_serving() {
+    let mut command = example("turn_server");
+    command.args(["--listen", "127.0.0.1:0", "--framing", "line"]);
+    let mut server = Server::spawn_reading(&mut command, Reading::All, Reading::Stuck);
+    // 8 log lines of about 100 bytes for each connection: more than a pipe holds (64 KiB on Linux).
+    for _ in 0..150 {
+        let mut stream = TcpStream::connect(&server.address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
+        stream.write_all(&b"nonsense\n".repeat(8)).expect("the server is there");
+        stream.write_all(b"PING\n").expect("the server is there");
+        let pong = BufReader::new(stream).lines().map_while(Result::ok).any(|line| line == "PONG");
+        assert!(pong, "the server goes on answering");
+    }
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+}
+
+/// [A8] A client's numbers are printed in the same way.
+#[test]
+fn a_client_whose_standard_output_is_stuck_goes_on_and_ends() {
+    let server = Server::start(&["--quiet"]);
+    let mut command = example("turn_client");
+    command.args(["--connect", &server.address, "--count", "3000", "--pace-ms", "0"]);
+    let mut client = Process::spawn_reading(&mut command, Reading::Stuck, Reading::All);
+    client.expect_exit(0, PATIENCE);
+}
+
+/// 6,000 turns print more than a pipe holds (64 KiB on Linux).
+fn serves_with_output(out: Reading, err: Reading) {
+    let mut command = example("turn_server");
+    command.args(["--listen", "127.0.0.1:0", "--log-level", "debug"]);
+    let mut server = Server::spawn_reading(&mut command, out, err);
+    let mut client = turn_client(&server.address, &["--count", "3000", "--pace-ms", "0"]);
+    client.expect_exit(0, PATIENCE);
+    // And still there for the next.
+    let mut client = turn_client(&server.address, &["--count", "5", "--pace-ms", "0"]);
+    client.expect_exit(0, PATIENCE);
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+}
+
+/// An output that was closed at its other end.
+fn nobody_reads() -> OwnedFd {
+    let (output, _) = UnixStream::pair().expect("two sockets");
+    output.into()
+}
