@@ -13,13 +13,15 @@ use std::time::Duration;
 use log::{debug, info, warn};
 
 use super::Framing;
+use super::asked::{Asked, ClientTurn, Fate, Grant, Over};
 use super::codes::{Bye, Code};
 use super::name::Name;
-use super::reply::{Epoch, GO, Reply, Secret, Signal, Signals, WAIT};
+use super::player::{LineWire, Numbers, Player, RawWire, Wire};
+use super::reply::{GO, Reply, Signal, WAIT};
 use super::request::{Answer, Request};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Links, Origin, Protocol};
-use crate::time::{Alarm, Instant, Now, Timers};
-use crate::turn::{TurnNumber, Weight};
+use crate::time::{Instant, Now, Timers};
+use crate::turn::{Refusal, Weight};
 use crate::wire::LineDecoder;
 
 /// How long a server may take to answer `JOIN` before the client wonders, in its log.
@@ -56,6 +58,21 @@ impl Default for TurnClientConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientEvent {
+    /// A client that [asks](TurnClient::add_asked) has the turn. The host does its work, and then calls [`TurnClient::answer`] or
+    /// [`TurnClient::pass`].
+    Granted(ClientTurn),
+    /// Such a turn is over before the host has answered: it lapsed, or the server has forgotten it. Whatever the host is doing in it, it does
+    /// too late.
+    Over(ClientTurn),
+    /// The host's answer is not accepted. It is free for another turn.
+    Lost {
+        /// The turn that it was for.
+        turn: ClientTurn,
+        /// The number.
+        number: i64,
+        /// Whether it may have counted.
+        fate: Fate,
+    },
     /// A number is accepted, as far as the client can know.
     Sent {
         /// Whose.
@@ -87,9 +104,8 @@ pub enum ClientEvent {
 /// The n-th connection that the host [dials](crate::net::Driver::connect) is that of the n-th client [added](Self::add). One that has no
 /// client is closed at once, and dialed again like any other that is lost.
 ///
-/// It answers every `GO` by itself, with the next number. A program that has work to do in its turn, and needs the epoch and the turn's number
-/// to fence it, puts a protocol of its own around it, as is [done with the server](super#when-the-number-is-a-move): that one reads each line by
-/// [`Reply::parse`], takes the epoch from `WELCOME`, and hands a `GO` on when the work is done. Lines that it does not know it ignores.
+/// A client either answers every `GO` by itself, with the next number ([`add`](Self::add)), or asks the host, which has work to do in its turn
+/// ([`add_asked`](Self::add_asked)). Lines that it does not know it ignores.
 ///
 /// # Examples
 ///
@@ -113,6 +129,44 @@ pub enum ClientEvent {
 /// assert!(links.unsent(id).ends_with(b"ann:17 turn=1\n"));
 /// # Ok(()) }
 /// ```
+///
+/// A worker that fences what it does in its turn:
+///
+/// ```
+/// # #[cfg(not(feature = "net"))]
+/// # fn main() {}
+/// # #[cfg(feature = "net")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use taketurns::net::{Event, EventLoop, now};
+/// use taketurns::protocol::turns::{ClientEvent, Framing, TurnClient, TurnClientConfig};
+/// # use taketurns::net::os_entropy;
+/// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+/// # let config = TurnServerConfig { framing: Framing::Line, min_clients: 1, ..TurnServerConfig::default() };
+/// # let mut server = EventLoop::new(TurnServer::new(config, os_entropy()))?;
+/// # let addr = server.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
+/// # let stop = server.handle();
+/// # let server = std::thread::spawn(move || server.run(|_, _| {}));
+///
+/// let mut worker = TurnClient::new(TurnClientConfig { framing: Framing::Line, ..TurnClientConfig::default() });
+/// worker.add_asked("ann".parse()?);
+/// let mut event_loop = EventLoop::new(worker)?;
+/// event_loop.driver_mut().connect(now(), addr); // where the server listens
+/// let mut log = Vec::new();
+/// event_loop.run(|driver, event| match event {
+///     Event::Protocol(ClientEvent::Granted(turn)) => {
+///         let (epoch, number) = turn.fence.expect("the line framing has both");
+///         log.push(format!("{epoch} {number}: work"));
+///         // A turn that is over by now is refused here, as it is by the server.
+///         let _ = driver.with_links(|worker, links| worker.answer(&turn, 17, links));
+///     }
+///     Event::Protocol(ClientEvent::Sent { .. }) if log.len() == 3 => driver.drain(now()),
+///     _ => {}
+/// })?;
+/// assert!(log[2].ends_with(" 3: work"));
+/// # stop.stop();
+/// # server.join().expect("it does not panic")?;
+/// # Ok(()) }
+/// ```
 pub struct TurnClient {
     config: TurnClientConfig,
     players: Vec<Player>,
@@ -121,48 +175,10 @@ pub struct TurnClient {
     /// The players whose number has been queued and not been seen written (raw framing).
     unwritten: Vec<usize>,
     unfinished: usize,
+    /// Turns that hosts were told of.
+    granted: u64,
     draining: bool,
     events: VecDeque<ClientEvent>,
-}
-
-struct Player {
-    name: Name,
-    number: i64,
-    step: i64,
-    left: Option<u64>,
-    connection: Option<ConnectionId>,
-    /// When the next number may be sent.
-    paced_until: Option<Instant>,
-    alarm: Alarm,
-    wire: Wire,
-}
-
-enum Wire {
-    Raw(RawWire),
-    Line(LineWire),
-}
-
-#[derive(Default)]
-struct RawWire {
-    signals: Signals,
-    /// That the server says other things was mentioned.
-    is_puzzled: bool,
-    /// A `GO` that has not been answered.
-    has_turn: bool,
-    /// The number is written once the link has written up to this mark.
-    queued: Option<u64>,
-}
-
-struct LineWire {
-    decoder: LineDecoder,
-    /// The server has answered the `JOIN`.
-    is_answered: bool,
-    /// A `GO` that has not been answered.
-    turn: Option<TurnNumber>,
-    /// The turn for which the number was sent, while its fate is not known. Outlives the connection.
-    in_flight: Option<TurnNumber>,
-    /// The server's life and the seat's secret in it. Outlive the connection.
-    seat: Option<(Epoch, Secret)>,
 }
 
 impl TurnClient {
@@ -176,6 +192,7 @@ impl TurnClient {
             timers: Timers::default(),
             unwritten: Vec::new(),
             unfinished: 0,
+            granted: 0,
             draining: false,
             events: VecDeque::new(),
         }
@@ -184,62 +201,119 @@ impl TurnClient {
     /// Adds a client that sends `start`, `start + step`, and so on, under `name`; in the line framing it has to be [a word](Name::is_word), or the
     /// server refuses it as malformed.
     pub fn add(&mut self, name: Name, start: i64, step: i64) {
-        let wire = match self.config.framing {
-            Framing::Raw => Wire::Raw(RawWire::default()),
-            Framing::Line => Wire::Line(LineWire {
-                decoder: LineDecoder::new(self.config.line_bytes_max),
-                is_answered: false,
-                turn: None,
-                in_flight: None,
-                seat: None,
-            }),
-        };
         let left = self.config.count;
         self.unfinished += usize::from(left != Some(0));
-        self.players.push(Player {
-            name,
-            number: start,
-            step,
-            left,
-            connection: None,
-            paced_until: None,
-            alarm: Alarm::default(),
-            wire,
-        });
+        self.add_player(name, Numbers::Counted { next: start, step, left });
     }
 
-    /// Whether every client has had its count accepted.
+    /// Adds a client whose numbers are the host's: it hears [`ClientEvent::Granted`], does its work, and calls [`answer`](Self::answer). The pace
+    /// and the count are not for this one. The name is as in [`add`](Self::add).
+    pub fn add_asked(&mut self, name: Name) {
+        self.unfinished += 1;
+        self.add_player(name, Numbers::Asked(Asked::default()));
+    }
+
+    fn add_player(&mut self, name: Name, numbers: Numbers) {
+        let TurnClientConfig { framing, line_bytes_max, .. } = self.config;
+        self.players.push(Player::new(name, numbers, framing, line_bytes_max));
+    }
+
+    /// Whether every client has had its count accepted. One that asks its host never has.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.unfinished == 0
     }
 
-    /// Sends what `index` may send now, or sees to being called when it may.
+    /// Answers a turn that the host was [granted](ClientEvent::Granted). What becomes of the number is [`ClientEvent::Sent`] or
+    /// [`ClientEvent::Lost`]. While the connection is lost the number is kept: it is sent if the same turn is still this client's when it is back.
+    /// To be called through [`Driver::with_links`](crate::net::Driver::with_links).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::StaleTurn`] if the turn is over or has been answered: nothing is sent.
+    pub fn answer(&mut self, turn: &ClientTurn, number: i64, links: &mut Links) -> Result<(), Refusal> {
+        self.asked(turn)?.answer(turn, number)?;
+        if self.players[turn.client].has_turn() {
+            self.send(turn.client, number, links);
+        }
+        Ok(())
+    }
+
+    /// Gives a turn up without a number. The raw framing has no word for that, so there the client hangs up, and connects again.
+    /// To be called through [`Driver::with_links`](crate::net::Driver::with_links).
+    ///
+    /// # Errors
+    ///
+    /// As [`answer`](Self::answer).
+    pub fn pass(&mut self, turn: &ClientTurn, links: &mut Links) -> Result<(), Refusal> {
+        self.asked(turn)?.pass(turn)?;
+        self.players[turn.client].give_up(links);
+        Ok(())
+    }
+
+    fn asked(&mut self, turn: &ClientTurn) -> Result<&mut Asked, Refusal> {
+        match self.players.get_mut(turn.client).map(|player| &mut player.numbers) {
+            Some(Numbers::Asked(asked)) if !self.draining => Ok(asked),
+            _ => Err(Refusal::StaleTurn),
+        }
+    }
+
+    /// Sends what `index` may send now, or sees to being called when it may, or asks the host.
     fn play(&mut self, now: Now, index: usize, links: &mut Links) {
-        let pace = self.config.pace;
         let player = &mut self.players[index];
-        let Some(id) = player.connection.filter(|_| !self.draining) else { return };
-        if player.left == Some(0) {
-            // Out of numbers. In the line framing the turn is given up; the raw one has no word for that.
-            if let Wire::Line(line) = &mut player.wire
-                && let Some(turn) = line.turn.take()
-            {
-                links.send_fmt(id, format_args!("{}\n", Request::Pass { fence: Some(Some(turn)) }));
+        if self.draining || !player.has_turn() {
+            return;
+        }
+        let number = match player.numbers {
+            Numbers::Asked(_) => return self.ask(index, links),
+            Numbers::Counted { left: Some(0), .. } => {
+                // Out of numbers. The raw framing has no word for that.
+                if let Wire::Line(_) = player.wire {
+                    player.give_up(links);
+                }
+                return;
             }
-            return;
-        }
-        let has_turn = match &player.wire {
-            Wire::Raw(raw) => raw.has_turn,
-            Wire::Line(line) => line.turn.is_some(),
+            Numbers::Counted { next, .. } => next,
         };
-        if !has_turn {
-            return;
-        }
         if let Some(until) = player.paced_until.filter(|&until| until > now.instant) {
             self.timers.set(&mut player.alarm, index, Some(until));
             return;
         }
-        let answer = Answer { name: player.name, number: player.number };
+        let pace = self.config.pace;
+        player.paced_until = (!pace.is_zero()).then(|| now.instant + pace);
+        self.send(index, number, links);
+    }
+
+    /// Tells the host of the turn of `index`, unless it knows.
+    fn ask(&mut self, index: usize, links: &mut Links) {
+        let player = &mut self.players[index];
+        let Some(turn) = player.turn(index) else { return };
+        let Numbers::Asked(asked) = &mut player.numbers else { return };
+        match asked.grant(turn) {
+            Grant::Known => {}
+            Grant::Answered(number) => self.send(index, number, links),
+            Grant::New(over) => {
+                if let Wire::Line(line) = &mut player.wire {
+                    line.in_flight = None;
+                }
+                self.report(over);
+                self.events.push_back(ClientEvent::Granted(turn));
+            }
+        }
+    }
+
+    fn report(&mut self, over: Option<Over>) {
+        self.events.extend(over.map(|over| match over {
+            Over::Unanswered(turn) => ClientEvent::Over(turn),
+            Over::Lost(turn, number, fate) => ClientEvent::Lost { turn, number, fate },
+        }));
+    }
+
+    /// Answers the `GO` of `index`.
+    fn send(&mut self, index: usize, number: i64, links: &mut Links) {
+        let player = &mut self.players[index];
+        let Some(id) = player.connection else { return };
+        let answer = Answer { name: player.name, number };
         match &mut player.wire {
             Wire::Raw(raw) => {
                 raw.has_turn = false;
@@ -253,25 +327,38 @@ impl TurnClient {
                 links.send_fmt(id, format_args!("{}\n", Request::Answer { answer, fence: Some(turn) }));
             }
         }
-        player.paced_until = (!pace.is_zero()).then(|| now.instant + pace);
     }
 
     /// The number of `index` is accepted, as far as it can know.
     fn accepted(&mut self, index: usize) {
         let player = &mut self.players[index];
-        self.events.push_back(ClientEvent::Sent { name: player.name, number: player.number });
-        let next = player.number.checked_add(player.step);
-        player.number = next.unwrap_or(player.number);
-        player.left = match next {
-            Some(_) => player.left.map(|left| left.saturating_sub(1)),
-            // There is no next number to send.
-            None => Some(0),
-        };
-        if player.left == Some(0) {
-            self.unfinished -= 1;
-            if self.unfinished == 0 {
-                self.events.push_back(ClientEvent::Finished);
+        let name = player.name;
+        match &mut player.numbers {
+            Numbers::Asked(asked) => {
+                self.events.extend(asked.accepted().map(|number| ClientEvent::Sent { name, number }));
             }
+            Numbers::Counted { next, step, left } => {
+                self.events.push_back(ClientEvent::Sent { name, number: *next });
+                match next.checked_add(*step) {
+                    Some(number) => (*next, *left) = (number, left.map(|left| left.saturating_sub(1))),
+                    // There is no next number to send.
+                    None => *left = Some(0),
+                }
+                if *left == Some(0) {
+                    self.unfinished -= 1;
+                    if self.unfinished == 0 {
+                        self.events.push_back(ClientEvent::Finished);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The turn of `index` is over, if it asks its host; `fate` is that of the number that the host has given.
+    fn end(&mut self, index: usize, fate: Fate) {
+        if let Numbers::Asked(asked) = &mut self.players[index].numbers {
+            let over = asked.end(fate);
+            self.report(over);
         }
     }
 
@@ -288,10 +375,12 @@ impl TurnClient {
                 let in_flight = line.in_flight.take();
                 if same_life && in_flight.is_some_and(|turn| turn.get() == last) {
                     self.accepted(index);
+                } else if !same_life {
+                    self.end(index, if in_flight.is_some() { Fate::Unknown } else { Fate::Refused });
                 }
             }
-            Reply::Go { turn, .. } => {
-                line.turn = Some(turn);
+            Reply::Go { turn, within } => {
+                (line.turn, line.within) = (Some(turn), Duration::from_millis(within));
                 self.play(now, index, links);
             }
             Reply::Ok { turn } => {
@@ -301,13 +390,19 @@ impl TurnClient {
                 }
             }
             Reply::No { turn, code } => {
-                let over = matches!(code, Code::StaleTurn | Code::NotYourTurn);
-                line.in_flight = line.in_flight.filter(|in_flight| !(over && in_flight.get() == turn));
                 self.events.push_back(ClientEvent::Refused { name, code });
+                let is_over = matches!(code, Code::StaleTurn | Code::NotYourTurn);
+                if is_over && line.in_flight.take_if(|in_flight| in_flight.get() == turn).is_some() {
+                    self.end(index, Fate::Refused);
+                }
             }
             Reply::Lapsed { turn } => {
-                info!("{name}: turn {turn} lapsed; its number goes into the next one");
+                info!("{name}: turn {turn} lapsed");
                 line.turn = line.turn.filter(|&held| held != turn);
+                if let Numbers::Asked(asked) = &mut player.numbers {
+                    let over = asked.lapsed(turn);
+                    self.report(over);
+                }
             }
             Reply::Bye(bye) => {
                 if bye == Bye::BadSecret {
@@ -354,7 +449,10 @@ impl TurnClient {
         }
         for &byte in bytes {
             if let Some(signal) = raw.signals.push(byte) {
-                raw.has_turn |= signal == Signal::Go;
+                if signal == Signal::Go && !std::mem::replace(&mut raw.has_turn, true) {
+                    self.granted += 1;
+                    raw.nth = self.granted;
+                }
                 links.confirm(id);
             }
         }
@@ -418,6 +516,10 @@ impl Protocol for TurnClient {
         player.connection = None;
         self.timers.remove(&mut player.alarm, index);
         self.unwritten.retain(|&unwritten| unwritten != index);
+        // Without names and turn numbers there is no going on with it.
+        if let Wire::Raw(_) = player.wire {
+            self.end(index, Fate::Unknown);
+        }
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {

@@ -138,12 +138,14 @@
 // request.rs  what clients say, reply.rs what the server says: text in, values out, and back
 // codes.rs    why something is refused or closed; name.rs names
 
+mod asked;
 mod client;
 mod codes;
 mod hand_over;
 mod ledger;
 mod line;
 mod name;
+mod player;
 mod raw;
 mod reply;
 mod request;
@@ -155,6 +157,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use asked::{ClientTurn, Fate};
 pub use client::{ClientEvent, TurnClient, TurnClientConfig};
 pub use codes::{Bye, Code, Skipped};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name};
