@@ -17,6 +17,7 @@
 // fairness.rs       T29: weights, bounded waiting
 // drain.rs          T32: draining
 // client.rs         our client, with a server
+// client_asks.rs    our client that asks its host, with a server
 // client_alone.rs   our client, with what a test tells it
 // limits.rs         A2, A3: hostile, idle and slow peers
 // log.rs            A4, A8: what is logged
@@ -29,6 +30,7 @@ mod world;
 mod answers;
 mod client;
 mod client_alone;
+mod client_asks;
 mod deadlines;
 mod drain;
 mod fairness;

@@ -3,9 +3,10 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use taketurns::protocol::turns::{ClientEvent, Name, TurnClient, TurnClientConfig};
+use taketurns::protocol::turns::{ClientEvent, ClientTurn, Name, TurnClient, TurnClientConfig};
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
 use taketurns::time::Instant;
+use taketurns::turn::Refusal;
 
 use super::peer::{Down, Kind, Up};
 use super::{FOUND_DEAD, Peer, World};
@@ -46,11 +47,27 @@ impl World {
     /// Adds the connections of a [`TurnClient`]: the n-th is `clients[n]`'s, and each dials at once.
     pub(crate) fn run_client(&mut self, config: TurnClientConfig, clients: &[(&str, i64, i64)]) {
         let mut client = TurnClient::new(config);
-        let mut dials = Vec::new();
         for &(name, start, step) in clients {
             client.add(name.parse::<Name>().expect("a valid name"), start, step);
-            dials.push(Dial { connection: None, redial_at: Some(self.now.instant) });
         }
+        self.connect_client(client, clients.len());
+    }
+
+    /// The same with clients that ask the test for their numbers.
+    pub(crate) fn run_asking_client(&mut self, config: TurnClientConfig, names: &[&str]) {
+        let mut client = TurnClient::new(config);
+        names.iter().for_each(|name| client.add_asked(name.parse().expect("a valid name")));
+        self.connect_client(client, names.len());
+    }
+
+    pub(crate) fn answer(&mut self, turn: &ClientTurn, number: i64) -> Result<(), Refusal> {
+        let side = self.client.as_mut().expect("a client runs");
+        side.client.answer(turn, number, &mut side.links)
+    }
+
+    fn connect_client(&mut self, client: TurnClient, clients: usize) {
+        let at_once = || Dial { connection: None, redial_at: Some(self.now.instant) };
+        let dials = (0..clients).map(|_| at_once()).collect();
         let links = Links::new(self.out_bytes_max);
         self.client = Some(ClientSide { client, links, dials, events: Vec::new(), draining: false });
         self.drive();
