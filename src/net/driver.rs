@@ -53,6 +53,8 @@ pub struct Driver<P: Protocol> {
     /// Connections that are gone; their slots are used again after the batch.
     pub(super) gone: Vec<ConnectionId>,
     pub(super) buffer: Box<[u8]>,
+    /// So much of it is used for one read.
+    pub(super) read_max: usize,
     pub(super) events: VecDeque<Event<P::Event>>,
     /// The host has taken all events of the last pass.
     pub(super) events_taken: bool,
@@ -68,6 +70,9 @@ pub struct Driver<P: Protocol> {
 /// What the first events of a pass cause is written before the next one is looked at: whoever hears of a turn can answer meanwhile, on
 /// another processor. Where more are ready at once, writing all the rest together is quicker.
 const PROMPT_MAX: u32 = 32;
+
+/// So much is read before what it caused is looked at, where it may be cut: a line of five bytes may be told to an observer in ninety.
+const PIECE_BYTES: usize = 256;
 
 /// Whose deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +97,7 @@ impl<P: Protocol> Driver<P> {
         let read_bytes_max = config.read_bytes_max.max(1);
         let pass_read_bytes_max = config.pass_read_bytes_max.max(read_bytes_max);
         let config = DriverConfig { read_bytes_max, pass_read_bytes_max, ..config };
+        let read_max = if protocol.takes_pieces() { PIECE_BYTES } else { read_bytes_max };
         Ok(Driver {
             protocol,
             registry: registry.try_clone().map_err(Error::Poll)?,
@@ -111,6 +117,7 @@ impl<P: Protocol> Driver<P> {
             writable: Vec::new(),
             gone: Vec::new(),
             buffer: vec![0; read_bytes_max].into_boxed_slice(),
+            read_max,
             events: VecDeque::new(),
             events_taken: true,
             last_pass: clock::now().instant,
@@ -289,6 +296,8 @@ impl<P: Protocol> Driver<P> {
                 if likely(self.prompt > 0) {
                     self.prompt -= 1;
                     self.flush_touched(now);
+                } else {
+                    self.relieve(now, id);
                 }
             }
             _ => self.handle_ready(now, token, Ready::from(event)),
@@ -312,6 +321,7 @@ impl<P: Protocol> Driver<P> {
                 Some(_) => {
                     if ready.readable {
                         self.read(now, id, ready.read_closed);
+                        self.relieve(now, id);
                     }
                     if ready.writable {
                         self.writable.push(id);
@@ -378,6 +388,15 @@ impl<P: Protocol> Driver<P> {
     #[cold]
     fn flush_rest(&mut self, now: Now) {
         self.flush_touched(now);
+    }
+
+    /// Writes at once if what `speaker` and others have said makes much wait for somebody, who has had no chance to read: that is not to
+    /// make a slow reader of it.
+    #[cold]
+    pub(super) fn relieve(&mut self, now: Now, speaker: ConnectionId) {
+        if self.links.take_crowd(speaker) {
+            self.flush_rest(now);
+        }
     }
 
     #[cold]

@@ -16,8 +16,9 @@
 //!
 //! Within a pass, readable sockets come first, then newcomers, then deadlines; only then are slots used again. So an answer that
 //! arrived before the bell counts, and an event that was meant for a connection that is gone cannot hit another. What the
-//! first events of a pass cause is written before the next one is looked at, all else together at the end. Where so much has arrived that
-//! a pass would keep everybody waiting, the rest is read in the next ones, and deadlines that have come wait for that.
+//! first events of a pass cause is written before the next one is looked at, all else together at the end, or sooner once much waits
+//! for somebody. Where so much has arrived that a pass would keep everybody waiting, the rest is read in the next ones, and deadlines
+//! that have come wait for that.
 //!
 //! The driver asks for edge-triggered readiness, as mio does. If the host puts its `Poll` into another epoll, that one is told
 //! once, too: it has to be drained until it has no event left.

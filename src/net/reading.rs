@@ -19,6 +19,7 @@ impl<P: Protocol> Driver<P> {
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.unread = false;
                 self.read(now, id, true);
+                self.relieve(now, id);
             }
         }
     }
@@ -31,13 +32,19 @@ impl<P: Protocol> Driver<P> {
         if unlikely(self.pass_budget < budget) {
             return self.read_later(id);
         }
-        while let Some(count) = self.read_once(now, id, budget) {
-            if count < budget && SHORT_READ_EMPTIES && !to_end {
+        loop {
+            let room = budget.min(self.read_max);
+            let Some(count) = self.read_once(now, id, room) else { return };
+            if count < room && SHORT_READ_EMPTIES && !to_end {
                 return;
             }
             budget -= count;
             if budget == 0 {
                 return self.read_later(id);
+            }
+            self.relieve(now, id);
+            if self.connections.get(id).is_none() {
+                return;
             }
         }
     }

@@ -78,6 +78,16 @@ pub struct Links {
     /// That of the newest connection.
     generation: u32,
     out_bytes_max: usize,
+    /// For whom so much is queued that it is time to write.
+    crowd: Crowd,
+}
+
+/// See [`take_crowd`](Links::take_crowd).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Crowd {
+    Nobody,
+    One(ConnectionId),
+    Several,
 }
 
 impl Links {
@@ -92,6 +102,7 @@ impl Links {
             numbers: 0,
             generation: 0,
             out_bytes_max,
+            crowd: Crowd::Nobody,
         }
     }
 }
@@ -275,6 +286,17 @@ impl Links {
         !self.hurried.is_empty() || !self.touched.is_empty()
     }
 
+    /// Whether so much was queued for anybody but `speaker`, since this last was so, that it is time to write: who reads is not to be given
+    /// up for what was never offered to it. Who asks for so much at once is.
+    #[cfg(feature = "net")]
+    pub(crate) fn take_crowd(&mut self, speaker: ConnectionId) -> bool {
+        let is_crowded = self.crowd != Crowd::Nobody && self.crowd != Crowd::One(speaker);
+        if is_crowded {
+            self.crowd = Crowd::Nobody;
+        }
+        is_crowded
+    }
+
     #[inline]
     fn next_touched(&mut self) -> Option<ConnectionId> {
         self.hurried.pop().or_else(|| self.touched.pop_front())
@@ -377,7 +399,7 @@ impl Links {
     }
 
     fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
-        let Links { links, touched, spare, numbers, out_bytes_max, .. } = self;
+        let Links { links, touched, spare, numbers, out_bytes_max, crowd, .. } = self;
         let Some(link) = links.get_mut(id.slot()).filter(|link| link.may_send(id)) else { return };
         let was_empty = link.queue.is_empty();
         let buffer = link.queue.buffer(numbers, spare);
@@ -386,6 +408,13 @@ impl Links {
         let after = buffer.unsent().len();
         *numbers += (after - before) as u64;
         link.queue.tidy(spare);
+        if *out_bytes_max < 2 * after {
+            *crowd = match *crowd {
+                Crowd::Nobody => Crowd::One(id),
+                Crowd::One(other) if other == id => Crowd::One(id),
+                _ => Crowd::Several,
+            };
+        }
         // A message that finds nothing before it is always taken: it may be one long answer.
         if !was_empty && after > *out_bytes_max {
             link.wish = Wish::Abort(AbortReason::SlowReader);
@@ -478,6 +507,24 @@ mod tests {
         assert_eq!(links.wish_of(id), Wish::Abort(AbortReason::SlowReader));
         links.send(id, &[0; 1000]);
         assert_eq!(links.unsent(id).len(), 5, "nothing more is queued");
+    }
+
+    #[test]
+    #[cfg(feature = "net")]
+    fn half_of_what_may_wait_for_somebody_else_is_time_to_write() {
+        let mut links = Links::new(8);
+        let [a, b] = [(); 2].map(|()| links.open(peer()));
+        links.send(a, b"1234");
+        assert!(!links.take_crowd(b));
+        links.send(a, b"5");
+        assert!(!links.take_crowd(a), "it has asked for all that itself");
+        assert!(links.take_crowd(b), "nobody is given up before");
+        assert!(!links.take_crowd(b), "said once");
+        links.send(a, b"6");
+        links.send(a, b"7");
+        assert!(!links.take_crowd(a));
+        links.send(b, b"12345");
+        assert!(links.take_crowd(a), "it is not the only one");
     }
 
     #[test]

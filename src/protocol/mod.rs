@@ -228,6 +228,12 @@ pub trait Protocol {
     /// `bytes` were read from a connection: at least one, at most the driver's read budget. None come any more once its end was asked for.
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links);
 
+    /// Whether what has arrived may be read in pieces, so that what one of them causes is written before the next one is read: true where
+    /// only the bytes count, as in lines, false where a read is a message. Asked once.
+    fn takes_pieces(&self) -> bool {
+        false
+    }
+
     /// The peer has finished sending; it may still read. If the connection is not closed here, it stays half-open
     /// until the protocol closes it.
     fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links);

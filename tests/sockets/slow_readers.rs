@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use taketurns::net::DriverConfig;
+use taketurns::net::{DriverConfig, os_entropy};
 use taketurns::protocol::CloseReason;
+use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 
 use crate::loopback::{Act, End, PATIENCE, Peer, Rig, Script};
-use crate::servers::{ms, pattern, script, small_listener};
+use crate::servers::{joined, line_server, ms, pattern, script, small_listener};
 
 #[test]
 fn a_peer_that_does_not_read_is_closed_at_its_cap_and_nobody_else_is_slower() {
@@ -29,6 +30,52 @@ fn a_peer_that_does_not_read_is_closed_at_its_cap_and_nobody_else_is_slower() {
     }
     assert_eq!(rig.closed(), [(flooded, CloseReason::SlowReader)]);
     assert_eq!(rig.driver.counts().slow_readers, 1);
+}
+
+/// One packet of its holder's ends hundreds of turns, and each is told to the observer before it can read any of them.
+#[test]
+fn an_observer_that_reads_hears_of_every_turn_that_one_packet_ends() {
+    let config = TurnServerConfig { framing: Framing::Line, min_clients: 1, ..TurnServerConfig::default() };
+    let server = TurnServer::new(config, os_entropy());
+    let (mut rig, addr) = Rig::listening(server, DriverConfig::default());
+    let (mut observer, id) = rig.meet(addr);
+    observer.send("WATCH\n");
+    rig.hears(&mut observer, "WATCHING");
+    let mut holder = joined(&mut rig, addr, &"x".repeat(64));
+    holder.send("PASS\n".repeat(819));
+    rig.pass_until("the last turn is told, or nothing more", |rig| {
+        observer.pull();
+        observer.text().contains("SKIP turn=819 ") || rig.is_closed(id)
+    });
+    assert_eq!(observer.text().matches("SKIP").count(), 819);
+    assert_eq!(rig.driver.counts().slow_readers, 0);
+}
+
+/// A line of one byte is refused by seventy: a crowd that says nothing else is not to keep the server busy.
+#[test]
+fn who_asks_for_more_in_one_packet_than_may_wait_for_it_is_given_up() {
+    let (mut rig, addr) = line_server();
+    let (mut greedy, id) = rig.meet(addr);
+    greedy.send([b'\n'; 4096]);
+    rig.pass_until("it is given up", |rig| rig.is_closed(id));
+    assert_eq!(rig.closed(), [(id, CloseReason::SlowReader)]);
+}
+
+/// What each of many says is little, and all of it is for one who reads.
+#[test]
+fn who_reads_is_not_given_up_for_what_many_say_in_one_pass() {
+    let (mut rig, addr) = script(DriverConfig::default());
+    let (mut quiet, id) = rig.meet(addr);
+    let mut loud: Vec<_> = (0..120).map(|_| rig.meet(addr).0).collect();
+    rig.driver.protocol_mut().when_told("x", [Act::Send(id, pattern(1024))]);
+    for round in 1..=2 {
+        loud.iter_mut().for_each(|peer| peer.send("x"));
+        rig.pass_until("all is heard, or nothing more", |rig| {
+            quiet.pull();
+            quiet.got.len() == round * loud.len() * 1024 || rig.is_closed(id)
+        });
+    }
+    assert!(!rig.is_closed(id));
 }
 
 #[test]

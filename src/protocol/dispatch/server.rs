@@ -412,6 +412,10 @@ impl Protocol for DispatchServer {
         }
     }
 
+    fn takes_pieces(&self) -> bool {
+        self.config.framing == Framing::Line
+    }
+
     fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         self.remove(now, id, links);
         links.close(id);

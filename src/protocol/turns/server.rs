@@ -346,6 +346,10 @@ impl Protocol for TurnServer {
         }
     }
 
+    fn takes_pieces(&self) -> bool {
+        self.config.framing == Framing::Line
+    }
+
     fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         match self.clients.get(id) {
             Some(Client::Raw(_)) => self.raw_gathered(now, id, links),
