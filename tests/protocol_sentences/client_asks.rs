@@ -97,9 +97,9 @@ fn client_that_asks_is_told_what_became_of_every_number() {
                 3 | 4 => {
                     if let Some(peer) = world.client_peer(at) {
                         if pause % 2 == 0 {
-                            world.lose_down(peer)
+                            world.lose_down(peer);
                         } else {
-                            world.lose_up(peer)
+                            world.lose_up(peer);
                         }
                         world.drive_for(ms(pause));
                         host.hear(&world);

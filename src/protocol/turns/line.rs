@@ -246,7 +246,7 @@ impl TurnServer {
             let data = self.scheduler.data_mut(seat)?;
             let secrets = data.secrets_mut()?;
             let Secrets { current, previous } = *secrets;
-            let valid = current.matches(&secret) | previous.is_some_and(|previous| previous.matches(&secret));
+            let valid = (current == secret) | previous.is_some_and(|previous| previous == secret);
             if !valid {
                 return None;
             }

@@ -161,7 +161,7 @@ pub use asked::{ClientTurn, Fate};
 pub use client::{ClientEvent, TurnClient, TurnClientConfig};
 pub use codes::{Bye, Code, Skipped};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name};
-pub use reply::{Epoch, GO, Reply, Secret, WAIT};
+pub use reply::{Epoch, GO, InvalidHex, Reply, Secret, WAIT};
 pub use request::{Answer, DEFAULT_RING, Fence, Request};
 pub use seat::SeatData;
 pub use server::TurnServer;

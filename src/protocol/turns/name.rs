@@ -82,6 +82,24 @@ impl FromStr for Name {
     }
 }
 
+impl AsRef<str> for Name {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, text: &str) -> bool {
+        self.as_bytes() == text.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, text: &&str) -> bool {
+        self == *text
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         crate::protocol::write_printable(self.as_str(), f)
@@ -109,6 +127,8 @@ mod tests {
         assert!(InvalidName.to_string().contains("1 to 64 bytes"));
         let is_word = |name: &str| name.parse::<Name>().expect("valid").is_word();
         assert!(is_word("Client1") && !is_word("two words"));
+        let name: Name = "ann".parse().expect("valid");
+        assert!(name == "ann" && name != "Ann" && name.as_ref() == "ann");
         let sneaky = "\u{202e}abc".parse::<Name>().expect("no control character");
         assert_eq!(sneaky.to_string(), "\\u{202e}abc");
         assert_eq!(format!("{sneaky:?}"), "\"\\u{202e}abc\"");

@@ -1,6 +1,7 @@
 //! What the server says: the two signals of the raw framing, and the lines of the line framing.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::codes::{Bye, Code, Skipped};
 use super::name::Name;
@@ -56,21 +57,45 @@ impl Signals {
     }
 }
 
-/// The 128 random bits that let a client have its seat back.
+/// The text is neither a [`Secret`] nor an [`Epoch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidHex {
+    digits: usize,
+}
+
+impl fmt::Display for InvalidHex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {} hexadecimal digits", self.digits)
+    }
+}
+
+impl std::error::Error for InvalidHex {}
+
+/// The 128 random bits that let a client have its seat back. Displayed it is as on the wire, 32 hexadecimal digits, and so it is read back by a
+/// client that has kept it on disk.
 #[derive(Clone, Copy)]
 pub struct Secret(pub(super) [u8; 16]);
 
-impl Secret {
-    /// Compares in constant time.
-    pub(super) fn matches(&self, other: &Secret) -> bool {
+/// In constant time.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
         subtle::ConstantTimeEq::ct_eq(&self.0[..], &other.0[..]).into()
     }
+}
 
-    pub(super) fn parse(text: &str) -> Option<Secret> {
-        let valid = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        let value = u128::from_str_radix(text, 16).ok().filter(|_| valid)?;
-        Some(Secret(value.to_be_bytes()))
+impl Eq for Secret {}
+
+impl FromStr for Secret {
+    type Err = InvalidHex;
+
+    fn from_str(text: &str) -> Result<Secret, InvalidHex> {
+        let value = u128::from_str_radix(text, 16).ok().filter(|_| is_hex(text, 32));
+        value.map(|value| Secret(value.to_be_bytes())).ok_or(InvalidHex { digits: 32 })
     }
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl fmt::Display for Secret {
@@ -98,8 +123,17 @@ impl fmt::Display for Epoch {
     }
 }
 
+impl FromStr for Epoch {
+    type Err = InvalidHex;
+
+    fn from_str(text: &str) -> Result<Epoch, InvalidHex> {
+        let value = u64::from_str_radix(text, 16).ok().filter(|_| is_hex(text, 16));
+        value.map(Epoch).ok_or(InvalidHex { digits: 16 })
+    }
+}
+
 /// A line from the server.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
     /// Seated.
@@ -188,7 +222,7 @@ impl Reply {
         let field =
             |key: &str| fields.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='));
         let turn = || TurnNumber::new(field("turn")?.parse().ok()?);
-        let epoch = || u64::from_str_radix(field("epoch")?, 16).ok().map(Epoch);
+        let epoch = || field("epoch")?.parse().ok();
         let ring = || field("ring")?.parse().ok();
         let nth = |n| fields.split(' ').nth(n);
         Some(match first {
@@ -196,7 +230,7 @@ impl Reply {
                 seat: field("seat")?.parse().ok()?,
                 ring: ring()?,
                 epoch: epoch()?,
-                resume: Secret::parse(field("resume")?)?,
+                resume: field("resume")?.parse().ok()?,
                 last: field("last")?.parse().ok()?,
                 number: field("number")?.parse().ok()?,
             },
@@ -262,7 +296,8 @@ mod tests {
             "WATCHING ring=main epoch=00000000000000ff turn=9",
             "PONG",
         ] {
-            assert_eq!(Reply::parse(line).expect(line).to_string(), line);
+            let reply = Reply::parse(line).expect(line);
+            assert_eq!((reply.to_string().as_str(), reply), (line, reply));
         }
         for &code in Code::ALL {
             let line = Reply::No { turn: 0, code }.to_string();
@@ -276,14 +311,20 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_32_hexadecimal_digits_and_is_never_shown_by_chance() {
+    fn a_secret_is_32_hexadecimal_digits_an_epoch_16_and_a_secret_is_never_shown_by_chance() {
         let text = "000102030405060708090a0b0c0d0e0f";
-        let secret = Secret::parse(text).expect("a secret");
+        let secret: Secret = text.parse().expect("a secret");
+        assert_ne!(secret, Secret([7; 16]));
+        assert_eq!(
+            (text[..16].parse(), "ff".parse::<Epoch>().ok()),
+            (Ok(Epoch(0x0001_0203_0405_0607)), None)
+        );
         assert_eq!((secret.to_string().as_str(), format!("{secret:?}").as_str()), (text, "Secret"));
         for bad in
             ["", "ff", &text[1..], &format!("+{}", &text[1..]), &format!("0{text}"), &text.replace('f', "g")]
         {
-            assert!(Secret::parse(bad).is_none(), "{bad:?}");
+            let error = bad.parse::<Secret>().expect_err(bad);
+            assert_eq!(error.to_string(), "expected 32 hexadecimal digits");
         }
     }
 
