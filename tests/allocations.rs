@@ -42,6 +42,7 @@ fn a_turn_of_scheduler_and_protocol_allocates_nothing() {
             }
         };
         flush(&mut links);
+        server.handle_flushed(now, &mut links);
         server.handle_timeout(now, &mut links);
         flush(&mut links);
         let mut play = |turns: usize| {

@@ -312,6 +312,14 @@ impl<S> Ring<S> {
         Some(Grant { seat: id, turn, release, deadline })
     }
 
+    pub(super) fn postpone(&mut self, slot: u32, until: Instant, rules: &Rules) {
+        if let Phase::Held(lease) = &mut self.phase
+            && lease.slot == slot
+        {
+            lease.deadline = lease.deadline.max(until + rules.turn_deadline);
+        }
+    }
+
     fn become_paused(&mut self) -> Option<Grant> {
         self.phase = Phase::Paused;
         self.running_since = None;

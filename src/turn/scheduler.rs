@@ -297,6 +297,11 @@ impl<S> Scheduler<S> {
         self.with_seat(seat, |ring, slot, _, _| ring.held_back.insert(now, slot, until));
     }
 
+    /// The grant that `seat` holds takes effect only at `until`, and its deadline counts from there. Nothing happens if it does not hold the turn.
+    pub(crate) fn postpone(&mut self, seat: SeatId, until: Instant) {
+        self.with_seat(seat, |ring, slot, rules, _| ring.postpone(slot, until, rules));
+    }
+
     /// From now on no turn is granted; those that are held may still be answered, until their deadline.
     pub fn drain(&mut self, now: Instant) {
         self.draining = true;

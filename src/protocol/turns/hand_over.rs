@@ -42,6 +42,7 @@ impl TurnServer {
     fn drain_until(&mut self, now: Now, deadline: Instant, links: &mut Links) {
         if now.instant >= deadline || self.scheduler.is_drained() {
             self.drain = Drain::Done;
+            self.settle_due(now.instant);
             self.dismiss_all(now, links);
         }
     }

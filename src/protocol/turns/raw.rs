@@ -34,6 +34,8 @@ pub(super) struct RawClient {
 /// Where this connection stands with `GO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Signal {
+    /// It has been told that it waits, a moment ago: when that is written is not known.
+    Told,
     /// It has answered every `GO`, or never had one.
     Quiet,
     /// It holds the turn, and hears of it at [`Aside::release`].
@@ -146,6 +148,20 @@ impl RawClient {
         self.aside.is_some()
     }
 
+    /// It hears of its turn at `release`, or later if that was said before.
+    fn hold_back(
+        &mut self,
+        id: ConnectionId,
+        release: Instant,
+        message_bytes_max: usize,
+        timers: &mut Timers<ConnectionId>,
+    ) {
+        self.signal = Signal::HeldBack;
+        let aside = self.aside(message_bytes_max);
+        aside.release = aside.release.max(Some(release));
+        self.settle(id, timers);
+    }
+
     /// T11: it was allowed to say this, but too late for that turn.
     #[cold]
     fn keep(&mut self, answer: &Answer, message_bytes_max: usize) {
@@ -187,7 +203,36 @@ impl TurnServer {
             links.send_static(id, WAIT);
             let release = now.instant + self.config.signal_gap;
             self.scheduler.hold_back(now.instant, seat, release);
+            if let Some(raw) = raw(&mut self.clients, id) {
+                raw.signal = Signal::Told;
+            }
+            self.waits.push(id);
         }
+    }
+
+    /// T5: the `WAIT`s of the last pass are written by `now`. That may be long after that pass began, if the process stood still meanwhile, and the
+    /// gap behind them begins no sooner.
+    #[cold]
+    pub(super) fn raw_waits_written(&mut self, now: Now) {
+        if self.waits_written == 0 {
+            return;
+        }
+        let release = now.instant + self.config.signal_gap;
+        for id in self.waits.drain(..std::mem::take(&mut self.waits_written)) {
+            let Some(raw) = raw(&mut self.clients, id) else { continue };
+            let Some(seat) = self.scheduler.seat_at(raw.seat) else { continue };
+            match self.scheduler.held_by(seat) {
+                Some(_) => {
+                    raw.hold_back(id, release, self.config.message_bytes_max, &mut self.timers);
+                    self.scheduler.postpone(seat, release);
+                }
+                None => {
+                    raw.signal = Signal::Quiet;
+                    self.scheduler.hold_back(now.instant, seat, release);
+                }
+            }
+        }
+        self.settle_due(now.instant);
     }
 
     #[inline(always)]
@@ -205,6 +250,8 @@ impl TurnServer {
     /// It cannot hear of its turn now.
     #[cold]
     fn raw_granted_aside(&mut self, now: Now, id: ConnectionId, release: Instant) {
+        self.raw_waits_written(now);
+        let message_bytes_max = self.config.message_bytes_max;
         let Some(raw) = raw(&mut self.clients, id) else { return };
         match raw.signal {
             Signal::Answered => {
@@ -216,10 +263,8 @@ impl TurnServer {
                 }
             }
             Signal::Open => {}
-            Signal::Quiet | Signal::HeldBack => {
-                raw.signal = Signal::HeldBack;
-                raw.aside(self.config.message_bytes_max).release = Some(release);
-                raw.settle(id, &mut self.timers);
+            Signal::Told | Signal::Quiet | Signal::HeldBack => {
+                raw.hold_back(id, release, message_bytes_max, &mut self.timers);
             }
         }
     }
@@ -449,9 +494,52 @@ fn raw(clients: &mut ConnectionMap<Client>, id: ConnectionId) -> Option<&mut Raw
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::TurnServerConfig;
     use super::*;
     use crate::protocol::{Origin, Protocol as _};
+
+    /// T5: the process stands still between reading the clock and writing.
+    #[test]
+    fn the_gap_begins_when_wait_is_written_however_long_that_pass_took() {
+        let (begun, stop) = (Now::ORIGIN, Duration::from_millis(250));
+        let config = TurnServerConfig::default();
+        let (gap, deadline) = (config.signal_gap, config.turn_deadline);
+        for is_granted_before in [true, false] {
+            let mut server = TurnServer::new(config.clone(), Box::new(|bytes| bytes.fill(7)));
+            let mut links = Links::new(65_536);
+            let open = |now, server: &mut TurnServer, links: &mut Links| {
+                let id = links.open(([127, 0, 0, 1], 9).into());
+                server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, links);
+                id
+            };
+            let id = open(begun, &mut server, &mut links);
+            if is_granted_before {
+                open(begun, &mut server, &mut links);
+            }
+            assert_eq!(links.unsent(id), WAIT);
+            links.consume(id, WAIT.len());
+            server.handle_flushed(begun, &mut links);
+            assert_eq!(server.next_deadline(), Some(begun.instant), "it wants to know when that was");
+
+            let mut now = begun;
+            now.instant += stop;
+            if !is_granted_before {
+                open(now, &mut server, &mut links);
+            }
+            server.handle_timeout(now, &mut links);
+            server.handle_flushed(now, &mut links);
+            assert_eq!(links.unsent(id), b"", "granted before: {is_granted_before}");
+            let seat = raw(&mut server.clients, id).expect("it is there").seat;
+            let seat = server.scheduler.seat_at(seat).expect("it sits there");
+            now.instant += gap;
+            let held = server.scheduler.held_by(seat).expect("the ring has begun");
+            assert_eq!(held.deadline, now.instant + deadline, "it has all of its time");
+            server.handle_timeout(now, &mut links);
+            assert_eq!(links.unsent(id), GO);
+        }
+    }
 
     /// The turn of nearly every client: no timer, and no room for what takes longer.
     #[test]
@@ -467,6 +555,8 @@ mod tests {
             links.consume(id, WAIT.len());
             id
         });
+        server.handle_flushed(now, &mut links);
+        server.handle_timeout(now, &mut links);
         // The gap behind everybody's WAIT is over now, and not longer ago.
         now.instant += gap;
         server.handle_timeout(now, &mut links);

@@ -43,6 +43,12 @@ pub struct TurnServer {
     pub(super) epoch: Epoch,
     pub(super) ledger: Ledger,
     pub(super) clients: ConnectionMap<Client>,
+    /// Raw newcomers that were told to wait in this pass, or in the last.
+    pub(super) waits: Vec<ConnectionId>,
+    /// So many of `waits` are of the last pass, so that `WAIT` is written: the first ones.
+    pub(super) waits_written: usize,
+    /// When the server wants to be called, whatever its scheduler and its timers say.
+    due: Option<Instant>,
     /// How many of `clients` are not about to be closed.
     open: usize,
     /// Connections closed with a reason of the server's.
@@ -105,6 +111,9 @@ impl TurnServer {
             epoch: Epoch(u64::from_be_bytes(epoch)),
             ledger: Ledger::default(),
             clients: ConnectionMap::default(),
+            waits: Vec::new(),
+            waits_written: 0,
+            due: None,
             open: 0,
             closings: 0,
             drain: Drain::No,
@@ -280,6 +289,22 @@ impl TurnServer {
         }
     }
 
+    #[cold]
+    fn note_waits(&mut self, now: Now) {
+        self.waits_written = self.waits.len();
+        self.settle_due(now.instant);
+    }
+
+    /// Sets `due` anew.
+    #[cold]
+    pub(super) fn settle_due(&mut self, now: Instant) {
+        let drained = match self.drain {
+            Drain::Until(deadline) => Some(deadline),
+            Drain::No | Drain::Done => None,
+        };
+        self.due = earlier(drained, (self.waits_written > 0).then_some(now));
+    }
+
     fn admit(&mut self, id: ConnectionId, client: Client) {
         self.clients.insert(id, client);
         self.open += 1;
@@ -370,6 +395,7 @@ impl Protocol for TurnServer {
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+        self.raw_waits_written(now);
         self.scheduler.handle_timeout(now.instant);
         self.pump(now, links);
         while let Some(id) = self.timers.pop(now.instant) {
@@ -381,13 +407,17 @@ impl Protocol for TurnServer {
         }
     }
 
-    fn handle_flushed(&mut self, _: Now, _: &mut Links) {
+    fn handle_flushed(&mut self, now: Now, _: &mut Links) {
         self.ledger.pass_ended();
+        if unlikely(!self.waits.is_empty()) {
+            self.note_waits(now);
+        }
     }
 
     fn drain(&mut self, now: Now, links: &mut Links) {
         if let Drain::No = self.drain {
             self.drain = Drain::Until(now.instant + self.config.drain_timeout);
+            self.settle_due(now.instant);
             self.scheduler.drain(now.instant);
             self.pump(now, links);
         }
@@ -395,10 +425,7 @@ impl Protocol for TurnServer {
 
     fn next_deadline(&self) -> Option<Instant> {
         let due = earlier(self.scheduler.next_deadline(), self.timers.next());
-        match self.drain {
-            Drain::Until(deadline) if unlikely(true) => earlier(due, Some(deadline)),
-            _ => due,
-        }
+        if unlikely(self.due.is_some()) { earlier(due, self.due) } else { due }
     }
 
     fn poll_event(&mut self) -> Option<TurnEvent> {
