@@ -89,13 +89,13 @@ impl FromStr for Secret {
     type Err = InvalidHex;
 
     fn from_str(text: &str) -> Result<Secret, InvalidHex> {
-        let value = u128::from_str_radix(text, 16).ok().filter(|_| is_hex(text, 32));
+        let value = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32 && is_hex(text));
         value.map(|value| Secret(value.to_be_bytes())).ok_or(InvalidHex { digits: 32 })
     }
 }
 
-fn is_hex(text: &str, digits: usize) -> bool {
-    text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl fmt::Display for Secret {
@@ -127,7 +127,8 @@ impl FromStr for Epoch {
     type Err = InvalidHex;
 
     fn from_str(text: &str) -> Result<Epoch, InvalidHex> {
-        let value = u64::from_str_radix(text, 16).ok().filter(|_| is_hex(text, 16));
+        // Leading zeros may be missing.
+        let value = u64::from_str_radix(text, 16).ok().filter(|_| is_hex(text));
         value.map(Epoch).ok_or(InvalidHex { digits: 16 })
     }
 }
@@ -315,10 +316,10 @@ mod tests {
         let text = "000102030405060708090a0b0c0d0e0f";
         let secret: Secret = text.parse().expect("a secret");
         assert_ne!(secret, Secret([7; 16]));
-        assert_eq!(
-            (text[..16].parse(), "ff".parse::<Epoch>().ok()),
-            (Ok(Epoch(0x0001_0203_0405_0607)), None)
-        );
+        assert_eq!((text[..16].parse(), "ff".parse()), (Ok(Epoch(0x0001_0203_0405_0607)), Ok(Epoch(255))));
+        for bad in ["", "+1", "fg", text] {
+            assert_eq!(bad.parse::<Epoch>(), Err(InvalidHex { digits: 16 }));
+        }
         assert_eq!((secret.to_string().as_str(), format!("{secret:?}").as_str()), (text, "Secret"));
         for bad in
             ["", "ff", &text[1..], &format!("+{}", &text[1..]), &format!("0{text}"), &text.replace('f', "g")]
