@@ -386,4 +386,35 @@ mod tests {
         talk.client.drain(NOW, &mut talk.links);
         assert_eq!(talk.answer(&turn, 17), Err(Refusal::StaleTurn));
     }
+
+    #[test]
+    fn the_end_of_an_earlier_connection_is_not_that_of_the_next_one() {
+        for framing in [Framing::Raw, Framing::Line] {
+            let mut talk = Talk::begin(framing);
+            let earlier = talk.id;
+            talk.links.close(earlier);
+            talk.reconnect();
+            talk.client.handle_closed(NOW, earlier, CloseReason::Finished, &mut talk.links);
+            match framing {
+                Framing::Raw => talk.hear("GO"),
+                Framing::Line => talk.hear(&format!("{}GO turn=3 within=500\n", welcome(1, 0))),
+            }
+            talk.granted();
+        }
+    }
+
+    #[test]
+    fn a_turn_of_the_raw_framing_is_over_when_another_connection_begins() {
+        let mut talk = Talk::begin(Framing::Raw);
+        let earlier = talk.id;
+        talk.hear("GO");
+        let first = talk.granted();
+        talk.links.close(earlier);
+        talk.reconnect();
+        assert_eq!(talk.events(), [ClientEvent::Over(first)]);
+        talk.hear("GO");
+        let second = talk.granted();
+        talk.client.handle_closed(NOW, earlier, CloseReason::Finished, &mut talk.links);
+        assert_eq!((talk.events(), talk.answer(&second, 17).as_deref()), (vec![], Ok("ann:17")));
+    }
 }

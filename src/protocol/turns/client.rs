@@ -362,6 +362,38 @@ impl TurnClient {
         }
     }
 
+    /// The connection of a client is gone, or another one has taken its place.
+    fn disconnect(&mut self, id: ConnectionId, links: &Links) {
+        self.note_written(links);
+        let Some(index) = self.by_connection.remove(id) else { return };
+        let player = &mut self.players[index];
+        player.connection = None;
+        self.timers.remove(&mut player.alarm, index);
+        self.unwritten.retain(|&unwritten| unwritten != index);
+        // Without names and turn numbers there is no going on with it.
+        if let Wire::Raw(_) = player.wire {
+            self.end(index, Fate::Unknown);
+        }
+    }
+
+    /// Raw numbers count once they are written.
+    fn note_written(&mut self, links: &Links) {
+        let mut at = 0;
+        while let Some(&index) = self.unwritten.get(at) {
+            let Player { connection: Some(id), wire: Wire::Raw(raw), .. } = &mut self.players[index] else {
+                self.unwritten.swap_remove(at);
+                continue;
+            };
+            if raw.queued.is_some_and(|mark| links.is_written(*id, mark)) {
+                raw.queued = None;
+                self.unwritten.swap_remove(at);
+                self.accepted(index);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
     fn line_reply(&mut self, now: Now, id: ConnectionId, index: usize, reply: Reply, links: &mut Links) {
         let player = &mut self.players[index];
         let name = player.name;
@@ -478,6 +510,10 @@ impl Protocol for TurnClient {
             Origin::Dialed(DialId(index)) if index < self.players.len() && !self.draining => index,
             _ => return links.abort(id),
         };
+        // A host that has hung up and dials again may be here before the end of its last connection.
+        if let Some(before) = self.players[index].connection {
+            self.disconnect(before, links);
+        }
         self.by_connection.insert(id, index);
         let player = &mut self.players[index];
         player.connection = Some(id);
@@ -509,17 +545,8 @@ impl Protocol for TurnClient {
         links.close(id);
     }
 
-    fn handle_closed(&mut self, now: Now, id: ConnectionId, _: CloseReason, links: &mut Links) {
-        self.handle_flushed(now, links);
-        let Some(index) = self.by_connection.remove(id) else { return };
-        let player = &mut self.players[index];
-        player.connection = None;
-        self.timers.remove(&mut player.alarm, index);
-        self.unwritten.retain(|&unwritten| unwritten != index);
-        // Without names and turn numbers there is no going on with it.
-        if let Wire::Raw(_) = player.wire {
-            self.end(index, Fate::Unknown);
-        }
+    fn handle_closed(&mut self, _: Now, id: ConnectionId, _: CloseReason, links: &mut Links) {
+        self.disconnect(id, links);
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
@@ -535,20 +562,7 @@ impl Protocol for TurnClient {
     }
 
     fn handle_flushed(&mut self, _: Now, links: &mut Links) {
-        let mut at = 0;
-        while let Some(&index) = self.unwritten.get(at) {
-            let Player { connection: Some(id), wire: Wire::Raw(raw), .. } = &mut self.players[index] else {
-                self.unwritten.swap_remove(at);
-                continue;
-            };
-            if raw.queued.is_some_and(|mark| links.is_written(*id, mark)) {
-                raw.queued = None;
-                self.unwritten.swap_remove(at);
-                self.accepted(index);
-            } else {
-                at += 1;
-            }
-        }
+        self.note_written(links);
     }
 
     fn drain(&mut self, _: Now, links: &mut Links) {
