@@ -388,6 +388,25 @@ mod tests {
     }
 
     #[test]
+    fn a_number_for_a_connection_that_is_being_closed_is_not_said_to_be_sent() {
+        let mut talk = Talk::begin(Framing::Raw);
+        talk.hear("GO");
+        let turn = talk.granted();
+        talk.links.close(talk.id);
+        assert_eq!(talk.answer(&turn, 17).as_deref(), Ok(""));
+        talk.lose();
+        assert_eq!(talk.events(), [ClientEvent::Lost { turn, number: 17, fate: Fate::Refused }]);
+
+        let (mut talk, turn) = Talk::with_turn_3();
+        talk.links.close(talk.id);
+        assert_eq!(talk.answer(&turn, 17).as_deref(), Ok(""));
+        talk.lose();
+        talk.reconnect();
+        talk.hear(&welcome(2, 0));
+        assert_eq!(talk.events(), [ClientEvent::Lost { turn, number: 17, fate: Fate::Refused }]);
+    }
+
+    #[test]
     fn the_end_of_an_earlier_connection_is_not_that_of_the_next_one() {
         for framing in [Framing::Raw, Framing::Line] {
             let mut talk = Talk::begin(framing);

@@ -233,7 +233,7 @@ impl TurnClient {
     /// [`Refusal::StaleTurn`] if the turn is over or has been answered: nothing is sent.
     pub fn answer(&mut self, turn: &ClientTurn, number: i64, links: &mut Links) -> Result<(), Refusal> {
         self.asked(turn)?.answer(turn, number)?;
-        if self.players[turn.client].has_turn() {
+        if self.players[turn.client].has_turn(links) {
             self.send(turn.client, number, links);
         }
         Ok(())
@@ -261,7 +261,7 @@ impl TurnClient {
     /// Sends what `index` may send now, or sees to being called when it may, or asks the host.
     fn play(&mut self, now: Now, index: usize, links: &mut Links) {
         let player = &mut self.players[index];
-        if self.draining || !player.has_turn() {
+        if self.draining || !player.has_turn(links) {
             return;
         }
         let number = match player.numbers {
@@ -371,8 +371,9 @@ impl TurnClient {
         self.timers.remove(&mut player.alarm, index);
         self.unwritten.retain(|&unwritten| unwritten != index);
         // Without names and turn numbers there is no going on with it.
-        if let Wire::Raw(_) = player.wire {
-            self.end(index, Fate::Unknown);
+        if let Wire::Raw(raw) = &player.wire {
+            let fate = if raw.has_turn { Fate::Refused } else { Fate::Unknown };
+            self.end(index, fate);
         }
     }
 

@@ -78,13 +78,13 @@ impl Player {
         Player { name, numbers, connection: None, paced_until: None, alarm: Alarm::default(), wire }
     }
 
-    /// Whether it has been told `GO`, and has not answered.
-    pub(super) fn has_turn(&self) -> bool {
+    /// Whether it has been told `GO`, has not answered, and still can.
+    pub(super) fn has_turn(&self, links: &Links) -> bool {
         let has_go = match &self.wire {
             Wire::Raw(raw) => raw.has_turn,
             Wire::Line(line) => line.turn.is_some(),
         };
-        has_go && self.connection.is_some()
+        has_go && self.connection.is_some_and(|id| links.is_open(id))
     }
 
     /// The turn that it has, as the host hears of it. `index` is its own.
