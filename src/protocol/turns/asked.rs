@@ -46,6 +46,8 @@ enum Stage {
     Granted(ClientTurn),
     /// And has answered. What has become of the number is not known; perhaps it has not even been sent.
     Answered(ClientTurn, i64),
+    /// Or has given it up. The server may not have heard of that.
+    Passed(ClientTurn),
 }
 
 /// What follows from a `GO`.
@@ -55,6 +57,8 @@ pub(super) enum Grant {
     Known,
     /// The host has answered already, with this number.
     Answered(i64),
+    /// The host has given it up already.
+    Passed,
     /// The host has to be told; and what had been open before is over, since a later turn has begun.
     New(Option<Over>),
 }
@@ -73,6 +77,7 @@ impl Asked {
         match &self.stage {
             Stage::Granted(known) if is_same(known) => return Grant::Known,
             Stage::Answered(known, number) if is_same(known) => return Grant::Answered(*number),
+            Stage::Passed(known) if is_same(known) => return Grant::Passed,
             _ => {}
         }
         let over = self.end(Fate::Refused);
@@ -90,7 +95,7 @@ impl Asked {
     /// The host gives `turn` up.
     pub(super) fn pass(&mut self, turn: &ClientTurn) -> Result<(), Refusal> {
         self.check(turn)?;
-        self.stage = Stage::Waiting;
+        self.stage = Stage::Passed(*turn);
         Ok(())
     }
 
@@ -125,7 +130,7 @@ impl Asked {
     /// The turn is over for good; `fate` is that of its answer, if it had one.
     pub(super) fn end(&mut self, fate: Fate) -> Option<Over> {
         match std::mem::take(&mut self.stage) {
-            Stage::Waiting => None,
+            Stage::Waiting | Stage::Passed(_) => None,
             Stage::Granted(turn) => Some(Over::Unanswered(turn)),
             Stage::Answered(turn, number) => Some(Over::Lost(turn, number, fate)),
         }
@@ -385,6 +390,19 @@ mod tests {
         let (mut talk, turn) = Talk::with_turn_3();
         talk.client.drain(NOW, &mut talk.links);
         assert_eq!(talk.answer(&turn, 17), Err(Refusal::StaleTurn));
+    }
+
+    #[test]
+    fn a_turn_that_was_given_up_while_the_connection_is_lost_is_given_up_when_it_is_back() {
+        let (mut talk, turn) = Talk::with_turn_3();
+        talk.lose();
+        assert_eq!(talk.client.pass(&turn, &mut talk.links), Ok(()));
+        talk.reconnect();
+        talk.hear(&welcome(1, 0));
+        talk.hear("GO turn=3 within=300\n");
+        assert_eq!((talk.said().as_str(), talk.events()), ("PASS turn=3\n", vec![]));
+        talk.hear("GO turn=5 within=500\n");
+        talk.granted();
     }
 
     #[test]

@@ -292,6 +292,7 @@ impl TurnClient {
         match asked.grant(turn) {
             Grant::Known => {}
             Grant::Answered(number) => self.send(index, number, links),
+            Grant::Passed => player.give_up(links),
             Grant::New(over) => {
                 if let Wire::Line(line) = &mut player.wire {
                     line.in_flight = None;
