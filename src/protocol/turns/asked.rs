@@ -80,7 +80,8 @@ impl Asked {
             Stage::Passed(known) if is_same(known) => return Grant::Passed,
             _ => {}
         }
-        let over = self.end(Fate::Refused);
+        // In the raw framing a number that is being sent may yet count, in whichever turn that is.
+        let over = self.end(turn.fence.map_or(Fate::Unknown, |_| Fate::Refused));
         self.stage = Stage::Granted(turn);
         Grant::New(over)
     }
@@ -453,5 +454,16 @@ mod tests {
         let second = talk.granted();
         talk.client.handle_closed(NOW, earlier, CloseReason::Finished, &mut talk.links);
         assert_eq!((talk.events(), talk.answer(&second, 17).as_deref()), (vec![], Ok("ann:17")));
+    }
+
+    #[test]
+    fn a_raw_number_that_is_queued_may_count_whatever_the_server_says() {
+        let mut talk = Talk::begin(Framing::Raw);
+        talk.hear("GO");
+        let turn = talk.granted();
+        talk.client.answer(&turn, 17, &mut talk.links).expect("it is open");
+        talk.hear("GO");
+        let lost = ClientEvent::Lost { turn, number: 17, fate: Fate::Unknown };
+        assert_eq!(talk.events().first(), Some(&lost));
     }
 }
