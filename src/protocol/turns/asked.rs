@@ -426,6 +426,32 @@ mod tests {
     }
 
     #[test]
+    fn the_host_hears_what_becomes_of_every_turn_when_the_client_drains() {
+        for is_connected in [true, false] {
+            let finish = |mut talk: Talk| {
+                talk.lose();
+                if is_connected {
+                    talk.reconnect();
+                }
+                talk.client.drain(NOW, &mut talk.links);
+                if is_connected {
+                    talk.lose();
+                }
+                talk.events()
+            };
+            let (talk, turn) = Talk::with_turn_3();
+            assert_eq!(finish(talk), [ClientEvent::Over(turn)]);
+            let (mut talk, turn) = Talk::with_turn_3();
+            talk.answer(&turn, 17).expect("it is open");
+            assert_eq!(finish(talk), [ClientEvent::Lost { turn, number: 17, fate: Fate::Unknown }]);
+            let (mut talk, turn) = Talk::with_turn_3();
+            talk.lose();
+            talk.answer(&turn, 17).expect("it is open");
+            assert_eq!(finish(talk), [ClientEvent::Lost { turn, number: 17, fate: Fate::Refused }]);
+        }
+    }
+
+    #[test]
     fn the_end_of_an_earlier_connection_is_not_that_of_the_next_one() {
         for framing in [Framing::Raw, Framing::Line] {
             let mut talk = Talk::begin(framing);

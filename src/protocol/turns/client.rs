@@ -61,8 +61,8 @@ pub enum ClientEvent {
     /// A client that [asks](TurnClient::add_asked) has the turn. The host does its work, and then calls [`TurnClient::answer`] or
     /// [`TurnClient::pass`].
     Granted(ClientTurn),
-    /// Such a turn is over before the host has answered: it lapsed, or the server has forgotten it. Whatever the host is doing in it, it does
-    /// too late.
+    /// Such a turn is over before the host has answered: it lapsed, the server has forgotten it, or the client drains. Whatever the host is
+    /// doing in it, it does too late.
     Over(ClientTurn),
     /// The host's answer is not accepted. It is free for another turn.
     Lost {
@@ -372,8 +372,8 @@ impl TurnClient {
         self.timers.remove(&mut player.alarm, index);
         self.unwritten.retain(|&unwritten| unwritten != index);
         // Without names and turn numbers there is no going on with it.
-        if let Wire::Raw(raw) = &player.wire {
-            let fate = if raw.has_turn { Fate::Refused } else { Fate::Unknown };
+        if self.draining || matches!(player.wire, Wire::Raw(_)) {
+            let fate = player.fate();
             self.end(index, fate);
         }
     }
@@ -571,6 +571,13 @@ impl Protocol for TurnClient {
         self.draining = true;
         for (id, _) in self.by_connection.iter() {
             links.close(id);
+        }
+        // Of the others the last is heard when their connections are gone.
+        for index in 0..self.players.len() {
+            if self.players[index].connection.is_none() {
+                let fate = self.players[index].fate();
+                self.end(index, fate);
+            }
         }
     }
 

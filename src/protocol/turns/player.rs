@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Framing;
-use super::asked::{Asked, ClientTurn};
+use super::asked::{Asked, ClientTurn, Fate};
 use super::name::Name;
 use super::reply::{Epoch, Secret, Signals};
 use super::request::Request;
@@ -95,6 +95,15 @@ impl Player {
             Wire::Line(line) => (Some((line.seat?.0, line.turn?)), Some(line.within), 0),
         };
         Some(ClientTurn { client: index, name: self.name, fence, within, nth })
+    }
+
+    /// That of the number that its host has given, if the connection is lost for good now.
+    pub(super) fn fate(&self) -> Fate {
+        let is_sent = match &self.wire {
+            Wire::Raw(raw) => !raw.has_turn,
+            Wire::Line(line) => line.in_flight.is_some(),
+        };
+        if is_sent { Fate::Unknown } else { Fate::Refused }
     }
 
     pub(super) fn give_up(&mut self, links: &mut Links) {
