@@ -395,6 +395,7 @@ impl<P: Protocol> Driver<P> {
     #[cold]
     pub(super) fn relieve(&mut self, now: Now, speaker: ConnectionId) {
         if self.links.take_crowd(speaker) {
+            self.unblock();
             self.flush_rest(now);
         }
     }

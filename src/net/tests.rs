@@ -209,6 +209,20 @@ fn a_deadline_that_has_come_waits_for_who_was_to_be_read_by_then() {
     assert_eq!(driver.protocol.deadline, None);
 }
 
+/// Who has just made room is not given up for what it was not offered.
+#[test]
+fn much_that_waits_is_written_also_to_who_has_made_room_in_this_pass() {
+    let (_poll, mut driver) = driver();
+    let [(_reader, reader), (_speaker, speaker)] = [(); 2].map(|()| adopted(&mut driver));
+    finish(&mut driver);
+    driver.connections.get_mut(reader).expect("it is there").blocked = true;
+    driver.handle_ready(now(), token(reader), EVERYTHING);
+    let much = vec![b'.'; driver.config.out_bytes_max / 2 + 1];
+    driver.links.send(reader, &much);
+    driver.relieve(now(), speaker);
+    assert_eq!(driver.counts().bytes_out, much.len() as u64);
+}
+
 #[test]
 fn an_address_has_so_many_connections_and_room_again_when_one_is_gone() {
     let (_poll, mut driver) = driver();
