@@ -432,7 +432,7 @@ impl<P: Protocol> Driver<P> {
     // Deadlines.
 
     /// Whether everybody has been read from who was waiting for that when a deadline was found to have come: an answer that arrived before
-    /// the bell counts.
+    /// the bell counts. Only the first deadline waits: one that comes meanwhile expires with it, or it could be put off for ever.
     fn has_read_what_came(&mut self) -> bool {
         let expires_at = *self.expires_at.get_or_insert(self.read_on + self.unread.len() as u64);
         let has_read = self.read_on >= expires_at;

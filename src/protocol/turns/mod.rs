@@ -259,7 +259,7 @@ pub enum TurnEvent {
         seat: SeatId,
         /// Its number.
         turn: TurnNumber,
-        /// When it lapses.
+        /// When it lapses; later, if a raw client can hear of it only later: see [`Scheduler::held`](crate::turn::Scheduler::held).
         deadline: Instant,
     },
     /// An answer was accepted. Reported once for each, whatever the client sends again. It counts, and the next turn is granted already:
