@@ -43,9 +43,9 @@ pub struct Driver<P: Protocol> {
     /// How many of `unread` are of the last pass, to be read on in this one: the first ones.
     pub(super) carried_over: usize,
     /// How many were ever taken from `unread`.
-    pub(super) read_on: u64,
-    /// `read_on` must be so much before deadlines expire that have come: see [`has_read_what_came`](Self::has_read_what_came).
-    expires_at: Option<u64>,
+    pub(super) taken: u64,
+    /// `taken` must be so much before deadlines expire that have come: see [`has_read_what_came`](Self::has_read_what_came).
+    expires_after: Option<u64>,
     /// So many bytes may still be read in this pass.
     pub(super) pass_budget: usize,
     /// Connections that the system takes bytes for again.
@@ -111,8 +111,8 @@ impl<P: Protocol> Driver<P> {
             deadlines: Deadlines::default(),
             unread: VecDeque::new(),
             carried_over: 0,
-            read_on: 0,
-            expires_at: None,
+            taken: 0,
+            expires_after: None,
             pass_budget: pass_read_bytes_max,
             writable: Vec::new(),
             gone: Vec::new(),
@@ -378,7 +378,7 @@ impl<P: Protocol> Driver<P> {
             self.accept(now);
         }
         if !self.is_due(now) {
-            self.expires_at = None;
+            self.expires_after = None;
         } else if self.has_read_what_came() {
             self.expire(now);
         }
@@ -434,10 +434,10 @@ impl<P: Protocol> Driver<P> {
     /// Whether everybody has been read from who was waiting for that when a deadline was found to have come: an answer that arrived before
     /// the bell counts. Only the first deadline waits: one that comes meanwhile expires with it, or it could be put off for ever.
     fn has_read_what_came(&mut self) -> bool {
-        let expires_at = *self.expires_at.get_or_insert(self.read_on + self.unread.len() as u64);
-        let has_read = self.read_on >= expires_at;
+        let expires_after = *self.expires_after.get_or_insert(self.taken + self.unread.len() as u64);
+        let has_read = self.taken >= expires_after;
         if has_read {
-            self.expires_at = None;
+            self.expires_after = None;
         }
         has_read
     }

@@ -15,7 +15,7 @@ impl<P: Protocol> Driver<P> {
                 return;
             }
             let Some(id) = self.unread.pop_front() else { return };
-            self.read_on += 1;
+            self.taken += 1;
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.unread = false;
                 self.read(now, id, true);
