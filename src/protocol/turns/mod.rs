@@ -90,6 +90,11 @@
 //!         self.turns.handle_timeout(now, links);
 //!     }
 //!
+//!     // Those that `Protocol` provides have to be passed on, too.
+//!     fn takes_pieces(&self) -> bool {
+//!         self.turns.takes_pieces()
+//!     }
+//!
 //!     fn handle_flushed(&mut self, now: Now, links: &mut Links) {
 //!         self.turns.handle_flushed(now, links);
 //!     }
