@@ -24,12 +24,10 @@ impl ConnectionId {
     }
 
     /// For a token: 32 bits of slot, 24 of generation.
-    #[cfg(feature = "net")]
     pub(crate) fn parts(self) -> (u32, NonZeroU32) {
         (self.slot, self.generation)
     }
 
-    #[cfg(feature = "net")]
     pub(crate) fn from_parts(slot: u32, generation: NonZeroU32) -> ConnectionId {
         ConnectionId { slot, generation }
     }
@@ -92,6 +90,8 @@ pub enum CloseReason {
     Unwanted,
     /// The peer did not read: too much was queued for it, or nothing was taken for too long.
     SlowReader,
+    /// The peer sent more than may be kept, and the protocol could make nothing of it.
+    Overlong,
 }
 
 impl fmt::Display for CloseReason {
@@ -101,6 +101,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Broken(kind) => write!(f, "broken: {kind}"),
             CloseReason::Unwanted => f.write_str("closed by this side"),
             CloseReason::SlowReader => f.write_str("closed: the peer does not read"),
+            CloseReason::Overlong => f.write_str("closed: the peer's message is longer than may be kept"),
         }
     }
 }
@@ -233,6 +234,7 @@ mod tests {
             (CloseReason::Broken(io::ErrorKind::ConnectionReset), "broken: connection reset"),
             (CloseReason::Unwanted, "closed by this side"),
             (CloseReason::SlowReader, "closed: the peer does not read"),
+            (CloseReason::Overlong, "closed: the peer's message is longer than may be kept"),
         ] {
             assert_eq!(reason.to_string(), text);
         }

@@ -168,7 +168,6 @@ mod connection;
 pub mod counter;
 pub mod dispatch;
 pub mod echo;
-#[cfg(feature = "net")]
 mod errand;
 mod links;
 mod queue;
@@ -179,7 +178,6 @@ use std::net::SocketAddr;
 
 use crate::time::{Instant, Now};
 pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin};
-#[cfg(feature = "net")]
 pub(crate) use errand::Errand;
 pub use links::{AbortReason, Links, Wish};
 
@@ -225,18 +223,21 @@ pub trait Protocol {
         links: &mut Links,
     );
 
-    /// `bytes` were read from a connection: at least one, at most the driver's read budget. None come any more once its end was asked for.
-    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links);
+    /// Takes in what a connection has sent: `bytes` begins where the last call stopped consuming, and ends with what was read last. Returns how many of
+    /// them it consumed.
+    ///
+    /// A protocol keeps no part of a message. It consumes whole messages, one after the other, while [`Links::may_go_on`] says that
+    /// another one is to be handled now, and leaves the beginning of one whose end has not come. What it leaves is given again, in one piece, with what
+    /// follows it; when it had stopped because `may_go_on` said so, as soon as there is room, perhaps at once; and when it asks for that by
+    /// [`Links::reread`]. Nothing comes any more once the connection's end was asked for.
+    ///
+    /// A connection is closed whose protocol consumes nothing of
+    /// [`in_bytes_max`](crate::engine::DriverConfig::in_bytes_max) bytes and more: a message that long is for the protocol to refuse before.
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize;
 
-    /// Whether what has arrived may be read in pieces, so that what one of them causes is written before the next one is read: true where
-    /// only the bytes count, as in lines, false where a read is a message. Asked once.
-    fn takes_pieces(&self) -> bool {
-        false
-    }
-
-    /// The peer has finished sending; it may still read. If the connection is not closed here, it stays half-open
-    /// until the protocol closes it.
-    fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links);
+    /// The peer has finished sending; it may still read. `rest` is what it has sent and was not consumed, such as a message without an
+    /// end; it is given here for the last time. If the connection is not closed here, it stays half-open until the protocol closes it.
+    fn handle_end(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links);
 
     /// The connection is gone, also if this side closed it; the last that is heard of it. Nothing can be sent to it any more, but
     /// [`Links::peer`] still knows where it was.
@@ -246,7 +247,7 @@ pub trait Protocol {
     fn handle_timeout(&mut self, now: Now, links: &mut Links);
 
     /// What was asked of the links in this pass has been written as far as the peers take it.
-    fn handle_flushed(&mut self, _now: Now, _links: &mut Links) {}
+    fn handle_flushed(&mut self, now: Now, links: &mut Links);
 
     /// The host wants to stop: finish what is begun, start nothing new, close every connection within a time of
     /// the protocol's own.

@@ -61,7 +61,6 @@ impl Queue {
     }
 
     /// All of it is written.
-    #[cfg(feature = "net")]
     #[inline]
     pub(super) fn clear(&mut self, spare: &mut Spare) {
         match self {

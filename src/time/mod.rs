@@ -10,7 +10,6 @@ use std::time::SystemTime;
 
 pub use instant::Instant;
 pub(crate) use instant::Nanos;
-#[cfg(feature = "net")]
 pub(crate) use timers::Deadlines;
 pub(crate) use timers::{Alarm, Timers};
 

@@ -1,9 +1,7 @@
 //! Who wants to be called, and when: alarms that move later at no cost, and deadlines of the few that have one.
 
 use std::collections::BTreeSet;
-#[cfg(feature = "net")]
 use std::collections::HashMap;
-#[cfg(feature = "net")]
 use std::hash::Hash;
 
 use super::Instant;
@@ -101,7 +99,6 @@ impl<K: Ord + Copy> Timers<K> {
 }
 
 /// The deadlines of owners that seldom have one: nothing is kept with the owner, and moving one costs two tree operations.
-#[cfg(feature = "net")]
 #[derive(Debug)]
 pub(crate) struct Deadlines<K> {
     entries: BTreeSet<(Instant, K)>,
@@ -110,14 +107,12 @@ pub(crate) struct Deadlines<K> {
     next: Option<Instant>,
 }
 
-#[cfg(feature = "net")]
 impl<K> Default for Deadlines<K> {
     fn default() -> Self {
         Deadlines { entries: BTreeSet::new(), due: HashMap::new(), next: None }
     }
 }
 
-#[cfg(feature = "net")]
 impl<K: Ord + Hash + Copy> Deadlines<K> {
     /// Asks for `owner` to be popped at `due`, in place of what was asked for before.
     pub(crate) fn set(&mut self, owner: K, due: Option<Instant>) {
@@ -180,7 +175,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "net")]
     fn an_owner_has_one_deadline_at_most() {
         let start = Instant::ORIGIN;
         let at = |ms| start + Duration::from_millis(ms);

@@ -4,34 +4,7 @@ use std::fmt;
 
 use memchr::memchr;
 
-/// Cuts a byte stream into lines of UTF-8. A `\r` before the `\n` is dropped.
-///
-/// A line borrows its decoder, and so whatever holds that. Where the rest of a protocol is needed to act on the line, take the decoder out first,
-/// `std::mem::replace(&mut talker.lines, LineDecoder::new(0))`, which allocates nothing, and put it back behind the last line.
-///
-/// # Examples
-///
-/// ```
-/// use taketurns::wire::LineDecoder;
-///
-/// let mut decoder = LineDecoder::new(1024);
-/// let mut input: &[u8] = b"PI";
-/// assert_eq!(decoder.next_line(&mut input), None);
-/// let mut input: &[u8] = b"NG\r\nPASS\n";
-/// assert_eq!(decoder.next_line(&mut input), Some(Ok("PING")));
-/// assert_eq!(decoder.next_line(&mut input), Some(Ok("PASS")));
-/// assert_eq!(decoder.next_line(&mut input), None);
-/// ```
-#[derive(Debug)]
-pub struct LineDecoder {
-    /// The beginning of a line whose end has not come yet; `line_bytes_max + 2` bytes at most.
-    partial: Vec<u8>,
-    /// `partial` is a line that was handed out, to be dropped at the next call.
-    handed_out: bool,
-    line_bytes_max: usize,
-}
-
-/// Why a line cannot be taken. The stream is of no use behind it.
+/// Why a line cannot be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineError {
     /// It is longer than allowed, its end not counted.
@@ -51,75 +24,69 @@ impl fmt::Display for LineError {
 
 impl std::error::Error for LineError {}
 
-impl LineDecoder {
-    /// A decoder of lines of at most `line_bytes_max` bytes, their ends not counted.
-    #[must_use]
-    pub fn new(line_bytes_max: usize) -> LineDecoder {
-        LineDecoder { partial: Vec::new(), handed_out: false, line_bytes_max }
-    }
+/// The first line of some input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// The line without its end, or why it cannot be taken.
+    pub text: Result<&'a str, LineError>,
+    /// Bytes of the input that belong to it, its end included. At least 1.
+    pub used: usize,
+    /// Whether its end has come. Only a line that is too long is given out without it.
+    pub has_end: bool,
+}
 
-    /// The next line of `input`, which is advanced behind it; `None` when more bytes are needed.
-    ///
-    /// Call it until it says `None`: only then is all of `input` taken.
-    pub fn next_line<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Option<Result<&'a str, LineError>> {
-        if std::mem::take(&mut self.handed_out) {
-            self.partial.clear();
-        }
-        let Some(end) = memchr(b'\n', input) else {
-            return self.keep(input).err().map(Err);
-        };
-        let (head, rest) = input.split_at(end);
-        *input = &rest[1..];
-        let line = if self.partial.is_empty() {
-            head
-        } else {
-            if let Err(error) = self.keep(&mut &head[..]) {
-                return Some(Err(error));
-            }
-            self.handed_out = true;
-            &self.partial
-        };
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.len() > self.line_bytes_max {
-            return Some(Err(LineError::TooLong));
-        }
-        Some(std::str::from_utf8(line).map_err(|_| LineError::NotUtf8))
-    }
+/// Finds the first line of `input`. A `\r` before the `\n` is dropped.
+///
+/// `None` while the end of the line is still to come: give the same bytes again with what follows them. A line that is longer than
+/// `line_bytes_max`, its end not counted, is an error as soon as that is certain, so that no more than two bytes beyond it have to be kept.
+///
+/// # Examples
+///
+/// ```
+/// use taketurns::wire::split_line;
+///
+/// let input = b"PING\r\nPASS\nLEA";
+/// let first = split_line(input, 1024).unwrap();
+/// assert_eq!((first.text, first.used), (Ok("PING"), 6));
+/// let second = split_line(&input[6..], 1024).unwrap();
+/// assert_eq!((second.text, second.used), (Ok("PASS"), 5));
+/// assert_eq!(split_line(&input[11..], 1024), None);
+/// ```
+#[must_use]
+#[inline]
+pub fn split_line(input: &[u8], line_bytes_max: usize) -> Option<Line<'_>> {
+    let Some(end) = memchr(b'\n', input) else { return too_long(input, line_bytes_max) };
+    let line = &input[..end];
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let text = match line.len() <= line_bytes_max {
+        true => std::str::from_utf8(line).map_err(|_| LineError::NotUtf8),
+        false => Err(LineError::TooLong),
+    };
+    Some(Line { text, used: end + 1, has_end: true })
+}
 
-    /// Whether a line has begun whose end has not come yet.
-    #[must_use]
-    pub fn is_partial(&self) -> bool {
-        !self.partial.is_empty() && !self.handed_out
-    }
-
-    /// Takes all of `input` as the beginning of a line, unless that could not become one.
-    fn keep(&mut self, input: &mut &[u8]) -> Result<(), LineError> {
-        let bytes = std::mem::take(input);
-        let length = self.partial.len() + bytes.len();
-        let ends_in_return = bytes.last().or(self.partial.last()) == Some(&b'\r');
-        if length > self.line_bytes_max + usize::from(ends_in_return) {
-            self.partial = Vec::new();
-            return Err(LineError::TooLong);
-        }
-        self.partial.extend_from_slice(bytes);
-        Ok(())
-    }
+/// The beginning of a line, if that is too long already. A `\r` at its end may belong to the end of the line.
+fn too_long(input: &[u8], line_bytes_max: usize) -> Option<Line<'_>> {
+    let ends_in_return = input.last() == Some(&b'\r');
+    let is_too_long = input.len() > line_bytes_max + usize::from(ends_in_return);
+    is_too_long.then_some(Line { text: Err(LineError::TooLong), used: input.len(), has_end: false })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn decode(chunks: &[&[u8]], max: usize) -> Vec<Result<String, LineError>> {
-        let mut decoder = LineDecoder::new(max);
-        let mut lines = Vec::new();
+    /// What a protocol sees that is given `chunks` one after the other, up to the first error.
+    fn split(chunks: &[&[u8]], max: usize) -> Vec<Result<String, LineError>> {
+        let (mut kept, mut lines) = (Vec::new(), Vec::new());
         for chunk in chunks {
-            let mut input = *chunk;
-            while let Some(line) = decoder.next_line(&mut input) {
-                lines.push(line.map(str::to_owned));
-                if lines.last().is_some_and(Result::is_err) {
+            kept.extend_from_slice(chunk);
+            while let Some(line) = split_line(&kept, max) {
+                lines.push(line.text.map(str::to_owned));
+                if line.text.is_err() {
                     return lines;
                 }
+                kept.drain(..line.used);
             }
         }
         lines
@@ -136,35 +103,29 @@ mod tests {
             b"\r\r\n\r\n",
         ];
         for bytes in streams {
-            let whole = decode(&[bytes], 8);
+            let whole = split(&[bytes], 8);
             for cut in 0..=bytes.len() {
-                assert_eq!(decode(&[&bytes[..cut], &bytes[cut..]], 8), whole, "cut at {cut}: {bytes:?}");
+                assert_eq!(split(&[&bytes[..cut], &bytes[cut..]], 8), whole, "cut at {cut}: {bytes:?}");
             }
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
-            assert_eq!(decode(&single, 8), whole, "byte by byte: {bytes:?}");
+            assert_eq!(split(&single, 8), whole, "byte by byte: {bytes:?}");
         }
     }
 
     #[test]
     fn the_limit_counts_the_line_without_its_end() {
-        assert_eq!(decode(&[b"12345678\r\n"], 8), [Ok("12345678".to_owned())]);
-        assert_eq!(decode(&[b"123456789\n"], 8), [Err(LineError::TooLong)]);
-        assert_eq!(decode(&[b"12345678\rX"], 8), [Err(LineError::TooLong)]);
+        assert_eq!(split(&[b"12345678\r\n"], 8), [Ok("12345678".to_owned())]);
+        assert_eq!(split(&[b"123456789\n"], 8), [Err(LineError::TooLong)]);
+        assert_eq!(split(&[b"12345678\rX"], 8), [Err(LineError::TooLong)]);
     }
 
     #[test]
-    fn a_line_is_partial_from_its_first_byte_to_its_end() {
-        let mut decoder = LineDecoder::new(8);
-        let mut is_partial_after = |mut bytes: &[u8]| {
-            while decoder.next_line(&mut bytes).is_some_and(|line| line.is_ok()) {
-                assert!(!decoder.is_partial());
-            }
-            decoder.is_partial()
-        };
-        assert_eq!(
-            ["", "PI", "", "NG\n", "a\nb", "c", "\n", "d\n"].map(|piece| is_partial_after(piece.as_bytes())),
-            [false, true, true, false, true, true, false, false]
-        );
+    fn a_line_that_is_too_long_is_known_before_its_end() {
+        assert_eq!(split_line(b"12345678\r", 8), None, "its end may follow");
+        let line = split_line(b"123456789", 8).expect("too long");
+        assert_eq!((line.text, line.used, line.has_end), (Err(LineError::TooLong), 9, false));
+        let line = split_line(b"123456789\nok\n", 8).expect("too long");
+        assert_eq!((line.text, line.used, line.has_end), (Err(LineError::TooLong), 10, true));
     }
 
     #[test]
@@ -174,24 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_takes_no_more_than_the_limit() {
-        let mut decoder = LineDecoder::new(1024);
-        let mut refused = false;
-        for _ in 0..10_000 {
-            let mut input: &[u8] = &[b'a'; 300];
-            refused |= matches!(decoder.next_line(&mut input), Some(Err(LineError::TooLong)));
-            assert!(decoder.partial.capacity() <= 2 * 1026);
-        }
-        assert!(refused);
-    }
-
-    #[test]
-    fn a_whole_line_is_not_copied() {
-        let mut decoder = LineDecoder::new(1024);
+    fn a_line_is_not_copied() {
         let bytes: &[u8] = b"PING\n";
-        let mut input = bytes;
-        let line = decoder.next_line(&mut input).expect("a line").expect("valid");
+        let line = split_line(bytes, 1024).expect("a line").text.expect("valid");
         assert_eq!(line.as_ptr(), bytes.as_ptr());
-        assert!(!decoder.is_partial());
     }
 }

@@ -1,7 +1,8 @@
 //! Framing and bounded buffers: bytes in, messages out, and bytes that wait to be written.
 //!
-//! Nothing here knows a protocol or a socket. Every buffer has a maximum, and none allocates in the steady state: a
-//! message that arrives whole is handed on as the slice that it was read into.
+//! Nothing here knows a protocol or a socket. Splitting keeps no state: input goes in, and a message comes out with how much of the
+//! input it used, as a slice of what was read. A message whose end is missing stays with whoever reads from the socket; see
+//! [`Protocol::handle_bytes`](crate::protocol::Protocol::handle_bytes).
 
 mod framing;
 mod line;
@@ -9,6 +10,6 @@ mod raw;
 mod send;
 
 pub use framing::{Framing, UnknownFraming};
-pub use line::{LineDecoder, LineError};
-pub use raw::{RawDecoder, RawMessage};
+pub use line::{Line, LineError, split_line};
+pub use raw::{RawMessage, split_raw};
 pub use send::SendBuffer;

@@ -1,84 +1,64 @@
 //! Messages without delimiters, as the oldest clients send them: what one readiness brings is one message.
 //!
-//! Only the protocol can say whether a message is complete. If it is not, what follows within the gather time joins it; the
-//! owner of the decoder keeps that time, and takes what there is with [`RawDecoder::take`] when it is over.
+//! Only the protocol can say whether a message is complete. If it is not, what follows within the gather time joins it: the protocol
+//! leaves the bytes unconsumed, keeps that time, and has them given again when it is over
+//! ([`Links::reread`](crate::protocol::Links::reread)).
 
-/// Gathers the bytes of one message.
-#[derive(Debug)]
-pub struct RawDecoder {
-    /// The beginning of a message that is not complete; `message_bytes_max` bytes at most.
-    partial: Vec<u8>,
-    /// More than the maximum has come; `partial` is its beginning, and the rest is dropped until [`take`](Self::take).
-    is_too_long: bool,
-    message_bytes_max: usize,
-}
-
-impl RawDecoder {
-    /// A decoder of messages of at most `message_bytes_max` bytes. A longer one is never complete: all that comes within its
-    /// gather time belongs to it, and its beginning is handed out then, as [`RawMessage::TooLong`].
-    #[must_use]
-    pub fn new(message_bytes_max: usize) -> RawDecoder {
-        RawDecoder { partial: Vec::new(), is_too_long: false, message_bytes_max }
-    }
-
-    /// Takes what one readiness brought; the message, if by `is_complete` it is one now.
-    ///
-    /// ASCII whitespace around a message is dropped, and whitespace alone is no message.
-    pub fn push<'i>(
-        &mut self,
-        bytes: &'i [u8],
-        is_complete: impl Fn(&[u8]) -> bool,
-    ) -> Option<RawMessage<'i>> {
-        if self.partial.is_empty() {
-            let message = bytes.trim_ascii();
-            if message.is_empty() {
-                return None;
-            }
-            if message.len() <= self.message_bytes_max && is_complete(message) {
-                return Some(RawMessage::Whole(message));
-            }
-        }
-        let room = self.message_bytes_max - self.partial.len();
-        self.is_too_long |= bytes.len() > room;
-        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if !self.is_too_long && is_complete(self.partial.trim_ascii()) { self.take() } else { None }
-    }
-
-    /// Whether a message has begun that is not complete.
-    #[must_use]
-    pub fn is_partial(&self) -> bool {
-        !self.partial.is_empty()
-    }
-
-    /// The gather time is over: what there is, is the message.
-    pub fn take(&mut self) -> Option<RawMessage<'static>> {
-        let partial = self.is_partial().then(|| std::mem::take(&mut self.partial))?;
-        Some(match std::mem::take(&mut self.is_too_long) {
-            true => RawMessage::TooLong(partial),
-            false => RawMessage::Gathered(partial),
-        })
-    }
-}
-
-/// One message, borrowed from what was read or put together from pieces.
-#[derive(Debug)]
+/// What the input of a raw connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RawMessage<'a> {
-    /// It came whole.
+    /// Nothing but whitespace, or nothing at all: no message has begun.
+    Nothing,
+    /// The beginning of a message: more may join it.
+    Partial,
+    /// A message, without the ASCII whitespace around it.
     Whole(&'a [u8]),
-    /// It came in pieces.
-    Gathered(Vec<u8>),
-    /// It is longer than allowed, and this is its beginning: good for a log, and for nothing else.
-    TooLong(Vec<u8>),
+    /// A message that is longer than allowed, and this is its beginning: good for a log, and for nothing else.
+    TooLong(&'a [u8]),
 }
 
-impl RawMessage<'_> {
-    /// The message without the whitespace around it.
+impl<'a> RawMessage<'a> {
+    /// The bytes to show of it, if there are any.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub fn bytes(self) -> &'a [u8] {
         match self {
-            RawMessage::Whole(bytes) => bytes,
-            RawMessage::Gathered(bytes) | RawMessage::TooLong(bytes) => bytes.trim_ascii(),
+            RawMessage::Nothing | RawMessage::Partial => b"",
+            RawMessage::Whole(bytes) | RawMessage::TooLong(bytes) => bytes,
         }
+    }
+}
+
+/// Says what `input` is, which is all that has come of one message.
+///
+/// It is a message once `is_complete` says so of what is there without the whitespace around it, or when `is_over`: nothing more will join
+/// it. One of more than `message_bytes_max` bytes is never complete before that.
+///
+/// # Examples
+///
+/// ```
+/// use taketurns::wire::{RawMessage, split_raw};
+///
+/// let has_colon = |bytes: &[u8]| bytes.contains(&b':');
+/// assert_eq!(split_raw(b" a:1\n", 64, false, has_colon), RawMessage::Whole(b"a:1"));
+/// assert_eq!(split_raw(b"Clie", 64, false, has_colon), RawMessage::Partial);
+/// assert_eq!(split_raw(b"Clie", 64, true, has_colon), RawMessage::Whole(b"Clie"));
+/// ```
+#[must_use]
+pub fn split_raw(
+    input: &[u8],
+    message_bytes_max: usize,
+    is_over: bool,
+    is_complete: impl FnOnce(&[u8]) -> bool,
+) -> RawMessage<'_> {
+    let message = input.trim_ascii();
+    if message.is_empty() {
+        RawMessage::Nothing
+    } else if message.len() > message_bytes_max {
+        if is_over { RawMessage::TooLong(&message[..message_bytes_max]) } else { RawMessage::Partial }
+    } else if is_over || is_complete(message) {
+        RawMessage::Whole(message)
+    } else {
+        RawMessage::Partial
     }
 }
 
@@ -92,50 +72,36 @@ mod tests {
 
     #[test]
     fn one_readiness_is_one_message() {
-        let mut decoder = RawDecoder::new(64);
         let bytes = b" a:1 \n";
-        let message = decoder.push(bytes, has_colon).expect("complete");
-        assert_eq!(message.bytes(), b"a:1");
-        assert!(matches!(message, RawMessage::Whole(_)), "not copied");
+        let RawMessage::Whole(message) = split_raw(bytes, 64, false, has_colon) else { panic!("complete") };
+        assert_eq!((message, message.as_ptr()), (&b"a:1"[..], bytes[1..].as_ptr()), "not copied");
     }
 
     #[test]
     fn what_follows_joins_an_incomplete_message() {
-        let mut decoder = RawDecoder::new(64);
-        assert!(decoder.push(b"Clie", has_colon).is_none());
-        assert!(decoder.is_partial());
-        assert_eq!(decoder.push(b"nt1:3\n", has_colon).expect("complete").bytes(), b"Client1:3");
-        assert!(!decoder.is_partial());
+        assert_eq!(split_raw(b"Clie", 64, false, has_colon), RawMessage::Partial);
+        assert_eq!(split_raw(b"Client1:3\n", 64, false, has_colon), RawMessage::Whole(b"Client1:3"));
     }
 
     #[test]
     fn the_end_of_the_gather_time_takes_what_there_is() {
-        let mut decoder = RawDecoder::new(64);
-        assert!(decoder.push(b"Client1 ", has_colon).is_none());
-        assert_eq!(decoder.take().expect("something").bytes(), b"Client1");
-        assert!(decoder.take().is_none());
+        assert_eq!(split_raw(b"Client1 ", 64, true, has_colon), RawMessage::Whole(b"Client1"));
     }
 
     #[test]
     fn whitespace_alone_is_nothing() {
-        let mut decoder = RawDecoder::new(64);
-        assert!(decoder.push(b" \r\n\t ", has_colon).is_none());
-        assert!(!decoder.is_partial());
+        for is_over in [false, true] {
+            assert_eq!(split_raw(b" \r\n\t ", 64, is_over, has_colon), RawMessage::Nothing);
+        }
     }
 
     #[test]
     fn a_message_over_the_limit_is_said_to_be_one() {
-        let mut decoder = RawDecoder::new(4);
-        assert!(matches!(decoder.push(b"a:12", has_colon), Some(RawMessage::Whole(b"a:12"))));
-        for pieces in [&[&b"a:123"[..], b"4:5"][..], &[b"abc", b"d:1"], &[b"abcde", b"fghij"]] {
-            assert!(pieces.iter().all(|piece| decoder.push(piece, has_colon).is_none()), "never complete");
-            assert!(matches!(decoder.take(), Some(RawMessage::TooLong(bytes)) if bytes.len() == 4));
+        assert_eq!(split_raw(b"a:12", 4, false, has_colon), RawMessage::Whole(b"a:12"));
+        for input in [&b"a:1234:5"[..], b"abcd:1", b"abcdefghij"] {
+            assert_eq!(split_raw(input, 4, false, has_colon), RawMessage::Partial, "never complete");
+            assert_eq!(split_raw(input, 4, true, has_colon), RawMessage::TooLong(&input[..4]));
         }
-        assert!(!decoder.is_partial());
-        assert!(decoder.push(b"abc", has_colon).is_none() && decoder.push(b"d", has_colon).is_none());
-        assert!(
-            matches!(decoder.take(), Some(RawMessage::Gathered(bytes)) if bytes == b"abcd"),
-            "just short enough"
-        );
+        assert_eq!(split_raw(b"abcd", 4, true, has_colon), RawMessage::Whole(b"abcd"), "just short enough");
     }
 }
