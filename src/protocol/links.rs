@@ -378,7 +378,7 @@ impl Links {
     }
 
     /// The next connection for which something was asked, and what, unless it is gone.
-        #[inline]
+    #[inline]
     pub(crate) fn next_errand(&mut self) -> Option<(ConnectionId, Option<Errand<'_>>)> {
         let id = self.next_touched()?;
         let mut errand = self.errand(id);
@@ -389,7 +389,7 @@ impl Links {
     }
 
     /// What is to be done for `id`.
-        #[inline]
+    #[inline]
     pub(super) fn errand(&mut self, id: ConnectionId) -> Option<Errand<'_>> {
         let Links { links, spare, .. } = self;
         let link = links.get_mut(id.slot()).filter(|link| link.generation == id.generation)?;
@@ -556,111 +556,6 @@ mod tests {
         assert_eq!(links.unsent(id).len(), 65, "nothing more is queued");
     }
 
-    #[test]
-        fn half_of_what_may_wait_for_somebody_else_is_time_to_write() {
-        let mut links = Links::new(8);
-        let [a, b] = [(); 2].map(|()| links.open(peer()));
-        links.send(a, b"1234");
-        assert!(!links.take_crowd(b));
-        links.send(a, b"5");
-        assert!(!links.take_crowd(a), "it has asked for all that itself");
-        assert!(links.take_crowd(b), "nobody is given up before");
-        assert!(!links.take_crowd(b), "said once");
-        links.send(a, b"6");
-        links.send(a, b"7");
-        assert!(!links.take_crowd(a));
-        links.send(b, b"12345");
-        assert!(links.take_crowd(a), "it is not the only one");
-    }
-
-    #[test]
-    fn touched_connections_come_in_the_order_of_the_first_request() {
-        let mut links = Links::new(100);
-        let (a, b) = (links.open(peer()), links.open(peer()));
-        links.send(b, b"GO");
-        links.send(a, b"OK");
-        links.send(b, b"more");
-        assert_eq!(
-            [links.take_touched(), links.take_touched(), links.take_touched()],
-            [Some(b), Some(a), None]
-        );
-    }
-
-    #[test]
-    fn a_constant_is_copied_only_behind_something_else() {
-        let mut links = Links::new(100);
-        let [a, b] = [(); 2].map(|()| links.open(peer()));
-        links.send_static(a, b"WAIT");
-        assert!(matches!(links.links[a.slot()].queue, Queue::Constant(b"WAIT")));
-        links.send(b, b"OK");
-        links.send_static(b, b"GO");
-        assert_eq!((links.unsent(a), links.unsent(b)), (&b"WAIT"[..], &b"OKGO"[..]));
-    }
-
-    #[test]
-    fn a_mark_behind_nothing_leaves_nothing() {
-        let mut links = Links::new(100);
-        let id = links.open(peer());
-        let mark = links.mark(id);
-        assert!(links.is_written(id, mark));
-        assert!(links.links[id.slot()].queue.is_empty(), "an empty buffer would be written for ever");
-    }
-
-    #[test]
-    fn connections_in_a_hurry_come_first_in_their_order() {
-        let mut links = Links::new(100);
-        let [a, b, c, gone] = [(); 4].map(|()| links.open(peer()));
-        links.remove(gone);
-        links.send(a, b"OK");
-        links.hurry(b);
-        links.hurry(gone);
-        links.hurry(c);
-        assert!(links.has_touched());
-        assert_eq!([(); 4].map(|()| links.take_touched()), [Some(b), Some(c), Some(a), None]);
-        assert!(!links.has_touched());
-    }
-
-    #[test]
-    fn a_constant_may_come_first_whatever_else_was_asked() {
-        let mut links = Links::new(100);
-        let [a, b, gone] = [(); 3].map(|()| links.open(peer()));
-        links.remove(gone);
-        links.send(a, b"OK");
-        for id in [b, gone, a] {
-            links.send_static_first(id, b"GO");
-        }
-        assert_eq!((links.unsent(a), links.unsent(b)), (&b"OKGO"[..], &b"GO"[..]));
-        assert!(!links.is_all_written(a) && links.is_all_written(gone));
-        assert_eq!([links.take_touched(), links.take_touched()], [Some(b), Some(a)]);
-    }
-
-    #[test]
-    fn what_was_asked_of_a_connection_lasts_as_long_as_it_does() {
-        let mut links = Links::new(100);
-        assert!(links.is_empty());
-        let [a, b] = [(); 2].map(|()| links.open(peer()));
-        links.finish(a);
-        links.confirm(a);
-        links.send(a, b"GO");
-        assert_eq!(links.unsent(a), b"", "it has nothing more to send");
-        assert_eq!(
-            [a, b].map(|id| (links.is_finished(id), links.is_confirmed(id))),
-            [(true, true), (false, false)]
-        );
-        assert_eq!((links.take_touched(), links.len(), links.is_empty()), (Some(a), 2, false));
-        links.remove(a);
-        assert_eq!((links.contains(a), links.contains(b), links.len()), (false, true, 1));
-        assert!(!links.is_finished(a) && !links.is_confirmed(a));
-    }
-
-    #[test]
-    fn generations_fit_a_token_and_start_again() {
-        let mut links = Links::new(100);
-        links.generation = 0xff_fffe;
-        let ids = [(); 2].map(|()| links.open(peer()));
-        assert_eq!(ids.map(|id| id.generation.get()), [0xff_ffff, 1]);
-    }
-}
     #[test]
     fn half_of_what_may_wait_for_a_peer_is_time_to_write() {
         let mut links = Links::new(8);

@@ -30,8 +30,11 @@ struct Client {
 }
 
 enum Stage {
-    /// The head is coming; so far this.
-    Head(Vec<u8>),
+    /// The head is coming: `left` bytes of it so far.
+    Head {
+        left: usize,
+        is_head: bool,
+    },
     /// The request is complete and waits for its answer.
     Asked,
     Feed,
@@ -156,7 +159,7 @@ impl Http {
     /// Refuses what has come of a head.
     fn refuse_head(&mut self, now: Now, id: ConnectionId, refusal: Refusal, links: &mut Links) {
         let is_head = self.clients.get(id).is_some_and(|client| match &client.stage {
-            Stage::Head(head) => head.starts_with(b"HEAD "),
+            Stage::Head { is_head, .. } => *is_head,
             Stage::Asked | Stage::Feed | Stage::Closing => false,
         });
         self.refuse(now, id, is_head, refusal, links);
@@ -178,12 +181,17 @@ impl Http {
     /// a probe, which is waited for by whoever restarts this process. What has come only now has not been read yet, and stays.
     fn make_room(&mut self, now: Now, links: &mut Links) -> bool {
         let is_silent =
-            |client: &Client| matches!(client.stage, Stage::Head(_)) && client.opened < now.instant;
+            |client: &Client| matches!(client.stage, Stage::Head { .. }) && client.opened < now.instant;
         let silent = self.clients.iter().filter(|(_, client)| is_silent(client));
         let Some((oldest, _)) = silent.min_by_key(|(_, client)| client.opened) else { return false };
         links.abort(oldest);
         self.forget(oldest);
         true
+    }
+
+    /// Whether the head of `id` is still coming.
+    fn is_heading(&self, id: ConnectionId) -> bool {
+        self.clients.get(id).is_some_and(|client| matches!(client.stage, Stage::Head { .. }))
     }
 
     fn forget(&mut self, id: ConnectionId) {
@@ -194,15 +202,16 @@ impl Http {
         }
     }
 
-    /// Goes on with a head; what has become of it, once that is known.
+    /// Goes on with a head, of which `bytes` has come so far; what has become of it, once that is known.
     fn gather(&mut self, id: ConnectionId, bytes: &[u8]) -> Option<Result<Request, Refusal>> {
         let max = self.config.head_bytes_max;
-        let Stage::Head(head) = &mut self.clients.get_mut(id)?.stage else { return None };
-        let room = max.saturating_sub(head.len());
-        head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let Stage::Head { left, is_head } = &mut self.clients.get_mut(id)?.stage else { return None };
+        let before = std::mem::replace(left, bytes.len());
+        *is_head = bytes.starts_with(b"HEAD ");
         // Only the end of a line can be the end of a head.
-        let parsed = memchr::memchr(b'\n', bytes).and_then(|_| request::parse(head, max));
-        parsed.or_else(|| (bytes.len() > room).then_some(Err(Refusal::TooLong(max))))
+        let has_end = memchr::memchr(b'\n', &bytes[before.min(bytes.len())..]).is_some();
+        let parsed = has_end.then(|| request::parse(&bytes[..bytes.len().min(max)], max)).flatten();
+        parsed.or_else(|| (bytes.len() > max).then_some(Err(Refusal::TooLong(max))))
     }
 }
 
@@ -215,29 +224,35 @@ impl Protocol for Http {
         }
         let mut alarm = Alarm::default();
         self.timers.set(&mut alarm, id, Some(now.instant + self.config.head_timeout));
-        self.clients.insert(id, Client { stage: Stage::Head(Vec::new()), opened: now.instant, alarm });
+        self.clients.insert(
+            id,
+            Client { stage: Stage::Head { left: 0, is_head: false }, opened: now.instant, alarm },
+        );
     }
 
-    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         if self.clients.get(id).is_some_and(|client| matches!(client.stage, Stage::Feed)) {
             // A reader has nothing to say, and is not to keep the loop reading.
-            return self.end(now, id, links);
+            self.end(now, id, links);
         }
         match self.gather(id, bytes) {
+            None if self.is_heading(id) => return 0,
             None => {}
             Some(Err(refusal)) => self.refuse_head(now, id, refusal, links),
             Some(Ok(request)) => {
-                let Some(client) = self.clients.get_mut(id) else { return };
+                let Some(client) = self.clients.get_mut(id) else { return bytes.len() };
                 client.stage = Stage::Asked;
                 self.timers.remove(&mut client.alarm, id);
                 self.requests.push_back((id, request));
             }
         }
+        bytes.len()
     }
 
-    fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+    fn handle_end(&mut self, now: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
         // Who has asked may stop sending, and is answered.
-        if self.clients.get(id).is_some_and(|client| matches!(client.stage, Stage::Head(_) | Stage::Feed)) {
+        if self.clients.get(id).is_some_and(|client| matches!(client.stage, Stage::Head { .. } | Stage::Feed))
+        {
             self.end(now, id, links);
         }
     }

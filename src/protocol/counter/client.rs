@@ -164,11 +164,14 @@ impl Protocol for CounterClient {
         self.rearm();
     }
 
-    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let used = bytes.len();
         let bytes = bytes.trim_ascii();
         let answer = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok());
         let first_ask = self.next_ask(now);
-        let Some(running) = self.running.as_mut().filter(|running| running.connection == id) else { return };
+        let Some(running) = self.running.as_mut().filter(|running| running.connection == id) else {
+            return used;
+        };
         match (answer, running.number) {
             _ if bytes.is_empty() => {}
             (Some(number), None) => {
@@ -190,9 +193,10 @@ impl Protocol for CounterClient {
             }
         }
         self.rearm();
+        used
     }
 
-    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+    fn handle_end(&mut self, _: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
         links.close(id);
     }
 
@@ -215,6 +219,8 @@ impl Protocol for CounterClient {
             }
         }
     }
+
+    fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
 
     fn drain(&mut self, _: Now, links: &mut Links) {
         if let Some(running) = &self.running {

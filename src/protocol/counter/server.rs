@@ -46,8 +46,6 @@ struct Known {
 struct Client {
     peer: SocketAddr,
     id: Option<CounterId>,
-    /// The beginning of a message whose space has not come; `message_bytes_max` bytes at most.
-    partial: Vec<u8>,
     /// Ends the patience with one that has said no id.
     alarm: Alarm,
     refused: u64,
@@ -167,20 +165,40 @@ impl CounterServer {
         self.events.push_back(CounterEvent::Ended { peer: client.peer, id });
     }
 
-    /// The id is one raw message, up to a space or line's end; what follows is returned.
-    fn take_greeting<'a>(
-        &mut self,
-        connection: ConnectionId,
-        bytes: &'a [u8],
-        links: &mut Links,
-    ) -> &'a [u8] {
-        let bytes = bytes.trim_ascii_start();
-        let end = bytes.iter().position(u8::is_ascii_whitespace).unwrap_or(bytes.len());
-        let (id, rest) = bytes.split_at(end);
-        if !id.is_empty() {
-            self.greet(connection, id, links);
+    /// The id is one raw message, up to a space or line's end; how many bytes that is.
+    fn take_greeting(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let greeting = bytes.trim_ascii_start();
+        let begin = bytes.len() - greeting.len();
+        let length = greeting.iter().position(u8::is_ascii_whitespace).unwrap_or(greeting.len());
+        if length > 0 {
+            self.greet(connection, &greeting[..length], links);
         }
-        rest
+        begin + length
+    }
+
+    /// The messages behind the greeting, each up to its space, as far as there is room; how many bytes these were.
+    fn take_messages(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let mut used = 0;
+        let max = self.config.message_bytes_max;
+        while let Some(Client { id: Some(id), .. }) = self.clients.get(connection) {
+            let (id, rest) = (*id, &bytes[used..]);
+            let end = rest.iter().position(u8::is_ascii_whitespace);
+            let message = &rest[..end.unwrap_or(rest.len())];
+            if message.len() > max {
+                let shown = if end.is_some() { message } else { &message[..max] };
+                self.refuse(connection, TOO_LONG, shown);
+                self.dismiss(connection, links);
+            } else if end.is_none() {
+                break;
+            } else if !message.is_empty() {
+                self.message(connection, id, message, links);
+            }
+            used += message.len() + usize::from(end.is_some());
+            if !links.may_go_on(connection) {
+                break;
+            }
+        }
+        used
     }
 }
 
@@ -205,47 +223,21 @@ impl Protocol for CounterServer {
             }
             return links.abort(id);
         }
-        let mut client = Client { peer, id: None, partial: Vec::new(), alarm: Alarm::default(), refused: 0 };
+        let mut client = Client { peer, id: None, alarm: Alarm::default(), refused: 0 };
         let due = now.instant + self.config.hello_timeout;
         self.timers.set(&mut client.alarm, id, Some(due));
         self.clients.insert(id, client);
     }
 
-    fn handle_bytes(&mut self, _: Now, connection: ConnectionId, bytes: &[u8], links: &mut Links) {
-        let mut rest = bytes;
-        if self.clients.get(connection).is_some_and(|client| client.id.is_none()) {
-            rest = self.take_greeting(connection, bytes, links);
-        }
-        while let Some(end) = rest.iter().position(u8::is_ascii_whitespace) {
-            let Some(Client { id: Some(id), partial, .. }) = self.clients.get_mut(connection) else { return };
-            let id = *id;
-            let mut message = std::mem::take(partial);
-            message.extend_from_slice(&rest[..end]);
-            rest = &rest[end + 1..];
-            if message.len() > self.config.message_bytes_max {
-                self.refuse(connection, TOO_LONG, &message);
-                return self.dismiss(connection, links);
-            }
-            if !message.is_empty() {
-                self.message(connection, id, &message, links);
-            }
-            if let Some(client) = self.clients.get_mut(connection) {
-                // Its room is used again.
-                message.clear();
-                client.partial = message;
-            }
-        }
-        let Some(client) = self.clients.get_mut(connection) else { return };
-        let room = self.config.message_bytes_max - client.partial.len();
-        client.partial.extend_from_slice(&rest[..rest.len().min(room)]);
-        if rest.len() > room {
-            let beginning = std::mem::take(&mut client.partial);
-            self.refuse(connection, TOO_LONG, &beginning);
-            self.dismiss(connection, links);
-        }
+    fn handle_bytes(&mut self, _: Now, connection: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let greeting = match self.clients.get(connection) {
+            Some(Client { id: None, .. }) => self.take_greeting(connection, bytes, links),
+            _ => 0,
+        };
+        greeting + self.take_messages(connection, &bytes[greeting..], links)
     }
 
-    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+    fn handle_end(&mut self, _: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
         self.dismiss(id, links);
     }
 
@@ -262,6 +254,8 @@ impl Protocol for CounterServer {
             }
         }
     }
+
+    fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
 
     fn drain(&mut self, _: Now, links: &mut Links) {
         self.draining = true;

@@ -10,8 +10,7 @@ use super::Rank;
 use super::message::{self, Command, Reply};
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol, is_shown};
 use crate::time::{Alarm, Instant, Now, Timers};
-use crate::wire::Framing;
-use crate::wire::LineDecoder;
+use crate::wire::{Framing, split_line};
 
 /// The least time between two commands in the raw framing: an old server takes one `recv` as one command.
 const GAP: Duration = Duration::from_millis(10);
@@ -30,7 +29,6 @@ pub struct DispatchClient {
     framing: Framing,
     connection: Option<ConnectionId>,
     rank: Option<Rank>,
-    decoder: LineDecoder,
     waiting: VecDeque<Command>,
     ready_at: Option<Instant>,
     alarm: Alarm,
@@ -70,7 +68,6 @@ impl DispatchClient {
             framing,
             connection: None,
             rank: None,
-            decoder: LineDecoder::new(LINE_BYTES_MAX),
             waiting: VecDeque::new(),
             ready_at: None,
             alarm: Alarm::default(),
@@ -182,26 +179,27 @@ impl Protocol for DispatchClient {
     fn handle_open(&mut self, _: Now, id: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {
         self.connection = Some(id);
         self.rank = None;
-        self.decoder = LineDecoder::new(LINE_BYTES_MAX);
     }
 
-    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         if self.framing == Framing::Raw {
-            let text = String::from_utf8_lossy(bytes);
-            return self.reply(now, id, &text, links);
+            self.reply(now, id, &String::from_utf8_lossy(bytes), links);
+            return bytes.len();
         }
-        let mut decoder = std::mem::replace(&mut self.decoder, LineDecoder::new(0));
-        let mut rest = bytes;
-        while let Some(line) = decoder.next_line(&mut rest) {
-            match line {
-                Ok(line) => self.reply(now, id, line, links),
-                Err(_) => return links.abort(id),
+        let mut used = 0;
+        while links.may_go_on(id)
+            && let Some(line) = split_line(&bytes[used..], LINE_BYTES_MAX)
+        {
+            used += line.used;
+            match line.text {
+                Ok(text) => self.reply(now, id, text, links),
+                Err(_) => links.abort(id),
             }
         }
-        self.decoder = decoder;
+        used
     }
 
-    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+    fn handle_end(&mut self, _: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
         links.close(id);
     }
 

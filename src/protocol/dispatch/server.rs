@@ -12,8 +12,7 @@ use super::{DispatchCounts, DispatchEvent, DispatchServerConfig, Policy, Rank, R
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::time::{Alarm, Instant, Now, Timers};
-use crate::wire::Framing;
-use crate::wire::{LineDecoder, LineError, RawDecoder, RawMessage};
+use crate::wire::{Framing, LineError, RawMessage, split_line, split_raw};
 
 /// The greatest load that is told apart in the raw framing: so many times are kept for each client.
 const LOAD_MAX: usize = 4096;
@@ -76,15 +75,9 @@ enum Gap {
     Lasts(Instant),
 }
 
-#[derive(Debug)]
-enum Input {
-    Raw(RawDecoder),
-    Line(LineInput),
-}
-
-#[derive(Debug)]
-struct LineInput {
-    decoder: LineDecoder,
+/// Where a client stands in the middle of a line (line framing).
+#[derive(Debug, Clone, Copy, Default)]
+struct Input {
     /// The rest of a line that was refused for its length is dropped, up to its end.
     skips: bool,
     /// When a line that has begun must have ended.
@@ -288,9 +281,9 @@ impl DispatchServer {
 
     fn rearm(&mut self, id: ConnectionId) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        let due = match &client.input {
-            Input::Line(input) => input.until,
-            Input::Raw(_) => match client.gap {
+        let due = match self.config.framing {
+            Framing::Line => client.input.until,
+            Framing::Raw => match client.gap {
                 Gap::Begins(pass) => Some(pass + Duration::from_nanos(1)),
                 Gap::Lasts(until) => (!client.waiting.is_empty()).then_some(until),
             },
@@ -319,37 +312,48 @@ impl DispatchServer {
         }
     }
 
-    fn line_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        let Some(Client { input: Input::Line(input), .. }) = self.clients.get_mut(id) else { return };
-        let mut decoder = std::mem::replace(&mut input.decoder, LineDecoder::new(0));
-        let mut skips = input.skips;
-        let mut rest = bytes;
-        let mut went_on = true;
-        if skips && let Some(end) = memchr(b'\n', rest) {
-            rest = &rest[end + 1..];
-            (skips, went_on) = (false, false);
+    /// R10: what one readiness brings is one command.
+    fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        match split_raw(bytes, MESSAGE_BYTES_MAX, true, |_| true) {
+            RawMessage::TooLong(start) => self.refuse(now, id, start, links),
+            RawMessage::Whole(message) => self.request(now, id, message, links),
+            RawMessage::Partial | RawMessage::Nothing => {}
         }
-        while !skips {
-            let has_end = memchr(b'\n', rest).is_some();
-            let Some(line) = decoder.next_line(&mut rest) else { break };
-            went_on &= !has_end;
-            match line {
-                Ok(line) => self.request(now, id, line.as_bytes(), links),
+    }
+
+    /// Handles the lines that have ended, as far as there is room; how many bytes these were.
+    fn line_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let Some(&Client { input, .. }) = self.clients.get(id) else { return bytes.len() };
+        let mut skips = input.skips;
+        let mut used = 0;
+        let mut has_ended = false;
+        if skips {
+            let end = memchr(b'\n', bytes);
+            used = end.map_or(bytes.len(), |end| end + 1);
+            (skips, has_ended) = (end.is_none(), end.is_some());
+        }
+        while !skips
+            && links.may_go_on(id)
+            && let Some(line) = split_line(&bytes[used..], MESSAGE_BYTES_MAX)
+        {
+            used += line.used;
+            has_ended |= line.has_end;
+            match line.text {
+                Ok(text) => self.request(now, id, text.as_bytes(), links),
                 Err(error) => {
-                    skips = error == LineError::TooLong && !has_end;
+                    skips = error == LineError::TooLong && !line.has_end;
                     self.refuse(now, id, error.to_string().as_bytes(), links);
                 }
             }
-            if !links.is_open(id) {
-                return;
-            }
         }
-        let Some(Client { input: Input::Line(input), .. }) = self.clients.get_mut(id) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return used };
         let fresh = now.instant + self.config.line_timeout;
-        let going_on = input.until.filter(|_| went_on);
-        let until = (skips || decoder.is_partial()).then(|| going_on.unwrap_or(fresh));
-        *input = LineInput { decoder, skips, until };
+        let going_on = input.until.filter(|_| !has_ended);
+        // Lines that wait for room have ended: how long they wait, is for the driver to say.
+        let has_begun = skips || used < bytes.len() && links.may_go_on(id);
+        client.input = Input { skips, until: has_begun.then(|| going_on.unwrap_or(fresh)) };
         self.rearm(id);
+        used
     }
 }
 
@@ -367,21 +371,13 @@ impl Protocol for DispatchServer {
             return links.close(id);
         }
         let rank = Rank(self.ranks.len());
-        let input = match self.config.framing {
-            Framing::Raw => Input::Raw(RawDecoder::new(MESSAGE_BYTES_MAX)),
-            Framing::Line => Input::Line(LineInput {
-                decoder: LineDecoder::new(MESSAGE_BYTES_MAX),
-                skips: false,
-                until: None,
-            }),
-        };
         self.ranks.push(id);
         self.clients.insert(
             id,
             Client {
                 peer,
                 rank,
-                input,
+                input: Input::default(),
                 sent: VecDeque::new(),
                 undone: BTreeMap::new(),
                 chosen: 0,
@@ -396,27 +392,16 @@ impl Protocol for DispatchServer {
         self.say(now, id, Reply::Rank(rank), links);
     }
 
-    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        if self.draining {
-            return;
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        match self.config.framing {
+            _ if self.draining => {}
+            Framing::Raw => self.raw_bytes(now, id, bytes, links),
+            Framing::Line => return self.line_bytes(now, id, bytes, links),
         }
-        match self.clients.get_mut(id).map(|client| &mut client.input) {
-            // R10: what one readiness brings is one command.
-            Some(Input::Raw(decoder)) => match decoder.push(bytes, |_| true).or_else(|| decoder.take()) {
-                Some(RawMessage::TooLong(start)) => self.refuse(now, id, &start, links),
-                Some(message) => self.request(now, id, message.bytes(), links),
-                None => {}
-            },
-            Some(Input::Line(_)) => self.line_bytes(now, id, bytes, links),
-            None => {}
-        }
+        bytes.len()
     }
 
-    fn takes_pieces(&self) -> bool {
-        self.config.framing == Framing::Line
-    }
-
-    fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+    fn handle_end(&mut self, now: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
         self.remove(now, id, links);
         links.close(id);
     }
@@ -431,8 +416,8 @@ impl Protocol for DispatchServer {
             if !self.timers.ring(&mut client.alarm, id, now.instant) {
                 continue;
             }
-            match &client.input {
-                Input::Line(LineInput { until: Some(until), .. }) if *until <= now.instant => {
+            match client.input.until {
+                Some(until) if until <= now.instant => {
                     links.send(id, b"X line-timeout\n");
                     links.close(id);
                     self.remove(now, id, links);

@@ -80,12 +80,13 @@ impl Protocol for EchoClient {
         info!("sent message to {peer}");
     }
 
-    fn handle_bytes(&mut self, _: Now, _: ConnectionId, bytes: &[u8], _: &mut Links) {
+    fn handle_bytes(&mut self, _: Now, _: ConnectionId, bytes: &[u8], _: &mut Links) -> usize {
         let room = self.config.answer_bytes_max - self.answer.len();
         self.answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        bytes.len()
     }
 
-    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+    fn handle_end(&mut self, _: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
         links.close(id);
     }
 
@@ -106,6 +107,8 @@ impl Protocol for EchoClient {
             links.abort(id);
         }
     }
+
+    fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
 
     fn drain(&mut self, _: Now, links: &mut Links) {
         if let Some((id, _)) = self.awaited.take() {

@@ -19,9 +19,9 @@ pub type Stamp = Box<dyn Fn(SystemTime) -> String + Send>;
 pub struct EchoServerConfig {
     /// The connection stays open, and every line gets one line in answer. Default `false`: one message a connection.
     pub keep_open: bool,
-    /// The longest message, its end not counted. Default 64 KiB; so much, a line's end and one read are kept for a connection at
-    /// most. With `keep_open` this also bounds the lines that wait until the answers before them are read; what is more is
-    /// answered all the same, and the connection closed as one that does not read.
+    /// The longest message, its end not counted. Default 64 KiB; more than
+    /// [`in_bytes_max`](crate::engine::DriverConfig::in_bytes_max) cannot be received. With `keep_open`, lines wait while more than half of
+    /// [`out_bytes_max`](crate::engine::DriverConfig::out_bytes_max) has not been read of the answers to those before them.
     pub message_bytes_max: usize,
     /// A message without an end that is shorter than this is complete as it came: old clients send no end, and never wait for
     /// more than one `recv(1024)`. Default 1,024. Not used with `keep_open`.

@@ -12,10 +12,6 @@ use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, P
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::time::{Alarm, Instant, Now, Timers};
 
-/// No further line of a connection is answered while this would be exceeded: a client that reads, but sends many lines before it
-/// does, is not one that does not read.
-const UNSENT_BYTES_MAX: usize = 32 * 1024;
-
 /// The server side of the echo protocol, without sockets: a [`Protocol`].
 ///
 /// # Examples
@@ -31,10 +27,6 @@ pub struct EchoServer {
     stamp: Stamp,
     clients: ConnectionMap<Client>,
     timers: Timers<ConnectionId>,
-    /// Those whose next line waits for room, once each.
-    waiting: Vec<ConnectionId>,
-    /// There is room for a waiting line in the next pass, which is due at once.
-    goes_on: Option<Instant>,
     draining: bool,
     /// Messages that were refused, and clients that were turned away: of both the log shows only some.
     refused: u64,
@@ -44,17 +36,12 @@ pub struct EchoServer {
 
 struct Client {
     peer: SocketAddr,
-    /// What has come and is not answered. One message a connection: the beginning of one, never whitespace alone. Kept open: lines
-    /// that wait for room, and the beginning of the next. At most `message_bytes_max` bytes, a line's end, and one read.
-    partial: Vec<u8>,
-    /// When the message in `partial` began, or the connection was opened: from here patience counts.
+    /// Bytes of a message that has begun and not ended, left unconsumed; more were given since if there are more now.
+    left: usize,
+    /// When that message began, or the connection was opened: from here patience counts.
     begun: Instant,
     /// When the last piece came: from here silence counts.
     heard: Instant,
-    /// It stands in `waiting`.
-    waiting: bool,
-    /// The peer has finished sending; once all is answered, the connection ends.
-    ended: bool,
     alarm: Alarm,
 }
 
@@ -75,8 +62,6 @@ impl EchoServer {
             stamp,
             clients: ConnectionMap::default(),
             timers: Timers::default(),
-            waiting: Vec::new(),
-            goes_on: None,
             draining: false,
             refused: 0,
             turned_away: 0,
@@ -139,32 +124,35 @@ impl EchoServer {
 
     // One message a connection.
 
-    /// `bytes` belong to the message; perhaps they end it.
-    fn gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        let mut lead = 0;
-        if client.partial.is_empty() {
-            lead = bytes.len() - bytes.trim_ascii_start().len();
-            // Whitespace is nothing, and buys no time.
-            if lead == bytes.len() {
-                return;
-            }
+    /// `bytes` are all that has come of the message; perhaps they end it. How many of them are of no more use.
+    fn gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let Some(client) = self.clients.get_mut(id) else { return bytes.len() };
+        let message = bytes.trim_ascii_start();
+        // Whitespace is nothing, and buys no time.
+        if message.is_empty() {
+            return bytes.len();
+        }
+        let has_more = message.len() > client.left;
+        if client.left == 0 {
             client.begun = now.instant;
         }
-        client.heard = now.instant;
-        let end = memchr(b'\n', &bytes[lead..]).map(|end| lead + end);
-        client.partial.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
-        if end.is_some() || client.partial.len() < self.config.whole_bytes_max {
-            self.complete(now, id, links);
-        } else if client.partial.len() > self.config.message_bytes_max + 1 {
+        if has_more {
+            client.heard = now.instant;
+        }
+        let is_silent = self.draining || !has_more && client.heard + self.config.gather_time <= now.instant;
+        client.left = message.len();
+        let end = memchr(b'\n', message);
+        let length = end.unwrap_or(message.len());
+        if end.is_some() || is_silent || length < self.config.whole_bytes_max {
+            self.answer(now, id, message[..length].trim_ascii(), links);
+        } else if length > self.config.message_bytes_max + 1 {
             self.refuse(id, Refusal::TooLong, links);
         }
+        bytes.len() - message.len()
     }
 
     /// What there is, is the message.
-    fn complete(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        let message = std::mem::take(&mut client.partial);
+    fn complete(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
         let message = message.trim_ascii();
         if !message.is_empty() {
             self.answer(now, id, message, links);
@@ -173,53 +161,35 @@ impl EchoServer {
 
     /// When silence completes the message of `client`.
     fn silent_at(&self, client: &Client) -> Option<Instant> {
-        (!self.config.keep_open && !client.partial.is_empty()).then(|| client.heard + self.config.gather_time)
+        (!self.config.keep_open && client.left > 0).then(|| client.heard + self.config.gather_time)
     }
 
     // A line after the other.
 
-    /// Answers the lines that have ended, as far as there is room; at the end of the stream also the last one.
-    fn answer_lines(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let max = self.config.message_bytes_max + 1;
-        let Some(client) = self.clients.get_mut(id) else { return };
-        let ended = client.ended;
-        let mut partial = std::mem::take(&mut client.partial);
-        let mut taken = 0;
-        let mut no_room = false;
-        while taken < partial.len() {
-            let rest = &partial[taken..];
-            let Some(length) = memchr(b'\n', rest).or(ended.then_some(rest.len())) else { break };
-            let unsent = links.unsent(id).len();
-            no_room = unsent > 0 && unsent + length > UNSENT_BYTES_MAX;
-            // Who sends that much more than it reads is answered anyway, and closed as one that does not read.
-            if no_room && rest.len() <= max {
-                break;
-            }
-            let line = &rest[..length];
-            self.answer(now, id, line.strip_suffix(b"\r").unwrap_or(line), links);
-            taken = partial.len().min(taken + length + 1);
-            no_room = false;
-            if !links.is_open(id) {
-                return;
-            }
+    /// Answers the lines that have ended, as far as there is room; how many bytes these were.
+    fn answer_lines(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let mut used = 0;
+        let mut has_room = true;
+        while has_room && let Some(length) = memchr(b'\n', &bytes[used..]) {
+            self.answer_line(now, id, &bytes[used..used + length], links);
+            used += length + 1;
+            has_room = links.may_go_on(id);
         }
-        partial.drain(..taken);
-        let Some(client) = self.clients.get_mut(id) else { return };
-        if taken > 0 {
+        let left = bytes.len() - used;
+        let Some(client) = self.clients.get_mut(id) else { return used };
+        if used > 0 || client.left == 0 {
             client.begun = now.instant;
         }
-        if no_room {
-            client.partial = partial;
-            if !std::mem::replace(&mut client.waiting, true) {
-                self.waiting.push(id);
-            }
-        } else if ended {
-            self.dismiss(id, links);
-        } else if partial.len() > max {
+        // Lines that wait for room may wait: how long, is for the driver to say.
+        client.left = if has_room { left } else { 0 };
+        if client.left > self.config.message_bytes_max + 1 {
             self.refuse(id, Refusal::TooLong, links);
-        } else {
-            client.partial = partial;
         }
+        used
+    }
+
+    fn answer_line(&mut self, now: Now, id: ConnectionId, line: &[u8], links: &mut Links) {
+        self.answer(now, id, line.strip_suffix(b"\r").unwrap_or(line), links);
     }
 
     fn rearm(&mut self, id: ConnectionId) {
@@ -228,9 +198,8 @@ impl EchoServer {
         let due = match self.silent_at(client) {
             Some(silent) => Some(silent.min(patience)),
             None if !self.config.keep_open => Some(patience),
-            // Between two lines a connection that is kept open may be silent; where lines wait for room, it is for the driver to
-            // say how long.
-            None => (!client.partial.is_empty() && !client.waiting).then_some(patience),
+            // Between two lines a connection that is kept open may be silent.
+            None => (client.left > 0).then_some(patience),
         };
         if let Some(client) = self.clients.get_mut(id) {
             self.timers.set(&mut client.alarm, id, due);
@@ -259,43 +228,28 @@ impl Protocol for EchoServer {
             return links.abort(id);
         }
         info!("connection established with {peer}");
-        let client = Client {
-            peer,
-            partial: Vec::new(),
-            begun: now.instant,
-            heard: now.instant,
-            waiting: false,
-            ended: false,
-            alarm: Alarm::default(),
-        };
+        let client =
+            Client { peer, left: 0, begun: now.instant, heard: now.instant, alarm: Alarm::default() };
         self.clients.insert(id, client);
         self.rearm(id);
     }
 
-    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        if self.config.keep_open {
-            let Some(client) = self.clients.get_mut(id) else { return };
-            if client.partial.is_empty() {
-                client.begun = now.instant;
-            }
-            client.partial.extend_from_slice(bytes);
-            self.answer_lines(now, id, links);
-        } else {
-            self.gather(now, id, bytes, links);
-        }
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let used = match self.config.keep_open {
+            true => self.answer_lines(now, id, bytes, links),
+            false => self.gather(now, id, bytes, links),
+        };
         self.rearm(id);
+        used
     }
 
-    fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        if self.config.keep_open {
-            let Some(client) = self.clients.get_mut(id) else { return };
-            client.ended = true;
-            self.answer_lines(now, id, links);
-            self.rearm(id);
-        } else {
-            self.complete(now, id, links);
-            self.dismiss(id, links);
+    fn handle_end(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
+        match self.config.keep_open {
+            true if rest.is_empty() => {}
+            true => self.answer_line(now, id, rest, links),
+            false => self.complete(now, id, rest, links),
         }
+        self.dismiss(id, links);
     }
 
     fn handle_closed(&mut self, _: Now, id: ConnectionId, reason: CloseReason, _: &mut Links) {
@@ -306,7 +260,6 @@ impl Protocol for EchoServer {
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
-        self.goes_on = None;
         while let Some(id) = self.timers.pop(now.instant) {
             let Some(client) = self.clients.get_mut(id) else { continue };
             if !self.timers.ring(&mut client.alarm, id, now.instant) {
@@ -315,8 +268,8 @@ impl Protocol for EchoServer {
             let Some(client) = self.clients.get(id) else { continue };
             // Silence comes first: a server that was held up does not blame its client.
             if self.silent_at(client).is_some_and(|silent| silent <= now.instant) {
-                self.complete(now, id, links);
-            } else if client.partial.is_empty() {
+                links.reread(id);
+            } else if client.left == 0 {
                 self.dismiss(id, links);
             } else {
                 self.refuse(id, Refusal::TooSlow, links);
@@ -324,38 +277,23 @@ impl Protocol for EchoServer {
         }
     }
 
-    fn handle_flushed(&mut self, now: Now, links: &mut Links) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        for id in std::mem::take(&mut self.waiting) {
-            let Some(client) = self.clients.get_mut(id) else { continue };
-            if !links.unsent(id).is_empty() {
-                self.waiting.push(id);
-                continue;
-            }
-            client.waiting = false;
-            self.answer_lines(now, id, links);
-            self.rearm(id);
-            if self.clients.get(id).is_some_and(|client| client.waiting) {
-                self.goes_on = Some(now.instant);
-            }
-        }
-    }
+    fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
 
-    fn drain(&mut self, now: Now, links: &mut Links) {
+    /// A message that has begun is answered as it is.
+    fn drain(&mut self, _: Now, links: &mut Links) {
         self.draining = true;
-        let all: Vec<_> = self.clients.iter().map(|(id, _)| id).collect();
-        for id in all {
-            if !self.config.keep_open {
-                self.complete(now, id, links);
+        let all: Vec<_> = self.clients.iter().map(|(id, client)| (id, client.left > 0)).collect();
+        for (id, has_begun) in all {
+            if has_begun && !self.config.keep_open {
+                links.reread(id);
+            } else {
+                self.dismiss(id, links);
             }
-            self.dismiss(id, links);
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        [self.goes_on, self.timers.next()].into_iter().flatten().min()
+        self.timers.next()
     }
 
     fn poll_event(&mut self) -> Option<EchoEvent> {

@@ -22,7 +22,7 @@ use super::request::{Answer, Request};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Links, Origin, Protocol};
 use crate::time::{Instant, Now, Timers};
 use crate::turn::{Refusal, Weight};
-use crate::wire::LineDecoder;
+use crate::wire::split_line;
 
 /// How long a server may take to answer `JOIN` before the client wonders, in its log.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
@@ -214,8 +214,7 @@ impl TurnClient {
     }
 
     fn add_player(&mut self, name: Name, numbers: Numbers) {
-        let TurnClientConfig { framing, line_bytes_max, .. } = self.config;
-        self.players.push(Player::new(name, numbers, framing, line_bytes_max));
+        self.players.push(Player::new(name, numbers, self.config.framing));
     }
 
     /// Whether every client has had its count accepted. One that asks its host never has.
@@ -452,24 +451,30 @@ impl TurnClient {
         }
     }
 
-    fn line_bytes(&mut self, now: Now, id: ConnectionId, index: usize, bytes: &[u8], links: &mut Links) {
-        let Wire::Line(line) = &mut self.players[index].wire else { return };
-        let mut decoder = std::mem::replace(&mut line.decoder, LineDecoder::new(0));
-        let mut input = bytes;
-        while let Some(line) = decoder.next_line(&mut input) {
-            match line.map(Reply::parse) {
+    /// Acts upon the lines that have ended; how many bytes these were.
+    fn line_bytes(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        index: usize,
+        bytes: &[u8],
+        links: &mut Links,
+    ) -> usize {
+        let mut used = 0;
+        while links.may_go_on(id)
+            && let Some(line) = split_line(&bytes[used..], self.config.line_bytes_max)
+        {
+            used += line.used;
+            match line.text.map(Reply::parse) {
                 Ok(Some(reply)) => self.line_reply(now, id, index, reply, links),
                 Ok(None) => debug!("{id}: a line that is not known is ignored"),
                 Err(error) => {
                     warn!("{id}: {error}; is this a turn server with the line framing?");
                     links.abort(id);
-                    break;
                 }
             }
         }
-        if let Wire::Line(line) = &mut self.players[index].wire {
-            line.decoder = decoder;
-        }
+        used
     }
 
     fn raw_bytes(&mut self, now: Now, id: ConnectionId, index: usize, bytes: &[u8], links: &mut Links) {
@@ -522,7 +527,6 @@ impl Protocol for TurnClient {
         match &mut player.wire {
             Wire::Raw(raw) => *raw = RawWire::default(),
             Wire::Line(line) => {
-                line.decoder = LineDecoder::new(self.config.line_bytes_max);
                 line.turn = None;
                 line.is_answered = false;
                 let due = now.instant + WELCOME_TIMEOUT;
@@ -535,15 +539,16 @@ impl Protocol for TurnClient {
         }
     }
 
-    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        let Some(&index) = self.by_connection.get(id) else { return };
-        match self.config.framing {
-            Framing::Raw => self.raw_bytes(now, id, index, bytes, links),
-            Framing::Line => self.line_bytes(now, id, index, bytes, links),
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        match (self.by_connection.get(id), self.config.framing) {
+            (None, _) => {}
+            (Some(&index), Framing::Raw) => self.raw_bytes(now, id, index, bytes, links),
+            (Some(&index), Framing::Line) => return self.line_bytes(now, id, index, bytes, links),
         }
+        bytes.len()
     }
 
-    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+    fn handle_end(&mut self, _: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
         links.close(id);
     }
 

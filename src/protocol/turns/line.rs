@@ -11,11 +11,10 @@ use super::{TurnEvent, TurnServerConfig};
 use crate::protocol::{ConnectionId, Links};
 use crate::time::{Alarm, Instant, Now, earlier};
 use crate::turn::{Ended, JoinError, Outcome, Refusal, SeatId, Taken, TurnNumber, Weight};
-use crate::wire::{LineDecoder, LineError};
+use crate::wire::{LineError, split_line};
 
 #[derive(Debug)]
 pub(super) struct LineClient {
-    decoder: LineDecoder,
     alarm: Alarm,
     /// How much of what it said was refused.
     pub(super) refusals: u32,
@@ -38,7 +37,6 @@ enum Role {
 impl LineClient {
     pub(super) fn new(now: Now, config: &TurnServerConfig) -> LineClient {
         LineClient {
-            decoder: LineDecoder::new(config.message_bytes_max),
             alarm: Alarm::default(),
             refusals: 0,
             role: Role::Newcomer { until: now.instant + config.hello_timeout },
@@ -59,41 +57,44 @@ impl LineClient {
 }
 
 impl TurnServer {
+    /// Acts upon the lines that have ended, as far as there is room; how many bytes these were.
     #[inline(never)]
-    pub(super) fn line_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        let Some(line) = self.line(id) else { return };
-        // Out of the client while its lines are acted upon, which may end it.
-        let mut decoder = std::mem::replace(&mut line.decoder, LineDecoder::new(0));
-        let mut input = bytes;
-        let mut went_on = true;
-        while let Some(line) = decoder.next_line(&mut input) {
-            went_on = false;
-            match line {
-                Ok(line) => self.line_request(now, id, line, links),
+    pub(super) fn line_bytes(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        bytes: &[u8],
+        links: &mut Links,
+    ) -> usize {
+        let length_max = self.config.message_bytes_max;
+        let mut used = 0;
+        let mut has_room = true;
+        while has_room && let Some(line) = split_line(&bytes[used..], length_max) {
+            used += line.used;
+            match line.text {
+                Ok(text) => self.line_request(now, id, text, links),
                 Err(LineError::TooLong) => self.dismiss(now, id, Some(Bye::TooLong), links),
                 Err(LineError::NotUtf8) => self.dismiss(now, id, Some(Bye::NotUtf8), links),
             }
-            // It was dismissed, or given up because it does not read the replies: nothing more of it counts.
-            if self.line(id).is_none() || !links.is_open(id) {
-                return;
-            }
+            has_room = links.may_go_on(id);
         }
         let until = now.instant + self.config.line_timeout;
-        let Some(line) = self.line(id) else { return };
+        // If it was dismissed, nothing more of it counts.
+        let Some(line) = self.line(id) else { return used };
         let before = line.line_until;
-        // A line that has begun keeps its time, however many bytes go on with it.
-        let going_on = before.filter(|_| went_on);
-        line.line_until = decoder.is_partial().then(|| going_on.unwrap_or(until));
-        line.decoder = decoder;
+        // A line that has begun keeps its time, however many bytes go on with it. Lines that wait for room have ended.
+        let going_on = before.filter(|_| used == 0);
+        line.line_until = (has_room && used < bytes.len()).then(|| going_on.unwrap_or(until));
         if line.line_until != before {
             self.line_rearm(id);
         }
+        used
     }
 
     /// The client has finished sending. A line that it has begun may be the beginning of another one (`ann:4` of
     /// `ann:42`), so it is refused.
-    pub(super) fn line_ended_input(&mut self, id: ConnectionId, links: &mut Links) {
-        if self.line(id).is_some_and(|line| line.decoder.is_partial()) {
+    pub(super) fn line_ended_input(&mut self, id: ConnectionId, rest: &[u8], links: &mut Links) {
+        if !rest.is_empty() {
             self.refuse(id, Code::Malformed, b"(a line without an end)", links);
             say(id, Reply::No { turn: 0, code: Code::Malformed }, links);
         }

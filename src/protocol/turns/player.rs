@@ -10,7 +10,6 @@ use super::request::Request;
 use crate::protocol::{ConnectionId, Links};
 use crate::time::{Alarm, Instant};
 use crate::turn::TurnNumber;
-use crate::wire::LineDecoder;
 
 /// A client of many.
 pub(super) struct Player {
@@ -48,7 +47,6 @@ pub(super) struct RawWire {
 }
 
 pub(super) struct LineWire {
-    pub(super) decoder: LineDecoder,
     /// The server has answered the `JOIN`.
     pub(super) is_answered: bool,
     /// A `GO` that has not been answered.
@@ -62,12 +60,10 @@ pub(super) struct LineWire {
 }
 
 impl Player {
-    /// Of a server's lines, one may have `line_bytes_max` bytes.
-    pub(super) fn new(name: Name, numbers: Numbers, framing: Framing, line_bytes_max: usize) -> Player {
+    pub(super) fn new(name: Name, numbers: Numbers, framing: Framing) -> Player {
         let wire = match framing {
             Framing::Raw => Wire::Raw(RawWire::default()),
             Framing::Line => Wire::Line(LineWire {
-                decoder: LineDecoder::new(line_bytes_max),
                 is_answered: false,
                 turn: None,
                 within: Duration::ZERO,

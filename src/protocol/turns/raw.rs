@@ -15,7 +15,7 @@ use crate::hint::likely;
 use crate::protocol::{ConnectionId, ConnectionMap, Links};
 use crate::time::{Alarm, Instant, Now, Timers, earlier};
 use crate::turn::{Answered, Grant, JoinError, Scheduler, SeatId, Spot, TurnNumber, Weight};
-use crate::wire::{RawDecoder, RawMessage};
+use crate::wire::{RawMessage, split_raw};
 
 /// A seated client. As small as it can be: thousands of them wait.
 #[derive(Debug)]
@@ -49,10 +49,11 @@ enum Signal {
 /// What takes more than one readiness, and what has a time of its own.
 #[derive(Debug)]
 struct Aside {
-    decoder: RawDecoder,
-    /// When the gather time of an incomplete message is over.
+    /// Bytes of an incomplete message, which were left unconsumed.
+    left: usize,
+    /// When the gather time of that message is over.
     gather_until: Option<Instant>,
-    /// The message that is being gathered began before its `GO` was written.
+    /// That message began before its `GO` was written.
     is_early: bool,
     /// While [`Signal::HeldBack`].
     release: Option<Instant>,
@@ -70,10 +71,10 @@ impl RawClient {
         self.seat
     }
 
-    fn aside(&mut self, message_bytes_max: usize) -> &mut Aside {
+    fn aside(&mut self) -> &mut Aside {
         self.aside.get_or_insert_with(|| {
             Box::new(Aside {
-                decoder: RawDecoder::new(message_bytes_max),
+                left: 0,
                 gather_until: None,
                 is_early: false,
                 release: None,
@@ -149,31 +150,25 @@ impl RawClient {
     }
 
     /// It hears of its turn at `release`, or later if that was said before.
-    fn hold_back(
-        &mut self,
-        id: ConnectionId,
-        release: Instant,
-        message_bytes_max: usize,
-        timers: &mut Timers<ConnectionId>,
-    ) {
+    fn hold_back(&mut self, id: ConnectionId, release: Instant, timers: &mut Timers<ConnectionId>) {
         self.signal = Signal::HeldBack;
-        let aside = self.aside(message_bytes_max);
+        let aside = self.aside();
         aside.release = aside.release.max(Some(release));
         self.settle(id, timers);
     }
 
     /// T11: it was allowed to say this, but too late for that turn.
     #[cold]
-    fn keep(&mut self, answer: &Answer, message_bytes_max: usize) {
+    fn keep(&mut self, answer: &Answer) {
         self.signal = Signal::Answered;
-        self.aside(message_bytes_max).late = Some(*answer);
+        self.aside().late = Some(*answer);
     }
 
     /// Arms the alarm for what stands aside, or drops it if that is nothing.
     fn settle(&mut self, id: ConnectionId, timers: &mut Timers<ConnectionId>) {
         let Some(aside) = &mut self.aside else { return };
         timers.set(&mut aside.alarm, id, earlier(aside.release, aside.gather_until));
-        if aside.release.is_none() && aside.late.is_none() && !aside.decoder.is_partial() {
+        if aside.release.is_none() && aside.late.is_none() && aside.left == 0 {
             timers.remove(&mut aside.alarm, id);
             self.aside = None;
         }
@@ -223,7 +218,7 @@ impl TurnServer {
             let Some(seat) = self.scheduler.seat_at(raw.seat) else { continue };
             match self.scheduler.held_by(seat) {
                 Some(_) => {
-                    raw.hold_back(id, release, self.config.message_bytes_max, &mut self.timers);
+                    raw.hold_back(id, release, &mut self.timers);
                     self.scheduler.postpone(seat, release);
                 }
                 None => {
@@ -251,7 +246,6 @@ impl TurnServer {
     #[cold]
     fn raw_granted_aside(&mut self, now: Now, id: ConnectionId, release: Instant) {
         self.raw_waits_written(now);
-        let message_bytes_max = self.config.message_bytes_max;
         let Some(raw) = raw(&mut self.clients, id) else { return };
         match raw.signal {
             Signal::Answered => {
@@ -264,7 +258,7 @@ impl TurnServer {
             }
             Signal::Open => {}
             Signal::Told | Signal::Quiet | Signal::HeldBack => {
-                raw.hold_back(id, release, message_bytes_max, &mut self.timers);
+                raw.hold_back(id, release, &mut self.timers);
             }
         }
     }
@@ -295,8 +289,9 @@ impl TurnServer {
         }
     }
 
+    /// Acts upon what one readiness brought, and what was left before; how many bytes are of no more use.
     #[inline(always)]
-    pub(super) fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+    pub(super) fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let length_max = self.config.message_bytes_max;
         let raw = match raw(&mut self.clients, id) {
             Some(raw)
@@ -308,18 +303,22 @@ impl TurnServer {
         };
         // Nearly always: one readiness, one answer, as the last one was.
         match raw.take_again(now, bytes, &mut self.scheduler, &mut self.ledger) {
-            Some(answered) => self.raw_go_on(now, &answered, links),
+            Some(answered) => {
+                self.raw_go_on(now, &answered, links);
+                bytes.len()
+            }
             None => self.raw_other(now, id, bytes, links),
         }
     }
 
     /// One readiness, and something else than another answer under the same name.
     #[cold]
-    fn raw_other(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+    fn raw_other(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         match Answer::from_bytes(bytes.trim_ascii()) {
             Ok(answer) => self.raw_answer(now, id, &answer, links),
-            Err(_) => self.raw_gather(now, id, bytes, links),
+            Err(_) => return self.raw_gather(now, id, bytes, links),
         }
+        bytes.len()
     }
 
     #[cold]
@@ -327,7 +326,7 @@ impl TurnServer {
         let Some(raw) = raw(&mut self.clients, id) else { return };
         match raw.take(now, answer, &mut self.scheduler, &mut self.ledger) {
             Some(answered) => self.raw_go_on(now, &answered, links),
-            None => raw.keep(answer, self.config.message_bytes_max),
+            None => raw.keep(answer),
         }
     }
 
@@ -355,33 +354,33 @@ impl TurnServer {
 
     /// Takes bytes that may be a part of a message.
     #[cold]
-    fn raw_gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        let gather_time = self.config.gather_time;
-        let has_gone = raw(&mut self.clients, id).is_some_and(|raw| raw.has_gone(id, links));
-        if has_gone {
-            self.raw_drop_early(id, links);
+    fn raw_gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let early = self.raw_drop_early(id, bytes, links);
+        let length_max = self.config.message_bytes_max;
+        let fresh = now.instant + self.config.gather_time;
+        let Some(raw) = raw(&mut self.clients, id) else { return bytes.len() };
+        let has_gone = raw.has_gone(id, links);
+        let aside = raw.aside();
+        let bytes = &bytes[early..];
+        let is_early = if aside.left == 0 { !has_gone } else { aside.is_early };
+        let is_over = aside.gather_until.is_some_and(|until| until <= now.instant);
+        let message = split_raw(bytes, length_max, is_over, Answer::is_complete);
+        if message == RawMessage::Partial {
+            let gather_until = aside.gather_until.or(Some(fresh));
+            (aside.left, aside.is_early, aside.gather_until) = (bytes.len(), is_early, gather_until);
+            raw.settle(id, &mut self.timers);
+            return early;
         }
-        let Some(raw) = raw(&mut self.clients, id) else { return };
-        let aside = raw.aside(self.config.message_bytes_max);
-        if !aside.decoder.is_partial() {
-            aside.is_early = !has_gone;
-        }
-        let is_early = aside.is_early;
-        let message = aside.decoder.push(bytes, Answer::is_complete);
-        aside.gather_until = match aside.decoder.is_partial() {
-            true => aside.gather_until.or(Some(now.instant + gather_time)),
-            false => None,
-        };
-        raw.settle(id, &mut self.timers);
-        if let Some(message) = message {
-            self.raw_message(now, id, &message, is_early, links);
-        }
+        self.raw_forget(id);
+        self.raw_message(now, id, message, is_early, links);
+        early + bytes.len()
     }
 
-    /// No more bytes will join the message that was begun.
-    pub(super) fn raw_gathered(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let Some((message, is_early)) = self.raw_cut(id) else { return };
-        self.raw_message(now, id, &message, is_early, links);
+    /// No more bytes will join the message in `rest`.
+    pub(super) fn raw_gathered(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
+        let is_early = self.raw_forget(id);
+        let message = split_raw(rest, self.config.message_bytes_max, true, |_| true);
+        self.raw_message(now, id, message, is_early, links);
     }
 
     pub(super) fn raw_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
@@ -392,7 +391,7 @@ impl TurnServer {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.instant);
         let (is_gathered, is_released) = (due(aside.gather_until), due(aside.release));
         if is_gathered {
-            self.raw_gathered(now, id, links);
+            links.reread(id);
         }
         if is_released && raw(&mut self.clients, id).is_some_and(|raw| raw.signal == Signal::HeldBack) {
             self.raw_go(id, links);
@@ -407,10 +406,13 @@ impl TurnServer {
         &mut self,
         now: Now,
         id: ConnectionId,
-        message: &RawMessage<'_>,
+        message: RawMessage<'_>,
         is_early: bool,
         links: &mut Links,
     ) {
+        if message == RawMessage::Nothing {
+            return;
+        }
         let Some(raw) = raw(&mut self.clients, id) else { return };
         let has_gone = raw.signal == Signal::Open && !is_early;
         let answer = match message {
@@ -455,33 +457,40 @@ impl TurnServer {
 
     /// What stood aside until its `GO` does so no longer.
     #[cold]
-    fn raw_gone(&mut self, id: ConnectionId, links: &Links) {
+    fn raw_gone(&mut self, id: ConnectionId, links: &mut Links) {
         let Some(raw) = raw(&mut self.clients, id) else { return };
         if let Some(aside) = &mut raw.aside {
             aside.release = None;
+            if aside.is_early {
+                links.reread(id);
+            }
             raw.settle(id, &mut self.timers);
-            self.raw_drop_early(id, links);
         }
     }
 
-    /// T9: the beginning of a message that came before its `GO` does not count, and must not spoil the answer to it.
-    fn raw_drop_early(&mut self, id: ConnectionId, links: &Links) {
-        let is_early = |aside: &Aside| aside.is_early;
-        if raw(&mut self.clients, id).is_some_and(|raw| raw.aside.as_deref().is_some_and(is_early))
-            && let Some((message, _)) = self.raw_cut(id)
-        {
-            self.refuse(id, Code::NotYourTurn, message.bytes(), links);
+    /// T9: the beginning of a message that came before its `GO` does not count, and must not spoil the answer to it. How many of
+    /// `bytes` belong to that.
+    fn raw_drop_early(&mut self, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let Some(raw) = raw(&mut self.clients, id) else { return 0 };
+        let has_go = raw.signal == Signal::Open;
+        let early =
+            raw.aside.as_deref().filter(|aside| has_go && aside.is_early).map_or(0, |aside| aside.left);
+        if early > 0 {
+            self.raw_forget(id);
+            let message = &bytes[..early];
+            self.refuse(id, Code::NotYourTurn, message.trim_ascii(), links);
         }
+        early
     }
 
-    /// Takes what has been gathered, and whether that began before its `GO`.
-    fn raw_cut(&mut self, id: ConnectionId) -> Option<(RawMessage<'static>, bool)> {
-        let raw = raw(&mut self.clients, id)?;
-        let aside = raw.aside.as_mut()?;
-        let cut = aside.decoder.take().map(|message| (message, aside.is_early));
-        (aside.gather_until, aside.is_early) = (None, false);
+    /// Nothing is gathered any more; whether what was began before its `GO`.
+    fn raw_forget(&mut self, id: ConnectionId) -> bool {
+        let Some(raw) = raw(&mut self.clients, id) else { return false };
+        let Some(aside) = &mut raw.aside else { return false };
+        let is_early = aside.is_early;
+        (aside.left, aside.gather_until, aside.is_early) = (0, None, false);
         raw.settle(id, &mut self.timers);
-        cut
+        is_early
     }
 }
 

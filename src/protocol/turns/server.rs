@@ -364,21 +364,17 @@ impl Protocol for TurnServer {
     }
 
     #[inline(always)]
-    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         match self.config.framing {
             Framing::Raw => self.raw_bytes(now, id, bytes, links),
             Framing::Line => self.line_bytes(now, id, bytes, links),
         }
     }
 
-    fn takes_pieces(&self) -> bool {
-        self.config.framing == Framing::Line
-    }
-
-    fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+    fn handle_end(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
         match self.clients.get(id) {
-            Some(Client::Raw(_)) => self.raw_gathered(now, id, links),
-            Some(Client::Line(_)) => self.line_ended_input(id, links),
+            Some(Client::Raw(_)) => self.raw_gathered(now, id, rest, links),
+            Some(Client::Line(_)) => self.line_ended_input(id, rest, links),
             Some(Client::Closing) | None => {}
         }
         if self.release(now, id, links) {
