@@ -5,6 +5,7 @@
 
 mod framing;
 mod line;
+pub mod message;
 mod raw;
 mod send;
 
