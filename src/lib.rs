@@ -73,7 +73,9 @@ pub mod guide;
 mod hint;
 #[cfg(feature = "net")]
 pub mod net;
+mod printable;
 pub mod protocol;
+pub mod session;
 #[cfg(feature = "status")]
 pub mod status;
 mod table;

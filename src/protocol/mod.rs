@@ -173,9 +173,9 @@ mod links;
 mod queue;
 pub mod turns;
 
-use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
+use crate::printable::write_printable;
 use crate::time::{Instant, Now};
 pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin};
 pub(crate) use errand::Errand;
@@ -189,17 +189,6 @@ pub(crate) fn is_shown(nth: u64) -> bool {
 
 /// How much of what a peer said a log line shows.
 const SHOWN_BYTES_MAX: usize = 128;
-
-/// Writes text of a peer's so that it can rearrange or hide nothing around it on a terminal.
-fn write_printable(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-        return f.write_str(text);
-    }
-    text.chars().try_for_each(|c| match c {
-        '\'' | '"' | '\\' => f.write_char(c),
-        c => c.escape_debug().try_for_each(|c| f.write_char(c)),
-    })
-}
 
 /// Random bytes from a source that the caller chooses: the operating system's in a server, a seeded generator
 /// in a simulation, which then replays.

@@ -6,6 +6,7 @@
 
 mod framing;
 mod line;
+pub mod message;
 mod raw;
 mod send;
 

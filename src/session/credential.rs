@@ -1,0 +1,229 @@
+//! Secrets, tokens and epochs: read, written, and never shown by chance.
+
+use std::fmt;
+use std::str::FromStr;
+
+use subtle::ConstantTimeEq;
+
+/// The text is neither a [`Secret`] nor an [`Epoch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidHex {
+    digits: usize,
+}
+
+impl fmt::Display for InvalidHex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {} hexadecimal digits", self.digits)
+    }
+}
+
+impl std::error::Error for InvalidHex {}
+
+/// The 128 random bits that let a client have its seat back.
+///
+/// Displayed as on the wire, 32 hexadecimal digits, for a client that keeps it on disk. `Debug` shows nothing of it, and two are
+/// compared in constant time.
+#[derive(Clone, Copy)]
+pub struct Secret([u8; 16]);
+
+impl Secret {
+    /// A secret of these random bits.
+    #[must_use]
+    pub const fn new(bits: [u8; 16]) -> Secret {
+        Secret(bits)
+    }
+
+    /// Its bits, for what keeps it beyond the life of this process.
+    #[must_use]
+    pub const fn expose(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// In constant time.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl FromStr for Secret {
+    type Err = InvalidHex;
+
+    fn from_str(text: &str) -> Result<Secret, InvalidHex> {
+        let value = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32 && is_hex(text));
+        value.map(|value| Secret(value.to_be_bytes())).ok_or(InvalidHex { digits: 32 })
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Tells one life of a server from another. It is random: of two, neither is the earlier one.
+///
+/// Together with a [`TurnNumber`](crate::turn::TurnNumber) it fences a resource that clients act on. Displayed as on the wire, 16
+/// hexadecimal digits; read from 1 to 16 of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for Epoch {
+    type Err = InvalidHex;
+
+    fn from_str(text: &str) -> Result<Epoch, InvalidHex> {
+        let value = u64::from_str_radix(text, 16).ok().filter(|_| is_hex(text) && text.len() <= 16);
+        value.map(Epoch).ok_or(InvalidHex { digits: 16 })
+    }
+}
+
+/// A bearer's token, as `token=` carries it. Neither `Debug` nor `Display` shows it.
+#[derive(Clone, Copy)]
+pub struct Token<'a>(&'a str);
+
+impl<'a> Token<'a> {
+    /// The token with this text; `None` if it cannot be the value of a field.
+    #[must_use]
+    pub fn new(text: &'a str) -> Option<Token<'a>> {
+        super::fields::is_value(text).then_some(Token(text))
+    }
+
+    /// Its text, for what checks it or writes it to a peer.
+    #[must_use]
+    pub const fn expose(self) -> &'a str {
+        self.0
+    }
+}
+
+/// In a time that depends on the lengths only.
+impl PartialEq for Token<'_> {
+    fn eq(&self, other: &Token<'_>) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Token<'_> {}
+
+impl fmt::Display for Token<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("...")
+    }
+}
+
+impl fmt::Debug for Token<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// Displays what a peer sent, escaped, with `...` in place of the values of `resume=` and `token=`.
+///
+/// It takes any bytes, because a line that is refused is logged as well. A value is hidden however its key is capitalised and wherever
+/// it stands, up to the next white space or control character.
+#[derive(Clone, Copy)]
+pub struct Redacted<'a>(pub &'a [u8]);
+
+impl Redacted<'_> {
+    /// How many bytes at the beginning of `text` are a key and its `=`, whose value must not be shown.
+    fn secret_key(text: &[u8]) -> Option<usize> {
+        let begins = |key: &&[u8]| text.get(..key.len()).is_some_and(|head| head.eq_ignore_ascii_case(key));
+        [&b"resume="[..], b"token="].into_iter().find(begins).map(<[u8]>::len)
+    }
+}
+
+impl fmt::Display for Redacted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        let mut shown = 0;
+        while shown < rest.len() {
+            let Some(key) = Redacted::secret_key(&rest[shown..]) else {
+                shown += 1;
+                continue;
+            };
+            write!(f, "{}...", rest[..shown + key].escape_ascii())?;
+            let value = &rest[shown + key..];
+            let end = value.iter().position(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control());
+            rest = &value[end.unwrap_or(value.len())..];
+            shown = 0;
+        }
+        write!(f, "{}", rest.escape_ascii())
+    }
+}
+
+impl fmt::Debug for Redacted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "000102030405060708090a0b0c0d0e0f";
+
+    #[test]
+    fn a_secret_is_32_hexadecimal_digits_and_never_shown_by_chance() {
+        let secret: Secret = TEXT.parse().expect("a secret");
+        assert_eq!(secret, Secret::new(*secret.expose()));
+        assert_ne!(secret, Secret::new([7; 16]));
+        assert_eq!((secret.to_string().as_str(), format!("{secret:?}").as_str()), (TEXT, "Secret"));
+        let (signed, long) = (format!("+{}", &TEXT[1..]), format!("0{TEXT}"));
+        for bad in ["", "ff", &TEXT[1..], &signed, &long, &TEXT.replace('f', "g")] {
+            let error = bad.parse::<Secret>().expect_err(bad);
+            assert_eq!(error.to_string(), "expected 32 hexadecimal digits");
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_1_to_16_hexadecimal_digits() {
+        assert_eq!((TEXT[..16].parse(), "fF".parse()), (Ok(Epoch(0x0001_0203_0405_0607)), Ok(Epoch(255))));
+        assert_eq!(Epoch(255).to_string(), "00000000000000ff");
+        for bad in ["", "+1", "fg", " 1", "00000000000000001", TEXT] {
+            assert_eq!(bad.parse::<Epoch>(), Err(InvalidHex { digits: 16 }), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_a_value_and_is_not_shown() {
+        let token = Token::new("ey.J:x=").expect("a value");
+        assert_eq!((token.expose(), format!("{token} {token:?}").as_str()), ("ey.J:x=", "... Token"));
+        assert!(token == Token("ey.J:x=") && token != Token("ey.J:x") && token != Token("ey.J:y="));
+        assert!(["", "a b", "a\tb", "a\u{a0}b"].iter().all(|bad| Token::new(bad).is_none()));
+    }
+
+    #[test]
+    fn what_is_logged_of_a_line_has_no_secrets_in_it() {
+        for (line, shown) in [
+            (&b"JOIN ann resume=0f token=ey.J ring=x"[..], "JOIN ann resume=... token=... ring=x"),
+            (b"JOIN ann ReSume=0f\tTOKEN=a\xffb\r", "JOIN ann ReSume=...\\tTOKEN=...\\r"),
+            (b"WATCH xtoken=resume=a", "WATCH xtoken=..."),
+            (b"ANSWER :\xff\x1b", "ANSWER :\\xff\\x1b"),
+            (b"token=", "token=..."),
+            (b"toke", "toke"),
+            (b"", ""),
+        ] {
+            assert_eq!(Redacted(line).to_string(), shown);
+        }
+        assert_eq!(format!("{:?}", Redacted(b"token=x")), "\"token=...\"");
+    }
+}

@@ -1,0 +1,90 @@
+//! Other protocols, which are told by the first line of a connection.
+//!
+//! A web page on the same machine can have its browser send any text to a loopback port. If the first line were only refused, the lines
+//! behind it, which the page wrote, would be carried out.
+
+/// Whether the first line of a connection belongs to another protocol: an HTTP request line, a TLS hello, an SSH banner, or anything
+/// with control characters or bad UTF-8.
+///
+/// `bytes` are those that have come so far, perhaps only the beginning of the line, perhaps more than it. More bytes never turn a yes
+/// into a no. A request line is recognised once it is complete.
+#[must_use]
+pub fn looks_foreign(bytes: &[u8]) -> bool {
+    let (line, is_whole) = match memchr::memchr(b'\n', bytes) {
+        Some(end) => (&bytes[..end], true),
+        None => (bytes, false),
+    };
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    bytes.starts_with(b"\x16\x03")
+        || line.starts_with(b"SSH-")
+        || !is_clean(line, is_whole)
+        || is_whole && is_http(line)
+}
+
+/// Whether the line has no control character but TAB, and is UTF-8 as far as it goes.
+fn is_clean(line: &[u8], is_whole: bool) -> bool {
+    let valid = match std::str::from_utf8(line) {
+        Ok(text) => Ok(text),
+        Err(error) if error.error_len().is_none() && !is_whole => {
+            std::str::from_utf8(&line[..error.valid_up_to()])
+        }
+        Err(error) => Err(error),
+    };
+    valid.is_ok_and(super::fields::is_text)
+}
+
+/// Whether it is `GET <anything> HTTP/1.<x>`, or the same with another method.
+fn is_http(line: &[u8]) -> bool {
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(_), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    !method.is_empty() && method.iter().all(u8::is_ascii_uppercase) && version.starts_with(b"HTTP/1.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOREIGN: &[&[u8]] = &[
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        b"POST /a?b=c HTTP/1.0\n",
+        b"\x16\x03\x01\x02\x00\x01\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"PI\x00NG\n",
+        b"a:\xff1\n",
+        b"J\xc3\n",
+        b"a\rb\n",
+        b"\x1b[2J\n",
+        b"\xc2\x85\n",
+    ];
+
+    const OURS: &[&[u8]] = &[
+        b"",
+        b"JOIN ann\r\nGET / HTTP/1.1\r\n",
+        b"Client1:1",
+        "J\u{f6}rg:5\r\n".as_bytes(),
+        b"ANSWER :tab\there\n",
+        b"GET / HTTP/1.1 x\n",
+        b"get / HTTP/1.1\n",
+        b"PUT  5\n",
+        b"a\n\x16\x03\xff",
+        b"two words:3\r",
+    ];
+
+    #[test]
+    fn other_protocols_are_told_by_their_first_line() {
+        assert!(FOREIGN.iter().all(|line| looks_foreign(line)));
+        assert!(!OURS.iter().any(|line| looks_foreign(line)));
+    }
+
+    #[test]
+    fn more_bytes_turn_no_yes_into_a_no() {
+        for bytes in FOREIGN.iter().chain(OURS) {
+            let verdicts: Vec<bool> = (0..=bytes.len()).map(|end| looks_foreign(&bytes[..end])).collect();
+            assert!(verdicts.is_sorted(), "{}", bytes.escape_ascii());
+        }
+    }
+}

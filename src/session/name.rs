@@ -1,0 +1,196 @@
+//! Names of clients and rings: short, without allocation, safe to print.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest name, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// A name of 1 to 64 bytes of UTF-8 without white space, `:`, `=`, control and format characters.
+///
+/// Format characters are those of [`FORMAT_CHARACTERS`]: they show nothing, or rearrange the text around them, so that two names could
+/// look the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name(Short);
+
+/// A name as raw clients send it: 1 to 64 bytes of UTF-8 without control characters and `:`.
+///
+/// Displayed, characters that could rearrange or hide what stands around them on a terminal are escaped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RawName(Short);
+
+/// 1 to 64 bytes of UTF-8.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Short {
+    /// UTF-8, as it was checked to be, with zeros behind it.
+    bytes: [u8; NAME_BYTES_MAX],
+    len: u8,
+}
+
+/// The text is not a [`Name`] or [`RawName`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidName {
+    /// It has no byte, or more than [`NAME_BYTES_MAX`].
+    Length,
+    /// It is not UTF-8.
+    NotUtf8,
+    /// It has this character, which no name may have.
+    Character(char),
+}
+
+impl fmt::Display for InvalidName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidName::Length => write!(f, "a name has 1 to {NAME_BYTES_MAX} bytes"),
+            InvalidName::NotUtf8 => f.write_str("a name is UTF-8"),
+            InvalidName::Character(c) => write!(f, "a name may not contain {}", c.escape_unicode()),
+        }
+    }
+}
+
+impl std::error::Error for InvalidName {}
+
+/// The characters that show nothing by themselves, as ranges in ascending order: general category Cf and
+/// `Default_Ignorable_Code_Point` of Unicode 16.0.0.
+pub const FORMAT_CHARACTERS: &[(char, char)] = &[
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{6dd}', '\u{6dd}'),
+    ('\u{70f}', '\u{70f}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8e2}', '\u{8e2}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{202a}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{110bd}', '\u{110bd}'),
+    ('\u{110cd}', '\u{110cd}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+/// Whether a byte is printable ASCII that any name may have.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        plain[byte as usize] = !matches!(byte, b':' | b'=');
+        byte += 1;
+    }
+    plain
+};
+
+fn is_format(c: char) -> bool {
+    let after = FORMAT_CHARACTERS.partition_point(|&(_, last)| last < c);
+    FORMAT_CHARACTERS.get(after).is_some_and(|&(first, _)| first <= c)
+}
+
+impl Short {
+    /// Reads a name without any character that `is_refused`. Most are plain ASCII, and are neither decoded nor taken apart into
+    /// characters.
+    #[inline]
+    fn read(bytes: &[u8], is_refused: impl Fn(char) -> bool) -> Result<Short, InvalidName> {
+        let len = u8::try_from(bytes.len()).map_err(|_| InvalidName::Length)?;
+        if !(1..=NAME_BYTES_MAX).contains(&bytes.len()) {
+            return Err(InvalidName::Length);
+        }
+        if !bytes.iter().fold(true, |ok, &byte| ok & PLAIN[usize::from(byte)]) {
+            let text = std::str::from_utf8(bytes).map_err(|_| InvalidName::NotUtf8)?;
+            if let Some(c) = text.chars().find(|&c| is_refused(c)) {
+                return Err(InvalidName::Character(c));
+            }
+        }
+        let mut name = Short { bytes: [0; NAME_BYTES_MAX], len };
+        name.bytes[..bytes.len()].copy_from_slice(bytes);
+        Ok(name)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).expect("a name was checked to be UTF-8")
+    }
+}
+
+macro_rules! named {
+    ($name:ident, $is_refused:expr) => {
+        impl $name {
+            /// Reads a name.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidName`]
+            #[inline]
+            pub fn from_bytes(bytes: &[u8]) -> Result<$name, InvalidName> {
+                Short::read(bytes, $is_refused).map($name)
+            }
+
+            /// The name as it came.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+
+            /// The bytes of the name as it came.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<$name, InvalidName> {
+                $name::from_bytes(text.as_bytes())
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, text: &str) -> bool {
+                self.as_bytes() == text.as_bytes()
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, text: &&str) -> bool {
+                self == *text
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                crate::printable::write_printable(self.as_str(), f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+    };
+}
+
+named!(Name, |c| matches!(c, ':' | '=') || c.is_whitespace() || c.is_control() || is_format(c));
+named!(RawName, |c| c == ':' || c.is_control());

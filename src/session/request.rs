@@ -1,0 +1,341 @@
+//! Lines of clients: text to values, and back.
+
+use std::fmt;
+
+use super::codes::Code;
+use super::credential::{Epoch, Token};
+use super::fields::{Malformed, Message, TooLarge, decimal};
+use super::name::Name;
+use super::sink::{Counted, Sink, put_content, put_hex, put_number};
+
+/// The ring that a `JOIN` or `WATCH` without `ring=` means.
+pub const DEFAULT_RING: &str = "main";
+
+/// A line from a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request<'a> {
+    /// Take a seat, or have it back.
+    Join(Join<'a>),
+    /// The answer of the turn's holder.
+    Answer {
+        /// The turn that it is meant for.
+        fence: Fence,
+        /// The answer.
+        content: Content<'a>,
+    },
+    /// Give the turn up.
+    Pass {
+        /// The turn that is meant; the one that is held if none is named.
+        turn: Option<u64>,
+    },
+    /// Start the deadline of the turn anew.
+    Renew {
+        /// The turn that is meant; the one that is held if none is named.
+        turn: Option<u64>,
+    },
+    /// A resting seat wants the turn.
+    Ask,
+    /// A waiting seat does not want the turn any more.
+    Rest,
+    /// Give the seat up, or stop watching.
+    Leave,
+    /// Hear what happens in a ring without a seat.
+    Watch {
+        /// Which ring.
+        ring: Name,
+        /// What shows that the client may.
+        token: Option<Token<'a>>,
+    },
+    /// Asks for `PONG`.
+    Ping,
+}
+
+/// What a `JOIN` says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Join<'a> {
+    /// The name of the seat.
+    pub name: Name,
+    /// The ring; [`DEFAULT_RING`] if the line names none.
+    pub ring: Name,
+    /// The secret of the seat to have back, as written: it may be none.
+    pub resume: Option<&'a str>,
+    /// The turns it wants for each one of a weight-1 seat; any number.
+    pub weight: Option<u64>,
+    /// When it wants the turn.
+    pub demand: Option<Demand>,
+    /// Whether it wants to hear what happens in the ring.
+    pub hears: bool,
+    /// What shows that the client may.
+    pub token: Option<Token<'a>>,
+}
+
+/// Without the secret.
+impl fmt::Debug for Join<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join")
+            .field("name", &self.name)
+            .field("ring", &self.ring)
+            .field("resumes", &self.resume.is_some())
+            .field("weight", &self.weight)
+            .field("demand", &self.demand)
+            .field("hears", &self.hears)
+            .field("token", &self.token)
+            .finish()
+    }
+}
+
+/// The turn that an answer is meant for: one turn of one life of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fence {
+    /// Its number; any number, also 0, which no turn has.
+    pub turn: Option<u64>,
+    /// The life of the server.
+    pub epoch: Option<Epoch>,
+}
+
+/// The bytes of an answer, or how many of them follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// They stand on the line.
+    Text(&'a str),
+    /// They are the payload, of this size in bytes.
+    Payload(usize),
+}
+
+/// When a seat wants the turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Demand {
+    /// Each time it comes round.
+    #[default]
+    Always,
+    /// Once for each `ASK`.
+    Ask,
+}
+
+/// A line that is no request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable {
+    /// [`Code::Malformed`] or [`Code::OutOfRange`].
+    pub code: Code,
+    /// The reason, for a person. It repeats nothing of the line.
+    pub why: &'static str,
+    /// The turn that the line names, if that much can be read.
+    pub turn: Option<u64>,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.why)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// A code and the reason.
+type Refusal = (Code, &'static str);
+
+const fn malformed(why: &'static str) -> Refusal {
+    (Code::Malformed, why)
+}
+
+impl From<Malformed> for Refusal {
+    fn from(Malformed(why): Malformed) -> Refusal {
+        malformed(why)
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Reads a line without its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`]. A payload that the line announces has to be skipped then.
+    pub fn parse(line: &'a str) -> Result<Request<'a>, Unreadable> {
+        read(line).map_err(|(code, why)| Unreadable { code, why, turn: turn_named(line) })
+    }
+
+    /// Writes the line and its end. A payload that it announces is still to be written, with LF behind it.
+    pub fn encode(&self, out: &mut impl Sink) {
+        let out = &mut Counted::new(out);
+        match *self {
+            Request::Join(ref join) => join.put(out),
+            Request::Answer { fence, content } => return put_answer(out, fence, content),
+            Request::Pass { turn } => put_turn(out, b"PASS", turn),
+            Request::Renew { turn } => put_turn(out, b"RENEW", turn),
+            Request::Ask => out.put(b"ASK"),
+            Request::Rest => out.put(b"REST"),
+            Request::Leave => out.put(b"LEAVE"),
+            Request::Watch { ring, token } => {
+                out.put(b"WATCH ring=");
+                out.put(ring.as_bytes());
+                put_token(out, token);
+            }
+            Request::Ping => out.put(b"PING"),
+        }
+        out.put(b"\n");
+    }
+
+    /// Writes an answer of any bytes: as text on the line if that can be, else as payload.
+    pub fn encode_answer(out: &mut impl Sink, fence: Fence, answer: &[u8]) {
+        let out = &mut Counted::new(out);
+        put_fence(out, fence);
+        put_content(out, answer);
+    }
+}
+
+fn read(line: &str) -> Result<Request<'_>, Refusal> {
+    let message = Message::parse(line)?;
+    check_shape(&message)?;
+    let turn = || number(&message, "turn", "turn= is not a number");
+    Ok(match message.verb {
+        "JOIN" => Request::Join(join(&message)?),
+        "ANSWER" => Request::Answer {
+            fence: Fence { turn: turn()?, epoch: epoch(&message)? },
+            content: content(&message)?,
+        },
+        "PASS" => Request::Pass { turn: turn()? },
+        "RENEW" => Request::Renew { turn: turn()? },
+        "ASK" => Request::Ask,
+        "REST" => Request::Rest,
+        "LEAVE" => Request::Leave,
+        "WATCH" => Request::Watch { ring: ring(&message)?, token: token(&message)? },
+        "PING" => Request::Ping,
+        _ => return Err(malformed("unknown verb")),
+    })
+}
+
+fn check_shape(message: &Message<'_>) -> Result<(), Refusal> {
+    if message.word.is_some() != (message.verb == "JOIN") {
+        return Err(malformed("JOIN has a name behind it, and no other verb has"));
+    }
+    let has_content = message.text.is_some() || message.field("bytes").is_some();
+    if has_content != (message.verb == "ANSWER") {
+        return Err(malformed("ANSWER has a text or bytes=, and no other verb has"));
+    }
+    Ok(())
+}
+
+fn join<'a>(message: &Message<'a>) -> Result<Join<'a>, Refusal> {
+    let name: Name = message.word.unwrap_or_default().parse().map_err(|_| malformed("not a name"))?;
+    let number_of_raw = name.as_bytes().strip_prefix(b"raw-").filter(|digits| !digits.is_empty());
+    if number_of_raw.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit)) {
+        return Err(malformed("names like raw-1 are for raw clients"));
+    }
+    let demand = match message.field("demand") {
+        None => None,
+        Some("always") => Some(Demand::Always),
+        Some("ask") => Some(Demand::Ask),
+        Some(_) => return Err(malformed("demand= is always or ask")),
+    };
+    if message.field("hear").is_some_and(|hear| hear != "turns") {
+        return Err(malformed("hear= is turns"));
+    }
+    Ok(Join {
+        name,
+        ring: ring(message)?,
+        resume: message.field("resume"),
+        weight: number(message, "weight", "weight= is not a number")?,
+        demand,
+        hears: message.field("hear").is_some(),
+        token: token(message)?,
+    })
+}
+
+fn ring(message: &Message<'_>) -> Result<Name, Refusal> {
+    message.field("ring").unwrap_or(DEFAULT_RING).parse().map_err(|_| malformed("ring= is not a name"))
+}
+
+fn token<'a>(message: &Message<'a>) -> Result<Option<Token<'a>>, Refusal> {
+    message
+        .field("token")
+        .map(|token| Token::new(token).ok_or(malformed("token= is not a value")))
+        .transpose()
+}
+
+fn epoch(message: &Message<'_>) -> Result<Option<Epoch>, Refusal> {
+    let epoch = message.field("epoch").map(str::parse).transpose();
+    epoch.map_err(|_| malformed("epoch= is not 1 to 16 hexadecimal digits"))
+}
+
+fn content<'a>(message: &Message<'a>) -> Result<Content<'a>, Refusal> {
+    if let Some(text) = message.text {
+        return Ok(Content::Text(text));
+    }
+    let bytes = number(message, "bytes", "bytes= is not a number")?.unwrap_or_default();
+    usize::try_from(bytes).map(Content::Payload).map_err(|_| (Code::OutOfRange, "bytes= is too large"))
+}
+
+fn number(message: &Message<'_>, key: &str, why: &'static str) -> Result<Option<u64>, Refusal> {
+    let Some(value) = message.field(key) else { return Ok(None) };
+    let number = decimal(value).ok_or(malformed(why))?;
+    number.map(Some).map_err(|TooLarge| (Code::OutOfRange, "a number does not fit 64 bits"))
+}
+
+/// The turn that a line names which cannot be read otherwise.
+fn turn_named(line: &str) -> Option<u64> {
+    let head = line.split_once(" :").map_or(line, |(head, _)| head);
+    let turn = head.split(' ').find_map(|field| field.strip_prefix("turn="))?;
+    decimal(turn)?.ok()
+}
+
+impl Join<'_> {
+    fn put(&self, out: &mut impl Sink) {
+        out.put(b"JOIN ");
+        out.put(self.name.as_bytes());
+        out.put(b" ring=");
+        out.put(self.ring.as_bytes());
+        if let Some(secret) = self.resume {
+            out.put(b" resume=");
+            out.put(secret.as_bytes());
+        }
+        if let Some(weight) = self.weight {
+            out.put(b" weight=");
+            put_number(out, weight);
+        }
+        match self.demand {
+            None => {}
+            Some(Demand::Always) => out.put(b" demand=always"),
+            Some(Demand::Ask) => out.put(b" demand=ask"),
+        }
+        if self.hears {
+            out.put(b" hear=turns");
+        }
+        put_token(out, self.token);
+    }
+}
+
+fn put_token(out: &mut impl Sink, token: Option<Token<'_>>) {
+    if let Some(token) = token {
+        out.put(b" token=");
+        out.put(token.expose().as_bytes());
+    }
+}
+
+fn put_turn(out: &mut impl Sink, verb: &[u8], turn: Option<u64>) {
+    out.put(verb);
+    if let Some(turn) = turn {
+        out.put(b" turn=");
+        put_number(out, turn);
+    }
+}
+
+fn put_fence(out: &mut impl Sink, fence: Fence) {
+    put_turn(out, b"ANSWER", fence.turn);
+    if let Some(epoch) = fence.epoch {
+        out.put(b" epoch=");
+        put_hex(out, &epoch.0.to_be_bytes());
+    }
+}
+
+fn put_answer(out: &mut Counted<'_, impl Sink>, fence: Fence, content: Content<'_>) {
+    put_fence(out, fence);
+    match content {
+        Content::Text(text) => put_content(out, text.as_bytes()),
+        Content::Payload(bytes) => {
+            out.put(b" bytes=");
+            put_number(out, bytes as u64);
+            out.put(b"\n");
+        }
+    }
+}
