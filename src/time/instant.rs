@@ -51,6 +51,12 @@ impl Instant {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
+    /// Returns how much later than `earlier` this is; zero if it is not.
+    #[inline]
+    pub(crate) fn nanos_since(self, earlier: Instant) -> Nanos {
+        Nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+
     /// The earlier of two of which either may be missing. Without a branch: asked for several times in every pass.
     #[inline]
     pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
@@ -69,6 +75,21 @@ impl Instant {
 /// A duration in the form in which it is added to an [`Instant`]: up to 584 years, whatever is longer counts as that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Nanos(u64);
+
+impl Nanos {
+    pub(crate) const ZERO: Nanos = Nanos(0);
+    pub(crate) const MAX: Nanos = Nanos(u64::MAX);
+
+    #[inline]
+    pub(crate) fn saturating_sub(self, Nanos(by): Nanos) -> Nanos {
+        Nanos(self.0.saturating_sub(by))
+    }
+
+    #[inline]
+    pub(crate) fn saturating_add(self, Nanos(by): Nanos) -> Nanos {
+        Nanos(self.0.saturating_add(by))
+    }
+}
 
 impl From<Duration> for Nanos {
     #[inline]
@@ -99,6 +120,15 @@ impl Add<Duration> for Instant {
     #[inline]
     fn add(self, by: Duration) -> Instant {
         self + Nanos::from(by)
+    }
+}
+
+impl Sub<Nanos> for Instant {
+    type Output = Instant;
+
+    #[inline]
+    fn sub(self, Nanos(by): Nanos) -> Instant {
+        NonZeroU64::new(self.0.get().saturating_sub(by)).map_or(Instant::ORIGIN, Instant)
     }
 }
 

@@ -1,29 +1,44 @@
-//! A lease: the right to answer one turn, until a deadline.
+//! A lease: the right to answer one turn, and the clock that runs against it.
+//!
+//! ```text
+//!             release            propose
+//! Unreleased ---------> Running ---------> Judged
+//!                       ^  |  ^              |
+//!                resume |  |  +--------------+
+//!                       |  | pause   refuse
+//!                       |  v
+//!                      Stopped <-------- (refuse, release while paused)
+//! ```
+//!
+//! An end of the turn leaves any of them. Pausing stops a running clock only: an unreleased one has not begun, and a
+//! judged one stands already.
 
 use std::fmt;
 use std::num::NonZeroU64;
 
-use crate::time::Instant;
+use super::rules::Allowance;
+use crate::time::{Instant, Nanos, earlier};
 
-/// Counts the turns of a ring from 1; granted once, never used again. It is the ring's fencing token: whatever
-/// carries an older number is too late, and anyone downstream can see that it is.
+/// Counts the turns of a ring from 1; granted once, never used again.
+///
+/// It is the ring's fencing token: an action that carries an older number comes too late, and any resource downstream can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TurnNumber(NonZeroU64);
 
 impl TurnNumber {
-    /// The turn numbered `number`, or `None` for 0: turns count from 1.
+    /// Returns the turn numbered `number`, or `None` for 0: turns count from 1.
     #[must_use]
     pub fn new(number: u64) -> Option<TurnNumber> {
         NonZeroU64::new(number).map(TurnNumber)
     }
 
-    /// The number itself.
+    /// Returns the number itself.
     #[must_use]
     pub fn get(self) -> u64 {
         self.0.get()
     }
 
-    /// The turn behind `last`, the number of the last turn granted (0 if none was).
+    /// Returns the turn after `last`, the number of the last turn granted (0 if none was).
     pub(super) fn after(last: u64) -> TurnNumber {
         TurnNumber(NonZeroU64::MIN.saturating_add(last))
     }
@@ -35,10 +50,104 @@ impl fmt::Display for TurnNumber {
     }
 }
 
-/// Who holds the turn, which one, and until when.
+/// The turn that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lease {
     pub(super) slot: u32,
     pub(super) turn: TurnNumber,
-    pub(super) deadline: Instant,
+    pub(super) clock: Clock,
+    /// When it began, by the ring's own clock, which does not count how long it was kept.
+    pub(super) since: Instant,
+    /// Time that the host may still take to judge.
+    pub(super) judging_left: Nanos,
+    /// Proposals that may still be refused.
+    pub(super) proposals_left: u16,
+    /// While its holder's connection is lost: until when the turn waits for it.
+    pub(super) absent_until: Option<Instant>,
+    /// Its holder asked for one more turn.
+    pub(super) asks_again: bool,
+    /// The time left has been raised once.
+    pub(super) raised: bool,
+    /// Why it may last longer than the rules say, or is one turn more than the others waited for.
+    pub(super) extra: Extra,
+}
+
+/// Time of a turn that is no part of the bound on waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extra {
+    /// There is none.
+    None,
+    /// What is beyond the rules: the turn was extended, or its time was raised when it went on.
+    Beyond,
+    /// All of it: the host named its holder.
+    All,
+}
+
+impl Lease {
+    /// Returns when the turn, or the absence of its holder, runs out. An answer that is judged is waited for in any case.
+    #[inline]
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.clock {
+            Clock::Judged { until, .. } => Some(until),
+            Clock::Running { deadline, .. } => earlier(Some(deadline), self.absent_until),
+            Clock::Unreleased { .. } | Clock::Stopped(_) => self.absent_until,
+        }
+    }
+}
+
+/// The clock of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// The holder has not been told yet. `granted` is a time of the ring's own clock.
+    Unreleased { left: Allowance, granted: Instant },
+    /// The holder has until `deadline` to say something, and until `hold_until` in all.
+    Running { deadline: Instant, hold_until: Instant },
+    /// The ring is paused by the host.
+    Stopped(Allowance),
+    /// The answer is with the host, until `until` at the latest.
+    Judged { left: Allowance, until: Instant },
+}
+
+impl Clock {
+    pub(super) fn running(now: Instant, left: Allowance) -> Clock {
+        Clock::Running { deadline: now + left.silent, hold_until: now + left.hold }
+    }
+
+    /// Returns the clock after `left` goes on to run, or stands because the ring is paused.
+    pub(super) fn go_on(now: Instant, left: Allowance, paused: bool) -> Clock {
+        if paused { Clock::Stopped(left) } else { Clock::running(now, left) }
+    }
+
+    /// Returns the time left.
+    pub(super) fn left(&self, now: Instant) -> Allowance {
+        match *self {
+            Clock::Unreleased { left, .. } | Clock::Stopped(left) | Clock::Judged { left, .. } => left,
+            Clock::Running { deadline, hold_until } => Allowance {
+                silent: deadline.nanos_since(now),
+                hold: if hold_until == Instant::FAR_FUTURE {
+                    Nanos::MAX
+                } else {
+                    hold_until.nanos_since(now)
+                },
+            },
+        }
+    }
+
+    pub(super) fn is_released(&self) -> bool {
+        !matches!(self, Clock::Unreleased { .. })
+    }
+
+    pub(super) fn is_judged(&self) -> bool {
+        matches!(self, Clock::Judged { .. })
+    }
+}
+
+/// A turn whose holder was lost while the ring was below quorum, or fell below it by that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) slot: u32,
+    pub(super) left: Allowance,
+    /// How long it was held so far.
+    pub(super) held: Nanos,
+    pub(super) lease: Lease,
 }

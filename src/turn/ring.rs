@@ -1,416 +1,723 @@
-//! One ring: its seats, who holds the turn, who is next. Every move of the turn happens in [`Ring::advance`].
+//! One ring: its seats, who holds the turn, who is next. Every grant happens in [`Ring::advance`].
 //!
-//! What every turn goes through, and a compiler would leave alone because it is called from several places, is inlined: a tenth of a
-//! turn's instructions.
+//! Code that every turn runs through is inlined: a compiler would leave it alone, because it is called from several places, and that
+//! costs a tenth of a turn's instructions.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use slab::Slab;
 
-use super::event::{Ended, Grant, HandOver, Outcome, Output, Refusal, Taken};
-use super::held_back::HeldBack;
-use super::lease::{Lease, TurnNumber};
-use super::newcomers::Newcomers;
-use super::order::Order;
-use super::seat::{Accepted, Occupancy, Seat, SeatId, Weight};
-use super::share::{Rank, Share};
-use super::state::{Cause, Next, Phase};
-use super::{RingId, SchedulerConfig};
+use super::RingId;
+use super::lease::{Clock, Extra, Kept, Lease, TurnNumber};
+use super::moved::{Ended, Grant, HostError, Moved, Outcome, Refusal};
+use super::queue::{Links, Queue, Tag};
+use super::rules::{Allowance, Rules, Terms};
+use super::seat::{Demand, Seat, SeatId, Standing, Weight};
+use super::waits::{Crowd, Longest, Wait};
 use crate::hint::{likely, unlikely};
 use crate::table::growth;
 use crate::time::{Alarm, Instant, Nanos, Timers, earlier};
 
+/// The least time that a kept turn goes on with.
+const KEPT_TIME_MIN: Duration = Duration::from_secs(1);
+
+/// Where the turn of a ring is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No seat holds it.
+    Idle,
+    /// Its holder was lost while the ring was below quorum: it is first when the ring goes on.
+    Kept(Kept),
+    /// A seat holds it.
+    Held(Lease),
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Ring<S> {
     pub(super) id: RingId,
+    pub(super) rules: Box<Rules>,
+    pub(super) terms: Terms,
     pub(super) phase: Phase,
     pub(super) seats: Slab<Seat<S>>,
-    /// The occupied seats that wait for the turn.
-    pub(super) order: Order,
+    pub(super) queue: Queue,
+    /// The seat that the host wants next; it is queued.
+    pub(super) named: Option<u32>,
     /// The vacant seats, longest vacant first.
     pub(super) vacant: BTreeSet<(Instant, u64, u32)>,
-    /// Where the last turn that counts for the order ended: behind it is who comes next.
-    pub(super) position: Rank,
-    pub(super) newcomers: Newcomers,
+    pub(super) occupied: u32,
     pub(super) last_turn: u64,
     pub(super) last_place: u64,
-    /// The sum of the weights of the occupied seats.
-    pub(super) weight: u64,
-    /// The sum of all weights that were ever seated.
-    pub(super) weight_joined: u64,
-    /// When the ring last began to grant turns: waits are counted from here at the earliest.
-    pub(super) running_since: Option<Instant>,
-    pub(super) held_back: HeldBack,
-    pub(super) longest_wait: Wait,
+    pub(super) draining: bool,
+    pub(super) paused: bool,
+    /// Since when the ring's own clock stands: it is below quorum, or paused.
+    pub(super) stopped_since: Option<Instant>,
+    /// How long it has stood, or was stretched by the host, before that.
+    pub(super) stopped: Nanos,
+    pub(super) crowd: Crowd,
+    pub(super) longest_wait: Longest,
     pub(super) alarm: Alarm,
 }
 
 impl<S> Ring<S> {
-    pub(super) fn new(id: RingId, last_turn: u64) -> Ring<S> {
+    pub(super) fn new(now: Instant, id: RingId, rules: Rules, last_turn: u64) -> Ring<S> {
         Ring {
             id,
-            phase: Phase::Paused,
+            terms: rules.terms(),
+            rules: Box::new(rules),
+            phase: Phase::Idle,
             seats: Slab::new(),
-            order: Order::default(),
+            queue: Queue::default(),
+            named: None,
             vacant: BTreeSet::new(),
-            position: Rank::default(),
-            newcomers: Newcomers::default(),
+            occupied: 0,
             last_turn,
             last_place: 0,
-            weight: 0,
-            weight_joined: 0,
-            running_since: None,
-            held_back: HeldBack::default(),
-            longest_wait: Wait::default(),
+            draining: false,
+            paused: false,
+            stopped_since: Some(now),
+            stopped: Nanos::ZERO,
+            crowd: Crowd::default(),
+            longest_wait: Longest::default(),
             alarm: Alarm::default(),
         }
     }
 
     pub(super) fn seat_id(&self, slot: u32) -> SeatId {
-        SeatId::new(self.id, slot, self.seats[slot as usize].place())
+        SeatId::new(self.id, slot, self.seats[slot as usize].place)
     }
 
-    pub(super) fn rank_of(&self, slot: u32) -> Rank {
-        self.seats[slot as usize].rank()
-    }
-
-    pub(super) fn occupied(&self) -> usize {
-        self.seats.len() - self.vacant.len()
-    }
-
-    pub(super) fn holds(&self, slot: u32) -> bool {
-        self.held_by(slot).is_some()
-    }
-
-    /// The turn that `slot` holds, if it does.
-    pub(super) fn held_by(&self, slot: u32) -> Option<Lease> {
-        self.phase.lease().filter(|lease| lease.slot == slot).copied()
+    pub(super) fn has_quorum(&self) -> bool {
+        self.occupied >= self.terms.min_seats
     }
 
     /// Whether `seat`, of a ring in this one's slot, is one of its seats.
+    #[inline]
     pub(super) fn has(&self, seat: SeatId) -> bool {
-        self.seats.get(seat.slot as usize).is_some_and(|found| found.place() == seat.place)
+        self.seats.get(seat.slot as usize).is_some_and(|found| found.place == seat.place)
     }
 
-    /// After every change: asks for the ring's next deadline, that of the turn or the end of the first grace.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        match &self.phase {
+            Phase::Held(lease) => Some(lease),
+            Phase::Idle | Phase::Kept(_) => None,
+        }
+    }
+
+    fn lease_of(&mut self, slot: u32) -> Option<&mut Lease> {
+        match &mut self.phase {
+            Phase::Held(lease) if lease.slot == slot => Some(lease),
+            _ => None,
+        }
+    }
+
+    /// Whether the client of the seat at `slot` is connected.
+    pub(super) fn is_present(&self, slot: u32) -> bool {
+        let is_absent = self.lease().is_some_and(|lease| lease.slot == slot && lease.absent_until.is_some());
+        self.seats[slot as usize].occupied && !is_absent
+    }
+
+    /// The ring's own time, which stands while the ring is below quorum or paused.
+    #[inline]
+    pub(super) fn own_time(&self, now: Instant) -> Instant {
+        self.stopped_since.unwrap_or(now) - self.stopped
+    }
+
+    /// Asks for the ring's next deadline after every change: that of the turn, the end of its holder's absence, or of the first grace.
     #[inline(always)]
-    pub(super) fn arm(&mut self, timers: &mut Timers<u32>, rules: &Rules) {
-        let deadline = self.phase.lease().map(|lease| lease.deadline);
-        let grace_ends = self.vacant.first().map(|&(since, ..)| since + rules.seat_grace);
+    pub(super) fn arm(&mut self, timers: &mut Timers<u32>) {
+        let deadline = match &self.phase {
+            Phase::Held(lease) => lease.deadline(),
+            Phase::Idle | Phase::Kept(_) => None,
+        };
+        let grace_ends = self.vacant.first().map(|&(since, ..)| since + self.terms.seat_grace);
         timers.set(&mut self.alarm, self.id.slot, earlier(deadline, grace_ends));
     }
 
-    // What the world did.
+    // Seats come and go.
 
-    pub(super) fn join(
-        &mut self,
-        now: Instant,
-        weight: Weight,
-        data: S,
-        rules: &Rules,
-        out: Out<'_, S>,
-    ) -> u32 {
+    pub(super) fn join(&mut self, now: Instant, weight: Weight, demand: Demand, data: S) -> (u32, Moved) {
         self.last_place += 1;
-        let order = i64::try_from(self.last_place).expect("fewer than 2^63 seats are ever made");
-        let end = Rank { point: self.position.point, order };
-        let start = self.newcomers.admit(end, self.occupied());
         let seat = Seat {
             data,
-            order: start.order,
-            share: Share::starting_at(weight, start.point),
-            occupancy: Occupancy::Vacant,
+            place: self.last_place,
+            tag: Tag::default(),
             since: now,
-            last: None,
+            turns_first: 0,
+            links: Links::NONE,
+            weight,
+            demand,
+            standing: Standing::Resting,
+            occupied: true,
         };
         if self.seats.len() == self.seats.capacity() {
             self.seats.reserve(growth::<Seat<S>>(self.seats.len()));
         }
         let slot = u32::try_from(self.seats.insert(seat)).expect("max_seats fits 32 bits");
-        self.sit_down(now, slot, rules, out);
-        slot
-    }
-
-    /// A vacant seat's client is back, or another takes its place over.
-    pub(super) fn occupy(&mut self, now: Instant, slot: u32, rules: &Rules, out: Out<'_, S>) {
-        let seat = &self.seats[slot as usize];
-        if seat.is_occupied() {
-            return;
+        self.occupied += 1;
+        self.settle_clock(now);
+        if demand == Demand::Always {
+            self.enqueue(now, slot);
         }
-        self.vacant.remove(&(seat.since, seat.place(), slot));
-        self.sit_down(now, slot, rules, out);
+        (slot, Moved { ended: None, granted: self.advance(now) })
     }
 
-    /// The seat's connection is lost; its place is kept.
-    pub(super) fn vacate(&mut self, now: Instant, slot: u32, rules: &Rules, out: Out<'_, S>) {
+    /// The seat's client is back.
+    pub(super) fn occupy(&mut self, now: Instant, slot: u32) -> Moved {
+        if let Some(lease) = self.lease_of(slot) {
+            lease.absent_until = None;
+        }
         let seat = &mut self.seats[slot as usize];
-        if !seat.is_occupied() {
-            return;
+        if seat.occupied {
+            return Moved::NOTHING;
         }
-        (seat.occupancy, seat.since) = (Occupancy::Vacant, now);
-        self.vacant.insert((now, seat.place(), slot));
-        self.weight -= seat.weight();
-        let rank = seat.rank();
-        self.order.remove(slot, rank);
-        self.held_back.remove(slot);
-        if let Some(lease) = self.held_by(slot) {
-            queue(out, self.end_turn(now, lease, Outcome::Gone, rules));
+        self.vacant.remove(&(seat.since, seat.place, slot));
+        seat.occupied = true;
+        self.occupied += 1;
+        self.settle_clock(now);
+        let own = self.own_time(now);
+        let seat = &mut self.seats[slot as usize];
+        match seat.standing {
+            Standing::Queued => {
+                seat.since = own;
+                self.queue.set_present(seat.weight, true);
+            }
+            Standing::Missed => self.enqueue(now, slot),
+            Standing::Resting | Standing::Holding => {}
         }
+        Moved { ended: None, granted: self.advance(now) }
+    }
+
+    /// The seat's connection is lost; its place is kept. An answer that is judged, or a grace for turns, keeps the turn, too.
+    pub(super) fn vacate(&mut self, now: Instant, slot: u32) -> Moved {
+        let (grace, draining) = (self.terms.turn_grace, self.draining);
+        if let Some(lease) = self.lease_of(slot) {
+            if lease.absent_until.is_some() {
+                return Moved::NOTHING;
+            }
+            if lease.clock.is_judged() || grace > Nanos::ZERO && !draining {
+                lease.absent_until = Some(now + grace);
+                return Moved::NOTHING;
+            }
+        }
+        self.lose(now, slot)
+    }
+
+    /// Nobody sits on the seat any more.
+    fn lose(&mut self, now: Instant, slot: u32) -> Moved {
+        let seat = &mut self.seats[slot as usize];
+        if !seat.occupied {
+            return Moved::NOTHING;
+        }
+        (seat.occupied, seat.since) = (false, now);
+        self.vacant.insert((now, seat.place, slot));
+        if seat.standing == Standing::Queued {
+            let weight = seat.weight;
+            self.queue.set_present(weight, false);
+        }
+        self.occupied -= 1;
+        let moved = match self.phase {
+            Phase::Held(lease) if lease.slot == slot => {
+                if self.has_quorum() || self.draining {
+                    self.end(now, Outcome::Gone)
+                } else {
+                    self.keep(now, lease)
+                }
+            }
+            _ => Moved::NOTHING,
+        };
+        self.settle_clock(now);
+        moved
+    }
+
+    /// The holder was lost, and the ring is below quorum: its turn ends, and goes on under a new number if it is back in time.
+    fn keep(&mut self, now: Instant, lease: Lease) -> Moved {
+        let held = self.own_time(now).nanos_since(lease.since);
+        let Lease { slot, turn, .. } = lease;
+        self.phase = Phase::Kept(Kept { slot, left: lease.clock.left(now), held, lease });
+        Moved { ended: Some(Ended { seat: self.seat_id(slot), turn, outcome: Outcome::Gone }), granted: None }
     }
 
     /// The seat is given up; its place is gone.
-    pub(super) fn leave(&mut self, now: Instant, slot: u32, rules: &Rules, out: Out<'_, S>) {
-        self.vacate(now, slot, rules, out);
-        let id = self.seat_id(slot);
+    pub(super) fn retire(&mut self, now: Instant, slot: u32) -> (Moved, S) {
+        let mut moved = Moved::NOTHING;
+        let (standing, weight) = (self.seats[slot as usize].standing, self.seats[slot as usize].weight);
+        if standing == Standing::Queued {
+            self.unqueue(slot);
+        }
+        if self.seats[slot as usize].occupied {
+            self.occupied -= 1;
+        } else {
+            let seat = &self.seats[slot as usize];
+            self.vacant.remove(&(seat.since, seat.place, slot));
+        }
+        if standing == Standing::Holding {
+            self.crowd.remove(weight.value(), self.queue.given());
+            if let Phase::Held(lease) = self.phase {
+                self.stretch(now, &lease);
+                let ended = Ended { seat: self.seat_id(slot), turn: lease.turn, outcome: Outcome::Gone };
+                moved.ended = Some(ended);
+            }
+            self.phase = Phase::Idle;
+        }
         let seat = self.seats.remove(slot as usize);
-        self.vacant.remove(&(seat.since, seat.place(), slot));
-        self.newcomers.departed(seat.share.point(), self.position, self.occupied());
-        out.push_back(Output::Retired { seat: id, data: seat.data });
+        self.settle_clock(now);
+        moved.granted = self.advance(now);
+        (moved, seat.data)
     }
 
-    pub(super) fn answer(
-        &mut self,
-        now: Instant,
-        slot: u32,
-        fence: Option<TurnNumber>,
-        number: i64,
-        rules: &Rules,
-        out: Out<'_, S>,
-    ) -> Result<Taken, Refusal> {
-        let lease = match self.lease_for(slot, fence) {
-            Ok(lease) => lease,
-            Err(refusal) => return self.repeated(slot, fence, number).ok_or(refusal),
-        };
-        queue(out, self.end_turn(now, lease, Outcome::Answered(number), rules));
-        Ok(Taken::Accepted(lease.turn))
-    }
+    // What seats want.
 
-    pub(super) fn pass(
-        &mut self,
-        now: Instant,
-        slot: u32,
-        fence: Option<TurnNumber>,
-        rules: &Rules,
-        out: Out<'_, S>,
-    ) -> Result<TurnNumber, Refusal> {
-        let lease = self.lease_for(slot, fence)?;
-        queue(out, self.end_turn(now, lease, Outcome::Passed, rules));
-        Ok(lease.turn)
-    }
-
-    /// Ends what `now` has put an end to: the turn, and the grace of vacant seats.
-    pub(super) fn expire(&mut self, now: Instant, rules: &Rules, out: Out<'_, S>) {
-        if let Some(&lease) = self.phase.lease()
-            && lease.deadline <= now
-        {
-            queue(out, self.end_turn(now, lease, Outcome::Lapsed, rules));
+    pub(super) fn ask(&mut self, now: Instant, slot: u32) -> Moved {
+        if let Some(lease) = self.lease_of(slot) {
+            lease.asks_again = true;
+            return Moved::NOTHING;
         }
-        while let Some(&(since, _, slot)) = self.vacant.first()
-            && since + rules.seat_grace <= now
-        {
-            self.leave(now, slot, rules, out);
+        let seat = &self.seats[slot as usize];
+        if seat.standing != Standing::Resting || !seat.occupied {
+            return Moved::NOTHING;
+        }
+        self.enqueue(now, slot);
+        Moved { ended: None, granted: self.advance(now) }
+    }
+
+    pub(super) fn rest(&mut self, now: Instant, slot: u32) -> Result<Moved, Refusal> {
+        match self.seats[slot as usize].standing {
+            Standing::Holding => match self.phase {
+                Phase::Held(lease) if lease.clock.is_judged() => Err(Refusal::Judging),
+                Phase::Held(_) => Ok(self.end_as(now, Outcome::Passed, false)),
+                _ => Ok(Moved::NOTHING),
+            },
+            Standing::Queued => {
+                self.unqueue(slot);
+                self.seats[slot as usize].standing = Standing::Resting;
+                Ok(Moved::NOTHING)
+            }
+            Standing::Missed | Standing::Resting => {
+                self.seats[slot as usize].standing = Standing::Resting;
+                Ok(Moved::NOTHING)
+            }
         }
     }
 
-    pub(super) fn drain(&mut self, now: Instant, rules: &Rules, out: Out<'_, S>) {
-        queue(out, self.advance(now, Cause::Drain, None, rules));
+    // The turn that is held.
+
+    /// Finds the turn that `slot` holds, if a request fenced by `fence` may act on it.
+    #[inline]
+    pub(super) fn holding(&self, slot: u32, fence: Option<u64>) -> Result<&Lease, Refusal> {
+        let lease = self.lease().filter(|lease| lease.clock.is_released());
+        if unlikely(fence.is_some() && fence != lease.map(|lease| lease.turn.get())) {
+            return Err(Refusal::StaleTurn);
+        }
+        match lease {
+            Some(lease) if likely(lease.slot == slot && !lease.clock.is_judged()) => Ok(lease),
+            Some(lease) if lease.slot == slot => Err(Refusal::Judging),
+            _ => Err(Refusal::NotYourTurn),
+        }
+    }
+
+    /// Starts the clock of a turn whose holder has been told.
+    #[inline]
+    pub(super) fn start(&mut self, now: Instant, turn: TurnNumber) {
+        let (paused, own) = (self.paused, self.own_time(now));
+        let Phase::Held(lease) = &mut self.phase else { return };
+        let Clock::Unreleased { left, granted } = lease.clock else { return };
+        if unlikely(lease.turn != turn) {
+            return;
+        }
+        lease.clock = Clock::go_on(now, left, paused);
+        // What it waited for its release is nobody's turn.
+        if unlikely(granted < own) {
+            self.stopped = self.stopped.saturating_add(own.nanos_since(granted));
+        }
+    }
+
+    /// Ends the turn that is held, and moves on. Its holder goes behind the others if it wants another one.
+    #[inline]
+    pub(super) fn end(&mut self, now: Instant, outcome: Outcome) -> Moved {
+        self.end_as(now, outcome, true)
+    }
+
+    #[inline]
+    fn end_as(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Moved {
+        let Phase::Held(lease) = self.phase else { return Moved::NOTHING };
+        self.phase = Phase::Idle;
+        if unlikely(lease.extra != Extra::None) {
+            self.stretch(now, &lease);
+        }
+        let ended = Ended { seat: self.seat_id(lease.slot), turn: lease.turn, outcome };
+        self.put_back(now, lease.slot, goes_on, lease.asks_again);
+        Moved { ended: Some(ended), granted: self.advance(now) }
+    }
+
+    /// A seat's turn is over: it waits anew or rests.
+    #[inline]
+    fn put_back(&mut self, now: Instant, slot: u32, goes_on: bool, asks_again: bool) {
+        let demand = self.seats[slot as usize].demand;
+        if likely(goes_on && (demand == Demand::Always || asks_again)) {
+            self.queue_up(now, slot);
+            let queue = &self.queue;
+            self.crowd.stay(queue.given(), || queue.oldest_given(&self.seats));
+        } else {
+            let weight = self.seats[slot as usize].weight;
+            self.crowd.remove(weight.value(), self.queue.given());
+            self.seats[slot as usize].standing = Standing::Resting;
+        }
+    }
+
+    /// Gives the holder of the turn, whose clock may stand, more time to be silent.
+    pub(super) fn renew(&mut self, now: Instant) -> Result<Option<Instant>, Refusal> {
+        let silent = self.terms.time.silent;
+        let Phase::Held(lease) = &mut self.phase else { return Err(Refusal::NotYourTurn) };
+        match &mut lease.clock {
+            Clock::Running { deadline, hold_until } => {
+                let renewed = (now + silent).min(*hold_until);
+                if renewed <= *deadline {
+                    return Err(Refusal::HoldMax);
+                }
+                *deadline = renewed;
+                Ok(Some(renewed))
+            }
+            Clock::Unreleased { left, .. } | Clock::Stopped(left) => {
+                left.silent = silent.min(left.hold);
+                Ok(None)
+            }
+            Clock::Judged { .. } => Err(Refusal::Judging),
+        }
+    }
+
+    /// The answer goes to the host: the clock stands.
+    pub(super) fn judge(&mut self, now: Instant) -> Option<Instant> {
+        let Phase::Held(lease) = &mut self.phase else { return None };
+        let until = now + lease.judging_left;
+        lease.clock = Clock::Judged { left: lease.clock.left(now), until };
+        Some(until)
+    }
+
+    /// The host refused the answer: the turn goes on, unless it has been refused too often, or its holder is gone.
+    pub(super) fn refuse(&mut self, now: Instant) -> Moved {
+        let paused = self.paused;
+        let Phase::Held(lease) = &mut self.phase else { return Moved::NOTHING };
+        let Clock::Judged { left, until } = lease.clock else { return Moved::NOTHING };
+        lease.judging_left = until.nanos_since(now);
+        lease.proposals_left = lease.proposals_left.saturating_sub(1);
+        if lease.absent_until.is_some_and(|until| until <= now) {
+            return self.lose_holder(now);
+        }
+        if lease.proposals_left == 0 || lease.judging_left == Nanos::ZERO {
+            return self.end_present(now, Outcome::Lapsed);
+        }
+        lease.clock = Clock::go_on(now, left, paused);
+        Moved::NOTHING
+    }
+
+    /// Ends the turn of a holder whose connection may be lost: then nobody sits there any more.
+    pub(super) fn end_present(&mut self, now: Instant, outcome: Outcome) -> Moved {
+        let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(|lease| lease.slot);
+        let Some(slot) = absent else { return self.end(now, outcome) };
+        self.vacate_holder(now, slot);
+        let moved = self.end(now, outcome);
+        self.settle_clock(now);
+        moved
+    }
+
+    /// The holder is not back in time. An answer that was judged goes before a turn that is kept.
+    fn lose_holder(&mut self, now: Instant) -> Moved {
+        let Phase::Held(lease) = self.phase else { return Moved::NOTHING };
+        if lease.clock.is_judged() {
+            return self.end_present(now, Outcome::Gone);
+        }
+        self.lose(now, lease.slot)
+    }
+
+    fn vacate_holder(&mut self, now: Instant, slot: u32) {
+        let seat = &mut self.seats[slot as usize];
+        (seat.occupied, seat.since) = (false, now);
+        self.vacant.insert((now, seat.place, slot));
+        self.occupied -= 1;
+    }
+
+    // What the host wants.
+
+    pub(super) fn name_next(&mut self, slot: u32) -> Result<(), HostError> {
+        let seat = &self.seats[slot as usize];
+        match seat.standing {
+            _ if !self.is_present(slot) => Err(HostError::Away),
+            Standing::Resting | Standing::Missed => Err(HostError::Resting),
+            Standing::Queued | Standing::Holding => {
+                self.named = Some(slot);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn extend(&mut self, by: Duration) -> Result<Option<Instant>, HostError> {
+        let by = Nanos::from(by);
+        let Phase::Held(lease) = &mut self.phase else { return Err(HostError::NoTurn) };
+        if lease.extra == Extra::None {
+            lease.extra = Extra::Beyond;
+        }
+        match &mut lease.clock {
+            Clock::Running { deadline, hold_until } => {
+                (*deadline, *hold_until) = (*deadline + by, *hold_until + by);
+                Ok(Some(*deadline))
+            }
+            Clock::Unreleased { left, .. } | Clock::Stopped(left) | Clock::Judged { left, .. } => {
+                left.silent = left.silent.saturating_add(by);
+                left.hold = left.hold.saturating_add(by);
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.paused = true;
+        if let Phase::Held(lease) = &mut self.phase
+            && let Clock::Running { .. } = lease.clock
+        {
+            lease.clock = Clock::Stopped(lease.clock.left(now));
+        }
+        self.settle_clock(now);
+    }
+
+    pub(super) fn resume(&mut self, now: Instant) -> Moved {
+        self.paused = false;
+        if let Phase::Held(lease) = &mut self.phase
+            && let Clock::Stopped(left) = lease.clock
+        {
+            lease.clock = Clock::running(now, left);
+        }
+        self.settle_clock(now);
+        Moved { ended: None, granted: self.advance(now) }
+    }
+
+    pub(super) fn set_rules(&mut self, now: Instant, rules: Rules) -> Moved {
+        self.terms = rules.terms();
+        *self.rules = rules;
+        self.settle_clock(now);
+        Moved { ended: None, granted: self.advance(now) }
+    }
+
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Ends the first thing that `now` has put an end to: a turn, the absence of its holder, or the grace of a vacant seat.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<(Moved, Option<(SeatId, S)>)> {
+        if let Some(lease) = self.lease() {
+            let is_over = match lease.clock {
+                Clock::Judged { until, .. } => until <= now,
+                Clock::Running { deadline, .. } => deadline <= now,
+                Clock::Unreleased { .. } | Clock::Stopped(_) => false,
+            };
+            if is_over {
+                return Some((self.end_present(now, Outcome::Lapsed), None));
+            }
+            if lease.deadline().is_some_and(|until| until <= now) {
+                return Some((self.lose_holder(now), None));
+            }
+        }
+        let &(since, _, slot) = self.vacant.first()?;
+        if since + self.terms.seat_grace > now {
+            return None;
+        }
+        let id = self.seat_id(slot);
+        let (moved, data) = self.retire(now, slot);
+        Some((moved, Some((id, data))))
     }
 
     // How the turn moves.
 
-    /// The turn that `slot` holds, if an answer fenced by `fence` may end it.
-    fn lease_for(&self, slot: u32, fence: Option<TurnNumber>) -> Result<Lease, Refusal> {
-        if fence.is_some() && fence != self.phase.lease().map(|lease| lease.turn) {
-            return Err(Refusal::StaleTurn);
-        }
-        self.held_by(slot).ok_or(Refusal::NotYourTurn)
-    }
-
-    /// What an answer is that no held turn can take, if it is the one that the seat has given already.
-    fn repeated(&self, slot: u32, fence: Option<TurnNumber>, number: i64) -> Option<Taken> {
-        let last = self.seats[slot as usize].last?;
-        (Some(last.turn) == fence && last.number == number).then_some(Taken::Repeated(last.turn))
-    }
-
-    fn sit_down(&mut self, now: Instant, slot: u32, rules: &Rules, out: Out<'_, S>) {
-        let seat = &mut self.seats[slot as usize];
-        seat.share.catch_up(self.position, seat.order);
-        self.weight += seat.weight();
-        self.weight_joined += seat.weight();
-        seat.wait(now, self.weight, self.weight_joined);
-        self.order.insert(slot, seat.rank());
-        queue(out, self.advance(now, Cause::Seated, None, rules));
-    }
-
-    /// Ends the turn that is held and moves on. Its holder goes behind the others, or is vacant already.
-    pub(super) fn end_turn(
-        &mut self,
-        now: Instant,
-        Lease { slot, turn, .. }: Lease,
-        outcome: Outcome,
-        rules: &Rules,
-    ) -> Option<HandOver> {
-        // A holder that is lost and pauses the ring has not had its turn: it is next when the ring goes on.
-        let counts = outcome != Outcome::Gone || self.occupied() >= rules.min_seats;
-        let seat = &mut self.seats[slot as usize];
-        if counts {
-            self.position = seat.rank();
-            seat.share.charge();
-        }
-        if let Outcome::Answered(number) = outcome {
-            seat.last = Some(Accepted { turn, number });
-        }
-        let ended = Ended { seat: SeatId::new(self.id, slot, seat.place()), turn, outcome };
-        if seat.is_occupied() {
-            seat.wait(now, self.weight, self.weight_joined);
-            self.order.insert(slot, seat.rank());
-        }
-        self.advance(now, Cause::Ended, Some(ended), rules)
-    }
-
-    /// Carries out what the transition table says.
+    /// Grants the next turn if one can be granted.
     #[inline(always)]
-    fn advance(
-        &mut self,
-        now: Instant,
-        cause: Cause,
-        ended: Option<Ended>,
-        rules: &Rules,
-    ) -> Option<HandOver> {
-        let quorum = self.occupied() >= rules.min_seats;
-        let granted = match self.phase.next(cause, quorum) {
-            Next::Stay => return None,
-            Next::Grant => self.become_held(now, rules),
-            Next::Pause => self.become_paused(),
-            Next::LetFinish(lease) => {
-                self.phase = Phase::Draining(lease);
-                return None;
-            }
-            Next::Finish => {
-                self.phase = Phase::Drained;
-                None
-            }
-        };
-        (ended.is_some() || granted.is_some()).then_some(HandOver { ended, granted })
+    fn advance(&mut self, now: Instant) -> Option<Grant> {
+        if self.draining || self.paused || !self.has_quorum() {
+            return None;
+        }
+        match self.phase {
+            Phase::Held(_) => None,
+            Phase::Idle => self.grant_first(now),
+            Phase::Kept(kept) => self.grant_kept(now, kept),
+        }
     }
 
     #[inline(always)]
-    fn become_held(&mut self, now: Instant, rules: &Rules) -> Option<Grant> {
-        let slot = self.take_first();
-        let running_since = *self.running_since.get_or_insert(now);
-        let seat = &self.seats[slot as usize];
-        let Occupancy::Occupied { bound_base } = seat.occupancy else {
-            unreachable!("only occupied seats are queued");
-        };
-        let id = SeatId::new(self.id, slot, seat.place());
-        let turns = bound_base.wrapping_add(wrapped(self.weight_joined));
-        self.longest_wait.note(seat.since.max(running_since), now, turns);
-        let release = self.held_back.release(now, slot);
-        let turn = TurnNumber::after(self.last_turn);
-        self.last_turn = turn.get();
-        let deadline = release + rules.turn_deadline;
-        self.phase = Phase::Held(Lease { slot, turn, deadline });
-        Some(Grant { seat: id, turn, release, deadline })
-    }
-
-    pub(super) fn postpone(&mut self, slot: u32, until: Instant, rules: &Rules) {
-        if let Phase::Held(lease) = &mut self.phase
-            && lease.slot == slot
+    fn grant_first(&mut self, now: Instant) -> Option<Grant> {
+        if unlikely(self.named.is_some())
+            && let Some(slot) = self.take_named()
         {
-            lease.deadline = lease.deadline.max(until + rules.turn_deadline);
+            return Some(self.grant(now, slot, Extra::All));
         }
-    }
-
-    fn become_paused(&mut self) -> Option<Grant> {
-        self.phase = Phase::Paused;
-        self.running_since = None;
-        None
-    }
-
-    /// Takes the next seat out of the queue. Who sat down while a turn was held was placed behind the turn before it, since that
-    /// turn might have come to nothing; if it did count, such a seat may turn out to have been passed over.
-    #[inline(always)]
-    fn take_first(&mut self) -> u32 {
         loop {
-            let seats = &self.seats;
-            let slot = self.order.take_first(|slot| seats[slot as usize].rank());
+            let slot = self.queue.pop(&mut self.seats)?;
             let seat = &mut self.seats[slot as usize];
-            if likely(seat.rank() > self.position) {
-                return slot;
+            if likely(seat.occupied) {
+                self.queue.advance_to(seat.tag);
+                self.note_wait(now, slot);
+                return Some(self.grant(now, slot, Extra::None));
             }
-            seat.share.catch_up(self.position, seat.order);
-            self.order.insert(slot, seat.rank());
+            seat.standing = Standing::Missed;
+            let weight = seat.weight.value();
+            self.crowd.remove(weight, self.queue.given());
         }
     }
 
-    /// How many seats get the turn, or hold it, before the waiting `slot`.
-    pub(super) fn ahead_of(&self, slot: u32) -> usize {
-        let holder = self.phase.lease().and_then(|lease| self.seats.get(lease.slot as usize));
-        let Some(holder) = holder.map(Seat::rank) else {
-            let others = self.occupied() - 1;
-            return self.order.ahead_of(slot, self.rank_of(slot), others, |slot| self.rank_of(slot));
-        };
-        let rank = self.rank_behind(holder, slot);
-        let first = self.order.first(|slot| self.rank_of(slot));
-        if first.is_some_and(|first| self.rank_of(first) <= holder) {
-            // Those that will turn out to have been passed over do not stand where they will be.
-            let ahead = |&(other, _): &(u32, Rank)| other != slot && self.rank_behind(holder, other) < rank;
-            return self.order.iter(|slot| self.rank_of(slot)).filter(ahead).count() + 1;
+    /// Takes the seat that the host named, if it can still have the turn.
+    #[cold]
+    fn take_named(&mut self) -> Option<u32> {
+        let slot = self.named.take()?;
+        let seat = self.seats.get(slot as usize).filter(|seat| seat.occupied)?;
+        match seat.standing {
+            Standing::Queued => self.queue.remove(&mut self.seats, slot),
+            // The holder of the turn that has just ended, which does not wait by itself.
+            Standing::Resting => {
+                let weight = seat.weight.value();
+                self.crowd.add(weight, self.queue.given(), || None);
+            }
+            Standing::Holding | Standing::Missed => return None,
         }
-        self.order.ahead_of(slot, rank, self.occupied() - 2, |slot| self.rank_of(slot)) + 1
+        Some(slot)
     }
 
-    /// The rank that the waiting `slot` has once the turn of the seat at `position` is over.
-    fn rank_behind(&self, position: Rank, slot: u32) -> Rank {
+    #[inline(always)]
+    fn note_wait(&mut self, now: Instant, slot: u32) {
+        let own = self.own_time(now);
         let seat = &self.seats[slot as usize];
-        let mut share = seat.share;
-        share.catch_up(position, seat.order);
-        Rank { point: share.point(), order: seat.order }
+        let wait = Wait {
+            since: seat.since,
+            turns_first: seat.turns_first,
+            weight: seat.weight.value(),
+            given: seat.tag.given,
+        };
+        self.longest_wait.note(own, wait, &self.crowd);
     }
-}
 
-/// Sums of weights are compared by their differences, for which 32 bits are enough: as many seats as that do not exist.
-#[expect(clippy::cast_possible_truncation, reason = "wraps on purpose")]
-pub(super) fn wrapped(weight: u64) -> u32 {
-    weight as u32
-}
+    #[inline(always)]
+    fn grant(&mut self, now: Instant, slot: u32, extra: Extra) -> Grant {
+        let since = self.own_time(now);
+        let seat = &mut self.seats[slot as usize];
+        seat.standing = Standing::Holding;
+        let seat = SeatId::new(self.id, slot, seat.place);
+        let turn = TurnNumber::after(self.last_turn);
+        self.hold(Lease {
+            slot,
+            turn,
+            clock: Clock::Unreleased { left: self.terms.time, granted: since },
+            since,
+            judging_left: self.terms.judging,
+            proposals_left: self.terms.proposals_max,
+            absent_until: None,
+            asks_again: false,
+            raised: false,
+            extra,
+        });
+        Grant { seat, turn }
+    }
 
-fn queue<S>(out: Out<'_, S>, hand_over: Option<HandOver>) {
-    out.extend(hand_over.map(Output::from));
-}
+    /// The ring goes on: the turn that was kept goes on if its holder is there, and is over otherwise.
+    #[cold]
+    fn grant_kept(&mut self, now: Instant, kept: Kept) -> Option<Grant> {
+        self.phase = Phase::Idle;
+        if !self.seats[kept.slot as usize].occupied {
+            self.put_back(now, kept.slot, true, kept.lease.asks_again);
+            return self.grant_first(now);
+        }
+        let own = self.own_time(now);
+        let least = if kept.lease.raised { Nanos::ZERO } else { KEPT_TIME_MIN.into() };
+        let left = Allowance { silent: kept.left.silent.max(least), hold: kept.left.hold.max(least) };
+        let raised = left != kept.left;
+        let turn = TurnNumber::after(self.last_turn);
+        self.hold(Lease {
+            turn,
+            clock: Clock::Unreleased { left, granted: own },
+            since: own - kept.held,
+            absent_until: None,
+            raised: kept.lease.raised || raised,
+            extra: if raised && kept.lease.extra == Extra::None { Extra::Beyond } else { kept.lease.extra },
+            ..kept.lease
+        });
+        Some(Grant { seat: self.seat_id(kept.slot), turn })
+    }
 
-/// What every move needs of the configuration.
-#[derive(Debug, Clone)]
-pub(super) struct Rules {
-    min_seats: usize,
-    turn_deadline: Nanos,
-    seat_grace: Nanos,
-}
+    #[inline(always)]
+    fn hold(&mut self, lease: Lease) {
+        self.last_turn = lease.turn.get();
+        self.phase = Phase::Held(lease);
+    }
 
-impl From<&SchedulerConfig> for Rules {
-    fn from(config: &SchedulerConfig) -> Rules {
-        Rules {
-            min_seats: config.min_seats,
-            turn_deadline: config.turn_deadline.into(),
-            seat_grace: config.seat_grace.into(),
+    /// The seat at `slot` begins to wait.
+    fn enqueue(&mut self, now: Instant, slot: u32) {
+        self.queue_up(now, slot);
+        let weight = self.seats[slot as usize].weight.value();
+        let (queue, seats) = (&self.queue, &self.seats);
+        self.crowd.add(weight, queue.given(), || queue.oldest_given(seats));
+    }
+
+    #[inline]
+    fn queue_up(&mut self, now: Instant, slot: u32) {
+        let own = self.own_time(now);
+        let turns_first = self.queue.len() + u32::from(matches!(self.phase, Phase::Held(_) | Phase::Kept(_)));
+        self.queue.push(&mut self.seats, slot);
+        let seat = &mut self.seats[slot as usize];
+        (seat.standing, seat.turns_first) = (Standing::Queued, turns_first);
+        if likely(seat.occupied) {
+            seat.since = own;
         }
     }
-}
 
-/// How long a seat waited, and how many turns it had been promised to wait for at most.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Wait {
-    pub(super) waited: Nanos,
-    pub(super) turns: u32,
-}
+    fn unqueue(&mut self, slot: u32) {
+        self.queue.remove(&mut self.seats, slot);
+        let weight = self.seats[slot as usize].weight.value();
+        self.crowd.remove(weight, self.queue.given());
+        self.named.take_if(|named| *named == slot);
+    }
 
-impl Wait {
-    /// Replaces it by a wait that was longer.
-    fn note(&mut self, since: Instant, now: Instant, turns: u32) {
-        // Nearly always false, and cheaper than a subtraction.
-        if unlikely(since + self.waited < now) {
-            *self = Wait { waited: now.saturating_duration_since(since).into(), turns };
+    /// Starts or stops the ring's own clock, after its seats, rules or pause changed.
+    fn settle_clock(&mut self, now: Instant) {
+        let stands = self.paused || !self.has_quorum();
+        match (self.stopped_since, stands) {
+            (None, true) => self.stopped_since = Some(now),
+            (Some(since), false) => {
+                self.stopped = self.stopped.saturating_add(now.nanos_since(since));
+                self.stopped_since = None;
+            }
+            (None, false) | (Some(_), true) => {}
         }
     }
-}
 
-pub(super) type Out<'a, S> = &'a mut VecDeque<Output<S>>;
+    /// Takes the time of a turn that is no part of the bound out of the waits of the others.
+    #[cold]
+    fn stretch(&mut self, now: Instant, lease: &Lease) {
+        let allowed = match lease.extra {
+            Extra::None => return,
+            Extra::Beyond => self.terms.time.hold.saturating_add(self.terms.judging),
+            Extra::All => Nanos::ZERO,
+        };
+        let held = self.own_time(now).nanos_since(lease.since);
+        self.stopped = self.stopped.saturating_add(held.saturating_sub(allowed));
+    }
+
+    /// How many seats that are there come before the waiting `slot`, the holder included.
+    pub(super) fn ahead_of(&self, slot: u32) -> usize {
+        let holder = usize::from(matches!(self.phase, Phase::Held(_)));
+        match self.seats[slot as usize].standing {
+            Standing::Queued => self.queue.ahead_of(&self.seats, slot) + holder,
+            _ => 0,
+        }
+    }
+
+    /// Returns how many turns may come first for a seat of weight 1 that begins to wait now.
+    pub(super) fn turns_first_now(&self) -> u64 {
+        let is_held = matches!(self.phase, Phase::Held(_) | Phase::Kept(_));
+        let turns_first = self.queue.len() + u32::from(is_held);
+        let given = self.queue.given() + 1;
+        let wait = Wait { since: Instant::ORIGIN, turns_first, weight: 1, given };
+        let crowd = &self.crowd;
+        crowd.turns_first(&wait).max(u64::from(turns_first))
+    }
+
+    pub(super) fn bound(&self, turns: u64) -> Option<Duration> {
+        let each = self.rules.turn_time_max()?;
+        Some(u32::try_from(turns).ok().and_then(|turns| each.checked_mul(turns)).unwrap_or(Duration::MAX))
+    }
+}

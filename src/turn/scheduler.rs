@@ -1,25 +1,27 @@
 //! The scheduler: many rings, their limits and timers, and all that may be asked of them.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use slab::Slab;
 
-use super::ring::{Ring, Rules, Wait};
-use super::seat::Seat;
+use super::holding::{Holding, Judged};
+use super::lease::Clock;
+use super::ring::{Phase, Ring};
+use super::seat::{Seat, Standing};
 use super::{
-    Accepted, Answered, HandOver, Held, JoinError, LongestWait, Outcome, Output, Refusal, RingId,
-    SchedulerConfig, SeatId, Spot, Taken, TurnNumber, Weight,
+    Demand, Held, HeldClock, HostError, JoinError, LongestWait, Moved, Refusal, RingId, Rules, RulesError,
+    SchedulerConfig, SeatId, TurnNumber, Weight,
 };
 use crate::time::{Instant, Timers};
 
-/// Lets the seats of many rings take turns; each carries a value `S` of its owner's (a name, a connection). See the [module's documentation](super) for how to drive it.
+/// Lets the seats of many rings take turns.
 ///
-/// A turn costs O(1), whatever the number of seats, and O(log n) where weights differ; vacant seats cost nothing.
+/// Each seat carries a value `S` of its owner's (a name, a connection). See the [module's documentation](super) for how to drive it.
+///
+/// A turn costs O(1), whatever the number of seats; with different weights, O(number of different weights).
 #[derive(Debug, Clone)]
 pub struct Scheduler<S> {
     pub(super) config: SchedulerConfig,
-    rules: Rules,
     pub(super) rings: Slab<Ring<S>>,
     pub(super) lives: u64,
     pub(super) seats: usize,
@@ -27,20 +29,26 @@ pub struct Scheduler<S> {
     pub(super) turn_floor: u64,
     pub(super) draining: bool,
     pub(super) timers: Timers<u32>,
-    pub(super) outputs: VecDeque<Output<S>>,
+}
+
+/// Something whose time was over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired<S> {
+    /// A turn that lapsed or whose holder did not come back, and the next one.
+    pub moved: Moved,
+    /// A seat that was away for longer than its grace, with what was kept with it. Its id means nothing from now on.
+    pub retired: Option<(SeatId, S)>,
 }
 
 impl<S> Scheduler<S> {
-    /// A scheduler without rings.
-    #[must_use]
-    pub fn new(config: SchedulerConfig) -> Scheduler<S> {
-        let config = SchedulerConfig {
-            min_seats: config.min_seats.max(1),
-            turn_deadline: config.turn_deadline.max(Duration::from_millis(1)),
-            ..config
-        };
-        Scheduler {
-            rules: Rules::from(&config),
+    /// Makes a scheduler without rings.
+    ///
+    /// # Errors
+    ///
+    /// When the rules make no sense.
+    pub fn new(config: SchedulerConfig) -> Result<Scheduler<S>, RulesError> {
+        config.rules.check()?;
+        Ok(Scheduler {
             config,
             rings: Slab::new(),
             lives: 0,
@@ -48,299 +56,409 @@ impl<S> Scheduler<S> {
             turn_floor: 0,
             draining: false,
             timers: Timers::default(),
-            outputs: VecDeque::new(),
-        }
+        })
     }
 
     // Getters.
 
-    /// The limits and times in force.
+    /// Returns the limits, and the rules of rings that have none of their own.
     #[must_use]
     pub fn config(&self) -> &SchedulerConfig {
         &self.config
     }
 
-    /// The turn that is held in `ring`, if one is.
+    /// Returns the rules of `ring`.
+    #[must_use]
+    pub fn rules(&self, ring: RingId) -> Option<&Rules> {
+        Some(&*self.ring(ring)?.rules)
+    }
+
+    /// Returns the turn that is held in `ring`, if one is.
     #[must_use]
     pub fn held(&self, ring: RingId) -> Option<Held> {
         let ring = self.ring(ring)?;
-        let lease = ring.phase.lease()?;
-        Some(Held { seat: ring.seat_id(lease.slot), turn: lease.turn, deadline: lease.deadline })
+        let lease = ring.lease()?;
+        let left = |left: super::rules::Allowance| Duration::from(left.silent);
+        let clock = match lease.clock {
+            Clock::Unreleased { .. } => HeldClock::Unreleased,
+            Clock::Running { deadline, .. } => HeldClock::Running { deadline },
+            Clock::Stopped(allowance) => HeldClock::Stopped { left: left(allowance) },
+            Clock::Judged { left: allowance, until } => HeldClock::Judged { left: left(allowance), until },
+        };
+        let seat = ring.seat_id(lease.slot);
+        Some(Held { seat, turn: lease.turn, clock, absent: lease.absent_until.is_some() })
     }
 
-    /// The turn that `seat` holds, if it does.
+    /// Returns the turn that `seat` holds, if it does.
     #[must_use]
     pub fn held_by(&self, seat: SeatId) -> Option<Held> {
         self.held(seat.ring()).filter(|held| held.seat == seat)
     }
 
-    /// The number of the last turn granted in `ring`: 0 before the first, and for a ring that does not exist the
+    /// Returns the number of the last turn granted in `ring`: 0 before the first, and for a ring that does not exist the
     /// number above which it would go on.
     #[must_use]
     pub fn last_turn(&self, ring: Option<RingId>) -> u64 {
         ring.and_then(|ring| self.ring(ring)).map_or(self.turn_floor, |ring| ring.last_turn)
     }
 
-    /// The last answer of `seat` that was accepted.
-    #[must_use]
-    pub fn last_accepted(&self, seat: SeatId) -> Option<Accepted> {
-        self.seat(seat)?.last
-    }
-
-    /// What is kept with `seat`.
+    /// Returns what is kept with `seat`.
     #[must_use]
     pub fn data(&self, seat: SeatId) -> Option<&S> {
         Some(&self.seat(seat)?.data)
     }
 
-    /// What is kept with `seat`, to be changed.
+    /// Returns what is kept with `seat`, to be changed.
+    #[inline]
     pub fn data_mut(&mut self, seat: SeatId) -> Option<&mut S> {
         let ring = self.rings.get_mut(seat.ring_slot as usize).filter(|ring| ring.id == seat.ring())?;
-        let found = ring.seats.get_mut(seat.slot as usize).filter(|found| found.place() == seat.place)?;
+        let found = ring.seats.get_mut(seat.slot as usize).filter(|found| found.place == seat.place)?;
         Some(&mut found.data)
     }
 
-    /// Whether `ring` still has a seat.
+    /// Returns whether `ring` exists.
     #[must_use]
     pub fn has_ring(&self, ring: RingId) -> bool {
         self.ring(ring).is_some()
     }
 
-    /// Whether a client sits on `seat`.
+    /// Returns whether a client has `seat`: it is there, or its absence is not decided yet.
     #[must_use]
     pub fn is_occupied(&self, seat: SeatId) -> bool {
-        self.seat(seat).is_some_and(Seat::is_occupied)
+        self.seat(seat).is_some_and(|seat| seat.occupied)
     }
 
-    /// How many occupied seats get the turn, or hold it, before the waiting `seat`; 0 for the holder.
-    /// Costs up to O(n): for what is said once a connection.
+    /// Returns how many seats that are there come before the waiting `seat`, the holder included; 0 for a seat that does not wait.
+    /// Exact when it has just begun to wait, and then no walk over the queue if all weights are equal.
     #[must_use]
     pub fn ahead_of(&self, seat: SeatId) -> usize {
         let ring = self.seat(seat).and(self.ring(seat.ring()));
-        ring.filter(|ring| ring.order.contains(seat.slot)).map_or(0, |ring| ring.ahead_of(seat.slot))
+        ring.map_or(0, |ring| ring.ahead_of(seat.slot))
     }
 
-    /// The number of seats in `ring` that a client sits on.
+    /// Returns how many more seats have to be occupied before `ring` goes on.
+    #[must_use]
+    pub fn seats_missing(&self, ring: RingId) -> usize {
+        self.ring(ring).map_or(0, |ring| ring.terms.min_seats.saturating_sub(ring.occupied) as usize)
+    }
+
+    /// Returns the number of occupied seats in `ring`.
     #[must_use]
     pub fn occupied(&self, ring: RingId) -> usize {
-        self.ring(ring).map_or(0, Ring::occupied)
+        self.ring(ring).map_or(0, |ring| ring.occupied as usize)
     }
 
-    /// The number of seats, occupied and vacant, in all rings.
+    /// Returns the number of seats, occupied and away, in all rings.
     #[must_use]
     pub fn seats(&self) -> usize {
         self.seats
     }
 
-    /// The rings that exist.
+    /// Returns the rings that exist.
     pub fn rings(&self) -> impl Iterator<Item = RingId> {
         self.rings.iter().map(|(_, ring)| ring.id)
     }
 
-    /// How long a seat of weight 1 in `ring` waits at most, as occupied now and while it is not paused:
-    /// (sum of the other seats' weights) × `turn_deadline`. A seat that joins meanwhile adds its weight.
-    /// [`Duration::MAX`] if it does not fit.
+    /// Returns how long a seat of weight 1 that began to wait now would wait at most, by the ring's own clock.
+    ///
+    /// The bound is (turns that may come first) × (`hold_max`, and `judging_timeout` if the host judges). `None` if the rules limit no
+    /// turn, and for a ring that does not exist. [`Duration::MAX`] if it does not fit.
     #[must_use]
-    pub fn waiting_bound(&self, ring: RingId) -> Duration {
-        let others = self.ring(ring).map_or(0, |ring| ring.weight.saturating_sub(1));
-        self.bound_of(others)
+    pub fn waiting_bound(&self, ring: RingId) -> Option<Duration> {
+        let ring = self.ring(ring)?;
+        ring.bound(ring.turns_first_now())
     }
 
-    /// How long so many turns last at most.
-    fn bound_of(&self, turns: u64) -> Duration {
-        let bound = u32::try_from(turns).ok().and_then(|turns| self.config.turn_deadline.checked_mul(turns));
-        bound.unwrap_or(Duration::MAX)
-    }
-
-    /// The longest wait that has ended in `ring`, with the bound that held for it.
+    /// Returns the longest wait that has ended in `ring`, with the bound that held for it.
     #[must_use]
     pub fn longest_wait(&self, ring: RingId) -> LongestWait {
-        let longest = self.ring(ring).map_or(Wait::default(), |ring| ring.longest_wait);
-        LongestWait { waited: longest.waited.into(), bound: self.bound_of(u64::from(longest.turns)) }
+        self.ring(ring).map_or(LongestWait::default(), |ring| LongestWait {
+            waited: ring.longest_wait.waited.into(),
+            bound: ring.bound(ring.longest_wait.turns),
+        })
     }
 
-    /// Whether [`drain`](Self::drain) was called and no seat holds a turn any more.
+    /// Returns how long the own clock of `ring` has stood: below quorum, paused, or for what the host added.
+    #[must_use]
+    pub fn stopped(&self, ring: RingId, now: Instant) -> Duration {
+        self.ring(ring).map_or(Duration::ZERO, |ring| {
+            let standing = ring.stopped_since.map_or(Duration::ZERO, |since| now - since);
+            Duration::from(ring.stopped) + standing
+        })
+    }
+
+    /// Returns whether [`drain`](Self::drain) was called and no seat holds a turn any more.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.draining && self.rings.iter().all(|(_, ring)| ring.phase.lease().is_none())
+        self.draining && self.rings.iter().all(|(_, ring)| ring.lease().is_none())
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called; perhaps early, never late.
+    /// Returns when [`poll_expired`](Self::poll_expired) wants to be called; perhaps early, never late.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    // What the world did.
-
-    /// A client takes a new seat at the end of `ring`; `data` is kept with it.
-    ///
-    /// # Errors
-    ///
-    /// When every seat allowed is occupied, when there is no such ring, or while draining.
-    pub fn join(&mut self, now: Instant, ring: RingId, weight: Weight, data: S) -> Result<SeatId, JoinError> {
-        if self.draining {
-            return Err(JoinError::Draining);
-        }
-        self.ring(ring).ok_or(JoinError::UnknownRing)?;
-        self.make_room(now)?;
-        // Making room may have forgotten a ring without occupied seats, even this one.
-        self.ring(ring).ok_or(JoinError::UnknownRing)?;
-        let at = ring.slot as usize;
-        let ring = &mut self.rings[at];
-        let slot = ring.join(now, weight, data, &self.rules, &mut self.outputs);
-        self.seats += 1;
-        ring.arm(&mut self.timers, &self.rules);
-        Ok(ring.seat_id(slot))
+    /// Returns the seat that has been away for longest, in all rings.
+    #[must_use]
+    pub fn longest_away(&self) -> Option<SeatId> {
+        let longest = self
+            .rings
+            .iter()
+            .filter_map(|(_, ring)| ring.vacant.first().map(|&(since, _, slot)| (since, ring.seat_id(slot))));
+        longest.min().map(|(_, seat)| seat)
     }
 
-    /// A client takes the first seat of a new ring.
+    /// Returns the ring without occupied seats that has been so for longest.
+    #[must_use]
+    pub fn longest_deserted(&self) -> Option<RingId> {
+        let deserted = self.rings.iter().filter(|(_, ring)| ring.occupied == 0);
+        let longest = deserted.min_by_key(|(_, ring)| ring.vacant.last().map(|&(since, ..)| since));
+        longest.map(|(_, ring)| ring.id)
+    }
+
+    // What the world did.
+
+    /// Makes a ring without seats. The first [`join`](Self::join) should follow: a ring is forgotten with its last seat, not before.
     ///
     /// # Errors
     ///
-    /// When as many rings or occupied seats exist as are allowed, or while draining.
+    /// When as many rings as allowed exist, while draining, or when the rules make no sense.
     #[expect(clippy::missing_panics_doc, reason = "2^32 rings do not fit a machine")]
-    pub fn join_new_ring(&mut self, now: Instant, weight: Weight, data: S) -> Result<SeatId, JoinError> {
+    pub fn make_ring(&mut self, now: Instant, rules: Rules) -> Result<RingId, JoinError> {
         if self.draining {
             return Err(JoinError::Draining);
         }
-        // In this order, so that nobody loses a seat for a ring that there is no room for: a ring that goes takes its seats along.
-        self.make_ring_room(now)?;
-        self.make_room(now)?;
+        if self.rings.len() >= self.config.max_rings {
+            return Err(JoinError::RingsFull);
+        }
+        rules.check().map_err(JoinError::Rules)?;
         self.lives += 1;
         let entry = self.rings.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("max_rings fits 32 bits");
         let id = RingId { slot, life: self.lives };
-        entry.insert(Ring::new(id, self.turn_floor));
-        self.join(now, id, weight, data)
+        entry.insert(Ring::new(now, id, rules, self.turn_floor));
+        Ok(id)
     }
 
-    /// A client sits down on the vacant `seat`, in its old place. Nothing happens if it is occupied or gone.
-    pub fn occupy(&mut self, now: Instant, seat: SeatId) {
-        self.with_seat(seat, |ring, slot, rules, out| ring.occupy(now, slot, rules, out));
-    }
-
-    /// The seat of `ring` that has been vacant for longest.
-    #[must_use]
-    pub fn longest_vacant(&self, ring: RingId) -> Option<SeatId> {
-        let ring = self.ring(ring)?;
-        ring.vacant.first().map(|&(_, _, slot)| ring.seat_id(slot))
-    }
-
-    /// The connection of `seat` is lost: a turn that it holds ends, and its place is kept for the grace.
-    pub fn vacate(&mut self, now: Instant, seat: SeatId) {
-        self.with_seat(seat, |ring, slot, rules, out| ring.vacate(now, slot, rules, out));
-    }
-
-    /// `seat` is given up: a turn that it holds ends, and its place is gone.
-    pub fn leave(&mut self, now: Instant, seat: SeatId) {
-        self.with_seat(seat, |ring, slot, rules, out| ring.leave(now, slot, rules, out));
-    }
-
-    /// `seat` answers with `number`; with a `fence` only if that is the turn it means.
-    ///
-    /// The answer of the seat's last accepted turn, sent again with the same fence and number, is
-    /// [`Taken::Repeated`]: confirmed again, counted once.
+    /// Gives a client a new seat in `ring`; `data` is kept with it.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] says why not; nothing has changed then.
-    pub fn answer(
+    /// When there is no room in the ring or the scheduler, when the ring's rules do not allow the weight or the demand, when there is no such
+    /// ring, or while draining.
+    pub fn join(
         &mut self,
         now: Instant,
-        seat: SeatId,
-        fence: Option<TurnNumber>,
-        number: i64,
-    ) -> Result<Taken, Refusal> {
-        self.with_seat(seat, |ring, slot, rules, out| ring.answer(now, slot, fence, number, rules, out))
-            .unwrap_or(Err(Refusal::NotYourTurn))
+        ring: RingId,
+        weight: Weight,
+        demand: Demand,
+        data: S,
+    ) -> Result<(SeatId, Moved), JoinError> {
+        self.may_join(ring, weight, demand)?;
+        let at = ring.slot as usize;
+        let ring = &mut self.rings[at];
+        let (slot, moved) = ring.join(now, weight, demand, data);
+        let id = ring.seat_id(slot);
+        self.seats += 1;
+        self.arm(at);
+        Ok((id, moved))
     }
 
-    /// As [`answer`](Self::answer) without a fence, for whoever is known to sit at `spot`. If the seat holds the turn, `note` sees what is
-    /// kept with it, and says which number it answers with, if it does; otherwise nothing happens. The hand-over is not queued for
-    /// [`poll_output`](Self::poll_output), which must have nothing left: it is the caller's to carry out, before anything else is told.
-    #[inline]
-    pub(crate) fn answer_at(
-        &mut self,
-        now: Instant,
-        spot: Spot,
-        note: impl FnOnce(&mut S, SeatId, TurnNumber) -> Option<i64>,
-    ) -> Option<Answered> {
-        debug_assert!(self.outputs.is_empty(), "what was decided before comes first");
-        let ring = self.rings.get_mut(spot.ring as usize)?;
-        let lease = ring.held_by(spot.slot)?;
-        let seat = &mut ring.seats[spot.slot as usize];
-        let id = SeatId::new(ring.id, spot.slot, seat.place());
-        let number = note(&mut seat.data, id, lease.turn)?;
-        let HandOver { granted, .. } = ring.end_turn(now, lease, Outcome::Answered(number), &self.rules)?;
-        ring.arm(&mut self.timers, &self.rules);
-        Some(Answered { granted })
-    }
-
-    /// `seat` gives its turn up without a number.
+    /// Says whether [`join`](Self::join) would succeed.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] says why not; nothing has changed then.
-    pub fn pass(
-        &mut self,
-        now: Instant,
-        seat: SeatId,
-        fence: Option<TurnNumber>,
-    ) -> Result<TurnNumber, Refusal> {
-        self.with_seat(seat, |ring, slot, rules, out| ring.pass(now, slot, fence, rules, out))
-            .unwrap_or(Err(Refusal::NotYourTurn))
-    }
-
-    /// A grant to the waiting `seat` before `until` takes effect only then, and its deadline counts from there.
-    pub fn hold_back(&mut self, now: Instant, seat: SeatId, until: Instant) {
-        self.with_seat(seat, |ring, slot, _, _| ring.held_back.insert(now, slot, until));
-    }
-
-    /// The grant that `seat` holds takes effect only at `until`, and its deadline counts from there. Nothing happens if it does not hold the turn.
-    pub(crate) fn postpone(&mut self, seat: SeatId, until: Instant) {
-        self.with_seat(seat, |ring, slot, rules, _| ring.postpone(slot, until, rules));
-    }
-
-    /// From now on no turn is granted; those that are held may still be answered, until their deadline.
-    pub fn drain(&mut self, now: Instant) {
-        self.draining = true;
-        for (_, ring) in &mut self.rings {
-            ring.drain(now, &self.rules, &mut self.outputs);
+    /// As [`join`](Self::join).
+    pub fn may_join(&self, ring: RingId, weight: Weight, demand: Demand) -> Result<(), JoinError> {
+        let ring = self.ring(ring).ok_or(JoinError::UnknownRing)?;
+        match &ring.rules {
+            _ if self.draining => Err(JoinError::Draining),
+            rules if weight > rules.weight_max => Err(JoinError::Weight),
+            rules if rules.demand(Some(demand)).is_none() => Err(JoinError::Demand),
+            rules if rules.seats_max.is_some_and(|max| ring.seats.len() >= max) => Err(JoinError::RingFull),
+            _ if self.seats >= self.config.max_seats => Err(JoinError::SeatsFull),
+            _ => Ok(()),
         }
     }
 
-    /// Ends the turns and the graces whose time is over. Nothing happens before their time.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// Notes that the client of `seat` is back. Nothing happens if it is not away.
+    pub fn occupy(&mut self, now: Instant, seat: SeatId) -> Moved {
+        self.with_seat(seat, |ring, slot| ring.occupy(now, slot)).unwrap_or_default()
+    }
+
+    /// Notes that the connection of `seat` is lost. Its place is kept for the ring's `seat_grace`; a turn that it holds ends, after
+    /// the ring's `turn_grace`, or behind the verdict.
+    pub fn vacate(&mut self, now: Instant, seat: SeatId) -> Moved {
+        self.with_seat(seat, |ring, slot| ring.vacate(now, slot)).unwrap_or_default()
+    }
+
+    /// Gives `seat` up: a turn that it holds ends, and its place is gone. Returns what was kept with it. With its last seat a ring is
+    /// forgotten; see [`has_ring`](Self::has_ring).
+    pub fn retire(&mut self, now: Instant, seat: SeatId) -> Option<(Moved, S)> {
+        let retired = self.with_seat(seat, |ring, slot| ring.retire(now, slot))?;
+        self.seats -= 1;
+        self.forget_if_empty(seat.ring_slot as usize);
+        Some(retired)
+    }
+
+    /// Says that the holder `seat` has been told of `turn`: its clock starts. Returns when it lapses, or `None` while the ring is paused.
+    #[inline]
+    pub fn start(&mut self, now: Instant, seat: SeatId, turn: TurnNumber) -> Option<Instant> {
+        let at = seat.ring_slot as usize;
+        let ring = self.rings.get_mut(at).filter(|ring| ring.id == seat.ring())?;
+        ring.start(now, turn);
+        ring.arm(&mut self.timers);
+        match ring.phase {
+            Phase::Held(lease) if lease.turn == turn => match lease.clock {
+                Clock::Running { deadline, .. } => Some(deadline),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Finds the turn that `seat` holds, if a request that names the turn `fence` (or none) may act on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] says why not; nothing has changed then.
+    #[inline]
+    pub fn holding(&mut self, seat: SeatId, fence: Option<u64>) -> Result<Holding<'_, S>, Refusal> {
+        let ring =
+            self.rings.get(seat.ring_slot as usize).filter(|ring| ring.id == seat.ring() && ring.has(seat));
+        let turn = ring.ok_or(Refusal::NotYourTurn)?.holding(seat.slot, fence)?.turn;
+        Ok(Holding { scheduler: self, seat, turn })
+    }
+
+    /// Asks for the turn: a resting seat begins to wait, and the holder is queued again after its turn. Nothing happens otherwise.
+    pub fn ask(&mut self, now: Instant, seat: SeatId) -> Moved {
+        self.with_seat(seat, |ring, slot| ring.ask(now, slot)).unwrap_or_default()
+    }
+
+    /// Rests until it asks: a seat that waits leaves the queue, and the holder gives its turn up.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Judging`], while the seat's answer is with the host.
+    pub fn rest(&mut self, now: Instant, seat: SeatId) -> Result<Moved, Refusal> {
+        self.with_seat(seat, |ring, slot| ring.rest(now, slot)).unwrap_or(Err(Refusal::NotYourTurn))
+    }
+
+    // What the host wants.
+
+    /// Finds the turn `turn` of `seat`, whose answer is with the host.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NotJudged`], when that turn is over, or its answer is not with the host.
+    pub fn judged(&mut self, seat: SeatId, turn: TurnNumber) -> Result<Judged<'_, S>, HostError> {
+        let ring = self.ring(seat.ring()).filter(|ring| ring.has(seat));
+        let lease = ring.and_then(Ring::lease);
+        let is_judged = lease
+            .is_some_and(|lease| lease.slot == seat.slot && lease.turn == turn && lease.clock.is_judged());
+        if !is_judged {
+            return Err(HostError::NotJudged);
+        }
+        Ok(Judged { scheduler: self, seat })
+    }
+
+    /// Names the seat that gets the next turn: one that waits, or the holder. The turn after that goes on in order.
+    ///
+    /// # Errors
+    ///
+    /// When the seat rests, is away, or does not exist.
+    pub fn name_next(&mut self, seat: SeatId) -> Result<(), HostError> {
+        self.with_seat(seat, |ring, slot| ring.name_next(slot)).unwrap_or(Err(HostError::UnknownSeat))
+    }
+
+    /// Ends the turn that is held in `ring`: its outcome is [`Skipped`](super::Outcome::Skipped).
+    ///
+    /// # Errors
+    ///
+    /// When no turn is held.
+    pub fn skip(&mut self, now: Instant, ring: RingId) -> Result<Moved, HostError> {
+        self.with_ring(ring, |ring| match ring.lease() {
+            Some(_) => Ok(ring.end_present(now, super::Outcome::Skipped)),
+            None => Err(HostError::NoTurn),
+        })
+    }
+
+    /// Gives the turn that is held in `ring` more time. Returns when it lapses now, or `None` while its clock stands.
+    ///
+    /// # Errors
+    ///
+    /// When no turn is held.
+    pub fn extend(&mut self, ring: RingId, by: Duration) -> Result<Option<Instant>, HostError> {
+        self.with_ring(ring, |ring| ring.extend(by))
+    }
+
+    /// Pauses `ring`: the clock of its turn stands, and no other turn is granted. The holder may still answer.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such ring.
+    pub fn pause(&mut self, now: Instant, ring: RingId) -> Result<(), HostError> {
+        self.with_ring(ring, |ring| {
+            ring.pause(now);
+            Ok(())
+        })
+    }
+
+    /// Ends a pause: the clock of the turn goes on with what was left.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such ring.
+    pub fn resume(&mut self, now: Instant, ring: RingId) -> Result<Moved, HostError> {
+        self.with_ring(ring, |ring| Ok(ring.resume(now)))
+    }
+
+    /// Returns whether the host has paused `ring`.
+    #[must_use]
+    pub fn is_paused(&self, ring: RingId) -> bool {
+        self.ring(ring).is_some_and(|ring| ring.paused)
+    }
+
+    /// Changes the rules of `ring`, for turns granted and seats made from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the rules make no sense; [`RulesError`] says why. Nothing happens to a ring that does not exist.
+    pub fn set_rules(&mut self, now: Instant, ring: RingId, rules: Rules) -> Result<Moved, RulesError> {
+        rules.check()?;
+        Ok(self.with_ring(ring, |ring| Ok(ring.set_rules(now, rules))).unwrap_or_default())
+    }
+
+    /// Grants no turn from now on; those that are held may still be answered, until their deadline.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        self.rings.iter_mut().for_each(|(_, ring)| ring.drain());
+    }
+
+    /// Takes the next turn, absence or grace whose time is over. To be called until it says `None`.
+    pub fn poll_expired(&mut self, now: Instant) -> Option<Expired<S>> {
         while let Some(slot) = self.timers.pop(now) {
-            let ring = &mut self.rings[slot as usize];
-            if self.timers.ring(&mut ring.alarm, slot, now) {
-                let before = ring.seats.len();
-                ring.expire(now, &self.rules, &mut self.outputs);
-                let after = ring.seats.len();
-                self.seats -= before - after;
-                match after {
-                    0 => self.forget(slot as usize),
-                    _ => ring.arm(&mut self.timers, &self.rules),
-                }
+            let at = slot as usize;
+            let ring = &mut self.rings[at];
+            if !self.timers.ring(&mut ring.alarm, slot, now) {
+                continue;
+            }
+            let expired = ring.expire(now);
+            let has_retired = expired.as_ref().is_some_and(|(_, retired)| retired.is_some());
+            self.seats -= usize::from(has_retired);
+            self.arm(at);
+            self.forget_if_empty(at);
+            if let Some((moved, retired)) = expired {
+                return Some(Expired { moved, retired });
             }
         }
-    }
-
-    // What to do now.
-
-    /// The next decision to carry out.
-    pub fn poll_output(&mut self) -> Option<Output<S>> {
-        self.outputs.pop_front()
-    }
-
-    /// Whether [`poll_output`](Self::poll_output) has something.
-    pub(crate) fn has_output(&self) -> bool {
-        !self.outputs.is_empty()
+        None
     }
 
     // Inside.
 
+    #[inline]
     pub(super) fn ring(&self, id: RingId) -> Option<&Ring<S>> {
         self.rings.get(id.slot as usize).filter(|ring| ring.id.life == id.life)
     }
@@ -350,67 +468,49 @@ impl<S> Scheduler<S> {
         Some(&ring.seats[id.slot as usize])
     }
 
-    /// What is kept with the seat at `spot`, if there is one.
-    pub(crate) fn data_at(&self, spot: Spot) -> Option<&S> {
-        Some(&self.rings.get(spot.ring as usize)?.seats.get(spot.slot as usize)?.data)
+    pub(super) fn arm(&mut self, at: usize) {
+        self.rings[at].arm(&mut self.timers);
     }
 
-    /// The seat at `spot`, if there is one.
-    pub(crate) fn seat_at(&self, spot: Spot) -> Option<SeatId> {
-        let ring = self.rings.get(spot.ring as usize)?;
-        ring.seats.contains(spot.slot as usize).then(|| ring.seat_id(spot.slot))
-    }
-
-    fn with_seat<R>(
-        &mut self,
-        seat: SeatId,
-        act: impl FnOnce(&mut Ring<S>, u32, &Rules, &mut VecDeque<Output<S>>) -> R,
-    ) -> Option<R> {
+    fn with_seat<R>(&mut self, seat: SeatId, act: impl FnOnce(&mut Ring<S>, u32) -> R) -> Option<R> {
         let at = seat.ring_slot as usize;
         let ring = self.rings.get_mut(at).filter(|ring| ring.id == seat.ring() && ring.has(seat))?;
-        let before = ring.seats.len();
-        let result = act(ring, seat.slot, &self.rules, &mut self.outputs);
-        let after = ring.seats.len();
-        self.seats -= before - after;
-        match after {
-            0 => self.forget(at),
-            _ => ring.arm(&mut self.timers, &self.rules),
-        }
+        let result = act(ring, seat.slot);
+        ring.arm(&mut self.timers);
         Some(result)
     }
 
-    /// Sees to one more seat being allowed, if need be at the cost of the seat that has been vacant for longest.
-    fn make_room(&mut self, now: Instant) -> Result<(), JoinError> {
-        if self.seats < self.config.max_seats {
-            return Ok(());
-        }
-        let longest = self
-            .rings
-            .iter()
-            .filter_map(|(_, ring)| ring.vacant.first().map(|&(since, _, slot)| (since, ring.seat_id(slot))));
-        let (_, seat) = longest.min().ok_or(JoinError::SeatsFull)?;
-        self.leave(now, seat);
-        Ok(())
+    fn with_ring<R>(
+        &mut self,
+        ring: RingId,
+        act: impl FnOnce(&mut Ring<S>) -> Result<R, HostError>,
+    ) -> Result<R, HostError> {
+        let found = self.rings.get_mut(ring.slot as usize).filter(|found| found.id == ring);
+        let found = found.ok_or(HostError::UnknownRing)?;
+        let result = act(found)?;
+        found.arm(&mut self.timers);
+        Ok(result)
     }
 
-    /// Sees to one more ring being allowed, if need be at the cost of the one that nobody has sat in for longest.
-    fn make_ring_room(&mut self, now: Instant) -> Result<(), JoinError> {
-        if self.rings.len() < self.config.max_rings {
-            return Ok(());
+    /// Forgets the ring at `at` if it has no seats any more.
+    fn forget_if_empty(&mut self, at: usize) {
+        if self.rings[at].seats.is_empty() {
+            let mut ring = self.rings.remove(at);
+            self.timers.remove(&mut ring.alarm, ring.id.slot);
+            self.turn_floor = self.turn_floor.max(ring.last_turn);
         }
-        let deserted = self.rings.iter().filter(|(_, ring)| ring.occupied() == 0);
-        let longest = deserted.min_by_key(|(_, ring)| ring.vacant.last().map(|&(since, ..)| since));
-        let (at, _) = longest.ok_or(JoinError::RingsFull)?;
-        let ring = &self.rings[at];
-        let seats: Vec<_> = ring.vacant.iter().map(|&(_, _, slot)| ring.seat_id(slot)).collect();
-        seats.into_iter().for_each(|seat| self.leave(now, seat));
-        Ok(())
     }
 
-    /// Forgets the ring at `at`, which has no seats any more.
-    fn forget(&mut self, at: usize) {
-        let mut ring = self.rings.remove(at);
-        self.timers.remove(&mut ring.alarm, ring.id.slot);
-        self.turn_floor = self.turn_floor.max(ring.last_turn);
+    /// Returns whether `seat` waits for the turn.
+    #[must_use]
+    pub fn is_waiting(&self, seat: SeatId) -> bool {
+        self.seat(seat).is_some_and(|seat| seat.standing == Standing::Queued && seat.occupied)
+    }
+
+    /// Forgets `ring` if nobody has joined it since it was made.
+    pub fn forget_unused(&mut self, ring: RingId) {
+        if self.has_ring(ring) {
+            self.forget_if_empty(ring.slot as usize);
+        }
     }
 }

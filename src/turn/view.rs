@@ -1,92 +1,115 @@
-//! What a scheduler shows of itself to whoever watches it. Nothing here moves a turn.
+//! The scheduler as a watcher sees it. Nothing here moves a turn.
 
-use super::{Accepted, RingId, Scheduler, SeatId};
+use super::ring::Ring;
+use super::seat::Standing;
+use super::{Demand, RingId, Scheduler, SeatId, Weight};
 use crate::time::Instant;
 
 /// A seat, as a watcher sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct SeatView<'a, S> {
-    /// Which.
+    /// The seat's id.
     pub seat: SeatId,
     /// What it does.
-    pub standing: Standing,
-    /// Its last answer that was accepted.
-    pub last: Option<Accepted>,
+    pub state: SeatState,
+    /// The number of turns it gets for every one of a weight-1 seat.
+    pub weight: Weight,
+    /// When it wants the turn.
+    pub demand: Demand,
     /// What is kept with it.
     pub data: &'a S,
 }
 
 /// What a seat does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum SeatState {
+    /// It will get the turn.
+    Waiting,
+    /// It does not want the turn now.
+    Resting,
     /// It holds the turn.
     Holding,
-    /// Somebody sits there and waits for the turn.
-    Waiting,
-    /// Nobody sits there; its place is kept.
-    Vacant {
-        /// Until when.
-        until: Instant,
+    /// It holds the turn, and its answer is with the host.
+    Judged,
+    /// Its connection is lost; its place is kept.
+    Away {
+        /// Until when; `None` while its turn waits for it.
+        until: Option<Instant>,
     },
 }
 
 impl<S> Scheduler<S> {
-    /// The seats of `ring`, in an order in which none changes its place as long as it exists. Costs what is taken.
+    /// Returns the seats of `ring`, in an order in which none changes its place as long as it exists. Costs what is taken.
     pub fn seats_of(&self, ring: RingId) -> impl Iterator<Item = SeatView<'_, S>> {
         let ring = self.ring(ring);
-        let seats = ring.into_iter().flat_map(|ring| ring.seats.iter().map(move |seat| (ring, seat)));
-        seats.filter_map(|(ring, (at, seat))| {
-            let slot = u32::try_from(at).ok()?;
-            let standing = match seat.is_occupied() {
-                true if ring.holds(slot) => Standing::Holding,
-                true => Standing::Waiting,
-                false => Standing::Vacant { until: seat.since + self.config.seat_grace },
-            };
-            Some(SeatView { seat: ring.seat_id(slot), standing, last: seat.last, data: &seat.data })
+        ring.into_iter().flat_map(|ring| {
+            ring.seats.iter().filter_map(move |(at, _)| Some(ring.view(u32::try_from(at).ok()?)))
         })
     }
 
-    /// The number of seats in `ring` whose place is kept for somebody who is away.
+    /// Returns the seats of `ring` as they come: the holder, then the queue, then those that rest or are away, by number. Sorts them all:
+    /// for a new watcher, not for every turn.
     #[must_use]
-    pub fn vacant(&self, ring: RingId) -> usize {
+    pub fn roster(&self, ring: RingId) -> Vec<SeatView<'_, S>> {
+        let Some(ring) = self.ring(ring) else { return Vec::new() };
+        let mut seats: Vec<_> = ring.lease().map(|lease| lease.slot).into_iter().collect();
+        seats.extend(ring.queue.in_order(&ring.seats).into_iter().filter(|&slot| ring.is_present(slot)));
+        let is_listed = |slot: &u32| {
+            let seat = &ring.seats[*slot as usize];
+            ring.lease().is_some_and(|lease| lease.slot == *slot)
+                || seat.standing == Standing::Queued && ring.is_present(*slot)
+        };
+        let others = ring.seats.iter().filter_map(|(at, _)| u32::try_from(at).ok());
+        let mut others: Vec<_> = others.filter(|slot| !is_listed(slot)).collect();
+        others.sort_by_key(|&slot| ring.seats[slot as usize].place);
+        seats.extend(others);
+        seats.into_iter().map(|slot| ring.view(slot)).collect()
+    }
+
+    /// Returns what `seat` does.
+    #[must_use]
+    pub fn view(&self, seat: SeatId) -> Option<SeatView<'_, S>> {
+        Some(self.ring(seat.ring()).filter(|ring| ring.has(seat))?.view(seat.slot))
+    }
+
+    /// Returns the number of seats, occupied and away, in `ring`.
+    #[must_use]
+    pub fn seat_count(&self, ring: RingId) -> usize {
+        self.ring(ring).map_or(0, |ring| ring.seats.len())
+    }
+
+    /// Returns the number of seats in `ring` whose place is kept for a client that is away.
+    #[must_use]
+    pub fn away(&self, ring: RingId) -> usize {
         self.ring(ring).map_or(0, |ring| ring.vacant.len())
     }
 
-    /// The sum of the weights of the occupied seats of `ring`.
+    /// Returns the sum of the weights of the seats of `ring` that are queued or hold the turn.
     #[must_use]
     pub fn weight(&self, ring: RingId) -> u64 {
-        self.ring(ring).map_or(0, |ring| ring.weight)
+        self.ring(ring).map_or(0, |ring| ring.crowd.weight)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::time::Instant;
-    use crate::turn::{SchedulerConfig, Weight};
-
-    #[test]
-    fn a_ring_shows_its_seats_with_what_they_do_and_have_done() {
-        let now = Instant::ORIGIN;
-        let mut scheduler = Scheduler::new(SchedulerConfig::default());
-        let ann = scheduler.join_new_ring(now, Weight::ONE, "ann").expect("there is room");
-        let [bob, cid] = ["bob", "cid"]
-            .map(|name| scheduler.join(now, ann.ring(), Weight::ONE, name).expect("there is room"));
-        assert_eq!((scheduler.vacant(ann.ring()), scheduler.weight(ann.ring())), (0, 3));
-        scheduler.answer(now, ann, None, 17).expect("it is her turn");
-        scheduler.vacate(now, cid);
-        let seats: Vec<_> = scheduler.seats_of(ann.ring()).collect();
-        assert_eq!(seats.iter().map(|view| view.seat).collect::<Vec<_>>(), [ann, bob, cid]);
-        let until = now + Duration::from_secs(60);
-        let standings: Vec<_> = seats.iter().map(|view| view.standing).collect();
-        assert_eq!(standings, [Standing::Waiting, Standing::Holding, Standing::Vacant { until }]);
-        assert_eq!(
-            seats.iter().map(|view| view.last.map(|last| last.number)).collect::<Vec<_>>(),
-            [Some(17), None, None]
-        );
-        assert_eq!(seats.iter().map(|view| *view.data).collect::<Vec<_>>(), ["ann", "bob", "cid"]);
-        assert_eq!((scheduler.vacant(ann.ring()), scheduler.weight(ann.ring())), (1, 2));
+impl<S> Ring<S> {
+    fn view(&self, slot: u32) -> SeatView<'_, S> {
+        let seat = &self.seats[slot as usize];
+        let state = match self.lease() {
+            _ if !seat.occupied => SeatState::Away { until: Some(seat.since + self.terms.seat_grace) },
+            Some(lease) if lease.slot == slot => match lease.absent_until {
+                Some(_) => SeatState::Away { until: None },
+                None if lease.clock.is_judged() => SeatState::Judged,
+                None => SeatState::Holding,
+            },
+            _ if matches!(seat.standing, Standing::Queued | Standing::Holding) => SeatState::Waiting,
+            _ => SeatState::Resting,
+        };
+        SeatView {
+            seat: self.seat_id(slot),
+            state,
+            weight: seat.weight,
+            demand: seat.demand,
+            data: &seat.data,
+        }
     }
 }

@@ -1,0 +1,241 @@
+//! The order of a ring: one fair queue over virtual time (start-time fair queuing).
+//!
+//! A seat that begins to wait gets a tag, *virtual time + 1/weight*, and the smallest tag is next. Virtual time is the tag of the last
+//! turn that was granted, so it never moves back, and the tags of one weight only grow: a list per weight keeps them sorted. With equal
+//! weights there is one list, and every operation is O(1). Otherwise the next seat is the smallest of the lists' heads, of which there are
+//! at most 100.
+//!
+//! The lists run through the seats themselves. A seat that is away keeps its place in its list, and is dropped when it comes up.
+
+use slab::Slab;
+
+use super::seat::{Seat, Weight};
+use crate::hint::unlikely;
+
+/// A position in virtual time, in units of 2^-64 of a weight-1 turn.
+///
+/// Equal positions are ordered by `given`, the order in which they were handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub(super) struct Tag {
+    whole: u64,
+    part: u64,
+    pub(super) given: u64,
+}
+
+impl Tag {
+    /// Returns the tag of a seat of `weight` that begins to wait at this virtual time.
+    #[inline]
+    fn after(self, weight: Weight, given: u64) -> Tag {
+        if unlikely(weight != Weight::ONE) {
+            return self.after_part(weight, given);
+        }
+        Tag { whole: self.whole + 1, part: self.part, given }
+    }
+
+    #[cold]
+    fn after_part(self, weight: Weight, given: u64) -> Tag {
+        let (part, carry) = self.part.overflowing_add(share(weight));
+        Tag { whole: self.whole + u64::from(carry), part, given }
+    }
+}
+
+/// Returns `ceil(2^64 / weight)` for a weight above 1.
+fn share(weight: Weight) -> u64 {
+    let weight = u128::from(weight.value());
+    u64::try_from((1_u128 << 64).div_ceil(weight)).expect("a weight above 1 has a share below 2^64")
+}
+
+const NIL: u32 = u32::MAX;
+
+/// The neighbours of a queued seat in the list of its weight.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Links {
+    prev: u32,
+    next: u32,
+}
+
+impl Links {
+    pub(super) const NONE: Links = Links { prev: NIL, next: NIL };
+}
+
+/// The queued seats of one weight, by tag.
+#[derive(Debug, Clone)]
+struct Lane {
+    weight: Weight,
+    head: u32,
+    tail: u32,
+    /// Seats in it whose client is there.
+    present: u32,
+}
+
+impl Lane {
+    fn new(weight: Weight) -> Lane {
+        Lane { weight, head: NIL, tail: NIL, present: 0 }
+    }
+}
+
+/// The seats of a ring that are queued, by tag.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    /// The tag of the last turn that was granted from the queue.
+    virtual_time: Tag,
+    /// Tags handed out.
+    given: u64,
+    /// Queued seats, those that are away included.
+    len: u32,
+    ones: Lane,
+    /// The lists of weights above 1. Empty in nearly every ring.
+    heavy: Vec<Lane>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        let virtual_time = Tag::default();
+        Queue { virtual_time, given: 0, len: 0, ones: Lane::new(Weight::ONE), heavy: Vec::new() }
+    }
+}
+
+impl Queue {
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(super) fn virtual_time(&self) -> Tag {
+        self.virtual_time
+    }
+
+    /// Gives the seat at `slot` a tag and queues it behind all others of its weight.
+    #[inline]
+    pub(super) fn push<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32) {
+        self.given += 1;
+        let seat = &mut seats[slot as usize];
+        seat.tag = self.virtual_time.after(seat.weight, self.given);
+        let (weight, occupied) = (seat.weight, seat.occupied);
+        self.len += 1;
+        let lane = self.lane(weight);
+        lane.present += u32::from(occupied);
+        let tail = std::mem::replace(&mut lane.tail, slot);
+        seat.links = Links { prev: tail, next: NIL };
+        match tail {
+            NIL => lane.head = slot,
+            tail => seats[tail as usize].links.next = slot,
+        }
+    }
+
+    /// Takes the queued seat at `slot` out, wherever it stands.
+    #[inline]
+    pub(super) fn remove<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32) {
+        let seat = &mut seats[slot as usize];
+        let Links { prev, next } = std::mem::replace(&mut seat.links, Links::NONE);
+        let (weight, occupied) = (seat.weight, seat.occupied);
+        self.len -= 1;
+        let lane = self.lane(weight);
+        lane.present -= u32::from(occupied);
+        match prev {
+            NIL => lane.head = next,
+            prev => seats[prev as usize].links.next = next,
+        }
+        let lane = self.lane(weight);
+        match next {
+            NIL => lane.tail = prev,
+            next => seats[next as usize].links.prev = prev,
+        }
+    }
+
+    /// Takes the seat with the smallest tag out.
+    #[inline]
+    pub(super) fn pop<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<u32> {
+        let slot = if unlikely(!self.heavy.is_empty()) { self.first(seats)? } else { self.ones.head };
+        if slot == NIL {
+            return None;
+        }
+        self.remove(seats, slot);
+        Some(slot)
+    }
+
+    /// Moves virtual time to `tag`, that of a turn granted from the queue.
+    #[inline]
+    pub(super) fn advance_to(&mut self, tag: Tag) {
+        self.virtual_time = tag;
+    }
+
+    /// Notes that the client of a queued seat of `weight` came back or went away.
+    pub(super) fn set_present(&mut self, weight: Weight, present: bool) {
+        let lane = self.lane(weight);
+        if present {
+            lane.present += 1;
+        } else {
+            lane.present -= 1;
+        }
+    }
+
+    fn first<S>(&self, seats: &Slab<Seat<S>>) -> Option<u32> {
+        let heads = self.lanes().map(|lane| lane.head).filter(|&head| head != NIL);
+        heads.min_by_key(|&head| seats[head as usize].tag)
+    }
+
+    /// Counts the seats that are there and have a smaller tag than the one at `slot`, which has just been queued.
+    ///
+    /// Only lighter seats can have been queued before and stand behind it: their lists are walked from the end.
+    pub(super) fn ahead_of<S>(&self, seats: &Slab<Seat<S>>, slot: u32) -> usize {
+        let seat = &seats[slot as usize];
+        let behind = |lane: &Lane| {
+            let from_tail = std::iter::successors((lane.tail != NIL).then_some(lane.tail), |&at| {
+                Some(seats[at as usize].links.prev).filter(|&prev| prev != NIL)
+            });
+            let behind = from_tail.map(|at| &seats[at as usize]).take_while(|other| other.tag >= seat.tag);
+            behind.filter(|other| other.occupied).count()
+        };
+        self.lanes().map(|lane| lane.present as usize - behind(lane)).sum()
+    }
+
+    /// Returns the queued slots, smallest tag first. Costs O(n log n) with different weights.
+    pub(super) fn in_order<S>(&self, seats: &Slab<Seat<S>>) -> Vec<u32> {
+        let mut slots: Vec<u32> = self.lanes().flat_map(|lane| self.lane_slots(seats, lane)).collect();
+        if !self.heavy.is_empty() {
+            slots.sort_by_key(|&slot| seats[slot as usize].tag);
+        }
+        slots
+    }
+
+    fn lane_slots<S>(&self, seats: &Slab<Seat<S>>, lane: &Lane) -> impl Iterator<Item = u32> {
+        std::iter::successors((lane.head != NIL).then_some(lane.head), |&at| {
+            Some(seats[at as usize].links.next).filter(|&next| next != NIL)
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
+    }
+
+    /// Returns the number handed out with the tag of the longest-queued seat.
+    pub(super) fn oldest_given<S>(&self, seats: &Slab<Seat<S>>) -> Option<u64> {
+        let heads = self.lanes().map(|lane| lane.head).filter(|&head| head != NIL);
+        heads.map(|head| seats[head as usize].tag.given).min()
+    }
+
+    pub(super) fn given(&self) -> u64 {
+        self.given
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        std::iter::once(&self.ones).chain(&self.heavy)
+    }
+
+    #[inline]
+    fn lane(&mut self, weight: Weight) -> &mut Lane {
+        if unlikely(weight != Weight::ONE) {
+            return self.heavy_lane(weight);
+        }
+        &mut self.ones
+    }
+
+    #[cold]
+    fn heavy_lane(&mut self, weight: Weight) -> &mut Lane {
+        let at = self.heavy.iter().position(|lane| lane.weight == weight);
+        let at = at.unwrap_or_else(|| {
+            self.heavy.retain(|lane| lane.head != NIL);
+            self.heavy.push(Lane::new(weight));
+            self.heavy.len() - 1
+        });
+        &mut self.heavy[at]
+    }
+}

@@ -1,0 +1,228 @@
+//! The rules of a ring, the limits of a scheduler, and the combinations of them that make no sense.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::seat::{Demand, Weight};
+use crate::time::Nanos;
+
+/// The rules by which the turns of one ring go.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use taketurns::turn::{Demands, Demand, HoldMax, Rules};
+///
+/// // A lock: seats rest until they ask, and a holder may renew for as long as it likes.
+/// let mut rules = Rules::default();
+/// rules.min_seats = 1;
+/// rules.demands = Demands::Only(Demand::Ask);
+/// rules.hold_max = HoldMax::Unlimited;
+/// rules.turn_grace = Duration::from_secs(10);
+/// assert!(rules.check().is_ok());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rules {
+    /// Turns are granted while at least this many seats are occupied, resting ones included. Default 2.
+    pub min_seats: usize,
+    /// Seats of the ring, occupied and away. Default: no limit but that of the scheduler.
+    pub seats_max: Option<usize>,
+    /// The greatest weight that a newcomer may choose. Default 1.
+    pub weight_max: Weight,
+    /// The demands that a newcomer may choose. Default any.
+    pub demands: Demands,
+    /// How long a holder may stay silent. Default 30 s.
+    pub turn_deadline: Duration,
+    /// How long a turn may last in all, however often it is renewed. Default: as long as `turn_deadline`.
+    pub hold_max: HoldMax,
+    /// How long a holder whose connection is lost keeps the turn. Default zero. Its clock runs on meanwhile.
+    pub turn_grace: Duration,
+    /// How long a seat that is away keeps its place. Default 60 s.
+    pub seat_grace: Duration,
+    /// Who says whether an answer counts. Default automatic.
+    pub judging: Judging,
+    /// How long a turn may stand judged, all its proposals together. Default 5 s.
+    pub judging_timeout: Duration,
+    /// Proposals of one turn that may be refused; with the last of them the turn ends as lapsed. Default 16.
+    pub proposals_max: u16,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            min_seats: 2,
+            seats_max: None,
+            weight_max: Weight::ONE,
+            demands: Demands::Any,
+            turn_deadline: Duration::from_secs(30),
+            hold_max: HoldMax::TurnDeadline,
+            turn_grace: Duration::ZERO,
+            seat_grace: Duration::from_secs(60),
+            judging: Judging::Automatic,
+            judging_timeout: Duration::from_secs(5),
+            proposals_max: 16,
+        }
+    }
+}
+
+impl Rules {
+    /// Checks that the rules can be kept.
+    ///
+    /// # Errors
+    ///
+    /// The first combination that makes no sense.
+    pub fn check(&self) -> Result<(), RulesError> {
+        let has_judge = self.judging == Judging::Host;
+        match self {
+            _ if self.min_seats == 0 => Err(RulesError::NoSeats),
+            _ if self.seats_max.is_some_and(|max| max < self.min_seats) => Err(RulesError::NeverEnoughSeats),
+            _ if self.turn_deadline < Duration::from_millis(1) => Err(RulesError::NoTime),
+            _ if has_judge && (self.judging_timeout.is_zero() || self.proposals_max == 0) => {
+                Err(RulesError::NoTimeToJudge)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the demand of a newcomer that names `wanted` or none, or `None` if the ring does not have it.
+    #[must_use]
+    pub fn demand(&self, wanted: Option<Demand>) -> Option<Demand> {
+        match self.demands {
+            Demands::Any => Some(wanted.unwrap_or_default()),
+            Demands::Only(only) => (wanted.unwrap_or(only) == only).then_some(only),
+        }
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        let silent = Nanos::from(self.turn_deadline);
+        let hold = match self.hold_max {
+            HoldMax::TurnDeadline => silent,
+            HoldMax::Time(time) => time.into(),
+            HoldMax::Unlimited => Nanos::MAX,
+        };
+        let is_judged = self.judging == Judging::Host;
+        Terms {
+            min_seats: u32::try_from(self.min_seats).unwrap_or(u32::MAX),
+            proposals_max: self.proposals_max,
+            time: Allowance { silent: silent.min(hold), hold },
+            judging: if is_judged { self.judging_timeout.into() } else { Nanos::ZERO },
+            turn_grace: self.turn_grace.into(),
+            seat_grace: self.seat_grace.into(),
+        }
+    }
+
+    /// Returns how long a turn lasts at most, judging included, or `None` without a limit.
+    #[must_use]
+    pub fn turn_time_max(&self) -> Option<Duration> {
+        let hold = match self.hold_max {
+            HoldMax::TurnDeadline => self.turn_deadline,
+            HoldMax::Time(time) => time,
+            HoldMax::Unlimited => return None,
+        };
+        match self.judging {
+            Judging::Automatic => Some(hold),
+            Judging::Host => Some(hold.saturating_add(self.judging_timeout)),
+        }
+    }
+}
+
+/// The rules as every turn needs them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) min_seats: u32,
+    pub(super) proposals_max: u16,
+    /// What a turn begins with.
+    pub(super) time: Allowance,
+    /// Time to judge a turn's proposals; zero if the host does not judge.
+    pub(super) judging: Nanos,
+    pub(super) turn_grace: Nanos,
+    pub(super) seat_grace: Nanos,
+}
+
+/// The time that a holder has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Allowance {
+    /// To stay silent. Never more than `hold`.
+    pub(super) silent: Nanos,
+    /// In all.
+    pub(super) hold: Nanos,
+}
+
+/// The demands that a ring's seats may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Demands {
+    /// Each seat chooses; one that does not say wants every turn.
+    #[default]
+    Any,
+    /// All seats have this one.
+    Only(Demand),
+}
+
+/// How long a turn may last in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HoldMax {
+    /// As long as `turn_deadline`: renewing gains nothing.
+    #[default]
+    TurnDeadline,
+    /// This long.
+    Time(Duration),
+    /// As long as its holder renews it. The ring then states no bound on waiting.
+    Unlimited,
+}
+
+/// Who says whether an answer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Judging {
+    /// The holder's answer counts when it is read.
+    #[default]
+    Automatic,
+    /// The holder's answer is proposed to the host, which accepts or refuses it.
+    Host,
+}
+
+/// Limits of a [`Scheduler`](super::Scheduler), and the rules of rings that have none of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SchedulerConfig {
+    /// Seats, occupied and away, of all rings together. Default 10,000; at most 150 bytes each, and the data kept with it.
+    pub max_seats: usize,
+    /// Rings that exist at once. Default 1,024; at most 1 KiB each.
+    pub max_rings: usize,
+    /// The rules of a ring that has none of its own.
+    pub rules: Rules,
+}
+
+impl Default for SchedulerConfig {
+    fn default() -> Self {
+        SchedulerConfig { max_seats: 10_000, max_rings: 1_024, rules: Rules::default() }
+    }
+}
+
+/// A combination of rules that can not be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RulesError {
+    /// `min_seats` is 0.
+    NoSeats,
+    /// `seats_max` is below `min_seats`.
+    NeverEnoughSeats,
+    /// `turn_deadline` is below 1 ms.
+    NoTime,
+    /// The host judges, and `judging_timeout` or `proposals_max` is 0.
+    NoTimeToJudge,
+}
+
+impl fmt::Display for RulesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RulesError::NoSeats => "min_seats is 0: expected at least 1",
+            RulesError::NeverEnoughSeats => "seats_max is below min_seats: no turn would ever be granted",
+            RulesError::NoTime => "turn_deadline is below 1 ms",
+            RulesError::NoTimeToJudge => "the host judges, but judging_timeout or proposals_max is 0",
+        })
+    }
+}
+
+impl std::error::Error for RulesError {}

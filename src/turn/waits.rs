@@ -1,0 +1,117 @@
+//! How long seats wait, and the bound that each wait was promised.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::hint::unlikely;
+use crate::time::{Instant, Nanos};
+
+/// The longest that a seat of a ring has waited for the turn, and the bound of that wait.
+///
+/// Times are those of the ring's own clock, which stands while the ring is below quorum or paused, and does not count what the host
+/// added (*extend*, *next*) nor how long a `GO` waited to be written; see [`Scheduler::stopped`](super::Scheduler::stopped). On real clocks
+/// `waited` may exceed `bound` by the time that each turn on the way ended late: the poll's rounding to 1 ms, and one pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LongestWait {
+    /// From when the seat began to wait to its grant.
+    pub waited: Duration,
+    /// The bound of that very wait; `None` if the ring's rules limit no turn.
+    pub bound: Option<Duration>,
+}
+
+/// The longest wait of a ring.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Longest {
+    pub(super) waited: Nanos,
+    pub(super) turns: u64,
+}
+
+/// A wait that ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    /// By the ring's own clock.
+    pub(super) since: Instant,
+    pub(super) turns_first: u32,
+    pub(super) weight: u8,
+    /// The number of the seat's tag.
+    pub(super) given: u64,
+}
+
+impl Longest {
+    /// Replaces it by a wait that was longer.
+    #[inline]
+    pub(super) fn note(&mut self, now: Instant, wait: Wait, crowd: &Crowd) {
+        // Nearly always false, and cheaper than a subtraction.
+        if unlikely(wait.since + self.waited < now) {
+            *self = Longest { waited: now.nanos_since(wait.since), turns: crowd.turns_first(&wait) };
+        }
+    }
+}
+
+/// The weight that stands in the order, and its peaks since the waits that go on began.
+///
+/// While a seat of weight `w` waits, the others get at most (greatest sum of their weights at one moment) / `w` turns, rounded up, and one
+/// for each that stood there when it began.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Crowd {
+    /// The weights of all seats that are queued or hold the turn.
+    pub(super) weight: u64,
+    /// The number of the last tag before a seat heavier than 1 stood there. Equal weights need no peaks.
+    weighted_since: Option<u64>,
+    /// Falling peaks, each with the number of the last tag given before it. The weights are distinct, so there are no more of them than the
+    /// ring has weight.
+    peaks: VecDeque<(u64, u64)>,
+}
+
+impl Crowd {
+    /// Adds a seat that gets the tag numbered `given`. `oldest` says which tag has been queued for longest.
+    #[inline]
+    pub(super) fn add(&mut self, weight: u8, given: u64, oldest: impl FnOnce() -> Option<u64>) {
+        self.weight += u64::from(weight);
+        if unlikely(weight > 1 || self.weighted_since.is_some()) {
+            self.weighted_since.get_or_insert(given);
+            self.note_peak(given, oldest());
+        }
+    }
+
+    /// Notes that a seat that held the turn is queued anew with the tag numbered `given`.
+    #[inline]
+    pub(super) fn stay(&mut self, given: u64, oldest: impl FnOnce() -> Option<u64>) {
+        self.add(0, given, oldest);
+    }
+
+    /// Takes a seat out. The peak before stays; the next one is lower.
+    #[inline]
+    pub(super) fn remove(&mut self, weight: u8, given: u64) {
+        self.weight -= u64::from(weight);
+        if unlikely(self.weighted_since.is_some()) {
+            self.peaks.push_back((given, self.weight));
+        }
+    }
+
+    #[cold]
+    fn note_peak(&mut self, given: u64, oldest: Option<u64>) {
+        let oldest = oldest.unwrap_or(given);
+        while self.peaks.get(1).is_some_and(|&(next, _)| next < oldest) {
+            self.peaks.pop_front();
+        }
+        while self.peaks.back().is_some_and(|&(_, peak)| peak <= self.weight) {
+            self.peaks.pop_back();
+        }
+        self.peaks.push_back((given, self.weight));
+    }
+
+    /// Returns how many turns the others may have got during `wait`.
+    #[cold]
+    pub(super) fn turns_first(&self, wait: &Wait) -> u64 {
+        let first = u64::from(wait.turns_first);
+        if self.weighted_since.is_none() {
+            return first;
+        }
+        // A wait that began before weights differed owes those who stood there then one turn each, and no more.
+        let begun = self.peaks.partition_point(|&(given, _)| given < wait.given);
+        let peak = self.peaks.get(begun).map_or(self.weight, |&(_, peak)| peak);
+        let others = peak.saturating_sub(u64::from(wait.weight));
+        first.saturating_add(others.div_ceil(u64::from(wait.weight)))
+    }
+}
