@@ -27,6 +27,13 @@ impl<S> Holding<'_, S> {
         self.seat
     }
 
+    /// Returns whether the host says if an answer counts.
+    #[must_use]
+    #[inline]
+    pub fn is_judged_by_host(&self) -> bool {
+        self.scheduler.rings[self.seat.ring_slot as usize].terms.judging > crate::time::Nanos::ZERO
+    }
+
     /// Returns what is kept with the seat.
     #[must_use]
     pub fn data(&mut self) -> &mut S {
