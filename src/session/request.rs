@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::codes::Code;
 use super::credential::{Epoch, Token};
-use super::fields::{Malformed, Message, TooLarge, decimal};
+use super::fields::{Key, Malformed, Message, TooLarge, decimal, decimal_prefix, is_text};
 use super::name::Name;
 use super::sink::{Counted, Sink, put_content, put_hex, put_number};
 
@@ -151,7 +151,11 @@ impl<'a> Request<'a> {
     /// # Errors
     ///
     /// [`Unreadable`]. A payload that the line announces has to be skipped then.
+    #[inline]
     pub fn parse(line: &'a str) -> Result<Request<'a>, Unreadable> {
+        if let Some(answer) = plain_answer(line) {
+            return Ok(answer);
+        }
         read(line).map_err(|(code, why)| Unreadable { code, why, turn: turn_named(line) })
     }
 
@@ -184,36 +188,87 @@ impl<'a> Request<'a> {
     }
 }
 
-fn read(line: &str) -> Result<Request<'_>, Refusal> {
-    let message = Message::parse(line)?;
-    check_shape(&message)?;
-    let turn = || number(&message, "turn", "turn= is not a number");
-    Ok(match message.verb {
-        "JOIN" => Request::Join(join(&message)?),
-        "ANSWER" => Request::Answer {
-            fence: Fence { turn: turn()?, epoch: epoch(&message)? },
-            content: content(&message)?,
-        },
-        "PASS" => Request::Pass { turn: turn()? },
-        "RENEW" => Request::Renew { turn: turn()? },
-        "ASK" => Request::Ask,
-        "REST" => Request::Rest,
-        "LEAVE" => Request::Leave,
-        "WATCH" => Request::Watch { ring: ring(&message)?, token: token(&message)? },
-        "PING" => Request::Ping,
-        _ => return Err(malformed("unknown verb")),
-    })
+/// Reads an answer as programs write it, with nothing but `turn=`, `epoch=` and a text. [`read`] would take apart what is known here.
+#[inline]
+fn plain_answer(line: &str) -> Option<Request<'_>> {
+    let behind = line.as_bytes().strip_prefix(b"ANSWER turn=")?;
+    let (turn, behind) = decimal_prefix(behind)?;
+    let behind = behind.strip_prefix(b" epoch=")?;
+    let (epoch, behind) = behind.split_first_chunk::<16>()?;
+    let epoch = Epoch::from_hex(epoch)?;
+    let text = line.get(line.len() - behind.strip_prefix(b" :")?.len()..)?;
+    let fence = Fence { turn: Some(turn), epoch: Some(epoch) };
+    is_text(text).then_some(Request::Answer { fence, content: Content::Text(text) })
 }
 
-fn check_shape(message: &Message<'_>) -> Result<(), Refusal> {
-    if message.word.is_some() != (message.verb == "JOIN") {
-        return Err(malformed("JOIN has a name behind it, and no other verb has"));
+/// The verbs of clients.
+#[derive(Clone, Copy, PartialEq)]
+enum Verb {
+    Join,
+    Answer,
+    Pass,
+    Renew,
+    Ask,
+    Rest,
+    Leave,
+    Watch,
+    Ping,
+}
+
+impl Verb {
+    fn parse(verb: &str) -> Result<Verb, Refusal> {
+        Ok(match verb {
+            "JOIN" => Verb::Join,
+            "ANSWER" => Verb::Answer,
+            "PASS" => Verb::Pass,
+            "RENEW" => Verb::Renew,
+            "ASK" => Verb::Ask,
+            "REST" => Verb::Rest,
+            "LEAVE" => Verb::Leave,
+            "WATCH" => Verb::Watch,
+            "PING" => Verb::Ping,
+            _ => return Err(malformed("unknown verb")),
+        })
     }
-    let has_content = message.text.is_some() || message.field("bytes").is_some();
-    if has_content != (message.verb == "ANSWER") {
-        return Err(malformed("ANSWER has a text or bytes=, and no other verb has"));
+
+    /// Checks that a word and content stand where the verb foresees them, and nowhere else.
+    fn check_shape(self, message: &Message<'_>) -> Result<(), Refusal> {
+        let has_content = message.text.is_some() || message.value(Key::Bytes).is_some();
+        match (self, message.word.is_some(), has_content) {
+            (Verb::Join, false, _) => Err(malformed("JOIN needs a name, as in JOIN ann")),
+            (Verb::Answer, false, true) | (Verb::Join, true, false) => Ok(()),
+            (Verb::Answer, ..) => {
+                Err(malformed("the text of an answer begins with \":\", as in ANSWER :e2e4"))
+            }
+            (_, _, true) => Err(malformed("only ANSWER has a text or a payload")),
+            (_, true, false) => Err(malformed("only JOIN has a name; what follows other verbs is key=value")),
+            (_, false, false) => Ok(()),
+        }
     }
-    Ok(())
+}
+
+#[inline(never)]
+fn read(line: &str) -> Result<Request<'_>, Refusal> {
+    let mut message = Message::default();
+    message.read(line)?;
+    let message = &message;
+    let verb = Verb::parse(message.verb)?;
+    verb.check_shape(message)?;
+    let turn = || number(message, Key::Turn, "turn= is not a number");
+    Ok(match verb {
+        Verb::Join => Request::Join(join(message)?),
+        Verb::Answer => Request::Answer {
+            fence: Fence { turn: turn()?, epoch: epoch(message)? },
+            content: content(message)?,
+        },
+        Verb::Pass => Request::Pass { turn: turn()? },
+        Verb::Renew => Request::Renew { turn: turn()? },
+        Verb::Ask => Request::Ask,
+        Verb::Rest => Request::Rest,
+        Verb::Leave => Request::Leave,
+        Verb::Watch => Request::Watch { ring: ring(message)?, token: token(message)? },
+        Verb::Ping => Request::Ping,
+    })
 }
 
 fn join<'a>(message: &Message<'a>) -> Result<Join<'a>, Refusal> {
@@ -222,39 +277,39 @@ fn join<'a>(message: &Message<'a>) -> Result<Join<'a>, Refusal> {
     if number_of_raw.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit)) {
         return Err(malformed("names like raw-1 are for raw clients"));
     }
-    let demand = match message.field("demand") {
+    let demand = match message.value(Key::Demand) {
         None => None,
         Some("always") => Some(Demand::Always),
         Some("ask") => Some(Demand::Ask),
         Some(_) => return Err(malformed("demand= is always or ask")),
     };
-    if message.field("hear").is_some_and(|hear| hear != "turns") {
+    if message.value(Key::Hear).is_some_and(|hear| hear != "turns") {
         return Err(malformed("hear= is turns"));
     }
     Ok(Join {
         name,
         ring: ring(message)?,
-        resume: message.field("resume"),
-        weight: number(message, "weight", "weight= is not a number")?,
+        resume: message.value(Key::Resume),
+        weight: number(message, Key::Weight, "weight= is not a number")?,
         demand,
-        hears: message.field("hear").is_some(),
+        hears: message.value(Key::Hear).is_some(),
         token: token(message)?,
     })
 }
 
 fn ring(message: &Message<'_>) -> Result<Name, Refusal> {
-    message.field("ring").unwrap_or(DEFAULT_RING).parse().map_err(|_| malformed("ring= is not a name"))
+    message.value(Key::Ring).unwrap_or(DEFAULT_RING).parse().map_err(|_| malformed("ring= is not a name"))
 }
 
 fn token<'a>(message: &Message<'a>) -> Result<Option<Token<'a>>, Refusal> {
     message
-        .field("token")
+        .value(Key::Token)
         .map(|token| Token::new(token).ok_or(malformed("token= is not a value")))
         .transpose()
 }
 
 fn epoch(message: &Message<'_>) -> Result<Option<Epoch>, Refusal> {
-    let epoch = message.field("epoch").map(str::parse).transpose();
+    let epoch = message.value(Key::Epoch).map(str::parse).transpose();
     epoch.map_err(|_| malformed("epoch= is not 1 to 16 hexadecimal digits"))
 }
 
@@ -262,12 +317,12 @@ fn content<'a>(message: &Message<'a>) -> Result<Content<'a>, Refusal> {
     if let Some(text) = message.text {
         return Ok(Content::Text(text));
     }
-    let bytes = number(message, "bytes", "bytes= is not a number")?.unwrap_or_default();
+    let bytes = number(message, Key::Bytes, "bytes= is not a number")?.unwrap_or_default();
     usize::try_from(bytes).map(Content::Payload).map_err(|_| (Code::OutOfRange, "bytes= is too large"))
 }
 
-fn number(message: &Message<'_>, key: &str, why: &'static str) -> Result<Option<u64>, Refusal> {
-    let Some(value) = message.field(key) else { return Ok(None) };
+fn number(message: &Message<'_>, key: Key, why: &'static str) -> Result<Option<u64>, Refusal> {
+    let Some(value) = message.value(key) else { return Ok(None) };
     let number = decimal(value).ok_or(malformed(why))?;
     number.map(Some).map_err(|TooLarge| (Code::OutOfRange, "a number does not fit 64 bits"))
 }
