@@ -230,3 +230,131 @@ pub(super) fn decimal_prefix(bytes: &[u8]) -> Option<(u64, &[u8])> {
     }
     (rest.len() < bytes.len()).then_some((number, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Message<'_>, Malformed> {
+        let mut message = Message::default();
+        message.read(line).map(|()| message)
+    }
+
+    #[test]
+    fn a_line_is_taken_apart() {
+        let message = read("JOIN J\u{f6}rg turn=5 x-y=:=z at=h:1 last= :a  :b\t=\u{1f600}").map(|_| ());
+        assert_eq!(
+            message,
+            Err(Malformed("a value is not empty and has no white space or control character"))
+        );
+        let message =
+            read("JOIN J\u{f6}rg turn=5 x-y=:=z at=h:1 :a  :b\t=\u{1f600}").expect("by the grammar");
+        assert_eq!((message.verb, message.word), ("JOIN", Some("J\u{f6}rg")));
+        assert_eq!(
+            (message.value(Key::Turn), message.value(Key::At), message.value(Key::As)),
+            (Some("5"), Some("h:1"), None)
+        );
+        assert_eq!(message.text, Some("a  :b\t=\u{1f600}"));
+    }
+
+    #[test]
+    fn each_part_may_be_left_out_but_the_verb() {
+        for (line, word, turn, text) in [
+            ("A", None, None, None),
+            ("A b", Some("b"), None, None),
+            ("A turn=1", None, Some("1"), None),
+            ("A :", None, None, Some("")),
+            ("A ::b turn=2", None, None, Some(":b turn=2")),
+            ("A b turn=1 :c", Some("b"), Some("1"), Some("c")),
+        ] {
+            let message = read(line).expect(line);
+            assert_eq!((message.word, message.value(Key::Turn), message.text), (word, turn, text), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_the_grammar_is_refused() {
+        for line in [
+            "",
+            " ",
+            ":",
+            "a",
+            "Join ann",
+            "J\u{d6}IN ann",
+            "A1",
+            "A ",
+            "A  b",
+            "A b ",
+            "A b c",
+            "A b  x=1",
+            "A x=1 ",
+            "A x=1 b",
+            "A x=",
+            "A =1",
+            "A X=1",
+            "A x1=1",
+            "A x=1 x=1",
+            "A x=1 y=2 x=3",
+            "A b:c",
+            "A x=a\tb",
+            "A x=a\u{a0}b",
+            "A x=a\u{85}b",
+            "A x=\u{1b}",
+            "A b\tc",
+            "A\tb",
+            "A b\u{2028}c",
+            "A :a\rb",
+            "A :\u{0}",
+            "A :\u{7f}",
+            "A :\u{85}",
+            " A",
+            "A b=",
+            "\u{feff}A",
+        ] {
+            assert!(read(line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_found_among_many() {
+        // Every one is of the same length parity and has the same first letter.
+        let key =
+            |number: usize| format!(" x{}-{}", "a".repeat(number % 26 * 2), "b".repeat(number / 26 * 2));
+        let fields: String = (0..100).map(|number| key(number) + "=1").collect();
+        assert!(read(&format!("A{fields}")).is_ok());
+        for twice in [0, 50, 99] {
+            assert!(read(&format!("A{fields}{}=2", key(twice))).is_err());
+            assert!(read(&format!("A{fields} :{}=2", key(twice))).is_ok(), "a text has no fields");
+        }
+    }
+
+    #[test]
+    fn plain_bytes_are_told_eight_at_a_time_as_one_by_one() {
+        for byte in 0..=255 {
+            for (before, behind) in [(0, 0), (3, 9), (7, 0), (8, 0), (0, 8), (12, 3)] {
+                let bytes = [vec![b'~'; before], vec![byte], vec![b' '; behind]].concat();
+                assert_eq!(is_plain(&bytes), (b' '..=b'~').contains(&byte), "{}", bytes.escape_ascii());
+            }
+        }
+        assert!(is_plain(b""));
+    }
+
+    #[test]
+    fn a_number_is_decimal_digits_that_fit() {
+        let read = |digits| decimal(digits).map(Result::ok);
+        assert_eq!(
+            (read("0"), read("007"), read("1234567890123456789")),
+            (Some(Some(0)), Some(Some(7)), Some(Some(1_234_567_890_123_456_789)))
+        );
+        assert_eq!(
+            (read("18446744073709551615"), read("00000000000000000000001")),
+            (Some(Some(u64::MAX)), Some(Some(1)))
+        );
+        assert_eq!((read("18446744073709551616"), read("99999999999999999999999")), (Some(None), Some(None)));
+        for no_number in
+            ["", "+1", "-1", "1 ", "x", "1x", "1234567890123456789x", "123456789012345678901x", "\u{661}"]
+        {
+            assert_eq!(read(no_number), None, "{no_number}");
+        }
+    }
+}
