@@ -11,6 +11,8 @@ mod name;
 mod reply;
 mod request;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 pub use codes::{Bye, Code, How, UnknownCode};
 pub use credential::{Epoch, InvalidHex, Redacted, Secret, Token};

@@ -394,3 +394,191 @@ fn put_answer(out: &mut Counted<'_, impl Sink>, fence: Fence, content: Content<'
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(request: &Request<'_>) -> String {
+        let mut out = Vec::new();
+        request.encode(&mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    fn refused(line: &str) -> (Code, &'static str) {
+        let unreadable = Request::parse(line).expect_err(line);
+        (unreadable.code, unreadable.why)
+    }
+
+    #[test]
+    fn requests_survive_being_written_and_read() {
+        for line in [
+            "JOIN ann ring=main",
+            "JOIN J\u{f6}rg ring=lab resume=000102030405060708090a0b0c0d0e0f weight=100 demand=ask hear=turns token=ey.x=",
+            "JOIN raw-x ring=raw-1 resume=no-secret weight=0 demand=always",
+            "ANSWER :e2e4",
+            "ANSWER turn=7 :",
+            "ANSWER turn=7 epoch=00000000000000ff ::a\tb bytes=5",
+            "ANSWER epoch=00000000000000ff bytes=5",
+            "PASS",
+            "PASS turn=18446744073709551615",
+            "RENEW turn=0",
+            "ASK",
+            "REST",
+            "LEAVE",
+            "WATCH ring=main",
+            "WATCH ring=lab token=x",
+            "PING",
+        ] {
+            assert_eq!(written(&Request::parse(line).expect(line)), format!("{line}\n"));
+        }
+    }
+
+    #[test]
+    fn fields_may_be_left_out_stand_in_any_order_and_be_unknown() {
+        let same = |line, other| assert_eq!(Request::parse(line), Request::parse(other));
+        same("JOIN ann", "JOIN ann ring=main colour=red");
+        same("JOIN ann confirm=go hear=turns weight=3", "JOIN ann weight=3 hear=turns");
+        same("WATCH", "WATCH x=y ring=main");
+        same(
+            "ANSWER turn=12345 epoch=0123456789abcdef :e2e4",
+            "ANSWER epoch=123456789ABCDEF turn=12345 :e2e4",
+        );
+        same("PING x=1", "PING");
+    }
+
+    #[test]
+    fn a_plain_answer_is_read_as_any_other() {
+        for line in [
+            "ANSWER turn=12345 epoch=0123456789abcdef :e2e4",
+            "ANSWER turn=0 epoch=FFFFFFFFFFFFFFFF :",
+            "ANSWER turn=9999999999999999999 epoch=0123456789abcdef :\u{e9}\t:",
+        ] {
+            assert_eq!(plain_answer(line).as_ref(), read(line).as_ref().ok(), "{line}");
+            assert!(plain_answer(line).is_some(), "{line}");
+        }
+        for other in [
+            "ANSWER turn= epoch=0123456789abcdef :a",
+            "ANSWER turn=10000000000000000000 epoch=0123456789abcdef :a",
+            "ANSWER turn=1 epoch=0123456789abcde :a",
+            "ANSWER turn=1 epoch=0123456789abcdef0 :a",
+            "ANSWER turn=1 epoch=0123456789abcdeg :a",
+            "ANSWER turn=1 epoch=0123456789abcdef",
+            "ANSWER turn=1 epoch=0123456789abcdef bytes=1",
+            "ANSWER turn=1 epoch=0123456789abcdef x=1 :a",
+            "ANSWER turn=1 epoch=0123456789abcdef :a\r",
+            "ANSWER turn=1 epoch=\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9} :a",
+        ] {
+            assert_eq!(plain_answer(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_malformed() {
+        for line in [
+            "",
+            "hello",
+            "HELLO",
+            "HELLO :x",
+            "ann:5",
+            "join ann",
+            "JOIN",
+            "JOIN ring=x",
+            "JOIN a b",
+            "JOIN  a",
+            "JOIN a :x",
+            "JOIN a bytes=1",
+            "JOIN a\u{202e} ring=x",
+            "JOIN a ring=\u{200b}",
+            "JOIN a ring=",
+            "JOIN a ring=x ring=x",
+            "JOIN a weight=x",
+            "JOIN a weight=-1",
+            "JOIN a demand=never",
+            "JOIN a hear=all",
+            "JOIN raw-7",
+            "JOIN raw-00000000000000000000000001",
+            "ANSWER",
+            "ANSWER 5",
+            "ANSWER e2e4 :x",
+            "ANSWER turn=3",
+            "ANSWER turn=x :a",
+            "ANSWER turn=-1 :a",
+            "ANSWER turn=3 turn=3 :a",
+            "ANSWER epoch=xyz :a",
+            "ANSWER epoch=00000000000000000 :a",
+            "PASS 3",
+            "PASS turn=",
+            "PASS :x",
+            "PASS bytes=3",
+            "RENEW turn=1.5",
+            "ASK me",
+            "REST :",
+            "LEAVE now",
+            "WATCH main",
+            "WATCH ring=:",
+            "PING ",
+        ] {
+            assert_eq!(refused(line).0, Code::Malformed, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_out_of_range() {
+        for line in [
+            "ANSWER turn=18446744073709551616 :a",
+            "PASS turn=99999999999999999999",
+            "JOIN a weight=99999999999999999999",
+        ] {
+            assert_eq!(refused(line).0, Code::OutOfRange, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_which_turn_was_meant() {
+        let turn = |line| Request::parse(line).expect_err(line).turn;
+        assert_eq!(
+            (turn("PASS turn=3 x"), turn("ANSWER turn=7"), turn("what turn=9 bytes=2")),
+            (Some(3), Some(7), Some(9))
+        );
+        assert_eq!(
+            (turn("PASS turn=x"), turn("PASS turn=99999999999999999999"), turn("PASS :turn=3")),
+            (None, None, None)
+        );
+        assert_eq!(refused("ANSWER e2e4").1, "the text of an answer begins with \":\", as in ANSWER :e2e4");
+        assert_eq!(Request::parse("HI").expect_err("unknown").to_string(), "malformed: unknown verb");
+        for line in ["JOIN", "HI", "PASS x", "ANSWER turn=a b :", "JOIN a demand=x"] {
+            assert!(refused(line).1.len() < 100);
+        }
+    }
+
+    /// L7
+    #[test]
+    fn secrets_and_tokens_are_not_shown() {
+        for line in ["JOIN ann resume=hush token=hush", "WATCH token=hush"] {
+            assert!(!format!("{:?}", Request::parse(line)).contains("hush"));
+        }
+        for bad in [
+            "JOIN ann resume=hush token=hush x",
+            "JOIN ann resume=hush resume=hush",
+            "JOIN ann token=hush\u{a0}",
+        ] {
+            let unreadable = Request::parse(bad).expect_err(bad);
+            assert!(!format!("{unreadable} {unreadable:?}").contains("hush"));
+        }
+    }
+
+    #[test]
+    fn an_answer_of_any_bytes_can_be_written() {
+        let fence = Fence { turn: Some(3), epoch: Some(Epoch(255)) };
+        for (answer, message) in [
+            (&b"e2e4"[..], &b"ANSWER turn=3 epoch=00000000000000ff :e2e4\n"[..]),
+            (b"a\nb", b"ANSWER turn=3 epoch=00000000000000ff bytes=3\na\nb\n"),
+            (b"\xff", b"ANSWER turn=3 epoch=00000000000000ff bytes=1\n\xff\n"),
+        ] {
+            let mut out = Vec::new();
+            Request::encode_answer(&mut out, fence, answer);
+            assert_eq!(out, message);
+        }
+    }
+}

@@ -214,3 +214,124 @@ impl SeatState {
         SeatState::ALL.iter().copied().find(|state| state.as_str() == word)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(reply: &Reply<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        reply.encode(&mut out);
+        out
+    }
+
+    #[test]
+    fn replies_survive_being_written_and_read() {
+        for line in [
+            "WELCOME ann seat=3 ring=main epoch=00000000000000ff resume=000102030405060708090a0b0c0d0e0f",
+            "WELCOME J\u{f6}rg seat=3 ring=x epoch=00000000000000ff resume=000102030405060708090a0b0c0d0e0f last=7 judging=8",
+            "WATCHING main epoch=00000000000000ff",
+            "WATCHING main epoch=00000000000000ff turn=9",
+            "SEAT raw-1 seat=1 state=holding",
+            "SEAT ann seat=2 state=away weight=100",
+            "SEATS main seats=2",
+            "WAIT ahead=2",
+            "WAIT ahead=0 needs=1",
+            "GO turn=8 within=30000",
+            "GO turn=18446744073709551615 within=0 last=7",
+            "OK",
+            "OK turn=8",
+            "OK turn=8 :well done",
+            "OK :",
+            "NO refused turn=8 within=12 :not legal",
+            "NO malformed :this line",
+            "LAPSED turn=9",
+            "LAPSED turn=9 how=skipped",
+            "SAY :hello  there",
+            "BEGIN ann turn=9 within=30000",
+            "TURN ann turn=9 :e2e4",
+            "TURN raw-1 turn=9 as=Client1 :5",
+            "SKIP bob turn=9 how=passed",
+            "JOINED bob seat=4",
+            "AWAY bob",
+            "BACK bob",
+            "LEFT bob",
+            "PAUSED main",
+            "RESUMED main",
+            "PONG",
+            "BYE moved at=[::1]:5001 :elsewhere",
+            "BYE left :goodbye",
+        ] {
+            let reply = Reply::parse(line, None).expect(line);
+            assert_eq!(String::from_utf8(written(&reply)).expect("UTF-8"), format!("{line}\n"));
+        }
+    }
+
+    #[test]
+    fn codes_have_words_of_their_own() {
+        for &code in Code::ALL {
+            let line = written(&Reply::No { code, turn: None, within: None, words: None });
+            assert_eq!(line, format!("NO {code} :{}\n", code.words()).as_bytes());
+        }
+        for &code in Bye::ALL {
+            let line = written(&Reply::Bye { code, at: None, words: None });
+            assert_eq!(line, format!("BYE {code} :{}\n", code.words()).as_bytes());
+        }
+    }
+
+    #[test]
+    fn content_of_any_bytes_is_read_from_a_payload() {
+        let say = Reply::Say { content: b"a\n\xff" };
+        assert_eq!(written(&say), b"SAY bytes=3\na\n\xff\n");
+        assert_eq!(Reply::parse("SAY bytes=3", Some(b"a\n\xff")), Some(say));
+        let turn = TurnNumber::new(3).expect("not 0");
+        let answer = Reply::Turn { name: "raw-1", turn, raw_name: Some("two words"), content: b"" };
+        assert_eq!(written(&answer), b"TURN raw-1 turn=3 :\n", "that is no name");
+    }
+
+    #[test]
+    fn what_would_break_a_bye_is_left_out_or_escaped() {
+        let long = "x".repeat(2000);
+        for at in [long.as_str(), "a b", "a\nb", ""] {
+            let bye = Reply::Bye { code: Bye::Moved, at: Some(at), words: Some("a\nb") };
+            assert_eq!(written(&bye), b"BYE moved :a\\nb\n");
+        }
+    }
+
+    #[test]
+    fn what_no_server_says_is_not_read() {
+        for line in [
+            "",
+            "NEWS from=tomorrow",
+            "WELCOME ann",
+            "WAIT",
+            "WAIT ahead=x",
+            "GO turn=0 within=1",
+            "GO turn=1",
+            "GO x turn=1 within=1",
+            "GO turn=1 within=1 :text",
+            "GO turn=1 within=1 bytes=1",
+            "GO turn=1 within=1 last=0",
+            "OK ann",
+            "NO",
+            "NO unheard-of",
+            "SAY",
+            "SAY ann :x",
+            "SEAT ann seat=1 state=lost",
+            "SEAT ann seat=1 state=away weight=256",
+            "TURN ann turn=1",
+            "TURN turn=1 :x",
+            "SKIP bob turn=1 how=lost",
+            "LAPSED turn=9 how=lost",
+            "AWAY",
+            "PONG :x",
+            "BYE",
+            "BYE unheard-of",
+            "pong",
+        ] {
+            assert_eq!(Reply::parse(line, None), None, "{line:?}");
+        }
+        assert_eq!(Reply::parse("SAY :x", Some(b"y")), None);
+        assert_eq!(Reply::parse("OK bytes=1", Some(b"y")), None);
+    }
+}
