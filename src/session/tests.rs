@@ -130,8 +130,11 @@ fn reply<'a>(rng: &mut Rng, texts: &'a Texts) -> Reply<'a> {
     }
 }
 
-/// The first message of `input`: its line, its payload and how much was used; `None` if it has not all come.
-fn first(input: &[u8]) -> Option<Result<(&str, Option<&[u8]>, usize), ()>> {
+/// A line, its payload, and how many bytes both took.
+type Received<'i> = (&'i str, Option<&'i [u8]>, usize);
+
+/// The first message of `input`; `None` if it has not all come.
+fn first(input: &[u8]) -> Option<Result<Received<'_>, ()>> {
     let limits = Limits::for_answers(16 * 1024);
     let line = match split_line(input, &limits) {
         Ok(line) => line?,

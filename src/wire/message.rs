@@ -177,29 +177,29 @@ mod tests {
 
     const LIMITS: Limits = Limits { line_bytes_max: 24, hello_bytes_max: 40, payload_bytes_max: 30 };
 
-    /// A whole line, its announced payload included, or the first error.
-    type Cut = Result<(String, Option<Vec<u8>>), String>;
+    /// A line and its payload.
+    type Message = (String, Option<Vec<u8>>);
 
     /// The first message of `input`, and how many bytes it took.
-    fn first(input: &[u8]) -> Result<Option<(String, Option<Vec<u8>>, usize)>, String> {
+    fn first(input: &[u8]) -> Result<Option<(Message, usize)>, String> {
         let Some(line) = split_line(input, &LIMITS).map_err(|error| error.to_string())? else {
             return Ok(None);
         };
-        let Some(bytes) = line.payload else { return Ok(Some((line.text.to_owned(), None, line.used))) };
+        let Some(bytes) = line.payload else { return Ok(Some(((line.text.to_owned(), None), line.used))) };
         let payload = split_payload(&input[line.used..], bytes).map_err(|error| error.to_string())?;
-        Ok(payload.map(|(payload, used)| (line.text.to_owned(), Some(payload.to_vec()), line.used + used)))
+        Ok(payload.map(|(payload, used)| ((line.text.to_owned(), Some(payload.to_vec())), line.used + used)))
     }
 
     /// All messages of a stream that arrives in `chunks`, up to the first error.
-    fn messages(chunks: &[&[u8]]) -> Vec<Cut> {
+    fn messages(chunks: &[&[u8]]) -> Vec<Result<Message, String>> {
         let (mut kept, mut messages) = (Vec::new(), Vec::new());
         for chunk in chunks {
             kept.extend_from_slice(chunk);
             loop {
                 match first(&kept) {
                     Ok(None) => break,
-                    Ok(Some((line, payload, used))) => {
-                        messages.push(Ok((line, payload)));
+                    Ok(Some((message, used))) => {
+                        messages.push(Ok(message));
                         kept.drain(..used);
                     }
                     Err(error) => {
