@@ -1,4 +1,5 @@
-//! The text of line protocol 1: messages are the same however they are split, and what is read can be written and reads the same again.
+//! The text of line protocol 1: messages do not depend on how they are split, and survive being read and
+//! written.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

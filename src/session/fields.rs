@@ -135,7 +135,8 @@ impl KeySet {
     }
 }
 
-/// Sorts the keys, because a hello line has room for thousands, of which each pair would take too long to compare.
+/// Sorts the keys, because a hello line has room for thousands, of which each pair would take too long to
+/// compare.
 #[cold]
 fn has_a_key_twice(mut fields: &str) -> bool {
     let mut keys = Vec::new();
@@ -149,8 +150,8 @@ fn has_a_key_twice(mut fields: &str) -> bool {
     keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// Cuts behind the bytes that `belong`, which tells all bytes of other characters than ASCII alike. A loop, because most parts are
-/// too short for a search by vectors to gain anything.
+/// Cuts behind the leading bytes that `belong`, which must treat all non-ASCII bytes alike. A loop, because
+/// most parts are too short for a vector search to gain anything.
 #[inline(always)]
 fn cut(text: &str, belongs: impl Fn(u8) -> bool) -> (&str, &str) {
     let (bytes, mut end) = (text.as_bytes(), 0);
@@ -188,8 +189,8 @@ fn field_of(behind: &str) -> Result<(&str, &str, &str), Malformed> {
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // The top bit of each byte: of a byte below 0x20 in the first part, of one from 0x80 in the second, of 0x7f in the third. One that
-    // borrows or carries has its own bit set.
+    // The top bit of each byte: of a byte below 0x20 in the first part, of one from 0x80 in the second, of
+    // 0x7f in the third. One that borrows or carries has its own bit set.
     let odd = |chunk: [u8; 8]| {
         let eight = u64::from_le_bytes(chunk);
         (eight.wrapping_sub(0x20 * ONES) | eight | eight.wrapping_add(ONES)) & (0x80 * ONES)
@@ -227,7 +228,8 @@ pub(super) fn decimal(digits: &str) -> Option<Result<u64, TooLarge>> {
     }
 }
 
-/// The number that `bytes` begin with, and what stands behind its digits, or behind the first 19 of them, which overflow nothing.
+/// The number that `bytes` begin with, and the bytes behind it. Reads 19 digits at most, which cannot
+/// overflow.
 #[inline]
 pub(super) fn decimal_prefix(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (mut number, mut rest) = (0, bytes);

@@ -1,8 +1,11 @@
-//! Messages of the line protocol: a line, and behind it perhaps a payload whose size the line announces with `bytes=`.
+//! Messages of the line protocol: a line, and behind it perhaps a payload whose size the line announces with
+//! `bytes=`.
 //!
-//! Nothing is kept between two calls. Bytes that were not used are given again with more behind them, so the same messages come out
-//! however the bytes were split. A verb is not known here, so a payload is one on any line: else a text that a client passes on for
-//! somebody could be carried out as lines, by announcing it on a line that is refused.
+//! The functions keep nothing between calls. The caller gives unused bytes again with more behind them, so
+//! the same messages come out however the bytes were split.
+//!
+//! No verb is known here: `bytes=` announces a payload on any line, also on one that the protocol then
+//! refuses. Otherwise a text that a client passes on for its user would be carried out as lines.
 
 use std::fmt;
 
@@ -18,8 +21,8 @@ pub struct Limits {
     pub line_bytes_max: usize,
     /// The same for lines that begin with `JOIN` or `WATCH`, which carry tokens. Default 8,192.
     pub hello_bytes_max: usize,
-    /// The most that `bytes=` may announce. 16 times the largest answer, so that larger ones can be refused without losing the
-    /// connection.
+    /// The most that `bytes=` may announce. 16 times the largest answer, so that larger ones can be refused
+    /// without losing the connection.
     pub payload_bytes_max: usize,
 }
 
@@ -42,7 +45,7 @@ impl Limits {
     }
 }
 
-/// One line, borrowed from what was read.
+/// One line, borrowed from the input.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Line<'i> {
     /// The line without its end.
@@ -70,7 +73,8 @@ pub enum LineError {
     TooLong,
     /// It is not UTF-8.
     NotUtf8,
-    /// `bytes=` stands twice, is not a decimal number, is larger than allowed, or stands beside a text.
+    /// `bytes=` stands twice, is not a decimal number, is larger than allowed, or stands on a line with a
+    /// text.
     Payload,
 }
 
@@ -134,7 +138,8 @@ pub fn split_line<'i>(input: &'i [u8], limits: &Limits) -> Result<Option<Line<'i
     Ok(Some(Line { text, used: end + 1, payload: announced(text, limits.payload_bytes_max)? }))
 }
 
-/// The payload of `bytes` bytes that `input` begins with, and how many bytes it took with its LF; `None` if it has not all come yet.
+/// The payload of `bytes` bytes that `input` begins with, and how many bytes it took with its LF; `None` if
+/// it has not all come yet.
 ///
 /// # Errors
 ///
