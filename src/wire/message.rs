@@ -37,11 +37,9 @@ impl Limits {
         }
     }
 
-    fn of(&self, line: &[u8]) -> usize {
-        if line.starts_with(b"JOIN ") || line.starts_with(b"WATCH ") {
-            return self.line_bytes_max.max(self.hello_bytes_max);
-        }
-        self.line_bytes_max
+    fn are_broken_by(&self, line: &[u8]) -> bool {
+        let is_hello = || line.starts_with(b"JOIN ") || line.starts_with(b"WATCH ");
+        line.len() > self.line_bytes_max && (line.len() > self.hello_bytes_max || !is_hello())
     }
 }
 
@@ -128,10 +126,10 @@ impl std::error::Error for NoLineFeed {}
 pub fn split_line<'i>(input: &'i [u8], limits: &Limits) -> Result<Option<Line<'i>>, LineError> {
     let Some(end) = memchr(b'\n', input) else {
         let line = input.strip_suffix(b"\r").unwrap_or(input);
-        return if line.len() > limits.of(line) { Err(LineError::TooLong) } else { Ok(None) };
+        return if limits.are_broken_by(line) { Err(LineError::TooLong) } else { Ok(None) };
     };
     let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
-    if line.len() > limits.of(line) {
+    if limits.are_broken_by(line) {
         return Err(LineError::TooLong);
     }
     let text = std::str::from_utf8(line).map_err(|_| LineError::NotUtf8)?;
