@@ -21,8 +21,8 @@ impl std::error::Error for InvalidHex {}
 
 /// The 128 random bits that let a client have its seat back.
 ///
-/// Displayed as on the wire, 32 hexadecimal digits, for a client that keeps it on disk. `Debug` shows nothing of it, and two are
-/// compared in constant time.
+/// Displayed as on the wire, 32 hexadecimal digits, for a client that keeps it on disk. `Debug` shows nothing
+/// of it, and two are compared in constant time.
 #[derive(Clone, Copy)]
 pub struct Secret([u8; 16]);
 
@@ -33,7 +33,7 @@ impl Secret {
         Secret(bits)
     }
 
-    /// Its bits, for what keeps it beyond the life of this process.
+    /// The bits themselves, to keep the secret beyond the life of this process.
     #[must_use]
     pub const fn expose(&self) -> &[u8; 16] {
         &self.0
@@ -76,8 +76,8 @@ impl fmt::Debug for Secret {
 
 /// Tells one life of a server from another. It is random: of two, neither is the earlier one.
 ///
-/// Together with a [`TurnNumber`](crate::turn::TurnNumber) it fences a resource that clients act on. Displayed as on the wire, 16
-/// hexadecimal digits; read from 1 to 16 of them.
+/// Together with a [`TurnNumber`](crate::turn::TurnNumber) it fences a resource that clients act on.
+/// Displayed as on the wire, 16 hexadecimal digits; read from 1 to 16 of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 
@@ -90,9 +90,35 @@ impl fmt::Display for Epoch {
 impl FromStr for Epoch {
     type Err = InvalidHex;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Epoch, InvalidHex> {
-        let value = u64::from_str_radix(text, 16).ok().filter(|_| is_hex(text) && text.len() <= 16);
-        value.map(Epoch).ok_or(InvalidHex { digits: 16 })
+        Epoch::from_hex(text.as_bytes()).ok_or(InvalidHex { digits: 16 })
+    }
+}
+
+/// The value of each byte as a hexadecimal digit; 255 if it is none.
+static HEX: [u8; 256] = {
+    let mut worth = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        worth[b"0123456789abcdef"[digit as usize] as usize] = digit;
+        worth[b"0123456789ABCDEF"[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    worth
+};
+
+impl Epoch {
+    /// An epoch is on every answer, and so is read without the parser of any radix.
+    #[inline]
+    pub(super) fn from_hex(digits: &[u8]) -> Option<Epoch> {
+        let (mut value, mut worst) = (0, 0);
+        for &digit in digits {
+            let worth = HEX[usize::from(digit)];
+            value = value << 4 | u64::from(worth);
+            worst |= worth;
+        }
+        (worst < 16 && (1..=16).contains(&digits.len())).then_some(Epoch(value))
     }
 }
 
@@ -107,7 +133,7 @@ impl<'a> Token<'a> {
         super::fields::is_value(text).then_some(Token(text))
     }
 
-    /// Its text, for what checks it or writes it to a peer.
+    /// The text itself, to check it or to write it to a peer.
     #[must_use]
     pub const fn expose(self) -> &'a str {
         self.0
@@ -135,10 +161,10 @@ impl fmt::Debug for Token<'_> {
     }
 }
 
-/// Displays what a peer sent, escaped, with `...` in place of the values of `resume=` and `token=`.
+/// Displays the bytes of a peer, escaped, with `...` in place of the values of `resume=` and `token=`.
 ///
-/// It takes any bytes, because a line that is refused is logged as well. A value is hidden however its key is capitalised and wherever
-/// it stands, up to the next white space or control character.
+/// It takes any bytes, because a line that is refused is logged as well. A value is hidden however its key is
+/// capitalised and wherever it stands, up to the next white space or control character.
 #[derive(Clone, Copy)]
 pub struct Redacted<'a>(pub &'a [u8]);
 

@@ -1,8 +1,11 @@
-//! Messages of the line protocol: a line, and behind it perhaps a payload whose size the line announces with `bytes=`.
+//! Messages of the line protocol: a line, and behind it perhaps a payload whose size the line announces with
+//! `bytes=`.
 //!
-//! Nothing is kept between two calls. Bytes that were not used are given again with more behind them, so the same messages come out
-//! however the bytes were split. A verb is not known here, so a payload is one on any line: else a text that a client passes on for
-//! somebody could be carried out as lines, by announcing it on a line that is refused.
+//! The functions keep nothing between calls. The caller gives unused bytes again with more behind them, so
+//! the same messages come out however the bytes were split.
+//!
+//! No verb is known here: `bytes=` announces a payload on any line, also on one that the protocol then
+//! refuses. Otherwise a text that a client passes on for its user would be carried out as lines.
 
 use std::fmt;
 
@@ -18,8 +21,8 @@ pub struct Limits {
     pub line_bytes_max: usize,
     /// The same for lines that begin with `JOIN` or `WATCH`, which carry tokens. Default 8,192.
     pub hello_bytes_max: usize,
-    /// The most that `bytes=` may announce. 16 times the largest answer, so that larger ones can be refused without losing the
-    /// connection.
+    /// The most that `bytes=` may announce. 16 times the largest answer, so that larger ones can be refused
+    /// without losing the connection.
     pub payload_bytes_max: usize,
 }
 
@@ -34,15 +37,13 @@ impl Limits {
         }
     }
 
-    fn of(&self, line: &[u8]) -> usize {
-        if line.starts_with(b"JOIN ") || line.starts_with(b"WATCH ") {
-            return self.line_bytes_max.max(self.hello_bytes_max);
-        }
-        self.line_bytes_max
+    fn are_broken_by(&self, line: &[u8]) -> bool {
+        let is_hello = || line.starts_with(b"JOIN ") || line.starts_with(b"WATCH ");
+        line.len() > self.line_bytes_max && (line.len() > self.hello_bytes_max || !is_hello())
     }
 }
 
-/// One line, borrowed from what was read.
+/// One line, borrowed from the input.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Line<'i> {
     /// The line without its end.
@@ -70,7 +71,8 @@ pub enum LineError {
     TooLong,
     /// It is not UTF-8.
     NotUtf8,
-    /// `bytes=` stands twice, is not a decimal number, is larger than allowed, or stands beside a text.
+    /// `bytes=` stands twice, is not a decimal number, is larger than allowed, or stands on a line with a
+    /// text.
     Payload,
 }
 
@@ -124,17 +126,18 @@ impl std::error::Error for NoLineFeed {}
 pub fn split_line<'i>(input: &'i [u8], limits: &Limits) -> Result<Option<Line<'i>>, LineError> {
     let Some(end) = memchr(b'\n', input) else {
         let line = input.strip_suffix(b"\r").unwrap_or(input);
-        return if line.len() > limits.of(line) { Err(LineError::TooLong) } else { Ok(None) };
+        return if limits.are_broken_by(line) { Err(LineError::TooLong) } else { Ok(None) };
     };
     let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
-    if line.len() > limits.of(line) {
+    if limits.are_broken_by(line) {
         return Err(LineError::TooLong);
     }
     let text = std::str::from_utf8(line).map_err(|_| LineError::NotUtf8)?;
     Ok(Some(Line { text, used: end + 1, payload: announced(text, limits.payload_bytes_max)? }))
 }
 
-/// The payload of `bytes` bytes that `input` begins with, and how many bytes it took with its LF; `None` if it has not all come yet.
+/// The payload of `bytes` bytes that `input` begins with, and how many bytes it took with its LF; `None` if
+/// it has not all come yet.
 ///
 /// # Errors
 ///
@@ -169,4 +172,156 @@ fn announced(line: &str, max: usize) -> Result<Option<usize>, LineError> {
 
 fn decimal(digits: &str) -> Option<usize> {
     digits.parse().ok().filter(|_| !digits.starts_with('+'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { line_bytes_max: 24, hello_bytes_max: 40, payload_bytes_max: 30 };
+
+    /// A line and its payload.
+    type Message = (String, Option<Vec<u8>>);
+
+    /// The first message of `input`, and how many bytes it took.
+    fn first(input: &[u8]) -> Result<Option<(Message, usize)>, String> {
+        let Some(line) = split_line(input, &LIMITS).map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
+        let Some(bytes) = line.payload else { return Ok(Some(((line.text.to_owned(), None), line.used))) };
+        let payload = split_payload(&input[line.used..], bytes).map_err(|error| error.to_string())?;
+        Ok(payload.map(|(payload, used)| ((line.text.to_owned(), Some(payload.to_vec())), line.used + used)))
+    }
+
+    /// All messages of a stream that arrives in `chunks`, up to the first error.
+    fn messages(chunks: &[&[u8]]) -> Vec<Result<Message, String>> {
+        let (mut kept, mut messages) = (Vec::new(), Vec::new());
+        for chunk in chunks {
+            kept.extend_from_slice(chunk);
+            loop {
+                match first(&kept) {
+                    Ok(None) => break,
+                    Ok(Some((message, used))) => {
+                        messages.push(Ok(message));
+                        kept.drain(..used);
+                    }
+                    Err(error) => {
+                        messages.push(Err(error));
+                        return messages;
+                    }
+                }
+            }
+        }
+        messages
+    }
+
+    fn payload_of(line: &str) -> Result<Option<usize>, LineError> {
+        let limits = Limits { line_bytes_max: 100, ..LIMITS };
+        let bytes = format!("{line}\n");
+        split_line(bytes.as_bytes(), &limits).map(|line| line.expect("it has ended").payload)
+    }
+
+    /// L1
+    #[test]
+    fn every_split_gives_the_same_messages() {
+        let streams: [&[u8]; 9] = [
+            b"PING\nANSWER bytes=5\n\nPING\nLEAVE\r\n\n\r\nx",
+            b"ANSWER turn=3 bytes=0\n\nPASS\n",
+            b"ANSWER bytes=3\nabcd\nPING\n",
+            b"ANSWER bytes=3\nabc\r\nPING\n",
+            b"JOIN 5678901234567890123456789012345678\nJOIN 56789012345678901234567890123456789\n",
+            b"123456789012345678901234\r\n1234567890123456789012345\nPING\n",
+            b"PING\n1234567\xff\nPING\n",
+            "\u{e9}\u{e9}\nok\n".as_bytes(),
+            b"PASS bytes=1 bytes=1\na\n",
+        ];
+        for bytes in streams {
+            let whole = messages(&[bytes]);
+            for cut in 0..=bytes.len() {
+                assert_eq!(
+                    messages(&[&bytes[..cut], &bytes[cut..]]),
+                    whole,
+                    "cut at {cut}: {}",
+                    bytes.escape_ascii()
+                );
+            }
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(messages(&single), whole, "byte by byte: {}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_a_line_without_its_end_and_is_larger_for_hello_lines() {
+        for (verb, max) in [("PASS ", 24), ("JOIN ", 40), ("WATCH ", 40), ("JOINED ", 24), ("WATCHING ", 24)]
+        {
+            let line = format!("{verb:x<max$}");
+            for end in ["", "\n", "\r\n", "\r"] {
+                let taken = split_line(format!("{line}{end}").as_bytes(), &LIMITS).map(|_| ());
+                assert_eq!(taken, Ok(()), "{line}{end:?}");
+                let taken = split_line(format!("{line}x{end}").as_bytes(), &LIMITS).map(|_| ());
+                assert_eq!(taken, Err(LineError::TooLong), "{line}x{end:?}");
+            }
+        }
+    }
+
+    /// L13
+    #[test]
+    fn one_decimal_size_announces_a_payload_on_any_line() {
+        for line in [
+            "ANSWER bytes=5",
+            "ANSWER bytes=005 turn=3",
+            "PASS bytes=5",
+            "what ever  bytes=5",
+            "bytes=5",
+            ":x bytes=5",
+        ] {
+            assert_eq!(payload_of(line), Ok(Some(5)), "{line}");
+        }
+        assert_eq!((payload_of("A bytes=0"), payload_of("A bytes=30")), (Ok(Some(0)), Ok(Some(30))));
+        for line in [
+            "ANSWER :bytes=5",
+            "ANSWER turn=3 :a bytes=5 bytes=x",
+            "A xbytes=5",
+            "A bytes",
+            "A BYTES=5",
+            "A x=bytes=5",
+        ] {
+            assert_eq!(payload_of(line), Ok(None), "{line}");
+        }
+    }
+
+    /// L13
+    #[test]
+    fn a_payload_whose_end_is_not_said_is_an_error() {
+        for line in [
+            "ANSWER bytes=5 bytes=5",
+            "ANSWER bytes=5 x bytes=",
+            "ANSWER bytes=",
+            "ANSWER bytes=+5",
+            "ANSWER bytes=-5",
+            "ANSWER bytes=5x",
+            "ANSWER bytes=0x5",
+            "ANSWER bytes=31",
+            "ANSWER bytes=99999999999999999999999",
+            "ANSWER bytes=5 :text",
+            "ANSWER bytes=x :text",
+            "ANSWER bytes=\u{665}",
+        ] {
+            assert_eq!(payload_of(line), Err(LineError::Payload), "{line}");
+        }
+    }
+
+    /// L13
+    #[test]
+    fn a_payload_is_never_carried_out_as_lines() {
+        let messages = messages(&[b"A turn=3 turn=4 bytes=6\nLEAVE\n\nPING\n"]);
+        let refused = Ok(("A turn=3 turn=4 bytes=6".to_owned(), Some(b"LEAVE\n".to_vec())));
+        assert_eq!(messages, [refused, Ok(("PING".to_owned(), None))]);
+    }
+
+    #[test]
+    fn a_line_shows_nothing_of_its_text() {
+        let line = split_line(b"JOIN ann token=x\n", &LIMITS).expect("fine").expect("it has ended");
+        assert_eq!(format!("{line:?}"), "Line { used: 17, payload: None, .. }");
+    }
 }
