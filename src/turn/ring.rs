@@ -159,12 +159,15 @@ impl<S> Ring<S> {
     /// Asks for the ring's next deadline after every change: that of the turn, the end of its holder's absence, or of the first grace.
     #[inline(always)]
     pub(super) fn arm(&mut self, timers: &mut Timers<u32>) {
-        let deadline = match &self.phase {
-            Phase::Held(lease) => lease.deadline(),
-            Phase::Idle | Phase::Kept(_) => None,
-        };
+        let deadline = self.deadline();
+        timers.set(&mut self.alarm, self.id.slot, deadline);
+    }
+
+    #[inline(always)]
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadline = self.lease().and_then(Lease::deadline);
         let grace_ends = self.vacant.first().map(|&(since, ..)| since + self.terms.seat_grace);
-        timers.set(&mut self.alarm, self.id.slot, earlier(deadline, grace_ends));
+        earlier(deadline, grace_ends)
     }
 
     // Seats come and go.

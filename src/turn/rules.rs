@@ -22,7 +22,7 @@ use crate::time::Nanos;
 /// rules.turn_grace = Duration::from_secs(10);
 /// assert!(rules.check().is_ok());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Rules {
     /// Turns are granted while at least this many seats are occupied, resting ones included. Default 2.
@@ -157,7 +157,7 @@ pub(super) struct Allowance {
 }
 
 /// The demands that a ring's seats may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Demands {
     /// Each seat chooses; one that does not say wants every turn.
     #[default]
@@ -167,7 +167,7 @@ pub enum Demands {
 }
 
 /// How long a turn may last in all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum HoldMax {
     /// As long as `turn_deadline`: renewing gains nothing.
     #[default]
@@ -179,7 +179,7 @@ pub enum HoldMax {
 }
 
 /// Who says whether an answer counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Judging {
     /// The holder's answer counts when it is read.
     #[default]

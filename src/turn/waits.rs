@@ -138,6 +138,19 @@ impl Crowd {
         self.peaks.push_back((given, self.weight));
     }
 
+    /// Says why the peaks are not those of falling weights, if they are not.
+    pub(super) fn fault(&self) -> Option<String> {
+        let falls = self.peaks.iter().is_sorted_by(|a, b| a.0 <= b.0 && a.1 > b.1);
+        let is_now = self.peaks.back().is_none_or(|&(_, peak)| peak == self.weight);
+        let is_noted = self.peaks.is_empty() != self.weighted_since.is_some();
+        (!falls || !is_now || !is_noted).then(|| format!("{:?}", self.peaks))
+    }
+
+    #[cfg(test)]
+    pub(super) fn spoil(&mut self) {
+        self.peaks.push_front((0, 0));
+    }
+
     /// Returns how many turns may come first for a seat of weight 1 that begins to wait behind `turns_first` others.
     pub(super) fn turns_first_now(&self, turns_first: u32) -> u64 {
         let by_weight = if self.weighted_since.is_some() { self.weight } else { 0 };
