@@ -109,8 +109,12 @@ mod reading;
 mod reconnect;
 mod sockets;
 
+#[cfg(all(test, feature = "net"))]
+pub(crate) use addresses::Addresses;
 pub use config::DriverConfig;
 pub use event::{DriverCounts, Event, EventsPending};
+#[cfg(all(test, feature = "net"))]
+pub(crate) use pass::PROMPT_MAX;
 pub use pass::{Engine, Ready};
 pub use reconnect::Target;
 pub use sockets::{Interest, Sockets};

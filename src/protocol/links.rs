@@ -274,8 +274,8 @@ impl Links {
     }
 }
 
-/// For whoever has the sockets: the driver, a program [in its place](super#input-and-output-of-your-own), a test. A protocol, and what acts
-/// through [`Driver::with_links`](crate::net::Driver::with_links), may look, such as at how much is [`unsent`](Self::unsent), but opens, removes,
+/// For whoever has the sockets: an [engine](crate::engine), or a test. A protocol, and what acts
+/// through [`Driver::act`](crate::net::Driver::act), may look, such as at how much is [`unsent`](Self::unsent), but opens, removes,
 /// takes and consumes nothing: the driver would not hear of it.
 impl Links {
     /// A new connection with `peer`. Its slot may be one that was [removed](Self::remove).

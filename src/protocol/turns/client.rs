@@ -157,7 +157,7 @@ pub enum ClientEvent {
 ///         let (epoch, number) = turn.fence.expect("the line framing has both");
 ///         log.push(format!("{epoch} {number}: work"));
 ///         // A turn that is over by now is refused here, as it is by the server.
-///         let _ = driver.with_links(|worker, links| worker.answer(&turn, 17, links));
+///         let _ = driver.act(now(), |worker, links| worker.answer(&turn, 17, links));
 ///     }
 ///     Event::Protocol(ClientEvent::Sent { .. }) if log.len() == 3 => driver.drain(now()),
 ///     _ => {}
@@ -225,7 +225,7 @@ impl TurnClient {
 
     /// Answers a turn that the host was [granted](ClientEvent::Granted). What becomes of the number is [`ClientEvent::Sent`] or
     /// [`ClientEvent::Lost`]. While the connection is lost the number is kept: it is sent if the same turn is still this client's when it is back.
-    /// To be called through [`Driver::with_links`](crate::net::Driver::with_links).
+    /// To be called through [`Driver::act`](crate::net::Driver::act).
     ///
     /// # Errors
     ///
@@ -239,7 +239,7 @@ impl TurnClient {
     }
 
     /// Gives a turn up without a number. The raw framing has no word for that, so there the client hangs up, and connects again.
-    /// To be called through [`Driver::with_links`](crate::net::Driver::with_links).
+    /// To be called through [`Driver::act`](crate::net::Driver::act).
     ///
     /// # Errors
     ///

@@ -141,7 +141,7 @@ impl TurnServer {
 
     /// Closes the connection `id`, with `BYE removed` in the line framing: its seat is vacant, and a turn that it holds goes on.
     /// The place is kept for the grace, and in the line framing who resumes it has it back: it is for the host to kick such a one again.
-    /// To be called through [`Driver::with_links`](crate::net::Driver::with_links).
+    /// To be called through [`Driver::act`](crate::net::Driver::act).
     pub fn kick(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let bye = match self.config.framing {
             Framing::Raw => None,
