@@ -24,10 +24,12 @@ impl ConnectionId {
     }
 
     /// For a token: 32 bits of slot, 24 of generation.
+    #[cfg(feature = "net")]
     pub(crate) fn parts(self) -> (u32, NonZeroU32) {
         (self.slot, self.generation)
     }
 
+    #[cfg(feature = "net")]
     pub(crate) fn from_parts(slot: u32, generation: NonZeroU32) -> ConnectionId {
         ConnectionId { slot, generation }
     }

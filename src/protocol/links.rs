@@ -72,7 +72,7 @@ pub struct Links {
     /// The connections with something to carry out, in the order in which it was asked for.
     touched: VecDeque<ConnectionId>,
     /// Connections whose input is to be given to the protocol again; see [`reread`](Self::reread).
-    rereads: Vec<ConnectionId>,
+    rereads: VecDeque<ConnectionId>,
     spare: Spare,
     /// The lowest number that no byte of any queue has had.
     numbers: u64,
@@ -104,7 +104,7 @@ impl Links {
             links: Slab::new(),
             hurried: VecDeque::new(),
             touched: VecDeque::new(),
-            rereads: Vec::new(),
+            rereads: VecDeque::new(),
             spare: Spare::default(),
             numbers: 0,
             generation: 0,
@@ -228,7 +228,7 @@ impl Links {
     /// Has the input of `id` that the protocol has not consumed given to it once more, before the end of this pass: for a time that is over, such as
     /// that in which a message is gathered. Without such input nothing happens.
     pub fn reread(&mut self, id: ConnectionId) {
-        self.rereads.push(id);
+        self.rereads.push_back(id);
     }
 
     /// The peer of the outbound connection `id` has shown that it is there and speaks the protocol: if it is lost now,
@@ -274,8 +274,8 @@ impl Links {
     }
 }
 
-/// For whoever has the sockets: the driver, a program [in its place](super#input-and-output-of-your-own), a test. A protocol, and what acts
-/// through [`Driver::with_links`](crate::net::Driver::with_links), may look, such as at how much is [`unsent`](Self::unsent), but opens, removes,
+/// For whoever has the sockets: an [engine](crate::engine), or a test. A protocol, and what acts
+/// through [`Driver::act`](crate::net::Driver::act), may look, such as at how much is [`unsent`](Self::unsent), but opens, removes,
 /// takes and consumes nothing: the driver would not hear of it.
 impl Links {
     /// A new connection with `peer`. Its slot may be one that was [removed](Self::remove).
@@ -334,16 +334,16 @@ impl Links {
         self.crowd = Crowd::Nobody;
     }
 
-    /// Whether [`take_reread`](Self::take_reread) has something.
+    /// How many times [`take_reread`](Self::take_reread) has something.
     #[must_use]
     #[inline]
-    pub fn has_rereads(&self) -> bool {
-        !self.rereads.is_empty()
+    pub fn rereads(&self) -> usize {
+        self.rereads.len()
     }
 
     /// The next connection whose unconsumed input the protocol wants to be given again.
     pub fn take_reread(&mut self) -> Option<ConnectionId> {
-        self.rereads.pop()
+        self.rereads.pop_front()
     }
 
     #[inline]
@@ -581,9 +581,9 @@ mod tests {
     fn input_is_given_again_when_the_protocol_asks_for_it() {
         let mut links = Links::new(8);
         let id = links.open(peer());
-        assert!(!links.has_rereads());
+        assert_eq!(links.rereads(), 0);
         links.reread(id);
-        assert!(links.has_rereads());
+        assert_eq!(links.rereads(), 1);
         assert_eq!([links.take_reread(), links.take_reread()], [Some(id), None]);
     }
 

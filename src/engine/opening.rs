@@ -4,29 +4,33 @@ use std::io;
 use std::net::SocketAddr;
 
 use log::{debug, warn};
-use mio::Interest;
-use mio::net::TcpStream;
 
-use super::Event;
 use super::connection::{Connection, Phase};
-use super::driver::{Driver, Timer};
 use super::listener::{AcceptError, Listener};
-use super::token::Key;
+use super::pass::Timer;
+use super::{Engine, Event, Sockets};
 use crate::protocol::{ConnectionId, DialId, Origin, Protocol, is_shown};
 use crate::time::Now;
 
-impl<P: Protocol> Driver<P> {
+impl<P: Protocol, S: Sockets> Engine<P, S> {
     // Newcomers.
 
-    pub(super) fn add(&mut self, mut listener: Listener) -> io::Result<SocketAddr> {
-        let addr = listener.addr;
+    /// Accepts newcomers from the listener that `make` makes, which listens on `addr`. Its number, which `make` is told, is that of
+    /// [`handle_knock`](Self::handle_knock).
+    ///
+    /// # Errors
+    ///
+    /// What `make` fails with.
+    pub fn listen<E>(
+        &mut self,
+        addr: SocketAddr,
+        make: impl FnOnce(&mut S, usize) -> Result<S::Listener, E>,
+    ) -> Result<(), E> {
         let entry = self.listeners.vacant_entry();
-        let slot = u32::try_from(entry.key()).map_err(io::Error::other)?;
-        let token = self.space.token(Key::Listener(slot));
-        self.registry.register(&mut listener.socket, token, Interest::READABLE)?;
-        entry.insert(listener);
-        self.accepting = true;
-        Ok(addr)
+        let socket = make(&mut self.sockets, entry.key())?;
+        entry.insert(Listener::new(socket, addr));
+        self.at_once = true;
+        Ok(())
     }
 
     #[cold]
@@ -38,12 +42,12 @@ impl<P: Protocol> Driver<P> {
                 self.accept_one(now, slot);
             }
         }
-        self.accepting = self.listeners.iter().any(|(_, listener)| listener.ready);
+        self.at_once = self.listeners.iter().any(|(_, listener)| listener.ready);
     }
 
     pub(super) fn accept_one(&mut self, now: Now, slot: usize) {
         let listener = &mut self.listeners[slot];
-        let error = match listener.socket.accept() {
+        let error = match self.sockets.accept(&mut listener.socket) {
             Ok((socket, peer)) => {
                 listener.relax();
                 return self.admit(now, socket, peer);
@@ -64,7 +68,7 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// Opens a connection for a newcomer, if there is room. Which are dropped is logged thinly: peers could fill a disk with it.
-    fn admit(&mut self, now: Now, socket: TcpStream, peer: SocketAddr) {
+    fn admit(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) {
         if self.connections.len() >= self.config.max_connections {
             self.counts.dropped += 1;
             if is_shown(self.counts.dropped) {
@@ -77,18 +81,23 @@ impl<P: Protocol> Driver<P> {
                 let nth = self.counts.dropped_of_address;
                 warn!("{peer}: dropped ({nth} so far), its address has as many connections as one may have");
             }
-        } else if let Err(error) = self.open(now, socket, peer) {
+        } else if let Err(error) = self.adopt(now, socket, peer) {
             debug!("{peer}: lost before it began: {error}");
         } else {
             self.counts.accepted += 1;
         }
     }
 
-    pub(super) fn open(&mut self, now: Now, socket: TcpStream, peer: SocketAddr) -> io::Result<ConnectionId> {
+    /// Treats a connected socket of the host's as if it had been accepted.
+    ///
+    /// # Errors
+    ///
+    /// What the sockets fail with.
+    pub fn adopt(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) -> io::Result<ConnectionId> {
         let mut connection = Connection::new(socket, Origin::Accepted, Phase::Open);
-        connection.set_options(&self.config)?;
+        self.sockets.set_options(&mut connection.socket)?;
         let id = self.links.open(peer);
-        if let Err(error) = connection.register(&self.registry, self.space.token(Key::Connection(id))) {
+        if let Err(error) = connection.watch(&mut self.sockets, id) {
             self.links.remove(id);
             return Err(error);
         }
@@ -111,8 +120,8 @@ impl<P: Protocol> Driver<P> {
             return;
         }
         loop {
-            let attempt = self.dials[at].next_address().and_then(|addr| self.begin_connecting(now, at, addr));
-            match attempt {
+            let addr = self.dials[at].next_address(&mut self.sockets);
+            match addr.and_then(|addr| self.begin_connecting(now, at, addr)) {
                 Ok(()) => return,
                 Err(_) if self.dials[at].has_untried() => {}
                 Err(error) => return self.dial_later(now, at, Some(error)),
@@ -121,10 +130,10 @@ impl<P: Protocol> Driver<P> {
     }
 
     pub(super) fn begin_connecting(&mut self, now: Now, at: usize, addr: SocketAddr) -> io::Result<()> {
-        let socket = TcpStream::connect(addr)?;
+        let socket = self.sockets.connect(addr)?;
         let mut connection = Connection::new(socket, Origin::Dialed(DialId(at)), Phase::Connecting);
         let id = self.links.open(addr);
-        if let Err(error) = connection.register(&self.registry, self.space.token(Key::Connection(id))) {
+        if let Err(error) = connection.watch(&mut self.sockets, id) {
             self.links.remove(id);
             return Err(error);
         }
@@ -137,17 +146,14 @@ impl<P: Protocol> Driver<P> {
 
     pub(super) fn finish_connecting(&mut self, now: Now, id: ConnectionId) {
         let Some((connection, peer)) = self.connections.get_mut(id).zip(self.links.peer(id)) else { return };
-        match established(&connection.socket) {
+        match self.sockets.established(&mut connection.socket) {
             Ok(false) => {}
             Ok(true) => {
                 let origin = connection.origin();
                 self.deadlines.set(Timer::Connection(id), None);
                 connection.phase = Phase::Open;
-                let token = self.space.token(Key::Connection(id));
-                let ready = connection
-                    .set_options(&self.config)
-                    .and_then(|()| connection.register(&self.registry, token));
-                match ready {
+                let prepared = self.sockets.set_options(&mut connection.socket);
+                match prepared.and_then(|()| connection.watch(&mut self.sockets, id)) {
                     Ok(()) => self.opened(now, id, peer, origin),
                     Err(error) => self.connecting_failed(now, id, error),
                 }
@@ -157,7 +163,7 @@ impl<P: Protocol> Driver<P> {
     }
 
     pub(super) fn connecting_failed(&mut self, now: Now, id: ConnectionId, error: io::Error) {
-        let Some(origin) = self.discard(id).map(|connection| connection.origin()) else { return };
+        let Some((origin, _)) = self.discard(id) else { return };
         let Origin::Dialed(DialId(at)) = origin else { return };
         let Some(dial) = self.dials.get_mut(at).filter(|dial| dial.connection == Some(id)) else { return };
         dial.connection = None;
@@ -181,19 +187,5 @@ impl<P: Protocol> Driver<P> {
             Some(error) => self.report(Event::Unreachable { dial: DialId(at), target, error, retry_in }),
             None => debug!("{target}: connecting again in {retry_in:?}"),
         }
-    }
-}
-
-/// Whether the connection is established, or why it will not be.
-pub(super) fn established(socket: &TcpStream) -> io::Result<bool> {
-    if let Some(error) = socket.take_error()? {
-        return Err(error);
-    }
-    match socket.peer_addr() {
-        // A port nobody listens on, out of the range that outbound connections use, can be connected to itself.
-        Ok(peer) if socket.local_addr()? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-        Err(error) => Err(error),
     }
 }

@@ -1,40 +1,24 @@
-//! Listening sockets: a backlog that takes a stampede, and patience when the system has no descriptor left.
+//! Listening sockets: patience when the system has no descriptor left.
 
 use std::io;
-use std::net::{self, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
-
-use mio::net::TcpListener;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::DriverConfig;
 
 #[derive(Debug)]
-pub(super) struct Listener {
-    pub(super) socket: TcpListener,
+pub(crate) struct Listener<L> {
+    pub(super) socket: L,
     pub(super) addr: SocketAddr,
     /// Connections may be waiting. The event that said so does not come again.
-    pub(super) ready: bool,
+    pub(crate) ready: bool,
     /// The pause after the last `accept`, zero if that went well.
     backoff: Duration,
 }
 
-impl Listener {
-    pub(super) fn bind(addr: SocketAddr, config: &DriverConfig) -> io::Result<Listener> {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        // So that a restarted server gets its port back at once. Never SO_REUSEPORT: two servers on one port are two rings.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.bind(&addr.into())?;
-        socket.listen(config.backlog)?;
-        Listener::from_std(socket.into())
-    }
-
-    pub(super) fn from_std(socket: net::TcpListener) -> io::Result<Listener> {
-        socket.set_nonblocking(true)?;
-        let addr = socket.local_addr()?;
-        let socket = TcpListener::from_std(socket);
-        Ok(Listener { socket, addr, ready: true, backoff: Duration::ZERO })
+impl<L> Listener<L> {
+    pub(super) fn new(socket: L, addr: SocketAddr) -> Listener<L> {
+        Listener { socket, addr, ready: true, backoff: Duration::ZERO }
     }
 
     /// `accept` went well.
@@ -87,7 +71,7 @@ mod tests {
     #[test]
     fn the_back_off_doubles_up_to_its_maximum_and_ends_with_success() {
         let config = DriverConfig::default();
-        let mut listener = Listener::bind(([127, 0, 0, 1], 0).into(), &config).expect("port 0 is free");
+        let mut listener = Listener::new((), ([127, 0, 0, 1], 0).into());
         let pauses: Vec<_> = (0..8).map(|_| listener.back_off(&config).as_millis()).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 500, 500]);
         listener.relax();

@@ -1,27 +1,28 @@
 //! How bytes go out, and how connections end: with their last words heard, or at once.
 
 use std::io;
-use std::net;
 
 use log::info;
 
-use super::Event;
-use super::connection::{Connection, Next, Phase};
-use super::driver::{Driver, Timer};
-use super::token::Key;
+use super::connection::{Limits, Next, Phase};
+use super::pass::Timer;
+use super::{Engine, Event, Sockets};
 use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Protocol, is_shown};
 use crate::time::Now;
 
-impl<P: Protocol> Driver<P> {
+impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[inline(always)]
     pub(super) fn flush_touched(&mut self, now: Now) {
         while let Some((id, errand)) = self.links.next_errand() {
             let Some(errand) = errand else { continue };
             let Some(connection) = self.connections.get_mut(id) else { continue };
-            if let Some(outcome) = connection.run(errand, &mut self.counts.bytes_out) {
+            let limits =
+                Limits { total: &mut self.counts.bytes_out, out_bytes_max: self.config.out_bytes_max };
+            if let Some(outcome) = connection.run(&mut self.sockets, errand, limits) {
                 self.follow_up(now, id, outcome);
             }
         }
+        self.links.forget_crowd();
     }
 
     #[cold]
@@ -51,9 +52,10 @@ impl<P: Protocol> Driver<P> {
         } else if !connection.blocked && stalled {
             self.deadlines.set(timer, None);
         }
-        if let Err(error) = connection.register(&self.registry, self.space.token(Key::Connection(id))) {
-            self.close(now, id, CloseReason::Broken(error.kind()));
+        if let Err(error) = connection.watch(&mut self.sockets, id) {
+            return self.close(now, id, CloseReason::Broken(error.kind()));
         }
+        self.resume(id);
     }
 
     /// A drain has begun: a peer that does not read has less time from now on.
@@ -69,7 +71,7 @@ impl<P: Protocol> Driver<P> {
     /// them: so what still comes is discarded for a while.
     pub(super) fn linger(&mut self, now: Now, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let shut = connection.socket.shutdown(net::Shutdown::Write);
+        let shut = self.sockets.shutdown(&mut connection.socket);
         if connection.ended || shut.is_err() {
             return self.close(now, id, CloseReason::Finished);
         }
@@ -77,22 +79,21 @@ impl<P: Protocol> Driver<P> {
         let due = now.instant + self.config.linger_timeout;
         self.deadlines.set(Timer::Connection(id), Some(due));
         // What has come already is not announced again.
-        if let Err(error) = connection.register(&self.registry, self.space.token(Key::Connection(id))) {
+        if let Err(error) = connection.watch(&mut self.sockets, id) {
             return self.close(now, id, CloseReason::Broken(error.kind()));
         }
         self.read_later(id);
     }
 
     /// The connection is gone. Its slot is used again only after the batch: an event for it may still be on its way.
-    pub(super) fn close(&mut self, now: Now, id: ConnectionId, reason: CloseReason) {
-        let Some(connection) = self.discard(id) else { return };
+    pub(crate) fn close(&mut self, now: Now, id: ConnectionId, reason: CloseReason) {
+        let Some((origin, phase)) = self.discard(id) else { return };
         self.links.abort(id);
-        if connection.phase == Phase::Connecting {
+        if phase == Phase::Connecting {
             return;
         }
         self.counts.closed += 1;
         self.protocol.handle_closed(now, id, reason, &mut self.links);
-        let origin = connection.origin();
         if let Some(peer) = self.links.peer(id) {
             self.report(Event::Closed { connection: id, peer, origin, reason });
         }
@@ -107,18 +108,21 @@ impl<P: Protocol> Driver<P> {
         }
     }
 
-    pub(super) fn discard(&mut self, id: ConnectionId) -> Option<Connection> {
-        let mut connection = self.connections.remove(id)?;
-        if connection.origin() == Origin::Accepted
+    pub(super) fn discard(&mut self, id: ConnectionId) -> Option<(Origin, Phase)> {
+        let connection = self.connections.remove(id)?;
+        let (origin, phase) = (connection.origin(), connection.phase);
+        if origin == Origin::Accepted
             && let Some(peer) = self.links.peer(id)
         {
             self.addresses.remove(peer);
         }
+        if connection.has_rest {
+            self.rests.remove(&id);
+        }
         self.deadlines.set(Timer::Connection(id), None);
-        // Best effort: the socket is closed in any case.
-        let _ = self.registry.deregister(&mut connection.socket);
+        self.sockets.close(connection.socket);
         self.gone.push(id);
-        Some(connection)
+        Some((origin, phase))
     }
 
     pub(super) fn out_of_time(&mut self, now: Now, id: ConnectionId) {

@@ -1,25 +1,15 @@
 //! One TCP stream: reading with a budget, writing what is queued, interest derived from where it stands.
 
 use std::io;
-use std::net::Shutdown;
 use std::num::NonZeroU32;
-use std::time::Duration;
 
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
-use socket2::{SockRef, TcpKeepalive};
-
-use super::{DriverConfig, socket};
+use super::{Interest, Sockets};
 use crate::hint::unlikely;
-use crate::protocol::{AbortReason, DialId, Errand, Origin, Wish};
-
-/// On epoll a read that did not fill the buffer has emptied the socket: the read that would say `WouldBlock` can be saved.
-/// Where mio emulates readiness, it re-arms only on `WouldBlock`.
-pub(super) const SHORT_READ_EMPTIES: bool = cfg!(any(target_os = "linux", target_os = "android"));
+use crate::protocol::{AbortReason, ConnectionId, DialId, Errand, Origin, Wish};
 
 #[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) socket: TcpStream,
+pub(crate) struct Connection<S> {
+    pub(super) socket: S,
     /// If this side has connected: which of its dials, counted from 1.
     dial: Option<NonZeroU32>,
     pub(super) phase: Phase,
@@ -28,15 +18,19 @@ pub(super) struct Connection {
     /// This side has finished sending.
     pub(super) finished: bool,
     /// The system would not take all that is queued; it says when it will.
-    pub(super) blocked: bool,
+    pub(crate) blocked: bool,
     /// There may be more to read although no event will say so: the budget ran out.
     pub(super) unread: bool,
-    registered: Option<Interest>,
+    /// It is not read because it is congested; it is read on when it is not any more.
+    pub(super) paused: bool,
+    /// Some of its input was not consumed, and is kept.
+    pub(super) has_rest: bool,
+    watched: Option<Interest>,
 }
 
 /// Where a connection stands. Its deadline, if it has one, means something else in each: how long that may last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// Outbound, not established; the protocol has not heard of it.
     Connecting,
     /// In use.
@@ -72,8 +66,8 @@ pub(super) enum Next {
     Abort(AbortReason),
 }
 
-impl Connection {
-    pub(super) fn new(socket: TcpStream, origin: Origin, phase: Phase) -> Connection {
+impl<T> Connection<T> {
+    pub(super) fn new(socket: T, origin: Origin, phase: Phase) -> Connection<T> {
         let dial = match origin {
             Origin::Accepted => None,
             Origin::Dialed(DialId(at)) => {
@@ -88,7 +82,9 @@ impl Connection {
             finished: false,
             blocked: false,
             unread: false,
-            registered: None,
+            paused: false,
+            has_rest: false,
+            watched: None,
         }
     }
 
@@ -97,9 +93,13 @@ impl Connection {
     }
 
     /// Reads once: how many bytes, at least one, or why there are none.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ReadEnd> {
+    #[inline(always)]
+    pub(super) fn read<S>(&mut self, sockets: &mut S, buffer: &mut [u8]) -> Result<usize, ReadEnd>
+    where
+        S: Sockets<Socket = T>,
+    {
         loop {
-            match socket::recv(&self.socket, buffer) {
+            match sockets.recv(&mut self.socket, buffer) {
                 Ok(0) => return Err(ReadEnd::End),
                 Ok(count) => return Ok(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(ReadEnd::Empty),
@@ -109,38 +109,49 @@ impl Connection {
         }
     }
 
-    /// Writes what is queued, and carries out what the protocol wants done; what is left to do then, if anything is. What was
-    /// written is added to `total`.
+    /// Writes what is queued, and carries out what the protocol wants done; what is left to do then, if anything is.
     #[inline(always)]
-    pub(super) fn run(&mut self, errand: Errand<'_>, total: &mut u64) -> Option<io::Result<Next>> {
+    pub(super) fn run<S>(
+        &mut self,
+        sockets: &mut S,
+        errand: Errand<'_>,
+        limits: Limits<'_>,
+    ) -> Option<io::Result<Next>>
+    where
+        S: Sockets<Socket = T>,
+    {
         let unsent = errand.unsent();
         if unlikely(!self.is_idle() || !errand.is_message() || unsent.is_empty()) {
-            return Some(self.run_any(errand, None, total));
+            return Some(self.run_any(sockets, errand, None, limits));
         }
-        match socket::send(&self.socket, unsent) {
+        match sockets.send(&mut self.socket, unsent) {
             // Nearly always that is all.
             Ok(count) if count == unsent.len() => {
-                *total += count as u64;
+                *limits.total += count as u64;
                 errand.clear();
                 None
             }
-            first => Some(self.run_any(errand, Some(first), total)),
+            first => Some(self.run_any(sockets, errand, Some(first), limits)),
         }
     }
 
     /// In use, and nothing is waited for but what its peer has to say.
     fn is_idle(&self) -> bool {
-        self.phase == Phase::Open && !self.blocked && self.registered == Some(Interest::READABLE)
+        self.phase == Phase::Open && !self.blocked && self.watched == Some(Interest::Read)
     }
 
     /// `first` is what came of a first write, if one was tried.
     #[cold]
-    fn run_any(
+    fn run_any<S>(
         &mut self,
-        errand: Errand<'_>,
+        sockets: &mut S,
+        mut errand: Errand<'_>,
         mut first: Option<io::Result<usize>>,
-        total: &mut u64,
-    ) -> io::Result<Next> {
+        limits: Limits<'_>,
+    ) -> io::Result<Next>
+    where
+        S: Sockets<Socket = T>,
+    {
         let (wish, is_finished) = (errand.wish(), errand.is_finished());
         if let Wish::Abort(reason) = wish {
             return Ok(Next::Abort(reason));
@@ -148,14 +159,20 @@ impl Connection {
         if self.phase == Phase::Lingering {
             return Ok(Next::Nothing);
         }
-        let before = *total;
-        if !self.blocked {
-            let write = |bytes: &[u8]| first.take().unwrap_or_else(|| socket::send(&self.socket, bytes));
-            self.blocked = !errand.write_out(total, write)?;
+        let before = *limits.total;
+        let had_refused = self.blocked;
+        // A peer that is to be closed for what waits for it is offered that once more.
+        if !self.blocked || errand.unsent().len() > limits.out_bytes_max {
+            let socket = &mut self.socket;
+            let write = |bytes: &[u8]| first.take().unwrap_or_else(|| sockets.send(socket, bytes));
+            self.blocked = !errand.write_out(limits.total, write)?;
+        }
+        if had_refused && self.blocked && errand.unsent().len() > limits.out_bytes_max {
+            return Ok(Next::Abort(AbortReason::SlowReader));
         }
         if is_finished && !self.blocked && !std::mem::replace(&mut self.finished, true) {
             // If the connection is broken, a read says so.
-            let _ = self.socket.shutdown(Shutdown::Write);
+            let _ = sockets.shutdown(&mut self.socket);
         }
         if wish == Wish::Close {
             self.phase = Phase::Closing;
@@ -163,44 +180,38 @@ impl Connection {
                 return Ok(Next::Linger);
             }
         }
-        // Otherwise nothing has changed: it is registered for reading, and has no deadline.
-        let awaits = self.blocked || self.registered.is_some_and(Interest::is_writable);
-        Ok(if awaits { Next::Await { has_progress: *total > before } } else { Next::Nothing })
+        // Otherwise nothing has changed: it is watched for reading, and has no deadline.
+        let awaits = self.blocked || self.watched == Some(Interest::ReadWrite);
+        Ok(if awaits { Next::Await { has_progress: *limits.total > before } } else { Next::Nothing })
     }
 
     /// What this connection waits for, from where it stands.
     fn interest(&self) -> Interest {
         match self.phase {
-            Phase::Connecting => Interest::WRITABLE,
-            Phase::Open | Phase::Closing if self.blocked => Interest::READABLE | Interest::WRITABLE,
-            Phase::Open | Phase::Closing | Phase::Lingering => Interest::READABLE,
+            Phase::Connecting => Interest::Connect,
+            Phase::Open | Phase::Closing if self.blocked => Interest::ReadWrite,
+            Phase::Open | Phase::Closing | Phase::Lingering => Interest::Read,
         }
     }
 
-    /// Tells the poll, if what this connection waits for has changed.
-    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    /// Says what this connection waits for, if that has changed.
+    pub(super) fn watch<S>(&mut self, sockets: &mut S, id: ConnectionId) -> io::Result<()>
+    where
+        S: Sockets<Socket = T>,
+    {
         let wanted = self.interest();
-        match self.registered {
-            Some(registered) if registered == wanted => return Ok(()),
-            Some(_) => registry.reregister(&mut self.socket, token, wanted)?,
-            None => registry.register(&mut self.socket, token, wanted)?,
+        if self.watched != Some(wanted) {
+            sockets.watch(id, &mut self.socket, wanted, self.watched)?;
+            self.watched = Some(wanted);
         }
-        self.registered = Some(wanted);
         Ok(())
     }
+}
 
-    /// No waiting for more bytes before a write goes out, and no waiting for ever for a peer that has vanished.
-    pub(super) fn set_options(&self, config: &DriverConfig) -> io::Result<()> {
-        self.socket.set_nodelay(true)?;
-        let socket = SockRef::from(&self.socket);
-        // The system counts in whole seconds, and takes no 0.
-        let second = Duration::from_secs(1);
-        let keepalive = TcpKeepalive::new().with_time(config.keepalive.max(second));
-        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd", windows))]
-        let keepalive = keepalive.with_interval((config.keepalive / 3).max(second)).with_retries(3);
-        socket.set_tcp_keepalive(&keepalive)?;
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(config.user_timeout))?;
-        Ok(())
-    }
+/// What a write has to do with the engine.
+#[derive(Debug)]
+pub(super) struct Limits<'a> {
+    /// Bytes written, to be counted on.
+    pub(super) total: &'a mut u64,
+    pub(super) out_bytes_max: usize,
 }

@@ -5,15 +5,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Has an entry for each address that has a connection, so never more than there are connections; none without a limit.
 #[derive(Debug)]
-pub(super) struct Addresses {
+pub(crate) struct Addresses {
     connections_max: Option<usize>,
     /// Whose connections do not count.
-    pub(super) is_exempt: fn(&IpAddr) -> bool,
+    pub(crate) is_exempt: fn(&IpAddr) -> bool,
     connections: HashMap<IpAddr, usize>,
 }
 
 impl Addresses {
-    pub(super) fn new(connections_max: Option<usize>) -> Addresses {
+    pub(crate) fn new(connections_max: Option<usize>) -> Addresses {
         Addresses { connections_max, is_exempt: IpAddr::is_loopback, connections: HashMap::new() }
     }
 
