@@ -15,8 +15,8 @@ use slab::Slab;
 use super::connection::{ConnectionId, GENERATION_MAX, Peer};
 use super::errand::Errand;
 use super::queue::{Queue, Spare};
+use crate::capacity::growth;
 use crate::hint::likely;
-use crate::table::growth;
 use crate::wire::SendBuffer;
 
 /// What a protocol wants done with a connection.
@@ -445,7 +445,8 @@ impl Links {
         self.link_mut(id).filter(|link| link.wish == Wish::Keep)
     }
 
-    fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
+    #[inline]
+    pub(crate) fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
         let Links { links, touched, spare, numbers, out_bytes_max, crowd, .. } = self;
         let Some(link) = links.get_mut(id.slot()).filter(|link| link.may_send(id)) else { return };
         let was_empty = link.queue.is_empty();

@@ -157,7 +157,8 @@ mod tests {
             is_again
         };
         assert!(again("a:1", "a") && again("two words:0017", "two words") && again("a:999999999999999", "a"));
-        for other in ["", "1", "a", "a:", ":1", "ab:1", "b:1", "a:-1", "a:1 ", "a:1\n", "a:1b", "a:b", "a::1"] {
+        for other in ["", "1", "a", "a:", ":1", "ab:1", "b:1", "a:-1", "a:1 ", "a:1\n", "a:1b", "a:b", "a::1"]
+        {
             assert!(!again(other, "a"), "{other:?}");
         }
         assert!(!again("a:1000000000000000", "a"), "one digit more than is read here");

@@ -129,7 +129,8 @@ impl Table {
 
     /// Whether the name of `seat` may be taken by a client without its secret.
     fn is_free(&self, seat: SeatId, owns_name: bool) -> bool {
-        let has_spoken = self.scheduler.data(seat).and_then(SeatData::line_identity).is_none_or(|line| line.has_spoken);
+        let has_spoken =
+            self.scheduler.data(seat).and_then(SeatData::line_identity).is_none_or(|line| line.has_spoken);
         !self.scheduler.is_occupied(seat) && (owns_name || !has_spoken)
     }
 

@@ -47,8 +47,13 @@ impl Rooms {
 
     pub(crate) fn find_or_make(&mut self, name: Name) -> RoomId {
         *self.by_name.entry(name).or_insert_with(|| {
-            let room =
-                Room { name, ring: None, seats: HashMap::new(), hearers: Vec::new(), removed: HashMap::new() };
+            let room = Room {
+                name,
+                ring: None,
+                seats: HashMap::new(),
+                hearers: Vec::new(),
+                removed: HashMap::new(),
+            };
             RoomId(u32::try_from(self.rooms.insert(room)).expect("fewer than 2^32 rooms"))
         })
     }

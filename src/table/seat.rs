@@ -121,7 +121,8 @@ impl SeatData {
             Some(Identity::Raw(raw)) => raw.name = Some(name),
             Some(Identity::Line(_)) => {}
             None => {
-                self.identity = Some(Box::new(Identity::Raw(RawIdentity { name: Some(name), address: None })));
+                self.identity =
+                    Some(Box::new(Identity::Raw(RawIdentity { name: Some(name), address: None })));
             }
         }
     }

@@ -15,8 +15,8 @@ use super::queue::{Links, Queue, Tag};
 use super::rules::{Allowance, Rules, Terms};
 use super::seat::{Demand, Seat, SeatId, Standing, Weight};
 use super::waits::{Crowd, Longest, TurnTime, Wait};
+use crate::capacity::growth;
 use crate::hint::{likely, unlikely};
-use crate::table::growth;
 use crate::time::{Alarm, Instant, Nanos, Timers, earlier};
 
 /// The least time that a kept turn goes on with.

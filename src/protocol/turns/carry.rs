@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use log::info;
 
-use super::server::{Session, TurnServer, may_go};
 use super::TurnEvent;
+use super::server::{Session, TurnServer, may_go};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::raw::{GO, Signal, Trial};
@@ -45,7 +45,13 @@ struct Late {
 impl TurnServer {
     /// Carries out a move, and those that follow from it.
     #[inline]
-    pub(super) fn carry_out(&mut self, now: Now, moved: Moved, answer: Option<Accepted<'_>>, links: &mut Links) {
+    pub(super) fn carry_out(
+        &mut self,
+        now: Now,
+        moved: Moved,
+        answer: Option<Accepted<'_>>,
+        links: &mut Links,
+    ) {
         if let Some(late) = self.carry_out_one(now, moved, answer, links) {
             self.carry_out_late(now, late, links);
         }
@@ -193,7 +199,13 @@ impl TurnServer {
 
     /// It cannot hear of its turn now.
     #[cold]
-    fn grant_raw_aside(&mut self, now: Now, id: ConnectionId, seat: SeatId, turn: TurnNumber) -> Option<Late> {
+    fn grant_raw_aside(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seat: SeatId,
+        turn: TurnNumber,
+    ) -> Option<Late> {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return None };
         match raw.signal {
             Signal::Gap | Signal::HeldBack | Signal::Quiet => {
@@ -217,7 +229,14 @@ impl TurnServer {
 
     /// Tells the holder of a turn of it, and starts its clock.
     #[inline]
-    pub(super) fn grant_line(&mut self, now: Now, id: ConnectionId, seat: SeatId, turn: TurnNumber, links: &mut Links) {
+    pub(super) fn grant_line(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seat: SeatId,
+        turn: TurnNumber,
+        links: &mut Links,
+    ) {
         self.table.scheduler.start(now.instant, seat, turn);
         self.say_go(now, id, seat, links);
         links.hurry(id);
@@ -289,7 +308,8 @@ impl TurnServer {
 
     #[cold]
     fn hear_begun(&mut self, now: Now, room: RoomId, grant: &Grant, links: &mut Links) {
-        let Some((turn, within)) = self.time_left(now, grant.seat).filter(|(turn, _)| *turn == grant.turn) else {
+        let Some((turn, within)) = self.time_left(now, grant.seat).filter(|(turn, _)| *turn == grant.turn)
+        else {
             return;
         };
         let name = self.table.name_of(grant.seat).to_string();

@@ -1,10 +1,10 @@
 //! Limits and times of a turn server, and the combinations of them that make no sense.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::turn::{Rules, RulesError};
-use crate::wire::Framing;
 
 /// Limits and times of a [`TurnServer`](super::TurnServer).
 ///
@@ -106,6 +106,53 @@ impl TurnServerConfig {
     }
 }
 
+/// The clients that a server takes, by how they tell messages apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// Both, in the same rings: a connection shows by its first bytes, or by its silence, which it is.
+    #[default]
+    Auto,
+    /// Raw clients only: a connection has a seat as soon as it is accepted.
+    Raw,
+    /// Clients of the line protocol only: a connection that is silent never has a seat.
+    Line,
+}
+
+impl FromStr for Framing {
+    type Err = UnknownFraming;
+
+    fn from_str(text: &str) -> Result<Framing, UnknownFraming> {
+        match text {
+            "auto" => Ok(Framing::Auto),
+            "raw" => Ok(Framing::Raw),
+            "line" => Ok(Framing::Line),
+            _ => Err(UnknownFraming),
+        }
+    }
+}
+
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Framing::Auto => "auto",
+            Framing::Raw => "raw",
+            Framing::Line => "line",
+        })
+    }
+}
+
+/// The text is not a [`Framing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownFraming;
+
+impl fmt::Display for UnknownFraming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unknown framing: expected auto, raw or line")
+    }
+}
+
+impl std::error::Error for UnknownFraming {}
+
 /// Whether a client may join or watch a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Admission {
@@ -150,9 +197,9 @@ impl fmt::Display for TurnConfigError {
                 "max_clients is {max_clients}, but a ring needs {min_seats} seats: no turn would ever be granted"
             ),
             TurnConfigError::NoRings => f.write_str("max_rings is 0: expected at least 1"),
-            TurnConfigError::AdmissionOfRawClients => {
-                f.write_str("admission by the host needs the line framing: raw clients say no name to decide on")
-            }
+            TurnConfigError::AdmissionOfRawClients => f.write_str(
+                "admission by the host needs the line framing: raw clients say no name to decide on",
+            ),
         }
     }
 }

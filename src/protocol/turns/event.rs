@@ -1,8 +1,8 @@
 //! What a host hears of a turn server.
 
+use super::Joining;
 use super::ledger::AnswerId;
 use super::proposal::Proposal;
-use super::Joining;
 use crate::protocol::ConnectionId;
 use crate::session::{Code, How};
 use crate::turn::{SeatId, TurnNumber};

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use log::warn;
 
+use super::Admit;
 use super::carry::Accepted;
-use super::line::No;
 use super::proposal::{Open, Proposal, Then, Unruled, Verdict};
 use super::server::{Session, TurnServer};
-use super::Admit;
 use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Role, Wants};
 use crate::session::{Bye, Code, Name, Reply};
@@ -72,7 +71,14 @@ impl TurnServer {
     }
 
     /// The answer does not count: the holder hears why, and its clock goes on.
-    fn refuse_proposal(&mut self, now: Now, seat: SeatId, open: &Open, (code, words): No, links: &mut Links) {
+    fn refuse_proposal(
+        &mut self,
+        now: Now,
+        seat: SeatId,
+        open: &Open,
+        (code, words): (Code, Option<&str>),
+        links: &mut Links,
+    ) {
         let Ok(judged) = self.table.scheduler.judged(seat, open.turn) else { return };
         let moved = judged.refuse(now.instant);
         if let Some(id) = self.table.scheduler.data(seat).and_then(|data| data.client) {
@@ -82,11 +88,22 @@ impl TurnServer {
         self.after_verdict(now, seat, open.then, links);
     }
 
-    fn tell_refused(&mut self, now: Now, id: ConnectionId, seat: SeatId, open: &Open, (code, words): No, links: &mut Links) {
+    fn tell_refused(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seat: SeatId,
+        open: &Open,
+        (code, words): (Code, Option<&str>),
+        links: &mut Links,
+    ) {
         match self.sessions.get(id) {
             Some(Session::Line(_)) => {
                 let turn = open.turn.get();
-                let within = self.time_left(now, seat).filter(|(held, _)| held.get() == turn).map(|(_, within)| within);
+                let within = self
+                    .time_left(now, seat)
+                    .filter(|(held, _)| held.get() == turn)
+                    .map(|(_, within)| within);
                 for _ in 0..open.replies {
                     TurnServer::say(id, &Reply::No { code, turn: Some(turn), within, words }, links);
                 }
@@ -113,7 +130,10 @@ impl TurnServer {
     pub(super) fn refuse_dropped(&mut self, now: Now, links: &mut Links) {
         self.proposals.may_be_dropped = false;
         while let Some((seat, open)) = self.proposals.take_dropped() {
-            warn!("the host dropped the answer of {seat} to turn {} without a verdict: it is refused", open.turn);
+            warn!(
+                "the host dropped the answer of {seat} to turn {} without a verdict: it is refused",
+                open.turn
+            );
             self.ledger.counts.not_judged += 1;
             self.refuse_proposal(now, seat, &open, (Code::NotJudged, None), links);
         }
@@ -156,8 +176,14 @@ impl TurnServer {
     /// # Errors
     ///
     /// When no turn is held.
-    pub fn extend(&mut self, now: Now, ring: RingId, by: Duration, links: &mut Links) -> Result<(), HostError> {
-        self.table.scheduler.extend(ring, by)?;
+    pub fn extend(
+        &mut self,
+        now: Now,
+        ring: RingId,
+        by: Duration,
+        links: &mut Links,
+    ) -> Result<(), HostError> {
+        self.table.scheduler.extend(now.instant, ring, by)?;
         if let Some((id, seat)) = self.line_holder(ring) {
             self.say_go(now, id, seat, links);
         }
@@ -220,7 +246,13 @@ impl TurnServer {
     /// # Errors
     ///
     /// When the rules make no sense.
-    pub fn set_rules(&mut self, now: Now, name: Name, rules: Rules, links: &mut Links) -> Result<(), RulesError> {
+    pub fn set_rules(
+        &mut self,
+        now: Now,
+        name: Name,
+        rules: Rules,
+        links: &mut Links,
+    ) -> Result<(), RulesError> {
         rules.check()?;
         if let Some(ring) = self.table.ring_named(&name) {
             let moved = self.table.scheduler.set_rules(now.instant, ring, rules.clone())?;
@@ -278,8 +310,13 @@ impl TurnServer {
     /// Admits a client that [waits for the host](super::TurnEvent::Joining), on the host's terms. Nothing happens if it does not wait any more.
     pub fn admit(&mut self, now: Now, id: ConnectionId, admit: &Admit, links: &mut Links) {
         let until = now.instant + self.config.hello_timeout;
-        let Some(session) = self.line(id).filter(|session| matches!(session.role, Role::Admitting(_))) else { return };
-        let Role::Admitting(admitting) = std::mem::replace(&mut session.role, Role::Newcomer { until }) else { return };
+        let Some(session) = self.line(id).filter(|session| matches!(session.role, Role::Admitting(_))) else {
+            return;
+        };
+        let Role::Admitting(admitting) = std::mem::replace(&mut session.role, Role::Newcomer { until })
+        else {
+            return;
+        };
         self.line_rearm(id);
         match admitting.wants {
             Wants::Hear(ring) => self.line_watch(id, ring, &admitting.words, links),

@@ -34,11 +34,29 @@ impl Joining {
     pub(super) fn of(connection: ConnectionId, join: &Join<'_>) -> Joining {
         let &Join { name, ring, resume, weight, demand, hears, token } = join;
         let token = kept(token);
-        Joining { connection, ring, name: Some(name), resumes: resume.is_some(), weight, demand, hears, token }
+        Joining {
+            connection,
+            ring,
+            name: Some(name),
+            resumes: resume.is_some(),
+            weight,
+            demand,
+            hears,
+            token,
+        }
     }
 
     pub(super) fn to_watch(connection: ConnectionId, ring: Name, token: Option<Box<str>>) -> Joining {
-        Joining { connection, ring, name: None, resumes: false, weight: None, demand: None, hears: true, token }
+        Joining {
+            connection,
+            ring,
+            name: None,
+            resumes: false,
+            weight: None,
+            demand: None,
+            hears: true,
+            token,
+        }
     }
 }
 

@@ -9,8 +9,10 @@ use super::{Admission, Joining, TurnEvent};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Admitting, LineSession, Role, Seating, Step, Wants, kept};
-use crate::session::{Bye, Code, Content, Fence, Join, Name, Reply, Request, Secret, SeatState as Told, Unreadable};
-use crate::session::{looks_foreign, Token};
+use crate::session::{
+    Bye, Code, Content, Fence, Join, Name, Reply, Request, SeatState as Told, Secret, Unreadable,
+};
+use crate::session::{Token, looks_foreign};
 use crate::table::{LineIdentity, Mark, NoSeat, RoomId, SeatData, Taken, Wanted, code_of};
 use crate::time::Now;
 use crate::turn::{Judging, Outcome, SeatId, SeatState, SeatView, TurnNumber};
@@ -29,7 +31,13 @@ impl TurnServer {
 
     /// Acts upon the messages in `bytes`; returns how many bytes are of no more use.
     #[inline(never)]
-    pub(super) fn line_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+    pub(super) fn line_bytes(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        bytes: &[u8],
+        links: &mut Links,
+    ) -> usize {
         let mut used = 0;
         loop {
             let rest = &bytes[used..];
@@ -114,7 +122,9 @@ impl TurnServer {
         links: &mut Links,
     ) -> Option<usize> {
         let refusal = match &request {
-            Ok(Request::Answer { .. }) if bytes > self.config.answer_bytes_max => Some((Code::TooLarge, None)),
+            Ok(Request::Answer { .. }) if bytes > self.config.answer_bytes_max => {
+                Some((Code::TooLarge, None))
+            }
             Ok(Request::Answer { fence, .. }) => self.line_may_answer(id, *fence, links).err(),
             _ => None,
         };
@@ -237,11 +247,19 @@ impl TurnServer {
 
     /// Requests that a connection makes once, or that it may not make.
     #[cold]
-    fn line_seldom(&mut self, now: Now, id: ConnectionId, request: Request<'_>, links: &mut Links) -> Result<(), No> {
+    fn line_seldom(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        request: Request<'_>,
+        links: &mut Links,
+    ) -> Result<(), No> {
         let Some(session) = self.line(id) else { return Ok(()) };
         match (&session.role, request) {
             (Role::Newcomer { .. }, Request::Join(join)) => return self.line_join(now, id, &join, links),
-            (Role::Newcomer { .. }, Request::Watch { ring, token }) => self.line_wants_to_watch(now, id, ring, token, links),
+            (Role::Newcomer { .. }, Request::Watch { ring, token }) => {
+                self.line_wants_to_watch(now, id, ring, token, links)
+            }
             (_, Request::Join(_) | Request::Watch { .. }) => return Err((Code::AlreadyJoined, None)),
             (Role::Seated { seat, .. }, Request::Leave) => {
                 let seat = *seat;
@@ -255,7 +273,14 @@ impl TurnServer {
 
     /// A line that is none of the protocol's. A connection that has not joined may send one of these, and no second one.
     #[cold]
-    fn line_unreadable(&mut self, now: Now, id: ConnectionId, line: &str, unreadable: Unreadable, links: &mut Links) {
+    fn line_unreadable(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        line: &str,
+        unreadable: Unreadable,
+        links: &mut Links,
+    ) {
         let Unreadable { code, why, .. } = unreadable;
         let Some(session) = self.line(id) else { return };
         let has_not_joined = matches!(session.role, Role::Newcomer { .. });
@@ -267,14 +292,22 @@ impl TurnServer {
     }
 
     #[cold]
-    pub(super) fn line_refuse(&mut self, now: Now, id: ConnectionId, line: &str, (code, words): No, links: &mut Links) {
+    pub(super) fn line_refuse(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        line: &str,
+        (code, words): No,
+        links: &mut Links,
+    ) {
         self.refuse(id, code, line.as_bytes(), links);
         let seat = self.line(id).and_then(|session| session.seat());
         let held = seat.and_then(|seat| self.time_left(now, seat));
         let named = Request::turn_named(line);
         let turn = named.or(held.map(|(turn, _)| turn.get()));
         let may_answer = code != Code::Judging;
-        let within = held.filter(|(held, _)| may_answer && Some(held.get()) == turn).map(|(_, within)| within);
+        let within =
+            held.filter(|(held, _)| may_answer && Some(held.get()) == turn).map(|(_, within)| within);
         TurnServer::say(id, &Reply::No { code, turn, within, words }, links);
     }
 
@@ -341,7 +374,14 @@ impl TurnServer {
     }
 
     /// Hands an answer to the host.
-    pub(super) fn propose(&mut self, seat: SeatId, turn: TurnNumber, answer: &[u8], message: &[u8], name: usize) {
+    pub(super) fn propose(
+        &mut self,
+        seat: SeatId,
+        turn: TurnNumber,
+        answer: &[u8],
+        message: &[u8],
+        name: usize,
+    ) {
         self.ledger.counts.proposed += 1;
         let proposal = self.proposals.add(seat, turn, Mark::of(answer), message, name);
         self.ledger.report(TurnEvent::Proposed(proposal));
@@ -381,7 +421,8 @@ impl TurnServer {
     }
 
     fn line_rest(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) -> Result<(), No> {
-        let moved = self.table.scheduler.rest(now.instant, seat).map_err(|refusal| (code_of(refusal), None))?;
+        let moved =
+            self.table.scheduler.rest(now.instant, seat).map_err(|refusal| (code_of(refusal), None))?;
         match moved.ended {
             // Its turn has ended as passed, which is confirmed with its number.
             Some(_) => self.carry_out(now, moved, None, links),
@@ -398,7 +439,13 @@ impl TurnServer {
 
     // Coming and going.
 
-    fn line_join(&mut self, now: Now, id: ConnectionId, join: &Join<'_>, links: &mut Links) -> Result<(), No> {
+    fn line_join(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        join: &Join<'_>,
+        links: &mut Links,
+    ) -> Result<(), No> {
         let seating = Seating::of(join);
         if join.resume.is_none() {
             // What could be said on this connection is said before the host is asked.
@@ -607,7 +654,13 @@ impl TurnServer {
         self.line_watch(id, ring, &[], links);
     }
 
-    pub(super) fn line_watch(&mut self, id: ConnectionId, ring: Name, words: &[Box<[u8]>], links: &mut Links) {
+    pub(super) fn line_watch(
+        &mut self,
+        id: ConnectionId,
+        ring: Name,
+        words: &[Box<[u8]>],
+        links: &mut Links,
+    ) {
         let room = self.table.rooms.find_or_make(ring);
         let turn = TurnNumber::new(self.table.scheduler.last_turn(self.table.rooms.room(room).ring));
         self.line_become(id, Role::Hearing(room));
@@ -642,7 +695,13 @@ impl TurnServer {
     }
 
     /// The connection is gone or dismissed.
-    pub(super) fn line_left(&mut self, now: Now, id: ConnectionId, mut session: LineSession, links: &mut Links) {
+    pub(super) fn line_left(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        mut session: LineSession,
+        links: &mut Links,
+    ) {
         self.timers.remove(&mut session.alarm, id);
         match session.role {
             Role::Newcomer { .. } | Role::Admitting(_) => {}

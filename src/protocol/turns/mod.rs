@@ -69,7 +69,7 @@
 // client/       clients, any number on one loop
 
 mod carry;
-mod client;
+//mod client;
 mod config;
 mod counts;
 mod event;
@@ -82,8 +82,8 @@ mod raw;
 mod server;
 mod undecided;
 
-pub use client::*;
-pub use config::{Admission, TurnConfigError, TurnServerConfig};
+//pub use client::*;
+pub use config::{Admission, Framing, TurnConfigError, TurnServerConfig, UnknownFraming};
 pub use counts::TurnCounts;
 pub use event::TurnEvent;
 pub use joining::{Admit, Joining};
@@ -97,4 +97,3 @@ pub use crate::session::{
     RawName, Reply, Request, Secret, Sink, Token, UnknownCode, Unreadable,
 };
 pub use crate::table::SeatData;
-pub use crate::wire::{Framing, UnknownFraming};

@@ -134,12 +134,14 @@ pub(super) struct Proposals {
 }
 
 impl Proposals {
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
-    }
-
-    pub(super) fn add(&mut self, seat: SeatId, turn: TurnNumber, answer: Mark, message: &[u8], name: usize) -> Proposal {
+    pub(super) fn add(
+        &mut self,
+        seat: SeatId,
+        turn: TurnNumber,
+        answer: Mark,
+        message: &[u8],
+        name: usize,
+    ) -> Proposal {
         let alive = Arc::new(());
         let open = Open { turn, mark: answer, replies: 1, then: Then::Stay, alive: Arc::downgrade(&alive) };
         self.open.insert(seat, open);
@@ -161,7 +163,8 @@ impl Proposals {
 
     /// Takes a proposal that the host has dropped.
     pub(super) fn take_dropped(&mut self) -> Option<(SeatId, Open)> {
-        let dropped = self.open.iter().find(|(_, open)| open.alive.strong_count() == 0).map(|(&seat, _)| seat)?;
+        let dropped =
+            self.open.iter().find(|(_, open)| open.alive.strong_count() == 0).map(|(&seat, _)| seat)?;
         Some((dropped, self.open.remove(&dropped)?))
     }
 
@@ -184,10 +187,13 @@ mod tests {
         let turn = TurnNumber::new(1).expect("not 0");
         let mut proposals = Proposals::default();
         let proposal = proposals.add(seat, turn, Mark::of(b"17"), b"ann:17", 3);
-        assert_eq!((proposal.turn(), proposal.answer().raw_name, proposal.answer().number()), (turn, Some("ann"), Some(17)));
+        assert_eq!(
+            (proposal.turn(), proposal.answer().raw_name, proposal.answer().number()),
+            (turn, Some("ann"), Some(17))
+        );
         assert!(proposals.take_dropped().is_none());
         drop(proposal);
         assert!(proposals.take_dropped().is_some_and(|(dropped, open)| dropped == seat && open.turn == turn));
-        assert!(proposals.is_empty());
+        assert!(proposals.seats().is_empty());
     }
 }

@@ -42,7 +42,14 @@ impl TurnServer {
     }
 
     /// T4: a client that does not have the turn at once is told, once, that it waits.
-    pub(super) fn raw_seated(&mut self, now: Now, id: ConnectionId, seat: SeatId, moved: Moved, links: &mut Links) {
+    pub(super) fn raw_seated(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seat: SeatId,
+        moved: Moved,
+        links: &mut Links,
+    ) {
         self.ledger.report(TurnEvent::Seated { seat, connection: id });
         self.hear_joined(seat, links);
         self.carry_out(now, moved, None, links);
@@ -104,7 +111,8 @@ impl TurnServer {
     #[inline(always)]
     pub(super) fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return bytes.len() };
-        let is_plain = raw.signal == Signal::Open && raw.aside.is_none() && bytes.len() <= self.config.raw_bytes_max;
+        let is_plain =
+            raw.signal == Signal::Open && raw.aside.is_none() && bytes.len() <= self.config.raw_bytes_max;
         if unlikely(!is_plain || !links.is_all_written(id)) {
             return self.raw_gather(now, id, bytes, links);
         }
@@ -235,7 +243,13 @@ impl TurnServer {
     }
 
     /// L11: a client that was taken for a raw one, because it was silent, begins to speak lines: it gives its raw seat up.
-    fn raw_turns_to_lines(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> Option<usize> {
+    fn raw_turns_to_lines(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        bytes: &[u8],
+        links: &mut Links,
+    ) -> Option<usize> {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return None };
         if raw.trial == Trial::Proven || !Guess::may_be_line(bytes) {
             return None;
@@ -271,7 +285,9 @@ impl TurnServer {
     }
 
     pub(super) fn raw_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let Some(Session::Raw(RawSession { aside: Some(aside), .. })) = self.sessions.get_mut(id) else { return };
+        let Some(Session::Raw(RawSession { aside: Some(aside), .. })) = self.sessions.get_mut(id) else {
+            return;
+        };
         if !self.timers.ring(&mut aside.alarm, id, now.instant) {
             return;
         }
@@ -299,7 +315,8 @@ impl TurnServer {
             return self.turn_out(now, id, message.bytes(), links);
         }
         let has_gone = raw.signal == Signal::Open && !is_early;
-        let is_answer = !matches!(message, RawMessage::TooLong(_)) && RawAnswer::read(message.bytes()).is_some();
+        let is_answer =
+            !matches!(message, RawMessage::TooLong(_)) && RawAnswer::read(message.bytes()).is_some();
         match (has_gone, is_answer) {
             // T9: nothing counts that was said before its GO was written.
             (false, _) => self.refuse(id, Code::NotYourTurn, message.bytes(), links),
@@ -359,7 +376,8 @@ impl TurnServer {
     fn raw_drop_early(&mut self, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return 0 };
         let has_go = raw.signal == Signal::Open;
-        let early = raw.aside.as_deref().filter(|aside| has_go && aside.is_early).map_or(0, |aside| aside.left);
+        let early =
+            raw.aside.as_deref().filter(|aside| has_go && aside.is_early).map_or(0, |aside| aside.left);
         let early = early.min(bytes.len());
         if early > 0 {
             self.raw_forget(id);

@@ -15,7 +15,13 @@ impl TurnServer {
         self.undecided_rearm(id);
     }
 
-    pub(super) fn undecided_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+    pub(super) fn undecided_bytes(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        bytes: &[u8],
+        links: &mut Links,
+    ) -> usize {
         match Guess::of(bytes) {
             Guess::Unknown => {
                 let until = now.instant + self.config.line_timeout;
