@@ -37,6 +37,10 @@ mod logged;
 mod world;
 
 mod answers;
+mod hold;
+mod judged_lost;
+mod judging;
+mod lost;
 mod order;
 mod raw_answers;
 mod raw_late;
