@@ -36,8 +36,10 @@ mod logged;
 #[path = "../support/network/mod.rs"]
 mod world;
 
+mod admission;
 mod answers;
 mod hold;
+mod host;
 mod judged_lost;
 mod judging;
 mod lost;

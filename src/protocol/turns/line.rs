@@ -666,8 +666,8 @@ impl TurnServer {
         self.line_become(id, Role::Hearing(room));
         let watching = Reply::Watching { ring: ring.as_str(), epoch: self.table.epoch, turn };
         TurnServer::say(id, &watching, links);
-        self.line_welcomed(id, words, links);
         self.say_roster(id, room, links);
+        self.line_welcomed(id, words, links);
         self.table.rooms.room_mut(room).hearers.push(id);
     }
 
@@ -760,6 +760,7 @@ impl TurnServer {
         let admitting = Admitting { until, wants, words: Vec::new() };
         if let Some(session) = self.line(id) {
             session.role = Role::Admitting(Box::new(admitting));
+            session.goes_on_until = None;
         }
         self.line_rearm(id);
         self.ledger.report(TurnEvent::Joining(Box::new(joining)));
