@@ -94,9 +94,7 @@ impl TurnServer {
         links: &mut Links,
     ) -> Option<usize> {
         let session = self.line(id)?;
-        if unlikely(!session.has_spoken && matches!(session.role, Role::Newcomer { .. }))
-            && looks_foreign_line(line.text)
-        {
+        if unlikely(!std::mem::replace(&mut session.has_begun, true)) && looks_foreign_line(line.text) {
             self.turn_out(now, id, line.text.as_bytes(), links);
             return Some(behind.len());
         }
@@ -180,7 +178,7 @@ impl TurnServer {
     /// No message can be made of what came.
     #[cold]
     fn line_broken(&mut self, now: Now, id: ConnectionId, bye: Bye, bytes: &[u8], links: &mut Links) {
-        let is_first = self.line(id).is_some_and(|session| !session.has_spoken && session.seat().is_none());
+        let is_first = self.line(id).is_some_and(|session| !session.has_begun);
         if is_first && looks_foreign(bytes) {
             return self.turn_out(now, id, bytes, links);
         }
@@ -284,7 +282,8 @@ impl TurnServer {
         let Unreadable { code, why, .. } = unreadable;
         let Some(session) = self.line(id) else { return };
         let has_not_joined = matches!(session.role, Role::Newcomer { .. });
-        if has_not_joined && session.refusals > 0 && code == Code::Malformed {
+        let is_malformed = code == Code::Malformed && has_not_joined;
+        if is_malformed && std::mem::replace(&mut session.has_erred, true) {
             self.refuse(id, code, line.as_bytes(), links);
             return self.dismiss(now, id, Bye::Malformed, links);
         }
