@@ -38,6 +38,8 @@ mod world;
 
 mod admission;
 mod answers;
+mod auto;
+mod foreign;
 mod hearers;
 mod hold;
 mod host;
@@ -46,6 +48,7 @@ mod judging;
 mod lost;
 mod names;
 mod order;
+mod payloads;
 mod raw_answers;
 mod raw_late;
 mod raw_restarts;

@@ -94,7 +94,9 @@ impl TurnServer {
         links: &mut Links,
     ) -> Option<usize> {
         let session = self.line(id)?;
-        if unlikely(!std::mem::replace(&mut session.has_begun, true)) && looks_foreign_line(line.text) {
+        if unlikely(!std::mem::replace(&mut session.has_begun, true))
+            && looks_foreign_whole(line.text.as_bytes())
+        {
             self.turn_out(now, id, line.text.as_bytes(), links);
             return Some(behind.len());
         }
@@ -811,9 +813,9 @@ fn seat_line<'a>(name: &'a str, view: &SeatView<'_, SeatData>) -> Reply<'a> {
     Reply::Seat { name, seat: view.seat.place(), state, weight }
 }
 
-/// Whether the first line of a connection belongs to another protocol.
-fn looks_foreign_line(line: &str) -> bool {
-    let mut whole = line.as_bytes().to_vec();
+/// Whether the first line of a connection, of which nothing is missing, belongs to another protocol.
+pub(super) fn looks_foreign_whole(line: &[u8]) -> bool {
+    let mut whole = line.to_vec();
     whole.push(b'\n');
     looks_foreign(&whole)
 }
