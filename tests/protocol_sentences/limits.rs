@@ -69,7 +69,8 @@ fn a02_hostile_bytes_do_no_harm() {
                 let pause = world.rng.u64(0..100);
                 world.drive_for(ms(pause));
                 if world.rng.bool() && !world.proposals.is_empty() {
-                    let verdict = if world.rng.bool() { Verdict::ACCEPT } else { Verdict::Refuse { words: "no" } };
+                    let verdict =
+                        if world.rng.bool() { Verdict::ACCEPT } else { Verdict::Refuse { words: "no" } };
                     // It may be too late by now.
                     let _ = world.try_rule(verdict);
                 }

@@ -34,7 +34,7 @@ fn m12a_an_address_has_a_limit_of_seats() {
     let mut world = limited(2);
     world.next_address = Some([192, 0, 2, 1].into());
     let ann = join(&mut world, "ann");
-    let bob = join(&mut world, "bob ring=other");
+    let bob = join(&mut world, "bob");
     let third = world.connect();
     world.say(third, "JOIN cid");
     assert_eq!((refusal(&mut world, third), world.server().counts().turned_away), ("full".to_owned(), 1));
@@ -184,7 +184,10 @@ fn t28_a_ring_made_again_goes_on_above_all_forgotten_turns() {
         world.say(member.peer, "LEAVE");
     }
     let heard = world.heard(watcher);
-    assert!(heard.iter().any(|line| line.starts_with("BEGIN ann turn=")), "who watches a ring hears its next life: {heard:?}");
+    assert!(
+        heard.iter().any(|line| line.starts_with("BEGIN ann turn=")),
+        "who watches a ring hears its next life: {heard:?}"
+    );
 }
 
 /// T28: at most `max_rings`; a new one replaces the ring that was deserted first.

@@ -495,7 +495,9 @@ impl TurnServer {
         {
             self.retire_seat(now, before, links);
         }
-        self.make_room(now, &seating.ring, links);
+        if self.table.has_room_for(address, &seating.ring) {
+            self.make_room(now, &seating.ring, links);
+        }
         match self.table.join(now.instant, id, address, &wanted) {
             Ok((seat, secret, moved)) => {
                 self.line_seated(id, seat, seating, secret, links);
