@@ -1033,8 +1033,9 @@ fn times_without_end_are_no_panic() {
         (rules.hold_max, rules.judging) = (HoldMax::Time(Duration::MAX), Judging::Host);
         rules.judging_timeout = Duration::MAX;
     });
-    let (mut table, [ann, bob, _]) = Table::seated(endless, [1, 100, 1]);
+    let (mut table, [bob, ann, _]) = Table::seated(endless, [1, 100, 1]);
     table.scheduler.extend(table.now, table.ring, Duration::MAX).expect("a turn is held");
+    assert_eq!(table.holder(), Some(ann), "the heaviest is first");
     table.judge();
     table.drop(ann);
     table.now = Instant::ORIGIN + secs(1 << 33);
