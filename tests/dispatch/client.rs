@@ -164,7 +164,7 @@ fn r11_the_client_knows_its_rank_and_what_waits() {
 fn r11_a_lost_connection_takes_the_rank_along() {
     let mut world = ClientWorld::new(Framing::Line);
     world.hear("Your rank is 2\n");
-    world.client.handle_end(world.now(), world.id, &mut world.links);
+    world.client.handle_end(world.now(), world.id, b"", &mut world.links);
     assert_eq!(world.links.wish_of(world.id), Wish::Close, "the server has finished");
     world.flush();
     let old = std::mem::replace(&mut world.id, world.links.open(([127, 0, 0, 1], 9).into()));

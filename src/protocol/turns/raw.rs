@@ -51,7 +51,7 @@ enum Signal {
 struct Aside {
     /// Bytes of an incomplete message, which were left unconsumed.
     left: usize,
-    /// When the gather time of that message is over.
+    /// When the gather time of that message is over; `None` if it is.
     gather_until: Option<Instant>,
     /// That message began before its `GO` was written.
     is_early: bool,
@@ -363,7 +363,7 @@ impl TurnServer {
         let aside = raw.aside();
         let bytes = &bytes[early..];
         let is_early = if aside.left == 0 { !has_gone } else { aside.is_early };
-        let is_over = aside.gather_until.is_some_and(|until| until <= now.instant);
+        let is_over = aside.left > 0 && aside.gather_until.is_none_or(|until| until <= now.instant);
         let message = split_raw(bytes, length_max, is_over, Answer::is_complete);
         if message == RawMessage::Partial {
             let gather_until = aside.gather_until.or(Some(fresh));
@@ -391,6 +391,7 @@ impl TurnServer {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.instant);
         let (is_gathered, is_released) = (due(aside.gather_until), due(aside.release));
         if is_gathered {
+            aside.gather_until = None;
             links.reread(id);
         }
         if is_released && raw(&mut self.clients, id).is_some_and(|raw| raw.signal == Signal::HeldBack) {
