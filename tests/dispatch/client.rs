@@ -8,6 +8,7 @@ use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol, Wi
 use taketurns::time::{self, Now};
 
 use crate::logged::{listen_to_log, take_log};
+use crate::rests::Rests;
 use crate::world::{OUT_BYTES_MAX, ms};
 
 struct ClientWorld {
@@ -17,6 +18,7 @@ struct ClientWorld {
     start: time::Instant,
     at: Duration,
     written: Vec<(Duration, String)>,
+    rests: Rests,
 }
 
 impl ClientWorld {
@@ -24,7 +26,8 @@ impl ClientWorld {
         let mut links = Links::new(OUT_BYTES_MAX);
         let id = links.open(([127, 0, 0, 1], 9).into());
         let (client, start) = (DispatchClient::new(framing), time::Instant::ORIGIN);
-        let mut world = ClientWorld { client, links, id, start, at: Duration::ZERO, written: Vec::new() };
+        let (at, written, rests) = (Duration::ZERO, Vec::new(), Rests::default());
+        let mut world = ClientWorld { client, links, id, start, at, written, rests };
         world.client.handle_open(
             world.now(),
             id,
@@ -40,7 +43,8 @@ impl ClientWorld {
     }
 
     fn hear(&mut self, text: &str) -> Vec<DispatchClientEvent> {
-        self.client.handle_bytes(self.now(), self.id, text.as_bytes(), &mut self.links);
+        let now = self.now();
+        self.rests.hear(&mut self.client, now, self.id, text.as_bytes(), &mut self.links);
         self.flush();
         std::iter::from_fn(|| self.client.poll_event()).collect()
     }

@@ -120,7 +120,11 @@ impl World {
                 self.links.consume(id, bytes.len());
                 peer.recvs.push((self.at, String::from_utf8(bytes).expect("the server speaks UTF-8")));
             }
-            let wish = self.links.wish_of(id);
+            let wish = match self.links.unsent(id).len() {
+                // As the engine has it: its socket has refused these.
+                OUT_BYTES_MAX.. => Wish::Abort(AbortReason::SlowReader),
+                _ => self.links.wish_of(id),
+            };
             if wish != Wish::Keep {
                 peer.closed = Some(wish);
                 let reason = match wish {
