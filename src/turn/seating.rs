@@ -5,7 +5,7 @@ use super::moved::{Ended, Moved, Outcome, Refusal};
 use super::queue::{Links, Tag};
 use super::ring::{Phase, Ring};
 use super::seat::{Demand, Seat, Standing, Weight};
-use crate::table::growth;
+use crate::capacity::growth;
 use crate::time::{Instant, Nanos};
 
 impl<S> Ring<S> {
