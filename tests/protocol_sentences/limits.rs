@@ -60,7 +60,7 @@ fn a02_hostile_bytes_do_no_harm() {
                 let pause = world.rng.u64(0..100);
                 world.drive_for(ms(pause));
             }
-            assert!(world.server.scheduler().seats() <= 104 && world.passes < 50_000);
+            assert!(world.server().scheduler().seats() <= 104 && world.passes < 50_000);
         }
     }
 }
@@ -111,7 +111,7 @@ fn a02_an_idle_server_sleeps() {
     let before = world.passes;
     world.drive_for(secs(3600));
     assert!(world.passes - before <= 4, "{} passes in an idle hour", world.passes - before);
-    assert_eq!(world.server.next_deadline(), None);
+    assert_eq!(world.server().next_deadline(), None);
 }
 
 /// A3: a peer that does not read is closed at its maximum; the others go on without delay, and the turn passes.

@@ -151,7 +151,7 @@ impl Book {
     }
 
     fn check(&mut self, world: &World, sitting: &[Sitting]) {
-        let scheduler = world.server.scheduler();
+        let scheduler = world.server().scheduler();
         self.rings.retain(|ring, _| scheduler.has_ring(*ring));
         for id in scheduler.rings() {
             self.check_longest_wait(world, id);
@@ -178,7 +178,7 @@ impl Book {
     /// L3 in time, as the host is told it.
     fn check_longest_wait(&mut self, world: &World, id: RingId) {
         let ring = self.rings.entry(id).or_default();
-        let longest = world.server.scheduler().longest_wait(id);
+        let longest = world.server().scheduler().longest_wait(id);
         if longest.waited <= ring.waited {
             return;
         }

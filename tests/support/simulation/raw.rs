@@ -67,7 +67,7 @@ impl RawGame {
             Manners::Legacy => world.connect_legacy_quietly(&name, 1, 1),
             Manners::Plain | Manners::Rude => world.connect_quietly(),
         };
-        for ring in world.server.scheduler().rings() {
+        for ring in world.server().scheduler().rings() {
             self.book.joined(ring, 1);
         }
         self.by_peer.resize(peer.0 + 1, None);
@@ -219,7 +219,7 @@ impl RawGame {
     }
 
     fn sitting(&self, world: &World) -> Vec<Sitting> {
-        let scheduler = world.server.scheduler();
+        let scheduler = world.server().scheduler();
         for ring in scheduler.rings() {
             assert_eq!(scheduler.occupied(ring), self.open.len(), "T1: whoever is connected sits");
         }
