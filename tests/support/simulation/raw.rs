@@ -199,9 +199,9 @@ impl RawGame {
     }
 
     fn follow_reads(&mut self, world: &World) {
-        for (_, peer, bytes) in &world.reads[self.reads_read..] {
+        for (heard, peer, bytes) in &world.reads[self.reads_read..] {
             if let Some(at) = self.by_peer[peer.0] {
-                self.callers[at].was_read(bytes);
+                self.callers[at].was_read(world, *heard, bytes);
             }
         }
         self.reads_read = world.reads.len();

@@ -229,13 +229,18 @@ impl World {
         self.is_arriving(peer) || self.peers[peer.0].id.is_some_and(is_open)
     }
 
+    /// How many bytes the server has queued for `peer`.
+    pub(crate) fn queued(&self, peer: Peer) -> usize {
+        self.peers[peer.0].id.map_or(0, |id| self.engine.links().unsent(id).len())
+    }
+
     /// No more is queued for anybody than is allowed, and who has finished sending is given up.
     pub(crate) fn check_connections(&self) {
         for &at in &self.live {
             let peer = Peer(at);
             let heard = self.peers[at].ended && self.is_open(peer);
             assert!(!heard, "T10: {peer} has finished sending and is not given up");
-            let queued = self.peers[at].id.map_or(0, |id| self.engine.links().unsent(id).len());
+            let queued = self.queued(peer);
             assert!(queued <= 16 * self.out_bytes_max, "S4: {queued} bytes are queued for {peer}");
         }
     }
@@ -272,13 +277,29 @@ impl World {
             busy = true;
             self.engine.handle_ready(now, id, Ready { readable: false, writable: true, read_closed: false });
         }
-        if !self.newcomers.is_empty() {
-            busy = true;
+        busy |= !self.newcomers.is_empty();
+        if self.is_draining() {
+            self.hand_in_newcomers();
+        } else if !self.newcomers.is_empty() {
             self.engine.handle_knock(0);
         }
         self.engine.finish_batch(now).expect("events were taken");
         self.take_events();
         busy
+    }
+
+    /// A server that drains does not listen any more: its host hands in who comes nevertheless.
+    fn hand_in_newcomers(&mut self) {
+        let now = self.now;
+        while let Some(peer) = self.newcomers.pop_front() {
+            let addr = self.addr(peer);
+            self.engine.adopt(now, peer, addr).expect("it is connected");
+        }
+    }
+
+    /// Whether there is more to do at this instant.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.server_is_up && self.has_leftovers()
     }
 
     fn has_leftovers(&self) -> bool {

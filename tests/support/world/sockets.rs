@@ -32,7 +32,7 @@ pub(crate) struct Net {
     pub(super) server_is_up: bool,
     /// Every write of the server, in the order of the writes.
     pub(crate) deliveries: Vec<Delivery>,
-    /// What the server has read, and how many writes it had done by then.
+    /// What the server has read, and how many writes its peer had received by then.
     pub(crate) reads: Vec<(usize, Peer, Vec<u8>)>,
     /// Lines are cut at random places on their way (line framing).
     pub(crate) chunking: bool,
@@ -164,7 +164,7 @@ impl Net {
         );
         if !is_over {
             self.hash.add((peer, &bytes));
-            self.reads.push((self.deliveries.len(), peer, bytes));
+            self.reads.push((self.peers[peer.0].recvs.len(), peer, bytes));
         }
         count
     }
