@@ -90,9 +90,35 @@ impl fmt::Display for Epoch {
 impl FromStr for Epoch {
     type Err = InvalidHex;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Epoch, InvalidHex> {
-        let value = u64::from_str_radix(text, 16).ok().filter(|_| is_hex(text) && text.len() <= 16);
-        value.map(Epoch).ok_or(InvalidHex { digits: 16 })
+        Epoch::from_hex(text.as_bytes()).ok_or(InvalidHex { digits: 16 })
+    }
+}
+
+/// What each byte is worth as a hexadecimal digit; 255 if it is none.
+static HEX: [u8; 256] = {
+    let mut worth = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        worth[b"0123456789abcdef"[digit as usize] as usize] = digit;
+        worth[b"0123456789ABCDEF"[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    worth
+};
+
+impl Epoch {
+    /// An epoch is on every answer, and so is read without the parser of any radix.
+    #[inline]
+    pub(super) fn from_hex(digits: &[u8]) -> Option<Epoch> {
+        let (mut value, mut worst) = (0, 0);
+        for &digit in digits {
+            let worth = HEX[usize::from(digit)];
+            value = value << 4 | u64::from(worth);
+            worst |= worth;
+        }
+        (worst < 16 && (1..=16).contains(&digits.len())).then_some(Epoch(value))
     }
 }
 

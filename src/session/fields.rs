@@ -1,4 +1,4 @@
-//! The grammar of a line: a verb, perhaps a word, `key=value` fields, perhaps a text. Knows no verb and no key.
+//! The grammar of a line: a verb, perhaps a word, `key=value` fields, perhaps a text. Knows no verb.
 //!
 //! ```text
 //! line  = verb [SP word] *(SP key "=" value) [SP ":" text]
@@ -9,151 +9,352 @@
 //! text  = *(any UTF-8 but control characters; TAB is allowed)
 //! ```
 
-use memchr::memchr;
-
-/// The line breaks the grammar; the words say where, for a person.
+/// The line breaks the grammar; the words say how, for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Malformed(pub &'static str);
+pub(super) struct Malformed(pub(super) &'static str);
 
-/// A line that keeps to the grammar, taken apart.
-///
-/// It has no `Debug`, because some lines carry secrets.
-#[derive(Clone, Copy)]
-#[expect(missing_debug_implementations, reason = "a line may carry a secret or a token")]
-pub struct Message<'a> {
+/// The keys that either side reads, and their number.
+macro_rules! keys {
+    ($($key:ident = $text:literal,)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Key { $($key,)* }
+
+        const KEYS: usize = [$($text),*].len();
+
+        impl Key {
+            #[inline]
+            fn of(text: &str) -> Option<Key> {
+                match text { $($text => Some(Key::$key),)* _ => None }
+            }
+        }
+    };
+}
+
+keys! {
+    Ahead = "ahead",
+    As = "as",
+    At = "at",
+    Bytes = "bytes",
+    Demand = "demand",
+    Epoch = "epoch",
+    Hear = "hear",
+    How = "how",
+    Judging = "judging",
+    Last = "last",
+    Needs = "needs",
+    Resume = "resume",
+    Ring = "ring",
+    Seat = "seat",
+    Seats = "seats",
+    State = "state",
+    Token = "token",
+    Turn = "turn",
+    Weight = "weight",
+    Within = "within",
+}
+
+/// A line that keeps to the grammar, taken apart. It has no `Debug`, because some lines carry secrets.
+#[derive(Default)]
+pub(super) struct Message<'a> {
     /// The capitals that it begins with.
-    pub verb: &'a str,
+    pub(super) verb: &'a str,
     /// The name or code behind the verb.
-    pub word: Option<&'a str>,
+    pub(super) word: Option<&'a str>,
     /// Everything behind the first ` :`.
-    pub text: Option<&'a str>,
-    /// The fields, checked: one space between two of them, none around them.
-    fields: &'a str,
+    pub(super) text: Option<&'a str>,
+    values: [Option<&'a str>; KEYS],
 }
 
 impl<'a> Message<'a> {
-    /// Takes a line apart, which has no line end any more.
+    /// Takes a line apart, which has no line end any more. In place, because a message is large to move.
     ///
     /// # Errors
     ///
     /// [`Malformed`], also if a key stands twice.
-    pub fn parse(line: &'a str) -> Result<Message<'a>, Malformed> {
+    pub(super) fn read(&mut self, line: &'a str) -> Result<(), Malformed> {
         let (verb, mut rest) = cut(line);
         if verb.is_empty() || !verb.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Err(Malformed("a line begins with a verb in capitals"));
+            return Err(Malformed("a line begins with a verb in capitals, such as JOIN"));
         }
-        let word = rest.and_then(|behind| take_word(behind, &mut rest));
-        if word.is_some_and(|word| word.contains(':') || !is_value(word)) {
-            return Err(Malformed("a name or code has no ':', white space or control character"));
-        }
-        let begin = rest;
-        let mut count = 0;
-        while let Some(behind) = rest
-            && !behind.starts_with(':')
+        // Where the whole line is plain, so is each part of it.
+        let is_plain = is_plain(line.as_bytes());
+        *self = Message { verb, ..Message::default() };
+        if let Some((word, behind)) = rest.map(cut)
+            && !word.is_empty()
+            && !word.starts_with(':')
+            && !word.contains('=')
         {
-            let (field, next) = cut(behind);
-            check_field(field)?;
-            (rest, count) = (next, count + 1);
+            if word.contains(':') || !is_plain && !is_value(word) {
+                return Err(Malformed("a name or code has no ':', white space or control character"));
+            }
+            (self.word, rest) = (Some(word), behind);
         }
-        let text = rest.map(|text| &text[1..]);
-        if text.is_some_and(|text| !is_text(text)) {
+        let (fields, mut keys) = (rest, KeySet::default());
+        while let Some(behind) = rest {
+            if let Some(text) = behind.strip_prefix(':') {
+                self.text = Some(text);
+                break;
+            }
+            let (field, next) = cut(behind);
+            let (key, value) = key_of(field)?;
+            if value.is_empty() || !is_plain && !is_value(value) {
+                return Err(Malformed("a value is not empty and has no white space or control character"));
+            }
+            if let Some(known) = Key::of(key) {
+                self.values[known as usize] = Some(value);
+            }
+            keys.insert(key);
+            rest = next;
+        }
+        if !is_plain && self.text.is_some_and(|text| !is_text(text)) {
             return Err(Malformed("a text has no control character but TAB"));
         }
-        let behind_fields = rest.map_or(0, |rest| rest.len() + 1);
-        let fields = begin.map_or("", |fields| &fields[..fields.len().saturating_sub(behind_fields)]);
-        let message = Message { verb, word, text, fields };
-        if count > 1 && message.has_a_key_twice(count) {
+        if keys.may_have_one_twice && has_a_key_twice(fields) {
             return Err(Malformed("a key stands twice"));
         }
-        Ok(message)
-    }
-
-    /// The fields, in the order in which they stand.
-    pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let mut rest = Some(self.fields).filter(|fields| !fields.is_empty());
-        std::iter::from_fn(move || {
-            let (field, next) = cut(rest?);
-            rest = next;
-            field.split_once('=')
-        })
+        Ok(())
     }
 
     /// The value of the field with this key.
-    #[must_use]
-    pub fn field(&self, key: &str) -> Option<&'a str> {
-        self.fields().find(|&(known, _)| known == key).map(|(_, value)| value)
+    #[inline]
+    pub(super) fn value(&self, key: Key) -> Option<&'a str> {
+        self.values[key as usize]
     }
+}
 
-    /// Each pair is compared while they are few. Hello lines have room for thousands of fields, for which that would take too long.
-    fn has_a_key_twice(&self, count: usize) -> bool {
-        const FEW: usize = 16;
-        let keys = self.fields().map(|(key, _)| key);
-        if count <= FEW {
-            let mut seen = [""; FEW];
-            return keys.enumerate().any(|(nth, key)| {
-                seen[nth] = key;
-                seen[..nth].contains(&key)
-            });
-        }
-        let mut keys: Vec<&str> = keys.collect();
-        keys.sort_unstable();
-        keys.windows(2).any(|pair| pair[0] == pair[1])
+/// Tells that no key stands twice, nearly always where none does, without keeping them.
+#[derive(Default)]
+struct KeySet {
+    /// One bit for all keys with the same first letter and the same parity of length.
+    seen: u64,
+    may_have_one_twice: bool,
+}
+
+impl KeySet {
+    #[inline]
+    fn insert(&mut self, key: &str) {
+        let bytes = key.as_bytes();
+        let bit = 1 << (usize::from(bytes[0] & 31) | (bytes.len() & 1) << 5);
+        self.may_have_one_twice |= self.seen & bit != 0;
+        self.seen |= bit;
     }
+}
+
+/// Sorts the keys, because a hello line has room for thousands, of which each pair would take too long to compare.
+#[cold]
+fn has_a_key_twice(mut fields: Option<&str>) -> bool {
+    let mut keys = Vec::new();
+    while let Some((field, next)) = fields.map(cut)
+        && let Ok((key, _)) = key_of(field)
+    {
+        keys.push(key);
+        fields = next;
+    }
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// What stands before the first space, and behind it.
 #[inline]
 fn cut(text: &str) -> (&str, Option<&str>) {
-    match memchr(b' ', text.as_bytes()) {
+    // A loop, because most parts are too short for a search by vectors to gain anything.
+    match text.bytes().position(|byte| byte == b' ') {
         Some(space) => (&text[..space], Some(&text[space + 1..])),
         None => (text, None),
     }
 }
 
-/// The word that stands first `behind` the verb, if there is one, and then the `rest`.
-fn take_word<'a>(behind: &'a str, rest: &mut Option<&'a str>) -> Option<&'a str> {
-    let (first, next) = cut(behind);
-    if first.is_empty() || first.starts_with(':') || first.contains('=') {
-        return None;
+/// Cuts a field behind its key.
+#[inline]
+fn key_of(field: &str) -> Result<(&str, &str), Malformed> {
+    let end = field.bytes().position(|byte| !(byte.is_ascii_lowercase() || byte == b'-'));
+    match end {
+        Some(end @ 1..) if field.as_bytes()[end] == b'=' => Ok((&field[..end], &field[end + 1..])),
+        _ if field.is_empty() => Err(Malformed("fields have one space between them, and none at the end")),
+        _ => Err(Malformed("a field is key=value, its key in lower-case letters and '-'")),
     }
-    *rest = next;
-    Some(first)
 }
 
-fn check_field(field: &str) -> Result<(), Malformed> {
-    if field.is_empty() {
-        return Err(Malformed("fields have one space between them, and none at the end"));
-    }
-    let (key, value) = field.split_once('=').ok_or(Malformed("a field is key=value"))?;
-    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') {
-        return Err(Malformed("a key has lower-case letters and '-' only"));
-    }
-    if !is_value(value) {
-        return Err(Malformed("a value is not empty and has no white space or control character"));
-    }
-    Ok(())
+/// Whether all are printable ASCII, spaces included. Takes eight bytes at a time.
+#[inline]
+fn is_plain(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The top bit of each byte: of a byte below 0x20 in the first part, of one from 0x80 in the second, of 0x7f in the third. One that
+    // borrows or carries has its own bit set.
+    let odd = |chunk: [u8; 8]| {
+        let eight = u64::from_le_bytes(chunk);
+        (eight.wrapping_sub(0x20 * ONES) | eight | eight.wrapping_add(ONES)) & (0x80 * ONES)
+    };
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let whole = chunks.iter().fold(0, |all, &chunk| all | odd(chunk));
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    whole | odd(last) == 0
 }
 
 /// Whether it is `1*CHAR`: UTF-8 without white space and control characters.
 pub(super) fn is_value(text: &str) -> bool {
-    let is_plain = text.bytes().fold(true, |ok, byte| ok & byte.is_ascii_graphic());
-    !text.is_empty() && (is_plain || !text.chars().any(|c| c.is_whitespace() || c.is_control()))
+    !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 /// Whether it can stand behind ` :`, that is, has no control character but TAB.
 #[inline]
 pub(super) fn is_text(text: &str) -> bool {
-    let is_plain = text.bytes().fold(true, |ok, byte| ok & (b' '..=b'~').contains(&byte));
-    is_plain || !text.chars().any(|c| c.is_control() && c != '\t')
-}
-
-/// The number that decimal digits, and nothing else, say.
-pub(super) fn decimal(digits: &str) -> Option<Result<u64, TooLarge>> {
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some(digits.parse().map_err(|_| TooLarge))
+    is_plain(text.as_bytes()) || !text.chars().any(|c| c.is_control() && c != '\t')
 }
 
 /// A number does not fit 64 bits.
 pub(super) struct TooLarge;
+
+/// The number that decimal digits, and nothing else, say.
+#[inline]
+pub(super) fn decimal(digits: &str) -> Option<Result<u64, TooLarge>> {
+    match decimal_prefix(digits.as_bytes()) {
+        Some((number, [])) => Some(Ok(number)),
+        Some(_) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(digits.parse().map_err(|_| TooLarge))
+        }
+        _ => None,
+    }
+}
+
+/// The number that `bytes` begin with, and what stands behind its digits, or behind the first 19 of them, which overflow nothing.
+#[inline]
+pub(super) fn decimal_prefix(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut number, mut rest) = (0, bytes);
+    while let [digit @ b'0'..=b'9', behind @ ..] = rest
+        && bytes.len() - behind.len() <= 19
+    {
+        number = number * 10 + u64::from(digit - b'0');
+        rest = behind;
+    }
+    (rest.len() < bytes.len()).then_some((number, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Message<'_>, Malformed> {
+        let mut message = Message::default();
+        message.read(line).map(|()| message)
+    }
+
+    #[test]
+    fn a_line_is_taken_apart() {
+        let message = read("JOIN J\u{f6}rg turn=5 x-y=:=z at=h:1 last= :a  :b\t=\u{1f600}").map(|_| ());
+        assert_eq!(
+            message,
+            Err(Malformed("a value is not empty and has no white space or control character"))
+        );
+        let message =
+            read("JOIN J\u{f6}rg turn=5 x-y=:=z at=h:1 :a  :b\t=\u{1f600}").expect("by the grammar");
+        assert_eq!((message.verb, message.word), ("JOIN", Some("J\u{f6}rg")));
+        assert_eq!(
+            (message.value(Key::Turn), message.value(Key::At), message.value(Key::As)),
+            (Some("5"), Some("h:1"), None)
+        );
+        assert_eq!(message.text, Some("a  :b\t=\u{1f600}"));
+    }
+
+    #[test]
+    fn each_part_may_be_left_out_but_the_verb() {
+        for (line, word, turn, text) in [
+            ("A", None, None, None),
+            ("A b", Some("b"), None, None),
+            ("A turn=1", None, Some("1"), None),
+            ("A :", None, None, Some("")),
+            ("A ::b turn=2", None, None, Some(":b turn=2")),
+            ("A b turn=1 :c", Some("b"), Some("1"), Some("c")),
+        ] {
+            let message = read(line).expect(line);
+            assert_eq!((message.word, message.value(Key::Turn), message.text), (word, turn, text), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_the_grammar_is_refused() {
+        for line in [
+            "",
+            " ",
+            ":",
+            "a",
+            "Join ann",
+            "J\u{d6}IN ann",
+            "A1",
+            "A ",
+            "A  b",
+            "A b ",
+            "A b c",
+            "A b  x=1",
+            "A x=1 ",
+            "A x=1 b",
+            "A x=",
+            "A =1",
+            "A X=1",
+            "A x1=1",
+            "A x=1 x=1",
+            "A x=1 y=2 x=3",
+            "A b:c",
+            "A x=a\tb",
+            "A x=a\u{a0}b",
+            "A x=a\u{85}b",
+            "A x=\u{1b}",
+            "A b\tc",
+            "A\tb",
+            "A b\u{2028}c",
+            "A :a\rb",
+            "A :\u{0}",
+            "A :\u{7f}",
+            "A :\u{85}",
+            " A",
+            "A b=",
+            "\u{feff}A",
+        ] {
+            assert!(read(line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_found_among_many() {
+        // Every one is of the same length parity and has the same first letter.
+        let key =
+            |number: usize| format!(" x{}-{}", "a".repeat(number % 26 * 2), "b".repeat(number / 26 * 2));
+        let fields: String = (0..100).map(|number| key(number) + "=1").collect();
+        assert!(read(&format!("A{fields}")).is_ok());
+        for twice in [0, 50, 99] {
+            assert!(read(&format!("A{fields}{}=2", key(twice))).is_err());
+            assert!(read(&format!("A{fields} :{}=2", key(twice))).is_ok(), "a text has no fields");
+        }
+    }
+
+    #[test]
+    fn plain_bytes_are_told_eight_at_a_time_as_one_by_one() {
+        for byte in 0..=255 {
+            for (before, behind) in [(0, 0), (3, 9), (7, 0), (8, 0), (0, 8), (12, 3)] {
+                let bytes = [vec![b'~'; before], vec![byte], vec![b' '; behind]].concat();
+                assert_eq!(is_plain(&bytes), (b' '..=b'~').contains(&byte), "{}", bytes.escape_ascii());
+            }
+        }
+        assert!(is_plain(b""));
+    }
+
+    #[test]
+    fn a_number_is_decimal_digits_that_fit() {
+        let read = |digits| decimal(digits).map(Result::ok);
+        assert_eq!(
+            (read("0"), read("007"), read("1234567890123456789")),
+            (Some(Some(0)), Some(Some(7)), Some(Some(1_234_567_890_123_456_789)))
+        );
+        assert_eq!(
+            (read("18446744073709551615"), read("00000000000000000000001")),
+            (Some(Some(u64::MAX)), Some(Some(1)))
+        );
+        assert_eq!((read("18446744073709551616"), read("99999999999999999999999")), (Some(None), Some(None)));
+        for no_number in
+            ["", "+1", "-1", "1 ", "x", "1x", "1234567890123456789x", "123456789012345678901x", "\u{661}"]
+        {
+            assert_eq!(read(no_number), None, "{no_number}");
+        }
+    }
+}

@@ -11,10 +11,11 @@ mod name;
 mod reply;
 mod request;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 pub use codes::{Bye, Code, How, UnknownCode};
 pub use credential::{Epoch, InvalidHex, Redacted, Secret, Token};
-pub use fields::{Malformed, Message};
 pub use foreign::looks_foreign;
 pub use name::{InvalidName, NAME_BYTES_MAX, Name, RawName};
 pub use reply::{Reply, SeatState};

@@ -194,3 +194,73 @@ macro_rules! named {
 
 named!(Name, |c| matches!(c, ':' | '=') || c.is_whitespace() || c.is_control() || is_format(c));
 named!(RawName, |c| c == ':' || c.is_control());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bounded_words_that_show_all_they_have() {
+        for bad in ["", &"x".repeat(65), &"\u{e9}".repeat(33)] {
+            assert_eq!(bad.parse::<Name>(), Err(InvalidName::Length), "{bad:?}");
+        }
+        for bad in "\0 \t\n\r\u{b}:=\u{7f}\u{85}\u{a0}\u{ad}\u{61c}\u{1680}\u{180e}\u{200b}\u{200d}\u{200e}\u{202e}\u{2028}\u{2060}\u{2066}\u{3000}\u{3164}\u{fe0f}\u{feff}\u{e0041}".chars() {
+            assert_eq!(format!("a{bad}b").parse::<Name>(), Err(InvalidName::Character(bad)), "{bad:?}");
+        }
+        for good in [
+            "a",
+            "Client1",
+            "raw-7",
+            "J\u{f6}rg",
+            "\u{738b}",
+            "a'b\"c\\",
+            "\u{1f600}",
+            &"x".repeat(64),
+            &"\u{e9}".repeat(32),
+        ] {
+            let name = good.parse::<Name>().expect(good);
+            assert_eq!((name.as_str(), name.to_string().as_str()), (good, good));
+        }
+        assert_eq!(Name::from_bytes(b"a\xff"), Err(InvalidName::NotUtf8));
+    }
+
+    #[test]
+    fn raw_names_are_what_raw_clients_always_sent() {
+        for good in ["Client1", "two words", "a=b", "J\u{f6}rg", " ", "\u{202e}abc"] {
+            assert_eq!(good.parse::<RawName>().expect(good).as_str(), good);
+        }
+        for bad in ["", ":", "a:b", "a\nb", "\u{7f}", "\u{85}", &"x".repeat(65)] {
+            assert!(bad.parse::<RawName>().is_err(), "{bad:?}");
+        }
+        let sneaky = "\u{202e}abc".parse::<RawName>().expect("no control character");
+        assert_eq!(
+            (sneaky.to_string(), format!("{sneaky:?}")),
+            ("\\u{202e}abc".into(), "\"\\u{202e}abc\"".into())
+        );
+    }
+
+    #[test]
+    fn names_compare_as_their_text_does() {
+        let [ann, bob]: [Name; 2] = ["ann", "bob"].map(|name| name.parse().expect("valid"));
+        assert!(ann == "ann" && ann != "an" && ann != *"Ann" && ann.as_ref() == "ann" && ann < bob);
+    }
+
+    #[test]
+    fn an_invalid_name_says_why() {
+        let say = |text: &str| text.parse::<Name>().expect_err(text).to_string();
+        assert_eq!(say(""), "a name has 1 to 64 bytes");
+        assert_eq!(say("\u{202e}"), "a name may not contain \\u{202e}");
+    }
+
+    #[test]
+    fn the_format_characters_are_ranges_in_order() {
+        assert!(FORMAT_CHARACTERS.iter().all(|(first, last)| first <= last));
+        assert!(FORMAT_CHARACTERS.windows(2).all(|pair| pair[0].1 < pair[1].0));
+        for &(first, last) in FORMAT_CHARACTERS {
+            assert!(is_format(first) && is_format(last));
+        }
+        for shown in ['\u{ac}', '\u{ae}', '\u{2010}', '\u{2070}', 'a', '\u{10ffff}'] {
+            assert!(!is_format(shown));
+        }
+    }
+}

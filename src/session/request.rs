@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::codes::Code;
 use super::credential::{Epoch, Token};
-use super::fields::{Malformed, Message, TooLarge, decimal};
+use super::fields::{Key, Malformed, Message, TooLarge, decimal, decimal_prefix, is_text};
 use super::name::Name;
 use super::sink::{Counted, Sink, put_content, put_hex, put_number};
 
@@ -151,7 +151,11 @@ impl<'a> Request<'a> {
     /// # Errors
     ///
     /// [`Unreadable`]. A payload that the line announces has to be skipped then.
+    #[inline]
     pub fn parse(line: &'a str) -> Result<Request<'a>, Unreadable> {
+        if let Some(answer) = plain_answer(line) {
+            return Ok(answer);
+        }
         read(line).map_err(|(code, why)| Unreadable { code, why, turn: turn_named(line) })
     }
 
@@ -184,36 +188,87 @@ impl<'a> Request<'a> {
     }
 }
 
-fn read(line: &str) -> Result<Request<'_>, Refusal> {
-    let message = Message::parse(line)?;
-    check_shape(&message)?;
-    let turn = || number(&message, "turn", "turn= is not a number");
-    Ok(match message.verb {
-        "JOIN" => Request::Join(join(&message)?),
-        "ANSWER" => Request::Answer {
-            fence: Fence { turn: turn()?, epoch: epoch(&message)? },
-            content: content(&message)?,
-        },
-        "PASS" => Request::Pass { turn: turn()? },
-        "RENEW" => Request::Renew { turn: turn()? },
-        "ASK" => Request::Ask,
-        "REST" => Request::Rest,
-        "LEAVE" => Request::Leave,
-        "WATCH" => Request::Watch { ring: ring(&message)?, token: token(&message)? },
-        "PING" => Request::Ping,
-        _ => return Err(malformed("unknown verb")),
-    })
+/// Reads an answer as programs write it, with nothing but `turn=`, `epoch=` and a text. [`read`] would take apart what is known here.
+#[inline]
+fn plain_answer(line: &str) -> Option<Request<'_>> {
+    let behind = line.as_bytes().strip_prefix(b"ANSWER turn=")?;
+    let (turn, behind) = decimal_prefix(behind)?;
+    let behind = behind.strip_prefix(b" epoch=")?;
+    let (epoch, behind) = behind.split_first_chunk::<16>()?;
+    let epoch = Epoch::from_hex(epoch)?;
+    let text = line.get(line.len() - behind.strip_prefix(b" :")?.len()..)?;
+    let fence = Fence { turn: Some(turn), epoch: Some(epoch) };
+    is_text(text).then_some(Request::Answer { fence, content: Content::Text(text) })
 }
 
-fn check_shape(message: &Message<'_>) -> Result<(), Refusal> {
-    if message.word.is_some() != (message.verb == "JOIN") {
-        return Err(malformed("JOIN has a name behind it, and no other verb has"));
+/// The verbs of clients.
+#[derive(Clone, Copy, PartialEq)]
+enum Verb {
+    Join,
+    Answer,
+    Pass,
+    Renew,
+    Ask,
+    Rest,
+    Leave,
+    Watch,
+    Ping,
+}
+
+impl Verb {
+    fn parse(verb: &str) -> Result<Verb, Refusal> {
+        Ok(match verb {
+            "JOIN" => Verb::Join,
+            "ANSWER" => Verb::Answer,
+            "PASS" => Verb::Pass,
+            "RENEW" => Verb::Renew,
+            "ASK" => Verb::Ask,
+            "REST" => Verb::Rest,
+            "LEAVE" => Verb::Leave,
+            "WATCH" => Verb::Watch,
+            "PING" => Verb::Ping,
+            _ => return Err(malformed("unknown verb")),
+        })
     }
-    let has_content = message.text.is_some() || message.field("bytes").is_some();
-    if has_content != (message.verb == "ANSWER") {
-        return Err(malformed("ANSWER has a text or bytes=, and no other verb has"));
+
+    /// Checks that a word and content stand where the verb foresees them, and nowhere else.
+    fn check_shape(self, message: &Message<'_>) -> Result<(), Refusal> {
+        let has_content = message.text.is_some() || message.value(Key::Bytes).is_some();
+        match (self, message.word.is_some(), has_content) {
+            (Verb::Join, false, _) => Err(malformed("JOIN needs a name, as in JOIN ann")),
+            (Verb::Answer, false, true) | (Verb::Join, true, false) => Ok(()),
+            (Verb::Answer, ..) => {
+                Err(malformed("the text of an answer begins with \":\", as in ANSWER :e2e4"))
+            }
+            (_, _, true) => Err(malformed("only ANSWER has a text or a payload")),
+            (_, true, false) => Err(malformed("only JOIN has a name; what follows other verbs is key=value")),
+            (_, false, false) => Ok(()),
+        }
     }
-    Ok(())
+}
+
+#[inline(never)]
+fn read(line: &str) -> Result<Request<'_>, Refusal> {
+    let mut message = Message::default();
+    message.read(line)?;
+    let message = &message;
+    let verb = Verb::parse(message.verb)?;
+    verb.check_shape(message)?;
+    let turn = || number(message, Key::Turn, "turn= is not a number");
+    Ok(match verb {
+        Verb::Join => Request::Join(join(message)?),
+        Verb::Answer => Request::Answer {
+            fence: Fence { turn: turn()?, epoch: epoch(message)? },
+            content: content(message)?,
+        },
+        Verb::Pass => Request::Pass { turn: turn()? },
+        Verb::Renew => Request::Renew { turn: turn()? },
+        Verb::Ask => Request::Ask,
+        Verb::Rest => Request::Rest,
+        Verb::Leave => Request::Leave,
+        Verb::Watch => Request::Watch { ring: ring(message)?, token: token(message)? },
+        Verb::Ping => Request::Ping,
+    })
 }
 
 fn join<'a>(message: &Message<'a>) -> Result<Join<'a>, Refusal> {
@@ -222,39 +277,39 @@ fn join<'a>(message: &Message<'a>) -> Result<Join<'a>, Refusal> {
     if number_of_raw.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit)) {
         return Err(malformed("names like raw-1 are for raw clients"));
     }
-    let demand = match message.field("demand") {
+    let demand = match message.value(Key::Demand) {
         None => None,
         Some("always") => Some(Demand::Always),
         Some("ask") => Some(Demand::Ask),
         Some(_) => return Err(malformed("demand= is always or ask")),
     };
-    if message.field("hear").is_some_and(|hear| hear != "turns") {
+    if message.value(Key::Hear).is_some_and(|hear| hear != "turns") {
         return Err(malformed("hear= is turns"));
     }
     Ok(Join {
         name,
         ring: ring(message)?,
-        resume: message.field("resume"),
-        weight: number(message, "weight", "weight= is not a number")?,
+        resume: message.value(Key::Resume),
+        weight: number(message, Key::Weight, "weight= is not a number")?,
         demand,
-        hears: message.field("hear").is_some(),
+        hears: message.value(Key::Hear).is_some(),
         token: token(message)?,
     })
 }
 
 fn ring(message: &Message<'_>) -> Result<Name, Refusal> {
-    message.field("ring").unwrap_or(DEFAULT_RING).parse().map_err(|_| malformed("ring= is not a name"))
+    message.value(Key::Ring).unwrap_or(DEFAULT_RING).parse().map_err(|_| malformed("ring= is not a name"))
 }
 
 fn token<'a>(message: &Message<'a>) -> Result<Option<Token<'a>>, Refusal> {
     message
-        .field("token")
+        .value(Key::Token)
         .map(|token| Token::new(token).ok_or(malformed("token= is not a value")))
         .transpose()
 }
 
 fn epoch(message: &Message<'_>) -> Result<Option<Epoch>, Refusal> {
-    let epoch = message.field("epoch").map(str::parse).transpose();
+    let epoch = message.value(Key::Epoch).map(str::parse).transpose();
     epoch.map_err(|_| malformed("epoch= is not 1 to 16 hexadecimal digits"))
 }
 
@@ -262,12 +317,12 @@ fn content<'a>(message: &Message<'a>) -> Result<Content<'a>, Refusal> {
     if let Some(text) = message.text {
         return Ok(Content::Text(text));
     }
-    let bytes = number(message, "bytes", "bytes= is not a number")?.unwrap_or_default();
+    let bytes = number(message, Key::Bytes, "bytes= is not a number")?.unwrap_or_default();
     usize::try_from(bytes).map(Content::Payload).map_err(|_| (Code::OutOfRange, "bytes= is too large"))
 }
 
-fn number(message: &Message<'_>, key: &str, why: &'static str) -> Result<Option<u64>, Refusal> {
-    let Some(value) = message.field(key) else { return Ok(None) };
+fn number(message: &Message<'_>, key: Key, why: &'static str) -> Result<Option<u64>, Refusal> {
+    let Some(value) = message.value(key) else { return Ok(None) };
     let number = decimal(value).ok_or(malformed(why))?;
     number.map(Some).map_err(|TooLarge| (Code::OutOfRange, "a number does not fit 64 bits"))
 }
@@ -336,6 +391,194 @@ fn put_answer(out: &mut Counted<'_, impl Sink>, fence: Fence, content: Content<'
             out.put(b" bytes=");
             put_number(out, bytes as u64);
             out.put(b"\n");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(request: &Request<'_>) -> String {
+        let mut out = Vec::new();
+        request.encode(&mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    fn refused(line: &str) -> (Code, &'static str) {
+        let unreadable = Request::parse(line).expect_err(line);
+        (unreadable.code, unreadable.why)
+    }
+
+    #[test]
+    fn requests_survive_being_written_and_read() {
+        for line in [
+            "JOIN ann ring=main",
+            "JOIN J\u{f6}rg ring=lab resume=000102030405060708090a0b0c0d0e0f weight=100 demand=ask hear=turns token=ey.x=",
+            "JOIN raw-x ring=raw-1 resume=no-secret weight=0 demand=always",
+            "ANSWER :e2e4",
+            "ANSWER turn=7 :",
+            "ANSWER turn=7 epoch=00000000000000ff ::a\tb bytes=5",
+            "ANSWER epoch=00000000000000ff bytes=5",
+            "PASS",
+            "PASS turn=18446744073709551615",
+            "RENEW turn=0",
+            "ASK",
+            "REST",
+            "LEAVE",
+            "WATCH ring=main",
+            "WATCH ring=lab token=x",
+            "PING",
+        ] {
+            assert_eq!(written(&Request::parse(line).expect(line)), format!("{line}\n"));
+        }
+    }
+
+    #[test]
+    fn fields_may_be_left_out_stand_in_any_order_and_be_unknown() {
+        let same = |line, other| assert_eq!(Request::parse(line), Request::parse(other));
+        same("JOIN ann", "JOIN ann ring=main colour=red");
+        same("JOIN ann confirm=go hear=turns weight=3", "JOIN ann weight=3 hear=turns");
+        same("WATCH", "WATCH x=y ring=main");
+        same(
+            "ANSWER turn=12345 epoch=0123456789abcdef :e2e4",
+            "ANSWER epoch=123456789ABCDEF turn=12345 :e2e4",
+        );
+        same("PING x=1", "PING");
+    }
+
+    #[test]
+    fn a_plain_answer_is_read_as_any_other() {
+        for line in [
+            "ANSWER turn=12345 epoch=0123456789abcdef :e2e4",
+            "ANSWER turn=0 epoch=FFFFFFFFFFFFFFFF :",
+            "ANSWER turn=9999999999999999999 epoch=0123456789abcdef :\u{e9}\t:",
+        ] {
+            assert_eq!(plain_answer(line).as_ref(), read(line).as_ref().ok(), "{line}");
+            assert!(plain_answer(line).is_some(), "{line}");
+        }
+        for other in [
+            "ANSWER turn= epoch=0123456789abcdef :a",
+            "ANSWER turn=10000000000000000000 epoch=0123456789abcdef :a",
+            "ANSWER turn=1 epoch=0123456789abcde :a",
+            "ANSWER turn=1 epoch=0123456789abcdef0 :a",
+            "ANSWER turn=1 epoch=0123456789abcdeg :a",
+            "ANSWER turn=1 epoch=0123456789abcdef",
+            "ANSWER turn=1 epoch=0123456789abcdef bytes=1",
+            "ANSWER turn=1 epoch=0123456789abcdef x=1 :a",
+            "ANSWER turn=1 epoch=0123456789abcdef :a\r",
+            "ANSWER turn=1 epoch=\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9} :a",
+        ] {
+            assert_eq!(plain_answer(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_malformed() {
+        for line in [
+            "",
+            "hello",
+            "HELLO",
+            "HELLO :x",
+            "ann:5",
+            "join ann",
+            "JOIN",
+            "JOIN ring=x",
+            "JOIN a b",
+            "JOIN  a",
+            "JOIN a :x",
+            "JOIN a bytes=1",
+            "JOIN a\u{202e} ring=x",
+            "JOIN a ring=\u{200b}",
+            "JOIN a ring=",
+            "JOIN a ring=x ring=x",
+            "JOIN a weight=x",
+            "JOIN a weight=-1",
+            "JOIN a demand=never",
+            "JOIN a hear=all",
+            "JOIN raw-7",
+            "JOIN raw-00000000000000000000000001",
+            "ANSWER",
+            "ANSWER 5",
+            "ANSWER e2e4 :x",
+            "ANSWER turn=3",
+            "ANSWER turn=x :a",
+            "ANSWER turn=-1 :a",
+            "ANSWER turn=3 turn=3 :a",
+            "ANSWER epoch=xyz :a",
+            "ANSWER epoch=00000000000000000 :a",
+            "PASS 3",
+            "PASS turn=",
+            "PASS :x",
+            "PASS bytes=3",
+            "RENEW turn=1.5",
+            "ASK me",
+            "REST :",
+            "LEAVE now",
+            "WATCH main",
+            "WATCH ring=:",
+            "PING ",
+        ] {
+            assert_eq!(refused(line).0, Code::Malformed, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_out_of_range() {
+        for line in [
+            "ANSWER turn=18446744073709551616 :a",
+            "PASS turn=99999999999999999999",
+            "JOIN a weight=99999999999999999999",
+        ] {
+            assert_eq!(refused(line).0, Code::OutOfRange, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_which_turn_was_meant() {
+        let turn = |line| Request::parse(line).expect_err(line).turn;
+        assert_eq!(
+            (turn("PASS turn=3 x"), turn("ANSWER turn=7"), turn("what turn=9 bytes=2")),
+            (Some(3), Some(7), Some(9))
+        );
+        assert_eq!(
+            (turn("PASS turn=x"), turn("PASS turn=99999999999999999999"), turn("PASS :turn=3")),
+            (None, None, None)
+        );
+        assert_eq!(refused("ANSWER e2e4").1, "the text of an answer begins with \":\", as in ANSWER :e2e4");
+        assert_eq!(Request::parse("HI").expect_err("unknown").to_string(), "malformed: unknown verb");
+        for line in ["JOIN", "HI", "PASS x", "ANSWER turn=a b :", "JOIN a demand=x"] {
+            assert!(refused(line).1.len() < 100);
+        }
+    }
+
+    /// L7
+    #[test]
+    fn secrets_and_tokens_are_not_shown() {
+        for line in ["JOIN ann resume=hush token=hush", "WATCH token=hush"] {
+            assert!(!format!("{:?}", Request::parse(line)).contains("hush"));
+        }
+        for bad in [
+            "JOIN ann resume=hush token=hush x",
+            "JOIN ann resume=hush resume=hush",
+            "JOIN ann token=hush\u{a0}",
+        ] {
+            let unreadable = Request::parse(bad).expect_err(bad);
+            assert!(!format!("{unreadable} {unreadable:?}").contains("hush"));
+        }
+    }
+
+    #[test]
+    fn an_answer_of_any_bytes_can_be_written() {
+        let fence = Fence { turn: Some(3), epoch: Some(Epoch(255)) };
+        for (answer, message) in [
+            (&b"e2e4"[..], &b"ANSWER turn=3 epoch=00000000000000ff :e2e4\n"[..]),
+            (b"a\nb", b"ANSWER turn=3 epoch=00000000000000ff bytes=3\na\nb\n"),
+            (b"\xff", b"ANSWER turn=3 epoch=00000000000000ff bytes=1\n\xff\n"),
+        ] {
+            let mut out = Vec::new();
+            Request::encode_answer(&mut out, fence, answer);
+            assert_eq!(out, message);
         }
     }
 }

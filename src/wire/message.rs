@@ -170,3 +170,155 @@ fn announced(line: &str, max: usize) -> Result<Option<usize>, LineError> {
 fn decimal(digits: &str) -> Option<usize> {
     digits.parse().ok().filter(|_| !digits.starts_with('+'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { line_bytes_max: 24, hello_bytes_max: 40, payload_bytes_max: 30 };
+
+    /// A whole line, its announced payload included, or the first error.
+    type Cut = Result<(String, Option<Vec<u8>>), String>;
+
+    /// The first message of `input`, and how many bytes it took.
+    fn first(input: &[u8]) -> Result<Option<(String, Option<Vec<u8>>, usize)>, String> {
+        let Some(line) = split_line(input, &LIMITS).map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
+        let Some(bytes) = line.payload else { return Ok(Some((line.text.to_owned(), None, line.used))) };
+        let payload = split_payload(&input[line.used..], bytes).map_err(|error| error.to_string())?;
+        Ok(payload.map(|(payload, used)| (line.text.to_owned(), Some(payload.to_vec()), line.used + used)))
+    }
+
+    /// All messages of a stream that arrives in `chunks`, up to the first error.
+    fn messages(chunks: &[&[u8]]) -> Vec<Cut> {
+        let (mut kept, mut messages) = (Vec::new(), Vec::new());
+        for chunk in chunks {
+            kept.extend_from_slice(chunk);
+            loop {
+                match first(&kept) {
+                    Ok(None) => break,
+                    Ok(Some((line, payload, used))) => {
+                        messages.push(Ok((line, payload)));
+                        kept.drain(..used);
+                    }
+                    Err(error) => {
+                        messages.push(Err(error));
+                        return messages;
+                    }
+                }
+            }
+        }
+        messages
+    }
+
+    fn payload_of(line: &str) -> Result<Option<usize>, LineError> {
+        let limits = Limits { line_bytes_max: 100, ..LIMITS };
+        let bytes = format!("{line}\n");
+        split_line(bytes.as_bytes(), &limits).map(|line| line.expect("it has ended").payload)
+    }
+
+    /// L1
+    #[test]
+    fn every_split_gives_the_same_messages() {
+        let streams: [&[u8]; 9] = [
+            b"PING\nANSWER bytes=5\n\nPING\nLEAVE\r\n\n\r\nx",
+            b"ANSWER turn=3 bytes=0\n\nPASS\n",
+            b"ANSWER bytes=3\nabcd\nPING\n",
+            b"ANSWER bytes=3\nabc\r\nPING\n",
+            b"JOIN 5678901234567890123456789012345678\nJOIN 56789012345678901234567890123456789\n",
+            b"123456789012345678901234\r\n1234567890123456789012345\nPING\n",
+            b"PING\n1234567\xff\nPING\n",
+            "\u{e9}\u{e9}\nok\n".as_bytes(),
+            b"PASS bytes=1 bytes=1\na\n",
+        ];
+        for bytes in streams {
+            let whole = messages(&[bytes]);
+            for cut in 0..=bytes.len() {
+                assert_eq!(
+                    messages(&[&bytes[..cut], &bytes[cut..]]),
+                    whole,
+                    "cut at {cut}: {}",
+                    bytes.escape_ascii()
+                );
+            }
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(messages(&single), whole, "byte by byte: {}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_a_line_without_its_end_and_is_larger_for_hello_lines() {
+        for (verb, max) in [("PASS ", 24), ("JOIN ", 40), ("WATCH ", 40), ("JOINED ", 24), ("WATCHING ", 24)]
+        {
+            let line = format!("{verb:x<max$}");
+            for end in ["", "\n", "\r\n", "\r"] {
+                let taken = split_line(format!("{line}{end}").as_bytes(), &LIMITS).map(|_| ());
+                assert_eq!(taken, Ok(()), "{line}{end:?}");
+                let taken = split_line(format!("{line}x{end}").as_bytes(), &LIMITS).map(|_| ());
+                assert_eq!(taken, Err(LineError::TooLong), "{line}x{end:?}");
+            }
+        }
+    }
+
+    /// L13
+    #[test]
+    fn one_decimal_size_announces_a_payload_on_any_line() {
+        for line in [
+            "ANSWER bytes=5",
+            "ANSWER bytes=005 turn=3",
+            "PASS bytes=5",
+            "what ever  bytes=5",
+            "bytes=5",
+            ":x bytes=5",
+        ] {
+            assert_eq!(payload_of(line), Ok(Some(5)), "{line}");
+        }
+        assert_eq!((payload_of("A bytes=0"), payload_of("A bytes=30")), (Ok(Some(0)), Ok(Some(30))));
+        for line in [
+            "ANSWER :bytes=5",
+            "ANSWER turn=3 :a bytes=5 bytes=x",
+            "A xbytes=5",
+            "A bytes",
+            "A BYTES=5",
+            "A x=bytes=5",
+        ] {
+            assert_eq!(payload_of(line), Ok(None), "{line}");
+        }
+    }
+
+    /// L13
+    #[test]
+    fn a_payload_whose_end_is_not_said_is_an_error() {
+        for line in [
+            "ANSWER bytes=5 bytes=5",
+            "ANSWER bytes=5 x bytes=",
+            "ANSWER bytes=",
+            "ANSWER bytes=+5",
+            "ANSWER bytes=-5",
+            "ANSWER bytes=5x",
+            "ANSWER bytes=0x5",
+            "ANSWER bytes=31",
+            "ANSWER bytes=99999999999999999999999",
+            "ANSWER bytes=5 :text",
+            "ANSWER bytes=x :text",
+            "ANSWER bytes=\u{665}",
+        ] {
+            assert_eq!(payload_of(line), Err(LineError::Payload), "{line}");
+        }
+    }
+
+    /// L13
+    #[test]
+    fn a_payload_is_never_carried_out_as_lines() {
+        let messages = messages(&[b"A turn=3 turn=4 bytes=6\nLEAVE\n\nPING\n"]);
+        let refused = Ok(("A turn=3 turn=4 bytes=6".to_owned(), Some(b"LEAVE\n".to_vec())));
+        assert_eq!(messages, [refused, Ok(("PING".to_owned(), None))]);
+    }
+
+    #[test]
+    fn a_line_shows_nothing_of_its_text() {
+        let line = split_line(b"JOIN ann token=x\n", &LIMITS).expect("fine").expect("it has ended");
+        assert_eq!(format!("{line:?}"), "Line { used: 17, payload: None, .. }");
+    }
+}
