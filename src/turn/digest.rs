@@ -1,13 +1,14 @@
-//! What tells two schedulers apart, for whoever explores all of their states.
+//! A number that tells two schedulers apart, to explore all of their states.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use super::Scheduler;
-use super::ring::{Ring, wrapped};
-use super::seat::{Occupancy, Seat};
-use super::state::Phase;
+use super::lease::{Clock, Lease};
+use super::ring::{Phase, Ring};
+use super::rules::Allowance;
+use super::seat::Seat;
 use crate::time::Instant;
 
 /// A time as it looks from now: how long from now, and how long ago.
@@ -21,12 +22,12 @@ impl<S: Hash> Scheduler<S> {
     /// A number that is the same for two schedulers that will do the same from now on, and is another one for nearly all others. For tests,
     /// not for a server's loop.
     ///
-    /// Times are looked at from `now`. What only reports, the [longest wait](Self::longest_wait), does not matter.
+    /// Times are looked at from `now`, tags from the ring's virtual time. What only reports does not matter: the
+    /// [longest wait](Self::longest_wait), its bound, and how long a ring has [stood](Self::stopped).
     #[must_use]
     pub fn digest(&self, now: Instant) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (self.lives, self.seats, self.turn_floor, self.draining, self.outputs.len()).hash(&mut hasher);
-        self.timers.next().map(|at| distance(now, at)).hash(&mut hasher);
+        (self.lives, self.seats, self.turn_floor, self.draining).hash(&mut hasher);
         for (slot, ring) in &self.rings {
             slot.hash(&mut hasher);
             ring.digest(now, &mut hasher);
@@ -37,72 +38,94 @@ impl<S: Hash> Scheduler<S> {
 
 impl<S: Hash> Ring<S> {
     fn digest(&self, now: Instant, hasher: &mut DefaultHasher) {
-        (self.id, self.position, self.last_turn, self.last_place, self.weight).hash(hasher);
-        let phase = match self.phase {
-            Phase::Paused => 0,
-            Phase::Held(_) => 1,
-            Phase::Draining(_) => 2,
-            Phase::Drained => 3,
-        };
-        let lease = self.phase.lease().map(|lease| (lease.slot, lease.turn, distance(now, lease.deadline)));
-        (phase, lease, self.running_since.map(|since| distance(now, since))).hash(hasher);
+        (self.id, self.last_turn, self.last_place, self.draining, self.paused, self.named).hash(hasher);
+        self.rules.hash(hasher);
+        match &self.phase {
+            Phase::Idle => 0.hash(hasher),
+            Phase::Kept(lease) => (1, lease.digest(now)).hash(hasher),
+            Phase::Held(lease) => (2, lease.digest(now)).hash(hasher),
+        }
         for (slot, seat) in &self.seats {
             slot.hash(hasher);
-            seat.digest(now, self.weight_joined, hasher);
+            seat.digest(now, hasher);
         }
-        self.order.list().for_each(|slot| slot.hash(hasher));
-        self.vacant.iter().for_each(|&(since, ..)| distance(now, since).hash(hasher));
-        self.newcomers.claims().hash(hasher);
-        self.held_back.after(now).for_each(|(slot, until)| (slot, distance(now, until)).hash(hasher));
+        for slot in self.queue.in_order(&self.seats) {
+            // Equal tags are told apart by where they stand in this list.
+            (slot, self.queue.distance(self.seats[slot as usize].tag)).hash(hasher);
+        }
     }
 }
 
-impl<S: Hash> Seat<S> {
-    fn digest(&self, now: Instant, weight_joined: u64, hasher: &mut DefaultHasher) {
-        (&self.data, self.order, self.rank(), self.weight(), distance(now, self.since)).hash(hasher);
-        let bound = match self.occupancy {
-            Occupancy::Occupied { bound_base } => Some(bound_base.wrapping_add(wrapped(weight_joined))),
-            Occupancy::Vacant => None,
+impl Lease {
+    fn digest(&self, now: Instant) -> impl Hash {
+        let clock = match self.clock {
+            Clock::Unreleased(left) => (0, allowance(left), None),
+            Clock::Running { .. } => (1, allowance(self.clock.left(now)), None),
+            Clock::Stopped(left) => (2, allowance(left), None),
+            Clock::Judged { left, until } => (3, allowance(left), Some(distance(now, until))),
         };
-        bound.hash(hasher);
-        self.last.map(|last| (last.turn, last.number)).hash(hasher);
+        let judging = (Duration::from(self.judging_left), self.proposals_left);
+        let absent = self.absent_until.map(|until| distance(now, until));
+        (self.slot, self.turn, clock, judging, absent, self.asks_again, self.raised)
+    }
+}
+
+fn allowance(left: Allowance) -> (Duration, Duration) {
+    (left.silent.into(), left.hold.into())
+}
+
+impl<S: Hash> Seat<S> {
+    fn digest(&self, now: Instant, hasher: &mut DefaultHasher) {
+        (&self.data, self.place, self.weight, self.demand, self.standing).hash(hasher);
+        (!self.occupied).then(|| distance(now, self.since)).hash(hasher);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Instant;
-    use crate::turn::{SchedulerConfig, Weight};
+    use crate::turn::{Demand, Outcome, Rules, SchedulerConfig, SeatId, Weight};
+
+    fn begun(at: Instant, data: u8) -> (Scheduler<u8>, [SeatId; 2]) {
+        let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("rules that make sense");
+        let ring = scheduler.make_ring(at, Rules::default()).expect("room");
+        let seats = [(); 2].map(|()| {
+            let (seat, moved) = scheduler.join(at, ring, Weight::ONE, Demand::Always, data).expect("room");
+            moved.granted.map(|grant| scheduler.start(at, grant.seat, grant.turn));
+            seat
+        });
+        let grant = scheduler.held(ring).expect("two seats are enough");
+        scheduler.start(at, grant.seat, grant.turn);
+        (scheduler, seats)
+    }
 
     #[test]
     fn schedulers_are_told_apart_by_what_they_will_do() {
         let start = Instant::ORIGIN;
         let later = start + Duration::from_secs(5);
-        let begun = |at, data| {
-            let mut scheduler = Scheduler::new(SchedulerConfig::default());
-            let first = scheduler.join_new_ring(at, Weight::ONE, data).expect("room");
-            scheduler.join(at, first.ring(), Weight::ONE, data).expect("room");
-            scheduler
-        };
-        let digest = begun(start, 1).digest(start);
-        assert_eq!(digest, begun(later, 1).digest(later), "the same, at another time");
-        assert_ne!(digest, begun(start, 2).digest(start), "other data");
-        assert_ne!(digest, begun(start, 1).digest(later), "the turn lasts less long");
+        let digest = begun(start, 1).0.digest(start);
+        assert_eq!(digest, begun(later, 1).0.digest(later), "the same, at another time");
+        assert_ne!(digest, begun(start, 2).0.digest(start), "other data");
+        assert_ne!(digest, begun(start, 1).0.digest(later), "the turn lasts less long");
     }
 
+    /// Else no state of a ring would come again, and a model could not be explored.
     #[test]
-    fn claims_of_those_who_left_count() {
+    fn virtual_time_does_not_matter_but_the_order_does() {
         let now = Instant::ORIGIN;
-        let mut scheduler = Scheduler::new(SchedulerConfig::default());
-        let ann = scheduler.join_new_ring(now, Weight::ONE, ()).expect("room");
-        for _ in 0..2 {
-            scheduler.join(now, ann.ring(), Weight::ONE, ()).expect("room");
-        }
-        assert_eq!(scheduler.rings[0].newcomers.claims(), (0, 3, vec![]));
-        scheduler.answer(now, ann, None, 1).expect("it holds the turn");
-        scheduler.leave(now, ann);
-        let (lap, admitted, departed) = scheduler.rings[0].newcomers.claims();
-        assert_eq!((lap, admitted, departed.len()), (0, 3, 1));
+        let order = |laps: usize| {
+            let (mut scheduler, [ann, bob]) = begun(now, 1);
+            let mut holder = ann;
+            for _ in 0..2 * laps {
+                let moved = scheduler.holding(holder, None).expect("its turn").end(now, Outcome::Answered);
+                let grant = moved.granted.expect("the other one is next");
+                scheduler.start(now, grant.seat, grant.turn);
+                holder = grant.seat;
+            }
+            let slot = bob.slot;
+            let ring = &scheduler.rings[0];
+            (ring.queue.distance(ring.seats[slot as usize].tag), holder == ann)
+        };
+        assert_eq!(order(1), order(1_000));
     }
 }

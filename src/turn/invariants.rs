@@ -1,17 +1,19 @@
-//! What must hold after every step, one named function each: for tests, simulation and fuzzing.
+//! Conditions that hold after every step, one named function each: for tests, simulation and fuzzing.
 
 use std::fmt;
 
-use super::ring::Ring;
-use super::seat::Seat;
+use super::lease::{Clock, Extra};
+use super::ring::{Phase, Ring};
+use super::seat::Standing;
 use super::{Scheduler, SchedulerConfig};
+use crate::time::Instant;
 
 /// An invariant that does not hold: a bug in this crate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which invariant.
+    /// The invariant's name.
     pub invariant: &'static str,
-    /// What was found instead.
+    /// The state that breaks it.
     pub found: String,
 }
 
@@ -23,22 +25,26 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-type Check<S> = fn(&Ring<S>, &SchedulerConfig) -> Option<String>;
+type Check<S> = fn(&Ring<S>) -> Option<String>;
 
-fn checks<S: fmt::Debug>() -> [(&'static str, Check<S>); 7] {
+fn checks<S: fmt::Debug>() -> [(&'static str, Check<S>); 11] {
     [
-        ("the holder is an occupied seat that does not wait", holder_is_occupied),
-        ("every other occupied seat waits, and no vacant one does", occupied_seats_wait),
-        ("the queue is sorted, and ranks are those of its seats", queue_is_sorted),
-        ("a ring that could grant a turn has granted it", no_turn_is_withheld),
+        ("the holder's seat is the only one that holds, and occupied", holder_is_occupied),
+        ("each queued seat is once in the list of its weight, by growing tags", lists_are_sorted),
+        ("the host's choice for the next turn is queued or holds", named_seat_can_be_next),
+        ("a ring that can grant a turn has granted it", no_turn_is_withheld),
         ("the turn held is the last one granted", held_turn_is_the_last),
-        ("an accepted turn was granted, and is over", accepted_turns_are_past),
-        ("weights and vacancies add up", sums_agree),
+        ("occupied and vacant seats are counted", occupied_seats_are_counted),
+        ("the crowd weighs as much as the seats that are queued or hold", crowd_weighs_its_seats),
+        ("peaks fall to the weight of now", peaks_fall),
+        ("a turn's clock stands while the ring is paused, and only then", clock_stands_in_a_pause),
+        ("the ring's own clock stands without blame, and only then", own_clock_stands),
+        ("a holder may not be silent for longer than it may hold", silence_is_within_the_hold),
     ]
 }
 
 impl<S: fmt::Debug> Scheduler<S> {
-    /// Checks the invariants of every ring. Costs O(n log n): for tests, not for a server's loop.
+    /// Checks the invariants of every ring. Costs O(n): for tests, not for a server's loop.
     ///
     /// # Errors
     ///
@@ -46,94 +52,163 @@ impl<S: fmt::Debug> Scheduler<S> {
     pub fn check_invariants(&self) -> Result<(), Violation> {
         for (_, ring) in &self.rings {
             for (invariant, check) in checks() {
-                if let Some(found) = check(ring, &self.config) {
+                if let Some(found) = check(ring) {
                     return Err(Violation { invariant, found: format!("{found}, in {ring:?}") });
                 }
             }
         }
+        self.check_limits()?;
+        self.check_deadlines()
+    }
+
+    fn check_limits(&self) -> Result<(), Violation> {
+        let invariant = "seats and rings are counted and within their limits";
         let seats: usize = self.rings.iter().map(|(_, ring)| ring.seats.len()).sum();
-        let within = seats <= self.config.max_seats && self.rings.len() <= self.config.max_rings;
-        if seats != self.seats || !within {
-            let found = format!("{seats} seats, {} counted, {} rings", self.seats, self.rings.len());
-            return Err(Violation {
-                invariant: "seats and rings are counted and within their limits",
-                found,
-            });
+        let SchedulerConfig { max_seats, max_rings, .. } = self.config;
+        if seats == self.seats && seats <= max_seats && self.rings.len() <= max_rings {
+            return Ok(());
         }
-        Ok(())
+        let found = format!("{seats} seats, {} counted, {} rings", self.seats, self.rings.len());
+        Err(Violation { invariant, found })
+    }
+
+    fn check_deadlines(&self) -> Result<(), Violation> {
+        let first = self.rings.iter().filter_map(|(_, ring)| ring.deadline()).min();
+        let asked = self.timers.next();
+        if first.is_none_or(|first| asked.is_some_and(|asked| asked <= first)) {
+            return Ok(());
+        }
+        let found = format!("asked for {asked:?}, and {first:?} is the first deadline");
+        Err(Violation { invariant: "no deadline is missed", found })
     }
 }
 
-fn holder_is_occupied<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
-    let lease = ring.phase.lease()?;
-    let occupied = ring.seats.get(lease.slot as usize).is_some_and(Seat::is_occupied);
-    (!occupied || ring.order.contains(lease.slot)).then(|| format!("{lease:?}"))
+fn holder_is_occupied<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+    let holds = |standing| standing == Standing::Holding;
+    let holding: Vec<_> =
+        ring.seats.iter().filter(|(_, seat)| holds(seat.standing)).map(|(at, _)| at).collect();
+    let (slot, must_be_occupied) = match &ring.phase {
+        Phase::Idle => (None, false),
+        Phase::Kept(lease) => (Some(lease.slot as usize), false),
+        Phase::Held(lease) => (Some(lease.slot as usize), true),
+    };
+    let is_there = slot.is_none_or(|slot| ring.seats.get(slot).is_some_and(|seat| seat.occupied));
+    let agrees = slot.into_iter().eq(holding.iter().copied()) && (is_there || !must_be_occupied);
+    (!agrees).then(|| format!("slots {holding:?} hold, {slot:?} has the turn"))
 }
 
-fn occupied_seats_wait<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
-    ring.seats.iter().find_map(|(key, seat)| {
-        let slot = u32::try_from(key).expect("slots fit 32 bits");
-        let should = seat.is_occupied() && !ring.holds(slot);
-        (ring.order.contains(slot) != should).then(|| format!("slot {slot}"))
-    })
-}
-
-fn queue_is_sorted<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
-    let rank_of = |slot| ring.rank_of(slot);
-    let mut queued: Vec<_> = ring.order.iter(rank_of).collect();
-    if !ring.order.list().map(rank_of).is_sorted() || !ring.order.bounds_its_tail(rank_of) {
-        return Some(format!("list {queued:?}"));
+fn lists_are_sorted<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+    let queued = ring.seats.iter().filter(|(_, seat)| seat.standing == Standing::Queued).count();
+    let counted = ring.queue.len() as usize;
+    if queued != counted {
+        return Some(format!("{queued} seats are queued, {counted} counted"));
     }
-    queued.sort_by_key(|&(_, rank)| rank);
-    let first = queued.first().map(|&(slot, _)| slot);
-    if first != ring.order.first(rank_of) {
-        return Some(format!("queue {queued:?}"));
-    }
-    queued.iter().find_map(|&(slot, rank)| {
-        (ring.seats[slot as usize].rank() != rank || !ring.order.contains(slot))
-            .then(|| format!("slot {slot} at {rank:?}"))
-    })
+    ring.queue.fault(&ring.seats)
 }
 
-fn no_turn_is_withheld<S: fmt::Debug>(ring: &Ring<S>, config: &SchedulerConfig) -> Option<String> {
-    let withheld = ring.phase == super::state::Phase::Paused && ring.occupied() >= config.min_seats;
-    withheld.then(|| format!("{} occupied", ring.occupied()))
+fn named_seat_can_be_next<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+    let slot = ring.named?;
+    let standing = ring.seats.get(slot as usize).map(|seat| seat.standing);
+    let can_be_next = matches!(standing, Some(Standing::Queued | Standing::Holding));
+    (!can_be_next).then(|| format!("slot {slot}: {standing:?}"))
 }
 
-fn held_turn_is_the_last<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
-    let lease = ring.phase.lease()?;
+fn no_turn_is_withheld<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+    let grants = !ring.draining && !ring.paused && ring.has_quorum();
+    let waits = |phase: &Phase| match phase {
+        Phase::Held(_) => false,
+        Phase::Kept(_) => true,
+        Phase::Idle => ring.seats.iter().any(|(_, s)| s.standing == Standing::Queued && s.occupied),
+    };
+    (grants && waits(&ring.phase)).then(|| format!("{} occupied", ring.occupied))
+}
+
+fn held_turn_is_the_last<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+    let lease = ring.lease()?;
     (lease.turn.get() != ring.last_turn).then(|| format!("{lease:?}"))
 }
 
-fn accepted_turns_are_past<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
-    let held = ring.phase.lease().map(|lease| lease.turn);
-    ring.seats.iter().find_map(|(_, seat)| {
-        let last = seat.last?;
-        (last.turn.get() > ring.last_turn || Some(last.turn) == held).then(|| format!("{seat:?}"))
-    })
+fn occupied_seats_are_counted<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+    let occupied = ring.seats.iter().filter(|(_, seat)| seat.occupied).count();
+    let listed = |&(since, place, slot): &(Instant, u64, u32)| {
+        let seat = ring.seats.get(slot as usize);
+        seat.is_some_and(|seat| !seat.occupied && (seat.since, seat.place) == (since, place))
+    };
+    let vacant = ring.seats.len() - occupied;
+    let agrees =
+        ring.occupied as usize == occupied && ring.vacant.len() == vacant && ring.vacant.iter().all(listed);
+    (!agrees).then(|| format!("{occupied} occupied, {vacant} vacant"))
 }
 
-fn sums_agree<S: fmt::Debug>(ring: &Ring<S>, _: &SchedulerConfig) -> Option<String> {
-    let weight: u64 = ring.seats.iter().filter(|(_, s)| s.is_occupied()).map(|(_, s)| s.weight()).sum();
-    let vacant = ring.seats.iter().filter(|(_, s)| !s.is_occupied()).count();
-    (weight != ring.weight || vacant != ring.vacant.len()).then(|| format!("{weight} and {vacant}"))
+fn crowd_weighs_its_seats<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+    let stands = |standing| matches!(standing, Standing::Queued | Standing::Holding);
+    let standing = ring.seats.iter().filter(|(_, seat)| stands(seat.standing));
+    let weight: u64 = standing.map(|(_, seat)| u64::from(seat.weight.value())).sum();
+    (weight != ring.crowd.weight).then(|| format!("{weight}"))
+}
+
+fn peaks_fall<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+    ring.crowd.fault()
+}
+
+fn clock_stands_in_a_pause<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+    let stands_right = match &ring.phase {
+        Phase::Idle => true,
+        Phase::Kept(lease) => matches!(lease.clock, Clock::Stopped(_)) && lease.absent_until.is_none(),
+        Phase::Held(lease) => match lease.clock {
+            Clock::Unreleased(_) => lease.absent_until.is_none(),
+            Clock::Judged { .. } => true,
+            Clock::Running { .. } => !ring.paused,
+            Clock::Stopped(_) => ring.paused,
+        },
+    };
+    (!stands_right).then(|| format!("{:?}", ring.phase))
+}
+
+fn own_clock_stands<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+    let lease = ring.lease();
+    let extra = lease.map_or(Extra::None, |lease| lease.extra);
+    let stands = ring.paused
+        || !ring.has_quorum()
+        || extra == Extra::All
+        || lease.is_some_and(|lease| !lease.clock.is_released());
+    let will_not = ring.stands_from == Instant::FAR_FUTURE;
+    // A turn that lasts beyond the rules stops it at some time to come.
+    let agrees = if stands { !will_not } else { will_not || extra == Extra::Beyond };
+    (!agrees).then(|| format!("from {:?}", ring.stands_from))
+}
+
+fn silence_is_within_the_hold<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+    let (Phase::Held(lease) | Phase::Kept(lease)) = &ring.phase else { return None };
+    let is_within = match lease.clock {
+        Clock::Running { deadline, hold_until } => deadline <= hold_until,
+        Clock::Unreleased(left) | Clock::Stopped(left) | Clock::Judged { left, .. } => {
+            left.silent <= left.hold
+        }
+    };
+    (!is_within).then(|| format!("{lease:?}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Instant;
-    use crate::turn::seat::Occupancy;
-    use crate::turn::state::Phase;
-    use crate::turn::{Accepted, SchedulerConfig, TurnNumber, Weight};
+    use crate::time::Nanos;
+    use crate::turn::seat::Weight;
+    use crate::turn::{Demand, Rules, SchedulerConfig};
 
-    /// What is found in a sound scheduler, whose seat 0 holds turn 1 and whose seats 1 and 2 wait, after `spoil`.
+    /// The invariant that `spoil` breaks in a sound scheduler, whose seat 0 holds turn 1 and whose seats 1 and 2 wait.
     fn found(spoil: impl FnOnce(&mut Scheduler<()>)) -> Option<&'static str> {
-        let mut scheduler = Scheduler::new(SchedulerConfig::default());
-        let first = scheduler.join_new_ring(Instant::ORIGIN, Weight::ONE, ()).expect("room");
-        for _ in 0..2 {
-            scheduler.join(Instant::ORIGIN, first.ring(), Weight::ONE, ()).expect("room");
-        }
+        let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("rules that make sense");
+        let now = Instant::ORIGIN;
+        let mut rules = Rules::default();
+        rules.weight_max = Weight::MAX;
+        let ring = scheduler.make_ring(now, rules).expect("room");
+        let [holder, _, _] = [1, 1, 3].map(|weight| {
+            let weight = Weight::new(weight).expect("1 to 100");
+            scheduler.join(now, ring, weight, Demand::Always, ()).expect("room").0
+        });
+        let turn = scheduler.held(ring).expect("there is quorum").turn;
+        scheduler.start(now, holder, turn).expect("it runs");
         assert_eq!(scheduler.check_invariants(), Ok(()));
         spoil(&mut scheduler);
         scheduler.check_invariants().err().map(|violation| violation.invariant)
@@ -143,47 +218,48 @@ mod tests {
         found(|scheduler| spoil(&mut scheduler.rings[0]))
     }
 
-    fn accepted(turn: u64) -> Option<Accepted> {
-        Some(Accepted { turn: TurnNumber::new(turn).expect("not 0"), number: 1 })
-    }
-
-    fn wait_too(ring: &mut Ring<()>) {
-        ring.order.insert(0, ring.rank_of(0));
-    }
-
-    fn leave_the_queue(ring: &mut Ring<()>) {
-        ring.order.remove(1, ring.rank_of(1));
-    }
-
-    /// Seat 1 leaves, by a rank that it does not have.
-    fn stay_in_the_tree(ring: &mut Ring<()>) {
-        let ranks = [0, 1, 2].map(|slot| ring.rank_of(slot));
-        ring.order.remove(1, ranks[1]);
-        ring.order.insert(1, ranks[1]);
-        ring.order.remove(1, ranks[2]);
-        ring.seats[1].occupancy = Occupancy::Vacant;
+    fn change_lease(ring: &mut Ring<()>, change: impl FnOnce(&mut super::super::lease::Lease)) {
+        match &mut ring.phase {
+            Phase::Held(lease) => change(lease),
+            Phase::Idle | Phase::Kept(_) => unreachable!("seat 0 holds the turn"),
+        }
     }
 
     #[test]
-    fn whatever_is_broken_in_a_ring_is_found() {
-        let [holder, waits, sorted, withheld, last, past, sums] = checks::<()>().map(|(name, _)| Some(name));
-        let vacant = |slot: usize| found_in_ring(|ring| ring.seats[slot].occupancy = Occupancy::Vacant);
-        assert_eq!((vacant(0), vacant(1)), (holder, waits));
-        assert_eq!(found_in_ring(wait_too), holder);
-        assert_eq!(found_in_ring(leave_the_queue), waits);
-        assert_eq!(found_in_ring(|ring| ring.seats[1].share.charge()), sorted);
-        assert_eq!(found_in_ring(|ring| ring.seats[2].share.charge()), sorted, "the last one in the list");
-        assert_eq!(found_in_ring(stay_in_the_tree), sorted, "one more is there than is counted");
-        let paused_too_early = |ring: &mut Ring<()>| {
-            wait_too(ring);
-            ring.phase = Phase::Paused;
+    fn each_broken_invariant_is_found() {
+        let [holder, lists, named, withheld, last, counted, crowd, peaks, pause, own, silence] =
+            checks::<()>().map(|(name, _)| Some(name));
+        assert_eq!(found_in_ring(|ring| ring.seats[0].occupied = false), holder);
+        assert_eq!(found_in_ring(|ring| ring.seats[0].standing = Standing::Resting), holder);
+        assert_eq!(found_in_ring(|ring| ring.seats[1].standing = Standing::Holding), holder);
+        assert_eq!(found_in_ring(|ring| ring.seats[1].standing = Standing::Missed), lists);
+        assert_eq!(found_in_ring(|ring| ring.seats[1].occupied = false), lists, "present seats are counted");
+        assert_eq!(found_in_ring(|ring| ring.seats[2].weight = Weight::ONE), lists);
+        assert_eq!(found_in_ring(|ring| ring.queue.advance_to(ring.seats[1].tag)), lists, "a tag is passed");
+        assert_eq!(found_in_ring(|ring| ring.named = Some(7)), named);
+        let idle = |ring: &mut Ring<()>| {
+            ring.phase = Phase::Idle;
+            ring.seats[0].standing = Standing::Resting;
         };
-        assert_eq!(found_in_ring(paused_too_early), withheld);
+        assert_eq!(found_in_ring(idle), withheld);
         assert_eq!(found_in_ring(|ring| ring.last_turn += 1), last);
-        let answered = |turn| found_in_ring(|ring| ring.seats[1].last = accepted(turn));
-        assert_eq!((answered(1), answered(2)), (past, past), "the turn held, and one that was never granted");
-        assert_eq!(found_in_ring(|ring| ring.weight += 1), sums);
-        assert_eq!(found_in_ring(|ring| assert!(ring.vacant.insert((Instant::ORIGIN, 9, 9)))), sums);
+        assert_eq!(found_in_ring(|ring| ring.occupied += 1), counted);
+        assert_eq!(found_in_ring(|ring| assert!(ring.vacant.insert((Instant::ORIGIN, 9, 9)))), counted);
+        assert_eq!(found_in_ring(|ring| ring.crowd.weight += 1), crowd);
+        assert_eq!(found_in_ring(|ring| ring.crowd.add(0, 9, || Some(9))), None, "as often as one likes");
+        assert_eq!(found_in_ring(|ring| ring.crowd.spoil()), peaks);
+        let stop = |ring: &mut Ring<()>| {
+            change_lease(ring, |lease| lease.clock = Clock::Stopped(lease.clock.left(Instant::ORIGIN)));
+        };
+        assert_eq!(found_in_ring(stop), pause);
+        assert_eq!(found_in_ring(|ring| ring.stands_from = Instant::ORIGIN), own);
+        let exceed = |ring: &mut Ring<()>| {
+            change_lease(ring, |lease| {
+                let deadline = Instant::ORIGIN + Nanos::MAX;
+                lease.clock = Clock::Running { deadline, hold_until: Instant::ORIGIN };
+            });
+        };
+        assert_eq!(found_in_ring(exceed), silence);
     }
 
     #[test]
@@ -193,12 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_miscounted_or_too_much_is_found() {
+    fn a_wrong_count_a_broken_limit_and_a_missed_deadline_are_found() {
         let counted = Some("seats and rings are counted and within their limits");
         assert_eq!(found(|scheduler| scheduler.seats += 1), counted);
         assert_eq!(found(|scheduler| scheduler.config.max_seats = 2), counted);
         assert_eq!(found(|scheduler| scheduler.config.max_seats = 3), None);
         assert_eq!(found(|scheduler| scheduler.config.max_rings = 0), counted);
         assert_eq!(found(|scheduler| scheduler.config.max_rings = 1), None);
+        assert_eq!(found(|scheduler| scheduler.timers = Default::default()), Some("no deadline is missed"));
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct Lease {
     pub(super) slot: u32,
     pub(super) turn: TurnNumber,
     pub(super) clock: Clock,
-    /// When it began, by the ring's own clock, which does not count how long it was kept.
+    /// When it began, by the ring's own clock, which stands while the turn is kept.
     pub(super) since: Instant,
     /// Time that the host may still take to judge.
     pub(super) judging_left: Nanos,
@@ -73,14 +73,24 @@ pub(super) struct Lease {
 }
 
 /// Time of a turn that is no part of the bound on waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Extra {
     /// There is none.
     None,
-    /// What is beyond the rules: the turn was extended, or its time was raised when it went on.
+    /// The time beyond the rules: the turn was extended, its time was raised when it went on, or the rules have changed.
     Beyond,
     /// All of it: the host named its holder.
     All,
+}
+
+impl Extra {
+    /// Returns at least [`Beyond`](Extra::Beyond).
+    pub(super) fn or_beyond(self) -> Extra {
+        match self {
+            Extra::None | Extra::Beyond => Extra::Beyond,
+            Extra::All => Extra::All,
+        }
+    }
 }
 
 impl Lease {
@@ -90,7 +100,7 @@ impl Lease {
         match self.clock {
             Clock::Judged { until, .. } => Some(until),
             Clock::Running { deadline, .. } => earlier(Some(deadline), self.absent_until),
-            Clock::Unreleased { .. } | Clock::Stopped(_) => self.absent_until,
+            Clock::Unreleased(_) | Clock::Stopped(_) => self.absent_until,
         }
     }
 }
@@ -98,8 +108,8 @@ impl Lease {
 /// The clock of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clock {
-    /// The holder has not been told yet. `granted` is a time of the ring's own clock.
-    Unreleased { left: Allowance, granted: Instant },
+    /// The holder has not been told yet.
+    Unreleased(Allowance),
     /// The holder has until `deadline` to say something, and until `hold_until` in all.
     Running { deadline: Instant, hold_until: Instant },
     /// The ring is paused by the host.
@@ -121,7 +131,7 @@ impl Clock {
     /// Returns the time left.
     pub(super) fn left(&self, now: Instant) -> Allowance {
         match *self {
-            Clock::Unreleased { left, .. } | Clock::Stopped(left) | Clock::Judged { left, .. } => left,
+            Clock::Unreleased(left) | Clock::Stopped(left) | Clock::Judged { left, .. } => left,
             Clock::Running { deadline, hold_until } => Allowance {
                 silent: deadline.nanos_since(now),
                 hold: if hold_until == Instant::FAR_FUTURE {
@@ -134,20 +144,10 @@ impl Clock {
     }
 
     pub(super) fn is_released(&self) -> bool {
-        !matches!(self, Clock::Unreleased { .. })
+        !matches!(self, Clock::Unreleased(_))
     }
 
     pub(super) fn is_judged(&self) -> bool {
         matches!(self, Clock::Judged { .. })
     }
-}
-
-/// A turn whose holder was lost while the ring was below quorum, or fell below it by that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kept {
-    pub(super) slot: u32,
-    pub(super) left: Allowance,
-    /// How long it was held so far.
-    pub(super) held: Nanos,
-    pub(super) lease: Lease,
 }

@@ -9,7 +9,7 @@
 
 use slab::Slab;
 
-use super::seat::{Seat, Weight};
+use super::seat::{Seat, Standing, Weight};
 use crate::hint::unlikely;
 
 /// A position in virtual time, in units of 2^-64 of a weight-1 turn.
@@ -100,8 +100,32 @@ impl Queue {
         self.len
     }
 
-    pub(super) fn virtual_time(&self) -> Tag {
-        self.virtual_time
+    /// Returns how far `tag` lies behind virtual time, in whole turns of weight 1 and units of 2^-64.
+    pub(super) fn distance(&self, tag: Tag) -> (u64, u64) {
+        let (part, borrow) = tag.part.overflowing_sub(self.virtual_time.part);
+        (tag.whole.wrapping_sub(self.virtual_time.whole).wrapping_sub(borrow.into()), part)
+    }
+
+    /// Says why the lists are not those of their seats, if they are not.
+    pub(super) fn fault<S>(&self, seats: &Slab<Seat<S>>) -> Option<String> {
+        let listed: usize = self.lanes().map(|lane| self.lane_slots(seats, lane).count()).sum();
+        if listed != self.len as usize {
+            return Some(format!("{listed} seats are in lists, {} counted", self.len));
+        }
+        self.lanes().find_map(|lane| self.fault_of(seats, lane))
+    }
+
+    fn fault_of<S>(&self, seats: &Slab<Seat<S>>, lane: &Lane) -> Option<String> {
+        let slots: Vec<u32> = self.lane_slots(seats, lane).collect();
+        let listed = || slots.iter().map(|&slot| &seats[slot as usize]);
+        let links = || listed().map(|seat| seat.links.prev).chain([lane.tail]);
+        let is_linked = links().eq([NIL].into_iter().chain(slots.iter().copied()));
+        let is_of_it = listed().all(|seat| seat.weight == lane.weight && seat.standing == Standing::Queued);
+        let is_sorted = listed().map(|seat| seat.tag).is_sorted_by(|a, b| a < b && a.given < b.given);
+        let is_ahead = listed().all(|seat| seat.tag > self.virtual_time && seat.tag.given <= self.given);
+        let present = listed().filter(|seat| seat.occupied).count();
+        let is_sound = is_linked && is_of_it && is_sorted && is_ahead && present == lane.present as usize;
+        (!is_sound).then(|| format!("{slots:?}, {present} present, in {lane:?}"))
     }
 
     /// Gives the seat at `slot` a tag and queues it behind all others of its weight.
@@ -198,12 +222,13 @@ impl Queue {
         slots
     }
 
-    fn lane_slots<S>(&self, seats: &Slab<Seat<S>>, lane: &Lane) -> impl Iterator<Item = u32> {
-        std::iter::successors((lane.head != NIL).then_some(lane.head), |&at| {
-            Some(seats[at as usize].links.next).filter(|&next| next != NIL)
-        })
-        .collect::<Vec<_>>()
-        .into_iter()
+    fn lane_slots<'a, S>(
+        &self,
+        seats: &'a Slab<Seat<S>>,
+        lane: &Lane,
+    ) -> impl Iterator<Item = u32> + use<'a, S> {
+        let some = |slot: u32| (slot != NIL).then_some(slot);
+        std::iter::successors(some(lane.head), move |&at| some(seats[at as usize].links.next))
     }
 
     /// Returns the number handed out with the tag of the longest-queued seat.

@@ -9,12 +9,12 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::RingId;
-use super::lease::{Clock, Extra, Kept, Lease, TurnNumber};
+use super::lease::{Clock, Extra, Lease, TurnNumber};
 use super::moved::{Ended, Grant, HostError, Moved, Outcome, Refusal};
 use super::queue::{Links, Queue, Tag};
 use super::rules::{Allowance, Rules, Terms};
 use super::seat::{Demand, Seat, SeatId, Standing, Weight};
-use super::waits::{Crowd, Longest, Wait};
+use super::waits::{Crowd, Longest, TurnTime, Wait};
 use crate::hint::{likely, unlikely};
 use crate::table::growth;
 use crate::time::{Alarm, Instant, Nanos, Timers, earlier};
@@ -27,8 +27,8 @@ const KEPT_TIME_MIN: Duration = Duration::from_secs(1);
 pub(super) enum Phase {
     /// No seat holds it.
     Idle,
-    /// Its holder was lost while the ring was below quorum: it is first when the ring goes on.
-    Kept(Kept),
+    /// Its holder was lost while the ring was below quorum: it is first when the ring goes on. Its clock is stopped.
+    Kept(Lease),
     /// A seat holds it.
     Held(Lease),
 }
@@ -50,10 +50,11 @@ pub(super) struct Ring<S> {
     pub(super) last_place: u64,
     pub(super) draining: bool,
     pub(super) paused: bool,
-    /// Since when the ring's own clock stands: it is below quorum, or paused.
-    pub(super) stopped_since: Option<Instant>,
-    /// How long it has stood, or was stretched by the host, before that.
+    /// From when the ring's own clock stands (see [`Ring::stands_from`]); the far future while nothing will stop it.
+    pub(super) stands_from: Instant,
+    /// How long it has stood before that.
     pub(super) stopped: Nanos,
+    pub(super) turn_time: TurnTime,
     pub(super) crowd: Crowd,
     pub(super) longest_wait: Longest,
     pub(super) alarm: Alarm,
@@ -64,6 +65,7 @@ impl<S> Ring<S> {
         Ring {
             id,
             terms: rules.terms(),
+            turn_time: TurnTime::new(rules.turn_time_max()),
             rules: Box::new(rules),
             phase: Phase::Idle,
             seats: Slab::new(),
@@ -75,7 +77,7 @@ impl<S> Ring<S> {
             last_place: 0,
             draining: false,
             paused: false,
-            stopped_since: Some(now),
+            stands_from: now,
             stopped: Nanos::ZERO,
             crowd: Crowd::default(),
             longest_wait: Longest::default(),
@@ -117,21 +119,55 @@ impl<S> Ring<S> {
         self.seats[slot as usize].occupied && !is_absent
     }
 
-    /// The ring's own time, which stands while the ring is below quorum or paused.
+    /// The ring's own time: it never goes back, and stands while no seat can be blamed for what others wait.
     #[inline]
     pub(super) fn own_time(&self, now: Instant) -> Instant {
-        self.stopped_since.unwrap_or(now) - self.stopped
+        now.min(self.stands_from) - self.stopped
+    }
+
+    /// How long the ring's own clock has stood until `now`.
+    pub(super) fn stopped(&self, now: Instant) -> Nanos {
+        self.stopped.saturating_add(now.nanos_since(self.stands_from))
+    }
+
+    /// Looks anew at whether the ring's own clock stands, after what decides it changed.
+    #[inline]
+    fn settle_clock(&mut self, now: Instant) {
+        let own = self.own_time(now);
+        self.stopped = self.stopped(now);
+        self.stands_from = self.stands_from(now, own);
+    }
+
+    /// Says from when the ring's own clock stands: below quorum, paused, until the holder is told, and for as long as a turn lasts by the
+    /// host's will or beyond the rules.
+    #[inline]
+    fn stands_from(&self, now: Instant, own: Instant) -> Instant {
+        if unlikely(self.paused || !self.has_quorum()) {
+            return now;
+        }
+        let Phase::Held(lease) = &self.phase else { return Instant::FAR_FUTURE };
+        match lease.extra {
+            Extra::None if likely(lease.clock.is_released()) => Instant::FAR_FUTURE,
+            Extra::Beyond if lease.clock.is_released() => {
+                let allowed = self.terms.time.hold.saturating_add(self.terms.judging);
+                now + allowed.saturating_sub(own.nanos_since(lease.since))
+            }
+            Extra::None | Extra::Beyond | Extra::All => now,
+        }
     }
 
     /// Asks for the ring's next deadline after every change: that of the turn, the end of its holder's absence, or of the first grace.
     #[inline(always)]
     pub(super) fn arm(&mut self, timers: &mut Timers<u32>) {
-        let deadline = match &self.phase {
-            Phase::Held(lease) => lease.deadline(),
-            Phase::Idle | Phase::Kept(_) => None,
-        };
+        let deadline = self.deadline();
+        timers.set(&mut self.alarm, self.id.slot, deadline);
+    }
+
+    #[inline(always)]
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadline = self.lease().and_then(Lease::deadline);
         let grace_ends = self.vacant.first().map(|&(since, ..)| since + self.terms.seat_grace);
-        timers.set(&mut self.alarm, self.id.slot, earlier(deadline, grace_ends));
+        earlier(deadline, grace_ends)
     }
 
     // Seats come and go.
@@ -197,6 +233,8 @@ impl<S> Ring<S> {
             }
             if lease.clock.is_judged() || grace > Nanos::ZERO && !draining {
                 lease.absent_until = Some(now + grace);
+                // Or else it could come and go for ever, each time before it is told.
+                self.begin(now);
                 return Moved::NOTHING;
             }
         }
@@ -232,9 +270,9 @@ impl<S> Ring<S> {
 
     /// The holder was lost, and the ring is below quorum: its turn ends, and goes on under a new number if it is back in time.
     fn keep(&mut self, now: Instant, lease: Lease) -> Moved {
-        let held = self.own_time(now).nanos_since(lease.since);
-        let Lease { slot, turn, .. } = lease;
-        self.phase = Phase::Kept(Kept { slot, left: lease.clock.left(now), held, lease });
+        let Lease { slot, turn, clock, .. } = lease;
+        self.phase =
+            Phase::Kept(Lease { clock: Clock::Stopped(clock.left(now)), absent_until: None, ..lease });
         Moved { ended: Some(Ended { seat: self.seat_id(slot), turn, outcome: Outcome::Gone }), granted: None }
     }
 
@@ -253,8 +291,8 @@ impl<S> Ring<S> {
         }
         if standing == Standing::Holding {
             self.crowd.remove(weight.value(), self.queue.given());
+            self.forget_name(slot);
             if let Phase::Held(lease) = self.phase {
-                self.stretch(now, &lease);
                 let ended = Ended { seat: self.seat_id(slot), turn: lease.turn, outcome: Outcome::Gone };
                 moved.ended = Some(ended);
             }
@@ -285,8 +323,16 @@ impl<S> Ring<S> {
         match self.seats[slot as usize].standing {
             Standing::Holding => match self.phase {
                 Phase::Held(lease) if lease.clock.is_judged() => Err(Refusal::Judging),
-                Phase::Held(_) => Ok(self.end_as(now, Outcome::Passed, false)),
-                _ => Ok(Moved::NOTHING),
+                Phase::Held(_) => {
+                    self.forget_name(slot);
+                    Ok(self.end_as(now, Outcome::Passed, false))
+                }
+                Phase::Kept(_) | Phase::Idle => {
+                    self.forget_name(slot);
+                    self.phase = Phase::Idle;
+                    self.put_back(now, slot, false, false);
+                    Ok(Moved::NOTHING)
+                }
             },
             Standing::Queued => {
                 self.unqueue(slot);
@@ -319,17 +365,18 @@ impl<S> Ring<S> {
     /// Starts the clock of a turn whose holder has been told.
     #[inline]
     pub(super) fn start(&mut self, now: Instant, turn: TurnNumber) {
-        let (paused, own) = (self.paused, self.own_time(now));
+        if likely(self.lease().is_some_and(|lease| lease.turn == turn)) {
+            self.begin(now);
+        }
+    }
+
+    #[inline]
+    fn begin(&mut self, now: Instant) {
+        let paused = self.paused;
         let Phase::Held(lease) = &mut self.phase else { return };
-        let Clock::Unreleased { left, granted } = lease.clock else { return };
-        if unlikely(lease.turn != turn) {
-            return;
-        }
+        let Clock::Unreleased(left) = lease.clock else { return };
         lease.clock = Clock::go_on(now, left, paused);
-        // What it waited for its release is nobody's turn.
-        if unlikely(granted < own) {
-            self.stopped = self.stopped.saturating_add(own.nanos_since(granted));
-        }
+        self.settle_clock(now);
     }
 
     /// Ends the turn that is held, and moves on. Its holder goes behind the others if it wants another one.
@@ -342,8 +389,8 @@ impl<S> Ring<S> {
     fn end_as(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Moved {
         let Phase::Held(lease) = self.phase else { return Moved::NOTHING };
         self.phase = Phase::Idle;
-        if unlikely(lease.extra != Extra::None) {
-            self.stretch(now, &lease);
+        if unlikely(lease.extra != Extra::None || !lease.clock.is_released()) {
+            self.settle_clock(now);
         }
         let ended = Ended { seat: self.seat_id(lease.slot), turn: lease.turn, outcome };
         self.put_back(now, lease.slot, goes_on, lease.asks_again);
@@ -354,7 +401,8 @@ impl<S> Ring<S> {
     #[inline]
     fn put_back(&mut self, now: Instant, slot: u32, goes_on: bool, asks_again: bool) {
         let demand = self.seats[slot as usize].demand;
-        if likely(goes_on && (demand == Demand::Always || asks_again)) {
+        let wants = demand == Demand::Always || asks_again || self.named == Some(slot);
+        if likely(goes_on && wants) {
             self.queue_up(now, slot);
             let queue = &self.queue;
             self.crowd.stay(queue.given(), || queue.oldest_given(&self.seats));
@@ -378,7 +426,7 @@ impl<S> Ring<S> {
                 *deadline = renewed;
                 Ok(Some(renewed))
             }
-            Clock::Unreleased { left, .. } | Clock::Stopped(left) => {
+            Clock::Unreleased(left) | Clock::Stopped(left) => {
                 left.silent = silent.min(left.hold);
                 Ok(None)
             }
@@ -402,7 +450,7 @@ impl<S> Ring<S> {
         lease.judging_left = until.nanos_since(now);
         lease.proposals_left = lease.proposals_left.saturating_sub(1);
         if lease.absent_until.is_some_and(|until| until <= now) {
-            return self.lose_holder(now);
+            return self.end_present(now, Outcome::Gone);
         }
         if lease.proposals_left == 0 || lease.judging_left == Nanos::ZERO {
             return self.end_present(now, Outcome::Lapsed);
@@ -419,15 +467,6 @@ impl<S> Ring<S> {
         let moved = self.end(now, outcome);
         self.settle_clock(now);
         moved
-    }
-
-    /// The holder is not back in time. An answer that was judged goes before a turn that is kept.
-    fn lose_holder(&mut self, now: Instant) -> Moved {
-        let Phase::Held(lease) = self.phase else { return Moved::NOTHING };
-        if lease.clock.is_judged() {
-            return self.end_present(now, Outcome::Gone);
-        }
-        self.lose(now, lease.slot)
     }
 
     fn vacate_holder(&mut self, now: Instant, slot: u32) {
@@ -451,23 +490,23 @@ impl<S> Ring<S> {
         }
     }
 
-    pub(super) fn extend(&mut self, by: Duration) -> Result<Option<Instant>, HostError> {
+    pub(super) fn extend(&mut self, now: Instant, by: Duration) -> Result<Option<Instant>, HostError> {
         let by = Nanos::from(by);
         let Phase::Held(lease) = &mut self.phase else { return Err(HostError::NoTurn) };
-        if lease.extra == Extra::None {
-            lease.extra = Extra::Beyond;
-        }
-        match &mut lease.clock {
+        lease.extra = lease.extra.or_beyond();
+        let deadline = match &mut lease.clock {
             Clock::Running { deadline, hold_until } => {
                 (*deadline, *hold_until) = (*deadline + by, *hold_until + by);
-                Ok(Some(*deadline))
+                Some(*deadline)
             }
-            Clock::Unreleased { left, .. } | Clock::Stopped(left) | Clock::Judged { left, .. } => {
+            Clock::Unreleased(left) | Clock::Stopped(left) | Clock::Judged { left, .. } => {
                 left.silent = left.silent.saturating_add(by);
                 left.hold = left.hold.saturating_add(by);
-                Ok(None)
+                None
             }
-        }
+        };
+        self.settle_clock(now);
+        Ok(deadline)
     }
 
     pub(super) fn pause(&mut self, now: Instant) {
@@ -492,8 +531,20 @@ impl<S> Ring<S> {
     }
 
     pub(super) fn set_rules(&mut self, now: Instant, rules: Rules) -> Moved {
-        self.terms = rules.terms();
+        let before = std::mem::replace(&mut self.terms, rules.terms());
+        self.turn_time.change(
+            rules.turn_time_max(),
+            self.queue.given(),
+            self.queue.oldest_given(&self.seats),
+        );
         *self.rules = rules;
+        if let Phase::Held(lease) | Phase::Kept(lease) = &mut self.phase {
+            // It keeps its time, by which it may last longer than a turn does now.
+            lease.extra = lease.extra.or_beyond();
+            if before.judging == Nanos::ZERO {
+                (lease.judging_left, lease.proposals_left) = (self.terms.judging, self.terms.proposals_max);
+            }
+        }
         self.settle_clock(now);
         Moved { ended: None, granted: self.advance(now) }
     }
@@ -504,17 +555,21 @@ impl<S> Ring<S> {
 
     /// Ends the first thing that `now` has put an end to: a turn, the absence of its holder, or the grace of a vacant seat.
     pub(super) fn expire(&mut self, now: Instant) -> Option<(Moved, Option<(SeatId, S)>)> {
-        if let Some(lease) = self.lease() {
-            let is_over = match lease.clock {
-                Clock::Judged { until, .. } => until <= now,
-                Clock::Running { deadline, .. } => deadline <= now,
-                Clock::Unreleased { .. } | Clock::Stopped(_) => false,
+        if let Some(lease) = self.lease().copied() {
+            let is_due = lease.deadline().is_some_and(|deadline| deadline <= now);
+            let moved = match lease.clock {
+                _ if !is_due => None,
+                // A host that does not rule in time has refused.
+                Clock::Judged { .. } => Some(self.refuse(now)),
+                Clock::Running { deadline, .. } if deadline <= now => {
+                    Some(self.end_present(now, Outcome::Lapsed))
+                }
+                Clock::Running { .. } | Clock::Unreleased(_) | Clock::Stopped(_) => {
+                    Some(self.lose(now, lease.slot))
+                }
             };
-            if is_over {
-                return Some((self.end_present(now, Outcome::Lapsed), None));
-            }
-            if lease.deadline().is_some_and(|until| until <= now) {
-                return Some((self.lose_holder(now), None));
+            if let Some(moved) = moved {
+                return Some((moved, None));
             }
         }
         let &(since, _, slot) = self.vacant.first()?;
@@ -544,7 +599,7 @@ impl<S> Ring<S> {
     #[inline(always)]
     fn grant_first(&mut self, now: Instant) -> Option<Grant> {
         if unlikely(self.named.is_some())
-            && let Some(slot) = self.take_named()
+            && let Some(slot) = self.take_named(now)
         {
             return Some(self.grant(now, slot, Extra::All));
         }
@@ -564,18 +619,14 @@ impl<S> Ring<S> {
 
     /// Takes the seat that the host named, if it can still have the turn.
     #[cold]
-    fn take_named(&mut self) -> Option<u32> {
+    fn take_named(&mut self, now: Instant) -> Option<u32> {
         let slot = self.named.take()?;
-        let seat = self.seats.get(slot as usize).filter(|seat| seat.occupied)?;
-        match seat.standing {
-            Standing::Queued => self.queue.remove(&mut self.seats, slot),
-            // The holder of the turn that has just ended, which does not wait by itself.
-            Standing::Resting => {
-                let weight = seat.weight.value();
-                self.crowd.add(weight, self.queue.given(), || None);
-            }
-            Standing::Holding | Standing::Missed => return None,
+        let seat = &self.seats[slot as usize];
+        if !seat.occupied || seat.standing != Standing::Queued {
+            return None;
         }
+        self.queue.remove(&mut self.seats, slot);
+        self.note_wait(now, slot);
         Some(slot)
     }
 
@@ -589,60 +640,65 @@ impl<S> Ring<S> {
             weight: seat.weight.value(),
             given: seat.tag.given,
         };
-        self.longest_wait.note(own, wait, &self.crowd);
+        self.longest_wait.note(own, wait, &self.crowd, &self.turn_time);
     }
 
     #[inline(always)]
     fn grant(&mut self, now: Instant, slot: u32, extra: Extra) -> Grant {
-        let since = self.own_time(now);
         let seat = &mut self.seats[slot as usize];
         seat.standing = Standing::Holding;
         let seat = SeatId::new(self.id, slot, seat.place);
         let turn = TurnNumber::after(self.last_turn);
-        self.hold(Lease {
-            slot,
-            turn,
-            clock: Clock::Unreleased { left: self.terms.time, granted: since },
-            since,
-            judging_left: self.terms.judging,
-            proposals_left: self.terms.proposals_max,
-            absent_until: None,
-            asks_again: false,
-            raised: false,
-            extra,
-        });
+        self.hold(
+            now,
+            Lease {
+                slot,
+                turn,
+                clock: Clock::Unreleased(self.terms.time),
+                since: self.own_time(now),
+                judging_left: self.terms.judging,
+                proposals_left: self.terms.proposals_max,
+                absent_until: None,
+                asks_again: false,
+                raised: false,
+                extra,
+            },
+        );
         Grant { seat, turn }
     }
 
     /// The ring goes on: the turn that was kept goes on if its holder is there, and is over otherwise.
     #[cold]
-    fn grant_kept(&mut self, now: Instant, kept: Kept) -> Option<Grant> {
+    fn grant_kept(&mut self, now: Instant, kept: Lease) -> Option<Grant> {
         self.phase = Phase::Idle;
         if !self.seats[kept.slot as usize].occupied {
-            self.put_back(now, kept.slot, true, kept.lease.asks_again);
+            self.put_back(now, kept.slot, true, kept.asks_again);
             return self.grant_first(now);
         }
-        let own = self.own_time(now);
-        let least = if kept.lease.raised { Nanos::ZERO } else { KEPT_TIME_MIN.into() };
-        let left = Allowance { silent: kept.left.silent.max(least), hold: kept.left.hold.max(least) };
-        let raised = left != kept.left;
+        let left = kept.clock.left(now);
+        let least = if kept.raised { Nanos::ZERO } else { KEPT_TIME_MIN.into() };
+        let raised = Allowance { silent: left.silent.max(least), hold: left.hold.max(least) };
         let turn = TurnNumber::after(self.last_turn);
-        self.hold(Lease {
-            turn,
-            clock: Clock::Unreleased { left, granted: own },
-            since: own - kept.held,
-            absent_until: None,
-            raised: kept.lease.raised || raised,
-            extra: if raised && kept.lease.extra == Extra::None { Extra::Beyond } else { kept.lease.extra },
-            ..kept.lease
-        });
+        self.hold(
+            now,
+            Lease {
+                turn,
+                clock: Clock::Unreleased(raised),
+                raised: kept.raised || raised != left,
+                extra: if raised == left { kept.extra } else { kept.extra.or_beyond() },
+                ..kept
+            },
+        );
         Some(Grant { seat: self.seat_id(kept.slot), turn })
     }
 
+    /// Until the holder is told, the turn costs the others no time.
     #[inline(always)]
-    fn hold(&mut self, lease: Lease) {
+    fn hold(&mut self, now: Instant, lease: Lease) {
         self.last_turn = lease.turn.get();
         self.phase = Phase::Held(lease);
+        self.stopped = self.stopped(now);
+        self.stands_from = now;
     }
 
     /// The seat at `slot` begins to wait.
@@ -669,55 +725,37 @@ impl<S> Ring<S> {
         self.queue.remove(&mut self.seats, slot);
         let weight = self.seats[slot as usize].weight.value();
         self.crowd.remove(weight, self.queue.given());
+        self.forget_name(slot);
+    }
+
+    fn forget_name(&mut self, slot: u32) {
         self.named.take_if(|named| *named == slot);
     }
 
-    /// Starts or stops the ring's own clock, after its seats, rules or pause changed.
-    fn settle_clock(&mut self, now: Instant) {
-        let stands = self.paused || !self.has_quorum();
-        match (self.stopped_since, stands) {
-            (None, true) => self.stopped_since = Some(now),
-            (Some(since), false) => {
-                self.stopped = self.stopped.saturating_add(now.nanos_since(since));
-                self.stopped_since = None;
-            }
-            (None, false) | (Some(_), true) => {}
-        }
-    }
-
-    /// Takes the time of a turn that is no part of the bound out of the waits of the others.
-    #[cold]
-    fn stretch(&mut self, now: Instant, lease: &Lease) {
-        let allowed = match lease.extra {
-            Extra::None => return,
-            Extra::Beyond => self.terms.time.hold.saturating_add(self.terms.judging),
-            Extra::All => Nanos::ZERO,
-        };
-        let held = self.own_time(now).nanos_since(lease.since);
-        self.stopped = self.stopped.saturating_add(held.saturating_sub(allowed));
+    /// Whether the seat at `slot` will get the turn and does not have it, its client being there.
+    pub(super) fn is_waiting(&self, slot: u32) -> bool {
+        let seat = &self.seats[slot as usize];
+        let is_kept = matches!(self.phase, Phase::Kept(kept) if kept.slot == slot);
+        seat.occupied && (seat.standing == Standing::Queued || is_kept)
     }
 
     /// How many seats that are there come before the waiting `slot`, the holder included.
     pub(super) fn ahead_of(&self, slot: u32) -> usize {
-        let holder = usize::from(matches!(self.phase, Phase::Held(_)));
+        let holder = match self.phase {
+            Phase::Held(_) => 1,
+            Phase::Kept(kept) => usize::from(self.seats[kept.slot as usize].occupied),
+            Phase::Idle => 0,
+        };
         match self.seats[slot as usize].standing {
             Standing::Queued => self.queue.ahead_of(&self.seats, slot) + holder,
             _ => 0,
         }
     }
 
-    /// Returns how many turns may come first for a seat of weight 1 that begins to wait now.
-    pub(super) fn turns_first_now(&self) -> u64 {
+    /// Returns how long a seat of weight 1 that begins to wait now waits at most.
+    pub(super) fn bound_now(&self) -> Option<Duration> {
         let is_held = matches!(self.phase, Phase::Held(_) | Phase::Kept(_));
         let turns_first = self.queue.len() + u32::from(is_held);
-        let given = self.queue.given() + 1;
-        let wait = Wait { since: Instant::ORIGIN, turns_first, weight: 1, given };
-        let crowd = &self.crowd;
-        crowd.turns_first(&wait).max(u64::from(turns_first))
-    }
-
-    pub(super) fn bound(&self, turns: u64) -> Option<Duration> {
-        let each = self.rules.turn_time_max()?;
-        Some(u32::try_from(turns).ok().and_then(|turns| each.checked_mul(turns)).unwrap_or(Duration::MAX))
+        self.turn_time.bound(self.queue.given() + 1, self.crowd.turns_first_now(turns_first))
     }
 }

@@ -22,7 +22,7 @@ use crate::time::Nanos;
 /// rules.turn_grace = Duration::from_secs(10);
 /// assert!(rules.check().is_ok());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Rules {
     /// Turns are granted while at least this many seats are occupied, resting ones included. Default 2.
@@ -48,6 +48,9 @@ pub struct Rules {
     /// Proposals of one turn that may be refused; with the last of them the turn ends as lapsed. Default 16.
     pub proposals_max: u16,
 }
+
+/// The least time that a turn can have: polls are rounded to this.
+const TURN_TIME_MIN: Duration = Duration::from_millis(1);
 
 impl Default for Rules {
     fn default() -> Self {
@@ -78,7 +81,10 @@ impl Rules {
         match self {
             _ if self.min_seats == 0 => Err(RulesError::NoSeats),
             _ if self.seats_max.is_some_and(|max| max < self.min_seats) => Err(RulesError::NeverEnoughSeats),
-            _ if self.turn_deadline < Duration::from_millis(1) => Err(RulesError::NoTime),
+            _ if self.turn_deadline < TURN_TIME_MIN => Err(RulesError::NoTime),
+            _ if matches!(self.hold_max, HoldMax::Time(time) if time < TURN_TIME_MIN) => {
+                Err(RulesError::NoTime)
+            }
             _ if has_judge && (self.judging_timeout.is_zero() || self.proposals_max == 0) => {
                 Err(RulesError::NoTimeToJudge)
             }
@@ -151,7 +157,7 @@ pub(super) struct Allowance {
 }
 
 /// The demands that a ring's seats may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Demands {
     /// Each seat chooses; one that does not say wants every turn.
     #[default]
@@ -161,7 +167,7 @@ pub enum Demands {
 }
 
 /// How long a turn may last in all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum HoldMax {
     /// As long as `turn_deadline`: renewing gains nothing.
     #[default]
@@ -173,7 +179,7 @@ pub enum HoldMax {
 }
 
 /// Who says whether an answer counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Judging {
     /// The holder's answer counts when it is read.
     #[default]
@@ -200,15 +206,26 @@ impl Default for SchedulerConfig {
     }
 }
 
+impl SchedulerConfig {
+    /// Checks that a ring with `rules` can grant turns in such a scheduler.
+    pub(super) fn check(&self, rules: &Rules) -> Result<(), RulesError> {
+        rules.check()?;
+        if rules.min_seats > self.max_seats {
+            return Err(RulesError::NeverEnoughSeats);
+        }
+        Ok(())
+    }
+}
+
 /// A combination of rules that can not be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RulesError {
     /// `min_seats` is 0.
     NoSeats,
-    /// `seats_max` is below `min_seats`.
+    /// `min_seats` is above `seats_max`, or above the `max_seats` of the scheduler.
     NeverEnoughSeats,
-    /// `turn_deadline` is below 1 ms.
+    /// `turn_deadline` or `hold_max` is below 1 ms.
     NoTime,
     /// The host judges, and `judging_timeout` or `proposals_max` is 0.
     NoTimeToJudge,
@@ -218,8 +235,10 @@ impl fmt::Display for RulesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             RulesError::NoSeats => "min_seats is 0: expected at least 1",
-            RulesError::NeverEnoughSeats => "seats_max is below min_seats: no turn would ever be granted",
-            RulesError::NoTime => "turn_deadline is below 1 ms",
+            RulesError::NeverEnoughSeats => {
+                "min_seats is above the most seats that there can be: no turn would ever be granted"
+            }
+            RulesError::NoTime => "turn_deadline or hold_max is below 1 ms",
             RulesError::NoTimeToJudge => "the host judges, but judging_timeout or proposals_max is 0",
         })
     }

@@ -7,7 +7,7 @@ use slab::Slab;
 use super::holding::{Holding, Judged};
 use super::lease::Clock;
 use super::ring::{Phase, Ring};
-use super::seat::{Seat, Standing};
+use super::seat::Seat;
 use super::{
     Demand, Held, HeldClock, HostError, JoinError, LongestWait, Moved, Refusal, RingId, Rules, RulesError,
     SchedulerConfig, SeatId, TurnNumber, Weight,
@@ -47,7 +47,7 @@ impl<S> Scheduler<S> {
     ///
     /// When the rules make no sense.
     pub fn new(config: SchedulerConfig) -> Result<Scheduler<S>, RulesError> {
-        config.rules.check()?;
+        config.check(&config.rules)?;
         Ok(Scheduler {
             config,
             rings: Slab::new(),
@@ -80,7 +80,7 @@ impl<S> Scheduler<S> {
         let lease = ring.lease()?;
         let left = |left: super::rules::Allowance| Duration::from(left.silent);
         let clock = match lease.clock {
-            Clock::Unreleased { .. } => HeldClock::Unreleased,
+            Clock::Unreleased(_) => HeldClock::Unreleased,
             Clock::Running { deadline, .. } => HeldClock::Running { deadline },
             Clock::Stopped(allowance) => HeldClock::Stopped { left: left(allowance) },
             Clock::Judged { left: allowance, until } => HeldClock::Judged { left: left(allowance), until },
@@ -165,8 +165,7 @@ impl<S> Scheduler<S> {
     /// turn, and for a ring that does not exist. [`Duration::MAX`] if it does not fit.
     #[must_use]
     pub fn waiting_bound(&self, ring: RingId) -> Option<Duration> {
-        let ring = self.ring(ring)?;
-        ring.bound(ring.turns_first_now())
+        self.ring(ring)?.bound_now()
     }
 
     /// Returns the longest wait that has ended in `ring`, with the bound that held for it.
@@ -174,17 +173,14 @@ impl<S> Scheduler<S> {
     pub fn longest_wait(&self, ring: RingId) -> LongestWait {
         self.ring(ring).map_or(LongestWait::default(), |ring| LongestWait {
             waited: ring.longest_wait.waited.into(),
-            bound: ring.bound(ring.longest_wait.turns),
+            bound: ring.longest_wait.bound,
         })
     }
 
-    /// Returns how long the own clock of `ring` has stood: below quorum, paused, or for what the host added.
+    /// Returns how long the own clock of `ring` has stood: below quorum, paused, until holders were told, and for what the host added.
     #[must_use]
     pub fn stopped(&self, ring: RingId, now: Instant) -> Duration {
-        self.ring(ring).map_or(Duration::ZERO, |ring| {
-            let standing = ring.stopped_since.map_or(Duration::ZERO, |since| now - since);
-            Duration::from(ring.stopped) + standing
-        })
+        self.ring(ring).map_or(Duration::ZERO, |ring| ring.stopped(now).into())
     }
 
     /// Returns whether [`drain`](Self::drain) was called and no seat holds a turn any more.
@@ -212,7 +208,7 @@ impl<S> Scheduler<S> {
     /// Returns the ring without occupied seats that has been so for longest.
     #[must_use]
     pub fn longest_deserted(&self) -> Option<RingId> {
-        let deserted = self.rings.iter().filter(|(_, ring)| ring.occupied == 0);
+        let deserted = self.rings.iter().filter(|(_, ring)| ring.occupied == 0 && !ring.seats.is_empty());
         let longest = deserted.min_by_key(|(_, ring)| ring.vacant.last().map(|&(since, ..)| since));
         longest.map(|(_, ring)| ring.id)
     }
@@ -232,7 +228,7 @@ impl<S> Scheduler<S> {
         if self.rings.len() >= self.config.max_rings {
             return Err(JoinError::RingsFull);
         }
-        rules.check().map_err(JoinError::Rules)?;
+        self.config.check(&rules).map_err(JoinError::Rules)?;
         self.lives += 1;
         let entry = self.rings.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("max_rings fits 32 bits");
@@ -389,8 +385,8 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When no turn is held.
-    pub fn extend(&mut self, ring: RingId, by: Duration) -> Result<Option<Instant>, HostError> {
-        self.with_ring(ring, |ring| ring.extend(by))
+    pub fn extend(&mut self, now: Instant, ring: RingId, by: Duration) -> Result<Option<Instant>, HostError> {
+        self.with_ring(ring, |ring| ring.extend(now, by))
     }
 
     /// Pauses `ring`: the clock of its turn stands, and no other turn is granted. The holder may still answer.
@@ -426,7 +422,7 @@ impl<S> Scheduler<S> {
     ///
     /// When the rules make no sense; [`RulesError`] says why. Nothing happens to a ring that does not exist.
     pub fn set_rules(&mut self, now: Instant, ring: RingId, rules: Rules) -> Result<Moved, RulesError> {
-        rules.check()?;
+        self.config.check(&rules)?;
         Ok(self.with_ring(ring, |ring| Ok(ring.set_rules(now, rules))).unwrap_or_default())
     }
 
@@ -504,7 +500,7 @@ impl<S> Scheduler<S> {
     /// Returns whether `seat` waits for the turn.
     #[must_use]
     pub fn is_waiting(&self, seat: SeatId) -> bool {
-        self.seat(seat).is_some_and(|seat| seat.standing == Standing::Queued && seat.occupied)
+        self.ring(seat.ring()).filter(|ring| ring.has(seat)).is_some_and(|ring| ring.is_waiting(seat.slot))
     }
 
     /// Forgets `ring` if nobody has joined it since it was made.

@@ -101,7 +101,7 @@ pub(super) struct Seat<S> {
 }
 
 /// Where a seat stands in the order, whether or not its client is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Standing {
     /// In the queue.
     Queued,

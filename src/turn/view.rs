@@ -101,7 +101,7 @@ impl<S> Ring<S> {
                 None if lease.clock.is_judged() => SeatState::Judged,
                 None => SeatState::Holding,
             },
-            _ if matches!(seat.standing, Standing::Queued | Standing::Holding) => SeatState::Waiting,
+            _ if self.is_waiting(slot) => SeatState::Waiting,
             _ => SeatState::Resting,
         };
         SeatView {

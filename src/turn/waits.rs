@@ -23,7 +23,8 @@ pub struct LongestWait {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Longest {
     pub(super) waited: Nanos,
-    pub(super) turns: u64,
+    /// That of this wait.
+    pub(super) bound: Option<Duration>,
 }
 
 /// A wait that ends.
@@ -40,10 +41,46 @@ pub(super) struct Wait {
 impl Longest {
     /// Replaces it by a wait that was longer.
     #[inline]
-    pub(super) fn note(&mut self, now: Instant, wait: Wait, crowd: &Crowd) {
+    pub(super) fn note(&mut self, now: Instant, wait: Wait, crowd: &Crowd, time: &TurnTime) {
         // Nearly always false, and cheaper than a subtraction.
         if unlikely(wait.since + self.waited < now) {
-            *self = Longest { waited: now.nanos_since(wait.since), turns: crowd.turns_first(&wait) };
+            let bound = time.bound(wait.given, crowd.turns_first(&wait));
+            *self = Longest { waited: now.nanos_since(wait.since), bound };
+        }
+    }
+}
+
+/// How long a turn may last, by the rules, for the bound of a wait.
+#[derive(Debug, Clone)]
+pub(super) struct TurnTime {
+    now: Option<Duration>,
+    /// By the rules before, for the waits that have begun until then.
+    before: Option<Duration>,
+    /// The number of the last tag given before the rules changed.
+    changed: u64,
+}
+
+impl TurnTime {
+    pub(super) fn new(now: Option<Duration>) -> TurnTime {
+        TurnTime { now, before: now, changed: 0 }
+    }
+
+    /// Notes that the rules change, behind the tag numbered `given`; `oldest` is that of the longest-queued seat.
+    pub(super) fn change(&mut self, to: Option<Duration>, given: u64, oldest: Option<u64>) {
+        let before = oldest.map_or(self.now, |oldest| self.of(oldest));
+        *self = TurnTime { now: to, before, changed: given };
+    }
+
+    /// Returns the bound of a wait that began with the tag numbered `given`, and for which `turns` may come first.
+    pub(super) fn bound(&self, given: u64, turns: u64) -> Option<Duration> {
+        let each = self.of(given)?;
+        Some(u32::try_from(turns).ok().and_then(|turns| each.checked_mul(turns)).unwrap_or(Duration::MAX))
+    }
+
+    fn of(&self, given: u64) -> Option<Duration> {
+        match given <= self.changed {
+            true => Some(self.now?.max(self.before?)),
+            false => self.now,
         }
     }
 }
@@ -99,6 +136,25 @@ impl Crowd {
             self.peaks.pop_back();
         }
         self.peaks.push_back((given, self.weight));
+    }
+
+    /// Says why the peaks are not those of falling weights, if they are not.
+    pub(super) fn fault(&self) -> Option<String> {
+        let falls = self.peaks.iter().is_sorted_by(|a, b| a.0 <= b.0 && a.1 > b.1);
+        let is_now = self.peaks.back().is_none_or(|&(_, peak)| peak == self.weight);
+        let is_noted = self.peaks.is_empty() != self.weighted_since.is_some();
+        (!falls || !is_now || !is_noted).then(|| format!("{:?}", self.peaks))
+    }
+
+    #[cfg(test)]
+    pub(super) fn spoil(&mut self) {
+        self.peaks.push_front((0, 0));
+    }
+
+    /// Returns how many turns may come first for a seat of weight 1 that begins to wait behind `turns_first` others.
+    pub(super) fn turns_first_now(&self, turns_first: u32) -> u64 {
+        let by_weight = if self.weighted_since.is_some() { self.weight } else { 0 };
+        u64::from(turns_first).saturating_add(by_weight)
     }
 
     /// Returns how many turns the others may have got during `wait`.
