@@ -445,7 +445,7 @@ impl Links {
         self.link_mut(id).filter(|link| link.wish == Wish::Keep)
     }
 
-    fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
+    pub(crate) fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
         let Links { links, touched, spare, numbers, out_bytes_max, crowd, .. } = self;
         let Some(link) = links.get_mut(id.slot()).filter(|link| link.may_send(id)) else { return };
         let was_empty = link.queue.is_empty();

@@ -1,0 +1,305 @@
+//! Clients of turn servers: any number on one loop, each with its own settings and its own connection.
+//!
+//! A client knows nothing of what its turn is for: it tells its host of each turn, and the host [answers](TurnClient::answer). What it does by
+//! itself is what every client needs: it joins, resumes its seat when its connection was lost, sends an answer at most once to count, tells
+//! what became of it, pings, and gives up where there is no use in coming again.
+//!
+//! What may be taken as accepted differs. In the raw framing nobody says so, and an answer counts once it is written. In the line protocol it
+//! counts when `OK` comes, or when the `WELCOME` of a resumption says so. It is unknown only if the seat is gone meanwhile, because
+//! the server has begun another life or the seat's grace is over.
+
+// player.rs  one client, its connection and its turn; hold.rs where it stands with that
+//  ├ raw.rs  what it says and hears in the raw framing
+//  ├ line.rs what it says and keeps in the line protocol
+//  └ hear.rs what it hears in the line protocol
+// command.rs what hosts ask; event.rs what hosts hear; config.rs settings
+
+mod command;
+mod config;
+mod event;
+mod hear;
+mod hold;
+mod line;
+mod player;
+mod raw;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+
+use slab::Slab;
+
+pub use command::CommandError;
+pub use config::{Bearer, ClientConfig, ConfigError, InvalidToken, SeatRequest};
+pub use event::{ClientEvent, End, Farewell, Fate, Heard, News, Welcome};
+pub use hold::ClientTurn;
+use line::LineWire;
+use player::{Cx, Player};
+use raw::RawWire;
+
+use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, DialId, Links, Origin, Protocol};
+use crate::time::{Alarm, Instant, Now, Timers};
+use crate::wire::Framing;
+
+/// Names one client of a [`TurnClient`]; never used again for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId {
+    slot: u32,
+    /// Counts the clients ever added: tells this one from the others that had its slot.
+    life: u32,
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "client {}", self.life)
+    }
+}
+
+struct Client {
+    player: Player,
+    wire: Wire,
+    alarm: Alarm,
+}
+
+enum Wire {
+    Raw(RawWire),
+    Line(LineWire),
+}
+
+impl Client {
+    /// Its parts, for a command that needs both a seat and the line protocol.
+    fn seated_line(&mut self) -> Result<(&mut Player, &mut LineWire), CommandError> {
+        match &mut self.wire {
+            Wire::Raw(_) => Err(CommandError::NotInRaw),
+            Wire::Line(_) if self.player.config.seat.is_none() => Err(CommandError::NoSeat),
+            Wire::Line(line) => Ok((&mut self.player, line)),
+        }
+    }
+}
+
+/// The client side of the turn protocol, without sockets: a [`Protocol`].
+pub struct TurnClient {
+    clients: Slab<Client>,
+    /// Clients ever added.
+    lives: u32,
+    by_connection: ConnectionMap<ClientId>,
+    by_dial: BTreeMap<DialId, ClientId>,
+    timers: Timers<ClientId>,
+    /// The raw clients whose answer has been queued and not been seen written.
+    unwritten: Vec<ClientId>,
+    is_draining: bool,
+    events: VecDeque<ClientEvent>,
+}
+
+impl Default for TurnClient {
+    fn default() -> Self {
+        TurnClient::new()
+    }
+}
+
+impl TurnClient {
+    /// No clients yet.
+    #[must_use]
+    pub fn new() -> TurnClient {
+        TurnClient {
+            clients: Slab::new(),
+            lives: 0,
+            by_connection: ConnectionMap::default(),
+            by_dial: BTreeMap::new(),
+            timers: Timers::default(),
+            unwritten: Vec::new(),
+            is_draining: false,
+            events: VecDeque::new(),
+        }
+    }
+
+    fn insert(&mut self, config: ClientConfig) -> ClientId {
+        self.lives = self.lives.wrapping_add(1);
+        let entry = self.clients.vacant_entry();
+        let slot = u32::try_from(entry.key()).expect("fewer than 2^32 clients");
+        let id = ClientId { slot, life: self.lives };
+        let wire = match config.framing {
+            Framing::Raw => Wire::Raw(RawWire::default()),
+            Framing::Line => Wire::Line(LineWire::default()),
+        };
+        entry.insert(Client { player: Player::new(id, config), wire, alarm: Alarm::default() });
+        id
+    }
+
+    fn find(&mut self, client: ClientId) -> Option<&mut Client> {
+        self.clients.get_mut(client.slot as usize).filter(|found| found.player.id == client)
+    }
+
+    fn take_out(&mut self, client: ClientId) -> Option<Client> {
+        self.find(client)?;
+        Some(self.clients.remove(client.slot as usize))
+    }
+
+    /// Lets a client act, and sees to being called when it wants.
+    fn with<R>(
+        &mut self,
+        now: Now,
+        id: ClientId,
+        links: &mut Links,
+        act: impl FnOnce(&mut Client, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        let TurnClient { clients, events, timers, .. } = self;
+        let client = clients.get_mut(id.slot as usize).filter(|found| found.player.id == id)?;
+        let result = act(client, &mut Cx { now, links, events });
+        if let Wire::Line(line) = &client.wire {
+            timers.set(&mut client.alarm, id, line.next_deadline());
+        }
+        Some(result)
+    }
+
+    /// Lets a client do what the host asks, unless it has given up.
+    fn act<R>(
+        &mut self,
+        now: Now,
+        id: ClientId,
+        links: &mut Links,
+        act: impl FnOnce(&mut Client, &mut Cx<'_>) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        let is_draining = self.is_draining;
+        let result = self.with(now, id, links, |client, cx| {
+            if is_draining || client.player.is_leaving || client.player.end.is_some() {
+                return Err(CommandError::Ended);
+            }
+            act(client, cx)
+        });
+        result.unwrap_or(Err(CommandError::NoSuchClient))
+    }
+
+    /// The connection of a client is gone, or another one has taken its place.
+    fn disconnect(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        let Some(client) = self.by_connection.remove(id) else { return };
+        let is_draining = self.is_draining;
+        self.with(now, client, links, |client, cx| {
+            let Client { player, wire, .. } = client;
+            match wire {
+                Wire::Raw(raw) => raw.disconnect(player, cx),
+                Wire::Line(line) => line.disconnect(player),
+            }
+            player.connection = None;
+            if is_draining {
+                player.end_turn(cx, Fate::Unknown);
+            }
+        });
+    }
+
+    /// The client whose connection may be opened by `origin`.
+    fn is_for(&self, origin: Origin) -> Option<ClientId> {
+        match origin {
+            Origin::Dialed(dial) if !self.is_draining => self.by_dial.get(&dial).copied(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for TurnClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnClient")
+            .field("clients", &self.clients.len())
+            .field("connected", &self.by_connection.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Protocol for TurnClient {
+    type Event = ClientEvent;
+
+    fn handle_open(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        peer: SocketAddr,
+        origin: Origin,
+        links: &mut Links,
+    ) {
+        let Some(client) = self.is_for(origin) else { return links.abort(id) };
+        let Some(found) = self.find(client).filter(|found| found.player.end.is_none()) else {
+            return links.abort(id);
+        };
+        // A host that has hung up and dials again may be here before the end of the last connection.
+        if let Some(before) = found.player.connection {
+            self.disconnect(now, before, links);
+            links.close(before);
+        }
+        self.by_connection.insert(id, client);
+        self.with(now, client, links, |client, cx| {
+            client.player.connection = Some(id);
+            if let Wire::Line(line) = &mut client.wire {
+                line.open(&mut client.player, cx, peer.ip().to_canonical().is_loopback());
+            }
+        });
+    }
+
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let Some(&client) = self.by_connection.get(id) else { return bytes.len() };
+        let used = self.with(now, client, links, |client, cx| match &mut client.wire {
+            Wire::Raw(raw) => raw.hear(&mut client.player, cx, bytes),
+            Wire::Line(line) => line.hear(&mut client.player, cx, bytes),
+        });
+        used.unwrap_or(bytes.len())
+    }
+
+    fn handle_end(&mut self, _: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
+        links.close(id);
+    }
+
+    fn handle_closed(&mut self, now: Now, id: ConnectionId, _: CloseReason, links: &mut Links) {
+        self.disconnect(now, id, links);
+    }
+
+    fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+        while let Some(id) = self.timers.pop(now.instant) {
+            let TurnClient { clients, timers, .. } = &mut *self;
+            let found = clients.get_mut(id.slot as usize).filter(|found| found.player.id == id);
+            if found.is_some_and(|client| timers.ring(&mut client.alarm, id, now.instant)) {
+                self.with(now, id, links, |client, cx| {
+                    if let Wire::Line(line) = &mut client.wire {
+                        line.handle_timeout(&client.player, cx);
+                    }
+                });
+            }
+        }
+    }
+
+    fn handle_flushed(&mut self, now: Now, links: &mut Links) {
+        let mut unwritten = std::mem::take(&mut self.unwritten);
+        unwritten.retain(|&id| {
+            let is_written = self.with(now, id, links, |client, cx| match &mut client.wire {
+                Wire::Raw(raw) => raw.note_written(&mut client.player, cx),
+                Wire::Line(_) => true,
+            });
+            is_written == Some(false)
+        });
+        self.unwritten = unwritten;
+    }
+
+    fn drain(&mut self, now: Now, links: &mut Links) {
+        self.is_draining = true;
+        let all: Vec<_> = self.clients().collect();
+        for id in all {
+            self.with(now, id, links, |client, cx| {
+                let Client { player, wire, .. } = client;
+                match (player.connection, wire) {
+                    // What becomes of its turn is known when its connection is gone.
+                    (Some(_), Wire::Line(line)) => line.drain(player, cx),
+                    (Some(id), Wire::Raw(_)) => cx.links.close(id),
+                    (None, _) => player.end_turn(cx, Fate::Unknown),
+                }
+            });
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.events.pop_front()
+    }
+}
