@@ -1,4 +1,5 @@
-//! The codes on the wire: why a line was refused, why a connection is closed, how a turn ended without an answer.
+//! The codes on the wire: why a line was refused, why a connection is closed, how a turn ended without an
+//! answer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -108,7 +109,8 @@ coded! {
         TooLong = "too-long", "a line is longer than allowed";
         /// A line is not UTF-8.
         NotUtf8 = "not-utf8", "a line is not UTF-8";
-        /// A payload cannot be told from the lines around it, or a client without a seat sent too many malformed lines.
+        /// A payload cannot be told from the lines around it, or a client without a seat sent too many
+        /// malformed lines.
         Malformed = "malformed", "the end of a message cannot be found, or too many lines were malformed";
         /// The client speaks another protocol.
         NotHere = "not-here", "another protocol is spoken here";

@@ -21,8 +21,8 @@ impl std::error::Error for InvalidHex {}
 
 /// The 128 random bits that let a client have its seat back.
 ///
-/// Displayed as on the wire, 32 hexadecimal digits, for a client that keeps it on disk. `Debug` shows nothing of it, and two are
-/// compared in constant time.
+/// Displayed as on the wire, 32 hexadecimal digits, for a client that keeps it on disk. `Debug` shows nothing
+/// of it, and two are compared in constant time.
 #[derive(Clone, Copy)]
 pub struct Secret([u8; 16]);
 
@@ -33,7 +33,7 @@ impl Secret {
         Secret(bits)
     }
 
-    /// Its bits, for what keeps it beyond the life of this process.
+    /// The bits themselves, to keep the secret beyond the life of this process.
     #[must_use]
     pub const fn expose(&self) -> &[u8; 16] {
         &self.0
@@ -76,8 +76,8 @@ impl fmt::Debug for Secret {
 
 /// Tells one life of a server from another. It is random: of two, neither is the earlier one.
 ///
-/// Together with a [`TurnNumber`](crate::turn::TurnNumber) it fences a resource that clients act on. Displayed as on the wire, 16
-/// hexadecimal digits; read from 1 to 16 of them.
+/// Together with a [`TurnNumber`](crate::turn::TurnNumber) it fences a resource that clients act on.
+/// Displayed as on the wire, 16 hexadecimal digits; read from 1 to 16 of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 
@@ -96,7 +96,7 @@ impl FromStr for Epoch {
     }
 }
 
-/// What each byte is worth as a hexadecimal digit; 255 if it is none.
+/// The value of each byte as a hexadecimal digit; 255 if it is none.
 static HEX: [u8; 256] = {
     let mut worth = [255; 256];
     let mut digit = 0;
@@ -133,7 +133,7 @@ impl<'a> Token<'a> {
         super::fields::is_value(text).then_some(Token(text))
     }
 
-    /// Its text, for what checks it or writes it to a peer.
+    /// The text itself, to check it or to write it to a peer.
     #[must_use]
     pub const fn expose(self) -> &'a str {
         self.0
@@ -161,10 +161,10 @@ impl fmt::Debug for Token<'_> {
     }
 }
 
-/// Displays what a peer sent, escaped, with `...` in place of the values of `resume=` and `token=`.
+/// Displays the bytes of a peer, escaped, with `...` in place of the values of `resume=` and `token=`.
 ///
-/// It takes any bytes, because a line that is refused is logged as well. A value is hidden however its key is capitalised and wherever
-/// it stands, up to the next white space or control character.
+/// It takes any bytes, because a line that is refused is logged as well. A value is hidden however its key is
+/// capitalised and wherever it stands, up to the next white space or control character.
 #[derive(Clone, Copy)]
 pub struct Redacted<'a>(pub &'a [u8]);
 

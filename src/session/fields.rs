@@ -72,31 +72,26 @@ impl<'a> Message<'a> {
     ///
     /// [`Malformed`], also if a key stands twice.
     pub(super) fn read(&mut self, line: &'a str) -> Result<(), Malformed> {
-        let (verb, mut rest) = cut(line);
-        if verb.is_empty() || !verb.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        let (verb, mut rest) = cut(line, |byte| byte.is_ascii_uppercase());
+        if verb.is_empty() || !rest.is_empty() && !rest.starts_with(' ') {
             return Err(Malformed("a line begins with a verb in capitals, such as JOIN"));
         }
+        *self = Message { verb, ..Message::default() };
         // Where the whole line is plain, so is each part of it.
         let is_plain = is_plain(line.as_bytes());
-        *self = Message { verb, ..Message::default() };
-        if let Some((word, behind)) = rest.map(cut)
-            && !word.is_empty()
-            && !word.starts_with(':')
-            && !word.contains('=')
-        {
+        if let Some((word, behind)) = word_of(rest) {
             if word.contains(':') || !is_plain && !is_value(word) {
                 return Err(Malformed("a name or code has no ':', white space or control character"));
             }
             (self.word, rest) = (Some(word), behind);
         }
         let (fields, mut keys) = (rest, KeySet::default());
-        while let Some(behind) = rest {
+        while let Some(behind) = rest.strip_prefix(' ') {
             if let Some(text) = behind.strip_prefix(':') {
                 self.text = Some(text);
                 break;
             }
-            let (field, next) = cut(behind);
-            let (key, value) = key_of(field)?;
+            let (key, value, next) = field_of(behind)?;
             if value.is_empty() || !is_plain && !is_value(value) {
                 return Err(Malformed("a value is not empty and has no white space or control character"));
             }
@@ -140,12 +135,13 @@ impl KeySet {
     }
 }
 
-/// Sorts the keys, because a hello line has room for thousands, of which each pair would take too long to compare.
+/// Sorts the keys, because a hello line has room for thousands, of which each pair would take too long to
+/// compare.
 #[cold]
-fn has_a_key_twice(mut fields: Option<&str>) -> bool {
+fn has_a_key_twice(mut fields: &str) -> bool {
     let mut keys = Vec::new();
-    while let Some((field, next)) = fields.map(cut)
-        && let Ok((key, _)) = key_of(field)
+    while let Some(behind) = fields.strip_prefix(' ')
+        && let Ok((key, _, next)) = field_of(behind)
     {
         keys.push(key);
         fields = next;
@@ -154,23 +150,37 @@ fn has_a_key_twice(mut fields: Option<&str>) -> bool {
     keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// What stands before the first space, and behind it.
-#[inline]
-fn cut(text: &str) -> (&str, Option<&str>) {
-    // A loop, because most parts are too short for a search by vectors to gain anything.
-    match text.bytes().position(|byte| byte == b' ') {
-        Some(space) => (&text[..space], Some(&text[space + 1..])),
-        None => (text, None),
+/// Cuts behind the leading bytes that `belong`, which must treat all non-ASCII bytes alike. A loop, because
+/// most parts are too short for a vector search to gain anything.
+#[inline(always)]
+fn cut(text: &str, belongs: impl Fn(u8) -> bool) -> (&str, &str) {
+    let (bytes, mut end) = (text.as_bytes(), 0);
+    while end < bytes.len() && belongs(bytes[end]) {
+        end += 1;
     }
+    text.split_at(end)
 }
 
-/// Cuts a field behind its key.
+/// The word that stands first behind a verb, if one does, and the rest behind it.
 #[inline]
-fn key_of(field: &str) -> Result<(&str, &str), Malformed> {
-    let end = field.bytes().position(|byte| !(byte.is_ascii_lowercase() || byte == b'-'));
-    match end {
-        Some(end @ 1..) if field.as_bytes()[end] == b'=' => Ok((&field[..end], &field[end + 1..])),
-        _ if field.is_empty() => Err(Malformed("fields have one space between them, and none at the end")),
+fn word_of(rest: &str) -> Option<(&str, &str)> {
+    let behind = rest.strip_prefix(' ').filter(|behind| !behind.starts_with([' ', ':']))?;
+    let (word, rest) = cut(behind, |byte| byte != b' ' && byte != b'=');
+    (!word.is_empty() && !rest.starts_with('=')).then_some((word, rest))
+}
+
+/// The key and value that `behind` a space begins with, and the rest.
+#[inline]
+fn field_of(behind: &str) -> Result<(&str, &str, &str), Malformed> {
+    let (key, value) = cut(behind, |byte| byte.is_ascii_lowercase() || byte == b'-');
+    match value.strip_prefix('=') {
+        Some(value) if !key.is_empty() => {
+            let (value, rest) = cut(value, |byte| byte != b' ');
+            Ok((key, value, rest))
+        }
+        _ if behind.is_empty() || behind.starts_with(' ') => {
+            Err(Malformed("fields have one space between them, and none at the end"))
+        }
         _ => Err(Malformed("a field is key=value, its key in lower-case letters and '-'")),
     }
 }
@@ -179,8 +189,8 @@ fn key_of(field: &str) -> Result<(&str, &str), Malformed> {
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // The top bit of each byte: of a byte below 0x20 in the first part, of one from 0x80 in the second, of 0x7f in the third. One that
-    // borrows or carries has its own bit set.
+    // The top bit of each byte: of a byte below 0x20 in the first part, of one from 0x80 in the second, of
+    // 0x7f in the third. One that borrows or carries has its own bit set.
     let odd = |chunk: [u8; 8]| {
         let eight = u64::from_le_bytes(chunk);
         (eight.wrapping_sub(0x20 * ONES) | eight | eight.wrapping_add(ONES)) & (0x80 * ONES)
@@ -218,7 +228,8 @@ pub(super) fn decimal(digits: &str) -> Option<Result<u64, TooLarge>> {
     }
 }
 
-/// The number that `bytes` begin with, and what stands behind its digits, or behind the first 19 of them, which overflow nothing.
+/// The number that `bytes` begin with, and the bytes behind it. Reads 19 digits at most, which cannot
+/// overflow.
 #[inline]
 pub(super) fn decimal_prefix(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (mut number, mut rest) = (0, bytes);

@@ -1,13 +1,13 @@
-//! Other protocols, which are told by the first line of a connection.
+//! Other protocols, recognised by the first line of a connection.
 //!
-//! A web page on the same machine can have its browser send any text to a loopback port. If the first line were only refused, the lines
-//! behind it, which the page wrote, would be carried out.
+//! A web page on the same machine can have its browser send any text to a loopback port. If the first line
+//! were only refused, the lines behind it, which the page wrote, would be carried out.
 
-/// Whether the first line of a connection belongs to another protocol: an HTTP request line, a TLS hello, an SSH banner, or anything
-/// with control characters or bad UTF-8.
+/// Whether the first line of a connection belongs to another protocol: an HTTP request line, a TLS hello, an
+/// SSH banner, or anything with control characters or bad UTF-8.
 ///
-/// `bytes` are those that have come so far, perhaps only the beginning of the line, perhaps more than it. More bytes never turn a yes
-/// into a no. A request line is recognised once it is complete.
+/// `bytes` are those that have come so far, perhaps only the beginning of the line, perhaps more than it.
+/// More bytes never turn a yes into a no. A request line is recognised once it is complete.
 #[must_use]
 pub fn looks_foreign(bytes: &[u8]) -> bool {
     let (line, is_whole) = match memchr::memchr(b'\n', bytes) {

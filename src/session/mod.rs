@@ -1,7 +1,8 @@
 //! The text of line protocol 1, in both directions: bytes to values, and back.
 //!
-//! What lives here is pure: no state, no time, and nothing allocated for an answer, its `OK` and the next `GO`. What does not: the
-//! turn's rules ([`turn`](crate::turn)), and the framing, which [`wire::message`](crate::wire::message) cuts without knowing a verb.
+//! Everything here is a pure function: no state, no time, no allocation for an answer, its `OK` and the next
+//! `GO`. The rules of the turn live in [`turn`](crate::turn), and framing in
+//! [`wire::message`](crate::wire::message), which knows no verb.
 
 mod codes;
 mod credential;

@@ -8,14 +8,15 @@ pub const NAME_BYTES_MAX: usize = 64;
 
 /// A name of 1 to 64 bytes of UTF-8 without white space, `:`, `=`, control and format characters.
 ///
-/// Format characters are those of [`FORMAT_CHARACTERS`]: they show nothing, or rearrange the text around them, so that two names could
-/// look the same.
+/// Format characters show nothing or rearrange the text around them, so that two names could look the same.
+/// They are those of general category Cf or with the property `Default_Ignorable_Code_Point` in Unicode
+/// 16.0.0: bidirectional controls, zero-width characters, variation selectors, fillers, tags.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Short);
 
 /// A name as raw clients send it: 1 to 64 bytes of UTF-8 without control characters and `:`.
 ///
-/// Displayed, characters that could rearrange or hide what stands around them on a terminal are escaped.
+/// `Display` escapes characters that could rearrange or hide the text around them on a terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RawName(Short);
 
@@ -51,9 +52,8 @@ impl fmt::Display for InvalidName {
 
 impl std::error::Error for InvalidName {}
 
-/// The characters that show nothing by themselves, as ranges in ascending order: general category Cf and
-/// `Default_Ignorable_Code_Point` of Unicode 16.0.0.
-pub const FORMAT_CHARACTERS: &[(char, char)] = &[
+/// General category Cf and `Default_Ignorable_Code_Point` of Unicode 16.0.0, as ranges in ascending order.
+const FORMAT_CHARACTERS: &[(char, char)] = &[
     ('\u{ad}', '\u{ad}'),
     ('\u{34f}', '\u{34f}'),
     ('\u{600}', '\u{605}'),
@@ -98,8 +98,8 @@ fn is_format(c: char) -> bool {
 }
 
 impl Short {
-    /// Reads a name without any character that `is_refused`. Most are plain ASCII, and are neither decoded nor taken apart into
-    /// characters.
+    /// Reads a name without any character that `is_refused`. Most are plain ASCII, and are neither decoded
+    /// nor taken apart into characters.
     #[inline]
     fn read(bytes: &[u8], is_refused: impl Fn(char) -> bool) -> Result<Short, InvalidName> {
         let len = u8::try_from(bytes.len()).map_err(|_| InvalidName::Length)?;

@@ -40,33 +40,33 @@ pub enum Request<'a> {
     Rest,
     /// Give the seat up, or stop watching.
     Leave,
-    /// Hear what happens in a ring without a seat.
+    /// Hear the events of a ring without a seat.
     Watch {
-        /// Which ring.
+        /// The ring.
         ring: Name,
-        /// What shows that the client may.
+        /// The credential of the client.
         token: Option<Token<'a>>,
     },
     /// Asks for `PONG`.
     Ping,
 }
 
-/// What a `JOIN` says.
+/// The contents of a `JOIN`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Join<'a> {
     /// The name of the seat.
     pub name: Name,
     /// The ring; [`DEFAULT_RING`] if the line names none.
     pub ring: Name,
-    /// The secret of the seat to have back, as written: it may be none.
+    /// The secret of the seat to have back, as written; it may not be a valid one.
     pub resume: Option<&'a str>,
-    /// The turns it wants for each one of a weight-1 seat; any number.
+    /// The turns that it wants for each turn of a weight-1 seat; not checked.
     pub weight: Option<u64>,
     /// When it wants the turn.
     pub demand: Option<Demand>,
-    /// Whether it wants to hear what happens in the ring.
+    /// Whether it wants to hear the events of the ring.
     pub hears: bool,
-    /// What shows that the client may.
+    /// The credential of the client.
     pub token: Option<Token<'a>>,
 }
 
@@ -132,7 +132,7 @@ impl fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
-/// A code and the reason.
+/// A code and the reason for a person.
 type Refusal = (Code, &'static str);
 
 const fn malformed(why: &'static str) -> Refusal {
@@ -188,7 +188,8 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Reads an answer as programs write it, with nothing but `turn=`, `epoch=` and a text. [`read`] would take apart what is known here.
+/// Reads an answer as programs write it, with exactly `turn=`, `epoch=` and a text, in a quarter of the
+/// instructions of [`read`].
 #[inline]
 fn plain_answer(line: &str) -> Option<Request<'_>> {
     let behind = line.as_bytes().strip_prefix(b"ANSWER turn=")?;
@@ -542,7 +543,7 @@ mod tests {
             (Some(3), Some(7), Some(9))
         );
         assert_eq!(
-            (turn("PASS turn=x"), turn("PASS turn=99999999999999999999"), turn("PASS :turn=3")),
+            (turn("PASS turn=x"), turn("PASS turn=99999999999999999999"), turn("PASS :a turn=3")),
             (None, None, None)
         );
         assert_eq!(refused("ANSWER e2e4").1, "the text of an answer begins with \":\", as in ANSWER :e2e4");

@@ -24,7 +24,7 @@ impl Sink for SendBuffer {
     }
 }
 
-/// Counts the bytes of a line on their way, so that what comes last on it knows the room that is left.
+/// Counts the bytes of a line as they pass, so that its text or words know the room that is left.
 pub(super) struct Counted<'o, S> {
     out: &'o mut S,
     bytes: usize,

@@ -1,4 +1,5 @@
-//! Both directions together, by chance: what is written is read, however it is split, and nothing that a peer sends does harm.
+//! Property tests of both directions: messages survive being written, split and read, and hostile bytes do no
+//! harm.
 
 use fastrand::Rng;
 
@@ -130,8 +131,11 @@ fn reply<'a>(rng: &mut Rng, texts: &'a Texts) -> Reply<'a> {
     }
 }
 
-/// The first message of `input`: its line, its payload and how much was used; `None` if it has not all come.
-fn first(input: &[u8]) -> Option<Result<(&str, Option<&[u8]>, usize), ()>> {
+/// A line, its payload, and how many bytes both took.
+type Received<'i> = (&'i str, Option<&'i [u8]>, usize);
+
+/// The first message of `input`; `None` if it has not all come.
+fn first(input: &[u8]) -> Option<Result<Received<'_>, ()>> {
     let limits = Limits::for_answers(16 * 1024);
     let line = match split_line(input, &limits) {
         Ok(line) => line?,
@@ -144,7 +148,7 @@ fn first(input: &[u8]) -> Option<Result<(&str, Option<&[u8]>, usize), ()>> {
     }
 }
 
-/// What is cut to fit a line is not read back whole; everything else is.
+/// Whether its words fit a line. Longer ones are cut, and so do not survive.
 fn fits(reply: &Reply<'_>) -> bool {
     match reply {
         Reply::Ok { words, .. } | Reply::No { words, .. } | Reply::Bye { words, .. } => {
@@ -154,7 +158,7 @@ fn fits(reply: &Reply<'_>) -> bool {
     }
 }
 
-/// As it is read back: the words that a code has of its own are written.
+/// The reply as it is read back, with the code's own words where it had none.
 fn with_words(reply: Reply<'_>) -> Reply<'_> {
     match reply {
         Reply::No { code, turn, within, words } => {

@@ -415,7 +415,7 @@ impl<S> Ring<S> {
 
     /// Gives the holder of the turn, whose clock may stand, more time to be silent.
     pub(super) fn renew(&mut self, now: Instant) -> Result<Option<Instant>, Refusal> {
-        let silent = self.terms.time.silent;
+        let silent = self.terms.silent;
         let Phase::Held(lease) = &mut self.phase else { return Err(Refusal::NotYourTurn) };
         match &mut lease.clock {
             Clock::Running { deadline, hold_until } => {

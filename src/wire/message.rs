@@ -1,8 +1,11 @@
-//! Messages of the line protocol: a line, and behind it perhaps a payload whose size the line announces with `bytes=`.
+//! Messages of the line protocol: a line, and behind it perhaps a payload whose size the line announces with
+//! `bytes=`.
 //!
-//! Nothing is kept between two calls. Bytes that were not used are given again with more behind them, so the same messages come out
-//! however the bytes were split. A verb is not known here, so a payload is one on any line: else a text that a client passes on for
-//! somebody could be carried out as lines, by announcing it on a line that is refused.
+//! The functions keep nothing between calls. The caller gives unused bytes again with more behind them, so
+//! the same messages come out however the bytes were split.
+//!
+//! No verb is known here: `bytes=` announces a payload on any line, also on one that the protocol then
+//! refuses. Otherwise a text that a client passes on for its user would be carried out as lines.
 
 use std::fmt;
 
@@ -18,8 +21,8 @@ pub struct Limits {
     pub line_bytes_max: usize,
     /// The same for lines that begin with `JOIN` or `WATCH`, which carry tokens. Default 8,192.
     pub hello_bytes_max: usize,
-    /// The most that `bytes=` may announce. 16 times the largest answer, so that larger ones can be refused without losing the
-    /// connection.
+    /// The most that `bytes=` may announce. 16 times the largest answer, so that larger ones can be refused
+    /// without losing the connection.
     pub payload_bytes_max: usize,
 }
 
@@ -34,15 +37,13 @@ impl Limits {
         }
     }
 
-    fn of(&self, line: &[u8]) -> usize {
-        if line.starts_with(b"JOIN ") || line.starts_with(b"WATCH ") {
-            return self.line_bytes_max.max(self.hello_bytes_max);
-        }
-        self.line_bytes_max
+    fn are_broken_by(&self, line: &[u8]) -> bool {
+        let is_hello = || line.starts_with(b"JOIN ") || line.starts_with(b"WATCH ");
+        line.len() > self.line_bytes_max && (line.len() > self.hello_bytes_max || !is_hello())
     }
 }
 
-/// One line, borrowed from what was read.
+/// One line, borrowed from the input.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Line<'i> {
     /// The line without its end.
@@ -70,7 +71,8 @@ pub enum LineError {
     TooLong,
     /// It is not UTF-8.
     NotUtf8,
-    /// `bytes=` stands twice, is not a decimal number, is larger than allowed, or stands beside a text.
+    /// `bytes=` stands twice, is not a decimal number, is larger than allowed, or stands on a line with a
+    /// text.
     Payload,
 }
 
@@ -124,17 +126,18 @@ impl std::error::Error for NoLineFeed {}
 pub fn split_line<'i>(input: &'i [u8], limits: &Limits) -> Result<Option<Line<'i>>, LineError> {
     let Some(end) = memchr(b'\n', input) else {
         let line = input.strip_suffix(b"\r").unwrap_or(input);
-        return if line.len() > limits.of(line) { Err(LineError::TooLong) } else { Ok(None) };
+        return if limits.are_broken_by(line) { Err(LineError::TooLong) } else { Ok(None) };
     };
     let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
-    if line.len() > limits.of(line) {
+    if limits.are_broken_by(line) {
         return Err(LineError::TooLong);
     }
     let text = std::str::from_utf8(line).map_err(|_| LineError::NotUtf8)?;
     Ok(Some(Line { text, used: end + 1, payload: announced(text, limits.payload_bytes_max)? }))
 }
 
-/// The payload of `bytes` bytes that `input` begins with, and how many bytes it took with its LF; `None` if it has not all come yet.
+/// The payload of `bytes` bytes that `input` begins with, and how many bytes it took with its LF; `None` if
+/// it has not all come yet.
 ///
 /// # Errors
 ///
@@ -177,29 +180,29 @@ mod tests {
 
     const LIMITS: Limits = Limits { line_bytes_max: 24, hello_bytes_max: 40, payload_bytes_max: 30 };
 
-    /// A whole line, its announced payload included, or the first error.
-    type Cut = Result<(String, Option<Vec<u8>>), String>;
+    /// A line and its payload.
+    type Message = (String, Option<Vec<u8>>);
 
     /// The first message of `input`, and how many bytes it took.
-    fn first(input: &[u8]) -> Result<Option<(String, Option<Vec<u8>>, usize)>, String> {
+    fn first(input: &[u8]) -> Result<Option<(Message, usize)>, String> {
         let Some(line) = split_line(input, &LIMITS).map_err(|error| error.to_string())? else {
             return Ok(None);
         };
-        let Some(bytes) = line.payload else { return Ok(Some((line.text.to_owned(), None, line.used))) };
+        let Some(bytes) = line.payload else { return Ok(Some(((line.text.to_owned(), None), line.used))) };
         let payload = split_payload(&input[line.used..], bytes).map_err(|error| error.to_string())?;
-        Ok(payload.map(|(payload, used)| (line.text.to_owned(), Some(payload.to_vec()), line.used + used)))
+        Ok(payload.map(|(payload, used)| ((line.text.to_owned(), Some(payload.to_vec())), line.used + used)))
     }
 
     /// All messages of a stream that arrives in `chunks`, up to the first error.
-    fn messages(chunks: &[&[u8]]) -> Vec<Cut> {
+    fn messages(chunks: &[&[u8]]) -> Vec<Result<Message, String>> {
         let (mut kept, mut messages) = (Vec::new(), Vec::new());
         for chunk in chunks {
             kept.extend_from_slice(chunk);
             loop {
                 match first(&kept) {
                     Ok(None) => break,
-                    Ok(Some((line, payload, used))) => {
-                        messages.push(Ok((line, payload)));
+                    Ok(Some((message, used))) => {
+                        messages.push(Ok(message));
                         kept.drain(..used);
                     }
                     Err(error) => {

@@ -9,7 +9,8 @@ use crate::turn::TurnNumber;
 
 /// A message from the server.
 ///
-/// A name in a message that was read is a word, but perhaps no [`Name`](super::Name): escape it before it is printed.
+/// A name in a message that was read is a word, but perhaps no [`Name`](super::Name): escape it before it is
+/// printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply<'a> {
@@ -30,7 +31,7 @@ pub enum Reply<'a> {
         /// The turn whose answer is being judged.
         judging: Option<TurnNumber>,
     },
-    /// The connection hears what happens in a ring.
+    /// The connection hears the events of a ring.
     Watching {
         /// The ring.
         ring: &'a str,
@@ -45,7 +46,7 @@ pub enum Reply<'a> {
         name: &'a str,
         /// Its number.
         seat: u64,
-        /// What it does.
+        /// Its state.
         state: SeatState,
         /// Its weight; `None` for 1.
         weight: Option<u8>,
@@ -177,7 +178,7 @@ pub enum Reply<'a> {
     },
 }
 
-/// What a seat does.
+/// The state of a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SeatState {

@@ -11,7 +11,8 @@ use crate::turn::TurnNumber;
 const AT_BYTES_MAX: usize = 300;
 
 impl Reply<'_> {
-    /// Writes the whole message. Words are cut to what fits the line; what a client sent goes as payload where it does not fit.
+    /// Writes the whole message. Words are cut to fit the line. Content becomes a payload where it does not
+    /// fit.
     pub fn encode(&self, out: &mut impl Sink) {
         let out = &mut Counted::new(out);
         match *self {
@@ -119,7 +120,7 @@ fn put_field(out: &mut impl Sink, key: &[u8], value: Option<u64>) {
     }
 }
 
-/// The word has to be one: what is not, would break the line.
+/// Writes a word, which must be one: anything else would break the line.
 fn put_word(out: &mut impl Sink, key: &[u8], word: &str) {
     debug_assert!(is_value(word), "{word:?} is no word");
     out.put(key);
