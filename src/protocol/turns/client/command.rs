@@ -93,7 +93,8 @@ impl TurnClient {
     /// The settings of `client`.
     #[must_use]
     pub fn config(&self, client: ClientId) -> Option<&ClientConfig> {
-        Some(&self.clients.get(client.slot as usize).filter(|found| found.player.id == client)?.player.config)
+        let found = self.clients.get(client.slot as usize).filter(|found| found.player.id == client);
+        found.map(|found| &found.player.config)
     }
 
     /// All clients that were not removed.

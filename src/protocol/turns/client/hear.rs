@@ -63,7 +63,6 @@ impl LineWire {
     }
 
     fn hear_message(&mut self, me: &mut Player, cx: &mut Cx<'_>, line: &str, payload: Option<&[u8]>) {
-        let deadline = |cx: &Cx<'_>, within| Some(cx.now.instant + Duration::from_millis(within));
         match Reply::parse(line, payload) {
             Some(Reply::Welcome { seat, epoch, resume, last, judging, .. }) if me.config.seat.is_some() => {
                 self.welcomed(me, cx, &Seated { seat, epoch, secret: resume, last, judging });
@@ -78,14 +77,16 @@ impl LineWire {
                 self.dismissed(me, cx, code);
             }
             Some(Reply::No { code, turn, within, words }) => {
-                let deadline = within.and_then(|within| deadline(cx, within));
+                let deadline = within.map(|within| cx.in_ms(within));
                 self.refused(me, cx, &Refusal { code, turn, deadline, words });
             }
             Some(Reply::Pong) => self.pong(me, cx),
             _ if !self.link.is_joined => debug!("{}: a line before WELCOME is ignored", me.config.shown()),
             Some(Reply::Go { turn, within, last }) if me.config.seat.is_some() => {
-                let deadline = deadline(cx, within);
-                self.go(me, cx, turn, deadline, last);
+                if let Some(last) = last {
+                    Self::accepted(me, cx, last, None);
+                }
+                self.go(me, cx, turn, cx.in_ms(within));
             }
             Some(Reply::Wait { ahead, needs }) => {
                 me.settle(cx);
@@ -140,9 +141,9 @@ impl LineWire {
             me.end_turn(cx, Fate::Unknown);
         }
         self.joined(me, cx);
-        self.ping(me, cx);
-        self.link.settles_in = self.link.pings;
         if !me.is_leaving {
+            self.ping(me, cx);
+            self.link.settles_in = self.link.pings;
             self.say_wish(me, cx);
         }
     }
@@ -181,20 +182,11 @@ impl LineWire {
         }
     }
 
-    fn go(
-        &mut self,
-        me: &mut Player,
-        cx: &mut Cx<'_>,
-        turn: TurnNumber,
-        deadline: Option<Instant>,
-        last: Option<TurnNumber>,
-    ) {
-        if let Some(last) = last {
-            Self::accepted(me, cx, last, None);
-        }
+    fn go(&mut self, me: &mut Player, cx: &mut Cx<'_>, turn: TurnNumber, deadline: Instant) {
         let fence = self.seat.map(|(epoch, _)| (epoch, turn));
-        let turn = ClientTurn { client: me.id, fence, deadline, nth: 0 };
+        let turn = ClientTurn { client: me.id, fence, deadline: Some(deadline), nth: 0 };
         match me.hold.go(turn) {
+            Go::Known if me.hold.is_passed() => {}
             Go::Known => me.tell(cx, News::TimeChanged(turn)),
             Go::Answer => self.send_answer(me, cx),
             Go::Pass => self.send_pass(me, cx),
@@ -217,8 +209,11 @@ impl LineWire {
         if turn.is_some_and(|turn| Self::accepted(me, cx, turn, words)) {
             return;
         }
-        self.wish = self.wish.filter(|&wish| wish != Wish::Rest);
-        let news = if me.hold.is_passed() && turn.is_none_or(|turn| me.hold.is(turn.get())) {
+        let is_meant = turn.is_none_or(|turn| me.hold.is(turn.get()));
+        if is_meant {
+            self.wish = self.wish.filter(|&wish| wish != Wish::Rest);
+        }
+        let news = if is_meant && me.hold.is_passed() {
             me.hold.end(Fate::Refused, Some(How::Passed))
         } else {
             Some(News::Confirmed { words: words.map(Into::into) })

@@ -22,8 +22,6 @@ mod hold;
 mod line;
 mod player;
 mod raw;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -80,6 +78,84 @@ impl Client {
 }
 
 /// The client side of the turn protocol, without sockets: a [`Protocol`].
+///
+/// The host [adds](Self::add) clients, each with settings of its own, [dials](crate::net::Driver::connect), and says [whose connection that
+/// is](Self::dial), before the loop runs or while it does. From then on it hears [`ClientEvent`]s, and acts through
+/// [`Driver::act`](crate::net::Driver::act).
+///
+/// # Examples
+///
+/// ```
+/// use taketurns::protocol::turns::{ClientConfig, News, TurnClient};
+/// use taketurns::protocol::{DialId, Links, Origin, Protocol};
+/// use taketurns::time::Now;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut client = TurnClient::new();
+/// let ann = client.add(ClientConfig::seat("ann".parse()?))?;
+/// client.dial(ann, DialId(0));
+///
+/// // A test has no sockets: it says what a server says. A program gives the client to `net::EventLoop::new`, and dials.
+/// let (now, server, mut links) = (Now::ORIGIN, ([127, 0, 0, 1], 5001).into(), Links::new(64 * 1024));
+/// let id = links.open(server);
+/// client.handle_open(now, id, server, Origin::Dialed(DialId(0)), &mut links);
+/// assert_eq!(links.unsent(id), b"JOIN ann ring=main\n");
+///
+/// let welcome = "WELCOME ann seat=1 ring=main epoch=1f resume=000102030405060708090a0b0c0d0e0f\n";
+/// client.handle_bytes(now, id, welcome.as_bytes(), &mut links);
+/// client.handle_bytes(now, id, b"GO turn=1 within=30000\n", &mut links);
+/// while let Some(event) = client.poll_event() {
+///     if let News::Granted(turn) = event.news {
+///         client.answer(now, &turn, b"e2 e4", &mut links)?;
+///     }
+/// }
+/// assert!(links.unsent(id).ends_with(b"ANSWER turn=1 epoch=000000000000001f :e2 e4\n"));
+/// # Ok(()) }
+/// ```
+///
+/// A worker that fences what it does in its turn, three times:
+///
+/// ```ignore
+/// # #[cfg(not(feature = "net"))]
+/// # fn main() {}
+/// # #[cfg(feature = "net")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use taketurns::net::{Event, EventLoop, now};
+/// use taketurns::protocol::turns::{ClientConfig, ClientEvent, News, TurnClient};
+/// # use taketurns::net::os_entropy;
+/// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+/// # let config = TurnServerConfig { min_clients: 1, ..TurnServerConfig::default() };
+/// # let mut server = EventLoop::new(TurnServer::new(config, os_entropy()))?;
+/// # let addr = server.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
+/// # let stop = server.handle();
+/// # let server = std::thread::spawn(move || server.run(|_, _| {}));
+///
+/// let mut event_loop = EventLoop::new(TurnClient::new())?;
+/// let driver = event_loop.driver_mut();
+/// let dial = driver.connect(now(), addr); // where the server listens
+/// let worker = driver.protocol_mut().add(ClientConfig::seat("worker-1".parse()?))?;
+/// driver.protocol_mut().dial(worker, dial);
+///
+/// let mut log = Vec::new();
+/// event_loop.run(|driver, event| {
+///     let Event::Protocol(ClientEvent { client, news, .. }) = event else { return };
+///     match news {
+///         News::Granted(turn) => {
+///             let (epoch, number) = turn.fence.expect("the line protocol has both");
+///             log.push(format!("{epoch} {number}: work"));
+///             // A turn that is over by now is refused here, or by the server.
+///             let _ = driver.act(now(), |worker, links| worker.answer(now(), &turn, b"done", links));
+///         }
+///         News::Accepted { .. } if log.len() == 3 => driver.drain(now()),
+///         News::Ended { dial: Some(dial), .. } => driver.hang_up(dial),
+///         _ => println!("{client}: {news:?}"),
+///     }
+/// })?;
+/// assert!(log[2].ends_with(" 3: work"));
+/// # stop.stop();
+/// # server.join().expect("it does not panic")?;
+/// # Ok(()) }
+/// ```
 pub struct TurnClient {
     clients: Slab<Client>,
     /// Clients ever added.

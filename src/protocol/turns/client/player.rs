@@ -16,6 +16,13 @@ pub(super) struct Cx<'a> {
     pub(super) events: &'a mut VecDeque<ClientEvent>,
 }
 
+impl Cx<'_> {
+    /// The time in `ms` milliseconds.
+    pub(super) fn in_ms(&self, ms: u64) -> Instant {
+        self.now.instant + Duration::from_millis(ms)
+    }
+}
+
 /// One client, whichever framing it speaks.
 pub(super) struct Player {
     pub(super) id: ClientId,
