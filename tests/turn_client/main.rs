@@ -9,6 +9,7 @@
 // lines.rs  whatever else a server may say
 // pings.rs  signs of life
 // raw.rs    the raw framing
+// truth.rs  a small honest server, losses and restarts by chance
 // many.rs   many clients, and whose connection is whose
 
 mod ends;
@@ -19,5 +20,6 @@ mod pings;
 mod raw;
 mod resume;
 mod talk;
+mod truth;
 mod turns;
 mod wishes;

@@ -116,7 +116,7 @@ fn m6_an_answer_that_is_judged_is_kept_and_not_sent_again() {
         match is_accepted {
             true => assert!(matches!(news[..], [News::Accepted { turn: of, .. }] if of.fence == turn.fence)),
             false => {
-                assert!(matches!(news[..], [News::Refused { code: Code::Refused, .. }, News::Lost { .. }]))
+                assert!(matches!(news[..], [News::Refused { code: Code::Refused, .. }, News::Lost { .. }]));
             }
         }
     }
