@@ -7,7 +7,7 @@ use super::seats::excerpt;
 use super::tally::{micros, millis};
 use crate::protocol::turns::{SeatData, TurnServer};
 use crate::time::{Instant, Now};
-use crate::turn::{Demand, Held, HeldClock, RingId, Scheduler, SeatState, SeatView, Weight};
+use crate::turn::{Demand, Held, HeldClock, RingId, Scheduler, SeatState, SeatView, TurnNumber, Weight};
 
 /// A person sees no more of them at once.
 const SEATS_SHOWN_MAX: usize = 64;
@@ -161,7 +161,7 @@ impl SeatRow {
             weight: Some(view.weight).filter(|&weight| weight != Weight::ONE).map(Weight::value),
             demand: (view.demand == Demand::Ask).then_some("ask"),
             answer: answer.map(|(_, answer)| answer.to_owned()),
-            turn: turn.map(|turn| turn.get()),
+            turn: turn.map(TurnNumber::get),
             held_us: micros(tally.held(now, view.seat)),
             grace_left_ms: until.map(|until| millis(until.saturating_duration_since(now))),
         }
