@@ -12,7 +12,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use taketurns::protocol::turns::{Answer, Code, Reply, Request};
 use taketurns::turn::TurnNumber;
-use taketurns::wire::{LineDecoder, RawDecoder, SendBuffer};
+use taketurns::wire::{SendBuffer, split_line, split_raw};
 
 const MESSAGE_BYTES_MAX: usize = 1024;
 const ANSWER: &[u8] = b"Client1:123456";
@@ -58,34 +58,23 @@ fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
     group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
 
-    let mut decoder = RawDecoder::new(MESSAGE_BYTES_MAX);
-    for (what, pieces) in [("raw whole", &[ANSWER][..]), ("raw in two pieces", &[b"Clie", b"nt1:123456"])] {
+    for (what, message) in [("raw whole", ANSWER), ("raw beginning", b"Clie")] {
         group.bench_function(what, |bencher| {
-            bencher.iter(|| {
-                for piece in black_box(pieces) {
-                    black_box(decoder.push(piece, Answer::is_complete));
-                }
-            });
+            bencher.iter(|| split_raw(black_box(message), MESSAGE_BYTES_MAX, false, Answer::is_complete));
         });
     }
 
     let stream = format!("{LINE}\n").repeat(LINES).into_bytes();
     group.throughput(Throughput::Elements(LINES as u64));
-    // Every line whole; every line cut, in a place that moves; every byte alone.
-    for (what, chunk) in
-        [("lines whole", stream.len()), ("lines split", LINE.len()), ("lines byte by byte", 1)]
-    {
-        let mut decoder = LineDecoder::new(MESSAGE_BYTES_MAX);
-        group.bench_function(what, |bencher| {
-            bencher.iter(|| {
-                for mut input in black_box(&stream).chunks(chunk) {
-                    while let Some(line) = decoder.next_line(&mut input) {
-                        black_box(line.expect("a valid line"));
-                    }
-                }
-            });
+    group.bench_function("lines", |bencher| {
+        bencher.iter(|| {
+            let mut input = black_box(&stream[..]);
+            while let Some(line) = split_line(input, MESSAGE_BYTES_MAX) {
+                black_box(line.text.expect("a valid line"));
+                input = &input[line.used..];
+            }
         });
-    }
+    });
     group.finish();
 }
 
