@@ -3,7 +3,7 @@
 
 use log::info;
 
-use super::connection::{Phase, ReadEnd};
+use super::connection::{Connection, Phase, ReadEnd};
 use super::{Engine, Sockets};
 use crate::hint::unlikely;
 use crate::protocol::{CloseReason, ConnectionId, Protocol, is_shown};
@@ -59,11 +59,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return None;
         };
         if unlikely(connection.unread || connection.blocked || connection.phase == Phase::Connecting)
-            && self.is_not_to_be_read(id)
+            && is_not_to_be_read(connection, self.links.is_congested(id))
         {
             return None;
         }
-        let connection = self.connections.get_mut(id)?;
         let has_rest = connection.has_rest;
         let count = match connection.read(&mut self.sockets, &mut self.buffer[..budget]) {
             Ok(count) => count,
@@ -83,17 +82,6 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             }
         }
         Some(count)
-    }
-
-    /// A connection that is congested is read when it is not any more, and one whose budget ran out in its turn.
-    #[cold]
-    fn is_not_to_be_read(&mut self, id: ConnectionId) -> bool {
-        let is_congested = self.links.is_congested(id);
-        let Some(connection) = self.connections.get_mut(id) else { return true };
-        if connection.phase == Phase::Open && connection.blocked && is_congested {
-            connection.paused = true;
-        }
-        connection.unread || connection.paused || connection.phase == Phase::Connecting
     }
 
     /// A budget ran out: the rest is for one of the next passes.
@@ -225,4 +213,13 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             ReadEnd::Broken(kind) => self.close(now, id, CloseReason::Broken(kind)),
         }
     }
+}
+
+/// A connection that is congested is read when it is not any more, and one whose budget ran out in its turn.
+#[cold]
+fn is_not_to_be_read<T>(connection: &mut Connection<T>, is_congested: bool) -> bool {
+    if connection.phase == Phase::Open && connection.blocked && is_congested {
+        connection.paused = true;
+    }
+    connection.unread || connection.paused || connection.phase == Phase::Connecting
 }
