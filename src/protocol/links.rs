@@ -259,8 +259,8 @@ impl Links {
         unsent.len() > self.out_bytes_max / 2
     }
 
-    /// Has the input of `id` that the protocol has not consumed given to it once more, before the end of this pass: for a time that is over, such as
-    /// that in which a message is gathered. Without such input nothing happens.
+    /// Has the input of `id` that the protocol has not consumed given to it once more, in this pass or at once after it: for a time that is over,
+    /// such as that in which a message is gathered. Without such input nothing happens.
     pub fn reread(&mut self, id: ConnectionId) {
         self.rereads.push_back(id);
     }

@@ -4,7 +4,7 @@ use taketurns::protocol::Protocol;
 use taketurns::protocol::turns::{Framing, TurnServerConfig};
 
 use crate::start::{accepted, held, join, line_config, line_world};
-use crate::world::{World, ms, secs};
+use crate::world::{Peer, World, ms, secs};
 
 /// A2: a peer that sends what it likes makes the server neither panic nor spin nor grow, in both framings.
 #[test]
@@ -171,4 +171,54 @@ fn a03_an_observer_that_does_not_read_is_closed() {
         assert_eq!(world.heard(keen), [format!("TURN turn={turn} ann:{turn}")]);
     }
     assert!(!world.is_open(lazy) && world.is_open(keen));
+}
+
+/// So many clients with long names in one ring, and an observer that reads all the time.
+fn observed_crowd(count: usize) -> (World, Vec<Peer>, Peer) {
+    let config = TurnServerConfig { line_timeout: secs(5), ..line_config() };
+    let mut world = World::new(config, 1);
+    world.chunking = false;
+    let observer = world.connect();
+    world.say(observer, "WATCH");
+    let crowd: Vec<_> = (0..count).map(|_| world.connect_quietly()).collect();
+    for (at, &peer) in crowd.iter().enumerate() {
+        world.queue(peer, &format!("JOIN {at:x>60}"));
+    }
+    world.drive();
+    world.heard(observer);
+    (world, crowd, observer)
+}
+
+/// The observer has heard the end of each turn that ended.
+fn assert_all_heard(world: &mut World, observer: Peer, ended: usize) {
+    let heard = world.heard(observer);
+    assert_eq!(heard.iter().filter(|line| line.starts_with("SKIP ")).count(), ended);
+    assert!(world.is_open(observer), "it reads all the time");
+}
+
+/// A3: 3,000 clients that have begun a line are out of time in the same pass, each while it holds the turn.
+#[test]
+fn a03_an_observer_that_reads_hears_of_3000_that_time_out_at_once() {
+    let (mut world, crowd, observer) = observed_crowd(3_000);
+    crowd.iter().for_each(|&peer| world.queue_bytes(peer, b"PIN"));
+    world.drive_for(secs(5));
+    assert_eq!(world.server().clients(), 1, "the observer");
+    assert_all_heard(&mut world, observer, 2_999);
+}
+
+/// A3: 900 clients are reset in one pass, each while it holds the turn.
+#[test]
+fn a03_an_observer_that_reads_hears_of_900_that_are_reset_at_once() {
+    let (mut world, crowd, observer) = observed_crowd(900);
+    crowd.iter().for_each(|&peer| world.reset_quietly(peer));
+    world.drive();
+    assert_all_heard(&mut world, observer, 899);
+}
+
+/// A3: the host removes 1,000 clients at once, each while it holds the turn.
+#[test]
+fn a03_an_observer_that_reads_hears_of_1000_that_are_kicked_at_once() {
+    let (mut world, crowd, observer) = observed_crowd(1_000);
+    world.kick_all(&crowd);
+    assert_all_heard(&mut world, observer, 999);
 }
