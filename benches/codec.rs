@@ -17,7 +17,7 @@ use taketurns::wire::{SendBuffer, split_line, split_raw};
 const MESSAGE_BYTES_MAX: usize = 1024;
 const ANSWER: &[u8] = b"Client1:123456";
 const LINE: &str = "Client1:123456 turn=123456";
-/// Lines in one iteration of the line decoder's benches: about what one read brings from a client in a hurry.
+/// Lines in one iteration of the bench of lines: about what one read brings from a client in a hurry.
 const LINES: usize = 64;
 
 fn parse(criterion: &mut Criterion) {
