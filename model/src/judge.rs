@@ -326,12 +326,18 @@ impl Judge {
             demand(Promise::TurnsEnd, kept.seat == seat, || format!("{seat} goes before the kept {kept:?}"))?;
             return Ok(true);
         }
-        let wants = chair.always || kept.asks_again;
-        self.circle_mut(seat.ring()).expect("it has a seat").kept = None;
+        self.kept_is_over(&kept);
+        Ok(false)
+    }
+
+    pub fn kept_is_over(&mut self, kept: &Holder) {
+        let wants = kept.asks_again || self.chair(kept.seat).is_some_and(|chair| chair.always);
+        if let Some(circle) = self.circle_mut(kept.seat.ring()) {
+            circle.kept = None;
+        }
         if wants {
             self.begins_to_want(kept.seat);
         }
-        Ok(false)
     }
 
     /// The host's choice goes first if it still can. Returns whether this one is it.

@@ -216,18 +216,24 @@ impl World {
                 News::Refused(_) | News::NotJoined(_) => {}
             }
         }
-        self.forget_names();
+        for at in 0..self.judge.circles.len() {
+            self.settle_idle(at);
+        }
         Ok(())
     }
 
-    /// The host's choice goes with the turn that was looked for, if there was none for it either.
-    fn forget_names(&mut self) {
-        for at in 0..self.judge.circles.len() {
-            let circle = &self.judge.circles[at];
-            if circle.holder.is_none() && circle.kept.is_none() && self.judge.plays(circle.ring, &self.laws) {
-                self.judge.circles[at].named = None;
-            }
+    /// A ring that goes on without a turn to grant: the turn of a lost holder is over, and the host's choice forgotten.
+    fn settle_idle(&mut self, at: usize) {
+        let circle = &self.judge.circles[at];
+        if circle.holder.is_some() || !self.judge.plays(circle.ring, &self.laws) {
+            return;
         }
+        let is_away = |seat| self.judge.chair(seat).is_none_or(|chair| chair.away_since.is_some());
+        let over = circle.kept.clone().filter(|kept| is_away(kept.seat));
+        if let Some(kept) = over {
+            self.judge.kept_is_over(&kept);
+        }
+        self.judge.circles[at].named = None;
     }
 
     /// A turn ends only by what its holder or the host does, by the loss of its holder, or when its time is over.

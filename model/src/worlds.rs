@@ -21,21 +21,21 @@ fn equal() -> Laws {
         tells: false,
         hosts: false,
         connections: 4,
-        ticks: 2,
+        ticks: 1,
         turns: 2,
     }
 }
 
 /// Every world.
 pub fn all() -> Vec<Laws> {
-    let three = Laws { connections: 3, ..equal() };
+    let three = Laws { connections: 3, ticks: 2, ..equal() };
     let alone = Laws { min_seats: 1, ticks: 2, ..three.clone() };
     vec![
         equal(),
         // More turns and more time for fewer connections: graces end, and turns lapse one after the other.
         Laws { name: "long", ticks: 4, turns: 3, ..three.clone() },
         // A seat with a larger weight has more turns, and the others still have theirs.
-        Laws { name: "weights", weights: &[1, 2], ..three.clone() },
+        Laws { name: "weights", weights: &[1, 2], ticks: 1, ..three.clone() },
         // Two rings share the seats.
         Laws { name: "rings", min_seats: 1, max_rings: 2, ticks: 1, ..three.clone() },
         // Clocks that begin when the holder is told.
