@@ -62,6 +62,23 @@ impl TurnClient {
     ///
     /// A connection is the client's if this was called before it is established, which it is never within `connect`. A connection of a
     /// dial that belongs to no client is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::DialId;
+    /// use taketurns::protocol::turns::{ClientConfig, TurnClient};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut client = TurnClient::new();
+    /// for ring in ["north", "south"] {
+    ///     let config = ClientConfig { ring: ring.parse()?, ..ClientConfig::seat("ann".parse()?) };
+    ///     let id = client.add(config)?;
+    ///     let dial = DialId(client.clients().count()); // in a program: driver.connect(now(), server)
+    ///     assert!(client.dial(id, dial));
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn dial(&mut self, client: ClientId, dial: DialId) -> bool {
         let Some(found) = self.find(client).filter(|found| found.player.end.is_none()) else { return false };
         let before = found.player.dial.replace(dial);
@@ -118,6 +135,23 @@ impl TurnClient {
     /// # Errors
     ///
     /// [`CommandError::StaleTurn`] if the turn is over or has been answered, [`CommandError::TooLarge`], [`CommandError::NotANumber`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientTurn, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// fn answer_in_capitals(
+    ///     client: &mut TurnClient,
+    ///     now: Now,
+    ///     turn: &ClientTurn,
+    ///     word: &str,
+    ///     links: &mut Links,
+    /// ) -> Result<(), CommandError> {
+    ///     client.answer(now, turn, word.to_uppercase().as_bytes(), links)
+    /// }
+    /// ```
     pub fn answer(
         &mut self,
         now: Now,
@@ -153,6 +187,18 @@ impl TurnClient {
     /// # Errors
     ///
     /// [`CommandError::StaleTurn`] if the turn is over or has been answered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientTurn, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// /// Has no move to make.
+    /// fn stalemate(client: &mut TurnClient, now: Now, turn: &ClientTurn, links: &mut Links) -> Result<(), CommandError> {
+    ///     client.pass(now, turn, links)
+    /// }
+    /// ```
     pub fn pass(&mut self, now: Now, turn: &ClientTurn, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, turn.client, links, |client, cx| {
             if !client.player.hold.is_open(turn) {
@@ -176,6 +222,22 @@ impl TurnClient {
     ///
     /// [`CommandError::StaleTurn`] if the turn is over or has been answered, [`CommandError::NotConnected`] while it is not known whether
     /// the turn has outlived its connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientTurn, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// /// Called while the work goes on, such as once a second. Returns whether it may go on.
+    /// fn still_working(client: &mut TurnClient, now: Now, turn: &ClientTurn, links: &mut Links) -> bool {
+    ///     match client.renew(now, turn, links) {
+    ///         // The connection is lost, and the turn perhaps not: there is time until its deadline.
+    ///         Ok(()) | Err(CommandError::NotConnected) => turn.deadline.is_none_or(|deadline| now.instant < deadline),
+    ///         Err(_) => false,
+    ///     }
+    /// }
+    /// ```
     pub fn renew(&mut self, now: Now, turn: &ClientTurn, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, turn.client, links, |client, cx| {
             let Wire::Line(line) = &client.wire else { return Err(CommandError::NotInRaw) };
@@ -192,6 +254,18 @@ impl TurnClient {
     /// # Errors
     ///
     /// [`CommandError::NoSeat`], [`CommandError::NotInRaw`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientId, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// /// Wants the lock once: it comes with `News::Granted`, and is given back by `rest`.
+    /// fn lock(client: &mut TurnClient, now: Now, locker: ClientId, links: &mut Links) -> Result<(), CommandError> {
+    ///     client.ask(now, locker, links)
+    /// }
+    /// ```
     pub fn ask(&mut self, now: Now, client: ClientId, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, client, links, |client, cx| {
             let (player, line) = client.seated_line()?;
@@ -206,6 +280,17 @@ impl TurnClient {
     /// # Errors
     ///
     /// [`CommandError::NoSeat`], [`CommandError::NotInRaw`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientId, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// fn unlock(client: &mut TurnClient, now: Now, locker: ClientId, links: &mut Links) -> Result<(), CommandError> {
+    ///     client.rest(now, locker, links)
+    /// }
+    /// ```
     pub fn rest(&mut self, now: Now, client: ClientId, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, client, links, |client, cx| {
             let (player, line) = client.seated_line()?;
@@ -220,6 +305,22 @@ impl TurnClient {
     /// # Errors
     ///
     /// [`CommandError::Ended`] if it leaves already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{TurnClient};
+    /// # use taketurns::time::Now;
+    /// /// Has every client leave. The last `News::Ended` is the end of the program.
+    /// fn leave_all(client: &mut TurnClient, now: Now, links: &mut Links) {
+    ///     let all: Vec<_> = client.clients().collect();
+    ///     for id in all {
+    ///         // A client that has ended already has nothing to leave.
+    ///         let _ = client.leave(now, id, links);
+    ///     }
+    /// }
+    /// ```
     pub fn leave(&mut self, now: Now, client: ClientId, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, client, links, |client, cx| {
             let player = &mut client.player;
@@ -240,6 +341,17 @@ impl TurnClient {
     /// # Errors
     ///
     /// [`CommandError::NotConnected`], [`CommandError::NotInRaw`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientId, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// fn is_connected(client: &mut TurnClient, now: Now, id: ClientId, links: &mut Links) -> bool {
+    ///     client.ping(now, id, links) != Err(CommandError::NotConnected)
+    /// }
+    /// ```
     pub fn ping(&mut self, now: Now, client: ClientId, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, client, links, |client, cx| match &mut client.wire {
             Wire::Raw(_) => Err(CommandError::NotInRaw),
