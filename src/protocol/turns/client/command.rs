@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::{ClientConfig, ClientId, ClientTurn, ConfigError, End, TurnClient, Wire};
-use crate::protocol::{DialId, Links};
+use super::{ClientId, ClientTurn, End, TurnClient, Wire};
+use crate::protocol::Links;
 use crate::time::Now;
 
 /// The client cannot do that; nothing was sent.
@@ -16,7 +16,7 @@ pub enum CommandError {
     Ended,
     /// The turn is over, or was answered or passed.
     StaleTurn,
-    /// The answer is longer than [`answer_bytes_max`](ClientConfig::answer_bytes_max).
+    /// The answer is longer than [`answer_bytes_max`](super::ClientConfig::answer_bytes_max).
     TooLarge,
     /// The raw framing has no other answers than decimal 64-bit numbers.
     NotANumber,
@@ -44,81 +44,6 @@ impl fmt::Display for CommandError {
 }
 
 impl std::error::Error for CommandError {}
-
-/// Who there is.
-impl TurnClient {
-    /// Adds a client. It does nothing before it is given a connection: [`dial`](Self::dial).
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`], for what its framing cannot say.
-    pub fn add(&mut self, config: ClientConfig) -> Result<ClientId, ConfigError> {
-        config.check()?;
-        Ok(self.insert(config))
-    }
-
-    /// Has `client` use the connections of `dial`, which the host got from [`Driver::connect`](crate::net::Driver::connect), in place of
-    /// those that it used before. Returns whether there is such a client that has not given up.
-    ///
-    /// A connection is the client's if this was called before it is established, which it is never within `connect`. A connection of a
-    /// dial that belongs to no client is closed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use taketurns::protocol::DialId;
-    /// use taketurns::protocol::turns::{ClientConfig, TurnClient};
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let mut client = TurnClient::new();
-    /// for ring in ["north", "south"] {
-    ///     let config = ClientConfig { ring: ring.parse()?, ..ClientConfig::seat("ann".parse()?) };
-    ///     let id = client.add(config)?;
-    ///     let dial = DialId(client.clients().count()); // in a program: driver.connect(now(), server)
-    ///     assert!(client.dial(id, dial));
-    /// }
-    /// # Ok(()) }
-    /// ```
-    pub fn dial(&mut self, client: ClientId, dial: DialId) -> bool {
-        let Some(found) = self.find(client).filter(|found| found.player.end.is_none()) else { return false };
-        let before = found.player.dial.replace(dial);
-        if let Some(before) = before {
-            self.by_dial.remove(&before);
-        }
-        if let Some(other) = self.by_dial.insert(dial, client)
-            && let Some(other) = self.find(other).filter(|_| other != client)
-        {
-            other.player.dial = None;
-        }
-        true
-    }
-
-    /// Forgets `client` at once, without a word to the server, and without a further event. Its connection is closed.
-    pub fn remove(&mut self, client: ClientId, links: &mut Links) -> bool {
-        let Some(mut removed) = self.take_out(client) else { return false };
-        self.timers.remove(&mut removed.alarm, client);
-        if let Some(id) = removed.player.connection {
-            self.by_connection.remove(id);
-            links.close(id);
-        }
-        if let Some(dial) = removed.player.dial {
-            self.by_dial.remove(&dial);
-        }
-        true
-    }
-
-    /// The settings of `client`.
-    #[must_use]
-    pub fn config(&self, client: ClientId) -> Option<&ClientConfig> {
-        let found = self.clients.get(client.slot as usize).filter(|found| found.player.id == client);
-        found.map(|found| &found.player.config)
-    }
-
-    /// All clients that were not removed.
-    pub fn clients(&self) -> impl Iterator<Item = ClientId> + '_ {
-        self.clients.iter().map(|(_, client)| client.player.id)
-    }
-}
 
 /// What clients do. To be called through [`Driver::act`](crate::net::Driver::act).
 impl TurnClient {
@@ -336,7 +261,7 @@ impl TurnClient {
     }
 
     /// Asks the server for a sign of life: [`News::Pong`](super::News::Pong) follows. With
-    /// [`ping_interval`](ClientConfig::ping_interval) the client does so by itself.
+    /// [`ping_interval`](super::ClientConfig::ping_interval) the client does so by itself.
     ///
     /// # Errors
     ///

@@ -12,8 +12,9 @@
 //  ├ raw.rs  what it says and hears in the raw framing
 //  ├ line.rs what it says and keeps in the line protocol
 //  └ hear.rs what it hears in the line protocol
-// handle.rs  what happens to connections; command.rs what hosts ask; event.rs what hosts hear; config.rs settings
+// handle.rs  what happens to connections; clients.rs who there is; command.rs what hosts ask; event.rs what hosts hear; config.rs settings
 
+mod clients;
 mod command;
 mod config;
 mod event;
