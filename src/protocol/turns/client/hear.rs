@@ -99,10 +99,7 @@ impl LineWire {
                 let heard = reply.and_then(|reply| Heard::of(&reply));
                 me.tell(
                     cx,
-                    match heard {
-                        Some(heard) => News::Heard(Box::new(heard)),
-                        None => unknown(line, payload),
-                    },
+                    heard.map_or_else(|| unknown(line, payload), |heard| News::Heard(Box::new(heard))),
                 );
             }
         }
@@ -229,7 +226,7 @@ impl LineWire {
         if no.code == Code::Judging {
             self.wish = self.wish.filter(|&wish| wish != Wish::Rest);
         }
-        let is_meant = no.turn.is_some_and(|turn| me.hold.is(turn));
+        let is_meant = self.link.is_joined && no.turn.is_some_and(|turn| me.hold.is(turn));
         let is_held = is_meant && no.deadline.is_some() && !is_stale;
         let turn = match is_held {
             true if is_of_others => {
