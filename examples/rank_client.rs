@@ -96,7 +96,8 @@ fn run(options: &Options) -> Result<(), String> {
 fn send(screen: &mut Screen<'_, DispatchClient>, line: &str) {
     match line.parse::<Command>() {
         Ok(command) => {
-            let sent = screen.driver.with_links(|client, links| client.send(now(), command, links));
+            let now = now();
+            let sent = screen.driver.act(now, |client, links| client.send(now, command, links));
             if sent.is_err() {
                 screen.complain(format_args!("too many commands wait for the server: this one is dropped"));
             }

@@ -68,6 +68,8 @@
 // Without `net` or `status` the docs still say what they would add; only the links lead nowhere then.
 #![cfg_attr(not(feature = "status"), allow(rustdoc::broken_intra_doc_links))]
 
+mod capacity;
+pub mod engine;
 #[cfg(all(feature = "net", any(doc, doctest)))]
 pub mod guide;
 mod hint;

@@ -22,7 +22,7 @@ fn law(random: &mut fastrand::Rng) -> Law {
 /// Plays a history by a seed, and returns how many waits ended, and how many after as many turns as allowed.
 fn play(seed: u64, steps: usize) -> (u64, u64) {
     let mut random = fastrand::Rng::with_seed(seed);
-    let weights: &[u8] = if seed % 2 == 0 { &[1] } else { &[1, 1, 2, 3, 7, 100] };
+    let weights: &[u8] = if seed.is_multiple_of(2) { &[1] } else { &[1, 1, 2, 3, 7, 100] };
     let mut history = History::new(law(&mut random));
     let seats_max = random.usize(2..12);
     history.play(Act::Join { weight: 1, always: true });

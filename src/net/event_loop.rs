@@ -125,7 +125,7 @@ impl<P: Protocol> EventLoop<P> {
 
     /// Runs until the loop is stopped or drained, and gives every event to `on_event`. Called again after that, it returns at once.
     ///
-    /// `on_event` is called between passes. What it wants done with connections goes through [`Driver::with_links`], and is carried out in the next
+    /// `on_event` is called between passes. What it wants done with connections goes through [`Driver::act`], and is carried out in the next
     /// pass; where that takes a [`Now`], [`net::now`](super::now) has it.
     ///
     /// # Errors

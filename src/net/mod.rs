@@ -1,4 +1,4 @@
-//! The driver: sockets, clock and `mio`, and nothing that a protocol could decide.
+//! The driver: sockets, clock and `mio`, for the [engine](crate::engine), which has the rest.
 //!
 //! [`Driver`] works on a `mio::Poll` of the host's. [`EventLoop`] owns a `Poll` and is a thin layer over it, for programs
 //! that have nothing else to wait for. Neither starts a thread, takes a lock, installs a signal handler or a logger, or exits.
@@ -23,40 +23,27 @@
 //! The driver asks for edge-triggered readiness, as mio does. If the host puts its `Poll` into another epoll, that one is told
 //! once, too: it has to be drained until it has no event left.
 
-mod addresses;
 mod clock;
-mod closing;
 mod companion;
-mod config;
-mod connection;
 mod driver;
 mod error;
 mod event_loop;
 mod handle;
-mod listener;
-mod opening;
-mod reading;
-mod reconnect;
-mod socket;
+mod sockets;
 mod timer;
 mod token;
-
-use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
 
 pub use clock::{now, poll_timeout};
 #[cfg(feature = "status")]
 pub(crate) use companion::Companion;
-pub use config::DriverConfig;
 pub use driver::Driver;
 pub use error::Error;
 pub use event_loop::EventLoop;
 pub use handle::{Handle, Refused, Work};
-pub use reconnect::Target;
 pub use token::TokenSpace;
 
-use crate::protocol::{CloseReason, ConnectionId, DialId, Entropy, Origin};
+pub use crate::engine::{DriverConfig, DriverCounts, Event, Target};
+use crate::protocol::Entropy;
 
 /// Random bytes from the operating system.
 ///
@@ -66,76 +53,4 @@ use crate::protocol::{CloseReason, ConnectionId, DialId, Entropy, Origin};
 #[must_use]
 pub fn os_entropy() -> Entropy {
     Box::new(|bytes| getrandom::fill(bytes).expect("the operating system gives random bytes"))
-}
-
-/// What a host hears of.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<E> {
-    /// A connection was opened.
-    Opened {
-        /// Which.
-        connection: ConnectionId,
-        /// The other end.
-        peer: SocketAddr,
-        /// Who connected to whom.
-        origin: Origin,
-    },
-    /// A connection is gone.
-    Closed {
-        /// Which.
-        connection: ConnectionId,
-        /// The other end.
-        peer: SocketAddr,
-        /// Who connected to whom.
-        origin: Origin,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// An outbound connection could not be established; it will be tried again.
-    Unreachable {
-        /// Which.
-        dial: DialId,
-        /// Where it goes.
-        target: Target,
-        /// Why not.
-        error: io::Error,
-        /// When the next attempt begins.
-        retry_in: Duration,
-    },
-    /// A listener accepts nobody for a while: the system has no descriptor or memory left. Those who wait are not lost.
-    AcceptPaused {
-        /// Which listener.
-        addr: SocketAddr,
-        /// What the system said.
-        error: io::Error,
-        /// For how long.
-        pause: Duration,
-    },
-    /// Something that the protocol reports.
-    Protocol(E),
-}
-
-/// Running counts of a [`Driver`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DriverCounts {
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections that are gone, those that this side had opened included.
-    pub closed: u64,
-    /// Failures of `accept`, those of a single newcomer included.
-    pub accept_errors: u64,
-    /// Newcomers dropped because `max_connections` exist.
-    pub dropped: u64,
-    /// Newcomers dropped because their address has `max_connections_per_address`.
-    pub dropped_of_address: u64,
-    /// Events for connections that were gone.
-    pub stale_events: u64,
-    /// Peers given up because they do not read.
-    pub slow_readers: u64,
-    /// Bytes read.
-    pub bytes_in: u64,
-    /// Bytes written.
-    pub bytes_out: u64,
 }

@@ -7,10 +7,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use mio::{Events, Poll};
-use socket2::{Domain, Socket, Type};
 
-use super::super::opening::established;
 use super::*;
+use crate::engine::{Addresses, PROMPT_MAX};
 use crate::net::now;
 use crate::protocol::{CloseReason, Origin};
 
@@ -29,12 +28,13 @@ impl Protocol for Ear {
 
     fn handle_open(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {}
 
-    fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+    fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         self.heard.push((id, bytes.to_vec()));
         links.send(id, self.reply);
+        bytes.len()
     }
 
-    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+    fn handle_end(&mut self, _: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
         self.ended.push(id);
         links.close(id);
     }
@@ -46,6 +46,8 @@ impl Protocol for Ear {
     fn handle_timeout(&mut self, _: Now, _: &mut Links) {
         self.deadline = None;
     }
+
+    fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
 
     fn drain(&mut self, _: Now, _: &mut Links) {}
 
@@ -84,15 +86,15 @@ fn finish(driver: &mut Driver<Ear>) {
     while driver.poll_event().is_some() {}
 }
 
-fn token(id: ConnectionId) -> Token {
-    SPACE.token(Key::Connection(id))
+fn key(id: ConnectionId) -> Key {
+    Key::Connection(id)
 }
 
 #[test]
 fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
     let (_poll, mut driver) = driver();
     let (_peer, old) = adopted(&mut driver);
-    driver.links.abort(old);
+    driver.engine.links.abort(old);
     finish(&mut driver);
     let (peer, new) = adopted(&mut driver);
     assert_eq!((old.slot(), driver.connections()), (new.slot(), 1), "the slot is used again");
@@ -100,15 +102,15 @@ fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
     // The new one has something to be read, and so would be read if the event were taken for its own.
     (&peer).write_all(b"for later").expect("connected");
     peer.shutdown(net::Shutdown::Write).expect("connected");
-    driver.handle_ready(now(), token(old), EVERYTHING);
+    driver.handle_ready(now(), key(old), EVERYTHING);
     assert_eq!(driver.counts().stale_events, 1);
-    driver.read(now(), old, false);
+    driver.engine.read(now(), old, false);
     assert_eq!(driver.counts().stale_events, 2);
     finish(&mut driver);
     assert_eq!((driver.protocol().heard.len(), driver.protocol().ended.len()), (0, 0));
     assert_eq!((driver.protocol().closed.as_slice(), driver.connections()), ([old].as_slice(), 1));
 
-    driver.handle_ready(now(), token(new), EVERYTHING);
+    driver.handle_ready(now(), key(new), EVERYTHING);
     assert_eq!(driver.protocol().heard, [(new, b"for later".to_vec())]);
     assert_eq!((driver.protocol().ended.as_slice(), driver.counts().stale_events), ([new].as_slice(), 2));
 }
@@ -116,7 +118,7 @@ fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
 #[test]
 fn the_first_events_of_a_pass_are_answered_at_once_and_the_others_together() {
     let (mut poll, mut driver) = driver();
-    driver.protocol.reply = b"!";
+    driver.engine.protocol.reply = b"!";
     let first = u64::from(PROMPT_MAX);
     let peers: Vec<_> = (0..first + 3).map(|_| adopted(&mut driver).0).collect();
     let mut events = Events::with_capacity(64);
@@ -147,7 +149,7 @@ fn talkative(pass: usize, said: usize) -> (Driver<Ear>, Vec<(StdStream, Connecti
     finish(&mut driver);
     for (peer, id) in &mut all {
         peer.write_all(&b"0123456789".repeat(3)[..said]).expect("connected");
-        driver.handle_ready(now(), token(*id), EVERYTHING);
+        driver.handle_ready(now(), key(*id), EVERYTHING);
     }
     (driver, all)
 }
@@ -159,7 +161,7 @@ fn a_pass_reads_so_much_from_all_together_and_who_comes_too_late_is_read_next() 
     let ids: Vec<_> = all.iter().map(|(_, id)| *id).collect();
     let mut heard = Vec::new();
     let mut hear = |driver: &mut Driver<Ear>| {
-        let new: Vec<_> = driver.protocol.heard.drain(..).collect();
+        let new: Vec<_> = driver.engine.protocol.heard.drain(..).collect();
         heard.extend(new.iter().map(|(_, bytes)| bytes.len()));
         new.into_iter().map(|(id, _)| ids.iter().position(|it| *it == id)).collect::<Vec<_>>()
     };
@@ -169,8 +171,8 @@ fn a_pass_reads_so_much_from_all_together_and_who_comes_too_late_is_read_next() 
     for expected in [[0, 1, 2], [3, 4, 5], [6, 7, 0], [1, 2, 3]] {
         // Whoever was not kept waiting is heard at once, and not at the others' cost.
         peer.write_all(b"me, too").expect("connected");
-        driver.handle_ready(now(), token(quiet), EVERYTHING);
-        all.iter().for_each(|(_, id)| driver.handle_ready(now(), token(*id), EVERYTHING));
+        driver.handle_ready(now(), key(quiet), EVERYTHING);
+        all.iter().for_each(|(_, id)| driver.handle_ready(now(), key(*id), EVERYTHING));
         assert_eq!(hear(&mut driver), [None]);
         finish(&mut driver);
         assert_eq!(hear(&mut driver), expected.map(Some));
@@ -186,17 +188,17 @@ fn a_pass_reads_so_much_from_all_together_and_who_comes_too_late_is_read_next() 
 #[test]
 fn a_deadline_that_has_come_waits_for_who_was_to_be_read_by_then() {
     let (mut driver, mut all) = talkative(10, 5);
-    driver.protocol.deadline = Some(now().instant);
+    driver.engine.protocol.deadline = Some(now().instant);
     let mut passes = 0;
-    while driver.protocol.deadline.is_some() {
+    while driver.engine.protocol.deadline.is_some() {
         assert!(passes < 8, "one is read in a pass");
         finish(&mut driver);
         passes += 1;
         // Who says more meanwhile does not put it off.
         all[0].0.write_all(b"again").expect("connected");
-        driver.handle_ready(now(), token(all[0].1), EVERYTHING);
+        driver.handle_ready(now(), key(all[0].1), EVERYTHING);
     }
-    let heard = &driver.protocol.heard;
+    let heard = &driver.engine.protocol.heard;
     let has_been_heard = |id: ConnectionId| heard.iter().any(|(it, _)| *it == id);
     assert!(all.iter().all(|(_, id)| has_been_heard(*id)), "{heard:?}");
 
@@ -204,9 +206,9 @@ fn a_deadline_that_has_come_waits_for_who_was_to_be_read_by_then() {
     while driver.next_deadline().is_some() {
         finish(&mut driver);
     }
-    driver.protocol.deadline = Some(now().instant);
+    driver.engine.protocol.deadline = Some(now().instant);
     finish(&mut driver);
-    assert_eq!(driver.protocol.deadline, None);
+    assert_eq!(driver.engine.protocol.deadline, None);
 }
 
 /// Who has just made room is not given up for what it was not offered.
@@ -215,24 +217,24 @@ fn much_that_waits_is_written_also_to_who_has_made_room_in_this_pass() {
     let (_poll, mut driver) = driver();
     let [(_reader, reader), (_speaker, speaker)] = [(); 2].map(|()| adopted(&mut driver));
     finish(&mut driver);
-    driver.connections.get_mut(reader).expect("it is there").blocked = true;
-    driver.handle_ready(now(), token(reader), EVERYTHING);
-    let much = vec![b'.'; driver.config.out_bytes_max / 2 + 1];
-    driver.links.send(reader, &much);
-    driver.relieve(now(), speaker);
+    driver.engine.connections.get_mut(reader).expect("it is there").blocked = true;
+    driver.handle_ready(now(), key(reader), EVERYTHING);
+    let much = vec![b'.'; driver.engine.config().out_bytes_max / 2 + 1];
+    driver.engine.links.send(reader, &much);
+    driver.engine.relieve(now(), speaker);
     assert_eq!(driver.counts().bytes_out, much.len() as u64);
 }
 
 #[test]
 fn an_address_has_so_many_connections_and_room_again_when_one_is_gone() {
     let (_poll, mut driver) = driver();
-    driver.addresses = Addresses::new(Some(2));
-    driver.addresses.is_exempt = |_| false;
+    driver.engine.addresses = Addresses::new(Some(2));
+    driver.engine.addresses.is_exempt = |_| false;
     let addr = driver.listen(([127, 0, 0, 1], 0).into()).expect("port 0 is free");
     let knock = |driver: &mut Driver<Ear>| {
         let peer = StdStream::connect(addr).expect("it listens");
-        driver.accepting = true;
-        driver.listeners.iter_mut().for_each(|(_, listener)| listener.ready = true);
+        driver.engine.at_once = true;
+        driver.engine.listeners.iter_mut().for_each(|(_, listener)| listener.ready = true);
         finish(driver);
         peer
     };
@@ -241,8 +243,8 @@ fn an_address_has_so_many_connections_and_room_again_when_one_is_gone() {
     let heard = std::io::Read::read(&mut peers[3], &mut [0; 8]);
     assert!(matches!(heard, Ok(0)), "not a word, but {heard:?}");
 
-    let (id, _) = driver.connections.iter().next().expect("there are two");
-    driver.close(now(), id, CloseReason::Unwanted);
+    let (id, _) = driver.engine.connections.iter().next().expect("there are two");
+    driver.engine.close(now(), id, CloseReason::Unwanted);
     peers.extend((0..2).map(|_| knock(&mut driver)));
     assert_eq!((driver.connections(), driver.counts().dropped_of_address), (2, 3));
     assert_eq!(driver.counts().accepted, 3);
@@ -252,10 +254,10 @@ fn an_address_has_so_many_connections_and_room_again_when_one_is_gone() {
 fn a_slot_is_not_used_again_within_the_batch() {
     let (_poll, mut driver) = driver();
     let (_peer, old) = adopted(&mut driver);
-    driver.close(now(), old, CloseReason::Unwanted);
+    driver.engine.close(now(), old, CloseReason::Unwanted);
     let (_peer, new) = adopted(&mut driver);
     assert_ne!(old.slot(), new.slot());
-    driver.handle_ready(now(), token(old), EVERYTHING);
+    driver.handle_ready(now(), key(old), EVERYTHING);
     assert_eq!(driver.counts().stale_events, 1);
     finish(&mut driver);
     let (_peer, later) = adopted(&mut driver);
@@ -271,7 +273,7 @@ fn events_for_what_never_existed_or_is_another_s_are_dropped() {
         Key::Listener(u32::MAX),
         Key::Connection(ConnectionId::from_parts(9, NonZeroU32::MIN)),
     ] {
-        driver.handle_ready(now(), SPACE.token(key), EVERYTHING);
+        driver.handle_ready(now(), key, EVERYTHING);
     }
     assert_eq!(driver.counts().stale_events, 3);
     assert!(!driver.owns(TokenSpace(4).token(Key::Connection(id))));
@@ -284,7 +286,7 @@ fn events_for_a_listener_that_was_drained_are_dropped() {
     let (_poll, mut driver) = driver();
     driver.listen(([127, 0, 0, 1], 0).into()).expect("port 0 is free");
     driver.drain(now());
-    driver.handle_ready(now(), SPACE.token(Key::Listener(0)), EVERYTHING);
+    driver.handle_ready(now(), Key::Listener(0), EVERYTHING);
     finish(&mut driver);
     assert_eq!(driver.counts().stale_events, 1);
 }
@@ -305,24 +307,4 @@ fn a_driver_ignores_the_events_of_another() {
     }
     assert_eq!(other.counts(), DriverCounts::default());
     assert_eq!(driver.protocol().heard, [(id, b"hello".to_vec())]);
-}
-
-/// Where the system gives an outbound connection the very port that it goes to, TCP connects it to itself.
-#[test]
-#[cfg(target_os = "linux")]
-fn a_socket_that_is_connected_to_itself_is_refused() {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("port 0 is free");
-    let itself = socket.local_addr().expect("bound");
-    socket.connect(&itself).expect("TCP allows it");
-    socket.set_nonblocking(true).expect("a socket");
-    let error = established(&TcpStream::from_std(socket.into())).expect_err("nobody is there");
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-}
-
-#[test]
-fn a_socket_that_is_not_connected_yet_is_waited_for() {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.set_nonblocking(true).expect("a socket");
-    assert!(matches!(established(&TcpStream::from_std(socket.into())), Ok(false)));
 }

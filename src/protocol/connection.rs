@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZeroU32;
 
-use crate::table::growth;
+use crate::capacity::growth;
 
 /// Names one connection for as long as it exists. Its slot is used again, with another generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,10 +24,12 @@ impl ConnectionId {
     }
 
     /// For a token: 32 bits of slot, 24 of generation.
+    #[cfg(feature = "net")]
     pub(crate) fn parts(self) -> (u32, NonZeroU32) {
         (self.slot, self.generation)
     }
 
+    #[cfg(feature = "net")]
     pub(crate) fn from_parts(slot: u32, generation: NonZeroU32) -> ConnectionId {
         ConnectionId { slot, generation }
     }

@@ -41,7 +41,7 @@ impl Errand<'_> {
     /// Has `write` take what is queued, in as many calls as that needs; whether it took all. How much it took is added to
     /// `total`, also before an error.
     pub(crate) fn write_out(
-        self,
+        &mut self,
         total: &mut u64,
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<bool> {
@@ -76,7 +76,7 @@ mod tests {
         links.send(id, b"HELLO");
         let mut run = |script: &[io::Result<usize>]| {
             let (mut total, mut script) = (100, script.iter());
-            let errand = links.errand(id).expect("it is there");
+            let mut errand = links.errand(id).expect("it is there");
             assert!(!errand.is_finished());
             let end = errand.write_out(&mut total, |_| match script.next().expect("no further call") {
                 Ok(count) => Ok(*count),

@@ -15,8 +15,8 @@ use slab::Slab;
 use super::connection::{ConnectionId, GENERATION_MAX, Peer};
 use super::errand::Errand;
 use super::queue::{Queue, Spare};
+use crate::capacity::growth;
 use crate::hint::likely;
-use crate::table::growth;
 use crate::wire::SendBuffer;
 
 /// What a protocol wants done with a connection.
@@ -72,7 +72,7 @@ pub struct Links {
     /// The connections with something to carry out, in the order in which it was asked for.
     touched: VecDeque<ConnectionId>,
     /// Connections whose input is to be given to the protocol again; see [`reread`](Self::reread).
-    rereads: Vec<ConnectionId>,
+    rereads: VecDeque<ConnectionId>,
     spare: Spare,
     /// The lowest number that no byte of any queue has had.
     numbers: u64,
@@ -104,7 +104,7 @@ impl Links {
             links: Slab::new(),
             hurried: VecDeque::new(),
             touched: VecDeque::new(),
-            rereads: Vec::new(),
+            rereads: VecDeque::new(),
             spare: Spare::default(),
             numbers: 0,
             generation: 0,
@@ -228,7 +228,7 @@ impl Links {
     /// Has the input of `id` that the protocol has not consumed given to it once more, before the end of this pass: for a time that is over, such as
     /// that in which a message is gathered. Without such input nothing happens.
     pub fn reread(&mut self, id: ConnectionId) {
-        self.rereads.push(id);
+        self.rereads.push_back(id);
     }
 
     /// The peer of the outbound connection `id` has shown that it is there and speaks the protocol: if it is lost now,
@@ -274,8 +274,8 @@ impl Links {
     }
 }
 
-/// For whoever has the sockets: the driver, a program [in its place](super#input-and-output-of-your-own), a test. A protocol, and what acts
-/// through [`Driver::with_links`](crate::net::Driver::with_links), may look, such as at how much is [`unsent`](Self::unsent), but opens, removes,
+/// For whoever has the sockets: an [engine](crate::engine), or a test. A protocol, and what acts
+/// through [`Driver::act`](crate::net::Driver::act), may look, such as at how much is [`unsent`](Self::unsent), but opens, removes,
 /// takes and consumes nothing: the driver would not hear of it.
 impl Links {
     /// A new connection with `peer`. Its slot may be one that was [removed](Self::remove).
@@ -322,33 +322,33 @@ impl Links {
         !self.hurried.is_empty() || !self.touched.is_empty()
     }
 
-    /// Whether a lot has been queued for others than `speaker` since this last was so: it is time to write, because a peer that reads must not
-    /// be given up for what it was never offered.
+    /// Whether a lot has been queued for others than `speaker` since all that is touched was last taken: it is time to write, because a peer
+    /// that reads must not be given up for what it was never offered.
     #[inline]
     pub(crate) fn wants_flush(&self, speaker: ConnectionId) -> bool {
         self.crowd != Crowd::Nobody && self.crowd != Crowd::One(speaker)
     }
 
-    /// All is about to be written.
-    pub(crate) fn forget_crowd(&mut self) {
-        self.crowd = Crowd::Nobody;
-    }
-
-    /// Whether [`take_reread`](Self::take_reread) has something.
+    /// How many times [`take_reread`](Self::take_reread) has something.
     #[must_use]
     #[inline]
-    pub fn has_rereads(&self) -> bool {
-        !self.rereads.is_empty()
+    pub fn rereads(&self) -> usize {
+        self.rereads.len()
     }
 
     /// The next connection whose unconsumed input the protocol wants to be given again.
     pub fn take_reread(&mut self) -> Option<ConnectionId> {
-        self.rereads.pop()
+        self.rereads.pop_front()
     }
 
     #[inline]
     fn next_touched(&mut self) -> Option<ConnectionId> {
-        self.hurried.pop_front().or_else(|| self.touched.pop_front())
+        let next = self.hurried.pop_front().or_else(|| self.touched.pop_front());
+        if next.is_none() {
+            // All of it was taken to be written.
+            self.crowd = Crowd::Nobody;
+        }
+        next
     }
 
     /// What is queued for `id` and not written.
@@ -445,6 +445,7 @@ impl Links {
         self.link_mut(id).filter(|link| link.wish == Wish::Keep)
     }
 
+    #[inline]
     pub(crate) fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
         let Links { links, touched, spare, numbers, out_bytes_max, crowd, .. } = self;
         let Some(link) = links.get_mut(id.slot()).filter(|link| link.may_send(id)) else { return };
@@ -566,13 +567,13 @@ mod tests {
         assert!(!links.wants_flush(a), "it has asked for all that itself");
         assert!(links.is_congested(a) && !links.may_go_on(a), "but has to read it first");
         assert!(links.wants_flush(b) && !links.may_go_on(b), "others are offered it first");
-        links.forget_crowd();
-        assert!(links.may_go_on(b), "said once");
+        while links.take_touched().is_some() {}
+        assert!(links.may_go_on(b), "until it is written");
         links.send(a, b"6");
         links.send(b, b"12345");
         assert!(links.wants_flush(a) && links.wants_flush(b), "it is not the only one");
         links.close(b);
-        links.forget_crowd();
+        while links.take_touched().is_some() {}
         links.consume(a, 6);
         assert!(links.may_go_on(a) && !links.may_go_on(b));
     }
@@ -581,9 +582,9 @@ mod tests {
     fn input_is_given_again_when_the_protocol_asks_for_it() {
         let mut links = Links::new(8);
         let id = links.open(peer());
-        assert!(!links.has_rereads());
+        assert_eq!(links.rereads(), 0);
         links.reread(id);
-        assert!(links.has_rereads());
+        assert_eq!(links.rereads(), 1);
         assert_eq!([links.take_reread(), links.take_reread()], [Some(id), None]);
     }
 

@@ -1,8 +1,7 @@
 //! Wire protocols: bytes in, decisions out. One module a protocol, its server and its client beside each other.
 //!
 //! A protocol is a [`Protocol`]: it hears what happened to connections and tells [`Links`] what to write and which
-//! to close. It has no socket, no clock and no thread, so tests and simulations drive it as the
-//! [driver](crate::net::Driver) does.
+//! to close. It has no socket, no clock and no thread: an [engine](crate::engine) drives it, on sockets of the system's or of a test's.
 //!
 //! | module | what for |
 //! |---|---|
@@ -14,63 +13,64 @@
 //! # A protocol of your own
 //!
 //! 1. Keep what you know of each connection in a [`ConnectionMap`]: make it in `handle_open`, take it out in `handle_closed`.
-//! 2. Cut `handle_bytes` into messages with a decoder of [`wire`](crate::wire); every buffer has a maximum.
-//! 3. Answer through the links; never wait. [`Links::close`] lets the peer read its last words, [`Links::abort`] does not.
-//! 4. What has to happen later has a deadline: say it in `next_deadline`, act on it in `handle_timeout`.
-//! 5. What the host should know is an event: queue it, and hand it out in `poll_event`.
+//! 2. Cut `handle_bytes` into messages with a function of [`wire`](crate::wire), and return how many bytes these were. Keep no part of a message: what
+//!    is left is given again, with what follows it.
+//! 3. Ask [`Links::may_go_on`] between two messages, and return when it says no: much waits to be written, which comes first.
+//! 4. Answer through the links; never wait. [`Links::close`] lets the peer read its last words, [`Links::abort`] does not.
+//! 5. What has to happen later has a deadline: say it in `next_deadline`, act on it in `handle_timeout`.
+//! 6. What the host should know is an event: queue it, and hand it out in `poll_event`.
 //!
 //! ```
 //! use std::collections::VecDeque;
 //! use std::net::SocketAddr;
-//! use taketurns::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
+//! use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
 //! use taketurns::time::{Instant, Now};
-//! use taketurns::wire::LineDecoder;
+//! use taketurns::wire::split_line;
 //!
 //! /// Answers every line in capitals, and says goodbye to `bye`.
 //! #[derive(Default)]
 //! struct Shout {
-//!     clients: ConnectionMap<LineDecoder>,
 //!     shouted: VecDeque<String>,
 //! }
 //!
 //! impl Protocol for Shout {
 //!     type Event = String;
 //!
-//!     fn handle_open(&mut self, _: Now, id: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {
-//!         self.clients.insert(id, LineDecoder::new(80));
-//!     }
+//!     fn handle_open(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {}
 //!
-//!     fn handle_bytes(&mut self, _: Now, id: ConnectionId, mut bytes: &[u8], links: &mut Links) {
-//!         let Some(decoder) = self.clients.get_mut(id) else { return };
-//!         while let Some(line) = decoder.next_line(&mut bytes) {
-//!             match line {
+//!     fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+//!         let mut used = 0;
+//!         while links.may_go_on(id)
+//!             && let Some(line) = split_line(&bytes[used..], 80)
+//!         {
+//!             used += line.used;
+//!             match line.text {
 //!                 Ok("bye") => links.close(id),
-//!                 Ok(line) => {
-//!                     let shout = line.to_uppercase();
+//!                 Ok(text) => {
+//!                     let shout = text.to_uppercase();
 //!                     links.send_fmt(id, format_args!("{shout}\n"));
 //!                     self.shouted.push_back(shout);
 //!                 }
 //!                 Err(error) => {
 //!                     links.send_fmt(id, format_args!("Error: {error}\n"));
-//!                     return links.close(id);
+//!                     links.close(id);
 //!                 }
 //!             }
 //!         }
+//!         used
 //!     }
 //!
-//!     fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+//!     fn handle_end(&mut self, _: Now, id: ConnectionId, _rest: &[u8], links: &mut Links) {
 //!         links.close(id);
 //!     }
 //!
-//!     fn handle_closed(&mut self, _: Now, id: ConnectionId, _: CloseReason, _: &mut Links) {
-//!         self.clients.remove(id);
-//!     }
+//!     fn handle_closed(&mut self, _: Now, _: ConnectionId, _: CloseReason, _: &mut Links) {}
 //!
 //!     fn handle_timeout(&mut self, _: Now, _: &mut Links) {}
 //!
-//!     fn drain(&mut self, _: Now, links: &mut Links) {
-//!         self.clients.iter().for_each(|(id, _)| links.close(id));
-//!     }
+//!     fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
+//!
+//!     fn drain(&mut self, _: Now, _: &mut Links) {} // Closes its connections, if it knows them.
 //!
 //!     fn next_deadline(&self) -> Option<Instant> {
 //!         None
@@ -86,83 +86,16 @@
 //! let (mut shout, mut links) = (Shout::default(), Links::new(64 * 1024));
 //! let id = links.open(([127, 0, 0, 1], 9).into());
 //! shout.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
-//! shout.handle_bytes(now, id, b"hello\nb", &mut links);
+//! assert_eq!(shout.handle_bytes(now, id, b"hello\nb", &mut links), 6);
 //! assert_eq!(links.unsent(id), b"HELLO\n");
-//! shout.handle_bytes(now, id, b"ye\n", &mut links);
+//! assert_eq!(shout.handle_bytes(now, id, b"bye\n", &mut links), 4);
 //! assert!(!links.is_open(id));
 //! ```
 //!
-//! # Input and output of your own
+//! # Sockets of your own
 //!
-//! Without the feature `net` the program does what the driver does. It needs the second half of [`Links`], and keeps to this:
-//!
-//! 1. A new connection: [`Links::open`], then `handle_open`. What it brings: `handle_bytes`, and `handle_end` at the end of the stream, both only
-//!    while [`Links::is_open`].
-//! 2. When `next_deadline` has come: `handle_timeout`.
-//! 3. After each of these take every connection of [`Links::take_touched`]: write what is [`unsent`](Links::unsent), [`consume`](Links::consume) what was
-//!    written, then look at [`wish_of`](Links::wish_of) and [`is_finished`](Links::is_finished). Then `handle_flushed`, after which there may be more to take.
-//! 4. A connection that is gone, whoever ended it: `handle_closed`, then [`Links::remove`].
-//! 5. Take every event by `poll_event`.
-//!
-//! ```
-//! use std::io::{Read, Write};
-//! use std::net::{Shutdown, TcpListener, TcpStream};
-//! use std::time::SystemTime;
-//! use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
-//! use taketurns::protocol::{CloseReason, ConnectionMap, Links, Origin, Protocol, Wish};
-//! use taketurns::time::{Instant, Now};
-//!
-//! /// Writes what is queued, on sockets that block, and ends what is to end.
-//! fn carry_out(now: Now, protocol: &mut impl Protocol, links: &mut Links, sockets: &mut ConnectionMap<TcpStream>) {
-//!     for is_flushed in [false, true] {
-//!         while let Some(id) = links.take_touched() {
-//!             let Some(socket) = sockets.get_mut(id) else { continue };
-//!             let unsent = links.unsent(id);
-//!             let (written, count) = (socket.write_all(unsent), unsent.len());
-//!             links.consume(id, count);
-//!             // Whoever reads from the socket sees its end, and says that it is closed. The driver would wait for the last words to be read.
-//!             let _ = match links.wish_of(id) {
-//!                 Wish::Keep if written.is_ok() && !links.is_finished(id) => Ok(()),
-//!                 Wish::Keep if written.is_ok() => socket.shutdown(Shutdown::Write),
-//!                 _ => socket.shutdown(Shutdown::Both),
-//!             };
-//!         }
-//!         if !is_flushed {
-//!             protocol.handle_flushed(now, links);
-//!         }
-//!     }
-//! }
-//!
-//! # fn main() -> std::io::Result<()> {
-//! // In place of `net::now()`.
-//! let start = std::time::Instant::now();
-//! let now = || Now { instant: Instant::ORIGIN + start.elapsed(), wall: SystemTime::now() };
-//!
-//! let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
-//! let mut turns = TurnServer::new(config, Box::new(|bytes| bytes.fill(7))); // Here they have to be random.
-//! let (mut links, mut sockets) = (Links::new(64 * 1024), ConnectionMap::default());
-//!
-//! let listener = TcpListener::bind("127.0.0.1:0")?;
-//! let mut client = TcpStream::connect(listener.local_addr()?)?;
-//! let (mut socket, peer) = listener.accept()?;
-//! let id = links.open(peer);
-//! sockets.insert(id, socket.try_clone()?);
-//! turns.handle_open(now(), id, peer, Origin::Accepted, &mut links);
-//!
-//! client.write_all(b"PING\n")?;
-//! let mut bytes = [0; 1024];
-//! let count = socket.read(&mut bytes)?;
-//! turns.handle_bytes(now(), id, &bytes[..count], &mut links);
-//! carry_out(now(), &mut turns, &mut links, &mut sockets);
-//! let count = client.read(&mut bytes)?;
-//! assert_eq!(&bytes[..count], b"PONG\n");
-//!
-//! drop(client);
-//! turns.handle_closed(now(), id, CloseReason::Finished, &mut links);
-//! links.remove(id);
-//! assert!(links.is_empty());
-//! # Ok(()) }
-//! ```
+//! Without the feature `net`, or with a network that exists in memory only, an [`Engine`](crate::engine::Engine) drives a protocol on whatever implements
+//! [`Sockets`](crate::engine::Sockets), in the same order and with the same limits as the [driver](crate::net::Driver) does.
 
 mod connection;
 pub mod counter;

@@ -8,17 +8,20 @@ mod codes;
 mod credential;
 mod fields;
 mod foreign;
+pub(crate) mod line;
 mod name;
+pub(crate) mod raw;
 mod reply;
 mod request;
 mod sink;
 #[cfg(test)]
 mod tests;
+pub(crate) mod undecided;
 
 pub use codes::{Bye, Code, How, UnknownCode};
 pub use credential::{Epoch, InvalidHex, Redacted, Secret, Token};
 pub use foreign::looks_foreign;
 pub use name::{InvalidName, NAME_BYTES_MAX, Name, RawName};
 pub use reply::{Reply, SeatState};
-pub use request::{Content, DEFAULT_RING, Demand, Fence, Join, Request, Unreadable};
+pub use request::{Content, DEFAULT_RING, Fence, Join, Request, Unreadable};
 pub use sink::Sink;

@@ -7,6 +7,7 @@ use super::credential::{Epoch, Token};
 use super::fields::{Key, Malformed, Message, TooLarge, decimal, decimal_prefix, is_text};
 use super::name::Name;
 use super::sink::{Counted, Sink, put_content, put_hex, put_number};
+use crate::turn::Demand;
 
 /// The ring that a `JOIN` or `WATCH` without `ring=` means.
 pub const DEFAULT_RING: &str = "main";
@@ -103,16 +104,6 @@ pub enum Content<'a> {
     Payload(usize),
 }
 
-/// When a seat wants the turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Demand {
-    /// Each time it comes round.
-    #[default]
-    Always,
-    /// Once for each `ASK`.
-    Ask,
-}
-
 /// A line that is no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable {
@@ -156,7 +147,15 @@ impl<'a> Request<'a> {
         if let Some(answer) = plain_answer(line) {
             return Ok(answer);
         }
-        read(line).map_err(|(code, why)| Unreadable { code, why, turn: turn_named(line) })
+        read(line).map_err(|(code, why)| Unreadable { code, why, turn: Request::turn_named(line) })
+    }
+
+    /// Returns the turn that a line names, also one that cannot be read otherwise.
+    #[must_use]
+    pub fn turn_named(line: &str) -> Option<u64> {
+        let head = line.split_once(" :").map_or(line, |(head, _)| head);
+        let turn = head.split(' ').find_map(|field| field.strip_prefix("turn="))?;
+        decimal(turn)?.ok()
     }
 
     /// Writes the line and its end. A payload that it announces is still to be written, with LF behind it.
@@ -326,13 +325,6 @@ fn number(message: &Message<'_>, key: Key, why: &'static str) -> Result<Option<u
     let Some(value) = message.value(key) else { return Ok(None) };
     let number = decimal(value).ok_or(malformed(why))?;
     number.map(Some).map_err(|TooLarge| (Code::OutOfRange, "a number does not fit 64 bits"))
-}
-
-/// The turn that a line names which cannot be read otherwise.
-fn turn_named(line: &str) -> Option<u64> {
-    let head = line.split_once(" :").map_or(line, |(head, _)| head);
-    let turn = head.split(' ').find_map(|field| field.strip_prefix("turn="))?;
-    decimal(turn)?.ok()
 }
 
 impl Join<'_> {

@@ -148,7 +148,7 @@ impl<P: Show> StatusServer<P> {
                 Answer { content_type: METRICS_TYPE, ..Answer::text("200 OK", text) }
             }
         };
-        self.http.with_links(|http, links| http.answer(now, id, is_head, answer, links));
+        self.http.act(now, |http, links| http.answer(now, id, is_head, answer, links));
     }
 
     fn begin_feed(&mut self, now: Now, id: ConnectionId, request: Request, driver: &Driver<P>) {
@@ -156,7 +156,7 @@ impl<P: Show> StatusServer<P> {
         self.feed.touch();
         self.say_state(now, driver);
         let state = self.feed.state();
-        self.http.with_links(|http, links| {
+        self.http.act(now, |http, links| {
             if http.begin_feed(now, id, request, links) {
                 links.send(id, feed::hello(driver).as_bytes());
                 links.send(id, state.as_bytes());
@@ -181,7 +181,7 @@ impl<P: Show> StatusServer<P> {
     fn say_state(&mut self, now: Now, driver: &Driver<P>) {
         if self.feed.refresh(now, &self.config, driver, &mut self.tally) {
             let state = self.feed.state().as_bytes();
-            self.http.with_links(|http, links| http.feed(state, links));
+            self.http.act(now, |http, links| http.feed(state, links));
         }
     }
 

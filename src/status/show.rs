@@ -23,8 +23,9 @@ use crate::time::Now;
 /// # impl Protocol for Shout {
 /// #     type Event = String;
 /// #     fn handle_open(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {}
-/// #     fn handle_bytes(&mut self, _: Now, _: ConnectionId, _: &[u8], _: &mut Links) {}
-/// #     fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) { links.close(id) }
+/// #     fn handle_bytes(&mut self, _: Now, _: ConnectionId, bytes: &[u8], _: &mut Links) -> usize { bytes.len() }
+/// #     fn handle_end(&mut self, _: Now, id: ConnectionId, _: &[u8], links: &mut Links) { links.close(id) }
+/// #     fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
 /// #     fn handle_closed(&mut self, _: Now, _: ConnectionId, _: CloseReason, _: &mut Links) {}
 /// #     fn handle_timeout(&mut self, _: Now, _: &mut Links) {}
 /// #     fn drain(&mut self, _: Now, _: &mut Links) {}

@@ -10,12 +10,14 @@ struct World {
     now: Now,
     http: Http,
     links: Links,
+    /// What was said and not consumed.
+    rests: ConnectionMap<Vec<u8>>,
 }
 
 impl World {
     fn new(config: StatusConfig) -> World {
         let now = Now::ORIGIN;
-        World { now, http: Http::new(config), links: Links::new(1 << 20) }
+        World { now, http: Http::new(config), links: Links::new(1 << 20), rests: ConnectionMap::default() }
     }
 
     fn open(&mut self) -> ConnectionId {
@@ -26,7 +28,14 @@ impl World {
     }
 
     fn say(&mut self, id: ConnectionId, text: &str) {
-        self.http.handle_bytes(self.now, id, text.as_bytes(), &mut self.links);
+        self.hear(id, text.as_bytes());
+    }
+
+    fn hear(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let mut rest = self.rests.remove(id).unwrap_or_default();
+        rest.extend_from_slice(bytes);
+        let used = self.http.handle_bytes(self.now, id, &rest, &mut self.links);
+        self.rests.insert(id, rest.split_off(used));
     }
 
     fn ask(&mut self, text: &str) -> ConnectionId {
@@ -236,7 +245,7 @@ fn so_many_feeds_and_no_more() {
     assert!(world.heard(second).starts_with("HTTP/1.1 503 ") && world.heard(second).contains("/events"));
 
     // Who stops sending has gone, and leaves room.
-    world.http.handle_end(world.now, first, &mut world.links);
+    world.http.handle_end(world.now, first, b"", &mut world.links);
     world.http.handle_closed(world.now, first, CloseReason::Finished, &mut world.links);
     assert_eq!(world.http.feeds(), 0);
     let third = world.ask(GET_EVENTS);
@@ -285,14 +294,14 @@ fn whatever_comes_in_whatever_pieces_is_answered_waited_for_or_refused() {
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let (piece, more) = rest.split_at(random.usize(1..=rest.len()));
-            world.http.handle_bytes(world.now, id, piece, &mut world.links);
+            world.hear(id, piece);
             rest = more;
         }
         let is_refused = !world.links.unsent(id).is_empty();
         let is_asked = world.http.take_request().is_some();
         assert!(!(is_refused && is_asked) && world.http.take_request().is_none());
-        if let Some(Client { stage: Stage::Head(head), .. }) = world.http.clients.get(id) {
-            assert!(head.len() <= 100 && !is_refused && !is_asked);
+        if let Some(Client { stage: Stage::Head { left, .. }, .. }) = world.http.clients.get(id) {
+            assert!(*left <= 100 && !is_refused && !is_asked);
             waiting += 1;
         }
         (asked, refused) = (asked + u32::from(is_asked), refused + u32::from(is_refused));

@@ -27,6 +27,13 @@ impl<S> Holding<'_, S> {
         self.seat
     }
 
+    /// Returns whether the host says if an answer counts.
+    #[must_use]
+    #[inline]
+    pub fn is_judged_by_host(&self) -> bool {
+        self.scheduler.rings[self.seat.ring_slot as usize].terms.judging > crate::time::Nanos::ZERO
+    }
+
     /// Returns what is kept with the seat.
     #[must_use]
     pub fn data(&mut self) -> &mut S {
@@ -52,6 +59,7 @@ impl<S> Holding<'_, S> {
     }
 
     /// Hands the answer to the host. The clock stands; returns until when the host may rule.
+    #[must_use = "the host has to rule until then"]
     pub fn judge(self, now: Instant) -> Option<Instant> {
         let at = self.seat.ring_slot as usize;
         let until = self.scheduler.rings[at].judge(now);

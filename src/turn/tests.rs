@@ -19,8 +19,7 @@ fn secs(secs: u64) -> Duration {
 }
 
 fn rules(change: impl FnOnce(&mut Rules)) -> Rules {
-    let mut rules = Rules::default();
-    rules.weight_max = Weight::MAX;
+    let mut rules = Rules { weight_max: Weight::MAX, ..Rules::default() };
     change(&mut rules);
     rules
 }
@@ -187,7 +186,7 @@ fn m3_a_proposed_answer_stops_the_clock_and_moves_nothing() {
 fn m3_judging_takes_its_timeout_in_all_and_then_the_turn_lapses() {
     let (mut table, [ann, bob]) = Table::seated(judging(), [1, 1]);
     for _ in 0..2 {
-        table.judge();
+        table.judge().expect("it is judged");
         table.wait(secs(2));
         table.refuse();
     }
@@ -202,7 +201,7 @@ fn m3_the_last_refusal_allowed_ends_the_turn_as_lapsed() {
     rules.proposals_max = 3;
     let (mut table, [ann, bob]) = Table::seated(rules, [1, 1]);
     for left in [true, true, false] {
-        table.judge();
+        table.judge().expect("it is judged");
         table.refuse();
         assert_eq!(table.holder() == Some(ann), left);
     }
@@ -213,7 +212,7 @@ fn m3_the_last_refusal_allowed_ends_the_turn_as_lapsed() {
 fn m4_a_verdict_for_a_turn_that_is_over_or_with_an_impossible_next_changes_nothing() {
     let (mut table, [ann, bob, cat]) = Table::seated(judging(), [1, 1, 1]);
     assert_eq!(table.judged().err(), Some(HostError::NotJudged), "nothing is proposed");
-    table.judge();
+    table.judge().expect("it is judged");
     table.drop(cat);
     let digest = table.scheduler.digest(table.now);
     assert_eq!(table.accept(Some(cat)), Err(HostError::Away));
@@ -232,7 +231,7 @@ fn m4_a_verdict_for_a_turn_that_is_over_or_with_an_impossible_next_changes_nothi
 #[test]
 fn m5_the_answer_of_a_lost_client_counts_if_it_is_accepted() {
     let (mut table, [ann, bob]) = Table::seated(judging(), [1, 1]);
-    table.judge();
+    table.judge().expect("it is judged");
     table.drop(ann);
     assert_eq!((table.outcomes(), table.holder()), (vec![], Some(ann)));
     assert_eq!(table.accept(None), Ok(()));
@@ -245,12 +244,12 @@ fn m5_the_answer_of_a_lost_client_counts_if_it_is_accepted() {
 fn m5_the_answer_of_a_lost_client_that_is_refused_ends_as_gone() {
     for rules in [false, true] {
         let (mut table, [ann, bob, _]) = Table::seated(judging(), [1, 1, 1]);
-        table.judge();
+        table.judge().expect("it is judged");
         table.drop(ann);
         if rules {
-            table.refuse()
+            table.refuse();
         } else {
-            table.wait(secs(5))
+            table.wait(secs(5));
         }
         assert_eq!((table.outcomes(), table.holder()), (vec![(ann, Outcome::Gone)], Some(bob)), "{rules}");
     }
@@ -259,7 +258,7 @@ fn m5_the_answer_of_a_lost_client_that_is_refused_ends_as_gone() {
 #[test]
 fn m5_a_client_that_is_back_before_the_verdict_keeps_its_turn() {
     let (mut table, [ann, _]) = Table::seated(judging(), [1, 1]);
-    table.judge();
+    table.judge().expect("it is judged");
     table.drop(ann);
     table.back(ann);
     table.refuse();
@@ -269,7 +268,7 @@ fn m5_a_client_that_is_back_before_the_verdict_keeps_its_turn() {
 #[test]
 fn m6_a_judged_holder_can_not_pass_rest_or_renew() {
     let (mut table, [ann, bob]) = Table::seated(judging(), [1, 1]);
-    table.judge();
+    table.judge().expect("it is judged");
     let digest = table.scheduler.digest(table.now);
     assert_eq!(table.scheduler.holding(ann, None).err(), Some(Refusal::Judging));
     assert_eq!(table.scheduler.holding(ann, Some(1)).err(), Some(Refusal::Judging));
@@ -447,8 +446,8 @@ fn m10_turns_are_granted_while_enough_seats_are_occupied_resting_ones_included()
 
 #[test]
 fn m11_a_ring_has_its_own_limits_of_seats_and_weights() {
-    let mut rules = Rules::default();
-    (rules.seats_max, rules.weight_max) = (Some(2), Weight::new(3).expect("1 to 100"));
+    let weight_max = Weight::new(3).expect("1 to 100");
+    let rules = Rules { seats_max: Some(2), weight_max, ..Rules::default() };
     let mut table = Table::new(rules);
     let may = |table: &Table, weight| {
         let weight = Weight::new(weight).expect("1 to 100");
@@ -762,13 +761,13 @@ fn m16_a_refused_answer_goes_on_while_the_grace_lasts() {
     let mut rules = graceful();
     (rules.judging, rules.judging_timeout) = (Judging::Host, secs(60));
     let (mut table, [ann, bob, _]) = Table::seated(rules, [1, 1, 1]);
-    table.judge();
+    table.judge().expect("it is judged");
     table.drop(ann);
     table.wait(secs(4));
     table.refuse();
     assert_eq!((table.holder(), table.scheduler.next_deadline()), (Some(ann), Some(table.now + secs(6))));
     table.back(ann);
-    table.judge();
+    table.judge().expect("it is judged");
     table.drop(ann);
     table.wait(secs(20));
     assert_eq!(table.holder(), Some(ann), "an answer that is judged goes before the grace");
@@ -866,7 +865,7 @@ fn m17_a_turn_that_is_told_or_refused_in_a_pause_stands() {
     table.scheduler.pause(table.now, table.ring).expect("it exists");
     let held = table.scheduler.held(table.ring).expect("there is quorum");
     assert_eq!(table.scheduler.start(table.now, held.seat, held.turn), None);
-    table.judge();
+    table.judge().expect("it is judged");
     table.refuse();
     let held = table.scheduler.held(table.ring).expect("it is still held");
     assert_eq!(held.clock, HeldClock::Stopped { left: secs(30) });
@@ -1036,7 +1035,7 @@ fn times_without_end_are_no_panic() {
     let (mut table, [bob, ann, _]) = Table::seated(endless, [1, 100, 1]);
     table.scheduler.extend(table.now, table.ring, Duration::MAX).expect("a turn is held");
     assert_eq!(table.holder(), Some(ann), "the heaviest is first");
-    table.judge();
+    table.judge().expect("it is judged");
     table.drop(ann);
     table.now = Instant::ORIGIN + secs(1 << 33);
     table.back(ann);

@@ -48,12 +48,18 @@ fn a_storm_of_newcomers_is_accepted_in_portions_without_another_knock() {
 
 #[test]
 fn the_backlog_takes_a_stampede_while_the_loop_is_busy() {
-    let (mut rig, addr) = script(DriverConfig::default());
-    let connect = |_| TcpStream::connect_timeout(&addr, PATIENCE).map(Peer::new).expect("queued");
-    let start = Instant::now();
-    let _peers: Vec<_> = (0..200).map(connect).collect();
-    assert!(start.elapsed() < ms(900), "a SYN was dropped and sent again: {:?}", start.elapsed());
-    rig.pass_until("all are accepted", |rig| rig.driver.connections() == 200);
+    let stampede = || {
+        let (mut rig, addr) = script(DriverConfig::default());
+        let connect = |_| TcpStream::connect_timeout(&addr, PATIENCE).map(Peer::new).expect("queued");
+        let start = Instant::now();
+        let _peers: Vec<_> = (0..200).map(connect).collect();
+        let took = start.elapsed();
+        rig.pass_until("all are accepted", |rig| rig.driver.connections() == 200);
+        took
+    };
+    // A SYN that is dropped is sent again after 1 s. A busy machine may lose as much time once, a short backlog does always.
+    let quickest = (0..3).map(|_| stampede()).min().expect("three");
+    assert!(quickest < ms(900), "a SYN was dropped and sent again: {quickest:?}");
 }
 
 #[test]
@@ -83,19 +89,22 @@ fn a_pass_begins_only_when_the_events_of_the_last_are_taken() {
     assert!(event_loop.driver_mut().poll_event().is_none());
 
     event_loop.run_once(Some(ms(0))).expect("all were taken");
-    // What such a pass has read is answered nevertheless, and what is left to write is written in the next pass, not at the next event.
+    // What such a pass has read is answered nevertheless.
     event_loop.driver_mut().protocol_mut().when_told("ping", [Act::Send(id, b"pong".to_vec())]);
     peer.send("ping");
     assert!(event_loop.run_once(Some(ms(0))).is_err());
-    event_loop.driver_mut().with_links(|_, links| links.send(id, b" and more"));
-    assert!(event_loop.driver_mut().poll_event().is_none());
+    let sent = event_loop.driver_mut().act(now(), |_, links| {
+        links.send(id, b" and more");
+        links.unsent(id).len()
+    });
+    assert_eq!(sent, 9, "its result is passed on");
     peer.pull();
-    assert_eq!(peer.take(), "pong");
+    assert_eq!(peer.take(), "pong and more", "what the host asks for is written at once");
+    assert!(event_loop.driver_mut().poll_event().is_none());
+    // What the protocol says to that comes with the next pass, and not with the next event.
     let start = Instant::now();
     event_loop.run_once(Some(PATIENCE)).expect("all were taken");
     assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
-    peer.pull();
-    assert_eq!(peer.take(), " and more");
 }
 
 /// L7.

@@ -1,48 +1,123 @@
-//! What a server reports to its host, and counts.
+//! Events for the host, the answers that they name, and running counts.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
-use super::codes::Code;
-use super::name::Name;
-use super::{TurnCounts, TurnEvent};
+use super::TurnEvent;
+use super::counts::TurnCounts;
 use crate::protocol::ConnectionId;
+use crate::session::Code;
 use crate::turn::{SeatId, TurnNumber};
 
-/// Events that the host has not taken yet, and running counts.
+/// Refusals reported in one pass. A line of two bytes can be refused: thousands of clients that say nothing else must not fill the memory.
+pub(super) const REPORTED_MAX: usize = 4096;
+
+/// Names an accepted answer until the host has taken the events of its pass; see [`TurnServer::answer`](super::TurnServer::answer).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerId {
+    start: u32,
+    len: u32,
+    pass: u32,
+    /// The length of the name in front of a raw answer.
+    name: u8,
+}
+
+/// An accepted answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// The name that a raw client wrote in front of it; `None` for a client that joined under a name.
+    pub raw_name: Option<&'a str>,
+    /// The answer itself. Of a raw client: the number as it was written.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Answer<'a> {
+    /// Returns the answer as text, if it is UTF-8.
+    #[must_use]
+    pub fn text(&self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes).ok()
+    }
+
+    /// Returns the answer as a number, if it is a decimal one of 64 bits.
+    #[must_use]
+    pub fn number(&self) -> Option<i64> {
+        self.text()?.parse().ok()
+    }
+
+    /// Takes the message of a raw client apart, whose name has `name` bytes.
+    pub(super) fn raw(message: &'a [u8], name: usize) -> Answer<'a> {
+        let raw_name = message.get(..name).and_then(|name| std::str::from_utf8(name).ok());
+        Answer { raw_name, bytes: message.get(name + 1..).unwrap_or_default() }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) counts: TurnCounts,
     events: VecDeque<TurnEvent>,
+    /// The answers of this pass, one behind the other. At most what a pass reads.
+    answers: Vec<u8>,
+    pass: u32,
+    /// The pass is over: the next answer is the first of another one.
+    is_over: bool,
     /// Inputs refused, by the code told.
     refused: [u64; Code::ALL.len()],
-    /// How many refusals were reported in this pass.
+    /// Refusals reported in this pass.
     reported: usize,
 }
 
-/// A line of two bytes can be refused: thousands of clients that say nothing else must not fill the memory with events of one pass.
-pub(super) const REPORTED_MAX: usize = 4096;
-
 impl Ledger {
-    #[inline(always)]
+    #[inline]
     pub(super) fn report(&mut self, event: TurnEvent) {
         self.events.push_back(event);
     }
 
-    /// A turn that was answered.
+    /// A turn was answered. `message` is the answer, or for a raw client all it said, with a name of `name` bytes.
     #[inline]
-    pub(super) fn accepted(&mut self, seat: SeatId, turn: TurnNumber, name: &Name, number: i64) {
+    pub(super) fn accepted(&mut self, seat: SeatId, turn: TurnNumber, message: &[u8], name: usize) {
         self.counts.accepted += 1;
-        self.events.push_back(TurnEvent::Accepted { seat, turn, name: *name, number });
+        if self.is_over {
+            self.begin_pass();
+        }
+        // A pass reads far less than 4 GiB.
+        let (start, len) = (self.answers.len() as u64, message.len() as u64);
+        let answer = AnswerId {
+            start: u32::try_from(start).unwrap_or(u32::MAX),
+            len: u32::try_from(len).unwrap_or(0),
+            pass: self.pass,
+            name: u8::try_from(name).unwrap_or(0),
+        };
+        self.answers.extend_from_slice(message);
+        self.events.push_back(TurnEvent::Accepted { seat, turn, answer });
     }
 
-    /// An input of `peer`'s that was refused with `code`.
-    pub(super) fn refused(&mut self, connection: ConnectionId, peer: SocketAddr, code: Code) {
+    /// Keeps a buffer for the next pass, unless it was a large one.
+    #[inline]
+    fn begin_pass(&mut self) {
+        const KEPT_BYTES_MAX: usize = 64 * 1024;
+        self.is_over = false;
+        self.pass = self.pass.wrapping_add(1);
+        if self.answers.capacity() > KEPT_BYTES_MAX {
+            self.answers = Vec::new();
+        }
+        self.answers.clear();
+    }
+
+    pub(super) fn answer(&self, id: AnswerId) -> Option<Answer<'_>> {
+        let (start, end) = (id.start as usize, id.start as usize + id.len as usize);
+        let message = self.answers.get(start..end).filter(|_| id.pass == self.pass)?;
+        Some(match id.name {
+            0 => Answer { raw_name: None, bytes: message },
+            name => Answer::raw(message, usize::from(name)),
+        })
+    }
+
+    /// An input that was refused with `code`.
+    pub(super) fn refused(&mut self, connection: ConnectionId, code: Code) {
         self.counts.refused += 1;
         self.refused[code as usize] += 1;
         self.reported += 1;
         if self.reported <= REPORTED_MAX {
-            self.report(TurnEvent::Refused { connection, peer, code });
+            self.report(TurnEvent::Refused { connection, code });
         }
     }
 
@@ -50,10 +125,9 @@ impl Ledger {
         self.refused[code as usize]
     }
 
-    /// As many refusals may be reported again.
     #[inline]
     pub(super) fn pass_ended(&mut self) {
-        self.reported = 0;
+        (self.reported, self.is_over) = (0, true);
     }
 
     #[inline]

@@ -1,63 +1,35 @@
-//! The line framing, seen from the server: names, fences, resumption, observers, and a reply to everything.
+//! The line protocol, seen from the server: what each request does, and the reply to it.
 
-use super::codes::{Bye, Code};
-use super::name::Name;
-use super::reply::{Reply, Secret};
-use super::request::{Answer, Fence, Request};
-use super::rooms::RoomId;
-use super::seat::{SeatData, Secrets};
-use super::server::{Client, TurnServer};
-use super::{TurnEvent, TurnServerConfig};
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::carry::Accepted;
+use super::proposal::Then;
+use super::server::{Session, TurnServer};
+use super::{Admission, Joining, TurnEvent};
+use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
-use crate::time::{Alarm, Instant, Now, earlier};
-use crate::turn::{Ended, JoinError, Outcome, Refusal, SeatId, Taken, TurnNumber, Weight};
-use crate::wire::{LineError, split_line};
+use crate::session::line::{Admitting, LineSession, Role, Seating, Step, Wants, kept};
+use crate::session::{
+    Bye, Code, Content, Fence, Join, Name, Reply, Request, SeatState as Told, Secret, Unreadable,
+};
+use crate::session::{Token, looks_foreign};
+use crate::table::{LineIdentity, Mark, NoSeat, RoomId, SeatData, Taken, Wanted, code_of};
+use crate::time::Now;
+use crate::turn::{Judging, Outcome, SeatId, SeatState, SeatView, TurnNumber};
+use crate::wire::message::{Line, split_payload};
 
-#[derive(Debug)]
-pub(super) struct LineClient {
-    alarm: Alarm,
-    /// How much of what it said was refused.
-    pub(super) refusals: u32,
-    role: Role,
-    /// When the line that has begun must have ended.
-    line_until: Option<Instant>,
-}
-
-/// What a connection is here for.
-#[derive(Debug, Clone, Copy)]
-enum Role {
-    /// It has not said yet, and must by then.
-    Newcomer {
-        until: Instant,
-    },
-    Seated(SeatId),
-    Observer(RoomId),
-}
-
-impl LineClient {
-    pub(super) fn new(now: Now, config: &TurnServerConfig) -> LineClient {
-        LineClient {
-            alarm: Alarm::default(),
-            refusals: 0,
-            role: Role::Newcomer { until: now.instant + config.hello_timeout },
-            line_until: None,
-        }
-    }
-
-    pub(super) fn observes(&self) -> bool {
-        matches!(self.role, Role::Observer(_))
-    }
-
-    pub(super) fn seat(&self) -> Option<SeatId> {
-        match self.role {
-            Role::Seated(seat) => Some(seat),
-            Role::Newcomer { .. } | Role::Observer(_) => None,
-        }
-    }
-}
+/// A refused line: the code, and words in place of the code's own.
+pub(super) type No = (Code, Option<&'static str>);
 
 impl TurnServer {
-    /// Acts upon the lines that have ended, as far as there is room; how many bytes these were.
+    pub(super) fn line_opened(&mut self, now: Now, id: ConnectionId) {
+        let session = LineSession::new(now.instant + self.config.hello_timeout);
+        self.sessions.insert(id, Session::Line(Box::new(session)));
+        self.open += 1;
+        self.line_rearm(id);
+    }
+
+    /// Acts upon the messages in `bytes`; returns how many bytes are of no more use.
     #[inline(never)]
     pub(super) fn line_bytes(
         &mut self,
@@ -66,168 +38,502 @@ impl TurnServer {
         bytes: &[u8],
         links: &mut Links,
     ) -> usize {
-        let length_max = self.config.message_bytes_max;
         let mut used = 0;
-        let mut has_room = true;
-        while has_room && let Some(line) = split_line(&bytes[used..], length_max) {
-            used += line.used;
-            match line.text {
-                Ok(text) => self.line_request(now, id, text, links),
-                Err(LineError::TooLong) => self.dismiss(now, id, Some(Bye::TooLong), links),
-                Err(LineError::NotUtf8) => self.dismiss(now, id, Some(Bye::NotUtf8), links),
+        loop {
+            let rest = &bytes[used..];
+            let Some(session) = self.line(id) else { return bytes.len() };
+            if unlikely(!links.may_go_on(id)) {
+                return if links.is_open(id) { used } else { bytes.len() };
             }
-            has_room = links.may_go_on(id);
+            if unlikely(matches!(session.role, Role::Admitting(_)) && !rest.is_empty()) {
+                return used + TurnServer::line_while_admitting(id, rest, links);
+            }
+            let session = match self.sessions.get_mut(id) {
+                Some(Session::Line(session)) => session,
+                _ => return bytes.len(),
+            };
+            match session.step(rest, &self.limits) {
+                Step::Line(line) => match self.line_message(now, id, &line, &rest[line.used..], links) {
+                    Some(payload) => used += line.used + payload,
+                    None => break,
+                },
+                Step::Skipped(count) => used += count,
+                Step::Incomplete => break,
+                Step::Broken(bye) => {
+                    self.line_broken(now, id, bye, rest, links);
+                    return bytes.len();
+                }
+            }
         }
-        let until = now.instant + self.config.line_timeout;
-        // If it was dismissed, nothing more of it counts.
-        let Some(line) = self.line(id) else { return used };
-        let before = line.line_until;
-        // A line that has begun keeps its time, however many bytes go on with it. Lines that wait for room have ended.
-        let going_on = before.filter(|_| used == 0);
-        line.line_until = (has_room && used < bytes.len()).then(|| going_on.unwrap_or(until));
-        if line.line_until != before {
-            self.line_rearm(id);
-        }
+        self.line_goes_on(now, id, bytes.len() - used, used > 0);
         used
     }
 
-    /// The client has finished sending. A line that it has begun may be the beginning of another one (`ann:4` of
-    /// `ann:42`), so it is refused.
+    /// Sees to a message that has begun being gone on with in time.
+    fn line_goes_on(&mut self, now: Now, id: ConnectionId, left: usize, has_moved: bool) {
+        let until = now.instant + self.config.line_timeout;
+        let Some(session) = self.line(id) else { return };
+        let before = session.goes_on_until;
+        let is_payload = session.is_skipping();
+        // A line that has begun keeps its time, however many bytes go on with it; a payload may not pause for longer.
+        let going_on = before.filter(|_| !has_moved && !is_payload);
+        session.goes_on_until = (left > 0 || is_payload).then(|| going_on.unwrap_or(until));
+        if unlikely(session.goes_on_until != before) {
+            self.line_rearm(id);
+        }
+    }
+
+    /// Acts upon one line; returns how many bytes its payload took, or `None` if that has not all come.
+    #[inline]
+    fn line_message(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        line: &Line<'_>,
+        behind: &[u8],
+        links: &mut Links,
+    ) -> Option<usize> {
+        let session = self.line(id)?;
+        if unlikely(!session.has_spoken && matches!(session.role, Role::Newcomer { .. }))
+            && looks_foreign_line(line.text)
+        {
+            self.turn_out(now, id, line.text.as_bytes(), links);
+            return Some(behind.len());
+        }
+        let request = Request::parse(line.text);
+        match line.payload {
+            None => {
+                self.line_request(now, id, line.text, request, None, links);
+                Some(0)
+            }
+            Some(bytes) => self.line_payload(now, id, line.text, request, (bytes, behind), links),
+        }
+    }
+
+    /// Waits for the payload of an answer that may count, and skips any other without keeping it.
+    #[cold]
+    fn line_payload(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        line: &str,
+        request: Result<Request<'_>, Unreadable>,
+        (bytes, behind): (usize, &[u8]),
+        links: &mut Links,
+    ) -> Option<usize> {
+        let refusal = match &request {
+            Ok(Request::Answer { .. }) if bytes > self.config.answer_bytes_max => {
+                Some((Code::TooLarge, None))
+            }
+            Ok(Request::Answer { fence, .. }) => self.line_may_answer(id, *fence, links).err(),
+            _ => None,
+        };
+        let is_answer = matches!(request, Ok(Request::Answer { .. }));
+        if refusal.is_some() || !is_answer {
+            if let Some(session) = self.line(id) {
+                session.skip(bytes);
+            }
+            match refusal {
+                Some(no) => self.line_refuse(now, id, line, no, links),
+                None => self.line_request(now, id, line, request, None, links),
+            }
+            return Some(0);
+        }
+        match split_payload(behind, bytes) {
+            Ok(Some((payload, used))) => {
+                self.line_request(now, id, line, request, Some(payload), links);
+                Some(used)
+            }
+            Ok(None) => {
+                // The time for it runs from its last byte.
+                let until = now.instant + self.config.line_timeout;
+                let session = self.line(id)?;
+                session.goes_on_until = Some(until);
+                self.line_rearm(id);
+                None
+            }
+            Err(_) => {
+                self.dismiss(now, id, Bye::Malformed, links);
+                Some(behind.len())
+            }
+        }
+    }
+
+    /// Whether an answer could count, or be confirmed again: else its payload is not worth keeping.
+    fn line_may_answer(&mut self, id: ConnectionId, fence: Fence, links: &Links) -> Result<(), No> {
+        let seat = self.line(id).and_then(|session| session.seat()).ok_or((Code::NotJoined, None))?;
+        if fence.epoch.is_some_and(|epoch| epoch != self.table.epoch) {
+            return Err((Code::StaleTurn, None));
+        }
+        let open = self.proposals.get_mut(seat).map(|open| open.turn.get());
+        let last = self.table.scheduler.data(seat).and_then(SeatData::last_accepted).map(TurnNumber::get);
+        if fence.turn.is_some() && (fence.turn == last || fence.turn == open) {
+            return Ok(());
+        }
+        self.line_heard_go(id, fence, links)?;
+        match self.table.scheduler.holding(seat, fence.turn) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err((code_of(refusal), None)),
+        }
+    }
+
+    /// No message can be made of what came.
+    #[cold]
+    fn line_broken(&mut self, now: Now, id: ConnectionId, bye: Bye, bytes: &[u8], links: &mut Links) {
+        let is_first = self.line(id).is_some_and(|session| !session.has_spoken && session.seat().is_none());
+        if is_first && looks_foreign(bytes) {
+            return self.turn_out(now, id, bytes, links);
+        }
+        self.refuse(id, Code::Malformed, bytes, links);
+        self.dismiss(now, id, bye, links);
+    }
+
+    /// The client has finished sending. A line without an end may be the beginning of another one (`PASS turn=1` of `PASS turn=12`), so it is refused.
     pub(super) fn line_ended_input(&mut self, id: ConnectionId, rest: &[u8], links: &mut Links) {
-        if !rest.is_empty() {
+        if !rest.is_empty() && self.line(id).is_some() {
             self.refuse(id, Code::Malformed, b"(a line without an end)", links);
-            say(id, Reply::No { turn: 0, code: Code::Malformed }, links);
+            let words = Some("the line has no end");
+            TurnServer::say(id, &Reply::No { code: Code::Malformed, turn: None, within: None, words }, links);
         }
     }
 
-    /// What one line means: the whole policy of the line framing.
-    fn line_request(&mut self, now: Now, id: ConnectionId, line: &str, links: &mut Links) {
-        let Some(&LineClient { role, .. }) = self.line(id).map(|line| &*line) else { return };
-        let request = Request::parse(line);
-        if let (Role::Seated(seat), Ok(_)) = (role, &request) {
-            self.line_confirmed(seat);
-        }
-        let refusal = match (request, role) {
-            (Err(code), _) => Err(code),
-            (Ok(Request::Ping), _) => {
-                say(id, Reply::Pong, links);
-                Ok(())
-            }
-            (Ok(Request::Join { name, ring, resume, weight }), Role::Newcomer { .. }) => {
-                match resume {
-                    Some(secret) => self.line_resume(now, id, name, ring, secret, links),
-                    None => self.line_join(now, id, name, ring, weight, links),
-                }
-                Ok(())
-            }
-            (Ok(Request::Watch { ring }), Role::Newcomer { .. }) => {
-                self.line_watch(id, ring, links);
-                Ok(())
-            }
-            (Ok(Request::Join { .. } | Request::Watch { .. }), _) => Err(Code::AlreadyJoined),
-            (Ok(Request::Answer { answer, fence }), Role::Seated(seat)) => {
-                self.line_answer(now, id, seat, &answer, fence, links)
-            }
-            (Ok(Request::Pass { fence }), Role::Seated(seat)) => self.line_pass(now, seat, fence, links),
-            (Ok(Request::Leave), Role::Seated(seat)) => {
-                // In two steps: while its turn ends, the seat is still there to be named to the observers.
-                self.scheduler.vacate(now.instant, seat);
-                self.pump(now, links);
-                self.scheduler.leave(now.instant, seat);
-                self.dismiss(now, id, Some(Bye::Left), links);
-                Ok(())
-            }
-            (Ok(Request::Leave), Role::Observer(_)) => {
-                self.dismiss(now, id, Some(Bye::Left), links);
-                Ok(())
-            }
-            (Ok(Request::Answer { .. } | Request::Pass { .. } | Request::Leave), _) => Err(Code::NotJoined),
+    /// The whole policy of the line protocol: what a request does, by where its connection stands.
+    #[inline]
+    fn line_request(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        line: &str,
+        request: Result<Request<'_>, Unreadable>,
+        payload: Option<&[u8]>,
+        links: &mut Links,
+    ) {
+        let request = match request {
+            Ok(request) => request,
+            Err(unreadable) => return self.line_unreadable(now, id, line, unreadable, links),
         };
-        if let Err(code) = refusal {
+        let Some(session) = self.line(id) else { return };
+        let seat = session.seat();
+        if let Some(seat) = seat
+            && unlikely(!std::mem::replace(&mut session.has_spoken, true))
+        {
+            self.table.note_spoken(seat);
+        }
+        let refusal = match (request, seat) {
+            (Request::Answer { fence, content }, Some(seat)) => {
+                let answer = match (content, payload) {
+                    (Content::Text(text), _) => text.as_bytes(),
+                    (Content::Payload(_), payload) => payload.unwrap_or_default(),
+                };
+                self.line_answer(now, id, seat, fence, answer, links)
+            }
+            (Request::Ping, _) => {
+                TurnServer::say(id, &Reply::Pong, links);
+                Ok(())
+            }
+            (Request::Pass { turn }, Some(seat)) => self.line_pass(now, seat, turn, links),
+            (Request::Renew { turn }, Some(seat)) => self.line_renew(now, id, seat, turn, links),
+            (Request::Ask, Some(seat)) => {
+                self.line_ask(now, id, seat, links);
+                Ok(())
+            }
+            (Request::Rest, Some(seat)) => self.line_rest(now, id, seat, links),
+            (request, _) => self.line_seldom(now, id, request, links),
+        };
+        if let Err(no) = refusal {
+            self.line_refuse(now, id, line, no, links);
+        }
+    }
+
+    /// Requests that a connection makes once, or that it may not make.
+    #[cold]
+    fn line_seldom(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        request: Request<'_>,
+        links: &mut Links,
+    ) -> Result<(), No> {
+        let Some(session) = self.line(id) else { return Ok(()) };
+        match (&session.role, request) {
+            (Role::Newcomer { .. }, Request::Join(join)) => return self.line_join(now, id, &join, links),
+            (Role::Newcomer { .. }, Request::Watch { ring, token }) => {
+                self.line_wants_to_watch(now, id, ring, token, links)
+            }
+            (_, Request::Join(_) | Request::Watch { .. }) => return Err((Code::AlreadyJoined, None)),
+            (Role::Seated { seat, .. }, Request::Leave) => {
+                let seat = *seat;
+                self.line_leave(now, id, seat, links);
+            }
+            (Role::Hearing(_), Request::Leave) => self.dismiss(now, id, Bye::Left, links),
+            _ => return Err((Code::NotJoined, None)),
+        }
+        Ok(())
+    }
+
+    /// A line that is none of the protocol's. A connection that has not joined may send one of these, and no second one.
+    #[cold]
+    fn line_unreadable(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        line: &str,
+        unreadable: Unreadable,
+        links: &mut Links,
+    ) {
+        let Unreadable { code, why, .. } = unreadable;
+        let Some(session) = self.line(id) else { return };
+        let has_not_joined = matches!(session.role, Role::Newcomer { .. });
+        if has_not_joined && session.refusals > 0 && code == Code::Malformed {
             self.refuse(id, code, line.as_bytes(), links);
-            say(id, Reply::No { turn: self.turn_meant(role, line), code }, links);
+            return self.dismiss(now, id, Bye::Malformed, links);
         }
+        self.line_refuse(now, id, line, (code, Some(why)), links);
     }
 
-    /// The turn that a refused line was about: the one that it names, else the one that its seat holds, else none.
-    fn turn_meant(&self, role: Role, line: &str) -> u64 {
-        let held = match role {
-            Role::Seated(seat) => self.scheduler.held_by(seat).map(|held| held.turn.get()),
-            Role::Newcomer { .. } | Role::Observer(_) => None,
-        };
-        Request::turn_meant(line).or(held).unwrap_or(0)
+    #[cold]
+    pub(super) fn line_refuse(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        line: &str,
+        (code, words): No,
+        links: &mut Links,
+    ) {
+        self.refuse(id, code, line.as_bytes(), links);
+        let seat = self.line(id).and_then(|session| session.seat());
+        let held = seat.and_then(|seat| self.time_left(now, seat));
+        let named = Request::turn_named(line);
+        let turn = named.or(held.map(|(turn, _)| turn.get()));
+        let may_answer = code != Code::Judging;
+        let within =
+            held.filter(|(held, _)| may_answer && Some(held.get()) == turn).map(|(_, within)| within);
+        TurnServer::say(id, &Reply::No { code, turn, within, words }, links);
     }
 
+    // The turn.
+
+    #[inline]
     fn line_answer(
         &mut self,
         now: Now,
         id: ConnectionId,
         seat: SeatId,
-        answer: &Answer,
-        fence: Option<Fence>,
+        fence: Fence,
+        answer: &[u8],
         links: &mut Links,
-    ) -> Result<(), Code> {
-        if self.scheduler.data(seat).is_none_or(|data| data.name_ref() != Some(&answer.name)) {
-            return Err(Code::WrongName);
-        }
-        let fence = turn_of(fence)?;
-        let taken = self.scheduler.answer(now.instant, seat, fence, answer.number).map_err(code_of)?;
-        match taken {
-            // Confirmed in the hand-over, where the order of writes is kept.
-            Taken::Accepted(_) => self.pump(now, links),
-            Taken::Repeated(turn) => {
-                self.ledger.counts.repeated += 1;
-                say(id, Reply::Ok { turn }, links);
+    ) -> Result<(), No> {
+        self.line_heard_go(id, fence, links)?;
+        let is_judged = self.is_judged(seat);
+        match self.table.answer(now.instant, seat, fence, answer, is_judged) {
+            Ok(Taken::Accepted(_, moved)) => {
+                let accepted = Accepted { message: answer, name: 0, words: None, replies: 1 };
+                self.carry_out(now, moved, Some(accepted), links);
+                Ok(())
             }
+            Ok(Taken::Proposed(turn)) => {
+                self.propose(seat, turn, answer, answer, 0);
+                Ok(())
+            }
+            Ok(Taken::Repeated(turn)) => {
+                self.ledger.counts.repeated += 1;
+                TurnServer::say(id, &Reply::Ok { turn: Some(turn), words: None }, links);
+                Ok(())
+            }
+            Err(Code::Judging) => self.line_answer_again(seat, fence, answer),
+            Err(code) => Err((code, None)),
         }
+    }
+
+    /// L3: an answer without a fence counts only if it was read after its `GO` was written.
+    #[inline]
+    fn line_heard_go(&mut self, id: ConnectionId, fence: Fence, links: &Links) -> Result<(), No> {
+        if likely(fence.turn.is_some()) {
+            return Ok(());
+        }
+        let has_heard = self.line(id).is_some_and(|session| links.is_written(id, session.go_mark));
+        if has_heard { Ok(()) } else { Err((Code::NotYourTurn, None)) }
+    }
+
+    /// An answer while one is judged: the same one again gets its own reply, any other is too late.
+    #[cold]
+    fn line_answer_again(&mut self, seat: SeatId, fence: Fence, answer: &[u8]) -> Result<(), No> {
+        let open = self.proposals.get_mut(seat).ok_or((Code::StaleTurn, None))?;
+        let is_same = fence.turn.is_none_or(|turn| turn == open.turn.get()) && open.mark == Mark::of(answer);
+        if !is_same || open.replies >= REPLIES_MAX {
+            return Err((Code::StaleTurn, None));
+        }
+        open.replies += 1;
         Ok(())
     }
 
-    fn line_pass(
+    /// Whether the host says if an answer of `seat` counts.
+    #[inline]
+    pub(super) fn is_judged(&self, seat: SeatId) -> bool {
+        self.table.scheduler.rules(seat.ring()).is_some_and(|rules| rules.judging == Judging::Host)
+    }
+
+    /// Hands an answer to the host.
+    pub(super) fn propose(
+        &mut self,
+        seat: SeatId,
+        turn: TurnNumber,
+        answer: &[u8],
+        message: &[u8],
+        name: usize,
+    ) {
+        self.ledger.counts.proposed += 1;
+        let proposal = self.proposals.add(seat, turn, Mark::of(answer), message, name);
+        self.ledger.report(TurnEvent::Proposed(proposal));
+    }
+
+    fn line_pass(&mut self, now: Now, seat: SeatId, turn: Option<u64>, links: &mut Links) -> Result<(), No> {
+        let holding = self.table.scheduler.holding(seat, turn).map_err(|refusal| (code_of(refusal), None))?;
+        let moved = holding.end(now.instant, Outcome::Passed);
+        self.carry_out(now, moved, None, links);
+        Ok(())
+    }
+
+    /// The holder is still at work. While its answer is judged, its time stands.
+    fn line_renew(
         &mut self,
         now: Now,
+        id: ConnectionId,
         seat: SeatId,
-        fence: Option<Fence>,
+        turn: Option<u64>,
         links: &mut Links,
-    ) -> Result<(), Code> {
-        let fence = turn_of(fence)?;
-        self.scheduler.pass(now.instant, seat, fence).map_err(code_of)?;
-        self.pump(now, links);
+    ) -> Result<(), No> {
+        match self.table.scheduler.holding(seat, turn).map(|holding| holding.renew(now.instant)) {
+            Ok(Err(refusal)) => return Err((code_of(refusal), None)),
+            Ok(Ok(_)) | Err(crate::turn::Refusal::Judging) => self.say_go(now, id, seat, links),
+            Err(refusal) => return Err((code_of(refusal), None)),
+        }
         Ok(())
     }
 
-    /// T21: a new seat. A vacant one under the same name is retired; whoever wants that one back has its secret.
+    fn line_ask(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        let moved = self.table.scheduler.ask(now.instant, seat);
+        let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
+        self.carry_out(now, moved, None, links);
+        if !is_granted {
+            self.say_wait(id, seat, links);
+        }
+    }
+
+    fn line_rest(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) -> Result<(), No> {
+        let moved =
+            self.table.scheduler.rest(now.instant, seat).map_err(|refusal| (code_of(refusal), None))?;
+        match moved.ended {
+            // Its turn has ended as passed, which is confirmed with its number.
+            Some(_) => self.carry_out(now, moved, None, links),
+            None => TurnServer::say(id, &Reply::Ok { turn: None, words: None }, links),
+        }
+        Ok(())
+    }
+
+    fn say_wait(&self, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        let scheduler = &self.table.scheduler;
+        let needs = Some(scheduler.seats_missing(seat.ring())).filter(|&needs| needs > 0);
+        TurnServer::say(id, &Reply::Wait { ahead: scheduler.ahead_of(seat), needs }, links);
+    }
+
+    // Coming and going.
+
     fn line_join(
         &mut self,
         now: Now,
         id: ConnectionId,
-        name: Name,
-        ring: Name,
-        weight: Weight,
+        join: &Join<'_>,
         links: &mut Links,
-    ) {
-        let room = self.rooms.find_or_make(ring);
-        if let Some(&seat) = self.rooms.room(room).seats.get(&name) {
-            if self.scheduler.is_occupied(seat) {
-                return self.dismiss(now, id, Some(Bye::NameTaken), links);
+    ) -> Result<(), No> {
+        let seating = Seating::of(join);
+        if join.resume.is_none() {
+            // What could be said on this connection is said before the host is asked.
+            if let Err(NoSeat::No(code, why)) = self.table.may_join(now.instant, &wanted(&seating)) {
+                return Err((code, Some(why)));
             }
-            self.scheduler.leave(now.instant, seat);
-            self.pump(now, links);
         }
-        // Retiring the last seat of a ring ends the room as well.
-        let room = self.rooms.find_or_make(ring);
-        let secret = self.new_secret();
-        let seat = match self.new_seat(now, weight, SeatData::named(id, room, name, secret)) {
-            Ok(seat) => seat,
-            Err(error) => {
-                self.rooms.tidy(room);
-                self.ledger.counts.turned_away += 1;
-                let bye = if error == JoinError::Draining { Bye::ShuttingDown } else { Bye::Full };
-                return self.dismiss(now, id, Some(bye), links);
+        if self.config.admission == Admission::Host {
+            let joining = Joining::of(id, join);
+            self.line_admitting(now, id, Wants::Seat(seating), joining);
+            return Ok(());
+        }
+        self.line_sit_down(now, id, &seating, &[], links)
+    }
+
+    /// Gives the client its seat, or tells it why not.
+    pub(super) fn line_sit_down(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seating: &Seating,
+        words: &[Box<[u8]>],
+        links: &mut Links,
+    ) -> Result<(), No> {
+        match &seating.resume {
+            Some(secret) => self.line_resume(now, id, seating, secret.parse().ok(), words, links),
+            None => return self.line_take_seat(now, id, seating, words, links),
+        }
+        Ok(())
+    }
+
+    fn line_take_seat(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seating: &Seating,
+        words: &[Box<[u8]>],
+        links: &mut Links,
+    ) -> Result<(), No> {
+        let address = address_of(id, links);
+        let wanted = wanted(seating);
+        // The seat of a client that never heard that it has one, or whose name is another's now.
+        let before = self.table.seat_named(&seating.ring, &seating.name);
+        if let Some(before) = before
+            && self.table.may_join(now.instant, &wanted).is_ok()
+        {
+            self.retire_seat(now, before, links);
+        }
+        self.make_room(now, &seating.ring, links);
+        match self.table.join(now.instant, id, address, &wanted) {
+            Ok((seat, secret, moved)) => {
+                self.line_seated(id, seat, seating, secret, links);
+                self.line_welcomed(id, words, links);
+                self.hear_of_seat_but(id, seat, links, |name, seat| Reply::Joined { name, seat });
+                let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
+                self.carry_out(now, moved, None, links);
+                if !is_granted {
+                    self.line_waits(id, seat, links);
+                }
+                Ok(())
             }
-        };
-        self.rooms.room_mut(room).seats.insert(name, seat);
-        self.line_seated(now, id, seat, ring, secret, links);
+            Err(NoSeat::No(code, why)) => Err((code, Some(why))),
+            Err(NoSeat::Bye(bye)) => {
+                if matches!(bye, Bye::Full | Bye::RingFull) {
+                    self.ledger.counts.turned_away += 1;
+                }
+                self.dismiss(now, id, bye, links);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sees to one more seat being allowed, at the cost of the seat that has been away for longest, or of the ring that was deserted first.
+    pub(super) fn make_room(&mut self, now: Now, ring: &Name, links: &mut Links) {
+        let config = self.table.scheduler.config();
+        if self.table.scheduler.seats() >= config.max_seats
+            && let Some(seat) = self.table.scheduler.longest_away()
+        {
+            self.retire_seat(now, seat, links);
+        }
+        let rings = self.table.scheduler.rings().count();
+        if self.table.ring_named(ring).is_none()
+            && rings >= self.table.scheduler.config().max_rings
+            && let Some(deserted) = self.table.scheduler.longest_deserted()
+        {
+            let seats: Vec<_> = self.table.scheduler.seats_of(deserted).map(|view| view.seat).collect();
+            seats.into_iter().for_each(|seat| self.retire_seat(now, seat, links));
+        }
     }
 
     /// T22: the seat moves to this connection, in its old place, whether or not the old connection still seems alive.
@@ -235,193 +541,279 @@ impl TurnServer {
         &mut self,
         now: Now,
         id: ConnectionId,
-        name: Name,
-        ring: Name,
+        seating: &Seating,
         secret: Option<Secret>,
+        words: &[Box<[u8]>],
         links: &mut Links,
     ) {
-        let room = self.rooms.find(&ring);
-        let seat = room.and_then(|room| self.rooms.room(room).seats.get(&name).copied());
-        let fresh = self.new_secret();
-        let matched = seat.zip(secret).and_then(|(seat, secret)| {
-            let data = self.scheduler.data_mut(seat)?;
-            let secrets = data.secrets_mut()?;
-            let Secrets { current, previous } = *secrets;
-            let valid = (current == secret) | previous.is_some_and(|previous| previous == secret);
-            if !valid {
-                return None;
-            }
-            // The client may never hear of the fresh one: the one that it used stays good until it speaks.
-            *secrets = Secrets { current: fresh, previous: Some(secret) };
-            Some((seat, data.client.replace(id)))
-        });
-        let Some((seat, old)) = matched else {
-            return self.dismiss(now, id, Some(Bye::BadSecret), links);
+        let resumed = self.table.resume(id, &seating.ring, &seating.name, secret);
+        let Some((seat, fresh, old)) = resumed else {
+            return self.dismiss(now, id, Bye::BadSecret, links);
         };
         if let Some(old) = old {
-            self.dismiss(now, old, Some(Bye::Superseded), links);
+            self.dismiss(now, old, Bye::Superseded, links);
         }
-        let held = self.scheduler.held_by(seat);
-        self.scheduler.occupy(now.instant, seat);
-        self.line_seated(now, id, seat, ring, fresh, links);
-        if let Some(held) = held {
-            self.line_granted(now, id, held.turn, held.deadline, links);
+        let was_away = old.is_none();
+        let held = self.time_left(now, seat);
+        let moved = self.table.scheduler.occupy(now.instant, seat);
+        if let Some(open) = self.proposals.get_mut(seat) {
+            open.replies = 1;
+        }
+        self.line_seated(id, seat, seating, fresh, links);
+        self.line_welcomed(id, words, links);
+        if was_away {
+            self.hear_of_seat_but(id, seat, links, |name, _| Reply::Back { name });
+        }
+        let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
+        self.carry_out(now, moved, None, links);
+        let is_judged = self.proposals.get_mut(seat).is_some();
+        match held {
+            _ if is_granted || is_judged => {}
+            Some(_) => self.say_go(now, id, seat, links),
+            None if self.table.scheduler.held_by(seat).is_some() => {}
+            None => self.line_waits(id, seat, links),
         }
     }
 
-    /// The connection has its seat: it hears which, and that it waits, unless it holds the turn.
+    /// The connection has its seat, and hears which.
     fn line_seated(
         &mut self,
-        now: Now,
         id: ConnectionId,
         seat: SeatId,
-        ring: Name,
+        seating: &Seating,
         resume: Secret,
         links: &mut Links,
     ) {
-        self.line_become(id, Role::Seated(seat));
-        let (last, number) =
-            self.scheduler.last_accepted(seat).map_or((0, 0), |last| (last.turn.get(), last.number));
-        let epoch = self.epoch;
-        say(id, Reply::Welcome { seat: seat.place(), ring, epoch, resume, last, number }, links);
-        let name = self.scheduler.data(seat).and_then(SeatData::name);
-        self.ledger.report(TurnEvent::Seated { seat, connection: id, name });
-        self.pump(now, links);
-        if self.scheduler.held_by(seat).is_none() {
-            say(id, Reply::Wait { ahead: self.scheduler.ahead_of(seat) }, links);
+        let hears = seating.hears.then(|| self.table.rooms.find_or_make(seating.ring));
+        self.line_become(id, Role::Seated { seat, hears });
+        let line = self.table.scheduler.data(seat).and_then(SeatData::line_identity);
+        let last = line.and_then(|line: &LineIdentity| line.last).map(|last| last.turn);
+        let judging = self.proposals.get_mut(seat).map(|open| open.turn);
+        let welcome = Reply::Welcome {
+            name: seating.name.as_str(),
+            seat: seat.place(),
+            ring: seating.ring.as_str(),
+            epoch: self.table.epoch,
+            resume,
+            last,
+            judging,
+        };
+        TurnServer::say(id, &welcome, links);
+        self.ledger.report(TurnEvent::Seated { seat, connection: id });
+        if let Some(room) = hears {
+            self.say_roster(id, room, links);
+            self.table.rooms.room_mut(room).hearers.push(id);
         }
     }
 
-    fn line_watch(&mut self, id: ConnectionId, ring: Name, links: &mut Links) {
-        let room = self.rooms.find_or_make(ring);
-        let entry = self.rooms.room_mut(room);
-        entry.observers.push(id);
-        let turn = self.scheduler.last_turn(entry.ring);
-        self.line_become(id, Role::Observer(room));
-        say(id, Reply::Watching { ring, epoch: self.epoch, turn }, links);
+    /// What the host has to say comes right behind the welcome.
+    fn line_welcomed(&mut self, id: ConnectionId, words: &[Box<[u8]>], links: &mut Links) {
+        for content in words {
+            TurnServer::say(id, &Reply::Say { content }, links);
+        }
     }
 
-    pub(super) fn line_granted(
+    /// A seat that begins to wait is told how many come first; one that rests is told nothing.
+    fn line_waits(&mut self, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        if self.table.scheduler.is_waiting(seat) {
+            self.say_wait(id, seat, links);
+        }
+    }
+
+    fn hear_of_seat_but(
+        &mut self,
+        but: ConnectionId,
+        seat: SeatId,
+        links: &mut Links,
+        reply: impl for<'n> FnOnce(&'n str, u64) -> Reply<'n>,
+    ) {
+        let Some(room) = self.table.scheduler.data(seat).map(|data| data.room) else { return };
+        if self.table.rooms.room(room).hearers.iter().all(|&hearer| hearer == but) {
+            return;
+        }
+        let name = self.table.name_of(seat).to_string();
+        self.scratch.clear();
+        reply(&name, seat.place()).encode(&mut self.scratch);
+        for &hearer in self.table.rooms.room(room).hearers.iter().filter(|&&hearer| hearer != but) {
+            links.send(hearer, &self.scratch);
+        }
+    }
+
+    fn line_wants_to_watch(
         &mut self,
         now: Now,
         id: ConnectionId,
-        turn: TurnNumber,
-        deadline: Instant,
+        ring: Name,
+        token: Option<Token<'_>>,
         links: &mut Links,
     ) {
-        let within = deadline.saturating_duration_since(now.instant).as_millis();
-        say(id, Reply::Go { turn, within: u64::try_from(within).unwrap_or(u64::MAX) }, links);
+        if self.config.admission == Admission::Host {
+            let joining = Joining::to_watch(id, ring, kept(token));
+            return self.line_admitting(now, id, Wants::Hear(ring), joining);
+        }
+        self.line_watch(id, ring, &[], links);
     }
 
-    pub(super) fn line_ended(id: ConnectionId, ended: &Ended, links: &mut Links) {
-        let turn = ended.turn;
-        match ended.outcome {
-            Outcome::Answered(_) | Outcome::Passed => say(id, Reply::Ok { turn }, links),
-            Outcome::Lapsed => say(id, Reply::Lapsed { turn }, links),
-            Outcome::Gone => {}
+    pub(super) fn line_watch(
+        &mut self,
+        id: ConnectionId,
+        ring: Name,
+        words: &[Box<[u8]>],
+        links: &mut Links,
+    ) {
+        let room = self.table.rooms.find_or_make(ring);
+        let turn = TurnNumber::new(self.table.scheduler.last_turn(self.table.rooms.room(room).ring));
+        self.line_become(id, Role::Hearing(room));
+        let watching = Reply::Watching { ring: ring.as_str(), epoch: self.table.epoch, turn };
+        TurnServer::say(id, &watching, links);
+        self.line_welcomed(id, words, links);
+        self.say_roster(id, room, links);
+        self.table.rooms.room_mut(room).hearers.push(id);
+    }
+
+    /// Tells a new hearer who sits in a ring.
+    fn say_roster(&self, id: ConnectionId, room: RoomId, links: &mut Links) {
+        let room = self.table.rooms.room(room);
+        let seats = room.ring.map(|ring| self.table.scheduler.roster(ring)).unwrap_or_default();
+        for view in seats.iter().take(self.config.roster_max) {
+            let name = self.table.name_of(view.seat).to_string();
+            TurnServer::say(id, &seat_line(&name, view), links);
         }
+        TurnServer::say(id, &Reply::Seats { ring: room.name.as_str(), seats: seats.len() }, links);
+    }
+
+    /// Gives the seat up. A turn that it holds ends; an answer that is judged is waited for.
+    fn line_leave(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        if !self.proposals.defer(seat, Then::Leave) {
+            self.line_left_for_good(now, id, seat, links);
+        }
+    }
+
+    pub(super) fn line_left_for_good(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        self.retire_seat(now, seat, links);
+        self.dismiss(now, id, Bye::Left, links);
     }
 
     /// The connection is gone or dismissed.
-    pub(super) fn line_left(&mut self, now: Now, id: ConnectionId, mut line: LineClient) {
-        self.timers.remove(&mut line.alarm, id);
-        match line.role {
-            Role::Newcomer { .. } => {}
-            Role::Seated(seat) => self.unseat(now, id, seat),
-            Role::Observer(room) => {
-                self.rooms.room_mut(room).observers.retain(|&observer| observer != id);
-                self.rooms.tidy(room);
+    pub(super) fn line_left(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        mut session: LineSession,
+        links: &mut Links,
+    ) {
+        self.timers.remove(&mut session.alarm, id);
+        match session.role {
+            Role::Newcomer { .. } | Role::Admitting(_) => {}
+            Role::Seated { seat, hears } => {
+                if let Some(room) = hears {
+                    self.stop_hearing(room, id);
+                }
+                self.unseat(now, id, seat, links);
+                if let Some(room) = hears {
+                    self.table.rooms.tidy(now.instant, room);
+                }
+            }
+            Role::Hearing(room) => {
+                self.stop_hearing(room, id);
+                self.table.rooms.tidy(now.instant, room);
             }
         }
     }
 
+    fn stop_hearing(&mut self, room: RoomId, id: ConnectionId) {
+        self.table.rooms.room_mut(room).hearers.retain(|&hearer| hearer != id);
+    }
+
     pub(super) fn line_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let Some(Client::Line(line)) = self.clients.get_mut(id) else { return };
-        if !self.timers.ring(&mut line.alarm, id, now.instant) {
+        let Some(Session::Line(session)) = self.sessions.get_mut(id) else { return };
+        if !self.timers.ring(&mut session.alarm, id, now.instant) {
             return;
         }
-        match (line.role, line.line_until) {
-            (Role::Newcomer { until }, _) if until <= now.instant => {
-                self.dismiss(now, id, Some(Bye::HelloTimeout), links);
-            }
-            (_, Some(until)) if until <= now.instant => {
-                self.dismiss(now, id, Some(Bye::LineTimeout), links);
+        let is_begun = session.goes_on_until.is_some_and(|until| until <= now.instant);
+        match session.deadline() {
+            Some(until) if until <= now.instant => {
+                self.dismiss(now, id, if is_begun { Bye::LineTimeout } else { Bye::HelloTimeout }, links);
             }
             _ => self.line_rearm(id),
         }
     }
 
     pub(super) fn line_rearm(&mut self, id: ConnectionId) {
-        let Some(Client::Line(line)) = self.clients.get_mut(id) else { return };
-        let hello = match line.role {
-            Role::Newcomer { until } => Some(until),
-            Role::Seated(_) | Role::Observer(_) => None,
-        };
-        let due = earlier(hello, line.line_until);
-        self.timers.set(&mut line.alarm, id, due);
+        let Some(Session::Line(session)) = self.sessions.get_mut(id) else { return };
+        let due = session.deadline();
+        self.timers.set(&mut session.alarm, id, due);
     }
 
-    fn line_become(&mut self, id: ConnectionId, role: Role) {
-        if let Some(line) = self.line(id) {
-            line.role = role;
+    pub(super) fn line_become(&mut self, id: ConnectionId, role: Role) {
+        if let Some(session) = self.line(id) {
+            session.role = role;
+            // What was refused before it joined does not count against it any more.
+            session.refusals = 0;
         }
         self.line_rearm(id);
     }
 
-    /// The client has shown that it knows its secret: the one before is of no use any more.
-    fn line_confirmed(&mut self, seat: SeatId) {
-        if let Some(secrets) = self.scheduler.data_mut(seat).and_then(SeatData::secrets_mut) {
-            secrets.previous = None;
+    /// The host decides whether the client may have what it wants.
+    fn line_admitting(&mut self, now: Now, id: ConnectionId, wants: Wants, joining: Joining) {
+        let until = now.instant + self.config.hello_timeout;
+        let admitting = Admitting { until, wants, words: Vec::new() };
+        if let Some(session) = self.line(id) {
+            session.role = Role::Admitting(Box::new(admitting));
         }
+        self.line_rearm(id);
+        self.ledger.report(TurnEvent::Joining(Box::new(joining)));
     }
 
-    fn line(&mut self, id: ConnectionId) -> Option<&mut LineClient> {
-        match self.client(id)? {
-            Client::Line(line) => Some(line),
-            Client::Raw(_) | Client::Closing => None,
+    /// A connection that waits for the host is answered `PING`s, and nothing else that it says is looked at before.
+    #[cold]
+    fn line_while_admitting(id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let mut used = 0;
+        for ping in [&b"PING\n"[..], b"PING\r\n"] {
+            while bytes[used..].starts_with(ping) && links.may_go_on(id) {
+                TurnServer::say(id, &Reply::Pong, links);
+                used += ping.len();
+            }
+        }
+        used
+    }
+
+    #[inline]
+    pub(super) fn line(&mut self, id: ConnectionId) -> Option<&mut LineSession> {
+        match self.sessions.get_mut(id)? {
+            Session::Line(session) => Some(session),
+            _ => None,
         }
     }
 }
 
-fn say(id: ConnectionId, reply: Reply, links: &mut Links) {
-    let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
-    match reply {
-        // The two of every turn, without the formatting machinery.
-        Reply::Ok { turn } => {
-            links.send_pieces(id, &[b"OK turn=", first.format(turn.get()).as_bytes(), b"\n"]);
-        }
-        Reply::Go { turn, within } => {
-            let (turn, within) = (first.format(turn.get()), second.format(within));
-            links.send_pieces(id, &[b"GO turn=", turn.as_bytes(), b" within=", within.as_bytes(), b"\n"]);
-        }
-        reply => links.send_fmt(id, format_args!("{reply}\n")),
-    }
+/// Replies that one connection may have outstanding for the same answer, sent again while it is judged.
+const REPLIES_MAX: u32 = 64;
+
+fn wanted(seating: &Seating) -> Wanted {
+    let &Seating { name, ring, weight, demand, owns_name, .. } = seating;
+    Wanted { name, ring, weight, demand, owns_name }
 }
 
-/// The fence as the scheduler takes it; 0 is no turn's number, so it is stale.
-fn turn_of(fence: Option<Fence>) -> Result<Option<TurnNumber>, Code> {
-    fence.map(|fence| fence.ok_or(Code::StaleTurn)).transpose()
+pub(super) fn address_of(id: ConnectionId, links: &Links) -> IpAddr {
+    links.peer(id).map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
 }
 
-fn code_of(refusal: Refusal) -> Code {
-    match refusal {
-        Refusal::StaleTurn => Code::StaleTurn,
-        Refusal::NotYourTurn => Code::NotYourTurn,
-    }
+fn seat_line<'a>(name: &'a str, view: &SeatView<'_, SeatData>) -> Reply<'a> {
+    let state = match view.state {
+        SeatState::Waiting => Told::Waiting,
+        SeatState::Resting => Told::Resting,
+        SeatState::Holding => Told::Holding,
+        SeatState::Judged => Told::Judged,
+        SeatState::Away { .. } => Told::Away,
+    };
+    let weight = Some(view.weight.value()).filter(|&weight| weight > 1);
+    Reply::Seat { name, seat: view.seat.place(), state, weight }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_said_in_every_turn_is_what_a_reply_says() {
-        let mut links = Links::new(1000);
-        let id = links.open(([127, 0, 0, 1], 9).into());
-        let turn = TurnNumber::new(u64::MAX).expect("not 0");
-        let replies = [Reply::Ok { turn }, Reply::Go { turn, within: 30_000 }, Reply::Pong];
-        let expected: String = replies.iter().map(|reply| format!("{reply}\n")).collect();
-        replies.into_iter().for_each(|reply| say(id, reply, &mut links));
-        assert_eq!(String::from_utf8_lossy(links.unsent(id)), expected);
-    }
+/// Whether the first line of a connection belongs to another protocol.
+fn looks_foreign_line(line: &str) -> bool {
+    let mut whole = line.as_bytes().to_vec();
+    whole.push(b'\n');
+    looks_foreign(&whole)
 }

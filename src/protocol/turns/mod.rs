@@ -1,335 +1,99 @@
-//! The turn protocol: N clients take turns to send a number; exactly one may send at any time.
+//! The turn protocol: clients take turns to answer; exactly one may answer at any time.
 //!
-//! Two framings of one protocol. [`Framing::Raw`] is for clients that take one `recv` as one message and know only `GO` and
-//! `WAIT`; [`Framing::Line`] is for everybody else: names, fences, resumption, observers. docs/PROTOCOL.md in the
-//! repository gives every sentence a number, and the code refers to them (T5, T22).
+//! [`TurnServer`] is the server, [`TurnClient`] any number of clients; both are [`Protocol`](super::Protocol)s, without sockets. One server
+//! serves two kinds of clients in the same rings: those that speak line protocol 1 (names, fences, resumption, hearers), and old raw clients,
+//! which take one `recv` for one message and know only `GO` and `WAIT`. docs/PROTOCOL.md in the repository gives every sentence a number, and
+//! the code refers to them (T5, M9).
 //!
-//! # When the number is a move
+//! # A host that judges
 //!
-//! [`TurnServer`] takes every number of the holder's: when the host hears [`TurnEvent::Accepted`], the answer is confirmed and the next
-//! `GO` is queued. A host that has to look at a number first, or to tell everybody what it did before the next holder hears `GO`, puts a
-//! protocol of its own around the server. It hears every line first, and says lines of its own, which clients that do not know them
-//! ignore.
+//! With [`Judging::Host`](crate::turn::Judging) the holder's answer is proposed to the host. It looks at it, and accepts or refuses it; the
+//! clock of the turn stands meanwhile.
 //!
 //! ```
 //! use std::net::SocketAddr;
-//! use taketurns::protocol::turns::{Code, Framing, Reply, Request, TurnEvent, TurnServer, TurnServerConfig};
-//! use taketurns::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
-//! use taketurns::time::{Instant, Now};
-//! use taketurns::turn::Held;
-//! use taketurns::wire::LineDecoder;
+//! use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig, Verdict};
+//! use taketurns::protocol::{Links, Origin, Protocol};
+//! use taketurns::time::Now;
+//! use taketurns::turn::Judging;
 //!
-//! /// Players take 1 to 3 matches; who takes the last one wins.
-//! struct Nim {
-//!     turns: TurnServer,
-//!     matches: i64,
-//!     /// Of players and of those who watch.
-//!     lines: ConnectionMap<LineDecoder>,
-//! }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Players take 1 to 3 matches of 21; the one that takes the last one wins.
+//! let mut matches = 21;
 //!
-//! impl Nim {
-//!     /// The turn that `id` holds, if it does.
-//!     fn held_by(&self, id: ConnectionId) -> Option<Held> {
-//!         self.turns.scheduler().held_by(self.turns.seat_of(id)?)
-//!     }
+//! let mut config = TurnServerConfig::default();
+//! config.framing = Framing::Line;
+//! config.rules.judging = Judging::Host;
+//! let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)))?;
 //!
-//!     /// Whether the server may hear `line`.
-//!     fn allows(&mut self, id: ConnectionId, line: &str, links: &mut Links) -> bool {
-//!         let (Ok(Request::Answer { answer, fence }), Some(held)) = (Request::parse(line), self.held_by(id)) else { return true };
-//!         let name = self.turns.scheduler().data(held.seat).and_then(|seat| seat.name());
-//!         if name != Some(answer.name) || fence.is_some_and(|fence| fence != Some(held.turn)) {
-//!             return true; // The server will refuse it.
-//!         }
-//!         if !(1..=3.min(self.matches)).contains(&answer.number) {
-//!             let no = Reply::No { turn: held.turn.get(), code: Code::BadNumber };
-//!             links.send_fmt(id, format_args!("{no}\n"));
-//!             return false; // The turn is still theirs, and its deadline goes on.
-//!         }
-//!         self.matches -= answer.number;
-//!         for (everybody, _) in self.lines.iter() {
-//!             links.send_fmt(everybody, format_args!("SAY {answer}, {} left\n", self.matches));
-//!         }
-//!         true
-//!     }
-//! }
-//!
-//! impl Protocol for Nim {
-//!     type Event = TurnEvent;
-//!
-//!     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, origin: Origin, links: &mut Links) {
-//!         self.lines.insert(id, LineDecoder::new(self.turns.config().message_bytes_max));
-//!         self.turns.handle_open(now, id, peer, origin, links);
-//!     }
-//!
-//!     fn handle_bytes(&mut self, now: Now, id: ConnectionId, mut bytes: &[u8], links: &mut Links) {
-//!         let Some(lines) = self.lines.get_mut(id) else { return };
-//!         // A line borrows its decoder: taken out, the decoder leaves the rest of `self` free.
-//!         let mut decoder = std::mem::replace(lines, LineDecoder::new(0));
-//!         while links.is_open(id) && let Some(line) = decoder.next_line(&mut bytes) {
-//!             match line {
-//!                 Ok(line) if self.allows(id, line, links) => {
-//!                     self.turns.handle_bytes(now, id, format!("{line}\n").as_bytes(), links);
-//!                 }
-//!                 Ok(_) => {}
-//!                 Err(_) => self.turns.kick(now, id, links),
-//!             }
-//!         }
-//!         self.lines.insert(id, decoder);
-//!     }
-//!
-//!     fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-//!         self.turns.handle_end(now, id, links);
-//!     }
-//!
-//!     fn handle_closed(&mut self, now: Now, id: ConnectionId, reason: CloseReason, links: &mut Links) {
-//!         self.lines.remove(id);
-//!         self.turns.handle_closed(now, id, reason, links);
-//!     }
-//!
-//!     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
-//!         self.turns.handle_timeout(now, links);
-//!     }
-//!
-//!     // Those that `Protocol` provides have to be passed on, too.
-//!     fn takes_pieces(&self) -> bool {
-//!         self.turns.takes_pieces()
-//!     }
-//!
-//!     fn handle_flushed(&mut self, now: Now, links: &mut Links) {
-//!         self.turns.handle_flushed(now, links);
-//!     }
-//!
-//!     fn drain(&mut self, now: Now, links: &mut Links) {
-//!         self.turns.drain(now, links);
-//!     }
-//!
-//!     fn next_deadline(&self) -> Option<Instant> {
-//!         self.turns.next_deadline()
-//!     }
-//!
-//!     fn poll_event(&mut self) -> Option<TurnEvent> {
-//!         self.turns.poll_event()
-//!     }
-//! }
-//!
-//! // One game, so one ring.
-//! let config = TurnServerConfig { framing: Framing::Line, max_rings: 1, ..TurnServerConfig::default() };
-//! let turns = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
-//! let mut nim = Nim { turns, matches: 21, lines: ConnectionMap::default() };
+//! // A program gives the server to `net::EventLoop::new`. A test needs no socket: the links show what would be written.
 //! let (now, mut links) = (Now::ORIGIN, Links::new(64 * 1024));
 //! let peer = SocketAddr::from(([127, 0, 0, 1], 9));
 //! let [ann, bob] = ["ann", "bob"].map(|name| {
 //!     let id = links.open(peer);
-//!     nim.handle_open(now, id, peer, Origin::Accepted, &mut links);
-//!     nim.handle_bytes(now, id, format!("JOIN {name}\n").as_bytes(), &mut links);
+//!     server.handle_open(now, id, peer, Origin::Accepted, &mut links);
+//!     server.handle_bytes(now, id, format!("JOIN {name} hear=turns\n").as_bytes(), &mut links);
 //!     id
 //! });
-//! nim.handle_bytes(now, ann, b"ann:4 turn=1\n", &mut links);
-//! assert!(links.unsent(ann).ends_with(b"NO turn=1 bad-number a number is out of range\n"));
-//! nim.handle_bytes(now, ann, b"ann:3 turn=1\n", &mut links);
-//! assert!(links.unsent(ann).ends_with(b"SAY ann:3, 18 left\nOK turn=1\n"));
-//! assert!(links.unsent(bob).ends_with(b"SAY ann:3, 18 left\nGO turn=2 within=30000\n"));
-//! ```
 //!
-//! What it costs: the server sees whole lines only, so [`line_timeout`](TurnServerConfig::line_timeout) no longer ends one that does not
-//! end.
+//! for line in ["ANSWER turn=1 :4\n", "ANSWER turn=1 :3\n"] {
+//!     server.handle_bytes(now, ann, line.as_bytes(), &mut links);
+//!     while let Some(event) = server.poll_event() {
+//!         let TurnEvent::Proposed(proposal) = event else { continue };
+//!         let taken = proposal.answer().number().filter(|taken| (1..=3.min(matches)).contains(taken));
+//!         let verdict = match taken {
+//!             Some(taken) => {
+//!                 matches -= taken;
+//!                 // This stands before the next player's GO.
+//!                 server.say_to_ring(&"main".parse()?, format!("{matches} left").as_bytes(), &mut links);
+//!                 Verdict::ACCEPT
+//!             }
+//!             None => Verdict::Refuse { words: "take 1 to 3" },
+//!         };
+//!         server.rule(now, proposal, verdict, &mut links)?;
+//!     }
+//! }
+//! let heard = String::from_utf8_lossy(links.unsent(ann)).into_owned();
+//! assert!(heard.contains("NO refused turn=1 within=30000 :take 1 to 3\nSAY :18 left\nOK turn=1\n"), "{heard}");
+//! let heard = String::from_utf8_lossy(links.unsent(bob)).into_owned();
+//! assert!(heard.contains("SAY :18 left\nGO turn=2 within=30000\n"), "{heard}");
+//! # Ok(()) }
+//! ```
 
-// server.rs   connections, draining; hand_over.rs what the scheduler decided, and the order of writes
-//  ├ raw.rs   who is told what and when, and what counts, in the raw framing
-//  ├ line.rs  the same in the line framing
-//  ├ rooms.rs rings by name, seats by name, observers
-//  └ seat.rs  what is kept with a seat: its client, its name, its secrets
-// client.rs   clients that answer by themselves, any number on one loop
-// request.rs  what clients say, reply.rs what the server says: text in, values out, and back
-// codes.rs    why something is refused or closed; name.rs names
+// server.rs     connections and their sessions, draining, deadlines
+//  ├ line.rs    what each request of the line protocol does
+//  ├ raw.rs     which raw message counts, and when GO may be said; undecided.rs tells the two apart
+//  ├ carry.rs   what the scheduler decided, and the order of writes
+//  └ host.rs    what a host can do; proposal.rs, joining.rs what it decides on
+// config.rs, event.rs, counts.rs, ledger.rs  what a host sets and hears
+// client/       clients, any number on one loop
 
-mod asked;
+mod carry;
 mod client;
-mod codes;
-mod hand_over;
+mod config;
+mod counts;
+mod event;
+mod host;
+mod joining;
 mod ledger;
 mod line;
-mod name;
-mod player;
+mod proposal;
 mod raw;
-mod reply;
-mod request;
-mod rooms;
-mod seat;
 mod server;
+mod undecided;
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::time::Duration;
-
-pub use asked::{ClientTurn, Fate};
-pub use client::{ClientEvent, TurnClient, TurnClientConfig};
-pub use codes::{Bye, Code, Skipped};
-pub use name::{InvalidName, NAME_BYTES_MAX, Name};
-pub use reply::{Epoch, GO, InvalidHex, Reply, Secret, WAIT};
-pub use request::{Answer, DEFAULT_RING, Fence, Request};
-pub use seat::SeatData;
+pub use client::*;
+pub use config::{Admission, Framing, TurnConfigError, TurnServerConfig, UnknownFraming};
+pub use counts::TurnCounts;
+pub use event::TurnEvent;
+pub use joining::{Admit, Joining};
+pub use ledger::{Answer, AnswerId};
+pub use proposal::{Proposal, Unruled, Verdict};
 pub use server::TurnServer;
 
-use super::ConnectionId;
-use crate::time::Instant;
-use crate::turn::{SeatId, TurnNumber};
-pub use crate::wire::{Framing, UnknownFraming};
-
-/// Limits and times of a [`TurnServer`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TurnServerConfig {
-    /// How messages are told apart. Default raw.
-    pub framing: Framing,
-    /// Turns are granted while at least this many seats of a ring are occupied. Default 2.
-    pub min_clients: usize,
-    /// Connections; one more is turned away. Default 10,000; each costs less than 1 KiB beside what the system
-    /// keeps, what is queued for it, and [`message_bytes_max`](Self::message_bytes_max). Where the process may have fewer descriptors, give it no
-    /// more than [`DriverConfig::clients_max`](crate::net::DriverConfig::clients_max), or the last ones hear no `BYE full`.
-    pub max_clients: usize,
-    /// Rings (line framing). Default 1,024.
-    pub max_rings: usize,
-    /// How long the holder of the turn may stay silent. Default 30 s.
-    pub turn_deadline: Duration,
-    /// How long a vacant seat keeps its place. Default 60 s.
-    pub seat_grace: Duration,
-    /// How long, at most, a drain waits for the holders of turns. Default 3 s.
-    pub drain_timeout: Duration,
-    /// Raw framing: how long after `WAIT` a `GO` to the same connection is held back, so that a client that takes one
-    /// `recv` as one message never sees both in one. Default 100 ms, for which such a client sleeps anyway.
-    pub signal_gap: Duration,
-    /// Raw framing: how long an incomplete message waits for the rest. Default 50 ms.
-    pub gather_time: Duration,
-    /// Raw framing: malformed answers in a row after which the holder is disconnected. Default 3.
-    pub strikes: u8,
-    /// Line framing: how long a new connection may go without a valid `JOIN` or `WATCH`. Default 10 s.
-    pub hello_timeout: Duration,
-    /// Line framing: how long a line that has begun may take to end. Default 5 s.
-    pub line_timeout: Duration,
-    /// The longest message, its end not counted. Default 1,024. A connection that has sent a message in pieces keeps
-    /// up to twice as much.
-    pub message_bytes_max: usize,
-}
-
-impl Default for TurnServerConfig {
-    fn default() -> Self {
-        TurnServerConfig {
-            framing: Framing::Raw,
-            min_clients: 2,
-            max_clients: 10_000,
-            max_rings: 1_024,
-            turn_deadline: Duration::from_secs(30),
-            seat_grace: Duration::from_secs(60),
-            drain_timeout: Duration::from_secs(3),
-            signal_gap: Duration::from_millis(100),
-            gather_time: Duration::from_millis(50),
-            strikes: 3,
-            hello_timeout: Duration::from_secs(10),
-            line_timeout: Duration::from_secs(5),
-            message_bytes_max: 1024,
-        }
-    }
-}
-
-/// What a host hears of a [`TurnServer`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TurnEvent {
-    /// A client sits on a seat: a new one, or one that was vacant or another connection's.
-    Seated {
-        /// The seat.
-        seat: SeatId,
-        /// Who sits on it now.
-        connection: ConnectionId,
-        /// Its name; in the raw framing none before the first answer.
-        name: Option<Name>,
-    },
-    /// A seat has lost its client; its place is kept for the grace.
-    Vacated {
-        /// The seat.
-        seat: SeatId,
-        /// Its name, if it has said one.
-        name: Option<Name>,
-    },
-    /// A seat is gone: given up, or vacant for too long.
-    Retired {
-        /// The seat. Its id means nothing from now on.
-        seat: SeatId,
-        /// Its name, if it has said one.
-        name: Option<Name>,
-    },
-    /// A turn was granted.
-    Granted {
-        /// To whom.
-        seat: SeatId,
-        /// Its number.
-        turn: TurnNumber,
-        /// When it lapses; later, if a raw client can hear of it only later: see [`Scheduler::held`](crate::turn::Scheduler::held).
-        deadline: Instant,
-    },
-    /// An answer was accepted. Reported once for each, whatever the client sends again. It counts, and the next turn is granted already:
-    /// to refuse a number, look at it [before the server does](self#when-the-number-is-a-move).
-    Accepted {
-        /// Whose.
-        seat: SeatId,
-        /// For which turn.
-        turn: TurnNumber,
-        /// The name that it was given under.
-        name: Name,
-        /// The number.
-        number: i64,
-    },
-    /// A turn ended without a number.
-    Skipped {
-        /// Whose.
-        seat: SeatId,
-        /// Which.
-        turn: TurnNumber,
-        /// The seat's name, if it has said one.
-        name: Option<Name>,
-        /// How.
-        how: Skipped,
-    },
-    /// Bytes were refused; nothing else has changed. No more than 4,096 of these come from one pass:
-    /// [`TurnServer::refused_as`] counts all.
-    Refused {
-        /// Whose.
-        connection: ConnectionId,
-        /// Where that is.
-        peer: SocketAddr,
-        /// Why.
-        code: Code,
-    },
-}
-
-/// Running counts of a [`TurnServer`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TurnCounts {
-    /// Turns that ended with a number.
-    pub accepted: u64,
-    /// Answers that were sent again, and confirmed again.
-    pub repeated: u64,
-    /// Turns given up by their holder.
-    pub passed: u64,
-    /// Turns that outlived their deadline.
-    pub lapsed: u64,
-    /// Turns whose holder was lost or left.
-    pub gone: u64,
-    /// Inputs refused.
-    pub refused: u64,
-    /// Connections turned away because there was no room.
-    pub turned_away: u64,
-}
-
-/// A seat as a log shows it.
-struct Shown(SeatId, Option<Name>);
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.1 {
-            Some(name) => write!(f, "{} ({name})", self.0),
-            None => self.0.fmt(f),
-        }
-    }
-}
+pub use crate::session::raw::{GO, WAIT};
+pub use crate::session::{
+    Bye, Code, Content, DEFAULT_RING, Epoch, Fence, How, InvalidHex, InvalidName, Join, NAME_BYTES_MAX, Name,
+    RawName, Reply, Request, Secret, Sink, Token, UnknownCode, Unreadable,
+};
+pub use crate::table::SeatData;

@@ -1,374 +1,240 @@
-//! The raw framing, seen from the server: no delimiters, and clients that compare one `recv` with `==`.
-//!
-//! What makes it hard is that TCP may put two signals into one `recv`, and such a client understands neither. So `GO` is held
-//! back for a while after `WAIT` (T5), at most one `GO` is unanswered on a connection (T11), and a turn whose `GO`
-//! cannot be written yet still has its full deadline.
+//! The raw framing, seen from the server: which message counts, and when `GO` may be said.
 
-use super::TurnEvent;
-use super::codes::Code;
-use super::ledger::Ledger;
-use super::reply::{GO, WAIT};
-use super::request::{Answer, DEFAULT_RING};
-use super::seat::SeatData;
-use super::server::{Client, TurnServer};
-use crate::hint::likely;
-use crate::protocol::{ConnectionId, ConnectionMap, Links};
-use crate::time::{Alarm, Instant, Now, Timers, earlier};
-use crate::turn::{Answered, Grant, JoinError, Scheduler, SeatId, Spot, TurnNumber, Weight};
+use std::net::SocketAddr;
+
+use super::carry::Accepted;
+use super::server::{Session, TurnServer};
+use super::{DEFAULT_RING, TurnEvent};
+use crate::hint::{likely, unlikely};
+use crate::protocol::{ConnectionId, Links};
+use crate::session::raw::{Aside, GO, RawAnswer, RawSession, Signal, Trial, WAIT};
+use crate::session::undecided::Guess;
+use crate::session::{Bye, Code, looks_foreign};
+use crate::table::SeatData;
+use crate::time::Now;
+use crate::turn::{Grant, HeldClock, Moved, Outcome, SeatId};
 use crate::wire::{RawMessage, split_raw};
 
-/// A seated client. As small as it can be: thousands of them wait.
-#[derive(Debug)]
-pub(super) struct RawClient {
-    /// Somebody's as long as this client is there, so it is enough to say where it stands.
-    seat: Spot,
-    signal: Signal,
-    /// How much of what it said was refused.
-    pub(super) refusals: u32,
-    /// Malformed answers in a row.
-    strikes: u8,
-    /// What most clients have nothing of most of the time.
-    aside: Option<Box<Aside>>,
-}
-
-/// Where this connection stands with `GO`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Signal {
-    /// It has been told that it waits, a moment ago: when that is written is not known.
-    Told,
-    /// It has answered every `GO`, or never had one.
-    Quiet,
-    /// It holds the turn, and hears of it at [`Aside::release`].
-    HeldBack,
-    /// A `GO` is on its way or unanswered; it is written when nothing is queued for this connection any more.
-    Open,
-    /// It answered too late: [`Aside::late`] counts in its seat's next turn.
-    Answered,
-}
-
-/// What takes more than one readiness, and what has a time of its own.
-#[derive(Debug)]
-struct Aside {
-    /// Bytes of an incomplete message, which were left unconsumed.
-    left: usize,
-    /// When the gather time of that message is over.
-    gather_until: Option<Instant>,
-    /// That message began before its `GO` was written.
-    is_early: bool,
-    /// While [`Signal::HeldBack`].
-    release: Option<Instant>,
-    /// While [`Signal::Answered`].
-    late: Option<Answer>,
-    alarm: Alarm,
-}
-
-impl RawClient {
-    pub(super) fn new(seat: SeatId) -> RawClient {
-        RawClient { seat: seat.spot(), signal: Signal::Quiet, refusals: 0, strikes: 0, aside: None }
-    }
-
-    pub(super) fn spot(&self) -> Spot {
-        self.seat
-    }
-
-    fn aside(&mut self) -> &mut Aside {
-        self.aside.get_or_insert_with(|| {
-            Box::new(Aside {
-                left: 0,
-                gather_until: None,
-                is_early: false,
-                release: None,
-                late: None,
-                alarm: Alarm::default(),
-            })
-        })
-    }
-
-    /// The answer to a `GO` counts if the seat holds the turn, which goes on then.
-    fn take(
-        &mut self,
-        now: Now,
-        answer: &Answer,
-        scheduler: &mut Scheduler<SeatData>,
-        ledger: &mut Ledger,
-    ) -> Option<Answered> {
-        let Answer { name, number } = answer;
-        self.take_if(now, scheduler, |data, seat, turn| {
-            data.rename(name);
-            ledger.accepted(seat, turn, name, *number);
-            Some(*number)
-        })
-    }
-
-    /// The same for an answer under the name that the last one had, which need not be read again.
-    #[inline(always)]
-    fn take_again(
-        &mut self,
-        now: Now,
-        message: &[u8],
-        scheduler: &mut Scheduler<SeatData>,
-        ledger: &mut Ledger,
-    ) -> Option<Answered> {
-        self.take_if(now, scheduler, |data, seat, turn| {
-            let name = data.name_ref()?;
-            let number = Answer::again(message, name)?;
-            ledger.accepted(seat, turn, name, number);
-            Some(number)
-        })
-    }
-
-    #[inline(always)]
-    fn take_if(
-        &mut self,
-        now: Now,
-        scheduler: &mut Scheduler<SeatData>,
-        note: impl FnOnce(&mut SeatData, SeatId, TurnNumber) -> Option<i64>,
-    ) -> Option<Answered> {
-        let answered = scheduler.answer_at(now.instant, self.seat, note)?;
-        (self.signal, self.strikes) = (Signal::Quiet, 0);
-        Some(answered)
-    }
-
-    /// Whether it has answered every `GO`, and so may be told that it may go.
-    fn may_go(&self) -> bool {
-        matches!(self.signal, Signal::Quiet | Signal::HeldBack)
-    }
-
-    /// Whether it has been told that it may go, and has not answered yet.
-    #[inline]
-    fn has_gone(&self, id: ConnectionId, links: &Links) -> bool {
-        self.signal == Signal::Open && links.is_all_written(id)
-    }
-
-    /// Tells it that it may go, before what was queued for others earlier in the pass (T25); whether something stands aside that this
-    /// puts an end to.
-    #[inline]
-    fn go(&mut self, id: ConnectionId, links: &mut Links) -> bool {
-        links.send_static_first(id, GO);
-        self.signal = Signal::Open;
-        self.aside.is_some()
-    }
-
-    /// It hears of its turn at `release`, or later if that was said before.
-    fn hold_back(&mut self, id: ConnectionId, release: Instant, timers: &mut Timers<ConnectionId>) {
-        self.signal = Signal::HeldBack;
-        let aside = self.aside();
-        aside.release = aside.release.max(Some(release));
-        self.settle(id, timers);
-    }
-
-    /// T11: it was allowed to say this, but too late for that turn.
-    #[cold]
-    fn keep(&mut self, answer: &Answer) {
-        self.signal = Signal::Answered;
-        self.aside().late = Some(*answer);
-    }
-
-    /// Arms the alarm for what stands aside, or drops it if that is nothing.
-    fn settle(&mut self, id: ConnectionId, timers: &mut Timers<ConnectionId>) {
-        let Some(aside) = &mut self.aside else { return };
-        timers.set(&mut aside.alarm, id, earlier(aside.release, aside.gather_until));
-        if aside.release.is_none() && aside.late.is_none() && aside.left == 0 {
-            timers.remove(&mut aside.alarm, id);
-            self.aside = None;
-        }
-    }
-}
-
 impl TurnServer {
-    /// T1: the longest-vacant seat, or else a new one at the end of the ring.
-    pub(super) fn raw_seat(&mut self, now: Now, id: ConnectionId) -> Result<SeatId, JoinError> {
-        let room = self.rooms.find_or_make(DEFAULT_RING.parse().expect("the default ring's name is valid"));
-        let ring = self.rooms.room(room).ring;
-        if let Some(seat) = ring.and_then(|ring| self.scheduler.longest_vacant(ring)) {
-            if let Some(data) = self.scheduler.data_mut(seat) {
-                data.take_over(id);
+    /// T1: a connection has a seat as soon as it is accepted.
+    pub(super) fn raw_opened(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, links: &mut Links) {
+        match self.raw_seat(now, id, peer, links) {
+            Ok((seat, moved)) => {
+                self.open += 1;
+                self.sessions.insert(id, Session::Raw(RawSession::new(seat, Trial::Proven)));
+                self.raw_seated(now, id, seat, moved, links);
             }
-            self.scheduler.occupy(now.instant, seat);
-            return Ok(seat);
+            Err(bye) => self.turn_away(id, peer, bye, links),
         }
-        self.new_seat(now, Weight::ONE, SeatData::nameless(id, room))
     }
 
-    /// T4: whoever does not have the turn at once is told, once, that it waits.
-    pub(super) fn raw_opened(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
-        self.ledger.report(TurnEvent::Seated { seat, connection: id, name: None });
-        self.pump(now, links);
-        if self.scheduler.held_by(seat).is_none() {
+    /// L12: the seat that a raw client of the same address left longest ago, or a new one.
+    pub(super) fn raw_seat(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        peer: SocketAddr,
+        links: &mut Links,
+    ) -> Result<(SeatId, Moved), Bye> {
+        let ring = DEFAULT_RING.parse().expect("the default ring's name is valid");
+        self.make_room(now, &ring, links);
+        self.table.seat_raw(now.instant, id, peer.ip(), ring)
+    }
+
+    /// T4: a client that does not have the turn at once is told, once, that it waits.
+    pub(super) fn raw_seated(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seat: SeatId,
+        moved: Moved,
+        links: &mut Links,
+    ) {
+        self.ledger.report(TurnEvent::Seated { seat, connection: id });
+        self.hear_joined(seat, links);
+        self.carry_out(now, moved, None, links);
+        if self.table.scheduler.held_by(seat).is_none()
+            && let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
+        {
+            raw.signal = Signal::Gap;
             links.send_static(id, WAIT);
-            let release = now.instant + self.config.signal_gap;
-            self.scheduler.hold_back(now.instant, seat, release);
-            if let Some(raw) = raw(&mut self.clients, id) {
-                raw.signal = Signal::Told;
-            }
             self.waits.push(id);
         }
     }
 
+    fn hear_joined(&mut self, seat: SeatId, links: &mut Links) {
+        let place = seat.place();
+        self.hear_of_seat(seat, links, |name| crate::session::Reply::Joined { name, seat: place });
+    }
+
     /// T5: the `WAIT`s of the last pass are written by `now`. That may be long after that pass began, if the process stood still meanwhile, and the
-    /// gap behind them begins no sooner.
-    #[cold]
-    pub(super) fn raw_waits_written(&mut self, now: Now) {
-        if self.waits_written == 0 {
-            return;
+    /// gap behind them begins no sooner. Those whose gap is over may be told of their turn.
+    #[inline]
+    pub(super) fn raw_gaps(&mut self, now: Now, links: &mut Links) {
+        if unlikely(self.waits_written > 0 || !self.gaps.is_empty()) {
+            self.raw_end_gaps(now, links);
         }
-        let release = now.instant + self.config.signal_gap;
-        for id in self.waits.drain(..std::mem::take(&mut self.waits_written)) {
-            let Some(raw) = raw(&mut self.clients, id) else { continue };
-            let Some(seat) = self.scheduler.seat_at(raw.seat) else { continue };
-            match self.scheduler.held_by(seat) {
-                Some(_) => {
-                    raw.hold_back(id, release, &mut self.timers);
-                    self.scheduler.postpone(seat, release);
-                }
-                None => {
-                    raw.signal = Signal::Quiet;
-                    self.scheduler.hold_back(now.instant, seat, release);
-                }
-            }
+    }
+
+    #[cold]
+    fn raw_end_gaps(&mut self, now: Now, links: &mut Links) {
+        let until = now.instant + self.config.signal_gap;
+        let written = std::mem::take(&mut self.waits_written);
+        self.gaps.extend(self.waits.drain(..written).map(|id| (until, id)));
+        while self.gaps.front().is_some_and(|&(until, _)| until <= now.instant) {
+            let Some((_, id)) = self.gaps.pop_front() else { break };
+            self.raw_end_gap(now, id, links);
         }
         self.settle_due(now.instant);
     }
 
-    #[inline(always)]
-    pub(super) fn raw_granted(&mut self, now: Now, id: ConnectionId, grant: &Grant, links: &mut Links) {
-        match raw(&mut self.clients, id) {
-            Some(raw) if likely(raw.may_go() && grant.release <= now.instant) => {
-                if raw.go(id, links) {
-                    self.raw_gone(id, links);
-                }
-            }
-            _ => self.raw_granted_aside(now, id, grant.release),
-        }
-    }
-
-    /// It cannot hear of its turn now.
-    #[cold]
-    fn raw_granted_aside(&mut self, now: Now, id: ConnectionId, release: Instant) {
-        self.raw_waits_written(now);
-        let Some(raw) = raw(&mut self.clients, id) else { return };
+    fn raw_end_gap(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
+        let seat = raw.seat;
         match raw.signal {
-            Signal::Answered => {
-                let late = raw.aside.as_mut().and_then(|aside| aside.late.take());
-                raw.settle(id, &mut self.timers);
-                let seat = self.scheduler.seat_at(raw.seat);
-                if let Some((seat, answer)) = seat.zip(late) {
-                    self.raw_take_late(now, id, seat, &answer);
+            Signal::Gap => raw.signal = Signal::Quiet,
+            Signal::HeldBack => {
+                raw.signal = Signal::Quiet;
+                if let Some(held) = self.table.scheduler.held_by(seat) {
+                    self.table.scheduler.start(now.instant, seat, held.turn);
+                    self.raw_go(id, links);
+                    self.hear_begin(now, &Grant { seat, turn: held.turn }, links);
                 }
             }
-            Signal::Open => {}
-            Signal::Told | Signal::Quiet | Signal::HeldBack => {
-                raw.hold_back(id, release, &mut self.timers);
-            }
+            Signal::Quiet | Signal::Open | Signal::Answered => {}
         }
     }
 
-    /// The turn of `id` is over without an answer. If it has not been told of it, because the process stood still for longer than
-    /// that turn lasted, it never will be.
-    pub(super) fn raw_ended(&mut self, id: ConnectionId) {
-        if let Some(raw) = raw(&mut self.clients, id)
-            && let (Signal::HeldBack, Some(aside)) = (raw.signal, &mut raw.aside)
-        {
-            aside.release = None;
-            raw.signal = Signal::Quiet;
-            raw.settle(id, &mut self.timers);
-        }
-    }
+    // What it says.
 
-    /// The connection is gone or dismissed.
-    pub(super) fn raw_left(&mut self, now: Now, id: ConnectionId, raw: RawClient, links: &Links) {
-        if let Some(mut aside) = raw.aside {
-            self.timers.remove(&mut aside.alarm, id);
-            // It was too late for its turn, and the connection goes before it could count in the next one.
-            if let Some(answer) = aside.late {
-                self.refuse(id, Code::NotYourTurn, answer.to_string().as_bytes(), links);
-            }
-        }
-        if let Some(seat) = self.scheduler.seat_at(raw.seat) {
-            self.unseat(now, id, seat);
-        }
-    }
-
-    /// Acts upon what one readiness brought, and what was left before; how many bytes are of no more use.
+    /// Acts upon what one readiness brought, and what was left before; returns how many bytes are of no more use.
     #[inline(always)]
     pub(super) fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
-        let length_max = self.config.message_bytes_max;
-        let raw = match raw(&mut self.clients, id) {
-            Some(raw)
-                if likely(raw.has_gone(id, links) && raw.aside.is_none() && bytes.len() <= length_max) =>
-            {
-                raw
-            }
-            _ => return self.raw_gather(now, id, bytes, links),
-        };
-        // Nearly always: one readiness, one answer, as the last one was.
-        match raw.take_again(now, bytes, &mut self.scheduler, &mut self.ledger) {
-            Some(answered) => {
-                self.raw_go_on(now, &answered, links);
-                bytes.len()
-            }
-            None => self.raw_other(now, id, bytes, links),
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return bytes.len() };
+        let is_plain =
+            raw.signal == Signal::Open && raw.aside.is_none() && bytes.len() <= self.config.raw_bytes_max;
+        if unlikely(!is_plain || !links.is_all_written(id)) {
+            return self.raw_gather(now, id, bytes, links);
         }
+        // Nearly always: one readiness, one answer, under the name that the last one had.
+        let seat = raw.seat;
+        if let Ok(mut holding) = self.table.scheduler.holding(seat, None)
+            && likely(!holding.is_judged_by_host())
+            && let Some(name) = holding.data().raw_name()
+            && likely(RawAnswer::is_again(bytes, name))
+        {
+            let name = name.as_bytes().len();
+            let moved = holding.end(now.instant, Outcome::Answered);
+            (raw.signal, raw.strikes) = (Signal::Quiet, 0);
+            let answer = Accepted { message: bytes, name, words: None, replies: 1 };
+            self.carry_out(now, moved, Some(answer), links);
+            return bytes.len();
+        }
+        self.raw_other(now, id, bytes, links)
     }
 
     /// One readiness, and something else than another answer under the same name.
     #[cold]
     fn raw_other(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
-        match Answer::from_bytes(bytes.trim_ascii()) {
-            Ok(answer) => self.raw_answer(now, id, &answer, links),
-            Err(_) => return self.raw_gather(now, id, bytes, links),
+        let message = bytes.trim_ascii();
+        if RawAnswer::read(message).is_none() {
+            return self.raw_gather(now, id, bytes, links);
         }
+        self.raw_answer(now, id, message, links);
         bytes.len()
     }
 
+    /// Takes a well-formed answer to a `GO`: it counts now, is judged, or counts in the seat's next turn (T11).
     #[cold]
-    fn raw_answer(&mut self, now: Now, id: ConnectionId, answer: &Answer, links: &mut Links) {
-        let Some(raw) = raw(&mut self.clients, id) else { return };
-        match raw.take(now, answer, &mut self.scheduler, &mut self.ledger) {
-            Some(answered) => self.raw_go_on(now, &answered, links),
-            None => raw.keep(answer),
+    fn raw_answer(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
+        let (seat, trial) = (raw.seat, std::mem::replace(&mut raw.trial, Trial::Proven));
+        if self.table.scheduler.held_by(seat).is_none() {
+            raw.signal = Signal::Answered;
+            raw.aside().late = Some(message.into());
+            if trial == Trial::Resting {
+                self.raw_is_back(now, id, seat, links);
+            }
+            return;
+        }
+        if let Some((moved, name)) = self.raw_take(now, id, seat, message, links) {
+            let answer = Accepted { message, name, words: None, replies: 1 };
+            self.carry_out(now, moved, Some(answer), links);
         }
     }
 
-    /// T25: nobody but the next holder is told anything. The turn goes on from there, if that one had answered too late for its last one.
-    #[inline(always)]
-    fn raw_go_on(&mut self, now: Now, answered: &Answered, links: &mut Links) {
-        if let Some(grant) = &answered.granted {
-            self.raw_grant(now, grant, links);
+    /// A client that had let its first `GO` lapse has spoken: it counts again, in its old place if that is still there.
+    fn raw_is_back(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        if self.table.scheduler.data(seat).is_some() {
+            self.hear_of_seat(seat, links, |name| crate::session::Reply::Back { name });
+            let moved = self.table.scheduler.occupy(now.instant, seat);
+            return self.carry_out(now, moved, None, links);
         }
-        self.pump(now, links);
+        let Some(peer) = links.peer(id) else { return };
+        match self.raw_seat(now, id, peer, links) {
+            Ok((seat, moved)) => {
+                if let Some(Session::Raw(raw)) = self.sessions.get_mut(id) {
+                    raw.seat = seat;
+                }
+                self.ledger.report(TurnEvent::Seated { seat, connection: id });
+                self.hear_joined(seat, links);
+                self.carry_out(now, moved, None, links);
+            }
+            Err(bye) => self.dismiss(now, id, bye, links),
+        }
     }
 
-    /// T11: it counts in this turn.
+    /// Has the answer count in the turn that its seat holds, or hands it to the host: the move, and the length of the name.
     #[cold]
-    fn raw_take_late(&mut self, now: Now, id: ConnectionId, seat: SeatId, answer: &Answer) {
-        let taken = self.scheduler.answer(now.instant, seat, None, answer.number);
-        debug_assert!(taken.is_ok(), "it holds the turn");
-        if let Some(data) = self.scheduler.data_mut(seat) {
-            data.rename(&answer.name);
+    pub(super) fn raw_take(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seat: SeatId,
+        message: &[u8],
+        links: &mut Links,
+    ) -> Option<(Moved, usize)> {
+        let answer = RawAnswer::read(message)?;
+        let name = answer.name.as_bytes().len();
+        let is_judged = self.is_judged(seat);
+        let Ok(mut holding) = self.table.scheduler.holding(seat, None) else {
+            self.refuse(id, Code::NotYourTurn, message, links);
+            return None;
+        };
+        holding.data().rename_raw(answer.name);
+        if let Some(Session::Raw(raw)) = self.sessions.get_mut(id) {
+            raw.signal = Signal::Quiet;
+            raw.strikes = if is_judged { raw.strikes } else { 0 };
         }
-        if let Some(raw) = raw(&mut self.clients, id) {
-            (raw.signal, raw.strikes) = (Signal::Quiet, 0);
+        if is_judged {
+            let turn = holding.turn();
+            let _ = holding.judge(now.instant);
+            self.propose(seat, turn, answer.number, message, name);
+            return None;
         }
+        Some((holding.end(now.instant, Outcome::Answered), name))
     }
 
     /// Takes bytes that may be a part of a message.
     #[cold]
     fn raw_gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        if let Some(used) = self.raw_turns_to_lines(now, id, bytes, links) {
+            return used;
+        }
         let early = self.raw_drop_early(id, bytes, links);
-        let length_max = self.config.message_bytes_max;
+        let length_max = self.config.raw_bytes_max;
         let fresh = now.instant + self.config.gather_time;
-        let Some(raw) = raw(&mut self.clients, id) else { return bytes.len() };
-        let has_gone = raw.has_gone(id, links);
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return bytes.len() };
+        let has_gone = raw.signal == Signal::Open && links.is_all_written(id);
         let aside = raw.aside();
         let bytes = &bytes[early..];
         let is_early = if aside.left == 0 { !has_gone } else { aside.is_early };
         let is_over = aside.gather_until.is_some_and(|until| until <= now.instant);
-        let message = split_raw(bytes, length_max, is_over, Answer::is_complete);
+        let message = split_raw(bytes, length_max, is_over, RawAnswer::is_complete);
         if message == RawMessage::Partial {
             let gather_until = aside.gather_until.or(Some(fresh));
             (aside.left, aside.is_early, aside.gather_until) = (bytes.len(), is_early, gather_until);
-            raw.settle(id, &mut self.timers);
+            self.raw_settle(id);
             return early;
         }
         self.raw_forget(id);
@@ -376,29 +242,59 @@ impl TurnServer {
         early + bytes.len()
     }
 
+    /// L11: a client that was taken for a raw one, because it was silent, begins to speak lines: it gives its raw seat up.
+    fn raw_turns_to_lines(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        bytes: &[u8],
+        links: &mut Links,
+    ) -> Option<usize> {
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return None };
+        if raw.trial == Trial::Proven || !Guess::may_be_line(bytes) {
+            return None;
+        }
+        if Guess::of(bytes) == Guess::Unknown {
+            let fresh = now.instant + self.config.line_timeout;
+            let aside = raw.aside();
+            if aside.gather_until.is_some_and(|until| until <= now.instant) {
+                return None;
+            }
+            (aside.left, aside.gather_until) = (bytes.len(), aside.gather_until.or(Some(fresh)));
+            self.raw_settle(id);
+            return Some(0);
+        }
+        self.open -= 1;
+        let session = std::mem::replace(self.sessions.get_mut(id)?, Session::Closing);
+        if let Session::Raw(raw) = session {
+            let seat = raw.seat;
+            self.raw_drop_aside(id, raw, links);
+            self.retire_seat(now, seat, links);
+        }
+        // So that the reply to its first line begins a line.
+        links.send(id, b"\n");
+        self.line_opened(now, id);
+        Some(self.line_bytes(now, id, bytes, links))
+    }
+
     /// No more bytes will join the message in `rest`.
     pub(super) fn raw_gathered(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
         let is_early = self.raw_forget(id);
-        let message = split_raw(rest, self.config.message_bytes_max, true, |_| true);
+        let message = split_raw(rest, self.config.raw_bytes_max, true, |_| true);
         self.raw_message(now, id, message, is_early, links);
     }
 
     pub(super) fn raw_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let Some(RawClient { aside: Some(aside), .. }) = raw(&mut self.clients, id) else { return };
+        let Some(Session::Raw(RawSession { aside: Some(aside), .. })) = self.sessions.get_mut(id) else {
+            return;
+        };
         if !self.timers.ring(&mut aside.alarm, id, now.instant) {
             return;
         }
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.instant);
-        let (is_gathered, is_released) = (due(aside.gather_until), due(aside.release));
-        if is_gathered {
+        if aside.gather_until.is_some_and(|until| until <= now.instant) {
             links.reread(id);
         }
-        if is_released && raw(&mut self.clients, id).is_some_and(|raw| raw.signal == Signal::HeldBack) {
-            self.raw_go(id, links);
-        }
-        if let Some(raw) = raw(&mut self.clients, id) {
-            raw.settle(id, &mut self.timers);
-        }
+        self.raw_settle(id);
     }
 
     /// What one message means: the whole policy of the raw framing.
@@ -413,18 +309,20 @@ impl TurnServer {
         if message == RawMessage::Nothing {
             return;
         }
-        let Some(raw) = raw(&mut self.clients, id) else { return };
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
+        let is_answered = self.table.scheduler.data(raw.seat).is_some_and(|data| data.raw_name().is_some());
+        if !is_answered && looks_foreign(message.bytes()) {
+            return self.turn_out(now, id, message.bytes(), links);
+        }
         let has_gone = raw.signal == Signal::Open && !is_early;
-        let answer = match message {
-            RawMessage::TooLong(_) => Err(Code::Malformed),
-            message => Answer::from_bytes(message.bytes()),
-        };
-        match (has_gone, answer) {
+        let is_answer =
+            !matches!(message, RawMessage::TooLong(_)) && RawAnswer::read(message.bytes()).is_some();
+        match (has_gone, is_answer) {
             // T9: nothing counts that was said before its GO was written.
             (false, _) => self.refuse(id, Code::NotYourTurn, message.bytes(), links),
-            (true, Ok(answer)) => self.raw_answer(now, id, &answer, links),
-            (true, Err(code)) => {
-                self.refuse(id, code, message.bytes(), links);
+            (true, true) => self.raw_answer(now, id, message.bytes(), links),
+            (true, false) => {
+                self.refuse(id, Code::Malformed, message.bytes(), links);
                 self.raw_strike(now, id, links);
             }
         }
@@ -432,155 +330,101 @@ impl TurnServer {
 
     /// T8: the holder has another try, unless it has had enough of them. A malformed answer that came too late closes its
     /// `GO`, so that the client, which waits for the next one, hears of its seat's next turn.
-    fn raw_strike(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+    pub(super) fn raw_strike(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let strikes = self.config.strikes;
-        let Some(raw) = raw(&mut self.clients, id) else { return };
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         raw.strikes += 1;
         raw.signal = Signal::Quiet;
-        let is_out = raw.strikes >= strikes;
-        let seat = self.scheduler.seat_at(raw.seat);
-        if is_out {
+        let seat = raw.seat;
+        if raw.strikes >= strikes {
             if let Some(peer) = links.peer(id) {
-                self.log_closing(peer, format_args!("{strikes} malformed answers in a row"));
+                self.log_closing(peer, format_args!("{strikes} malformed or refused answers in a row"));
             }
-            self.dismiss(now, id, None, links);
-        } else if seat.and_then(|seat| self.scheduler.held_by(seat)).is_some() {
+            if self.release(now, id, links) {
+                links.abort(id);
+                self.finish_drain(now, links);
+            }
+        } else if self.table.scheduler.held_by(seat).is_some_and(|held| held.clock != HeldClock::Unreleased) {
             self.raw_go(id, links);
         }
     }
 
+    // What it is told.
+
     fn raw_go(&mut self, id: ConnectionId, links: &mut Links) {
-        if raw(&mut self.clients, id).is_some_and(|raw| raw.go(id, links)) {
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
+        raw.signal = Signal::Open;
+        links.send_static_first(id, GO);
+        if raw.aside.is_some() {
             self.raw_gone(id, links);
         }
     }
 
-    /// What stood aside until its `GO` does so no longer.
+    /// A `GO` is on its way: what came before it is given once more, to be dropped.
     #[cold]
-    fn raw_gone(&mut self, id: ConnectionId, links: &mut Links) {
-        let Some(raw) = raw(&mut self.clients, id) else { return };
-        if let Some(aside) = &mut raw.aside {
-            aside.release = None;
-            if aside.is_early {
-                links.reread(id);
-            }
-            raw.settle(id, &mut self.timers);
+    pub(super) fn raw_gone(&mut self, id: ConnectionId, links: &mut Links) {
+        if let Some(Session::Raw(RawSession { aside: Some(aside), .. })) = self.sessions.get_mut(id)
+            && aside.is_early
+        {
+            links.reread(id);
         }
+        self.raw_settle(id);
     }
 
-    /// T9: the beginning of a message that came before its `GO` does not count, and must not spoil the answer to it. How many of
+    /// T9: the beginning of a message that came before its `GO` does not count, and must not spoil the answer to it. Returns how many of
     /// `bytes` belong to that.
     fn raw_drop_early(&mut self, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
-        let Some(raw) = raw(&mut self.clients, id) else { return 0 };
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return 0 };
         let has_go = raw.signal == Signal::Open;
         let early =
             raw.aside.as_deref().filter(|aside| has_go && aside.is_early).map_or(0, |aside| aside.left);
+        let early = early.min(bytes.len());
         if early > 0 {
             self.raw_forget(id);
-            let message = &bytes[..early];
-            self.refuse(id, Code::NotYourTurn, message.trim_ascii(), links);
+            self.refuse(id, Code::NotYourTurn, bytes[..early].trim_ascii(), links);
         }
         early
     }
 
-    /// Nothing is gathered any more; whether what was began before its `GO`.
+    /// Forgets what was gathered; returns whether that began before its `GO`.
     fn raw_forget(&mut self, id: ConnectionId) -> bool {
-        let Some(raw) = raw(&mut self.clients, id) else { return false };
-        let Some(aside) = &mut raw.aside else { return false };
+        let Some(Session::Raw(RawSession { aside: Some(aside), .. })) = self.sessions.get_mut(id) else {
+            return false;
+        };
         let is_early = aside.is_early;
         (aside.left, aside.gather_until, aside.is_early) = (0, None, false);
-        raw.settle(id, &mut self.timers);
+        self.raw_settle(id);
         is_early
     }
-}
 
-fn raw(clients: &mut ConnectionMap<Client>, id: ConnectionId) -> Option<&mut RawClient> {
-    match clients.get_mut(id)? {
-        Client::Raw(raw) => Some(raw),
-        Client::Line(_) | Client::Closing => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::super::TurnServerConfig;
-    use super::*;
-    use crate::protocol::{Origin, Protocol as _};
-
-    /// T5: the process stands still between reading the clock and writing.
-    #[test]
-    fn the_gap_begins_when_wait_is_written_however_long_that_pass_took() {
-        let (begun, stop) = (Now::ORIGIN, Duration::from_millis(250));
-        let config = TurnServerConfig::default();
-        let (gap, deadline) = (config.signal_gap, config.turn_deadline);
-        for is_granted_before in [true, false] {
-            let mut server = TurnServer::new(config.clone(), Box::new(|bytes| bytes.fill(7)));
-            let mut links = Links::new(65_536);
-            let open = |now, server: &mut TurnServer, links: &mut Links| {
-                let id = links.open(([127, 0, 0, 1], 9).into());
-                server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, links);
-                id
-            };
-            let id = open(begun, &mut server, &mut links);
-            if is_granted_before {
-                open(begun, &mut server, &mut links);
-            }
-            assert_eq!(links.unsent(id), WAIT);
-            links.consume(id, WAIT.len());
-            server.handle_flushed(begun, &mut links);
-            assert_eq!(server.next_deadline(), Some(begun.instant), "it wants to know when that was");
-
-            let mut now = begun;
-            now.instant += stop;
-            if !is_granted_before {
-                open(now, &mut server, &mut links);
-            }
-            server.handle_timeout(now, &mut links);
-            server.handle_flushed(now, &mut links);
-            assert_eq!(links.unsent(id), b"", "granted before: {is_granted_before}");
-            let seat = raw(&mut server.clients, id).expect("it is there").seat;
-            let seat = server.scheduler.seat_at(seat).expect("it sits there");
-            now.instant += gap;
-            let held = server.scheduler.held_by(seat).expect("the ring has begun");
-            assert_eq!(held.deadline, now.instant + deadline, "it has all of its time");
-            server.handle_timeout(now, &mut links);
-            assert_eq!(links.unsent(id), GO);
+    /// Arms the alarm for what stands aside, or drops it if that is nothing.
+    pub(super) fn raw_settle(&mut self, id: ConnectionId) {
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
+        let Some(aside) = &mut raw.aside else { return };
+        self.timers.set(&mut aside.alarm, id, aside.gather_until);
+        if aside.is_idle() {
+            self.timers.remove(&mut aside.alarm, id);
+            raw.aside = None;
         }
     }
 
-    /// The turn of nearly every client: no timer, and no room for what takes longer.
-    #[test]
-    fn a_go_that_need_not_wait_is_queued_at_once_and_leaves_nothing_aside() {
-        let mut now = Now::ORIGIN;
-        let config = TurnServerConfig::default();
-        let gap = config.signal_gap;
-        let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
-        let mut links = Links::new(65_536);
-        let ids = [(); 3].map(|()| {
-            let id = links.open(([127, 0, 0, 1], 9).into());
-            server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
-            links.consume(id, WAIT.len());
-            id
-        });
-        server.handle_flushed(now, &mut links);
-        server.handle_timeout(now, &mut links);
-        // The gap behind everybody's WAIT is over now, and not longer ago.
-        now.instant += gap;
-        server.handle_timeout(now, &mut links);
-        for turn in 0..6 {
-            let (holder, next) = (ids[turn % 3], ids[(turn + 1) % 3]);
-            assert_eq!(links.unsent(holder), GO);
-            links.consume(holder, GO.len());
-            server.handle_bytes(now, holder, b"a:1", &mut links);
-            assert_eq!(links.unsent(next), GO, "turn {turn}");
-            assert!(raw(&mut server.clients, next).is_some_and(|raw| raw.aside.is_none()), "turn {turn}");
+    /// The connection is gone or dismissed.
+    pub(super) fn raw_left(&mut self, now: Now, id: ConnectionId, raw: RawSession, links: &mut Links) {
+        let (seat, trial) = (raw.seat, raw.trial);
+        self.raw_drop_aside(id, raw, links);
+        if trial == Trial::Resting && self.table.scheduler.data(seat).is_some_and(SeatData::is_raw) {
+            // It never spoke, and its place is away already.
+            return self.retire_seat(now, seat, links);
         }
-        // Who answers under the name of its last answer need not have it read again.
-        let holder = raw(&mut server.clients, ids[0]).expect("it is there");
-        assert!(holder.take_again(now, b"b:1", &mut server.scheduler, &mut server.ledger).is_none());
-        assert!(holder.take_again(now, b"a:b", &mut server.scheduler, &mut server.ledger).is_none());
-        assert!(holder.take_again(now, b"a:1", &mut server.scheduler, &mut server.ledger).is_some());
+        self.unseat(now, id, seat, links);
+    }
+
+    fn raw_drop_aside(&mut self, id: ConnectionId, raw: RawSession, links: &Links) {
+        let Some(mut aside) = raw.aside else { return };
+        self.timers.remove(&mut aside.alarm, id);
+        // It was too late for its turn, and the connection goes before it could count in the next one.
+        if let Aside { late: Some(message), .. } = *aside {
+            self.refuse(id, Code::NotYourTurn, &message, links);
+        }
     }
 }

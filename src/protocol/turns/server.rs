@@ -1,27 +1,27 @@
-//! The turn server: what happens to connections goes into the scheduler, what it decides comes out as writes (`hand_over.rs`).
+//! The turn server: sessions (what each connection says and hears) and a table (who sits where), and the order in which they act.
 //!
-//! This file has what both framings share. Who may hold the turn is decided in [`crate::turn`]; what a connection may say
-//! and is told, in `raw.rs` and `line.rs`.
+//! This file has what all connections share. Who may hold the turn is decided in [`crate::turn`]; who may sit where, in the table.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 
 use log::{info, warn};
 
-use super::codes::{Bye, Code};
-use super::ledger::Ledger;
-use super::line::LineClient;
-use super::name::Name;
-use super::raw::RawClient;
-use super::reply::{Epoch, Reply, Secret};
-use super::rooms::Rooms;
-use super::seat::SeatData;
-use super::{Framing, TurnCounts, TurnEvent, TurnServerConfig};
+use super::ledger::{Answer, AnswerId, Ledger};
+use super::proposal::Proposals;
+use super::{Framing, TurnConfigError, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::hint::unlikely;
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
+use crate::session::line::LineSession;
+use crate::session::raw::{RawSession, Signal};
+use crate::session::undecided::Undecided;
+use crate::session::{Bye, Code, Epoch, Name, Redacted, Reply};
+use crate::table::{SeatData, Table};
 use crate::time::{Instant, Now, Timers, earlier};
-use crate::turn::{JoinError, RingId, Scheduler, SchedulerConfig, SeatId, Weight};
+use crate::turn::{RingId, Scheduler, SchedulerConfig, SeatId};
+use crate::wire::message::Limits;
 
 /// The server side of the turn protocol, without sockets: a [`Protocol`].
 ///
@@ -30,58 +30,64 @@ use crate::turn::{JoinError, RingId, Scheduler, SchedulerConfig, SeatId, Weight}
 /// ```
 /// use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 ///
-/// let config = TurnServerConfig { min_clients: 3, ..TurnServerConfig::default() };
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut config = TurnServerConfig::default();
+/// config.rules.min_seats = 3;
 /// // In a program the bytes come from the operating system: `taketurns::net::os_entropy()`.
-/// let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+/// let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)))?;
 /// assert_eq!(server.scheduler().seats(), 0);
+/// # Ok(()) }
 /// ```
 pub struct TurnServer {
     pub(super) config: TurnServerConfig,
-    pub(super) scheduler: Scheduler<SeatData>,
-    pub(super) rooms: Rooms,
+    pub(super) limits: Limits,
+    pub(super) table: Table,
+    pub(super) sessions: ConnectionMap<Session>,
     pub(super) timers: Timers<ConnectionId>,
-    pub(super) epoch: Epoch,
     pub(super) ledger: Ledger,
-    pub(super) clients: ConnectionMap<Client>,
-    /// Raw newcomers that were told to wait in this pass, or in the last.
+    pub(super) proposals: Proposals,
+    /// Raw newcomers that were told `WAIT` in this pass, or in the last.
     pub(super) waits: Vec<ConnectionId>,
-    /// So many of `waits` are of the last pass, so that `WAIT` is written: the first ones.
+    /// The first of `waits` are of the last pass, so that their `WAIT` is written.
     pub(super) waits_written: usize,
+    /// Raw newcomers whose gap is not over, and when it is.
+    pub(super) gaps: VecDeque<(Instant, ConnectionId)>,
     /// When the server wants to be called, whatever its scheduler and its timers say.
     due: Option<Instant>,
-    /// How many of `clients` are not about to be closed.
-    open: usize,
+    /// Connections that are not about to be closed.
+    pub(super) open: usize,
     /// Connections closed with a reason of the server's.
     closings: u64,
     pub(super) drain: Drain,
-    entropy: Entropy,
+    /// One message for all who hear a ring.
+    pub(super) scratch: Vec<u8>,
 }
 
-pub(super) enum Client {
-    Raw(RawClient),
-    Line(Box<LineClient>),
+/// A connection, by what it speaks.
+#[derive(Debug)]
+pub(super) enum Session {
+    Raw(RawSession),
+    Line(Box<LineSession>),
+    /// It has said too little to tell.
+    Undecided(Box<Undecided>),
     /// It has had its last word, and is not listened to.
     Closing,
 }
 
-impl Client {
-    fn observes(&self) -> bool {
-        matches!(self, Client::Line(line) if line.observes())
-    }
-
-    /// Counts one more thing that it said and that was refused: the how many-th that was.
+impl Session {
+    /// Counts one more thing that it said and that was refused; returns the count.
     fn count_refusal(&mut self) -> u32 {
         let refusals = match self {
-            Client::Raw(raw) => &mut raw.refusals,
-            Client::Line(line) => &mut line.refusals,
-            Client::Closing => return 1,
+            Session::Raw(raw) => &mut raw.refusals,
+            Session::Line(line) => &mut line.refusals,
+            Session::Undecided(_) | Session::Closing => return 1,
         };
         *refusals = refusals.saturating_add(1);
         *refusals
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drain {
     No,
     /// Holders may finish until then.
@@ -90,155 +96,162 @@ pub(super) enum Drain {
 }
 
 impl TurnServer {
-    /// A server without clients. `entropy` makes the secrets that seats are resumed with, and the epoch.
-    #[must_use]
-    pub fn new(config: TurnServerConfig, mut entropy: Entropy) -> TurnServer {
-        let mut epoch = [0; 8];
-        entropy(&mut epoch);
-        let scheduler = Scheduler::new(SchedulerConfig {
-            min_seats: config.min_clients,
-            // As many vacant ones again: a client that is away for a moment does not lose its seat to a full house.
-            max_seats: config.max_clients.saturating_mul(2),
-            max_rings: config.max_rings,
-            turn_deadline: config.turn_deadline,
-            seat_grace: config.seat_grace,
-        });
-        TurnServer {
+    /// Makes a server without clients. `entropy` makes the secrets that seats are resumed with, and the epoch.
+    ///
+    /// # Errors
+    ///
+    /// When limits contradict each other.
+    pub fn new(config: TurnServerConfig, entropy: Entropy) -> Result<TurnServer, TurnConfigError> {
+        config.check()?;
+        let mut limits = SchedulerConfig::default();
+        limits.rules = config.rules.clone();
+        // As many again that are away: a client that is away for a moment does not lose its seat to a full house.
+        limits.max_seats = config.max_clients.saturating_mul(2);
+        limits.max_rings = config.max_rings;
+        let scheduler = Scheduler::new(limits)?;
+        Ok(TurnServer {
+            limits: Limits::for_answers(config.answer_bytes_max),
+            table: Table::new(scheduler, config.max_per_address, entropy),
             config,
-            scheduler,
-            rooms: Rooms::default(),
+            sessions: ConnectionMap::default(),
             timers: Timers::default(),
-            epoch: Epoch(u64::from_be_bytes(epoch)),
             ledger: Ledger::default(),
-            clients: ConnectionMap::default(),
+            proposals: Proposals::default(),
             waits: Vec::new(),
             waits_written: 0,
+            gaps: VecDeque::new(),
             due: None,
             open: 0,
             closings: 0,
             drain: Drain::No,
-            entropy,
-        }
+            scratch: Vec::new(),
+        })
     }
 
-    /// The limits and times in force.
+    /// Returns the limits and times in force.
     #[must_use]
     pub fn config(&self) -> &TurnServerConfig {
         &self.config
     }
 
-    /// Who holds the turn, who waits, and for how long at most.
+    /// Returns the scheduler: who holds the turn, who waits, and for how long at most.
     #[must_use]
     pub fn scheduler(&self) -> &Scheduler<SeatData> {
-        &self.scheduler
+        &self.table.scheduler
     }
 
-    /// Tells this life of the server from others: with a turn's number it fences what is done in that turn.
+    /// Returns the epoch, which tells this life of the server from others: with a turn's number it fences what is done in that turn.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        self.epoch
+        self.table.epoch
     }
 
-    /// Closes the connection `id`, with `BYE removed` in the line framing: its seat is vacant, and a turn that it holds goes on.
-    /// The place is kept for the grace, and in the line framing who resumes it has it back: it is for the host to kick such a one again.
-    /// To be called through [`Driver::with_links`](crate::net::Driver::with_links).
-    pub fn kick(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let bye = match self.config.framing {
-            Framing::Raw => None,
-            Framing::Line => Some(Bye::Removed),
-        };
-        self.dismiss(now, id, bye, links);
-    }
-
-    /// The name under which clients know `ring`.
+    /// Returns an accepted answer; `None` once the host has taken the events of its pass and another one has begun.
     #[must_use]
-    pub fn ring_name(&self, ring: RingId) -> Option<Name> {
-        self.rooms.name_of(ring)
+    pub fn answer(&self, id: AnswerId) -> Option<Answer<'_>> {
+        self.ledger.answer(id)
     }
 
-    /// The seat that the client on connection `id` sits on: none for one that has not joined, that observes, or that is about to be closed.
+    /// Returns the ring with this name, if it exists.
+    #[must_use]
+    pub fn ring_named(&self, name: &Name) -> Option<RingId> {
+        self.table.ring_named(name)
+    }
+
+    /// Returns the name of `ring`.
+    #[must_use]
+    pub fn ring_name(&self, ring: RingId) -> Option<&Name> {
+        self.table.ring_name(ring)
+    }
+
+    /// Returns the seat that was joined as `name` in the ring `ring`, also if it is away.
+    #[must_use]
+    pub fn seat_named(&self, ring: &Name, name: &Name) -> Option<SeatId> {
+        self.table.seat_named(ring, name)
+    }
+
+    /// Returns the name of `seat` as hearers know it: the one that it was joined under, or `raw-<seat>`.
+    #[must_use]
+    pub fn name_of(&self, seat: SeatId) -> impl fmt::Display + '_ {
+        self.table.name_of(seat)
+    }
+
+    /// Returns the seat of the client on connection `id`: `None` for one that has not joined, that watches, or that is about to be closed.
     /// The way back is [`SeatData::connection`].
     #[must_use]
     pub fn seat_of(&self, id: ConnectionId) -> Option<SeatId> {
-        match self.clients.get(id)? {
-            Client::Raw(raw) => self.scheduler.seat_at(raw.spot()),
-            Client::Line(line) => line.seat(),
-            Client::Closing => None,
+        match self.sessions.get(id)? {
+            Session::Raw(raw) => self.table.scheduler.data(raw.seat).map(|_| raw.seat),
+            Session::Line(line) => line.seat(),
+            Session::Undecided(_) | Session::Closing => None,
         }
     }
 
-    /// Running counts.
+    /// Returns running counts.
     #[must_use]
     pub fn counts(&self) -> TurnCounts {
         self.ledger.counts
     }
 
-    /// How many inputs were refused with `code`.
+    /// Returns how many inputs were refused with `code`.
     #[must_use]
     pub fn refused_as(&self, code: Code) -> u64 {
         self.ledger.refused_as(code)
     }
 
-    /// The number of clients that are connected and not about to be closed.
+    /// Returns the number of clients that are connected and not about to be closed.
     #[must_use]
     pub fn clients(&self) -> usize {
         self.open
     }
 
-    pub(super) fn client(&mut self, id: ConnectionId) -> Option<&mut Client> {
-        self.clients.get_mut(id)
-    }
+    // What all sessions share.
 
-    pub(super) fn new_secret(&mut self) -> Secret {
-        let mut bytes = [0; 16];
-        (self.entropy)(&mut bytes);
-        Secret(bytes)
-    }
-
-    /// A new seat at the end of the ring of `data.room`, which is made if there is none.
-    pub(super) fn new_seat(&mut self, now: Now, weight: Weight, data: SeatData) -> Result<SeatId, JoinError> {
-        let room = data.room;
-        let joined = match self.rooms.room(room).ring {
-            Some(ring) => self.scheduler.join(now.instant, ring, weight, data.clone()),
-            None => Err(JoinError::UnknownRing),
-        };
-        let seat = match joined {
-            // There was none, or its last seat had to make room for this one.
-            Err(JoinError::UnknownRing) => self.scheduler.join_new_ring(now.instant, weight, data)?,
-            joined => joined?,
-        };
-        self.rooms.room_mut(room).ring = Some(seat.ring());
-        Ok(seat)
-    }
-
-    /// Logs, counts and reports bytes that were refused. Telling the client is the framing's.
+    /// Logs, counts and reports bytes that were refused. Telling the client is the session's.
     pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8], links: &Links) {
-        let Some((client, peer)) = self.clients.get_mut(id).zip(links.peer(id)) else { return };
-        let nth = client.count_refusal();
+        let Some((session, peer)) = self.sessions.get_mut(id).zip(links.peer(id)) else { return };
+        let nth = session.count_refusal();
         if is_shown(nth.into()) {
-            let shown = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
-            warn!("{peer}: refused ({code}; refusal {nth} of this connection): \"{}\"", shown.escape_ascii());
+            let shown = Redacted(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)]);
+            warn!("{peer}: refused ({code}; refusal {nth} of this connection): \"{shown}\"");
         }
-        self.ledger.refused(id, peer, code);
+        self.ledger.refused(id, code);
     }
 
-    /// Ends the dealings with a connection: its seat is vacant, its observing over, and it is not listened to any more.
-    /// With `bye` that is the last it hears (line framing), otherwise it is closed at once.
-    pub(super) fn dismiss(&mut self, now: Now, id: ConnectionId, bye: Option<Bye>, links: &mut Links) {
+    /// Writes one message to a connection that speaks the line protocol.
+    #[inline]
+    pub(super) fn say(id: ConnectionId, reply: &Reply<'_>, links: &mut Links) {
+        links.send_with(id, |buffer| reply.encode(buffer));
+    }
+
+    /// Ends the dealings with a connection: its seat is away, its hearing over, and it is not listened to any more. `bye` is the last
+    /// that it hears, if it speaks lines.
+    pub(super) fn dismiss(&mut self, now: Now, id: ConnectionId, bye: Bye, links: &mut Links) {
+        self.dismiss_with(now, id, bye, None, links);
+    }
+
+    pub(super) fn dismiss_with(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        bye: Bye,
+        words: Option<&str>,
+        links: &mut Links,
+    ) {
+        let speaks_lines = matches!(self.sessions.get(id), Some(Session::Line(_) | Session::Undecided(_)));
         if !self.release(now, id, links) {
             return;
         }
-        match bye {
-            Some(bye) => {
-                if let Some(peer) = links.peer(id).filter(|_| bye != Bye::Left && bye != Bye::ShuttingDown) {
-                    self.log_closing(peer, format_args!("{bye}: {}", bye.words()));
-                }
-                links.send_fmt(id, format_args!("{}\n", Reply::Bye(bye)));
-                links.close(id);
-            }
-            None => links.abort(id),
+        if let Some(peer) = links.peer(id).filter(|_| bye != Bye::Left && bye != Bye::ShuttingDown) {
+            self.log_closing(peer, format_args!("{bye}: {}", bye.words()));
         }
-        self.pump(now, links);
+        if speaks_lines {
+            TurnServer::say(id, &Reply::Bye { code: bye, at: None, words }, links);
+            links.close(id);
+        } else {
+            links.abort(id);
+        }
+        self.finish_drain(now, links);
     }
 
     /// Logs that a connection is closed with a reason of the server's, and why.
@@ -249,50 +262,81 @@ impl TurnServer {
         }
     }
 
-    pub(super) fn dismiss_all(&mut self, now: Now, links: &mut Links) {
-        let bye = match self.config.framing {
-            Framing::Raw => None,
-            Framing::Line => Some(Bye::ShuttingDown),
-        };
-        // Observers last: they hear how the turns of the others end.
-        let (last, first): (Vec<_>, Vec<_>) = self
-            .clients
-            .iter()
-            .map(|(id, client)| (id, client.observes()))
-            .partition(|&(_, observes)| observes);
+    fn dismiss_all(&mut self, now: Now, links: &mut Links) {
+        for seat in self.proposals.seats() {
+            self.not_judged(now, seat, links);
+        }
+        // Those that watch come last: they hear how the turns of the others end.
+        let is_watching = |session: &Session| matches!(session, Session::Line(line) if line.is_watching());
+        let (last, first): (Vec<_>, Vec<_>) =
+            self.sessions.iter().map(|(id, session)| (id, is_watching(session))).partition(|&(_, last)| last);
         for (id, _) in first.into_iter().chain(last) {
-            self.dismiss(now, id, bye, links);
+            self.dismiss(now, id, Bye::ShuttingDown, links);
         }
     }
 
-    /// Takes from a connection what it has; `false` if it had been done before.
-    fn release(&mut self, now: Now, id: ConnectionId, links: &Links) -> bool {
-        let Some(client) = self.clients.get_mut(id) else { return false };
-        match std::mem::replace(client, Client::Closing) {
-            Client::Closing => return false,
-            Client::Raw(raw) => self.raw_left(now, id, raw, links),
-            Client::Line(line) => self.line_left(now, id, *line),
+    /// Takes from a connection what it has; `false` if that was done before.
+    pub(super) fn release(&mut self, now: Now, id: ConnectionId, links: &mut Links) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else { return false };
+        match std::mem::replace(session, Session::Closing) {
+            Session::Closing => return false,
+            Session::Raw(raw) => self.raw_left(now, id, raw, links),
+            Session::Line(line) => self.line_left(now, id, *line, links),
+            Session::Undecided(mut undecided) => self.timers.remove(&mut undecided.alarm, id),
         }
         self.open -= 1;
         true
     }
 
-    /// Nobody sits on `seat` any more, if it was `id`.
-    pub(super) fn unseat(&mut self, now: Now, id: ConnectionId, seat: SeatId) {
-        if let Some(data) = self.scheduler.data_mut(seat)
-            && data.client == Some(id)
-        {
-            data.client = None;
-            let name = data.name();
-            self.scheduler.vacate(now.instant, seat);
-            self.ledger.report(TurnEvent::Vacated { seat, name });
+    /// The client of `seat` is gone, if it was `id`.
+    pub(super) fn unseat(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        let data = self.table.scheduler.data(seat);
+        if data.is_some_and(|data| data.client == Some(id)) {
+            let address = links.peer(id).map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+            let moved = self.table.leave_place(now.instant, seat, address);
+            self.ledger.report(TurnEvent::Away { seat });
+            self.hear_of_seat(seat, links, |name| Reply::Away { name });
+            self.carry_out(now, moved, None, links);
+        }
+    }
+
+    /// Turns a new connection away.
+    pub(super) fn turn_away(&mut self, id: ConnectionId, peer: SocketAddr, bye: Bye, links: &mut Links) {
+        self.ledger.counts.turned_away += 1;
+        let nth = self.ledger.counts.turned_away;
+        if is_shown(nth) {
+            info!("{peer}: turned away ({bye}; {nth} so far), {} clients are connected", self.open);
+        }
+        match self.config.framing {
+            Framing::Raw => links.abort(id),
+            Framing::Line | Framing::Auto => {
+                TurnServer::say(id, &Reply::Bye { code: bye, at: None, words: None }, links);
+                links.close(id);
+            }
+        }
+    }
+
+    /// Closes a connection that speaks another protocol, before anything that it sends counts.
+    pub(super) fn turn_out(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        self.refuse(id, Code::Malformed, bytes, links);
+        self.dismiss(now, id, Bye::NotHere, links);
+    }
+
+    /// Ends the drain when no turn is held any more, or its time is over.
+    #[inline]
+    pub(super) fn finish_drain(&mut self, now: Now, links: &mut Links) {
+        if let Drain::Until(deadline) = self.drain {
+            self.drain_until(now, deadline, links);
         }
     }
 
     #[cold]
-    fn note_waits(&mut self, now: Now) {
-        self.waits_written = self.waits.len();
-        self.settle_due(now.instant);
+    fn drain_until(&mut self, now: Now, deadline: Instant, links: &mut Links) {
+        if now.instant >= deadline || self.table.scheduler.is_drained() {
+            self.drain = Drain::Done;
+            self.settle_due(now.instant);
+            self.dismiss_all(now, links);
+        }
     }
 
     /// Sets `due` anew.
@@ -302,28 +346,25 @@ impl TurnServer {
             Drain::Until(deadline) => Some(deadline),
             Drain::No | Drain::Done => None,
         };
-        self.due = earlier(drained, (self.waits_written > 0).then_some(now));
+        let at_once = self.waits_written > 0 || self.proposals.may_be_dropped;
+        let gap = self.gaps.front().map(|&(until, _)| until);
+        self.due = earlier(earlier(drained, gap), at_once.then_some(now));
     }
 
-    fn admit(&mut self, id: ConnectionId, client: Client) {
-        self.clients.insert(id, client);
-        self.open += 1;
+    #[cold]
+    fn note_waits(&mut self, now: Now) {
+        self.waits_written = self.waits.len();
+        self.settle_due(now.instant);
     }
 
-    /// Turns a new connection away.
-    fn turn_away(&mut self, id: ConnectionId, peer: SocketAddr, bye: Bye, links: &mut Links) {
-        self.ledger.counts.turned_away += 1;
-        let nth = self.ledger.counts.turned_away;
-        if is_shown(nth) {
-            info!("{peer}: turned away ({bye}; {nth} so far), {} clients are connected", self.open);
-        }
-        match self.config.framing {
-            Framing::Raw => links.abort(id),
-            Framing::Line => {
-                links.send_fmt(id, format_args!("{}\n", Reply::Bye(bye)));
-                links.close(id);
+    fn expire_seats(&mut self, now: Now, links: &mut Links) {
+        while let Some(expired) = self.table.scheduler.poll_expired(now.instant) {
+            self.carry_out(now, expired.moved, None, links);
+            if let Some((seat, data)) = expired.retired {
+                self.forget(now, seat, &data, links);
             }
         }
+        self.finish_drain(now, links);
     }
 }
 
@@ -331,9 +372,9 @@ impl fmt::Debug for TurnServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TurnServer")
             .field("config", &self.config)
-            .field("epoch", &self.epoch)
+            .field("epoch", &self.table.epoch)
             .field("clients", &self.open)
-            .field("seats", &self.scheduler.seats())
+            .field("seats", &self.table.scheduler.seats())
             .finish_non_exhaustive()
     }
 }
@@ -342,64 +383,64 @@ impl Protocol for TurnServer {
     type Event = TurnEvent;
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
-        if !matches!(self.drain, Drain::No) {
+        if self.drain != Drain::No {
             return self.turn_away(id, peer, Bye::ShuttingDown, links);
         }
         if self.open >= self.config.max_clients {
             return self.turn_away(id, peer, Bye::Full, links);
         }
         match self.config.framing {
-            Framing::Raw => {
-                let Ok(seat) = self.raw_seat(now, id) else {
-                    return self.turn_away(id, peer, Bye::Full, links);
-                };
-                self.admit(id, Client::Raw(RawClient::new(seat)));
-                self.raw_opened(now, id, seat, links);
-            }
-            Framing::Line => {
-                self.admit(id, Client::Line(Box::new(LineClient::new(now, &self.config))));
-                self.line_rearm(id);
-            }
+            Framing::Raw => self.raw_opened(now, id, peer, links),
+            Framing::Line => self.line_opened(now, id),
+            Framing::Auto => self.undecided_opened(now, id),
         }
     }
 
     #[inline(always)]
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
-        match self.config.framing {
-            Framing::Raw => self.raw_bytes(now, id, bytes, links),
-            Framing::Line => self.line_bytes(now, id, bytes, links),
+        match self.sessions.get_mut(id) {
+            Some(Session::Raw(_)) => self.raw_bytes(now, id, bytes, links),
+            Some(Session::Line(_)) => self.line_bytes(now, id, bytes, links),
+            Some(Session::Undecided(_)) => self.undecided_bytes(now, id, bytes, links),
+            Some(Session::Closing) | None => bytes.len(),
         }
     }
 
     fn handle_end(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
-        match self.clients.get(id) {
-            Some(Client::Raw(_)) => self.raw_gathered(now, id, rest, links),
-            Some(Client::Line(_)) => self.line_ended_input(id, rest, links),
-            Some(Client::Closing) | None => {}
+        if let Some(Session::Undecided(_)) = self.sessions.get(id) {
+            self.undecided_ended(now, id, rest, links);
+        }
+        match self.sessions.get(id) {
+            Some(Session::Raw(_)) => self.raw_gathered(now, id, rest, links),
+            Some(Session::Line(_)) => self.line_ended_input(id, rest, links),
+            Some(Session::Undecided(_) | Session::Closing) | None => {}
         }
         if self.release(now, id, links) {
             links.close(id);
-            self.pump(now, links);
+            self.finish_drain(now, links);
         }
     }
 
     fn handle_closed(&mut self, now: Now, id: ConnectionId, _: CloseReason, links: &mut Links) {
         if self.release(now, id, links) {
-            self.pump(now, links);
+            self.finish_drain(now, links);
         }
-        self.clients.remove(id);
+        self.sessions.remove(id);
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
-        self.raw_waits_written(now);
-        self.scheduler.handle_timeout(now.instant);
-        self.pump(now, links);
+        self.raw_gaps(now, links);
+        self.expire_seats(now, links);
         while let Some(id) = self.timers.pop(now.instant) {
-            match self.clients.get(id) {
-                Some(Client::Raw(_)) => self.raw_timeout(now, id, links),
-                Some(Client::Line(_)) => self.line_timeout(now, id, links),
-                Some(Client::Closing) | None => {}
+            match self.sessions.get(id) {
+                Some(Session::Raw(_)) => self.raw_timeout(now, id, links),
+                Some(Session::Line(_)) => self.line_timeout(now, id, links),
+                Some(Session::Undecided(_)) => self.undecided_timeout(now, id, links),
+                Some(Session::Closing) | None => {}
             }
+        }
+        if self.proposals.may_be_dropped {
+            self.refuse_dropped(now, links);
         }
     }
 
@@ -411,135 +452,31 @@ impl Protocol for TurnServer {
     }
 
     fn drain(&mut self, now: Now, links: &mut Links) {
-        if let Drain::No = self.drain {
+        if self.drain == Drain::No {
             self.drain = Drain::Until(now.instant + self.config.drain_timeout);
             self.settle_due(now.instant);
-            self.scheduler.drain(now.instant);
-            self.pump(now, links);
+            self.table.scheduler.drain();
+            self.finish_drain(now, links);
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let due = earlier(self.scheduler.next_deadline(), self.timers.next());
+        let due = earlier(self.table.scheduler.next_deadline(), self.timers.next());
         if unlikely(self.due.is_some()) { earlier(due, self.due) } else { due }
     }
 
     fn poll_event(&mut self) -> Option<TurnEvent> {
-        self.ledger.next_event()
+        let event = self.ledger.next_event();
+        if unlikely(matches!(event, Some(TurnEvent::Proposed(_)))) {
+            // If the host drops it, the next pass refuses it.
+            self.proposals.may_be_dropped = true;
+            self.due = Some(Instant::ORIGIN);
+        }
+        event
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::DEFAULT_RING;
-    use super::super::ledger::REPORTED_MAX;
-    use super::*;
-
-    #[test]
-    fn a_ring_s_name_is_forgotten_with_its_last_seat_and_observer() {
-        let now = Now::ORIGIN;
-        let config = TurnServerConfig { framing: Framing::Line, max_rings: 2, ..TurnServerConfig::default() };
-        let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
-        assert_eq!(server.config().max_rings, 2);
-        let mut links = Links::new(65_536);
-        let mut ids = Vec::new();
-        for hello in ["JOIN ann ring=a", "JOIN bob ring=b", "WATCH ring=b", "WATCH ring=c", "JOIN cid ring=d"]
-        {
-            let id = links.open(([127, 0, 0, 1], 9).into());
-            server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
-            server.handle_bytes(now, id, format!("{hello}\n").as_bytes(), &mut links);
-            ids.push(id);
-        }
-        assert_eq!(server.rooms.len(), 3, "cid's would be a third ring");
-        for (id, left) in ids.into_iter().zip([2, 2, 1, 0, 0]) {
-            server.handle_bytes(now, id, b"LEAVE\n", &mut links);
-            assert_eq!(server.rooms.len(), left);
-        }
-    }
-
-    #[test]
-    fn a_connection_is_asked_for_its_seat() {
-        let (now, peer) = (Now::ORIGIN, SocketAddr::from(([127, 0, 0, 1], 9)));
-        for (framing, hellos) in [(Framing::Raw, ["", ""]), (Framing::Line, ["JOIN ann\n", "JOIN bob\n"])] {
-            let config = TurnServerConfig { framing, ..TurnServerConfig::default() };
-            let (mut server, mut links) =
-                (TurnServer::new(config, Box::new(|bytes| bytes.fill(7))), Links::new(65_536));
-            let ids = hellos.map(|hello| {
-                let id = links.open(peer);
-                server.handle_open(now, id, peer, Origin::Accepted, &mut links);
-                server.handle_bytes(now, id, hello.as_bytes(), &mut links);
-                let seat = server.seat_of(id).expect("it has sat down");
-                assert_eq!(server.scheduler().data(seat).and_then(SeatData::connection), Some(id));
-                id
-            });
-            server.kick(now, ids[0], &mut links);
-            assert_eq!(ids.map(|id| server.seat_of(id).map(|seat| seat.place())), [None, Some(2)]);
-        }
-    }
-
-    #[test]
-    fn who_observes_or_has_not_joined_has_no_seat() {
-        let (now, peer) = (Now::ORIGIN, SocketAddr::from(([127, 0, 0, 1], 9)));
-        let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
-        let (mut server, mut links) =
-            (TurnServer::new(config, Box::new(|bytes| bytes.fill(7))), Links::new(65_536));
-        let id = links.open(peer);
-        assert_eq!(server.seat_of(id), None, "a stranger");
-        server.handle_open(now, id, peer, Origin::Accepted, &mut links);
-        assert_eq!(server.seat_of(id), None, "a newcomer");
-        server.handle_bytes(now, id, b"WATCH\n", &mut links);
-        assert_eq!(server.seat_of(id), None, "an observer");
-    }
-
-    #[test]
-    fn a_seat_s_name_is_forgotten_with_it() {
-        let now = Now::ORIGIN;
-        let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
-        let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
-        let mut links = Links::new(65_536);
-        for (hello, names) in [("JOIN ann\n", 1), ("JOIN bob\nLEAVE\n", 1), ("JOIN cid\n", 2)] {
-            let id = links.open(([127, 0, 0, 1], 9).into());
-            server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
-            server.handle_bytes(now, id, hello.as_bytes(), &mut links);
-            let main = server.rooms.find(&DEFAULT_RING.parse().expect("valid")).expect("ann is there");
-            assert_eq!(server.rooms.room(main).seats.len(), names, "{hello}");
-        }
-    }
-
-    #[test]
-    fn a_flood_of_refused_lines_is_counted_and_reported_in_part() {
-        let now = Now::ORIGIN;
-        let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
-        let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
-        let mut links = Links::new(usize::MAX);
-        let id = links.open(([127, 0, 0, 1], 9).into());
-        server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
-        for pass in 1..=2 {
-            server.handle_bytes(now, id, "x\n".repeat(REPORTED_MAX).as_bytes(), &mut links);
-            server.handle_bytes(now, id, b"PASS\n", &mut links);
-            server.handle_flushed(now, &mut links);
-            assert_eq!(std::iter::from_fn(|| server.poll_event()).count(), REPORTED_MAX);
-            assert_eq!(server.refused_as(Code::Malformed), pass * REPORTED_MAX as u64);
-            assert_eq!((server.refused_as(Code::NotJoined), server.counts().refused), (pass, pass * 4097));
-        }
-    }
-
-    #[test]
-    fn a_client_that_the_host_kicks_loses_its_turn_but_not_its_place() {
-        let now = Now::ORIGIN;
-        let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
-        let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
-        let mut links = Links::new(65_536);
-        let [ann, bob] = ["JOIN ann\n", "JOIN bob\n"].map(|join| {
-            let id = links.open(([127, 0, 0, 1], 9).into());
-            server.handle_open(now, id, ([127, 0, 0, 1], 9).into(), Origin::Accepted, &mut links);
-            server.handle_bytes(now, id, join.as_bytes(), &mut links);
-            id
-        });
-        server.kick(now, ann, &mut links);
-        let heard = |id| String::from_utf8_lossy(links.unsent(id)).into_owned();
-        assert!(heard(ann).ends_with("BYE removed the server has removed this client\n"));
-        assert!(!links.is_open(ann) && links.is_open(bob));
-        assert_eq!((server.clients(), server.scheduler().seats()), (1, 2), "the seat is kept for the grace");
-    }
+/// Whether a raw session may be told `GO` now.
+pub(super) fn may_go(signal: Signal) -> bool {
+    signal == Signal::Quiet
 }

@@ -137,7 +137,7 @@ impl History {
             }
             Act::Propose => {
                 self.oracle.propose();
-                self.holding().judge(now);
+                self.holding().judge(now).expect("it is judged");
             }
             Act::Accept(next) => {
                 let turn = self.oracle.turn.expect("a turn is judged");

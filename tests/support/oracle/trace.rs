@@ -32,7 +32,7 @@ pub fn replay(trace: &str) {
             ("back", _) => history.play(Act::Back(known())),
             ("rest", _) => history.play(Act::Rest(known())),
             ("ask", _) => {
-                [Act::Back(known()), Act::Ask(known())].into_iter().for_each(|act| history.play(act))
+                [Act::Back(known()), Act::Ask(known())].into_iter().for_each(|act| history.play(act));
             }
             ("leave", _) => history.play(Act::Leave(known())),
             ("end", "stays") => [Act::Tell, Act::Answer].into_iter().for_each(|act| history.play(act)),

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::session::{DEFAULT_RING, Demand, Name, Token};
-use crate::turn::Weight;
+use crate::session::{DEFAULT_RING, Name, Token};
+use crate::turn::{Demand, Weight};
 use crate::wire::Framing;
 use crate::wire::message::{LINE_BYTES_MAX, Limits};
 
@@ -16,7 +16,7 @@ use crate::wire::message::{LINE_BYTES_MAX, Limits};
 /// ```
 /// use std::time::Duration;
 /// use taketurns::protocol::turns::{ClientConfig, SeatRequest};
-/// use taketurns::session::Demand;
+/// use taketurns::turn::Demand;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let seat = SeatRequest { demand: Demand::Ask, ..SeatRequest::new("host-4711".parse()?) };

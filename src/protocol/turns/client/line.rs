@@ -6,9 +6,9 @@ use log::{info, warn};
 
 use super::player::{Cx, Player};
 use super::{Bearer, CommandError, End};
-use crate::session::{Demand, Epoch, Fence, Join, Request, Secret};
+use crate::session::{Epoch, Fence, Join, Request, Secret};
 use crate::time::{Instant, earlier};
-use crate::turn::TurnNumber;
+use crate::turn::{Demand, TurnNumber};
 
 /// How long a server may take to answer `JOIN` before the client wonders, in its log.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);

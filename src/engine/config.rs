@@ -1,0 +1,104 @@
+//! The limits and times of an engine and its sockets, and why each stands where it does.
+
+use std::time::Duration;
+
+/// Limits and times of an [`Engine`](super::Engine), and of the sockets that [`net::Driver`](crate::net::Driver) gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriverConfig {
+    /// Connections that exist at once, those about to be closed included. Beyond it a newcomer is dropped without a word, so the
+    /// protocol's own limit should be lower: see [`clients_max`](Self::clients_max).
+    /// Default: the process's limit of file descriptors less 16, read when the value is made; 10,016 where that is not known.
+    pub max_connections: usize,
+    /// Connections that one address may have; beyond it a newcomer is dropped without a word, so that one machine cannot take all
+    /// places. Loopback addresses have no limit: behind a proxy on this machine everybody comes from one. An IPv4 address is the same
+    /// one through an IPv6 socket; of IPv6 a whole network of 64 bits is one, since a host may choose among its addresses. Default:
+    /// none, since clients may share an address.
+    pub max_connections_per_address: Option<usize>,
+    /// Bytes read from one connection in a pass: one peer must not starve the others. Default 16 KiB, allocated once: a message of
+    /// 64 KiB takes four reads, and four peers that flood share a pass. 0 counts as 1.
+    pub read_bytes_max: usize,
+    /// Bytes read in a pass from all connections that were ready, and so much again from those that were left over from the last one: a
+    /// thousand that flood must not hold the others up, nor fill the memory with what a pass reports to its host. Who comes too late for
+    /// it is read in one of the next passes, in the order of coming, and before the deadlines that have come meanwhile. Default 64
+    /// KiB; less than `read_bytes_max` counts as that.
+    pub pass_read_bytes_max: usize,
+    /// Bytes kept of what a connection has sent and its protocol has not consumed: the beginning of a message. A connection whose protocol leaves
+    /// more is closed. Default 128 KiB, twice the longest message; one read comes on top, for each connection.
+    pub in_bytes_max: usize,
+    /// Connections accepted in a pass: a storm of newcomers must not starve the clients. Default 64; 0 counts as 1.
+    pub accepts_max: usize,
+    /// Bytes queued for a peer that does not read. From half of it on, nothing is read from that peer; beyond it, a peer is closed whose socket
+    /// has refused bytes and refuses more. A peer that has not been written to yet may have 16 times as many, since what a host does to 1,000
+    /// clients at once is no fault of one that reads. Default 64 KiB, for each connection.
+    pub out_bytes_max: usize,
+    /// How long a peer may take nothing of what is queued for it. Default 10 s.
+    pub stall_timeout: Duration,
+    /// How long a connection is kept for its peer to read the last words. Default 1 s.
+    pub linger_timeout: Duration,
+    /// How long an [`EventLoop`](crate::net::EventLoop) asks again and again whether something has come, before it sleeps until something does.
+    /// A loop that sleeps has to be woken, which on a processor of its own is most of what a hand-over takes; one that asks needs
+    /// all of that processor while turns go round, and for this long after each. Default zero: it sleeps at once. Worth setting to a
+    /// little more than clients take to answer, where a processor can be spared; see docs/PERFORMANCE.md. A host with a
+    /// `Poll` of its own does the same with a poll timeout of zero.
+    pub busy_poll: Duration,
+    /// Connections that the system queues before they are accepted. Default 4,096 (the system may cap it).
+    pub backlog: i32,
+    /// The first pause after `accept` failed for want of descriptors or memory; it doubles. Default 10 ms.
+    pub accept_backoff_min: Duration,
+    /// The longest such pause. Default 500 ms.
+    pub accept_backoff_max: Duration,
+    /// The shortest pause before an outbound connection is tried again. Default 100 ms.
+    pub reconnect_min: Duration,
+    /// The longest such pause. Default 2 s: a server that is back has all its clients after little more than that, and while it
+    /// is away 10,000 of them knock 10,000 times a second, in all.
+    pub reconnect_max: Duration,
+    /// How long an outbound connection may take to be established. Default 10 s.
+    pub connect_timeout: Duration,
+    /// Idle time after which the system probes a peer, and again every third of it, three times. Default 15 s; at least 1 s.
+    pub keepalive: Duration,
+    /// How long what was written may stay unacknowledged: a peer that vanished without a word is found out by this, since
+    /// probes wait while data is under way. Default 20 s; Linux only.
+    pub user_timeout: Duration,
+}
+
+impl Default for DriverConfig {
+    fn default() -> Self {
+        DriverConfig {
+            max_connections: descriptors().saturating_sub(16).max(1),
+            max_connections_per_address: None,
+            read_bytes_max: 16 * 1024,
+            pass_read_bytes_max: 64 * 1024,
+            in_bytes_max: 128 * 1024,
+            accepts_max: 64,
+            out_bytes_max: 64 * 1024,
+            stall_timeout: Duration::from_secs(10),
+            linger_timeout: Duration::from_secs(1),
+            busy_poll: Duration::ZERO,
+            backlog: 4096,
+            accept_backoff_min: Duration::from_millis(10),
+            accept_backoff_max: Duration::from_millis(500),
+            reconnect_min: Duration::from_millis(100),
+            reconnect_max: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(10),
+            keepalive: Duration::from_secs(15),
+            user_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl DriverConfig {
+    /// How many clients a protocol should let in at most: 16 less than there may be connections, so that those which it turns
+    /// away can still be told.
+    #[must_use]
+    pub fn clients_max(&self) -> usize {
+        self.max_connections.saturating_sub(16).max(1)
+    }
+}
+
+fn descriptors() -> usize {
+    #[cfg(all(unix, feature = "net"))]
+    let limit = rlimit::Resource::NOFILE.get_soft().ok().and_then(|limit| usize::try_from(limit).ok());
+    #[cfg(not(all(unix, feature = "net")))]
+    let limit = None;
+    limit.unwrap_or(10_032)
+}

@@ -1,0 +1,120 @@
+//! The engine: all that lies between sockets and a protocol, written once and for any kind of socket.
+//!
+//! An [`Engine`] has a [`Protocol`](crate::protocol::Protocol) and the [`Sockets`] of its connections. It says in which order things happen in a
+//! pass, how much is read and accepted in one, when what is queued is written, which peers are too slow, and when an outbound connection is
+//! tried again. It has no socket of its own, reads no clock and starts no thread: [`net::Driver`](crate::net::Driver) runs it on `mio`, and a
+//! test runs the same one on a network that exists in memory only, in virtual time.
+//!
+//! # A pass
+//!
+//! 1. What the world did, in the order in which it is told: [`Engine::handle_readable`], [`Engine::handle_ready`], [`Engine::handle_knock`].
+//!    What the first 32 of these cause is written before the next one is looked at.
+//! 2. [`Engine::finish_batch`], once. It reads what budgets of the last pass have left, accepts newcomers, lets deadlines expire with the same `now`,
+//!    writes what is left to write, and lets slots be used again.
+//! 3. [`Engine::poll_event`], until it says `None`.
+//!
+//! The next pass is due at [`Engine::next_deadline`], or when the world does something.
+//!
+//! # Input that is not consumed
+//!
+//! A protocol consumes whole messages. What it leaves is kept here, for the few connections that have something, and given again in one
+//! piece. Nearly always nothing is left, and the protocol sees the buffer that was read into: no byte is copied.
+//!
+//! # Peers that do not read
+//!
+//! Half of `out_bytes_max` queued for a peer makes a connection congested: it is not read until its peer has taken some. A peer is closed as a slow
+//! reader if its socket has refused bytes and refuses more while over `out_bytes_max` is queued, if it takes nothing for `stall_timeout`, or if
+//! 16 times `out_bytes_max` is queued before anything could be written.
+//!
+//! # Examples
+//!
+//! A server without a network. The one peer has said `PING` and hangs up.
+//!
+//! ```
+//! use std::io;
+//! use std::net::SocketAddr;
+//! use taketurns::engine::{DriverConfig, Engine, Interest, Sockets, Target};
+//! use taketurns::protocol::ConnectionId;
+//! use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
+//! use taketurns::time::Now;
+//!
+//! /// What a peer says, and what it hears.
+//! #[derive(Default)]
+//! struct Pipe {
+//!     says: Vec<u8>,
+//!     hears: Vec<u8>,
+//! }
+//!
+//! struct Pipes;
+//!
+//! impl Sockets for Pipes {
+//!     type Socket = Pipe;
+//!     type Listener = ();
+//!     const SHORT_READ_EMPTIES: bool = false;
+//!
+//!     fn recv(&mut self, pipe: &mut Pipe, buffer: &mut [u8]) -> io::Result<usize> {
+//!         let count = pipe.says.len().min(buffer.len());
+//!         buffer[..count].copy_from_slice(&pipe.says[..count]);
+//!         pipe.says.drain(..count);
+//!         Ok(count)
+//!     }
+//!
+//!     fn send(&mut self, pipe: &mut Pipe, bytes: &[u8]) -> io::Result<usize> {
+//!         pipe.hears.extend_from_slice(bytes);
+//!         Ok(bytes.len())
+//!     }
+//!
+//!     fn shutdown(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+//!         assert_eq!(pipe.hears, b"PONG\n");
+//!         Ok(())
+//!     }
+//! #   fn close(&mut self, _: Pipe) {}
+//! #   fn watch(&mut self, _: ConnectionId, _: &mut Pipe, _: Interest, _: Option<Interest>) -> io::Result<()> { Ok(()) }
+//! #   fn set_options(&mut self, _: &mut Pipe) -> io::Result<()> { Ok(()) }
+//! #   fn accept(&mut self, _: &mut ()) -> io::Result<(Pipe, SocketAddr)> { Err(io::ErrorKind::WouldBlock.into()) }
+//! #   fn unlisten(&mut self, _: ()) {}
+//! #   fn resolve(&mut self, _: &Target) -> io::Result<Vec<SocketAddr>> { Err(io::ErrorKind::Unsupported.into()) }
+//! #   fn connect(&mut self, _: SocketAddr) -> io::Result<Pipe> { Err(io::ErrorKind::Unsupported.into()) }
+//! #   fn established(&mut self, _: &mut Pipe) -> io::Result<bool> { Ok(true) }
+//!     // ... and what it takes to listen, and to connect.
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
+//! let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+//! let now = Now::ORIGIN;
+//! let mut engine = Engine::new(Pipes, server, DriverConfig::default(), Box::new(|bytes| bytes.fill(7)), now.instant);
+//! let pipe = Pipe { says: b"PING\n".to_vec(), ..Pipe::default() };
+//! let id = engine.adopt(now, pipe, ([192, 0, 2, 1], 9).into())?;
+//! for _ in 0..2 {
+//!     engine.handle_readable(now, id);
+//!     engine.finish_batch(now)?;
+//!     while let Some(event) = engine.poll_event() {
+//!         println!("{event:?}");
+//!     }
+//! }
+//! assert_eq!(engine.connections(), 0);
+//! # Ok(()) }
+//! ```
+
+mod addresses;
+mod closing;
+mod config;
+mod connection;
+mod event;
+mod listener;
+mod opening;
+mod pass;
+mod reading;
+mod reconnect;
+mod sockets;
+
+#[cfg(all(test, feature = "net"))]
+pub(crate) use addresses::Addresses;
+pub use config::DriverConfig;
+pub use event::{DriverCounts, Event, EventsPending};
+#[cfg(all(test, feature = "net"))]
+pub(crate) use pass::PROMPT_MAX;
+pub use pass::{Engine, Ready};
+pub use reconnect::Target;
+pub use sockets::{Interest, Sockets};

@@ -1,0 +1,191 @@
+//! How connections begin: accepted from a listener, handed in by the host, or dialed.
+
+use std::io;
+use std::net::SocketAddr;
+
+use log::{debug, warn};
+
+use super::connection::{Connection, Phase};
+use super::listener::{AcceptError, Listener};
+use super::pass::Timer;
+use super::{Engine, Event, Sockets};
+use crate::protocol::{ConnectionId, DialId, Origin, Protocol, is_shown};
+use crate::time::Now;
+
+impl<P: Protocol, S: Sockets> Engine<P, S> {
+    // Newcomers.
+
+    /// Accepts newcomers from the listener that `make` makes, which listens on `addr`. Its number, which `make` is told, is that of
+    /// [`handle_knock`](Self::handle_knock).
+    ///
+    /// # Errors
+    ///
+    /// What `make` fails with.
+    pub fn listen<E>(
+        &mut self,
+        addr: SocketAddr,
+        make: impl FnOnce(&mut S, usize) -> Result<S::Listener, E>,
+    ) -> Result<(), E> {
+        let entry = self.listeners.vacant_entry();
+        let socket = make(&mut self.sockets, entry.key())?;
+        entry.insert(Listener::new(socket, addr));
+        self.at_once = true;
+        Ok(())
+    }
+
+    #[cold]
+    pub(super) fn accept(&mut self, now: Now) {
+        for slot in 0..self.listeners.len() {
+            let mut budget = self.config.accepts_max.max(1);
+            while budget > 0 && self.listeners.get(slot).is_some_and(|listener| listener.ready) {
+                budget -= 1;
+                self.accept_one(now, slot);
+            }
+        }
+        self.at_once = self.listeners.iter().any(|(_, listener)| listener.ready);
+    }
+
+    pub(super) fn accept_one(&mut self, now: Now, slot: usize) {
+        let listener = &mut self.listeners[slot];
+        let error = match self.sockets.accept(&mut listener.socket) {
+            Ok((socket, peer)) => {
+                listener.relax();
+                return self.admit(now, socket, peer);
+            }
+            Err(error) => error,
+        };
+        match AcceptError::of(&error) {
+            AcceptError::Empty => listener.ready = false,
+            AcceptError::Newcomer => self.counts.accept_errors += 1,
+            AcceptError::System => {
+                self.counts.accept_errors += 1;
+                let pause = listener.back_off(&self.config);
+                self.deadlines.set(Timer::Listener(slot), Some(now.instant + pause));
+                let addr = listener.addr;
+                self.report(Event::AcceptPaused { addr, error, pause });
+            }
+        }
+    }
+
+    /// Opens a connection for a newcomer, if there is room. Which are dropped is logged thinly: peers could fill a disk with it.
+    fn admit(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) {
+        if self.connections.len() >= self.config.max_connections {
+            self.counts.dropped += 1;
+            if is_shown(self.counts.dropped) {
+                let (nth, count) = (self.counts.dropped, self.connections.len());
+                warn!("{peer}: dropped ({nth} so far), {count} connections exist");
+            }
+        } else if !self.addresses.has_room(peer) {
+            self.counts.dropped_of_address += 1;
+            if is_shown(self.counts.dropped_of_address) {
+                let nth = self.counts.dropped_of_address;
+                warn!("{peer}: dropped ({nth} so far), its address has as many connections as one may have");
+            }
+        } else if let Err(error) = self.adopt(now, socket, peer) {
+            debug!("{peer}: lost before it began: {error}");
+        } else {
+            self.counts.accepted += 1;
+        }
+    }
+
+    /// Treats a connected socket of the host's as if it had been accepted.
+    ///
+    /// # Errors
+    ///
+    /// What the sockets fail with.
+    pub fn adopt(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) -> io::Result<ConnectionId> {
+        let mut connection = Connection::new(socket, Origin::Accepted, Phase::Open);
+        self.sockets.set_options(&mut connection.socket)?;
+        let id = self.links.open(peer);
+        if let Err(error) = connection.watch(&mut self.sockets, id) {
+            self.links.remove(id);
+            return Err(error);
+        }
+        self.connections.insert(id, connection);
+        self.addresses.add(peer);
+        self.opened(now, id, peer, Origin::Accepted);
+        Ok(id)
+    }
+
+    pub(super) fn opened(&mut self, now: Now, connection: ConnectionId, peer: SocketAddr, origin: Origin) {
+        self.report(Event::Opened { connection, peer, origin });
+        self.protocol.handle_open(now, connection, peer, origin, &mut self.links);
+    }
+
+    // Outbound connections.
+
+    /// Begins an attempt, or goes on with its next address.
+    pub(super) fn dial(&mut self, now: Now, at: usize) {
+        if self.draining {
+            return;
+        }
+        loop {
+            let addr = self.dials[at].next_address(&mut self.sockets);
+            match addr.and_then(|addr| self.begin_connecting(now, at, addr)) {
+                Ok(()) => return,
+                Err(_) if self.dials[at].has_untried() => {}
+                Err(error) => return self.dial_later(now, at, Some(error)),
+            }
+        }
+    }
+
+    pub(super) fn begin_connecting(&mut self, now: Now, at: usize, addr: SocketAddr) -> io::Result<()> {
+        let socket = self.sockets.connect(addr)?;
+        let mut connection = Connection::new(socket, Origin::Dialed(DialId(at)), Phase::Connecting);
+        let id = self.links.open(addr);
+        if let Err(error) = connection.watch(&mut self.sockets, id) {
+            self.links.remove(id);
+            return Err(error);
+        }
+        let deadline = now.instant + self.config.connect_timeout;
+        self.deadlines.set(Timer::Connection(id), Some(deadline));
+        self.connections.insert(id, connection);
+        self.dials[at].connection = Some(id);
+        Ok(())
+    }
+
+    pub(super) fn finish_connecting(&mut self, now: Now, id: ConnectionId) {
+        let Some((connection, peer)) = self.connections.get_mut(id).zip(self.links.peer(id)) else { return };
+        match self.sockets.established(&mut connection.socket) {
+            Ok(false) => {}
+            Ok(true) => {
+                let origin = connection.origin();
+                self.deadlines.set(Timer::Connection(id), None);
+                connection.phase = Phase::Open;
+                let prepared = self.sockets.set_options(&mut connection.socket);
+                match prepared.and_then(|()| connection.watch(&mut self.sockets, id)) {
+                    Ok(()) => self.opened(now, id, peer, origin),
+                    Err(error) => self.connecting_failed(now, id, error),
+                }
+            }
+            Err(error) => self.connecting_failed(now, id, error),
+        }
+    }
+
+    pub(super) fn connecting_failed(&mut self, now: Now, id: ConnectionId, error: io::Error) {
+        let Some((origin, _)) = self.discard(id) else { return };
+        let Origin::Dialed(DialId(at)) = origin else { return };
+        let Some(dial) = self.dials.get_mut(at).filter(|dial| dial.connection == Some(id)) else { return };
+        dial.connection = None;
+        if dial.has_untried() {
+            self.dial(now, at);
+        } else {
+            self.dial_later(now, at, Some(error));
+        }
+    }
+
+    /// Tries again after a pause. With an `error` the host is told.
+    pub(super) fn dial_later(&mut self, now: Now, at: usize, error: Option<io::Error>) {
+        if self.draining {
+            return;
+        }
+        let dial = &mut self.dials[at];
+        let retry_in = dial.back_off(&self.config, &mut self.entropy);
+        self.deadlines.set(Timer::Dial(at), Some(now.instant + retry_in));
+        let target = dial.target.clone();
+        match error {
+            Some(error) => self.report(Event::Unreachable { dial: DialId(at), target, error, retry_in }),
+            None => debug!("{target}: connecting again in {retry_in:?}"),
+        }
+    }
+}

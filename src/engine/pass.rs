@@ -1,0 +1,461 @@
+//! The order of a pass, and what is asked of an engine. How connections begin is in `opening.rs`, how bytes come in in `reading.rs`, how they go
+//! out and connections end in `closing.rs`.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+
+use slab::Slab;
+
+use super::addresses::Addresses;
+use super::connection::{Connection, Phase};
+use super::listener::Listener;
+use super::reconnect::Dial;
+use super::{DriverConfig, DriverCounts, Event, EventsPending, Sockets, Target};
+use crate::hint::{likely, unlikely};
+use crate::protocol::{ConnectionId, ConnectionMap, DialId, Entropy, Links, Protocol};
+use crate::time::{Deadlines, Instant, Now, earlier};
+
+/// Runs a [`Protocol`] on [`Sockets`]. The [module's documentation](crate::engine) says what a pass is.
+pub struct Engine<P: Protocol, S: Sockets> {
+    pub(crate) protocol: P,
+    pub(crate) sockets: S,
+    pub(super) config: DriverConfig,
+    pub(crate) links: Links,
+    pub(crate) connections: ConnectionMap<Connection<S::Socket>>,
+    /// What was read and not consumed, of the few connections that have such.
+    pub(super) rests: HashMap<ConnectionId, Vec<u8>>,
+    /// Of the connections that were accepted.
+    pub(crate) addresses: Addresses,
+    pub(crate) listeners: Slab<Listener<S::Listener>>,
+    /// A listener is ready, or the host has acted: the next pass is due at once.
+    pub(crate) at_once: bool,
+    pub(super) dials: Slab<Dial>,
+    pub(super) deadlines: Deadlines<Timer>,
+    /// Connections that may have more to read than their budget allowed, or that of the pass.
+    pub(super) unread: VecDeque<ConnectionId>,
+    /// How many of `unread` are of the last pass, to be read on in this one: the first ones.
+    pub(super) carried_over: usize,
+    /// How many were ever taken from `unread`.
+    pub(super) taken: u64,
+    /// `taken` must be so much before deadlines expire that have come: see [`has_read_what_came`](Self::has_read_what_came).
+    expires_after: Option<u64>,
+    /// Read budget left in this pass, in bytes.
+    pub(super) pass_budget: usize,
+    /// Connections that the system takes bytes for again.
+    pub(super) writable: Vec<ConnectionId>,
+    /// Connections that are gone; their slots are used again after the batch.
+    pub(super) gone: Vec<ConnectionId>,
+    pub(super) buffer: Box<[u8]>,
+    pub(super) events: VecDeque<Event<P::Event>>,
+    /// The host has taken all events of the last pass.
+    pub(super) events_taken: bool,
+    /// When the last pass was: what is left to do at once is due since then.
+    pub(super) last_pass: Instant,
+    /// How many more events of this pass are answered at once: see [`PROMPT_MAX`].
+    prompt: u32,
+    pub(super) draining: bool,
+    pub(super) entropy: Entropy,
+    pub(super) counts: DriverCounts,
+}
+
+/// What the first events of a pass cause is written before the next one is looked at: a peer that hears of its turn can answer meanwhile, on
+/// another processor. Where more are ready at once, writing all the rest together is quicker.
+pub(crate) const PROMPT_MAX: u32 = 32;
+
+/// Whose deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Timer {
+    Listener(usize),
+    Dial(usize),
+    Connection(ConnectionId),
+}
+
+/// What the world says of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// There is something to read, if only the end of the stream or an error.
+    pub readable: bool,
+    /// It can be written to again, or is established, or that will fail.
+    pub writable: bool,
+    /// The end of the stream, or an error, is there to be read.
+    pub read_closed: bool,
+}
+
+impl<P: Protocol, S: Sockets> Engine<P, S> {
+    /// An engine without connections. `entropy` spreads the pauses before outbound connections are tried again.
+    pub fn new(
+        sockets: S,
+        protocol: P,
+        config: DriverConfig,
+        entropy: Entropy,
+        now: Instant,
+    ) -> Engine<P, S> {
+        let read_bytes_max = config.read_bytes_max.max(1);
+        let pass_read_bytes_max = config.pass_read_bytes_max.max(read_bytes_max);
+        let config = DriverConfig { read_bytes_max, pass_read_bytes_max, ..config };
+        Engine {
+            protocol,
+            sockets,
+            links: Links::new(config.out_bytes_max),
+            connections: ConnectionMap::default(),
+            rests: HashMap::new(),
+            addresses: Addresses::new(config.max_connections_per_address),
+            listeners: Slab::new(),
+            at_once: false,
+            dials: Slab::new(),
+            deadlines: Deadlines::default(),
+            unread: VecDeque::new(),
+            carried_over: 0,
+            taken: 0,
+            expires_after: None,
+            pass_budget: pass_read_bytes_max,
+            writable: Vec::new(),
+            gone: Vec::new(),
+            buffer: vec![0; read_bytes_max].into_boxed_slice(),
+            events: VecDeque::new(),
+            events_taken: true,
+            last_pass: now,
+            prompt: PROMPT_MAX,
+            draining: false,
+            entropy,
+            counts: DriverCounts::default(),
+            config,
+        }
+    }
+
+    // Getters.
+
+    /// The protocol.
+    #[must_use]
+    pub fn protocol(&self) -> &P {
+        &self.protocol
+    }
+
+    /// The protocol, to be changed: between passes only, so that what it asks of its links is carried out in the next one.
+    pub fn protocol_mut(&mut self) -> &mut P {
+        &mut self.protocol
+    }
+
+    /// The sockets.
+    #[must_use]
+    pub fn sockets(&self) -> &S {
+        &self.sockets
+    }
+
+    /// The sockets, to be changed.
+    pub fn sockets_mut(&mut self) -> &mut S {
+        &mut self.sockets
+    }
+
+    /// The protocol's side of the connections, to look at.
+    #[must_use]
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// The limits and times in force.
+    #[must_use]
+    pub fn config(&self) -> &DriverConfig {
+        &self.config
+    }
+
+    /// How many connections exist, those about to be opened or closed included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Running counts.
+    #[must_use]
+    pub fn counts(&self) -> DriverCounts {
+        self.counts
+    }
+
+    /// When the next pass must be, whether or not there is an event; perhaps early, never late. In the past if there is
+    /// work left from the last pass, or from what the host asked since.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if unlikely(self.has_leftovers() || self.links.has_touched()) {
+            return Some(self.last_pass);
+        }
+        self.first_deadline()
+    }
+
+    /// Whether a deadline has come, of this engine or of the protocol; perhaps early, never late.
+    #[must_use]
+    pub fn is_due(&self, now: Now) -> bool {
+        self.first_deadline().is_some_and(|deadline| deadline <= now.instant)
+    }
+
+    fn first_deadline(&self) -> Option<Instant> {
+        earlier(self.deadlines.next(), self.protocol.next_deadline())
+    }
+
+    /// Whether [`drain`](Self::drain) was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether [`drain`](Self::drain) was called and every connection is gone.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        unlikely(self.draining) && self.connections.is_empty()
+    }
+
+    // What the host asks.
+
+    /// Lets the host do something with the protocol and its connections, such as send what a person has typed, and returns its result.
+    /// What that asks for is written when this returns, as far as the peers take it. The next pass is due at once.
+    pub fn act<R>(&mut self, now: Now, act: impl FnOnce(&mut P, &mut Links) -> R) -> R {
+        let result = act(&mut self.protocol, &mut self.links);
+        self.flush(now);
+        self.at_once = true;
+        result
+    }
+
+    /// Connects to `target`, and again whenever that fails or the connection is lost, until [`hang_up`](Self::hang_up).
+    /// The first is number 0, and so on; the number of one that was hung up is used again. While draining nothing is begun.
+    pub fn connect(&mut self, now: Now, target: impl Into<Target>) -> DialId {
+        let at = self.dials.insert(Dial::new(target.into()));
+        self.dial(now, at);
+        DialId(at)
+    }
+
+    /// Ends an outbound connection, for good. Its number is the next one's.
+    pub fn hang_up(&mut self, dial: DialId) {
+        let Some(dialed) = self.dials.try_remove(dial.0) else { return };
+        self.deadlines.set(Timer::Dial(dial.0), None);
+        if let Some(id) = dialed.connection {
+            match self.connections.get(id).map(|connection| connection.phase) {
+                // The protocol has not heard of it.
+                Some(Phase::Connecting) => self.links.abort(id),
+                _ => self.links.close(id),
+            }
+        }
+    }
+
+    /// Stops accepting and reconnecting, and lets the protocol finish what is begun. [`is_drained`](Self::is_drained) says
+    /// when that is done.
+    pub fn drain(&mut self, now: Now) {
+        if std::mem::replace(&mut self.draining, true) {
+            return;
+        }
+        for listener in self.listeners.drain() {
+            self.sockets.unlisten(listener.socket);
+        }
+        for (at, _) in &self.dials {
+            self.deadlines.set(Timer::Dial(at), None);
+        }
+        let all: Vec<_> = self.connections.iter().map(|(id, connection)| (id, connection.phase)).collect();
+        for (id, phase) in all {
+            match phase {
+                Phase::Connecting => self.links.abort(id),
+                Phase::Open | Phase::Closing => self.hasten(now, id),
+                Phase::Lingering => {}
+            }
+        }
+        self.protocol.drain(now, &mut self.links);
+    }
+
+    // What the world did.
+
+    /// There is something to read from a connection, and no other news of it: nearly always.
+    #[inline(always)]
+    pub fn handle_readable(&mut self, now: Now, id: ConnectionId) {
+        self.read(now, id, false);
+        if likely(self.prompt > 0) {
+            self.prompt -= 1;
+            self.flush_touched(now);
+        } else {
+            self.relieve(now, id);
+        }
+    }
+
+    /// A connection is ready. News of one that is gone is counted and dropped.
+    #[cold]
+    pub fn handle_ready(&mut self, now: Now, id: ConnectionId, ready: Ready) {
+        match self.connections.get(id).map(|connection| connection.phase) {
+            Some(Phase::Connecting) => self.finish_connecting(now, id),
+            Some(_) => {
+                if ready.readable {
+                    self.read(now, id, ready.read_closed);
+                    self.relieve(now, id);
+                }
+                if ready.writable {
+                    self.writable.push(id);
+                }
+            }
+            None => self.counts.stale_events += 1,
+        }
+    }
+
+    /// Newcomers wait at the listener with this number. They are accepted later in the pass, when what arrived before has been read. In a
+    /// back-off another knock changes nothing.
+    #[cold]
+    pub fn handle_knock(&mut self, listener: usize) {
+        let rests = self.deadlines.of(Timer::Listener(listener)).is_some();
+        match self.listeners.get_mut(listener) {
+            Some(listener) => {
+                listener.ready |= !rests;
+                self.at_once |= listener.ready;
+            }
+            None => self.counts.stale_events += 1,
+        }
+    }
+
+    /// Ends a pass: newcomers, deadlines, what is left to write, and slots that may be used again.
+    ///
+    /// # Errors
+    ///
+    /// If the events of the last pass were not all taken; the pass goes on when they are.
+    pub fn finish_batch(&mut self, now: Now) -> Result<(), EventsPending> {
+        if unlikely(!self.events_taken) {
+            return Err(EventsPending);
+        }
+        self.events_taken = false;
+        self.last_pass = now.instant;
+        self.prompt = PROMPT_MAX;
+        if unlikely(self.has_leftovers() || self.is_due(now) || !self.writable.is_empty()) {
+            self.do_chores(now);
+        }
+        if unlikely(self.links.has_touched()) {
+            self.flush_rest(now);
+        }
+        self.protocol.handle_flushed(now, &mut self.links);
+        if unlikely(self.links.has_touched()) {
+            self.flush_rest(now);
+        }
+        // What is left to read now is the next pass's.
+        self.carried_over = self.unread.len();
+        self.pass_budget = self.config.pass_read_bytes_max;
+        if unlikely(!self.gone.is_empty()) {
+            self.forget_gone();
+        }
+        Ok(())
+    }
+
+    /// Whether the last pass has left something to do: to read, to give to the protocol again, or to accept.
+    fn has_leftovers(&self) -> bool {
+        self.at_once || self.carried_over > 0 || self.links.rereads() > 0
+    }
+
+    /// What few passes have to do before anything is written.
+    #[cold]
+    fn do_chores(&mut self, now: Now) {
+        self.reread(now);
+        if self.carried_over > 0 {
+            self.read_on(now);
+        }
+        if self.at_once {
+            self.accept(now);
+        }
+        if !self.is_due(now) {
+            self.expires_after = None;
+        } else if self.has_read_what_came() {
+            self.expire(now);
+            self.reread(now);
+        }
+        self.unblock();
+    }
+
+    #[cold]
+    fn flush_rest(&mut self, now: Now) {
+        self.flush_touched(now);
+    }
+
+    /// Writes all that is queued, also to those that have made room in this pass.
+    #[cold]
+    pub(super) fn flush(&mut self, now: Now) {
+        self.unblock();
+        self.flush_rest(now);
+    }
+
+    /// Flushes early when others than `speaker` have a lot queued, so that none of them is closed as a slow reader before it could read.
+    #[cold]
+    pub(crate) fn relieve(&mut self, now: Now, speaker: ConnectionId) {
+        if self.links.wants_flush(speaker) {
+            self.flush(now);
+        }
+    }
+
+    #[cold]
+    fn forget_gone(&mut self) {
+        self.gone.drain(..).for_each(|id| self.links.remove(id));
+    }
+
+    /// What is written first is for those that the system takes bytes for again.
+    fn unblock(&mut self) {
+        while let Some(id) = self.writable.pop() {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.blocked = false;
+                self.links.hurry(id);
+            }
+        }
+    }
+
+    // What to do now.
+
+    /// The next event for the host. To be called until it says `None`, after every pass.
+    pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
+        if unlikely(!self.events.is_empty()) {
+            return self.events.pop_front();
+        }
+        let Some(event) = self.protocol.poll_event() else {
+            self.events_taken = true;
+            return None;
+        };
+        Some(Event::Protocol(event))
+    }
+
+    // Deadlines.
+
+    /// Whether everybody has been read from who was waiting for that when a deadline was found to have come: an answer that arrived before
+    /// the bell counts. Only the first deadline waits: one that comes meanwhile expires with it, or it could be put off for ever.
+    fn has_read_what_came(&mut self) -> bool {
+        let expires_after = *self.expires_after.get_or_insert(self.taken + self.unread.len() as u64);
+        let has_read = self.taken >= expires_after;
+        if has_read {
+            self.expires_after = None;
+        }
+        has_read
+    }
+
+    #[cold]
+    fn expire(&mut self, now: Now) {
+        while let Some(timer) = self.deadlines.pop(now.instant) {
+            match timer {
+                Timer::Listener(slot) => {
+                    if let Some(listener) = self.listeners.get_mut(slot) {
+                        listener.ready = true;
+                        self.at_once = true;
+                    }
+                }
+                Timer::Dial(at) => self.dial(now, at),
+                Timer::Connection(id) => self.out_of_time(now, id),
+            }
+        }
+        if self.protocol.next_deadline().is_some_and(|deadline| deadline <= now.instant) {
+            self.protocol.handle_timeout(now, &mut self.links);
+        }
+    }
+
+    /// Queues an event behind what the protocol has reported before it.
+    pub(super) fn report(&mut self, event: Event<P::Event>) {
+        while let Some(earlier) = self.protocol.poll_event() {
+            self.events.push_back(Event::Protocol(earlier));
+        }
+        self.events.push_back(event);
+    }
+}
+
+impl<P: Protocol, S: Sockets> fmt::Debug for Engine<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("config", &self.config)
+            .field("connections", &self.connections.len())
+            .field("draining", &self.draining)
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,228 @@
+//! How bytes come in: each connection with a budget, and each pass, so that neither one nor many keep the others waiting. What a protocol
+//! does not consume is kept here.
+
+use log::info;
+
+use super::connection::{Phase, ReadEnd};
+use super::{Engine, Sockets};
+use crate::hint::unlikely;
+use crate::protocol::{CloseReason, ConnectionId, Protocol, is_shown};
+use crate::time::Now;
+
+impl<P: Protocol, S: Sockets> Engine<P, S> {
+    /// Goes on where a budget of the last pass ran out.
+    pub(super) fn read_on(&mut self, now: Now) {
+        self.pass_budget = self.config.pass_read_bytes_max;
+        for _ in 0..self.carried_over {
+            if self.pass_budget < self.buffer.len() {
+                return;
+            }
+            let Some(id) = self.unread.pop_front() else { return };
+            self.taken += 1;
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.unread = false;
+                self.read(now, id, true);
+                self.relieve(now, id);
+            }
+        }
+    }
+
+    /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
+    /// that a short read does not mean that nothing is left.
+    #[inline]
+    pub(crate) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
+        let mut budget = self.buffer.len();
+        if unlikely(self.pass_budget < budget) {
+            return self.read_later(id);
+        }
+        loop {
+            let Some(count) = self.read_once(now, id, budget) else { return };
+            if count < budget && S::SHORT_READ_EMPTIES && !to_end {
+                return;
+            }
+            budget -= count;
+            if budget == 0 {
+                return self.read_later(id);
+            }
+            self.relieve(now, id);
+            if self.connections.get(id).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Reads once, and no more than `budget`, which is not 0: how much, if there may be more.
+    #[inline(never)]
+    fn read_once(&mut self, now: Now, id: ConnectionId, budget: usize) -> Option<usize> {
+        let Some(connection) = self.connections.get_mut(id) else {
+            self.counts.stale_events += 1;
+            return None;
+        };
+        if unlikely(connection.unread || connection.blocked || connection.phase == Phase::Connecting)
+            && self.is_not_to_be_read(id)
+        {
+            return None;
+        }
+        let connection = self.connections.get_mut(id)?;
+        let has_rest = connection.has_rest;
+        let count = match connection.read(&mut self.sockets, &mut self.buffer[..budget]) {
+            Ok(count) => count,
+            Err(end) => {
+                self.end_reading(now, id, end);
+                return None;
+            }
+        };
+        self.pass_budget -= count;
+        self.counts.bytes_in += count as u64;
+        if unlikely(has_rest) {
+            self.hear_more(now, id, count);
+        } else if self.links.is_open(id) {
+            let used = self.protocol.handle_bytes(now, id, &self.buffer[..count], &mut self.links);
+            if unlikely(used < count) {
+                self.go_on(now, id, self.buffer[used..count].to_vec());
+            }
+        }
+        Some(count)
+    }
+
+    /// A connection that is congested is read when it is not any more, and one whose budget ran out in its turn.
+    #[cold]
+    fn is_not_to_be_read(&mut self, id: ConnectionId) -> bool {
+        let is_congested = self.links.is_congested(id);
+        let Some(connection) = self.connections.get_mut(id) else { return true };
+        if connection.phase == Phase::Open && connection.blocked && is_congested {
+            connection.paused = true;
+        }
+        connection.unread || connection.paused || connection.phase == Phase::Connecting
+    }
+
+    /// A budget ran out: the rest is for one of the next passes.
+    #[cold]
+    pub(super) fn read_later(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !std::mem::replace(&mut connection.unread, true)
+        {
+            self.unread.push_back(id);
+        }
+    }
+
+    /// The peer of a connection that was congested has read.
+    pub(super) fn resume(&mut self, id: ConnectionId) {
+        if self.links.is_congested(id) {
+            return;
+        }
+        if let Some(connection) = self.connections.get_mut(id)
+            && std::mem::take(&mut connection.paused)
+        {
+            self.links.reread(id);
+            self.read_later(id);
+        }
+    }
+
+    // What the protocol did not consume.
+
+    /// `count` bytes were read, and join those that are kept.
+    #[cold]
+    fn hear_more(&mut self, now: Now, id: ConnectionId, count: usize) {
+        let mut rest = self.take_rest(id);
+        rest.extend_from_slice(&self.buffer[..count]);
+        self.hear(now, id, rest);
+    }
+
+    /// Gives what is kept of the input of some connections to the protocol again, which has asked for that.
+    #[cold]
+    pub(super) fn reread(&mut self, now: Now) {
+        for _ in 0..self.links.rereads() {
+            let Some(id) = self.links.take_reread() else { return };
+            let rest = self.take_rest(id);
+            if !rest.is_empty() {
+                self.hear(now, id, rest);
+                self.relieve(now, id);
+            }
+        }
+    }
+
+    fn hear(&mut self, now: Now, id: ConnectionId, mut rest: Vec<u8>) {
+        if self.links.is_open(id) {
+            let used = self.protocol.handle_bytes(now, id, &rest, &mut self.links);
+            rest.drain(..used);
+            self.go_on(now, id, rest);
+        }
+    }
+
+    /// The protocol has left `rest`. If that is because a lot waits to be written, it is given again as soon as that is written.
+    #[cold]
+    fn go_on(&mut self, now: Now, id: ConnectionId, mut rest: Vec<u8>) {
+        let mut taken = 0;
+        while taken < rest.len() && !self.links.may_go_on(id) {
+            self.flush(now);
+            if !self.links.may_go_on(id) {
+                break;
+            }
+            let used = self.protocol.handle_bytes(now, id, &rest[taken..], &mut self.links);
+            taken += used;
+            if used == 0 {
+                break;
+            }
+        }
+        rest.drain(..taken);
+        self.keep_rest(now, id, rest);
+    }
+
+    fn keep_rest(&mut self, now: Now, id: ConnectionId, rest: Vec<u8>) {
+        if rest.is_empty() || !self.links.is_open(id) {
+            return;
+        }
+        let is_congested = self.links.is_congested(id);
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if is_congested && connection.blocked {
+            connection.paused = true;
+        } else if is_congested {
+            // What waits is not offered to the peer before the end of this pass.
+            self.links.reread(id);
+        } else if rest.len() > self.config.in_bytes_max {
+            return self.give_up_overlong(now, id, rest.len());
+        }
+        connection.has_rest = true;
+        self.rests.insert(id, rest);
+    }
+
+    fn give_up_overlong(&mut self, now: Now, id: ConnectionId, length: usize) {
+        self.counts.overlong += 1;
+        let nth = self.counts.overlong;
+        if let Some(peer) = self.links.peer(id).filter(|_| is_shown(nth)) {
+            info!(
+                "{peer}: closed ({nth} so far), the protocol takes nothing of {length} bytes that it has sent"
+            );
+        }
+        self.close(now, id, CloseReason::Overlong);
+    }
+
+    /// What is kept of the input of `id`, which is not any more.
+    fn take_rest(&mut self, id: ConnectionId) -> Vec<u8> {
+        let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.has_rest) else {
+            return Vec::new();
+        };
+        connection.has_rest = false;
+        self.rests.remove(&id).unwrap_or_default()
+    }
+
+    /// A read brought nothing.
+    fn end_reading(&mut self, now: Now, id: ConnectionId, end: ReadEnd) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        match end {
+            ReadEnd::Empty => {}
+            ReadEnd::End if connection.ended => {}
+            ReadEnd::End => {
+                connection.ended = true;
+                if connection.phase == Phase::Open && self.links.is_open(id) {
+                    let rest = self.take_rest(id);
+                    self.protocol.handle_end(now, id, &rest, &mut self.links);
+                } else if connection.phase == Phase::Lingering {
+                    self.close(now, id, CloseReason::Unwanted);
+                }
+            }
+            ReadEnd::Broken(kind) => self.close(now, id, CloseReason::Broken(kind)),
+        }
+    }
+}

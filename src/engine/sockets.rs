@@ -1,0 +1,109 @@
+//! Sockets as an engine needs them.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::Target;
+use crate::protocol::ConnectionId;
+
+/// The sockets of an [`Engine`](super::Engine): the operating system's, or a test's.
+///
+/// No call blocks. One that cannot do anything now fails with [`WouldBlock`](io::ErrorKind::WouldBlock), and whoever has the sockets says when that is
+/// different: once, by [`Engine::handle_ready`](super::Engine::handle_ready) and the like.
+pub trait Sockets {
+    /// A stream to a peer.
+    type Socket;
+    /// Where newcomers come from.
+    type Listener;
+
+    /// Whether a read that did not fill the buffer has emptied the socket, so that one which would say `WouldBlock` can be saved: true on
+    /// epoll, false where readiness is emulated.
+    const SHORT_READ_EMPTIES: bool;
+
+    /// Reads what has arrived: how many bytes, 0 at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// When nothing has arrived, or the connection is broken.
+    fn recv(&mut self, socket: &mut Self::Socket, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes what the socket takes: how many bytes.
+    ///
+    /// # Errors
+    ///
+    /// When it takes nothing, or the connection is broken.
+    fn send(&mut self, socket: &mut Self::Socket, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Ends the writing side: the peer sees the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is broken.
+    fn shutdown(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
+
+    /// Closes the connection. Its peer may never read what was written last, if it has sent something that was not read.
+    fn close(&mut self, socket: Self::Socket);
+
+    /// From now on it is to be said when `socket`, which is that of `id`, is ready for `interest`, also if it is already. Called only when that
+    /// changes; `before` is what it was, and `None` for a socket that is not watched yet.
+    ///
+    /// # Errors
+    ///
+    /// When that is not possible; the connection is closed then.
+    fn watch(
+        &mut self,
+        id: ConnectionId,
+        socket: &mut Self::Socket,
+        interest: Interest,
+        before: Option<Interest>,
+    ) -> io::Result<()>;
+
+    /// Sets what a stream in use is to have, such as `TCP_NODELAY`.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is broken.
+    fn set_options(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
+
+    /// Takes the next newcomer.
+    ///
+    /// # Errors
+    ///
+    /// When nobody waits, the newcomer is gone already, or the system lacks something.
+    fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
+
+    /// Takes no newcomers any more.
+    fn unlisten(&mut self, listener: Self::Listener);
+
+    /// The addresses of `target`.
+    ///
+    /// # Errors
+    ///
+    /// When it has none.
+    fn resolve(&mut self, target: &Target) -> io::Result<Vec<SocketAddr>>;
+
+    /// Begins to connect to `addr`.
+    ///
+    /// # Errors
+    ///
+    /// When that fails at once.
+    fn connect(&mut self, addr: SocketAddr) -> io::Result<Self::Socket>;
+
+    /// Whether a connection that was begun is established.
+    ///
+    /// # Errors
+    ///
+    /// Why it will not be.
+    fn established(&mut self, socket: &mut Self::Socket) -> io::Result<bool>;
+}
+
+/// The readiness that an engine waits for on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// To be established.
+    Connect,
+    /// To be read from.
+    Read,
+    /// To be read from, and to be written to again.
+    ReadWrite,
+}

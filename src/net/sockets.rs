@@ -1,0 +1,228 @@
+//! The system's TCP sockets, as an engine needs them, on a `mio::Poll`.
+//!
+//! On Linux the system calls of a hand-over are made where they are needed, and not by the C library's functions: those lie where the
+//! caches no longer have them when a turn gets there.
+
+use std::io;
+use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Registry, Token};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use super::token::Key;
+use super::{DriverConfig, Target, TokenSpace};
+use crate::engine::{Interest, Sockets};
+use crate::protocol::ConnectionId;
+
+/// Sockets that are registered with a poll, under tokens of one space.
+#[derive(Debug)]
+pub(super) struct MioSockets {
+    registry: Registry,
+    pub(super) space: TokenSpace,
+    keepalive: Duration,
+    #[cfg(target_os = "linux")]
+    user_timeout: Duration,
+}
+
+impl MioSockets {
+    pub(super) fn new(
+        registry: &Registry,
+        space: TokenSpace,
+        config: &DriverConfig,
+    ) -> io::Result<MioSockets> {
+        Ok(MioSockets {
+            registry: registry.try_clone()?,
+            space,
+            keepalive: config.keepalive,
+            #[cfg(target_os = "linux")]
+            user_timeout: config.user_timeout,
+        })
+    }
+
+    /// Has the poll say when somebody knocks at `socket`, the listener with the number `slot`.
+    pub(super) fn listen(&mut self, mut socket: TcpListener, slot: usize) -> io::Result<TcpListener> {
+        let slot = u32::try_from(slot).map_err(io::Error::other)?;
+        let token = self.space.token(Key::Listener(slot));
+        self.registry.register(&mut socket, token, mio::Interest::READABLE)?;
+        Ok(socket)
+    }
+
+    fn token(&self, id: ConnectionId) -> Token {
+        self.space.token(Key::Connection(id))
+    }
+}
+
+/// A socket that listens on `addr`, with a backlog that takes a stampede.
+pub(super) fn bind(addr: SocketAddr, backlog: i32) -> io::Result<net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // So that a restarted server gets its port back at once. Never SO_REUSEPORT: two servers on one port are two rings.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+impl Sockets for MioSockets {
+    type Socket = TcpStream;
+    type Listener = TcpListener;
+
+    /// Where mio emulates readiness, it re-arms only on `WouldBlock`.
+    const SHORT_READ_EMPTIES: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+    #[cfg(target_os = "linux")]
+    #[inline(always)]
+    fn recv(&mut self, socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        let (count, _) = rustix::net::recv(&*socket, buffer, rustix::net::RecvFlags::empty())?;
+        Ok(count)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn recv(&mut self, socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(socket, buffer)
+    }
+
+    /// A broken connection is an error, never a signal.
+    #[cfg(target_os = "linux")]
+    #[inline(always)]
+    fn send(&mut self, socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(&*socket, bytes, rustix::net::SendFlags::NOSIGNAL)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn send(&mut self, socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        io::Write::write(socket, bytes)
+    }
+
+    fn shutdown(&mut self, socket: &mut TcpStream) -> io::Result<()> {
+        socket.shutdown(Shutdown::Write)
+    }
+
+    fn close(&mut self, mut socket: TcpStream) {
+        // Best effort: the socket is closed in any case.
+        let _ = self.registry.deregister(&mut socket);
+    }
+
+    fn watch(
+        &mut self,
+        id: ConnectionId,
+        socket: &mut TcpStream,
+        interest: Interest,
+        before: Option<Interest>,
+    ) -> io::Result<()> {
+        let token = self.token(id);
+        let interest = match interest {
+            Interest::Connect => mio::Interest::WRITABLE,
+            Interest::Read => mio::Interest::READABLE,
+            Interest::ReadWrite => mio::Interest::READABLE | mio::Interest::WRITABLE,
+        };
+        match before {
+            Some(_) => self.registry.reregister(socket, token, interest),
+            None => self.registry.register(socket, token, interest),
+        }
+    }
+
+    /// No waiting for more bytes before a write goes out, and no waiting for ever for a peer that has vanished.
+    fn set_options(&mut self, socket: &mut TcpStream) -> io::Result<()> {
+        socket.set_nodelay(true)?;
+        let socket = SockRef::from(&*socket);
+        // The system counts in whole seconds, and takes no 0.
+        let second = Duration::from_secs(1);
+        let keepalive = TcpKeepalive::new().with_time(self.keepalive.max(second));
+        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd", windows))]
+        let keepalive = keepalive.with_interval((self.keepalive / 3).max(second)).with_retries(3);
+        socket.set_tcp_keepalive(&keepalive)?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(self.user_timeout))?;
+        Ok(())
+    }
+
+    fn accept(&mut self, listener: &mut TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        listener.accept()
+    }
+
+    fn unlisten(&mut self, mut listener: TcpListener) {
+        // Best effort: the socket is closed in any case.
+        let _ = self.registry.deregister(&mut listener);
+    }
+
+    fn resolve(&mut self, target: &Target) -> io::Result<Vec<SocketAddr>> {
+        match target {
+            Target::Addr(addr) => Ok(vec![*addr]),
+            Target::Name(name) if !name.contains(':') => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "it has no port: expected HOST:PORT"))
+            }
+            Target::Name(name) => {
+                let found: Vec<_> = name.to_socket_addrs()?.collect();
+                if found.is_empty() {
+                    return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+                }
+                Ok(found)
+            }
+        }
+    }
+
+    fn connect(&mut self, addr: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(addr)
+    }
+
+    fn established(&mut self, socket: &mut TcpStream) -> io::Result<bool> {
+        established(socket)
+    }
+}
+
+fn established(socket: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = socket.take_error()? {
+        return Err(error);
+    }
+    match socket.peer_addr() {
+        // A port nobody listens on, out of the range that outbound connections use, can be connected to itself.
+        Ok(peer) if socket.local_addr()? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mio::Poll;
+
+    use super::*;
+
+    fn sockets() -> MioSockets {
+        let poll = Poll::new().expect("a poll");
+        MioSockets::new(poll.registry(), TokenSpace(1), &DriverConfig::default()).expect("it is shared")
+    }
+
+    #[test]
+    fn a_name_needs_a_port() {
+        let error = sockets().resolve(&Target::from("localhost")).expect_err("no port");
+        assert_eq!(error.to_string(), "it has no port: expected HOST:PORT");
+        assert!(sockets().resolve(&Target::from("localhost:port")).is_err());
+        let addr = SocketAddr::from(([127, 0, 0, 1], 5));
+        assert_eq!(sockets().resolve(&addr.into()).expect("an address"), [addr]);
+    }
+
+    /// Where the system gives an outbound connection the very port that it goes to, TCP connects it to itself.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_socket_that_is_connected_to_itself_is_refused() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("port 0 is free");
+        let itself = socket.local_addr().expect("bound");
+        socket.connect(&itself).expect("TCP allows it");
+        socket.set_nonblocking(true).expect("a socket");
+        let error = established(&TcpStream::from_std(socket.into())).expect_err("nobody is there");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn a_socket_that_is_not_connected_yet_is_waited_for() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_nonblocking(true).expect("a socket");
+        assert!(matches!(established(&TcpStream::from_std(socket.into())), Ok(false)));
+    }
+}

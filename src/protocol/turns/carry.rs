@@ -1,0 +1,426 @@
+//! Carries out what the scheduler has decided, in the order in which clients are to hear of it.
+
+use std::fmt::Write as _;
+
+use log::info;
+
+use super::TurnEvent;
+use super::server::{Session, TurnServer, may_go};
+use crate::hint::{likely, unlikely};
+use crate::protocol::{ConnectionId, Links};
+use crate::session::raw::{GO, Signal, Trial};
+use crate::session::{Code, How, Reply};
+use crate::table::{RoomId, SeatData};
+use crate::time::Now;
+use crate::turn::{Ended, Grant, HeldClock, Moved, Outcome, SeatId, TurnNumber};
+
+/// An answer that was accepted, for those who hear of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Accepted<'a> {
+    /// The answer, or for a raw client all it said.
+    pub(super) message: &'a [u8],
+    /// The length of the name in front of a raw answer; 0 otherwise.
+    pub(super) name: usize,
+    pub(super) words: Option<&'a str>,
+    /// How often it was sent on this connection: each one gets its reply.
+    pub(super) replies: u32,
+}
+
+impl<'a> Accepted<'a> {
+    fn content(&self) -> &'a [u8] {
+        match self.name {
+            0 => self.message,
+            name => self.message.get(name + 1..).unwrap_or_default(),
+        }
+    }
+}
+
+/// A raw client that answered too late for its last turn, and whose answer counts in the one that it has now (T11).
+struct Late {
+    id: ConnectionId,
+    seat: SeatId,
+    message: Box<[u8]>,
+}
+
+impl TurnServer {
+    /// Carries out a move, and those that follow from it.
+    #[inline]
+    pub(super) fn carry_out(
+        &mut self,
+        now: Now,
+        moved: Moved,
+        answer: Option<Accepted<'_>>,
+        links: &mut Links,
+    ) {
+        if let Some(late) = self.carry_out_one(now, moved, answer, links) {
+            self.carry_out_late(now, late, links);
+        }
+        self.finish_drain(now, links);
+    }
+
+    #[cold]
+    fn carry_out_late(&mut self, now: Now, late: Late, links: &mut Links) {
+        let mut next = Some(late);
+        while let Some(Late { id, seat, message }) = next.take() {
+            if let Some((moved, name)) = self.raw_take(now, id, seat, &message, links) {
+                let answer = Accepted { message: &message, name, words: None, replies: 1 };
+                next = self.carry_out_one(now, moved, Some(answer), links);
+            }
+        }
+    }
+
+    /// T25: first the next holder hears that it may go, then the last one how its turn ended, then the hearers; but on one connection
+    /// an answer is confirmed before the next turn begins.
+    #[inline]
+    fn carry_out_one(
+        &mut self,
+        now: Now,
+        Moved { ended, granted }: Moved,
+        answer: Option<Accepted<'_>>,
+        links: &mut Links,
+    ) -> Option<Late> {
+        let unanswered = ended.as_ref().and_then(|ended| self.note_ended(ended, answer.as_ref()));
+        let has_same_seat = match (&ended, &granted) {
+            (Some(ended), Some(granted)) => ended.seat == granted.seat,
+            _ => false,
+        };
+        if let Some(ended) = ended.as_ref().filter(|_| unlikely(has_same_seat)) {
+            self.tell_ended(now, ended, answer.as_ref(), unanswered, links);
+        }
+        let late = granted.and_then(|granted| self.grant(now, granted, links));
+        if let Some(ended) = &ended {
+            if likely(!has_same_seat) {
+                self.tell_ended(now, ended, answer.as_ref(), unanswered, links);
+            }
+            self.hear_ended(ended, answer.as_ref(), links);
+        }
+        if let Some(granted) = &granted {
+            self.hear_begin(now, granted, links);
+        }
+        late
+    }
+
+    // Ends.
+
+    /// Counts and reports a turn that ended; how many answers to it the host has not judged.
+    #[inline]
+    fn note_ended(&mut self, ended: &Ended, answer: Option<&Accepted<'_>>) -> Option<u32> {
+        match answer {
+            Some(answer) => {
+                self.ledger.accepted(ended.seat, ended.turn, answer.message, answer.name);
+                None
+            }
+            None => self.note_skipped(ended),
+        }
+    }
+
+    #[cold]
+    fn note_skipped(&mut self, &Ended { seat, turn, outcome }: &Ended) -> Option<u32> {
+        let counts = &mut self.ledger.counts;
+        let (how, count) = match outcome {
+            Outcome::Passed => (How::Passed, &mut counts.passed),
+            Outcome::Skipped => (How::Skipped, &mut counts.skipped),
+            Outcome::Gone => (How::Gone, &mut counts.gone),
+            _ => (How::Lapsed, &mut counts.lapsed),
+        };
+        *count += 1;
+        if how == How::Lapsed {
+            info!("{seat} ({}) lapsed", self.table.name_of(seat));
+        }
+        let open = self.proposals.take(seat);
+        if open.is_some() {
+            self.ledger.counts.not_judged += 1;
+            self.ledger.report(TurnEvent::NotJudged { seat, turn });
+        }
+        self.ledger.report(TurnEvent::Ended { seat, turn, how });
+        open.map(|open| open.replies)
+    }
+
+    /// Tells the client whose turn it was how that ended.
+    #[inline]
+    fn tell_ended(
+        &mut self,
+        now: Now,
+        ended: &Ended,
+        answer: Option<&Accepted<'_>>,
+        unanswered: Option<u32>,
+        links: &mut Links,
+    ) {
+        let Some(id) = self.table.scheduler.data(ended.seat).and_then(|data| data.client) else { return };
+        match self.sessions.get(id) {
+            Some(Session::Line(_)) => tell_line(id, ended, answer, unanswered, links),
+            Some(Session::Raw(_)) if answer.is_none() => self.tell_raw(now, id, ended, links),
+            _ => {}
+        }
+    }
+
+    /// A raw client hears nothing of it. If it has not been told of its turn, it never will be.
+    #[cold]
+    fn tell_raw(&mut self, now: Now, id: ConnectionId, ended: &Ended, links: &mut Links) {
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
+        match raw.signal {
+            Signal::HeldBack => raw.signal = Signal::Gap,
+            // A port scanner, or a thinking person: it may still answer, and does not count until then.
+            Signal::Open if raw.trial == Trial::Silent && ended.outcome == Outcome::Lapsed => {
+                raw.trial = Trial::Resting;
+                let moved = self.table.scheduler.vacate(now.instant, ended.seat);
+                debug_assert!(moved.is_nothing(), "its turn is over");
+                self.hear_of_seat(ended.seat, links, |name| Reply::Away { name });
+            }
+            _ => {}
+        }
+    }
+
+    // Beginnings.
+
+    /// Tells the next holder that it may go, as soon as it may hear of it.
+    #[inline]
+    fn grant(&mut self, now: Now, Grant { seat, turn }: Grant, links: &mut Links) -> Option<Late> {
+        self.ledger.report(TurnEvent::Granted { seat, turn });
+        let id = self.table.scheduler.data(seat)?.client?;
+        match self.sessions.get_mut(id) {
+            Some(Session::Raw(raw)) if likely(may_go(raw.signal)) => {
+                raw.signal = Signal::Open;
+                links.send_static_first(id, GO);
+                self.table.scheduler.start(now.instant, seat, turn);
+                if unlikely(raw.aside.is_some()) {
+                    self.raw_gone(id, links);
+                }
+                None
+            }
+            Some(Session::Raw(_)) => self.grant_raw_aside(now, id, seat, turn),
+            Some(Session::Line(_)) => {
+                self.grant_line(now, id, seat, turn, links);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// It cannot hear of its turn now.
+    #[cold]
+    fn grant_raw_aside(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seat: SeatId,
+        turn: TurnNumber,
+    ) -> Option<Late> {
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return None };
+        match raw.signal {
+            Signal::Gap | Signal::HeldBack | Signal::Quiet => {
+                raw.signal = Signal::HeldBack;
+                None
+            }
+            // T11: at most one GO is unanswered, so this turn begins without one.
+            Signal::Open => {
+                self.table.scheduler.start(now.instant, seat, turn);
+                None
+            }
+            Signal::Answered => {
+                self.table.scheduler.start(now.instant, seat, turn);
+                let message = raw.aside.as_mut().and_then(|aside| aside.late.take());
+                raw.signal = Signal::Quiet;
+                self.raw_settle(id);
+                message.map(|message| Late { id, seat, message })
+            }
+        }
+    }
+
+    /// Tells the holder of a turn of it, and starts its clock.
+    #[inline]
+    pub(super) fn grant_line(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seat: SeatId,
+        turn: TurnNumber,
+        links: &mut Links,
+    ) {
+        self.table.scheduler.start(now.instant, seat, turn);
+        self.say_go(now, id, seat, links);
+        links.hurry(id);
+    }
+
+    /// Tells the client on `id` of the turn that its seat holds, and how much of its time is left.
+    pub(super) fn say_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        let Some((turn, within)) = self.time_left(now, seat) else { return };
+        TurnServer::say(id, &Reply::Go { turn, within, last: None }, links);
+        let mark = links.mark(id);
+        if let Some(Session::Line(line)) = self.sessions.get_mut(id) {
+            line.go_mark = mark;
+        }
+    }
+
+    /// The turn that `seat` holds, and its time in milliseconds.
+    pub(super) fn time_left(&self, now: Now, seat: SeatId) -> Option<(TurnNumber, u64)> {
+        let held = self.table.scheduler.held_by(seat)?;
+        let left = match held.clock {
+            HeldClock::Running { deadline } => deadline - now.instant,
+            HeldClock::Stopped { left } | HeldClock::Judged { left, .. } => left,
+            HeldClock::Unreleased => return None,
+        };
+        Some((held.turn, u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    // Hearers.
+
+    #[inline]
+    fn has_hearers(&self, seat: SeatId) -> Option<RoomId> {
+        let room = self.table.scheduler.data(seat)?.room;
+        (!self.table.rooms.room(room).hearers.is_empty()).then_some(room)
+    }
+
+    fn hear_ended(&mut self, ended: &Ended, answer: Option<&Accepted<'_>>, links: &mut Links) {
+        if let Some(room) = unlikely_some(self.has_hearers(ended.seat)) {
+            self.hear_how(room, ended, answer, links);
+        }
+    }
+
+    #[cold]
+    fn hear_how(&mut self, room: RoomId, ended: &Ended, answer: Option<&Accepted<'_>>, links: &mut Links) {
+        let &Ended { seat, turn, outcome } = ended;
+        let name = self.table.name_of(seat).to_string();
+        let raw_name = answer.filter(|answer| answer.name > 0).and_then(|answer| {
+            let name = std::str::from_utf8(&answer.message[..answer.name]).ok()?;
+            name.parse::<crate::session::Name>().is_ok().then_some(name)
+        });
+        let how = match outcome {
+            Outcome::Passed => How::Passed,
+            Outcome::Skipped => How::Skipped,
+            Outcome::Gone => How::Gone,
+            _ => How::Lapsed,
+        };
+        let reply = match answer {
+            Some(answer) => Reply::Turn { name: &name, turn, raw_name, content: answer.content() },
+            None => Reply::Skip { name: &name, turn, how },
+        };
+        self.hear(room, &reply, links);
+    }
+
+    /// Tells the hearers of a turn that its holder has been told of.
+    #[inline]
+    pub(super) fn hear_begin(&mut self, now: Now, grant: &Grant, links: &mut Links) {
+        if let Some(room) = unlikely_some(self.has_hearers(grant.seat)) {
+            self.hear_begun(now, room, grant, links);
+        }
+    }
+
+    #[cold]
+    fn hear_begun(&mut self, now: Now, room: RoomId, grant: &Grant, links: &mut Links) {
+        let Some((turn, within)) = self.time_left(now, grant.seat).filter(|(turn, _)| *turn == grant.turn)
+        else {
+            return;
+        };
+        let name = self.table.name_of(grant.seat).to_string();
+        self.hear(room, &Reply::Begin { name: &name, turn, within }, links);
+    }
+
+    /// Tells the hearers of a ring something about one of its seats.
+    pub(super) fn hear_of_seat(
+        &mut self,
+        seat: SeatId,
+        links: &mut Links,
+        reply: impl for<'n> FnOnce(&'n str) -> Reply<'n>,
+    ) {
+        if let Some(room) = self.has_hearers(seat) {
+            let mut name = String::new();
+            let _ = write!(name, "{}", self.table.name_of(seat));
+            self.hear(room, &reply(&name), links);
+        }
+    }
+
+    /// Says something to all that hear a ring.
+    pub(super) fn hear(&mut self, room: RoomId, reply: &Reply<'_>, links: &mut Links) {
+        self.scratch.clear();
+        reply.encode(&mut self.scratch);
+        for &hearer in &self.table.rooms.room(room).hearers {
+            links.send(hearer, &self.scratch);
+        }
+    }
+
+    /// A seat is gone: its name is free, and with the last one its ring.
+    pub(super) fn forget(&mut self, now: Now, seat: SeatId, data: &SeatData, links: &mut Links) {
+        let name = match data.name() {
+            Some(name) => name.as_str().into(),
+            None => format!("raw-{}", seat.place()).into_boxed_str(),
+        };
+        if !self.table.rooms.room(data.room).hearers.is_empty() {
+            self.hear(data.room, &Reply::Left { name: &name }, links);
+        }
+        self.table.forget(now.instant, seat, data);
+        self.ledger.report(TurnEvent::Retired { seat, name });
+    }
+
+    /// Gives a seat up: a turn that it holds ends, and its place is gone.
+    pub(super) fn retire_seat(&mut self, now: Now, seat: SeatId, links: &mut Links) {
+        // The proposal of a seat that is gone cannot be accepted.
+        if let Some((moved, data)) = self.table.scheduler.retire(now.instant, seat) {
+            self.carry_out_gone(now, moved, &data, links);
+            self.forget(now, seat, &data, links);
+            self.finish_drain(now, links);
+        }
+    }
+
+    /// As [`carry_out`](Self::carry_out), for a turn whose seat is gone by now.
+    fn carry_out_gone(&mut self, now: Now, moved: Moved, data: &SeatData, links: &mut Links) {
+        if let Some(ended) = &moved.ended {
+            self.note_skipped(ended);
+            let name = match data.name() {
+                Some(name) => name.as_str().to_owned(),
+                None => format!("raw-{}", ended.seat.place()),
+            };
+            let granted = Moved { ended: None, granted: moved.granted };
+            let late = self.carry_out_granted(now, granted, links);
+            if !self.table.rooms.room(data.room).hearers.is_empty() {
+                self.hear(data.room, &Reply::Skip { name: &name, turn: ended.turn, how: How::Gone }, links);
+            }
+            if let Some(grant) = &moved.granted {
+                self.hear_begin(now, grant, links);
+            }
+            if let Some(late) = late {
+                self.carry_out_late(now, late, links);
+            }
+        } else {
+            self.carry_out(now, moved, None, links);
+        }
+    }
+
+    fn carry_out_granted(&mut self, now: Now, moved: Moved, links: &mut Links) -> Option<Late> {
+        moved.granted.and_then(|granted| self.grant(now, granted, links))
+    }
+}
+
+/// Tells a client that speaks lines how its turn ended.
+#[inline]
+fn tell_line(
+    id: ConnectionId,
+    ended: &Ended,
+    answer: Option<&Accepted<'_>>,
+    unanswered: Option<u32>,
+    links: &mut Links,
+) {
+    let turn = ended.turn;
+    if let Some(answer) = answer {
+        for _ in 0..answer.replies {
+            TurnServer::say(id, &Reply::Ok { turn: Some(turn), words: answer.words }, links);
+        }
+        return;
+    }
+    for _ in 0..unanswered.unwrap_or(0) {
+        let no = Reply::No { code: Code::NotJudged, turn: Some(turn.get()), within: None, words: None };
+        TurnServer::say(id, &no, links);
+    }
+    match ended.outcome {
+        Outcome::Passed => TurnServer::say(id, &Reply::Ok { turn: Some(turn), words: None }, links),
+        Outcome::Skipped => TurnServer::say(id, &Reply::Lapsed { turn, how: Some(How::Skipped) }, links),
+        Outcome::Lapsed => TurnServer::say(id, &Reply::Lapsed { turn, how: None }, links),
+        _ => {}
+    }
+}
+
+/// Hearers are seldom there.
+#[inline]
+fn unlikely_some<T>(value: Option<T>) -> Option<T> {
+    if unlikely(value.is_some()) { value } else { None }
+}

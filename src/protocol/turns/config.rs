@@ -1,0 +1,207 @@
+//! Limits and times of a turn server, and the combinations of them that make no sense.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::turn::{Rules, RulesError};
+
+/// Limits and times of a [`TurnServer`](super::TurnServer).
+///
+/// # Examples
+///
+/// ```
+/// use taketurns::protocol::turns::{Framing, TurnServerConfig};
+///
+/// let mut config = TurnServerConfig::default();
+/// config.framing = Framing::Line;
+/// config.rules.min_seats = 5;
+/// config.max_clients = 2;
+/// let error = config.check().unwrap_err();
+/// assert_eq!(error.to_string(), "max_clients is 2, but a ring needs 5 seats: no turn would ever be granted");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TurnServerConfig {
+    /// How messages are told apart. Default [`Framing::Auto`].
+    pub framing: Framing,
+    /// The rules of rings that have none of their own. Default two seats, 30 s a turn.
+    pub rules: Rules,
+    /// Connections; one more is turned away. Default 10,000; each costs less than 1 KiB in addition to what the system keeps and what is queued for
+    /// it. Where the process may have fewer descriptors, give it no more than
+    /// [`DriverConfig::clients_max`](crate::net::DriverConfig::clients_max), or the last ones hear no `BYE full`.
+    pub max_clients: usize,
+    /// Rings. Default 1,024.
+    pub max_rings: usize,
+    /// Seats of one address, those that are away included. Default: no limit, since clients may share an address.
+    pub max_per_address: Option<usize>,
+    /// Whether the host decides on every `JOIN` and `WATCH`. Default open. Admission needs the line protocol: raw clients say no name to
+    /// decide on.
+    pub admission: Admission,
+    /// How long, at most, a drain waits for the holders of turns. Default 3 s.
+    pub drain_timeout: Duration,
+    /// How long a new connection may go without a valid `JOIN` or `WATCH`. Default 10 s.
+    pub hello_timeout: Duration,
+    /// How long a line that has begun may take to end, and how long a payload may pause. Default 5 s.
+    pub line_timeout: Duration,
+    /// The longest answer, in bytes. Default 16 KiB. The driver's `out_bytes_max` should be at least four times as much.
+    pub answer_bytes_max: usize,
+    /// Seats that a new hearer is told of. Default 256.
+    pub roster_max: usize,
+    /// Raw clients: how long after `WAIT` a `GO` to the same connection is held back, so that a client that takes one `recv` as one message
+    /// never sees both in one. Default 100 ms, for which such a client sleeps anyway.
+    pub signal_gap: Duration,
+    /// Raw clients: how long an incomplete message waits for the rest. Default 50 ms.
+    pub gather_time: Duration,
+    /// Raw clients: malformed answers in a row after which the holder is disconnected. Default 3.
+    pub strikes: u8,
+    /// [`Framing::Auto`]: how long a connection may be silent before it is taken for a raw client. Default 300 ms.
+    pub raw_after: Duration,
+    /// Raw clients: the longest message. Default 1,024 bytes.
+    pub raw_bytes_max: usize,
+}
+
+impl Default for TurnServerConfig {
+    fn default() -> Self {
+        TurnServerConfig {
+            framing: Framing::Auto,
+            rules: Rules::default(),
+            max_clients: 10_000,
+            max_rings: 1_024,
+            max_per_address: None,
+            admission: Admission::Open,
+            drain_timeout: Duration::from_secs(3),
+            hello_timeout: Duration::from_secs(10),
+            line_timeout: Duration::from_secs(5),
+            answer_bytes_max: 16 * 1024,
+            roster_max: 256,
+            signal_gap: Duration::from_millis(100),
+            gather_time: Duration::from_millis(50),
+            strikes: 3,
+            raw_after: Duration::from_millis(300),
+            raw_bytes_max: 1024,
+        }
+    }
+}
+
+impl TurnServerConfig {
+    /// Checks that the limits fit each other.
+    ///
+    /// # Errors
+    ///
+    /// The first combination that makes no sense.
+    pub fn check(&self) -> Result<(), TurnConfigError> {
+        self.rules.check()?;
+        match self {
+            _ if self.max_clients < self.rules.min_seats => Err(TurnConfigError::TooFewClients {
+                max_clients: self.max_clients,
+                min_seats: self.rules.min_seats,
+            }),
+            _ if self.max_rings == 0 => Err(TurnConfigError::NoRings),
+            _ if self.admission == Admission::Host && self.framing != Framing::Line => {
+                Err(TurnConfigError::AdmissionOfRawClients)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The clients that a server takes, by how they tell messages apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// Both, in the same rings: a connection shows by its first bytes, or by its silence, which it is.
+    #[default]
+    Auto,
+    /// Raw clients only: a connection has a seat as soon as it is accepted.
+    Raw,
+    /// Clients of the line protocol only: a connection that is silent never has a seat.
+    Line,
+}
+
+impl FromStr for Framing {
+    type Err = UnknownFraming;
+
+    fn from_str(text: &str) -> Result<Framing, UnknownFraming> {
+        match text {
+            "auto" => Ok(Framing::Auto),
+            "raw" => Ok(Framing::Raw),
+            "line" => Ok(Framing::Line),
+            _ => Err(UnknownFraming),
+        }
+    }
+}
+
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Framing::Auto => "auto",
+            Framing::Raw => "raw",
+            Framing::Line => "line",
+        })
+    }
+}
+
+/// The text is not a [`Framing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownFraming;
+
+impl fmt::Display for UnknownFraming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unknown framing: expected auto, raw or line")
+    }
+}
+
+impl std::error::Error for UnknownFraming {}
+
+/// Whether a client may join or watch a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Admission {
+    /// Any client may.
+    #[default]
+    Open,
+    /// The host decides on each, within `hello_timeout`.
+    Host,
+}
+
+/// A combination of limits that cannot be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TurnConfigError {
+    /// The rules of rings make no sense.
+    Rules(RulesError),
+    /// `max_clients` is below the seats that a ring needs.
+    TooFewClients {
+        /// The limit.
+        max_clients: usize,
+        /// The seats that a ring needs.
+        min_seats: usize,
+    },
+    /// `max_rings` is 0.
+    NoRings,
+    /// The host admits clients, but the framing takes raw ones, which say no name to decide on.
+    AdmissionOfRawClients,
+}
+
+impl From<RulesError> for TurnConfigError {
+    fn from(error: RulesError) -> Self {
+        TurnConfigError::Rules(error)
+    }
+}
+
+impl fmt::Display for TurnConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TurnConfigError::Rules(error) => error.fmt(f),
+            TurnConfigError::TooFewClients { max_clients, min_seats } => write!(
+                f,
+                "max_clients is {max_clients}, but a ring needs {min_seats} seats: no turn would ever be granted"
+            ),
+            TurnConfigError::NoRings => f.write_str("max_rings is 0: expected at least 1"),
+            TurnConfigError::AdmissionOfRawClients => f.write_str(
+                "admission by the host needs the line framing: raw clients say no name to decide on",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TurnConfigError {}

@@ -1,0 +1,77 @@
+//! What a host hears of a turn server.
+
+use super::Joining;
+use super::ledger::AnswerId;
+use super::proposal::Proposal;
+use crate::protocol::ConnectionId;
+use crate::session::{Code, How};
+use crate::turn::{SeatId, TurnNumber};
+
+/// An event of a [`TurnServer`](super::TurnServer). It carries ids: the server keeps what they name.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TurnEvent {
+    /// A client has a seat: a new one, or one that was away or another connection's.
+    Seated {
+        /// The seat.
+        seat: SeatId,
+        /// The client's connection.
+        connection: ConnectionId,
+    },
+    /// A seat has lost its client; its place is kept for the grace.
+    Away {
+        /// The seat.
+        seat: SeatId,
+    },
+    /// A seat is gone: given up, removed, or away for too long. Its id means nothing from now on.
+    Retired {
+        /// The seat.
+        seat: SeatId,
+        /// Its name: the one that it was joined under, or `raw-<seat>`.
+        name: Box<str>,
+    },
+    /// A turn was granted. Its clock starts when its holder is told; see [`Scheduler::held`](crate::turn::Scheduler::held).
+    Granted {
+        /// The seat that holds it.
+        seat: SeatId,
+        /// Its number.
+        turn: TurnNumber,
+    },
+    /// An answer counts. Reported once for each, whatever the client sends again.
+    Accepted {
+        /// The seat that answered.
+        seat: SeatId,
+        /// The turn.
+        turn: TurnNumber,
+        /// The answer; see [`TurnServer::answer`](super::TurnServer::answer).
+        answer: AnswerId,
+    },
+    /// An answer waits for the host's verdict; see [`TurnServer::rule`](super::TurnServer::rule).
+    Proposed(Proposal),
+    /// The host did not rule in time: the answer is refused, and the turn has ended.
+    NotJudged {
+        /// The seat that answered.
+        seat: SeatId,
+        /// The turn.
+        turn: TurnNumber,
+    },
+    /// A turn ended without an answer.
+    Ended {
+        /// The seat that held it.
+        seat: SeatId,
+        /// The turn.
+        turn: TurnNumber,
+        /// How it ended.
+        how: How,
+    },
+    /// A client wants to join or watch a ring, and waits for the host; see [`TurnServer::admit`](super::TurnServer::admit).
+    Joining(Box<Joining>),
+    /// Bytes were refused; nothing else has changed. No more than 4,096 of these come from one pass:
+    /// [`TurnServer::refused_as`](super::TurnServer::refused_as) counts all.
+    Refused {
+        /// The connection that they came from.
+        connection: ConnectionId,
+        /// The reason.
+        code: Code,
+    },
+}

@@ -1,0 +1,199 @@
+//! Answers that the host judges.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use super::ledger::Answer;
+use crate::table::Mark;
+use crate::turn::{HostError, SeatId, TurnNumber};
+
+/// An answer that waits for the host's verdict.
+///
+/// The clock of its turn stands meanwhile, for the ring's `judging_timeout` at most. A proposal that is dropped without a verdict is refused, and
+/// that is logged.
+#[must_use = "a proposal that is dropped without a verdict is refused"]
+pub struct Proposal(Box<Proposed>);
+
+struct Proposed {
+    seat: SeatId,
+    turn: TurnNumber,
+    message: Box<[u8]>,
+    /// The length of the name in front of a raw answer.
+    name: usize,
+    /// Tells the server when the proposal is dropped.
+    _alive: Arc<()>,
+}
+
+impl Proposal {
+    /// Returns the seat that answered.
+    #[must_use]
+    pub fn seat(&self) -> SeatId {
+        self.0.seat
+    }
+
+    /// Returns the turn.
+    #[must_use]
+    pub fn turn(&self) -> TurnNumber {
+        self.0.turn
+    }
+
+    /// The answer, or for a raw client all it said, with a name of so many bytes.
+    pub(super) fn message(&self) -> (&[u8], usize) {
+        (&self.0.message, self.0.name)
+    }
+
+    /// Returns the answer.
+    #[must_use]
+    pub fn answer(&self) -> Answer<'_> {
+        match self.0.name {
+            0 => Answer { raw_name: None, bytes: &self.0.message },
+            name => Answer::raw(&self.0.message, name),
+        }
+    }
+}
+
+impl fmt::Debug for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proposal")
+            .field("seat", &self.0.seat)
+            .field("turn", &self.0.turn)
+            .field("bytes", &self.0.message.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The host's word on a [`Proposal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// The answer counts.
+    Accept {
+        /// The seat that gets the next turn, if the host names one.
+        next: Option<SeatId>,
+        /// Words for the holder, behind its `OK`.
+        words: Option<&'a str>,
+    },
+    /// The answer does not count: the holder keeps its turn, and hears why.
+    Refuse {
+        /// The reason, for the holder.
+        words: &'a str,
+    },
+}
+
+impl Verdict<'_> {
+    /// The answer counts, and the order decides who is next.
+    pub const ACCEPT: Verdict<'static> = Verdict::Accept { next: None, words: None };
+}
+
+/// A verdict that changed nothing.
+#[derive(Debug)]
+pub struct Unruled {
+    /// The reason.
+    pub error: HostError,
+    /// The proposal, if it can still be ruled on.
+    pub proposal: Option<Proposal>,
+}
+
+impl fmt::Display for Unruled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Unruled {}
+
+/// A proposal, as the server keeps it.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) turn: TurnNumber,
+    pub(super) mark: Mark,
+    /// How often the answer was sent on this connection: each one gets its reply.
+    pub(super) replies: u32,
+    /// What becomes of the seat behind the verdict.
+    pub(super) then: Then,
+    alive: Weak<()>,
+}
+
+/// What becomes of a seat behind a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It goes on.
+    Stay,
+    /// Its client has given it up.
+    Leave,
+    /// The host has removed it.
+    Remove,
+}
+
+/// The proposals that wait for a verdict, by the seat that answered: at most one a ring.
+#[derive(Debug, Default)]
+pub(super) struct Proposals {
+    open: HashMap<SeatId, Open>,
+    /// The host has just been handed one, and may have dropped it.
+    pub(super) may_be_dropped: bool,
+}
+
+impl Proposals {
+    pub(super) fn add(
+        &mut self,
+        seat: SeatId,
+        turn: TurnNumber,
+        answer: Mark,
+        message: &[u8],
+        name: usize,
+    ) -> Proposal {
+        let alive = Arc::new(());
+        let open = Open { turn, mark: answer, replies: 1, then: Then::Stay, alive: Arc::downgrade(&alive) };
+        self.open.insert(seat, open);
+        Proposal(Box::new(Proposed { seat, turn, message: message.into(), name, _alive: alive }))
+    }
+
+    /// Has `then` become of `seat` behind its verdict, if it waits for one.
+    pub(super) fn defer(&mut self, seat: SeatId, then: Then) -> bool {
+        self.open.get_mut(&seat).map(|open| open.then = then).is_some()
+    }
+
+    pub(super) fn get_mut(&mut self, seat: SeatId) -> Option<&mut Open> {
+        self.open.get_mut(&seat)
+    }
+
+    pub(super) fn take(&mut self, seat: SeatId) -> Option<Open> {
+        self.open.remove(&seat)
+    }
+
+    /// Takes a proposal that the host has dropped.
+    pub(super) fn take_dropped(&mut self) -> Option<(SeatId, Open)> {
+        let dropped =
+            self.open.iter().find(|(_, open)| open.alive.strong_count() == 0).map(|(&seat, _)| seat)?;
+        Some((dropped, self.open.remove(&dropped)?))
+    }
+
+    pub(super) fn seats(&self) -> Vec<SeatId> {
+        self.open.keys().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+    use crate::turn::{Demand, Rules, Scheduler, SchedulerConfig, Weight};
+
+    #[test]
+    fn a_proposal_that_is_dropped_is_found() {
+        let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("valid");
+        let ring = scheduler.make_ring(Instant::ORIGIN, Rules::default()).expect("room");
+        let (seat, _) = scheduler.join(Instant::ORIGIN, ring, Weight::ONE, Demand::Always, ()).expect("room");
+        let turn = TurnNumber::new(1).expect("not 0");
+        let mut proposals = Proposals::default();
+        let proposal = proposals.add(seat, turn, Mark::of(b"17"), b"ann:17", 3);
+        assert_eq!(
+            (proposal.turn(), proposal.answer().raw_name, proposal.answer().number()),
+            (turn, Some("ann"), Some(17))
+        );
+        assert!(proposals.take_dropped().is_none());
+        drop(proposal);
+        assert!(proposals.take_dropped().is_some_and(|(dropped, open)| dropped == seat && open.turn == turn));
+        assert!(proposals.seats().is_empty());
+    }
+}

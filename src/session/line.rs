@@ -1,0 +1,168 @@
+//! A connection that speaks the line protocol: where it stands, and how its bytes become messages.
+
+use super::request::Join;
+use super::{Bye, Name, Token};
+use crate::table::RoomId;
+use crate::time::{Alarm, Instant, earlier};
+use crate::turn::{Demand, SeatId};
+use crate::wire::message::{Limits, Line, LineError, split_line};
+
+/// One connection that speaks the line protocol.
+#[derive(Debug)]
+pub(crate) struct LineSession {
+    pub(crate) role: Role,
+    pub(crate) alarm: Alarm,
+    /// Lines that were refused.
+    pub(crate) refusals: u32,
+    /// It has said something valid on this connection.
+    pub(crate) has_spoken: bool,
+    /// Bytes of a payload that are still to be skipped, its LF included.
+    skip: usize,
+    /// When the line or payload that has begun must go on.
+    pub(crate) goes_on_until: Option<Instant>,
+    /// The `GO` of its turn is written once the link has written up to here.
+    pub(crate) go_mark: u64,
+}
+
+/// What a connection is here for.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// It has not said yet, and must by then.
+    Newcomer { until: Instant },
+    /// It waits for the host to admit it.
+    Admitting(Box<Admitting>),
+    /// It has a seat.
+    Seated { seat: SeatId, hears: Option<RoomId> },
+    /// It hears a ring without a seat.
+    Hearing(RoomId),
+}
+
+/// What a connection that waits for the host's decision wants.
+#[derive(Debug)]
+pub(crate) struct Admitting {
+    pub(crate) until: Instant,
+    pub(crate) wants: Wants,
+    /// What the host says right behind the welcome.
+    pub(crate) words: Vec<Box<[u8]>>,
+}
+
+/// What a newcomer asked for.
+#[derive(Debug, Clone)]
+pub(crate) enum Wants {
+    /// A seat, or one's own again.
+    Seat(Seating),
+    /// To hear a ring.
+    Hear(Name),
+}
+
+/// A `JOIN`, without what is only for the host to see.
+#[derive(Debug, Clone)]
+pub(crate) struct Seating {
+    pub(crate) name: Name,
+    pub(crate) ring: Name,
+    /// A secret as it was written; it may be none.
+    pub(crate) resume: Option<Box<str>>,
+    pub(crate) weight: Option<u64>,
+    pub(crate) demand: Option<Demand>,
+    pub(crate) hears: bool,
+    pub(crate) owns_name: bool,
+}
+
+impl Seating {
+    pub(crate) fn of(join: &Join<'_>) -> Seating {
+        let Join { name, ring, resume, weight, demand, hears, .. } = *join;
+        Seating { name, ring, resume: resume.map(Into::into), weight, demand, hears, owns_name: false }
+    }
+}
+
+/// What to do with the bytes that came.
+#[derive(Debug)]
+pub(crate) enum Step<'i> {
+    /// The end of the message has not come.
+    Incomplete,
+    /// These bytes were a part of a payload that is skipped.
+    Skipped(usize),
+    /// A line, and perhaps a payload behind it.
+    Line(Line<'i>),
+    /// No message can be made of them.
+    Broken(Bye),
+}
+
+impl LineSession {
+    pub(crate) fn new(until: Instant) -> LineSession {
+        LineSession {
+            role: Role::Newcomer { until },
+            alarm: Alarm::default(),
+            refusals: 0,
+            has_spoken: false,
+            skip: 0,
+            goes_on_until: None,
+            go_mark: 0,
+        }
+    }
+
+    /// Finds the next message in `input`.
+    #[inline]
+    pub(crate) fn step<'i>(&mut self, input: &'i [u8], limits: &Limits) -> Step<'i> {
+        if self.skip > 0 {
+            return self.skip_payload(input);
+        }
+        match split_line(input, limits) {
+            Ok(Some(line)) => Step::Line(line),
+            Ok(None) => Step::Incomplete,
+            Err(LineError::TooLong) => Step::Broken(Bye::TooLong),
+            Err(LineError::NotUtf8) => Step::Broken(Bye::NotUtf8),
+            Err(LineError::Payload) => Step::Broken(Bye::Malformed),
+        }
+    }
+
+    /// Skips the payload of `bytes` bytes that follows a line that is refused.
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        self.skip = bytes + 1;
+    }
+
+    #[cold]
+    fn skip_payload<'i>(&mut self, input: &[u8]) -> Step<'i> {
+        if input.is_empty() {
+            return Step::Incomplete;
+        }
+        let count = input.len().min(self.skip);
+        self.skip -= count;
+        match self.skip {
+            0 if input[count - 1] != b'\n' => Step::Broken(Bye::Malformed),
+            _ => Step::Skipped(count),
+        }
+    }
+
+    /// Whether a payload that is skipped has not ended.
+    pub(crate) fn is_skipping(&self) -> bool {
+        self.skip > 0
+    }
+
+    pub(crate) fn seat(&self) -> Option<SeatId> {
+        match self.role {
+            Role::Seated { seat, .. } => Some(seat),
+            Role::Newcomer { .. } | Role::Admitting(_) | Role::Hearing(_) => None,
+        }
+    }
+
+    /// Whether it is told what happens in its ring without having a seat.
+    pub(crate) fn is_watching(&self) -> bool {
+        matches!(self.role, Role::Hearing(_))
+    }
+
+    /// When the connection runs out of time, if it may.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let hello = match &self.role {
+            Role::Newcomer { until } => Some(*until),
+            Role::Admitting(admitting) => Some(admitting.until),
+            Role::Seated { .. } | Role::Hearing(_) => None,
+        };
+        earlier(hello, self.goes_on_until)
+    }
+}
+
+/// A token as the host sees it, kept until it has decided.
+pub(crate) fn kept(token: Option<Token<'_>>) -> Option<Box<str>> {
+    token.map(|token| token.expose().into())
+}

@@ -1,0 +1,86 @@
+//! A connection whose framing is not known yet: old raw clients and clients that speak lines share one address.
+
+use super::raw::RawAnswer;
+use crate::time::{Alarm, Instant, earlier};
+
+/// A connection that has said too little to tell.
+#[derive(Debug)]
+pub(crate) struct Undecided {
+    /// When it is taken for a raw client, as long as it is silent.
+    pub(crate) raw_at: Instant,
+    /// When the line that may have begun must have shown which it is.
+    pub(crate) begun_until: Option<Instant>,
+    pub(crate) alarm: Alarm,
+}
+
+/// What the first bytes of a connection say of its framing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guess {
+    /// A verb of the line protocol may have begun.
+    Unknown,
+    /// The line protocol, if it is one of this server's at all.
+    Line,
+    /// A raw answer.
+    Raw,
+}
+
+impl Undecided {
+    pub(crate) fn new(raw_at: Instant) -> Undecided {
+        Undecided { raw_at, begun_until: None, alarm: Alarm::default() }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        earlier(self.begun_until, self.begun_until.is_none().then_some(self.raw_at))
+    }
+}
+
+/// The beginnings by which a line is known for one.
+const VERBS: [&[u8]; 3] = [b"JOIN ", b"WATCH", b"PING"];
+
+impl Guess {
+    pub(crate) fn of(bytes: &[u8]) -> Guess {
+        if VERBS.iter().any(|verb| bytes.starts_with(verb)) {
+            return Guess::Line;
+        }
+        if VERBS.iter().any(|verb| verb.starts_with(bytes)) {
+            return Guess::Unknown;
+        }
+        let is_line = bytes.contains(&b'\n');
+        match RawAnswer::read(bytes.trim_ascii()) {
+            Some(_) if !is_line => Guess::Raw,
+            _ => Guess::Line,
+        }
+    }
+
+    /// Whether a client that was taken for a raw one begins to speak lines.
+    pub(crate) fn may_be_line(bytes: &[u8]) -> bool {
+        VERBS.iter().any(|verb| bytes.starts_with(verb) || verb.starts_with(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell_the_framing() {
+        for (bytes, guess) in [
+            (&b"J"[..], Guess::Unknown),
+            (b"JOIN", Guess::Unknown),
+            (b"JOIN ", Guess::Line),
+            (b"JOIN ann\n", Guess::Line),
+            (b"WATCH", Guess::Line),
+            (b"PING\r\n", Guess::Line),
+            (b"P", Guess::Unknown),
+            (b"Client1:1", Guess::Raw),
+            (b"JOIN:1", Guess::Raw),
+            (b"Client1:1\n", Guess::Line),
+            (b"ANSWER :x\n", Guess::Line),
+            (b"GET / HTTP/1.1\r\n", Guess::Line),
+            (b"Client", Guess::Line),
+            (b"a:1:2", Guess::Line),
+        ] {
+            assert_eq!(Guess::of(bytes), guess, "{}", bytes.escape_ascii());
+        }
+    }
+}

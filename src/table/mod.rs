@@ -1,0 +1,372 @@
+//! Who sits where: names, rings, rules, hearers, secrets, and answers that count at most once. It knows no framing.
+
+mod mark;
+mod rooms;
+mod seat;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+
+pub(crate) use mark::Mark;
+pub(crate) use rooms::{RoomId, Rooms};
+pub use seat::SeatData;
+pub(crate) use seat::{LastAnswer, LineIdentity, SeatName, Secrets};
+
+use crate::hint::unlikely;
+use crate::protocol::{ConnectionId, Entropy};
+use crate::session::{Bye, Code, Epoch, Fence, Name, Secret};
+use crate::time::Instant;
+use crate::turn::{
+    Demand, JoinError, Moved, Outcome, Refusal, RingId, Rules, Scheduler, SeatId, TurnNumber, Weight,
+};
+
+/// The seats of a server, and who may sit on them.
+pub(crate) struct Table {
+    pub(crate) scheduler: Scheduler<SeatData>,
+    pub(crate) rooms: Rooms,
+    pub(crate) epoch: Epoch,
+    entropy: Entropy,
+    /// Seats of one address, occupied and away.
+    seats_per_address_max: Option<usize>,
+    seats_of_address: HashMap<IpAddr, usize>,
+    /// The seats that raw clients left, by address, the longest-left first.
+    left_by_raw: HashMap<IpAddr, VecDeque<SeatId>>,
+}
+
+/// What a client wants that joins a ring.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) name: Name,
+    pub(crate) ring: Name,
+    pub(crate) weight: Option<u64>,
+    pub(crate) demand: Option<Demand>,
+    /// An admission gave the name to exactly this client.
+    pub(crate) owns_name: bool,
+}
+
+/// Why a client gets no seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSeat {
+    /// It may say another thing on the same connection.
+    No(Code, &'static str),
+    /// It may not.
+    Bye(Bye),
+}
+
+/// How an answer was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It counts; the turn has moved on.
+    Accepted(TurnNumber, Moved),
+    /// It is with the host.
+    Proposed(TurnNumber),
+    /// It is the answer of the seat's last accepted turn, sent again.
+    Repeated(TurnNumber),
+}
+
+impl Table {
+    pub(crate) fn new(
+        scheduler: Scheduler<SeatData>,
+        seats_per_address_max: Option<usize>,
+        mut entropy: Entropy,
+    ) -> Table {
+        let mut epoch = [0; 8];
+        entropy(&mut epoch);
+        Table {
+            scheduler,
+            rooms: Rooms::default(),
+            epoch: Epoch(u64::from_le_bytes(epoch)),
+            entropy,
+            seats_per_address_max,
+            seats_of_address: HashMap::new(),
+            left_by_raw: HashMap::new(),
+        }
+    }
+
+    // Finding.
+
+    pub(crate) fn ring_named(&self, name: &Name) -> Option<RingId> {
+        self.rooms.room(self.rooms.find(name)?).ring
+    }
+
+    pub(crate) fn seat_named(&self, ring: &Name, name: &Name) -> Option<SeatId> {
+        self.rooms.room(self.rooms.find(ring)?).seats.get(name).copied()
+    }
+
+    pub(crate) fn name_of(&self, seat: SeatId) -> SeatName<'_> {
+        SeatName { seat, name: self.scheduler.data(seat).and_then(SeatData::name) }
+    }
+
+    pub(crate) fn ring_name(&self, ring: RingId) -> Option<&Name> {
+        Some(&self.rooms.room(self.rooms.of_ring(ring)?).name)
+    }
+
+    /// The rules by which a ring goes, or would if it existed.
+    pub(crate) fn rules_for(&self, name: &Name) -> &Rules {
+        let existing = self.ring_named(name).and_then(|ring| self.scheduler.rules(ring));
+        existing.or_else(|| self.rooms.rules(name)).unwrap_or(&self.scheduler.config().rules)
+    }
+
+    // Sitting down.
+
+    /// Says why `wanted` cannot be had, or the weight and demand of the seat to be.
+    pub(crate) fn may_join(&self, now: Instant, wanted: &Wanted) -> Result<(Weight, Demand), NoSeat> {
+        let rules = self.rules_for(&wanted.ring);
+        let weight = u8::try_from(wanted.weight.unwrap_or(1)).ok().and_then(Weight::new);
+        let weight = weight.filter(|weight| *weight <= rules.weight_max);
+        let weight = weight.ok_or(NoSeat::No(Code::OutOfRange, "this ring does not give that weight"))?;
+        let demand = rules.demand(wanted.demand);
+        let demand = demand.ok_or(NoSeat::No(Code::OutOfRange, "this ring does not have that demand"))?;
+        let room = self.rooms.find(&wanted.ring).map(|room| self.rooms.room(room));
+        if room.is_some_and(|room| room.removed.get(&wanted.name).is_some_and(|until| *until > now)) {
+            return Err(NoSeat::Bye(Bye::Removed));
+        }
+        match self.seat_named(&wanted.ring, &wanted.name) {
+            Some(seat) if !self.is_free(seat, wanted.owns_name) => Err(NoSeat::Bye(Bye::NameTaken)),
+            _ => Ok((weight, demand)),
+        }
+    }
+
+    /// Whether the name of `seat` may be taken by a client without its secret.
+    fn is_free(&self, seat: SeatId, owns_name: bool) -> bool {
+        let has_spoken =
+            self.scheduler.data(seat).and_then(SeatData::line_identity).is_none_or(|line| line.has_spoken);
+        !self.scheduler.is_occupied(seat) && (owns_name || !has_spoken)
+    }
+
+    pub(crate) fn has_room_for(&self, address: IpAddr) -> bool {
+        let seats = || self.seats_of_address.get(&address).copied().unwrap_or(0);
+        self.seats_per_address_max.is_none_or(|max| seats() < max)
+    }
+
+    /// Gives a client a new seat under a name that is free; its secret, too.
+    pub(crate) fn join(
+        &mut self,
+        now: Instant,
+        client: ConnectionId,
+        address: IpAddr,
+        wanted: &Wanted,
+    ) -> Result<(SeatId, Secret, Moved), NoSeat> {
+        let (weight, demand) = self.may_join(now, wanted)?;
+        if !self.has_room_for(address) {
+            return Err(NoSeat::Bye(Bye::Full));
+        }
+        let room = self.rooms.find_or_make(wanted.ring);
+        let current = self.new_secret();
+        let secrets = Secrets { current, previous: None };
+        let identity = LineIdentity { name: wanted.name, secrets, last: None, address, has_spoken: false };
+        let data = SeatData::line(client, room, identity);
+        let joined = self.make_seat(now, room, weight, demand, data);
+        match joined {
+            Ok((seat, moved)) => {
+                self.rooms.room_mut(room).seats.insert(wanted.name, seat);
+                Ok((seat, current, moved))
+            }
+            Err(error) => {
+                self.rooms.tidy(now, room);
+                Err(NoSeat::Bye(bye_of(error)))
+            }
+        }
+    }
+
+    /// Gives a raw client the seat that one of its address left longest ago, or a new one.
+    pub(crate) fn seat_raw(
+        &mut self,
+        now: Instant,
+        client: ConnectionId,
+        address: IpAddr,
+        ring: Name,
+    ) -> Result<(SeatId, Moved), Bye> {
+        while let Some(seat) = self.left_by_raw.get_mut(&address).and_then(VecDeque::pop_front) {
+            if let Some(data) = self.scheduler.data_mut(seat).filter(|data| data.client.is_none()) {
+                data.take_over(client);
+                return Ok((seat, self.scheduler.occupy(now, seat)));
+            }
+        }
+        if self.rules_for(&ring).demand(Some(Demand::Always)).is_none() {
+            return Err(Bye::Forbidden);
+        }
+        if !self.has_room_for(address) {
+            return Err(Bye::Full);
+        }
+        let room = self.rooms.find_or_make(ring);
+        let counted = self.seats_per_address_max.map(|_| address);
+        let data = SeatData::raw(client, room, counted);
+        self.make_seat(now, room, Weight::ONE, Demand::Always, data).map_err(|error| {
+            self.rooms.tidy(now, room);
+            bye_of(error)
+        })
+    }
+
+    fn make_seat(
+        &mut self,
+        now: Instant,
+        room: RoomId,
+        weight: Weight,
+        demand: Demand,
+        data: SeatData,
+    ) -> Result<(SeatId, Moved), JoinError> {
+        let (ring, is_new) = match self.rooms.room(room).ring {
+            Some(ring) => (ring, false),
+            None => {
+                let name = self.rooms.room(room).name;
+                let rules = self.rules_for(&name).clone();
+                (self.scheduler.make_ring(now, rules)?, true)
+            }
+        };
+        let address = data.address();
+        match self.scheduler.join(now, ring, weight, demand, data) {
+            Ok(joined) => {
+                self.rooms.set_ring(room, Some(ring));
+                if let Some(address) = address.filter(|_| self.seats_per_address_max.is_some()) {
+                    *self.seats_of_address.entry(address).or_default() += 1;
+                }
+                Ok(joined)
+            }
+            Err(error) => {
+                if is_new {
+                    self.scheduler.forget_unused(ring);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Moves the seat of `name` to another connection, if `secret` is its own: the seat, its new secret, and the connection before.
+    pub(crate) fn resume(
+        &mut self,
+        client: ConnectionId,
+        ring: &Name,
+        name: &Name,
+        secret: Option<Secret>,
+    ) -> Option<(SeatId, Secret, Option<ConnectionId>)> {
+        let (seat, fresh) = (self.seat_named(ring, name), self.new_secret());
+        let (seat, secret) = seat.zip(secret)?;
+        let data = self.scheduler.data_mut(seat)?;
+        let line = data.line_identity_mut()?;
+        let Secrets { current, previous } = line.secrets;
+        let is_valid = (current == secret) | previous.is_some_and(|previous| previous == secret);
+        if !is_valid {
+            return None;
+        }
+        // The client may never hear of the fresh one: the one that it used stays good until it speaks.
+        line.secrets = Secrets { current: fresh, previous: Some(secret) };
+        Some((seat, fresh, data.client.replace(client)))
+    }
+
+    /// The client of `seat` has said something valid: it has its secret, and the one before is of no use any more.
+    #[inline]
+    pub(crate) fn note_spoken(&mut self, seat: SeatId) {
+        if let Some(line) = self.scheduler.data_mut(seat).and_then(SeatData::line_identity_mut) {
+            line.has_spoken = true;
+            line.secrets.previous = None;
+        }
+    }
+
+    // Answering.
+
+    /// Takes an answer of a seat that was joined under a name.
+    #[inline]
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        seat: SeatId,
+        fence: Fence,
+        answer: &[u8],
+        is_judged: bool,
+    ) -> Result<Taken, Code> {
+        if unlikely(fence.epoch.is_some_and(|epoch| epoch != self.epoch)) {
+            return Err(Code::StaleTurn);
+        }
+        let refusal = match self.scheduler.holding(seat, fence.turn) {
+            Ok(mut holding) => {
+                let turn = holding.turn();
+                if is_judged {
+                    let _ = holding.judge(now);
+                    return Ok(Taken::Proposed(turn));
+                }
+                if let Some(line) = holding.data().line_identity_mut() {
+                    line.last = Some(LastAnswer { turn, mark: Mark::of(answer) });
+                }
+                return Ok(Taken::Accepted(turn, holding.end(now, Outcome::Answered)));
+            }
+            Err(refusal) => refusal,
+        };
+        self.repeated(seat, fence, answer).ok_or(code_of(refusal))
+    }
+
+    /// Says what an answer is that no held turn can take, if it is the one that the seat has given already.
+    #[cold]
+    fn repeated(&self, seat: SeatId, fence: Fence, answer: &[u8]) -> Option<Taken> {
+        let last = self.scheduler.data(seat)?.line_identity()?.last?;
+        let is_same = fence.turn == Some(last.turn.get()) && last.mark == Mark::of(answer);
+        is_same.then_some(Taken::Repeated(last.turn))
+    }
+
+    // Leaving.
+
+    /// No client has `seat` any more; its place is kept.
+    pub(crate) fn leave_place(&mut self, now: Instant, seat: SeatId, address: IpAddr) -> Moved {
+        if let Some(data) = self.scheduler.data_mut(seat) {
+            data.client = None;
+            if data.is_raw() {
+                data.set_raw_address(address);
+                self.left_by_raw.entry(address).or_default().push_back(seat);
+            }
+        }
+        self.scheduler.vacate(now, seat)
+    }
+
+    /// Forgets everything about a seat that the scheduler has given up.
+    pub(crate) fn forget(&mut self, now: Instant, seat: SeatId, data: &SeatData) {
+        if let Some(address) = data.address() {
+            if let Some(left) = self.left_by_raw.get_mut(&address) {
+                left.retain(|other| *other != seat);
+                if left.is_empty() {
+                    self.left_by_raw.remove(&address);
+                }
+            }
+            if self.seats_per_address_max.is_some()
+                && let Some(count) = self.seats_of_address.get_mut(&address)
+            {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.seats_of_address.remove(&address);
+                }
+            }
+        }
+        let room = self.rooms.room_mut(data.room);
+        if let Some(name) = data.name()
+            && room.seats.get(name) == Some(&seat)
+        {
+            room.seats.remove(name);
+        }
+        if !self.scheduler.has_ring(seat.ring()) && room.ring == Some(seat.ring()) {
+            self.rooms.set_ring(data.room, None);
+            self.rooms.tidy(now, data.room);
+        }
+    }
+
+    pub(crate) fn new_secret(&mut self) -> Secret {
+        let mut bits = [0; 16];
+        (self.entropy)(&mut bits);
+        Secret::new(bits)
+    }
+}
+
+fn bye_of(error: JoinError) -> Bye {
+    match error {
+        JoinError::RingFull => Bye::RingFull,
+        JoinError::Draining => Bye::ShuttingDown,
+        _ => Bye::Full,
+    }
+}
+
+pub(crate) fn code_of(refusal: Refusal) -> Code {
+    match refusal {
+        Refusal::NotYourTurn => Code::NotYourTurn,
+        Refusal::Judging => Code::Judging,
+        Refusal::HoldMax => Code::HoldMax,
+        _ => Code::StaleTurn,
+    }
+}

@@ -1,0 +1,100 @@
+//! Rings by name: their seats by name, their hearers, their rules. Order and turns are the scheduler's.
+
+use std::collections::HashMap;
+
+use slab::Slab;
+
+use crate::protocol::ConnectionId;
+use crate::session::Name;
+use crate::time::Instant;
+use crate::turn::{RingId, Rules, SeatId};
+
+/// A ring's name, and everything that depends on it. Exists while the ring does, or a connection hears it.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) name: Name,
+    pub(crate) ring: Option<RingId>,
+    /// The seats that were joined under a name, those that are away too.
+    pub(crate) seats: HashMap<Name, SeatId>,
+    pub(crate) hearers: Vec<ConnectionId>,
+    /// Names that the host removed, and until when they are refused.
+    pub(crate) removed: HashMap<Name, Instant>,
+}
+
+/// Names one room while it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RoomId(u32);
+
+impl RoomId {
+    fn slot(self) -> usize {
+        self.0 as usize
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    rooms: Slab<Room>,
+    by_name: HashMap<Name, RoomId>,
+    by_ring: HashMap<RingId, RoomId>,
+    /// The rules that the host set for rings by name, whether or not they exist.
+    rules: HashMap<Name, Rules>,
+}
+
+impl Rooms {
+    pub(crate) fn find(&self, name: &Name) -> Option<RoomId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn find_or_make(&mut self, name: Name) -> RoomId {
+        *self.by_name.entry(name).or_insert_with(|| {
+            let room = Room {
+                name,
+                ring: None,
+                seats: HashMap::new(),
+                hearers: Vec::new(),
+                removed: HashMap::new(),
+            };
+            RoomId(u32::try_from(self.rooms.insert(room)).expect("fewer than 2^32 rooms"))
+        })
+    }
+
+    pub(crate) fn room(&self, id: RoomId) -> &Room {
+        &self.rooms[id.slot()]
+    }
+
+    pub(crate) fn room_mut(&mut self, id: RoomId) -> &mut Room {
+        &mut self.rooms[id.slot()]
+    }
+
+    pub(crate) fn of_ring(&self, ring: RingId) -> Option<RoomId> {
+        self.by_ring.get(&ring).copied()
+    }
+
+    pub(crate) fn rules(&self, name: &Name) -> Option<&Rules> {
+        self.rules.get(name)
+    }
+
+    pub(crate) fn set_rules(&mut self, name: Name, rules: Rules) {
+        self.rules.insert(name, rules);
+    }
+
+    pub(crate) fn set_ring(&mut self, id: RoomId, ring: Option<RingId>) {
+        let room = &mut self.rooms[id.slot()];
+        if let Some(before) = std::mem::replace(&mut room.ring, ring) {
+            self.by_ring.remove(&before);
+        }
+        if let Some(ring) = ring {
+            self.by_ring.insert(ring, id);
+        }
+    }
+
+    /// Forgets the room if nothing depends on it any more. Names that were removed are refused as long as the room exists.
+    pub(crate) fn tidy(&mut self, now: Instant, id: RoomId) {
+        let room = &mut self.rooms[id.slot()];
+        room.removed.retain(|_, until| *until > now);
+        if room.ring.is_none() && room.hearers.is_empty() && room.removed.is_empty() {
+            let room = self.rooms.remove(id.slot());
+            self.by_name.remove(&room.name);
+        }
+    }
+}

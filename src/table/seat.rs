@@ -1,0 +1,172 @@
+//! The data kept with a seat: its client, its name, its secrets, its last answer.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::mark::Mark;
+use super::rooms::RoomId;
+use crate::protocol::ConnectionId;
+use crate::session::{Name, RawName, Secret};
+use crate::turn::{SeatId, TurnNumber};
+
+/// The data kept with a seat of a [`TurnServer`](crate::protocol::turns::TurnServer).
+#[derive(Debug)]
+pub struct SeatData {
+    pub(crate) client: Option<ConnectionId>,
+    pub(crate) room: RoomId,
+    identity: Option<Box<Identity>>,
+}
+
+/// Kept apart, because a raw client that has not answered yet has none.
+#[derive(Debug)]
+enum Identity {
+    Raw(RawIdentity),
+    Line(LineIdentity),
+}
+
+#[derive(Debug, Default)]
+struct RawIdentity {
+    /// The name in the last answer.
+    name: Option<RawName>,
+    /// The address that it counts for, or that it was left from.
+    address: Option<IpAddr>,
+}
+
+/// The identity of a seat that was joined under a name.
+#[derive(Debug)]
+pub(crate) struct LineIdentity {
+    pub(crate) name: Name,
+    pub(crate) secrets: Secrets,
+    /// The last answer that was accepted, to confirm it again.
+    pub(crate) last: Option<LastAnswer>,
+    /// The address that it counts for.
+    pub(crate) address: IpAddr,
+    /// The client has said something valid since its first `WELCOME`, so it has its secret.
+    pub(crate) has_spoken: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LastAnswer {
+    pub(crate) turn: TurnNumber,
+    pub(crate) mark: Mark,
+}
+
+/// The secrets that a seat can be resumed with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Secrets {
+    pub(crate) current: Secret,
+    /// The one before, while the client may not have heard of the current one.
+    pub(crate) previous: Option<Secret>,
+}
+
+impl SeatData {
+    pub(crate) fn raw(client: ConnectionId, room: RoomId, address: Option<IpAddr>) -> SeatData {
+        let identity = address.map(|_| Box::new(Identity::Raw(RawIdentity { name: None, address })));
+        SeatData { client: Some(client), room, identity }
+    }
+
+    pub(crate) fn line(client: ConnectionId, room: RoomId, identity: LineIdentity) -> SeatData {
+        SeatData { client: Some(client), room, identity: Some(Box::new(Identity::Line(identity))) }
+    }
+
+    /// Returns the connection of the client that has the seat.
+    #[must_use]
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.client
+    }
+
+    /// Returns the name that the seat was joined under; none for a raw client's.
+    #[must_use]
+    pub fn name(&self) -> Option<&Name> {
+        Some(&self.line_identity()?.name)
+    }
+
+    /// Returns the name in the last answer of a raw client.
+    #[must_use]
+    pub fn raw_name(&self) -> Option<&RawName> {
+        match self.identity.as_deref()? {
+            Identity::Raw(raw) => raw.name.as_ref(),
+            Identity::Line(_) => None,
+        }
+    }
+
+    /// Returns whether a raw client has it.
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        self.line_identity().is_none()
+    }
+
+    /// Returns the last turn of the seat that was answered and accepted; always `None` for a raw client's.
+    #[must_use]
+    pub fn last_accepted(&self) -> Option<TurnNumber> {
+        Some(self.line_identity()?.last?.turn)
+    }
+
+    pub(crate) fn line_identity(&self) -> Option<&LineIdentity> {
+        match self.identity.as_deref()? {
+            Identity::Line(line) => Some(line),
+            Identity::Raw(_) => None,
+        }
+    }
+
+    pub(crate) fn line_identity_mut(&mut self) -> Option<&mut LineIdentity> {
+        match self.identity.as_deref_mut()? {
+            Identity::Line(line) => Some(line),
+            Identity::Raw(_) => None,
+        }
+    }
+
+    pub(crate) fn rename_raw(&mut self, name: RawName) {
+        match self.identity.as_deref_mut() {
+            Some(Identity::Raw(raw)) => raw.name = Some(name),
+            Some(Identity::Line(_)) => {}
+            None => {
+                self.identity =
+                    Some(Box::new(Identity::Raw(RawIdentity { name: Some(name), address: None })));
+            }
+        }
+    }
+
+    /// Another raw client takes a seat over that was left from its address.
+    pub(crate) fn take_over(&mut self, client: ConnectionId) {
+        self.client = Some(client);
+        if let Some(Identity::Raw(raw)) = self.identity.as_deref_mut() {
+            raw.name = None;
+        }
+    }
+
+    /// The address that the seat counts for, or was left from.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        match self.identity.as_deref()? {
+            Identity::Raw(raw) => raw.address,
+            Identity::Line(line) => Some(line.address),
+        }
+    }
+
+    pub(crate) fn set_raw_address(&mut self, address: IpAddr) {
+        match self.identity.as_deref_mut() {
+            Some(Identity::Raw(raw)) => raw.address = Some(address),
+            Some(Identity::Line(_)) => {}
+            None => {
+                self.identity =
+                    Some(Box::new(Identity::Raw(RawIdentity { name: None, address: Some(address) })));
+            }
+        }
+    }
+}
+
+/// Displays a seat as hearers and logs have it: by its name, or as `raw-<seat>`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SeatName<'a> {
+    pub(crate) seat: SeatId,
+    pub(crate) name: Option<&'a Name>,
+}
+
+impl fmt::Display for SeatName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name {
+            Some(name) => f.write_str(name.as_str()),
+            None => write!(f, "raw-{}", self.seat.place()),
+        }
+    }
+}
