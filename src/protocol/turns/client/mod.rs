@@ -116,7 +116,7 @@ impl Client {
 ///
 /// A worker that fences what it does in its turn, three times:
 ///
-/// ```ignore
+/// ```
 /// # #[cfg(not(feature = "net"))]
 /// # fn main() {}
 /// # #[cfg(feature = "net")]
@@ -125,8 +125,9 @@ impl Client {
 /// use taketurns::protocol::turns::{ClientConfig, ClientEvent, News, TurnClient};
 /// # use taketurns::net::os_entropy;
 /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
-/// # let config = TurnServerConfig { min_clients: 1, ..TurnServerConfig::default() };
-/// # let mut server = EventLoop::new(TurnServer::new(config, os_entropy()))?;
+/// # let mut config = TurnServerConfig::default();
+/// # config.rules.min_seats = 1;
+/// # let mut server = EventLoop::new(TurnServer::new(config, os_entropy())?)?;
 /// # let addr = server.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
 /// # let stop = server.handle();
 /// # let server = std::thread::spawn(move || server.run(|_, _| {}));
