@@ -30,7 +30,7 @@ const CALLS_MAX: usize = 1_000;
 const OUT_BYTES_MAX: usize = 4 * 1024;
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
-/// What a protocol may leave of its input.
+/// The most that a protocol may leave of its input, in bytes.
 const IN_BYTES_MAX: usize = 128 * 1024;
 
 /// A protocol under fire.
@@ -40,7 +40,7 @@ pub struct Session<P: Protocol> {
     pub now: Now,
     pub events: Vec<P::Event>,
     connections: [Option<Connection>; 10],
-    /// What was not consumed of the input of each connection.
+    /// The input of each connection that was not consumed.
     rests: [Vec<u8>; 10],
     /// Those whose rest may be whole messages: it was left because a lot waited to be written.
     cut_off: [bool; 10],
@@ -133,7 +133,7 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    /// What the protocol wants to be given again, as it asked for it or because there is room again.
+    /// Gives the protocol again what it asked for, and what it left because there was no room.
     fn hear_again(&mut self) {
         let asked: Vec<_> = std::iter::from_fn(|| self.links.take_reread()).collect();
         for at in 0..self.connections.len() {

@@ -1,8 +1,8 @@
 //! Our client in both framings: alone with a test that is its server, and says what a server seldom says; and with our own server.
 
 // talk.rs   one client, its connection, and a server's words for it
-// turns.rs  what becomes of a turn while the connection stays
-// resume.rs what becomes of it when the connection is lost
+// turns.rs  turns whose connection stays
+// resume.rs turns whose connection is lost
 // wishes.rs asking, resting, leaving, draining
 // ends.rs   what it takes from a BYE
 // hello.rs  how it joins, and what it shows of its secrets

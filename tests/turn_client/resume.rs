@@ -1,4 +1,4 @@
-//! What becomes of a turn when the connection is lost: the host is told the truth of each answer, once.
+//! Turns whose connection is lost: the host is told the truth of each answer, once.
 
 use taketurns::protocol::turns::{CommandError, Fate, News, Welcome};
 use taketurns::session::{Code, How};
@@ -6,7 +6,7 @@ use taketurns::session::{Code, How};
 use crate::talk::{SECRET, Talk, ann, answered, welcome};
 use crate::turns::{accepted, lost};
 
-/// What was heard, but for the welcome.
+/// The news behind the welcome.
 fn news_behind_welcome(talk: &mut Talk) -> Vec<News> {
     let mut news = talk.news();
     assert!(matches!(news.first(), Some(News::Welcomed(_))), "{news:?}");

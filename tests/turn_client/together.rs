@@ -25,7 +25,7 @@ struct Counting {
     /// Turns that wait for their answers.
     open: Vec<ClientTurn>,
     step: i64,
-    /// What is accepted, as the clients know.
+    /// The accepted numbers, as the clients know.
     known: BTreeMap<ClientId, Vec<i64>>,
     is_raw: bool,
 }
@@ -137,13 +137,13 @@ fn t31_clients_survive_any_number_of_losses_and_restarts() {
                 1 => pair.break_client_end(rng.usize(0..2)),
                 2 => pair.break_connection(rng.usize(0..2)),
                 way => {
-                    // One direction is gone, and the other one is not, until somebody notices.
+                    // One direction is gone, and the other one is not, until the client notices.
                     let at = rng.usize(0..2);
                     if let Some(peer) = pair.peer(at) {
                         if way == 3 {
-                            pair.world.lose_down(peer)
+                            pair.world.lose_down(peer);
                         } else {
-                            pair.world.lose_up(peer)
+                            pair.world.lose_up(peer);
                         }
                         host.run(&mut pair, pause);
                         pair.break_connection(at);
@@ -297,9 +297,9 @@ fn the_host_is_told_what_became_of_every_answer() {
                 4 | 5 => {
                     if let Some(peer) = pair.peer(at) {
                         if pause % 2 == 0 {
-                            pair.world.lose_down(peer)
+                            pair.world.lose_down(peer);
                         } else {
-                            pair.world.lose_up(peer)
+                            pair.world.lose_up(peer);
                         }
                         pair.drive_for(ms(pause), |_, event| host.hear(event));
                         host.work(&mut pair, &mut rng);

@@ -1,4 +1,4 @@
-//! What becomes of a turn while the connection stays.
+//! Turns whose connection stays.
 
 use std::time::Duration;
 
@@ -222,7 +222,7 @@ fn an_event_is_small() {
     assert!(size_of::<ClientEvent>() <= 80, "{}", size_of::<ClientEvent>());
 }
 
-/// What thousands of turns need was allocated by the first ones.
+/// The first turns allocate for all others.
 #[test]
 fn a_steady_turn_allocates_nothing() {
     let mut talk = Talk::welcomed();

@@ -1,4 +1,4 @@
-//! Who there is, and whose connection is whose.
+//! The set of clients: which there are, and which dial belongs to which.
 
 use super::{ClientConfig, ClientId, ConfigError, TurnClient};
 use crate::protocol::{DialId, Links};
@@ -17,8 +17,8 @@ impl TurnClient {
     /// Has `client` use the connections of `dial`, which the host got from [`Driver::connect`](crate::net::Driver::connect), in place of
     /// those that it used before. Returns whether there is such a client that has not given up.
     ///
-    /// A connection is the client's if this was called before it is established, which it is never within `connect`. A connection of a
-    /// dial that belongs to no client is closed.
+    /// Call it in the same pass as `connect`: a connection is never established before that returns. A connection is closed if its dial
+    /// belongs to no client.
     ///
     /// # Examples
     ///
@@ -50,7 +50,8 @@ impl TurnClient {
         true
     }
 
-    /// Forgets `client` at once, without a word to the server, and without a further event. Its connection is closed.
+    /// Forgets `client` at once, without a word to the server and without a further event. Its connection is closed. Returns
+    /// whether there was such a client.
     pub fn remove(&mut self, client: ClientId, links: &mut Links) -> bool {
         let Some(mut removed) = self.take_out(client) else { return false };
         self.timers.remove(&mut removed.alarm, client);

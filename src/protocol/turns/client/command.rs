@@ -1,4 +1,4 @@
-//! What a host asks of its clients.
+//! The commands of a host to its clients.
 
 use std::fmt;
 
@@ -45,10 +45,10 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
-/// What clients do. To be called through [`Driver::act`](crate::net::Driver::act).
+/// Commands to clients, to be called through [`Driver::act`](crate::net::Driver::act).
 impl TurnClient {
-    /// Answers a turn that the client was [granted](super::News::Granted). What becomes of the answer is [`News::Accepted`],
-    /// [`News::Refused`] or [`News::Lost`].
+    /// Answers a turn that the client was [granted](super::News::Granted). [`News::Accepted`], [`News::Refused`] or
+    /// [`News::Lost`] says what became of it.
     ///
     /// In the line protocol the answer names its turn and the life of the server, so it counts in that turn or not at all, and at most once.
     /// While the connection is lost it is kept: it is sent, perhaps again, if the same turn is still this client's when it is back.

@@ -1,10 +1,10 @@
 //! Clients of turn servers: any number on one loop, each with its own settings and its own connection.
 //!
-//! A client knows nothing of what its turn is for: it tells its host of each turn, and the host [answers](TurnClient::answer). What it does by
-//! itself is what every client needs: it joins, resumes its seat when its connection was lost, sends an answer at most once to count, tells
+//! A client does not know what its turn is for: it tells its host of each turn, and the host [answers](TurnClient::answer). It does by
+//! itself what every client needs: it joins, resumes its seat when its connection was lost, sends an answer at most once to count, tells
 //! what became of it, pings, and gives up where there is no use in coming again.
 //!
-//! What may be taken as accepted differs. In the raw framing nobody says so, and an answer counts once it is written. In the line protocol it
+//! An answer is accepted at different times. The raw framing has no word for that, so there it counts once it is written. In the line protocol it
 //! counts when `OK` comes, or when the `WELCOME` of a resumption says so. It is unknown only if the seat is gone meanwhile, because
 //! the server has begun another life or the seat's grace is over.
 
@@ -160,7 +160,7 @@ impl Client {
 /// ```
 pub struct TurnClient {
     clients: Slab<Client>,
-    /// Clients ever added.
+    /// The number of clients that were ever added.
     lives: u32,
     by_connection: ConnectionMap<ClientId>,
     by_dial: BTreeMap<DialId, ClientId>,
