@@ -82,13 +82,14 @@ fn turn_client_says_once_that_a_name_does_not_resolve_and_stays() {
 /// The poll ends early with `EINTR` when the process goes on, and the deadline is over by then: the answer was there first.
 #[test]
 fn an_answer_that_waits_while_the_server_is_stopped_counts() {
-    let mut server = Server::start(&["--clients", "1", "--turn-deadline-ms", "400"]);
+    let mut server = Server::start(&["--clients", "1", "--turn-deadline-ms", "1500"]);
     let mut holder = RawPeer::connect(&server.address);
     for number in 1..=3 {
         holder.expect_go();
         server.process.signal("STOP");
         holder.0.write_all(format!("ann:{number}").as_bytes()).expect("the server is there");
-        std::thread::sleep(Duration::from_millis(600));
+        // Longer than the deadline, which is long enough for the holder to be stopped in time.
+        std::thread::sleep(Duration::from_millis(1700));
         server.process.signal("CONT");
         server.wait_for_number("ann", number);
     }

@@ -49,14 +49,18 @@ def the_time_left_runs_between_messages(stage):
     """The arc moves in small steps, many more than there are messages, and the text counts down."""
     _, players = stage.ring("ann", "bob")
     stage.until_text("who", "ann")
-    stage.page.run("""
-        window.arcs = new Set();
-        const arc = document.getElementById("time");
-        new MutationObserver(() => arcs.add(arc.getAttribute("stroke-dasharray"))).observe(arc, { attributes: true });""")
+    stage.watch_the_arc()
     begin = int(stage.until_text("left", r"(\d\d) s")[1])
-    stage.until_text("left", f"{begin - 2} s")
-    arcs = stage.page.run("return window.arcs.size")
-    expect(15 <= arcs <= 60, f"the arc took {arcs} steps in two to three seconds")
+    stage.until_left(begin - 2)
+
+    def small_steps():
+        moves, messages, _ = stage.arc()
+        return moves - messages >= 15
+
+    # One a second would take three times as long.
+    stage.until(small_steps, "15 steps between messages", stage.arc)
+    moves, messages, seconds = stage.arc()
+    expect(moves <= messages + 20 * (seconds + 1), f"the arc took {moves} steps in {seconds:.1f} s with {messages} messages")
 
 
 @check
@@ -158,7 +162,7 @@ def it_goes_stale_and_recovers(stage):
     server.kill()
     stage.until_link(r"lost, last message \d+ s ago")
     expect("stale" in stage.page.run("return document.getElementById('main').className"), "nothing turned grey")
-    stage.until_link(r"lost, last message [3-9] s ago", 8)
+    stage.until_link(r"lost, last message ([3-9]|\d\d) s ago", 8)
     stage.serve_turns()
     stage.until_link("live", 8)
     expect(stage.text("epoch") != epoch, "the epoch is still the old one")
@@ -234,13 +238,13 @@ def it_is_calm_for_who_wants_that(stage):
     stage.ring("ann", "bob")
     stage.page.show_as(1440, 900, prefers_reduced_motion="reduce")
     stage.until_text("who", "ann")
-    stage.page.run("""
-        window.arcs = 0;
-        new MutationObserver(() => arcs++).observe(document.getElementById("time"), { attributes: true });""")
+    stage.watch_the_arc()
     begin = int(stage.until_text("left", r"(\d\d) s")[1])
-    stage.until_text("left", f"{begin - 3} s")
-    arcs = stage.page.run("return window.arcs")
-    expect(2 <= arcs <= 9, f"the arc took {arcs} steps in three seconds")
+    stage.until_left(begin - 3)
+    moves, messages, seconds = stage.arc()
+    # A frame is dated before its timer: it may fall just short of a full second, and another one comes behind it.
+    most = messages + 2 * (seconds + 1)
+    expect(1 <= moves <= most, f"the arc took {moves} steps in {seconds:.1f} s with {messages} messages")
 
 
 @check
@@ -253,6 +257,6 @@ def nothing_happens_while_nobody_looks(stage):
         document.addEventListener("visibilitychange", () => { if (document.hidden) changes = 0; });
         window.addEventListener("visibilitychange", () => { if (!document.hidden) window.seen = [source.readyState, changes]; }, true);""")
     stage.page.look_away(2)
-    seen = stage.page.run("return window.seen")
+    seen = until(lambda: stage.page.run("return window.seen"), "page that is looked at again")
     expect(seen == [2, 0], f"its connection is in state {seen[0]}, 2 is closed; it changed {seen[1]} times")
     stage.until_link("live")

@@ -113,7 +113,7 @@ fn a_peer_that_takes_nothing_for_the_stall_timeout_is_closed() {
 
 #[test]
 fn progress_starts_the_stall_timeout_again() {
-    let config = DriverConfig { stall_timeout: ms(400), ..DriverConfig::default() };
+    let config = DriverConfig { stall_timeout: ms(800), ..DriverConfig::default() };
     let mut rig = Rig::new(Script::default(), config);
     let addr = rig.driver.listen_on(small_listener()).expect("it listens");
     let mut peer = Peer::with_small_buffers(addr);
@@ -123,12 +123,12 @@ fn progress_starts_the_stall_timeout_again() {
     // All in all it takes three times as long as it may take nothing.
     while peer.got.len() < 60_000 && start.elapsed() < PATIENCE {
         rig.pass(ms(0));
-        let due = start + ms(1200).mul_f64(peer.got.len() as f64 / 60_000.0);
+        let due = start + ms(2400).mul_f64(peer.got.len() as f64 / 60_000.0);
         rig.pass_until("time to read on", |_| Instant::now() >= due);
         assert!(!rig.is_closed(id), "closed after {} bytes in {:?}", peer.got.len(), start.elapsed());
         peer.pull_some(2000);
     }
     assert_eq!(peer.got.len(), 60_000);
-    rig.idle(ms(500));
+    rig.idle(ms(900));
     assert!(!rig.is_closed(id), "nothing is queued for it");
 }

@@ -52,7 +52,7 @@ fn metrics_follow_the_turns() {
 #[test]
 fn a_go_that_is_held_back_is_no_hand_over() {
     let config = TurnServerConfig {
-        signal_gap: Duration::from_secs(1),
+        signal_gap: Duration::from_secs(3),
         min_clients: 1,
         ..TurnServerConfig::default()
     };
@@ -72,7 +72,7 @@ fn a_go_that_is_held_back_is_no_hand_over() {
     hear(&ann, "GO");
     server.wait_for_metric("taketurns_answer_seconds_count", 2.0);
     assert!((server.metric("taketurns_hand_over_seconds_count") - 1.0).abs() < 1e-9, "Bob's to Ann");
-    assert!(server.metric("taketurns_answer_seconds_sum") < 0.5, "waiting for the GO is no part of it");
+    assert!(server.metric("taketurns_answer_seconds_sum") < 2.5, "waiting for the GO is no part of it");
 }
 
 #[test]

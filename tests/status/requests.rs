@@ -83,9 +83,10 @@ fn while_draining_it_is_not_ready_and_then_the_loop_ends_whoever_reads() {
 
 #[test]
 fn neither_slow_readers_nor_half_requests_stop_turns_and_there_is_room_when_they_are_gone() {
+    // Long enough for all of them to come before the first is told that it is slow.
     let config = StatusConfig {
-        head_timeout: Duration::from_millis(500),
-        write_timeout: Duration::from_millis(500),
+        head_timeout: Duration::from_secs(3),
+        write_timeout: Duration::from_secs(3),
         ..StatusConfig::default()
     };
     let server = Server::start(turns(TurnServerConfig::default()), config);
