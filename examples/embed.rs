@@ -119,6 +119,8 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         }
         if turns >= options.count {
             clients.drain(now);
+        }
+        if clients.is_drained() {
             server.drain(now);
         }
     }

@@ -26,7 +26,7 @@ use taketurns::wire::Framing;
 struct Options {
     /// the server, as HOST:PORT; a host name is looked up again at every reconnection. Default: the environment variable
     /// TAKETURNS_CONNECT, else 127.0.0.1:5001
-    #[argh(option, arg_name = "addr", default = "default_server()")]
+    #[argh(option, arg_name = "addr", default = "common::default_server()")]
     connect: String,
 
     /// how messages are told apart: line, or raw for the oldest servers. Default: line
@@ -80,10 +80,6 @@ struct Options {
     log_level: LevelFilter,
 }
 
-fn default_server() -> String {
-    common::environment("TAKETURNS_CONNECT").unwrap_or_else(|| "127.0.0.1:5001".to_owned())
-}
-
 fn main() -> ExitCode {
     common::exit_code(play(&options::from_environment()))
 }
@@ -98,8 +94,7 @@ fn play(options: &Options) -> Result<(), String> {
 
     let mut printer = Printer::start();
     let mut end = Ok(());
-    // Whether the server's absence has been mentioned since it was last there.
-    let mut mentioned = false;
+    let mut absence = common::Absence::default();
     let mut goes_on = true;
     while goes_on {
         if counting.is_finished() {
@@ -111,17 +106,11 @@ fn play(options: &Options) -> Result<(), String> {
         while let Some(event) = event_loop.poll_event() {
             match event {
                 Event::Opened { peer, .. } => {
-                    mentioned = false;
+                    absence.is_over();
                     info!("connected to {peer}");
                 }
                 Event::Closed { peer, reason, .. } => info!("disconnected from {peer}: {reason}"),
-                Event::Unreachable { target, error, .. } if !mentioned => {
-                    mentioned = true;
-                    common::complain(format_args!(
-                        "cannot connect to {target}: {error}; {}",
-                        common::advise_dialing(&error)
-                    ));
-                }
+                Event::Unreachable { target, error, .. } => absence.mention(&target, &error),
                 Event::Protocol(event) => match counting.hear(now, event_loop.driver_mut(), event) {
                     Some(Count::Sent(name, number)) => printer.line(format_args!("{name} sent: {number}")),
                     Some(Count::Ended(name, why)) if end.is_ok() && why != End::Left => {

@@ -93,6 +93,8 @@ fn demonstrate(options: &Options, printer: &mut Printer) -> Result<(), Box<dyn s
         counting.catch_up(now, &mut clients);
         if left == 0 {
             clients.drain(now);
+        }
+        if clients.is_drained() {
             server.drain(now);
         }
     }

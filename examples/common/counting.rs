@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use log::warn;
 use taketurns::net::{Driver, Target, now};
-use taketurns::protocol::DialId;
 use taketurns::protocol::turns::{
     Bye, ClientConfig, ClientEvent, ClientId, ClientTurn, ConfigError, End, Fate, Name, News, TurnClient,
 };
@@ -48,6 +47,24 @@ pub enum Count {
     Ended(Name, End),
 }
 
+/// Adds a client, and connects it to `target`. One that rests until it asks, asks.
+pub fn join(
+    driver: &mut Driver<TurnClient>,
+    target: impl Into<Target>,
+    config: ClientConfig,
+) -> Result<ClientId, ConfigError> {
+    let asks = config.seat.is_some_and(|seat| seat.demand == Demand::Ask);
+    let client = driver.protocol_mut().add(config)?;
+    let dial = driver.connect(now(), target);
+    driver.protocol_mut().dial(client, dial);
+    if asks {
+        // Kept until the turn is granted: there need not be a connection.
+        let asked = driver.act(now(), |clients, links| clients.ask(now(), client, links));
+        asked.expect("the client was just added");
+    }
+    Ok(client)
+}
+
 impl Counting {
     pub fn new(pace: Duration, count: Option<u64>) -> Counting {
         let (counters, pauses) = (HashMap::new(), BTreeSet::new());
@@ -62,11 +79,9 @@ impl Counting {
         config: ClientConfig,
         number: i64,
         step: i64,
-    ) -> Result<DialId, ConfigError> {
+    ) -> Result<(), ConfigError> {
         let seat = config.seat.expect("a client that counts has a seat");
-        let client = driver.protocol_mut().add(config)?;
-        let dial = driver.connect(now(), target);
-        driver.protocol_mut().dial(client, dial);
+        let client = join(driver, target, config)?;
         let asks = seat.demand == Demand::Ask;
         self.counters.insert(
             client,
@@ -82,11 +97,7 @@ impl Counting {
             },
         );
         self.unfinished += 1;
-        if asks {
-            // Kept until it is granted: there need not be a connection.
-            driver.act(now(), |clients, links| clients.ask(now(), client, links)).expect("just added");
-        }
-        Ok(dial)
+        Ok(())
     }
 
     /// Whether every client has its count, or has given up.
@@ -166,7 +177,7 @@ impl Counting {
                     warn!("{name}: refused by the server: {code} ({words})");
                 }
             }
-            News::Bye(bye) => {
+            News::Bye(bye) if bye.code != Bye::Left => {
                 let hint = if bye.code == Bye::NameTaken { "; see --name" } else { "" };
                 let words =
                     bye.words.as_deref().map_or_else(|| bye.code.words().to_owned(), super::printable);

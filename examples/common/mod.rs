@@ -4,9 +4,12 @@
 pub mod answers;
 mod background;
 #[cfg(unix)]
+pub mod command;
+#[cfg(unix)]
 pub mod console;
 pub mod counting;
 pub mod journal;
+pub mod lease;
 pub mod logger;
 pub mod options;
 pub mod printer;
@@ -22,7 +25,8 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 
-use taketurns::protocol::turns::End;
+use taketurns::net::Target;
+use taketurns::protocol::turns::{End, Name};
 
 /// Ends a program: its error is one line on standard error, and exit code 1.
 pub fn exit_code(result: Result<(), String>) -> ExitCode {
@@ -61,6 +65,11 @@ pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|text| !text.is_empty())
 }
 
+/// The turn server to connect to, unless an option says another.
+pub fn default_server() -> String {
+    environment("TAKETURNS_CONNECT").unwrap_or_else(|| "127.0.0.1:5001".to_owned())
+}
+
 /// The addresses to listen on: those of `--listen`, else that of the environment variable, else the default.
 pub fn listen_addresses(options: &[String], default: &str) -> Result<Vec<SocketAddr>, String> {
     let texts = match (options, environment("TAKETURNS_LISTEN")) {
@@ -95,6 +104,35 @@ pub fn check_target(text: &str, example: &str) -> Result<(), String> {
         true => Err(format!("cannot connect to {text:?}: port 0 is nobody's, as in {example}")),
         false => Ok(()),
     }
+}
+
+/// Whether the absence of a server has been mentioned since it was last there.
+#[derive(Default)]
+pub struct Absence(bool);
+
+impl Absence {
+    pub fn is_over(&mut self) {
+        self.0 = false;
+    }
+
+    /// Says once that the server cannot be reached, and what to do about it.
+    pub fn mention(&mut self, target: &Target, error: &io::Error) {
+        if !std::mem::replace(&mut self.0, true) {
+            complain(format_args!("cannot connect to {target}: {error}; {}", advise_dialing(error)));
+        }
+    }
+}
+
+/// A name that no other client has: of this machine, this process, and a random number.
+#[cfg(unix)]
+pub fn unique_name() -> Name {
+    let mut random = [0; 4];
+    taketurns::net::os_entropy()(&mut random);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).take(40);
+    let (host, process) = (host.collect::<String>(), std::process::id());
+    let name = format!("{host}-{process}-{:08x}", u32::from_le_bytes(random));
+    name.parse().expect("62 characters that a name may have, at most")
 }
 
 /// What to do about a server that cannot be reached, while the client goes on trying.

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use log::warn;
-use taketurns::net::{Driver, DriverConfig, Event, EventLoop};
+use taketurns::net::{Driver, DriverConfig, Event, EventLoop, os_entropy};
+use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 
 use super::status::{self, Show};
 
@@ -47,6 +48,14 @@ pub struct Service<P: Show + 'static> {
     pub bound: Vec<SocketAddr>,
     /// The address that the status got, for programs that log nothing at info.
     pub status: Option<SocketAddr>,
+}
+
+impl Service<TurnServer> {
+    /// Listens with a turn server, on the addresses of `--listen` or the default ones.
+    pub fn listen_turns(config: TurnServerConfig, listen: &[String]) -> Result<Service<TurnServer>, String> {
+        let turns = TurnServer::new(config, os_entropy()).map_err(|error| error.to_string())?;
+        Service::listen(turns, turn_driver_config(None, None), listen, "127.0.0.1:5001", None)
+    }
 }
 
 impl<P: Show + 'static> Service<P> {
