@@ -1,9 +1,11 @@
 //! What the example programs share: options, logging, printing, signals, and how they end. None of it is the library's.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
+pub mod answers;
 mod background;
 #[cfg(unix)]
 pub mod console;
+pub mod counting;
 pub mod journal;
 pub mod logger;
 pub mod options;
@@ -19,6 +21,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
+
+use taketurns::protocol::turns::End;
 
 /// Ends a program: its error is one line on standard error, and exit code 1.
 pub fn exit_code(result: Result<(), String>) -> ExitCode {
@@ -45,6 +49,11 @@ pub fn printable(text: &str) -> String {
         c => c.escape_debug().to_string(),
     };
     text.chars().map(show).collect()
+}
+
+/// Bytes of a client's, with what could rearrange a terminal escaped.
+pub fn printable_bytes(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(|_| bytes.escape_ascii().to_string(), printable)
 }
 
 /// An option's default from the environment; a variable that is empty counts as absent.
@@ -94,6 +103,17 @@ pub fn advise_dialing(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(EMFILE) if cfg!(unix) => "fewer --clients, or see ulimit -n",
         _ => "trying again, at least every 2 s, until a server is there (see --connect)",
+    }
+}
+
+/// Why a client of a turn server gave up.
+pub fn reason(why: End) -> &'static str {
+    match why {
+        End::Superseded => "superseded: the seat was resumed by another client",
+        End::Forbidden => "forbidden: the server does not admit this client",
+        End::Removed => "removed: the server's host took the seat away",
+        End::PlaintextToken => "a token is not sent in plain text to another machine",
+        _ => "the client left",
     }
 }
 

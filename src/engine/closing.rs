@@ -22,7 +22,6 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 self.follow_up(now, id, outcome);
             }
         }
-        self.links.forget_crowd();
     }
 
     #[cold]

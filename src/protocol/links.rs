@@ -322,16 +322,11 @@ impl Links {
         !self.hurried.is_empty() || !self.touched.is_empty()
     }
 
-    /// Whether a lot has been queued for others than `speaker` since this last was so: it is time to write, because a peer that reads must not
-    /// be given up for what it was never offered.
+    /// Whether a lot has been queued for others than `speaker` since all that is touched was last taken: it is time to write, because a peer
+    /// that reads must not be given up for what it was never offered.
     #[inline]
     pub(crate) fn wants_flush(&self, speaker: ConnectionId) -> bool {
         self.crowd != Crowd::Nobody && self.crowd != Crowd::One(speaker)
-    }
-
-    /// All is about to be written.
-    pub(crate) fn forget_crowd(&mut self) {
-        self.crowd = Crowd::Nobody;
     }
 
     /// How many times [`take_reread`](Self::take_reread) has something.
@@ -348,7 +343,12 @@ impl Links {
 
     #[inline]
     fn next_touched(&mut self) -> Option<ConnectionId> {
-        self.hurried.pop_front().or_else(|| self.touched.pop_front())
+        let next = self.hurried.pop_front().or_else(|| self.touched.pop_front());
+        if next.is_none() {
+            // All of it was taken to be written.
+            self.crowd = Crowd::Nobody;
+        }
+        next
     }
 
     /// What is queued for `id` and not written.
@@ -567,13 +567,13 @@ mod tests {
         assert!(!links.wants_flush(a), "it has asked for all that itself");
         assert!(links.is_congested(a) && !links.may_go_on(a), "but has to read it first");
         assert!(links.wants_flush(b) && !links.may_go_on(b), "others are offered it first");
-        links.forget_crowd();
-        assert!(links.may_go_on(b), "said once");
+        while links.take_touched().is_some() {}
+        assert!(links.may_go_on(b), "until it is written");
         links.send(a, b"6");
         links.send(b, b"12345");
         assert!(links.wants_flush(a) && links.wants_flush(b), "it is not the only one");
         links.close(b);
-        links.forget_crowd();
+        while links.take_touched().is_some() {}
         links.consume(a, 6);
         assert!(links.may_go_on(a) && !links.may_go_on(b));
     }

@@ -112,6 +112,7 @@ impl Rules {
         Terms {
             min_seats: u32::try_from(self.min_seats).unwrap_or(u32::MAX),
             proposals_max: self.proposals_max,
+            silent,
             time: Allowance { silent: silent.min(hold), hold },
             judging: if is_judged { self.judging_timeout.into() } else { Nanos::ZERO },
             turn_grace: self.turn_grace.into(),
@@ -139,6 +140,8 @@ impl Rules {
 pub(super) struct Terms {
     pub(super) min_seats: u32,
     pub(super) proposals_max: u16,
+    /// How long a holder may be silent, which an extended turn may be renewed to.
+    pub(super) silent: Nanos,
     /// What a turn begins with.
     pub(super) time: Allowance,
     /// Time to judge a turn's proposals; zero if the host does not judge.

@@ -365,7 +365,7 @@ impl<S> Scheduler<S> {
     ///
     /// When the seat rests, is away, or does not exist.
     pub fn name_next(&mut self, seat: SeatId) -> Result<(), HostError> {
-        self.with_seat(seat, |ring, slot| ring.name_next(slot)).unwrap_or(Err(HostError::UnknownSeat))
+        self.with_seat(seat, Ring::name_next).unwrap_or(Err(HostError::UnknownSeat))
     }
 
     /// Ends the turn that is held in `ring`: its outcome is [`Skipped`](super::Outcome::Skipped).

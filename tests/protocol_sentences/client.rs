@@ -73,7 +73,7 @@ fn t31_client_resumes_when_its_answer_was_lost() {
     world.drive_for(ms(5500));
     for _ in 0..6 {
         let before = world.accepted().len();
-        let seats = world.server.scheduler().seats();
+        let seats = world.server().scheduler().seats();
         // What client 1 sends from now on is lost; then it notices.
         let peer = world.client_peer(0).expect("connected");
         world.lose_up(peer);
@@ -82,7 +82,7 @@ fn t31_client_resumes_when_its_answer_was_lost() {
         world.break_client_end(0);
         world.drive_for(secs(5));
         assert!(world.accepted().len() > before + 4, "it came back into its seat");
-        assert_eq!(world.server.scheduler().seats(), seats, "no second seat");
+        assert_eq!(world.server().scheduler().seats(), seats, "no second seat");
     }
     assert_no_gap_and_no_repetition(&world.accepted(), &TWO, "answers lost");
     assert_eq!(sent(&world), world.accepted());
@@ -147,7 +147,7 @@ fn t31_client_joins_anew_after_the_server_was_restarted() {
         assert_eq!(refused.count(), 2, "both came with their old secret first");
         assert!(sent(&world).len() > known + 10, "and went on by themselves");
         assert_no_gap_and_no_repetition(&sent(&world), &TWO, "over two lives");
-        assert_eq!(world.server.scheduler().seats(), 2);
+        assert_eq!(world.server().scheduler().seats(), 2);
     }
 }
 

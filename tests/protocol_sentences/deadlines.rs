@@ -40,7 +40,7 @@ fn t11_an_answer_at_the_bell_counts() {
     let (mut world, [a, b]) = raw_ring(raw_config());
     world.skip_time(secs(40));
     world.say(a, "a:1");
-    assert_eq!((accepted(&world).as_slice(), world.server.counts().lapsed), (&["a:1".to_owned()][..], 0));
+    assert_eq!((accepted(&world).as_slice(), world.server().counts().lapsed), (&["a:1".to_owned()][..], 0));
     assert_eq!(world.heard(b), ["GO"]);
 }
 
@@ -66,9 +66,9 @@ fn t11_a_late_answer_whose_client_leaves_is_refused() {
     let (mut world, [a, _b]) = raw_ring(raw_config());
     world.drive_for(secs(30));
     world.say(a, "a:1");
-    assert_eq!(world.server.counts().refused, 0);
+    assert_eq!(world.server().counts().refused, 0);
     world.half_close(a);
-    assert_eq!((accepted(&world).len(), world.server.counts().refused), (0, 1));
+    assert_eq!((accepted(&world).len(), world.server().counts().refused), (0, 1));
 }
 
 /// T1, T11: who takes a vacant seat over does not lapse under the name of who sat there before.
@@ -96,7 +96,7 @@ fn t11_a_late_answer_counts_in_the_seats_next_turn() {
     world.say(a, "a:1");
     world.say(a, "a:3");
     assert_eq!(
-        (accepted(&world).len(), world.server.counts().refused),
+        (accepted(&world).len(), world.server().counts().refused),
         (0, 1),
         "held, and further bytes refused"
     );

@@ -35,7 +35,7 @@ fn t32_a_drain_lets_the_holder_finish() {
     for peer in [bob.peer, cid.peer, newcomer] {
         assert_eq!(refusal(&mut world, peer), "shutting-down", "and no GO before it");
     }
-    assert_eq!(world.server.clients(), 0);
+    assert_eq!(world.server().clients(), 0);
     assert!(
         [ann.peer, bob.peer, cid.peer, watcher, newcomer]
             .map(|peer| world.is_open(peer))
@@ -59,19 +59,19 @@ fn t32_a_drain_ends_within_its_timeout() {
             ("shutting-down".to_owned(), Some(secs(8)))
         );
     }
-    assert_eq!(world.server.clients(), 0);
+    assert_eq!(world.server().clients(), 0);
 
     // The holder's own deadline comes first, or its connection is lost: then there is nobody to wait for.
     let (mut world, [_, bob]) = line_ring(line_config(), ["ann", "bob"]);
     world.drive_for(secs(28));
     world.drain();
     world.drive_for(secs(2));
-    assert_eq!((refusal(&mut world, bob.peer), world.server.clients()), ("shutting-down".to_owned(), 0));
+    assert_eq!((refusal(&mut world, bob.peer), world.server().clients()), ("shutting-down".to_owned(), 0));
 
     let mut world = line_world();
     let ann = join(&mut world, "ann");
     world.drain();
-    assert_eq!((refusal(&mut world, ann.peer), world.server.clients()), ("shutting-down".to_owned(), 0));
+    assert_eq!((refusal(&mut world, ann.peer), world.server().clients()), ("shutting-down".to_owned(), 0));
 }
 
 /// T32: an observer hears how the last turns end, wherever its connection stands among the others.
@@ -106,6 +106,6 @@ fn t32_a_drain_in_the_raw_framing_closes_without_a_word() {
     world.drive_for(secs(1));
     world.say(a, "a:1");
     assert_eq!(accepted(&world), ["a:1"]);
-    assert_eq!(([a, b, c].map(|peer| world.heard(peer).len()), world.server.clients()), ([0, 0, 0], 0));
+    assert_eq!(([a, b, c].map(|peer| world.heard(peer).len()), world.server().clients()), ([0, 0, 0], 0));
     assert!(!world.is_open(a) && !world.is_open(b));
 }

@@ -70,8 +70,8 @@ fn t29_nobody_starves_when_seats_come_and_go() {
             let order = line_order(&mut world, &members, 1);
             if order[0] == "one" {
                 since_one = 0;
-                let ring = world.server.scheduler().rings().next().expect("a ring");
-                let bound = world.server.scheduler().waiting_bound(ring);
+                let ring = world.server().scheduler().rings().next().expect("a ring");
+                let bound = world.server().scheduler().waiting_bound(ring);
                 allowed = usize::try_from(bound.as_secs() / 30).expect("small");
             } else {
                 since_one += 1;
@@ -85,8 +85,8 @@ fn t29_nobody_starves_when_seats_come_and_go() {
 #[test]
 fn bounded_waiting_is_attained_and_exported() {
     let (mut world, members) = line_ring(line_config(), ["ann", "bob weight=3", "cid weight=2"]);
-    let ring = world.server.scheduler().rings().next().expect("a ring");
-    assert_eq!(world.server.scheduler().waiting_bound(ring), secs(5 * 30));
+    let ring = world.server().scheduler().rings().next().expect("a ring");
+    assert_eq!(world.server().scheduler().waiting_bound(ring), secs(5 * 30));
     let go_times = |world: &World| -> Vec<Duration> {
         let said = world.recvs(members[0].peer).iter();
         said.filter(|recv| recv.text().contains("GO turn=")).map(|recv| recv.at).collect()
@@ -99,7 +99,7 @@ fn bounded_waiting_is_attained_and_exported() {
         let waited = pair[1] - pair[0] - secs(30);
         assert!(waited <= secs(150), "waited {waited:?}: {times:?}");
     }
-    let longest = world.server.scheduler().longest_wait(ring);
+    let longest = world.server().scheduler().longest_wait(ring);
     assert_eq!((longest.waited, longest.bound), (secs(150), secs(150)));
 }
 

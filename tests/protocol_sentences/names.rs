@@ -16,7 +16,7 @@ fn t20_no_seat_before_a_valid_join() {
         world.say(talker, line);
         world.drive_for(secs(1));
     }
-    assert_eq!((world.heard(talker).len(), world.server.scheduler().seats()), (8, 0));
+    assert_eq!((world.heard(talker).len(), world.server().scheduler().seats()), (8, 0));
     // Half a line does not help either.
     world.say_bytes(talker, b"JOIN ann");
     world.drive_for(ms(999));
@@ -79,7 +79,7 @@ fn t21_joining_under_a_vacant_seats_name_starts_at_the_end() {
     let (mut world, [ann, bob, cid]) = line_ring(line_config(), ["ann", "bob", "cid"]);
     world.reset(bob.peer);
     let again = join(&mut world, "bob");
-    assert_eq!((field(&again.welcome, "seat"), world.server.scheduler().seats()), ("4", 3));
+    assert_eq!((field(&again.welcome, "seat"), world.server().scheduler().seats()), ("4", 3));
     let members = [ann, again, cid];
     assert_eq!(line_order(&mut world, &members, 6).join(" "), "ann cid bob ann cid bob");
     let thief = world.connect();
@@ -110,7 +110,7 @@ fn t22_a_seat_is_resumed_at_once_while_the_old_connection_seems_alive() {
     assert_eq!(field(&again.welcome, "seat"), "2");
     assert_eq!(again.then, ["WAIT ahead=1"]);
     assert_eq!((refusal(&mut world, bob.peer), world.is_open(bob.peer)), ("superseded".to_owned(), false));
-    assert_eq!(world.server.scheduler().seats(), 3);
+    assert_eq!(world.server().scheduler().seats(), 3);
     assert_eq!(line_order(&mut world, &[ann, again, cid], 4).join(" "), "ann bob cid ann");
 }
 

@@ -21,7 +21,7 @@ fn t23_an_answer_sent_again_is_confirmed_again_and_counts_once() {
     world.say(again.peer, "ann:6 turn=1");
     assert_eq!(refusal(&mut world, again.peer), "stale-turn", "the first one stands");
     assert_eq!((accepted(&world).len(), held(&world)), (1, before));
-    assert_eq!((world.server.counts().accepted, world.server.counts().repeated), (1, 3));
+    assert_eq!((world.server().counts().accepted, world.server().counts().repeated), (1, 3));
     // It is remembered while ann holds another turn too, but not once that is answered.
     world.say(bob.peer, "bob:1 turn=2");
     world.say(again.peer, "ann:-9223372036854775808 turn=1");
@@ -91,7 +91,7 @@ fn t24_wrong_answers_have_their_code_and_change_nothing() {
         assert_eq!(held(&world), before, "{line:?}");
     }
     assert_eq!(accepted(&world).len(), 2);
-    assert_eq!(world.server.counts().refused, wrong.len() as u64);
+    assert_eq!(world.server().counts().refused, wrong.len() as u64);
     world.say(ann, "ann:2");
     assert_eq!(world.heard(ann), ["OK turn=3"], "unfenced counts for the current turn");
 }
@@ -204,7 +204,7 @@ fn t27_pass_leave_ping_and_watch_are_answered() {
     world.say(cid.peer, "LEAVE");
     let heard = world.heard(cid.peer);
     assert!(heard[0] == "GO turn=3 within=30000" && heard[1].starts_with("BYE left "), "{heard:?}");
-    assert_eq!((world.is_open(cid.peer), world.server.scheduler().seats()), (false, 2));
+    assert_eq!((world.is_open(cid.peer), world.server().scheduler().seats()), (false, 2));
     assert_eq!(world.heard(ann.peer), ["GO turn=4 within=30000"]);
     assert_eq!(world.heard(watcher), ["SKIP turn=3 cid gone"]);
     let late = world.connect();
@@ -234,7 +234,7 @@ fn t27_an_observer_hears_every_outcome_and_never_has_a_turn() {
     assert_eq!(world.heard(watcher), expected);
     world.say(watcher, "watcher:1");
     assert_eq!(world.heard(watcher).len(), 1);
-    let counts = world.server.counts();
+    let counts = world.server().counts();
     assert_eq!((counts.accepted, counts.passed, counts.lapsed, counts.gone, counts.refused), (1, 1, 2, 1, 1));
-    assert_eq!(world.server.scheduler().seats(), 4);
+    assert_eq!(world.server().scheduler().seats(), 4);
 }

@@ -54,7 +54,7 @@ fn t28_a_ring_made_again_goes_on_above_all_forgotten_turns() {
     // The second way to be forgotten: the grace.
     world.reset(b.peer);
     world.drive_for(secs(60));
-    assert_eq!(world.server.scheduler().rings().count(), 0);
+    assert_eq!(world.server().scheduler().rings().count(), 0);
     for ring in ["a", "b", "a"] {
         let (member, seen) = play(&mut world, &format!("ann ring={ring}"), 3);
         assert!(seen.iter().all(|turn| *turn > *used.iter().max().expect("some")), "{seen:?} after {used:?}");
@@ -73,7 +73,7 @@ fn t28_rings_are_limited() {
     let third = world.connect();
     world.say(third, "JOIN ann ring=c");
     assert_eq!((refusal(&mut world, third), world.is_open(third)), ("full".to_owned(), false));
-    assert_eq!(world.server.counts().turned_away, 1);
+    assert_eq!(world.server().counts().turned_away, 1);
     world.say(ann.peer, "LEAVE");
     join(&mut world, "ann ring=c");
 }

@@ -14,7 +14,7 @@ use crate::world::{World, ms, secs};
 #[test]
 fn t01_a_connection_is_seated_when_accepted_in_the_longest_vacant_seat() {
     let (mut world, [a, b, c, d]) = raw_ring(raw_config());
-    assert_eq!(world.server.scheduler().seats(), 4);
+    assert_eq!(world.server().scheduler().seats(), 4);
     // d is lost before b: whoever comes next gets d's place, and the one after that b's.
     world.reset(d);
     world.drive_for(secs(1));
@@ -22,9 +22,9 @@ fn t01_a_connection_is_seated_when_accepted_in_the_longest_vacant_seat() {
     world.drive_for(secs(1));
     let e = world.connect();
     let f = world.connect();
-    assert_eq!(world.server.scheduler().seats(), 4, "no seat was added while some were vacant");
+    assert_eq!(world.server().scheduler().seats(), 4, "no seat was added while some were vacant");
     let g = world.connect();
-    assert_eq!(world.server.scheduler().seats(), 5);
+    assert_eq!(world.server().scheduler().seats(), 5);
     world.drive_for(ms(100));
     world.say(a, "a:0");
     let order = raw_order(&mut world, &[a, f, c, e, g], 6);
@@ -177,7 +177,7 @@ fn t12_a_vacant_seat_keeps_its_place_for_the_grace() {
         let (mut world, [a, b, c]) = raw_ring(TurnServerConfig { turn_deadline: secs(1000), ..raw_config() });
         world.reset(b);
         world.drive_for(away);
-        assert_eq!(world.server.scheduler().seats(), if in_place { 3 } else { 2 });
+        assert_eq!(world.server().scheduler().seats(), if in_place { 3 } else { 2 });
         let d = world.connect();
         world.drive_for(ms(100));
         world.heard(d);
@@ -193,7 +193,7 @@ fn t12_a_vacant_seat_keeps_its_place_for_the_grace() {
             _ => None,
         });
         let (seat, connection) = seated.expect("bob is seated");
-        let sits = |world: &World| world.server.scheduler().data(seat).and_then(SeatData::connection);
+        let sits = |world: &World| world.server().scheduler().data(seat).and_then(SeatData::connection);
         assert_eq!(sits(&world), Some(connection));
         world.reset(bob.peer);
         assert_eq!(sits(&world), None);
@@ -215,10 +215,10 @@ fn t12_seats_that_were_lost_together_are_forgotten_together() {
             for (peer, name) in peers.iter().zip('a'..).filter(|_| framing == Framing::Line) {
                 world.say(*peer, &format!("JOIN {name}"));
             }
-            assert_eq!(world.server.scheduler().seats(), 4, "{framing:?}, round {round}");
+            assert_eq!(world.server().scheduler().seats(), 4, "{framing:?}, round {round}");
             peers.iter().for_each(|peer| world.reset_quietly(*peer));
             world.drive_for(secs(60));
-            let scheduler = world.server.scheduler();
+            let scheduler = world.server().scheduler();
             assert_eq!((scheduler.seats(), scheduler.rings().count()), (0, 0), "{framing:?}, round {round}");
         }
     }
@@ -233,8 +233,8 @@ fn t13_a_connection_beyond_max_clients_is_closed_at_once() {
     let c = world.connect();
     let address = world.addr(c).to_string();
     assert!(take_log().iter().any(|(level, line)| *level <= Level::Info && line.contains(&address)));
-    assert_eq!((world.is_open(c), world.heard(c), world.server.counts().turned_away), (false, vec![], 1));
-    assert_eq!(world.server.clients(), 2);
+    assert_eq!((world.is_open(c), world.heard(c), world.server().counts().turned_away), (false, vec![], 1));
+    assert_eq!(world.server().clients(), 2);
     world.say(a, "a:1");
     assert_eq!(world.heard(b), ["GO"], "the others notice nothing");
     world.reset(a);

@@ -103,7 +103,7 @@ fn t05_bytes_that_come_early_do_not_hurry_a_go() {
     let [a, _] = [world.connect(), world.connect()];
     world.say(a, "a");
     world.drive_for(ms(99));
-    assert_eq!((world.heard(a), world.server.counts().refused), (vec!["WAIT".to_owned()], 1));
+    assert_eq!((world.heard(a), world.server().counts().refused), (vec!["WAIT".to_owned()], 1));
     world.drive_for(ms(1));
     assert_eq!(world.heard(a), ["GO"]);
 }

@@ -86,7 +86,7 @@ pub(crate) fn refusal(world: &mut World, peer: Peer) -> String {
 
 /// The turn held in the only ring, with the time at which it lapses.
 pub(crate) fn held(world: &World) -> Option<(u64, Duration)> {
-    let scheduler = world.server.scheduler();
+    let scheduler = world.server().scheduler();
     let ring = scheduler.rings().next()?;
     scheduler.held(ring).map(|held| (held.turn.get(), world.time_of(held.deadline)))
 }

@@ -324,15 +324,16 @@ impl Protocol for Script {
         self.open.push(id);
     }
 
-    fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+    fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         self.bytes.entry(id).or_default().extend_from_slice(bytes);
         self.portions.push((id, bytes.len()));
         for act in self.words.get(bytes).cloned().unwrap_or_default() {
             Script::perform(act, links);
         }
+        bytes.len()
     }
 
-    fn handle_end(&mut self, _: Now, id: ConnectionId, links: &mut Links) {
+    fn handle_end(&mut self, _: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
         self.ended.push(id);
         if self.closes_at_end {
             links.close(id);
@@ -351,6 +352,8 @@ impl Protocol for Script {
             Script::perform(act, links);
         }
     }
+
+    fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
 
     fn drain(&mut self, _: Now, links: &mut Links) {
         if !self.ignores_drain {

@@ -208,7 +208,7 @@ impl TurnServer {
         }
         if is_judged {
             let turn = holding.turn();
-            holding.judge(now.instant);
+            let _ = holding.judge(now.instant);
             self.propose(seat, turn, answer.number, message, name);
             return None;
         }

@@ -98,8 +98,9 @@ impl Caller {
         free
     }
 
-    /// The server has read `bytes` of it, before it wrote anything in this pass.
-    pub(super) fn was_read(&mut self, bytes: &[u8]) {
+    /// The server has read `bytes` of it, when it had received `heard` writes.
+    pub(super) fn was_read(&mut self, world: &World, heard: usize, bytes: &[u8]) {
+        self.hear_some(world, heard);
         if self.manners == Manners::Plain && std::mem::take(&mut self.has_go) {
             let text = std::str::from_utf8(bytes).expect("it speaks plainly");
             let number = text.strip_prefix(&format!("{}:", self.name));
@@ -108,10 +109,15 @@ impl Caller {
     }
 
     pub(super) fn hear(&mut self, world: &World) {
+        self.hear_some(world, world.recvs(self.peer).len());
+    }
+
+    /// The first `count` of all that it receives.
+    fn hear_some(&mut self, world: &World, count: usize) {
         if self.manners == Manners::Rude {
             return;
         }
-        let recvs = world.recvs(self.peer);
+        let recvs = &world.recvs(self.peer)[..count];
         for (at, recv) in recvs.iter().enumerate().skip(self.read) {
             match recv.bytes.as_slice() {
                 b"GO" => {
@@ -127,7 +133,7 @@ impl Caller {
                 other => panic!("T5: one recv of {} is \"{}\"", self.name, other.escape_ascii()),
             }
         }
-        self.read = recvs.len();
+        self.read = count.max(self.read);
     }
 
     /// `accepted`: its numbers that counted, in order.

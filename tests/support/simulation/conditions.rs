@@ -71,9 +71,9 @@ pub(super) fn is_crowded(world: &World) -> bool {
 /// What the host finds in order after every pass.
 pub(super) fn check_limits(world: &World) {
     let config = world.config();
-    let (clients, seats) = (world.server.clients(), world.server.scheduler().seats());
+    let (clients, seats) = (world.server().clients(), world.server().scheduler().seats());
     assert!(clients <= config.max_clients, "S4: {clients} clients");
     assert!(seats <= 2 * config.max_clients, "S4: {seats} seats");
-    assert!(world.server.scheduler().rings().count() <= config.max_rings, "S4: too many rings");
+    assert!(world.server().scheduler().rings().count() <= config.max_rings, "S4: too many rings");
     world.check_connections();
 }

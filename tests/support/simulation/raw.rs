@@ -67,7 +67,7 @@ impl RawGame {
             Manners::Legacy => world.connect_legacy_quietly(&name, 1, 1),
             Manners::Plain | Manners::Rude => world.connect_quietly(),
         };
-        for ring in world.server.scheduler().rings() {
+        for ring in world.server().scheduler().rings() {
             self.book.joined(ring, 1);
         }
         self.by_peer.resize(peer.0 + 1, None);
@@ -199,9 +199,9 @@ impl RawGame {
     }
 
     fn follow_reads(&mut self, world: &World) {
-        for (_, peer, bytes) in &world.reads[self.reads_read..] {
+        for (heard, peer, bytes) in &world.reads[self.reads_read..] {
             if let Some(at) = self.by_peer[peer.0] {
-                self.callers[at].was_read(bytes);
+                self.callers[at].was_read(world, *heard, bytes);
             }
         }
         self.reads_read = world.reads.len();
@@ -219,7 +219,7 @@ impl RawGame {
     }
 
     fn sitting(&self, world: &World) -> Vec<Sitting> {
-        let scheduler = world.server.scheduler();
+        let scheduler = world.server().scheduler();
         for ring in scheduler.rings() {
             assert_eq!(scheduler.occupied(ring), self.open.len(), "T1: whoever is connected sits");
         }

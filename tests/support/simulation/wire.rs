@@ -36,9 +36,9 @@ impl Wire {
 
     /// Reads what was written in the last pass.
     pub(super) fn follow(&mut self, world: &World, players: &[Player], book: &mut Book) {
-        for id in world.server.scheduler().rings() {
+        for id in world.server().scheduler().rings() {
             if !self.names.contains_key(&id)
-                && let Some(name) = world.server.ring_name(id)
+                && let Some(name) = world.server().ring_name(id)
             {
                 self.names.insert(id, name.as_str().to_owned());
             }
@@ -66,7 +66,7 @@ impl Wire {
             // Of two that have the same seat in one pass, the writes may come in any order; the older one is gone.
             "WELCOME" if world.is_open(peer) => {
                 let name = field(line, "ring");
-                let mut rings = world.server.scheduler().rings();
+                let mut rings = world.server().scheduler().rings();
                 let Some(ring) = rings.find(|ring| self.names[ring] == name) else { return };
                 let place = field(line, "seat").parse().expect("a number");
                 let player = players.iter().find(|player| player.peer == Some(peer));
@@ -98,10 +98,10 @@ impl Wire {
             let ring = self.seats.get(peer).map(|sitting| sitting.ring);
             assert!(ring.is_none_or(|ring| holders.insert(ring)), "S1: two connections have the turn");
         }
-        for id in world.server.scheduler().rings() {
+        for id in world.server().scheduler().rings() {
             let here = self.seats.values().filter(|sitting| sitting.ring == id).count();
             let all_heard = !world.is_anybody_blocked();
-            let occupied = world.server.scheduler().occupied(id);
+            let occupied = world.server().scheduler().occupied(id);
             assert!(here <= occupied, "who was welcomed and is connected, sits");
             if all_heard {
                 assert_eq!(here, occupied, "who sits was welcomed");

@@ -1,0 +1,74 @@
+//! The order of a ring and the bound of every wait, by random histories against an oracle and a judge; see `support/oracle/mod.rs`.
+
+#[path = "support/oracle/mod.rs"]
+mod oracle;
+
+use oracle::history::{Act, History};
+use oracle::{Law, Place};
+
+fn law(random: &mut fastrand::Rng) -> Law {
+    let deadline = random.u64(2..12);
+    Law {
+        min_seats: random.usize(1..4),
+        deadline,
+        hold_max: random.choice([None, Some(deadline), Some(deadline + 7), Some(2)]).expect("some"),
+        turn_grace: random.choice([0, 0, 3]).expect("some"),
+        seat_grace: random.u64(3..40),
+        judging: random.choice([0, 0, 5]).expect("some"),
+        proposals: random.u16(1..4),
+    }
+}
+
+/// Plays a history by a seed, and returns how many waits ended, and how many after as many turns as allowed.
+fn play(seed: u64, steps: usize) -> (u64, u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let weights: &[u8] = if seed.is_multiple_of(2) { &[1] } else { &[1, 1, 2, 3, 7, 100] };
+    let mut history = History::new(law(&mut random));
+    let seats_max = random.usize(2..12);
+    history.play(Act::Join { weight: 1, always: true });
+    for _ in 0..steps {
+        if history.oracle.chairs.iter().all(|chair| chair.place == Place::Gone) {
+            break;
+        }
+        let act = history.choose(&mut random, weights, seats_max);
+        history.play(act);
+    }
+    (history.oracle.judge.ended, history.oracle.judge.met)
+}
+
+/// Names the seed of the history that fails.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}", self.0);
+        }
+    }
+}
+
+/// Even seeds make rings with equal weights, odd ones with weights of 1 to 100.
+#[test]
+fn random_histories_go_by_the_law_and_keep_the_bounds() {
+    let (mut ended, mut met) = (0, 0);
+    for seed in 0..2_000 {
+        let seed = Seed(seed);
+        let (more_ended, more_met) = play(seed.0, 200);
+        (ended, met) = (ended + more_ended, met + more_met);
+    }
+    assert!(ended > 40_000 && met > 4_000, "{ended} waits ended, {met} at their bound: this says too little");
+}
+
+/// The oracle is checked, too: by what another program made of the same sentences.
+#[test]
+fn traces_of_another_program_are_replayed_grant_by_grant() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/oracle/traces");
+    let mut traces: Vec<_> =
+        std::fs::read_dir(folder).expect("the folder").map(|file| file.expect("a file").path()).collect();
+    traces.sort();
+    assert!(traces.len() >= 4, "{traces:?}");
+    for trace in traces {
+        eprintln!("{}", trace.display());
+        oracle::trace::replay(&std::fs::read_to_string(trace).expect("text"));
+    }
+}
