@@ -3,6 +3,12 @@
 # Whether nothing sticks out sideways.
 LEFT_OF_THE_EDGE = "return document.documentElement.scrollWidth <= innerWidth"
 
+# Whether nothing of these elements is cut off, or lies on the dial around the hub.
+WHOLE = """
+return [...arguments].map(byId).every((node) => node.offsetWidth > 0 && node.scrollWidth <= node.offsetWidth)
+  && byId("left").offsetWidth < 2 * place.dial;
+"""
+
 # Of every text that is shown: its contrast to what is behind it, and its words; the poorest first.
 CONTRASTS = """
 const channels = (color) => color.match(/[\\d.]+/g).map(Number);
