@@ -23,6 +23,11 @@ use std::time::{Duration, SystemTime};
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
 use taketurns::time::{Instant, Now};
 
+#[path = "../../tests/support/rests.rs"]
+mod rests;
+
+use rests::Rests;
+
 /// More calls than this at one instant: somebody spins.
 const CALLS_MAX: usize = 1_000;
 
@@ -38,6 +43,7 @@ pub struct Session<P: Protocol> {
     pub events: Vec<P::Event>,
     connections: [Option<Connection>; 10],
     is_client: bool,
+    rests: Rests,
 }
 
 #[derive(Clone, Copy)]
@@ -55,7 +61,8 @@ impl<P: Protocol> Session<P> {
             wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         };
         let (links, events, connections) = (Links::new(OUT_BYTES_MAX), Vec::new(), [None; 10]);
-        Session { protocol, links, now, events, connections, is_client: false }
+        let rests = Rests::default();
+        Session { protocol, links, now, events, connections, is_client: false, rests }
     }
 
     /// A client, which has dialed the connections.
@@ -98,14 +105,14 @@ impl<P: Protocol> Session<P> {
                 let mut lines: Vec<u8> =
                     text.iter().map(|&byte| if byte == b'|' { b'\n' } else { byte }).collect();
                 lines.push(b'\n');
-                self.protocol.handle_bytes(self.now, connection.id, &lines, &mut self.links);
+                self.rests.hear(&mut self.protocol, self.now, connection.id, &lines, &mut self.links);
             }
             [b':', bytes @ ..] if hears && !bytes.is_empty() => {
-                self.protocol.handle_bytes(self.now, connection.id, bytes, &mut self.links);
+                self.rests.hear(&mut self.protocol, self.now, connection.id, bytes, &mut self.links);
             }
             [b'.', ..] if hears => {
                 self.connections[at] = Some(Connection { has_ended: true, ..connection });
-                self.protocol.handle_end(self.now, connection.id, &mut self.links);
+                self.rests.end(&mut self.protocol, self.now, connection.id, &mut self.links);
             }
             [b'!', ..] => self.close(at, CloseReason::Broken(std::io::ErrorKind::ConnectionReset)),
             [b'-', ..] => self.connections[at] = Some(Connection { reads: false, ..connection }),
@@ -140,6 +147,7 @@ impl<P: Protocol> Session<P> {
                 None => return self.set_time(until),
             }
             self.protocol.handle_timeout(self.now, &mut self.links);
+            self.rests.go_on(&mut self.protocol, self.now, &mut self.links);
             let later = self.protocol.next_deadline().is_none_or(|due| due > self.now.instant);
             assert!(later, "a deadline that has been called for is still due");
             self.settle();
@@ -156,7 +164,8 @@ impl<P: Protocol> Session<P> {
     /// Writes, closes and reports, as a driver does at the end of a pass.
     fn settle(&mut self) {
         for _ in 0..CALLS_MAX {
-            if !self.links.has_touched() {
+            let goes_on = self.rests.go_on(&mut self.protocol, self.now, &mut self.links);
+            if !goes_on && !self.links.has_touched() {
                 break;
             }
             while let Some(id) = self.links.take_touched() {
@@ -171,7 +180,7 @@ impl<P: Protocol> Session<P> {
 
     fn write(&mut self, id: ConnectionId) {
         let unsent = self.links.unsent(id).len();
-        assert!(unsent <= OUT_BYTES_MAX + MESSAGE_BYTES_MAX, "{unsent} bytes are queued");
+        assert!(unsent <= 16 * OUT_BYTES_MAX + MESSAGE_BYTES_MAX, "{unsent} bytes are queued");
         if self.connections.iter().flatten().any(|connection| connection.id == id && connection.reads) {
             self.links.consume(id, unsent);
         }
