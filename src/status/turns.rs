@@ -1,18 +1,15 @@
 //! What a turn server shows: its rings, how their turns end, and how long that takes.
 
-use serde::{Serialize, Serializer};
-
 use super::metrics::float;
+use super::rings::{RingView, SeatCounts, is_judged};
 use super::tally::millis;
 use super::{Count, Fields, Metrics, Show, Tally};
-use crate::protocol::turns::{Code, Framing, Name, SeatData, TurnCounts, TurnEvent, TurnServer};
+use crate::protocol::turns::{Code, SeatData, TurnCounts, TurnEvent, TurnServer};
 use crate::time::{Instant, Now};
-use crate::turn::{LongestWait, RingId, Scheduler, SeatView, Standing};
+use crate::turn::{HeldClock, LongestWait, Scheduler, SeatId, TurnNumber};
 
 /// A person sees no more of them at once.
 const RINGS_SHOWN_MAX: usize = 8;
-/// Of each ring.
-const SEATS_SHOWN_MAX: usize = 64;
 
 impl Show for TurnServer {
     fn name(&self) -> &'static str {
@@ -20,30 +17,27 @@ impl Show for TurnServer {
     }
 
     fn about(&self, about: &mut Fields) {
-        let config = self.scheduler().config();
-        let framing = match self.config().framing {
-            Framing::Raw => "raw",
-            Framing::Line => "line",
-        };
-        about.put("framing", &framing);
+        let rules = &self.config().rules;
+        about.put("framing", &self.config().framing.to_string());
         about.put("epoch", &self.epoch().to_string());
-        about.put("turn_deadline_ms", &millis(config.turn_deadline));
-        about.put("seat_grace_ms", &millis(config.seat_grace));
-        about.put("min_clients", &config.min_seats);
+        about.put("turn_deadline_ms", &millis(rules.turn_deadline));
+        about.put("seat_grace_ms", &millis(rules.seat_grace));
+        about.put("min_seats", &rules.min_seats);
     }
 
     fn note(&self, event: &TurnEvent, tally: &mut Tally) {
         match event {
-            TurnEvent::Granted { seat, deadline, .. } => {
-                // In the raw framing a GO may be held back for a moment, and the deadline with it.
-                let release = match *deadline {
-                    Instant::FAR_FUTURE => Instant::FAR_FUTURE,
-                    deadline => deadline - self.scheduler().config().turn_deadline,
-                };
-                tally.granted(seat.ring(), release);
+            TurnEvent::Granted { seat, turn } => {
+                tally.granted(*seat, is_told(self.scheduler(), *seat, *turn));
             }
-            TurnEvent::Accepted { seat, .. } => tally.answered(seat.ring()),
-            TurnEvent::Skipped { seat, .. } => tally.ended(seat.ring()),
+            TurnEvent::Accepted { seat, turn, answer } => {
+                if let Some(answer) = self.answer(*answer) {
+                    tally.seats.answered(*seat, *turn, answer.bytes);
+                }
+                tally.answered(*seat);
+            }
+            TurnEvent::Ended { seat, .. } => tally.ended(*seat),
+            TurnEvent::Retired { seat, .. } => tally.retired(*seat),
             _ => {}
         }
     }
@@ -55,6 +49,16 @@ impl Show for TurnServer {
                 name: "repeated_answers",
                 help: "Answers sent again, and confirmed again.",
                 value: counts.repeated,
+            },
+            Count {
+                name: "proposals",
+                help: "Answers that went to the host to judge.",
+                value: counts.proposed,
+            },
+            Count {
+                name: "not_judged",
+                help: "Answers that the host did not judge in time.",
+                value: counts.not_judged,
             },
             Count {
                 name: "turned_away",
@@ -71,24 +75,35 @@ impl Show for TurnServer {
         metrics.counters("refusals", "Inputs refused, by the code told.", "code", Code::ALL.iter().map(told));
         metrics.timings(tally.hand_overs());
         metrics.timings(tally.answers());
-        let (rings, occupied, held) = scheduler.rings().fold((0, 0, 0), |(rings, occupied, held), ring| {
-            let holds = usize::from(scheduler.held(ring).is_some());
-            (rings + 1, occupied + scheduler.occupied(ring), held + holds)
-        });
-        let seats = [(["occupied"], float(occupied)), (["vacant"], float(scheduler.seats() - occupied))];
-        metrics.gauge("rings", "Rings that exist.", float(rings));
-        metrics.gauges("seats", "Seats, by whether somebody sits there.", ["state"], seats);
-        metrics.gauge("turns_held", "Turns that are held at this moment.", float(held));
-        metrics.gauge("waiting", "Seats that wait for the turn.", float(occupied.saturating_sub(held)));
-        show_longest_wait(scheduler, metrics);
+        let mut seats = SeatCounts::default();
+        scheduler.rings().for_each(|ring| seats.add(SeatCounts::of(scheduler, ring)));
+        metrics.gauge("rings", "Rings that exist.", float(scheduler.rings().count()));
+        metrics.gauges(
+            "seats",
+            "Seats, by what they do.",
+            ["state"],
+            seats.by_state().map(|(state, count)| ([state], float(count))),
+        );
+        metrics.gauge("turns_held", "Turns that are held at this moment.", float(seats.held));
+        metrics.gauge("waiting", "Seats that wait for the turn.", float(seats.waiting));
+        metrics.gauge(
+            "proposals_waiting",
+            "Answers that wait for the host's verdict.",
+            float(seats.proposals),
+        );
+        show_longest_wait(scheduler, tally.pass_began(), metrics);
     }
 
-    fn state(&self, now: Now, _: &Tally, state: &mut Fields) {
+    fn state(&self, now: Now, tally: &Tally, state: &mut Fields) {
         let scheduler = self.scheduler();
-        let rings: Vec<_> =
-            scheduler.rings().take(RINGS_SHOWN_MAX).map(|ring| RingView::of(self, now, ring)).collect();
+        let rings: Vec<_> = scheduler
+            .rings()
+            .take(RINGS_SHOWN_MAX)
+            .map(|ring| RingView::of(self, now, tally, ring))
+            .collect();
         state.put("rings", &rings);
         state.put("rings_left_out", &scheduler.rings().skip(RINGS_SHOWN_MAX).count());
+        state.put("proposals_waiting", &scheduler.rings().filter(|&ring| is_judged(scheduler, ring)).count());
         let mut turns = Fields::default();
         outcomes(TurnServer::counts(self)).iter().for_each(|(outcome, count)| turns.put(outcome, count));
         state.put_fields("turns", turns);
@@ -99,127 +114,44 @@ impl Show for TurnServer {
     }
 }
 
-fn outcomes(counts: TurnCounts) -> [(&'static str, u64); 4] {
+/// Whether the holder of a turn that was granted in the pass that is over was told so in it. What has ended since was told of.
+fn is_told(scheduler: &Scheduler<SeatData>, seat: SeatId, turn: TurnNumber) -> bool {
+    let held = scheduler.held_by(seat).filter(|held| held.turn == turn);
+    held.is_none_or(|held| held.clock != HeldClock::Unreleased)
+}
+
+fn outcomes(counts: TurnCounts) -> [(&'static str, u64); 5] {
     [
         ("answered", counts.accepted),
         ("passed", counts.passed),
         ("lapsed", counts.lapsed),
+        ("skipped", counts.skipped),
         ("gone", counts.gone),
     ]
 }
 
-/// Of all rings the one that came closest to its promise.
-fn show_longest_wait(scheduler: &Scheduler<SeatData>, metrics: &mut Metrics) {
-    let ratio = |wait: &LongestWait| match wait.bound.is_zero() {
-        true => 0.0,
-        false => wait.waited.as_secs_f64() / wait.bound.as_secs_f64(),
+/// Of all rings the one that came closest to its promise, or, if none promises anything, in which a seat waited for longest.
+fn show_longest_wait(scheduler: &Scheduler<SeatData>, now: Instant, metrics: &mut Metrics) {
+    let ratio = |wait: &LongestWait| {
+        let bound = wait.bound.filter(|bound| !bound.is_zero())?;
+        Some(wait.waited.as_secs_f64() / bound.as_secs_f64())
     };
-    let waits = scheduler.rings().map(|ring| scheduler.longest_wait(ring));
-    let worst = waits.max_by(|a, b| ratio(a).total_cmp(&ratio(b))).unwrap_or_default();
+    let waits = scheduler.rings().map(|ring| (scheduler.longest_wait(ring), scheduler.stopped(ring, now)));
+    let closest = |(wait, _): &(LongestWait, _)| (ratio(wait).unwrap_or(-1.0), wait.waited);
+    let worst = waits.max_by(|a, b| {
+        let (a, b) = (closest(a), closest(b));
+        a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+    });
+    let (wait, stopped) = worst.unwrap_or_default();
     let waited =
         "The longest wait for a turn that has ended, of the ring in which that came closest to its bound.";
-    metrics.gauge("longest_wait_seconds", waited, worst.waited.as_secs_f64());
-    metrics.gauge(
-        "longest_wait_bound_seconds",
-        "The bound that held for that wait.",
-        worst.bound.as_secs_f64(),
-    );
-    metrics.gauge("longest_wait_ratio", "That wait as a part of its bound.", ratio(&worst));
-}
-
-#[derive(Serialize)]
-struct RingView {
-    name: Option<Shown>,
-    turn: u64,
-    occupied: usize,
-    vacant: usize,
-    weight: u64,
-    longest_wait_ms: u64,
-    bound_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    holder: Option<HolderView>,
-    seats: Vec<SeatRow>,
-    seats_left_out: usize,
-}
-
-#[derive(Serialize)]
-struct HolderView {
-    seat: u64,
-    /// Here too, since of many seats the holder's may be left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<Shown>,
-    turn: u64,
-    left_ms: u64,
-    within_ms: u64,
-}
-
-#[derive(Serialize)]
-struct SeatRow {
-    seat: u64,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<Shown>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    number: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    turn: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grace_left_ms: Option<u64>,
-}
-
-/// A name as it came: a page shows it as text.
-struct Shown(Name);
-
-impl Serialize for Shown {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.as_str())
-    }
-}
-
-impl RingView {
-    fn of(server: &TurnServer, now: Now, ring: RingId) -> RingView {
-        let scheduler = server.scheduler();
-        let left = |until: Instant| millis(until.saturating_duration_since(now.instant));
-        let holder = scheduler.held(ring).map(|held| HolderView {
-            seat: held.seat.place(),
-            name: scheduler.data(held.seat).and_then(SeatData::name).map(Shown),
-            turn: held.turn.get(),
-            left_ms: left(held.deadline),
-            within_ms: millis(scheduler.config().turn_deadline),
-        });
-        let mut seats: Vec<_> =
-            scheduler.seats_of(ring).take(SEATS_SHOWN_MAX).map(|view| SeatRow::of(&view, left)).collect();
-        seats.sort_by_key(|row| row.seat);
-        let (occupied, vacant) = (scheduler.occupied(ring), scheduler.vacant(ring));
-        RingView {
-            name: server.ring_name(ring).map(Shown),
-            turn: scheduler.last_turn(Some(ring)),
-            occupied,
-            vacant,
-            weight: scheduler.weight(ring),
-            longest_wait_ms: millis(scheduler.longest_wait(ring).waited),
-            bound_ms: millis(scheduler.waiting_bound(ring)),
-            holder,
-            seats_left_out: occupied + vacant - seats.len(),
-            seats,
-        }
-    }
-}
-
-impl SeatRow {
-    fn of(view: &SeatView<'_, SeatData>, left: impl Fn(Instant) -> u64) -> SeatRow {
-        let (state, grace_left_ms) = match view.standing {
-            Standing::Holding => ("holding", None),
-            Standing::Waiting => ("waiting", None),
-            Standing::Vacant { until } => ("vacant", Some(left(until))),
-        };
-        SeatRow {
-            seat: view.seat.place(),
-            state,
-            name: view.data.name().map(Shown),
-            number: view.last.map(|last| last.number),
-            turn: view.last.map(|last| last.turn.get()),
-            grace_left_ms,
-        }
+    metrics.gauge("longest_wait_seconds", waited, wait.waited.as_secs_f64());
+    let stood = "How long the clock of that ring, by which waits are measured, has stood: below quorum, paused, until holders were \
+        told, and for what the host added.";
+    metrics.gauge("longest_wait_stopped_seconds", stood, stopped.as_secs_f64());
+    if let Some((bound, ratio)) = wait.bound.zip(ratio(&wait)) {
+        let bounded = "The bound that held for that wait. Not there if the ring's rules limit no turn.";
+        metrics.gauge("longest_wait_bound_seconds", bounded, bound.as_secs_f64());
+        metrics.gauge("longest_wait_ratio", "That wait as a part of its bound.", ratio);
     }
 }

@@ -100,6 +100,11 @@ impl Queue {
         self.len
     }
 
+    /// Returns the number of queued seats whose client is there.
+    pub(super) fn present(&self) -> u32 {
+        self.lanes().map(|lane| lane.present).sum()
+    }
+
     /// Returns how far `tag` lies behind virtual time, in whole turns of weight 1 and units of 2^-64.
     pub(super) fn distance(&self, tag: Tag) -> (u64, u64) {
         let (part, borrow) = tag.part.overflowing_sub(self.virtual_time.part);

@@ -1,11 +1,9 @@
-//! `GO` and `WAIT`: to whom, when, and in the raw framing never two in one `recv` (T3 to T5).
-
-use taketurns::protocol::turns::TurnServerConfig;
+//! `GO` and `WAIT`: to which client, when, and in the raw framing never two in one `recv` (T3 to T5, M13).
 
 use crate::start::{held, join, line_config, line_ring, raw_config, raw_order, raw_ring, raw_world};
 use crate::world::{World, ms, secs};
 
-/// T3: the holder hears `GO` once for its turn, whatever else happens meanwhile, and nobody else does.
+/// T3: the holder hears `GO` once for its turn, whatever else happens meanwhile, and no other client does.
 #[test]
 fn t03_go_is_sent_to_the_holder_once_a_turn_and_connection() {
     let (mut world, [a, b]) = raw_ring(raw_config());
@@ -42,7 +40,9 @@ fn t04_wait_is_sent_once_to_a_connection_that_begins_to_wait() {
     }
     assert_eq!([a, b, c].map(|peer| wait(peer, &world)), [1, 1, 1]);
 
-    let mut world = World::new(TurnServerConfig { min_clients: 1, ..raw_config() }, 1);
+    let mut one = raw_config();
+    one.rules.min_seats = 1;
+    let mut world = World::new(one, 1);
     let alone = world.connect();
     assert_eq!(world.heard(alone), ["GO"], "it does not wait");
 }
@@ -51,11 +51,11 @@ fn t04_wait_is_sent_once_to_a_connection_that_begins_to_wait() {
 #[test]
 fn t04_a_turn_writes_to_one_socket() {
     let (mut world, peers) = raw_ring::<50>(raw_config());
-    let before = world.deliveries.len();
+    let before = world.deliveries().len();
     for turn in 0..120 {
         world.say(peers[turn % 50], "x:1");
     }
-    assert_eq!(world.deliveries.len() - before, 120);
+    assert_eq!(world.deliveries().len() - before, 120);
 }
 
 /// T5: `GO` keeps its distance from `WAIT` on the same connection; the deadline runs from when it is sent.
@@ -75,7 +75,7 @@ fn t05_go_is_held_back_after_wait_and_the_deadline_runs_from_its_release() {
     world.drive_for(ms(30));
     assert_eq!(world.heard(b), ["GO"]);
     assert_eq!(held(&world), Some((2, ms(130) + secs(30))));
-    // Nobody answers: the turn lapses at that very time, not before.
+    // No answer comes: the turn lapses at that very time, not before.
     world.drive_for(secs(30) - ms(1));
     assert_eq!(world.heard(a), [""; 0]);
     world.drive_for(ms(1));
@@ -110,7 +110,7 @@ fn t05_bytes_that_come_early_do_not_hurry_a_go() {
 
 /// T5: a holder that is lost while its `GO` is held back takes that `GO` with it.
 #[test]
-fn t05_a_go_that_is_held_back_goes_to_nobody_else() {
+fn t05_a_go_that_is_held_back_goes_to_no_other_client() {
     let mut world = raw_world();
     let a = world.connect();
     world.drive_for(ms(100));
@@ -156,7 +156,7 @@ fn t05_two_signals_never_come_in_one_recv() {
         let mut peers = Vec::new();
         for at in 0..count {
             let step = i64::try_from(count).expect("small");
-            peers.push(world.connect_legacy(&format!("Client{at}"), i64::try_from(at).expect("small"), step));
+            peers.push(world.connect_old(&format!("Client{at}"), i64::try_from(at).expect("small"), step));
             let pause = world.rng.u64(0..300);
             world.drive_for(ms(pause));
         }
@@ -169,7 +169,7 @@ fn t05_two_signals_never_come_in_one_recv() {
                     world.reset(peers[at]);
                     let pause = world.rng.u64(0..300);
                     world.drive_for(ms(pause));
-                    peers[at] = world.connect_legacy(&format!("Client{at}x{round}"), 1000, 1);
+                    peers[at] = world.connect_old(&format!("Client{at}x{round}"), 1000, 1);
                     world.drive_for(ms(200));
                 }
                 // Longer than a turn's deadline: lapses, and turns that are granted without writing.
@@ -189,4 +189,30 @@ fn t05_two_signals_never_come_in_one_recv() {
         world.drive_for(secs(60));
         assert!(world.accepted().len() > before + 20, "seed {seed}: the ring lives");
     }
+}
+
+/// T5, M13: 10,000 raw clients that leave within the gap behind their `WAIT` cost about as much as 1,000 of them ten times.
+#[test]
+fn t05_clients_that_leave_within_the_gap_cost_no_square() {
+    #[expect(clippy::disallowed_methods, reason = "it measures real time")]
+    fn time(count: usize) -> std::time::Duration {
+        let mut many = raw_config();
+        many.max_clients = 20_000;
+        let mut world = World::new(many, 1);
+        let home = [192, 0, 2, 1].into();
+        world.next_address = Some(home);
+        let peers: Vec<_> = (0..count).map(|_| world.connect_quietly()).collect();
+        world.drive();
+        let began = std::time::Instant::now();
+        peers.iter().for_each(|&peer| world.reset_quietly(peer));
+        world.drive();
+        // And their seats, when the grace is over.
+        world.drive_for(secs(61));
+        assert_eq!(world.server().scheduler().seats(), 0);
+        began.elapsed()
+    }
+    let small: Vec<_> = (0..10).map(|_| time(1_000)).collect();
+    let ten_small = small.iter().min().expect("ten of them").saturating_mul(10);
+    let large = (0..3).map(|_| time(10_000)).min().expect("three of them");
+    assert!(large < 4 * ten_small, "10,000 took {large:?}, ten times 1,000 {ten_small:?}");
 }

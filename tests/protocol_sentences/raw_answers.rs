@@ -1,13 +1,12 @@
-//! Answers: what is one, and whether it counts (T6 to T9), mostly in the raw framing. What a line gets in return is in `replies.rs`,
-//! answers that are late are in `deadlines.rs`.
+//! Answers of raw clients: their form, and whether they count (T6, T8, T9). Late ones are in `raw_late.rs`.
 
-use taketurns::protocol::turns::{Code, TurnEvent, TurnServerConfig};
+use taketurns::protocol::turns::{Code, TurnEvent};
 
 use crate::logged::{listen_to_log, take_log};
-use crate::start::{accepted, held, line_config, line_order, line_ring, raw_config, raw_order, raw_ring};
-use crate::world::{Peer, World, ms, secs};
+use crate::start::{held, raw_config, raw_ring, turn};
+use crate::world::{ms, secs};
 
-/// T6: what an answer may look like, whitespace around it dropped.
+/// T6, M1: the form of an answer, with white space around it dropped; its bytes are the number as it was written.
 #[test]
 fn t06_well_formed_answers_are_accepted() {
     let long = format!("{}:7", "n".repeat(64));
@@ -17,6 +16,8 @@ fn t06_well_formed_answers_are_accepted() {
         "Client1:1",
         "a:0",
         "a:-1",
+        "a:+5",
+        "a:007",
         "two words:3",
         "J\u{f6}rg:5",
         "a:9223372036854775807",
@@ -28,23 +29,25 @@ fn t06_well_formed_answers_are_accepted() {
         "quote\"'\\:1",
     ];
     for answer in answers {
-        world.new_events();
         world.say(a, answer);
-        let events = world.new_events();
-        let name_and_number = answer.trim();
-        let said = events.iter().find_map(|event| match event {
-            TurnEvent::Accepted { name, number, .. } => Some(format!("{}:{number}", name.as_str())),
-            _ => None,
-        });
-        assert_eq!(said.as_deref(), Some(name_and_number));
+        assert_eq!(world.accepted().last().map(String::as_str), Some(answer.trim()));
         world.say(b, "b:1");
     }
+    assert_eq!(world.answers[0].name, "raw-1");
+    assert_eq!(world.answers.len(), 2 * answers.len(), "each is reported once");
 }
 
-/// T6: everything else is no answer.
+/// T6, T8: everything else is no answer.
 #[test]
 fn t06_malformed_answers_are_refused() {
-    let (mut world, [a, b]) = raw_ring(TurnServerConfig { strikes: 200, ..raw_config() });
+    let mut patient = raw_config();
+    patient.strikes = 200;
+    let (mut world, [a, b]) = raw_ring(patient);
+    // Else the first message would be one of another protocol (L6).
+    world.say(a, "a:1");
+    world.say(b, "b:1");
+    world.heard(a);
+    world.heard(b);
     let long = format!("{}:7", "n".repeat(65)).into_bytes();
     let wide = format!("{}:7", "\u{f6}".repeat(33)).into_bytes();
     let huge = vec![b'x'; 5000];
@@ -80,16 +83,20 @@ fn t06_malformed_answers_are_refused() {
         world.say_bytes(a, answer);
         world.drive_for(ms(50));
         assert_eq!(world.heard(a), ["GO"], "{}", answer.escape_ascii());
+        let speaker = world.id(a);
         let events = world.new_events();
-        let [TurnEvent::Refused { code: Code::Malformed | Code::BadNumber, peer, .. }] = events.as_slice()
-        else {
+        let [(_, TurnEvent::Refused { code: Code::Malformed, connection })] = events else {
             panic!("{}: {events:?}", answer.escape_ascii());
         };
-        assert_eq!(*peer, world.addr(a));
+        assert_eq!(*connection, speaker);
     }
-    assert_eq!((world.heard(b), accepted(&world)), (vec![], vec![]));
-    world.say(a, "a:1");
-    assert_eq!(accepted(&world), ["a:1"], "after all that it may still answer");
+    assert_eq!((world.heard(b), world.accepted().len()), (vec![], 2));
+    world.say(a, "a:2");
+    assert_eq!(
+        world.accepted().last().map(String::as_str),
+        Some("a:2"),
+        "after all that it may still answer"
+    );
 }
 
 /// T6, and "a raw message": pieces that follow within the gather time join; whitespace alone is nothing.
@@ -101,11 +108,11 @@ fn t06_an_answer_may_come_in_pieces() {
     world.say(a, "ent1");
     world.drive_for(ms(20));
     world.say(a, ":5");
-    assert_eq!(accepted(&world), ["Client1:5"]);
+    assert_eq!(world.accepted(), ["Client1:5"]);
     world.say(b, "b:");
     world.drive_for(ms(49));
     world.say(b, "6");
-    assert_eq!(accepted(&world), ["Client1:5", "b:6"]);
+    assert_eq!(world.accepted(), ["Client1:5", "b:6"]);
     assert_eq!(world.server().counts().refused, 0);
 
     world.heard(a);
@@ -119,23 +126,7 @@ fn t06_an_answer_may_come_in_pieces() {
     world.say(a, "7");
     world.drive_for(ms(51));
     assert_eq!((world.server().counts().refused, world.heard(a)), (2, vec!["GO".to_owned()]));
-    assert_eq!(accepted(&world).len(), 2);
-}
-
-/// T7: reported once, with name and number; then the next occupied seat in ring order has the turn.
-#[test]
-fn t07_an_accepted_answer_is_reported_once_and_the_turn_passes_in_ring_order() {
-    let (mut world, peers) = raw_ring::<5>(raw_config());
-    world.reset(peers[2]);
-    let order = raw_order(&mut world, &peers, 10);
-    assert_eq!(order, [0, 1, 3, 4, 0, 1, 3, 4, 0, 1], "the vacant seat is passed over");
-    world.drive_for(secs(1));
-    let expected: Vec<_> = order.iter().zip(0..).map(|(at, number)| format!("p{at}:{number}")).collect();
-    assert_eq!(accepted(&world), expected);
-
-    let (mut world, members) = line_ring(line_config(), ["ann", "bob", "cid"]);
-    assert_eq!(line_order(&mut world, &members, 7).join(" "), "ann bob cid ann bob cid ann");
-    assert_eq!(accepted(&world).join(" "), "ann:0 bob:1 cid:2 ann:3 bob:4 cid:5 ann:6");
+    assert_eq!(world.accepted().len(), 2);
 }
 
 /// T8: a malformed answer is logged with address and escaped bytes, and counted; turn, number and deadline stay.
@@ -143,6 +134,10 @@ fn t07_an_accepted_answer_is_reported_once_and_the_turn_passes_in_ring_order() {
 fn t08_a_malformed_answer_leaves_the_turn_where_it_is() {
     listen_to_log();
     let (mut world, [a, b]) = raw_ring(raw_config());
+    world.say(a, "a:1");
+    world.say(b, "b:1");
+    world.heard(a);
+    world.heard(b);
     let before = held(&world).expect("a holds the turn");
     world.drive_for(secs(20));
     take_log();
@@ -160,7 +155,7 @@ fn t08_a_malformed_answer_leaves_the_turn_where_it_is() {
     world.drive_for(secs(10) - ms(51));
     assert_eq!(held(&world), Some(before), "30 s are not over");
     world.drive_for(ms(1));
-    assert_eq!((held(&world).map(|held| held.0), world.heard(b)), (Some(2), vec!["GO".to_owned()]));
+    assert_eq!((turn(&world), world.heard(b)), (Some(4), vec!["GO".to_owned()]));
 }
 
 /// T8: the third malformed answer in a row closes the connection and the turn passes; a good one starts anew.
@@ -173,7 +168,7 @@ fn t08_three_malformed_answers_in_a_row_end_the_connection() {
         world.say(a, "a:1");
         world.say(b, "b:1");
     }
-    assert_eq!(accepted(&world).len(), 8, "never three in a row");
+    assert_eq!(world.accepted().len(), 8, "never three in a row");
     world.heard(b);
     world.heard(a);
     for _ in 0..2 {
@@ -189,7 +184,7 @@ fn t08_three_malformed_answers_in_a_row_end_the_connection() {
     assert!(world.is_open(b) && world.is_open(c));
 }
 
-/// T9: who does not hold the turn is refused and counted, is told nothing, and may stay.
+/// T9: a client that does not hold the turn is refused and counted, is told nothing, and may stay.
 #[test]
 fn t09_bytes_out_of_turn_are_refused_without_a_word() {
     let (mut world, [a, b, c]) = raw_ring(raw_config());
@@ -200,58 +195,51 @@ fn t09_bytes_out_of_turn_are_refused_without_a_word() {
         world.drive_for(ms(50));
     }
     let refused = world.new_events();
-    assert_eq!(refused.len(), 3);
-    assert!(refused.iter().all(|event| matches!(event, TurnEvent::Refused { code: Code::NotYourTurn, .. })));
+    assert_eq!(refused.len(), 3, "{refused:?}");
+    let is_early =
+        |event: &(_, TurnEvent)| matches!(event.1, TurnEvent::Refused { code: Code::NotYourTurn, .. });
+    assert!(refused.iter().all(is_early));
     assert_eq!((world.server().counts().refused, held(&world)), (3, before));
     assert_eq!([a, b, c].map(|peer| world.heard(peer).len()), [0, 0, 0]);
     world.say(a, "a:1");
     assert!(world.is_open(b), "that was no strike");
     world.say(b, "b:3");
-    assert_eq!(accepted(&world), ["a:1", "b:3"]);
+    assert_eq!(world.accepted(), ["a:1", "b:3"]);
     // One more for the same turn comes too late.
     world.say(b, "b:5");
-    assert_eq!((accepted(&world).len(), world.server().counts().refused), (2, 4));
-}
-
-/// A ring in which 32 others have said something in this pass, so that what the first two cause is written at its end.
-fn busy_pass() -> (World, [Peer; 2]) {
-    let (mut world, [a, b, others @ ..]) = raw_ring::<34>(raw_config());
-    others.iter().for_each(|&other| world.queue(other, " "));
-    (world, [a, b])
+    assert_eq!((world.accepted().len(), world.server().counts().refused), (2, 4));
 }
 
 /// T9: an answer counts only if it was read after its `GO` was written.
 #[test]
 fn t09_an_answer_that_was_read_before_its_go_was_written_does_not_count() {
-    // In one pass with the hand-over, when that is not written at once.
-    let (mut world, [a, b]) = busy_pass();
+    // In one pass with the hand-over.
+    let (mut world, [a, b]) = raw_ring(raw_config());
+    world.crowded = true;
     world.queue(a, "a:1");
     world.queue(b, "b:2");
     world.drive();
-    assert_eq!(accepted(&world), ["a:1"]);
+    assert_eq!(world.accepted(), ["a:1"]);
     assert_eq!((world.heard(b), world.server().counts().refused), (vec!["GO".to_owned()], 1));
-    let (mut world, [a, b]) = raw_ring(raw_config());
-    world.say(a, "a:1");
-    world.heard(b);
     // While its GO is held back.
     let c = world.connect();
     world.say(b, "b:4");
     world.say(c, "c:5");
-    assert_eq!((accepted(&world).len(), world.heard(c)), (2, vec!["WAIT".to_owned()]));
+    assert_eq!((world.accepted().len(), world.heard(c)), (2, vec!["WAIT".to_owned()]));
     world.drive_for(ms(100));
     assert_eq!(world.heard(c), ["GO"]);
     world.say(c, "c:5");
-    assert_eq!(accepted(&world).last().map(String::as_str), Some("c:5"));
+    assert_eq!(world.accepted().last().map(String::as_str), Some("c:5"));
     // While its GO waits for room in the socket.
     world.say(a, "a:7");
     world.stop_reading(a, 1);
     world.say(b, "b:8");
     world.say(c, "c:9");
     world.say(a, "a:10");
-    assert_eq!(accepted(&world).last().map(String::as_str), Some("c:9"), "half a GO is no GO");
+    assert_eq!(world.accepted().last().map(String::as_str), Some("c:9"), "half a GO is no GO");
     world.read_again(a);
     world.say(a, "a:11");
-    assert_eq!(accepted(&world).last().map(String::as_str), Some("a:11"));
+    assert_eq!(world.accepted().last().map(String::as_str), Some("a:11"));
 }
 
 /// T9: the beginning of a message that came before its `GO` does not count either.
@@ -262,9 +250,9 @@ fn t09_an_answer_that_began_before_its_go_does_not_count() {
     world.say(a, "a:1");
     world.say(b, "2");
     world.drive_for(ms(60));
-    assert_eq!(accepted(&world), ["a:1"]);
+    assert_eq!(world.accepted(), ["a:1"]);
     world.say(b, "b:3");
-    assert_eq!(accepted(&world), ["a:1", "b:3"]);
+    assert_eq!(world.accepted(), ["a:1", "b:3"]);
 }
 
 /// T9: what came before its `GO` is refused alone, and does not spoil the answer to it.
@@ -274,7 +262,7 @@ fn t09_what_came_before_a_go_does_not_join_its_answer() {
     world.say(b, "too early ");
     world.say(a, "a:1");
     world.say(b, "b:2");
-    assert_eq!(accepted(&world), ["a:1", "b:2"]);
+    assert_eq!(world.accepted(), ["a:1", "b:2"]);
     assert_eq!(world.server().counts().refused, 1);
 }
 
@@ -282,24 +270,24 @@ fn t09_what_came_before_a_go_does_not_join_its_answer() {
 #[test]
 fn t09_an_answer_that_began_before_its_go_was_written_does_not_count() {
     // In one pass with the hand-over, behind it.
-    let (mut world, [a, b]) = busy_pass();
+    let (mut world, [a, b]) = raw_ring(raw_config());
+    world.crowded = true;
     world.queue(a, "a:1");
     world.queue(b, "b:");
     world.drive();
     world.say(b, "2");
-    assert_eq!(accepted(&world), ["a:1"], "half of it was read before GO was written");
+    assert_eq!(world.accepted(), ["a:1"], "half of it was read before GO was written");
     world.drive_for(ms(50));
     world.heard(b);
     world.say(b, "b:3");
-    assert_eq!(accepted(&world), ["a:1", "b:3"]);
+    assert_eq!(world.accepted(), ["a:1", "b:3"]);
     // While GO waits for room in the socket.
-    let (mut world, [a, b]) = raw_ring(raw_config());
     world.stop_reading(b, 1);
     world.say(a, "a:4");
     world.say(b, "b:");
     world.read_again(b);
     world.say(b, "5");
-    assert_eq!(accepted(&world), ["a:4"]);
+    assert_eq!(world.accepted(), ["a:1", "b:3", "a:4"]);
 }
 
 /// T6, T8: what is too long is one malformed answer, however many reads it takes.
