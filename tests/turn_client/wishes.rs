@@ -56,6 +56,8 @@ fn a_waiting_seat_rests_and_says_so_until_it_is_confirmed() {
     let mut talk = Talk::welcomed();
     assert_eq!(talk.command(TurnClient::rest).as_deref(), Ok("REST\n"));
     assert_eq!(talk.resume(1, ""), "PING\nREST\n");
+    talk.hear("OK turn=9\n");
+    assert_eq!(talk.resume(1, ""), "PING\nREST\n", "that was for something else");
     talk.news();
     talk.hear("OK\n");
     assert_eq!(talk.news(), [News::Confirmed { words: None }]);

@@ -215,7 +215,7 @@ impl TurnClient {
     }
 
     /// Gives the seat up, or stops watching: [`News::Ended`](super::News::Ended) follows when the server has heard it. A raw client just
-    /// closes its connection.
+    /// closes its connection, with its answer written.
     ///
     /// # Errors
     ///
@@ -226,6 +226,7 @@ impl TurnClient {
             player.is_leaving = true;
             match &client.wire {
                 Wire::Line(line) if line.has_seat() || player.connection.is_some() => line.leave(player, cx),
+                Wire::Raw(_) if player.connection.is_some() => player.close(cx),
                 // The server knows nothing of it.
                 _ => player.give_up(cx, End::Left),
             }

@@ -99,7 +99,7 @@ pub enum News {
         payload: Option<Box<[u8]>>,
     },
     /// The client has given up, for good. Its connection is about to be closed, and is closed again whenever it is dialed: so the host
-    /// [hangs up](crate::net::Driver::hang_up).
+    /// [hangs up](crate::net::Driver::hang_up), and [removes](super::TurnClient::remove) it.
     Ended {
         /// The reason.
         why: End,

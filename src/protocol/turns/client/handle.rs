@@ -18,13 +18,13 @@ impl Protocol for TurnClient {
         links: &mut Links,
     ) {
         let Some(client) = self.is_for(origin) else { return links.abort(id) };
-        let Some(found) = self.find(client).filter(|found| found.player.end.is_none()) else {
-            return links.abort(id);
-        };
         // A host that has hung up and dials again may be here before the end of the last connection.
-        if let Some(before) = found.player.connection {
+        if let Some(before) = self.find(client).and_then(|found| found.player.connection) {
             self.disconnect(now, before, links);
             links.close(before);
+        }
+        if self.find(client).is_none_or(|found| found.player.end.is_some()) {
+            return links.abort(id);
         }
         self.by_connection.insert(id, client);
         self.with(now, client, links, |client, cx| {

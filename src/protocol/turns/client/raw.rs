@@ -5,7 +5,7 @@
 use log::warn;
 
 use super::player::{Cx, Player};
-use super::{ClientTurn, Fate, News};
+use super::{ClientTurn, End, Fate, News};
 
 const GO: &[u8] = b"GO";
 const WAIT: &[u8] = b"WAIT";
@@ -130,7 +130,7 @@ impl RawWire {
         if let Some(turn) = me.hold.accept(None) {
             me.tell(cx, News::Accepted { turn, words: None });
         }
-        if std::mem::take(&mut self.has_next_go) {
+        if std::mem::take(&mut self.has_next_go) && me.can_send(cx.links) {
             self.grant(me, cx);
         }
         true
@@ -142,5 +142,8 @@ impl RawWire {
         self.note_written(me, cx);
         *self = RawWire { granted: self.granted, ..RawWire::default() };
         me.end_turn(cx, Fate::Unknown);
+        if me.is_leaving {
+            me.give_up(cx, End::Left);
+        }
     }
 }
