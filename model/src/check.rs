@@ -111,7 +111,9 @@ impl Model for Check {
             Property::always(PROMISES[1], |check, world| check.keeps(world, 1, Promise::OneHolder)),
             Property::always(PROMISES[2], |check, world| check.keeps(world, 2, Promise::TurnsGrow)),
             Property::always(PROMISES[3], |check, world| check.keeps(world, 3, Promise::AnswersCountOnce)),
-            Property::always(PROMISES[4], |check, world| check.keeps(world, 4, Promise::RefusedChangesNothing)),
+            Property::always(PROMISES[4], |check, world| {
+                check.keeps(world, 4, Promise::RefusedChangesNothing)
+            }),
             Property::always(PROMISES[5], |check, world| check.keeps(world, 5, Promise::NothingWithheld)),
             Property::always(PROMISES[6], |check, world| check.keeps(world, 6, Promise::TurnsEnd)),
             Property::always(PROMISES[7], |check, world| check.keeps(world, 7, Promise::PlacesAreKept)),

@@ -182,7 +182,14 @@ impl Judge {
         self.chairs.push(chair);
         if self.circle(seat.ring()).is_none() {
             let (ring, last_turn) = (seat.ring(), self.floor);
-            self.circles.push(Circle { ring, holder: None, kept: None, named: None, paused: false, last_turn });
+            self.circles.push(Circle {
+                ring,
+                holder: None,
+                kept: None,
+                named: None,
+                paused: false,
+                last_turn,
+            });
         }
         if always {
             self.begins_to_want(seat);
@@ -278,7 +285,9 @@ impl Judge {
     pub fn granted(&mut self, grant: &Grant, laws: &Laws) -> Result<(), Broken> {
         let (seat, turn) = (grant.seat, grant.turn.get());
         let ring = seat.ring();
-        demand(Promise::OneHolder, self.plays(ring, laws), || format!("{grant:?} in a ring that stands still"))?;
+        demand(Promise::OneHolder, self.plays(ring, laws), || {
+            format!("{grant:?} in a ring that stands still")
+        })?;
         let is_there = self.chair(seat).is_some_and(|chair| chair.away_since.is_none());
         demand(Promise::OneHolder, is_there, || format!("{grant:?} to a seat without a client"))?;
         let circle = self.circle_mut(ring).expect("it has a seat");
@@ -346,7 +355,9 @@ impl Judge {
         let named = circle.named.take().and_then(|named| self.chair(named));
         let named = named.filter(|chair| chair.wants && chair.away_since.is_none()).map(|chair| chair.seat);
         let is_first = named.is_none_or(|named| named == seat);
-        demand(Promise::TurnsEnd, is_first, || format!("{seat} goes before {named:?}, which the host named"))?;
+        demand(Promise::TurnsEnd, is_first, || {
+            format!("{seat} goes before {named:?}, which the host named")
+        })?;
         Ok(named.is_some())
     }
 
@@ -355,13 +366,17 @@ impl Judge {
     fn count(&mut self, granted: SeatId, is_extra: bool) -> Result<(), Broken> {
         for chair in self.chairs.iter_mut().filter(|chair| chair.seat.ring() == granted.ring()) {
             if chair.seat == granted {
-                demand(Promise::OneHolder, chair.wants || is_extra, || format!("{granted} does not want it"))?;
+                demand(Promise::OneHolder, chair.wants || is_extra, || {
+                    format!("{granted} does not want it")
+                })?;
                 (chair.wants, chair.wait) = (false, None);
             } else if let Some(wait) = chair.wait.as_mut().filter(|_| !is_extra) {
                 wait.turns += 1;
                 let allowed = wait.heaviest.div_ceil(u32::from(chair.weight));
                 let is_bounded = i64::from(wait.turns) <= i64::from(allowed);
-                demand(Promise::WaitsAreBounded, is_bounded, || format!("{chair:?} waits for too many turns"))?;
+                demand(Promise::WaitsAreBounded, is_bounded, || {
+                    format!("{chair:?} waits for too many turns")
+                })?;
             }
         }
         Ok(())

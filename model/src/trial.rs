@@ -250,7 +250,9 @@ impl World {
             (Outcome::Answered, Action::Host(at, Rule::Accept(_))) => of_ring(at),
             (Outcome::Passed, Action::Hold(at, _, Deed::Pass) | Action::Rest(at)) => of(at),
             (Outcome::Lapsed, Action::Tick) => is_over && !(holder.judged && is_lost),
-            (Outcome::Lapsed, Action::Host(at, Rule::Refuse)) => of_ring(at) && holder.proposals == 0 && !is_lost,
+            (Outcome::Lapsed, Action::Host(at, Rule::Refuse)) => {
+                of_ring(at) && holder.proposals == 0 && !is_lost
+            }
             (Outcome::Skipped, Action::Host(at, Rule::Skip)) => of_ring(at),
             (Outcome::Gone, Action::Vacate(at)) => {
                 of(at) && !holder.judged && (self.laws.turn_grace == 0 || draining)
@@ -263,13 +265,16 @@ impl World {
         if action == Action::Tick && holder.absent.is_some() {
             self.judge.goes_away(seat, self.tick);
         }
-        demand(Promise::TurnsEnd, right, || format!("the turn of {holder:?} ended as {outcome:?} by {action:?}"))
+        demand(Promise::TurnsEnd, right, || {
+            format!("the turn of {holder:?} ended as {outcome:?} by {action:?}")
+        })
     }
 
     /// What holds between steps: the scheduler's own invariants, and what its getters say against what was seen.
     pub(crate) fn judge_state(&self) -> Result<(), Broken> {
         let invariants = self.scheduler.check_invariants();
-        invariants.map_err(|violation| Broken { promise: Promise::Invariants, seen: violation.to_string() })?;
+        invariants
+            .map_err(|violation| Broken { promise: Promise::Invariants, seen: violation.to_string() })?;
         for circle in &self.judge.circles {
             self.judge_ring(circle.ring)?;
         }
@@ -308,9 +313,10 @@ impl World {
         let expected = holder.map(|holder| {
             let clock = match holder {
                 holder if !holder.told => HeldClock::Unreleased,
-                holder if holder.judged => {
-                    HeldClock::Judged { left: left(holder.silent), until: Laws::at(self.tick + holder.judging) }
-                }
+                holder if holder.judged => HeldClock::Judged {
+                    left: left(holder.silent),
+                    until: Laws::at(self.tick + holder.judging),
+                },
                 holder if is_paused => HeldClock::Stopped { left: left(holder.silent) },
                 holder => HeldClock::Running { deadline: Laws::at(self.tick + holder.silent) },
             };

@@ -107,8 +107,12 @@ impl World {
 
     fn joins(&self) -> Vec<Action> {
         let rings = (0..self.judge.circles.len()).map(Some).chain([None]);
-        let kinds = || self.laws.weights.iter().flat_map(|&weight| self.laws.demands.iter().map(move |&it| (weight, it)));
-        rings.flat_map(|ring| kinds().map(move |(weight, demand)| Action::Join { ring, weight, demand })).collect()
+        let kinds = || {
+            self.laws.weights.iter().flat_map(|&weight| self.laws.demands.iter().map(move |&it| (weight, it)))
+        };
+        rings
+            .flat_map(|ring| kinds().map(move |(weight, demand)| Action::Join { ring, weight, demand }))
+            .collect()
     }
 
     /// Everything that can be tried for the seats and rings that there are.
@@ -165,8 +169,11 @@ impl World {
             Action::Occupy(at) => judge.is_here(chair(at)),
             Action::Vacate(at) => !judge.is_here(chair(at)),
             Action::Ask(at) => {
-                let holder = judge.holder(chair(at).seat.ring()).filter(|holder| holder.seat == chair(at).seat);
-                chair(at).wants || judge.is_kept(chair(at).seat) || holder.is_some_and(|holder| holder.asks_again)
+                let holder =
+                    judge.holder(chair(at).seat.ring()).filter(|holder| holder.seat == chair(at).seat);
+                chair(at).wants
+                    || judge.is_kept(chair(at).seat)
+                    || holder.is_some_and(|holder| holder.asks_again)
             }
             Action::Rest(at) => {
                 let seat = chair(at).seat;
@@ -174,7 +181,9 @@ impl World {
                 holder.is_some_and(|holder| holder.judged)
                     || holder.is_none() && !chair(at).wants && !judge.is_kept(seat)
             }
-            Action::Tell(at) => judge.circles[at].holder.as_ref().is_none_or(|holder| holder.told || holder.absent.is_some()),
+            Action::Tell(at) => {
+                judge.circles[at].holder.as_ref().is_none_or(|holder| holder.told || holder.absent.is_some())
+            }
             Action::Host(at, rule) => self.is_idle_rule(at, rule),
             Action::Haunt | Action::Trespass => true,
             Action::Join { .. } | Action::Leave(_) | Action::Tick | Action::Drain => false,
@@ -289,7 +298,9 @@ impl World {
             Action::Vacate(at) => self.scheduler.vacate(now, seat(at)),
             Action::Leave(at) => {
                 let seat = seat(at);
-                let Some((moved, name)) = self.scheduler.retire(now, seat) else { return (Said::Nothing, vec![]) };
+                let Some((moved, name)) = self.scheduler.retire(now, seat) else {
+                    return (Said::Nothing, vec![]);
+                };
                 let mut news = news_of(moved);
                 let granted = news.pop_if(|news| matches!(news, News::Granted(_)));
                 news.push(News::Retired(seat, name));
@@ -390,7 +401,9 @@ impl World {
             Rule::Next(next) => {
                 self.scheduler.name_next(self.judge.chairs[next].seat).map(|()| Moved::NOTHING)
             }
-            Rule::Extend => self.scheduler.extend(now, ring, Laws::at(1) - Laws::at(0)).map(|_| Moved::NOTHING),
+            Rule::Extend => {
+                self.scheduler.extend(now, ring, Laws::at(1) - Laws::at(0)).map(|_| Moved::NOTHING)
+            }
             Rule::Pause => self.scheduler.pause(now, ring).map(|()| Moved::NOTHING),
             Rule::Resume => self.scheduler.resume(now, ring),
         }
@@ -404,7 +417,11 @@ impl World {
             || self.scheduler.rest(now, ghost).is_ok()
             || self.scheduler.name_next(ghost).is_ok()
             || self.scheduler.retire(now, ghost).is_some();
-        let moved = [self.scheduler.occupy(now, ghost), self.scheduler.vacate(now, ghost), self.scheduler.ask(now, ghost)];
+        let moved = [
+            self.scheduler.occupy(now, ghost),
+            self.scheduler.vacate(now, ghost),
+            self.scheduler.ask(now, ghost),
+        ];
         Said::Haunted { counts: counts || moved.iter().any(|moved| !moved.is_nothing()) }
     }
 

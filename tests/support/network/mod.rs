@@ -20,8 +20,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use taketurns::engine::{DriverConfig, Engine, Event, Ready};
-use taketurns::protocol::turns::{Framing, Joining, Proposal, TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::protocol::Entropy;
+use taketurns::protocol::turns::{Framing, Joining, Proposal, TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::time::{Instant, Now};
 
 pub(crate) use host::Accepted;
