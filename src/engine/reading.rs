@@ -21,16 +21,23 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             self.taken += 1;
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.unread = false;
-                self.read(now, id, true);
+                self.read_seldom(now, id, true);
                 self.relieve(now, id);
             }
         }
     }
 
+    /// Out of line, for all but what happens in every turn.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn read_seldom(&mut self, now: Now, id: ConnectionId, to_end: bool) {
+        self.read(now, id, to_end);
+    }
+
     /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
     /// that a short read does not mean that nothing is left.
-    #[inline]
-    pub(crate) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
+    #[inline(always)]
+    pub(super) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
         let mut budget = self.buffer.len();
         if unlikely(self.pass_budget < budget) {
             return self.read_later(id);
