@@ -14,17 +14,17 @@
 //! ```
 //! use std::net::SocketAddr;
 //! use taketurns::protocol::turns::{Code, Framing, Reply, Request, TurnEvent, TurnServer, TurnServerConfig};
-//! use taketurns::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
+//! use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
 //! use taketurns::time::{Instant, Now};
 //! use taketurns::turn::Held;
-//! use taketurns::wire::LineDecoder;
+//! use taketurns::wire::split_line;
 //!
 //! /// Players take 1 to 3 matches; who takes the last one wins.
 //! struct Nim {
 //!     turns: TurnServer,
 //!     matches: i64,
-//!     /// Of players and of those who watch.
-//!     lines: ConnectionMap<LineDecoder>,
+//!     /// Those of players and of those who watch.
+//!     connections: Vec<ConnectionId>,
 //! }
 //!
 //! impl Nim {
@@ -46,8 +46,8 @@
 //!             return false; // The turn is still theirs, and its deadline goes on.
 //!         }
 //!         self.matches -= answer.number;
-//!         for (everybody, _) in self.lines.iter() {
-//!             links.send_fmt(everybody, format_args!("SAY {answer}, {} left\n", self.matches));
+//!         for &id in &self.connections {
+//!             links.send_fmt(id, format_args!("SAY {answer}, {} left\n", self.matches));
 //!         }
 //!         true
 //!     }
@@ -57,42 +57,39 @@
 //!     type Event = TurnEvent;
 //!
 //!     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, origin: Origin, links: &mut Links) {
-//!         self.lines.insert(id, LineDecoder::new(self.turns.config().message_bytes_max));
+//!         self.connections.push(id);
 //!         self.turns.handle_open(now, id, peer, origin, links);
 //!     }
 //!
-//!     fn handle_bytes(&mut self, now: Now, id: ConnectionId, mut bytes: &[u8], links: &mut Links) {
-//!         let Some(lines) = self.lines.get_mut(id) else { return };
-//!         // A line borrows its decoder: taken out, the decoder leaves the rest of `self` free.
-//!         let mut decoder = std::mem::replace(lines, LineDecoder::new(0));
-//!         while links.is_open(id) && let Some(line) = decoder.next_line(&mut bytes) {
-//!             match line {
-//!                 Ok(line) if self.allows(id, line, links) => {
-//!                     self.turns.handle_bytes(now, id, format!("{line}\n").as_bytes(), links);
-//!                 }
-//!                 Ok(_) => {}
-//!                 Err(_) => self.turns.kick(now, id, links),
+//!     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+//!         let (length_max, mut used) = (self.turns.config().message_bytes_max, 0);
+//!         while links.may_go_on(id)
+//!             && let Some(line) = split_line(&bytes[used..], length_max)
+//!         {
+//!             let whole = &bytes[used..used + line.used];
+//!             used += line.used;
+//!             if line.text.is_err() || line.text.is_ok_and(|text| self.allows(id, text, links)) {
+//!                 self.turns.handle_bytes(now, id, whole, links);
 //!             }
 //!         }
-//!         self.lines.insert(id, decoder);
+//!         // The server wants to know that a line has begun: it has to end in time.
+//!         if links.may_go_on(id) && used < bytes.len() {
+//!             self.turns.handle_bytes(now, id, &bytes[used..], links);
+//!         }
+//!         used
 //!     }
 //!
-//!     fn handle_end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-//!         self.turns.handle_end(now, id, links);
+//!     fn handle_end(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
+//!         self.turns.handle_end(now, id, rest, links);
 //!     }
 //!
 //!     fn handle_closed(&mut self, now: Now, id: ConnectionId, reason: CloseReason, links: &mut Links) {
-//!         self.lines.remove(id);
+//!         self.connections.retain(|&known| known != id);
 //!         self.turns.handle_closed(now, id, reason, links);
 //!     }
 //!
 //!     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
 //!         self.turns.handle_timeout(now, links);
-//!     }
-//!
-//!     // Those that `Protocol` provides have to be passed on, too.
-//!     fn takes_pieces(&self) -> bool {
-//!         self.turns.takes_pieces()
 //!     }
 //!
 //!     fn handle_flushed(&mut self, now: Now, links: &mut Links) {
@@ -115,7 +112,7 @@
 //! // One game, so one ring.
 //! let config = TurnServerConfig { framing: Framing::Line, max_rings: 1, ..TurnServerConfig::default() };
 //! let turns = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
-//! let mut nim = Nim { turns, matches: 21, lines: ConnectionMap::default() };
+//! let mut nim = Nim { turns, matches: 21, connections: Vec::new() };
 //! let (now, mut links) = (Now::ORIGIN, Links::new(64 * 1024));
 //! let peer = SocketAddr::from(([127, 0, 0, 1], 9));
 //! let [ann, bob] = ["ann", "bob"].map(|name| {
@@ -131,9 +128,6 @@
 //! assert!(links.unsent(bob).ends_with(b"SAY ann:3, 18 left\nGO turn=2 within=30000\n"));
 //! ```
 //!
-//! What it costs: the server sees whole lines only, so [`line_timeout`](TurnServerConfig::line_timeout) no longer ends one that does not
-//! end.
-
 // server.rs   connections, draining; hand_over.rs what the scheduler decided, and the order of writes
 //  ├ raw.rs   who is told what and when, and what counts, in the raw framing
 //  ├ line.rs  the same in the line framing
