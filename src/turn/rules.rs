@@ -276,16 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_was_expected() {
-        let all = [
-            RulesError::NoSeats,
-            RulesError::NeverEnoughSeats,
-            RulesError::NoTime,
-            RulesError::NoTimeToJudge,
-        ];
-        assert!(
-            all.iter().all(|error| error.to_string().contains("is ") || error.to_string().contains("are "))
-        );
+    fn errors_name_the_rule() {
         assert_eq!(RulesError::NoTime.to_string(), "turn_deadline or hold_max is below 1 ms");
     }
 }
