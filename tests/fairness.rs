@@ -51,12 +51,12 @@ impl Drop for Seed {
 #[test]
 fn random_histories_go_by_the_law_and_keep_the_bounds() {
     let (mut ended, mut met) = (0, 0);
-    for seed in 0..2_000 {
+    for seed in 0..1_200 {
         let seed = Seed(seed);
         let (more_ended, more_met) = play(seed.0, 200);
         (ended, met) = (ended + more_ended, met + more_met);
     }
-    assert!(ended > 40_000 && met > 4_000, "{ended} waits ended, {met} at their bound: this says too little");
+    assert!(ended > 20_000 && met > 4_000, "{ended} waits ended, {met} at their bound: this says too little");
 }
 
 /// The oracle is checked, too: by what another program made of the same sentences.
