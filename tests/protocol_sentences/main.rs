@@ -1,45 +1,44 @@
 //! The turn protocol by its sentences: one test at least for each, named after it, in virtual time.
 //!
-//! They were written from docs/PROTOCOL.md, not from the code, and see the server only as its peers and its host do. What needs
-//! sockets is tested in `tests/sockets/`, what needs processes in `tests/examples/`: T14 (several listen addresses), A1
-//! (what is bound), A5 (errors of the system and of usage), A6 (signals), A7 (lingering close), and of A8 what
-//! concerns standard output. Random worlds are in `tests/simulation.rs`.
+//! They were written from docs/PROTOCOL.md, not from the code, and see the server only as its peers and its host do. Tests with sockets
+//! are in `tests/sockets/`, tests with processes in `tests/examples/`: T14 (several listen addresses), A1 (the address that is
+//! bound), A5 (errors of the system and of usage), A6 (signals), A7 (lingering close), and of A8 the part about standard output.
+//! Random worlds are in `tests/simulation.rs`.
 
-// start.rs          worlds to start from
-// seats.rs          T1, T2, T10, T12, T13: who sits, who is gone
-// signals.rs        T3 to T5: `GO` and `WAIT`
-// answers.rs        T6 to T9: answers
-// deadlines.rs      T11: holders that are silent or late
-// names.rs          T20 to T22: joining, resuming, secrets
-// replies.rs        T23, T24, T27: what a line gets in return
-// lines.rs          T25, T26: the order of writes, the end of a line
-// rings.rs          T28, T30, T31: rings, pauses, lives of a server
-// fairness.rs       T29: weights, bounded waiting
-// drain.rs          T32: draining
-// client.rs         our client, with a server
-// client_asks.rs    our client that asks its host, with a server
-// client_alone.rs   our client, with what a test tells it
-// limits.rs         A2, A3: hostile, idle and slow peers
-// log.rs            A4, A8: what is logged
+// start.rs        worlds to start from
+// raw_seats.rs    T1, T2, T13: seats of raw clients
+// raw_restarts.rs T2: two raw clients alternate, whatever happens to them
+// raw_signals.rs  T3 to T5: `GO` and `WAIT`
+// raw_answers.rs  T6, T8, T9: answers of raw clients
+// raw_late.rs     T11: holders that are silent or late
+// answers.rs      M1, M2, T23, T24, L3: answers, fences, repetition
+// replies.rs      T27, L4: the reply to each line
+// order.rs        M8 to M11, M12: the order, demands, weights
+// hold.rs         M13, M15: the clock of a turn
+// lost.rs         M14, M16: turns whose holder is lost
+// judging.rs      M3, M4, M6, M7: a host that judges
+// judged_lost.rs  M5: lost clients whose answer is judged
+// host.rs         M17, M18, M20: what a host does
+// admission.rs    M19: a host that admits clients
+// names.rs        M21, M22, T20: joining under a name
+// secrets.rs      T22: coming back with a secret
+// places.rs       M12a, M11, T13, T28, T31: limits, rings, lives of a server
+// hearers.rs      T25, L8, L9: hearers, rosters, the order of writes
+// payloads.rs     L1, L5, L13, T26: lines and payloads
+// foreign.rs      L6, L7: other protocols, secrets in logs
+// auto.rs         L10 to L12: old and new clients at one address
+// drain.rs        T32: draining
+// limits.rs       A2, A3: hostile, idle and slow peers
+// log.rs          A4, A8: the log
 
 #[path = "../support/log.rs"]
 mod logged;
-#[path = "../support/world/mod.rs"]
+#[path = "../support/network/mod.rs"]
 mod world;
 
-mod answers;
-mod client;
-mod client_alone;
-mod client_asks;
-mod deadlines;
-mod drain;
-mod fairness;
-mod limits;
-mod lines;
-mod log;
-mod names;
-mod replies;
-mod rings;
-mod seats;
-mod signals;
+mod raw_answers;
+mod raw_late;
+mod raw_restarts;
+mod raw_seats;
+mod raw_signals;
 mod start;

@@ -1,0 +1,220 @@
+//! What a peer can do to its connection, and what it saw.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use taketurns::protocol::ConnectionId;
+use taketurns::protocol::turns::Framing;
+
+use super::World;
+use super::old::Old;
+use super::sockets::{Pipe, Up};
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Peer(pub(crate) usize);
+
+/// One write of the server's, or what one `recv` of a peer brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    pub(crate) at: Duration,
+    pub(crate) peer: Peer,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Delivery {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
+impl World {
+    /// A connection comes in; what follows from that at once, happens.
+    pub(crate) fn connect(&mut self) -> Peer {
+        let peer = self.connect_quietly();
+        self.drive();
+        peer
+    }
+
+    /// A connection comes in, in the same pass as what is done next.
+    pub(crate) fn connect_quietly(&mut self) -> Peer {
+        self.open(None)
+    }
+
+    pub(super) fn open(&mut self, old: Option<Old>) -> Peer {
+        let peer = Peer(self.net().pipes.len());
+        let [high, low] = u16::try_from(peer.0).expect("fewer than 65,536 peers").to_be_bytes();
+        let ip = self.next_address.unwrap_or_else(|| [10, 0, high, low].into());
+        let mut pipe = Pipe::new(SocketAddr::from((ip, 40_000)), old);
+        pipe.is_gone = !self.server_is_up;
+        self.net_mut().pipes.push(pipe);
+        if self.server_is_up {
+            self.newcomers.push_back(peer);
+        }
+        peer
+    }
+
+    /// `peer` sends `text`, and what follows from that at once, happens. In the line framing a `\n` is added.
+    pub(crate) fn say(&mut self, peer: Peer, text: &str) {
+        self.queue(peer, text);
+        self.drive();
+    }
+
+    /// As [`say`](Self::say), in the same pass as what is done next.
+    pub(crate) fn queue(&mut self, peer: Peer, text: &str) {
+        let end = if self.config.framing == Framing::Line { "\n" } else { "" };
+        self.queue_bytes(peer, format!("{text}{end}").as_bytes());
+    }
+
+    /// `peer` sends exactly `bytes`.
+    pub(crate) fn say_bytes(&mut self, peer: Peer, bytes: &[u8]) {
+        self.queue_bytes(peer, bytes);
+        self.drive();
+    }
+
+    /// `peer` sends one line.
+    pub(crate) fn say_line(&mut self, peer: Peer, line: &str) {
+        self.say_bytes(peer, format!("{line}\n").as_bytes());
+    }
+
+    pub(crate) fn queue_bytes(&mut self, peer: Peer, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let is_whole = !self.chunking || self.rng.bool();
+            let cut = if is_whole { rest.len() } else { self.rng.usize(1..=rest.len()) };
+            self.queue_up(peer, Up::Bytes(rest[..cut].to_vec()));
+            rest = &rest[cut..];
+        }
+    }
+
+    pub(super) fn queue_up(&mut self, peer: Peer, up: Up) {
+        let net = self.net_mut();
+        net.sequence += 1;
+        let sequence = net.sequence;
+        let pipe = &mut net.pipes[peer.0];
+        if pipe.lost_up || pipe.is_gone {
+            return;
+        }
+        pipe.up.push_back((sequence, up));
+        if !std::mem::replace(&mut pipe.is_talking, true) {
+            net.talking.push(peer.0);
+        }
+    }
+
+    /// `peer` finishes sending, and still reads.
+    pub(crate) fn half_close(&mut self, peer: Peer) {
+        self.queue_up(peer, Up::End);
+        self.drive();
+    }
+
+    /// `peer` is gone, and the server sees it.
+    pub(crate) fn reset(&mut self, peer: Peer) {
+        self.reset_quietly(peer);
+        self.drive();
+    }
+
+    pub(crate) fn reset_quietly(&mut self, peer: Peer) {
+        self.queue_up(peer, Up::Reset);
+    }
+
+    /// `peer` is gone; that is seen when something is written to it.
+    pub(crate) fn break_writes(&mut self, peer: Peer) {
+        self.net_mut().pipes[peer.0].breaks = true;
+    }
+
+    /// From now on nothing that `peer` sends arrives.
+    pub(crate) fn lose_up(&mut self, peer: Peer) {
+        self.net_mut().pipes[peer.0].lost_up = true;
+    }
+
+    /// From now on `peer` receives nothing, though the server can write.
+    pub(crate) fn lose_down(&mut self, peer: Peer) {
+        self.net_mut().pipes[peer.0].lost_down = true;
+    }
+
+    /// From now on `peer` does not read: its system takes `room` more bytes and no more.
+    pub(crate) fn stop_reading(&mut self, peer: Peer, room: usize) {
+        self.net_mut().pipes[peer.0].window = Some(room);
+    }
+
+    /// `peer` reads again, and gets what waited.
+    pub(crate) fn read_again(&mut self, peer: Peer) {
+        self.read_again_quietly(peer);
+        self.drive();
+    }
+
+    pub(crate) fn read_again_quietly(&mut self, peer: Peer) {
+        let net = self.net_mut();
+        let pipe = &mut net.pipes[peer.0];
+        pipe.window = None;
+        net.writable.extend(pipe.id.filter(|_| !pipe.is_gone && pipe.is_blocked));
+    }
+
+    /// Whether `peer` does not take what is written to it.
+    pub(crate) fn is_blocked(&self, peer: Peer) -> bool {
+        self.net().pipes[peer.0].is_blocked
+    }
+
+    // What was seen.
+
+    /// What `peer` received since it was last looked at: `recv`s if only raw clients come, lines otherwise.
+    pub(crate) fn heard(&mut self, peer: Peer) -> Vec<String> {
+        if self.config.framing == Framing::Raw { self.heard_raw(peer) } else { self.heard_lines(peer) }
+    }
+
+    /// The `recv`s of `peer` since it was last looked at.
+    pub(crate) fn heard_raw(&mut self, peer: Peer) -> Vec<String> {
+        let pipe = &mut self.net_mut().pipes[peer.0];
+        let new = pipe.recvs[pipe.looked..].iter().map(Delivery::text).collect();
+        pipe.looked = pipe.recvs.len();
+        new
+    }
+
+    pub(crate) fn heard_lines(&mut self, peer: Peer) -> Vec<String> {
+        let pipe = &mut self.net_mut().pipes[peer.0];
+        let mut bytes = std::mem::take(&mut pipe.unended);
+        pipe.recvs[pipe.looked..].iter().for_each(|recv| bytes.extend_from_slice(&recv.bytes));
+        pipe.looked = pipe.recvs.len();
+        let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+        pipe.unended = bytes.split_off(end);
+        let text = String::from_utf8(bytes).expect("the server speaks UTF-8");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// All bytes that `peer` received since it was last looked at.
+    pub(crate) fn heard_bytes(&mut self, peer: Peer) -> Vec<u8> {
+        let pipe = &mut self.net_mut().pipes[peer.0];
+        let bytes = pipe.recvs[pipe.looked..].iter().flat_map(|recv| recv.bytes.clone()).collect();
+        pipe.looked = pipe.recvs.len();
+        bytes
+    }
+
+    /// Every `recv` of `peer`, from the beginning.
+    pub(crate) fn recvs(&self, peer: Peer) -> &[Delivery] {
+        &self.net().pipes[peer.0].recvs
+    }
+
+    /// Whether what the server writes to `peer` is lost.
+    pub(crate) fn is_deaf(&self, peer: Peer) -> bool {
+        self.net().pipes[peer.0].lost_down
+    }
+
+    /// Whether the server has not given the connection up.
+    pub(crate) fn is_open(&self, peer: Peer) -> bool {
+        let pipe = &self.net().pipes[peer.0];
+        pipe.closed_at.is_none() && !pipe.is_gone
+    }
+
+    /// When the server closed the connection of `peer`.
+    pub(crate) fn closed_at(&self, peer: Peer) -> Option<Duration> {
+        self.net().pipes[peer.0].closed_at
+    }
+
+    pub(crate) fn addr(&self, peer: Peer) -> SocketAddr {
+        self.net().pipes[peer.0].addr
+    }
+
+    pub(crate) fn id(&self, peer: Peer) -> ConnectionId {
+        self.net().pipes[peer.0].id.expect("it was accepted")
+    }
+}
