@@ -107,7 +107,9 @@ impl Tables {
         };
         // What is said here stands before the next player's GO.
         let name = server.name_of(seat).to_string();
-        self.say(server, &table, &game.board(), links);
+        let cell = cell.unwrap_or_default();
+        self.printer.line(format_args!("{table}: {name} puts {mark} at {cell}"));
+        server.say_to_ring(&table, game.board().as_bytes(), links);
         let verdict = if game.has_won(seat) {
             self.say(server, &table, &format!("{name} wins with {mark}; the loser begins"), links);
             game = Game::default();
@@ -140,9 +142,7 @@ impl Tables {
 
     fn say(&mut self, server: &mut TurnServer, table: &Name, words: &str, links: &mut Links) {
         server.say_to_ring(table, words.as_bytes(), links);
-        for line in words.lines() {
-            self.printer.line(format_args!("{table}: {line}"));
-        }
+        self.printer.line(format_args!("{table}: {words}"));
     }
 }
 

@@ -13,12 +13,12 @@ use taketurns::protocol::turns::{ClientConfig, ClientEvent, ClientId, ClientTurn
 use taketurns::wire::Framing;
 use taketurns_fuzz::session::Session;
 
-/// What the host knows of one client.
+/// One client, as the host knows it.
 #[derive(Default)]
 struct Known {
     /// A turn that it may answer or give up.
     open: Option<ClientTurn>,
-    /// What it has answered, while nobody has said what became of that.
+    /// Its answer, while the fate of that is not known.
     answered: Option<Vec<u8>>,
     is_in_turn: bool,
     has_ended: bool,

@@ -151,7 +151,12 @@ impl World {
         }
         if self.laws.hosts {
             rules.extend(seats.iter().map(|&next| Rule::Next(next)));
-            rules.extend([Rule::Skip, Rule::Extend, Rule::Pause, Rule::Resume]);
+            rules.extend([Rule::Skip, Rule::Pause, Rule::Resume]);
+            // Or else there would be no end of worlds.
+            let holder = self.judge.circles[at].holder.as_ref();
+            let most = self.laws.hold_max.unwrap_or(u32::MAX);
+            let is_short = holder.is_none_or(|it| it.silent <= self.laws.deadline && it.hold <= most);
+            rules.extend(is_short.then_some(Rule::Extend));
         }
         let tell = self.laws.tells.then_some(Action::Tell(at));
         rules.into_iter().map(|rule| Action::Host(at, rule)).chain(tell).collect()
@@ -213,10 +218,8 @@ impl World {
 
     pub(crate) fn gains_time(&self, at: usize) -> bool {
         let circle = self.judge.circle(self.judge.chairs[at].seat.ring());
-        circle.is_some_and(|circle| {
-            let holder = circle.holder.as_ref();
-            circle.paused || holder.is_some_and(|holder| self.laws.deadline.min(holder.hold) > holder.silent)
-        })
+        let holder = circle.and_then(|circle| circle.holder.as_ref());
+        holder.is_some_and(|holder| self.laws.deadline.min(holder.hold) > holder.silent)
     }
 
     /// The world after `action`, if it is another one, and what came of it in any case.

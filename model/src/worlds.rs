@@ -47,6 +47,6 @@ pub fn all() -> Vec<Laws> {
         // The host judges answers, late or never, and of clients that are lost.
         Laws { name: "judged", judging: 1, turn_grace: 1, seat_grace: 2, ..alone.clone() },
         // The host skips, names, extends and pauses.
-        Laws { name: "hosted", hosts: true, max_seats: 2, connections: 3, ticks: 1, ..alone },
+        Laws { name: "hosted", hosts: true, turns: 1, ticks: 1, ..alone },
     ]
 }

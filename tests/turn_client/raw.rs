@@ -4,8 +4,7 @@ use taketurns::protocol::Protocol as _;
 use taketurns::protocol::turns::{
     ClientConfig, ClientTurn, CommandError, ConfigError, End, Fate, News, SeatRequest, TurnClient,
 };
-use taketurns::turn::Demand;
-use taketurns::turn::Weight;
+use taketurns::turn::{Demand, Weight};
 use taketurns::wire::Framing;
 
 use crate::talk::{DIAL, Talk, ann, raw};

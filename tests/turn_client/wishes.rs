@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use taketurns::protocol::Protocol as _;
 use taketurns::protocol::turns::{ClientConfig, CommandError, End, Fate, News, SeatRequest, TurnClient};
-use taketurns::session::{Demand, How};
+use taketurns::session::How;
+use taketurns::turn::Demand;
 
 use crate::talk::{DIAL, Talk, ann, welcome};
 use crate::turns::{accepted, lost};

@@ -1,4 +1,4 @@
-//! What happens to connections, to time and to the program, as the driver tells it.
+//! The driver's side: connections, bytes, time and the end of the program.
 
 use std::net::SocketAddr;
 
@@ -85,7 +85,7 @@ impl Protocol for TurnClient {
             self.with(now, id, links, |client, cx| {
                 let Client { player, wire, .. } = client;
                 match (player.connection, wire) {
-                    // What becomes of its turn is known when its connection is gone.
+                    // The fate of its turn is known when its connection is gone.
                     (Some(_), Wire::Line(line)) => line.drain(player, cx),
                     (Some(id), Wire::Raw(_)) => cx.links.close(id),
                     (None, _) => player.end_turn(cx, Fate::Unknown),

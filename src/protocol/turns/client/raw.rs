@@ -1,6 +1,6 @@
 //! A client of the raw framing: `GO` and `WAIT` without delimiters in, `{name}:{number}` out.
 //!
-//! Nobody tells it what counts. So an answer counts once it is written, and is never sent twice; and a turn ends with its connection.
+//! The server confirms nothing. So an answer counts once it is written, and is never sent twice; and a turn ends with its connection.
 
 use log::warn;
 
@@ -23,7 +23,7 @@ pub(super) struct RawWire {
     has_next_go: bool,
 }
 
-/// What some input begins with.
+/// The beginning of some input.
 enum Signal {
     Go,
     Wait,
