@@ -454,6 +454,10 @@ impl Protocol for TurnServer {
         if unlikely(!self.waits.is_empty()) {
             self.note_waits(now);
         }
+        if unlikely(self.proposals.has_dropped()) {
+            self.proposals.may_be_dropped = true;
+            self.settle_due(now.instant);
+        }
     }
 
     fn drain(&mut self, now: Now, links: &mut Links) {
