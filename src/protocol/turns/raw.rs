@@ -9,7 +9,7 @@ use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::raw::{Aside, GO, RawAnswer, RawSession, Signal, Trial, WAIT};
 use crate::session::undecided::Guess;
-use crate::session::{Bye, Code, looks_foreign};
+use crate::session::{Bye, Code, is_foreign};
 use crate::table::SeatData;
 use crate::time::Now;
 use crate::turn::{Grant, HeldClock, Moved, Outcome, SeatId};
@@ -312,12 +312,12 @@ impl TurnServer {
         }
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         let is_answered = self.table.scheduler.data(raw.seat).is_some_and(|data| data.raw_name().is_some());
-        if !is_answered && looks_foreign(message.bytes()) {
+        let is_too_long = matches!(message, RawMessage::TooLong(_));
+        if !is_answered && is_foreign(message.bytes(), is_too_long) {
             return self.turn_out(now, id, message.bytes(), links);
         }
         let has_gone = raw.signal == Signal::Open && !is_early;
-        let is_answer =
-            !matches!(message, RawMessage::TooLong(_)) && RawAnswer::read(message.bytes()).is_some();
+        let is_answer = !is_too_long && RawAnswer::read(message.bytes()).is_some();
         match (has_gone, is_answer) {
             // T9: nothing counts that was said before its GO was written.
             (false, _) => self.refuse(id, Code::NotYourTurn, message.bytes(), links),
