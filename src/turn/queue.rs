@@ -10,7 +10,8 @@
 use slab::Slab;
 
 use super::seat::{Seat, Standing, Weight};
-use crate::hint::unlikely;
+use crate::hint::{likely, unlikely};
+use crate::time::Instant;
 
 /// A position in virtual time, in units of 2^-64 of a weight-1 turn.
 ///
@@ -133,13 +134,17 @@ impl Queue {
         (!is_sound).then(|| format!("{slots:?}, {present} present, in {lane:?}"))
     }
 
-    /// Gives the seat at `slot` a tag and queues it behind all others of its weight.
+    /// Gives the seat at `slot` a tag and queues it behind all others of its weight: its wait begins at `own`, by the ring's own clock.
     #[inline]
-    pub(super) fn push<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32) {
+    pub(super) fn push<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32, own: Instant, is_held: bool) {
         self.given += 1;
         let seat = &mut seats[slot as usize];
         seat.tag = self.virtual_time.after(seat.weight, self.given);
+        (seat.standing, seat.turns_first) = (Standing::Queued, self.len + u32::from(is_held));
         let (weight, occupied) = (seat.weight, seat.occupied);
+        if likely(occupied) {
+            seat.since = own;
+        }
         self.len += 1;
         let lane = self.lane(weight);
         lane.present += u32::from(occupied);
@@ -273,7 +278,6 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Instant;
     use crate::turn::Demand;
 
     #[derive(Default)]
@@ -297,7 +301,7 @@ mod tests {
                 occupied: true,
             };
             let slot = u32::try_from(self.seats.insert(seat)).expect("few seats");
-            self.queue.push(&mut self.seats, slot);
+            self.queue.push(&mut self.seats, slot, Instant::ORIGIN, false);
             slot
         }
 

@@ -59,6 +59,8 @@ pub struct TurnServer {
     /// Connections closed with a reason of the server's.
     closings: u64,
     pub(super) drain: Drain,
+    /// Raw clients on trial whose first `GO` has just lapsed.
+    pub(super) silent: Vec<SeatId>,
     /// One message for all who hear a ring.
     pub(super) scratch: Vec<u8>,
 }
@@ -124,6 +126,7 @@ impl TurnServer {
             open: 0,
             closings: 0,
             drain: Drain::No,
+            silent: Vec::new(),
             scratch: Vec::new(),
         })
     }
