@@ -370,8 +370,9 @@ fn m9_a_holder_that_is_lost_gets_the_tag_of_any_turn_that_ends() {
     let (mut table, [ann, bob, cat]) = Table::seated(rules(|_| {}), [1, 1, 1]);
     table.drop(ann);
     assert_eq!(table.outcomes(), [(ann, Outcome::Gone)]);
+    let dan = table.join(1);
     table.back(ann);
-    assert_eq!(table.play(4), [bob, cat, ann, bob]);
+    assert_eq!(table.play(5), [bob, cat, ann, dan, bob], "Ann has the tag of when her turn ended");
 }
 
 #[test]
