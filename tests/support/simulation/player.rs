@@ -248,10 +248,8 @@ impl Player {
                 self.turn = self.in_flight.as_ref().is_none_or(|(sent, _)| *sent != turn()).then(turn);
             }
             "OK" => self.hear_ok(line),
-            "LAPSED" => {
-                self.turn = self.turn.filter(|held| *held != turn());
-                self.in_flight.take_if(|(sent, _)| *sent == turn());
-            }
+            // An answer that is under way gets a reply of its own.
+            "LAPSED" => self.turn = self.turn.filter(|held| *held != turn()),
             "NO" => self.hear_no(line),
             "PONG" => {
                 self.pings = self.pings.checked_sub(1).expect("a PONG for every PING");
