@@ -1,35 +1,32 @@
 //! Bytes to messages and back.
 //!
 //! Measured: reading one message of each kind that a turn costs, and a `JOIN` for comparison; writing one reply into a send
-//! buffer; finding one raw message, and cutting a stream of 64 lines (the time is for all of them).
+//! buffer; cutting a stream of 64 lines (the time is for all of them).
 //!
 //! Not measured: what the server does with a message, and the socket that it comes from.
 
-use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use taketurns::protocol::turns::{Answer, Code, Reply, Request};
+use taketurns::protocol::turns::{Code, Reply, Request};
 use taketurns::turn::TurnNumber;
-use taketurns::wire::{LineDecoder, RawDecoder, SendBuffer};
+use taketurns::wire::SendBuffer;
+use taketurns::wire::message::{Limits, split_line};
 
-const MESSAGE_BYTES_MAX: usize = 1024;
-const ANSWER: &[u8] = b"Client1:123456";
-const LINE: &str = "Client1:123456 turn=123456";
-/// Lines in one iteration of the line decoder's benches: about what one read brings from a client in a hurry.
+const LINE: &str = "ANSWER turn=123456 epoch=0123456789abcdef :e2e4";
+/// Lines in one iteration of the splitter's benches: about what one read brings from a client in a hurry.
 const LINES: usize = 64;
 
 fn parse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse");
     group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
-    group.bench_function("raw answer", |bencher| bencher.iter(|| Answer::from_bytes(black_box(ANSWER))));
     for (what, line) in [
-        ("line answer", LINE),
-        ("line join", "JOIN Client1 ring=main resume=000102030405060708090a0b0c0d0e0f weight=3"),
-        ("line ping", "PING"),
+        ("answer", LINE),
+        ("join", "JOIN Client1 ring=main resume=000102030405060708090a0b0c0d0e0f weight=3"),
+        ("ping", "PING"),
     ] {
-        group.bench_function(what, |bencher| bencher.iter(|| Request::parse(black_box(line))));
+        group.bench_function(what, |bencher| bencher.iter(|| Request::parse(black_box(line)).is_ok()));
     }
     group.finish();
 }
@@ -39,14 +36,14 @@ fn format(criterion: &mut Criterion) {
     group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
     let turn = TurnNumber::new(123_456).expect("not 0");
     for (what, reply) in [
-        ("go", Reply::Go { turn, within: 30_000 }),
-        ("ok", Reply::Ok { turn }),
-        ("no", Reply::No { turn: turn.get(), code: Code::StaleTurn }),
+        ("go", Reply::Go { turn, within: 30_000, last: None }),
+        ("ok", Reply::Ok { turn: Some(turn), words: None }),
+        ("no", Reply::No { code: Code::StaleTurn, turn: Some(turn.get()), within: None, words: None }),
     ] {
         let mut buffer = SendBuffer::default();
         group.bench_function(what, |bencher| {
             bencher.iter(|| {
-                writeln!(buffer, "{}", black_box(reply)).expect("a send buffer takes it");
+                black_box(&reply).encode(&mut buffer);
                 buffer.consume(buffer.unsent().len());
             });
         });
@@ -54,40 +51,22 @@ fn format(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn decode(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("decode");
+fn split(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("split");
     group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
-
-    let mut decoder = RawDecoder::new(MESSAGE_BYTES_MAX);
-    for (what, pieces) in [("raw whole", &[ANSWER][..]), ("raw in two pieces", &[b"Clie", b"nt1:123456"])] {
-        group.bench_function(what, |bencher| {
-            bencher.iter(|| {
-                for piece in black_box(pieces) {
-                    black_box(decoder.push(piece, Answer::is_complete));
-                }
-            });
-        });
-    }
-
     let stream = format!("{LINE}\n").repeat(LINES).into_bytes();
+    let limits = Limits::for_answers(16 * 1024);
     group.throughput(Throughput::Elements(LINES as u64));
-    // Every line whole; every line cut, in a place that moves; every byte alone.
-    for (what, chunk) in
-        [("lines whole", stream.len()), ("lines split", LINE.len()), ("lines byte by byte", 1)]
-    {
-        let mut decoder = LineDecoder::new(MESSAGE_BYTES_MAX);
-        group.bench_function(what, |bencher| {
-            bencher.iter(|| {
-                for mut input in black_box(&stream).chunks(chunk) {
-                    while let Some(line) = decoder.next_line(&mut input) {
-                        black_box(line.expect("a valid line"));
-                    }
-                }
-            });
+    group.bench_function("lines", |bencher| {
+        bencher.iter(|| {
+            let mut input = black_box(&stream[..]);
+            while let Ok(Some(line)) = split_line(input, &limits) {
+                input = &input[line.used..];
+            }
         });
-    }
+    });
     group.finish();
 }
 
-criterion_group!(benches, parse, format, decode);
+criterion_group!(benches, parse, format, split);
 criterion_main!(benches);

@@ -28,8 +28,9 @@ struct Server {
 
 impl Server {
     fn start(framing: Framing, clients: usize) -> Server {
-        let config = TurnServerConfig { framing, min_clients: clients, ..TurnServerConfig::default() };
-        let server = TurnServer::new(config, os_entropy());
+        let mut config = TurnServerConfig::default();
+        (config.framing, config.rules.min_seats) = (framing, clients);
+        let server = TurnServer::new(config, os_entropy()).expect("limits that fit");
         let mut event_loop = EventLoop::new(server).expect("a poll");
         let addr = event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into()).expect("a free port");
         let handle = event_loop.handle();
@@ -87,7 +88,7 @@ impl Ring {
     fn take_seat(&mut self, nth: usize) -> io::Result<()> {
         let client = &mut self.clients[nth];
         match self.framing {
-            Framing::Raw => {
+            Framing::Raw | Framing::Auto => {
                 let mut signal = [0; WAIT.len()];
                 client.read_exact(&mut signal)?;
                 assert_eq!(signal, WAIT);
@@ -112,7 +113,7 @@ impl Ring {
     fn await_go(&mut self) -> io::Result<()> {
         let client = &mut self.clients[self.holder];
         match self.framing {
-            Framing::Raw => {
+            Framing::Raw | Framing::Auto => {
                 let mut signal = [0; GO.len()];
                 client.read_exact(&mut signal)?;
                 assert_eq!(signal, GO);
@@ -121,9 +122,9 @@ impl Ring {
                 self.line.clear();
                 client.read_line(&mut self.line)?;
                 // Before it: WAIT at first, later the OK of its turn before.
-                if let Some(Reply::Go { turn, .. }) = Reply::parse(self.line.trim_end()) {
+                if let Some(Reply::Go { turn, .. }) = Reply::parse(self.line.trim_end(), None) {
                     self.answer.clear();
-                    writeln!(self.answer, "Client{}:1 turn={turn}", self.holder)?;
+                    writeln!(self.answer, "ANSWER turn={turn} :1")?;
                     break;
                 }
             },

@@ -25,9 +25,9 @@ struct Table {
 
 impl Table {
     fn new(framing: Framing, clients: usize) -> Table {
-        let config = TurnServerConfig { framing, min_clients: clients, ..TurnServerConfig::default() };
-        let config = TurnServerConfig { signal_gap: Duration::ZERO, ..config };
-        let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+        let mut config = TurnServerConfig::default();
+        (config.framing, config.rules.min_seats, config.signal_gap) = (framing, clients, Duration::ZERO);
+        let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7))).expect("limits that fit");
         let mut table =
             Table { server, links: Links::new(64 * 1024), clients: Vec::new(), holder: 0, now: now() };
         (0..clients).for_each(|nth| table.seat(framing, nth));
@@ -39,12 +39,15 @@ impl Table {
         let peer = SocketAddr::from(([127, 0, 0, 1], 9));
         let id = self.links.open(peer);
         self.server.handle_open(self.now, id, peer, Origin::Accepted, &mut self.links);
-        let end = if framing == Framing::Line { "\n" } else { "" };
         if framing == Framing::Line {
-            let join = format!("JOIN client{nth:04}{end}");
+            let join = format!("JOIN client{nth:04}\n");
             self.server.handle_bytes(self.now, id, join.as_bytes(), &mut self.links);
         }
-        self.clients.push((id, format!("client{nth:04}:17{end}")));
+        let answer = match framing {
+            Framing::Line => "ANSWER :17\n".to_owned(),
+            Framing::Raw | Framing::Auto => format!("client{nth:04}:17"),
+        };
+        self.clients.push((id, answer));
     }
 
     fn hand_over(&mut self) {

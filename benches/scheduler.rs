@@ -1,17 +1,16 @@
 //! One hand-over in the scheduler alone.
 //!
-//! Measured: the holder's fenced answer and taking what the scheduler decided, once round the ring again and again, while
-//! time goes on by a microsecond a turn. So at many seats it is also the cache misses of coming to a seat that was not looked
-//! at for a whole lap.
+//! Measured: the holder's fenced answer, the next grant, and the start of its clock, once round the ring again and again, while time goes
+//! on by a microsecond per turn. With many seats it is also the cache misses of coming to a seat that was not looked at for a whole lap.
 //!
-//! Not measured: bytes, sockets, a clock; joining and leaving; deadlines that lapse; what an owner keeps with its seats (here
+//! Not measured: bytes, sockets, a clock; joining and leaving; deadlines that lapse; the data that an owner keeps with its seats (here
 //! nothing, so the seats are as small as they get).
 
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use taketurns::time::Instant;
-use taketurns::turn::{Grant, Output, Scheduler, SchedulerConfig, SeatId, Weight};
+use taketurns::turn::{Demand, Grant, Outcome, Rules, Scheduler, SchedulerConfig, SeatId, Weight};
 
 /// A ring in which every turn is answered.
 struct Table {
@@ -22,36 +21,33 @@ struct Table {
 
 impl Table {
     fn new(seats: usize, weight_of: impl Fn(usize) -> u8, is_vacant: impl Fn(usize) -> bool) -> Table {
-        let config = SchedulerConfig { max_seats: seats, ..SchedulerConfig::default() };
-        let mut scheduler = Scheduler::new(config);
+        let mut config = SchedulerConfig::default();
+        config.max_seats = seats;
+        let mut scheduler = Scheduler::new(config).expect("rules that make sense");
         let now = Instant::ORIGIN;
-        let weight = |nth| Weight::new(weight_of(nth)).expect("1 to 100");
-
-        let first = scheduler.join_new_ring(now, weight(0), ()).expect("room");
-        let others = (1..seats).map(|nth| scheduler.join(now, first.ring(), weight(nth), ()).expect("room"));
-        let ids: Vec<SeatId> = std::iter::once(first).chain(others).collect();
-        let mut holder = granted(&mut scheduler).expect("two seats start the ring");
+        let mut rules = Rules::default();
+        rules.weight_max = Weight::MAX;
+        let ring = scheduler.make_ring(now, rules).expect("room");
+        let mut join = |nth| {
+            let weight = Weight::new(weight_of(nth)).expect("1 to 100");
+            scheduler.join(now, ring, weight, Demand::Always, ()).expect("room").0
+        };
+        let ids: Vec<SeatId> = (0..seats).map(&mut join).collect();
         for (_, &seat) in ids.iter().enumerate().filter(|&(nth, _)| is_vacant(nth)) {
-            scheduler.vacate(now, seat);
-            holder = granted(&mut scheduler).unwrap_or(holder);
+            let _ = scheduler.vacate(now, seat);
         }
-        Table { scheduler, now, holder }
+        let held = scheduler.held(ring).expect("two seats start the ring");
+        scheduler.start(now, held.seat, held.turn);
+        Table { scheduler, now, holder: Grant { seat: held.seat, turn: held.turn } }
     }
 
     fn hand_over(&mut self) {
         self.now += Duration::from_micros(1);
-        let Grant { seat, turn, .. } = self.holder;
-        self.scheduler.answer(self.now, seat, Some(turn), 17).expect("the holder may answer");
-        self.holder = granted(&mut self.scheduler).expect("the turn moves on");
+        let Grant { seat, turn } = self.holder;
+        let holding = self.scheduler.holding(seat, Some(turn.get())).expect("the holder may answer");
+        self.holder = holding.end(self.now, Outcome::Answered).granted.expect("the turn moves on");
+        self.scheduler.start(self.now, self.holder.seat, self.holder.turn);
     }
-}
-
-/// Takes every output; the last grant among them.
-fn granted(scheduler: &mut Scheduler<()>) -> Option<Grant> {
-    let outputs = std::iter::from_fn(|| scheduler.poll_output());
-    outputs
-        .filter_map(|output| if let Output::HandOver { granted, .. } = output { granted } else { None })
-        .last()
 }
 
 fn scheduler(criterion: &mut Criterion) {

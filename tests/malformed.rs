@@ -12,16 +12,22 @@ use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use taketurns::protocol::{ConnectionId, Links, Origin, Protocol};
 use taketurns::time::Now;
 
+#[path = "support/rests.rs"]
+mod rests;
+
+use rests::Rests;
+
 /// A protocol without sockets, and the time that it is told.
 struct Stage<P> {
     protocol: P,
     links: Links,
     now: Now,
+    rests: Rests,
 }
 
 impl<P: Protocol> Stage<P> {
     fn new(protocol: P) -> Stage<P> {
-        Stage { protocol, links: Links::new(1 << 20), now: Now::ORIGIN }
+        Stage { protocol, links: Links::new(1 << 20), now: Now::ORIGIN, rests: Rests::default() }
     }
 
     fn open(&mut self) -> ConnectionId {
@@ -34,7 +40,7 @@ impl<P: Protocol> Stage<P> {
 
     fn say(&mut self, id: ConnectionId, bytes: &[u8]) {
         if self.links.is_open(id) && !bytes.is_empty() {
-            self.protocol.handle_bytes(self.now, id, bytes, &mut self.links);
+            self.rests.hear(&mut self.protocol, self.now, id, bytes, &mut self.links);
         }
     }
 
@@ -43,6 +49,7 @@ impl<P: Protocol> Stage<P> {
         for _ in 0..20 {
             self.now.instant += Duration::from_millis(20);
             self.protocol.handle_timeout(self.now, &mut self.links);
+            self.rests.go_on(&mut self.protocol, self.now, &mut self.links);
             self.protocol.handle_flushed(self.now, &mut self.links);
         }
     }

@@ -143,9 +143,9 @@ impl Stage {
 
     fn holders(&self) -> String {
         let mut told = String::new();
-        let scheduler = self.world.server.scheduler();
+        let scheduler = self.world.server().scheduler();
         for id in scheduler.rings() {
-            let ring = self.world.server.ring_name(id).expect("a ring with a seat has a name");
+            let ring = self.world.server().ring_name(id).expect("a ring with a seat has a name");
             match scheduler.held(id) {
                 Some(held) => {
                     let left = self.world.time_of(held.deadline).saturating_sub(self.world.elapsed());

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `0` | is opened, if it is not open |
 //! | `0>JOIN ann` | sends a line; a bar in it is an end of line too, so several lines can come in one read |
+//! | `0>JOIN ann resume=#3` | the same, with the last secret that connection 3 was told |
 //! | `0:ann:1` | sends these bytes, with nothing behind them |
 //! | `0.` | has finished sending |
 //! | `0!` | is reset |
@@ -23,6 +24,11 @@ use std::time::{Duration, SystemTime};
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
 use taketurns::time::{Instant, Now};
 
+#[path = "../../tests/support/rests.rs"]
+mod rests;
+
+use rests::Rests;
+
 /// More calls than this at one instant: somebody spins.
 const CALLS_MAX: usize = 1_000;
 
@@ -38,6 +44,9 @@ pub struct Session<P: Protocol> {
     pub events: Vec<P::Event>,
     connections: [Option<Connection>; 10],
     is_client: bool,
+    rests: Rests,
+    /// The last secret that each connection was told.
+    secrets: [Vec<u8>; 10],
 }
 
 #[derive(Clone, Copy)]
@@ -55,7 +64,9 @@ impl<P: Protocol> Session<P> {
             wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         };
         let (links, events, connections) = (Links::new(OUT_BYTES_MAX), Vec::new(), [None; 10]);
-        Session { protocol, links, now, events, connections, is_client: false }
+        let rests = Rests::default();
+        let secrets = <[Vec<u8>; 10]>::default();
+        Session { protocol, links, now, events, connections, is_client: false, rests, secrets }
     }
 
     /// A client, which has dialed the connections.
@@ -95,22 +106,46 @@ impl<P: Protocol> Session<P> {
         let hears = !connection.has_ended && self.links.is_open(connection.id);
         match what {
             [b'>', text @ ..] if hears => {
-                let mut lines: Vec<u8> =
-                    text.iter().map(|&byte| if byte == b'|' { b'\n' } else { byte }).collect();
-                lines.push(b'\n');
-                self.protocol.handle_bytes(self.now, connection.id, &lines, &mut self.links);
+                let lines = self.lines(text);
+                self.rests.hear(&mut self.protocol, self.now, connection.id, &lines, &mut self.links);
             }
             [b':', bytes @ ..] if hears && !bytes.is_empty() => {
-                self.protocol.handle_bytes(self.now, connection.id, bytes, &mut self.links);
+                self.rests.hear(&mut self.protocol, self.now, connection.id, bytes, &mut self.links);
             }
             [b'.', ..] if hears => {
                 self.connections[at] = Some(Connection { has_ended: true, ..connection });
-                self.protocol.handle_end(self.now, connection.id, &mut self.links);
+                self.rests.end(&mut self.protocol, self.now, connection.id, &mut self.links);
             }
             [b'!', ..] => self.close(at, CloseReason::Broken(std::io::ErrorKind::ConnectionReset)),
             [b'-', ..] => self.connections[at] = Some(Connection { reads: false, ..connection }),
             [b'+', ..] => self.connections[at] = Some(Connection { reads: true, ..connection }),
             _ => {}
+        }
+    }
+
+    /// The connection with this number, if it is open.
+    pub fn connection(&self, at: usize) -> Option<ConnectionId> {
+        self.connections.get(at).copied().flatten().map(|connection| connection.id)
+    }
+
+    /// What a `>` sends.
+    fn lines(&self, text: &[u8]) -> Vec<u8> {
+        let mut lines: Vec<u8> = text.iter().map(|&byte| if byte == b'|' { b'\n' } else { byte }).collect();
+        lines.push(b'\n');
+        if let Some(at) = lines.windows(2).position(|pair| pair[0] == b'#' && pair[1].is_ascii_digit()) {
+            let secret = self.secrets[usize::from(lines[at + 1] - b'0')].clone();
+            lines.splice(at..at + 2, secret);
+        }
+        lines
+    }
+
+    /// Remembers the secret in what is written to a connection.
+    fn note_secret(&mut self, at: usize, id: ConnectionId) {
+        const KEY: &[u8] = b" resume=";
+        let told = self.links.unsent(id);
+        if let Some(begin) = told.windows(KEY.len()).rposition(|found| found == KEY) {
+            let secret = told[begin + KEY.len()..].iter().copied();
+            self.secrets[at] = secret.take_while(u8::is_ascii_hexdigit).collect();
         }
     }
 
@@ -140,6 +175,7 @@ impl<P: Protocol> Session<P> {
                 None => return self.set_time(until),
             }
             self.protocol.handle_timeout(self.now, &mut self.links);
+            self.rests.go_on(&mut self.protocol, self.now, &mut self.links);
             let later = self.protocol.next_deadline().is_none_or(|due| due > self.now.instant);
             assert!(later, "a deadline that has been called for is still due");
             self.settle();
@@ -156,7 +192,8 @@ impl<P: Protocol> Session<P> {
     /// Writes, closes and reports, as a driver does at the end of a pass.
     fn settle(&mut self) {
         for _ in 0..CALLS_MAX {
-            if !self.links.has_touched() {
+            let goes_on = self.rests.go_on(&mut self.protocol, self.now, &mut self.links);
+            if !goes_on && !self.links.has_touched() {
                 break;
             }
             while let Some(id) = self.links.take_touched() {
@@ -171,8 +208,10 @@ impl<P: Protocol> Session<P> {
 
     fn write(&mut self, id: ConnectionId) {
         let unsent = self.links.unsent(id).len();
-        assert!(unsent <= OUT_BYTES_MAX + MESSAGE_BYTES_MAX, "{unsent} bytes are queued");
-        if self.connections.iter().flatten().any(|connection| connection.id == id && connection.reads) {
+        assert!(unsent <= 16 * OUT_BYTES_MAX + MESSAGE_BYTES_MAX, "{unsent} bytes are queued");
+        let reads = |found: &Option<Connection>| found.is_some_and(|found| found.id == id && found.reads);
+        if let Some(at) = self.connections.iter().position(reads) {
+            self.note_secret(at, id);
             self.links.consume(id, unsent);
         }
     }

@@ -4,7 +4,7 @@
 use fastrand::Rng;
 
 use super::*;
-use crate::turn::TurnNumber;
+use crate::turn::{Demand, TurnNumber};
 use crate::wire::message::{Limits, split_line, split_payload};
 
 const ROUNDS: u64 = 3000;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::seats::Seats;
 use super::timings::{Recent, Timings};
 use crate::time::Instant;
-use crate::turn::RingId;
+use crate::turn::{RingId, SeatId};
 
 /// Counts and times of a server, as its protocol [notes](super::Show::note) them.
 #[derive(Debug)]
@@ -14,15 +15,27 @@ pub struct Tally {
     counts: BTreeMap<&'static str, u64>,
     /// When the last pass began and ended.
     pass: (Instant, Instant),
-    /// Where the last thing noted is the end of a turn: a grant that follows is a hand-over.
+    /// The ring of the turn that ended, if that was the last thing noted: a grant that follows is a hand-over.
     ended: Option<RingId>,
-    /// Since when the turn is held. Each that is granted ends, so there are no more than rings.
-    granted: HashMap<RingId, Instant>,
+    /// The turns that are held. Each one ends, so there are no more of them than rings.
+    granted: HashMap<RingId, Granted>,
+    /// What seats did.
+    pub(super) seats: Seats,
     hand_overs: Timings,
     answers: Timings,
     pub(super) passes: Timings,
     /// The hand-overs since the last message of the feed.
     pub(super) recent: Recent,
+}
+
+/// A turn that is held.
+#[derive(Debug, Clone, Copy)]
+struct Granted {
+    seat: SeatId,
+    /// The beginning of the pass in which it was granted.
+    at: Instant,
+    /// Whether its holder was told in that pass.
+    is_told: bool,
 }
 
 impl Tally {
@@ -33,11 +46,15 @@ impl Tally {
             pass: (now, now),
             ended: None,
             granted: HashMap::new(),
+            seats: Seats::default(),
             hand_overs: Timings::new(
                 "hand_over",
                 "From the reading of the clock that began the pass in which a turn ended until the pass had written the next GO.",
             ),
-            answers: Timings::new("answer", "From the grant of a turn to its accepted answer."),
+            answers: Timings::new(
+                "answer",
+                "From the grant of a turn to its accepted answer. Turns whose GO had to wait are left out.",
+            ),
             passes: Timings::new(
                 "pass",
                 "How long a pass of the loop took, without the status listener's part.",
@@ -62,29 +79,43 @@ impl Tally {
         self.counts.get(name).copied().unwrap_or(0)
     }
 
-    /// The turn of `ring` was granted; its holder is told at `release`, or in the pass if that is past.
-    pub fn granted(&mut self, ring: RingId, release: Instant) {
+    /// Notes that `seat` was granted the turn of its ring, and whether it was told so in the same pass.
+    pub fn granted(&mut self, seat: SeatId, is_told: bool) {
         let (began, pass_ended) = self.pass;
-        self.granted.insert(ring, release.max(began));
-        if self.ended.take() == Some(ring) && release <= began {
+        self.granted.insert(seat.ring(), Granted { seat, at: began, is_told });
+        if self.ended.take() == Some(seat.ring()) && is_told {
             let took = pass_ended.saturating_duration_since(began);
             self.hand_overs.note(took);
             self.recent.note(took);
         }
     }
 
-    /// The turn of `ring` ended with an answer.
-    pub fn answered(&mut self, ring: RingId) {
-        if let Some(granted) = self.granted.get(&ring) {
-            self.answers.note(self.pass.0.saturating_duration_since(*granted));
+    /// Notes that the turn of `seat` ended with an answer.
+    pub fn answered(&mut self, seat: SeatId) {
+        if let Some(granted) = self.granted.get(&seat.ring()).filter(|granted| granted.is_told) {
+            self.answers.note(self.pass.0.saturating_duration_since(granted.at));
         }
-        self.ended(ring);
+        self.ended(seat);
     }
 
-    /// The turn of `ring` ended.
-    pub fn ended(&mut self, ring: RingId) {
-        self.granted.remove(&ring);
-        self.ended = Some(ring);
+    /// Notes that the turn of `seat` ended.
+    pub fn ended(&mut self, seat: SeatId) {
+        if let Some(granted) = self.granted.remove(&seat.ring()).filter(|granted| granted.seat == seat) {
+            self.seats.held(seat, self.pass.0.saturating_duration_since(granted.at));
+        }
+        self.ended = Some(seat.ring());
+    }
+
+    /// Notes that `seat` is gone, and forgets what it did.
+    pub fn retired(&mut self, seat: SeatId) {
+        self.seats.forget(seat);
+    }
+
+    /// How long `seat` has held the turn, all its turns until `now` together.
+    pub(super) fn held(&self, now: Instant, seat: SeatId) -> Duration {
+        let granted = self.granted.get(&seat.ring()).filter(|granted| granted.seat == seat);
+        let current = granted.map_or(Duration::ZERO, |granted| now.saturating_duration_since(granted.at));
+        self.seats.held_in_all(seat) + current
     }
 
     /// How long turns took to go from one seat to the next.
@@ -129,38 +160,66 @@ pub(super) fn millis(time: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::time::Instant;
-    use crate::turn::{Scheduler, SchedulerConfig, Weight};
+    use crate::turn::{Demand, Rules, Scheduler, SchedulerConfig, Weight};
+
+    fn seats() -> [SeatId; 2] {
+        let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("valid");
+        [(); 2].map(|()| {
+            let ring = scheduler.make_ring(Instant::ORIGIN, Rules::default()).expect("room");
+            scheduler.join(Instant::ORIGIN, ring, Weight::ONE, Demand::Always, ()).expect("room").0
+        })
+    }
+
+    fn at(us: u64) -> Instant {
+        Instant::ORIGIN + Duration::from_micros(us)
+    }
 
     #[test]
     fn a_hand_over_is_a_grant_that_follows_the_end_of_a_turn_and_is_told_in_the_same_pass() {
-        let start = Instant::ORIGIN;
-        let at = |us| start + Duration::from_micros(us);
-        let mut scheduler = Scheduler::new(SchedulerConfig::default());
-        let [a, b] =
-            [(), ()].map(|()| scheduler.join_new_ring(start, Weight::ONE, ()).expect("there is room").ring());
-        let mut tally = Tally::new(start);
+        let [a, b] = seats();
+        let mut tally = Tally::new(at(0));
         tally.note_pass(at(0), at(20));
-        tally.granted(a, at(0));
-        tally.granted(b, at(0));
+        tally.granted(a, true);
+        tally.granted(b, true);
         assert_eq!(tally.hand_overs.count(), 0, "a ring that starts hands nothing over");
 
         tally.note_pass(at(5_000), at(5_030));
         tally.answered(a);
-        tally.granted(a, at(5_000));
+        tally.granted(a, true);
         assert_eq!((tally.hand_overs.count(), tally.answers.count()), (1, 1));
         assert!((tally.hand_overs.sum() - 30e-6).abs() < 1e-9);
         assert!((tally.answers.sum() - 5e-3).abs() < 1e-9);
 
         tally.note_pass(at(6_000), at(6_030));
         tally.ended(a);
-        tally.granted(b, at(6_000));
+        tally.granted(b, true);
         tally.ended(a);
-        tally.granted(a, at(106_000));
+        tally.granted(a, false);
         assert_eq!(tally.hand_overs.count(), 1, "another ring's, and one that is told later");
-        tally.ended(a);
+        tally.answered(a);
+        assert_eq!(tally.answers.count(), 1, "nothing says when it was told");
         tally.note_pass(at(7_000), at(7_030));
-        tally.granted(a, at(7_000));
+        tally.granted(a, true);
         assert_eq!((tally.hand_overs.count(), tally.answers.count()), (1, 1), "in another pass");
         assert_eq!(tally.granted.len(), 2);
+    }
+
+    #[test]
+    fn a_seat_has_held_the_turn_for_all_its_turns_and_the_one_that_goes_on() {
+        let [a, b] = seats();
+        let mut tally = Tally::new(at(0));
+        for begin in [0, 1_000] {
+            tally.note_pass(at(begin), at(begin));
+            tally.granted(a, true);
+            tally.note_pass(at(begin + 100), at(begin + 100));
+            tally.answered(a);
+        }
+        assert_eq!(tally.held(at(9_000), a), Duration::from_micros(200));
+        tally.granted(a, true);
+        assert_eq!(tally.held(at(1_150), a), Duration::from_micros(250));
+        assert_eq!(tally.held(at(1_150), b), Duration::ZERO);
+        tally.ended(a);
+        tally.retired(a);
+        assert_eq!(tally.held(at(9_000), a), Duration::ZERO);
     }
 }

@@ -288,7 +288,7 @@ impl Table {
             Ok(mut holding) => {
                 let turn = holding.turn();
                 if is_judged {
-                    holding.judge(now);
+                    let _ = holding.judge(now);
                     return Ok(Taken::Proposed(turn));
                 }
                 if let Some(line) = holding.data().line_identity_mut() {

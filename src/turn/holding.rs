@@ -59,6 +59,7 @@ impl<S> Holding<'_, S> {
     }
 
     /// Hands the answer to the host. The clock stands; returns until when the host may rule.
+    #[must_use = "the host has to rule until then"]
     pub fn judge(self, now: Instant) -> Option<Instant> {
         let at = self.seat.ring_slot as usize;
         let until = self.scheduler.rings[at].judge(now);

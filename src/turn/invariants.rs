@@ -200,8 +200,7 @@ mod tests {
     fn found(spoil: impl FnOnce(&mut Scheduler<()>)) -> Option<&'static str> {
         let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("rules that make sense");
         let now = Instant::ORIGIN;
-        let mut rules = Rules::default();
-        rules.weight_max = Weight::MAX;
+        let rules = Rules { weight_max: Weight::MAX, ..Rules::default() };
         let ring = scheduler.make_ring(now, rules).expect("room");
         let [holder, _, _] = [1, 1, 3].map(|weight| {
             let weight = Weight::new(weight).expect("1 to 100");

@@ -45,7 +45,10 @@
 //! ```
 
 mod digest;
+mod grants;
+mod held;
 mod holding;
+mod host;
 mod invariants;
 mod lease;
 mod moved;
@@ -54,6 +57,7 @@ mod ring;
 mod rules;
 mod scheduler;
 mod seat;
+mod seating;
 mod view;
 mod waits;
 

@@ -6,7 +6,7 @@ use slab::Slab;
 
 use super::holding::{Holding, Judged};
 use super::lease::Clock;
-use super::ring::{Phase, Ring};
+use super::ring::Ring;
 use super::seat::Seat;
 use super::{
     Demand, Held, HeldClock, HostError, JoinError, LongestWait, Moved, Refusal, RingId, Rules, RulesError,
@@ -303,15 +303,9 @@ impl<S> Scheduler<S> {
     pub fn start(&mut self, now: Instant, seat: SeatId, turn: TurnNumber) -> Option<Instant> {
         let at = seat.ring_slot as usize;
         let ring = self.rings.get_mut(at).filter(|ring| ring.id == seat.ring())?;
-        ring.start(now, turn);
+        let deadline = ring.start(now, turn);
         ring.arm(&mut self.timers);
-        match ring.phase {
-            Phase::Held(lease) if lease.turn == turn => match lease.clock {
-                Clock::Running { deadline, .. } => Some(deadline),
-                _ => None,
-            },
-            _ => None,
-        }
+        deadline
     }
 
     /// Finds the turn that `seat` holds, if a request that names the turn `fence` (or none) may act on it.
@@ -365,7 +359,7 @@ impl<S> Scheduler<S> {
     ///
     /// When the seat rests, is away, or does not exist.
     pub fn name_next(&mut self, seat: SeatId) -> Result<(), HostError> {
-        self.with_seat(seat, |ring, slot| ring.name_next(slot)).unwrap_or(Err(HostError::UnknownSeat))
+        self.with_seat(seat, Ring::name_next).unwrap_or(Err(HostError::UnknownSeat))
     }
 
     /// Ends the turn that is held in `ring`: its outcome is [`Skipped`](super::Outcome::Skipped).
@@ -503,7 +497,7 @@ impl<S> Scheduler<S> {
         self.ring(seat.ring()).filter(|ring| ring.has(seat)).is_some_and(|ring| ring.is_waiting(seat.slot))
     }
 
-    /// Forgets `ring` if nobody has joined it since it was made.
+    /// Forgets `ring` if no client has joined it since it was made.
     pub fn forget_unused(&mut self, ring: RingId) {
         if self.has_ring(ring) {
             self.forget_if_empty(ring.slot as usize);

@@ -1,6 +1,6 @@
 //! The scheduler as a watcher sees it. Nothing here moves a turn.
 
-use super::ring::Ring;
+use super::ring::{Phase, Ring};
 use super::seat::Standing;
 use super::{Demand, RingId, Scheduler, SeatId, Weight};
 use crate::time::Instant;
@@ -82,6 +82,15 @@ impl<S> Scheduler<S> {
     #[must_use]
     pub fn away(&self, ring: RingId) -> usize {
         self.ring(ring).map_or(0, |ring| ring.vacant.len())
+    }
+
+    /// Returns the number of seats in `ring` that wait for the turn. Costs O(number of different weights).
+    #[must_use]
+    pub fn waiting(&self, ring: RingId) -> usize {
+        self.ring(ring).map_or(0, |ring| {
+            let is_kept = matches!(ring.phase, Phase::Kept(kept) if ring.seats[kept.slot as usize].occupied);
+            ring.queue.present() as usize + usize::from(is_kept)
+        })
     }
 
     /// Returns the sum of the weights of the seats of `ring` that are queued or hold the turn.

@@ -194,7 +194,7 @@ fn c10_nothing_is_counted_on_a_connection_that_is_being_closed() {
 fn c10_nothing_is_counted_without_a_connection() {
     let mut client = Counting::from("0");
     client.events.clear();
-    client.client.handle_end(client.now, client.connection, &mut client.links);
+    client.client.handle_end(client.now, client.connection, b"", &mut client.links);
     assert_eq!(client.links.wish_of(client.connection), Wish::Close, "the server has finished");
     client.client.handle_closed(client.now, client.connection, CloseReason::Finished, &mut client.links);
     assert_eq!(client.client.next_deadline(), None);

@@ -7,6 +7,8 @@ use taketurns::protocol::counter::{CounterEvent, CounterId, CounterServer, Count
 use taketurns::protocol::{CloseReason, ConnectionId, Entropy, Links, Origin, Protocol, Wish};
 use taketurns::time::Now;
 
+use crate::rests::Rests;
+
 pub(crate) fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
@@ -26,6 +28,7 @@ pub(crate) struct World {
     pub(crate) deaf: HashSet<ConnectionId>,
     pub(crate) events: Vec<CounterEvent>,
     port: u16,
+    rests: Rests,
 }
 
 /// Bytes that count upwards: random enough for what is not about randomness.
@@ -54,6 +57,7 @@ impl World {
             deaf: HashSet::new(),
             events: Vec::new(),
             port: 1000,
+            rests: Rests::default(),
         }
     }
 
@@ -75,14 +79,14 @@ impl World {
 
     pub(crate) fn send(&mut self, id: ConnectionId, bytes: impl AsRef<[u8]>) {
         if self.links.is_open(id) {
-            self.server.handle_bytes(self.now, id, bytes.as_ref(), &mut self.links);
+            self.rests.hear(&mut self.server, self.now, id, bytes.as_ref(), &mut self.links);
         }
         self.carry_out();
     }
 
     pub(crate) fn end(&mut self, id: ConnectionId) {
         if self.links.is_open(id) {
-            self.server.handle_end(self.now, id, &mut self.links);
+            self.rests.end(&mut self.server, self.now, id, &mut self.links);
         }
         self.carry_out();
     }
@@ -103,6 +107,15 @@ impl World {
 
     /// What a driver does behind every call: writes, closes, takes the events.
     pub(crate) fn carry_out(&mut self) {
+        loop {
+            self.write();
+            if !self.rests.go_on(&mut self.server, self.now, &mut self.links) && !self.links.has_touched() {
+                return;
+            }
+        }
+    }
+
+    fn write(&mut self) {
         while let Some(id) = self.links.take_touched() {
             if !self.deaf.contains(&id) {
                 let bytes = self.links.unsent(id).to_vec();

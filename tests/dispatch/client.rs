@@ -2,12 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{DispatchClient, DispatchClientEvent, Rank};
-use taketurns::protocol::turns::Framing;
 use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
 use taketurns::time::{self, Now};
+use taketurns::wire::Framing;
 
 use crate::logged::{listen_to_log, take_log};
+use crate::rests::Rests;
 use crate::world::{OUT_BYTES_MAX, ms};
 
 struct ClientWorld {
@@ -17,6 +19,7 @@ struct ClientWorld {
     start: time::Instant,
     at: Duration,
     written: Vec<(Duration, String)>,
+    rests: Rests,
 }
 
 impl ClientWorld {
@@ -24,7 +27,8 @@ impl ClientWorld {
         let mut links = Links::new(OUT_BYTES_MAX);
         let id = links.open(([127, 0, 0, 1], 9).into());
         let (client, start) = (DispatchClient::new(framing), time::Instant::ORIGIN);
-        let mut world = ClientWorld { client, links, id, start, at: Duration::ZERO, written: Vec::new() };
+        let (at, written, rests) = (Duration::ZERO, Vec::new(), Rests::default());
+        let mut world = ClientWorld { client, links, id, start, at, written, rests };
         world.client.handle_open(
             world.now(),
             id,
@@ -40,7 +44,8 @@ impl ClientWorld {
     }
 
     fn hear(&mut self, text: &str) -> Vec<DispatchClientEvent> {
-        self.client.handle_bytes(self.now(), self.id, text.as_bytes(), &mut self.links);
+        let now = self.now();
+        self.rests.hear(&mut self.client, now, self.id, text.as_bytes(), &mut self.links);
         self.flush();
         std::iter::from_fn(|| self.client.poll_event()).collect()
     }
@@ -164,7 +169,7 @@ fn r11_the_client_knows_its_rank_and_what_waits() {
 fn r11_a_lost_connection_takes_the_rank_along() {
     let mut world = ClientWorld::new(Framing::Line);
     world.hear("Your rank is 2\n");
-    world.client.handle_end(world.now(), world.id, &mut world.links);
+    world.client.handle_end(world.now(), world.id, b"", &mut world.links);
     assert_eq!(world.links.wish_of(world.id), Wish::Close, "the server has finished");
     world.flush();
     let old = std::mem::replace(&mut world.id, world.links.open(([127, 0, 0, 1], 9).into()));

@@ -21,6 +21,8 @@ mod bare;
 mod logged;
 #[path = "../support/process/mod.rs"]
 mod process;
+#[path = "../support/rests.rs"]
+mod rests;
 
 mod client;
 mod gap;

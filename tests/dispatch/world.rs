@@ -3,10 +3,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy, Rejection};
-use taketurns::protocol::turns::Framing;
 use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
 use taketurns::time::{self, Now};
+use taketurns::wire::Framing;
+
+use crate::rests::Rests;
 
 pub(crate) fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -35,6 +38,7 @@ pub(crate) struct World {
     pub(crate) at: Duration,
     pub(crate) peers: Vec<PeerState>,
     pub(crate) events: Vec<DispatchEvent>,
+    rests: Rests,
 }
 
 impl World {
@@ -46,6 +50,7 @@ impl World {
             at: Duration::ZERO,
             peers: Vec::new(),
             events: Vec::new(),
+            rests: Rests::default(),
         }
     }
 
@@ -80,13 +85,15 @@ impl World {
     pub(crate) fn say(&mut self, peer: Peer, bytes: impl AsRef<[u8]>) {
         let id = self.peers[peer.0].id;
         if self.links.is_open(id) {
-            self.server.handle_bytes(self.now(), id, bytes.as_ref(), &mut self.links);
+            let now = self.now();
+            self.rests.hear(&mut self.server, now, id, bytes.as_ref(), &mut self.links);
         }
         self.flush();
     }
 
     pub(crate) fn leave(&mut self, peer: Peer) {
-        self.server.handle_end(self.now(), self.peers[peer.0].id, &mut self.links);
+        let now = self.now();
+        self.rests.end(&mut self.server, now, self.peers[peer.0].id, &mut self.links);
         self.flush();
     }
 
@@ -97,6 +104,16 @@ impl World {
 
     /// What the driver does at the end of a pass.
     pub(crate) fn flush(&mut self) {
+        loop {
+            self.write();
+            let now = self.now();
+            if !self.rests.go_on(&mut self.server, now, &mut self.links) && !self.links.has_touched() {
+                return;
+            }
+        }
+    }
+
+    fn write(&mut self) {
         while let Some(id) = self.links.take_touched() {
             let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) else { continue };
             let bytes = self.links.unsent(id).to_vec();
@@ -104,7 +121,11 @@ impl World {
                 self.links.consume(id, bytes.len());
                 peer.recvs.push((self.at, String::from_utf8(bytes).expect("the server speaks UTF-8")));
             }
-            let wish = self.links.wish_of(id);
+            let wish = match self.links.unsent(id).len() {
+                // As the engine has it: its socket has refused these.
+                OUT_BYTES_MAX.. => Wish::Abort(AbortReason::SlowReader),
+                _ => self.links.wish_of(id),
+            };
             if wish != Wish::Keep {
                 peer.closed = Some(wish);
                 let reason = match wish {

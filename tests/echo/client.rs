@@ -50,7 +50,7 @@ fn e07_the_answer_may_come_in_any_pieces() {
         let mut asking = Asking::new("Grüße");
         asking.hears(&answer[..at]);
         asking.hears(&answer[at..]);
-        asking.client.handle_end(asking.now, asking.id, &mut asking.links);
+        asking.client.handle_end(asking.now, asking.id, b"", &mut asking.links);
         assert_eq!(asking.links.wish_of(asking.id), Wish::Close);
         let whole = String::from_utf8(answer.to_vec()).expect("UTF-8");
         assert_eq!(asking.closed(CloseReason::Finished), EchoClientEvent::Answered(whole));

@@ -19,6 +19,8 @@ mod bare;
 mod logged;
 #[path = "../support/process/mod.rs"]
 mod process;
+#[path = "../support/rests.rs"]
+mod rests;
 
 mod client;
 mod limits;

@@ -7,6 +7,8 @@ use taketurns::protocol::echo::{EchoEvent, EchoServer, EchoServerConfig};
 use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
 use taketurns::time::{self, Now};
 
+use crate::rests::Rests;
+
 pub(crate) const KIB64: usize = 64 * 1024;
 
 /// What one read brings at most, as the driver has it.
@@ -19,6 +21,7 @@ pub(crate) struct World {
     pub(crate) links: Links,
     pub(crate) now: Now,
     pub(crate) peers: Vec<Peer>,
+    rests: Rests,
 }
 
 pub(crate) struct Peer {
@@ -49,6 +52,7 @@ impl World {
             links: Links::new(OUT_BYTES_MAX),
             now: Now::ORIGIN,
             peers: Vec::new(),
+            rests: Rests::default(),
         }
     }
 
@@ -66,7 +70,8 @@ impl World {
     pub(crate) fn say(&mut self, peer: usize, bytes: impl AsRef<[u8]>) {
         for piece in bytes.as_ref().chunks(READ_BYTES_MAX) {
             if self.peers[peer].end.is_none() {
-                self.server.handle_bytes(self.now, self.peers[peer].id, piece, &mut self.links);
+                let id = self.peers[peer].id;
+                self.rests.hear(&mut self.server, self.now, id, piece, &mut self.links);
                 self.pass();
             }
         }
@@ -74,7 +79,7 @@ impl World {
 
     pub(crate) fn half_close(&mut self, peer: usize) {
         if self.peers[peer].end.is_none() {
-            self.server.handle_end(self.now, self.peers[peer].id, &mut self.links);
+            self.rests.end(&mut self.server, self.now, self.peers[peer].id, &mut self.links);
             self.pass();
         }
     }
@@ -118,7 +123,11 @@ impl World {
             self.flush_touched();
             self.server.handle_flushed(self.now, &mut self.links);
             self.flush_touched();
-            if self.server.next_deadline().is_none_or(|due| due > self.now.instant) {
+            let goes_on = self.rests.go_on(&mut self.server, self.now, &mut self.links);
+            if !goes_on
+                && !self.links.has_touched()
+                && self.server.next_deadline().is_none_or(|due| due > self.now.instant)
+            {
                 return;
             }
         }

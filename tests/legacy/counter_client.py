@@ -15,9 +15,7 @@ import random
 import socket
 import time
 
-
-def say(text):
-    print(text, flush=True)
+from say import say
 
 
 def count(sock, number, scale):

@@ -16,13 +16,11 @@ import random
 import socket
 import threading
 
+from say import say
+
 ids = []
 numbers = []
 lock = threading.Lock()
-
-
-def say(text):
-    print(text, flush=True)
 
 
 def begin(text):

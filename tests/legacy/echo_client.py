@@ -11,12 +11,14 @@ Prints `got ANSWER`.
 import socket
 import sys
 
+from say import say
+
 
 def main():
     host, port, message = sys.argv[1:]
     with socket.create_connection((host, int(port))) as sock:
         sock.sendall(message.encode())
-        print("got " + sock.recv(1024).decode(errors="backslashreplace"), flush=True)
+        say("got " + sock.recv(1024).decode(errors="backslashreplace"))
 
 
 if __name__ == "__main__":

@@ -11,17 +11,19 @@ import datetime
 import socket
 import sys
 
+from say import say
+
 
 def main():
     with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
-        print(listener.getsockname()[1], flush=True)
+        say(listener.getsockname()[1])
         while True:
             conn, _ = listener.accept()
             with conn:
                 message = conn.recv(1024).decode()
                 now = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
                 conn.sendall(f"Server received at {now}: {message}".encode())
-                print(f"got {len(message)} bytes", flush=True)
+                say(f"got {len(message)} bytes")
 
 
 if __name__ == "__main__":

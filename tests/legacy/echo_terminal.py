@@ -13,6 +13,8 @@ import select
 import sys
 import time
 
+from say import say
+
 PATIENCE = 20
 
 
@@ -40,8 +42,8 @@ def main():
     else:
         os.kill(pid, 9)
     _, status = os.waitpid(pid, 0)
-    print(screen.decode(errors="backslashreplace"))
-    print("exit", os.waitstatus_to_exitcode(status), flush=True)
+    say(screen.decode(errors="backslashreplace"))
+    say(f"exit {os.waitstatus_to_exitcode(status)}")
 
 
 if __name__ == "__main__":

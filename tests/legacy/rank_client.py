@@ -14,9 +14,7 @@ import socket
 import sys
 import threading
 
-
-def say(text):
-    print(text, flush=True)
+from say import say
 
 
 def receive(sock, rank):

@@ -13,11 +13,9 @@ import argparse
 import socket
 import threading
 
+from say import say
+
 clients = []
-
-
-def say(text):
-    print(text, flush=True)
 
 
 def distribute(message):

@@ -11,6 +11,8 @@ import pty
 import select
 import sys
 
+from say import say
+
 
 def screen_of(text):
     lines, column = [""], 0
@@ -43,7 +45,7 @@ def main():
             if not piece:
                 break
             seen += piece
-            print(f"raw {piece.decode(errors='replace')!r}", flush=True)
+            say(f"raw {piece.decode(errors='replace')!r}")
         if 0 in ready:
             typed = os.read(0, 65536)
             if not typed:
@@ -51,8 +53,8 @@ def main():
                 typed = b"\x04"
             os.write(terminal, typed.replace(b"\\\n", b""))
     for line in screen_of(seen.decode(errors="replace")):
-        print("screen " + line)
-    print(f"exit {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}", flush=True)
+        say("screen " + line)
+    say(f"exit {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ import argparse
 import socket
 import time
 
-
-def say(text):
-    print(text, flush=True)
+from say import say
 
 
 def take_turns(sock, name, number, step):

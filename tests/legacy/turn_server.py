@@ -17,6 +17,8 @@ import socket
 import threading
 import time
 
+from say import say
+
 
 class Ring:
     def __init__(self, eager):
@@ -33,7 +35,7 @@ class Ring:
                         if not answer:
                             return
                         name, number = answer.split(":")
-                        print(f"{name} sent: {number}", flush=True)
+                        say(f"{name} sent: {number}")
                         self.turn = 1 - index
                     else:
                         conn.sendall(b"WAIT")
@@ -47,7 +49,7 @@ def main():
     options = parser.parse_args()
     ring = Ring(options.eager)
     with socket.create_server(("127.0.0.1", options.port)) as listener:
-        print(listener.getsockname()[1], flush=True)
+        say(listener.getsockname()[1])
         clients = [listener.accept()[0] for _ in range(2)]
     for index, conn in enumerate(clients):
         threading.Thread(target=ring.serve, args=(index, conn)).start()

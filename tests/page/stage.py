@@ -9,6 +9,12 @@ STATUS = re.compile(rb"status on http://127\.0\.0\.1:(\d+)/")
 # Chromium itself says that a server is gone; that is no fault of the page.
 NOT_OURS = re.compile(r"net::ERR_(CONNECTION_REFUSED|INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|EMPTY_RESPONSE)")
 
+# In the page, so that a slow browser or driver delays what is counted and the clock alike.
+WATCH_THE_ARC = """
+    window.watch = { moves: 0, messages: 0, since: performance.now() };
+    new MutationObserver(() => watch.moves++).observe(document.getElementById("time"), { attributes: true });
+    source.addEventListener("state", () => watch.messages++);"""
+
 
 class Stage:
     def __init__(self, page, binaries):
@@ -65,6 +71,25 @@ class Stage:
 
     def until_link(self, wanted, seconds=5.0):
         return self.until_text("word", wanted, seconds)
+
+    def until_left(self, seconds):
+        """Waits until the text counts down to that many seconds or fewer: a busy page may skip some."""
+        def reached():
+            left = re.fullmatch(r"(\d+) s", self.text("left"))
+            return left and int(left[1]) <= seconds
+        return self.until(reached, f"{seconds} s or fewer in #left", lambda: self.text("left"))
+
+    def watch_the_arc(self):
+        """From now on the page counts what moves its arc: see `arc`."""
+        self.page.run(WATCH_THE_ARC)
+
+    def arc(self):
+        """Since then: the moves of the arc, the messages, each of which may move it too, and the seconds of the page's clock."""
+        return self.page.run("return [watch.moves, watch.messages, (performance.now() - watch.since) / 1000]")
+
+    def pretend(self, change):
+        """Has the page draw the last message with a change of `news` or `ring`, its first ring. No other comes, so it reconnects in a while."""
+        self.page.run(f"source.close(); const news = structuredClone(state), ring = news.rings[0]; {change}; update(news)")
 
     def seats(self):
         """The table: one list of cells a seat."""

@@ -7,12 +7,17 @@ use taketurns::net::{DriverConfig, now};
 use taketurns::protocol::turns::{Framing, TurnServer};
 
 use crate::loopback::{PATIENCE, Peer, Rig};
-use crate::servers::{joined, line_server, ms, script, small_listener, turn_server};
+use crate::servers::{joined, ms, script, small_listener, turn_server};
+
+/// A peer that does not read would be waited for longer than a test waits, were it not for the drain.
+fn config() -> DriverConfig {
+    DriverConfig { linger_timeout: ms(100), stall_timeout: PATIENCE * 2, ..DriverConfig::default() }
+}
 
 /// L8, T32.
 #[test]
 fn a_drain_ends_although_the_holder_never_answers_and_a_peer_never_reads() {
-    let (mut rig, addr) = line_server();
+    let (mut rig, addr) = Rig::listening(turn_server(Framing::Line), config());
     let small = rig.driver.listen_on(small_listener()).expect("it listens");
     let mut holder = joined(&mut rig, addr, "ann");
     let mut other = joined(&mut rig, addr, "bob");
@@ -26,7 +31,6 @@ fn a_drain_ends_although_the_holder_never_answers_and_a_peer_never_reads() {
     rig.driver.drain(now());
     rig.pass_until("drained", |rig| rig.driver.is_drained());
     assert!(start.elapsed() >= ms(200), "the holder had its time: {:?}", start.elapsed());
-    assert!(start.elapsed() < ms(1500), "a drain ends: {:?}", start.elapsed());
     for peer in [&mut holder, &mut other] {
         peer.pull();
         assert!(
@@ -56,9 +60,7 @@ fn fill(rig: &mut Rig<TurnServer>, deaf: &mut Peer) {
 /// It was about to be closed already when the drain began, and had all of the stall timeout then.
 #[test]
 fn a_drain_does_not_wait_for_a_peer_that_does_not_read_its_earlier_goodbye() {
-    let config =
-        DriverConfig { linger_timeout: ms(100), stall_timeout: PATIENCE * 2, ..DriverConfig::default() };
-    let mut rig = Rig::new(turn_server(Framing::Line), config);
+    let mut rig = Rig::new(turn_server(Framing::Line), config());
     let addr = rig.driver.listen_on(small_listener()).expect("it listens");
     let mut deaf = Peer::with_small_buffers(addr);
     let id = rig.accepted(&deaf);
@@ -68,10 +70,8 @@ fn a_drain_does_not_wait_for_a_peer_that_does_not_read_its_earlier_goodbye() {
     rig.pass_until("it has left", |rig| rig.driver.counts().bytes_in > before);
     assert!(!rig.is_closed(id));
 
-    let start = Instant::now();
     rig.driver.drain(now());
     rig.pass_until("drained", |rig| rig.driver.is_drained());
-    assert!(start.elapsed() < ms(2000), "a drain ends: {:?}", start.elapsed());
 }
 
 #[test]

@@ -48,12 +48,18 @@ fn a_storm_of_newcomers_is_accepted_in_portions_without_another_knock() {
 
 #[test]
 fn the_backlog_takes_a_stampede_while_the_loop_is_busy() {
-    let (mut rig, addr) = script(DriverConfig::default());
-    let connect = |_| TcpStream::connect_timeout(&addr, PATIENCE).map(Peer::new).expect("queued");
-    let start = Instant::now();
-    let _peers: Vec<_> = (0..200).map(connect).collect();
-    assert!(start.elapsed() < ms(900), "a SYN was dropped and sent again: {:?}", start.elapsed());
-    rig.pass_until("all are accepted", |rig| rig.driver.connections() == 200);
+    let stampede = || {
+        let (mut rig, addr) = script(DriverConfig::default());
+        let connect = |_| TcpStream::connect_timeout(&addr, PATIENCE).map(Peer::new).expect("queued");
+        let start = Instant::now();
+        let _peers: Vec<_> = (0..200).map(connect).collect();
+        let took = start.elapsed();
+        rig.pass_until("all are accepted", |rig| rig.driver.connections() == 200);
+        took
+    };
+    // A SYN that is dropped is sent again after 1 s. A busy machine may lose as much time once, a short backlog does always.
+    let quickest = (0..3).map(|_| stampede()).min().expect("three");
+    assert!(quickest < ms(900), "a SYN was dropped and sent again: {quickest:?}");
 }
 
 #[test]

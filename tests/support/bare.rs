@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// For what takes milliseconds on an idle machine: no test is faster for a shorter one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -15,8 +17,16 @@ pub(crate) fn connect(address: impl ToSocketAddrs) -> TcpStream {
     stream
 }
 
-/// An address that nobody listens on; the system hands its port out again only after many others.
+/// An address that refuses connections until a program listens there.
 pub(crate) fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("port 0 is free");
+    let address = socket.local_addr().expect("bound").as_socket().expect("an address of IPv4");
+    // Bound until this process ends, so that the system gives the port to no other socket that asks for any. On Linux alone
+    // a program that asks for this one has it nevertheless.
+    if cfg!(target_os = "linux") {
+        std::mem::forget(socket);
+    }
+    address.to_string()
 }

@@ -18,6 +18,8 @@ struct Client {
     stream: BufReader<TcpStream>,
     framing: Framing,
     name: String,
+    /// The server's life, which fences its answers.
+    epoch: String,
     /// What it says when it has the turn.
     answer: String,
     line: String,
@@ -32,13 +34,15 @@ impl Client {
         let name = format!("ann{nth:05}");
         let answer = format!("{name}:1");
         let stream = BufReader::with_capacity(256, stream);
-        let mut client = Client { stream, framing, name, answer, line: String::new() };
+        let mut client = Client { stream, framing, name, epoch: String::new(), answer, line: String::new() };
         match framing {
-            Framing::Raw => client.await_raw_wait()?,
+            Framing::Raw | Framing::Auto => client.await_raw_wait()?,
             Framing::Line => {
                 let join = format!("JOIN {} ring=r{ring}\n", client.name);
                 client.stream.get_mut().write_all(join.as_bytes())?;
-                while !matches!(client.read_reply()?, Some(Reply::Wait { .. })) {}
+                client.read_verb()?;
+                client.note_epoch();
+                while client.read_verb()? != "WAIT" {}
             }
         }
         Ok(client)
@@ -57,7 +61,7 @@ impl Client {
     /// Waits for its `GO`, and says how many other bytes it has read.
     fn await_go(&mut self) -> io::Result<usize> {
         match self.framing {
-            Framing::Raw => self.await_raw_go(),
+            Framing::Raw | Framing::Auto => self.await_raw_go(),
             Framing::Line => self.await_line_go(),
         }
     }
@@ -81,19 +85,27 @@ impl Client {
     fn await_line_go(&mut self) -> io::Result<usize> {
         let mut others = 0;
         loop {
-            if let Some(Reply::Go { turn, .. }) = self.read_reply()? {
-                self.answer = format!("{}:1 turn={turn}\n", self.name);
+            self.read_verb()?;
+            if let Some(Reply::Go { turn, .. }) = Reply::parse(self.line.trim_end(), None) {
+                self.answer = format!("ANSWER turn={turn} epoch={} :1\n", self.epoch);
                 return Ok(others);
             }
             others += self.line.len();
         }
     }
 
-    fn read_reply(&mut self) -> io::Result<Option<Reply>> {
+    /// The line read last is the `WELCOME`.
+    fn note_epoch(&mut self) {
+        let epoch = self.line.split(' ').find_map(|field| field.strip_prefix("epoch="));
+        self.epoch = epoch.unwrap_or_default().to_owned();
+    }
+
+    /// Reads one line; its first word.
+    fn read_verb(&mut self) -> io::Result<&str> {
         self.line.clear();
         match self.stream.read_line(&mut self.line)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(Reply::parse(self.line.trim_end())),
+            _ => Ok(self.line.split_whitespace().next().unwrap_or_default()),
         }
     }
 

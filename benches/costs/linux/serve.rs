@@ -24,11 +24,7 @@ impl Setting {
 
     /// As the arguments of `costs serve`.
     pub fn to_args(self) -> [String; 2] {
-        let framing = match self.framing {
-            Framing::Raw => "raw",
-            Framing::Line => "line",
-        };
-        [framing.to_owned(), self.seats.to_string()]
+        [self.framing.to_string(), self.seats.to_string()]
     }
 }
 
@@ -40,14 +36,13 @@ pub fn serve(args: &[String]) -> Result<(), Error> {
     raise_descriptors();
     // With them an allocation of some bytes may be seen as one of 2 MiB.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let config = TurnServerConfig {
-        framing: framing.parse().expect("a framing"),
-        min_clients: seats.parse().expect("a number of seats"),
-        // How many of the first lap's signals are held back depends on how quick the machine is, and must not show.
-        signal_gap: Duration::ZERO,
-        ..TurnServerConfig::default()
-    };
-    let mut event_loop = EventLoop::new(TurnServer::new(config, os_entropy()))?;
+    let mut config = TurnServerConfig::default();
+    config.framing = framing.parse().expect("a framing");
+    config.rules.min_seats = seats.parse().expect("a number of seats");
+    // How many of the first lap's signals are held back depends on how quick the machine is, and must not show.
+    config.signal_gap = Duration::ZERO;
+    let server = TurnServer::new(config, os_entropy()).expect("the limits fit each other");
+    let mut event_loop = EventLoop::new(server)?;
     println!("{}", event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?);
     let handle = event_loop.handle();
     event_loop.run(|_, event| {

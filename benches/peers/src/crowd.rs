@@ -59,7 +59,7 @@ impl Crowd {
         socket.set_nonblocking(true)?;
         let mut socket = TcpStream::from_std(socket);
         self.poll.registry().register(&mut socket, Token(nth), Interest::READABLE)?;
-        self.clients.push(Client { socket, answer: format!("Client{nth}:17\n"), begun: Vec::new() });
+        self.clients.push(Client { socket, answer: "ANSWER :17\n".to_owned(), begun: Vec::new() });
         Ok(())
     }
 

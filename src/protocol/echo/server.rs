@@ -132,7 +132,7 @@ impl EchoServer {
         if message.is_empty() {
             return bytes.len();
         }
-        let has_more = message.len() > client.left;
+        let has_more = bytes.len() > client.left;
         if client.left == 0 {
             client.begun = now.instant;
         }
@@ -140,15 +140,16 @@ impl EchoServer {
             client.heard = now.instant;
         }
         let is_silent = self.draining || !has_more && client.heard + self.config.gather_time <= now.instant;
-        client.left = message.len();
-        let end = memchr(b'\n', message);
-        let length = end.unwrap_or(message.len());
+        client.left = bytes.len();
+        let lead = bytes.len() - message.len();
+        let end = memchr(b'\n', message).map(|end| lead + end);
+        let length = end.unwrap_or(bytes.len());
         if end.is_some() || is_silent || length < self.config.whole_bytes_max {
-            self.answer(now, id, message[..length].trim_ascii(), links);
+            self.answer(now, id, bytes[..length].trim_ascii(), links);
         } else if length > self.config.message_bytes_max + 1 {
             self.refuse(id, Refusal::TooLong, links);
         }
-        bytes.len() - message.len()
+        0
     }
 
     /// What there is, is the message.

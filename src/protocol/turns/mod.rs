@@ -69,7 +69,7 @@
 // client/       clients, any number on one loop
 
 mod carry;
-//mod client;
+mod client;
 mod config;
 mod counts;
 mod event;
@@ -82,7 +82,7 @@ mod raw;
 mod server;
 mod undecided;
 
-//pub use client::*;
+pub use client::*;
 pub use config::{Admission, Framing, TurnConfigError, TurnServerConfig, UnknownFraming};
 pub use counts::TurnCounts;
 pub use event::TurnEvent;

@@ -181,6 +181,7 @@ impl TurnServer {
     /// A client that had let its first `GO` lapse has spoken: it counts again, in its old place if that is still there.
     fn raw_is_back(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if self.table.scheduler.data(seat).is_some() {
+            self.ledger.report(TurnEvent::Seated { seat, connection: id });
             self.hear_of_seat(seat, links, |name| crate::session::Reply::Back { name });
             let moved = self.table.scheduler.occupy(now.instant, seat);
             return self.carry_out(now, moved, None, links);
@@ -223,7 +224,7 @@ impl TurnServer {
         }
         if is_judged {
             let turn = holding.turn();
-            holding.judge(now.instant);
+            let _ = holding.judge(now.instant);
             self.propose(seat, turn, answer.number, message, name);
             return None;
         }

@@ -20,6 +20,8 @@ pub(crate) struct Net {
     /// Connections that the server may write to again.
     pub(super) writable: Vec<ConnectionId>,
     pub(super) sequence: u64,
+    /// Reads that brought something. A connection whose peer does not read is not read either.
+    pub(super) reads: u64,
     /// Those that may have something to be read.
     pub(super) talking: Vec<usize>,
 }
@@ -106,6 +108,24 @@ impl Net {
     }
 }
 
+impl Net {
+    /// Time has passed: the pieces of a stream that are on their way have arrived, and one read brings them all.
+    pub(super) fn arrive(&mut self) {
+        for &at in &self.talking {
+            let up = &mut self.pipes[at].up;
+            while let (Some((_, Up::Bytes(_))), Some((_, Up::Bytes(_)))) = (up.front(), up.get(1)) {
+                let (Some((sequence, Up::Bytes(mut first))), Some((_, Up::Bytes(second)))) =
+                    (up.pop_front(), up.pop_front())
+                else {
+                    return;
+                };
+                first.extend(second);
+                up.push_front((sequence, Up::Bytes(first)));
+            }
+        }
+    }
+}
+
 fn would_block<T>() -> io::Result<T> {
     Err(ErrorKind::WouldBlock.into())
 }
@@ -120,6 +140,7 @@ impl Sockets for Net {
         if !std::mem::take(&mut pipe.may_read) && !matches!(pipe.up.front(), Some((_, Up::End | Up::Reset))) {
             return would_block();
         }
+        self.reads += u64::from(!pipe.up.is_empty());
         match pipe.up.front_mut() {
             None => would_block(),
             Some((_, Up::End)) => {

@@ -9,6 +9,7 @@ use taketurns::time::Instant;
 use taketurns::turn::Refusal;
 
 use super::peer::{Down, Kind, Up};
+use super::rests::Rests;
 use super::{FOUND_DEAD, Peer, World};
 
 /// How long a connection takes to be dialed again.
@@ -20,6 +21,7 @@ pub(super) struct ClientSide {
     dials: Vec<Dial>,
     events: Vec<ClientEvent>,
     draining: bool,
+    rests: Rests,
 }
 
 struct Dial {
@@ -69,7 +71,14 @@ impl World {
         let at_once = || Dial { connection: None, redial_at: Some(self.now.instant) };
         let dials = (0..clients).map(|_| at_once()).collect();
         let links = Links::new(self.out_bytes_max);
-        self.client = Some(ClientSide { client, links, dials, events: Vec::new(), draining: false });
+        self.client = Some(ClientSide {
+            client,
+            links,
+            dials,
+            events: Vec::new(),
+            draining: false,
+            rests: Rests::default(),
+        });
         self.drive();
     }
 
@@ -110,9 +119,10 @@ impl World {
     }
 
     pub(crate) fn drain_client(&mut self) {
+        let now = self.now;
         let side = self.client.as_mut().expect("a client runs");
         side.draining = true;
-        side.client.drain(self.now, &mut side.links);
+        side.client.drain(now, &mut side.links);
         self.drive();
     }
 
@@ -138,6 +148,7 @@ impl World {
                 ending.push(index);
             }
         }
+        busy |= side.rests.go_on(&mut side.client, self.now, &mut side.links);
         side.client.handle_flushed(self.now, &mut side.links);
         side.events.extend(std::iter::from_fn(|| side.client.poll_event()));
         self.client = Some(side);
@@ -152,7 +163,7 @@ impl World {
         if dial.redial_at.is_none_or(|due| due > self.now.instant) {
             return false;
         }
-        if !self.server_is_up || self.is_draining {
+        if !self.server_is_up || self.is_draining() {
             dial.redial_at = Some(self.now.instant + REDIAL);
             return true;
         }
@@ -176,11 +187,11 @@ impl World {
                     let mut rest = bytes.as_slice();
                     while !rest.is_empty() {
                         let cut = self.rng.usize(1..=rest.len());
-                        side.client.handle_bytes(self.now, id, &rest[..cut], &mut side.links);
+                        side.rests.hear(&mut side.client, self.now, id, &rest[..cut], &mut side.links);
                         rest = &rest[cut..];
                     }
                 }
-                Down::End => side.client.handle_end(self.now, id, &mut side.links),
+                Down::End => side.rests.end(&mut side.client, self.now, id, &mut side.links),
             }
         }
         busy
@@ -195,14 +206,15 @@ impl World {
     }
 
     fn client_closed(&mut self, index: usize, reason: CloseReason) {
+        let now = self.now;
         let Some(side) = &mut self.client else { return };
         let Some((id, peer)) = side.dials[index].connection.take() else { return };
-        self.peers[peer.0].down.clear();
-        side.client.handle_closed(self.now, id, reason, &mut side.links);
+        side.client.handle_closed(now, id, reason, &mut side.links);
         side.events.extend(std::iter::from_fn(|| side.client.poll_event()));
         side.links.remove(id);
         if !side.draining {
-            side.dials[index].redial_at = Some(self.now.instant + REDIAL);
+            side.dials[index].redial_at = Some(now.instant + REDIAL);
         }
+        self.peers[peer.0].down.clear();
     }
 }

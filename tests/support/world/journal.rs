@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use taketurns::protocol::turns::TurnEvent;
 
-use super::World;
+use super::Net;
 
 /// What has happened so far, as a number.
 #[derive(Default)]
@@ -64,7 +64,7 @@ pub(crate) fn is_journal_kept() -> bool {
     KEPT.get() != Journal::None
 }
 
-impl World {
+impl Net {
     /// Use [`note!`], which costs nothing while nobody wants to know.
     #[cold]
     pub(crate) fn write_journal(&self, what: std::fmt::Arguments<'_>) {

@@ -1,9 +1,7 @@
 //! A world in virtual time: a turn server, its connections, and the peers at their other ends.
 //!
-//! What lives here is the network and the clock, as a driver with sockets would show them to the protocol: a pass
-//! first brings everything readable, then newcomers, then the deadlines with the same `now`, then writes, then the end of what is
-//! closed; slots are recycled after that. What is not here: what any of it should mean. An hour takes milliseconds, and a
-//! seed replays everything.
+//! What lives here is the network and the clock: [`Net`] has the sockets on which the server's [`Engine`] runs, so a pass is the one that programs
+//! run. What is not here: what any of it should mean. An hour takes milliseconds, and a seed replays everything.
 //!
 //! Peers are of three kinds: moved by hand (most tests), the oldest clients (which read only when they do not sleep, and
 //! take one `recv` for one message), and those of a [`TurnClient`](taketurns::protocol::turns::TurnClient), wired back to
@@ -12,7 +10,7 @@
 #![allow(dead_code, unused_imports, reason = "every test uses a part of it")]
 
 // peer.rs       what a peer can do to its connection, and what it saw
-// pass.rs       one pass of the driver, without sockets
+// sockets.rs    what the server's engine reads and writes
 // legacy.rs     the oldest clients
 // client.rs     the connections of a TurnClient
 // journal.rs    what happened, for people and as a hash
@@ -20,28 +18,33 @@
 mod client;
 mod journal;
 mod legacy;
-mod pass;
 mod peer;
+#[path = "../rests.rs"]
+mod rests;
+mod sockets;
 
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::ops::{Deref, DerefMut};
 use std::time::{Duration, SystemTime};
 
+use taketurns::engine::{DriverConfig, Engine, Event, Ready};
 use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig};
-use taketurns::protocol::{ConnectionId, Entropy, Links, Protocol};
+use taketurns::protocol::{ConnectionId, Entropy, Protocol};
 use taketurns::time::{Instant, Now};
 
 use client::ClientSide;
 pub(crate) use journal::{Journal, is_journal_kept, note, start_journal, take_journal};
 use legacy::Legacy;
+use peer::Kind;
 pub(crate) use peer::{Delivery, Peer};
-use peer::{Kind, PeerState};
+pub(crate) use sockets::Net;
 
 /// What a peer may have queued before it is given up; the default of the protocol.
 pub(crate) const OUT_BYTES_MAX: usize = 64 * 1024;
 
-/// What one read brings at most; the default of the driver, as are the times below.
+/// What a peer sends at most at once; the default read of the driver, as is the time below.
 const READ_BYTES_MAX: usize = 16 * 1024;
-const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// More passes than this at one instant: somebody spins.
@@ -66,47 +69,29 @@ pub(crate) fn field<'a>(line: &'a str, key: &str) -> &'a str {
 }
 
 pub(crate) struct World {
-    pub(crate) server: TurnServer,
-    links: Links,
-    config: TurnServerConfig,
+    engine: Engine<TurnServer, Net>,
     out_bytes_max: usize,
-    start: Instant,
-    now: Now,
-    pub(crate) rng: fastrand::Rng,
     entropy_seed: u64,
-    peers: Vec<PeerState>,
-    /// Those that something may still happen to.
-    live: Vec<usize>,
-    /// Also those that are gone, while the server lives.
-    by_connection: HashMap<ConnectionId, Peer>,
-    /// Connected, and not accepted yet.
-    newcomers: VecDeque<Peer>,
-    /// Peers that take bytes again.
-    writable: Vec<Peer>,
-    /// Connections that ended in this pass; their slots are free after it.
-    gone: Vec<ConnectionId>,
-    sequence: u64,
     client: Option<ClientSide>,
-    server_is_up: bool,
-    is_draining: bool,
-    /// Every write of the server, in the order of the writes.
-    pub(crate) deliveries: Vec<Delivery>,
-    /// What the server has read, and how many writes it had done by then.
-    pub(crate) reads: Vec<(usize, Peer, Vec<u8>)>,
     /// Every event of the server, with its time.
     pub(crate) events: Vec<(Duration, TurnEvent)>,
     events_looked: usize,
     pub(crate) passes: u64,
-    /// Lines are cut at random places on their way (line framing).
-    pub(crate) chunking: bool,
-    /// One read brings all that has come, or any part of it.
-    pub(crate) merging: bool,
-    /// What is readable in one pass comes in a random order.
-    pub(crate) shuffling: bool,
-    /// How long at most what a peer sends is on its way.
-    pub(crate) latency: Duration,
-    /// What has happened, as a number: the same in two worlds only if they went the same way.
-    pub(crate) hash: journal::Hash,
+}
+
+/// The network is the world's as well as the engine's.
+impl Deref for World {
+    type Target = Net;
+
+    fn deref(&self) -> &Net {
+        self.engine.sockets()
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Net {
+        self.engine.sockets_mut()
+    }
 }
 
 /// Some time, for what needs one and no other.
@@ -119,49 +104,37 @@ fn seeded_entropy(seed: u64) -> Entropy {
     Box::new(move |bytes| rng.fill(bytes))
 }
 
+/// A server in its life number `seed`, on `net`.
+fn engine(net: Net, seed: u64, out_bytes_max: usize) -> Engine<TurnServer, Net> {
+    let config = DriverConfig { out_bytes_max, max_connections: usize::MAX, ..DriverConfig::default() };
+    let server = TurnServer::new(net.config.clone(), seeded_entropy(seed));
+    let start = net.now.instant;
+    let mut engine = Engine::new(net, server, config, seeded_entropy(seed), start);
+    let addr = ([10, 0, 0, 1], 5001).into();
+    let Ok(()) = engine.listen(addr, |_, _| Ok::<_, Infallible>(()));
+    engine
+}
+
 impl World {
     pub(crate) fn new(config: TurnServerConfig, seed: u64) -> World {
         World::with_out_bytes_max(config, seed, OUT_BYTES_MAX)
     }
 
     pub(crate) fn with_out_bytes_max(config: TurnServerConfig, seed: u64, out_bytes_max: usize) -> World {
-        let start = Instant::ORIGIN;
-        let wall = SystemTime::UNIX_EPOCH + secs(1_700_000_000);
         World {
-            server: TurnServer::new(config.clone(), seeded_entropy(seed)),
-            links: Links::new(out_bytes_max),
-            chunking: config.framing == Framing::Line,
-            config,
+            engine: engine(Net::new(config, seed), seed, out_bytes_max),
             out_bytes_max,
-            start,
-            now: Now { instant: start, wall },
-            rng: fastrand::Rng::with_seed(seed ^ 0x5eed),
             entropy_seed: seed,
-            peers: Vec::new(),
-            live: Vec::new(),
-            by_connection: HashMap::new(),
-            newcomers: VecDeque::new(),
-            writable: Vec::new(),
-            gone: Vec::new(),
-            sequence: 0,
             client: None,
-            server_is_up: true,
-            is_draining: false,
-            deliveries: Vec::new(),
-            reads: Vec::new(),
             events: Vec::new(),
             events_looked: 0,
             passes: 0,
-            merging: false,
-            shuffling: false,
-            latency: Duration::ZERO,
-            hash: journal::Hash::default(),
         }
     }
 
-    /// Virtual time since the world began.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.now.instant - self.start
+    /// The server under test.
+    pub(crate) fn server(&self) -> &TurnServer {
+        self.engine.protocol()
     }
 
     /// What `instant` is in the world's own time.
@@ -182,35 +155,42 @@ impl World {
 
     pub(crate) fn drain_quietly(&mut self) {
         note!(self, "the server drains");
-        self.is_draining = true;
-        self.hasten();
-        self.server.drain(self.now, &mut self.links);
+        let now = self.now;
+        self.engine.drain(now);
         self.take_events();
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.is_draining
+        self.engine.is_draining()
     }
 
     /// The host does not want `peer` any more.
     pub(crate) fn kick_quietly(&mut self, peer: Peer) {
         if let Some(id) = self.peers[peer.0].id {
             note!(self, "the host kicks {peer}");
-            self.server.kick(self.now, id, &mut self.links);
+            let now = self.now;
+            self.engine.act(now, |server, links| server.kick(now, id, links));
             self.take_events();
         }
+    }
+
+    /// The host does not want any of `peers` any more, and says so at once.
+    pub(crate) fn kick_all(&mut self, peers: &[Peer]) {
+        let now = self.now;
+        let ids: Vec<_> = peers.iter().filter_map(|peer| self.peers[peer.0].id).collect();
+        self.engine.act(now, |server, links| ids.iter().for_each(|&id| server.kick(now, id, links)));
+        self.take_events();
+        self.drive();
     }
 
     /// The server dies, and every connection with it.
     pub(crate) fn kill_server(&mut self) {
         note!(self, "the server dies");
+        let at = self.elapsed();
         self.server_is_up = false;
-        self.links = Links::new(self.out_bytes_max);
         self.by_connection.clear();
         self.newcomers.clear();
         self.writable.clear();
-        self.gone.clear();
-        let at = self.elapsed();
         self.peers.iter_mut().for_each(|state| state.lose(at));
     }
 
@@ -218,9 +198,10 @@ impl World {
     pub(crate) fn start_server(&mut self) {
         note!(self, "the server starts");
         self.entropy_seed += 1000;
-        self.server = TurnServer::new(self.config.clone(), seeded_entropy(self.entropy_seed));
         self.server_is_up = true;
-        self.is_draining = false;
+        let nowhere = Net::new(self.config.clone(), 0);
+        let net = std::mem::replace(self.engine.sockets_mut(), nowhere);
+        self.engine = engine(net, self.entropy_seed, self.out_bytes_max);
     }
 
     // What the host sees.
@@ -248,10 +229,110 @@ impl World {
 
     /// How many connections the server's system keeps, those about to be closed included.
     pub(crate) fn connections(&self) -> usize {
-        self.links.len()
+        if self.server_is_up { self.engine.connections() } else { 0 }
+    }
+
+    /// Whether the server has not given the connection of `peer` up.
+    pub(crate) fn is_open(&self, peer: Peer) -> bool {
+        let is_open = |id| self.engine.links().is_open(id);
+        self.is_arriving(peer) || self.peers[peer.0].id.is_some_and(is_open)
+    }
+
+    /// How many bytes the server has queued for `peer`.
+    pub(crate) fn queued(&self, peer: Peer) -> usize {
+        self.peers[peer.0].id.map_or(0, |id| self.engine.links().unsent(id).len())
+    }
+
+    /// No more is queued for anybody than is allowed, and who has finished sending is given up.
+    pub(crate) fn check_connections(&self) {
+        for &at in &self.live {
+            let peer = Peer(at);
+            let heard = self.peers[at].ended && self.is_open(peer);
+            assert!(!heard, "T10: {peer} has finished sending and is not given up");
+            let queued = self.queued(peer);
+            assert!(queued <= 16 * self.out_bytes_max, "S4: {queued} bytes are queued for {peer}");
+        }
     }
 
     // Time.
+
+    /// One pass of the loop; whether anything happened.
+    pub(crate) fn step(&mut self) -> bool {
+        self.passes += 1;
+        let mut busy = self.server_is_up && self.pass_server();
+        busy |= self.run_legacy();
+        busy |= self.pass_client();
+        self.server()
+            .scheduler()
+            .check_invariants()
+            .expect("the scheduler's invariants hold after every pass");
+        let Net { live, peers, .. } = &mut **self;
+        live.retain(|&at| !peers[at].is_over());
+        busy
+    }
+
+    /// What has happened since the last pass, for the server's engine.
+    fn pass_server(&mut self) -> bool {
+        let now = self.now;
+        let ready = self.take_ready();
+        let mut busy = !ready.is_empty() || self.engine.is_due(now) || self.has_leftovers();
+        for (id, ready) in ready {
+            match ready.read_closed {
+                true => self.engine.handle_ready(now, id, ready),
+                false => self.engine.handle_readable(now, id),
+            }
+        }
+        for id in self.take_writable() {
+            busy = true;
+            self.engine.handle_ready(now, id, Ready { readable: false, writable: true, read_closed: false });
+        }
+        busy |= !self.newcomers.is_empty();
+        if self.is_draining() {
+            self.hand_in_newcomers();
+        } else if !self.newcomers.is_empty() {
+            self.engine.handle_knock(0);
+        }
+        self.engine.finish_batch(now).expect("events were taken");
+        self.take_events();
+        busy
+    }
+
+    /// A server that drains does not listen any more: its host hands in who comes nevertheless.
+    fn hand_in_newcomers(&mut self) {
+        let now = self.now;
+        while let Some(peer) = self.newcomers.pop_front() {
+            let addr = self.addr(peer);
+            self.engine.adopt(now, peer, addr).expect("it is connected");
+        }
+    }
+
+    /// Whether there is more to do at this instant.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.server_is_up && self.has_leftovers()
+    }
+
+    fn has_leftovers(&self) -> bool {
+        self.engine.next_deadline().is_some_and(|due| due <= self.now.instant)
+    }
+
+    fn take_events(&mut self) {
+        let at = self.elapsed();
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                Event::Protocol(event) => {
+                    note!(self, "         {event:?}");
+                    self.hash.add_event(&event);
+                    self.events.push((at, event));
+                }
+                Event::Closed { connection, reason, .. } => {
+                    if let Some(peer) = self.peer_of(connection) {
+                        note!(self, "{peer} is gone: {reason}");
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
 
     /// Passes until nothing happens any more at this instant.
     pub(crate) fn drive(&mut self) {
@@ -328,13 +409,13 @@ impl World {
     }
 
     fn set_time(&mut self, instant: Instant) {
-        let passed = instant - self.now.instant;
-        self.now = Now { instant, wall: self.now.wall + passed };
+        let Now { instant: before, wall } = self.now;
+        self.now = Now { instant, wall: wall + (instant - before) };
     }
 
     /// When something will happen by itself.
     fn next_event(&self) -> Option<Instant> {
-        let server = self.server.next_deadline().filter(|_| self.server_is_up);
+        let server = self.engine.next_deadline().filter(|_| self.server_is_up);
         let peers = self.live.iter().filter_map(|&at| self.peers[at].next_event());
         let client = self.client.as_ref().and_then(ClientSide::next_event);
         server.into_iter().chain(peers).chain(client).min()

@@ -9,7 +9,7 @@ use taketurns::protocol::ConnectionId;
 use taketurns::protocol::turns::Framing;
 use taketurns::time::Instant;
 
-use super::{Legacy, READ_BYTES_MAX, World, note};
+use super::{Legacy, Net, READ_BYTES_MAX, World, note};
 
 /// Names one connection's peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,10 +68,6 @@ pub(super) enum Phase {
     /// Not accepted yet.
     Arriving,
     Open,
-    /// The last words are queued; nothing that comes is listened to.
-    Closing,
-    /// The last words are written; what still comes is discarded.
-    Lingering,
     Gone,
 }
 
@@ -79,14 +75,14 @@ pub(super) struct PeerState {
     /// Its connection, as the server knows it, while that exists.
     pub(super) id: Option<ConnectionId>,
     pub(super) phase: Phase,
-    /// When its phase has lasted long enough: it takes nothing, or lingers.
-    pub(super) due: Option<Instant>,
     /// Its system did not take all that was to be written.
     pub(super) blocked: bool,
     /// It has finished sending, and the server has read that.
     pub(super) ended: bool,
     pub(super) addr: SocketAddr,
     pub(super) up: VecDeque<Parcel>,
+    /// The engine was told that there is something to read, and has not read since.
+    pub(super) is_said: bool,
     pub(super) down: VecDeque<Down>,
     /// Everything that it received, one entry a `recv`.
     pub(super) recvs: Vec<Delivery>,
@@ -107,9 +103,13 @@ pub(super) struct PeerState {
 }
 
 impl PeerState {
-    /// Whether the server has not given the connection up.
-    pub(super) fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Arriving | Phase::Open)
+    /// The number of the first parcel that has come and was not told of.
+    pub(super) fn unsaid(&self, now: Instant) -> Option<u64> {
+        self.next_parcel().filter(|parcel| parcel.at <= now).map(|parcel| parcel.sequence)
+    }
+
+    fn next_parcel(&self) -> Option<&Parcel> {
+        self.up.front().filter(|_| self.phase != Phase::Arriving && !self.is_said)
     }
 
     /// When something will happen to it by itself.
@@ -118,8 +118,8 @@ impl PeerState {
             Kind::Legacy(legacy) => legacy.next_event(),
             Kind::ByHand | Kind::Ours(_) => None,
         };
-        let parcel = self.up.front().filter(|_| self.phase != Phase::Arriving).map(|parcel| parcel.at);
-        [legacy, parcel, self.due, self.found_dead_at].into_iter().flatten().min()
+        let parcel = self.next_parcel().map(|parcel| parcel.at);
+        [legacy, parcel, self.found_dead_at].into_iter().flatten().min()
     }
 
     /// Whether nothing can happen to it any more.
@@ -133,7 +133,7 @@ impl PeerState {
             return;
         }
         self.finish(at);
-        (self.phase, self.id, self.due, self.found_dead_at) = (Phase::Gone, None, None, None);
+        (self.phase, self.id, self.found_dead_at) = (Phase::Gone, None, None);
         self.up.clear();
     }
 
@@ -156,6 +156,38 @@ impl World {
         peer
     }
 
+    /// `peer` sends `text`, and what follows from that at once, happens. In the line framing a `\n` is added.
+    pub(crate) fn say(&mut self, peer: Peer, text: &str) {
+        self.queue(peer, text);
+        self.drive();
+    }
+
+    /// `peer` sends exactly `bytes`.
+    pub(crate) fn say_bytes(&mut self, peer: Peer, bytes: &[u8]) {
+        self.queue_bytes(peer, bytes);
+        self.drive();
+    }
+
+    /// `peer` finishes sending, and still reads.
+    pub(crate) fn half_close(&mut self, peer: Peer) {
+        self.half_close_quietly(peer);
+        self.drive();
+    }
+
+    /// `peer` is gone, and the server sees it.
+    pub(crate) fn reset(&mut self, peer: Peer) {
+        self.reset_quietly(peer);
+        self.drive();
+    }
+
+    /// `peer` reads again, and gets what waited.
+    pub(crate) fn read_again(&mut self, peer: Peer) {
+        self.read_again_quietly(peer);
+        self.drive();
+    }
+}
+
+impl Net {
     /// A connection comes in, in the same pass as what is done next.
     pub(crate) fn connect_quietly(&mut self) -> Peer {
         self.open(Kind::ByHand)
@@ -168,11 +200,11 @@ impl World {
         self.peers.push(PeerState {
             id: None,
             phase,
-            due: None,
             blocked: false,
             ended: false,
             addr: SocketAddr::from(([10, 0, high, low], 40_000)),
             up: VecDeque::new(),
+            is_said: false,
             down: VecDeque::new(),
             recvs: Vec::new(),
             looked: 0,
@@ -192,24 +224,12 @@ impl World {
         peer
     }
 
-    /// `peer` sends `text`, and what follows from that at once, happens. In the line framing a `\n` is added.
-    pub(crate) fn say(&mut self, peer: Peer, text: &str) {
-        self.queue(peer, text);
-        self.drive();
-    }
-
     /// As [`say`](Self::say), in the same pass as what is done next.
     pub(crate) fn queue(&mut self, peer: Peer, text: &str) {
         match self.config.framing {
             Framing::Raw => self.queue_bytes(peer, text.as_bytes()),
             Framing::Line => self.queue_bytes(peer, format!("{text}\n").as_bytes()),
         }
-    }
-
-    /// `peer` sends exactly `bytes`.
-    pub(crate) fn say_bytes(&mut self, peer: Peer, bytes: &[u8]) {
-        self.queue_bytes(peer, bytes);
-        self.drive();
     }
 
     pub(crate) fn queue_bytes(&mut self, peer: Peer, bytes: &[u8]) {
@@ -237,20 +257,8 @@ impl World {
         self.sequence += 1;
     }
 
-    /// `peer` finishes sending, and still reads.
-    pub(crate) fn half_close(&mut self, peer: Peer) {
-        self.half_close_quietly(peer);
-        self.drive();
-    }
-
     pub(crate) fn half_close_quietly(&mut self, peer: Peer) {
         self.queue_up(peer, Up::End);
-    }
-
-    /// `peer` is gone, and the server sees it.
-    pub(crate) fn reset(&mut self, peer: Peer) {
-        self.reset_quietly(peer);
-        self.drive();
     }
 
     pub(crate) fn reset_quietly(&mut self, peer: Peer) {
@@ -288,12 +296,6 @@ impl World {
         note!(self, "{peer} takes {room} more bytes");
         self.peers[peer.0].window = Some(room);
         self.writable.push(peer);
-    }
-
-    /// `peer` reads again, and gets what waited.
-    pub(crate) fn read_again(&mut self, peer: Peer) {
-        self.read_again_quietly(peer);
-        self.drive();
     }
 
     pub(crate) fn read_again_quietly(&mut self, peer: Peer) {
@@ -340,20 +342,6 @@ impl World {
 
     pub(crate) fn is_anybody_blocked(&self) -> bool {
         self.live.iter().any(|&at| self.peers[at].blocked && self.peers[at].phase != Phase::Gone)
-    }
-
-    /// No more is queued for anybody than is allowed, and who has finished sending is given up.
-    pub(crate) fn check_connections(&self) {
-        for &at in &self.live {
-            let heard = self.peers[at].ended && self.peers[at].phase == Phase::Open;
-            assert!(!heard, "T10: {} has finished sending and is not given up", Peer(at));
-            let queued = self.peers[at].id.map_or(0, |id| self.links.unsent(id).len());
-            assert!(queued <= self.out_bytes_max, "S4: {queued} bytes are queued for {}", Peer(at));
-        }
-    }
-
-    pub(crate) fn is_open(&self, peer: Peer) -> bool {
-        self.peers[peer.0].is_open()
     }
 
     /// Whether the connection of `peer` waits to be accepted.

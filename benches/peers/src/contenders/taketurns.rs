@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use taketurns::net::{DriverConfig, EventLoop, os_entropy};
-use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 
 use crate::server::{ANY_PORT, announce};
 
@@ -18,9 +18,9 @@ pub fn serve_busy(clients: usize) -> Result<()> {
 }
 
 fn run(clients: usize, driver: DriverConfig) -> Result<()> {
-    let config =
-        TurnServerConfig { min_clients: clients, max_clients: clients, ..TurnServerConfig::default() };
-    let mut event_loop = EventLoop::with_config(TurnServer::new(config, os_entropy()), driver)?;
+    let mut config = TurnServerConfig::default();
+    (config.framing, config.rules.min_seats, config.max_clients) = (Framing::Raw, clients, clients);
+    let mut event_loop = EventLoop::with_config(TurnServer::new(config, os_entropy())?, driver)?;
     announce(event_loop.driver_mut().listen(ANY_PORT.parse()?)?)?;
     event_loop.run(|_, _| {})?;
     Ok(())

@@ -8,14 +8,12 @@ use super::Shape;
 use crate::server::{ANY_PORT, announce};
 
 pub fn serve(shape: Shape) -> Result<()> {
-    let config = TurnServerConfig {
-        framing: Framing::Line,
-        min_clients: shape.size,
-        max_clients: shape.rings * shape.size,
-        max_rings: shape.rings,
-        ..TurnServerConfig::default()
-    };
-    let mut event_loop = EventLoop::new(TurnServer::new(config, os_entropy()))?;
+    let mut config = TurnServerConfig::default();
+    config.framing = Framing::Line;
+    config.rules.min_seats = shape.size;
+    config.max_clients = shape.rings * shape.size;
+    config.max_rings = shape.rings;
+    let mut event_loop = EventLoop::new(TurnServer::new(config, os_entropy())?)?;
     announce(event_loop.driver_mut().listen(ANY_PORT.parse()?)?)?;
     event_loop.run(|_, _| {})?;
     Ok(())

@@ -1,0 +1,232 @@
+//! Events of clients, for their host.
+
+use std::time::Duration;
+
+use super::{ClientId, ClientTurn};
+use crate::protocol::DialId;
+use crate::session::{Bye, Code, Epoch, How, Name, SeatState};
+use crate::turn::TurnNumber;
+
+/// An event of one client of a [`TurnClient`](super::TurnClient).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientEvent {
+    /// The client.
+    pub client: ClientId,
+    /// The event itself.
+    pub news: News,
+}
+
+/// Something that happened to a client.
+///
+/// Each turn that is [`Granted`](Self::Granted) ends in exactly one of [`Accepted`](Self::Accepted), [`Over`](Self::Over) and
+/// [`Lost`](Self::Lost), unless the host [removes](super::TurnClient::remove) the client before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum News {
+    /// The client has its seat, for the first time or again.
+    Welcomed(Box<Welcome>),
+    /// The watcher hears its ring from now on.
+    Watching {
+        /// The life of the server.
+        epoch: Epoch,
+        /// The last turn that was granted; `None` if none was.
+        turn: Option<TurnNumber>,
+    },
+    /// The seat begins to wait. Both numbers are `None` in the raw framing, which says none.
+    Waiting {
+        /// How many seats come before it, the holder included.
+        ahead: Option<usize>,
+        /// How many more seats have to come before the ring goes on; `None` if it does.
+        needs: Option<usize>,
+    },
+    /// The client has the turn. The host does its work, and then [answers](super::TurnClient::answer) or
+    /// [passes](super::TurnClient::pass).
+    Granted(ClientTurn),
+    /// The turn that the client has ends at another time now: see [`ClientTurn::deadline`].
+    TimeChanged(ClientTurn),
+    /// The answer counts. The raw framing does not say so: there an answer counts once it is written.
+    Accepted {
+        /// The turn that it was for.
+        turn: ClientTurn,
+        /// The words of the server's host.
+        words: Option<Box<str>>,
+    },
+    /// The server refused a line.
+    Refused {
+        /// The reason.
+        code: Code,
+        /// The turn that is still held, and may be answered again.
+        turn: Option<ClientTurn>,
+        /// The reason for a person.
+        words: Option<Box<str>>,
+    },
+    /// The turn is over without an answer. Work that the host still does in it comes too late.
+    Over {
+        /// Which.
+        turn: ClientTurn,
+        /// How it ended, as far as the client knows.
+        how: Option<How>,
+    },
+    /// The turn is over, and its answer is not known to count.
+    Lost {
+        /// Which.
+        turn: ClientTurn,
+        /// The answer.
+        answer: Box<[u8]>,
+        /// Whether it may have counted.
+        fate: Fate,
+    },
+    /// A wish of the host's is carried out, such as to [rest](super::TurnClient::rest).
+    Confirmed {
+        /// The words of the server's host.
+        words: Option<Box<str>>,
+    },
+    /// The words of the server's host: any bytes. Escape them before they are printed.
+    Said(Box<[u8]>),
+    /// Something happened in the ring, which a watcher hears, and a seat that asked for it.
+    Heard(Box<Heard>),
+    /// The server answered a ping.
+    Pong,
+    /// The server said why it closes the connection. The driver dials again, and the client resumes its seat or joins anew, unless
+    /// [`Ended`](Self::Ended) follows.
+    Bye(Box<Farewell>),
+    /// The server said something that this version does not know. Both may contain anything: escape them before they are printed.
+    Unknown {
+        /// The line. One that carries a secret or a token is escaped, without their values.
+        line: Box<str>,
+        /// The payload behind it.
+        payload: Option<Box<[u8]>>,
+    },
+    /// The client has given up, for good. Its connection is about to be closed, and is closed again whenever it is dialed: so the host
+    /// [hangs up](crate::net::Driver::hang_up), and [removes](super::TurnClient::remove) it.
+    Ended {
+        /// The reason.
+        why: End,
+        /// The dial to hang up.
+        dial: Option<DialId>,
+    },
+}
+
+/// The seat of a client, as its server describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Welcome {
+    /// The number of the seat in its ring.
+    pub seat: u64,
+    /// The ring.
+    pub ring: Name,
+    /// The life of the server. Together with a turn's number it fences a resource that clients act on.
+    pub epoch: Epoch,
+    /// Whether it is the same seat as before, in the same life of the server. Else the server knows nothing of earlier turns.
+    pub is_resumed: bool,
+    /// The last turn of this seat whose answer was accepted; `None` if none was.
+    pub last: Option<TurnNumber>,
+}
+
+/// The last words of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Farewell {
+    /// The reason.
+    pub code: Bye,
+    /// Where to go instead, as `host:port`. The host decides whether it trusts that: it [connects](crate::net::Driver::connect), and gives
+    /// the new dial to [`TurnClient::dial`](super::TurnClient::dial).
+    pub at: Option<Box<str>>,
+    /// The reason for a person.
+    pub words: Option<Box<str>>,
+}
+
+/// The fate of an answer that is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// It does not count, and never will.
+    Refused,
+    /// The server does not know any more, or the connection broke while it was being sent: it may have counted.
+    Unknown,
+}
+
+/// The reason why a client gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum End {
+    /// Its seat was resumed on another connection, which is not this client's.
+    Superseded,
+    /// The server does not admit it.
+    Forbidden,
+    /// The server's host removed its seat.
+    Removed,
+    /// It [left](super::TurnClient::leave).
+    Left,
+    /// Its token may not be sent in plain text to the address that was dialed:
+    /// [`allow_plaintext_secrets`](super::ClientConfig::allow_plaintext_secrets).
+    PlaintextToken,
+}
+
+/// Something that happened in a ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Heard {
+    /// One seat of the ring, at the beginning.
+    Seat {
+        /// Its name.
+        name: Name,
+        /// Its number.
+        seat: u64,
+        /// Whether it waits, rests, holds the turn, or is away.
+        state: SeatState,
+        /// Its weight.
+        weight: u8,
+    },
+    /// The seats have been told.
+    Seats {
+        /// How many the ring has, those that were not told included.
+        seats: usize,
+    },
+    /// A turn began.
+    Began {
+        /// The name of its holder.
+        name: Name,
+        /// Its number.
+        turn: TurnNumber,
+        /// Its time.
+        within: Duration,
+    },
+    /// A turn was answered.
+    Answered {
+        /// The name of its holder.
+        name: Name,
+        /// Its number.
+        turn: TurnNumber,
+        /// The name that a raw client wrote.
+        raw_name: Option<Name>,
+        /// The answer. Escape it before it is printed.
+        answer: Box<[u8]>,
+    },
+    /// A turn ended without an answer.
+    Skipped {
+        /// The name of its holder.
+        name: Name,
+        /// Its number.
+        turn: TurnNumber,
+        /// How it ended.
+        how: How,
+    },
+    /// A seat was taken.
+    Joined {
+        /// Its name.
+        name: Name,
+        /// Its number.
+        seat: u64,
+    },
+    /// The connection of a seat is lost, its place is kept.
+    Away(Name),
+    /// A seat that was away is back.
+    Back(Name),
+    /// A seat was given up.
+    Left(Name),
+    /// The server's host stopped the ring and its clock. The holder hears it as well.
+    Paused,
+    /// The ring goes on. The holder hears it as well.
+    Resumed,
+}

@@ -1,0 +1,131 @@
+//! The driver's side: connections, bytes, time and the end of the program.
+
+use std::net::SocketAddr;
+
+use super::{Client, ClientEvent, ClientId, Fate, TurnClient, Wire};
+use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::time::{Instant, Now};
+
+impl Protocol for TurnClient {
+    type Event = ClientEvent;
+
+    fn handle_open(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        peer: SocketAddr,
+        origin: Origin,
+        links: &mut Links,
+    ) {
+        let Some(client) = self.is_for(origin) else { return links.abort(id) };
+        // A host that has hung up and dials again may be here before the end of the last connection.
+        if let Some(before) = self.find(client).and_then(|found| found.player.connection) {
+            self.disconnect(now, before, links);
+            links.close(before);
+        }
+        if self.find(client).is_none_or(|found| found.player.end.is_some()) {
+            return links.abort(id);
+        }
+        self.by_connection.insert(id, client);
+        self.with(now, client, links, |client, cx| {
+            client.player.connection = Some(id);
+            if let Wire::Line(line) = &mut client.wire {
+                line.open(&mut client.player, cx, peer.ip().to_canonical().is_loopback());
+            }
+        });
+    }
+
+    fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let Some(&client) = self.by_connection.get(id) else { return bytes.len() };
+        let used = self.with(now, client, links, |client, cx| match &mut client.wire {
+            Wire::Raw(raw) => raw.hear(&mut client.player, cx, bytes),
+            Wire::Line(line) => line.hear(&mut client.player, cx, bytes),
+        });
+        used.unwrap_or(bytes.len())
+    }
+
+    fn handle_end(&mut self, _: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
+        links.close(id);
+    }
+
+    fn handle_closed(&mut self, now: Now, id: ConnectionId, _: CloseReason, links: &mut Links) {
+        self.disconnect(now, id, links);
+    }
+
+    fn handle_timeout(&mut self, now: Now, links: &mut Links) {
+        while let Some(id) = self.timers.pop(now.instant) {
+            let TurnClient { clients, timers, .. } = &mut *self;
+            let found = clients.get_mut(id.slot as usize).filter(|found| found.player.id == id);
+            if found.is_some_and(|client| timers.ring(&mut client.alarm, id, now.instant)) {
+                self.with(now, id, links, |client, cx| {
+                    if let Wire::Line(line) = &mut client.wire {
+                        line.handle_timeout(&client.player, cx);
+                    }
+                });
+            }
+        }
+    }
+
+    fn handle_flushed(&mut self, now: Now, links: &mut Links) {
+        let mut unwritten = std::mem::take(&mut self.unwritten);
+        unwritten.retain(|&id| {
+            let is_written = self.with(now, id, links, |client, cx| match &mut client.wire {
+                Wire::Raw(raw) => raw.note_written(&mut client.player, cx),
+                Wire::Line(_) => true,
+            });
+            is_written == Some(false)
+        });
+        self.unwritten = unwritten;
+    }
+
+    fn drain(&mut self, now: Now, links: &mut Links) {
+        self.is_draining = true;
+        let all: Vec<_> = self.clients().collect();
+        for id in all {
+            self.with(now, id, links, |client, cx| {
+                let Client { player, wire, .. } = client;
+                match (player.connection, wire) {
+                    // The fate of its turn is known when its connection is gone.
+                    (Some(_), Wire::Line(line)) => line.drain(player, cx),
+                    (Some(id), Wire::Raw(_)) => cx.links.close(id),
+                    (None, _) => player.end_turn(cx, Fate::Unknown),
+                }
+            });
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.events.pop_front()
+    }
+}
+
+impl TurnClient {
+    /// The connection of a client is gone, or another one has taken its place.
+    fn disconnect(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        let Some(client) = self.by_connection.remove(id) else { return };
+        let is_draining = self.is_draining;
+        self.with(now, client, links, |client, cx| {
+            let Client { player, wire, .. } = client;
+            match wire {
+                Wire::Raw(raw) => raw.disconnect(player, cx),
+                Wire::Line(line) => line.disconnect(player),
+            }
+            player.connection = None;
+            if is_draining {
+                player.end_turn(cx, Fate::Unknown);
+            }
+        });
+    }
+
+    /// The client whose connection may be opened by `origin`.
+    fn is_for(&self, origin: Origin) -> Option<ClientId> {
+        match origin {
+            Origin::Dialed(dial) if !self.is_draining => self.by_dial.get(&dial).copied(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! A client of the line protocol hears its server: each message, and what follows from it.
+
+use std::time::Duration;
+
+use log::{debug, warn};
+
+use super::hold::Go;
+use super::line::{LineWire, Wish};
+use super::player::{Cx, Player};
+use super::{ClientTurn, End, Farewell, Fate, Heard, News, Welcome};
+use crate::session::{Bye, Code, Epoch, How, Redacted, Reply, Secret};
+use crate::time::Instant;
+use crate::turn::TurnNumber;
+use crate::wire::message::{split_line, split_payload};
+
+/// A line, its payload, and the bytes that both took.
+type Message<'a> = (&'a str, Option<&'a [u8]>, usize);
+
+/// Takes the first message of `bytes`; `None` if it has not all come. On an error the rest is of no use.
+fn take<'a>(bytes: &'a [u8], me: &Player) -> Result<Option<Message<'a>>, String> {
+    let limits = me.config.limits();
+    let Some(line) = split_line(bytes, &limits).map_err(|error| error.to_string())? else { return Ok(None) };
+    let Some(size) = line.payload else { return Ok(Some((line.text, None, line.used))) };
+    let payload = split_payload(&bytes[line.used..], size).map_err(|error| error.to_string())?;
+    Ok(payload.map(|(payload, used)| (line.text, Some(payload), line.used + used)))
+}
+
+/// The content of a `WELCOME`.
+struct Seated {
+    seat: u64,
+    epoch: Epoch,
+    secret: Secret,
+    last: Option<TurnNumber>,
+    judging: Option<TurnNumber>,
+}
+
+/// The content of a `NO`.
+struct Refusal<'a> {
+    code: Code,
+    turn: Option<u64>,
+    deadline: Option<Instant>,
+    words: Option<&'a str>,
+}
+
+impl LineWire {
+    /// Acts upon the messages that are whole. Returns how many bytes these were.
+    pub(super) fn hear(&mut self, me: &mut Player, cx: &mut Cx<'_>, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while let Some(id) = me.connection.filter(|&id| cx.links.may_go_on(id)) {
+            match take(&bytes[used..], me) {
+                Ok(Some((line, payload, size))) => {
+                    used += size;
+                    self.hear_message(me, cx, line, payload);
+                }
+                Ok(None) => break,
+                Err(why) => {
+                    warn!("{id}: {why}; is this a turn server with the line protocol?");
+                    cx.links.abort(id);
+                }
+            }
+        }
+        used
+    }
+
+    fn hear_message(&mut self, me: &mut Player, cx: &mut Cx<'_>, line: &str, payload: Option<&[u8]>) {
+        match Reply::parse(line, payload) {
+            Some(Reply::Welcome { seat, epoch, resume, last, judging, .. }) if me.config.seat.is_some() => {
+                self.welcomed(me, cx, &Seated { seat, epoch, secret: resume, last, judging });
+            }
+            Some(Reply::Watching { epoch, turn, .. }) if me.config.seat.is_none() => {
+                self.joined(me, cx);
+                me.tell(cx, News::Watching { epoch, turn });
+            }
+            Some(Reply::Bye { code, at, words }) => {
+                let (at, words) = (at.map(Into::into), words.map(Into::into));
+                me.tell(cx, News::Bye(Box::new(Farewell { code, at, words })));
+                self.dismissed(me, cx, code);
+            }
+            Some(Reply::No { code, turn, within, words }) => {
+                let deadline = within.map(|within| cx.in_ms(within));
+                self.refused(me, cx, &Refusal { code, turn, deadline, words });
+            }
+            Some(Reply::Pong) => self.pong(me, cx),
+            _ if !self.link.is_joined => debug!("{}: a line before WELCOME is ignored", me.config.shown()),
+            Some(Reply::Go { turn, within, last }) if me.config.seat.is_some() => {
+                if let Some(last) = last {
+                    Self::accepted(me, cx, last, None);
+                }
+                self.go(me, cx, turn, cx.in_ms(within));
+            }
+            Some(Reply::Wait { ahead, needs }) => {
+                me.settle(cx);
+                me.tell(cx, News::Waiting { ahead: Some(ahead), needs });
+            }
+            Some(Reply::Ok { turn, words }) => self.confirmed(me, cx, turn, words),
+            Some(Reply::Lapsed { turn, how }) => Self::lapsed(me, cx, turn, how),
+            Some(Reply::Say { content }) => me.tell(cx, News::Said(content.into())),
+            reply => {
+                let heard = reply.and_then(|reply| Heard::of(&reply));
+                me.tell(
+                    cx,
+                    heard.map_or_else(|| unknown(line, payload), |heard| News::Heard(Box::new(heard))),
+                );
+            }
+        }
+    }
+
+    /// The server has answered the hello.
+    fn joined(&mut self, me: &Player, cx: &mut Cx<'_>) {
+        self.link.is_joined = true;
+        self.link.welcome_by = None;
+        if let Some(id) = me.connection {
+            cx.links.confirm(id);
+        }
+        if me.is_leaving {
+            self.leave(me, cx);
+        }
+    }
+
+    /// The client has a seat. The server knows its earlier turns only if it is the same seat, in the same life of the server.
+    ///
+    /// A resumption is followed by `GO` or `WAIT` at once, or by neither if the seat rests. The ping tells: neither comes any more once its
+    /// `PONG` is there. It also shows the server that the new secret has arrived.
+    fn welcomed(&mut self, me: &mut Player, cx: &mut Cx<'_>, seated: &Seated) {
+        let &Seated { seat, epoch, last, judging, .. } = seated;
+        let had = self.seat.replace((epoch, seated.secret));
+        let is_resumed = std::mem::take(&mut self.link.asked_back) && had.is_some_and(|had| had.0 == epoch);
+        let ring = me.config.ring;
+        me.tell(cx, News::Welcomed(Box::new(Welcome { seat, ring, epoch, is_resumed, last })));
+        if is_resumed {
+            if let Some(last) = last {
+                Self::accepted(me, cx, last, None);
+            }
+            if let Some(judging) = judging {
+                me.hold.judge(judging);
+            }
+        } else {
+            me.end_turn(cx, Fate::Unknown);
+        }
+        self.joined(me, cx);
+        if !me.is_leaving {
+            self.ping(me, cx);
+            self.link.settles_in = self.link.pings;
+            self.say_wish(me, cx);
+        }
+    }
+
+    fn pong(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
+        self.link.pings = self.link.pings.saturating_sub(1);
+        self.link.ping_at = me.next_ping(cx);
+        if self.link.settles_in > 0 {
+            self.link.settles_in -= 1;
+            if self.link.settles_in == 0 {
+                me.settle(cx);
+            }
+        }
+        me.tell(cx, News::Pong);
+    }
+
+    fn dismissed(&mut self, me: &mut Player, cx: &mut Cx<'_>, code: Bye) {
+        match code {
+            Bye::Superseded => me.give_up(cx, End::Superseded),
+            Bye::Forbidden => me.give_up(cx, End::Forbidden),
+            Bye::Removed => me.give_up(cx, End::Removed),
+            Bye::Left => me.give_up(cx, End::Left),
+            Bye::BadSecret => {
+                self.seat = None;
+                if me.is_leaving {
+                    return me.give_up(cx, End::Left);
+                }
+                me.end_turn(cx, Fate::Unknown);
+                // It is the right server, so the next connection need not wait for long.
+                if let Some(id) = me.connection {
+                    cx.links.confirm(id);
+                }
+                me.close(cx);
+            }
+            _ => me.close(cx),
+        }
+    }
+
+    fn go(&mut self, me: &mut Player, cx: &mut Cx<'_>, turn: TurnNumber, deadline: Instant) {
+        let fence = self.seat.map(|(epoch, _)| (epoch, turn));
+        let turn = ClientTurn { client: me.id, fence, deadline: Some(deadline), nth: 0 };
+        match me.hold.go(turn) {
+            Go::Known if me.hold.is_passed() => {}
+            Go::Known => me.tell(cx, News::TimeChanged(turn)),
+            Go::Answer => self.send_answer(me, cx),
+            Go::Pass => self.send_pass(me, cx),
+            Go::New(over) => {
+                me.tell(cx, over);
+                self.wish = self.wish.filter(|&wish| wish != Wish::Ask);
+                me.tell(cx, News::Granted(turn));
+            }
+        }
+    }
+
+    /// Returns whether that answer was under way.
+    fn accepted(me: &mut Player, cx: &mut Cx<'_>, turn: TurnNumber, words: Option<&str>) -> bool {
+        let turn = me.hold.accept(Some(turn));
+        me.tell(cx, turn.map(|turn| News::Accepted { turn, words: words.map(Into::into) }));
+        turn.is_some()
+    }
+
+    fn confirmed(&mut self, me: &mut Player, cx: &mut Cx<'_>, turn: Option<TurnNumber>, words: Option<&str>) {
+        if turn.is_some_and(|turn| Self::accepted(me, cx, turn, words)) {
+            return;
+        }
+        let is_meant = turn.is_none_or(|turn| me.hold.is(turn.get()));
+        if is_meant {
+            self.wish = self.wish.filter(|&wish| wish != Wish::Rest);
+        }
+        let news = if is_meant && me.hold.is_passed() {
+            me.hold.end(Fate::Refused, Some(How::Passed))
+        } else {
+            Some(News::Confirmed { words: words.map(Into::into) })
+        };
+        me.tell(cx, news);
+    }
+
+    /// A refusal ends a turn only if the server does not say how long it is still held.
+    fn refused(&mut self, me: &mut Player, cx: &mut Cx<'_>, no: &Refusal<'_>) {
+        // These are for other lines than the answer, whose own reply is still to come.
+        let is_of_others = matches!(no.code, Code::Judging | Code::HoldMax);
+        let is_stale = matches!(no.code, Code::StaleTurn | Code::NotYourTurn);
+        if no.code == Code::Judging {
+            self.wish = self.wish.filter(|&wish| wish != Wish::Rest);
+        }
+        let is_meant = self.link.is_joined && no.turn.is_some_and(|turn| me.hold.is(turn));
+        let is_held = is_meant && no.deadline.is_some() && !is_stale;
+        let turn = match is_held {
+            true if is_of_others => {
+                me.hold.move_deadline(no.deadline);
+                me.hold.open_turn()
+            }
+            true => me.hold.reopen(no.deadline),
+            false => None,
+        };
+        me.tell(cx, News::Refused { code: no.code, turn, words: no.words.map(Into::into) });
+        if is_meant && !is_held && !is_of_others {
+            me.end_turn(cx, Fate::Refused);
+        }
+    }
+
+    /// If the answer is under way, its own reply says what became of it.
+    fn lapsed(me: &mut Player, cx: &mut Cx<'_>, turn: TurnNumber, how: Option<How>) {
+        if me.hold.is(turn.get()) && !me.hold.is_answered_here() {
+            let over = me.hold.end(Fate::Refused, how.or(Some(How::Lapsed)));
+            me.tell(cx, over);
+        }
+    }
+}
+
+impl Player {
+    /// The server has said what there is to say of a turn of an earlier connection.
+    fn settle(&mut self, cx: &mut Cx<'_>) {
+        let over = self.hold.settle();
+        self.tell(cx, over);
+    }
+}
+
+fn unknown(line: &str, payload: Option<&[u8]>) -> News {
+    let shown = Redacted(line.as_bytes()).to_string();
+    let has_secret = shown != line.as_bytes().escape_ascii().to_string();
+    let line = if has_secret { shown.into() } else { line.into() };
+    News::Unknown { line, payload: payload.map(Into::into) }
+}
+
+impl Heard {
+    /// `None` if it is nothing of the kind, or a name in it is none.
+    fn of(reply: &Reply<'_>) -> Option<Heard> {
+        let named = |name: &str| name.parse().ok();
+        Some(match *reply {
+            Reply::Seat { name, seat, state, weight } => {
+                Heard::Seat { name: named(name)?, seat, state, weight: weight.unwrap_or(1) }
+            }
+            Reply::Seats { seats, .. } => Heard::Seats { seats },
+            Reply::Begin { name, turn, within } => {
+                Heard::Began { name: named(name)?, turn, within: Duration::from_millis(within) }
+            }
+            Reply::Turn { name, turn, raw_name, content } => Heard::Answered {
+                name: named(name)?,
+                turn,
+                raw_name: raw_name.and_then(named),
+                answer: content.into(),
+            },
+            Reply::Skip { name, turn, how } => Heard::Skipped { name: named(name)?, turn, how },
+            Reply::Joined { name, seat } => Heard::Joined { name: named(name)?, seat },
+            Reply::Away { name } => Heard::Away(named(name)?),
+            Reply::Back { name } => Heard::Back(named(name)?),
+            Reply::Left { name } => Heard::Left(named(name)?),
+            Reply::Paused { .. } => Heard::Paused,
+            Reply::Resumed { .. } => Heard::Resumed,
+            _ => return None,
+        })
+    }
+}

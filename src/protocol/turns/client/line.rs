@@ -1,0 +1,222 @@
+//! A client of the line protocol: its state, its requests and its times. `hear.rs` has its other half, the messages of the server.
+
+use std::time::Duration;
+
+use log::{info, warn};
+
+use super::player::{Cx, Player};
+use super::{Bearer, CommandError, End};
+use crate::session::{Epoch, Fence, Join, Request, Secret};
+use crate::time::{Instant, earlier};
+use crate::turn::{Demand, TurnNumber};
+
+/// How long a server may take to answer `JOIN` before the client wonders, in its log.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client that drains waits for what the server says to its `LEAVE`.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The line protocol's part of a client.
+#[derive(Debug, Default)]
+pub(super) struct LineWire {
+    /// The server's life and the seat's secret in it, of the last `WELCOME`. Outlives the connection.
+    pub(super) seat: Option<(Epoch, Secret)>,
+    /// The host's standing wish for its seat. Outlives the connection.
+    pub(super) wish: Option<Wish>,
+    pub(super) link: Link,
+}
+
+/// The state of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    /// `WELCOME` or `WATCHING` has come.
+    pub(super) is_joined: bool,
+    /// The `JOIN` had the secret of the seat with it.
+    pub(super) asked_back: bool,
+    /// Pings without their `PONG`.
+    pub(super) pings: u32,
+    /// `PONG`s until neither `GO` nor `WAIT` can follow the `WELCOME` any more; 0 once that is so. See `welcomed` in `hear.rs`.
+    pub(super) settles_in: u32,
+    /// When to wonder about the server's silence.
+    pub(super) welcome_by: Option<Instant>,
+    /// When to ping, or to give the connection up because the last `PONG` has not come.
+    pub(super) ping_at: Option<Instant>,
+    /// When to close the connection if the server does not.
+    pub(super) leave_by: Option<Instant>,
+}
+
+/// A wish of the host's for its seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// One turn. Kept until that is granted.
+    Ask,
+    /// To rest. Kept until that is confirmed.
+    Rest,
+}
+
+impl LineWire {
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let Link { welcome_by, ping_at, leave_by, .. } = self.link;
+        earlier(earlier(welcome_by, ping_at), leave_by)
+    }
+
+    pub(super) fn handle_timeout(&mut self, me: &Player, cx: &mut Cx<'_>) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= cx.now.instant);
+        if is_due(self.link.leave_by) {
+            self.link.leave_by = None;
+            return me.abort(cx);
+        }
+        if is_due(self.link.welcome_by) {
+            self.link.welcome_by = None;
+            warn!("{}: the server does not answer: does it speak the line protocol?", me.config.shown());
+        }
+        if is_due(self.link.ping_at) {
+            if self.link.pings == 0 {
+                return self.ping(me, cx);
+            }
+            self.link.ping_at = None;
+            warn!("{}: the server answers no ping; the connection is given up", me.config.shown());
+            me.abort(cx);
+        }
+    }
+
+    // Requests.
+
+    /// A connection to the server is open.
+    pub(super) fn open(&mut self, me: &mut Player, cx: &mut Cx<'_>, is_loopback: bool) {
+        let may_show_secrets = is_loopback || me.config.allow_plaintext_secrets;
+        if me.config.token.is_some() && !may_show_secrets {
+            warn!("{}: a token is not sent in plain text to another machine", me.config.shown());
+            return me.give_up(cx, End::PlaintextToken);
+        }
+        if self.seat.is_some() && !may_show_secrets {
+            info!("{}: joins anew, because its secret is not sent in plain text", me.config.shown());
+        }
+        let resume = self.seat.filter(|_| may_show_secrets).map(|(_, secret)| secret.to_string());
+        self.link = Link {
+            asked_back: resume.is_some(),
+            welcome_by: Some(cx.now.instant + WELCOME_TIMEOUT),
+            ping_at: me.next_ping(cx),
+            ..Link::default()
+        };
+        let token = me.config.token.as_ref().and_then(Bearer::token);
+        let ring = me.config.ring;
+        me.say(
+            cx,
+            &match me.config.seat {
+                None => Request::Watch { ring, token },
+                Some(seat) => Request::Join(Join {
+                    name: seat.name,
+                    ring,
+                    resume: resume.as_deref(),
+                    weight: Some(u64::from(seat.weight.value())).filter(|&weight| weight > 1),
+                    demand: Some(seat.demand).filter(|demand| *demand != Demand::default()),
+                    hears: seat.hears,
+                    token,
+                }),
+            },
+        );
+    }
+
+    /// Asks for a `PONG`.
+    pub(super) fn ping(&mut self, me: &Player, cx: &mut Cx<'_>) {
+        me.say(cx, &Request::Ping);
+        if self.link.pings == 0 {
+            self.link.ping_at = me.next_ping(cx);
+        }
+        self.link.pings += 1;
+    }
+
+    /// Whether it has said hello and was answered.
+    pub(super) fn is_joined(&self) -> bool {
+        self.link.is_joined
+    }
+
+    pub(super) fn has_seat(&self) -> bool {
+        self.seat.is_some()
+    }
+
+    /// Answers the turn that is held, now or when it is known to be held still.
+    pub(super) fn answer(&self, me: &mut Player, cx: &mut Cx<'_>, answer: &[u8]) {
+        if me.hold.set_answer(answer, me.can_send(cx.links)) {
+            self.send_answer(me, cx);
+        }
+    }
+
+    pub(super) fn send_answer(&self, me: &Player, cx: &mut Cx<'_>) {
+        let Some(((epoch, turn), id)) = me.hold.turn().and_then(|turn| turn.fence).zip(me.connection) else {
+            return;
+        };
+        let fence = Fence { turn: Some(turn.get()), epoch: Some(epoch) };
+        cx.links.send_with(id, |out| Request::encode_answer(out, fence, me.hold.answer()));
+    }
+
+    /// Gives up the turn that is held, now or when it is known to be held still.
+    pub(super) fn pass(&self, me: &mut Player, cx: &mut Cx<'_>) {
+        if me.hold.pass(me.can_send(cx.links)) {
+            self.send_pass(me, cx);
+        }
+    }
+
+    pub(super) fn send_pass(&self, me: &Player, cx: &mut Cx<'_>) {
+        let turn = me.hold.turn().and_then(|turn| turn.number()).map(TurnNumber::get);
+        me.say(cx, &Request::Pass { turn });
+    }
+
+    /// Has the time of the turn that is held start anew.
+    pub(super) fn renew(&self, me: &Player, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        if !me.hold.is_known_here() || !me.can_send(cx.links) {
+            return Err(CommandError::NotConnected);
+        }
+        let turn = me.hold.turn().and_then(|turn| turn.number()).map(TurnNumber::get);
+        me.say(cx, &Request::Renew { turn });
+        Ok(())
+    }
+
+    pub(super) fn ask(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
+        self.wish = Some(Wish::Ask);
+        self.say_wish(me, cx);
+    }
+
+    /// The holder gives its turn up by that.
+    pub(super) fn rest(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
+        self.wish = Some(Wish::Rest);
+        me.hold.pass(false);
+        self.say_wish(me, cx);
+    }
+
+    pub(super) fn say_wish(&self, me: &mut Player, cx: &mut Cx<'_>) {
+        match self.wish.filter(|_| self.link.is_joined) {
+            Some(Wish::Ask) => me.say(cx, &Request::Ask),
+            Some(Wish::Rest) => {
+                me.say(cx, &Request::Rest);
+                me.hold.note_passed_here();
+            }
+            None => {}
+        }
+    }
+
+    /// Gives the seat up, or stops watching, as soon as there is a connection.
+    pub(super) fn leave(&self, me: &Player, cx: &mut Cx<'_>) {
+        if self.link.is_joined {
+            me.say(cx, &Request::Leave);
+        }
+    }
+
+    /// The host drains: a client that has joined leaves, and is heard out for a while.
+    pub(super) fn drain(&mut self, me: &Player, cx: &mut Cx<'_>) {
+        if !self.link.is_joined {
+            return me.close(cx);
+        }
+        self.link.leave_by = Some(cx.now.instant + LEAVE_TIMEOUT);
+        if !me.is_leaving {
+            me.say(cx, &Request::Leave);
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, me: &mut Player) {
+        me.hold.disconnect();
+        self.link = Link::default();
+    }
+}

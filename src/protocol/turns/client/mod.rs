@@ -1,0 +1,261 @@
+//! Clients of turn servers: any number on one loop, each with its own settings and its own connection.
+//!
+//! A client does not know what its turn is for: it tells its host of each turn, and the host [answers](TurnClient::answer). It does by
+//! itself what every client needs: it joins, resumes its seat when its connection was lost, sends an answer at most once to count, tells
+//! what became of it, pings, and gives up where there is no use in coming again.
+//!
+//! An answer is accepted at different times. The raw framing has no word for that, so there it counts once it is written. In the line protocol it
+//! counts when `OK` comes, or when the `WELCOME` of a resumption says so. It is unknown only if the seat is gone meanwhile, because
+//! the server has begun another life or the seat's grace is over.
+
+// player.rs  one client, its connection and its turn; hold.rs where it stands with that
+//  ├ raw.rs  what it says and hears in the raw framing
+//  ├ line.rs what it says and keeps in the line protocol
+//  └ hear.rs what it hears in the line protocol
+// handle.rs  what happens to connections; clients.rs who there is; command.rs what hosts ask; event.rs what hosts hear; config.rs settings
+
+mod clients;
+mod command;
+mod config;
+mod event;
+mod handle;
+mod hear;
+mod hold;
+mod line;
+mod player;
+mod raw;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use slab::Slab;
+
+pub use command::CommandError;
+pub use config::{Bearer, ClientConfig, ConfigError, InvalidToken, SeatRequest};
+pub use event::{ClientEvent, End, Farewell, Fate, Heard, News, Welcome};
+pub use hold::ClientTurn;
+use line::LineWire;
+use player::{Cx, Player};
+use raw::RawWire;
+
+use crate::protocol::{ConnectionMap, DialId, Links};
+use crate::time::{Alarm, Now, Timers};
+use crate::wire::Framing;
+
+/// Names one client of a [`TurnClient`]; never used again for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId {
+    slot: u32,
+    /// Counts the clients ever added: tells this one from the others that had its slot.
+    life: u32,
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "client {}", self.life)
+    }
+}
+
+struct Client {
+    player: Player,
+    wire: Wire,
+    alarm: Alarm,
+}
+
+enum Wire {
+    Raw(RawWire),
+    Line(LineWire),
+}
+
+impl Client {
+    /// Its parts, for a command that needs both a seat and the line protocol.
+    fn seated_line(&mut self) -> Result<(&mut Player, &mut LineWire), CommandError> {
+        match &mut self.wire {
+            Wire::Raw(_) => Err(CommandError::NotInRaw),
+            Wire::Line(_) if self.player.config.seat.is_none() => Err(CommandError::NoSeat),
+            Wire::Line(line) => Ok((&mut self.player, line)),
+        }
+    }
+}
+
+/// The client side of the turn protocol, without sockets: a [`Protocol`](crate::protocol::Protocol).
+///
+/// The host [adds](Self::add) clients, each with settings of its own, [dials](crate::net::Driver::connect), and says [whose connection that
+/// is](Self::dial), before the loop runs or while it does. From then on it hears [`ClientEvent`]s, and acts through
+/// [`Driver::act`](crate::net::Driver::act).
+///
+/// # Examples
+///
+/// ```
+/// use taketurns::protocol::turns::{ClientConfig, News, TurnClient};
+/// use taketurns::protocol::{DialId, Links, Origin, Protocol};
+/// use taketurns::time::Now;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut client = TurnClient::new();
+/// let ann = client.add(ClientConfig::seat("ann".parse()?))?;
+/// client.dial(ann, DialId(0));
+///
+/// // A test has no sockets: it says what a server says. A program gives the client to `net::EventLoop::new`, and dials.
+/// let (now, server, mut links) = (Now::ORIGIN, ([127, 0, 0, 1], 5001).into(), Links::new(64 * 1024));
+/// let id = links.open(server);
+/// client.handle_open(now, id, server, Origin::Dialed(DialId(0)), &mut links);
+/// assert_eq!(links.unsent(id), b"JOIN ann ring=main\n");
+///
+/// let welcome = "WELCOME ann seat=1 ring=main epoch=1f resume=000102030405060708090a0b0c0d0e0f\n";
+/// client.handle_bytes(now, id, welcome.as_bytes(), &mut links);
+/// client.handle_bytes(now, id, b"GO turn=1 within=30000\n", &mut links);
+/// while let Some(event) = client.poll_event() {
+///     if let News::Granted(turn) = event.news {
+///         client.answer(now, &turn, b"e2 e4", &mut links)?;
+///     }
+/// }
+/// assert!(links.unsent(id).ends_with(b"ANSWER turn=1 epoch=000000000000001f :e2 e4\n"));
+/// # Ok(()) }
+/// ```
+///
+/// A worker that fences what it does in its turn, three times:
+///
+/// ```
+/// # #[cfg(not(feature = "net"))]
+/// # fn main() {}
+/// # #[cfg(feature = "net")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use taketurns::net::{Event, EventLoop, now};
+/// use taketurns::protocol::turns::{ClientConfig, ClientEvent, News, TurnClient};
+/// # use taketurns::net::os_entropy;
+/// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+/// # let mut config = TurnServerConfig::default();
+/// # config.rules.min_seats = 1;
+/// # let mut server = EventLoop::new(TurnServer::new(config, os_entropy())?)?;
+/// # let addr = server.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
+/// # let stop = server.handle();
+/// # let server = std::thread::spawn(move || server.run(|_, _| {}));
+///
+/// let mut event_loop = EventLoop::new(TurnClient::new())?;
+/// let driver = event_loop.driver_mut();
+/// let dial = driver.connect(now(), addr); // where the server listens
+/// let worker = driver.protocol_mut().add(ClientConfig::seat("worker-1".parse()?))?;
+/// driver.protocol_mut().dial(worker, dial);
+///
+/// let mut log = Vec::new();
+/// event_loop.run(|driver, event| {
+///     let Event::Protocol(ClientEvent { client, news, .. }) = event else { return };
+///     match news {
+///         News::Granted(turn) => {
+///             let (epoch, number) = turn.fence.expect("the line protocol has both");
+///             log.push(format!("{epoch} {number}: work"));
+///             // A turn that is over by now is refused here, or by the server.
+///             let _ = driver.act(now(), |worker, links| worker.answer(now(), &turn, b"done", links));
+///         }
+///         News::Accepted { .. } if log.len() == 3 => driver.drain(now()),
+///         News::Ended { dial: Some(dial), .. } => driver.hang_up(dial),
+///         _ => println!("{client}: {news:?}"),
+///     }
+/// })?;
+/// assert!(log[2].ends_with(" 3: work"));
+/// # stop.stop();
+/// # server.join().expect("it does not panic")?;
+/// # Ok(()) }
+/// ```
+pub struct TurnClient {
+    clients: Slab<Client>,
+    /// The number of clients that were ever added.
+    lives: u32,
+    by_connection: ConnectionMap<ClientId>,
+    by_dial: BTreeMap<DialId, ClientId>,
+    timers: Timers<ClientId>,
+    /// The raw clients whose answer has been queued and not been seen written.
+    unwritten: Vec<ClientId>,
+    is_draining: bool,
+    events: VecDeque<ClientEvent>,
+}
+
+impl Default for TurnClient {
+    fn default() -> Self {
+        TurnClient::new()
+    }
+}
+
+impl TurnClient {
+    /// No clients yet.
+    #[must_use]
+    pub fn new() -> TurnClient {
+        TurnClient {
+            clients: Slab::new(),
+            lives: 0,
+            by_connection: ConnectionMap::default(),
+            by_dial: BTreeMap::new(),
+            timers: Timers::default(),
+            unwritten: Vec::new(),
+            is_draining: false,
+            events: VecDeque::new(),
+        }
+    }
+
+    fn insert(&mut self, config: ClientConfig) -> ClientId {
+        self.lives = self.lives.wrapping_add(1);
+        let entry = self.clients.vacant_entry();
+        let slot = u32::try_from(entry.key()).expect("fewer than 2^32 clients");
+        let id = ClientId { slot, life: self.lives };
+        let wire = match config.framing {
+            Framing::Raw => Wire::Raw(RawWire::default()),
+            Framing::Line => Wire::Line(LineWire::default()),
+        };
+        entry.insert(Client { player: Player::new(id, config), wire, alarm: Alarm::default() });
+        id
+    }
+
+    fn find(&mut self, client: ClientId) -> Option<&mut Client> {
+        self.clients.get_mut(client.slot as usize).filter(|found| found.player.id == client)
+    }
+
+    fn take_out(&mut self, client: ClientId) -> Option<Client> {
+        self.find(client)?;
+        Some(self.clients.remove(client.slot as usize))
+    }
+
+    /// Lets a client act, and sees to being called when it wants.
+    fn with<R>(
+        &mut self,
+        now: Now,
+        id: ClientId,
+        links: &mut Links,
+        act: impl FnOnce(&mut Client, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        let TurnClient { clients, events, timers, .. } = self;
+        let client = clients.get_mut(id.slot as usize).filter(|found| found.player.id == id)?;
+        let result = act(client, &mut Cx { now, links, events });
+        if let Wire::Line(line) = &client.wire {
+            timers.set(&mut client.alarm, id, line.next_deadline());
+        }
+        Some(result)
+    }
+
+    /// Lets a client do what the host asks, unless it has given up.
+    fn act<R>(
+        &mut self,
+        now: Now,
+        id: ClientId,
+        links: &mut Links,
+        act: impl FnOnce(&mut Client, &mut Cx<'_>) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        let is_draining = self.is_draining;
+        let result = self.with(now, id, links, |client, cx| {
+            if is_draining || client.player.is_leaving || client.player.end.is_some() {
+                return Err(CommandError::Ended);
+            }
+            act(client, cx)
+        });
+        result.unwrap_or(Err(CommandError::NoSuchClient))
+    }
+}
+
+impl fmt::Debug for TurnClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnClient")
+            .field("clients", &self.clients.len())
+            .field("connected", &self.by_connection.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,101 @@
+//! The part of a client that both framings share: its settings, its connection and its turn.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::hold::Hold;
+use super::{ClientConfig, ClientEvent, ClientId, End, Fate, News};
+use crate::protocol::{ConnectionId, DialId, Links};
+use crate::session::Request;
+use crate::time::{Instant, Now};
+
+/// The surroundings of a client: the time, the connections, and the host.
+pub(super) struct Cx<'a> {
+    pub(super) now: Now,
+    pub(super) links: &'a mut Links,
+    pub(super) events: &'a mut VecDeque<ClientEvent>,
+}
+
+impl Cx<'_> {
+    /// The time in `ms` milliseconds.
+    pub(super) fn in_ms(&self, ms: u64) -> Instant {
+        self.now.instant + Duration::from_millis(ms)
+    }
+}
+
+/// One client, whichever framing it speaks.
+pub(super) struct Player {
+    pub(super) id: ClientId,
+    pub(super) config: ClientConfig,
+    /// The dial whose connections are its own.
+    pub(super) dial: Option<DialId>,
+    pub(super) connection: Option<ConnectionId>,
+    pub(super) hold: Hold,
+    /// The host wants it to give its seat up.
+    pub(super) is_leaving: bool,
+    /// It has given up.
+    pub(super) end: Option<End>,
+}
+
+impl Player {
+    pub(super) fn new(id: ClientId, config: ClientConfig) -> Player {
+        Player {
+            id,
+            config,
+            dial: None,
+            connection: None,
+            hold: Hold::default(),
+            is_leaving: false,
+            end: None,
+        }
+    }
+
+    pub(super) fn tell(&self, cx: &mut Cx<'_>, news: impl Into<Option<News>>) {
+        cx.events.extend(news.into().map(|news| ClientEvent { client: self.id, news }));
+    }
+
+    /// Whether it can say something.
+    pub(super) fn can_send(&self, links: &Links) -> bool {
+        self.connection.is_some_and(|id| links.is_open(id))
+    }
+
+    pub(super) fn say(&self, cx: &mut Cx<'_>, request: &Request<'_>) {
+        if let Some(id) = self.connection {
+            cx.links.send_with(id, |out| request.encode(out));
+        }
+    }
+
+    /// When the ping is due that follows one now.
+    pub(super) fn next_ping(&self, cx: &Cx<'_>) -> Option<Instant> {
+        // Never at once: a loop that pings, and is due again, would not end.
+        self.config.ping_interval.map(|interval| cx.now.instant + interval.max(Duration::from_millis(1)))
+    }
+
+    /// Closes the connection, with what is queued for it written. The driver dials again.
+    pub(super) fn close(&self, cx: &mut Cx<'_>) {
+        if let Some(id) = self.connection {
+            cx.links.close(id);
+        }
+    }
+
+    /// Closes the connection at once. The driver dials again.
+    pub(super) fn abort(&self, cx: &mut Cx<'_>) {
+        if let Some(id) = self.connection {
+            cx.links.abort(id);
+        }
+    }
+
+    /// Resolves the turn for good.
+    pub(super) fn end_turn(&mut self, cx: &mut Cx<'_>, fate: Fate) {
+        let news = self.hold.end(fate, None);
+        self.tell(cx, news);
+    }
+
+    /// Gives up, for good.
+    pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, why: End) {
+        self.end_turn(cx, Fate::Unknown);
+        self.end = Some(why);
+        self.tell(cx, News::Ended { why, dial: self.dial });
+        self.close(cx);
+    }
+}

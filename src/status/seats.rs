@@ -1,0 +1,120 @@
+//! What seats did: the last answer of each, and how long it held the turn. An entry lives as long as its seat.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::turn::{SeatId, TurnNumber};
+
+/// Characters of an answer that are shown.
+const SHOWN_CHARS_MAX: usize = 40;
+
+#[derive(Debug, Default)]
+pub(super) struct Seats {
+    seats: HashMap<SeatId, Acts>,
+}
+
+#[derive(Debug, Default)]
+struct Acts {
+    /// The last turn that it answered.
+    turn: Option<TurnNumber>,
+    /// That answer, as it is shown.
+    answer: String,
+    /// How long it held the turn, all turns that have ended together.
+    held: Duration,
+}
+
+impl Seats {
+    /// Notes an answer of `seat` that counts.
+    pub(super) fn answered(&mut self, seat: SeatId, turn: TurnNumber, answer: &[u8]) {
+        let acts = self.seats.entry(seat).or_default();
+        acts.turn = Some(turn);
+        acts.answer.clear();
+        write_excerpt(answer, &mut acts.answer);
+    }
+
+    pub(super) fn held(&mut self, seat: SeatId, time: Duration) {
+        self.seats.entry(seat).or_default().held += time;
+    }
+
+    pub(super) fn held_in_all(&self, seat: SeatId) -> Duration {
+        self.seats.get(&seat).map_or(Duration::ZERO, |acts| acts.held)
+    }
+
+    /// The last answer of `seat`, as it is shown, and its turn.
+    pub(super) fn last_answer(&self, seat: SeatId) -> Option<(TurnNumber, &str)> {
+        let acts = self.seats.get(&seat)?;
+        Some((acts.turn?, &acts.answer))
+    }
+
+    pub(super) fn forget(&mut self, seat: SeatId) {
+        self.seats.remove(&seat);
+    }
+}
+
+/// Bytes of a peer's as a page can show them; see [`write_excerpt`].
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    write_excerpt(bytes, &mut text);
+    text
+}
+
+/// Appends the beginning of `bytes`, which are a peer's, so that they can neither hide nor rearrange what stands around them: 40
+/// characters at most, and `…` if that is not all. What shows nothing by itself, or is no UTF-8, is escaped.
+fn write_excerpt(bytes: &[u8], text: &mut String) {
+    // No character has more than four bytes, so a cut one is behind all that are shown.
+    let head = &bytes[..bytes.len().min(4 * SHOWN_CHARS_MAX + 4)];
+    let mut left = SHOWN_CHARS_MAX;
+    let mut unit = String::new();
+    for chunk in head.utf8_chunks() {
+        let chars = chunk.valid().chars().map(Ok);
+        for part in chars.chain(chunk.invalid().iter().map(|&byte| Err(byte))) {
+            unit.clear();
+            let _ = match part {
+                Ok(c @ ('\'' | '"' | '\\')) => write!(unit, "{c}"),
+                Ok(c) => write!(unit, "{}", c.escape_debug()),
+                Err(byte) => write!(unit, "\\x{byte:02x}"),
+            };
+            let len = unit.chars().count();
+            if len > left {
+                text.push('…');
+                return;
+            }
+            text.push_str(&unit);
+            left -= len;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_shows_text_as_it_is_and_escapes_the_rest() {
+        for (answer, shown) in [
+            ("-17", "-17"),
+            ("", ""),
+            ("it's \"C:\\\"", "it's \"C:\\\""),
+            ("Jörg 王 🎉", "Jörg 王 🎉"),
+            ("<b>bold</b>", "<b>bold</b>"),
+            ("two\nlines\tand\0", "two\\nlines\\tand\\0"),
+            ("\u{202e}evil\u{200b}", "\\u{202e}evil\\u{200b}"),
+        ] {
+            assert_eq!(excerpt(answer.as_bytes()), shown);
+        }
+        assert_eq!(excerpt(b"a\xff\xe2\x82"), "a\\xff\\xe2\\x82");
+    }
+
+    #[test]
+    fn an_excerpt_has_forty_characters_at_most_however_long_the_answer() {
+        for c in ["x", "é", "王", "🎉"] {
+            assert_eq!(excerpt(c.repeat(40).as_bytes()), c.repeat(40));
+            assert_eq!(excerpt(c.repeat(41).as_bytes()), c.repeat(40) + "…");
+            assert_eq!(excerpt(c.repeat(10_000).as_bytes()), c.repeat(40) + "…");
+            assert_eq!(excerpt(format!("y{}", c.repeat(10_000)).as_bytes()), format!("y{}…", c.repeat(39)));
+        }
+        assert_eq!(excerpt(&[0xff; 99]), "\\xff".repeat(10) + "…");
+        assert_eq!(excerpt("\u{202e}".repeat(99).as_bytes()), "\\u{202e}".repeat(5) + "…");
+    }
+}

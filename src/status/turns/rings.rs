@@ -1,0 +1,229 @@
+//! Rings and their seats, as the feed tells of them.
+
+use serde::Serialize;
+
+use crate::protocol::turns::{SeatData, TurnServer};
+use crate::status::Tally;
+use crate::status::seats::excerpt;
+use crate::status::tally::{micros, millis};
+use crate::time::{Instant, Now};
+use crate::turn::{Demand, Held, HeldClock, RingId, Scheduler, SeatState, SeatView, TurnNumber, Weight};
+
+/// A person sees no more of them at once.
+const SEATS_SHOWN_MAX: usize = 64;
+
+#[derive(Serialize)]
+pub(super) struct RingView {
+    name: Option<String>,
+    /// The last turn that was granted.
+    turn: u64,
+    paused: bool,
+    /// Seats that have to be occupied before the ring goes on.
+    needs: usize,
+    counts: SeatCounts,
+    /// Of all seats that are queued or hold the turn.
+    weight: u64,
+    longest_wait_ms: u64,
+    /// The bound of that very wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    longest_wait_bound_ms: Option<u64>,
+    /// The bound of a wait that begins now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_ms: Option<u64>,
+    /// How long the clock by which waits are measured has stood.
+    stopped_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<HolderView>,
+    seats: Vec<SeatRow>,
+    seats_left_out: usize,
+}
+
+#[derive(Serialize)]
+struct HolderView {
+    seat: u64,
+    /// Here too, since of many seats the holder's may be left out.
+    name: String,
+    turn: u64,
+    /// `running`, or why it stands: `untold`, `paused`, `judged`.
+    clock: &'static str,
+    /// What is left of the time to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_ms: Option<u64>,
+    within_ms: u64,
+    /// What is left of the host's time to judge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judging_left_ms: Option<u64>,
+    /// Its connection is lost, and the turn waits for it.
+    #[serde(skip_serializing_if = "is_false")]
+    absent: bool,
+}
+
+#[derive(Serialize)]
+struct SeatRow {
+    seat: u64,
+    state: &'static str,
+    name: String,
+    /// The name that a raw client wrote into its last answer, escaped and cut.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    raw_name: Option<String>,
+    /// If it is not 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<u8>,
+    /// If it is not `always`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    demand: Option<&'static str>,
+    /// The last answer that counted, escaped and cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<String>,
+    /// The turn of that answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn: Option<u64>,
+    /// How long it has held the turn, all its turns together.
+    held_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grace_left_ms: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl RingView {
+    pub(super) fn of(server: &TurnServer, now: Now, tally: &Tally, ring: RingId) -> RingView {
+        let scheduler = server.scheduler();
+        let counts = SeatCounts::of(scheduler, ring);
+        let rows = scheduler.seats_of(ring).take(SEATS_SHOWN_MAX);
+        let mut seats: Vec<_> = rows.map(|view| SeatRow::of(server, now.instant, tally, &view)).collect();
+        seats.sort_by_key(|row| row.seat);
+        let wait = scheduler.longest_wait(ring);
+        RingView {
+            name: server.ring_name(ring).map(|name| name.as_str().to_owned()),
+            turn: scheduler.last_turn(Some(ring)),
+            paused: scheduler.is_paused(ring),
+            needs: scheduler.seats_missing(ring),
+            counts,
+            weight: scheduler.weight(ring),
+            longest_wait_ms: millis(wait.waited),
+            longest_wait_bound_ms: wait.bound.map(millis),
+            bound_ms: scheduler.waiting_bound(ring).map(millis),
+            stopped_ms: millis(scheduler.stopped(ring, now.instant)),
+            holder: scheduler.held(ring).map(|held| HolderView::of(server, now.instant, &held)),
+            seats_left_out: scheduler.seat_count(ring) - seats.len(),
+            seats,
+        }
+    }
+}
+
+impl HolderView {
+    fn of(server: &TurnServer, now: Instant, held: &Held) -> HolderView {
+        let left = |until: Instant| millis(until.saturating_duration_since(now));
+        let (clock, left_ms) = match held.clock {
+            HeldClock::Unreleased => ("untold", None),
+            HeldClock::Running { deadline } => ("running", Some(left(deadline))),
+            HeldClock::Stopped { left } => ("paused", Some(millis(left))),
+            HeldClock::Judged { left, .. } => ("judged", Some(millis(left))),
+        };
+        let judging_left_ms = match held.clock {
+            HeldClock::Judged { until, .. } => Some(left(until)),
+            _ => None,
+        };
+        let rules = server.scheduler().rules(held.seat.ring()).unwrap_or(&server.config().rules);
+        HolderView {
+            seat: held.seat.place(),
+            name: server.name_of(held.seat).to_string(),
+            turn: held.turn.get(),
+            clock,
+            left_ms,
+            within_ms: millis(rules.turn_deadline),
+            judging_left_ms,
+            absent: held.absent,
+        }
+    }
+}
+
+impl SeatRow {
+    fn of(server: &TurnServer, now: Instant, tally: &Tally, view: &SeatView<'_, SeatData>) -> SeatRow {
+        let (state, until) = match view.state {
+            SeatState::Waiting => ("waiting", None),
+            SeatState::Resting => ("resting", None),
+            SeatState::Holding => ("holding", None),
+            SeatState::Judged => ("judged", None),
+            SeatState::Away { until } => ("away", until),
+        };
+        let answer = tally.seats.last_answer(view.seat);
+        let turn = answer.map(|(turn, _)| turn).or(view.data.last_accepted());
+        SeatRow {
+            seat: view.seat.place(),
+            state,
+            name: server.name_of(view.seat).to_string(),
+            raw_name: view.data.raw_name().map(|name| excerpt(name.as_bytes())),
+            weight: Some(view.weight).filter(|&weight| weight != Weight::ONE).map(Weight::value),
+            demand: (view.demand == Demand::Ask).then_some("ask"),
+            answer: answer.map(|(_, answer)| answer.to_owned()),
+            turn: turn.map(TurnNumber::get),
+            held_us: micros(tally.held(now, view.seat)),
+            grace_left_ms: until.map(|until| millis(until.saturating_duration_since(now))),
+        }
+    }
+}
+
+/// The seats of rings, by what they do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(super) struct SeatCounts {
+    pub(super) waiting: usize,
+    resting: usize,
+    holding: usize,
+    judged: usize,
+    away: usize,
+    /// Turns that are held, also by a seat that is away.
+    #[serde(skip)]
+    pub(super) held: usize,
+    /// Answers with the host, also of a seat that is away.
+    #[serde(skip)]
+    pub(super) proposals: usize,
+}
+
+impl SeatCounts {
+    /// Counts without looking at each seat.
+    pub(super) fn of(scheduler: &Scheduler<SeatData>, ring: RingId) -> SeatCounts {
+        let (held, waiting) = (scheduler.held(ring), scheduler.waiting(ring));
+        let count = |condition: bool| usize::from(condition);
+        let (is_held, is_judged) = (held.is_some(), is_judged(scheduler, ring));
+        let is_absent = held.is_some_and(|held| held.absent);
+        SeatCounts {
+            waiting,
+            resting: scheduler.occupied(ring).saturating_sub(waiting + count(is_held)),
+            holding: count(is_held && !is_judged && !is_absent),
+            judged: count(is_judged && !is_absent),
+            away: scheduler.away(ring) + count(is_absent),
+            held: count(is_held),
+            proposals: count(is_judged),
+        }
+    }
+
+    pub(super) fn add(&mut self, other: SeatCounts) {
+        self.waiting += other.waiting;
+        self.resting += other.resting;
+        self.holding += other.holding;
+        self.judged += other.judged;
+        self.away += other.away;
+        self.held += other.held;
+        self.proposals += other.proposals;
+    }
+
+    pub(super) fn by_state(&self) -> [(&'static str, usize); 5] {
+        [
+            ("waiting", self.waiting),
+            ("resting", self.resting),
+            ("holding", self.holding),
+            ("judged", self.judged),
+            ("away", self.away),
+        ]
+    }
+}
+
+/// Whether an answer of `ring` is with the host.
+pub(super) fn is_judged(scheduler: &Scheduler<SeatData>, ring: RingId) -> bool {
+    scheduler.held(ring).is_some_and(|held| matches!(held.clock, HeldClock::Judged { .. }))
+}

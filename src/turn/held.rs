@@ -1,0 +1,136 @@
+//! The turn that is held: its clock, its answer, its end.
+
+use super::lease::{Clock, Extra, Lease, TurnNumber};
+use super::moved::{Ended, Moved, Outcome, Refusal};
+use super::ring::{Phase, Ring};
+use super::rules::Allowance;
+use super::seat::{Demand, Standing};
+use crate::hint::{likely, unlikely};
+use crate::time::{Instant, Nanos};
+
+impl<S> Ring<S> {
+    /// Finds the turn that `slot` holds, if a request fenced by `fence` may act on it.
+    #[inline]
+    pub(super) fn holding(&self, slot: u32, fence: Option<u64>) -> Result<&Lease, Refusal> {
+        let lease = self.lease().filter(|lease| lease.clock.is_released());
+        if unlikely(fence.is_some() && fence != lease.map(|lease| lease.turn.get())) {
+            return Err(Refusal::StaleTurn);
+        }
+        match lease {
+            Some(lease) if likely(lease.slot == slot && !lease.clock.is_judged()) => Ok(lease),
+            Some(lease) if lease.slot == slot => Err(Refusal::Judging),
+            _ => Err(Refusal::NotYourTurn),
+        }
+    }
+
+    /// Starts the clock of a turn whose holder has been told. Returns when it lapses, if the clock runs.
+    #[inline]
+    pub(super) fn start(&mut self, now: Instant, turn: TurnNumber) -> Option<Instant> {
+        if unlikely(self.lease().is_none_or(|lease| lease.turn != turn)) {
+            return None;
+        }
+        self.begin(now);
+        match self.lease()?.clock {
+            Clock::Running { deadline, .. } => Some(deadline),
+            Clock::Unreleased(_) | Clock::Stopped(_) | Clock::Judged { .. } => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn begin(&mut self, now: Instant) {
+        let paused = self.paused;
+        let Phase::Held(lease) = &mut self.phase else { return };
+        let Clock::Unreleased(left) = lease.clock else { return };
+        lease.clock = Clock::go_on(now, left, paused);
+        self.settle_clock(now);
+    }
+
+    /// Gives the holder of the turn, whose clock may stand, more time to be silent.
+    pub(super) fn renew(&mut self, now: Instant) -> Result<Option<Instant>, Refusal> {
+        let silent = self.terms.silent;
+        let Phase::Held(lease) = &mut self.phase else { return Err(Refusal::NotYourTurn) };
+        let left = lease.clock.left(now);
+        let renewed = Allowance { silent: silent.min(left.hold), ..left };
+        if renewed.silent <= left.silent {
+            return Err(Refusal::HoldMax);
+        }
+        match &mut lease.clock {
+            Clock::Running { deadline, .. } => {
+                *deadline = now + renewed.silent;
+                return Ok(Some(*deadline));
+            }
+            Clock::Unreleased(left) | Clock::Stopped(left) => *left = renewed,
+            Clock::Judged { .. } => return Err(Refusal::Judging),
+        }
+        Ok(None)
+    }
+
+    /// The answer goes to the host: the clock stands.
+    pub(super) fn judge(&mut self, now: Instant) -> Option<Instant> {
+        let Phase::Held(lease) = &mut self.phase else { return None };
+        let until = now + lease.judging_left;
+        lease.clock = Clock::Judged { left: lease.clock.left(now), until };
+        Some(until)
+    }
+
+    /// The host refused the answer: the turn goes on, unless it has been refused too often, or its holder is gone.
+    pub(super) fn refuse(&mut self, now: Instant) -> Moved {
+        let paused = self.paused;
+        let Phase::Held(lease) = &mut self.phase else { return Moved::NOTHING };
+        let Clock::Judged { left, until } = lease.clock else { return Moved::NOTHING };
+        lease.judging_left = until.nanos_since(now);
+        lease.proposals_left = lease.proposals_left.saturating_sub(1);
+        if lease.absent_until.is_some_and(|until| until <= now) {
+            return self.end_present(now, Outcome::Gone);
+        }
+        if lease.proposals_left == 0 || lease.judging_left == Nanos::ZERO {
+            return self.end_present(now, Outcome::Lapsed);
+        }
+        lease.clock = Clock::go_on(now, left, paused);
+        Moved::NOTHING
+    }
+
+    /// Ends the turn that is held, and moves on. Its holder goes behind the others if it wants another one.
+    #[inline]
+    pub(super) fn end(&mut self, now: Instant, outcome: Outcome) -> Moved {
+        self.end_as(now, outcome, true)
+    }
+
+    #[inline]
+    pub(super) fn end_as(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Moved {
+        let Phase::Held(lease) = self.phase else { return Moved::NOTHING };
+        self.phase = Phase::Idle;
+        if unlikely(lease.extra != Extra::None || !lease.clock.is_released()) {
+            self.settle_clock(now);
+        }
+        let ended = Ended { seat: self.seat_id(lease.slot), turn: lease.turn, outcome };
+        self.put_back(now, lease.slot, goes_on, lease.asks_again);
+        Moved { ended: Some(ended), granted: self.advance(now) }
+    }
+
+    /// Ends the turn of a holder whose connection may be lost: its seat is vacant from then on.
+    pub(super) fn end_present(&mut self, now: Instant, outcome: Outcome) -> Moved {
+        let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(|lease| lease.slot);
+        let Some(slot) = absent else { return self.end(now, outcome) };
+        self.vacate_holder(now, slot);
+        let moved = self.end(now, outcome);
+        self.settle_clock(now);
+        moved
+    }
+
+    /// A seat's turn is over: it waits anew or rests.
+    #[inline]
+    pub(super) fn put_back(&mut self, now: Instant, slot: u32, goes_on: bool, asks_again: bool) {
+        let demand = self.seats[slot as usize].demand;
+        let wants = demand == Demand::Always || asks_again || self.named == Some(slot);
+        if likely(goes_on && wants) {
+            self.queue_up(now, slot);
+            let queue = &self.queue;
+            self.crowd.stay(queue.given(), || queue.oldest_given(&self.seats));
+        } else {
+            let weight = self.seats[slot as usize].weight;
+            self.crowd.remove(weight.value(), self.queue.given());
+            self.seats[slot as usize].standing = Standing::Resting;
+        }
+    }
+}

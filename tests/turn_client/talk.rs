@@ -1,0 +1,192 @@
+//! One client, its connection, and a server's words for it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use taketurns::protocol::turns::{ClientConfig, ClientId, ClientTurn, CommandError, News, TurnClient};
+use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
+use taketurns::time::Now;
+use taketurns::wire::Framing;
+
+pub(crate) const SECRET: &str = "000102030405060708090a0b0c0d0e0f";
+pub(crate) const DIAL: DialId = DialId(7);
+
+pub(crate) struct Talk {
+    pub(crate) client: TurnClient,
+    pub(crate) links: Links,
+    pub(crate) now: Now,
+    pub(crate) ann: ClientId,
+    pub(crate) id: ConnectionId,
+    /// The bytes that the client has not consumed.
+    rest: Vec<u8>,
+}
+
+pub(crate) fn server() -> SocketAddr {
+    ([127, 0, 0, 1], 5001).into()
+}
+
+pub(crate) fn ann() -> ClientConfig {
+    ClientConfig::seat("ann".parse().expect("a name"))
+}
+
+pub(crate) fn raw() -> ClientConfig {
+    ClientConfig { framing: Framing::Raw, ..ann() }
+}
+
+/// `WELCOME`, with more fields behind it.
+pub(crate) fn welcome(epoch: u64, more: &str) -> String {
+    format!("WELCOME ann seat=1 ring=main epoch={epoch:016x} resume={SECRET}{more}\n")
+}
+
+/// An answer as it is said in turn 3 of life 1.
+pub(crate) fn answered(text: &str) -> String {
+    format!("ANSWER turn=3 epoch=0000000000000001 :{text}\n")
+}
+
+impl Talk {
+    /// It is connected, and has said hello.
+    pub(crate) fn with(config: ClientConfig) -> Talk {
+        let mut client = TurnClient::new();
+        let ann = client.add(config).expect("the framing can say it");
+        assert!(client.dial(ann, DIAL));
+        let mut links = Links::new(64 * 1024);
+        let id = links.open(server());
+        let mut talk = Talk { client, links, now: Now::ORIGIN, ann, id, rest: Vec::new() };
+        talk.opened(server());
+        talk
+    }
+
+    /// It has its seat.
+    pub(crate) fn welcomed() -> Talk {
+        let mut talk = Talk::with(ann());
+        talk.hear(&welcome(1, ""));
+        talk.news();
+        talk
+    }
+
+    /// It has turn 3, and no ping is unanswered.
+    pub(crate) fn with_turn_3() -> (Talk, ClientTurn) {
+        let mut talk = Talk::welcomed();
+        talk.hear("GO turn=3 within=500\nPONG\n");
+        let turn = talk.granted();
+        (talk, turn)
+    }
+
+    fn opened(&mut self, peer: SocketAddr) {
+        self.client.handle_open(self.now, self.id, peer, Origin::Dialed(DIAL), &mut self.links);
+    }
+
+    /// The server says `bytes`. Returns what the client says to that.
+    pub(crate) fn hear(&mut self, bytes: &str) -> String {
+        self.rest.extend_from_slice(bytes.as_bytes());
+        if self.is_open() {
+            let used = self.client.handle_bytes(self.now, self.id, &self.rest, &mut self.links);
+            self.rest.drain(..used);
+        }
+        self.said()
+    }
+
+    /// Takes all that the client has said, as a network that writes it.
+    pub(crate) fn said(&mut self) -> String {
+        let said = self.links.unsent(self.id).to_vec();
+        self.links.consume(self.id, said.len());
+        self.client.handle_flushed(self.now, &mut self.links);
+        String::from_utf8(said).expect("UTF-8")
+    }
+
+    /// How much the client has not consumed.
+    pub(crate) fn unconsumed(&self) -> usize {
+        self.rest.len()
+    }
+
+    pub(crate) fn lose(&mut self) {
+        let reason = CloseReason::Broken(std::io::ErrorKind::ConnectionReset);
+        self.client.handle_closed(self.now, self.id, reason, &mut self.links);
+        self.links.remove(self.id);
+        self.rest.clear();
+    }
+
+    /// The driver has dialed again. Returns what the client says then.
+    pub(crate) fn open(&mut self) -> String {
+        self.open_to(server())
+    }
+
+    pub(crate) fn open_to(&mut self, peer: SocketAddr) -> String {
+        self.id = self.links.open(peer);
+        self.opened(peer);
+        self.said()
+    }
+
+    /// The connection is lost, and the client is back in its seat.
+    pub(crate) fn resume(&mut self, epoch: u64, more: &str) -> String {
+        self.lose();
+        self.open();
+        self.hear(&welcome(epoch, more))
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.links.is_open(self.id)
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        matches!(self.links.wish_of(self.id), Wish::Abort(_))
+    }
+
+    pub(crate) fn answer(&mut self, turn: &ClientTurn, answer: &str) -> Result<String, CommandError> {
+        self.client.answer(self.now, turn, answer.as_bytes(), &mut self.links)?;
+        Ok(self.said())
+    }
+
+    pub(crate) fn pass(&mut self, turn: &ClientTurn) -> Result<String, CommandError> {
+        self.client.pass(self.now, turn, &mut self.links)?;
+        Ok(self.said())
+    }
+
+    pub(crate) fn renew(&mut self, turn: &ClientTurn) -> Result<String, CommandError> {
+        self.client.renew(self.now, turn, &mut self.links)?;
+        Ok(self.said())
+    }
+
+    /// Any command that is about the client.
+    pub(crate) fn command(
+        &mut self,
+        command: fn(&mut TurnClient, Now, ClientId, &mut Links) -> Result<(), CommandError>,
+    ) -> Result<String, CommandError> {
+        command(&mut self.client, self.now, self.ann, &mut self.links)?;
+        Ok(self.said())
+    }
+
+    pub(crate) fn drain(&mut self) -> String {
+        self.client.drain(self.now, &mut self.links);
+        self.said()
+    }
+
+    /// Time goes by, and every deadline on the way is met.
+    pub(crate) fn pass_time(&mut self, time: Duration) -> String {
+        let until = self.now.instant + time;
+        let mut calls = 0;
+        while let Some(due) = self.client.next_deadline().filter(|&due| due <= until) {
+            calls += 1;
+            assert!(calls < 1000, "it is called again and again");
+            self.now.instant = due.max(self.now.instant);
+            self.client.handle_timeout(self.now, &mut self.links);
+        }
+        self.now.instant = until;
+        self.said()
+    }
+
+    /// The news since the host last asked, but for pongs.
+    pub(crate) fn news(&mut self) -> Vec<News> {
+        let events: Vec<_> = std::iter::from_fn(|| self.client.poll_event()).collect();
+        assert!(events.iter().all(|event| event.client == self.ann));
+        events.into_iter().map(|event| event.news).filter(|news| *news != News::Pong).collect()
+    }
+
+    /// The turn that was granted, and nothing else was heard.
+    pub(crate) fn granted(&mut self) -> ClientTurn {
+        match self.news()[..] {
+            [News::Granted(turn)] => turn,
+            ref other => panic!("instead of a grant: {other:?}"),
+        }
+    }
+}
