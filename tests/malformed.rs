@@ -247,7 +247,7 @@ fn malformed_lines_of_the_turn_protocol() {
     for text in lines {
         let is_refusal = |outcome: &Outcome| match outcome.is_open {
             true => outcome.speaker_heard.starts_with("NO ") && outcome.speaker_heard.lines().count() == 1,
-            false => outcome.speaker_heard.starts_with("BYE "),
+            false => outcome.speaker_heard.lines().last().is_some_and(|last| last.starts_with("BYE ")),
         };
         refused_alike(&line(text), three_in_lines, is_refusal, |stage, cast| {
             stage.say(cast.others[0], b"ANSWER turn=1 :1\n");
@@ -319,10 +319,9 @@ fn other_protocols_at_a_raw_port() {
     let first: &[&[u8]] = &[
         b"GET / HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\x00:1",
-        b"SSH-2.0-x:1",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
         b"a\x01b:1",
         b"a\xff:1",
-        b"a\r\nb\x1b:1",
     ];
     for text in first {
         let mut stage = turns(Framing::Raw);
@@ -383,6 +382,9 @@ fn dispatch(framing: wire::Framing) -> (Stage<DispatchServer>, Cast) {
     let config = DispatchServerConfig { framing, ..DispatchServerConfig::default() };
     let mut stage = Stage::new(DispatchServer::new(config));
     let [speaker, worker, last] = [(); 3].map(|()| stage.open());
+    // Else some of these would be the first words of another protocol.
+    stage.say(speaker, b"C 0 hello\n");
+    stage.wait();
     (stage, Cast { speaker, others: vec![worker, last] })
 }
 
@@ -440,7 +442,7 @@ fn malformed_commands_without_an_end() {
             let outcome = outcome(&mut stage, &cast, text, cut);
             let about = format!("\"{}\" cut after {cut} bytes: {outcome:?}", text.escape_ascii());
             let counts = stage.protocol.counts();
-            assert!(counts.dispatched == 0 && counts.refused >= 1, "{about}");
+            assert!(counts.dispatched == 1 && counts.refused >= 1, "{about}");
             assert!(outcome.is_open && outcome.speaker_heard.is_empty(), "{about}");
             assert_eq!(outcome.others_heard, ["", ""], "{about}");
             stage.say(cast.speaker, b"C 0 dance");
