@@ -313,3 +313,15 @@ fn l10_a_connection_that_ends_undecided_leaves_nothing() {
         );
     }
 }
+
+/// L11, T32: a raw holder that turns to lines while the server drains ends the drain, and is told like the others.
+#[test]
+fn l11_a_holder_that_turns_to_lines_ends_a_drain() {
+    let mut world = world();
+    let [a, b] = [(); 2].map(|()| raw(&mut world));
+    world.drain();
+    assert!(world.is_open(a) && world.is_open(b));
+    world.say_bytes(a, b"WATCH\n");
+    assert!(world.heard_lines(a).iter().any(|line| line.starts_with("BYE shutting-down ")));
+    assert_eq!(world.server().clients(), 0);
+}

@@ -28,6 +28,7 @@
 // foreign.rs      L6, L7: other protocols, secrets in logs
 // auto.rs         L10 to L12: old and new clients at one address
 // drain.rs        T32: draining
+// chaos.rs        A2: hosts that do anything, with clients that say anything
 // limits.rs       A2, A3: hostile, idle and slow peers
 // log.rs          A4, A8: the log
 
@@ -39,6 +40,7 @@ mod world;
 mod admission;
 mod answers;
 mod auto;
+mod chaos;
 mod drain;
 mod foreign;
 mod hearers;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::carry::Accepted;
 use super::line::looks_foreign_whole;
-use super::server::{Session, TurnServer};
+use super::server::{Drain, Session, TurnServer};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
@@ -290,6 +290,11 @@ impl TurnServer {
         // So that the reply to its first line begins a line.
         links.send(id, b"\n");
         self.line_opened(now, id);
+        if self.drain == Drain::Done {
+            // Its turn was the last one that the drain waited for.
+            self.dismiss(now, id, Bye::ShuttingDown, links);
+            return Some(bytes.len());
+        }
         Some(self.line_bytes(now, id, bytes, links))
     }
 
