@@ -80,6 +80,9 @@ impl Player {
 
     /// Connects, and asks for its seat.
     pub(super) fn come(&mut self, world: &mut World) {
+        if let Some(old) = self.peer.filter(|_| self.secret.is_none()) {
+            world.find_dead(old);
+        }
         self.peer = Some(world.connect_quietly());
         (self.turn, self.is_welcome, self.is_cut) = (None, false, false);
         (self.pings, self.oks_due, self.nos_due) = (0, 0, 0);
@@ -223,7 +226,10 @@ impl Player {
             if world.rng.u8(0..3) == 0 {
                 world.break_writes(peer);
             }
-            world.reset_quietly(peer);
+            match self.is_cut {
+                true => world.find_dead(peer),
+                false => world.reset_quietly(peer),
+            }
         }
     }
 
@@ -288,7 +294,6 @@ impl Player {
     }
 
     fn hear_ok(&mut self, line: &str) {
-        self.has_spoken();
         let turn = find_field(line, "turn").map(|turn| turn.parse::<u64>().expect("a number"));
         if let Some((sent, answer)) = self.in_flight.clone()
             && turn == Some(sent)
