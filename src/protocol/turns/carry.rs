@@ -141,7 +141,8 @@ impl TurnServer {
         };
         *count += 1;
         if how == How::Lapsed {
-            info!("{seat} ({}) lapsed", self.table.name_of(seat));
+            let name = self.table.name_of(seat).to_string();
+            info!("{seat} ({}) lapsed", name.as_bytes().escape_ascii());
         }
         let open = self.proposals.take(seat);
         if open.is_some() {

@@ -415,10 +415,10 @@ impl TurnServer {
     fn line_ask(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         let moved = self.table.scheduler.ask(now.instant, seat);
         let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
-        self.carry_out(now, moved, None, links);
         if !is_granted {
             self.say_wait(id, seat, links);
         }
+        self.carry_out(now, moved, None, links);
     }
 
     fn line_rest(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) -> Result<(), No> {
@@ -495,17 +495,19 @@ impl TurnServer {
         {
             self.retire_seat(now, before, links);
         }
-        self.make_room(now, &seating.ring, links);
+        if self.table.has_room_for(address, &seating.ring) {
+            self.make_room(now, &seating.ring, links);
+        }
         match self.table.join(now.instant, id, address, &wanted) {
             Ok((seat, secret, moved)) => {
                 self.line_seated(id, seat, seating, secret, links);
                 self.line_welcomed(id, words, links);
                 self.hear_of_seat_but(id, seat, links, |name, seat| Reply::Joined { name, seat });
                 let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
-                self.carry_out(now, moved, None, links);
                 if !is_granted {
                     self.line_waits(id, seat, links);
                 }
+                self.carry_out(now, moved, None, links);
                 Ok(())
             }
             Err(NoSeat::No(code, why)) => Err((code, Some(why))),
@@ -566,7 +568,6 @@ impl TurnServer {
             self.hear_of_seat_but(id, seat, links, |name, _| Reply::Back { name });
         }
         let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
-        self.carry_out(now, moved, None, links);
         let is_judged = self.proposals.get_mut(seat).is_some();
         match held {
             _ if is_granted || is_judged => {}
@@ -574,6 +575,7 @@ impl TurnServer {
             None if self.table.scheduler.held_by(seat).is_some() => {}
             None => self.line_waits(id, seat, links),
         }
+        self.carry_out(now, moved, None, links);
     }
 
     /// The connection has its seat, and hears which.
