@@ -362,7 +362,7 @@ impl TurnServer {
             self.hear(data.room, &Reply::Left { name: &name }, links);
         }
         self.table.forget(now.instant, seat, data);
-        self.ledger.report(TurnEvent::Retired { seat, name });
+        self.ledger.retired(seat, name);
     }
 
     /// Gives a seat up: a turn that it holds ends, and its place is gone.
