@@ -227,7 +227,7 @@ impl Lock<'_> {
         if let (Some(until), true) =
             (self.lease.as_mut().and_then(|lease| lease.take_end(now)), self.job.is_some())
         {
-            self.lose(now, Some(until), "the server cannot be reached");
+            self.lose(now, Some(until), "it could not be renewed in time");
         }
         if self.give_up_at.is_some_and(|at| at <= now.instant) {
             self.end(GAVE_UP, "");

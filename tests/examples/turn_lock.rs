@@ -347,7 +347,7 @@ fn a_holder_that_cannot_reach_the_server_has_ended_its_command_before_the_next_o
     wait_for_waiting(&server.address, 1);
     network.order(Order::Vanish);
     holder.expect_exit(LOST, PATIENCE);
-    complains(&mut holder, "the server cannot be reached");
+    complains(&mut holder, "it could not be renewed in time");
     next.expect_exit(0, PATIENCE);
     let (ended, began) = (read_number(&ended), read_number(&began));
     assert!(ended < began, "{ended} {began}");
