@@ -10,11 +10,16 @@ use std::path::Path;
 use std::process;
 use std::time::Duration;
 
-use argh::{ArgsInfo, FlagInfo, FlagInfoKind, TopLevelCommand};
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, Optionality, TopLevelCommand};
 use taketurns::turn::{Demand, Demands, HoldMax, Weight};
 
 /// The exit code for wrong usage.
 pub const USAGE: i32 = 2;
+
+/// What argh says of its own option, and what there really is.
+const HELP: &str = "  --help, help      display usage information";
+const HELP_AND_VERSION: &str = "  -h, --help        display usage information
+  -V, --version     display the version, and the features built in";
 
 /// Reads the options. For `--help`, `--version` and wrong usage it prints what there is to say, and ends the program.
 ///
@@ -24,14 +29,14 @@ pub fn from_environment<T: TopLevelCommand + ArgsInfo>() -> T {
     let words: Result<Vec<_>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
     let words =
         words.unwrap_or_else(|word| wrong_usage(format_args!("options must be UTF-8, and {word:?} is not")));
-    let words = match spell_out(words, T::get_args_info().flags) {
+    let words = match spell_out(words, &T::get_args_info()) {
         Ok(Some(words)) => words,
         Ok(None) => say_and_exit(&version(&program)),
         Err(message) => wrong_usage(format_args!("{message}")),
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     T::from_args(&[&program], &words).unwrap_or_else(|ended| match ended.status {
-        Ok(()) => say_and_exit(&ended.output),
+        Ok(()) => say_and_exit(&ended.output.replace(HELP, HELP_AND_VERSION)),
         Err(()) => {
             let message = ended.output.split_whitespace().collect::<Vec<_>>().join(" ");
             wrong_usage(format_args!("{message}"))
@@ -91,16 +96,18 @@ pub fn hold_max(text: &str) -> Result<HoldMax, String> {
 }
 
 /// Has every word as argh wants it; `None` if the version is asked for.
-fn spell_out(words: Vec<String>, flags: &[FlagInfo<'_>]) -> Result<Option<Vec<String>>, String> {
+fn spell_out(words: Vec<String>, info: &CommandInfoWithArgs) -> Result<Option<Vec<String>>, String> {
+    let takes_command = info.positionals.iter().any(|word| word.optionality == Optionality::Greedy);
     let takes_value = |option: &str| {
-        let flag = flags.iter().find(|flag| flag.long == option)?;
+        let flag = info.flags.iter().find(|flag| flag.long == option)?;
         Some(matches!(flag.kind, FlagInfoKind::Option { .. }))
     };
     let mut spelt = Vec::new();
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
         match word.split_once('=').filter(|_| word.starts_with("--")) {
-            _ if word == "--" => {
+            // What follows is no option of ours.
+            _ if word == "--" || takes_command && !word.starts_with('-') => {
                 spelt.push(word);
                 spelt.extend(words);
                 break;

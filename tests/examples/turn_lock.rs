@@ -102,6 +102,19 @@ fn a_command_runs_with_its_fence_in_its_environment_and_its_code_is_ours() {
         assert!(u64::from_str_radix(epoch, 16).is_ok_and(|epoch| epoch != 0), "{said}");
         assert_eq!(number, turn.to_string());
     }
+    // What follows the command is the command's, also without --.
+    let mut process = Process::spawn(example("turn_lock").args([
+        "--connect",
+        &server.address,
+        "echo",
+        "-h",
+        "--ring=x",
+        "-V",
+        "--",
+        "-",
+    ]));
+    process.expect_exit(0, PATIENCE);
+    assert_eq!(process.lines(Stream::Out), ["-h --ring=x -V -- -"]);
     lock(&server.address, &[], &["no-such-command"]).expect_exit(127, PATIENCE);
     lock(&server.address, &[], &["sh", "-c", "kill -9 $$"]).expect_exit(128 + 9, PATIENCE);
 }
