@@ -204,6 +204,23 @@ fn a_signal_reaches_the_command_and_one_that_waits_gives_up() {
     holder.expect_exit(3, PATIENCE);
 }
 
+/// A server whose turns have an end: the command is ended before that.
+#[test]
+fn a_command_ends_before_the_longest_turn_does() {
+    let mut server = Server::start(&["--demand", "ask", "--clients", "1", "--turn-deadline", "2s"]);
+    let options = ["--kill-after", "700ms"];
+    let mut holder = lock(&server.address, &options, &["sleep", "600"]);
+    holder.expect_exit(LOST, PATIENCE);
+    complains(&mut holder, "the turn is lost (it could not be renewed in time); the command is ended");
+    let lapsed = |line: &Line| line.text.contains("lapsed");
+    server.process.expect_no_line("a turn that lapsed", lapsed, Duration::ZERO);
+
+    let mut process = lock(&server.address, &["--kill-after", "2s"], &["echo", "ran"]);
+    process.expect_exit(1, PATIENCE);
+    complains(&mut process, "--kill-after leaves nothing of a turn of ");
+    assert_eq!(process.lines(Stream::Out), Vec::<&str>::new());
+}
+
 /// The server takes the turn away at the deadline. When the holder wakes, it knows that by its own clock.
 #[test]
 fn the_next_gets_the_turn_of_a_holder_that_is_stopped_and_that_one_ends_its_command() {
