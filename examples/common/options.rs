@@ -1,7 +1,7 @@
-//! The options that a program is started with.
+//! The options that a program is started with, read by argh.
 //!
-//! argh reads them. It knows neither `--opt=value` nor `-h` and `-V`, and has more than one line to say about mistakes: all that is put
-//! right here, for every program.
+//! argh knows neither `--opt=value` nor `-h` and `-V`, and reports mistakes on several lines. This module makes up for that, for every
+//! program.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -16,14 +16,14 @@ use taketurns::turn::{Demand, Demands, HoldMax, Weight};
 /// The exit code for wrong usage.
 pub const USAGE: i32 = 2;
 
-/// What argh says of its own option, and what there really is.
+/// argh's line about its own option, and the one that replaces it.
 const HELP: &str = "  --help, help      display usage information";
 const HELP_AND_VERSION: &str = "  -h, --help        display usage information
   -V, --version     display the version, and the features built in";
 
-/// Reads the options. For `--help`, `--version` and wrong usage it prints what there is to say, and ends the program.
+/// Reads the options. Ends the program after `--help`, `--version` and wrong usage.
 ///
-/// `argh::from_env` would panic if nobody reads that any more, as in `--help | head -1`.
+/// `argh::from_env` would panic when its output is closed, as in `--help | head -1`.
 pub fn from_environment<T: TopLevelCommand + ArgsInfo>() -> T {
     let program = program();
     let words: Result<Vec<_>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
@@ -44,7 +44,7 @@ pub fn from_environment<T: TopLevelCommand + ArgsInfo>() -> T {
     })
 }
 
-/// Ends the program because of its options: one line that says what is wrong, and where help is.
+/// Ends the program because of its options, with one line that says what is wrong and where help is.
 pub fn wrong_usage(message: fmt::Arguments<'_>) -> ! {
     super::complain(format_args!("{message} (see {} --help)", program()));
     process::exit(USAGE)
@@ -95,7 +95,7 @@ pub fn hold_max(text: &str) -> Result<HoldMax, String> {
     }
 }
 
-/// Has every word as argh wants it; `None` if the version is asked for.
+/// Rewrites the words as argh wants them; returns `None` if the version is asked for.
 fn spell_out(words: Vec<String>, info: &CommandInfoWithArgs) -> Result<Option<Vec<String>>, String> {
     let takes_command = info.positionals.iter().any(|word| word.optionality == Optionality::Greedy);
     let takes_value = |option: &str| {
@@ -106,7 +106,7 @@ fn spell_out(words: Vec<String>, info: &CommandInfoWithArgs) -> Result<Option<Ve
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
         match word.split_once('=').filter(|_| word.starts_with("--")) {
-            // What follows is no option of ours.
+            // The words from here on are not our options.
             _ if word == "--" || takes_command && !word.starts_with('-') => {
                 spelt.push(word);
                 spelt.extend(words);
