@@ -128,7 +128,7 @@ impl Stage {
             let ring = "main".parse().expect("a name");
             match name {
                 "main" => {
-                    self.world.act(|server, _, links| server.say_to_ring(&ring, words.as_bytes(), links))
+                    self.world.act(|server, _, links| server.say_to_ring(&ring, words.as_bytes(), links));
                 }
                 name => {
                     let seat = self.world.seat(name);

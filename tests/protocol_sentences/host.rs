@@ -153,7 +153,7 @@ fn m17_the_host_removes_a_seat() {
     let seat = world.seat("ann");
     world.act(|server, now, links| server.remove(now, seat, links)).expect("a seat");
     world.act(|server, now, _| {
-        server.lift(now, &"main".parse().expect("a name"), &"ann".parse().expect("a name"))
+        server.lift(now, &"main".parse().expect("a name"), &"ann".parse().expect("a name"));
     });
     assert_eq!(try_join(&mut world, "JOIN ann"), "WELCOME ann");
     assert_eq!(world.act(|server, now, links| server.remove(now, seat, links)), Err(HostError::UnknownSeat));

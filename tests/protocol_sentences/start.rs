@@ -176,7 +176,7 @@ pub(crate) fn raw_order(world: &mut World, peers: &[Peer], turns: usize) -> Vec<
         let at = peers.iter().position(|&peer| peer == holder).expect("one of these");
         order.push(at);
         world.say(holder, &format!("p{at}:{turn}"));
-        let written: Vec<_> = world.deliveries()[go + 1..].iter().map(|write| write.text()).collect();
+        let written: Vec<_> = world.deliveries()[go + 1..].iter().map(crate::world::Delivery::text).collect();
         assert_eq!(written, ["GO"], "each turn is one GO, after {order:?}");
     }
     order

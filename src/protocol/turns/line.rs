@@ -258,7 +258,7 @@ impl TurnServer {
         match (&session.role, request) {
             (Role::Newcomer { .. }, Request::Join(join)) => return self.line_join(now, id, &join, links),
             (Role::Newcomer { .. }, Request::Watch { ring, token }) => {
-                self.line_wants_to_watch(now, id, ring, token, links)
+                self.line_wants_to_watch(now, id, ring, token, links);
             }
             (_, Request::Join(_) | Request::Watch { .. }) => return Err((Code::AlreadyJoined, None)),
             (Role::Seated { seat, .. }, Request::Leave) => {
