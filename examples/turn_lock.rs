@@ -173,7 +173,7 @@ impl Lock<'_> {
                 }
                 self.start(now);
             }
-            News::Over { .. } if self.job.is_some() => self.lose(now, None, "the server says so"),
+            News::Over { .. } | News::Bye(_) if self.job.is_some() => self.lose(now, None, "it has ended"),
             News::Over { .. } => {
                 self.lease = None;
                 // The library repeats a request only until the turn is granted.

@@ -266,8 +266,25 @@ fn a_restarted_server_ends_the_command_and_its_grandchildren() {
     server.process.kill(PATIENCE);
     let server = server_at(&address, &[]);
     holder.expect_exit(LOST, PATIENCE);
-    complains(&mut holder, "the turn is lost (the server says so); the command is ended");
+    complains(&mut holder, "the turn is lost (it has ended); the command is ended");
     lock(&server.address, &["--try"], &["true"]).expect_exit(0, PATIENCE);
+}
+
+/// The next life of the server grants turns to others.
+#[test]
+fn a_server_that_stops_ends_the_command_and_leaves_those_that_wait() {
+    let mut server = server(&[]);
+    let address = server.address.clone();
+    let mut holder = lock(&address, &["--kill-after", "1s"], &["sh", "-c", "echo turn 1; exec sleep 600"]);
+    prints(&mut holder, "turn 1");
+    let mut waiter = lock(&address, &[], &["echo", "mine"]);
+    wait_for_waiting(&address, 1);
+    server.process.signal("TERM");
+    holder.expect_exit(LOST, PATIENCE);
+    server.process.expect_exit(0, PATIENCE);
+    let _server = server_at(&address, &[]);
+    prints(&mut waiter, "mine");
+    waiter.expect_exit(0, PATIENCE);
 }
 
 /// While a lock waits, the server may be another one by the time it gets the turn.
