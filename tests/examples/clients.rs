@@ -1,12 +1,15 @@
 //! `turn_client` with `turn_server`: whose turn it is, names, counts, and what the server says of it.
 //! Names that cannot be used are here too; other wrong usage is in `usage.rs`.
 
-use std::net::TcpStream;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 
 use crate::bare::PATIENCE;
-use crate::process::Process;
 use crate::process::programs::example;
-use crate::programs::{Server, assert_alternates, assert_counts, expect_one_complaint, turn_client};
+use crate::process::{Process, Stream};
+use crate::programs::{
+    LinePeer, Server, assert_alternates, assert_counts, expect_one_complaint, turn_client,
+};
 
 /// [T2] [T7]
 #[test]
@@ -150,4 +153,49 @@ fn ours_with_ours(framing: &str) {
     let sent = server.process.wait_for_sent(2 * COUNT, PATIENCE);
     assert_alternates(&sent);
     assert_counts(&sent, &[("Client1", 1), ("Client2", 2)], 2, COUNT);
+}
+
+/// [P2] "At its end it says `LEAVE`": its seats are gone, and nobody waits for their grace.
+#[test]
+fn clients_leave_their_seats_at_their_end() {
+    let server = Server::start(&["--clients", "1"]);
+    let mut watcher = LinePeer::connect(&server.address, "WATCH");
+    turn_client(&server.address, &["--count", "3", "--pace", "0ms"]).expect_exit(0, PATIENCE);
+    watcher.hears("LEFT ");
+    watcher.hears("LEFT ");
+    let mut client = turn_client(&server.address, &["--clients", "1", "--name", "ann", "--pace", "10ms"]);
+    watcher.hears("TURN ann ");
+    client.signal("TERM");
+    client.expect_exit(0, PATIENCE);
+    watcher.hears("LEFT ann");
+    assert!(!watcher.has_heard("AWAY "));
+}
+
+/// Clients that ask when their pause is over, in a ring of their own.
+#[test]
+fn clients_may_ask_for_each_turn() {
+    let server = Server::start(&["--demand", "ask", "--clients", "1"]);
+    let mut watcher = LinePeer::connect(&server.address, "WATCH ring=oak");
+    let options = ["--demand", "ask", "--ring", "oak", "--clients", "3", "--count", "4", "--pace", "5ms"];
+    let mut client = turn_client(&server.address, &options);
+    client.expect_exit(0, PATIENCE);
+    assert_counts(&client.sent(), &[("Client1", 1), ("Client2", 2), ("Client3", 3)], 3, 4);
+    watcher.hears("LEFT ");
+    assert!(watcher.has_heard("TURN Client3 ") && !watcher.has_heard("SKIP "));
+}
+
+/// [P2] The seat is another connection's now: coming again would take it away from that one.
+#[test]
+fn a_client_that_is_superseded_ends_with_exit_code_1_and_why() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let mut client = turn_client(&address, &["--clients", "1", "--name", "ann"]);
+    let (mut server, _) = listener.accept().expect("the client comes");
+    let secret = "0123456789abcdef0123456789abcdef";
+    let said = format!("WELCOME ann seat=1 ring=main epoch=1f resume={secret}\nBYE superseded\n");
+    server.write_all(said.as_bytes()).expect("the client is there");
+    client.expect_exit(1, PATIENCE);
+    let said = client.lines(Stream::Err).join("\n");
+    assert!(said.ends_with("ann: superseded: the seat was resumed by another client"), "{said}");
+    assert!(!said.contains(secret), "{said}");
 }

@@ -102,6 +102,19 @@ fn a_command_runs_with_its_fence_in_its_environment_and_its_code_is_ours() {
         assert!(u64::from_str_radix(epoch, 16).is_ok_and(|epoch| epoch != 0), "{said}");
         assert_eq!(number, turn.to_string());
     }
+    // What follows the command is the command's, also without --.
+    let mut process = Process::spawn(example("turn_lock").args([
+        "--connect",
+        &server.address,
+        "echo",
+        "-h",
+        "--ring=x",
+        "-V",
+        "--",
+        "-",
+    ]));
+    process.expect_exit(0, PATIENCE);
+    assert_eq!(process.lines(Stream::Out), ["-h --ring=x -V -- -"]);
     lock(&server.address, &[], &["no-such-command"]).expect_exit(127, PATIENCE);
     lock(&server.address, &[], &["sh", "-c", "kill -9 $$"]).expect_exit(128 + 9, PATIENCE);
 }
@@ -189,6 +202,23 @@ fn a_signal_reaches_the_command_and_one_that_waits_gives_up() {
     holder.signal("TERM");
     prints(&mut holder, "told");
     holder.expect_exit(3, PATIENCE);
+}
+
+/// A server whose turns have an end: the command is ended before that.
+#[test]
+fn a_command_ends_before_the_longest_turn_does() {
+    let mut server = Server::start(&["--demand", "ask", "--clients", "1", "--turn-deadline", "2s"]);
+    let options = ["--kill-after", "700ms"];
+    let mut holder = lock(&server.address, &options, &["sleep", "600"]);
+    holder.expect_exit(LOST, PATIENCE);
+    complains(&mut holder, "the turn is lost (it could not be renewed in time); the command is ended");
+    let lapsed = |line: &Line| line.text.contains("lapsed");
+    server.process.expect_no_line("a turn that lapsed", lapsed, Duration::ZERO);
+
+    let mut process = lock(&server.address, &["--kill-after", "2s"], &["echo", "ran"]);
+    process.expect_exit(1, PATIENCE);
+    complains(&mut process, "--kill-after leaves nothing of a turn of ");
+    assert_eq!(process.lines(Stream::Out), Vec::<&str>::new());
 }
 
 /// The server takes the turn away at the deadline. When the holder wakes, it knows that by its own clock.
@@ -347,7 +377,7 @@ fn a_holder_that_cannot_reach_the_server_has_ended_its_command_before_the_next_o
     wait_for_waiting(&server.address, 1);
     network.order(Order::Vanish);
     holder.expect_exit(LOST, PATIENCE);
-    complains(&mut holder, "the server cannot be reached");
+    complains(&mut holder, "it could not be renewed in time");
     next.expect_exit(0, PATIENCE);
     let (ended, began) = (read_number(&ended), read_number(&began));
     assert!(ended < began, "{ended} {began}");

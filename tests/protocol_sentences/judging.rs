@@ -183,7 +183,7 @@ fn m04_a_skipped_or_drained_proposal_is_refused() {
     world.drain();
     world.drive_for(secs(3));
     let heard = world.heard(bob.peer);
-    assert_eq!(heads(&heard)[..1], ["NO not-judged turn=2"]);
+    assert!(heard[0].starts_with("NO not-judged turn=2 "), "{heard:?}");
     assert_eq!(heads(&heard).last().map(String::as_str), Some("BYE shutting-down"));
     assert_eq!(world.answers.len(), 0);
 

@@ -3,16 +3,17 @@
 use std::net::SocketAddr;
 
 use super::carry::Accepted;
+use super::line::looks_foreign_whole;
 use super::server::{Session, TurnServer};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::raw::{Aside, GO, RawAnswer, RawSession, Signal, Trial, WAIT};
 use crate::session::undecided::Guess;
-use crate::session::{Bye, Code, is_foreign};
+use crate::session::{Bye, Code, looks_foreign};
 use crate::table::SeatData;
 use crate::time::Now;
-use crate::turn::{Grant, HeldClock, Moved, Outcome, SeatId};
+use crate::turn::{Grant, Held, HeldClock, Moved, Outcome, SeatId};
 use crate::wire::{RawMessage, split_raw};
 
 impl TurnServer {
@@ -37,8 +38,11 @@ impl TurnServer {
         links: &mut Links,
     ) -> Result<(SeatId, Moved), Bye> {
         let ring = DEFAULT_RING.parse().expect("the default ring's name is valid");
-        self.make_room(now, &ring, links);
-        self.table.seat_raw(now.instant, id, peer.ip(), ring)
+        let address = peer.ip();
+        if !self.table.has_left_by_raw(address) && self.table.has_room_for(address, &ring) {
+            self.make_room(now, &ring, links);
+        }
+        self.table.seat_raw(now.instant, id, address, ring)
     }
 
     /// T4: a client that does not have the turn at once is told, once, that it waits.
@@ -160,6 +164,17 @@ impl TurnServer {
         if let Some((moved, name)) = self.raw_take(now, id, seat, message, links) {
             let answer = Accepted { message, name, words: None, replies: 1 };
             self.carry_out(now, moved, Some(answer), links);
+        }
+    }
+
+    /// One that had let its first `GO` lapse has said something, though that is no answer: it may try again.
+    fn raw_speaks(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        if let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
+            && raw.trial == Trial::Resting
+        {
+            raw.trial = Trial::Silent;
+            let seat = raw.seat;
+            self.raw_is_back(now, id, seat, links);
         }
     }
 
@@ -313,12 +328,16 @@ impl TurnServer {
         }
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         let is_answered = self.table.scheduler.data(raw.seat).is_some_and(|data| data.raw_name().is_some());
-        let is_too_long = matches!(message, RawMessage::TooLong(_));
-        if !is_answered && is_foreign(message.bytes(), is_too_long) {
+        let is_foreign = match message {
+            RawMessage::TooLong(bytes) => looks_foreign(bytes),
+            _ => looks_foreign_whole(message.bytes()),
+        };
+        if !is_answered && is_foreign {
             return self.turn_out(now, id, message.bytes(), links);
         }
         let has_gone = raw.signal == Signal::Open && !is_early;
-        let is_answer = !is_too_long && RawAnswer::read(message.bytes()).is_some();
+        let is_answer =
+            !matches!(message, RawMessage::TooLong(_)) && RawAnswer::read(message.bytes()).is_some();
         match (has_gone, is_answer) {
             // T9: nothing counts that was said before its GO was written.
             (false, _) => self.refuse(id, Code::NotYourTurn, message.bytes(), links),
@@ -326,6 +345,7 @@ impl TurnServer {
             (true, false) => {
                 self.refuse(id, Code::Malformed, message.bytes(), links);
                 self.raw_strike(now, id, links);
+                self.raw_speaks(now, id, links);
             }
         }
     }
@@ -333,22 +353,33 @@ impl TurnServer {
     /// T8: the holder has another try, unless it has had enough of them. A malformed answer that came too late closes its
     /// `GO`, so that the client, which waits for the next one, hears of its seat's next turn.
     pub(super) fn raw_strike(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let strikes = self.config.strikes;
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
-        raw.strikes += 1;
         raw.signal = Signal::Quiet;
         let seat = raw.seat;
-        if raw.strikes >= strikes {
-            if let Some(peer) = links.peer(id) {
-                self.log_closing(peer, format_args!("{strikes} malformed or refused answers in a row"));
-            }
-            if self.release(now, id, links) {
-                links.abort(id);
-                self.finish_drain(now, links);
-            }
-        } else if self.table.scheduler.held_by(seat).is_some_and(|held| held.clock != HeldClock::Unreleased) {
+        let is_told = |held: &Held| held.clock != HeldClock::Unreleased;
+        if !self.raw_is_struck_out(now, id, links)
+            && self.table.scheduler.held_by(seat).as_ref().is_some_and(is_told)
+        {
             self.raw_go(id, links);
         }
+    }
+
+    /// Counts a strike; whether that was one too many, and the connection is closed.
+    pub(super) fn raw_is_struck_out(&mut self, now: Now, id: ConnectionId, links: &mut Links) -> bool {
+        let strikes = self.config.strikes;
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return true };
+        raw.strikes = raw.strikes.saturating_add(1);
+        if raw.strikes < strikes {
+            return false;
+        }
+        if let Some(peer) = links.peer(id) {
+            self.log_closing(peer, format_args!("{strikes} malformed or refused answers in a row"));
+        }
+        if self.release(now, id, links) {
+            links.abort(id);
+            self.finish_drain(now, links);
+        }
+        true
     }
 
     // What it is told.

@@ -59,6 +59,8 @@ pub struct TurnServer {
     /// Connections closed with a reason of the server's.
     closings: u64,
     pub(super) drain: Drain,
+    /// The seat whose `REST` is being carried out: it hears of that, and not how its turn ended.
+    pub(super) rests: Option<SeatId>,
     /// Raw clients on trial whose first `GO` has just lapsed.
     pub(super) silent: Vec<SeatId>,
     /// One message for all who hear a ring.
@@ -126,6 +128,7 @@ impl TurnServer {
             open: 0,
             closings: 0,
             drain: Drain::No,
+            rests: None,
             silent: Vec::new(),
             scratch: Vec::new(),
         })
@@ -300,7 +303,10 @@ impl TurnServer {
             let address = links.peer(id).map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
             let moved = self.table.leave_place(now.instant, seat, address);
             self.ledger.report(TurnEvent::Away { seat });
-            self.hear_of_seat(seat, links, |name| Reply::Away { name });
+            // When the server stops that says nothing new, however many seats there are.
+            if self.drain != Drain::Done {
+                self.hear_of_seat(seat, links, |name| Reply::Away { name });
+            }
             self.carry_out(now, moved, None, links);
         }
     }
@@ -453,6 +459,10 @@ impl Protocol for TurnServer {
         self.ledger.pass_ended();
         if unlikely(!self.waits.is_empty()) {
             self.note_waits(now);
+        }
+        if unlikely(self.proposals.has_dropped()) {
+            self.proposals.may_be_dropped = true;
+            self.settle_due(now.instant);
         }
     }
 
