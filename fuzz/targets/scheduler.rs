@@ -40,7 +40,6 @@ fuzz_target!(|input: &[u8]| {
         actions.clear();
         world.possible(&mut actions);
         let action = actions[usize::from(choice) % actions.len()];
-        if std::env::var_os("TRACE").is_some() { eprintln!("{action:?}"); }
         world.step(action).unwrap_or_else(|broken| panic!("{action:?}: {broken:?}"));
     }
     for future in [silence_is_survived, passes_go_round, nothing_remains] {
