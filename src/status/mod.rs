@@ -32,7 +32,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut poll = Poll::new()?;
 //! let mut events = Events::with_capacity(256);
-//! let server = TurnServer::new(TurnServerConfig::default(), os_entropy());
+//! let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
 //! let mut server = Driver::new(poll.registry(), TokenSpace(1), server, DriverConfig::default())?;
 //! let mut status = StatusServer::new(poll.registry(), TokenSpace(2), StatusConfig::default())?;
 //! server.listen("127.0.0.1:0".parse()?)?;
