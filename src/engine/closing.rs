@@ -54,7 +54,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if let Err(error) = connection.watch(&mut self.sockets, id) {
             return self.close(now, id, CloseReason::Broken(error.kind()));
         }
-        self.resume(id);
+        self.pause_or_resume(id);
     }
 
     /// A drain has begun: a peer that does not read has less time from now on.
@@ -75,6 +75,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return self.close(now, id, CloseReason::Finished);
         }
         connection.phase = Phase::Lingering;
+        if std::mem::take(&mut connection.paused) {
+            connection.unread = false;
+        }
         let due = now.instant + self.config.linger_timeout;
         self.deadlines.set(Timer::Connection(id), Some(due));
         // What has come already is not announced again.

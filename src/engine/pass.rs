@@ -280,7 +280,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Some(Phase::Connecting) => self.finish_connecting(now, id),
             Some(_) => {
                 if ready.readable {
-                    self.read(now, id, ready.read_closed);
+                    self.read_seldom(now, id, ready.read_closed);
                     self.relieve(now, id);
                 }
                 if ready.writable {

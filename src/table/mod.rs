@@ -321,7 +321,11 @@ impl Table {
     pub(crate) fn forget(&mut self, now: Instant, seat: SeatId, data: &SeatData) {
         if let Some(address) = data.address() {
             if let Some(left) = self.left_by_raw.get_mut(&address) {
-                left.retain(|other| *other != seat);
+                // Nearly always it is the first one, which was left longest ago.
+                match left.front() {
+                    Some(first) if *first == seat => drop(left.pop_front()),
+                    _ => left.retain(|other| *other != seat),
+                }
                 if left.is_empty() {
                     self.left_by_raw.remove(&address);
                 }

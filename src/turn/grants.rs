@@ -10,7 +10,6 @@ use super::moved::Grant;
 use super::ring::{Phase, Ring};
 use super::rules::Allowance;
 use super::seat::{SeatId, Standing};
-use super::waits::Wait;
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos};
 
@@ -32,9 +31,9 @@ impl<S> Ring<S> {
     }
 
     #[inline(always)]
-    pub(super) fn grant_first(&mut self, now: Instant) -> Option<Grant> {
+    fn grant_first(&mut self, now: Instant) -> Option<Grant> {
         if unlikely(self.named.is_some())
-            && let Some(slot) = self.take_named(now)
+            && let Some(slot) = self.take_named()
         {
             return Some(self.grant(now, slot, Extra::All));
         }
@@ -43,7 +42,6 @@ impl<S> Ring<S> {
             let seat = &mut self.seats[slot as usize];
             if likely(seat.occupied) {
                 self.queue.advance_to(seat.tag);
-                self.note_wait(now, slot);
                 return Some(self.grant(now, slot, Extra::None));
             }
             seat.standing = Standing::Missed;
@@ -54,21 +52,23 @@ impl<S> Ring<S> {
 
     /// Takes the seat that the host named, if it can still have the turn.
     #[cold]
-    pub(super) fn take_named(&mut self, now: Instant) -> Option<u32> {
+    fn take_named(&mut self) -> Option<u32> {
         let slot = self.named.take()?;
         let seat = &self.seats[slot as usize];
         if !seat.occupied || seat.standing != Standing::Queued {
             return None;
         }
         self.queue.remove(&mut self.seats, slot);
-        self.note_wait(now, slot);
         Some(slot)
     }
 
+    /// Gives the turn to a seat that has just been taken out of the queue.
     #[inline(always)]
-    pub(super) fn grant(&mut self, now: Instant, slot: u32, extra: Extra) -> Grant {
+    fn grant(&mut self, now: Instant, slot: u32, extra: Extra) -> Grant {
+        let own = self.own_time(now);
         let seat = &mut self.seats[slot as usize];
         seat.standing = Standing::Holding;
+        self.longest_wait.note(own, seat.wait(), &self.crowd, &self.turn_time);
         let seat = SeatId::new(self.id, slot, seat.place);
         let turn = TurnNumber::after(self.last_turn);
         self.hold(
@@ -77,7 +77,7 @@ impl<S> Ring<S> {
                 slot,
                 turn,
                 clock: Clock::Unreleased(self.terms.time),
-                since: self.own_time(now),
+                since: own,
                 judging_left: self.terms.judging,
                 proposals_left: self.terms.proposals_max,
                 absent_until: None,
@@ -91,7 +91,7 @@ impl<S> Ring<S> {
 
     /// The ring goes on: the turn that was kept goes on if its holder is there, and is over otherwise.
     #[cold]
-    pub(super) fn grant_kept(&mut self, now: Instant, kept: Lease) -> Option<Grant> {
+    fn grant_kept(&mut self, now: Instant, kept: Lease) -> Option<Grant> {
         self.phase = Phase::Idle;
         if !self.seats[kept.slot as usize].occupied {
             self.put_back(now, kept.slot, true, kept.asks_again);
@@ -116,24 +116,11 @@ impl<S> Ring<S> {
 
     /// Until the holder is told, the turn costs the others no time.
     #[inline(always)]
-    pub(super) fn hold(&mut self, now: Instant, lease: Lease) {
+    fn hold(&mut self, now: Instant, lease: Lease) {
         self.last_turn = lease.turn.get();
         self.phase = Phase::Held(lease);
         self.stopped = self.stopped(now);
         self.stands_from = now;
-    }
-
-    #[inline(always)]
-    pub(super) fn note_wait(&mut self, now: Instant, slot: u32) {
-        let own = self.own_time(now);
-        let seat = &self.seats[slot as usize];
-        let wait = Wait {
-            since: seat.since,
-            turns_first: seat.turns_first,
-            weight: seat.weight.value(),
-            given: seat.tag.given,
-        };
-        self.longest_wait.note(own, wait, &self.crowd, &self.turn_time);
     }
 
     /// The seat at `slot` begins to wait.
@@ -147,13 +134,8 @@ impl<S> Ring<S> {
     #[inline]
     pub(super) fn queue_up(&mut self, now: Instant, slot: u32) {
         let own = self.own_time(now);
-        let turns_first = self.queue.len() + u32::from(matches!(self.phase, Phase::Held(_) | Phase::Kept(_)));
-        self.queue.push(&mut self.seats, slot);
-        let seat = &mut self.seats[slot as usize];
-        (seat.standing, seat.turns_first) = (Standing::Queued, turns_first);
-        if likely(seat.occupied) {
-            seat.since = own;
-        }
+        let is_held = matches!(self.phase, Phase::Held(_) | Phase::Kept(_));
+        self.queue.push(&mut self.seats, slot, own, is_held);
     }
 
     pub(super) fn unqueue(&mut self, slot: u32) {

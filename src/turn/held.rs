@@ -23,11 +23,16 @@ impl<S> Ring<S> {
         }
     }
 
-    /// Starts the clock of a turn whose holder has been told.
+    /// Starts the clock of a turn whose holder has been told. Returns when it lapses, if the clock runs.
     #[inline]
-    pub(super) fn start(&mut self, now: Instant, turn: TurnNumber) {
-        if likely(self.lease().is_some_and(|lease| lease.turn == turn)) {
-            self.begin(now);
+    pub(super) fn start(&mut self, now: Instant, turn: TurnNumber) -> Option<Instant> {
+        if unlikely(self.lease().is_none_or(|lease| lease.turn != turn)) {
+            return None;
+        }
+        self.begin(now);
+        match self.lease()?.clock {
+            Clock::Running { deadline, .. } => Some(deadline),
+            Clock::Unreleased(_) | Clock::Stopped(_) | Clock::Judged { .. } => None,
         }
     }
 

@@ -6,7 +6,7 @@ use slab::Slab;
 
 use super::holding::{Holding, Judged};
 use super::lease::Clock;
-use super::ring::{Phase, Ring};
+use super::ring::Ring;
 use super::seat::Seat;
 use super::{
     Demand, Held, HeldClock, HostError, JoinError, LongestWait, Moved, Refusal, RingId, Rules, RulesError,
@@ -303,15 +303,9 @@ impl<S> Scheduler<S> {
     pub fn start(&mut self, now: Instant, seat: SeatId, turn: TurnNumber) -> Option<Instant> {
         let at = seat.ring_slot as usize;
         let ring = self.rings.get_mut(at).filter(|ring| ring.id == seat.ring())?;
-        ring.start(now, turn);
+        let deadline = ring.start(now, turn);
         ring.arm(&mut self.timers);
-        match ring.phase {
-            Phase::Held(lease) if lease.turn == turn => match lease.clock {
-                Clock::Running { deadline, .. } => Some(deadline),
-                _ => None,
-            },
-            _ => None,
-        }
+        deadline
     }
 
     /// Finds the turn that `seat` holds, if a request that names the turn `fence` (or none) may act on it.

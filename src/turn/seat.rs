@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::RingId;
 use super::queue::{Links, Tag};
+use super::waits::Wait;
 use crate::time::Instant;
 
 /// Names one seat for as long as it exists; never used again for another.
@@ -98,6 +99,15 @@ pub(super) struct Seat<S> {
     pub(super) standing: Standing,
     /// A client sits on it. Also true of a holder whose absence is not decided yet (see `Lease::absent_until`).
     pub(super) occupied: bool,
+}
+
+impl<S> Seat<S> {
+    /// Returns the wait that ends with the seat's turn.
+    #[inline(always)]
+    pub(super) fn wait(&self) -> Wait {
+        let Seat { since, turns_first, weight, tag, .. } = self;
+        Wait { since: *since, turns_first: *turns_first, weight: weight.value(), given: tag.given }
+    }
 }
 
 /// Where a seat stands in the order, whether or not its client is there.

@@ -318,7 +318,9 @@ fn m8_rest_takes_a_seat_out_until_it_asks_and_gives_the_turn_of_a_holder_up() {
 fn m8_resting_seats_are_no_part_of_the_bound() {
     let mut table = Table::new(rules(|rules| rules.min_seats = 1));
     let holder = table.join(1);
-    (0..50).for_each(|_| drop(table.join_as(1, Demand::Ask)));
+    for _ in 0..50 {
+        table.join_as(1, Demand::Ask);
+    }
     assert_eq!(table.scheduler.waiting_bound(table.ring), Some(secs(30)), "the turn that is held");
     assert_eq!(table.play(2), [holder, holder]);
 }
@@ -874,7 +876,7 @@ fn m17_renewing_in_a_pause_gains_as_much_as_outside_and_loses_nothing() {
 fn m17_a_turn_that_is_told_or_refused_in_a_pause_stands() {
     let mut table = Table::new(judging());
     table.tells = false;
-    [1, 1].map(|weight| table.join(weight));
+    [1, 1].iter().for_each(|&weight| _ = table.join(weight));
     table.scheduler.pause(table.now, table.ring).expect("it exists");
     let held = table.scheduler.held(table.ring).expect("there is quorum");
     assert_eq!(table.scheduler.start(table.now, held.seat, held.turn), None);
@@ -999,7 +1001,7 @@ fn a_ring_is_forgotten_with_its_last_seat_and_its_numbers_are_not_used_again() {
     assert_eq!((table.scheduler.seats(), table.scheduler.last_turn(None)), (0, 6));
     let before = table.ring;
     table.ring = table.scheduler.make_ring(table.now, rules(|_| {})).expect("room");
-    [1, 1].map(|weight| table.join(weight));
+    [1, 1].iter().for_each(|&weight| _ = table.join(weight));
     assert_eq!((table.turn(), table.scheduler.last_turn(Some(table.ring))), (7, 7));
     assert_eq!((table.scheduler.occupied(before), table.scheduler.held(before)), (0, None));
     assert!(table.scheduler.data(bob).is_none(), "an old id means nothing in the new ring");

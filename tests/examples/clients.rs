@@ -32,7 +32,7 @@ fn clients_alternate_at_the_default_pace() {
 #[test]
 fn five_clients_go_round_in_ring_order() {
     let mut server = Server::start(&["--clients", "5"]);
-    let mut client = turn_client(&server.address, &["--clients", "5", "--count", "10", "--pace-ms", "0"]);
+    let mut client = turn_client(&server.address, &["--clients", "5", "--count", "10", "--pace", "0ms"]);
     client.expect_exit(0, PATIENCE);
     let sent = server.process.wait_for_sent(50, PATIENCE);
     let starts = [("Client1", 1), ("Client2", 2), ("Client3", 3), ("Client4", 4), ("Client5", 5)];
@@ -46,7 +46,7 @@ fn five_clients_go_round_in_ring_order() {
 fn a_single_client_has_the_name_start_and_step_it_was_told() {
     let mut server = Server::start(&["--clients", "1"]);
     let options = ["--clients", "1", "--name", "Solo", "--start", "10", "--step", "5", "--count", "3"];
-    let mut client = turn_client(&server.address, &[&options[..], &["--pace-ms", "0"]].concat());
+    let mut client = turn_client(&server.address, &[&options[..], &["--pace", "0ms"]].concat());
     client.expect_exit(0, PATIENCE);
     assert_counts(&client.sent(), &[("Solo", 10)], 5, 3);
     assert_counts(&server.process.wait_for_sent(3, PATIENCE), &[("Solo", 10)], 5, 3);
@@ -60,7 +60,7 @@ fn a_client_has_its_server_and_name_from_the_environment_unless_told_otherwise()
         (&[][..], &*server.address, "pod-x7f2k"),
         (&["--connect", &server.address, "--name", "Typed"], "nowhere.invalid:1", "Typed"),
     ] {
-        let always = ["--log-level", "warn", "--clients", "1", "--count", "2", "--pace-ms", "0"];
+        let always = ["--log-level", "warn", "--clients", "1", "--count", "2", "--pace", "0ms"];
         let mut command = example("turn_client");
         command.env("TAKETURNS_CONNECT", connect).env("TAKETURNS_NAME", "pod-x7f2k");
         let mut client = Process::spawn(command.args(always).args(options));
@@ -78,7 +78,7 @@ fn clients_of_the_longest_name_have_names_of_their_own() {
     let mut server = Server::start(&["--framing", "line"]);
     let mut command = example("turn_client");
     command.env("TAKETURNS_CONNECT", &server.address).env("TAKETURNS_NAME", &longest);
-    command.args(["--framing", "line", "--clients", "11", "--count", "1", "--pace-ms", "0"]);
+    command.args(["--framing", "line", "--clients", "11", "--count", "1", "--pace", "0ms"]);
     Process::spawn(&mut command).expect_exit(0, PATIENCE);
     let mut names: Vec<String> =
         server.process.wait_for_sent(11, PATIENCE).into_iter().map(|sent| sent.name).collect();
@@ -92,7 +92,7 @@ fn clients_of_the_longest_name_have_names_of_their_own() {
 fn a_name_that_cannot_be_used_ends_a_client_and_it_says_where_the_name_came_from() {
     let too_long = "x".repeat(65);
     for (framing, name, reason) in
-        [("raw", &*too_long, "1 to 64 bytes"), ("raw", "a:b", "no ':'"), ("line", "a b", "no space")]
+        [("raw", &*too_long, "1 to 64 bytes"), ("raw", "a:b", "u{3a}"), ("line", "a b", "u{20}")]
     {
         let options = ["--framing", framing, "--clients", "1"];
         let mut from_environment = example("turn_client");
@@ -101,7 +101,7 @@ fn a_name_that_cannot_be_used_ends_a_client_and_it_says_where_the_name_came_from
         from_option.args(options).args(["--name", name]);
         for (mut command, source) in [(from_environment, "TAKETURNS_NAME"), (from_option, "--name")] {
             let mut client = Process::spawn(&mut command);
-            client.expect_exit(1, PATIENCE);
+            client.expect_exit(2, PATIENCE);
             let said = expect_one_complaint(&client);
             assert!(said.starts_with(source) && said.contains(name) && said.contains(reason), "{said:?}");
         }
@@ -113,7 +113,7 @@ fn a_name_that_cannot_be_used_ends_a_client_and_it_says_where_the_name_came_from
 fn turn_client_connects_by_host_name() {
     let mut server = Server::start(&[]);
     let address = format!("localhost:{}", server.port());
-    let mut client = turn_client(&address, &["--count", "5", "--pace-ms", "0"]);
+    let mut client = turn_client(&address, &["--count", "5", "--pace", "0ms"]);
     client.expect_exit(0, PATIENCE);
     assert_alternates(&server.process.wait_for_sent(10, PATIENCE));
 }
@@ -121,7 +121,7 @@ fn turn_client_connects_by_host_name() {
 #[test]
 fn a_quiet_server_prints_no_numbers() {
     let mut server = Server::start(&["--quiet"]);
-    let mut client = turn_client(&server.address, &["--count", "5", "--pace-ms", "0"]);
+    let mut client = turn_client(&server.address, &["--count", "5", "--pace", "0ms"]);
     client.expect_exit(0, PATIENCE);
     server.process.signal("TERM");
     server.process.expect_exit(0, PATIENCE);
@@ -143,7 +143,7 @@ fn ours_with_ours(framing: &str) {
     const COUNT: usize = 100;
     let mut server = Server::start(&["--framing", framing]);
     let count = COUNT.to_string();
-    let options = ["--framing", framing, "--count", &count, "--pace-ms", "0"];
+    let options = ["--framing", framing, "--count", &count, "--pace", "0ms"];
     let mut client = turn_client(&server.address, &options);
     client.expect_exit(0, PATIENCE);
     assert_counts(&client.sent(), &[("Client1", 1), ("Client2", 2)], 2, COUNT);

@@ -17,18 +17,26 @@
 // ends.rs        signals
 // outputs.rs     outputs that nobody reads
 // others.rs      the other programs
+// tic_tac_toe.rs a host that judges
+// moderator.rs   a host that moderates
+// turn_lock.rs   a lock, and all that can happen to its holder
 
 #[path = "../support/bare.rs"]
 mod bare;
 #[path = "../support/process/mod.rs"]
 mod process;
+#[path = "../support/proxy.rs"]
+mod proxy;
 
 mod addresses;
 mod clients;
 mod ends;
 mod legacy;
+mod moderator;
 mod others;
 mod outputs;
 mod programs;
 mod restarts;
+mod tic_tac_toe;
+mod turn_lock;
 mod usage;

@@ -36,9 +36,16 @@ mod logged;
 #[path = "../support/network/mod.rs"]
 mod world;
 
+mod answers;
+mod hold;
+mod judged_lost;
+mod judging;
+mod lost;
+mod order;
 mod raw_answers;
 mod raw_late;
 mod raw_restarts;
 mod raw_seats;
 mod raw_signals;
+mod replies;
 mod start;

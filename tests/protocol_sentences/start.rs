@@ -159,6 +159,13 @@ pub(crate) fn turn(world: &World) -> Option<u64> {
     Some(scheduler.held(scheduler.rings().next()?)?.turn.get())
 }
 
+/// The name of the holder in the only ring.
+pub(crate) fn holder(world: &World) -> Option<String> {
+    let scheduler = world.server().scheduler();
+    let held = scheduler.held(scheduler.rings().next()?)?;
+    Some(world.server().name_of(held.seat).to_string())
+}
+
 /// The holders of the next `turns` turns, each answered at once: as indices into `peers`. Begins with the present holder.
 pub(crate) fn raw_order(world: &mut World, peers: &[Peer], turns: usize) -> Vec<usize> {
     let mut order = Vec::new();

@@ -34,6 +34,8 @@ pub(super) struct Player {
     last_ok: Option<(u64, String)>,
     /// `OK`s that are due in addition to that of the answer in flight: for a `PASS`, a `REST`, an answer said again.
     oks_due: u32,
+    /// Refusals that are due, for another answer to a turn that has one.
+    nos_due: u32,
     pings: u32,
     /// What it says, or what it is told, may be lost.
     is_cut: bool,
@@ -59,6 +61,7 @@ impl Player {
             said: HashMap::new(),
             last_ok: None,
             oks_due: 0,
+            nos_due: 0,
             pings: 0,
             is_cut: false,
         }
@@ -76,7 +79,7 @@ impl Player {
     pub(super) fn come(&mut self, world: &mut World) {
         self.peer = Some(world.connect_quietly());
         (self.turn, self.is_welcome, self.is_cut) = (None, false, false);
-        (self.pings, self.oks_due) = (0, 0);
+        (self.pings, self.oks_due, self.nos_due) = (0, 0, 0);
         let mut join = format!("JOIN {} ring={}", self.name, self.ring);
         if self.weight > 1 {
             join += &format!(" weight={}", self.weight);
@@ -173,6 +176,7 @@ impl Player {
             self.oks_due += 1;
             self.send(world, turn, &epoch, &answer);
         } else {
+            self.nos_due += 1;
             self.send(world, turn, &epoch, "another answer");
         }
     }
@@ -190,6 +194,7 @@ impl Player {
     fn rest(&mut self, world: &mut World) {
         if self.is_welcome && self.in_flight.is_none() {
             self.oks_due += 1;
+            self.turn = None;
             self.say(world, "REST");
         }
     }
@@ -304,6 +309,9 @@ impl Player {
                 self.turn = find_field(line, "within").and(turn);
             }
             "stale-turn" | "not-your-turn" if is_sent => self.in_flight = None,
+            "stale-turn" if self.nos_due > 0 && turn == self.last_ok.as_ref().map(|(last, _)| *last) => {
+                self.nos_due -= 1;
+            }
             // A PASS or REST that came too late, or an answer said again when another was the last.
             "stale-turn" | "not-your-turn" | "judging" => self.oks_due = self.oks_due.saturating_sub(1),
             "malformed" | "hold-max" | "refused" | "not-judged" | "not-joined" | "out-of-range" => {}
