@@ -59,9 +59,7 @@ fn serve(options: &Options) -> Result<(), String> {
     config.rules.turn_deadline = options.turn_deadline;
     config.rules.judging = Judging::Host;
     let service = Service::listen_turns(config, &options.listen)?;
-    let mut printer = Printer::start();
-    service.bound.iter().for_each(|addr| printer.line(format_args!("Server listening on {addr}")));
-    let mut tables = Tables { games: HashMap::new(), printer };
+    let mut tables = Tables { games: HashMap::new(), printer: service.announce() };
     let end = service.run(|driver, event| {
         if let Event::Protocol(event) = event {
             tables.hear(now(), driver, event);

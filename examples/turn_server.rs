@@ -13,7 +13,6 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use common::answers::Answers;
 use common::options::{self, wrong_usage};
-use common::printer::Printer;
 use common::server::{self, Service};
 use common::status;
 use log::LevelFilter;
@@ -106,11 +105,7 @@ fn serve(options: &Options) -> Result<(), String> {
     let turns = TurnServer::new(config, os_entropy())
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
     let service = Service::listen(turns, driver_config, &options.listen, "127.0.0.1:5001", status)?;
-
-    let mut printer = Printer::start();
-    for addr in &service.bound {
-        printer.line(format_args!("Server listening on {addr}"));
-    }
+    let mut printer = service.announce();
     let mut answers = Answers::default();
     let end = service.run(|driver, event| match event {
         Event::Opened { peer, .. } => printer.line(format_args!("Client {peer} connected.")),

@@ -3,9 +3,10 @@
 use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use taketurns::time::Instant;
+use taketurns::time::{Instant, Now};
 
 pub struct Job {
     child: Child,
@@ -33,10 +34,16 @@ impl Job {
         let _ = kill_process_group(self.group(), signal);
     }
 
-    /// Has the group end: it is told to now, and is killed at `kill_at`, or as soon as the command itself has ended.
-    pub fn end(&mut self, kill_at: Instant) {
+    /// The same for a signal that came to this process.
+    pub fn pass_on(&self, signal: i32) {
+        Signal::from_named_raw(signal).into_iter().for_each(|signal| self.signal(signal));
+    }
+
+    /// Has the group end: it is told to now, and killed somewhat before `until`, or as soon as the command itself has ended. It has `grace`
+    /// at most.
+    pub fn end(&mut self, now: Now, until: Instant, grace: Duration) {
         self.signal(Signal::TERM);
-        self.kill_at = Some(kill_at);
+        self.kill_at = Some((until - grace / 10).min(now.instant + grace));
     }
 
     /// When [`poll`](Self::poll) is to be called, other than at SIGCHLD.

@@ -6,6 +6,7 @@ use log::warn;
 use taketurns::net::{Driver, DriverConfig, Event, EventLoop, os_entropy};
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 
+use super::printer::Printer;
 use super::status::{self, Show};
 
 /// The driver's limits, with that of `--max-per-address`, and without the descriptors that the status on `status` needs.
@@ -79,6 +80,15 @@ impl<P: Show + 'static> Service<P> {
         let handle = event_loop.handle();
         super::signals::on_first(move || handle.drain())?;
         Ok(Service { event_loop, bound, status })
+    }
+
+    /// Prints the addresses that it got.
+    pub fn announce(&self) -> Printer {
+        let mut printer = Printer::start();
+        for addr in &self.bound {
+            printer.line(format_args!("Server listening on {addr}"));
+        }
+        printer
     }
 
     /// Serves until it is drained.

@@ -31,7 +31,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Ok(Next::Await { has_progress }) => self.await_writable(now, id, has_progress),
             Ok(Next::Linger) => self.linger(now, id),
             Ok(Next::Abort(reason)) => {
-                self.counts.slow_readers += u64::from(reason == AbortReason::SlowReader);
+                if reason == AbortReason::SlowReader {
+                    self.note_slow_reader(id, "it does not keep up with what is written to it");
+                }
                 self.close(now, id, reason.into());
             }
             Err(error) => self.close(now, id, CloseReason::Broken(error.kind())),
@@ -127,16 +129,20 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Some((origin, phase))
     }
 
+    fn note_slow_reader(&mut self, id: ConnectionId, why: &str) {
+        self.counts.slow_readers += 1;
+        let nth = self.counts.slow_readers;
+        if let Some(peer) = self.links.peer(id).filter(|_| is_shown(nth)) {
+            info!("{peer}: closed ({nth} so far), {why}");
+        }
+    }
+
     pub(super) fn out_of_time(&mut self, now: Now, id: ConnectionId) {
         let Some(connection) = self.connections.get(id) else { return };
         match connection.phase {
             Phase::Connecting => self.connecting_failed(now, id, io::ErrorKind::TimedOut.into()),
             Phase::Open | Phase::Closing => {
-                self.counts.slow_readers += 1;
-                let nth = self.counts.slow_readers;
-                if let Some(peer) = self.links.peer(id).filter(|_| is_shown(nth)) {
-                    info!("{peer}: closed ({nth} so far), it takes nothing of what is queued for it");
-                }
+                self.note_slow_reader(id, "it takes nothing of what is queued for it");
                 self.close(now, id, CloseReason::SlowReader);
             }
             Phase::Lingering => self.close(now, id, CloseReason::Unwanted),

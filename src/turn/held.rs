@@ -108,7 +108,7 @@ impl<S> Ring<S> {
         Moved { ended: Some(ended), granted: self.advance(now) }
     }
 
-    /// Ends the turn of a holder whose connection may be lost: then nobody sits there any more.
+    /// Ends the turn of a holder whose connection may be lost: its seat is vacant from then on.
     pub(super) fn end_present(&mut self, now: Instant, outcome: Outcome) -> Moved {
         let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(|lease| lease.slot);
         let Some(slot) = absent else { return self.end(now, outcome) };

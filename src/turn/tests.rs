@@ -370,8 +370,9 @@ fn m9_a_holder_that_is_lost_gets_the_tag_of_any_turn_that_ends() {
     let (mut table, [ann, bob, cat]) = Table::seated(rules(|_| {}), [1, 1, 1]);
     table.drop(ann);
     assert_eq!(table.outcomes(), [(ann, Outcome::Gone)]);
+    let dan = table.join(1);
     table.back(ann);
-    assert_eq!(table.play(4), [bob, cat, ann, bob]);
+    assert_eq!(table.play(5), [bob, cat, ann, dan, bob], "Ann has the tag of when her turn ended");
 }
 
 #[test]
@@ -464,7 +465,7 @@ fn m11_a_ring_has_its_own_limits_of_seats_and_weights() {
     assert_eq!(may(&table, 1), Ok(()));
 }
 
-// M12: nobody gains.
+// M12: no seat gains.
 
 /// The table of today: an honest client got 1 turn in 20,000.
 #[test]
@@ -986,7 +987,11 @@ fn a_drain_grants_nothing_and_ends_with_the_turns_that_are_held() {
     assert_eq!(table.scheduler.make_ring(table.now, Rules::default()), Err(JoinError::Draining));
     assert_eq!(table.scheduler.may_join(table.ring, Weight::ONE, Demand::Always), Err(JoinError::Draining));
     table.drop(ann);
-    assert_eq!((table.outcomes(), table.holder()), (vec![(ann, Outcome::Gone)], None), "nobody waits for it");
+    assert_eq!(
+        (table.outcomes(), table.holder()),
+        (vec![(ann, Outcome::Gone)], None),
+        "the drain does not wait for it"
+    );
     assert!(table.scheduler.is_drained() && table.scheduler.is_waiting(bob));
 }
 

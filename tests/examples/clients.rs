@@ -6,7 +6,9 @@ use std::net::TcpStream;
 use crate::bare::PATIENCE;
 use crate::process::Process;
 use crate::process::programs::example;
-use crate::programs::{Server, assert_alternates, assert_counts, expect_one_complaint, turn_client};
+use crate::programs::{
+    LinePeer, Server, assert_alternates, assert_counts, expect_one_complaint, turn_client,
+};
 
 /// [T2] [T7]
 #[test]
@@ -150,4 +152,33 @@ fn ours_with_ours(framing: &str) {
     let sent = server.process.wait_for_sent(2 * COUNT, PATIENCE);
     assert_alternates(&sent);
     assert_counts(&sent, &[("Client1", 1), ("Client2", 2)], 2, COUNT);
+}
+
+/// [P2] "At its end it says `LEAVE`": its seats are gone, and nobody waits for their grace.
+#[test]
+fn clients_leave_their_seats_at_their_end() {
+    let server = Server::start(&["--clients", "1"]);
+    let mut watcher = LinePeer::connect(&server.address, "WATCH");
+    turn_client(&server.address, &["--count", "3", "--pace", "0ms"]).expect_exit(0, PATIENCE);
+    watcher.hears("LEFT ");
+    watcher.hears("LEFT ");
+    let mut client = turn_client(&server.address, &["--clients", "1", "--name", "ann", "--pace", "10ms"]);
+    watcher.hears("TURN ann ");
+    client.signal("TERM");
+    client.expect_exit(0, PATIENCE);
+    watcher.hears("LEFT ann");
+    assert!(!watcher.has_heard("AWAY "));
+}
+
+/// Clients that ask when their pause is over, in a ring of their own.
+#[test]
+fn clients_may_ask_for_each_turn() {
+    let server = Server::start(&["--demand", "ask", "--clients", "1"]);
+    let mut watcher = LinePeer::connect(&server.address, "WATCH ring=oak");
+    let options = ["--demand", "ask", "--ring", "oak", "--clients", "3", "--count", "4", "--pace", "5ms"];
+    let mut client = turn_client(&server.address, &options);
+    client.expect_exit(0, PATIENCE);
+    assert_counts(&client.sent(), &[("Client1", 1), ("Client2", 2), ("Client3", 3)], 3, 4);
+    watcher.hears("LEFT ");
+    assert!(watcher.has_heard("TURN Client3 ") && !watcher.has_heard("SKIP "));
 }

@@ -11,6 +11,7 @@
 // programs.rs    the programs, and what their numbers must be
 // legacy.rs      with the legacy client and server
 // clients.rs     `turn_client` with `turn_server`
+// rules.rs       what `turn_server` can be told of its rings
 // restarts.rs    servers that die, stop, and come late
 // addresses.rs   where a server listens
 // usage.rs       options, help
@@ -37,6 +38,7 @@ mod others;
 mod outputs;
 mod programs;
 mod restarts;
+mod rules;
 mod tic_tac_toe;
 mod turn_lock;
 mod usage;

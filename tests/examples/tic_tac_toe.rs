@@ -22,7 +22,7 @@ fn players(server: &Server, table: &str) -> [LinePeer; 2] {
 fn board(peer: &mut LinePeer) -> String {
     peer.hears("SAY bytes=");
     let lines: Vec<String> = (0..5).map(|_| peer.hears_next()).collect();
-    lines.concat().chars().filter(|c| c.is_ascii_alphanumeric()).collect()
+    lines.concat().chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 /// Each moves in turn, and both see the board, which stands before the next player's `GO`.

@@ -130,7 +130,9 @@ fn m13_rings_have_their_own_rules_and_deadlines() {
     let mut world = World::new(line_config(), 1);
     let mut quick = world.config().rules.clone();
     quick.turn_deadline = secs(2);
-    world.act(|server, now, links| server.set_rules(now, "quick".parse().expect("a name"), quick, links)).expect("valid");
+    world
+        .act(|server, now, links| server.set_rules(now, "quick".parse().expect("a name"), quick, links))
+        .expect("valid");
     let ann = join(&mut world, "ann ring=quick");
     join(&mut world, "bob ring=quick");
     let cid = join(&mut world, "cid");

@@ -111,7 +111,8 @@ fn m03_a_turn_stands_judged_for_the_judging_timeout_in_all() {
     world.drive_for(ms(1));
     assert_eq!(heads(&world.heard(ann.peer)), ["NO not-judged turn=1", "LAPSED turn=1"]);
     assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
-    let not_judged = world.new_events().iter().filter(|(_, event)| matches!(event, TurnEvent::NotJudged { .. })).count();
+    let not_judged =
+        world.new_events().iter().filter(|(_, event)| matches!(event, TurnEvent::NotJudged { .. })).count();
     assert_eq!((not_judged, world.server().counts().not_judged), (1, 1));
 }
 
@@ -140,7 +141,8 @@ fn m15_a_host_that_never_rules_keeps_the_bound() {
     let (mut world, members) = line_ring(judged_config(), ["ann", "bob", "cid"]);
     for _ in 0..12 {
         world.drive_for(secs(29));
-        let holder = members.iter().find(|member| Some(&member.name) == holder(&world).as_ref()).expect("a holder");
+        let holder =
+            members.iter().find(|member| Some(&member.name) == holder(&world).as_ref()).expect("a holder");
         world.say(holder.peer, "ANSWER :1");
         world.drive_for(secs(5));
     }
@@ -181,7 +183,7 @@ fn m04_a_skipped_or_drained_proposal_is_refused() {
     world.drain();
     world.drive_for(secs(3));
     let heard = world.heard(bob.peer);
-    assert_eq!(heads(&heard)[..1], ["NO not-judged turn=2"]);
+    assert!(heard[0].starts_with("NO not-judged turn=2 "), "{heard:?}");
     assert_eq!(heads(&heard).last().map(String::as_str), Some("BYE shutting-down"));
     assert_eq!(world.answers.len(), 0);
 
@@ -215,7 +217,10 @@ fn m06_while_judged_the_turn_cannot_be_given_up() {
     assert_eq!(refusal(&mut world, ann.peer), "stale-turn");
     world.say(bob.peer, "ANSWER turn=1 :1");
     assert_eq!(refusal(&mut world, bob.peer), "not-your-turn");
-    assert!(matches!(world.server().scheduler().held(world.ring("main")).map(|held| held.clock), Some(HeldClock::Judged { .. })));
+    assert!(matches!(
+        world.server().scheduler().held(world.ring("main")).map(|held| held.clock),
+        Some(HeldClock::Judged { .. })
+    ));
     world.accept();
     assert_eq!(world.heard(ann.peer), ["OK turn=1"]);
 }
@@ -301,7 +306,11 @@ fn m03_a_refusal_is_a_strike_for_a_raw_client() {
         world.accept();
         world.say(b, "b:2");
         world.accept();
-        assert_eq!((world.accepted().len(), world.heard(a)), (2 * (round + 1), vec!["GO".to_owned()]), "never three in a row");
+        assert_eq!(
+            (world.accepted().len(), world.heard(a)),
+            (2 * (round + 1), vec!["GO".to_owned()]),
+            "never three in a row"
+        );
     }
     for _ in 0..3 {
         world.say(a, "a:1");
@@ -331,7 +340,9 @@ fn m18_one_ring_may_be_judged_and_another_not() {
     let mut world = World::new(ruled(|_| {}), 1);
     let mut judged = world.config().rules.clone();
     judged.judging = Judging::Host;
-    world.act(|server, now, links| server.set_rules(now, "game".parse().expect("a name"), judged, links)).expect("valid");
+    world
+        .act(|server, now, links| server.set_rules(now, "game".parse().expect("a name"), judged, links))
+        .expect("valid");
     let ann = join(&mut world, "ann ring=game");
     join(&mut world, "bob ring=game");
     let members = ["cid", "dan"].map(|name| join(&mut world, name));

@@ -109,7 +109,10 @@ fn m10_a_ring_below_its_quorum_grants_nothing() {
     world.drive_for(secs(19));
     world.heard(ann.peer);
     let again = join(&mut world, "bob");
-    assert_eq!((again.then, world.heard(ann.peer)), (vec!["WAIT ahead=1".to_owned()], vec!["GO turn=3 within=30000".to_owned()]));
+    assert_eq!(
+        (again.then, world.heard(ann.peer)),
+        (vec!["WAIT ahead=1".to_owned()], vec!["GO turn=3 within=30000".to_owned()])
+    );
 }
 
 /// M16: with `turn_grace` a lost holder keeps its turn, counts as occupied, and its clock runs on.

@@ -36,16 +36,24 @@ mod logged;
 #[path = "../support/network/mod.rs"]
 mod world;
 
+mod admission;
 mod answers;
+mod auto;
+mod foreign;
+mod hearers;
 mod hold;
+mod host;
 mod judged_lost;
 mod judging;
 mod lost;
+mod names;
 mod order;
+mod payloads;
 mod raw_answers;
 mod raw_late;
 mod raw_restarts;
 mod raw_seats;
 mod raw_signals;
 mod replies;
+mod secrets;
 mod start;

@@ -55,7 +55,23 @@ impl TurnServer {
         if let Some(late) = self.carry_out_one(now, moved, answer, links) {
             self.carry_out_late(now, late, links);
         }
+        if unlikely(!self.silent.is_empty()) {
+            self.carry_out_silent(now, links);
+        }
         self.finish_drain(now, links);
+    }
+
+    /// L10: a connection that let its first `GO` lapse without a word does not count until it speaks.
+    #[cold]
+    fn carry_out_silent(&mut self, now: Now, links: &mut Links) {
+        while let Some(seat) = self.silent.pop() {
+            let moved = self.table.scheduler.vacate(now.instant, seat);
+            self.ledger.report(TurnEvent::Away { seat });
+            self.hear_of_seat(seat, links, |name| Reply::Away { name });
+            if let Some(late) = self.carry_out_one(now, moved, None, links) {
+                self.carry_out_late(now, late, links);
+            }
+        }
     }
 
     #[cold]
@@ -85,12 +101,12 @@ impl TurnServer {
             _ => false,
         };
         if let Some(ended) = ended.as_ref().filter(|_| unlikely(has_same_seat)) {
-            self.tell_ended(now, ended, answer.as_ref(), unanswered, links);
+            self.tell_ended(ended, answer.as_ref(), unanswered, links);
         }
         let late = granted.and_then(|granted| self.grant(now, granted, links));
         if let Some(ended) = &ended {
             if likely(!has_same_seat) {
-                self.tell_ended(now, ended, answer.as_ref(), unanswered, links);
+                self.tell_ended(ended, answer.as_ref(), unanswered, links);
             }
             self.hear_ended(ended, answer.as_ref(), links);
         }
@@ -140,7 +156,6 @@ impl TurnServer {
     #[inline]
     fn tell_ended(
         &mut self,
-        now: Now,
         ended: &Ended,
         answer: Option<&Accepted<'_>>,
         unanswered: Option<u32>,
@@ -149,23 +164,21 @@ impl TurnServer {
         let Some(id) = self.table.scheduler.data(ended.seat).and_then(|data| data.client) else { return };
         match self.sessions.get(id) {
             Some(Session::Line(_)) => tell_line(id, ended, answer, unanswered, links),
-            Some(Session::Raw(_)) if answer.is_none() => self.tell_raw(now, id, ended, links),
+            Some(Session::Raw(_)) if answer.is_none() => self.tell_raw(id, ended),
             _ => {}
         }
     }
 
     /// A raw client hears nothing of it. If it has not been told of its turn, it never will be.
     #[cold]
-    fn tell_raw(&mut self, now: Now, id: ConnectionId, ended: &Ended, links: &mut Links) {
+    fn tell_raw(&mut self, id: ConnectionId, ended: &Ended) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         match raw.signal {
             Signal::HeldBack => raw.signal = Signal::Gap,
             // A port scanner, or a thinking person: it may still answer, and does not count until then.
             Signal::Open if raw.trial == Trial::Silent && ended.outcome == Outcome::Lapsed => {
                 raw.trial = Trial::Resting;
-                let moved = self.table.scheduler.vacate(now.instant, ended.seat);
-                debug_assert!(moved.is_nothing(), "its turn is over");
-                self.hear_of_seat(ended.seat, links, |name| Reply::Away { name });
+                self.silent.push(ended.seat);
             }
             _ => {}
         }
@@ -349,7 +362,7 @@ impl TurnServer {
             self.hear(data.room, &Reply::Left { name: &name }, links);
         }
         self.table.forget(now.instant, seat, data);
-        self.ledger.report(TurnEvent::Retired { seat, name });
+        self.ledger.retired(seat, name);
     }
 
     /// Gives a seat up: a turn that it holds ends, and its place is gone.

@@ -62,6 +62,10 @@ impl TurnServer {
         let Some(open) = self.proposals.take(seat) else { return Ok(()) };
         if let Some(line) = self.table.scheduler.data_mut(seat).and_then(SeatData::line_identity_mut) {
             line.last = Some(LastAnswer { turn, mark: open.mark });
+        } else if let Some(id) = self.table.scheduler.data(seat).and_then(|data| data.client)
+            && let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
+        {
+            raw.strikes = 0;
         }
         let (message, name) = proposal.message();
         let answer = Accepted { message, name, words, replies: open.replies };

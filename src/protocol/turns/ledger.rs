@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::TurnEvent;
 use super::counts::TurnCounts;
+use crate::hint::unlikely;
 use crate::protocol::ConnectionId;
 use crate::session::Code;
 use crate::turn::{SeatId, TurnNumber};
@@ -57,6 +58,8 @@ pub(super) struct Ledger {
     /// The answers of this pass, one behind the other. At most what a pass reads.
     answers: Vec<u8>,
     pass: u32,
+    /// The names of seats that were given up in a pass with answers, for events that were reported before.
+    retired: Vec<(SeatId, Box<str>)>,
     /// The pass is over: the next answer is the first of another one.
     is_over: bool,
     /// Inputs refused, by the code told.
@@ -90,6 +93,20 @@ impl Ledger {
         self.events.push_back(TurnEvent::Accepted { seat, turn, answer });
     }
 
+    /// Reports a seat that is gone. Its name can still be found until the host has taken the events of this pass.
+    pub(super) fn retired(&mut self, seat: SeatId, name: Box<str>) {
+        if self.is_over {
+            self.begin_pass();
+        }
+        self.retired.push((seat, name.clone()));
+        self.report(TurnEvent::Retired { seat, name });
+    }
+
+    /// Returns the name of a seat that is gone since the last pass.
+    pub(super) fn name_of_retired(&self, seat: SeatId) -> Option<&str> {
+        self.retired.iter().find(|(retired, _)| *retired == seat).map(|(_, name)| &**name)
+    }
+
     /// Keeps a buffer for the next pass, unless it was a large one.
     #[inline]
     fn begin_pass(&mut self) {
@@ -100,6 +117,9 @@ impl Ledger {
             self.answers = Vec::new();
         }
         self.answers.clear();
+        if unlikely(!self.retired.is_empty()) {
+            self.retired = Vec::new();
+        }
     }
 
     pub(super) fn answer(&self, id: AnswerId) -> Option<Answer<'_>> {

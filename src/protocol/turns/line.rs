@@ -94,8 +94,8 @@ impl TurnServer {
         links: &mut Links,
     ) -> Option<usize> {
         let session = self.line(id)?;
-        if unlikely(!session.has_spoken && matches!(session.role, Role::Newcomer { .. }))
-            && looks_foreign_line(line.text)
+        if unlikely(!std::mem::replace(&mut session.has_begun, true))
+            && looks_foreign_whole(line.text.as_bytes())
         {
             self.turn_out(now, id, line.text.as_bytes(), links);
             return Some(behind.len());
@@ -180,7 +180,7 @@ impl TurnServer {
     /// No message can be made of what came.
     #[cold]
     fn line_broken(&mut self, now: Now, id: ConnectionId, bye: Bye, bytes: &[u8], links: &mut Links) {
-        let is_first = self.line(id).is_some_and(|session| !session.has_spoken && session.seat().is_none());
+        let is_first = self.line(id).is_some_and(|session| !session.has_begun);
         if is_first && looks_foreign(bytes) {
             return self.turn_out(now, id, bytes, links);
         }
@@ -284,7 +284,8 @@ impl TurnServer {
         let Unreadable { code, why, .. } = unreadable;
         let Some(session) = self.line(id) else { return };
         let has_not_joined = matches!(session.role, Role::Newcomer { .. });
-        if has_not_joined && session.refusals > 0 && code == Code::Malformed {
+        let is_malformed = code == Code::Malformed && has_not_joined;
+        if is_malformed && std::mem::replace(&mut session.has_erred, true) {
             self.refuse(id, code, line.as_bytes(), links);
             return self.dismiss(now, id, Bye::Malformed, links);
         }
@@ -666,8 +667,8 @@ impl TurnServer {
         self.line_become(id, Role::Hearing(room));
         let watching = Reply::Watching { ring: ring.as_str(), epoch: self.table.epoch, turn };
         TurnServer::say(id, &watching, links);
-        self.line_welcomed(id, words, links);
         self.say_roster(id, room, links);
+        self.line_welcomed(id, words, links);
         self.table.rooms.room_mut(room).hearers.push(id);
     }
 
@@ -760,6 +761,7 @@ impl TurnServer {
         let admitting = Admitting { until, wants, words: Vec::new() };
         if let Some(session) = self.line(id) {
             session.role = Role::Admitting(Box::new(admitting));
+            session.goes_on_until = None;
         }
         self.line_rearm(id);
         self.ledger.report(TurnEvent::Joining(Box::new(joining)));
@@ -811,9 +813,9 @@ fn seat_line<'a>(name: &'a str, view: &SeatView<'_, SeatData>) -> Reply<'a> {
     Reply::Seat { name, seat: view.seat.place(), state, weight }
 }
 
-/// Whether the first line of a connection belongs to another protocol.
-fn looks_foreign_line(line: &str) -> bool {
-    let mut whole = line.as_bytes().to_vec();
+/// Whether the first line of a connection, of which nothing is missing, belongs to another protocol.
+pub(super) fn looks_foreign_whole(line: &[u8]) -> bool {
+    let mut whole = line.to_vec();
     whole.push(b'\n');
     looks_foreign(&whole)
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::carry::Accepted;
+use super::line::looks_foreign_whole;
 use super::server::{Session, TurnServer};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
@@ -163,9 +164,21 @@ impl TurnServer {
         }
     }
 
+    /// One that had let its first `GO` lapse has said something, though that is no answer: it may try again.
+    fn raw_speaks(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        if let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
+            && raw.trial == Trial::Resting
+        {
+            raw.trial = Trial::Silent;
+            let seat = raw.seat;
+            self.raw_is_back(now, id, seat, links);
+        }
+    }
+
     /// A client that had let its first `GO` lapse has spoken: it counts again, in its old place if that is still there.
     fn raw_is_back(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if self.table.scheduler.data(seat).is_some() {
+            self.ledger.report(TurnEvent::Seated { seat, connection: id });
             self.hear_of_seat(seat, links, |name| crate::session::Reply::Back { name });
             let moved = self.table.scheduler.occupy(now.instant, seat);
             return self.carry_out(now, moved, None, links);
@@ -312,7 +325,11 @@ impl TurnServer {
         }
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         let is_answered = self.table.scheduler.data(raw.seat).is_some_and(|data| data.raw_name().is_some());
-        if !is_answered && looks_foreign(message.bytes()) {
+        let is_foreign = match message {
+            RawMessage::TooLong(bytes) => looks_foreign(bytes),
+            _ => looks_foreign_whole(message.bytes()),
+        };
+        if !is_answered && is_foreign {
             return self.turn_out(now, id, message.bytes(), links);
         }
         let has_gone = raw.signal == Signal::Open && !is_early;
@@ -325,6 +342,7 @@ impl TurnServer {
             (true, false) => {
                 self.refuse(id, Code::Malformed, message.bytes(), links);
                 self.raw_strike(now, id, links);
+                self.raw_speaks(now, id, links);
             }
         }
     }

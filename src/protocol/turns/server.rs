@@ -18,7 +18,7 @@ use crate::session::line::LineSession;
 use crate::session::raw::{RawSession, Signal};
 use crate::session::undecided::Undecided;
 use crate::session::{Bye, Code, Epoch, Name, Redacted, Reply};
-use crate::table::{SeatData, Table};
+use crate::table::{SeatData, SeatName, Table};
 use crate::time::{Instant, Now, Timers, earlier};
 use crate::turn::{RingId, Scheduler, SchedulerConfig, SeatId};
 use crate::wire::message::Limits;
@@ -59,6 +59,8 @@ pub struct TurnServer {
     /// Connections closed with a reason of the server's.
     closings: u64,
     pub(super) drain: Drain,
+    /// Raw clients on trial whose first `GO` has just lapsed.
+    pub(super) silent: Vec<SeatId>,
     /// One message for all who hear a ring.
     pub(super) scratch: Vec<u8>,
 }
@@ -124,6 +126,7 @@ impl TurnServer {
             open: 0,
             closings: 0,
             drain: Drain::No,
+            silent: Vec::new(),
             scratch: Vec::new(),
         })
     }
@@ -170,10 +173,12 @@ impl TurnServer {
         self.table.seat_named(ring, name)
     }
 
-    /// Returns the name of `seat` as hearers know it: the one that it was joined under, or `raw-<seat>`.
+    /// Returns the name of `seat` as hearers know it: the one that it was joined under, or `raw-<seat>`. A seat that is gone has its name
+    /// until the host has taken the events of that pass.
     #[must_use]
     pub fn name_of(&self, seat: SeatId) -> impl fmt::Display + '_ {
-        self.table.name_of(seat)
+        let retired = self.ledger.name_of_retired(seat);
+        retired.map_or(ShownName::Seat(self.table.name_of(seat)), ShownName::Retired)
     }
 
     /// Returns the seat of the client on connection `id`: `None` for one that has not joined, that watches, or that is about to be closed.
@@ -449,6 +454,10 @@ impl Protocol for TurnServer {
         if unlikely(!self.waits.is_empty()) {
             self.note_waits(now);
         }
+        if unlikely(self.proposals.has_dropped()) {
+            self.proposals.may_be_dropped = true;
+            self.settle_due(now.instant);
+        }
     }
 
     fn drain(&mut self, now: Now, links: &mut Links) {
@@ -473,6 +482,21 @@ impl Protocol for TurnServer {
             self.due = Some(Instant::ORIGIN);
         }
         event
+    }
+}
+
+/// The name of a seat, whether or not it is gone.
+enum ShownName<'a> {
+    Seat(SeatName<'a>),
+    Retired(&'a str),
+}
+
+impl fmt::Display for ShownName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ShownName::Seat(name) => name.fmt(f),
+            ShownName::Retired(name) => f.write_str(name),
+        }
     }
 }
 

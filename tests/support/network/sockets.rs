@@ -20,6 +20,8 @@ pub(crate) struct Net {
     /// Connections that the server may write to again.
     pub(super) writable: Vec<ConnectionId>,
     pub(super) sequence: u64,
+    /// Reads that brought something. A connection whose peer does not read is not read either.
+    pub(super) reads: u64,
     /// Those that may have something to be read.
     pub(super) talking: Vec<usize>,
 }
@@ -112,6 +114,7 @@ impl Sockets for Net {
         if !std::mem::take(&mut pipe.may_read) && !matches!(pipe.up.front(), Some((_, Up::End | Up::Reset))) {
             return would_block();
         }
+        self.reads += u64::from(!pipe.up.is_empty());
         match pipe.up.front_mut() {
             None => would_block(),
             Some((_, Up::End)) => {
