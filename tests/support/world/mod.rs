@@ -250,7 +250,7 @@ impl World {
             let heard = self.peers[at].ended && self.is_open(peer);
             assert!(!heard, "T10: {peer} has finished sending and is not given up");
             let queued = self.queued(peer);
-            assert!(queued <= 16 * self.out_bytes_max, "S4: {queued} bytes are queued for {peer}");
+            assert!(queued <= 16 * self.out_bytes_max, "S7: {queued} bytes are queued for {peer}");
         }
     }
 
