@@ -163,7 +163,9 @@ impl TurnServer {
     ) {
         let Some(id) = self.table.scheduler.data(ended.seat).and_then(|data| data.client) else { return };
         match self.sessions.get(id) {
-            Some(Session::Line(_)) => tell_line(id, ended, answer, unanswered, links),
+            Some(Session::Line(_)) if self.rests != Some(ended.seat) => {
+                tell_line(id, ended, answer, unanswered, links)
+            }
             Some(Session::Raw(_)) if answer.is_none() => self.tell_raw(id, ended),
             _ => {}
         }

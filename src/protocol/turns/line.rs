@@ -424,11 +424,11 @@ impl TurnServer {
     fn line_rest(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) -> Result<(), No> {
         let moved =
             self.table.scheduler.rest(now.instant, seat).map_err(|refusal| (code_of(refusal), None))?;
-        match moved.ended {
-            // Its turn has ended as passed, which is confirmed with its number.
-            Some(_) => self.carry_out(now, moved, None, links),
-            None => TurnServer::say(id, &Reply::Ok { turn: None, words: None }, links),
-        }
+        // Said without a turn: an answer to a `GO` that crosses this line must not take it for its own confirmation.
+        self.rests = Some(seat);
+        self.carry_out(now, moved, None, links);
+        self.rests = None;
+        TurnServer::say(id, &Reply::Ok { turn: None, words: None }, links);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::session::undecided::Guess;
 use crate::session::{Bye, Code, looks_foreign};
 use crate::table::SeatData;
 use crate::time::Now;
-use crate::turn::{Grant, HeldClock, Moved, Outcome, SeatId};
+use crate::turn::{Grant, Held, HeldClock, Moved, Outcome, SeatId};
 use crate::wire::{RawMessage, split_raw};
 
 impl TurnServer {
@@ -350,22 +350,33 @@ impl TurnServer {
     /// T8: the holder has another try, unless it has had enough of them. A malformed answer that came too late closes its
     /// `GO`, so that the client, which waits for the next one, hears of its seat's next turn.
     pub(super) fn raw_strike(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let strikes = self.config.strikes;
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
-        raw.strikes += 1;
         raw.signal = Signal::Quiet;
         let seat = raw.seat;
-        if raw.strikes >= strikes {
-            if let Some(peer) = links.peer(id) {
-                self.log_closing(peer, format_args!("{strikes} malformed or refused answers in a row"));
-            }
-            if self.release(now, id, links) {
-                links.abort(id);
-                self.finish_drain(now, links);
-            }
-        } else if self.table.scheduler.held_by(seat).is_some_and(|held| held.clock != HeldClock::Unreleased) {
+        let is_told = |held: &Held| held.clock != HeldClock::Unreleased;
+        if !self.raw_is_struck_out(now, id, links)
+            && self.table.scheduler.held_by(seat).as_ref().is_some_and(is_told)
+        {
             self.raw_go(id, links);
         }
+    }
+
+    /// Counts a strike; whether that was one too many, and the connection is closed.
+    pub(super) fn raw_is_struck_out(&mut self, now: Now, id: ConnectionId, links: &mut Links) -> bool {
+        let strikes = self.config.strikes;
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return true };
+        raw.strikes = raw.strikes.saturating_add(1);
+        if raw.strikes < strikes {
+            return false;
+        }
+        if let Some(peer) = links.peer(id) {
+            self.log_closing(peer, format_args!("{strikes} malformed or refused answers in a row"));
+        }
+        if self.release(now, id, links) {
+            links.abort(id);
+            self.finish_drain(now, links);
+        }
+        true
     }
 
     // What it is told.

@@ -59,6 +59,8 @@ pub struct TurnServer {
     /// Connections closed with a reason of the server's.
     closings: u64,
     pub(super) drain: Drain,
+    /// The seat whose `REST` is being carried out: it hears of that, and not how its turn ended.
+    pub(super) rests: Option<SeatId>,
     /// Raw clients on trial whose first `GO` has just lapsed.
     pub(super) silent: Vec<SeatId>,
     /// One message for all who hear a ring.
@@ -126,6 +128,7 @@ impl TurnServer {
             open: 0,
             closings: 0,
             drain: Drain::No,
+            rests: None,
             silent: Vec::new(),
             scratch: Vec::new(),
         })

@@ -334,7 +334,11 @@ impl World {
         let passed = instant - self.now.instant;
         self.now = Now { instant, wall: self.now.wall + passed };
         let at = self.elapsed();
-        self.engine.sockets_mut().at = at;
+        let net = self.engine.sockets_mut();
+        net.at = at;
+        if !passed.is_zero() {
+            net.arrive();
+        }
     }
 
     /// When something will happen by itself.

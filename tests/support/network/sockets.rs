@@ -100,6 +100,24 @@ impl Net {
     }
 }
 
+impl Net {
+    /// Time has passed: the pieces of a stream that are on their way have arrived, and one read brings them all.
+    pub(super) fn arrive(&mut self) {
+        for &at in &self.talking {
+            let up = &mut self.pipes[at].up;
+            while let (Some((_, Up::Bytes(_))), Some((_, Up::Bytes(_)))) = (up.front(), up.get(1)) {
+                let (Some((sequence, Up::Bytes(mut first))), Some((_, Up::Bytes(second)))) =
+                    (up.pop_front(), up.pop_front())
+                else {
+                    return;
+                };
+                first.extend(second);
+                up.push_front((sequence, Up::Bytes(first)));
+            }
+        }
+    }
+}
+
 fn would_block<T>() -> io::Result<T> {
     Err(ErrorKind::WouldBlock.into())
 }

@@ -31,6 +31,8 @@ pub(super) struct Player {
     turn: Option<u64>,
     /// Everything that it has said, by turn.
     said: HashMap<(String, u64), Vec<String>>,
+    /// The turn that it gave up last: a `GO` for it that was under way is no turn to answer.
+    passed: Option<u64>,
     last_ok: Option<(u64, String)>,
     /// `OK`s that are due in addition to that of the answer in flight: for a `PASS`, a `REST`, an answer said again.
     oks_due: u32,
@@ -59,6 +61,7 @@ impl Player {
             in_flight: None,
             turn: None,
             said: HashMap::new(),
+            passed: None,
             last_ok: None,
             oks_due: 0,
             nos_due: 0,
@@ -187,6 +190,7 @@ impl Player {
             && let Some(turn) = self.turn.take()
         {
             self.oks_due += 1;
+            self.passed = Some(turn);
             self.say(world, &format!("PASS turn={turn}"));
         }
     }
@@ -194,7 +198,7 @@ impl Player {
     fn rest(&mut self, world: &mut World) {
         if self.is_welcome && self.in_flight.is_none() {
             self.oks_due += 1;
-            self.turn = None;
+            self.passed = self.turn.take();
             self.say(world, "REST");
         }
     }
@@ -245,13 +249,12 @@ impl Player {
             "WELCOME" => self.welcome(line),
             "GO" => {
                 assert!(self.is_welcome, "a GO before the WELCOME");
-                self.turn = self.in_flight.as_ref().is_none_or(|(sent, _)| *sent != turn()).then(turn);
+                let is_sent = self.in_flight.as_ref().is_some_and(|(sent, _)| *sent == turn());
+                self.turn = Some(turn()).filter(|turn| !is_sent && self.passed != Some(*turn));
             }
             "OK" => self.hear_ok(line),
-            "LAPSED" => {
-                self.turn = self.turn.filter(|held| *held != turn());
-                self.in_flight.take_if(|(sent, _)| *sent == turn());
-            }
+            // An answer that is under way gets a reply of its own.
+            "LAPSED" => self.turn = self.turn.filter(|held| *held != turn()),
             "NO" => self.hear_no(line),
             "PONG" => {
                 self.pings = self.pings.checked_sub(1).expect("a PONG for every PING");
@@ -324,7 +327,7 @@ impl Player {
             "bad-secret" => {
                 assert!(self.used.is_some(), "T22: {} came without a secret", self.name);
                 self.secret = None;
-                self.last_ok = None;
+                (self.last_ok, self.passed) = (None, None);
                 if self.in_flight.take().is_some() {
                     self.number = (self.number / NEXT_LIFE + 1) * NEXT_LIFE + 1;
                     self.tries = 0;
@@ -332,7 +335,7 @@ impl Player {
             }
             "left" | "removed" => {
                 self.secret = None;
-                self.last_ok = None;
+                (self.last_ok, self.passed) = (None, None);
             }
             "superseded" | "name-taken" | "hello-timeout" | "line-timeout" | "full" | "shutting-down" => {}
             code => panic!("why {code}: {line:?}"),
