@@ -324,6 +324,9 @@ impl TurnServer {
         answer: &[u8],
         links: &mut Links,
     ) -> Result<(), No> {
+        if unlikely(answer.len() > self.config.answer_bytes_max) {
+            return Err((Code::TooLarge, None));
+        }
         self.line_heard_go(id, fence, links)?;
         let is_judged = self.is_judged(seat);
         match self.table.answer(now.instant, seat, fence, answer, is_judged) {
