@@ -71,7 +71,9 @@ fn rule(world: &mut World) {
                 proposal
             }
             (9, proposal) => {
-                if let Some(id) = server.scheduler().data(seat).and_then(|data| data.connection()) {
+                if let Some(id) =
+                    server.scheduler().data(seat).and_then(taketurns::protocol::turns::SeatData::connection)
+                {
                     server.forbid(now, id, "go", links);
                 }
                 proposal
