@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 use taketurns::protocol::dispatch::{DispatchClient, DispatchClientEvent, Rank};
 use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
 use taketurns::time::{self, Now};
-use taketurns::wire::Framing;
 
 use crate::logged::{listen_to_log, take_log};
 use crate::rests::Rests;
