@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{DispatchClient, DispatchClientEvent, Rank};
 use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
 use taketurns::time::{self, Now};

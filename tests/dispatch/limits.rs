@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{COMMAND_BYTES_MAX, DispatchEvent, DispatchServerConfig};
 use taketurns::protocol::{AbortReason, Protocol, Wish};
 
