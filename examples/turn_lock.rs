@@ -1,5 +1,5 @@
-//! Runs a command while it has the turn: flock(1) over the network. A command that may touch things outside this machine should tell them
-//! `TAKETURNS_EPOCH` and `TAKETURNS_TURN`, so that they can refuse one that comes too late.
+//! Runs a command while it holds the turn: flock(1) over the network. A command that writes to other machines should send them
+//! `TAKETURNS_EPOCH` and `TAKETURNS_TURN`, so that they can refuse a command whose turn is over.
 //!
 //! ```text
 //! cargo run --release --example turn_lock -- --serve
@@ -24,16 +24,16 @@ use taketurns::protocol::turns::{ClientConfig, ClientId, Code, Name, News, TurnC
 use taketurns::time::{Instant, Now};
 use taketurns::turn::{Demand, Demands, HoldMax};
 
-/// Run a command while it has the turn, as flock does, over the network. Exits with the command's code; 75: the turn did not
-/// come in time; 76: the turn was lost, and the command was ended.
+/// Run a command while it holds the turn: flock over the network. Exits with the code of the command, with 75 if the turn did
+/// not come in time, or with 76 if the turn was lost and the command was ended.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(note = "Times have a unit: 1500ms, 30s, 2m. A command that reads the terminal finds nothing there.")]
+#[argh(note = "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal.")]
 struct Options {
     /// the server, as HOST:PORT. Default: the environment variable TAKETURNS_CONNECT, else 127.0.0.1:5001
     #[argh(option, arg_name = "addr", default = "common::default_server()")]
     connect: String,
 
-    /// the ring, of whose clients one at a time runs its command. Default: main
+    /// the ring; one client of it runs its command at a time. Default: main
     #[argh(option, arg_name = "name")]
     ring: Option<Name>,
 
@@ -49,15 +49,15 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(5)", from_str_fn(options::time))]
     kill_after: Duration,
 
-    /// how long the server keeps the turn of a lost connection, its --turn-grace. Default: 10s
+    /// the server's --turn-grace: how long it keeps the turn of a lost connection. Default: 10s
     #[argh(option, arg_name = "time", default = "Duration::from_secs(10)", from_str_fn(options::time))]
     grace: Duration,
 
-    /// let the command go on when the turn is lost, and exit with 76 when it ends
+    /// leave the command running when the turn is lost, and exit with 76 when it ends
     #[argh(switch)]
     keep_going: bool,
 
-    /// send the secret by which a turn outlives its connection to another machine, too, in plain text
+    /// send the secret that resumes a turn to other machines too, in plain text
     #[argh(switch)]
     allow_plaintext_secrets: bool,
 
@@ -173,10 +173,10 @@ impl Lock<'_> {
                 }
                 self.start(now);
             }
-            News::Over { .. } if self.job.is_some() => self.lose(now, None, "the server says so"),
+            News::Over { .. } | News::Bye(_) if self.job.is_some() => self.lose(now, None, "it has ended"),
             News::Over { .. } => {
                 self.lease = None;
-                // The client asks again by itself only until the turn is granted.
+                // The library repeats a request only until the turn is granted.
                 let _ = driver.act(now, |clients, links| clients.ask(now, self.client, links));
             }
             News::Ended { why, dial } => {
@@ -187,7 +187,7 @@ impl Lock<'_> {
         }
     }
 
-    /// Starts the command, unless it is too late for that by now.
+    /// Starts the command, unless the lease leaves it no time.
     fn start(&mut self, now: Now) {
         let lease = self.lease.as_ref().filter(|lease| lease.is_safe(now) && self.job.is_none());
         let Some((epoch, turn)) = lease.and_then(|lease| lease.turn.fence) else { return };
@@ -198,7 +198,7 @@ impl Lock<'_> {
         }
     }
 
-    /// Another client can have the turn from `until` on: if that is not said, from when the lease is over at the latest.
+    /// Ends the command before `until`, when another client may get the turn. `None`: before the lease is over.
     fn lose(&mut self, now: Now, until: Option<Instant>, why: &str) {
         let Some(job) = &mut self.job else { return self.end(1, why) };
         let Some(lease) = self.lease.take() else { return };
@@ -218,7 +218,7 @@ impl Lock<'_> {
         }
     }
 
-    /// What is due, and what has become of the command.
+    /// Carries out what is due, and notices the end of the command.
     fn act(&mut self, now: Now, driver: &mut Driver<TurnClient>) {
         if let Some(code) = self.job.as_mut().and_then(|job| job.poll(now.instant)) {
             self.job = None;
@@ -227,7 +227,7 @@ impl Lock<'_> {
         if let (Some(until), true) =
             (self.lease.as_mut().and_then(|lease| lease.take_end(now)), self.job.is_some())
         {
-            self.lose(now, Some(until), "the server cannot be reached");
+            self.lose(now, Some(until), "it could not be renewed in time");
         }
         if self.give_up_at.is_some_and(|at| at <= now.instant) {
             self.end(GAVE_UP, "");

@@ -42,20 +42,20 @@ struct Options {
     #[argh(option, arg_name = "n", default = "2")]
     clients: usize,
 
-    /// clients, in all; one more is turned away. At most the limit of file descriptors less 32. Default: 10000
+    /// connected clients, in all; further ones are turned away. At most the limit of file descriptors less 32. Default: 10000
     #[argh(option, arg_name = "n", default = "10_000")]
     max_clients: usize,
 
-    /// seats of one address, those whose client is away included; one more is turned away. It may have twice as many
-    /// connections, and 16. Default: none
+    /// seats of one address, those whose client is away included; further clients are turned away. An address may have twice
+    /// as many connections, plus 16. Default: none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
-    /// seats of a ring; one more is turned away. Default: none
+    /// seats of a ring; further clients are turned away. Default: none
     #[argh(option, arg_name = "n")]
     seats_max: Option<usize>,
 
-    /// the greatest weight that a client may choose: turns for every one of a client of weight 1. Default: 1
+    /// the greatest weight that a client may choose: its turns for each turn of a client of weight 1. Default: 1
     #[argh(option, arg_name = "n", default = "Weight::ONE", from_str_fn(options::weight))]
     weight_max: Weight,
 
@@ -63,7 +63,7 @@ struct Options {
     #[argh(option, default = "Demands::Any", from_str_fn(options::demands))]
     demand: Demands,
 
-    /// a holder that is silent for this long loses its turn. Default: 30s
+    /// a holder that stays silent for this long loses its turn. Default: 30s
     #[argh(option, arg_name = "time", default = "Duration::from_secs(30)", from_str_fn(options::time))]
     turn_deadline: Duration,
 

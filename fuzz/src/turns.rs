@@ -52,7 +52,7 @@ impl Host {
             TurnEvent::Proposed(proposal) => {
                 let held = self.held.get(&proposal.seat().ring());
                 assert_eq!(held, Some(&(proposal.seat(), proposal.turn().get())), "it has not the turn");
-                assert!(proposal.answer().bytes.len() <= ANSWER_BYTES_MAX.max(128));
+                assert!(proposal.answer().bytes.len() <= ANSWER_BYTES_MAX);
                 self.proposals.push_back(proposal);
             }
             TurnEvent::NotJudged { seat, turn } => {

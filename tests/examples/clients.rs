@@ -1,11 +1,12 @@
 //! `turn_client` with `turn_server`: whose turn it is, names, counts, and what the server says of it.
 //! Names that cannot be used are here too; other wrong usage is in `usage.rs`.
 
-use std::net::TcpStream;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 
 use crate::bare::PATIENCE;
-use crate::process::Process;
 use crate::process::programs::example;
+use crate::process::{Process, Stream};
 use crate::programs::{
     LinePeer, Server, assert_alternates, assert_counts, expect_one_complaint, turn_client,
 };
@@ -181,4 +182,20 @@ fn clients_may_ask_for_each_turn() {
     assert_counts(&client.sent(), &[("Client1", 1), ("Client2", 2), ("Client3", 3)], 3, 4);
     watcher.hears("LEFT ");
     assert!(watcher.has_heard("TURN Client3 ") && !watcher.has_heard("SKIP "));
+}
+
+/// [P2] The seat is another connection's now: coming again would take it away from that one.
+#[test]
+fn a_client_that_is_superseded_ends_with_exit_code_1_and_why() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let mut client = turn_client(&address, &["--clients", "1", "--name", "ann"]);
+    let (mut server, _) = listener.accept().expect("the client comes");
+    let secret = "0123456789abcdef0123456789abcdef";
+    let said = format!("WELCOME ann seat=1 ring=main epoch=1f resume={secret}\nBYE superseded\n");
+    server.write_all(said.as_bytes()).expect("the client is there");
+    client.expect_exit(1, PATIENCE);
+    let said = client.lines(Stream::Err).join("\n");
+    assert!(said.ends_with("ann: superseded: the seat was resumed by another client"), "{said}");
+    assert!(!said.contains(secret), "{said}");
 }

@@ -144,7 +144,7 @@ fn what_makes_no_sense_is_said_and_changes_nothing() {
         ("skip", "skip: there is no such ring"),
         ("kick ann", "kick ann: there is no such seat"),
         ("more 30", "a time has one of the units ms, s and m, as in 30ms"),
-        ("sing", "next NAME  - name who is next"),
+        ("sing", "next NAME  - give this client the next turn"),
     ] {
         floor.types(typed);
         floor.complains(said);

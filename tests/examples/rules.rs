@@ -18,16 +18,15 @@ fn two(server: &Server) -> [LinePeer; 2] {
 fn answers_are_printed_with_their_names_and_escaped() {
     let mut server = Server::start(&["--clients", "1"]);
     let mut ann = LinePeer::connect(&server.address, "JOIN ann");
-    for (turn, (answer, printed)) in [
+    for ((answer, printed), turn) in [
         (":17", "17"),
         (":e2 e4, \"please\"", "e2 e4, \"please\""),
         (": ", " "),
         ("bytes=9\na\n\x1b[2Jb\r\x07", "a\\n\\u{1b}[2Jb\\r\\u{7}"),
     ]
     .into_iter()
-    .enumerate()
+    .zip(1..)
     {
-        let turn = turn + 1;
         ann.hears(&format!("GO turn={turn} "));
         ann.says(&format!("ANSWER turn={turn} {answer}"));
         ann.hears(&format!("OK turn={turn}"));

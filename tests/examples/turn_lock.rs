@@ -102,6 +102,19 @@ fn a_command_runs_with_its_fence_in_its_environment_and_its_code_is_ours() {
         assert!(u64::from_str_radix(epoch, 16).is_ok_and(|epoch| epoch != 0), "{said}");
         assert_eq!(number, turn.to_string());
     }
+    // What follows the command is the command's, also without --.
+    let mut process = Process::spawn(example("turn_lock").args([
+        "--connect",
+        &server.address,
+        "echo",
+        "-h",
+        "--ring=x",
+        "-V",
+        "--",
+        "-",
+    ]));
+    process.expect_exit(0, PATIENCE);
+    assert_eq!(process.lines(Stream::Out), ["-h --ring=x -V -- -"]);
     lock(&server.address, &[], &["no-such-command"]).expect_exit(127, PATIENCE);
     lock(&server.address, &[], &["sh", "-c", "kill -9 $$"]).expect_exit(128 + 9, PATIENCE);
 }
@@ -191,6 +204,23 @@ fn a_signal_reaches_the_command_and_one_that_waits_gives_up() {
     holder.expect_exit(3, PATIENCE);
 }
 
+/// A server whose turns have an end: the command is ended before that.
+#[test]
+fn a_command_ends_before_the_longest_turn_does() {
+    let mut server = Server::start(&["--demand", "ask", "--clients", "1", "--turn-deadline", "2s"]);
+    let options = ["--kill-after", "700ms"];
+    let mut holder = lock(&server.address, &options, &["sleep", "600"]);
+    holder.expect_exit(LOST, PATIENCE);
+    complains(&mut holder, "the turn is lost (it could not be renewed in time); the command is ended");
+    let lapsed = |line: &Line| line.text.contains("lapsed");
+    server.process.expect_no_line("a turn that lapsed", lapsed, Duration::ZERO);
+
+    let mut process = lock(&server.address, &["--kill-after", "2s"], &["echo", "ran"]);
+    process.expect_exit(1, PATIENCE);
+    complains(&mut process, "--kill-after leaves nothing of a turn of ");
+    assert_eq!(process.lines(Stream::Out), Vec::<&str>::new());
+}
+
 /// The server takes the turn away at the deadline. When the holder wakes, it knows that by its own clock.
 #[test]
 fn the_next_gets_the_turn_of_a_holder_that_is_stopped_and_that_one_ends_its_command() {
@@ -236,8 +266,25 @@ fn a_restarted_server_ends_the_command_and_its_grandchildren() {
     server.process.kill(PATIENCE);
     let server = server_at(&address, &[]);
     holder.expect_exit(LOST, PATIENCE);
-    complains(&mut holder, "the turn is lost (the server says so); the command is ended");
+    complains(&mut holder, "the turn is lost (it has ended); the command is ended");
     lock(&server.address, &["--try"], &["true"]).expect_exit(0, PATIENCE);
+}
+
+/// The next life of the server grants turns to others.
+#[test]
+fn a_server_that_stops_ends_the_command_and_leaves_those_that_wait() {
+    let mut server = server(&[]);
+    let address = server.address.clone();
+    let mut holder = lock(&address, &["--kill-after", "1s"], &["sh", "-c", "echo turn 1; exec sleep 600"]);
+    prints(&mut holder, "turn 1");
+    let mut waiter = lock(&address, &[], &["echo", "mine"]);
+    wait_for_waiting(&address, 1);
+    server.process.signal("TERM");
+    holder.expect_exit(LOST, PATIENCE);
+    server.process.expect_exit(0, PATIENCE);
+    let _server = server_at(&address, &[]);
+    prints(&mut waiter, "mine");
+    waiter.expect_exit(0, PATIENCE);
 }
 
 /// While a lock waits, the server may be another one by the time it gets the turn.
@@ -347,7 +394,7 @@ fn a_holder_that_cannot_reach_the_server_has_ended_its_command_before_the_next_o
     wait_for_waiting(&server.address, 1);
     network.order(Order::Vanish);
     holder.expect_exit(LOST, PATIENCE);
-    complains(&mut holder, "the server cannot be reached");
+    complains(&mut holder, "it could not be renewed in time");
     next.expect_exit(0, PATIENCE);
     let (ended, began) = (read_number(&ended), read_number(&began));
     assert!(ended < began, "{ended} {began}");

@@ -112,6 +112,10 @@ fn every_program_tells_its_usage_and_its_version() {
         };
         let (help, version) = (said("--help"), said("--version"));
         assert!(help.starts_with(&format!("Usage: {program}")), "{program} --help says: {help}");
+        assert!(
+            help.contains("-h, --help") && help.contains("-V, --version"),
+            "{program} --help says: {help}"
+        );
         let expected = format!("{program} {} (features: net", env!("CARGO_PKG_VERSION"));
         assert!(version.starts_with(&expected), "{program} --version says: {version}");
         assert_eq!((said("-h"), said("-V")), (help, version), "{program}");

@@ -165,6 +165,15 @@ fn l09_behind_a_resume_comes_the_roster_and_then_go_or_wait() {
     }
 }
 
+/// L9: a newcomer that hears is told that it waits before what its coming has begun.
+#[test]
+fn l09_a_newcomer_is_told_its_own_place_first() {
+    let (mut world, [_]) = line_ring(line_config(), ["ann"]);
+    let bob = join(&mut world, "bob hear=turns");
+    let behind: Vec<_> = bob.then.iter().skip(3).map(String::as_str).collect();
+    assert_eq!(behind, ["WAIT ahead=1", "BEGIN ann turn=1 within=30000"]);
+}
+
 /// L8: comings and goings, to hearers with and without a seat; a hearer hears of its own turns too.
 #[test]
 fn l08_hearers_are_told_of_comings_and_goings() {

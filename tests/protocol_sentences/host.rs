@@ -137,7 +137,7 @@ fn m17_the_host_removes_a_seat() {
         heard.contains(&"SKIP ann turn=1 how=gone".to_owned()) && heard.contains(&"LEFT ann".to_owned()),
         "{heard:?}"
     );
-    let mut try_join = |world: &mut World, line: &str| {
+    let try_join = |world: &mut World, line: &str| {
         let peer = world.connect();
         world.say(peer, line);
         heads(&world.heard(peer))[0].split(" seat").next().unwrap_or_default().to_owned()
@@ -153,7 +153,7 @@ fn m17_the_host_removes_a_seat() {
     let seat = world.seat("ann");
     world.act(|server, now, links| server.remove(now, seat, links)).expect("a seat");
     world.act(|server, now, _| {
-        server.lift(now, &"main".parse().expect("a name"), &"ann".parse().expect("a name"))
+        server.lift(now, &"main".parse().expect("a name"), &"ann".parse().expect("a name"));
     });
     assert_eq!(try_join(&mut world, "JOIN ann"), "WELCOME ann");
     assert_eq!(world.act(|server, now, links| server.remove(now, seat, links)), Err(HostError::UnknownSeat));

@@ -58,7 +58,7 @@ fn m08_a_seat_may_rest() {
     world.say(ann.peer, "REST");
     assert_eq!(world.heard(ann.peer), ["OK turn=1"]);
     assert_eq!(world.heard(cid.peer), ["GO turn=2 within=30000"]);
-    assert_eq!(line_order(&mut world, &[cid.clone()], 3), ["cid", "cid", "cid"]);
+    assert_eq!(line_order(&mut world, std::slice::from_ref(&cid), 3), ["cid", "cid", "cid"]);
     world.heard(cid.peer);
     world.say(ann.peer, "ASK");
     world.say(bob.peer, "ASK");
@@ -205,9 +205,9 @@ fn m12_fresh_names_gain_nothing() {
     for round in 0..300 {
         let fresh = join(&mut world, &format!("crook{round}"));
         if round % 2 == 0 {
-            world.reset(crook.peer)
+            world.reset(crook.peer);
         } else {
-            world.say(crook.peer, "LEAVE")
+            world.say(crook.peer, "LEAVE");
         }
         crook = fresh;
         let holder = if holder(&world).as_deref() == Some("honest") { &honest } else { &crook };

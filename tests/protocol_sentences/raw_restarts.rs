@@ -19,7 +19,7 @@ struct Client {
 /// One history: at most one of the two is broken at a time. Which answers counted, and whether a turn lapsed.
 fn history(config: &TurnServerConfig, seed: u64, steps: usize) -> (Vec<String>, bool) {
     let mut world = World::new(config.clone(), seed);
-    let homes = [[192, 0, 2, 1], [192, 0, 2, if seed % 2 == 0 { 1 } else { 2 }]];
+    let homes = [[192, 0, 2, 1], [192, 0, 2, if seed.is_multiple_of(2) { 1 } else { 2 }]];
     let mut clients = ['a', 'b'].map(|name| {
         world.next_address = Some(homes[usize::from(name == 'b')].into());
         Client { name, peer: world.connect(), number: 0, is_lost: true, is_connected: true }

@@ -119,6 +119,8 @@ fn l04_a_payload_that_is_too_large_is_skipped() {
         let heard = world.heard(ann.peer);
         assert_eq!(heads(&heard), ["NO too-large turn=1 within=30000"], "{size}");
     }
+    world.say(ann.peer, &format!("ANSWER turn=1 :{}", "x".repeat(101)));
+    assert_eq!(heads(&world.heard(ann.peer)), ["NO too-large turn=1 within=30000"], "as text");
     world.say(ann.peer, &format!("ANSWER turn=1 bytes=100\n{}", "x".repeat(100)));
     assert_eq!(world.heard(ann.peer), ["OK turn=1"]);
 }

@@ -141,7 +141,8 @@ impl TurnServer {
         };
         *count += 1;
         if how == How::Lapsed {
-            info!("{seat} ({}) lapsed", self.table.name_of(seat));
+            let name = self.table.name_of(seat).to_string();
+            info!("{seat} ({}) lapsed", name.as_bytes().escape_ascii());
         }
         let open = self.proposals.take(seat);
         if open.is_some() {
@@ -164,7 +165,7 @@ impl TurnServer {
         let Some(id) = self.table.scheduler.data(ended.seat).and_then(|data| data.client) else { return };
         match self.sessions.get(id) {
             Some(Session::Line(_)) if self.rests != Some(ended.seat) => {
-                tell_line(id, ended, answer, unanswered, links)
+                tell_line(id, ended, answer, unanswered, links);
             }
             Some(Session::Raw(_)) if answer.is_none() => self.tell_raw(id, ended),
             _ => {}

@@ -298,7 +298,7 @@ impl TurnServer {
         let (client, room, name) = (data.client, data.room, data.name().copied());
         let grace = self.table.scheduler.rules(seat.ring()).map_or(Duration::ZERO, |rules| rules.seat_grace);
         if let Some(name) = name {
-            self.table.rooms.room_mut(room).removed.insert(name, now.instant + grace);
+            self.table.rooms.remove_name(now.instant, room, name, now.instant + grace);
         }
         self.retire_seat(now, seat, links);
         if let Some(id) = client {

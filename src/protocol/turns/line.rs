@@ -258,7 +258,7 @@ impl TurnServer {
         match (&session.role, request) {
             (Role::Newcomer { .. }, Request::Join(join)) => return self.line_join(now, id, &join, links),
             (Role::Newcomer { .. }, Request::Watch { ring, token }) => {
-                self.line_wants_to_watch(now, id, ring, token, links)
+                self.line_wants_to_watch(now, id, ring, token, links);
             }
             (_, Request::Join(_) | Request::Watch { .. }) => return Err((Code::AlreadyJoined, None)),
             (Role::Seated { seat, .. }, Request::Leave) => {
@@ -324,6 +324,9 @@ impl TurnServer {
         answer: &[u8],
         links: &mut Links,
     ) -> Result<(), No> {
+        if unlikely(answer.len() > self.config.answer_bytes_max) {
+            return Err((Code::TooLarge, None));
+        }
         self.line_heard_go(id, fence, links)?;
         let is_judged = self.is_judged(seat);
         match self.table.answer(now.instant, seat, fence, answer, is_judged) {
@@ -415,10 +418,10 @@ impl TurnServer {
     fn line_ask(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         let moved = self.table.scheduler.ask(now.instant, seat);
         let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
-        self.carry_out(now, moved, None, links);
         if !is_granted {
             self.say_wait(id, seat, links);
         }
+        self.carry_out(now, moved, None, links);
     }
 
     fn line_rest(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) -> Result<(), No> {
@@ -495,17 +498,19 @@ impl TurnServer {
         {
             self.retire_seat(now, before, links);
         }
-        self.make_room(now, &seating.ring, links);
+        if self.table.has_room_for(address, &seating.ring) {
+            self.make_room(now, &seating.ring, links);
+        }
         match self.table.join(now.instant, id, address, &wanted) {
             Ok((seat, secret, moved)) => {
                 self.line_seated(id, seat, seating, secret, links);
                 self.line_welcomed(id, words, links);
                 self.hear_of_seat_but(id, seat, links, |name, seat| Reply::Joined { name, seat });
                 let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
-                self.carry_out(now, moved, None, links);
                 if !is_granted {
                     self.line_waits(id, seat, links);
                 }
+                self.carry_out(now, moved, None, links);
                 Ok(())
             }
             Err(NoSeat::No(code, why)) => Err((code, Some(why))),
@@ -566,7 +571,6 @@ impl TurnServer {
             self.hear_of_seat_but(id, seat, links, |name, _| Reply::Back { name });
         }
         let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
-        self.carry_out(now, moved, None, links);
         let is_judged = self.proposals.get_mut(seat).is_some();
         match held {
             _ if is_granted || is_judged => {}
@@ -574,6 +578,7 @@ impl TurnServer {
             None if self.table.scheduler.held_by(seat).is_some() => {}
             None => self.line_waits(id, seat, links),
         }
+        self.carry_out(now, moved, None, links);
     }
 
     /// The connection has its seat, and hears which.

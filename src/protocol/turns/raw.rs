@@ -38,8 +38,11 @@ impl TurnServer {
         links: &mut Links,
     ) -> Result<(SeatId, Moved), Bye> {
         let ring = DEFAULT_RING.parse().expect("the default ring's name is valid");
-        self.make_room(now, &ring, links);
-        self.table.seat_raw(now.instant, id, peer.ip(), ring)
+        let address = peer.ip();
+        if !self.table.has_left_by_raw(address) && self.table.has_room_for(address, &ring) {
+            self.make_room(now, &ring, links);
+        }
+        self.table.seat_raw(now.instant, id, address, ring)
     }
 
     /// T4: a client that does not have the turn at once is told, once, that it waits.

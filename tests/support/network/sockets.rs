@@ -40,6 +40,8 @@ pub(super) struct Pipe {
     /// Whether a segment may be read: one a pass.
     may_read: bool,
     pub(super) is_talking: bool,
+    /// The last segment that was announced: as with epoll, once.
+    announced: u64,
     /// Everything that it received, one entry a `recv`.
     pub(super) recvs: Vec<Delivery>,
     pub(super) looked: usize,
@@ -65,6 +67,7 @@ impl Pipe {
             up: VecDeque::new(),
             may_read: false,
             is_talking: false,
+            announced: 0,
             recvs: Vec::new(),
             looked: 0,
             unended: Vec::new(),
@@ -93,7 +96,12 @@ impl Net {
         for &at in talking.iter() {
             let pipe = &mut pipes[at];
             pipe.may_read = true;
-            ready.extend(pipe.up.front().map(|(sequence, _)| *sequence).zip(pipe.id));
+            if let Some((id, &(sequence, _))) = pipe.id.zip(pipe.up.front())
+                && sequence > pipe.announced
+            {
+                pipe.announced = sequence;
+                ready.push((sequence, id));
+            }
         }
         ready.sort_unstable_by_key(|&(sequence, _)| sequence);
         ready
