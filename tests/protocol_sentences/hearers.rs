@@ -31,12 +31,15 @@ fn t25_writes_at_a_hand_over_come_in_order() {
             let writes: Vec<_> =
                 world.deliveries()[before..].iter().map(|write| (write.peer, write.text())).collect();
             let go = format!("GO turn={} within=5000\n", turn + 2);
-            let told = writes.iter().position(|(peer, text)| *peer == ann.peer && text.contains(last));
-        let heard = writes.iter().position(|(peer, text)| *peer == watcher && text.contains("BEGIN bob"));
-        assert!(told.is_some() && told < heard, "{line}: {writes:?}");
-        // The last words come last; a reply comes before what others hear as well.
-        let own = world.heard(ann.peer);
-        assert_eq!(own.iter().position(|line| *line == last.trim_end()), Some(if line == "REST" { 0 } else { own.len() - 1 }));
+            let told = format!("{}BEGIN {name} turn={} within=5000\n", seen[turn], turn + 2);
+            let expected = [
+                (next, go),
+                (holder, said[turn].to_owned()),
+                (observers[0], told.clone()),
+                (observers[1], told),
+            ];
+            assert_eq!(writes, expected);
+        }
     }
 }
 
@@ -100,7 +103,7 @@ fn t25_no_go_overtakes_an_earlier_ok() {
 /// T25, L8: the same behind `REST` and `LEAVE` of a holder, one that hears included.
 #[test]
 fn t25_a_holder_that_rests_or_leaves_is_told_before_hearers() {
-    for (line, last) in [("REST", "OK\n"), ("LEAVE", "BYE left :goodbye\n")] {
+    for (line, last) in [("REST", "OK"), ("LEAVE", "BYE left :goodbye")] {
         let (mut world, [ann, bob, _]) = line_ring(line_config(), ["ann hear=turns", "bob", "cid"]);
         let watcher = watch(&mut world, "main");
         world.chunking = false;
@@ -109,9 +112,14 @@ fn t25_a_holder_that_rests_or_leaves_is_told_before_hearers() {
         let writes: Vec<_> =
             world.deliveries()[before..].iter().map(|write| (write.peer, write.text())).collect();
         assert_eq!(writes[0], (bob.peer, "GO turn=2 within=30000\n".to_owned()), "{line}");
-        let told = writes.iter().position(|(peer, text)| *peer == ann.peer && text.starts_with(last));
-        let heard = writes.iter().position(|(peer, text)| *peer == watcher && text.contains("BEGIN bob"));
-        assert!(told.is_some() && (told < heard || line == "LEAVE"), "{line}: {writes:?}");
+        let place =
+            |to, text: &str| writes.iter().position(|(peer, said)| *peer == to && said.contains(text));
+        let (own, others) = (place(ann.peer, last), place(watcher, "BEGIN bob"));
+        assert!(own.is_some() && own < others, "{line}: {writes:?}");
+        // A reply comes before what others hear as well, and the last words come last.
+        let heard = world.heard(ann.peer);
+        let at = if line == "REST" { 0 } else { heard.len() - 1 };
+        assert_eq!(heard[at], last, "{heard:?}");
     }
 }
 
