@@ -53,7 +53,7 @@ fn rule(world: &mut World) {
     let main = "main".parse().expect("a name");
     let mut rules = world.config().rules.clone();
     (rules.min_seats, rules.judging) =
-        if what % 2 == 0 { (1, Judging::Host) } else { (3, Judging::Automatic) };
+        if what.is_multiple_of(2) { (1, Judging::Host) } else { (3, Judging::Automatic) };
     let proposal = world.proposals.pop_front();
     let unused = world.act(|server, now, links| {
         // What cannot be done is an error, and changes nothing.

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use super::carry::Accepted;
-use super::line::looks_foreign_whole;
 use super::server::{Drain, Session, TurnServer};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
