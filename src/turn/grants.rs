@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::lease::{Clock, Extra, Lease, TurnNumber};
 use super::moved::Grant;
 use super::ring::{Phase, Ring};
+use super::SeatId;
 use super::rules::Allowance;
-use super::seat::{SeatId, Standing};
+use super::seat::Standing;
 use super::waits::Wait;
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos};
@@ -19,7 +20,6 @@ const KEPT_TIME_MIN: Duration = Duration::from_secs(1);
 
 impl<S> Ring<S> {
     /// Grants the next turn if one can be granted.
-    #[inline(always)]
     pub(super) fn advance(&mut self, now: Instant) -> Option<Grant> {
         if self.draining || self.paused || !self.has_quorum() {
             return None;
@@ -31,20 +31,49 @@ impl<S> Ring<S> {
         }
     }
 
+    /// As [`advance`](Self::advance) when no turn is held or kept. If `tell` has told the holder, its clock runs: when it lapses.
     #[inline(always)]
+    pub(super) fn advance_telling(
+        &mut self,
+        now: Instant,
+        tell: impl FnOnce(&mut S, &Grant, Instant) -> bool,
+    ) -> (Option<Grant>, Option<Instant>) {
+        if unlikely(self.named.is_some() || self.draining || self.paused || !self.has_quorum()) {
+            return (self.advance(now), None);
+        }
+        let Some(slot) = self.take_first(now) else { return (None, None) };
+        let (grant, clock) = (self.next_grant(slot), Clock::running(now, self.terms.time));
+        let Clock::Running { deadline, .. } = clock else { return (Some(grant), None) };
+        if likely(tell(&mut self.seats[slot as usize].data, &grant, deadline)) {
+            self.phase = Phase::Held(self.lease_for(now, slot, grant.turn, clock, Extra::None));
+            debug_assert_eq!(self.stands_from, Instant::FAR_FUTURE, "nothing stops the ring's own clock");
+            (Some(grant), Some(deadline))
+        } else {
+            self.hold_untold(now, slot, grant.turn, Extra::None);
+            (Some(grant), None)
+        }
+    }
+
     pub(super) fn grant_first(&mut self, now: Instant) -> Option<Grant> {
-        if unlikely(self.named.is_some())
+        if self.named.is_some()
             && let Some(slot) = self.take_named(now)
         {
             return Some(self.grant(now, slot, Extra::All));
         }
+        let slot = self.take_first(now)?;
+        Some(self.grant(now, slot, Extra::None))
+    }
+
+    /// Takes the next seat whose client is there out of the queue.
+    #[inline(always)]
+    fn take_first(&mut self, now: Instant) -> Option<u32> {
         loop {
             let slot = self.queue.pop(&mut self.seats)?;
             let seat = &mut self.seats[slot as usize];
             if likely(seat.occupied) {
                 self.queue.advance_to(seat.tag);
                 self.note_wait(now, slot);
-                return Some(self.grant(now, slot, Extra::None));
+                return Some(slot);
             }
             seat.standing = Standing::Missed;
             let weight = seat.weight.value();
@@ -65,28 +94,40 @@ impl<S> Ring<S> {
         Some(slot)
     }
 
+    fn grant(&mut self, now: Instant, slot: u32, extra: Extra) -> Grant {
+        let grant = self.next_grant(slot);
+        self.hold_untold(now, slot, grant.turn, extra);
+        grant
+    }
+
+    /// The next turn is that of the seat at `slot`.
     #[inline(always)]
-    pub(super) fn grant(&mut self, now: Instant, slot: u32, extra: Extra) -> Grant {
+    fn next_grant(&mut self, slot: u32) -> Grant {
+        let turn = TurnNumber::after(self.last_turn);
+        self.last_turn = turn.get();
         let seat = &mut self.seats[slot as usize];
         seat.standing = Standing::Holding;
-        let seat = SeatId::new(self.id, slot, seat.place);
-        let turn = TurnNumber::after(self.last_turn);
-        self.hold(
-            now,
-            Lease {
-                slot,
-                turn,
-                clock: Clock::Unreleased(self.terms.time),
-                since: self.own_time(now),
-                judging_left: self.terms.judging,
-                proposals_left: self.terms.proposals_max,
-                absent_until: None,
-                asks_again: false,
-                raised: false,
-                extra,
-            },
-        );
-        Grant { seat, turn }
+        Grant { seat: SeatId::new(self.id, slot, seat.place), turn }
+    }
+
+    fn hold_untold(&mut self, now: Instant, slot: u32, turn: TurnNumber, extra: Extra) {
+        self.hold(now, self.lease_for(now, slot, turn, Clock::Unreleased(self.terms.time), extra));
+    }
+
+    #[inline(always)]
+    fn lease_for(&self, now: Instant, slot: u32, turn: TurnNumber, clock: Clock, extra: Extra) -> Lease {
+        Lease {
+            slot,
+            turn,
+            clock,
+            since: self.own_time(now),
+            judging_left: self.terms.judging,
+            proposals_left: self.terms.proposals_max,
+            absent_until: None,
+            asks_again: false,
+            raised: false,
+            extra,
+        }
     }
 
     /// The ring goes on: the turn that was kept goes on if its holder is there, and is over otherwise.
@@ -101,6 +142,7 @@ impl<S> Ring<S> {
         let least = if kept.raised { Nanos::ZERO } else { KEPT_TIME_MIN.into() };
         let raised = Allowance { silent: left.silent.max(least), hold: left.hold.max(least) };
         let turn = TurnNumber::after(self.last_turn);
+        self.last_turn = turn.get();
         self.hold(
             now,
             Lease {
@@ -115,9 +157,7 @@ impl<S> Ring<S> {
     }
 
     /// Until the holder is told, the turn costs the others no time.
-    #[inline(always)]
-    pub(super) fn hold(&mut self, now: Instant, lease: Lease) {
-        self.last_turn = lease.turn.get();
+    fn hold(&mut self, now: Instant, lease: Lease) {
         self.phase = Phase::Held(lease);
         self.stopped = self.stopped(now);
         self.stands_from = now;
@@ -144,7 +184,7 @@ impl<S> Ring<S> {
         self.crowd.add(weight, queue.given(), || queue.oldest_given(seats));
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn queue_up(&mut self, now: Instant, slot: u32) {
         let own = self.own_time(now);
         let turns_first = self.queue.len() + u32::from(matches!(self.phase, Phase::Held(_) | Phase::Kept(_)));

@@ -1,7 +1,7 @@
 //! The turn that is held: its clock, its answer, its end.
 
 use super::lease::{Clock, Extra, Lease, TurnNumber};
-use super::moved::{Ended, Moved, Outcome, Refusal};
+use super::moved::{Ended, Grant, Moved, Outcome, Refusal};
 use super::ring::{Phase, Ring};
 use super::seat::{Demand, Standing};
 use crate::hint::{likely, unlikely};
@@ -22,11 +22,14 @@ impl<S> Ring<S> {
         }
     }
 
-    /// Starts the clock of a turn whose holder has been told.
+    /// Starts the clock of a turn whose holder has been told; when it lapses, if the clock runs.
     #[inline]
-    pub(super) fn start(&mut self, now: Instant, turn: TurnNumber) {
-        if likely(self.lease().is_some_and(|lease| lease.turn == turn)) {
-            self.begin(now);
+    pub(super) fn start(&mut self, now: Instant, turn: TurnNumber) -> Option<Instant> {
+        self.lease().filter(|lease| lease.turn == turn)?;
+        self.begin(now);
+        match self.lease()?.clock {
+            Clock::Running { deadline, .. } => Some(deadline),
+            Clock::Unreleased(_) | Clock::Stopped(_) | Clock::Judged { .. } => None,
         }
     }
 
@@ -93,14 +96,36 @@ impl<S> Ring<S> {
 
     #[inline]
     pub(super) fn end_as(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Moved {
-        let Phase::Held(lease) = self.phase else { return Moved::NOTHING };
+        let Some(ended) = self.end_held(now, outcome, goes_on) else { return Moved::NOTHING };
+        Moved { ended: Some(ended), granted: self.advance(now) }
+    }
+
+    /// As [`end`](Self::end), and `tell` may tell the next holder; when its turn lapses then.
+    #[inline(always)]
+    pub(super) fn end_telling(
+        &mut self,
+        now: Instant,
+        outcome: Outcome,
+        tell: impl FnOnce(&mut S, &Grant, Instant) -> bool,
+    ) -> (Moved, Option<Instant>) {
+        let Some(ended) = self.end_held(now, outcome, true) else { return (Moved::NOTHING, None) };
+        let (granted, deadline) = self.advance_telling(now, tell);
+        (Moved { ended: Some(ended), granted }, deadline)
+    }
+
+    /// Ends the turn that is held, without moving on.
+    #[inline(always)]
+    fn end_held(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Option<Ended> {
+        let Phase::Held(lease) = &self.phase else { return None };
+        let (slot, turn, asks_again) = (lease.slot, lease.turn, lease.asks_again);
+        let is_ordinary = lease.extra == Extra::None && lease.clock.is_released();
         self.phase = Phase::Idle;
-        if unlikely(lease.extra != Extra::None || !lease.clock.is_released()) {
+        if unlikely(!is_ordinary) {
             self.settle_clock(now);
         }
-        let ended = Ended { seat: self.seat_id(lease.slot), turn: lease.turn, outcome };
-        self.put_back(now, lease.slot, goes_on, lease.asks_again);
-        Moved { ended: Some(ended), granted: self.advance(now) }
+        let ended = Ended { seat: self.seat_id(slot), turn, outcome };
+        self.put_back(now, slot, goes_on, asks_again);
+        Some(ended)
     }
 
     /// Ends the turn of a holder whose connection may be lost: then nobody sits there any more.
@@ -114,11 +139,11 @@ impl<S> Ring<S> {
     }
 
     /// A seat's turn is over: it waits anew or rests.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put_back(&mut self, now: Instant, slot: u32, goes_on: bool, asks_again: bool) {
         let demand = self.seats[slot as usize].demand;
         let wants = demand == Demand::Always || asks_again || self.named == Some(slot);
-        if likely(goes_on && wants) {
+        if likely(wants && goes_on) {
             self.queue_up(now, slot);
             let queue = &self.queue;
             self.crowd.stay(queue.given(), || queue.oldest_given(&self.seats));

@@ -1,15 +1,16 @@
 //! The turn as an entry: found once, then ended, given more time, or handed to the host to judge.
 
+use super::SeatId;
 use super::lease::TurnNumber;
-use super::moved::{HostError, Moved, Outcome, Refusal};
-use super::scheduler::Scheduler;
-use super::seat::SeatId;
-use crate::time::Instant;
+use super::moved::{Grant, HostError, Moved, Outcome, Refusal};
+use super::ring::Ring;
+use crate::time::{Instant, Nanos, Timers};
 
-/// The turn that a seat holds, and may act on. Made by [`Scheduler::holding`].
+/// The turn that a seat holds, and may act on. Made by [`Scheduler::holding`](super::Scheduler::holding).
 #[derive(Debug)]
 pub struct Holding<'a, S> {
-    pub(super) scheduler: &'a mut Scheduler<S>,
+    pub(super) ring: &'a mut Ring<S>,
+    pub(super) timers: &'a mut Timers<u32>,
     pub(super) seat: SeatId,
     pub(super) turn: TurnNumber,
 }
@@ -31,20 +32,38 @@ impl<S> Holding<'_, S> {
     #[must_use]
     #[inline]
     pub fn is_judged_by_host(&self) -> bool {
-        self.scheduler.rings[self.seat.ring_slot as usize].terms.judging > crate::time::Nanos::ZERO
+        self.ring.terms.judging > Nanos::ZERO
     }
 
     /// Returns what is kept with the seat.
     #[must_use]
+    #[inline]
     pub fn data(&mut self) -> &mut S {
-        let ring = &mut self.scheduler.rings[self.seat.ring_slot as usize];
-        &mut ring.seats[self.seat.slot as usize].data
+        &mut self.ring.seats[self.seat.slot() as usize].data
     }
 
     /// Ends the turn, and moves on to the next.
     #[inline]
     pub fn end(self, now: Instant, outcome: Outcome) -> Moved {
-        self.scheduler.rings[self.seat.ring_slot as usize].end(now, outcome)
+        self.ring.end(now, outcome)
+    }
+
+    /// As [`end`](Self::end), for an owner that can tell the next holder at once, and says whether it did: then the clock of that
+    /// turn runs from `now`, and nothing has to be found again to [start](super::Scheduler::start) it.
+    ///
+    /// `tell` is given what is kept with the seat, and when the turn will lapse. It is not asked where the clock would not run.
+    #[inline(always)]
+    pub(crate) fn end_telling(
+        self,
+        now: Instant,
+        outcome: Outcome,
+        tell: impl FnOnce(&mut S, &Grant, Instant) -> bool,
+    ) -> Moved {
+        let (moved, deadline) = self.ring.end_telling(now, outcome, tell);
+        if let Some(deadline) = deadline {
+            self.ring.hasten(self.timers, deadline);
+        }
+        moved
     }
 
     /// Sets the time that the holder may be silent anew, never beyond what the turn may last in all. Returns when it
@@ -54,25 +73,23 @@ impl<S> Holding<'_, S> {
     ///
     /// [`Refusal::HoldMax`], when the turn can get no more time.
     pub fn renew(self, now: Instant) -> Result<Option<Instant>, Refusal> {
-        let at = self.seat.ring_slot as usize;
-        self.scheduler.rings[at].renew(now).inspect(|_| self.scheduler.arm(at))
+        self.ring.renew(now).inspect(|_| self.ring.arm(self.timers))
     }
 
     /// Hands the answer to the host. The clock stands; returns until when the host may rule.
     #[must_use = "the host has to rule until then"]
     pub fn judge(self, now: Instant) -> Option<Instant> {
-        let at = self.seat.ring_slot as usize;
-        let until = self.scheduler.rings[at].judge(now);
-        self.scheduler.arm(at);
+        let until = self.ring.judge(now);
+        self.ring.arm(self.timers);
         until
     }
 }
 
-/// The turn whose answer is with the host. Made by [`Scheduler::judged`].
+/// The turn whose answer is with the host. Made by [`Scheduler::judged`](super::Scheduler::judged).
 #[derive(Debug)]
 pub struct Judged<'a, S> {
-    pub(super) scheduler: &'a mut Scheduler<S>,
-    pub(super) seat: SeatId,
+    pub(super) ring: &'a mut Ring<S>,
+    pub(super) timers: &'a mut Timers<u32>,
 }
 
 impl<S> Judged<'_, S> {
@@ -84,22 +101,20 @@ impl<S> Judged<'_, S> {
     /// When `next` cannot be next. Nothing has changed then, and the answer is still judged.
     pub fn accept(self, now: Instant, next: Option<SeatId>) -> Result<Moved, HostError> {
         if let Some(next) = next {
-            if next.ring() != self.seat.ring() {
+            if next.ring() != self.ring.id || !self.ring.has(next) {
                 return Err(HostError::UnknownSeat);
             }
-            self.scheduler.name_next(next)?;
+            self.ring.name_next(next.slot())?;
         }
-        let at = self.seat.ring_slot as usize;
-        let moved = self.scheduler.rings[at].end_present(now, Outcome::Answered);
-        self.scheduler.arm(at);
+        let moved = self.ring.end_present(now, Outcome::Answered);
+        self.ring.arm(self.timers);
         Ok(moved)
     }
 
     /// Refuses the answer: the turn and its clock go on, unless that was the last proposal allowed, or its holder is gone.
     pub fn refuse(self, now: Instant) -> Moved {
-        let at = self.seat.ring_slot as usize;
-        let moved = self.scheduler.rings[at].refuse(now);
-        self.scheduler.arm(at);
+        let moved = self.ring.refuse(now);
+        self.ring.arm(self.timers);
         moved
     }
 }

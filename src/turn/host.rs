@@ -6,7 +6,8 @@ use super::lease::Clock;
 use super::moved::{HostError, Moved, Outcome};
 use super::ring::{Phase, Ring};
 use super::rules::Rules;
-use super::seat::{SeatId, Standing};
+use super::SeatId;
+use super::seat::Standing;
 use crate::time::{Instant, Nanos};
 
 impl<S> Ring<S> {

@@ -134,7 +134,7 @@ impl Queue {
     }
 
     /// Gives the seat at `slot` a tag and queues it behind all others of its weight.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32) {
         self.given += 1;
         let seat = &mut seats[slot as usize];
@@ -152,7 +152,6 @@ impl Queue {
     }
 
     /// Takes the queued seat at `slot` out, wherever it stands.
-    #[inline]
     pub(super) fn remove<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32) {
         let seat = &mut seats[slot as usize];
         let Links { prev, next } = std::mem::replace(&mut seat.links, Links::NONE);
@@ -172,13 +171,24 @@ impl Queue {
     }
 
     /// Takes the seat with the smallest tag out.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<u32> {
-        let slot = if unlikely(!self.heavy.is_empty()) { self.first(seats)? } else { self.ones.head };
-        if slot == NIL {
-            return None;
+        if unlikely(!self.heavy.is_empty()) {
+            let slot = self.first(seats)?;
+            self.remove(seats, slot);
+            return Some(slot);
         }
-        self.remove(seats, slot);
+        // As `remove`, for the head of the only list.
+        let slot = self.ones.head;
+        let seat = seats.get_mut(slot as usize)?;
+        let next = std::mem::replace(&mut seat.links, Links::NONE).next;
+        self.len -= 1;
+        self.ones.present -= u32::from(seat.occupied);
+        self.ones.head = next;
+        match seats.get_mut(next as usize) {
+            Some(next) => next.links.prev = NIL,
+            None => self.ones.tail = NIL,
+        }
         Some(slot)
     }
 

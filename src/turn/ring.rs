@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::RingId;
+use super::{RingId, SeatId};
 use super::lease::{Extra, Lease};
 use super::queue::Queue;
 use super::rules::{Rules, Terms};
-use super::seat::{Seat, SeatId, Standing};
+use super::seat::{Seat, Standing};
 use super::waits::{Crowd, Longest, TurnTime};
 use crate::hint::{likely, unlikely};
 use crate::time::{Alarm, Instant, Nanos, Timers, earlier};
@@ -80,10 +80,12 @@ impl<S> Ring<S> {
         }
     }
 
+    #[inline]
     pub(super) fn seat_id(&self, slot: u32) -> SeatId {
         SeatId::new(self.id, slot, self.seats[slot as usize].place)
     }
 
+    #[inline]
     pub(super) fn has_quorum(&self) -> bool {
         self.occupied >= self.terms.min_seats
     }
@@ -91,9 +93,10 @@ impl<S> Ring<S> {
     /// Whether `seat`, of a ring in this one's slot, is one of its seats.
     #[inline]
     pub(super) fn has(&self, seat: SeatId) -> bool {
-        self.seats.get(seat.slot as usize).is_some_and(|found| found.place == seat.place)
+        self.seats.get(seat.slot() as usize).is_some_and(|found| found.place == seat.place())
     }
 
+    #[inline]
     pub(super) fn lease(&self) -> Option<&Lease> {
         match &self.phase {
             Phase::Held(lease) => Some(lease),
@@ -185,10 +188,17 @@ impl<S> Ring<S> {
         earlier(deadline, grace_ends)
     }
 
+    /// Asks to be called at `deadline`, that of a turn whose clock begins to run. What was asked for before stays, as nearly always it
+    /// is earlier: then one comparison is all.
+    #[inline(always)]
+    pub(super) fn hasten(&mut self, timers: &mut Timers<u32>, deadline: Instant) {
+        timers.hasten(&mut self.alarm, self.id.slot(), deadline);
+    }
+
     /// Asks for the ring's next deadline after every change: that of the turn, the end of its holder's absence, or of the first grace.
     #[inline(always)]
     pub(super) fn arm(&mut self, timers: &mut Timers<u32>) {
         let deadline = self.deadline();
-        timers.set(&mut self.alarm, self.id.slot, deadline);
+        timers.set(&mut self.alarm, self.id.slot(), deadline);
     }
 }

@@ -69,7 +69,7 @@ impl<S> Scheduler<S> {
     /// Returns what `seat` does.
     #[must_use]
     pub fn view(&self, seat: SeatId) -> Option<SeatView<'_, S>> {
-        Some(self.ring(seat.ring()).filter(|ring| ring.has(seat))?.view(seat.slot))
+        Some(self.ring(seat.ring()).filter(|ring| ring.has(seat))?.view(seat.slot()))
     }
 
     /// Returns the number of seats, occupied and away, in `ring`.
