@@ -527,7 +527,7 @@ fn m12_a_name_that_is_reused_is_not_the_hosts_choice() {
     table.scheduler.name_next(ann).expect("it holds the turn");
     table.leave(ann);
     let dan = table.join(1);
-    assert_eq!(dan.slot, ann.slot, "the newcomer has the slot of the seat that was named");
+    assert_eq!(dan.slot(), ann.slot(), "the newcomer has the slot of the seat that was named");
     assert_eq!(table.play(3), [bob, cat, dan]);
 }
 
