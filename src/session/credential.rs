@@ -109,6 +109,12 @@ static HEX: [u8; 256] = {
 };
 
 impl Epoch {
+    /// The 16 digits that it is written with.
+    pub(crate) fn digits(self) -> [u8; 16] {
+        let digit = |nth: usize| b"0123456789abcdef"[(self.0 >> (60 - 4 * nth)) as usize & 15];
+        std::array::from_fn(digit)
+    }
+
     /// An epoch is on every answer, and so is read without the parser of any radix.
     #[inline]
     pub(super) fn from_hex(digits: &[u8]) -> Option<Epoch> {

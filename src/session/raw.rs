@@ -105,7 +105,7 @@ impl<'a> RawAnswer<'a> {
     }
 
     /// Whether a message reads `name:` and a few digits, and nothing else: what need not be read as if nothing were known of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_again(message: &[u8], name: &RawName) -> bool {
         let digits = message.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b":"));
         digits.is_some_and(|digits| {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::codes::Code;
 use super::credential::{Epoch, Token};
-use super::fields::{Key, Malformed, Message, TooLarge, decimal, decimal_prefix, is_text};
+use super::fields::{Key, Malformed, Message, TooLarge, decimal, decimal_prefix, is_plain, is_text};
 use super::name::Name;
 use super::sink::{Counted, Sink, put_content, put_hex, put_number};
 use crate::turn::Demand;
@@ -148,6 +148,19 @@ impl<'a> Request<'a> {
             return Ok(answer);
         }
         read(line).map_err(|(code, why)| Unreadable { code, why, turn: Request::turn_named(line) })
+    }
+
+    /// Reads an answer as programs write it, if it is all of `input`: `ANSWER turn=7 epoch=`, the digits of the server's own
+    /// `epoch`, ` :`, printable ASCII, LF. Anything else is `None`, and for `split_line` and [`parse`](Self::parse) to read.
+    #[inline]
+    pub(crate) fn whole_answer<'i>(input: &'i [u8], epoch: &[u8; 16]) -> Option<(u64, &'i [u8])> {
+        let behind = input.strip_suffix(b"\n")?.strip_prefix(b"ANSWER turn=")?;
+        let (turn, behind) = decimal_prefix(behind)?;
+        let (key, behind) = behind.split_first_chunk::<7>()?;
+        let (digits, behind) = behind.split_first_chunk::<16>()?;
+        let (colon, text) = behind.split_first_chunk::<2>()?;
+        let is_one = key == b" epoch=" && digits == epoch && colon == b" :" && is_plain(text);
+        is_one.then_some((turn, text))
     }
 
     /// Returns the turn that a line names, also one that cannot be read otherwise.

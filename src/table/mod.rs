@@ -17,7 +17,7 @@ use crate::protocol::{ConnectionId, Entropy};
 use crate::session::{Bye, Code, Epoch, Fence, Name, Secret};
 use crate::time::Instant;
 use crate::turn::{
-    Demand, JoinError, Moved, Outcome, Refusal, RingId, Rules, Scheduler, SeatId, TurnNumber, Weight,
+    Demand, Grant, JoinError, Moved, Outcome, Refusal, RingId, Rules, Scheduler, SeatId, TurnNumber, Weight,
 };
 
 /// The seats of a server, and who may sit on them.
@@ -25,6 +25,8 @@ pub(crate) struct Table {
     pub(crate) scheduler: Scheduler<SeatData>,
     pub(crate) rooms: Rooms,
     pub(crate) epoch: Epoch,
+    /// The epoch as it is written.
+    pub(crate) epoch_digits: [u8; 16],
     entropy: Entropy,
     /// Seats of one address, occupied and away.
     seats_per_address_max: Option<usize>,
@@ -72,10 +74,12 @@ impl Table {
     ) -> Table {
         let mut epoch = [0; 8];
         entropy(&mut epoch);
+        let epoch = Epoch(u64::from_le_bytes(epoch));
         Table {
             scheduler,
             rooms: Rooms::default(),
-            epoch: Epoch(u64::from_le_bytes(epoch)),
+            epoch,
+            epoch_digits: epoch.digits(),
             entropy,
             seats_per_address_max,
             seats_of_address: HashMap::new(),
@@ -265,15 +269,16 @@ impl Table {
 
     // Answering.
 
-    /// Takes an answer of a seat that was joined under a name.
-    #[inline]
+    /// Takes an answer of a seat that was joined under a name. Where it counts, `tell` may tell the next holder at once: see
+    /// [`Holding::end_telling`](crate::turn::Holding::end_telling).
+    #[inline(always)]
     pub(crate) fn answer(
         &mut self,
         now: Instant,
         seat: SeatId,
         fence: Fence,
         answer: &[u8],
-        is_judged: bool,
+        tell: impl FnOnce(&mut SeatData, &Grant, Instant) -> bool,
     ) -> Result<Taken, Code> {
         if unlikely(fence.epoch.is_some_and(|epoch| epoch != self.epoch)) {
             return Err(Code::StaleTurn);
@@ -281,14 +286,14 @@ impl Table {
         let refusal = match self.scheduler.holding(seat, fence.turn) {
             Ok(mut holding) => {
                 let turn = holding.turn();
-                if is_judged {
+                if unlikely(holding.is_judged_by_host()) {
                     let _ = holding.judge(now);
                     return Ok(Taken::Proposed(turn));
                 }
                 if let Some(line) = holding.data().line_identity_mut() {
                     line.last = Some(LastAnswer { turn, mark: Mark::of(answer) });
                 }
-                return Ok(Taken::Accepted(turn, holding.end(now, Outcome::Answered)));
+                return Ok(Taken::Accepted(turn, holding.end_telling(now, Outcome::Answered, tell)));
             }
             Err(refusal) => refusal,
         };

@@ -16,6 +16,7 @@ pub(crate) struct Room {
     pub(crate) ring: Option<RingId>,
     /// The seats that were joined under a name, those that are away too.
     pub(crate) seats: HashMap<Name, SeatId>,
+    /// See [`Rooms::hear`].
     pub(crate) hearers: Vec<ConnectionId>,
     /// Names that the host removed, and until when they are refused.
     pub(crate) removed: HashMap<Name, Instant>,
@@ -36,6 +37,8 @@ pub(crate) struct Rooms {
     rooms: Slab<Room>,
     by_name: HashMap<Name, RoomId>,
     by_ring: HashMap<RingId, RoomId>,
+    /// Hearers of all rooms, for one test in a turn that nobody hears.
+    hearing: usize,
     /// The rules that the host set for rings by name, whether or not they exist.
     rules: HashMap<Name, Rules>,
 }
@@ -64,6 +67,25 @@ impl Rooms {
 
     pub(crate) fn room_mut(&mut self, id: RoomId) -> &mut Room {
         &mut self.rooms[id.slot()]
+    }
+
+    /// `id` hears the room from now on.
+    pub(crate) fn hear(&mut self, room: RoomId, id: ConnectionId) {
+        self.rooms[room.slot()].hearers.push(id);
+        self.hearing += 1;
+    }
+
+    pub(crate) fn stop_hearing(&mut self, room: RoomId, id: ConnectionId) {
+        let hearers = &mut self.rooms[room.slot()].hearers;
+        let before = hearers.len();
+        hearers.retain(|&hearer| hearer != id);
+        self.hearing -= before - hearers.len();
+    }
+
+    /// Whether any room is heard.
+    #[inline]
+    pub(crate) fn are_heard(&self) -> bool {
+        self.hearing > 0
     }
 
     pub(crate) fn of_ring(&self, ring: RingId) -> Option<RoomId> {

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
+use super::SeatId;
 use super::lease::{Clock, Extra, Lease, TurnNumber};
 use super::moved::Grant;
 use super::ring::{Phase, Ring};
-use super::SeatId;
 use super::rules::Allowance;
 use super::seat::Standing;
 use super::waits::Wait;

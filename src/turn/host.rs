@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::SeatId;
 use super::lease::Clock;
 use super::moved::{HostError, Moved, Outcome};
 use super::ring::{Phase, Ring};
 use super::rules::Rules;
-use super::SeatId;
 use super::seat::Standing;
 use crate::time::{Instant, Nanos};
 

@@ -93,7 +93,11 @@ impl fmt::Debug for RingId {
 impl fmt::Debug for SeatId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (place, slot) = (self.place(), self.slot());
-        f.debug_struct("SeatId").field("ring", &self.ring).field("place", &place).field("slot", &slot).finish()
+        f.debug_struct("SeatId")
+            .field("ring", &self.ring)
+            .field("place", &place)
+            .field("slot", &slot)
+            .finish()
     }
 }
 

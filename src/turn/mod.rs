@@ -73,6 +73,5 @@ pub use seat::{Demand, Weight};
 pub use view::{SeatState, SeatView};
 pub use waits::LongestWait;
 
-
 #[cfg(test)]
 mod tests;

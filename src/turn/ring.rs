@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::{RingId, SeatId};
 use super::lease::{Extra, Lease};
 use super::queue::Queue;
 use super::rules::{Rules, Terms};
 use super::seat::{Seat, Standing};
 use super::waits::{Crowd, Longest, TurnTime};
+use super::{RingId, SeatId};
 use crate::hint::{likely, unlikely};
 use crate::time::{Alarm, Instant, Nanos, Timers, earlier};
 

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use log::info;
 
 use super::TurnEvent;
-use super::server::{Session, TurnServer, may_go};
+use super::server::{Drain, Session, TurnServer, may_go};
 use crate::hint::{likely, unlikely};
-use crate::protocol::{ConnectionId, Links};
+use crate::protocol::{ConnectionId, ConnectionMap, Links};
 use crate::session::raw::{GO, Signal, Trial};
 use crate::session::{Code, How, Reply};
 use crate::table::{RoomId, SeatData};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::turn::{Ended, Grant, HeldClock, Moved, Outcome, SeatId, TurnNumber};
 
 /// An answer that was accepted, for those who hear of it.
@@ -43,8 +43,47 @@ struct Late {
 }
 
 impl TurnServer {
+    /// Carries out a move that an answer has caused, and whose next holder [was told](tell_to_go) already, if `is_told`. Whether nobody else is to
+    /// hear of it but the client that has answered: that is the caller's to tell. Nearly always.
+    #[inline(always)]
+    pub(super) fn carry_on(
+        &mut self,
+        now: Now,
+        moved: &Moved,
+        is_told: bool,
+        answer: &Accepted<'_>,
+        links: &mut Links,
+    ) -> bool {
+        let is_ordinary = is_told && !self.table.rooms.are_heard() && self.drain == Drain::No;
+        if unlikely(!is_ordinary) {
+            self.carry_on_any(now, moved, is_told, answer, links);
+            return false;
+        }
+        if let Some(ended) = &moved.ended {
+            self.ledger.accepted(ended.seat, ended.turn, answer.message, answer.name);
+        }
+        if let Some(Grant { seat, turn }) = moved.granted {
+            self.ledger.report(TurnEvent::Granted { seat, turn });
+        }
+        true
+    }
+
+    #[cold]
+    fn carry_on_any(
+        &mut self,
+        now: Now,
+        moved: &Moved,
+        is_told: bool,
+        answer: &Accepted<'_>,
+        links: &mut Links,
+    ) {
+        if let Some(late) = self.carry_out_one(now, *moved, is_told, Some(*answer), links) {
+            self.carry_out_late(now, late, links);
+        }
+        self.finish_drain(now, links);
+    }
+
     /// Carries out a move, and those that follow from it.
-    #[inline]
     pub(super) fn carry_out(
         &mut self,
         now: Now,
@@ -52,7 +91,7 @@ impl TurnServer {
         answer: Option<Accepted<'_>>,
         links: &mut Links,
     ) {
-        if let Some(late) = self.carry_out_one(now, moved, answer, links) {
+        if let Some(late) = self.carry_out_one(now, moved, false, answer, links) {
             self.carry_out_late(now, late, links);
         }
         self.finish_drain(now, links);
@@ -64,18 +103,18 @@ impl TurnServer {
         while let Some(Late { id, seat, message }) = next.take() {
             if let Some((moved, name)) = self.raw_take(now, id, seat, &message, links) {
                 let answer = Accepted { message: &message, name, words: None, replies: 1 };
-                next = self.carry_out_one(now, moved, Some(answer), links);
+                next = self.carry_out_one(now, moved, false, Some(answer), links);
             }
         }
     }
 
     /// T25: first the next holder hears that it may go, then the last one how its turn ended, then the hearers; but on one connection
     /// an answer is confirmed before the next turn begins.
-    #[inline]
     fn carry_out_one(
         &mut self,
         now: Now,
         Moved { ended, granted }: Moved,
+        is_told: bool,
         answer: Option<Accepted<'_>>,
         links: &mut Links,
     ) -> Option<Late> {
@@ -87,7 +126,14 @@ impl TurnServer {
         if let Some(ended) = ended.as_ref().filter(|_| unlikely(has_same_seat)) {
             self.tell_ended(now, ended, answer.as_ref(), unanswered, links);
         }
-        let late = granted.and_then(|granted| self.grant(now, granted, links));
+        let late = match granted {
+            Some(Grant { seat, turn }) if is_told => {
+                self.ledger.report(TurnEvent::Granted { seat, turn });
+                None
+            }
+            Some(granted) => self.grant(now, granted, links),
+            None => None,
+        };
         if let Some(ended) = &ended {
             if likely(!has_same_seat) {
                 self.tell_ended(now, ended, answer.as_ref(), unanswered, links);
@@ -174,7 +220,6 @@ impl TurnServer {
     // Beginnings.
 
     /// Tells the next holder that it may go, as soon as it may hear of it.
-    #[inline]
     fn grant(&mut self, now: Now, Grant { seat, turn }: Grant, links: &mut Links) -> Option<Late> {
         self.ledger.report(TurnEvent::Granted { seat, turn });
         let id = self.table.scheduler.data(seat)?.client?;
@@ -228,7 +273,6 @@ impl TurnServer {
     }
 
     /// Tells the holder of a turn of it, and starts its clock.
-    #[inline]
     pub(super) fn grant_line(
         &mut self,
         now: Now,
@@ -389,6 +433,38 @@ impl TurnServer {
     fn carry_out_granted(&mut self, now: Now, moved: Moved, links: &mut Links) -> Option<Late> {
         moved.granted.and_then(|granted| self.grant(now, granted, links))
     }
+}
+
+/// Tells the holder of a turn that it may go, if nothing stands in the way: whether it was told.
+#[inline(always)]
+pub(super) fn tell_to_go(
+    now: Now,
+    sessions: &mut ConnectionMap<Session>,
+    data: &SeatData,
+    grant: &Grant,
+    lapses: Instant,
+    links: &mut Links,
+) -> bool {
+    let Some(id) = data.client else { return false };
+    match sessions.get_mut(id) {
+        Some(Session::Raw(raw)) if likely(may_go(raw.signal) && raw.aside.is_none()) => {
+            raw.signal = Signal::Open;
+            links.send_static_first(id, GO);
+            true
+        }
+        Some(Session::Line(line)) => {
+            line.go_mark = write_go(now, id, grant.turn, lapses, links);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Returns the mark behind what is written.
+#[inline(never)]
+fn write_go(now: Now, id: ConnectionId, turn: TurnNumber, lapses: Instant, links: &mut Links) -> u64 {
+    let within = lapses.nanos_since(now.instant).as_millis();
+    links.send_first_with(id, |buffer| Reply::Go { turn, within, last: None }.encode(buffer))
 }
 
 /// Tells a client that speaks lines how its turn ended.

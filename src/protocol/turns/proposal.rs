@@ -129,6 +129,8 @@ pub(super) enum Then {
 #[derive(Debug, Default)]
 pub(super) struct Proposals {
     open: HashMap<SeatId, Open>,
+    /// Some have been reported since the last pass.
+    pub(super) are_new: bool,
     /// The host has just been handed one, and may have dropped it.
     pub(super) may_be_dropped: bool,
 }
@@ -142,6 +144,7 @@ impl Proposals {
         message: &[u8],
         name: usize,
     ) -> Proposal {
+        self.are_new = true;
         let alive = Arc::new(());
         let open = Open { turn, mark: answer, replies: 1, then: Then::Stay, alive: Arc::downgrade(&alive) };
         self.open.insert(seat, open);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::carry::Accepted;
+use super::carry::{Accepted, tell_to_go};
 use super::server::{Session, TurnServer};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
@@ -123,11 +123,14 @@ impl TurnServer {
             && let Some(name) = holding.data().raw_name()
             && likely(RawAnswer::is_again(bytes, name))
         {
-            let name = name.as_bytes().len();
-            let moved = holding.end(now.instant, Outcome::Answered);
             (raw.signal, raw.strikes) = (Signal::Quiet, 0);
-            let answer = Accepted { message: bytes, name, words: None, replies: 1 };
-            self.carry_out(now, moved, Some(answer), links);
+            let answer = Accepted { message: bytes, name: name.as_bytes().len(), words: None, replies: 1 };
+            let (sessions, mut is_told) = (&mut self.sessions, false);
+            let moved = holding.end_telling(now.instant, Outcome::Answered, |data, grant, lapses| {
+                is_told = tell_to_go(now, sessions, data, grant, lapses, links);
+                is_told
+            });
+            self.carry_on(now, &moved, is_told, &answer, links);
             return bytes.len();
         }
         self.raw_other(now, id, bytes, links)

@@ -352,7 +352,11 @@ impl TurnServer {
     }
 
     #[cold]
-    fn note_waits(&mut self, now: Now) {
+    fn note_flushed(&mut self, now: Now) {
+        if std::mem::take(&mut self.proposals.are_new) {
+            // The host is about to be handed them. What it drops, the next pass refuses.
+            self.proposals.may_be_dropped = true;
+        }
         self.waits_written = self.waits.len();
         self.settle_due(now.instant);
     }
@@ -396,7 +400,7 @@ impl Protocol for TurnServer {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         match self.sessions.get_mut(id) {
             Some(Session::Raw(_)) => self.raw_bytes(now, id, bytes, links),
@@ -446,8 +450,8 @@ impl Protocol for TurnServer {
 
     fn handle_flushed(&mut self, now: Now, _: &mut Links) {
         self.ledger.pass_ended();
-        if unlikely(!self.waits.is_empty()) {
-            self.note_waits(now);
+        if unlikely(!self.waits.is_empty() || self.proposals.are_new) {
+            self.note_flushed(now);
         }
     }
 
@@ -465,14 +469,9 @@ impl Protocol for TurnServer {
         if unlikely(self.due.is_some()) { earlier(due, self.due) } else { due }
     }
 
+    #[inline]
     fn poll_event(&mut self) -> Option<TurnEvent> {
-        let event = self.ledger.next_event();
-        if unlikely(matches!(event, Some(TurnEvent::Proposed(_)))) {
-            // If the host drops it, the next pass refuses it.
-            self.proposals.may_be_dropped = true;
-            self.due = Some(Instant::ORIGIN);
-        }
-        event
+        self.ledger.next_event()
     }
 }
 
