@@ -8,7 +8,7 @@ mod common;
 
 use std::process::ExitCode;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use common::console::{Console, Happening, Screen};
 use log::{LevelFilter, info};
 use taketurns::net::{Event, now, os_entropy};
@@ -16,7 +16,7 @@ use taketurns::protocol::counter::{CounterClient, CounterClientConfig, CounterCl
 use taketurns::protocol::{ConnectionId, DialId};
 
 /// Count up at a counter server; c, s and exit on standard input connect, disconnect and leave.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 struct Options {
     /// the server, as HOST:PORT. Default: 127.0.0.1:2004
     #[argh(option, arg_name = "addr", default = "\"127.0.0.1:2004\".to_owned()")]

@@ -10,7 +10,7 @@ mod common;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use common::journal::Journal;
 use common::printer::Printer;
 use common::server::{self, Service};
@@ -21,7 +21,7 @@ use taketurns::net::{Event, now, os_entropy};
 use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerConfig};
 
 /// Remember the last number of every client, and give out random odd and even numbers.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     note = "Fixed limits: 10000 clients, and not more than the limit of file descriptors; a message of 32 bytes; an
 id from 0 to 10000, which is sent within 10 s. A client that does not read is closed after 10 s, or once 64 KiB
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
     let status = status::address(options.status.as_deref())?;
-    let driver_config = server::driver_config(options.max_per_address, status)?;
+    let driver_config = server::driver_config(options.max_per_address, status);
     let counter = CounterServer::new(CounterServerConfig::default(), os_entropy());
     let Service { mut event_loop, bound, status } =
         Service::listen(counter, driver_config, &options.listen, "127.0.0.1:2004", status)?;

@@ -9,7 +9,7 @@ mod common;
 
 use std::process::ExitCode;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use common::console::{Console, Happening, Screen};
 use log::LevelFilter;
 use taketurns::net::{Event, now};
@@ -17,7 +17,7 @@ use taketurns::protocol::echo::{EchoClient, EchoClientConfig, EchoClientEvent};
 use taketurns::protocol::{CloseReason, DialId};
 
 /// Send a message to an echo server and print the response; without a message, prompt for one after the other.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 struct Options {
     /// the message; without one, it prompts. (The message help is written behind --.)
     #[argh(positional)]

@@ -9,7 +9,7 @@ mod common;
 
 use std::process::ExitCode;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use common::server::{self, Service};
 use common::status;
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use log::LevelFilter;
 use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
 
 /// Echo each message with the local time in front: one message a connection, or one a line.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     note = "Fixed limits: 10000 clients, and not more than the limit of file descriptors; a message of 65536 bytes.
 A message begins within 10 s and ends within 10 s more. A client that does not read is closed after 10 s, or once
@@ -62,7 +62,7 @@ fn serve(options: &Options) -> Result<(), String> {
     });
     let config = EchoServerConfig { keep_open: options.keep_open, ..EchoServerConfig::default() };
     let status = status::address(options.status.as_deref())?;
-    let driver_config = server::driver_config(options.max_per_address, status)?;
+    let driver_config = server::driver_config(options.max_per_address, status);
     let echo = EchoServer::new(config, stamp);
     let service = Service::listen(echo, driver_config, &options.listen, "127.0.0.1:8080", status)?;
     for addr in &service.bound {

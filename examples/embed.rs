@@ -15,18 +15,19 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
+use common::counting::Counting;
 use taketurns::mio::net::UdpSocket;
 use taketurns::mio::{Events, Interest, Poll, Token};
 use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, os_entropy, poll_timeout};
 use taketurns::protocol::turns::{
-    Framing, TurnClient, TurnClientConfig, TurnEvent, TurnServer, TurnServerConfig,
+    ClientConfig, Framing, TurnClient, TurnEvent, TurnServer, TurnServerConfig,
 };
 
 /// Show how a host program embeds a turn server into a loop of its own.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 struct Options {
-    /// end after so many numbers. Default: 6
+    /// end after this many numbers. Default: 6
     #[argh(option, arg_name = "n", default = "6")]
     count: u64,
 }
@@ -53,19 +54,21 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     poll.registry().register(&mut instrument, INSTRUMENT, Interest::READABLE)?;
 
     // The turn server: a driver on the host's poll, with a token space of its own.
-    let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
-    let server = TurnServer::new(config, os_entropy());
+    let mut config = TurnServerConfig::default();
+    config.framing = Framing::Line;
+    let server = TurnServer::new(config, os_entropy())?;
     let mut server = Driver::new(poll.registry(), TokenSpace(1), server, DriverConfig::default())?;
     let addr = server.listen(loopback)?;
     writeln!(out, "instrument at {itself}, turns at {addr}")?;
-    let mut clients = two_clients(&poll, addr)?;
+    let (mut clients, mut counting) = two_clients(&poll, addr)?;
 
     let (mut turns, mut measured) = (0, 0);
     let mut report_at = now().instant + REPORT_EVERY;
     while !(server.is_drained() && clients.is_drained()) {
         // 1. Sleep until something happens or the first deadline, ours or the host's, has come.
-        let deadlines = [server.next_deadline(), clients.next_deadline(), Some(report_at)];
-        let timeout = poll_timeout(now(), deadlines.into_iter().flatten().min());
+        let theirs = [server.next_deadline(), clients.next_deadline(), counting.next_deadline()];
+        let deadlines = theirs.into_iter().chain([Some(report_at)]);
+        let timeout = poll_timeout(now(), deadlines.flatten().min());
         match poll.poll(&mut events, timeout) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             polled => polled?,
@@ -92,7 +95,11 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         while let Some(event) = server.poll_event() {
             match event {
                 Event::Opened { peer, .. } => writeln!(out, "{peer} connected")?,
-                Event::Protocol(TurnEvent::Accepted { name, number, turn, .. }) => {
+                Event::Protocol(TurnEvent::Accepted { seat, turn, answer }) => {
+                    // An answer is any bytes; this host takes numbers, and a client that sends something else has sent nothing.
+                    let answer = server.protocol().answer(answer).and_then(|answer| answer.number());
+                    let Some(number) = answer else { continue };
+                    let name = server.protocol().name_of(seat);
                     writeln!(out, "turn {turn}: {name} sets the instrument to {number}")?;
                     instrument.send_to(&number.to_be_bytes(), itself)?;
                     turns += 1;
@@ -100,27 +107,35 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
                 _ => {}
             }
         }
-        while clients.poll_event().is_some() {}
+        while let Some(event) = clients.poll_event() {
+            if let Event::Protocol(event) = event {
+                counting.hear(now, &mut clients, event);
+            }
+        }
+        counting.catch_up(now, &mut clients);
         if now.instant >= report_at {
             writeln!(out, "{turns} turns, {measured} measurements")?;
             report_at = now.instant + REPORT_EVERY;
         }
         if turns >= options.count {
             clients.drain(now);
+        }
+        if clients.is_drained() {
             server.drain(now);
         }
     }
     Ok(())
 }
 
-fn two_clients(poll: &Poll, addr: SocketAddr) -> Result<Driver<TurnClient>, Box<dyn std::error::Error>> {
-    let pace = Duration::from_millis(100);
-    let config = TurnClientConfig { framing: Framing::Line, pace, ..TurnClientConfig::default() };
-    let mut clients = TurnClient::new(config);
-    clients.add("ann".parse()?, 1, 2);
-    clients.add("bob".parse()?, 2, 2);
+fn two_clients(
+    poll: &Poll,
+    addr: SocketAddr,
+) -> Result<(Driver<TurnClient>, Counting), Box<dyn std::error::Error>> {
+    let clients = TurnClient::new();
     let mut clients = Driver::new(poll.registry(), TokenSpace(2), clients, DriverConfig::default())?;
-    clients.connect(now(), addr);
-    clients.connect(now(), addr);
-    Ok(clients)
+    let mut counting = Counting::new(Duration::from_millis(100), None);
+    for (name, start) in [("ann", 1), ("bob", 2)] {
+        counting.add(&mut clients, addr, ClientConfig::seat(name.parse()?), start, 2)?;
+    }
+    Ok((clients, counting))
 }

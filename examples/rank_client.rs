@@ -8,7 +8,7 @@ mod common;
 
 use std::process::ExitCode;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use common::console::{Console, Happening, Screen};
 use log::{LevelFilter, info};
 use taketurns::net::{Event, now};
@@ -16,7 +16,7 @@ use taketurns::protocol::dispatch::{Command, DispatchClient, DispatchClientEvent
 use taketurns::wire::Framing;
 
 /// Take a rank at a rank server, send the commands that are typed, and execute those that come.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 struct Options {
     /// the server, as HOST:PORT. Default: 127.0.0.1:5555
     #[argh(option, arg_name = "addr", default = "\"127.0.0.1:5555\".to_owned()")]

@@ -10,7 +10,7 @@ mod common;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use common::printer::Printer;
 use common::server::{self, Service};
 use common::status;
@@ -20,7 +20,7 @@ use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServe
 use taketurns::wire::Framing;
 
 /// Give clients ranks by arrival, and pass the commands of each to a client of lower rank.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     note = "Fixed limits: clients are at most the limit of file descriptors less 32; a command has 960 bytes. Line framing: a line
 ends within 5 s, and a client may have 1024 commands that are not done. Raw framing: 64 messages wait for a client.
@@ -66,10 +66,10 @@ fn main() -> ExitCode {
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
     if options.max_clients == 0 {
-        return Err("0 clients make no sense: the number must be at least 1".to_owned());
+        common::options::wrong_usage(format_args!("0 clients make no sense: the number must be at least 1"));
     }
     let status = status::address(options.status.as_deref())?;
-    let driver_config = server::driver_config(options.max_per_address, status)?;
+    let driver_config = server::driver_config(options.max_per_address, status);
     let dispatch = DispatchServer::new(DispatchServerConfig {
         framing: options.framing,
         policy: options.policy,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example turn_client
-//! cargo run --release --example turn_client -- --clients 5 --count 10 --pace-ms 0
+//! cargo run --release --example turn_client -- --clients 5 --count 10 --pace 0s
 //! ```
 
 mod common;
@@ -10,35 +10,38 @@ mod common;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
+use common::counting::{Count, Counting};
+use common::options::{self, wrong_usage};
 use common::printer::Printer;
-use log::{LevelFilter, info, warn};
-use taketurns::net::{Driver, Event, EventLoop, Target, now};
-use taketurns::protocol::turns::{
-    Bye, ClientEvent, Framing, InvalidName, NAME_BYTES_MAX, Name, TurnClient, TurnClientConfig,
-};
+use log::{LevelFilter, info};
+use taketurns::net::{Event, EventLoop, now};
+use taketurns::protocol::turns::{ClientConfig, End, NAME_BYTES_MAX, Name, SeatRequest, TurnClient};
+use taketurns::turn::{Demand, Weight};
+use taketurns::wire::Framing;
 
 /// Take turns at a turn server: run clients that send numbers, and print each that is accepted.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(note = "Times have a unit: 1500ms, 30s, 2m.")]
 struct Options {
     /// the server, as HOST:PORT; a host name is looked up again at every reconnection. Default: the environment variable
     /// TAKETURNS_CONNECT, else 127.0.0.1:5001
-    #[argh(option, arg_name = "addr", default = "default_server()")]
+    #[argh(option, arg_name = "addr", default = "common::default_server()")]
     connect: String,
 
-    /// how messages are told apart: raw or line, as the server has it. Default: raw
-    #[argh(option, default = "Framing::Raw")]
+    /// how messages are told apart: line, or raw for the oldest servers. Default: line
+    #[argh(option, default = "Framing::Line")]
     framing: Framing,
 
     /// how many clients to run. Default: 2
     #[argh(option, arg_name = "n", default = "2")]
     clients: usize,
 
-    /// pause of a client between two of its numbers, in milliseconds; 0 is as fast as possible. Default: 1000
-    #[argh(option, arg_name = "n", default = "1000")]
-    pace_ms: u64,
+    /// pause of a client between two of its numbers; 0s is as fast as possible. Default: 1s
+    #[argh(option, arg_name = "time", default = "Duration::from_secs(1)", from_str_fn(options::time))]
+    pace: Duration,
 
-    /// end when every client has had so many numbers accepted. Default: never
+    /// end when every client has had this many numbers accepted. Default: never
     #[argh(option, arg_name = "n")]
     count: Option<u64>,
 
@@ -55,101 +58,110 @@ struct Options {
     #[argh(option, arg_name = "n")]
     step: Option<i64>,
 
+    /// the ring to join. Default: main
+    #[argh(option, arg_name = "name")]
+    ring: Option<Name>,
+
+    /// turns for every one of a client of weight 1, as far as the ring allows. Default: 1
+    #[argh(option, arg_name = "n", default = "Weight::ONE", from_str_fn(options::weight))]
+    weight: Weight,
+
+    /// when clients want turns: always, or ask (each asks when its pause is over). Default: always
+    #[argh(option, default = "Demand::Always", from_str_fn(options::demand))]
+    demand: Demand,
+
+    /// send the secrets by which seats are resumed to other machines, too, in plain text. Without this, a client that loses
+    /// its connection to another machine has to wait until its seat there is given up
+    #[argh(switch)]
+    allow_plaintext_secrets: bool,
+
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 
-fn default_server() -> String {
-    common::environment("TAKETURNS_CONNECT").unwrap_or_else(|| "127.0.0.1:5001".to_owned())
-}
-
 fn main() -> ExitCode {
-    common::exit_code(play(&common::options::from_environment()))
+    common::exit_code(play(&options::from_environment()))
 }
 
 fn play(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
     common::check_target(&options.connect, "--connect 127.0.0.1:5001")?;
-    let client = clients(options)?;
-    if client.is_finished() {
-        return Ok(());
-    }
-    let mut event_loop = EventLoop::new(client).map_err(|error| common::advise(&error))?;
+    let mut event_loop = EventLoop::new(TurnClient::new()).map_err(|error| common::advise(&error))?;
+    let mut counting = counting(options, &mut event_loop)?;
     let handle = event_loop.handle();
     common::signals::on_first(move || handle.drain())?;
-    for _ in 0..options.clients {
-        event_loop.driver_mut().connect(now(), Target::from(options.connect.as_str()));
-    }
 
     let mut printer = Printer::start();
-    let mut refusals = 0;
-    // Whether the server's absence has been mentioned since it was last there.
-    let mut mentioned = false;
-    let end = event_loop.run(|driver, event| match event {
-        Event::Opened { peer, .. } => {
-            mentioned = false;
-            info!("connected to {peer}");
+    let mut end = Ok(());
+    let mut absence = common::Absence::default();
+    let mut goes_on = true;
+    while goes_on {
+        if counting.is_finished() {
+            event_loop.driver_mut().drain(now());
         }
-        Event::Closed { peer, reason, .. } => info!("disconnected from {peer}: {reason}"),
-        Event::Unreachable { target, error, .. } if !mentioned => {
-            mentioned = true;
-            common::complain(format_args!(
-                "cannot connect to {target}: {error}; {}",
-                common::advise_dialing(&error)
-            ));
-        }
-        Event::Protocol(event) => report(driver, event, &mut refusals, &mut printer),
-        _ => {}
-    });
-    printer.finish();
-    end.map_err(|error| error.to_string())
-}
-
-fn report(driver: &mut Driver<TurnClient>, event: ClientEvent, refusals: &mut u64, printer: &mut Printer) {
-    match event {
-        ClientEvent::Sent { name, number } => printer.line(format_args!("{name} sent: {number}")),
-        ClientEvent::Refused { name, code } => {
-            *refusals += 1;
-            if common::is_shown(*refusals) {
-                warn!("{name}: refused by the server: {code}");
+        let pause = counting.next_deadline().map(|at| at.saturating_duration_since(now().instant));
+        goes_on = event_loop.run_once(pause).map_err(|error| error.to_string())?;
+        let now = now();
+        while let Some(event) = event_loop.poll_event() {
+            match event {
+                Event::Opened { peer, .. } => {
+                    absence.is_over();
+                    info!("connected to {peer}");
+                }
+                Event::Closed { peer, reason, .. } => info!("disconnected from {peer}: {reason}"),
+                Event::Unreachable { target, error, .. } => absence.mention(&target, &error),
+                Event::Protocol(event) => match counting.hear(now, event_loop.driver_mut(), event) {
+                    Some(Count::Sent(name, number)) => printer.line(format_args!("{name} sent: {number}")),
+                    Some(Count::Ended(name, why)) if end.is_ok() && why != End::Left => {
+                        end = Err(format!("{name}: {}", common::reason(why)));
+                    }
+                    _ => {}
+                },
+                _ => {}
             }
         }
-        ClientEvent::Bye { name, bye } => {
-            let hint = if bye == Bye::NameTaken { "; see --name" } else { "" };
-            warn!("{name}: the server closes the connection: {bye} ({}){hint}", bye.words());
-        }
-        ClientEvent::Finished => driver.drain(now()),
-        _ => {}
+        counting.catch_up(now, event_loop.driver_mut());
     }
+    printer.finish();
+    end
 }
 
-fn clients(options: &Options) -> Result<TurnClient, String> {
+fn counting(options: &Options, event_loop: &mut EventLoop<TurnClient>) -> Result<Counting, String> {
     let count = i64::try_from(options.clients).unwrap_or(0);
     if count == 0 {
-        return Err("--clients 0 makes no sense: it must be at least 1".to_owned());
+        wrong_usage(format_args!("--clients 0 makes no sense: it must be at least 1"));
     }
-    let mut client = TurnClient::new(TurnClientConfig {
-        framing: options.framing,
-        pace: Duration::from_millis(options.pace_ms),
-        count: options.count,
-        ..TurnClientConfig::default()
-    });
-    for (name, index) in names(options, count)?.into_iter().zip(0..) {
-        client.add(name, options.start.saturating_add(index), options.step.unwrap_or(count));
+    let mut counting = Counting::new(options.pace, options.count);
+    if options.count == Some(0) {
+        return Ok(counting);
     }
-    Ok(client)
+    for (name, index) in names(options, count).into_iter().zip(0..) {
+        let mut seat = SeatRequest::new(name);
+        (seat.weight, seat.demand) = (options.weight, options.demand);
+        let mut config = ClientConfig::from(seat);
+        config.framing = options.framing;
+        config.ring = options.ring.unwrap_or(config.ring);
+        config.allow_plaintext_secrets = options.allow_plaintext_secrets;
+        let (start, step) = (options.start.saturating_add(index), options.step.unwrap_or(count));
+        let added = counting.add(event_loop.driver_mut(), options.connect.as_str(), config, start, step);
+        if let Err(error) = added {
+            wrong_usage(format_args!("these options contradict each other: {error}"));
+        }
+    }
+    Ok(counting)
 }
 
 /// The names of `count` clients, from `--name`, else from the environment.
-fn names(options: &Options, count: i64) -> Result<Vec<Name>, String> {
+fn names(options: &Options, count: i64) -> Vec<Name> {
     let (source, base) = match (&options.name, common::environment("TAKETURNS_NAME")) {
         (Some(name), _) => ("--name", Some(name.clone())),
         (None, name) => ("TAKETURNS_NAME", name),
     };
-    if let Some(base) = &base {
-        check_name(base, options.framing)
-            .map_err(|error| format!("{source} {base:?} cannot be used: {error}"))?;
+    if let Some(base) = &base
+        && let Err(error) = base.parse::<Name>()
+    {
+        wrong_usage(format_args!("{source} {base:?} cannot be used: {error}"));
     }
     let texts: Vec<String> = match base {
         Some(base) if count == 1 => vec![base],
@@ -157,18 +169,7 @@ fn names(options: &Options, count: i64) -> Result<Vec<Name>, String> {
             (1..=count).map(|number| numbered(base.as_deref().unwrap_or("Client"), number, count)).collect()
         }
     };
-    texts
-        .iter()
-        .map(|text| text.parse().map_err(|error| format!("the name {text:?} cannot be used: {error}")))
-        .collect()
-}
-
-fn check_name(text: &str, framing: Framing) -> Result<(), String> {
-    let name: Name = text.parse().map_err(|error: InvalidName| error.to_string())?;
-    match framing {
-        Framing::Line if !name.is_word() => Err("in the line framing a name has no space".to_owned()),
-        _ => Ok(()),
-    }
+    texts.iter().map(|text| text.parse().expect("a name with a number behind it is one")).collect()
 }
 
 /// A number behind the name. Where there is no room for it, the name loses its beginning, because generated names, as those

@@ -9,23 +9,27 @@ mod common;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
+use common::answers::Answers;
+use common::counting::Counting;
+use common::options;
 use common::printer::Printer;
 use log::LevelFilter;
 use taketurns::mio::{Events, Poll};
-use taketurns::net::{Driver, DriverConfig, Error, Event, TokenSpace, now, os_entropy, poll_timeout};
-use taketurns::protocol::turns::{TurnClient, TurnClientConfig, TurnEvent, TurnServer, TurnServerConfig};
+use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, os_entropy, poll_timeout};
+use taketurns::protocol::turns::{ClientConfig, TurnClient, TurnServer, TurnServerConfig};
 
 /// Show two clients taking turns: a server and both clients in one process, one thread, one poll.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
+#[argh(note = "Times have a unit: 1500ms, 30s, 2m.")]
 struct Options {
-    /// end after so many numbers. Default: 10
+    /// end after this many numbers. Default: 10
     #[argh(option, arg_name = "n", default = "10")]
     count: u64,
 
-    /// pause of a client between two of its numbers, in milliseconds. Default: 300
-    #[argh(option, arg_name = "n", default = "300")]
-    pace_ms: u64,
+    /// pause of a client between two of its numbers. Default: 300ms
+    #[argh(option, arg_name = "time", default = "Duration::from_millis(300)", from_str_fn(options::time))]
+    pace: Duration,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
@@ -33,37 +37,37 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options: Options = common::options::from_environment();
+    let options: Options = options::from_environment();
     common::logger::start(options.log_level);
     let mut printer = Printer::start();
-    let end = demonstrate(&options, &mut printer).map_err(|error| common::advise(&error));
+    let end = demonstrate(&options, &mut printer).map_err(|error| error.to_string());
     printer.finish();
     common::exit_code(end)
 }
 
-fn demonstrate(options: &Options, printer: &mut Printer) -> Result<(), Error> {
-    let mut poll = Poll::new().map_err(Error::Poll)?;
+fn demonstrate(options: &Options, printer: &mut Printer) -> Result<(), Box<dyn std::error::Error>> {
+    let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(64);
 
-    let server = TurnServer::new(TurnServerConfig::default(), os_entropy());
+    let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
     let mut server = Driver::new(poll.registry(), TokenSpace(1), server, DriverConfig::default())?;
     let addr = server.listen(([127, 0, 0, 1], 0).into())?;
     printer.line(format_args!("Server listening on {addr}"));
 
-    let pace = Duration::from_millis(options.pace_ms);
-    let mut clients = TurnClient::new(TurnClientConfig { pace, ..TurnClientConfig::default() });
-    clients.add("Client1".parse().expect("a valid name"), 1, 2);
-    clients.add("Client2".parse().expect("a valid name"), 2, 2);
+    let clients = TurnClient::new();
     let mut clients = Driver::new(poll.registry(), TokenSpace(2), clients, DriverConfig::default())?;
-    clients.connect(now(), addr);
-    clients.connect(now(), addr);
+    let mut counting = Counting::new(options.pace, None);
+    for (name, start) in [("Client1", 1), ("Client2", 2)] {
+        counting.add(&mut clients, addr, ClientConfig::seat(name.parse()?), start, 2)?;
+    }
 
+    let mut answers = Answers::default();
     let mut left = options.count;
     while !(server.is_drained() && clients.is_drained()) {
-        let deadline = [server.next_deadline(), clients.next_deadline()].into_iter().flatten().min();
-        match poll.poll(&mut events, poll_timeout(now(), deadline)) {
+        let deadlines = [server.next_deadline(), clients.next_deadline(), counting.next_deadline()];
+        match poll.poll(&mut events, poll_timeout(now(), deadlines.into_iter().flatten().min())) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            polled => polled.map_err(Error::Poll)?,
+            polled => polled?,
         }
         let now = now();
         for event in &events {
@@ -74,16 +78,23 @@ fn demonstrate(options: &Options, printer: &mut Printer) -> Result<(), Error> {
         server.finish_batch(now)?;
         clients.finish_batch(now)?;
         while let Some(event) = server.poll_event() {
-            if let Event::Protocol(TurnEvent::Accepted { name, number, .. }) = event
-                && left > 0
+            if let Event::Protocol(event) = event
+                && let Some(answer) = answers.hear(server.protocol(), &event).filter(|_| left > 0)
             {
-                printer.line(format_args!("{name} sent: {number}"));
+                printer.line(format_args!("{answer}"));
                 left -= 1;
             }
         }
-        while clients.poll_event().is_some() {}
+        while let Some(event) = clients.poll_event() {
+            if let Event::Protocol(event) = event {
+                counting.hear(now, &mut clients, event);
+            }
+        }
+        counting.catch_up(now, &mut clients);
         if left == 0 {
             clients.drain(now);
+        }
+        if clients.is_drained() {
             server.drain(now);
         }
     }

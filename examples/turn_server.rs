@@ -1,8 +1,8 @@
-//! Serves the turn protocol: clients take turns to send a number.
+//! Serves the turn protocol: clients take turns to answer.
 //!
 //! ```text
 //! cargo run --release --example turn_server
-//! cargo run --release --example turn_server -- --framing line --clients 3 --listen 127.0.0.1:6000
+//! cargo run --release --example turn_server -- --clients 3 --turn-deadline 10s --listen 127.0.0.1:6000
 //! ```
 
 mod common;
@@ -10,55 +10,79 @@ mod common;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
+use common::answers::Answers;
+use common::options::{self, wrong_usage};
 use common::printer::Printer;
 use common::server::{self, Service};
 use common::status;
 use log::LevelFilter;
 use taketurns::net::{Event, os_entropy};
-use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig};
+use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
+use taketurns::turn::{Demands, HoldMax, Weight};
 
-/// Serve the turn protocol: clients take turns to send a number, and each accepted number is printed.
-#[derive(FromArgs)]
-#[argh(
-    note = "Fixed limits: a message or line of 1024 bytes, a name of 64. Line framing: JOIN or WATCH within 10 s, and a line
-ends within 5 s. A client that does not read is closed after 10 s, or once 64 KiB wait for it. At shutdown the
-holders have 3 s to finish.
-Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
-)]
+/// Serve the turn protocol: clients take turns to answer, and each accepted answer is printed.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(note = "Times have a unit: 1500ms, 30s, 2m.
+Fixed limits: a raw message or a line of 1024 bytes (JOIN and WATCH: 8192), an answer of 16384, a name of 64. A client
+that is not raw says JOIN or WATCH within 10 s; a line ends, and a payload goes on, within 5 s. A client that does not
+read is closed after 10 s, or once 72 KiB wait for it. At shutdown the holders have 3 s to finish.
+Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s.")]
 struct Options {
-    /// address to listen on, as HOST:PORT; may be given several times, all feed the same ring. Default: the environment
+    /// address to listen on, as HOST:PORT; may be given several times, all feed the same rings. Default: the environment
     /// variable TAKETURNS_LISTEN, else 127.0.0.1:5001
     #[argh(option, arg_name = "addr")]
     listen: Vec<String>,
 
-    /// how messages are told apart: raw (no delimiters, for the oldest clients) or line. Default: raw
-    #[argh(option, default = "Framing::Raw")]
+    /// how messages are told apart: raw (no delimiters, for the oldest clients), line, or auto (each client shows which it
+    /// is). Default: auto
+    #[argh(option, default = "Framing::Auto")]
     framing: Framing,
 
-    /// turns start when so many clients are connected, and pause while fewer are. Default: 2
+    /// a ring's turns start when it has this many seats with a client, and pause while it has fewer. Default: 2
     #[argh(option, arg_name = "n", default = "2")]
     clients: usize,
 
-    /// one client more is turned away; at most the limit of file descriptors less 32. Default: 10000
+    /// clients, in all; one more is turned away. At most the limit of file descriptors less 32. Default: 10000
     #[argh(option, arg_name = "n", default = "10_000")]
     max_clients: usize,
 
-    /// a client that is silent for so long loses its turn, in milliseconds. Default: 30000
-    #[argh(option, arg_name = "n", default = "30_000")]
-    turn_deadline_ms: u64,
-
-    /// the seat of a client that is gone keeps its place for so long, in milliseconds. Default: 60000
-    #[argh(option, arg_name = "n", default = "60_000")]
-    seat_grace_ms: u64,
-
-    /// print no numbers (for measuring)
-    #[argh(switch)]
-    quiet: bool,
-
-    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default: none
+    /// seats of one address, those whose client is away included; one more is turned away. It may have twice as many
+    /// connections, and 16. Default: none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
+
+    /// seats of a ring; one more is turned away. Default: none
+    #[argh(option, arg_name = "n")]
+    seats_max: Option<usize>,
+
+    /// the greatest weight that a client may choose: turns for every one of a client of weight 1. Default: 1
+    #[argh(option, arg_name = "n", default = "Weight::ONE", from_str_fn(options::weight))]
+    weight_max: Weight,
+
+    /// when seats want turns: always, ask (a seat rests until its client asks), or any (each client chooses). Default: any
+    #[argh(option, default = "Demands::Any", from_str_fn(options::demands))]
+    demand: Demands,
+
+    /// a holder that is silent for this long loses its turn. Default: 30s
+    #[argh(option, arg_name = "time", default = "Duration::from_secs(30)", from_str_fn(options::time))]
+    turn_deadline: Duration,
+
+    /// how long a turn may last in all, however often its holder renews it, or none. Default: the turn deadline
+    #[argh(option, arg_name = "time", default = "HoldMax::TurnDeadline", from_str_fn(options::hold_max))]
+    hold_max: HoldMax,
+
+    /// how long a holder whose connection is lost keeps its turn. Default: 0s
+    #[argh(option, arg_name = "time", default = "Duration::ZERO", from_str_fn(options::time))]
+    turn_grace: Duration,
+
+    /// how long a seat whose client is gone keeps its place. Default: 60s
+    #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
+    seat_grace: Duration,
+
+    /// print no answers (for measuring)
+    #[argh(switch)]
+    quiet: bool,
 
     /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status. Default: the
     /// environment variable TAKETURNS_STATUS, else none
@@ -71,26 +95,30 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(serve(&common::options::from_environment()))
+    common::exit_code(serve(&options::from_environment()))
 }
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
     let status = status::address(options.status.as_deref())?;
-    let driver_config = server::driver_config(options.max_per_address, status)?;
+    let driver_config = server::turn_driver_config(options.max_per_address, status);
     let config = config(options, driver_config.clients_max())?;
-    let turns = TurnServer::new(config, os_entropy());
+    let turns = TurnServer::new(config, os_entropy())
+        .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
     let service = Service::listen(turns, driver_config, &options.listen, "127.0.0.1:5001", status)?;
 
     let mut printer = Printer::start();
     for addr in &service.bound {
         printer.line(format_args!("Server listening on {addr}"));
     }
-    let end = service.run(|_, event| match event {
+    let mut answers = Answers::default();
+    let end = service.run(|driver, event| match event {
         Event::Opened { peer, .. } => printer.line(format_args!("Client {peer} connected.")),
         Event::Closed { peer, .. } => printer.line(format_args!("Client {peer} disconnected.")),
-        Event::Protocol(TurnEvent::Accepted { name, number, .. }) if !options.quiet => {
-            printer.line(format_args!("{name} sent: {number}"));
+        Event::Protocol(event) if !options.quiet => {
+            if let Some(answer) = answers.hear(driver.protocol(), &event) {
+                printer.line(format_args!("{answer}"));
+            }
         }
         _ => {}
     });
@@ -101,16 +129,17 @@ fn serve(options: &Options) -> Result<(), String> {
 /// The options as the library wants them. The system's limit of descriptors allows `clients_max` clients.
 fn config(options: &Options, clients_max: usize) -> Result<TurnServerConfig, String> {
     for (option, value) in [
-        ("--clients", options.clients as u64),
-        ("--max-clients", options.max_clients as u64),
-        ("--turn-deadline-ms", options.turn_deadline_ms),
+        ("--clients", options.clients),
+        ("--max-clients", options.max_clients),
+        ("--max-per-address", options.max_per_address.unwrap_or(1)),
+        ("--seats-max", options.seats_max.unwrap_or(1)),
     ] {
         if value == 0 {
-            return Err(format!("{option} 0 makes no sense: it must be at least 1"));
+            wrong_usage(format_args!("{option} 0 makes no sense: it must be at least 1"));
         }
     }
     if options.max_clients < options.clients {
-        return Err(format!(
+        wrong_usage(format_args!(
             "--max-clients {} would never let --clients {} connect: raise the one or lower the other",
             options.max_clients, options.clients
         ));
@@ -121,12 +150,17 @@ fn config(options: &Options, clients_max: usize) -> Result<TurnServerConfig, Str
             options.clients
         ));
     }
-    Ok(TurnServerConfig {
-        framing: options.framing,
-        min_clients: options.clients,
-        max_clients: options.max_clients.min(clients_max),
-        turn_deadline: Duration::from_millis(options.turn_deadline_ms),
-        seat_grace: Duration::from_millis(options.seat_grace_ms),
-        ..TurnServerConfig::default()
-    })
+    let mut config = TurnServerConfig::default();
+    config.framing = options.framing;
+    config.max_clients = options.max_clients.min(clients_max);
+    config.max_per_address = options.max_per_address;
+    config.rules.min_seats = options.clients;
+    config.rules.seats_max = options.seats_max;
+    config.rules.weight_max = options.weight_max;
+    config.rules.demands = options.demand;
+    config.rules.turn_deadline = options.turn_deadline;
+    config.rules.hold_max = options.hold_max;
+    config.rules.turn_grace = options.turn_grace;
+    config.rules.seat_grace = options.seat_grace;
+    Ok(config)
 }

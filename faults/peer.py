@@ -116,8 +116,8 @@ class Line(Peer):
         """Waits for a `GO`: the number of the turn."""
         return int(field(self.wait("GO", seconds), "turn"))
 
-    def answer(self, number, turn):
-        self.say(f"{self.player}:{number} turn={turn}")
+    def answer(self, text, turn):
+        self.say(f"ANSWER turn={turn} :{text}")
 
 
 def field(line, key):

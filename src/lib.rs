@@ -40,12 +40,13 @@
 //! | [`turn`] | who may hold the turn: the scheduler | names, bytes, sockets, clocks |
 //! | [`wire`] | framing and bounded buffers | protocols, sockets |
 //! | [`protocol`] | wire protocols: bytes in, decisions out | sockets, clocks |
+//! | [`engine`] | the order of a pass, budgets, flushing, deadlines, on any sockets | clocks, which sockets |
 //! | [`net`] | sockets, clock, `mio`: the driver and the event loop | who may do what |
 //! | [`status`] | health, metrics, a page and a feed over HTTP, in the same loop | who may do what |
 //! | [`time`] | time as an argument | clocks |
 //!
-//! Each uses only those above it (and `time`). The first three do no I/O: a simulation drives them in virtual time, exactly as the
-//! driver does in real time. Without the default feature `net` the crate is just those, and depends on nothing that does I/O.
+//! Each uses only those above it (and `time`). The first four do no I/O: a simulation drives them in virtual time, by the very pass that the
+//! driver runs in real time. Without the default feature `net` the crate is just those, and depends on nothing that does I/O.
 //!
 //! # Features
 //!

@@ -1,10 +1,15 @@
 //! What the example programs share: options, logging, printing, signals, and how they end. None of it is the library's.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
+pub mod answers;
 mod background;
 #[cfg(unix)]
+pub mod command;
+#[cfg(unix)]
 pub mod console;
+pub mod counting;
 pub mod journal;
+pub mod lease;
 pub mod logger;
 pub mod options;
 pub mod printer;
@@ -19,6 +24,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
+
+use taketurns::net::Target;
+use taketurns::protocol::turns::{End, Name};
 
 /// Ends a program: its error is one line on standard error, and exit code 1.
 pub fn exit_code(result: Result<(), String>) -> ExitCode {
@@ -47,9 +55,19 @@ pub fn printable(text: &str) -> String {
     text.chars().map(show).collect()
 }
 
+/// Bytes of a client's, with what could rearrange a terminal escaped.
+pub fn printable_bytes(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(|_| bytes.escape_ascii().to_string(), printable)
+}
+
 /// An option's default from the environment; a variable that is empty counts as absent.
 pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|text| !text.is_empty())
+}
+
+/// The turn server to connect to, unless an option says another.
+pub fn default_server() -> String {
+    environment("TAKETURNS_CONNECT").unwrap_or_else(|| "127.0.0.1:5001".to_owned())
 }
 
 /// The addresses to listen on: those of `--listen`, else that of the environment variable, else the default.
@@ -88,12 +106,52 @@ pub fn check_target(text: &str, example: &str) -> Result<(), String> {
     }
 }
 
+/// Whether the absence of a server has been mentioned since it was last there.
+#[derive(Default)]
+pub struct Absence(bool);
+
+impl Absence {
+    pub fn is_over(&mut self) {
+        self.0 = false;
+    }
+
+    /// Says once that the server cannot be reached, and what to do about it.
+    pub fn mention(&mut self, target: &Target, error: &io::Error) {
+        if !std::mem::replace(&mut self.0, true) {
+            complain(format_args!("cannot connect to {target}: {error}; {}", advise_dialing(error)));
+        }
+    }
+}
+
+/// A name that no other client has: of this machine, this process, and a random number.
+#[cfg(unix)]
+pub fn unique_name() -> Name {
+    let mut random = [0; 4];
+    taketurns::net::os_entropy()(&mut random);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).take(40);
+    let (host, process) = (host.collect::<String>(), std::process::id());
+    let name = format!("{host}-{process}-{:08x}", u32::from_le_bytes(random));
+    name.parse().expect("62 characters that a name may have, at most")
+}
+
 /// What to do about a server that cannot be reached, while the client goes on trying.
 pub fn advise_dialing(error: &io::Error) -> &'static str {
     const EMFILE: i32 = 24;
     match error.raw_os_error() {
         Some(EMFILE) if cfg!(unix) => "fewer --clients, or see ulimit -n",
         _ => "trying again, at least every 2 s, until a server is there (see --connect)",
+    }
+}
+
+/// Why a client of a turn server gave up.
+pub fn reason(why: End) -> &'static str {
+    match why {
+        End::Superseded => "superseded: the seat was resumed by another client",
+        End::Forbidden => "forbidden: the server does not admit this client",
+        End::Removed => "removed: the server's host took the seat away",
+        End::PlaintextToken => "a token is not sent in plain text to another machine",
+        _ => "the client left",
     }
 }
 

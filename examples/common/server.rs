@@ -3,22 +3,32 @@
 use std::net::SocketAddr;
 
 use log::warn;
-use taketurns::net::{Driver, DriverConfig, Event, EventLoop};
+use taketurns::net::{Driver, DriverConfig, Event, EventLoop, os_entropy};
+use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 
 use super::status::{self, Show};
 
 /// The driver's limits, with that of `--max-per-address`, and without the descriptors that the status on `status` needs.
-pub fn driver_config(
-    max_per_address: Option<usize>,
-    status: Option<SocketAddr>,
-) -> Result<DriverConfig, String> {
+pub fn driver_config(max_per_address: Option<usize>, status: Option<SocketAddr>) -> DriverConfig {
     if max_per_address == Some(0) {
-        return Err("--max-per-address 0 makes no sense: it must be at least 1".to_owned());
+        super::options::wrong_usage(format_args!(
+            "--max-per-address 0 makes no sense: it must be at least 1"
+        ));
     }
     let config = DriverConfig::default();
     let max_connections = config.max_connections.saturating_sub(status::descriptors(status)).max(1);
-    Ok(DriverConfig { max_connections, max_connections_per_address: max_per_address, ..config })
+    DriverConfig { max_connections, max_connections_per_address: max_per_address, ..config }
 }
+
+/// The driver's limits for a turn server whose clients may have `max_per_address` seats.
+pub fn turn_driver_config(max_per_address: Option<usize>, status: Option<SocketAddr>) -> DriverConfig {
+    // A client that comes back may be here before its last connection is gone, and some have no seat yet.
+    let connections = max_per_address.map(|seats| seats.saturating_mul(2).saturating_add(16));
+    DriverConfig { out_bytes_max: OUT_BYTES_MAX, ..driver_config(connections, status) }
+}
+
+/// Four of the longest answers, each with its line.
+const OUT_BYTES_MAX: usize = 72 * 1024;
 
 /// Once, for the first address that is not of this machine alone.
 pub fn warn_of_strangers(bound: &[SocketAddr]) {
@@ -38,6 +48,14 @@ pub struct Service<P: Show + 'static> {
     pub bound: Vec<SocketAddr>,
     /// The address that the status got, for programs that log nothing at info.
     pub status: Option<SocketAddr>,
+}
+
+impl Service<TurnServer> {
+    /// Listens with a turn server, on the addresses of `--listen` or the default ones.
+    pub fn listen_turns(config: TurnServerConfig, listen: &[String]) -> Result<Service<TurnServer>, String> {
+        let turns = TurnServer::new(config, os_entropy()).map_err(|error| error.to_string())?;
+        Service::listen(turns, turn_driver_config(None, None), listen, "127.0.0.1:5001", None)
+    }
 }
 
 impl<P: Show + 'static> Service<P> {

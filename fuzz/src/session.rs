@@ -30,6 +30,9 @@ const CALLS_MAX: usize = 1_000;
 const OUT_BYTES_MAX: usize = 4 * 1024;
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
+/// The most that a protocol may leave of its input, in bytes.
+const IN_BYTES_MAX: usize = 128 * 1024;
+
 /// A protocol under fire.
 pub struct Session<P: Protocol> {
     pub protocol: P,
@@ -37,6 +40,10 @@ pub struct Session<P: Protocol> {
     pub now: Now,
     pub events: Vec<P::Event>,
     connections: [Option<Connection>; 10],
+    /// The input of each connection that was not consumed.
+    rests: [Vec<u8>; 10],
+    /// Those whose rest may be whole messages: it was left because a lot waited to be written.
+    cut_off: [bool; 10],
     is_client: bool,
 }
 
@@ -55,7 +62,7 @@ impl<P: Protocol> Session<P> {
             wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         };
         let (links, events, connections) = (Links::new(OUT_BYTES_MAX), Vec::new(), [None; 10]);
-        Session { protocol, links, now, events, connections, is_client: false }
+        Session { protocol, links, now, events, connections, rests: Default::default(), cut_off: [false; 10], is_client: false }
     }
 
     /// A client, which has dialed the connections.
@@ -98,19 +105,44 @@ impl<P: Protocol> Session<P> {
                 let mut lines: Vec<u8> =
                     text.iter().map(|&byte| if byte == b'|' { b'\n' } else { byte }).collect();
                 lines.push(b'\n');
-                self.protocol.handle_bytes(self.now, connection.id, &lines, &mut self.links);
+                self.hear(at, connection.id, &lines);
             }
             [b':', bytes @ ..] if hears && !bytes.is_empty() => {
-                self.protocol.handle_bytes(self.now, connection.id, bytes, &mut self.links);
+                self.hear(at, connection.id, bytes);
             }
             [b'.', ..] if hears => {
                 self.connections[at] = Some(Connection { has_ended: true, ..connection });
-                self.protocol.handle_end(self.now, connection.id, &mut self.links);
+                let rest = std::mem::take(&mut self.rests[at]);
+                self.protocol.handle_end(self.now, connection.id, &rest, &mut self.links);
             }
             [b'!', ..] => self.close(at, CloseReason::Broken(std::io::ErrorKind::ConnectionReset)),
             [b'-', ..] => self.connections[at] = Some(Connection { reads: false, ..connection }),
             [b'+', ..] => self.connections[at] = Some(Connection { reads: true, ..connection }),
             _ => {}
+        }
+    }
+
+    /// Gives the protocol what has come, with what it has left before, in one piece.
+    fn hear(&mut self, at: usize, id: ConnectionId, bytes: &[u8]) {
+        self.rests[at].extend_from_slice(bytes);
+        let used = self.protocol.handle_bytes(self.now, id, &self.rests[at], &mut self.links);
+        self.rests[at].drain(..used);
+        self.cut_off[at] = !self.links.may_go_on(id);
+        if self.rests[at].len() > IN_BYTES_MAX && self.links.may_go_on(id) {
+            self.close(at, CloseReason::Overlong);
+        }
+    }
+
+    /// Gives the protocol again what it asked for, and what it left because there was no room.
+    fn hear_again(&mut self) {
+        let asked: Vec<_> = std::iter::from_fn(|| self.links.take_reread()).collect();
+        for at in 0..self.connections.len() {
+            let Some(connection) = self.connections[at] else { continue };
+            let is_left = !self.rests[at].is_empty() && !connection.has_ended;
+            let is_asked = asked.contains(&connection.id) || std::mem::take(&mut self.cut_off[at]);
+            if is_left && is_asked && self.links.may_go_on(connection.id) {
+                self.hear(at, connection.id, b"");
+            }
         }
     }
 
@@ -124,6 +156,7 @@ impl<P: Protocol> Session<P> {
 
     fn close(&mut self, at: usize, reason: CloseReason) {
         if let Some(connection) = self.connections[at].take() {
+            self.rests[at].clear();
             self.protocol.handle_closed(self.now, connection.id, reason, &mut self.links);
             self.links.remove(connection.id);
         }
@@ -164,6 +197,7 @@ impl<P: Protocol> Session<P> {
             }
             self.protocol.handle_flushed(self.now, &mut self.links);
             self.close_unwanted();
+            self.hear_again();
         }
         assert!(!self.links.has_touched(), "the protocol asks for more and more");
         self.events.extend(std::iter::from_fn(|| self.protocol.poll_event()));

@@ -1,39 +1,42 @@
-//! The decoders of `wire`: a stream gives the same lines however it is cut, and a message is never longer than allowed.
+//! The splitting of `wire`: a stream gives the same lines however it is cut, and a message is never longer than allowed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use taketurns::protocol::turns::Answer;
-use taketurns::wire::{LineDecoder, LineError, RawDecoder, RawMessage};
+use taketurns::wire::{LineError, RawMessage, split_line, split_raw};
 
 const BYTES_MAX: usize = 32;
 
 /// The lines of `chunks`, up to the first error.
 fn lines<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Result<String, LineError>> {
-    let (mut decoder, mut lines) = (LineDecoder::new(BYTES_MAX), Vec::new());
-    for mut chunk in chunks {
-        while let Some(line) = decoder.next_line(&mut chunk) {
-            lines.push(line.map(str::to_owned));
-            if lines.last().is_some_and(Result::is_err) {
+    let (mut kept, mut lines) = (Vec::new(), Vec::new());
+    for chunk in chunks {
+        kept.extend_from_slice(chunk);
+        while let Some(line) = split_line(&kept, BYTES_MAX) {
+            assert!((1..=kept.len()).contains(&line.used));
+            lines.push(line.text.map(str::to_owned));
+            if line.text.is_err() {
                 return lines;
             }
+            kept.drain(..line.used);
         }
-        assert!(chunk.is_empty(), "all is taken");
+        assert!(kept.len() <= BYTES_MAX + 1, "no more than the beginning of a line is kept");
     }
     lines
 }
 
-fn raw<'a>(chunks: impl Iterator<Item = &'a [u8]>) {
-    let mut decoder = RawDecoder::new(BYTES_MAX);
-    for chunk in chunks {
-        if let Some(message) = decoder.push(chunk, Answer::is_complete) {
-            assert!(Answer::is_complete(message.bytes()) && message.bytes().len() <= BYTES_MAX);
-            assert!(!decoder.is_partial());
+fn raw(bytes: &[u8]) {
+    for end in 0..=bytes.len() {
+        let come = &bytes[..end];
+        match split_raw(come, BYTES_MAX, false, Answer::is_complete) {
+            RawMessage::Whole(message) => assert!(Answer::is_complete(message) && message.len() <= BYTES_MAX),
+            RawMessage::Nothing => assert!(come.trim_ascii().is_empty()),
+            RawMessage::Partial => {}
+            RawMessage::TooLong(_) => panic!("more may join it"),
         }
+        let over = split_raw(come, BYTES_MAX, true, Answer::is_complete);
+        assert!(over != RawMessage::Partial && over.bytes().len() <= BYTES_MAX);
     }
-    let is_partial = decoder.is_partial();
-    let rest = decoder.take();
-    assert_eq!(rest.is_some(), is_partial);
-    assert!(rest.is_none_or(|rest| rest.bytes().len() <= BYTES_MAX && !matches!(rest, RawMessage::Whole(_))));
 }
 
 fuzz_target!(|input: &[u8]| {
@@ -42,5 +45,5 @@ fuzz_target!(|input: &[u8]| {
     let whole = lines(std::iter::once(bytes));
     assert!(whole.iter().flatten().all(|line| line.len() <= BYTES_MAX && !line.contains('\n')));
     assert_eq!(lines(bytes.chunks(size)), whole, "in pieces of {size}");
-    raw(bytes.chunks(size));
+    raw(&bytes[..bytes.len().min(256)]);
 });

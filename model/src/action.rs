@@ -1,23 +1,29 @@
 //! What can happen to a scheduler in a small world, one step at a time.
 
+use taketurns::turn::Demand;
+
 /// One step. Seats are numbered as the judge lists them, rings too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// A client takes a new seat in a ring, or the first one of a new ring.
-    Join { ring: Option<usize>, weight: u8 },
-    /// Somebody sits down on a seat that was taken before.
+    Join { ring: Option<usize>, weight: u8, demand: Demand },
+    /// The client of a seat is back.
     Occupy(usize),
     /// The connection of a seat is lost.
     Vacate(usize),
     /// A seat is given up.
     Leave(usize),
-    /// A seat answers.
-    Answer(usize, Fence),
-    /// A seat gives its turn up.
-    Pass(usize, Fence),
-    /// The next grant to a seat takes effect a tick from now.
-    HoldBack(usize),
-    /// All that can be asked for a seat, for one that is gone.
+    /// A seat wants the turn.
+    Ask(usize),
+    /// A seat does not want the turn any more.
+    Rest(usize),
+    /// A seat does something with its turn.
+    Hold(usize, Fence, Deed),
+    /// The holder of a ring is told of its turn.
+    Tell(usize),
+    /// The host does something to a ring.
+    Host(usize, Rule),
+    /// All that can be asked for a seat that is gone.
     Haunt,
     /// All that has to be refused in this state, or asks for what is so already.
     Trespass,
@@ -27,7 +33,30 @@ pub enum Action {
     Drain,
 }
 
-/// Which turn an answer says that it means, and which number it brings.
+/// What a holder does with its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    Answer,
+    Pass,
+    Renew,
+    /// Its answer goes to the host.
+    Propose,
+}
+
+/// What the host does to a ring. Seats are numbered as the judge lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    Accept(Option<usize>),
+    Refuse,
+    Skip,
+    Next(usize),
+    /// By one tick.
+    Extend,
+    Pause,
+    Resume,
+}
+
+/// The turn that a holder says it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fence {
     /// It does not say.
@@ -38,16 +67,19 @@ pub enum Fence {
     Old,
     /// The one after.
     Next,
-    /// The one that the seat answered last, with the same number.
-    Again,
-    /// The one that the seat answered last, with another number.
-    Changed,
 }
 
 impl Fence {
-    /// What an answer can say.
-    pub const OF_ANSWERS: [Fence; 6] =
-        [Fence::None, Fence::Current, Fence::Old, Fence::Next, Fence::Again, Fence::Changed];
-    /// What a pass can say.
-    pub const OF_PASSES: [Fence; 3] = [Fence::None, Fence::Current, Fence::Old];
+    pub const ALL: [Fence; 4] = [Fence::None, Fence::Current, Fence::Old, Fence::Next];
+
+    /// The turn that it names in a ring whose last turn was `last`.
+    #[must_use]
+    pub fn named(self, last: u64) -> Option<u64> {
+        match self {
+            Fence::None => None,
+            Fence::Current => Some(last),
+            Fence::Old => Some(last.saturating_sub(1)),
+            Fence::Next => Some(last + 1),
+        }
+    }
 }

@@ -4,18 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use model::action::Action;
-use model::futures::{answers_go_round, nothing_remains, silence_is_survived};
-use model::judge::{Broken, Rule};
+use model::futures::{nothing_remains, passes_go_round, silence_is_survived};
+use model::judge::{Broken, Promise};
 use model::laws::Laws;
 use model::world::{News, World};
 use stateright::{Model, Property};
 use taketurns::turn::Outcome;
 
 /// What can come of a step, for the report: a world in which something never happens proves less than it seems to.
-pub const KINDS: [&str; 11] = [
-    "granted", "answered", "passed", "lapsed", "gone", "paused", "retired", "evicted", "repeated", "refused",
-    "drained",
-];
+pub const KINDS: [&str; 9] =
+    ["granted", "answered", "passed", "lapsed", "skipped", "gone", "retired", "refused", "not joined"];
 
 /// What is promised, in the order of [`Check::properties`].
 const PROMISES: [&str; 13] = [
@@ -25,10 +23,10 @@ const PROMISES: [&str; 13] = [
     "at most one answer counts for a turn, its holder's",
     "what is refused changes nothing",
     "a ring with enough seats has a holder, and who may join can",
-    "a turn ends by its holder or at its deadline",
+    "a turn ends by its holder, its host, or at its deadline",
     "a place is kept for its grace",
-    "nobody waits for longer than the bound",
-    "the getters say what the outputs said",
+    "no seat waits for longer than the bound",
+    "the getters say what the moves said",
     "in the end: all get their turn, though holders are silent",
     "in the end: all get their turn, behind those ahead of them",
     "in the end: nothing remains of those who are lost",
@@ -55,8 +53,8 @@ impl Check {
         std::array::from_fn(|kind| self.seen[kind].load(Ordering::Relaxed))
     }
 
-    fn keeps(&self, world: &World, promise: usize, rule: Rule) -> bool {
-        let kept = world.broken.as_ref().is_none_or(|broken| broken.rule != rule);
+    fn keeps(&self, world: &World, promise: usize, promise_kept: Promise) -> bool {
+        let kept = world.broken.as_ref().is_none_or(|broken| broken.promise != promise_kept);
         kept || self.told[promise].swap(true, Ordering::Relaxed)
     }
 
@@ -75,17 +73,17 @@ impl Check {
 
 fn kind_of(news: &News) -> usize {
     match news {
-        News::Granted { .. } => 0,
-        News::Ended { outcome: Outcome::Answered(_), .. } => 1,
-        News::Ended { outcome: Outcome::Passed, .. } => 2,
-        News::Ended { outcome: Outcome::Lapsed, .. } => 3,
-        News::Ended { .. } => 4,
-        News::Paused => 5,
-        News::Retired { .. } => 6,
-        News::Evicted { .. } => 7,
-        News::Repeated { .. } => 8,
-        News::Refused(_) | News::NotJoined(_) => 9,
-        News::Drained => 10,
+        News::Granted(_) => 0,
+        News::Ended(ended) => match ended.outcome {
+            Outcome::Answered => 1,
+            Outcome::Passed => 2,
+            Outcome::Lapsed => 3,
+            Outcome::Skipped => 4,
+            _ => 5,
+        },
+        News::Retired(..) => 6,
+        News::Refused(_) => 7,
+        News::NotJoined(_) => 8,
     }
 }
 
@@ -109,18 +107,20 @@ impl Model for Check {
 
     fn properties(&self) -> Vec<Property<Check>> {
         vec![
-            Property::always(PROMISES[0], |check, world| check.keeps(world, 0, Rule::Invariants)),
-            Property::always(PROMISES[1], |check, world| check.keeps(world, 1, Rule::OneHolder)),
-            Property::always(PROMISES[2], |check, world| check.keeps(world, 2, Rule::TurnsGrow)),
-            Property::always(PROMISES[3], |check, world| check.keeps(world, 3, Rule::AnswersCountOnce)),
-            Property::always(PROMISES[4], |check, world| check.keeps(world, 4, Rule::RefusedChangesNothing)),
-            Property::always(PROMISES[5], |check, world| check.keeps(world, 5, Rule::NothingWithheld)),
-            Property::always(PROMISES[6], |check, world| check.keeps(world, 6, Rule::TurnsEnd)),
-            Property::always(PROMISES[7], |check, world| check.keeps(world, 7, Rule::PlacesAreKept)),
-            Property::always(PROMISES[8], |check, world| check.keeps(world, 8, Rule::WaitsAreBounded)),
-            Property::always(PROMISES[9], |check, world| check.keeps(world, 9, Rule::GettersAgree)),
+            Property::always(PROMISES[0], |check, world| check.keeps(world, 0, Promise::Invariants)),
+            Property::always(PROMISES[1], |check, world| check.keeps(world, 1, Promise::OneHolder)),
+            Property::always(PROMISES[2], |check, world| check.keeps(world, 2, Promise::TurnsGrow)),
+            Property::always(PROMISES[3], |check, world| check.keeps(world, 3, Promise::AnswersCountOnce)),
+            Property::always(PROMISES[4], |check, world| {
+                check.keeps(world, 4, Promise::RefusedChangesNothing)
+            }),
+            Property::always(PROMISES[5], |check, world| check.keeps(world, 5, Promise::NothingWithheld)),
+            Property::always(PROMISES[6], |check, world| check.keeps(world, 6, Promise::TurnsEnd)),
+            Property::always(PROMISES[7], |check, world| check.keeps(world, 7, Promise::PlacesAreKept)),
+            Property::always(PROMISES[8], |check, world| check.keeps(world, 8, Promise::WaitsAreBounded)),
+            Property::always(PROMISES[9], |check, world| check.keeps(world, 9, Promise::GettersAgree)),
             Property::always(PROMISES[10], |check, world| check.comes(world, 10, silence_is_survived)),
-            Property::always(PROMISES[11], |check, world| check.comes(world, 11, answers_go_round)),
+            Property::always(PROMISES[11], |check, world| check.comes(world, 11, passes_go_round)),
             Property::always(PROMISES[12], |check, world| check.comes(world, 12, nothing_remains)),
         ]
     }

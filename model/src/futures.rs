@@ -1,12 +1,37 @@
 //! What must come of every state in the end, played out from there: so that it holds beyond the last tick of a small world.
 //!
-//! Three futures, and all others lie between them: everybody is silent, every holder answers at once, everybody is lost.
+//! Three futures, and all others lie between them: all clients and the host are silent, every holder passes at once, all clients are lost.
 
 use taketurns::turn::SeatId;
 
-use crate::action::{Action, Fence};
+use crate::action::{Action, Deed, Fence, Rule};
 use crate::judge::Broken;
 use crate::world::World;
+
+/// The world in which every pause is over and every holder told.
+fn going_on(world: &World) -> Result<World, Broken> {
+    let mut world = world.clone();
+    for at in 0..world.judge.circles.len() {
+        if world.judge.circles[at].paused {
+            world.step(Action::Host(at, Rule::Resume))?;
+        }
+    }
+    tell(&mut world)?;
+    Ok(world)
+}
+
+fn tell(world: &mut World) -> Result<(), Broken> {
+    for at in 0..world.judge.circles.len() {
+        let is_untold = |world: &World| {
+            let holder = world.judge.circles[at].holder.as_ref();
+            holder.is_some_and(|holder| !holder.told && holder.absent.is_none())
+        };
+        if is_untold(world) {
+            world.step(Action::Tell(at))?;
+        }
+    }
+    Ok(())
+}
 
 /// Whether every waiting seat gets a turn, though all holders are silent; and a drain comes to its end.
 ///
@@ -14,69 +39,86 @@ use crate::world::World;
 ///
 /// The promise that was broken on the way.
 pub fn silence_is_survived(world: &World) -> Result<bool, Broken> {
-    let mut waiting = waiting(world);
-    let mut world = world.clone();
+    let mut world = going_on(world)?;
+    let mut waiting = waiting(&world);
     let weights: u32 = world.judge.chairs.iter().map(|chair| u32::from(chair.weight)).sum();
-    for _ in 0..=(weights + 1) * (world.laws.deadline + 1) {
+    let each = world.laws.deadline + world.laws.judging + world.laws.ticks.min(99) + 1;
+    for _ in 0..=(2 * weights + 2) * each {
         if waiting.is_empty() && world.judge.draining == world.scheduler.is_drained() {
             return Ok(true);
         }
         world.step(Action::Tick)?;
-        // Whose grace is over may pause nothing: only the vacant leave.
-        waiting.retain(|&seat| world.judge.holder(seat.ring()).is_none_or(|holder| holder.seat != seat));
+        tell(&mut world)?;
+        // A ring that falls below quorum by an absence that is over stands still.
+        let plays = |world: &World, seat: SeatId| world.judge.plays(seat.ring(), &world.laws);
+        waiting.retain(|&seat| !world.judge.holds(seat) && plays(&world, seat));
     }
     Ok(false)
 }
 
-/// Whether every waiting seat gets a turn if all holders answer at once, behind as many others as was said.
+/// Whether every waiting seat gets a turn if all holders pass at once, behind as many others as was said.
 ///
 /// # Errors
 ///
 /// The promise that was broken on the way.
-pub fn answers_go_round(world: &World) -> Result<bool, Broken> {
-    waiting(world).into_iter().try_fold(true, |all, seat| Ok(all && gets_its_turn(world.clone(), seat)?))
+pub fn passes_go_round(world: &World) -> Result<bool, Broken> {
+    let world = going_on(world)?;
+    waiting(&world).into_iter().try_fold(true, |all, seat| Ok(all && gets_its_turn(world.clone(), seat)?))
 }
 
 fn gets_its_turn(mut world: World, seat: SeatId) -> Result<bool, Broken> {
     let ahead = world.scheduler.ahead_of(seat);
+    // The host's choice goes before the order.
+    let is_named = world.judge.circle(seat.ring()).is_some_and(|circle| circle.named.is_some());
     let mut first: Vec<SeatId> = Vec::new();
-    for _ in 0..=world.judge.weight(seat.ring()) {
-        let Some(holder) = world.judge.holder(seat.ring()).map(|holder| holder.seat) else {
-            return Ok(false);
-        };
-        if holder == seat {
-            return Ok(first.len() == ahead);
+    let weights: u32 = world.judge.chairs.iter().map(|chair| u32::from(chair.weight)).sum();
+    for _ in 0..=2 * weights + 2 {
+        let Some(holder) = world.judge.holder(seat.ring()).cloned() else { return Ok(false) };
+        if holder.seat == seat {
+            return Ok(is_named || first.len() == ahead);
         }
-        if !first.contains(&holder) {
-            first.push(holder);
+        if !first.contains(&holder.seat) {
+            first.push(holder.seat);
         }
-        let at =
-            world.judge.chairs.iter().position(|chair| chair.seat == holder).expect("a holder has a seat");
-        world.step(Action::Answer(at, Fence::Current))?;
+        let is_of = |chair: &crate::judge::Chair| chair.seat == holder.seat;
+        let at = world.judge.chairs.iter().position(is_of).expect("a holder has a seat");
+        let ring = world.judge.circles.iter().position(|circle| circle.ring == seat.ring());
+        let ring = ring.expect("a seat has a ring");
+        if holder.absent.is_some() {
+            world.step(Action::Occupy(at))?;
+        }
+        if holder.judged {
+            world.step(Action::Host(ring, Rule::Accept(None)))?;
+        } else {
+            world.step(Action::Hold(at, Fence::Current, Deed::Pass))?;
+        }
+        tell(&mut world)?;
     }
     Ok(false)
 }
 
-/// Whether nothing is left of anybody once all are lost and every grace is over.
+/// Whether nothing is left of any client once all are lost and every grace is over.
 ///
 /// # Errors
 ///
 /// The promise that was broken on the way.
 pub fn nothing_remains(world: &World) -> Result<bool, Broken> {
-    let mut world = world.clone();
+    let mut world = going_on(world)?;
     for at in 0..world.judge.chairs.len() {
         world.step(Action::Vacate(at))?;
     }
-    for _ in 0..world.laws.grace {
+    let absent = world.laws.turn_grace + world.laws.judging;
+    for _ in 0..(world.laws.seat_grace + absent) * 2 {
         world.step(Action::Tick)?;
+        tell(&mut world)?;
     }
-    let empty = world.scheduler.seats() == 0 && world.scheduler.rings().next().is_none();
-    Ok(empty && world.scheduler.next_deadline().is_none())
+    let is_empty = world.scheduler.seats() == 0 && world.scheduler.rings().next().is_none();
+    Ok(is_empty && world.scheduler.next_deadline().is_none())
 }
 
 /// The seats that wait for a turn of a ring that plays.
 fn waiting(world: &World) -> Vec<SeatId> {
     let plays = |seat: &SeatId| world.judge.plays(seat.ring(), &world.laws);
-    let waits = world.judge.chairs.iter().filter(|chair| chair.patience.is_some());
+    let waits = world.judge.chairs.iter().filter(|chair| chair.wait.is_some());
     waits.map(|chair| chair.seat).filter(plays).collect()
 }

@@ -1,16 +1,15 @@
-//! The promises, kept by somebody who sees nothing but what goes into a scheduler and what comes out.
+//! The promises, kept by a watcher that sees nothing but what goes into a scheduler and what comes out.
 //!
-//! What lives here is what *should* be. No rule is taken from the scheduler's code: who holds the turn is whom the outputs
-//! named, and how long somebody may wait is what the documentation says.
+//! What lives here is what *should* be. No rule is taken from the scheduler's code, and there are no tags: the holder is the seat that the
+//! outputs named, and how long a seat may wait is what the documentation says.
 
 use taketurns::turn::{Ended, Grant, Outcome, Refusal, RingId, SeatId};
 
-use crate::action::Fence;
 use crate::laws::Laws;
 
 /// A promise, for the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub enum Promise {
     Invariants,
     OneHolder,
     TurnsGrow,
@@ -26,44 +25,65 @@ pub enum Rule {
 /// A promise that was not kept: which, and what was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
-    pub rule: Rule,
+    pub promise: Promise,
     pub seen: String,
 }
 
-/// Fails with `rule` unless `kept`.
-pub(crate) fn demand(rule: Rule, kept: bool, seen: impl FnOnce() -> String) -> Result<(), Broken> {
-    if kept { Ok(()) } else { Err(Broken { rule, seen: seen() }) }
+/// Fails with `promise` unless `kept`.
+pub(crate) fn demand(promise: Promise, kept: bool, seen: impl FnOnce() -> String) -> Result<(), Broken> {
+    if kept { Ok(()) } else { Err(Broken { promise, seen: seen() }) }
 }
 
-/// A seat, as one knows it who has watched.
+/// A wait, as far as it matters from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Wait {
+    /// Turns of others since it began, less the others that may have stood in the queue then.
+    pub turns: i32,
+    /// The greatest weight of others that may have stood there, or held, at the same time. 0 with equal weights.
+    pub heaviest: u32,
+}
+
+/// A seat, as a watcher knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Chair {
     pub seat: SeatId,
     pub name: u8,
     pub weight: u8,
-    /// Since which tick it is vacant.
-    pub vacant_since: Option<u32>,
-    /// The last turn that it answered, and with what.
-    pub last: Option<(u64, i64)>,
-    /// Until which tick a grant is held back.
-    pub held_back: Option<u32>,
-    /// While it waits: how many turns others may still have before it.
-    pub patience: Option<i32>,
+    pub always: bool,
+    /// Since which tick its client is away.
+    pub away_since: Option<u32>,
+    /// It wants the turn, and does not have it. One that is away may have missed it.
+    pub wants: bool,
+    /// While it waits: how long so far.
+    pub wait: Option<Wait>,
 }
 
-/// The turn, as the outputs told it.
+/// A turn, as the outputs told it. Times are ticks that are left.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     pub seat: SeatId,
     pub turn: u64,
-    /// The tick at which it lapses.
-    pub deadline: u32,
+    pub told: bool,
+    pub silent: u32,
+    pub hold: u32,
+    pub judged: bool,
+    pub judging: u32,
+    pub proposals: u16,
+    /// While its client is lost, and the turn waits for it.
+    pub absent: Option<u32>,
+    pub asks_again: bool,
+    pub raised: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Circle {
     pub ring: RingId,
     pub holder: Option<Holder>,
+    /// A turn whose holder was lost below quorum.
+    pub kept: Option<Holder>,
+    /// The host's choice for the next turn.
+    pub named: Option<SeatId>,
+    pub paused: bool,
     pub last_turn: u64,
 }
 
@@ -82,7 +102,7 @@ impl Judge {
         self.chairs.iter().find(|chair| chair.seat == seat)
     }
 
-    fn chair_mut(&mut self, seat: SeatId) -> Option<&mut Chair> {
+    pub fn chair_mut(&mut self, seat: SeatId) -> Option<&mut Chair> {
         self.chairs.iter_mut().find(|chair| chair.seat == seat)
     }
 
@@ -90,180 +110,295 @@ impl Judge {
         self.circles.iter().find(|circle| circle.ring == ring)
     }
 
+    pub fn circle_mut(&mut self, ring: RingId) -> Option<&mut Circle> {
+        self.circles.iter_mut().find(|circle| circle.ring == ring)
+    }
+
     pub fn holder(&self, ring: RingId) -> Option<&Holder> {
         self.circle(ring)?.holder.as_ref()
     }
 
-    /// The chairs of `ring` that somebody sits on.
-    pub fn occupied(&self, ring: RingId) -> impl Iterator<Item = &Chair> {
-        self.chairs.iter().filter(move |chair| chair.seat.ring() == ring && chair.vacant_since.is_none())
+    pub fn holder_mut(&mut self, ring: RingId) -> Option<&mut Holder> {
+        self.circle_mut(ring)?.holder.as_mut()
     }
 
-    /// Whether a turn of `ring` must be held.
+    pub fn holds(&self, seat: SeatId) -> bool {
+        self.holder(seat.ring()).is_some_and(|holder| holder.seat == seat)
+    }
+
+    pub fn is_kept(&self, seat: SeatId) -> bool {
+        let kept = self.circle(seat.ring()).and_then(|circle| circle.kept.as_ref());
+        kept.is_some_and(|kept| kept.seat == seat)
+    }
+
+    /// Whether the client of a chair is connected.
+    pub fn is_here(&self, chair: &Chair) -> bool {
+        let holder = self.holder(chair.seat.ring()).filter(|holder| holder.seat == chair.seat);
+        chair.away_since.is_none() && holder.is_none_or(|holder| holder.absent.is_none())
+    }
+
+    pub fn occupied(&self, ring: RingId) -> usize {
+        let occupied = |chair: &&Chair| chair.seat.ring() == ring && chair.away_since.is_none();
+        self.chairs.iter().filter(occupied).count()
+    }
+
+    pub fn has_quorum(&self, ring: RingId, laws: &Laws) -> bool {
+        self.occupied(ring) >= laws.min_seats
+    }
+
+    /// Whether turns of `ring` may be granted.
     pub fn plays(&self, ring: RingId, laws: &Laws) -> bool {
-        !self.draining && self.occupied(ring).count() >= laws.min_seats
-    }
-
-    /// The sum of the weights of the chairs that somebody sits on.
-    pub fn weight(&self, ring: RingId) -> i32 {
-        self.occupied(ring).map(|chair| i32::from(chair.weight)).sum()
+        let is_paused = self.circle(ring).is_some_and(|circle| circle.paused);
+        !self.draining && !is_paused && self.has_quorum(ring, laws)
     }
 
     pub fn turns(&self) -> u64 {
         self.circles.iter().map(|circle| circle.last_turn).max().unwrap_or(0).max(self.floor)
     }
 
-    /// The turn that a seat's answer names, and the number that it brings.
-    pub fn named(&self, at: usize, fence: Fence) -> (Option<u64>, i64) {
-        let chair = &self.chairs[at];
-        let current = self.circle(chair.seat.ring()).map_or(0, |circle| circle.last_turn);
-        let (last, number) = chair.last.unwrap_or((0, 0));
-        let fresh = i64::try_from(current).expect("few turns");
-        let (turn, number) = match fence {
-            Fence::None => (None, fresh),
-            Fence::Current => (Some(current), fresh),
-            Fence::Old => (Some(current.saturating_sub(1)), fresh),
-            Fence::Next => (Some(current + 1), fresh),
-            Fence::Again => (Some(last), number),
-            Fence::Changed => (Some(last), number + 1),
-        };
-        // There is no turn 0: who would name it says nothing.
-        (turn.filter(|&turn| turn > 0), number)
-    }
-
-    /// What has to become of a fenced or unfenced move of `seat`: the turn that it ends, or why it ends none.
-    pub fn may_end(&self, seat: SeatId, fence: Option<u64>) -> Result<u64, Refusal> {
-        let holder = self.holder(seat.ring());
+    /// What has to become of a fenced or unfenced act of `seat`: the turn that it is about, or why it is about none.
+    pub fn may_act(&self, seat: SeatId, fence: Option<u64>) -> Result<u64, Refusal> {
+        let holder = self.holder(seat.ring()).filter(|holder| holder.told);
         if fence.is_some() && fence != holder.map(|holder| holder.turn) {
             return Err(Refusal::StaleTurn);
         }
-        holder.filter(|holder| holder.seat == seat).map(|holder| holder.turn).ok_or(Refusal::NotYourTurn)
+        match holder.filter(|holder| holder.seat == seat) {
+            Some(holder) if holder.judged => Err(Refusal::Judging),
+            Some(holder) => Ok(holder.turn),
+            None => Err(Refusal::NotYourTurn),
+        }
+    }
+
+    /// Whether the host may name `chair` next.
+    pub fn can_be_next(&self, chair: &Chair) -> bool {
+        self.is_here(chair) && (chair.wants || self.holds(chair.seat) || self.is_kept(chair.seat))
     }
 
     // What happened.
 
-    pub fn joined(&mut self, seat: SeatId, name: u8, weight: u8) -> Result<(), Broken> {
-        demand(Rule::GettersAgree, self.chair(seat).is_none(), || format!("{seat} exists already"))?;
-        let (vacant_since, last, held_back, patience) = (None, None, None, None);
-        self.chairs.push(Chair { seat, name, weight, vacant_since, last, held_back, patience });
+    pub fn joined(&mut self, seat: SeatId, chair: Chair) -> Result<(), Broken> {
+        demand(Promise::GettersAgree, self.chair(seat).is_none(), || format!("{seat} exists already"))?;
+        let always = chair.always;
+        self.chairs.push(chair);
         if self.circle(seat.ring()).is_none() {
-            self.circles.push(Circle { ring: seat.ring(), holder: None, last_turn: self.floor });
+            let (ring, last_turn) = (seat.ring(), self.floor);
+            self.circles.push(Circle {
+                ring,
+                holder: None,
+                kept: None,
+                named: None,
+                paused: false,
+                last_turn,
+            });
+        }
+        if always {
+            self.begins_to_want(seat);
         }
         Ok(())
     }
 
-    pub fn occupied_again(&mut self, seat: SeatId) {
+    /// A seat wants the turn. While its client is away it only may stand in the queue.
+    pub fn begins_to_want(&mut self, seat: SeatId) {
+        let ring = seat.ring();
+        let others = self.chairs.iter().filter(|chair| chair.seat.ring() == ring && chair.seat != seat);
+        let stood = others.filter(|chair| chair.wants).count();
+        let Some(chair) = self.chair_mut(seat) else { return };
+        let turns = -i32::try_from(stood).expect("few seats");
+        chair.wants = true;
+        chair.wait = chair.away_since.is_none().then_some(Wait { turns, heaviest: 0 });
+        self.weigh(ring);
+    }
+
+    pub fn stops_wanting(&mut self, seat: SeatId) {
         if let Some(chair) = self.chair_mut(seat) {
-            chair.vacant_since = None;
+            (chair.wants, chair.wait) = (false, None);
+        }
+        self.forget_name(seat);
+    }
+
+    fn forget_name(&mut self, seat: SeatId) {
+        if let Some(circle) = self.circle_mut(seat.ring()) {
+            circle.named.take_if(|named| *named == seat);
         }
     }
 
-    pub fn vacated(&mut self, seat: SeatId, tick: u32) {
-        if let Some(chair) = self.chair_mut(seat)
-            && chair.vacant_since.is_none()
-        {
-            (chair.vacant_since, chair.held_back, chair.patience) = (Some(tick), None, None);
+    /// What stands in the queue or holds weighs so much for each that waits.
+    fn weigh(&mut self, ring: RingId) {
+        let stands = |chair: &&Chair| {
+            let has_turn = self.holds(chair.seat) || self.is_kept(chair.seat);
+            chair.seat.ring() == ring && (chair.wants || has_turn)
+        };
+        let weight: u32 = self.chairs.iter().filter(stands).map(|chair| u32::from(chair.weight)).sum();
+        let is_weighted = self.chairs.iter().any(|chair| chair.weight > 1);
+        for chair in self.chairs.iter_mut().filter(|chair| chair.seat.ring() == ring && is_weighted) {
+            if let Some(wait) = &mut chair.wait {
+                wait.heaviest = wait.heaviest.max(weight - u32::from(chair.weight));
+            }
         }
     }
 
-    pub fn held_back(&mut self, seat: SeatId, until: u32) {
+    /// The client of a seat is lost for good, as far as its turn goes.
+    pub fn goes_away(&mut self, seat: SeatId, tick: u32) {
         if let Some(chair) = self.chair_mut(seat) {
-            chair.held_back = Some(until);
+            (chair.away_since, chair.wait) = (Some(tick), None);
         }
     }
 
     // What the scheduler says.
 
-    /// A turn ended: it must be the one that is held, and its holder's.
-    pub fn ended(&mut self, ended: &Ended) -> Result<(), Broken> {
-        let &Ended { seat, turn, outcome } = ended;
-        let circle = self.circles.iter_mut().find(|circle| circle.ring == seat.ring());
+    /// A turn ended: it must be the one that is held, and its holder's. It is kept if its holder was lost below quorum.
+    pub fn ended(&mut self, ended: &Ended, wants: bool, keeps: bool) -> Result<(), Broken> {
+        let &Ended { seat, turn, .. } = ended;
+        let circle = self.circle_mut(seat.ring());
         let holder = circle.and_then(|circle| circle.holder.take());
-        let is_held = holder.is_some_and(|holder| (holder.seat, holder.turn) == (seat, turn.get()));
-        demand(Rule::OneHolder, is_held, || format!("{ended:?} was not held"))?;
-        if let (Outcome::Answered(number), Some(chair)) = (outcome, self.chair_mut(seat)) {
-            chair.last = Some((turn.get(), number));
+        let is_held = holder.as_ref().is_some_and(|holder| (holder.seat, holder.turn) == (seat, turn.get()));
+        demand(Promise::OneHolder, is_held, || format!("{ended:?} was not held"))?;
+        if keeps {
+            let circle = self.circle_mut(seat.ring()).expect("its turn was held");
+            circle.kept = holder.map(|holder| Holder { absent: None, ..holder });
+        } else if wants {
+            self.begins_to_want(seat);
+        } else {
+            self.stops_wanting(seat);
         }
         Ok(())
     }
 
-    /// A turn began: nobody may hold one, its number is new, and its seat somebody's.
-    pub fn granted(&mut self, grant: &Grant, tick: u32, laws: &Laws) -> Result<(), Broken> {
-        let ring = grant.seat.ring();
-        let plays = self.plays(ring, laws);
-        demand(Rule::OneHolder, plays, || format!("{grant:?} in a ring that has to stand still"))?;
-        let chair = self.chair(grant.seat).filter(|chair| chair.vacant_since.is_none());
-        let chair =
-            chair.ok_or_else(|| Broken { rule: Rule::OneHolder, seen: format!("{grant:?} to nobody") })?;
-        let release = chair.held_back.map_or(tick, |until| until.max(tick));
-        let deadline = release + laws.deadline;
-        let times = (Laws::at(release), Laws::at(deadline)) == (grant.release, grant.deadline);
-        demand(Rule::TurnsEnd, times, || format!("{grant:?} is not until tick {deadline}"))?;
-        self.hold(grant, deadline)
+    /// Whether the seat of a turn that ends so will want another one.
+    pub fn wants_again(&self, ended: &Ended) -> bool {
+        let circle = self.circle(ended.seat.ring());
+        let asks = circle.and_then(|circle| circle.holder.as_ref()).is_some_and(|holder| holder.asks_again);
+        let is_named = circle.is_some_and(|circle| circle.named == Some(ended.seat));
+        self.chair(ended.seat).is_some_and(|chair| chair.always) || asks || is_named
     }
 
-    fn hold(&mut self, grant: &Grant, deadline: u32) -> Result<(), Broken> {
+    /// Whether the turn of a lost holder is kept.
+    pub fn keeps(&self, ended: &Ended, laws: &Laws) -> bool {
+        let ring = ended.seat.ring();
+        let is_judged = self.holder(ring).is_some_and(|holder| holder.judged);
+        let is_lost = self.chair(ended.seat).is_some_and(|chair| chair.away_since.is_some());
+        let below = !self.has_quorum(ring, laws) && !self.draining;
+        ended.outcome == Outcome::Gone && is_lost && below && !is_judged
+    }
+
+    /// A turn began: none may be held, its number is new, and its seat waits for it.
+    pub fn granted(&mut self, grant: &Grant, laws: &Laws) -> Result<(), Broken> {
         let (seat, turn) = (grant.seat, grant.turn.get());
-        for circle in self.circles.iter_mut().filter(|circle| circle.ring == seat.ring()) {
-            demand(Rule::OneHolder, circle.holder.is_none(), || format!("{grant:?} beside {circle:?}"))?;
-            demand(Rule::TurnsGrow, turn > circle.last_turn, || format!("{grant:?} after {circle:?}"))?;
-            circle.last_turn = turn;
-            circle.holder = Some(Holder { seat, turn, deadline });
+        let ring = seat.ring();
+        demand(Promise::OneHolder, self.plays(ring, laws), || {
+            format!("{grant:?} in a ring that stands still")
+        })?;
+        let is_there = self.chair(seat).is_some_and(|chair| chair.away_since.is_none());
+        demand(Promise::OneHolder, is_there, || format!("{grant:?} to a seat without a client"))?;
+        let circle = self.circle_mut(ring).expect("it has a seat");
+        demand(Promise::OneHolder, circle.holder.is_none(), || format!("{grant:?} beside {circle:?}"))?;
+        demand(Promise::TurnsGrow, turn > circle.last_turn, || format!("{grant:?} after {circle:?}"))?;
+        circle.last_turn = turn;
+        let hold = laws.hold_max.unwrap_or(u32::MAX);
+        let fresh = Holder {
+            seat,
+            turn,
+            told: false,
+            silent: laws.deadline.min(hold),
+            hold,
+            judged: false,
+            judging: laws.judging,
+            proposals: laws.proposals,
+            absent: None,
+            asks_again: false,
+            raised: false,
+        };
+        let is_kept = self.settle_kept(seat)?;
+        let is_named = !is_kept && self.settle_named(seat)?;
+        let circle = self.circle_mut(ring).expect("it has a seat");
+        circle.holder = Some(match circle.kept.take() {
+            // A tick is the second that it is raised to, once.
+            Some(kept) if is_kept => Holder {
+                turn,
+                told: false,
+                silent: kept.silent.max(u32::from(!kept.raised)),
+                hold: kept.hold.max(u32::from(!kept.raised)),
+                raised: kept.raised || kept.silent.min(kept.hold) == 0,
+                ..kept
+            },
+            _ => fresh,
+        });
+        self.count(seat, is_kept || is_named)
+    }
+
+    /// A kept turn goes first if its seat is there, and is over otherwise. Returns whether this one is it.
+    fn settle_kept(&mut self, seat: SeatId) -> Result<bool, Broken> {
+        let circle = self.circle_mut(seat.ring()).expect("it has a seat");
+        let Some(kept) = circle.kept.clone() else { return Ok(false) };
+        let chair = self.chair(kept.seat).expect("else it is not kept");
+        if chair.away_since.is_none() {
+            demand(Promise::TurnsEnd, kept.seat == seat, || format!("{seat} goes before the kept {kept:?}"))?;
+            return Ok(true);
         }
-        for chair in self.chairs.iter_mut().filter(|chair| chair.seat.ring() == seat.ring()) {
-            chair.patience = match chair.patience {
-                _ if chair.seat == seat => None,
-                patience => patience.map(|turns| turns - 1),
-            };
+        self.kept_is_over(&kept);
+        Ok(false)
+    }
+
+    pub fn kept_is_over(&mut self, kept: &Holder) {
+        let wants = kept.asks_again || self.chair(kept.seat).is_some_and(|chair| chair.always);
+        if let Some(circle) = self.circle_mut(kept.seat.ring()) {
+            circle.kept = None;
+        }
+        if wants {
+            self.begins_to_want(kept.seat);
+        }
+    }
+
+    /// The host's choice goes first if it still can. Returns whether this one is it.
+    fn settle_named(&mut self, seat: SeatId) -> Result<bool, Broken> {
+        let circle = self.circle_mut(seat.ring()).expect("it has a seat");
+        let named = circle.named.take().and_then(|named| self.chair(named));
+        let named = named.filter(|chair| chair.wants && chair.away_since.is_none()).map(|chair| chair.seat);
+        let is_first = named.is_none_or(|named| named == seat);
+        demand(Promise::TurnsEnd, is_first, || {
+            format!("{seat} goes before {named:?}, which the host named")
+        })?;
+        Ok(named.is_some())
+    }
+
+    /// Each that waits has waited for one turn more, unless it is the host's, or goes on. With equal weights it may do so as often as others
+    /// stood in the queue when it began; with weights, as often again as their greatest weight at one moment is more than its own.
+    fn count(&mut self, granted: SeatId, is_extra: bool) -> Result<(), Broken> {
+        for chair in self.chairs.iter_mut().filter(|chair| chair.seat.ring() == granted.ring()) {
+            if chair.seat == granted {
+                demand(Promise::OneHolder, chair.wants || is_extra, || {
+                    format!("{granted} does not want it")
+                })?;
+                (chair.wants, chair.wait) = (false, None);
+            } else if let Some(wait) = chair.wait.as_mut().filter(|_| !is_extra) {
+                wait.turns += 1;
+                let allowed = wait.heaviest.div_ceil(u32::from(chair.weight));
+                let is_bounded = i64::from(wait.turns) <= i64::from(allowed);
+                demand(Promise::WaitsAreBounded, is_bounded, || {
+                    format!("{chair:?} waits for too many turns")
+                })?;
+            }
         }
         Ok(())
     }
 
     /// A seat left its ring, and the ring with its last one.
     pub fn retired(&mut self, seat: SeatId, name: u8) -> Result<Chair, Broken> {
+        self.forget_name(seat);
         let at = self.chairs.iter().position(|chair| chair.seat == seat && chair.name == name);
         let at = at.ok_or_else(|| Broken {
-            rule: Rule::PlacesAreKept,
+            promise: Promise::PlacesAreKept,
             seen: format!("{seat} of {name} is gone, and was never there"),
         })?;
         let chair = self.chairs.remove(at);
-        if !self.chairs.iter().any(|other| other.seat.ring() == seat.ring()) {
-            let last = self.circle(seat.ring()).map_or(0, |circle| circle.last_turn);
-            self.floor = self.floor.max(last);
+        let is_last = !self.chairs.iter().any(|other| other.seat.ring() == seat.ring());
+        let circle = self.circle_mut(seat.ring()).expect("it had a seat");
+        circle.kept.take_if(|kept| kept.seat == seat);
+        let last_turn = circle.last_turn;
+        if is_last {
+            self.floor = self.floor.max(last_turn);
             self.circles.retain(|circle| circle.ring != seat.ring());
         }
         Ok(chair)
-    }
-
-    // How long they wait.
-
-    /// The bound on waiting, in turns: the weights of the others when a wait began, and of those who sat down meanwhile.
-    pub fn count_waits(&mut self, sat_down: Option<SeatId>) -> Result<(), Broken> {
-        let newcomer = sat_down.and_then(|seat| self.chair(seat)).map(|chair| (chair.seat, chair.weight));
-        let weights: Vec<(RingId, i32, Option<SeatId>)> = self
-            .circles
-            .iter()
-            .map(|circle| circle.ring)
-            .map(|ring| (ring, self.weight(ring), self.holder(ring).map(|holder| holder.seat)))
-            .collect();
-        for chair in &mut self.chairs {
-            let Some(&(ring, weight, holder)) = weights.iter().find(|entry| entry.0 == chair.seat.ring())
-            else {
-                continue;
-            };
-            let waits = chair.vacant_since.is_none() && holder != Some(chair.seat);
-            chair.patience = match chair.patience {
-                _ if !waits => None,
-                None => Some(weight - i32::from(chair.weight) - i32::from(holder.is_some())),
-                Some(turns) => {
-                    let joined = newcomer.filter(|&(seat, _)| seat != chair.seat && seat.ring() == ring);
-                    Some(turns + joined.map_or(0, |(_, weight)| i32::from(weight)))
-                }
-            };
-            demand(Rule::WaitsAreBounded, chair.patience.is_none_or(|turns| turns >= 0), || {
-                format!("{} has waited for more turns than the others' weights", chair.seat)
-            })?;
-        }
-        Ok(())
     }
 }

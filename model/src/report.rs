@@ -52,10 +52,11 @@ fn show(world: &World) {
 fn shown(world: &World, chair: &Chair) -> String {
     let at = world.judge.chairs.iter().position(|other| other == chair).unwrap_or(0);
     let holder = world.judge.holder(chair.seat.ring()).filter(|holder| holder.seat == chair.seat);
-    let does = match (holder, chair.vacant_since) {
-        (Some(holder), _) => format!("holds turn {} until tick {}", holder.turn, holder.deadline),
-        (None, Some(since)) => format!("vacant since tick {since}"),
-        (None, None) => "waits".to_owned(),
+    let does = match (holder, chair.away_since) {
+        (Some(holder), _) => format!("holds {holder:?}"),
+        (None, Some(since)) => format!("away since tick {since}"),
+        (None, None) if chair.wants => "waits".to_owned(),
+        (None, None) => "rests".to_owned(),
     };
     format!("seat {at} ({}, name {}) {does}", chair.seat, chair.name)
 }

@@ -1,41 +1,80 @@
-//! How a step is judged: what was said and put out against the promises, and then what the scheduler's getters say.
+//! How a step is judged: what was said and what came of it against the promises, and then what the scheduler's getters say.
 
-use taketurns::turn::{Accepted, JoinError, Outcome, Output, Refusal, RingId, SeatId, Taken, TurnNumber};
+use taketurns::turn::{Ended, HeldClock, JoinError, Outcome, Refusal, RingId, SeatState};
 
-use crate::action::{Action, Fence};
-use crate::judge::{Broken, Judge, Rule, demand};
+use crate::action::{Action, Deed, Rule};
+use crate::judge::{Broken, Chair, Judge, Promise, demand};
 use crate::laws::Laws;
 use crate::world::{News, Said, World};
+
+impl Judge {
+    /// One tick goes by, for every clock that runs.
+    pub(crate) fn pass_time(&mut self) {
+        for circle in &mut self.circles {
+            let Some(holder) = &mut circle.holder else { continue };
+            holder.absent = holder.absent.map(|left| left.saturating_sub(1));
+            if holder.judged {
+                holder.judging -= 1;
+            } else if holder.told && !circle.paused {
+                holder.silent -= 1;
+                holder.hold = if holder.hold == u32::MAX { u32::MAX } else { holder.hold - 1 };
+            }
+        }
+    }
+
+    /// The holder of the ring at `at` is told of its turn.
+    pub(crate) fn told(&mut self, at: usize) {
+        if let Some(holder) = &mut self.circles[at].holder {
+            holder.told = true;
+        }
+    }
+}
 
 impl World {
     /// What was said must be what the promises say, and the judge takes note of it.
     pub(crate) fn judge_said(&mut self, action: Action, said: Said, before: &Judge) -> Result<(), Broken> {
         match (action, said) {
-            (Action::Join { weight, .. }, Said::Joined(seat, name)) => {
-                demand(Rule::NothingWithheld, !before.draining, || "joined while draining".to_owned())?;
-                self.judge.joined(seat, name, weight)?;
+            (Action::Join { weight, demand: wanted, .. }, Said::Joined(seat, name)) => {
+                demand(Promise::NothingWithheld, !before.draining, || "joined while draining".to_owned())?;
+                let always = wanted == taketurns::turn::Demand::Always;
+                let (away_since, wants, wait) = (None, false, None);
+                self.judge.joined(seat, Chair { seat, name, weight, always, away_since, wants, wait })?;
             }
             (Action::Join { ring, .. }, Said::NotJoined(error)) => {
-                self.judge_not_joined(ring, error, before)?
+                let expected = self.may_join(ring);
+                let is_right = expected == Some(error);
+                demand(Promise::NothingWithheld, is_right, || format!("{error} instead of {expected:?}"))?;
+                self.news.push(News::NotJoined(error));
             }
-            (Action::Occupy(at), _) => self.judge.occupied_again(before.chairs[at].seat),
-            (Action::Vacate(at) | Action::Leave(at), _) => {
-                self.judge.vacated(before.chairs[at].seat, self.tick);
-            }
-            (Action::HoldBack(at), _) => self.judge.held_back(before.chairs[at].seat, self.tick + 1),
-            (Action::Answer(at, fence), Said::Taken(taken)) => self.judge_taken(at, fence, taken, before)?,
-            (Action::Pass(at, fence), Said::Passed(passed)) => {
-                let expected = before.may_end(before.chairs[at].seat, before.named(at, fence).0);
-                let passed = passed.map(TurnNumber::get);
-                demand(Rule::AnswersCountOnce, passed == expected, || {
-                    format!("a pass is {passed:?} instead of {expected:?}")
+            (Action::Occupy(at), _) => self.note_back(at),
+            (Action::Vacate(at), _) => self.note_lost(at),
+            (Action::Ask(at), _) => self.note_asked(at),
+            (Action::Rest(at), said) => self.note_rested(at, said)?,
+            (Action::Hold(at, fence, deed), Said::Acted(acted)) => {
+                let seat = before.chairs[at].seat;
+                let expected = match before.may_act(seat, self.named(at, fence)) {
+                    Ok(_) if deed == Deed::Renew && !self.gains_time(at) => Err(Refusal::HoldMax),
+                    expected => expected,
+                };
+                demand(Promise::AnswersCountOnce, acted == expected, || {
+                    format!("{deed:?} is {acted:?} instead of {expected:?}")
                 })?;
-                self.news.extend(passed.err().map(News::Refused));
+                self.news.extend(acted.err().map(News::Refused));
+                self.note_held(seat.ring(), deed, acted.is_ok());
+            }
+            (Action::Tell(at), _) => self.judge.told(at),
+            (Action::Host(at, rule), Said::Hosted(hosted)) => {
+                // Every rule that changes nothing is an error, but to pause what is paused.
+                let expected = self.judge_rule(at, rule, before);
+                demand(Promise::AnswersCountOnce, hosted.is_ok() == expected, || {
+                    format!("{rule:?} is {hosted:?}, expected was {expected}")
+                })?;
+                if expected {
+                    self.note_rule(at, rule);
+                }
             }
             (_, Said::Haunted { counts }) => {
-                demand(Rule::AnswersCountOnce, !counts, || {
-                    "an answer of a seat that is gone counts".to_owned()
-                })?;
+                demand(Promise::AnswersCountOnce, !counts, || "a seat that is gone still acts".to_owned())?;
             }
             (Action::Drain, _) => self.judge.draining = true,
             _ => {}
@@ -43,199 +82,256 @@ impl World {
         Ok(())
     }
 
-    fn judge_not_joined(
-        &mut self,
-        ring: Option<usize>,
-        error: JoinError,
-        before: &Judge,
-    ) -> Result<(), Broken> {
-        let is_full = before.chairs.len() >= self.laws.max_seats
-            && before.chairs.iter().all(|chair| chair.vacant_since.is_none());
-        let deserted = |ring: RingId| before.occupied(ring).count() == 0;
-        let no_ring = before.circles.len() >= self.laws.max_rings
-            && !before.circles.iter().any(|circle| deserted(circle.ring));
-        let right = match error {
-            JoinError::Draining => before.draining,
-            JoinError::SeatsFull => is_full,
-            JoinError::RingsFull => ring.is_none() && no_ring,
-            // Its last seat had to make room.
-            JoinError::UnknownRing => {
-                ring.is_some_and(|at| !self.scheduler.has_ring(before.circles[at].ring))
-            }
-            _ => false,
-        };
-        demand(Rule::NothingWithheld, right, || format!("a seat is refused: {error}"))?;
-        self.news.push(News::NotJoined(error));
-        Ok(())
-    }
-
-    fn judge_taken(
-        &mut self,
-        at: usize,
-        fence: Fence,
-        taken: Result<Taken, Refusal>,
-        before: &Judge,
-    ) -> Result<(), Broken> {
-        let chair = &before.chairs[at];
-        let (fence, number) = before.named(at, fence);
-        let expected = match before.may_end(chair.seat, fence) {
-            Ok(turn) => Ok((turn, false)),
-            Err(_) if fence.is_some() && fence.map(|turn| (turn, number)) == chair.last => {
-                Ok((fence.unwrap_or(0), true))
-            }
-            Err(refusal) => Err(refusal),
-        };
-        let taken = taken.map(|taken| match taken {
-            Taken::Accepted(turn) => (turn.get(), false),
-            Taken::Repeated(turn) => (turn.get(), true),
-        });
-        demand(Rule::AnswersCountOnce, taken == expected, || {
-            format!("an answer is {taken:?} instead of {expected:?}")
-        })?;
-        self.news.extend(taken.err().map(News::Refused));
-        self.news.extend(taken.ok().filter(|taken| taken.1).map(|_| News::Repeated { name: chair.name }));
-        Ok(())
-    }
-
-    pub(crate) fn judge_output(
-        &mut self,
-        action: Action,
-        output: &Output<u8>,
-        before: &Judge,
-    ) -> Result<(), Broken> {
-        match output {
-            Output::HandOver { ended, granted } => {
-                if let Some(ended) = ended {
-                    self.judge_outcome(action, ended.seat, ended.outcome, before)?;
-                    let name = self.judge.chair(ended.seat).map_or(u8::MAX, |chair| chair.name);
-                    self.judge.ended(ended)?;
-                    let (turn, outcome) = (ended.turn.get(), ended.outcome);
-                    self.news.push(News::Ended { name, turn, outcome });
-                }
-                if let Some(grant) = granted {
-                    self.judge.granted(grant, self.tick, &self.laws)?;
-                    let name = self.judge.chair(grant.seat).map_or(u8::MAX, |chair| chair.name);
-                    self.news.push(News::Granted { name, turn: grant.turn.get() });
-                } else {
-                    self.news.push(if self.judge.draining { News::Drained } else { News::Paused });
-                }
-                Ok(())
-            }
-            Output::Retired { seat, data } => self.judge_retired(action, *seat, *data, before),
-            other => Err(Broken { rule: Rule::GettersAgree, seen: format!("unknown: {other:?}") }),
+    fn may_join(&self, ring: Option<usize>) -> Option<JoinError> {
+        let is_full = self.judge.chairs.len() >= self.laws.max_seats;
+        match ring {
+            _ if self.judge.draining => Some(JoinError::Draining),
+            None if self.judge.circles.len() >= self.laws.max_rings => Some(JoinError::RingsFull),
+            _ => is_full.then_some(JoinError::SeatsFull),
         }
     }
 
-    /// A turn ends only by what its holder does, by the loss of its holder, or at its deadline.
-    fn judge_outcome(
-        &self,
-        action: Action,
-        seat: SeatId,
-        outcome: Outcome,
-        before: &Judge,
-    ) -> Result<(), Broken> {
-        let of = |at: usize| before.chairs[at].seat == seat;
-        let holder = before.holder(seat.ring());
-        let right = match (outcome, action) {
-            (Outcome::Answered(number), Action::Answer(at, fence)) => {
-                of(at) && before.named(at, fence).1 == number
-            }
-            (Outcome::Passed, Action::Pass(at, _)) => of(at),
-            (Outcome::Lapsed, Action::Tick) => holder.is_some_and(|holder| holder.deadline <= self.tick),
-            (Outcome::Gone, Action::Vacate(at) | Action::Leave(at)) => of(at),
-            _ => false,
-        };
-        demand(Rule::TurnsEnd, right, || format!("the turn of {seat} ended as {outcome:?} by {action:?}"))
+    fn note_back(&mut self, at: usize) {
+        let seat = self.judge.chairs[at].seat;
+        if let Some(holder) = self.judge.holder_mut(seat.ring()).filter(|holder| holder.seat == seat) {
+            holder.absent = None;
+        }
+        let chair = &mut self.judge.chairs[at];
+        if chair.away_since.take().is_some() && chair.wants {
+            self.judge.begins_to_want(seat);
+        }
     }
 
-    /// A place is lost by leaving, at the end of its grace, or to make room in a full house.
-    fn judge_retired(
-        &mut self,
-        action: Action,
-        seat: SeatId,
-        name: u8,
-        before: &Judge,
-    ) -> Result<(), Broken> {
-        let chair = self.judge.retired(seat, name)?;
-        self.ghost = Some(seat);
-        let full_house = before.chairs.len() >= self.laws.max_seats;
-        let full_rings = before.circles.len() >= self.laws.max_rings;
-        let (right, news) = match (action, chair.vacant_since) {
-            (Action::Leave(at), _) => (before.chairs[at].seat == seat, News::Retired { name }),
-            (Action::Tick, Some(since)) => (since + self.laws.grace <= self.tick, News::Retired { name }),
-            (Action::Join { ring, .. }, Some(since)) => {
-                let deserted = ring.is_none() && full_rings && before.occupied(seat.ring()).count() == 0;
-                let longest =
-                    before.chairs.iter().filter_map(|chair| chair.vacant_since).min() == Some(since);
-                (deserted || full_house && longest, News::Evicted { name })
+    fn note_lost(&mut self, at: usize) {
+        let (seat, grace, draining) = (self.judge.chairs[at].seat, self.laws.turn_grace, self.judge.draining);
+        if !self.judge.is_here(&self.judge.chairs[at]) {
+            return;
+        }
+        match self.judge.holder_mut(seat.ring()).filter(|holder| holder.seat == seat) {
+            Some(holder) if holder.judged || grace > 0 && !draining => {
+                (holder.absent, holder.told) = (Some(grace), true);
             }
-            _ => (false, News::Retired { name }),
-        };
-        self.news.push(news);
-        demand(Rule::PlacesAreKept, right, || format!("{seat} is gone by {action:?}"))
+            _ => self.judge.goes_away(seat, self.tick),
+        }
     }
 
-    pub(crate) fn sat_down(&self, action: Action, said: Said, before: &Judge) -> Option<SeatId> {
-        match (action, said) {
-            (_, Said::Joined(seat, _)) => Some(seat),
-            (Action::Occupy(at), _) => {
-                let chair = &before.chairs[at];
-                chair.vacant_since.map(|_| chair.seat)
-            }
+    fn note_asked(&mut self, at: usize) {
+        let seat = self.judge.chairs[at].seat;
+        let rests = !self.judge.chairs[at].wants && !self.judge.is_kept(seat);
+        match self.judge.holder_mut(seat.ring()).filter(|holder| holder.seat == seat) {
+            Some(holder) => holder.asks_again = true,
+            None if rests => self.judge.begins_to_want(seat),
+            None => {}
+        }
+    }
+
+    fn note_rested(&mut self, at: usize, said: Said) -> Result<(), Broken> {
+        let seat = self.judge.chairs[at].seat;
+        let is_judged =
+            self.judge.holder(seat.ring()).is_some_and(|holder| holder.seat == seat && holder.judged);
+        let is_refused = said == Said::Acted(Err(Refusal::Judging));
+        demand(Promise::AnswersCountOnce, is_refused == is_judged, || format!("to rest is {said:?}"))?;
+        if !is_judged {
+            self.judge.stops_wanting(seat);
+            let circle = self.judge.circle_mut(seat.ring()).expect("it has a seat");
+            circle.kept.take_if(|kept| kept.seat == seat);
+        }
+        Ok(())
+    }
+
+    fn note_held(&mut self, ring: RingId, deed: Deed, is_done: bool) {
+        let deadline = self.laws.deadline;
+        match (deed, self.judge.holder_mut(ring)) {
+            (Deed::Renew, Some(holder)) if is_done => holder.silent = deadline.min(holder.hold),
+            (Deed::Propose, Some(holder)) if is_done => holder.judged = true,
+            _ => {}
+        }
+    }
+
+    fn judge_rule(&self, at: usize, rule: Rule, before: &Judge) -> bool {
+        let circle = &before.circles[at];
+        let is_judged = circle.holder.as_ref().is_some_and(|holder| holder.judged);
+        let can_be_next = |next: usize| before.can_be_next(&before.chairs[next]);
+        match rule {
+            Rule::Accept(next) => is_judged && next.is_none_or(can_be_next),
+            Rule::Refuse => is_judged,
+            Rule::Skip | Rule::Extend => circle.holder.is_some(),
+            Rule::Next(next) => can_be_next(next),
+            Rule::Pause | Rule::Resume => true,
+        }
+    }
+
+    fn note_rule(&mut self, at: usize, rule: Rule) {
+        let tick = self.tick;
+        let next = match rule {
+            Rule::Accept(next) => next,
+            Rule::Next(next) => Some(next),
             _ => None,
+        };
+        let next = next.map(|next| self.judge.chairs[next].seat);
+        let circle = &mut self.judge.circles[at];
+        circle.named = next.or(circle.named);
+        match (rule, &mut circle.holder) {
+            (Rule::Pause, _) => circle.paused = true,
+            (Rule::Resume, _) => circle.paused = false,
+            (Rule::Extend, Some(holder)) => {
+                (holder.silent, holder.hold) = (holder.silent + 1, holder.hold.saturating_add(1));
+            }
+            (Rule::Refuse, Some(holder)) => {
+                holder.proposals -= 1;
+                let is_over = holder.proposals == 0 || holder.absent == Some(0);
+                let lost = (is_over && holder.absent.is_some()).then_some(holder.seat);
+                holder.judged = is_over;
+                lost.into_iter().for_each(|seat| self.judge.goes_away(seat, tick));
+            }
+            (Rule::Accept(_) | Rule::Skip, Some(holder)) if holder.absent.is_some() => {
+                let seat = holder.seat;
+                self.judge.goes_away(seat, tick);
+            }
+            _ => {}
         }
+    }
+
+    pub(crate) fn judge_news(&mut self, action: Action, news: &[News], before: &Judge) -> Result<(), Broken> {
+        for news in news {
+            match news {
+                News::Ended(ended) => {
+                    self.judge_outcome(action, ended, before)?;
+                    let rests = matches!(action, Action::Rest(_));
+                    let wants = !rests && self.judge.wants_again(ended);
+                    let keeps = self.judge.keeps(ended, &self.laws);
+                    self.judge.ended(ended, wants, keeps)?;
+                }
+                News::Granted(grant) => self.judge.granted(grant, &self.laws)?,
+                News::Retired(seat, name) => {
+                    let chair = self.judge.retired(*seat, *name)?;
+                    self.ghost = Some(*seat);
+                    let is_right = match (action, chair.away_since) {
+                        (Action::Leave(at), _) => before.chairs[at].seat == *seat,
+                        (Action::Tick, Some(since)) => since + self.laws.seat_grace <= self.tick,
+                        _ => false,
+                    };
+                    demand(Promise::PlacesAreKept, is_right, || format!("{seat} is gone by {action:?}"))?;
+                }
+                News::Refused(_) | News::NotJoined(_) => {}
+            }
+        }
+        for at in 0..self.judge.circles.len() {
+            self.settle_idle(at);
+        }
+        Ok(())
+    }
+
+    /// A ring that goes on without a turn to grant: the turn of a lost holder is over, and the host's choice forgotten.
+    fn settle_idle(&mut self, at: usize) {
+        let circle = &self.judge.circles[at];
+        if circle.holder.is_some() || !self.judge.plays(circle.ring, &self.laws) {
+            return;
+        }
+        let is_away = |seat| self.judge.chair(seat).is_none_or(|chair| chair.away_since.is_some());
+        let over = circle.kept.clone().filter(|kept| is_away(kept.seat));
+        if let Some(kept) = over {
+            self.judge.kept_is_over(&kept);
+        }
+        self.judge.circles[at].named = None;
+    }
+
+    /// A turn ends only by what its holder or the host does, by the loss of its holder, or when its time is over.
+    fn judge_outcome(&mut self, action: Action, ended: &Ended, before: &Judge) -> Result<(), Broken> {
+        let &Ended { seat, outcome, .. } = ended;
+        let of = |at: usize| before.chairs[at].seat == seat;
+        let of_ring = |at: usize| before.circles[at].ring == seat.ring();
+        let Some(holder) = self.judge.holder(seat.ring()).cloned() else { return Ok(()) };
+        let is_lost = holder.absent == Some(0);
+        let is_over = if holder.judged { holder.judging == 0 } else { holder.silent == 0 };
+        let draining = self.judge.draining;
+        let right = match (outcome, action) {
+            (Outcome::Answered, Action::Hold(at, _, Deed::Answer)) => of(at),
+            (Outcome::Answered, Action::Host(at, Rule::Accept(_))) => of_ring(at),
+            (Outcome::Passed, Action::Hold(at, _, Deed::Pass) | Action::Rest(at)) => of(at),
+            (Outcome::Lapsed, Action::Tick) => is_over && !(holder.judged && is_lost),
+            (Outcome::Lapsed, Action::Host(at, Rule::Refuse)) => {
+                of_ring(at) && holder.proposals == 0 && !is_lost
+            }
+            (Outcome::Skipped, Action::Host(at, Rule::Skip)) => of_ring(at),
+            (Outcome::Gone, Action::Vacate(at)) => {
+                of(at) && !holder.judged && (self.laws.turn_grace == 0 || draining)
+            }
+            (Outcome::Gone, Action::Leave(at)) => of(at),
+            (Outcome::Gone, Action::Tick) => is_lost && (!holder.judged || holder.judging == 0),
+            (Outcome::Gone, Action::Host(at, Rule::Refuse)) => of_ring(at) && is_lost,
+            _ => false,
+        };
+        if action == Action::Tick && holder.absent.is_some() {
+            self.judge.goes_away(seat, self.tick);
+        }
+        demand(Promise::TurnsEnd, right, || {
+            format!("the turn of {holder:?} ended as {outcome:?} by {action:?}")
+        })
     }
 
     /// What holds between steps: the scheduler's own invariants, and what its getters say against what was seen.
     pub(crate) fn judge_state(&self) -> Result<(), Broken> {
         let invariants = self.scheduler.check_invariants();
-        invariants.map_err(|violation| Broken { rule: Rule::Invariants, seen: violation.to_string() })?;
+        invariants
+            .map_err(|violation| Broken { promise: Promise::Invariants, seen: violation.to_string() })?;
         for circle in &self.judge.circles {
             self.judge_ring(circle.ring)?;
         }
         for chair in &self.judge.chairs {
-            let accepted = self.scheduler.last_accepted(chair.seat);
-            let accepted = accepted.map(|Accepted { turn, number }| (turn.get(), number));
-            let agrees = self.scheduler.is_occupied(chair.seat) == chair.vacant_since.is_none()
-                && self.scheduler.data(chair.seat) == Some(&chair.name)
-                && accepted == chair.last;
-            demand(Rule::GettersAgree, agrees, || format!("{chair:?} is not what the scheduler says"))?;
-            let kept = chair.vacant_since.is_none_or(|since| since + self.laws.grace > self.tick);
-            demand(Rule::PlacesAreKept, kept, || format!("{chair:?} is kept beyond its grace"))?;
+            self.judge_chair(chair)?;
         }
         let counts = (self.scheduler.seats(), self.scheduler.rings().count());
         let agrees = counts == (self.judge.chairs.len(), self.judge.circles.len())
             && self.scheduler.last_turn(None) == self.judge.floor;
-        demand(Rule::GettersAgree, agrees, || format!("{counts:?} seats and rings"))?;
-        self.judge_deadline()
+        demand(Promise::GettersAgree, agrees, || format!("{counts:?} seats and rings"))
+    }
+
+    fn judge_chair(&self, chair: &Chair) -> Result<(), Broken> {
+        let judge = &self.judge;
+        let holder = judge.holder(chair.seat.ring()).filter(|holder| holder.seat == chair.seat);
+        let away = |until: Option<u32>| SeatState::Away { until: until.map(Laws::at) };
+        let state = match (chair.away_since, holder) {
+            (Some(since), _) => away(Some(since + self.laws.seat_grace)),
+            (None, Some(holder)) if holder.absent.is_some() => away(None),
+            (None, Some(holder)) if holder.judged => SeatState::Judged,
+            (None, Some(_)) => SeatState::Holding,
+            (None, None) if chair.wants || judge.is_kept(chair.seat) => SeatState::Waiting,
+            (None, None) => SeatState::Resting,
+        };
+        let view = self.scheduler.view(chair.seat);
+        let agrees = view.as_ref().is_some_and(|view| (view.state, *view.data) == (state, chair.name));
+        demand(Promise::GettersAgree, agrees, || format!("{chair:?} should be {state:?}, and is {view:?}"))?;
+        let kept = chair.away_since.is_none_or(|since| since + self.laws.seat_grace > self.tick);
+        demand(Promise::PlacesAreKept, kept, || format!("{chair:?} is kept beyond its grace"))
     }
 
     fn judge_ring(&self, ring: RingId) -> Result<(), Broken> {
         let (holder, held) = (self.judge.holder(ring), self.scheduler.held(ring));
-        let agrees = held.map(|held| (held.seat, held.turn.get(), held.deadline))
-            == holder.map(|holder| (holder.seat, holder.turn, Laws::at(holder.deadline)))
+        let is_paused = self.judge.circle(ring).is_some_and(|circle| circle.paused);
+        let left = |ticks: u32| Laws::at(ticks) - Laws::at(0);
+        let expected = holder.map(|holder| {
+            let clock = match holder {
+                holder if !holder.told => HeldClock::Unreleased,
+                holder if holder.judged => HeldClock::Judged {
+                    left: left(holder.silent),
+                    until: Laws::at(self.tick + holder.judging),
+                },
+                holder if is_paused => HeldClock::Stopped { left: left(holder.silent) },
+                holder => HeldClock::Running { deadline: Laws::at(self.tick + holder.silent) },
+            };
+            (holder.seat, holder.turn, clock, holder.absent.is_some())
+        });
+        let agrees = held.map(|held| (held.seat, held.turn.get(), held.clock, held.absent)) == expected
             && Some(self.scheduler.last_turn(Some(ring))) == self.judge.circle(ring).map(|it| it.last_turn)
-            && self.scheduler.occupied(ring) == self.judge.occupied(ring).count();
-        demand(Rule::GettersAgree, agrees, || format!("{held:?} is held, and {holder:?} was granted"))?;
-        let withheld = holder.is_none() && self.judge.plays(ring, &self.laws);
-        demand(Rule::NothingWithheld, !withheld, || format!("nobody holds the turn in {ring:?}"))?;
-        let outlived = holder.is_some_and(|holder| holder.deadline <= self.tick);
-        demand(Rule::TurnsEnd, !outlived, || format!("{holder:?} at tick {}", self.tick))?;
+            && self.scheduler.occupied(ring) == self.judge.occupied(ring);
+        demand(Promise::GettersAgree, agrees, || format!("{held:?} is held, and {expected:?} was granted"))?;
+        let waits = |chair: &Chair| chair.seat.ring() == ring && chair.wants && chair.away_since.is_none();
+        let is_withheld =
+            holder.is_none() && self.judge.plays(ring, &self.laws) && self.judge.chairs.iter().any(waits);
+        demand(Promise::NothingWithheld, !is_withheld, || format!("no seat holds the turn in {ring:?}"))?;
         let longest = self.scheduler.longest_wait(ring);
-        let bounded = self.laws.holds_back || longest.waited <= longest.bound;
-        demand(Rule::WaitsAreBounded, bounded, || format!("{longest:?}"))
-    }
-
-    /// The scheduler asks to be called in time for whatever is due first.
-    fn judge_deadline(&self) -> Result<(), Broken> {
-        let turns = self.judge.circles.iter().filter_map(|circle| circle.holder.as_ref());
-        let graces = self.judge.chairs.iter().filter_map(|chair| chair.vacant_since);
-        let due =
-            turns.map(|holder| holder.deadline).chain(graces.map(|since| since + self.laws.grace)).min();
-        let asked = self.scheduler.next_deadline();
-        let in_time = due.is_none_or(|due| asked.is_some_and(|asked| asked <= Laws::at(due)));
-        demand(Rule::TurnsEnd, in_time, || {
-            format!("something is due at tick {due:?}, asked for is {asked:?}")
-        })
+        let is_bounded = longest.bound.is_none_or(|bound| longest.waited <= bound);
+        demand(Promise::WaitsAreBounded, is_bounded, || format!("{longest:?}"))
     }
 }

@@ -4,48 +4,32 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use taketurns::turn::{JoinError, Outcome, Output, Refusal, Scheduler, SeatId, Taken, TurnNumber, Weight};
+use taketurns::turn::{
+    Demand, Ended, Grant, HostError, JoinError, Moved, Outcome, Refusal, Scheduler, SeatId, Weight,
+};
 
-use crate::action::{Action, Fence};
-use crate::judge::{Broken, Judge, Rule, demand};
+use crate::action::{Action, Deed, Fence, Rule};
+use crate::judge::{Broken, Judge, Promise, demand};
 use crate::laws::Laws;
 
 /// What came of a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
-    Granted {
-        name: u8,
-        turn: u64,
-    },
-    Ended {
-        name: u8,
-        turn: u64,
-        outcome: Outcome,
-    },
-    Retired {
-        name: u8,
-    },
-    /// A vacant seat had to make room.
-    Evicted {
-        name: u8,
-    },
-    Repeated {
-        name: u8,
-    },
+    Granted(Grant),
+    Ended(Ended),
+    Retired(SeatId, u8),
     Refused(Refusal),
     NotJoined(JoinError),
-    Paused,
-    Drained,
 }
 
-/// What the scheduler said to a step, beside its outputs.
+/// What the scheduler said to a step, in addition to its news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Said {
     Nothing,
     Joined(SeatId, u8),
     NotJoined(JoinError),
-    Taken(Result<Taken, Refusal>),
-    Passed(Result<TurnNumber, Refusal>),
+    Acted(Result<u64, Refusal>),
+    Hosted(Result<(), HostError>),
     /// Whether anything counted.
     Haunted {
         counts: bool,
@@ -82,8 +66,11 @@ impl Hash for World {
 }
 
 impl World {
+    /// # Panics
+    ///
+    /// If the laws make no sense.
     pub fn new(laws: Arc<Laws>) -> World {
-        let scheduler = Scheduler::new(laws.config());
+        let scheduler = Scheduler::new(laws.config()).expect("laws that make sense");
         let (judge, news) = (Judge::default(), Vec::new());
         let (tick, connections, ghost, broken, key) = (0, 0, None, None, 0);
         World { laws, scheduler, judge, tick, connections, ghost, news, broken, key }.keyed()
@@ -102,14 +89,14 @@ impl World {
         hasher.finish()
     }
 
+    // What can happen.
+
     /// Everything that can happen next.
     pub fn possible(&self, actions: &mut Vec<Action>) {
         if self.broken.is_some() || self.judge.turns() > self.laws.turns {
             return;
         }
-        for at in 0..self.judge.chairs.len() {
-            actions.extend(self.moves_of(at).filter(|&action| !self.is_idle(action)));
-        }
+        actions.extend(self.moves().into_iter().filter(|&action| !self.is_idle(action)));
         if self.connections < self.laws.connections {
             actions.extend(self.joins());
         }
@@ -118,36 +105,121 @@ impl World {
         actions.extend((!self.judge.draining).then_some(Action::Drain));
     }
 
-    fn joins(&self) -> impl Iterator<Item = Action> {
+    fn joins(&self) -> Vec<Action> {
         let rings = (0..self.judge.circles.len()).map(Some).chain([None]);
-        rings.flat_map(|ring| self.laws.weights.iter().map(move |&weight| Action::Join { ring, weight }))
+        let kinds = || {
+            self.laws.weights.iter().flat_map(|&weight| self.laws.demands.iter().map(move |&it| (weight, it)))
+        };
+        rings
+            .flat_map(|ring| kinds().map(move |(weight, demand)| Action::Join { ring, weight, demand }))
+            .collect()
     }
 
-    /// Everything that can be tried for a seat.
-    fn moves_of(&self, at: usize) -> impl Iterator<Item = Action> {
-        let is_vacant = self.judge.chairs[at].vacant_since.is_some();
-        let occupy = (!is_vacant || self.connections < self.laws.connections).then_some(Action::Occupy(at));
-        let is_held_back = self.judge.chairs[at].held_back.is_some_and(|until| until > self.tick);
-        let holds_back = self.laws.holds_back && !is_vacant && !is_held_back;
-        let hold_back = holds_back.then_some(Action::HoldBack(at));
-        let answers = Fence::OF_ANSWERS.map(|fence| Action::Answer(at, fence));
-        let passes = Fence::OF_PASSES.map(|fence| Action::Pass(at, fence));
-        let others = [Action::Vacate(at), Action::Leave(at)].into_iter().chain(occupy).chain(hold_back);
-        others.chain(answers).chain(passes)
+    /// Everything that can be tried for the seats and rings that there are.
+    fn moves(&self) -> Vec<Action> {
+        let chairs = 0..self.judge.chairs.len();
+        let of_rings = (0..self.judge.circles.len()).flat_map(|at| self.moves_of_ring(at));
+        chairs.flat_map(|at| self.moves_of_seat(at)).chain(of_rings).collect()
+    }
+
+    fn moves_of_seat(&self, at: usize) -> Vec<Action> {
+        let is_here = self.judge.is_here(&self.judge.chairs[at]);
+        let mut moves = vec![Action::Leave(at)];
+        if is_here || self.connections < self.laws.connections {
+            moves.push(Action::Occupy(at));
+        }
+        if !is_here {
+            return moves;
+        }
+        moves.extend([Action::Vacate(at), Action::Ask(at), Action::Rest(at)]);
+        let answer = if self.laws.judging > 0 { Deed::Propose } else { Deed::Answer };
+        moves.extend(Fence::ALL.map(|fence| Action::Hold(at, fence, answer)));
+        for deed in [Deed::Pass, Deed::Renew] {
+            moves.extend([Fence::Current, Fence::Old].map(|fence| Action::Hold(at, fence, deed)));
+        }
+        moves
+    }
+
+    fn moves_of_ring(&self, at: usize) -> Vec<Action> {
+        let ring = self.judge.circles[at].ring;
+        let of_ring = |other: &usize| self.judge.chairs[*other].seat.ring() == ring;
+        let seats: Vec<usize> = (0..self.judge.chairs.len()).filter(of_ring).collect();
+        let mut rules = Vec::new();
+        if self.laws.judging > 0 {
+            rules.extend([Rule::Accept(None), Rule::Refuse]);
+            rules.extend(seats.iter().filter(|_| self.laws.hosts).map(|&next| Rule::Accept(Some(next))));
+        }
+        if self.laws.hosts {
+            rules.extend(seats.iter().map(|&next| Rule::Next(next)));
+            rules.extend([Rule::Skip, Rule::Pause, Rule::Resume]);
+            // Or else there would be no end of worlds.
+            let holder = self.judge.circles[at].holder.as_ref();
+            let most = self.laws.hold_max.unwrap_or(u32::MAX);
+            let is_short = holder.is_none_or(|it| it.silent <= self.laws.deadline && it.hold <= most);
+            rules.extend(is_short.then_some(Rule::Extend));
+        }
+        let tell = self.laws.tells.then_some(Action::Tell(at));
+        rules.into_iter().map(|rule| Action::Host(at, rule)).chain(tell).collect()
     }
 
     /// Whether `action` has to be refused, or asks for what is so already.
     fn is_idle(&self, action: Action) -> bool {
         let judge = &self.judge;
+        let chair = |at: usize| &judge.chairs[at];
         match action {
-            Action::Answer(at, fence) | Action::Pass(at, fence) => {
-                judge.may_end(judge.chairs[at].seat, judge.named(at, fence).0).is_err()
+            Action::Hold(at, fence, deed) => {
+                let may = judge.may_act(chair(at).seat, self.named(at, fence));
+                may.is_err() || deed == Deed::Renew && !self.gains_time(at)
             }
-            Action::Occupy(at) => judge.chairs[at].vacant_since.is_none(),
-            Action::Vacate(at) => judge.chairs[at].vacant_since.is_some(),
+            Action::Occupy(at) => judge.is_here(chair(at)),
+            Action::Vacate(at) => !judge.is_here(chair(at)),
+            Action::Ask(at) => {
+                let holder =
+                    judge.holder(chair(at).seat.ring()).filter(|holder| holder.seat == chair(at).seat);
+                chair(at).wants
+                    || judge.is_kept(chair(at).seat)
+                    || holder.is_some_and(|holder| holder.asks_again)
+            }
+            Action::Rest(at) => {
+                let seat = chair(at).seat;
+                let holder = judge.holder(seat.ring()).filter(|holder| holder.seat == seat);
+                holder.is_some_and(|holder| holder.judged)
+                    || holder.is_none() && !chair(at).wants && !judge.is_kept(seat)
+            }
+            Action::Tell(at) => {
+                judge.circles[at].holder.as_ref().is_none_or(|holder| holder.told || holder.absent.is_some())
+            }
+            Action::Host(at, rule) => self.is_idle_rule(at, rule),
             Action::Haunt | Action::Trespass => true,
-            _ => false,
+            Action::Join { .. } | Action::Leave(_) | Action::Tick | Action::Drain => false,
         }
+    }
+
+    fn is_idle_rule(&self, at: usize, rule: Rule) -> bool {
+        let circle = &self.judge.circles[at];
+        let is_judged = circle.holder.as_ref().is_some_and(|holder| holder.judged);
+        let can_be_next = |next: usize| self.judge.can_be_next(&self.judge.chairs[next]);
+        match rule {
+            Rule::Accept(next) => !is_judged || next.is_some_and(|next| !can_be_next(next)),
+            Rule::Refuse => !is_judged,
+            Rule::Skip | Rule::Extend => circle.holder.is_none(),
+            Rule::Next(next) => !can_be_next(next),
+            Rule::Pause => circle.paused,
+            Rule::Resume => !circle.paused,
+        }
+    }
+
+    /// The turn that an act of a seat names.
+    pub(crate) fn named(&self, at: usize, fence: Fence) -> Option<u64> {
+        let circle = self.judge.circle(self.judge.chairs[at].seat.ring());
+        // There is no turn 0: to name it is to say nothing.
+        fence.named(circle.map_or(0, |circle| circle.last_turn)).filter(|&turn| turn > 0)
+    }
+
+    pub(crate) fn gains_time(&self, at: usize) -> bool {
+        let circle = self.judge.circle(self.judge.chairs[at].seat.ring());
+        let holder = circle.and_then(|circle| circle.holder.as_ref());
+        holder.is_some_and(|holder| self.laws.deadline.min(holder.hold) > holder.silent)
     }
 
     /// The world after `action`, if it is another one, and what came of it in any case.
@@ -175,87 +247,118 @@ impl World {
 
     /// All at once, since none of it changes anything.
     fn trespass(&mut self) -> Result<(), Broken> {
-        let (before, digest) = (self.judge.clone(), self.digest());
-        let idle = (0..before.chairs.len()).flat_map(|at| self.moves_of(at)).chain([Action::Haunt]);
+        let digest = self.digest();
+        let idle = self.moves().into_iter().chain([Action::Haunt]);
         let idle: Vec<_> = idle.filter(|&action| self.is_idle(action)).collect();
         for &action in &idle {
-            let said = self.act(action);
+            let before = self.judge.clone();
+            let (said, news) = self.act(action);
             let named = |broken: Broken| Broken { seen: format!("{action:?}: {}", broken.seen), ..broken };
             self.judge_said(action, said, &before).map_err(named)?;
+            demand(Promise::RefusedChangesNothing, news.is_empty(), || format!("{action:?}: {news:?}"))?;
         }
-        let same = self.scheduler.poll_output().is_none() && self.digest() == digest;
-        demand(Rule::RefusedChangesNothing, same, || format!("one of {idle:?}"))
+        let is_same = self.digest() == digest;
+        demand(Promise::RefusedChangesNothing, is_same, || format!("one of {idle:?}"))
     }
 
     fn advance(&mut self, action: Action) -> Result<(), Broken> {
         let before = self.judge.clone();
         let digest = self.is_idle(action).then(|| self.digest());
-        let said = self.act(action);
-        let outputs = std::iter::from_fn(|| self.scheduler.poll_output()).collect::<Vec<_>>();
-        // Who makes room for a newcomer is gone before it sits down.
-        let makes_room =
-            |output: &Output<u8>| matches!((said, output), (Said::Joined(..), Output::Retired { .. }));
-        let (room, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().partition(makes_room);
-        for output in &room {
-            self.judge_output(action, output, &before)?;
-        }
+        let (said, news) = self.act(action);
         self.judge_said(action, said, &before)?;
-        for output in &outputs {
-            self.judge_output(action, output, &before)?;
-        }
-        self.judge.count_waits(self.sat_down(action, said, &before))?;
+        self.judge_news(action, &news, &before)?;
         if let Some(digest) = digest {
-            let same = outputs.is_empty() && self.digest() == digest;
-            demand(Rule::RefusedChangesNothing, same, || format!("{said:?}, and {outputs:?}"))?;
+            let is_same = news.is_empty() && self.digest() == digest;
+            demand(Promise::RefusedChangesNothing, is_same, || format!("{said:?}, and {news:?}"))?;
         }
-        if matches!(said, Said::NotJoined(error) if error != JoinError::UnknownRing) {
-            let same = outputs.is_empty();
-            demand(Rule::RefusedChangesNothing, same, || format!("{said:?}, and {outputs:?}"))?;
+        self.news.extend(news);
+        if !self.laws.tells {
+            self.tell_all();
         }
         self.judge_state()
     }
 
-    // What is done.
-
-    fn act(&mut self, action: Action) -> Said {
-        let now = Laws::at(self.tick);
-        match action {
-            Action::Join { ring, weight } => return self.join(ring, weight),
-            Action::Occupy(at) => {
-                let chair = &self.judge.chairs[at];
-                self.connections += u32::from(chair.vacant_since.is_some());
-                self.scheduler.occupy(now, chair.seat);
+    fn tell_all(&mut self) {
+        for at in 0..self.judge.circles.len() {
+            if !self.is_idle(Action::Tell(at)) {
+                self.tell(at);
+                self.judge.told(at);
             }
-            Action::Vacate(at) => self.scheduler.vacate(now, self.judge.chairs[at].seat),
-            Action::Leave(at) => self.scheduler.leave(now, self.judge.chairs[at].seat),
-            Action::Answer(at, fence) => return self.answer(at, fence),
-            Action::Pass(at, fence) => {
-                let (fence, _) = self.judge.named(at, fence);
-                let seat = self.judge.chairs[at].seat;
-                return Said::Passed(self.scheduler.pass(now, seat, fence.and_then(TurnNumber::new)));
-            }
-            Action::HoldBack(at) => {
-                let until = Laws::at(self.tick + 1);
-                self.scheduler.hold_back(now, self.judge.chairs[at].seat, until);
-            }
-            Action::Haunt => return self.haunt(),
-            Action::Trespass => {}
-            Action::Tick => self.pass_time(),
-            Action::Drain => self.scheduler.drain(now),
         }
-        Said::Nothing
     }
 
-    fn join(&mut self, ring: Option<usize>, weight: u8) -> Said {
+    // What is done.
+
+    fn act(&mut self, action: Action) -> (Said, Vec<News>) {
+        let now = Laws::at(self.tick);
+        let seat = |at: usize| self.judge.chairs[at].seat;
+        let moved = match action {
+            Action::Join { ring, weight, demand } => return self.join(ring, weight, demand),
+            Action::Occupy(at) => {
+                self.connections += u32::from(!self.judge.is_here(&self.judge.chairs[at]));
+                self.scheduler.occupy(now, seat(at))
+            }
+            Action::Vacate(at) => self.scheduler.vacate(now, seat(at)),
+            Action::Leave(at) => {
+                let seat = seat(at);
+                let Some((moved, name)) = self.scheduler.retire(now, seat) else {
+                    return (Said::Nothing, vec![]);
+                };
+                let mut news = news_of(moved);
+                let granted = news.pop_if(|news| matches!(news, News::Granted(_)));
+                news.push(News::Retired(seat, name));
+                news.extend(granted);
+                return (Said::Nothing, news);
+            }
+            Action::Ask(at) => self.scheduler.ask(now, seat(at)),
+            Action::Rest(at) => match self.scheduler.rest(now, seat(at)) {
+                Ok(moved) => moved,
+                Err(refusal) => return (Said::Acted(Err(refusal)), vec![]),
+            },
+            Action::Hold(at, fence, deed) => return self.hold(at, fence, deed),
+            Action::Tell(at) => {
+                self.tell(at);
+                Moved::NOTHING
+            }
+            Action::Host(at, rule) => {
+                let (hosted, moved) = match self.host(at, rule) {
+                    Ok(moved) => (Ok(()), moved),
+                    Err(error) => (Err(error), Moved::NOTHING),
+                };
+                return (Said::Hosted(hosted), news_of(moved));
+            }
+            Action::Haunt => return (self.haunt(), vec![]),
+            Action::Trespass => Moved::NOTHING,
+            Action::Tick => return (Said::Nothing, self.pass_time()),
+            Action::Drain => {
+                self.scheduler.drain();
+                Moved::NOTHING
+            }
+        };
+        (Said::Nothing, news_of(moved))
+    }
+
+    fn join(&mut self, ring: Option<usize>, weight: u8, demand: Demand) -> (Said, Vec<News>) {
         let now = Laws::at(self.tick);
         let weight = Weight::new(weight).expect("worlds have weights from 1 to 100");
         let name = self.free_name();
-        let joined = match ring {
-            Some(at) => self.scheduler.join(now, self.judge.circles[at].ring, weight, name),
-            None => self.scheduler.join_new_ring(now, weight, name),
+        let ring = match ring {
+            Some(at) => self.judge.circles[at].ring,
+            None => match self.scheduler.make_ring(now, self.laws.rules()) {
+                Ok(ring) => ring,
+                Err(error) => return (Said::NotJoined(error), vec![]),
+            },
         };
-        self.connections += u32::from(joined.is_ok());
-        joined.map_or_else(Said::NotJoined, |seat| Said::Joined(seat, name))
+        match self.scheduler.join(now, ring, weight, demand, name) {
+            Ok((seat, moved)) => {
+                self.connections += 1;
+                (Said::Joined(seat, name), news_of(moved))
+            }
+            Err(error) => {
+                self.scheduler.forget_unused(ring);
+                (Said::NotJoined(error), vec![])
+            }
+        }
     }
 
     fn free_name(&self) -> u8 {
@@ -263,33 +366,89 @@ impl World {
         (0..=u8::MAX).find(is_free).expect("fewer seats than names")
     }
 
-    fn answer(&mut self, at: usize, fence: Fence) -> Said {
-        let (fence, number) = self.judge.named(at, fence);
-        let seat = self.judge.chairs[at].seat;
-        let now = Laws::at(self.tick);
-        Said::Taken(self.scheduler.answer(now, seat, fence.and_then(TurnNumber::new), number))
+    fn hold(&mut self, at: usize, fence: Fence, deed: Deed) -> (Said, Vec<News>) {
+        let (fence, now) = (self.named(at, fence), Laws::at(self.tick));
+        let holding = match self.scheduler.holding(self.judge.chairs[at].seat, fence) {
+            Ok(holding) => holding,
+            Err(refusal) => return (Said::Acted(Err(refusal)), vec![]),
+        };
+        let turn = holding.turn().get();
+        let (acted, moved) = match deed {
+            Deed::Answer => (Ok(turn), holding.end(now, Outcome::Answered)),
+            Deed::Pass => (Ok(turn), holding.end(now, Outcome::Passed)),
+            Deed::Renew => (holding.renew(now).map(|_| turn), Moved::NOTHING),
+            Deed::Propose => (holding.judge(now).map(|_| turn).ok_or(Refusal::NotYourTurn), Moved::NOTHING),
+        };
+        (Said::Acted(acted), news_of(moved))
     }
 
-    /// All that somebody might ask who does not know yet that the seat is gone.
+    fn tell(&mut self, at: usize) {
+        let now = Laws::at(self.tick);
+        if let Some(held) = self.scheduler.held(self.judge.circles[at].ring) {
+            self.scheduler.start(now, held.seat, held.turn);
+        }
+    }
+
+    fn host(&mut self, at: usize, rule: Rule) -> Result<Moved, HostError> {
+        let (ring, now) = (self.judge.circles[at].ring, Laws::at(self.tick));
+        let held = self.scheduler.held(ring).ok_or(HostError::NotJudged);
+        match rule {
+            Rule::Accept(next) => {
+                let next = next.map(|next| self.judge.chairs[next].seat);
+                held.and_then(|held| self.scheduler.judged(held.seat, held.turn)?.accept(now, next))
+            }
+            Rule::Refuse => {
+                held.and_then(|held| Ok(self.scheduler.judged(held.seat, held.turn)?.refuse(now)))
+            }
+            Rule::Skip => self.scheduler.skip(now, ring),
+            Rule::Next(next) => {
+                self.scheduler.name_next(self.judge.chairs[next].seat).map(|()| Moved::NOTHING)
+            }
+            Rule::Extend => {
+                self.scheduler.extend(now, ring, Laws::at(1) - Laws::at(0)).map(|_| Moved::NOTHING)
+            }
+            Rule::Pause => self.scheduler.pause(now, ring).map(|()| Moved::NOTHING),
+            Rule::Resume => self.scheduler.resume(now, ring),
+        }
+    }
+
+    /// All that a client might ask that does not know yet that its seat is gone.
     fn haunt(&mut self) -> Said {
         let (Some(ghost), now) = (self.ghost, Laws::at(self.tick)) else { return Said::Nothing };
-        let turn = TurnNumber::new(self.judge.turns());
-        let counts = self.scheduler.answer(now, ghost, None, 1).is_ok()
-            || self.scheduler.answer(now, ghost, turn, 1).is_ok()
-            || self.scheduler.pass(now, ghost, None).is_ok();
-        self.scheduler.occupy(now, ghost);
-        self.scheduler.vacate(now, ghost);
-        self.scheduler.leave(now, ghost);
-        self.scheduler.hold_back(now, ghost, Laws::at(self.tick + 1));
-        Said::Haunted { counts }
+        let counts = self.scheduler.holding(ghost, None).is_ok()
+            || self.scheduler.holding(ghost, Some(self.judge.turns())).is_ok()
+            || self.scheduler.rest(now, ghost).is_ok()
+            || self.scheduler.name_next(ghost).is_ok()
+            || self.scheduler.retire(now, ghost).is_some();
+        let moved = [
+            self.scheduler.occupy(now, ghost),
+            self.scheduler.vacate(now, ghost),
+            self.scheduler.ask(now, ghost),
+        ];
+        Said::Haunted { counts: counts || moved.iter().any(|moved| !moved.is_nothing()) }
     }
 
     /// As a driver does: the scheduler is called at its own deadline, and not before.
-    fn pass_time(&mut self) {
+    fn pass_time(&mut self) -> Vec<News> {
         self.tick += 1;
+        self.judge.pass_time();
         let now = Laws::at(self.tick);
-        if self.scheduler.next_deadline().is_some_and(|due| due <= now) {
-            self.scheduler.handle_timeout(now);
+        let mut news = Vec::new();
+        if self.scheduler.next_deadline().is_none_or(|due| due > now) {
+            return news;
         }
+        while let Some(expired) = self.scheduler.poll_expired(now) {
+            let mut moved = news_of(expired.moved);
+            let granted = moved.pop_if(|news| matches!(news, News::Granted(_)));
+            news.extend(moved);
+            news.extend(expired.retired.map(|(seat, name)| News::Retired(seat, name)));
+            news.extend(granted);
+        }
+        news
     }
+}
+
+fn news_of(moved: Moved) -> Vec<News> {
+    let ended = moved.ended.map(News::Ended);
+    ended.into_iter().chain(moved.granted.map(News::Granted)).collect()
 }

@@ -1,6 +1,7 @@
 //! The worlds that are checked: each as small as shows what it is for.
 
 use model::laws::Laws;
+use taketurns::turn::Demand;
 
 /// Three seats of one weight in one ring, which plays while two are occupied. One of them comes back.
 fn equal() -> Laws {
@@ -10,27 +11,42 @@ fn equal() -> Laws {
         max_seats: 3,
         max_rings: 1,
         deadline: 2,
-        grace: 3,
+        hold_max: Some(2),
+        turn_grace: 0,
+        seat_grace: 3,
+        judging: 0,
+        proposals: 2,
         weights: &[1],
-        holds_back: false,
+        demands: &[Demand::Always],
+        tells: false,
+        hosts: false,
         connections: 4,
-        ticks: 2,
+        ticks: 1,
         turns: 2,
     }
 }
 
 /// Every world.
 pub fn all() -> Vec<Laws> {
-    let three = Laws { connections: 3, ..equal() };
+    let three = Laws { connections: 3, ticks: 2, ..equal() };
+    let alone = Laws { min_seats: 1, ticks: 2, ..three.clone() };
     vec![
         equal(),
         // More turns and more time for fewer connections: graces end, and turns lapse one after the other.
         Laws { name: "long", ticks: 4, turns: 3, ..three.clone() },
-        // Who has a larger weight has more turns, and the others still have theirs.
-        Laws { name: "weights", weights: &[1, 2], ..three.clone() },
-        // Two rings share the seats; those that nobody sits on make room.
+        // A seat with a larger weight has more turns, and the others still have theirs.
+        Laws { name: "weights", weights: &[1, 2], ticks: 1, ..three.clone() },
+        // Two rings share the seats.
         Laws { name: "rings", min_seats: 1, max_rings: 2, ticks: 1, ..three.clone() },
-        // Grants that take effect later, and deadlines with them.
-        Laws { name: "held back", holds_back: true, ticks: 1, ..three },
+        // Clocks that begin when the holder is told.
+        Laws { name: "told", tells: true, ticks: 2, ..three.clone() },
+        // Seats that ask, and a holder that may renew for as long as it likes.
+        Laws { name: "asking", demands: &[Demand::Ask], hold_max: None, turns: 3, ..alone.clone() },
+        // A holder that is lost keeps the turn for a while, or below quorum.
+        Laws { name: "grace", turn_grace: 1, deadline: 3, hold_max: Some(3), ticks: 3, ..three.clone() },
+        // The host judges answers, late or never, and of clients that are lost.
+        Laws { name: "judged", judging: 1, turn_grace: 1, seat_grace: 2, ..alone.clone() },
+        // The host skips, names, extends and pauses.
+        Laws { name: "hosted", hosts: true, turns: 1, ticks: 1, ..alone },
     ]
 }

@@ -10,11 +10,11 @@
 // The worlds and their judge are those of the tests.
 
 mod crew;
+#[path = "../../tests/support/network/mod.rs"]
+mod network;
 mod options;
 #[path = "../../tests/support/simulation/mod.rs"]
 mod simulation;
-#[path = "../../tests/support/world/mod.rs"]
-mod world;
 
 use std::process::ExitCode;
 

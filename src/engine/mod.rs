@@ -108,6 +108,8 @@ mod pass;
 mod reading;
 mod reconnect;
 mod sockets;
+#[cfg(test)]
+mod tests;
 
 #[cfg(all(test, feature = "net"))]
 pub(crate) use addresses::Addresses;

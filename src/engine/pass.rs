@@ -27,7 +27,7 @@ pub struct Engine<P: Protocol, S: Sockets> {
     /// Of the connections that were accepted.
     pub(crate) addresses: Addresses,
     pub(crate) listeners: Slab<Listener<S::Listener>>,
-    /// A listener is ready, or the host has acted: the next pass is due at once.
+    /// A listener is ready, the host has acted, or a protocol wants input again: the next pass is due at once.
     pub(crate) at_once: bool,
     pub(super) dials: Slab<Dial>,
     pub(super) deadlines: Deadlines<Timer>,
@@ -256,6 +256,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             }
         }
         self.protocol.drain(now, &mut self.links);
+        self.at_once = true;
     }
 
     // What the world did.
@@ -326,6 +327,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if unlikely(self.links.has_touched()) {
             self.flush_rest(now);
         }
+        if unlikely(self.links.rereads() > 0) {
+            self.at_once = true;
+        }
         // What is left to read now is the next pass's.
         self.carried_over = self.unread.len();
         self.pass_budget = self.config.pass_read_bytes_max;
@@ -337,7 +341,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// Whether the last pass has left something to do: to read, to give to the protocol again, or to accept.
     fn has_leftovers(&self) -> bool {
-        self.at_once || self.carried_over > 0 || self.links.rereads() > 0
+        self.at_once || self.carried_over > 0
     }
 
     /// What few passes have to do before anything is written.

@@ -63,7 +63,7 @@
 //  ├ metrics.rs, timings.rs  the text of /metrics
 //  └ page.rs   the page, and what it may do
 // show.rs      what a protocol says of itself; tally.rs, seats.rs what is kept of what happened
-// turns.rs, rings.rs, others.rs  what the protocols of this crate show
+// turns/, others.rs  what the protocols of this crate show
 
 mod config;
 mod feed;
@@ -73,7 +73,6 @@ mod metrics;
 mod others;
 mod page;
 mod request;
-mod rings;
 mod seats;
 mod server;
 mod show;

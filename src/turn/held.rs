@@ -3,6 +3,7 @@
 use super::lease::{Clock, Extra, Lease, TurnNumber};
 use super::moved::{Ended, Grant, Moved, Outcome, Refusal};
 use super::ring::{Phase, Ring};
+use super::rules::Allowance;
 use super::seat::{Demand, Standing};
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos};
@@ -46,21 +47,20 @@ impl<S> Ring<S> {
     pub(super) fn renew(&mut self, now: Instant) -> Result<Option<Instant>, Refusal> {
         let silent = self.terms.silent;
         let Phase::Held(lease) = &mut self.phase else { return Err(Refusal::NotYourTurn) };
-        match &mut lease.clock {
-            Clock::Running { deadline, hold_until } => {
-                let renewed = (now + silent).min(*hold_until);
-                if renewed <= *deadline {
-                    return Err(Refusal::HoldMax);
-                }
-                *deadline = renewed;
-                Ok(Some(renewed))
-            }
-            Clock::Unreleased(left) | Clock::Stopped(left) => {
-                left.silent = silent.min(left.hold);
-                Ok(None)
-            }
-            Clock::Judged { .. } => Err(Refusal::Judging),
+        let left = lease.clock.left(now);
+        let renewed = Allowance { silent: silent.min(left.hold), ..left };
+        if renewed.silent <= left.silent {
+            return Err(Refusal::HoldMax);
         }
+        match &mut lease.clock {
+            Clock::Running { deadline, .. } => {
+                *deadline = now + renewed.silent;
+                return Ok(Some(*deadline));
+            }
+            Clock::Unreleased(left) | Clock::Stopped(left) => *left = renewed,
+            Clock::Judged { .. } => return Err(Refusal::Judging),
+        }
+        Ok(None)
     }
 
     /// The answer goes to the host: the clock stands.

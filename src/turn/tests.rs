@@ -857,6 +857,19 @@ fn m17_a_pause_stops_the_ring_with_its_clock_and_the_holder_may_answer() {
     assert_eq!((moved, table.left()), (Moved::NOTHING, secs(20)), "with what was left");
 }
 
+/// It once set the time of an extended turn back.
+#[test]
+fn m17_renewing_in_a_pause_gains_as_much_as_outside_and_loses_nothing() {
+    let (mut table, _) = Table::seated(rules(|rules| rules.hold_max = HoldMax::Unlimited), [1, 1]);
+    table.wait(secs(10));
+    table.scheduler.pause(table.now, table.ring).expect("it exists");
+    assert_eq!(table.renew(), Ok(None));
+    table.scheduler.extend(table.now, table.ring, secs(5)).expect("a turn is held");
+    assert_eq!(table.renew(), Err(Refusal::HoldMax));
+    let moved = table.scheduler.resume(table.now, table.ring).expect("it exists");
+    assert_eq!((moved, table.left()), (Moved::NOTHING, secs(35)));
+}
+
 #[test]
 fn m17_a_turn_that_is_told_or_refused_in_a_pause_stands() {
     let mut table = Table::new(judging());

@@ -5,12 +5,13 @@ import re
 import signal
 
 from harness import expect, until
-from looks import CONTRASTS, LEFT_OF_THE_EDGE
-from peer import Line
+from looks import CONTRASTS, CROSSED, LEFT_OF_THE_EDGE, WHOLE
+from peer import Line, Raw
 
 CHECKS = []
 SCREENS = [(360, 740), (768, 1024), (1440, 900)]
-HOSTILE = "<img/src=x/onerror=document.title=1>"
+HOSTILE = "<s>ann</s>"
+MARKUP = "<img src=x onerror=document.title=1>"
 
 
 def check(run):
@@ -32,14 +33,14 @@ def it_loads_and_shows_the_seats(stage):
 def the_holder_moves_with_the_turns(stage):
     """Each answer moves the mark, and is shown with its turn."""
     _, players = stage.ring("ann", "bob", "cid")
-    for number, name in enumerate(["ann", "bob", "cid", "ann"], 7):
+    for text, name in zip(["e4", "e5", "-9223372036854775808", "Nf3, I think"], ["ann", "bob", "cid", "ann"]):
         stage.until_text("who", name)
         turn = players[name].go()
         stage.until_text("turn", str(turn))
         at = ["ann", "bob", "cid"].index(name)
         until(lambda: stage.discs()[at] == "seat holding", f"mark on {name}")
-        players[name].answer(number, turn)
-        stage.until_seats(lambda seats: seats[at][3:] == [str(number), str(turn)], f"{name}'s number {number}")
+        players[name].answer(text, turn)
+        stage.until_seats(lambda seats: seats[at][3:] == [text, str(turn)], f"{name}'s answer {text}")
     until(lambda: stage.totals("outcomes")["answered"] == "4", "four answered turns")
     until(lambda: stage.page.run("return document.querySelector('#chart .p50').getAttribute('d') !== ''"), "point in the chart")
 
@@ -64,15 +65,15 @@ def the_time_left_runs_between_messages(stage):
 
 
 @check
-def a_client_that_is_killed_leaves_a_vacant_seat(stage):
+def a_client_that_is_killed_is_away(stage):
     """SIGKILL to a client: its place is shown as kept, and for how long."""
     server, players = stage.ring("ann", "bob")
-    client = stage.world.play(server, "--framing", "line", "--clients", "1", "--name", "cid")
+    client = stage.world.play(server, "--clients", "1", "--name", "cid")
     stage.until_seats(lambda seats: [seat[2] for seat in seats] == ["holding", "waiting", "waiting"], "third client")
     client.kill()
-    stage.until_seats(lambda seats: seats[2][2].startswith("vacant, "), "vacant seat")
+    stage.until_seats(lambda seats: seats[2][2].startswith("away, "), "seat that is away")
     first = stage.seats()[2][2]
-    expect(stage.discs()[2] == "seat vacant", f"the circle shows {stage.discs()}")
+    expect(stage.discs()[2] == "seat away", f"the circle shows {stage.discs()}")
     stage.until_seats(lambda seats: seats[2][2] != first, "countdown of the grace")
     back = Line(server.addr, "dora")
     stage.until_seats(lambda seats: "dora" in [seat[1] for seat in seats], "newcomer")
@@ -80,15 +81,75 @@ def a_client_that_is_killed_leaves_a_vacant_seat(stage):
 
 
 @check
-def names_are_only_text(stage):
-    """A name that is markup, one without end, one from right to left, numbers of 64 bits."""
-    names = [HOSTILE, "W" * 64, "\u202eevil", "\U0001f389" * 16]
+def every_state_is_told(stage):
+    """Who rests, on demand and with which weight; who is judged; a ring that is paused; a holder that is away."""
+    server = stage.serve_turns("--clients", "2", "--weight-max", "9")
+    stage.players = {name: Line(server.addr) for name in ("ann", "bob", "cid")}
+    for (name, player), fields in zip(stage.players.items(), ("", "weight=3", "demand=ask")):
+        player.join(name, *fields.split())
+    stage.open()
+    stage.until_seats(lambda seats: [seat[1:3] for seat in seats] == [["ann", "waiting"], ["bob ×3", "holding"], ["cid asks", "resting"]],
+                      "three states")
+    expect(stage.text("list-title") == "Seats: 3, 1 resting", f"the title is {stage.text('list-title')!r}")
+    stage.pretend("ring.seats[1].state = ring.holder.clock = 'judged'; ring.counts = { waiting: 1, resting: 1, judged: 1 }; news.proposals_waiting = 1")
+    expect(stage.discs() == ["seat waiting", "seat judged", "seat resting"], f"the circle shows {stage.discs()}")
+    expect((stage.text("who"), stage.text("does")) == ("bob", "is judged"), f"it says {stage.text('does')!r}")
+    expect(stage.totals("figures")["answers to judge"] == "1", f"it counts {stage.totals('figures')}")
+    expect(stage.text("list-title") == "Seats: 3, 1 judged, 1 resting", f"the title is {stage.text('list-title')!r}")
+    stage.pretend("ring.paused = true; ring.holder.clock = 'paused'; ring.holder.left_ms = 12000")
+    expect(stage.text("does") == "has the turn, paused", f"it says {stage.text('does')!r}")
+    expect(stage.text("left") == "12 s", f"a clock that stands shows {stage.text('left')!r}")
+    stage.pretend("ring.seats[1].state = 'away'; ring.holder.absent = true; ring.holder.clock = 'running'")
+    expect(stage.text("does") == "has the turn, but is away", f"it says {stage.text('does')!r}")
+    expect(stage.seats()[1][2] == "away, holding", f"its row says {stage.seats()[1]}")
+    stage.pretend("delete ring.holder; ring.seats[1].state = 'waiting'")
+    expect(stage.text("does") == "paused by the host", f"it says {stage.text('does')!r}")
+
+
+@check
+def it_says_how_many_clients_are_needed(stage):
+    """Before the first client, with one of two, and with two."""
+    server = stage.serve_turns("--clients", "2")
+    stage.open()
+    stage.until_text("does", "2 more clients needed")
+    ann = Line(server.addr, "ann")
+    stage.until_text("does", "1 more client needed")
+    bob = Line(server.addr, "bob")
+    stage.until_text("does", "has the turn")
+    ann.close()
+    bob.close()
+
+
+@check
+def raw_seats_are_told_by_number_and_name(stage):
+    """Beside a client of the line protocol, in the same ring; the name is the one of the last answer."""
+    server = stage.serve("--framing", "auto", "--clients", "2")
+    stage.open()
+    raw = Raw(server.addr)
+    stage.until_seats(lambda seats: [seat[1] for seat in seats] == ["raw-1"], "raw client")
+    ann = Line(server.addr, "ann")
+    raw.go()
+    raw.send("zoe:41")
+    stage.until_seats(lambda seats: [seat[1:4] for seat in seats] == [["raw-1 (zoe)", "waiting", "41"], ["ann", "holding", "–"]], "both kinds")
+    raw.close()
+    ann.close()
+
+
+@check
+def names_and_answers_are_only_text(stage):
+    """A name that is markup, one without end, one from right to left; an answer that is markup, one of many bytes of all kinds."""
+    names = [HOSTILE, "W" * 64, "\u05d0\u05d1\u05d2", "\U0001f389" * 16]
     _, players = stage.ring(*names)
     stage.until_seats(lambda seats: [seat[1] for seat in seats] == names, "the names as they are")
-    players[HOSTILE].answer(-9223372036854775808, players[HOSTILE].go())
-    stage.until_seats(lambda seats: seats[0][3] == "-9223372036854775808", "all digits of the number")
-    expect(stage.page.run("return document.images.length") == 0, "a name became an image")
-    expect(stage.page.run("return document.title") == "taketurns status", "a name ran as a script")
+    players[HOSTILE].answer(MARKUP, players[HOSTILE].go())
+    stage.until_seats(lambda seats: seats[0][3] == MARKUP, "the answer as it is")
+    second = players[names[1]]
+    second.send(b"ANSWER turn=%d bytes=900\n%s\n" % (second.go(), b"\n\xff\xe2\x80\xae" + b"x" * 895))
+    stage.until_seats(lambda seats: seats[1][3] == "\\n\\xff\\u{202e}" + "x" * 26 + "…", "escapes, and 40 characters")
+    players[names[2]].answer("", players[names[2]].go())
+    stage.until_seats(lambda seats: seats[2][3] == "(empty)", "empty answer")
+    expect(stage.page.run("return document.images.length") == 0, "a name or an answer became an image")
+    expect(stage.page.run("return document.title") == "taketurns status", "a name or an answer ran as a script")
     for width, height in SCREENS:
         stage.page.show_as(width, height)
         until(lambda: stage.page.run(LEFT_OF_THE_EDGE), f"end of the overflow at {width}")
@@ -99,7 +160,7 @@ def a_refusal_is_counted(stage):
     """By its code."""
     _, players = stage.ring("ann", "bob")
     expect(stage.totals("refusals") == {"none so far": ""}, f"it begins with {stage.totals('refusals')}")
-    players["bob"].say("bob:1")
+    players["bob"].say("ANSWER :1")
     players["bob"].wait("NO")
     until(lambda: stage.totals("refusals") == {"not-your-turn": "1"}, "refusal")
 
@@ -117,15 +178,66 @@ def several_rings_can_be_chosen(stage):
 
 
 @check
-def a_quick_ring_shows_its_pace(stage):
-    """Where the turn moves faster than one can follow nobody is marked, and nothing flickers; the rate is told."""
+def a_quick_ring_shows_who_had_most(stage):
+    """Where the turn moves faster than one can follow no seat is marked, and nothing flickers; it is told who had most of the last second."""
     server = stage.serve_turns("--quiet")
-    stage.world.play(server, "--framing", "line", "--clients", "3", "--pace-ms", "0")
+    stage.world.play(server, "--clients", "3", "--pace", "0ms")
     stage.open()
-    stage.until_text("does", r"[\d,]+ turns a second")
-    stage.until_seats(lambda seats: {seat[2] for seat in seats} == {"in turn"}, "three seats in turn")
+    stage.until_text("left", r"[\d,]+/s")
+    share = stage.until_text("does", r"had (\d+) % of the last second")
+    expect(20 <= int(share[1]) <= 100, f"of three the first had {share[1]} %")
+    stage.until_seats(lambda seats: all(re.fullmatch(r"in turn \d+ %", seat[2]) for seat in seats) and len(seats) == 3, "three seats in turn")
+    shares = [int(re.search(r"\d+", seat[2])[0]) for seat in stage.seats()]
+    expect(sum(shares) <= 103, f"three seats had {shares} %")
+    names = [seat[1] for seat in stage.seats()]
+    expect(stage.text("who") in names, f"{stage.text('who')!r} is none of {names}")
     expect(set(stage.discs()) == {"seat waiting"}, f"the circle shows {stage.discs()}")
+    for width, height in SCREENS:
+        stage.page.show_as(width, height)
+        until(lambda: stage.page.run(WHOLE, "who", "does", "left"), f"name, share and pace in full at {width}")
     until(lambda: re.search(r"p50 \d", stage.text("legend").replace("\n", " ")), "median hand-over")
+
+
+@check
+def a_slow_client_among_quick_ones_is_named(stage):
+    """Two answer at once, one after 60 ms: it had most of the last second."""
+    server = stage.serve_turns("--quiet")
+    stage.world.play(server, "--clients", "2", "--pace", "0ms")
+    stage.world.play(server, "--clients", "1", "--pace", "60ms", "--name", "snail")
+    stage.open()
+    stage.until_text("does", r"had (8\d|9\d|100) % of the last second", 8)
+    stage.until_text("who", "snail.*")
+
+
+@check
+def the_chart_is_empty_only_since_one_looks(stage):
+    """Hand-overs from before the page was opened are not told of, and the chart says so."""
+    server = stage.serve_turns("--clients", "2")
+    players = {name: Line(server.addr, name) for name in ("ann", "bob")}
+    players["ann"].answer("1", players["ann"].go())
+    turn = players["bob"].go()
+    stage.open()
+    stage.until_text("turn", "2")
+    expect(stage.page.run("return document.getElementById('none').textContent") == "none since you opened this page", "the chart says nothing of it")
+    players["bob"].answer("2", turn)
+    until(lambda: stage.page.run("return document.getElementById('none').textContent") == "", "hand-over in the chart")
+    for player in players.values():
+        player.close()
+
+
+@check
+def no_stroke_runs_through_a_name(stage):
+    """Where the text of a label lies on the ring it has a ground of its own, on every screen."""
+    _, players = stage.ring("ann", "bob", "cid", "dora")
+    for text, player in zip(("e4", "a longer answer", "7", "x"), players.values()):
+        player.answer(text, player.go())
+    stage.until_seats(lambda seats: all(seat[3] != "–" for seat in seats), "four answers")
+    for width, height in SCREENS:
+        stage.page.show_as(width, height)
+        until(lambda: stage.page.run("return place.size === byId('circle').clientWidth"), "new layout")
+        crossed, bare = stage.page.run(CROSSED)
+        expect(crossed >= 2, f"only {crossed} texts lie on the ring at {width}: this looks at nothing")
+        expect(not bare, f"the ring runs through {bare} at {width}")
 
 
 @check
@@ -195,8 +307,15 @@ def it_fits_and_is_legible_on_every_screen(stage):
     """Three widths, light and dark, live and stale: nothing sticks out, every text has a contrast of 4.5 to 1."""
     server, players = stage.ring("ann", "bob", "cid")
     players["cid"].close()
-    stage.until_seats(lambda seats: seats[2][2].startswith("vacant"), "vacant seat")
+    stage.until_seats(lambda seats: seats[2][2].startswith("away"), "seat that is away")
     looks(stage)
+    resting = Line(server.addr)
+    resting.join("dora", "demand=ask")
+    stage.until_seats(lambda seats: [seat[2] for seat in seats[3:]] == ["resting"], "seat that rests")
+    stage.pretend("ring.seats[0].state = ring.holder.clock = 'judged'")
+    looks(stage)
+    resting.close()
+    stage.until_link("live", 8)
     server.signal(signal.SIGSTOP)
     stage.until_link("(stale|lost), .*", 8)
     looks(stage)

@@ -3,6 +3,12 @@
 # Whether nothing sticks out sideways.
 LEFT_OF_THE_EDGE = "return document.documentElement.scrollWidth <= innerWidth"
 
+# Whether nothing of these elements is cut off, or lies on the dial around the hub.
+WHOLE = """
+return [...arguments].map(byId).every((node) => node.offsetWidth > 0 && node.scrollWidth <= node.offsetWidth)
+  && byId("left").offsetWidth < 2 * place.dial;
+"""
+
 # Of every text that is shown: its contrast to what is behind it, and its words; the poorest first.
 CONTRASTS = """
 const channels = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -28,4 +34,19 @@ while (walker.nextNode()) {
   found.push([(a + .05) / (b + .05), words]);
 }
 return found.sort((x, y) => x[0] - y[0]);
+"""
+
+# The texts of labels that lie on the ring: how many, and those of them that the ring's stroke is seen behind.
+CROSSED = """
+const circle = document.getElementById("circle").getBoundingClientRect();
+const [x, y] = [circle.x + circle.width / 2, circle.y + circle.height / 2], { radius } = place;
+const isOnTheRing = ({ left, right, top, bottom }) => {
+  const near = Math.hypot(Math.max(left - x, x - right, 0), Math.max(top - y, y - bottom, 0));
+  const far = Math.hypot(Math.max(x - left, right - x), Math.max(y - top, bottom - y));
+  return near <= radius && radius <= far;
+};
+const texts = [...document.querySelectorAll("#labels .label:not([hidden]) > *")].filter((text) => text.textContent && text.offsetWidth);
+const crossed = texts.filter((text) => isOnTheRing(text.getBoundingClientRect()));
+const isBare = (text) => getComputedStyle(text).backgroundColor.match(/[\\d.]+/g).map(Number)[3] === 0;
+return [crossed.length, crossed.filter(isBare).map((text) => text.textContent)];
 """

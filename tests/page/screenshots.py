@@ -1,5 +1,6 @@
 """The page as pictures, for people to look at and for the README."""
 
+import itertools
 import threading
 import time
 
@@ -8,7 +9,8 @@ from peer import Line
 from stage import Stage
 
 SCREENS = {"phone": (360, 740), "tablet": (768, 1024), "desktop": (1440, 900)}
-NAMES = ["ann", "bob", "cid", "dora", "emil", "fritz"]
+NAMES = {"ann": "", "bob": "", "cid": "demand=ask", "dora": "", "emil": "", "fritz": "weight=2"}
+MOVES = ["e4", "c5", "Nf3", "d6", "d4", "cxd4", "Nxd4", "Nf6", "Nc3", "a6", "Be3", "e5", "Nb3", "Be6", "f3", "Be7", "Qd2", "O-O", "O-O-O", "Nbd7"]
 ANSWERS = 120
 
 
@@ -16,16 +18,21 @@ def take(page, binaries, folder):
     """Six pictures of a ring that has been played in for some time."""
     folder.mkdir(parents=True, exist_ok=True)
     with Stage(page, binaries) as stage:
-        server = stage.serve_turns("--clients", "2")
-        players = [Line(server.addr, name) for name in NAMES]
+        server = stage.serve_turns("--clients", "2", "--weight-max", "2")
+        players = [Line(server.addr) for _ in NAMES]
+        for player, (name, fields) in zip(players, NAMES.items()):
+            player.join(name, *fields.split())
         stage.open()
-        threads = [threading.Thread(target=play, args=(player, at + 1), daemon=True) for at, player in enumerate(players)]
+        done = threading.Event()
+        threads = [threading.Thread(target=play, args=(player, "ask" in fields, done), daemon=True) for player, fields in zip(players, NAMES.values())]
         for thread in threads:
             thread.start()
-        until(lambda: stage.totals("outcomes").get("answered") == str(ANSWERS), "played ring", 180)
-        players[3].say("dora:0")
-        players[4].close()
-        stage.until_seats(lambda seats: seats[4][2].startswith("vacant"), "vacant seat")
+        until(lambda: int(stage.totals("outcomes").get("answered", 0)) >= ANSWERS, "played ring", 180)
+        done.set()
+        players[2].say("REST")
+        players[2].say("ANSWER :h4")
+        players[4].half_close()
+        stage.until_seats(lambda seats: seats[4][2].startswith("away"), "seat that is away")
         until(lambda: stage.totals("refusals").get("not-your-turn"), "refusal")
         for screen, (width, height) in SCREENS.items():
             for scheme in ("light", "dark"):
@@ -34,12 +41,16 @@ def take(page, binaries, folder):
     print(f"six pictures in {folder}, and all.png of them together")
 
 
-def play(player, number):
-    """Answers its part of the turns, at the pace of people who are quick."""
-    for at in range(ANSWERS // len(NAMES)):
+def play(player, asks, done):
+    """Answers its turns, at the pace of people who are quick."""
+    for move in itertools.cycle(MOVES):
+        if asks:
+            player.say("ASK")
         turn = player.go(60)
         time.sleep(0.4 + 0.13 * (turn % 5))
-        player.answer(number + at * len(NAMES), turn)
+        if done.is_set():
+            return
+        player.answer(move, turn)
 
 
 def picture(stage, file, width, height, scheme):

@@ -87,6 +87,10 @@ class Stage:
         """Since then: the moves of the arc, the messages, each of which may move it too, and the seconds of the page's clock."""
         return self.page.run("return [watch.moves, watch.messages, (performance.now() - watch.since) / 1000]")
 
+    def pretend(self, change):
+        """Has the page draw the last message with a change of `news` or `ring`, its first ring. No other comes, so it reconnects in a while."""
+        self.page.run(f"source.close(); const news = structuredClone(state), ring = news.rings[0]; {change}; update(news)")
+
     def seats(self):
         """The table: one list of cells a seat."""
         return self.page.run("return [...document.querySelectorAll('#rows tr')].map(row => [...row.cells].map(cell => cell.textContent))")

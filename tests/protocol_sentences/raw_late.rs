@@ -3,7 +3,7 @@
 use taketurns::protocol::turns::{How, TurnEvent};
 
 use crate::logged::{listen_to_log, take_log};
-use crate::start::{line_config, line_ring, raw_config, raw_ring, raw_world, turn};
+use crate::start::{held, line_config, line_ring, raw_config, raw_ring, raw_world, turn};
 use crate::world::{World, ms, secs};
 
 /// T11: the turn of a silent holder passes at its deadline, not before; that is logged and reported.
@@ -44,20 +44,18 @@ fn t11_an_answer_at_the_bell_counts() {
     assert_eq!(world.heard(b), ["GO"]);
 }
 
-/// The process stood still from before a held-back `GO` was due until after that turn's deadline: the turn lapsed, and its
-/// `GO` is not sent behind the next holder's (S1).
+/// M13: the process stood still from before a held-back `GO` was due until long after: the clock of that turn begins when it is told.
 #[test]
-fn t11_a_go_that_was_held_back_past_its_turn_is_never_sent() {
+fn m13_a_go_that_was_held_back_for_long_has_its_whole_time() {
     let mut world = raw_world();
     let (a, b) = (world.connect(), world.connect());
     world.skip_time(secs(31));
     world.drive();
-    assert_eq!(world.heard(a), ["WAIT"]);
-    assert_eq!(world.heard(b), ["WAIT", "GO"]);
-    world.say(b, "b:2");
-    assert_eq!(world.heard(a), ["GO"]);
+    assert_eq!(world.heard(a), ["WAIT", "GO"]);
+    assert_eq!(world.heard(b), ["WAIT"]);
+    assert_eq!(held(&world), Some((1, secs(61))));
     world.say(a, "a:1");
-    assert_eq!(world.accepted(), ["b:2", "a:1"]);
+    assert_eq!(world.heard(b), ["GO"]);
 }
 
 /// T11: an answer that waits for its seat's next turn is not dropped in silence when its client leaves.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use taketurns::net::{DriverConfig, os_entropy};
 use taketurns::protocol::CloseReason;
+use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 
 use crate::loopback::{Act, End, PATIENCE, Peer, Rig, Script};
@@ -51,14 +52,54 @@ fn an_observer_that_reads_hears_of_every_turn_that_one_packet_ends() {
     assert_eq!(rig.driver.counts().slow_readers, 0);
 }
 
-/// A line of one byte is refused by seventy: a crowd that says nothing else is not to keep the server busy.
+/// A line of one byte is refused by seventy: one that reads may ask for more at once than may wait for it.
 #[test]
-fn who_asks_for_more_in_one_packet_than_may_wait_for_it_is_given_up() {
+fn a_peer_that_reads_is_answered_however_much_it_asks_for_in_one_packet() {
     let (mut rig, addr) = line_server();
     let (mut greedy, id) = rig.meet(addr);
     greedy.send([b'\n'; 4096]);
-    rig.pass_until("it is given up", |rig| rig.is_closed(id));
+    rig.pass_until("all is refused", |rig| {
+        greedy.pull();
+        greedy.text().lines().count() == 4096 || rig.is_closed(id)
+    });
+    assert!(!rig.is_closed(id));
+}
+
+/// It sends 150,000 empty lines at once, and reads the answers: 6 MB.
+#[test]
+fn an_echo_client_that_reads_gets_an_answer_to_each_of_150000_lines() {
+    let config = EchoServerConfig { keep_open: true, ..EchoServerConfig::default() };
+    let server = EchoServer::new(config, Box::new(|_| "2026-11-21 16:00:00".to_owned()));
+    let (mut rig, addr) = Rig::listening(server, DriverConfig::default());
+    let (mut peer, id) = rig.meet(addr);
+    let lines = vec![b'\n'; 150_000];
+    let (mut sent, mut answers) = (0, 0);
+    rig.pass_until("all is answered", |rig| {
+        sent += peer.offer(&lines[sent..]);
+        peer.pull();
+        answers += peer.take().matches('\n').count();
+        answers == lines.len() || rig.is_closed(id)
+    });
+    assert!(!rig.is_closed(id) && rig.driver.counts().slow_readers == 0);
+}
+
+/// Its answers are not read, so nothing more of it is: what waits for it stays bounded, and it is closed in time.
+#[test]
+fn an_echo_client_that_never_reads_is_closed_when_it_has_taken_nothing_for_a_while() {
+    let config = EchoServerConfig { keep_open: true, ..EchoServerConfig::default() };
+    let server = EchoServer::new(config, Box::new(|_| "2026-11-21 16:00:00".to_owned()));
+    let driver = DriverConfig { stall_timeout: ms(150), ..DriverConfig::default() };
+    let mut rig = Rig::new(server, driver);
+    let addr = rig.driver.listen_on(small_listener()).expect("it listens");
+    let mut peer = Peer::with_small_buffers(addr);
+    let id = rig.accepted(&peer);
+    let lines = vec![b'\n'; 4096];
+    rig.pass_until("it is closed", |rig| {
+        peer.offer(&lines);
+        rig.is_closed(id)
+    });
     assert_eq!(rig.closed(), [(id, CloseReason::SlowReader)]);
+    assert!(rig.driver.counts().bytes_in < 1 << 20, "{} bytes were read", rig.driver.counts().bytes_in);
 }
 
 /// What each of many says is little, and all of it is for one who reads.

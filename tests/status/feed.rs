@@ -18,7 +18,7 @@ fn the_feed_tells_of_turns_as_they_are_taken() {
     let (mut reader, hello) = Reader::begin(server.status);
     assert_eq!(hello["server"], format!("taketurns {}", env!("CARGO_PKG_VERSION")));
     let fields =
-        ["protocol", "framing", "turn_deadline_ms", "seat_grace_ms", "min_clients"].map(|name| &hello[name]);
+        ["protocol", "framing", "turn_deadline_ms", "seat_grace_ms", "min_seats"].map(|name| &hello[name]);
     assert_eq!(serde_json::json!(fields), serde_json::json!(["turns", "line", 30_000, 60_000, 2]));
     assert_eq!(hello["epoch"].as_str().map(str::len), Some(16));
     let state = reader.message("state");
@@ -28,25 +28,32 @@ fn the_feed_tells_of_turns_as_they_are_taken() {
     let [mut ann, bob] = play(&server, 3);
     let state = reader.state_with("three turns", |state| state["turns"]["answered"] == 3);
     let ring = &state["rings"][0];
-    assert_eq!((&ring["name"], &ring["turn"], &ring["occupied"]), (&"main".into(), &4.into(), &2.into()));
+    assert_eq!((&ring["name"], &ring["turn"], &ring["paused"]), (&"main".into(), &4.into(), &false.into()));
     assert_eq!((&ring["holder"]["seat"], &ring["holder"]["turn"]), (&2.into(), &4.into()));
     assert_eq!((&ring["holder"]["name"], &ring["holder"]["within_ms"]), (&"bob".into(), &30_000.into()));
+    let counts = serde_json::json!({"waiting": 1, "resting": 0, "holding": 1, "judged": 0, "away": 0});
+    assert_eq!(ring["counts"], counts);
+    let mut seats = ring["seats"].clone();
+    for seat in seats.as_array_mut().expect("a list") {
+        let held = seat.as_object_mut().and_then(|seat| seat.remove("held_us"));
+        assert!(held.is_some_and(|held| held.is_u64()), "{ring}");
+    }
     assert_eq!(
-        ring["seats"],
+        seats,
         serde_json::json!([
-            {"seat": 1, "state": "waiting", "name": "ann", "number": 3, "turn": 3},
-            {"seat": 2, "state": "holding", "name": "bob", "number": 2, "turn": 2},
+            {"seat": 1, "state": "waiting", "name": "ann", "answer": "3", "turn": 3},
+            {"seat": 2, "state": "holding", "name": "bob", "answer": "2", "turn": 2},
         ])
     );
     assert_eq!((&ring["seats_left_out"], &state["rings_left_out"]), (&0.into(), &0.into()));
 
     drop(bob);
-    let state = reader.state_with("a vacant seat", |state| state["rings"][0]["vacant"] == 1);
+    let state = reader.state_with("a seat that is away", |state| state["rings"][0]["counts"]["away"] == 1);
     let ring = &state["rings"][0];
-    assert_eq!((&ring["seats"][1]["state"], ring.get("holder")), (&"vacant".into(), None), "{state}");
+    assert_eq!((&ring["seats"][1]["state"], ring.get("holder")), (&"away".into(), None), "{state}");
     let left = ring["seats"][1]["grace_left_ms"].as_u64().expect("a grace");
     assert!((50_000..=60_000).contains(&left), "{left} ms");
-    ann.say("ann:1");
+    ann.say("PASS");
     let state = reader.state_with("a refusal", |state| state["refusals"]["not-your-turn"] == 1);
     assert_eq!(state["turns"]["gone"], 1);
 }
@@ -71,7 +78,7 @@ fn a_large_ring_is_shown_in_part_and_the_rest_is_counted() {
     let seats = |ring: &Value| ring["seats"].as_array().expect("a list").len() as u64;
     for ring in state["rings"].as_array().expect("a list") {
         assert_eq!(
-            ring["occupied"].as_u64(),
+            ring["counts"].as_object().map(|counts| counts.values().filter_map(Value::as_u64).sum()),
             Some(seats(ring) + ring["seats_left_out"].as_u64().expect("a number"))
         );
         assert!(seats(ring) <= 64);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use taketurns::net::os_entropy;
-use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use taketurns::status::StatusConfig;
 
 use crate::bare::connect;
@@ -19,7 +19,7 @@ fn metrics_follow_the_turns() {
     assert_eq!(server.get("/metrics").header("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
     let [mut ann, bob] = play(&server, 6);
     ann.wait_for("GO");
-    ann.say("ann:x");
+    ann.say("ANSWER");
     ann.wait_for("NO");
     server.wait_for_metric("taketurns_refusals_total{code=\"malformed\"}", 1.0);
     for (name, value) in [
@@ -27,22 +27,23 @@ fn metrics_follow_the_turns() {
         ("taketurns_answer_seconds_count", 6.0),
         // Each of the six went on to the other.
         ("taketurns_hand_over_seconds_count", 6.0),
-        ("taketurns_seats{state=\"occupied\"}", 2.0),
-        ("taketurns_seats{state=\"vacant\"}", 0.0),
+        ("taketurns_seats{state=\"holding\"}", 1.0),
+        ("taketurns_seats{state=\"waiting\"}", 1.0),
+        ("taketurns_seats{state=\"away\"}", 0.0),
         ("taketurns_waiting", 1.0),
         ("taketurns_rings", 1.0),
         ("taketurns_connections", 2.0),
         ("taketurns_connections_accepted_total", 2.0),
         ("taketurns_longest_wait_bound_seconds", 30.0),
-        // Two that joined with 9 bytes, and seven lines of 6.
-        ("taketurns_received_bytes_total", 60.0),
+        // Two that joined with 9 bytes, six answers of 17, and one line of 7.
+        ("taketurns_received_bytes_total", 127.0),
         ("taketurns_build_info{protocol=\"turns\",version=\"0.1.0\"}", 1.0),
     ] {
         assert!((server.metric(name) - value).abs() < 1e-9, "{name}");
     }
     assert!(server.metric("taketurns_hand_over_seconds_sum") > 0.0);
     drop(bob);
-    server.wait_for_metric("taketurns_seats{state=\"vacant\"}", 1.0);
+    server.wait_for_metric("taketurns_seats{state=\"away\"}", 1.0);
     server.wait_for_metric("taketurns_connections_closed_total", 1.0);
     ann.say("PASS");
     server.wait_for_metric("taketurns_turns_total{outcome=\"passed\"}", 1.0);
@@ -51,12 +52,12 @@ fn metrics_follow_the_turns() {
 /// In the raw framing a GO is held back for a moment after WAIT, and the holder's time begins with it.
 #[test]
 fn a_go_that_is_held_back_is_no_hand_over() {
-    let config = TurnServerConfig {
-        signal_gap: Duration::from_secs(3),
-        min_clients: 1,
-        ..TurnServerConfig::default()
-    };
-    let server = Server::start(TurnServer::new(config, os_entropy()), StatusConfig::default());
+    let mut config = TurnServerConfig::default();
+    config.framing = Framing::Raw;
+    config.signal_gap = Duration::from_secs(3);
+    config.rules.min_seats = 1;
+    let server = TurnServer::new(config, os_entropy()).expect("valid");
+    let server = Server::start(server, StatusConfig::default());
     let hear = |mut client: &TcpStream, wanted: &str| {
         let mut heard = vec![0; wanted.len()];
         client.read_exact(&mut heard).expect("the server speaks");
@@ -70,9 +71,17 @@ fn a_go_that_is_held_back_is_no_hand_over() {
     hear(&bob, "GO");
     bob.write_all(b"bob:1").expect("it reads");
     hear(&ann, "GO");
+    ann.write_all(b"ann:2").expect("it reads");
+    hear(&bob, "GO");
     server.wait_for_metric("taketurns_answer_seconds_count", 2.0);
-    assert!((server.metric("taketurns_hand_over_seconds_count") - 1.0).abs() < 1e-9, "Bob's to Ann");
-    assert!(server.metric("taketurns_answer_seconds_sum") < 2.5, "waiting for the GO is no part of it");
+    assert!(
+        (server.metric("taketurns_hand_over_seconds_count") - 2.0).abs() < 1e-9,
+        "Bob's to Ann, and hers to him"
+    );
+    assert!(
+        server.metric("taketurns_answer_seconds_sum") < 2.5,
+        "Bob's first answer, whose GO had to wait, is left out"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The other ends: who asks once, who reads the feed, who plays.
 
+use std::fmt::Display;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
@@ -111,23 +112,26 @@ impl Player {
         player
     }
 
-    /// Reads up to the line that begins with `word`.
-    pub(crate) fn wait_for(&mut self, word: &str) {
+    /// Reads up to the line that begins with `word`; returns that line.
+    pub(crate) fn wait_for(&mut self, word: &str) -> String {
         let mut line = String::new();
         while !line.starts_with(word) {
             line.clear();
             let count = self.stream.read_line(&mut line).expect("the server speaks");
             assert!(count > 0, "{}: closed before {word}", self.name);
         }
+        line
     }
 
     pub(crate) fn say(&mut self, line: &str) {
         self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).expect("it reads");
     }
 
-    pub(crate) fn play(&mut self, number: i64) {
-        self.wait_for("GO");
-        self.say(&format!("{}:{number}", self.name));
+    /// Waits for the turn, and answers it with `answer`.
+    pub(crate) fn play(&mut self, answer: impl Display) {
+        let go = self.wait_for("GO");
+        let turn = go.split(' ').find(|field| field.starts_with("turn=")).expect("GO names its turn");
+        self.say(&format!("ANSWER {turn} :{answer}"));
     }
 }
 

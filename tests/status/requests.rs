@@ -57,7 +57,8 @@ fn a_request_in_pieces_and_one_of_a_client_that_stops_sending_are_answered() {
 
 #[test]
 fn while_draining_it_is_not_ready_and_then_the_loop_ends_whoever_reads() {
-    let config = TurnServerConfig { drain_timeout: PATIENCE, ..TurnServerConfig::default() };
+    let mut config = TurnServerConfig::default();
+    config.drain_timeout = PATIENCE;
     let mut server = Server::start(turns(config), StatusConfig::default());
     let [mut ann, mut bob] = play(&server, 0);
     let (mut reader, _) = Reader::begin(server.status);
@@ -69,7 +70,7 @@ fn while_draining_it_is_not_ready_and_then_the_loop_ends_whoever_reads() {
     assert!(server.metric("taketurns_draining") > 0.5);
     reader.state_with("draining", |state| state["draining"] == true);
 
-    ann.say("ann:1");
+    ann.say("ANSWER :1");
     ann.wait_for("BYE shutting-down");
     bob.wait_for("BYE shutting-down");
     drop((ann, bob));
@@ -149,7 +150,8 @@ fn a_probe_gets_through_however_many_connections_say_nothing() {
 /// A pass in which a deadline comes polls more than once, and each poll may tell of the listener's sockets.
 #[test]
 fn no_request_is_lost_while_turns_lapse() {
-    let config = TurnServerConfig { turn_deadline: Duration::from_millis(1), ..TurnServerConfig::default() };
+    let mut config = TurnServerConfig::default();
+    config.rules.turn_deadline = Duration::from_millis(1);
     let server = Server::start(turns(config), StatusConfig::default());
     let players = ["ann", "bob"].map(|name| Player::join(server.addr, name));
     for _ in 0..300 {

@@ -64,8 +64,9 @@ impl<P: Show + 'static> Drop for Server<P> {
     }
 }
 
-pub(crate) fn turns(config: TurnServerConfig) -> TurnServer {
-    TurnServer::new(TurnServerConfig { framing: Framing::Line, ..config }, os_entropy())
+pub(crate) fn turns(mut config: TurnServerConfig) -> TurnServer {
+    config.framing = Framing::Line;
+    TurnServer::new(config, os_entropy()).expect("valid")
 }
 
 pub(crate) fn turn_server() -> Server<TurnServer> {

@@ -1,4 +1,4 @@
-//! What a client takes from a `BYE`: to come again, to come as a newcomer, or not to come any more.
+//! A client and each `BYE`: whether to come again, to come as a newcomer, or not to come any more.
 
 use taketurns::protocol::turns::{End, News};
 use taketurns::session::Bye;

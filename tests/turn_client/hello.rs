@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 
 use taketurns::protocol::turns::{ClientConfig, End, InvalidToken, News, SeatRequest};
-use taketurns::turn::Demand;
-use taketurns::turn::{TurnNumber, Weight};
+use taketurns::turn::{Demand, TurnNumber, Weight};
 
 use crate::talk::{DIAL, SECRET, Talk, ann, welcome};
 

@@ -170,3 +170,12 @@ fn an_old_client_is_not_dialed_for_by_accident() {
     talk.ann = other;
     assert_eq!(talk.open(), "JOIN ann ring=main\n", "it knows no secret");
 }
+
+/// A program may run its loop on a thread of its own.
+#[test]
+fn clients_can_be_moved_to_another_thread() {
+    fn moved<T: Send>(client: T) -> T {
+        client
+    }
+    assert_eq!(moved(TurnClient::new()).clients().count(), 0);
+}

@@ -4,8 +4,7 @@ use taketurns::protocol::Protocol as _;
 use taketurns::protocol::turns::{
     ClientConfig, ClientTurn, CommandError, ConfigError, End, Fate, News, SeatRequest, TurnClient,
 };
-use taketurns::turn::Demand;
-use taketurns::turn::Weight;
+use taketurns::turn::{Demand, Weight};
 use taketurns::wire::Framing;
 
 use crate::talk::{DIAL, Talk, ann, raw};
@@ -170,9 +169,25 @@ fn a_raw_client_has_no_words_for_the_rest() {
     for command in [TurnClient::ask, TurnClient::rest, TurnClient::ping] {
         assert_eq!(talk.command(command), Err(CommandError::NotInRaw));
     }
+}
+
+#[test]
+fn a_raw_client_leaves_with_its_answer_written() {
+    let (mut talk, turn) = with_turn();
+    queue(&mut talk, &turn, "17");
+    talk.hear_go_unwritten();
+    assert_eq!(talk.command(TurnClient::leave).as_deref(), Ok("ann:17"));
+    assert!(!talk.is_open() && !talk.is_aborted());
+    assert_eq!(talk.news(), [accepted(turn)], "and no further turn is begun");
+    talk.lose();
+    assert_eq!(talk.news(), [News::Ended { why: End::Left, dial: Some(DIAL) }]);
+    talk.open();
+    assert!(talk.is_aborted());
+
+    let mut talk = Talk::with(raw());
+    talk.lose();
     talk.command(TurnClient::leave).expect("it is there");
-    assert_eq!(talk.news()[1..], [News::Ended { why: End::Left, dial: Some(DIAL) }]);
-    assert!(!talk.is_open());
+    assert_eq!(talk.news(), [News::Ended { why: End::Left, dial: Some(DIAL) }]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What becomes of a turn when the connection is lost: the host is told the truth of each answer, once.
+//! Turns whose connection is lost: the host is told the truth of each answer, once.
 
 use taketurns::protocol::turns::{CommandError, Fate, News, Welcome};
 use taketurns::session::{Code, How};
@@ -6,7 +6,7 @@ use taketurns::session::{Code, How};
 use crate::talk::{SECRET, Talk, ann, answered, welcome};
 use crate::turns::{accepted, lost};
 
-/// What was heard, but for the welcome.
+/// The news behind the welcome.
 fn news_behind_welcome(talk: &mut Talk) -> Vec<News> {
     let mut news = talk.news();
     assert!(matches!(news.first(), Some(News::Welcomed(_))), "{news:?}");
@@ -225,4 +225,19 @@ fn a_host_that_answers_before_the_server_has_said_that_it_may_waits_for_that() {
     talk.resume(1, "");
     assert_eq!(talk.answer(&turn, "x").as_deref(), Ok(""));
     assert_eq!(talk.hear("GO turn=3 within=300\n"), answered("x"));
+}
+
+/// Before the `WELCOME` nothing is known of the server, and its numbers say nothing.
+#[test]
+fn a_refusal_before_the_welcome_ends_no_turn() {
+    for line in ["NO stale-turn turn=3 :no\n", "NO refused turn=3 within=5 :no\n"] {
+        let (mut talk, turn) = Talk::with_turn_3();
+        talk.answer(&turn, "x").expect("it is open");
+        talk.lose();
+        talk.open();
+        talk.hear(line);
+        assert!(matches!(talk.news()[..], [News::Refused { turn: None, .. }]));
+        talk.hear(&welcome(1, " last=3"));
+        assert_eq!(news_behind_welcome(&mut talk), [accepted(turn)]);
+    }
 }

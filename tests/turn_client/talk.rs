@@ -17,7 +17,7 @@ pub(crate) struct Talk {
     pub(crate) now: Now,
     pub(crate) ann: ClientId,
     pub(crate) id: ConnectionId,
-    /// What the client has not consumed.
+    /// The bytes that the client has not consumed.
     rest: Vec<u8>,
 }
 
@@ -86,7 +86,7 @@ impl Talk {
         self.said()
     }
 
-    /// What the client has said, which is written now.
+    /// Takes all that the client has said, as a network that writes it.
     pub(crate) fn said(&mut self) -> String {
         let said = self.links.unsent(self.id).to_vec();
         self.links.consume(self.id, said.len());
@@ -175,7 +175,7 @@ impl Talk {
         self.said()
     }
 
-    /// What the host has heard since it last asked, but for pongs.
+    /// The news since the host last asked, but for pongs.
     pub(crate) fn news(&mut self) -> Vec<News> {
         let events: Vec<_> = std::iter::from_fn(|| self.client.poll_event()).collect();
         assert!(events.iter().all(|event| event.client == self.ann));

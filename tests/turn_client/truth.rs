@@ -173,7 +173,7 @@ impl Server {
     }
 }
 
-/// What the host has been told, and what it has said.
+/// The host: its answers, and their fates as it was told.
 #[derive(Default)]
 struct Host {
     open: Option<ClientTurn>,

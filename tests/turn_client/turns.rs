@@ -1,7 +1,8 @@
-//! What becomes of a turn while the connection stays.
+//! Turns whose connection stays.
 
 use std::time::Duration;
 
+use taketurns::protocol::Protocol as _;
 use taketurns::protocol::turns::{ClientEvent, ClientTurn, CommandError, Fate, News};
 use taketurns::session::{Code, Epoch, How};
 use taketurns::turn::TurnNumber;
@@ -219,4 +220,37 @@ fn a_turn_may_be_answered_after_its_time_by_our_clock() {
 #[test]
 fn an_event_is_small() {
     assert!(size_of::<ClientEvent>() <= 80, "{}", size_of::<ClientEvent>());
+}
+
+/// The first turns allocate for all others.
+#[test]
+fn a_steady_turn_allocates_nothing() {
+    let mut talk = Talk::welcomed();
+    talk.hear("PONG\n");
+    talk.news();
+    let mut play = |turns: std::ops::Range<u8>| {
+        let mut accepted = 0;
+        for _ in turns {
+            for line in ["GO turn=3 within=500\n", "OK turn=3\n"] {
+                talk.client.handle_bytes(talk.now, talk.id, line.as_bytes(), &mut talk.links);
+                while let Some(event) = talk.client.poll_event() {
+                    match event.news {
+                        News::Granted(turn) => {
+                            let answer = b"an answer of 22 bytes.";
+                            talk.client.answer(talk.now, &turn, answer, &mut talk.links).expect("it is open");
+                        }
+                        News::Accepted { .. } => accepted += 1,
+                        other => panic!("{other:?}"),
+                    }
+                }
+                talk.links.consume(talk.id, talk.links.unsent(talk.id).len());
+                talk.links.take_touched();
+                talk.client.handle_flushed(talk.now, &mut talk.links);
+            }
+        }
+        accepted
+    };
+    assert_eq!(play(0..10), 10);
+    let allocated = allocation_counter::measure(|| assert_eq!(play(0..100), 100));
+    assert_eq!(allocated.count_total, 0);
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use taketurns::protocol::Protocol as _;
 use taketurns::protocol::turns::{ClientConfig, CommandError, End, Fate, News, SeatRequest, TurnClient};
-use taketurns::session::{Demand, How};
+use taketurns::session::How;
+use taketurns::turn::Demand;
 
 use crate::talk::{DIAL, Talk, ann, welcome};
 use crate::turns::{accepted, lost};
@@ -56,6 +57,8 @@ fn a_waiting_seat_rests_and_says_so_until_it_is_confirmed() {
     let mut talk = Talk::welcomed();
     assert_eq!(talk.command(TurnClient::rest).as_deref(), Ok("REST\n"));
     assert_eq!(talk.resume(1, ""), "PING\nREST\n");
+    talk.hear("OK turn=9\n");
+    assert_eq!(talk.resume(1, ""), "PING\nREST\n", "that was for something else");
     talk.news();
     talk.hear("OK\n");
     assert_eq!(talk.news(), [News::Confirmed { words: None }]);

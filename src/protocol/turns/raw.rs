@@ -295,7 +295,8 @@ impl TurnServer {
             return;
         }
         if aside.gather_until.is_some_and(|until| until <= now.instant) {
-            links.reread(id);
+            // What is left of it then is armed again.
+            return links.reread(id);
         }
         self.raw_settle(id);
     }

@@ -21,6 +21,8 @@ pub(crate) struct Accepted {
     pub(crate) raw_name: Option<String>,
     pub(crate) turn: u64,
     pub(crate) bytes: Vec<u8>,
+    /// The other events that were reported before it.
+    pub(crate) events_before: usize,
 }
 
 impl Accepted {
@@ -33,16 +35,28 @@ impl Accepted {
 impl World {
     /// Does something as the host, with what follows from it at once.
     pub(crate) fn act<R>(&mut self, act: impl FnOnce(&mut TurnServer, Now, &mut Links) -> R) -> R {
+        let result = self.act_quietly(act);
+        self.drive();
+        result
+    }
+
+    /// As [`act`](Self::act), in the same pass as what is done next.
+    pub(crate) fn act_quietly<R>(&mut self, act: impl FnOnce(&mut TurnServer, Now, &mut Links) -> R) -> R {
         let now = self.now;
         let result = self.engine.act(now, |server, links| act(server, now, links));
         self.take_events();
-        self.drive();
         result
     }
 
     /// Rules on the oldest proposal.
     pub(crate) fn rule(&mut self, verdict: Verdict<'_>) {
         self.try_rule(verdict).expect("a verdict in time");
+    }
+
+    /// As [`try_rule`](Self::try_rule), in the same pass as what is done next.
+    pub(crate) fn try_rule_quietly(&mut self, verdict: Verdict<'_>) -> Result<(), Unruled> {
+        let proposal = self.proposals.pop_front().expect("a proposal");
+        self.act_quietly(|server, now, links| server.rule(now, proposal, verdict, links))
     }
 
     pub(crate) fn try_rule(&mut self, verdict: Verdict<'_>) -> Result<(), Unruled> {
@@ -68,10 +82,14 @@ impl World {
     }
 
     pub(crate) fn drain(&mut self) {
+        self.drain_quietly();
+        self.drive();
+    }
+
+    pub(crate) fn drain_quietly(&mut self) {
         let now = self.now;
         self.engine.drain(now);
         self.take_events();
-        self.drive();
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -20,8 +20,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use taketurns::engine::{DriverConfig, Engine, Event, Ready};
-use taketurns::protocol::turns::{Framing, Joining, Proposal, TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::protocol::Entropy;
+use taketurns::protocol::turns::{Framing, Joining, Proposal, TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::time::{Instant, Now};
 
 pub(crate) use host::Accepted;
@@ -60,6 +60,8 @@ pub(crate) struct World {
     /// Connected, and not accepted yet.
     newcomers: VecDeque<Peer>,
     pub(crate) passes: u64,
+    /// For how long the server's process has stood still.
+    pub(crate) stood_still: Duration,
     /// Every accepted answer.
     pub(crate) answers: Vec<Accepted>,
     /// Proposals that wait for a verdict, the oldest first.
@@ -123,6 +125,7 @@ impl World {
             server_is_up: true,
             newcomers: VecDeque::new(),
             passes: 0,
+            stood_still: Duration::ZERO,
             answers: Vec::new(),
             proposals: VecDeque::new(),
             joining: VecDeque::new(),
@@ -239,7 +242,8 @@ impl World {
                     let name = server.name_of(seat).to_string();
                     let raw_name = said.raw_name.map(str::to_owned);
                     let bytes = said.bytes.to_vec();
-                    self.answers.push(Accepted { at, seat, name, raw_name, turn: turn.get(), bytes });
+                    let (turn, events_before) = (turn.get(), self.events.len());
+                    self.answers.push(Accepted { at, seat, name, raw_name, turn, bytes, events_before });
                 }
                 Event::Protocol(TurnEvent::Proposed(proposal)) => self.proposals.push_back(proposal),
                 Event::Protocol(TurnEvent::Joining(joining)) => self.joining.push_back(*joining),
@@ -274,6 +278,43 @@ impl World {
             };
             self.set_time(next.max(self.now.instant));
         }
+    }
+
+    /// `time` goes by, as [`drive_for`](Self::drive_for) does it, beginning with a pass; `after_pass` is called after each.
+    pub(crate) fn run(&mut self, time: Duration, mut after_pass: impl FnMut(&mut World)) {
+        let until = self.now.instant + time;
+        let mut passes = 0;
+        loop {
+            let is_busy = self.step();
+            after_pass(self);
+            passes += 1;
+            assert!(passes < PASSES_MAX, "A2: {PASSES_MAX} passes at one instant");
+            if is_busy {
+                continue;
+            }
+            if self.now.instant >= until {
+                return;
+            }
+            let next = self.next_event().filter(|&next| next <= until).unwrap_or(until);
+            self.set_time(next.max(self.now.instant));
+            passes = 0;
+        }
+    }
+
+    /// Whether there is more to do at this instant.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.server_is_up && self.next_deadline().is_some_and(|due| due <= self.now.instant)
+    }
+
+    /// Time goes by in which the server gets to do nothing, while old clients go on.
+    pub(crate) fn stand_still(&mut self, time: Duration) {
+        let until = self.now.instant + time;
+        while let Some(due) = self.next_old().filter(|&due| due <= until) {
+            self.set_time(due.max(self.now.instant));
+            self.run_old();
+        }
+        self.set_time(until);
+        self.stood_still += time;
     }
 
     /// Time goes by in which the server gets to do nothing: its process was stopped.

@@ -53,6 +53,12 @@ impl Old {
 impl World {
     /// One of the oldest clients connects, and counts from `number` in steps of `step`.
     pub(crate) fn connect_old(&mut self, name: &str, number: i64, step: i64) -> Peer {
+        let peer = self.connect_old_quietly(name, number, step);
+        self.drive();
+        peer
+    }
+
+    pub(crate) fn connect_old_quietly(&mut self, name: &str, number: i64, step: i64) -> Peer {
         let old = Old {
             name: name.to_owned(),
             number,
@@ -62,9 +68,7 @@ impl World {
             reads_at: Duration::ZERO,
             kernel: Vec::new(),
         };
-        let peer = self.open(Some(old));
-        self.drive();
-        peer
+        self.open(Some(old))
     }
 
     /// The program of the old client `peer` is stopped for `time`.

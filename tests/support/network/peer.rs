@@ -139,11 +139,20 @@ impl World {
 
     /// `peer` reads again, and gets what waited.
     pub(crate) fn read_again(&mut self, peer: Peer) {
+        self.read_again_quietly(peer);
+        self.drive();
+    }
+
+    pub(crate) fn read_again_quietly(&mut self, peer: Peer) {
         let net = self.net_mut();
         let pipe = &mut net.pipes[peer.0];
         pipe.window = None;
         net.writable.extend(pipe.id.filter(|_| !pipe.is_gone && pipe.is_blocked));
-        self.drive();
+    }
+
+    /// Whether `peer` does not take what is written to it.
+    pub(crate) fn is_blocked(&self, peer: Peer) -> bool {
+        self.net().pipes[peer.0].is_blocked
     }
 
     // What was seen.

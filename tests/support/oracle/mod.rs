@@ -399,10 +399,9 @@ impl Oracle {
     /// Returns whether the turn has got more time.
     pub fn renew(&mut self) -> bool {
         let deadline = self.law.deadline;
-        let paused = self.paused;
         let turn = self.turn.as_mut().expect("a turn is held");
         let renewed = deadline.min(turn.hold);
-        let gains = renewed > turn.silent || paused;
+        let gains = renewed > turn.silent;
         if gains {
             turn.silent = renewed;
         }

@@ -3,77 +3,71 @@
 use std::time::Duration;
 
 use taketurns::protocol::turns::{Framing, TurnServerConfig};
+use taketurns::turn::{HoldMax, Judging, Weight};
 
-use super::super::world::{OUT_BYTES_MAX, World, ms};
+use super::super::network::{World, ms};
 
-/// What may go wrong in a world, beside what its clients do.
+/// What may go wrong in a world, in addition to what its clients do.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Faults {
+pub(super) struct Conditions {
     /// The server's process stands still for a while.
     pub(super) stalls: bool,
     /// The server drains or dies, and starts again.
     pub(super) restarts: bool,
-    pub(super) kicks: bool,
-    pub(super) intruders: bool,
+    /// The host pauses, skips, extends, names and removes.
+    pub(super) host_acts: bool,
+    pub(super) hostile: bool,
     pub(super) slow_readers: bool,
+    /// Seats have different weights.
+    pub(super) weights: bool,
+    /// Some seats rest until they ask.
+    pub(super) asking: bool,
 }
 
-/// The world of `seed`, for about so many clients.
-pub(super) fn make_world(seed: u64, framing: Framing, clients: usize) -> (World, Faults) {
+/// Makes the world of `seed`, for about `clients` clients.
+pub(super) fn make_world(seed: u64, clients: usize) -> (World, Conditions) {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0xc0de);
-    let faults = Faults {
+    let conditions = Conditions {
         stalls: rng.u8(0..3) == 0,
         restarts: rng.u8(0..3) == 0,
-        kicks: rng.u8(0..3) == 0,
-        intruders: rng.u8(0..3) == 0,
+        host_acts: rng.u8(0..3) == 0,
+        hostile: rng.u8(0..3) == 0,
         slow_readers: rng.u8(0..3) == 0,
+        weights: rng.u8(0..3) == 0,
+        asking: rng.u8(0..2) == 0,
     };
-    let config = config(&mut rng, framing, clients);
-    let out_bytes_max = if rng.u8(0..4) == 0 { 512 } else { OUT_BYTES_MAX };
+    let config = config(&mut rng, conditions, clients);
+    let out_bytes_max = if rng.u8(0..4) == 0 { 512 } else { 64 * 1024 };
     let mut world = World::with_out_bytes_max(config, seed, out_bytes_max);
     world.shuffling = rng.u8(0..4) > 0;
-    world.merging = rng.bool();
-    world.chunking = framing == Framing::Line && rng.u8(0..4) > 0;
-    world.latency = match rng.u8(0..4) {
-        0 | 1 => Duration::ZERO,
-        2 => ms(rng.u64(1..50)),
-        _ => ms(rng.u64(50..800)),
-    };
-    (world, faults)
+    world.crowded = rng.u8(0..4) == 0;
+    (world, conditions)
 }
 
-fn config(rng: &mut fastrand::Rng, framing: Framing, clients: usize) -> TurnServerConfig {
-    let usual = TurnServerConfig::default();
-    TurnServerConfig {
-        framing,
-        min_clients: rng.usize(1..=3),
-        turn_deadline: ms(rng.u64(200..4000)),
-        seat_grace: ms(rng.u64(500..8000)),
-        // In some worlds there is hardly room for everybody.
-        max_clients: if rng.u8(0..4) == 0 { clients + rng.usize(1..3) } else { usual.max_clients },
-        max_rings: if rng.u8(0..4) == 0 { rng.usize(2..4) } else { usual.max_rings },
-        ..usual
+fn config(rng: &mut fastrand::Rng, conditions: Conditions, clients: usize) -> TurnServerConfig {
+    let mut config = TurnServerConfig::default();
+    config.framing = [Framing::Auto, Framing::Auto, Framing::Line, Framing::Raw][rng.usize(0..4)];
+    // In some worlds there is hardly room for all.
+    if rng.u8(0..4) == 0 {
+        config.max_clients = clients + rng.usize(1..3);
     }
-}
-
-/// What happens to a server's process, if anything: sometimes it stands still for longer than a turn lasts.
-pub(super) fn stall(world: &mut World, faults: Faults) -> Option<Duration> {
-    let most = u64::try_from(world.config().turn_deadline.as_millis()).expect("small");
-    (faults.stalls && world.rng.u8(0..40) == 0).then(|| ms(world.rng.u64(1..3 * most)))
-}
-
-/// Whether vacant seats may have to make room for others before their time.
-pub(super) fn is_crowded(world: &World) -> bool {
-    let usual = TurnServerConfig::default();
-    world.config().max_clients < usual.max_clients || world.config().max_rings < usual.max_rings
-}
-
-/// What the host finds in order after every pass.
-pub(super) fn check_limits(world: &World) {
-    let config = world.config();
-    let (clients, seats) = (world.server().clients(), world.server().scheduler().seats());
-    assert!(clients <= config.max_clients, "S4: {clients} clients");
-    assert!(seats <= 2 * config.max_clients, "S4: {seats} seats");
-    assert!(world.server().scheduler().rings().count() <= config.max_rings, "S4: too many rings");
-    world.check_connections();
+    let rules = &mut config.rules;
+    rules.min_seats = rng.usize(1..=3);
+    rules.turn_deadline = ms(rng.u64(200..4000));
+    rules.seat_grace = ms(rng.u64(500..8000));
+    rules.hold_max = match rng.u8(0..3) {
+        0 => HoldMax::TurnDeadline,
+        1 => HoldMax::Time(rules.turn_deadline * rng.u32(1..4)),
+        _ => HoldMax::Unlimited,
+    };
+    rules.turn_grace = if rng.u8(0..3) == 0 { ms(rng.u64(1..2000)) } else { Duration::ZERO };
+    if rng.u8(0..3) == 0 {
+        rules.judging = Judging::Host;
+        rules.judging_timeout = ms(rng.u64(50..2000));
+        rules.proposals_max = rng.u16(1..6);
+    }
+    if conditions.weights {
+        rules.weight_max = Weight::new(12).expect("1 to 100");
+    }
+    config
 }

@@ -1,45 +1,36 @@
 //! Random worlds, and a judge that knows the protocol only from outside: what is written to clients, and what the host is told.
 //!
-//! A seed makes a world: a configuration, faults, clients, and what each of them does when. The production scheduler and
-//! protocol run in it, in virtual time. What must hold after every pass, whatever happens:
+//! A seed makes a world: rules, faults, clients of every kind, and what each of them does when. The shipping engine, protocol and scheduler
+//! run in it, in virtual time. What must hold, whatever happens:
 //!
-//! - A turn is granted to one seat, once, and numbers only grow; at most one connection of a ring has the turn (S1, S2).
-//! - At most one answer counts for a turn, and it was said by the connection on the seat that held it (S3).
-//! - Seats, clients and what is queued stay within their maxima (S4).
-//! - A ring with enough seats has a holder (L1), no turn outlives its deadline (L2), no seat of weight 1 waits for more
-//!   turns than the weights of the others allow, nor for longer than the stated bound (L3), and a drain ends in its time (L4).
-//!
-//! In the line framing also: the numbers of a client count without gap or repetition, whatever is lost or sent again (S5);
-//! every line gets its reply (T27); observers hear every outcome; a secret that was replaced opens nothing (T22). In the raw
-//! framing: one `recv` is one signal; `WAIT` comes first or never, and `GO` not before the gap; there is at most one
-//! unanswered `GO`; what a client was allowed to send counts, in order, once, and nothing else does.
+//! - A turn is granted to one seat, once, and numbers only grow (S1, S2). At most one answer counts for a turn, and it came from the seat that
+//!   held it (S3). A ring with enough seats has a holder, unless it is paused (L1), and no turn outlives its deadline (L2).
+//! - While a seat waits, the others get no more turns than the order promises (M12), and the exported longest wait is within its bound (M15).
+//! - The answers of a client count without gap or repetition, whatever is lost, refused, judged late or sent again (S5). A client is told
+//!   nothing that is not so: an `OK` for what it did not say, a `last=` that it never had, a `GO` for a turn of another seat.
+//! - Raw clients: one `recv` is one signal, at most one `GO` is unanswered, and what an old client was allowed to send counts, in order, once.
+//! - A drain ends in its time (L8), and a ring of willing clients lives on after all of that.
 
 #![allow(dead_code, reason = "every program uses a part of it")]
 
 // conditions.rs  what kind of world a seed makes
-// book.rs        both framings: what the host is told
-// line.rs        the line framing: what happens there
-//  ├ player.rs   a client, as the protocol wants it
-//  └ wire.rs     what the server has written
-// raw.rs         the raw framing: what happens there
-//  └ caller.rs   a connection and its client
-// intruder.rs    peers that mean no good
+// game.rs        what happens in it
+//  ├ player.rs   clients of the line protocol, as the protocol wants them
+//  ├ caller.rs   raw clients
+//  └ hostile.rs  peers that mean no good
+// book.rs        the judge of what the host is told
 
 mod book;
 mod caller;
 mod conditions;
-mod intruder;
-mod line;
+mod game;
+mod hostile;
 mod player;
-mod raw;
-mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
-
-use super::world::{Journal, start_journal, take_journal};
 
 /// What came of a world.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,29 +42,23 @@ pub(crate) struct Played {
     pub(crate) accepted: u64,
 }
 
-/// How much of what happened is told about a violation.
-const JOURNAL_LINES: usize = 30;
-
-/// A promise was broken: where, which, and what had happened before.
+/// A promise was broken: where, and which.
 #[derive(Debug)]
 pub(crate) struct Violation {
     seed: u64,
     steps: usize,
     step: usize,
     what: String,
-    journal: Vec<String>,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation { seed, steps, step, what, journal } = self;
+        let Violation { seed, steps, step, what } = self;
         writeln!(f, "a promise is broken in the world of seed {seed}, at step {step} of {steps}:")?;
         writeln!(f, "{what}")?;
-        writeln!(f, "the last that happened before:")?;
-        journal.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         write!(
             f,
-            "replay it with: cargo run --release -p simulation -- --seed {seed} --steps {steps} --trace"
+            "read what happened: cargo run --release -p simulation -- --seed {seed} --steps {steps} --trace"
         )
     }
 }
@@ -83,7 +68,18 @@ thread_local! {
     /// Why this thread panicked, while it plays.
     static REASON: RefCell<Option<String>> = const { RefCell::new(None) };
     static IS_PLAYING: Cell<bool> = const { Cell::new(false) };
+    static IS_TRACED: Cell<bool> = const { Cell::new(false) };
 }
+
+/// Prints a line of the story, if it is wanted.
+macro_rules! tell {
+    ($($words:tt)*) => {
+        if $crate::simulation::IS_TRACED.get() {
+            println!($($words)*);
+        }
+    };
+}
+use tell;
 
 /// Plays the world of `seed`, `steps` actions long. It goes the same way every time.
 ///
@@ -91,13 +87,12 @@ thread_local! {
 ///
 /// When a promise is broken.
 pub(crate) fn check(seed: u64, steps: usize) -> Result<Played, Violation> {
-    attempt(seed, steps).map_err(|_| {
-        // Once more, with its journal: worlds that go well do not pay for one.
-        start_journal(Journal::Last(JOURNAL_LINES));
-        let again = attempt(seed, steps);
-        start_journal(Journal::None);
-        again.err().unwrap_or_else(|| panic!("seed {seed} went another way the second time"))
-    })
+    listen_to_panics();
+    STEP.set(0);
+    IS_PLAYING.set(true);
+    let played = panic::catch_unwind(AssertUnwindSafe(|| game::play(seed, steps)));
+    IS_PLAYING.set(false);
+    played.map_err(|_| Violation { seed, steps, step: STEP.get(), what: REASON.take().unwrap_or_default() })
 }
 
 /// As [`check`], and prints everything that happens.
@@ -106,28 +101,13 @@ pub(crate) fn check(seed: u64, steps: usize) -> Result<Played, Violation> {
 ///
 /// When a promise is broken.
 pub(crate) fn trace(seed: u64, steps: usize) -> Result<Played, Violation> {
-    start_journal(Journal::Printed);
-    let played = attempt(seed, steps);
-    start_journal(Journal::None);
+    IS_TRACED.set(true);
+    let played = check(seed, steps);
+    IS_TRACED.set(false);
     played
 }
 
-fn attempt(seed: u64, steps: usize) -> Result<Played, Violation> {
-    listen_to_panics();
-    STEP.set(0);
-    IS_PLAYING.set(true);
-    let played = panic::catch_unwind(AssertUnwindSafe(|| match seed % 2 {
-        0 => line::play(seed, steps),
-        _ => raw::play(seed, steps),
-    }));
-    IS_PLAYING.set(false);
-    played.map_err(|_| {
-        let what = REASON.take().unwrap_or_default();
-        Violation { seed, steps, step: STEP.get(), what, journal: take_journal() }
-    })
-}
-
-/// What panics in a world is kept for the report, and printed nowhere else.
+/// Keeps the message of a panic in a world for the report, in place of printing it.
 fn listen_to_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

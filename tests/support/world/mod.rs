@@ -174,6 +174,15 @@ impl World {
         }
     }
 
+    /// The host does not want any of `peers` any more, and says so at once.
+    pub(crate) fn kick_all(&mut self, peers: &[Peer]) {
+        let now = self.now;
+        let ids: Vec<_> = peers.iter().filter_map(|peer| self.peers[peer.0].id).collect();
+        self.engine.act(now, |server, links| ids.iter().for_each(|&id| server.kick(now, id, links)));
+        self.take_events();
+        self.drive();
+    }
+
     /// The server dies, and every connection with it.
     pub(crate) fn kill_server(&mut self) {
         note!(self, "the server dies");

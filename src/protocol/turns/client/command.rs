@@ -1,9 +1,9 @@
-//! What a host asks of its clients.
+//! The commands of a host to its clients.
 
 use std::fmt;
 
-use super::{ClientConfig, ClientId, ClientTurn, ConfigError, End, TurnClient, Wire};
-use crate::protocol::{DialId, Links};
+use super::{ClientId, ClientTurn, End, TurnClient, Wire};
+use crate::protocol::Links;
 use crate::time::Now;
 
 /// The client cannot do that; nothing was sent.
@@ -16,7 +16,7 @@ pub enum CommandError {
     Ended,
     /// The turn is over, or was answered or passed.
     StaleTurn,
-    /// The answer is longer than [`answer_bytes_max`](ClientConfig::answer_bytes_max).
+    /// The answer is longer than [`answer_bytes_max`](super::ClientConfig::answer_bytes_max).
     TooLarge,
     /// The raw framing has no other answers than decimal 64-bit numbers.
     NotANumber,
@@ -45,68 +45,10 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
-/// Who there is.
+/// Commands to clients, to be called through [`Driver::act`](crate::net::Driver::act).
 impl TurnClient {
-    /// Adds a client. It does nothing before it is given a connection: [`dial`](Self::dial).
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`], for what its framing cannot say.
-    pub fn add(&mut self, config: ClientConfig) -> Result<ClientId, ConfigError> {
-        config.check()?;
-        Ok(self.insert(config))
-    }
-
-    /// Has `client` use the connections of `dial`, which the host got from [`Driver::connect`](crate::net::Driver::connect), in place of
-    /// those that it used before. Returns whether there is such a client that has not given up.
-    ///
-    /// A connection is the client's if this was called before it is established, which it is never within `connect`. A connection of a
-    /// dial that belongs to no client is closed.
-    pub fn dial(&mut self, client: ClientId, dial: DialId) -> bool {
-        let Some(found) = self.find(client).filter(|found| found.player.end.is_none()) else { return false };
-        let before = found.player.dial.replace(dial);
-        if let Some(before) = before {
-            self.by_dial.remove(&before);
-        }
-        if let Some(other) = self.by_dial.insert(dial, client)
-            && let Some(other) = self.find(other).filter(|_| other != client)
-        {
-            other.player.dial = None;
-        }
-        true
-    }
-
-    /// Forgets `client` at once, without a word to the server, and without a further event. Its connection is closed.
-    pub fn remove(&mut self, client: ClientId, links: &mut Links) -> bool {
-        let Some(mut removed) = self.take_out(client) else { return false };
-        self.timers.remove(&mut removed.alarm, client);
-        if let Some(id) = removed.player.connection {
-            self.by_connection.remove(id);
-            links.close(id);
-        }
-        if let Some(dial) = removed.player.dial {
-            self.by_dial.remove(&dial);
-        }
-        true
-    }
-
-    /// The settings of `client`.
-    #[must_use]
-    pub fn config(&self, client: ClientId) -> Option<&ClientConfig> {
-        let found = self.clients.get(client.slot as usize).filter(|found| found.player.id == client);
-        found.map(|found| &found.player.config)
-    }
-
-    /// All clients that were not removed.
-    pub fn clients(&self) -> impl Iterator<Item = ClientId> + '_ {
-        self.clients.iter().map(|(_, client)| client.player.id)
-    }
-}
-
-/// What clients do. To be called through [`Driver::act`](crate::net::Driver::act).
-impl TurnClient {
-    /// Answers a turn that the client was [granted](super::News::Granted). What becomes of the answer is [`News::Accepted`],
-    /// [`News::Refused`] or [`News::Lost`].
+    /// Answers a turn that the client was [granted](super::News::Granted). [`News::Accepted`], [`News::Refused`] or
+    /// [`News::Lost`] says what became of it.
     ///
     /// In the line protocol the answer names its turn and the life of the server, so it counts in that turn or not at all, and at most once.
     /// While the connection is lost it is kept: it is sent, perhaps again, if the same turn is still this client's when it is back.
@@ -118,6 +60,23 @@ impl TurnClient {
     /// # Errors
     ///
     /// [`CommandError::StaleTurn`] if the turn is over or has been answered, [`CommandError::TooLarge`], [`CommandError::NotANumber`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientTurn, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// fn answer_in_capitals(
+    ///     client: &mut TurnClient,
+    ///     now: Now,
+    ///     turn: &ClientTurn,
+    ///     word: &str,
+    ///     links: &mut Links,
+    /// ) -> Result<(), CommandError> {
+    ///     client.answer(now, turn, word.to_uppercase().as_bytes(), links)
+    /// }
+    /// ```
     pub fn answer(
         &mut self,
         now: Now,
@@ -153,6 +112,18 @@ impl TurnClient {
     /// # Errors
     ///
     /// [`CommandError::StaleTurn`] if the turn is over or has been answered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientTurn, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// /// Has no move to make.
+    /// fn stalemate(client: &mut TurnClient, now: Now, turn: &ClientTurn, links: &mut Links) -> Result<(), CommandError> {
+    ///     client.pass(now, turn, links)
+    /// }
+    /// ```
     pub fn pass(&mut self, now: Now, turn: &ClientTurn, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, turn.client, links, |client, cx| {
             if !client.player.hold.is_open(turn) {
@@ -176,6 +147,22 @@ impl TurnClient {
     ///
     /// [`CommandError::StaleTurn`] if the turn is over or has been answered, [`CommandError::NotConnected`] while it is not known whether
     /// the turn has outlived its connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientTurn, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// /// Called while the work goes on, such as once a second. Returns whether it may go on.
+    /// fn still_working(client: &mut TurnClient, now: Now, turn: &ClientTurn, links: &mut Links) -> bool {
+    ///     match client.renew(now, turn, links) {
+    ///         // The connection is lost, and the turn perhaps not: there is time until its deadline.
+    ///         Ok(()) | Err(CommandError::NotConnected) => turn.deadline.is_none_or(|deadline| now.instant < deadline),
+    ///         Err(_) => false,
+    ///     }
+    /// }
+    /// ```
     pub fn renew(&mut self, now: Now, turn: &ClientTurn, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, turn.client, links, |client, cx| {
             let Wire::Line(line) = &client.wire else { return Err(CommandError::NotInRaw) };
@@ -192,6 +179,18 @@ impl TurnClient {
     /// # Errors
     ///
     /// [`CommandError::NoSeat`], [`CommandError::NotInRaw`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientId, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// /// Wants the lock once: it comes with `News::Granted`, and is given back by `rest`.
+    /// fn lock(client: &mut TurnClient, now: Now, locker: ClientId, links: &mut Links) -> Result<(), CommandError> {
+    ///     client.ask(now, locker, links)
+    /// }
+    /// ```
     pub fn ask(&mut self, now: Now, client: ClientId, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, client, links, |client, cx| {
             let (player, line) = client.seated_line()?;
@@ -206,6 +205,17 @@ impl TurnClient {
     /// # Errors
     ///
     /// [`CommandError::NoSeat`], [`CommandError::NotInRaw`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientId, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// fn unlock(client: &mut TurnClient, now: Now, locker: ClientId, links: &mut Links) -> Result<(), CommandError> {
+    ///     client.rest(now, locker, links)
+    /// }
+    /// ```
     pub fn rest(&mut self, now: Now, client: ClientId, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, client, links, |client, cx| {
             let (player, line) = client.seated_line()?;
@@ -215,17 +225,34 @@ impl TurnClient {
     }
 
     /// Gives the seat up, or stops watching: [`News::Ended`](super::News::Ended) follows when the server has heard it. A raw client just
-    /// closes its connection.
+    /// closes its connection, with its answer written.
     ///
     /// # Errors
     ///
     /// [`CommandError::Ended`] if it leaves already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{TurnClient};
+    /// # use taketurns::time::Now;
+    /// /// Has every client leave. The last `News::Ended` is the end of the program.
+    /// fn leave_all(client: &mut TurnClient, now: Now, links: &mut Links) {
+    ///     let all: Vec<_> = client.clients().collect();
+    ///     for id in all {
+    ///         // A client that has ended already has nothing to leave.
+    ///         let _ = client.leave(now, id, links);
+    ///     }
+    /// }
+    /// ```
     pub fn leave(&mut self, now: Now, client: ClientId, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, client, links, |client, cx| {
             let player = &mut client.player;
             player.is_leaving = true;
             match &client.wire {
                 Wire::Line(line) if line.has_seat() || player.connection.is_some() => line.leave(player, cx),
+                Wire::Raw(_) if player.connection.is_some() => player.close(cx),
                 // The server knows nothing of it.
                 _ => player.give_up(cx, End::Left),
             }
@@ -234,11 +261,22 @@ impl TurnClient {
     }
 
     /// Asks the server for a sign of life: [`News::Pong`](super::News::Pong) follows. With
-    /// [`ping_interval`](ClientConfig::ping_interval) the client does so by itself.
+    /// [`ping_interval`](super::ClientConfig::ping_interval) the client does so by itself.
     ///
     /// # Errors
     ///
     /// [`CommandError::NotConnected`], [`CommandError::NotInRaw`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::Links;
+    /// # use taketurns::protocol::turns::{ClientId, CommandError, TurnClient};
+    /// # use taketurns::time::Now;
+    /// fn is_connected(client: &mut TurnClient, now: Now, id: ClientId, links: &mut Links) -> bool {
+    ///     client.ping(now, id, links) != Err(CommandError::NotConnected)
+    /// }
+    /// ```
     pub fn ping(&mut self, now: Now, client: ClientId, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, client, links, |client, cx| match &mut client.wire {
             Wire::Raw(_) => Err(CommandError::NotInRaw),

@@ -1,4 +1,4 @@
-//! What a host hears of its clients.
+//! Events of clients, for their host.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use crate::protocol::DialId;
 use crate::session::{Bye, Code, Epoch, How, Name, SeatState};
 use crate::turn::TurnNumber;
 
-/// What a host hears of one client of a [`TurnClient`](super::TurnClient).
+/// An event of one client of a [`TurnClient`](super::TurnClient).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientEvent {
     /// The client.
     pub client: ClientId,
-    /// What happened.
+    /// The event itself.
     pub news: News,
 }
 
-/// What happened to a client.
+/// Something that happened to a client.
 ///
 /// Each turn that is [`Granted`](Self::Granted) ends in exactly one of [`Accepted`](Self::Accepted), [`Over`](Self::Over) and
 /// [`Lost`](Self::Lost), unless the host [removes](super::TurnClient::remove) the client before.
@@ -33,7 +33,7 @@ pub enum News {
         /// The last turn that was granted; `None` if none was.
         turn: Option<TurnNumber>,
     },
-    /// The seat begins to wait. The raw framing says no numbers: both are `None` then.
+    /// The seat begins to wait. Both numbers are `None` in the raw framing, which says none.
     Waiting {
         /// How many seats come before it, the holder included.
         ahead: Option<usize>,
@@ -45,7 +45,7 @@ pub enum News {
     Granted(ClientTurn),
     /// The turn that the client has ends at another time now: see [`ClientTurn::deadline`].
     TimeChanged(ClientTurn),
-    /// The answer counts. In the raw framing nobody says so, and an answer counts once it is written.
+    /// The answer counts. The raw framing does not say so: there an answer counts once it is written.
     Accepted {
         /// The turn that it was for.
         turn: ClientTurn,
@@ -61,7 +61,7 @@ pub enum News {
         /// The reason for a person.
         words: Option<Box<str>>,
     },
-    /// The turn is over without an answer. Whatever the host is doing in it, it does too late.
+    /// The turn is over without an answer. Work that the host still does in it comes too late.
     Over {
         /// Which.
         turn: ClientTurn,
@@ -77,7 +77,7 @@ pub enum News {
         /// Whether it may have counted.
         fate: Fate,
     },
-    /// What the host asked for is done, such as to [rest](super::TurnClient::rest).
+    /// A wish of the host's is carried out, such as to [rest](super::TurnClient::rest).
     Confirmed {
         /// The words of the server's host.
         words: Option<Box<str>>,
@@ -99,16 +99,16 @@ pub enum News {
         payload: Option<Box<[u8]>>,
     },
     /// The client has given up, for good. Its connection is about to be closed, and is closed again whenever it is dialed: so the host
-    /// [hangs up](crate::net::Driver::hang_up).
+    /// [hangs up](crate::net::Driver::hang_up), and [removes](super::TurnClient::remove) it.
     Ended {
         /// The reason.
         why: End,
-        /// What to hang up.
+        /// The dial to hang up.
         dial: Option<DialId>,
     },
 }
 
-/// What a server says to a client that has its seat.
+/// The seat of a client, as its server describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Welcome {
@@ -137,7 +137,7 @@ pub struct Farewell {
     pub words: Option<Box<str>>,
 }
 
-/// What became of an answer that is not accepted.
+/// The fate of an answer that is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// It does not count, and never will.
@@ -146,7 +146,7 @@ pub enum Fate {
     Unknown,
 }
 
-/// Why a client gave up.
+/// The reason why a client gave up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum End {
@@ -163,7 +163,7 @@ pub enum End {
     PlaintextToken,
 }
 
-/// What happened in a ring.
+/// Something that happened in a ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Heard {
@@ -173,7 +173,7 @@ pub enum Heard {
         name: Name,
         /// Its number.
         seat: u64,
-        /// What it does.
+        /// Whether it waits, rests, holds the turn, or is away.
         state: SeatState,
         /// Its weight.
         weight: u8,

@@ -1,4 +1,4 @@
-//! What happens to connections, to time and to the program, as the driver tells it.
+//! The driver's side: connections, bytes, time and the end of the program.
 
 use std::net::SocketAddr;
 
@@ -18,13 +18,13 @@ impl Protocol for TurnClient {
         links: &mut Links,
     ) {
         let Some(client) = self.is_for(origin) else { return links.abort(id) };
-        let Some(found) = self.find(client).filter(|found| found.player.end.is_none()) else {
-            return links.abort(id);
-        };
         // A host that has hung up and dials again may be here before the end of the last connection.
-        if let Some(before) = found.player.connection {
+        if let Some(before) = self.find(client).and_then(|found| found.player.connection) {
             self.disconnect(now, before, links);
             links.close(before);
+        }
+        if self.find(client).is_none_or(|found| found.player.end.is_some()) {
+            return links.abort(id);
         }
         self.by_connection.insert(id, client);
         self.with(now, client, links, |client, cx| {
@@ -85,7 +85,7 @@ impl Protocol for TurnClient {
             self.with(now, id, links, |client, cx| {
                 let Client { player, wire, .. } = client;
                 match (player.connection, wire) {
-                    // What becomes of its turn is known when its connection is gone.
+                    // The fate of its turn is known when its connection is gone.
                     (Some(_), Wire::Line(line)) => line.drain(player, cx),
                     (Some(id), Wire::Raw(_)) => cx.links.close(id),
                     (None, _) => player.end_turn(cx, Fate::Unknown),

@@ -1,4 +1,4 @@
-//! What a client of the line protocol takes from what it hears.
+//! A client of the line protocol hears its server: each message, and what follows from it.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::wire::message::{split_line, split_payload};
 /// A line, its payload, and the bytes that both took.
 type Message<'a> = (&'a str, Option<&'a [u8]>, usize);
 
-/// Takes the first message of `bytes`; `None` if it has not all come. The error is the reason for which the rest is of no use.
+/// Takes the first message of `bytes`; `None` if it has not all come. On an error the rest is of no use.
 fn take<'a>(bytes: &'a [u8], me: &Player) -> Result<Option<Message<'a>>, String> {
     let limits = me.config.limits();
     let Some(line) = split_line(bytes, &limits).map_err(|error| error.to_string())? else { return Ok(None) };
@@ -25,7 +25,7 @@ fn take<'a>(bytes: &'a [u8], me: &Player) -> Result<Option<Message<'a>>, String>
     Ok(payload.map(|(payload, used)| (line.text, Some(payload), line.used + used)))
 }
 
-/// What a `WELCOME` says.
+/// The content of a `WELCOME`.
 struct Seated {
     seat: u64,
     epoch: Epoch,
@@ -34,7 +34,7 @@ struct Seated {
     judging: Option<TurnNumber>,
 }
 
-/// What a `NO` says.
+/// The content of a `NO`.
 struct Refusal<'a> {
     code: Code,
     turn: Option<u64>,
@@ -99,10 +99,7 @@ impl LineWire {
                 let heard = reply.and_then(|reply| Heard::of(&reply));
                 me.tell(
                     cx,
-                    match heard {
-                        Some(heard) => News::Heard(Box::new(heard)),
-                        None => unknown(line, payload),
-                    },
+                    heard.map_or_else(|| unknown(line, payload), |heard| News::Heard(Box::new(heard))),
                 );
             }
         }
@@ -120,10 +117,10 @@ impl LineWire {
         }
     }
 
-    /// The client has a seat. Only if it is the one that it had, in the same life of the server, is something known of its earlier turns.
+    /// The client has a seat. The server knows its earlier turns only if it is the same seat, in the same life of the server.
     ///
-    /// `GO` or `WAIT` follow a resumption at once, or nothing if the seat rests. That is why it pings: if the `PONG` comes before them,
-    /// they do not come. Besides, the server knows by the ping that the new secret has arrived.
+    /// A resumption is followed by `GO` or `WAIT` at once, or by neither if the seat rests. The ping tells: neither comes any more once its
+    /// `PONG` is there. It also shows the server that the new secret has arrived.
     fn welcomed(&mut self, me: &mut Player, cx: &mut Cx<'_>, seated: &Seated) {
         let &Seated { seat, epoch, last, judging, .. } = seated;
         let had = self.seat.replace((epoch, seated.secret));
@@ -229,7 +226,7 @@ impl LineWire {
         if no.code == Code::Judging {
             self.wish = self.wish.filter(|&wish| wish != Wish::Rest);
         }
-        let is_meant = no.turn.is_some_and(|turn| me.hold.is(turn));
+        let is_meant = self.link.is_joined && no.turn.is_some_and(|turn| me.hold.is(turn));
         let is_held = is_meant && no.deadline.is_some() && !is_stale;
         let turn = match is_held {
             true if is_of_others => {

@@ -11,7 +11,7 @@ use crate::turn::TurnNumber;
 pub struct ClientTurn {
     /// The client.
     pub client: ClientId,
-    /// What a resource is fenced by, so that it refuses a client that comes too late: the server's life, and the turn's number in it.
+    /// The server's life and the turn's number in it. A resource that is fenced by both refuses a client that comes too late.
     /// `None` in the raw framing, which says neither.
     pub fence: Option<(Epoch, TurnNumber)>,
     /// When the turn ends unless it is answered, by this process's clock; `None` in the raw framing, which does not say. It is somewhat late: the
@@ -54,7 +54,7 @@ enum Stage {
     Passed(ClientTurn),
 }
 
-/// What follows from a `GO`.
+/// The consequence of a `GO`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Go {
     /// The host knows this turn; only its time changes.
@@ -125,7 +125,7 @@ impl Hold {
         can_send && self.is_known_here
     }
 
-    /// What the host has answered.
+    /// The answer of the host.
     pub(super) fn answer(&self) -> &[u8] {
         &self.answer
     }

@@ -1,4 +1,4 @@
-//! A client of the line protocol: what it keeps, what it says, and when. What it hears is in `hear.rs`.
+//! A client of the line protocol: its state, its requests and its times. `hear.rs` has its other half, the messages of the server.
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct LineWire {
     /// The server's life and the seat's secret in it, of the last `WELCOME`. Outlives the connection.
     pub(super) seat: Option<(Epoch, Secret)>,
-    /// What the host wants of a seat that rests or waits. Outlives the connection.
+    /// The host's standing wish for its seat. Outlives the connection.
     pub(super) wish: Option<Wish>,
     pub(super) link: Link,
 }
 
-/// What belongs to one connection.
+/// The state of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Link {
     /// `WELCOME` or `WATCHING` has come.
@@ -35,7 +35,7 @@ pub(super) struct Link {
     pub(super) asked_back: bool,
     /// Pings without their `PONG`.
     pub(super) pings: u32,
-    /// When so many more have come, `GO` would have come as well: see `welcomed` in `hear.rs`.
+    /// `PONG`s until neither `GO` nor `WAIT` can follow the `WELCOME` any more; 0 once that is so. See `welcomed` in `hear.rs`.
     pub(super) settles_in: u32,
     /// When to wonder about the server's silence.
     pub(super) welcome_by: Option<Instant>,
@@ -45,7 +45,7 @@ pub(super) struct Link {
     pub(super) leave_by: Option<Instant>,
 }
 
-/// What the host wants of a seat.
+/// A wish of the host's for its seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
     /// One turn. Kept until that is granted.
@@ -81,7 +81,7 @@ impl LineWire {
         }
     }
 
-    // What it says.
+    // Requests.
 
     /// A connection to the server is open.
     pub(super) fn open(&mut self, me: &mut Player, cx: &mut Cx<'_>, is_loopback: bool) {

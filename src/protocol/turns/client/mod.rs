@@ -1,10 +1,10 @@
 //! Clients of turn servers: any number on one loop, each with its own settings and its own connection.
 //!
-//! A client knows nothing of what its turn is for: it tells its host of each turn, and the host [answers](TurnClient::answer). What it does by
-//! itself is what every client needs: it joins, resumes its seat when its connection was lost, sends an answer at most once to count, tells
+//! A client does not know what its turn is for: it tells its host of each turn, and the host [answers](TurnClient::answer). It does by
+//! itself what every client needs: it joins, resumes its seat when its connection was lost, sends an answer at most once to count, tells
 //! what became of it, pings, and gives up where there is no use in coming again.
 //!
-//! What may be taken as accepted differs. In the raw framing nobody says so, and an answer counts once it is written. In the line protocol it
+//! An answer is accepted at different times. The raw framing has no word for that, so there it counts once it is written. In the line protocol it
 //! counts when `OK` comes, or when the `WELCOME` of a resumption says so. It is unknown only if the seat is gone meanwhile, because
 //! the server has begun another life or the seat's grace is over.
 
@@ -12,8 +12,9 @@
 //  ├ raw.rs  what it says and hears in the raw framing
 //  ├ line.rs what it says and keeps in the line protocol
 //  └ hear.rs what it hears in the line protocol
-// handle.rs  what happens to connections; command.rs what hosts ask; event.rs what hosts hear; config.rs settings
+// handle.rs  what happens to connections; clients.rs who there is; command.rs what hosts ask; event.rs what hosts hear; config.rs settings
 
+mod clients;
 mod command;
 mod config;
 mod event;
@@ -115,7 +116,7 @@ impl Client {
 ///
 /// A worker that fences what it does in its turn, three times:
 ///
-/// ```ignore
+/// ```
 /// # #[cfg(not(feature = "net"))]
 /// # fn main() {}
 /// # #[cfg(feature = "net")]
@@ -124,8 +125,9 @@ impl Client {
 /// use taketurns::protocol::turns::{ClientConfig, ClientEvent, News, TurnClient};
 /// # use taketurns::net::os_entropy;
 /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
-/// # let config = TurnServerConfig { min_clients: 1, ..TurnServerConfig::default() };
-/// # let mut server = EventLoop::new(TurnServer::new(config, os_entropy()))?;
+/// # let mut config = TurnServerConfig::default();
+/// # config.rules.min_seats = 1;
+/// # let mut server = EventLoop::new(TurnServer::new(config, os_entropy())?)?;
 /// # let addr = server.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
 /// # let stop = server.handle();
 /// # let server = std::thread::spawn(move || server.run(|_, _| {}));
@@ -158,7 +160,7 @@ impl Client {
 /// ```
 pub struct TurnClient {
     clients: Slab<Client>,
-    /// Clients ever added.
+    /// The number of clients that were ever added.
     lives: u32,
     by_connection: ConnectionMap<ClientId>,
     by_dial: BTreeMap<DialId, ClientId>,

@@ -1,4 +1,4 @@
-//! What the clients of both framings have in common: who one is, its connection and its turn.
+//! The part of a client that both framings share: its settings, its connection and its turn.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::protocol::{ConnectionId, DialId, Links};
 use crate::session::Request;
 use crate::time::{Instant, Now};
 
-/// What a client acts on: the time, the connections, and the host.
+/// The surroundings of a client: the time, the connections, and the host.
 pub(super) struct Cx<'a> {
     pub(super) now: Now,
     pub(super) links: &'a mut Links,

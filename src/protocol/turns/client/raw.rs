@@ -1,11 +1,11 @@
 //! A client of the raw framing: `GO` and `WAIT` without delimiters in, `{name}:{number}` out.
 //!
-//! Nobody tells it what counts. So an answer counts once it is written, and is never sent twice; and a turn ends with its connection.
+//! The server confirms nothing. So an answer counts once it is written, and is never sent twice; and a turn ends with its connection.
 
 use log::warn;
 
 use super::player::{Cx, Player};
-use super::{ClientTurn, Fate, News};
+use super::{ClientTurn, End, Fate, News};
 
 const GO: &[u8] = b"GO";
 const WAIT: &[u8] = b"WAIT";
@@ -23,7 +23,7 @@ pub(super) struct RawWire {
     has_next_go: bool,
 }
 
-/// What some input begins with.
+/// The beginning of some input.
 enum Signal {
     Go,
     Wait,
@@ -130,7 +130,7 @@ impl RawWire {
         if let Some(turn) = me.hold.accept(None) {
             me.tell(cx, News::Accepted { turn, words: None });
         }
-        if std::mem::take(&mut self.has_next_go) {
+        if std::mem::take(&mut self.has_next_go) && me.can_send(cx.links) {
             self.grant(me, cx);
         }
         true
@@ -142,5 +142,8 @@ impl RawWire {
         self.note_written(me, cx);
         *self = RawWire { granted: self.granted, ..RawWire::default() };
         me.end_turn(cx, Fate::Unknown);
+        if me.is_leaving {
+            me.give_up(cx, End::Left);
+        }
     }
 }

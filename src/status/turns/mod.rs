@@ -1,7 +1,11 @@
 //! What a turn server shows: its rings, how their turns end, and how long that takes.
 
+mod rings;
+#[cfg(test)]
+mod tests;
+
+use self::rings::{RingView, SeatCounts, is_judged};
 use super::metrics::float;
-use super::rings::{RingView, SeatCounts, is_judged};
 use super::tally::millis;
 use super::{Count, Fields, Metrics, Show, Tally};
 use crate::protocol::turns::{Code, SeatData, TurnCounts, TurnEvent, TurnServer};

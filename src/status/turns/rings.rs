@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::Tally;
-use super::seats::excerpt;
-use super::tally::{micros, millis};
 use crate::protocol::turns::{SeatData, TurnServer};
+use crate::status::Tally;
+use crate::status::seats::excerpt;
+use crate::status::tally::{micros, millis};
 use crate::time::{Instant, Now};
 use crate::turn::{Demand, Held, HeldClock, RingId, Scheduler, SeatState, SeatView, TurnNumber, Weight};
 

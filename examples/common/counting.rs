@@ -1,0 +1,245 @@
+//! Clients that count: each answers its turns with a number that grows, at its own pace.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use log::warn;
+use taketurns::net::{Driver, Target, now};
+use taketurns::protocol::turns::{
+    Bye, ClientConfig, ClientEvent, ClientId, ClientTurn, ConfigError, End, Fate, Name, News, TurnClient,
+};
+use taketurns::time::{Instant, Now};
+use taketurns::turn::Demand;
+
+/// How the clients of one process count.
+pub struct Counting {
+    /// Pause of a client between two of its numbers.
+    pace: Duration,
+    /// The numbers that each client is to have accepted; `None` for as many as there are turns.
+    count: Option<u64>,
+    counters: HashMap<ClientId, Counter>,
+    /// The clients whose pause ends then.
+    pauses: BTreeSet<(Instant, ClientId)>,
+    /// Clients that have neither their count nor an end.
+    unfinished: usize,
+    refusals: u64,
+}
+
+/// One client.
+struct Counter {
+    name: Name,
+    number: i64,
+    step: i64,
+    accepted: u64,
+    asks: bool,
+    /// The turn that it has and has not answered.
+    turn: Option<ClientTurn>,
+    /// When its pause ends, if it is in one.
+    pauses_until: Option<Instant>,
+    is_finished: bool,
+}
+
+/// What a program has to know of its clients.
+pub enum Count {
+    /// A number was accepted.
+    Sent(Name, i64),
+    /// A client gave up, for good.
+    Ended(Name, End),
+}
+
+/// Adds a client, and connects it to `target`. One that rests until it asks, asks.
+pub fn join(
+    driver: &mut Driver<TurnClient>,
+    target: impl Into<Target>,
+    config: ClientConfig,
+) -> Result<ClientId, ConfigError> {
+    let asks = config.seat.is_some_and(|seat| seat.demand == Demand::Ask);
+    let client = driver.protocol_mut().add(config)?;
+    let dial = driver.connect(now(), target);
+    driver.protocol_mut().dial(client, dial);
+    if asks {
+        // Kept until the turn is granted: there need not be a connection.
+        let asked = driver.act(now(), |clients, links| clients.ask(now(), client, links));
+        asked.expect("the client was just added");
+    }
+    Ok(client)
+}
+
+impl Counting {
+    pub fn new(pace: Duration, count: Option<u64>) -> Counting {
+        let (counters, pauses) = (HashMap::new(), BTreeSet::new());
+        Counting { pace, count, counters, pauses, unfinished: 0, refusals: 0 }
+    }
+
+    /// Adds a client, and connects it to `target`.
+    pub fn add(
+        &mut self,
+        driver: &mut Driver<TurnClient>,
+        target: impl Into<Target>,
+        config: ClientConfig,
+        number: i64,
+        step: i64,
+    ) -> Result<(), ConfigError> {
+        let seat = config.seat.expect("a client that counts has a seat");
+        let client = join(driver, target, config)?;
+        let asks = seat.demand == Demand::Ask;
+        self.counters.insert(
+            client,
+            Counter {
+                name: seat.name,
+                number,
+                step,
+                accepted: 0,
+                asks,
+                turn: None,
+                pauses_until: None,
+                is_finished: false,
+            },
+        );
+        self.unfinished += 1;
+        Ok(())
+    }
+
+    /// Whether every client has its count, or has given up.
+    pub fn is_finished(&self) -> bool {
+        self.unfinished == 0
+    }
+
+    /// When [`catch_up`](Self::catch_up) is to be called.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.pauses.first().map(|&(at, _)| at)
+    }
+
+    /// Goes on with the clients whose pause is over.
+    pub fn catch_up(&mut self, now: Now, driver: &mut Driver<TurnClient>) {
+        while let Some(&(at, client)) = self.pauses.first().filter(|&&(at, _)| at <= now.instant) {
+            self.pauses.remove(&(at, client));
+            let Some(counter) = self.counters.get_mut(&client) else { continue };
+            counter.pauses_until = None;
+            match counter.turn {
+                Some(_) => counter.answer(now, driver),
+                None => counter.ask(now, driver, client),
+            }
+        }
+    }
+
+    /// What comes of an event.
+    pub fn hear(&mut self, now: Now, driver: &mut Driver<TurnClient>, event: ClientEvent) -> Option<Count> {
+        let counter = self.counters.get_mut(&event.client)?;
+        match event.news {
+            News::Granted(turn) => {
+                counter.turn = Some(turn);
+                if counter.is_finished {
+                    rest(now, driver, event.client);
+                } else if counter.pauses_until.is_none() {
+                    counter.answer(now, driver);
+                }
+            }
+            News::Accepted { .. } => {
+                let sent = Count::Sent(counter.name, counter.number);
+                counter.go_on();
+                counter.accepted += 1;
+                if self.count == Some(counter.accepted) {
+                    counter.is_finished = true;
+                    self.unfinished -= 1;
+                    rest(now, driver, event.client);
+                } else {
+                    self.pause(now, driver, event.client);
+                }
+                return Some(sent);
+            }
+            News::Over { .. } => {
+                counter.turn = None;
+                if counter.asks {
+                    self.pause(now, driver, event.client);
+                }
+            }
+            News::Lost { fate, .. } => {
+                counter.turn = None;
+                if fate == Fate::Unknown {
+                    // It may have counted, and no number is sent twice.
+                    counter.go_on();
+                }
+                if counter.asks {
+                    self.pause(now, driver, event.client);
+                }
+            }
+            News::Refused { code, turn, words } => {
+                let name = counter.name;
+                // It has nothing else to say in this turn.
+                if let Some(turn) = turn.filter(|_| !counter.is_finished) {
+                    driver.act(now, |clients, links| counter.warn(clients.pass(now, &turn, links)));
+                }
+                self.refusals += 1;
+                if super::is_shown(self.refusals) {
+                    let words =
+                        words.map_or_else(|| code.words().to_owned(), |words| super::printable(&words));
+                    warn!("{name}: refused by the server: {code} ({words})");
+                }
+            }
+            News::Bye(bye) if bye.code != Bye::Left => {
+                let hint = if bye.code == Bye::NameTaken { "; see --name" } else { "" };
+                let words =
+                    bye.words.as_deref().map_or_else(|| bye.code.words().to_owned(), super::printable);
+                warn!("{}: the server closes the connection: {} ({words}){hint}", counter.name, bye.code);
+            }
+            News::Ended { why, dial } => {
+                self.unfinished -= usize::from(!counter.is_finished);
+                counter.is_finished = true;
+                if let Some(dial) = dial {
+                    driver.hang_up(dial);
+                }
+                return Some(Count::Ended(counter.name, why));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Has a client answer no sooner than its pause is over, and ask then if it has to.
+    fn pause(&mut self, now: Now, driver: &mut Driver<TurnClient>, client: ClientId) {
+        let Some(counter) = self.counters.get_mut(&client).filter(|counter| !counter.is_finished) else {
+            return;
+        };
+        if self.pace.is_zero() {
+            return counter.ask(now, driver, client);
+        }
+        if let Some(at) = counter.pauses_until.replace(now.instant + self.pace) {
+            self.pauses.remove(&(at, client));
+        }
+        self.pauses.insert((now.instant + self.pace, client));
+    }
+}
+
+impl Counter {
+    fn answer(&mut self, now: Now, driver: &mut Driver<TurnClient>) {
+        let Some(turn) = self.turn.take() else { return };
+        let number = self.number.to_string();
+        driver.act(now, |clients, links| {
+            self.warn(clients.answer(now, &turn, number.as_bytes(), links));
+        });
+    }
+
+    /// A client that always wants turns does not have to.
+    fn ask(&self, now: Now, driver: &mut Driver<TurnClient>, client: ClientId) {
+        if self.asks {
+            driver.act(now, |clients, links| self.warn(clients.ask(now, client, links)));
+        }
+    }
+
+    /// The number is used up.
+    fn go_on(&mut self) {
+        self.number = self.number.wrapping_add(self.step);
+    }
+
+    fn warn(&self, result: Result<(), impl std::fmt::Display>) {
+        if let Err(error) = result {
+            log::debug!("{}: {error}", self.name);
+        }
+    }
+}
+
+/// Has a client want no more turns. In the raw framing it just stays silent: it cannot say that.
+fn rest(now: Now, driver: &mut Driver<TurnClient>, client: ClientId) {
+    driver.act(now, |clients, links| clients.rest(now, client, links).ok());
+}

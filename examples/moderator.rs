@@ -1,0 +1,174 @@
+//! People or agents talk in turn, and a moderator says who is next, who has more time, and who has to go.
+//!
+//! ```text
+//! cargo run --release --example moderator
+//! nc 127.0.0.1 5001      JOIN ann      ANSWER :I would like to begin.
+//! ```
+//!
+//! An answer with line ends in it is a payload: `ANSWER bytes=<n>`, and n bytes on the next lines. All that have joined hear all that
+//! is said, as does one that says `WATCH`.
+
+mod common;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use argh::{ArgsInfo, FromArgs};
+use common::answers::Answers;
+use common::console::{Console, Happening, Screen};
+use common::options;
+use common::server;
+use log::LevelFilter;
+use taketurns::net::{Event, now, os_entropy};
+use taketurns::protocol::turns::{
+    Admission, Admit, DEFAULT_RING, Framing, Joining, Name, TurnEvent, TurnServer, TurnServerConfig,
+};
+use taketurns::turn::{HostError, SeatId};
+
+/// Have people or agents talk in turn, and moderate that: skip, next, more, pause, resume, kick and say on standard input.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(note = "To talk: nc 127.0.0.1 5001, JOIN ann, and ANSWER :words when GO has come.")]
+struct Options {
+    /// address to listen on, as HOST:PORT; may be given several times. Default: 127.0.0.1:5001
+    #[argh(option, arg_name = "addr")]
+    listen: Vec<String>,
+
+    /// turns start when this many have joined, and pause while fewer are there. Default: 2
+    #[argh(option, arg_name = "n", default = "2")]
+    clients: usize,
+
+    /// one that does not talk for this long loses the turn. Default: 2m
+    #[argh(option, arg_name = "time", default = "Duration::from_secs(120)", from_str_fn(options::time))]
+    turn_deadline: Duration,
+
+    /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
+    #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
+    log_level: LevelFilter,
+}
+
+const HELP: [&str; 7] = [
+    "skip       - end the turn",
+    "next NAME  - name who is next",
+    "more TIME  - give the turn more time, as in more 30s",
+    "pause      - stop, and the clock with it",
+    "resume     - go on",
+    "kick NAME  - remove somebody",
+    "say WORDS  - tell everybody",
+];
+
+fn main() -> ExitCode {
+    common::exit_code(moderate(&options::from_environment()))
+}
+
+fn moderate(options: &Options) -> Result<(), String> {
+    common::logger::start(options.log_level);
+    let mut config = TurnServerConfig::default();
+    config.framing = Framing::Line;
+    config.admission = Admission::Host;
+    config.rules.min_seats = options.clients;
+    config.rules.turn_deadline = options.turn_deadline;
+    // Less than the console waits at its end.
+    config.drain_timeout = Duration::from_millis(500);
+    let turns = TurnServer::new(config, os_entropy()).unwrap_or_else(|error| {
+        options::wrong_usage(format_args!("these options contradict each other: {error}"))
+    });
+    let mut console = Console::new(turns, "> ")?;
+    for addr in common::listen_addresses(&options.listen, "127.0.0.1:5001")? {
+        let bound = console.driver.listen(addr).map_err(|error| common::advise(&error))?;
+        server::warn_of_strangers(&[bound]);
+        console.line(format_args!("Server listening on {bound}"));
+    }
+    let mut floor = Floor { ring: DEFAULT_RING.parse().expect("a name"), answers: Answers::default() };
+    let mut goes_on = true;
+    let mut is_over = false;
+    while goes_on {
+        if !is_over {
+            console.prompt();
+        }
+        goes_on = console.pass(|screen, happening| match happening {
+            Happening::Line(line) => {
+                if let Err(message) = floor.obey(screen, line.trim()) {
+                    screen.complain(format_args!("{message}"));
+                }
+            }
+            // Without a moderator it goes on by itself, until a signal comes.
+            Happening::EndOfInput => is_over = true,
+            Happening::Network(Event::Protocol(event)) => floor.hear(screen, event),
+            Happening::Network(_) => {}
+        })?;
+    }
+    console.finish();
+    Ok(())
+}
+
+struct Floor {
+    ring: Name,
+    answers: Answers,
+}
+
+impl Floor {
+    /// Does what the moderator has typed.
+    fn obey(&self, screen: &mut Screen<'_, TurnServer>, line: &str) -> Result<(), String> {
+        let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let (rest, now) = (rest.trim(), now());
+        screen.driver.act(now, |server, links| {
+            let ring = server.ring_named(&self.ring).ok_or(HostError::UnknownRing);
+            let seat = rest.parse().ok().and_then(|name| server.seat_named(&self.ring, &name));
+            let seat = seat.ok_or(HostError::UnknownSeat);
+            let done = match (command, rest) {
+                ("skip", "") => ring.and_then(|ring| server.skip(now, ring, links)),
+                ("pause", "") => ring.and_then(|ring| server.pause(now, ring, links)),
+                ("resume", "") => ring.and_then(|ring| server.resume(now, ring, links)),
+                ("more", time) => {
+                    let time = options::time(time)?;
+                    ring.and_then(|ring| server.extend(now, ring, time, links))
+                }
+                ("next", _) => seat.and_then(|seat| server.name_next(seat)),
+                ("kick", _) => seat.and_then(|seat| server.remove(now, seat, links)),
+                ("say", words) if !words.is_empty() => {
+                    server.say_to_ring(&self.ring, words.as_bytes(), links);
+                    Ok(())
+                }
+                ("", _) => Ok(()),
+                _ => return Err(HELP.join("\n")),
+            };
+            done.map_err(|error| format!("{line}: {error}"))
+        })
+    }
+
+    /// Shows the moderator what happens, and lets clients in.
+    fn hear(&mut self, screen: &mut Screen<'_, TurnServer>, event: TurnEvent) {
+        if let Some(sent) = self.answers.hear(screen.driver.protocol(), &event) {
+            let text = String::from_utf8_lossy(&sent.answer).into_owned();
+            for line in text.lines() {
+                screen.line(format_args!("{}: {}", sent.name, common::printable(line)));
+            }
+        }
+        let name = |seat: SeatId| screen.driver.protocol().name_of(seat).to_string();
+        let news = match event {
+            TurnEvent::Joining(joining) => return self.admit(screen, &joining),
+            TurnEvent::Seated { seat, .. } => format!("{} is here", name(seat)),
+            TurnEvent::Away { seat } => format!("{} is away", name(seat)),
+            TurnEvent::Retired { name, .. } => format!("{} has left", common::printable(&name)),
+            TurnEvent::Granted { seat, turn } => format!("{} has turn {turn}", name(seat)),
+            TurnEvent::Ended { turn, how, .. } => format!("turn {turn} is over: {}", how.words()),
+            _ => return,
+        };
+        screen.line(format_args!("* {news}"));
+    }
+
+    /// There is one ring, and all that are in it hear it.
+    fn admit(&self, screen: &mut Screen<'_, TurnServer>, joining: &Joining) {
+        let now = now();
+        screen.driver.act(now, |server, links| {
+            if joining.ring == self.ring {
+                let mut admit = Admit::default();
+                admit.hears = Some(true);
+                server.admit(now, joining.connection, &admit, links);
+            } else {
+                let words = format!("there is one ring here, {}", self.ring);
+                server.forbid(now, joining.connection, &words, links);
+            }
+        });
+    }
+}

@@ -1,0 +1,211 @@
+//! Tic-tac-toe for two at each table, any number of tables, and spectators. A ring is a table.
+//!
+//! ```text
+//! cargo run --release --example tic_tac_toe
+//! nc 127.0.0.1 5001      JOIN ann ring=oak      ANSWER :5
+//! nc 127.0.0.1 5001      WATCH ring=oak
+//! ```
+//!
+//! A program that plays says `hear=turns` for nothing: all that sit at a table hear what happens there. A player that misses a
+//! turn misses a move; one that drops comes back with `resume=` to its board.
+
+mod common;
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use argh::{ArgsInfo, FromArgs};
+use common::options;
+use common::printer::Printer;
+use common::server::Service;
+use log::{LevelFilter, warn};
+use taketurns::net::{Driver, Event, now};
+use taketurns::protocol::Links;
+use taketurns::protocol::turns::{
+    Admission, Admit, Framing, Name, Proposal, TurnEvent, TurnServer, TurnServerConfig, Verdict,
+};
+use taketurns::time::Now;
+use taketurns::turn::{Demand, Demands, Judging, SeatId};
+
+/// Serve tic-tac-toe: two play at each table, which is a ring of any name, and others may watch.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(note = "To play: nc 127.0.0.1 5001, JOIN ann ring=oak, and ANSWER :5 for the cell in the middle.")]
+struct Options {
+    /// address to listen on, as HOST:PORT; may be given several times. Default: 127.0.0.1:5001
+    #[argh(option, arg_name = "addr")]
+    listen: Vec<String>,
+
+    /// a player that does not move for this long misses the move. Default: 60s
+    #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
+    turn_deadline: Duration,
+
+    /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
+    #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
+    log_level: LevelFilter,
+}
+
+fn main() -> ExitCode {
+    common::exit_code(serve(&options::from_environment()))
+}
+
+fn serve(options: &Options) -> Result<(), String> {
+    common::logger::start(options.log_level);
+    let mut config = TurnServerConfig::default();
+    config.framing = Framing::Line;
+    config.admission = Admission::Host;
+    config.rules.seats_max = Some(2);
+    config.rules.demands = Demands::Only(Demand::Always);
+    config.rules.turn_deadline = options.turn_deadline;
+    config.rules.judging = Judging::Host;
+    let service = Service::listen_turns(config, &options.listen)?;
+    let mut printer = Printer::start();
+    service.bound.iter().for_each(|addr| printer.line(format_args!("Server listening on {addr}")));
+    let mut tables = Tables { games: HashMap::new(), printer };
+    let end = service.run(|driver, event| {
+        if let Event::Protocol(event) = event {
+            tables.hear(now(), driver, event);
+        }
+    });
+    tables.printer.finish();
+    end
+}
+
+// The host: who sits where, and which moves count.
+
+struct Tables {
+    games: HashMap<Name, Game>,
+    printer: Printer,
+}
+
+impl Tables {
+    fn hear(&mut self, now: Now, driver: &mut Driver<TurnServer>, event: TurnEvent) {
+        driver.act(now, |server, links| match event {
+            TurnEvent::Joining(joining) => {
+                // Written right behind WELCOME or WATCHING, and before any GO.
+                let board = self.games.get(&joining.ring).copied().unwrap_or_default().board();
+                server.say_to(joining.connection, board.as_bytes(), links);
+                let mut admit = Admit::default();
+                admit.hears = Some(true);
+                server.admit(now, joining.connection, &admit, links);
+            }
+            TurnEvent::Proposed(proposal) => self.judge(now, server, proposal, links),
+            TurnEvent::Retired { seat, name } => self.leave(server, seat, &name, links),
+            _ => {}
+        });
+    }
+
+    /// Looks at a move, and rules on it.
+    fn judge(&mut self, now: Now, server: &mut TurnServer, proposal: Proposal, links: &mut Links) {
+        let seat = proposal.seat();
+        let Some(&table) = server.ring_name(seat.ring()) else { return };
+        let mut game = self.games.get(&table).copied().unwrap_or_default();
+        let cell = proposal.answer().number();
+        let mark = match game.play(seat, cell) {
+            Ok(mark) => mark,
+            Err(words) => return rule(now, server, proposal, Verdict::Refuse { words }, links),
+        };
+        // What is said here stands before the next player's GO.
+        let name = server.name_of(seat).to_string();
+        let cell = cell.unwrap_or_default();
+        self.printer.line(format_args!("{table}: {name} puts {mark} at {cell}"));
+        server.say_to_ring(&table, game.board().as_bytes(), links);
+        let verdict = if game.has_won(seat) {
+            self.say(server, &table, &format!("{name} wins with {mark}; the loser begins"), links);
+            game = Game::default();
+            Verdict::Accept { next: other(server, seat), words: Some("you win") }
+        } else if game.is_full() {
+            self.say(server, &table, "a draw; another game", links);
+            game = Game::default();
+            Verdict::ACCEPT
+        } else {
+            Verdict::ACCEPT
+        };
+        self.games.insert(table, game);
+        rule(now, server, proposal, verdict, links);
+    }
+
+    /// A player has left for good: whoever comes next begins with an empty board.
+    fn leave(&mut self, server: &mut TurnServer, seat: SeatId, name: &str, links: &mut Links) {
+        let table = server.ring_name(seat.ring()).copied();
+        // A table without players is forgotten.
+        self.games.retain(|name, _| Some(*name) != table && server.ring_named(name).is_some());
+        if let Some(table) = table {
+            self.say(
+                server,
+                &table,
+                &format!("{} has left; the board is cleared", common::printable(name)),
+                links,
+            );
+        }
+    }
+
+    fn say(&mut self, server: &mut TurnServer, table: &Name, words: &str, links: &mut Links) {
+        server.say_to_ring(table, words.as_bytes(), links);
+        self.printer.line(format_args!("{table}: {words}"));
+    }
+}
+
+fn rule(now: Now, server: &mut TurnServer, proposal: Proposal, verdict: Verdict<'_>, links: &mut Links) {
+    let Err(unruled) = server.rule(now, proposal, verdict, links) else { return };
+    match unruled.proposal {
+        // The loser is away: the order says who is next.
+        Some(proposal) if verdict != Verdict::ACCEPT => rule(now, server, proposal, Verdict::ACCEPT, links),
+        _ => warn!("a verdict changed nothing: {}", unruled.error),
+    }
+}
+
+/// The other player at the table of `seat`.
+fn other(server: &TurnServer, seat: SeatId) -> Option<SeatId> {
+    server.scheduler().seats_of(seat.ring()).map(|view| view.seat).find(|&other| other != seat)
+}
+
+// The game.
+
+/// Three rows of three cells. The first to move is X.
+#[derive(Clone, Copy, Default)]
+struct Game {
+    cells: [Option<SeatId>; 9],
+    x: Option<SeatId>,
+}
+
+const LINES: [[usize; 3]; 8] =
+    [[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 4, 8], [2, 4, 6]];
+
+impl Game {
+    /// Puts the mark of `seat` into a cell, 1 to 9.
+    fn play(&mut self, seat: SeatId, cell: Option<i64>) -> Result<char, &'static str> {
+        let at = cell.and_then(|cell| usize::try_from(cell).ok()?.checked_sub(1));
+        match at.and_then(|at| self.cells.get_mut(at)) {
+            None => Err("a move is the number of a cell, 1 to 9"),
+            Some(Some(_)) => Err("this cell is taken"),
+            Some(free) => {
+                *free = Some(seat);
+                self.x.get_or_insert(seat);
+                Ok(self.mark(seat))
+            }
+        }
+    }
+
+    fn mark(&self, seat: SeatId) -> char {
+        if self.x == Some(seat) { 'X' } else { 'O' }
+    }
+
+    fn has_won(&self, seat: SeatId) -> bool {
+        LINES.iter().any(|line| line.iter().all(|&at| self.cells[at] == Some(seat)))
+    }
+
+    fn is_full(&self) -> bool {
+        self.cells.iter().all(Option::is_some)
+    }
+
+    /// The board as people see it: free cells by their numbers.
+    fn board(&self) -> String {
+        let cell = |at: usize| match self.cells[at] {
+            Some(seat) => self.mark(seat),
+            None => char::from(b'1' + u8::try_from(at).unwrap_or(0)),
+        };
+        let row = |at: usize| format!(" {} | {} | {}", cell(at), cell(at + 1), cell(at + 2));
+        [row(0), row(3), row(6)].join("\n---+---+---\n")
+    }
+}

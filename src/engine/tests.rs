@@ -1,0 +1,319 @@
+//! An engine on pipes: what comes when, and what is made of it.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use super::{DriverConfig, Engine, Event, Interest, Ready, Sockets, Target};
+use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::time::{Instant, Now};
+
+/// Its peer has said so much, hears so much, and takes so much more.
+struct Pipe {
+    says: VecDeque<Vec<u8>>,
+    ends: bool,
+    hears: Vec<u8>,
+    room: usize,
+}
+
+#[derive(Default)]
+struct Pipes(Vec<Pipe>);
+
+impl Sockets for Pipes {
+    type Socket = usize;
+    type Listener = ();
+    const SHORT_READ_EMPTIES: bool = true;
+
+    fn recv(&mut self, at: &mut usize, buffer: &mut [u8]) -> io::Result<usize> {
+        let pipe = &mut self.0[*at];
+        let Some(mut said) = pipe.says.pop_front() else {
+            return if pipe.ends { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+        };
+        if said.len() > buffer.len() {
+            pipe.says.push_front(said.split_off(buffer.len()));
+        }
+        buffer[..said.len()].copy_from_slice(&said);
+        Ok(said.len())
+    }
+
+    fn send(&mut self, at: &mut usize, bytes: &[u8]) -> io::Result<usize> {
+        let pipe = &mut self.0[*at];
+        let count = bytes.len().min(pipe.room);
+        pipe.room -= count;
+        pipe.hears.extend_from_slice(&bytes[..count]);
+        if count > 0 { Ok(count) } else { Err(ErrorKind::WouldBlock.into()) }
+    }
+
+    fn shutdown(&mut self, _: &mut usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self, _: usize) {}
+
+    fn watch(&mut self, _: ConnectionId, _: &mut usize, _: Interest, _: Option<Interest>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_options(&mut self, _: &mut usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn accept(&mut self, (): &mut ()) -> io::Result<(usize, SocketAddr)> {
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    fn unlisten(&mut self, (): ()) {}
+
+    fn resolve(&mut self, _: &Target) -> io::Result<Vec<SocketAddr>> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn connect(&mut self, _: SocketAddr) -> io::Result<usize> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn established(&mut self, _: &mut usize) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// Answers each message of four bytes with `reply`, to its sender and to who `also` hears it.
+#[derive(Default)]
+struct Fours {
+    reply: Vec<u8>,
+    also: Option<ConnectionId>,
+    /// What it was given, and how much of it was used.
+    given: Vec<(Vec<u8>, usize)>,
+    rests: Vec<Vec<u8>>,
+    closed: Vec<CloseReason>,
+    /// It has its input again when it is asked for a timeout, and consumes all of it.
+    reread: Option<ConnectionId>,
+    takes_all: bool,
+}
+
+impl Protocol for Fours {
+    type Event = ();
+
+    fn handle_open(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {}
+
+    fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let mut used = if self.takes_all { bytes.len() } else { 0 };
+        while bytes.len() - used >= 4 && links.may_go_on(id) {
+            used += 4;
+            links.send(id, &self.reply);
+            self.also.into_iter().for_each(|also| links.send(also, &self.reply));
+        }
+        self.given.push((bytes.to_vec(), used));
+        used
+    }
+
+    fn handle_end(&mut self, _: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
+        self.rests.push(rest.to_vec());
+        links.close(id);
+    }
+
+    fn handle_closed(&mut self, _: Now, _: ConnectionId, reason: CloseReason, _: &mut Links) {
+        self.closed.push(reason);
+    }
+
+    fn handle_timeout(&mut self, _: Now, links: &mut Links) {
+        self.takes_all = true;
+        self.reread.take().into_iter().for_each(|id| links.reread(id));
+    }
+
+    fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
+
+    fn drain(&mut self, _: Now, _: &mut Links) {}
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.reread.map(|_| Now::ORIGIN.instant)
+    }
+
+    fn poll_event(&mut self) -> Option<()> {
+        None
+    }
+}
+
+const NOW: Now = Now::ORIGIN;
+
+fn engine(config: DriverConfig) -> Engine<Fours, Pipes> {
+    let fours = Fours { reply: b"ok".to_vec(), ..Fours::default() };
+    Engine::new(Pipes::default(), fours, config, Box::new(|bytes| bytes.fill(7)), NOW.instant)
+}
+
+fn open(engine: &mut Engine<Fours, Pipes>) -> ConnectionId {
+    let at = engine.sockets.0.len();
+    engine.sockets.0.push(Pipe { says: VecDeque::new(), ends: false, hears: Vec::new(), room: usize::MAX });
+    engine.adopt(NOW, at, ([192, 0, 2, 1], 9).into()).expect("pipes are easy")
+}
+
+/// The peer of the pipe `at` says `bytes`, which arrive at once.
+fn say(engine: &mut Engine<Fours, Pipes>, id: ConnectionId, at: usize, bytes: &[u8]) {
+    engine.sockets.0[at].says.push_back(bytes.to_vec());
+    engine.handle_readable(NOW, id);
+}
+
+/// Passes until nothing is left to do at once.
+fn settle(engine: &mut Engine<Fours, Pipes>) {
+    for _ in 0..1000 {
+        engine.finish_batch(NOW).expect("events were taken");
+        while let Some(event) = engine.poll_event() {
+            assert!(!matches!(event, Event::Unreachable { .. }));
+        }
+        if engine.next_deadline().is_none_or(|due| due > NOW.instant) {
+            return;
+        }
+    }
+    panic!("it spins");
+}
+
+#[test]
+fn input_that_is_not_consumed_is_given_again_in_one_piece() {
+    let mut engine = engine(DriverConfig::default());
+    let id = open(&mut engine);
+    for piece in ["a", "bc", "defg", "h", "ijkl"] {
+        say(&mut engine, id, 0, piece.as_bytes());
+    }
+    let given: Vec<_> = engine.protocol.given.iter().map(|(bytes, used)| (&bytes[..], *used)).collect();
+    let expected: [(&[u8], usize); 5] = [(b"a", 0), (b"abc", 0), (b"abcdefg", 4), (b"efgh", 4), (b"ijkl", 4)];
+    assert_eq!(given, expected);
+    assert!(engine.rests.is_empty(), "nothing is left, and nothing is kept");
+    assert_eq!(engine.sockets.0[0].hears, b"okokok");
+}
+
+#[test]
+fn the_end_comes_with_what_was_not_consumed() {
+    let mut engine = engine(DriverConfig::default());
+    let id = open(&mut engine);
+    say(&mut engine, id, 0, b"abcdef");
+    engine.sockets.0[0].ends = true;
+    engine.handle_ready(NOW, id, Ready { readable: true, writable: false, read_closed: true });
+    assert_eq!(engine.protocol.rests, [b"ef"]);
+    settle(&mut engine);
+    assert_eq!((engine.connections(), engine.rests.len()), (0, 0));
+}
+
+#[test]
+fn a_protocol_has_its_input_again_when_it_asks_for_it() {
+    let mut engine = engine(DriverConfig::default());
+    let [id, quiet] = [(); 2].map(|()| open(&mut engine));
+    say(&mut engine, id, 0, b"abc");
+    engine.protocol.reread = Some(id);
+    settle(&mut engine);
+    assert_eq!(engine.protocol.given.last(), Some(&(b"abc".to_vec(), 3)));
+    // Where there is none, it is not called.
+    engine.protocol.reread = Some(quiet);
+    settle(&mut engine);
+    assert_eq!(engine.protocol.given.len(), 2);
+}
+
+#[test]
+fn a_message_that_is_longer_than_may_be_kept_closes_its_connection() {
+    let mut engine = engine(DriverConfig { in_bytes_max: 3, ..DriverConfig::default() });
+    let [id, other] = [(); 2].map(|()| open(&mut engine));
+    say(&mut engine, id, 0, b"abcdefg");
+    assert_eq!(engine.connections(), 2, "three bytes may be kept");
+    engine.protocol.also = Some(id);
+    engine.config.in_bytes_max = 2;
+    say(&mut engine, other, 1, b"abc");
+    assert_eq!(
+        (engine.protocol.closed.as_slice(), engine.counts().overlong),
+        (&[CloseReason::Overlong][..], 1)
+    );
+    assert_eq!((engine.connections(), engine.rests.len()), (1, 1));
+}
+
+/// A message of 64 KiB takes no more reads than it has buffers full.
+#[test]
+fn a_long_message_takes_few_reads() {
+    let mut engine = engine(DriverConfig::default());
+    let id = open(&mut engine);
+    let reads = 64 * 1024 / engine.config.read_bytes_max;
+    engine.protocol.reply.clear();
+    say(&mut engine, id, 0, &[b'x'; 64 * 1024]);
+    settle(&mut engine);
+    assert_eq!(engine.protocol.given.len(), reads);
+}
+
+#[test]
+fn a_connection_that_is_congested_is_read_when_its_peer_has_read() {
+    let mut engine = engine(DriverConfig { out_bytes_max: 100, ..DriverConfig::default() });
+    let id = open(&mut engine);
+    engine.protocol.reply = vec![b'.'; 20];
+    engine.sockets.0[0].room = 0;
+    say(&mut engine, id, 0, &b"abcd".repeat(10));
+    settle(&mut engine);
+    assert_eq!(engine.links.unsent(id).len(), 60, "the third answer is more than half of 100 bytes");
+    say(&mut engine, id, 0, &b"abcd".repeat(10));
+    settle(&mut engine);
+    assert_eq!((engine.links.unsent(id).len(), engine.sockets.0[0].says.len()), (60, 1), "not read");
+    // Its peer reads a bit, and at last all.
+    for room in [20, 30, usize::MAX] {
+        engine.sockets.0[0].room = room;
+        engine.handle_ready(NOW, id, Ready { readable: false, writable: true, read_closed: false });
+        settle(&mut engine);
+        assert!(engine.links.unsent(id).len() <= 70);
+    }
+    assert_eq!((engine.sockets.0[0].hears.len(), engine.connections()), (20 * 20, 1));
+}
+
+/// The answers are many times as long as what asks for them, and the peer reads all the time.
+#[test]
+fn a_peer_that_reads_may_ask_for_as_much_as_it_likes() {
+    let mut engine = engine(DriverConfig { out_bytes_max: 100, ..DriverConfig::default() });
+    let id = open(&mut engine);
+    engine.protocol.reply = vec![b'.'; 20];
+    say(&mut engine, id, 0, &b"abcd".repeat(1000));
+    settle(&mut engine);
+    assert_eq!((engine.sockets.0[0].hears.len(), engine.counts().slow_readers), (20_000, 0));
+}
+
+/// What one says is told to another, which reads all the time: it is written before so much is queued that it would be closed.
+#[test]
+fn what_one_says_is_written_to_others_before_the_rest_is_handled() {
+    let mut engine = engine(DriverConfig { out_bytes_max: 100, ..DriverConfig::default() });
+    let [id, other] = [(); 2].map(|()| open(&mut engine));
+    engine.protocol.reply = vec![b'.'; 20];
+    engine.protocol.also = Some(other);
+    say(&mut engine, id, 0, &b"abcd".repeat(1000));
+    settle(&mut engine);
+    assert_eq!((engine.sockets.0[1].hears.len(), engine.counts().slow_readers), (20_000, 0));
+    let most = engine.protocol.given.iter().map(|(_, used)| *used).max();
+    assert_eq!(most, Some(12), "three messages at a time");
+}
+
+#[test]
+fn a_peer_is_closed_for_length_only_once_it_has_refused_bytes() {
+    let mut engine = engine(DriverConfig { out_bytes_max: 100, ..DriverConfig::default() });
+    let id = open(&mut engine);
+    // Much at once, which is offered when the host has acted.
+    engine.act(NOW, |_, links| (0..10).for_each(|_| links.send(id, &[b'.'; 30])));
+    assert_eq!(engine.sockets.0[0].hears.len(), 300);
+    // The first refusal is no reason yet.
+    engine.sockets.0[0].room = 10;
+    engine.act(NOW, |_, links| (0..10).for_each(|_| links.send(id, &[b'.'; 30])));
+    assert_eq!((engine.connections(), engine.links.unsent(id).len()), (1, 290));
+    // It has read meanwhile, although nobody has said so yet.
+    engine.sockets.0[0].room = 250;
+    engine.act(NOW, |_, links| links.send(id, b"."));
+    assert_eq!((engine.connections(), engine.links.unsent(id).len()), (1, 41));
+    // It has not.
+    engine.act(NOW, |_, links| links.send(id, &[b'.'; 60]));
+    assert_eq!((engine.connections(), engine.counts().slow_readers), (0, 1));
+    assert_eq!(engine.protocol.closed, [CloseReason::SlowReader]);
+}
+
+#[test]
+fn what_the_host_asks_for_is_written_before_act_returns_and_the_next_pass_is_due() {
+    let mut engine = engine(DriverConfig::default());
+    let id = open(&mut engine);
+    settle(&mut engine);
+    let queued = engine.act(NOW, |_, links| {
+        links.send(id, b"hello");
+        links.unsent(id).len()
+    });
+    assert_eq!((queued, engine.sockets.0[0].hears.as_slice()), (5, &b"hello"[..]));
+    assert_eq!(engine.next_deadline(), Some(NOW.instant));
+    settle(&mut engine);
+    assert_eq!(engine.next_deadline(), None);
+}

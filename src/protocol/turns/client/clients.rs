@@ -1,0 +1,79 @@
+//! The set of clients: which there are, and which dial belongs to which.
+
+use super::{ClientConfig, ClientId, ConfigError, TurnClient};
+use crate::protocol::{DialId, Links};
+
+impl TurnClient {
+    /// Adds a client. It does nothing before it is given a connection: [`dial`](Self::dial).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], for what its framing cannot say.
+    pub fn add(&mut self, config: ClientConfig) -> Result<ClientId, ConfigError> {
+        config.check()?;
+        Ok(self.insert(config))
+    }
+
+    /// Has `client` use the connections of `dial`, which the host got from [`Driver::connect`](crate::net::Driver::connect), in place of
+    /// those that it used before. Returns whether there is such a client that has not given up.
+    ///
+    /// Call it in the same pass as `connect`: a connection is never established before that returns. A connection is closed if its dial
+    /// belongs to no client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::DialId;
+    /// use taketurns::protocol::turns::{ClientConfig, TurnClient};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut client = TurnClient::new();
+    /// for ring in ["north", "south"] {
+    ///     let config = ClientConfig { ring: ring.parse()?, ..ClientConfig::seat("ann".parse()?) };
+    ///     let id = client.add(config)?;
+    ///     let dial = DialId(client.clients().count()); // in a program: driver.connect(now(), server)
+    ///     assert!(client.dial(id, dial));
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn dial(&mut self, client: ClientId, dial: DialId) -> bool {
+        let Some(found) = self.find(client).filter(|found| found.player.end.is_none()) else { return false };
+        let before = found.player.dial.replace(dial);
+        if let Some(before) = before {
+            self.by_dial.remove(&before);
+        }
+        if let Some(other) = self.by_dial.insert(dial, client)
+            && let Some(other) = self.find(other).filter(|_| other != client)
+        {
+            other.player.dial = None;
+        }
+        true
+    }
+
+    /// Forgets `client` at once, without a word to the server and without a further event. Its connection is closed. Returns
+    /// whether there was such a client.
+    pub fn remove(&mut self, client: ClientId, links: &mut Links) -> bool {
+        let Some(mut removed) = self.take_out(client) else { return false };
+        self.timers.remove(&mut removed.alarm, client);
+        if let Some(id) = removed.player.connection {
+            self.by_connection.remove(id);
+            links.close(id);
+        }
+        if let Some(dial) = removed.player.dial {
+            self.by_dial.remove(&dial);
+        }
+        true
+    }
+
+    /// The settings of `client`.
+    #[must_use]
+    pub fn config(&self, client: ClientId) -> Option<&ClientConfig> {
+        let found = self.clients.get(client.slot as usize).filter(|found| found.player.id == client);
+        found.map(|found| &found.player.config)
+    }
+
+    /// All clients that were not removed.
+    pub fn clients(&self) -> impl Iterator<Item = ClientId> + '_ {
+        self.clients.iter().map(|(_, client)| client.player.id)
+    }
+}
