@@ -16,7 +16,7 @@ use super::connection::{ConnectionId, GENERATION_MAX, Peer};
 use super::errand::Errand;
 use super::queue::{Queue, Spare};
 use crate::capacity::growth;
-use crate::hint::likely;
+use crate::hint::{likely, unlikely};
 use crate::wire::SendBuffer;
 
 /// What a protocol wants done with a connection.
@@ -479,6 +479,21 @@ impl Links {
         self.link_mut(id).filter(|link| link.wish == Wish::Keep)
     }
 
+    /// As [`send_with`](Self::send_with) and [`hurry`](Self::hurry); returns a [mark](Self::mark) behind it.
+    #[inline]
+    pub(crate) fn send_first_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) -> u64 {
+        let link = self.links.get_mut(id.slot()).filter(|link| link.may_send(id));
+        let is_first = link.is_some_and(|link| !std::mem::replace(&mut link.touched, true));
+        if likely(is_first) {
+            self.hurried.push(id);
+        }
+        self.send_with(id, queue);
+        if unlikely(!is_first) {
+            self.hurry(id);
+        }
+        self.mark(id)
+    }
+
     #[inline]
     pub(crate) fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
         let Links { links, touched, spare, numbers, out_bytes_max, crowd, .. } = self;
@@ -489,8 +504,10 @@ impl Links {
         queue(buffer);
         let after = buffer.unsent().len();
         *numbers += (after - before) as u64;
-        link.queue.tidy(spare);
-        if after > *out_bytes_max / 2 {
+        if unlikely(after == 0) {
+            link.queue.tidy(spare);
+        }
+        if unlikely(after > *out_bytes_max / 2) {
             *crowd = match *crowd {
                 Crowd::Nobody => Crowd::One(id),
                 Crowd::One(other) if other == id => Crowd::One(id),
