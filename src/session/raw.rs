@@ -107,10 +107,12 @@ impl<'a> RawAnswer<'a> {
     /// Whether a message reads `name:` and a few digits, and nothing else: what need not be read as if nothing were known of it.
     #[inline(always)]
     pub(crate) fn is_again(message: &[u8], name: &RawName) -> bool {
-        let digits = message.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b":"));
-        digits.is_some_and(|digits| {
-            !digits.is_empty() && digits.len() <= FEW_DIGITS && digits.iter().all(u8::is_ascii_digit)
-        })
+        let name = name.as_bytes();
+        let Some((head, [b':', digits @ ..])) = message.split_at_checked(name.len()) else { return false };
+        // Byte by byte: most names are too short for a call to gain anything.
+        let is_name = head.iter().zip(name).all(|(a, b)| a == b);
+        let are_few = matches!(digits.len(), 1..=FEW_DIGITS);
+        is_name && are_few && digits.iter().all(u8::is_ascii_digit)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::protocol::{ConnectionId, Entropy};
 use crate::session::{Bye, Code, Epoch, Fence, Name, Secret};
 use crate::time::Instant;
 use crate::turn::{
-    Demand, Grant, JoinError, Moved, Outcome, Refusal, RingId, Rules, Scheduler, SeatId, TurnNumber, Weight,
+    Demand, JoinError, Moved, Outcome, Refusal, RingId, Rules, Scheduler, SeatId, Tell, TurnNumber, Weight,
 };
 
 /// The seats of a server, and who may sit on them.
@@ -58,8 +58,8 @@ pub(crate) enum NoSeat {
 /// How an answer was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// It counts; the turn has moved on.
-    Accepted(TurnNumber, Moved),
+    /// It counts; the turn has moved on, and its next holder has been told or not.
+    Accepted(TurnNumber, Moved, bool),
     /// It is with the host.
     Proposed(TurnNumber),
     /// It is the answer of the seat's last accepted turn, sent again.
@@ -278,7 +278,7 @@ impl Table {
         seat: SeatId,
         fence: Fence,
         answer: &[u8],
-        tell: impl FnOnce(&mut SeatData, &Grant, Instant) -> bool,
+        tell: impl Tell<SeatData>,
     ) -> Result<Taken, Code> {
         if unlikely(fence.epoch.is_some_and(|epoch| epoch != self.epoch)) {
             return Err(Code::StaleTurn);
@@ -293,7 +293,8 @@ impl Table {
                 if let Some(line) = holding.data().line_identity_mut() {
                     line.last = Some(LastAnswer { turn, mark: Mark::of(answer) });
                 }
-                return Ok(Taken::Accepted(turn, holding.end_telling(now, Outcome::Answered, tell)));
+                let (moved, is_told) = holding.end_telling(now, Outcome::Answered, tell);
+                return Ok(Taken::Accepted(turn, moved, is_told));
             }
             Err(refusal) => refusal,
         };

@@ -122,7 +122,7 @@ mod tests {
                 scheduler.start(now, grant.seat, grant.turn);
                 holder = grant.seat;
             }
-            let slot = bob.slot;
+            let slot = bob.slot();
             let ring = &scheduler.rings[0];
             (ring.queue.distance(ring.seats[slot as usize].tag), holder == ann)
         };

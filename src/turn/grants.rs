@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use super::SeatId;
+use super::holding::Tell;
 use super::lease::{Clock, Extra, Lease, TurnNumber};
 use super::moved::Grant;
 use super::ring::{Phase, Ring};
 use super::rules::Allowance;
 use super::seat::Standing;
-use super::waits::Wait;
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos};
 
@@ -31,20 +31,22 @@ impl<S> Ring<S> {
         }
     }
 
-    /// As [`advance`](Self::advance) when no turn is held or kept. If `tell` has told the holder, its clock runs: when it lapses.
+    /// As [`advance`](Self::advance), when no turn is held or kept. If `tell` has told the holder, its clock runs: when it lapses.
     #[inline(always)]
     pub(super) fn advance_telling(
         &mut self,
         now: Instant,
-        tell: impl FnOnce(&mut S, &Grant, Instant) -> bool,
+        tell: impl Tell<S>,
     ) -> (Option<Grant>, Option<Instant>) {
-        if unlikely(self.named.is_some() || self.draining || self.paused || !self.has_quorum()) {
+        // Without a branch between them, as nearly always all are looked at.
+        if unlikely(self.named.is_some() | self.draining | self.paused | !self.has_quorum()) {
             return (self.advance(now), None);
         }
-        let Some(slot) = self.take_first(now) else { return (None, None) };
-        let (grant, clock) = (self.next_grant(slot), Clock::running(now, self.terms.time));
-        let Clock::Running { deadline, .. } = clock else { return (Some(grant), None) };
-        if likely(tell(&mut self.seats[slot as usize].data, &grant, deadline)) {
+        let Some((slot, seat)) = self.take_first(now) else { return (None, None) };
+        let grant = Grant { seat, turn: self.next_turn() };
+        let (deadline, hold_until) = (now + self.terms.time.silent, now + self.terms.time.hold);
+        if likely(tell.tell(&self.seats[slot as usize].data, grant, deadline)) {
+            let clock = Clock::Running { deadline, hold_until };
             self.phase = Phase::Held(self.lease_for(now, slot, grant.turn, clock, Extra::None));
             debug_assert_eq!(self.stands_from, Instant::FAR_FUTURE, "nothing stops the ring's own clock");
             (Some(grant), Some(deadline))
@@ -58,22 +60,25 @@ impl<S> Ring<S> {
         if self.named.is_some()
             && let Some(slot) = self.take_named(now)
         {
-            return Some(self.grant(now, slot, Extra::All));
+            let seat = self.seat_id(slot);
+            return Some(self.grant(now, (slot, seat), Extra::All));
         }
-        let slot = self.take_first(now)?;
-        Some(self.grant(now, slot, Extra::None))
+        let first = self.take_first(now)?;
+        Some(self.grant(now, first, Extra::None))
     }
 
-    /// Takes the next seat whose client is there out of the queue.
+    /// Takes the next seat whose client is there out of the queue: it holds the turn.
     #[inline(always)]
-    fn take_first(&mut self, now: Instant) -> Option<u32> {
+    fn take_first(&mut self, now: Instant) -> Option<(u32, SeatId)> {
         loop {
             let slot = self.queue.pop(&mut self.seats)?;
+            let own = self.own_time(now);
             let seat = &mut self.seats[slot as usize];
             if likely(seat.occupied) {
+                seat.standing = Standing::Holding;
                 self.queue.advance_to(seat.tag);
-                self.note_wait(now, slot);
-                return Some(slot);
+                self.longest_wait.note(own, seat.wait(), &self.crowd, &self.turn_time);
+                return Some((slot, SeatId::new(self.id, slot, seat.place)));
             }
             seat.standing = Standing::Missed;
             let weight = seat.weight.value();
@@ -90,24 +95,24 @@ impl<S> Ring<S> {
             return None;
         }
         self.queue.remove(&mut self.seats, slot);
-        self.note_wait(now, slot);
+        let own = self.own_time(now);
+        let seat = &mut self.seats[slot as usize];
+        seat.standing = Standing::Holding;
+        self.longest_wait.note(own, seat.wait(), &self.crowd, &self.turn_time);
         Some(slot)
     }
 
-    fn grant(&mut self, now: Instant, slot: u32, extra: Extra) -> Grant {
-        let grant = self.next_grant(slot);
-        self.hold_untold(now, slot, grant.turn, extra);
-        grant
+    fn grant(&mut self, now: Instant, (slot, seat): (u32, SeatId), extra: Extra) -> Grant {
+        let turn = self.next_turn();
+        self.hold_untold(now, slot, turn, extra);
+        Grant { seat, turn }
     }
 
-    /// The next turn is that of the seat at `slot`.
     #[inline(always)]
-    fn next_grant(&mut self, slot: u32) -> Grant {
+    fn next_turn(&mut self) -> TurnNumber {
         let turn = TurnNumber::after(self.last_turn);
         self.last_turn = turn.get();
-        let seat = &mut self.seats[slot as usize];
-        seat.standing = Standing::Holding;
-        Grant { seat: SeatId::new(self.id, slot, seat.place), turn }
+        turn
     }
 
     fn hold_untold(&mut self, now: Instant, slot: u32, turn: TurnNumber, extra: Extra) {
@@ -141,8 +146,7 @@ impl<S> Ring<S> {
         let left = kept.clock.left(now);
         let least = if kept.raised { Nanos::ZERO } else { KEPT_TIME_MIN.into() };
         let raised = Allowance { silent: left.silent.max(least), hold: left.hold.max(least) };
-        let turn = TurnNumber::after(self.last_turn);
-        self.last_turn = turn.get();
+        let turn = self.next_turn();
         self.hold(
             now,
             Lease {
@@ -163,19 +167,6 @@ impl<S> Ring<S> {
         self.stands_from = now;
     }
 
-    #[inline(always)]
-    pub(super) fn note_wait(&mut self, now: Instant, slot: u32) {
-        let own = self.own_time(now);
-        let seat = &self.seats[slot as usize];
-        let wait = Wait {
-            since: seat.since,
-            turns_first: seat.turns_first,
-            weight: seat.weight.value(),
-            given: seat.tag.given,
-        };
-        self.longest_wait.note(own, wait, &self.crowd, &self.turn_time);
-    }
-
     /// The seat at `slot` begins to wait.
     pub(super) fn enqueue(&mut self, now: Instant, slot: u32) {
         self.queue_up(now, slot);
@@ -187,13 +178,14 @@ impl<S> Ring<S> {
     #[inline(always)]
     pub(super) fn queue_up(&mut self, now: Instant, slot: u32) {
         let own = self.own_time(now);
-        let turns_first = self.queue.len() + u32::from(matches!(self.phase, Phase::Held(_) | Phase::Kept(_)));
-        self.queue.push(&mut self.seats, slot);
-        let seat = &mut self.seats[slot as usize];
-        (seat.standing, seat.turns_first) = (Standing::Queued, turns_first);
-        if likely(seat.occupied) {
-            seat.since = own;
-        }
+        let is_held = matches!(self.phase, Phase::Held(_) | Phase::Kept(_));
+        let turns_first = self.queue.len() + u32::from(is_held);
+        self.queue.push(&mut self.seats, slot, |seat| {
+            (seat.standing, seat.turns_first) = (Standing::Queued, turns_first);
+            if likely(seat.occupied) {
+                seat.since = own;
+            }
+        });
     }
 
     pub(super) fn unqueue(&mut self, slot: u32) {

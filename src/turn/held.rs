@@ -1,7 +1,9 @@
 //! The turn that is held: its clock, its answer, its end.
 
+use super::SeatId;
+use super::holding::Tell;
 use super::lease::{Clock, Extra, Lease, TurnNumber};
-use super::moved::{Ended, Grant, Moved, Outcome, Refusal};
+use super::moved::{Ended, Moved, Outcome, Refusal};
 use super::ring::{Phase, Ring};
 use super::rules::Allowance;
 use super::seat::{Demand, Standing};
@@ -106,7 +108,7 @@ impl<S> Ring<S> {
         &mut self,
         now: Instant,
         outcome: Outcome,
-        tell: impl FnOnce(&mut S, &Grant, Instant) -> bool,
+        tell: impl Tell<S>,
     ) -> (Moved, Option<Instant>) {
         let Some(ended) = self.end_held(now, outcome, true) else { return (Moved::NOTHING, None) };
         let (granted, deadline) = self.advance_telling(now, tell);
@@ -123,9 +125,8 @@ impl<S> Ring<S> {
         if unlikely(!is_ordinary) {
             self.settle_clock(now);
         }
-        let ended = Ended { seat: self.seat_id(slot), turn, outcome };
-        self.put_back(now, slot, goes_on, asks_again);
-        Some(ended)
+        let seat = self.put_back(now, slot, goes_on, asks_again);
+        Some(Ended { seat, turn, outcome })
     }
 
     /// Ends the turn of a holder whose connection may be lost: then nobody sits there any more.
@@ -140,17 +141,18 @@ impl<S> Ring<S> {
 
     /// A seat's turn is over: it waits anew or rests.
     #[inline(always)]
-    pub(super) fn put_back(&mut self, now: Instant, slot: u32, goes_on: bool, asks_again: bool) {
-        let demand = self.seats[slot as usize].demand;
-        let wants = demand == Demand::Always || asks_again || self.named == Some(slot);
+    pub(super) fn put_back(&mut self, now: Instant, slot: u32, goes_on: bool, asks_again: bool) -> SeatId {
+        let seat = &mut self.seats[slot as usize];
+        let id = SeatId::new(self.id, slot, seat.place);
+        let wants = seat.demand == Demand::Always || asks_again || self.named == Some(slot);
         if likely(wants && goes_on) {
             self.queue_up(now, slot);
             let queue = &self.queue;
             self.crowd.stay(queue.given(), || queue.oldest_given(&self.seats));
         } else {
-            let weight = self.seats[slot as usize].weight;
-            self.crowd.remove(weight.value(), self.queue.given());
-            self.seats[slot as usize].standing = Standing::Resting;
+            self.crowd.remove(seat.weight.value(), self.queue.given());
+            seat.standing = Standing::Resting;
         }
+        id
     }
 }

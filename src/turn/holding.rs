@@ -48,22 +48,15 @@ impl<S> Holding<'_, S> {
         self.ring.end(now, outcome)
     }
 
-    /// As [`end`](Self::end), for an owner that can tell the next holder at once, and says whether it did: then the clock of that
-    /// turn runs from `now`, and nothing has to be found again to [start](super::Scheduler::start) it.
-    ///
-    /// `tell` is given what is kept with the seat, and when the turn will lapse. It is not asked where the clock would not run.
+    /// As [`end`](Self::end), for an owner that can tell the next holder at once: then the clock of that turn runs from `now`, and nothing
+    /// has to be found again to [start](super::Scheduler::start) it. Also returns whether it was told.
     #[inline(always)]
-    pub(crate) fn end_telling(
-        self,
-        now: Instant,
-        outcome: Outcome,
-        tell: impl FnOnce(&mut S, &Grant, Instant) -> bool,
-    ) -> Moved {
+    pub(crate) fn end_telling(self, now: Instant, outcome: Outcome, tell: impl Tell<S>) -> (Moved, bool) {
         let (moved, deadline) = self.ring.end_telling(now, outcome, tell);
         if let Some(deadline) = deadline {
             self.ring.hasten(self.timers, deadline);
         }
-        moved
+        (moved, deadline.is_some())
     }
 
     /// Sets the time that the holder may be silent anew, never beyond what the turn may last in all. Returns when it
@@ -83,6 +76,13 @@ impl<S> Holding<'_, S> {
         self.ring.arm(self.timers);
         until
     }
+}
+
+/// Tells holders of their turns. No closure, because a compiler would leave that alone.
+pub(crate) trait Tell<S> {
+    /// Tells the holder of `grant` that it may go, if it may hear of it now: whether it did. `data` is kept with the seat; `lapses` says when
+    /// the turn does then. Not asked where the clock of the turn would not run.
+    fn tell(self, data: &S, grant: Grant, lapses: Instant) -> bool;
 }
 
 /// The turn whose answer is with the host. Made by [`Scheduler::judged`](super::Scheduler::judged).

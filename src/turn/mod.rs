@@ -62,6 +62,7 @@ mod seating;
 mod view;
 mod waits;
 
+pub(crate) use holding::Tell;
 pub use holding::{Holding, Judged};
 pub use id::{RingId, SeatId};
 pub use invariants::Violation;

@@ -133,11 +133,12 @@ impl Queue {
         (!is_sound).then(|| format!("{slots:?}, {present} present, in {lane:?}"))
     }
 
-    /// Gives the seat at `slot` a tag and queues it behind all others of its weight.
+    /// Gives the seat at `slot` a tag and queues it behind all others of its weight. `note` notes that with the seat.
     #[inline(always)]
-    pub(super) fn push<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32) {
+    pub(super) fn push<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32, note: impl FnOnce(&mut Seat<S>)) {
         self.given += 1;
         let seat = &mut seats[slot as usize];
+        note(seat);
         seat.tag = self.virtual_time.after(seat.weight, self.given);
         let (weight, occupied) = (seat.weight, seat.occupied);
         self.len += 1;

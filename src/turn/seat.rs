@@ -1,6 +1,7 @@
 //! A seat: a place in a ring that a client occupies, and keeps for a while when its connection is lost.
 
 use super::queue::{Links, Tag};
+use super::waits::Wait;
 use crate::time::Instant;
 
 /// The number of turns that a seat gets for every one of a weight-1 seat: 1 to 100.
@@ -62,6 +63,15 @@ pub(super) struct Seat<S> {
     pub(super) standing: Standing,
     /// A client sits on it. Also true of a holder whose absence is not decided yet (see `Lease::absent_until`).
     pub(super) occupied: bool,
+}
+
+impl<S> Seat<S> {
+    /// The wait that began when it was queued.
+    #[inline(always)]
+    pub(super) fn wait(&self) -> Wait {
+        let Seat { since, turns_first, weight, tag, .. } = self;
+        Wait { since: *since, turns_first: *turns_first, weight: weight.value(), given: tag.given }
+    }
 }
 
 /// Where a seat stands in the order, whether or not its client is there.

@@ -40,13 +40,18 @@ pub(super) struct Wait {
 
 impl Longest {
     /// Replaces it by a wait that was longer.
-    #[inline]
+    #[inline(always)]
     pub(super) fn note(&mut self, now: Instant, wait: Wait, crowd: &Crowd, time: &TurnTime) {
         // Nearly always false, and cheaper than a subtraction.
         if unlikely(wait.since + self.waited < now) {
-            let bound = time.bound(wait.given, crowd.turns_first(&wait));
-            *self = Longest { waited: now.nanos_since(wait.since), bound };
+            self.replace(now, wait, crowd, time);
         }
+    }
+
+    #[cold]
+    fn replace(&mut self, now: Instant, wait: Wait, crowd: &Crowd, time: &TurnTime) {
+        let bound = time.bound(wait.given, crowd.turns_first(&wait));
+        *self = Longest { waited: now.nanos_since(wait.since), bound };
     }
 }
 

@@ -12,7 +12,7 @@ use crate::session::raw::{GO, Signal, Trial};
 use crate::session::{Code, How, Reply};
 use crate::table::{RoomId, SeatData};
 use crate::time::{Instant, Now};
-use crate::turn::{Ended, Grant, HeldClock, Moved, Outcome, SeatId, TurnNumber};
+use crate::turn::{Ended, Grant, HeldClock, Moved, Outcome, SeatId, Tell, TurnNumber};
 
 /// An answer that was accepted, for those who hear of it.
 #[derive(Debug, Clone, Copy)]
@@ -43,15 +43,15 @@ struct Late {
 }
 
 impl TurnServer {
-    /// Carries out a move that an answer has caused, and whose next holder [was told](tell_to_go) already, if `is_told`. Whether nobody else is to
+    /// Carries out a move that an answer has caused, and whose next holder [was told](ToGo) already, if `is_told`. Whether nobody else is to
     /// hear of it but the client that has answered: that is the caller's to tell. Nearly always.
     #[inline(always)]
     pub(super) fn carry_on(
         &mut self,
-        now: Now,
-        moved: &Moved,
+        now: &Now,
+        moved: Moved,
         is_told: bool,
-        answer: &Accepted<'_>,
+        answer: Accepted<'_>,
         links: &mut Links,
     ) -> bool {
         let is_ordinary = is_told && !self.table.rooms.are_heard() && self.drain == Drain::No;
@@ -59,11 +59,8 @@ impl TurnServer {
             self.carry_on_any(now, moved, is_told, answer, links);
             return false;
         }
-        if let Some(ended) = &moved.ended {
-            self.ledger.accepted(ended.seat, ended.turn, answer.message, answer.name);
-        }
-        if let Some(Grant { seat, turn }) = moved.granted {
-            self.ledger.report(TurnEvent::Granted { seat, turn });
+        if let Some(ended) = moved.ended {
+            self.ledger.handed_over(ended.seat, ended.turn, answer.message, answer.name, moved.granted);
         }
         true
     }
@@ -71,16 +68,16 @@ impl TurnServer {
     #[cold]
     fn carry_on_any(
         &mut self,
-        now: Now,
-        moved: &Moved,
+        now: &Now,
+        moved: Moved,
         is_told: bool,
-        answer: &Accepted<'_>,
+        answer: Accepted<'_>,
         links: &mut Links,
     ) {
-        if let Some(late) = self.carry_out_one(now, *moved, is_told, Some(*answer), links) {
-            self.carry_out_late(now, late, links);
+        if let Some(late) = self.carry_out_one(*now, moved, is_told, Some(answer), links) {
+            self.carry_out_late(*now, late, links);
         }
-        self.finish_drain(now, links);
+        self.finish_drain(*now, links);
     }
 
     /// Carries out a move, and those that follow from it.
@@ -435,35 +432,38 @@ impl TurnServer {
     }
 }
 
-/// Tells the holder of a turn that it may go, if nothing stands in the way: whether it was told.
-#[inline(always)]
-pub(super) fn tell_to_go(
-    now: Now,
-    sessions: &mut ConnectionMap<Session>,
-    data: &SeatData,
-    grant: &Grant,
-    lapses: Instant,
-    links: &mut Links,
-) -> bool {
-    let Some(id) = data.client else { return false };
-    match sessions.get_mut(id) {
-        Some(Session::Raw(raw)) if likely(may_go(raw.signal) && raw.aside.is_none()) => {
-            raw.signal = Signal::Open;
-            links.send_static_first(id, GO);
-            true
+/// Tells the next holder that it may go, if nothing stands in the way of that.
+pub(super) struct ToGo<'a> {
+    pub(super) now: Instant,
+    pub(super) sessions: &'a mut ConnectionMap<Session>,
+    pub(super) links: &'a mut Links,
+    /// Not this one: it is to hear something else first.
+    pub(super) but: Option<SeatId>,
+}
+
+impl Tell<SeatData> for ToGo<'_> {
+    #[inline(always)]
+    fn tell(self, data: &SeatData, grant: Grant, lapses: Instant) -> bool {
+        let ToGo { now, sessions, links, but } = self;
+        let Some(id) = data.client else { return false };
+        match sessions.get_mut(id) {
+            Some(Session::Raw(raw)) if likely(may_go(raw.signal) && raw.aside.is_none()) => {
+                raw.signal = Signal::Open;
+                links.send_static_first(id, GO);
+                true
+            }
+            Some(Session::Line(line)) if but != Some(grant.seat) => {
+                line.go_mark = write_go(id, grant.turn, lapses.nanos_since(now).as_millis(), links);
+                true
+            }
+            _ => false,
         }
-        Some(Session::Line(line)) => {
-            line.go_mark = write_go(now, id, grant.turn, lapses, links);
-            true
-        }
-        _ => false,
     }
 }
 
 /// Returns the mark behind what is written.
 #[inline(never)]
-fn write_go(now: Now, id: ConnectionId, turn: TurnNumber, lapses: Instant, links: &mut Links) -> u64 {
-    let within = lapses.nanos_since(now.instant).as_millis();
+fn write_go(id: ConnectionId, turn: TurnNumber, within: u64, links: &mut Links) -> u64 {
     links.send_first_with(id, |buffer| Reply::Go { turn, within, last: None }.encode(buffer))
 }
 

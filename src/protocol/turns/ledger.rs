@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use super::TurnEvent;
 use super::counts::TurnCounts;
+use crate::hint::{likely, unlikely};
 use crate::protocol::ConnectionId;
 use crate::session::Code;
-use crate::turn::{SeatId, TurnNumber};
+use crate::turn::{Grant, SeatId, TurnNumber};
 
 /// Refusals reported in one pass. A line of two bytes can be refused: thousands of clients that say nothing else must not fill the memory.
 pub(super) const REPORTED_MAX: usize = 4096;
@@ -53,6 +54,8 @@ impl<'a> Answer<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) counts: TurnCounts,
+    /// Of what is reported, the first: what nearly always is all of a pass, and is not put into a queue then.
+    hand_over: Option<HandedOver>,
     events: VecDeque<TurnEvent>,
     /// The answers of this pass, one behind the other. At most what a pass reads.
     answers: Vec<u8>,
@@ -65,15 +68,69 @@ pub(super) struct Ledger {
     reported: usize,
 }
 
+/// A turn that was answered, while that is to be reported, and the next one.
+#[derive(Debug, Clone, Copy)]
+struct HandedOver {
+    ended: Option<(SeatId, TurnNumber, AnswerId)>,
+    granted: Option<Grant>,
+}
+
 impl Ledger {
     #[inline]
     pub(super) fn report(&mut self, event: TurnEvent) {
+        if self.hand_over.is_some() {
+            self.queue_hand_over();
+        }
         self.events.push_back(event);
     }
 
+    /// Something follows it.
+    #[cold]
+    fn queue_hand_over(&mut self) {
+        while let Some(event) = self.next_of_hand_over() {
+            self.events.push_back(event);
+        }
+    }
+
+    #[inline(always)]
+    fn next_of_hand_over(&mut self) -> Option<TurnEvent> {
+        let HandedOver { ended, granted } = self.hand_over.as_mut()?;
+        if let Some((seat, turn, answer)) = ended.take() {
+            return Some(TurnEvent::Accepted { seat, turn, answer });
+        }
+        let granted = *granted;
+        self.hand_over = None;
+        granted.map(|Grant { seat, turn }| TurnEvent::Granted { seat, turn })
+    }
+
+    /// A turn was answered, and moved on.
+    #[inline(always)]
+    pub(super) fn handed_over(
+        &mut self,
+        seat: SeatId,
+        turn: TurnNumber,
+        message: &[u8],
+        name: usize,
+        granted: Option<Grant>,
+    ) {
+        let ended = Some((seat, turn, self.keep(message, name)));
+        if unlikely(self.hand_over.is_some()) {
+            self.queue_hand_over();
+        }
+        self.hand_over = Some(HandedOver { ended, granted });
+        if unlikely(!self.events.is_empty()) {
+            self.queue_hand_over();
+        }
+    }
+
     /// A turn was answered. `message` is the answer, or for a raw client all it said, with a name of `name` bytes.
-    #[inline]
     pub(super) fn accepted(&mut self, seat: SeatId, turn: TurnNumber, message: &[u8], name: usize) {
+        let answer = self.keep(message, name);
+        self.report(TurnEvent::Accepted { seat, turn, answer });
+    }
+
+    #[inline(always)]
+    fn keep(&mut self, message: &[u8], name: usize) -> AnswerId {
         self.counts.accepted += 1;
         if self.is_over {
             self.begin_pass();
@@ -87,7 +144,7 @@ impl Ledger {
             name: u8::try_from(name).unwrap_or(0),
         };
         self.answers.extend_from_slice(message);
-        self.events.push_back(TurnEvent::Accepted { seat, turn, answer });
+        answer
     }
 
     /// Keeps a buffer for the next pass, unless it was a large one.
@@ -132,6 +189,9 @@ impl Ledger {
 
     #[inline]
     pub(super) fn next_event(&mut self) -> Option<TurnEvent> {
-        self.events.pop_front()
+        if self.hand_over.is_some() {
+            return self.next_of_hand_over();
+        }
+        if likely(self.events.is_empty()) { None } else { self.events.pop_front() }
     }
 }

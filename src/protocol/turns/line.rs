@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::carry::{Accepted, tell_to_go};
+use super::carry::{Accepted, ToGo};
 use super::proposal::Then;
 use super::server::{Session, TurnServer};
 use super::{Admission, Joining, TurnEvent};
@@ -343,21 +343,13 @@ impl TurnServer {
         links: &mut Links,
     ) -> Result<(), No> {
         self.line_heard_go(id, fence, links)?;
-        let (sessions, mut is_told) = (&mut self.sessions, false);
-        let taken = self.table.answer(now.instant, seat, fence, answer, |data, grant, lapses| {
-            // On one connection an answer is confirmed before the next turn begins.
-            is_told = grant.seat != seat && tell_to_go(now, sessions, data, grant, lapses, links);
-            is_told
-        });
-        match taken {
-            Ok(Taken::Accepted(_, moved)) => {
+        // On one connection an answer is confirmed before the next turn begins.
+        let to_go = ToGo { now: now.instant, sessions: &mut self.sessions, links, but: Some(seat) };
+        match self.table.answer(now.instant, seat, fence, answer, to_go) {
+            Ok(Taken::Accepted(turn, moved, is_told)) => {
                 let accepted = Accepted { message: answer, name: 0, words: None, replies: 1 };
-                if self.carry_on(now, &moved, is_told, &accepted, links) {
-                    TurnServer::say(
-                        id,
-                        &Reply::Ok { turn: moved.ended.map(|ended| ended.turn), words: None },
-                        links,
-                    );
+                if self.carry_on(&now, moved, is_told, accepted, links) {
+                    TurnServer::say(id, &Reply::Ok { turn: Some(turn), words: None }, links);
                 }
                 Ok(())
             }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::carry::{Accepted, tell_to_go};
+use super::carry::{Accepted, ToGo};
 use super::server::{Session, TurnServer};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
@@ -125,12 +125,9 @@ impl TurnServer {
         {
             (raw.signal, raw.strikes) = (Signal::Quiet, 0);
             let answer = Accepted { message: bytes, name: name.as_bytes().len(), words: None, replies: 1 };
-            let (sessions, mut is_told) = (&mut self.sessions, false);
-            let moved = holding.end_telling(now.instant, Outcome::Answered, |data, grant, lapses| {
-                is_told = tell_to_go(now, sessions, data, grant, lapses, links);
-                is_told
-            });
-            self.carry_on(now, &moved, is_told, &answer, links);
+            let to_go = ToGo { now: now.instant, sessions: &mut self.sessions, links, but: None };
+            let (moved, is_told) = holding.end_telling(now.instant, Outcome::Answered, to_go);
+            self.carry_on(&now, moved, is_told, answer, links);
             return bytes.len();
         }
         self.raw_other(now, id, bytes, links)
