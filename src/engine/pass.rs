@@ -402,6 +402,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     // What to do now.
 
     /// The next event for the host. To be called until it says `None`, after every pass.
+    // What it returns is written where it is wanted, and not copied from caller to caller.
+    #[inline(never)]
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         if unlikely(!self.events.is_empty()) {
             return self.events.pop_front();

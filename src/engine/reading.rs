@@ -76,7 +76,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if unlikely(has_rest) {
             self.hear_more(now, id, count);
         } else if self.links.is_open(id) {
-            let used = give(&mut self.protocol, now, id, &self.buffer[..count], &mut self.links);
+            let used = self.protocol.handle_bytes(now, id, &self.buffer[..count], &mut self.links);
             if unlikely(used < count) {
                 self.go_on(now, id, self.buffer[used..count].to_vec());
             }
@@ -215,7 +215,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 }
 
-/// The one place from which a protocol is given bytes: called from three, it is not made three of, nor what it calls taken out of it.
+/// Gives a protocol bytes that it was given before. Called from several places, it is not made several of.
+#[cold]
 #[inline(never)]
 fn give<P: Protocol>(protocol: &mut P, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
     protocol.handle_bytes(now, id, bytes, links)

@@ -116,8 +116,8 @@ impl Hurried {
         self.ids.last()
     }
 
-    fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+    fn len(&self) -> usize {
+        self.ids.len()
     }
 }
 
@@ -353,7 +353,8 @@ impl Links {
     #[must_use]
     #[inline]
     pub fn has_touched(&self) -> bool {
-        !self.hurried.is_empty() || !self.touched.is_empty()
+        // Without a branch between them: it is looked at three times a pass.
+        self.hurried.len() | self.touched.len() != 0
     }
 
     /// Whether a lot has been queued for others than `speaker` since all that is touched was last taken: it is time to write, because a peer

@@ -17,7 +17,8 @@ use crate::protocol::{ConnectionId, Entropy};
 use crate::session::{Bye, Code, Epoch, Fence, Name, Secret};
 use crate::time::Instant;
 use crate::turn::{
-    Demand, JoinError, Moved, Outcome, Refusal, RingId, Rules, Scheduler, SeatId, Tell, TurnNumber, Weight,
+    Demand, JoinError, Moved, Outcome, Refusal, RingId, Rules, Scheduler, SeatId, Tell, Told, TurnNumber,
+    Weight,
 };
 
 /// The seats of a server, and who may sit on them.
@@ -56,10 +57,12 @@ pub(crate) enum NoSeat {
 }
 
 /// How an answer was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Taken {
-    /// It counts; the turn has moved on, and its next holder has been told or not.
-    Accepted(TurnNumber, Moved, bool),
+    /// It counts; the turn has moved on, and its next holder has been told.
+    Told(Told),
+    /// It counts; the turn has moved on.
+    Accepted(Moved),
     /// It is with the host.
     Proposed(TurnNumber),
     /// It is the answer of the seat's last accepted turn, sent again.
@@ -293,8 +296,10 @@ impl Table {
                 if let Some(line) = holding.data().line_identity_mut() {
                     line.last = Some(LastAnswer { turn, mark: Mark::of(answer) });
                 }
-                let (moved, is_told) = holding.end_telling(now, Outcome::Answered, tell);
-                return Ok(Taken::Accepted(turn, moved, is_told));
+                return Ok(match holding.end_telling(now, Outcome::Answered, tell) {
+                    Ok(told) => Taken::Told(told),
+                    Err(moved) => Taken::Accepted(moved),
+                });
             }
             Err(refusal) => refusal,
         };

@@ -31,29 +31,25 @@ impl<S> Ring<S> {
         }
     }
 
-    /// As [`advance`](Self::advance), when no turn is held or kept. If `tell` has told the holder, its clock runs: when it lapses.
+    /// Grants the next turn to the first in the queue. If `tell` has told the holder, its clock runs: also returns when it lapses.
     #[inline(always)]
-    pub(super) fn advance_telling(
+    pub(super) fn grant_telling(
         &mut self,
         now: Instant,
+        own: Instant,
         tell: impl Tell<S>,
-    ) -> (Option<Grant>, Option<Instant>) {
-        // Without a branch between them, as nearly always all are looked at.
-        if unlikely(self.named.is_some() | self.draining | self.paused | !self.has_quorum()) {
-            return (self.advance(now), None);
-        }
-        let Some((slot, seat)) = self.take_first(now) else { return (None, None) };
+    ) -> Result<(Grant, Instant), Option<Grant>> {
+        let Some((slot, seat)) = self.take_first(own) else { return Err(None) };
         let grant = Grant { seat, turn: self.next_turn() };
         let (deadline, hold_until) = (now + self.terms.time.silent, now + self.terms.time.hold);
-        if likely(tell.tell(&self.seats[slot as usize].data, grant, deadline)) {
-            let clock = Clock::Running { deadline, hold_until };
-            self.phase = Phase::Held(self.lease_for(now, slot, grant.turn, clock, Extra::None));
-            debug_assert_eq!(self.stands_from, Instant::FAR_FUTURE, "nothing stops the ring's own clock");
-            (Some(grant), Some(deadline))
-        } else {
+        if unlikely(!tell.tell(&self.seats[slot as usize].data, grant, deadline)) {
             self.hold_untold(now, slot, grant.turn, Extra::None);
-            (Some(grant), None)
+            return Err(Some(grant));
         }
+        let clock = Clock::Running { deadline, hold_until };
+        self.phase = Phase::Held(self.lease_for(own, slot, grant.turn, clock, Extra::None));
+        debug_assert_eq!(self.stands_from, Instant::FAR_FUTURE, "nothing stops the ring's own clock");
+        Ok((grant, deadline))
     }
 
     pub(super) fn grant_first(&mut self, now: Instant) -> Option<Grant> {
@@ -63,26 +59,31 @@ impl<S> Ring<S> {
             let seat = self.seat_id(slot);
             return Some(self.grant(now, (slot, seat), Extra::All));
         }
-        let first = self.take_first(now)?;
+        let first = self.take_first(self.own_time(now))?;
         Some(self.grant(now, first, Extra::None))
     }
 
-    /// Takes the next seat whose client is there out of the queue: it holds the turn.
+    /// Takes the next seat whose client is there out of the queue, at `own` by the ring's own clock: it holds the turn.
     #[inline(always)]
-    fn take_first(&mut self, now: Instant) -> Option<(u32, SeatId)> {
+    fn take_first(&mut self, own: Instant) -> Option<(u32, SeatId)> {
         loop {
-            let slot = self.queue.pop(&mut self.seats)?;
-            let own = self.own_time(now);
-            let seat = &mut self.seats[slot as usize];
-            if likely(seat.occupied) {
+            let Ring { id, queue, seats, crowd, longest_wait, turn_time, .. } = self;
+            let (slot, taken) = queue.pop(seats, |slot, seat| {
+                if unlikely(!seat.occupied) {
+                    seat.standing = Standing::Missed;
+                    return Err(seat.weight);
+                }
                 seat.standing = Standing::Holding;
-                self.queue.advance_to(seat.tag);
-                self.longest_wait.note(own, seat.wait(), &self.crowd, &self.turn_time);
-                return Some((slot, SeatId::new(self.id, slot, seat.place)));
+                longest_wait.note(own, seat.wait(), crowd, turn_time);
+                Ok((SeatId::new(*id, slot, seat.place), seat.tag))
+            })?;
+            match taken {
+                Ok((seat, tag)) => {
+                    queue.advance_to(tag);
+                    return Some((slot, seat));
+                }
+                Err(weight) => crowd.remove(weight.value(), queue.given()),
             }
-            seat.standing = Standing::Missed;
-            let weight = seat.weight.value();
-            self.crowd.remove(weight, self.queue.given());
         }
     }
 
@@ -116,16 +117,19 @@ impl<S> Ring<S> {
     }
 
     fn hold_untold(&mut self, now: Instant, slot: u32, turn: TurnNumber, extra: Extra) {
-        self.hold(now, self.lease_for(now, slot, turn, Clock::Unreleased(self.terms.time), extra));
+        self.hold(
+            now,
+            self.lease_for(self.own_time(now), slot, turn, Clock::Unreleased(self.terms.time), extra),
+        );
     }
 
     #[inline(always)]
-    fn lease_for(&self, now: Instant, slot: u32, turn: TurnNumber, clock: Clock, extra: Extra) -> Lease {
+    fn lease_for(&self, own: Instant, slot: u32, turn: TurnNumber, clock: Clock, extra: Extra) -> Lease {
         Lease {
             slot,
             turn,
             clock,
-            since: self.own_time(now),
+            since: own,
             judging_left: self.terms.judging,
             proposals_left: self.terms.proposals_max,
             absent_until: None,
@@ -140,7 +144,7 @@ impl<S> Ring<S> {
     pub(super) fn grant_kept(&mut self, now: Instant, kept: Lease) -> Option<Grant> {
         self.phase = Phase::Idle;
         if !self.seats[kept.slot as usize].occupied {
-            self.put_back(now, kept.slot, true, kept.asks_again);
+            self.put_back(self.own_time(now), kept.slot, true, kept.asks_again);
             return self.grant_first(now);
         }
         let left = kept.clock.left(now);
@@ -169,15 +173,14 @@ impl<S> Ring<S> {
 
     /// The seat at `slot` begins to wait.
     pub(super) fn enqueue(&mut self, now: Instant, slot: u32) {
-        self.queue_up(now, slot);
+        self.queue_up(self.own_time(now), slot);
         let weight = self.seats[slot as usize].weight.value();
         let (queue, seats) = (&self.queue, &self.seats);
         self.crowd.add(weight, queue.given(), || queue.oldest_given(seats));
     }
 
     #[inline(always)]
-    pub(super) fn queue_up(&mut self, now: Instant, slot: u32) {
-        let own = self.own_time(now);
+    pub(super) fn queue_up(&mut self, own: Instant, slot: u32) {
         let is_held = matches!(self.phase, Phase::Held(_) | Phase::Kept(_));
         let turns_first = self.queue.len() + u32::from(is_held);
         self.queue.push(&mut self.seats, slot, |seat| {

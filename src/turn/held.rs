@@ -1,7 +1,7 @@
 //! The turn that is held: its clock, its answer, its end.
 
 use super::SeatId;
-use super::holding::Tell;
+use super::holding::{Tell, Told};
 use super::lease::{Clock, Extra, Lease, TurnNumber};
 use super::moved::{Ended, Moved, Outcome, Refusal};
 use super::ring::{Phase, Ring};
@@ -98,26 +98,37 @@ impl<S> Ring<S> {
 
     #[inline]
     pub(super) fn end_as(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Moved {
-        let Some(ended) = self.end_held(now, outcome, goes_on) else { return Moved::NOTHING };
+        let Some((ended, _)) = self.end_held(now, outcome, goes_on) else { return Moved::NOTHING };
         Moved { ended: Some(ended), granted: self.advance(now) }
     }
 
-    /// As [`end`](Self::end), and `tell` may tell the next holder; when its turn lapses then.
+    /// As [`end`](Self::end), where `tell` may tell the next holder at once.
     #[inline(always)]
     pub(super) fn end_telling(
         &mut self,
         now: Instant,
         outcome: Outcome,
         tell: impl Tell<S>,
-    ) -> (Moved, Option<Instant>) {
-        let Some(ended) = self.end_held(now, outcome, true) else { return (Moved::NOTHING, None) };
-        let (granted, deadline) = self.advance_telling(now, tell);
-        (Moved { ended: Some(ended), granted }, deadline)
+    ) -> Result<Told, Moved> {
+        let Some((ended, own)) = self.end_held(now, outcome, true) else { return Err(Moved::NOTHING) };
+        // Without a branch between them, as nearly always all are looked at.
+        if unlikely(self.named.is_some() | self.draining | self.paused | !self.has_quorum()) {
+            return Err(self.go_on(now, ended));
+        }
+        match self.grant_telling(now, own, tell) {
+            Ok((granted, lapses)) => Ok(Told { seat: ended.seat, turn: ended.turn, granted, lapses }),
+            Err(granted) => Err(Moved { ended: Some(ended), granted }),
+        }
     }
 
-    /// Ends the turn that is held, without moving on.
+    #[cold]
+    fn go_on(&mut self, now: Instant, ended: Ended) -> Moved {
+        Moved { ended: Some(ended), granted: self.advance(now) }
+    }
+
+    /// Ends the turn that is held, without moving on. Also returns the ring's own time.
     #[inline(always)]
-    fn end_held(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Option<Ended> {
+    fn end_held(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Option<(Ended, Instant)> {
         let Phase::Held(lease) = &self.phase else { return None };
         let (slot, turn, asks_again) = (lease.slot, lease.turn, lease.asks_again);
         let is_ordinary = lease.extra == Extra::None && lease.clock.is_released();
@@ -125,8 +136,9 @@ impl<S> Ring<S> {
         if unlikely(!is_ordinary) {
             self.settle_clock(now);
         }
-        let seat = self.put_back(now, slot, goes_on, asks_again);
-        Some(Ended { seat, turn, outcome })
+        let own = self.own_time(now);
+        let seat = self.put_back(own, slot, goes_on, asks_again);
+        Some((Ended { seat, turn, outcome }, own))
     }
 
     /// Ends the turn of a holder whose connection may be lost: then nobody sits there any more.
@@ -139,14 +151,14 @@ impl<S> Ring<S> {
         moved
     }
 
-    /// A seat's turn is over: it waits anew or rests.
+    /// A seat's turn is over, at `own` by the ring's own clock: it waits anew or rests.
     #[inline(always)]
-    pub(super) fn put_back(&mut self, now: Instant, slot: u32, goes_on: bool, asks_again: bool) -> SeatId {
+    pub(super) fn put_back(&mut self, own: Instant, slot: u32, goes_on: bool, asks_again: bool) -> SeatId {
         let seat = &mut self.seats[slot as usize];
         let id = SeatId::new(self.id, slot, seat.place);
         let wants = seat.demand == Demand::Always || asks_again || self.named == Some(slot);
         if likely(wants && goes_on) {
-            self.queue_up(now, slot);
+            self.queue_up(own, slot);
             let queue = &self.queue;
             self.crowd.stay(queue.given(), || queue.oldest_given(&self.seats));
         } else {

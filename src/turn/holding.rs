@@ -49,14 +49,17 @@ impl<S> Holding<'_, S> {
     }
 
     /// As [`end`](Self::end), for an owner that can tell the next holder at once: then the clock of that turn runs from `now`, and nothing
-    /// has to be found again to [start](super::Scheduler::start) it. Also returns whether it was told.
+    /// has to be found again to [start](super::Scheduler::start) it. An error is a move whose next holder was not told.
     #[inline(always)]
-    pub(crate) fn end_telling(self, now: Instant, outcome: Outcome, tell: impl Tell<S>) -> (Moved, bool) {
-        let (moved, deadline) = self.ring.end_telling(now, outcome, tell);
-        if let Some(deadline) = deadline {
-            self.ring.hasten(self.timers, deadline);
-        }
-        (moved, deadline.is_some())
+    pub(crate) fn end_telling(
+        self,
+        now: Instant,
+        outcome: Outcome,
+        tell: impl Tell<S>,
+    ) -> Result<Told, Moved> {
+        let told = self.ring.end_telling(now, outcome, tell)?;
+        self.ring.hasten(self.timers, told.lapses);
+        Ok(told)
     }
 
     /// Sets the time that the holder may be silent anew, never beyond what the turn may last in all. Returns when it
@@ -83,6 +86,17 @@ pub(crate) trait Tell<S> {
     /// Tells the holder of `grant` that it may go, if it may hear of it now: whether it did. `data` is kept with the seat; `lapses` says when
     /// the turn does then. Not asked where the clock of the turn would not run.
     fn tell(self, data: &S, grant: Grant, lapses: Instant) -> bool;
+}
+
+/// A turn that has ended, and the next one, whose holder was told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    /// The seat whose turn has ended.
+    pub(crate) seat: SeatId,
+    pub(crate) turn: TurnNumber,
+    pub(crate) granted: Grant,
+    /// When that does.
+    pub(super) lapses: Instant,
 }
 
 /// The turn whose answer is with the host. Made by [`Scheduler::judged`](super::Scheduler::judged).

@@ -62,8 +62,8 @@ mod seating;
 mod view;
 mod waits;
 
-pub(crate) use holding::Tell;
 pub use holding::{Holding, Judged};
+pub(crate) use holding::{Tell, Told};
 pub use id::{RingId, SeatId};
 pub use invariants::Violation;
 pub use lease::TurnNumber;

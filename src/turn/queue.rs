@@ -171,13 +171,17 @@ impl Queue {
         }
     }
 
-    /// Takes the seat with the smallest tag out.
+    /// Takes the seat with the smallest tag out, and what `take` takes of it.
     #[inline(always)]
-    pub(super) fn pop<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<u32> {
+    pub(super) fn pop<S, R>(
+        &mut self,
+        seats: &mut Slab<Seat<S>>,
+        take: impl FnOnce(u32, &mut Seat<S>) -> R,
+    ) -> Option<(u32, R)> {
         if unlikely(!self.heavy.is_empty()) {
             let slot = self.first(seats)?;
             self.remove(seats, slot);
-            return Some(slot);
+            return Some((slot, take(slot, &mut seats[slot as usize])));
         }
         // As `remove`, for the head of the only list.
         let slot = self.ones.head;
@@ -186,11 +190,12 @@ impl Queue {
         self.len -= 1;
         self.ones.present -= u32::from(seat.occupied);
         self.ones.head = next;
+        let taken = take(slot, seat);
         match seats.get_mut(next as usize) {
             Some(next) => next.links.prev = NIL,
             None => self.ones.tail = NIL,
         }
-        Some(slot)
+        Some((slot, taken))
     }
 
     /// Moves virtual time to `tag`, that of a turn granted from the queue.

@@ -172,7 +172,7 @@ impl<S> Ring<S> {
                 Phase::Kept(_) | Phase::Idle => {
                     self.forget_name(slot);
                     self.phase = Phase::Idle;
-                    self.put_back(now, slot, false, false);
+                    self.put_back(self.own_time(now), slot, false, false);
                     Ok(Moved::NOTHING)
                 }
             },

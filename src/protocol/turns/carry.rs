@@ -12,7 +12,7 @@ use crate::session::raw::{GO, Signal, Trial};
 use crate::session::{Code, How, Reply};
 use crate::table::{RoomId, SeatData};
 use crate::time::{Instant, Now};
-use crate::turn::{Ended, Grant, HeldClock, Moved, Outcome, SeatId, Tell, TurnNumber};
+use crate::turn::{Ended, Grant, HeldClock, Moved, Outcome, SeatId, Tell, Told, TurnNumber};
 
 /// An answer that was accepted, for those who hear of it.
 #[derive(Debug, Clone, Copy)]
@@ -43,38 +43,31 @@ struct Late {
 }
 
 impl TurnServer {
-    /// Carries out a move that an answer has caused, and whose next holder [was told](ToGo) already, if `is_told`. Whether nobody else is to
-    /// hear of it but the client that has answered: that is the caller's to tell. Nearly always.
+    /// Carries out what is left of a move whose next holder [was told](ToGo). Returns whether nearly nothing was: nobody else is to
+    /// hear of it but the client that has answered, and that is the caller's to tell.
     #[inline(always)]
     pub(super) fn carry_on(
         &mut self,
         now: &Now,
-        moved: Moved,
-        is_told: bool,
-        answer: Accepted<'_>,
+        told: Told,
+        message: &[u8],
+        name: usize,
         links: &mut Links,
     ) -> bool {
-        let is_ordinary = is_told && !self.table.rooms.are_heard() && self.drain == Drain::No;
-        if unlikely(!is_ordinary) {
-            self.carry_on_any(now, moved, is_told, answer, links);
+        let Told { seat, turn, granted, .. } = told;
+        if unlikely(self.table.rooms.are_heard() || self.drain != Drain::No) {
+            let ended = Some(Ended { seat, turn, outcome: Outcome::Answered });
+            let answer = Accepted { message, name, words: None, replies: 1 };
+            self.carry_on_any(now, Moved { ended, granted: Some(granted) }, answer, links);
             return false;
         }
-        if let Some(ended) = moved.ended {
-            self.ledger.handed_over(ended.seat, ended.turn, answer.message, answer.name, moved.granted);
-        }
+        self.ledger.handed_over(seat, turn, message, name, granted);
         true
     }
 
     #[cold]
-    fn carry_on_any(
-        &mut self,
-        now: &Now,
-        moved: Moved,
-        is_told: bool,
-        answer: Accepted<'_>,
-        links: &mut Links,
-    ) {
-        if let Some(late) = self.carry_out_one(*now, moved, is_told, Some(answer), links) {
+    fn carry_on_any(&mut self, now: &Now, moved: Moved, answer: Accepted<'_>, links: &mut Links) {
+        if let Some(late) = self.carry_out_one(*now, moved, true, Some(answer), links) {
             self.carry_out_late(*now, late, links);
         }
         self.finish_drain(*now, links);

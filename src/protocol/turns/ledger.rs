@@ -72,7 +72,7 @@ pub(super) struct Ledger {
 #[derive(Debug, Clone, Copy)]
 struct HandedOver {
     ended: Option<(SeatId, TurnNumber, AnswerId)>,
-    granted: Option<Grant>,
+    granted: Grant,
 }
 
 impl Ledger {
@@ -98,9 +98,9 @@ impl Ledger {
         if let Some((seat, turn, answer)) = ended.take() {
             return Some(TurnEvent::Accepted { seat, turn, answer });
         }
-        let granted = *granted;
+        let Grant { seat, turn } = *granted;
         self.hand_over = None;
-        granted.map(|Grant { seat, turn }| TurnEvent::Granted { seat, turn })
+        Some(TurnEvent::Granted { seat, turn })
     }
 
     /// A turn was answered, and moved on.
@@ -111,7 +111,7 @@ impl Ledger {
         turn: TurnNumber,
         message: &[u8],
         name: usize,
-        granted: Option<Grant>,
+        granted: Grant,
     ) {
         let ended = Some((seat, turn, self.keep(message, name)));
         if unlikely(self.hand_over.is_some()) {
@@ -148,12 +148,12 @@ impl Ledger {
     }
 
     /// Keeps a buffer for the next pass, unless it was a large one.
-    #[inline]
+    #[inline(always)]
     fn begin_pass(&mut self) {
         const KEPT_BYTES_MAX: usize = 64 * 1024;
         self.is_over = false;
         self.pass = self.pass.wrapping_add(1);
-        if self.answers.capacity() > KEPT_BYTES_MAX {
+        if unlikely(self.answers.capacity() > KEPT_BYTES_MAX) {
             self.answers = Vec::new();
         }
         self.answers.clear();

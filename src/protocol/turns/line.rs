@@ -346,11 +346,15 @@ impl TurnServer {
         // On one connection an answer is confirmed before the next turn begins.
         let to_go = ToGo { now: now.instant, sessions: &mut self.sessions, links, but: Some(seat) };
         match self.table.answer(now.instant, seat, fence, answer, to_go) {
-            Ok(Taken::Accepted(turn, moved, is_told)) => {
-                let accepted = Accepted { message: answer, name: 0, words: None, replies: 1 };
-                if self.carry_on(&now, moved, is_told, accepted, links) {
-                    TurnServer::say(id, &Reply::Ok { turn: Some(turn), words: None }, links);
+            Ok(Taken::Told(told)) => {
+                if self.carry_on(&now, told, answer, 0, links) {
+                    TurnServer::say(id, &Reply::Ok { turn: Some(told.turn), words: None }, links);
                 }
+                Ok(())
+            }
+            Ok(Taken::Accepted(moved)) => {
+                let accepted = Accepted { message: answer, name: 0, words: None, replies: 1 };
+                self.carry_out(now, moved, Some(accepted), links);
                 Ok(())
             }
             Ok(Taken::Proposed(turn)) => {

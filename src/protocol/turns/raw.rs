@@ -123,11 +123,18 @@ impl TurnServer {
             && let Some(name) = holding.data().raw_name()
             && likely(RawAnswer::is_again(bytes, name))
         {
+            let name = name.as_bytes().len();
             (raw.signal, raw.strikes) = (Signal::Quiet, 0);
-            let answer = Accepted { message: bytes, name: name.as_bytes().len(), words: None, replies: 1 };
             let to_go = ToGo { now: now.instant, sessions: &mut self.sessions, links, but: None };
-            let (moved, is_told) = holding.end_telling(now.instant, Outcome::Answered, to_go);
-            self.carry_on(&now, moved, is_told, answer, links);
+            match holding.end_telling(now.instant, Outcome::Answered, to_go) {
+                Ok(told) => {
+                    self.carry_on(&now, told, bytes, name, links);
+                }
+                Err(moved) => {
+                    let answer = Accepted { message: bytes, name, words: None, replies: 1 };
+                    self.carry_out(now, moved, Some(answer), links);
+                }
+            }
             return bytes.len();
         }
         self.raw_other(now, id, bytes, links)

@@ -402,8 +402,12 @@ impl Protocol for TurnServer {
 
     #[inline]
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
-        match self.sessions.get_mut(id) {
-            Some(Session::Raw(_)) => self.raw_bytes(now, id, bytes, links),
+        // Out of the match, which would be a jump.
+        if let Some(Session::Raw(_)) = self.sessions.get(id) {
+            return self.raw_bytes(now, id, bytes, links);
+        }
+        match self.sessions.get(id) {
+            Some(Session::Raw(_)) => bytes.len(),
             Some(Session::Line(_)) => self.line_bytes(now, id, bytes, links),
             Some(Session::Undecided(_)) => self.undecided_bytes(now, id, bytes, links),
             Some(Session::Closing) | None => bytes.len(),
@@ -448,6 +452,7 @@ impl Protocol for TurnServer {
         }
     }
 
+    #[inline]
     fn handle_flushed(&mut self, now: Now, _: &mut Links) {
         self.ledger.pass_ended();
         if unlikely(!self.waits.is_empty() || self.proposals.are_new) {
@@ -464,6 +469,7 @@ impl Protocol for TurnServer {
         }
     }
 
+    #[inline]
     fn next_deadline(&self) -> Option<Instant> {
         let due = earlier(self.table.scheduler.next_deadline(), self.timers.next());
         if unlikely(self.due.is_some()) { earlier(due, self.due) } else { due }
