@@ -264,7 +264,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// There is something to read from a connection, and no other news of it: nearly always.
     #[inline(always)]
     pub fn handle_readable(&mut self, now: Now, id: ConnectionId) {
-        self.read(now, id, false);
+        self.read_ready(now, id, false);
         if likely(self.prompt > 0) {
             self.prompt -= 1;
             self.flush_touched(now);
@@ -402,8 +402,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     // What to do now.
 
     /// The next event for the host. To be called until it says `None`, after every pass.
-    // What it returns is written where it is wanted, and not copied from caller to caller.
-    #[inline(never)]
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         if unlikely(!self.events.is_empty()) {
             return self.events.pop_front();

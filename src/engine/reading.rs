@@ -29,8 +29,14 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
     /// that a short read does not mean that nothing is left.
-    #[inline]
+    #[cold]
     pub(crate) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
+        self.read_ready(now, id, to_end);
+    }
+
+    /// As [`read`](Self::read), where the poll has said that there is something: nearly always.
+    #[inline(always)]
+    pub(super) fn read_ready(&mut self, now: Now, id: ConnectionId, to_end: bool) {
         let mut budget = self.buffer.len();
         if unlikely(self.pass_budget < budget) {
             return self.read_later(id);

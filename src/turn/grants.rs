@@ -68,22 +68,19 @@ impl<S> Ring<S> {
     fn take_first(&mut self, own: Instant) -> Option<(u32, SeatId)> {
         loop {
             let Ring { id, queue, seats, crowd, longest_wait, turn_time, .. } = self;
-            let (slot, taken) = queue.pop(seats, |slot, seat| {
+            let (slot, seat) = queue.pop(seats, |slot, seat| {
                 if unlikely(!seat.occupied) {
                     seat.standing = Standing::Missed;
-                    return Err(seat.weight);
+                    return None;
                 }
                 seat.standing = Standing::Holding;
-                longest_wait.note(own, seat.wait(), crowd, turn_time);
-                Ok((SeatId::new(*id, slot, seat.place), seat.tag))
+                longest_wait.note(own, seat.since, || seat.wait(), crowd, turn_time);
+                Some(SeatId::new(*id, slot, seat.place))
             })?;
-            match taken {
-                Ok((seat, tag)) => {
-                    queue.advance_to(tag);
-                    return Some((slot, seat));
-                }
-                Err(weight) => crowd.remove(weight.value(), queue.given()),
+            if let Some(seat) = seat {
+                return Some((slot, seat));
             }
+            crowd.remove(seats[slot as usize].weight.value(), queue.given());
         }
     }
 
@@ -99,7 +96,7 @@ impl<S> Ring<S> {
         let own = self.own_time(now);
         let seat = &mut self.seats[slot as usize];
         seat.standing = Standing::Holding;
-        self.longest_wait.note(own, seat.wait(), &self.crowd, &self.turn_time);
+        self.longest_wait.note(own, seat.since, || seat.wait(), &self.crowd, &self.turn_time);
         Some(slot)
     }
 

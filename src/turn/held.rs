@@ -98,8 +98,10 @@ impl<S> Ring<S> {
 
     #[inline]
     pub(super) fn end_as(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Moved {
-        let Some((ended, _)) = self.end_held(now, outcome, goes_on) else { return Moved::NOTHING };
-        Moved { ended: Some(ended), granted: self.advance(now) }
+        match self.end_held(now, goes_on) {
+            Some((seat, turn, _)) => self.go_on(now, Ended { seat, turn, outcome }),
+            None => Moved::NOTHING,
+        }
     }
 
     /// As [`end`](Self::end), where `tell` may tell the next holder at once.
@@ -110,25 +112,24 @@ impl<S> Ring<S> {
         outcome: Outcome,
         tell: impl Tell<S>,
     ) -> Result<Told, Moved> {
-        let Some((ended, own)) = self.end_held(now, outcome, true) else { return Err(Moved::NOTHING) };
+        let Some((seat, turn, own)) = self.end_held(now, true) else { return Err(Moved::NOTHING) };
         // Without a branch between them, as nearly always all are looked at.
         if unlikely(self.named.is_some() | self.draining | self.paused | !self.has_quorum()) {
-            return Err(self.go_on(now, ended));
+            return Err(self.go_on(now, Ended { seat, turn, outcome }));
         }
         match self.grant_telling(now, own, tell) {
-            Ok((granted, lapses)) => Ok(Told { seat: ended.seat, turn: ended.turn, granted, lapses }),
-            Err(granted) => Err(Moved { ended: Some(ended), granted }),
+            Ok((granted, lapses)) => Ok(Told { seat, turn, granted, lapses }),
+            Err(granted) => Err(Moved { ended: Some(Ended { seat, turn, outcome }), granted }),
         }
     }
 
-    #[cold]
     fn go_on(&mut self, now: Instant, ended: Ended) -> Moved {
         Moved { ended: Some(ended), granted: self.advance(now) }
     }
 
-    /// Ends the turn that is held, without moving on. Also returns the ring's own time.
+    /// Ends the turn that is held, without moving on: its seat, its number, and the ring's own time.
     #[inline(always)]
-    fn end_held(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Option<(Ended, Instant)> {
+    fn end_held(&mut self, now: Instant, goes_on: bool) -> Option<(SeatId, TurnNumber, Instant)> {
         let Phase::Held(lease) = &self.phase else { return None };
         let (slot, turn, asks_again) = (lease.slot, lease.turn, lease.asks_again);
         let is_ordinary = lease.extra == Extra::None && lease.clock.is_released();
@@ -137,8 +138,7 @@ impl<S> Ring<S> {
             self.settle_clock(now);
         }
         let own = self.own_time(now);
-        let seat = self.put_back(own, slot, goes_on, asks_again);
-        Some((Ended { seat, turn, outcome }, own))
+        Some((self.put_back(own, slot, goes_on, asks_again), turn, own))
     }
 
     /// Ends the turn of a holder whose connection may be lost: then nobody sits there any more.

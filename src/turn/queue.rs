@@ -10,7 +10,7 @@
 use slab::Slab;
 
 use super::seat::{Seat, Standing, Weight};
-use crate::hint::unlikely;
+use crate::hint::{likely, unlikely};
 
 /// A position in virtual time, in units of 2^-64 of a weight-1 turn.
 ///
@@ -171,7 +171,8 @@ impl Queue {
         }
     }
 
-    /// Takes the seat with the smallest tag out, and what `take` takes of it.
+    /// Takes the seat with the smallest tag out, and what `take` takes of it. If its client is there, the turn is its own: virtual time moves
+    /// to its tag.
     #[inline(always)]
     pub(super) fn pop<S, R>(
         &mut self,
@@ -181,7 +182,9 @@ impl Queue {
         if unlikely(!self.heavy.is_empty()) {
             let slot = self.first(seats)?;
             self.remove(seats, slot);
-            return Some((slot, take(slot, &mut seats[slot as usize])));
+            let seat = &mut seats[slot as usize];
+            self.virtual_time = if seat.occupied { seat.tag } else { self.virtual_time };
+            return Some((slot, take(slot, seat)));
         }
         // As `remove`, for the head of the only list.
         let slot = self.ones.head;
@@ -190,18 +193,15 @@ impl Queue {
         self.len -= 1;
         self.ones.present -= u32::from(seat.occupied);
         self.ones.head = next;
+        if likely(seat.occupied) {
+            self.virtual_time = seat.tag;
+        }
         let taken = take(slot, seat);
         match seats.get_mut(next as usize) {
             Some(next) => next.links.prev = NIL,
             None => self.ones.tail = NIL,
         }
         Some((slot, taken))
-    }
-
-    /// Moves virtual time to `tag`, that of a turn granted from the queue.
-    #[inline]
-    pub(super) fn advance_to(&mut self, tag: Tag) {
-        self.virtual_time = tag;
     }
 
     /// Notes that the client of a queued seat of `weight` came back or went away.

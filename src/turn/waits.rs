@@ -41,10 +41,17 @@ pub(super) struct Wait {
 impl Longest {
     /// Replaces it by a wait that was longer.
     #[inline(always)]
-    pub(super) fn note(&mut self, now: Instant, wait: Wait, crowd: &Crowd, time: &TurnTime) {
+    pub(super) fn note(
+        &mut self,
+        now: Instant,
+        since: Instant,
+        wait: impl FnOnce() -> Wait,
+        crowd: &Crowd,
+        time: &TurnTime,
+    ) {
         // Nearly always false, and cheaper than a subtraction.
-        if unlikely(wait.since + self.waited < now) {
-            self.replace(now, wait, crowd, time);
+        if unlikely(since + self.waited < now) {
+            self.replace(now, wait(), crowd, time);
         }
     }
 

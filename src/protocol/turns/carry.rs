@@ -439,18 +439,19 @@ impl Tell<SeatData> for ToGo<'_> {
     fn tell(self, data: &SeatData, grant: Grant, lapses: Instant) -> bool {
         let ToGo { now, sessions, links, but } = self;
         let Some(id) = data.client else { return false };
-        match sessions.get_mut(id) {
-            Some(Session::Raw(raw)) if likely(may_go(raw.signal) && raw.aside.is_none()) => {
+        if let Some(Session::Raw(raw)) = sessions.get_mut(id) {
+            if likely(may_go(raw.signal) && raw.aside.is_none()) {
                 raw.signal = Signal::Open;
                 links.send_static_first(id, GO);
-                true
+                return true;
             }
-            Some(Session::Line(line)) if but != Some(grant.seat) => {
-                line.go_mark = write_go(id, grant.turn, lapses.nanos_since(now).as_millis(), links);
-                true
-            }
-            _ => false,
+        } else if let Some(Session::Line(line)) = sessions.get_mut(id)
+            && but != Some(grant.seat)
+        {
+            line.go_mark = write_go(id, grant.turn, lapses.nanos_since(now).as_millis(), links);
+            return true;
         }
+        false
     }
 }
 

@@ -400,7 +400,7 @@ impl Protocol for TurnServer {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         // Out of the match, which would be a jump.
         if let Some(Session::Raw(_)) = self.sessions.get(id) {
