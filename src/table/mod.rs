@@ -97,7 +97,14 @@ impl Table {
     }
 
     pub(crate) fn seat_named(&self, ring: &Name, name: &Name) -> Option<SeatId> {
-        self.rooms.room(self.rooms.find(ring)?).seats.get(name).copied()
+        let seat = self.seat_keyed(ring, name)?;
+        (self.scheduler.data(seat)?.name() == Some(name)).then_some(seat)
+    }
+
+    /// The seat under the key of `name`, which has that name, or hardly ever another one.
+    fn seat_keyed(&self, ring: &Name, name: &Name) -> Option<SeatId> {
+        let room = self.rooms.room(self.rooms.find(ring)?);
+        room.seats.get(&self.rooms.key(name)).copied()
     }
 
     pub(crate) fn name_of(&self, seat: SeatId) -> SeatName<'_> {
@@ -130,6 +137,7 @@ impl Table {
         }
         match self.seat_named(&wanted.ring, &wanted.name) {
             Some(seat) if !self.is_free(seat, wanted.owns_name) => Err(NoSeat::Bye(Bye::NameTaken)),
+            None if self.seat_keyed(&wanted.ring, &wanted.name).is_some() => Err(NoSeat::Bye(Bye::NameTaken)),
             _ => Ok((weight, demand)),
         }
     }
@@ -166,7 +174,8 @@ impl Table {
         let joined = self.make_seat(now, room, weight, demand, data);
         match joined {
             Ok((seat, moved)) => {
-                self.rooms.room_mut(room).seats.insert(wanted.name, seat);
+                let key = self.rooms.key(&wanted.name);
+                self.rooms.room_mut(room).seats.insert(key, seat);
                 Ok((seat, current, moved))
             }
             Err(error) => {
@@ -346,11 +355,12 @@ impl Table {
                 }
             }
         }
+        let key = data.name().map(|name| self.rooms.key(name));
         let room = self.rooms.room_mut(data.room);
-        if let Some(name) = data.name()
-            && room.seats.get(name) == Some(&seat)
+        if let Some(key) = key
+            && room.seats.get(&key) == Some(&seat)
         {
-            room.seats.remove(name);
+            room.seats.remove(&key);
         }
         if !self.scheduler.has_ring(seat.ring()) && room.ring == Some(seat.ring()) {
             self.rooms.set_ring(data.room, None);

@@ -1,6 +1,7 @@
 //! Rings by name: their seats by name, their hearers, their rules. Order and turns are the scheduler's.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use slab::Slab;
 
@@ -14,13 +15,19 @@ use crate::turn::{RingId, Rules, SeatId};
 pub(crate) struct Room {
     pub(crate) name: Name,
     pub(crate) ring: Option<RingId>,
-    /// The seats that were joined under a name, those that are away too.
-    pub(crate) seats: HashMap<Name, SeatId>,
+    /// The seats that were joined under a name, those that are away too, by [key](Rooms::key): the name itself is kept with the seat.
+    pub(crate) seats: HashMap<NameKey, SeatId>,
     /// See [`Rooms::hear`].
     pub(crate) hearers: Vec<ConnectionId>,
     /// Names that the host removed, and until when they are refused.
     pub(crate) removed: HashMap<Name, Instant>,
 }
+
+/// 64 bits of a hash of a name, whose secret no peer knows: thousands of seats have one, and a name takes 65 bytes. Whether the seat
+/// under a key has the name that is looked for is for the table to see: in one of 10^11 rings with 10,000 seats two names have the same key,
+/// and the later one is refused as taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct NameKey(u64);
 
 /// Names one room while it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +48,16 @@ pub(crate) struct Rooms {
     hearing: usize,
     /// The rules that the host set for rings by name, whether or not they exist.
     rules: HashMap<Name, Rules>,
+    secret: RandomState,
 }
 
 impl Rooms {
     pub(crate) fn find(&self, name: &Name) -> Option<RoomId> {
         self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn key(&self, name: &Name) -> NameKey {
+        NameKey(self.secret.hash_one(name))
     }
 
     pub(crate) fn find_or_make(&mut self, name: Name) -> RoomId {
