@@ -262,14 +262,19 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     // What the world did.
 
     /// There is something to read from a connection, and no other news of it: nearly always.
-    #[inline(always)]
     pub fn handle_readable(&mut self, now: Now, id: ConnectionId) {
+        self.hear_of(&now, id);
+    }
+
+    /// As [`handle_readable`](Self::handle_readable). The time is by reference down to where it is needed, because it is large to copy.
+    #[inline(always)]
+    pub(crate) fn hear_of(&mut self, now: &Now, id: ConnectionId) {
         self.read_ready(now, id, false);
         if likely(self.prompt > 0) {
             self.prompt -= 1;
             self.flush_touched(now);
         } else {
-            self.relieve(now, id);
+            self.relieve(*now, id);
         }
     }
 
@@ -366,7 +371,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     #[cold]
     fn flush_rest(&mut self, now: Now) {
-        self.flush_touched(now);
+        self.flush_touched(&now);
     }
 
     /// Writes all that is queued, also to those that have made room in this pass.

@@ -31,12 +31,12 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// that a short read does not mean that nothing is left.
     #[cold]
     pub(crate) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
-        self.read_ready(now, id, to_end);
+        self.read_ready(&now, id, to_end);
     }
 
     /// As [`read`](Self::read), where the poll has said that there is something: nearly always.
     #[inline(always)]
-    pub(super) fn read_ready(&mut self, now: Now, id: ConnectionId, to_end: bool) {
+    pub(super) fn read_ready(&mut self, now: &Now, id: ConnectionId, to_end: bool) {
         let mut budget = self.buffer.len();
         if unlikely(self.pass_budget < budget) {
             return self.read_later(id);
@@ -50,7 +50,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             if budget == 0 {
                 return self.read_later(id);
             }
-            self.relieve(now, id);
+            self.relieve(*now, id);
             if self.connections.get(id).is_none() {
                 return;
             }
@@ -59,7 +59,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// Reads once, and no more than `budget`, which is not 0: how much, if there may be more.
     #[inline(always)]
-    fn read_once(&mut self, now: Now, id: ConnectionId, budget: usize) -> Option<usize> {
+    fn read_once(&mut self, now: &Now, id: ConnectionId, budget: usize) -> Option<usize> {
         let Some(connection) = self.connections.get_mut(id) else {
             self.counts.stale_events += 1;
             return None;
@@ -73,18 +73,18 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let count = match connection.read(&mut self.sockets, &mut self.buffer[..budget]) {
             Ok(count) => count,
             Err(end) => {
-                self.end_reading(now, id, end);
+                self.end_reading(*now, id, end);
                 return None;
             }
         };
         self.pass_budget -= count;
         self.counts.bytes_in += count as u64;
         if unlikely(has_rest) {
-            self.hear_more(now, id, count);
+            self.hear_more(*now, id, count);
         } else if self.links.is_open(id) {
-            let used = self.protocol.handle_bytes(now, id, &self.buffer[..count], &mut self.links);
+            let used = self.protocol.handle_bytes(*now, id, &self.buffer[..count], &mut self.links);
             if unlikely(used < count) {
-                self.go_on(now, id, self.buffer[used..count].to_vec());
+                self.go_on(*now, id, self.buffer[used..count].to_vec());
             }
         }
         Some(count)

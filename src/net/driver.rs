@@ -186,7 +186,7 @@ impl<P: Protocol> Driver<P> {
         }
         match TokenSpace::key(token) {
             // Nearly always there is something to read, and no other news.
-            Key::Connection(id) if likely(!has_more_to_say(event)) => self.engine.handle_readable(now, id),
+            Key::Connection(id) if likely(!has_more_to_say(event)) => self.engine.hear_of(&now, id),
             key => self.handle_ready(now, key, event.into()),
         }
     }

@@ -145,6 +145,7 @@ impl<P: Protocol> EventLoop<P> {
 
     /// The next event for the host, which a status listener counts on its way. To be called until it says `None`, after every
     /// [`run_once`](Self::run_once).
+    #[inline(always)]
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         let Some(companion) = &mut self.companion else { return self.driver.poll_event() };
         let event = self.driver.poll_event()?;
@@ -161,7 +162,7 @@ impl<P: Protocol> EventLoop<P> {
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let was_due = self.wait(timeout).map_err(Error::Poll)?;
         let now = self.clock.now();
-        let mut woken = self.handle_events(now);
+        let mut woken = self.handle_events(&now);
         if unlikely(was_due || self.timer.is_reached(now.instant)) {
             woken |= self.catch_up(now).map_err(Error::Poll)?;
         }
@@ -181,11 +182,11 @@ impl<P: Protocol> EventLoop<P> {
 
     /// Takes in what the poll said; whether another thread wants something.
     #[inline(always)]
-    fn handle_events(&mut self, now: Now) -> bool {
+    fn handle_events(&mut self, now: &Now) -> bool {
         let mut woken = false;
         for event in &self.events {
             match event.token() {
-                token if self.driver.owns(token) => self.driver.handle_event(now, event),
+                token if self.driver.owns(token) => self.driver.handle_event(*now, event),
                 WAKER => woken = true,
                 TIMER => self.timer.fired(),
                 _ => {}
@@ -216,7 +217,7 @@ impl<P: Protocol> EventLoop<P> {
 
     #[inline(never)]
     fn handle_late_events(&mut self, now: Now) -> bool {
-        self.handle_events(now)
+        self.handle_events(&now)
     }
 
     /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first. Not at all if the deadline was past already:

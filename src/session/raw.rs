@@ -109,11 +109,17 @@ impl<'a> RawAnswer<'a> {
     pub(crate) fn is_again(message: &[u8], name: &RawName) -> bool {
         let name = name.as_bytes();
         let Some((head, [b':', digits @ ..])) = message.split_at_checked(name.len()) else { return false };
-        // Byte by byte: most names are too short for a call to gain anything.
-        let is_name = head.iter().zip(name).all(|(a, b)| a == b);
         let are_few = matches!(digits.len(), 1..=FEW_DIGITS);
-        is_name && are_few && digits.iter().all(u8::is_ascii_digit)
+        is_same(head, name) && are_few && digits.iter().all(u8::is_ascii_digit)
     }
+}
+
+/// Compares two slices of the same length. Most names are too short for a call to gain anything.
+#[inline(always)]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let ((eights, rest), (others, other_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    eights.iter().zip(others).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
+        && rest.iter().zip(other_rest).all(|(a, b)| a == b)
 }
 
 /// This many digits overflow nothing.

@@ -68,20 +68,24 @@ impl<S> Ring<S> {
     fn take_first(&mut self, own: Instant) -> Option<(u32, SeatId)> {
         loop {
             let Ring { id, queue, seats, crowd, longest_wait, turn_time, .. } = self;
-            let (slot, seat) = queue.pop(seats, |slot, seat| {
-                if unlikely(!seat.occupied) {
-                    seat.standing = Standing::Missed;
-                    return None;
-                }
+            let first = queue.pop(seats, |slot, seat| {
                 seat.standing = Standing::Holding;
                 longest_wait.note(own, seat.since, || seat.wait(), crowd, turn_time);
-                Some(SeatId::new(*id, slot, seat.place))
+                SeatId::new(*id, slot, seat.place)
             })?;
-            if let Some(seat) = seat {
-                return Some((slot, seat));
+            match first {
+                Ok(first) => return Some(first),
+                Err(slot) => self.miss(slot),
             }
-            crowd.remove(seats[slot as usize].weight.value(), queue.given());
         }
+    }
+
+    /// The turn of the seat at `slot` came while its client was away.
+    #[cold]
+    fn miss(&mut self, slot: u32) {
+        let seat = &mut self.seats[slot as usize];
+        seat.standing = Standing::Missed;
+        self.crowd.remove(seat.weight.value(), self.queue.given());
     }
 
     /// Takes the seat that the host named, if it can still have the turn.

@@ -153,6 +153,7 @@ impl Queue {
     }
 
     /// Takes the queued seat at `slot` out, wherever it stands.
+    #[inline(never)]
     pub(super) fn remove<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32) {
         let seat = &mut seats[slot as usize];
         let Links { prev, next } = std::mem::replace(&mut seat.links, Links::NONE);
@@ -171,37 +172,37 @@ impl Queue {
         }
     }
 
-    /// Takes the seat with the smallest tag out, and what `take` takes of it. If its client is there, the turn is its own: virtual time moves
-    /// to its tag.
+    /// Takes the seat with the smallest tag out. If its client is there, the turn is its own: virtual time moves to its tag, and with its slot
+    /// what `take` takes of it is returned. Otherwise its slot is an error.
     #[inline(always)]
     pub(super) fn pop<S, R>(
         &mut self,
         seats: &mut Slab<Seat<S>>,
         take: impl FnOnce(u32, &mut Seat<S>) -> R,
-    ) -> Option<(u32, R)> {
-        if unlikely(!self.heavy.is_empty()) {
-            let slot = self.first(seats)?;
+    ) -> Option<Result<(u32, R), u32>> {
+        let is_one_list = likely(self.heavy.is_empty());
+        let slot = if is_one_list { self.ones.head } else { self.first(seats)? };
+        let seat = seats.get_mut(slot as usize)?;
+        if unlikely(!seat.occupied) {
             self.remove(seats, slot);
-            let seat = &mut seats[slot as usize];
-            self.virtual_time = if seat.occupied { seat.tag } else { self.virtual_time };
-            return Some((slot, take(slot, seat)));
+            return Some(Err(slot));
+        }
+        self.virtual_time = seat.tag;
+        let taken = take(slot, seat);
+        if unlikely(!is_one_list) {
+            self.remove(seats, slot);
+            return Some(Ok((slot, taken)));
         }
         // As `remove`, for the head of the only list.
-        let slot = self.ones.head;
-        let seat = seats.get_mut(slot as usize)?;
         let next = std::mem::replace(&mut seat.links, Links::NONE).next;
         self.len -= 1;
-        self.ones.present -= u32::from(seat.occupied);
+        self.ones.present -= 1;
         self.ones.head = next;
-        if likely(seat.occupied) {
-            self.virtual_time = seat.tag;
-        }
-        let taken = take(slot, seat);
         match seats.get_mut(next as usize) {
             Some(next) => next.links.prev = NIL,
             None => self.ones.tail = NIL,
         }
-        Some((slot, taken))
+        Some(Ok((slot, taken)))
     }
 
     /// Notes that the client of a queued seat of `weight` came back or went away.

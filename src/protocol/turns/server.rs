@@ -400,7 +400,8 @@ impl Protocol for TurnServer {
         }
     }
 
-    #[inline(always)]
+    // As one function: what calls it has no register left for it.
+    #[inline(never)]
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         // Out of the match, which would be a jump.
         if let Some(Session::Raw(_)) = self.sessions.get(id) {
