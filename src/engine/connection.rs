@@ -121,7 +121,7 @@ impl<T> Connection<T> {
         S: Sockets<Socket = T>,
     {
         let unsent = errand.unsent();
-        if unlikely(!self.is_idle() || !errand.is_message() || unsent.is_empty()) {
+        if unlikely(!self.is_idle() | !errand.is_message() | unsent.is_empty()) {
             return Some(self.run_any(sockets, errand, None, limits));
         }
         match sockets.send(&mut self.socket, unsent) {
@@ -137,7 +137,7 @@ impl<T> Connection<T> {
 
     /// In use, and nothing is waited for but what its peer has to say.
     fn is_idle(&self) -> bool {
-        self.phase == Phase::Open && !self.blocked && self.watched == Some(Interest::Read)
+        (self.phase == Phase::Open) & !self.blocked & (self.watched == Some(Interest::Read))
     }
 
     /// `first` is what came of a first write, if one was tried.

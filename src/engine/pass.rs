@@ -316,21 +316,26 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// If the events of the last pass were not all taken; the pass goes on when they are.
     pub fn finish_batch(&mut self, now: Now) -> Result<(), EventsPending> {
+        self.finish_pass(&now)
+    }
+
+    #[inline(always)]
+    pub(crate) fn finish_pass(&mut self, now: &Now) -> Result<(), EventsPending> {
         if unlikely(!self.events_taken) {
             return Err(EventsPending);
         }
         self.events_taken = false;
         self.last_pass = now.instant;
         self.prompt = PROMPT_MAX;
-        if unlikely(self.has_leftovers() | !self.writable.is_empty() | self.is_due(now)) {
-            self.do_chores(now);
+        if unlikely(self.has_leftovers() | !self.writable.is_empty() | self.is_due(*now)) {
+            self.do_chores(*now);
         }
         if unlikely(self.links.has_touched()) {
-            self.flush_rest(now);
+            self.flush_rest(*now);
         }
-        self.protocol.handle_flushed(now, &mut self.links);
+        self.protocol.handle_flushed(*now, &mut self.links);
         if unlikely(self.links.has_touched()) {
-            self.flush_rest(now);
+            self.flush_rest(*now);
         }
         if unlikely(self.links.rereads() > 0) {
             self.at_once = true;

@@ -133,19 +133,31 @@ impl<P: Protocol> EventLoop<P> {
     /// When the poll fails.
     pub fn run(&mut self, mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>)) -> Result<(), Error> {
         while self.run_once(None)? {
-            while let Some(event) = self.poll_event() {
-                on_event(&mut self.driver, event);
-            }
+            self.take_events(&mut on_event);
         }
+        self.take_events(&mut on_event);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn take_events(&mut self, on_event: &mut impl FnMut(&mut Driver<P>, Event<P::Event>)) {
+        if unlikely(self.companion.is_some()) {
+            return self.take_observed_events(on_event);
+        }
+        while let Some(event) = self.driver.poll_event() {
+            on_event(&mut self.driver, event);
+        }
+    }
+
+    #[cold]
+    fn take_observed_events(&mut self, on_event: &mut impl FnMut(&mut Driver<P>, Event<P::Event>)) {
         while let Some(event) = self.poll_event() {
             on_event(&mut self.driver, event);
         }
-        Ok(())
     }
 
     /// The next event for the host, which a status listener counts on its way. To be called until it says `None`, after every
     /// [`run_once`](Self::run_once).
-    #[inline(always)]
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         let Some(companion) = &mut self.companion else { return self.driver.poll_event() };
         let event = self.driver.poll_event()?;
@@ -169,7 +181,7 @@ impl<P: Protocol> EventLoop<P> {
         if unlikely(woken) {
             self.stopped |= self.inbox.obey(&mut self.driver, now);
         }
-        if let Err(refusal) = self.driver.finish_batch(now) {
+        if let Err(refusal) = self.driver.finish_pass(&now) {
             // The next poll forgets what this one has said.
             self.finish_companion(now)?;
             return Err(refusal);

@@ -67,16 +67,17 @@ impl<S> Ring<S> {
     #[inline(always)]
     fn take_first(&mut self, own: Instant) -> Option<(u32, SeatId)> {
         loop {
-            let Ring { id, queue, seats, crowd, longest_wait, turn_time, .. } = self;
-            let first = queue.pop(seats, |slot, seat| {
-                seat.standing = Standing::Holding;
-                longest_wait.note(own, seat.since, || seat.wait(), crowd, turn_time);
-                SeatId::new(*id, slot, seat.place)
-            })?;
-            match first {
-                Ok(first) => return Some(first),
-                Err(slot) => self.miss(slot),
-            }
+            let slot = match self.queue.pop(&mut self.seats)? {
+                Ok(slot) => slot,
+                Err(slot) => {
+                    self.miss(slot);
+                    continue;
+                }
+            };
+            let seat = &mut self.seats[slot as usize];
+            seat.standing = Standing::Holding;
+            self.longest_wait.note(own, seat.since, || seat.wait(), &self.crowd, &self.turn_time);
+            return Some((slot, SeatId::new(self.id, slot, seat.place)));
         }
     }
 
@@ -174,16 +175,16 @@ impl<S> Ring<S> {
 
     /// The seat at `slot` begins to wait.
     pub(super) fn enqueue(&mut self, now: Instant, slot: u32) {
-        self.queue_up(self.own_time(now), slot);
+        let is_held = matches!(self.phase, Phase::Held(_) | Phase::Kept(_));
+        self.queue_up(self.own_time(now), slot, u32::from(is_held));
         let weight = self.seats[slot as usize].weight.value();
         let (queue, seats) = (&self.queue, &self.seats);
         self.crowd.add(weight, queue.given(), || queue.oldest_given(seats));
     }
 
     #[inline(always)]
-    pub(super) fn queue_up(&mut self, own: Instant, slot: u32) {
-        let is_held = matches!(self.phase, Phase::Held(_) | Phase::Kept(_));
-        let turns_first = self.queue.len() + u32::from(is_held);
+    pub(super) fn queue_up(&mut self, own: Instant, slot: u32, turns_held: u32) {
+        let turns_first = self.queue.len() + turns_held;
         self.queue.push(&mut self.seats, slot, |seat| {
             (seat.standing, seat.turns_first) = (Standing::Queued, turns_first);
             if likely(seat.occupied) {

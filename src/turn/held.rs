@@ -158,7 +158,7 @@ impl<S> Ring<S> {
         let id = SeatId::new(self.id, slot, seat.place);
         let wants = seat.demand == Demand::Always || asks_again || self.named == Some(slot);
         if likely(wants && goes_on) {
-            self.queue_up(own, slot);
+            self.queue_up(own, slot, 0);
             let queue = &self.queue;
             self.crowd.stay(queue.given(), || queue.oldest_given(&self.seats));
         } else {

@@ -142,7 +142,7 @@ impl Queue {
         seat.tag = self.virtual_time.after(seat.weight, self.given);
         let (weight, occupied) = (seat.weight, seat.occupied);
         self.len += 1;
-        let lane = self.lane(weight);
+        let lane = if likely(weight == Weight::ONE) { &mut self.ones } else { self.heavy_lane(weight) };
         lane.present += u32::from(occupied);
         let tail = std::mem::replace(&mut lane.tail, slot);
         seat.links = Links { prev: tail, next: NIL };
@@ -172,14 +172,10 @@ impl Queue {
         }
     }
 
-    /// Takes the seat with the smallest tag out. If its client is there, the turn is its own: virtual time moves to its tag, and with its slot
-    /// what `take` takes of it is returned. Otherwise its slot is an error.
+    /// Takes the seat with the smallest tag out. If its client is there, the turn is its own, and virtual time moves to its tag; otherwise its
+    /// slot is an error.
     #[inline(always)]
-    pub(super) fn pop<S, R>(
-        &mut self,
-        seats: &mut Slab<Seat<S>>,
-        take: impl FnOnce(u32, &mut Seat<S>) -> R,
-    ) -> Option<Result<(u32, R), u32>> {
+    pub(super) fn pop<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<Result<u32, u32>> {
         let is_one_list = likely(self.heavy.is_empty());
         let slot = if is_one_list { self.ones.head } else { self.first(seats)? };
         let seat = seats.get_mut(slot as usize)?;
@@ -188,10 +184,9 @@ impl Queue {
             return Some(Err(slot));
         }
         self.virtual_time = seat.tag;
-        let taken = take(slot, seat);
         if unlikely(!is_one_list) {
             self.remove(seats, slot);
-            return Some(Ok((slot, taken)));
+            return Some(Ok(slot));
         }
         // As `remove`, for the head of the only list.
         let next = std::mem::replace(&mut seat.links, Links::NONE).next;
@@ -202,7 +197,7 @@ impl Queue {
             Some(next) => next.links.prev = NIL,
             None => self.ones.tail = NIL,
         }
-        Some(Ok((slot, taken)))
+        Some(Ok(slot))
     }
 
     /// Notes that the client of a queued seat of `weight` came back or went away.

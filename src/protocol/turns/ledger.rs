@@ -129,17 +129,21 @@ impl Ledger {
         self.report(TurnEvent::Accepted { seat, turn, answer });
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "both fit, as their sum does")]
     #[inline(always)]
     fn keep(&mut self, message: &[u8], name: usize) -> AnswerId {
         self.counts.accepted += 1;
         if self.is_over {
             self.begin_pass();
         }
-        // A pass reads far less than 4 GiB.
-        let (start, len) = (self.answers.len() as u64, message.len() as u64);
+        let (start, len) = (self.answers.len(), message.len());
+        if unlikely(start + len > u32::MAX as usize) {
+            // A pass reads far less than 4 GiB.
+            return AnswerId { start: u32::MAX, len: 0, pass: self.pass, name: 0 };
+        }
         let answer = AnswerId {
-            start: u32::try_from(start).unwrap_or(u32::MAX),
-            len: u32::try_from(len).unwrap_or(0),
+            start: start as u32,
+            len: len as u32,
             pass: self.pass,
             name: u8::try_from(name).unwrap_or(0),
         };
