@@ -39,10 +39,19 @@ impl<S> Ring<S> {
         own: Instant,
         tell: impl Tell<S>,
     ) -> Result<(Grant, Instant), Option<Grant>> {
-        let Some((slot, seat)) = self.take_first(own) else { return Err(None) };
-        let grant = Grant { seat, turn: self.next_turn() };
+        let Some(first) = self.queue.pop(&mut self.seats) else { return Err(None) };
+        let slot = match first {
+            Ok(slot) => slot,
+            Err(slot) => return Err(self.grant_behind(now, slot)),
+        };
+        let seat = &mut self.seats[slot as usize];
+        seat.standing = Standing::Holding;
+        self.longest_wait.note(own, seat.since, || seat.wait(), &self.crowd, &self.turn_time);
+        let turn = TurnNumber::after(self.last_turn);
+        self.last_turn = turn.get();
+        let grant = Grant { seat: SeatId::new(self.id, slot, seat.place), turn };
         let (deadline, hold_until) = (now + self.terms.time.silent, now + self.terms.time.hold);
-        if unlikely(!tell.tell(&self.seats[slot as usize].data, grant, deadline)) {
+        if unlikely(!tell.tell(&seat.data, grant, deadline)) {
             self.hold_untold(now, slot, grant.turn, Extra::None);
             return Err(Some(grant));
         }
@@ -64,7 +73,6 @@ impl<S> Ring<S> {
     }
 
     /// Takes the next seat whose client is there out of the queue, at `own` by the ring's own clock: it holds the turn.
-    #[inline(always)]
     fn take_first(&mut self, own: Instant) -> Option<(u32, SeatId)> {
         loop {
             let slot = match self.queue.pop(&mut self.seats)? {
@@ -79,6 +87,12 @@ impl<S> Ring<S> {
             self.longest_wait.note(own, seat.since, || seat.wait(), &self.crowd, &self.turn_time);
             return Some((slot, SeatId::new(self.id, slot, seat.place)));
         }
+    }
+
+    #[cold]
+    fn grant_behind(&mut self, now: Instant, missed: u32) -> Option<Grant> {
+        self.miss(missed);
+        self.grant_first(now)
     }
 
     /// The turn of the seat at `slot` came while its client was away.
@@ -111,7 +125,6 @@ impl<S> Ring<S> {
         Grant { seat, turn }
     }
 
-    #[inline(always)]
     fn next_turn(&mut self) -> TurnNumber {
         let turn = TurnNumber::after(self.last_turn);
         self.last_turn = turn.get();

@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(found_in_ring(|ring| ring.seats[1].standing = Standing::Missed), lists);
         assert_eq!(found_in_ring(|ring| ring.seats[1].occupied = false), lists, "present seats are counted");
         assert_eq!(found_in_ring(|ring| ring.seats[2].weight = Weight::ONE), lists);
-        assert_eq!(found_in_ring(|ring| ring.queue.advance_to(ring.seats[1].tag)), lists, "a tag is passed");
+        assert_eq!(found_in_ring(|ring| ring.queue.pass(ring.seats[1].tag)), lists, "a tag is passed");
         assert_eq!(found_in_ring(|ring| ring.named = Some(7)), named);
         let idle = |ring: &mut Ring<()>| {
             ring.phase = Phase::Idle;

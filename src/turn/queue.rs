@@ -23,15 +23,13 @@ pub(super) struct Tag {
 }
 
 impl Tag {
-    /// Returns the tag of a seat of `weight` that begins to wait at this virtual time.
-    #[inline]
-    fn after(self, weight: Weight, given: u64) -> Tag {
-        if unlikely(weight != Weight::ONE) {
-            return self.after_part(weight, given);
-        }
+    /// Returns the tag of a seat of weight 1 that begins to wait at this virtual time.
+    #[inline(always)]
+    fn after_one(self, given: u64) -> Tag {
         Tag { whole: self.whole + 1, part: self.part, given }
     }
 
+    /// The same for a greater weight.
     #[cold]
     fn after_part(self, weight: Weight, given: u64) -> Tag {
         let (part, carry) = self.part.overflowing_add(share(weight));
@@ -139,10 +137,15 @@ impl Queue {
         self.given += 1;
         let seat = &mut seats[slot as usize];
         note(seat);
-        seat.tag = self.virtual_time.after(seat.weight, self.given);
         let (weight, occupied) = (seat.weight, seat.occupied);
         self.len += 1;
-        let lane = if likely(weight == Weight::ONE) { &mut self.ones } else { self.heavy_lane(weight) };
+        let lane = if likely(weight == Weight::ONE) {
+            seat.tag = self.virtual_time.after_one(self.given);
+            &mut self.ones
+        } else {
+            seat.tag = self.virtual_time.after_part(weight, self.given);
+            self.heavy_lane(weight)
+        };
         lane.present += u32::from(occupied);
         let tail = std::mem::replace(&mut lane.tail, slot);
         seat.links = Links { prev: tail, next: NIL };
@@ -176,20 +179,18 @@ impl Queue {
     /// slot is an error.
     #[inline(always)]
     pub(super) fn pop<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<Result<u32, u32>> {
-        let is_one_list = likely(self.heavy.is_empty());
-        let slot = if is_one_list { self.ones.head } else { self.first(seats)? };
+        if unlikely(!self.heavy.is_empty()) {
+            return self.pop_of_many(seats);
+        }
+        let slot = self.ones.head;
         let seat = seats.get_mut(slot as usize)?;
         if unlikely(!seat.occupied) {
             self.remove(seats, slot);
             return Some(Err(slot));
         }
-        self.virtual_time = seat.tag;
-        if unlikely(!is_one_list) {
-            self.remove(seats, slot);
-            return Some(Ok(slot));
-        }
         // As `remove`, for the head of the only list.
         let next = std::mem::replace(&mut seat.links, Links::NONE).next;
+        self.virtual_time = seat.tag;
         self.len -= 1;
         self.ones.present -= 1;
         self.ones.head = next;
@@ -198,6 +199,23 @@ impl Queue {
             None => self.ones.tail = NIL,
         }
         Some(Ok(slot))
+    }
+
+    #[cold]
+    fn pop_of_many<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<Result<u32, u32>> {
+        let slot = self.first(seats)?;
+        self.remove(seats, slot);
+        let seat = &seats[slot as usize];
+        if !seat.occupied {
+            return Some(Err(slot));
+        }
+        self.virtual_time = seat.tag;
+        Some(Ok(slot))
+    }
+
+    #[cfg(test)]
+    pub(super) fn pass(&mut self, tag: Tag) {
+        self.virtual_time = tag;
     }
 
     /// Notes that the client of a queued seat of `weight` came back or went away.
