@@ -66,7 +66,7 @@ impl Lease {
         };
         let judging = (Duration::from(self.judging_left), self.proposals_left);
         let absent = self.absent_until.map(|until| distance(now, until));
-        (self.slot, self.turn, clock, judging, absent, self.asks_again, self.raised)
+        (self.slot(), self.turn, clock, judging, absent, self.asks_again, self.raised)
     }
 }
 

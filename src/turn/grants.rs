@@ -52,11 +52,11 @@ impl<S> Ring<S> {
         let grant = Grant { seat: SeatId::new(self.id, slot, seat.place), turn };
         let (deadline, hold_until) = (now + self.terms.time.silent, now + self.terms.time.hold);
         if unlikely(!tell.tell(&seat.data, grant, deadline)) {
-            self.hold_untold(now, slot, grant.turn, Extra::None);
+            self.hold_untold(now, grant, Extra::None);
             return Err(Some(grant));
         }
         let clock = Clock::Running { deadline, hold_until };
-        self.phase = Phase::Held(self.lease_for(own, slot, grant.turn, clock, Extra::None));
+        self.phase = Phase::Held(self.lease_for(own, grant, clock, Extra::None));
         debug_assert_eq!(self.stands_from, Instant::FAR_FUTURE, "nothing stops the ring's own clock");
         Ok((grant, deadline))
     }
@@ -66,14 +66,14 @@ impl<S> Ring<S> {
             && let Some(slot) = self.take_named(now)
         {
             let seat = self.seat_id(slot);
-            return Some(self.grant(now, (slot, seat), Extra::All));
+            return Some(self.grant(now, seat, Extra::All));
         }
         let first = self.take_first(self.own_time(now))?;
         Some(self.grant(now, first, Extra::None))
     }
 
     /// Takes the next seat whose client is there out of the queue, at `own` by the ring's own clock: it holds the turn.
-    fn take_first(&mut self, own: Instant) -> Option<(u32, SeatId)> {
+    fn take_first(&mut self, own: Instant) -> Option<SeatId> {
         loop {
             let slot = match self.queue.pop(&mut self.seats)? {
                 Ok(slot) => slot,
@@ -85,7 +85,7 @@ impl<S> Ring<S> {
             let seat = &mut self.seats[slot as usize];
             seat.standing = Standing::Holding;
             self.longest_wait.note(own, seat.since, || seat.wait(), &self.crowd, &self.turn_time);
-            return Some((slot, SeatId::new(self.id, slot, seat.place)));
+            return Some(SeatId::new(self.id, slot, seat.place));
         }
     }
 
@@ -119,10 +119,10 @@ impl<S> Ring<S> {
         Some(slot)
     }
 
-    fn grant(&mut self, now: Instant, (slot, seat): (u32, SeatId), extra: Extra) -> Grant {
-        let turn = self.next_turn();
-        self.hold_untold(now, slot, turn, extra);
-        Grant { seat, turn }
+    fn grant(&mut self, now: Instant, seat: SeatId, extra: Extra) -> Grant {
+        let grant = Grant { seat, turn: self.next_turn() };
+        self.hold_untold(now, grant, extra);
+        grant
     }
 
     fn next_turn(&mut self) -> TurnNumber {
@@ -131,17 +131,15 @@ impl<S> Ring<S> {
         turn
     }
 
-    fn hold_untold(&mut self, now: Instant, slot: u32, turn: TurnNumber, extra: Extra) {
-        self.hold(
-            now,
-            self.lease_for(self.own_time(now), slot, turn, Clock::Unreleased(self.terms.time), extra),
-        );
+    fn hold_untold(&mut self, now: Instant, grant: Grant, extra: Extra) {
+        let lease = self.lease_for(self.own_time(now), grant, Clock::Unreleased(self.terms.time), extra);
+        self.hold(now, lease);
     }
 
     #[inline(always)]
-    fn lease_for(&self, own: Instant, slot: u32, turn: TurnNumber, clock: Clock, extra: Extra) -> Lease {
+    fn lease_for(&self, own: Instant, Grant { seat, turn }: Grant, clock: Clock, extra: Extra) -> Lease {
         Lease {
-            slot,
+            seat,
             turn,
             clock,
             since: own,
@@ -158,8 +156,8 @@ impl<S> Ring<S> {
     #[cold]
     pub(super) fn grant_kept(&mut self, now: Instant, kept: Lease) -> Option<Grant> {
         self.phase = Phase::Idle;
-        if !self.seats[kept.slot as usize].occupied {
-            self.put_back(self.own_time(now), kept.slot, true, kept.asks_again);
+        if !self.seats[kept.slot() as usize].occupied {
+            self.put_back(self.own_time(now), kept.slot(), true, kept.asks_again);
             return self.grant_first(now);
         }
         let left = kept.clock.left(now);
@@ -176,7 +174,7 @@ impl<S> Ring<S> {
                 ..kept
             },
         );
-        Some(Grant { seat: self.seat_id(kept.slot), turn })
+        Some(Grant { seat: self.seat_id(kept.slot()), turn })
     }
 
     /// Until the holder is told, the turn costs the others no time.

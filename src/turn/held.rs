@@ -2,7 +2,7 @@
 
 use super::SeatId;
 use super::holding::{Tell, Told};
-use super::lease::{Clock, Extra, Lease, TurnNumber};
+use super::lease::{Clock, Extra, TurnNumber};
 use super::moved::{Ended, Moved, Outcome, Refusal};
 use super::ring::{Phase, Ring};
 use super::rules::Allowance;
@@ -11,17 +11,17 @@ use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos};
 
 impl<S> Ring<S> {
-    /// Finds the turn that `slot` holds, if a request fenced by `fence` may act on it.
-    #[inline]
-    pub(super) fn holding(&self, slot: u32, fence: Option<u64>) -> Result<&Lease, Refusal> {
-        let lease = self.lease().filter(|lease| lease.clock.is_released());
-        if unlikely(fence.is_some() && fence != lease.map(|lease| lease.turn.get())) {
-            return Err(Refusal::StaleTurn);
+    /// Says why a request of `seat`, fenced by `fence`, may not act on the turn.
+    #[cold]
+    pub(super) fn refusal(&self, seat: SeatId, fence: Option<u64>) -> Refusal {
+        if self.id != seat.ring() || !self.has(seat) {
+            return Refusal::NotYourTurn;
         }
+        let lease = self.lease().filter(|lease| lease.clock.is_released());
         match lease {
-            Some(lease) if likely(lease.slot == slot && !lease.clock.is_judged()) => Ok(lease),
-            Some(lease) if lease.slot == slot => Err(Refusal::Judging),
-            _ => Err(Refusal::NotYourTurn),
+            _ if fence.is_some() && fence != lease.map(|lease| lease.turn.get()) => Refusal::StaleTurn,
+            Some(lease) if lease.seat == seat => Refusal::Judging,
+            _ => Refusal::NotYourTurn,
         }
     }
 
@@ -131,19 +131,20 @@ impl<S> Ring<S> {
     #[inline(always)]
     fn end_held(&mut self, now: Instant, goes_on: bool) -> Option<(SeatId, TurnNumber, Instant)> {
         let Phase::Held(lease) = &self.phase else { return None };
-        let (slot, turn, asks_again) = (lease.slot, lease.turn, lease.asks_again);
+        let (seat, turn, asks_again) = (lease.seat, lease.turn, lease.asks_again);
         let is_ordinary = lease.extra == Extra::None && lease.clock.is_released();
         self.phase = Phase::Idle;
         if unlikely(!is_ordinary) {
             self.settle_clock(now);
         }
         let own = self.own_time(now);
-        Some((self.put_back(own, slot, goes_on, asks_again), turn, own))
+        self.put_back(own, seat.slot(), goes_on, asks_again);
+        Some((seat, turn, own))
     }
 
     /// Ends the turn of a holder whose connection may be lost: then nobody sits there any more.
     pub(super) fn end_present(&mut self, now: Instant, outcome: Outcome) -> Moved {
-        let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(|lease| lease.slot);
+        let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(|lease| lease.slot());
         let Some(slot) = absent else { return self.end(now, outcome) };
         self.vacate_holder(now, slot);
         let moved = self.end(now, outcome);
@@ -153,9 +154,8 @@ impl<S> Ring<S> {
 
     /// A seat's turn is over, at `own` by the ring's own clock: it waits anew or rests.
     #[inline(always)]
-    pub(super) fn put_back(&mut self, own: Instant, slot: u32, goes_on: bool, asks_again: bool) -> SeatId {
+    pub(super) fn put_back(&mut self, own: Instant, slot: u32, goes_on: bool, asks_again: bool) {
         let seat = &mut self.seats[slot as usize];
-        let id = SeatId::new(self.id, slot, seat.place);
         let wants = seat.demand == Demand::Always || asks_again || self.named == Some(slot);
         if likely(wants && goes_on) {
             self.queue_up(own, slot, 0);
@@ -165,6 +165,5 @@ impl<S> Ring<S> {
             self.crowd.remove(seat.weight.value(), self.queue.given());
             seat.standing = Standing::Resting;
         }
-        id
     }
 }

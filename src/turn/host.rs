@@ -98,7 +98,7 @@ impl<S> Ring<S> {
                     Some(self.end_present(now, Outcome::Lapsed))
                 }
                 Clock::Running { .. } | Clock::Unreleased(_) | Clock::Stopped(_) => {
-                    Some(self.lose(now, lease.slot))
+                    Some(self.lose(now, lease.slot()))
                 }
             };
             if let Some(moved) = moved {

@@ -149,9 +149,9 @@ impl Queue {
         lane.present += u32::from(occupied);
         let tail = std::mem::replace(&mut lane.tail, slot);
         seat.links = Links { prev: tail, next: NIL };
-        match tail {
-            NIL => lane.head = slot,
-            tail => seats[tail as usize].links.next = slot,
+        match seats.get_mut(tail as usize) {
+            Some(tail) => tail.links.next = slot,
+            None => lane.head = slot,
         }
     }
 

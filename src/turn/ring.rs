@@ -106,21 +106,22 @@ impl<S> Ring<S> {
 
     pub(super) fn lease_of(&mut self, slot: u32) -> Option<&mut Lease> {
         match &mut self.phase {
-            Phase::Held(lease) if lease.slot == slot => Some(lease),
+            Phase::Held(lease) if lease.slot() == slot => Some(lease),
             _ => None,
         }
     }
 
     /// Whether the client of the seat at `slot` is connected.
     pub(super) fn is_present(&self, slot: u32) -> bool {
-        let is_absent = self.lease().is_some_and(|lease| lease.slot == slot && lease.absent_until.is_some());
+        let is_absent =
+            self.lease().is_some_and(|lease| lease.slot() == slot && lease.absent_until.is_some());
         self.seats[slot as usize].occupied && !is_absent
     }
 
     /// Whether the seat at `slot` will get the turn and does not have it, its client being there.
     pub(super) fn is_waiting(&self, slot: u32) -> bool {
         let seat = &self.seats[slot as usize];
-        let is_kept = matches!(self.phase, Phase::Kept(kept) if kept.slot == slot);
+        let is_kept = matches!(self.phase, Phase::Kept(kept) if kept.slot() == slot);
         seat.occupied && (seat.standing == Standing::Queued || is_kept)
     }
 
@@ -128,7 +129,7 @@ impl<S> Ring<S> {
     pub(super) fn ahead_of(&self, slot: u32) -> usize {
         let holder = match self.phase {
             Phase::Held(_) => 1,
-            Phase::Kept(kept) => usize::from(self.seats[kept.slot as usize].occupied),
+            Phase::Kept(kept) => usize::from(self.seats[kept.slot() as usize].occupied),
             Phase::Idle => 0,
         };
         match self.seats[slot as usize].standing {

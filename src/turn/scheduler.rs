@@ -6,13 +6,14 @@ use slab::Slab;
 
 use super::holding::{Holding, Judged};
 use super::id::SLOTS_MAX;
-use super::lease::Clock;
+use super::lease::{Clock, Lease};
 use super::ring::Ring;
 use super::seat::Seat;
 use super::{
     Demand, Held, HeldClock, HostError, JoinError, LongestWait, Moved, Refusal, RingId, Rules, RulesError,
     SchedulerConfig, SeatId, TurnNumber, Weight,
 };
+use crate::hint::likely;
 use crate::time::{Instant, Timers};
 
 /// Lets the seats of many rings take turns.
@@ -86,8 +87,7 @@ impl<S> Scheduler<S> {
             Clock::Stopped(allowance) => HeldClock::Stopped { left: left(allowance) },
             Clock::Judged { left: allowance, until } => HeldClock::Judged { left: left(allowance), until },
         };
-        let seat = ring.seat_id(lease.slot);
-        Some(Held { seat, turn: lease.turn, clock, absent: lease.absent_until.is_some() })
+        Some(Held { seat: lease.seat, turn: lease.turn, clock, absent: lease.absent_until.is_some() })
     }
 
     /// Returns the turn that `seat` holds, if it does.
@@ -318,11 +318,17 @@ impl<S> Scheduler<S> {
     /// [`Refusal`] says why not; nothing has changed then.
     #[inline]
     pub fn holding(&mut self, seat: SeatId, fence: Option<u64>) -> Result<Holding<'_, S>, Refusal> {
-        let ring = self.rings.get_mut(seat.ring().slot() as usize);
-        let ring = ring.filter(|ring| ring.id == seat.ring() && ring.has(seat));
-        let ring = ring.ok_or(Refusal::NotYourTurn)?;
-        let turn = ring.holding(seat.slot(), fence)?.turn;
-        Ok(Holding { ring, timers: &mut self.timers, seat, turn })
+        let ring = self.rings.get_mut(seat.ring().slot() as usize).ok_or(Refusal::NotYourTurn)?;
+        match ring.lease() {
+            Some(&Lease { seat: holder, turn, ref clock, .. })
+                if likely(
+                    holder == seat && clock.is_open() && fence.is_none_or(|fence| fence == turn.get()),
+                ) =>
+            {
+                Ok(Holding { ring, timers: &mut self.timers, seat, turn })
+            }
+            _ => Err(ring.refusal(seat, fence)),
+        }
     }
 
     /// Asks for the turn: a resting seat begins to wait, and the holder is queued again after its turn. Nothing happens otherwise.
@@ -351,7 +357,7 @@ impl<S> Scheduler<S> {
         let ring = ring.filter(|ring| ring.id == seat.ring() && ring.has(seat));
         let judged = ring.filter(|ring| {
             ring.lease().is_some_and(|lease| {
-                lease.slot == seat.slot() && lease.turn == turn && lease.clock.is_judged()
+                lease.slot() == seat.slot() && lease.turn == turn && lease.clock.is_judged()
             })
         });
         let ring = judged.ok_or(HostError::NotJudged)?;
