@@ -1,12 +1,12 @@
-//! People or agents talk in turn, and a moderator says who is next, who has more time, and who has to go.
+//! Lets people or agents talk in turn. A moderator skips turns, names the next speaker, gives time, and removes clients.
 //!
 //! ```text
 //! cargo run --release --example moderator
 //! nc 127.0.0.1 5001      JOIN ann      ANSWER :I would like to begin.
 //! ```
 //!
-//! An answer with line ends in it is a payload: `ANSWER bytes=<n>`, and n bytes on the next lines. All that have joined hear all that
-//! is said, as does one that says `WATCH`.
+//! An answer of several lines is a payload: `ANSWER bytes=<n>`, then n bytes. Every client that has joined hears every answer, and so
+//! does a client that says `WATCH`.
 
 mod common;
 
@@ -25,7 +25,7 @@ use taketurns::protocol::turns::{
 };
 use taketurns::turn::{HostError, SeatId};
 
-/// Have people or agents talk in turn, and moderate that: skip, next, more, pause, resume, kick and say on standard input.
+/// Let people or agents talk in turn, and moderate them: skip, next, more, pause, resume, kick and say on standard input.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "To talk: nc 127.0.0.1 5001, JOIN ann, and ANSWER :words when GO has come.")]
 struct Options {
@@ -33,11 +33,11 @@ struct Options {
     #[argh(option, arg_name = "addr")]
     listen: Vec<String>,
 
-    /// turns start when this many have joined, and pause while fewer are there. Default: 2
+    /// turns start when this many clients have joined, and pause while fewer are connected. Default: 2
     #[argh(option, arg_name = "n", default = "2")]
     clients: usize,
 
-    /// one that does not talk for this long loses the turn. Default: 2m
+    /// a client that stays silent for this long loses its turn. Default: 2m
     #[argh(option, arg_name = "time", default = "Duration::from_secs(120)", from_str_fn(options::time))]
     turn_deadline: Duration,
 
@@ -48,12 +48,12 @@ struct Options {
 
 const HELP: [&str; 7] = [
     "skip       - end the turn",
-    "next NAME  - name who is next",
+    "next NAME  - give this client the next turn",
     "more TIME  - give the turn more time, as in more 30s",
-    "pause      - stop, and the clock with it",
-    "resume     - go on",
-    "kick NAME  - remove somebody",
-    "say WORDS  - tell everybody",
+    "pause      - stop the clock, and grant no turn",
+    "resume     - end the pause",
+    "kick NAME  - remove this client, and refuse its name for a minute",
+    "say WORDS  - speak to all clients",
 ];
 
 fn main() -> ExitCode {
@@ -67,7 +67,7 @@ fn moderate(options: &Options) -> Result<(), String> {
     config.admission = Admission::Host;
     config.rules.min_seats = options.clients;
     config.rules.turn_deadline = options.turn_deadline;
-    // Less than the console waits at its end.
+    // The console waits 1 s at its end: the holder has to be told before that.
     config.drain_timeout = Duration::from_millis(500);
     let turns = TurnServer::new(config, os_entropy()).unwrap_or_else(|error| {
         options::wrong_usage(format_args!("these options contradict each other: {error}"))
@@ -91,7 +91,7 @@ fn moderate(options: &Options) -> Result<(), String> {
                     screen.complain(format_args!("{message}"));
                 }
             }
-            // Without a moderator it goes on by itself, until a signal comes.
+            // The turns go on without a moderator, until a signal ends the program.
             Happening::EndOfInput => is_over = true,
             Happening::Network(Event::Protocol(event)) => floor.hear(screen, event),
             Happening::Network(_) => {}
@@ -107,7 +107,7 @@ struct Floor {
 }
 
 impl Floor {
-    /// Does what the moderator has typed.
+    /// Carries out a command that the moderator typed.
     fn obey(&self, screen: &mut Screen<'_, TurnServer>, line: &str) -> Result<(), String> {
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
         let (rest, now) = (rest.trim(), now());
@@ -136,7 +136,7 @@ impl Floor {
         })
     }
 
-    /// Shows the moderator what happens, and lets clients in.
+    /// Shows an event to the moderator, and admits clients.
     fn hear(&mut self, screen: &mut Screen<'_, TurnServer>, event: TurnEvent) {
         if let Some(sent) = self.answers.hear(screen.driver.protocol(), &event) {
             let text = String::from_utf8_lossy(&sent.answer).into_owned();
@@ -157,7 +157,7 @@ impl Floor {
         screen.line(format_args!("* {news}"));
     }
 
-    /// There is one ring, and all that are in it hear it.
+    /// Admits a client to the one ring there is, and has it hear the others.
     fn admit(&self, screen: &mut Screen<'_, TurnServer>, joining: &Joining) {
         let now = now();
         screen.driver.act(now, |server, links| {

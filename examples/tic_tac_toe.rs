@@ -1,4 +1,4 @@
-//! Tic-tac-toe for two at each table, any number of tables, and spectators. A ring is a table.
+//! Serves tic-tac-toe: each ring is a table for two players and any number of spectators.
 //!
 //! ```text
 //! cargo run --release --example tic_tac_toe
@@ -6,8 +6,8 @@
 //! nc 127.0.0.1 5001      WATCH ring=oak
 //! ```
 //!
-//! A program that plays says `hear=turns` for nothing: all that sit at a table hear what happens there. A player that misses a
-//! turn misses a move; one that drops comes back with `resume=` to its board.
+//! Players hear their table without asking for `hear=turns`. A player that misses its turn misses a move; a player whose connection
+//! is lost resumes with `resume=` and finds its board.
 
 mod common;
 
@@ -28,7 +28,7 @@ use taketurns::protocol::turns::{
 use taketurns::time::Now;
 use taketurns::turn::{Demand, Demands, Judging, SeatId};
 
-/// Serve tic-tac-toe: two play at each table, which is a ring of any name, and others may watch.
+/// Serve tic-tac-toe: each ring is a table for two players, and spectators may watch it.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "To play: nc 127.0.0.1 5001, JOIN ann ring=oak, and ANSWER :5 for the cell in the middle.")]
 struct Options {
@@ -36,7 +36,7 @@ struct Options {
     #[argh(option, arg_name = "addr")]
     listen: Vec<String>,
 
-    /// a player that does not move for this long misses the move. Default: 60s
+    /// a player that stays silent for this long misses its move. Default: 60s
     #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
     turn_deadline: Duration,
 
@@ -59,9 +59,7 @@ fn serve(options: &Options) -> Result<(), String> {
     config.rules.turn_deadline = options.turn_deadline;
     config.rules.judging = Judging::Host;
     let service = Service::listen_turns(config, &options.listen)?;
-    let mut printer = Printer::start();
-    service.bound.iter().for_each(|addr| printer.line(format_args!("Server listening on {addr}")));
-    let mut tables = Tables { games: HashMap::new(), printer };
+    let mut tables = Tables { games: HashMap::new(), printer: service.announce() };
     let end = service.run(|driver, event| {
         if let Event::Protocol(event) = event {
             tables.hear(now(), driver, event);
@@ -71,7 +69,7 @@ fn serve(options: &Options) -> Result<(), String> {
     end
 }
 
-// The host: who sits where, and which moves count.
+// The host: admits players, and judges their moves.
 
 struct Tables {
     games: HashMap<Name, Game>,
@@ -95,7 +93,7 @@ impl Tables {
         });
     }
 
-    /// Looks at a move, and rules on it.
+    /// Rules on a move.
     fn judge(&mut self, now: Now, server: &mut TurnServer, proposal: Proposal, links: &mut Links) {
         let seat = proposal.seat();
         let Some(&table) = server.ring_name(seat.ring()) else { return };
@@ -105,7 +103,7 @@ impl Tables {
             Ok(mark) => mark,
             Err(words) => return rule(now, server, proposal, Verdict::Refuse { words }, links),
         };
-        // What is said here stands before the next player's GO.
+        // Words queued before the verdict reach the next player before its GO.
         let name = server.name_of(seat).to_string();
         let cell = cell.unwrap_or_default();
         self.printer.line(format_args!("{table}: {name} puts {mark} at {cell}"));
@@ -125,7 +123,7 @@ impl Tables {
         rule(now, server, proposal, verdict, links);
     }
 
-    /// A player has left for good: whoever comes next begins with an empty board.
+    /// Clears the board of a player that has left for good.
     fn leave(&mut self, server: &mut TurnServer, seat: SeatId, name: &str, links: &mut Links) {
         let table = server.ring_name(seat.ring()).copied();
         // A table without players is forgotten.
@@ -149,7 +147,7 @@ impl Tables {
 fn rule(now: Now, server: &mut TurnServer, proposal: Proposal, verdict: Verdict<'_>, links: &mut Links) {
     let Err(unruled) = server.rule(now, proposal, verdict, links) else { return };
     match unruled.proposal {
-        // The loser is away: the order says who is next.
+        // The loser is away and cannot be named: the queue decides.
         Some(proposal) if verdict != Verdict::ACCEPT => rule(now, server, proposal, Verdict::ACCEPT, links),
         _ => warn!("a verdict changed nothing: {}", unruled.error),
     }

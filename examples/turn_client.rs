@@ -62,16 +62,16 @@ struct Options {
     #[argh(option, arg_name = "name")]
     ring: Option<Name>,
 
-    /// turns for every one of a client of weight 1, as far as the ring allows. Default: 1
+    /// turns for each turn of a client of weight 1, if the ring allows that. Default: 1
     #[argh(option, arg_name = "n", default = "Weight::ONE", from_str_fn(options::weight))]
     weight: Weight,
 
-    /// when clients want turns: always, or ask (each asks when its pause is over). Default: always
+    /// when clients want turns: always, or ask (each asks after its pause). Default: always
     #[argh(option, default = "Demand::Always", from_str_fn(options::demand))]
     demand: Demand,
 
-    /// send the secrets by which seats are resumed to other machines, too, in plain text. Without this, a client that loses
-    /// its connection to another machine has to wait until its seat there is given up
+    /// send the secrets that resume seats to other machines too, in plain text. Without them, a client that loses its
+    /// connection to another machine waits until that gives up its old seat
     #[argh(switch)]
     allow_plaintext_secrets: bool,
 

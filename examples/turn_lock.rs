@@ -1,5 +1,5 @@
-//! Runs a command while it has the turn: flock(1) over the network. A command that may touch things outside this machine should tell them
-//! `TAKETURNS_EPOCH` and `TAKETURNS_TURN`, so that they can refuse one that comes too late.
+//! Runs a command while it holds the turn: flock(1) over the network. A command that writes to other machines should send them
+//! `TAKETURNS_EPOCH` and `TAKETURNS_TURN`, so that they can refuse a command whose turn is over.
 //!
 //! ```text
 //! cargo run --release --example turn_lock -- --serve
@@ -8,7 +8,6 @@
 
 mod common;
 
-use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,28 +16,24 @@ use common::command::Job;
 use common::counting;
 use common::lease::Lease;
 use common::options::{self, wrong_usage};
-use common::printer::Printer;
 use common::server::Service;
 use log::LevelFilter;
-use rustix::process::Signal;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use taketurns::net::{Driver, Event, EventLoop, now};
-use taketurns::protocol::turns::{
-    ClientConfig, ClientId, Code, Name, News, SeatRequest, TurnClient, TurnServerConfig,
-};
+use taketurns::protocol::turns::{ClientConfig, ClientId, Code, Name, News, TurnClient, TurnServerConfig};
 use taketurns::time::{Instant, Now};
 use taketurns::turn::{Demand, Demands, HoldMax};
 
-/// Run a command while it has the turn, as flock does, over the network. Exits with the command's code; 75: the turn did not
-/// come in time; 76: the turn was lost, and the command was ended.
+/// Run a command while it holds the turn: flock over the network. Exits with the code of the command, with 75 if the turn did
+/// not come in time, or with 76 if the turn was lost and the command was ended.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(note = "Times have a unit: 1500ms, 30s, 2m. A command that reads the terminal finds nothing there.")]
+#[argh(note = "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal.")]
 struct Options {
     /// the server, as HOST:PORT. Default: the environment variable TAKETURNS_CONNECT, else 127.0.0.1:5001
     #[argh(option, arg_name = "addr", default = "common::default_server()")]
     connect: String,
 
-    /// the ring, of whose clients one at a time runs its command. Default: main
+    /// the ring; one client of it runs its command at a time. Default: main
     #[argh(option, arg_name = "name")]
     ring: Option<Name>,
 
@@ -54,15 +49,15 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(5)", from_str_fn(options::time))]
     kill_after: Duration,
 
-    /// how long the server keeps the turn of a lost connection, its --turn-grace. Default: 10s
+    /// the server's --turn-grace: how long it keeps the turn of a lost connection. Default: 10s
     #[argh(option, arg_name = "time", default = "Duration::from_secs(10)", from_str_fn(options::time))]
     grace: Duration,
 
-    /// let the command go on when the turn is lost, and exit with 76 when it ends
+    /// leave the command running when the turn is lost, and exit with 76 when it ends
     #[argh(switch)]
     keep_going: bool,
 
-    /// show another machine, too, the secret by which a turn outlives its connection, in plain text
+    /// send the secret that resumes a turn to other machines too, in plain text
     #[argh(switch)]
     allow_plaintext_secrets: bool,
 
@@ -103,8 +98,7 @@ fn serve(options: &Options) -> Result<(), String> {
     config.rules.hold_max = HoldMax::Unlimited;
     config.rules.turn_grace = Duration::from_secs(10);
     let service = Service::listen_turns(config, &options.listen)?;
-    let mut printer = Printer::start();
-    service.bound.iter().for_each(|addr| printer.line(format_args!("Server listening on {addr}")));
+    let _printer = service.announce();
     service.run(|_, _| {})
 }
 
@@ -114,17 +108,16 @@ fn lock(options: &Options) -> Result<ExitCode, String> {
     let signals = common::signals::of_loop(&[SIGCHLD, SIGHUP, SIGINT, SIGTERM], event_loop.handle())?;
     let mut lock = Lock::new(options, event_loop.driver_mut())?;
     let mut absence = common::Absence::default();
-    let mut goes_on = true;
-    while goes_on {
+    while !event_loop.driver().is_drained() {
         let pause = lock.next_deadline().map(|at| at.saturating_duration_since(now().instant));
-        goes_on = event_loop.run_once(pause).map_err(|error| error.to_string())?;
+        event_loop.run_once(pause).map_err(|error| error.to_string())?;
         let now = now();
         while let Some(event) = event_loop.poll_event() {
             match event {
                 Event::Opened { .. } => absence.is_over(),
                 Event::Closed { .. } => lock.lease.iter_mut().for_each(Lease::disconnected),
                 Event::Unreachable { target, error, .. } if options.at_once && lock.lease.is_none() => {
-                    lock.fail(1, format_args!("cannot connect to {target}: {error} (see --connect)"));
+                    lock.end(1, &format!("cannot connect to {target}: {error} (see --connect)"));
                 }
                 Event::Unreachable { target, error, .. } => absence.mention(&target, &error),
                 Event::Protocol(event) => lock.hear(now, event_loop.driver_mut(), event.news),
@@ -140,7 +133,6 @@ fn lock(options: &Options) -> Result<ExitCode, String> {
 struct Lock<'a> {
     options: &'a Options,
     client: ClientId,
-    /// When to give up, until the command is started.
     give_up_at: Option<Instant>,
     lease: Option<Lease>,
     job: Option<Job>,
@@ -151,15 +143,13 @@ struct Lock<'a> {
 
 impl Lock<'_> {
     fn new<'a>(options: &'a Options, driver: &mut Driver<TurnClient>) -> Result<Lock<'a>, String> {
-        let mut seat = SeatRequest::new(common::unique_name());
-        seat.demand = Demand::Ask;
-        let mut config = ClientConfig::from(seat);
+        let mut config = ClientConfig::seat(common::unique_name());
+        config.seat.iter_mut().for_each(|seat| seat.demand = Demand::Ask);
         config.ring = options.ring.unwrap_or(config.ring);
         config.allow_plaintext_secrets = options.allow_plaintext_secrets;
         let spare = options.grace.saturating_sub(options.kill_after);
         config.ping_interval = Some((spare / 4).max(Duration::from_millis(100)));
-        let joined = counting::join(driver, options.connect.as_str(), config);
-        let client = joined.map_err(|error| error.to_string())?;
+        let client = counting::join(driver, &*options.connect, config).map_err(|error| error.to_string())?;
         let give_up_at = options.timeout.map(|timeout| now().instant + timeout);
         Ok(Lock { options, client, give_up_at, lease: None, job: None, is_lost: false, end: None })
     }
@@ -172,98 +162,87 @@ impl Lock<'_> {
 
     fn hear(&mut self, now: Now, driver: &mut Driver<TurnClient>, news: News) {
         match news {
-            News::Waiting { .. } if self.options.at_once => self.end(GAVE_UP),
+            News::Waiting { .. } if self.options.at_once => self.end(GAVE_UP, ""),
             News::Granted(turn) if self.end.is_none() => {
                 self.lease = Some(Lease::new(now, turn, self.options.grace, self.options.kill_after));
             }
             News::TimeChanged(turn) | News::Refused { code: Code::HoldMax, turn: Some(turn), .. } => {
                 let Some(lease) = &mut self.lease else { return };
-                match lease.answered(now, &turn) {
-                    Err(time) if self.job.is_none() => {
-                        self.fail(1, format_args!("--kill-after leaves nothing of a turn of {time:?}"));
-                    }
-                    _ => self.start(now),
+                if let (Err(time), None) = (lease.answered(now, &turn), &self.job) {
+                    self.end(1, &format!("--kill-after leaves nothing of a turn of {time:?}"));
                 }
+                self.start(now);
             }
-            News::Over { .. } if self.job.is_some() => self.lose(now, None, "the server says so"),
+            News::Over { .. } | News::Bye(_) if self.job.is_some() => self.lose(now, None, "it has ended"),
             News::Over { .. } => {
                 self.lease = None;
-                // The client asks again by itself only until the turn is granted.
+                // The library repeats a request only until the turn is granted.
                 let _ = driver.act(now, |clients, links| clients.ask(now, self.client, links));
             }
             News::Ended { why, dial } => {
                 dial.into_iter().for_each(|dial| driver.hang_up(dial));
-                match self.job {
-                    Some(_) => self.lose(now, None, common::reason(why)),
-                    None => self.fail(1, format_args!("{}", common::reason(why))),
-                }
+                self.lose(now, None, common::reason(why));
             }
             _ => {}
         }
     }
 
-    /// Starts the command, unless it is too late for that by now.
+    /// Starts the command, unless the lease leaves it no time.
     fn start(&mut self, now: Now) {
         let lease = self.lease.as_ref().filter(|lease| lease.is_safe(now) && self.job.is_none());
         let Some((epoch, turn)) = lease.and_then(|lease| lease.turn.fence) else { return };
         let fence = [("TAKETURNS_EPOCH", epoch.to_string()), ("TAKETURNS_TURN", turn.to_string())];
         match Job::start(&self.options.command, &fence) {
             Ok(job) => (self.job, self.give_up_at) = (Some(job), None),
-            Err((code, message)) => self.fail(code, format_args!("{message}")),
+            Err((code, message)) => self.end(code, &message),
         }
     }
 
-    /// Another client can have the turn from `until` on: if that is not said, from when the lease is over at the latest.
+    /// Ends the command before `until`, when another client may get the turn. `None`: before the lease is over.
     fn lose(&mut self, now: Now, until: Option<Instant>, why: &str) {
-        let Some(job) = &mut self.job else { return };
+        let Some(job) = &mut self.job else { return self.end(1, why) };
         let Some(lease) = self.lease.take() else { return };
         self.is_lost = true;
-        let Options { keep_going, kill_after, .. } = *self.options;
-        let then = if keep_going { "the command goes on" } else { "the command is ended" };
+        let then = if self.options.keep_going { "the command goes on" } else { "the command is ended" };
         common::complain(format_args!("the turn is lost ({why}); {then}"));
-        if !keep_going {
-            let until = until.unwrap_or_else(|| lease.until(now));
-            job.end((until - kill_after / 10).min(now.instant + kill_after));
+        if !self.options.keep_going {
+            job.end(now, until.unwrap_or_else(|| lease.until(now)), self.options.kill_after);
         }
     }
 
     fn signalled(&mut self, signal: i32) {
-        match (&self.job, Signal::from_named_raw(signal)) {
-            (_, None | Some(Signal::CHILD)) => {}
-            (Some(job), Some(signal)) => job.signal(signal),
-            (None, Some(_)) => self.end(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
+        match &self.job {
+            _ if signal == SIGCHLD => {}
+            Some(job) => job.pass_on(signal),
+            None => self.end(u8::try_from(128 + signal).unwrap_or(u8::MAX), ""),
         }
     }
 
-    /// What is due, and what has become of the command.
+    /// Carries out what is due, and notices the end of the command.
     fn act(&mut self, now: Now, driver: &mut Driver<TurnClient>) {
         if let Some(code) = self.job.as_mut().and_then(|job| job.poll(now.instant)) {
             self.job = None;
-            self.end(if self.is_lost { LOST } else { code });
+            self.end(if self.is_lost { LOST } else { code }, "");
         }
-        if let Some(until) = self.lease.as_mut().and_then(|lease| lease.take_end(now)) {
-            self.lose(now, Some(until), "the server cannot be reached");
+        if let (Some(until), true) =
+            (self.lease.as_mut().and_then(|lease| lease.take_end(now)), self.job.is_some())
+        {
+            self.lose(now, Some(until), "it could not be renewed in time");
         }
         if self.give_up_at.is_some_and(|at| at <= now.instant) {
-            self.end(GAVE_UP);
+            self.end(GAVE_UP, "");
         }
-        if let Some(lease) = &mut self.lease {
-            lease.renew(now, driver);
-        }
-        if self.end.is_some() {
+        self.lease.iter_mut().for_each(|lease| lease.renew(now, driver));
+        if self.end.is_some() && !driver.is_draining() {
             driver.act(now, |clients, links| clients.rest(now, self.client, links).ok());
             driver.drain(now);
         }
     }
 
-    fn fail(&mut self, code: u8, message: fmt::Arguments<'_>) {
-        if self.end.is_none() {
-            common::complain(message);
-            self.end(code);
+    fn end(&mut self, code: u8, why: &str) {
+        if self.end.is_none() && !why.is_empty() {
+            common::complain(format_args!("{why}"));
         }
-    }
-
-    fn end(&mut self, code: u8) {
         (self.give_up_at, self.lease) = (None, None);
         self.end.get_or_insert(code);
     }

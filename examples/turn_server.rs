@@ -13,7 +13,6 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use common::answers::Answers;
 use common::options::{self, wrong_usage};
-use common::printer::Printer;
 use common::server::{self, Service};
 use common::status;
 use log::LevelFilter;
@@ -43,20 +42,20 @@ struct Options {
     #[argh(option, arg_name = "n", default = "2")]
     clients: usize,
 
-    /// clients, in all; one more is turned away. At most the limit of file descriptors less 32. Default: 10000
+    /// connected clients, in all; further ones are turned away. At most the limit of file descriptors less 32. Default: 10000
     #[argh(option, arg_name = "n", default = "10_000")]
     max_clients: usize,
 
-    /// seats of one address, those whose client is away included; one more is turned away. It may have twice as many
-    /// connections, and 16. Default: none
+    /// seats of one address, those whose client is away included; further clients are turned away. An address may have twice
+    /// as many connections, plus 16. Default: none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
-    /// seats of a ring; one more is turned away. Default: none
+    /// seats of a ring; further clients are turned away. Default: none
     #[argh(option, arg_name = "n")]
     seats_max: Option<usize>,
 
-    /// the greatest weight that a client may choose: turns for every one of a client of weight 1. Default: 1
+    /// the greatest weight that a client may choose: its turns for each turn of a client of weight 1. Default: 1
     #[argh(option, arg_name = "n", default = "Weight::ONE", from_str_fn(options::weight))]
     weight_max: Weight,
 
@@ -64,7 +63,7 @@ struct Options {
     #[argh(option, default = "Demands::Any", from_str_fn(options::demands))]
     demand: Demands,
 
-    /// a holder that is silent for this long loses its turn. Default: 30s
+    /// a holder that stays silent for this long loses its turn. Default: 30s
     #[argh(option, arg_name = "time", default = "Duration::from_secs(30)", from_str_fn(options::time))]
     turn_deadline: Duration,
 
@@ -106,11 +105,7 @@ fn serve(options: &Options) -> Result<(), String> {
     let turns = TurnServer::new(config, os_entropy())
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
     let service = Service::listen(turns, driver_config, &options.listen, "127.0.0.1:5001", status)?;
-
-    let mut printer = Printer::start();
-    for addr in &service.bound {
-        printer.line(format_args!("Server listening on {addr}"));
-    }
+    let mut printer = service.announce();
     let mut answers = Answers::default();
     let end = service.run(|driver, event| match event {
         Event::Opened { peer, .. } => printer.line(format_args!("Client {peer} connected.")),

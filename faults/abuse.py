@@ -17,15 +17,18 @@ HOSTILE = {
     "above i64": b"ann:9223372036854775808", "below i64": b"ann:-9223372036854775809",
     "200 digits": b"ann:" + b"9" * 200, "another alphabet's digits": "ann:\u0661\u0662".encode(),
     "colons": b"ann::1:2:", "no number": b"ann:", "a long name": b"n" * 70 + b":1", "too long": b"x" * 5000,
-    "turn above u64": b"ann:1 turn=99999999999999999999",
+    "turn above u64": b"ANSWER turn=99999999999999999999 :1", "a bad epoch": b"ANSWER epoch=ann :1",
+    "an escape in an answer": b"ANSWER :\x1b[2J", "bytes= twice": b"ANSWER bytes=1 bytes=2", "bytes= and text": b"ANSWER bytes=1 :x",
+    "a payload without end": b"ANSWER bytes=3\nannPASS", "a payload of 1 TiB": b"ANSWER bytes=1099511627776",
     "weight 0": b"JOIN ann weight=0", "a bad secret": b"JOIN ann resume=zz",
     "blanks": b" " * 900 + b"x", "a format string": b"{}%s%n${x}", "an HTTP request": b"GET / HTTP/1.1\r\n\r\n",
+    "a TLS hello": b"\x16\x03\x01\x02\x00\x01", "an SSH banner": b"SSH-2.0-OpenSSH_9.6",
 }
 
 
 def bystanders(world, server, framing, pace="20", *options):
     """Two clients that take turns for the whole row; once they do."""
-    world.play(server, "--framing", framing, "--pace-ms", pace, "--log-level", "warn", *options)
+    world.play(server, "--framing", framing, "--pace", f"{pace}ms", "--log-level", "warn", *options)
     until(lambda: len(server.sent()) >= 10, "10 turns")
 
 
@@ -45,7 +48,7 @@ def bounded(server, most=32):
 @fault("two connections with SO_RCVBUF 4096 that never read: one sends PING, one WATCHes turns at full speed (line)",
        "closed at the cap or the stall time-out; the others' turns go on")
 def slow_reader(world):
-    """Somebody asks and asks and never listens. What the system buffers fills up, then the server's own 64 KiB, and then
+    """A client asks and asks and never listens. What the system buffers fills up, then the server's own 64 KiB, and then
     the connection is closed."""
     server = world.serve("--framing", "line")
     bystanders(world, server, "line")
@@ -103,7 +106,7 @@ def chatty(world):
 
 
 def chatter(addr, data, end, heard, index):
-    peer = Peer(addr)
+    peer = Line(addr, f"mad{index}", ring="mad")
     while time.monotonic() < end:
         peer.send(data)
         heard[index] += len(peer.socket.recv(65536))
@@ -147,7 +150,7 @@ def drip(peer):
 @fault(f"{len(HOSTILE)} kinds of bytes, before JOIN and by the holder of a turn (line)",
        "refused or closed; nothing unescaped is printed; the others' turns go on")
 def hostile_lines(world):
-    """Every kind of bytes that ever broke a server, by strangers and by somebody whose turn it is."""
+    """Every kind of bytes that ever broke a server, by strangers and by the holder of a turn."""
     server = world.serve("--framing", "line", "--clients", "1")
     bystanders(world, server, "line")
     begin = time.monotonic()
@@ -164,21 +167,22 @@ def hostile_lines(world):
     return in_order(server, begin)
 
 
-def in_order(server, begin):
-    """The others are undisturbed, nobody else counted, and what was printed is clean."""
+def in_order(server, begin, known=()):
+    """The others are undisturbed, no other number counted, and what was printed is clean."""
     story = undisturbed(server, begin)
-    strangers = {name for _, name, _ in server.sent()} - {"Client1", "Client2"}
+    strangers = {name for _, name, _ in server.sent()} - {"Client1", "Client2", *known}
     expect(not strangers, f"numbers of {strangers} counted")
     found = unescaped(server.said())
     expect(not found, f"printed unescaped: {found!r}")
     return f"{2 * len(HOSTILE)} times refused, output clean; {story}"
 
 
-@fault(f"{len(HOSTILE)} kinds of bytes, by somebody who waits and by the holder of a turn (raw)",
+@fault(f"{len(HOSTILE)} kinds of bytes, by a client that waits and by the holder of a turn (raw)",
        "refused or closed; nothing unescaped is printed; the others' turns go on")
 def hostile_raw(world):
-    """The same without any framing: what waits is told nothing, and a holder hears GO again, until its third strike."""
-    server = world.serve()
+    """The same without any framing: what waits is told nothing, and a holder that has answered before hears GO again, until its
+    third strike."""
+    server = world.serve("--framing", "raw")
     bystanders(world, server, "raw")
     begin = time.monotonic()
     for kind, data in HOSTILE.items():
@@ -188,6 +192,8 @@ def hostile_raw(world):
         waiting.rest(3)
         holder = Raw(server.addr)
         holder.go()
+        holder.send("mallory:1")
+        holder.go()
         holder.send(data)
         holder.go(3)
         expect(not server.numbers("ann"), f"{kind}: it counted")
@@ -195,13 +201,13 @@ def hostile_raw(world):
     striker = Raw(server.addr)
     for _ in range(3):
         striker.go()
-        striker.send(b"\x1b[2J")
+        striker.send(b"mallory")
     expect(b"GO" not in striker.rest(3), "the turn goes on after three strikes")
-    return in_order(server, begin)
+    return in_order(server, begin, {"mallory"})
 
 
 @fault("a line of 64 MiB (line), and a message of 64 MiB (raw)",
-       "line: closed, raw: refused; memory bounded; the others' turns go on")
+       "closed; memory bounded; the others' turns go on")
 def huge_message(world):
     """A message that never ends."""
     stories = []
@@ -215,7 +221,7 @@ def huge_message(world):
         took = fill(peer, b"x" * MIB, 64 * MIB)
         grown = server.memory() - before
         expect(grown < 8, f"{framing}: the server's memory grew by {grown:.0f} MiB")
-        until(lambda: server.says(f"{peer.name} disconnected." if framing == "line" else "refused"), "end of it")
+        until(lambda: server.says(f"{peer.name} disconnected."), "end of it")
         story = undisturbed(server, begin)
         stories.append(f"{framing}: took {took / MIB:.0f} MiB, memory +{grown:.1f} MiB, {story}")
     return "; ".join(stories)
@@ -226,41 +232,99 @@ def answers_split(world):
     """The network may deliver an answer in any pieces."""
     server = world.serve("--framing", "line", "--clients", "1")
     ann = Line(server.addr, "ann")
-    for at in range(len("ann:17 turn=1\n")):
+    length = len("ANSWER turn=1 :17\n")
+    for at in range(length):
         turn = ann.go()
-        answer = f"ann:{at} turn={turn}\n"
+        answer = f"ANSWER turn={turn} :{at}\n"
         pieces = list(answer) if at == 0 else [answer[:at], answer[at:]]
         for piece in pieces:
             ann.send(piece)
             time.sleep(0.002)
         expect(field(ann.wait("OK"), "turn") == str(turn), "another OK")
-    expected = list(range(len("ann:17 turn=1\n")))
+    expected = list(range(length))
     until(lambda: len(server.sent()) >= len(expected), "all numbers")
     expect(server.numbers("ann") == expected, f"counted: {server.numbers('ann')}")
     return f"{len(expected)} answers in pieces counted once each"
 
 
 @fault("a server with --max-per-address 3; 200 connections from another network namespace (line)",
-       "three are served, the others closed without a word; one that goes makes room; another address has its own three")
+       "three seats; BYE full to more, and no word beyond 22 connections; a seat that is away counts; another address has its own three")
 def one_address(world):
-    """One machine wants all places. It has its share; the log is not filled with the rest; who listens beyond loopback is
-    warned once."""
+    """One machine wants all places. It has its share, also if it comes and goes; the log is not filled with the rest; a server that
+    listens beyond loopback warns once."""
     near, far = join_namespaces(world)
     server = world.serve("--framing", "line", "--max-per-address", "3", listen="198.18.77.1:0",
                          before=["ip", "netns", "exec", near])
     served = [Line(server.addr, f"ann{index}", namespace=far) for index in range(3)]
-    heard = [Line(server.addr, namespace=far).rest(2) for _ in range(197)]
-    expect(heard == [b""] * 197, f"heard: {set(heard)}")
+    asked = [Line(server.addr, namespace=far) for _ in range(197)]
+    heard = [last_join(peer) for peer in asked]
+    full, silent = sum(words.startswith(b"BYE full ") for words in heard), heard.count(b"")
+    expect(full == 19 and full + silent == 197, f"heard: {set(heard)}, {full} of BYE full")
     lines = server.says("its address has as many connections")
     expect(1 <= lines <= 12, f"{lines} lines in the log")
     bob = Line(server.addr, "bob", namespace=near)
-    served.pop().close()
-    until(lambda: server.says(" disconnected.") == 1, "end of a connection")
+    lost = served.pop()
+    lost.close()
+    until(lambda: server.says(f"{lost.name} disconnected."), "end of a connection")
+    heard = last_join(Line(server.addr, namespace=far))
+    expect(heard.startswith(b"BYE full "), f"a seat that is away does not count: {heard!r}")
+    served[0].say("LEAVE")
+    served[0].rest()
     cy = Line(server.addr, "cy", namespace=far)
-    expect(not Line(server.addr, namespace=far).rest(2), "a fourth one is served")
     for peer in (bob, cy):
         peer.say("PING")
         peer.wait("PONG")
     warnings = server.says("nothing is authenticated")
     expect(warnings == 1, f"{warnings} warnings")
-    return f"3 served, 197 closed, {lines} lines in the log; one more when there was room"
+    return f"3 seated, {full} heard BYE full, {silent} no word, {lines} lines in the log; one more when a seat was given up"
+
+
+def last_join(peer):
+    """What a newcomer hears until it is closed."""
+    try:
+        peer.say("JOIN eve")
+        return peer.rest(3)
+    except ConnectionError:
+        return b""
+
+
+PAGE = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n"
+# What a page would have each server do, and what the server prints if it does.
+BODIES = {
+    ("turn_server", "--framing", "line", "--clients", "1"): (b"JOIN mallory\nANSWER :666\n", "sent: 666"),
+    ("turn_server", "--framing", "raw", "--clients", "1"): (b"mallory:666", "sent: 666"),
+    ("turn_server", "--clients", "1"): (b"JOIN mallory\nANSWER :666\n", "sent: 666"),
+    ("rank_server", "--framing", "line"): (b"C 0 dance\nC 0 dance\n", "Command executed"),
+    ("rank_server",): (b"C 0 dance", "Command executed"),
+    ("counter_server", "--log-file", "/dev/null"): (b"17 666 ", "sent 666"),
+}
+
+
+@fault("fetch() of a web page: an HTTP POST whose body is in the protocol, in one segment and in two, at turn_server (line, raw, auto), "
+       "rank_server (line, raw) and counter_server", "closed before anything of the body counts")
+def web_page(world):
+    """A page that is shown on the server's machine can send any text to a port of the loopback interface."""
+    for (program, *options), (body, played) in BODIES.items():
+        server = world.serve(*options, program=program, cwd=world.folder)
+        below = Peer(server.addr) if program == "rank_server" else None
+        for pause in (0, 0.2):
+            browser = Peer(server.addr)
+            browser.send(PAGE if pause else PAGE + body)
+            if pause:
+                time.sleep(pause)
+                post_on(browser, body)
+            heard = browser.rest(3)
+            expect(heard in (b"", b"GO", b"WAIT", b"Your rank is 1", b"Your rank is 1\n") or b"BYE not-here " in heard,
+                   f"{program} {options}: heard {heard!r}")
+        expect(not server.says(played), f"{program} {options}: the body was played: {server.said()!r}")
+        if below:
+            below.close()
+    return f"{2 * len(BODIES)} requests closed, nothing of them counted"
+
+
+def post_on(browser, body):
+    """The server may have closed by now."""
+    try:
+        browser.send(body)
+    except ConnectionError:
+        return

@@ -1,21 +1,22 @@
 """What may befall the client whose turn it is."""
 
 import os
+import random
 import signal
 import time
 
-from harness import expect, fault, needs_root, needs_tool, run_tool, seconds_of, until
+from harness import expect, fault, longest_gap, needs_root, needs_tool, run_tool, seconds_of, until
 from peer import Line, Raw, field
 
-LONG = ("--turn-deadline-ms", "20000")
+LONG = ("--turn-deadline", "20s")
 
 
 @fault("kill -9 of the turn_client that has the turn", "the turn passes at once")
 def holder_killed(world):
     """Ann's process is killed while she thinks about her number: the kernel closes her connection, and Bob has the turn long
-    before her deadline."""
+    before her deadline. She speaks the line protocol; the other two are old clients, in the same ring."""
     server = world.serve(*LONG)
-    ann = world.play(server, "--clients", "1", "--name", "ann", "--pace-ms", "600000")
+    ann = world.play(server, "--clients", "1", "--name", "ann", "--pace", "10m")
     until(lambda: server.says("connected."), "connection of ann")
     bob, cy = Raw(server.addr), Raw(server.addr)
     for name, player in (("bob", bob), ("cy", cy)):
@@ -41,7 +42,7 @@ def holder_reset(world):
             ann, bob, turn = (line_pair if framing == "line" else raw_pair)(server, round_)
             number = round_ + 1 if round_ % 2 else None
             if number:
-                ann.send(f"ann:{number}" + (f" turn={turn}\n" if turn else ""))
+                ann.send(f"ANSWER turn={turn} :{number}\n" if turn else f"ann:{number}")
             ann.reset()
             slowest = max(slowest, seconds_of(bob.go))
             if number:
@@ -70,10 +71,10 @@ def raw_pair(server, _):
 @fault("SIGSTOP of a turn_client, over two of its turns, then SIGCONT (line)",
        "the turn passes at the deadline; late answers count once or not at all")
 def holder_stopped(world):
-    """Ann's machine is suspended. Twice her turn comes and lapses. When she wakes up she answers turns that are over, is told
-    so, and sends those numbers again in later turns."""
-    server = world.serve("--framing", "line", "--turn-deadline-ms", "600")
-    ann = world.play(server, "--framing", "line", "--clients", "1", "--name", "ann", "--pace-ms", "0")
+    """Ann's machine is suspended. Twice her turn comes and lapses. When she wakes up, what she may still answer of that is too late;
+    those numbers count in later turns."""
+    server = world.serve("--framing", "line", "--turn-deadline", "600ms")
+    ann = world.play(server, "--framing", "line", "--clients", "1", "--name", "ann", "--pace", "0s")
     until(lambda: server.says("connected."), "connection of ann")
     bob = Line(server.addr, "bob")
     turn = bob.go()
@@ -98,7 +99,7 @@ def holder_stopped(world):
 def answer_late(world):
     """Ann is only a little too slow. With turn numbers the server refuses; without them it cannot tell her, so her answer
     is kept for the turn that she has next."""
-    server = world.serve("--framing", "line", "--turn-deadline-ms", "300")
+    server = world.serve("--framing", "line", "--turn-deadline", "300ms")
     ann, bob = Line(server.addr, "ann"), Line(server.addr, "bob")
     turn = ann.go()
     ann.wait("LAPSED")
@@ -107,7 +108,7 @@ def answer_late(world):
     reply = ann.wait("NO")
     expect(" stale-turn " in reply and not server.sent(), f"{reply!r}, counted: {server.sent()}")
 
-    server = world.serve("--turn-deadline-ms", "300")
+    server = world.serve("--framing", "raw", "--turn-deadline", "300ms")
     ann, bob = Raw(server.addr), Raw(server.addr)
     ann.go()
     bob.go()
@@ -127,7 +128,7 @@ def holder_vanishes(world):
     """Somebody pulls the cable behind which Ann and Dan are: no FIN, no RST, ever. Ann's turn lapses. Her GO stays
     unacknowledged, Dan is found out by probes, and the system ends both connections."""
     near, far = join_namespaces(world)
-    server = world.serve("--framing", "line", "--turn-deadline-ms", "1000", listen="198.18.77.1:0",
+    server = world.serve("--framing", "line", "--turn-deadline", "1s", listen="198.18.77.1:0",
                          before=["ip", "netns", "exec", near])
     ann = Line(server.addr, "ann", namespace=far)
     bob = Line(server.addr, "bob", namespace=near)
@@ -170,7 +171,7 @@ def half_close(world):
     ann = Line(server.addr, "ann")
     turn = ann.go()
     bob = Line(server.addr, "bob")
-    ann.send(f"ann:1 turn={turn}\nPING\nann:2")
+    ann.send(f"ANSWER turn={turn} :1\nPING\nANSWER :2")
     ann.half_close()
     heard = ann.rest(3).decode()
     replies = [line.split(" ")[0] for line in heard.splitlines()]
@@ -179,7 +180,7 @@ def half_close(world):
     until(server.sent, "number of ann")
     expect(server.numbers("ann") == [1], f"counted: {server.numbers('ann')}")
 
-    server = world.serve("--clients", "1", *LONG)
+    server = world.serve("--framing", "raw", "--clients", "1", *LONG)
     ann, bob, _ = raw_pair(server, 0)
     ann.send("ann:1")
     ann.half_close()
@@ -219,10 +220,8 @@ def seat_taken_back(world):
     stranger.say("JOIN ann")
     heard = stranger.rest(3)
     expect(heard.startswith(b"BYE name-taken "), f"the stranger heard {heard!r}")
-    back = Line(server.addr)
-    back.player = "ann"
-    welcome = back.join("ann", f"resume={field(ann.welcome, 'resume')}")
-    expect(field(welcome, "seat") == field(ann.welcome, "seat"), f"another seat: {welcome}")
+    back = ann.resume(server.addr)
+    expect(field(back.welcome, "seat") == field(ann.welcome, "seat"), f"another seat: {back.welcome}")
     expect(back.go() == turn, "another turn")
     bye = ann.wait("BYE")
     ann.answer(99, turn)
@@ -233,3 +232,86 @@ def seat_taken_back(world):
     until(server.sent, "number of ann")
     expect([number for _, _, number in server.sent()] == [1], f"counted: {server.sent()}")
     return "same seat, same turn, the old connection superseded and not heard; the stranger: BYE name-taken"
+
+
+@fault("RST to a holder with --turn-grace 2s, back after 0.5 s, then not back; SIGSTOP of another one (line, auto)",
+       "it keeps its turn, and its clock runs on; then the turn passes at the end of the grace; a stopped one's at its deadline")
+def holder_in_grace(world):
+    """Ann's page reloads while it is her turn: she has it still. Then her machine is gone. A grace is for lost connections: who is
+    connected and silent has no more than its deadline."""
+    server = world.serve("--clients", "1", "--turn-grace", "2s", "--turn-deadline", "4s")
+    ann, bob = Line(server.addr, "ann"), Line(server.addr)
+    bob.player, bob.welcome = "bob", bob.join("bob", "hear=turns")
+    turn = ann.go()
+    ann.reset()
+    time.sleep(0.5)
+    ann = ann.resume(server.addr)
+    go = ann.wait("GO")
+    left = int(field(go, "within"))
+    expect(int(field(go, "turn")) == turn and 2500 < left <= 3500, f"{go!r} after 0.5 s of 4")
+    ann.reset()
+    waited = seconds_of(bob.go)
+    expect(1.9 < waited < 2.5, f"the turn passed {waited:.2f} s after the reset")
+    cy = world.play(server, "--clients", "1", "--name", "cy", "--pace", "10m")
+    bob.wait("JOINED")
+    bob.answer(1, turn + 1)
+    bob.wait("BEGIN")
+    cy.signal(signal.SIGSTOP)
+    stopped = seconds_of(lambda: bob.go(6))
+    expect(3.9 < stopped < 4.6, f"a stopped holder kept the turn for {stopped:.2f} s")
+    return f"{left} ms were left; passed {waited:.2f} s after the reset, and {stopped:.2f} s after a turn that was only silent"
+
+
+@fault("a connection that says nothing beside two old clients, with a deadline of 1 s (auto)",
+       "it costs them one deadline, and no more; its late answer counts once")
+def silent_beside_a_ring(world):
+    """A port scanner, or a person who thinks. It is taken for an old client, and has a turn; it lapses, and the others go on without it."""
+    server = world.serve("--turn-deadline", "1s")
+    world.play(server, "--framing", "raw", "--pace", "20ms", "--log-level", "warn")
+    until(lambda: len(server.sent()) >= 10, "10 turns")
+    begin = time.monotonic()
+    scanner = Raw(server.addr)
+    scanner.go()
+    until(lambda: server.says("lapsed"), "lapse")
+    lapsed, turns = time.monotonic(), len(server.sent())
+    until(lambda: len(server.sent()) >= turns + 100, "100 more turns", 10)
+    gaps = longest_gap(server, begin, lapsed), longest_gap(server, lapsed + 0.1)
+    expect(0.9 < gaps[0] < 1.5 and gaps[1] < 0.5, f"the others waited for {gaps[0]:.2f} s, then {gaps[1]:.2f} s")
+    expect(server.says("lapsed") == 1, f"{server.says('lapsed')} turns lapsed")
+    scanner.send("scanner:1")
+    until(lambda: server.numbers("scanner") == [1], "its late answer")
+    scanner.go()
+    return f"the others waited for {gaps[0]:.2f} s once, then for {gaps[1] * 1000:.0f} ms at most; its late answer counted"
+
+
+@fault("the connection of a client is cut at a random moment of each of 60 turns: RST, FIN, before and behind the answer (line)",
+       "each number counts once, in order: the client learns from last= what became of it")
+def cut_and_resumed(world):
+    """Ann's network is bad. Whatever happens between her answer and its OK, she knows when she is back, and nothing is lost or counted
+    twice."""
+    server = world.serve("--framing", "line", "--clients", "1", *LONG)
+    seed = time.time_ns()
+    chance = random.Random(seed)
+    ann, settled, number = Line(server.addr, "ann"), {"OK": 0, "last": 0, "again": 0}, 1
+    while number <= 60:
+        turn = ann.go()
+        how = chance.choice(["heard", "behind", "behind", "before", "late"])
+        if how != "before":
+            ann.answer(number, turn)
+        if how == "heard":
+            ann.wait("OK")
+            settled["OK"] += 1
+            number += 1
+            continue
+        if how == "late":
+            time.sleep(chance.uniform(0, 0.005))
+        chance.choice([ann.reset, ann.close])()
+        ann = ann.resume(server.addr)
+        if field(ann.welcome, "last", "0") == str(turn):
+            settled["last"] += 1
+            number += 1
+        else:
+            settled["again"] += 1
+    until(lambda: len(server.numbers("ann")) >= 60, "all numbers")
+    expect(server.numbers("ann") == list(range(1, 61)), f"counted: {server.numbers('ann')} (seed {seed})")
+    return f"60 numbers counted once: {settled['OK']} confirmed, {settled['last']} learnt from last=, {settled['again']} said again"

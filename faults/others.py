@@ -82,7 +82,7 @@ def ask_echo(addr):
 @fault(f"rank_server in both framings: {len(HOSTILE)} kinds of bytes, and as a command, and 64 MiB",
        "refused or closed; nothing unescaped is printed or sent; commands go on")
 def rank_hostile(world):
-    """Whoever may connect may send commands to those below, but nothing that could harm their terminals."""
+    """Any client may send commands to those below, but nothing that could harm their terminals."""
     stories = []
     for framing in ("raw", "line"):
         server = world.serve("10", "--framing", framing, program="rank_server")
@@ -110,6 +110,10 @@ def dance(ann, bob, command):
 def send_down(mallory, victim, command):
     """Whatever is passed on to a victim below is harmless, and it hears an honest command afterwards."""
     end = b"\n" if command.endswith(b"\n") else b""
+    # What has said a command does not speak another protocol, and stays whatever it says then.
+    mallory.send(command)
+    until_heard(victim, b" dance")
+    victim.heard = b""
     for data in HOSTILE.values():
         mallory.send(b"C 1 " + data + end)
         time.sleep(0.02)  # Raw messages are told apart by time.

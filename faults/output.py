@@ -9,7 +9,7 @@ from peer import Line
 
 def played(world, server, count=100):
     """Two clients have `count` numbers each accepted, and end."""
-    players = world.play(server, "--pace-ms", "0", "--count", str(count), "--log-level", "warn")
+    players = world.play(server, "--pace", "0s", "--count", str(count), "--log-level", "warn")
     expect(players.exit_code(15) == 0, f"the clients did not finish: {players.said()[-300:]!r}")
 
 

@@ -117,11 +117,21 @@ class Line(Peer):
         return int(field(self.wait("GO", seconds), "turn"))
 
     def answer(self, text, turn):
-        self.say(f"ANSWER turn={turn} :{text}")
+        """Answers in the life of the server that it has joined, as programs do."""
+        self.say(f"ANSWER turn={turn} epoch={field(self.welcome, 'epoch')} :{text}")
+
+    def resume(self, addr, ring="main"):
+        """The same client on a new connection, which has its seat again."""
+        back = Line(addr)
+        back.player = self.player
+        back.welcome = back.join(self.player, f"ring={ring}", f"resume={field(self.welcome, 'resume')}")
+        return back
 
 
-def field(line, key):
-    return dict(part.split("=", 1) for part in line.split() if "=" in part)[key]
+def field(line, key, default=None):
+    """The value of a field of `line`, whose text is no field."""
+    fields = dict(part.split("=", 1) for part in line.partition(" :")[0].split() if "=" in part)
+    return fields[key] if default is None else fields.get(key, default)
 
 
 def within(namespace, make):

@@ -7,37 +7,52 @@ import time
 from harness import expect, fault, until
 
 
-@fault("kill -9 of the server under 1,000 clients of one turn_client; started again 1.5 s later (raw)",
-       "all are back within 5 s")
+@fault("kill -9 of the server under 1,000 clients of one turn_client; started again 1.5 s later, in each framing",
+       "raw: all are connected again within 5 s; line: each has had a number accepted within 10 s")
 def stampede(world):
-    """Everybody loses the server in the same instant, and wants it back."""
+    """All clients lose the server in the same instant, and want it back. One that speaks lines learns that its seat is gone, and joins
+    anew."""
     clients = min(1000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100)
-    server = world.serve()
-    world.play(server, "--clients", str(clients), "--pace-ms", "100", "--log-level", "error")
-    until(lambda: server.says("connected.") == clients and server.sent(), f"{clients} clients", 15)
-    server.kill()
-    time.sleep(1.5)  # The outage.
-    again = world.serve(listen="%s:%d" % server.addr)
-    begin = time.monotonic()
-    until(lambda: again.says(" connected.") == clients, f"{clients} clients again", 5)
-    took = time.monotonic() - begin
-    until(again.sent, "turn")
-    expect(not again.says("disconnected."), f"{again.says('disconnected.')} were lost again")
-    return f"{clients} clients back after {took:.2f} s, {again.memory():.0f} MiB"
+    stories = []
+    for framing, bound in (("raw", 5), ("line", 10)):
+        server = world.serve()
+        players = world.play(server, "--framing", framing, "--clients", str(clients), "--pace", "100ms", "--log-level", "error")
+        until(lambda: names(server) == clients, f"{clients} clients", 20)
+        server.kill()
+        time.sleep(1.5)  # The outage.
+        again = world.serve(listen="%s:%d" % server.addr)
+        begin = time.monotonic()
+        if framing == "raw":
+            until(lambda: again.says(" connected.") == clients, f"{clients} clients again", bound)
+        else:
+            until(lambda: names(again) == clients, f"{clients} clients again", bound)
+        took = time.monotonic() - begin
+        until(again.sent, "turn")
+        lost = again.says("disconnected.")
+        expect(lost == 0 or framing == "line" and lost <= clients, f"{lost} were lost again")
+        stories.append(f"{framing}: {clients} clients back after {took:.2f} s, {again.memory():.0f} MiB")
+        players.kill()
+        again.kill()
+    return "; ".join(stories)
+
+
+def names(server):
+    """How many clients have had a number accepted."""
+    return len({name for _, name, _ in server.sent()})
 
 
 @fault("kill -9 of the server at a random time under 5 clients, six lives (line)",
-       "clients come back; in each life every client's numbers follow one another; none is reported twice by its client")
+       "clients come back; in each life every client's numbers follow one another; no number counts twice")
 def server_killed(world):
     """The server dies again and again, in the middle of anything. Every number that it prints in one life is the one behind
-    the last; a client knows which of its numbers were accepted and goes on from there."""
+    the last. A client whose answer was under way cannot know what became of it, since seats and turns are gone with the server: it
+    skips that number."""
     server = world.serve("--framing", "line", "--clients", "5")
     listen = "%s:%d" % server.addr
     names = [f"Client{index}" for index in range(1, 6)]
-    players = world.play(server, "--framing", "line", "--clients", "5", "--pace-ms", "1", "--log-level", "error")
+    players = world.play(server, "--framing", "line", "--clients", "5", "--pace", "1ms", "--log-level", "error")
     seed = time.time_ns()
-    chance, turns, repeated = random.Random(seed), 0, 0
-    last = {}
+    chance, turns, counted = random.Random(seed), 0, {name: [] for name in names}
     for life in range(6):
         until(lambda: all(len(server.numbers(name)) > 3 for name in names), f"turns of all clients in life {life + 1}", 12)
         time.sleep(chance.uniform(0, 0.5))
@@ -46,18 +61,22 @@ def server_killed(world):
         for name in names:
             numbers = server.numbers(name)
             expect(numbers == list(range(numbers[0], numbers[-1] + 1, 5)), f"life {life + 1}, {name}: {numbers} (seed {seed})")
-            before = last.get(name)
-            expect(before is None or numbers[0] >= before, f"{name} went back from {before} to {numbers[0]} (seed {seed})")
-            repeated += numbers[0] == before
-            last[name] = numbers[-1]
+            before = counted[name][-1:]
+            expect(before < numbers[:1], f"{name} went back from {before} to {numbers[0]} (seed {seed})")
+            counted[name] += numbers
         expect_round_robin(server)
         turns += len(server.sent())
         if life < 5:
             server = world.serve("--framing", "line", "--clients", "5", listen=listen)
-    for index, name in enumerate(names):
-        numbers = players.numbers(name)
-        expect(numbers == list(range(index + 1, numbers[-1] + 1, 5)), f"{name} reports {numbers} (seed {seed})")
-    return f"{turns:,} numbers in six lives, in order; {repeated} sent again in the next life, since their OK was lost"
+    unknown, unprinted = 0, 0
+    for name in names:
+        reported = players.numbers(name)
+        expect(reported == sorted(set(reported)), f"{name} reports {reported} (seed {seed})")
+        unprinted += len(set(reported) - set(counted[name]))
+        unknown += len(set(counted[name]) - set(reported))
+    # What is printed is written by a thread of its own, which dies too.
+    expect(max(unknown, unprinted) <= 6 * len(names), f"{unknown} not confirmed, {unprinted} not printed (seed {seed})")
+    return f"{turns:,} numbers in six lives, each once; of {unknown} the OK was lost, {unprinted} confirmed ones were not printed yet"
 
 
 def until_read(server):

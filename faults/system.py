@@ -83,7 +83,7 @@ def few_descriptors(world):
     full = sum(words.startswith(b"BYE full ") for words in heard)
     expect(all(words == b"" or words.startswith(b"BYE full ") for words in heard), f"heard: {heard}")
     turn = peers[0].go()
-    peers[0].say("c0:1")
+    peers[0].say("ANSWER :1")
     expect(peers[1].go() == turn + 1, "another turn")
     until(lambda: last_words(Line(server.addr)).startswith(b"BYE full "), "BYE full for a latecomer")
     return f"32 seated, {full} heard BYE full, {28 - full} were closed without a word; turns go on"
@@ -130,7 +130,7 @@ def calls_interrupted(world):
     needs_strace()
     calls = "epoll_wait,recvfrom,sendto,accept4"
     server = world.serve("--framing", "line", before=world.strace(f"{calls}:error=EINTR:when=1+3"))
-    players = world.play(server, "--framing", "line", "--pace-ms", "0", "--count", "200")
+    players = world.play(server, "--framing", "line", "--pace", "0s", "--count", "200")
     expect(players.exit_code(20) == 0, f"the clients did not finish: {len(server.sent())} numbers")
     numbers = [number for _, _, number in server.sent()]
     expect(numbers == list(range(1, 401)), f"numbers: {numbers}")
@@ -138,11 +138,11 @@ def calls_interrupted(world):
     return f"{world.injected()} calls interrupted, 400 numbers in order"
 
 
-@fault("SIGSTOP and SIGCONT of the server, 50 times (raw)", "goes on")
+@fault("SIGSTOP and SIGCONT of the server, 50 times", "goes on")
 def poll_interrupted(world):
-    """Somebody presses Ctrl-Z and goes on: the poll returns early, with EINTR."""
+    """The operator presses Ctrl-Z and goes on: the poll returns early, with EINTR."""
     server = world.serve()
-    world.play(server, "--pace-ms", "20")
+    world.play(server, "--pace", "20ms")
     until(server.sent, "number")
     begin = time.monotonic()
     for _ in range(50):
@@ -164,7 +164,7 @@ def clock_jumps(world):
     set_clock(offset, "+0")
     faketime = {"LD_PRELOAD": found[0], "FAKETIME_TIMESTAMP_FILE": offset, "FAKETIME_NO_CACHE": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    server = world.serve("--framing", "line", "--turn-deadline-ms", "1500", env=faketime)
+    server = world.serve("--framing", "line", "--turn-deadline", "1500ms", env=faketime)
     ann, bob = Line(server.addr, "ann"), Line(server.addr, "bob")
     waits = []
     for player, jump in ((ann, "+1d"), (bob, "-30d")):
@@ -196,7 +196,7 @@ def server_paused(world):
     """The server's machine is suspended, or swaps. The holder has answered in time, and the server reads that before it looks
     at the clock."""
     for framing in ("line", "raw"):
-        server = world.serve("--framing", framing, "--turn-deadline-ms", "400")
+        server = world.serve("--framing", framing, "--turn-deadline", "400ms")
         kind = Line if framing == "line" else Raw
         players = [kind(server.addr, name) if framing == "line" else kind(server.addr) for name in ("ann", "bob")]
         for number in range(5):
@@ -204,7 +204,7 @@ def server_paused(world):
                 turn = player.go()
                 if name == "ann":
                     server.signal(signal.SIGSTOP)
-                player.send(f"{name}:{number}" + (f" turn={turn}\n" if turn else ""))
+                player.send(f"ANSWER turn={turn} :{number}\n" if turn else f"{name}:{number}")
                 if name == "ann":
                     time.sleep(0.7)  # Longer than the deadline.
                     server.signal(signal.SIGCONT)
@@ -219,7 +219,7 @@ def server_paused(world):
 @fault("the same, and 1,500 others have sent PING before the answer (line)", "the answer that waited counts, once")
 def server_paused_in_a_crowd(world):
     """More sockets are ready than one poll tells of, and the holder's is the last."""
-    server = world.serve("--framing", "line", "--turn-deadline-ms", "400")
+    server = world.serve("--framing", "line", "--turn-deadline", "400ms")
     crowd = [Line(server.addr) for _ in range(1500)]
     ann, bob = Line(server.addr, "ann"), Line(server.addr, "bob")
     for number in range(3):

@@ -81,7 +81,7 @@ def check_server(manifests):
 
 
 def check_probes(manifests):
-    """Whoever connects to the turn port takes a seat."""
+    """A connection to the turn port that is silent takes a seat."""
     expected = {"readinessProbe": "/readyz", "livenessProbe": "/healthz"}
     container = manifests.container("server")
     found = {key: probe["httpGet"]["path"] for key, probe in container.items() if key.endswith("Probe")}
@@ -149,8 +149,11 @@ def check_images(manifests, version):
 
 
 def check_overlay(manifests):
-    framing = {app: "line" in manifests.container(app).get("args", []) for app in ["server", "client"]}
-    expect_equal(set(framing.values()), {manifests.name == "line"}, f"{manifests.name}: line framing of both")
+    """By default a server takes clients of both framings, and clients speak lines."""
+    expected = ["--framing", "line"] if manifests.name == "line" else []
+    expect_equal(manifests.container("server").get("args", []), expected, f"{manifests.name}: options of the server")
+    expected = ["--clients", "1", "--allow-plaintext-secrets"]
+    expect_equal(manifests.container("client")["args"], expected, f"{manifests.name}: options of a client")
     kind = manifests.one("Service", "server-service")["spec"]["type"]
     expect_equal(kind, "NodePort" if manifests.name == "local" else "ClusterIP", f"{manifests.name}: type of the Service")
 

@@ -1,9 +1,9 @@
 //! TCP clients take turns: an embeddable, single-threaded event loop in which exactly one client may act at a time.
 //!
-//! Some things are used by one at a time: a board game, a telescope, the write access to a file, the attention of a coordinator.
-//! This crate is the server that says whose turn it is, over a network, in order, through crashes, with nothing lost and nothing
-//! counted twice: deadlines for those who are silent, kept seats for those who come back, a fencing number
-//! for every turn, at most one answer for each, and a stated bound on how long anybody waits.
+//! Some things are used by one client at a time: a board, an instrument, a build slot, the floor in a discussion. This crate is the
+//! server that says whose turn it is, over a network and in order. A holder that stays silent loses its turn at a deadline. A client
+//! that reconnects gets its seat back. Every turn has a number to fence with, at most one answer counts for it, and the host may judge
+//! that answer first. How long a client can wait has a stated bound.
 //!
 //! It is *not* a web framework, a message broker or a consensus system: one process decides, in memory.
 //!
@@ -15,14 +15,17 @@
 //! use taketurns::net::{Event, EventLoop, os_entropy};
 //! use taketurns::protocol::turns::{TurnEvent, TurnServer, TurnServerConfig};
 //!
-//! let server = TurnServer::new(TurnServerConfig::default(), os_entropy());
+//! let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
 //! let mut event_loop = EventLoop::new(server)?;
 //! let addr = event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
 //! println!("Server listening on {addr}");
 //! # event_loop.handle().drain();
-//! event_loop.run(|_driver, event| {
-//!     if let Event::Protocol(TurnEvent::Accepted { name, number, .. }) = event {
-//!         println!("{name} sent: {number}");
+//! event_loop.run(|driver, event| {
+//!     let server = driver.protocol();
+//!     if let Event::Protocol(TurnEvent::Accepted { seat, turn, answer }) = event
+//!         && let Some(answer) = server.answer(answer)
+//!     {
+//!         println!("turn {turn}: {} answered {:?}", server.name_of(seat), answer.text());
 //!     }
 //! })?;
 //! # Ok(()) }
@@ -30,30 +33,32 @@
 //! # fn main() {}
 //! ```
 //!
-//! The [guide] goes from here, step by step, to a protocol of your own. A program that has a loop of its own puts a [`net::Driver`]
-//! on its own `mio::Poll` instead; the steps are in [`net`], and `examples/embed.rs` is a program to copy from.
+//! The [guide] answers "How do I ...?": judge moves, choose the next, add time, lock a thing, admit clients, work in a turn, test in
+//! virtual time, write a protocol. A program with a loop of its own puts a [`net::Driver`] on its own `mio::Poll`; the steps are in
+//! [`net`], and `examples/embed.rs` is a program to copy from.
 //!
-//! # What is where
+//! # Modules
 //!
-//! | module | what | knows nothing of |
+//! | module | contents | knows nothing of |
 //! |---|---|---|
-//! | [`turn`] | who may hold the turn: the scheduler | names, bytes, sockets, clocks |
-//! | [`wire`] | framing and bounded buffers | protocols, sockets |
+//! | [`turn`] | the scheduler: who may hold the turn | names, bytes, sockets, clocks |
+//! | [`wire`] | framing and bounded buffers | verbs, sockets |
+//! | [`session`] | the text of the turn protocol: bytes to values, and back | turns, sockets |
 //! | [`protocol`] | wire protocols: bytes in, decisions out | sockets, clocks |
-//! | [`engine`] | the order of a pass, budgets, flushing, deadlines, on any sockets | clocks, which sockets |
+//! | [`engine`] | the order of a pass, budgets, flushing, deadlines, on any sockets | clocks, the kind of sockets |
 //! | [`net`] | sockets, clock, `mio`: the driver and the event loop | who may do what |
 //! | [`status`] | health, metrics, a page and a feed over HTTP, in the same loop | who may do what |
 //! | [`time`] | time as an argument | clocks |
 //!
-//! Each uses only those above it (and `time`). The first four do no I/O: a simulation drives them in virtual time, by the very pass that the
+//! Each uses only those above it, and `time`. All above `net` do no I/O: a test drives them in virtual time, by the very pass that the
 //! driver runs in real time. Without the default feature `net` the crate is just those, and depends on nothing that does I/O.
 //!
 //! # Features
 //!
-//! | feature | default | what it adds |
+//! | feature | default | addition |
 //! |---|---|---|
 //! | `net` | yes | [`net`]: sockets, clock, event loop; with it `mio`, `socket2`, `getrandom`, `rlimit` and, on Linux, `rustix` |
-//! | `status` | no | [`status`]: what a server does, over HTTP; with it `httparse`, `prometheus`, `serde`, `serde_json`, `sha2` and `base64` |
+//! | `status` | no | [`status`]: what a server does, over HTTP; with it `base64`, `httparse`, `prometheus`, `serde` and `serde_json` |
 //!
 //! # Single-threaded, no locks
 //!
@@ -62,9 +67,11 @@
 //!
 //! # Limits
 //!
-//! Every buffer, queue, name, count and time has a maximum, in [`turn::SchedulerConfig`], [`protocol::turns::TurnServerConfig`],
-//! [`net::DriverConfig`] or [`status::StatusConfig`], with its default and the reason for it. No peer can make a server panic, spin,
-//! or grow without bound.
+//! Every buffer, queue, name, count and time has a maximum, in [`turn::Rules`], [`turn::SchedulerConfig`],
+//! [`protocol::turns::TurnServerConfig`], [`net::DriverConfig`] or [`status::StatusConfig`], with its default and the reason for it. No
+//! peer can make a server panic, spin, or grow without bound.
+//!
+//! State lives in memory. A server that starts again has another epoch and turns from 1, and its clients see that.
 
 // Without `net` or `status` the docs still say what they would add; only the links lead nowhere then.
 #![cfg_attr(not(feature = "status"), allow(rustdoc::broken_intra_doc_links))]

@@ -16,15 +16,26 @@ const WARM_UP: usize = 500;
 const TURNS: usize = 2_000;
 
 fn server(framing: Framing) -> TurnServer {
-    let config = TurnServerConfig { framing, signal_gap: Duration::ZERO, ..TurnServerConfig::default() };
-    TurnServer::new(config, Box::new(|bytes| bytes.fill(7)))
+    let mut config = TurnServerConfig::default();
+    (config.framing, config.signal_gap) = (framing, Duration::ZERO);
+    TurnServer::new(config, Box::new(|bytes| bytes.fill(7))).expect("a valid configuration")
 }
 
 #[test]
 fn a_turn_of_scheduler_and_protocol_allocates_nothing() {
     for (framing, joins, answers) in [
         (Framing::Raw, [""; 3], ["a:1", "b:2", "c:3"]),
-        (Framing::Line, ["JOIN a\n", "JOIN b\n", "JOIN c\n"], ["a:1\n", "b:2\n", "c:3\n"]),
+        (
+            Framing::Line,
+            ["JOIN a\n", "JOIN b\n", "JOIN c\n"],
+            ["ANSWER :1\n", "ANSWER :sixteen bytes, 16\n", "ANSWER :twenty-two bytes of it\n"],
+        ),
+        (
+            Framing::Line,
+            ["JOIN a\n", "JOIN b\n", "JOIN c\n"],
+            ["ANSWER bytes=3\na\nb\n", "ANSWER :\n", "ANSWER :more than twenty-two bytes\n"],
+        ),
+        (Framing::Auto, ["JOIN a\n", "JOIN b\n", "JOIN c\n"], ["ANSWER :1\n"; 3]),
     ] {
         let now = Now::ORIGIN;
         let mut server = server(framing);
@@ -49,6 +60,7 @@ fn a_turn_of_scheduler_and_protocol_allocates_nothing() {
             for turn in 0..turns {
                 server.handle_bytes(now, ids[turn % 3], answers[turn % 3].as_bytes(), &mut links);
                 flush(&mut links);
+                server.handle_flushed(now, &mut links);
                 while server.poll_event().is_some() {}
             }
             server.counts().accepted

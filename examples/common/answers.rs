@@ -1,26 +1,26 @@
-//! What a turn server reports of answers, with the names of those that gave them.
+//! The accepted answers of a turn server, with the names of the clients that sent them.
 
 use std::fmt;
 
 use taketurns::protocol::turns::{TurnEvent, TurnServer};
 use taketurns::turn::SeatId;
 
-/// An accepted answer. Shown as `{name} sent: {answer}`, with what could rearrange a terminal escaped.
+/// An accepted answer. Displays as `{name} sent: {answer}`, escaped for a terminal.
 pub struct Sent {
-    /// Ready to be printed.
+    /// Escaped for a terminal.
     pub name: String,
     pub answer: Vec<u8>,
 }
 
-/// Makes accepted answers out of what a turn server reports.
+/// Collects the accepted answers from the events of a turn server.
 #[derive(Default)]
 pub struct Answers {
-    /// Answers whose seat is gone: its name is in the event that says so, which comes later in the same pass.
+    /// Answers whose seat is gone already. Its name is in `TurnEvent::Retired`, later in the same pass.
     nameless: Vec<(SeatId, Vec<u8>)>,
 }
 
 impl Answers {
-    /// The answer that an event brings, if it does.
+    /// Returns the answer that an event completes, if any.
     pub fn hear(&mut self, server: &TurnServer, event: &TurnEvent) -> Option<Sent> {
         match event {
             &TurnEvent::Accepted { seat, answer, .. } => {

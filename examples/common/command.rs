@@ -1,11 +1,12 @@
-//! A command in a process group of its own, so that all that it has started can be ended with it.
+//! A command in a process group of its own, so that its descendants can be ended with it.
 
 use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use taketurns::time::Instant;
+use taketurns::time::{Instant, Now};
 
 pub struct Job {
     child: Child,
@@ -13,12 +14,12 @@ pub struct Job {
 }
 
 impl Job {
-    /// Starts the command, with `variables` in its environment. The error is a shell's exit code for it, and what to say.
+    /// Starts a command with `variables` in its environment. The error is the exit code that a shell would give, and a message.
     pub fn start(words: &[String], variables: &[(&str, String)]) -> Result<Job, (u8, String)> {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).envs(variables.iter().map(|(key, value)| (key, value))).process_group(0);
         if io::stdin().is_terminal() {
-            // The terminal stops a process of another group that reads.
+            // A terminal stops a background process group that reads from it.
             command.stdin(Stdio::null());
         }
         command.spawn().map(|child| Job { child, kill_at: None }).map_err(|error| {
@@ -27,24 +28,29 @@ impl Job {
         })
     }
 
-    /// Sends a signal to the command, and to all that it has started and is in its group.
+    /// Sends a signal to the process group of the command.
     pub fn signal(&self, signal: Signal) {
-        // The command has not been waited for, so its group is there, and nobody else's.
+        // The command has not been reaped yet, so no other group can have its id.
         let _ = kill_process_group(self.group(), signal);
     }
 
-    /// Has the group end: it is told to now, and is killed at `kill_at`, or as soon as the command itself has ended.
-    pub fn end(&mut self, kill_at: Instant) {
-        self.signal(Signal::TERM);
-        self.kill_at = Some(kill_at);
+    /// Passes a signal on that this process received.
+    pub fn pass_on(&self, signal: i32) {
+        Signal::from_named_raw(signal).into_iter().for_each(|signal| self.signal(signal));
     }
 
-    /// When [`poll`](Self::poll) is to be called, other than at SIGCHLD.
+    /// Sends SIGTERM to the group, and SIGKILL when the command has ended, after `grace`, or shortly before `until`.
+    pub fn end(&mut self, now: Now, until: Instant, grace: Duration) {
+        self.signal(Signal::TERM);
+        self.kill_at = Some((until - grace / 10).min(now.instant + grace));
+    }
+
+    /// Returns when to call [`poll`](Self::poll), in addition to every SIGCHLD.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.kill_at
     }
 
-    /// The exit code of the command, as a shell gives it, once it has ended.
+    /// Returns the exit code of the command, as a shell gives it, once it has ended.
     pub fn poll(&mut self, now: Instant) -> Option<u8> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let has_ended = !matches!(waitid(WaitId::Pid(self.group()), options), Ok(None));

@@ -1,4 +1,4 @@
-//! Clients that count: each answers its turns with a number that grows, at its own pace.
+//! Clients that count: each answers its turns with a growing number, at its own pace.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -11,16 +11,16 @@ use taketurns::protocol::turns::{
 use taketurns::time::{Instant, Now};
 use taketurns::turn::Demand;
 
-/// How the clients of one process count.
+/// The counting clients of one process.
 pub struct Counting {
     /// Pause of a client between two of its numbers.
     pace: Duration,
-    /// The numbers that each client is to have accepted; `None` for as many as there are turns.
+    /// Accepted numbers after which a client is finished; `None` for never.
     count: Option<u64>,
     counters: HashMap<ClientId, Counter>,
-    /// The clients whose pause ends then.
+    /// The clients that pause, by the end of their pause.
     pauses: BTreeSet<(Instant, ClientId)>,
-    /// Clients that have neither their count nor an end.
+    /// Clients that have neither reached their count nor given up.
     unfinished: usize,
     refusals: u64,
 }
@@ -32,14 +32,14 @@ struct Counter {
     step: i64,
     accepted: u64,
     asks: bool,
-    /// The turn that it has and has not answered.
+    /// The turn to answer.
     turn: Option<ClientTurn>,
-    /// When its pause ends, if it is in one.
+    /// When its pause ends; `None` while it does not pause.
     pauses_until: Option<Instant>,
     is_finished: bool,
 }
 
-/// What a program has to know of its clients.
+/// News of a counting client.
 pub enum Count {
     /// A number was accepted.
     Sent(Name, i64),
@@ -47,7 +47,7 @@ pub enum Count {
     Ended(Name, End),
 }
 
-/// Adds a client, and connects it to `target`. One that rests until it asks, asks.
+/// Adds a client and connects it to `target`. A client with demand `ask` asks for its first turn.
 pub fn join(
     driver: &mut Driver<TurnClient>,
     target: impl Into<Target>,
@@ -58,7 +58,7 @@ pub fn join(
     let dial = driver.connect(now(), target);
     driver.protocol_mut().dial(client, dial);
     if asks {
-        // Kept until the turn is granted: there need not be a connection.
+        // The library keeps the request until the turn is granted, so no connection is needed yet.
         let asked = driver.act(now(), |clients, links| clients.ask(now(), client, links));
         asked.expect("the client was just added");
     }
@@ -100,17 +100,17 @@ impl Counting {
         Ok(())
     }
 
-    /// Whether every client has its count, or has given up.
+    /// Returns whether every client has reached its count or has given up.
     pub fn is_finished(&self) -> bool {
         self.unfinished == 0
     }
 
-    /// When [`catch_up`](Self::catch_up) is to be called.
+    /// Returns when to call [`catch_up`](Self::catch_up).
     pub fn next_deadline(&self) -> Option<Instant> {
         self.pauses.first().map(|&(at, _)| at)
     }
 
-    /// Goes on with the clients whose pause is over.
+    /// Lets the clients go on whose pause is over.
     pub fn catch_up(&mut self, now: Now, driver: &mut Driver<TurnClient>) {
         while let Some(&(at, client)) = self.pauses.first().filter(|&&(at, _)| at <= now.instant) {
             self.pauses.remove(&(at, client));
@@ -123,7 +123,7 @@ impl Counting {
         }
     }
 
-    /// What comes of an event.
+    /// Takes in an event of a client.
     pub fn hear(&mut self, now: Now, driver: &mut Driver<TurnClient>, event: ClientEvent) -> Option<Count> {
         let counter = self.counters.get_mut(&event.client)?;
         match event.news {
@@ -157,7 +157,7 @@ impl Counting {
             News::Lost { fate, .. } => {
                 counter.turn = None;
                 if fate == Fate::Unknown {
-                    // It may have counted, and no number is sent twice.
+                    // The number may have counted, and no number is sent twice.
                     counter.go_on();
                 }
                 if counter.asks {
@@ -166,7 +166,7 @@ impl Counting {
             }
             News::Refused { code, turn, words } => {
                 let name = counter.name;
-                // It has nothing else to say in this turn.
+                // The same number would be refused again, and it has no other.
                 if let Some(turn) = turn.filter(|_| !counter.is_finished) {
                     driver.act(now, |clients, links| counter.warn(clients.pass(now, &turn, links)));
                 }
@@ -196,7 +196,7 @@ impl Counting {
         None
     }
 
-    /// Has a client answer no sooner than its pause is over, and ask then if it has to.
+    /// Begins the pause of a client, which asks for its next turn afterwards if it has to.
     fn pause(&mut self, now: Now, driver: &mut Driver<TurnClient>, client: ClientId) {
         let Some(counter) = self.counters.get_mut(&client).filter(|counter| !counter.is_finished) else {
             return;
@@ -220,14 +220,14 @@ impl Counter {
         });
     }
 
-    /// A client that always wants turns does not have to.
+    /// Asks for a turn, unless the client waits for turns anyway.
     fn ask(&self, now: Now, driver: &mut Driver<TurnClient>, client: ClientId) {
         if self.asks {
             driver.act(now, |clients, links| self.warn(clients.ask(now, client, links)));
         }
     }
 
-    /// The number is used up.
+    /// Moves on to the next number.
     fn go_on(&mut self) {
         self.number = self.number.wrapping_add(self.step);
     }
@@ -239,7 +239,7 @@ impl Counter {
     }
 }
 
-/// Has a client want no more turns. In the raw framing it just stays silent: it cannot say that.
+/// Lets a client rest for good. A raw client cannot say that, and stays silent.
 fn rest(now: Now, driver: &mut Driver<TurnClient>, client: ClientId) {
     driver.act(now, |clients, links| clients.rest(now, client, links).ok());
 }

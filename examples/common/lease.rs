@@ -1,4 +1,4 @@
-//! How long a turn is certainly a client's own, by the clock of its machine.
+//! Tells a client how long its turn is certainly its own, by the clock of its machine.
 
 use std::time::Duration;
 
@@ -6,51 +6,51 @@ use taketurns::net::Driver;
 use taketurns::protocol::turns::{ClientTurn, TurnClient};
 use taketurns::time::{Instant, Now};
 
-/// A turn that is renewed again and again.
+/// A turn that is renewed at intervals.
 ///
-/// It counts from when the last renewal that the server answered was sent. So an answer that is late, or a process that was stopped, makes
-/// its end too early, and never too late.
+/// Its time counts from the moment when the last answered renewal was sent. A late answer or a stopped process therefore ends it too
+/// early, never too late.
 pub struct Lease {
     pub turn: ClientTurn,
-    /// How long the server keeps the turn of a lost connection: it may have lost ours right behind our last renewal.
+    /// How long the server keeps the turn of a lost connection. It may have lost ours right after it read the last renewal.
     grace: Duration,
-    /// The time that is needed for coming to an end.
+    /// The time that the work needs to end.
     reserve: Duration,
-    /// When the renewal was sent that the server has not answered.
+    /// When the unanswered renewal was sent.
     renewal: Option<Instant>,
     renew_at: Option<Instant>,
-    /// The server grants the turn to no other client before this. `None` until a renewal is answered.
+    /// The server grants the turn to no other client before this instant. `None` until a renewal is answered.
     until: Option<Instant>,
 }
 
 impl Lease {
-    /// Of a turn that was just granted. That may have been written long ago, so it is renewed before anything else is done.
+    /// Leases a turn that was just granted. Its `GO` may have been written long ago, so a renewal is due at once.
     pub fn new(now: Now, turn: ClientTurn, grace: Duration, reserve: Duration) -> Lease {
         Lease { turn, grace, reserve, renewal: None, renew_at: Some(now.instant), until: None }
     }
 
-    /// When the turn ends, as far as that is known.
+    /// Returns when the turn ends, or `now` if that is not known.
     pub fn until(&self, now: Now) -> Instant {
         self.until.unwrap_or(now.instant)
     }
 
-    /// When to come to an end.
+    /// Returns when the work has to begin to end.
     fn end_at(&self) -> Option<Instant> {
         self.until.map(|until| until - self.reserve)
     }
 
-    /// Whether it is time to come to an end. Said once, until another renewal is answered.
+    /// Returns when the turn ends, once the work has to begin to end. Reported once per answered renewal.
     pub fn take_end(&mut self, now: Now) -> Option<Instant> {
         let reserve = self.reserve;
         self.until.take_if(|until| *until - reserve <= now.instant)
     }
 
-    /// Whether it is known to be held, with time to spare.
+    /// Returns whether the turn is held, with more time left than the reserve.
     pub fn is_safe(&self, now: Now) -> bool {
         self.end_at().is_some_and(|end_at| now.instant < end_at)
     }
 
-    /// When [`renew`](Self::renew) is to be called, or to come to an end.
+    /// Returns when to call [`renew`](Self::renew) or [`take_end`](Self::take_end).
     pub fn next_deadline(&self) -> Option<Instant> {
         self.renew_at.into_iter().chain(self.end_at()).min()
     }
@@ -63,10 +63,10 @@ impl Lease {
         }
     }
 
-    /// The server has said when the turn ends: `turn`. The error is the time that it gives, if that is less than the reserve.
+    /// Takes in the deadline of `turn` that the server has sent. The error is the time that it gives, if the reserve leaves nothing of it.
     pub fn answered(&mut self, now: Now, turn: &ClientTurn) -> Result<(), Duration> {
         let Some((sent, ends)) = self.renewal.take().zip(turn.deadline) else {
-            // It is the first word behind a lost connection.
+            // The turn was resumed on another connection: renew it there.
             self.renew_at = Some(now.instant);
             return Ok(());
         };
@@ -77,7 +77,7 @@ impl Lease {
         Ok(())
     }
 
-    /// The connection is lost, and what it was asked with it.
+    /// Forgets a renewal that was lost with its connection.
     pub fn disconnected(&mut self) {
         self.renewal = None;
     }

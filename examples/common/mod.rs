@@ -55,7 +55,7 @@ pub fn printable(text: &str) -> String {
     text.chars().map(show).collect()
 }
 
-/// Bytes of a client's, with what could rearrange a terminal escaped.
+/// Escapes bytes of a peer for a terminal.
 pub fn printable_bytes(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(|_| bytes.escape_ascii().to_string(), printable)
 }
@@ -65,7 +65,7 @@ pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|text| !text.is_empty())
 }
 
-/// The turn server to connect to, unless an option says another.
+/// Returns the default turn server to connect to.
 pub fn default_server() -> String {
     environment("TAKETURNS_CONNECT").unwrap_or_else(|| "127.0.0.1:5001".to_owned())
 }
@@ -106,7 +106,7 @@ pub fn check_target(text: &str, example: &str) -> Result<(), String> {
     }
 }
 
-/// Whether the absence of a server has been mentioned since it was last there.
+/// Mentions the absence of a server once, until it is back.
 #[derive(Default)]
 pub struct Absence(bool);
 
@@ -115,7 +115,7 @@ impl Absence {
         self.0 = false;
     }
 
-    /// Says once that the server cannot be reached, and what to do about it.
+    /// Says that the server cannot be reached, and what to do about it, unless that was said.
     pub fn mention(&mut self, target: &Target, error: &io::Error) {
         if !std::mem::replace(&mut self.0, true) {
             complain(format_args!("cannot connect to {target}: {error}; {}", advise_dialing(error)));
@@ -123,7 +123,7 @@ impl Absence {
     }
 }
 
-/// A name that no other client has: of this machine, this process, and a random number.
+/// Makes a unique name of this machine, this process and a random number.
 #[cfg(unix)]
 pub fn unique_name() -> Name {
     let mut random = [0; 4];
@@ -144,7 +144,7 @@ pub fn advise_dialing(error: &io::Error) -> &'static str {
     }
 }
 
-/// Why a client of a turn server gave up.
+/// Returns the reason for which a client of a turn server gave up.
 pub fn reason(why: End) -> &'static str {
     match why {
         End::Superseded => "superseded: the seat was resumed by another client",

@@ -1,7 +1,7 @@
-//! The options that a program is started with.
+//! The options that a program is started with, read by argh.
 //!
-//! argh reads them. It knows neither `--opt=value` nor `-h` and `-V`, and has more than one line to say about mistakes: all that is put
-//! right here, for every program.
+//! argh knows neither `--opt=value` nor `-h` and `-V`, and reports mistakes on several lines. This module makes up for that, for every
+//! program.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,28 +10,33 @@ use std::path::Path;
 use std::process;
 use std::time::Duration;
 
-use argh::{ArgsInfo, FlagInfo, FlagInfoKind, TopLevelCommand};
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, Optionality, TopLevelCommand};
 use taketurns::turn::{Demand, Demands, HoldMax, Weight};
 
 /// The exit code for wrong usage.
 pub const USAGE: i32 = 2;
 
-/// Reads the options. For `--help`, `--version` and wrong usage it prints what there is to say, and ends the program.
+/// argh's line about its own option, and the one that replaces it.
+const HELP: &str = "  --help, help      display usage information";
+const HELP_AND_VERSION: &str = "  -h, --help        display usage information
+  -V, --version     display the version, and the features built in";
+
+/// Reads the options. Ends the program after `--help`, `--version` and wrong usage.
 ///
-/// `argh::from_env` would panic if nobody reads that any more, as in `--help | head -1`.
+/// `argh::from_env` would panic when its output is closed, as in `--help | head -1`.
 pub fn from_environment<T: TopLevelCommand + ArgsInfo>() -> T {
     let program = program();
     let words: Result<Vec<_>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
     let words =
         words.unwrap_or_else(|word| wrong_usage(format_args!("options must be UTF-8, and {word:?} is not")));
-    let words = match spell_out(words, T::get_args_info().flags) {
+    let words = match spell_out(words, &T::get_args_info()) {
         Ok(Some(words)) => words,
         Ok(None) => say_and_exit(&version(&program)),
         Err(message) => wrong_usage(format_args!("{message}")),
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     T::from_args(&[&program], &words).unwrap_or_else(|ended| match ended.status {
-        Ok(()) => say_and_exit(&ended.output),
+        Ok(()) => say_and_exit(&ended.output.replace(HELP, HELP_AND_VERSION)),
         Err(()) => {
             let message = ended.output.split_whitespace().collect::<Vec<_>>().join(" ");
             wrong_usage(format_args!("{message}"))
@@ -39,7 +44,7 @@ pub fn from_environment<T: TopLevelCommand + ArgsInfo>() -> T {
     })
 }
 
-/// Ends the program because of its options: one line that says what is wrong, and where help is.
+/// Ends the program because of its options, with one line that says what is wrong and where help is.
 pub fn wrong_usage(message: fmt::Arguments<'_>) -> ! {
     super::complain(format_args!("{message} (see {} --help)", program()));
     process::exit(USAGE)
@@ -90,17 +95,19 @@ pub fn hold_max(text: &str) -> Result<HoldMax, String> {
     }
 }
 
-/// Has every word as argh wants it; `None` if the version is asked for.
-fn spell_out(words: Vec<String>, flags: &[FlagInfo<'_>]) -> Result<Option<Vec<String>>, String> {
+/// Rewrites the words as argh wants them; returns `None` if the version is asked for.
+fn spell_out(words: Vec<String>, info: &CommandInfoWithArgs) -> Result<Option<Vec<String>>, String> {
+    let takes_command = info.positionals.iter().any(|word| word.optionality == Optionality::Greedy);
     let takes_value = |option: &str| {
-        let flag = flags.iter().find(|flag| flag.long == option)?;
+        let flag = info.flags.iter().find(|flag| flag.long == option)?;
         Some(matches!(flag.kind, FlagInfoKind::Option { .. }))
     };
     let mut spelt = Vec::new();
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
         match word.split_once('=').filter(|_| word.starts_with("--")) {
-            _ if word == "--" => {
+            // The words from here on are not our options.
+            _ if word == "--" || takes_command && !word.starts_with('-') => {
                 spelt.push(word);
                 spelt.extend(words);
                 break;

@@ -6,6 +6,7 @@ use log::warn;
 use taketurns::net::{Driver, DriverConfig, Event, EventLoop, os_entropy};
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 
+use super::printer::Printer;
 use super::status::{self, Show};
 
 /// The driver's limits, with that of `--max-per-address`, and without the descriptors that the status on `status` needs.
@@ -22,12 +23,12 @@ pub fn driver_config(max_per_address: Option<usize>, status: Option<SocketAddr>)
 
 /// The driver's limits for a turn server whose clients may have `max_per_address` seats.
 pub fn turn_driver_config(max_per_address: Option<usize>, status: Option<SocketAddr>) -> DriverConfig {
-    // A client that comes back may be here before its last connection is gone, and some have no seat yet.
+    // A client may reconnect before its old connection is gone, and new connections have no seat yet.
     let connections = max_per_address.map(|seats| seats.saturating_mul(2).saturating_add(16));
     DriverConfig { out_bytes_max: OUT_BYTES_MAX, ..driver_config(connections, status) }
 }
 
-/// Four of the longest answers, each with its line.
+/// Room for four of the longest answers, each with its line.
 const OUT_BYTES_MAX: usize = 72 * 1024;
 
 /// Once, for the first address that is not of this machine alone.
@@ -79,6 +80,15 @@ impl<P: Show + 'static> Service<P> {
         let handle = event_loop.handle();
         super::signals::on_first(move || handle.drain())?;
         Ok(Service { event_loop, bound, status })
+    }
+
+    /// Prints the addresses that it listens on.
+    pub fn announce(&self) -> Printer {
+        let mut printer = Printer::start();
+        for addr in &self.bound {
+            printer.line(format_args!("Server listening on {addr}"));
+        }
+        printer
     }
 
     /// Serves until it is drained.

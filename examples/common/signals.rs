@@ -27,7 +27,7 @@ pub fn on_first(drain: impl Fn() + Send + 'static) -> Result<(), String> {
     Ok(())
 }
 
-/// Has signals come out of the channel that is returned, and wake the loop of `handle`; from a thread that does nothing else.
+/// Returns a channel of signals. A thread that does nothing else fills it, and wakes the loop of `handle`.
 #[allow(clippy::disallowed_methods, reason = "a thread is the simplest thing that can wait for a signal")]
 pub fn of_loop<P: Protocol + 'static>(signals: &[i32], handle: Handle<P>) -> Result<Receiver<i32>, String> {
     let mut signals = Signals::new(signals)

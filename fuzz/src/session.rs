@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `0` | is opened, if it is not open |
 //! | `0>JOIN ann` | sends a line; a bar in it is an end of line too, so several lines can come in one read |
+//! | `0>JOIN ann resume=#3` | the same, with the last secret that connection 3 was told |
 //! | `0:ann:1` | sends these bytes, with nothing behind them |
 //! | `0.` | has finished sending |
 //! | `0!` | is reset |
@@ -23,15 +24,17 @@ use std::time::{Duration, SystemTime};
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
 use taketurns::time::{Instant, Now};
 
+#[path = "../../tests/support/rests.rs"]
+mod rests;
+
+use rests::Rests;
+
 /// More calls than this at one instant: somebody spins.
 const CALLS_MAX: usize = 1_000;
 
 /// What may be queued for a connection, and the longest message that may come on top of it.
 const OUT_BYTES_MAX: usize = 4 * 1024;
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
-
-/// The most that a protocol may leave of its input, in bytes.
-const IN_BYTES_MAX: usize = 128 * 1024;
 
 /// A protocol under fire.
 pub struct Session<P: Protocol> {
@@ -40,11 +43,10 @@ pub struct Session<P: Protocol> {
     pub now: Now,
     pub events: Vec<P::Event>,
     connections: [Option<Connection>; 10],
-    /// The input of each connection that was not consumed.
-    rests: [Vec<u8>; 10],
-    /// Those whose rest may be whole messages: it was left because a lot waited to be written.
-    cut_off: [bool; 10],
     is_client: bool,
+    rests: Rests,
+    /// The last secret that each connection was told.
+    secrets: [Vec<u8>; 10],
 }
 
 #[derive(Clone, Copy)]
@@ -62,7 +64,9 @@ impl<P: Protocol> Session<P> {
             wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         };
         let (links, events, connections) = (Links::new(OUT_BYTES_MAX), Vec::new(), [None; 10]);
-        Session { protocol, links, now, events, connections, rests: Default::default(), cut_off: [false; 10], is_client: false }
+        let rests = Rests::default();
+        let secrets = <[Vec<u8>; 10]>::default();
+        Session { protocol, links, now, events, connections, is_client: false, rests, secrets }
     }
 
     /// A client, which has dialed the connections.
@@ -102,18 +106,15 @@ impl<P: Protocol> Session<P> {
         let hears = !connection.has_ended && self.links.is_open(connection.id);
         match what {
             [b'>', text @ ..] if hears => {
-                let mut lines: Vec<u8> =
-                    text.iter().map(|&byte| if byte == b'|' { b'\n' } else { byte }).collect();
-                lines.push(b'\n');
-                self.hear(at, connection.id, &lines);
+                let lines = self.lines(text);
+                self.rests.hear(&mut self.protocol, self.now, connection.id, &lines, &mut self.links);
             }
             [b':', bytes @ ..] if hears && !bytes.is_empty() => {
-                self.hear(at, connection.id, bytes);
+                self.rests.hear(&mut self.protocol, self.now, connection.id, bytes, &mut self.links);
             }
             [b'.', ..] if hears => {
                 self.connections[at] = Some(Connection { has_ended: true, ..connection });
-                let rest = std::mem::take(&mut self.rests[at]);
-                self.protocol.handle_end(self.now, connection.id, &rest, &mut self.links);
+                self.rests.end(&mut self.protocol, self.now, connection.id, &mut self.links);
             }
             [b'!', ..] => self.close(at, CloseReason::Broken(std::io::ErrorKind::ConnectionReset)),
             [b'-', ..] => self.connections[at] = Some(Connection { reads: false, ..connection }),
@@ -122,27 +123,29 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    /// Gives the protocol what has come, with what it has left before, in one piece.
-    fn hear(&mut self, at: usize, id: ConnectionId, bytes: &[u8]) {
-        self.rests[at].extend_from_slice(bytes);
-        let used = self.protocol.handle_bytes(self.now, id, &self.rests[at], &mut self.links);
-        self.rests[at].drain(..used);
-        self.cut_off[at] = !self.links.may_go_on(id);
-        if self.rests[at].len() > IN_BYTES_MAX && self.links.may_go_on(id) {
-            self.close(at, CloseReason::Overlong);
-        }
+    /// The connection with this number, if it is open.
+    pub fn connection(&self, at: usize) -> Option<ConnectionId> {
+        self.connections.get(at).copied().flatten().map(|connection| connection.id)
     }
 
-    /// Gives the protocol again what it asked for, and what it left because there was no room.
-    fn hear_again(&mut self) {
-        let asked: Vec<_> = std::iter::from_fn(|| self.links.take_reread()).collect();
-        for at in 0..self.connections.len() {
-            let Some(connection) = self.connections[at] else { continue };
-            let is_left = !self.rests[at].is_empty() && !connection.has_ended;
-            let is_asked = asked.contains(&connection.id) || std::mem::take(&mut self.cut_off[at]);
-            if is_left && is_asked && self.links.may_go_on(connection.id) {
-                self.hear(at, connection.id, b"");
-            }
+    /// What a `>` sends.
+    fn lines(&self, text: &[u8]) -> Vec<u8> {
+        let mut lines: Vec<u8> = text.iter().map(|&byte| if byte == b'|' { b'\n' } else { byte }).collect();
+        lines.push(b'\n');
+        if let Some(at) = lines.windows(2).position(|pair| pair[0] == b'#' && pair[1].is_ascii_digit()) {
+            let secret = self.secrets[usize::from(lines[at + 1] - b'0')].clone();
+            lines.splice(at..at + 2, secret);
+        }
+        lines
+    }
+
+    /// Remembers the secret in what is written to a connection.
+    fn note_secret(&mut self, at: usize, id: ConnectionId) {
+        const KEY: &[u8] = b" resume=";
+        let told = self.links.unsent(id);
+        if let Some(begin) = told.windows(KEY.len()).rposition(|found| found == KEY) {
+            let secret = told[begin + KEY.len()..].iter().copied();
+            self.secrets[at] = secret.take_while(u8::is_ascii_hexdigit).collect();
         }
     }
 
@@ -156,7 +159,6 @@ impl<P: Protocol> Session<P> {
 
     fn close(&mut self, at: usize, reason: CloseReason) {
         if let Some(connection) = self.connections[at].take() {
-            self.rests[at].clear();
             self.protocol.handle_closed(self.now, connection.id, reason, &mut self.links);
             self.links.remove(connection.id);
         }
@@ -173,6 +175,7 @@ impl<P: Protocol> Session<P> {
                 None => return self.set_time(until),
             }
             self.protocol.handle_timeout(self.now, &mut self.links);
+            self.rests.go_on(&mut self.protocol, self.now, &mut self.links);
             let later = self.protocol.next_deadline().is_none_or(|due| due > self.now.instant);
             assert!(later, "a deadline that has been called for is still due");
             self.settle();
@@ -189,7 +192,8 @@ impl<P: Protocol> Session<P> {
     /// Writes, closes and reports, as a driver does at the end of a pass.
     fn settle(&mut self) {
         for _ in 0..CALLS_MAX {
-            if !self.links.has_touched() {
+            let goes_on = self.rests.go_on(&mut self.protocol, self.now, &mut self.links);
+            if !goes_on && !self.links.has_touched() {
                 break;
             }
             while let Some(id) = self.links.take_touched() {
@@ -197,7 +201,6 @@ impl<P: Protocol> Session<P> {
             }
             self.protocol.handle_flushed(self.now, &mut self.links);
             self.close_unwanted();
-            self.hear_again();
         }
         assert!(!self.links.has_touched(), "the protocol asks for more and more");
         self.events.extend(std::iter::from_fn(|| self.protocol.poll_event()));
@@ -205,8 +208,10 @@ impl<P: Protocol> Session<P> {
 
     fn write(&mut self, id: ConnectionId) {
         let unsent = self.links.unsent(id).len();
-        assert!(unsent <= OUT_BYTES_MAX + MESSAGE_BYTES_MAX, "{unsent} bytes are queued");
-        if self.connections.iter().flatten().any(|connection| connection.id == id && connection.reads) {
+        assert!(unsent <= 16 * OUT_BYTES_MAX + MESSAGE_BYTES_MAX, "{unsent} bytes are queued");
+        let reads = |found: &Option<Connection>| found.is_some_and(|found| found.id == id && found.reads);
+        if let Some(at) = self.connections.iter().position(reads) {
+            self.note_secret(at, id);
             self.links.consume(id, unsent);
         }
     }

@@ -2,7 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use taketurns::protocol::turns::Answer;
 use taketurns::wire::{LineError, RawMessage, split_line, split_raw};
 
 const BYTES_MAX: usize = 32;
@@ -25,16 +24,21 @@ fn lines<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Result<String, LineE
     lines
 }
 
+/// Whether it has a `:` with something behind it, as an answer of the raw framing.
+fn is_complete(message: &[u8]) -> bool {
+    message.iter().position(|&byte| byte == b':').is_some_and(|colon| colon + 1 < message.len())
+}
+
 fn raw(bytes: &[u8]) {
     for end in 0..=bytes.len() {
         let come = &bytes[..end];
-        match split_raw(come, BYTES_MAX, false, Answer::is_complete) {
-            RawMessage::Whole(message) => assert!(Answer::is_complete(message) && message.len() <= BYTES_MAX),
+        match split_raw(come, BYTES_MAX, false, is_complete) {
+            RawMessage::Whole(message) => assert!(is_complete(message) && message.len() <= BYTES_MAX),
             RawMessage::Nothing => assert!(come.trim_ascii().is_empty()),
             RawMessage::Partial => {}
             RawMessage::TooLong(_) => panic!("more may join it"),
         }
-        let over = split_raw(come, BYTES_MAX, true, Answer::is_complete);
+        let over = split_raw(come, BYTES_MAX, true, is_complete);
         assert!(over != RawMessage::Partial && over.bytes().len() <= BYTES_MAX);
     }
 }

@@ -1,31 +1,28 @@
-//! Everything that is read from text: what is read can be written, and reads the same again.
+//! Values that are read from text: what is read can be written, and reads the same again. Lines of the turn protocol are `turn_text`'s.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use taketurns::protocol::dispatch::Command;
-use taketurns::protocol::turns::{Answer, Name, Reply, Request};
+use taketurns::session::{Bye, Code, Epoch, Name, RawName, Secret};
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(answer) = Answer::from_bytes(bytes) {
-        assert_eq!(Answer::from_bytes(answer.to_string().as_bytes()), Ok(answer));
-        assert!(Answer::is_complete(bytes));
-    }
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let _ = Request::turn_meant(text);
-    if let Ok(request) = Request::parse(text) {
-        let written = request.to_string();
-        let again = Request::parse(&written).expect("what is written can be read");
-        assert_eq!(again.to_string(), written);
-    }
-    if let Some(reply) = Reply::parse(text) {
-        let written = reply.to_string();
-        let again = Reply::parse(&written).expect("what is written can be read");
-        assert_eq!(again.to_string(), written);
-    }
+    let raw = RawName::from_bytes(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else { return assert!(raw.is_err()) };
     if let Ok(name) = text.parse::<Name>() {
         assert_eq!(name.as_str(), text);
+        assert!(raw.is_ok_and(|raw| raw.as_bytes() == bytes), "every name of a line client is one of a raw client");
     }
     if let Ok(command) = text.parse::<Command>() {
         assert_eq!(command.as_str(), text);
+    }
+    if let Ok(secret) = text.parse::<Secret>() {
+        assert_eq!(secret.to_string(), text.to_ascii_lowercase());
+    }
+    if let Ok(epoch) = text.parse::<Epoch>() {
+        assert_eq!(epoch.to_string().parse(), Ok(epoch));
+    }
+    assert!(Code::ALL.iter().filter(|code| code.as_str() == text).count() <= 1);
+    if let Ok(bye) = text.parse::<Bye>() {
+        assert_eq!(bye.to_string(), text);
     }
 });

@@ -1,7 +1,7 @@
-//! Whole sessions of a turn server, in the line framing.
+//! Whole sessions of a turn server and its host, in the line framing. The first byte says by which rules.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use taketurns::protocol::turns::Framing;
 
-fuzz_target!(|script: &[u8]| taketurns_fuzz::turns::play(Framing::Line, script));
+fuzz_target!(|input: &[u8]| taketurns_fuzz::turns::play(Framing::Line, input));

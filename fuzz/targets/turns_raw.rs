@@ -1,7 +1,7 @@
-//! Whole sessions of a turn server, in the raw framing.
+//! Whole sessions of a turn server and its host, in the raw framing. The first byte says by which rules.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use taketurns::protocol::turns::Framing;
 
-fuzz_target!(|script: &[u8]| taketurns_fuzz::turns::play(Framing::Raw, script));
+fuzz_target!(|input: &[u8]| taketurns_fuzz::turns::play(Framing::Raw, input));

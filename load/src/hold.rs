@@ -28,7 +28,7 @@ pub fn run() -> Result<Vec<Row>> {
 fn hold(clients: usize) -> Result<Vec<Row>> {
     program::ensure_descriptors(clients)?;
     let count = clients.to_string();
-    let server = Server::start("127.0.0.1:0", &["--clients", &count, "--max-clients", &count, "--quiet"])?;
+    let server = start(&count)?;
     let before = server.memory()?;
     let (mut crowd, first) = seat(server.addr, clients)?;
     let bytes = (server.memory()? - before) / clients as f64;
@@ -45,6 +45,11 @@ fn hold(clients: usize) -> Result<Vec<Row>> {
         Row::at_most(format!("{clients}: a lap"), lap, LAP_MAX * clients as f64 / 1e3, "s"),
         Row::at_most(format!("{clients}: RssAnon a connection"), bytes, BYTES_MAX, "bytes"),
     ])
+}
+
+fn start(clients: &str) -> Result<Server> {
+    let args = ["--framing", "raw", "--clients", clients, "--max-clients", clients, "--quiet"];
+    Server::start("127.0.0.1:0", &args)
 }
 
 /// Connects all, who are told to wait; and who then has the first turn.

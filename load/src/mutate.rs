@@ -29,16 +29,24 @@ struct Stage {
     polite: (&'static [u8], &'static [u8]),
 }
 
-const STAGES: [Stage; 7] = [
+const STAGES: [Stage; 8] = [
     Stage {
         program: "turn_server",
-        args: &["--framing", "line", "--clients", "1", "--quiet", "--turn-deadline-ms", "50"],
-        session: b"PING\nJOIN ann ring=main weight=3\nann:42 turn=1\nPASS turn=2\nann:-7\nLEAVE\nJOIN ann resume=0123456789abcdef0123456789abcdef\nWATCH ring=main\n",
+        args: &["--framing", "line", "--clients", "1", "--quiet", "--turn-deadline", "50ms", "--weight-max", "9"],
+        session: b"PING\nJOIN ann ring=main weight=3 hear=turns\nANSWER turn=1 epoch=0123456789abcdef :42\nPASS turn=2\n\
+            RENEW\nANSWER bytes=12\ntwo\nlines: \x1b\nASK\nREST\nANSWER :-7\nLEAVE\n\
+            JOIN ann resume=0123456789abcdef0123456789abcdef\nWATCH ring=main\n",
         polite: (b"JOIN polite ring=other\n", b"GO turn="),
     },
     Stage {
         program: "turn_server",
-        args: &["--clients", "1", "--quiet", "--turn-deadline-ms", "20"],
+        args: &["--clients", "1", "--quiet", "--turn-deadline", "20ms"],
+        session: b"JOIN ann demand=ask\nASK\nANSWER :a\nASK\nANSWER turn=2 bytes=3\na\nb\nLEAVE\nbob:1",
+        polite: (b"JOIN polite ring=other\n", b"GO turn="),
+    },
+    Stage {
+        program: "turn_server",
+        args: &["--framing", "raw", "--clients", "1", "--quiet", "--turn-deadline", "20ms"],
         session: b"Client1:42",
         polite: (b"", b""),
     },

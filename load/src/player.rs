@@ -19,18 +19,20 @@ const AWAY_MAX: f64 = 1.0;
 pub struct Did {
     joins: u64,
     resumes: u64,
+    /// By an `OK`, or by the `WELCOME` to a resume.
     pub confirmed: u64,
     lapses: u64,
     refusals: u64,
+    farewells: u64,
     crashes: u64,
     leaves: u64,
 }
 
 impl fmt::Display for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Did { joins, resumes, confirmed, lapses, refusals, crashes, leaves } = self;
+        let Did { joins, resumes, confirmed, lapses, refusals, farewells, crashes, leaves } = self;
         write!(f, "{joins} joined, {resumes} resumed, {confirmed} answers confirmed, {refusals} refused, ")?;
-        write!(f, "{lapses} turns lapsed, {crashes} crashed, {leaves} left")
+        write!(f, "{lapses} turns lapsed, {crashes} crashed, {leaves} left, {farewells} heard BYE")
     }
 }
 
@@ -40,6 +42,11 @@ pub struct Player {
     life: u64,
     number: i64,
     secret: Option<String>,
+    epoch: String,
+    /// The fence of an answer whose fate is open: its epoch and turn.
+    flight: Option<(String, String)>,
+    /// The turn that it has asked to have longer.
+    renewed: Option<String>,
     /// The beginning of a line.
     begun: String,
     /// When it goes, or comes back.
@@ -48,8 +55,17 @@ pub struct Player {
 
 impl Player {
     pub fn new(nth: usize) -> Player {
-        let (begun, change_at) = (String::new(), Instant::now());
-        Player { nth, life: 0, number: 0, secret: None, begun, change_at }
+        Player {
+            nth,
+            life: 0,
+            number: 0,
+            secret: None,
+            epoch: String::new(),
+            flight: None,
+            renewed: None,
+            begun: String::new(),
+            change_at: Instant::now(),
+        }
     }
 
     pub fn come_and_go(
@@ -72,7 +88,7 @@ impl Player {
         Ok(())
     }
 
-    /// As it was, or without its secret, or as somebody else.
+    /// As it was, or without its secret, or under another name.
     fn join(&mut self, crowd: &mut Crowd, did: &mut Did, chance: &mut Rng) {
         self.begun.clear();
         match chance.u8(..4) {
@@ -80,12 +96,22 @@ impl Player {
             1 => self.secret = None,
             _ => {}
         }
-        let resume = self.secret.take().map(|secret| format!(" resume={secret}"));
-        did.joins += u64::from(resume.is_none());
-        did.resumes += u64::from(resume.is_some());
-        let weight = if resume.is_none() && chance.u8(..10) == 0 { " weight=3" } else { "" };
-        let (name, ring, resume) = (self.name(), self.nth % RINGS, resume.unwrap_or_default());
-        crowd.say(self.nth, &format!("JOIN {name} ring=r{ring}{resume}{weight}\n"));
+        let (name, ring) = (self.name(), self.nth % RINGS);
+        let how = match self.secret.take() {
+            Some(secret) => {
+                did.resumes += 1;
+                format!(" resume={secret}")
+            }
+            None => {
+                did.joins += 1;
+                self.flight = None;
+                [" weight=3", " demand=ask", " hear=turns", ""][chance.usize(..4)].to_owned()
+            }
+        };
+        crowd.say(self.nth, &format!("JOIN {name} ring=r{ring}{how}\n"));
+        if how == " demand=ask" {
+            crowd.say(self.nth, "ASK\n");
+        }
     }
 
     fn name(&self) -> String {
@@ -119,20 +145,44 @@ impl Player {
     fn take_line(&mut self, line: &str, crowd: &mut Crowd, did: &mut Did, chance: &mut Rng) {
         let field = |key| line.split(' ').find_map(|field| field.strip_prefix(key));
         match line.split(' ').next().unwrap_or_default() {
-            "WELCOME" => self.secret = field("resume=").map(str::to_owned),
+            "WELCOME" => {
+                self.secret = field("resume=").map(str::to_owned);
+                self.epoch = field("epoch=").unwrap_or_default().to_owned();
+                // What it learns here has counted; else it has not, and never will.
+                self.settle(field("last="), did);
+                self.flight = None;
+            }
             "GO" => self.play(field("turn=").unwrap_or("0"), crowd, did, chance),
-            "OK" => did.confirmed += 1,
+            "OK" => {
+                self.settle(field("turn="), did);
+                // Those that rest want to play on.
+                crowd.say(self.nth, "ASK\n");
+            }
             "NO" => did.refusals += 1,
-            "LAPSED" => did.lapses += 1,
-            "BYE" => self.secret = None,
+            "LAPSED" => {
+                did.lapses += 1;
+                crowd.say(self.nth, "ASK\n");
+            }
+            "BYE" => {
+                did.farewells += 1;
+                self.secret = None;
+            }
             _ => {}
         }
     }
 
-    /// Mostly it answers.
+    /// The answer to `turn` has counted, if it is under way.
+    fn settle(&mut self, turn: Option<&str>, did: &mut Did) {
+        let is_it = |flight: &mut (String, String)| flight.0 == self.epoch && turn == Some(flight.1.as_str());
+        did.confirmed += u64::from(self.flight.take_if(is_it).is_some());
+    }
+
+    /// Mostly it answers. A `GO` that it has answered only says how much time is left.
     fn play(&mut self, turn: &str, crowd: &mut Crowd, did: &mut Did, chance: &mut Rng) {
-        let name = self.name();
-        self.number += 1;
+        if self.flight.as_ref().is_some_and(|(epoch, flying)| *epoch == self.epoch && flying == turn) {
+            return;
+        }
+        let again = self.renewed.take().is_some_and(|renewed| renewed == turn);
         match chance.u8(..100) {
             0..2 => {}
             2..4 => self.crash(crowd, did, chance),
@@ -140,16 +190,37 @@ impl Player {
                 did.leaves += 1;
                 crowd.say(self.nth, "LEAVE\n");
             }
-            5..7 => crowd.say(
-                self.nth,
-                &format!("what?\n{name}:x\nPASS turn=0\n{name}:{} turn={turn}\n", self.number),
-            ),
+            5..7 => {
+                crowd.say(self.nth, "what?\nPASS turn=0\nANSWER turn=0 bytes=6\nLEAVE\n\n");
+                self.answer(turn, crowd, chance);
+            }
             7..9 => {
-                crowd.say(self.nth, &format!("{name}:{} turn={turn}\n", self.number));
+                self.answer(turn, crowd, chance);
                 self.crash(crowd, did, chance);
             }
-            _ => crowd.say(self.nth, &format!("{name}:{} turn={turn}\n", self.number)),
+            9..10 => crowd.say(self.nth, &format!("PASS turn={turn}\n")),
+            10..11 => crowd.say(self.nth, "REST\n"),
+            11..13 if !again => {
+                self.renewed = Some(turn.to_owned());
+                crowd.say(self.nth, &format!("RENEW turn={turn}\n"));
+            }
+            _ => self.answer(turn, crowd, chance),
         }
+    }
+
+    /// As text, or as bytes.
+    fn answer(&mut self, turn: &str, crowd: &mut Crowd, chance: &mut Rng) {
+        self.number += 1;
+        let fence = format!("turn={turn} epoch={}", self.epoch);
+        let answer = match chance.u8(..10) {
+            0 => {
+                let text = format!("{}\nLEAVE\n", self.number);
+                format!("ANSWER {fence} bytes={}\n{text}\n", text.len())
+            }
+            _ => format!("ANSWER {fence} :{}\n", self.number),
+        };
+        self.flight = Some((self.epoch.clone(), turn.to_owned()));
+        crowd.say(self.nth, &answer);
     }
 }
 

@@ -16,8 +16,8 @@ const CLIENTS: usize = 200;
 const WARM_UP: f64 = 0.3;
 /// Rests in which is measured, the one behind the warm-up included.
 const RESTS: u32 = 5;
-/// How long seats are kept, in milliseconds: a rest has to be longer.
-const GRACE_MS: u64 = 1000;
+/// How long seats are kept: a rest has to be longer.
+const GRACE: Duration = Duration::from_secs(1);
 /// So that the clients do not take a processor for themselves.
 const PACE: Duration = Duration::from_millis(5);
 /// What the memory may be more than behind the warm-up.
@@ -25,8 +25,19 @@ const GROWTH_MAX: f64 = 64.0 * 1024.0;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn run(minutes: f64, seed: u64) -> Result<Vec<Row>> {
-    let grace = GRACE_MS.to_string();
-    let args = ["--framing", "line", "--turn-deadline-ms", "300", "--seat-grace-ms", &grace];
+    let grace = format!("{}ms", GRACE.as_millis());
+    let args = [
+        "--framing",
+        "line",
+        "--turn-deadline",
+        "300ms",
+        "--hold-max",
+        "1s",
+        "--seat-grace",
+        &grace,
+        "--weight-max",
+        "3",
+    ];
     let server = Server::start_without_cache("127.0.0.1:0", &args)?;
     let mut soak = Soak::new(&server, seed)?;
     let time = Duration::from_secs_f64(minutes * 60.0);
@@ -104,7 +115,7 @@ impl Soak<'_> {
             self.crowd.close(nth);
         }
         self.server.await_descriptors(self.descriptors, PATIENCE)?;
-        thread::sleep(Duration::from_millis(GRACE_MS) + Duration::from_secs(1));
+        thread::sleep(GRACE + Duration::from_secs(1));
         self.server.memory()
     }
 }

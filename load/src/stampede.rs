@@ -20,7 +20,7 @@ pub fn run() -> Result<Vec<Row>> {
     program::ensure_descriptors(CLIENTS)?;
     let mut server = Server::start("127.0.0.1:0", &[])?;
     let (addr, none) = (server.addr, server.descriptors()?);
-    let _clients = Clients::start(addr, &["--clients", &CLIENTS.to_string(), "--pace-ms", "100"])?;
+    let _clients = Clients::start(addr, &["--clients", &CLIENTS.to_string(), "--pace", "100ms"])?;
     server.await_descriptors(none + CLIENTS, PATIENCE)?;
     let mut rows = Vec::new();
     for outage in OUTAGES {

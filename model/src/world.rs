@@ -1,4 +1,4 @@
-//! A scheduler in a small world, and the judge beside it: every step is carried out on the first, and judged by the second.
+//! A scheduler in a small world, and its judge: every step is carried out on the first, and judged by the second.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};

@@ -30,7 +30,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Ok(Next::Await { has_progress }) => self.await_writable(now, id, has_progress),
             Ok(Next::Linger) => self.linger(now, id),
             Ok(Next::Abort(reason)) => {
-                self.counts.slow_readers += u64::from(reason == AbortReason::SlowReader);
+                if reason == AbortReason::SlowReader {
+                    self.note_slow_reader(id, "it does not keep up with what is written to it");
+                }
                 self.close(now, id, reason.into());
             }
             Err(error) => self.close(now, id, CloseReason::Broken(error.kind())),
@@ -53,7 +55,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if let Err(error) = connection.watch(&mut self.sockets, id) {
             return self.close(now, id, CloseReason::Broken(error.kind()));
         }
-        self.resume(id);
+        self.pause_or_resume(id);
     }
 
     /// A drain has begun: a peer that does not read has less time from now on.
@@ -74,6 +76,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return self.close(now, id, CloseReason::Finished);
         }
         connection.phase = Phase::Lingering;
+        if std::mem::take(&mut connection.paused) {
+            connection.unread = false;
+        }
         let due = now.instant + self.config.linger_timeout;
         self.deadlines.set(Timer::Connection(id), Some(due));
         // What has come already is not announced again.
@@ -123,16 +128,20 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Some((origin, phase))
     }
 
+    fn note_slow_reader(&mut self, id: ConnectionId, why: &str) {
+        self.counts.slow_readers += 1;
+        let nth = self.counts.slow_readers;
+        if let Some(peer) = self.links.peer(id).filter(|_| is_shown(nth)) {
+            info!("{peer}: closed ({nth} so far), {why}");
+        }
+    }
+
     pub(super) fn out_of_time(&mut self, now: Now, id: ConnectionId) {
         let Some(connection) = self.connections.get(id) else { return };
         match connection.phase {
             Phase::Connecting => self.connecting_failed(now, id, io::ErrorKind::TimedOut.into()),
             Phase::Open | Phase::Closing => {
-                self.counts.slow_readers += 1;
-                let nth = self.counts.slow_readers;
-                if let Some(peer) = self.links.peer(id).filter(|_| is_shown(nth)) {
-                    info!("{peer}: closed ({nth} so far), it takes nothing of what is queued for it");
-                }
+                self.note_slow_reader(id, "it takes nothing of what is queued for it");
                 self.close(now, id, CloseReason::SlowReader);
             }
             Phase::Lingering => self.close(now, id, CloseReason::Unwanted),

@@ -19,9 +19,10 @@ pub(crate) struct Connection<S> {
     pub(super) finished: bool,
     /// The system would not take all that is queued; it says when it will.
     pub(crate) blocked: bool,
-    /// There may be more to read although no event will say so: the budget ran out.
+    /// It is not to be read now. There may be more to read although no event will say so, because a budget ran out; or it is paused, or not
+    /// established.
     pub(super) unread: bool,
-    /// It is not read because it is congested; it is read on when it is not any more.
+    /// It is congested, and read on when it is not any more.
     pub(super) paused: bool,
     /// Some of its input was not consumed, and is kept.
     pub(super) has_rest: bool,

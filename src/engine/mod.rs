@@ -80,8 +80,9 @@
 //! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
-//! let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)));
+//! let mut config = TurnServerConfig::default();
+//! config.framing = Framing::Line;
+//! let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)))?;
 //! let now = Now::ORIGIN;
 //! let mut engine = Engine::new(Pipes, server, DriverConfig::default(), Box::new(|bytes| bytes.fill(7)), now.instant);
 //! let pipe = Pipe { says: b"PING\n".to_vec(), ..Pipe::default() };

@@ -132,6 +132,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     pub(super) fn begin_connecting(&mut self, now: Now, at: usize, addr: SocketAddr) -> io::Result<()> {
         let socket = self.sockets.connect(addr)?;
         let mut connection = Connection::new(socket, Origin::Dialed(DialId(at)), Phase::Connecting);
+        connection.unread = true;
         let id = self.links.open(addr);
         if let Err(error) = connection.watch(&mut self.sockets, id) {
             self.links.remove(id);
@@ -151,7 +152,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Ok(true) => {
                 let origin = connection.origin();
                 self.deadlines.set(Timer::Connection(id), None);
-                connection.phase = Phase::Open;
+                (connection.phase, connection.unread) = (Phase::Open, false);
                 let prepared = self.sockets.set_options(&mut connection.socket);
                 match prepared.and_then(|()| connection.watch(&mut self.sockets, id)) {
                     Ok(()) => self.opened(now, id, peer, origin),

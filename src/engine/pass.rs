@@ -269,7 +269,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// As [`handle_readable`](Self::handle_readable). The time is by reference down to where it is needed, because it is large to copy.
     #[inline(always)]
     pub(crate) fn hear_of(&mut self, now: &Now, id: ConnectionId) {
-        self.read_ready(now, id, false);
+        self.read(now, id, false);
         if likely(self.prompt > 0) {
             self.prompt -= 1;
             self.flush_touched(now);
@@ -285,7 +285,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Some(Phase::Connecting) => self.finish_connecting(now, id),
             Some(_) => {
                 if ready.readable {
-                    self.read(now, id, ready.read_closed);
+                    self.read_seldom(now, id, ready.read_closed);
                     self.relieve(now, id);
                 }
                 if ready.writable {

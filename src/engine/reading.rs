@@ -3,7 +3,7 @@
 
 use log::info;
 
-use super::connection::{Connection, Phase, ReadEnd};
+use super::connection::{Phase, ReadEnd};
 use super::{Engine, Sockets};
 use crate::hint::unlikely;
 use crate::protocol::{CloseReason, ConnectionId, Links, Protocol, is_shown};
@@ -19,24 +19,27 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             }
             let Some(id) = self.unread.pop_front() else { return };
             self.taken += 1;
-            if let Some(connection) = self.connections.get_mut(id) {
+            if let Some(connection) = self.connections.get_mut(id)
+                && !connection.paused
+            {
                 connection.unread = false;
-                self.read(now, id, true);
+                self.read_seldom(now, id, true);
                 self.relieve(now, id);
             }
         }
     }
 
-    /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
-    /// that a short read does not mean that nothing is left.
+    /// Out of line, for all but what happens in every turn.
     #[cold]
-    pub(crate) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
-        self.read_ready(&now, id, to_end);
+    #[inline(never)]
+    pub(crate) fn read_seldom(&mut self, now: Now, id: ConnectionId, to_end: bool) {
+        self.read(&now, id, to_end);
     }
 
-    /// As [`read`](Self::read), where the poll has said that there is something: nearly always.
+    /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
+    /// that a short read does not mean that nothing is left.
     #[inline(always)]
-    pub(super) fn read_ready(&mut self, now: &Now, id: ConnectionId, to_end: bool) {
+    pub(super) fn read(&mut self, now: &Now, id: ConnectionId, to_end: bool) {
         let mut budget = self.buffer.len();
         if unlikely(self.pass_budget < budget) {
             return self.read_later(id);
@@ -64,9 +67,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             self.counts.stale_events += 1;
             return None;
         };
-        if unlikely(connection.unread || connection.blocked || connection.phase == Phase::Connecting)
-            && is_not_to_be_read(connection, self.links.is_congested(id))
-        {
+        if unlikely(connection.unread) {
             return None;
         }
         let has_rest = connection.has_rest;
@@ -100,16 +101,15 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// The peer of a connection that was congested has read.
-    pub(super) fn resume(&mut self, id: ConnectionId) {
-        if self.links.is_congested(id) {
-            return;
-        }
-        if let Some(connection) = self.connections.get_mut(id)
-            && std::mem::take(&mut connection.paused)
-        {
+    /// A connection is not read while its peer does not read either, and read on when it has.
+    pub(super) fn pause_or_resume(&mut self, id: ConnectionId) {
+        let is_congested = self.links.is_congested(id);
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if is_congested && connection.blocked && connection.phase == Phase::Open {
+            (connection.paused, connection.unread) = (true, true);
+        } else if !is_congested && std::mem::take(&mut connection.paused) {
             self.links.reread(id);
-            self.read_later(id);
+            self.unread.push_back(id);
         }
     }
 
@@ -170,7 +170,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let is_congested = self.links.is_congested(id);
         let Some(connection) = self.connections.get_mut(id) else { return };
         if is_congested && connection.blocked {
-            connection.paused = true;
+            (connection.paused, connection.unread) = (true, true);
         } else if is_congested {
             // What waits is not offered to the peer before the end of this pass.
             self.links.reread(id);
@@ -226,13 +226,4 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 #[inline(never)]
 fn give<P: Protocol>(protocol: &mut P, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
     protocol.handle_bytes(now, id, bytes, links)
-}
-
-/// A connection that is congested is read when it is not any more, and one whose budget ran out in its turn.
-#[cold]
-fn is_not_to_be_read<T>(connection: &mut Connection<T>, is_congested: bool) -> bool {
-    if connection.phase == Phase::Open && connection.blocked && is_congested {
-        connection.paused = true;
-    }
-    connection.unread || connection.paused || connection.phase == Phase::Connecting
 }

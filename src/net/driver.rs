@@ -105,7 +105,7 @@ impl<P: Protocol> Driver<P> {
     /// use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy()))?;
+    /// let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
     /// let clients = event_loop.driver_mut().act(now(), |server, _links| server.clients());
     /// assert_eq!(clients, 0);
     /// # Ok(()) }

@@ -32,7 +32,7 @@ const EVENTS_MAX: usize = 1024;
 /// use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let server = TurnServer::new(TurnServerConfig::default(), os_entropy());
+/// let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
 /// let mut event_loop = EventLoop::new(server)?;
 /// let addr = event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
 /// println!("Server listening on {addr}");

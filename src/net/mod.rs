@@ -1,27 +1,26 @@
-//! The driver: sockets, clock and `mio`, for the [engine](crate::engine), which has the rest.
+//! The driver: sockets, clock and `mio` for the [engine](crate::engine), which has the rest.
 //!
-//! [`Driver`] works on a `mio::Poll` of the host's. [`EventLoop`] owns a `Poll` and is a thin layer over it, for programs
-//! that have nothing else to wait for. Neither starts a thread, takes a lock, installs a signal handler or a logger, or exits.
+//! [`Driver`] works on the host's own `mio::Poll`. [`EventLoop`] owns a `Poll` and is a thin layer over a driver, for programs that have
+//! nothing else to wait for. Neither starts a thread, takes a lock, installs a signal handler or a logger, or exits.
 //!
 //! # The driving contract
 //!
 //! For each pass of the host's loop:
 //!
-//! 1. Poll, with a timeout of at most [`poll_timeout`]`(`[`now()`]`, `[`Driver::next_deadline`]`)`. If that is interrupted, poll
-//!    again before anything else: it may be late by then, and has said nothing of what arrived meanwhile.
+//! 1. Poll, with a timeout of at most [`poll_timeout`]`(`[`now()`]`, `[`Driver::next_deadline`]`)`. If the poll is interrupted, poll
+//!    again before anything else, because it has not reported what arrived meanwhile.
 //! 2. Read the clock, once: [`now()`].
 //! 3. Give the driver each event that it [owns](Driver::owns): [`Driver::handle_event`].
 //! 4. [`Driver::finish_batch`], once, also if there was no event.
 //! 5. Take every event for the host: [`Driver::poll_event`] until it says `None`.
 //!
 //! Within a pass, readable sockets come first, then newcomers, then deadlines; only then are slots used again. So an answer that
-//! arrived before the bell counts, and an event that was meant for a connection that is gone cannot hit another. What the
-//! first events of a pass cause is written before the next one is looked at, all else together at the end, or sooner once much waits
-//! for somebody. Where so much has arrived that a pass would keep everybody waiting, the rest is read in the next ones, and deadlines
-//! that have come wait for that.
+//! arrived before its deadline counts, and an event for a connection that is gone cannot hit another. The replies to the first 32
+//! events of a pass are written before the next event is looked at; all others together at the end, or sooner once much is queued for
+//! one peer. When more has arrived than a pass may read, the rest is read in the next passes, and deadlines that have come wait for that.
 //!
-//! The driver asks for edge-triggered readiness, as mio does. If the host puts its `Poll` into another epoll, that one is told
-//! once, too: it has to be drained until it has no event left.
+//! The driver asks for edge-triggered readiness, as mio does. A host that puts its `Poll` into another epoll has to drain that one
+//! until it has no event left, because it is told once, too.
 
 mod clock;
 mod companion;

@@ -1,24 +1,26 @@
-//! Wire protocols: bytes in, decisions out. One module a protocol, its server and its client beside each other.
+//! Wire protocols: bytes in, decisions out. One module per protocol, with its server and its client.
 //!
-//! A protocol is a [`Protocol`]: it hears what happened to connections and tells [`Links`] what to write and which
-//! to close. It has no socket, no clock and no thread: an [engine](crate::engine) drives it, on sockets of the system's or of a test's.
+//! A [`Protocol`] hears what happened to connections, and tells [`Links`] what to write and which to close. It has no socket, no clock and
+//! no thread: an [engine](crate::engine) drives it, on sockets of the system or of a test.
 //!
-//! | module | what for |
+//! | module | purpose |
 //! |---|---|
-//! | [`turns`] | clients take turns to send a number |
+//! | [`turns`] | clients take turns to answer; the host may judge |
 //! | [`echo`] | a message comes back with the time in front |
 //! | [`dispatch`] | commands go to a client of lower rank |
 //! | [`counter`] | counters that outlive their connections |
 //!
 //! # A protocol of your own
 //!
-//! 1. Keep what you know of each connection in a [`ConnectionMap`]: make it in `handle_open`, take it out in `handle_closed`.
-//! 2. Cut `handle_bytes` into messages with a function of [`wire`](crate::wire), and return how many bytes these were. Keep no part of a message: what
-//!    is left is given again, with what follows it.
-//! 3. Ask [`Links::may_go_on`] between two messages, and return when it says no: much waits to be written, which comes first.
+//! 1. Keep the state of each connection in a [`ConnectionMap`]: insert it in `handle_open`, remove it in `handle_closed`.
+//! 2. Cut `handle_bytes` into messages with a function of [`wire`](crate::wire), and return the number of bytes that these took. Keep no part
+//!    of a message: the rest is given again, with the bytes that follow it.
+//! 3. Ask [`Links::may_go_on`] between two messages, and return when it is false: much waits to be written to that peer, which comes first.
 //! 4. Answer through the links; never wait. [`Links::close`] lets the peer read its last words, [`Links::abort`] does not.
-//! 5. What has to happen later has a deadline: say it in `next_deadline`, act on it in `handle_timeout`.
-//! 6. What the host should know is an event: queue it, and hand it out in `poll_event`.
+//! 5. Give a deadline to what has to happen later: say it in `next_deadline`, act on it in `handle_timeout`.
+//! 6. Queue an event for what the host should know, and hand it out in `poll_event`.
+//!
+//! A protocol whose clients take turns asks a [`Scheduler`](crate::turn::Scheduler) who may act. The [guide](crate::guide) has one, complete.
 //!
 //! ```
 //! use std::collections::VecDeque;
@@ -120,19 +122,19 @@ pub(crate) fn is_shown(nth: u64) -> bool {
     nth <= 8 || nth.is_power_of_two()
 }
 
-/// How much of what a peer said a log line shows.
+/// The bytes of a peer's message that a log line shows at most.
 const SHOWN_BYTES_MAX: usize = 128;
 
 /// Random bytes from a source that the caller chooses: the operating system's in a server, a seeded generator
 /// in a simulation, which then replays.
 pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
 
-/// What a driver needs from a wire protocol.
+/// A wire protocol, as an engine drives it.
 ///
 /// Each `handle_` method is told `now`, the same for all that happens in one pass of the loop, and the [`Links`]
-/// to answer through. None of them blocks, and none may panic whatever a peer sends.
+/// to answer through. None of them may block, or panic, whatever a peer sends.
 pub trait Protocol {
-    /// What the host program hears of.
+    /// The events that the host hears of.
     type Event;
 
     /// A connection was opened.
@@ -145,39 +147,38 @@ pub trait Protocol {
         links: &mut Links,
     );
 
-    /// Takes in what a connection has sent: `bytes` begins where the last call stopped consuming, and ends with what was read last. Returns how many of
-    /// them it consumed.
+    /// Takes in what a connection has sent, and returns the number of bytes that it consumed.
     ///
-    /// A protocol keeps no part of a message. It consumes whole messages, one after the other, while [`Links::may_go_on`] says that
-    /// another one is to be handled now, and leaves the beginning of one whose end has not come. What it leaves is given again, in one piece, with what
-    /// follows it; when it had stopped because `may_go_on` said so, as soon as there is room, perhaps at once; and when it asks for that by
-    /// [`Links::reread`]. Nothing comes any more once the connection's end was asked for.
+    /// `bytes` begins where the last call stopped consuming, and ends with what was read last. A protocol keeps no part of a message. It
+    /// consumes whole messages while [`Links::may_go_on`] is true, and leaves the beginning of a message whose end has not come. What it
+    /// leaves is given again in one piece: with the bytes that follow it; as soon as there is room, if `may_go_on` stopped it; and when it
+    /// asks for that by [`Links::reread`]. Nothing is given after the protocol has asked for the end of the connection.
     ///
-    /// A connection is closed whose protocol consumes nothing of
-    /// [`in_bytes_max`](crate::engine::DriverConfig::in_bytes_max) bytes and more: a message that long is for the protocol to refuse before.
+    /// A connection is closed if its protocol consumes nothing of more than
+    /// [`in_bytes_max`](crate::engine::DriverConfig::in_bytes_max) bytes, so a protocol refuses longer messages before that.
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize;
 
-    /// The peer has finished sending; it may still read. `rest` is what it has sent and was not consumed, such as a message without an
-    /// end; it is given here for the last time. If the connection is not closed here, it stays half-open until the protocol closes it.
+    /// The peer has finished sending; it may still read. `rest` was sent and not consumed, such as a message without an end, and is given
+    /// for the last time. A connection that is not closed here stays half-open until the protocol closes it.
     fn handle_end(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links);
 
-    /// The connection is gone, also if this side closed it; the last that is heard of it. Nothing can be sent to it any more, but
-    /// [`Links::peer`] still knows where it was.
+    /// The connection is gone, also if this side closed it. This is the last call for it. Nothing can be sent to it, but
+    /// [`Links::peer`] still knows its address.
     fn handle_closed(&mut self, now: Now, id: ConnectionId, reason: CloseReason, links: &mut Links);
 
-    /// The time of [`next_deadline`](Self::next_deadline) has come, or an earlier one: nothing may be due yet.
+    /// The time of [`next_deadline`](Self::next_deadline) has come. It may come early: then nothing is due yet.
     fn handle_timeout(&mut self, now: Now, links: &mut Links);
 
     /// What was asked of the links in this pass has been written as far as the peers take it.
     fn handle_flushed(&mut self, now: Now, links: &mut Links);
 
-    /// The host wants to stop: finish what is begun, start nothing new, close every connection within a time of
-    /// the protocol's own.
+    /// The host wants to stop: finish what has begun, start nothing new, and close every connection within a time that the protocol
+    /// sets itself.
     fn drain(&mut self, now: Now, links: &mut Links);
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) has to be called.
     fn next_deadline(&self) -> Option<Instant>;
 
-    /// The next event for the host.
+    /// Returns the next event for the host.
     fn poll_event(&mut self) -> Option<Self::Event>;
 }

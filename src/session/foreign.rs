@@ -21,6 +21,19 @@ pub fn looks_foreign(bytes: &[u8]) -> bool {
         || is_whole && is_http(line)
 }
 
+/// Whether a message of a connection that has said nothing valid yet belongs to another protocol, in framings that have no lines, or
+/// whose lines may be skipped. `is_cut`: it is longer than any of this one's, so the end of its line cannot be waited for. Then what begins as a request line is one: a web page chooses how long its
+/// address is, and what follows it.
+pub(crate) fn is_foreign(message: &[u8], is_cut: bool) -> bool {
+    looks_foreign(message) || is_http(message) || is_cut && begins_request(message)
+}
+
+/// The methods of HTTP have three letters at least.
+fn begins_request(line: &[u8]) -> bool {
+    let method = line.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    method >= 3 && line.get(method) == Some(&b' ')
+}
+
 /// Whether the line has no control character but TAB, and is UTF-8 as far as it goes.
 fn is_clean(line: &[u8], is_whole: bool) -> bool {
     let valid = match std::str::from_utf8(line) {
@@ -78,6 +91,16 @@ mod tests {
     fn other_protocols_are_told_by_their_first_line() {
         assert!(FOREIGN.iter().all(|line| looks_foreign(line)));
         assert!(!OURS.iter().any(|line| looks_foreign(line)));
+    }
+
+    #[test]
+    fn a_request_line_without_end_is_told_by_its_method() {
+        let cut = [b"POST /".as_slice(), &[b'a'; 5000]].concat();
+        assert!(!looks_foreign(&cut) && !is_foreign(&cut, false) && is_foreign(&cut, true));
+        assert!(is_foreign(b"POST / HTTP/1.1", false), "all of a message");
+        for ours in [&b"C 0 dance"[..], b"Client1:1", b"GE /", b"GET:1", b""] {
+            assert!(!is_foreign(ours, true), "{}", ours.escape_ascii());
+        }
     }
 
     #[test]

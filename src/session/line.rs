@@ -14,8 +14,12 @@ pub(crate) struct LineSession {
     pub(crate) alarm: Alarm,
     /// Lines that were refused.
     pub(crate) refusals: u32,
-    /// It has said something valid on this connection.
+    /// It has said something valid since it has a seat on this connection.
     pub(crate) has_spoken: bool,
+    /// Its first line has come, so that what it speaks is known.
+    pub(crate) has_begun: bool,
+    /// It has said something malformed before it joined.
+    pub(crate) has_erred: bool,
     /// Bytes of a payload that are still to be skipped, its LF included.
     skip: usize,
     /// When the line or payload that has begun must go on.
@@ -95,6 +99,8 @@ impl LineSession {
             alarm: Alarm::default(),
             refusals: 0,
             has_spoken: false,
+            has_begun: false,
+            has_erred: false,
             skip: 0,
             goes_on_until: None,
             go_mark: 0,

@@ -14,10 +14,57 @@
 //! many read them.
 //!
 //! It is not a web server: it answers `GET` and `HEAD` of those five paths, closes after every answer, and changes nothing. Nothing is
-//! authenticated or encrypted; who can reach it learns the clients' names.
+//! authenticated or encrypted: a reader that can reach it learns the clients' names and answers.
 //!
 //! With an [`EventLoop`](crate::net::EventLoop), [`serve_status`](crate::net::EventLoop::serve_status) is all that it takes. What a
 //! protocol has to show it says by [`Show`].
+//!
+//! # Metrics
+//!
+//! Names begin with `taketurns_`. Every server has those of its driver:
+//!
+//! | metric | meaning |
+//! |---|---|
+//! | `build_info{version,protocol}` | 1, with the version and the protocol |
+//! | `uptime_seconds` | the age of the status listener |
+//! | `draining` | 1 while the server drains |
+//! | `connections`, `connections_accepted_total`, `connections_closed_total` | the clients' connections: now, and since the start |
+//! | `connections_dropped_total{limit}` | newcomers closed because a limit was reached: of `all`, or of one `address` |
+//! | `slow_readers_total` | peers closed because they do not read |
+//! | `accept_errors_total`, `stale_events_total` | failures to accept; events of the poll for connections that were gone |
+//! | `received_bytes_total`, `sent_bytes_total` | bytes read and written |
+//! | `pass_seconds` | histogram: the time of a pass of the loop, without the status listener's part |
+//! | `status_connections` | connections of the status listener |
+//!
+//! A turn server adds:
+//!
+//! | metric | meaning |
+//! |---|---|
+//! | `turns_total{outcome}` | turns that ended: `answered`, `passed`, `lapsed`, `skipped` by the host, or `gone` with their holder |
+//! | `refusals_total{code}` | inputs refused, by the code in `NO` |
+//! | `repeated_answers_total` | answers sent again and confirmed again, counted once in `turns_total` |
+//! | `proposals_total`, `not_judged_total` | answers that went to the host to judge; those that it did not judge in time |
+//! | `turned_away_total` | connections turned away because there was no room, or while draining |
+//! | `hand_over_seconds` | histogram: from the begin of the pass in which a turn ended until that pass had written the next `GO` |
+//! | `answer_seconds` | histogram: from the grant of a turn to its accepted answer; turns whose `GO` had to wait are left out |
+//! | `rings` | rings that exist |
+//! | `seats{state}` | seats that are `waiting`, `resting`, `holding`, `judged` or `away` |
+//! | `waiting` | seats that wait for the turn, as in `seats` |
+//! | `turns_held` | turns that are held, those of holders that are judged or away included |
+//! | `proposals_waiting` | answers that wait for the host's verdict |
+//! | `longest_wait_seconds` | the longest wait that has ended, of the ring in which it came closest to its bound |
+//! | `longest_wait_bound_seconds`, `longest_wait_ratio` | the bound of that wait, and the wait as a part of it; absent if that ring's rules limit no turn |
+//! | `longest_wait_stopped_seconds` | how long that ring's clock has stood, which no wait counts: below quorum, paused, until a `GO` was written, and for what the host added |
+//!
+//! An alert on `longest_wait_ratio > 1` finds a promise that was broken.
+//!
+//! The other protocols add their counts; each has its help in `/metrics`.
+//!
+//! # The feed
+//!
+//! A reader of `/events` hears a message `hello` when it comes, and then messages `state`; each has one object in JSON. The page shows
+//! what they say, so `page.html` is an example of a reader. Names and answers in it are text of peers. Answers and the names that raw
+//! clients give are escaped, and cut to 40 characters.
 //!
 //! # A host with a loop of its own
 //!
@@ -32,7 +79,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut poll = Poll::new()?;
 //! let mut events = Events::with_capacity(256);
-//! let server = TurnServer::new(TurnServerConfig::default(), os_entropy());
+//! let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
 //! let mut server = Driver::new(poll.registry(), TokenSpace(1), server, DriverConfig::default())?;
 //! let mut status = StatusServer::new(poll.registry(), TokenSpace(2), StatusConfig::default())?;
 //! server.listen("127.0.0.1:0".parse()?)?;

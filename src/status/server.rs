@@ -281,7 +281,7 @@ impl<P: Show + 'static> EventLoop<P> {
     /// use taketurns::status::StatusConfig;
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let server = TurnServer::new(TurnServerConfig::default(), os_entropy());
+    /// let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
     /// let mut event_loop = EventLoop::new(server)?;
     /// event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
     /// let addr = event_loop.serve_status(([127, 0, 0, 1], 0).into(), StatusConfig::default())?;

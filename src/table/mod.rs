@@ -1,5 +1,6 @@
 //! Who sits where: names, rings, rules, hearers, secrets, and answers that count at most once. It knows no framing.
 
+mod addresses;
 mod mark;
 mod rooms;
 mod seat;
@@ -7,6 +8,7 @@ mod seat;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
+use addresses::Addresses;
 pub(crate) use mark::Mark;
 pub(crate) use rooms::{RoomId, Rooms};
 pub use seat::SeatData;
@@ -29,9 +31,7 @@ pub(crate) struct Table {
     /// The epoch as it is written.
     pub(crate) epoch_digits: [u8; 16],
     entropy: Entropy,
-    /// Seats of one address, occupied and away.
-    seats_per_address_max: Option<usize>,
-    seats_of_address: HashMap<IpAddr, usize>,
+    addresses: Addresses,
     /// The seats that raw clients left, by address, the longest-left first.
     left_by_raw: HashMap<IpAddr, VecDeque<SeatId>>,
 }
@@ -84,8 +84,7 @@ impl Table {
             epoch,
             epoch_digits: epoch.digits(),
             entropy,
-            seats_per_address_max,
-            seats_of_address: HashMap::new(),
+            addresses: Addresses::new(seats_per_address_max),
             left_by_raw: HashMap::new(),
         }
     }
@@ -149,9 +148,16 @@ impl Table {
         !self.scheduler.is_occupied(seat) && (owns_name || !has_spoken)
     }
 
-    pub(crate) fn has_room_for(&self, address: IpAddr) -> bool {
-        let seats = || self.seats_of_address.get(&address).copied().unwrap_or(0);
-        self.seats_per_address_max.is_none_or(|max| seats() < max)
+    /// Whether a client from `address` would get a new seat in `ring`, if there is room for one at all.
+    pub(crate) fn has_room_for(&self, address: IpAddr, ring: &Name) -> bool {
+        let seats = self.ring_named(ring).map_or(0, |ring| self.scheduler.seat_count(ring));
+        let is_full = self.rules_for(ring).seats_max.is_some_and(|max| seats >= max);
+        self.addresses.has_room_for(address) && !is_full
+    }
+
+    /// Whether a raw client from `address` finds a seat that one of the same address has left.
+    pub(crate) fn has_left_by_raw(&self, address: IpAddr) -> bool {
+        self.left_by_raw.get(&address).is_some_and(|left| !left.is_empty())
     }
 
     /// Gives a client a new seat under a name that is free; its secret, too.
@@ -163,7 +169,7 @@ impl Table {
         wanted: &Wanted,
     ) -> Result<(SeatId, Secret, Moved), NoSeat> {
         let (weight, demand) = self.may_join(now, wanted)?;
-        if !self.has_room_for(address) {
+        if !self.addresses.has_room_for(address) {
             return Err(NoSeat::Bye(Bye::Full));
         }
         let room = self.rooms.find_or_make(wanted.ring);
@@ -202,11 +208,11 @@ impl Table {
         if self.rules_for(&ring).demand(Some(Demand::Always)).is_none() {
             return Err(Bye::Forbidden);
         }
-        if !self.has_room_for(address) {
+        if !self.addresses.has_room_for(address) {
             return Err(Bye::Full);
         }
         let room = self.rooms.find_or_make(ring);
-        let counted = self.seats_per_address_max.map(|_| address);
+        let counted = self.addresses.are_limited().then_some(address);
         let data = SeatData::raw(client, room, counted);
         self.make_seat(now, room, Weight::ONE, Demand::Always, data).map_err(|error| {
             self.rooms.tidy(now, room);
@@ -234,8 +240,8 @@ impl Table {
         match self.scheduler.join(now, ring, weight, demand, data) {
             Ok(joined) => {
                 self.rooms.set_ring(room, Some(ring));
-                if let Some(address) = address.filter(|_| self.seats_per_address_max.is_some()) {
-                    *self.seats_of_address.entry(address).or_default() += 1;
+                if let Some(address) = address {
+                    self.addresses.add(address);
                 }
                 Ok(joined)
             }
@@ -341,19 +347,16 @@ impl Table {
     pub(crate) fn forget(&mut self, now: Instant, seat: SeatId, data: &SeatData) {
         if let Some(address) = data.address() {
             if let Some(left) = self.left_by_raw.get_mut(&address) {
-                left.retain(|other| *other != seat);
+                // Nearly always it is the first one, which was left longest ago.
+                match left.front() {
+                    Some(first) if *first == seat => drop(left.pop_front()),
+                    _ => left.retain(|other| *other != seat),
+                }
                 if left.is_empty() {
                     self.left_by_raw.remove(&address);
                 }
             }
-            if self.seats_per_address_max.is_some()
-                && let Some(count) = self.seats_of_address.get_mut(&address)
-            {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    self.seats_of_address.remove(&address);
-                }
-            }
+            self.addresses.remove(address);
         }
         let key = data.name().map(|name| self.rooms.key(name));
         let room = self.rooms.room_mut(data.room);

@@ -1,6 +1,6 @@
 //! Rings by name: their seats by name, their hearers, their rules. Order and turns are the scheduler's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 
 use slab::Slab;
@@ -49,6 +49,8 @@ pub(crate) struct Rooms {
     /// The rules that the host set for rings by name, whether or not they exist.
     rules: HashMap<Name, Rules>,
     secret: RandomState,
+    /// When names of removed seats may be taken again, and in which rooms: in the order of the removals.
+    removals: VecDeque<(Instant, Name)>,
 }
 
 impl Rooms {
@@ -122,6 +124,20 @@ impl Rooms {
         }
     }
 
+    /// Refuses `name` in a room until then. Rooms that exist only for the sake of earlier removals are forgotten on this occasion.
+    pub(crate) fn remove_name(&mut self, now: Instant, id: RoomId, name: Name, until: Instant) {
+        while self.removals.front().is_some_and(|(until, _)| *until <= now) {
+            let Some((_, room)) = self.removals.pop_front() else { break };
+            if let Some(room) = self.find(&room).filter(|&room| room != id) {
+                self.tidy(now, room);
+            }
+        }
+        let room = &mut self.rooms[id.slot()];
+        room.removed.retain(|_, until| *until > now);
+        room.removed.insert(name, until);
+        self.removals.push_back((until, room.name));
+    }
+
     /// Forgets the room if nothing depends on it any more. Names that were removed are refused as long as the room exists.
     pub(crate) fn tidy(&mut self, now: Instant, id: RoomId) {
         let room = &mut self.rooms[id.slot()];
@@ -130,5 +146,27 @@ impl Rooms {
             let room = self.rooms.remove(id.slot());
             self.by_name.remove(&room.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn rooms_of_names_that_were_removed_are_forgotten() {
+        let (mut rooms, ann) = (Rooms::default(), "ann".parse::<Name>().expect("valid"));
+        let grace = Duration::from_secs(60);
+        let mut now = Instant::ORIGIN;
+        for nth in 0..1_000 {
+            let room = rooms.find_or_make(format!("r{nth}").parse().expect("valid"));
+            rooms.remove_name(now, room, ann, now + grace);
+            rooms.tidy(now, room);
+            assert!(rooms.rooms.len() <= 61, "{} rooms after {nth} removals", rooms.rooms.len());
+            now += Duration::from_secs(1);
+        }
+        assert_eq!((rooms.rooms.len(), rooms.by_name.len()), (rooms.removals.len(), rooms.removals.len()));
     }
 }

@@ -109,7 +109,7 @@ mod tests {
         assert_ne!(digest, begun(start, 1).0.digest(later), "the turn lasts less long");
     }
 
-    /// Else no state of a ring would come again, and a model could not be explored.
+    /// Otherwise no state of a ring would come again, and a model could not be explored.
     #[test]
     fn virtual_time_does_not_matter_but_the_order_does() {
         let now = Instant::ORIGIN;

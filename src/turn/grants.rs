@@ -12,7 +12,7 @@ use super::moved::Grant;
 use super::ring::{Phase, Ring};
 use super::rules::Allowance;
 use super::seat::Standing;
-use crate::hint::{likely, unlikely};
+use crate::hint::unlikely;
 use crate::time::{Instant, Nanos};
 
 /// The least time that a kept turn goes on with.
@@ -105,7 +105,7 @@ impl<S> Ring<S> {
 
     /// Takes the seat that the host named, if it can still have the turn.
     #[cold]
-    pub(super) fn take_named(&mut self, now: Instant) -> Option<u32> {
+    fn take_named(&mut self, now: Instant) -> Option<u32> {
         let slot = self.named.take()?;
         let seat = &self.seats[slot as usize];
         if !seat.occupied || seat.standing != Standing::Queued {
@@ -154,7 +154,7 @@ impl<S> Ring<S> {
 
     /// The ring goes on: the turn that was kept goes on if its holder is there, and is over otherwise.
     #[cold]
-    pub(super) fn grant_kept(&mut self, now: Instant, kept: Lease) -> Option<Grant> {
+    fn grant_kept(&mut self, now: Instant, kept: Lease) -> Option<Grant> {
         self.phase = Phase::Idle;
         if !self.seats[kept.slot() as usize].occupied {
             self.put_back(self.own_time(now), kept.slot(), true, kept.asks_again);
@@ -187,21 +187,15 @@ impl<S> Ring<S> {
     /// The seat at `slot` begins to wait.
     pub(super) fn enqueue(&mut self, now: Instant, slot: u32) {
         let is_held = matches!(self.phase, Phase::Held(_) | Phase::Kept(_));
-        self.queue_up(self.own_time(now), slot, u32::from(is_held));
+        self.queue_up(self.own_time(now), slot, is_held);
         let weight = self.seats[slot as usize].weight.value();
         let (queue, seats) = (&self.queue, &self.seats);
         self.crowd.add(weight, queue.given(), || queue.oldest_given(seats));
     }
 
     #[inline(always)]
-    pub(super) fn queue_up(&mut self, own: Instant, slot: u32, turns_held: u32) {
-        let turns_first = self.queue.len() + turns_held;
-        self.queue.push(&mut self.seats, slot, |seat| {
-            (seat.standing, seat.turns_first) = (Standing::Queued, turns_first);
-            if likely(seat.occupied) {
-                seat.since = own;
-            }
-        });
+    pub(super) fn queue_up(&mut self, own: Instant, slot: u32, is_held: bool) {
+        self.queue.push(&mut self.seats, slot, own, is_held);
     }
 
     pub(super) fn unqueue(&mut self, slot: u32) {

@@ -142,7 +142,7 @@ impl<S> Ring<S> {
         Some((seat, turn, own))
     }
 
-    /// Ends the turn of a holder whose connection may be lost: then nobody sits there any more.
+    /// Ends the turn of a holder whose connection may be lost: its seat is vacant from then on.
     pub(super) fn end_present(&mut self, now: Instant, outcome: Outcome) -> Moved {
         let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(|lease| lease.slot());
         let Some(slot) = absent else { return self.end(now, outcome) };
@@ -158,7 +158,7 @@ impl<S> Ring<S> {
         let seat = &mut self.seats[slot as usize];
         let wants = seat.demand == Demand::Always || asks_again || self.named == Some(slot);
         if likely(wants && goes_on) {
-            self.queue_up(own, slot, 0);
+            self.queue_up(own, slot, false);
             let queue = &self.queue;
             self.crowd.stay(queue.given(), || queue.oldest_given(&self.seats));
         } else {

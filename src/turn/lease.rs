@@ -163,3 +163,53 @@ impl Clock {
         matches!(self, Clock::Judged { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::turn::RingId;
+
+    const LEFT: Allowance = Allowance { silent: Nanos::ZERO, hold: Nanos::MAX };
+
+    #[test]
+    fn turns_count_from_1_and_end_at_the_last_number() {
+        assert_eq!((TurnNumber::new(0), TurnNumber::after(0).get()), (None, 1));
+        assert_eq!(
+            (TurnNumber::after(u64::MAX).get(), TurnNumber::after(6).to_string()),
+            (u64::MAX, "7".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_clock_goes_on_with_what_was_left() {
+        let at = |secs| Instant::ORIGIN + Duration::from_secs(secs);
+        let left = Allowance { silent: Duration::from_secs(3).into(), hold: Duration::from_secs(5).into() };
+        let clock = Clock::go_on(at(10), left, false);
+        assert_eq!(clock, Clock::Running { deadline: at(13), hold_until: at(15) });
+        assert_eq!((clock.left(at(10)), Clock::go_on(at(99), left, true)), (left, Clock::Stopped(left)));
+        assert_eq!(clock.left(at(20)).hold, Nanos::ZERO, "not less than nothing");
+        assert_eq!(Clock::running(at(10), LEFT).left(at(60)).hold, Nanos::MAX, "no limit does not run out");
+    }
+
+    #[test]
+    fn a_judged_turn_waits_for_its_host_and_not_for_its_holder() {
+        let (early, late) = (Instant::ORIGIN, Instant::FAR_FUTURE);
+        let lease = |clock| Lease {
+            seat: SeatId::new(RingId::new(0, 1), 0, 1),
+            turn: TurnNumber::after(0),
+            clock,
+            since: early,
+            judging_left: Nanos::ZERO,
+            proposals_left: 1,
+            absent_until: Some(early),
+            asks_again: false,
+            raised: false,
+            extra: Extra::None,
+        };
+        assert_eq!(lease(Clock::Judged { left: LEFT, until: late }).deadline(), Some(late));
+        assert_eq!(lease(Clock::Running { deadline: late, hold_until: late }).deadline(), Some(early));
+        assert_eq!(lease(Clock::Stopped(LEFT)).deadline(), Some(early));
+    }
+}

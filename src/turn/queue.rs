@@ -11,6 +11,7 @@ use slab::Slab;
 
 use super::seat::{Seat, Standing, Weight};
 use crate::hint::{likely, unlikely};
+use crate::time::Instant;
 
 /// A position in virtual time, in units of 2^-64 of a weight-1 turn.
 ///
@@ -131,13 +132,16 @@ impl Queue {
         (!is_sound).then(|| format!("{slots:?}, {present} present, in {lane:?}"))
     }
 
-    /// Gives the seat at `slot` a tag and queues it behind all others of its weight. `note` notes that with the seat.
-    #[inline(always)]
-    pub(super) fn push<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32, note: impl FnOnce(&mut Seat<S>)) {
+    /// Gives the seat at `slot` a tag and queues it behind all others of its weight: its wait begins at `own`, by the ring's own clock.
+    #[inline]
+    pub(super) fn push<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32, own: Instant, is_held: bool) {
         self.given += 1;
         let seat = &mut seats[slot as usize];
-        note(seat);
+        (seat.standing, seat.turns_first) = (Standing::Queued, self.len + u32::from(is_held));
         let (weight, occupied) = (seat.weight, seat.occupied);
+        if likely(occupied) {
+            seat.since = own;
+        }
         self.len += 1;
         let lane = if likely(weight == Weight::ONE) {
             seat.tag = self.virtual_time.after_one(self.given);
@@ -297,5 +301,119 @@ impl Queue {
             self.heavy.len() - 1
         });
         &mut self.heavy[at]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn::Demand;
+
+    #[derive(Default)]
+    struct Line {
+        queue: Queue,
+        seats: Slab<Seat<()>>,
+    }
+
+    impl Line {
+        fn add(&mut self, weight: u8) -> u32 {
+            let seat = Seat {
+                data: (),
+                place: 1,
+                tag: Tag::default(),
+                since: Instant::ORIGIN,
+                turns_first: 0,
+                links: Links::NONE,
+                weight: Weight::new(weight).expect("1 to 100"),
+                demand: Demand::Always,
+                standing: Standing::Queued,
+                occupied: true,
+            };
+            let slot = u32::try_from(self.seats.insert(seat)).expect("few seats");
+            self.queue.push(&mut self.seats, slot, Instant::ORIGIN, false);
+            slot
+        }
+
+        fn pop(&mut self) -> Option<u32> {
+            Some(self.queue.pop(&mut self.seats)?.unwrap_or_else(|away| away))
+        }
+
+        fn drop(&mut self, slot: u32) {
+            let seat = &mut self.seats[slot as usize];
+            seat.occupied = false;
+            self.queue.set_present(seat.weight, false);
+        }
+
+        fn check(&self) {
+            assert_eq!(self.queue.fault(&self.seats), None);
+        }
+    }
+
+    #[test]
+    fn equal_weights_come_in_the_order_in_which_they_were_queued() {
+        let mut line = Line::default();
+        let slots: Vec<u32> = (0..5).map(|_| line.add(1)).collect();
+        line.queue.remove(&mut line.seats, slots[2]);
+        line.check();
+        assert_eq!(line.queue.in_order(&line.seats), [0, 1, 3, 4]);
+        let popped: Vec<u32> = std::iter::from_fn(|| line.pop()).collect();
+        assert_eq!((popped, line.queue.len()), (vec![0, 1, 3, 4], 0));
+    }
+
+    #[test]
+    fn a_seat_may_leave_from_any_place() {
+        for gone in 0..3 {
+            let mut line = Line::default();
+            let slots: Vec<u32> = (0..3).map(|_| line.add(1)).collect();
+            line.queue.remove(&mut line.seats, slots[gone]);
+            line.check();
+            let last = line.add(1);
+            let left: Vec<u32> =
+                slots.into_iter().filter(|&slot| slot as usize != gone).chain([last]).collect();
+            // Its seat is still in the slab, but not in the queue.
+            line.seats[gone].standing = Standing::Resting;
+            line.check();
+            assert_eq!(line.queue.in_order(&line.seats), left);
+        }
+    }
+
+    #[test]
+    fn the_heaviest_is_first_and_equal_tags_go_by_age() {
+        let mut line = Line::default();
+        let [one, two, hundred, other_two] = [1, 2, 100, 2].map(|weight| line.add(weight));
+        line.check();
+        assert_eq!(line.queue.in_order(&line.seats), [hundred, two, other_two, one]);
+        assert_eq!([(); 4].map(|()| line.pop()), [hundred, two, other_two, one].map(Some));
+    }
+
+    #[test]
+    fn a_share_is_rounded_up_in_units_of_2_to_the_minus_64() {
+        let share_of = |weight| share(Weight::new(weight).expect("2 to 100"));
+        assert_eq!((share_of(2), share_of(3)), (1 << 63, u64::MAX / 3 + 1));
+        let start = Tag { whole: 7, part: u64::MAX, given: 1 };
+        let half = start.after_part(Weight::new(2).expect("1 to 100"), 2);
+        assert_eq!(half, Tag { whole: 8, part: (1 << 63) - 1, given: 2 }, "the carry is not lost");
+        assert_eq!(start.after_one(3), Tag { whole: 8, part: u64::MAX, given: 3 });
+    }
+
+    #[test]
+    fn the_seats_ahead_are_those_that_are_there_and_have_a_smaller_tag() {
+        let mut line = Line::default();
+        let [first, second, third] = [1, 1, 1].map(|weight| line.add(weight));
+        line.drop(first);
+        let ahead = |line: &Line, slot| line.queue.ahead_of(&line.seats, slot);
+        assert_eq!([first, second, third].map(|slot| ahead(&line, slot)), [0, 0, 1]);
+        let heavy = line.add(10);
+        assert_eq!([heavy, second, third].map(|slot| ahead(&line, slot)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn lists_of_weights_that_are_gone_make_room() {
+        let mut line = Line::default();
+        for weight in (2..=100).cycle().take(500) {
+            line.add(weight);
+            line.pop();
+        }
+        assert!(line.queue.heavy.len() <= 2, "{} lists", line.queue.heavy.len());
     }
 }

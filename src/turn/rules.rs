@@ -248,3 +248,35 @@ impl fmt::Display for RulesError {
 }
 
 impl std::error::Error for RulesError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_lasts_as_long_as_its_hold_and_the_judging() {
+        let secs = Duration::from_secs;
+        let max = |hold_max, judging| Rules { hold_max, judging, ..Rules::default() }.turn_time_max();
+        assert_eq!(max(HoldMax::TurnDeadline, Judging::Automatic), Some(secs(30)));
+        assert_eq!(max(HoldMax::Time(secs(50)), Judging::Host), Some(secs(55)));
+        assert_eq!(max(HoldMax::Unlimited, Judging::Host), None);
+    }
+
+    #[test]
+    fn no_turn_begins_with_more_silence_than_it_may_last() {
+        let short = Rules { hold_max: HoldMax::Time(Duration::from_secs(2)), ..Rules::default() }.terms();
+        assert_eq!(
+            (short.time.silent, short.time.hold),
+            (Duration::from_secs(2).into(), Duration::from_secs(2).into())
+        );
+        assert_eq!(short.silent, Duration::from_secs(30).into(), "an extended turn may be renewed to that");
+        assert_eq!(short.judging, Nanos::ZERO, "the host does not judge");
+        let many = Rules { min_seats: usize::MAX, ..Rules::default() };
+        assert_eq!(many.terms().min_seats, u32::MAX);
+    }
+
+    #[test]
+    fn errors_name_the_rule() {
+        assert_eq!(RulesError::NoTime.to_string(), "turn_deadline or hold_max is below 1 ms");
+    }
+}

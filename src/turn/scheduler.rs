@@ -508,7 +508,7 @@ impl<S> Scheduler<S> {
         self.ring(seat.ring()).filter(|ring| ring.has(seat)).is_some_and(|ring| ring.is_waiting(seat.slot()))
     }
 
-    /// Forgets `ring` if nobody has joined it since it was made.
+    /// Forgets `ring` if no client has joined it since it was made.
     pub fn forget_unused(&mut self, ring: RingId) {
         if self.has_ring(ring) {
             self.forget_if_empty(ring.slot() as usize);

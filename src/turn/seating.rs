@@ -78,7 +78,7 @@ impl<S> Ring<S> {
         self.lose(now, slot)
     }
 
-    /// Nobody sits on the seat any more.
+    /// The seat is vacant from now on, and a turn that it holds ends or is kept.
     pub(super) fn lose(&mut self, now: Instant, slot: u32) -> Moved {
         let seat = &mut self.seats[slot as usize];
         if !seat.occupied {

@@ -318,7 +318,9 @@ fn m8_rest_takes_a_seat_out_until_it_asks_and_gives_the_turn_of_a_holder_up() {
 fn m8_resting_seats_are_no_part_of_the_bound() {
     let mut table = Table::new(rules(|rules| rules.min_seats = 1));
     let holder = table.join(1);
-    (0..50).for_each(|_| drop(table.join_as(1, Demand::Ask)));
+    for _ in 0..50 {
+        table.join_as(1, Demand::Ask);
+    }
     assert_eq!(table.scheduler.waiting_bound(table.ring), Some(secs(30)), "the turn that is held");
     assert_eq!(table.play(2), [holder, holder]);
 }
@@ -368,8 +370,9 @@ fn m9_a_holder_that_is_lost_gets_the_tag_of_any_turn_that_ends() {
     let (mut table, [ann, bob, cat]) = Table::seated(rules(|_| {}), [1, 1, 1]);
     table.drop(ann);
     assert_eq!(table.outcomes(), [(ann, Outcome::Gone)]);
+    let dan = table.join(1);
     table.back(ann);
-    assert_eq!(table.play(4), [bob, cat, ann, bob]);
+    assert_eq!(table.play(5), [bob, cat, ann, dan, bob], "Ann has the tag of when her turn ended");
 }
 
 #[test]
@@ -462,7 +465,7 @@ fn m11_a_ring_has_its_own_limits_of_seats_and_weights() {
     assert_eq!(may(&table, 1), Ok(()));
 }
 
-// M12: nobody gains.
+// M12: no seat gains.
 
 /// The table of today: an honest client got 1 turn in 20,000.
 #[test]
@@ -874,7 +877,7 @@ fn m17_renewing_in_a_pause_gains_as_much_as_outside_and_loses_nothing() {
 fn m17_a_turn_that_is_told_or_refused_in_a_pause_stands() {
     let mut table = Table::new(judging());
     table.tells = false;
-    [1, 1].map(|weight| table.join(weight));
+    [1, 1].iter().for_each(|&weight| _ = table.join(weight));
     table.scheduler.pause(table.now, table.ring).expect("it exists");
     let held = table.scheduler.held(table.ring).expect("there is quorum");
     assert_eq!(table.scheduler.start(table.now, held.seat, held.turn), None);
@@ -984,7 +987,11 @@ fn a_drain_grants_nothing_and_ends_with_the_turns_that_are_held() {
     assert_eq!(table.scheduler.make_ring(table.now, Rules::default()), Err(JoinError::Draining));
     assert_eq!(table.scheduler.may_join(table.ring, Weight::ONE, Demand::Always), Err(JoinError::Draining));
     table.drop(ann);
-    assert_eq!((table.outcomes(), table.holder()), (vec![(ann, Outcome::Gone)], None), "nobody waits for it");
+    assert_eq!(
+        (table.outcomes(), table.holder()),
+        (vec![(ann, Outcome::Gone)], None),
+        "the drain does not wait for it"
+    );
     assert!(table.scheduler.is_drained() && table.scheduler.is_waiting(bob));
 }
 
@@ -999,7 +1006,7 @@ fn a_ring_is_forgotten_with_its_last_seat_and_its_numbers_are_not_used_again() {
     assert_eq!((table.scheduler.seats(), table.scheduler.last_turn(None)), (0, 6));
     let before = table.ring;
     table.ring = table.scheduler.make_ring(table.now, rules(|_| {})).expect("room");
-    [1, 1].map(|weight| table.join(weight));
+    [1, 1].iter().for_each(|&weight| _ = table.join(weight));
     assert_eq!((table.turn(), table.scheduler.last_turn(Some(table.ring))), (7, 7));
     assert_eq!((table.scheduler.occupied(before), table.scheduler.held(before)), (0, None));
     assert!(table.scheduler.data(bob).is_none(), "an old id means nothing in the new ring");

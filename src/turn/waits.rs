@@ -183,3 +183,70 @@ impl Crowd {
         first.saturating_add(others.div_ceil(u64::from(wait.weight)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(given: u64, turns_first: u32, weight: u8) -> Wait {
+        Wait { since: Instant::ORIGIN, turns_first, weight, given }
+    }
+
+    #[test]
+    fn equal_weights_owe_one_turn_to_each_that_stood_there() {
+        let mut crowd = Crowd::default();
+        (1..=9).for_each(|given| crowd.add(1, given, || Some(1)));
+        assert_eq!((crowd.turns_first(&wait(5, 4, 1)), crowd.peaks.len()), (4, 0));
+    }
+
+    #[test]
+    fn weights_owe_the_greatest_that_stood_there_at_once() {
+        let mut crowd = Crowd::default();
+        crowd.add(1, 1, || Some(1));
+        crowd.add(10, 2, || Some(1));
+        crowd.add(5, 3, || Some(1));
+        crowd.remove(10, 3);
+        crowd.add(3, 4, || Some(1));
+        assert_eq!(crowd.turns_first(&wait(1, 0, 1)), 15, "10 and 5");
+        assert_eq!(crowd.turns_first(&wait(4, 2, 3)), 2 + 2, "1 and 5, for one of weight 3");
+        assert_eq!(crowd.turns_first_now(2), 2 + 9);
+    }
+
+    #[test]
+    fn peaks_before_the_oldest_wait_are_forgotten() {
+        let mut crowd = Crowd::default();
+        crowd.add(100, 1, || Some(1));
+        for given in 2..1_000 {
+            crowd.add(2, given, || Some(given));
+            crowd.remove(2, given);
+        }
+        assert!(crowd.peaks.len() <= 3, "{:?}", crowd.peaks);
+        assert_eq!(crowd.fault(), None);
+    }
+
+    #[test]
+    fn the_longest_wait_keeps_the_bound_that_it_had() {
+        let secs = |secs| Duration::from_secs(secs);
+        let (mut longest, crowd) = (Longest::default(), Crowd::default());
+        let mut time = TurnTime::new(Some(secs(30)));
+        longest.note(Instant::ORIGIN + secs(40), wait(3, 2, 1).since, || wait(3, 2, 1), &crowd, &time);
+        time.change(Some(secs(1)), 9, Some(4));
+        longest.note(Instant::ORIGIN + secs(39), wait(4, 9, 1).since, || wait(4, 9, 1), &crowd, &time);
+        assert_eq!((longest.waited, longest.bound), (secs(40).into(), Some(secs(60))));
+        assert_eq!((time.bound(9, 2), time.bound(10, 2)), (Some(secs(60)), Some(secs(2))));
+        time.change(None, 20, Some(10));
+        assert_eq!((time.bound(15, 1), time.bound(21, 1)), (None, None), "without a limit there is no bound");
+        assert_eq!(TurnTime::new(Some(Duration::MAX)).bound(1, 2), Some(Duration::MAX));
+    }
+
+    #[test]
+    fn rules_that_change_twice_in_a_wait_bound_it_by_the_longest() {
+        let secs = |secs| Some(Duration::from_secs(secs));
+        let mut time = TurnTime::new(secs(30));
+        time.change(secs(1), 9, Some(4));
+        time.change(secs(2), 12, Some(4));
+        assert_eq!((time.bound(4, 1), time.bound(13, 1)), (secs(30), secs(2)));
+        time.change(secs(3), 20, Some(13));
+        assert_eq!(time.bound(20, 1), secs(3));
+    }
+}

@@ -28,6 +28,22 @@ fn c08_a_bad_id_closes_the_connection() {
     assert!(!world.is_open(client));
 }
 
+/// The first thing that another protocol says is no id.
+#[test]
+fn l06_another_protocol_is_closed_before_anything_behind_its_first_line_counts() {
+    for head in
+        ["POST / HTTP/1.1\r\nHost: x\r\n\r\n", "\u{16}\u{3}\u{1}\n", "SSH-2.0-x\r\n", "17\0\n", "\u{1b}[2J\n"]
+    {
+        for pieces in [&[&*format!("{head}17 42 ")][..], &[head, "17 42 "]] {
+            let mut world = World::new();
+            let page = world.connect();
+            pieces.iter().for_each(|piece| world.send(page, piece));
+            assert_eq!((world.is_open(page), world.heard(page).as_str()), (false, ""), "{head:?}");
+            assert_eq!(world.server.records().count(), 0, "{head:?}");
+        }
+    }
+}
+
 #[test]
 fn c08_a_bad_word_is_refused_and_the_client_stays() {
     let mut world = World::new();

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{COMMAND_BYTES_MAX, DispatchEvent, DispatchServerConfig};
-use taketurns::protocol::turns::Framing;
 use taketurns::protocol::{AbortReason, Protocol, Wish};
+use taketurns::wire::Framing;
 
 use crate::world::{NOTHING, Peer, World, assert_gaps, least_loaded, line, ms, raw};
 
@@ -51,6 +52,11 @@ fn r10_a_malformed_command_is_refused_and_reaches_nobody() {
         far_too_long.as_bytes(),
     ];
     let (mut world, peers) = World::with_clients(2, raw());
+    // What has said a command does not speak another protocol (L6).
+    world.say(peers[0], "C 0 dance");
+    assert_eq!(world.heard(peers[1]), [" 0 dance 0"]);
+    world.pass_time(ms(100));
+    world.events.clear();
     for bad in bad {
         world.say(peers[0], bad);
     }
@@ -68,6 +74,11 @@ fn r10_a_malformed_command_is_refused_and_reaches_nobody() {
 #[test]
 fn r10_the_client_stays_in_the_line_framing_too() {
     let (mut world, peers) = World::with_clients(2, line());
+    world.say(peers[0], "C 0 dance\n");
+    assert_eq!(
+        (world.lines(peers[0]), world.lines(peers[1])),
+        (vec!["A 1".into()], vec!["C 1 dance".into()])
+    );
     for bad in [&b"dance\n"[..], b"C 0 a\x1b[2J\n", b"\xff\n", b"C 0 \n", &[b'x'; 5_000]] {
         world.say(peers[0], bad);
         assert_eq!(world.lines(peers[0]), ["X malformed"], "{:?}", bad.escape_ascii().to_string());
@@ -75,7 +86,35 @@ fn r10_the_client_stays_in_the_line_framing_too() {
     world.say(peers[0], [b'x'; 5_000]);
     assert_eq!(world.lines(peers[0]), NOTHING, "the same line, said to be too long already");
     world.say(peers[0], "\nC 0 dance\n");
-    assert_eq!(world.lines(peers[1]), ["C 1 dance"]);
+    assert_eq!(world.lines(peers[1]), ["C 2 dance"]);
+}
+
+/// Whatever the first line of a page's request is, and wherever the network cuts it.
+#[test]
+fn l06_another_protocol_is_closed_before_anything_behind_its_first_line_counts() {
+    let long = format!("POST /{} HTTP/1.1\r\n\r\n", "a".repeat(100_000));
+    let page = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    let tls = "\u{16}\u{3}\u{1}\n";
+    for head in [page, "GET / HTTP/1.0\r\n", &long, tls, "SSH-2.0-x\r\n", "C 0 a\u{1b}[2J\n"] {
+        for config in [raw(), line()] {
+            for cut in [false, true] {
+                let end = if config.framing == Framing::Line { "\n" } else { "" };
+                let (mut world, peers) = World::with_clients(2, config.clone());
+                let body = format!("C 0 dance{end}");
+                if cut {
+                    world.say(peers[0], head);
+                    assert!(world.is_closed(peers[0]), "{head:?}");
+                } else {
+                    world.say(peers[0], format!("{head}{body}"));
+                }
+                assert_eq!((world.is_closed(peers[0]), world.heard(peers[0])), (true, vec![]), "{head:?}");
+                assert_eq!(world.server.counts().dispatched, 0, "{head:?}");
+                assert_eq!(world.server.counts().refused, 1, "{head:?}");
+                world.pass_time(ms(20));
+                assert_eq!(world.heard(peers[1]), [format!("RYour rank is now 0{end}")]);
+            }
+        }
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn r02_a_claim_of_another_rank_is_logged() {
 fn a04_of_what_is_refused_the_log_shows_some() {
     listen_to_log();
     let (mut world, peers) = World::with_clients(2, line());
+    world.say(peers[0], "C 0 dance\n");
     for _ in 0..20 {
         world.say(peers[0], "dance\n");
         world.say(peers[1], "C 1 dance\n");

@@ -3,10 +3,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy, Rejection};
-use taketurns::protocol::turns::Framing;
 use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
 use taketurns::time::{self, Now};
+use taketurns::wire::Framing;
 
 use crate::rests::Rests;
 

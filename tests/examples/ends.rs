@@ -13,7 +13,7 @@ use crate::programs::{RawPeer, Server, assert_alternates, turn_client};
 fn the_first_signal_drains_and_exits_0() {
     for signal in ["TERM", "INT"] {
         let mut server = Server::start(&[]);
-        let mut client = turn_client(&server.address, &["--pace-ms", "20"]);
+        let mut client = turn_client(&server.address, &["--pace", "20ms"]);
         server.process.wait_for_sent(6, PATIENCE);
         server.process.signal(signal);
         server.process.expect_exit(0, PATIENCE);
@@ -39,7 +39,7 @@ fn a_drain_lets_the_holder_finish_and_says_goodbye() {
     // comes, until it has.
     let mut number = 1;
     loop {
-        stream.write_all(format!("Holder:{number}\n").as_bytes()).expect("the server waits for the holder");
+        stream.write_all(format!("ANSWER :{number}\n").as_bytes()).expect("the server waits for the holder");
         let answered = next().expect("still open");
         assert!(answered.starts_with("OK turn="), "the holder may finish, but: {answered}");
         let then = std::iter::from_fn(&mut next).find(|line| !line.starts_with("WAIT")).expect("still open");

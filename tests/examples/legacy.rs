@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::bare::PATIENCE;
-use crate::process::programs::{example, legacy};
+use crate::process::programs::legacy;
 use crate::process::{Process, Sent, Stream};
 use crate::programs::{RawPeer, Server, assert_alternates, assert_counts, turn_client};
 
@@ -16,7 +16,17 @@ use crate::programs::{RawPeer, Server, assert_alternates, assert_counts, turn_cl
 /// Each sleeps for 1 s after its number, and both at the same time: one after the other would take 17 s.
 #[test]
 fn two_legacy_clients_send_18_numbers_in_order_within_12_seconds() {
-    let mut server = Server::start(&[]);
+    two_legacy_clients_send_18_numbers("raw");
+}
+
+/// [L10] [T2] The same where a server takes new clients as well, which is its default.
+#[test]
+fn two_legacy_clients_send_18_numbers_to_a_server_for_all_clients() {
+    two_legacy_clients_send_18_numbers("auto");
+}
+
+fn two_legacy_clients_send_18_numbers(framing: &str) {
+    let mut server = Server::start(&["--framing", framing]);
     let Some(mut first) = legacy_client(&server, "Client1", 1) else { return };
     server.wait_for_connections(1);
     let Some(mut second) = legacy_client(&server, "Client2", 2) else { return };
@@ -34,7 +44,27 @@ fn two_legacy_clients_send_18_numbers_in_order_within_12_seconds() {
 /// [T2] [T10] [T30] "The accepted numbers always alternate, also over a reconnect."
 #[test]
 fn alternation_holds_over_legacy_clients_that_are_killed_and_restarted() {
+    alternation_holds_over_restarts("raw");
+}
+
+/// [L12] "Two raw clients alternate strictly, also over reconnects."
+#[test]
+fn alternation_holds_over_restarts_at_a_server_for_all_clients() {
+    alternation_holds_over_restarts("auto");
+}
+
+/// [L12] "An old client and a new one alternate."
+#[test]
+fn a_legacy_client_and_one_of_ours_alternate() {
     let mut server = Server::start(&[]);
+    let Some(mut old) = legacy_client(&server, "Old", 1) else { return };
+    let _new = turn_client(&server.address, &["--clients", "1", "--name", "New", "--pace", "10ms"]);
+    assert_alternates(&server.process.wait_for_sent(8, PATIENCE));
+    assert_signals_came_one_by_one(&mut old);
+}
+
+fn alternation_holds_over_restarts(framing: &str) {
+    let mut server = Server::start(&["--framing", framing]);
     let Some(first) = legacy_client(&server, "Client1", 1) else { return };
     server.wait_for_connections(1);
     let Some(second) = legacy_client(&server, "Client2", 2) else { return };
@@ -55,7 +85,7 @@ fn alternation_holds_over_legacy_clients_that_are_killed_and_restarted() {
 /// [T5] A `GO` that came right behind a `WAIT` would be read with it, as one unknown signal.
 #[test]
 fn a_go_is_held_back_for_100_ms_behind_a_wait() {
-    let mut server = Server::start(&[]);
+    let mut server = Server::start(&["--framing", "raw"]);
     let mut holder = RawPeer::connect(&server.address);
     server.wait_for_connections(1);
     // Its `WAIT` comes after this instant, so that a slow machine can only make the gap look longer; but a
@@ -94,13 +124,13 @@ fn turn_client_works_with_a_legacy_server_at_its_default_pace() {
 
 #[test]
 fn turn_client_works_with_a_legacy_server_as_fast_as_it_can() {
-    against_legacy_server(&[], &["--count", "15", "--pace-ms", "0"], 15);
+    against_legacy_server(&[], &["--count", "15", "--pace", "0ms"], 15);
 }
 
 /// This server says `WAIT` all the time, so that signals run into each other.
 #[test]
 fn turn_client_works_with_an_eager_legacy_server() {
-    against_legacy_server(&["--eager"], &["--count", "4", "--pace-ms", "500"], 4);
+    against_legacy_server(&["--eager"], &["--count", "4", "--pace", "500ms"], 4);
 }
 
 /// "Our client must cope with `WAITWAITGO` in one read."
@@ -108,8 +138,8 @@ fn turn_client_works_with_an_eager_legacy_server() {
 fn turn_client_finds_the_go_behind_waits_in_one_read() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
-    let args = ["--connect", &address, "--clients", "1", "--step", "2", "--count", "3", "--pace-ms", "0"];
-    let mut client = Process::spawn(example("turn_client").args(args));
+    let args = ["--framing", "raw", "--clients", "1", "--step", "2", "--count", "3", "--pace", "0ms"];
+    let mut client = turn_client(&address, &args);
     let (mut stream, _) = listener.accept().expect("the client comes");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
     for expected in ["Client1:1", "Client1:3", "Client1:5"] {
@@ -129,7 +159,7 @@ fn against_legacy_server(server_options: &[&str], client_options: &[&str], count
     let mut server = Process::spawn(command.arg("0").args(server_options));
     let port = server.wait_for_line("port", |line| line.stream == Stream::Out, PATIENCE).text;
     let address = format!("127.0.0.1:{port}");
-    let mut client = turn_client(&address, client_options);
+    let mut client = turn_client(&address, &[&["--framing", "raw"], client_options].concat());
     client.expect_exit(0, PATIENCE);
     assert_counts(&client.sent(), &[("Client1", 1), ("Client2", 2)], 2, count);
     let sent = server.wait_for_sent(2 * count, PATIENCE);

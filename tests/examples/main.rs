@@ -11,24 +11,34 @@
 // programs.rs    the programs, and what their numbers must be
 // legacy.rs      with the legacy client and server
 // clients.rs     `turn_client` with `turn_server`
+// rules.rs       what `turn_server` can be told of its rings
 // restarts.rs    servers that die, stop, and come late
 // addresses.rs   where a server listens
 // usage.rs       options, help
 // ends.rs        signals
 // outputs.rs     outputs that nobody reads
 // others.rs      the other programs
+// tic_tac_toe.rs a host that judges
+// moderator.rs   a host that moderates
+// turn_lock.rs   a lock, and all that can happen to its holder
 
 #[path = "../support/bare.rs"]
 mod bare;
 #[path = "../support/process/mod.rs"]
 mod process;
+#[path = "../support/proxy.rs"]
+mod proxy;
 
 mod addresses;
 mod clients;
 mod ends;
 mod legacy;
+mod moderator;
 mod others;
 mod outputs;
 mod programs;
 mod restarts;
+mod rules;
+mod tic_tac_toe;
+mod turn_lock;
 mod usage;

@@ -10,12 +10,14 @@ use crate::process::programs::example;
 use crate::process::{Process, Reading};
 use crate::programs::{Server, turn_client};
 
+const OTHERS: [&str; 5] = ["turn_demo", "embed", "tic_tac_toe", "turn_lock", "moderator"];
+
 /// As in `--help | head -1`.
 #[test]
 fn help_that_nobody_reads_is_no_error() {
     let programs =
         ["turn", "echo", "rank", "counter"].map(|name| [format!("{name}_server"), format!("{name}_client")]);
-    for program in programs.into_iter().flatten().chain(["turn_demo".to_owned(), "embed".to_owned()]) {
+    for program in programs.into_iter().flatten().chain(OTHERS.map(str::to_owned)) {
         let ended = example(&program).arg("--help").stdout(nobody_reads()).output().expect("it runs");
         assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()), "{program}");
     }
@@ -57,9 +59,11 @@ fn a_server_whose_standard_error_is_stuck_goes_on_serving() {
     command.args(["--listen", "127.0.0.1:0", "--framing", "line"]);
     let mut server = Server::spawn_reading(&mut command, Reading::All, Reading::Stuck);
     // 8 log lines of about 100 bytes for each connection: more than a pipe holds (64 KiB on Linux).
-    for _ in 0..150 {
+    for nth in 0..150 {
         let mut stream = TcpStream::connect(&server.address).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
+        // One that has not joined is closed at its second such line.
+        stream.write_all(format!("JOIN peer-{nth}\n").as_bytes()).expect("the server is there");
         stream.write_all(&b"nonsense\n".repeat(8)).expect("the server is there");
         stream.write_all(b"PING\n").expect("the server is there");
         let pong = BufReader::new(stream).lines().map_while(Result::ok).any(|line| line == "PONG");
@@ -74,7 +78,7 @@ fn a_server_whose_standard_error_is_stuck_goes_on_serving() {
 fn a_client_whose_standard_output_is_stuck_goes_on_and_ends() {
     let server = Server::start(&["--quiet"]);
     let mut command = example("turn_client");
-    command.args(["--connect", &server.address, "--count", "3000", "--pace-ms", "0"]);
+    command.args(["--connect", &server.address, "--count", "3000", "--pace", "0ms"]);
     let mut client = Process::spawn_reading(&mut command, Reading::Stuck, Reading::All);
     client.expect_exit(0, PATIENCE);
 }
@@ -84,10 +88,10 @@ fn serves_with_output(out: Reading, err: Reading) {
     let mut command = example("turn_server");
     command.args(["--listen", "127.0.0.1:0", "--log-level", "debug"]);
     let mut server = Server::spawn_reading(&mut command, out, err);
-    let mut client = turn_client(&server.address, &["--count", "3000", "--pace-ms", "0"]);
+    let mut client = turn_client(&server.address, &["--count", "3000", "--pace", "0ms"]);
     client.expect_exit(0, PATIENCE);
     // And still there for the next.
-    let mut client = turn_client(&server.address, &["--count", "5", "--pace-ms", "0"]);
+    let mut client = turn_client(&server.address, &["--count", "5", "--pace", "0ms"]);
     client.expect_exit(0, PATIENCE);
     server.process.signal("TERM");
     server.process.expect_exit(0, PATIENCE);

@@ -1,7 +1,7 @@
 //! A server, a client and a peer by hand, as these tests need them, and what the numbers that programs print must be.
 //! How programs are run is in `support/process/`.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
 
@@ -132,4 +132,55 @@ pub(crate) fn expect_one_complaint(process: &Process) -> String {
     let lines = process.lines(Stream::Err);
     assert_eq!(lines.len(), 1, "not one line on standard error: {lines:?}");
     lines[0].to_owned()
+}
+
+/// A client of the line protocol that does only what a test tells it to.
+pub(crate) struct LinePeer {
+    stream: BufReader<TcpStream>,
+    /// All that it has heard, for when a test fails.
+    heard: Vec<String>,
+}
+
+impl LinePeer {
+    /// Connects, and says `hello`, such as `JOIN ann`.
+    pub(crate) fn connect(address: &str, hello: &str) -> Self {
+        let mut peer = Self { stream: BufReader::new(connect(address)), heard: Vec::new() };
+        peer.says(hello);
+        peer
+    }
+
+    pub(crate) fn says(&mut self, line: &str) {
+        self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).expect("the server is there");
+    }
+
+    /// The next line.
+    pub(crate) fn hears_next(&mut self) -> String {
+        let mut line = String::new();
+        let count = self.stream.read_line(&mut line);
+        assert!(matches!(count, Ok(1..)), "{count:?}, behind {:#?}", self.heard);
+        let line = line.trim_end_matches('\n').to_owned();
+        self.heard.push(line.clone());
+        line
+    }
+
+    /// The next line that begins so.
+    pub(crate) fn hears(&mut self, start: &str) -> String {
+        loop {
+            let line = self.hears_next();
+            if line.starts_with(start) {
+                return line;
+            }
+        }
+    }
+
+    /// Whether any line so far begins so.
+    pub(crate) fn has_heard(&self, start: &str) -> bool {
+        self.heard.iter().any(|line| line.starts_with(start))
+    }
+}
+
+/// The value of a field such as `turn=7`.
+pub(crate) fn field<'a>(line: &'a str, key: &str) -> &'a str {
+    let value = line.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("no {key}= in {line:?}"))
 }

@@ -32,7 +32,7 @@ fn line_clients_come_back_to_a_killed_and_restarted_server() {
 fn over_three_lives(framing: &str) -> (Vec<Sent>, Vec<Sent>) {
     let mut server = Server::start(&["--framing", framing]);
     let address = server.address.clone();
-    let client = turn_client(&address, &["--framing", framing, "--pace-ms", "20"]);
+    let client = turn_client(&address, &["--framing", framing, "--pace", "20ms"]);
     let mut on_servers = Vec::new();
     for _ in 0..2 {
         server.process.wait_for_sent(12, PATIENCE);
@@ -53,7 +53,7 @@ fn over_three_lives(framing: &str) -> (Vec<Sent>, Vec<Sent>) {
 #[test]
 fn turn_client_says_connection_refused_once_and_works_when_the_server_comes() {
     let address = free_address();
-    let mut client = turn_client(&address, &["--count", "3", "--pace-ms", "0"]);
+    let mut client = turn_client(&address, &["--count", "3", "--pace", "0ms"]);
     let refused =
         |line: &Line| line.stream == Stream::Err && line.text.to_lowercase().contains("connection refused");
     let said = client.wait_for_line("refusal", refused, PATIENCE).text;
@@ -82,7 +82,7 @@ fn turn_client_says_once_that_a_name_does_not_resolve_and_stays() {
 /// The poll ends early with `EINTR` when the process goes on, and the deadline is over by then: the answer was there first.
 #[test]
 fn an_answer_that_waits_while_the_server_is_stopped_counts() {
-    let mut server = Server::start(&["--clients", "1", "--turn-deadline-ms", "1500"]);
+    let mut server = Server::start(&["--clients", "1", "--turn-deadline", "1500ms"]);
     let mut holder = RawPeer::connect(&server.address);
     for number in 1..=3 {
         holder.expect_go();

@@ -36,9 +36,28 @@ mod logged;
 #[path = "../support/network/mod.rs"]
 mod world;
 
+mod admission;
+mod answers;
+mod auto;
+mod drain;
+mod foreign;
+mod hearers;
+mod hold;
+mod host;
+mod judged_lost;
+mod judging;
+mod limits;
+mod log;
+mod lost;
+mod names;
+mod order;
+mod payloads;
+mod places;
 mod raw_answers;
 mod raw_late;
 mod raw_restarts;
 mod raw_seats;
 mod raw_signals;
+mod replies;
+mod secrets;
 mod start;

@@ -11,48 +11,51 @@ struct Client {
     name: char,
     peer: Peer,
     number: i64,
+    /// It has no connection, or has not been told anything on it.
     is_lost: bool,
+    is_connected: bool,
 }
 
 /// One history: at most one of the two is broken at a time. Which answers counted, and whether a turn lapsed.
 fn history(config: &TurnServerConfig, seed: u64, steps: usize) -> (Vec<String>, bool) {
     let mut world = World::new(config.clone(), seed);
-    let homes = [[192, 0, 2, 1], [192, 0, 2, if seed % 2 == 0 { 1 } else { 2 }]];
+    let homes = [[192, 0, 2, 1], [192, 0, 2, if seed.is_multiple_of(2) { 1 } else { 2 }]];
     let mut clients = ['a', 'b'].map(|name| {
         world.next_address = Some(homes[usize::from(name == 'b')].into());
-        Client { name, peer: world.connect(), number: 0, is_lost: false }
+        Client { name, peer: world.connect(), number: 0, is_lost: true, is_connected: true }
     });
     for _ in 0..steps {
         let is_quiet = |clients: &[Client; 2]| !clients.iter().any(|client| client.is_lost);
         for at in 0..2 {
-            if clients[at].is_lost
-                || !world.heard_raw(clients[at].peer).iter().any(|heard| heard.ends_with("GO"))
-            {
+            let heard = world.heard_raw(clients[at].peer);
+            clients[at].is_lost &= heard.is_empty() || !clients[at].is_connected;
+            if !heard.iter().any(|heard| heard.ends_with("GO")) {
                 continue;
             }
-            // Sometimes it does not answer, because it is lost just then.
-            if world.rng.u8(0..4) > 0 || !is_quiet(&clients) {
+            // Sometimes it does not answer, because it is lost just then; or it is lost right behind its answer.
+            let has_time = world.rng.u8(0..4) > 0 || !is_quiet(&clients);
+            if has_time {
                 let client = &mut clients[at];
                 client.number += 1;
                 world.queue(client.peer, &format!("{}:{}", client.name, client.number));
             }
-            if world.rng.u8(0..6) == 0 && is_quiet(&clients) {
+            if !has_time || world.rng.u8(0..6) == 0 && is_quiet(&clients) {
                 world.reset_quietly(clients[at].peer);
-                clients[at].is_lost = true;
+                (clients[at].is_lost, clients[at].is_connected) = (true, false);
             }
         }
         if world.rng.u8(0..6) == 0 && is_quiet(&clients) {
             let at = world.rng.usize(0..2);
             world.reset_quietly(clients[at].peer);
-            clients[at].is_lost = true;
+            (clients[at].is_lost, clients[at].is_connected) = (true, false);
         }
         let pause = world.rng.u64(0..700);
         world.drive_for(ms(pause));
         for at in 0..2 {
-            if clients[at].is_lost && world.rng.bool() {
+            if !clients[at].is_connected && world.rng.bool() {
                 world.next_address = Some(homes[at].into());
                 clients[at].peer = world.connect();
-                clients[at].is_lost = false;
+                clients[at].is_connected = true;
             }
         }
     }

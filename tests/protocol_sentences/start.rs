@@ -5,7 +5,7 @@ use std::time::Duration;
 use taketurns::protocol::turns::{Admission, Framing, TurnServerConfig};
 use taketurns::turn::{HeldClock, Judging, Rules};
 
-use crate::world::{Peer, World, field, find_field, ms};
+use crate::world::{Peer, World, field, ms};
 
 pub(crate) fn config(framing: Framing) -> TurnServerConfig {
     let mut config = TurnServerConfig::default();
@@ -159,6 +159,13 @@ pub(crate) fn turn(world: &World) -> Option<u64> {
     Some(scheduler.held(scheduler.rings().next()?)?.turn.get())
 }
 
+/// The name of the holder in the only ring.
+pub(crate) fn holder(world: &World) -> Option<String> {
+    let scheduler = world.server().scheduler();
+    let held = scheduler.held(scheduler.rings().next()?)?;
+    Some(world.server().name_of(held.seat).to_string())
+}
+
 /// The holders of the next `turns` turns, each answered at once: as indices into `peers`. Begins with the present holder.
 pub(crate) fn raw_order(world: &mut World, peers: &[Peer], turns: usize) -> Vec<usize> {
     let mut order = Vec::new();
@@ -169,7 +176,7 @@ pub(crate) fn raw_order(world: &mut World, peers: &[Peer], turns: usize) -> Vec<
         let at = peers.iter().position(|&peer| peer == holder).expect("one of these");
         order.push(at);
         world.say(holder, &format!("p{at}:{turn}"));
-        let written: Vec<_> = world.deliveries()[go + 1..].iter().map(|write| write.text()).collect();
+        let written: Vec<_> = world.deliveries()[go + 1..].iter().map(crate::world::Delivery::text).collect();
         assert_eq!(written, ["GO"], "each turn is one GO, after {order:?}");
     }
     order
@@ -201,9 +208,4 @@ pub(crate) fn heads(heard: &[String]) -> Vec<String> {
         .iter()
         .map(|line| line.split_once(" :").map_or(line.as_str(), |(head, _)| head).to_owned())
         .collect()
-}
-
-/// The lines without `within=`.
-pub(crate) fn without_time(line: &str) -> String {
-    line.split(' ').filter(|field| find_field(field, "within").is_none()).collect::<Vec<_>>().join(" ")
 }

@@ -5,7 +5,7 @@ use taketurns::protocol::ConnectionId;
 
 use crate::loopback::{Peer, Rig, Script};
 use crate::proxy::Proxy;
-use crate::servers::{line_server, ms, numbers};
+use crate::servers::{line_server, ms};
 
 #[test]
 fn through_a_proxy_that_cuts_and_delays_every_message_clients_alternate_and_nothing_is_lost() {
@@ -21,9 +21,9 @@ fn through_a_proxy_that_cuts_and_delays_every_message_clients_alternate_and_noth
                 rig.driver.protocol().scheduler().seats() == at + 1
             });
         }
-        rig.pass_until("60 numbers", |rig| {
+        rig.pass_until("60 answers", |rig| {
             (0..5).for_each(|_| proxy.step());
-            for (name, peer, number) in &mut clients {
+            for (_, peer, number) in &mut clients {
                 peer.pull();
                 if let Some((_, rest)) = peer.text().split_once("GO turn=")
                     && let Some((line, _)) = rest.split_once('\n')
@@ -31,13 +31,13 @@ fn through_a_proxy_that_cuts_and_delays_every_message_clients_alternate_and_noth
                     let turn = line.split(' ').next().expect("a field");
                     *number += 1;
                     peer.take();
-                    peer.send(format!("{name}:{number} turn={turn}\n"));
+                    peer.send(format!("ANSWER turn={turn} :{number}\n"));
                 }
             }
-            numbers(rig).len() >= 60
+            rig.notes.len() >= 60
         });
-        for (at, (name, number)) in numbers(&rig).into_iter().enumerate() {
-            assert_eq!((name.as_str(), number), (names[at % 3], i64::try_from(at / 3 + 1).expect("small")));
+        for (at, note) in rig.notes.iter().enumerate() {
+            assert_eq!(*note, format!("{} {}", names[at % 3], at / 3 + 1));
         }
         assert_eq!(rig.driver.protocol().counts().refused, 0, "seed {seed}");
     }

@@ -14,7 +14,7 @@ fn config() -> DriverConfig {
     DriverConfig { linger_timeout: ms(100), stall_timeout: PATIENCE * 2, ..DriverConfig::default() }
 }
 
-/// L8, T32.
+/// G8, T32.
 #[test]
 fn a_drain_ends_although_the_holder_never_answers_and_a_peer_never_reads() {
     let (mut rig, addr) = Rig::listening(turn_server(Framing::Line), config());

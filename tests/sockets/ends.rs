@@ -6,7 +6,7 @@ use taketurns::net::DriverConfig;
 use taketurns::protocol::CloseReason;
 
 use crate::loopback::{Act, End, PATIENCE, Rig, Script};
-use crate::servers::{joined, line_server, ms, numbers, pattern, script};
+use crate::servers::{joined, line_server, ms, pattern, script};
 
 #[test]
 fn a_reset_of_the_holder_passes_the_turn_in_the_same_pass() {
@@ -20,11 +20,11 @@ fn a_reset_of_the_holder_passes_the_turn_in_the_same_pass() {
     bob.pull();
     assert!(bob.text().contains("GO turn=2"), "{}", bob.text());
 
-    bob.send("bob:5\n");
+    bob.send("ANSWER :5\n");
     bob.reset();
     rig.pass(PATIENCE);
     cid.pull();
-    assert_eq!(numbers(&rig), [("bob".to_owned(), 5)], "it was there before the reset");
+    assert_eq!(rig.notes, ["bob 5"], "it was there before the reset");
 }
 
 #[test]
@@ -34,12 +34,12 @@ fn after_a_half_close_complete_messages_count_and_the_replies_arrive() {
     let mut bob = joined(&mut rig, addr, "bob");
     rig.hears(&mut ann, "GO turn=1");
     ann.take();
-    ann.send("PING\nann:1 turn=1\nPING\nan incomplete li");
+    ann.send("PING\nANSWER turn=1 :1\nPING\nan incomplete li");
     ann.finish_sending();
     assert_eq!(rig.ends(&mut ann), End::Finished);
     assert!(ann.text().starts_with("PONG\nOK turn=1\nPONG\n"), "{}", ann.text());
     rig.hears(&mut bob, "WAIT");
-    assert_eq!(numbers(&rig), [("ann".to_owned(), 1)]);
+    assert_eq!(rig.notes, ["ann 1"]);
     assert!(matches!(rig.closed()[..], [(_, CloseReason::Finished)]), "{:?}", rig.closed());
 }
 

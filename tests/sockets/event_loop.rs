@@ -4,7 +4,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use taketurns::net::{DriverConfig, Event, EventLoop, now, os_entropy};
-use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 
 use crate::loopback::{End, PATIENCE, Peer, Script, any_port};
 use crate::servers::{event_loop, ms, within_patience};
@@ -116,9 +116,12 @@ fn stop_and_drain_reach_a_loop_that_has_too_much_to_do() {
 #[cfg(target_os = "linux")]
 fn a_loop_that_polls_busily_serves_keeps_its_deadlines_and_sleeps_when_nothing_comes() {
     within_patience("a busy loop", || {
-        let turns = TurnServerConfig { turn_deadline: ms(60), min_clients: 1, ..TurnServerConfig::default() };
+        let mut turns = TurnServerConfig::default();
+        turns.framing = Framing::Raw;
+        turns.rules.turn_deadline = ms(60);
+        turns.rules.min_seats = 1;
         let config = DriverConfig { busy_poll: ms(20), ..DriverConfig::default() };
-        let server = TurnServer::new(turns, os_entropy());
+        let server = TurnServer::new(turns, os_entropy()).expect("limits that fit each other");
         let mut event_loop = EventLoop::with_config(server, config).expect("a poll");
         let addr = event_loop.driver_mut().listen(any_port()).expect("port 0 is free");
         let pass = |event_loop: &mut EventLoop<TurnServer>, timeout| {

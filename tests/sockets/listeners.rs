@@ -7,11 +7,12 @@ use taketurns::net::{DriverConfig, Error, now};
 use taketurns::protocol::turns::Framing;
 
 use crate::loopback::{PATIENCE, Peer, Rig, Script, any_port};
-use crate::servers::{ms, numbers, script, turn_server};
+use crate::servers::{answer, ms, script, turn_server};
 
 #[test]
 fn a_client_on_each_of_several_listeners_takes_turns_in_one_ring() {
     let (mut rig, first) = Rig::listening(turn_server(Framing::Raw), DriverConfig::default());
+    rig.note_of = answer;
     let second = rig.driver.listen_on(TcpListener::bind(any_port()).expect("port 0")).expect("it listens");
     let adopted_by = TcpListener::bind(any_port()).expect("port 0 is free");
     let third = adopted_by.local_addr().expect("bound");
@@ -30,9 +31,8 @@ fn a_client_on_each_of_several_listeners_takes_turns_in_one_ring() {
             peer.send(format!("{}:{round}", ["ann", "bob", "cid"][at]));
         }
     }
-    rig.pass_until("six numbers", |rig| numbers(rig).len() == 6);
-    let names: Vec<_> = numbers(&rig).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["ann", "bob", "cid", "ann", "bob", "cid"]);
+    rig.pass_until("six answers", |rig| rig.notes.len() == 6);
+    assert_eq!(rig.notes, ["ann 0", "bob 0", "cid 0", "ann 1", "bob 1", "cid 1"]);
 }
 
 /// What the host asks between passes must not wait for an event that may never come.

@@ -8,7 +8,7 @@ use taketurns::net::{DriverConfig, Error, Event, now};
 use crate::loopback::{Act, PATIENCE, Peer, Rig, Script};
 use crate::servers::{event_loop, joined, line_server, ms, pattern, script};
 
-/// L6.
+/// G6.
 #[test]
 fn a_chatty_peer_has_its_budget_in_each_pass_and_the_others_are_served() {
     let config = DriverConfig { read_bytes_max: 1000, ..DriverConfig::default() };
@@ -107,7 +107,7 @@ fn a_pass_begins_only_when_the_events_of_the_last_are_taken() {
     assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
 }
 
-/// L7.
+/// G7.
 #[test]
 fn a_loop_with_nothing_to_do_sleeps() {
     let (mut rig, addr) = line_server();

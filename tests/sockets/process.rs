@@ -21,7 +21,7 @@ fn child(name: &str) -> Command {
     command
 }
 
-/// L5.
+/// G5.
 #[test]
 fn without_descriptors_the_loop_serves_and_recovers_without_another_knock() {
     if std::env::var_os(CHILD).is_none() {

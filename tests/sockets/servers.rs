@@ -15,13 +15,17 @@ pub(crate) fn ms(count: u64) -> Duration {
 }
 
 pub(crate) fn turn_server(framing: Framing) -> TurnServer {
-    let config = TurnServerConfig { framing, drain_timeout: ms(200), ..TurnServerConfig::default() };
-    TurnServer::new(config, os_entropy())
+    let mut config = TurnServerConfig::default();
+    config.framing = framing;
+    config.drain_timeout = ms(200);
+    TurnServer::new(config, os_entropy()).expect("limits that fit each other")
 }
 
 pub(crate) fn line_server() -> (Rig<TurnServer>, SocketAddr) {
     let config = DriverConfig { linger_timeout: ms(100), ..DriverConfig::default() };
-    Rig::listening(turn_server(Framing::Line), config)
+    let (mut rig, addr) = Rig::listening(turn_server(Framing::Line), config);
+    rig.note_of = answer;
+    (rig, addr)
 }
 
 pub(crate) fn script(config: DriverConfig) -> (Rig<Script>, SocketAddr) {
@@ -57,12 +61,12 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from(at % 251).expect("small")).collect()
 }
 
-pub(crate) fn numbers(rig: &Rig<TurnServer>) -> Vec<(String, i64)> {
-    let accepted = |event: &Event<TurnEvent>| match event {
-        Event::Protocol(TurnEvent::Accepted { name, number, .. }) => Some((name.to_string(), *number)),
-        _ => None,
-    };
-    rig.log.iter().filter_map(accepted).collect()
+/// An answer that counts, as `{name} {answer}`, for the notes of a rig.
+pub(crate) fn answer(server: &TurnServer, event: &Event<TurnEvent>) -> Option<String> {
+    let Event::Protocol(TurnEvent::Accepted { seat, answer, .. }) = event else { return None };
+    let answer = server.answer(*answer).expect("its pass has just ended");
+    let name = answer.raw_name.map_or_else(|| server.name_of(*seat).to_string(), str::to_owned);
+    Some(format!("{name} {}", answer.text().expect("UTF-8")))
 }
 
 /// Runs `test` on a thread, and fails where it does not come back.

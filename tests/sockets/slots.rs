@@ -3,7 +3,7 @@
 use taketurns::net::DriverConfig;
 
 use crate::loopback::{Act, End, PATIENCE, Peer};
-use crate::servers::{joined, line_server, numbers, script};
+use crate::servers::{joined, line_server, script};
 
 /// mio promises only that *later* polls bring no event for a source that was deregistered. Where a slot is used again within
 /// the batch, B's hang-up closes C.
@@ -66,11 +66,11 @@ fn a_client_that_comes_back_before_its_old_end_is_noticed_takes_its_seat_with_th
     new.send(format!("JOIN ann resume={secret}\n"));
     rig.hears(&mut new, "GO turn=1");
     rig.hears(&mut old, "BYE superseded");
-    old.send("ann:9 turn=1\n");
+    old.send("ANSWER turn=1 :9\n");
     old.finish_sending();
     assert_eq!(rig.ends(&mut old), End::Finished);
-    new.send("ann:1 turn=1\n");
+    new.send("ANSWER turn=1 :1\n");
     rig.hears(&mut new, "OK turn=1");
     rig.hears(&mut other, "GO turn=2");
-    assert_eq!(numbers(&rig), [("ann".to_owned(), 1)]);
+    assert_eq!(rig.notes, ["ann 1"]);
 }

@@ -103,6 +103,20 @@ fn every_metric_has_a_help_and_a_type_and_is_told_once() {
     }
 }
 
+#[test]
+fn the_documentation_of_the_module_has_every_metric() {
+    let server = turn_server();
+    let _players = play(&server, 2);
+    let text = server.get("/metrics").body;
+    let documented = include_str!("../../src/status/mod.rs");
+    let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE taketurns_")?.split(' ').next());
+    let missing: Vec<_> = names
+        .filter(|name| !["`", "{"].iter().any(|end| documented.contains(&format!("`{name}{end}"))))
+        .collect();
+    assert!(missing.is_empty(), "the documentation lacks {missing:?}");
+    assert!(text.contains("taketurns_longest_wait_ratio"), "all are told");
+}
+
 /// Whoever has them, reads the metrics with the parsers that count.
 #[test]
 fn the_parsers_of_prometheus_read_the_metrics() {

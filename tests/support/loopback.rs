@@ -32,6 +32,10 @@ pub struct Rig<P: Protocol> {
     pub driver: Driver<P>,
     /// Every event that the driver has reported.
     pub log: Vec<Event<P::Event>>,
+    /// Looks up what an event names, for as long as the protocol knows it: until the next pass.
+    pub note_of: fn(&P, &Event<P::Event>) -> Option<String>,
+    /// All that [`note_of`](Self::note_of) has said.
+    pub notes: Vec<String>,
     /// Passes made so far.
     pub passes: usize,
 }
@@ -40,7 +44,8 @@ impl<P: Protocol> Rig<P> {
     pub fn new(protocol: P, config: DriverConfig) -> Self {
         let poll = Poll::new().expect("a poll");
         let driver = Driver::new(poll.registry(), TokenSpace(7), protocol, config).expect("a driver");
-        Rig { poll, events: Events::with_capacity(256), driver, log: Vec::new(), passes: 0 }
+        let events = Events::with_capacity(256);
+        Rig { poll, events, driver, log: Vec::new(), note_of: |_, _| None, notes: Vec::new(), passes: 0 }
     }
 
     /// The same with a listener.
@@ -67,6 +72,7 @@ impl<P: Protocol> Rig<P> {
         }
         self.driver.finish_batch(now).expect("events were taken");
         while let Some(event) = self.driver.poll_event() {
+            self.notes.extend((self.note_of)(self.driver.protocol(), &event));
             self.log.push(event);
         }
         self.passes += 1;

@@ -12,6 +12,8 @@ pub struct Proxy {
     server: SocketAddr,
     rng: Rng,
     lanes: Vec<Lane>,
+    /// Lanes on which nothing moves any more: both ends are open, and hear nothing of each other.
+    cut: Vec<Lane>,
 }
 
 /// One direction of one connection.
@@ -26,11 +28,17 @@ impl Proxy {
     pub fn start(server: SocketAddr, seed: u64) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("port 0 is free");
         listener.set_nonblocking(true).expect("a socket");
-        Proxy { listener, server, rng: Rng::with_seed(seed), lanes: Vec::new() }
+        Proxy { listener, server, rng: Rng::with_seed(seed), lanes: Vec::new(), cut: Vec::new() }
     }
 
     pub fn addr(&self) -> SocketAddr {
         self.listener.local_addr().expect("bound")
+    }
+
+    /// Cuts all connections without a word to either end. New ones are passed on as ever.
+    #[allow(dead_code, reason = "not every test cuts")]
+    pub fn cut(&mut self) {
+        self.cut.append(&mut self.lanes);
     }
 
     /// Takes new clients, and moves each lane on by a piece, or not.

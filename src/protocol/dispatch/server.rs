@@ -11,6 +11,7 @@ use super::message::{COMMAND_BYTES_MAX, Command, MESSAGE_BYTES_MAX, Reply, Reque
 use super::{DispatchCounts, DispatchEvent, DispatchServerConfig, Policy, Rank, Rejection};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
+use crate::session::is_foreign;
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, LineError, RawMessage, split_line, split_raw};
 
@@ -49,6 +50,8 @@ const REPORTED_MAX: usize = 4096;
 struct Client {
     peer: SocketAddr,
     rank: Rank,
+    /// It has said something that can be read.
+    has_spoken: bool,
     input: Input,
     /// When commands were sent to it, within the load window (raw framing, least-loaded); the last 4,096 at most.
     sent: VecDeque<Instant>,
@@ -114,6 +117,9 @@ impl DispatchServer {
     /// What one message means.
     fn request(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
         let request = std::str::from_utf8(message).ok().and_then(Request::parse);
+        if let Some(client) = self.clients.get_mut(id).filter(|_| request.is_some()) {
+            client.has_spoken = true;
+        }
         let is_line = self.config.framing == Framing::Line;
         match request {
             Some(Request::Command { claimed, command }) => {
@@ -126,6 +132,11 @@ impl DispatchServer {
 
     /// R10: what is no command. The client stays.
     fn refuse(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
+        self.note_refused(id, message);
+        self.tell_rejected(now, id, Rejection::Malformed, links);
+    }
+
+    fn note_refused(&mut self, id: ConnectionId, message: &[u8]) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let peer = client.peer;
         client.refusals += 1;
@@ -138,7 +149,19 @@ impl DispatchServer {
         }
         self.counts.refused += 1;
         self.report_refusal(DispatchEvent::Refused { peer });
-        self.tell_rejected(now, id, Rejection::Malformed, links);
+    }
+
+    /// L6: whether it speaks another protocol, such as a web page on the same machine.
+    fn is_foreign(&self, id: ConnectionId, bytes: &[u8]) -> bool {
+        let is_cut = bytes.len() > MESSAGE_BYTES_MAX;
+        self.clients.get(id).is_some_and(|client| !client.has_spoken) && is_foreign(bytes, is_cut)
+    }
+
+    /// L6: it is closed before anything behind its first line counts.
+    fn turn_out(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        self.note_refused(id, bytes);
+        self.remove(now, id, links);
+        links.close(id);
     }
 
     /// R2 to R5: the command goes to a client of lower rank than the sender has, whatever it claims.
@@ -377,6 +400,7 @@ impl Protocol for DispatchServer {
             Client {
                 peer,
                 rank,
+                has_spoken: false,
                 input: Input::default(),
                 sent: VecDeque::new(),
                 undone: BTreeMap::new(),
@@ -395,6 +419,7 @@ impl Protocol for DispatchServer {
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         match self.config.framing {
             _ if self.draining => {}
+            _ if self.is_foreign(id, bytes) => self.turn_out(now, id, bytes, links),
             Framing::Raw => self.raw_bytes(now, id, bytes, links),
             Framing::Line => return self.line_bytes(now, id, bytes, links),
         }

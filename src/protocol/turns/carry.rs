@@ -84,7 +84,23 @@ impl TurnServer {
         if let Some(late) = self.carry_out_one(now, moved, false, answer, links) {
             self.carry_out_late(now, late, links);
         }
+        if unlikely(!self.silent.is_empty()) {
+            self.carry_out_silent(now, links);
+        }
         self.finish_drain(now, links);
+    }
+
+    /// L10: a connection that let its first `GO` lapse without a word does not count until it speaks.
+    #[cold]
+    fn carry_out_silent(&mut self, now: Now, links: &mut Links) {
+        while let Some(seat) = self.silent.pop() {
+            let moved = self.table.scheduler.vacate(now.instant, seat);
+            self.ledger.report(TurnEvent::Away { seat });
+            self.hear_of_seat(seat, links, |name| Reply::Away { name });
+            if let Some(late) = self.carry_out_one(now, moved, false, None, links) {
+                self.carry_out_late(now, late, links);
+            }
+        }
     }
 
     #[cold]
@@ -114,7 +130,7 @@ impl TurnServer {
             _ => false,
         };
         if let Some(ended) = ended.as_ref().filter(|_| unlikely(has_same_seat)) {
-            self.tell_ended(now, ended, answer.as_ref(), unanswered, links);
+            self.tell_ended(ended, answer.as_ref(), unanswered, links);
         }
         let late = match granted {
             Some(Grant { seat, turn }) if is_told => {
@@ -126,7 +142,7 @@ impl TurnServer {
         };
         if let Some(ended) = &ended {
             if likely(!has_same_seat) {
-                self.tell_ended(now, ended, answer.as_ref(), unanswered, links);
+                self.tell_ended(ended, answer.as_ref(), unanswered, links);
             }
             self.hear_ended(ended, answer.as_ref(), links);
         }
@@ -161,7 +177,8 @@ impl TurnServer {
         };
         *count += 1;
         if how == How::Lapsed {
-            info!("{seat} ({}) lapsed", self.table.name_of(seat));
+            let name = self.table.name_of(seat).to_string();
+            info!("{seat} ({}) lapsed", name.as_bytes().escape_ascii());
         }
         let open = self.proposals.take(seat);
         if open.is_some() {
@@ -176,7 +193,6 @@ impl TurnServer {
     #[inline]
     fn tell_ended(
         &mut self,
-        now: Now,
         ended: &Ended,
         answer: Option<&Accepted<'_>>,
         unanswered: Option<u32>,
@@ -184,24 +200,24 @@ impl TurnServer {
     ) {
         let Some(id) = self.table.scheduler.data(ended.seat).and_then(|data| data.client) else { return };
         match self.sessions.get(id) {
-            Some(Session::Line(_)) => tell_line(id, ended, answer, unanswered, links),
-            Some(Session::Raw(_)) if answer.is_none() => self.tell_raw(now, id, ended, links),
+            Some(Session::Line(_)) if self.rests != Some(ended.seat) => {
+                tell_line(id, ended, answer, unanswered, links);
+            }
+            Some(Session::Raw(_)) if answer.is_none() => self.tell_raw(id, ended),
             _ => {}
         }
     }
 
     /// A raw client hears nothing of it. If it has not been told of its turn, it never will be.
     #[cold]
-    fn tell_raw(&mut self, now: Now, id: ConnectionId, ended: &Ended, links: &mut Links) {
+    fn tell_raw(&mut self, id: ConnectionId, ended: &Ended) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         match raw.signal {
             Signal::HeldBack => raw.signal = Signal::Gap,
             // A port scanner, or a thinking person: it may still answer, and does not count until then.
             Signal::Open if raw.trial == Trial::Silent && ended.outcome == Outcome::Lapsed => {
                 raw.trial = Trial::Resting;
-                let moved = self.table.scheduler.vacate(now.instant, ended.seat);
-                debug_assert!(moved.is_nothing(), "its turn is over");
-                self.hear_of_seat(ended.seat, links, |name| Reply::Away { name });
+                self.silent.push(ended.seat);
             }
             _ => {}
         }
@@ -383,7 +399,7 @@ impl TurnServer {
             self.hear(data.room, &Reply::Left { name: &name }, links);
         }
         self.table.forget(now.instant, seat, data);
-        self.ledger.report(TurnEvent::Retired { seat, name });
+        self.ledger.retired(seat, name);
     }
 
     /// Gives a seat up: a turn that it holds ends, and its place is gone.

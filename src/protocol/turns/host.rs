@@ -62,6 +62,10 @@ impl TurnServer {
         let Some(open) = self.proposals.take(seat) else { return Ok(()) };
         if let Some(line) = self.table.scheduler.data_mut(seat).and_then(SeatData::line_identity_mut) {
             line.last = Some(LastAnswer { turn, mark: open.mark });
+        } else if let Some(id) = self.table.scheduler.data(seat).and_then(|data| data.client)
+            && let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
+        {
+            raw.strikes = 0;
         }
         let (message, name) = proposal.message();
         let answer = Accepted { message, name, words, replies: open.replies };
@@ -81,11 +85,24 @@ impl TurnServer {
     ) {
         let Ok(judged) = self.table.scheduler.judged(seat, open.turn) else { return };
         let moved = judged.refuse(now.instant);
-        if let Some(id) = self.table.scheduler.data(seat).and_then(|data| data.client) {
+        let client = self.table.scheduler.data(seat).and_then(|data| data.client);
+        if let Some(id) = client {
             self.tell_refused(now, id, seat, open, (code, words), links);
         }
         self.carry_out(now, moved, None, links);
+        if let Some(id) = client {
+            self.strike(now, id, moved.ended.is_none(), links);
+        }
         self.after_verdict(now, seat, open.then, links);
+    }
+
+    /// A raw client hears `GO` again, if the turn is still its own, or has been refused once too often.
+    fn strike(&mut self, now: Now, id: ConnectionId, goes_on: bool, links: &mut Links) {
+        match self.sessions.get(id) {
+            Some(Session::Raw(_)) if goes_on => self.raw_strike(now, id, links),
+            Some(Session::Raw(_)) => _ = self.raw_is_struck_out(now, id, links),
+            _ => {}
+        }
     }
 
     fn tell_refused(
@@ -97,19 +114,14 @@ impl TurnServer {
         (code, words): (Code, Option<&str>),
         links: &mut Links,
     ) {
-        match self.sessions.get(id) {
-            Some(Session::Line(_)) => {
-                let turn = open.turn.get();
-                let within = self
-                    .time_left(now, seat)
-                    .filter(|(held, _)| held.get() == turn)
-                    .map(|(_, within)| within);
-                for _ in 0..open.replies {
-                    TurnServer::say(id, &Reply::No { code, turn: Some(turn), within, words }, links);
-                }
-            }
-            Some(Session::Raw(_)) => self.raw_strike(now, id, links),
-            _ => {}
+        if !matches!(self.sessions.get(id), Some(Session::Line(_))) {
+            return;
+        }
+        let turn = open.turn.get();
+        let left = self.time_left(now, seat).filter(|(held, _)| held.get() == turn);
+        let no = Reply::No { code, turn: Some(turn), within: left.map(|(_, within)| within), words };
+        for _ in 0..open.replies {
+            TurnServer::say(id, &no, links);
         }
     }
 
@@ -286,7 +298,7 @@ impl TurnServer {
         let (client, room, name) = (data.client, data.room, data.name().copied());
         let grace = self.table.scheduler.rules(seat.ring()).map_or(Duration::ZERO, |rules| rules.seat_grace);
         if let Some(name) = name {
-            self.table.rooms.room_mut(room).removed.insert(name, now.instant + grace);
+            self.table.rooms.remove_name(now.instant, room, name, now.instant + grace);
         }
         self.retire_seat(now, seat, links);
         if let Some(id) = client {

@@ -60,6 +60,8 @@ pub(super) struct Ledger {
     /// The answers of this pass, one behind the other. At most what a pass reads.
     answers: Vec<u8>,
     pass: u32,
+    /// The names of seats that were given up in a pass with answers, for events that were reported before.
+    retired: Vec<(SeatId, Box<str>)>,
     /// The pass is over: the next answer is the first of another one.
     is_over: bool,
     /// Inputs refused, by the code told.
@@ -151,6 +153,20 @@ impl Ledger {
         answer
     }
 
+    /// Reports a seat that is gone. Its name can still be found until the host has taken the events of this pass.
+    pub(super) fn retired(&mut self, seat: SeatId, name: Box<str>) {
+        if self.is_over {
+            self.begin_pass();
+        }
+        self.retired.push((seat, name.clone()));
+        self.report(TurnEvent::Retired { seat, name });
+    }
+
+    /// Returns the name of a seat that is gone since the last pass.
+    pub(super) fn name_of_retired(&self, seat: SeatId) -> Option<&str> {
+        self.retired.iter().find(|(retired, _)| *retired == seat).map(|(_, name)| &**name)
+    }
+
     /// Keeps a buffer for the next pass, unless it was a large one.
     #[inline(always)]
     fn begin_pass(&mut self) {
@@ -161,6 +177,9 @@ impl Ledger {
             self.answers = Vec::new();
         }
         self.answers.clear();
+        if unlikely(!self.retired.is_empty()) {
+            self.retired = Vec::new();
+        }
     }
 
     pub(super) fn answer(&self, id: AnswerId) -> Option<Answer<'_>> {

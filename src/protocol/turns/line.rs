@@ -113,8 +113,8 @@ impl TurnServer {
         links: &mut Links,
     ) -> Option<usize> {
         let session = self.line(id)?;
-        if unlikely(!session.has_spoken && matches!(session.role, Role::Newcomer { .. }))
-            && looks_foreign_line(line.text)
+        if unlikely(!std::mem::replace(&mut session.has_begun, true))
+            && looks_foreign_whole(line.text.as_bytes())
         {
             self.turn_out(now, id, line.text.as_bytes(), links);
             return Some(behind.len());
@@ -199,7 +199,7 @@ impl TurnServer {
     /// No message can be made of what came.
     #[cold]
     fn line_broken(&mut self, now: Now, id: ConnectionId, bye: Bye, bytes: &[u8], links: &mut Links) {
-        let is_first = self.line(id).is_some_and(|session| !session.has_spoken && session.seat().is_none());
+        let is_first = self.line(id).is_some_and(|session| !session.has_begun);
         if is_first && looks_foreign(bytes) {
             return self.turn_out(now, id, bytes, links);
         }
@@ -277,7 +277,7 @@ impl TurnServer {
         match (&session.role, request) {
             (Role::Newcomer { .. }, Request::Join(join)) => return self.line_join(now, id, &join, links),
             (Role::Newcomer { .. }, Request::Watch { ring, token }) => {
-                self.line_wants_to_watch(now, id, ring, token, links)
+                self.line_wants_to_watch(now, id, ring, token, links);
             }
             (_, Request::Join(_) | Request::Watch { .. }) => return Err((Code::AlreadyJoined, None)),
             (Role::Seated { seat, .. }, Request::Leave) => {
@@ -303,7 +303,8 @@ impl TurnServer {
         let Unreadable { code, why, .. } = unreadable;
         let Some(session) = self.line(id) else { return };
         let has_not_joined = matches!(session.role, Role::Newcomer { .. });
-        if has_not_joined && session.refusals > 0 && code == Code::Malformed {
+        let is_malformed = code == Code::Malformed && has_not_joined;
+        if is_malformed && std::mem::replace(&mut session.has_erred, true) {
             self.refuse(id, code, line.as_bytes(), links);
             return self.dismiss(now, id, Bye::Malformed, links);
         }
@@ -342,6 +343,9 @@ impl TurnServer {
         answer: &[u8],
         links: &mut Links,
     ) -> Result<(), No> {
+        if unlikely(answer.len() > self.config.answer_bytes_max) {
+            return Err((Code::TooLarge, None));
+        }
         self.line_heard_go(id, fence, links)?;
         // On one connection an answer is confirmed before the next turn begins.
         let to_go = ToGo { now: now.instant, sessions: &mut self.sessions, links, but: Some(seat) };
@@ -440,20 +444,20 @@ impl TurnServer {
     fn line_ask(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         let moved = self.table.scheduler.ask(now.instant, seat);
         let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
-        self.carry_out(now, moved, None, links);
         if !is_granted {
             self.say_wait(id, seat, links);
         }
+        self.carry_out(now, moved, None, links);
     }
 
     fn line_rest(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) -> Result<(), No> {
         let moved =
             self.table.scheduler.rest(now.instant, seat).map_err(|refusal| (code_of(refusal), None))?;
-        match moved.ended {
-            // Its turn has ended as passed, which is confirmed with its number.
-            Some(_) => self.carry_out(now, moved, None, links),
-            None => TurnServer::say(id, &Reply::Ok { turn: None, words: None }, links),
-        }
+        // Said without a turn: an answer to a `GO` that crosses this line must not take it for its own confirmation.
+        self.rests = Some(seat);
+        self.carry_out(now, moved, None, links);
+        self.rests = None;
+        TurnServer::say(id, &Reply::Ok { turn: None, words: None }, links);
         Ok(())
     }
 
@@ -520,17 +524,19 @@ impl TurnServer {
         {
             self.retire_seat(now, before, links);
         }
-        self.make_room(now, &seating.ring, links);
+        if self.table.has_room_for(address, &seating.ring) {
+            self.make_room(now, &seating.ring, links);
+        }
         match self.table.join(now.instant, id, address, &wanted) {
             Ok((seat, secret, moved)) => {
                 self.line_seated(id, seat, seating, secret, links);
                 self.line_welcomed(id, words, links);
                 self.hear_of_seat_but(id, seat, links, |name, seat| Reply::Joined { name, seat });
                 let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
-                self.carry_out(now, moved, None, links);
                 if !is_granted {
                     self.line_waits(id, seat, links);
                 }
+                self.carry_out(now, moved, None, links);
                 Ok(())
             }
             Err(NoSeat::No(code, why)) => Err((code, Some(why))),
@@ -591,7 +597,6 @@ impl TurnServer {
             self.hear_of_seat_but(id, seat, links, |name, _| Reply::Back { name });
         }
         let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
-        self.carry_out(now, moved, None, links);
         let is_judged = self.proposals.get_mut(seat).is_some();
         match held {
             _ if is_granted || is_judged => {}
@@ -599,6 +604,7 @@ impl TurnServer {
             None if self.table.scheduler.held_by(seat).is_some() => {}
             None => self.line_waits(id, seat, links),
         }
+        self.carry_out(now, moved, None, links);
     }
 
     /// The connection has its seat, and hears which.
@@ -692,8 +698,8 @@ impl TurnServer {
         self.line_become(id, Role::Hearing(room));
         let watching = Reply::Watching { ring: ring.as_str(), epoch: self.table.epoch, turn };
         TurnServer::say(id, &watching, links);
-        self.line_welcomed(id, words, links);
         self.say_roster(id, room, links);
+        self.line_welcomed(id, words, links);
         self.table.rooms.hear(room, id);
     }
 
@@ -782,6 +788,7 @@ impl TurnServer {
         let admitting = Admitting { until, wants, words: Vec::new() };
         if let Some(session) = self.line(id) {
             session.role = Role::Admitting(Box::new(admitting));
+            session.goes_on_until = None;
         }
         self.line_rearm(id);
         self.ledger.report(TurnEvent::Joining(Box::new(joining)));
@@ -833,9 +840,9 @@ fn seat_line<'a>(name: &'a str, view: &SeatView<'_, SeatData>) -> Reply<'a> {
     Reply::Seat { name, seat: view.seat.place(), state, weight }
 }
 
-/// Whether the first line of a connection belongs to another protocol.
-fn looks_foreign_line(line: &str) -> bool {
-    let mut whole = line.as_bytes().to_vec();
+/// Whether the first line of a connection, of which nothing is missing, belongs to another protocol.
+pub(super) fn looks_foreign_whole(line: &[u8]) -> bool {
+    let mut whole = line.to_vec();
     whole.push(b'\n');
     looks_foreign(&whole)
 }

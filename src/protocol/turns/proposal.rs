@@ -115,7 +115,7 @@ pub(super) struct Open {
 }
 
 /// What becomes of a seat behind a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Then {
     /// It goes on.
     Stay,
@@ -151,9 +151,14 @@ impl Proposals {
         Proposal(Box::new(Proposed { seat, turn, message: message.into(), name, _alive: alive }))
     }
 
-    /// Has `then` become of `seat` behind its verdict, if it waits for one.
+    /// Has `then` become of `seat` behind its verdict, if it waits for one. A removal stands whatever its client does.
     pub(super) fn defer(&mut self, seat: SeatId, then: Then) -> bool {
-        self.open.get_mut(&seat).map(|open| open.then = then).is_some()
+        self.open.get_mut(&seat).map(|open| open.then = open.then.max(then)).is_some()
+    }
+
+    /// Whether the host has dropped one.
+    pub(super) fn has_dropped(&self) -> bool {
+        self.open.values().any(|open| open.alive.strong_count() == 0)
     }
 
     pub(super) fn get_mut(&mut self, seat: SeatId) -> Option<&mut Open> {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::carry::{Accepted, ToGo};
+use super::line::looks_foreign_whole;
 use super::server::{Session, TurnServer};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
@@ -12,7 +13,7 @@ use crate::session::undecided::Guess;
 use crate::session::{Bye, Code, looks_foreign};
 use crate::table::SeatData;
 use crate::time::Now;
-use crate::turn::{Grant, HeldClock, Moved, Outcome, SeatId};
+use crate::turn::{Grant, Held, HeldClock, Moved, Outcome, SeatId};
 use crate::wire::{RawMessage, split_raw};
 
 impl TurnServer {
@@ -37,8 +38,11 @@ impl TurnServer {
         links: &mut Links,
     ) -> Result<(SeatId, Moved), Bye> {
         let ring = DEFAULT_RING.parse().expect("the default ring's name is valid");
-        self.make_room(now, &ring, links);
-        self.table.seat_raw(now.instant, id, peer.ip(), ring)
+        let address = peer.ip();
+        if !self.table.has_left_by_raw(address) && self.table.has_room_for(address, &ring) {
+            self.make_room(now, &ring, links);
+        }
+        self.table.seat_raw(now.instant, id, address, ring)
     }
 
     /// T4: a client that does not have the turn at once is told, once, that it waits.
@@ -170,9 +174,21 @@ impl TurnServer {
         }
     }
 
+    /// One that had let its first `GO` lapse has said something, though that is no answer: it may try again.
+    fn raw_speaks(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        if let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
+            && raw.trial == Trial::Resting
+        {
+            raw.trial = Trial::Silent;
+            let seat = raw.seat;
+            self.raw_is_back(now, id, seat, links);
+        }
+    }
+
     /// A client that had let its first `GO` lapse has spoken: it counts again, in its old place if that is still there.
     fn raw_is_back(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if self.table.scheduler.data(seat).is_some() {
+            self.ledger.report(TurnEvent::Seated { seat, connection: id });
             self.hear_of_seat(seat, links, |name| crate::session::Reply::Back { name });
             let moved = self.table.scheduler.occupy(now.instant, seat);
             return self.carry_out(now, moved, None, links);
@@ -319,7 +335,11 @@ impl TurnServer {
         }
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         let is_answered = self.table.scheduler.data(raw.seat).is_some_and(|data| data.raw_name().is_some());
-        if !is_answered && looks_foreign(message.bytes()) {
+        let is_foreign = match message {
+            RawMessage::TooLong(bytes) => looks_foreign(bytes),
+            _ => looks_foreign_whole(message.bytes()),
+        };
+        if !is_answered && is_foreign {
             return self.turn_out(now, id, message.bytes(), links);
         }
         let has_gone = raw.signal == Signal::Open && !is_early;
@@ -332,6 +352,7 @@ impl TurnServer {
             (true, false) => {
                 self.refuse(id, Code::Malformed, message.bytes(), links);
                 self.raw_strike(now, id, links);
+                self.raw_speaks(now, id, links);
             }
         }
     }
@@ -339,22 +360,33 @@ impl TurnServer {
     /// T8: the holder has another try, unless it has had enough of them. A malformed answer that came too late closes its
     /// `GO`, so that the client, which waits for the next one, hears of its seat's next turn.
     pub(super) fn raw_strike(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let strikes = self.config.strikes;
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
-        raw.strikes += 1;
         raw.signal = Signal::Quiet;
         let seat = raw.seat;
-        if raw.strikes >= strikes {
-            if let Some(peer) = links.peer(id) {
-                self.log_closing(peer, format_args!("{strikes} malformed or refused answers in a row"));
-            }
-            if self.release(now, id, links) {
-                links.abort(id);
-                self.finish_drain(now, links);
-            }
-        } else if self.table.scheduler.held_by(seat).is_some_and(|held| held.clock != HeldClock::Unreleased) {
+        let is_told = |held: &Held| held.clock != HeldClock::Unreleased;
+        if !self.raw_is_struck_out(now, id, links)
+            && self.table.scheduler.held_by(seat).as_ref().is_some_and(is_told)
+        {
             self.raw_go(id, links);
         }
+    }
+
+    /// Counts a strike; whether that was one too many, and the connection is closed.
+    pub(super) fn raw_is_struck_out(&mut self, now: Now, id: ConnectionId, links: &mut Links) -> bool {
+        let strikes = self.config.strikes;
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return true };
+        raw.strikes = raw.strikes.saturating_add(1);
+        if raw.strikes < strikes {
+            return false;
+        }
+        if let Some(peer) = links.peer(id) {
+            self.log_closing(peer, format_args!("{strikes} malformed or refused answers in a row"));
+        }
+        if self.release(now, id, links) {
+            links.abort(id);
+            self.finish_drain(now, links);
+        }
+        true
     }
 
     // What it is told.

@@ -18,7 +18,7 @@ use crate::session::line::LineSession;
 use crate::session::raw::{RawSession, Signal};
 use crate::session::undecided::Undecided;
 use crate::session::{Bye, Code, Epoch, Name, Redacted, Reply};
-use crate::table::{SeatData, Table};
+use crate::table::{SeatData, SeatName, Table};
 use crate::time::{Instant, Now, Timers, earlier};
 use crate::turn::{RingId, Scheduler, SchedulerConfig, SeatId};
 use crate::wire::message::Limits;
@@ -59,6 +59,10 @@ pub struct TurnServer {
     /// Connections closed with a reason of the server's.
     closings: u64,
     pub(super) drain: Drain,
+    /// The seat whose `REST` is being carried out: it hears of that, and not how its turn ended.
+    pub(super) rests: Option<SeatId>,
+    /// Raw clients on trial whose first `GO` has just lapsed.
+    pub(super) silent: Vec<SeatId>,
     /// One message for all who hear a ring.
     pub(super) scratch: Vec<u8>,
 }
@@ -124,6 +128,8 @@ impl TurnServer {
             open: 0,
             closings: 0,
             drain: Drain::No,
+            rests: None,
+            silent: Vec::new(),
             scratch: Vec::new(),
         })
     }
@@ -170,10 +176,12 @@ impl TurnServer {
         self.table.seat_named(ring, name)
     }
 
-    /// Returns the name of `seat` as hearers know it: the one that it was joined under, or `raw-<seat>`.
+    /// Returns the name of `seat` as hearers know it: the one that it was joined under, or `raw-<seat>`. A seat that is gone has its name
+    /// until the host has taken the events of that pass.
     #[must_use]
     pub fn name_of(&self, seat: SeatId) -> impl fmt::Display + '_ {
-        self.table.name_of(seat)
+        let retired = self.ledger.name_of_retired(seat);
+        retired.map_or(ShownName::Seat(self.table.name_of(seat)), ShownName::Retired)
     }
 
     /// Returns the seat of the client on connection `id`: `None` for one that has not joined, that watches, or that is about to be closed.
@@ -295,7 +303,10 @@ impl TurnServer {
             let address = links.peer(id).map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
             let moved = self.table.leave_place(now.instant, seat, address);
             self.ledger.report(TurnEvent::Away { seat });
-            self.hear_of_seat(seat, links, |name| Reply::Away { name });
+            // When the server stops that says nothing new, however many seats there are.
+            if self.drain != Drain::Done {
+                self.hear_of_seat(seat, links, |name| Reply::Away { name });
+            }
             self.carry_out(now, moved, None, links);
         }
     }
@@ -459,6 +470,10 @@ impl Protocol for TurnServer {
         if unlikely(!self.waits.is_empty() || self.proposals.are_new) {
             self.note_flushed(now);
         }
+        if unlikely(self.proposals.has_dropped()) {
+            self.proposals.may_be_dropped = true;
+            self.settle_due(now.instant);
+        }
     }
 
     fn drain(&mut self, now: Now, links: &mut Links) {
@@ -479,6 +494,21 @@ impl Protocol for TurnServer {
     #[inline]
     fn poll_event(&mut self) -> Option<TurnEvent> {
         self.ledger.next_event()
+    }
+}
+
+/// The name of a seat, whether or not it is gone.
+enum ShownName<'a> {
+    Seat(SeatName<'a>),
+    Retired(&'a str),
+}
+
+impl fmt::Display for ShownName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ShownName::Seat(name) => name.fmt(f),
+            ShownName::Retired(name) => f.write_str(name),
+        }
     }
 }
 

@@ -21,8 +21,7 @@ struct World {
 
 impl World {
     fn new(configure: impl FnOnce(&mut TurnServerConfig)) -> World {
-        let mut config = TurnServerConfig::default();
-        config.framing = Framing::Line;
+        let mut config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
         configure(&mut config);
         let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7))).expect("valid");
         let now = Now::ORIGIN;

@@ -76,21 +76,21 @@ fn a08_standard_output_that_nobody_reads_stops_nobody() {
 }
 
 #[test]
-fn a05_wrong_usage_is_exit_code_1() {
-    for (program, args) in [
-        ("counter_client", &["--id", "10001"][..]),
-        ("counter_client", &["--id", "x"]),
-        ("counter_client", &["--id", "-1"]),
-        ("counter_client", &["--connect", "127.0.0.1"]),
-        ("counter_client", &["--connect", "127.0.0.1:70000"]),
-        ("counter_client", &["--what"]),
-        ("counter_server", &["--listen", "127.0.0.1:70000"]),
-        ("counter_server", &["--listen", "nowhere"]),
-        ("counter_server", &["what"]),
+fn p01_wrong_usage_is_exit_code_2_and_a05_a_bad_address_1() {
+    for (program, args, code) in [
+        ("counter_client", &["--id", "10001"][..], 2),
+        ("counter_client", &["--id", "x"], 2),
+        ("counter_client", &["--id", "-1"], 2),
+        ("counter_client", &["--connect", "127.0.0.1"], 1),
+        ("counter_client", &["--connect", "127.0.0.1:70000"], 1),
+        ("counter_client", &["--what"], 2),
+        ("counter_server", &["--listen", "127.0.0.1:70000"], 1),
+        ("counter_server", &["--listen", "nowhere"], 1),
+        ("counter_server", &["what"], 2),
     ] {
         let folder = Folder::new();
         let mut process = Process::spawn(example(program).args(args).current_dir(&folder));
-        process.expect_exit(1, PATIENCE);
+        process.expect_exit(code, PATIENCE);
         assert!(!process.lines(Stream::Err).is_empty() && process.lines(Stream::Out).is_empty());
         assert_eq!(fs::read_dir(&folder).expect("there").count(), 0, "{program} {args:?} leaves no file");
     }

@@ -88,25 +88,27 @@ fn a06_a_signal_drains_the_server_and_ends_the_client() {
 fn a05_wrong_usage_ends_with_1() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = taken.local_addr().map(|addr| (addr.to_string(), taken)).expect("bound");
-    for (args, why) in [
-        (&["many"][..], "many"),
-        (&["0"], "at least 1"),
-        (&["-1"], "-1"),
-        (&["--policy", "fair"], "next or least-loaded"),
-        (&["--framing", "xml"], "xml"),
-        (&["--listen", "127.0.0.1:99999"], "0 to 65535"),
-        (&["--listen", &taken.0], "another with --listen"),
+    for (args, why, code) in [
+        (&["many"][..], "many", 2),
+        (&["0"], "at least 1", 2),
+        (&["-1"], "-1", 2),
+        (&["--policy", "fair"], "next or least-loaded", 2),
+        (&["--framing", "xml"], "xml", 2),
+        (&["--listen", "127.0.0.1:99999"], "0 to 65535", 1),
+        (&["--listen", &taken.0], "another with --listen", 1),
     ] {
         let mut server = Process::spawn(example("rank_server").args(args));
-        server.expect_exit(1, PATIENCE);
+        server.expect_exit(code, PATIENCE);
         let said = server.lines(Stream::Err).join("\n");
         assert!(said.contains(why), "{args:?}: {said}");
     }
-    for (args, why) in
-        [(&["--connect", "nowhere"][..], "no port"), (&["--framing", "xml"], "xml"), (&["more"], "more")]
-    {
+    for (args, why, code) in [
+        (&["--connect", "nowhere"][..], "no port", 1),
+        (&["--framing", "xml"], "xml", 2),
+        (&["more"], "more", 2),
+    ] {
         let mut client = Process::spawn(example("rank_client").args(args));
-        client.expect_exit(1, PATIENCE);
+        client.expect_exit(code, PATIENCE);
         let said = client.lines(Stream::Err).join("\n");
         assert!(said.contains(why), "{args:?}: {said}");
     }

@@ -67,16 +67,16 @@ fn a05_one_shot_without_a_server_is_one_line_and_exit_code_1() {
 }
 
 #[test]
-fn a05_bad_addresses_and_wrong_usage_end_with_1() {
-    for (arguments, expected) in [
-        (&["--connect", "127.0.0.1:70000", "x"][..], "port"),
-        (&["--connect", "localhost", "x"], "port"),
-        (&["--connect", "no.such.host.invalid:80", "x"], "no.such.host.invalid:80"),
-        (&["one", "two"], "Unrecognized"),
-        (&["--bogus"], "--bogus"),
+fn a05_bad_addresses_end_with_1_and_p01_wrong_usage_with_2() {
+    for (arguments, expected, code) in [
+        (&["--connect", "127.0.0.1:70000", "x"][..], "port", 1),
+        (&["--connect", "localhost", "x"], "port", 1),
+        (&["--connect", "no.such.host.invalid:80", "x"], "no.such.host.invalid:80", 1),
+        (&["one", "two"], "Unrecognized", 2),
+        (&["--bogus"], "--bogus", 2),
     ] {
         let mut client = Process::spawn(example("echo_client").args(arguments));
-        client.expect_exit(1, PATIENCE);
+        client.expect_exit(code, PATIENCE);
         assert!(client.lines(Stream::Err).join("\n").contains(expected), "{arguments:?}");
     }
 }

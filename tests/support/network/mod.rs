@@ -200,6 +200,7 @@ impl World {
 
     /// Everything readable: one segment of each peer that has any.
     fn read(&mut self) -> bool {
+        let before = self.net().reads;
         let mut ready = self.net_mut().begin_pass();
         if self.shuffling {
             self.rng.shuffle(&mut ready);
@@ -212,7 +213,7 @@ impl World {
                 self.engine.handle_readable(self.now, id);
             }
         }
-        !ready.is_empty()
+        self.net().reads > before
     }
 
     fn net(&self) -> &Net {
@@ -288,7 +289,13 @@ impl World {
             let is_busy = self.step();
             after_pass(self);
             passes += 1;
-            assert!(passes < PASSES_MAX, "A2: {PASSES_MAX} passes at one instant");
+            assert!(
+                passes < PASSES_MAX,
+                "A2: {PASSES_MAX} passes at one instant; due: loop {:?}, scheduler {:?}, now {:?}",
+                self.next_deadline(),
+                self.server().scheduler().next_deadline(),
+                self.now.instant
+            );
             if is_busy {
                 continue;
             }
@@ -327,7 +334,11 @@ impl World {
         let passed = instant - self.now.instant;
         self.now = Now { instant, wall: self.now.wall + passed };
         let at = self.elapsed();
-        self.engine.sockets_mut().at = at;
+        let net = self.engine.sockets_mut();
+        net.at = at;
+        if !passed.is_zero() {
+            net.arrive();
+        }
     }
 
     /// When something will happen by itself.

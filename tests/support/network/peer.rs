@@ -115,6 +115,21 @@ impl World {
 
     pub(crate) fn reset_quietly(&mut self, peer: Peer) {
         self.queue_up(peer, Up::Reset);
+        let net = self.net_mut();
+        let pipe = &mut net.pipes[peer.0];
+        // A system says that a connection is broken also to a server that waits for its peer to read.
+        if pipe.is_blocked && !pipe.is_gone && !pipe.lost_up {
+            pipe.breaks = true;
+            net.writable.extend(pipe.id);
+        }
+    }
+
+    /// `peer` is gone without a word, and the server's system has found that out.
+    pub(crate) fn find_dead(&mut self, peer: Peer) {
+        let pipe = &mut self.net_mut().pipes[peer.0];
+        pipe.lost_up = false;
+        pipe.up.clear();
+        self.reset_quietly(peer);
     }
 
     /// `peer` is gone; that is seen when something is written to it.

@@ -20,6 +20,8 @@ pub(crate) struct Net {
     /// Connections that the server may write to again.
     pub(super) writable: Vec<ConnectionId>,
     pub(super) sequence: u64,
+    /// Reads that brought something. A connection whose peer does not read is not read either.
+    pub(super) reads: u64,
     /// Those that may have something to be read.
     pub(super) talking: Vec<usize>,
 }
@@ -38,6 +40,8 @@ pub(super) struct Pipe {
     /// Whether a segment may be read: one a pass.
     may_read: bool,
     pub(super) is_talking: bool,
+    /// The last segment that was announced: as with epoll, once.
+    announced: u64,
     /// Everything that it received, one entry a `recv`.
     pub(super) recvs: Vec<Delivery>,
     pub(super) looked: usize,
@@ -63,6 +67,7 @@ impl Pipe {
             up: VecDeque::new(),
             may_read: false,
             is_talking: false,
+            announced: 0,
             recvs: Vec::new(),
             looked: 0,
             unended: Vec::new(),
@@ -91,10 +96,33 @@ impl Net {
         for &at in talking.iter() {
             let pipe = &mut pipes[at];
             pipe.may_read = true;
-            ready.extend(pipe.up.front().map(|(sequence, _)| *sequence).zip(pipe.id));
+            if let Some((id, &(sequence, _))) = pipe.id.zip(pipe.up.front())
+                && sequence > pipe.announced
+            {
+                pipe.announced = sequence;
+                ready.push((sequence, id));
+            }
         }
         ready.sort_unstable_by_key(|&(sequence, _)| sequence);
         ready
+    }
+}
+
+impl Net {
+    /// Time has passed: the pieces of a stream that are on their way have arrived, and one read brings them all.
+    pub(super) fn arrive(&mut self) {
+        for &at in &self.talking {
+            let up = &mut self.pipes[at].up;
+            while let (Some((_, Up::Bytes(_))), Some((_, Up::Bytes(_)))) = (up.front(), up.get(1)) {
+                let (Some((sequence, Up::Bytes(mut first))), Some((_, Up::Bytes(second)))) =
+                    (up.pop_front(), up.pop_front())
+                else {
+                    return;
+                };
+                first.extend(second);
+                up.push_front((sequence, Up::Bytes(first)));
+            }
+        }
     }
 }
 
@@ -112,6 +140,7 @@ impl Sockets for Net {
         if !std::mem::take(&mut pipe.may_read) && !matches!(pipe.up.front(), Some((_, Up::End | Up::Reset))) {
             return would_block();
         }
+        self.reads += u64::from(!pipe.up.is_empty());
         match pipe.up.front_mut() {
             None => would_block(),
             Some((_, Up::End)) => {

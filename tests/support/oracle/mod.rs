@@ -268,7 +268,7 @@ impl Oracle {
         self.grant();
     }
 
-    /// Ends a turn whose holder may be lost: then nobody sits there any more.
+    /// Ends a turn whose holder may be lost: its seat is vacant from then on.
     fn end_present(&mut self, how: How) {
         let turn = self.turn.expect("a turn is held");
         if turn.absent.is_some() {
@@ -391,7 +391,7 @@ impl Oracle {
         }
     }
 
-    /// The holder answers or passes, and nobody has to judge it.
+    /// The holder answers or passes, and no host judges it.
     pub fn finish(&mut self, how: How) {
         self.end(how);
     }
@@ -494,7 +494,7 @@ impl Oracle {
         while self.end_first() {}
     }
 
-    /// Whether nobody can be blamed for what the others wait.
+    /// Whether no seat can be blamed for what the others wait.
     fn stands(&self) -> bool {
         let each = self.law.hold_max.map(|hold| hold + self.law.judging);
         let blameless = |turn: Turn| {

@@ -80,7 +80,7 @@ impl Book {
                 ring.begin_wait(*seat);
             }
             TurnEvent::Granted { seat, turn } => {
-                assert!(!world.is_draining(), "L8: a turn is granted while the server drains");
+                assert!(!world.is_draining(), "G8: a turn is granted while the server drains");
                 self.begin(*seat, turn.get());
             }
             TurnEvent::Ended { seat, turn, .. } => self.end(*seat, turn.get()),
@@ -133,12 +133,12 @@ impl Book {
                 let has_enough =
                     scheduler.seats_missing(id) == 0 && scheduler.roster(id).iter().any(is_waiting);
                 let may_grant = !world.is_draining() && !scheduler.is_paused(id);
-                assert!(!has_enough || !may_grant, "L1: enough seats, one that waits, and no turn");
+                assert!(!has_enough || !may_grant, "G1: enough seats, one that waits, and no turn");
                 continue;
             };
             assert!(scheduler.is_occupied(held.seat), "S1: the holder's seat is not occupied");
             let is_late = held.deadline().is_some_and(|deadline| world.time_of(deadline) < world.elapsed());
-            assert!(!is_late || world.is_busy(), "L2: a turn outlives its deadline");
+            assert!(!is_late || world.is_busy(), "G2: a turn outlives its deadline");
             self.check_longest_wait(world, id);
         }
     }

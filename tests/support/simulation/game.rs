@@ -193,7 +193,7 @@ impl Game {
             world.drain_quietly();
             let time = world.config().drain_timeout + secs(2);
             self.settle(world, time);
-            assert_eq!(world.connections(), 0, "L8: the drain does not end");
+            assert_eq!(world.connections(), 0, "G8: the drain does not end");
         }
         tell!("{:>10.3} s  the server dies", world.elapsed().as_secs_f64());
         world.kill_server();
@@ -267,7 +267,7 @@ impl Game {
         }
         let willing = self.players.iter().filter(|player| player.ring == "main").count();
         let can_go_on = willing >= world.config().rules.min_seats && !self.conditions.asking;
-        assert!(!can_go_on || self.book.granted > before + 5, "L1: the rings live on");
+        assert!(!can_go_on || self.book.granted > before + 5, "G1: the rings live on");
         self.check_numbers(world);
     }
 

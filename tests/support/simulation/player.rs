@@ -31,9 +31,12 @@ pub(super) struct Player {
     turn: Option<u64>,
     /// Everything that it has said, by turn.
     said: HashMap<(String, u64), Vec<String>>,
+    /// The turn that it gave up last: a `GO` for it that was under way is no turn to answer.
+    passed: Option<u64>,
     last_ok: Option<(u64, String)>,
-    /// `OK`s that are due in addition to that of the answer in flight: for a `PASS`, a `REST`, an answer said again.
-    oks_due: u32,
+    /// `REST`s, and answers said again, whose confirmation is due.
+    rests: u32,
+    repeats: u32,
     pings: u32,
     /// What it says, or what it is told, may be lost.
     is_cut: bool,
@@ -57,8 +60,10 @@ impl Player {
             in_flight: None,
             turn: None,
             said: HashMap::new(),
+            passed: None,
             last_ok: None,
-            oks_due: 0,
+            rests: 0,
+            repeats: 0,
             pings: 0,
             is_cut: false,
         }
@@ -74,9 +79,13 @@ impl Player {
 
     /// Connects, and asks for its seat.
     pub(super) fn come(&mut self, world: &mut World) {
+        // A `JOIN` that is still under way may not come later than the next one with the same secret.
+        if let Some(old) = self.peer.filter(|_| self.secret.is_none() || !self.is_welcome) {
+            world.find_dead(old);
+        }
         self.peer = Some(world.connect_quietly());
         (self.turn, self.is_welcome, self.is_cut) = (None, false, false);
-        (self.pings, self.oks_due) = (0, 0);
+        (self.pings, self.rests, self.repeats) = (0, 0, 0);
         let mut join = format!("JOIN {} ring={}", self.name, self.ring);
         if self.weight > 1 {
             join += &format!(" weight={}", self.weight);
@@ -170,7 +179,7 @@ impl Player {
             return;
         }
         if world.rng.bool() {
-            self.oks_due += 1;
+            self.repeats += 1;
             self.send(world, turn, &epoch, &answer);
         } else {
             self.send(world, turn, &epoch, "another answer");
@@ -182,14 +191,15 @@ impl Player {
             && self.in_flight.is_none()
             && let Some(turn) = self.turn.take()
         {
-            self.oks_due += 1;
+            self.passed = Some(turn);
             self.say(world, &format!("PASS turn={turn}"));
         }
     }
 
     fn rest(&mut self, world: &mut World) {
         if self.is_welcome && self.in_flight.is_none() {
-            self.oks_due += 1;
+            self.rests += 1;
+            self.passed = self.turn.take().or(self.passed);
             self.say(world, "REST");
         }
     }
@@ -214,7 +224,10 @@ impl Player {
             if world.rng.u8(0..3) == 0 {
                 world.break_writes(peer);
             }
-            world.reset_quietly(peer);
+            match self.is_cut {
+                true => world.find_dead(peer),
+                false => world.reset_quietly(peer),
+            }
         }
     }
 
@@ -240,13 +253,12 @@ impl Player {
             "WELCOME" => self.welcome(line),
             "GO" => {
                 assert!(self.is_welcome, "a GO before the WELCOME");
-                self.turn = self.in_flight.as_ref().is_none_or(|(sent, _)| *sent != turn()).then(turn);
+                let is_sent = self.in_flight.as_ref().is_some_and(|(sent, _)| *sent == turn());
+                self.turn = Some(turn()).filter(|turn| !is_sent && self.passed != Some(*turn));
             }
             "OK" => self.hear_ok(line),
-            "LAPSED" => {
-                self.turn = self.turn.filter(|held| *held != turn());
-                self.in_flight.take_if(|(sent, _)| *sent == turn());
-            }
+            // An answer that is under way gets a reply of its own.
+            "LAPSED" => self.turn = self.turn.filter(|held| *held != turn()),
             "NO" => self.hear_no(line),
             "PONG" => {
                 self.pings = self.pings.checked_sub(1).expect("a PONG for every PING");
@@ -280,7 +292,6 @@ impl Player {
     }
 
     fn hear_ok(&mut self, line: &str) {
-        self.has_spoken();
         let turn = find_field(line, "turn").map(|turn| turn.parse::<u64>().expect("a number"));
         if let Some((sent, answer)) = self.in_flight.clone()
             && turn == Some(sent)
@@ -288,8 +299,14 @@ impl Player {
             self.in_flight = None;
             return self.counted(sent, answer);
         }
-        self.oks_due =
-            self.oks_due.checked_sub(1).unwrap_or_else(|| panic!("an OK that is not due: {line:?}"));
+        let is_repeated =
+            self.repeats > 0 && turn.is_some() && turn == self.last_ok.as_ref().map(|(last, _)| *last);
+        match turn {
+            None => self.rests = self.rests.checked_sub(1).expect("an OK for a REST that it did not say"),
+            Some(_) if turn == self.passed => {}
+            Some(_) if is_repeated => self.repeats -= 1,
+            Some(turn) => panic!("S5: {} was confirmed what it did not say: turn {turn}", self.name),
+        }
     }
 
     fn hear_no(&mut self, line: &str) {
@@ -304,8 +321,8 @@ impl Player {
                 self.turn = find_field(line, "within").and(turn);
             }
             "stale-turn" | "not-your-turn" if is_sent => self.in_flight = None,
-            // A PASS or REST that came too late, or an answer said again when another was the last.
-            "stale-turn" | "not-your-turn" | "judging" => self.oks_due = self.oks_due.saturating_sub(1),
+            "judging" => self.rests = self.rests.saturating_sub(1),
+            "stale-turn" | "not-your-turn" => {}
             "malformed" | "hold-max" | "refused" | "not-judged" | "not-joined" | "out-of-range" => {}
             code => panic!("why {code}: {line:?}"),
         }
@@ -316,7 +333,7 @@ impl Player {
             "bad-secret" => {
                 assert!(self.used.is_some(), "T22: {} came without a secret", self.name);
                 self.secret = None;
-                self.last_ok = None;
+                (self.last_ok, self.passed) = (None, None);
                 if self.in_flight.take().is_some() {
                     self.number = (self.number / NEXT_LIFE + 1) * NEXT_LIFE + 1;
                     self.tries = 0;
@@ -324,7 +341,7 @@ impl Player {
             }
             "left" | "removed" => {
                 self.secret = None;
-                self.last_ok = None;
+                (self.last_ok, self.passed) = (None, None);
             }
             "superseded" | "name-taken" | "hello-timeout" | "line-timeout" | "full" | "shutting-down" => {}
             code => panic!("why {code}: {line:?}"),

@@ -1,0 +1,7 @@
+//! Whole sessions of a turn server and its host, with old and new clients at one address. The first byte says by which rules.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use taketurns::protocol::turns::Framing;
+
+fuzz_target!(|input: &[u8]| taketurns_fuzz::turns::play(Framing::Auto, input));

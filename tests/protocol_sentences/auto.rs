@@ -1,0 +1,315 @@
+//! Old and new clients at one address and in one ring (L10 to L12).
+
+use crate::start::{auto_config, held, join, refusal, turn, watch, welcomed};
+use crate::world::{Peer, World, ms, secs};
+
+fn world() -> World {
+    World::new(auto_config(), 1)
+}
+
+/// A connection that is silent until it is taken for a raw one; what it heard is dropped.
+fn raw(world: &mut World) -> Peer {
+    let peer = world.connect();
+    world.drive_for(ms(300));
+    assert!(matches!(world.heard_raw(peer).as_slice(), [one] if one == "WAIT" || one == "GO"));
+    world.drive_for(ms(100));
+    world.heard_raw(peer);
+    peer
+}
+
+/// L10: a connection is undecided while its bytes are a beginning of a line, at most for `line_timeout`.
+#[test]
+fn l10_a_connection_is_undecided_while_a_line_may_have_begun() {
+    for beginning in ["J", "JOIN", "W", "WATC", "P", "PIN"] {
+        let mut world = world();
+        let peer = world.connect();
+        world.say_bytes(peer, beginning.as_bytes());
+        world.drive_for(secs(5) - ms(1));
+        assert!(world.is_open(peer) && world.heard_raw(peer).is_empty(), "{beginning}");
+        assert_eq!(world.server().scheduler().seats(), 0);
+        world.drive_for(ms(1));
+        assert_eq!(
+            (refusal(&mut world, peer), world.is_open(peer)),
+            ("line-timeout".to_owned(), false),
+            "{beginning}"
+        );
+    }
+    for (line, verb) in [("JOIN ann", "WELCOME"), ("WATCH", "WATCHING"), ("PING", "PONG")] {
+        for cut in 1..line.len() {
+            let mut world = world();
+            let peer = world.connect();
+            world.say_bytes(peer, &line.as_bytes()[..cut]);
+            world.drive_for(secs(1));
+            world.say_bytes(peer, &line.as_bytes()[cut..]);
+            world.say_bytes(peer, b"\n");
+            assert!(world.heard_lines(peer)[0].starts_with(verb), "{line} cut after {cut}");
+        }
+    }
+}
+
+/// L10: a first read in the shape of a raw answer makes it raw; that answer falls under T9.
+#[test]
+fn l10_a_raw_answer_makes_a_connection_raw() {
+    let mut world = world();
+    let [a, b] = [(); 2].map(|()| world.connect());
+    world.say_bytes(a, b"a:1");
+    world.say_bytes(b, b"b:2");
+    assert_eq!(
+        (world.answers.len(), world.server().counts().refused, world.server().scheduler().seats()),
+        (0, 2, 2)
+    );
+    world.drive_for(ms(100));
+    assert_eq!(
+        (world.heard_raw(a), world.heard_raw(b)),
+        (vec!["WAIT".to_owned(), "GO".to_owned()], vec!["WAIT".to_owned()])
+    );
+    world.say_bytes(a, b"a:1");
+    world.say_bytes(b, b"b:2");
+    assert_eq!(world.accepted(), ["a:1", "b:2"]);
+    // With a line's end it is a line.
+    let line = world.connect();
+    world.say_bytes(line, b"a:1\n");
+    assert_eq!(refusal(&mut world, line), "malformed");
+}
+
+/// L10: a connection that is silent for `raw_after` gets a raw seat, and turns.
+#[test]
+fn l10_a_silent_connection_is_raw_on_trial() {
+    let mut world = world();
+    let a = world.connect();
+    world.drive_for(ms(299));
+    assert_eq!((world.heard_raw(a), world.server().scheduler().seats()), (vec![], 0));
+    world.drive_for(ms(1));
+    assert_eq!(world.heard_raw(a), ["WAIT"]);
+    let b = world.connect();
+    world.drive_for(ms(300));
+    assert_eq!((world.heard_raw(a), world.heard_raw(b)), (vec!["GO".to_owned()], vec!["WAIT".to_owned()]));
+    world.say_bytes(a, b"a:1");
+    world.drive_for(ms(100));
+    assert_eq!(world.heard_raw(b), ["GO"]);
+}
+
+/// L10: a silent connection costs the ring its deadline once, not each lap; what it says at last is T11's late answer.
+#[test]
+fn l10_a_silent_connection_costs_a_ring_one_deadline() {
+    let mut world = world();
+    let [a, b] = [(); 2].map(|()| raw(&mut world));
+    let silent = raw(&mut world);
+    let mut answers = 0;
+    let mut play = |world: &mut World, time| {
+        let until = world.elapsed() + time;
+        let before = answers;
+        while world.elapsed() < until {
+            let at = if world
+                .deliveries()
+                .iter()
+                .rev()
+                .find(|write| write.bytes == b"GO")
+                .is_some_and(|go| go.peer == a)
+            {
+                a
+            } else {
+                b
+            };
+            answers += 1;
+            world.say_bytes(at, b"x:1");
+            world.drive_for(secs(1));
+        }
+        answers - before
+    };
+    play(&mut world, secs(40));
+    let lapsed = world.server().counts().lapsed;
+    assert_eq!(lapsed, 1, "its first GO");
+    let accepted = world.answers.len();
+    play(&mut world, secs(100));
+    assert_eq!(world.server().counts().lapsed, 1, "and no other");
+    assert!(world.answers.len() >= accepted + 95);
+    // It does not count for the quorum either.
+    let ring = world.ring("main");
+    assert_eq!(world.server().scheduler().occupied(ring), 2);
+    world.say_bytes(silent, b"late:7");
+    assert_eq!(world.server().scheduler().occupied(ring), 3);
+    play(&mut world, secs(5));
+    assert!(world.accepted().contains(&"late:7".to_owned()), "it counts in its next turn");
+    assert_eq!(world.server().counts().lapsed, 1);
+}
+
+/// L10: one that rests so, and then says something malformed, counts again as well.
+#[test]
+fn l10_a_silent_connection_that_speaks_nonsense_hears_of_its_next_turn() {
+    let mut world = world();
+    let [a, b] = [(); 2].map(|()| raw(&mut world));
+    world.drive_for(secs(31));
+    assert_eq!((turn(&world), world.heard_raw(a)), (Some(2), vec!["GO".to_owned()]));
+    world.say_bytes(a, b"hello:");
+    world.drive_for(ms(60));
+    assert!(world.is_open(a));
+    world.say_bytes(b, b"b:1");
+    world.drive_for(ms(200));
+    assert_eq!(world.heard_raw(a), ["GO"]);
+    world.say_bytes(a, b"a:1");
+    assert_eq!(world.accepted(), ["b:1", "a:1"]);
+}
+
+/// L10: a silent connection whose seat was forgotten meanwhile has a new one when it speaks.
+#[test]
+fn l10_a_silent_connection_may_speak_long_after() {
+    let mut world = world();
+    let [a, b] = [(); 2].map(|()| raw(&mut world));
+    let c = raw(&mut world);
+    world.drive_for(secs(31));
+    world.say_bytes(b, b"b:1");
+    for _ in 0..10 {
+        world.say_bytes(c, b"c:1");
+        world.say_bytes(b, b"b:1");
+        world.drive_for(secs(10));
+    }
+    assert_eq!(world.server().scheduler().seats(), 2);
+    world.say_bytes(a, b"a:9");
+    assert_eq!(world.server().scheduler().seats(), 3);
+    for _ in 0..4 {
+        world.say_bytes(c, b"c:1");
+        world.say_bytes(b, b"b:1");
+    }
+    assert!(world.accepted().contains(&"a:9".to_owned()));
+    world.say_bytes(a, b"a:11");
+    world.reset(a);
+    assert_eq!(world.server().clients(), 2);
+}
+
+/// L11: a connection that was told `WAIT` or `GO` and then begins with a line gives its raw seat up, and goes on in lines.
+#[test]
+fn l11_a_slow_person_may_still_speak_lines() {
+    for told in ["WAIT", "GO"] {
+        for line in ["JOIN ann", "WATCH", "PING"] {
+            for cut in 0..3 {
+                let mut world = world();
+                let watcher = watch(&mut world, "main");
+                if told == "GO" {
+                    join(&mut world, "zoe demand=ask");
+                }
+                let ann = world.connect();
+                world.drive_for(ms(500));
+                assert_eq!(world.heard_raw(ann), [told]);
+                world.say_bytes(ann, &line.as_bytes()[..cut]);
+                world.drive_for(secs(1));
+                world.say_bytes(ann, format!("{}\n", &line[cut..]).as_bytes());
+                let heard = world.heard_raw(ann).concat();
+                let verb = match line {
+                    "PING" => "\nPONG\n",
+                    "WATCH" => "\nWATCHING main ",
+                    _ => "\nWELCOME ann ",
+                };
+                assert!(heard.starts_with(verb), "{told} {line} {cut}: {heard:?}");
+                assert!(world.heard_lines(watcher).iter().any(|line| line.starts_with("LEFT raw-")));
+            }
+        }
+    }
+}
+
+/// L11: one that has answered is raw for good, and one whose line does not go on.
+#[test]
+fn l11_a_client_that_has_answered_stays_raw() {
+    let mut world = world();
+    let [a, b] = [(); 2].map(|()| raw(&mut world));
+    world.say_bytes(a, b"a:1");
+    world.say_bytes(b, b"JO");
+    world.drive_for(secs(6));
+    assert_eq!(world.heard_raw(b), ["GO", "GO"], "JO was a malformed answer");
+    world.say_bytes(b, b"b:1");
+    world.heard_raw(a);
+    world.say_bytes(a, b"JOIN ann\n");
+    world.drive_for(ms(60));
+    assert_eq!(world.heard_raw(a), ["GO"], "a strike");
+    assert_eq!(world.accepted(), ["a:1", "b:1"]);
+}
+
+/// L12: raw and line clients take turns in the same ring; raw `bob` beside line `bob`.
+#[test]
+fn l12_old_and_new_clients_take_turns_in_one_ring() {
+    let mut world = world();
+    let watcher = watch(&mut world, "main");
+    let line = join(&mut world, "bob");
+    let old = raw(&mut world);
+    let heard = world.heard_lines(watcher);
+    assert_eq!(heard[..2], ["JOINED bob seat=1", "JOINED raw-2 seat=2"]);
+    world.heard_lines(line.peer);
+    for round in 0..5 {
+        world.say_line(line.peer, &format!("ANSWER :l{round}"));
+        assert_eq!(world.heard_raw(old), ["GO"]);
+        world.say_bytes(old, format!("bob:{round}").as_bytes());
+        let heard = world.heard_lines(line.peer);
+        assert_eq!(heard.len(), 2, "{heard:?}");
+    }
+    let expected: Vec<_> =
+        (0..5).flat_map(|round| [format!("bob:l{round}"), format!("bob:{round}")]).collect();
+    assert_eq!(world.accepted(), expected);
+    let names: Vec<_> = world.answers.iter().take(2).map(|answer| answer.name.clone()).collect();
+    assert_eq!(names, ["bob", "raw-2"]);
+    let heard = world.heard_lines(watcher);
+    assert!(heard.contains(&"TURN raw-2 turn=2 as=bob :0".to_owned()), "{heard:?}");
+    // A name that is none of the protocol's is left out.
+    world.say_line(line.peer, "PASS");
+    world.say_bytes(old, b"two words:7");
+    assert!(world.heard_lines(watcher).contains(&"TURN raw-2 turn=12 :7".to_owned()));
+    let roster = world.connect();
+    world.say_line(roster, "WATCH");
+    assert!(world.heard_lines(roster).contains(&"SEAT raw-2 seat=2 state=waiting".to_owned()));
+    let thief = world.connect();
+    world.say_line(thief, "JOIN raw-2");
+    assert_eq!(refusal(&mut world, thief), "malformed");
+}
+
+/// L12: a raw newcomer takes the seat that a raw connection of its address left, and never a line client's.
+#[test]
+fn l12_a_raw_newcomer_never_takes_a_line_clients_seat() {
+    let mut world = world();
+    world.next_address = Some([192, 0, 2, 1].into());
+    let ann = join(&mut world, "ann");
+    let a = raw(&mut world);
+    let seat = world.server().seat_of(world.id(a));
+    world.say_line(ann.peer, "PING");
+    world.reset(ann.peer);
+    let b = raw(&mut world);
+    assert_ne!(world.server().seat_of(world.id(b)), seat);
+    assert_eq!(world.server().scheduler().seats(), 3);
+    world.reset(a);
+    let c = raw(&mut world);
+    assert_eq!(world.server().seat_of(world.id(c)), seat);
+    let back = world.connect();
+    world.say_line(back, &format!("JOIN ann resume={}", ann.secret()));
+    let heard = world.heard_lines(back);
+    assert_eq!(crate::world::field(&welcomed(back, "ann", heard).welcome, "seat"), "1");
+}
+
+/// T5, L12: `GO` keeps its distance from `WAIT`, though the turn comes from a line client.
+#[test]
+fn l12_the_gap_holds_behind_a_line_client() {
+    let mut world = world();
+    let ann = join(&mut world, "ann");
+    let old = world.connect();
+    world.drive_for(ms(300));
+    world.say_line(ann.peer, "ANSWER :1");
+    assert_eq!(world.heard_raw(old), ["WAIT"]);
+    world.drive_for(ms(100));
+    assert_eq!(world.heard_raw(old), ["GO"]);
+    assert_eq!(held(&world), Some((2, ms(400) + secs(30))));
+}
+
+/// L10: half of something, and then the end: nothing is left of it.
+#[test]
+fn l10_a_connection_that_ends_undecided_leaves_nothing() {
+    for last in ["", "JO", "a:1", "a:", "JOIN ann"] {
+        let mut world = world();
+        let peer = world.connect();
+        world.say_bytes(peer, last.as_bytes());
+        world.half_close(peer);
+        world.drive_for(secs(61));
+        assert!(!world.is_open(peer));
+        assert_eq!(
+            (world.server().clients(), world.server().scheduler().seats(), world.connections()),
+            (0, 0, 0),
+            "{last:?}"
+        );
+    }
+}

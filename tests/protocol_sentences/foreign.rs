@@ -1,0 +1,139 @@
+//! Other protocols, and secrets that must not be written anywhere (L6, L7).
+
+use taketurns::protocol::turns::Framing;
+
+use crate::logged::{listen_to_log, take_log};
+use crate::start::{admitting_config, config, join, line_config, line_ring, refusal};
+use crate::world::{World, ms, secs};
+
+const FOREIGN: [&[u8]; 10] = [
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\nJOIN ann\n",
+    b"GET / HTTP/1.1\r\n",
+    b"POST /a?b HTTP/1.0\nANSWER :1\nJOIN ann\nANSWER :1\n",
+    b"OPTIONS * HTTP/1.1\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\nJOIN ann\n",
+    b"SSH-2.0-OpenSSH_9.6\r\nJOIN ann\n",
+    b"\x1b[2J\nJOIN ann\n",
+    b"a:\xff1\nJOIN ann\n",
+    b"JOIN a\x00nn\nJOIN ann\n",
+    b"\x05\x01\x00\nJOIN ann\n",
+];
+
+/// L6: another protocol is closed at its first line, before anything behind it counts.
+#[test]
+fn l06_another_protocol_is_closed_at_its_first_line() {
+    for framing in [Framing::Line, Framing::Auto, Framing::Raw] {
+        for seed in 0..6 {
+            for bytes in FOREIGN {
+                let mut world = World::new(config(framing), 1);
+                world.rng.seed(seed);
+                world.chunking = seed > 0 && framing != Framing::Raw;
+                let peer = world.connect();
+                world.say_bytes(peer, bytes);
+                world.drive_for(ms(60));
+                let shown = bytes.escape_ascii();
+                assert!(!world.is_open(peer), "{framing}: {shown}");
+                let heard = world.heard_lines(peer);
+                if framing == Framing::Raw {
+                    assert_eq!(heard, [""; 0], "{shown}");
+                } else {
+                    assert!(
+                        heard.len() == 1 && heard[0].starts_with("BYE not-here "),
+                        "{framing}: {shown}: {heard:?}"
+                    );
+                }
+                assert!(world.answers.is_empty());
+                world.drive_for(secs(61));
+                assert_eq!(world.server().scheduler().seats(), 0, "{framing}: {shown}");
+            }
+        }
+    }
+}
+
+/// L6: once a client has begun, such a line is only malformed.
+#[test]
+fn l06_only_the_first_line_is_looked_at() {
+    let (mut world, [ann, _]) = line_ring(line_config(), ["ann", "bob"]);
+    for line in ["GET / HTTP/1.1", "SSH-2.0-x", "\u{1b}[2J"] {
+        world.say(ann.peer, line);
+        assert_eq!((refusal(&mut world, ann.peer), world.is_open(ann.peer)), ("malformed".to_owned(), true));
+    }
+    let watcher = world.connect();
+    world.say(watcher, "WATCH");
+    world.heard(watcher);
+    world.say_bytes(watcher, b"\xff\n");
+    assert_eq!(refusal(&mut world, watcher), "not-utf8");
+}
+
+/// L6: it is logged thinly.
+#[test]
+fn l06_other_protocols_are_logged_thinly() {
+    listen_to_log();
+    let mut world = World::new(line_config(), 1);
+    take_log();
+    for _ in 0..100 {
+        let peer = world.connect();
+        world.say_bytes(peer, b"GET / HTTP/1.1\r\n\r\n");
+    }
+    let closings = take_log().iter().filter(|(_, line)| line.contains("not-here")).count();
+    assert_eq!(closings, 11, "the 1st to 8th, the 16th, the 32nd and the 64th");
+}
+
+/// L6: a connection that has not joined is closed at its second malformed line.
+#[test]
+fn l06_a_newcomer_is_closed_at_its_second_malformed_line() {
+    let mut world = World::new(line_config(), 1);
+    let peer = world.connect();
+    for line in ["PING", "JOIN x weight=7", "hello", "PASS", "JOIN x weight=7", "PING"] {
+        world.say(peer, line);
+        assert!(world.is_open(peer), "{line}");
+    }
+    world.heard(peer);
+    world.say(peer, "hello\nJOIN ann");
+    assert_eq!((refusal(&mut world, peer), world.is_open(peer)), ("malformed".to_owned(), false));
+    assert_eq!(world.server().scheduler().seats(), 0);
+}
+
+/// L7: the values of `resume=` and `token=` never reach the log, an event, or a reply, also not from a refused line.
+#[test]
+fn l07_secrets_are_never_logged() {
+    listen_to_log();
+    let secret = "0123456789abcdef0123456789abcdef";
+    let lines = [
+        format!("JOIN ann resume={secret}"),
+        format!("JOIN a:b resume={secret}"),
+        format!("JOIN ann token={secret} token={secret}"),
+        format!("JOIN ann weight=x token={secret}"),
+        format!("WATCH ring=: token={secret}"),
+        format!("JOIN  token={secret}"),
+        format!("join ann resume={secret}"),
+        format!("XYZ resume={secret} bytes=2\nab"),
+        format!("JOIN ann resume={secret}\u{1}"),
+        format!("JOIN ann token={secret} resume={secret} :x"),
+        format!("JOIN ann\ttoken={secret}"),
+        format!("JOIN ann resume={secret}{}", "x".repeat(9000)),
+    ];
+    for line in &lines {
+        let mut world = World::new(line_config(), 1);
+        let newcomer = world.connect();
+        world.say(newcomer, line);
+        let seated = join(&mut world, "zoe");
+        world.say(seated.peer, line);
+        for peer in [newcomer, seated.peer] {
+            let heard = world.heard(peer).join("\n");
+            assert!(!heard.contains(secret), "{line:?}: {heard:?}");
+        }
+        let half = world.connect();
+        world.say_bytes(half, line.as_bytes());
+        world.half_close(half);
+        let shown = format!("{:?}{:?}", world.events, world.joining);
+        assert!(!shown.contains(secret), "{line:?}: {shown}");
+    }
+    let mut world = World::new(admitting_config(), 1);
+    let peer = world.connect();
+    world.say(peer, &format!("JOIN ann token={secret}"));
+    assert!(!format!("{:?}", world.joining).contains(secret));
+    for (_, line) in take_log() {
+        assert!(!line.contains(secret), "{line}");
+    }
+}

@@ -1,0 +1,355 @@
+//! A host that judges answers: verdicts, and what may be said meanwhile (M3, M4, M6, M7).
+
+use taketurns::protocol::turns::{TurnEvent, Verdict};
+use taketurns::turn::{HeldClock, HostError, Judging};
+
+use crate::start::{
+    heads, holder, join, judged_config, line_ring, raw_config, raw_ring, refusal, ruled, turn, watch,
+};
+use crate::world::{World, ms, secs};
+
+/// M3: accepted with words, the turn moves on, and the answer counts once.
+#[test]
+fn m03_an_accepted_proposal_counts() {
+    let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
+    world.say(ann.peer, "ANSWER turn=1 :b2");
+    world.drive_for(secs(1));
+    assert_eq!((world.heard(ann.peer), world.heard(bob.peer), world.answers.len()), (vec![], vec![], 0));
+    assert_eq!(world.proposals[0].answer().text(), Some("b2"));
+    world.rule(Verdict::Accept { next: None, words: Some("well played") });
+    assert_eq!(world.heard(ann.peer), ["OK turn=1 :well played"]);
+    assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
+    assert_eq!(world.accepted(), ["ann:b2"]);
+    world.say(ann.peer, "ANSWER turn=1 :b2");
+    assert_eq!((world.heard(ann.peer), world.answers.len()), (vec!["OK turn=1".to_owned()], 1));
+    let counts = world.server().counts();
+    assert_eq!((counts.proposed, counts.accepted, counts.repeated), (1, 1, 1));
+}
+
+/// M3: refused with words, the holder keeps turn, number, and the time that was left when it answered.
+#[test]
+fn m03_a_refused_proposal_leaves_the_turn_with_the_time_that_was_left() {
+    let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
+    world.drive_for(secs(10));
+    world.say(ann.peer, "ANSWER turn=1 :b2");
+    world.drive_for(secs(2));
+    world.refuse("that square is taken");
+    assert_eq!(world.heard(ann.peer), ["NO refused turn=1 within=20000 :that square is taken"]);
+    world.say(ann.peer, "ANSWER turn=1 :b2");
+    assert_eq!(world.proposals.len(), 1, "a refused answer may be given again");
+    world.refuse("still");
+    world.drive_for(secs(20) - ms(1));
+    assert_eq!(world.heard(bob.peer), [""; 0]);
+    world.drive_for(ms(1));
+    assert_eq!(world.heard(ann.peer)[1], "LAPSED turn=1");
+    assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
+}
+
+/// M3: the host may name the seat that is next, also the holder; the order goes on behind it.
+#[test]
+fn m03_a_verdict_may_name_the_next_seat() {
+    let (mut world, [ann, bob, cid]) = line_ring(judged_config(), ["ann", "bob", "cid"]);
+    world.say(ann.peer, "ANSWER :1");
+    let next = Some(world.seat("cid"));
+    world.rule(Verdict::Accept { next, words: None });
+    assert_eq!(world.heard(cid.peer), ["GO turn=2 within=30000"]);
+    world.say(cid.peer, "ANSWER :2");
+    let next = Some(world.seat("cid"));
+    world.rule(Verdict::Accept { next, words: None });
+    assert_eq!(world.heard(cid.peer), ["OK turn=2", "GO turn=3 within=30000"], "once more");
+    world.say(cid.peer, "ANSWER :3");
+    world.accept();
+    assert_eq!(world.heard(bob.peer), ["GO turn=4 within=30000"]);
+}
+
+/// M4: a verdict whose next seat cannot be next changes nothing: the proposal comes back, and can be ruled on.
+#[test]
+fn m04_a_verdict_whose_next_cannot_be_next_changes_nothing() {
+    let (mut world, [ann, bob, _]) = line_ring(judged_config(), ["ann", "bob", "cid demand=ask"]);
+    world.reset(bob.peer);
+    world.say(ann.peer, "ANSWER :1");
+    for (next, error) in [("cid", HostError::Resting), ("bob", HostError::Away)] {
+        let next = Some(world.seat(next));
+        let unruled = world.try_rule(Verdict::Accept { next, words: None }).expect_err("cannot be next");
+        assert_eq!(unruled.error, error);
+        world.proposals.push_front(unruled.proposal.expect("it can be ruled on"));
+        assert_eq!((world.heard(ann.peer), world.answers.len()), (vec![], 0));
+    }
+    world.accept();
+    assert_eq!(world.heard(ann.peer), ["OK turn=1", "GO turn=2 within=30000"]);
+}
+
+/// M4: a verdict for a turn that is over is an error for the host, and changes nothing.
+#[test]
+fn m04_a_late_verdict_changes_nothing() {
+    for late in [Verdict::ACCEPT, Verdict::Refuse { words: "no" }] {
+        let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
+        world.say(ann.peer, "ANSWER :1");
+        world.drive_for(secs(5));
+        assert_eq!(turn(&world), Some(2));
+        let unruled = world.try_rule(late).expect_err("too late");
+        assert_eq!((unruled.error, unruled.proposal.is_none()), (HostError::NotJudged, true));
+        assert_eq!(heads(&world.heard(ann.peer)), ["NO not-judged turn=1", "LAPSED turn=1"]);
+        assert_eq!((world.heard(bob.peer).len(), world.answers.len(), turn(&world)), (1, 0, Some(2)));
+    }
+}
+
+/// M3, M4: a turn stands judged for 5 s in all, however many proposals that are; the host hears of it.
+#[test]
+fn m03_a_turn_stands_judged_for_the_judging_timeout_in_all() {
+    let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
+    for _ in 0..4 {
+        world.say(ann.peer, "ANSWER :1");
+        world.drive_for(secs(1));
+        world.refuse("no");
+        world.heard(ann.peer);
+        world.drive_for(secs(1));
+    }
+    world.say(ann.peer, "ANSWER :1");
+    world.drive_for(secs(1) - ms(1));
+    assert_eq!((world.heard(ann.peer), world.heard(bob.peer)), (vec![], vec![]));
+    world.drive_for(ms(1));
+    assert_eq!(heads(&world.heard(ann.peer)), ["NO not-judged turn=1", "LAPSED turn=1"]);
+    assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
+    let not_judged =
+        world.new_events().iter().filter(|(_, event)| matches!(event, TurnEvent::NotJudged { .. })).count();
+    assert_eq!((not_judged, world.server().counts().not_judged), (1, 1));
+}
+
+/// M3: the 16th refusal ends the turn; an illegal move every 0.9 s keeps it no longer than `hold_max` + `judging_timeout`.
+#[test]
+fn m03_the_sixteenth_refusal_ends_the_turn() {
+    let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
+    for nth in 1..=16 {
+        world.drive_for(ms(900));
+        world.say(ann.peer, "ANSWER :illegal");
+        world.refuse("no");
+        let heard = world.heard(ann.peer);
+        if nth < 16 {
+            assert_eq!(heard.len(), 1, "{heard:?}");
+            assert!(heard[0].contains(" within="), "{heard:?}");
+        } else {
+            assert_eq!(heads(&heard), ["NO refused turn=1", "LAPSED turn=1"]);
+        }
+    }
+    assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
+}
+
+/// M15: a host that never rules costs each turn no more than `hold_max` + `judging_timeout`.
+#[test]
+fn m15_a_host_that_never_rules_keeps_the_bound() {
+    let (mut world, members) = line_ring(judged_config(), ["ann", "bob", "cid"]);
+    for _ in 0..12 {
+        world.drive_for(secs(29));
+        let holder =
+            members.iter().find(|member| Some(&member.name) == holder(&world).as_ref()).expect("a holder");
+        world.say(holder.peer, "ANSWER :1");
+        world.drive_for(secs(5));
+    }
+    assert_eq!(turn(&world), Some(13), "34 s each");
+    let longest = world.server().scheduler().longest_wait(world.ring("main"));
+    assert_eq!((longest.waited, longest.bound), (secs(68), Some(secs(70))));
+}
+
+/// M4: a proposal that the host drops is refused as `not-judged`, and that is logged.
+#[test]
+fn m04_a_dropped_proposal_is_refused() {
+    crate::logged::listen_to_log();
+    let (mut world, [ann, _]) = line_ring(judged_config(), ["ann", "bob"]);
+    world.drive_for(secs(1));
+    world.say(ann.peer, "ANSWER :1");
+    crate::logged::take_log();
+    world.proposals.clear();
+    world.say(ann.peer, "PING");
+    let heard = world.heard(ann.peer);
+    assert!(heard.iter().any(|line| line.starts_with("NO not-judged turn=1 within=29000 :")), "{heard:?}");
+    assert!(crate::logged::take_log().iter().any(|(_, line)| line.contains("without a verdict")));
+    world.say(ann.peer, "ANSWER :1");
+    world.accept();
+    assert_eq!(world.accepted(), ["ann:1"]);
+}
+
+/// M4: a skip and a drain refuse what is judged.
+#[test]
+fn m04_a_skipped_or_drained_proposal_is_refused() {
+    let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
+    world.say(ann.peer, "ANSWER :1");
+    let ring = world.ring("main");
+    world.act(|server, now, links| server.skip(now, ring, links)).expect("a turn is held");
+    assert_eq!(heads(&world.heard(ann.peer)), ["NO not-judged turn=1", "LAPSED turn=1 how=skipped"]);
+    assert!(world.try_rule(Verdict::ACCEPT).is_err());
+    world.heard(bob.peer);
+    world.say(bob.peer, "ANSWER :2");
+    world.drain();
+    world.drive_for(secs(3));
+    let heard = world.heard(bob.peer);
+    assert!(heard[0].starts_with("NO not-judged turn=2 "), "{heard:?}");
+    assert_eq!(heads(&heard).last().map(String::as_str), Some("BYE shutting-down"));
+    assert_eq!(world.answers.len(), 0);
+
+    // A verdict within the drain counts.
+    let (mut world, [ann, _]) = line_ring(judged_config(), ["ann", "bob"]);
+    world.say(ann.peer, "ANSWER :1");
+    world.drain();
+    world.drive_for(secs(1));
+    world.accept();
+    assert_eq!(heads(&world.heard(ann.peer)), ["OK turn=1", "BYE shutting-down"]);
+    assert_eq!(world.accepted(), ["ann:1"]);
+}
+
+/// M6: while an answer is judged, `PASS` and `REST` are refused, `RENEW` hears the time that stands, `PING` is answered.
+#[test]
+fn m06_while_judged_the_turn_cannot_be_given_up() {
+    let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
+    world.drive_for(secs(10));
+    world.say(ann.peer, "ANSWER :1");
+    world.drive_for(secs(2));
+    for line in ["PASS", "PASS turn=1", "REST"] {
+        world.say(ann.peer, line);
+        let heard = world.heard(ann.peer);
+        assert_eq!(heads(&heard), ["NO judging turn=1"], "{line}");
+    }
+    world.say(ann.peer, "RENEW turn=1");
+    assert_eq!(world.heard(ann.peer), ["GO turn=1 within=20000"]);
+    world.say(ann.peer, "PING");
+    assert_eq!(world.heard(ann.peer), ["PONG"]);
+    world.say(ann.peer, "ANSWER turn=1 :2");
+    assert_eq!(refusal(&mut world, ann.peer), "stale-turn");
+    world.say(bob.peer, "ANSWER turn=1 :1");
+    assert_eq!(refusal(&mut world, bob.peer), "not-your-turn");
+    assert!(matches!(
+        world.server().scheduler().held(world.ring("main")).map(|held| held.clock),
+        Some(HeldClock::Judged { .. })
+    ));
+    world.accept();
+    assert_eq!(world.heard(ann.peer), ["OK turn=1"]);
+}
+
+/// M6: the same answer again, in either form, gets its own reply behind the first one's.
+#[test]
+fn m06_each_answer_gets_one_reply() {
+    for accepts in [true, false] {
+        let (mut world, [ann, _]) = line_ring(judged_config(), ["ann", "bob"]);
+        for line in ["ANSWER turn=1 :abc", "ANSWER :abc", "ANSWER turn=1 bytes=3\nabc"] {
+            world.say(ann.peer, line);
+        }
+        assert_eq!((world.heard(ann.peer), world.proposals.len()), (vec![], 1));
+        let expected = if accepts {
+            world.accept();
+            "OK turn=1"
+        } else {
+            world.refuse("no");
+            "NO refused turn=1 within=30000 :no"
+        };
+        assert_eq!(world.heard(ann.peer), [expected; 3]);
+    }
+}
+
+/// M6: `LEAVE` and a removal take effect behind the verdict; a removal is not undone by a `LEAVE`.
+#[test]
+fn m06_leaving_takes_effect_behind_the_verdict() {
+    let (mut world, [ann, bob, cid]) = line_ring(judged_config(), ["ann", "bob", "cid"]);
+    world.say(ann.peer, "ANSWER :1");
+    world.say(ann.peer, "LEAVE");
+    world.drive_for(secs(1));
+    assert_eq!((world.heard(ann.peer), world.is_open(ann.peer)), (vec![], true));
+    world.accept();
+    assert_eq!(heads(&world.heard(ann.peer)), ["OK turn=1", "BYE left"]);
+    assert_eq!((world.server().scheduler().seats(), world.accepted().len()), (2, 1));
+    world.heard(bob.peer);
+    world.say(bob.peer, "ANSWER :2");
+    let seat = world.seat("bob");
+    world.act(|server, now, links| server.remove(now, seat, links)).expect("a seat");
+    world.say(bob.peer, "LEAVE");
+    assert_eq!((world.heard(bob.peer), world.is_open(bob.peer)), (vec![], true));
+    world.refuse("no");
+    assert_eq!(heads(&world.heard(bob.peer)).last().map(String::as_str), Some("BYE removed"));
+    let again = world.connect();
+    world.say(again, "JOIN bob");
+    assert_eq!(refusal(&mut world, again), "removed");
+    assert!(world.is_open(cid.peer));
+}
+
+/// M7: words to the next holder that are said before the verdict arrive before its `GO`.
+#[test]
+fn m07_words_before_the_verdict_stand_before_go() {
+    let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob hear=turns"]);
+    world.say(ann.peer, "ANSWER :b2");
+    let proposal = world.proposals.pop_front().expect("a proposal");
+    let next = world.seat("bob");
+    world
+        .act(|server, now, links| {
+            server.say_to_seat(next, b"ann plays b2", links);
+            server.say_to_ring(&"main".parse().expect("a name"), b"one move", links);
+            server.rule(now, proposal, Verdict::ACCEPT, links)
+        })
+        .expect("in time");
+    let heard = world.heard(bob.peer);
+    assert_eq!(heard[..3], ["SAY :ann plays b2", "SAY :one move", "GO turn=2 within=30000"]);
+}
+
+/// M3, T8: in the raw framing a refusal is a strike: `GO` again, and three in a row end the connection.
+#[test]
+fn m03_a_refusal_is_a_strike_for_a_raw_client() {
+    let mut judged = raw_config();
+    judged.rules.judging = Judging::Host;
+    let (mut world, [a, b]) = raw_ring(judged);
+    for round in 0..4 {
+        for _ in 0..2 {
+            world.say(a, "a:1");
+            world.say(a, "a:1");
+            assert_eq!(world.heard(a), [""; 0], "while it is judged nothing else counts");
+            world.refuse("no");
+            assert_eq!(world.heard(a), ["GO"]);
+        }
+        world.say(a, "a:1");
+        world.accept();
+        world.say(b, "b:2");
+        world.accept();
+        assert_eq!(
+            (world.accepted().len(), world.heard(a)),
+            (2 * (round + 1), vec!["GO".to_owned()]),
+            "never three in a row"
+        );
+    }
+    for _ in 0..3 {
+        world.say(a, "a:1");
+        world.refuse("no");
+    }
+    assert!(!world.is_open(a));
+}
+
+/// M7, T25: hearers are told after those who play, and of accepted answers only.
+#[test]
+fn m03_hearers_hear_of_accepted_answers_only() {
+    let (mut world, [ann, _]) = line_ring(judged_config(), ["ann", "bob"]);
+    let watcher = watch(&mut world, "main");
+    world.say(ann.peer, "ANSWER :wrong");
+    world.refuse("no");
+    world.say(ann.peer, "ANSWER :right");
+    world.accept();
+    assert_eq!(world.heard(watcher), ["TURN ann turn=1 :right", "BEGIN bob turn=2 within=30000"]);
+    let roster = world.connect();
+    world.say(roster, "WATCH");
+    assert_eq!(world.heard(roster)[1], "SEAT bob seat=2 state=holding");
+}
+
+/// M4: judging can be set for one ring; the others go on by themselves.
+#[test]
+fn m18_one_ring_may_be_judged_and_another_not() {
+    let mut world = World::new(ruled(|_| {}), 1);
+    let mut judged = world.config().rules.clone();
+    judged.judging = Judging::Host;
+    world
+        .act(|server, now, links| server.set_rules(now, "game".parse().expect("a name"), judged, links))
+        .expect("valid");
+    let ann = join(&mut world, "ann ring=game");
+    join(&mut world, "bob ring=game");
+    let members = ["cid", "dan"].map(|name| join(&mut world, name));
+    world.say(ann.peer, "ANSWER :1");
+    assert_eq!(world.proposals.len(), 1);
+    let held = world.server().scheduler().held(world.ring("main")).expect("a turn");
+    assert_eq!(held.turn.get(), 1);
+    world.say(members[0].peer, "ANSWER :1");
+    assert_eq!(world.accepted(), ["cid:1"]);
+}

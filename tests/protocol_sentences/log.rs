@@ -1,0 +1,102 @@
+//! What is logged, escaped, and how often (A4, A8).
+
+use log::Level;
+
+use crate::logged::{listen_to_log, take_log};
+use crate::start::{
+    join, line_config, line_order, line_ring, line_world, raw_config, raw_order, raw_ring, refusal,
+};
+use crate::world::{ms, secs};
+
+/// A4: whatever a peer sends, no control byte and nothing that is not ASCII reaches the log.
+#[test]
+fn a04_bytes_from_peers_are_escaped_in_the_log() {
+    listen_to_log();
+    let nasty = ["\u{1b}[2J:", "x\u{7}\u{8}\u{0}", "a\u{202e}b:x", "\u{85}\u{9b}31m", "\"\n\r\t\\:"];
+    let mut patient = raw_config();
+    patient.strikes = 100;
+    let (mut world, [a, b]) = raw_ring(patient);
+    world.say(a, "a:1");
+    world.say(b, "b:1");
+    for text in nasty {
+        world.say(a, text);
+        world.say(b, text);
+        world.drive_for(ms(50));
+    }
+    world.say(a, "sneaky\u{202e}\u{200f}:1");
+    world.drive_for(secs(90));
+    let mut world = line_world();
+    let [ann, bob] = ["a\u{fc}nn", "bob"].map(|name| join(&mut world, name));
+    for text in nasty {
+        world.chunking = false;
+        world.say_bytes(bob.peer, text.as_bytes());
+        world.say_bytes(bob.peer, b"\n");
+    }
+    world.drive_for(secs(90));
+    let full = world.connect();
+    world.say_bytes(full, b"JOIN x\x1b\xff\n");
+    drop(ann);
+    let log = take_log();
+    assert!(log.len() > 10);
+    for (_, line) in log {
+        assert!(line.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{line:?}");
+    }
+}
+
+/// A4: who is refused over and over does not fill the log.
+#[test]
+fn a04_of_the_refusals_of_a_connection_the_log_shows_ever_fewer() {
+    listen_to_log();
+    let refusals = || take_log().iter().filter(|(_, line)| line.contains("refused")).count();
+    let (mut world, [_, raw]) = raw_ring(raw_config());
+    refusals();
+    for _ in 0..40 {
+        world.say(raw, "not:1");
+        world.drive_for(ms(60));
+    }
+    assert_eq!(refusals(), 10, "the 1st to 8th, the 16th and the 32nd");
+    let mut world = line_world();
+    let bob = join(&mut world, "bob");
+    (0..40).for_each(|_| world.say(bob.peer, "nonsense"));
+    assert_eq!(refusals(), 10);
+    world.say(bob.peer, "PING");
+    assert!(world.is_open(bob.peer));
+}
+
+/// A4: whom the server closes is logged with the reason, of all connections taken together; who leaves, or a drain, is not.
+#[test]
+fn a04_of_connections_closed_with_a_reason_the_log_shows_ever_fewer() {
+    listen_to_log();
+    let closings = || take_log().iter().filter(|(_, line)| line.contains(": closed (")).count();
+    let mut world = line_world();
+    for _ in 0..20 {
+        let peer = world.connect();
+        world.say_bytes(peer, b"\xff\n");
+        assert_eq!(refusal(&mut world, peer), "not-here");
+    }
+    assert_eq!(closings(), 9, "the 1st to 8th, and the 16th");
+    let (mut world, [ann, _]) = line_ring(line_config(), ["ann", "bob"]);
+    world.say(ann.peer, "LEAVE");
+    world.drain();
+    world.drive_for(secs(10));
+    assert_eq!((closings(), world.connections()), (0, 0));
+    let (mut world, [a, _]) = raw_ring(raw_config());
+    for _ in 0..3 {
+        world.say(a, "not:a:number");
+        world.drive_for(ms(60));
+    }
+    assert_eq!((closings(), world.is_open(a)), (1, false));
+}
+
+/// A8: nothing is logged per turn at info.
+#[test]
+fn a08_nothing_is_logged_per_turn_at_info() {
+    listen_to_log();
+    let (mut world, members) = line_ring(line_config(), ["ann", "bob", "cid"]);
+    let (mut raw, peers) = raw_ring::<3>(raw_config());
+    take_log();
+    line_order(&mut world, &members, 100);
+    raw_order(&mut raw, &peers, 100);
+    let loud: Vec<_> = take_log().into_iter().filter(|(level, _)| *level <= Level::Info).collect();
+    assert_eq!(loud, []);
+}
