@@ -156,6 +156,12 @@ impl Proposals {
         self.open.get_mut(&seat).map(|open| open.then = open.then.max(then)).is_some()
     }
 
+    /// Whether any waits for a verdict.
+    #[inline]
+    pub(super) fn are_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Whether the host has dropped one.
     pub(super) fn has_dropped(&self) -> bool {
         self.open.values().any(|open| open.alive.strong_count() == 0)

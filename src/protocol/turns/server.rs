@@ -364,7 +364,7 @@ impl TurnServer {
 
     #[cold]
     fn note_flushed(&mut self, now: Now) {
-        if std::mem::take(&mut self.proposals.are_new) {
+        if std::mem::take(&mut self.proposals.are_new) || self.proposals.has_dropped() {
             // The host is about to be handed them. What it drops, the next pass refuses.
             self.proposals.may_be_dropped = true;
         }
@@ -467,12 +467,8 @@ impl Protocol for TurnServer {
     #[inline]
     fn handle_flushed(&mut self, now: Now, _: &mut Links) {
         self.ledger.pass_ended();
-        if unlikely(!self.waits.is_empty() || self.proposals.are_new) {
+        if unlikely(!self.waits.is_empty() || self.proposals.are_open()) {
             self.note_flushed(now);
-        }
-        if unlikely(self.proposals.has_dropped()) {
-            self.proposals.may_be_dropped = true;
-            self.settle_due(now.instant);
         }
     }
 
