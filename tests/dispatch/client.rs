@@ -6,7 +6,6 @@ use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{DispatchClient, DispatchClientEvent, Rank};
 use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
 use taketurns::time::{self, Now};
-use taketurns::wire::Framing;
 
 use crate::logged::{listen_to_log, take_log};
 use crate::rests::Rests;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{COMMAND_BYTES_MAX, DispatchEvent, DispatchServerConfig};
 use taketurns::protocol::{AbortReason, Protocol, Wish};
-use taketurns::wire::Framing;
 
 use crate::world::{NOTHING, Peer, World, assert_gaps, least_loaded, line, ms, raw};
 

@@ -7,7 +7,6 @@ use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy, Rejection};
 use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
 use taketurns::time::{self, Now};
-use taketurns::wire::Framing;
 
 use crate::rests::Rests;
 
