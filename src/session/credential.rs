@@ -111,7 +111,8 @@ static HEX: [u8; 256] = {
 impl Epoch {
     /// The 16 digits that it is written with.
     pub(crate) fn digits(self) -> [u8; 16] {
-        let digit = |nth: usize| b"0123456789abcdef"[(self.0 >> (60 - 4 * nth)) as usize & 15];
+        let bytes = self.0.to_be_bytes();
+        let digit = |nth: usize| b"0123456789abcdef"[usize::from(bytes[nth / 2] >> (4 * (1 - nth % 2))) & 15];
         std::array::from_fn(digit)
     }
 

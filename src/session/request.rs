@@ -405,6 +405,42 @@ fn put_answer(out: &mut Counted<'_, impl Sink>, fence: Fence, content: Content<'
 mod tests {
     use super::*;
 
+    /// The short way reads nothing that the long one does not, and nothing else from it.
+    #[test]
+    fn a_whole_answer_is_what_is_read_from_its_line() {
+        let epoch = Epoch(0x0123_4567_89ab_cdef);
+        let whole =
+            |line: &str| Request::whole_answer(format!("{line}\n").as_bytes(), &epoch.digits()).is_some();
+        for (line, turn, text) in [
+            ("ANSWER turn=7 epoch=0123456789abcdef :e2e4", 7, "e2e4"),
+            ("ANSWER turn=007 epoch=0123456789abcdef ::a  bytes=5 ", 7, ":a  bytes=5 "),
+            ("ANSWER turn=0 epoch=0123456789abcdef :", 0, ""),
+        ] {
+            let bytes = format!("{line}\n");
+            let read = Request::whole_answer(bytes.as_bytes(), &epoch.digits());
+            assert_eq!(read, Some((turn, text.as_bytes())), "{line}");
+            let fence = Fence { turn: Some(turn), epoch: Some(epoch) };
+            assert_eq!(Request::parse(line), Ok(Request::Answer { fence, content: Content::Text(text) }));
+        }
+        for other in [
+            "ANSWER turn=7 epoch=0123456789ABCDEF :a",
+            "ANSWER turn=7 epoch=0123456789abcdee :a",
+            "ANSWER turn=7 epoch=123456789abcdef :a",
+            "ANSWER turn=7 :a",
+            "ANSWER turn= epoch=0123456789abcdef :a",
+            "ANSWER turn=12345678901234567890 epoch=0123456789abcdef :a",
+            "ANSWER turn=7 epoch=0123456789abcdef bytes=1",
+            "ANSWER turn=7 epoch=0123456789abcdef :a\r",
+            "ANSWER turn=7 epoch=0123456789abcdef :a\nPING",
+            "ANSWER turn=7 epoch=0123456789abcdef :a\tb",
+            "ANSWER turn=7 epoch=0123456789abcdef :\u{e9}",
+            "PASS turn=7",
+        ] {
+            assert!(!whole(other), "{other:?}");
+        }
+        assert_eq!(Request::whole_answer(b"ANSWER turn=7 epoch=0123456789abcdef :a", &epoch.digits()), None);
+    }
+
     fn written(request: &Request<'_>) -> String {
         let mut out = Vec::new();
         request.encode(&mut out);

@@ -2,7 +2,7 @@
 
 use super::SeatId;
 use super::holding::{Tell, Told};
-use super::lease::{Clock, Extra, TurnNumber};
+use super::lease::{Clock, Extra, Lease, TurnNumber};
 use super::moved::{Ended, Moved, Outcome, Refusal};
 use super::ring::{Phase, Ring};
 use super::rules::Allowance;
@@ -144,7 +144,7 @@ impl<S> Ring<S> {
 
     /// Ends the turn of a holder whose connection may be lost: its seat is vacant from then on.
     pub(super) fn end_present(&mut self, now: Instant, outcome: Outcome) -> Moved {
-        let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(|lease| lease.slot());
+        let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(Lease::slot);
         let Some(slot) = absent else { return self.end(now, outcome) };
         self.vacate_holder(now, slot);
         let moved = self.end(now, outcome);

@@ -132,3 +132,54 @@ impl<S> Judged<'_, S> {
         moved
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::turn::{Demand, Rules, Scheduler, SchedulerConfig, Weight};
+
+    /// Tells every holder, or none.
+    struct Says(bool);
+
+    impl Tell<()> for Says {
+        fn tell(self, (): &(), _: Grant, _: Instant) -> bool {
+            self.0
+        }
+    }
+
+    #[test]
+    fn to_tell_the_next_holder_at_once_is_to_end_and_to_start() {
+        for weights in [[1, 1, 1], [1, 3, 2]] {
+            let mut now = Instant::ORIGIN;
+            let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("rules that make sense");
+            let rules = Rules { weight_max: Weight::MAX, ..Rules::default() };
+            let ring = scheduler.make_ring(now, rules).expect("room");
+            for weight in weights {
+                let weight = Weight::new(weight).expect("1 to 100");
+                let _ = scheduler.join(now, ring, weight, Demand::Always, ()).expect("room");
+            }
+            let held = scheduler.held(ring).expect("three are enough");
+            scheduler.start(now, held.seat, held.turn);
+            for _ in 0..20 {
+                now += Duration::from_millis(7);
+                let seat = scheduler.held(ring).expect("each turn is answered").seat;
+                let (mut slow, mut untold) = (scheduler.clone(), scheduler.clone());
+                let moved = slow.holding(seat, None).expect("it holds").end(now, Outcome::Answered);
+                let refused = untold.holding(seat, None).expect("it holds");
+                assert_eq!(refused.end_telling(now, Outcome::Answered, Says(false)).err(), Some(moved));
+                assert_eq!(untold.digest(now), slow.digest(now));
+
+                let granted = moved.granted.expect("the next one's");
+                let lapses = slow.start(now, granted.seat, granted.turn);
+                let holding = scheduler.holding(seat, None).expect("it holds");
+                let told = holding.end_telling(now, Outcome::Answered, Says(true)).expect("it was told");
+                assert_eq!((told.seat, told.granted, Some(told.lapses)), (seat, granted, lapses));
+                assert_eq!(scheduler.digest(now), slow.digest(now));
+                assert_eq!(scheduler.next_deadline(), slow.next_deadline());
+                scheduler.check_invariants().expect("they hold");
+            }
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The scheduler as a watcher sees it. Nothing here moves a turn.
 
+use super::lease::Lease;
 use super::ring::{Phase, Ring};
 use super::seat::Standing;
 use super::{Demand, RingId, Scheduler, SeatId, Weight};
@@ -52,7 +53,7 @@ impl<S> Scheduler<S> {
     #[must_use]
     pub fn roster(&self, ring: RingId) -> Vec<SeatView<'_, S>> {
         let Some(ring) = self.ring(ring) else { return Vec::new() };
-        let mut seats: Vec<_> = ring.lease().map(|lease| lease.slot()).into_iter().collect();
+        let mut seats: Vec<_> = ring.lease().map(Lease::slot).into_iter().collect();
         seats.extend(ring.queue.in_order(&ring.seats).into_iter().filter(|&slot| ring.is_present(slot)));
         let is_listed = |slot: &u32| {
             let seat = &ring.seats[*slot as usize];

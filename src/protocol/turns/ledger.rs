@@ -218,3 +218,39 @@ impl Ledger {
         if likely(self.events.is_empty()) { None } else { self.events.pop_front() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+    use crate::turn::{Demand, Rules, Scheduler, SchedulerConfig, Weight};
+
+    #[test]
+    fn what_is_reported_comes_in_its_order_whether_or_not_it_is_queued() {
+        let now = Instant::ORIGIN;
+        let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("rules that make sense");
+        let ring = scheduler.make_ring(now, Rules::default()).expect("room");
+        let (seat, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, ()).expect("room");
+        let turn = |number| TurnNumber::new(number).expect("not 0");
+        for script in ["h", "hh", "ah", "ha", "hah", "aah", "hhha"] {
+            let (mut ledger, mut expected) = (Ledger::default(), String::new());
+            for step in script.chars() {
+                if step == 'h' {
+                    ledger.handed_over(seat, turn(1), b"x", 0, Grant { seat, turn: turn(2) });
+                    expected.push_str("AG");
+                } else {
+                    ledger.report(TurnEvent::Away { seat });
+                    expected.push('a');
+                }
+            }
+            let told: String = std::iter::from_fn(|| ledger.next_event())
+                .map(|event| match event {
+                    TurnEvent::Accepted { .. } => 'A',
+                    TurnEvent::Granted { .. } => 'G',
+                    _ => 'a',
+                })
+                .collect();
+            assert_eq!(told, expected, "{script}");
+        }
+    }
+}
