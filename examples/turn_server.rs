@@ -47,7 +47,7 @@ struct Options {
     max_clients: usize,
 
     /// seats of one address, those whose client is away included; further clients are turned away. An address may have twice
-    /// as many connections, plus 16. Default: none
+    /// as many connections, plus 16. Loopback has no limit. Default: none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 

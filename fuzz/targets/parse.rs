@@ -10,7 +10,10 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return assert!(raw.is_err()) };
     if let Ok(name) = text.parse::<Name>() {
         assert_eq!(name.as_str(), text);
-        assert!(raw.is_ok_and(|raw| raw.as_bytes() == bytes), "every name of a line client is one of a raw client");
+        assert!(
+            raw.is_ok_and(|raw| raw.as_bytes() == bytes),
+            "every name of a line client is one of a raw client"
+        );
     }
     if let Ok(command) = text.parse::<Command>() {
         assert_eq!(command.as_str(), text);

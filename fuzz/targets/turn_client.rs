@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use taketurns::protocol::DialId;
-use taketurns::protocol::turns::{ClientConfig, ClientEvent, ClientId, ClientTurn, News, SeatRequest, TurnClient};
+use taketurns::protocol::turns::{
+    ClientConfig, ClientEvent, ClientId, ClientTurn, News, SeatRequest, TurnClient,
+};
 use taketurns::wire::Framing;
 use taketurns_fuzz::session::Session;
 
@@ -54,7 +56,10 @@ impl Host {
                     if protocol.answer(*now, &turn, &answer, links).is_ok() {
                         known.open = None;
                         known.answered = Some(answer);
-                        assert!(protocol.answer(*now, &turn, b"0", links).is_err(), "{turn:?} is answered twice");
+                        assert!(
+                            protocol.answer(*now, &turn, b"0", links).is_err(),
+                            "{turn:?} is answered twice"
+                        );
                     }
                 }
                 _ => {}

@@ -10,22 +10,33 @@
 /// More bytes never turn a yes into a no. A request line is recognised once it is complete.
 #[must_use]
 pub fn looks_foreign(bytes: &[u8]) -> bool {
-    let (line, is_whole) = match memchr::memchr(b'\n', bytes) {
-        Some(end) => (&bytes[..end], true),
-        None => (bytes, false),
-    };
+    is_foreign(bytes, Extent::Begun)
+}
+
+/// How much of a message there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// More may follow.
+    Begun,
+    /// All of it.
+    Whole,
+    /// The beginning of one that is too long, whose end cannot be waited for.
+    Cut,
+}
+
+/// Whether what a connection says first belongs to another protocol, as [`looks_foreign`], in any framing.
+///
+/// Of a line without an end, what begins as a request line is one: a web page chooses how long its address is, and what comes behind it.
+pub(crate) fn is_foreign(message: &[u8], extent: Extent) -> bool {
+    let end = memchr::memchr(b'\n', message);
+    let line = &message[..end.unwrap_or(message.len())];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    bytes.starts_with(b"\x16\x03")
+    let is_whole = end.is_some() || extent == Extent::Whole;
+    line.starts_with(b"\x16\x03")
         || line.starts_with(b"SSH-")
         || !is_clean(line, is_whole)
         || is_whole && is_http(line)
-}
-
-/// Whether a message of a connection that has said nothing valid yet belongs to another protocol, in framings that have no lines, or
-/// whose lines may be skipped. `is_cut`: it is longer than any of this one's, so the end of its line cannot be waited for. Then what begins as a request line is one: a web page chooses how long its
-/// address is, and what follows it.
-pub(crate) fn is_foreign(message: &[u8], is_cut: bool) -> bool {
-    looks_foreign(message) || is_http(message) || is_cut && begins_request(message)
+        || end.is_none() && extent == Extent::Cut && begins_request(line)
 }
 
 /// The methods of HTTP have three letters at least.
@@ -96,10 +107,12 @@ mod tests {
     #[test]
     fn a_request_line_without_end_is_told_by_its_method() {
         let cut = [b"POST /".as_slice(), &[b'a'; 5000]].concat();
-        assert!(!looks_foreign(&cut) && !is_foreign(&cut, false) && is_foreign(&cut, true));
-        assert!(is_foreign(b"POST / HTTP/1.1", false), "all of a message");
-        for ours in [&b"C 0 dance"[..], b"Client1:1", b"GE /", b"GET:1", b""] {
-            assert!(!is_foreign(ours, true), "{}", ours.escape_ascii());
+        assert!(!looks_foreign(&cut) && !is_foreign(&cut, Extent::Whole) && is_foreign(&cut, Extent::Cut));
+        let head = b"POST / HTTP/1.1";
+        assert!(!looks_foreign(head) && is_foreign(head, Extent::Whole));
+        assert!(!looks_foreign(b"a\xc3") && is_foreign(b"a\xc3", Extent::Whole));
+        for ours in [&b"C 0 dance"[..], b"Client1:1", b"GE /", b"GET:1", b"GET x\ny", b""] {
+            assert!(!is_foreign(ours, Extent::Cut), "{}", ours.escape_ascii());
         }
     }
 

@@ -239,6 +239,29 @@ fn the_next_gets_the_turn_of_a_holder_that_is_stopped_and_that_one_ends_its_comm
     complains(&mut holder, "the turn is lost");
 }
 
+/// Its `GO` was written while it was stopped, and it reads that when the turn is another client's.
+#[test]
+fn one_that_was_stopped_when_its_turn_came_does_not_run_in_it() {
+    let server = server(&["--turn-deadline", "1s"]);
+    let mut holder = LinePeer::connect(&server.address, "JOIN holder");
+    holder.says("ASK");
+    holder.hears("GO turn=1 ");
+    let script = "echo turn $TAKETURNS_TURN";
+    let mut stopped = lock(&server.address, &["--kill-after", "300ms"], &["sh", "-c", script]);
+    wait_for_waiting(&server.address, 1);
+    stopped.signal("STOP");
+    let mut next = LinePeer::connect(&server.address, "JOIN next");
+    next.says("ASK");
+    next.hears("WAIT ");
+    holder.says("REST");
+    next.hears("GO turn=3 ");
+    stopped.signal("CONT");
+    wait_for_waiting(&server.address, 1);
+    next.says("REST");
+    stopped.expect_exit(0, PATIENCE);
+    assert_eq!(stopped.lines(Stream::Out), ["turn 4"]);
+}
+
 #[test]
 fn a_command_may_go_on_without_the_turn_if_told_so() {
     let server = server(&["--turn-deadline", "2s"]);
@@ -315,6 +338,8 @@ enum Order {
     Cut,
     /// The same, and passes no new one on.
     Vanish,
+    /// Closes the connections to the server without a word to the clients, and passes no new one on.
+    VanishForClients,
 }
 
 impl Network {
@@ -328,6 +353,10 @@ impl Network {
                 match taken.try_recv() {
                     Ok(Order::Cut) => proxy.cut(),
                     Ok(Order::Vanish) => is_there = false,
+                    Ok(Order::VanishForClients) => {
+                        proxy.close_to_server();
+                        is_there = false;
+                    }
                     Err(TryRecvError::Empty) => {}
                     Err(TryRecvError::Disconnected) => return,
                 }
@@ -375,10 +404,22 @@ fn a_holder_whose_connection_is_cut_without_a_word_resumes_and_keeps_the_turn() 
     next.expect_exit(0, PATIENCE);
 }
 
-/// It "ends the command before the server can grant the turn again".
+/// It "ends the command before the server can grant the turn again", also if the server knows nothing of a loss ...
 #[test]
-fn a_holder_that_cannot_reach_the_server_has_ended_its_command_before_the_next_one_begins() {
-    let server = server(&["--turn-deadline", "3s"]);
+fn a_holder_that_cannot_reach_the_server_has_ended_its_command_before_the_turn_lapses() {
+    ends_before_the_next_begins(&["--turn-deadline", "3s", "--turn-grace", "10s"], "10s", Order::Vanish);
+}
+
+/// ... and if the server knows of it before the holder does, and passes the turn on after its grace.
+#[test]
+fn a_holder_that_cannot_reach_the_server_has_ended_its_command_before_the_grace_is_over() {
+    let options = ["--turn-deadline", "60s", "--turn-grace", "3s"];
+    ends_before_the_next_begins(&options, "3s", Order::VanishForClients);
+}
+
+fn ends_before_the_next_begins(server: &[&str], grace: &str, order: Order) {
+    let always = ["--demand", "ask", "--clients", "1", "--hold-max", "none"];
+    let server = Server::start(&[&always[..], server].concat());
     let network = Network::start(&server);
     let folder = Folder::new();
     let (ended, began) = (folder.path("ended"), folder.path("began"));
@@ -386,13 +427,13 @@ fn a_holder_that_cannot_reach_the_server_has_ended_its_command_before_the_next_o
         "trap 'date +%s%N > {}; exit' TERM; echo turn 1; while :; do sleep 0.02; done",
         ended.display()
     );
-    let options = ["--kill-after", "1s"];
+    let options = ["--kill-after", "1s", "--grace", grace];
     let mut holder = lock(&network.address, &options, &["sh", "-c", &script]);
     prints(&mut holder, "turn 1");
     let script = format!("date +%s%N > {}", began.display());
     let mut next = lock(&server.address, &options, &["sh", "-c", &script]);
     wait_for_waiting(&server.address, 1);
-    network.order(Order::Vanish);
+    network.order(order);
     holder.expect_exit(LOST, PATIENCE);
     complains(&mut holder, "it could not be renewed in time");
     next.expect_exit(0, PATIENCE);

@@ -50,6 +50,28 @@ fn l06_another_protocol_is_closed_at_its_first_line() {
     }
 }
 
+/// L6: a web page chooses how long its address is, and so which of its bytes come alone.
+#[test]
+fn l06_a_request_line_that_is_longer_than_any_message_is_closed_too() {
+    for framing in [Framing::Line, Framing::Auto, Framing::Raw] {
+        let mut single = config(framing);
+        single.rules.min_seats = 1;
+        let mut world = World::new(single, 1);
+        let page = world.connect();
+        world.say_bytes(page, format!("POST /{}", "a".repeat(2_000)).as_bytes());
+        world.drive_for(ms(60));
+        assert!(!world.is_open(page), "{framing}: it is still heard");
+        world.say_bytes(page, b" HTTP/1.1\r\n\r\n");
+        world.drive_for(ms(60));
+        world.say_bytes(
+            page,
+            if framing == Framing::Raw { b"mallory:1" } else { b"JOIN mallory\nANSWER :1\n" },
+        );
+        world.drive_for(secs(1));
+        assert!(world.answers.is_empty(), "{framing}");
+    }
+}
+
 /// L6: once a client has begun, such a line is only malformed.
 #[test]
 fn l06_only_the_first_line_is_looked_at() {

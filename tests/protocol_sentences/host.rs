@@ -1,11 +1,10 @@
 //! What a host can do, in any pass and to any ring (M17, M18, M20).
 
 use taketurns::protocol::turns::{How, TurnEvent};
-use taketurns::turn::{HostError, RulesError};
+use taketurns::turn::{Demand, Demands, HostError, RulesError};
 
 use crate::start::{
-    heads, held, join, line_config, line_order, line_ring, raw_config, raw_ring, refusal, resume, ruled,
-    turn, watch,
+    heads, join, line_config, line_order, line_ring, raw_config, raw_ring, refusal, resume, ruled, watch,
 };
 use crate::world::{World, ms, secs};
 
@@ -51,75 +50,6 @@ fn m17_the_host_names_the_next_seat() {
     let gone = world.seat("cid");
     world.act(|server, now, links| server.remove(now, gone, links)).expect("a seat");
     assert_eq!(world.act(|server, _, _| server.name_next(gone)), Err(HostError::UnknownSeat));
-}
-
-/// M17: *extend* adds time, also beyond `hold_max`; the holder hears it.
-#[test]
-fn m17_the_host_extends_a_turn() {
-    let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
-    let ring = world.ring("main");
-    world.drive_for(secs(10));
-    world.act(|server, now, links| server.extend(now, ring, secs(30), links)).expect("a turn is held");
-    assert_eq!(world.heard(ann.peer), ["GO turn=1 within=50000"]);
-    assert_eq!(held(&world), Some((1, secs(60))));
-    world.drive_for(secs(50));
-    assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
-}
-
-/// M17: *pause* stops a ring with its clock; the holder may answer, and no turn is granted.
-#[test]
-fn m17_the_host_pauses_and_resumes_a_ring() {
-    let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob hear=turns"]);
-    let watcher = watch(&mut world, "main");
-    world.heard(watcher);
-    let ring = world.ring("main");
-    world.drive_for(secs(10));
-    for _ in 0..2 {
-        world.act(|server, now, links| server.pause(now, ring, links)).expect("a ring");
-    }
-    assert_eq!(world.heard(ann.peer), ["PAUSED main"]);
-    assert_eq!(
-        (world.heard(bob.peer), world.heard(watcher)),
-        (vec!["PAUSED main".to_owned()], vec!["PAUSED main".to_owned()])
-    );
-    world.drive_for(secs(100));
-    assert_eq!(turn(&world), Some(1));
-    for _ in 0..2 {
-        world.act(|server, now, links| server.resume(now, ring, links)).expect("a ring");
-    }
-    assert_eq!(world.heard(ann.peer), ["RESUMED main", "GO turn=1 within=20000"]);
-    assert_eq!(world.heard(bob.peer), ["RESUMED main"]);
-    // Answered while paused: it counts, and the next turn waits.
-    world.act(|server, now, links| server.pause(now, ring, links)).expect("a ring");
-    world.heard(ann.peer);
-    world.say(ann.peer, "ANSWER turn=1 :x");
-    assert_eq!((world.heard(ann.peer), turn(&world)), (vec!["OK turn=1".to_owned()], None));
-    world.heard(bob.peer);
-    world.act(|server, now, links| server.resume(now, ring, links)).expect("a ring");
-    let heard = world.heard(bob.peer);
-    assert!(
-        heard.contains(&"GO turn=2 within=30000".to_owned()) && heard.contains(&"RESUMED main".to_owned()),
-        "{heard:?}"
-    );
-    // One that resumes meanwhile keeps its turn.
-    world.act(|server, now, links| server.pause(now, ring, links)).expect("a ring");
-    let bob = resume(&mut world, &bob);
-    assert_eq!(bob.then, ["GO turn=2 within=30000"]);
-}
-
-/// M17: a raw holder whose `GO` is held back is told when its gap is over, though the ring is paused, and its clock stands.
-#[test]
-fn m17_a_pause_stops_the_clock_of_a_raw_turn() {
-    let (mut world, [a, b]) = raw_ring(raw_config());
-    let ring = world.ring("main");
-    world.drive_for(secs(10));
-    world.act(|server, now, links| server.pause(now, ring, links)).expect("a ring");
-    world.drive_for(secs(100));
-    assert_eq!((world.heard(a), world.heard(b)), (vec![], vec![]), "raw clients hear nothing of it");
-    world.act(|server, now, links| server.resume(now, ring, links)).expect("a ring");
-    assert_eq!(held(&world), Some((1, world.elapsed() + secs(20))));
-    world.drive_for(secs(20));
-    assert_eq!(world.heard(b), ["GO"]);
 }
 
 /// M17: *retire* removes a seat; its secret is void, and its name is refused for `seat_grace` or until the host lifts that.
@@ -242,4 +172,14 @@ fn m17_the_host_forbids_a_connection() {
     assert!(!heard[0].contains('\u{1b}'));
     assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
     resume(&mut world, &ann);
+}
+
+/// M18: a ring whose rules do not allow `always` takes no raw clients.
+#[test]
+fn m18_a_ring_for_those_who_ask_takes_no_raw_clients() {
+    let mut config = raw_config();
+    config.rules.demands = Demands::Only(Demand::Ask);
+    let mut world = World::new(config, 1);
+    let a = world.connect();
+    assert_eq!((world.is_open(a), world.server().clients(), world.connections()), (false, 0, 0));
 }

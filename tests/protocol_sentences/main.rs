@@ -16,9 +16,11 @@
 // order.rs        M8 to M11, M12: the order, demands, weights
 // hold.rs         M13, M15: the clock of a turn
 // lost.rs         M14, M16: turns whose holder is lost
-// judging.rs      M3, M4, M6, M7: a host that judges
+// judging.rs      M3, M4: a host that judges
+// judged.rs       M6, M7: what may be said while an answer is judged
 // judged_lost.rs  M5: lost clients whose answer is judged
 // host.rs         M17, M18, M20: what a host does
+// host_turns.rs   M17: a host and the clock of a turn
 // admission.rs    M19: a host that admits clients
 // names.rs        M21, M22, T20: joining under a name
 // secrets.rs      T22: coming back with a secret
@@ -26,8 +28,10 @@
 // hearers.rs      T25, L8, L9: hearers, rosters, the order of writes
 // payloads.rs     L1, L5, L13, T26: lines and payloads
 // foreign.rs      L6, L7: other protocols, secrets in logs
-// auto.rs         L10 to L12: old and new clients at one address
+// auto.rs         L10: connections whose framing is not known yet
+// one_ring.rs     L11, L12: old and new clients in one ring
 // drain.rs        T32: draining
+// chaos.rs        A2: hosts that do anything, with clients that say anything
 // limits.rs       A2, A3: hostile, idle and slow peers
 // log.rs          A4, A8: the log
 
@@ -39,17 +43,21 @@ mod world;
 mod admission;
 mod answers;
 mod auto;
+mod chaos;
 mod drain;
 mod foreign;
 mod hearers;
 mod hold;
 mod host;
+mod host_turns;
+mod judged;
 mod judged_lost;
 mod judging;
 mod limits;
 mod log;
 mod lost;
 mod names;
+mod one_ring;
 mod order;
 mod payloads;
 mod places;

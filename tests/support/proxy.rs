@@ -41,6 +41,15 @@ impl Proxy {
         self.cut.append(&mut self.lanes);
     }
 
+    /// Closes all connections to the server, and says nothing to the clients.
+    #[allow(dead_code, reason = "not every test cuts")]
+    pub fn close_to_server(&mut self) {
+        let to_server =
+            self.lanes.iter().filter(|lane| lane.to.peer_addr().is_ok_and(|peer| peer == self.server));
+        to_server.for_each(|lane| drop(lane.to.shutdown(std::net::Shutdown::Both)));
+        self.cut();
+    }
+
     /// Takes new clients, and moves each lane on by a piece, or not.
     pub fn step(&mut self) {
         while let Ok((client, _)) = self.listener.accept() {

@@ -11,7 +11,7 @@ use super::message::{COMMAND_BYTES_MAX, Command, MESSAGE_BYTES_MAX, Reply, Reque
 use super::{DispatchCounts, DispatchEvent, DispatchServerConfig, Policy, Rank, Rejection};
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
-use crate::session::is_foreign;
+use crate::session::{Extent, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, LineError, RawMessage, split_line, split_raw};
 
@@ -153,8 +153,12 @@ impl DispatchServer {
 
     /// L6: whether it speaks another protocol, such as a web page on the same machine.
     fn is_foreign(&self, id: ConnectionId, bytes: &[u8]) -> bool {
-        let is_cut = bytes.len() > MESSAGE_BYTES_MAX;
-        self.clients.get(id).is_some_and(|client| !client.has_spoken) && is_foreign(bytes, is_cut)
+        let extent = match self.config.framing {
+            _ if bytes.len() > MESSAGE_BYTES_MAX => Extent::Cut,
+            Framing::Raw => Extent::Whole,
+            Framing::Line => Extent::Begun,
+        };
+        self.clients.get(id).is_some_and(|client| !client.has_spoken) && is_foreign(bytes, extent)
     }
 
     /// L6: it is closed before anything behind its first line counts.

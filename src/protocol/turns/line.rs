@@ -12,7 +12,7 @@ use crate::session::line::{Admitting, LineSession, Role, Seating, Step, Wants, k
 use crate::session::{
     Bye, Code, Content, Fence, Join, Name, Reply, Request, SeatState as Told, Secret, Unreadable,
 };
-use crate::session::{Token, looks_foreign};
+use crate::session::{Extent, Token, is_foreign};
 use crate::table::{LineIdentity, Mark, NoSeat, RoomId, SeatData, Taken, Wanted, code_of};
 use crate::time::Now;
 use crate::turn::{Judging, Outcome, SeatId, SeatState, SeatView, TurnNumber};
@@ -114,7 +114,7 @@ impl TurnServer {
     ) -> Option<usize> {
         let session = self.line(id)?;
         if unlikely(!std::mem::replace(&mut session.has_begun, true))
-            && looks_foreign_whole(line.text.as_bytes())
+            && is_foreign(line.text.as_bytes(), Extent::Whole)
         {
             self.turn_out(now, id, line.text.as_bytes(), links);
             return Some(behind.len());
@@ -200,7 +200,7 @@ impl TurnServer {
     #[cold]
     fn line_broken(&mut self, now: Now, id: ConnectionId, bye: Bye, bytes: &[u8], links: &mut Links) {
         let is_first = self.line(id).is_some_and(|session| !session.has_begun);
-        if is_first && looks_foreign(bytes) {
+        if is_first && is_foreign(bytes, Extent::Begun) {
             return self.turn_out(now, id, bytes, links);
         }
         self.refuse(id, Code::Malformed, bytes, links);
@@ -838,11 +838,4 @@ fn seat_line<'a>(name: &'a str, view: &SeatView<'_, SeatData>) -> Reply<'a> {
     };
     let weight = Some(view.weight.value()).filter(|&weight| weight > 1);
     Reply::Seat { name, seat: view.seat.place(), state, weight }
-}
-
-/// Whether the first line of a connection, of which nothing is missing, belongs to another protocol.
-pub(super) fn looks_foreign_whole(line: &[u8]) -> bool {
-    let mut whole = line.to_vec();
-    whole.push(b'\n');
-    looks_foreign(&whole)
 }

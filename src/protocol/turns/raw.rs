@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 
 use super::carry::{Accepted, ToGo};
-use super::line::looks_foreign_whole;
-use super::server::{Session, TurnServer};
+use super::server::{Drain, Session, TurnServer};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::raw::{Aside, GO, RawAnswer, RawSession, Signal, Trial, WAIT};
 use crate::session::undecided::Guess;
-use crate::session::{Bye, Code, looks_foreign};
+use crate::session::{Bye, Code, Extent, is_foreign};
 use crate::table::SeatData;
 use crate::time::Now;
 use crate::turn::{Grant, Held, HeldClock, Moved, Outcome, SeatId};
@@ -297,6 +296,11 @@ impl TurnServer {
         // So that the reply to its first line begins a line.
         links.send(id, b"\n");
         self.line_opened(now, id);
+        if self.drain == Drain::Done {
+            // Its turn was the last one that the drain waited for.
+            self.dismiss(now, id, Bye::ShuttingDown, links);
+            return Some(bytes.len());
+        }
         Some(self.line_bytes(now, id, bytes, links))
     }
 
@@ -335,11 +339,8 @@ impl TurnServer {
         }
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         let is_answered = self.table.scheduler.data(raw.seat).is_some_and(|data| data.raw_name().is_some());
-        let is_foreign = match message {
-            RawMessage::TooLong(bytes) => looks_foreign(bytes),
-            _ => looks_foreign_whole(message.bytes()),
-        };
-        if !is_answered && is_foreign {
+        let extent = if matches!(message, RawMessage::TooLong(_)) { Extent::Cut } else { Extent::Whole };
+        if !is_answered && is_foreign(message.bytes(), extent) {
             return self.turn_out(now, id, message.bytes(), links);
         }
         let has_gone = raw.signal == Signal::Open && !is_early;

@@ -107,11 +107,12 @@ impl TurnServer {
     /// When limits contradict each other.
     pub fn new(config: TurnServerConfig, entropy: Entropy) -> Result<TurnServer, TurnConfigError> {
         config.check()?;
-        let mut limits = SchedulerConfig::default();
-        limits.rules = config.rules.clone();
-        // As many again that are away: a client that is away for a moment does not lose its seat to a full house.
-        limits.max_seats = config.max_clients.saturating_mul(2);
-        limits.max_rings = config.max_rings;
+        let limits = SchedulerConfig {
+            rules: config.rules.clone(),
+            // As many again that are away: a client that is away for a moment does not lose its seat to a full house.
+            max_seats: config.max_clients.saturating_mul(2),
+            max_rings: config.max_rings,
+        };
         let scheduler = Scheduler::new(limits)?;
         Ok(TurnServer {
             limits: Limits::for_answers(config.answer_bytes_max),
