@@ -453,11 +453,12 @@ impl TurnServer {
     fn line_rest(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) -> Result<(), No> {
         let moved =
             self.table.scheduler.rest(now.instant, seat).map_err(|refusal| (code_of(refusal), None))?;
-        // Said without a turn: an answer to a `GO` that crosses this line must not take it for its own confirmation.
+        // Said without a turn: an answer to a `GO` that crosses this line must not take it for its own confirmation. It stands before
+        // the lines to hearers, and is written behind the next holder's `GO`, which hurries.
+        TurnServer::say(id, &Reply::Ok { turn: None, words: None }, links);
         self.rests = Some(seat);
         self.carry_out(now, moved, None, links);
         self.rests = None;
-        TurnServer::say(id, &Reply::Ok { turn: None, words: None }, links);
         Ok(())
     }
 
