@@ -9,8 +9,10 @@ use super::Target;
 use crate::protocol::{CloseReason, ConnectionId, DialId, Origin};
 
 /// What a host hears of.
+// The tag is as wide as what stands behind it, so that who copies it copies no padding.
 #[derive(Debug)]
 #[non_exhaustive]
+#[repr(u64)]
 pub enum Event<E> {
     /// A connection was opened.
     Opened {

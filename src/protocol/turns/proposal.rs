@@ -129,6 +129,8 @@ pub(super) enum Then {
 #[derive(Debug, Default)]
 pub(super) struct Proposals {
     open: HashMap<SeatId, Open>,
+    /// Some have been reported since the last pass.
+    pub(super) are_new: bool,
     /// The host has just been handed one, and may have dropped it.
     pub(super) may_be_dropped: bool,
 }
@@ -142,6 +144,7 @@ impl Proposals {
         message: &[u8],
         name: usize,
     ) -> Proposal {
+        self.are_new = true;
         let alive = Arc::new(());
         let open = Open { turn, mark: answer, replies: 1, then: Then::Stay, alive: Arc::downgrade(&alive) };
         self.open.insert(seat, open);
@@ -151,6 +154,12 @@ impl Proposals {
     /// Has `then` become of `seat` behind its verdict, if it waits for one. A removal stands whatever its client does.
     pub(super) fn defer(&mut self, seat: SeatId, then: Then) -> bool {
         self.open.get_mut(&seat).map(|open| open.then = open.then.max(then)).is_some()
+    }
+
+    /// Whether any waits for a verdict.
+    #[inline]
+    pub(super) fn are_open(&self) -> bool {
+        !self.open.is_empty()
     }
 
     /// Whether the host has dropped one.

@@ -111,7 +111,7 @@ impl Player {
             3 => self.pass(world),
             4 if self.asks || world.rng.u8(0..4) == 0 => self.rest(world),
             5 | 6 if self.turn.is_some() => {
-                self.say(world, &format!("RENEW turn={}", self.turn.unwrap_or(0)))
+                self.say(world, &format!("RENEW turn={}", self.turn.unwrap_or(0)));
             }
             7 => self.leave(world),
             8 => self.lose(world),
