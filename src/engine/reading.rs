@@ -123,15 +123,21 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.hear(now, id, rest);
     }
 
-    /// Gives what is kept of the input of some connections to the protocol again, which has asked for that.
+    /// Gives what is kept of the input of some connections to the protocol again, which has asked for that: about as much as may be read.
+    /// A thousand that have asked for too much, and whose peers read all at once, must not hold the others up.
     #[cold]
     pub(super) fn reread(&mut self, now: Now) {
+        let mut budget = self.config.pass_read_bytes_max;
         for _ in 0..self.links.rereads() {
             let Some(id) = self.links.take_reread() else { return };
             let rest = self.take_rest(id);
             if !rest.is_empty() {
+                budget = budget.saturating_sub(rest.len());
                 self.hear(now, id, rest);
                 self.relieve(now, id);
+            }
+            if budget == 0 {
+                return;
             }
         }
     }

@@ -196,7 +196,8 @@ fn t05_two_signals_never_come_in_one_recv() {
 /// T5, M13: 10,000 raw clients that leave within the gap behind their `WAIT` cost about as much as 1,000 of them ten times.
 #[test]
 fn t05_clients_that_leave_within_the_gap_cost_no_square() {
-    // Processor time of this thread: other tests do not count.
+    /// Of this thread: other tests do not count.
+    #[allow(clippy::disallowed_methods, reason = "what it costs is the question")]
     fn processor_time() -> Duration {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         Duration::try_from(time).expect("not negative")
