@@ -6,7 +6,7 @@
 mod instant;
 mod timers;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use instant::Instant;
 pub(crate) use instant::Nanos;
@@ -16,18 +16,30 @@ pub(crate) use timers::{Alarm, Timers};
 /// One reading of both clocks, taken once a pass.
 ///
 /// Turns, deadlines and timeouts follow `instant` alone; a jump of the wall clock moves no turn.
-/// `wall` is for what people read: log files and timestamped answers.
+/// [`wall`](Self::wall) is for what people read: log files and timestamped answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// Monotonic time.
     pub instant: Instant,
-    /// Wall-clock time.
-    pub wall: SystemTime,
+    /// Wall-clock time since 1970. As short as it can be, so that both times travel in registers.
+    wall: Nanos,
 }
 
 impl Now {
     /// Where virtual time begins.
-    pub const ORIGIN: Now = Now { instant: Instant::ORIGIN, wall: SystemTime::UNIX_EPOCH };
+    pub const ORIGIN: Now = Now { instant: Instant::ORIGIN, wall: Nanos::ZERO };
+
+    /// Both times. A `wall` before 1970 counts as 1970.
+    #[must_use]
+    pub fn new(instant: Instant, wall: SystemTime) -> Now {
+        Now { instant, wall: wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into() }
+    }
+
+    /// Wall-clock time, until the year 2554.
+    #[must_use]
+    pub fn wall(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from(self.wall)
+    }
 }
 
 /// The earlier of two deadlines, of which either may be missing.
