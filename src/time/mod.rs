@@ -46,3 +46,19 @@ impl Now {
 pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     Instant::earlier(a, b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_times_fit_two_registers_and_come_out_as_they_were() {
+        assert_eq!(size_of::<Now>(), 16);
+        let wall = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_700);
+        let now = Now::new(Instant::FAR_FUTURE, wall);
+        assert_eq!((now.instant, now.wall()), (Instant::FAR_FUTURE, wall));
+        let early = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(Now::new(Instant::ORIGIN, early), Now::ORIGIN);
+        assert_eq!(Now::ORIGIN.wall(), SystemTime::UNIX_EPOCH);
+    }
+}
