@@ -59,10 +59,8 @@ struct Connection {
 impl<P: Protocol> Session<P> {
     /// A server, to which the connections come.
     pub fn server(protocol: P) -> Session<P> {
-        let now = Now {
-            instant: Instant::ORIGIN,
-            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-        };
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let now = Now::new(Instant::ORIGIN, wall);
         let (links, events, connections) = (Links::new(OUT_BYTES_MAX), Vec::new(), [None; 10]);
         let rests = Rests::default();
         let secrets = <[Vec<u8>; 10]>::default();
@@ -185,8 +183,7 @@ impl<P: Protocol> Session<P> {
     }
 
     fn set_time(&mut self, instant: Instant) {
-        self.now.wall += instant - self.now.instant;
-        self.now.instant = instant;
+        self.now = Now::new(instant, self.now.wall() + (instant - self.now.instant));
     }
 
     /// Writes, closes and reports, as a driver does at the end of a pass.

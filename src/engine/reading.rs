@@ -33,36 +33,39 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn read_seldom(&mut self, now: Now, id: ConnectionId, to_end: bool) {
-        self.read(&now, id, to_end);
+        self.read(now, id, to_end);
     }
 
     /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
     /// that a short read does not mean that nothing is left.
     #[inline(always)]
-    pub(super) fn read(&mut self, now: &Now, id: ConnectionId, to_end: bool) {
-        let mut budget = self.buffer.len();
+    pub(super) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
+        let budget = self.buffer.len();
         if unlikely(self.pass_budget < budget) {
             return self.read_later(id);
         }
-        loop {
-            let Some(count) = self.read_once(now, id, budget) else { return };
-            if count < budget && S::SHORT_READ_EMPTIES && !to_end {
-                return;
-            }
-            budget -= count;
-            if budget == 0 {
-                return self.read_later(id);
-            }
-            self.relieve(*now, id);
-            if self.connections.get(id).is_none() {
-                return;
-            }
+        if let Some(left) = self.read_once(now, id, budget, to_end) {
+            self.read_more(now, id, left, to_end);
         }
     }
 
-    /// Reads once, and no more than `budget`, which is not 0: how much, if there may be more.
+    /// Goes on reading, up to the `budget` that the first read has left.
+    #[cold]
+    fn read_more(&mut self, now: Now, id: ConnectionId, mut budget: usize, to_end: bool) {
+        while budget > 0 {
+            self.relieve(now, id);
+            if self.connections.get(id).is_none() {
+                return;
+            }
+            let Some(left) = self.read_once(now, id, budget, to_end) else { return };
+            budget = left;
+        }
+        self.read_later(id);
+    }
+
+    /// Reads once, and no more than `budget`, which is not 0: how much of that is left, if there may be more to read.
     #[inline(always)]
-    fn read_once(&mut self, now: &Now, id: ConnectionId, budget: usize) -> Option<usize> {
+    fn read_once(&mut self, now: Now, id: ConnectionId, budget: usize, to_end: bool) -> Option<usize> {
         let Some(connection) = self.connections.get_mut(id) else {
             self.counts.stale_events += 1;
             return None;
@@ -71,24 +74,30 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return None;
         }
         let has_rest = connection.has_rest;
-        let count = match connection.read(&mut self.sockets, &mut self.buffer[..budget]) {
+        let buffer = &mut self.buffer[..budget];
+        let count = match connection.read(&mut self.sockets, buffer) {
             Ok(count) => count,
             Err(end) => {
-                self.end_reading(*now, id, end);
+                self.end_reading(now, id, end);
                 return None;
             }
         };
         self.pass_budget -= count;
         self.counts.bytes_in += count as u64;
         if unlikely(has_rest) {
-            self.hear_more(*now, id, count);
+            self.hear_more(now, id, count);
         } else if self.links.is_open(id) {
-            let used = self.protocol.handle_bytes(*now, id, &self.buffer[..count], &mut self.links);
+            let bytes = &buffer[..count];
+            let used = self.protocol.handle_bytes(now, id, bytes, &mut self.links);
             if unlikely(used < count) {
-                self.go_on(*now, id, self.buffer[used..count].to_vec());
+                let rest = bytes[used..].to_vec();
+                self.go_on(now, id, rest);
             }
         }
-        Some(count)
+        if count < budget && S::SHORT_READ_EMPTIES && !to_end {
+            return None;
+        }
+        Some(budget - count)
     }
 
     /// A budget ran out: the rest is for one of the next passes.

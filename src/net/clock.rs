@@ -9,7 +9,7 @@ use crate::time::{Instant, Now};
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn now() -> Now {
-    Now { instant: monotonic(), wall: SystemTime::now() }
+    Now::new(monotonic(), SystemTime::now())
 }
 
 /// As the system counts it, from an origin of its own.
@@ -49,7 +49,7 @@ const WALL_AGE_MAX: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Clock {
     last: Now,
-    /// Until then `last.wall` is young enough.
+    /// Until then the wall clock's reading in `last` is young enough.
     wall_until: Instant,
 }
 
@@ -66,10 +66,10 @@ impl Clock {
         let instant = monotonic();
         self.last.instant = instant;
         if unlikely(instant >= self.wall_until) {
-            self.last.wall = SystemTime::now();
+            self.last = Now::new(instant, SystemTime::now());
             self.wall_until = instant + WALL_AGE_MAX;
         }
-        Now { instant, wall: self.last.wall }
+        self.last
     }
 
     /// What they said when they were last read.

@@ -186,7 +186,7 @@ impl<P: Protocol> Driver<P> {
         }
         match TokenSpace::key(token) {
             // Nearly always there is something to read, and no other news.
-            Key::Connection(id) if likely(!has_more_to_say(event)) => self.engine.hear_of(&now, id),
+            Key::Connection(id) if likely(!has_more_to_say(event)) => self.engine.handle_readable(now, id),
             key => self.handle_ready(now, key, event.into()),
         }
     }
@@ -204,13 +204,9 @@ impl<P: Protocol> Driver<P> {
     /// # Errors
     ///
     /// [`Error::EventsPending`] if the events of the last pass were not all taken; the pass goes on when they are.
-    pub fn finish_batch(&mut self, now: Now) -> Result<(), Error> {
-        self.finish_pass(&now)
-    }
-
     #[inline(always)]
-    pub(super) fn finish_pass(&mut self, now: &Now) -> Result<(), Error> {
-        self.engine.finish_pass(now).map_err(|_| Error::EventsPending)
+    pub fn finish_batch(&mut self, now: Now) -> Result<(), Error> {
+        self.engine.finish_batch(now).map_err(|_| Error::EventsPending)
     }
 
     // What to do now.

@@ -174,14 +174,14 @@ impl<P: Protocol> EventLoop<P> {
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let was_due = self.wait(timeout).map_err(Error::Poll)?;
         let now = self.clock.now();
-        let mut woken = self.handle_events(&now);
+        let mut woken = self.handle_events(now);
         if unlikely(was_due || self.timer.is_reached(now.instant)) {
             woken |= self.catch_up(now).map_err(Error::Poll)?;
         }
         if unlikely(woken) {
             self.stopped |= self.inbox.obey(&mut self.driver, now);
         }
-        if let Err(refusal) = self.driver.finish_pass(&now) {
+        if let Err(refusal) = self.driver.finish_batch(now) {
             // The next poll forgets what this one has said.
             self.finish_companion(now)?;
             return Err(refusal);
@@ -194,11 +194,11 @@ impl<P: Protocol> EventLoop<P> {
 
     /// Takes in what the poll said; whether another thread wants something.
     #[inline(always)]
-    fn handle_events(&mut self, now: &Now) -> bool {
+    fn handle_events(&mut self, now: Now) -> bool {
         let mut woken = false;
         for event in &self.events {
             match event.token() {
-                token if self.driver.owns(token) => self.driver.handle_event(*now, event),
+                token if self.driver.owns(token) => self.driver.handle_event(now, event),
                 WAKER => woken = true,
                 TIMER => self.timer.fired(),
                 _ => {}
@@ -229,7 +229,7 @@ impl<P: Protocol> EventLoop<P> {
 
     #[inline(never)]
     fn handle_late_events(&mut self, now: Now) -> bool {
-        self.handle_events(&now)
+        self.handle_events(now)
     }
 
     /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first. Not at all if the deadline was past already:

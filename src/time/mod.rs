@@ -6,7 +6,7 @@
 mod instant;
 mod timers;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use instant::Instant;
 pub(crate) use instant::Nanos;
@@ -16,21 +16,49 @@ pub(crate) use timers::{Alarm, Timers};
 /// One reading of both clocks, taken once a pass.
 ///
 /// Turns, deadlines and timeouts follow `instant` alone; a jump of the wall clock moves no turn.
-/// `wall` is for what people read: log files and timestamped answers.
+/// [`wall`](Self::wall) is for what people read: log files and timestamped answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// Monotonic time.
     pub instant: Instant,
-    /// Wall-clock time.
-    pub wall: SystemTime,
+    /// Wall-clock time since 1970. As short as it can be, so that both times travel in registers.
+    wall: Nanos,
 }
 
 impl Now {
     /// Where virtual time begins.
-    pub const ORIGIN: Now = Now { instant: Instant::ORIGIN, wall: SystemTime::UNIX_EPOCH };
+    pub const ORIGIN: Now = Now { instant: Instant::ORIGIN, wall: Nanos::ZERO };
+
+    /// Both times. A `wall` before 1970 counts as 1970.
+    #[must_use]
+    pub fn new(instant: Instant, wall: SystemTime) -> Now {
+        Now { instant, wall: wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into() }
+    }
+
+    /// Wall-clock time, until the year 2554.
+    #[must_use]
+    pub fn wall(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from(self.wall)
+    }
 }
 
 /// The earlier of two deadlines, of which either may be missing.
 pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     Instant::earlier(a, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_times_fit_two_registers_and_come_out_as_they_were() {
+        assert_eq!(size_of::<Now>(), 16);
+        let wall = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_700);
+        let now = Now::new(Instant::FAR_FUTURE, wall);
+        assert_eq!((now.instant, now.wall()), (Instant::FAR_FUTURE, wall));
+        let early = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(Now::new(Instant::ORIGIN, early), Now::ORIGIN);
+        assert_eq!(Now::ORIGIN.wall(), SystemTime::UNIX_EPOCH);
+    }
 }

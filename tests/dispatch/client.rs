@@ -39,7 +39,7 @@ impl ClientWorld {
     }
 
     fn now(&self) -> Now {
-        Now { instant: self.start + self.at, wall: SystemTime::UNIX_EPOCH }
+        Now::new(self.start + self.at, SystemTime::UNIX_EPOCH)
     }
 
     fn hear(&mut self, text: &str) -> Vec<DispatchClientEvent> {

@@ -67,7 +67,7 @@ impl World {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now { instant: self.start + self.at, wall: SystemTime::UNIX_EPOCH + self.at }
+        Now::new(self.start + self.at, SystemTime::UNIX_EPOCH + self.at)
     }
 
     pub(crate) fn connect(&mut self) -> Peer {
@@ -132,7 +132,7 @@ impl World {
                     _ => CloseReason::Unwanted,
                 };
                 self.server.handle_closed(
-                    Now { instant: self.start + self.at, wall: SystemTime::UNIX_EPOCH },
+                    Now::new(self.start + self.at, SystemTime::UNIX_EPOCH),
                     id,
                     reason,
                     &mut self.links,

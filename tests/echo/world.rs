@@ -111,7 +111,7 @@ impl World {
     }
 
     fn set_time(&mut self, instant: time::Instant) {
-        self.now = Now { instant, wall: self.now.wall + (instant - self.now.instant) };
+        self.now = Now::new(instant, self.now.wall() + (instant - self.now.instant));
     }
 
     /// As the driver does it, until nothing is due.

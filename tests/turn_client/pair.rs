@@ -45,7 +45,7 @@ impl Pair {
     }
 
     fn now(&self) -> Now {
-        Now { instant: Instant::ORIGIN + self.world.elapsed(), ..Now::ORIGIN }
+        Now::new(Instant::ORIGIN + self.world.elapsed(), Now::ORIGIN.wall())
     }
 
     pub(crate) fn peer(&self, at: usize) -> Option<Peer> {

@@ -80,7 +80,7 @@ impl EchoServer {
         };
         info!("received from {peer}: \"{}\"", Shown(text));
         let end = if self.config.keep_open { "\n" } else { "" };
-        links.send_fmt(id, format_args!("Server received at {}: {text}{end}", (self.stamp)(now.wall)));
+        links.send_fmt(id, format_args!("Server received at {}: {text}{end}", (self.stamp)(now.wall())));
         info!("sent response to {peer}");
         self.events.push_back(EchoEvent::Answered { connection: id, bytes: message.len() });
         if !self.config.keep_open {

@@ -48,7 +48,7 @@ impl TurnServer {
     #[inline(always)]
     pub(super) fn carry_on(
         &mut self,
-        now: &Now,
+        now: Now,
         told: Told,
         message: &[u8],
         name: usize,
@@ -66,11 +66,11 @@ impl TurnServer {
     }
 
     #[cold]
-    fn carry_on_any(&mut self, now: &Now, moved: Moved, answer: Accepted<'_>, links: &mut Links) {
-        if let Some(late) = self.carry_out_one(*now, moved, true, Some(answer), links) {
-            self.carry_out_late(*now, late, links);
+    fn carry_on_any(&mut self, now: Now, moved: Moved, answer: Accepted<'_>, links: &mut Links) {
+        if let Some(late) = self.carry_out_one(now, moved, true, Some(answer), links) {
+            self.carry_out_late(now, late, links);
         }
-        self.finish_drain(*now, links);
+        self.finish_drain(now, links);
     }
 
     /// Carries out a move, and those that follow from it.

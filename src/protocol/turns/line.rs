@@ -351,7 +351,7 @@ impl TurnServer {
         let to_go = ToGo { now: now.instant, sessions: &mut self.sessions, links, but: Some(seat) };
         match self.table.answer(now.instant, seat, fence, answer, to_go) {
             Ok(Taken::Told(told)) => {
-                if self.carry_on(&now, told, answer, 0, links) {
+                if self.carry_on(now, told, answer, 0, links) {
                     TurnServer::say(id, &Reply::Ok { turn: Some(told.turn), words: None }, links);
                 }
                 Ok(())

@@ -131,7 +131,7 @@ impl TurnServer {
             let to_go = ToGo { now: now.instant, sessions: &mut self.sessions, links, but: None };
             match holding.end_telling(now.instant, Outcome::Answered, to_go) {
                 Ok(told) => {
-                    self.carry_on(&now, told, bytes, name, links);
+                    self.carry_on(now, told, bytes, name, links);
                 }
                 Err(moved) => {
                     let answer = Accepted { message: bytes, name, words: None, replies: 1 };

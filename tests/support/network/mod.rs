@@ -111,7 +111,7 @@ impl World {
         seed: u64,
         set: impl FnOnce(&mut DriverConfig),
     ) -> World {
-        let now = Now { instant: Instant::ORIGIN, wall: SystemTime::UNIX_EPOCH + secs(1_700_000_000) };
+        let now = Now::new(Instant::ORIGIN, SystemTime::UNIX_EPOCH + secs(1_700_000_000));
         let mut driver = DriverConfig { max_connections: 100_000, ..DriverConfig::default() };
         set(&mut driver);
         World {
@@ -332,7 +332,7 @@ impl World {
 
     fn set_time(&mut self, instant: Instant) {
         let passed = instant - self.now.instant;
-        self.now = Now { instant, wall: self.now.wall + passed };
+        self.now = Now::new(instant, self.now.wall() + passed);
         let at = self.elapsed();
         let net = self.engine.sockets_mut();
         net.at = at;
