@@ -24,7 +24,7 @@ pub(crate) struct LineSession {
     skip: usize,
     /// When the line or payload that has begun must go on.
     pub(crate) goes_on_until: Option<Instant>,
-    /// The `GO` of its turn is written once the link has written up to here.
+    /// The first `GO` of its turn is written once the link has written up to here.
     pub(crate) go_mark: u64,
 }
 

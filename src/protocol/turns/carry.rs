@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use log::info;
 
 use super::TurnEvent;
+use super::proposal::Then;
 use super::server::{Session, TurnServer, may_go};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
@@ -55,22 +56,27 @@ impl TurnServer {
         if let Some(late) = self.carry_out_one(now, moved, answer, links) {
             self.carry_out_late(now, late, links);
         }
-        if unlikely(!self.silent.is_empty()) {
-            self.carry_out_silent(now, links);
+        if unlikely(!self.afterwards.is_empty()) {
+            self.carry_out_afterwards(now, links);
         }
         self.finish_drain(now, links);
     }
 
-    /// L10: a connection that let its first `GO` lapse without a word does not count until it speaks.
+    /// Carries out what was put off until the turns of these seats have ended and their clients have heard how.
     #[cold]
-    fn carry_out_silent(&mut self, now: Now, links: &mut Links) {
-        while let Some(seat) = self.silent.pop() {
-            let moved = self.table.scheduler.vacate(now.instant, seat);
-            self.ledger.report(TurnEvent::Away { seat });
-            self.hear_of_seat(seat, links, |name| Reply::Away { name });
-            if let Some(late) = self.carry_out_one(now, moved, None, links) {
-                self.carry_out_late(now, late, links);
-            }
+    fn carry_out_afterwards(&mut self, now: Now, links: &mut Links) {
+        while let Some((seat, then)) = self.afterwards.pop() {
+            self.carry_out_then(now, seat, then, links);
+        }
+    }
+
+    /// L10: a connection that let its first `GO` lapse without a word does not count until it speaks.
+    pub(super) fn carry_out_rest(&mut self, now: Now, seat: SeatId, links: &mut Links) {
+        let moved = self.table.scheduler.vacate(now.instant, seat);
+        self.ledger.report(TurnEvent::Away { seat });
+        self.hear_of_seat(seat, links, |name| Reply::Away { name });
+        if let Some(late) = self.carry_out_one(now, moved, None, links) {
+            self.carry_out_late(now, late, links);
         }
     }
 
@@ -145,9 +151,11 @@ impl TurnServer {
             info!("{seat} ({}) lapsed", name.as_bytes().escape_ascii());
         }
         let open = self.proposals.take(seat);
-        if open.is_some() {
-            self.ledger.counts.not_judged += 1;
-            self.ledger.report(TurnEvent::NotJudged { seat, turn });
+        if let Some(open) = &open {
+            self.note_not_judged(seat, turn);
+            if open.then != Then::Stay {
+                self.afterwards.push((seat, open.then));
+            }
         }
         self.ledger.report(TurnEvent::Ended { seat, turn, how });
         open.map(|open| open.replies)
@@ -181,7 +189,7 @@ impl TurnServer {
             // A port scanner, or a thinking person: it may still answer, and does not count until then.
             Signal::Open if raw.trial == Trial::Silent && ended.outcome == Outcome::Lapsed => {
                 raw.trial = Trial::Resting;
-                self.silent.push(ended.seat);
+                self.afterwards.push((ended.seat, Then::Rest));
             }
             _ => {}
         }
@@ -254,14 +262,21 @@ impl TurnServer {
         links: &mut Links,
     ) {
         self.table.scheduler.start(now.instant, seat, turn);
-        self.say_go(now, id, seat, links);
+        self.say_first_go(now, id, seat, links);
         links.hurry(id);
     }
 
-    /// Tells the client on `id` of the turn that its seat holds, and how much of its time is left.
+    /// Tells the client on `id` how much time is left of the turn that its seat holds.
+    #[inline]
     pub(super) fn say_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
-        let Some((turn, within)) = self.time_left(now, seat) else { return };
-        TurnServer::say(id, &Reply::Go { turn, within, last: None }, links);
+        if let Some((turn, within)) = self.time_left(now, seat) {
+            TurnServer::say(id, &Reply::Go { turn, within, last: None }, links);
+        }
+    }
+
+    /// As [`say_go`](Self::say_go), the first time on this connection: answers without a fence count once this is written (L3).
+    pub(super) fn say_first_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        self.say_go(now, id, seat, links);
         let mark = links.mark(id);
         if let Some(Session::Line(line)) = self.sessions.get_mut(id) {
             line.go_mark = mark;

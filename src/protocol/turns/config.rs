@@ -91,18 +91,24 @@ impl TurnServerConfig {
     ///
     /// The first combination that makes no sense.
     pub fn check(&self) -> Result<(), TurnConfigError> {
-        self.rules.check()?;
+        self.check_rules(&self.rules)?;
         match self {
-            _ if self.max_clients < self.rules.min_seats => Err(TurnConfigError::TooFewClients {
-                max_clients: self.max_clients,
-                min_seats: self.rules.min_seats,
-            }),
             _ if self.max_rings == 0 => Err(TurnConfigError::NoRings),
             _ if self.admission == Admission::Host && self.framing != Framing::Line => {
                 Err(TurnConfigError::AdmissionOfRawClients)
             }
             _ => Ok(()),
         }
+    }
+
+    /// Checks that a ring with `rules` can grant turns in such a server.
+    pub(super) fn check_rules(&self, rules: &Rules) -> Result<(), TurnConfigError> {
+        rules.check()?;
+        let (max_clients, min_seats) = (self.max_clients, rules.min_seats);
+        if max_clients < min_seats {
+            return Err(TurnConfigError::TooFewClients { max_clients, min_seats });
+        }
+        Ok(())
     }
 }
 

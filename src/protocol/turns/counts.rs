@@ -10,7 +10,7 @@ pub struct TurnCounts {
     pub repeated: u64,
     /// Answers that went to the host to judge.
     pub proposed: u64,
-    /// Proposals that the host did not judge in time.
+    /// Proposals that ended without a verdict of the host's.
     pub not_judged: u64,
     /// Turns given up by their holder.
     pub passed: u64,

@@ -48,7 +48,8 @@ pub enum TurnEvent {
     },
     /// An answer waits for the host's verdict; see [`TurnServer::rule`](super::TurnServer::rule).
     Proposed(Proposal),
-    /// The host did not rule in time: the answer is refused, and the turn has ended.
+    /// An answer is refused because the host gave no verdict: it let the time for that pass, dropped the proposal, skipped the turn, or
+    /// the server stops. If the turn ends by that, [`Ended`](TurnEvent::Ended) follows.
     NotJudged {
         /// The seat that answered.
         seat: SeatId,

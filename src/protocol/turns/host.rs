@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use log::warn;
 
-use super::Admit;
 use super::carry::Accepted;
 use super::proposal::{Open, Proposal, Then, Unruled, Verdict};
 use super::server::{Session, TurnServer};
-use crate::protocol::{ConnectionId, Links};
+use super::{Admit, TurnConfigError, TurnEvent};
+use crate::protocol::{ConnectionId, Links, is_shown};
 use crate::session::line::{Role, Wants};
 use crate::session::{Bye, Code, Name, Reply};
 use crate::table::{LastAnswer, SeatData};
 use crate::time::Now;
-use crate::turn::{HostError, RingId, Rules, RulesError, SeatId};
+use crate::turn::{HostError, RingId, Rules, SeatId, TurnNumber};
 
 /// Judging.
 impl TurnServer {
@@ -70,7 +70,7 @@ impl TurnServer {
         let (message, name) = proposal.message();
         let answer = Accepted { message, name, words, replies: open.replies };
         self.carry_out(now, moved, Some(answer), links);
-        self.after_verdict(now, seat, open.then, links);
+        self.carry_out_then(now, seat, open.then, links);
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl TurnServer {
         if let Some(id) = client {
             self.strike(now, id, moved.ended.is_none(), links);
         }
-        self.after_verdict(now, seat, open.then, links);
+        self.carry_out_then(now, seat, open.then, links);
     }
 
     /// A raw client hears `GO` again, if the turn is still its own, or has been refused once too often.
@@ -125,11 +125,12 @@ impl TurnServer {
         }
     }
 
-    /// A client that left, or that the host removed, while its answer was judged.
-    fn after_verdict(&mut self, now: Now, seat: SeatId, then: Then, links: &mut Links) {
+    /// Carries out what was put off until the turn of `seat` has moved on: its client left while its answer was judged, say.
+    pub(super) fn carry_out_then(&mut self, now: Now, seat: SeatId, then: Then, links: &mut Links) {
         let id = self.table.scheduler.data(seat).and_then(|data| data.client);
         match then {
             Then::Stay => {}
+            Then::Rest => self.carry_out_rest(now, seat, links),
             Then::Leave => match id {
                 Some(id) => self.line_left_for_good(now, id, seat, links),
                 None => self.retire_seat(now, seat, links),
@@ -138,26 +139,32 @@ impl TurnServer {
         }
     }
 
-    /// Refuses what the host has dropped without a verdict.
+    /// Refuses the answers whose proposals the host has dropped without a verdict.
     pub(super) fn refuse_dropped(&mut self, now: Now, links: &mut Links) {
         self.proposals.may_be_dropped = false;
         while let Some((seat, open)) = self.proposals.take_dropped() {
-            warn!(
-                "the host dropped the answer of {seat} to turn {} without a verdict: it is refused",
-                open.turn
-            );
-            self.ledger.counts.not_judged += 1;
+            self.note_not_judged(seat, open.turn);
             self.refuse_proposal(now, seat, &open, (Code::NotJudged, None), links);
         }
         self.settle_due(now.instant);
     }
 
-    /// Refuses an answer whose time to be judged is over, because the server stops.
-    pub(super) fn not_judged(&mut self, now: Now, seat: SeatId, links: &mut Links) {
+    /// Refuses an answer that is still judged when the server stops.
+    pub(super) fn refuse_unjudged(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         if let Some(open) = self.proposals.take(seat) {
-            self.ledger.counts.not_judged += 1;
+            self.note_not_judged(seat, open.turn);
             self.refuse_proposal(now, seat, &open, (Code::NotJudged, None), links);
         }
+    }
+
+    /// Logs, counts and reports an answer that ends without the host's verdict (M4).
+    pub(super) fn note_not_judged(&mut self, seat: SeatId, turn: TurnNumber) {
+        let nth = &mut self.ledger.counts.not_judged;
+        *nth += 1;
+        if is_shown(*nth) {
+            warn!("{seat}: the answer to turn {turn} ends without a verdict of the host's ({nth} so far)");
+        }
+        self.ledger.report(TurnEvent::NotJudged { seat, turn });
     }
 }
 
@@ -257,15 +264,15 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When the rules make no sense.
+    /// When no turn could ever be granted by these rules, or none be judged. Nothing has changed then.
     pub fn set_rules(
         &mut self,
         now: Now,
         name: Name,
         rules: Rules,
         links: &mut Links,
-    ) -> Result<(), RulesError> {
-        rules.check()?;
+    ) -> Result<(), TurnConfigError> {
+        self.config.check_rules(&rules)?;
         if let Some(ring) = self.table.ring_named(&name) {
             let moved = self.table.scheduler.set_rules(now.instant, ring, rules.clone())?;
             self.carry_out(now, moved, None, links);

@@ -58,6 +58,11 @@ impl TurnServer {
                     None => break,
                 },
                 Step::Skipped(count) => used += count,
+                Step::Incomplete if unlikely(!session.has_begun && is_foreign(rest, Extent::Begun)) => {
+                    // A TLS hello may have no line end at all.
+                    self.turn_out(now, id, links);
+                    return bytes.len();
+                }
                 Step::Incomplete => break,
                 Step::Broken(bye) => {
                     self.line_broken(now, id, bye, rest, links);
@@ -97,7 +102,7 @@ impl TurnServer {
         if unlikely(!std::mem::replace(&mut session.has_begun, true))
             && is_foreign(line.text.as_bytes(), Extent::Whole)
         {
-            self.turn_out(now, id, line.text.as_bytes(), links);
+            self.turn_out(now, id, links);
             return Some(behind.len());
         }
         let request = Request::parse(line.text);
@@ -172,7 +177,8 @@ impl TurnServer {
         }
         self.line_heard_go(id, fence, links)?;
         match self.table.scheduler.holding(seat, fence.turn) {
-            Ok(_) => Ok(()),
+            // It may be the answer that is judged, sent again.
+            Ok(_) | Err(crate::turn::Refusal::Judging) => Ok(()),
             Err(refusal) => Err((code_of(refusal), None)),
         }
     }
@@ -182,7 +188,7 @@ impl TurnServer {
     fn line_broken(&mut self, now: Now, id: ConnectionId, bye: Bye, bytes: &[u8], links: &mut Links) {
         let is_first = self.line(id).is_some_and(|session| !session.has_begun);
         if is_first && is_foreign(bytes, Extent::Begun) {
-            return self.turn_out(now, id, bytes, links);
+            return self.turn_out(now, id, links);
         }
         self.refuse(id, Code::Malformed, bytes, links);
         self.dismiss(now, id, bye, links);
@@ -574,7 +580,7 @@ impl TurnServer {
         let is_judged = self.proposals.get_mut(seat).is_some();
         match held {
             _ if is_granted || is_judged => {}
-            Some(_) => self.say_go(now, id, seat, links),
+            Some(_) => self.say_first_go(now, id, seat, links),
             None if self.table.scheduler.held_by(seat).is_some() => {}
             None => self.line_waits(id, seat, links),
         }

@@ -109,16 +109,18 @@ pub(super) struct Open {
     pub(super) mark: Mark,
     /// How often the answer was sent on this connection: each one gets its reply.
     pub(super) replies: u32,
-    /// What becomes of the seat behind the verdict.
+    /// What becomes of the seat after the verdict.
     pub(super) then: Then,
     alive: Weak<()>,
 }
 
-/// What becomes of a seat behind a verdict.
+/// What becomes of a seat once its turn has moved on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Then {
     /// It goes on.
     Stay,
+    /// Its client, a raw one on trial, does not count until it speaks (L10).
+    Rest,
     /// Its client has given it up.
     Leave,
     /// The host has removed it.
@@ -148,7 +150,7 @@ impl Proposals {
         Proposal(Box::new(Proposed { seat, turn, message: message.into(), name, _alive: alive }))
     }
 
-    /// Has `then` become of `seat` behind its verdict, if it waits for one. A removal stands whatever its client does.
+    /// Puts `then` off until the verdict on the answer of `seat`, if it waits for one. A `LEAVE` does not undo a removal.
     pub(super) fn defer(&mut self, seat: SeatId, then: Then) -> bool {
         self.open.get_mut(&seat).map(|open| open.then = open.then.max(then)).is_some()
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::carry::Accepted;
-use super::server::{Drain, Session, TurnServer};
+use super::server::{Drain, Session, TurnServer, may_go};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
@@ -56,12 +56,18 @@ impl TurnServer {
         self.ledger.report(TurnEvent::Seated { seat, connection: id });
         self.hear_joined(seat, links);
         self.carry_out(now, moved, None, links);
-        if self.table.scheduler.held_by(seat).is_none()
-            && let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
-        {
-            raw.signal = Signal::Gap;
-            links.send_static(id, WAIT);
-            self.waits.push(id);
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
+        match self.table.scheduler.held_by(seat).map(|held| held.clock) {
+            None => {
+                raw.signal = Signal::Gap;
+                links.send_static(id, WAIT);
+                self.waits.push(id);
+            }
+            // T3: the turn waited for a client to come back, and has not been offered to this connection.
+            Some(HeldClock::Running { .. } | HeldClock::Stopped { .. }) if may_go(raw.signal) => {
+                self.raw_go(id, links);
+            }
+            Some(_) => {}
         }
     }
 
@@ -334,7 +340,7 @@ impl TurnServer {
         let is_answered = self.table.scheduler.data(raw.seat).is_some_and(|data| data.raw_name().is_some());
         let extent = if matches!(message, RawMessage::TooLong(_)) { Extent::Cut } else { Extent::Whole };
         if !is_answered && is_foreign(message.bytes(), extent) {
-            return self.turn_out(now, id, message.bytes(), links);
+            return self.turn_out(now, id, links);
         }
         let has_gone = raw.signal == Signal::Open && !is_early;
         let is_answer =

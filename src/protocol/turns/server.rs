@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use log::{info, warn};
 
 use super::ledger::{Answer, AnswerId, Ledger};
-use super::proposal::Proposals;
+use super::proposal::{Proposals, Then};
 use super::{Framing, TurnConfigError, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::hint::unlikely;
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
@@ -61,8 +61,9 @@ pub struct TurnServer {
     pub(super) drain: Drain,
     /// The seat whose `REST` is being carried out: it hears of that, and not how its turn ended.
     pub(super) rests: Option<SeatId>,
-    /// Raw clients on trial whose first `GO` has just lapsed.
-    pub(super) silent: Vec<SeatId>,
+    /// Seats whose turn has just ended, and what becomes of them once all that has to hear of that has heard. Empty but while a move is
+    /// carried out.
+    pub(super) afterwards: Vec<(SeatId, Then)>,
     /// One message for all who hear a ring.
     pub(super) scratch: Vec<u8>,
 }
@@ -130,7 +131,7 @@ impl TurnServer {
             closings: 0,
             drain: Drain::No,
             rests: None,
-            silent: Vec::new(),
+            afterwards: Vec::new(),
             scratch: Vec::new(),
         })
     }
@@ -273,7 +274,7 @@ impl TurnServer {
 
     fn dismiss_all(&mut self, now: Now, links: &mut Links) {
         for seat in self.proposals.seats() {
-            self.not_judged(now, seat, links);
+            self.refuse_unjudged(now, seat, links);
         }
         // Those that watch come last: they hear how the turns of the others end.
         let is_watching = |session: &Session| matches!(session, Session::Line(line) if line.is_watching());
@@ -328,9 +329,10 @@ impl TurnServer {
         }
     }
 
-    /// Closes a connection that speaks another protocol, before anything that it sends counts.
-    pub(super) fn turn_out(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        self.refuse(id, Code::Malformed, bytes, links);
+    /// L6: closes a connection that speaks another protocol, before anything that it sends counts. Only the closing is logged, which is
+    /// thinned out over all connections: a scanner makes a new one each time.
+    pub(super) fn turn_out(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        self.ledger.refused(id, Code::Malformed);
         self.dismiss(now, id, Bye::NotHere, links);
     }
 
