@@ -114,7 +114,7 @@ mod tests;
 
 #[cfg(all(test, feature = "net"))]
 pub(crate) use addresses::Addresses;
-pub use config::DriverConfig;
+pub use config::{BufferTooSmall, DriverConfig};
 pub use event::{DriverCounts, Event, EventsPending};
 #[cfg(all(test, feature = "net"))]
 pub(crate) use pass::PROMPT_MAX;

@@ -28,13 +28,14 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// When the registry cannot be shared.
+    /// [`Error::Buffer`], when a buffer is too small for the protocol's longest messages; [`Error::Poll`], when the registry cannot be shared.
     pub fn new(
         registry: &Registry,
         space: TokenSpace,
         protocol: P,
         config: DriverConfig,
     ) -> Result<Self, Error> {
+        config.check(protocol.buffers_min()).map_err(Error::Buffer)?;
         let sockets = MioSockets::new(registry, space, &config).map_err(Error::Poll)?;
         let engine = Engine::new(sockets, protocol, config, os_entropy(), clock::now().instant);
         Ok(Driver { engine })

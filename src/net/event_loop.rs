@@ -72,7 +72,7 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// When the system has no poll or waker to give.
+    /// When the system has no poll or waker to give, or a buffer is too small for the protocol's longest messages.
     pub fn with_config(protocol: P, config: DriverConfig) -> Result<EventLoop<P>, Error> {
         let poll = Poll::new().map_err(Error::Poll)?;
         let busy_poll = Some(config.busy_poll).filter(|patience| !patience.is_zero());

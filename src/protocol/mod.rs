@@ -181,4 +181,19 @@ pub trait Protocol {
 
     /// Returns the next event for the host.
     fn poll_event(&mut self) -> Option<Self::Event>;
+
+    /// Returns the least buffers with which the longest messages of this protocol get through. By default any will do.
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin::default()
+    }
+}
+
+/// The least buffers of a connection that a [`Protocol`] works with; [`DriverConfig::check`](crate::engine::DriverConfig::check) compares
+/// them with a driver's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BuffersMin {
+    /// Bytes of its longest message, which is kept until its end has come.
+    pub in_bytes: usize,
+    /// Bytes that may be queued for a peer that reads, but not at once.
+    pub out_bytes: usize,
 }

@@ -44,7 +44,8 @@ pub struct TurnServerConfig {
     pub hello_timeout: Duration,
     /// How long a line that has begun may take to end, and how long a payload may pause. Default 5 s.
     pub line_timeout: Duration,
-    /// The longest answer, in bytes. Default 16 KiB. The driver's `out_bytes_max` should be at least four times as much.
+    /// The longest answer, in bytes. Default 16 KiB. The driver's `out_bytes_max` has to have room for four of them, each with its line of
+    /// 1,024 bytes, and its `in_bytes_max` for one; see [`DriverConfig::check`](crate::engine::DriverConfig::check).
     pub answer_bytes_max: usize,
     /// Seats that a new hearer is told of. Default 256.
     pub roster_max: usize,

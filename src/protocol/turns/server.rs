@@ -12,7 +12,9 @@ use super::ledger::{Answer, AnswerId, Ledger};
 use super::proposal::{Proposals, Then};
 use super::{Framing, TurnConfigError, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::hint::unlikely;
-use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
+use crate::protocol::{
+    BuffersMin, CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol,
+};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::session::line::LineSession;
 use crate::session::raw::{RawSession, Signal};
@@ -491,6 +493,19 @@ impl Protocol for TurnServer {
             self.due = Some(Instant::ORIGIN);
         }
         event
+    }
+
+    /// A client that reads late has room for four answers, such as those of one round for a hearer.
+    fn buffers_min(&self) -> BuffersMin {
+        let message = self.config.answer_bytes_max.saturating_add(self.limits.line_bytes_max);
+        BuffersMin {
+            // The ends of line and payload.
+            in_bytes: message
+                .saturating_add(3)
+                .max(self.limits.hello_bytes_max + 2)
+                .max(self.config.raw_bytes_max),
+            out_bytes: message.saturating_mul(4),
+        }
     }
 }
 
