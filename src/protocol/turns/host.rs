@@ -1,4 +1,4 @@
-//! What a host can do, in any pass and to any ring. Each is carried out at once, in order with the rest.
+//! The host's methods, for any pass and any ring. Each is carried out at once, in order with the rest.
 
 use std::time::Duration;
 
@@ -22,6 +22,22 @@ impl TurnServer {
     /// # Errors
     ///
     /// [`HostError::NotJudged`], when the turn is over; otherwise `next` cannot be next, and the proposal is given back to be ruled on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::{Proposal, TurnServer, Unruled, Verdict}};
+    /// # use taketurns::{time::Now, turn::SeatId};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, proposal: Proposal) -> Result<(), Unruled> {
+    /// // Only numbers count. A number above 100 gives the same seat another turn.
+    /// let (seat, number) = (proposal.seat(), proposal.answer().number());
+    /// let verdict = match number {
+    ///     Some(number) => Verdict::Accept { next: (number > 100).then_some(seat), words: None },
+    ///     None => Verdict::Refuse { words: "a number, please" },
+    /// };
+    /// server.rule(now, proposal, verdict, links)?;
+    /// # Ok(()) }
+    /// ```
     pub fn rule(
         &mut self,
         now: Now,
@@ -175,17 +191,42 @@ impl TurnServer {
     /// # Errors
     ///
     /// When no turn is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::TurnServer};
+    /// # use taketurns::{time::Now, turn::HostError};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
+    /// let ring = server.ring_named(&"main".parse()?).ok_or(HostError::UnknownRing)?;
+    /// server.skip(now, ring, links)?;
+    /// # Ok(()) }
+    /// ```
     pub fn skip(&mut self, now: Now, ring: RingId, links: &mut Links) -> Result<(), HostError> {
         let moved = self.table.scheduler.skip(now.instant, ring)?;
         self.carry_out(now, moved, None, links);
         Ok(())
     }
 
-    /// Names the seat that gets the next turn: one that waits, or the holder. The order goes on behind it.
+    /// Names the seat that gets the next turn: one that waits, or the holder. The order goes on after that turn.
     ///
     /// # Errors
     ///
     /// When the seat rests, is away, or does not exist.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::TurnServer};
+    /// # use taketurns::{time::Now, turn::HostError};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
+    /// let bob = server.seat_named(&"main".parse()?, &"bob".parse()?).ok_or(HostError::UnknownSeat)?;
+    /// match server.name_next(bob) {
+    ///     Err(HostError::Away) => server.say_to_ring(&"main".parse()?, b"bob is not here", links),
+    ///     named => named?,
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn name_next(&mut self, seat: SeatId) -> Result<(), HostError> {
         self.table.scheduler.name_next(seat)
     }
@@ -195,6 +236,16 @@ impl TurnServer {
     /// # Errors
     ///
     /// When no turn is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::TurnServer};
+    /// # use taketurns::{time::Now, turn::{HostError, RingId}};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, ring: RingId) -> Result<(), HostError> {
+    /// server.extend(now, ring, std::time::Duration::from_secs(30), links)?;
+    /// # Ok(()) }
+    /// ```
     pub fn extend(
         &mut self,
         now: Now,
@@ -214,6 +265,20 @@ impl TurnServer {
     /// # Errors
     ///
     /// When there is no such ring.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::TurnServer};
+    /// # use taketurns::{time::Now, turn::HostError};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), HostError> {
+    /// // Everything stops for lunch.
+    /// let rings: Vec<_> = server.scheduler().rings().collect();
+    /// for ring in rings {
+    ///     server.pause(now, ring, links)?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn pause(&mut self, now: Now, ring: RingId, links: &mut Links) -> Result<(), HostError> {
         if self.table.scheduler.is_paused(ring) {
             return Ok(());
@@ -265,6 +330,19 @@ impl TurnServer {
     /// # Errors
     ///
     /// When no turn could ever be granted by these rules, or none be judged. Nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::{TurnConfigError, TurnServer}};
+    /// # use taketurns::{time::Now, turn::{Demand, Demands, Rules}};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, lock: taketurns::protocol::turns::Name) -> Result<(), TurnConfigError> {
+    /// // One ring is a lock: its seats rest until they ask, and one is enough.
+    /// let mut rules = Rules::default();
+    /// (rules.min_seats, rules.demands) = (1, Demands::Only(Demand::Ask));
+    /// server.set_rules(now, lock, rules, links)?;
+    /// # Ok(()) }
+    /// ```
     pub fn set_rules(
         &mut self,
         now: Now,
@@ -285,11 +363,25 @@ impl TurnServer {
 /// Seats.
 impl TurnServer {
     /// Removes a seat: its client hears `BYE removed`, its secret is worth nothing, and its name is refused for the ring's
-    /// `seat_grace`, or until [`lift`](Self::lift). While its answer is judged, that happens behind the verdict.
+    /// `seat_grace`, or until [`lift`](Self::lift). While its answer is judged, that happens after the verdict.
     ///
     /// # Errors
     ///
     /// When there is no such seat.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::TurnServer};
+    /// # use taketurns::{time::Now, turn::HostError};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
+    /// let (main, ann) = ("main".parse()?, "ann".parse()?);
+    /// let seat = server.seat_named(&main, &ann).ok_or(HostError::UnknownSeat)?;
+    /// server.remove(now, seat, links)?;
+    /// // A second chance, at once.
+    /// server.lift(now, &main, &ann);
+    /// # Ok(()) }
+    /// ```
     pub fn remove(&mut self, now: Now, seat: SeatId, links: &mut Links) -> Result<(), HostError> {
         if self.table.scheduler.data(seat).is_none() {
             return Err(HostError::UnknownSeat);
@@ -327,6 +419,26 @@ impl TurnServer {
     }
 
     /// Admits a client that [waits for the host](super::TurnEvent::Joining), on the host's terms. Nothing happens if it does not wait any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::{Admit, Joining, TurnServer}};
+    /// # use taketurns::{time::Now, turn::Weight};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, joining: &Joining) -> Result<(), std::convert::Infallible> {
+    /// let mut terms = Admit::default();
+    /// match joining.token.as_deref() {
+    ///     Some("staff") => terms.weight = Weight::new(3),
+    ///     Some(_) => {}
+    ///     None => {
+    ///         server.forbid(now, joining.connection, "show a token", links);
+    ///         return Ok(());
+    ///     }
+    /// }
+    /// server.say_to(joining.connection, b"welcome", links);
+    /// server.admit(now, joining.connection, &terms, links);
+    /// # Ok(()) }
+    /// ```
     pub fn admit(&mut self, now: Now, id: ConnectionId, admit: &Admit, links: &mut Links) {
         let until = now.instant + self.config.hello_timeout;
         let Some(session) = self.line(id).filter(|session| matches!(session.role, Role::Admitting(_))) else {
@@ -354,7 +466,7 @@ impl TurnServer {
 
     // Words.
 
-    /// Says something to the client of `seat`, if it is there and speaks lines.
+    /// Says something to the client of `seat`, if it is there and speaks lines: on the line if it fits, else as a payload.
     pub fn say_to_seat(&mut self, seat: SeatId, content: &[u8], links: &mut Links) {
         if let Some(id) = self.table.scheduler.data(seat).and_then(|data| data.client) {
             self.say_to(id, content, links);
@@ -370,7 +482,17 @@ impl TurnServer {
         }
     }
 
-    /// Says something to all that hear the ring `name`.
+    /// Says something to all that hear the ring `name`: observers, and seats that joined with `hear=turns`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::{InvalidName, TurnServer}};
+    /// # use taketurns::time::Now;
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), InvalidName> {
+    /// server.say_to_ring(&"main".parse()?, "the board:\n...\n...\n...".as_bytes(), links);
+    /// # Ok(()) }
+    /// ```
     pub fn say_to_ring(&mut self, name: &Name, content: &[u8], links: &mut Links) {
         if let Some(room) = self.table.rooms.find(name) {
             self.hear(room, &Reply::Say { content }, links);
