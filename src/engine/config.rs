@@ -13,17 +13,18 @@ pub struct DriverConfig {
     /// Default: the process's limit of file descriptors less 16, read when the value is made; 10,016 where that is not known.
     pub max_connections: usize,
     /// Connections that one address may have; beyond it a newcomer is dropped without a word, so that one machine cannot take all
-    /// places. Loopback addresses have no limit: behind a proxy on this machine everybody comes from one. An IPv4 address is the same
-    /// one through an IPv6 socket; of IPv6 a whole network of 64 bits is one, since a host may choose among its addresses. Default:
-    /// none, since clients may share an address.
+    /// places. Loopback addresses have no limit: behind a proxy on this machine all clients come from one. An IPv4 address is the same
+    /// one through an IPv6 socket; of IPv6 a whole network of 64 bits is one, since a machine may choose among its addresses. Default:
+    /// none, since clients may share an address. A turn server that limits the seats of an address needs about twice as many connections
+    /// for it, because a client resumes on a new connection while the system still keeps its lost one.
     pub max_connections_per_address: Option<usize>,
     /// Bytes read from one connection in a pass: one peer must not starve the others. Default 16 KiB, allocated once: a message of
     /// 64 KiB takes four reads, and four peers that flood share a pass. 0 counts as 1.
     pub read_bytes_max: usize,
-    /// Bytes read in a pass from all connections that were ready, and so much again from those that were left over from the last one: a
-    /// thousand that flood must not hold the others up, nor fill the memory with what a pass reports to its host. Who comes too late for
+    /// Bytes read in a pass from all connections that were ready, and as many again from those that the last pass left over: a
+    /// thousand that flood must not hold the others up, nor fill the memory with events. A connection that comes too late for
     /// it is read in one of the next passes, in the order of coming, and before the deadlines that have come meanwhile. Default 64
-    /// KiB; less than `read_bytes_max` counts as that.
+    /// KiB; less than `read_bytes_max` counts as `read_bytes_max`.
     pub pass_read_bytes_max: usize,
     /// Bytes kept of what a connection has sent and its protocol has not consumed: the beginning of a message. A connection whose protocol leaves
     /// more is closed. Default 128 KiB, twice the longest message; one read comes on top, for each connection.
@@ -90,8 +91,8 @@ impl Default for DriverConfig {
 }
 
 impl DriverConfig {
-    /// How many clients a protocol should let in at most: 16 less than there may be connections, so that those which it turns
-    /// away can still be told.
+    /// Returns the number of clients that a protocol should let in at most: 16 less than `max_connections`, so that a client that is
+    /// turned away can still be told.
     #[must_use]
     pub fn clients_max(&self) -> usize {
         self.max_connections.saturating_sub(16).max(1)

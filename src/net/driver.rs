@@ -24,7 +24,7 @@ pub struct Driver<P: Protocol> {
 }
 
 impl<P: Protocol> Driver<P> {
-    /// A driver whose sockets are registered with `registry`, under tokens of `space`.
+    /// Makes a driver whose sockets are registered with `registry`, under tokens of `space`.
     ///
     /// # Errors
     ///
@@ -43,37 +43,37 @@ impl<P: Protocol> Driver<P> {
 
     // Getters.
 
-    /// The protocol.
+    /// Returns the protocol.
     #[must_use]
     pub fn protocol(&self) -> &P {
         self.engine.protocol()
     }
 
-    /// The protocol, to be changed: between passes only, so that what it asks of its links is carried out in the next one.
+    /// Returns the protocol, to be changed: between passes only, so that what it asks of its links is carried out in the next one.
     pub fn protocol_mut(&mut self) -> &mut P {
         self.engine.protocol_mut()
     }
 
-    /// Whether `token` belongs to this driver. One comparison.
+    /// Returns whether `token` belongs to this driver. One comparison.
     #[must_use]
     pub fn owns(&self, token: Token) -> bool {
         self.engine.sockets.space.owns(token)
     }
 
-    /// How many connections exist, those about to be opened or closed included.
+    /// Returns the number of connections, those about to be opened or closed included.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.engine.connections()
     }
 
-    /// Running counts.
+    /// Returns running counts.
     #[must_use]
     pub fn counts(&self) -> DriverCounts {
         self.engine.counts()
     }
 
-    /// When the next pass must be, whether or not there is an event; perhaps early, never late. In the past if there is
-    /// work left from the last pass, or from what the host asked since.
+    /// Returns when the next pass must be, whether or not there is an event; perhaps early, never late. In the past if the last pass or
+    /// the host has left work.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.engine.next_deadline()
@@ -84,22 +84,22 @@ impl<P: Protocol> Driver<P> {
         self.engine.is_due(now)
     }
 
-    /// Whether [`drain`](Self::drain) was called.
+    /// Returns whether [`drain`](Self::drain) was called.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.engine.is_draining()
     }
 
-    /// Whether [`drain`](Self::drain) was called and every connection is gone.
+    /// Returns whether [`drain`](Self::drain) was called and every connection is gone.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.engine.is_drained()
     }
 
-    // What the host asks.
+    // Commands of the host.
 
     /// Lets the host do something with the protocol and its connections, such as send what a person has typed, and returns its result.
-    /// What that asks for is written when this returns, as far as the peers take it. The next pass is due at once.
+    /// Messages that it sends are written when this returns, as far as the peers take them. The next pass is due at once.
     ///
     /// ```
     /// use taketurns::net::{EventLoop, now, os_entropy};
@@ -115,7 +115,7 @@ impl<P: Protocol> Driver<P> {
         self.engine.act(now, act)
     }
 
-    /// Listens on `addr`; the address that it got, which differs if the port was 0. May be called for several addresses.
+    /// Listens on `addr`; returns the address that it got, which differs if the port was 0. May be called for several addresses.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl<P: Protocol> Driver<P> {
         self.engine.drain(now);
     }
 
-    // What the world did.
+    // The world.
 
     /// Takes in one event of the poll. Events of other sources than this driver's are ignored.
     #[inline(always)]
@@ -209,9 +209,9 @@ impl<P: Protocol> Driver<P> {
         self.engine.finish_batch(now).map_err(|_| Error::EventsPending)
     }
 
-    // What to do now.
+    // Events.
 
-    /// The next event for the host. To be called until it says `None`, after every pass.
+    /// Returns the next event for the host. To be called until it says `None`, after every pass.
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         self.engine.poll_event()
     }

@@ -1,4 +1,4 @@
-//! What can go wrong for a host. Trouble with a single peer is not here: that is an [`Event`](super::Event).
+//! Errors of a host. Trouble with a single peer is not here: that is an [`Event`](super::Event).
 
 use std::fmt;
 use std::io;
@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 
 use crate::engine::BufferTooSmall;
 
-/// An error of the system, or of the host's own doing.
+/// A failure of the system, or a mistake of the host's.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The system does not let this program listen on the address.
     Listen {
-        /// Which.
+        /// The address.
         addr: SocketAddr,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// A socket that the host handed in cannot be used.

@@ -71,7 +71,7 @@ pub struct Held {
     pub seat: SeatId,
     /// Its number.
     pub turn: TurnNumber,
-    /// What its clock does.
+    /// Its clock.
     pub clock: HeldClock,
     /// Whether the holder's connection is lost, and the turn waits for it.
     pub absent: bool,
@@ -88,7 +88,7 @@ impl Held {
     }
 }
 
-/// What the clock of a held turn does.
+/// The clock of a held turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldClock {
     /// It has not begun: the holder has not been told.
@@ -100,12 +100,12 @@ pub enum HeldClock {
     },
     /// It stands, because the host has paused the ring.
     Stopped {
-        /// What is left.
+        /// The time left.
         left: std::time::Duration,
     },
     /// It stands, because the answer is with the host.
     Judged {
-        /// What will be left.
+        /// The time left when it goes on.
         left: std::time::Duration,
         /// When the host's time runs out.
         until: Instant,

@@ -41,7 +41,7 @@ pub struct Rules {
     pub turn_grace: Duration,
     /// How long a seat that is away keeps its place. Default 60 s.
     pub seat_grace: Duration,
-    /// Who says whether an answer counts. Default automatic.
+    /// The judge of answers. Default automatic.
     pub judging: Judging,
     /// How long a turn may stand judged, all its proposals together. Default 5 s.
     pub judging_timeout: Duration,
@@ -142,7 +142,7 @@ pub(super) struct Terms {
     pub(super) proposals_max: u16,
     /// How long a holder may be silent, which an extended turn may be renewed to.
     pub(super) silent: Nanos,
-    /// What a turn begins with.
+    /// The time that a turn begins with.
     pub(super) time: Allowance,
     /// Time to judge a turn's proposals; zero if the host does not judge.
     pub(super) judging: Nanos,
@@ -181,7 +181,7 @@ pub enum HoldMax {
     Unlimited,
 }
 
-/// Who says whether an answer counts.
+/// The judge of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Judging {
     /// The holder's answer counts when it is read.
@@ -220,7 +220,7 @@ impl SchedulerConfig {
     }
 }
 
-/// A combination of rules that can not be kept.
+/// A combination of rules that cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RulesError {

@@ -1,4 +1,4 @@
-//! What a host hears of a turn server.
+//! Events of a turn server, for its host.
 
 use super::Joining;
 use super::ledger::AnswerId;

@@ -14,7 +14,7 @@ use crate::turn::{HostError, SeatId, TurnNumber};
 
 /// Judging.
 impl TurnServer {
-    /// Rules on an answer. What the host has said before, by [`say_to_ring`](Self::say_to_ring) and the like, stands before the next `GO`.
+    /// Rules on an answer. Words that the host has said before, such as by [`say_to_ring`](Self::say_to_ring), arrive before the next `GO`.
     ///
     /// # Errors
     ///

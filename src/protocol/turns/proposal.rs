@@ -38,7 +38,7 @@ impl Proposal {
         self.0.turn
     }
 
-    /// The answer, or for a raw client all it said, with a name of so many bytes.
+    /// The answer, or for a raw client its whole message, and the length of the name in front of it.
     pub(super) fn message(&self) -> (&[u8], usize) {
         (&self.0.message, self.0.name)
     }
@@ -109,12 +109,12 @@ pub(super) struct Open {
     pub(super) mark: Mark,
     /// How often the answer was sent on this connection: each one gets its reply.
     pub(super) replies: u32,
-    /// What becomes of the seat after the verdict.
+    /// The step that waits for the verdict.
     pub(super) then: Then,
     alive: Weak<()>,
 }
 
-/// What becomes of a seat once its turn has moved on.
+/// A step that a seat takes once its turn has moved on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Then {
     /// It goes on.

@@ -63,8 +63,7 @@ pub struct TurnServer {
     pub(super) drain: Drain,
     /// The seat whose `REST` is being carried out: it hears of that, and not how its turn ended.
     pub(super) rests: Option<SeatId>,
-    /// Seats whose turn has just ended, and what becomes of them once all that has to hear of that has heard. Empty but while a move is
-    /// carried out.
+    /// Steps of seats whose turn has just ended, for when all clients have heard of its end. Empty except while a move is carried out.
     pub(super) afterwards: Vec<(SeatId, Then)>,
     /// One message for all who hear a ring.
     pub(super) scratch: Vec<u8>,
@@ -217,7 +216,7 @@ impl TurnServer {
         self.open
     }
 
-    // What all sessions share.
+    // Shared by all sessions.
 
     /// Logs, counts and reports bytes that were refused. Telling the client is the session's.
     pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8], links: &Links) {
