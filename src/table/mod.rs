@@ -1,4 +1,4 @@
-//! Who sits where: names, rings, rules, hearers, secrets, and answers that count at most once. It knows no framing.
+//! Seats and their clients: names, rings, rules, hearers, secrets, and answers that count at most once. It knows no framing.
 
 mod addresses;
 mod mark;
@@ -22,7 +22,7 @@ use crate::turn::{
     Demand, JoinError, Moved, Outcome, Refusal, RingId, Rules, Scheduler, SeatId, TurnNumber, Weight,
 };
 
-/// The seats of a server, and who may sit on them.
+/// The seats of a server, and the rules for taking one.
 pub(crate) struct Table {
     pub(crate) scheduler: Scheduler<SeatData>,
     pub(crate) rooms: Rooms,
@@ -33,7 +33,7 @@ pub(crate) struct Table {
     left_by_raw: HashMap<IpAddr, VecDeque<SeatId>>,
 }
 
-/// What a client wants that joins a ring.
+/// The request of a client that joins a ring.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     pub(crate) name: Name,
@@ -44,16 +44,16 @@ pub(crate) struct Wanted {
     pub(crate) owns_name: bool,
 }
 
-/// Why a client gets no seat.
+/// The reason why a client gets no seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoSeat {
-    /// It may say another thing on the same connection.
+    /// Refused; the client may try again on the same connection.
     No(Code, &'static str),
-    /// It may not.
+    /// Refused, and the connection is closed.
     Bye(Bye),
 }
 
-/// How an answer was taken.
+/// The outcome of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// It counts; the turn has moved on.
@@ -108,7 +108,7 @@ impl Table {
 
     // Sitting down.
 
-    /// Says why `wanted` cannot be had, or the weight and demand of the seat to be.
+    /// Returns the weight and demand of the seat to be, or the reason why there is none.
     pub(crate) fn may_join(&self, now: Instant, wanted: &Wanted) -> Result<(Weight, Demand), NoSeat> {
         let rules = self.rules_for(&wanted.ring);
         let weight = u8::try_from(wanted.weight.unwrap_or(1)).ok().and_then(Weight::new);
@@ -301,7 +301,7 @@ impl Table {
         self.repeated(seat, fence, answer).ok_or(code_of(refusal))
     }
 
-    /// Says what an answer is that no held turn can take, if it is the one that the seat has given already.
+    /// Recognises an answer that the seat has given already, which no held turn can take.
     #[cold]
     fn repeated(&self, seat: SeatId, fence: Fence, answer: &[u8]) -> Option<Taken> {
         let last = self.scheduler.data(seat)?.line_identity()?.last?;

@@ -1,4 +1,4 @@
-//! Carries out what the scheduler has decided, in the order in which clients are to hear of it.
+//! Carries out moves of the scheduler, in the order in which clients are to hear of them.
 
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ pub(super) struct Accepted<'a> {
     /// The length of the name in front of a raw answer; 0 otherwise.
     pub(super) name: usize,
     pub(super) words: Option<&'a str>,
-    /// How often it was sent on this connection: each one gets its reply.
+    /// Times it was sent on this connection, each of which gets a reply.
     pub(super) replies: u32,
 }
 
@@ -124,7 +124,7 @@ impl TurnServer {
 
     // Ends.
 
-    /// Counts and reports a turn that ended; how many answers to it the host has not judged.
+    /// Counts and reports a turn that ended; returns the number of answers to it that still need a reply.
     #[inline]
     fn note_ended(&mut self, ended: &Ended, answer: Option<&Accepted<'_>>) -> Option<u32> {
         match answer {
@@ -180,7 +180,7 @@ impl TurnServer {
         }
     }
 
-    /// A raw client hears nothing of it. If it has not been told of its turn, it never will be.
+    /// A raw client is not told that its turn has ended. A `GO` that was held back is not sent any more.
     #[cold]
     fn tell_raw(&mut self, id: ConnectionId, ended: &Ended) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
@@ -221,7 +221,7 @@ impl TurnServer {
         }
     }
 
-    /// It cannot hear of its turn now.
+    /// Begins the turn of a raw client that cannot be sent `GO` now.
     #[cold]
     fn grant_raw_aside(
         &mut self,
@@ -347,7 +347,7 @@ impl TurnServer {
         self.hear(room, &Reply::Begin { name: &name, turn, within }, links);
     }
 
-    /// Tells the hearers of a ring something about one of its seats.
+    /// Sends a line about a seat to the hearers of its ring.
     pub(super) fn hear_of_seat(
         &mut self,
         seat: SeatId,
@@ -361,7 +361,7 @@ impl TurnServer {
         }
     }
 
-    /// Says something to all that hear a ring.
+    /// Sends a line to all hearers of a ring.
     pub(super) fn hear(&mut self, room: RoomId, reply: &Reply<'_>, links: &mut Links) {
         self.scratch.clear();
         reply.encode(&mut self.scratch);

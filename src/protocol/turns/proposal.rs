@@ -107,7 +107,7 @@ impl std::error::Error for Unruled {}
 pub(super) struct Open {
     pub(super) turn: TurnNumber,
     pub(super) mark: Mark,
-    /// How often the answer was sent on this connection: each one gets its reply.
+    /// Times the answer was sent on this connection, each of which gets a reply.
     pub(super) replies: u32,
     /// The step that waits for the verdict.
     pub(super) then: Then,
@@ -131,7 +131,7 @@ pub(super) enum Then {
 #[derive(Debug, Default)]
 pub(super) struct Proposals {
     open: HashMap<SeatId, Open>,
-    /// The host has just been handed one, and may have dropped it.
+    /// The host was just handed a proposal, and may have dropped it.
     pub(super) may_be_dropped: bool,
 }
 

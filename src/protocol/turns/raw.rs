@@ -1,4 +1,4 @@
-//! The raw framing, seen from the server: which message counts, and when `GO` may be said.
+//! The raw framing, seen from the server: which messages count, and when `GO` may be sent.
 
 use std::net::SocketAddr;
 
@@ -114,7 +114,7 @@ impl TurnServer {
         }
     }
 
-    // What it says.
+    // Input.
 
     /// Acts upon what one readiness brought, and what was left before; returns how many bytes are of no more use.
     #[inline(always)]
@@ -172,7 +172,7 @@ impl TurnServer {
         }
     }
 
-    /// One that had let its first `GO` lapse has said something, though that is no answer: it may try again.
+    /// A client that had let its first `GO` lapse has sent something that is no answer: it may try again.
     fn raw_speaks(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         if let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
             && raw.trial == Trial::Resting
@@ -205,7 +205,7 @@ impl TurnServer {
         }
     }
 
-    /// Has the answer count in the turn that its seat holds, or hands it to the host: the move, and the length of the name.
+    /// Counts the answer in the turn that its seat holds, or hands it to the host; returns the move, and the length of the name.
     #[cold]
     pub(super) fn raw_take(
         &mut self,
@@ -318,13 +318,13 @@ impl TurnServer {
             return;
         }
         if aside.gather_until.is_some_and(|until| until <= now.instant) {
-            // What is left of it then is armed again.
+            // If input is left after that, the alarm is set again.
             return links.reread(id);
         }
         self.raw_settle(id);
     }
 
-    /// What one message means: the whole policy of the raw framing.
+    /// Acts upon one message: the whole policy of the raw framing.
     fn raw_message(
         &mut self,
         now: Now,
@@ -371,7 +371,7 @@ impl TurnServer {
         }
     }
 
-    /// Counts a strike; whether that was one too many, and the connection is closed.
+    /// Counts a strike; returns whether that was one too many, so that the connection is closed.
     pub(super) fn raw_is_struck_out(&mut self, now: Now, id: ConnectionId, links: &mut Links) -> bool {
         let strikes = self.config.strikes;
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return true };
@@ -389,7 +389,7 @@ impl TurnServer {
         true
     }
 
-    // What it is told.
+    // Output.
 
     fn raw_go(&mut self, id: ConnectionId, links: &mut Links) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
@@ -400,7 +400,7 @@ impl TurnServer {
         }
     }
 
-    /// A `GO` is on its way: what came before it is given once more, to be dropped.
+    /// A `GO` is on its way: input that came before it is given once more, to be dropped.
     #[cold]
     pub(super) fn raw_gone(&mut self, id: ConnectionId, links: &mut Links) {
         if let Some(Session::Raw(RawSession { aside: Some(aside), .. })) = self.sessions.get_mut(id)
