@@ -11,7 +11,7 @@ use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::raw::{GO, Signal, Trial};
 use crate::session::{Code, How, Reply};
-use crate::table::{RoomId, SeatData};
+use crate::table::{RoomId, SeatData, SeatName};
 use crate::time::Now;
 use crate::turn::{Ended, Grant, HeldClock, Moved, Outcome, SeatId, TurnNumber};
 
@@ -138,14 +138,8 @@ impl TurnServer {
 
     #[cold]
     fn note_skipped(&mut self, &Ended { seat, turn, outcome }: &Ended) -> Option<u32> {
-        let counts = &mut self.ledger.counts;
-        let (how, count) = match outcome {
-            Outcome::Passed => (How::Passed, &mut counts.passed),
-            Outcome::Skipped => (How::Skipped, &mut counts.skipped),
-            Outcome::Gone => (How::Gone, &mut counts.gone),
-            _ => (How::Lapsed, &mut counts.lapsed),
-        };
-        *count += 1;
+        let how = how_of(outcome);
+        self.ledger.counts.note_ended(how);
         if how == How::Lapsed {
             let name = self.table.name_of(seat).to_string();
             info!("{seat} ({}) lapsed", name.as_bytes().escape_ascii());
@@ -316,15 +310,9 @@ impl TurnServer {
             let name = std::str::from_utf8(&answer.message[..answer.name]).ok()?;
             name.parse::<crate::session::Name>().is_ok().then_some(name)
         });
-        let how = match outcome {
-            Outcome::Passed => How::Passed,
-            Outcome::Skipped => How::Skipped,
-            Outcome::Gone => How::Gone,
-            _ => How::Lapsed,
-        };
         let reply = match answer {
             Some(answer) => Reply::Turn { name: &name, turn, raw_name, content: answer.content() },
-            None => Reply::Skip { name: &name, turn, how },
+            None => Reply::Skip { name: &name, turn, how: how_of(outcome) },
         };
         self.hear(room, &reply, links);
     }
@@ -372,10 +360,7 @@ impl TurnServer {
 
     /// A seat is gone: its name is free, and with the last one its ring.
     pub(super) fn forget(&mut self, now: Now, seat: SeatId, data: &SeatData, links: &mut Links) {
-        let name = match data.name() {
-            Some(name) => name.as_str().into(),
-            None => format!("raw-{}", seat.place()).into_boxed_str(),
-        };
+        let name = SeatName { seat, name: data.name() }.to_string().into_boxed_str();
         if !self.table.rooms.room(data.room).hearers.is_empty() {
             self.hear(data.room, &Reply::Left { name: &name }, links);
         }
@@ -397,12 +382,8 @@ impl TurnServer {
     fn carry_out_gone(&mut self, now: Now, moved: Moved, data: &SeatData, links: &mut Links) {
         if let Some(ended) = &moved.ended {
             self.note_skipped(ended);
-            let name = match data.name() {
-                Some(name) => name.as_str().to_owned(),
-                None => format!("raw-{}", ended.seat.place()),
-            };
-            let granted = Moved { ended: None, granted: moved.granted };
-            let late = self.carry_out_granted(now, granted, links);
+            let name = SeatName { seat: ended.seat, name: data.name() }.to_string();
+            let late = moved.granted.and_then(|granted| self.grant(now, granted, links));
             if !self.table.rooms.room(data.room).hearers.is_empty() {
                 self.hear(data.room, &Reply::Skip { name: &name, turn: ended.turn, how: How::Gone }, links);
             }
@@ -416,9 +397,15 @@ impl TurnServer {
             self.carry_out(now, moved, None, links);
         }
     }
+}
 
-    fn carry_out_granted(&mut self, now: Now, moved: Moved, links: &mut Links) -> Option<Late> {
-        moved.granted.and_then(|granted| self.grant(now, granted, links))
+/// The way in which a turn without an answer ended, as clients and the host are told.
+fn how_of(outcome: Outcome) -> How {
+    match outcome {
+        Outcome::Passed => How::Passed,
+        Outcome::Skipped => How::Skipped,
+        Outcome::Gone => How::Gone,
+        _ => How::Lapsed,
     }
 }
 
