@@ -1,7 +1,7 @@
 //! A connection that speaks the line protocol: its role, and its bytes cut into messages.
 
 use super::request::Join;
-use super::{Bye, Name, Token};
+use super::{Bye, InvalidHex, Name, Secret, Token};
 use crate::table::RoomId;
 use crate::time::{Alarm, Instant, earlier};
 use crate::turn::{Demand, SeatId};
@@ -64,8 +64,8 @@ pub(crate) enum Wants {
 pub(crate) struct Seating {
     pub(crate) name: Name,
     pub(crate) ring: Name,
-    /// A secret as it was written; it may be none.
-    pub(crate) resume: Option<Box<str>>,
+    /// The secret of the seat to have back, if it is one. Not as text, which `Debug` would show.
+    pub(crate) resume: Option<Result<Secret, InvalidHex>>,
     pub(crate) weight: Option<u64>,
     pub(crate) demand: Option<Demand>,
     pub(crate) hears: bool,
@@ -75,7 +75,7 @@ pub(crate) struct Seating {
 impl Seating {
     pub(crate) fn of(join: &Join<'_>) -> Seating {
         let Join { name, ring, resume, weight, demand, hears, .. } = *join;
-        Seating { name, ring, resume: resume.map(Into::into), weight, demand, hears, owns_name: false }
+        Seating { name, ring, resume: resume.map(str::parse), weight, demand, hears, owns_name: false }
     }
 }
 

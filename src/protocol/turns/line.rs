@@ -480,8 +480,8 @@ impl TurnServer {
         words: &[Box<[u8]>],
         links: &mut Links,
     ) -> Result<(), No> {
-        match &seating.resume {
-            Some(secret) => self.line_resume(now, id, seating, secret.parse().ok(), words, links),
+        match seating.resume {
+            Some(secret) => self.line_resume(now, id, seating, secret.ok(), words, links),
             None => return self.line_take_seat(now, id, seating, words, links),
         }
         Ok(())
