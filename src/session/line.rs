@@ -2,7 +2,7 @@
 
 use super::request::Join;
 use super::{Bye, InvalidHex, Name, Secret, Token};
-use crate::table::RoomId;
+use crate::table::{Given, RoomId};
 use crate::time::{Alarm, Instant, earlier};
 use crate::turn::{Demand, SeatId};
 use crate::wire::message::{Limits, Line, LineError, split_line};
@@ -69,13 +69,13 @@ pub(crate) struct Seating {
     pub(crate) weight: Option<u64>,
     pub(crate) demand: Option<Demand>,
     pub(crate) hears: bool,
-    pub(crate) owns_name: bool,
+    pub(crate) given: Given,
 }
 
 impl Seating {
     pub(crate) fn of(join: &Join<'_>) -> Seating {
         let Join { name, ring, resume, weight, demand, hears, .. } = *join;
-        Seating { name, ring, resume: resume.map(str::parse), weight, demand, hears, owns_name: false }
+        Seating { name, ring, resume: resume.map(str::parse), weight, demand, hears, given: Given::default() }
     }
 }
 

@@ -40,7 +40,15 @@ pub(crate) struct Wanted {
     pub(crate) ring: Name,
     pub(crate) weight: Option<u64>,
     pub(crate) demand: Option<Demand>,
-    /// An admission gave the name to exactly this client.
+    pub(crate) given: Given,
+}
+
+/// Terms of an admission, which stand above the ring's rules and the client's wishes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Given {
+    pub(crate) weight: Option<Weight>,
+    pub(crate) demand: Option<Demand>,
+    /// The name belongs to exactly this client.
     pub(crate) owns_name: bool,
 }
 
@@ -111,17 +119,16 @@ impl Table {
     /// Returns the weight and demand of the seat to be, or the reason why there is none.
     pub(crate) fn may_join(&self, now: Instant, wanted: &Wanted) -> Result<(Weight, Demand), NoSeat> {
         let rules = self.rules_for(&wanted.ring);
-        let weight = u8::try_from(wanted.weight.unwrap_or(1)).ok().and_then(Weight::new);
-        let weight = weight.filter(|weight| *weight <= rules.weight_max);
+        let weight = wanted.given.weight.or_else(|| rules.weight(wanted.weight));
         let weight = weight.ok_or(NoSeat::No(Code::OutOfRange, "this ring does not give that weight"))?;
-        let demand = rules.demand(wanted.demand);
+        let demand = wanted.given.demand.or_else(|| rules.demand(wanted.demand));
         let demand = demand.ok_or(NoSeat::No(Code::OutOfRange, "this ring does not have that demand"))?;
         let room = self.rooms.find(&wanted.ring).map(|room| self.rooms.room(room));
         if room.is_some_and(|room| room.removed.get(&wanted.name).is_some_and(|until| *until > now)) {
             return Err(NoSeat::Bye(Bye::Removed));
         }
         match self.seat_named(&wanted.ring, &wanted.name) {
-            Some(seat) if !self.is_free(seat, wanted.owns_name) => Err(NoSeat::Bye(Bye::NameTaken)),
+            Some(seat) if !self.is_free(seat, wanted.given.owns_name) => Err(NoSeat::Bye(Bye::NameTaken)),
             _ => Ok((weight, demand)),
         }
     }

@@ -182,10 +182,6 @@ pub enum JoinError {
     RingsFull,
     /// As many seats as the ring's rules allow exist.
     RingFull,
-    /// The weight is above the ring's `weight_max`.
-    Weight,
-    /// The ring's rules do not have that demand.
-    Demand,
     /// There is no such ring (any more).
     UnknownRing,
     /// The rules of the new ring make no sense.
@@ -201,8 +197,6 @@ impl fmt::Display for JoinError {
             JoinError::SeatsFull => "every seat is taken",
             JoinError::RingsFull => "there are as many rings as allowed",
             JoinError::RingFull => "the ring has as many seats as allowed",
-            JoinError::Weight => "the weight is above the ring's maximum",
-            JoinError::Demand => "the ring's rules do not have that demand",
             JoinError::UnknownRing => "there is no such ring",
             JoinError::Draining => "the server is shutting down",
         })

@@ -29,9 +29,9 @@ pub struct Rules {
     pub min_seats: usize,
     /// Seats of the ring, occupied and away. Default: no limit but that of the scheduler.
     pub seats_max: Option<usize>,
-    /// The greatest weight that a newcomer may choose. Default 1.
+    /// The greatest weight that a newcomer may choose. Default 1. The host may give more.
     pub weight_max: Weight,
-    /// The demands that a newcomer may choose. Default any.
+    /// The demands that a newcomer may choose. Default any. The host may give another.
     pub demands: Demands,
     /// How long a holder may stay silent. Default 30 s.
     pub turn_deadline: Duration,
@@ -99,6 +99,13 @@ impl Rules {
             Demands::Any => Some(wanted.unwrap_or_default()),
             Demands::Only(only) => (wanted.unwrap_or(only) == only).then_some(only),
         }
+    }
+
+    /// Returns the weight of a newcomer that names `wanted` or none, or `None` if the ring does not give it.
+    #[must_use]
+    pub fn weight(&self, wanted: Option<u64>) -> Option<Weight> {
+        let weight = u8::try_from(wanted.unwrap_or(1)).ok().and_then(Weight::new);
+        weight.filter(|weight| *weight <= self.weight_max)
     }
 
     pub(super) fn terms(&self) -> Terms {

@@ -237,12 +237,12 @@ impl<S> Scheduler<S> {
         Ok(id)
     }
 
-    /// Gives a client a new seat in `ring`; `data` is kept with it.
+    /// Gives a client a new seat in `ring`; `data` is kept with it. The caller decides on weight and demand: [`Rules::weight`] and
+    /// [`Rules::demand`] tell which ones a newcomer may choose by itself.
     ///
     /// # Errors
     ///
-    /// When there is no room in the ring or the scheduler, when the ring's rules do not allow the weight or the demand, when there is no such
-    /// ring, or while draining.
+    /// When there is no room in the ring or the scheduler, when there is no such ring, or while draining.
     pub fn join(
         &mut self,
         now: Instant,
@@ -251,7 +251,7 @@ impl<S> Scheduler<S> {
         demand: Demand,
         data: S,
     ) -> Result<(SeatId, Moved), JoinError> {
-        self.may_join(ring, weight, demand)?;
+        self.may_join(ring)?;
         let at = ring.slot as usize;
         let ring = &mut self.rings[at];
         let (slot, moved) = ring.join(now, weight, demand, data);
@@ -266,12 +266,10 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// As [`join`](Self::join).
-    pub fn may_join(&self, ring: RingId, weight: Weight, demand: Demand) -> Result<(), JoinError> {
+    pub fn may_join(&self, ring: RingId) -> Result<(), JoinError> {
         let ring = self.ring(ring).ok_or(JoinError::UnknownRing)?;
         match &ring.rules {
             _ if self.draining => Err(JoinError::Draining),
-            rules if weight > rules.weight_max => Err(JoinError::Weight),
-            rules if rules.demand(Some(demand)).is_none() => Err(JoinError::Demand),
             rules if rules.seats_max.is_some_and(|max| ring.seats.len() >= max) => Err(JoinError::RingFull),
             _ if self.seats >= self.config.max_seats => Err(JoinError::SeatsFull),
             _ => Ok(()),

@@ -8,6 +8,7 @@ use super::{Admit, TurnConfigError};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Role, Wants};
 use crate::session::{Bye, Name, Reply};
+use crate::table::Given;
 use crate::time::Now;
 use crate::turn::{HostError, RingId, Rules, SeatId};
 
@@ -279,10 +280,9 @@ impl TurnServer {
         match admitting.wants {
             Wants::Hear(ring) => self.line_watch(id, ring, &admitting.words, links),
             Wants::Seat(mut seating) => {
-                seating.weight = admit.weight.map(|weight| weight.value().into()).or(seating.weight);
-                seating.demand = admit.demand.or(seating.demand);
-                seating.hears = admit.hears.unwrap_or(seating.hears);
-                seating.owns_name = admit.owns_name;
+                let &Admit { weight, demand, hears, owns_name } = admit;
+                seating.given = Given { weight, demand, owns_name };
+                seating.hears = hears.unwrap_or(seating.hears);
                 if let Err(no) = self.line_sit_down(now, id, &seating, &admitting.words, links) {
                     self.line_refuse(now, id, "JOIN", no, links);
                 }

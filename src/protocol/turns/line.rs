@@ -804,8 +804,8 @@ impl TurnServer {
 const REPLIES_MAX: u32 = 64;
 
 fn wanted(seating: &Seating) -> Wanted {
-    let &Seating { name, ring, weight, demand, owns_name, .. } = seating;
-    Wanted { name, ring, weight, demand, owns_name }
+    let &Seating { name, ring, weight, demand, given, .. } = seating;
+    Wanted { name, ring, weight, demand, given }
 }
 
 pub(super) fn address_of(id: ConnectionId, links: &Links) -> IpAddr {
