@@ -120,6 +120,18 @@ impl<P: Protocol> Driver<P> {
     /// # Errors
     ///
     /// [`Error::Listen`], with the address; also while draining.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::net::{EventLoop, os_entropy};
+    /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
+    /// let addr = event_loop.driver_mut().listen("127.0.0.1:0".parse()?)?;
+    /// assert_ne!(addr.port(), 0);
+    /// # Ok(()) }
+    /// ```
     pub fn listen(&mut self, addr: SocketAddr) -> Result<SocketAddr, Error> {
         let bound = match self.is_draining() {
             true => Err(io::Error::other("the driver drains")),
@@ -170,8 +182,22 @@ impl<P: Protocol> Driver<P> {
         self.engine.hang_up(dial);
     }
 
-    /// Stops accepting and reconnecting, and lets the protocol finish what is begun. [`is_drained`](Self::is_drained) says
+    /// Stops accepting and reconnecting, and lets the protocol finish its work. [`is_drained`](Self::is_drained) tells
     /// when that is done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::net::{EventLoop, now, os_entropy};
+    /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
+    /// event_loop.driver_mut().drain(now());
+    /// // Returns once the holders of turns have finished, and all clients are gone.
+    /// event_loop.run(|_driver, event| println!("{event:?}"))?;
+    /// assert!(event_loop.driver().is_drained());
+    /// # Ok(()) }
+    /// ```
     pub fn drain(&mut self, now: Now) {
         self.engine.drain(now);
     }

@@ -158,6 +158,24 @@ impl<P: Protocol> EventLoop<P> {
     /// # Errors
     ///
     /// When the poll fails, or the events of the last pass were not taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use taketurns::net::{EventLoop, now, os_entropy};
+    /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
+    /// # event_loop.driver_mut().drain(now());
+    /// while event_loop.run_once(Some(Duration::from_secs(1)))? {
+    ///     while let Some(event) = event_loop.poll_event() {
+    ///         println!("{event:?}");
+    ///     }
+    ///     // Something else to do, at least once a second.
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let was_due = self.wait(timeout).map_err(Error::Poll)?;
         let now = self.clock.now();

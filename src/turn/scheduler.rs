@@ -282,7 +282,31 @@ impl<S> Scheduler<S> {
     }
 
     /// Notes that the connection of `seat` is lost. Its place is kept for the ring's `seat_grace`; a turn that it holds ends, after
-    /// the ring's `turn_grace`, or behind the verdict.
+    /// the ring's `turn_grace`, or after the verdict.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::Instant;
+    /// # use taketurns::turn::{Demand, Outcome, Rules, Scheduler, SchedulerConfig, Weight};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let now = Instant::ORIGIN;
+    /// # let mut scheduler = Scheduler::new(SchedulerConfig::default())?;
+    /// # let ring = scheduler.make_ring(now, Rules::default())?;
+    /// # let (ann, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Ann")?;
+    /// # let (bob, moved) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Bob")?;
+    /// # let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Cid")?;
+    /// # let grant = moved.granted.expect("Ann's");
+    /// # scheduler.start(now, grant.seat, grant.turn);
+    /// // Ann holds the turn. Two of three seats are still enough, so Bob is next.
+    /// let moved = scheduler.vacate(now, ann);
+    /// assert_eq!(moved.ended.map(|ended| ended.outcome), Some(Outcome::Gone));
+    /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(bob));
+    /// // She is back in time for the turn of her old place, behind Cid.
+    /// let _ = scheduler.occupy(now, ann);
+    /// assert_eq!(scheduler.ahead_of(ann), 2);
+    /// # Ok(()) }
+    /// ```
     pub fn vacate(&mut self, now: Instant, seat: SeatId) -> Moved {
         self.with_seat(seat, |ring, slot| ring.vacate(now, slot)).unwrap_or_default()
     }
@@ -356,6 +380,26 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When the seat rests, is away, or does not exist.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::Instant;
+    /// # use taketurns::turn::{Demand, Outcome, Rules, Scheduler, SchedulerConfig, Weight};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let now = Instant::ORIGIN;
+    /// # let mut scheduler = Scheduler::new(SchedulerConfig::default())?;
+    /// # let ring = scheduler.make_ring(now, Rules::default())?;
+    /// # let (ann, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Ann")?;
+    /// # let (bob, moved) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Bob")?;
+    /// # let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Cid")?;
+    /// # let grant = moved.granted.expect("Ann's");
+    /// # scheduler.start(now, grant.seat, grant.turn);
+    /// scheduler.name_next(cid)?;
+    /// let moved = scheduler.holding(ann, None)?.end(now, Outcome::Answered);
+    /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(cid), "and not Bob");
+    /// # Ok(()) }
+    /// ```
     pub fn name_next(&mut self, seat: SeatId) -> Result<(), HostError> {
         self.with_seat(seat, Ring::name_next).unwrap_or(Err(HostError::UnknownSeat))
     }
@@ -425,6 +469,32 @@ impl<S> Scheduler<S> {
     }
 
     /// Takes the next turn, absence or grace whose time is over. To be called until it says `None`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::Instant;
+    /// # use taketurns::turn::{Demand, Outcome, Rules, Scheduler, SchedulerConfig, Weight};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let now = Instant::ORIGIN;
+    /// # let mut scheduler = Scheduler::new(SchedulerConfig::default())?;
+    /// # let ring = scheduler.make_ring(now, Rules::default())?;
+    /// # let (ann, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Ann")?;
+    /// # let (bob, moved) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Bob")?;
+    /// # let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Cid")?;
+    /// # let grant = moved.granted.expect("Ann's");
+    /// # scheduler.start(now, grant.seat, grant.turn);
+    /// let deadline = scheduler.next_deadline().expect("Ann holds a turn");
+    /// while let Some(expired) = scheduler.poll_expired(deadline) {
+    ///     let ended = expired.moved.ended.expect("her turn");
+    ///     assert_eq!((ended.seat, ended.outcome), (ann, Outcome::Lapsed));
+    ///     if let Some(grant) = expired.moved.granted {
+    ///         // Tell its holder, and start the clock.
+    ///         scheduler.start(deadline, grant.seat, grant.turn);
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn poll_expired(&mut self, now: Instant) -> Option<Expired<S>> {
         while let Some(slot) = self.timers.pop(now) {
             let at = slot as usize;
