@@ -110,6 +110,7 @@ def dance(ann, bob, command):
 def send_down(mallory, victim, command):
     """Whatever is passed on to a victim below is harmless, and it hears an honest command afterwards."""
     end = b"\n" if command.endswith(b"\n") else b""
+    until_heard(victim, b"rank")
     # What has said a command does not speak another protocol, and stays whatever it says then.
     mallory.send(command)
     until_heard(victim, b" dance")

@@ -340,7 +340,8 @@ impl Judge {
     }
 
     pub fn kept_is_over(&mut self, kept: &Holder) {
-        let wants = kept.asks_again || self.chair(kept.seat).is_some_and(|chair| chair.always);
+        let is_named = self.circle(kept.seat.ring()).is_some_and(|circle| circle.named == Some(kept.seat));
+        let wants = kept.asks_again || is_named || self.chair(kept.seat).is_some_and(|chair| chair.always);
         if let Some(circle) = self.circle_mut(kept.seat.ring()) {
             circle.kept = None;
         }

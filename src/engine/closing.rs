@@ -12,14 +12,13 @@ use crate::time::Now;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[inline(always)]
-    pub(super) fn flush_touched(&mut self, now: Now) {
+    pub(super) fn flush_touched(&mut self, now: &Now) {
         while let Some((id, errand)) = self.links.next_errand() {
             let Some(errand) = errand else { continue };
             let Some(connection) = self.connections.get_mut(id) else { continue };
-            let limits =
-                Limits { total: &mut self.counts.bytes_out, out_bytes_max: self.config.out_bytes_max };
+            let limits = Limits { total: &mut self.counts.bytes_out, config: &self.config };
             if let Some(outcome) = connection.run(&mut self.sockets, errand, limits) {
-                self.follow_up(now, id, outcome);
+                self.follow_up(*now, id, outcome);
             }
         }
     }

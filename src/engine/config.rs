@@ -153,10 +153,16 @@ impl fmt::Display for BufferTooSmall {
 
 impl std::error::Error for BufferTooSmall {}
 
+#[cfg(all(unix, feature = "net"))]
 fn descriptors() -> usize {
-    #[cfg(all(unix, feature = "net"))]
     let limit = rlimit::Resource::NOFILE.get_soft().ok().and_then(|limit| usize::try_from(limit).ok());
-    #[cfg(not(all(unix, feature = "net")))]
-    let limit = None;
-    limit.unwrap_or(10_032)
+    limit.unwrap_or(DESCRIPTORS)
 }
+
+#[cfg(not(all(unix, feature = "net")))]
+fn descriptors() -> usize {
+    DESCRIPTORS
+}
+
+/// What is taken where nobody says how many files may be open.
+const DESCRIPTORS: usize = 10_032;

@@ -3,7 +3,7 @@
 use std::io;
 use std::num::NonZeroU32;
 
-use super::{Interest, Sockets};
+use super::{DriverConfig, Interest, Sockets};
 use crate::hint::unlikely;
 use crate::protocol::{AbortReason, ConnectionId, DialId, Errand, Origin, Wish};
 
@@ -122,7 +122,7 @@ impl<T> Connection<T> {
         S: Sockets<Socket = T>,
     {
         let unsent = errand.unsent();
-        if unlikely(!self.is_idle() || !errand.is_message() || unsent.is_empty()) {
+        if unlikely(!self.is_idle() | !errand.is_message() | unsent.is_empty()) {
             return Some(self.run_any(sockets, errand, None, limits));
         }
         match sockets.send(&mut self.socket, unsent) {
@@ -138,7 +138,7 @@ impl<T> Connection<T> {
 
     /// In use, and nothing is waited for but what its peer has to say.
     fn is_idle(&self) -> bool {
-        self.phase == Phase::Open && !self.blocked && self.watched == Some(Interest::Read)
+        (self.phase == Phase::Open) & !self.blocked & (self.watched == Some(Interest::Read))
     }
 
     /// `first` is what came of a first write, if one was tried.
@@ -163,12 +163,12 @@ impl<T> Connection<T> {
         let before = *limits.total;
         let had_refused = self.blocked;
         // A peer that is to be closed for what waits for it is offered that once more.
-        if !self.blocked || errand.unsent().len() > limits.out_bytes_max {
+        if !self.blocked || errand.unsent().len() > limits.config.out_bytes_max {
             let socket = &mut self.socket;
             let write = |bytes: &[u8]| first.take().unwrap_or_else(|| sockets.send(socket, bytes));
             self.blocked = !errand.write_out(limits.total, write)?;
         }
-        if had_refused && self.blocked && errand.unsent().len() > limits.out_bytes_max {
+        if had_refused && self.blocked && errand.unsent().len() > limits.config.out_bytes_max {
             return Ok(Next::Abort(AbortReason::SlowReader));
         }
         if is_finished && !self.blocked && !std::mem::replace(&mut self.finished, true) {
@@ -214,5 +214,5 @@ impl<T> Connection<T> {
 pub(super) struct Limits<'a> {
     /// Bytes written, to be counted on.
     pub(super) total: &'a mut u64,
-    pub(super) out_bytes_max: usize,
+    pub(super) config: &'a DriverConfig,
 }

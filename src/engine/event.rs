@@ -9,8 +9,10 @@ use super::Target;
 use crate::protocol::{CloseReason, ConnectionId, DialId, Origin};
 
 /// An event of an engine or a driver, for its host.
+// The tag is as wide as a register, so that a copy of it copies no padding.
 #[derive(Debug)]
 #[non_exhaustive]
+#[repr(u64)]
 pub enum Event<E> {
     /// A connection was opened.
     Opened {

@@ -262,14 +262,19 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     // The world.
 
     /// There is something to read from a connection, and no other news of it: nearly always.
-    #[inline(always)]
     pub fn handle_readable(&mut self, now: Now, id: ConnectionId) {
+        self.hear_of(&now, id);
+    }
+
+    /// As [`handle_readable`](Self::handle_readable). The time is by reference down to where it is needed, because it is large to copy.
+    #[inline(always)]
+    pub(crate) fn hear_of(&mut self, now: &Now, id: ConnectionId) {
         self.read(now, id, false);
         if likely(self.prompt > 0) {
             self.prompt -= 1;
             self.flush_touched(now);
         } else {
-            self.relieve(now, id);
+            self.relieve(*now, id);
         }
     }
 
@@ -311,21 +316,26 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// If the events of the last pass were not all taken; the pass goes on when they are.
     pub fn finish_batch(&mut self, now: Now) -> Result<(), EventsPending> {
+        self.finish_pass(&now)
+    }
+
+    #[inline(always)]
+    pub(crate) fn finish_pass(&mut self, now: &Now) -> Result<(), EventsPending> {
         if unlikely(!self.events_taken) {
             return Err(EventsPending);
         }
         self.events_taken = false;
         self.last_pass = now.instant;
         self.prompt = PROMPT_MAX;
-        if unlikely(self.has_leftovers() || self.is_due(now) || !self.writable.is_empty()) {
-            self.do_chores(now);
+        if unlikely(self.has_leftovers() | !self.writable.is_empty() | self.is_due(*now)) {
+            self.do_chores(*now);
         }
         if unlikely(self.links.has_touched()) {
-            self.flush_rest(now);
+            self.flush_rest(*now);
         }
-        self.protocol.handle_flushed(now, &mut self.links);
+        self.protocol.handle_flushed(*now, &mut self.links);
         if unlikely(self.links.has_touched()) {
-            self.flush_rest(now);
+            self.flush_rest(*now);
         }
         if unlikely(self.links.rereads() > 0) {
             self.at_once = true;
@@ -341,7 +351,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// Whether the last pass has left something to do: to read, to give to the protocol again, or to accept.
     fn has_leftovers(&self) -> bool {
-        self.at_once || self.carried_over > 0
+        // Without a branch between them: it is looked at twice a pass.
+        usize::from(self.at_once) | self.carried_over != 0
     }
 
     /// Does the work that few passes have, before anything is written.
@@ -365,7 +376,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     #[cold]
     fn flush_rest(&mut self, now: Now) {
-        self.flush_touched(now);
+        self.flush_touched(&now);
     }
 
     /// Writes all that is queued, also to those that have made room in this pass.
@@ -401,6 +412,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     // Events.
 
     /// Returns the next event for the host. To be called until it says `None`, after every pass.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         if unlikely(!self.events.is_empty()) {
             return self.events.pop_front();

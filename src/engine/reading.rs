@@ -33,13 +33,13 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn read_seldom(&mut self, now: Now, id: ConnectionId, to_end: bool) {
-        self.read(now, id, to_end);
+        self.read(&now, id, to_end);
     }
 
     /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
     /// that a short read does not mean that nothing is left.
     #[inline(always)]
-    pub(super) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
+    pub(super) fn read(&mut self, now: &Now, id: ConnectionId, to_end: bool) {
         let mut budget = self.buffer.len();
         if unlikely(self.pass_budget < budget) {
             return self.read_later(id);
@@ -53,7 +53,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             if budget == 0 {
                 return self.read_later(id);
             }
-            self.relieve(now, id);
+            self.relieve(*now, id);
             if self.connections.get(id).is_none() {
                 return;
             }
@@ -62,7 +62,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// Reads once, and no more than `budget`, which is not 0: how much, if there may be more.
     #[inline(always)]
-    fn read_once(&mut self, now: Now, id: ConnectionId, budget: usize) -> Option<usize> {
+    fn read_once(&mut self, now: &Now, id: ConnectionId, budget: usize) -> Option<usize> {
         let Some(connection) = self.connections.get_mut(id) else {
             self.counts.stale_events += 1;
             return None;
@@ -74,18 +74,18 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let count = match connection.read(&mut self.sockets, &mut self.buffer[..budget]) {
             Ok(count) => count,
             Err(end) => {
-                self.end_reading(now, id, end);
+                self.end_reading(*now, id, end);
                 return None;
             }
         };
         self.pass_budget -= count;
         self.counts.bytes_in += count as u64;
         if unlikely(has_rest) {
-            self.hear_more(now, id, count);
+            self.hear_more(*now, id, count);
         } else if self.links.is_open(id) {
-            let used = give(&mut self.protocol, now, id, &self.buffer[..count], &mut self.links);
+            let used = self.protocol.handle_bytes(*now, id, &self.buffer[..count], &mut self.links);
             if unlikely(used < count) {
-                self.go_on(now, id, self.buffer[used..count].to_vec());
+                self.go_on(*now, id, self.buffer[used..count].to_vec());
             }
         }
         Some(count)
@@ -123,15 +123,21 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.hear(now, id, rest);
     }
 
-    /// Gives what is kept of the input of some connections to the protocol again, which has asked for that.
+    /// Gives what is kept of the input of some connections to the protocol again, which has asked for that: about as much as may be read.
+    /// A thousand that have asked for too much, and whose peers read all at once, must not hold the others up.
     #[cold]
     pub(super) fn reread(&mut self, now: Now) {
+        let mut budget = self.config.pass_read_bytes_max;
         for _ in 0..self.links.rereads() {
             let Some(id) = self.links.take_reread() else { return };
             let rest = self.take_rest(id);
             if !rest.is_empty() {
+                budget = budget.saturating_sub(rest.len());
                 self.hear(now, id, rest);
                 self.relieve(now, id);
+            }
+            if budget == 0 {
+                return;
             }
         }
     }
@@ -221,7 +227,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 }
 
-/// The one place from which a protocol is given bytes: called from three, it is not made three of, nor what it calls taken out of it.
+/// Gives a protocol bytes that it was given before. Called from several places, it is not made several of.
+#[cold]
 #[inline(never)]
 fn give<P: Protocol>(protocol: &mut P, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
     protocol.handle_bytes(now, id, bytes, links)

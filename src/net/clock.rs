@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::hint::unlikely;
 use crate::time::{Instant, Now};
 
 /// Reads both clocks. Once a pass: everything that happens in one pass happens at one `Now`.
@@ -62,12 +63,13 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "this is the one place")]
     #[inline(always)]
     pub(super) fn now(&mut self) -> Now {
-        self.last.instant = monotonic();
-        if self.last.instant >= self.wall_until {
+        let instant = monotonic();
+        self.last.instant = instant;
+        if unlikely(instant >= self.wall_until) {
             self.last.wall = SystemTime::now();
-            self.wall_until = self.last.instant + WALL_AGE_MAX;
+            self.wall_until = instant + WALL_AGE_MAX;
         }
-        self.last
+        Now { instant, wall: self.last.wall }
     }
 
     /// The time when they were last read.

@@ -213,7 +213,7 @@ impl<P: Protocol> Driver<P> {
         }
         match TokenSpace::key(token) {
             // Nearly always there is something to read, and no other news.
-            Key::Connection(id) if likely(!has_more_to_say(event)) => self.engine.handle_readable(now, id),
+            Key::Connection(id) if likely(!has_more_to_say(event)) => self.engine.hear_of(&now, id),
             key => self.handle_ready(now, key, event.into()),
         }
     }
@@ -232,12 +232,18 @@ impl<P: Protocol> Driver<P> {
     ///
     /// [`Error::EventsPending`] if the events of the last pass were not all taken; the pass goes on when they are.
     pub fn finish_batch(&mut self, now: Now) -> Result<(), Error> {
-        self.engine.finish_batch(now).map_err(|_| Error::EventsPending)
+        self.finish_pass(&now)
+    }
+
+    #[inline(always)]
+    pub(super) fn finish_pass(&mut self, now: &Now) -> Result<(), Error> {
+        self.engine.finish_pass(now).map_err(|_| Error::EventsPending)
     }
 
     // Events.
 
     /// Returns the next event for the host. To be called until it says `None`, after every pass.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         self.engine.poll_event()
     }

@@ -133,14 +133,27 @@ impl<P: Protocol> EventLoop<P> {
     /// When the poll fails.
     pub fn run(&mut self, mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>)) -> Result<(), Error> {
         while self.run_once(None)? {
-            while let Some(event) = self.poll_event() {
-                on_event(&mut self.driver, event);
-            }
+            self.take_events(&mut on_event);
         }
+        self.take_events(&mut on_event);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn take_events(&mut self, on_event: &mut impl FnMut(&mut Driver<P>, Event<P::Event>)) {
+        if unlikely(self.companion.is_some()) {
+            return self.take_observed_events(on_event);
+        }
+        while let Some(event) = self.driver.poll_event() {
+            on_event(&mut self.driver, event);
+        }
+    }
+
+    #[cold]
+    fn take_observed_events(&mut self, on_event: &mut impl FnMut(&mut Driver<P>, Event<P::Event>)) {
         while let Some(event) = self.poll_event() {
             on_event(&mut self.driver, event);
         }
-        Ok(())
     }
 
     /// Returns the next event for the host, which a status listener counts on its way. To be called until it says `None`, after every
@@ -179,14 +192,14 @@ impl<P: Protocol> EventLoop<P> {
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let was_due = self.wait(timeout).map_err(Error::Poll)?;
         let now = self.clock.now();
-        let mut woken = self.handle_events(now);
+        let mut woken = self.handle_events(&now);
         if unlikely(was_due || self.timer.is_reached(now.instant)) {
             woken |= self.catch_up(now).map_err(Error::Poll)?;
         }
         if unlikely(woken) {
             self.stopped |= self.inbox.obey(&mut self.driver, now);
         }
-        if let Err(refusal) = self.driver.finish_batch(now) {
+        if let Err(refusal) = self.driver.finish_pass(&now) {
             // The next poll forgets what this one has said.
             self.finish_companion(now)?;
             return Err(refusal);
@@ -199,11 +212,11 @@ impl<P: Protocol> EventLoop<P> {
 
     /// Takes in what the poll said; whether another thread wants something.
     #[inline(always)]
-    fn handle_events(&mut self, now: Now) -> bool {
+    fn handle_events(&mut self, now: &Now) -> bool {
         let mut woken = false;
         for event in &self.events {
             match event.token() {
-                token if self.driver.owns(token) => self.driver.handle_event(now, event),
+                token if self.driver.owns(token) => self.driver.handle_event(*now, event),
                 WAKER => woken = true,
                 TIMER => self.timer.fired(),
                 _ => {}
@@ -234,7 +247,7 @@ impl<P: Protocol> EventLoop<P> {
 
     #[inline(never)]
     fn handle_late_events(&mut self, now: Now) -> bool {
-        self.handle_events(now)
+        self.handle_events(&now)
     }
 
     /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first. Not at all if the deadline was past already:

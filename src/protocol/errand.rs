@@ -23,7 +23,7 @@ impl Errand<'_> {
 
     /// Whether nothing is asked for but to write.
     pub(crate) fn is_message(&self) -> bool {
-        self.link.wish == Wish::Keep && !self.link.finished
+        (self.link.wish == Wish::Keep) & !self.link.finished
     }
 
     /// Bytes that are queued and not written.

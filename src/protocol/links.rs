@@ -16,7 +16,7 @@ use super::connection::{ConnectionId, GENERATION_MAX, Peer};
 use super::errand::Errand;
 use super::queue::{Queue, Spare};
 use crate::capacity::growth;
-use crate::hint::likely;
+use crate::hint::{likely, unlikely};
 use crate::wire::SendBuffer;
 
 /// A protocol's wish for a connection.
@@ -116,8 +116,8 @@ impl Hurried {
         self.ids.last()
     }
 
-    fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+    fn len(&self) -> usize {
+        self.ids.len()
     }
 }
 
@@ -353,7 +353,8 @@ impl Links {
     #[must_use]
     #[inline]
     pub fn has_touched(&self) -> bool {
-        !self.hurried.is_empty() || !self.touched.is_empty()
+        // Without a branch between them: it is looked at three times a pass.
+        self.hurried.len() | self.touched.len() != 0
     }
 
     /// Whether a lot has been queued for others than `speaker` since all that is touched was last taken: it is time to write, because a peer
@@ -479,6 +480,21 @@ impl Links {
         self.link_mut(id).filter(|link| link.wish == Wish::Keep)
     }
 
+    /// As [`send_with`](Self::send_with) and [`hurry`](Self::hurry); returns a [mark](Self::mark) behind it.
+    #[inline]
+    pub(crate) fn send_first_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) -> u64 {
+        let link = self.links.get_mut(id.slot()).filter(|link| link.may_send(id));
+        let is_first = link.is_some_and(|link| !std::mem::replace(&mut link.touched, true));
+        if likely(is_first) {
+            self.hurried.push(id);
+        }
+        self.send_with(id, queue);
+        if unlikely(!is_first) {
+            self.hurry(id);
+        }
+        self.mark(id)
+    }
+
     #[inline]
     pub(crate) fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
         let Links { links, touched, spare, numbers, out_bytes_max, crowd, .. } = self;
@@ -489,8 +505,10 @@ impl Links {
         queue(buffer);
         let after = buffer.unsent().len();
         *numbers += (after - before) as u64;
-        link.queue.tidy(spare);
-        if after > *out_bytes_max / 2 {
+        if unlikely(after == 0) {
+            link.queue.tidy(spare);
+        }
+        if unlikely(after > *out_bytes_max / 2) {
             *crowd = match *crowd {
                 Crowd::Nobody => Crowd::One(id),
                 Crowd::One(other) if other == id => Crowd::One(id),

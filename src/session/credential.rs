@@ -109,6 +109,13 @@ static HEX: [u8; 256] = {
 };
 
 impl Epoch {
+    /// The 16 digits that it is written with.
+    pub(crate) fn digits(self) -> [u8; 16] {
+        let bytes = self.0.to_be_bytes();
+        let digit = |nth: usize| b"0123456789abcdef"[usize::from(bytes[nth / 2] >> (4 * (1 - nth % 2))) & 15];
+        std::array::from_fn(digit)
+    }
+
     /// An epoch is on every answer, and so is read without the parser of any radix.
     #[inline]
     pub(super) fn from_hex(digits: &[u8]) -> Option<Epoch> {

@@ -187,7 +187,7 @@ fn field_of(behind: &str) -> Result<(&str, &str, &str), Malformed> {
 
 /// Whether all are printable ASCII, spaces included. Takes eight bytes at a time.
 #[inline]
-fn is_plain(bytes: &[u8]) -> bool {
+pub(super) fn is_plain(bytes: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     // The top bit of each byte: of a byte below 0x20 in the first part, of one from 0x80 in the second, of
     // 0x7f in the third. One that borrows or carries has its own bit set.

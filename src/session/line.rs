@@ -152,6 +152,19 @@ impl LineSession {
         }
     }
 
+    /// Its seat, if it has said something there before and no message of it has begun.
+    #[inline]
+    pub(crate) fn seat_at_rest(&self) -> Option<SeatId> {
+        match self.role {
+            Role::Seated { seat, .. }
+                if self.has_spoken && self.skip == 0 && self.goes_on_until.is_none() =>
+            {
+                Some(seat)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it is told what happens in its ring without having a seat.
     pub(crate) fn is_watching(&self) -> bool {
         matches!(self.role, Role::Hearing(_))

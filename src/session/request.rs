@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::codes::Code;
 use super::credential::{Epoch, Token};
-use super::fields::{Key, Malformed, Message, TooLarge, decimal, decimal_prefix, is_text};
+use super::fields::{Key, Malformed, Message, TooLarge, decimal, decimal_prefix, is_plain, is_text};
 use super::name::Name;
 use super::sink::{Counted, Sink, put_content, put_hex, put_number};
 use crate::turn::Demand;
@@ -148,6 +148,19 @@ impl<'a> Request<'a> {
             return Ok(answer);
         }
         read(line).map_err(|(code, why)| Unreadable { code, why, turn: Request::turn_named(line) })
+    }
+
+    /// Reads an answer as programs write it, if it is all of `input`: `ANSWER turn=7 epoch=`, the digits of the server's own
+    /// `epoch`, ` :`, printable ASCII, LF. Anything else is `None`, and for `split_line` and [`parse`](Self::parse) to read.
+    #[inline]
+    pub(crate) fn whole_answer<'i>(input: &'i [u8], epoch: &[u8; 16]) -> Option<(u64, &'i [u8])> {
+        let behind = input.strip_suffix(b"\n")?.strip_prefix(b"ANSWER turn=")?;
+        let (turn, behind) = decimal_prefix(behind)?;
+        let (key, behind) = behind.split_first_chunk::<7>()?;
+        let (digits, behind) = behind.split_first_chunk::<16>()?;
+        let (colon, text) = behind.split_first_chunk::<2>()?;
+        let is_one = key == b" epoch=" && digits == epoch && colon == b" :" && is_plain(text);
+        is_one.then_some((turn, text))
     }
 
     /// Returns the turn that a line names, also one that cannot be read otherwise.
@@ -391,6 +404,42 @@ fn put_answer(out: &mut Counted<'_, impl Sink>, fence: Fence, content: Content<'
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The short way reads nothing that the long one does not, and nothing else from it.
+    #[test]
+    fn a_whole_answer_is_what_is_read_from_its_line() {
+        let epoch = Epoch(0x0123_4567_89ab_cdef);
+        let whole =
+            |line: &str| Request::whole_answer(format!("{line}\n").as_bytes(), &epoch.digits()).is_some();
+        for (line, turn, text) in [
+            ("ANSWER turn=7 epoch=0123456789abcdef :e2e4", 7, "e2e4"),
+            ("ANSWER turn=007 epoch=0123456789abcdef ::a  bytes=5 ", 7, ":a  bytes=5 "),
+            ("ANSWER turn=0 epoch=0123456789abcdef :", 0, ""),
+        ] {
+            let bytes = format!("{line}\n");
+            let read = Request::whole_answer(bytes.as_bytes(), &epoch.digits());
+            assert_eq!(read, Some((turn, text.as_bytes())), "{line}");
+            let fence = Fence { turn: Some(turn), epoch: Some(epoch) };
+            assert_eq!(Request::parse(line), Ok(Request::Answer { fence, content: Content::Text(text) }));
+        }
+        for other in [
+            "ANSWER turn=7 epoch=0123456789ABCDEF :a",
+            "ANSWER turn=7 epoch=0123456789abcdee :a",
+            "ANSWER turn=7 epoch=123456789abcdef :a",
+            "ANSWER turn=7 :a",
+            "ANSWER turn= epoch=0123456789abcdef :a",
+            "ANSWER turn=12345678901234567890 epoch=0123456789abcdef :a",
+            "ANSWER turn=7 epoch=0123456789abcdef bytes=1",
+            "ANSWER turn=7 epoch=0123456789abcdef :a\r",
+            "ANSWER turn=7 epoch=0123456789abcdef :a\nPING",
+            "ANSWER turn=7 epoch=0123456789abcdef :a\tb",
+            "ANSWER turn=7 epoch=0123456789abcdef :\u{e9}",
+            "PASS turn=7",
+        ] {
+            assert!(!whole(other), "{other:?}");
+        }
+        assert_eq!(Request::whole_answer(b"ANSWER turn=7 epoch=0123456789abcdef :a", &epoch.digits()), None);
+    }
 
     fn written(request: &Request<'_>) -> String {
         let mut out = Vec::new();

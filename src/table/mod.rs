@@ -19,7 +19,8 @@ use crate::protocol::{ConnectionId, Entropy};
 use crate::session::{Bye, Code, Epoch, Fence, Name, Secret};
 use crate::time::Instant;
 use crate::turn::{
-    Demand, JoinError, Moved, Outcome, Refusal, RingId, Rules, Scheduler, SeatId, TurnNumber, Weight,
+    Demand, JoinError, Moved, Outcome, Refusal, RingId, Rules, Scheduler, SeatId, Tell, Told, TurnNumber,
+    Weight,
 };
 
 /// The seats of a server, and the rules for taking one.
@@ -27,6 +28,8 @@ pub(crate) struct Table {
     pub(crate) scheduler: Scheduler<SeatData>,
     pub(crate) rooms: Rooms,
     pub(crate) epoch: Epoch,
+    /// The epoch as it is written.
+    pub(crate) epoch_digits: [u8; 16],
     entropy: Entropy,
     addresses: Addresses,
     /// The seats that raw clients left, by address, the longest-left first.
@@ -62,10 +65,12 @@ pub(crate) enum NoSeat {
 }
 
 /// The outcome of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Taken {
+    /// It counts; the turn has moved on, and its next holder has been told.
+    Told(Told),
     /// It counts; the turn has moved on.
-    Accepted(TurnNumber, Moved),
+    Accepted(Moved),
     /// It is with the host.
     Proposed(TurnNumber),
     /// It is the answer of the seat's last accepted turn, sent again.
@@ -80,10 +85,12 @@ impl Table {
     ) -> Table {
         let mut epoch = [0; 8];
         entropy(&mut epoch);
+        let epoch = Epoch(u64::from_le_bytes(epoch));
         Table {
             scheduler,
             rooms: Rooms::default(),
-            epoch: Epoch(u64::from_le_bytes(epoch)),
+            epoch,
+            epoch_digits: epoch.digits(),
             entropy,
             addresses: Addresses::new(seats_per_address_max),
             left_by_raw: HashMap::new(),
@@ -97,7 +104,14 @@ impl Table {
     }
 
     pub(crate) fn seat_named(&self, ring: &Name, name: &Name) -> Option<SeatId> {
-        self.rooms.room(self.rooms.find(ring)?).seats.get(name).copied()
+        let seat = self.seat_keyed(ring, name)?;
+        (self.scheduler.data(seat)?.name() == Some(name)).then_some(seat)
+    }
+
+    /// The seat under the key of `name`, which has that name, or hardly ever another one.
+    fn seat_keyed(&self, ring: &Name, name: &Name) -> Option<SeatId> {
+        let room = self.rooms.room(self.rooms.find(ring)?);
+        room.seats.get(&self.rooms.key(name)).copied()
     }
 
     pub(crate) fn name_of(&self, seat: SeatId) -> SeatName<'_> {
@@ -129,6 +143,7 @@ impl Table {
         }
         match self.seat_named(&wanted.ring, &wanted.name) {
             Some(seat) if !self.is_free(seat, wanted.given.owns_name) => Err(NoSeat::Bye(Bye::NameTaken)),
+            None if self.seat_keyed(&wanted.ring, &wanted.name).is_some() => Err(NoSeat::Bye(Bye::NameTaken)),
             _ => Ok((weight, demand)),
         }
     }
@@ -172,7 +187,8 @@ impl Table {
         let joined = self.make_seat(now, room, weight, demand, data);
         match joined {
             Ok((seat, moved)) => {
-                self.rooms.room_mut(room).seats.insert(wanted.name, seat);
+                let key = self.rooms.key(&wanted.name);
+                self.rooms.room_mut(room).seats.insert(key, seat);
                 Ok((seat, current, moved))
             }
             Err(error) => {
@@ -278,15 +294,16 @@ impl Table {
 
     // Answering.
 
-    /// Takes an answer of a seat that was joined under a name.
-    #[inline]
+    /// Takes an answer of a seat that was joined under a name. Where it counts, `tell` may tell the next holder at once: see
+    /// [`Holding::end_telling`](crate::turn::Holding::end_telling).
+    #[inline(always)]
     pub(crate) fn answer(
         &mut self,
         now: Instant,
         seat: SeatId,
         fence: Fence,
         answer: &[u8],
-        is_judged: bool,
+        tell: impl Tell<SeatData>,
     ) -> Result<Taken, Code> {
         if unlikely(fence.epoch.is_some_and(|epoch| epoch != self.epoch)) {
             return Err(Code::StaleTurn);
@@ -294,14 +311,17 @@ impl Table {
         let refusal = match self.scheduler.holding(seat, fence.turn) {
             Ok(mut holding) => {
                 let turn = holding.turn();
-                if is_judged {
+                if unlikely(holding.is_judged_by_host()) {
                     let _ = holding.judge(now);
                     return Ok(Taken::Proposed(turn));
                 }
                 if let Some(line) = holding.data().line_identity_mut() {
                     line.last = Some(LastAnswer { turn, mark: Mark::of(answer) });
                 }
-                return Ok(Taken::Accepted(turn, holding.end(now, Outcome::Answered)));
+                return Ok(match holding.end_telling(now, Outcome::Answered, tell) {
+                    Ok(told) => Taken::Told(told),
+                    Err(moved) => Taken::Accepted(moved),
+                });
             }
             Err(refusal) => refusal,
         };
@@ -345,11 +365,12 @@ impl Table {
             }
             self.addresses.remove(address);
         }
+        let key = data.name().map(|name| self.rooms.key(name));
         let room = self.rooms.room_mut(data.room);
-        if let Some(name) = data.name()
-            && room.seats.get(name) == Some(&seat)
+        if let Some(key) = key
+            && room.seats.get(&key) == Some(&seat)
         {
-            room.seats.remove(name);
+            room.seats.remove(&key);
         }
         if !self.scheduler.has_ring(seat.ring()) && room.ring == Some(seat.ring()) {
             self.rooms.set_ring(data.room, None);

@@ -1,6 +1,7 @@
 //! Rings by name: their seats by name, their hearers, their rules. Order and turns are the scheduler's.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 
 use slab::Slab;
 
@@ -14,12 +15,19 @@ use crate::turn::{RingId, Rules, SeatId};
 pub(crate) struct Room {
     pub(crate) name: Name,
     pub(crate) ring: Option<RingId>,
-    /// The seats that were joined under a name, those that are away too.
-    pub(crate) seats: HashMap<Name, SeatId>,
+    /// The seats that were joined under a name, those that are away too, by [key](Rooms::key): the name itself is kept with the seat.
+    pub(crate) seats: HashMap<NameKey, SeatId>,
+    /// See [`Rooms::hear`].
     pub(crate) hearers: Vec<ConnectionId>,
     /// Names that the host removed, and until when they are refused.
     pub(crate) removed: HashMap<Name, Instant>,
 }
+
+/// 64 bits of a hash of a name, whose secret no peer knows: thousands of seats have one, and a name takes 65 bytes. Whether the seat
+/// under a key has the name that is looked for is for the table to see: in one of 10^11 rings with 10,000 seats two names have the same key,
+/// and the later one is refused as taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct NameKey(u64);
 
 /// Names one room while it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +44,11 @@ pub(crate) struct Rooms {
     rooms: Slab<Room>,
     by_name: HashMap<Name, RoomId>,
     by_ring: HashMap<RingId, RoomId>,
+    /// Hearers of all rooms, for one test in a turn that nobody hears.
+    hearing: usize,
     /// The rules that the host set for rings by name, whether or not they exist.
     rules: HashMap<Name, Rules>,
+    secret: RandomState,
     /// The times at which names of removed seats may be taken again, with their rooms, in the order of the removals.
     removals: VecDeque<(Instant, Name)>,
 }
@@ -45,6 +56,10 @@ pub(crate) struct Rooms {
 impl Rooms {
     pub(crate) fn find(&self, name: &Name) -> Option<RoomId> {
         self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn key(&self, name: &Name) -> NameKey {
+        NameKey(self.secret.hash_one(name))
     }
 
     pub(crate) fn find_or_make(&mut self, name: Name) -> RoomId {
@@ -66,6 +81,25 @@ impl Rooms {
 
     pub(crate) fn room_mut(&mut self, id: RoomId) -> &mut Room {
         &mut self.rooms[id.slot()]
+    }
+
+    /// `id` hears the room from now on.
+    pub(crate) fn hear(&mut self, room: RoomId, id: ConnectionId) {
+        self.rooms[room.slot()].hearers.push(id);
+        self.hearing += 1;
+    }
+
+    pub(crate) fn stop_hearing(&mut self, room: RoomId, id: ConnectionId) {
+        let hearers = &mut self.rooms[room.slot()].hearers;
+        let before = hearers.len();
+        hearers.retain(|&hearer| hearer != id);
+        self.hearing -= before - hearers.len();
+    }
+
+    /// Whether any room is heard.
+    #[inline]
+    pub(crate) fn are_heard(&self) -> bool {
+        self.hearing > 0
     }
 
     pub(crate) fn of_ring(&self, ring: RingId) -> Option<RoomId> {

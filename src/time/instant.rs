@@ -80,6 +80,12 @@ impl Nanos {
     pub(crate) const ZERO: Nanos = Nanos(0);
     pub(crate) const MAX: Nanos = Nanos(u64::MAX);
 
+    /// In whole milliseconds.
+    #[inline]
+    pub(crate) fn as_millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
     #[inline]
     pub(crate) fn saturating_sub(self, Nanos(by): Nanos) -> Nanos {
         Nanos(self.0.saturating_sub(by))

@@ -66,7 +66,7 @@ impl Lease {
         };
         let judging = (Duration::from(self.judging_left), self.proposals_left);
         let absent = self.absent_until.map(|until| distance(now, until));
-        (self.slot, self.turn, clock, judging, absent, self.asks_again, self.raised)
+        (self.slot(), self.turn, clock, judging, absent, self.asks_again, self.raised)
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
                 scheduler.start(now, grant.seat, grant.turn);
                 holder = grant.seat;
             }
-            let slot = bob.slot;
+            let slot = bob.slot();
             let ring = &scheduler.rings[0];
             (ring.queue.distance(ring.seats[slot as usize].tag), holder == ann)
         };

@@ -1,5 +1,7 @@
 //! The turn that is held: its clock, its answer, its end.
 
+use super::SeatId;
+use super::holding::{Tell, Told};
 use super::lease::{Clock, Extra, Lease, TurnNumber};
 use super::moved::{Ended, Moved, Outcome, Refusal};
 use super::ring::{Phase, Ring};
@@ -9,26 +11,24 @@ use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos};
 
 impl<S> Ring<S> {
-    /// Finds the turn that `slot` holds, if a request fenced by `fence` may act on it.
-    #[inline]
-    pub(super) fn holding(&self, slot: u32, fence: Option<u64>) -> Result<&Lease, Refusal> {
-        let lease = self.lease().filter(|lease| lease.clock.is_released());
-        if unlikely(fence.is_some() && fence != lease.map(|lease| lease.turn.get())) {
-            return Err(Refusal::StaleTurn);
+    /// Says why a request of `seat`, fenced by `fence`, may not act on the turn.
+    #[cold]
+    pub(super) fn refusal(&self, seat: SeatId, fence: Option<u64>) -> Refusal {
+        if self.id != seat.ring() || !self.has(seat) {
+            return Refusal::NotYourTurn;
         }
+        let lease = self.lease().filter(|lease| lease.clock.is_released());
         match lease {
-            Some(lease) if likely(lease.slot == slot && !lease.clock.is_judged()) => Ok(lease),
-            Some(lease) if lease.slot == slot => Err(Refusal::Judging),
-            _ => Err(Refusal::NotYourTurn),
+            _ if fence.is_some() && fence != lease.map(|lease| lease.turn.get()) => Refusal::StaleTurn,
+            Some(lease) if lease.seat == seat => Refusal::Judging,
+            _ => Refusal::NotYourTurn,
         }
     }
 
-    /// Starts the clock of a turn whose holder has been told. Returns when it lapses, if the clock runs.
+    /// Starts the clock of a turn whose holder has been told; when it lapses, if the clock runs.
     #[inline]
     pub(super) fn start(&mut self, now: Instant, turn: TurnNumber) -> Option<Instant> {
-        if unlikely(self.lease().is_none_or(|lease| lease.turn != turn)) {
-            return None;
-        }
+        self.lease().filter(|lease| lease.turn == turn)?;
         self.begin(now);
         match self.lease()?.clock {
             Clock::Running { deadline, .. } => Some(deadline),
@@ -98,19 +98,53 @@ impl<S> Ring<S> {
 
     #[inline]
     pub(super) fn end_as(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Moved {
-        let Phase::Held(lease) = self.phase else { return Moved::NOTHING };
+        match self.end_held(now, goes_on) {
+            Some((seat, turn, _)) => self.go_on(now, Ended { seat, turn, outcome }),
+            None => Moved::NOTHING,
+        }
+    }
+
+    /// As [`end`](Self::end), where `tell` may tell the next holder at once.
+    #[inline(always)]
+    pub(super) fn end_telling(
+        &mut self,
+        now: Instant,
+        outcome: Outcome,
+        tell: impl Tell<S>,
+    ) -> Result<Told, Moved> {
+        let Some((seat, turn, own)) = self.end_held(now, true) else { return Err(Moved::NOTHING) };
+        // Without a branch between them, as nearly always all are looked at.
+        if unlikely(self.named.is_some() | self.draining | self.paused | !self.has_quorum()) {
+            return Err(self.go_on(now, Ended { seat, turn, outcome }));
+        }
+        match self.grant_telling(now, own, tell) {
+            Ok((granted, lapses)) => Ok(Told { seat, turn, granted, lapses }),
+            Err(granted) => Err(Moved { ended: Some(Ended { seat, turn, outcome }), granted }),
+        }
+    }
+
+    fn go_on(&mut self, now: Instant, ended: Ended) -> Moved {
+        Moved { ended: Some(ended), granted: self.advance(now) }
+    }
+
+    /// Ends the turn that is held, without moving on: its seat, its number, and the ring's own time.
+    #[inline(always)]
+    fn end_held(&mut self, now: Instant, goes_on: bool) -> Option<(SeatId, TurnNumber, Instant)> {
+        let Phase::Held(lease) = &self.phase else { return None };
+        let (seat, turn, asks_again) = (lease.seat, lease.turn, lease.asks_again);
+        let is_ordinary = lease.extra == Extra::None && lease.clock.is_released();
         self.phase = Phase::Idle;
-        if unlikely(lease.extra != Extra::None || !lease.clock.is_released()) {
+        if unlikely(!is_ordinary) {
             self.settle_clock(now);
         }
-        let ended = Ended { seat: self.seat_id(lease.slot), turn: lease.turn, outcome };
-        self.put_back(now, lease.slot, goes_on, lease.asks_again);
-        Moved { ended: Some(ended), granted: self.advance(now) }
+        let own = self.own_time(now);
+        self.put_back(own, seat.slot(), goes_on, asks_again);
+        Some((seat, turn, own))
     }
 
     /// Ends the turn of a holder whose connection may be lost: its seat is vacant from then on.
     pub(super) fn end_present(&mut self, now: Instant, outcome: Outcome) -> Moved {
-        let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(|lease| lease.slot);
+        let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(Lease::slot);
         let Some(slot) = absent else { return self.end(now, outcome) };
         self.vacate_holder(now, slot);
         let moved = self.end(now, outcome);
@@ -118,19 +152,18 @@ impl<S> Ring<S> {
         moved
     }
 
-    /// A seat's turn is over: it waits anew or rests.
-    #[inline]
-    pub(super) fn put_back(&mut self, now: Instant, slot: u32, goes_on: bool, asks_again: bool) {
-        let demand = self.seats[slot as usize].demand;
-        let wants = demand == Demand::Always || asks_again || self.named == Some(slot);
-        if likely(goes_on && wants) {
-            self.queue_up(now, slot);
+    /// A seat's turn is over, at `own` by the ring's own clock: it waits anew or rests.
+    #[inline(always)]
+    pub(super) fn put_back(&mut self, own: Instant, slot: u32, goes_on: bool, asks_again: bool) {
+        let seat = &mut self.seats[slot as usize];
+        let wants = seat.demand == Demand::Always || asks_again || self.named == Some(slot);
+        if likely(wants && goes_on) {
+            self.queue_up(own, slot, false);
             let queue = &self.queue;
             self.crowd.stay(queue.given(), || queue.oldest_given(&self.seats));
         } else {
-            let weight = self.seats[slot as usize].weight;
-            self.crowd.remove(weight.value(), self.queue.given());
-            self.seats[slot as usize].standing = Standing::Resting;
+            self.crowd.remove(seat.weight.value(), self.queue.given());
+            seat.standing = Standing::Resting;
         }
     }
 }

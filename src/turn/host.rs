@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::SeatId;
 use super::lease::Clock;
 use super::moved::{HostError, Moved, Outcome};
 use super::ring::{Phase, Ring};
 use super::rules::Rules;
-use super::seat::{SeatId, Standing};
+use super::seat::Standing;
 use crate::time::{Instant, Nanos};
 
 impl<S> Ring<S> {
@@ -97,7 +98,7 @@ impl<S> Ring<S> {
                     Some(self.end_present(now, Outcome::Lapsed))
                 }
                 Clock::Running { .. } | Clock::Unreleased(_) | Clock::Stopped(_) => {
-                    Some(self.lose(now, lease.slot))
+                    Some(self.lose(now, lease.slot()))
                 }
             };
             if let Some(moved) = moved {

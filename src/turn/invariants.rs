@@ -89,8 +89,8 @@ fn holder_is_occupied<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
         ring.seats.iter().filter(|(_, seat)| holds(seat.standing)).map(|(at, _)| at).collect();
     let (slot, must_be_occupied) = match &ring.phase {
         Phase::Idle => (None, false),
-        Phase::Kept(lease) => (Some(lease.slot as usize), false),
-        Phase::Held(lease) => (Some(lease.slot as usize), true),
+        Phase::Kept(lease) => (Some(lease.slot() as usize), false),
+        Phase::Held(lease) => (Some(lease.slot() as usize), true),
     };
     let is_there = slot.is_none_or(|slot| ring.seats.get(slot).is_some_and(|seat| seat.occupied));
     let agrees = slot.into_iter().eq(holding.iter().copied()) && (is_there || !must_be_occupied);
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(found_in_ring(|ring| ring.seats[1].standing = Standing::Missed), lists);
         assert_eq!(found_in_ring(|ring| ring.seats[1].occupied = false), lists, "present seats are counted");
         assert_eq!(found_in_ring(|ring| ring.seats[2].weight = Weight::ONE), lists);
-        assert_eq!(found_in_ring(|ring| ring.queue.advance_to(ring.seats[1].tag)), lists, "a tag is passed");
+        assert_eq!(found_in_ring(|ring| ring.queue.pass(ring.seats[1].tag)), lists, "a tag is passed");
         assert_eq!(found_in_ring(|ring| ring.named = Some(7)), named);
         let idle = |ring: &mut Ring<()>| {
             ring.phase = Phase::Idle;

@@ -16,6 +16,7 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
+use super::SeatId;
 use super::rules::Allowance;
 use crate::time::{Instant, Nanos, earlier};
 
@@ -53,7 +54,7 @@ impl fmt::Display for TurnNumber {
 /// The turn that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lease {
-    pub(super) slot: u32,
+    pub(super) seat: SeatId,
     pub(super) turn: TurnNumber,
     pub(super) clock: Clock,
     /// When it began, by the ring's own clock, which stands while the turn is kept.
@@ -94,6 +95,11 @@ impl Extra {
 }
 
 impl Lease {
+    #[inline]
+    pub(super) fn slot(&self) -> u32 {
+        self.seat.slot()
+    }
+
     /// Returns when the turn, or the absence of its holder, runs out. An answer that is judged is waited for in any case.
     #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -143,6 +149,12 @@ impl Clock {
         }
     }
 
+    /// Whether the holder may act on the turn.
+    #[inline(always)]
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Clock::Running { .. } | Clock::Stopped(_))
+    }
+
     pub(super) fn is_released(&self) -> bool {
         !matches!(self, Clock::Unreleased(_))
     }
@@ -157,6 +169,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::turn::RingId;
 
     const LEFT: Allowance = Allowance { silent: Nanos::ZERO, hold: Nanos::MAX };
 
@@ -184,7 +197,7 @@ mod tests {
     fn a_judged_turn_waits_for_its_host_and_not_for_its_holder() {
         let (early, late) = (Instant::ORIGIN, Instant::FAR_FUTURE);
         let lease = |clock| Lease {
-            slot: 0,
+            seat: SeatId::new(RingId::new(0, 1), 0, 1),
             turn: TurnNumber::after(0),
             clock,
             since: early,

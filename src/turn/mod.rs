@@ -49,6 +49,7 @@ mod grants;
 mod held;
 mod holding;
 mod host;
+mod id;
 mod invariants;
 mod lease;
 mod moved;
@@ -62,22 +63,16 @@ mod view;
 mod waits;
 
 pub use holding::{Holding, Judged};
+pub(crate) use holding::{Tell, Told};
+pub use id::{RingId, SeatId};
 pub use invariants::Violation;
 pub use lease::TurnNumber;
 pub use moved::{Ended, Grant, Held, HeldClock, HostError, JoinError, Moved, Outcome, Refusal};
 pub use rules::{Demands, HoldMax, Judging, Rules, RulesError, SchedulerConfig};
 pub use scheduler::{Expired, Scheduler};
-pub use seat::{Demand, SeatId, Weight};
+pub use seat::{Demand, Weight};
 pub use view::{SeatState, SeatView};
 pub use waits::LongestWait;
-
-/// Names one ring for as long as it exists; never used again for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RingId {
-    slot: u32,
-    /// Counts the rings ever made: tells this one from the others that had its slot.
-    life: u64,
-}
 
 #[cfg(test)]
 mod tests;

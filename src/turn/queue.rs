@@ -24,15 +24,13 @@ pub(super) struct Tag {
 }
 
 impl Tag {
-    /// Returns the tag of a seat of `weight` that begins to wait at this virtual time.
-    #[inline]
-    fn after(self, weight: Weight, given: u64) -> Tag {
-        if unlikely(weight != Weight::ONE) {
-            return self.after_part(weight, given);
-        }
+    /// Returns the tag of a seat of weight 1 that begins to wait at this virtual time.
+    #[inline(always)]
+    fn after_one(self, given: u64) -> Tag {
         Tag { whole: self.whole + 1, part: self.part, given }
     }
 
+    /// The same for a greater weight.
     #[cold]
     fn after_part(self, weight: Weight, given: u64) -> Tag {
         let (part, carry) = self.part.overflowing_add(share(weight));
@@ -139,25 +137,30 @@ impl Queue {
     pub(super) fn push<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32, own: Instant, is_held: bool) {
         self.given += 1;
         let seat = &mut seats[slot as usize];
-        seat.tag = self.virtual_time.after(seat.weight, self.given);
         (seat.standing, seat.turns_first) = (Standing::Queued, self.len + u32::from(is_held));
         let (weight, occupied) = (seat.weight, seat.occupied);
         if likely(occupied) {
             seat.since = own;
         }
         self.len += 1;
-        let lane = self.lane(weight);
+        let lane = if likely(weight == Weight::ONE) {
+            seat.tag = self.virtual_time.after_one(self.given);
+            &mut self.ones
+        } else {
+            seat.tag = self.virtual_time.after_part(weight, self.given);
+            self.heavy_lane(weight)
+        };
         lane.present += u32::from(occupied);
         let tail = std::mem::replace(&mut lane.tail, slot);
         seat.links = Links { prev: tail, next: NIL };
-        match tail {
-            NIL => lane.head = slot,
-            tail => seats[tail as usize].links.next = slot,
+        match seats.get_mut(tail as usize) {
+            Some(tail) => tail.links.next = slot,
+            None => lane.head = slot,
         }
     }
 
     /// Takes the queued seat at `slot` out, wherever it stands.
-    #[inline]
+    #[inline(never)]
     pub(super) fn remove<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32) {
         let seat = &mut seats[slot as usize];
         let Links { prev, next } = std::mem::replace(&mut seat.links, Links::NONE);
@@ -176,20 +179,46 @@ impl Queue {
         }
     }
 
-    /// Takes the seat with the smallest tag out.
-    #[inline]
-    pub(super) fn pop<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<u32> {
-        let slot = if unlikely(!self.heavy.is_empty()) { self.first(seats)? } else { self.ones.head };
-        if slot == NIL {
-            return None;
+    /// Takes the seat with the smallest tag out. If its client is there, the turn is its own, and virtual time moves to its tag; otherwise its
+    /// slot is an error.
+    #[inline(always)]
+    pub(super) fn pop<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<Result<u32, u32>> {
+        if unlikely(!self.heavy.is_empty()) {
+            return self.pop_of_many(seats);
         }
-        self.remove(seats, slot);
-        Some(slot)
+        let slot = self.ones.head;
+        let seat = seats.get_mut(slot as usize)?;
+        if unlikely(!seat.occupied) {
+            self.remove(seats, slot);
+            return Some(Err(slot));
+        }
+        // As `remove`, for the head of the only list.
+        let next = std::mem::replace(&mut seat.links, Links::NONE).next;
+        self.virtual_time = seat.tag;
+        self.len -= 1;
+        self.ones.present -= 1;
+        self.ones.head = next;
+        match seats.get_mut(next as usize) {
+            Some(next) => next.links.prev = NIL,
+            None => self.ones.tail = NIL,
+        }
+        Some(Ok(slot))
     }
 
-    /// Moves virtual time to `tag`, that of a turn granted from the queue.
-    #[inline]
-    pub(super) fn advance_to(&mut self, tag: Tag) {
+    #[cold]
+    fn pop_of_many<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<Result<u32, u32>> {
+        let slot = self.first(seats)?;
+        self.remove(seats, slot);
+        let seat = &seats[slot as usize];
+        if !seat.occupied {
+            return Some(Err(slot));
+        }
+        self.virtual_time = seat.tag;
+        Some(Ok(slot))
+    }
+
+    #[cfg(test)]
+    pub(super) fn pass(&mut self, tag: Tag) {
         self.virtual_time = tag;
     }
 
@@ -306,9 +335,7 @@ mod tests {
         }
 
         fn pop(&mut self) -> Option<u32> {
-            let slot = self.queue.pop(&mut self.seats)?;
-            self.queue.advance_to(self.seats[slot as usize].tag);
-            Some(slot)
+            Some(self.queue.pop(&mut self.seats)?.unwrap_or_else(|away| away))
         }
 
         fn drop(&mut self, slot: u32) {
@@ -364,9 +391,9 @@ mod tests {
         let share_of = |weight| share(Weight::new(weight).expect("2 to 100"));
         assert_eq!((share_of(2), share_of(3)), (1 << 63, u64::MAX / 3 + 1));
         let start = Tag { whole: 7, part: u64::MAX, given: 1 };
-        let half = start.after(Weight::new(2).expect("1 to 100"), 2);
+        let half = start.after_part(Weight::new(2).expect("1 to 100"), 2);
         assert_eq!(half, Tag { whole: 8, part: (1 << 63) - 1, given: 2 }, "the carry is not lost");
-        assert_eq!(start.after(Weight::ONE, 3), Tag { whole: 8, part: u64::MAX, given: 3 });
+        assert_eq!(start.after_one(3), Tag { whole: 8, part: u64::MAX, given: 3 });
     }
 
     #[test]

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::RingId;
 use super::lease::{Extra, Lease};
 use super::queue::Queue;
 use super::rules::{Rules, Terms};
-use super::seat::{Seat, SeatId, Standing};
+use super::seat::{Seat, Standing};
 use super::waits::{Crowd, Longest, TurnTime};
+use super::{RingId, SeatId};
 use crate::hint::{likely, unlikely};
 use crate::time::{Alarm, Instant, Nanos, Timers, earlier};
 
@@ -80,10 +80,12 @@ impl<S> Ring<S> {
         }
     }
 
+    #[inline]
     pub(super) fn seat_id(&self, slot: u32) -> SeatId {
         SeatId::new(self.id, slot, self.seats[slot as usize].place)
     }
 
+    #[inline]
     pub(super) fn has_quorum(&self) -> bool {
         self.occupied >= self.terms.min_seats
     }
@@ -91,9 +93,10 @@ impl<S> Ring<S> {
     /// Whether `seat`, of a ring in this one's slot, is one of its seats.
     #[inline]
     pub(super) fn has(&self, seat: SeatId) -> bool {
-        self.seats.get(seat.slot as usize).is_some_and(|found| found.place == seat.place)
+        self.seats.get(seat.slot() as usize).is_some_and(|found| found.place == seat.place())
     }
 
+    #[inline]
     pub(super) fn lease(&self) -> Option<&Lease> {
         match &self.phase {
             Phase::Held(lease) => Some(lease),
@@ -103,21 +106,22 @@ impl<S> Ring<S> {
 
     pub(super) fn lease_of(&mut self, slot: u32) -> Option<&mut Lease> {
         match &mut self.phase {
-            Phase::Held(lease) if lease.slot == slot => Some(lease),
+            Phase::Held(lease) if lease.slot() == slot => Some(lease),
             _ => None,
         }
     }
 
     /// Whether the client of the seat at `slot` is connected.
     pub(super) fn is_present(&self, slot: u32) -> bool {
-        let is_absent = self.lease().is_some_and(|lease| lease.slot == slot && lease.absent_until.is_some());
+        let is_absent =
+            self.lease().is_some_and(|lease| lease.slot() == slot && lease.absent_until.is_some());
         self.seats[slot as usize].occupied && !is_absent
     }
 
     /// Whether the seat at `slot` will get the turn and does not have it, its client being there.
     pub(super) fn is_waiting(&self, slot: u32) -> bool {
         let seat = &self.seats[slot as usize];
-        let is_kept = matches!(self.phase, Phase::Kept(kept) if kept.slot == slot);
+        let is_kept = matches!(self.phase, Phase::Kept(kept) if kept.slot() == slot);
         seat.occupied && (seat.standing == Standing::Queued || is_kept)
     }
 
@@ -125,7 +129,7 @@ impl<S> Ring<S> {
     pub(super) fn ahead_of(&self, slot: u32) -> usize {
         let holder = match self.phase {
             Phase::Held(_) => 1,
-            Phase::Kept(kept) => usize::from(self.seats[kept.slot as usize].occupied),
+            Phase::Kept(kept) => usize::from(self.seats[kept.slot() as usize].occupied),
             Phase::Idle => 0,
         };
         match self.seats[slot as usize].standing {
@@ -185,10 +189,17 @@ impl<S> Ring<S> {
         earlier(deadline, grace_ends)
     }
 
+    /// Asks to be called at `deadline`, that of a turn whose clock begins to run. What was asked for before stays, as nearly always it
+    /// is earlier: then one comparison is all.
+    #[inline(always)]
+    pub(super) fn hasten(&mut self, timers: &mut Timers<u32>, deadline: Instant) {
+        timers.hasten(&mut self.alarm, self.id.slot(), deadline);
+    }
+
     /// Asks for the ring's next deadline after every change: that of the turn, the end of its holder's absence, or of the first grace.
     #[inline(always)]
     pub(super) fn arm(&mut self, timers: &mut Timers<u32>) {
         let deadline = self.deadline();
-        timers.set(&mut self.alarm, self.id.slot, deadline);
+        timers.set(&mut self.alarm, self.id.slot(), deadline);
     }
 }

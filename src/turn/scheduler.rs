@@ -5,13 +5,15 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::holding::{Holding, Judged};
-use super::lease::Clock;
+use super::id::SLOTS_MAX;
+use super::lease::{Clock, Lease};
 use super::ring::Ring;
 use super::seat::Seat;
 use super::{
     Demand, Held, HeldClock, HostError, JoinError, LongestWait, Moved, Refusal, RingId, Rules, RulesError,
     SchedulerConfig, SeatId, TurnNumber, Weight,
 };
+use crate::hint::likely;
 use crate::time::{Instant, Timers};
 
 /// Lets the seats of many rings take turns.
@@ -85,8 +87,7 @@ impl<S> Scheduler<S> {
             Clock::Stopped(allowance) => HeldClock::Stopped { left: left(allowance) },
             Clock::Judged { left: allowance, until } => HeldClock::Judged { left: left(allowance), until },
         };
-        let seat = ring.seat_id(lease.slot);
-        Some(Held { seat, turn: lease.turn, clock, absent: lease.absent_until.is_some() })
+        Some(Held { seat: lease.seat, turn: lease.turn, clock, absent: lease.absent_until.is_some() })
     }
 
     /// Returns the turn that `seat` holds, if it does.
@@ -111,8 +112,8 @@ impl<S> Scheduler<S> {
     /// Returns what is kept with `seat`, to be changed.
     #[inline]
     pub fn data_mut(&mut self, seat: SeatId) -> Option<&mut S> {
-        let ring = self.rings.get_mut(seat.ring_slot as usize).filter(|ring| ring.id == seat.ring())?;
-        let found = ring.seats.get_mut(seat.slot as usize).filter(|found| found.place == seat.place)?;
+        let ring = self.rings.get_mut(seat.ring().slot() as usize).filter(|ring| ring.id == seat.ring())?;
+        let found = ring.seats.get_mut(seat.slot() as usize).filter(|found| found.place == seat.place())?;
         Some(&mut found.data)
     }
 
@@ -133,7 +134,7 @@ impl<S> Scheduler<S> {
     #[must_use]
     pub fn ahead_of(&self, seat: SeatId) -> usize {
         let ring = self.seat(seat).and(self.ring(seat.ring()));
-        ring.map_or(0, |ring| ring.ahead_of(seat.slot))
+        ring.map_or(0, |ring| ring.ahead_of(seat.slot()))
     }
 
     /// Returns how many more seats have to be occupied before `ring` goes on.
@@ -225,14 +226,14 @@ impl<S> Scheduler<S> {
         if self.draining {
             return Err(JoinError::Draining);
         }
-        if self.rings.len() >= self.config.max_rings {
+        if self.rings.len() >= self.config.max_rings.min(SLOTS_MAX) {
             return Err(JoinError::RingsFull);
         }
         self.config.check(&rules).map_err(JoinError::Rules)?;
         self.lives += 1;
         let entry = self.rings.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("max_rings fits 32 bits");
-        let id = RingId { slot, life: self.lives };
+        let id = RingId::new(slot, self.lives);
         entry.insert(Ring::new(now, id, rules, self.turn_floor));
         Ok(id)
     }
@@ -252,7 +253,7 @@ impl<S> Scheduler<S> {
         data: S,
     ) -> Result<(SeatId, Moved), JoinError> {
         self.may_join(ring)?;
-        let at = ring.slot as usize;
+        let at = ring.slot() as usize;
         let ring = &mut self.rings[at];
         let (slot, moved) = ring.join(now, weight, demand, data);
         let id = ring.seat_id(slot);
@@ -271,7 +272,7 @@ impl<S> Scheduler<S> {
         match &ring.rules {
             _ if self.draining => Err(JoinError::Draining),
             rules if rules.seats_max.is_some_and(|max| ring.seats.len() >= max) => Err(JoinError::RingFull),
-            _ if self.seats >= self.config.max_seats => Err(JoinError::SeatsFull),
+            _ if self.seats >= self.config.max_seats.min(SLOTS_MAX) => Err(JoinError::SeatsFull),
             _ => Ok(()),
         }
     }
@@ -316,17 +317,19 @@ impl<S> Scheduler<S> {
     pub fn retire(&mut self, now: Instant, seat: SeatId) -> Option<(Moved, S)> {
         let retired = self.with_seat(seat, |ring, slot| ring.retire(now, slot))?;
         self.seats -= 1;
-        self.forget_if_empty(seat.ring_slot as usize);
+        self.forget_if_empty(seat.ring().slot() as usize);
         Some(retired)
     }
 
     /// Says that the holder `seat` has been told of `turn`: its clock starts. Returns when it lapses, or `None` while the ring is paused.
     #[inline]
     pub fn start(&mut self, now: Instant, seat: SeatId, turn: TurnNumber) -> Option<Instant> {
-        let at = seat.ring_slot as usize;
+        let at = seat.ring().slot() as usize;
         let ring = self.rings.get_mut(at).filter(|ring| ring.id == seat.ring())?;
         let deadline = ring.start(now, turn);
-        ring.arm(&mut self.timers);
+        if let Some(deadline) = deadline {
+            ring.hasten(&mut self.timers, deadline);
+        }
         deadline
     }
 
@@ -337,10 +340,17 @@ impl<S> Scheduler<S> {
     /// [`Refusal`] says why not; nothing has changed then.
     #[inline]
     pub fn holding(&mut self, seat: SeatId, fence: Option<u64>) -> Result<Holding<'_, S>, Refusal> {
-        let ring =
-            self.rings.get(seat.ring_slot as usize).filter(|ring| ring.id == seat.ring() && ring.has(seat));
-        let turn = ring.ok_or(Refusal::NotYourTurn)?.holding(seat.slot, fence)?.turn;
-        Ok(Holding { scheduler: self, seat, turn })
+        let ring = self.rings.get_mut(seat.ring().slot() as usize).ok_or(Refusal::NotYourTurn)?;
+        match ring.lease() {
+            Some(&Lease { seat: holder, turn, ref clock, .. })
+                if likely(
+                    holder == seat && clock.is_open() && fence.is_none_or(|fence| fence == turn.get()),
+                ) =>
+            {
+                Ok(Holding { ring, timers: &mut self.timers, seat, turn })
+            }
+            _ => Err(ring.refusal(seat, fence)),
+        }
     }
 
     /// Asks for the turn: a resting seat begins to wait, and the holder is queued again after its turn. Nothing happens otherwise.
@@ -365,14 +375,15 @@ impl<S> Scheduler<S> {
     ///
     /// [`HostError::NotJudged`], when that turn is over, or its answer is not with the host.
     pub fn judged(&mut self, seat: SeatId, turn: TurnNumber) -> Result<Judged<'_, S>, HostError> {
-        let ring = self.ring(seat.ring()).filter(|ring| ring.has(seat));
-        let lease = ring.and_then(Ring::lease);
-        let is_judged = lease
-            .is_some_and(|lease| lease.slot == seat.slot && lease.turn == turn && lease.clock.is_judged());
-        if !is_judged {
-            return Err(HostError::NotJudged);
-        }
-        Ok(Judged { scheduler: self, seat })
+        let ring = self.rings.get_mut(seat.ring().slot() as usize);
+        let ring = ring.filter(|ring| ring.id == seat.ring() && ring.has(seat));
+        let judged = ring.filter(|ring| {
+            ring.lease().is_some_and(|lease| {
+                lease.slot() == seat.slot() && lease.turn == turn && lease.clock.is_judged()
+            })
+        });
+        let ring = judged.ok_or(HostError::NotJudged)?;
+        Ok(Judged { ring, timers: &mut self.timers })
     }
 
     /// Names the seat that gets the next turn: one that waits, or the holder. The turn after that goes on in order.
@@ -518,12 +529,12 @@ impl<S> Scheduler<S> {
 
     #[inline]
     pub(super) fn ring(&self, id: RingId) -> Option<&Ring<S>> {
-        self.rings.get(id.slot as usize).filter(|ring| ring.id.life == id.life)
+        self.rings.get(id.slot() as usize).filter(|ring| ring.id == id)
     }
 
     fn seat(&self, id: SeatId) -> Option<&Seat<S>> {
         let ring = self.ring(id.ring()).filter(|ring| ring.has(id))?;
-        Some(&ring.seats[id.slot as usize])
+        Some(&ring.seats[id.slot() as usize])
     }
 
     pub(super) fn arm(&mut self, at: usize) {
@@ -531,9 +542,9 @@ impl<S> Scheduler<S> {
     }
 
     fn with_seat<R>(&mut self, seat: SeatId, act: impl FnOnce(&mut Ring<S>, u32) -> R) -> Option<R> {
-        let at = seat.ring_slot as usize;
+        let at = seat.ring().slot() as usize;
         let ring = self.rings.get_mut(at).filter(|ring| ring.id == seat.ring() && ring.has(seat))?;
-        let result = act(ring, seat.slot);
+        let result = act(ring, seat.slot());
         ring.arm(&mut self.timers);
         Some(result)
     }
@@ -543,7 +554,7 @@ impl<S> Scheduler<S> {
         ring: RingId,
         act: impl FnOnce(&mut Ring<S>) -> Result<R, HostError>,
     ) -> Result<R, HostError> {
-        let found = self.rings.get_mut(ring.slot as usize).filter(|found| found.id == ring);
+        let found = self.rings.get_mut(ring.slot() as usize).filter(|found| found.id == ring);
         let found = found.ok_or(HostError::UnknownRing)?;
         let result = act(found)?;
         found.arm(&mut self.timers);
@@ -554,7 +565,7 @@ impl<S> Scheduler<S> {
     fn forget_if_empty(&mut self, at: usize) {
         if self.rings[at].seats.is_empty() {
             let mut ring = self.rings.remove(at);
-            self.timers.remove(&mut ring.alarm, ring.id.slot);
+            self.timers.remove(&mut ring.alarm, ring.id.slot());
             self.turn_floor = self.turn_floor.max(ring.last_turn);
         }
     }
@@ -562,13 +573,13 @@ impl<S> Scheduler<S> {
     /// Returns whether `seat` waits for the turn.
     #[must_use]
     pub fn is_waiting(&self, seat: SeatId) -> bool {
-        self.ring(seat.ring()).filter(|ring| ring.has(seat)).is_some_and(|ring| ring.is_waiting(seat.slot))
+        self.ring(seat.ring()).filter(|ring| ring.has(seat)).is_some_and(|ring| ring.is_waiting(seat.slot()))
     }
 
     /// Forgets `ring` if no client has joined it since it was made.
     pub fn forget_unused(&mut self, ring: RingId) {
         if self.has_ring(ring) {
-            self.forget_if_empty(ring.slot as usize);
+            self.forget_if_empty(ring.slot() as usize);
         }
     }
 }

@@ -1,44 +1,8 @@
 //! A seat: a place in a ring that a client occupies, and keeps for a while when its connection is lost.
 
-use std::fmt;
-
-use super::RingId;
 use super::queue::{Links, Tag};
 use super::waits::Wait;
 use crate::time::Instant;
-
-/// Names one seat for as long as it exists; never used again for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SeatId {
-    life: u64,
-    pub(super) place: u64,
-    pub(super) ring_slot: u32,
-    pub(super) slot: u32,
-}
-
-impl SeatId {
-    pub(super) fn new(ring: RingId, slot: u32, place: u64) -> SeatId {
-        SeatId { life: ring.life, place, ring_slot: ring.slot, slot }
-    }
-
-    /// Returns the ring that the seat belongs to.
-    #[must_use]
-    pub fn ring(&self) -> RingId {
-        RingId { slot: self.ring_slot, life: self.life }
-    }
-
-    /// Returns the seat's number in its ring, counted from 1 in the order in which seats were made.
-    #[must_use]
-    pub fn place(&self) -> u64 {
-        self.place
-    }
-}
-
-impl fmt::Display for SeatId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seat {}", self.place)
-    }
-}
 
 /// The number of turns that a seat gets for every one of a weight-1 seat: 1 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +66,7 @@ pub(super) struct Seat<S> {
 }
 
 impl<S> Seat<S> {
-    /// Returns the wait that ends with the seat's turn.
+    /// The wait that began when it was queued.
     #[inline(always)]
     pub(super) fn wait(&self) -> Wait {
         let Seat { since, turns_first, weight, tag, .. } = self;

@@ -92,7 +92,7 @@ impl<S> Ring<S> {
         }
         self.occupied -= 1;
         let moved = match self.phase {
-            Phase::Held(lease) if lease.slot == slot => {
+            Phase::Held(lease) if lease.slot() == slot => {
                 if self.has_quorum() || self.draining {
                     self.end(now, Outcome::Gone)
                 } else {
@@ -107,10 +107,10 @@ impl<S> Ring<S> {
 
     /// The holder was lost, and the ring is below quorum: its turn ends, and goes on under a new number if it is back in time.
     pub(super) fn keep(&mut self, now: Instant, lease: Lease) -> Moved {
-        let Lease { slot, turn, clock, .. } = lease;
+        let Lease { seat, turn, clock, .. } = lease;
         self.phase =
             Phase::Kept(Lease { clock: Clock::Stopped(clock.left(now)), absent_until: None, ..lease });
-        Moved { ended: Some(Ended { seat: self.seat_id(slot), turn, outcome: Outcome::Gone }), granted: None }
+        Moved { ended: Some(Ended { seat, turn, outcome: Outcome::Gone }), granted: None }
     }
 
     pub(super) fn vacate_holder(&mut self, now: Instant, slot: u32) {
@@ -172,7 +172,7 @@ impl<S> Ring<S> {
                 Phase::Kept(_) | Phase::Idle => {
                     self.forget_name(slot);
                     self.phase = Phase::Idle;
-                    self.put_back(now, slot, false, false);
+                    self.put_back(self.own_time(now), slot, false, false);
                     Ok(Moved::NOTHING)
                 }
             },

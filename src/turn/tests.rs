@@ -415,7 +415,7 @@ fn m9_an_empty_queue_and_missed_turns_move_no_virtual_time() {
     let (mut table, [ann, bob]) = Table::seated(rules(|rules| rules.min_seats = 1), [1, 1]);
     table.drop(bob);
     table.play(1);
-    let tag = |table: &Table, seat: SeatId| table.scheduler.rings[0].seats[seat.slot as usize].tag;
+    let tag = |table: &Table, seat: SeatId| table.scheduler.rings[0].seats[seat.slot() as usize].tag;
     let time = |table: &Table| tag(table, ann);
     assert_eq!(table.rest(ann), Ok(()));
     let before = time(&table);
@@ -527,7 +527,7 @@ fn m12_a_name_that_is_reused_is_not_the_hosts_choice() {
     table.scheduler.name_next(ann).expect("it holds the turn");
     table.leave(ann);
     let dan = table.join(1);
-    assert_eq!(dan.slot, ann.slot, "the newcomer has the slot of the seat that was named");
+    assert_eq!(dan.slot(), ann.slot(), "the newcomer has the slot of the seat that was named");
     assert_eq!(table.play(3), [bob, cat, dan]);
 }
 

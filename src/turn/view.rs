@@ -1,5 +1,6 @@
 //! The scheduler as a watcher sees it. Nothing here moves a turn.
 
+use super::lease::Lease;
 use super::ring::{Phase, Ring};
 use super::seat::Standing;
 use super::{Demand, RingId, Scheduler, SeatId, Weight};
@@ -52,11 +53,11 @@ impl<S> Scheduler<S> {
     #[must_use]
     pub fn roster(&self, ring: RingId) -> Vec<SeatView<'_, S>> {
         let Some(ring) = self.ring(ring) else { return Vec::new() };
-        let mut seats: Vec<_> = ring.lease().map(|lease| lease.slot).into_iter().collect();
+        let mut seats: Vec<_> = ring.lease().map(Lease::slot).into_iter().collect();
         seats.extend(ring.queue.in_order(&ring.seats).into_iter().filter(|&slot| ring.is_present(slot)));
         let is_listed = |slot: &u32| {
             let seat = &ring.seats[*slot as usize];
-            ring.lease().is_some_and(|lease| lease.slot == *slot)
+            ring.lease().is_some_and(|lease| lease.slot() == *slot)
                 || seat.standing == Standing::Queued && ring.is_present(*slot)
         };
         let others = ring.seats.iter().filter_map(|(at, _)| u32::try_from(at).ok());
@@ -69,7 +70,7 @@ impl<S> Scheduler<S> {
     /// Returns `seat` as a watcher sees it.
     #[must_use]
     pub fn view(&self, seat: SeatId) -> Option<SeatView<'_, S>> {
-        Some(self.ring(seat.ring()).filter(|ring| ring.has(seat))?.view(seat.slot))
+        Some(self.ring(seat.ring()).filter(|ring| ring.has(seat))?.view(seat.slot()))
     }
 
     /// Returns the number of seats, occupied and away, in `ring`.
@@ -88,7 +89,8 @@ impl<S> Scheduler<S> {
     #[must_use]
     pub fn waiting(&self, ring: RingId) -> usize {
         self.ring(ring).map_or(0, |ring| {
-            let is_kept = matches!(ring.phase, Phase::Kept(kept) if ring.seats[kept.slot as usize].occupied);
+            let is_kept =
+                matches!(ring.phase, Phase::Kept(kept) if ring.seats[kept.slot() as usize].occupied);
             ring.queue.present() as usize + usize::from(is_kept)
         })
     }
@@ -105,7 +107,7 @@ impl<S> Ring<S> {
         let seat = &self.seats[slot as usize];
         let state = match self.lease() {
             _ if !seat.occupied => SeatState::Away { until: Some(seat.since + self.terms.seat_grace) },
-            Some(lease) if lease.slot == slot => match lease.absent_until {
+            Some(lease) if lease.slot() == slot => match lease.absent_until {
                 Some(_) => SeatState::Away { until: None },
                 None if lease.clock.is_judged() => SeatState::Judged,
                 None => SeatState::Holding,

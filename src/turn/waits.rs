@@ -40,13 +40,25 @@ pub(super) struct Wait {
 
 impl Longest {
     /// Replaces it by a wait that was longer.
-    #[inline]
-    pub(super) fn note(&mut self, now: Instant, wait: Wait, crowd: &Crowd, time: &TurnTime) {
+    #[inline(always)]
+    pub(super) fn note(
+        &mut self,
+        now: Instant,
+        since: Instant,
+        wait: impl FnOnce() -> Wait,
+        crowd: &Crowd,
+        time: &TurnTime,
+    ) {
         // Nearly always false, and cheaper than a subtraction.
-        if unlikely(wait.since + self.waited < now) {
-            let bound = time.bound(wait.given, crowd.turns_first(&wait));
-            *self = Longest { waited: now.nanos_since(wait.since), bound };
+        if unlikely(since + self.waited < now) {
+            self.replace(now, wait(), crowd, time);
         }
+    }
+
+    #[cold]
+    fn replace(&mut self, now: Instant, wait: Wait, crowd: &Crowd, time: &TurnTime) {
+        let bound = time.bound(wait.given, crowd.turns_first(&wait));
+        *self = Longest { waited: now.nanos_since(wait.since), bound };
     }
 }
 
@@ -217,9 +229,9 @@ mod tests {
         let secs = |secs| Duration::from_secs(secs);
         let (mut longest, crowd) = (Longest::default(), Crowd::default());
         let mut time = TurnTime::new(Some(secs(30)));
-        longest.note(Instant::ORIGIN + secs(40), wait(3, 2, 1), &crowd, &time);
+        longest.note(Instant::ORIGIN + secs(40), wait(3, 2, 1).since, || wait(3, 2, 1), &crowd, &time);
         time.change(Some(secs(1)), 9, Some(4));
-        longest.note(Instant::ORIGIN + secs(39), wait(4, 9, 1), &crowd, &time);
+        longest.note(Instant::ORIGIN + secs(39), wait(4, 9, 1).since, || wait(4, 9, 1), &crowd, &time);
         assert_eq!((longest.waited, longest.bound), (secs(40).into(), Some(secs(60))));
         assert_eq!((time.bound(9, 2), time.bound(10, 2)), (Some(secs(60)), Some(secs(2))));
         time.change(None, 20, Some(10));

@@ -100,6 +100,29 @@ fn t25_no_go_overtakes_an_earlier_ok() {
     }
 }
 
+/// T25, L8: the same behind `REST` and `LEAVE` of a holder, one that hears included.
+#[test]
+fn t25_a_holder_that_rests_or_leaves_is_told_before_hearers() {
+    for (line, last) in [("REST", "OK"), ("LEAVE", "BYE left :goodbye")] {
+        let (mut world, [ann, bob, _]) = line_ring(line_config(), ["ann hear=turns", "bob", "cid"]);
+        let watcher = watch(&mut world, "main");
+        world.chunking = false;
+        let before = world.deliveries().len();
+        world.say(ann.peer, line);
+        let writes: Vec<_> =
+            world.deliveries()[before..].iter().map(|write| (write.peer, write.text())).collect();
+        assert_eq!(writes[0], (bob.peer, "GO turn=2 within=30000\n".to_owned()), "{line}");
+        let place =
+            |to, text: &str| writes.iter().position(|(peer, said)| *peer == to && said.contains(text));
+        let (own, others) = (place(ann.peer, last), place(watcher, "BEGIN bob"));
+        assert!(own.is_some() && own < others, "{line}: {writes:?}");
+        // A reply comes before what others hear as well, and the last words come last.
+        let heard = world.heard(ann.peer);
+        let at = if line == "REST" { 0 } else { heard.len() - 1 };
+        assert_eq!(heard[at], last, "{heard:?}");
+    }
+}
+
 /// L9: the roster of a new hearer: the holder first, then the queue, then those that rest or are away.
 #[test]
 fn l09_a_new_hearer_is_told_who_sits_there() {

@@ -13,9 +13,9 @@ use super::rings::Rings;
 use super::serve::{Setting, raise_descriptors};
 
 /// Bytes of a connection, raw.
-const BYTES_MAX: f64 = 200.0;
+const BYTES_MAX: f64 = 185.0;
 /// Bytes of a connection, line: it has a name, and a secret.
-const LINE_BYTES_MAX: f64 = 660.0;
+const LINE_BYTES_MAX: f64 = 540.0;
 
 /// How many clients, where the system has the descriptors for them.
 pub const CLIENTS: usize = 10_000;

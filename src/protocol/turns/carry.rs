@@ -6,14 +6,14 @@ use log::info;
 
 use super::TurnEvent;
 use super::proposal::Then;
-use super::server::{Session, TurnServer, may_go};
+use super::server::{Drain, Session, TurnServer, may_go};
 use crate::hint::{likely, unlikely};
-use crate::protocol::{ConnectionId, Links};
+use crate::protocol::{ConnectionId, ConnectionMap, Links};
 use crate::session::raw::{GO, Signal, Trial};
 use crate::session::{Code, How, Reply};
 use crate::table::{RoomId, SeatData, SeatName};
-use crate::time::Now;
-use crate::turn::{Ended, Grant, HeldClock, Moved, Outcome, SeatId, TurnNumber};
+use crate::time::{Instant, Now};
+use crate::turn::{Ended, Grant, HeldClock, Moved, Outcome, SeatId, Tell, Told, TurnNumber};
 
 /// An answer that was accepted, for those who hear of it.
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +44,37 @@ struct Late {
 }
 
 impl TurnServer {
+    /// Carries out what is left of a move whose next holder [was told](ToGo). Returns whether nearly nothing was: nobody else is to
+    /// hear of it but the client that has answered, and that is the caller's to tell.
+    #[inline(always)]
+    pub(super) fn carry_on(
+        &mut self,
+        now: &Now,
+        told: Told,
+        message: &[u8],
+        name: usize,
+        links: &mut Links,
+    ) -> bool {
+        let Told { seat, turn, granted, .. } = told;
+        if unlikely(self.table.rooms.are_heard() || self.drain != Drain::No) {
+            let ended = Some(Ended { seat, turn, outcome: Outcome::Answered });
+            let answer = Accepted { message, name, words: None, replies: 1 };
+            self.carry_on_any(now, Moved { ended, granted: Some(granted) }, answer, links);
+            return false;
+        }
+        self.ledger.handed_over(seat, turn, message, name, granted);
+        true
+    }
+
+    #[cold]
+    fn carry_on_any(&mut self, now: &Now, moved: Moved, answer: Accepted<'_>, links: &mut Links) {
+        if let Some(late) = self.carry_out_one(*now, moved, true, Some(answer), links) {
+            self.carry_out_late(*now, late, links);
+        }
+        self.finish_drain(*now, links);
+    }
+
     /// Carries out a move, and those that follow from it.
-    #[inline]
     pub(super) fn carry_out(
         &mut self,
         now: Now,
@@ -53,7 +82,7 @@ impl TurnServer {
         answer: Option<Accepted<'_>>,
         links: &mut Links,
     ) {
-        if let Some(late) = self.carry_out_one(now, moved, answer, links) {
+        if let Some(late) = self.carry_out_one(now, moved, false, answer, links) {
             self.carry_out_late(now, late, links);
         }
         if unlikely(!self.afterwards.is_empty()) {
@@ -75,7 +104,7 @@ impl TurnServer {
         let moved = self.table.scheduler.vacate(now.instant, seat);
         self.ledger.report(TurnEvent::Away { seat });
         self.hear_of_seat(seat, links, |name| Reply::Away { name });
-        if let Some(late) = self.carry_out_one(now, moved, None, links) {
+        if let Some(late) = self.carry_out_one(now, moved, false, None, links) {
             self.carry_out_late(now, late, links);
         }
     }
@@ -86,18 +115,18 @@ impl TurnServer {
         while let Some(Late { id, seat, message }) = next.take() {
             if let Some((moved, name)) = self.raw_take(now, id, seat, &message, links) {
                 let answer = Accepted { message: &message, name, words: None, replies: 1 };
-                next = self.carry_out_one(now, moved, Some(answer), links);
+                next = self.carry_out_one(now, moved, false, Some(answer), links);
             }
         }
     }
 
     /// T25: first the next holder hears that it may go, then the last one how its turn ended, then the hearers; but on one connection
     /// an answer is confirmed before the next turn begins.
-    #[inline]
     fn carry_out_one(
         &mut self,
         now: Now,
         Moved { ended, granted }: Moved,
+        is_told: bool,
         answer: Option<Accepted<'_>>,
         links: &mut Links,
     ) -> Option<Late> {
@@ -109,7 +138,14 @@ impl TurnServer {
         if let Some(ended) = ended.as_ref().filter(|_| unlikely(has_same_seat)) {
             self.tell_ended(ended, answer.as_ref(), unanswered, links);
         }
-        let late = granted.and_then(|granted| self.grant(now, granted, links));
+        let late = match granted {
+            Some(Grant { seat, turn }) if is_told => {
+                self.ledger.report(TurnEvent::Granted { seat, turn });
+                None
+            }
+            Some(granted) => self.grant(now, granted, links),
+            None => None,
+        };
         if let Some(ended) = &ended {
             if likely(!has_same_seat) {
                 self.tell_ended(ended, answer.as_ref(), unanswered, links);
@@ -192,7 +228,6 @@ impl TurnServer {
     // Beginnings.
 
     /// Tells the next holder that it may go, as soon as it may hear of it.
-    #[inline]
     fn grant(&mut self, now: Now, Grant { seat, turn }: Grant, links: &mut Links) -> Option<Late> {
         self.ledger.report(TurnEvent::Granted { seat, turn });
         let id = self.table.scheduler.data(seat)?.client?;
@@ -246,7 +281,6 @@ impl TurnServer {
     }
 
     /// Tells the holder of a turn of it, and starts its clock.
-    #[inline]
     pub(super) fn grant_line(
         &mut self,
         now: Now,
@@ -407,6 +441,42 @@ fn how_of(outcome: Outcome) -> How {
         Outcome::Gone => How::Gone,
         _ => How::Lapsed,
     }
+}
+
+/// Tells the next holder that it may go, if nothing stands in the way of that.
+pub(super) struct ToGo<'a> {
+    pub(super) now: Instant,
+    pub(super) sessions: &'a mut ConnectionMap<Session>,
+    pub(super) links: &'a mut Links,
+    /// Not this one: it is to hear something else first.
+    pub(super) but: Option<SeatId>,
+}
+
+impl Tell<SeatData> for ToGo<'_> {
+    #[inline(always)]
+    fn tell(self, data: &SeatData, grant: Grant, lapses: Instant) -> bool {
+        let ToGo { now, sessions, links, but } = self;
+        let Some(id) = data.client else { return false };
+        if let Some(Session::Raw(raw)) = sessions.get_mut(id) {
+            if likely(may_go(raw.signal) && raw.aside.is_none()) {
+                raw.signal = Signal::Open;
+                links.send_static_first(id, GO);
+                return true;
+            }
+        } else if let Some(Session::Line(line)) = sessions.get_mut(id)
+            && but != Some(grant.seat)
+        {
+            line.go_mark = write_go(id, grant.turn, lapses.nanos_since(now).as_millis(), links);
+            return true;
+        }
+        false
+    }
+}
+
+/// Returns the mark behind what is written.
+#[inline(never)]
+fn write_go(id: ConnectionId, turn: TurnNumber, within: u64, links: &mut Links) -> u64 {
+    links.send_first_with(id, |buffer| Reply::Go { turn, within, last: None }.encode(buffer))
 }
 
 /// Tells a client that speaks lines how its turn ended.

@@ -8,8 +8,11 @@ use crate::session::{Code, How};
 use crate::turn::{SeatId, TurnNumber};
 
 /// An event of a [`TurnServer`](super::TurnServer). It carries ids: the server keeps what they name.
+// The tag is as wide as what stands behind it, so that who copies it copies no padding; what has to be dropped comes last, so that one
+// comparison says whether it has.
 #[derive(Debug)]
 #[non_exhaustive]
+#[repr(u64)]
 pub enum TurnEvent {
     /// A client has a seat: a new one, or one that was away or another connection's.
     Seated {
@@ -22,13 +25,6 @@ pub enum TurnEvent {
     Away {
         /// The seat.
         seat: SeatId,
-    },
-    /// A seat is gone: given up, removed, or away for too long. Its id means nothing from now on.
-    Retired {
-        /// The seat.
-        seat: SeatId,
-        /// Its name: the one that it was joined under, or `raw-<seat>`.
-        name: Box<str>,
     },
     /// A turn was granted. Its clock starts when its holder is told; see [`Scheduler::held`](crate::turn::Scheduler::held).
     Granted {
@@ -46,8 +42,6 @@ pub enum TurnEvent {
         /// The answer; see [`TurnServer::answer`](super::TurnServer::answer).
         answer: AnswerId,
     },
-    /// An answer waits for the host's verdict; see [`TurnServer::rule`](super::TurnServer::rule).
-    Proposed(Proposal),
     /// An answer is refused because the host gave no verdict: it let the time for that pass, dropped the proposal, skipped the turn, or
     /// the server stops. If the turn ends by that, [`Ended`](TurnEvent::Ended) follows.
     NotJudged {
@@ -65,8 +59,6 @@ pub enum TurnEvent {
         /// How it ended.
         how: How,
     },
-    /// A client wants to join or watch a ring, and waits for the host; see [`TurnServer::admit`](super::TurnServer::admit).
-    Joining(Box<Joining>),
     /// Bytes were refused; nothing else has changed. No more than 4,096 of these come from one pass:
     /// [`TurnServer::refused_as`](super::TurnServer::refused_as) counts all.
     Refused {
@@ -75,4 +67,15 @@ pub enum TurnEvent {
         /// The reason.
         code: Code,
     },
+    /// A seat is gone: given up, removed, or away for too long. Its id means nothing from now on.
+    Retired {
+        /// The seat.
+        seat: SeatId,
+        /// Its name: the one that it was joined under, or `raw-<seat>`.
+        name: Box<str>,
+    },
+    /// An answer waits for the host's verdict; see [`TurnServer::rule`](super::TurnServer::rule).
+    Proposed(Proposal),
+    /// A client wants to join or watch a ring, and waits for the host; see [`TurnServer::admit`](super::TurnServer::admit).
+    Joining(Box<Joining>),
 }

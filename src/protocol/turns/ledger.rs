@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use super::TurnEvent;
 use super::counts::TurnCounts;
-use crate::hint::unlikely;
+use crate::hint::{likely, unlikely};
 use crate::protocol::ConnectionId;
 use crate::session::Code;
-use crate::turn::{SeatId, TurnNumber};
+use crate::turn::{Grant, SeatId, TurnNumber};
 
 /// Refusals reported in one pass. A line of two bytes can be refused: thousands of clients that say nothing else must not fill the memory.
 pub(super) const REPORTED_MAX: usize = 4096;
@@ -54,6 +54,8 @@ impl<'a> Answer<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) counts: TurnCounts,
+    /// Of what is reported, the first: what nearly always is all of a pass, and is not put into a queue then.
+    hand_over: Option<HandedOver>,
     events: VecDeque<TurnEvent>,
     /// The answers of this pass, one behind the other. At most what a pass reads.
     answers: Vec<u8>,
@@ -68,29 +70,87 @@ pub(super) struct Ledger {
     reported: usize,
 }
 
+/// A turn that was answered, while that is to be reported, and the next one.
+#[derive(Debug, Clone, Copy)]
+struct HandedOver {
+    ended: Option<(SeatId, TurnNumber, AnswerId)>,
+    granted: Grant,
+}
+
 impl Ledger {
     #[inline]
     pub(super) fn report(&mut self, event: TurnEvent) {
+        if self.hand_over.is_some() {
+            self.queue_hand_over();
+        }
         self.events.push_back(event);
     }
 
+    /// Something follows it.
+    #[cold]
+    fn queue_hand_over(&mut self) {
+        while let Some(event) = self.next_of_hand_over() {
+            self.events.push_back(event);
+        }
+    }
+
+    #[inline(always)]
+    fn next_of_hand_over(&mut self) -> Option<TurnEvent> {
+        let HandedOver { ended, granted } = self.hand_over.as_mut()?;
+        if let Some((seat, turn, answer)) = ended.take() {
+            return Some(TurnEvent::Accepted { seat, turn, answer });
+        }
+        let Grant { seat, turn } = *granted;
+        self.hand_over = None;
+        Some(TurnEvent::Granted { seat, turn })
+    }
+
+    /// A turn was answered, and moved on.
+    #[inline(always)]
+    pub(super) fn handed_over(
+        &mut self,
+        seat: SeatId,
+        turn: TurnNumber,
+        message: &[u8],
+        name: usize,
+        granted: Grant,
+    ) {
+        let ended = Some((seat, turn, self.keep(message, name)));
+        if unlikely(self.hand_over.is_some()) {
+            self.queue_hand_over();
+        }
+        self.hand_over = Some(HandedOver { ended, granted });
+        if unlikely(!self.events.is_empty()) {
+            self.queue_hand_over();
+        }
+    }
+
     /// A turn was answered. `message` is the answer, or for a raw client all it said, with a name of `name` bytes.
-    #[inline]
     pub(super) fn accepted(&mut self, seat: SeatId, turn: TurnNumber, message: &[u8], name: usize) {
+        let answer = self.keep(message, name);
+        self.report(TurnEvent::Accepted { seat, turn, answer });
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "both fit, as their sum does")]
+    #[inline(always)]
+    fn keep(&mut self, message: &[u8], name: usize) -> AnswerId {
         self.counts.accepted += 1;
         if self.is_over {
             self.begin_pass();
         }
-        // A pass reads far less than 4 GiB.
-        let (start, len) = (self.answers.len() as u64, message.len() as u64);
+        let (start, len) = (self.answers.len(), message.len());
+        if unlikely(start + len > u32::MAX as usize) {
+            // A pass reads far less than 4 GiB.
+            return AnswerId { start: u32::MAX, len: 0, pass: self.pass, name: 0 };
+        }
         let answer = AnswerId {
-            start: u32::try_from(start).unwrap_or(u32::MAX),
-            len: u32::try_from(len).unwrap_or(0),
+            start: start as u32,
+            len: len as u32,
             pass: self.pass,
             name: u8::try_from(name).unwrap_or(0),
         };
         self.answers.extend_from_slice(message);
-        self.events.push_back(TurnEvent::Accepted { seat, turn, answer });
+        answer
     }
 
     /// Reports a seat that is gone. Its name can still be found until the host has taken the events of this pass.
@@ -108,12 +168,12 @@ impl Ledger {
     }
 
     /// Keeps a buffer for the next pass, unless it was a large one.
-    #[inline]
+    #[inline(always)]
     fn begin_pass(&mut self) {
         const KEPT_BYTES_MAX: usize = 64 * 1024;
         self.is_over = false;
         self.pass = self.pass.wrapping_add(1);
-        if self.answers.capacity() > KEPT_BYTES_MAX {
+        if unlikely(self.answers.capacity() > KEPT_BYTES_MAX) {
             self.answers = Vec::new();
         }
         self.answers.clear();
@@ -152,6 +212,45 @@ impl Ledger {
 
     #[inline]
     pub(super) fn next_event(&mut self) -> Option<TurnEvent> {
-        self.events.pop_front()
+        if self.hand_over.is_some() {
+            return self.next_of_hand_over();
+        }
+        if likely(self.events.is_empty()) { None } else { self.events.pop_front() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+    use crate::turn::{Demand, Rules, Scheduler, SchedulerConfig, Weight};
+
+    #[test]
+    fn what_is_reported_comes_in_its_order_whether_or_not_it_is_queued() {
+        let now = Instant::ORIGIN;
+        let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("rules that make sense");
+        let ring = scheduler.make_ring(now, Rules::default()).expect("room");
+        let (seat, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, ()).expect("room");
+        let turn = |number| TurnNumber::new(number).expect("not 0");
+        for script in ["h", "hh", "ah", "ha", "hah", "aah", "hhha"] {
+            let (mut ledger, mut expected) = (Ledger::default(), String::new());
+            for step in script.chars() {
+                if step == 'h' {
+                    ledger.handed_over(seat, turn(1), b"x", 0, Grant { seat, turn: turn(2) });
+                    expected.push_str("AG");
+                } else {
+                    ledger.report(TurnEvent::Away { seat });
+                    expected.push('a');
+                }
+            }
+            let told: String = std::iter::from_fn(|| ledger.next_event())
+                .map(|event| match event {
+                    TurnEvent::Accepted { .. } => 'A',
+                    TurnEvent::Granted { .. } => 'G',
+                    _ => 'a',
+                })
+                .collect();
+            assert_eq!(told, expected, "{script}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::carry::Accepted;
+use super::carry::{Accepted, ToGo};
 use super::proposal::Then;
 use super::server::{Session, TurnServer};
 use super::{Admission, Joining, TurnEvent};
@@ -30,7 +30,7 @@ impl TurnServer {
     }
 
     /// Acts upon the messages in `bytes`; returns how many bytes are of no more use.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn line_bytes(
         &mut self,
         now: Now,
@@ -38,6 +38,25 @@ impl TurnServer {
         bytes: &[u8],
         links: &mut Links,
     ) -> usize {
+        // Nearly always: one readiness, one answer, as programs write it.
+        if let Some(Session::Line(session)) = self.sessions.get(id)
+            && let Some(seat) = session.seat_at_rest()
+            && bytes.len() <= self.limits.line_bytes_max
+            && let Some((turn, answer)) = Request::whole_answer(bytes, &self.table.epoch_digits)
+            && likely(links.may_go_on(id))
+        {
+            let fence = Fence { turn: Some(turn), epoch: Some(self.table.epoch) };
+            if let Err(no) = self.line_answer(now, id, seat, fence, answer, links) {
+                let line = std::str::from_utf8(bytes.trim_ascii_end()).unwrap_or_default();
+                self.line_refuse(now, id, line, no, links);
+            }
+            return bytes.len();
+        }
+        self.line_messages(now, id, bytes, links)
+    }
+
+    #[inline(never)]
+    fn line_messages(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let mut used = 0;
         loop {
             let rest = &bytes[used..];
@@ -320,7 +339,7 @@ impl TurnServer {
 
     // The turn.
 
-    #[inline]
+    #[inline(always)]
     fn line_answer(
         &mut self,
         now: Now,
@@ -334,9 +353,16 @@ impl TurnServer {
             return Err((Code::TooLarge, None));
         }
         self.line_heard_go(id, fence, links)?;
-        let is_judged = self.is_judged(seat);
-        match self.table.answer(now.instant, seat, fence, answer, is_judged) {
-            Ok(Taken::Accepted(_, moved)) => {
+        // On one connection an answer is confirmed before the next turn begins.
+        let to_go = ToGo { now: now.instant, sessions: &mut self.sessions, links, but: Some(seat) };
+        match self.table.answer(now.instant, seat, fence, answer, to_go) {
+            Ok(Taken::Told(told)) => {
+                if self.carry_on(&now, told, answer, 0, links) {
+                    TurnServer::say(id, &Reply::Ok { turn: Some(told.turn), words: None }, links);
+                }
+                Ok(())
+            }
+            Ok(Taken::Accepted(moved)) => {
                 let accepted = Accepted { message: answer, name: 0, words: None, replies: 1 };
                 self.carry_out(now, moved, Some(accepted), links);
                 Ok(())
@@ -433,11 +459,12 @@ impl TurnServer {
     fn line_rest(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) -> Result<(), No> {
         let moved =
             self.table.scheduler.rest(now.instant, seat).map_err(|refusal| (code_of(refusal), None))?;
-        // Said without a turn: an answer to a `GO` that crosses this line must not take it for its own confirmation.
+        // Said without a turn: an answer to a `GO` that crosses this line must not take it for its own confirmation. It stands before
+        // the lines to hearers, and is written behind the next holder's `GO`, which hurries.
+        TurnServer::say(id, &Reply::Ok { turn: None, words: None }, links);
         self.rests = Some(seat);
         self.carry_out(now, moved, None, links);
         self.rests = None;
-        TurnServer::say(id, &Reply::Ok { turn: None, words: None }, links);
         Ok(())
     }
 
@@ -614,7 +641,7 @@ impl TurnServer {
         self.ledger.report(TurnEvent::Seated { seat, connection: id });
         if let Some(room) = hears {
             self.say_roster(id, room, links);
-            self.table.rooms.room_mut(room).hearers.push(id);
+            self.table.rooms.hear(room, id);
         }
     }
 
@@ -680,7 +707,7 @@ impl TurnServer {
         TurnServer::say(id, &watching, links);
         self.say_roster(id, room, links);
         self.line_welcomed(id, words, links);
-        self.table.rooms.room_mut(room).hearers.push(id);
+        self.table.rooms.hear(room, id);
     }
 
     /// Tells a new hearer who sits in a ring.
@@ -719,7 +746,7 @@ impl TurnServer {
             Role::Newcomer { .. } | Role::Admitting(_) => {}
             Role::Seated { seat, hears } => {
                 if let Some(room) = hears {
-                    self.stop_hearing(room, id);
+                    self.table.rooms.stop_hearing(room, id);
                 }
                 self.unseat(now, id, seat, links);
                 if let Some(room) = hears {
@@ -727,14 +754,10 @@ impl TurnServer {
                 }
             }
             Role::Hearing(room) => {
-                self.stop_hearing(room, id);
+                self.table.rooms.stop_hearing(room, id);
                 self.table.rooms.tidy(now.instant, room);
             }
         }
-    }
-
-    fn stop_hearing(&mut self, room: RoomId, id: ConnectionId) {
-        self.table.rooms.room_mut(room).hearers.retain(|&hearer| hearer != id);
     }
 
     pub(super) fn line_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {

@@ -131,6 +131,8 @@ pub(super) enum Then {
 #[derive(Debug, Default)]
 pub(super) struct Proposals {
     open: HashMap<SeatId, Open>,
+    /// Some have been reported since the last pass.
+    pub(super) are_new: bool,
     /// The host was just handed a proposal, and may have dropped it.
     pub(super) may_be_dropped: bool,
 }
@@ -144,6 +146,7 @@ impl Proposals {
         message: &[u8],
         name: usize,
     ) -> Proposal {
+        self.are_new = true;
         let alive = Arc::new(());
         let open = Open { turn, mark: answer, replies: 1, then: Then::Stay, alive: Arc::downgrade(&alive) };
         self.open.insert(seat, open);
@@ -153,6 +156,12 @@ impl Proposals {
     /// Puts `then` off until the verdict on the answer of `seat`, if it waits for one. A `LEAVE` does not undo a removal.
     pub(super) fn defer(&mut self, seat: SeatId, then: Then) -> bool {
         self.open.get_mut(&seat).map(|open| open.then = open.then.max(then)).is_some()
+    }
+
+    /// Whether any waits for a verdict.
+    #[inline]
+    pub(super) fn are_open(&self) -> bool {
+        !self.open.is_empty()
     }
 
     /// Whether the host has dropped one.

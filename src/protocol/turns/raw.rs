@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::carry::Accepted;
+use super::carry::{Accepted, ToGo};
 use super::server::{Drain, Session, TurnServer, may_go};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
@@ -133,10 +133,17 @@ impl TurnServer {
             && likely(RawAnswer::is_again(bytes, name))
         {
             let name = name.as_bytes().len();
-            let moved = holding.end(now.instant, Outcome::Answered);
             (raw.signal, raw.strikes) = (Signal::Quiet, 0);
-            let answer = Accepted { message: bytes, name, words: None, replies: 1 };
-            self.carry_out(now, moved, Some(answer), links);
+            let to_go = ToGo { now: now.instant, sessions: &mut self.sessions, links, but: None };
+            match holding.end_telling(now.instant, Outcome::Answered, to_go) {
+                Ok(told) => {
+                    self.carry_on(&now, told, bytes, name, links);
+                }
+                Err(moved) => {
+                    let answer = Accepted { message: bytes, name, words: None, replies: 1 };
+                    self.carry_out(now, moved, Some(answer), links);
+                }
+            }
             return bytes.len();
         }
         self.raw_other(now, id, bytes, links)

@@ -367,7 +367,11 @@ impl TurnServer {
     }
 
     #[cold]
-    fn note_waits(&mut self, now: Now) {
+    fn note_flushed(&mut self, now: Now) {
+        if std::mem::take(&mut self.proposals.are_new) || self.proposals.has_dropped() {
+            // The host is about to be handed them. What it drops, the next pass refuses.
+            self.proposals.may_be_dropped = true;
+        }
         self.waits_written = self.waits.len();
         self.settle_due(now.instant);
     }
@@ -411,10 +415,15 @@ impl Protocol for TurnServer {
         }
     }
 
-    #[inline(always)]
+    // As one function: what calls it has no register left for it.
+    #[inline(never)]
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
-        match self.sessions.get_mut(id) {
-            Some(Session::Raw(_)) => self.raw_bytes(now, id, bytes, links),
+        // Out of the match, which would be a jump.
+        if let Some(Session::Raw(_)) = self.sessions.get(id) {
+            return self.raw_bytes(now, id, bytes, links);
+        }
+        match self.sessions.get(id) {
+            Some(Session::Raw(_)) => bytes.len(),
             Some(Session::Line(_)) => self.line_bytes(now, id, bytes, links),
             Some(Session::Undecided(_)) => self.undecided_bytes(now, id, bytes, links),
             Some(Session::Closing) | None => bytes.len(),
@@ -459,14 +468,11 @@ impl Protocol for TurnServer {
         }
     }
 
+    #[inline]
     fn handle_flushed(&mut self, now: Now, _: &mut Links) {
         self.ledger.pass_ended();
-        if unlikely(!self.waits.is_empty()) {
-            self.note_waits(now);
-        }
-        if unlikely(self.proposals.has_dropped()) {
-            self.proposals.may_be_dropped = true;
-            self.settle_due(now.instant);
+        if unlikely(!self.waits.is_empty() || self.proposals.are_open()) {
+            self.note_flushed(now);
         }
     }
 
@@ -479,19 +485,15 @@ impl Protocol for TurnServer {
         }
     }
 
+    #[inline]
     fn next_deadline(&self) -> Option<Instant> {
         let due = earlier(self.table.scheduler.next_deadline(), self.timers.next());
         if unlikely(self.due.is_some()) { earlier(due, self.due) } else { due }
     }
 
+    #[inline]
     fn poll_event(&mut self) -> Option<TurnEvent> {
-        let event = self.ledger.next_event();
-        if unlikely(matches!(event, Some(TurnEvent::Proposed(_)))) {
-            // If the host drops it, the next pass refuses it.
-            self.proposals.may_be_dropped = true;
-            self.due = Some(Instant::ORIGIN);
-        }
-        event
+        self.ledger.next_event()
     }
 
     /// A client that reads late has room for four answers, such as those of one round for a hearer.
