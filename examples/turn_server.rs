@@ -25,7 +25,7 @@ use taketurns::turn::{Demands, HoldMax, Weight};
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m.
 Fixed limits: a raw message or a line of 1024 bytes (JOIN and WATCH: 8192), an answer of 16384, a name of 64. A client
 that is not raw says JOIN or WATCH within 10 s; a line ends, and a payload goes on, within 5 s. A client that does not
-read is closed after 10 s, or once 72 KiB wait for it. At shutdown the holders have 3 s to finish.
+read is closed after 10 s, or once 128 KiB wait for it. At shutdown the holders have 3 s to finish.
 Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s.")]
 struct Options {
     /// address to listen on, as HOST:PORT; may be given several times, all feed the same rings. Default: the environment

@@ -197,6 +197,7 @@ pub fn advise_on(error: &taketurns::net::Error, option: &str) -> String {
             }
             _ => format!("choose another with {option}"),
         },
+        Error::Buffer(_) => "set a larger one".to_owned(),
         _ => "this is a limit of the system; see ulimit -n".to_owned(),
     };
     format!("{error}; {advice}")

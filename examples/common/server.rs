@@ -25,11 +25,8 @@ pub fn driver_config(max_per_address: Option<usize>, status: Option<SocketAddr>)
 pub fn turn_driver_config(max_per_address: Option<usize>, status: Option<SocketAddr>) -> DriverConfig {
     // A client may reconnect before its old connection is gone, and new connections have no seat yet.
     let connections = max_per_address.map(|seats| seats.saturating_mul(2).saturating_add(16));
-    DriverConfig { out_bytes_max: OUT_BYTES_MAX, ..driver_config(connections, status) }
+    driver_config(connections, status)
 }
-
-/// Room for four of the longest answers, each with its line.
-const OUT_BYTES_MAX: usize = 72 * 1024;
 
 /// Once, for the first address that is not of this machine alone.
 pub fn warn_of_strangers(bound: &[SocketAddr]) {

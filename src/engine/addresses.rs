@@ -1,4 +1,4 @@
-//! How many connections each address has, if that has a limit. What becomes of one too many is decided in `opening.rs`.
+//! The number of connections of each address, if that has a limit. `opening.rs` decides what happens beyond it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 #[derive(Debug)]
 pub(crate) struct Addresses {
     connections_max: Option<usize>,
-    /// Whose connections do not count.
+    /// Addresses whose connections do not count.
     pub(crate) is_exempt: fn(&IpAddr) -> bool,
     connections: HashMap<IpAddr, usize>,
 }
@@ -39,7 +39,7 @@ impl Addresses {
         }
     }
 
-    /// Under what `peer` counts, if it does: an IPv4 address that comes through an IPv6 socket is one of IPv4.
+    /// The address that `peer` counts as, if it does: an IPv4 address that comes through an IPv6 socket is one of IPv4.
     fn counted(&self, peer: SocketAddr) -> Option<IpAddr> {
         let addr = self.connections_max.map(|_| peer.ip().to_canonical())?;
         (!(self.is_exempt)(&addr)).then(|| network(addr))

@@ -1,6 +1,9 @@
 //! The limits and times of an engine and its sockets, and why each stands where it does.
 
+use std::fmt;
 use std::time::Duration;
+
+use crate::protocol::BuffersMin;
 
 /// Limits and times of an [`Engine`](super::Engine), and of the sockets that [`net::Driver`](crate::net::Driver) gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,17 +13,18 @@ pub struct DriverConfig {
     /// Default: the process's limit of file descriptors less 16, read when the value is made; 10,016 where that is not known.
     pub max_connections: usize,
     /// Connections that one address may have; beyond it a newcomer is dropped without a word, so that one machine cannot take all
-    /// places. Loopback addresses have no limit: behind a proxy on this machine everybody comes from one. An IPv4 address is the same
-    /// one through an IPv6 socket; of IPv6 a whole network of 64 bits is one, since a host may choose among its addresses. Default:
-    /// none, since clients may share an address.
+    /// places. Loopback addresses have no limit: behind a proxy on this machine all clients come from one. An IPv4 address is the same
+    /// one through an IPv6 socket; of IPv6 a whole network of 64 bits is one, since a machine may choose among its addresses. Default:
+    /// none, since clients may share an address. A turn server that limits the seats of an address needs about twice as many connections
+    /// for it, because a client resumes on a new connection while the system still keeps its lost one.
     pub max_connections_per_address: Option<usize>,
     /// Bytes read from one connection in a pass: one peer must not starve the others. Default 16 KiB, allocated once: a message of
     /// 64 KiB takes four reads, and four peers that flood share a pass. 0 counts as 1.
     pub read_bytes_max: usize,
-    /// Bytes read in a pass from all connections that were ready, and so much again from those that were left over from the last one: a
-    /// thousand that flood must not hold the others up, nor fill the memory with what a pass reports to its host. Who comes too late for
+    /// Bytes read in a pass from all connections that were ready, and as many again from those that the last pass left over: a
+    /// thousand that flood must not hold the others up, nor fill the memory with events. A connection that comes too late for
     /// it is read in one of the next passes, in the order of coming, and before the deadlines that have come meanwhile. Default 64
-    /// KiB; less than `read_bytes_max` counts as that.
+    /// KiB; less than `read_bytes_max` counts as `read_bytes_max`.
     pub pass_read_bytes_max: usize,
     /// Bytes kept of what a connection has sent and its protocol has not consumed: the beginning of a message. A connection whose protocol leaves
     /// more is closed. Default 128 KiB, twice the longest message; one read comes on top, for each connection.
@@ -29,7 +33,7 @@ pub struct DriverConfig {
     pub accepts_max: usize,
     /// Bytes queued for a peer that does not read. From half of it on, nothing is read from that peer; beyond it, a peer is closed whose socket
     /// has refused bytes and refuses more. A peer that has not been written to yet may have 16 times as many, since what a host does to 1,000
-    /// clients at once is no fault of one that reads. Default 64 KiB, for each connection.
+    /// clients at once is no fault of one that reads. Default 128 KiB, for each connection.
     pub out_bytes_max: usize,
     /// How long a peer may take nothing of what is queued for it. Default 10 s.
     pub stall_timeout: Duration,
@@ -70,7 +74,7 @@ impl Default for DriverConfig {
             pass_read_bytes_max: 64 * 1024,
             in_bytes_max: 128 * 1024,
             accepts_max: 64,
-            out_bytes_max: 64 * 1024,
+            out_bytes_max: 128 * 1024,
             stall_timeout: Duration::from_secs(10),
             linger_timeout: Duration::from_secs(1),
             busy_poll: Duration::ZERO,
@@ -87,13 +91,67 @@ impl Default for DriverConfig {
 }
 
 impl DriverConfig {
-    /// How many clients a protocol should let in at most: 16 less than there may be connections, so that those which it turns
-    /// away can still be told.
+    /// Returns the number of clients that a protocol should let in at most: 16 less than `max_connections`, so that a client that is
+    /// turned away can still be told.
     #[must_use]
     pub fn clients_max(&self) -> usize {
         self.max_connections.saturating_sub(16).max(1)
     }
+
+    /// Checks that a protocol's longest messages get through. [`net::Driver`](crate::net::Driver) does so by itself; a host that runs an
+    /// [`Engine`](super::Engine) on sockets of its own calls this before.
+    ///
+    /// # Errors
+    ///
+    /// The buffer that is too small.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::engine::DriverConfig;
+    /// use taketurns::protocol::Protocol;
+    /// use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut config = TurnServerConfig::default();
+    /// config.answer_bytes_max = 64 * 1024;
+    /// let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)))?;
+    /// let error = DriverConfig::default().check(server.buffers_min()).unwrap_err();
+    /// assert_eq!(error.to_string(), "out_bytes_max is 131072 bytes, but the protocol needs 266240");
+    /// # Ok(()) }
+    /// ```
+    pub fn check(&self, least: BuffersMin) -> Result<(), BufferTooSmall> {
+        let buffers = [
+            ("in_bytes_max", self.in_bytes_max, least.in_bytes),
+            ("out_bytes_max", self.out_bytes_max, least.out_bytes),
+        ];
+        match buffers.into_iter().find(|&(_, bytes, least)| bytes < least) {
+            Some((buffer, bytes, least)) => Err(BufferTooSmall { buffer, bytes, least }),
+            None => Ok(()),
+        }
+    }
 }
+
+/// A buffer of a [`DriverConfig`] is too small for a protocol's longest messages, which would close the connections that carry them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BufferTooSmall {
+    /// The field of [`DriverConfig`].
+    pub buffer: &'static str,
+    /// Its value, in bytes.
+    pub bytes: usize,
+    /// The least value that will do, in bytes.
+    pub least: usize,
+}
+
+impl fmt::Display for BufferTooSmall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BufferTooSmall { buffer, bytes, least } = self;
+        write!(f, "{buffer} is {bytes} bytes, but the protocol needs {least}")
+    }
+}
+
+impl std::error::Error for BufferTooSmall {}
 
 #[cfg(all(unix, feature = "net"))]
 fn descriptors() -> usize {

@@ -53,7 +53,7 @@ pub(super) enum ReadEnd {
     Broken(io::ErrorKind),
 }
 
-/// What is left to do when a protocol's wishes were carried out on the socket.
+/// The work left after a protocol's wishes were carried out on the socket.
 #[derive(Debug)]
 pub(super) enum Next {
     Nothing,
@@ -186,7 +186,7 @@ impl<T> Connection<T> {
         Ok(if awaits { Next::Await { has_progress: *limits.total > before } } else { Next::Nothing })
     }
 
-    /// What this connection waits for, from where it stands.
+    /// The readiness that this connection waits for, derived from its state.
     fn interest(&self) -> Interest {
         match self.phase {
             Phase::Connecting => Interest::Connect,
@@ -209,7 +209,7 @@ impl<T> Connection<T> {
     }
 }
 
-/// What a write has to do with the engine.
+/// The engine's side of a write.
 #[derive(Debug)]
 pub(super) struct Limits<'a> {
     /// Bytes written, to be counted on.

@@ -1,4 +1,4 @@
-//! What a host hears of, and what is counted.
+//! Events for the host, and running counts.
 
 use std::fmt;
 use std::io;
@@ -8,53 +8,53 @@ use std::time::Duration;
 use super::Target;
 use crate::protocol::{CloseReason, ConnectionId, DialId, Origin};
 
-/// What a host hears of.
-// The tag is as wide as what stands behind it, so that who copies it copies no padding.
+/// An event of an engine or a driver, for its host.
+// The tag is as wide as a register, so that a copy of it copies no padding.
 #[derive(Debug)]
 #[non_exhaustive]
 #[repr(u64)]
 pub enum Event<E> {
     /// A connection was opened.
     Opened {
-        /// Which.
+        /// The connection.
         connection: ConnectionId,
         /// The other end.
         peer: SocketAddr,
-        /// Who connected to whom.
+        /// The side that connected.
         origin: Origin,
     },
     /// A connection is gone.
     Closed {
-        /// Which.
+        /// The connection.
         connection: ConnectionId,
         /// The other end.
         peer: SocketAddr,
-        /// Who connected to whom.
+        /// The side that connected.
         origin: Origin,
-        /// Why.
+        /// The reason.
         reason: CloseReason,
     },
     /// An outbound connection could not be established; it will be tried again.
     Unreachable {
-        /// Which.
+        /// The outbound connection.
         dial: DialId,
-        /// Where it goes.
+        /// Its target.
         target: Target,
-        /// Why not.
+        /// The failure.
         error: io::Error,
         /// When the next attempt begins.
         retry_in: Duration,
     },
-    /// A listener accepts nobody for a while: the system has no descriptor or memory left. Those who wait are not lost.
+    /// A listener accepts no connection for a while, because the system has no descriptor or memory left. Connections that wait are kept.
     AcceptPaused {
-        /// Which listener.
+        /// The listener's address.
         addr: SocketAddr,
-        /// What the system said.
+        /// The error of `accept`.
         error: io::Error,
-        /// For how long.
+        /// The length of the pause.
         pause: Duration,
     },
-    /// Something that the protocol reports.
+    /// An event of the protocol.
     Protocol(E),
 }
 

@@ -35,10 +35,10 @@ impl<L> Listener<L> {
     }
 }
 
-/// What an error of `accept` means.
+/// The meaning of an error of `accept`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AcceptError {
-    /// Nobody is waiting.
+    /// No newcomer waits.
     Empty,
     /// The newcomer is gone already, or cannot be reached: the next one may be fine.
     Newcomer,

@@ -1,15 +1,15 @@
 //! The engine: all that lies between sockets and a protocol, written once and for any kind of socket.
 //!
-//! An [`Engine`] has a [`Protocol`](crate::protocol::Protocol) and the [`Sockets`] of its connections. It says in which order things happen in a
-//! pass, how much is read and accepted in one, when what is queued is written, which peers are too slow, and when an outbound connection is
+//! An [`Engine`] has a [`Protocol`](crate::protocol::Protocol) and the [`Sockets`] of its connections. It decides the order of a pass, how much
+//! is read and accepted in one, when queued bytes are written, which peers are too slow, and when an outbound connection is
 //! tried again. It has no socket of its own, reads no clock and starts no thread: [`net::Driver`](crate::net::Driver) runs it on `mio`, and a
 //! test runs the same one on a network that exists in memory only, in virtual time.
 //!
 //! # A pass
 //!
-//! 1. What the world did, in the order in which it is told: [`Engine::handle_readable`], [`Engine::handle_ready`], [`Engine::handle_knock`].
-//!    What the first 32 of these cause is written before the next one is looked at.
-//! 2. [`Engine::finish_batch`], once. It reads what budgets of the last pass have left, accepts newcomers, lets deadlines expire with the same `now`,
+//! 1. [`Engine::handle_readable`], [`Engine::handle_ready`] and [`Engine::handle_knock`], for each socket that is ready. After each of the
+//!    first 32, replies are written before the next one is looked at.
+//! 2. [`Engine::finish_batch`], once. It reads the input that the budgets of the last pass have left, accepts newcomers, lets deadlines expire with the same `now`,
 //!    writes what is left to write, and lets slots be used again.
 //! 3. [`Engine::poll_event`], until it says `None`.
 //!
@@ -17,7 +17,7 @@
 //!
 //! # Input that is not consumed
 //!
-//! A protocol consumes whole messages. What it leaves is kept here, for the few connections that have something, and given again in one
+//! A protocol consumes whole messages. The rest is kept here, for the few connections that have one, and given again in one
 //! piece. Nearly always nothing is left, and the protocol sees the buffer that was read into: no byte is copied.
 //!
 //! # Peers that do not read
@@ -38,7 +38,7 @@
 //! use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 //! use taketurns::time::Now;
 //!
-//! /// What a peer says, and what it hears.
+//! /// Bytes that a peer sends, and bytes that it receives.
 //! #[derive(Default)]
 //! struct Pipe {
 //!     says: Vec<u8>,
@@ -114,7 +114,7 @@ mod tests;
 
 #[cfg(all(test, feature = "net"))]
 pub(crate) use addresses::Addresses;
-pub use config::DriverConfig;
+pub use config::{BufferTooSmall, DriverConfig};
 pub use event::{DriverCounts, Event, EventsPending};
 #[cfg(all(test, feature = "net"))]
 pub(crate) use pass::PROMPT_MAX;

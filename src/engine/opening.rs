@@ -67,7 +67,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Opens a connection for a newcomer, if there is room. Which are dropped is logged thinly: peers could fill a disk with it.
+    /// Opens a connection for a newcomer, if there is room. Dropped ones are logged thinly, because peers could fill a disk with them.
     fn admit(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) {
         if self.connections.len() >= self.config.max_connections {
             self.counts.dropped += 1;
@@ -92,7 +92,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// # Errors
     ///
-    /// What the sockets fail with.
+    /// The error of the sockets.
     pub fn adopt(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) -> io::Result<ConnectionId> {
         let mut connection = Connection::new(socket, Origin::Accepted, Phase::Open);
         self.sockets.set_options(&mut connection.socket)?;

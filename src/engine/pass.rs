@@ -15,14 +15,14 @@ use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, ConnectionMap, DialId, Entropy, Links, Protocol};
 use crate::time::{Deadlines, Instant, Now, earlier};
 
-/// Runs a [`Protocol`] on [`Sockets`]. The [module's documentation](crate::engine) says what a pass is.
+/// Runs a [`Protocol`] on [`Sockets`]. The [module's documentation](crate::engine) describes a pass.
 pub struct Engine<P: Protocol, S: Sockets> {
     pub(crate) protocol: P,
     pub(crate) sockets: S,
     pub(super) config: DriverConfig,
     pub(crate) links: Links,
     pub(crate) connections: ConnectionMap<Connection<S::Socket>>,
-    /// What was read and not consumed, of the few connections that have such.
+    /// Input that was read and not consumed, of the few connections that have such.
     pub(super) rests: HashMap<ConnectionId, Vec<u8>>,
     /// Of the connections that were accepted.
     pub(crate) addresses: Addresses,
@@ -33,11 +33,11 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) deadlines: Deadlines<Timer>,
     /// Connections that may have more to read than their budget allowed, or that of the pass.
     pub(super) unread: VecDeque<ConnectionId>,
-    /// How many of `unread` are of the last pass, to be read on in this one: the first ones.
+    /// The first `carried_over` entries of `unread` are of the last pass; this one reads on from them.
     pub(super) carried_over: usize,
-    /// How many were ever taken from `unread`.
+    /// Connections ever taken from `unread`.
     pub(super) taken: u64,
-    /// `taken` must be so much before deadlines expire that have come: see [`has_read_what_came`](Self::has_read_what_came).
+    /// The value of `taken` from which on deadlines that have come expire: see [`has_read_what_came`](Self::has_read_what_came).
     expires_after: Option<u64>,
     /// Read budget left in this pass, in bytes.
     pub(super) pass_budget: usize,
@@ -49,20 +49,20 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) events: VecDeque<Event<P::Event>>,
     /// The host has taken all events of the last pass.
     pub(super) events_taken: bool,
-    /// When the last pass was: what is left to do at once is due since then.
+    /// The time of the last pass, since when the work that it left is due.
     pub(super) last_pass: Instant,
-    /// How many more events of this pass are answered at once: see [`PROMPT_MAX`].
+    /// Further events of this pass that are answered at once: see [`PROMPT_MAX`].
     prompt: u32,
     pub(super) draining: bool,
     pub(super) entropy: Entropy,
     pub(super) counts: DriverCounts,
 }
 
-/// What the first events of a pass cause is written before the next one is looked at: a peer that hears of its turn can answer meanwhile, on
-/// another processor. Where more are ready at once, writing all the rest together is quicker.
+/// The first events of a pass whose replies are written before the next event is looked at: a peer that hears of its turn can answer
+/// meanwhile, on another processor. Where more are ready at once, writing all the rest together is quicker.
 pub(crate) const PROMPT_MAX: u32 = 32;
 
-/// Whose deadline.
+/// The owner of a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Timer {
     Listener(usize),
@@ -70,7 +70,7 @@ pub(super) enum Timer {
     Connection(ConnectionId),
 }
 
-/// What the world says of a connection.
+/// Readiness of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ready {
     /// There is something to read, if only the end of the stream or an error.
@@ -203,10 +203,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         unlikely(self.draining) && self.connections.is_empty()
     }
 
-    // What the host asks.
+    // Commands of the host.
 
     /// Lets the host do something with the protocol and its connections, such as send what a person has typed, and returns its result.
-    /// What that asks for is written when this returns, as far as the peers take it. The next pass is due at once.
+    /// Messages that it sends are written when this returns, as far as the peers take them. The next pass is due at once.
     pub fn act<R>(&mut self, now: Now, act: impl FnOnce(&mut P, &mut Links) -> R) -> R {
         let result = act(&mut self.protocol, &mut self.links);
         self.flush(now);
@@ -259,7 +259,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.at_once = true;
     }
 
-    // What the world did.
+    // The world.
 
     /// There is something to read from a connection, and no other news of it: nearly always.
     #[inline(always)]
@@ -331,7 +331,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if unlikely(self.links.rereads() > 0) {
             self.at_once = true;
         }
-        // What is left to read now is the next pass's.
+        // Input left now is the next pass's.
         self.carried_over = self.unread.len();
         self.pass_budget = self.config.pass_read_bytes_max;
         if unlikely(!self.gone.is_empty()) {
@@ -346,7 +346,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         usize::from(self.at_once) | self.carried_over != 0
     }
 
-    /// What few passes have to do before anything is written.
+    /// Does the work that few passes have, before anything is written.
     #[cold]
     fn do_chores(&mut self, now: Now) {
         self.reread(now);
@@ -390,7 +390,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.gone.drain(..).for_each(|id| self.links.remove(id));
     }
 
-    /// What is written first is for those that the system takes bytes for again.
+    /// Puts connections that the system takes bytes for again first in the order of writes.
     fn unblock(&mut self) {
         while let Some(id) = self.writable.pop() {
             if let Some(connection) = self.connections.get_mut(id) {
@@ -400,9 +400,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    // What to do now.
+    // Events.
 
-    /// The next event for the host. To be called until it says `None`, after every pass.
+    /// Returns the next event for the host. To be called until it says `None`, after every pass.
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         if unlikely(!self.events.is_empty()) {
@@ -417,8 +417,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     // Deadlines.
 
-    /// Whether everybody has been read from who was waiting for that when a deadline was found to have come: an answer that arrived before
-    /// the bell counts. Only the first deadline waits: one that comes meanwhile expires with it, or it could be put off for ever.
+    /// Whether all connections have been read that had input when a deadline was found to have come: an answer that arrived before
+    /// the deadline counts. Only the first deadline waits: one that comes meanwhile expires with it, or it could be put off for ever.
     fn has_read_what_came(&mut self) -> bool {
         let expires_after = *self.expires_after.get_or_insert(self.taken + self.unread.len() as u64);
         let has_read = self.taken >= expires_after;

@@ -8,26 +8,26 @@ use crate::protocol::ConnectionId;
 
 /// The sockets of an [`Engine`](super::Engine): the operating system's, or a test's.
 ///
-/// No call blocks. One that cannot do anything now fails with [`WouldBlock`](io::ErrorKind::WouldBlock), and whoever has the sockets says when that is
-/// different: once, by [`Engine::handle_ready`](super::Engine::handle_ready) and the like.
+/// No call blocks. One that cannot do anything now fails with [`WouldBlock`](io::ErrorKind::WouldBlock), and the owner of the sockets says when that
+/// changes: once, by [`Engine::handle_ready`](super::Engine::handle_ready) and the like.
 pub trait Sockets {
     /// A stream to a peer.
     type Socket;
-    /// Where newcomers come from.
+    /// A source of newcomers.
     type Listener;
 
     /// Whether a read that did not fill the buffer has emptied the socket, so that one which would say `WouldBlock` can be saved: true on
     /// epoll, false where readiness is emulated.
     const SHORT_READ_EMPTIES: bool;
 
-    /// Reads what has arrived: how many bytes, 0 at the end of the stream.
+    /// Reads input that has arrived; returns the number of bytes, 0 at the end of the stream.
     ///
     /// # Errors
     ///
     /// When nothing has arrived, or the connection is broken.
     fn recv(&mut self, socket: &mut Self::Socket, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes what the socket takes: how many bytes.
+    /// Writes as much as the socket takes; returns the number of bytes.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ pub trait Sockets {
     /// When the connection is broken.
     fn shutdown(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
 
-    /// Closes the connection. Its peer may never read what was written last, if it has sent something that was not read.
+    /// Closes the connection. If the peer has sent bytes that were not read, it may never read the last ones written to it.
     fn close(&mut self, socket: Self::Socket);
 
     /// From now on it is to be said when `socket`, which is that of `id`, is ready for `interest`, also if it is already. Called only when that
@@ -58,7 +58,7 @@ pub trait Sockets {
         before: Option<Interest>,
     ) -> io::Result<()>;
 
-    /// Sets what a stream in use is to have, such as `TCP_NODELAY`.
+    /// Sets the options of a stream in use, such as `TCP_NODELAY`.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ pub trait Sockets {
     ///
     /// # Errors
     ///
-    /// When nobody waits, the newcomer is gone already, or the system lacks something.
+    /// When no newcomer waits, the newcomer is gone already, or the system lacks something.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
 
     /// Takes no newcomers any more.

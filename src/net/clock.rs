@@ -59,7 +59,7 @@ impl Clock {
         Clock { last, wall_until: last.instant }
     }
 
-    /// What the clocks say now.
+    /// Reads the clocks.
     #[allow(clippy::disallowed_methods, reason = "this is the one place")]
     #[inline(always)]
     pub(super) fn now(&mut self) -> Now {
@@ -72,7 +72,7 @@ impl Clock {
         self.last
     }
 
-    /// What they said when they were last read.
+    /// The time when they were last read.
     pub(super) fn last(&self) -> Now {
         self.last
     }

@@ -1,4 +1,4 @@
-//! What an event loop runs beside its driver, and knows only by this: who that is, is none of its business.
+//! A second user of an event loop's poll, next to the driver: the status listener, which the loop knows by this trait only.
 
 use mio::event::Event as Readiness;
 

@@ -24,17 +24,18 @@ pub struct Driver<P: Protocol> {
 }
 
 impl<P: Protocol> Driver<P> {
-    /// A driver whose sockets are registered with `registry`, under tokens of `space`.
+    /// Makes a driver whose sockets are registered with `registry`, under tokens of `space`.
     ///
     /// # Errors
     ///
-    /// When the registry cannot be shared.
+    /// [`Error::Buffer`], when a buffer is too small for the protocol's longest messages; [`Error::Poll`], when the registry cannot be shared.
     pub fn new(
         registry: &Registry,
         space: TokenSpace,
         protocol: P,
         config: DriverConfig,
     ) -> Result<Self, Error> {
+        config.check(protocol.buffers_min()).map_err(Error::Buffer)?;
         let sockets = MioSockets::new(registry, space, &config).map_err(Error::Poll)?;
         let engine = Engine::new(sockets, protocol, config, os_entropy(), clock::now().instant);
         Ok(Driver { engine })
@@ -42,37 +43,37 @@ impl<P: Protocol> Driver<P> {
 
     // Getters.
 
-    /// The protocol.
+    /// Returns the protocol.
     #[must_use]
     pub fn protocol(&self) -> &P {
         self.engine.protocol()
     }
 
-    /// The protocol, to be changed: between passes only, so that what it asks of its links is carried out in the next one.
+    /// Returns the protocol, to be changed: between passes only, so that what it asks of its links is carried out in the next one.
     pub fn protocol_mut(&mut self) -> &mut P {
         self.engine.protocol_mut()
     }
 
-    /// Whether `token` belongs to this driver. One comparison.
+    /// Returns whether `token` belongs to this driver. One comparison.
     #[must_use]
     pub fn owns(&self, token: Token) -> bool {
         self.engine.sockets.space.owns(token)
     }
 
-    /// How many connections exist, those about to be opened or closed included.
+    /// Returns the number of connections, those about to be opened or closed included.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.engine.connections()
     }
 
-    /// Running counts.
+    /// Returns running counts.
     #[must_use]
     pub fn counts(&self) -> DriverCounts {
         self.engine.counts()
     }
 
-    /// When the next pass must be, whether or not there is an event; perhaps early, never late. In the past if there is
-    /// work left from the last pass, or from what the host asked since.
+    /// Returns when the next pass must be, whether or not there is an event; perhaps early, never late. In the past if the last pass or
+    /// the host has left work.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.engine.next_deadline()
@@ -83,22 +84,22 @@ impl<P: Protocol> Driver<P> {
         self.engine.is_due(now)
     }
 
-    /// Whether [`drain`](Self::drain) was called.
+    /// Returns whether [`drain`](Self::drain) was called.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.engine.is_draining()
     }
 
-    /// Whether [`drain`](Self::drain) was called and every connection is gone.
+    /// Returns whether [`drain`](Self::drain) was called and every connection is gone.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.engine.is_drained()
     }
 
-    // What the host asks.
+    // Commands of the host.
 
     /// Lets the host do something with the protocol and its connections, such as send what a person has typed, and returns its result.
-    /// What that asks for is written when this returns, as far as the peers take it. The next pass is due at once.
+    /// Messages that it sends are written when this returns, as far as the peers take them. The next pass is due at once.
     ///
     /// ```
     /// use taketurns::net::{EventLoop, now, os_entropy};
@@ -114,11 +115,23 @@ impl<P: Protocol> Driver<P> {
         self.engine.act(now, act)
     }
 
-    /// Listens on `addr`; the address that it got, which differs if the port was 0. May be called for several addresses.
+    /// Listens on `addr`; returns the address that it got, which differs if the port was 0. May be called for several addresses.
     ///
     /// # Errors
     ///
     /// [`Error::Listen`], with the address; also while draining.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::net::{EventLoop, os_entropy};
+    /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
+    /// let addr = event_loop.driver_mut().listen("127.0.0.1:0".parse()?)?;
+    /// assert_ne!(addr.port(), 0);
+    /// # Ok(()) }
+    /// ```
     pub fn listen(&mut self, addr: SocketAddr) -> Result<SocketAddr, Error> {
         let bound = match self.is_draining() {
             true => Err(io::Error::other("the driver drains")),
@@ -169,13 +182,27 @@ impl<P: Protocol> Driver<P> {
         self.engine.hang_up(dial);
     }
 
-    /// Stops accepting and reconnecting, and lets the protocol finish what is begun. [`is_drained`](Self::is_drained) says
+    /// Stops accepting and reconnecting, and lets the protocol finish its work. [`is_drained`](Self::is_drained) tells
     /// when that is done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::net::{EventLoop, now, os_entropy};
+    /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
+    /// event_loop.driver_mut().drain(now());
+    /// // Returns once the holders of turns have finished, and all clients are gone.
+    /// event_loop.run(|_driver, event| println!("{event:?}"))?;
+    /// assert!(event_loop.driver().is_drained());
+    /// # Ok(()) }
+    /// ```
     pub fn drain(&mut self, now: Now) {
         self.engine.drain(now);
     }
 
-    // What the world did.
+    // The world.
 
     /// Takes in one event of the poll. Events of other sources than this driver's are ignored.
     #[inline(always)]
@@ -209,9 +236,9 @@ impl<P: Protocol> Driver<P> {
         self.engine.finish_batch(now).map_err(|_| Error::EventsPending)
     }
 
-    // What to do now.
+    // Events.
 
-    /// The next event for the host. To be called until it says `None`, after every pass.
+    /// Returns the next event for the host. To be called until it says `None`, after every pass.
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         self.engine.poll_event()

@@ -1,24 +1,28 @@
-//! What can go wrong for a host. Trouble with a single peer is not here: that is an [`Event`](super::Event).
+//! Errors of a host. Trouble with a single peer is not here: that is an [`Event`](super::Event).
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-/// An error of the system, or of the host's own doing.
+use crate::engine::BufferTooSmall;
+
+/// A failure of the system, or a mistake of the host's.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The system does not let this program listen on the address.
     Listen {
-        /// Which.
+        /// The address.
         addr: SocketAddr,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// A socket that the host handed in cannot be used.
     HandedIn(io::Error),
     /// The poll, a registration or the waker failed.
     Poll(io::Error),
+    /// A buffer of the driver is too small for the protocol's longest messages.
+    Buffer(BufferTooSmall),
     /// The host broke the driving contract: it began another pass without taking the events of the last one.
     EventsPending,
 }
@@ -29,6 +33,7 @@ impl fmt::Display for Error {
             Error::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
             Error::HandedIn(source) => write!(f, "the socket that was handed in cannot be used: {source}"),
             Error::Poll(source) => write!(f, "polling failed: {source}"),
+            Error::Buffer(error) => error.fmt(f),
             Error::EventsPending => {
                 f.write_str("events of the last pass are pending: call poll_event until it says None")
             }
@@ -40,7 +45,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Listen { source, .. } | Error::HandedIn(source) | Error::Poll(source) => Some(source),
-            Error::EventsPending => None,
+            Error::Buffer(_) | Error::EventsPending => None,
         }
     }
 }

@@ -37,8 +37,8 @@ const EVENTS_MAX: usize = 1024;
 /// let addr = event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
 /// println!("Server listening on {addr}");
 ///
-/// // Another thread, such as one that waits for signals, may ask for the end: holders finish, everybody hears goodbye, and
-/// // `run` returns.
+/// // Another thread, such as one that waits for signals, may ask for the end: holders finish, each client hears
+/// // goodbye, and `run` returns.
 /// let handle = event_loop.handle();
 /// let thread = std::thread::spawn(move || handle.drain());
 /// event_loop.run(|_driver, event| println!("{event:?}"))?;
@@ -59,7 +59,7 @@ pub struct EventLoop<P: Protocol> {
 }
 
 impl<P: Protocol> EventLoop<P> {
-    /// A loop with the default limits and times.
+    /// Makes a loop with the default limits and times.
     ///
     /// # Errors
     ///
@@ -68,11 +68,11 @@ impl<P: Protocol> EventLoop<P> {
         EventLoop::with_config(protocol, DriverConfig::default())
     }
 
-    /// A loop with limits and times of the host's choice.
+    /// Makes a loop with limits and times of the host's choice.
     ///
     /// # Errors
     ///
-    /// When the system has no poll or waker to give.
+    /// When the system has no poll or waker to give, or a buffer is too small for the protocol's longest messages.
     pub fn with_config(protocol: P, config: DriverConfig) -> Result<EventLoop<P>, Error> {
         let poll = Poll::new().map_err(Error::Poll)?;
         let busy_poll = Some(config.busy_poll).filter(|patience| !patience.is_zero());
@@ -94,18 +94,18 @@ impl<P: Protocol> EventLoop<P> {
         })
     }
 
-    /// The driver, to look at.
+    /// Returns the driver, to look at.
     #[must_use]
     pub fn driver(&self) -> &Driver<P> {
         &self.driver
     }
 
-    /// The driver, to listen, connect, drain.
+    /// Returns the driver, to listen, connect, drain.
     pub fn driver_mut(&mut self) -> &mut Driver<P> {
         &mut self.driver
     }
 
-    /// Where something beside the driver is registered with this loop's poll.
+    /// The registry for sources other than the driver's with this loop's poll.
     #[cfg(feature = "status")]
     pub(crate) fn registry(&self) -> &mio::Registry {
         self.poll.registry()
@@ -117,7 +117,7 @@ impl<P: Protocol> EventLoop<P> {
         self.companion = Some(companion);
     }
 
-    /// A handle for other threads. All of them reach this loop.
+    /// Returns a handle for other threads. All of them reach this loop.
     #[must_use]
     pub fn handle(&self) -> Handle<P> {
         self.inbox.handle()
@@ -125,8 +125,8 @@ impl<P: Protocol> EventLoop<P> {
 
     /// Runs until the loop is stopped or drained, and gives every event to `on_event`. Called again after that, it returns at once.
     ///
-    /// `on_event` is called between passes. What it wants done with connections goes through [`Driver::act`], and is carried out in the next
-    /// pass; where that takes a [`Now`], [`net::now`](super::now) has it.
+    /// `on_event` is called between passes. It acts on connections through [`Driver::act`], which takes the time of
+    /// [`net::now`](super::now).
     ///
     /// # Errors
     ///
@@ -156,7 +156,7 @@ impl<P: Protocol> EventLoop<P> {
         }
     }
 
-    /// The next event for the host, which a status listener counts on its way. To be called until it says `None`, after every
+    /// Returns the next event for the host, which a status listener counts on its way. To be called until it says `None`, after every
     /// [`run_once`](Self::run_once).
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         let Some(companion) = &mut self.companion else { return self.driver.poll_event() };
@@ -165,12 +165,30 @@ impl<P: Protocol> EventLoop<P> {
         Some(event)
     }
 
-    /// Runs one pass, which waits for at most `timeout`; `false` when the loop is stopped or drained. The events are taken
+    /// Runs one pass, which waits for at most `timeout`; returns `false` when the loop is stopped or drained. The events are taken
     /// with [`poll_event`](Self::poll_event).
     ///
     /// # Errors
     ///
     /// When the poll fails, or the events of the last pass were not taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use taketurns::net::{EventLoop, now, os_entropy};
+    /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
+    /// # event_loop.driver_mut().drain(now());
+    /// while event_loop.run_once(Some(Duration::from_secs(1)))? {
+    ///     while let Some(event) = event_loop.poll_event() {
+    ///         println!("{event:?}");
+    ///     }
+    ///     // Something else to do, at least once a second.
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let was_due = self.wait(timeout).map_err(Error::Poll)?;
         let now = self.clock.now();
@@ -207,8 +225,8 @@ impl<P: Protocol> EventLoop<P> {
         woken
     }
 
-    /// Before a deadline passes, whatever has arrived is read: a process that was stopped, or had to wait for a processor, may find
-    /// the bell rung and the answer there, which the poll did not tell of. Who has something to say again meanwhile may wait.
+    /// Reads all input that has arrived before a deadline passes: a process that was stopped, or had to wait for a processor, may find
+    /// the deadline over and the answer there, of which the poll has not told yet. Peers that speak again meanwhile may wait.
     #[cold]
     fn catch_up(&mut self, now: Now) -> io::Result<bool> {
         let mut woken = false;
@@ -295,7 +313,7 @@ impl<P: Protocol> EventLoop<P> {
         }
     }
 
-    /// Behind the driver's pass, also with what has come for the companion in it: nobody's turn waits for that.
+    /// Runs the companion after the driver's pass, with the events for it in that pass: no turn waits for it.
     #[cold]
     fn finish_companion(&mut self, now: Now) -> Result<(), Error> {
         let Some(companion) = &mut self.companion else { return Ok(()) };

@@ -14,7 +14,7 @@ use crate::time::Now;
 /// Pieces of work from other threads that may wait for the loop, and that it does in a pass.
 const WORK_MAX: usize = 1024;
 
-/// What a thread can have done on a loop's.
+/// Work of another thread for the thread of a loop.
 pub type Work<P> = Box<dyn FnOnce(&mut Driver<P>, Now) + Send>;
 
 /// Reaches an [`EventLoop`](super::EventLoop) from other threads. Clones reach the same one.
@@ -43,7 +43,7 @@ impl<P: Protocol> Handle<P> {
         self.wake();
     }
 
-    /// Has `work` done on the loop's thread, in its next pass. What comes of it, `work` sends back itself, through a channel of its own.
+    /// Has `work` done on the loop's thread, in its next pass. `work` sends results back itself, through a channel of its own.
     /// A loop that has been stopped or drained, and is not dropped yet, takes work too, and does it only if it is run again.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl<P: Protocol> fmt::Display for Refused<P> {
 
 impl<P: Protocol> std::error::Error for Refused<P> {}
 
-/// What other threads want of the loop besides work: never lost, however much work waits.
+/// Requests of other threads that are never lost, however much work waits.
 #[derive(Debug, Default)]
 struct Wanted {
     stop: AtomicBool,

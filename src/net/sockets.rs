@@ -41,7 +41,7 @@ impl MioSockets {
         })
     }
 
-    /// Has the poll say when somebody knocks at `socket`, the listener with the number `slot`.
+    /// Has the poll say when a newcomer waits at `socket`, the listener with the number `slot`.
     pub(super) fn listen(&mut self, mut socket: TcpListener, slot: usize) -> io::Result<TcpListener> {
         let slot = u32::try_from(slot).map_err(io::Error::other)?;
         let token = self.space.token(Key::Listener(slot));
@@ -178,7 +178,7 @@ fn established(socket: &TcpStream) -> io::Result<bool> {
         return Err(error);
     }
     match socket.peer_addr() {
-        // A port nobody listens on, out of the range that outbound connections use, can be connected to itself.
+        // A port without a listener, out of the range that outbound connections use, can be connected to itself.
         Ok(peer) if socket.local_addr()? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),

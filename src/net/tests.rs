@@ -308,3 +308,26 @@ fn a_driver_ignores_the_events_of_another() {
     assert_eq!(other.counts(), DriverCounts::default());
     assert_eq!(driver.protocol().heard, [(id, b"hello".to_vec())]);
 }
+
+/// A buffer in which the longest messages do not fit would close the connections that carry them, one day.
+#[test]
+fn a_driver_with_too_small_buffers_does_not_start() {
+    use crate::engine::BufferTooSmall;
+    use crate::protocol::turns::{TurnServer, TurnServerConfig};
+
+    let poll = Poll::new().expect("a poll");
+    let error = |config: DriverConfig| {
+        let server = TurnServer::new(TurnServerConfig::default(), os_entropy()).expect("valid");
+        match Driver::new(poll.registry(), SPACE, server, config).err() {
+            None => None,
+            Some(Error::Buffer(BufferTooSmall { buffer, least, .. })) => Some((buffer, least)),
+            Some(other) => panic!("{other}"),
+        }
+    };
+    let least = 4 * (16 * 1024 + 1024);
+    assert_eq!(error(DriverConfig { out_bytes_max: least, ..DriverConfig::default() }), None);
+    let small = DriverConfig { out_bytes_max: least - 1, ..DriverConfig::default() };
+    assert_eq!(error(small), Some(("out_bytes_max", least)));
+    let small = DriverConfig { in_bytes_max: 16 * 1024, ..DriverConfig::default() };
+    assert_eq!(error(small), Some(("in_bytes_max", 17 * 1024 + 3)));
+}

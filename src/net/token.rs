@@ -21,7 +21,7 @@ const _: () = assert!(usize::BITS == 64, "tokens need 64 bits: 8 of space, 24 of
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenSpace(pub u8);
 
-/// What a token stands for.
+/// The owner of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     Connection(ConnectionId),

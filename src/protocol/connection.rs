@@ -122,7 +122,7 @@ impl<T> Default for ConnectionMap<T> {
 }
 
 impl<T> ConnectionMap<T> {
-    /// Keeps `value` for `id`, in place of what was kept in its slot.
+    /// Keeps `value` for `id`, in place of an earlier one in its slot.
     pub fn insert(&mut self, id: ConnectionId, value: T) {
         if self.entries.len() <= id.slot() {
             self.entries.reserve(growth::<Option<(NonZeroU32, T)>>(self.entries.len()));
@@ -131,20 +131,20 @@ impl<T> ConnectionMap<T> {
         self.len += usize::from(self.entries[id.slot()].replace((id.generation, value)).is_none());
     }
 
-    /// What is kept for `id`.
+    /// Returns the value kept for `id`.
     #[must_use]
     pub fn get(&self, id: ConnectionId) -> Option<&T> {
         let (generation, value) = self.entries.get(id.slot())?.as_ref()?;
         (*generation == id.generation).then_some(value)
     }
 
-    /// What is kept for `id`, to be changed.
+    /// Returns the value kept for `id`, to be changed.
     pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
         let (generation, value) = self.entries.get_mut(id.slot())?.as_mut()?;
         (*generation == id.generation).then_some(value)
     }
 
-    /// Takes out what is kept for `id`.
+    /// Takes out the value kept for `id`.
     pub fn remove(&mut self, id: ConnectionId) -> Option<T> {
         self.get(id)?;
         self.len -= 1;

@@ -1,11 +1,11 @@
-//! What is to be done for one connection, as whoever has its socket sees it.
+//! The work for one connection, as the owner of its socket sees it.
 
 use std::io;
 
 use super::links::{Link, Wish};
 use super::queue::Spare;
 
-/// What a protocol has asked for one connection, for whoever has its socket.
+/// The requests of a protocol for one connection, for the owner of its socket.
 #[derive(Debug)]
 pub(crate) struct Errand<'a> {
     pub(super) link: &'a mut Link,
@@ -26,7 +26,7 @@ impl Errand<'_> {
         (self.link.wish == Wish::Keep) & !self.link.finished
     }
 
-    /// What is queued.
+    /// Bytes that are queued and not written.
     #[inline]
     pub(crate) fn unsent(&self) -> &[u8] {
         self.link.queue.unsent()
@@ -38,7 +38,7 @@ impl Errand<'_> {
         self.link.queue.clear(self.spare);
     }
 
-    /// Has `write` take what is queued, in as many calls as that needs; whether it took all. How much it took is added to
+    /// Has `write` take the queued bytes, in as many calls as that needs; returns whether it took all. The bytes taken are added to
     /// `total`, also before an error.
     pub(crate) fn write_out(
         &mut self,

@@ -1,6 +1,6 @@
 //! The protocol's side of the connections: what to write to each, and which to close.
 //!
-//! A protocol never sees a socket. It asks [`Links`] to send and to close; whoever owns the sockets (the driver, or a
+//! A protocol never sees a socket. It asks [`Links`] to send and to close; the owner of the sockets (the driver, or a
 //! simulation) carries that out. A request about a connection that is gone, or about to go, is dropped: an id is not used again
 //! before 16 million others, so what belongs to one connection cannot act on another.
 
@@ -19,7 +19,7 @@ use crate::capacity::growth;
 use crate::hint::{likely, unlikely};
 use crate::wire::SendBuffer;
 
-/// What a protocol wants done with a connection.
+/// A protocol's wish for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
     /// To go on.
@@ -51,7 +51,7 @@ pub(super) struct Link {
     /// The peer has proven to be the right one; see [`Links::confirm`].
     confirmed: bool,
     peer: Peer,
-    /// What the operating system has not taken yet.
+    /// Bytes that the operating system has not taken yet.
     pub(super) queue: Queue,
 }
 
@@ -79,7 +79,7 @@ pub struct Links {
     /// That of the newest connection.
     generation: u32,
     out_bytes_max: usize,
-    /// The connections for which so much is queued that it is time to write.
+    /// The connections for which enough is queued that it is time to write.
     crowd: Crowd,
 }
 
@@ -131,7 +131,7 @@ enum Crowd {
 
 impl Links {
     /// No connections yet. A peer that refuses bytes while more than `out_bytes_max` are queued for it is given up by its engine; one for
-    /// which 16 times as many are queued is given up here, because nobody can write while a protocol queues more and more.
+    /// which 16 times as many are queued is given up here, because nothing is written while a protocol queues more and more.
     #[must_use]
     pub fn new(out_bytes_max: usize) -> Links {
         Links {
@@ -148,7 +148,7 @@ impl Links {
     }
 }
 
-/// What a protocol asks for. What is sent to a connection that is gone, or whose end was asked for, is dropped: last words come before
+/// Requests of a protocol. Bytes for a connection that is gone, or whose end was asked for, are dropped: last words come before
 /// [`close`](Self::close).
 impl Links {
     /// Queues `bytes` for `id`.
@@ -223,8 +223,8 @@ impl Links {
         self.wish(id, Wish::Close);
     }
 
-    /// Nothing more will be sent to `id`: once all that is queued is written, its peer sees the end of the stream. What it sends is
-    /// still heard.
+    /// Nothing more will be sent to `id`: once all that is queued is written, its peer sees the end of the stream. Its input is
+    /// still read.
     pub fn finish(&mut self, id: ConnectionId) {
         if let Some(link) = self.open_link(id) {
             link.finished = true;
@@ -273,7 +273,7 @@ impl Links {
         }
     }
 
-    /// A mark behind all that is queued for `id` now, for [`is_written`](Self::is_written).
+    /// Returns a mark behind all that is queued for `id` now, for [`is_written`](Self::is_written).
     #[must_use]
     pub fn mark(&mut self, id: ConnectionId) -> u64 {
         let Links { links, spare, numbers, .. } = self;
@@ -284,23 +284,23 @@ impl Links {
         }
     }
 
-    /// Whether all that was queued before `mark` has been handed to the operating system.
+    /// Returns whether all that was queued before `mark` has been handed to the operating system.
     #[must_use]
     pub fn is_written(&self, id: ConnectionId, mark: u64) -> bool {
         self.link(id).is_some_and(|link| match &link.queue {
             Queue::Buffer(buffer) => buffer.written() >= mark,
-            // Whoever has a mark behind it has given it a buffer.
+            // A queue with a mark has a buffer.
             Queue::Constant(_) => true,
         })
     }
 
-    /// Where `id` is.
+    /// Returns the address of `id`.
     #[must_use]
     pub fn peer(&self, id: ConnectionId) -> Option<SocketAddr> {
         self.link(id).map(|link| link.peer.addr())
     }
 
-    /// Whether `id` exists and nobody has asked for its end.
+    /// Returns whether `id` exists and its end was not asked for.
     #[must_use]
     #[inline]
     pub fn is_open(&self, id: ConnectionId) -> bool {
@@ -308,7 +308,7 @@ impl Links {
     }
 }
 
-/// For whoever has the sockets: an [engine](crate::engine), or a test. A protocol, and what acts
+/// For the owner of the sockets: an [engine](crate::engine), or a test. A protocol, and what acts
 /// through [`Driver::act`](crate::net::Driver::act), may look, such as at how much is [`unsent`](Self::unsent), but opens, removes,
 /// takes and consumes nothing: the driver would not hear of it.
 impl Links {
@@ -386,7 +386,7 @@ impl Links {
         next
     }
 
-    /// What is queued for `id` and not written.
+    /// Returns the bytes that are queued for `id` and not written.
     #[must_use]
     #[inline]
     pub fn unsent(&self, id: ConnectionId) -> &[u8] {
@@ -423,7 +423,7 @@ impl Links {
         Some((id, errand))
     }
 
-    /// What is to be done for `id`.
+    /// The work for `id`.
     #[inline]
     pub(super) fn errand(&mut self, id: ConnectionId) -> Option<Errand<'_>> {
         let Links { links, spare, .. } = self;
@@ -431,7 +431,7 @@ impl Links {
         Some(Errand { link, spare })
     }
 
-    /// What the protocol wants done with `id`.
+    /// Returns the protocol's wish for `id`.
     #[must_use]
     pub fn wish_of(&self, id: ConnectionId) -> Wish {
         self.link(id).map_or(Wish::Abort(AbortReason::Unwanted), |link| link.wish)

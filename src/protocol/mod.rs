@@ -150,8 +150,8 @@ pub trait Protocol {
     /// Takes in what a connection has sent, and returns the number of bytes that it consumed.
     ///
     /// `bytes` begins where the last call stopped consuming, and ends with what was read last. A protocol keeps no part of a message. It
-    /// consumes whole messages while [`Links::may_go_on`] is true, and leaves the beginning of a message whose end has not come. What it
-    /// leaves is given again in one piece: with the bytes that follow it; as soon as there is room, if `may_go_on` stopped it; and when it
+    /// consumes whole messages while [`Links::may_go_on`] is true, and leaves the beginning of a message whose end has not come. The rest
+    /// is given again in one piece: with the bytes that follow it; as soon as there is room, if `may_go_on` stopped it; and when it
     /// asks for that by [`Links::reread`]. Nothing is given after the protocol has asked for the end of the connection.
     ///
     /// A connection is closed if its protocol consumes nothing of more than
@@ -169,7 +169,7 @@ pub trait Protocol {
     /// The time of [`next_deadline`](Self::next_deadline) has come. It may come early: then nothing is due yet.
     fn handle_timeout(&mut self, now: Now, links: &mut Links);
 
-    /// What was asked of the links in this pass has been written as far as the peers take it.
+    /// The pass ends: all that was sent in it is written, as far as the peers take it.
     fn handle_flushed(&mut self, now: Now, links: &mut Links);
 
     /// The host wants to stop: finish what has begun, start nothing new, and close every connection within a time that the protocol
@@ -181,4 +181,19 @@ pub trait Protocol {
 
     /// Returns the next event for the host.
     fn poll_event(&mut self) -> Option<Self::Event>;
+
+    /// Returns the least buffers with which the longest messages of this protocol get through. By default any will do.
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin::default()
+    }
+}
+
+/// The least buffers of a connection that a [`Protocol`] works with; [`DriverConfig::check`](crate::engine::DriverConfig::check) compares
+/// them with a driver's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BuffersMin {
+    /// Bytes of its longest message, which is kept until its end has come.
+    pub in_bytes: usize,
+    /// Bytes that may be queued for a peer that reads, but not at once.
+    pub out_bytes: usize,
 }

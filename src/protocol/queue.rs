@@ -1,4 +1,4 @@
-//! What was said to one connection and the operating system has not taken yet.
+//! Bytes for one connection that the operating system has not taken yet.
 
 use crate::wire::SendBuffer;
 
@@ -45,7 +45,7 @@ impl Queue {
     }
 
     /// The buffer for what is said besides: what there is already is in it. `numbers` is the lowest number that no byte of any queue
-    /// has; those that are given here are taken from it. Whoever adds nothing leaves it empty: see [`tidy`](Self::tidy).
+    /// has; those that are given here are taken from it. A caller that adds nothing leaves it empty: see [`tidy`](Self::tidy).
     pub(super) fn buffer(&mut self, numbers: &mut u64, spare: &mut Spare) -> &mut SendBuffer {
         if let Queue::Constant(text) = *self {
             let mut buffer = spare.0.pop().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! A connection that speaks the line protocol: where it stands, and how its bytes become messages.
+//! A connection that speaks the line protocol: its role, and its bytes cut into messages.
 
 use super::request::Join;
-use super::{Bye, Name, Token};
-use crate::table::RoomId;
+use super::{Bye, InvalidHex, Name, Secret, Token};
+use crate::table::{Given, RoomId};
 use crate::time::{Alarm, Instant, earlier};
 use crate::turn::{Demand, SeatId};
 use crate::wire::message::{Limits, Line, LineError, split_line};
@@ -14,24 +14,24 @@ pub(crate) struct LineSession {
     pub(crate) alarm: Alarm,
     /// Lines that were refused.
     pub(crate) refusals: u32,
-    /// It has said something valid since it has a seat on this connection.
+    /// It has sent a valid line since it has a seat on this connection.
     pub(crate) has_spoken: bool,
-    /// Its first line has come, so that what it speaks is known.
+    /// Its first line has come, and was of this protocol.
     pub(crate) has_begun: bool,
-    /// It has said something malformed before it joined.
+    /// It has sent a malformed line before it joined.
     pub(crate) has_erred: bool,
     /// Bytes of a payload that are still to be skipped, its LF included.
     skip: usize,
-    /// When the line or payload that has begun must go on.
+    /// The deadline of a line or payload that has begun; `None` if none has.
     pub(crate) goes_on_until: Option<Instant>,
-    /// The `GO` of its turn is written once the link has written up to here.
+    /// The first `GO` of its turn is written once the link has written up to here.
     pub(crate) go_mark: u64,
 }
 
-/// What a connection is here for.
+/// The role of a connection.
 #[derive(Debug)]
 pub(crate) enum Role {
-    /// It has not said yet, and must by then.
+    /// It has neither joined nor watched yet, and must by then.
     Newcomer { until: Instant },
     /// It waits for the host to admit it.
     Admitting(Box<Admitting>),
@@ -41,50 +41,50 @@ pub(crate) enum Role {
     Hearing(RoomId),
 }
 
-/// What a connection that waits for the host's decision wants.
+/// The request of a connection that waits for the host's decision.
 #[derive(Debug)]
 pub(crate) struct Admitting {
     pub(crate) until: Instant,
     pub(crate) wants: Wants,
-    /// What the host says right behind the welcome.
+    /// Words of the host, to be sent right after the welcome.
     pub(crate) words: Vec<Box<[u8]>>,
 }
 
-/// What a newcomer asked for.
+/// The request of a newcomer.
 #[derive(Debug, Clone)]
 pub(crate) enum Wants {
-    /// A seat, or one's own again.
+    /// A seat, new or resumed.
     Seat(Seating),
     /// To hear a ring.
     Hear(Name),
 }
 
-/// A `JOIN`, without what is only for the host to see.
+/// A `JOIN`, without the token, which only the host sees.
 #[derive(Debug, Clone)]
 pub(crate) struct Seating {
     pub(crate) name: Name,
     pub(crate) ring: Name,
-    /// A secret as it was written; it may be none.
-    pub(crate) resume: Option<Box<str>>,
+    /// The secret of the seat to have back, if it is one. Not as text, which `Debug` would show.
+    pub(crate) resume: Option<Result<Secret, InvalidHex>>,
     pub(crate) weight: Option<u64>,
     pub(crate) demand: Option<Demand>,
     pub(crate) hears: bool,
-    pub(crate) owns_name: bool,
+    pub(crate) given: Given,
 }
 
 impl Seating {
     pub(crate) fn of(join: &Join<'_>) -> Seating {
         let Join { name, ring, resume, weight, demand, hears, .. } = *join;
-        Seating { name, ring, resume: resume.map(Into::into), weight, demand, hears, owns_name: false }
+        Seating { name, ring, resume: resume.map(str::parse), weight, demand, hears, given: Given::default() }
     }
 }
 
-/// What to do with the bytes that came.
+/// The next step in the input.
 #[derive(Debug)]
 pub(crate) enum Step<'i> {
     /// The end of the message has not come.
     Incomplete,
-    /// These bytes were a part of a payload that is skipped.
+    /// This many bytes were part of a payload that is skipped.
     Skipped(usize),
     /// A line, and perhaps a payload behind it.
     Line(Line<'i>),
@@ -170,7 +170,7 @@ impl LineSession {
         matches!(self.role, Role::Hearing(_))
     }
 
-    /// When the connection runs out of time, if it may.
+    /// The connection's deadline, if it has one.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let hello = match &self.role {
             Role::Newcomer { until } => Some(*until),

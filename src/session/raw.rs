@@ -22,14 +22,14 @@ pub(crate) struct RawSession {
     /// Malformed or refused answers in a row.
     pub(crate) strikes: u8,
     pub(crate) trial: Trial,
-    /// The state that most clients have nothing of, most of the time.
+    /// State that most clients have none of, most of the time.
     pub(crate) aside: Option<Box<Aside>>,
 }
 
-/// Where this connection stands with `GO`.
+/// The state of a connection's `GO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// It was told `WAIT` so short a time ago that no `GO` may follow yet.
+    /// It was told `WAIT` less than `signal_gap` ago: no `GO` may follow yet.
     Gap,
     /// The same, and it holds the turn: it is told when the gap is over.
     HeldBack,
@@ -41,7 +41,7 @@ pub(crate) enum Signal {
     Answered,
 }
 
-/// How far a connection of unknown framing has shown that it is a raw client.
+/// The evidence that a connection is a raw client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trial {
     /// It has answered, or only raw clients come here.
@@ -52,12 +52,12 @@ pub(crate) enum Trial {
     Resting,
 }
 
-/// What takes more than one readiness, and what has a time of its own.
+/// State of a message that takes more than one readiness, or came late.
 #[derive(Debug, Default)]
 pub(crate) struct Aside {
     /// Bytes of a message that is not complete; the engine keeps them.
     pub(crate) left: usize,
-    /// When the gather time of an incomplete message is over.
+    /// The end of the gather time of an incomplete message.
     pub(crate) gather_until: Option<Instant>,
     /// The message that is being gathered began before its `GO` was written.
     pub(crate) is_early: bool,
@@ -104,7 +104,7 @@ impl<'a> RawAnswer<'a> {
         Some(RawAnswer { name: RawName::from_bytes(name).ok()?, number }).filter(|_| is_number)
     }
 
-    /// Whether a message reads `name:` and a few digits, and nothing else: what need not be read as if nothing were known of it.
+    /// Whether a message is `name:` and a few digits, which need no full parse.
     #[inline(always)]
     pub(crate) fn is_again(message: &[u8], name: &RawName) -> bool {
         let name = name.as_bytes();

@@ -6,14 +6,14 @@ use crate::time::{Alarm, Instant, earlier};
 /// A connection that has said too little to tell.
 #[derive(Debug)]
 pub(crate) struct Undecided {
-    /// When it is taken for a raw client, as long as it is silent.
+    /// The time at which it is taken for a raw client, if it stays silent.
     pub(crate) raw_at: Instant,
-    /// When the line that may have begun must have shown which it is.
+    /// The deadline by which the bytes must show a framing, once some have come.
     pub(crate) begun_until: Option<Instant>,
     pub(crate) alarm: Alarm,
 }
 
-/// What the first bytes of a connection say of its framing.
+/// The framing of a connection, as far as its first bytes show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guess {
     /// A verb of the line protocol may have begun.
@@ -34,7 +34,7 @@ impl Undecided {
     }
 }
 
-/// The beginnings by which a line is known for one.
+/// Beginnings that only lines have.
 const VERBS: [&[u8]; 3] = [b"JOIN ", b"WATCH", b"PING"];
 
 impl Guess {

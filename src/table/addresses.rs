@@ -1,4 +1,4 @@
-//! How many seats each address has, if that has a limit.
+//! The number of seats of each address, if that has a limit.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

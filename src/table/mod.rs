@@ -1,4 +1,4 @@
-//! Who sits where: names, rings, rules, hearers, secrets, and answers that count at most once. It knows no framing.
+//! Seats and their clients: names, rings, rules, hearers, secrets, and answers that count at most once. It knows no framing.
 
 mod addresses;
 mod mark;
@@ -23,7 +23,7 @@ use crate::turn::{
     Weight,
 };
 
-/// The seats of a server, and who may sit on them.
+/// The seats of a server, and the rules for taking one.
 pub(crate) struct Table {
     pub(crate) scheduler: Scheduler<SeatData>,
     pub(crate) rooms: Rooms,
@@ -36,27 +36,35 @@ pub(crate) struct Table {
     left_by_raw: HashMap<IpAddr, VecDeque<SeatId>>,
 }
 
-/// What a client wants that joins a ring.
+/// The request of a client that joins a ring.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     pub(crate) name: Name,
     pub(crate) ring: Name,
     pub(crate) weight: Option<u64>,
     pub(crate) demand: Option<Demand>,
-    /// An admission gave the name to exactly this client.
+    pub(crate) given: Given,
+}
+
+/// Terms of an admission, which stand above the ring's rules and the client's wishes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Given {
+    pub(crate) weight: Option<Weight>,
+    pub(crate) demand: Option<Demand>,
+    /// The name belongs to exactly this client.
     pub(crate) owns_name: bool,
 }
 
-/// Why a client gets no seat.
+/// The reason why a client gets no seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoSeat {
-    /// It may say another thing on the same connection.
+    /// Refused; the client may try again on the same connection.
     No(Code, &'static str),
-    /// It may not.
+    /// Refused, and the connection is closed.
     Bye(Bye),
 }
 
-/// How an answer was taken.
+/// The outcome of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Taken {
     /// It counts; the turn has moved on, and its next holder has been told.
@@ -122,20 +130,19 @@ impl Table {
 
     // Sitting down.
 
-    /// Says why `wanted` cannot be had, or the weight and demand of the seat to be.
+    /// Returns the weight and demand of the seat to be, or the reason why there is none.
     pub(crate) fn may_join(&self, now: Instant, wanted: &Wanted) -> Result<(Weight, Demand), NoSeat> {
         let rules = self.rules_for(&wanted.ring);
-        let weight = u8::try_from(wanted.weight.unwrap_or(1)).ok().and_then(Weight::new);
-        let weight = weight.filter(|weight| *weight <= rules.weight_max);
+        let weight = wanted.given.weight.or_else(|| rules.weight(wanted.weight));
         let weight = weight.ok_or(NoSeat::No(Code::OutOfRange, "this ring does not give that weight"))?;
-        let demand = rules.demand(wanted.demand);
+        let demand = wanted.given.demand.or_else(|| rules.demand(wanted.demand));
         let demand = demand.ok_or(NoSeat::No(Code::OutOfRange, "this ring does not have that demand"))?;
         let room = self.rooms.find(&wanted.ring).map(|room| self.rooms.room(room));
         if room.is_some_and(|room| room.removed.get(&wanted.name).is_some_and(|until| *until > now)) {
             return Err(NoSeat::Bye(Bye::Removed));
         }
         match self.seat_named(&wanted.ring, &wanted.name) {
-            Some(seat) if !self.is_free(seat, wanted.owns_name) => Err(NoSeat::Bye(Bye::NameTaken)),
+            Some(seat) if !self.is_free(seat, wanted.given.owns_name) => Err(NoSeat::Bye(Bye::NameTaken)),
             None if self.seat_keyed(&wanted.ring, &wanted.name).is_some() => Err(NoSeat::Bye(Bye::NameTaken)),
             _ => Ok((weight, demand)),
         }
@@ -321,7 +328,7 @@ impl Table {
         self.repeated(seat, fence, answer).ok_or(code_of(refusal))
     }
 
-    /// Says what an answer is that no held turn can take, if it is the one that the seat has given already.
+    /// Recognises an answer that the seat has given already, which no held turn can take.
     #[cold]
     fn repeated(&self, seat: SeatId, fence: Fence, answer: &[u8]) -> Option<Taken> {
         let last = self.scheduler.data(seat)?.line_identity()?.last?;

@@ -49,7 +49,7 @@ pub(crate) struct Rooms {
     /// The rules that the host set for rings by name, whether or not they exist.
     rules: HashMap<Name, Rules>,
     secret: RandomState,
-    /// When names of removed seats may be taken again, and in which rooms: in the order of the removals.
+    /// The times at which names of removed seats may be taken again, with their rooms, in the order of the removals.
     removals: VecDeque<(Instant, Name)>,
 }
 

@@ -63,13 +63,13 @@ pub(super) struct Lease {
     pub(super) judging_left: Nanos,
     /// Proposals that may still be refused.
     pub(super) proposals_left: u16,
-    /// While its holder's connection is lost: until when the turn waits for it.
+    /// The end of the time that the turn waits for its lost holder; `None` while it is there.
     pub(super) absent_until: Option<Instant>,
     /// Its holder asked for one more turn.
     pub(super) asks_again: bool,
     /// The time left has been raised once.
     pub(super) raised: bool,
-    /// Why it may last longer than the rules say, or is one turn more than the others waited for.
+    /// The part of its time that does not count for the bound on waiting.
     pub(super) extra: Extra,
 }
 

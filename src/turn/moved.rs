@@ -71,7 +71,7 @@ pub struct Held {
     pub seat: SeatId,
     /// Its number.
     pub turn: TurnNumber,
-    /// What its clock does.
+    /// Its clock.
     pub clock: HeldClock,
     /// Whether the holder's connection is lost, and the turn waits for it.
     pub absent: bool,
@@ -88,7 +88,7 @@ impl Held {
     }
 }
 
-/// What the clock of a held turn does.
+/// The clock of a held turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldClock {
     /// It has not begun: the holder has not been told.
@@ -100,12 +100,12 @@ pub enum HeldClock {
     },
     /// It stands, because the host has paused the ring.
     Stopped {
-        /// What is left.
+        /// The time left.
         left: std::time::Duration,
     },
     /// It stands, because the answer is with the host.
     Judged {
-        /// What will be left.
+        /// The time left when it goes on.
         left: std::time::Duration,
         /// When the host's time runs out.
         until: Instant,
@@ -182,10 +182,6 @@ pub enum JoinError {
     RingsFull,
     /// As many seats as the ring's rules allow exist.
     RingFull,
-    /// The weight is above the ring's `weight_max`.
-    Weight,
-    /// The ring's rules do not have that demand.
-    Demand,
     /// There is no such ring (any more).
     UnknownRing,
     /// The rules of the new ring make no sense.
@@ -201,8 +197,6 @@ impl fmt::Display for JoinError {
             JoinError::SeatsFull => "every seat is taken",
             JoinError::RingsFull => "there are as many rings as allowed",
             JoinError::RingFull => "the ring has as many seats as allowed",
-            JoinError::Weight => "the weight is above the ring's maximum",
-            JoinError::Demand => "the ring's rules do not have that demand",
             JoinError::UnknownRing => "there is no such ring",
             JoinError::Draining => "the server is shutting down",
         })

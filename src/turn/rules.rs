@@ -29,9 +29,9 @@ pub struct Rules {
     pub min_seats: usize,
     /// Seats of the ring, occupied and away. Default: no limit but that of the scheduler.
     pub seats_max: Option<usize>,
-    /// The greatest weight that a newcomer may choose. Default 1.
+    /// The greatest weight that a newcomer may choose. Default 1. The host may give more.
     pub weight_max: Weight,
-    /// The demands that a newcomer may choose. Default any.
+    /// The demands that a newcomer may choose. Default any. The host may give another.
     pub demands: Demands,
     /// How long a holder may stay silent. Default 30 s.
     pub turn_deadline: Duration,
@@ -41,7 +41,7 @@ pub struct Rules {
     pub turn_grace: Duration,
     /// How long a seat that is away keeps its place. Default 60 s.
     pub seat_grace: Duration,
-    /// Who says whether an answer counts. Default automatic.
+    /// The judge of answers. Default automatic.
     pub judging: Judging,
     /// How long a turn may stand judged, all its proposals together. Default 5 s.
     pub judging_timeout: Duration,
@@ -101,6 +101,13 @@ impl Rules {
         }
     }
 
+    /// Returns the weight of a newcomer that names `wanted` or none, or `None` if the ring does not give it.
+    #[must_use]
+    pub fn weight(&self, wanted: Option<u64>) -> Option<Weight> {
+        let weight = u8::try_from(wanted.unwrap_or(1)).ok().and_then(Weight::new);
+        weight.filter(|weight| *weight <= self.weight_max)
+    }
+
     pub(super) fn terms(&self) -> Terms {
         let silent = Nanos::from(self.turn_deadline);
         let hold = match self.hold_max {
@@ -142,7 +149,7 @@ pub(super) struct Terms {
     pub(super) proposals_max: u16,
     /// How long a holder may be silent, which an extended turn may be renewed to.
     pub(super) silent: Nanos,
-    /// What a turn begins with.
+    /// The time that a turn begins with.
     pub(super) time: Allowance,
     /// Time to judge a turn's proposals; zero if the host does not judge.
     pub(super) judging: Nanos,
@@ -181,7 +188,7 @@ pub enum HoldMax {
     Unlimited,
 }
 
-/// Who says whether an answer counts.
+/// The judge of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Judging {
     /// The holder's answer counts when it is read.
@@ -220,7 +227,7 @@ impl SchedulerConfig {
     }
 }
 
-/// A combination of rules that can not be kept.
+/// A combination of rules that cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RulesError {

@@ -238,12 +238,12 @@ impl<S> Scheduler<S> {
         Ok(id)
     }
 
-    /// Gives a client a new seat in `ring`; `data` is kept with it.
+    /// Gives a client a new seat in `ring`; `data` is kept with it. The caller decides on weight and demand: [`Rules::weight`] and
+    /// [`Rules::demand`] tell which ones a newcomer may choose by itself.
     ///
     /// # Errors
     ///
-    /// When there is no room in the ring or the scheduler, when the ring's rules do not allow the weight or the demand, when there is no such
-    /// ring, or while draining.
+    /// When there is no room in the ring or the scheduler, when there is no such ring, or while draining.
     pub fn join(
         &mut self,
         now: Instant,
@@ -252,7 +252,7 @@ impl<S> Scheduler<S> {
         demand: Demand,
         data: S,
     ) -> Result<(SeatId, Moved), JoinError> {
-        self.may_join(ring, weight, demand)?;
+        self.may_join(ring)?;
         let at = ring.slot() as usize;
         let ring = &mut self.rings[at];
         let (slot, moved) = ring.join(now, weight, demand, data);
@@ -267,12 +267,10 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// As [`join`](Self::join).
-    pub fn may_join(&self, ring: RingId, weight: Weight, demand: Demand) -> Result<(), JoinError> {
+    pub fn may_join(&self, ring: RingId) -> Result<(), JoinError> {
         let ring = self.ring(ring).ok_or(JoinError::UnknownRing)?;
         match &ring.rules {
             _ if self.draining => Err(JoinError::Draining),
-            rules if weight > rules.weight_max => Err(JoinError::Weight),
-            rules if rules.demand(Some(demand)).is_none() => Err(JoinError::Demand),
             rules if rules.seats_max.is_some_and(|max| ring.seats.len() >= max) => Err(JoinError::RingFull),
             _ if self.seats >= self.config.max_seats.min(SLOTS_MAX) => Err(JoinError::SeatsFull),
             _ => Ok(()),
@@ -285,7 +283,31 @@ impl<S> Scheduler<S> {
     }
 
     /// Notes that the connection of `seat` is lost. Its place is kept for the ring's `seat_grace`; a turn that it holds ends, after
-    /// the ring's `turn_grace`, or behind the verdict.
+    /// the ring's `turn_grace`, or after the verdict.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::Instant;
+    /// # use taketurns::turn::{Demand, Outcome, Rules, Scheduler, SchedulerConfig, Weight};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let now = Instant::ORIGIN;
+    /// # let mut scheduler = Scheduler::new(SchedulerConfig::default())?;
+    /// # let ring = scheduler.make_ring(now, Rules::default())?;
+    /// # let (ann, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Ann")?;
+    /// # let (bob, moved) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Bob")?;
+    /// # let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Cid")?;
+    /// # let grant = moved.granted.expect("Ann's");
+    /// # scheduler.start(now, grant.seat, grant.turn);
+    /// // Ann holds the turn. Two of three seats are still enough, so Bob is next.
+    /// let moved = scheduler.vacate(now, ann);
+    /// assert_eq!(moved.ended.map(|ended| ended.outcome), Some(Outcome::Gone));
+    /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(bob));
+    /// // She is back in time for the turn of her old place, behind Cid.
+    /// let _ = scheduler.occupy(now, ann);
+    /// assert_eq!(scheduler.ahead_of(ann), 2);
+    /// # Ok(()) }
+    /// ```
     pub fn vacate(&mut self, now: Instant, seat: SeatId) -> Moved {
         self.with_seat(seat, |ring, slot| ring.vacate(now, slot)).unwrap_or_default()
     }
@@ -369,6 +391,26 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When the seat rests, is away, or does not exist.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::Instant;
+    /// # use taketurns::turn::{Demand, Outcome, Rules, Scheduler, SchedulerConfig, Weight};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let now = Instant::ORIGIN;
+    /// # let mut scheduler = Scheduler::new(SchedulerConfig::default())?;
+    /// # let ring = scheduler.make_ring(now, Rules::default())?;
+    /// # let (ann, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Ann")?;
+    /// # let (bob, moved) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Bob")?;
+    /// # let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Cid")?;
+    /// # let grant = moved.granted.expect("Ann's");
+    /// # scheduler.start(now, grant.seat, grant.turn);
+    /// scheduler.name_next(cid)?;
+    /// let moved = scheduler.holding(ann, None)?.end(now, Outcome::Answered);
+    /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(cid), "and not Bob");
+    /// # Ok(()) }
+    /// ```
     pub fn name_next(&mut self, seat: SeatId) -> Result<(), HostError> {
         self.with_seat(seat, Ring::name_next).unwrap_or(Err(HostError::UnknownSeat))
     }
@@ -438,6 +480,32 @@ impl<S> Scheduler<S> {
     }
 
     /// Takes the next turn, absence or grace whose time is over. To be called until it says `None`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::Instant;
+    /// # use taketurns::turn::{Demand, Outcome, Rules, Scheduler, SchedulerConfig, Weight};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let now = Instant::ORIGIN;
+    /// # let mut scheduler = Scheduler::new(SchedulerConfig::default())?;
+    /// # let ring = scheduler.make_ring(now, Rules::default())?;
+    /// # let (ann, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Ann")?;
+    /// # let (bob, moved) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Bob")?;
+    /// # let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Cid")?;
+    /// # let grant = moved.granted.expect("Ann's");
+    /// # scheduler.start(now, grant.seat, grant.turn);
+    /// let deadline = scheduler.next_deadline().expect("Ann holds a turn");
+    /// while let Some(expired) = scheduler.poll_expired(deadline) {
+    ///     let ended = expired.moved.ended.expect("her turn");
+    ///     assert_eq!((ended.seat, ended.outcome), (ann, Outcome::Lapsed));
+    ///     if let Some(grant) = expired.moved.granted {
+    ///         // Tell its holder, and start the clock.
+    ///         scheduler.start(deadline, grant.seat, grant.turn);
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn poll_expired(&mut self, now: Instant) -> Option<Expired<S>> {
         while let Some(slot) = self.timers.pop(now) {
             let at = slot as usize;

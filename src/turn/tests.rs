@@ -329,9 +329,6 @@ fn m8_resting_seats_are_no_part_of_the_bound() {
 fn m8_the_rules_say_which_demands_may_be_chosen() {
     let only = rules(|rules| rules.demands = Demands::Only(Demand::Ask));
     assert_eq!((only.demand(None), only.demand(Some(Demand::Always))), (Some(Demand::Ask), None));
-    let mut table = Table::new(only);
-    let refused = table.scheduler.join(table.now, table.ring, Weight::ONE, Demand::Always, ()).err();
-    assert_eq!(refused, Some(JoinError::Demand));
 }
 
 // M9: the order.
@@ -451,18 +448,18 @@ fn m10_turns_are_granted_while_enough_seats_are_occupied_resting_ones_included()
 fn m11_a_ring_has_its_own_limits_of_seats_and_weights() {
     let weight_max = Weight::new(3).expect("1 to 100");
     let rules = Rules { seats_max: Some(2), weight_max, ..Rules::default() };
+    assert_eq!(
+        [Some(4), Some(3), None, Some(0)].map(|wanted| rules.weight(wanted)),
+        [None, Some(weight_max), Some(Weight::ONE), None]
+    );
     let mut table = Table::new(rules);
-    let may = |table: &Table, weight| {
-        let weight = Weight::new(weight).expect("1 to 100");
-        table.scheduler.may_join(table.ring, weight, Demand::Always)
-    };
-    assert_eq!((may(&table, 4), may(&table, 3)), (Err(JoinError::Weight), Ok(())));
+    let may = |table: &Table| table.scheduler.may_join(table.ring);
     let [ann, _] = [3, 1].map(|weight| table.join(weight));
-    assert_eq!(may(&table, 1), Err(JoinError::RingFull));
+    assert_eq!(may(&table), Err(JoinError::RingFull));
     table.drop(ann);
-    assert_eq!(may(&table, 1), Err(JoinError::RingFull), "a place that is kept is a seat");
+    assert_eq!(may(&table), Err(JoinError::RingFull), "a place that is kept is a seat");
     table.leave(ann);
-    assert_eq!(may(&table, 1), Ok(()));
+    assert_eq!(may(&table), Ok(()));
 }
 
 // M12: no seat gains.
@@ -985,7 +982,7 @@ fn a_drain_grants_nothing_and_ends_with_the_turns_that_are_held() {
     table.scheduler.drain();
     assert!(!table.scheduler.is_drained());
     assert_eq!(table.scheduler.make_ring(table.now, Rules::default()), Err(JoinError::Draining));
-    assert_eq!(table.scheduler.may_join(table.ring, Weight::ONE, Demand::Always), Err(JoinError::Draining));
+    assert_eq!(table.scheduler.may_join(table.ring), Err(JoinError::Draining));
     table.drop(ann);
     assert_eq!(
         (table.outcomes(), table.holder()),

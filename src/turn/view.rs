@@ -11,17 +11,17 @@ use crate::time::Instant;
 pub struct SeatView<'a, S> {
     /// The seat's id.
     pub seat: SeatId,
-    /// What it does.
+    /// Its state.
     pub state: SeatState,
     /// The number of turns it gets for every one of a weight-1 seat.
     pub weight: Weight,
     /// When it wants the turn.
     pub demand: Demand,
-    /// What is kept with it.
+    /// The value kept with it.
     pub data: &'a S,
 }
 
-/// What a seat does.
+/// The state of a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeatState {
     /// It will get the turn.
@@ -67,7 +67,7 @@ impl<S> Scheduler<S> {
         seats.into_iter().map(|slot| ring.view(slot)).collect()
     }
 
-    /// Returns what `seat` does.
+    /// Returns `seat` as a watcher sees it.
     #[must_use]
     pub fn view(&self, seat: SeatId) -> Option<SeatView<'_, S>> {
         Some(self.ring(seat.ring()).filter(|ring| ring.has(seat))?.view(seat.slot()))

@@ -4,7 +4,7 @@
 //! leaves the bytes unconsumed, keeps that time, and has them given again when it is over
 //! ([`Links::reread`](crate::protocol::Links::reread)).
 
-/// What the input of a raw connection is.
+/// The input of a raw connection, told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RawMessage<'a> {
     /// Nothing but whitespace, or nothing at all: no message has begun.

@@ -1,9 +1,9 @@
 //! A host that admits clients (M19).
 
 use taketurns::protocol::turns::{Admission, Admit, TurnConfigError};
-use taketurns::turn::{Demand, Weight};
+use taketurns::turn::{Demand, Demands, Weight};
 
-use crate::start::{admitting_config, auto_config, code, heads, refusal};
+use crate::start::{admitting_config, auto_config, heads, refusal};
 use crate::world::{Peer, World, field, secs};
 
 fn admit(world: &mut World, admit: &Admit) {
@@ -166,14 +166,18 @@ fn m19_a_join_that_cannot_be_kept_is_refused() {
     admit(&mut world, &Admit::default());
     assert!(world.heard(first)[0].starts_with("WELCOME ann "));
     assert_eq!((refusal(&mut world, second), world.is_open(second)), ("name-taken".to_owned(), false));
-    // A weight above the rules, of the host's: the client hears it, and may ask again.
-    let third = knock(&mut world, "JOIN cid");
-    admit(&mut world, &terms(|admit| admit.weight = Weight::new(50)));
-    let heard = world.heard(third);
-    assert_eq!((code(&heard[0]).as_str(), world.is_open(third)), ("out-of-range", true));
-    world.say(third, "JOIN cid");
-    admit(&mut world, &Admit::default());
-    assert!(world.heard(third)[0].starts_with("WELCOME cid "));
+}
+
+/// M11, M19: `weight_max` and the demands limit a client's choice, not the host's.
+#[test]
+fn m19_the_hosts_terms_stand_above_the_rings_rules() {
+    let mut config = admitting_config();
+    config.rules.demands = Demands::Only(Demand::Always);
+    let mut world = World::new(config, 1);
+    let ann = knock(&mut world, "JOIN ann hear=turns");
+    let given = terms(|admit| (admit.weight, admit.demand) = (Weight::new(50), Some(Demand::Ask)));
+    admit(&mut world, &given);
+    assert_eq!(world.heard(ann)[1..], ["SEAT ann seat=1 state=resting weight=50", "SEATS main seats=1"]);
 }
 
 /// M19, T22: a resume waits as well; the old connection is told when it is admitted, and the weight stays.

@@ -1,6 +1,6 @@
 //! What a host can do, in any pass and to any ring (M17, M18, M20).
 
-use taketurns::protocol::turns::{How, TurnEvent};
+use taketurns::protocol::turns::{How, TurnConfigError, TurnEvent};
 use taketurns::turn::{Demand, Demands, HostError, RulesError};
 
 use crate::start::{
@@ -133,7 +133,7 @@ fn m18_rings_have_rules_of_their_own() {
     (rules.min_seats, rules.seats_max) = (5, Some(2));
     let error =
         world.act(|server, now, links| server.set_rules(now, "main".parse().expect("a name"), rules, links));
-    assert_eq!(error, Err(RulesError::NeverEnoughSeats));
+    assert_eq!(error, Err(TurnConfigError::Rules(RulesError::NeverEnoughSeats)));
 }
 
 /// M20: words and bytes to a seat, a connection, or all hearers of a ring, in order with everything else.

@@ -13,6 +13,7 @@
 // raw_late.rs     T11: holders that are silent or late
 // answers.rs      M1, M2, T23, T24, L3: answers, fences, repetition
 // replies.rs      T27, L4: the reply to each line
+// review.rs       cases in which two sentences meet
 // order.rs        M8 to M11, M12: the order, demands, weights
 // hold.rs         M13, M15: the clock of a turn
 // lost.rs         M14, M16: turns whose holder is lost
@@ -67,5 +68,6 @@ mod raw_restarts;
 mod raw_seats;
 mod raw_signals;
 mod replies;
+mod review;
 mod secrets;
 mod start;

@@ -11,10 +11,10 @@ use super::{CounterId, Parity};
 use crate::protocol::{CloseReason, ConnectionId, Entropy, Links, Origin, Protocol};
 use crate::time::{Alarm, Instant, Now, Timers};
 
-/// What a [`CounterClient`] does.
+/// The id and times of a [`CounterClient`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterClientConfig {
-    /// Who it is.
+    /// Its id.
     pub id: CounterId,
     /// How often it counts. Default 500 ms.
     pub pace: Duration,
@@ -37,7 +37,7 @@ impl CounterClientConfig {
     }
 }
 
-/// What a host hears of a [`CounterClient`].
+/// An event of a [`CounterClient`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CounterClientEvent {

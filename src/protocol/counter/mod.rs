@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use client::{CounterClient, CounterClientConfig, CounterClientEvent};
 pub use server::CounterServer;
 
-/// Who counts: 0 to 10,000.
+/// The number that a client counts under: 0 to 10,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CounterId(u16);
 
@@ -40,7 +40,7 @@ impl fmt::Display for CounterId {
     }
 }
 
-/// What is remembered of an id, also without a connection.
+/// The memory of an id, which outlives its connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Record {
     /// The last number that it has reported; 0 before the first.
@@ -104,7 +104,7 @@ impl Default for CounterServerConfig {
     }
 }
 
-/// What a host hears of a [`CounterServer`]: what a log of it says, line by line.
+/// An event of a [`CounterServer`]. Displayed, it is a line of its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CounterEvent {
@@ -112,41 +112,41 @@ pub enum CounterEvent {
     Began {
         /// Its address.
         peer: SocketAddr,
-        /// Who.
+        /// The client's id.
         id: CounterId,
-        /// From where it goes on.
+        /// Its last number.
         number: i64,
     },
     /// It has reported a number.
     Counted {
-        /// Who.
+        /// The client's id.
         id: CounterId,
         /// The number.
         number: i64,
     },
     /// It has asked for a random number.
     Gave {
-        /// Who.
+        /// The client's id.
         id: CounterId,
         /// Odd or even.
         parity: Parity,
-        /// What it got.
+        /// The number that it got.
         random: u8,
     },
     /// Something was refused. Of one connection's refusals this reports the first eight, then the 16th, the 32nd and so on.
     Refused {
         /// Its address.
         peer: SocketAddr,
-        /// Who, if it has said so.
+        /// The client's id, if it has said one.
         id: Option<CounterId>,
-        /// What and why, escaped for a log.
+        /// The message and the reason, escaped for a log.
         what: String,
     },
     /// Its connection is gone.
     Ended {
         /// Its address.
         peer: SocketAddr,
-        /// Who.
+        /// The client's id.
         id: CounterId,
     },
 }

@@ -54,7 +54,7 @@ struct Client {
 const TOO_LONG: &str = "a message that is too long";
 
 impl CounterServer {
-    /// A server that knows nobody. `entropy` makes the random numbers; it is asked again while its byte is above 249.
+    /// Makes a server without records. `entropy` makes the random numbers; it is asked again while its byte is above 249.
     #[must_use]
     pub fn new(config: CounterServerConfig, entropy: Entropy) -> CounterServer {
         CounterServer {

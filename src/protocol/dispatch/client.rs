@@ -16,7 +16,7 @@ use crate::wire::{Framing, split_line};
 const GAP: Duration = Duration::from_millis(10);
 /// Commands that may wait to be sent.
 const WAITING_MAX: usize = 8192;
-/// Line framing: no more is sent while so many bytes wait to be written, for the driver gives up a peer that takes too little.
+/// Line framing: bytes waiting to be written above which no more is sent, because the driver gives up a peer that takes too little.
 const UNSENT_BYTES_MAX: usize = 32 * 1024;
 /// How much of what is not understood a log line shows.
 const SHOWN_CHARS_MAX: usize = 128;
@@ -38,7 +38,7 @@ pub struct DispatchClient {
     events: VecDeque<DispatchClientEvent>,
 }
 
-/// What a host hears of a [`DispatchClient`].
+/// An event of a [`DispatchClient`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DispatchClientEvent {
@@ -89,7 +89,7 @@ impl DispatchClient {
         !self.waiting.is_empty()
     }
 
-    /// Whether so many commands wait that a host had better not read more of them now.
+    /// Returns whether enough commands wait that a host should stop reading more of them for now.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.waiting.len() > WAITING_MAX / 4

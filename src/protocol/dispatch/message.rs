@@ -1,4 +1,4 @@
-//! What is said on the wire.
+//! Messages on the wire.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub const COMMAND_BYTES_MAX: usize = 960;
 /// The longest message of a client: `C`, a claimed rank, a command.
 pub(super) const MESSAGE_BYTES_MAX: usize = COMMAND_BYTES_MAX + 24;
 
-/// What a client wants executed: 1 to 960 bytes of UTF-8 without control characters.
+/// A command for another client to execute: 1 to 960 bytes of UTF-8 without control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command(String);
 
@@ -50,7 +50,7 @@ impl fmt::Display for Command {
     }
 }
 
-/// What a client says.
+/// A message of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request {
     /// `C {claimed rank} {command}`; a claim beyond all ranks is one like any other.
@@ -75,7 +75,7 @@ impl Request {
     }
 }
 
-/// What a server says.
+/// A message of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reply {
     /// `Your rank is {r}`

@@ -28,7 +28,7 @@ impl fmt::Display for Rank {
     }
 }
 
-/// Who gets a command.
+/// The choice of the client that gets a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
     /// The closest lower rank.
@@ -67,7 +67,7 @@ impl FromStr for Policy {
 pub struct DispatchServerConfig {
     /// How messages are told apart. Default raw.
     pub framing: Framing,
-    /// Who gets a command. Default the closest lower rank.
+    /// The choice of the client that gets a command. Default the closest lower rank.
     pub policy: Policy,
     /// Clients; one more is told `Server full`. Default 5.
     pub max_clients: usize,
@@ -105,7 +105,7 @@ impl Default for DispatchServerConfig {
 pub struct DispatchCounts {
     /// Commands that went to a client.
     pub dispatched: u64,
-    /// Commands that went to nobody: see [`Rejection`].
+    /// Commands that went to no client; see [`Rejection`].
     pub rejected: u64,
     /// Messages that were no command.
     pub refused: u64,
@@ -113,7 +113,7 @@ pub struct DispatchCounts {
     pub turned_away: u64,
 }
 
-/// What a host hears of a [`DispatchServer`].
+/// An event of a [`DispatchServer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DispatchEvent {
@@ -133,34 +133,34 @@ pub enum DispatchEvent {
     },
     /// A command went to a client.
     Dispatched {
-        /// Who sent it.
+        /// The rank of its sender.
         from: Rank,
-        /// Who executes it.
+        /// The rank of the client that executes it.
         to: Rank,
     },
-    /// A command went to nobody. No more than 4,096 of these and of the next come from one pass: [`DispatchServer::counts`] has all.
+    /// A command went to no client. No more than 4,096 of these and of the next come from one pass: [`DispatchServer::counts`] has all.
     Rejected {
-        /// Who sent it.
+        /// The rank of its sender.
         from: Rank,
-        /// Why.
+        /// The reason.
         reason: Rejection,
     },
     /// Bytes that are no command were refused.
     Refused {
-        /// Whose.
+        /// The address of their sender.
         peer: SocketAddr,
     },
 }
 
-/// Why a command goes to nobody: the line framing's `X {reason}`.
+/// The reason why a command goes to no client: the line framing's `X {reason}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// Nobody is ranked lower.
+    /// No client is ranked lower.
     LowestRank,
-    /// Too much waits for whose turn it would be.
+    /// Too much waits for the client that would get it.
     Busy,
-    /// It is none.
+    /// It is not a command.
     Malformed,
 }
 

@@ -62,7 +62,7 @@ struct Client {
     /// How often it claimed another rank, and how much of what it said went nowhere: for the log.
     claims: u64,
     refusals: u64,
-    /// What waits for the gap (raw framing).
+    /// Messages that wait for the gap (raw framing).
     waiting: VecDeque<Reply>,
     gap: Gap,
     alarm: Alarm,
@@ -114,7 +114,7 @@ impl DispatchServer {
         self.counts
     }
 
-    /// What one message means.
+    /// Acts upon one message.
     fn request(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
         let request = std::str::from_utf8(message).ok().and_then(Request::parse);
         if let Some(client) = self.clients.get_mut(id).filter(|_| request.is_some()) {

@@ -16,7 +16,7 @@ use crate::time::{Instant, Now};
 pub struct EchoClient {
     config: EchoClientConfig,
     message: String,
-    /// What has come of the answer; `answer_bytes_max` at most.
+    /// The answer as far as it has come; `answer_bytes_max` at most.
     answer: Vec<u8>,
     /// The connection that the answer is awaited on, and until when.
     awaited: Option<(ConnectionId, Instant)>,
@@ -38,7 +38,7 @@ impl Default for EchoClientConfig {
     }
 }
 
-/// What a host hears of an [`EchoClient`].
+/// An event of an [`EchoClient`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EchoClientEvent {

@@ -48,20 +48,20 @@ impl Default for EchoServerConfig {
     }
 }
 
-/// What a host hears of an [`EchoServer`].
+/// An event of an [`EchoServer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EchoEvent {
     /// A message was answered.
     Answered {
-        /// Whose.
+        /// The client's connection.
         connection: crate::protocol::ConnectionId,
         /// The message's length.
         bytes: usize,
     },
     /// A message was refused: too long, too slow, or not UTF-8.
     Refused {
-        /// Whose.
+        /// The client's connection.
         connection: crate::protocol::ConnectionId,
     },
 }

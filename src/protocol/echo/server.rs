@@ -152,7 +152,7 @@ impl EchoServer {
         0
     }
 
-    /// What there is, is the message.
+    /// The message has ended.
     fn complete(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
         let message = message.trim_ascii();
         if !message.is_empty() {

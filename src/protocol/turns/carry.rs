@@ -1,16 +1,17 @@
-//! Carries out what the scheduler has decided, in the order in which clients are to hear of it.
+//! Carries out moves of the scheduler, in the order in which clients are to hear of them.
 
 use std::fmt::Write as _;
 
 use log::info;
 
 use super::TurnEvent;
+use super::proposal::Then;
 use super::server::{Drain, Session, TurnServer, may_go};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, ConnectionMap, Links};
 use crate::session::raw::{GO, Signal, Trial};
 use crate::session::{Code, How, Reply};
-use crate::table::{RoomId, SeatData};
+use crate::table::{RoomId, SeatData, SeatName};
 use crate::time::{Instant, Now};
 use crate::turn::{Ended, Grant, HeldClock, Moved, Outcome, SeatId, Tell, Told, TurnNumber};
 
@@ -22,7 +23,7 @@ pub(super) struct Accepted<'a> {
     /// The length of the name in front of a raw answer; 0 otherwise.
     pub(super) name: usize,
     pub(super) words: Option<&'a str>,
-    /// How often it was sent on this connection: each one gets its reply.
+    /// Times it was sent on this connection, each of which gets a reply.
     pub(super) replies: u32,
 }
 
@@ -84,22 +85,27 @@ impl TurnServer {
         if let Some(late) = self.carry_out_one(now, moved, false, answer, links) {
             self.carry_out_late(now, late, links);
         }
-        if unlikely(!self.silent.is_empty()) {
-            self.carry_out_silent(now, links);
+        if unlikely(!self.afterwards.is_empty()) {
+            self.carry_out_afterwards(now, links);
         }
         self.finish_drain(now, links);
     }
 
-    /// L10: a connection that let its first `GO` lapse without a word does not count until it speaks.
+    /// Carries out what was put off until the turns of these seats have ended and their clients have heard how.
     #[cold]
-    fn carry_out_silent(&mut self, now: Now, links: &mut Links) {
-        while let Some(seat) = self.silent.pop() {
-            let moved = self.table.scheduler.vacate(now.instant, seat);
-            self.ledger.report(TurnEvent::Away { seat });
-            self.hear_of_seat(seat, links, |name| Reply::Away { name });
-            if let Some(late) = self.carry_out_one(now, moved, false, None, links) {
-                self.carry_out_late(now, late, links);
-            }
+    fn carry_out_afterwards(&mut self, now: Now, links: &mut Links) {
+        while let Some((seat, then)) = self.afterwards.pop() {
+            self.carry_out_then(now, seat, then, links);
+        }
+    }
+
+    /// L10: a connection that let its first `GO` lapse without a word does not count until it speaks.
+    pub(super) fn carry_out_rest(&mut self, now: Now, seat: SeatId, links: &mut Links) {
+        let moved = self.table.scheduler.vacate(now.instant, seat);
+        self.ledger.report(TurnEvent::Away { seat });
+        self.hear_of_seat(seat, links, |name| Reply::Away { name });
+        if let Some(late) = self.carry_out_one(now, moved, false, None, links) {
+            self.carry_out_late(now, late, links);
         }
     }
 
@@ -154,7 +160,7 @@ impl TurnServer {
 
     // Ends.
 
-    /// Counts and reports a turn that ended; how many answers to it the host has not judged.
+    /// Counts and reports a turn that ended; returns the number of answers to it that still need a reply.
     #[inline]
     fn note_ended(&mut self, ended: &Ended, answer: Option<&Accepted<'_>>) -> Option<u32> {
         match answer {
@@ -168,22 +174,18 @@ impl TurnServer {
 
     #[cold]
     fn note_skipped(&mut self, &Ended { seat, turn, outcome }: &Ended) -> Option<u32> {
-        let counts = &mut self.ledger.counts;
-        let (how, count) = match outcome {
-            Outcome::Passed => (How::Passed, &mut counts.passed),
-            Outcome::Skipped => (How::Skipped, &mut counts.skipped),
-            Outcome::Gone => (How::Gone, &mut counts.gone),
-            _ => (How::Lapsed, &mut counts.lapsed),
-        };
-        *count += 1;
+        let how = how_of(outcome);
+        self.ledger.counts.note_ended(how);
         if how == How::Lapsed {
             let name = self.table.name_of(seat).to_string();
             info!("{seat} ({}) lapsed", name.as_bytes().escape_ascii());
         }
         let open = self.proposals.take(seat);
-        if open.is_some() {
-            self.ledger.counts.not_judged += 1;
-            self.ledger.report(TurnEvent::NotJudged { seat, turn });
+        if let Some(open) = &open {
+            self.note_not_judged(seat, turn);
+            if open.then != Then::Stay {
+                self.afterwards.push((seat, open.then));
+            }
         }
         self.ledger.report(TurnEvent::Ended { seat, turn, how });
         open.map(|open| open.replies)
@@ -208,7 +210,7 @@ impl TurnServer {
         }
     }
 
-    /// A raw client hears nothing of it. If it has not been told of its turn, it never will be.
+    /// A raw client is not told that its turn has ended. A `GO` that was held back is not sent any more.
     #[cold]
     fn tell_raw(&mut self, id: ConnectionId, ended: &Ended) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
@@ -217,7 +219,7 @@ impl TurnServer {
             // A port scanner, or a thinking person: it may still answer, and does not count until then.
             Signal::Open if raw.trial == Trial::Silent && ended.outcome == Outcome::Lapsed => {
                 raw.trial = Trial::Resting;
-                self.silent.push(ended.seat);
+                self.afterwards.push((ended.seat, Then::Rest));
             }
             _ => {}
         }
@@ -248,7 +250,7 @@ impl TurnServer {
         }
     }
 
-    /// It cannot hear of its turn now.
+    /// Begins the turn of a raw client that cannot be sent `GO` now.
     #[cold]
     fn grant_raw_aside(
         &mut self,
@@ -288,14 +290,21 @@ impl TurnServer {
         links: &mut Links,
     ) {
         self.table.scheduler.start(now.instant, seat, turn);
-        self.say_go(now, id, seat, links);
+        self.say_first_go(now, id, seat, links);
         links.hurry(id);
     }
 
-    /// Tells the client on `id` of the turn that its seat holds, and how much of its time is left.
+    /// Tells the client on `id` how much time is left of the turn that its seat holds.
+    #[inline]
     pub(super) fn say_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
-        let Some((turn, within)) = self.time_left(now, seat) else { return };
-        TurnServer::say(id, &Reply::Go { turn, within, last: None }, links);
+        if let Some((turn, within)) = self.time_left(now, seat) {
+            TurnServer::say(id, &Reply::Go { turn, within, last: None }, links);
+        }
+    }
+
+    /// As [`say_go`](Self::say_go), the first time on this connection: answers without a fence count once this is written (L3).
+    pub(super) fn say_first_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        self.say_go(now, id, seat, links);
         let mark = links.mark(id);
         if let Some(Session::Line(line)) = self.sessions.get_mut(id) {
             line.go_mark = mark;
@@ -335,15 +344,9 @@ impl TurnServer {
             let name = std::str::from_utf8(&answer.message[..answer.name]).ok()?;
             name.parse::<crate::session::Name>().is_ok().then_some(name)
         });
-        let how = match outcome {
-            Outcome::Passed => How::Passed,
-            Outcome::Skipped => How::Skipped,
-            Outcome::Gone => How::Gone,
-            _ => How::Lapsed,
-        };
         let reply = match answer {
             Some(answer) => Reply::Turn { name: &name, turn, raw_name, content: answer.content() },
-            None => Reply::Skip { name: &name, turn, how },
+            None => Reply::Skip { name: &name, turn, how: how_of(outcome) },
         };
         self.hear(room, &reply, links);
     }
@@ -366,7 +369,7 @@ impl TurnServer {
         self.hear(room, &Reply::Begin { name: &name, turn, within }, links);
     }
 
-    /// Tells the hearers of a ring something about one of its seats.
+    /// Sends a line about a seat to the hearers of its ring.
     pub(super) fn hear_of_seat(
         &mut self,
         seat: SeatId,
@@ -380,7 +383,7 @@ impl TurnServer {
         }
     }
 
-    /// Says something to all that hear a ring.
+    /// Sends a line to all hearers of a ring.
     pub(super) fn hear(&mut self, room: RoomId, reply: &Reply<'_>, links: &mut Links) {
         self.scratch.clear();
         reply.encode(&mut self.scratch);
@@ -391,10 +394,7 @@ impl TurnServer {
 
     /// A seat is gone: its name is free, and with the last one its ring.
     pub(super) fn forget(&mut self, now: Now, seat: SeatId, data: &SeatData, links: &mut Links) {
-        let name = match data.name() {
-            Some(name) => name.as_str().into(),
-            None => format!("raw-{}", seat.place()).into_boxed_str(),
-        };
+        let name = SeatName { seat, name: data.name() }.to_string().into_boxed_str();
         if !self.table.rooms.room(data.room).hearers.is_empty() {
             self.hear(data.room, &Reply::Left { name: &name }, links);
         }
@@ -416,12 +416,8 @@ impl TurnServer {
     fn carry_out_gone(&mut self, now: Now, moved: Moved, data: &SeatData, links: &mut Links) {
         if let Some(ended) = &moved.ended {
             self.note_skipped(ended);
-            let name = match data.name() {
-                Some(name) => name.as_str().to_owned(),
-                None => format!("raw-{}", ended.seat.place()),
-            };
-            let granted = Moved { ended: None, granted: moved.granted };
-            let late = self.carry_out_granted(now, granted, links);
+            let name = SeatName { seat: ended.seat, name: data.name() }.to_string();
+            let late = moved.granted.and_then(|granted| self.grant(now, granted, links));
             if !self.table.rooms.room(data.room).hearers.is_empty() {
                 self.hear(data.room, &Reply::Skip { name: &name, turn: ended.turn, how: How::Gone }, links);
             }
@@ -435,9 +431,15 @@ impl TurnServer {
             self.carry_out(now, moved, None, links);
         }
     }
+}
 
-    fn carry_out_granted(&mut self, now: Now, moved: Moved, links: &mut Links) -> Option<Late> {
-        moved.granted.and_then(|granted| self.grant(now, granted, links))
+/// The way in which a turn without an answer ended, as clients and the host are told.
+fn how_of(outcome: Outcome) -> How {
+    match outcome {
+        Outcome::Passed => How::Passed,
+        Outcome::Skipped => How::Skipped,
+        Outcome::Gone => How::Gone,
+        _ => How::Lapsed,
     }
 }
 

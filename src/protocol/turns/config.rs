@@ -44,7 +44,8 @@ pub struct TurnServerConfig {
     pub hello_timeout: Duration,
     /// How long a line that has begun may take to end, and how long a payload may pause. Default 5 s.
     pub line_timeout: Duration,
-    /// The longest answer, in bytes. Default 16 KiB. The driver's `out_bytes_max` should be at least four times as much.
+    /// The longest answer, in bytes. Default 16 KiB. The driver's `out_bytes_max` has to have room for four of them, each with its line of
+    /// 1,024 bytes, and its `in_bytes_max` for one; see [`DriverConfig::check`](crate::engine::DriverConfig::check).
     pub answer_bytes_max: usize,
     /// Seats that a new hearer is told of. Default 256.
     pub roster_max: usize,
@@ -91,18 +92,24 @@ impl TurnServerConfig {
     ///
     /// The first combination that makes no sense.
     pub fn check(&self) -> Result<(), TurnConfigError> {
-        self.rules.check()?;
+        self.check_rules(&self.rules)?;
         match self {
-            _ if self.max_clients < self.rules.min_seats => Err(TurnConfigError::TooFewClients {
-                max_clients: self.max_clients,
-                min_seats: self.rules.min_seats,
-            }),
             _ if self.max_rings == 0 => Err(TurnConfigError::NoRings),
             _ if self.admission == Admission::Host && self.framing != Framing::Line => {
                 Err(TurnConfigError::AdmissionOfRawClients)
             }
             _ => Ok(()),
         }
+    }
+
+    /// Checks that a ring with `rules` can grant turns in such a server.
+    pub(super) fn check_rules(&self, rules: &Rules) -> Result<(), TurnConfigError> {
+        rules.check()?;
+        let (max_clients, min_seats) = (self.max_clients, rules.min_seats);
+        if max_clients < min_seats {
+            return Err(TurnConfigError::TooFewClients { max_clients, min_seats });
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Running counts of a turn server.
 
+use crate::session::How;
+
 /// Running counts of a [`TurnServer`](super::TurnServer).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,7 +12,7 @@ pub struct TurnCounts {
     pub repeated: u64,
     /// Answers that went to the host to judge.
     pub proposed: u64,
-    /// Proposals that the host did not judge in time.
+    /// Proposals that ended without a verdict of the host's.
     pub not_judged: u64,
     /// Turns given up by their holder.
     pub passed: u64,
@@ -24,4 +26,16 @@ pub struct TurnCounts {
     pub refused: u64,
     /// Connections turned away because there was no room.
     pub turned_away: u64,
+}
+
+impl TurnCounts {
+    /// Counts a turn that ended without an answer.
+    pub(super) fn note_ended(&mut self, how: How) {
+        *match how {
+            How::Passed => &mut self.passed,
+            How::Lapsed => &mut self.lapsed,
+            How::Gone => &mut self.gone,
+            How::Skipped => &mut self.skipped,
+        } += 1;
+    }
 }

@@ -1,4 +1,4 @@
-//! What a host hears of a turn server.
+//! Events of a turn server, for its host.
 
 use super::Joining;
 use super::ledger::AnswerId;
@@ -42,7 +42,8 @@ pub enum TurnEvent {
         /// The answer; see [`TurnServer::answer`](super::TurnServer::answer).
         answer: AnswerId,
     },
-    /// The host did not rule in time: the answer is refused, and the turn has ended.
+    /// An answer is refused because the host gave no verdict: it let the time for that pass, dropped the proposal, skipped the turn, or
+    /// the server stops. If the turn ends by that, [`Ended`](TurnEvent::Ended) follows.
     NotJudged {
         /// The seat that answered.
         seat: SeatId,

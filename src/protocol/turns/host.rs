@@ -1,165 +1,16 @@
-//! What a host can do, in any pass and to any ring. Each is carried out at once, in order with the rest.
+//! The host's methods, for any pass and any ring. Each is carried out at once, in order with the rest.
 
 use std::time::Duration;
 
-use log::warn;
-
-use super::Admit;
-use super::carry::Accepted;
-use super::proposal::{Open, Proposal, Then, Unruled, Verdict};
+use super::proposal::Then;
 use super::server::{Session, TurnServer};
+use super::{Admit, TurnConfigError};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Role, Wants};
-use crate::session::{Bye, Code, Name, Reply};
-use crate::table::{LastAnswer, SeatData};
+use crate::session::{Bye, Name, Reply};
+use crate::table::Given;
 use crate::time::Now;
-use crate::turn::{HostError, RingId, Rules, RulesError, SeatId};
-
-/// Judging.
-impl TurnServer {
-    /// Rules on an answer. What the host has said before, by [`say_to_ring`](Self::say_to_ring) and the like, stands before the next `GO`.
-    ///
-    /// # Errors
-    ///
-    /// [`HostError::NotJudged`], when the turn is over; otherwise `next` cannot be next, and the proposal is given back to be ruled on.
-    pub fn rule(
-        &mut self,
-        now: Now,
-        proposal: Proposal,
-        verdict: Verdict<'_>,
-        links: &mut Links,
-    ) -> Result<(), Unruled> {
-        let (seat, turn) = (proposal.seat(), proposal.turn());
-        let is_open = self.proposals.get_mut(seat).is_some_and(|open| open.turn == turn);
-        if !is_open {
-            return Err(Unruled { error: HostError::NotJudged, proposal: None });
-        }
-        match verdict {
-            Verdict::Accept { next, words } => self.accept(now, proposal, next, words, links),
-            Verdict::Refuse { words } => {
-                if let Some(open) = self.proposals.take(seat) {
-                    self.refuse_proposal(now, seat, &open, (Code::Refused, Some(words)), links);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn accept(
-        &mut self,
-        now: Now,
-        proposal: Proposal,
-        next: Option<SeatId>,
-        words: Option<&str>,
-        links: &mut Links,
-    ) -> Result<(), Unruled> {
-        let (seat, turn) = (proposal.seat(), proposal.turn());
-        let judged = self.table.scheduler.judged(seat, turn);
-        let moved = match judged.and_then(|judged| judged.accept(now.instant, next)) {
-            Ok(moved) => moved,
-            Err(error) => return Err(Unruled { error, proposal: Some(proposal) }),
-        };
-        let Some(open) = self.proposals.take(seat) else { return Ok(()) };
-        if let Some(line) = self.table.scheduler.data_mut(seat).and_then(SeatData::line_identity_mut) {
-            line.last = Some(LastAnswer { turn, mark: open.mark });
-        } else if let Some(id) = self.table.scheduler.data(seat).and_then(|data| data.client)
-            && let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
-        {
-            raw.strikes = 0;
-        }
-        let (message, name) = proposal.message();
-        let answer = Accepted { message, name, words, replies: open.replies };
-        self.carry_out(now, moved, Some(answer), links);
-        self.after_verdict(now, seat, open.then, links);
-        Ok(())
-    }
-
-    /// The answer does not count: the holder hears why, and its clock goes on.
-    fn refuse_proposal(
-        &mut self,
-        now: Now,
-        seat: SeatId,
-        open: &Open,
-        (code, words): (Code, Option<&str>),
-        links: &mut Links,
-    ) {
-        let Ok(judged) = self.table.scheduler.judged(seat, open.turn) else { return };
-        let moved = judged.refuse(now.instant);
-        let client = self.table.scheduler.data(seat).and_then(|data| data.client);
-        if let Some(id) = client {
-            self.tell_refused(now, id, seat, open, (code, words), links);
-        }
-        self.carry_out(now, moved, None, links);
-        if let Some(id) = client {
-            self.strike(now, id, moved.ended.is_none(), links);
-        }
-        self.after_verdict(now, seat, open.then, links);
-    }
-
-    /// A raw client hears `GO` again, if the turn is still its own, or has been refused once too often.
-    fn strike(&mut self, now: Now, id: ConnectionId, goes_on: bool, links: &mut Links) {
-        match self.sessions.get(id) {
-            Some(Session::Raw(_)) if goes_on => self.raw_strike(now, id, links),
-            Some(Session::Raw(_)) => _ = self.raw_is_struck_out(now, id, links),
-            _ => {}
-        }
-    }
-
-    fn tell_refused(
-        &mut self,
-        now: Now,
-        id: ConnectionId,
-        seat: SeatId,
-        open: &Open,
-        (code, words): (Code, Option<&str>),
-        links: &mut Links,
-    ) {
-        if !matches!(self.sessions.get(id), Some(Session::Line(_))) {
-            return;
-        }
-        let turn = open.turn.get();
-        let left = self.time_left(now, seat).filter(|(held, _)| held.get() == turn);
-        let no = Reply::No { code, turn: Some(turn), within: left.map(|(_, within)| within), words };
-        for _ in 0..open.replies {
-            TurnServer::say(id, &no, links);
-        }
-    }
-
-    /// A client that left, or that the host removed, while its answer was judged.
-    fn after_verdict(&mut self, now: Now, seat: SeatId, then: Then, links: &mut Links) {
-        let id = self.table.scheduler.data(seat).and_then(|data| data.client);
-        match then {
-            Then::Stay => {}
-            Then::Leave => match id {
-                Some(id) => self.line_left_for_good(now, id, seat, links),
-                None => self.retire_seat(now, seat, links),
-            },
-            Then::Remove => self.remove_now(now, seat, links),
-        }
-    }
-
-    /// Refuses what the host has dropped without a verdict.
-    pub(super) fn refuse_dropped(&mut self, now: Now, links: &mut Links) {
-        self.proposals.may_be_dropped = false;
-        while let Some((seat, open)) = self.proposals.take_dropped() {
-            warn!(
-                "the host dropped the answer of {seat} to turn {} without a verdict: it is refused",
-                open.turn
-            );
-            self.ledger.counts.not_judged += 1;
-            self.refuse_proposal(now, seat, &open, (Code::NotJudged, None), links);
-        }
-        self.settle_due(now.instant);
-    }
-
-    /// Refuses an answer whose time to be judged is over, because the server stops.
-    pub(super) fn not_judged(&mut self, now: Now, seat: SeatId, links: &mut Links) {
-        if let Some(open) = self.proposals.take(seat) {
-            self.ledger.counts.not_judged += 1;
-            self.refuse_proposal(now, seat, &open, (Code::NotJudged, None), links);
-        }
-    }
-}
+use crate::turn::{HostError, RingId, Rules, SeatId};
 
 /// Turns.
 impl TurnServer {
@@ -168,17 +19,42 @@ impl TurnServer {
     /// # Errors
     ///
     /// When no turn is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::TurnServer};
+    /// # use taketurns::{time::Now, turn::HostError};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
+    /// let ring = server.ring_named(&"main".parse()?).ok_or(HostError::UnknownRing)?;
+    /// server.skip(now, ring, links)?;
+    /// # Ok(()) }
+    /// ```
     pub fn skip(&mut self, now: Now, ring: RingId, links: &mut Links) -> Result<(), HostError> {
         let moved = self.table.scheduler.skip(now.instant, ring)?;
         self.carry_out(now, moved, None, links);
         Ok(())
     }
 
-    /// Names the seat that gets the next turn: one that waits, or the holder. The order goes on behind it.
+    /// Names the seat that gets the next turn: one that waits, or the holder. The order goes on after that turn.
     ///
     /// # Errors
     ///
     /// When the seat rests, is away, or does not exist.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::TurnServer};
+    /// # use taketurns::{time::Now, turn::HostError};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
+    /// let bob = server.seat_named(&"main".parse()?, &"bob".parse()?).ok_or(HostError::UnknownSeat)?;
+    /// match server.name_next(bob) {
+    ///     Err(HostError::Away) => server.say_to_ring(&"main".parse()?, b"bob is not here", links),
+    ///     named => named?,
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn name_next(&mut self, seat: SeatId) -> Result<(), HostError> {
         self.table.scheduler.name_next(seat)
     }
@@ -188,6 +64,16 @@ impl TurnServer {
     /// # Errors
     ///
     /// When no turn is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::TurnServer};
+    /// # use taketurns::{time::Now, turn::{HostError, RingId}};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, ring: RingId) -> Result<(), HostError> {
+    /// server.extend(now, ring, std::time::Duration::from_secs(30), links)?;
+    /// # Ok(()) }
+    /// ```
     pub fn extend(
         &mut self,
         now: Now,
@@ -207,6 +93,20 @@ impl TurnServer {
     /// # Errors
     ///
     /// When there is no such ring.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::TurnServer};
+    /// # use taketurns::{time::Now, turn::HostError};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), HostError> {
+    /// // Everything stops for lunch.
+    /// let rings: Vec<_> = server.scheduler().rings().collect();
+    /// for ring in rings {
+    ///     server.pause(now, ring, links)?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn pause(&mut self, now: Now, ring: RingId, links: &mut Links) -> Result<(), HostError> {
         if self.table.scheduler.is_paused(ring) {
             return Ok(());
@@ -257,15 +157,28 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When the rules make no sense.
+    /// When no turn could ever be granted by these rules, or none be judged. Nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::{TurnConfigError, TurnServer}};
+    /// # use taketurns::{time::Now, turn::{Demand, Demands, Rules}};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, lock: taketurns::protocol::turns::Name) -> Result<(), TurnConfigError> {
+    /// // One ring is a lock: its seats rest until they ask, and one is enough.
+    /// let mut rules = Rules::default();
+    /// (rules.min_seats, rules.demands) = (1, Demands::Only(Demand::Ask));
+    /// server.set_rules(now, lock, rules, links)?;
+    /// # Ok(()) }
+    /// ```
     pub fn set_rules(
         &mut self,
         now: Now,
         name: Name,
         rules: Rules,
         links: &mut Links,
-    ) -> Result<(), RulesError> {
-        rules.check()?;
+    ) -> Result<(), TurnConfigError> {
+        self.config.check_rules(&rules)?;
         if let Some(ring) = self.table.ring_named(&name) {
             let moved = self.table.scheduler.set_rules(now.instant, ring, rules.clone())?;
             self.carry_out(now, moved, None, links);
@@ -278,11 +191,25 @@ impl TurnServer {
 /// Seats.
 impl TurnServer {
     /// Removes a seat: its client hears `BYE removed`, its secret is worth nothing, and its name is refused for the ring's
-    /// `seat_grace`, or until [`lift`](Self::lift). While its answer is judged, that happens behind the verdict.
+    /// `seat_grace`, or until [`lift`](Self::lift). While its answer is judged, that happens after the verdict.
     ///
     /// # Errors
     ///
     /// When there is no such seat.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::TurnServer};
+    /// # use taketurns::{time::Now, turn::HostError};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
+    /// let (main, ann) = ("main".parse()?, "ann".parse()?);
+    /// let seat = server.seat_named(&main, &ann).ok_or(HostError::UnknownSeat)?;
+    /// server.remove(now, seat, links)?;
+    /// // A second chance, at once.
+    /// server.lift(now, &main, &ann);
+    /// # Ok(()) }
+    /// ```
     pub fn remove(&mut self, now: Now, seat: SeatId, links: &mut Links) -> Result<(), HostError> {
         if self.table.scheduler.data(seat).is_none() {
             return Err(HostError::UnknownSeat);
@@ -293,7 +220,7 @@ impl TurnServer {
         Ok(())
     }
 
-    fn remove_now(&mut self, now: Now, seat: SeatId, links: &mut Links) {
+    pub(super) fn remove_now(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         let Some(data) = self.table.scheduler.data(seat) else { return };
         let (client, room, name) = (data.client, data.room, data.name().copied());
         let grace = self.table.scheduler.rules(seat.ring()).map_or(Duration::ZERO, |rules| rules.seat_grace);
@@ -320,6 +247,26 @@ impl TurnServer {
     }
 
     /// Admits a client that [waits for the host](super::TurnEvent::Joining), on the host's terms. Nothing happens if it does not wait any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::{Admit, Joining, TurnServer}};
+    /// # use taketurns::{time::Now, turn::Weight};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, joining: &Joining) -> Result<(), std::convert::Infallible> {
+    /// let mut terms = Admit::default();
+    /// match joining.token.as_deref() {
+    ///     Some("staff") => terms.weight = Weight::new(3),
+    ///     Some(_) => {}
+    ///     None => {
+    ///         server.forbid(now, joining.connection, "show a token", links);
+    ///         return Ok(());
+    ///     }
+    /// }
+    /// server.say_to(joining.connection, b"welcome", links);
+    /// server.admit(now, joining.connection, &terms, links);
+    /// # Ok(()) }
+    /// ```
     pub fn admit(&mut self, now: Now, id: ConnectionId, admit: &Admit, links: &mut Links) {
         let until = now.instant + self.config.hello_timeout;
         let Some(session) = self.line(id).filter(|session| matches!(session.role, Role::Admitting(_))) else {
@@ -333,10 +280,9 @@ impl TurnServer {
         match admitting.wants {
             Wants::Hear(ring) => self.line_watch(id, ring, &admitting.words, links),
             Wants::Seat(mut seating) => {
-                seating.weight = admit.weight.map(|weight| weight.value().into()).or(seating.weight);
-                seating.demand = admit.demand.or(seating.demand);
-                seating.hears = admit.hears.unwrap_or(seating.hears);
-                seating.owns_name = admit.owns_name;
+                let &Admit { weight, demand, hears, owns_name } = admit;
+                seating.given = Given { weight, demand, owns_name };
+                seating.hears = hears.unwrap_or(seating.hears);
                 if let Err(no) = self.line_sit_down(now, id, &seating, &admitting.words, links) {
                     self.line_refuse(now, id, "JOIN", no, links);
                 }
@@ -347,7 +293,7 @@ impl TurnServer {
 
     // Words.
 
-    /// Says something to the client of `seat`, if it is there and speaks lines.
+    /// Says something to the client of `seat`, if it is there and speaks lines: on the line if it fits, else as a payload.
     pub fn say_to_seat(&mut self, seat: SeatId, content: &[u8], links: &mut Links) {
         if let Some(id) = self.table.scheduler.data(seat).and_then(|data| data.client) {
             self.say_to(id, content, links);
@@ -363,7 +309,17 @@ impl TurnServer {
         }
     }
 
-    /// Says something to all that hear the ring `name`.
+    /// Says something to all that hear the ring `name`: observers, and seats that joined with `hear=turns`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::{InvalidName, TurnServer}};
+    /// # use taketurns::time::Now;
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), InvalidName> {
+    /// server.say_to_ring(&"main".parse()?, "the board:\n...\n...\n...".as_bytes(), links);
+    /// # Ok(()) }
+    /// ```
     pub fn say_to_ring(&mut self, name: &Name, content: &[u8], links: &mut Links) {
         if let Some(room) = self.table.rooms.find(name) {
             self.hear(room, &Reply::Say { content }, links);

@@ -76,9 +76,9 @@ impl fmt::Debug for Joining {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Admit {
-    /// The seat's weight, in place of the one that the client asked for.
+    /// The seat's weight, in place of the one that the client asked for. It may be above the ring's `weight_max`.
     pub weight: Option<Weight>,
-    /// The seat's demand, in place of the one that the client asked for.
+    /// The seat's demand, in place of the one that the client asked for. It need not be one that the ring's rules let a client choose.
     pub demand: Option<Demand>,
     /// Whether the seat hears its ring, in place of what the client asked for.
     pub hears: Option<bool>,

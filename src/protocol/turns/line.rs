@@ -1,4 +1,4 @@
-//! The line protocol, seen from the server: what each request does, and the reply to it.
+//! The line protocol, seen from the server: requests and their replies.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -77,6 +77,11 @@ impl TurnServer {
                     None => break,
                 },
                 Step::Skipped(count) => used += count,
+                Step::Incomplete if unlikely(!session.has_begun && is_foreign(rest, Extent::Begun)) => {
+                    // A TLS hello may have no line end at all.
+                    self.turn_out(now, id, links);
+                    return bytes.len();
+                }
                 Step::Incomplete => break,
                 Step::Broken(bye) => {
                     self.line_broken(now, id, bye, rest, links);
@@ -88,7 +93,7 @@ impl TurnServer {
         used
     }
 
-    /// Sees to a message that has begun being gone on with in time.
+    /// Sets the deadline by which a message that has begun must go on.
     fn line_goes_on(&mut self, now: Now, id: ConnectionId, left: usize, has_moved: bool) {
         let until = now.instant + self.config.line_timeout;
         let Some(session) = self.line(id) else { return };
@@ -116,7 +121,7 @@ impl TurnServer {
         if unlikely(!std::mem::replace(&mut session.has_begun, true))
             && is_foreign(line.text.as_bytes(), Extent::Whole)
         {
-            self.turn_out(now, id, line.text.as_bytes(), links);
+            self.turn_out(now, id, links);
             return Some(behind.len());
         }
         let request = Request::parse(line.text);
@@ -191,17 +196,18 @@ impl TurnServer {
         }
         self.line_heard_go(id, fence, links)?;
         match self.table.scheduler.holding(seat, fence.turn) {
-            Ok(_) => Ok(()),
+            // It may be the answer that is judged, sent again.
+            Ok(_) | Err(crate::turn::Refusal::Judging) => Ok(()),
             Err(refusal) => Err((code_of(refusal), None)),
         }
     }
 
-    /// No message can be made of what came.
+    /// Closes a connection whose input cannot be cut into messages.
     #[cold]
     fn line_broken(&mut self, now: Now, id: ConnectionId, bye: Bye, bytes: &[u8], links: &mut Links) {
         let is_first = self.line(id).is_some_and(|session| !session.has_begun);
         if is_first && is_foreign(bytes, Extent::Begun) {
-            return self.turn_out(now, id, bytes, links);
+            return self.turn_out(now, id, links);
         }
         self.refuse(id, Code::Malformed, bytes, links);
         self.dismiss(now, id, bye, links);
@@ -264,7 +270,7 @@ impl TurnServer {
         }
     }
 
-    /// Requests that a connection makes once, or that it may not make.
+    /// Acts upon requests that a connection makes once, or that it may not make.
     #[cold]
     fn line_seldom(
         &mut self,
@@ -290,7 +296,7 @@ impl TurnServer {
         Ok(())
     }
 
-    /// A line that is none of the protocol's. A connection that has not joined may send one of these, and no second one.
+    /// Refuses a line that is not one of the protocol's. A connection that has not joined is closed at its second one (L6).
     #[cold]
     fn line_unreadable(
         &mut self,
@@ -479,7 +485,7 @@ impl TurnServer {
     ) -> Result<(), No> {
         let seating = Seating::of(join);
         if join.resume.is_none() {
-            // What could be said on this connection is said before the host is asked.
+            // A refusal that leaves the connection open comes before the host is asked.
             if let Err(NoSeat::No(code, why)) = self.table.may_join(now.instant, &wanted(&seating)) {
                 return Err((code, Some(why)));
             }
@@ -501,8 +507,8 @@ impl TurnServer {
         words: &[Box<[u8]>],
         links: &mut Links,
     ) -> Result<(), No> {
-        match &seating.resume {
-            Some(secret) => self.line_resume(now, id, seating, secret.parse().ok(), words, links),
+        match seating.resume {
+            Some(secret) => self.line_resume(now, id, seating, secret.ok(), words, links),
             None => return self.line_take_seat(now, id, seating, words, links),
         }
         Ok(())
@@ -551,7 +557,7 @@ impl TurnServer {
         }
     }
 
-    /// Sees to one more seat being allowed, at the cost of the seat that has been away for longest, or of the ring that was deserted first.
+    /// Makes room for one more seat: gives up the seat that has been away for longest, or the ring that was deserted first.
     pub(super) fn make_room(&mut self, now: Now, ring: &Name, links: &mut Links) {
         let config = self.table.scheduler.config();
         if self.table.scheduler.seats() >= config.max_seats
@@ -601,7 +607,7 @@ impl TurnServer {
         let is_judged = self.proposals.get_mut(seat).is_some();
         match held {
             _ if is_granted || is_judged => {}
-            Some(_) => self.say_go(now, id, seat, links),
+            Some(_) => self.say_first_go(now, id, seat, links),
             None if self.table.scheduler.held_by(seat).is_some() => {}
             None => self.line_waits(id, seat, links),
         }
@@ -639,7 +645,7 @@ impl TurnServer {
         }
     }
 
-    /// What the host has to say comes right behind the welcome.
+    /// Sends the host's words right after the welcome.
     fn line_welcomed(&mut self, id: ConnectionId, words: &[Box<[u8]>], links: &mut Links) {
         for content in words {
             TurnServer::say(id, &Reply::Say { content }, links);
@@ -777,13 +783,13 @@ impl TurnServer {
     pub(super) fn line_become(&mut self, id: ConnectionId, role: Role) {
         if let Some(session) = self.line(id) {
             session.role = role;
-            // What was refused before it joined does not count against it any more.
+            // Refusals before it joined do not count against it any more.
             session.refusals = 0;
         }
         self.line_rearm(id);
     }
 
-    /// The host decides whether the client may have what it wants.
+    /// Asks the host whether to admit a client.
     fn line_admitting(&mut self, now: Now, id: ConnectionId, wants: Wants, joining: Joining) {
         let until = now.instant + self.config.hello_timeout;
         let admitting = Admitting { until, wants, words: Vec::new() };
@@ -795,7 +801,7 @@ impl TurnServer {
         self.ledger.report(TurnEvent::Joining(Box::new(joining)));
     }
 
-    /// A connection that waits for the host is answered `PING`s, and nothing else that it says is looked at before.
+    /// Answers `PING` to a connection that waits for the host. Its other lines wait, too.
     #[cold]
     fn line_while_admitting(id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let mut used = 0;
@@ -821,8 +827,8 @@ impl TurnServer {
 const REPLIES_MAX: u32 = 64;
 
 fn wanted(seating: &Seating) -> Wanted {
-    let &Seating { name, ring, weight, demand, owns_name, .. } = seating;
-    Wanted { name, ring, weight, demand, owns_name }
+    let &Seating { name, ring, weight, demand, given, .. } = seating;
+    Wanted { name, ring, weight, demand, given }
 }
 
 pub(super) fn address_of(id: ConnectionId, links: &Links) -> IpAddr {

@@ -61,11 +61,12 @@
 //! ```
 
 // server.rs     connections and their sessions, draining, deadlines
-//  ├ line.rs    what each request of the line protocol does
-//  ├ raw.rs     which raw message counts, and when GO may be said; undecided.rs tells the two apart
-//  ├ carry.rs   what the scheduler decided, and the order of writes
-//  └ host.rs    what a host can do; proposal.rs, joining.rs what it decides on
-// config.rs, event.rs, counts.rs, ledger.rs  what a host sets and hears
+//  ├ line.rs    requests of the line protocol
+//  ├ raw.rs     raw messages, and when GO may be said; undecided.rs tells the framings apart
+//  ├ carry.rs   moves of the scheduler, and the order of writes
+//  ├ judging.rs verdicts of the host, on proposals: proposal.rs
+//  └ host.rs    the host's other methods; joining.rs has the clients that wait to be admitted
+// config.rs, event.rs, counts.rs, ledger.rs  settings, events, counts
 // client/       clients, any number on one loop
 
 mod carry;
@@ -75,6 +76,7 @@ mod counts;
 mod event;
 mod host;
 mod joining;
+mod judging;
 mod ledger;
 mod line;
 mod proposal;

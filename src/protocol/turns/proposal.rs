@@ -38,7 +38,7 @@ impl Proposal {
         self.0.turn
     }
 
-    /// The answer, or for a raw client all it said, with a name of so many bytes.
+    /// The answer, or for a raw client its whole message, and the length of the name in front of it.
     pub(super) fn message(&self) -> (&[u8], usize) {
         (&self.0.message, self.0.name)
     }
@@ -107,18 +107,20 @@ impl std::error::Error for Unruled {}
 pub(super) struct Open {
     pub(super) turn: TurnNumber,
     pub(super) mark: Mark,
-    /// How often the answer was sent on this connection: each one gets its reply.
+    /// Times the answer was sent on this connection, each of which gets a reply.
     pub(super) replies: u32,
-    /// What becomes of the seat behind the verdict.
+    /// The step that waits for the verdict.
     pub(super) then: Then,
     alive: Weak<()>,
 }
 
-/// What becomes of a seat behind a verdict.
+/// A step that a seat takes once its turn has moved on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Then {
     /// It goes on.
     Stay,
+    /// Its client, a raw one on trial, does not count until it speaks (L10).
+    Rest,
     /// Its client has given it up.
     Leave,
     /// The host has removed it.
@@ -131,7 +133,7 @@ pub(super) struct Proposals {
     open: HashMap<SeatId, Open>,
     /// Some have been reported since the last pass.
     pub(super) are_new: bool,
-    /// The host has just been handed one, and may have dropped it.
+    /// The host was just handed a proposal, and may have dropped it.
     pub(super) may_be_dropped: bool,
 }
 
@@ -151,7 +153,7 @@ impl Proposals {
         Proposal(Box::new(Proposed { seat, turn, message: message.into(), name, _alive: alive }))
     }
 
-    /// Has `then` become of `seat` behind its verdict, if it waits for one. A removal stands whatever its client does.
+    /// Puts `then` off until the verdict on the answer of `seat`, if it waits for one. A `LEAVE` does not undo a removal.
     pub(super) fn defer(&mut self, seat: SeatId, then: Then) -> bool {
         self.open.get_mut(&seat).map(|open| open.then = open.then.max(then)).is_some()
     }

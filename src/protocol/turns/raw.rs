@@ -1,9 +1,9 @@
-//! The raw framing, seen from the server: which message counts, and when `GO` may be said.
+//! The raw framing, seen from the server: which messages count, and when `GO` may be sent.
 
 use std::net::SocketAddr;
 
 use super::carry::{Accepted, ToGo};
-use super::server::{Drain, Session, TurnServer};
+use super::server::{Drain, Session, TurnServer, may_go};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
@@ -56,12 +56,18 @@ impl TurnServer {
         self.ledger.report(TurnEvent::Seated { seat, connection: id });
         self.hear_joined(seat, links);
         self.carry_out(now, moved, None, links);
-        if self.table.scheduler.held_by(seat).is_none()
-            && let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
-        {
-            raw.signal = Signal::Gap;
-            links.send_static(id, WAIT);
-            self.waits.push(id);
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
+        match self.table.scheduler.held_by(seat).map(|held| held.clock) {
+            None => {
+                raw.signal = Signal::Gap;
+                links.send_static(id, WAIT);
+                self.waits.push(id);
+            }
+            // T3: the turn waited for a client to come back, and has not been offered to this connection.
+            Some(HeldClock::Running { .. } | HeldClock::Stopped { .. }) if may_go(raw.signal) => {
+                self.raw_go(id, links);
+            }
+            Some(_) => {}
         }
     }
 
@@ -108,7 +114,7 @@ impl TurnServer {
         }
     }
 
-    // What it says.
+    // Input.
 
     /// Acts upon what one readiness brought, and what was left before; returns how many bytes are of no more use.
     #[inline(always)]
@@ -173,7 +179,7 @@ impl TurnServer {
         }
     }
 
-    /// One that had let its first `GO` lapse has said something, though that is no answer: it may try again.
+    /// A client that had let its first `GO` lapse has sent something that is no answer: it may try again.
     fn raw_speaks(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         if let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
             && raw.trial == Trial::Resting
@@ -206,7 +212,7 @@ impl TurnServer {
         }
     }
 
-    /// Has the answer count in the turn that its seat holds, or hands it to the host: the move, and the length of the name.
+    /// Counts the answer in the turn that its seat holds, or hands it to the host; returns the move, and the length of the name.
     #[cold]
     pub(super) fn raw_take(
         &mut self,
@@ -319,13 +325,13 @@ impl TurnServer {
             return;
         }
         if aside.gather_until.is_some_and(|until| until <= now.instant) {
-            // What is left of it then is armed again.
+            // If input is left after that, the alarm is set again.
             return links.reread(id);
         }
         self.raw_settle(id);
     }
 
-    /// What one message means: the whole policy of the raw framing.
+    /// Acts upon one message: the whole policy of the raw framing.
     fn raw_message(
         &mut self,
         now: Now,
@@ -341,7 +347,7 @@ impl TurnServer {
         let is_answered = self.table.scheduler.data(raw.seat).is_some_and(|data| data.raw_name().is_some());
         let extent = if matches!(message, RawMessage::TooLong(_)) { Extent::Cut } else { Extent::Whole };
         if !is_answered && is_foreign(message.bytes(), extent) {
-            return self.turn_out(now, id, message.bytes(), links);
+            return self.turn_out(now, id, links);
         }
         let has_gone = raw.signal == Signal::Open && !is_early;
         let is_answer =
@@ -372,7 +378,7 @@ impl TurnServer {
         }
     }
 
-    /// Counts a strike; whether that was one too many, and the connection is closed.
+    /// Counts a strike; returns whether that was one too many, so that the connection is closed.
     pub(super) fn raw_is_struck_out(&mut self, now: Now, id: ConnectionId, links: &mut Links) -> bool {
         let strikes = self.config.strikes;
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return true };
@@ -390,7 +396,7 @@ impl TurnServer {
         true
     }
 
-    // What it is told.
+    // Output.
 
     fn raw_go(&mut self, id: ConnectionId, links: &mut Links) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
@@ -401,7 +407,7 @@ impl TurnServer {
         }
     }
 
-    /// A `GO` is on its way: what came before it is given once more, to be dropped.
+    /// A `GO` is on its way: input that came before it is given once more, to be dropped.
     #[cold]
     pub(super) fn raw_gone(&mut self, id: ConnectionId, links: &mut Links) {
         if let Some(Session::Raw(RawSession { aside: Some(aside), .. })) = self.sessions.get_mut(id)

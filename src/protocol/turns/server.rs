@@ -9,10 +9,12 @@ use std::net::SocketAddr;
 use log::{info, warn};
 
 use super::ledger::{Answer, AnswerId, Ledger};
-use super::proposal::Proposals;
+use super::proposal::{Proposals, Then};
 use super::{Framing, TurnConfigError, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::hint::unlikely;
-use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
+use crate::protocol::{
+    BuffersMin, CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol,
+};
 use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::session::line::LineSession;
 use crate::session::raw::{RawSession, Signal};
@@ -61,8 +63,8 @@ pub struct TurnServer {
     pub(super) drain: Drain,
     /// The seat whose `REST` is being carried out: it hears of that, and not how its turn ended.
     pub(super) rests: Option<SeatId>,
-    /// Raw clients on trial whose first `GO` has just lapsed.
-    pub(super) silent: Vec<SeatId>,
+    /// Steps of seats whose turn has just ended, for when all clients have heard of its end. Empty except while a move is carried out.
+    pub(super) afterwards: Vec<(SeatId, Then)>,
     /// One message for all who hear a ring.
     pub(super) scratch: Vec<u8>,
 }
@@ -130,7 +132,7 @@ impl TurnServer {
             closings: 0,
             drain: Drain::No,
             rests: None,
-            silent: Vec::new(),
+            afterwards: Vec::new(),
             scratch: Vec::new(),
         })
     }
@@ -214,7 +216,7 @@ impl TurnServer {
         self.open
     }
 
-    // What all sessions share.
+    // Shared by all sessions.
 
     /// Logs, counts and reports bytes that were refused. Telling the client is the session's.
     pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8], links: &Links) {
@@ -273,7 +275,7 @@ impl TurnServer {
 
     fn dismiss_all(&mut self, now: Now, links: &mut Links) {
         for seat in self.proposals.seats() {
-            self.not_judged(now, seat, links);
+            self.refuse_unjudged(now, seat, links);
         }
         // Those that watch come last: they hear how the turns of the others end.
         let is_watching = |session: &Session| matches!(session, Session::Line(line) if line.is_watching());
@@ -328,9 +330,10 @@ impl TurnServer {
         }
     }
 
-    /// Closes a connection that speaks another protocol, before anything that it sends counts.
-    pub(super) fn turn_out(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        self.refuse(id, Code::Malformed, bytes, links);
+    /// L6: closes a connection that speaks another protocol, before anything that it sends counts. Only the closing is logged, which is
+    /// thinned out over all connections: a scanner makes a new one each time.
+    pub(super) fn turn_out(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
+        self.ledger.refused(id, Code::Malformed);
         self.dismiss(now, id, Bye::NotHere, links);
     }
 
@@ -491,6 +494,19 @@ impl Protocol for TurnServer {
     #[inline]
     fn poll_event(&mut self) -> Option<TurnEvent> {
         self.ledger.next_event()
+    }
+
+    /// A client that reads late has room for four answers, such as those of one round for a hearer.
+    fn buffers_min(&self) -> BuffersMin {
+        let message = self.config.answer_bytes_max.saturating_add(self.limits.line_bytes_max);
+        BuffersMin {
+            // The ends of line and payload.
+            in_bytes: message
+                .saturating_add(3)
+                .max(self.limits.hello_bytes_max + 2)
+                .max(self.config.raw_bytes_max),
+            out_bytes: message.saturating_mul(4),
+        }
     }
 }
 

@@ -1,0 +1,182 @@
+//! Proposed answers: the host's verdict on them, and how they end without one.
+
+use log::warn;
+
+use super::TurnEvent;
+use super::carry::Accepted;
+use super::proposal::{Open, Proposal, Then, Unruled, Verdict};
+use super::server::{Session, TurnServer};
+use crate::protocol::{ConnectionId, Links, is_shown};
+use crate::session::{Code, Reply};
+use crate::table::{LastAnswer, SeatData};
+use crate::time::Now;
+use crate::turn::{HostError, SeatId, TurnNumber};
+
+/// Judging.
+impl TurnServer {
+    /// Rules on an answer. Words that the host has said before, such as by [`say_to_ring`](Self::say_to_ring), arrive before the next `GO`.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NotJudged`], when the turn is over; otherwise `next` cannot be next, and the proposal is given back to be ruled on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::{Proposal, TurnServer, Unruled, Verdict}};
+    /// # use taketurns::{time::Now, turn::SeatId};
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, proposal: Proposal) -> Result<(), Unruled> {
+    /// // Only numbers count. A number above 100 gives the same seat another turn.
+    /// let (seat, number) = (proposal.seat(), proposal.answer().number());
+    /// let verdict = match number {
+    ///     Some(number) => Verdict::Accept { next: (number > 100).then_some(seat), words: None },
+    ///     None => Verdict::Refuse { words: "a number, please" },
+    /// };
+    /// server.rule(now, proposal, verdict, links)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn rule(
+        &mut self,
+        now: Now,
+        proposal: Proposal,
+        verdict: Verdict<'_>,
+        links: &mut Links,
+    ) -> Result<(), Unruled> {
+        let (seat, turn) = (proposal.seat(), proposal.turn());
+        let is_open = self.proposals.get_mut(seat).is_some_and(|open| open.turn == turn);
+        if !is_open {
+            return Err(Unruled { error: HostError::NotJudged, proposal: None });
+        }
+        match verdict {
+            Verdict::Accept { next, words } => self.accept(now, proposal, next, words, links),
+            Verdict::Refuse { words } => {
+                if let Some(open) = self.proposals.take(seat) {
+                    self.refuse_proposal(now, seat, &open, (Code::Refused, Some(words)), links);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        now: Now,
+        proposal: Proposal,
+        next: Option<SeatId>,
+        words: Option<&str>,
+        links: &mut Links,
+    ) -> Result<(), Unruled> {
+        let (seat, turn) = (proposal.seat(), proposal.turn());
+        let judged = self.table.scheduler.judged(seat, turn);
+        let moved = match judged.and_then(|judged| judged.accept(now.instant, next)) {
+            Ok(moved) => moved,
+            Err(error) => return Err(Unruled { error, proposal: Some(proposal) }),
+        };
+        let Some(open) = self.proposals.take(seat) else { return Ok(()) };
+        if let Some(line) = self.table.scheduler.data_mut(seat).and_then(SeatData::line_identity_mut) {
+            line.last = Some(LastAnswer { turn, mark: open.mark });
+        } else if let Some(id) = self.table.scheduler.data(seat).and_then(|data| data.client)
+            && let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
+        {
+            raw.strikes = 0;
+        }
+        let (message, name) = proposal.message();
+        let answer = Accepted { message, name, words, replies: open.replies };
+        self.carry_out(now, moved, Some(answer), links);
+        self.carry_out_then(now, seat, open.then, links);
+        Ok(())
+    }
+
+    /// The answer does not count: the holder hears why, and its clock goes on.
+    fn refuse_proposal(
+        &mut self,
+        now: Now,
+        seat: SeatId,
+        open: &Open,
+        (code, words): (Code, Option<&str>),
+        links: &mut Links,
+    ) {
+        let Ok(judged) = self.table.scheduler.judged(seat, open.turn) else { return };
+        let moved = judged.refuse(now.instant);
+        let client = self.table.scheduler.data(seat).and_then(|data| data.client);
+        if let Some(id) = client {
+            self.tell_refused(now, id, seat, open, (code, words), links);
+        }
+        self.carry_out(now, moved, None, links);
+        if let Some(id) = client {
+            self.strike(now, id, moved.ended.is_none(), links);
+        }
+        self.carry_out_then(now, seat, open.then, links);
+    }
+
+    /// A raw client hears `GO` again, if the turn is still its own, or has been refused once too often.
+    fn strike(&mut self, now: Now, id: ConnectionId, goes_on: bool, links: &mut Links) {
+        match self.sessions.get(id) {
+            Some(Session::Raw(_)) if goes_on => self.raw_strike(now, id, links),
+            Some(Session::Raw(_)) => _ = self.raw_is_struck_out(now, id, links),
+            _ => {}
+        }
+    }
+
+    fn tell_refused(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seat: SeatId,
+        open: &Open,
+        (code, words): (Code, Option<&str>),
+        links: &mut Links,
+    ) {
+        if !matches!(self.sessions.get(id), Some(Session::Line(_))) {
+            return;
+        }
+        let turn = open.turn.get();
+        let left = self.time_left(now, seat).filter(|(held, _)| held.get() == turn);
+        let no = Reply::No { code, turn: Some(turn), within: left.map(|(_, within)| within), words };
+        for _ in 0..open.replies {
+            TurnServer::say(id, &no, links);
+        }
+    }
+
+    /// Carries out what was put off until the turn of `seat` has moved on: its client left while its answer was judged, say.
+    pub(super) fn carry_out_then(&mut self, now: Now, seat: SeatId, then: Then, links: &mut Links) {
+        let id = self.table.scheduler.data(seat).and_then(|data| data.client);
+        match then {
+            Then::Stay => {}
+            Then::Rest => self.carry_out_rest(now, seat, links),
+            Then::Leave => match id {
+                Some(id) => self.line_left_for_good(now, id, seat, links),
+                None => self.retire_seat(now, seat, links),
+            },
+            Then::Remove => self.remove_now(now, seat, links),
+        }
+    }
+
+    /// Refuses the answers whose proposals the host has dropped without a verdict.
+    pub(super) fn refuse_dropped(&mut self, now: Now, links: &mut Links) {
+        self.proposals.may_be_dropped = false;
+        while let Some((seat, open)) = self.proposals.take_dropped() {
+            self.note_not_judged(seat, open.turn);
+            self.refuse_proposal(now, seat, &open, (Code::NotJudged, None), links);
+        }
+        self.settle_due(now.instant);
+    }
+
+    /// Refuses an answer that is still judged when the server stops.
+    pub(super) fn refuse_unjudged(&mut self, now: Now, seat: SeatId, links: &mut Links) {
+        if let Some(open) = self.proposals.take(seat) {
+            self.note_not_judged(seat, open.turn);
+            self.refuse_proposal(now, seat, &open, (Code::NotJudged, None), links);
+        }
+    }
+
+    /// Logs, counts and reports an answer that ends without the host's verdict (M4).
+    pub(super) fn note_not_judged(&mut self, seat: SeatId, turn: TurnNumber) {
+        let nth = &mut self.ledger.counts.not_judged;
+        *nth += 1;
+        if is_shown(*nth) {
+            warn!("{seat}: the answer to turn {turn} ends without a verdict of the host's ({nth} so far)");
+        }
+        self.ledger.report(TurnEvent::NotJudged { seat, turn });
+    }
+}
