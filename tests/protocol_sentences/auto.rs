@@ -194,3 +194,16 @@ fn l10_a_connection_that_ends_undecided_leaves_nothing() {
         );
     }
 }
+
+/// T9, L11: a raw answer that began before its `GO` does not count, though it could have been the beginning of a line.
+#[test]
+fn t09_the_beginning_of_a_line_before_go_does_not_become_an_answer() {
+    let mut world = world();
+    let [a, b] = [(); 2].map(|()| raw(&mut world));
+    world.say_bytes(b, b"P");
+    world.say_bytes(a, b"a:1");
+    assert_eq!(world.heard_raw(b), ["GO"]);
+    world.say_bytes(b, b":1");
+    world.drive_for(ms(60));
+    assert_eq!(world.accepted(), ["a:1"]);
+}

@@ -36,7 +36,7 @@ impl<'a> Accepted<'a> {
 }
 
 /// A raw client that answered too late for its last turn, and whose answer counts in the one that it has now (T11).
-struct Late {
+pub(super) struct Late {
     id: ConnectionId,
     seat: SeatId,
     message: Box<[u8]>,
@@ -75,7 +75,7 @@ impl TurnServer {
     }
 
     #[cold]
-    fn carry_out_late(&mut self, now: Now, late: Late, links: &mut Links) {
+    pub(super) fn carry_out_late(&mut self, now: Now, late: Late, links: &mut Links) {
         let mut next = Some(late);
         while let Some(Late { id, seat, message }) = next.take() {
             if let Some((moved, name)) = self.raw_take(now, id, seat, &message, links) {
@@ -215,7 +215,7 @@ impl TurnServer {
 
     /// It cannot hear of its turn now.
     #[cold]
-    fn grant_raw_aside(
+    pub(super) fn grant_raw_aside(
         &mut self,
         now: Now,
         id: ConnectionId,
