@@ -129,7 +129,7 @@ impl<S> Scheduler<S> {
     }
 
     /// Returns how many seats that are there come before the waiting `seat`, the holder included; 0 for a seat that does not wait.
-    /// Exact when it has just begun to wait, and then no walk over the queue if all weights are equal.
+    /// Exact when it has just begun to wait, unless more than 256 lighter seats stand behind it.
     #[must_use]
     pub fn ahead_of(&self, seat: SeatId) -> usize {
         let ring = self.seat(seat).and(self.ring(seat.ring()));
