@@ -330,7 +330,12 @@ impl TurnServer {
 
     /// Closes a connection that speaks another protocol, before anything that it sends counts.
     pub(super) fn turn_out(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        self.refuse(id, Code::Malformed, bytes, links);
+        // Thinned out like the closing, because each connection of a scanner has a first line.
+        if is_shown(self.closings + 1) {
+            self.refuse(id, Code::Malformed, bytes, links);
+        } else {
+            self.ledger.refused(id, Code::Malformed);
+        }
         self.dismiss(now, id, Bye::NotHere, links);
     }
 
