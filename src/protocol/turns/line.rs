@@ -134,7 +134,10 @@ impl TurnServer {
                 session.skip(bytes);
             }
             match refusal {
-                Some(no) => self.line_refuse(now, id, line, no, links),
+                Some(no) => {
+                    self.line_has_spoken(id);
+                    self.line_refuse(now, id, line, no, links);
+                }
                 None => self.line_request(now, id, line, request, None, links),
             }
             return Some(0);
@@ -212,13 +215,7 @@ impl TurnServer {
             Ok(request) => request,
             Err(unreadable) => return self.line_unreadable(now, id, line, unreadable, links),
         };
-        let Some(session) = self.line(id) else { return };
-        let seat = session.seat();
-        if let Some(seat) = seat
-            && unlikely(!std::mem::replace(&mut session.has_spoken, true))
-        {
-            self.table.note_spoken(seat);
-        }
+        let seat = self.line_has_spoken(id);
         let refusal = match (request, seat) {
             (Request::Answer { fence, content }, Some(seat)) => {
                 let answer = match (content, payload) {
@@ -243,6 +240,17 @@ impl TurnServer {
         if let Err(no) = refusal {
             self.line_refuse(now, id, line, no, links);
         }
+    }
+
+    /// Notes that the client on `id` has said something valid; returns its seat.
+    #[inline]
+    fn line_has_spoken(&mut self, id: ConnectionId) -> Option<SeatId> {
+        let session = self.line(id)?;
+        let seat = session.seat()?;
+        if unlikely(!std::mem::replace(&mut session.has_spoken, true)) {
+            self.table.note_spoken(seat);
+        }
+        Some(seat)
     }
 
     /// Requests that a connection makes once, or that it may not make.
@@ -491,15 +499,15 @@ impl TurnServer {
     ) -> Result<(), No> {
         let address = address_of(id, links);
         let wanted = wanted(seating);
-        // The seat of a client that never heard that it has one, or whose name is another's now.
-        let before = self.table.seat_named(&seating.ring, &seating.name);
-        if let Some(before) = before
-            && self.table.may_join(now.instant, &wanted).is_ok()
-        {
-            self.retire_seat(now, before, links);
-        }
-        if self.table.has_room_for(address, &seating.ring) {
-            self.make_room(now, &seating.ring, links);
+        // A client that gets no seat costs no other client its place.
+        if self.table.may_join(now.instant, &wanted).is_ok() {
+            // The seat of a client that never heard that it has one, or whose name is another's now.
+            if let Some(before) = self.table.seat_named(&seating.ring, &seating.name) {
+                self.retire_seat(now, before, links);
+            }
+            if self.table.has_room_for(address, &seating.ring) {
+                self.make_room(now, &seating.ring, links);
+            }
         }
         match self.table.join(now.instant, id, address, &wanted) {
             Ok((seat, secret, moved)) => {
