@@ -43,6 +43,7 @@ impl TurnServer {
             let rest = &bytes[used..];
             let Some(session) = self.line(id) else { return bytes.len() };
             if unlikely(!links.may_go_on(id)) {
+                self.line_pauses(id);
                 return if links.is_open(id) { used } else { bytes.len() };
             }
             if unlikely(matches!(session.role, Role::Admitting(_)) && !rest.is_empty()) {
@@ -67,6 +68,16 @@ impl TurnServer {
         }
         self.line_goes_on(now, id, bytes.len() - used, used > 0);
         used
+    }
+
+    /// The server does not look at what the client says until its replies are written: nothing has to go on meanwhile.
+    #[cold]
+    fn line_pauses(&mut self, id: ConnectionId) {
+        if let Some(session) = self.line(id)
+            && session.goes_on_until.take().is_some()
+        {
+            self.line_rearm(id);
+        }
     }
 
     /// Sees to a message that has begun being gone on with in time.
