@@ -63,6 +63,7 @@ mod payloads;
 mod places;
 mod raw_answers;
 mod raw_late;
+mod raw_promises;
 mod raw_restarts;
 mod raw_seats;
 mod raw_signals;
