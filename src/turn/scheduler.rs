@@ -289,6 +289,11 @@ impl<S> Scheduler<S> {
         self.with_seat(seat, |ring, slot| ring.vacate(now, slot)).unwrap_or_default()
     }
 
+    /// As [`vacate`](Self::vacate), for a client that is there and does not take its turns: it gets no `turn_grace`.
+    pub fn vacate_at_once(&mut self, now: Instant, seat: SeatId) -> Moved {
+        self.with_seat(seat, |ring, slot| ring.lose(now, slot)).unwrap_or_default()
+    }
+
     /// Gives `seat` up: a turn that it holds ends, and its place is gone. Returns what was kept with it. With its last seat a ring is
     /// forgotten; see [`has_ring`](Self::has_ring).
     pub fn retire(&mut self, now: Instant, seat: SeatId) -> Option<(Moved, S)> {

@@ -65,7 +65,7 @@ impl TurnServer {
     #[cold]
     fn carry_out_silent(&mut self, now: Now, links: &mut Links) {
         while let Some(seat) = self.silent.pop() {
-            let moved = self.table.scheduler.vacate(now.instant, seat);
+            let moved = self.table.scheduler.vacate_at_once(now.instant, seat);
             self.ledger.report(TurnEvent::Away { seat });
             self.hear_of_seat(seat, links, |name| Reply::Away { name });
             if let Some(late) = self.carry_out_one(now, moved, None, links) {
