@@ -17,7 +17,7 @@ fn speak(world: &mut World, peer: Peer, secrets: &[String]) {
         0 => String::new(),
         count => format!(" resume={}", secrets[world.rng.usize(0..count)]),
     };
-    let text = match world.rng.u8(0..16) {
+    let text = match world.rng.u8(0..20) {
         0 => format!("JOIN {name}\n"),
         1 => format!("JOIN {name} hear=turns demand=ask\n"),
         2 => format!("JOIN {name}{secret}\n"),
@@ -33,6 +33,8 @@ fn speak(world: &mut World, peer: Peer, secrets: &[String]) {
         12 => "a:1".to_owned(),
         13 => "a:".to_owned(),
         14 => "nonsense\n".to_owned(),
+        15..=18 if world.config().framing == Framing::Raw => "a:2".to_owned(),
+        15..=18 => format!("ANSWER turn={turn} :z\n"),
         _ => "PING\nPING\n".to_owned(),
     };
     world.queue_bytes(peer, text.as_bytes());
@@ -135,6 +137,11 @@ fn play(framing: Framing, seed: u64) -> TurnCounts {
             let host = world.rng.u8(1..4);
             world.next_address = Some([192, 0, 2, host].into());
             peers.push(world.connect_quietly());
+            // Most begin as clients do, or else few would ever have a turn.
+            if framing != Framing::Raw && world.rng.u8(0..4) > 0 {
+                let name = world.rng.char('a'..='z');
+                world.queue_bytes(peers[peers.len() - 1], format!("JOIN {name} hear=turns\n").as_bytes());
+            }
         }
         let peer = peers[world.rng.usize(0..peers.len())];
         match world.rng.u8(0..20) {
