@@ -46,6 +46,7 @@ mod auto;
 mod chaos;
 mod drain;
 mod foreign;
+mod greed;
 mod hearers;
 mod hold;
 mod host;
