@@ -26,7 +26,7 @@ use taketurns::protocol::turns::{
     Admission, Admit, Framing, Name, Proposal, TurnEvent, TurnServer, TurnServerConfig, Verdict,
 };
 use taketurns::time::Now;
-use taketurns::turn::{Demand, Demands, Judging, SeatId};
+use taketurns::turn::{Demand, Demands, Judging, RingId, SeatId};
 
 /// Serve tic-tac-toe: each ring is a table for two players, and spectators may watch it.
 #[derive(FromArgs, ArgsInfo)]
@@ -72,7 +72,7 @@ fn serve(options: &Options) -> Result<(), String> {
 // The host: admits players, and judges their moves.
 
 struct Tables {
-    games: HashMap<Name, Game>,
+    games: HashMap<RingId, Game>,
     printer: Printer,
 }
 
@@ -81,7 +81,8 @@ impl Tables {
         driver.act(now, |server, links| match event {
             TurnEvent::Joining(joining) => {
                 // Written right behind WELCOME or WATCHING, and before any GO.
-                let board = self.games.get(&joining.ring).copied().unwrap_or_default().board();
+                let game = server.ring_named(&joining.ring).and_then(|ring| self.games.get(&ring));
+                let board = game.copied().unwrap_or_default().board();
                 server.say_to(joining.connection, board.as_bytes(), links);
                 let mut admit = Admit::default();
                 admit.hears = Some(true);
@@ -97,7 +98,7 @@ impl Tables {
     fn judge(&mut self, now: Now, server: &mut TurnServer, proposal: Proposal, links: &mut Links) {
         let seat = proposal.seat();
         let Some(&table) = server.ring_name(seat.ring()) else { return };
-        let mut game = self.games.get(&table).copied().unwrap_or_default();
+        let mut game = self.games.get(&seat.ring()).copied().unwrap_or_default();
         let cell = proposal.answer().number();
         let mark = match game.play(seat, cell) {
             Ok(mark) => mark,
@@ -119,16 +120,15 @@ impl Tables {
         } else {
             Verdict::ACCEPT
         };
-        self.games.insert(table, game);
+        self.games.insert(seat.ring(), game);
         rule(now, server, proposal, verdict, links);
     }
 
     /// Clears the board of a player that has left for good.
     fn leave(&mut self, server: &mut TurnServer, seat: SeatId, name: &str, links: &mut Links) {
-        let table = server.ring_name(seat.ring()).copied();
+        self.games.remove(&seat.ring());
         // A table without players is forgotten.
-        self.games.retain(|name, _| Some(*name) != table && server.ring_named(name).is_some());
-        if let Some(table) = table {
+        if let Some(table) = server.ring_name(seat.ring()).copied() {
             self.say(
                 server,
                 &table,

@@ -1,6 +1,7 @@
 //! Writing that never holds the loop up: what is to be written goes through a bounded queue to a thread that may block.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -10,14 +11,20 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much is written at once.
 const BATCH_MAX: usize = 1_000;
 
+/// Bytes that may wait. An answer may have 16 KiB, and four times as much once it is escaped.
+const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// A thread that writes what it is given, for a loop that must not wait. What finds the queue full is dropped and counted.
 pub struct Background<T> {
     queue: SyncSender<Job<T>>,
+    /// Bytes of what is not written yet.
+    waiting: Arc<AtomicUsize>,
     dropped: AtomicU64,
 }
 
 enum Job<T> {
-    Write(T),
+    /// With its size in bytes.
+    Write(T, usize),
     /// All before it is written: say so.
     Flush(SyncSender<()>),
 }
@@ -30,12 +37,17 @@ impl<T: Send + 'static> Background<T> {
         mut write: impl FnMut(&mut dyn Iterator<Item = T>) -> bool + Send + 'static,
     ) -> Self {
         let (queue, jobs) = sync_channel(length);
-        std::thread::spawn(move || while serve(&jobs, &mut write) {});
-        Background { queue, dropped: AtomicU64::new(0) }
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let unwritten = waiting.clone();
+        std::thread::spawn(move || while serve(&jobs, &unwritten, &mut write) {});
+        Background { queue, waiting, dropped: AtomicU64::new(0) }
     }
 
-    pub fn write(&self, item: T) {
-        if self.queue.try_send(Job::Write(item)).is_err() {
+    /// Queues `item`, which has `bytes` bytes.
+    pub fn write(&self, item: T, bytes: usize) {
+        let waiting = self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if waiting > WAITING_BYTES_MAX || self.queue.try_send(Job::Write(item, bytes)).is_err() {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -60,12 +72,19 @@ impl<T: Send + 'static> Background<T> {
 }
 
 /// Writes what is queued by now; `false` when it is over.
-fn serve<T>(jobs: &Receiver<Job<T>>, write: &mut impl FnMut(&mut dyn Iterator<Item = T>) -> bool) -> bool {
+fn serve<T>(
+    jobs: &Receiver<Job<T>>,
+    waiting: &AtomicUsize,
+    write: &mut impl FnMut(&mut dyn Iterator<Item = T>) -> bool,
+) -> bool {
     let Ok(first) = jobs.recv() else { return false };
-    let mut flush = None;
+    let (mut flush, mut written) = (None, 0);
     let mut queued =
         std::iter::once(first).chain(jobs.try_iter().take(BATCH_MAX)).map_while(|job| match job {
-            Job::Write(item) => Some(item),
+            Job::Write(item, bytes) => {
+                written += bytes;
+                Some(item)
+            }
             Job::Flush(done) => {
                 flush = Some(done);
                 None
@@ -73,6 +92,7 @@ fn serve<T>(jobs: &Receiver<Job<T>>, write: &mut impl FnMut(&mut dyn Iterator<It
         });
     let goes_on = write(&mut queued);
     drop(queued);
+    waiting.fetch_sub(written, Ordering::Relaxed);
     if let Some(done) = flush {
         let _ = done.send(());
     }

@@ -23,7 +23,9 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            self.lines.write((record.level(), record.target().to_owned(), record.args().to_string()));
+            let text = record.args().to_string();
+            let bytes = text.len();
+            self.lines.write((record.level(), record.target().to_owned(), text), bytes);
         }
     }
 

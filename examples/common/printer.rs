@@ -20,12 +20,17 @@ impl Printer {
     }
 
     pub fn line(&mut self, text: fmt::Arguments<'_>) {
-        self.0.write(format!("{text}\n"));
+        self.write(format!("{text}\n"));
     }
 
     /// Without an end of line.
     pub fn text(&mut self, text: &str) {
-        self.0.write(text.to_owned());
+        self.write(text.to_owned());
+    }
+
+    fn write(&self, text: String) {
+        let bytes = text.len();
+        self.0.write(text, bytes);
     }
 
     /// Waits until what is queued is written, for at most a second.

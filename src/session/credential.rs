@@ -193,7 +193,8 @@ impl fmt::Display for Redacted<'_> {
                 continue;
             };
             write!(f, "{}...", rest[..shown + key].escape_ascii())?;
-            let value = &rest[shown + key..];
+            // A person may type a space in front of it.
+            let value = rest[shown + key..].trim_ascii_start();
             let end = value.iter().position(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control());
             rest = &value[end.unwrap_or(value.len())..];
             shown = 0;
@@ -251,6 +252,7 @@ mod tests {
             (b"JOIN ann ReSume=0f\tTOKEN=a\xffb\r", "JOIN ann ReSume=...\\tTOKEN=...\\r"),
             (b"WATCH xtoken=resume=a", "WATCH xtoken=..."),
             (b"ANSWER :\xff\x1b", "ANSWER :\\xff\\x1b"),
+            (b"JOIN ann resume= 0f ring=x", "JOIN ann resume=... ring=x"),
             (b"token=", "token=..."),
             (b"toke", "toke"),
             (b"", ""),

@@ -55,6 +55,15 @@ pub(crate) struct Given {
     pub(crate) owns_name: bool,
 }
 
+/// The seat that a raw client gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RawSeat {
+    pub(crate) seat: SeatId,
+    /// Another raw client had it before.
+    pub(crate) is_back: bool,
+    pub(crate) moved: Moved,
+}
+
 /// The reason why a client gets no seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoSeat {
@@ -205,11 +214,11 @@ impl Table {
         client: ConnectionId,
         address: IpAddr,
         ring: Name,
-    ) -> Result<(SeatId, Moved), Bye> {
+    ) -> Result<RawSeat, Bye> {
         while let Some(seat) = self.left_by_raw.get_mut(&address).and_then(VecDeque::pop_front) {
             if let Some(data) = self.scheduler.data_mut(seat).filter(|data| data.client.is_none()) {
                 data.take_over(client);
-                return Ok((seat, self.scheduler.occupy(now, seat)));
+                return Ok(RawSeat { seat, is_back: true, moved: self.scheduler.occupy(now, seat) });
             }
         }
         if self.rules_for(&ring).demand(Some(Demand::Always)).is_none() {
@@ -221,10 +230,13 @@ impl Table {
         let room = self.rooms.find_or_make(ring);
         let counted = self.addresses.are_limited().then_some(address);
         let data = SeatData::raw(client, room, counted);
-        self.make_seat(now, room, Weight::ONE, Demand::Always, data).map_err(|error| {
-            self.rooms.tidy(now, room);
-            bye_of(error)
-        })
+        match self.make_seat(now, room, Weight::ONE, Demand::Always, data) {
+            Ok((seat, moved)) => Ok(RawSeat { seat, is_back: false, moved }),
+            Err(error) => {
+                self.rooms.tidy(now, room);
+                Err(bye_of(error))
+            }
+        }
     }
 
     fn make_seat(

@@ -239,17 +239,11 @@ impl Queue {
 
     /// Counts the seats that are there and have a smaller tag than the one at `slot`, which has just been queued.
     ///
-    /// Only lighter seats can have been queued before and stand behind it: their lists are walked from the end.
+    /// Only lighter seats can have been queued before and stand behind it: their lists are walked from the end, for [`WALK_MAX`] seats
+    /// at most. For a seat that stands further from the end the count is an estimate.
     pub(super) fn ahead_of<S>(&self, seats: &Slab<Seat<S>>, slot: u32) -> usize {
-        let seat = &seats[slot as usize];
-        let behind = |lane: &Lane| {
-            let from_tail = std::iter::successors((lane.tail != NIL).then_some(lane.tail), |&at| {
-                Some(seats[at as usize].links.prev).filter(|&prev| prev != NIL)
-            });
-            let behind = from_tail.map(|at| &seats[at as usize]).take_while(|other| other.tag >= seat.tag);
-            behind.filter(|other| other.occupied).count()
-        };
-        self.lanes().map(|lane| lane.present as usize - behind(lane)).sum()
+        let tag = seats[slot as usize].tag;
+        self.lanes().map(|lane| ahead_in(lane, seats, tag)).sum()
     }
 
     /// Returns the queued slots, smallest tag first. Costs O(n log n) with different weights.
@@ -302,6 +296,22 @@ impl Queue {
         });
         &mut self.heavy[at]
     }
+}
+
+/// Seats of a lane that are looked at to count those ahead of another one. A client can ask for that count in four bytes, and again.
+const WALK_MAX: usize = 256;
+
+/// Returns how many present seats of `lane` have a tag smaller than `tag`: an estimate if more than [`WALK_MAX`] have a greater one.
+fn ahead_in<S>(lane: &Lane, seats: &Slab<Seat<S>>, tag: Tag) -> usize {
+    let (mut at, mut ahead) = (lane.tail, lane.present as usize);
+    for _ in 0..WALK_MAX {
+        let Some(seat) = seats.get(at as usize).filter(|seat| seat.tag >= tag) else { return ahead };
+        ahead -= usize::from(seat.occupied);
+        at = seat.links.prev;
+    }
+    let given_before =
+        seats.get(lane.head as usize).map_or(0, |head| tag.given.saturating_sub(head.tag.given));
+    usize::try_from(given_before).unwrap_or(usize::MAX).min(ahead)
 }
 
 #[cfg(test)]
@@ -405,6 +415,17 @@ mod tests {
         assert_eq!([first, second, third].map(|slot| ahead(&line, slot)), [0, 0, 1]);
         let heavy = line.add(10);
         assert_eq!([heavy, second, third].map(|slot| ahead(&line, slot)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn the_seats_ahead_of_one_far_from_the_end_are_estimated() {
+        let mut line = Line::default();
+        let slots: Vec<u32> = (0..1_000).map(|_| line.add(1)).collect();
+        let ahead = |line: &Line, nth: usize| line.queue.ahead_of(&line.seats, slots[nth]);
+        assert_eq!([0, 500, 999].map(|nth| ahead(&line, nth)), [0, 500, 999]);
+        slots[1..100].iter().for_each(|&slot| line.queue.remove(&mut line.seats, slot));
+        assert_eq!([0, 900].map(|nth| ahead(&line, nth)), [0, 900 - 99], "exact near the ends");
+        assert_eq!(ahead(&line, 500), 500, "99 of them are gone, but the walk would be too long");
     }
 
     #[test]

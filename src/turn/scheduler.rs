@@ -130,7 +130,7 @@ impl<S> Scheduler<S> {
     }
 
     /// Returns how many seats that are there come before the waiting `seat`, the holder included; 0 for a seat that does not wait.
-    /// Exact when it has just begun to wait, and then no walk over the queue if all weights are equal.
+    /// Exact when it has just begun to wait, unless more than 256 lighter seats stand behind it.
     #[must_use]
     pub fn ahead_of(&self, seat: SeatId) -> usize {
         let ring = self.seat(seat).and(self.ring(seat.ring()));
@@ -310,6 +310,11 @@ impl<S> Scheduler<S> {
     /// ```
     pub fn vacate(&mut self, now: Instant, seat: SeatId) -> Moved {
         self.with_seat(seat, |ring, slot| ring.vacate(now, slot)).unwrap_or_default()
+    }
+
+    /// As [`vacate`](Self::vacate), for a client that is there and does not take its turns: it gets no `turn_grace`.
+    pub fn vacate_at_once(&mut self, now: Instant, seat: SeatId) -> Moved {
+        self.with_seat(seat, |ring, slot| ring.lose(now, slot)).unwrap_or_default()
     }
 
     /// Gives `seat` up: a turn that it holds ends, and its place is gone. Returns what was kept with it. With its last seat a ring is

@@ -7,8 +7,8 @@ use std::os::unix::net::UnixStream;
 
 use crate::bare::PATIENCE;
 use crate::process::programs::example;
-use crate::process::{Process, Reading};
-use crate::programs::{Server, turn_client};
+use crate::process::{Process, Reading, Stream};
+use crate::programs::{LinePeer, Server, turn_client};
 
 const OTHERS: [&str; 5] = ["turn_demo", "embed", "tic_tac_toe", "turn_lock", "moderator"];
 
@@ -44,6 +44,27 @@ fn a_server_whose_standard_output_was_closed_goes_on_serving() {
 #[test]
 fn a_server_whose_standard_output_is_stuck_goes_on_serving() {
     serves_with_output(Reading::FirstLineThenStuck, Reading::All);
+}
+
+/// [A2] Answers that nobody reads wait up to a limit in bytes, however long they are.
+#[test]
+fn long_answers_that_nobody_reads_do_not_fill_the_memory() {
+    let mut command = example("turn_server");
+    command.args(["--listen", "127.0.0.1:0", "--clients", "1"]);
+    let mut server = Server::spawn_reading(&mut command, Reading::FirstLineThenStuck, Reading::All);
+    let mut ann = LinePeer::connect(&server.address, "JOIN ann");
+    // Each of them is printed as 64 KiB.
+    let answer = format!("ANSWER bytes=16384\n{}", "\u{1}".repeat(16_384));
+    for _ in 0..100 {
+        ann.hears("GO turn=");
+        ann.says(&answer);
+        ann.hears("OK turn=");
+    }
+    ann.says("LEAVE");
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+    let said = server.process.lines(Stream::Err).join("\n");
+    assert!(said.contains("did not keep up") && !said.contains(": 0 lines"), "{said}");
 }
 
 /// [A8] "A failed write of the logger is dropped."

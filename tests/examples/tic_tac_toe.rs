@@ -155,3 +155,20 @@ fn a_player_that_leaves_leaves_an_empty_board() {
     server.process.signal("TERM");
     server.process.expect_exit(0, PATIENCE);
 }
+
+/// A table may be forgotten, and taken by another player, before the program hears that the players before have left.
+#[test]
+fn a_table_that_is_taken_as_it_is_left_has_an_empty_board() {
+    let server = tables();
+    let mut cid = LinePeer::connect(&server.address, "PING");
+    cid.hears("PONG");
+    let mut both = players(&server, "oak");
+    play(&mut both, &[5], 0);
+    server.process.signal("STOP");
+    cid.says("JOIN cid ring=oak");
+    both.iter_mut().for_each(|player| player.says("LEAVE"));
+    server.process.signal("CONT");
+    assert_eq!(board(&mut cid), "123456789");
+    let mut dan = LinePeer::connect(&server.address, "JOIN dan ring=oak");
+    assert_eq!(board(&mut dan), "123456789");
+}

@@ -194,3 +194,32 @@ fn l10_a_connection_that_ends_undecided_leaves_nothing() {
         );
     }
 }
+
+/// T9, L11: a raw answer that began before its `GO` does not count, though it could have been the beginning of a line.
+#[test]
+fn t09_the_beginning_of_a_line_before_go_does_not_become_an_answer() {
+    let mut world = world();
+    let [a, b] = [(); 2].map(|()| raw(&mut world));
+    world.say_bytes(b, b"P");
+    world.say_bytes(a, b"a:1");
+    assert_eq!(world.heard_raw(b), ["GO"]);
+    world.say_bytes(b, b":1");
+    world.drive_for(ms(60));
+    assert_eq!(world.accepted(), ["a:1"]);
+}
+
+/// L10, M16: a client that let its first `GO` lapse rests at once, also where it is first again and holders have a grace.
+#[test]
+fn l10_a_silent_client_gets_no_grace() {
+    let mut config = auto_config();
+    (config.rules.min_seats, config.rules.turn_grace) = (1, secs(10));
+    let mut world = World::new(config, 1);
+    let silent = world.connect();
+    world.drive_for(ms(300) + secs(30));
+    assert_eq!(world.heard_raw(silent), ["GO"]);
+    let ann = crate::start::join(&mut world, "ann");
+    assert_eq!(ann.then, ["GO turn=3 within=30000"]);
+    world.say_bytes(silent, b"a:1");
+    world.say_line(ann.peer, "ANSWER :x");
+    assert_eq!(world.accepted(), ["ann:x", "a:1"]);
+}

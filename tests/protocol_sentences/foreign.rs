@@ -97,8 +97,10 @@ fn l06_other_protocols_are_logged_thinly() {
         let peer = world.connect();
         world.say_bytes(peer, b"GET / HTTP/1.1\r\n\r\n");
     }
-    let closings = take_log().iter().filter(|(_, line)| line.contains("not-here")).count();
+    let log = take_log();
+    let closings = log.iter().filter(|(_, line)| line.contains("not-here")).count();
     assert_eq!(closings, 11, "the 1st to 8th, the 16th, the 32nd and the 64th");
+    assert_eq!(log.len(), 22, "and what they said: {log:?}");
 }
 
 /// L6: a connection that has not joined is closed at its second malformed line.

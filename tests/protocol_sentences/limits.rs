@@ -177,3 +177,22 @@ fn a02_a_client_that_waits_for_the_host_cannot_fill_the_memory() {
     }
     assert!(!world.is_open(peer), "400 KB that are not looked at");
 }
+
+/// A2: whole lines that wait because their client does not read are no line that has begun and does not go on.
+#[test]
+fn a02_a_client_that_reads_late_is_not_told_that_its_line_has_no_end() {
+    let mut world = World::with_out_bytes_max(line_config(), 1, 4096);
+    world.chunking = false;
+    let ann = world.connect();
+    world.say(ann, "JOIN ann");
+    world.heard(ann);
+    world.stop_reading(ann, 100);
+    world.say_bytes(ann, b"PI");
+    world.drive_for(secs(1));
+    world.say_bytes(ann, &[&b"NG\n"[..], &b"PING\n".repeat(1000)].concat());
+    world.drive_for(secs(5));
+    world.read_again(ann);
+    let heard = world.heard_lines(ann);
+    assert_eq!((heard.len(), heard.last().map(String::as_str)), (1001, Some("PONG")));
+    assert!(world.is_open(ann));
+}

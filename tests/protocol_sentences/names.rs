@@ -211,3 +211,17 @@ fn m21_rings_have_names_of_their_own() {
     assert_eq!(refusal(&mut world, thief), "bad-secret");
     assert_eq!(find_field(&ann.welcome, "last"), None);
 }
+
+/// M22, T22: an answer that is refused for its size or its time is a valid message, too: its client has its secret.
+#[test]
+fn m22_a_client_whose_payload_was_refused_has_spoken() {
+    for message in ["ANSWER bytes=1\nx", "ANSWER turn=7 bytes=1\nx"] {
+        let mut world = line_world();
+        let ann = join(&mut world, "ann");
+        world.say(ann.peer, message);
+        world.reset(ann.peer);
+        let thief = world.connect();
+        world.say(thief, "JOIN ann");
+        assert_eq!(refusal(&mut world, thief), "name-taken", "{message:?}");
+    }
+}

@@ -147,3 +147,40 @@ fn l11_a_holder_that_turns_to_lines_ends_a_drain() {
     assert!(world.heard_lines(a).iter().any(|line| line.starts_with("BYE shutting-down ")));
     assert_eq!(world.server().clients(), 0);
 }
+
+/// M16, L12: a raw client that comes back while the turn of its seat is kept is told of it, and has the time that was left.
+#[test]
+fn m16_a_raw_client_that_comes_back_in_the_grace_is_told_of_its_turn() {
+    let mut config = auto_config();
+    config.rules.turn_grace = secs(10);
+    let mut world = World::new(config, 1);
+    let watcher = watch(&mut world, "main");
+    let [a, b] = [(); 2].map(|()| raw(&mut world));
+    world.say_bytes(a, b"a:1");
+    world.say_bytes(b, b"b:1");
+    assert_eq!(held(&world).map(|(turn, _)| turn), Some(3));
+    world.heard_lines(watcher);
+    world.next_address = Some(world.addr(a).ip());
+    world.reset(a);
+    world.drive_for(secs(1));
+    let again = world.connect();
+    world.say_bytes(again, b"a:2");
+    world.drive_for(ms(300));
+    assert_eq!(world.heard_raw(again), ["GO"]);
+    world.say_bytes(again, b"a:3");
+    assert_eq!(world.accepted(), ["a:1", "b:1", "a:3"]);
+    let heard = world.heard_lines(watcher);
+    assert_eq!(heard[..2], ["AWAY raw-1", "BACK raw-1"]);
+}
+
+/// L12: hearers are told of a raw client that takes a seat that was away as of any other that is back.
+#[test]
+fn l12_a_raw_client_in_a_seat_that_was_away_is_back() {
+    let mut world = world();
+    let watcher = watch(&mut world, "main");
+    let a = raw(&mut world);
+    world.next_address = Some(world.addr(a).ip());
+    world.reset(a);
+    raw(&mut world);
+    assert_eq!(world.heard_lines(watcher)[..], ["JOINED raw-1 seat=1", "AWAY raw-1", "BACK raw-1"]);
+}

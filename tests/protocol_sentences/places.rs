@@ -235,3 +235,26 @@ fn t31_another_life_of_the_server_has_another_epoch() {
     join(&mut world, "bob");
     assert_eq!(world.heard(again.peer), ["GO turn=1 within=30000"]);
 }
+
+/// T28, M22: a `JOIN` that is refused costs no other client its place, however full the house is.
+#[test]
+fn m22_a_join_that_is_refused_takes_nothing_from_others() {
+    let mut config = line_config();
+    config.max_clients = 2;
+    let mut world = World::new(config, 1);
+    let [ann, bob, cid, dan] = ["ann", "bob", "cid", "dan"].map(|name| {
+        let member = join(&mut world, name);
+        world.say(member.peer, "PING");
+        world.reset(member.peer);
+        member
+    });
+    let ann = crate::start::resume(&mut world, &ann);
+    let thief = world.connect();
+    world.say(thief, "JOIN ann");
+    assert_eq!(refusal(&mut world, thief), "name-taken");
+    world.reset(ann.peer);
+    for away in [bob, cid, dan] {
+        let again = crate::start::resume(&mut world, &away);
+        world.reset(again.peer);
+    }
+}

@@ -106,22 +106,6 @@ fn l06_a_tls_hello_needs_no_line_end() {
     }
 }
 
-/// L6: other protocols are logged thinly: a scanner makes a new connection each time.
-#[test]
-fn l06_a_scan_does_not_fill_the_log() {
-    listen_to_log();
-    for framing in [Framing::Line, Framing::Auto] {
-        let mut world = World::new(config(framing), 1);
-        take_log();
-        for _ in 0..64 {
-            let peer = world.connect();
-            world.say_bytes(peer, b"SSH-2.0-OpenSSH_9.6\r\n");
-        }
-        assert_eq!(take_log().len(), 11, "the 1st to 8th, the 16th, the 32nd and the 64th");
-        assert_eq!(world.server().counts().refused, 64);
-    }
-}
-
 /// M18: rules by which no turn could ever be granted are refused when they are set, also for a ring that does not exist yet.
 #[test]
 fn m18_rules_that_grant_nothing_are_refused_at_once() {

@@ -37,7 +37,7 @@ impl<'a> Accepted<'a> {
 }
 
 /// A raw client that answered too late for its last turn, and whose answer counts in the one that it has now (T11).
-struct Late {
+pub(super) struct Late {
     id: ConnectionId,
     seat: SeatId,
     message: Box<[u8]>,
@@ -101,7 +101,7 @@ impl TurnServer {
 
     /// L10: a connection that let its first `GO` lapse without a word does not count until it speaks.
     pub(super) fn carry_out_rest(&mut self, now: Now, seat: SeatId, links: &mut Links) {
-        let moved = self.table.scheduler.vacate(now.instant, seat);
+        let moved = self.table.scheduler.vacate_at_once(now.instant, seat);
         self.ledger.report(TurnEvent::Away { seat });
         self.hear_of_seat(seat, links, |name| Reply::Away { name });
         if let Some(late) = self.carry_out_one(now, moved, false, None, links) {
@@ -110,7 +110,7 @@ impl TurnServer {
     }
 
     #[cold]
-    fn carry_out_late(&mut self, now: Now, late: Late, links: &mut Links) {
+    pub(super) fn carry_out_late(&mut self, now: Now, late: Late, links: &mut Links) {
         let mut next = Some(late);
         while let Some(Late { id, seat, message }) = next.take() {
             if let Some((moved, name)) = self.raw_take(now, id, seat, &message, links) {
@@ -252,7 +252,7 @@ impl TurnServer {
 
     /// Begins the turn of a raw client that cannot be sent `GO` now.
     #[cold]
-    fn grant_raw_aside(
+    pub(super) fn grant_raw_aside(
         &mut self,
         now: Now,
         id: ConnectionId,

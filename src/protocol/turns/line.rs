@@ -62,6 +62,7 @@ impl TurnServer {
             let rest = &bytes[used..];
             let Some(session) = self.line(id) else { return bytes.len() };
             if unlikely(!links.may_go_on(id)) {
+                self.line_pauses(id);
                 return if links.is_open(id) { used } else { bytes.len() };
             }
             if unlikely(matches!(session.role, Role::Admitting(_)) && !rest.is_empty()) {
@@ -79,7 +80,7 @@ impl TurnServer {
                 Step::Skipped(count) => used += count,
                 Step::Incomplete if unlikely(!session.has_begun && is_foreign(rest, Extent::Begun)) => {
                     // A TLS hello may have no line end at all.
-                    self.turn_out(now, id, links);
+                    self.turn_out(now, id, rest, links);
                     return bytes.len();
                 }
                 Step::Incomplete => break,
@@ -91,6 +92,16 @@ impl TurnServer {
         }
         self.line_goes_on(now, id, bytes.len() - used, used > 0);
         used
+    }
+
+    /// The server does not look at what the client says until its replies are written: nothing has to go on meanwhile.
+    #[cold]
+    fn line_pauses(&mut self, id: ConnectionId) {
+        if let Some(session) = self.line(id)
+            && session.goes_on_until.take().is_some()
+        {
+            self.line_rearm(id);
+        }
     }
 
     /// Sets the deadline by which a message that has begun must go on.
@@ -121,7 +132,7 @@ impl TurnServer {
         if unlikely(!std::mem::replace(&mut session.has_begun, true))
             && is_foreign(line.text.as_bytes(), Extent::Whole)
         {
-            self.turn_out(now, id, links);
+            self.turn_out(now, id, line.text.as_bytes(), links);
             return Some(behind.len());
         }
         let request = Request::parse(line.text);
@@ -158,7 +169,10 @@ impl TurnServer {
                 session.skip(bytes);
             }
             match refusal {
-                Some(no) => self.line_refuse(now, id, line, no, links),
+                Some(no) => {
+                    self.line_has_spoken(id);
+                    self.line_refuse(now, id, line, no, links);
+                }
                 None => self.line_request(now, id, line, request, None, links),
             }
             return Some(0);
@@ -207,7 +221,7 @@ impl TurnServer {
     fn line_broken(&mut self, now: Now, id: ConnectionId, bye: Bye, bytes: &[u8], links: &mut Links) {
         let is_first = self.line(id).is_some_and(|session| !session.has_begun);
         if is_first && is_foreign(bytes, Extent::Begun) {
-            return self.turn_out(now, id, links);
+            return self.turn_out(now, id, bytes, links);
         }
         self.refuse(id, Code::Malformed, bytes, links);
         self.dismiss(now, id, bye, links);
@@ -237,13 +251,7 @@ impl TurnServer {
             Ok(request) => request,
             Err(unreadable) => return self.line_unreadable(now, id, line, unreadable, links),
         };
-        let Some(session) = self.line(id) else { return };
-        let seat = session.seat();
-        if let Some(seat) = seat
-            && unlikely(!std::mem::replace(&mut session.has_spoken, true))
-        {
-            self.table.note_spoken(seat);
-        }
+        let seat = self.line_has_spoken(id);
         let refusal = match (request, seat) {
             (Request::Answer { fence, content }, Some(seat)) => {
                 let answer = match (content, payload) {
@@ -268,6 +276,17 @@ impl TurnServer {
         if let Err(no) = refusal {
             self.line_refuse(now, id, line, no, links);
         }
+    }
+
+    /// Notes that the client on `id` has said something valid; returns its seat.
+    #[inline]
+    fn line_has_spoken(&mut self, id: ConnectionId) -> Option<SeatId> {
+        let session = self.line(id)?;
+        let seat = session.seat()?;
+        if unlikely(!std::mem::replace(&mut session.has_spoken, true)) {
+            self.table.note_spoken(seat);
+        }
+        Some(seat)
     }
 
     /// Acts upon requests that a connection makes once, or that it may not make.
@@ -524,15 +543,15 @@ impl TurnServer {
     ) -> Result<(), No> {
         let address = address_of(id, links);
         let wanted = wanted(seating);
-        // The seat of a client that never heard that it has one, or whose name is another's now.
-        let before = self.table.seat_named(&seating.ring, &seating.name);
-        if let Some(before) = before
-            && self.table.may_join(now.instant, &wanted).is_ok()
-        {
-            self.retire_seat(now, before, links);
-        }
-        if self.table.has_room_for(address, &seating.ring) {
-            self.make_room(now, &seating.ring, links);
+        // A client that gets no seat costs no other client its place.
+        if self.table.may_join(now.instant, &wanted).is_ok() {
+            // The seat of a client that never heard that it has one, or whose name is another's now.
+            if let Some(before) = self.table.seat_named(&seating.ring, &seating.name) {
+                self.retire_seat(now, before, links);
+            }
+            if self.table.has_room_for(address, &seating.ring) {
+                self.make_room(now, &seating.ring, links);
+            }
         }
         match self.table.join(now.instant, id, address, &wanted) {
             Ok((seat, secret, moved)) => {

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 
 use super::carry::{Accepted, ToGo};
-use super::server::{Drain, Session, TurnServer, may_go};
+use super::server::{Drain, Session, TurnServer};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::raw::{Aside, GO, RawAnswer, RawSession, Signal, Trial, WAIT};
 use crate::session::undecided::Guess;
-use crate::session::{Bye, Code, Extent, is_foreign};
-use crate::table::SeatData;
+use crate::session::{Bye, Code, Extent, Reply, is_foreign};
+use crate::table::{RawSeat, SeatData};
 use crate::time::Now;
 use crate::turn::{Grant, Held, HeldClock, Moved, Outcome, SeatId};
 use crate::wire::{RawMessage, split_raw};
@@ -19,10 +19,10 @@ impl TurnServer {
     /// T1: a connection has a seat as soon as it is accepted.
     pub(super) fn raw_opened(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, links: &mut Links) {
         match self.raw_seat(now, id, peer, links) {
-            Ok((seat, moved)) => {
+            Ok(seated) => {
                 self.open += 1;
-                self.sessions.insert(id, Session::Raw(RawSession::new(seat, Trial::Proven)));
-                self.raw_seated(now, id, seat, moved, links);
+                self.sessions.insert(id, Session::Raw(RawSession::new(seated.seat, Trial::Proven)));
+                self.raw_seated(now, id, seated, links);
             }
             Err(bye) => self.turn_away(id, peer, bye, links),
         }
@@ -35,7 +35,7 @@ impl TurnServer {
         id: ConnectionId,
         peer: SocketAddr,
         links: &mut Links,
-    ) -> Result<(SeatId, Moved), Bye> {
+    ) -> Result<RawSeat, Bye> {
         let ring = DEFAULT_RING.parse().expect("the default ring's name is valid");
         let address = peer.ip();
         if !self.table.has_left_by_raw(address) && self.table.has_room_for(address, &ring) {
@@ -45,35 +45,45 @@ impl TurnServer {
     }
 
     /// T4: a client that does not have the turn at once is told, once, that it waits.
-    pub(super) fn raw_seated(
-        &mut self,
-        now: Now,
-        id: ConnectionId,
-        seat: SeatId,
-        moved: Moved,
-        links: &mut Links,
-    ) {
-        self.ledger.report(TurnEvent::Seated { seat, connection: id });
-        self.hear_joined(seat, links);
-        self.carry_out(now, moved, None, links);
-        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
-        match self.table.scheduler.held_by(seat).map(|held| held.clock) {
-            None => {
-                raw.signal = Signal::Gap;
-                links.send_static(id, WAIT);
-                self.waits.push(id);
-            }
-            // T3: the turn waited for a client to come back, and has not been offered to this connection.
-            Some(HeldClock::Running { .. } | HeldClock::Stopped { .. }) if may_go(raw.signal) => {
-                self.raw_go(id, links);
-            }
-            Some(_) => {}
+    pub(super) fn raw_seated(&mut self, now: Now, id: ConnectionId, seated: RawSeat, links: &mut Links) {
+        self.raw_has_seat(now, id, seated, links);
+        if self.table.scheduler.held_by(seated.seat).is_none()
+            && let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
+        {
+            raw.signal = Signal::Gap;
+            links.send_static(id, WAIT);
+            self.waits.push(id);
         }
     }
 
-    fn hear_joined(&mut self, seat: SeatId, links: &mut Links) {
-        let place = seat.place();
-        self.hear_of_seat(seat, links, |name| crate::session::Reply::Joined { name, seat: place });
+    /// Tells the host and the hearers that a raw client has a seat, and the client of a turn that comes with it.
+    fn raw_has_seat(&mut self, now: Now, id: ConnectionId, seated: RawSeat, links: &mut Links) {
+        let RawSeat { seat, is_back, moved } = seated;
+        self.ledger.report(TurnEvent::Seated { seat, connection: id });
+        self.hear_of_seat(seat, links, |name| match is_back {
+            true => Reply::Back { name },
+            false => Reply::Joined { name, seat: seat.place() },
+        });
+        self.carry_out(now, moved, None, links);
+        if moved.granted.is_none() {
+            self.raw_keeps_turn(now, id, seat, links);
+        }
+    }
+
+    /// M16: the client that had the seat before was lost while it held the turn, and this one holds it now.
+    fn raw_keeps_turn(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        let Some(held) = self.table.scheduler.held_by(seat) else { return };
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
+        match (held.clock, raw.signal) {
+            // The verdict goes first.
+            (HeldClock::Judged { .. } | HeldClock::Unreleased, _) => {}
+            (_, Signal::Answered) => {
+                if let Some(late) = self.grant_raw_aside(now, id, seat, held.turn) {
+                    self.carry_out_late(now, late, links);
+                }
+            }
+            _ => self.raw_go(id, links),
+        }
     }
 
     /// T5: the `WAIT`s of the last pass are written by `now`. That may be long after that pass began, if the process stood still meanwhile, and the
@@ -194,19 +204,17 @@ impl TurnServer {
     fn raw_is_back(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if self.table.scheduler.data(seat).is_some() {
             self.ledger.report(TurnEvent::Seated { seat, connection: id });
-            self.hear_of_seat(seat, links, |name| crate::session::Reply::Back { name });
+            self.hear_of_seat(seat, links, |name| Reply::Back { name });
             let moved = self.table.scheduler.occupy(now.instant, seat);
             return self.carry_out(now, moved, None, links);
         }
         let Some(peer) = links.peer(id) else { return };
         match self.raw_seat(now, id, peer, links) {
-            Ok((seat, moved)) => {
+            Ok(seated) => {
                 if let Some(Session::Raw(raw)) = self.sessions.get_mut(id) {
-                    raw.seat = seat;
+                    raw.seat = seated.seat;
                 }
-                self.ledger.report(TurnEvent::Seated { seat, connection: id });
-                self.hear_joined(seat, links);
-                self.carry_out(now, moved, None, links);
+                self.raw_has_seat(now, id, seated, links);
             }
             Err(bye) => self.dismiss(now, id, bye, links),
         }
@@ -284,9 +292,13 @@ impl TurnServer {
         }
         if Guess::of(bytes) == Guess::Unknown {
             let fresh = now.instant + self.config.line_timeout;
+            let has_gone = raw.signal == Signal::Open && links.is_all_written(id);
             let aside = raw.aside();
             if aside.gather_until.is_some_and(|until| until <= now.instant) {
                 return None;
+            }
+            if aside.left == 0 {
+                aside.is_early = !has_gone;
             }
             (aside.left, aside.gather_until) = (bytes.len(), aside.gather_until.or(Some(fresh)));
             self.raw_settle(id);
@@ -347,7 +359,7 @@ impl TurnServer {
         let is_answered = self.table.scheduler.data(raw.seat).is_some_and(|data| data.raw_name().is_some());
         let extent = if matches!(message, RawMessage::TooLong(_)) { Extent::Cut } else { Extent::Whole };
         if !is_answered && is_foreign(message.bytes(), extent) {
-            return self.turn_out(now, id, links);
+            return self.turn_out(now, id, message.bytes(), links);
         }
         let has_gone = raw.signal == Signal::Open && !is_early;
         let is_answer =

@@ -330,10 +330,14 @@ impl TurnServer {
         }
     }
 
-    /// L6: closes a connection that speaks another protocol, before anything that it sends counts. Only the closing is logged, which is
-    /// thinned out over all connections: a scanner makes a new one each time.
-    pub(super) fn turn_out(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        self.ledger.refused(id, Code::Malformed);
+    /// L6: closes a connection that speaks another protocol, before anything that it sends counts.
+    pub(super) fn turn_out(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
+        // Thinned out like the closing, because each connection of a scanner has a first line.
+        if is_shown(self.closings + 1) {
+            self.refuse(id, Code::Malformed, bytes, links);
+        } else {
+            self.ledger.refused(id, Code::Malformed);
+        }
         self.dismiss(now, id, Bye::NotHere, links);
     }
 

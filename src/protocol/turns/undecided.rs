@@ -59,11 +59,11 @@ impl TurnServer {
     fn undecided_is_raw(&mut self, now: Now, id: ConnectionId, trial: Trial, links: &mut Links) {
         let Some(peer) = links.peer(id) else { return };
         match self.raw_seat(now, id, peer, links) {
-            Ok((seat, moved)) => {
+            Ok(seated) => {
                 self.undecided_ends(id);
                 self.open += 1;
-                self.sessions.insert(id, Session::Raw(RawSession::new(seat, trial)));
-                self.raw_seated(now, id, seat, moved, links);
+                self.sessions.insert(id, Session::Raw(RawSession::new(seated.seat, trial)));
+                self.raw_seated(now, id, seated, links);
             }
             Err(bye) => self.dismiss(now, id, bye, links),
         }
