@@ -171,6 +171,11 @@ impl Table {
         self.addresses.has_room_for(address) && !is_full
     }
 
+    /// Whether raw clients, whose demand is `always`, may have seats in `ring`.
+    pub(crate) fn may_be_raw(&self, ring: &Name) -> bool {
+        self.rules_for(ring).demand(Some(Demand::Always)).is_some()
+    }
+
     /// Whether a raw client from `address` finds a seat that one of the same address has left.
     pub(crate) fn has_left_by_raw(&self, address: IpAddr) -> bool {
         self.left_by_raw.get(&address).is_some_and(|left| !left.is_empty())
@@ -221,7 +226,7 @@ impl Table {
                 return Ok(RawSeat { seat, is_back: true, moved: self.scheduler.occupy(now, seat) });
             }
         }
-        if self.rules_for(&ring).demand(Some(Demand::Always)).is_none() {
+        if !self.may_be_raw(&ring) {
             return Err(Bye::Forbidden);
         }
         if !self.addresses.has_room_for(address) {

@@ -223,3 +223,20 @@ fn l10_a_silent_client_gets_no_grace() {
     world.say_line(ann.peer, "ANSWER :x");
     assert_eq!(world.accepted(), ["ann:x", "a:1"]);
 }
+
+/// L10, M8: where no seat may be `always`, a silent connection is no raw client, and has the time of one that speaks lines.
+#[test]
+fn l10_a_slow_client_of_a_lock_is_not_taken_for_a_raw_one() {
+    let mut config = auto_config();
+    config.rules.demands = taketurns::turn::Demands::Only(taketurns::turn::Demand::Ask);
+    let mut world = World::new(config, 1);
+    let [slow, silent] = [(); 2].map(|()| world.connect());
+    world.drive_for(secs(5));
+    world.say_line(slow, "JOIN ann");
+    assert!(world.heard_lines(slow)[0].starts_with("WELCOME ann "));
+    world.drive_for(secs(6));
+    assert_eq!(refusal(&mut world, silent), "hello-timeout");
+    let raw = world.connect();
+    world.say_bytes(raw, b"a:1");
+    assert_eq!(refusal(&mut world, raw), "forbidden");
+}

@@ -38,7 +38,8 @@ impl TurnServer {
     ) -> Result<RawSeat, Bye> {
         let ring = DEFAULT_RING.parse().expect("the default ring's name is valid");
         let address = peer.ip();
-        if !self.table.has_left_by_raw(address) && self.table.has_room_for(address, &ring) {
+        let may_have_new = self.table.may_be_raw(&ring) && self.table.has_room_for(address, &ring);
+        if may_have_new && !self.table.has_left_by_raw(address) {
             self.make_room(now, &ring, links);
         }
         self.table.seat_raw(now.instant, id, address, ring)

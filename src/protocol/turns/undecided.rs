@@ -65,6 +65,8 @@ impl TurnServer {
                 self.sessions.insert(id, Session::Raw(RawSession::new(seated.seat, trial)));
                 self.raw_seated(now, id, seated, links);
             }
+            // No raw client can have a seat here, so it is a client that speaks lines, slowly.
+            Err(Bye::Forbidden) if trial == Trial::Silent => self.undecided_is_line(now, id),
             Err(bye) => self.dismiss(now, id, bye, links),
         }
     }
