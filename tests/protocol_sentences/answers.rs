@@ -191,9 +191,16 @@ fn l03_an_answer_without_a_fence_counts_only_behind_its_go() {
         (heard[0].as_str(), code(&heard[2]), world.answers.len()),
         ("OK turn=2", "not-your-turn".into(), 2)
     );
-    // A fence says what is meant.
-    world.say_bytes(ann, b"ANSWER turn=3 :1\nANSWER turn=4 :2\n");
+    // A whole fence says what is meant; a turn alone does not: another life may have had one with that number.
+    let epoch = world.server().epoch();
+    let both = format!("ANSWER turn=3 epoch={epoch} :1\nANSWER turn=4 epoch={epoch} :2\nANSWER turn=5 :3\n");
+    world.say_bytes(ann, both.as_bytes());
     assert_eq!(world.answers.len(), 4);
+    let heard = world.heard(ann);
+    assert_eq!(heard.last().map(|line| code(line)), Some("not-your-turn".into()), "{heard:?}");
+    // How the last turn ended can be asked for with its number alone, whatever is written.
+    world.say_bytes(ann, b"ANSWER turn=4 :2\n");
+    assert_eq!(world.heard(ann), ["OK turn=4"]);
     // Nor while its GO waits for room in the socket.
     world.heard(ann);
     world.stop_reading(ann, 5);

@@ -90,9 +90,9 @@ fn t25_no_go_overtakes_an_earlier_ok() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
     (world.crowded, world.chunking) = (true, false);
     for round in 0..50 {
-        let turn = 2 * round + 1;
-        world.queue(ann.peer, &format!("ANSWER turn={turn} :x"));
-        world.queue(bob.peer, &format!("ANSWER turn={} :y", turn + 1));
+        let (turn, epoch) = (2 * round + 1, ann.epoch());
+        world.queue(ann.peer, &format!("ANSWER turn={turn} epoch={epoch} :x"));
+        world.queue(bob.peer, &format!("ANSWER turn={} epoch={epoch} :y", turn + 1));
         world.drive();
         let heard = world.heard(ann.peer);
         let place = |text: &str| heard.iter().position(|line| line.starts_with(text));

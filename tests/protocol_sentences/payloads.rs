@@ -2,6 +2,7 @@
 
 use crate::start::{code, heads, join, line_config, line_ring, refusal, ruled};
 use crate::world::{World, ms, secs};
+use taketurns::protocol::turns::Epoch;
 
 /// T26: a line beyond the limit, or that is not UTF-8, ends the connection with its reason.
 #[test]
@@ -52,11 +53,19 @@ fn t26_a_join_may_be_longer() {
 /// L1: every split of the same bytes gives the same replies, also with `\r\n`, and with payloads that look like lines.
 #[test]
 fn l01_every_split_of_the_bytes_means_the_same() {
-    let bytes = b"JOIN ann\r\nPING\nANSWER turn=1 :1\n\r\nx y z\nPASS turn=2\nANSWER turn=3 bytes=12\nLEAVE\nPING\r\n\n\
-        ANSWER turn=9 bytes=6\nLEAVE\n\nXYZ bytes=3\nab\n\nANSWER turn=4 bytes=0\n\nWATCH\nLEAVE\n";
     let config = ruled(|rules| rules.min_seats = 1);
+    let text = |epoch: Epoch| {
+        format!(
+            "JOIN ann\r\nPING\nANSWER turn=1 epoch={epoch} :1\n\r\nx y z\nPASS turn=2\n\
+             ANSWER turn=3 epoch={epoch} bytes=12\nLEAVE\nPING\r\n\n\
+             ANSWER turn=9 bytes=6\nLEAVE\n\nXYZ bytes=3\nab\n\n\
+             ANSWER turn=4 epoch={epoch} bytes=0\n\nWATCH\nLEAVE\n"
+        )
+    };
     let hear = |cut: Option<usize>, seed| {
         let mut world = World::new(config.clone(), seed);
+        let text = text(world.server().epoch());
+        let bytes = text.as_bytes();
         world.chunking = false;
         let ann = world.connect();
         match cut {
@@ -78,7 +87,7 @@ fn l01_every_split_of_the_bytes_means_the_same() {
     for seed in 1..200 {
         assert_eq!(hear(None, seed), whole, "seed {seed}");
     }
-    for cut in 1..bytes.len() {
+    for cut in 1..text(Epoch(0)).len() {
         assert_eq!(hear(Some(cut), 0), whole, "cut after {cut}");
     }
 }

@@ -400,14 +400,21 @@ impl TurnServer {
         }
     }
 
-    /// L3: an answer without a fence counts only if it was read after its `GO` was written.
+    /// L3: an answer without a whole fence counts only if it was read after its `GO` was written: a turn alone may be one of another
+    /// life, with the same number.
     #[inline]
     fn line_heard_go(&mut self, id: ConnectionId, fence: Fence, links: &Links) -> Result<(), No> {
-        if likely(fence.turn.is_some()) {
+        if likely(fence.turn.is_some() && fence.epoch.is_some()) {
             return Ok(());
         }
-        let has_heard = self.line(id).is_some_and(|session| links.is_written(id, session.go_mark));
-        if has_heard { Ok(()) } else { Err((Code::NotYourTurn, None)) }
+        let Some(session) = self.line(id) else { return Err((Code::NotYourTurn, None)) };
+        let (go_mark, seat) = (session.go_mark, session.seat());
+        if links.is_written(id, go_mark) {
+            return Ok(());
+        }
+        let held = seat.and_then(|seat| self.table.scheduler.held_by(seat)).map(|held| held.turn.get());
+        // A turn that is not held cannot end, but how it ended can be said again.
+        if fence.turn.is_some() && fence.turn != held { Ok(()) } else { Err((Code::NotYourTurn, None)) }
     }
 
     /// An answer while one is judged: the same one again gets its own reply, any other is too late.
