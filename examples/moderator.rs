@@ -126,8 +126,7 @@ impl Floor {
                 ("next", _) => seat.and_then(|seat| server.name_next(seat)),
                 ("kick", _) => seat.and_then(|seat| server.remove(now, seat, links)),
                 ("say", words) if !words.is_empty() => {
-                    server.say_to_ring(&self.ring, words.as_bytes(), links);
-                    Ok(())
+                    server.say_to_ring(&self.ring, words.as_bytes(), links)
                 }
                 ("", _) => Ok(()),
                 _ => return Err(HELP.join("\n")),

@@ -83,7 +83,7 @@ impl Tables {
                 // Written right behind WELCOME or WATCHING, and before any GO.
                 let game = server.ring_named(&joining.ring).and_then(|ring| self.games.get(&ring));
                 let board = game.copied().unwrap_or_default().board();
-                server.say_to(joining.connection, board.as_bytes(), links);
+                server.say_to(joining.connection, board.as_bytes(), links).expect("a board is short");
                 let mut admit = Admit::default();
                 admit.hears = Some(true);
                 server.admit(now, joining.connection, &admit, links);
@@ -108,7 +108,7 @@ impl Tables {
         let name = server.name_of(seat).to_string();
         let cell = cell.unwrap_or_default();
         self.printer.line(format_args!("{table}: {name} puts {mark} at {cell}"));
-        server.say_to_ring(&table, game.board().as_bytes(), links);
+        server.say_to_ring(&table, game.board().as_bytes(), links).expect("a board is short");
         let verdict = if game.has_won(seat) {
             self.say(server, &table, &format!("{name} wins with {mark}; the loser begins"), links);
             game = Game::default();
@@ -139,7 +139,7 @@ impl Tables {
     }
 
     fn say(&mut self, server: &mut TurnServer, table: &Name, words: &str, links: &mut Links) {
-        server.say_to_ring(table, words.as_bytes(), links);
+        server.say_to_ring(table, words.as_bytes(), links).expect("a line is short");
         self.printer.line(format_args!("{table}: {words}"));
     }
 }

@@ -128,11 +128,15 @@ impl Stage {
             let ring = "main".parse().expect("a name");
             match name {
                 "main" => {
-                    self.world.act(|server, _, links| server.say_to_ring(&ring, words.as_bytes(), links));
+                    self.world
+                        .act(|server, _, links| server.say_to_ring(&ring, words.as_bytes(), links))
+                        .expect("short words");
                 }
                 name => {
                     let seat = self.world.seat(name);
-                    self.world.act(|server, _, links| server.say_to_seat(seat, words.as_bytes(), links));
+                    self.world
+                        .act(|server, _, links| server.say_to_seat(seat, words.as_bytes(), links))
+                        .expect("short words");
                 }
             }
         } else if let Some(time) = command.strip_suffix(" pass") {

@@ -94,7 +94,7 @@ impl Host {
         let weight = joining.weight.and_then(|weight| u8::try_from(weight).ok()).and_then(Weight::new);
         let mut admit = Admit::default();
         (admit.weight, admit.owns_name) = (weight, joining.token.is_some());
-        protocol.say_to(joining.connection, b"welcome", links);
+        protocol.say_to(joining.connection, b"welcome", links).expect("short words");
         protocol.admit(*now, joining.connection, &admit, links);
     }
 
@@ -119,8 +119,8 @@ impl Host {
                 protocol.remove(*now, seat, links).expect("it exists");
             }
             b'y' => {
-                protocol.say_to(id, b"two\nlines", links);
-                protocol.say_to_seat(seat, b"words", links);
+                protocol.say_to(id, b"two\nlines", links).expect("short words");
+                protocol.say_to_seat(seat, b"words", links).expect("short words");
             }
             _ => {}
         }
@@ -147,7 +147,7 @@ fn act_on_rings(Session { protocol, links, now, .. }: &mut Session<TurnServer>, 
             _ => protocol.resume(*now, ring, links),
         };
     }
-    protocol.say_to_ring(&main(), b"to all that hear", links);
+    protocol.say_to_ring(&main(), b"to all that hear", links).expect("short words");
 }
 
 fn set_rules(Session { protocol, links, now, .. }: &mut Session<TurnServer>) {

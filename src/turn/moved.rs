@@ -155,6 +155,8 @@ pub enum HostError {
     Resting,
     /// The seat's client is away.
     Away,
+    /// What is to be said is longer than an answer may be.
+    TooLarge,
 }
 
 impl fmt::Display for HostError {
@@ -166,6 +168,7 @@ impl fmt::Display for HostError {
             HostError::NotJudged => "that turn is over, or has no answer to judge",
             HostError::Resting => "the seat rests: it does not want the turn",
             HostError::Away => "the seat's client is away",
+            HostError::TooLarge => "that is longer than an answer may be: say less, or in parts",
         })
     }
 }

@@ -92,8 +92,8 @@ fn m19_words_of_the_admission_stand_behind_the_welcome() {
         let peer = knock(&mut world, line);
         let id = world.id(peer);
         world.act(|server, _, links| {
-            server.say_to(id, b"hello", links);
-            server.say_to(id, b"be nice", links);
+            server.say_to(id, b"hello", links).expect("short words");
+            server.say_to(id, b"be nice", links).expect("short words");
         });
         assert_eq!(world.heard(peer), [""; 0]);
         admit(&mut world, &Admit::default());

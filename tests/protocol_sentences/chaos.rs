@@ -68,8 +68,8 @@ fn rule(world: &mut World) {
                 proposal
             }
             (8, proposal) => {
-                server.say_to_seat(seat, b"hello", links);
-                server.say_to_ring(&main, b"two\nlines", links);
+                server.say_to_seat(seat, b"hello", links).expect("short words");
+                server.say_to_ring(&main, b"two\nlines", links).expect("short words");
                 proposal
             }
             (9, proposal) => {
@@ -104,7 +104,7 @@ fn admit(world: &mut World) {
         (admit.owns_name, admit.hears) = (world.rng.bool(), Some(world.rng.bool()));
         let is_admitted = world.rng.u8(0..4) > 0;
         world.act(|server, now, links| {
-            server.say_to(joining.connection, b"welcome", links);
+            server.say_to(joining.connection, b"welcome", links).expect("short words");
             if is_admitted {
                 server.admit(now, joining.connection, &admit, links);
             }

@@ -144,13 +144,13 @@ fn m20_the_host_says_words_and_bytes() {
     world.heard(watcher);
     let (seat, id, ring) = (world.seat("ann"), world.id(bob.peer), world.ring("main"));
     world.act(|server, now, links| {
-        server.say_to_seat(seat, b"", links);
-        server.say_to_seat(seat, b":a b", links);
+        server.say_to_seat(seat, b"", links).expect("short words");
+        server.say_to_seat(seat, b":a b", links).expect("short words");
         server.skip(now, ring, links).expect("a turn is held");
-        server.say_to_seat(seat, "two\nlines\u{fc}".as_bytes(), links);
-        server.say_to(id, b"bob alone", links);
-        server.say_to_ring(&"main".parse().expect("a name"), b"\xff", links);
-        server.say_to_ring(&"nowhere".parse().expect("a name"), b"x", links);
+        server.say_to_seat(seat, "two\nlines\u{fc}".as_bytes(), links).expect("short words");
+        server.say_to(id, b"bob alone", links).expect("short words");
+        server.say_to_ring(&"main".parse().expect("a name"), b"\xff", links).expect("short words");
+        server.say_to_ring(&"nowhere".parse().expect("a name"), b"x", links).expect("short words");
     });
     let to_ann: &[u8] = b"SAY :\nSAY ::a b\nLAPSED turn=1 how=skipped\nSAY bytes=11\ntwo\nlines\xc3\xbc\n";
     assert_eq!(String::from_utf8_lossy(&world.heard_bytes(ann.peer)), String::from_utf8_lossy(to_ann));
@@ -159,6 +159,19 @@ fn m20_the_host_says_words_and_bytes() {
     let to_watcher: &[u8] =
         b"SKIP ann turn=1 how=skipped\nBEGIN bob turn=2 within=30000\nSAY bytes=1\n\xff\n";
     assert_eq!(world.heard_bytes(watcher), to_watcher);
+    // No more at once than an answer may have.
+    let words = [b'x'; 16 * 1024 + 1];
+    world.act(|server, _, links| {
+        assert_eq!(server.say_to_seat(seat, &words, links), Err(HostError::TooLarge));
+        assert_eq!(server.say_to(id, &words, links), Err(HostError::TooLarge));
+        assert_eq!(
+            server.say_to_ring(&"main".parse().expect("a name"), &words, links),
+            Err(HostError::TooLarge)
+        );
+        server.say_to(id, &words[1..], links).expect("as much as that");
+    });
+    assert!(world.heard_bytes(ann.peer).is_empty() && world.heard_bytes(watcher).is_empty());
+    assert_eq!(world.heard_bytes(bob.peer).len(), "SAY bytes=16384\n\n".len() + 16 * 1024);
 }
 
 /// M17: the host closes a connection with words; its seat is away.

@@ -88,8 +88,8 @@ fn m07_words_before_the_verdict_stand_before_go() {
     let next = world.seat("bob");
     world
         .act(|server, now, links| {
-            server.say_to_seat(next, b"ann plays b2", links);
-            server.say_to_ring(&"main".parse().expect("a name"), b"one move", links);
+            server.say_to_seat(next, b"ann plays b2", links).expect("short words");
+            server.say_to_ring(&"main".parse().expect("a name"), b"one move", links).expect("short words");
             server.rule(now, proposal, Verdict::ACCEPT, links)
         })
         .expect("in time");

@@ -50,7 +50,7 @@ impl TurnServer {
     /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
     /// let bob = server.seat_named(&"main".parse()?, &"bob".parse()?).ok_or(HostError::UnknownSeat)?;
     /// match server.name_next(bob) {
-    ///     Err(HostError::Away) => server.say_to_ring(&"main".parse()?, b"bob is not here", links),
+    ///     Err(HostError::Away) => server.say_to_ring(&"main".parse()?, b"bob is not here", links)?,
     ///     named => named?,
     /// }
     /// # Ok(()) }
@@ -253,7 +253,7 @@ impl TurnServer {
     /// ```
     /// # use taketurns::protocol::{Links, turns::{Admit, Joining, TurnServer}};
     /// # use taketurns::{time::Now, turn::Weight};
-    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, joining: &Joining) -> Result<(), std::convert::Infallible> {
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, joining: &Joining) -> Result<(), taketurns::turn::HostError> {
     /// let mut terms = Admit::default();
     /// match joining.token.as_deref() {
     ///     Some("staff") => terms.weight = Weight::new(3),
@@ -263,7 +263,7 @@ impl TurnServer {
     ///         return Ok(());
     ///     }
     /// }
-    /// server.say_to(joining.connection, b"welcome", links);
+    /// server.say_to(joining.connection, b"welcome", links)?;
     /// server.admit(now, joining.connection, &terms, links);
     /// # Ok(()) }
     /// ```
@@ -294,35 +294,56 @@ impl TurnServer {
     // Words.
 
     /// Says something to the client of `seat`, if it is there and speaks lines: on the line if it fits, else as a payload.
-    pub fn say_to_seat(&mut self, seat: SeatId, content: &[u8], links: &mut Links) {
-        if let Some(id) = self.table.scheduler.data(seat).and_then(|data| data.client) {
-            self.say_to(id, content, links);
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::TooLarge`] for more bytes than an answer may have ([`TurnServerConfig::answer_bytes_max`]): clients read no more.
+    pub fn say_to_seat(&mut self, seat: SeatId, content: &[u8], links: &mut Links) -> Result<(), HostError> {
+        match self.table.scheduler.data(seat).and_then(|data| data.client) {
+            Some(id) => self.say_to(id, content, links),
+            None => self.may_say(content),
         }
     }
 
     /// Says something to a connection that speaks lines. One that waits to be admitted hears it right behind its welcome.
-    pub fn say_to(&mut self, id: ConnectionId, content: &[u8], links: &mut Links) {
-        let Some(session) = self.line(id) else { return };
-        match &mut session.role {
-            Role::Admitting(admitting) => admitting.words.push(content.into()),
-            _ => TurnServer::say(id, &Reply::Say { content }, links),
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::TooLarge`], as [`say_to_seat`](Self::say_to_seat).
+    pub fn say_to(&mut self, id: ConnectionId, content: &[u8], links: &mut Links) -> Result<(), HostError> {
+        self.may_say(content)?;
+        match self.line(id).map(|session| &mut session.role) {
+            Some(Role::Admitting(admitting)) => admitting.words.push(content.into()),
+            Some(_) => TurnServer::say(id, &Reply::Say { content }, links),
+            None => {}
         }
+        Ok(())
     }
 
     /// Says something to all that hear the ring `name`: observers, and seats that joined with `hear=turns`.
     ///
+    /// # Errors
+    ///
+    /// [`HostError::TooLarge`], as [`say_to_seat`](Self::say_to_seat).
+    ///
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::protocol::{Links, turns::{InvalidName, TurnServer}};
+    /// # use taketurns::protocol::{Links, turns::TurnServer};
     /// # use taketurns::time::Now;
-    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), InvalidName> {
-    /// server.say_to_ring(&"main".parse()?, "the board:\n...\n...\n...".as_bytes(), links);
+    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
+    /// server.say_to_ring(&"main".parse()?, "the board:\n...\n...\n...".as_bytes(), links)?;
     /// # Ok(()) }
     /// ```
-    pub fn say_to_ring(&mut self, name: &Name, content: &[u8], links: &mut Links) {
+    pub fn say_to_ring(&mut self, name: &Name, content: &[u8], links: &mut Links) -> Result<(), HostError> {
+        self.may_say(content)?;
         if let Some(room) = self.table.rooms.find(name) {
             self.hear(room, &Reply::Say { content }, links);
         }
+        Ok(())
+    }
+
+    fn may_say(&self, content: &[u8]) -> Result<(), HostError> {
+        if content.len() > self.config.answer_bytes_max { Err(HostError::TooLarge) } else { Ok(()) }
     }
 }

@@ -36,7 +36,9 @@
 //!     id
 //! });
 //!
-//! for line in ["ANSWER turn=1 :4\n", "ANSWER turn=1 :3\n"] {
+//! let epoch = server.epoch();
+//! for take in [4, 3] {
+//!     let line = format!("ANSWER turn=1 epoch={epoch} :{take}\n");
 //!     server.handle_bytes(now, ann, line.as_bytes(), &mut links);
 //!     while let Some(event) = server.poll_event() {
 //!         let TurnEvent::Proposed(proposal) = event else { continue };
@@ -45,7 +47,7 @@
 //!             Some(taken) => {
 //!                 matches -= taken;
 //!                 // This stands before the next player's GO.
-//!                 server.say_to_ring(&"main".parse()?, format!("{matches} left").as_bytes(), &mut links);
+//!                 server.say_to_ring(&"main".parse()?, format!("{matches} left").as_bytes(), &mut links)?;
 //!                 Verdict::ACCEPT
 //!             }
 //!             None => Verdict::Refuse { words: "take 1 to 3" },
