@@ -73,7 +73,6 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if unlikely(connection.unread) {
             return None;
         }
-        let has_rest = connection.has_rest;
         let buffer = &mut self.buffer[..budget];
         let count = match connection.read(&mut self.sockets, buffer) {
             Ok(count) => count,
@@ -84,7 +83,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         };
         self.pass_budget -= count;
         self.counts.bytes_in += count as u64;
-        if unlikely(has_rest) {
+        if unlikely(connection.has_rest) {
             self.hear_more(now, id, count);
         } else if self.links.is_open(id) {
             let bytes = &buffer[..count];

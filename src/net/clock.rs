@@ -60,16 +60,21 @@ impl Clock {
     }
 
     /// Reads the clocks.
-    #[allow(clippy::disallowed_methods, reason = "this is the one place")]
     #[inline(always)]
     pub(super) fn now(&mut self) -> Now {
         let instant = monotonic();
         self.last.instant = instant;
         if unlikely(instant >= self.wall_until) {
-            self.last = Now::new(instant, SystemTime::now());
-            self.wall_until = instant + WALL_AGE_MAX;
+            self.read_wall(instant);
         }
         self.last
+    }
+
+    #[cold]
+    #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+    fn read_wall(&mut self, instant: Instant) {
+        self.last = Now::new(instant, SystemTime::now());
+        self.wall_until = instant + WALL_AGE_MAX;
     }
 
     /// The time when they were last read.

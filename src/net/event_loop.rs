@@ -254,10 +254,13 @@ impl<P: Protocol> EventLoop<P> {
     /// says whether it was.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let deadline = self.next_deadline();
-        let was_due = deadline.is_some_and(|deadline| deadline <= self.clock.last().instant);
-        if unlikely(was_due || self.stopped || self.driver.is_drained()) {
+        if unlikely(deadline.is_some_and(|deadline| deadline <= self.clock.last().instant)) {
             self.poll(Some(Duration::ZERO))?;
-            return Ok(was_due);
+            return Ok(true);
+        }
+        if unlikely(self.stopped || self.driver.is_drained()) {
+            self.poll(Some(Duration::ZERO))?;
+            return Ok(false);
         }
         let until_deadline = self.timer.timeout(deadline)?;
         let timeout = match (timeout, until_deadline) {
