@@ -297,7 +297,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// [`HostError::TooLarge`] for more bytes than an answer may have ([`TurnServerConfig::answer_bytes_max`]): clients read no more.
+    /// [`HostError::TooLarge`] for more bytes than an answer may have ([`answer_bytes_max`](super::TurnServerConfig::answer_bytes_max)): clients read no more.
     pub fn say_to_seat(&mut self, seat: SeatId, content: &[u8], links: &mut Links) -> Result<(), HostError> {
         match self.table.scheduler.data(seat).and_then(|data| data.client) {
             Some(id) => self.say_to(id, content, links),
