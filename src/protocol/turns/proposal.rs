@@ -1,6 +1,6 @@
 //! Answers that the host judges.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -128,9 +128,11 @@ pub(super) enum Then {
 }
 
 /// The proposals that wait for a verdict, by the seat that answered: at most one a ring.
+///
+/// In the order of their seats, so that the same history always gives the same bytes.
 #[derive(Debug, Default)]
 pub(super) struct Proposals {
-    open: HashMap<SeatId, Open>,
+    open: BTreeMap<SeatId, Open>,
     /// Some have been reported since the last pass.
     pub(super) are_new: bool,
     /// The host was just handed a proposal, and may have dropped it.
