@@ -15,7 +15,7 @@
 //! | `d` | the host drains |
 //! | `x...` | the host does something else, which is the target's |
 //!
-//! Everything else is nothing. What lives here is the network, as a driver shows it to a protocol; a protocol that panics, spins, or
+//! Everything else is nothing. This module is the network, as a driver shows it to a protocol; a protocol that panics, spins, or
 //! queues without end fails here. What its answers should be is the target's.
 
 use std::net::SocketAddr;
@@ -126,7 +126,7 @@ impl<P: Protocol> Session<P> {
         self.connections.get(at).copied().flatten().map(|connection| connection.id)
     }
 
-    /// What a `>` sends.
+    /// The bytes that a `>` sends.
     fn lines(&self, text: &[u8]) -> Vec<u8> {
         let mut lines: Vec<u8> = text.iter().map(|&byte| if byte == b'|' { b'\n' } else { byte }).collect();
         lines.push(b'\n');

@@ -26,7 +26,7 @@ use crate::session::{Session, entropy};
 const CLIENTS_MAX: usize = 6;
 const ANSWER_BYTES_MAX: usize = 64;
 
-/// What the host knows, and what it has to decide on.
+/// The state of the host, and its open decisions.
 #[derive(Default)]
 struct Host {
     held: HashMap<RingId, (SeatId, u64)>,

@@ -148,7 +148,7 @@ impl Player {
             "WELCOME" => {
                 self.secret = field("resume=").map(str::to_owned);
                 self.epoch = field("epoch=").unwrap_or_default().to_owned();
-                // What it learns here has counted; else it has not, and never will.
+                // The answer of the turn in `last=` has counted. Any other one has not, and never will.
                 self.settle(field("last="), did);
                 self.flight = None;
             }

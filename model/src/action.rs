@@ -33,7 +33,7 @@ pub enum Action {
     Drain,
 }
 
-/// What a holder does with its turn.
+/// Acts of a holder on its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
     Answer,
@@ -43,7 +43,7 @@ pub enum Deed {
     Propose,
 }
 
-/// What the host does to a ring. Seats are numbered as the judge lists them.
+/// Acts of the host on a ring. Seats are numbered as the judge lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     Accept(Option<usize>),

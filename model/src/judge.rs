@@ -1,6 +1,6 @@
 //! The promises, kept by a watcher that sees nothing but what goes into a scheduler and what comes out.
 //!
-//! What lives here is what *should* be. No rule is taken from the scheduler's code, and there are no tags: the holder is the seat that the
+//! The judge holds the state that *should* be. No rule is taken from the scheduler's code, and there are no tags: the holder is the seat that the
 //! outputs named, and how long a seat may wait is what the documentation says.
 
 use taketurns::turn::{Ended, Grant, Outcome, Refusal, RingId, SeatId};
@@ -156,7 +156,7 @@ impl Judge {
         self.circles.iter().map(|circle| circle.last_turn).max().unwrap_or(0).max(self.floor)
     }
 
-    /// What has to become of a fenced or unfenced act of `seat`: the turn that it is about, or why it is about none.
+    /// The turn that a fenced or unfenced act of `seat` is about, or the reason why it is about none.
     pub fn may_act(&self, seat: SeatId, fence: Option<u64>) -> Result<u64, Refusal> {
         let holder = self.holder(seat.ring()).filter(|holder| holder.told);
         if fence.is_some() && fence != holder.map(|holder| holder.turn) {
@@ -222,7 +222,7 @@ impl Judge {
         }
     }
 
-    /// What stands in the queue or holds weighs so much for each that waits.
+    /// Notes the total weight of the queue and the holder, for each seat that waits, if it is the highest so far.
     fn weigh(&mut self, ring: RingId) {
         let stands = |chair: &&Chair| {
             let has_turn = self.holds(chair.seat) || self.is_kept(chair.seat);
