@@ -1,6 +1,6 @@
 # Two images with nothing in them but static binaries. With the plain builder and with BuildKit:
-#   docker build -t taketurns .                             the servers, and everything else
-#   docker build -t taketurns-client --target client .      the clients
+#   docker build -t taketurns:0.1.0 .                             the servers, and everything else
+#   docker build -t taketurns-client:0.1.0 --target client .      the clients
 # Programs are chosen with --entrypoint: /turn_server, /echo_server, /rank_server, /counter_server and so on.
 
 # The sources without their contents, so that the layer of the dependencies changes only when a manifest does, or when a

@@ -1,39 +1,28 @@
-"""What the rendered manifests have to be, beyond being valid. `k8s/check` runs it with the directory that they are in."""
+"""What the rendered manifests have to be, beyond being valid. `k8s/check` runs it with the directory to render them into."""
 
+import itertools
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+K8S = Path(__file__).resolve().parent
+ROOT = K8S.parent
 TURNS, STATUS = 5001, 8081
 # The holder's time to finish at a shutdown, in seconds.
 DRAIN = 3
-
-
-class Manifests:
-    """What one kustomization renders."""
-
-    def __init__(self, path):
-        self.name = path.stem
-        self.objects = [each for each in yaml.safe_load_all(path.read_text()) if each]
-
-    def one(self, kind, name):
-        found = [each for each in self.objects if (each["kind"], each["metadata"]["name"]) == (kind, name)]
-        expect(len(found) == 1, f"{self.name}: {len(found)} of {kind} {name}")
-        return found[0]
-
-    def all(self, kind):
-        return [each for each in self.objects if each["kind"] == kind]
-
-    def deployment(self, app):
-        return self.one("Deployment", f"{app}-deployment")["spec"]
-
-    def container(self, app):
-        containers = self.deployment(app)["template"]["spec"]["containers"]
-        expect(len(containers) == 1, f"{self.name}: {app} has {len(containers)} containers")
-        return containers[0]
+COMPONENTS = ["namespace", "node-port", "line", "cpu-limits", "counter"]
+# These choose different programs.
+APART = {"line", "counter"}
+OBJECTS = {
+    ("StatefulSet", "server"), ("Service", "server-service"), ("Deployment", "client-deployment"),
+    ("NetworkPolicy", "deny-all"), ("NetworkPolicy", "server-from-clients"), ("NetworkPolicy", "clients-to-server"),
+    ("NetworkPolicy", "status-from-monitoring"),
+}
+OURS = {"app.kubernetes.io/part-of": "taketurns"}
 
 
 def expect(right, story):
@@ -45,31 +34,98 @@ def expect_equal(found, expected, what):
     expect(found == expected, f"{what}: {found!r}, not {expected!r}")
 
 
+class Renderer:
+    """Renders kustomizations as a user writes them, each in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.count = 0
+
+    def render(self, kustomization):
+        """The text of what it renders, and what went wrong."""
+        self.count += 1
+        place = self.folder / f"{self.count}"
+        place.mkdir()
+        (place / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        ran = subprocess.run(["kubectl", "kustomize", str(place)], capture_output=True, text=True, check=False)
+        return ran.stdout, ran.stderr
+
+    def path(self, *parts):
+        """A folder of ours, as seen from a kustomization."""
+        return os.path.relpath(K8S.joinpath(*parts), (self.folder / "any").resolve())
+
+    def choose(self, chosen, **more):
+        """The base with components, in this order."""
+        components = [self.path("components", each) for each in chosen]
+        return self.render({"resources": [self.path("base")], "components": components, **more})
+
+
+class Manifests:
+    """What the base and some components render."""
+
+    def __init__(self, chosen, text):
+        self.chosen = set(chosen)
+        self.name = "+".join(["base", *chosen])
+        self.objects = [each for each in yaml.safe_load_all(text) if each]
+        for each in self.objects:
+            each["metadata"].setdefault("namespace", None)
+
+    def one(self, kind, name):
+        found = [each for each in self.objects if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+        expect(len(found) == 1, f"{self.name}: {len(found)} of {kind} {name}")
+        return found[0]
+
+    def workload(self, app):
+        return self.one(*{"server": ("StatefulSet", "server"), "client": ("Deployment", "client-deployment")}[app])["spec"]
+
+    def container(self, app):
+        containers = self.workload(app)["template"]["spec"]["containers"]
+        expect(len(containers) == 1, f"{self.name}: {app} has {len(containers)} containers")
+        return containers[0]
+
+
 def environment(container):
     return {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
 
 
-def check_namespace(manifests):
-    labels = manifests.one("Namespace", "taketurns")["metadata"]["labels"]
-    expect_equal(labels["pod-security.kubernetes.io/enforce"], "restricted", "Pod Security")
+def matches(selector, labels):
+    return selector.items() <= labels.items()
+
+
+def check_objects(manifests):
+    """A component changes objects and adds none, so that applying another combination leaves nothing of this one behind."""
+    namespace = "taketurns" if "namespace" in manifests.chosen else None
+    expected = OBJECTS | ({("Namespace", "taketurns")} if namespace else set())
+    found = {(each["kind"], each["metadata"]["name"]) for each in manifests.objects}
+    expect_equal(found, expected, f"{manifests.name}: objects")
     for each in manifests.objects:
-        if each["kind"] != "Namespace":
-            expect_equal(each["metadata"]["namespace"], "taketurns", f"namespace of {each['metadata']['name']}")
+        if each["kind"] == "Namespace":
+            expect_equal(each["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted", "Pod Security")
+        else:
+            expect_equal(each["metadata"]["namespace"], namespace, f"namespace of {each['metadata']['name']}")
 
 
-def check_labels(manifests):
-    for app in ["server", "client"]:
-        spec = manifests.deployment(app)
-        expect_equal(spec["selector"]["matchLabels"], {"app": app}, f"selector of {app}")
-        expect_equal(spec["template"]["metadata"]["labels"]["app"], app, f"label of {app}")
-    expect_equal(manifests.one("Service", "server-service")["spec"]["selector"], {"app": "server"}, "selector of the Service")
+def check_selectors(manifests):
+    """Each finds our pods of its kind, and in a shared namespace no others."""
+    labels = {app: manifests.workload(app)["template"]["metadata"]["labels"] for app in ["server", "client"]}
+    for app in labels:
+        expect_equal(labels[app], {"app": app, **OURS}, f"labels of {app}")
+        expect_equal(manifests.workload(app)["selector"]["matchLabels"], labels[app], f"selector of {app}")
+    expect_equal(manifests.one("Service", "server-service")["spec"]["selector"], labels["server"], "selector of the Service")
+    for each in manifests.objects:
+        if each["kind"] == "NetworkPolicy":
+            selected = each["spec"]["podSelector"].get("matchLabels", {})
+            expect(matches(OURS, selected), f"{each['metadata']['name']} selects pods that are not ours: {selected}")
 
 
 def check_server(manifests):
-    """One ring: never two servers, and none that is ended before it has drained."""
-    spec = manifests.deployment("server")
+    """One ring: never two servers, none that is ended before it has drained, and none that cannot be replaced."""
+    spec = manifests.workload("server")
     expect_equal(spec["replicas"], 1, "servers")
-    expect_equal(spec["strategy"], {"type": "Recreate"}, "strategy of the server")
+    expect_equal(spec["podManagementPolicy"], "Parallel", "order of pods")
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}
+    expect_equal(spec["updateStrategy"], strategy, "strategy of the server")
+    expect_equal(spec["serviceName"], "server-service", "Service of the StatefulSet")
     container = manifests.container("server")
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     expect_equal(ports, {"turns": TURNS, "status": STATUS}, "ports of the server")
@@ -88,27 +144,35 @@ def check_probes(manifests):
     expect_equal(found, expected, "probes of the server")
     for probe in expected:
         expect(container[probe]["httpGet"]["port"] in ("status", STATUS), f"{probe} is not on the status port")
+    expect_equal(container["livenessProbe"]["periodSeconds"], 5, "seconds between probes of liveness")
     found = [key for key in manifests.container("client") if key.endswith("Probe")]
     expect_equal(found, [], "probes of a client, which listens nowhere")
 
 
 def check_service(manifests):
-    services = manifests.all("Service")
-    expect_equal([each["metadata"]["name"] for each in services], ["server-service"], "Services")
-    ports = {each["port"]: each["targetPort"] for each in services[0]["spec"]["ports"]}
+    """Clients' addresses are seen as they are."""
+    spec = manifests.one("Service", "server-service")["spec"]
+    ports = {each["port"]: each["targetPort"] for each in spec["ports"]}
     expect_equal(ports, {5001: "turns", 5000: "turns"}, "ports of the Service")
+    outside = "node-port" in manifests.chosen
+    expect_equal(spec["type"], "NodePort" if outside else "ClusterIP", f"{manifests.name}: type of the Service")
+    expect_equal(spec.get("externalTrafficPolicy"), "Local" if outside else None, f"{manifests.name}: externalTrafficPolicy")
+    node_ports = [each["nodePort"] for each in spec["ports"] if "nodePort" in each]
+    expect_equal(node_ports, [30001, 30000] if outside else [], f"{manifests.name}: ports of the node")
 
 
 def check_clients(manifests):
-    expect_equal(manifests.deployment("client")["replicas"], 2, "clients")
+    expect_equal(manifests.workload("client")["replicas"], 0 if "counter" in manifests.chosen else 2, "clients")
     told = environment(manifests.container("client"))
-    expect_equal(told["TAKETURNS_CONNECT"], f"server-service:{TURNS}", "TAKETURNS_CONNECT")
+    expect_equal(told["SERVER"], "server-service", "SERVER")
+    expect_equal(told["TAKETURNS_CONNECT"], f"$(SERVER):{TURNS}", "TAKETURNS_CONNECT")
+    expect(list(told).index("SERVER") < list(told).index("TAKETURNS_CONNECT"), "SERVER is defined after its use")
     expect_equal(told["TAKETURNS_NAME"], {"fieldRef": {"fieldPath": "metadata.name"}}, "TAKETURNS_NAME")
 
 
 def check_confinement(manifests):
     for app in ["server", "client"]:
-        pod = manifests.deployment(app)["template"]["spec"]
+        pod = manifests.workload(app)["template"]["spec"]
         expect(pod["automountServiceAccountToken"] is False, f"{app} has a service account's token")
         expect(pod["terminationGracePeriodSeconds"] > DRAIN, f"{app} is killed while it drains")
         expect(pod["securityContext"]["runAsNonRoot"] is True, f"{app} may run as root")
@@ -116,59 +180,141 @@ def check_confinement(manifests):
         container = manifests.container(app)
         confined = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
         expect_equal(container["securityContext"], confined, f"securityContext of {app}")
-        expect("memory" in container["resources"]["limits"], f"{app} has no limit of memory")
+        limits = container["resources"]["limits"]
+        expect("memory" in limits, f"{app} has no limit of memory")
+        expect_equal("cpu" in limits, "cpu-limits" in manifests.chosen, f"{manifests.name}: {app} has a limit of processor time")
+        gone = {each["key"].rpartition("/")[2]: each["tolerationSeconds"] for each in pod["tolerations"]}
+        expect_equal(gone, {"not-ready": 30, "unreachable": 30}, f"seconds that {app} stays with a lost node")
 
 
 def check_policies(manifests):
     deny = manifests.one("NetworkPolicy", "deny-all")["spec"]
-    expect_equal(deny, {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}, "deny-all")
-    expected = {
-        "server-from-clients": ([{"podSelector": {"matchLabels": {"app": "client"}}}], [TURNS]),
-        "status-from-monitoring": (
-            [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}], [STATUS]),
-    }
-    if manifests.name == "local":
-        expected["server-from-outside"] = ([], [TURNS])
-    found = {
-        each["metadata"]["name"]: (rule.get("from", []), [each["port"] for each in rule["ports"]])
-        for each in manifests.all("NetworkPolicy")
+    expect_equal(deny, {"podSelector": {"matchLabels": OURS}, "policyTypes": ["Ingress", "Egress"]}, "deny-all")
+    clients = [{"podSelector": {"matchLabels": {"app": "client", **OURS}}}]
+    monitoring = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    expected = [("server-from-clients", clients, [TURNS]), ("status-from-monitoring", monitoring, [STATUS])]
+    if "node-port" in manifests.chosen:
+        expected.insert(1, ("server-from-clients", [], [TURNS]))
+    found = [
+        (each["metadata"]["name"], rule.get("from", []), [each["port"] for each in rule["ports"]])
+        for each in manifests.objects if each["kind"] == "NetworkPolicy"
         for rule in each["spec"].get("ingress", [])
-    }
+    ]
     expect_equal(found, expected, f"{manifests.name}: who is let in, and where")
     egress = manifests.one("NetworkPolicy", "clients-to-server")["spec"]["egress"]
-    expect_equal(egress[0]["to"], [{"podSelector": {"matchLabels": {"app": "server"}}}], "where clients may go")
+    expect_equal(egress[0]["to"], [{"podSelector": {"matchLabels": {"app": "server", **OURS}}}], "where clients may go")
     expect_equal([each["port"] for rule in egress for each in rule["ports"]], [TURNS, 53, 53], "ports that clients may go to")
 
 
-def check_images(manifests, version):
-    tag, pull = ("latest", "Never") if manifests.name == "local" else (version, "IfNotPresent")
-    for app, image in [("server", "taketurns"), ("client", "taketurns-client")]:
-        container = manifests.container(app)
-        expect_equal(container["image"], f"{image}:{tag}", f"{manifests.name}: image of {app}")
-        expect_equal(container["imagePullPolicy"], pull, f"{manifests.name}: imagePullPolicy of {app}")
-
-
-def check_overlay(manifests):
+def check_programs(manifests):
     """By default a server takes clients of both framings, and clients speak lines."""
-    expected = ["--framing", "line"] if manifests.name == "line" else []
-    expect_equal(manifests.container("server").get("args", []), expected, f"{manifests.name}: options of the server")
+    server = manifests.container("server")
+    expected = ([], None)
+    if "line" in manifests.chosen:
+        expected = (["--framing", "line"], None)
+    if "counter" in manifests.chosen:
+        expected = (["--state", "numbers", "--log-file", "/dev/null"], ["/counter_server"])
+    expect_equal((server.get("args", []), server.get("command")), expected, f"{manifests.name}: program of the server")
     expected = ["--clients", "1", "--allow-plaintext-secrets"]
     expect_equal(manifests.container("client")["args"], expected, f"{manifests.name}: options of a client")
-    kind = manifests.one("Service", "server-service")["spec"]["type"]
-    expect_equal(kind, "NodePort" if manifests.name == "local" else "ClusterIP", f"{manifests.name}: type of the Service")
+
+
+def check_volume(manifests):
+    """Only what keeps something has a volume, and it can write there."""
+    counter = "counter" in manifests.chosen
+    spec = manifests.workload("server")
+    claims = [each["metadata"]["name"] for each in spec.get("volumeClaimTemplates", [])]
+    expect_equal(claims, ["data"] if counter else [], f"{manifests.name}: volumes")
+    mounts = {each["name"]: each["mountPath"] for each in manifests.container("server").get("volumeMounts", [])}
+    expect_equal(mounts, {"data": "/data"} if counter else {}, f"{manifests.name}: where they are")
+    security = spec["template"]["spec"]["securityContext"]
+    expect_equal(security.get("fsGroup"), security["runAsGroup"] if counter else None, f"{manifests.name}: their group")
+
+
+def check_images(manifests, version):
+    for app, image in [("server", "taketurns"), ("client", "taketurns-client")]:
+        container = manifests.container(app)
+        expect_equal(container["image"], f"{image}:{version}", f"{manifests.name}: image of {app}")
+        expect_equal(container["imagePullPolicy"], "IfNotPresent", f"{manifests.name}: imagePullPolicy of {app}")
+
+
+def check_all(manifests, version):
+    for check in [check_objects, check_selectors, check_server, check_probes, check_service, check_clients,
+                  check_confinement, check_policies, check_programs, check_volume]:
+        check(manifests)
+    check_images(manifests, version)
+
+
+def check_two_instances(renderer):
+    """Two in one namespace, as README says: neither finds the other's pods, and clients find their server."""
+    instances = {}
+    for name in ["chess", "go"]:
+        label = {"pairs": {"app.kubernetes.io/instance": name}, "includeSelectors": True}
+        text, error = renderer.choose(["counter"], namespace="games", namePrefix=f"{name}-", labels=[label])
+        expect(text, f"instance {name}: {error}")
+        objects = list(yaml.safe_load_all(text))
+        instances[name] = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in objects}
+    expect(not instances["chess"].keys() & instances["go"].keys(), "two instances have objects of the same name")
+    for name, objects in instances.items():
+        client = objects["Deployment", f"{name}-client-deployment"]["template"]["spec"]["containers"][0]
+        expect_equal(environment(client)["SERVER"], f"{name}-server-service", f"SERVER of {name}")
+        expect_equal(objects["StatefulSet", f"{name}-server"]["serviceName"], f"{name}-server-service", f"Service of {name}")
+        other = next(each for key, each in instances.items() if key != name)
+        pods = [spec["template"]["metadata"]["labels"] for (kind, _), spec in other.items() if "template" in spec]
+        for selector in selectors_in(list(objects.values())):
+            expect(not any(matches(selector, labels) for labels in pods), f"{name} finds pods of the other: {selector}")
+
+
+def selectors_in(what):
+    """Every selector of pods, however deep it stands."""
+    if isinstance(what, list):
+        for each in what:
+            yield from selectors_in(each)
+    elif isinstance(what, dict):
+        for key, value in what.items():
+            if key in ("selector", "podSelector"):
+                yield value.get("matchLabels", value)
+            else:
+                yield from selectors_in(value)
+
+
+def check_words(version):
+    """What the docs and the file to apply say is what is there."""
+    labelled = re.findall(r'image\.version="(.+?)"', (ROOT / "Dockerfile").read_text())
+    expect_equal(labelled, [version, version], "versions that the images are labelled with")
+    expect_equal(sorted(each.name for each in (K8S / "components").iterdir()), sorted(COMPONENTS), "components")
+    for page in ["kustomization.yaml", "README.md"]:
+        named = re.findall(r"components/([\w-]+)", (K8S / page).read_text())
+        expect_equal(sorted(set(named)), sorted(COMPONENTS), f"components that {page} names")
+    for page in ["README.md", "docs/CONTAINERS.md", "k8s/README.md", "Dockerfile"]:
+        for line in (ROOT / page).read_text().splitlines():
+            if not re.search(r"docker (build|run|save)|kind load|minikube image", line):
+                continue
+            for image in re.findall(r"(?<=[ /])taketurns(?:-client)?(?::[\w.]+)?(?=[ `]|$)", line):
+                expect(image.endswith(f":{version}"), f"{page} names the image {image}, and the manifests want version {version}")
 
 
 def main():
+    renderer = Renderer(sys.argv[1])
     version = re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
-    labelled = re.findall(r'image\.version="(.+?)"', (ROOT / "Dockerfile").read_text())
-    expect_equal(labelled, [version, version], "versions that the images are labelled with")
-    rendered = sorted(Path(sys.argv[1]).glob("*.yaml"))
-    expect_equal([each.stem for each in rendered], ["base", "line", "local"], "kustomizations")
-    for manifests in map(Manifests, rendered):
-        for check in [check_namespace, check_labels, check_server, check_probes, check_service, check_clients,
-                      check_confinement, check_policies, check_overlay]:
-            check(manifests)
-        check_images(manifests, version)
+    check_words(version)
+    for apart in itertools.permutations(APART):
+        expect(not renderer.choose(apart)[0], f"{apart} are rendered together")
+    subsets = itertools.chain.from_iterable(itertools.combinations(COMPONENTS, n) for n in range(len(COMPONENTS)))
+    for chosen in subsets:
+        if APART <= set(chosen):
+            continue
+        text, error = renderer.choose(chosen)
+        expect(text, f"{chosen}: {error}")
+        # As many as combine: what holds for them in both orders holds for fewer.
+        if len(chosen) == len(COMPONENTS) - 1:
+            expect_equal(renderer.choose(chosen[::-1])[0], text, f"{chosen} in the other order")
+        manifests = Manifests(chosen, text)
+        check_all(manifests, version)
+        (renderer.folder / f"{manifests.name}.yaml").write_text(text)
+    applied = subprocess.run(["kubectl", "kustomize", str(K8S)], capture_output=True, text=True, check=True).stdout
+    check_all(Manifests(["namespace"], applied), version)
+    check_two_instances(renderer)
 
 
 if __name__ == "__main__":
