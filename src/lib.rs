@@ -44,6 +44,7 @@
 //! | [`turn`] | the scheduler: who may hold the turn | names, bytes, sockets, clocks |
 //! | [`wire`] | framing and bounded buffers | verbs, sockets |
 //! | [`session`] | the text of the turn protocol: bytes to values, and back | turns, sockets |
+//! | [`record`] | what a server has to remember beyond its life: records, keys, values | files, networks |
 //! | [`protocol`] | wire protocols: bytes in, decisions out | sockets, clocks |
 //! | [`engine`] | the order of a pass, budgets, flushing, deadlines, on any sockets | clocks, the kind of sockets |
 //! | [`net`] | sockets, clock, `mio`: the driver and the event loop | who may do what |
@@ -85,6 +86,7 @@ mod hint;
 pub mod net;
 mod printable;
 pub mod protocol;
+pub mod record;
 pub mod session;
 #[cfg(feature = "status")]
 pub mod status;

@@ -7,16 +7,23 @@ const WHOLE_BYTES_MAX: usize = 16;
 
 /// The mark of an answer: the answer itself if it is short, else the first 128 bits of its SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// An answer of up to 16 bytes, and zeros behind it.
-    Whole { len: u8, bytes: [u8; WHOLE_BYTES_MAX] },
+pub enum Mark {
+    /// An answer of up to 16 bytes.
+    Whole {
+        /// Its length.
+        len: u8,
+        /// Its bytes, and zeros behind them.
+        bytes: [u8; WHOLE_BYTES_MAX],
+    },
     /// The beginning of the digest of a longer one.
     Digest([u8; 16]),
 }
 
 impl Mark {
+    /// The mark of `answer`.
+    #[must_use]
     #[inline]
-    pub(crate) fn of(answer: &[u8]) -> Mark {
+    pub fn of(answer: &[u8]) -> Mark {
         match u8::try_from(answer.len()) {
             Ok(len) if answer.len() <= WHOLE_BYTES_MAX => {
                 let mut bytes = [0; WHOLE_BYTES_MAX];

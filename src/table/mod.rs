@@ -9,10 +9,10 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 use addresses::Addresses;
-pub(crate) use mark::Mark;
+pub use mark::Mark;
 pub(crate) use rooms::{RoomId, Rooms};
-pub use seat::SeatData;
-pub(crate) use seat::{LastAnswer, LineIdentity, SeatName, Secrets};
+pub use seat::{LastAnswer, SeatData};
+pub(crate) use seat::{LineIdentity, SeatName, Secrets};
 
 use crate::hint::unlikely;
 use crate::protocol::{ConnectionId, Entropy};

@@ -45,10 +45,13 @@ pub(crate) struct LineIdentity {
     pub(crate) has_spoken: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LastAnswer {
-    pub(crate) turn: TurnNumber,
-    pub(crate) mark: Mark,
+/// The last answer of a seat that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastAnswer {
+    /// The turn that it answered.
+    pub turn: TurnNumber,
+    /// Its mark.
+    pub mark: Mark,
 }
 
 /// The secrets that a seat can be resumed with.

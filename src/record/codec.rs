@@ -1,0 +1,250 @@
+//! Reading and writing the fields of a value. Each says where it was when it found a flaw.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::session::Name;
+
+/// A flaw of a value's bytes, and where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed {
+    /// The flaw.
+    pub flaw: Flaw,
+    /// The first byte of the field that has it, counted from 0.
+    pub at: usize,
+}
+
+/// A reason why bytes are no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Flaw {
+    /// They end before this field.
+    Ends(&'static str),
+    /// So many bytes are left behind the last field.
+    Rest(usize),
+    /// The value is of a newer version of this program.
+    Newer {
+        /// Its version.
+        found: u8,
+        /// The newest that this program reads.
+        newest: u8,
+    },
+    /// The bytes are not this field.
+    Not(&'static str),
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.at;
+        match self.flaw {
+            Flaw::Ends(field) => write!(f, "it ends at byte {at}, before {field}"),
+            Flaw::Rest(bytes) => write!(f, "{bytes} bytes too many from byte {at}"),
+            Flaw::Newer { found, newest } => {
+                write!(f, "its version is {found}, and this program reads up to {newest}")
+            }
+            Flaw::Not(field) => write!(f, "byte {at} is not {field}"),
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// The version of every kind of value so far. 0 was never one: zeros are what a failing disk leaves.
+const VERSION: u8 = 1;
+
+/// Writes a value, beginning with its version.
+pub(super) struct Writer(Vec<u8>);
+
+impl Writer {
+    pub(super) fn new() -> Writer {
+        Writer(vec![VERSION])
+    }
+
+    pub(super) fn bytes(mut self, bytes: &[u8]) -> Writer {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(super) fn u8(self, number: u8) -> Writer {
+        self.bytes(&[number])
+    }
+
+    pub(super) fn u16(self, number: u16) -> Writer {
+        self.bytes(&number.to_le_bytes())
+    }
+
+    pub(super) fn u32(self, number: u32) -> Writer {
+        self.bytes(&number.to_le_bytes())
+    }
+
+    pub(super) fn u64(self, number: u64) -> Writer {
+        self.bytes(&number.to_le_bytes())
+    }
+
+    /// A count, which no scheduler has above 2^24. A greater one means "no limit", and still does as 2^32 - 1.
+    pub(super) fn count(self, count: usize) -> Writer {
+        self.u32(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// In nanoseconds. One beyond 584 years is written as that, and the scheduler takes it for no less.
+    pub(super) fn duration(self, duration: Duration) -> Writer {
+        self.u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn option<T>(self, value: Option<T>, write: impl FnOnce(Writer, T) -> Writer) -> Writer {
+        match value {
+            None => self.u8(0),
+            Some(value) => write(self.u8(1), value),
+        }
+    }
+
+    pub(super) fn name(self, name: &Name) -> Writer {
+        let bytes = name.as_bytes();
+        self.u8(u8::try_from(bytes.len()).expect("a name has at most 64 bytes")).bytes(bytes)
+    }
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// Reads a value that [`Writer`] has written.
+pub(super) struct Reader<'b> {
+    bytes: &'b [u8],
+    at: usize,
+}
+
+impl<'b> Reader<'b> {
+    pub(super) fn new(bytes: &'b [u8]) -> Result<Reader<'b>, Malformed> {
+        let mut reader = Reader { bytes, at: 0 };
+        match reader.u8("its version")? {
+            VERSION => Ok(reader),
+            0 => Err(Malformed { flaw: Flaw::Not("a version"), at: 0 }),
+            found => Err(Malformed { flaw: Flaw::Newer { found, newest: VERSION }, at: 0 }),
+        }
+    }
+
+    pub(super) fn bytes(&mut self, count: usize, field: &'static str) -> Result<&'b [u8], Malformed> {
+        let ends = Malformed { flaw: Flaw::Ends(field), at: self.bytes.len() };
+        let bytes = self.bytes[self.at..].get(..count).ok_or(ends)?;
+        self.at += count;
+        Ok(bytes)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], Malformed> {
+        let bytes = self.bytes(N, field)?;
+        Ok(bytes.try_into().expect("it has been cut to that length"))
+    }
+
+    pub(super) fn u8(&mut self, field: &'static str) -> Result<u8, Malformed> {
+        Ok(self.array::<1>(field)?[0])
+    }
+
+    pub(super) fn u16(&mut self, field: &'static str) -> Result<u16, Malformed> {
+        self.array(field).map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self, field: &'static str) -> Result<u64, Malformed> {
+        self.array(field).map(u64::from_le_bytes)
+    }
+
+    pub(super) fn count(&mut self, field: &'static str) -> Result<usize, Malformed> {
+        let count = u32::from_le_bytes(self.array(field)?);
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    pub(super) fn duration(&mut self, field: &'static str) -> Result<Duration, Malformed> {
+        self.u64(field).map(Duration::from_nanos)
+    }
+
+    /// Reads one byte that `choose` has a meaning for.
+    pub(super) fn one_of<T>(
+        &mut self,
+        field: &'static str,
+        choose: impl FnOnce(u8) -> Option<T>,
+    ) -> Result<T, Malformed> {
+        let at = self.at;
+        choose(self.u8(field)?).ok_or(Malformed { flaw: Flaw::Not(field), at })
+    }
+
+    pub(super) fn flag(&mut self, field: &'static str) -> Result<bool, Malformed> {
+        self.one_of(field, |byte| [false, true].get(usize::from(byte)).copied())
+    }
+
+    pub(super) fn option<T>(
+        &mut self,
+        field: &'static str,
+        read: impl FnOnce(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Malformed> {
+        if self.flag(field)? { read(self).map(Some) } else { Ok(None) }
+    }
+
+    /// Reads a field, then looks at whether it makes sense.
+    pub(super) fn sensible<R, T>(
+        &mut self,
+        field: &'static str,
+        read: impl FnOnce(&mut Self) -> Result<R, Malformed>,
+        sense: impl FnOnce(R) -> Option<T>,
+    ) -> Result<T, Malformed> {
+        let at = self.at;
+        sense(read(self)?).ok_or(Malformed { flaw: Flaw::Not(field), at })
+    }
+
+    pub(super) fn name(&mut self, field: &'static str) -> Result<Name, Malformed> {
+        let bytes = |reader: &mut Self| {
+            let count = reader.u8(field)?;
+            reader.bytes(count.into(), field)
+        };
+        self.sensible(field, bytes, |bytes| Name::from_bytes(bytes).ok())
+    }
+
+    /// Takes all that is left, at most `max` bytes.
+    pub(super) fn rest(&mut self, field: &'static str, max: usize) -> Result<&'b [u8], Malformed> {
+        let (rest, at) = (&self.bytes[self.at..], self.at);
+        self.at = self.bytes.len();
+        if rest.len() <= max { Ok(rest) } else { Err(Malformed { flaw: Flaw::Not(field), at }) }
+    }
+
+    /// Returns the value if it has been read to its end.
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Malformed> {
+        match self.bytes.len() - self.at {
+            0 => Ok(value),
+            rest => Err(Malformed { flaw: Flaw::Rest(rest), at: self.at }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flaw_says_what_and_where() {
+        let name = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes)?;
+            let name = reader.name("its name")?;
+            reader.finish(name)
+        };
+        assert_eq!(name(&[1, 2, b'o', b'k']).map(|name| name.to_string()), Ok("ok".to_owned()));
+        for (bytes, says) in [
+            (&[][..], "it ends at byte 0, before its version"),
+            (&[0; 9], "byte 0 is not a version"),
+            (&[2, 1], "its version is 2, and this program reads up to 1"),
+            (&[1], "it ends at byte 1, before its name"),
+            (&[1, 3, b'o', b'k'], "it ends at byte 4, before its name"),
+            (&[1, 1, b' '], "byte 1 is not its name"),
+            (&[1, 0], "byte 1 is not its name"),
+            (&[1, 1, b'o', b'k', b'!'], "2 bytes too many from byte 3"),
+        ] {
+            assert_eq!(name(bytes).expect_err("malformed").to_string(), says, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_or_count_beyond_all_limits_is_written_as_the_greatest() {
+        let bytes = Writer::new().duration(Duration::MAX).count(usize::MAX).finish();
+        let mut reader = Reader::new(&bytes).expect("a version");
+        let years = reader.duration("").expect("a time").as_secs() / (365 * 24 * 3600);
+        assert_eq!((years, reader.count("").expect("a count")), (584, u32::MAX as usize));
+    }
+}

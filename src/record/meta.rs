@@ -1,0 +1,33 @@
+//! What belongs to no ring.
+
+use super::codec::{Malformed, Reader, Writer};
+use crate::session::Epoch;
+
+/// The value of [`Key::Meta`](super::Key::Meta). Written when a journal is made, and when a ring is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetaValue {
+    /// The life of the journal: kept over restarts and take-overs.
+    pub epoch: Epoch,
+    /// The highest turn of the rings that are forgotten. A ring that is made anew goes on behind it.
+    pub forgotten_turn: u64,
+}
+
+impl MetaValue {
+    /// Returns the byte form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Writer::new().u64(self.epoch.0).u64(self.forgotten_turn).finish()
+    }
+
+    /// Reads the byte form.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`], with the flaw and where it is.
+    pub fn decode(bytes: &[u8]) -> Result<MetaValue, Malformed> {
+        let mut from = Reader::new(bytes)?;
+        let epoch = Epoch(from.u64("the epoch")?);
+        let forgotten_turn = from.u64("the highest turn of forgotten rings")?;
+        from.finish(MetaValue { epoch, forgotten_turn })
+    }
+}

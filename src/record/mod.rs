@@ -1,0 +1,74 @@
+//! What a server has to remember beyond its own life, as numbered records of small keys and values. No I/O.
+//!
+//! A protocol emits [`Record`]s. A store makes them durable, in order, and says "durable up to *n*". **Nothing that a record caused is
+//! said before the record is durable**: that is the output commit of rollback recovery, and the contract of `Ready` in etcd's raft. So an
+//! `OK` that a client has read is never lost, and no turn number is granted twice.
+//!
+//! A hand-over is *one* record: what ended and what was granted. A store commits a record as a whole or not at all.
+//!
+//! Here live the record, its [keys](Key), its values with their byte forms, what is [not stored yet](Pending), which numbers
+//! [are durable](Horizon), and the [`State`] that all entries together are. Where they are stored is not known here.
+//!
+//! Byte forms are versioned, canonical and little-endian. Bytes that are none are an error that says what is wrong and where, never a
+//! panic: a journal may come from a failing disk, and an import from a text editor.
+
+mod codec;
+mod horizon;
+mod key;
+mod meta;
+mod pending;
+mod ring;
+mod seat;
+mod secret;
+mod state;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use codec::{Flaw, Malformed};
+pub use horizon::Horizon;
+pub use key::{InvalidKey, Key};
+pub use meta::MetaValue;
+pub use pending::Pending;
+pub use ring::{HOST_STATE_BYTES_MAX, HostValue, LeaseValue, RingValue, Tag};
+pub use seat::{SeatValue, Standing};
+pub use secret::SecretHash;
+pub use state::{Damaged, RingState, State, Wrong};
+
+pub use crate::table::{LastAnswer, Mark};
+
+/// One step of a server that has to survive it. It is stored as a whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The number of the record: 1 more than that of the one before, in one life of a server. In a record that
+    /// [stands for several](Pending), the number of the last.
+    pub seq: u64,
+    /// What changes, each key at most once.
+    pub changes: Vec<Change>,
+}
+
+/// A change of one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The entry has this value from now on.
+    Put {
+        /// Names the entry.
+        key: Key,
+        /// The value in its byte form.
+        value: Vec<u8>,
+    },
+    /// The entry is gone, or was not there.
+    Delete {
+        /// Names the entry.
+        key: Key,
+    },
+}
+
+impl Change {
+    /// Returns the key of the entry that changes.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        match self {
+            Change::Put { key, .. } | Change::Delete { key } => key,
+        }
+    }
+}

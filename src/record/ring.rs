@@ -1,0 +1,193 @@
+//! Rings: their rules, their last numbers, the turn that is held; and the state that a host keeps for one.
+
+use std::time::Duration;
+
+use super::codec::{Malformed, Reader, Writer};
+use crate::turn::{Demand, Demands, HoldMax, Judging, Rules, TurnNumber, Weight};
+
+/// The value of [`Key::Ring`](super::Key::Ring). Written with every hand-over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingValue {
+    /// The rules that it goes by.
+    pub rules: Rules,
+    /// The number of the last turn that was granted, 0 if none was.
+    pub last_turn: u64,
+    /// The number of the last seat that was made, 0 if none was.
+    pub last_place: u64,
+    /// The tag of the last turn that was granted from the queue.
+    pub virtual_time: Tag,
+    /// Tags handed out.
+    pub tags_given: u64,
+    /// The turn that is held.
+    pub lease: Option<LeaseValue>,
+}
+
+/// A position in virtual time, in units of 2^-64 of a weight-1 turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Tag {
+    /// Whole turns of weight 1.
+    pub whole: u64,
+    /// Parts of one, in units of 2^-64.
+    pub part: u64,
+    /// The number of the tag, in the order in which they were handed out.
+    pub given: u64,
+}
+
+/// A turn that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseValue {
+    /// The place of its holder. Of a raw holder there is no entry.
+    pub place: u64,
+    /// The number of the turn.
+    pub turn: TurnNumber,
+    /// How long its holder may still be silent.
+    pub silent: Duration,
+    /// How long the turn may still last; `None` without a limit.
+    pub hold: Option<Duration>,
+    /// The holder has asked for one more turn.
+    pub asks_again: bool,
+}
+
+impl Tag {
+    pub(super) fn write(self, to: Writer) -> Writer {
+        to.u64(self.whole).u64(self.part).u64(self.given)
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Result<Tag, Malformed> {
+        const FIELD: &str = "a position in virtual time";
+        Ok(Tag { whole: from.u64(FIELD)?, part: from.u64(FIELD)?, given: from.u64(FIELD)? })
+    }
+}
+
+impl LeaseValue {
+    /// No limit is the longest time that can be written.
+    fn write(to: Writer, lease: &LeaseValue) -> Writer {
+        to.u64(lease.place)
+            .u64(lease.turn.get())
+            .duration(lease.silent)
+            .duration(lease.hold.unwrap_or(Duration::MAX))
+            .u8(lease.asks_again.into())
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<LeaseValue, Malformed> {
+        let place = from.u64("the place of the holder")?;
+        let number = |from: &mut Reader<'_>| from.u64("the number of the held turn");
+        let turn = from.sensible("the number of a turn", number, TurnNumber::new)?;
+        let silent = from.duration("the time to be silent")?;
+        let hold = from.duration("the time of the turn")?;
+        let hold = (hold != Duration::from_nanos(u64::MAX)).then_some(hold);
+        Ok(LeaseValue { place, turn, silent, hold, asks_again: from.flag("whether it asks again")? })
+    }
+}
+
+impl RingValue {
+    /// Returns the byte form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let to = write_rules(Writer::new(), &self.rules).u64(self.last_turn).u64(self.last_place);
+        let to = self.virtual_time.write(to).u64(self.tags_given);
+        to.option(self.lease.as_ref(), LeaseValue::write).finish()
+    }
+
+    /// Reads the byte form.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`], with the flaw and where it is.
+    pub fn decode(bytes: &[u8]) -> Result<RingValue, Malformed> {
+        let mut from = Reader::new(bytes)?;
+        let value = RingValue {
+            rules: from.sensible("rules that can be kept", read_rules, |rules| {
+                rules.check().is_ok().then_some(rules)
+            })?,
+            last_turn: from.u64("the last turn")?,
+            last_place: from.u64("the last place")?,
+            virtual_time: Tag::read(&mut from)?,
+            tags_given: from.u64("the number of tags")?,
+            lease: from.option("whether a turn is held", LeaseValue::read)?,
+        };
+        from.finish(value)
+    }
+}
+
+fn write_rules(to: Writer, rules: &Rules) -> Writer {
+    let to = to
+        .count(rules.min_seats)
+        .option(rules.seats_max, Writer::count)
+        .u8(rules.weight_max.value())
+        .u8(match rules.demands {
+            Demands::Any => 0,
+            Demands::Only(Demand::Always) => 1,
+            Demands::Only(Demand::Ask) => 2,
+        })
+        .duration(rules.turn_deadline);
+    let to = match rules.hold_max {
+        HoldMax::TurnDeadline => to.u8(0),
+        HoldMax::Time(time) => to.u8(1).duration(time),
+        HoldMax::Unlimited => to.u8(2),
+    };
+    to.duration(rules.turn_grace)
+        .duration(rules.seat_grace)
+        .u8(match rules.judging {
+            Judging::Automatic => 0,
+            Judging::Host => 1,
+        })
+        .duration(rules.judging_timeout)
+        .u16(rules.proposals_max)
+}
+
+fn read_rules(from: &mut Reader<'_>) -> Result<Rules, Malformed> {
+    Ok(Rules {
+        min_seats: from.count("the least seats")?,
+        seats_max: from.option("a limit of seats", |from| from.count("the most seats"))?,
+        weight_max: read_weight(from)?,
+        demands: from.one_of("the demands of a ring", |byte| {
+            [Demands::Any, Demands::Only(Demand::Always), Demands::Only(Demand::Ask)]
+                .get(usize::from(byte))
+                .copied()
+        })?,
+        turn_deadline: from.duration("the deadline of a turn")?,
+        hold_max: match from.one_of("a limit of a turn", |byte| (byte <= 2).then_some(byte))? {
+            0 => HoldMax::TurnDeadline,
+            1 => HoldMax::Time(from.duration("the longest turn")?),
+            _ => HoldMax::Unlimited,
+        },
+        turn_grace: from.duration("the grace of a turn")?,
+        seat_grace: from.duration("the grace of a seat")?,
+        judging: from.one_of("the judge of answers", |byte| {
+            [Judging::Automatic, Judging::Host].get(usize::from(byte)).copied()
+        })?,
+        judging_timeout: from.duration("the time to judge")?,
+        proposals_max: from.u16("the most proposals")?,
+    })
+}
+
+pub(super) fn read_weight(from: &mut Reader<'_>) -> Result<Weight, Malformed> {
+    from.one_of("a weight of 1 to 100", Weight::new)
+}
+
+/// The longest state that a host may keep for a ring, in bytes (M23).
+pub const HOST_STATE_BYTES_MAX: usize = 64 * 1024;
+
+/// The value of [`Key::Host`](super::Key::Host): what the host keeps for a ring. Written with the answer that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostValue(pub Vec<u8>);
+
+impl HostValue {
+    /// Returns the byte form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Writer::new().bytes(&self.0).finish()
+    }
+
+    /// Reads the byte form.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`], with the flaw and where it is.
+    pub fn decode(bytes: &[u8]) -> Result<HostValue, Malformed> {
+        let mut from = Reader::new(bytes)?;
+        let state = from.rest("a state of at most 65,536 bytes", HOST_STATE_BYTES_MAX)?.to_vec();
+        from.finish(HostValue(state))
+    }
+}

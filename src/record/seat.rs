@@ -1,0 +1,114 @@
+//! Seats that were joined under a name. Of raw seats there is no entry: their clients cannot prove who they are.
+
+use super::codec::{Malformed, Reader, Writer};
+use super::ring::{Tag, read_weight};
+use super::secret::SecretHash;
+use crate::session::Name;
+use crate::table::{LastAnswer, Mark};
+use crate::turn::{Demand, TurnNumber, Weight};
+
+/// The value of [`Key::Seat`](super::Key::Seat). Written when its client joins, resumes, asks or rests, and when its turn ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeatValue {
+    /// The name that it was joined under.
+    pub name: Name,
+    /// Its share of the turns.
+    pub weight: Weight,
+    /// When it wants the turn.
+    pub demand: Demand,
+    /// Where it stands in the order. Of the holder, whose place the ring's lease names, it says where it stood.
+    pub standing: Standing,
+    /// Its position in virtual time. It means something while the seat waits.
+    pub tag: Tag,
+    /// The last answer that was accepted, to confirm it again.
+    pub last: Option<LastAnswer>,
+    /// The hash of its secret.
+    pub current: SecretHash,
+    /// The hash of the secret that its client last used, until it is known to have the current one.
+    pub used: Option<SecretHash>,
+}
+
+/// Where a seat stands in the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It does not want the turn.
+    Resting,
+    /// It waits.
+    Waiting,
+    /// Its turn came while its client was away. It waits anew when the client is back.
+    Missed,
+}
+
+impl SeatValue {
+    /// Returns the byte form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let to = Writer::new().name(&self.name).u8(self.weight.value());
+        let to = to
+            .u8(match self.demand {
+                Demand::Always => 0,
+                Demand::Ask => 1,
+            })
+            .u8(match self.standing {
+                Standing::Resting => 0,
+                Standing::Waiting => 1,
+                Standing::Missed => 2,
+            });
+        let to = self.tag.write(to).option(self.last, write_last);
+        to.bytes(self.current.bytes()).option(self.used, |to, used| to.bytes(used.bytes())).finish()
+    }
+
+    /// Reads the byte form.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`], with the flaw and where it is.
+    pub fn decode(bytes: &[u8]) -> Result<SeatValue, Malformed> {
+        let mut from = Reader::new(bytes)?;
+        let value = SeatValue {
+            name: from.name("the name of the seat")?,
+            weight: read_weight(&mut from)?,
+            demand: from.one_of("the demand of the seat", |byte| {
+                [Demand::Always, Demand::Ask].get(usize::from(byte)).copied()
+            })?,
+            standing: from.one_of("where it stands", |byte| {
+                [Standing::Resting, Standing::Waiting, Standing::Missed].get(usize::from(byte)).copied()
+            })?,
+            tag: Tag::read(&mut from)?,
+            last: from.option("whether it has answered", read_last)?,
+            current: SecretHash::new(from.array("the hash of its secret")?),
+            used: from.option("whether another secret is valid", |from| {
+                from.array("the hash of the secret before").map(SecretHash::new)
+            })?,
+        };
+        from.finish(value)
+    }
+}
+
+/// The longest answer that is kept as it is. A digest is written with one more as its length.
+const WHOLE_BYTES_MAX: u8 = 16;
+
+fn write_last(to: Writer, last: LastAnswer) -> Writer {
+    let to = to.u64(last.turn.get());
+    match last.mark {
+        Mark::Whole { len, bytes } => to.u8(len).bytes(&bytes),
+        Mark::Digest(digest) => to.u8(WHOLE_BYTES_MAX + 1).bytes(&digest),
+    }
+}
+
+fn read_last(from: &mut Reader<'_>) -> Result<LastAnswer, Malformed> {
+    let number = |from: &mut Reader<'_>| from.u64("the turn of the last answer");
+    let turn = from.sensible("the number of a turn", number, TurnNumber::new)?;
+    let mark = |from: &mut Reader<'_>| {
+        Ok((from.u8("the length of an answer")?, from.array::<16>("the mark of an answer")?))
+    };
+    let mark = from.sensible("the mark of an answer", mark, |(len, bytes)| match len {
+        0..=WHOLE_BYTES_MAX => {
+            let is_padded = bytes[usize::from(len)..].iter().all(|&byte| byte == 0);
+            is_padded.then_some(Mark::Whole { len, bytes })
+        }
+        len if len == WHOLE_BYTES_MAX + 1 => Some(Mark::Digest(bytes)),
+        _ => None,
+    })?;
+    Ok(LastAnswer { turn, mark })
+}

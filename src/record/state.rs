@@ -1,0 +1,178 @@
+//! All entries together: what a server goes on from.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::codec::Malformed;
+use super::{Change, HostValue, InvalidKey, Key, MetaValue, RingValue, SeatValue};
+use crate::session::Name;
+
+/// What a server has to remember: the entries of a store, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// What belongs to no ring.
+    pub meta: MetaValue,
+    /// The rings, by name.
+    pub rings: BTreeMap<Name, RingState>,
+}
+
+/// What is remembered of one ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingState {
+    /// The ring itself.
+    pub ring: RingValue,
+    /// Its seats, by place.
+    pub seats: BTreeMap<u64, SeatValue>,
+    /// The state that the host keeps for it.
+    pub host: Option<HostValue>,
+}
+
+impl State {
+    /// The state of a server that has done nothing yet.
+    #[must_use]
+    pub fn new(meta: MetaValue) -> State {
+        State { meta, rings: BTreeMap::new() }
+    }
+
+    /// Reads the entries of a store, in any order, and sees whether they belong together.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`], with the entry that is wrong and why.
+    pub fn read<'e>(entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Result<State, Damaged> {
+        let (mut meta, mut rings, mut seats, mut hosts) = (None, BTreeMap::new(), Vec::new(), Vec::new());
+        for (key, value) in entries {
+            let damaged = |why: Wrong| Damaged { key: key.to_vec(), wrong: why };
+            let malformed = |why| damaged(Wrong::Value(why));
+            match Key::from_bytes(key).map_err(|why| damaged(Wrong::Key(why)))? {
+                Key::Meta => meta = Some(MetaValue::decode(value).map_err(malformed)?),
+                Key::Ring(name) => {
+                    let ring = RingValue::decode(value).map_err(malformed)?;
+                    rings.insert(name, RingState { ring, seats: BTreeMap::new(), host: None });
+                }
+                Key::Seat(ring, place) => {
+                    seats.push((ring, place, SeatValue::decode(value).map_err(malformed)?));
+                }
+                Key::Host(ring) => hosts.push((ring, HostValue::decode(value).map_err(malformed)?)),
+            }
+        }
+        for (name, place, seat) in seats {
+            let ring =
+                rings.get_mut(&name).ok_or_else(|| damaged(Key::Seat(name, place), "its ring is missing"))?;
+            ring.seats.insert(place, seat);
+        }
+        for (name, state) in hosts {
+            let ring = rings.get_mut(&name).ok_or_else(|| damaged(Key::Host(name), "its ring is missing"))?;
+            ring.host = Some(state);
+        }
+        let state = State { meta: meta.ok_or_else(|| damaged(Key::Meta, "it is missing"))?, rings };
+        match state.contradiction() {
+            Some((key, what)) => Err(damaged(key, what)),
+            None => Ok(state),
+        }
+    }
+
+    /// Returns the first entry that contradicts another one.
+    fn contradiction(&self) -> Option<(Key, &'static str)> {
+        self.rings.iter().find_map(|(&name, ring)| ring.contradiction(name))
+    }
+
+    /// Returns the changes that make an empty store have this state.
+    #[must_use]
+    pub fn puts(&self) -> Vec<Change> {
+        let mut puts = vec![Change::Put { key: Key::Meta, value: self.meta.encode() }];
+        for (&name, RingState { ring, seats, host }) in &self.rings {
+            puts.push(Change::Put { key: Key::Ring(name), value: ring.encode() });
+            puts.extend(
+                seats
+                    .iter()
+                    .map(|(&place, seat)| Change::Put { key: Key::Seat(name, place), value: seat.encode() }),
+            );
+            puts.extend(host.iter().map(|host| Change::Put { key: Key::Host(name), value: host.encode() }));
+        }
+        puts
+    }
+}
+
+impl RingState {
+    fn contradiction(&self, name: Name) -> Option<(Key, &'static str)> {
+        let RingValue { last_turn, last_place, tags_given, virtual_time, lease, .. } = &self.ring;
+        if virtual_time.given > *tags_given {
+            return Some((Key::Ring(name), "its virtual time has a tag that was never given"));
+        }
+        if let Some(lease) = lease {
+            if !(1..=*last_place).contains(&lease.place) {
+                return Some((Key::Ring(name), "its turn is held by a place that never was"));
+            }
+            if lease.turn.get() > *last_turn {
+                return Some((Key::Ring(name), "its turn has a number that was never granted"));
+            }
+        }
+        let mut names = BTreeSet::new();
+        self.seats.iter().find_map(|(&place, seat)| {
+            let what = match seat {
+                _ if !(1..=*last_place).contains(&place) => "its place is above the last of its ring, or 0",
+                seat if seat.tag.given > *tags_given => "its tag was never given",
+                seat if seat.last.is_some_and(|last| last.turn.get() > *last_turn) => {
+                    "it has answered a turn that was never granted"
+                }
+                seat if !names.insert(seat.name) => "its name is that of another seat of its ring",
+                _ => return None,
+            };
+            Some((Key::Seat(name, place), what))
+        })
+    }
+}
+
+fn damaged(key: Key, what: &'static str) -> Damaged {
+    Damaged { key: key.to_string().into_bytes(), wrong: Wrong::Contradicts(what) }
+}
+
+/// An entry that no server has written, or that does not belong to the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// The key, as it was stored.
+    pub key: Vec<u8>,
+    /// What is wrong with it.
+    pub wrong: Wrong,
+}
+
+/// What can be wrong with an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wrong {
+    /// Its key names nothing.
+    Key(InvalidKey),
+    /// Its value cannot be read.
+    Value(Malformed),
+    /// It contradicts another entry.
+    Contradicts(&'static str),
+}
+
+impl Damaged {
+    /// Whether the entry is that of a newer version of this program.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        matches!(self.wrong, Wrong::Value(Malformed { flaw: super::Flaw::Newer { .. }, .. }))
+    }
+}
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "entry {}", self.key.escape_ascii())?;
+        match Key::from_bytes(&self.key) {
+            Ok(Key::Ring(ring)) => write!(f, " (ring {ring})")?,
+            Ok(Key::Seat(ring, place)) => write!(f, " (seat {place} of ring {ring})")?,
+            Ok(Key::Host(ring)) => write!(f, " (the host's state of ring {ring})")?,
+            Ok(Key::Meta) | Err(InvalidKey) => {}
+        }
+        match &self.wrong {
+            Wrong::Key(why) => write!(f, ": {why}"),
+            Wrong::Value(why) => write!(f, ": {why}"),
+            Wrong::Contradicts(what) => write!(f, ": {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Damaged {}
