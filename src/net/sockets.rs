@@ -16,6 +16,14 @@ use super::{DriverConfig, Target, TokenSpace};
 use crate::engine::{Interest, Sockets};
 use crate::protocol::ConnectionId;
 
+/// Bytes that the system takes for a peer and cannot send yet. What is under way does not count, so this slows down no peer that reads.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 16 * 1024;
+
+/// Bytes that the system keeps of what a peer has sent and is not read, because it does not read itself. Linux allows itself twice as much.
+#[cfg(target_os = "linux")]
+const UNREAD_BYTES_MAX: usize = 64 * 1024;
+
 /// Sockets that are registered with a poll, under tokens of one space.
 #[derive(Debug)]
 pub(super) struct MioSockets {
@@ -61,8 +69,20 @@ pub(super) fn bind(addr: SocketAddr, backlog: i32) -> io::Result<net::TcpListene
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;
+    #[cfg(target_os = "linux")]
+    bound_memory(&socket);
     socket.listen(backlog)?;
     Ok(socket.into())
+}
+
+/// Bounds what the system keeps for each connection that `listener` accepts: they have these options from it, without a system call of
+/// their own. By default Linux keeps up to 4 MiB for a peer that does not read, and 6 MiB and more of what it sends. No limit here counts
+/// that, but a container's does.
+#[cfg(target_os = "linux")]
+fn bound_memory(listener: &Socket) {
+    // Best effort: whom it serves does not depend on it.
+    let _ = listener.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+    let _ = listener.set_recv_buffer_size(UNREAD_BYTES_MAX);
 }
 
 impl Sockets for MioSockets {
@@ -217,6 +237,53 @@ mod tests {
         socket.set_nonblocking(true).expect("a socket");
         let error = established(&TcpStream::from_std(socket.into())).expect_err("nobody is there");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[cfg(target_os = "linux")]
+    fn accepted() -> (MioSockets, TcpStream, net::TcpStream) {
+        let mut sockets = sockets();
+        let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("port 0 is free");
+        let addr = bound.local_addr().expect("bound");
+        let mut listener = sockets.listen(TcpListener::from_std(bound), 0).expect("a listener");
+        let peer = net::TcpStream::connect(addr).expect("it listens");
+        let (socket, _) = sockets.accept(&mut listener).expect("a newcomer");
+        (sockets, socket, peer)
+    }
+
+    /// What it does not take is queued by the engine, which has limits for that.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_system_keeps_little_for_a_peer_that_does_not_read() {
+        let (mut sockets, mut socket, _silent) = accepted();
+        let (mut taken, mut refusals) = (0, 0);
+        // The system takes more as the peer's system acknowledges, until that has no room left.
+        while refusals < 50 {
+            match sockets.send(&mut socket, &[7; 16 * 1024]) {
+                Ok(count) => (taken, refusals) = (taken + count, 0),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    refusals += 1;
+                    std::thread::yield_now();
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(taken < 1 << 20, "{taken} bytes, those in the peer's system included");
+    }
+
+    /// The system lets a peer send more at once the longer it is read, and keeps all that if it is not read any more.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_system_keeps_little_of_a_peer_that_is_not_read() {
+        let (mut sockets, mut socket, peer) = accepted();
+        peer.set_nonblocking(true).expect("a socket");
+        let (mut buffer, mut read) = (vec![0; 256 * 1024], 0);
+        while read < 64 << 20 {
+            while io::Write::write(&mut &peer, &[7; 64 * 1024]).is_ok() {}
+            while let Ok(count) = sockets.recv(&mut socket, &mut buffer) {
+                read += count;
+            }
+        }
+        assert_eq!(SockRef::from(&socket).recv_buffer_size().expect("a socket"), 2 * UNREAD_BYTES_MAX);
     }
 
     #[test]
