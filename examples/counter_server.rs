@@ -23,8 +23,7 @@ use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerCon
 /// Remember the last number of every client, and give out random odd and even numbers.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
-    note = "Fixed limits: 10000 clients, and not more than the limit of file descriptors; a message of 32 bytes; an
-id from 0 to 10000, which is sent within 10 s. A client that does not read is closed after 10 s, or once 64 KiB
+    note = "Fixed limits: a message of 32 bytes; an id from 0 to 10000, which is sent within 10 s. A client that does not read is closed after 10 s, or once 64 KiB
 wait for it.
 Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
 )]
@@ -41,6 +40,10 @@ struct Options {
     /// file in which the numbers outlive the server; written once a second when they change. Default: none
     #[argh(option, arg_name = "file")]
     state: Option<PathBuf>,
+
+    /// clients, in all; further ones are closed without a word. At most the limit of file descriptors less 32. Default: 10000
+    #[argh(option, arg_name = "n", default = "10_000")]
+    max_clients: usize,
 
     /// connections that one address may have; more are closed without a word. Loopback has no limit. Default: none
     #[argh(option, arg_name = "n")]
@@ -62,9 +65,16 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
+    if options.max_clients == 0 {
+        common::options::wrong_usage(format_args!("--max-clients 0 makes no sense: it must be at least 1"));
+    }
     let status = status::address(options.status.as_deref())?;
     let driver_config = server::driver_config(options.max_per_address, status);
-    let counter = CounterServer::new(CounterServerConfig::default(), os_entropy());
+    let max_clients = options.max_clients.min(driver_config.clients_max());
+    let counter = CounterServer::new(
+        CounterServerConfig { max_clients, ..CounterServerConfig::default() },
+        os_entropy(),
+    );
     let Service { mut event_loop, bound, status } =
         Service::listen(counter, driver_config, &options.listen, "127.0.0.1:2004", status)?;
     // Only now: the files may be those of a server that has the address.

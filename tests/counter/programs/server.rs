@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use super::{Client, Peer, Server, server_command, wait_for};
+use super::{Client, Peer, Server, connect, server_command, wait_for};
 use crate::bare::{PATIENCE, free_address};
 use crate::process::folder::Folder;
 use crate::process::programs::example;
@@ -75,6 +75,19 @@ fn a08_standard_output_that_nobody_reads_stops_nobody() {
     }
 }
 
+/// One client more than `--max-clients` is closed without a word, and has the place of the first when that has gone.
+#[test]
+fn serves_as_many_clients_as_it_is_told() {
+    let folder = Folder::new();
+    let mut server = Server::spawn(server_command(&folder, "127.0.0.1:0").args(["--max-clients", "1"]));
+    let (peer, answer) = Peer::begin(&server.address, "17");
+    assert_eq!(answer.trim(), "0");
+    assert_eq!(Peer(connect(&server.address)).recv(), "", "the second client");
+    drop(peer);
+    server.wait_for("client 17 at ");
+    assert_eq!(Peer::begin(&server.address, "18").1.trim(), "0");
+}
+
 #[test]
 fn p01_wrong_usage_is_exit_code_2_and_a05_a_bad_address_1() {
     for (program, args, code) in [
@@ -86,6 +99,7 @@ fn p01_wrong_usage_is_exit_code_2_and_a05_a_bad_address_1() {
         ("counter_client", &["--what"], 2),
         ("counter_server", &["--listen", "127.0.0.1:70000"], 1),
         ("counter_server", &["--listen", "nowhere"], 1),
+        ("counter_server", &["--max-clients", "0"], 2),
         ("counter_server", &["what"], 2),
     ] {
         let folder = Folder::new();
