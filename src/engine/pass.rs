@@ -77,8 +77,8 @@ pub struct Ready {
     pub readable: bool,
     /// It can be written to again, or is established, or that will fail.
     pub writable: bool,
-    /// The end of the stream, or an error, is there to be read.
-    pub read_closed: bool,
+    /// A read that does not fill the buffer may leave something: the end of the stream, an error, or what stands behind urgent data.
+    pub to_end: bool,
 }
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
@@ -280,7 +280,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Some(Phase::Connecting) => self.finish_connecting(now, id),
             Some(_) => {
                 if ready.readable {
-                    self.read_seldom(now, id, ready.read_closed);
+                    self.read_seldom(now, id, ready.to_end);
                     self.relieve(now, id);
                 }
                 if ready.writable {

@@ -36,8 +36,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.read(now, id, to_end);
     }
 
-    /// Reads up to the length of the buffer. `to_end`: an end of stream may be waiting that no further event will announce, so
-    /// that a short read does not mean that nothing is left.
+    /// Reads up to the length of the buffer. `to_end`: something may be waiting that no further event will announce, such as the end of
+    /// the stream, so that a short read does not mean that nothing is left.
     #[inline(always)]
     pub(super) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
         let budget = self.buffer.len();

@@ -187,7 +187,7 @@ fn the_end_comes_with_what_was_not_consumed() {
     let id = open(&mut engine);
     say(&mut engine, id, 0, b"abcdef");
     engine.sockets.0[0].ends = true;
-    engine.handle_ready(NOW, id, Ready { readable: true, writable: false, read_closed: true });
+    engine.handle_ready(NOW, id, Ready { readable: true, writable: false, to_end: true });
     assert_eq!(engine.protocol.rests, [b"ef"]);
     settle(&mut engine);
     assert_eq!((engine.connections(), engine.rests.len()), (0, 0));
@@ -250,7 +250,7 @@ fn a_connection_that_is_congested_is_read_when_its_peer_has_read() {
     // Its peer reads a bit, and at last all.
     for room in [20, 30, usize::MAX] {
         engine.sockets.0[0].room = room;
-        engine.handle_ready(NOW, id, Ready { readable: false, writable: true, read_closed: false });
+        engine.handle_ready(NOW, id, Ready { readable: false, writable: true, to_end: false });
         settle(&mut engine);
         assert!(engine.links.unsent(id).len() <= 70);
     }

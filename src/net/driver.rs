@@ -253,7 +253,7 @@ impl<P: Protocol> fmt::Debug for Driver<P> {
 
 /// Whether it says more than that there is something to read.
 fn has_more_to_say(event: &Readiness) -> bool {
-    event.is_writable() || event.is_read_closed() || event.is_error()
+    event.is_writable() || event.is_read_closed() || event.is_error() || event.is_priority()
 }
 
 impl From<&Readiness> for Ready {
@@ -261,7 +261,8 @@ impl From<&Readiness> for Ready {
         Ready {
             readable: event.is_readable() || event.is_read_closed() || event.is_error(),
             writable: event.is_writable() || event.is_write_closed() || event.is_error(),
-            read_closed: event.is_read_closed() || event.is_error(),
+            // A read stops in front of urgent data, whatever stands behind it.
+            to_end: event.is_read_closed() || event.is_error() || event.is_priority(),
         }
     }
 }

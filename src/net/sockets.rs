@@ -24,6 +24,12 @@ const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 #[cfg(target_os = "linux")]
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
+/// What there is to read. A read stops in front of urgent data, so that a short one has not emptied the socket: that is to be said.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const READABLE: mio::Interest = mio::Interest::READABLE.add(mio::Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const READABLE: mio::Interest = mio::Interest::READABLE;
+
 /// Sockets that are registered with a poll, under tokens of one space.
 #[derive(Debug)]
 pub(super) struct MioSockets {
@@ -135,8 +141,8 @@ impl Sockets for MioSockets {
         let token = self.token(id);
         let interest = match interest {
             Interest::Connect => mio::Interest::WRITABLE,
-            Interest::Read => mio::Interest::READABLE,
-            Interest::ReadWrite => mio::Interest::READABLE | mio::Interest::WRITABLE,
+            Interest::Read => READABLE,
+            Interest::ReadWrite => READABLE | mio::Interest::WRITABLE,
         };
         match before {
             Some(_) => self.registry.reregister(socket, token, interest),

@@ -61,7 +61,7 @@ impl Protocol for Ear {
 }
 
 const SPACE: TokenSpace = TokenSpace(3);
-const EVERYTHING: Ready = Ready { readable: true, writable: true, read_closed: true };
+const EVERYTHING: Ready = Ready { readable: true, writable: true, to_end: true };
 
 fn driver() -> (Poll, Driver<Ear>) {
     driver_with(DriverConfig::default())

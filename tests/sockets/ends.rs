@@ -125,3 +125,40 @@ fn a_peer_that_closes_after_the_last_words_is_not_lingered_for() {
     drop(peer);
     rig.pass_until("closed", |rig| rig.is_closed(id));
 }
+
+/// A read stops in front of urgent data, so that it is short although more stands behind it. The urgent byte itself is no part of the stream.
+#[test]
+fn bytes_behind_urgent_data_are_read() {
+    for (before, after) in [(0, 5), (5, 5), (100, 5), (5, 100), (5, 0)] {
+        let config = DriverConfig { read_bytes_max: 64, ..DriverConfig::default() };
+        let (mut rig, addr) = Rig::listening(Script::closing_at_end(), config);
+        let (mut peer, id) = rig.meet(addr);
+        for _ in 0..3 {
+            peer.send(vec![b'.'; before]);
+            peer.send_urgent(b"!");
+            peer.send(vec![b'.'; after]);
+            let all = rig.driver.protocol().heard(id).len() + before + after;
+            rig.pass_until("all is read", |rig| rig.driver.protocol().heard(id).len() == all);
+        }
+        assert!(rig.idle(ms(20)) <= 1, "urgent data that was read past makes no pass");
+        peer.send_urgent(b"!");
+        peer.send("the end");
+        peer.finish_sending();
+        assert_eq!(rig.ends(&mut peer), End::Finished);
+        assert!(rig.driver.protocol().heard(id).ends_with(b".the end"));
+    }
+}
+
+#[test]
+fn an_answer_behind_urgent_data_counts() {
+    let (mut rig, addr) = line_server();
+    let mut ann = joined(&mut rig, addr, "ann");
+    let mut bob = joined(&mut rig, addr, "bob");
+    rig.hears(&mut ann, "GO turn=1");
+    ann.send("PING\n");
+    ann.send_urgent(b"!");
+    ann.send("ANSWER :1\n");
+    rig.pass(PATIENCE);
+    assert_eq!(rig.notes, ["ann 1"]);
+    rig.hears(&mut bob, "GO turn=2");
+}

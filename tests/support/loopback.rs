@@ -193,6 +193,12 @@ impl Peer {
         assert_eq!(self.offer(bytes), bytes.len(), "the system takes all at once");
     }
 
+    /// Sends bytes of which the last one is urgent, so out of the order of the stream.
+    pub fn send_urgent(&self, bytes: &[u8]) {
+        let sent = SockRef::from(&self.stream).send_out_of_band(bytes).expect("connected");
+        assert_eq!(sent, bytes.len(), "the system takes all at once");
+    }
+
     /// Sends what the system takes of `bytes`.
     pub fn offer(&mut self, bytes: &[u8]) -> usize {
         let mut sent = 0;

@@ -180,7 +180,7 @@ impl World {
         let writable = std::mem::take(&mut self.net_mut().writable);
         for id in writable {
             is_busy = true;
-            let ready = Ready { readable: false, writable: true, read_closed: false };
+            let ready = Ready { readable: false, writable: true, to_end: false };
             self.engine.handle_ready(self.now, id, ready);
         }
         while let Some(peer) = self.newcomers.pop_front() {
@@ -207,7 +207,7 @@ impl World {
         }
         for &(_, id) in &ready {
             if self.crowded {
-                let ready = Ready { readable: true, writable: false, read_closed: false };
+                let ready = Ready { readable: true, writable: false, to_end: false };
                 self.engine.handle_ready(self.now, id, ready);
             } else {
                 self.engine.handle_readable(self.now, id);
