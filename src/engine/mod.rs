@@ -70,7 +70,7 @@
 //!     }
 //! #   fn close(&mut self, _: Pipe) {}
 //! #   fn watch(&mut self, _: ConnectionId, _: &mut Pipe, _: Interest, _: Option<Interest>) -> io::Result<()> { Ok(()) }
-//! #   fn set_options(&mut self, _: &mut Pipe) -> io::Result<()> { Ok(()) }
+//! #   fn set_options(&mut self, _: &mut Pipe) {}
 //! #   fn accept(&mut self, _: &mut ()) -> io::Result<(Pipe, SocketAddr)> { Err(io::ErrorKind::WouldBlock.into()) }
 //! #   fn unlisten(&mut self, _: ()) {}
 //! #   fn resolve(&mut self, _: &Target) -> io::Result<Vec<SocketAddr>> { Err(io::ErrorKind::Unsupported.into()) }
@@ -102,6 +102,7 @@ mod addresses;
 mod closing;
 mod config;
 mod connection;
+mod error;
 mod event;
 mod listener;
 mod opening;
@@ -115,6 +116,7 @@ mod tests;
 #[cfg(all(test, feature = "net"))]
 pub(crate) use addresses::Addresses;
 pub use config::{BufferTooSmall, DriverConfig};
+pub use error::NotTaken;
 pub use event::{DriverCounts, Event, EventsPending};
 #[cfg(all(test, feature = "net"))]
 pub(crate) use pass::PROMPT_MAX;

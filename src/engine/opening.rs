@@ -8,7 +8,7 @@ use log::{debug, warn};
 use super::connection::{Connection, Phase};
 use super::listener::{AcceptError, Listener};
 use super::pass::Timer;
-use super::{Engine, Event, Sockets};
+use super::{Engine, Event, NotTaken, Sockets};
 use crate::protocol::{ConnectionId, DialId, Origin, Protocol, is_shown};
 use crate::time::Now;
 
@@ -20,12 +20,15 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// # Errors
     ///
-    /// What `make` fails with.
-    pub fn listen<E>(
+    /// [`NotTaken::Draining`], and what `make` fails with.
+    pub fn listen(
         &mut self,
         addr: SocketAddr,
-        make: impl FnOnce(&mut S, usize) -> Result<S::Listener, E>,
-    ) -> Result<(), E> {
+        make: impl FnOnce(&mut S, usize) -> io::Result<S::Listener>,
+    ) -> Result<(), NotTaken> {
+        if self.draining {
+            return Err(NotTaken::Draining);
+        }
         let entry = self.listeners.vacant_entry();
         let socket = make(&mut self.sockets, entry.key())?;
         entry.insert(Listener::new(socket, addr));
@@ -67,24 +70,50 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
+    /// A drain has begun: takes the newcomers that wait already, so that the protocol can tell them, and no more of them. Closing a
+    /// listener would reset their connections.
+    pub(super) fn turn_away_backlog(&mut self, now: Now) {
+        let most = usize::try_from(self.config.backlog).unwrap_or(0).max(1);
+        for slot in 0..self.listeners.len() {
+            // Also in a back-off: perhaps there are descriptors again.
+            self.listeners[slot].ready = true;
+            for _ in 0..most {
+                if self.listeners[slot].ready {
+                    self.accept_one(now, slot);
+                }
+            }
+        }
+        for listener in self.listeners.drain() {
+            self.sockets.unlisten(listener.socket);
+        }
+    }
+
     /// Opens a connection for a newcomer, if there is room. Dropped ones are logged thinly, because peers could fill a disk with them.
     fn admit(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) {
+        match self.has_room(peer).and_then(|()| self.begin(now, socket, peer)) {
+            Ok(_) => self.counts.accepted += 1,
+            Err(error) => {
+                let nth = match error {
+                    NotTaken::Full => &mut self.counts.dropped,
+                    NotTaken::AddressFull => &mut self.counts.dropped_of_address,
+                    NotTaken::Draining | NotTaken::Sockets(_) => &mut self.counts.accept_errors,
+                };
+                *nth += 1;
+                if is_shown(*nth) {
+                    warn!("{peer}: dropped ({nth} so far): {error}");
+                }
+            }
+        }
+    }
+
+    /// Whether there may be one connection more, and one with `peer`.
+    fn has_room(&self, peer: SocketAddr) -> Result<(), NotTaken> {
         if self.connections.len() >= self.config.max_connections {
-            self.counts.dropped += 1;
-            if is_shown(self.counts.dropped) {
-                let (nth, count) = (self.counts.dropped, self.connections.len());
-                warn!("{peer}: dropped ({nth} so far), {count} connections exist");
-            }
+            Err(NotTaken::Full)
         } else if !self.addresses.has_room(peer) {
-            self.counts.dropped_of_address += 1;
-            if is_shown(self.counts.dropped_of_address) {
-                let nth = self.counts.dropped_of_address;
-                warn!("{peer}: dropped ({nth} so far), its address has as many connections as one may have");
-            }
-        } else if let Err(error) = self.adopt(now, socket, peer) {
-            debug!("{peer}: lost before it began: {error}");
+            Err(NotTaken::AddressFull)
         } else {
-            self.counts.accepted += 1;
+            Ok(())
         }
     }
 
@@ -92,18 +121,30 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// # Errors
     ///
-    /// The error of the sockets.
-    pub fn adopt(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) -> io::Result<ConnectionId> {
+    /// The limit that stands in the way, or the error of the sockets. The socket is closed then.
+    pub fn adopt(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) -> Result<ConnectionId, NotTaken> {
+        if self.draining {
+            return Err(NotTaken::Draining);
+        }
+        self.has_room(peer)?;
+        self.begin(now, socket, peer)
+    }
+
+    fn begin(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) -> Result<ConnectionId, NotTaken> {
         let mut connection = Connection::new(socket, Origin::Accepted, Phase::Open);
-        self.sockets.set_options(&mut connection.socket)?;
+        self.sockets.set_options(&mut connection.socket);
         let id = self.links.open(peer);
         if let Err(error) = connection.watch(&mut self.sockets, id) {
             self.links.remove(id);
-            return Err(error);
+            return Err(error.into());
         }
         self.connections.insert(id, connection);
         self.addresses.add(peer);
         self.opened(now, id, peer, Origin::Accepted);
+        if self.draining {
+            // Whatever the protocol has said to it.
+            self.links.close(id);
+        }
         Ok(id)
     }
 
@@ -153,8 +194,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 let origin = connection.origin();
                 self.deadlines.set(Timer::Connection(id), None);
                 (connection.phase, connection.unread) = (Phase::Open, false);
-                let prepared = self.sockets.set_options(&mut connection.socket);
-                match prepared.and_then(|()| connection.watch(&mut self.sockets, id)) {
+                self.sockets.set_options(&mut connection.socket);
+                match connection.watch(&mut self.sockets, id) {
                     Ok(()) => self.opened(now, id, peer, origin),
                     Err(error) => self.connecting_failed(now, id, error),
                 }

@@ -241,9 +241,6 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if std::mem::replace(&mut self.draining, true) {
             return;
         }
-        for listener in self.listeners.drain() {
-            self.sockets.unlisten(listener.socket);
-        }
         for (at, _) in &self.dials {
             self.deadlines.set(Timer::Dial(at), None);
         }
@@ -256,6 +253,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             }
         }
         self.protocol.drain(now, &mut self.links);
+        self.turn_away_backlog(now);
         self.at_once = true;
     }
 

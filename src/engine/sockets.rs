@@ -58,12 +58,8 @@ pub trait Sockets {
         before: Option<Interest>,
     ) -> io::Result<()>;
 
-    /// Sets the options of a stream in use, such as `TCP_NODELAY`.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is broken.
-    fn set_options(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
+    /// Sets the options of a stream in use, such as `TCP_NODELAY`, as far as the system has them.
+    fn set_options(&mut self, socket: &mut Self::Socket);
 
     /// Takes the next newcomer.
     ///

@@ -54,9 +54,7 @@ impl Sockets for Pipes {
         Ok(())
     }
 
-    fn set_options(&mut self, _: &mut usize) -> io::Result<()> {
-        Ok(())
-    }
+    fn set_options(&mut self, _: &mut usize) {}
 
     fn accept(&mut self, (): &mut ()) -> io::Result<(usize, SocketAddr)> {
         Err(ErrorKind::WouldBlock.into())

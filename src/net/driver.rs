@@ -1,7 +1,6 @@
 //! The driver: an engine on sockets of the system's, and its events in and out of a `mio::Poll`.
 
 use std::fmt;
-use std::io;
 use std::net::{self, SocketAddr};
 
 use mio::event::Event as Readiness;
@@ -11,7 +10,7 @@ use mio::{Registry, Token};
 use super::sockets::{self, MioSockets};
 use super::token::Key;
 use super::{DriverConfig, DriverCounts, Error, Event, Target, TokenSpace, clock, os_entropy};
-use crate::engine::{Engine, Ready};
+use crate::engine::{Engine, NotTaken, Ready};
 use crate::hint::likely;
 use crate::protocol::{ConnectionId, DialId, Links, Protocol};
 use crate::time::{Instant, Now};
@@ -119,7 +118,7 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`], with the address; also while draining.
+    /// [`Error::Listen`], with the address; [`Error::Draining`].
     ///
     /// # Examples
     ///
@@ -133,42 +132,50 @@ impl<P: Protocol> Driver<P> {
     /// # Ok(()) }
     /// ```
     pub fn listen(&mut self, addr: SocketAddr) -> Result<SocketAddr, Error> {
-        let bound = match self.is_draining() {
-            true => Err(io::Error::other("the driver drains")),
-            false => sockets::bind(addr, self.engine.config().backlog).and_then(|socket| self.add(socket)),
-        };
-        bound.map_err(|source| Error::Listen { addr, source })
+        if self.is_draining() {
+            return Err(Error::Draining);
+        }
+        let socket = sockets::bind(addr, self.engine.config().backlog);
+        socket.map_err(NotTaken::from).and_then(|socket| self.add(socket)).map_err(|refusal| match refusal {
+            NotTaken::Sockets(source) => Error::Listen { addr, source },
+            refusal => Error::handed_in(refusal),
+        })
     }
 
     /// Accepts connections from a socket that the host has made.
     ///
     /// # Errors
     ///
-    /// [`Error::HandedIn`], when the socket cannot be made non-blocking, or registered.
+    /// [`Error::HandedIn`], when the socket cannot be made non-blocking, or registered; [`Error::Draining`].
     pub fn listen_on(&mut self, socket: net::TcpListener) -> Result<SocketAddr, Error> {
-        self.add(socket).map_err(Error::HandedIn)
+        self.add(socket).map_err(Error::handed_in)
     }
 
-    fn add(&mut self, socket: net::TcpListener) -> io::Result<SocketAddr> {
+    fn add(&mut self, socket: net::TcpListener) -> Result<SocketAddr, NotTaken> {
         socket.set_nonblocking(true)?;
         let addr = socket.local_addr()?;
+        // Those that it accepts inherit that.
+        sockets::free_port_early(&socket);
         let socket = TcpListener::from_std(socket);
         self.engine.listen(addr, |sockets, slot| sockets.listen(socket, slot))?;
         Ok(addr)
     }
 
-    /// Treats a connected socket of the host's as if it had been accepted.
+    /// Treats a connected socket of the host's as if it had been accepted: the limits of connections hold for it, too. A socket that is
+    /// refused is closed.
     ///
     /// # Errors
     ///
-    /// [`Error::HandedIn`], when the socket is not connected, or cannot be registered.
+    /// [`Error::HandedIn`], when the socket is not connected, or cannot be registered; [`Error::Full`], [`Error::AddressFull`] and
+    /// [`Error::Draining`].
     pub fn adopt(&mut self, now: Now, socket: net::TcpStream) -> Result<ConnectionId, Error> {
         let adopt = || {
             socket.set_nonblocking(true)?;
             let peer = socket.peer_addr()?;
+            sockets::free_port_early(&socket);
             self.engine.adopt(now, TcpStream::from_std(socket), peer)
         };
-        adopt().map_err(Error::HandedIn)
+        adopt().map_err(Error::handed_in)
     }
 
     /// Connects to `target`, and again whenever that fails or the connection is lost, until [`hang_up`](Self::hang_up).
@@ -182,8 +189,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.hang_up(dial);
     }
 
-    /// Stops accepting and reconnecting, and lets the protocol finish its work. [`is_drained`](Self::is_drained) tells
-    /// when that is done.
+    /// Stops accepting and reconnecting, and lets the protocol finish its work. Newcomers that wait already are accepted, so that the
+    /// protocol can tell them. [`is_drained`](Self::is_drained) tells when all is done.
     ///
     /// # Examples
     ///

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use crate::engine::BufferTooSmall;
+use crate::engine::{BufferTooSmall, NotTaken};
 
 /// A failure of the system, or a mistake of the host's.
 #[derive(Debug)]
@@ -19,6 +19,12 @@ pub enum Error {
     },
     /// A socket that the host handed in cannot be used.
     HandedIn(io::Error),
+    /// The driver drains, so it takes no listener and no connection any more.
+    Draining,
+    /// There are as many connections as [`max_connections`](crate::engine::DriverConfig::max_connections) allows.
+    Full,
+    /// The peer's address has as many as [`max_connections_per_address`](crate::engine::DriverConfig::max_connections_per_address) allows.
+    AddressFull,
     /// The poll, a registration or the waker failed.
     Poll(io::Error),
     /// A buffer of the driver is too small for the protocol's longest messages.
@@ -32,6 +38,9 @@ impl fmt::Display for Error {
         match self {
             Error::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
             Error::HandedIn(source) => write!(f, "the socket that was handed in cannot be used: {source}"),
+            Error::Draining => NotTaken::Draining.fmt(f),
+            Error::Full => NotTaken::Full.fmt(f),
+            Error::AddressFull => NotTaken::AddressFull.fmt(f),
             Error::Poll(source) => write!(f, "polling failed: {source}"),
             Error::Buffer(error) => error.fmt(f),
             Error::EventsPending => {
@@ -41,11 +50,25 @@ impl fmt::Display for Error {
     }
 }
 
+impl Error {
+    /// Of a socket that the host handed in.
+    pub(super) fn handed_in(refusal: NotTaken) -> Error {
+        match refusal {
+            NotTaken::Draining => Error::Draining,
+            NotTaken::Full => Error::Full,
+            NotTaken::AddressFull => Error::AddressFull,
+            NotTaken::Sockets(source) => Error::HandedIn(source),
+        }
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Listen { source, .. } | Error::HandedIn(source) | Error::Poll(source) => Some(source),
-            Error::Buffer(_) | Error::EventsPending => None,
+            Error::Draining | Error::Full | Error::AddressFull | Error::Buffer(_) | Error::EventsPending => {
+                None
+            }
         }
     }
 }

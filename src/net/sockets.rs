@@ -4,9 +4,10 @@
 //! caches no longer have them when a turn gets there.
 
 use std::io;
-use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs as _};
+use std::net::{self, IpAddr, Shutdown, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
+use log::warn;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -35,9 +36,11 @@ const READABLE: mio::Interest = mio::Interest::READABLE;
 pub(super) struct MioSockets {
     registry: Registry,
     pub(super) space: TokenSpace,
-    keepalive: Duration,
+    keepalive: TcpKeepalive,
     #[cfg(target_os = "linux")]
-    user_timeout: Duration,
+    user_timeout: Option<Duration>,
+    /// It was said that options cannot be set.
+    has_complained: bool,
 }
 
 impl MioSockets {
@@ -49,9 +52,10 @@ impl MioSockets {
         Ok(MioSockets {
             registry: registry.try_clone()?,
             space,
-            keepalive: config.keepalive,
+            keepalive: keepalive(config.keepalive),
             #[cfg(target_os = "linux")]
-            user_timeout: config.user_timeout,
+            user_timeout: user_timeout(config.user_timeout),
+            has_complained: false,
         })
     }
 
@@ -68,12 +72,53 @@ impl MioSockets {
     }
 }
 
-/// A socket that listens on `addr`, with a backlog that takes a stampede.
+/// How long a silent peer is left alone. The system counts in whole seconds, takes no 0, and no more than 15 bits.
+fn keepalive(time: Duration) -> TcpKeepalive {
+    let (min, max) = (Duration::from_secs(1), Duration::from_secs(32_767));
+    if time > max {
+        warn!("a keepalive of {time:?} is more than the system can count: it is {max:?}");
+    }
+    let keepalive = TcpKeepalive::new().with_time(time.clamp(min, max));
+    #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd", windows))]
+    let keepalive = keepalive.with_interval((time / 3).clamp(min, max)).with_retries(3);
+    keepalive
+}
+
+/// How long what was written may stay unacknowledged, in whole milliseconds of 31 bits; `None`: as long as the system likes.
+#[cfg(target_os = "linux")]
+fn user_timeout(time: Duration) -> Option<Duration> {
+    let max = Duration::from_millis(i32::MAX.unsigned_abs().into());
+    if time > max {
+        warn!("a user_timeout of {time:?} is more than the system can count: it is {max:?}");
+    }
+    (!time.is_zero()).then(|| time.clamp(Duration::from_millis(1), max))
+}
+
+/// Has the port of a socket be free for a server while and after it is used by this one, which has it from the system. Otherwise the system
+/// keeps it for a minute after the connection has ended. See the table in docs/RELIABILITY.md.
+#[cfg(unix)]
+pub(super) fn free_port_early<'a>(socket: impl Into<SockRef<'a>>) {
+    // Best effort: it is a service to other programs.
+    let _ = socket.into().set_reuse_address(true);
+}
+
+#[cfg(not(unix))]
+pub(super) fn free_port_early<'a>(_: impl Into<SockRef<'a>>) {}
+
+/// A socket that listens on `addr`, with a backlog that takes a stampede. An address stands for itself, on every system: `[::]` for those
+/// of IPv6 alone, so that it can be had beside `0.0.0.0`, and an IPv4 address that is written as one of IPv6 for that IPv4 address.
 pub(super) fn bind(addr: SocketAddr, backlog: i32) -> io::Result<net::TcpListener> {
+    let addr = match addr.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, addr.port())),
+        IpAddr::V6(_) => addr,
+    };
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     // So that a restarted server gets its port back at once. Never SO_REUSEPORT: two servers on one port are two rings.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
     socket.bind(&addr.into())?;
     #[cfg(target_os = "linux")]
     bound_memory(&socket);
@@ -150,19 +195,25 @@ impl Sockets for MioSockets {
         }
     }
 
-    /// No waiting for more bytes before a write goes out, and no waiting for ever for a peer that has vanished.
-    fn set_options(&mut self, socket: &mut TcpStream) -> io::Result<()> {
-        socket.set_nodelay(true)?;
+    /// No waiting for more bytes before a write goes out, and no waiting for ever for a peer that has vanished. A connection is served
+    /// without an option that it cannot have; that is said once, since it is most likely the same for all.
+    fn set_options(&mut self, socket: &mut TcpStream) {
         let socket = SockRef::from(&*socket);
-        // The system counts in whole seconds, and takes no 0.
-        let second = Duration::from_secs(1);
-        let keepalive = TcpKeepalive::new().with_time(self.keepalive.max(second));
-        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd", windows))]
-        let keepalive = keepalive.with_interval((self.keepalive / 3).max(second)).with_retries(3);
-        socket.set_tcp_keepalive(&keepalive)?;
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(self.user_timeout))?;
-        Ok(())
+        let set = [
+            ("TCP_NODELAY", socket.set_tcp_nodelay(true)),
+            ("SO_KEEPALIVE", socket.set_tcp_keepalive(&self.keepalive)),
+            #[cfg(target_os = "linux")]
+            ("TCP_USER_TIMEOUT", socket.set_tcp_user_timeout(self.user_timeout)),
+        ];
+        for (option, result) in set {
+            if let Err(error) = result
+                && !std::mem::replace(&mut self.has_complained, true)
+            {
+                warn!(
+                    "{option} cannot be set ({error}): connections go on without it, and no more is said of that"
+                );
+            }
+        }
     }
 
     fn accept(&mut self, listener: &mut TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
@@ -191,7 +242,9 @@ impl Sockets for MioSockets {
     }
 
     fn connect(&mut self, addr: SocketAddr) -> io::Result<TcpStream> {
-        TcpStream::connect(addr)
+        let socket = TcpStream::connect(addr)?;
+        free_port_early(&socket);
+        Ok(socket)
     }
 
     fn established(&mut self, socket: &mut TcpStream) -> io::Result<bool> {
@@ -205,7 +258,11 @@ fn established(socket: &TcpStream) -> io::Result<bool> {
     }
     match socket.peer_addr() {
         // A port without a listener, out of the range that outbound connections use, can be connected to itself.
-        Ok(peer) if socket.local_addr()? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
+        Ok(peer) if socket.local_addr()? == peer => {
+            // It has the port that its own server wants, and would keep it for a minute after it is closed, were it not reset.
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+            Err(io::ErrorKind::ConnectionRefused.into())
+        }
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
         Err(error) => Err(error),
@@ -241,8 +298,23 @@ mod tests {
         let itself = socket.local_addr().expect("bound");
         socket.connect(&itself).expect("TCP allows it");
         socket.set_nonblocking(true).expect("a socket");
-        let error = established(&TcpStream::from_std(socket.into())).expect_err("nobody is there");
+        let socket = TcpStream::from_std(socket.into());
+        let error = established(&socket).expect_err("nobody is there");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        drop(socket);
+        let server = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        server.bind(&itself).expect("nothing is left of it");
+    }
+
+    #[test]
+    fn options_that_cannot_be_set_are_mentioned_once_and_change_nothing_else() {
+        let (_peer, socket) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        socket.set_nonblocking(true).expect("a socket");
+        let mut no_tcp = TcpStream::from_std(net::TcpStream::from(std::os::fd::OwnedFd::from(socket)));
+        let mut sockets = sockets();
+        sockets.set_options(&mut no_tcp);
+        assert!(sockets.has_complained);
+        sockets.send(&mut no_tcp, b"still connected").expect("it is");
     }
 
     #[cfg(target_os = "linux")]

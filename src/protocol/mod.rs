@@ -173,7 +173,7 @@ pub trait Protocol {
     fn handle_flushed(&mut self, now: Now, links: &mut Links);
 
     /// The host wants to stop: finish what has begun, start nothing new, and close every connection within a time that the protocol
-    /// sets itself.
+    /// sets itself. Newcomers that wait to be accepted are opened after it, so that they can be told, and closed.
     fn drain(&mut self, now: Now, links: &mut Links);
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) has to be called.

@@ -1,12 +1,12 @@
 //! What a host asks of the driver's sockets: several listeners, options, an address, something between two passes.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use taketurns::net::{DriverConfig, Error, now};
 use taketurns::protocol::turns::Framing;
 
-use crate::loopback::{PATIENCE, Peer, Rig, Script, any_port};
+use crate::loopback::{Act, End, PATIENCE, Peer, Rig, Script, any_port};
 use crate::servers::{answer, ms, script, turn_server};
 
 #[test]
@@ -56,11 +56,88 @@ fn what_is_asked_between_passes_is_carried_out_without_an_event() {
     assert!(rig.is_closed(id) && rig.driver.is_drained());
 }
 
+/// The system counts a keep-alive in 15 bits of seconds, and a user timeout in 31 bits of milliseconds.
 #[test]
-fn a_keep_alive_of_a_second_is_no_reason_to_turn_everybody_away() {
-    let config = DriverConfig { keepalive: Duration::from_secs(1), ..DriverConfig::default() };
-    let (mut rig, addr) = script(config);
-    rig.meet(addr);
+fn times_that_the_system_cannot_count_are_no_reason_to_turn_everybody_away() {
+    let times = [Duration::ZERO, ms(1), Duration::from_secs(1), Duration::from_secs(32_768), Duration::MAX];
+    for time in times {
+        for config in [
+            DriverConfig { keepalive: time, ..DriverConfig::default() },
+            DriverConfig { user_timeout: time, ..DriverConfig::default() },
+        ] {
+            let (mut rig, addr) = script(config);
+            let (mut peer, id) = rig.meet(addr);
+            peer.send("here");
+            rig.pass_until("it is heard", |rig| rig.driver.protocol().heard(id) == b"here");
+            rig.driver.connect(now(), addr);
+            rig.pass_until("both ends are there", |rig| rig.driver.protocol().opened.len() == 3);
+        }
+    }
+}
+
+/// A connection that is handed in is under the same limits as one that is accepted.
+#[test]
+fn limits_hold_for_connections_that_are_handed_in() {
+    let listener = TcpListener::bind(any_port()).expect("port 0 is free");
+    let connected = || {
+        let peer = Peer::connect(listener.local_addr().expect("bound"));
+        (peer, listener.accept().expect("it connected").0)
+    };
+    let mut rig = Rig::new(Script::default(), DriverConfig { max_connections: 2, ..DriverConfig::default() });
+    let (_first, socket) = connected();
+    rig.driver.adopt(now(), socket).expect("there is room");
+    let (last, socket) = connected();
+    let id = rig.driver.adopt(now(), socket).expect("there is room");
+    let (mut refused, socket) = connected();
+    let error = rig.driver.adopt(now(), socket).expect_err("there is none");
+    assert!(matches!(error, Error::Full), "{error}");
+    assert_eq!((rig.ends(&mut refused), rig.driver.connections()), (End::Finished, 2));
+    drop(last);
+    rig.pass_until("there is room again", |rig| {
+        rig.driver.protocol_mut().act(Act::Abort(id));
+        rig.is_closed(id)
+    });
+    let (_third, socket) = connected();
+    rig.driver.adopt(now(), socket).expect("there is room");
+}
+
+#[test]
+fn a_driver_that_drains_takes_nothing_that_is_handed_in() {
+    let mut rig = Rig::new(Script::default(), DriverConfig::default());
+    rig.driver.drain(now());
+    let listener = TcpListener::bind(any_port()).expect("port 0 is free");
+    let addr = listener.local_addr().expect("bound");
+    let _peer = Peer::connect(addr);
+    let (socket, _) = listener.accept().expect("it connected");
+    let refusals = [
+        rig.driver.adopt(now(), socket).map(|_| ()),
+        rig.driver.listen(any_port()).map(|_| ()),
+        rig.driver.listen_on(listener).map(|_| ()),
+    ];
+    assert!(refusals.iter().all(|refusal| matches!(refusal, Err(Error::Draining))), "{refusals:?}");
+    assert!(rig.driver.is_drained() && TcpStream::connect(addr).is_err(), "it was closed");
+}
+
+/// `[::]` stands for IPv6 alone, whatever the system thinks of it, so that both can be had.
+#[test]
+fn both_wildcards_can_be_listened_on_with_one_port() {
+    let Ok(probe) = TcpListener::bind("[::1]:0") else { return };
+    drop(probe);
+    for order in
+        [["0.0.0.0", "[::]"], ["[::]", "0.0.0.0"], ["[::ffff:0.0.0.0]", "[::]"], ["127.0.0.1", "[::]"]]
+    {
+        let at = |host: &str, port: u16| format!("{host}:{port}").parse().expect("an address");
+        // Another program may have the port of the other family, by chance.
+        let both = (0..20).find_map(|_| {
+            let mut rig = Rig::new(Script::default(), DriverConfig::default());
+            let port = rig.driver.listen(at(order[0], 0)).expect("port 0 is free").port();
+            rig.driver.listen(at(order[1], port)).ok().map(|_| (rig, port))
+        });
+        let (mut rig, port) = both.unwrap_or_else(|| panic!("{order:?}: not both"));
+        for host in ["127.0.0.1", "[::1]"] {
+            rig.meet(at(host, port));
+        }
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@
 // listeners.rs      sockets of the host
 // outbound.rs       connections that the driver makes
 // drain.rs          the end of all connections
+// afterlife.rs      what the system keeps of sockets that are gone
 // event_loop.rs     the loop, and other threads
 // crowds.rs         many connections, and bytes in pieces
 // process.rs        faults of the whole process
@@ -26,6 +27,7 @@ mod loopback;
 #[path = "../support/proxy.rs"]
 mod proxy;
 
+mod afterlife;
 mod crowds;
 mod drain;
 mod ends;

@@ -203,9 +203,7 @@ impl Sockets for Net {
         Ok(())
     }
 
-    fn set_options(&mut self, _: &mut usize) -> io::Result<()> {
-        Ok(())
-    }
+    fn set_options(&mut self, _: &mut usize) {}
 
     fn accept(&mut self, (): &mut ()) -> io::Result<(usize, SocketAddr)> {
         would_block()
