@@ -99,7 +99,7 @@ impl World {
     /// The server dies, and every connection with it.
     pub(crate) fn kill_server(&mut self) {
         self.server_is_up = false;
-        self.newcomers.clear();
+        self.net_mut().newcomers.clear();
         let at = self.elapsed();
         for pipe in &mut self.net_mut().pipes {
             pipe.closed_at.get_or_insert(at);

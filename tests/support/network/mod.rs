@@ -57,8 +57,6 @@ pub(crate) struct World {
     pub(crate) rng: fastrand::Rng,
     lives: u64,
     server_is_up: bool,
-    /// Connected, and not accepted yet.
-    newcomers: VecDeque<Peer>,
     pub(crate) passes: u64,
     /// For how long the server's process has stood still.
     pub(crate) stood_still: Duration,
@@ -94,7 +92,9 @@ fn engine(
     now: Now,
 ) -> Engine<TurnServer, Net> {
     let server = TurnServer::new(config.clone(), seeded_entropy(seed)).expect("a valid configuration");
-    Engine::new(net, server, driver.clone(), seeded_entropy(seed + 500), now.instant)
+    let mut engine = Engine::new(net, server, driver.clone(), seeded_entropy(seed + 500), now.instant);
+    engine.listen(([10, 0, 0, 1], 5001).into(), |_, _| Ok(())).expect("sockets in memory do not fail");
+    engine
 }
 
 impl World {
@@ -123,7 +123,6 @@ impl World {
             rng: fastrand::Rng::with_seed(seed ^ 0x5eed),
             lives: seed,
             server_is_up: true,
-            newcomers: VecDeque::new(),
             passes: 0,
             stood_still: Duration::ZERO,
             answers: Vec::new(),
@@ -183,11 +182,9 @@ impl World {
             let ready = Ready { readable: false, writable: true, to_end: false };
             self.engine.handle_ready(self.now, id, ready);
         }
-        while let Some(peer) = self.newcomers.pop_front() {
+        if !self.net().newcomers.is_empty() {
             is_busy = true;
-            let addr = self.addr(peer);
-            let id = self.engine.adopt(self.now, peer.0, addr).expect("sockets in memory do not fail");
-            self.net_mut().pipes[peer.0].id = Some(id);
+            self.engine.handle_knock(0);
         }
         self.engine.finish_batch(self.now).expect("the events of the last pass were taken");
         is_busy |= self.take_events();

@@ -46,10 +46,12 @@ impl World {
         let [high, low] = u16::try_from(peer.0).expect("fewer than 65,536 peers").to_be_bytes();
         let ip = self.next_address.unwrap_or_else(|| [10, 0, high, low].into());
         let mut pipe = Pipe::new(SocketAddr::from((ip, 40_000)), old);
-        pipe.is_gone = !self.server_is_up;
+        // Otherwise it is refused.
+        let is_heard = self.server_is_up && !self.is_draining();
+        pipe.is_gone = !is_heard;
         self.net_mut().pipes.push(pipe);
-        if self.server_is_up {
-            self.newcomers.push_back(peer);
+        if is_heard {
+            self.net_mut().newcomers.push_back(peer.0);
         }
         peer
     }

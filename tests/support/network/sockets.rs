@@ -14,6 +14,8 @@ use super::{Delivery, Peer};
 #[derive(Default)]
 pub(crate) struct Net {
     pub(super) pipes: Vec<Pipe>,
+    /// Connected, and not accepted yet.
+    pub(super) newcomers: VecDeque<usize>,
     /// Every write of the server, in the order of the writes.
     pub(super) deliveries: Vec<Delivery>,
     pub(super) at: Duration,
@@ -199,14 +201,22 @@ impl Sockets for Net {
         pipe.up.clear();
     }
 
-    fn watch(&mut self, _: ConnectionId, _: &mut usize, _: Interest, _: Option<Interest>) -> io::Result<()> {
+    fn watch(
+        &mut self,
+        id: ConnectionId,
+        socket: &mut usize,
+        _: Interest,
+        _: Option<Interest>,
+    ) -> io::Result<()> {
+        self.pipes[*socket].id = Some(id);
         Ok(())
     }
 
     fn set_options(&mut self, _: &mut usize) {}
 
     fn accept(&mut self, (): &mut ()) -> io::Result<(usize, SocketAddr)> {
-        would_block()
+        let Some(at) = self.newcomers.pop_front() else { return would_block() };
+        Ok((at, self.pipes[at].addr))
     }
 
     fn unlisten(&mut self, (): ()) {}
