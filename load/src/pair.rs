@@ -1,4 +1,5 @@
-//! Two quiet clients that take turns in a ring of their own, and how long their hand-overs take.
+//! Two quiet clients that take turns in a ring of their own: how long their hand-overs take, and how late the server notices that they say
+//! nothing.
 
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -34,9 +35,10 @@ impl fmt::Display for Times {
 }
 
 impl Pair {
-    pub fn join(server: SocketAddr) -> Result<Pair> {
-        let mut pair = Pair([Quiet::join(server, "ann")?, Quiet::join(server, "bob")?]);
-        pair.0[0].await_go()?;
+    /// Two that have joined `ring`.
+    pub fn join(server: SocketAddr, ring: &str) -> Result<Pair> {
+        let mut pair = Pair([Quiet::join(server, "ann", ring)?, Quiet::join(server, "bob", ring)?]);
+        pair.0[0].await_line("GO ")?;
         Ok(pair)
     }
 
@@ -47,7 +49,7 @@ impl Pair {
             thread::sleep(PACE);
             let before = Instant::now();
             self.0[0].answer()?;
-            self.0[1].await_go()?;
+            self.0[1].await_line("GO ")?;
             times.push(before.elapsed().as_secs_f64() * 1e6);
             self.0.swap(0, 1);
         }
@@ -55,15 +57,30 @@ impl Pair {
         let [median, p99] = [50, 99].map(|percent| times[times.len() * percent / 100]);
         Ok(Times { median, p99, longest: times[times.len() - 1] })
     }
+
+    /// Lets turns lapse for so long: by how much, at most, a turn of `deadline` lasted longer.
+    pub fn lapse(&mut self, deadline: Duration, time: Duration) -> Result<Duration> {
+        let (begun, mut latest) = (Instant::now(), Duration::ZERO);
+        // The first turn has begun some time ago.
+        self.0[1].await_line("GO ")?;
+        while begun.elapsed() < time {
+            self.0.swap(0, 1);
+            let told = Instant::now();
+            self.0[0].await_line("LAPSED ")?;
+            latest = latest.max(told.elapsed().saturating_sub(deadline));
+            self.0[1].await_line("GO ")?;
+        }
+        Ok(latest)
+    }
 }
 
 impl Quiet {
-    fn join(server: SocketAddr, name: &'static str) -> Result<Quiet> {
+    fn join(server: SocketAddr, name: &str, ring: &str) -> Result<Quiet> {
         let stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut quiet = Quiet { stream: BufReader::new(stream) };
-        quiet.say(&format!("JOIN {name} ring=quiet\n"))?;
+        quiet.say(&format!("JOIN {name} ring={ring}\n"))?;
         Ok(quiet)
     }
 
@@ -75,11 +92,13 @@ impl Quiet {
         self.stream.get_mut().write_all(line.as_bytes()).context("a quiet client cannot write")
     }
 
-    fn await_go(&mut self) -> Result<()> {
+    /// Reads up to the next line that begins so.
+    fn await_line(&mut self, beginning: &str) -> Result<()> {
         let mut line = String::new();
-        while !line.starts_with("GO ") {
+        while !line.starts_with(beginning) {
             line.clear();
-            let count = self.stream.read_line(&mut line).context("a quiet client waits for GO in vain")?;
+            let count = self.stream.read_line(&mut line);
+            let count = count.with_context(|| format!("a quiet client waits for {beginning}in vain"))?;
             ensure!(count > 0, "the server closed a quiet client");
         }
         Ok(())

@@ -56,7 +56,7 @@ fn measure_apart(places: Places) -> Result<Row> {
 fn measure(places: Places) -> Result<Row> {
     let other = start_on(places.map(|(_, disturbers)| disturbers))?;
     let server = start_on(places.map(|(quiet, _)| quiet))?;
-    let mut pair = Pair::join(server.addr)?;
+    let mut pair = Pair::join(server.addr, "quiet")?;
     let (here, elsewhere) = (Orders::new(), Orders::new());
     let (windows, made) = thread::scope(|scope| {
         let makers = [(server.addr, &here), (other.addr, &elsewhere)]
