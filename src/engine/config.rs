@@ -18,13 +18,14 @@ pub struct DriverConfig {
     /// none, since clients may share an address. A turn server that limits the seats of an address needs about twice as many connections
     /// for it, because a client resumes on a new connection while the system still keeps its lost one.
     pub max_connections_per_address: Option<usize>,
-    /// Bytes read from one connection in a pass: one peer must not starve the others. Default 16 KiB, allocated once: a message of
+    /// Bytes read from one connection in a pass: one peer must not starve the others. Where many wait to be read, each has an equal share of
+    /// `pass_read_bytes_max`, and at least 1 KiB. Default 16 KiB, allocated once: a message of
     /// 64 KiB takes four reads, and four peers that flood share a pass. 0 counts as 1.
     pub read_bytes_max: usize,
     /// Bytes read in a pass from all connections that were ready, and as many again from those that the last pass left over: a
     /// thousand that flood must not hold the others up, nor fill the memory with events. A connection that comes too late for
-    /// it is read in one of the next passes, in the order of coming, and before the deadlines that have come meanwhile. Default 64
-    /// KiB; less than `read_bytes_max` counts as `read_bytes_max`.
+    /// it is read in one of the next passes, in the order of coming; but one whose word the protocol awaits is read first, and before the
+    /// deadlines that have come meanwhile. Default 64 KiB; less than `read_bytes_max` counts as `read_bytes_max`.
     pub pass_read_bytes_max: usize,
     /// Bytes kept of what a connection has sent and its protocol has not consumed: the beginning of a message. A connection whose protocol leaves
     /// more is closed. Default 128 KiB, twice the longest message; one read comes on top, for each connection.

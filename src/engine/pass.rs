@@ -38,7 +38,7 @@ pub struct Engine<P: Protocol, S: Sockets> {
     /// Connections ever taken from `unread`.
     pub(super) taken: u64,
     /// The value of `taken` from which on deadlines that have come expire: see [`has_read_what_came`](Self::has_read_what_came).
-    expires_after: Option<u64>,
+    pub(super) expires_after: Option<u64>,
     /// Read budget left in this pass, in bytes.
     pub(super) pass_budget: usize,
     /// Connections that the system takes bytes for again.
@@ -414,17 +414,6 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     // Deadlines.
-
-    /// Whether all connections have been read that had input when a deadline was found to have come: an answer that arrived before
-    /// the deadline counts. Only the first deadline waits: one that comes meanwhile expires with it, or it could be put off for ever.
-    fn has_read_what_came(&mut self) -> bool {
-        let expires_after = *self.expires_after.get_or_insert(self.taken + self.unread.len() as u64);
-        let has_read = self.taken >= expires_after;
-        if has_read {
-            self.expires_after = None;
-        }
-        has_read
-    }
 
     #[cold]
     fn expire(&mut self, now: Now) {

@@ -1,6 +1,8 @@
 //! How bytes come in: each connection with a budget, and each pass, so that neither one nor many keep the others waiting. What a protocol
 //! does not consume is kept here.
 
+use std::collections::VecDeque;
+
 use log::info;
 
 use super::connection::{Phase, ReadEnd};
@@ -9,21 +11,29 @@ use crate::hint::unlikely;
 use crate::protocol::{CloseReason, ConnectionId, Links, Protocol, is_shown};
 use crate::time::Now;
 
+/// Bytes that each connection may say in a pass, however many have more to say than fits.
+const SHARE_MIN: usize = 1024;
+
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// Goes on where a budget of the last pass ran out.
+    /// Goes on where a budget of the last pass ran out. Those that wait share what may be read: if each of a thousand were read to the
+    /// end of its own budget, the last would wait for as many buffers full.
     pub(super) fn read_on(&mut self, now: Now) {
         self.pass_budget = self.config.pass_read_bytes_max;
+        let whole = self.buffer.len();
+        let share = (self.pass_budget / self.carried_over).clamp(SHARE_MIN.min(whole), whole);
         for _ in 0..self.carried_over {
-            if self.pass_budget < self.buffer.len() {
+            let Some(&id) = self.unread.front() else { return };
+            let budget = if self.protocol.is_awaited(id) { whole } else { share };
+            if self.pass_budget < budget {
                 return;
             }
-            let Some(id) = self.unread.pop_front() else { return };
+            self.unread.pop_front();
             self.taken += 1;
             if let Some(connection) = self.connections.get_mut(id)
                 && !connection.paused
             {
                 connection.unread = false;
-                self.read_seldom(now, id, true);
+                self.read_up_to(now, id, budget, true);
                 self.relieve(now, id);
             }
         }
@@ -42,8 +52,13 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     pub(super) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
         let budget = self.buffer.len();
         if unlikely(self.pass_budget < budget) {
-            return self.read_later(id);
+            return self.read_in_next_pass(id);
         }
+        self.read_up_to(now, id, budget, to_end);
+    }
+
+    #[inline(always)]
+    fn read_up_to(&mut self, now: Now, id: ConnectionId, budget: usize, to_end: bool) {
         if let Some(left) = self.read_once(now, id, budget, to_end) {
             self.read_more(now, id, left, to_end);
         }
@@ -99,14 +114,54 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Some(budget - count)
     }
 
-    /// A budget ran out: the rest is for one of the next passes.
+    /// It has used up its own budget: the rest has to wait for all others.
     #[cold]
     pub(super) fn read_later(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(id)
-            && !std::mem::replace(&mut connection.unread, true)
-        {
+        if self.is_newly_unread(id) {
             self.unread.push_back(id);
         }
+    }
+
+    /// Others have used up the budget of the pass. Nobody waits long for one whose word is awaited.
+    #[cold]
+    fn read_in_next_pass(&mut self, id: ConnectionId) {
+        if !self.is_newly_unread(id) {
+        } else if self.protocol.is_awaited(id) {
+            let behind = self.expires_after.map_or(0, |expires| expires - self.taken);
+            let behind = usize::try_from(behind).unwrap_or(usize::MAX).min(self.unread.len());
+            self.unread.insert(behind, id);
+        } else {
+            self.unread.push_back(id);
+        }
+    }
+
+    fn is_newly_unread(&mut self, id: ConnectionId) -> bool {
+        let connection = self.connections.get_mut(id);
+        connection.is_some_and(|connection| !std::mem::replace(&mut connection.unread, true))
+    }
+
+    /// Whether those have been read whose word was awaited and had come when a deadline was found to be due: an answer that arrived
+    /// before the deadline counts. They are read before all others, so that the deadline is not late for their sake. Only the first deadline
+    /// waits: one that comes meanwhile expires with it, or it could be put off for ever.
+    pub(super) fn has_read_what_came(&mut self) -> bool {
+        let expires_after = match self.expires_after {
+            Some(expires_after) => expires_after,
+            None => self.taken + self.put_awaited_first() as u64,
+        };
+        let has_read = self.taken >= expires_after;
+        self.expires_after = Some(expires_after).filter(|_| !has_read);
+        has_read
+    }
+
+    /// Returns their number.
+    fn put_awaited_first(&mut self) -> usize {
+        let all = std::mem::take(&mut self.unread);
+        let (awaited, others): (VecDeque<_>, VecDeque<_>) =
+            all.into_iter().partition(|&id| self.protocol.is_awaited(id));
+        let count = awaited.len();
+        self.unread = awaited;
+        self.unread.extend(others);
+        count
     }
 
     /// A connection is not read while its peer does not read either, and read on when it has.

@@ -87,6 +87,7 @@ struct Fours {
     /// It has its input again when it is asked for a timeout, and consumes all of it.
     reread: Option<ConnectionId>,
     takes_all: bool,
+    awaited: Option<ConnectionId>,
 }
 
 impl Protocol for Fours {
@@ -125,6 +126,10 @@ impl Protocol for Fours {
 
     fn next_deadline(&self) -> Option<Instant> {
         self.reread.map(|_| Now::ORIGIN.instant)
+    }
+
+    fn is_awaited(&self, id: ConnectionId) -> bool {
+        self.awaited == Some(id)
     }
 
     fn poll_event(&mut self) -> Option<()> {
@@ -314,4 +319,36 @@ fn what_the_host_asks_for_is_written_before_act_returns_and_the_next_pass_is_due
     assert_eq!(engine.next_deadline(), Some(NOW.instant));
     settle(&mut engine);
     assert_eq!(engine.next_deadline(), None);
+}
+
+/// So many passes until one that says a word is heard, when each of 200 others has said 16 KiB at once.
+fn passes_beside_a_flood(is_awaited: bool) -> usize {
+    let mut engine = engine(DriverConfig::default());
+    engine.protocol.takes_all = true;
+    let flood: Vec<_> = (0..200).map(|_| open(&mut engine)).collect();
+    let quiet = open(&mut engine);
+    engine.protocol.awaited = Some(quiet).filter(|_| is_awaited);
+    for (at, &id) in flood.iter().enumerate() {
+        say(&mut engine, id, at, &[b'x'; 16 * 1024]);
+    }
+    say(&mut engine, quiet, flood.len(), b"word");
+    for passes in 0..1000 {
+        if engine.protocol.given.iter().any(|(bytes, _)| bytes == b"word") {
+            return passes;
+        }
+        engine.finish_batch(NOW).expect("events were taken");
+        while engine.poll_event().is_some() {}
+    }
+    panic!("it is never heard");
+}
+
+#[test]
+fn those_that_flood_share_what_a_pass_reads() {
+    // Each of the 200 says 1 KiB before, of 64 KiB in a pass; not its 16 KiB, which would take 50 passes.
+    assert_eq!(passes_beside_a_flood(false), 1 + 200 / 64 + 1);
+}
+
+#[test]
+fn one_whose_word_is_awaited_is_heard_in_the_next_pass() {
+    assert_eq!(passes_beside_a_flood(true), 2);
 }

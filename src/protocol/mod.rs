@@ -78,6 +78,10 @@
 //!         None
 //!     }
 //!
+//!     fn is_awaited(&self, _: ConnectionId) -> bool {
+//!         false // No deadline, so nothing is urgent.
+//!     }
+//!
 //!     fn poll_event(&mut self) -> Option<String> {
 //!         self.shouted.pop_front()
 //!     }
@@ -178,6 +182,10 @@ pub trait Protocol {
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) has to be called.
     fn next_deadline(&self) -> Option<Instant>;
+
+    /// Whether this protocol waits for a word of `id` until a deadline, such as the answer of who holds the turn. Where more is said than a
+    /// pass can read, it is read before the others, and a deadline expires only when what had come of it is read.
+    fn is_awaited(&self, id: ConnectionId) -> bool;
 
     /// Returns the next event for the host.
     fn poll_event(&mut self) -> Option<Self::Event>;

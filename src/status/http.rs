@@ -291,6 +291,10 @@ impl Protocol for Http {
         self.timers.next()
     }
 
+    fn is_awaited(&self, _: ConnectionId) -> bool {
+        false
+    }
+
     fn poll_event(&mut self) -> Option<()> {
         None
     }

@@ -30,6 +30,7 @@ use crate::time::Now;
 /// #     fn handle_timeout(&mut self, _: Now, _: &mut Links) {}
 /// #     fn drain(&mut self, _: Now, _: &mut Links) {}
 /// #     fn next_deadline(&self) -> Option<Instant> { None }
+/// #     fn is_awaited(&self, _: ConnectionId) -> bool { false }
 /// #     fn poll_event(&mut self) -> Option<String> { None }
 /// # }
 /// impl Show for Shout {

@@ -377,6 +377,10 @@ impl Protocol for Script {
         self.due
     }
 
+    fn is_awaited(&self, _: ConnectionId) -> bool {
+        false
+    }
+
     fn poll_event(&mut self) -> Option<()> {
         None
     }

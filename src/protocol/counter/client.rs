@@ -232,6 +232,10 @@ impl Protocol for CounterClient {
         self.timers.next()
     }
 
+    fn is_awaited(&self, id: ConnectionId) -> bool {
+        self.running.as_ref().is_some_and(|running| running.connection == id)
+    }
+
     fn poll_event(&mut self) -> Option<CounterClientEvent> {
         self.events.pop_front()
     }

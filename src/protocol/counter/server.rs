@@ -269,6 +269,10 @@ impl Protocol for CounterServer {
         self.timers.next()
     }
 
+    fn is_awaited(&self, _: ConnectionId) -> bool {
+        false
+    }
+
     fn poll_event(&mut self) -> Option<CounterEvent> {
         self.events.pop_front()
     }

@@ -232,6 +232,10 @@ impl Protocol for DispatchClient {
         self.timers.next()
     }
 
+    fn is_awaited(&self, id: ConnectionId) -> bool {
+        self.connection == Some(id)
+    }
+
     fn poll_event(&mut self) -> Option<DispatchClientEvent> {
         self.events.pop_front()
     }

@@ -472,6 +472,10 @@ impl Protocol for DispatchServer {
         self.timers.next()
     }
 
+    fn is_awaited(&self, _: ConnectionId) -> bool {
+        false
+    }
+
     fn poll_event(&mut self) -> Option<DispatchEvent> {
         self.events.pop_front()
     }

@@ -120,6 +120,10 @@ impl Protocol for EchoClient {
         self.awaited.map(|(_, until)| until)
     }
 
+    fn is_awaited(&self, id: ConnectionId) -> bool {
+        self.awaited.is_some_and(|(awaited, _)| awaited == id)
+    }
+
     fn poll_event(&mut self) -> Option<EchoClientEvent> {
         self.events.pop_front()
     }

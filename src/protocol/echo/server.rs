@@ -297,6 +297,10 @@ impl Protocol for EchoServer {
         self.timers.next()
     }
 
+    fn is_awaited(&self, _: ConnectionId) -> bool {
+        false
+    }
+
     fn poll_event(&mut self) -> Option<EchoEvent> {
         self.events.pop_front()
     }

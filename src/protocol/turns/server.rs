@@ -495,6 +495,16 @@ impl Protocol for TurnServer {
         if unlikely(self.due.is_some()) { earlier(due, self.due) } else { due }
     }
 
+    fn is_awaited(&self, id: ConnectionId) -> bool {
+        match self.sessions.get(id) {
+            Some(Session::Raw(raw)) => self.table.scheduler.held_by(raw.seat).is_some(),
+            Some(Session::Line(line)) => {
+                line.seat().is_some_and(|seat| self.table.scheduler.held_by(seat).is_some())
+            }
+            Some(Session::Undecided(_) | Session::Closing) | None => false,
+        }
+    }
+
     #[inline]
     fn poll_event(&mut self) -> Option<TurnEvent> {
         self.ledger.next_event()

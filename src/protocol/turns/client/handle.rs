@@ -98,6 +98,10 @@ impl Protocol for TurnClient {
         self.timers.next()
     }
 
+    fn is_awaited(&self, id: ConnectionId) -> bool {
+        self.by_connection.get(id).is_some()
+    }
+
     fn poll_event(&mut self) -> Option<ClientEvent> {
         self.events.pop_front()
     }
