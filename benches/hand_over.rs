@@ -53,7 +53,7 @@ struct Ring {
     clients: Vec<BufReader<TcpStream>>,
     holder: usize,
     framing: Framing,
-    /// What the holder says.
+    /// The holder's answer.
     answer: Vec<u8>,
     line: String,
     _server: Server,

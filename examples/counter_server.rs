@@ -122,7 +122,7 @@ fn hear(event: Event<CounterEvent>, notes: &mut Notes, state: Option<&mut State>
     }
 }
 
-/// What is printed and stands in the log file, too.
+/// Lines that are printed and stand in the log file, too.
 struct Notes {
     printer: Printer,
     journal: Journal,

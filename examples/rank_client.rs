@@ -47,7 +47,7 @@ fn run(options: &Options) -> Result<(), String> {
     // Whether it has been mentioned, since there last was a rank, that there is no server or that it is full.
     let mut mentioned = false;
     let mut over = false;
-    // What was typed before the end is still sent, if there is a server to send it to.
+    // Lines typed before the end are still sent, if there is a server to send them to.
     while !(over && (mentioned || !console.driver.protocol().is_waiting())) {
         if !over && console.driver.protocol().rank().is_some() {
             console.prompt();

@@ -59,7 +59,7 @@ fn random_histories_go_by_the_law_and_keep_the_bounds() {
     assert!(ended > 20_000 && met > 4_000, "{ended} waits ended, {met} at their bound: this says too little");
 }
 
-/// What a client with many names does with the turn of one of them, to get the next one sooner.
+/// Ways in which a client with many names ends the turn of one of them, to get the next one sooner.
 #[derive(Debug, Clone, Copy)]
 enum Trick {
     /// A fresh name joins before the old one drops.

@@ -1,6 +1,6 @@
-//! What is malformed, by hand: for every protocol and framing, said whole and cut in two at every byte, beside others who notice nothing.
+//! Malformed input, by hand: for every protocol and framing, sent whole and cut in two at every byte, beside others that notice nothing.
 //!
-//! Where messages have an end, a cut must make no difference to anybody. Where they have none, a piece may be refused instead of the whole;
+//! Where messages have an end, a cut must make no difference. Where they have none, a piece may be refused instead of the whole;
 //! but nothing of it may count.
 
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl<P: Protocol> Stage<P> {
         }
     }
 
-    /// Longer than anybody gathers, shorter than anybody loses patience.
+    /// Longer than a gather time, shorter than any time-out.
     fn wait(&mut self) {
         for _ in 0..20 {
             self.now.instant += Duration::from_millis(20);
@@ -55,7 +55,7 @@ impl<P: Protocol> Stage<P> {
         }
     }
 
-    /// What `id` was told since it was last asked here.
+    /// Returns the messages to `id` since the last call.
     fn heard(&mut self, id: ConnectionId) -> String {
         let heard = String::from_utf8_lossy(self.links.unsent(id)).into_owned();
         self.links.consume(id, heard.len());
@@ -63,7 +63,7 @@ impl<P: Protocol> Stage<P> {
     }
 }
 
-/// What came of something malformed.
+/// Result of malformed input.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     speaker_heard: String,
@@ -71,7 +71,7 @@ struct Outcome {
     others_heard: Vec<String>,
 }
 
-/// Who says it, and who is there besides.
+/// The sender, and the other clients.
 struct Cast {
     speaker: ConnectionId,
     others: Vec<ConnectionId>,

@@ -1,4 +1,4 @@
-//! What a turn and a connection cost, counted and not timed, so that it is the same on a machine that is slow or busy:
+//! The costs of a turn and of a connection, counted and not timed, so that it is the same on a machine that is slow or busy:
 //! `cargo bench --bench costs`. Exit code 1 if anything costs more than is allowed, 2 if it could not be counted.
 //!
 //! Counted: a [`TurnServer`](taketurns::protocol::turns::TurnServer) in an [`EventLoop`](taketurns::net::EventLoop) with the

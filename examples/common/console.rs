@@ -1,4 +1,4 @@
-//! A loop for programs that somebody types at: standard input, a driver and the first signal, one poll, and no thread but
+//! A loop for programs that a person types at: standard input, a driver and the first signal, one poll, and no thread but
 //! those that wait for signals or a slow output.
 //!
 //! Standard input may be a terminal, a pipe, a file, `/dev/null` or closed. The system's poll refuses files and
@@ -27,9 +27,9 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 /// Empties the line that the cursor is on.
 const WIPE: &str = "\r\x1b[K";
 
-/// What happened.
+/// The event.
 pub enum Happening<E> {
-    /// Somebody typed a line.
+    /// A line was typed.
     Line(String),
     /// Nobody will type any more.
     EndOfInput,
@@ -147,7 +147,7 @@ impl<P: Protocol> Console<P> {
                 });
                 *screen.prompted = lines.is_empty();
                 if !lines.is_empty() {
-                    // What is logged of it comes from another thread, and belongs on the next line.
+                    // Its log line comes from another thread, and belongs on the next line.
                     screen.printer.flush();
                 }
             } else {
@@ -216,7 +216,7 @@ impl<P: Protocol> Console<P> {
     }
 }
 
-/// Where a program prints while somebody types.
+/// The place where a program prints while a person types.
 pub struct Screen<'a, P: Protocol> {
     pub driver: &'a mut Driver<P>,
     printer: &'a mut Printer,
@@ -246,7 +246,7 @@ impl<P: Protocol> Screen<'_, P> {
 }
 
 impl Input {
-    /// What has been typed at a terminal, and not been ended yet.
+    /// Text typed at a terminal whose line has not ended yet.
     fn typed(&self) -> String {
         self.editor.as_ref().map_or_else(String::new, Editor::line)
     }
@@ -278,7 +278,7 @@ impl Input {
             Err(_) => self.readiness = Readiness::Ended,
         }
         let end = match self.readiness {
-            // What was typed before the end is a line as well.
+            // Text typed before the end is a line as well.
             Readiness::Ended => self.partial.len(),
             _ => self.partial.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1),
         };

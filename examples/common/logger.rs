@@ -30,7 +30,7 @@ impl Log for Logger {
     }
 
     fn flush(&self) {
-        // Whoever does not read the log does not read this either.
+        // If nobody reads the log, nobody reads this either.
         let _ = self.lines.flush();
     }
 }

@@ -1,4 +1,4 @@
-//! What the example programs share: options, logging, printing, signals, and how they end. None of it is the library's.
+//! Code that the example programs share: options, logging, printing, signals, and how they end. None of it is the library's.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
 pub mod answers;
@@ -135,7 +135,7 @@ pub fn unique_name() -> Name {
     name.parse().expect("62 characters that a name may have, at most")
 }
 
-/// What to do about a server that cannot be reached, while the client goes on trying.
+/// Advice about a server that cannot be reached, while the client goes on trying.
 pub fn advise_dialing(error: &io::Error) -> &'static str {
     const EMFILE: i32 = 24;
     match error.raw_os_error() {
@@ -176,12 +176,12 @@ pub fn address(text: &str, verb: &str, example: &str) -> Result<SocketAddr, Stri
     }
 }
 
-/// What to do about a failure to listen on an address of `--listen`.
+/// Advice about a failure to listen on an address of `--listen`.
 pub fn advise(error: &taketurns::net::Error) -> String {
     advise_on(error, "--listen")
 }
 
-/// What to do about a failure to listen on the address of `option`.
+/// Advice about a failure to listen on the address of `option`.
 pub fn advise_on(error: &taketurns::net::Error, option: &str) -> String {
     use taketurns::net::Error;
     let advice = match error {

@@ -35,7 +35,7 @@ impl Printer {
 
     /// Waits until what is queued is written, for at most a second.
     pub fn flush(&self) {
-        // What is lost is said at the end.
+        // Losses are reported at the end.
         let _ = self.0.flush();
     }
 

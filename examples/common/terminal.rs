@@ -1,4 +1,4 @@
-//! Editing a line at a terminal, for programs that print while somebody types: the terminal hands over each byte and echoes none,
+//! Editing a line at a terminal, for programs that print while a person types: the terminal hands over each byte and echoes none,
 //! so that the program can wipe the line away, print, and write it again.
 
 use std::io::{self, IsTerminal};
@@ -49,7 +49,7 @@ enum Escape {
     Sequence,
 }
 
-/// What a byte did.
+/// Effect of a byte.
 pub enum Typed {
     /// The line is as long as it was.
     Nothing,
@@ -62,7 +62,7 @@ pub enum Typed {
 }
 
 impl Editor {
-    /// What stands on the line now.
+    /// The text of the line.
     pub fn line(&self) -> String {
         String::from_utf8_lossy(&self.line).into_owned()
     }

@@ -1,4 +1,4 @@
-//! What the targets share.
+//! Code that the targets share.
 
 // session.rs a protocol, and connections that say what a script says
 // turns.rs   what must hold of the turns that a server reports

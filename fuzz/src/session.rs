@@ -29,10 +29,10 @@ mod rests;
 
 use rests::Rests;
 
-/// More calls than this at one instant: somebody spins.
+/// More calls than this at one instant are a spin.
 const CALLS_MAX: usize = 1_000;
 
-/// What may be queued for a connection, and the longest message that may come on top of it.
+/// Bytes that may be queued for a connection, plus the longest message that may come on top.
 const OUT_BYTES_MAX: usize = 4 * 1024;
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 

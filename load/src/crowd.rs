@@ -17,7 +17,7 @@ pub struct Crowd {
     buffer: Vec<u8>,
 }
 
-/// What came for one client.
+/// Bytes that arrived for one client.
 pub struct Heard {
     pub nth: usize,
     pub bytes: Vec<u8>,

@@ -16,7 +16,7 @@ use crate::row::Row;
 
 const LOUD: usize = 1000;
 const TIME: Duration = Duration::from_secs(5);
-/// What each says at once: lines of a client that has no turn to pass.
+/// The line that each client repeats: it has no turn to pass.
 const SAID: &str = "PASS\n";
 const SAID_BYTES: usize = 16 * 1024;
 /// Pairs that say nothing.

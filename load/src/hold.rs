@@ -52,7 +52,7 @@ fn start(clients: &str) -> Result<Server> {
     Server::start("127.0.0.1:0", &args)
 }
 
-/// Connects all, who are told to wait; and who then has the first turn.
+/// Connects all clients, which are told to wait, and returns the first holder.
 fn seat(server: SocketAddr, clients: usize) -> Result<(Crowd, usize)> {
     let mut crowd = Crowd::new(clients)?;
     let (mut connected, mut told, mut first) = (0, 0, None);
@@ -72,7 +72,7 @@ fn seat(server: SocketAddr, clients: usize) -> Result<(Crowd, usize)> {
     Ok((crowd, first.expect("it was waited for")))
 }
 
-/// Everybody answers at once, for some laps; how many turns it were. The last one is not answered.
+/// Each holder answers at once, for some laps. Returns the number of turns; the last one is not answered.
 fn play(crowd: &mut Crowd, first: usize, clients: usize) -> Result<usize> {
     let (mut holder, mut turns) = (first, 0);
     while turns < LAPS * clients {

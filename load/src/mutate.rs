@@ -1,5 +1,5 @@
 //! Sessions of every protocol with mistakes in them, over sockets: as many as one likes, on some connections at a time. The servers must
-//! live, keep their memory, and serve those who make no mistakes.
+//! live, keep their memory, and serve clients that make no mistakes.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use socket2::SockRef;
 use crate::program::Program;
 use crate::row::Row;
 
-/// Who makes mistakes at the same time, for each server.
+/// Clients per server that make mistakes at the same time.
 const MAKERS: u64 = 4;
 /// A mistaken client waits no longer for an answer: nobody owes it one.
 const PATIENCE: Duration = Duration::from_millis(1);
@@ -107,7 +107,7 @@ fn make_mistakes(stage: &Stage, addr: SocketAddr, sessions: u64, seed: u64) -> R
             });
         }
     });
-    // What happens on a connection is the mistake's business; that there are connections is the server's.
+    // A mistake may cost its own connection, but never the server's readiness to accept another.
     ensure!(connected.into_inner() == sessions * MAKERS, "{} does not take every connection", stage.program);
     Ok(())
 }

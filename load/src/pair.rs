@@ -20,7 +20,7 @@ struct Quiet {
     stream: BufReader<TcpStream>,
 }
 
-/// What hand-overs took, in µs: from a client's answer to the other's `GO`.
+/// Times of hand-overs in µs, from a client's answer to the other's `GO`.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     pub median: f64,

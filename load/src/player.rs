@@ -14,7 +14,7 @@ const RINGS: usize = 8;
 const STAY_MAX: f64 = 20.0;
 const AWAY_MAX: f64 = 1.0;
 
-/// What all players did.
+/// Totals of all players.
 #[derive(Default)]
 pub struct Did {
     joins: u64,

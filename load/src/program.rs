@@ -98,7 +98,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Started on a port that was free a moment ago, and there for everybody.
+    /// Started on a port that was free a moment ago.
     pub fn start(name: &str, args: &[&str]) -> Result<Program> {
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = Command::new(example(name)?);
@@ -132,7 +132,7 @@ fn anonymous_memory(child: &Child) -> Result<f64> {
     Ok(kib.parse::<f64>()? * 1024.0)
 }
 
-/// What it prints must be read, or it would be one that nobody listens to.
+/// Its output must be read, or it would block.
 fn count_accepted(said: BufReader<ChildStdout>, accepted: &AtomicU64) {
     for line in said.lines().map_while(Result::ok) {
         accepted.fetch_add(u64::from(line.contains(" sent: ")), Ordering::Relaxed);

@@ -3,8 +3,8 @@
 //!
 //! There is only one machine for all of them. So the same trouble is also made at another server, which tells what the machine
 //! does to a hand-over from what its server does. And it is measured twice: with server and quiet clients on one processor and
-//! who disturbs on another, since peers on other machines neither use the server's processor nor move it to theirs; and
-//! with everybody where the system places them, which with clients on the server's machine is what they get.
+//! the disturbers on another, since peers on other machines neither use the server's processor nor move it to theirs; and
+//! with all of them where the system places them, which with clients on the server's machine is what they get.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -40,7 +40,7 @@ enum Window {
 
 const KINDS: [Window; 3] = [Window::Silent, Window::Elsewhere, Window::Beside];
 
-/// A processor for the quiet clients and their server, and one for who disturbs and the other server.
+/// A processor for the quiet clients and their server, and one for the disturbers and the other server.
 type Places = Option<(usize, usize)>;
 
 pub fn run() -> Result<Vec<Row>> {

@@ -20,7 +20,7 @@ const RESTS: u32 = 5;
 const GRACE: Duration = Duration::from_secs(1);
 /// So that the clients do not take a processor for themselves.
 const PACE: Duration = Duration::from_millis(5);
-/// What the memory may be more than behind the warm-up.
+/// Memory that may be added after the warm-up.
 const GROWTH_MAX: f64 = 64.0 * 1024.0;
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -1,4 +1,4 @@
-//! Who disturbs a server in the line framing: one that does not read, one that is never silent, and many that begin a line and do
+//! Clients that disturb a server in the line framing: one that does not read, one that is never silent, and many that begin a line and do
 //! not end it.
 
 use std::io::{ErrorKind, Write as _};
@@ -21,7 +21,7 @@ pub const SLOWLORIS: usize = 100;
 
 /// In each, one of the slowloris says a byte: it is each one's turn ten times a second.
 const ROUND: Duration = Duration::from_millis(1);
-/// What is later than this had been at rest.
+/// A step that is later than this follows a rest.
 const LATE_MAX: Duration = Duration::from_millis(30);
 /// Numbers in the crowd; the slowloris come before them.
 const CHATTY: usize = SLOWLORIS;
@@ -39,7 +39,7 @@ pub struct Made {
     pub slowloris: usize,
 }
 
-/// All who disturb one server.
+/// All clients that disturb one server.
 pub struct Trouble {
     server: SocketAddr,
     crowd: Crowd,
@@ -97,7 +97,7 @@ impl Trouble {
         Ok(())
     }
 
-    /// Whoever was closed is back at once.
+    /// A client that was closed is back at once.
     fn stay_connected(&mut self, nth: usize) -> Result<()> {
         if !self.crowd.is_connected(nth) {
             self.crowd.connect(nth, self.server)?;

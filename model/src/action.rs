@@ -1,4 +1,4 @@
-//! What can happen to a scheduler in a small world, one step at a time.
+//! Steps that a scheduler can take in a small world.
 
 use taketurns::turn::Demand;
 

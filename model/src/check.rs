@@ -11,11 +11,11 @@ use model::world::{News, World};
 use stateright::{Model, Property};
 use taketurns::turn::Outcome;
 
-/// What can come of a step, for the report: a world in which something never happens proves less than it seems to.
+/// Results of steps, for the report: a world in which something never happens proves less than it seems to.
 pub const KINDS: [&str; 9] =
     ["granted", "answered", "passed", "lapsed", "skipped", "gone", "retired", "refused", "not joined"];
 
-/// What is promised, in the order of [`Check::properties`].
+/// The promises, in the order of [`Check::properties`].
 const PROMISES: [&str; 13] = [
     "the scheduler's own invariants hold",
     "at most one seat of a ring holds the turn",

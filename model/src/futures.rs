@@ -1,4 +1,4 @@
-//! What must come of every state in the end, played out from there: so that it holds beyond the last tick of a small world.
+//! The end that every state must reach, played out from there, so that the proof holds beyond the last tick of a small world.
 //!
 //! Three futures, and all others lie between them: all clients and the host are silent, every holder passes at once, all clients are lost.
 

@@ -174,7 +174,7 @@ impl Judge {
         self.is_here(chair) && (chair.wants || self.holds(chair.seat) || self.is_kept(chair.seat))
     }
 
-    // What happened.
+    // Notes of what happened.
 
     pub fn joined(&mut self, seat: SeatId, chair: Chair) -> Result<(), Broken> {
         demand(Promise::GettersAgree, self.chair(seat).is_none(), || format!("{seat} exists already"))?;
@@ -244,7 +244,7 @@ impl Judge {
         }
     }
 
-    // What the scheduler says.
+    // Comparisons with the scheduler.
 
     /// A turn ended: it must be the one that is held, and its holder's. It is kept if its holder was lost below quorum.
     pub fn ended(&mut self, ended: &Ended, wants: bool, keeps: bool) -> Result<(), Broken> {

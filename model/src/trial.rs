@@ -31,7 +31,7 @@ impl Judge {
 }
 
 impl World {
-    /// What was said must be what the promises say, and the judge takes note of it.
+    /// Compares the scheduler's reply with the promises, and has the judge note it.
     pub(crate) fn judge_said(&mut self, action: Action, said: Said, before: &Judge) -> Result<(), Broken> {
         match (action, said) {
             (Action::Join { weight, demand: wanted, .. }, Said::Joined(seat, name)) => {
@@ -270,7 +270,7 @@ impl World {
         })
     }
 
-    /// What holds between steps: the scheduler's own invariants, and what its getters say against what was seen.
+    /// Invariants between steps: the scheduler's own invariants, and what its getters say against what was seen.
     pub(crate) fn judge_state(&self) -> Result<(), Broken> {
         let invariants = self.scheduler.check_invariants();
         invariants

@@ -12,7 +12,7 @@ use crate::action::{Action, Deed, Fence, Rule};
 use crate::judge::{Broken, Judge, Promise, demand};
 use crate::laws::Laws;
 
-/// What came of a step.
+/// Result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     Granted(Grant),
@@ -22,7 +22,7 @@ pub enum News {
     NotJoined(JoinError),
 }
 
-/// What the scheduler said to a step, in addition to its news.
+/// The scheduler's reply to a step, in addition to its news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Said {
     Nothing,
@@ -46,7 +46,7 @@ pub struct World {
     pub connections: u32,
     /// The seat that was last given up.
     pub ghost: Option<SeatId>,
-    /// What came of the step that led here.
+    /// Result of the step that led here.
     pub news: Vec<News>,
     pub broken: Option<Broken>,
     key: u64,
@@ -89,7 +89,7 @@ impl World {
         hasher.finish()
     }
 
-    // What can happen.
+    // Possible steps.
 
     /// Everything that can happen next.
     pub fn possible(&self, actions: &mut Vec<Action>) {
@@ -287,7 +287,7 @@ impl World {
         }
     }
 
-    // What is done.
+    // Taking a step.
 
     fn act(&mut self, action: Action) -> (Said, Vec<News>) {
         let now = Laws::at(self.tick);

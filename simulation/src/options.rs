@@ -1,4 +1,4 @@
-//! What may be said behind `cargo run --release -p simulation --`.
+//! Options of `cargo run --release -p simulation --`.
 
 use argh::FromArgs;
 

@@ -145,7 +145,7 @@ fn r11_the_client_never_queues_more_than_a_peer_may_have() {
     assert_eq!(written, 8_192);
 }
 
-/// What a host sees of it.
+/// The client as a host sees it.
 #[test]
 fn r11_the_client_knows_its_rank_and_what_waits() {
     let mut world = ClientWorld::new(Framing::Raw);

@@ -20,7 +20,7 @@ fn r07_two_messages_never_come_in_one_recv() {
         [" 1 c0 1", " 1 c1 1", " 1 c2 1", " 1 c3 1", " 1 c4 1", "RYour rank is now 1", " 0 last 0"]
     );
     assert_gaps(&world);
-    // Also a rank right behind the first one, and who comes and goes while messages wait.
+    // Also a rank right behind the first one, and clients that come and go while messages wait.
     let new = world.connect();
     world.leave(peers[1]);
     world.leave(peers[2]);

@@ -1,5 +1,5 @@
-//! What is refused and who is closed: too many, too much, nonsense, not reading (R9, R10, A2, A3).
-//! What the log says of it is in `log.rs`.
+//! Refused input and closed clients: too many, too much, nonsense, not reading (R9, R10, A2, A3).
+//! Their log lines are in `log.rs`.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn r10_a_malformed_command_is_refused_and_reaches_nobody() {
         far_too_long.as_bytes(),
     ];
     let (mut world, peers) = World::with_clients(2, raw());
-    // What has said a command does not speak another protocol (L6).
+    // A peer that has sent a command does not speak another protocol (L6).
     world.say(peers[0], "C 0 dance");
     assert_eq!(world.heard(peers[1]), [" 0 dance 0"]);
     world.pass_time(ms(100));

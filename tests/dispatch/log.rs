@@ -1,4 +1,4 @@
-//! What the server logs, and how much of it (R2, A4). The client's log is in `client.rs`.
+//! The server's log, and its limits (R2, A4). The client's log is in `client.rs`.
 
 use taketurns::protocol::dispatch::DispatchServerConfig;
 

@@ -7,10 +7,10 @@
 #![allow(clippy::disallowed_methods, reason = "tests run real processes against a real clock")]
 
 // world.rs    a server without sockets, and its peers
-// ranks.rs    who has which rank, and who gets a command
+// ranks.rs    ranks, and the choice of the client that gets a command
 // gap.rs      one message a `recv`
 // line.rs     the line framing
-// limits.rs   what is refused, and who is closed
+// limits.rs   refused input, and closed clients
 // log.rs      what is logged
 // client.rs   the client without sockets
 // programs/   the programs, as processes

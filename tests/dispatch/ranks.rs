@@ -1,10 +1,10 @@
-//! Who has which rank, and who gets a command (R1 to R6). When it is sent is in `gap.rs`, what becomes of it in `line.rs`.
+//! Ranks, and the choice of the client that gets a command (R1 to R6). The time of sending is in `gap.rs`, the command's fate in `line.rs`.
 
 use taketurns::protocol::dispatch::{COMMAND_BYTES_MAX, DispatchEvent, Policy, Rank, Rejection};
 
 use crate::world::{NOTHING, World, least_loaded, line, ms, raw};
 
-/// What the oldest client makes of a `recv`: who sent it, by its first and its last field, and the command, cut out.
+/// Reads a `recv` as the oldest client does: the sender by its first and its last field, and the command, cut out.
 fn legacy_cut(message: &str) -> (usize, usize, &str) {
     let fields: Vec<_> = message.split_whitespace().collect();
     let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("{message:?} is no message"));
@@ -57,7 +57,7 @@ fn r02_the_sender_has_the_rank_that_the_server_knows() {
         world.say(peers[0], format!("C {claim} sing"));
         assert_eq!(world.heard(peers[1]), [" 0 sing 0"], "claimed {claim}");
     }
-    // Who has moved up and goes on claiming its first rank is served.
+    // A client that has moved up and goes on claiming its first rank is served.
     world.leave(peers[0]);
     world.pass_time(ms(20));
     world.heard(peers[2]);

@@ -1,5 +1,5 @@
 //! A server without sockets, in virtual time, and the peers at the other ends of its connections.
-//! What it should say to them is not here.
+//! The expected replies are in the tests.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ pub(crate) fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// What a peer may have queued before it is given up; the driver's default.
+/// Bytes that may be queued for a peer before it is given up; the driver's default.
 pub(crate) const OUT_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) struct Peer(pub(crate) usize);
 
 pub(crate) struct PeerState {
     id: ConnectionId,
-    /// One entry a write, which is a `recv` for one who reads at once, and when it came.
+    /// One entry per write, which is a `recv` for a peer that reads at once, and its time.
     pub(crate) recvs: Vec<(Duration, String)>,
     pub(crate) looked: usize,
     pub(crate) reads: bool,
@@ -101,7 +101,7 @@ impl World {
         self.flush();
     }
 
-    /// What the driver does at the end of a pass.
+    /// Ends a pass as the driver does.
     pub(crate) fn flush(&mut self) {
         loop {
             self.write();
@@ -159,7 +159,7 @@ impl World {
         self.at = end;
     }
 
-    /// What came since this was last asked, a `recv` each.
+    /// Returns messages since the last call, one per `recv`.
     pub(crate) fn heard(&mut self, peer: Peer) -> Vec<String> {
         let peer = &mut self.peers[peer.0];
         let fresh = peer.recvs[peer.looked..].iter().map(|(_, text)| text.clone()).collect();

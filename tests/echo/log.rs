@@ -1,11 +1,11 @@
-//! What the server logs, and how much of it (E5, A4). Where a program's log goes is in `programs/`.
+//! The server's log, and its limits (E5, A4). Where a program's log goes is in `programs/`.
 
 use taketurns::protocol::echo::EchoServerConfig;
 
 use crate::logged::{listen_to_log, take_log, times_logged};
 use crate::world::World;
 
-/// What was logged, each line with its level in front.
+/// Log lines, each with its level in front.
 fn logged() -> Vec<String> {
     take_log().into_iter().map(|(level, text)| format!("{level} {text}")).collect()
 }

@@ -1,5 +1,5 @@
 //! A server without sockets, in virtual time, and the peers at the other ends of its connections.
-//! What it should say to them is not here.
+//! The expected replies are in the tests.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use crate::rests::Rests;
 
 pub(crate) const KIB64: usize = 64 * 1024;
 
-/// What one read brings at most, as the driver has it.
+/// The most bytes of one read, as in the driver.
 pub(crate) const READ_BYTES_MAX: usize = 16 * 1024;
 
 pub(crate) const OUT_BYTES_MAX: usize = 64 * 1024;

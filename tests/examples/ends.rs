@@ -23,7 +23,7 @@ fn the_first_signal_drains_and_exits_0() {
     }
 }
 
-/// [T32] The holder may finish; then everybody is told, and closed.
+/// [T32] The holder may finish; then all clients are told, and closed.
 #[test]
 fn a_drain_lets_the_holder_finish_and_says_goodbye() {
     let mut server = Server::start(&["--framing", "line", "--clients", "1"]);

@@ -1,4 +1,4 @@
-//! Outputs that nobody reads, closed or stuck: who serves goes on, and who prints to be read says it and ends.
+//! Outputs that nobody reads, closed or stuck: a server goes on, and a program whose purpose is its output says so and ends.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;

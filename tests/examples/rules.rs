@@ -1,4 +1,4 @@
-//! What `turn_server` can be told of its rings, and how it prints answers.
+//! Options of `turn_server` for its rings, and how it prints answers.
 
 use crate::bare::PATIENCE;
 use crate::programs::{LinePeer, RawPeer, Server, field, turn_client};

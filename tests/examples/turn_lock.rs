@@ -55,7 +55,7 @@ impl Gate {
         format!("echo turn $TAKETURNS_TURN; cat '{}'; echo passed", self.path().display())
     }
 
-    /// Whoever waits at the gate passes.
+    /// Lets the command at the gate pass.
     fn open(&self) {
         drop(OpenOptions::new().write(true).open(self.path()).expect("a command waits at it"));
     }
@@ -102,7 +102,7 @@ fn a_command_runs_with_its_fence_in_its_environment_and_its_code_is_ours() {
         assert!(u64::from_str_radix(epoch, 16).is_ok_and(|epoch| epoch != 0), "{said}");
         assert_eq!(number, turn.to_string());
     }
-    // What follows the command is the command's, also without --.
+    // Arguments after the command are the command's, also without --.
     let mut process = Process::spawn(example("turn_lock").args([
         "--connect",
         &server.address,

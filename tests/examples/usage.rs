@@ -10,7 +10,7 @@ use crate::process::programs::example_as_here;
 use crate::process::{Process, Stream};
 use crate::programs::{Server, expect_one_complaint, turn_client};
 
-/// What a program would not do must not go by unnoticed.
+/// An option that a program would ignore must be an error.
 #[test]
 #[cfg(not(feature = "status"))]
 fn without_the_feature_a_status_address_ends_a_server_with_one_line_that_names_the_feature() {

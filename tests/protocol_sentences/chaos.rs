@@ -52,7 +52,7 @@ fn rule(world: &mut World) {
         if what % 2 == 0 { (1, Judging::Host) } else { (3, Judging::Automatic) };
     let proposal = world.proposals.pop_front();
     let unused = world.act(|server, now, links| {
-        // What cannot be done is an error, and changes nothing.
+        // An impossible command is an error, and changes nothing.
         let _ = match what {
             0 => server.skip(now, ring, links),
             1 => server.name_next(seat),

@@ -1,4 +1,4 @@
-//! What a host can do, in any pass and to any ring (M17, M18, M20).
+//! Commands of a host, in any pass and to any ring (M17, M18, M20).
 
 use taketurns::protocol::turns::{How, TurnConfigError, TurnEvent};
 use taketurns::turn::{Demand, Demands, HostError, RulesError};

@@ -1,4 +1,4 @@
-//! What may be said while an answer is judged, and what others hear of it (M6, M7, M18).
+//! Messages while an answer is judged, and what others hear of it (M6, M7, M18).
 
 use taketurns::protocol::turns::Verdict;
 use taketurns::turn::{HeldClock, Judging};
@@ -128,7 +128,7 @@ fn m03_a_refusal_is_a_strike_for_a_raw_client() {
     assert!(!world.is_open(a));
 }
 
-/// M7, T25: hearers are told after those who play, and of accepted answers only.
+/// M7, T25: hearers are told after the players, and of accepted answers only.
 #[test]
 fn m03_hearers_hear_of_accepted_answers_only() {
     let (mut world, [ann, _]) = line_ring(judged_config(), ["ann", "bob"]);

@@ -94,7 +94,7 @@ fn a02_a_line_that_does_not_end_is_given_up() {
     let closed = world.closed_at(ann.peer).expect("closed");
     assert_eq!(closed - started, secs(5));
     assert!(world.heard(ann.peer)[0].starts_with("BYE line-timeout :"));
-    // Also who says no more than that, and who has not joined.
+    // Also one that says no more than that, and one that has not joined.
     let (cid, newcomer) = (join(&mut world, "cid").peer, world.connect());
     for peer in [cid, newcomer] {
         world.say_bytes(peer, b"JO");
@@ -105,7 +105,7 @@ fn a02_a_line_that_does_not_end_is_given_up() {
         assert_eq!(world.closed_at(peer).expect("closed") - started, secs(5));
         assert!(world.heard(peer)[0].starts_with("BYE line-timeout :"));
     }
-    // Whoever ends its lines in time may talk for as long as it likes.
+    // A client that ends its lines in time may talk for as long as it likes.
     let bob = join(&mut world, "bob");
     for _ in 0..20 {
         world.say_bytes(bob.peer, b"PI");

@@ -1,4 +1,4 @@
-//! What is logged, escaped, and how often (A4, A8).
+//! Log lines: escaped, and limited in number (A4, A8).
 
 use log::Level;
 
@@ -43,7 +43,7 @@ fn a04_bytes_from_peers_are_escaped_in_the_log() {
     }
 }
 
-/// A4: who is refused over and over does not fill the log.
+/// A4: a client that is refused over and over does not fill the log.
 #[test]
 fn a04_of_the_refusals_of_a_connection_the_log_shows_ever_fewer() {
     listen_to_log();
@@ -63,7 +63,7 @@ fn a04_of_the_refusals_of_a_connection_the_log_shows_ever_fewer() {
     assert!(world.is_open(bob.peer));
 }
 
-/// A4: whom the server closes is logged with the reason, of all connections taken together; who leaves, or a drain, is not.
+/// A4: a connection that the server closes is logged with the reason, of all connections taken together; a client that leaves, or a drain, is not.
 #[test]
 fn a04_of_connections_closed_with_a_reason_the_log_shows_ever_fewer() {
     listen_to_log();

@@ -140,7 +140,7 @@ fn m22_a_client_whose_welcome_was_lost_may_join_again() {
     world.reset(bob.peer);
     let again = join(&mut world, "bob");
     assert_eq!((field(&again.welcome, "seat"), world.server().scheduler().seats()), ("4", 3));
-    // What is none of the protocol's is no sign of life.
+    // A line of no known protocol is no sign of life.
     world.say(again.peer, "nonsense");
     world.reset(again.peer);
     let again = join(&mut world, "bob");

@@ -1,4 +1,4 @@
-//! A drain ends, whoever does not answer or read. What a loop does then is in `event_loop.rs`.
+//! A drain ends even if some clients neither answer nor read. The loop's part in it is in `event_loop.rs`.
 
 use std::net::TcpStream;
 use std::time::Instant;

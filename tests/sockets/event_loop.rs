@@ -128,7 +128,7 @@ fn a_loop_that_polls_busily_serves_keeps_its_deadlines_and_sleeps_when_nothing_c
             event_loop.run_once(Some(timeout)).expect("polling goes well");
             std::iter::from_fn(|| event_loop.driver_mut().poll_event()).collect::<Vec<_>>()
         };
-        // The first pass looks whether somebody is waiting already.
+        // The first pass looks for newcomers that wait already.
         pass(&mut event_loop, ms(0));
         // Nobody is there: it spins for its time, then it sleeps.
         let (began, used) = (Instant::now(), processor_time());
@@ -147,7 +147,7 @@ fn a_loop_that_polls_busily_serves_keeps_its_deadlines_and_sleeps_when_nothing_c
     });
 }
 
-/// What this thread has used of a processor.
+/// Processor time that this thread has used.
 #[cfg(target_os = "linux")]
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

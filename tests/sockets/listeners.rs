@@ -1,4 +1,4 @@
-//! What a host asks of the driver's sockets: several listeners, options, an address, something between two passes.
+//! Requests of hosts to the driver's sockets: several listeners, options, an address, something between two passes.
 
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ fn a_client_on_each_of_several_listeners_takes_turns_in_one_ring() {
     assert_eq!(rig.notes, ["ann 0", "bob 0", "cid 0", "ann 1", "bob 1", "cid 1"]);
 }
 
-/// What the host asks between passes must not wait for an event that may never come.
+/// A request of the host between passes must not wait for an event that may never come.
 #[test]
 fn what_is_asked_between_passes_is_carried_out_without_an_event() {
     let mut rig = Rig::new(turn_server(Framing::Raw), DriverConfig::default());

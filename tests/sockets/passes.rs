@@ -1,4 +1,4 @@
-//! What one pass does at most, that none begins too early, and that a driver with nothing to do makes none.
+//! The most that one pass does, that none begins too early, and that an idle driver makes none.
 
 use std::net::TcpStream;
 use std::time::Instant;
@@ -89,7 +89,7 @@ fn a_pass_begins_only_when_the_events_of_the_last_are_taken() {
     assert!(event_loop.driver_mut().poll_event().is_none());
 
     event_loop.run_once(Some(ms(0))).expect("all were taken");
-    // What such a pass has read is answered nevertheless.
+    // Input that such a pass has read is answered nevertheless.
     event_loop.driver_mut().protocol_mut().when_told("ping", [Act::Send(id, b"pong".to_vec())]);
     peer.send("ping");
     assert!(event_loop.run_once(Some(ms(0))).is_err());
@@ -101,7 +101,7 @@ fn a_pass_begins_only_when_the_events_of_the_last_are_taken() {
     peer.pull();
     assert_eq!(peer.take(), "pong and more", "what the host asks for is written at once");
     assert!(event_loop.driver_mut().poll_event().is_none());
-    // What the protocol says to that comes with the next pass, and not with the next event.
+    // The protocol's reply comes with the next pass, and not with the next event.
     let start = Instant::now();
     event_loop.run_once(Some(PATIENCE)).expect("all were taken");
     assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());

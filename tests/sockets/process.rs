@@ -56,7 +56,7 @@ fn without_descriptors_the_loop_serves_and_recovers_without_another_knock() {
     // Pauses of 10, 20, 40 ... 500 ms, each ended by a pass that notes it and one that tries again.
     assert!(passes <= 20, "{passes} passes: it spins");
     assert_eq!(rig.driver.connections(), 1);
-    // Who knocks now is queued, and no reason to hurry.
+    // A newcomer is queued now, which is no reason to hurry.
     let (passes, pauses, start) = (rig.passes, paused(&rig), Instant::now());
     for socket in late {
         socket.connect(&addr.into()).expect("queued");

@@ -1,4 +1,4 @@
-//! What belongs to one connection never acts on another, though its slot or its seat is taken again.
+//! State of one connection never acts on another, though its slot or its seat is taken again.
 
 use taketurns::net::DriverConfig;
 

@@ -119,7 +119,7 @@ fn an_echo_client_that_never_reads_is_closed_when_it_has_taken_nothing_for_a_whi
     assert!(rig.driver.counts().bytes_in < 1 << 20, "{} bytes were read", rig.driver.counts().bytes_in);
 }
 
-/// What each of many says is little, and all of it is for one who reads.
+/// Each of many says little, and all of it is for one that reads.
 #[test]
 fn who_reads_is_not_given_up_for_what_many_say_in_one_pass() {
     let (mut rig, addr) = script(DriverConfig::default());

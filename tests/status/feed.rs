@@ -129,7 +129,7 @@ fn a_reader_hears_of_no_hand_over_from_before_it_came() {
     assert_eq!(state["hand_over"]["count"], 1);
 }
 
-/// What is left of a turn has gone on meanwhile.
+/// The time left of a turn has run on meanwhile.
 #[test]
 fn a_reader_hears_first_how_things_stand_when_it_comes() {
     let config = StatusConfig { heartbeat: PATIENCE, ..StatusConfig::default() };

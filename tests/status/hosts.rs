@@ -30,7 +30,7 @@ fn an_echo_server_shows_its_counts_and_no_turns() {
     assert!(!server.get("/metrics").body.contains("hand_over"));
 }
 
-/// What the module's documentation shows.
+/// The example of the module's documentation.
 #[test]
 fn a_host_with_a_poll_of_its_own_serves_the_status_too() {
     let (mut poll, mut events) = (Poll::new().expect("a poll"), Events::with_capacity(64));

@@ -4,8 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests use the real clock and threads")]
 
 // server.rs     a server with a status listener
-// peers.rs      who asks, who reads the feed, who plays
-// requests.rs   what is answered, and who is not waited for
+// peers.rs      those who ask, read the feed, and play
+// requests.rs   answers, and readers that nobody waits for
 // metrics.rs    what is measured
 // feed.rs       what is told as it happens
 // hosts.rs      other servers, other loops

@@ -1,4 +1,4 @@
-//! Metrics: that they follow what happens, and that those who collect them can read them.
+//! Metrics: that they follow what happens, and that collectors can read them.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -117,7 +117,7 @@ fn the_documentation_of_the_module_has_every_metric() {
     assert!(text.contains("taketurns_longest_wait_ratio"), "all are told");
 }
 
-/// Whoever has them, reads the metrics with the parsers that count.
+/// Reads the metrics with the parsers that count, where they are installed.
 #[test]
 fn the_parsers_of_prometheus_read_the_metrics() {
     const PYTHON: &str = "import sys\nfrom prometheus_client.parser import text_string_to_metric_families as parse\n\

@@ -1,4 +1,4 @@
-//! The other ends: who asks once, who reads the feed, who plays.
+//! The other ends: one that asks once, one that reads the feed, clients that play.
 
 use std::fmt::Display;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

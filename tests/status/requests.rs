@@ -1,4 +1,4 @@
-//! What is asked and answered: probes, pieces, nonsense; and that nobody waits for those who do not read or say nothing.
+//! Requests and answers: probes, pieces, nonsense; and that no reader waits for one that does not read or says nothing.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};

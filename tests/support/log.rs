@@ -1,11 +1,11 @@
-//! What is logged, for tests that read it.
+//! The log, for tests that read it.
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
 use std::cell::RefCell;
 
 thread_local! {
-    /// What this thread has logged: a test has a thread of its own.
+    /// Log lines of this thread: a test has a thread of its own.
     static LOGGED: RefCell<Vec<(log::Level, String)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn listen_to_log() {
     take_log();
 }
 
-/// What this thread has logged since it was last asked.
+/// Returns the log lines of this thread since the last call.
 pub(crate) fn take_log() -> Vec<(log::Level, String)> {
     LOGGED.take()
 }

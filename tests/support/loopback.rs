@@ -159,7 +159,7 @@ pub enum End {
 /// A bare socket at the other end, never blocking.
 pub struct Peer {
     pub stream: TcpStream,
-    /// What was received and not taken.
+    /// Bytes received and not taken.
     pub got: Vec<u8>,
     pub end: Option<End>,
 }
@@ -240,7 +240,7 @@ impl Peer {
         String::from_utf8_lossy(&self.got).into_owned()
     }
 
-    /// What was received, once.
+    /// Takes the bytes received.
     pub fn take(&mut self) -> String {
         let text = self.text();
         self.got.clear();
@@ -283,7 +283,7 @@ pub struct Script {
     words: BTreeMap<Vec<u8>, Vec<Act>>,
     /// Connections are closed at their end of stream, as most protocols do.
     pub closes_at_end: bool,
-    /// What a drain does to its connections: close them, or nothing.
+    /// Whether a drain closes its connections.
     pub ignores_drain: bool,
     pub opened: Vec<(ConnectionId, Origin)>,
     pub bytes: BTreeMap<ConnectionId, Vec<u8>>,

@@ -1,4 +1,4 @@
-//! What a protocol leaves of its input, kept for worlds that drive it by hand, as the engine keeps it.
+//! Input that a protocol has left, kept for worlds that drive it by hand, as the engine keeps it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ impl Rests {
         self.tell_end(protocol, now, id, links);
     }
 
-    /// What waits for room comes before the end.
+    /// Input that waits for room comes before the end.
     fn tell_end<P: Protocol>(
         &mut self,
         protocol: &mut P,

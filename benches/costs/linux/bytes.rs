@@ -1,4 +1,4 @@
-//! Bytes of a turn: in the raw framing the two of `GO`, and no other to anybody.
+//! Bytes of a turn: in the raw framing the two of `GO`, and no others to any client.
 
 use std::io;
 

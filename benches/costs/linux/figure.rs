@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// What was counted, and what is allowed.
+/// The count, and the most that is allowed.
 #[derive(Debug, Clone)]
 pub struct Figure {
     pub what: String,
     pub measured: f64,
     pub allowed: f64,
-    /// What to do if there is more.
+    /// Advice for a count that is too high.
     pub advice: String,
 }
 

@@ -1,4 +1,4 @@
-//! What a server does while everybody waits: nothing.
+//! An idle server does nothing while all clients wait.
 //!
 //! One client has the turn and thinks, the others wait, all times are the defaults: none of them ends within the window. Looked
 //! at from outside: processor time, how often the server was switched to and away from, and what the clients have to read.
@@ -18,7 +18,7 @@ use super::serve::Setting;
 const SETTLE: Duration = Duration::from_millis(500);
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// What the server has done so far.
+/// The work of the server so far.
 struct Done {
     run_time: u64,
     switches: u64,

@@ -19,7 +19,7 @@ const LINE_BYTES_MAX: f64 = 540.0;
 
 /// How many clients, where the system has the descriptors for them.
 pub const CLIENTS: usize = 10_000;
-/// What a process needs besides.
+/// Memory that a process needs without any connection.
 const DESCRIPTORS_BESIDE: usize = 100;
 
 pub fn count() -> io::Result<Vec<Figure>> {

@@ -1,9 +1,9 @@
-//! What the command line says.
+//! Options of the command line.
 
 /// The options, but for `serve`.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// What cannot be counted for want of a tool is left out.
+    /// Leaves out the figures whose tool is missing.
     pub skip_missing: bool,
     /// Only counts whose name has this in it.
     pub filter: String,

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use super::rings::Rings;
 use super::serve::Setting;
 
-/// What the server runs under.
+/// The tool that the server runs under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
     Strace,
@@ -112,7 +112,7 @@ fn first_number(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// What `tool` writes about a server that grants `turns` turns, from its start to its end.
+/// Returns the report of `tool` on a server that grants `turns` turns, from its start to its end.
 pub fn count_with(tool: Tool, setting: Setting, turns: usize) -> io::Result<String> {
     let counted = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
         "costs-{}-{}",

@@ -1,4 +1,4 @@
-//! One processor for all, so that who runs when does not depend on how many there are.
+//! Keeps all processes on one processor, so that their order does not depend on the number of processors.
 
 use std::io;
 

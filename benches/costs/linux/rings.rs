@@ -20,7 +20,7 @@ struct Client {
     name: String,
     /// The server's life, which fences its answers.
     epoch: String,
-    /// What it says when it has the turn.
+    /// Its answer in each turn.
     answer: String,
     line: String,
 }

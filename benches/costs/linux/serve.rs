@@ -1,6 +1,6 @@
-//! The server that is measured, and what decides who its clients are.
+//! The server that is measured, and the choice of its clients.
 //!
-//! What is not here: starting it as a process, which is `process.rs`.
+//! Starting it as a process is in `process.rs`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use taketurns::net::{Error, Event, EventLoop, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 
-/// Who plays.
+/// The clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     pub framing: Framing,

@@ -113,7 +113,7 @@ impl Crowd {
     }
 }
 
-/// What one read has brought.
+/// Result of one read.
 #[derive(Default)]
 struct Heard {
     welcomes: usize,
@@ -121,7 +121,7 @@ struct Heard {
 }
 
 impl Client {
-    /// What comes fits into the buffer, so one read empties the socket.
+    /// The buffer holds all that can arrive, so one read empties the socket.
     fn read(&mut self) -> Result<Heard> {
         let mut buffer = [0; 1024];
         let count = match self.socket.read(&mut buffer) {

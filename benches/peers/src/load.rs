@@ -1,4 +1,4 @@
-//! The clients of one server: as many blocking sockets, all in one thread, which answers for whoever has the turn.
+//! The clients of one server: as many blocking sockets, all in one thread, which answers for the holder of the turn.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! The machine: its cores and who runs on them, its descriptors, and how it is described.
+//! The machine: its cores and the processes on them, its descriptors, and how it is described.
 
 use std::fmt;
 use std::fs;
@@ -50,7 +50,7 @@ fn cores() -> Result<Vec<usize>> {
     Ok((0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).collect())
 }
 
-/// Does `act` on `core`; whoever it starts stays there.
+/// Does `act` on `core`; threads and processes that it starts stay there.
 pub fn on_core<R>(core: usize, act: impl FnOnce() -> R) -> Result<R> {
     let before = sched_getaffinity(None)?;
     let mut only = CpuSet::new();
@@ -69,7 +69,7 @@ pub fn take_descriptors() -> Result<usize> {
     Ok(limit.maximum.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
 }
 
-/// What a reader has to know to compare numbers with those of another machine.
+/// Describes the machine, so that a reader can compare its numbers with those of another.
 pub fn describe() -> Result<String> {
     let model = fs::read_to_string("/proc/cpuinfo")?
         .lines()

@@ -1,4 +1,4 @@
-//! What a hand-over costs: from one client's answer to the next client's `GO`, with `taketurns` and with its peers.
+//! The time of a hand-over: from one client's answer to the next client's `GO`, with `taketurns` and with its peers.
 //!
 //! Each server is a process of its own: this program again, as `serve <contender>`. The clients are blocking sockets in
 //! this one. Nothing is faster than `blocking`, which only writes and reads; so the ratios to it say what the rest costs.
@@ -6,7 +6,7 @@
 //! `cargo bench -p peers -- --help` lists the options. Linux only.
 
 // options.rs     what may be asked for
-// plan.rs        what is played: who takes part, how many clients, which cores
+// plan.rs        the runs: contenders, numbers of clients, cores
 // compare.rs     plays it, and prints what comes of it
 //  ├ round.rs    hand-overs one after the other, and load.rs their clients
 //  └ rings.rs    many rings at once, and crowd.rs their clients

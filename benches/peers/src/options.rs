@@ -1,4 +1,4 @@
-//! What may be said behind `cargo bench -p peers --`.
+//! Options of `cargo bench -p peers --`.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

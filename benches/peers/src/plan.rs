@@ -1,4 +1,4 @@
-//! What a run plays: which contenders, with how many clients, on which cores; and how long that will take.
+//! The plan of a run: which contenders, with how many clients, on which cores; and how long that will take.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -20,7 +20,7 @@ const DESCRIPTORS_SPARE: usize = 64;
 pub struct Plan {
     pub hand_overs: Vec<HandOvers>,
     pub rings: Vec<Rings>,
-    /// What this machine cannot play, and why.
+    /// Scenarios that this machine cannot play, and why.
     pub left_out: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ pub struct HandOvers {
     pub clients: usize,
     pub placement: Placement,
     pub contenders: Vec<Contender>,
-    /// Who cannot take part.
+    /// Contenders that cannot take part.
     pub others: Vec<Contender>,
     pub extent: Extent,
 }
@@ -42,7 +42,7 @@ pub struct Rings {
     pub extent: Extent,
 }
 
-/// What limits a plan.
+/// Limits of a plan.
 struct Means {
     placements: Vec<(Scenario, Placement)>,
     descriptors: usize,
@@ -154,7 +154,7 @@ fn has_python() -> bool {
     version.is_ok_and(|status| status.success())
 }
 
-// What things have taken on a machine of two cores at 2.6 GHz. Only for the line that says how long it takes.
+// Times on a machine of two cores at 2.6 GHz, only for the line that estimates the length of the run.
 
 const HAND_OVER: Duration = Duration::from_micros(8);
 const HAND_OVER_CROSS_CORE: Duration = Duration::from_micros(70);

@@ -21,7 +21,7 @@ const FRAME_HEIGHT: u32 = 110;
 const OURS: RGBColor = RGBColor(200, 40, 40);
 const PEERS: RGBColor = RGBColor(40, 80, 140);
 
-/// What one scenario has measured with one number of clients.
+/// Results of one scenario with one number of clients.
 pub struct Panel {
     pub title: String,
     pub rows: Vec<Row>,

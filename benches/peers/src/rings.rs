@@ -14,7 +14,7 @@ use crate::server::Server;
 /// Turns for a hand-over of the other scenarios: with many rings a burst has to be longer.
 pub const TURNS_FOR_A_HAND_OVER: usize = 40;
 
-/// What one contender did in one round.
+/// Results of one contender in one round.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Busy {
     pub turns: usize,
@@ -23,7 +23,7 @@ pub struct Busy {
     pub cpu: Duration,
 }
 
-/// What one contender did in all rounds.
+/// Results of one contender in all rounds.
 pub struct BusySeries {
     pub contender: Contender,
     pub rounds: Vec<Busy>,

@@ -1,6 +1,6 @@
 //! Rounds of hand-overs: all contenders stand ready, and are played in turns, in short bursts.
 //!
-//! What disturbs the machine for a second disturbs all of them, so the ratios of a round mean more than its times. Who
+//! A disturbance of a second hits all of them, so the ratios of a round mean more than its times. Who
 //! never rests is played by itself, after the others.
 
 use std::iter;
@@ -24,7 +24,7 @@ pub struct Extent {
     pub burst: usize,
 }
 
-/// What one contender did in one round.
+/// Results of one contender in one round.
 pub struct Play {
     /// Of hand-overs, in ns.
     pub latency: Histogram<u64>,
@@ -32,7 +32,7 @@ pub struct Play {
     pub cpu: Duration,
 }
 
-/// What one contender did in all rounds.
+/// Results of one contender in all rounds.
 pub struct Series {
     pub contender: Contender,
     pub plays: Vec<Play>,
@@ -87,7 +87,7 @@ fn play_set(
     Ok(players.into_iter().map(|player| player.play).collect())
 }
 
-/// Who is played when: another order in each burst, the same in each run. So nobody always begins, or always finds the caches
+/// The order of contenders: another one in each burst, the same in each run. So none always begins, or always finds the caches
 /// that the same one has left.
 pub fn order(players: usize, burst: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..players).collect();

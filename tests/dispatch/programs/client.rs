@@ -138,7 +138,7 @@ fn a05_a_client_says_that_there_is_no_server_and_stays() {
     client.expect_exit(0, PATIENCE);
     server.process.kill(PATIENCE);
 
-    // What is piped in and cannot be sent is not dropped in silence.
+    // Piped input that cannot be sent is not dropped in silence.
     let (mut client, mut typist) = typed(&client_of(&address, &[]));
     typist.types("never sent");
     drop(typist);

@@ -26,7 +26,7 @@ fn r11_the_prompt_is_not_mangled_by_what_arrives() {
     raw(&mut terminal, "Enter command: ");
     boss_typist.types("dance\n");
     raw(&mut terminal, "watch me dance\\r\\nEnter command: ");
-    // What has been typed stays on the screen when something arrives, and is sent as it stands there.
+    // Typed text stays on the screen when something arrives, and is sent as it stands there.
     typist.types("half typ\\\n");
     raw(&mut terminal, "half typ");
     boss_typist.types("jump\n");

@@ -67,7 +67,7 @@ fn client_with_input(address: &str, redirection: &str) -> Process {
     redirected(&client_command(address, &[]), redirection)
 }
 
-/// What follows the time in the `Response: Server received at 2026-11-21 16:00:00: Hello` of a line.
+/// Returns the text after the time in the `Response: Server received at 2026-11-21 16:00:00: Hello` of a line.
 fn echoed<'a>(line: &'a str, label: &str) -> Option<&'a str> {
     let (time, message) =
         line.strip_prefix(label)?.strip_prefix("Server received at ")?.split_at_checked(19)?;

@@ -150,7 +150,7 @@ fn a06_the_first_signal_drains_and_the_server_ends_with_0() {
 #[test]
 fn a01_without_an_option_the_server_listens_on_this_machine_only() {
     let mut server = Process::spawn(&mut example("echo_server"));
-    // If somebody else listens there, it says so with the same address.
+    // If another program listens there, it says so with the same address.
     server.wait_for_line(
         "address",
         |line| line.text.contains("listen") && line.text.contains(" on 127.0.0.1:8080"),

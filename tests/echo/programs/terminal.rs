@@ -5,7 +5,7 @@ use crate::bare::{PATIENCE, free_address};
 use crate::process::programs::{example, legacy};
 use crate::process::{Process, Stream};
 
-/// What a terminal shows while `keys` are typed, each at a prompt, without its control bytes.
+/// Returns the text that a terminal shows while `keys` are typed, each at a prompt, without control bytes.
 fn at_a_terminal(address: &str, log_level: &str, keys: &[&str]) -> Option<Vec<String>> {
     let mut command = legacy("echo_terminal.py")?;
     command.arg("Enter message to send: ").args(keys).arg("--").arg(example("echo_client").get_program());

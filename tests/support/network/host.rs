@@ -1,4 +1,4 @@
-//! What the host of the server does, and what it sees.
+//! Actions of the server's host, and what it sees.
 
 use std::time::Duration;
 

@@ -71,9 +71,9 @@ pub(crate) struct World {
     events_looked: usize,
     /// Bytes are cut at random places on their way.
     pub(crate) chunking: bool,
-    /// What is readable in one pass comes in a random order.
+    /// Connections that are readable in one pass come in a random order.
     pub(crate) shuffling: bool,
-    /// What is read in a pass causes no write before all is read that came in it, as if more than 32 peers had spoken.
+    /// Input of a pass causes no write before all of it is read, as if more than 32 peers had spoken.
     pub(crate) crowded: bool,
     /// Peers have an address each; or all that of this host, or what a test says.
     pub(crate) next_address: Option<std::net::IpAddr>,
@@ -141,7 +141,7 @@ impl World {
         self.time_of(self.now.instant)
     }
 
-    /// What `instant` is in the world's own time.
+    /// Converts `instant` to the world's own time.
     pub(crate) fn time_of(&self, instant: Instant) -> Duration {
         instant - Instant::ORIGIN
     }

@@ -16,7 +16,7 @@ pub(super) struct Old {
     /// How long after something came it is read, on a busy machine.
     lag: Duration,
     reads_at: Duration,
-    /// What came while it slept; the next `recv` takes it as one.
+    /// Bytes that arrived while it slept; the next `recv` takes them as one.
     kernel: Vec<u8>,
 }
 

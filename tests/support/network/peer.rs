@@ -1,4 +1,4 @@
-//! What a peer can do to its connection, and what it saw.
+//! Actions of a peer on its connection, and what it saw.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -172,9 +172,9 @@ impl World {
         self.net().pipes[peer.0].is_blocked
     }
 
-    // What was seen.
+    // Observations.
 
-    /// What `peer` received since it was last looked at: `recv`s if only raw clients come, lines otherwise.
+    /// Returns what `peer` has received since the last call: `recv`s if only raw clients come, lines otherwise.
     pub(crate) fn heard(&mut self, peer: Peer) -> Vec<String> {
         if self.config.framing == Framing::Raw { self.heard_raw(peer) } else { self.heard_lines(peer) }
     }

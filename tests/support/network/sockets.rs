@@ -28,7 +28,7 @@ pub(crate) struct Net {
     pub(super) talking: Vec<usize>,
 }
 
-/// What a peer does on its stream.
+/// Actions of a peer on its stream.
 pub(super) enum Up {
     Bytes(Vec<u8>),
     End,

@@ -235,7 +235,7 @@ impl History {
         self.log.extend(ended.into_iter().chain(granted));
     }
 
-    // What both say.
+    // Comparisons.
 
     fn compare(&mut self) -> Result<(), String> {
         let (ours, theirs) = (std::mem::take(&mut self.oracle.log), std::mem::take(&mut self.log));
@@ -339,7 +339,7 @@ impl History {
         if agrees { Ok(()) } else { Err(format!("the roster is {theirs:?}, should be {roster:?}")) }
     }
 
-    // What can happen.
+    // Possible steps.
 
     /// Some seat that is not gone.
     fn some_seat(&self, random: &mut fastrand::Rng, like: impl Fn(&Oracle, usize) -> bool) -> Option<usize> {

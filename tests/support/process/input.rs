@@ -1,4 +1,4 @@
-//! What stands at the other end of a program's standard input: a file, nothing, or somebody who types.
+//! The other end of a program's standard input: a file, nothing, or a person who types.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -15,7 +15,7 @@ pub(crate) fn redirected(command: &Command, redirection: &str) -> Process {
     Process::spawn(shell.arg(command.get_program()).args(command.get_args()))
 }
 
-/// `command` with somebody who types.
+/// `command` with a person who types.
 pub(crate) fn typed(command: &Command) -> (Process, Typist) {
     let mut typist = Typist::new();
     let process = redirected(command, &format!("< '{}'", typist.path.display()));

@@ -2,14 +2,14 @@
 //!
 //! Every wait has a deadline and is woken by a line or an end of file; nothing sleeps to synchronise. A wait
 //! that fails panics with all that the program has printed, so that a log of a failed run tells the story.
-//! What a program prints is kept whole: a wait looks at everything seen so far, not at "the next line".
+//! A program's output is kept whole: a wait looks at everything seen so far, not at "the next line".
 //!
-//! What is not here: what the lines mean (but for `{name} sent: {number}`), and which options programs have.
+//! Not here: the meaning of the lines (but for `{name} sent: {number}`), and which options programs have.
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
 // programs.rs   where the programs are
-// input.rs      standard input, and who types
+// input.rs      standard input, and the person who types
 // folder.rs     a folder for their files
 
 pub(crate) mod folder;
@@ -53,7 +53,7 @@ impl Sent {
     }
 }
 
-/// What the test does with an output of the program.
+/// The test's treatment of an output of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// Every line is read and kept.
@@ -74,7 +74,7 @@ pub(crate) struct Process {
     incoming: Receiver<Line>,
     /// Everything read so far, in order of arrival; within one stream also in order of printing.
     seen: Vec<Line>,
-    /// What holds the reading ends of stuck pipes: they stay open, unread, as long as the program runs.
+    /// Holds the reading ends of stuck pipes: they stay open, unread, as long as the program runs.
     _unread: Vec<Box<dyn Any + Send>>,
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn example(name: &str) -> Command {
     }
     assert!(path.exists(), "there is no {}", path.display());
     let mut command = Command::new(path);
-    // The tester's own environment must not decide where servers listen, and who clients are.
+    // The tester's own environment must not decide the servers' addresses and the clients' names.
     for variable in ["TAKETURNS_LISTEN", "TAKETURNS_STATUS", "TAKETURNS_CONNECT", "TAKETURNS_NAME"] {
         command.env_remove(variable);
     }

@@ -148,7 +148,7 @@ impl Book {
         let scheduler = world.server().scheduler();
         let longest = scheduler.longest_wait(id);
         let Some(bound) = longest.bound else { return };
-        // What turns on the way ended late, because the process stood still, is no fault of the order.
+        // Turns that ended late because the process stood still are no fault of the order.
         let late = world.stood_still;
         assert!(longest.waited <= bound + late, "M15, as exported: {longest:?}, and {late:?} stood still");
         let is_judged = world.config().rules.judging == Judging::Host;

@@ -1,4 +1,4 @@
-//! What kind of world a seed makes. Each has some of the faults and not others, since some hide what others would show.
+//! The kind of world that a seed makes. Each has some of the faults and not others, since some hide what others would show.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use taketurns::turn::{HoldMax, Judging, Weight};
 
 use super::super::network::{World, ms};
 
-/// What may go wrong in a world, in addition to what its clients do.
+/// Faults of a world, in addition to those of its clients.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Conditions {
     /// The server's process stands still for a while.

@@ -1,4 +1,4 @@
-//! What happens in a world, and when the judges look.
+//! The events of a world, and when the judges look.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -21,7 +21,7 @@ struct Game {
     players: Vec<Player>,
     callers: Vec<Caller>,
     hostiles: Hostiles,
-    /// What counted, by name.
+    /// Answers that counted, by name.
     counted: HashMap<String, Vec<String>>,
     raw_most: usize,
     deliveries_read: usize,
@@ -78,7 +78,7 @@ impl Game {
         (world, game)
     }
 
-    // What happens.
+    // Events.
 
     fn act(&mut self, world: &mut World) {
         let Conditions { restarts, host_acts, hostile, slow_readers, .. } = self.conditions;
@@ -271,7 +271,7 @@ impl Game {
         self.check_numbers(world);
     }
 
-    // What must hold.
+    // Invariants.
 
     /// Looks at all that has happened since it was last here: at most one pass.
     fn judge(&mut self, world: &mut World) {

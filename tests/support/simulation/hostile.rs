@@ -3,10 +3,10 @@
 use super::super::network::{Peer, World};
 use super::player::Player;
 
-/// Answers that begin like this are said only by those who may not: none of them counts.
+/// Answers that begin like this are sent only by clients that may not answer: none of them counts.
 pub(super) const FORGED: &str = "forged";
 
-/// What they are fond of saying.
+/// Lines that they like to send.
 const WORDS: [&[u8]; 34] = [
     b"GO",
     b"WAIT",

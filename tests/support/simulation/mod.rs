@@ -32,7 +32,7 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-/// What came of a world.
+/// Result of a world.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Played {
     /// The same in two runs only if they went the same way.

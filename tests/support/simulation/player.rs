@@ -1,5 +1,5 @@
 //! A client of the line protocol as the protocol wants it: answers with a fence, its secret kept, and an answer sent again if it did not count.
-//! What it is told must agree with what it knows.
+//! Every message to it must agree with what it knows.
 
 use std::collections::HashMap;
 
@@ -38,7 +38,7 @@ pub(super) struct Player {
     rests: u32,
     repeats: u32,
     pings: u32,
-    /// What it says, or what it is told, may be lost.
+    /// Messages to and from it may be lost.
     is_cut: bool,
 }
 
@@ -75,7 +75,7 @@ impl Player {
         world.queue_bytes(peer, format!("{line}\n").as_bytes());
     }
 
-    // What it does.
+    // Actions.
 
     /// Connects, and asks for its seat.
     pub(super) fn come(&mut self, world: &mut World) {
@@ -231,7 +231,7 @@ impl Player {
         }
     }
 
-    // What it hears.
+    // Messages to it.
 
     /// Reads what came since it was last here.
     pub(super) fn listen(&mut self, world: &mut World) {
@@ -362,7 +362,7 @@ impl Player {
         }
     }
 
-    // What must hold of it.
+    // Invariants.
 
     /// Whatever it asked for was answered, once nothing is under way.
     pub(super) fn check_replies(&self, world: &World) {

@@ -1,4 +1,4 @@
-//! One write, one read, nothing else: what the machine can do. It knows who will answer, so it need not ask who has.
+//! One write, one read, nothing else: the limit of the machine. It knows the next client to answer, so it polls for none.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

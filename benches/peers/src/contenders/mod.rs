@@ -1,6 +1,6 @@
-//! Who is compared: servers that speak the raw framing in its simplest form, one file each.
+//! The contenders: servers that speak the raw framing in its simplest form, one file each.
 //!
-//! `WAIT` to everyone who connects; once all are there, `GO` to each in the order in which they came, when the one before
+//! `WAIT` to each client that connects; once all are there, `GO` to each in the order in which they came, when the one before
 //! has answered. Each is written as someone who knows its library well would write it, and none looks at the answer but
 //! `taketurns`. How a server becomes a process is in `server.rs`.
 
@@ -91,7 +91,7 @@ impl Contender {
         }
     }
 
-    /// Who stays if there are not descriptors for all: the lowest.
+    /// The lowest contenders stay if there are not enough descriptors for all.
     pub fn rank(self) -> usize {
         use Contender::*;
         [Blocking, Taketurns, Tokio, Mio, TaketurnsBusy, TokioMulti, MessageIo, Threads, Python]
