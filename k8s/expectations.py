@@ -14,6 +14,10 @@ ROOT = K8S.parent
 TURNS, STATUS = 5001, 8081
 # The holder's time to finish at a shutdown, in seconds.
 DRAIN = 3
+KIB, MIB = 1024, 1024 * 1024
+# What a server holds at most, in bytes. A program without clients; a client that waits, with its socket; what Linux keeps for one that
+# does not read, beyond what is set, rounded up from 55 KiB; connections to the status listener, beside those that it turns away.
+PROGRAM, CLIENT, SYSTEM, STATUS_CONNECTIONS = 8 * MIB, 6 * KIB, 64 * KIB, 80
 COMPONENTS = ["namespace", "node-port", "line", "cpu-limits", "counter"]
 # These choose different programs.
 APART = {"line", "counter"}
@@ -209,14 +213,37 @@ def check_policies(manifests):
 def check_programs(manifests):
     """By default a server takes clients of both framings, and clients speak lines."""
     server = manifests.container("server")
-    expected = ([], None)
-    if "line" in manifests.chosen:
-        expected = (["--framing", "line"], None)
+    crowd = ["--max-clients", "1000"]
+    expected = (["--framing=line", *crowd] if "line" in manifests.chosen else crowd, None)
     if "counter" in manifests.chosen:
-        expected = (["--state", "numbers", "--log-file", "/dev/null"], ["/counter_server"])
-    expect_equal((server.get("args", []), server.get("command")), expected, f"{manifests.name}: program of the server")
+        expected = (["--state", "numbers", "--log-file", "/dev/null", *crowd], ["/counter_server"])
+    expect_equal((server["args"], server.get("command")), expected, f"{manifests.name}: program of the server")
     expected = ["--clients", "1", "--allow-plaintext-secrets"]
     expect_equal(manifests.container("client")["args"], expected, f"{manifests.name}: options of a client")
+
+
+def constant(path, pattern):
+    """A number of the sources, where it stands as a product."""
+    found = re.findall(pattern + r"([0-9_]+(?: \* [0-9_]+)*)[,;]", (ROOT / path).read_text())
+    expect(found, f"{path} has no {pattern}")
+    product = 1
+    for factor in found[-1].replace("_", "").split(" * "):
+        product *= int(factor)
+    return product
+
+
+def check_memory(manifests):
+    """As many clients as are let in cannot have the server killed, though none of them reads and all send."""
+    container = manifests.container("server")
+    clients = int(container["args"][container["args"].index("--max-clients") + 1])
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", container["resources"]["limits"]["memory"]).groups()
+    limit = int(number) * {"Mi": MIB, "Gi": 1024 * MIB}[unit]
+    queued = constant("src/engine/config.rs", "out_bytes_max: ")
+    # Linux takes twice the size that is asked for.
+    unread = 2 * constant("src/net/sockets.rs", "UNREAD_BYTES_MAX: usize = ")
+    status = STATUS_CONNECTIONS * constant("src/status/config.rs", "out_bytes_max: ")
+    held = PROGRAM + clients * (CLIENT + SYSTEM + unread + queued) + status
+    expect(held < limit, f"{manifests.name}: {clients} clients can have {held // MIB} MiB held, and the limit is {limit // MIB}")
 
 
 def check_volume(manifests):
@@ -240,7 +267,7 @@ def check_images(manifests, version):
 
 def check_all(manifests, version):
     for check in [check_objects, check_selectors, check_server, check_probes, check_service, check_clients,
-                  check_confinement, check_policies, check_programs, check_volume]:
+                  check_confinement, check_policies, check_programs, check_memory, check_volume]:
         check(manifests)
     check_images(manifests, version)
 
