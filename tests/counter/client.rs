@@ -15,7 +15,7 @@ struct Counting {
     now: Now,
     start: time::Instant,
     connection: ConnectionId,
-    /// Its messages and their times.
+    /// What it wrote, and when.
     written: Vec<(Duration, String)>,
     events: Vec<CounterClientEvent>,
 }

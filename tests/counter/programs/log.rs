@@ -62,6 +62,15 @@ fn c06_the_log_is_appended_to() {
     assert_eq!(log.matches("SERVER ONLINE").count(), 2);
 }
 
+/// As in a cluster, which keeps what stands on standard output.
+#[test]
+fn c06_the_log_may_go_nowhere() {
+    let mut command = example("counter_server");
+    command.args(["--listen", "127.0.0.1:0", "--log-file", "/dev/null"]);
+    let server = Server::spawn(&mut command);
+    assert_eq!(server.stop().lines(Stream::Err).len(), 0);
+}
+
 #[test]
 fn c06_a_log_that_cannot_be_opened_is_exit_code_1() {
     let folder = Folder::new();
