@@ -15,7 +15,7 @@ struct Counting {
     now: Now,
     start: time::Instant,
     connection: ConnectionId,
-    /// What it wrote, and when.
+    /// Its messages and their times.
     written: Vec<(Duration, String)>,
     events: Vec<CounterClientEvent>,
 }

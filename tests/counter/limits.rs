@@ -1,4 +1,4 @@
-//! What is refused and who is closed: bad ids, bad words, too long, silent, too many, not reading (C8, C9, A2, A3). What the log says
+//! Refused input and closed clients: bad ids, bad words, too long, silent, too many, not reading (C8, C9, A2, A3). What the log says
 //! of it is in `log.rs`.
 
 use std::time::Duration;

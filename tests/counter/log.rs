@@ -1,4 +1,4 @@
-//! What the server logs, and how much of it (C6, C8, A4). The file that a program logs to is in `programs/log.rs`.
+//! The server's log, and its limits (C6, C8, A4). The file that a program logs to is in `programs/log.rs`.
 
 use taketurns::protocol::counter::{CounterEvent, CounterServerConfig};
 

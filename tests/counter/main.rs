@@ -8,7 +8,7 @@
 
 // world.rs     a server without sockets, and its peers
 // numbers.rs   ids, their numbers, odd and even
-// limits.rs    what is refused, and who is closed
+// limits.rs    refused input, and closed clients
 // log.rs       what is logged
 // client.rs    the client without sockets
 // programs/    the programs, as processes

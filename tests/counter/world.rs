@@ -105,7 +105,7 @@ impl World {
         self.carry_out();
     }
 
-    /// What a driver does behind every call: writes, closes, takes the events.
+    /// Does what a driver does after every call: writes, closes, takes the events.
     pub(crate) fn carry_out(&mut self) {
         loop {
             self.write();
@@ -131,7 +131,7 @@ impl World {
         self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
     }
 
-    /// What the peer has heard since this was last asked.
+    /// Returns the bytes that the peer has received since the last call.
     pub(crate) fn heard(&mut self, id: ConnectionId) -> String {
         String::from_utf8(self.heard.remove(&id).unwrap_or_default()).expect("text")
     }

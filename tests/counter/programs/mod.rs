@@ -85,7 +85,7 @@ impl Peer {
     }
 }
 
-/// A counter_client and somebody who types.
+/// A counter_client and a person who types.
 struct Client {
     process: Process,
     typist: Option<Typist>,

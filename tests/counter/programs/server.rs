@@ -20,7 +20,7 @@ fn c07_of_two_clients_with_one_id_the_newer_one_stays() {
     newer.type_line("c");
     older.wait_for("The connection is closed by the peer");
     newer.wait_for("Sent 2");
-    // The older one may come back, if somebody wants that.
+    // The older one may come back, if its user wants that.
     older.type_line("c");
     newer.wait_for("The connection is closed by the peer");
     older.type_line("exit");
