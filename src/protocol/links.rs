@@ -220,7 +220,10 @@ impl Links {
 
     /// Closes `id` once all that is queued is written and the peer had a second to read it.
     pub fn close(&mut self, id: ConnectionId) {
-        self.wish(id, Wish::Close);
+        if let Some(link) = self.open_link(id) {
+            link.wish = Wish::Close;
+            self.touch(id);
+        }
     }
 
     /// Nothing more will be sent to `id`: once all that is queued is written, its peer sees the end of the stream. Its input is
@@ -232,9 +235,13 @@ impl Links {
         }
     }
 
-    /// Closes `id` at once; what is queued is dropped.
+    /// Closes `id` at once, also after [`close`](Self::close); what is queued is dropped.
     pub fn abort(&mut self, id: ConnectionId) {
-        self.wish(id, Wish::Abort(AbortReason::Unwanted));
+        let link = self.link_mut(id).filter(|link| matches!(link.wish, Wish::Keep | Wish::Close));
+        if let Some(link) = link {
+            link.wish = Wish::Abort(AbortReason::Unwanted);
+            self.touch(id);
+        }
     }
 
     /// Whether another message of `id` is to be handled now. If not, a protocol returns from
@@ -520,13 +527,6 @@ impl Links {
             link.wish = Wish::Abort(AbortReason::SlowReader);
         }
         touch(id, link, touched);
-    }
-
-    fn wish(&mut self, id: ConnectionId, wish: Wish) {
-        if let Some(link) = self.open_link(id) {
-            link.wish = wish;
-            self.touch(id);
-        }
     }
 
     fn touch(&mut self, id: ConnectionId) {

@@ -7,11 +7,12 @@ use crate::net::DriverConfig;
 /// Limits and times of a [`StatusServer`](super::StatusServer).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusConfig {
-    /// Connections at once. One more takes the place of the one that has not sent its request for longest, or, if all have, is answered
-    /// 503, and dropped without a word when 16 of those are not gone yet. Default 64: a scraper, a few probes, and people who look. Each
-    /// may keep a request, or at most one text that it has not read yet.
+    /// Connections at once. One more takes the place of one that has had its answer and not closed, else of one that has not sent its
+    /// request, else of one that does not read its answer; of those, of the oldest. Only feeds keep theirs. Default 64: a scraper, a few
+    /// probes, and people who look. Each may keep a request, or at most one text that it has not read yet.
     pub connections_max: usize,
-    /// How many of them may be feeds, which stay; one more is answered 503. Default 32: never all, so that a probe gets through.
+    /// How many of them may be feeds, which stay; one more is answered 503. Default 32; at most all but one, so that a probe gets
+    /// through.
     pub feeds_max: usize,
     /// The longest head of a request: its first line and its headers. A longer one is answered 431. Default 8 KiB.
     pub head_bytes_max: usize,
@@ -41,31 +42,31 @@ impl Default for StatusConfig {
     }
 }
 
-/// Connections beyond [`StatusConfig::connections_max`] that are told so, and are not gone yet.
-const TURNED_AWAY_MAX: usize = 16;
+/// Newcomers of one pass: so many connections beyond [`StatusConfig::connections_max`] exist until those that make room are gone.
+const ACCEPTS_MAX: usize = 16;
 
 /// Shorter pauses would keep the loop busy with nothing else.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
 impl StatusConfig {
-    /// The same with pauses that leave time for others.
-    pub(super) fn with_pauses(self) -> StatusConfig {
+    /// The same with pauses, and a connection, that are left to others.
+    pub(super) fn with_room(self) -> StatusConfig {
         let (interval, heartbeat) = (self.interval.max(PAUSE_MIN), self.heartbeat.max(PAUSE_MIN));
-        StatusConfig { interval, heartbeat, ..self }
+        let feeds_max = self.feeds_max.min(self.connections_max.saturating_sub(1));
+        StatusConfig { interval, heartbeat, feeds_max, ..self }
     }
 
     /// The limits as a driver needs them.
     pub(super) fn driver_config(&self) -> DriverConfig {
         DriverConfig {
-            max_connections: self.connections_max.saturating_add(TURNED_AWAY_MAX),
+            max_connections: self.connections_max.saturating_add(ACCEPTS_MAX),
             max_connections_per_address: None,
             // A request fits, and who sends more waits its turn.
             read_bytes_max: 4 * 1024,
-            accepts_max: 16,
+            accepts_max: ACCEPTS_MAX,
             // The largest text several times over: it is only ever queued behind the beginning of a feed.
             out_bytes_max: 1024 * 1024,
             stall_timeout: self.write_timeout,
-            backlog: 128,
             ..DriverConfig::default()
         }
     }
@@ -73,6 +74,6 @@ impl StatusConfig {
     /// How many file descriptors a listener with these limits needs at most: a host leaves them out of what its own driver may have.
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        self.connections_max.saturating_add(TURNED_AWAY_MAX + 1)
+        self.connections_max.saturating_add(ACCEPTS_MAX + 1)
     }
 }

@@ -64,6 +64,9 @@ impl<'a> Answer<'a> {
 /// What every answer says: nobody keeps it or guesses at its type.
 const HEADERS: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
 
+/// A reverse proxy such as nginx would hold a feed back until some kilobytes of it have come.
+const NO_BUFFERING: &str = "X-Accel-Buffering: no\r\n";
+
 impl Http {
     pub(super) fn new(config: StatusConfig) -> Http {
         Http {
@@ -128,7 +131,7 @@ impl Http {
         }
         links.send_fmt(
             id,
-            format_args!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{HEADERS}\r\n"),
+            format_args!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{NO_BUFFERING}{HEADERS}\r\n"),
         );
         if request.is_head {
             self.end(now, id, links);
@@ -177,15 +180,23 @@ impl Http {
         self.closing.push(id);
     }
 
-    /// Closes the connection that has not said for longest what it wants, if there is one: those that say nothing are not to keep out
-    /// a probe, which is waited for by whoever restarts this process. What has come only now has not been read yet, and stays.
+    /// Closes the connection that can best be done without, if there is one: nobody that lingers, says nothing or does not read is to
+    /// keep out a probe, which is waited for by what restarts this process.
     fn make_room(&mut self, now: Now, links: &mut Links) -> bool {
-        let is_silent =
-            |client: &Client| matches!(client.stage, Stage::Head { .. }) && client.opened < now.instant;
-        let silent = self.clients.iter().filter(|(_, client)| is_silent(client));
-        let Some((oldest, _)) = silent.min_by_key(|(_, client)| client.opened) else { return false };
-        links.abort(oldest);
-        self.forget(oldest);
+        let spared = self.clients.iter().filter_map(|(id, client)| {
+            let need = match client.stage {
+                // It has had its answer, and does not close.
+                Stage::Closing if links.unsent(id).is_empty() => 0,
+                // What has come only now has not been read yet, and stays.
+                Stage::Head { .. } if client.opened < now.instant => 1,
+                Stage::Closing => 2,
+                Stage::Head { .. } | Stage::Asked | Stage::Feed => return None,
+            };
+            Some((need, client.opened, id))
+        });
+        let Some((_, _, id)) = spared.min_by_key(|&(need, opened, _)| (need, opened)) else { return false };
+        links.abort(id);
+        self.forget(id);
         true
     }
 

@@ -51,7 +51,7 @@ impl<P: Show> StatusServer<P> {
     ///
     /// When the registry cannot be shared.
     pub fn new(registry: &Registry, space: TokenSpace, config: StatusConfig) -> Result<Self, Error> {
-        let config = config.with_pauses();
+        let config = config.with_room();
         let http = Driver::new(registry, space, Http::new(config.clone()), config.driver_config())?;
         Ok(StatusServer {
             config,

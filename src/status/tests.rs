@@ -193,7 +193,7 @@ fn an_answer_that_is_not_taken_in_time_is_given_up_however_its_reader_drips() {
 }
 
 #[test]
-fn one_connection_more_than_allowed_is_turned_away_and_there_is_room_again_when_one_is_gone() {
+fn a_newcomer_is_turned_away_only_when_all_have_come_with_it() {
     let config = StatusConfig { connections_max: 2, ..StatusConfig::default() };
     let mut world = World::new(config);
     let [first, _, third] = [world.open(), world.open(), world.open()];
@@ -203,6 +203,36 @@ fn one_connection_more_than_allowed_is_turned_away_and_there_is_room_again_when_
     world.http.handle_closed(world.now, first, CloseReason::Finished, &mut world.links);
     assert!(world.ask(GET) != first && world.http.take_request().is_some());
     assert_eq!(world.http.clients.len(), 2);
+}
+
+#[test]
+fn who_has_had_its_answer_gives_way_before_who_is_silent_and_who_does_not_read_comes_last() {
+    let config = StatusConfig { connections_max: 3, ..StatusConfig::default() };
+    let mut world = World::new(config);
+    let [unread, silent] = [world.ask(GET), world.open()];
+    world.wait(Duration::from_millis(1));
+    let answered = world.ask(GET);
+    for id in [unread, answered] {
+        assert_eq!(world.http.take_request().map(|(id, _)| id), Some(id));
+        world.http.answer(world.now, id, false, Answer::text("200 OK", "ok\n"), &mut world.links);
+    }
+    assert!(world.closes(answered));
+    for gone in [answered, silent, unread] {
+        world.wait(Duration::from_millis(1));
+        let probe = world.ask(GET);
+        assert!(matches!(world.links.wish_of(gone), Wish::Abort(_)), "the next of the three");
+        assert_eq!(world.http.take_request().map(|(id, _)| id), Some(probe));
+    }
+}
+
+#[test]
+fn feeds_never_have_all_connections() {
+    let config = StatusConfig { connections_max: 2, feeds_max: 2, ..StatusConfig::default() };
+    let mut world = World::new(config.with_room());
+    let feed = world.ask(GET_EVENTS);
+    assert!(world.begin_feed(feed));
+    let other = world.ask(GET_EVENTS);
+    assert!(!world.begin_feed(other));
 }
 
 #[test]

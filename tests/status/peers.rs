@@ -59,6 +59,7 @@ impl Reader {
             head.starts_with("HTTP/1.1 200 ") && head.contains("Content-Type: text/event-stream"),
             "{head}"
         );
+        assert!(head.contains("X-Accel-Buffering: no"), "a reverse proxy would hold it back: {head}");
         assert_eq!(reader.paragraph(), "retry: 1000\n");
         let hello = reader.message("hello");
         (reader, hello)

@@ -82,6 +82,27 @@ fn while_draining_it_is_not_ready_and_then_the_loop_ends_whoever_reads() {
     assert!(!end.as_ref().is_err_and(is_late), "the feed ends: {end:?}");
 }
 
+/// Probes first: whoever restarts this process waits for them.
+#[test]
+fn readers_that_do_not_close_keep_no_probe_out() {
+    let server = turn_server();
+    for path in ["/healthz", "/metrics", "/", "/nothing", "/events"] {
+        // More than there may be connections, all of which have been answered.
+        let open: Vec<_> = (0..200)
+            .map(|_| {
+                let mut stream = connect(server.status);
+                // One that had to make room may be gone by now.
+                let _ = stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+                let _ = stream.read(&mut [0]);
+                stream
+            })
+            .collect();
+        server.get("/healthz").expect("200");
+        server.get("/readyz").expect("200");
+        drop(open);
+    }
+}
+
 #[test]
 fn neither_slow_readers_nor_half_requests_stop_turns_and_there_is_room_when_they_are_gone() {
     // Long enough for all of them to come before the first is told that it is slow.
