@@ -89,7 +89,7 @@ def fill(peer, data, most=256 * MIB):
 @fault("one connection sends PING, another garbage, both without pause for 3 s, and read the replies (line)",
        "bounded work and log; the others' turns go on")
 def chatty(world):
-    """Two programs have gone mad. Each gets its budget in each pass of the loop, and the log is thinned out."""
+    """Two programs have gone mad. Each gets its budget in each pass of the loop, and the log has 100 lines a second."""
     server = world.serve("--framing", "line")
     bystanders(world, server, "line")
     begin = time.monotonic()
@@ -101,7 +101,7 @@ def chatty(world):
     story = undisturbed(server, begin, 1)
     refusals, peak = server.says("refused"), bounded(server)
     expect(min(heard) > 10_000, f"only {heard} bytes came back")
-    expect(refusals < 60, f"{refusals} lines in the log")
+    expect(refusals <= 600, f"{refusals} lines in the log")
     return f"{heard[0] // 5:,} PONG, {heard[1] / MIB:.1f} MiB of NO, {refusals} lines in the log, {peak:.0f} MiB; {story}"
 
 
@@ -261,7 +261,7 @@ def one_address(world):
     full, silent = sum(words.startswith(b"BYE full ") for words in heard), heard.count(b"")
     expect(full == 19 and full + silent == 197, f"heard: {set(heard)}, {full} of BYE full")
     lines = server.says("its address has as many connections")
-    expect(1 <= lines <= 12, f"{lines} lines in the log")
+    expect(1 <= lines <= 200, f"{lines} lines in the log")
     bob = Line(server.addr, "bob", namespace=near)
     lost = served.pop()
     lost.close()

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use log::info;
+use log::{Level, info};
 
 use super::connection::{Limits, Next, Phase};
 use super::pass::Timer;
 use super::{Engine, Event, Sockets};
-use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Protocol, is_shown};
+use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Protocol};
 use crate::time::Now;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
@@ -131,7 +131,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     fn note_slow_reader(&mut self, id: ConnectionId, why: &str) {
         self.counts.slow_readers += 1;
         let nth = self.counts.slow_readers;
-        if let Some(peer) = self.links.peer(id).filter(|_| is_shown(nth)) {
+        if let Some(peer) = self.links.peer(id)
+            && self.links.may_log(Level::Info)
+        {
             info!("{peer}: closed ({nth} so far), {why}");
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::protocol::BuffersMin;
+use crate::protocol::{BuffersMin, LOG_LINES_MAX};
 
 /// Limits and times of an [`Engine`](super::Engine), and of the sockets that [`net::Driver`](crate::net::Driver) gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub struct DriverConfig {
     /// has refused bytes and refuses more. A peer that has not been written to yet may have 16 times as many, since what a host does to 1,000
     /// clients at once is no fault of one that reads. Default 128 KiB, for each connection.
     pub out_bytes_max: usize,
+    /// Lines a second that peers may cause in the log, all peers together; what is left out is counted, and the log says once a second how
+    /// much. Default 100: at most some 60 KB a second, whatever is sent by however many connections.
+    pub log_lines_max: u32,
     /// How long a peer may take nothing of what is queued for it. Default 10 s.
     pub stall_timeout: Duration,
     /// How long a connection is kept for its peer to read the last words. Default 1 s.
@@ -76,6 +79,7 @@ impl Default for DriverConfig {
             in_bytes_max: 128 * 1024,
             accepts_max: 64,
             out_bytes_max: 128 * 1024,
+            log_lines_max: LOG_LINES_MAX,
             stall_timeout: Duration::from_secs(10),
             linger_timeout: Duration::from_secs(1),
             busy_poll: Duration::ZERO,

@@ -3,13 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 
-use log::{debug, warn};
+use log::{Level, debug, warn};
 
 use super::connection::{Connection, Phase};
 use super::listener::{AcceptError, Listener};
 use super::pass::Timer;
 use super::{Engine, Event, NotTaken, Sockets};
-use crate::protocol::{ConnectionId, DialId, Origin, Protocol, is_shown};
+use crate::protocol::{ConnectionId, DialId, Origin, Protocol};
 use crate::time::Now;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
@@ -88,7 +88,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Opens a connection for a newcomer, if there is room. Dropped ones are logged thinly, because peers could fill a disk with them.
+    /// Opens a connection for a newcomer, if there is room.
     fn admit(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) {
         match self.has_room(peer).and_then(|()| self.begin(now, socket, peer)) {
             Ok(_) => self.counts.accepted += 1,
@@ -99,7 +99,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                     NotTaken::Draining | NotTaken::Sockets(_) => &mut self.counts.accept_errors,
                 };
                 *nth += 1;
-                if is_shown(*nth) {
+                if self.links.may_log(Level::Warn) {
                     warn!("{peer}: dropped ({nth} so far): {error}");
                 }
             }
@@ -227,7 +227,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let target = dial.target.clone();
         match error {
             Some(error) => self.report(Event::Unreachable { dial: DialId(at), target, error, retry_in }),
-            None => debug!("{target}: connecting again in {retry_in:?}"),
+            None if self.links.may_log(Level::Debug) => debug!("{target}: connecting again in {retry_in:?}"),
+            None => {}
         }
     }
 }

@@ -68,6 +68,8 @@ pub(super) enum Timer {
     Listener(usize),
     Dial(usize),
     Connection(ConnectionId),
+    /// The end of a second of the log.
+    Log,
 }
 
 /// Readiness of a connection.
@@ -96,7 +98,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Engine {
             protocol,
             sockets,
-            links: Links::new(config.out_bytes_max),
+            links: Links::new(config.out_bytes_max).with_log_lines_max(config.log_lines_max),
             connections: ConnectionMap::default(),
             rests: HashMap::new(),
             addresses: Addresses::new(config.max_connections_per_address),
@@ -329,6 +331,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if unlikely(self.links.rereads() > 0) {
             self.at_once = true;
         }
+        if unlikely(self.links.has_logged()) {
+            self.pace_log(now);
+        }
         // Input left now is the next pass's.
         self.carried_over = self.unread.len();
         self.pass_budget = self.config.pass_read_bytes_max;
@@ -361,6 +366,16 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             self.reread(now);
         }
         self.unblock();
+    }
+
+    /// Says how much of what peers have caused was not logged, when that is due.
+    #[cold]
+    fn pace_log(&mut self, now: Now) {
+        let is_end = self.is_drained();
+        let due = self.links.pace_log(now.instant, is_end);
+        if self.deadlines.of(Timer::Log) != due {
+            self.deadlines.set(Timer::Log, due);
+        }
     }
 
     #[cold]
@@ -427,6 +442,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 }
                 Timer::Dial(at) => self.dial(now, at),
                 Timer::Connection(id) => self.out_of_time(now, id),
+                // The end of the pass looks after it.
+                Timer::Log => {}
             }
         }
         if self.protocol.next_deadline().is_some_and(|deadline| deadline <= now.instant) {

@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 
-use log::info;
+use log::{Level, info};
 
 use super::connection::{Phase, ReadEnd};
 use super::{Engine, Sockets};
 use crate::hint::unlikely;
-use crate::protocol::{CloseReason, ConnectionId, Links, Protocol, is_shown};
+use crate::protocol::{CloseReason, ConnectionId, Links, Protocol};
 use crate::time::Now;
 
 /// Bytes that each connection may say in a pass, however many have more to say than fits.
@@ -253,7 +253,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     fn give_up_overlong(&mut self, now: Now, id: ConnectionId, length: usize) {
         self.counts.overlong += 1;
         let nth = self.counts.overlong;
-        if let Some(peer) = self.links.peer(id).filter(|_| is_shown(nth)) {
+        if let Some(peer) = self.links.peer(id)
+            && self.links.may_log(Level::Info)
+        {
             info!(
                 "{peer}: closed ({nth} so far), the protocol takes nothing of {length} bytes that it has sent"
             );

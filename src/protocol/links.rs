@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
+use log::Level;
 use slab::Slab;
 
 use super::connection::{ConnectionId, GENERATION_MAX, Peer};
@@ -17,6 +18,7 @@ use super::errand::Errand;
 use super::queue::{Queue, Spare};
 use crate::capacity::growth;
 use crate::hint::{likely, unlikely};
+use crate::time::{Instant, LineBudget};
 use crate::wire::SendBuffer;
 
 /// A protocol's wish for a connection.
@@ -81,11 +83,17 @@ pub struct Links {
     out_bytes_max: usize,
     /// The connections for which enough is queued that it is time to write.
     crowd: Crowd,
+    log: LineBudget,
+    /// The gravest level of what the log's budget left out in this second.
+    omitted: Level,
 }
 
 /// Queued bytes beyond which a peer is given up without having been offered them, in multiples of `out_bytes_max`. A host that removes
 /// 1,000 clients at once queues 300 KiB for an observer, which is no fault of the observer's.
 const HARD_FACTOR: usize = 16;
+
+/// The default of [`DriverConfig::log_lines_max`](crate::engine::DriverConfig::log_lines_max).
+pub const LOG_LINES_MAX: u32 = 100;
 
 /// A queue that nearly always is emptied before anything more is put into it: pushed to and popped from quicker than a ring buffer.
 #[derive(Debug, Default)]
@@ -144,7 +152,15 @@ impl Links {
             generation: 0,
             out_bytes_max,
             crowd: Crowd::Nobody,
+            log: LineBudget::new(LOG_LINES_MAX),
+            omitted: Level::Trace,
         }
+    }
+
+    /// Sets how many lines a second peers may cause in the log, [`LOG_LINES_MAX`] at first.
+    #[must_use]
+    pub fn with_log_lines_max(self, per_second: u32) -> Links {
+        Links { log: LineBudget::new(per_second), ..self }
     }
 }
 
@@ -301,6 +317,21 @@ impl Links {
         })
     }
 
+    /// Returns whether a line of `level` may be logged that a peer has caused. All peers together have one budget a second, since one peer
+    /// may come back as many. A line that it does not allow is counted, and the engine logs once a second how many these were. A line that
+    /// no logger wants costs nothing.
+    #[cold]
+    pub fn may_log(&mut self, level: Level) -> bool {
+        if level > log::max_level() {
+            return false;
+        }
+        let has_room = self.log.admit();
+        if !has_room {
+            self.omitted = self.omitted.min(level);
+        }
+        has_room
+    }
+
     /// Returns the address of `id`.
     #[must_use]
     pub fn peer(&self, id: ConnectionId) -> Option<SocketAddr> {
@@ -376,6 +407,24 @@ impl Links {
     #[inline]
     pub fn rereads(&self) -> usize {
         self.rereads.len()
+    }
+
+    /// Whether [`pace_log`](Self::pace_log) is to be called at the end of the pass.
+    #[must_use]
+    #[inline]
+    pub fn has_logged(&self) -> bool {
+        self.log.is_used()
+    }
+
+    /// Goes on with the budget of [`may_log`](Self::may_log): logs how many lines a second that is over has left out, or that ends now because
+    /// all is at its end. Returns when to call this again.
+    pub fn pace_log(&mut self, now: Instant, is_end: bool) -> Option<Instant> {
+        let omitted = if is_end { self.log.take_all_omitted() } else { self.log.take_omitted(now) };
+        if omitted > 0 {
+            let level = std::mem::replace(&mut self.omitted, Level::Trace);
+            log::log!(level, "{omitted} more lines about peers are left out: too many within a second");
+        }
+        self.log.next_deadline(now)
     }
 
     /// The next connection whose unconsumed input the protocol wants to be given again.

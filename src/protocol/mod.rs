@@ -118,13 +118,7 @@ use crate::printable::write_printable;
 use crate::time::{Instant, Now};
 pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin};
 pub(crate) use errand::Errand;
-pub use links::{AbortReason, Links, Wish};
-
-/// Whether the `nth` of things that a peer can cause is worth a line in the log, which peers must not fill: the 1st to 8th
-/// are shown, then the 16th, the 32nd and so on.
-pub(crate) fn is_shown(nth: u64) -> bool {
-    nth <= 8 || nth.is_power_of_two()
-}
+pub use links::{AbortReason, LOG_LINES_MAX, Links, Wish};
 
 /// The bytes of a peer's message that a log line shows at most.
 const SHOWN_BYTES_MAX: usize = 128;

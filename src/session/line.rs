@@ -12,8 +12,6 @@ use crate::wire::message::{Limits, Line, LineError, split_line};
 pub(crate) struct LineSession {
     pub(crate) role: Role,
     pub(crate) alarm: Alarm,
-    /// Lines that were refused.
-    pub(crate) refusals: u32,
     /// It has sent a valid line since it has a seat on this connection.
     pub(crate) has_spoken: bool,
     /// Its first line has come, and was of this protocol.
@@ -97,7 +95,6 @@ impl LineSession {
         LineSession {
             role: Role::Newcomer { until },
             alarm: Alarm::default(),
-            refusals: 0,
             has_spoken: false,
             has_begun: false,
             has_erred: false,

@@ -16,8 +16,6 @@ pub const WAIT: &[u8] = b"WAIT";
 #[derive(Debug)]
 pub(crate) struct RawSession {
     pub(crate) seat: SeatId,
-    /// Messages that were refused.
-    pub(crate) refusals: u32,
     pub(crate) signal: Signal,
     /// Malformed or refused answers in a row.
     pub(crate) strikes: u8,
@@ -74,7 +72,7 @@ impl Aside {
 
 impl RawSession {
     pub(crate) fn new(seat: SeatId, trial: Trial) -> RawSession {
-        RawSession { seat, refusals: 0, signal: Signal::Quiet, strikes: 0, trial, aside: None }
+        RawSession { seat, signal: Signal::Quiet, strikes: 0, trial, aside: None }
     }
 
     pub(crate) fn aside(&mut self) -> &mut Aside {

@@ -3,11 +3,13 @@
 //! Nothing in here, nor in the scheduler, the framing or the protocols, reads a clock. That is what lets
 //! a simulation replay hours in milliseconds, and what keeps every decision of one pass at one instant.
 
+mod budget;
 mod instant;
 mod timers;
 
 use std::time::{Duration, SystemTime};
 
+pub use budget::LineBudget;
 pub use instant::Instant;
 pub(crate) use instant::Nanos;
 pub(crate) use timers::Deadlines;

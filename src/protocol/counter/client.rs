@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::warn;
+use log::{Level, warn};
 
 use super::{CounterId, Parity};
 use crate::protocol::{CloseReason, ConnectionId, Entropy, Links, Origin, Protocol};
@@ -188,7 +188,9 @@ impl Protocol for CounterClient {
             }
             (None, _) => {
                 let shown = bytes[..bytes.len().min(128)].escape_ascii();
-                warn!("the server's answer is not a number: \"{shown}\"");
+                if links.may_log(Level::Warn) {
+                    warn!("the server's answer is not a number: \"{shown}\"");
+                }
                 links.abort(id);
             }
         }

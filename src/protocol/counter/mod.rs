@@ -133,7 +133,7 @@ pub enum CounterEvent {
         /// The number that it got.
         random: u8,
     },
-    /// Something was refused. Of one connection's refusals this reports the first eight, then the 16th, the 32nd and so on.
+    /// Something was refused. Of one pass of the loop the first 64 are reported.
     Refused {
         /// Its address.
         peer: SocketAddr,

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 
-use log::info;
+use log::{Level, info};
 
 use super::{CounterEvent, CounterId, CounterServerConfig, Parity, Record};
+use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
-use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::time::{Alarm, Instant, Now, Timers};
 
 /// The server side of the counter protocol, without sockets: a [`Protocol`].
@@ -31,9 +31,8 @@ pub struct CounterServer {
     timers: Timers<ConnectionId>,
     draining: bool,
     refused: u64,
-    /// Clients that were turned away, and connections that a newer one has replaced: of both the log shows only some.
-    turned_away: u64,
-    replaced: u64,
+    /// Refusals of this pass.
+    reported: usize,
     events: VecDeque<CounterEvent>,
 }
 
@@ -48,8 +47,10 @@ struct Client {
     id: Option<CounterId>,
     /// Ends the patience with one that has said no id.
     alarm: Alarm,
-    refused: u64,
 }
+
+/// Refusals of one pass that the host hears of: a flood of them is not to fill the memory.
+const REPORTED_MAX: usize = 64;
 
 const TOO_LONG: &str = "a message that is too long";
 
@@ -65,8 +66,7 @@ impl CounterServer {
             timers: Timers::default(),
             draining: false,
             refused: 0,
-            turned_away: 0,
-            replaced: 0,
+            reported: 0,
             events: VecDeque::new(),
         }
     }
@@ -98,8 +98,7 @@ impl CounterServer {
         let number = known.record.number;
         let older = known.connection.replace(connection);
         if let Some(older) = older {
-            self.replaced += 1;
-            if is_shown(self.replaced) {
+            if links.may_log(Level::Info) {
                 info!("client {id}: the newer connection wins");
             }
             self.dismiss(older, links);
@@ -142,8 +141,8 @@ impl CounterServer {
     fn refuse(&mut self, connection: ConnectionId, why: &str, bytes: &[u8]) {
         let Some(client) = self.clients.get_mut(connection) else { return };
         self.refused += 1;
-        client.refused += 1;
-        if is_shown(client.refused) {
+        self.reported += 1;
+        if self.reported <= REPORTED_MAX {
             let shown = bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii();
             let what = format!("{why}: \"{shown}\"");
             self.events.push_back(CounterEvent::Refused { peer: client.peer, id: client.id, what });
@@ -217,13 +216,12 @@ impl Protocol for CounterServer {
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
         if self.draining || self.clients.len() >= self.config.max_clients {
-            self.turned_away += 1;
-            if is_shown(self.turned_away) {
+            if links.may_log(Level::Info) {
                 info!("{peer}: turned away, {} clients are connected", self.clients.len());
             }
             return links.abort(id);
         }
-        let mut client = Client { peer, id: None, alarm: Alarm::default(), refused: 0 };
+        let mut client = Client { peer, id: None, alarm: Alarm::default() };
         let due = now.instant + self.config.hello_timeout;
         self.timers.set(&mut client.alarm, id, Some(due));
         self.clients.insert(id, client);
@@ -255,7 +253,9 @@ impl Protocol for CounterServer {
         }
     }
 
-    fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
+    fn handle_flushed(&mut self, _: Now, _: &mut Links) {
+        self.reported = 0;
+    }
 
     fn drain(&mut self, _: Now, links: &mut Links) {
         self.draining = true;

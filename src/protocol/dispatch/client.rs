@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::warn;
+use log::{Level, warn};
 
 use super::Rank;
 use super::message::{self, Command, Reply};
-use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol, is_shown};
+use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, split_line};
 
@@ -33,8 +33,6 @@ pub struct DispatchClient {
     ready_at: Option<Instant>,
     alarm: Alarm,
     timers: Timers<()>,
-    /// Messages that were not understood.
-    unknown: u64,
     events: VecDeque<DispatchClientEvent>,
 }
 
@@ -72,7 +70,6 @@ impl DispatchClient {
             ready_at: None,
             alarm: Alarm::default(),
             timers: Timers::default(),
-            unknown: 0,
             events: VecDeque::new(),
         }
     }
@@ -163,8 +160,7 @@ impl DispatchClient {
                 self.reply(now, id, rest, links);
             }
             None => {
-                self.unknown += 1;
-                if is_shown(self.unknown) {
+                if links.may_log(Level::Warn) {
                     let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
                     warn!("not a message of a rank server: \"{}\"", shown.escape_debug());
                 }

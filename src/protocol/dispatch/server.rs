@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::{info, warn};
+use log::{Level, info, warn};
 use memchr::memchr;
 
 use super::message::{COMMAND_BYTES_MAX, Command, MESSAGE_BYTES_MAX, Reply, Request};
 use super::{DispatchCounts, DispatchEvent, DispatchServerConfig, Policy, Rank, Rejection};
+use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
-use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::session::{Extent, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, LineError, RawMessage, split_line, split_raw};
@@ -59,9 +59,6 @@ struct Client {
     undone: BTreeMap<u64, ConnectionId>,
     /// The number of the last command that it was chosen for: who was chosen longer ago has the smaller one.
     chosen: u64,
-    /// How often it claimed another rank, and how much of what it said went nowhere: for the log.
-    claims: u64,
-    refusals: u64,
     /// Messages that wait for the gap (raw framing).
     waiting: VecDeque<Reply>,
     gap: Gap,
@@ -132,15 +129,14 @@ impl DispatchServer {
 
     /// R10: what is no command. The client stays.
     fn refuse(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
-        self.note_refused(id, message);
+        self.note_refused(id, message, links);
         self.tell_rejected(now, id, Rejection::Malformed, links);
     }
 
-    fn note_refused(&mut self, id: ConnectionId, message: &[u8]) {
+    fn note_refused(&mut self, id: ConnectionId, message: &[u8], links: &mut Links) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let peer = client.peer;
-        client.refusals += 1;
-        if is_shown(client.refusals) {
+        if links.may_log(Level::Warn) {
             let shown = &message[..message.len().min(SHOWN_BYTES_MAX)];
             warn!(
                 "{peer}: refused, not a command of 1 to {COMMAND_BYTES_MAX} bytes: \"{}\"",
@@ -163,7 +159,7 @@ impl DispatchServer {
 
     /// L6: it is closed before anything behind its first line counts.
     fn turn_out(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        self.note_refused(id, bytes);
+        self.note_refused(id, bytes, links);
         self.remove(now, id, links);
         links.close(id);
     }
@@ -172,11 +168,8 @@ impl DispatchServer {
     fn command(&mut self, now: Now, id: ConnectionId, claimed: Rank, command: Command, links: &mut Links) {
         let Some(sender) = self.clients.get_mut(id) else { return };
         let from = sender.rank;
-        if claimed != from {
-            sender.claims += 1;
-            if is_shown(sender.claims) {
-                info!("{}: claims rank {claimed}, has rank {from}", sender.peer);
-            }
+        if claimed != from && links.may_log(Level::Info) {
+            info!("{}: claims rank {claimed}, has rank {from}", sender.peer);
         }
         let Some(worker) = self.receiver(now, from) else {
             return self.reject(now, id, from, Rejection::LowestRank, links);
@@ -240,8 +233,7 @@ impl DispatchServer {
 
     fn reject(&mut self, now: Now, id: ConnectionId, from: Rank, reason: Rejection, links: &mut Links) {
         let Some(sender) = self.clients.get_mut(id) else { return };
-        sender.refusals += 1;
-        if is_shown(sender.refusals) {
+        if links.may_log(Level::Info) {
             info!("[command rejected] of {} with rank {from}: {reason}", sender.peer);
         }
         self.counts.rejected += 1;
@@ -389,7 +381,7 @@ impl Protocol for DispatchServer {
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
         if self.draining || self.ranks.len() >= self.config.max_clients {
-            if is_shown(self.counts.turned_away + 1) {
+            if links.may_log(Level::Info) {
                 info!("{peer}: turned away, {} clients are connected", self.ranks.len());
             }
             let end = if self.config.framing == Framing::Line { "\n" } else { "" };
@@ -409,8 +401,6 @@ impl Protocol for DispatchServer {
                 sent: VecDeque::new(),
                 undone: BTreeMap::new(),
                 chosen: 0,
-                claims: 0,
-                refusals: 0,
                 waiting: VecDeque::new(),
                 gap: Gap::Lasts(now.instant),
                 alarm: Alarm::default(),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::info;
+use log::{Level, info};
 
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::time::{Instant, Now};
@@ -71,13 +71,17 @@ impl Protocol for EchoClient {
     type Event = EchoClientEvent;
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
-        info!("connected to {peer}");
+        if links.may_log(Level::Info) {
+            info!("connected to {peer}");
+        }
         self.answer.clear();
         self.awaited = Some((id, now.instant + self.config.answer_timeout));
         links.send(id, self.message.as_bytes());
         // The end of the stream is the end of the message, for old servers and new.
         links.finish(id);
-        info!("sent message to {peer}");
+        if links.may_log(Level::Info) {
+            info!("sent message to {peer}");
+        }
     }
 
     fn handle_bytes(&mut self, _: Now, _: ConnectionId, bytes: &[u8], _: &mut Links) -> usize {
@@ -90,16 +94,20 @@ impl Protocol for EchoClient {
         links.close(id);
     }
 
-    fn handle_closed(&mut self, _: Now, _: ConnectionId, reason: CloseReason, _: &mut Links) {
+    fn handle_closed(&mut self, _: Now, _: ConnectionId, reason: CloseReason, links: &mut Links) {
         self.awaited = None;
         let answer = std::mem::take(&mut self.answer);
         self.events.push_back(if answer.is_empty() {
             EchoClientEvent::Unanswered(reason)
         } else {
-            info!("received response of {} bytes", answer.len());
+            if links.may_log(Level::Info) {
+                info!("received response of {} bytes", answer.len());
+            }
             EchoClientEvent::Answered(String::from_utf8_lossy(&answer).into_owned())
         });
-        info!("connection closed");
+        if links.may_log(Level::Info) {
+            info!("connection closed");
+        }
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {

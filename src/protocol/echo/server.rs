@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 
-use log::{info, warn};
+use log::{Level, info, warn};
 use memchr::memchr;
 
 use super::{EchoEvent, EchoServerConfig, Stamp};
+use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, write_printable};
-use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::time::{Alarm, Instant, Now, Timers};
 
 /// The server side of the echo protocol, without sockets: a [`Protocol`].
@@ -28,9 +28,6 @@ pub struct EchoServer {
     clients: ConnectionMap<Client>,
     timers: Timers<ConnectionId>,
     draining: bool,
-    /// Messages that were refused, and clients that were turned away: of both the log shows only some.
-    refused: u64,
-    turned_away: u64,
     events: VecDeque<EchoEvent>,
 }
 
@@ -63,8 +60,6 @@ impl EchoServer {
             clients: ConnectionMap::default(),
             timers: Timers::default(),
             draining: false,
-            refused: 0,
-            turned_away: 0,
             events: VecDeque::new(),
         }
     }
@@ -78,10 +73,14 @@ impl EchoServer {
             Ok(_) => return self.refuse(id, Refusal::TooLong, links),
             Err(_) => return self.refuse(id, Refusal::NotUtf8, links),
         };
-        info!("received from {peer}: \"{}\"", Shown(text));
+        if links.may_log(Level::Info) {
+            info!("received from {peer}: \"{}\"", Shown(text));
+        }
         let end = if self.config.keep_open { "\n" } else { "" };
         links.send_fmt(id, format_args!("Server received at {}: {text}{end}", (self.stamp)(now.wall())));
-        info!("sent response to {peer}");
+        if links.may_log(Level::Info) {
+            info!("sent response to {peer}");
+        }
         self.events.push_back(EchoEvent::Answered { connection: id, bytes: message.len() });
         if !self.config.keep_open {
             self.dismiss(id, links);
@@ -105,8 +104,7 @@ impl EchoServer {
                 format_args!("not UTF-8")
             }
         };
-        self.refused += 1;
-        if is_shown(self.refused) {
+        if links.may_log(Level::Warn) {
             warn!("{}: refused, {why}", client.peer);
         }
         self.events.push_back(EchoEvent::Refused { connection: id });
@@ -117,7 +115,9 @@ impl EchoServer {
     fn dismiss(&mut self, id: ConnectionId, links: &mut Links) {
         if let Some(mut client) = self.clients.remove(id) {
             self.timers.remove(&mut client.alarm, id);
-            info!("connection closed with {}", client.peer);
+            if links.may_log(Level::Info) {
+                info!("connection closed with {}", client.peer);
+            }
             links.close(id);
         }
     }
@@ -222,13 +222,14 @@ impl Protocol for EchoServer {
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
         if self.draining || self.clients.len() >= self.config.max_clients {
-            self.turned_away += 1;
-            if is_shown(self.turned_away) {
+            if links.may_log(Level::Warn) {
                 warn!("{peer}: turned away, {} clients are connected", self.clients.len());
             }
             return links.abort(id);
         }
-        info!("connection established with {peer}");
+        if links.may_log(Level::Info) {
+            info!("connection established with {peer}");
+        }
         let client =
             Client { peer, left: 0, begun: now.instant, heard: now.instant, alarm: Alarm::default() };
         self.clients.insert(id, client);
@@ -253,10 +254,12 @@ impl Protocol for EchoServer {
         self.dismiss(id, links);
     }
 
-    fn handle_closed(&mut self, _: Now, id: ConnectionId, reason: CloseReason, _: &mut Links) {
+    fn handle_closed(&mut self, _: Now, id: ConnectionId, reason: CloseReason, links: &mut Links) {
         if let Some(mut client) = self.clients.remove(id) {
             self.timers.remove(&mut client.alarm, id);
-            info!("connection closed with {}: {reason}", client.peer);
+            if links.may_log(Level::Info) {
+                info!("connection closed with {}: {reason}", client.peer);
+            }
         }
     }
 

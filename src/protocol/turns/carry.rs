@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use log::info;
+use log::{Level, info};
 
 use super::TurnEvent;
 use super::proposal::Then;
@@ -130,7 +130,7 @@ impl TurnServer {
         answer: Option<Accepted<'_>>,
         links: &mut Links,
     ) -> Option<Late> {
-        let unanswered = ended.as_ref().and_then(|ended| self.note_ended(ended, answer.as_ref()));
+        let unanswered = ended.as_ref().and_then(|ended| self.note_ended(ended, answer.as_ref(), links));
         let has_same_seat = match (&ended, &granted) {
             (Some(ended), Some(granted)) => ended.seat == granted.seat,
             _ => false,
@@ -162,27 +162,27 @@ impl TurnServer {
 
     /// Counts and reports a turn that ended; returns the number of answers to it that still need a reply.
     #[inline]
-    fn note_ended(&mut self, ended: &Ended, answer: Option<&Accepted<'_>>) -> Option<u32> {
+    fn note_ended(&mut self, ended: &Ended, answer: Option<&Accepted<'_>>, links: &mut Links) -> Option<u32> {
         match answer {
             Some(answer) => {
                 self.ledger.accepted(ended.seat, ended.turn, answer.message, answer.name);
                 None
             }
-            None => self.note_skipped(ended),
+            None => self.note_skipped(ended, links),
         }
     }
 
     #[cold]
-    fn note_skipped(&mut self, &Ended { seat, turn, outcome }: &Ended) -> Option<u32> {
+    fn note_skipped(&mut self, &Ended { seat, turn, outcome }: &Ended, links: &mut Links) -> Option<u32> {
         let how = how_of(outcome);
         self.ledger.counts.note_ended(how);
-        if how == How::Lapsed {
+        if how == How::Lapsed && links.may_log(Level::Info) {
             let name = self.table.name_of(seat).to_string();
             info!("{seat} ({}) lapsed", name.as_bytes().escape_ascii());
         }
         let open = self.proposals.take(seat);
         if let Some(open) = &open {
-            self.note_not_judged(seat, turn);
+            self.note_not_judged(seat, turn, links);
             if open.then != Then::Stay {
                 self.afterwards.push((seat, open.then));
             }
@@ -415,7 +415,7 @@ impl TurnServer {
     /// As [`carry_out`](Self::carry_out), for a turn whose seat is gone by now.
     fn carry_out_gone(&mut self, now: Now, moved: Moved, data: &SeatData, links: &mut Links) {
         if let Some(ended) = &moved.ended {
-            self.note_skipped(ended);
+            self.note_skipped(ended, links);
             let name = SeatName { seat: ended.seat, name: data.name() }.to_string();
             let late = moved.granted.and_then(|granted| self.grant(now, granted, links));
             if !self.table.rooms.room(data.room).hearers.is_empty() {

@@ -1,12 +1,12 @@
 //! Proposed answers: the host's verdict on them, and how they end without one.
 
-use log::warn;
+use log::{Level, warn};
 
 use super::TurnEvent;
 use super::carry::Accepted;
 use super::proposal::{Open, Proposal, Then, Unruled, Verdict};
 use super::server::{Session, TurnServer};
-use crate::protocol::{ConnectionId, Links, is_shown};
+use crate::protocol::{ConnectionId, Links};
 use crate::session::{Code, Reply};
 use crate::table::{LastAnswer, SeatData};
 use crate::time::Now;
@@ -156,7 +156,7 @@ impl TurnServer {
     pub(super) fn refuse_dropped(&mut self, now: Now, links: &mut Links) {
         self.proposals.may_be_dropped = false;
         while let Some((seat, open)) = self.proposals.take_dropped() {
-            self.note_not_judged(seat, open.turn);
+            self.note_not_judged(seat, open.turn, links);
             self.refuse_proposal(now, seat, &open, (Code::NotJudged, None), links);
         }
         self.settle_due(now.instant);
@@ -165,16 +165,16 @@ impl TurnServer {
     /// Refuses an answer that is still judged when the server stops.
     pub(super) fn refuse_unjudged(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         if let Some(open) = self.proposals.take(seat) {
-            self.note_not_judged(seat, open.turn);
+            self.note_not_judged(seat, open.turn, links);
             self.refuse_proposal(now, seat, &open, (Code::NotJudged, None), links);
         }
     }
 
     /// Logs, counts and reports an answer that ends without the host's verdict (M4).
-    pub(super) fn note_not_judged(&mut self, seat: SeatId, turn: TurnNumber) {
+    pub(super) fn note_not_judged(&mut self, seat: SeatId, turn: TurnNumber, links: &mut Links) {
         let nth = &mut self.ledger.counts.not_judged;
         *nth += 1;
-        if is_shown(*nth) {
+        if links.may_log(Level::Warn) {
             warn!("{seat}: the answer to turn {turn} ends without a verdict of the host's ({nth} so far)");
         }
         self.ledger.report(TurnEvent::NotJudged { seat, turn });

@@ -809,8 +809,6 @@ impl TurnServer {
     pub(super) fn line_become(&mut self, id: ConnectionId, role: Role) {
         if let Some(session) = self.line(id) {
             session.role = role;
-            // Refusals before it joined do not count against it any more.
-            session.refusals = 0;
         }
         self.line_rearm(id);
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::carry::{Accepted, ToGo};
-use super::server::{Drain, Session, TurnServer};
+use super::server::{Drain, Session, TurnServer, log_closing};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
@@ -400,7 +400,7 @@ impl TurnServer {
             return false;
         }
         if let Some(peer) = links.peer(id) {
-            self.log_closing(peer, format_args!("{strikes} malformed or refused answers in a row"));
+            log_closing(peer, format_args!("{strikes} malformed or refused answers in a row"), links);
         }
         if self.release(now, id, links) {
             links.abort(id);
@@ -479,7 +479,7 @@ impl TurnServer {
         self.unseat(now, id, seat, links);
     }
 
-    fn raw_drop_aside(&mut self, id: ConnectionId, raw: RawSession, links: &Links) {
+    fn raw_drop_aside(&mut self, id: ConnectionId, raw: RawSession, links: &mut Links) {
         let Some(mut aside) = raw.aside else { return };
         self.timers.remove(&mut aside.alarm, id);
         // It was too late for its turn, and the connection goes before it could count in the next one.

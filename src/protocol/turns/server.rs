@@ -6,16 +6,16 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 
-use log::{info, warn};
+use log::{Level, info, warn};
 
 use super::ledger::{Answer, AnswerId, Ledger};
 use super::proposal::{Proposals, Then};
 use super::{Framing, TurnConfigError, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::hint::unlikely;
+use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{
     BuffersMin, CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol,
 };
-use crate::protocol::{SHOWN_BYTES_MAX, is_shown};
 use crate::session::line::LineSession;
 use crate::session::raw::{RawSession, Signal};
 use crate::session::undecided::Undecided;
@@ -58,8 +58,6 @@ pub struct TurnServer {
     due: Option<Instant>,
     /// Connections that are not about to be closed.
     pub(super) open: usize,
-    /// Connections closed with a reason of the server's.
-    closings: u64,
     pub(super) drain: Drain,
     /// The seat whose `REST` is being carried out: it hears of that, and not how its turn ended.
     pub(super) rests: Option<SeatId>,
@@ -78,19 +76,6 @@ pub(super) enum Session {
     Undecided(Box<Undecided>),
     /// It has had its last word, and is not listened to.
     Closing,
-}
-
-impl Session {
-    /// Counts one more thing that it said and that was refused; returns the count.
-    fn count_refusal(&mut self) -> u32 {
-        let refusals = match self {
-            Session::Raw(raw) => &mut raw.refusals,
-            Session::Line(line) => &mut line.refusals,
-            Session::Undecided(_) | Session::Closing => return 1,
-        };
-        *refusals = refusals.saturating_add(1);
-        *refusals
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +114,6 @@ impl TurnServer {
             gaps: VecDeque::new(),
             due: None,
             open: 0,
-            closings: 0,
             drain: Drain::No,
             rests: None,
             afterwards: Vec::new(),
@@ -219,12 +203,11 @@ impl TurnServer {
     // Shared by all sessions.
 
     /// Logs, counts and reports bytes that were refused. Telling the client is the session's.
-    pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8], links: &Links) {
-        let Some((session, peer)) = self.sessions.get_mut(id).zip(links.peer(id)) else { return };
-        let nth = session.count_refusal();
-        if is_shown(nth.into()) {
+    pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8], links: &mut Links) {
+        let Some(peer) = links.peer(id).filter(|_| self.sessions.get(id).is_some()) else { return };
+        if links.may_log(Level::Warn) {
             let shown = Redacted(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)]);
-            warn!("{peer}: refused ({code}; refusal {nth} of this connection): \"{shown}\"");
+            warn!("{peer}: refused ({code}): \"{shown}\"");
         }
         self.ledger.refused(id, code);
     }
@@ -254,7 +237,7 @@ impl TurnServer {
             return;
         }
         if let Some(peer) = links.peer(id).filter(|_| bye != Bye::Left && bye != Bye::ShuttingDown) {
-            self.log_closing(peer, format_args!("{bye}: {}", bye.words()));
+            log_closing(peer, format_args!("{bye}: {}", bye.words()), links);
         }
         if speaks_lines {
             TurnServer::say(id, &Reply::Bye { code: bye, at: None, words }, links);
@@ -263,14 +246,6 @@ impl TurnServer {
             links.abort(id);
         }
         self.finish_drain(now, links);
-    }
-
-    /// Logs that a connection is closed with a reason of the server's, and why.
-    pub(super) fn log_closing(&mut self, peer: SocketAddr, why: fmt::Arguments<'_>) {
-        self.closings += 1;
-        if is_shown(self.closings) {
-            info!("{peer}: closed ({why}; {} so far)", self.closings);
-        }
     }
 
     fn dismiss_all(&mut self, now: Now, links: &mut Links) {
@@ -317,8 +292,8 @@ impl TurnServer {
     /// Turns a new connection away.
     pub(super) fn turn_away(&mut self, id: ConnectionId, peer: SocketAddr, bye: Bye, links: &mut Links) {
         self.ledger.counts.turned_away += 1;
-        let nth = self.ledger.counts.turned_away;
-        if is_shown(nth) {
+        if links.may_log(Level::Info) {
+            let nth = self.ledger.counts.turned_away;
             info!("{peer}: turned away ({bye}; {nth} so far), {} clients are connected", self.open);
         }
         match self.config.framing {
@@ -332,12 +307,7 @@ impl TurnServer {
 
     /// L6: closes a connection that speaks another protocol, before anything that it sends counts.
     pub(super) fn turn_out(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
-        // Thinned out like the closing, because each connection of a scanner has a first line.
-        if is_shown(self.closings + 1) {
-            self.refuse(id, Code::Malformed, bytes, links);
-        } else {
-            self.ledger.refused(id, Code::Malformed);
-        }
+        self.refuse(id, Code::Malformed, bytes, links);
         self.dismiss(now, id, Bye::NotHere, links);
     }
 
@@ -399,6 +369,13 @@ impl fmt::Debug for TurnServer {
             .field("clients", &self.open)
             .field("seats", &self.table.scheduler.seats())
             .finish_non_exhaustive()
+    }
+}
+
+/// Logs that a connection is closed with a reason of the server's, and why.
+pub(super) fn log_closing(peer: SocketAddr, why: fmt::Arguments<'_>, links: &mut Links) {
+    if links.may_log(Level::Info) {
+        info!("{peer}: closed ({why})");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use log::{debug, warn};
+use log::{Level, debug, warn};
 
 use super::hold::Go;
 use super::line::{LineWire, Wish};
@@ -54,7 +54,9 @@ impl LineWire {
                 }
                 Ok(None) => break,
                 Err(why) => {
-                    warn!("{id}: {why}; is this a turn server with the line protocol?");
+                    if cx.links.may_log(Level::Warn) {
+                        warn!("{id}: {why}; is this a turn server with the line protocol?");
+                    }
                     cx.links.abort(id);
                 }
             }
@@ -81,7 +83,11 @@ impl LineWire {
                 self.refused(me, cx, &Refusal { code, turn, deadline, words });
             }
             Some(Reply::Pong) => self.pong(me, cx),
-            _ if !self.link.is_joined => debug!("{}: a line before WELCOME is ignored", me.config.shown()),
+            _ if !self.link.is_joined => {
+                if cx.links.may_log(Level::Debug) {
+                    debug!("{}: a line before WELCOME is ignored", me.config.shown());
+                }
+            }
             Some(Reply::Go { turn, within, last }) if me.config.seat.is_some() => {
                 if let Some(last) = last {
                     Self::accepted(me, cx, last, None);

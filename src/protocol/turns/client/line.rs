@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use log::{info, warn};
+use log::{Level, info, warn};
 
 use super::player::{Cx, Player};
 use super::{Bearer, CommandError, End};
@@ -69,14 +69,18 @@ impl LineWire {
         }
         if is_due(self.link.welcome_by) {
             self.link.welcome_by = None;
-            warn!("{}: the server does not answer: does it speak the line protocol?", me.config.shown());
+            if cx.links.may_log(Level::Warn) {
+                warn!("{}: the server does not answer: does it speak the line protocol?", me.config.shown());
+            }
         }
         if is_due(self.link.ping_at) {
             if self.link.pings == 0 {
                 return self.ping(me, cx);
             }
             self.link.ping_at = None;
-            warn!("{}: the server answers no ping; the connection is given up", me.config.shown());
+            if cx.links.may_log(Level::Warn) {
+                warn!("{}: the server answers no ping; the connection is given up", me.config.shown());
+            }
             me.abort(cx);
         }
     }
@@ -87,10 +91,12 @@ impl LineWire {
     pub(super) fn open(&mut self, me: &mut Player, cx: &mut Cx<'_>, is_loopback: bool) {
         let may_show_secrets = is_loopback || me.config.allow_plaintext_secrets;
         if me.config.token.is_some() && !may_show_secrets {
-            warn!("{}: a token is not sent in plain text to another machine", me.config.shown());
+            if cx.links.may_log(Level::Warn) {
+                warn!("{}: a token is not sent in plain text to another machine", me.config.shown());
+            }
             return me.give_up(cx, End::PlaintextToken);
         }
-        if self.seat.is_some() && !may_show_secrets {
+        if self.seat.is_some() && !may_show_secrets && cx.links.may_log(Level::Info) {
             info!("{}: joins anew, because its secret is not sent in plain text", me.config.shown());
         }
         let resume = self.seat.filter(|_| may_show_secrets).map(|(_, secret)| secret.to_string());

@@ -2,7 +2,7 @@
 //!
 //! The server confirms nothing. So an answer counts once it is written, and is never sent twice; and a turn ends with its connection.
 
-use log::warn;
+use log::{Level, warn};
 
 use super::player::{Cx, Player};
 use super::{ClientTurn, End, Fate, News};
@@ -63,7 +63,7 @@ impl RawWire {
                 }
                 Signal::Partial => return used,
                 Signal::Noise => {
-                    self.wonder(&bytes[used..]);
+                    self.wonder(cx, &bytes[used..]);
                     1
                 }
             };
@@ -76,12 +76,14 @@ impl RawWire {
         }
     }
 
-    fn wonder(&mut self, bytes: &[u8]) {
+    fn wonder(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) {
         if !std::mem::replace(&mut self.is_puzzled, true) {
             let said = bytes[..bytes.len().min(128)].escape_ascii();
-            warn!(
-                "the server says \"{said}\", which is neither GO nor WAIT: does it speak the line framing?"
-            );
+            if cx.links.may_log(Level::Warn) {
+                warn!(
+                    "the server says \"{said}\", which is neither GO nor WAIT: does it speak the line framing?"
+                );
+            }
         }
     }
 
