@@ -26,6 +26,33 @@ class RawPeer:
         self.socket.sendall(text.encode())
 
 
+class LinePeer:
+    """A client of the line protocol with long answers."""
+
+    def __init__(self, address, name):
+        self.socket = socket.create_connection(address, timeout=PATIENCE)
+        self.replies = self.socket.makefile("rb")
+        self.say(f"JOIN {name}")
+
+    def say(self, line):
+        self.socket.sendall(f"{line}\n".encode())
+
+    def take_turn(self, length):
+        """Waits for the turn, answers it with that many bytes, and hears that it counts."""
+        while not (reply := self.reply()).startswith("GO "):
+            pass
+        turn = reply.split("turn=")[1].split()[0]
+        self.say(f"ANSWER turn={turn} bytes={length}\n{'.' * length}")
+        while not self.reply().startswith("OK"):
+            pass
+
+    def reply(self):
+        line = self.replies.readline().decode()
+        if not line or line.startswith(("BYE", "NO ")):
+            raise ConnectionError(f"the server said {line!r}")
+        return line
+
+
 def get(address, path):
     """Status and body of a page."""
     connection = http.client.HTTPConnection(*address, timeout=PATIENCE)
