@@ -9,6 +9,7 @@ mod common;
 use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
+use common::addresses;
 use common::console::{Console, Happening, Screen};
 use log::{LevelFilter, info};
 use taketurns::net::{Event, now, os_entropy};
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    common::check_host_and_port(&options.connect, "connect to", "--connect 127.0.0.1:2004")?;
+    let server = addresses::target(&options.connect, "--connect 127.0.0.1:2004")?;
     let id = options.id.unwrap_or_else(random_id);
     let client = CounterClient::new(CounterClientConfig::new(id), os_entropy());
     let mut console = Console::new(client, "What do you want to do? ")?;
@@ -56,7 +57,7 @@ fn run(options: &Options) -> Result<(), String> {
                 "" => {}
                 "c" if running.is_some() => screen.line(format_args!("Client already running!")),
                 "c" => {
-                    let dial = screen.driver.connect(now(), options.connect.as_str());
+                    let dial = screen.driver.connect(now(), server.clone());
                     running = Some(Running { dial, connection: None });
                 }
                 "s" => match running.take() {

@@ -10,9 +10,10 @@ mod common;
 use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
+use common::addresses;
 use common::console::{Console, Happening, Screen};
 use log::LevelFilter;
-use taketurns::net::{Event, now};
+use taketurns::net::{Event, Target, now};
 use taketurns::protocol::echo::{EchoClient, EchoClientConfig, EchoClientEvent};
 use taketurns::protocol::{CloseReason, DialId};
 
@@ -38,20 +39,20 @@ fn main() -> ExitCode {
 
 fn talk(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    common::check_host_and_port(&options.connect, "connect to", "--connect 127.0.0.1:8080")?;
+    let server = addresses::target(&options.connect, "--connect 127.0.0.1:8080")?;
     let mut console = Console::new(EchoClient::new(EchoClientConfig::default()), "Enter message to send: ")?;
     let end = match &options.message {
-        Some(message) => one_shot(&mut console, message, &options.connect),
-        None => prompting(&mut console, &options.connect),
+        Some(message) => one_shot(&mut console, message, &server),
+        None => prompting(&mut console, &server),
     };
     console.finish();
     end
 }
 
-fn one_shot(console: &mut Console<EchoClient>, message: &str, server: &str) -> Result<(), String> {
+fn one_shot(console: &mut Console<EchoClient>, message: &str, server: &Target) -> Result<(), String> {
     console.ignore_input();
     console.driver.protocol_mut().say(message);
-    let dial = console.driver.connect(now(), server);
+    let dial = console.driver.connect(now(), server.clone());
     let mut end = None;
     while end.is_none() {
         let goes_on = console.pass(|screen, happening| {
@@ -68,7 +69,7 @@ fn one_shot(console: &mut Console<EchoClient>, message: &str, server: &str) -> R
     end.unwrap_or(Ok(()))
 }
 
-fn prompting(console: &mut Console<EchoClient>, server: &str) -> Result<(), String> {
+fn prompting(console: &mut Console<EchoClient>, server: &Target) -> Result<(), String> {
     console.line(format_args!("Echo client for {server}. Type quit, exit or q to leave."));
     // The message under way, and those that wait for it.
     let mut dial = None;
@@ -101,7 +102,7 @@ fn prompting(console: &mut Console<EchoClient>, server: &str) -> Result<(), Stri
             && let Some(message) = waiting.pop_front()
         {
             console.driver.protocol_mut().say(&message);
-            dial = Some(console.driver.connect(now(), server));
+            dial = Some(console.driver.connect(now(), server.clone()));
         }
     }
     Ok(())
@@ -111,7 +112,7 @@ fn prompting(console: &mut Console<EchoClient>, server: &str) -> Result<(), Stri
 fn outcome(
     screen: &mut Screen<'_, EchoClient>,
     dial: DialId,
-    server: &str,
+    server: &Target,
     event: Event<EchoClientEvent>,
 ) -> Option<Result<String, String>> {
     let result = match event {

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
+use common::addresses;
 use common::answers::Answers;
 use common::console::{Console, Happening, Screen};
 use common::options;
@@ -73,10 +74,11 @@ fn moderate(options: &Options) -> Result<(), String> {
         options::wrong_usage(format_args!("these options contradict each other: {error}"))
     });
     let mut console = Console::new(turns, "> ")?;
-    for addr in common::listen_addresses(&options.listen, "127.0.0.1:5001")? {
-        let bound = console.driver.listen(addr).map_err(|error| common::advise(&error))?;
-        server::warn_of_strangers(&[bound]);
-        console.line(format_args!("Server listening on {bound}"));
+    let places = addresses::places(&options.listen, "127.0.0.1:5001")?;
+    let bound = addresses::listen(&mut console.driver, &places)?;
+    server::warn_of_strangers(&bound);
+    for addr in bound {
+        console.line(format_args!("Server listening on {addr}"));
     }
     let mut floor = Floor { ring: DEFAULT_RING.parse().expect("a name"), answers: Answers::default() };
     let mut goes_on = true;

@@ -9,6 +9,7 @@ mod common;
 use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
+use common::addresses;
 use common::console::{Console, Happening, Screen};
 use log::{LevelFilter, info};
 use taketurns::net::{Event, now};
@@ -41,9 +42,9 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    common::check_host_and_port(&options.connect, "connect to", "--connect 127.0.0.1:5555")?;
+    let server = addresses::target(&options.connect, "--connect 127.0.0.1:5555")?;
     let mut console = Console::new(DispatchClient::new(options.framing), "Enter command: ")?;
-    console.driver.connect(now(), options.connect.as_str());
+    console.driver.connect(now(), server);
     // Whether it has been mentioned, since there last was a rank, that there is no server or that it is full.
     let mut mentioned = false;
     let mut over = false;

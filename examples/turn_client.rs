@@ -11,11 +11,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
+use common::addresses;
 use common::counting::{Count, Counting};
+use common::lookup;
 use common::options::{self, wrong_usage};
 use common::printer::Printer;
 use log::{LevelFilter, info};
-use taketurns::net::{Event, EventLoop, now};
+use taketurns::net::{Event, EventLoop, Target, now};
 use taketurns::protocol::turns::{ClientConfig, End, NAME_BYTES_MAX, Name, SeatRequest, TurnClient};
 use taketurns::turn::{Demand, Weight};
 use taketurns::wire::Framing;
@@ -86,9 +88,9 @@ fn main() -> ExitCode {
 
 fn play(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    common::check_target(&options.connect, "--connect 127.0.0.1:5001")?;
+    let server = addresses::target(&options.connect, "--connect 127.0.0.1:5001")?;
     let mut event_loop = EventLoop::new(TurnClient::new()).map_err(|error| common::advise(&error))?;
-    let mut counting = counting(options, &mut event_loop)?;
+    let mut counting = counting(options, &server, &mut event_loop)?;
     let handle = event_loop.handle();
     common::signals::on_first(move || handle.drain())?;
 
@@ -109,6 +111,7 @@ fn play(options: &Options) -> Result<(), String> {
                     absence.is_over();
                     info!("connected to {peer}");
                 }
+                Event::Resolve { target } => lookup::of_loop(target, event_loop.handle()),
                 Event::Closed { peer, reason, .. } => info!("disconnected from {peer}: {reason}"),
                 Event::Unreachable { target, error, .. } => absence.mention(&target, &error),
                 Event::Protocol(event) => match counting.hear(now, event_loop.driver_mut(), event) {
@@ -127,7 +130,11 @@ fn play(options: &Options) -> Result<(), String> {
     end
 }
 
-fn counting(options: &Options, event_loop: &mut EventLoop<TurnClient>) -> Result<Counting, String> {
+fn counting(
+    options: &Options,
+    server: &Target,
+    event_loop: &mut EventLoop<TurnClient>,
+) -> Result<Counting, String> {
     let count = i64::try_from(options.clients).unwrap_or(0);
     if count == 0 {
         wrong_usage(format_args!("--clients 0 makes no sense: it must be at least 1"));
@@ -144,7 +151,7 @@ fn counting(options: &Options, event_loop: &mut EventLoop<TurnClient>) -> Result
         config.ring = options.ring.unwrap_or(config.ring);
         config.allow_plaintext_secrets = options.allow_plaintext_secrets;
         let (start, step) = (options.start.saturating_add(index), options.step.unwrap_or(count));
-        let added = counting.add(event_loop.driver_mut(), options.connect.as_str(), config, start, step);
+        let added = counting.add(event_loop.driver_mut(), server.clone(), config, start, step);
         if let Err(error) = added {
             wrong_usage(format_args!("these options contradict each other: {error}"));
         }

@@ -12,14 +12,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
+use common::addresses;
 use common::command::Job;
 use common::counting;
 use common::lease::Lease;
+use common::lookup;
 use common::options::{self, wrong_usage};
 use common::server::Service;
 use log::LevelFilter;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
-use taketurns::net::{Driver, Event, EventLoop, now};
+use taketurns::net::{Driver, Event, EventLoop, Target, now};
 use taketurns::protocol::turns::{ClientConfig, ClientId, Code, Name, News, TurnClient, TurnServerConfig};
 use taketurns::time::{Instant, Now};
 use taketurns::turn::{Demand, Demands, HoldMax};
@@ -103,10 +105,10 @@ fn serve(options: &Options) -> Result<(), String> {
 }
 
 fn lock(options: &Options) -> Result<ExitCode, String> {
-    common::check_target(&options.connect, "--connect 127.0.0.1:5001")?;
+    let server = addresses::target(&options.connect, "--connect 127.0.0.1:5001")?;
     let mut event_loop = EventLoop::new(TurnClient::new()).map_err(|error| common::advise(&error))?;
     let signals = common::signals::of_loop(&[SIGCHLD, SIGHUP, SIGINT, SIGTERM], event_loop.handle())?;
-    let mut lock = Lock::new(options, event_loop.driver_mut())?;
+    let mut lock = Lock::new(options, server, event_loop.driver_mut())?;
     let mut absence = common::Absence::default();
     while !event_loop.driver().is_drained() {
         let pause = lock.next_deadline().map(|at| at.saturating_duration_since(now().instant));
@@ -115,6 +117,7 @@ fn lock(options: &Options) -> Result<ExitCode, String> {
         while let Some(event) = event_loop.poll_event() {
             match event {
                 Event::Opened { .. } => absence.is_over(),
+                Event::Resolve { target } => lookup::of_loop(target, event_loop.handle()),
                 Event::Closed { .. } => lock.lease.iter_mut().for_each(Lease::disconnected),
                 Event::Unreachable { target, error, .. } if options.at_once && lock.lease.is_none() => {
                     lock.end(1, &format!("cannot connect to {target}: {error} (see --connect)"));
@@ -142,14 +145,18 @@ struct Lock<'a> {
 }
 
 impl Lock<'_> {
-    fn new<'a>(options: &'a Options, driver: &mut Driver<TurnClient>) -> Result<Lock<'a>, String> {
+    fn new<'a>(
+        options: &'a Options,
+        server: Target,
+        driver: &mut Driver<TurnClient>,
+    ) -> Result<Lock<'a>, String> {
         let mut config = ClientConfig::seat(common::unique_name());
         config.seat.iter_mut().for_each(|seat| seat.demand = Demand::Ask);
         config.ring = options.ring.unwrap_or(config.ring);
         config.allow_plaintext_secrets = options.allow_plaintext_secrets;
         let spare = options.grace.saturating_sub(options.kill_after);
         config.ping_interval = Some((spare / 4).max(Duration::from_millis(100)));
-        let client = counting::join(driver, &*options.connect, config).map_err(|error| error.to_string())?;
+        let client = counting::join(driver, server, config).map_err(|error| error.to_string())?;
         let give_up_at = options.timeout.map(|timeout| now().instant + timeout);
         Ok(Lock { options, client, give_up_at, lease: None, job: None, is_lost: false, end: None })
     }

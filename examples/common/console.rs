@@ -5,24 +5,30 @@
 //! `/dev/null`; they never block, so they are read whenever there is nothing else to do.
 
 use std::io::{self, BufRead, IsTerminal};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, poll_timeout};
+use taketurns::net::{Driver, DriverConfig, Event, Target, TokenSpace, now, poll_timeout};
 use taketurns::protocol::Protocol;
 
+use super::lookup;
 use super::printer::Printer;
 use super::terminal::{self, Editor, Typed};
 
 const INPUT: Token = Token(0);
-const SIGNAL: Token = Token(1);
+const WAKER: Token = Token(1);
 /// Descriptor 0.
 const STANDARD_INPUT: i32 = 0;
 /// A typed line may be so long.
 const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Results of lookups that may wait for the loop.
+const LOOKUPS_MAX: usize = 16;
 
 /// Empties the line that the cursor is on.
 const WIPE: &str = "\r\x1b[K";
@@ -45,11 +51,17 @@ pub struct Console<P: Protocol> {
     /// Nothing is read from standard input; what is typed or piped waits there.
     held: bool,
     signalled: Arc<AtomicBool>,
+    /// Ends the poll for other threads.
+    waker: Arc<Waker>,
+    /// What was found for names that the network has asked for.
+    lookups: (SyncSender<Found>, Receiver<Found>),
     printer: Printer,
     prompt: &'static str,
     /// The prompt stands at the end of the screen.
     prompted: bool,
 }
+
+type Found = (Target, io::Result<Vec<SocketAddr>>);
 
 struct Input {
     /// A line that is not complete, unless it is in the editor's hands.
@@ -73,7 +85,7 @@ impl<P: Protocol> Console<P> {
     pub fn new(protocol: P, prompt: &'static str) -> Result<Console<P>, String> {
         let describe = |error: io::Error| format!("cannot set up a poll: {error}; see ulimit -n");
         let poll = Poll::new().map_err(describe)?;
-        let waker = Waker::new(poll.registry(), SIGNAL).map_err(describe)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(describe)?);
         let driver = Driver::new(poll.registry(), TokenSpace(1), protocol, DriverConfig::default());
         let driver = driver.map_err(|error| super::advise(&error))?;
         let source = &mut SourceFd(&STANDARD_INPUT);
@@ -83,10 +95,10 @@ impl<P: Protocol> Console<P> {
             Err(_) => Readiness::Always,
         };
         let signalled = Arc::new(AtomicBool::new(false));
-        let seen = signalled.clone();
+        let (seen, wakes) = (signalled.clone(), waker.clone());
         super::signals::on_first(move || {
             seen.store(true, Ordering::Relaxed);
-            let _ = waker.wake();
+            let _ = wakes.wake();
         })?;
         let input = Input { partial: Vec::new(), editor: terminal::take_over(), readiness };
         let events = Events::with_capacity(64);
@@ -97,6 +109,8 @@ impl<P: Protocol> Console<P> {
             input,
             held: false,
             signalled,
+            waker,
+            lookups: sync_channel(LOOKUPS_MAX),
             printer: Printer::start(),
             prompt,
             prompted: false,
@@ -125,11 +139,23 @@ impl<P: Protocol> Console<P> {
             readable |= !self.held && event.token() == INPUT && self.input.readiness == Readiness::Polled;
             self.driver.handle_event(now, event);
         }
+        for (target, found) in self.lookups.1.try_iter() {
+            self.driver.resolved(now, &target, found);
+        }
         self.driver.finish_batch(now).map_err(|error| error.to_string())?;
         let mut screen =
             Screen { driver: &mut self.driver, printer: &mut self.printer, prompted: &mut self.prompted };
         while let Some(event) = screen.driver.poll_event() {
-            on(&mut screen, Happening::Network(event));
+            match event {
+                Event::Resolve { target } => {
+                    let (answers, waker) = (self.lookups.0.clone(), self.waker.clone());
+                    lookup::start(target, move |target, found| {
+                        let _ = answers.send((target, found));
+                        let _ = waker.wake();
+                    });
+                }
+                event => on(&mut screen, Happening::Network(event)),
+            }
         }
         if readable {
             // One read, which does not block: there is something, or it is a file.

@@ -1,6 +1,7 @@
 //! Code that the example programs share: options, logging, printing, signals, and how they end. None of it is the library's.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
+pub mod addresses;
 pub mod answers;
 mod background;
 #[cfg(unix)]
@@ -11,6 +12,7 @@ pub mod counting;
 pub mod journal;
 pub mod lease;
 pub mod logger;
+pub mod lookup;
 pub mod options;
 pub mod printer;
 pub mod server;
@@ -22,7 +24,6 @@ mod terminal;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 
 use taketurns::net::Target;
@@ -68,42 +69,6 @@ pub fn environment(variable: &str) -> Option<String> {
 /// Returns the default turn server to connect to.
 pub fn default_server() -> String {
     environment("TAKETURNS_CONNECT").unwrap_or_else(|| "127.0.0.1:5001".to_owned())
-}
-
-/// The addresses to listen on: those of `--listen`, else that of the environment variable, else the default.
-pub fn listen_addresses(options: &[String], default: &str) -> Result<Vec<SocketAddr>, String> {
-    let texts = match (options, environment("TAKETURNS_LISTEN")) {
-        ([], Some(text)) => vec![text],
-        ([], None) => vec![default.to_owned()],
-        (options, _) => options.to_vec(),
-    };
-    texts.iter().map(|text| address(text, "listen on", &format!("--listen {default}"))).collect()
-}
-
-/// Reads `HOST:PORT`; what it should look like if it does not.
-pub fn check_host_and_port(text: &str, verb: &str, example: &str) -> Result<(), String> {
-    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
-    let problem = if port.is_empty() && host.parse::<u16>().is_ok() {
-        format!("there is no host; perhaps 127.0.0.1:{host}")
-    } else if port.is_empty() {
-        "there is no port".to_owned()
-    } else if port.parse::<u16>().is_err() {
-        format!("{port:?} is not a port: it must be a number from 0 to 65535")
-    } else if host.is_empty() {
-        "there is no host".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(format!("cannot {verb} {text:?}: {problem}, as in {example}"))
-}
-
-/// Reads `HOST:PORT` of a server.
-pub fn check_target(text: &str, example: &str) -> Result<(), String> {
-    check_host_and_port(text, "connect to", example)?;
-    match text.ends_with(":0") {
-        true => Err(format!("cannot connect to {text:?}: port 0 is nobody's, as in {example}")),
-        false => Ok(()),
-    }
 }
 
 /// Mentions the absence of a server once, until it is back.
@@ -165,17 +130,6 @@ pub fn level(text: &str) -> Result<log::LevelFilter, String> {
     text.parse().map_err(|_| "expected off, error, warn, info, debug or trace".to_owned())
 }
 
-/// Reads `HOST:PORT` and finds its address.
-pub fn address(text: &str, verb: &str, example: &str) -> Result<SocketAddr, String> {
-    check_host_and_port(text, verb, example)?;
-    let found = text.to_socket_addrs().map(|mut found| found.next());
-    match found {
-        Ok(Some(addr)) => Ok(addr),
-        Ok(None) => Err(format!("cannot {verb} {text:?}: the name has no address; try {example}")),
-        Err(error) => Err(format!("cannot {verb} {text:?}: {error}; try {example}")),
-    }
-}
-
 /// Advice about a failure to listen on an address of `--listen`.
 pub fn advise(error: &taketurns::net::Error) -> String {
     advise_on(error, "--listen")
@@ -187,7 +141,7 @@ pub fn advise_on(error: &taketurns::net::Error, option: &str) -> String {
     let advice = match error {
         Error::Listen { source, .. } => match source.kind() {
             io::ErrorKind::AddrInUse => {
-                format!("stop the program that listens there, or choose another with {option}")
+                format!("another program has it: stop that one, or choose another with {option}")
             }
             io::ErrorKind::AddrNotAvailable => {
                 format!("it is not this machine's; choose another with {option}")

@@ -6,6 +6,7 @@ use log::warn;
 use taketurns::net::{Driver, DriverConfig, Event, EventLoop, os_entropy};
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 
+use super::addresses;
 use super::printer::Printer;
 use super::status::{self, Show};
 
@@ -66,12 +67,10 @@ impl<P: Show + 'static> Service<P> {
         default: &str,
         status: Option<SocketAddr>,
     ) -> Result<Service<P>, String> {
-        let addresses = super::listen_addresses(listen, default)?;
+        let places = addresses::places(listen, default)?;
         let mut event_loop =
             EventLoop::with_config(protocol, config).map_err(|error| super::advise(&error))?;
-        let bound: Result<Vec<_>, _> =
-            addresses.into_iter().map(|addr| event_loop.driver_mut().listen(addr)).collect();
-        let bound = bound.map_err(|error| super::advise(&error))?;
+        let bound = addresses::listen(event_loop.driver_mut(), &places)?;
         warn_of_strangers(&bound);
         let status = status::serve(&mut event_loop, status)?;
         let handle = event_loop.handle();

@@ -25,7 +25,8 @@ pub fn address(option: Option<&str>) -> Result<Option<SocketAddr>, String> {
              cargo run --release --features status --example turn_server, or leave --status and TAKETURNS_STATUS out"
         ));
     }
-    super::address(&text, "show the status on", "--status 127.0.0.1:8081").map(Some)
+    let found = super::addresses::all(&text, "show the status on", "--status 127.0.0.1:8081")?;
+    Ok(found.first().copied())
 }
 
 /// How many file descriptors it takes to show it on `addr`.

@@ -34,6 +34,12 @@ pub enum Event<E> {
         /// The reason.
         reason: CloseReason,
     },
+    /// Outbound connections wait for the addresses of a name. The host looks it up, best on another thread, and calls `resolved`. If that
+    /// takes longer than `connect_timeout`, the attempt has failed.
+    Resolve {
+        /// The name and the port.
+        target: Target,
+    },
     /// An outbound connection could not be established; it will be tried again.
     Unreachable {
         /// The outbound connection.

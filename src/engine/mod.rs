@@ -33,7 +33,7 @@
 //! ```
 //! use std::io;
 //! use std::net::SocketAddr;
-//! use taketurns::engine::{DriverConfig, Engine, Interest, Sockets, Target};
+//! use taketurns::engine::{DriverConfig, Engine, Interest, Sockets};
 //! use taketurns::protocol::ConnectionId;
 //! use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 //! use taketurns::time::Now;
@@ -73,7 +73,6 @@
 //! #   fn set_options(&mut self, _: &mut Pipe) {}
 //! #   fn accept(&mut self, _: &mut ()) -> io::Result<(Pipe, SocketAddr)> { Err(io::ErrorKind::WouldBlock.into()) }
 //! #   fn unlisten(&mut self, _: ()) {}
-//! #   fn resolve(&mut self, _: &Target) -> io::Result<Vec<SocketAddr>> { Err(io::ErrorKind::Unsupported.into()) }
 //! #   fn connect(&mut self, _: SocketAddr) -> io::Result<Pipe> { Err(io::ErrorKind::Unsupported.into()) }
 //! #   fn established(&mut self, _: &mut Pipe) -> io::Result<bool> { Ok(true) }
 //!     // ... and what it takes to listen, and to connect.
@@ -110,6 +109,7 @@ mod pass;
 mod reading;
 mod reconnect;
 mod sockets;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -121,5 +121,5 @@ pub use event::{DriverCounts, Event, EventsPending};
 #[cfg(all(test, feature = "net"))]
 pub(crate) use pass::PROMPT_MAX;
 pub use pass::{Engine, Ready};
-pub use reconnect::Target;
 pub use sockets::{Interest, Sockets};
+pub use target::{BadTarget, Target};

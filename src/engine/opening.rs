@@ -8,7 +8,7 @@ use log::{Level, debug, warn};
 use super::connection::{Connection, Phase};
 use super::listener::{AcceptError, Listener};
 use super::pass::Timer;
-use super::{Engine, Event, NotTaken, Sockets};
+use super::{Engine, Event, NotTaken, Sockets, Target};
 use crate::protocol::{ConnectionId, DialId, Origin, Protocol};
 use crate::time::Now;
 
@@ -160,14 +160,70 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if self.draining {
             return;
         }
-        loop {
-            let addr = self.dials[at].next_address(&mut self.sockets);
-            match addr.and_then(|addr| self.begin_connecting(now, at, addr)) {
+        let dial = &mut self.dials[at];
+        match dial.target {
+            Target::Addr(addr) if dial.untried.is_empty() => dial.untried.push_back(addr),
+            Target::Name { .. } if dial.untried.is_empty() => return self.look_up(now, at),
+            _ => {}
+        }
+        while let Some(addr) = self.dials[at].untried.pop_front() {
+            match self.begin_connecting(now, at, addr) {
                 Ok(()) => return,
                 Err(_) if self.dials[at].has_untried() => {}
                 Err(error) => return self.dial_later(now, at, Some(error)),
             }
         }
+    }
+
+    /// Asks the host for the addresses of a name, once for all that wait for them.
+    fn look_up(&mut self, now: Now, at: usize) {
+        let dial = &mut self.dials[at];
+        dial.is_resolving = true;
+        self.deadlines.set(Timer::Dial(at), Some(now.instant + self.config.connect_timeout));
+        if self.lookups.insert(dial.target.clone()) {
+            let target = dial.target.clone();
+            self.report(Event::Resolve { target });
+            self.at_once = true;
+        }
+    }
+
+    /// Takes the addresses of `target`, for which the host was asked with [`Event::Resolve`]: all attempts that wait for them go on. Those
+    /// that come too late serve the next attempt.
+    pub fn resolved(&mut self, now: Now, target: &Target, found: io::Result<Vec<SocketAddr>>) {
+        self.lookups.remove(target);
+        let dials = self.dials.iter().filter(|(_, dial)| dial.connection.is_none() && dial.target == *target);
+        let dials: Vec<_> = dials.map(|(at, _)| at).collect();
+        for at in dials {
+            let dial = &mut self.dials[at];
+            let waits = std::mem::take(&mut dial.is_resolving);
+            let error = match &found {
+                Ok(found) if found.is_empty() => io::ErrorKind::NotFound.into(),
+                Err(error) => io::Error::new(error.kind(), error.to_string()),
+                Ok(found) => {
+                    dial.untried = found.iter().copied().collect();
+                    if waits {
+                        self.deadlines.set(Timer::Dial(at), None);
+                        self.dial(now, at);
+                    }
+                    continue;
+                }
+            };
+            if waits {
+                self.dial_later(now, at, Some(error));
+            }
+        }
+        self.at_once = true;
+    }
+
+    /// A pause is over; or the host has not looked a name up in time, and is asked again next time.
+    pub(super) fn dial_due(&mut self, now: Now, at: usize) {
+        let dial = &mut self.dials[at];
+        if !std::mem::take(&mut dial.is_resolving) {
+            return self.dial(now, at);
+        }
+        self.lookups.remove(&dial.target);
+        let error = io::Error::new(io::ErrorKind::TimedOut, "the name was not looked up in time");
+        self.dial_later(now, at, Some(error));
     }
 
     pub(super) fn begin_connecting(&mut self, now: Now, at: usize, addr: SocketAddr) -> io::Result<()> {

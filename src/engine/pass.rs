@@ -1,7 +1,7 @@
 //! The order of a pass, and what is asked of an engine. How connections begin is in `opening.rs`, how bytes come in in `reading.rs`, how they go
 //! out and connections end in `closing.rs`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 
 use slab::Slab;
@@ -30,6 +30,8 @@ pub struct Engine<P: Protocol, S: Sockets> {
     /// A listener is ready, the host has acted, or a protocol wants input again: the next pass is due at once.
     pub(crate) at_once: bool,
     pub(super) dials: Slab<Dial>,
+    /// Names that the host was asked to look up, and has not.
+    pub(super) lookups: HashSet<Target>,
     pub(super) deadlines: Deadlines<Timer>,
     /// Connections that may have more to read than their budget allowed, or that of the pass.
     pub(super) unread: VecDeque<ConnectionId>,
@@ -105,6 +107,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             listeners: Slab::new(),
             at_once: false,
             dials: Slab::new(),
+            lookups: HashSet::new(),
             deadlines: Deadlines::default(),
             unread: VecDeque::new(),
             carried_over: 0,
@@ -217,7 +220,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     /// Connects to `target`, and again whenever that fails or the connection is lost, until [`hang_up`](Self::hang_up).
-    /// The first is number 0, and so on; the number of one that was hung up is used again. While draining nothing is begun.
+    /// The first is number 0, and so on; the number of one that was hung up is used again. While draining nothing is begun. The addresses
+    /// of a name are asked for before every attempt, since they may change: [`Event::Resolve`].
     pub fn connect(&mut self, now: Now, target: impl Into<Target>) -> DialId {
         let at = self.dials.insert(Dial::new(target.into()));
         self.dial(now, at);
@@ -440,7 +444,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                         self.at_once = true;
                     }
                 }
-                Timer::Dial(at) => self.dial(now, at),
+                Timer::Dial(at) => self.dial_due(now, at),
                 Timer::Connection(id) => self.out_of_time(now, id),
                 // The end of the pass looks after it.
                 Timer::Log => {}

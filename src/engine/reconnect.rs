@@ -1,75 +1,28 @@
 //! Outbound connections that come back: capped exponential back-off with jitter.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{DriverConfig, Sockets};
+use super::{DriverConfig, Target};
 use crate::protocol::{ConnectionId, Entropy};
-
-/// Where an outbound connection goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// This address.
-    Addr(SocketAddr),
-    /// `host:port`; the name is resolved again at every attempt, since the address behind it may change. The system's
-    /// resolver blocks the loop meanwhile: give an address where that matters.
-    Name(String),
-}
-
-impl From<SocketAddr> for Target {
-    fn from(addr: SocketAddr) -> Self {
-        Target::Addr(addr)
-    }
-}
-
-impl From<&str> for Target {
-    /// An address if it reads as one, else a name.
-    fn from(text: &str) -> Self {
-        text.parse().map_or_else(|_| Target::Name(text.to_owned()), Target::Addr)
-    }
-}
-
-impl From<String> for Target {
-    /// An address if it reads as one, else a name.
-    fn from(text: String) -> Self {
-        text.parse().map_or(Target::Name(text), Target::Addr)
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Target::Addr(addr) => addr.fmt(f),
-            Target::Name(name) => name.fmt(f),
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Dial {
     pub(super) target: Target,
     /// The connection, while there is one, established or on its way.
     pub(super) connection: Option<ConnectionId>,
-    /// Addresses of the target that this attempt has not tried.
-    untried: VecDeque<SocketAddr>,
+    /// Addresses of the target that this attempt, or the next one, has not tried.
+    pub(super) untried: VecDeque<SocketAddr>,
+    /// The attempt waits for the addresses of a name.
+    pub(super) is_resolving: bool,
     /// Failures in a row.
     failures: u32,
 }
 
 impl Dial {
     pub(super) fn new(target: Target) -> Dial {
-        Dial { target, connection: None, untried: VecDeque::new(), failures: 0 }
-    }
-
-    /// The next address of this attempt; a new attempt resolves the target.
-    pub(super) fn next_address(&mut self, sockets: &mut impl Sockets) -> io::Result<SocketAddr> {
-        if self.untried.is_empty() {
-            self.untried = sockets.resolve(&self.target)?.into();
-        }
-        self.untried.pop_front().ok_or_else(|| io::ErrorKind::NotFound.into())
+        Dial { target, connection: None, untried: VecDeque::new(), is_resolving: false, failures: 0 }
     }
 
     /// Whether another address of this attempt is left to try at once.
@@ -107,7 +60,7 @@ mod tests {
     #[test]
     fn pauses_double_are_capped_and_spread() {
         let config = DriverConfig::default();
-        let mut dial = Dial::new(Target::from("localhost:1"));
+        let mut dial = Dial::new(Target::from(SocketAddr::from(([127, 0, 0, 1], 1))));
         let mut most: Entropy = Box::new(|bytes| bytes.fill(0xff));
         let caps: Vec<_> = (0..8).map(|_| dial.back_off(&config, &mut most).as_millis()).collect();
         assert_eq!(caps, [200, 400, 800, 1600, 2000, 2000, 2000, 2000]);
@@ -116,15 +69,5 @@ mod tests {
         dial.relax();
         assert_eq!(dial.back_off(&config, &mut most).as_millis(), 200);
         (0..100).for_each(|_| assert!(dial.back_off(&config, &mut most) <= config.reconnect_max));
-    }
-
-    #[test]
-    fn a_target_is_an_address_or_a_name() {
-        assert_eq!(Target::from("127.0.0.1:5"), Target::Addr(([127, 0, 0, 1], 5).into()));
-        assert_eq!(Target::from("server:5"), Target::Name("server:5".to_owned()));
-        assert_eq!(
-            ["[::1]:5", "server:5"].map(str::to_owned).map(Target::from),
-            ["[::1]:5", "server:5"].map(Target::from)
-        );
     }
 }

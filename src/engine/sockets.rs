@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::Target;
 use crate::protocol::ConnectionId;
 
 /// The sockets of an [`Engine`](super::Engine): the operating system's, or a test's.
@@ -70,13 +69,6 @@ pub trait Sockets {
 
     /// Takes no newcomers any more.
     fn unlisten(&mut self, listener: Self::Listener);
-
-    /// The addresses of `target`.
-    ///
-    /// # Errors
-    ///
-    /// When it has none.
-    fn resolve(&mut self, target: &Target) -> io::Result<Vec<SocketAddr>>;
 
     /// Begins to connect to `addr`.
     ///

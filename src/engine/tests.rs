@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-use super::{DriverConfig, Engine, Event, Interest, Ready, Sockets, Target};
+use super::{DriverConfig, Engine, Event, Interest, Ready, Sockets};
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::time::{Instant, Now};
 
@@ -61,10 +61,6 @@ impl Sockets for Pipes {
     }
 
     fn unlisten(&mut self, (): ()) {}
-
-    fn resolve(&mut self, _: &Target) -> io::Result<Vec<SocketAddr>> {
-        Err(ErrorKind::Unsupported.into())
-    }
 
     fn connect(&mut self, _: SocketAddr) -> io::Result<usize> {
         Err(ErrorKind::Unsupported.into())

@@ -1,6 +1,7 @@
 //! The driver: an engine on sockets of the system's, and its events in and out of a `mio::Poll`.
 
 use std::fmt;
+use std::io;
 use std::net::{self, SocketAddr};
 
 use mio::event::Event as Readiness;
@@ -180,8 +181,36 @@ impl<P: Protocol> Driver<P> {
 
     /// Connects to `target`, and again whenever that fails or the connection is lost, until [`hang_up`](Self::hang_up).
     /// The first is number 0, and so on; the number of one that was hung up is used again. While draining nothing is begun.
+    ///
+    /// The addresses of a name are asked for before every attempt, since they may change: [`Event::Resolve`].
+    ///
+    /// # Examples
+    ///
+    /// A program that has nothing else to do meanwhile looks names up in its loop:
+    ///
+    /// ```
+    /// # use taketurns::net::{self, Event, EventLoop, now};
+    /// # use taketurns::protocol::turns::TurnClient;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let name = format!("localhost:{}", silent.local_addr()?.port());
+    /// let mut event_loop = EventLoop::new(TurnClient::new())?;
+    /// event_loop.driver_mut().connect(now(), name.parse::<net::Target>()?);
+    /// event_loop.run(|driver, event| match event {
+    ///     Event::Resolve { target } => driver.resolved(now(), &target, net::resolve(&target)),
+    ///     Event::Opened { .. } => driver.drain(now()),
+    ///     _ => {}
+    /// })?;
+    /// # Ok(()) }
+    /// ```
     pub fn connect(&mut self, now: Now, target: impl Into<Target>) -> DialId {
         self.engine.connect(now, target)
+    }
+
+    /// Takes the addresses of `target`, which the host was asked for with [`Event::Resolve`]. All attempts that wait for them go on; if they
+    /// come too late, they serve the next one.
+    pub fn resolved(&mut self, now: Now, target: &Target, found: io::Result<Vec<SocketAddr>>) {
+        self.engine.resolved(now, target, found);
     }
 
     /// Ends an outbound connection, for good. Its number is the next one's.

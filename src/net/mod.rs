@@ -28,6 +28,7 @@ mod driver;
 mod error;
 mod event_loop;
 mod handle;
+mod resolve;
 mod sockets;
 mod timer;
 mod token;
@@ -39,9 +40,10 @@ pub use driver::Driver;
 pub use error::Error;
 pub use event_loop::EventLoop;
 pub use handle::{Handle, Refused, Work};
+pub use resolve::resolve;
 pub use token::TokenSpace;
 
-pub use crate::engine::{DriverConfig, DriverCounts, Event, Target};
+pub use crate::engine::{BadTarget, DriverConfig, DriverCounts, Event, Target};
 use crate::protocol::Entropy;
 
 /// Random bytes from the operating system.

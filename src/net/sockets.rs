@@ -4,7 +4,7 @@
 //! caches no longer have them when a turn gets there.
 
 use std::io;
-use std::net::{self, IpAddr, Shutdown, SocketAddr, ToSocketAddrs as _};
+use std::net::{self, IpAddr, Shutdown, SocketAddr};
 use std::time::Duration;
 
 use log::warn;
@@ -13,7 +13,7 @@ use mio::{Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::token::Key;
-use super::{DriverConfig, Target, TokenSpace};
+use super::{DriverConfig, TokenSpace};
 use crate::engine::{Interest, Sockets};
 use crate::protocol::ConnectionId;
 
@@ -225,22 +225,6 @@ impl Sockets for MioSockets {
         let _ = self.registry.deregister(&mut listener);
     }
 
-    fn resolve(&mut self, target: &Target) -> io::Result<Vec<SocketAddr>> {
-        match target {
-            Target::Addr(addr) => Ok(vec![*addr]),
-            Target::Name(name) if !name.contains(':') => {
-                Err(io::Error::new(io::ErrorKind::InvalidInput, "it has no port: expected HOST:PORT"))
-            }
-            Target::Name(name) => {
-                let found: Vec<_> = name.to_socket_addrs()?.collect();
-                if found.is_empty() {
-                    return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-                }
-                Ok(found)
-            }
-        }
-    }
-
     fn connect(&mut self, addr: SocketAddr) -> io::Result<TcpStream> {
         let socket = TcpStream::connect(addr)?;
         free_port_early(&socket);
@@ -278,15 +262,6 @@ mod tests {
     fn sockets() -> MioSockets {
         let poll = Poll::new().expect("a poll");
         MioSockets::new(poll.registry(), TokenSpace(1), &DriverConfig::default()).expect("it is shared")
-    }
-
-    #[test]
-    fn a_name_needs_a_port() {
-        let error = sockets().resolve(&Target::from("localhost")).expect_err("no port");
-        assert_eq!(error.to_string(), "it has no port: expected HOST:PORT");
-        assert!(sockets().resolve(&Target::from("localhost:port")).is_err());
-        let addr = SocketAddr::from(([127, 0, 0, 1], 5));
-        assert_eq!(sockets().resolve(&addr.into()).expect("an address"), [addr]);
     }
 
     /// Where the system gives an outbound connection the very port that it goes to, TCP connects it to itself.

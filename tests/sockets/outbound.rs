@@ -130,3 +130,97 @@ fn a_confirmed_connection_resets_the_back_off() {
     // The second in a row: at most four times the shortest.
     assert!(unreachable(&rig)[before] <= ms(4), "{:?}", unreachable(&rig));
 }
+
+// Names, which the host looks up.
+
+fn name(host: &str, port: u16) -> Target {
+    format!("{host}:{port}").parse().expect("a target")
+}
+
+/// The names that the host was asked for.
+fn asked(rig: &Rig<Script>) -> Vec<&Target> {
+    let targets = rig.log.iter().map(|event| match event {
+        Event::Resolve { target } => Some(target),
+        _ => None,
+    });
+    targets.flatten().collect()
+}
+
+/// However long a lookup takes, nobody else waits for it; and one is enough for all that wait for the same name.
+#[test]
+fn a_name_is_asked_for_once_and_other_connections_go_on_meanwhile() {
+    let server = TcpListener::bind(any_port()).expect("port 0 is free");
+    let addr = server.local_addr().expect("bound");
+    let (mut rig, own) = Rig::listening(Script::default(), impatient());
+    let dials = [(); 3].map(|()| rig.driver.connect(now(), name("server", addr.port())));
+    rig.pass_until("the name is asked for", |rig| !asked(rig).is_empty());
+    assert_eq!(asked(&rig), [&name("server", addr.port())]);
+    let (mut peer, id) = rig.meet(own);
+    peer.send("here");
+    rig.pass_until("it is heard", |rig| rig.driver.protocol().heard(id) == b"here");
+    assert!(rig.idle(ms(50)) <= 2, "it waits for the host, and does not spin");
+
+    let nowhere = silent_port();
+    rig.driver.resolved(now(), &name("server", addr.port()), Ok(vec![nowhere.1, addr]));
+    for dial in dials {
+        rig.pass_until("connected", |rig| rig.driver.protocol().dialed(dial).len() == 1);
+    }
+    assert_eq!((unreachable(&rig).len(), asked(&rig).len()), (0, 1), "the second address will do");
+}
+
+#[test]
+fn a_name_without_an_address_is_unreachable_and_asked_for_again() {
+    let mut rig = Rig::new(Script::default(), impatient());
+    let target = name("server", 5);
+    for _ in 0..2 {
+        rig.driver.connect(now(), target.clone());
+    }
+    rig.pass_until("the name is asked for", |rig| asked(rig).len() == 1);
+    rig.driver.resolved(now(), &target, Err(std::io::Error::other("no such name")));
+    rig.pass_until("both are told", |rig| unreachable(rig).len() == 2);
+    rig.pass_until("one asks again", |rig| asked(rig).len() == 2);
+    rig.driver.resolved(now(), &target, Ok(Vec::new()));
+    rig.pass_until("it is told", |rig| unreachable(rig).len() >= 3);
+    rig.pass_until("and so on", |rig| asked(rig).len() == 3);
+    assert!(rig.log.iter().any(|event| matches!(event,
+        Event::Unreachable { error, .. } if error.to_string() == "no such name")));
+}
+
+/// A host that looks a name up for too long, or not at all, is told so; what it finds in the end is used.
+#[test]
+fn addresses_that_come_too_late_serve_the_next_attempt() {
+    let server = TcpListener::bind(any_port()).expect("port 0 is free");
+    let addr = server.local_addr().expect("bound");
+    let config = DriverConfig { connect_timeout: ms(20), ..impatient() };
+    let mut rig = Rig::new(Script::default(), config);
+    let dial = rig.driver.connect(now(), name("server", addr.port()));
+    rig.pass_until("it is asked for again", |rig| asked(rig).len() == 3);
+    assert_eq!(unreachable(&rig).len(), 2);
+    rig.pass_until("a pause", |rig| unreachable(rig).len() == 3);
+    rig.driver.resolved(now(), &name("server", addr.port()), Ok(vec![addr]));
+    rig.pass_until("connected", |rig| rig.driver.protocol().dialed(dial).len() == 1);
+    assert_eq!(asked(&rig).len(), 3);
+}
+
+/// The number of a connection that was hung up is used again, and what was found for the one is not for the other.
+#[test]
+fn addresses_reach_only_what_has_asked_for_their_name() {
+    let server = TcpListener::bind(any_port()).expect("port 0 is free");
+    let addr = server.local_addr().expect("bound");
+    let mut rig = Rig::new(Script::default(), impatient());
+    let first = rig.driver.connect(now(), name("first", addr.port()));
+    rig.driver.hang_up(first);
+    let second = rig.driver.connect(now(), name("second", addr.port()));
+    assert_eq!(first, second);
+    rig.driver.resolved(now(), &name("first", addr.port()), Ok(vec![addr]));
+    rig.driver.resolved(now(), &name("nobody", addr.port()), Ok(vec![addr]));
+    rig.idle(ms(30));
+    assert!(rig.driver.protocol().opened.is_empty());
+    rig.driver.resolved(now(), &name("second", addr.port()), Ok(vec![addr]));
+    rig.pass_until("connected", |rig| rig.driver.protocol().dialed(second).len() == 1);
+    // While it is connected, news of the name changes nothing.
+    rig.driver.resolved(now(), &name("second", addr.port()), Err(std::io::ErrorKind::NotFound.into()));
+    rig.driver.drain(now());
+    rig.driver.resolved(now(), &name("second", addr.port()), Ok(vec![addr]));
+    assert_eq!((rig.driver.protocol().opened.len(), unreachable(&rig).len()), (1, 0));
+}

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use taketurns::engine::{Interest, Sockets, Target};
+use taketurns::engine::{Interest, Sockets};
 use taketurns::protocol::ConnectionId;
 
 use super::old::Old;
@@ -220,10 +220,6 @@ impl Sockets for Net {
     }
 
     fn unlisten(&mut self, (): ()) {}
-
-    fn resolve(&mut self, _: &Target) -> io::Result<Vec<SocketAddr>> {
-        Err(ErrorKind::Unsupported.into())
-    }
 
     fn connect(&mut self, _: SocketAddr) -> io::Result<usize> {
         Err(ErrorKind::Unsupported.into())

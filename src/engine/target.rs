@@ -1,0 +1,149 @@
+//! Where a connection goes, or a server listens, as people write it: the one parser of `HOST:PORT`.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+/// An address, or a name that stands for some.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// This address. One of IPv4 that is written as one of IPv6 is that of IPv4.
+    Addr(SocketAddr),
+    /// The addresses that the name has when it is looked up. [`net::resolve`](crate::net::resolve) does that.
+    Name {
+        /// A name, or an IPv6 address with the name of its zone, as `fe80::1%eth0`.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+impl From<SocketAddr> for Target {
+    fn from(addr: SocketAddr) -> Self {
+        match addr.ip().to_canonical() {
+            IpAddr::V4(ip) => Target::Addr((ip, addr.port()).into()),
+            IpAddr::V6(_) => Target::Addr(addr),
+        }
+    }
+}
+
+/// Reads `127.0.0.1:5001`, `[::1]:5001`, `server:5001`, and link-local addresses with their zone: `[fe80::1%eth0]:5001`, `[fe80::1%2]:5001`,
+/// or without brackets.
+impl FromStr for Target {
+    type Err = BadTarget;
+
+    fn from_str(text: &str) -> Result<Self, BadTarget> {
+        if let Ok(addr) = text.parse::<SocketAddr>() {
+            return Ok(addr.into());
+        }
+        let Some((host, port)) = text.rsplit_once(':') else { return Err(BadTarget::NoPort) };
+        let (host, has_brackets) = match host.strip_prefix('[').map(|host| host.strip_suffix(']')) {
+            Some(Some(host)) => (host, true),
+            Some(None) => return Err(BadTarget::Brackets),
+            None => (host, false),
+        };
+        match port {
+            "" => return Err(BadTarget::NoPort),
+            // Otherwise a part of it would be taken for the port.
+            _ if host.contains(':') && !has_brackets && !host.contains('%') => {
+                return Err(BadTarget::Brackets);
+            }
+            _ => {}
+        }
+        let port = port.parse().map_err(|_| BadTarget::BadPort)?;
+        match host {
+            "" => Err(BadTarget::NoHost),
+            _ if has_brackets && !host.contains(':') => Err(BadTarget::Brackets),
+            _ => Ok(Target::Name { host: host.to_owned(), port }),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Addr(addr) => addr.fmt(f),
+            Target::Name { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Target::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// The reason for which a text is no [`Target`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BadTarget {
+    /// Nothing stands before the port.
+    NoHost,
+    /// No port stands behind the host.
+    NoPort,
+    /// The port is not a number of 16 bits.
+    BadPort,
+    /// An IPv6 address without brackets, whose end might be a port; or brackets around something else.
+    Brackets,
+}
+
+impl fmt::Display for BadTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BadTarget::NoHost => "there is no host",
+            BadTarget::NoPort => "there is no port",
+            BadTarget::BadPort => {
+                "what stands behind the last colon is not a port: it must be a number from 0 to 65535"
+            }
+            BadTarget::Brackets => "an IPv6 address, and nothing else, stands in brackets: [::1]:5001",
+        })
+    }
+}
+
+impl std::error::Error for BadTarget {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(host: &str, port: u16) -> Result<Target, BadTarget> {
+        Ok(Target::Name { host: host.to_owned(), port })
+    }
+
+    #[test]
+    fn a_target_is_an_address_or_a_name() {
+        let addr = |text: &str| Ok(Target::Addr(text.parse().expect("an address")));
+        for (text, target) in [
+            ("127.0.0.1:5", addr("127.0.0.1:5")),
+            ("[::1]:5", addr("[::1]:5")),
+            ("[::ffff:127.0.0.1]:5", addr("127.0.0.1:5")),
+            ("[fe80::1%2]:5", addr("[fe80::1%2]:5")),
+            ("[fe80::1%eth0]:5", name("fe80::1%eth0", 5)),
+            ("fe80::1%eth0:5", name("fe80::1%eth0", 5)),
+            ("server:5001", name("server", 5001)),
+            ("server:0", name("server", 0)),
+            ("", Err(BadTarget::NoPort)),
+            ("5001", Err(BadTarget::NoPort)),
+            ("server", Err(BadTarget::NoPort)),
+            ("server:", Err(BadTarget::NoPort)),
+            ("[::1]", Err(BadTarget::Brackets)),
+            ("[::1]:", Err(BadTarget::NoPort)),
+            (":5", Err(BadTarget::NoHost)),
+            ("[]:5", Err(BadTarget::NoHost)),
+            ("server:65536", Err(BadTarget::BadPort)),
+            ("server:-1", Err(BadTarget::BadPort)),
+            ("server:http", Err(BadTarget::BadPort)),
+            ("::1:5", Err(BadTarget::Brackets)),
+            ("fe80::1:5001", Err(BadTarget::Brackets)),
+            ("[server]:5", Err(BadTarget::Brackets)),
+            ("[127.0.0.1]:5", Err(BadTarget::Brackets)),
+            ("[::1:5", Err(BadTarget::Brackets)),
+        ] {
+            assert_eq!(text.parse::<Target>(), target, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_target_is_read_as_the_same_one() {
+        for text in ["127.0.0.1:5", "[::1]:5", "[fe80::1%eth0]:5", "fe80::1%eth0:5", "server:5001"] {
+            let target: Target = text.parse().expect("a target");
+            assert_eq!(target.to_string().parse(), Ok(target));
+        }
+    }
+}
