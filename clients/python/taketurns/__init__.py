@@ -598,6 +598,7 @@ class Machine:
         self._is_dialing = False
         self._dial_at: float | None = float("-inf")
         self._failures = 0
+        self._joins_anew = False
         self._is_leaving = False
         self._epoch = ""
         self._secret: str | None = None
@@ -645,9 +646,12 @@ class Machine:
             return
         if self._is_leaving:
             return self._end("left", None)
-        pause = min(PAUSES[0] * 2 ** min(self._failures, 16), PAUSES[1])
+        # It is the right server that does not know the secret: that is no failure.
+        failures = 0 if self._joins_anew else min(self._failures, 16)
+        self._failures += not self._joins_anew
+        self._joins_anew = False
+        pause = min(PAUSES[0] * 2**failures, PAUSES[1])
         self._dial_at = now + pause * (0.5 + self._chance() / 2)
-        self._failures += 1
         self._events.append(Disconnected(link.why if link and link.why else why, opened=link is not None))
 
     def received(self, now: float, data: bytes) -> None:
@@ -936,8 +940,7 @@ class Machine:
         if code in _ENDING:
             self._end(code, words)
         elif code == "bad-secret" and self._secret:
-            self._secret = None
-            self._failures = 0
+            self._secret, self._joins_anew = None, True
             self._settle(Unknown())
 
     def _hear_say(self, now: float, link: _Link, message: Message) -> None:

@@ -479,6 +479,10 @@ class Time(unittest.TestCase):
             play.now += 2
         play.connect().welcome().lose()
         self.assertGreater((play.machine.next_deadline() or 0) - play.now, 1, "a welcome alone is no proof")
+        play.connect().hear("BYE bad-secret").lose()
+        self.assertLess((play.machine.next_deadline() or 0) - play.now, 0.1, "it is the right server")
+        play.connect().welcome().lose()
+        self.assertGreater((play.machine.next_deadline() or 0) - play.now, 1, "one that says so again and again is not")
         play.connect().welcome().hear("PONG").lose()
         self.assertLess((play.machine.next_deadline() or 0) - play.now, 0.1)
 
