@@ -1136,10 +1136,12 @@ class Driver:
     async def _connect(self, connection: _Connection, timeout: float) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await asyncio.wait_for(loop.create_connection(lambda: connection, self._host, self._port), timeout)
+            # One address of a name must not use up the time of the others.
+            dial = loop.create_connection(lambda: connection, self._host, self._port, happy_eyeballs_delay=0.25)
+            await asyncio.wait_for(dial, timeout)
         except asyncio.TimeoutError:
             why = f"no answer within {timeout:g} s"
-        except OSError as error:
+        except (OSError, ValueError) as error:
             why = _reason(error)
         else:
             return
@@ -1195,8 +1197,8 @@ class _Newspaper:
         return len(news.answer) if isinstance(news, Answered) else len(news.words) if isinstance(news, Said) else 0
 
 
-class Watcher:
-    """Hears what happens in a ring: `async for news in watcher`. Made by `watch`."""
+class _Front:
+    """A machine that asyncio drives."""
 
     def __init__(self, options: Options, address: str) -> None:
         self._options = options
@@ -1215,9 +1217,6 @@ class Watcher:
         """Yields everything that happens, until the client has left. Raises Ended if it had to."""
         while (news := await self.next_news()) is not None:
             yield news
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self.news()
 
     async def next_news(self, timeout: float | None = None) -> News | None:
         """Waits for what happens next; None once the client has left. Raises TimeoutError."""
@@ -1296,6 +1295,13 @@ class Watcher:
 
     def _hear_turn(self, event: Granted | Changed | Renewed | NotRenewed | Settled) -> None:
         pass
+
+
+class Watcher(_Front):
+    """Hears what happens in a ring: `async for news in watcher`. Made by `watch`."""
+
+    def __aiter__(self) -> AsyncIterator[News]:
+        return self.news()
 
 
 class Turn:
@@ -1384,7 +1390,7 @@ class Turn:
         return settled.words
 
 
-class Seat(Watcher):
+class Seat(_Front):
     """A seat in a ring: `async for turn in seat`. Made by `join`."""
 
     def __init__(self, options: Options, address: str) -> None:
@@ -1455,6 +1461,9 @@ class _Thread:
         self._thread.start()
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed():
+            work.close()
+            raise Ended("left", None)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -1483,32 +1492,36 @@ class _Thread:
         self._loop.close()
 
 
-class BlockingWatcher:
-    """A `Watcher` without asyncio: `for news in watcher`. May be used from several threads."""
+class _BlockingFront:
+    """What is driven on another thread."""
 
-    def __init__(self, inner: Watcher, thread: _Thread) -> None:
-        self._watcher = inner
+    def __init__(self, front: _Front, thread: _Thread) -> None:
+        self._front = front
         self._thread = thread
 
     @property
     def ring(self) -> str:
-        return self._watcher.ring
+        return self._front.ring
 
     def news(self) -> Iterator[News]:
         """Yields everything that happens, until the client has left. Raises Ended if it had to."""
         while (news := self.next_news()) is not None:
             yield news
 
-    def __iter__(self) -> Iterator[Any]:
-        return self.news()
-
     def next_news(self, timeout: float | None = None) -> News | None:
         """Waits for what happens next; None once the client has left. Raises TimeoutError."""
-        return self._thread.call(self._watcher.next_news(timeout))
+        return self._thread.call(self._front.next_news(timeout))
 
     def leave(self) -> None:
         """Gives the seat up, or stops watching."""
-        self._thread.call(self._watcher.leave())
+        self._thread.call(self._front.leave())
+
+
+class BlockingWatcher(_BlockingFront):
+    """A `Watcher` without asyncio: `for news in watcher`. May be used from several threads."""
+
+    def __iter__(self) -> Iterator[News]:
+        return self.news()
 
 
 class BlockingTurn:
@@ -1553,12 +1566,12 @@ class BlockingTurn:
         self._thread.call(self._turn.over())
 
 
-class BlockingSeat(BlockingWatcher):
+class BlockingSeat(_BlockingFront):
     """A `Seat` without asyncio: `for turn in seat`. May be used from several threads."""
 
-    def __init__(self, inner: Seat, thread: _Thread) -> None:
-        super().__init__(inner, thread)
-        self._seat = inner
+    def __init__(self, seat: Seat, thread: _Thread) -> None:
+        super().__init__(seat, thread)
+        self._seat = seat
 
     @property
     def name(self) -> str:
@@ -1586,21 +1599,21 @@ class BlockingSeat(BlockingWatcher):
         self._thread.run(self._seat.rest)
 
 
-W = TypeVar("W", bound=Watcher)
-B = TypeVar("B", bound=BlockingWatcher)
+F = TypeVar("F", bound=_Front)
+B = TypeVar("B", bound=_BlockingFront)
 
 
 @dataclass
-class _Entrance(Generic[W, B]):
+class _Entrance(Generic[F, B]):
     """What `join` and `watch` return: to be entered by `async with`, or by `with`."""
 
-    _make: Callable[[], W]
-    _make_blocking: Callable[[W, _Thread], B]
+    _make: Callable[[], F]
+    _make_blocking: Callable[[F, _Thread], B]
     _timeout: float | None
-    _entered: W | None = field(default=None, init=False)
+    _entered: F | None = field(default=None, init=False)
     _thread: _Thread | None = field(default=None, init=False)
 
-    async def __aenter__(self) -> W:
+    async def __aenter__(self) -> F:
         self._entered = self._make()
         await self._entered._enter(self._timeout)
         return self._entered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -149,8 +150,9 @@ async def _join(options: argparse.Namespace) -> int:
         signals.append(number)
         here.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end, number)
+    with contextlib.suppress(NotImplementedError):  # Windows
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, end, number)
     try:
         entrance = taketurns.join(
             options.connect, options.name, ring=options.ring, weight=options.weight, demand=options.demand, hear=options.hear,

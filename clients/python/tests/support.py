@@ -151,6 +151,8 @@ class Network:
         self._rng = random.Random(seed)
         self.chaos = chaos
         """The chance of a fault, for each piece that is read."""
+        self.is_deaf = False
+        """Whether what the server says is lost: it accepts answers, and nobody learns that."""
         self.is_there = True
         """Whether anything passes. A connection through a network that is not there stays open."""
         self.wires: list[Wire] = []
@@ -200,7 +202,11 @@ class Network:
                 seen += data
             while not self.is_there:
                 await asyncio.sleep(0.01)
-            fault = rng.choice(["reset", "half", "vanish", "stall"]) if rng.random() < self.chaos else None
+            if is_server and self.is_deaf:
+                continue
+            # Where an answer is under way a fault does most harm.
+            chance = self.chaos * (4 if data.startswith((b"ANSWER", b"OK")) else 1)
+            fault = rng.choice(["reset", "half", "vanish", "stall"]) if rng.random() < chance else None
             if fault:
                 self.faults[fault] += 1
             if fault == "reset":

@@ -294,8 +294,11 @@ class Chaos(unittest.TestCase):
                 until(lambda: time.monotonic() > end and len(self.believed) >= enough, f"too few answers: {self.fates} {network.faults}")
                 if life < 3:
                     how = [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL][life]
+                    network.is_deaf = how == signal.SIGKILL
+                    time.sleep(0.1)
                     server.signal(how)
                     server.wait()
+                    network.is_deaf = False
                     time.sleep(rng.uniform(0, 0.3))
                     server = Server(*self.OPTIONS, port=port)
                     servers.append(server)
