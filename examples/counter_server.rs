@@ -13,9 +13,8 @@ use std::process::ExitCode;
 use argh::{ArgsInfo, FromArgs};
 use common::journal::Journal;
 use common::printer::Printer;
-use common::server::{self, Service};
+use common::server::{Service, Site};
 use common::state::State;
-use common::status;
 use log::{LevelFilter, warn};
 use taketurns::net::{Event, now, os_entropy};
 use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerConfig};
@@ -41,7 +40,8 @@ struct Options {
     #[argh(option, arg_name = "file")]
     state: Option<PathBuf>,
 
-    /// clients, in all; further ones are closed without a word. At most the limit of file descriptors less 32. Default: 10000
+    /// clients, in all; further ones are closed without a word. At most the limit of file descriptors less 32, and
+    /// less 1 for every further address. Default: 10000
     #[argh(option, arg_name = "n", default = "10_000")]
     max_clients: usize,
 
@@ -68,15 +68,14 @@ fn serve(options: &Options) -> Result<(), String> {
     if options.max_clients == 0 {
         common::options::wrong_usage(format_args!("--max-clients 0 makes no sense: it must be at least 1"));
     }
-    let status = status::address(options.status.as_deref())?;
-    let driver_config = server::driver_config(options.max_per_address, status);
-    let max_clients = options.max_clients.min(driver_config.clients_max());
+    let site =
+        Site::new(&options.listen, "127.0.0.1:2004", options.status.as_deref(), options.max_per_address)?;
+    let max_clients = options.max_clients.min(site.limits.clients_max());
     let counter = CounterServer::new(
         CounterServerConfig { max_clients, ..CounterServerConfig::default() },
         os_entropy(),
     );
-    let Service { mut event_loop, bound, status } =
-        Service::listen(counter, driver_config, &options.listen, "127.0.0.1:2004", status)?;
+    let Service { mut event_loop, bound, status } = Service::listen(counter, site)?;
     // Only now: the files may be those of a server that has the address.
     let counter = event_loop.driver_mut().protocol_mut();
     let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;

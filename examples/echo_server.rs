@@ -10,8 +10,7 @@ mod common;
 use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
-use common::server::{self, Service};
-use common::status;
+use common::server::{Service, Site};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::LevelFilter;
@@ -61,10 +60,10 @@ fn serve(options: &Options) -> Result<(), String> {
         Err(_) => "0000-00-00 00:00:00".to_owned(),
     });
     let config = EchoServerConfig { keep_open: options.keep_open, ..EchoServerConfig::default() };
-    let status = status::address(options.status.as_deref())?;
-    let driver_config = server::driver_config(options.max_per_address, status);
+    let site =
+        Site::new(&options.listen, "127.0.0.1:8080", options.status.as_deref(), options.max_per_address)?;
     let echo = EchoServer::new(config, stamp);
-    let service = Service::listen(echo, driver_config, &options.listen, "127.0.0.1:8080", status)?;
+    let service = Service::listen(echo, site)?;
     for addr in &service.bound {
         log::info!("bound to {addr}");
         log::info!("listening on {addr}");

@@ -12,8 +12,7 @@ use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
 use common::printer::Printer;
-use common::server::{self, Service};
-use common::status;
+use common::server::{Service, Site};
 use log::LevelFilter;
 use taketurns::net::Event;
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy};
@@ -22,7 +21,8 @@ use taketurns::wire::Framing;
 /// Give clients ranks by arrival, and pass the commands of each to a client of lower rank.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
-    note = "Fixed limits: clients are at most the limit of file descriptors less 32; a command has 960 bytes. Line framing: a line
+    note = "Fixed limits: clients are at most the limit of file descriptors less 32, and less 1 for every further
+address; a command has 960 bytes. Line framing: a line
 ends within 5 s, and a client may have 1024 commands that are not done. Raw framing: 64 messages wait for a client.
 A client that does not read is closed after 10 s, or once 128 KiB wait for it.
 Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
@@ -68,15 +68,15 @@ fn serve(options: &Options) -> Result<(), String> {
     if options.max_clients == 0 {
         common::options::wrong_usage(format_args!("0 clients make no sense: the number must be at least 1"));
     }
-    let status = status::address(options.status.as_deref())?;
-    let driver_config = server::driver_config(options.max_per_address, status);
+    let site =
+        Site::new(&options.listen, "127.0.0.1:5555", options.status.as_deref(), options.max_per_address)?;
     let dispatch = DispatchServer::new(DispatchServerConfig {
         framing: options.framing,
         policy: options.policy,
-        max_clients: options.max_clients.min(driver_config.clients_max()),
+        max_clients: options.max_clients.min(site.limits.clients_max()),
         ..DispatchServerConfig::default()
     });
-    let service = Service::listen(dispatch, driver_config, &options.listen, "127.0.0.1:5555", status)?;
+    let service = Service::listen(dispatch, site)?;
     let mut printer = Printer::start();
     printer.line(format_args!("[STARTING] Listening for {} clients...", options.max_clients));
     for addr in &service.bound {

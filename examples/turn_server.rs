@@ -13,8 +13,7 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use common::answers::Answers;
 use common::options::{self, wrong_usage};
-use common::server::{self, Service};
-use common::status;
+use common::server::{Service, Site};
 use log::LevelFilter;
 use taketurns::net::{Event, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
@@ -42,7 +41,8 @@ struct Options {
     #[argh(option, arg_name = "n", default = "2")]
     clients: usize,
 
-    /// connected clients, in all; further ones are turned away. At most the limit of file descriptors less 32. Default: 10000
+    /// connected clients, in all; further ones are turned away. At most the limit of file descriptors less 32, and less 1
+    /// for every further address. Default: 10000
     #[argh(option, arg_name = "n", default = "10_000")]
     max_clients: usize,
 
@@ -99,12 +99,11 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let status = status::address(options.status.as_deref())?;
-    let driver_config = server::turn_driver_config(options.max_per_address, status);
-    let config = config(options, driver_config.clients_max())?;
+    let site = Site::of_turns(&options.listen, options.status.as_deref(), options.max_per_address)?;
+    let config = config(options, site.limits.clients_max())?;
     let turns = TurnServer::new(config, os_entropy())
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
-    let service = Service::listen(turns, driver_config, &options.listen, "127.0.0.1:5001", status)?;
+    let service = Service::listen(turns, site)?;
     let mut printer = service.announce();
     let mut answers = Answers::default();
     let end = service.run(|driver, event| match event {

@@ -6,27 +6,49 @@ use log::warn;
 use taketurns::net::{Driver, DriverConfig, Event, EventLoop, os_entropy};
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 
-use super::addresses;
+use super::addresses::{self, Place};
 use super::printer::Printer;
 use super::status::{self, Show};
 
-/// The driver's limits, with that of `--max-per-address`, and without the descriptors that the status on `status` needs.
-pub fn driver_config(max_per_address: Option<usize>, status: Option<SocketAddr>) -> DriverConfig {
-    if max_per_address == Some(0) {
-        super::options::wrong_usage(format_args!(
-            "--max-per-address 0 makes no sense: it must be at least 1"
-        ));
-    }
-    let config = DriverConfig::default();
-    let max_connections = config.max_connections.saturating_sub(status::descriptors(status)).max(1);
-    DriverConfig { max_connections, max_connections_per_address: max_per_address, ..config }
+/// Where a server listens, and the limits that follow from that and from the descriptors that it may have.
+pub struct Site {
+    places: Vec<Place>,
+    status: Option<SocketAddr>,
+    pub limits: DriverConfig,
 }
 
-/// The driver's limits for a turn server whose clients may have `max_per_address` seats.
-pub fn turn_driver_config(max_per_address: Option<usize>, status: Option<SocketAddr>) -> DriverConfig {
-    // A client may reconnect before its old connection is gone, and new connections have no seat yet.
-    let connections = max_per_address.map(|seats| seats.saturating_mul(2).saturating_add(16));
-    driver_config(connections, status)
+impl Site {
+    /// Reads `--listen`, `--status` and `--max-per-address`. What listens and shows the status takes descriptors that clients cannot have.
+    pub fn new(
+        listen: &[String],
+        default: &str,
+        status: Option<&str>,
+        max_per_address: Option<usize>,
+    ) -> Result<Site, String> {
+        if max_per_address == Some(0) {
+            super::options::wrong_usage(format_args!(
+                "--max-per-address 0 makes no sense: it must be at least 1"
+            ));
+        }
+        let places = addresses::places(listen, default)?;
+        let status = status::address(status)?;
+        let listeners: usize = places.iter().map(Vec::len).sum();
+        let limits = DriverConfig { max_connections_per_address: max_per_address, ..DriverConfig::default() };
+        // There is room for one listener anyway.
+        let limits = limits.reserving(listeners.saturating_sub(1) + status::descriptors(status));
+        Ok(Site { places, status, limits })
+    }
+
+    /// The same for a turn server whose clients may have `max_per_address` seats.
+    pub fn of_turns(
+        listen: &[String],
+        status: Option<&str>,
+        max_per_address: Option<usize>,
+    ) -> Result<Site, String> {
+        // A client may reconnect before its old connection is gone, and new connections have no seat yet.
+        let connections = max_per_address.map(|seats| seats.saturating_mul(2).saturating_add(16));
+        Site::new(listen, "127.0.0.1:5001", status, connections)
+    }
 }
 
 /// Once, for the first address that is not of this machine alone.
@@ -53,23 +75,16 @@ impl Service<TurnServer> {
     /// Listens with a turn server, on the addresses of `--listen` or the default ones.
     pub fn listen_turns(config: TurnServerConfig, listen: &[String]) -> Result<Service<TurnServer>, String> {
         let turns = TurnServer::new(config, os_entropy()).map_err(|error| error.to_string())?;
-        Service::listen(turns, turn_driver_config(None, None), listen, "127.0.0.1:5001", None)
+        Service::listen(turns, Site::of_turns(listen, None, None)?)
     }
 }
 
 impl<P: Show + 'static> Service<P> {
-    /// Listens on the addresses of `--listen`, else that of the environment, else `default`, and shows what it does on `status`; the
-    /// first signal drains.
-    pub fn listen(
-        protocol: P,
-        config: DriverConfig,
-        listen: &[String],
-        default: &str,
-        status: Option<SocketAddr>,
-    ) -> Result<Service<P>, String> {
-        let places = addresses::places(listen, default)?;
+    /// Listens, and shows on the address of the status what it does; the first signal drains.
+    pub fn listen(protocol: P, site: Site) -> Result<Service<P>, String> {
+        let Site { places, status, limits } = site;
         let mut event_loop =
-            EventLoop::with_config(protocol, config).map_err(|error| super::advise(&error))?;
+            EventLoop::with_config(protocol, limits).map_err(|error| super::advise(&error))?;
         let bound = addresses::listen(event_loop.driver_mut(), &places)?;
         warn_of_strangers(&bound);
         let status = status::serve(&mut event_loop, status)?;

@@ -14,6 +14,7 @@
 // rules.rs       what `turn_server` can be told of its rings
 // restarts.rs    servers that die, stop, and come late
 // addresses.rs   where a server listens
+// descriptors.rs what is left to a server whose clients take all they can get
 // usage.rs       options, help
 // ends.rs        signals
 // outputs.rs     outputs that nobody reads
@@ -31,6 +32,7 @@ mod proxy;
 
 mod addresses;
 mod clients;
+mod descriptors;
 mod ends;
 mod legacy;
 mod moderator;
