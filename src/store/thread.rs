@@ -1,0 +1,434 @@
+//! The thread that waits for a store in place of the loop. Beside the clock it is the only code that may name a thread.
+//!
+//! ```text
+//! loop                                      thread
+//!  submit, submit, flush --- one record ---> takes all that has come, merged into one
+//!  submit, flush ---------- one record ---->   |  commit
+//!  (so many on their way: keeps and merges)    v
+//!  durable <------------- number, wake ------ says so, and takes what has come meanwhile
+//! ```
+//!
+//! One commit is under way at any time, and everything that waits becomes the next one: the more records come, the more of them
+//! share one sync. So records of all rings are committed in groups, and the latency is that of one or two syncs, whatever the load.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::time::Duration;
+use std::{fmt, io};
+
+use super::{Lost, Store};
+use crate::net::now;
+use crate::record::{Pending, Record};
+
+/// Records on their way to the thread. Usually one a pass; more wait at the caller, merged by key, so that a slow disk costs no memory.
+const UNDER_WAY_MAX: usize = 64;
+
+/// Has a [`Store`] called by a thread of its own.
+///
+/// # Examples
+///
+/// ```
+/// # use std::sync::mpsc::channel;
+/// # use std::time::Duration;
+/// use taketurns::record::{Change, Key, MetaValue, Record, State};
+/// use taketurns::session::Epoch;
+/// use taketurns::store::{Lost, Store, StoreThread};
+///
+/// /// Remembers nothing.
+/// struct Nowhere;
+///
+/// impl Store for Nowhere {
+///     fn load(&mut self) -> Result<State, Lost> {
+///         Ok(State::new(MetaValue { epoch: Epoch(7), forgotten_turn: 0 }))
+///     }
+///     fn commit(&mut self, _changes: &[Change]) -> Result<(), Lost> {
+///         Ok(())
+///     }
+///     fn close(self) -> Result<(), Lost> {
+///         Ok(())
+///     }
+/// }
+///
+/// // In a loop, `wake` wakes its poll.
+/// let (wake, woken) = channel();
+/// let mut store = StoreThread::spawn(Nowhere, move || wake.send(()).unwrap_or_default())?;
+/// store.submit(Record { seq: 1, changes: vec![Change::Delete { key: Key::Ring("oak".parse()?) }] });
+/// store.flush();
+/// woken.recv()?;
+/// assert_eq!(store.durable()?, 1);
+/// assert_eq!(store.close(Duration::from_secs(5))?, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct StoreThread {
+    /// Its loss tells the thread to close the store.
+    records: Sender<Record>,
+    end: Receiver<Result<(), Lost>>,
+    shared: Arc<Shared>,
+    pending: Pending,
+    /// The number of the last record that was submitted.
+    last: u64,
+    /// Records that were sent to the thread, modulo 2^32 or 2^64.
+    sent: usize,
+}
+
+/// What the thread says of itself. Each number is written by it alone.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Of those, records that it has taken.
+    taken: AtomicUsize,
+    /// The number up to which all records are durable.
+    durable: AtomicU64,
+    commits: AtomicU64,
+    changes: AtomicU64,
+    busy_nanos: AtomicU64,
+}
+
+/// What a store has done since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct StoreCounts {
+    /// Commits that succeeded.
+    pub commits: u64,
+    /// Entries that they changed.
+    pub changes: u64,
+    /// How long they took, all together.
+    pub busy: Duration,
+    /// Records that were submitted and are not durable yet.
+    pub records_waiting: u64,
+}
+
+impl StoreThread {
+    /// Starts the thread. It calls `wake`, which has to be quick, whenever [`durable`](Self::durable) has something new to say.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub fn spawn(store: impl Store, wake: impl Fn() + Send + 'static) -> io::Result<StoreThread> {
+        let shared = Arc::<Shared>::default();
+        let ((records, from_loop), (to_loop, end)) = (channel(), channel());
+        let worker = Worker { records: from_loop, end: to_loop, shared: shared.clone(), wake: Wake(wake) };
+        let run = move || {
+            // A loop that is gone does not want to know.
+            let _ = worker.end.send(worker.run(store));
+        };
+        #[expect(clippy::disallowed_methods, reason = "a loop must not wait for a disk")]
+        std::thread::Builder::new().name("taketurns-store".to_owned()).spawn(run)?;
+        Ok(StoreThread { records, end, shared, pending: Pending::default(), last: 0, sent: 0 })
+    }
+
+    /// Takes a record, whose number is above all before it, to be stored. It is on its way after [`flush`](Self::flush).
+    pub fn submit(&mut self, record: Record) {
+        self.last = record.seq;
+        self.pending.merge(record);
+    }
+
+    /// Sends what was submitted to the thread: to be called once a pass, after its records were submitted, and when
+    /// [`durable`](Self::durable) was asked. If much is on its way already, nothing happens, and the records go on being merged.
+    pub fn flush(&mut self) {
+        if self.sent.wrapping_sub(self.shared.taken.load(Ordering::Acquire)) < UNDER_WAY_MAX {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        if let Some(record) = self.pending.take() {
+            self.sent = self.sent.wrapping_add(1);
+            // If the thread is gone, `durable` says why.
+            let _ = self.records.send(record);
+        }
+    }
+
+    /// Returns the number up to which all records are durable, 0 at first.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`], once: nothing more will be stored. Records that are not known to be durable are to be forgotten.
+    pub fn durable(&mut self) -> Result<u64, Lost> {
+        match self.end.try_recv() {
+            Err(TryRecvError::Empty) => Ok(self.shared.durable.load(Ordering::Acquire)),
+            Err(TryRecvError::Disconnected) => Err(gone()),
+            Ok(Err(lost)) => Err(lost),
+            Ok(Ok(())) => unreachable!("the thread closes the store only when it is told to"),
+        }
+    }
+
+    /// Stores what was submitted, closes the store, and waits for that. Returns the number up to which all records are durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`]: the store failed, or needs longer than `limit`. The thread goes on then, until it is done or the process ends.
+    pub fn close(mut self, limit: Duration) -> Result<u64, Lost> {
+        self.send();
+        let StoreThread { records, end, shared, .. } = self;
+        drop(records);
+        match end.recv_timeout(limit) {
+            Ok(ended) => ended.map(|()| shared.durable.load(Ordering::Acquire)),
+            Err(RecvTimeoutError::Disconnected) => Err(gone()),
+            Err(RecvTimeoutError::Timeout) => {
+                let what = format!("the store needs longer than {limit:?} to store what waits and to close");
+                Err(Lost::Failed(io::Error::new(io::ErrorKind::TimedOut, what)))
+            }
+        }
+    }
+
+    /// Returns what the store has done.
+    #[must_use]
+    pub fn counts(&self) -> StoreCounts {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        StoreCounts {
+            commits: of(&self.shared.commits),
+            changes: of(&self.shared.changes),
+            busy: Duration::from_nanos(of(&self.shared.busy_nanos)),
+            records_waiting: self.last - self.shared.durable.load(Ordering::Acquire),
+        }
+    }
+}
+
+impl fmt::Debug for StoreThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreThread").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+fn gone() -> Lost {
+    Lost::Failed(io::Error::other("the store's thread is gone: it panicked, or has told its end before"))
+}
+
+/// Wakes the loop when the thread has ended, also by a panic.
+struct Wake<W: Fn()>(W);
+
+impl<W: Fn()> Drop for Wake<W> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// The thread's side. `wake` is the last field, so that a loop that is woken by the end finds it.
+struct Worker<W: Fn()> {
+    records: Receiver<Record>,
+    end: Sender<Result<(), Lost>>,
+    shared: Arc<Shared>,
+    wake: Wake<W>,
+}
+
+impl<W: Fn()> Worker<W> {
+    fn run(&self, mut store: impl Store) -> Result<(), Lost> {
+        let mut pending = Pending::default();
+        while let Ok(first) = self.records.recv() {
+            let mut taken = 0;
+            for record in std::iter::once(first).chain(self.records.try_iter()).take(UNDER_WAY_MAX) {
+                pending.merge(record);
+                taken += 1;
+            }
+            self.shared.taken.fetch_add(taken, Ordering::Release);
+            let Record { seq, changes } = pending.take().expect("one has been merged");
+            let begin = now().instant;
+            store.commit(&changes)?;
+            let took = now().instant.saturating_duration_since(begin);
+            let add = |to: &AtomicU64, more: u128| {
+                to.fetch_add(more.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+            };
+            add(&self.shared.busy_nanos, took.as_nanos());
+            add(&self.shared.commits, 1);
+            add(&self.shared.changes, changes.len() as u128);
+            self.shared.durable.store(seq, Ordering::Release);
+            (self.wake.0)();
+        }
+        store.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::mpsc::{SyncSender, sync_channel};
+
+    use super::*;
+    use crate::record::{Change, Key, MetaValue, State};
+    use crate::session::Epoch;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A store whose every commit waits for leave, and does what it is told to.
+    struct Gated {
+        leave: Receiver<Leave>,
+        committed: Sender<Vec<Change>>,
+    }
+
+    enum Leave {
+        Commit,
+        Fail,
+        Panic,
+    }
+
+    impl Store for Gated {
+        fn load(&mut self) -> Result<State, Lost> {
+            Ok(State::new(MetaValue { epoch: Epoch(1), forgotten_turn: 0 }))
+        }
+
+        fn commit(&mut self, changes: &[Change]) -> Result<(), Lost> {
+            let _ = self.committed.send(changes.to_vec());
+            match self.leave.recv_timeout(PATIENCE).expect("a test gives leave") {
+                Leave::Commit => Ok(()),
+                Leave::Fail => Err(Lost::Failed(io::Error::other("no space"))),
+                Leave::Panic => panic!("as the test wants it"),
+            }
+        }
+
+        fn close(self) -> Result<(), Lost> {
+            Ok(())
+        }
+    }
+
+    struct World {
+        store: StoreThread,
+        leave: SyncSender<Leave>,
+        committed: Receiver<Vec<Change>>,
+        woken: Receiver<()>,
+        last: u64,
+    }
+
+    impl World {
+        fn new() -> World {
+            let ((leave, from_test), (to_test, committed)) = (sync_channel(1000), channel());
+            let (wake, woken) = channel();
+            let store = Gated { leave: from_test, committed: to_test };
+            let store = StoreThread::spawn(store, move || wake.send(()).unwrap_or_default());
+            World { store: store.expect("a thread"), leave, committed, woken, last: 0 }
+        }
+
+        /// A pass with one record, which puts `value` in place of what `place` had.
+        fn pass(&mut self, place: u64, value: u8) {
+            self.last += 1;
+            let changes = vec![put(place, value)];
+            self.store.submit(Record { seq: self.last, changes });
+            self.store.flush();
+        }
+
+        /// The next commit begins, and has these changes.
+        fn commit(&mut self) -> Vec<Change> {
+            self.committed.recv_timeout(PATIENCE).expect("a commit")
+        }
+
+        fn allow(&mut self, leave: Leave) {
+            self.leave.send(leave).expect("a store");
+        }
+
+        fn woken(&mut self) -> Result<u64, Lost> {
+            self.woken.recv_timeout(PATIENCE).expect("the loop is woken");
+            self.store.durable()
+        }
+    }
+
+    fn put(place: u64, value: u8) -> Change {
+        Change::Put { key: Key::Seat("oak".parse().expect("a name"), place), value: vec![value] }
+    }
+
+    #[test]
+    fn all_that_waits_is_one_commit() {
+        let mut world = World::new();
+        world.pass(1, 10);
+        assert_eq!((world.commit(), world.store.durable().ok()), (vec![put(1, 10)], Some(0)));
+        for place in 2..=9 {
+            world.pass(place, 20);
+        }
+        world.pass(2, 30);
+        world.allow(Leave::Commit);
+        assert_eq!(world.woken().ok(), Some(1));
+        let expected: Vec<Change> = [put(2, 30)].into_iter().chain((3..=9).map(|at| put(at, 20))).collect();
+        assert_eq!(world.commit(), expected);
+        assert_eq!(world.store.counts().records_waiting, 9);
+        world.allow(Leave::Commit);
+        assert_eq!(world.woken().ok(), Some(10));
+        let counts = world.store.counts();
+        assert_eq!((counts.commits, counts.changes, counts.records_waiting), (2, 9, 0));
+    }
+
+    #[test]
+    fn however_slow_the_store_is_one_value_a_key_waits() {
+        let mut world = World::new();
+        world.pass(1, 0);
+        let mut stored = BTreeMap::new();
+        let mut take = |changes: Vec<Change>| {
+            for change in changes {
+                let Change::Put { key, value } = change else { panic!("nothing is deleted") };
+                stored.insert(key, value);
+            }
+            stored.len()
+        };
+        take(world.commit());
+        for nth in 0..10_000_u32 {
+            world.pass(u64::from(nth % 7), u8::try_from(nth % 251).expect("below 251"));
+        }
+        assert!(world.store.sent <= 1 + UNDER_WAY_MAX, "{} are under way", world.store.sent);
+        assert_eq!(world.store.pending.len(), 7);
+        world.allow(Leave::Commit);
+        assert_eq!(world.woken().ok(), Some(1));
+        take(world.commit());
+        world.store.flush();
+        world.allow(Leave::Commit);
+        assert_eq!(world.woken().ok(), Some(65));
+        assert_eq!(take(world.commit()), 7);
+        world.allow(Leave::Commit);
+        assert_eq!(world.woken().ok(), Some(10_001));
+        for nth in 9_993..10_000_u32 {
+            let Change::Put { key, value } =
+                put(u64::from(nth % 7), u8::try_from(nth % 251).expect("below 251"))
+            else {
+                unreachable!()
+            };
+            assert_eq!(stored[&key], value);
+        }
+    }
+
+    #[test]
+    fn a_commit_that_fails_is_the_end_and_is_never_tried_again() {
+        let mut world = World::new();
+        world.pass(1, 1);
+        world.commit();
+        world.pass(2, 2);
+        world.allow(Leave::Fail);
+        assert_eq!(world.woken().expect_err("the end").to_string(), "no space");
+        world.pass(3, 3);
+        assert!(world.committed.try_recv().is_err(), "another commit was tried");
+        assert_eq!(world.store.counts().commits, 0);
+        assert!(world.store.durable().is_err(), "nor does it come back");
+        assert!(world.store.close(PATIENCE).is_err());
+    }
+
+    #[test]
+    fn a_store_that_panics_is_the_end_too() {
+        let mut world = World::new();
+        world.pass(1, 1);
+        world.commit();
+        world.allow(Leave::Panic);
+        let lost = world.woken().expect_err("the end").to_string();
+        assert!(lost.starts_with("the store's thread is gone: it panicked"), "{lost}");
+    }
+
+    #[test]
+    fn closing_stores_what_waits() {
+        let mut world = World::new();
+        world.pass(1, 1);
+        world.commit();
+        world.store.submit(Record { seq: 2, changes: vec![put(2, 2)] });
+        world.allow(Leave::Commit);
+        world.allow(Leave::Commit);
+        let World { store, committed, .. } = world;
+        assert_eq!(store.close(PATIENCE).ok(), Some(2));
+        assert_eq!(committed.recv().ok(), Some(vec![put(2, 2)]));
+    }
+
+    #[test]
+    fn closing_takes_no_longer_than_it_may() {
+        let mut world = World::new();
+        world.pass(1, 1);
+        world.commit();
+        let World { store, leave: _leave, .. } = world;
+        let Err(Lost::Failed(error)) = store.close(Duration::from_millis(20)) else {
+            panic!("it cannot be closed")
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}
