@@ -49,6 +49,7 @@
 //! | [`engine`] | the order of a pass, budgets, flushing, deadlines, on any sockets | clocks, the kind of sockets |
 //! | [`net`] | sockets, clock, `mio`: the driver and the event loop | who may do what |
 //! | [`status`] | health, metrics, a page and a feed over HTTP, in the same loop | who may do what |
+//! | [`store`], [`journal`] | where records are stored, and the thread that waits for it; a store on a disk. Not wired to a server yet | turns, clients |
 //! | [`time`] | time as an argument | clocks |
 //!
 //! Each uses only those above it, and `time`. All above `net` do no I/O: a test drives them in virtual time, by the very pass that the
@@ -60,11 +61,13 @@
 //! |---|---|---|
 //! | `net` | yes | [`net`]: sockets, clock, event loop; with it `mio`, `socket2`, `getrandom`, `rlimit` and, on Linux, `rustix` |
 //! | `status` | no | [`status`]: what a server does, over HTTP; with it `base64`, `httparse`, `prometheus`, `serde` and `serde_json` |
+//! | `journal` | no | [`store`] and [`journal`]: records on a disk, with a thread that waits for it; with it `redb`, `serde` and `serde_json` |
 //!
 //! # Single-threaded, no locks
 //!
 //! One thread owns all state, and every wait is a deadline. The library starts no thread, takes no lock, installs no signal
-//! handler and no logger, and never exits. Other threads reach an event loop through its [`net::Handle`].
+//! handler and no logger, and never exits. Other threads reach an event loop through its [`net::Handle`]. Only a
+//! [`store::StoreThread`], of the feature `journal`, is a thread: it waits for a disk, and shares no state.
 //!
 //! # Limits
 //!
@@ -74,14 +77,16 @@
 //!
 //! State lives in memory. A server that starts again has another epoch and turns from 1, and its clients see that.
 
-// Without `net` or `status` the docs still say what they would add; only the links lead nowhere then.
-#![cfg_attr(not(feature = "status"), allow(rustdoc::broken_intra_doc_links))]
+// Without `net`, `status` or `journal` the docs still say what they would add; only the links lead nowhere then.
+#![cfg_attr(not(all(feature = "status", feature = "journal")), allow(rustdoc::broken_intra_doc_links))]
 
 mod capacity;
 pub mod engine;
 #[cfg(all(feature = "net", any(doc, doctest)))]
 pub mod guide;
 mod hint;
+#[cfg(feature = "journal")]
+pub mod journal;
 #[cfg(feature = "net")]
 pub mod net;
 mod printable;
@@ -90,6 +95,8 @@ pub mod record;
 pub mod session;
 #[cfg(feature = "status")]
 pub mod status;
+#[cfg(feature = "journal")]
+pub mod store;
 mod table;
 pub mod time;
 pub mod turn;

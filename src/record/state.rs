@@ -74,7 +74,7 @@ impl State {
     }
 
     /// Returns the first entry that contradicts another one.
-    fn contradiction(&self) -> Option<(Key, &'static str)> {
+    pub(crate) fn contradiction(&self) -> Option<(Key, &'static str)> {
         self.rings.iter().find_map(|(&name, ring)| ring.contradiction(name))
     }
 

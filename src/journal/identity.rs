@@ -1,0 +1,114 @@
+//! The two small files beside the database: `id`, which says whose life it is, and what stands in `lock`.
+
+use crate::session::Epoch;
+
+/// The format of a journal's directory.
+pub(super) const FORMAT: u64 = 1;
+
+/// What stands in `id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// A journal of this format, in this life.
+    Ours(Epoch),
+    /// A journal of another format.
+    Format(u64),
+    /// Something else.
+    Foreign,
+}
+
+impl Identity {
+    pub(super) fn write(epoch: Epoch) -> String {
+        format!("taketurns journal\nformat {FORMAT}\nepoch {epoch}\n")
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Identity {
+        let format = |text: &str| {
+            let number = text.strip_prefix("taketurns journal\nformat ")?.split('\n').next()?;
+            number.parse().ok().filter(|format: &u64| format.to_string() == number)
+        };
+        let epoch = |text: &str| text.lines().nth(2)?.strip_prefix("epoch ")?.parse().ok();
+        let Ok(text) = std::str::from_utf8(bytes) else { return Identity::Foreign };
+        match (format(text), epoch(text)) {
+            (Some(FORMAT), Some(epoch)) if text == Identity::write(epoch) => Identity::Ours(epoch),
+            (None | Some(FORMAT), _) => Identity::Foreign,
+            (Some(format), _) => Identity::Format(format),
+        }
+    }
+}
+
+/// What stands in `lock`: how many commits were durable, as far as is known.
+///
+/// It is written after every commit and never synced. So it may lag behind the database, but is never ahead of it, unless the database
+/// has lost a commit that it had: an older copy was put back, its last pages were damaged, or the disk has lied about a sync. A
+/// database cannot know that alone, because it takes a last commit that is damaged for one that was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Watermark {
+    pub(super) epoch: Epoch,
+    pub(super) commits: u64,
+}
+
+impl Watermark {
+    pub(super) fn write(self) -> String {
+        let Watermark { epoch, commits } = self;
+        format!("{epoch} {commits:016x} {:016x}\n", self.check())
+    }
+
+    /// A write may be torn by a loss of power, and then means nothing.
+    fn check(self) -> u64 {
+        !(self.epoch.0 ^ self.commits.rotate_left(32))
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<Watermark> {
+        let text = std::str::from_utf8(bytes.split_inclusive(|&byte| byte == b'\n').next()?).ok()?;
+        let (epoch, rest) = text.split_once(' ')?;
+        let commits = u64::from_str_radix(rest.split_once(' ')?.0, 16).ok()?;
+        let mark = Watermark { epoch: epoch.parse().ok()?, commits };
+        (mark.write() == text).then_some(mark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_was_written_and_in_no_other_way() {
+        let written = Identity::write(Epoch(0xab));
+        assert_eq!(written, "taketurns journal\nformat 1\nepoch 00000000000000ab\n");
+        assert_eq!(Identity::read(written.as_bytes()), Identity::Ours(Epoch(0xab)));
+        for (text, meaning) in [
+            ("taketurns journal\nformat 2\nwhatever\n", Identity::Format(2)),
+            ("taketurns journal\nformat 01\nepoch 00000000000000ab\n", Identity::Foreign),
+            ("taketurns journal\nformat 1\nepoch 00000000000000AB\n", Identity::Foreign),
+            ("taketurns journal\nformat 1\nepoch 00000000000000ab", Identity::Foreign),
+            ("14\n", Identity::Foreign),
+            ("", Identity::Foreign),
+        ] {
+            assert_eq!(Identity::read(text.as_bytes()), meaning, "{text:?}");
+        }
+        assert_eq!(Identity::read(&[0xff; 60]), Identity::Foreign);
+    }
+
+    #[test]
+    fn a_watermark_is_read_whole_or_not_at_all() {
+        let mark = Watermark { epoch: Epoch(0xab), commits: 0x1ff };
+        let text = mark.write();
+        assert_eq!(text, "00000000000000ab 00000000000001ff fffffe00ffffff54\n");
+        assert_eq!(Watermark::read(text.as_bytes()), Some(mark));
+        for at in 0..text.len() {
+            assert_eq!(Watermark::read(&text.as_bytes()[..at]), None);
+            for mask in 1..=255 {
+                let mut changed = text.clone().into_bytes();
+                changed[at] ^= mask;
+                assert_eq!(Watermark::read(&changed), None, "byte {at} with mask {mask}");
+            }
+        }
+        // Torn between two writes.
+        let next = Watermark { commits: 0x200, ..mark }.write();
+        for at in 1..text.len() {
+            let torn = [&next.as_bytes()[..at], &text.as_bytes()[at..]].concat();
+            let read = Watermark::read(&torn);
+            assert!(read.is_none_or(|read| read == mark || torn == next.as_bytes()), "{read:?}");
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! A disk that loses power: of what was not synced it keeps any part, in any order, down to pieces of a sector.
+
+#![allow(clippy::disallowed_types, reason = "redb wants a backend that threads may share")]
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use fastrand::Rng;
+use redb::StorageBackend;
+
+use crate::journal::files::{Files, LockFile};
+
+/// What a disk writes as a whole, unless it is torn.
+const SECTOR: usize = 512;
+
+/// A directory on such a disk. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Disk(Arc<Mutex<Platter>>);
+
+#[derive(Clone, Default)]
+struct Platter {
+    files: Vec<Content>,
+    names: BTreeMap<String, usize>,
+    durable_names: BTreeMap<String, usize>,
+    /// Names that were made or changed and not synced, in order.
+    naming: Vec<Naming>,
+    /// Changes until the power is lost.
+    fuse: Option<usize>,
+    dark: bool,
+    /// It says that it has synced, and has not.
+    lies: bool,
+    /// Syncs until one fails.
+    failing_sync: Option<usize>,
+    syncs: usize,
+}
+
+#[derive(Clone, Default)]
+struct Content {
+    durable: Vec<u8>,
+    current: Vec<u8>,
+    /// In order.
+    unsynced: Vec<Change>,
+}
+
+#[derive(Clone)]
+enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    Length(usize),
+}
+
+#[derive(Clone)]
+enum Naming {
+    Link(String, usize),
+    Rename(String, String),
+}
+
+impl Naming {
+    fn apply(&self, names: &mut BTreeMap<String, usize>) {
+        match self {
+            Naming::Link(name, file) => drop(names.insert(name.clone(), *file)),
+            Naming::Rename(from, to) => {
+                if let Some(file) = names.remove(from) {
+                    names.insert(to.clone(), file);
+                }
+            }
+        }
+    }
+}
+
+impl Content {
+    fn change(&mut self, change: Change) {
+        apply(&change, &mut self.current);
+        self.unsynced.push(change);
+    }
+
+    fn sync(&mut self) {
+        self.durable.clone_from(&self.current);
+        self.unsynced.clear();
+    }
+
+    /// What is left of it when the power is lost. Of each change each sector is kept, lost or torn, and the length is any that it had.
+    fn lose(&mut self, rng: &mut Rng) {
+        // Of a hundred sectors, those that are lost and torn: sometimes nearly all, sometimes nearly none.
+        let lost = *rng.choice(&[0, 2, 50, 98, 100]).expect("some");
+        let torn = *rng.choice(&[0, 0, 5, 50]).expect("some");
+        let mut image = self.durable.clone();
+        let mut lengths = vec![image.len()];
+        for change in &self.unsynced {
+            let Change::Write { offset, bytes } = change else {
+                let Change::Length(length) = change else { unreachable!("there are two kinds") };
+                lengths.push(*length);
+                continue;
+            };
+            let (mut from, end) = (*offset, offset + bytes.len());
+            image.resize(image.len().max(end), 0);
+            while from < end {
+                let to = end.min((from / SECTOR + 1) * SECTOR);
+                let part = &bytes[from - offset..to - offset];
+                let kept = match rng.usize(..100) {
+                    dice if dice < lost => 0,
+                    _ if rng.usize(..100) < torn => rng.usize(..=part.len()),
+                    _ => part.len(),
+                };
+                image[from..from + kept].copy_from_slice(&part[..kept]);
+                from = to;
+            }
+            lengths.push(lengths.last().copied().unwrap_or(0).max(end));
+        }
+        let length = match rng.u8(..3) {
+            0 => *rng.choice(&lengths).expect("some"),
+            _ => *lengths.last().expect("some"),
+        };
+        image.resize(length, 0);
+        (self.current, self.durable) = (image.clone(), image);
+        self.unsynced.clear();
+    }
+}
+
+fn apply(change: &Change, to: &mut Vec<u8>) {
+    match change {
+        Change::Length(length) => to.resize(*length, 0),
+        Change::Write { offset, bytes } => {
+            let end = offset + bytes.len();
+            to.resize(to.len().max(end), 0);
+            to[*offset..end].copy_from_slice(bytes);
+        }
+    }
+}
+
+fn dark() -> io::Error {
+    io::Error::other("the power is lost")
+}
+
+impl Platter {
+    /// Something is about to be changed.
+    fn tick(&mut self) -> io::Result<()> {
+        self.is_lit()?;
+        if let Some(left) = &mut self.fuse {
+            match left.checked_sub(1) {
+                Some(less) => *left = less,
+                None => self.dark = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_lit(&self) -> io::Result<()> {
+        if self.dark { Err(dark()) } else { Ok(()) }
+    }
+
+    /// The change that the power was lost in is among those that may be lost.
+    fn change(&mut self, file: usize, change: Change) -> io::Result<()> {
+        self.tick()?;
+        self.files[file].change(change);
+        self.is_lit()
+    }
+
+    fn sync(&mut self, file: usize) -> io::Result<()> {
+        self.tick()?;
+        self.is_lit()?;
+        self.syncs += 1;
+        if let Some(left) = &mut self.failing_sync {
+            match left.checked_sub(1) {
+                Some(less) => *left = less,
+                None => return Err(io::Error::from_raw_os_error(5)),
+            }
+        }
+        if !self.lies {
+            self.files[file].sync();
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, naming: Naming) -> io::Result<()> {
+        self.tick()?;
+        naming.apply(&mut self.names);
+        self.naming.push(naming);
+        self.is_lit()
+    }
+
+    fn make(&mut self, name: &str) -> io::Result<usize> {
+        self.files.push(Content::default());
+        let file = self.files.len() - 1;
+        self.name(Naming::Link(name.to_owned(), file))?;
+        Ok(file)
+    }
+}
+
+impl Disk {
+    pub(super) fn new() -> Disk {
+        Disk(Arc::default())
+    }
+
+    fn platter(&self) -> MutexGuard<'_, Platter> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The power is lost after this many changes.
+    pub(super) fn set_fuse(&self, changes: usize) {
+        self.platter().fuse = Some(changes);
+    }
+
+    pub(super) fn lie(&self) {
+        self.platter().lies = true;
+    }
+
+    /// A sync fails after this many.
+    pub(super) fn fail_sync(&self, after: usize) {
+        self.platter().failing_sync = Some(after);
+    }
+
+    pub(super) fn syncs(&self) -> usize {
+        self.platter().syncs
+    }
+
+    pub(super) fn is_dark(&self) -> bool {
+        self.platter().dark
+    }
+
+    /// The process is killed: nothing more is written, and nothing is lost.
+    pub(super) fn kill(&self) {
+        self.platter().dark = true;
+    }
+
+    /// The disk after the process was killed.
+    pub(super) fn after_kill(&self) -> Disk {
+        let mut platter = self.platter().clone();
+        (platter.fuse, platter.failing_sync, platter.dark) = (None, None, false);
+        Disk(Arc::new(Mutex::new(platter)))
+    }
+
+    /// The disk after the power was lost.
+    pub(super) fn after_loss(&self, rng: &mut Rng) -> Disk {
+        let disk = self.after_kill();
+        let mut platter = disk.platter();
+        // Names are in the journal of the file system, which is in order.
+        let kept = rng.usize(..=platter.naming.len());
+        let mut names = std::mem::take(&mut platter.durable_names);
+        platter.naming.drain(..).take(kept).for_each(|naming| naming.apply(&mut names));
+        (platter.names, platter.durable_names) = (names.clone(), names);
+        platter.files.iter_mut().for_each(|file| file.lose(rng));
+        drop(platter);
+        disk
+    }
+
+    /// The names of the files, and how long they are.
+    pub(super) fn lengths(&self) -> Vec<(String, usize)> {
+        let platter = self.platter();
+        platter.names.iter().map(|(name, &file)| (name.clone(), platter.files[file].current.len())).collect()
+    }
+
+    /// The disk with one byte changed.
+    pub(super) fn with_flip(&self, name: &str, at: usize, mask: u8) -> Disk {
+        let disk = self.after_kill();
+        let mut platter = disk.platter();
+        let file = platter.names[name];
+        platter.files[file].current[at] ^= mask;
+        drop(platter);
+        disk
+    }
+
+    fn open(&self, file: usize) -> SimulatedFile {
+        SimulatedFile { disk: self.clone(), file }
+    }
+}
+
+impl Files for Disk {
+    type Lock = SimulatedFile;
+    type Backend = SimulatedFile;
+
+    fn names(&self) -> io::Result<Vec<OsString>> {
+        self.platter().is_lit()?;
+        Ok(self.platter().names.keys().map(OsString::from).collect())
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Option<SimulatedFile>> {
+        let mut platter = self.platter();
+        let file = match platter.names.get(name) {
+            Some(&file) => file,
+            None => platter.make(name)?,
+        };
+        drop(platter);
+        Ok(Some(self.open(file)))
+    }
+
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let platter = self.platter();
+        platter.is_lit()?;
+        Ok(platter.names.get(name).map(|&file| platter.files[file].current.clone()))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut platter = self.platter();
+        let file = platter.make(name)?;
+        platter.change(file, Change::Write { offset: 0, bytes: bytes.to_vec() })?;
+        platter.sync(file)
+    }
+
+    fn backend(&self, name: &str, anew: bool) -> io::Result<SimulatedFile> {
+        let mut platter = self.platter();
+        platter.is_lit()?;
+        let file = if anew { platter.make(name)? } else { platter.names[name] };
+        drop(platter);
+        Ok(self.open(file))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.platter().name(Naming::Rename(from.to_owned(), to.to_owned()))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut platter = self.platter();
+        platter.tick()?;
+        platter.is_lit()?;
+        if !platter.lies {
+            platter.durable_names = platter.names.clone();
+            platter.naming.clear();
+        }
+        Ok(())
+    }
+}
+
+/// A file on such a disk.
+pub(super) struct SimulatedFile {
+    disk: Disk,
+    file: usize,
+}
+
+impl fmt::Debug for SimulatedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SimulatedFile({})", self.file)
+    }
+}
+
+impl LockFile for SimulatedFile {
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        let platter = self.disk.platter();
+        platter.is_lit()?;
+        Ok(platter.files[self.file].current.clone())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.disk.platter().change(self.file, Change::Write { offset: 0, bytes: bytes.to_vec() })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.disk.platter().sync(self.file)
+    }
+}
+
+impl StorageBackend for SimulatedFile {
+    fn len(&self) -> io::Result<u64> {
+        let platter = self.disk.platter();
+        platter.is_lit()?;
+        Ok(platter.files[self.file].current.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let platter = self.disk.platter();
+        platter.is_lit()?;
+        let from = usize::try_from(offset).map_err(io::Error::other)?;
+        let bytes = platter.files[self.file].current.get(from..).and_then(|rest| rest.get(..out.len()));
+        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        self.disk.platter().change(self.file, Change::Length(length))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.platter().sync(self.file)
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        self.disk.platter().change(self.file, Change::Write { offset, bytes: bytes.to_vec() })
+    }
+}

@@ -1,0 +1,214 @@
+//! The power-loss judge: lives of a journal that end by a loss of power, at any change, also while it is made or recovers.
+//!
+//! Whatever was acknowledged has to be there in the next life, whole, and nothing else but the one commit that was under way.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+
+use super::disk::Disk;
+use super::{changes, fails_at};
+use crate::journal::opening::Opened;
+use crate::record::{MetaValue, State, tests::state};
+use crate::session::Epoch;
+
+/// Histories that `cargo test` plays. The variable has it play more, or others: `TAKETURNS_LOSSES=100000`, `TAKETURNS_LOSSES=17..18`.
+const HISTORIES: u64 = 400;
+
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(wanted) = std::env::var("TAKETURNS_LOSSES") else { return 0..HISTORIES };
+    let number =
+        |text: &str| text.parse().expect("TAKETURNS_LOSSES is a number, or two with .. between them");
+    match wanted.split_once("..") {
+        Some((begin, end)) => number(begin)..number(end),
+        None => 0..number(&wanted),
+    }
+}
+
+/// What the next life may find.
+struct Model {
+    /// `None` as long as no life has begun.
+    acknowledged: Option<State>,
+    under_way: Option<State>,
+}
+
+impl Model {
+    fn finds(&mut self, found: State, fresh: Epoch) -> Result<State, String> {
+        let is_new = |state: &State| state.rings.is_empty() && state.meta.epoch.0 <= fresh.0;
+        match &self.acknowledged {
+            None if is_new(&found) => {}
+            Some(acknowledged) if *acknowledged == found || self.under_way.as_ref() == Some(&found) => {}
+            acknowledged => {
+                return Err(format!(
+                    "found {found:?}\nacknowledged {acknowledged:?}\nunder way {:?}",
+                    self.under_way
+                ));
+            }
+        }
+        (self.acknowledged, self.under_way) = (Some(found.clone()), None);
+        Ok(found)
+    }
+}
+
+/// What came of a history.
+#[derive(Default)]
+pub(super) struct Counts {
+    lives: u64,
+    commits: u64,
+    losses: u64,
+    /// Lives that ended while the journal was made, or recovered.
+    cut_off: u64,
+}
+
+/// Plays a history on a disk that may lie; says what was wrong with it.
+fn history(seed: u64, lies: bool, counts: &mut Counts) -> Result<(), String> {
+    let mut rng = Rng::with_seed(seed);
+    let mut disk = Disk::new();
+    if lies {
+        disk.lie();
+    }
+    let mut model = Model { acknowledged: None, under_way: None };
+    for life in 1..=rng.u64(2..=6) {
+        counts.lives += 1;
+        if rng.u8(..8) > 0 {
+            // Making one takes some 60 changes, a commit some 15.
+            let longest = *rng.choice(&[20, 80, 300]).expect("some");
+            disk.set_fuse(rng.usize(..longest));
+        }
+        let fresh = Epoch(life);
+        match Opened::open(disk.clone(), fresh) {
+            Err(_) if disk.is_dark() => counts.cut_off += 1,
+            Err(fault) => return Err(format!("life {life} does not begin: {fault}")),
+            Ok(mut opened) => {
+                let found = opened.state().map_err(|fault| format!("life {life}: {fault}"))?;
+                let mut now = model.finds(found, fresh)?;
+                for _ in 0..rng.u8(..12) {
+                    let meta = MetaValue { epoch: now.meta.epoch, forgotten_turn: rng.u64(..) };
+                    let next = State { meta, ..state(&mut rng, 2) };
+                    match opened.commit(&changes(&now, &next)) {
+                        Ok(()) => {
+                            counts.commits += 1;
+                            model.acknowledged = Some(next.clone());
+                            now = next;
+                        }
+                        Err(_) if disk.is_dark() => {
+                            model.under_way = Some(next);
+                            break;
+                        }
+                        Err(error) => return Err(format!("a commit fails: {error}")),
+                    }
+                }
+                match rng.u8(..4) {
+                    0 => drop(opened.close()),
+                    _ => {
+                        disk.kill();
+                        drop(opened);
+                    }
+                }
+            }
+        }
+        disk.kill();
+        disk = if rng.u8(..8) == 0 {
+            disk.after_kill()
+        } else {
+            counts.losses += 1;
+            disk.after_loss(&mut rng)
+        };
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_with_the_power() {
+    let mut counts = Counts::default();
+    for seed in seeds() {
+        if let Err(why) = history(seed, false, &mut counts) {
+            panic!("seed {seed}: {why}\nTAKETURNS_LOSSES={seed}..{} plays it again", seed + 1);
+        }
+    }
+    let Counts { lives, commits, losses, cut_off } = counts;
+    println!("{lives} lives, {commits} commits, {losses} losses of power; {cut_off} lives did not begin");
+}
+
+/// A judge that finds nothing on a disk that lies would find nothing at all.
+#[test]
+fn the_judge_finds_a_disk_that_lies() {
+    let found = (0..40).filter(|&seed| history(seed, true, &mut Counts::default()).is_err()).count();
+    assert!(found >= 20, "{found} of 40 lies were found");
+}
+
+/// A sync that fails is the end: its commit counts as failed, no other is tried, and the next life has all that was acknowledged.
+#[test]
+fn a_sync_that_fails_is_never_tried_again() {
+    for after in 0..12 {
+        let disk = Disk::new();
+        let mut rng = Rng::with_seed(after as u64);
+        let mut opened = Opened::open(disk.clone(), Epoch(1)).expect("a new journal");
+        disk.fail_sync(after);
+        let mut now = opened.state().expect("a state");
+        let failed = loop {
+            let next = State { meta: now.meta, ..state(&mut rng, 2) };
+            match opened.commit(&changes(&now, &next)) {
+                Ok(()) => now = next,
+                Err(error) => {
+                    assert_eq!(error.raw_os_error(), Some(5), "{error}");
+                    break next;
+                }
+            }
+        };
+        let syncs = disk.syncs();
+        let again = opened.commit(&changes(&now, &failed)).expect_err("it has failed before");
+        assert_eq!((again.to_string().as_str(), disk.syncs()), ("a commit has failed before", syncs));
+        disk.kill();
+        drop(opened);
+        let mut next =
+            Opened::open(disk.after_loss(&mut rng), Epoch(2)).map_err(fails_at(after)).expect("opens");
+        let found = next.state().expect("a state");
+        assert!(found == now || found == failed, "after {after} syncs");
+    }
+}
+
+/// Every byte of a small journal, changed: refused, or the same state. All of them with `TAKETURNS_FLIPS=all`, else some.
+#[test]
+fn a_byte_that_is_changed_is_found_or_harmless() {
+    let step = if std::env::var("TAKETURNS_FLIPS").is_ok() { 1 } else { 61 };
+    for is_closed in [true, false] {
+        let disk = Disk::new();
+        let mut rng = Rng::with_seed(5);
+        let mut opened = Opened::open(disk.clone(), Epoch(0x1234_5678_9abc_def0)).expect("a new journal");
+        let mut expected = opened.state().expect("a state");
+        for _ in 0..3 {
+            let next = State { meta: expected.meta, ..state(&mut rng, 2) };
+            opened.commit(&changes(&expected, &next)).expect("stored");
+            expected = next;
+        }
+        if is_closed {
+            opened.close().expect("closed");
+        } else {
+            disk.kill();
+        }
+        let (mut tried, mut refused) = (0, BTreeMap::<String, usize>::new());
+        for (name, bytes) in disk.lengths() {
+            let is_small = bytes < 100;
+            for at in (0..bytes).filter(|&at| is_small || at < 320 || rng.usize(..step) == 0) {
+                // The tenth byte says which of two commits is the last one: there every change is tried.
+                let mask = u8::try_from(at % 255 + 1).expect("1 to 255");
+                let masks = if name == "turns.redb" && at == 9 { 1..=255 } else { mask..=mask };
+                for mask in masks {
+                    tried += 1;
+                    match Opened::open(disk.with_flip(&name, at, mask), Epoch(1))
+                        .and_then(|mut found| found.state())
+                    {
+                        Ok(found) => assert!(
+                            found == expected,
+                            "{name}, byte {at} with mask {mask}, closed {is_closed}: {found:?}"
+                        ),
+                        Err(_) => *refused.entry(name.clone()).or_default() += 1,
+                    }
+                }
+            }
+        }
+        println!("closed {is_closed}: {tried} of {:?}, refused {refused:?}", disk.lengths());
+        assert!(refused["id"] > 0 && refused["turns.redb"] > 0, "{refused:?}");
+    }
+}

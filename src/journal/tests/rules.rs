@@ -1,0 +1,361 @@
+//! The rules of damage, in directories of the system.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use fastrand::Rng;
+
+use super::changes;
+use crate::journal::{Fault, Journal, JournalError};
+use crate::record::{State, tests::state};
+use crate::session::Epoch;
+use crate::store::{Lost, Store as _};
+
+const OLD: Epoch = Epoch(0x01d);
+const NEW: Epoch = Epoch(0x4e3);
+
+/// A directory of its own, which is gone with this.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Dir {
+        static NTH: AtomicU32 = AtomicU32::new(0);
+        let nth = NTH.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("taketurns-rules-{}-{nth}", std::process::id()));
+        fs::create_dir(&dir).expect("a new directory");
+        Dir(dir)
+    }
+
+    /// A directory with a journal that was closed, and its state.
+    fn with_journal() -> (Dir, State) {
+        let dir = Dir::new();
+        let mut journal = dir.open().expect("a new journal");
+        let state = store_some(&mut journal, 3);
+        journal.close().expect("closed");
+        (dir, state)
+    }
+
+    fn open(&self) -> Result<Journal, JournalError> {
+        Journal::open(&self.0, OLD)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Everything in it but the lock, which is made wherever a journal is looked for.
+    fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = fs::read_dir(&self.0).expect("a directory");
+        let paths = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+        let mut contents: Vec<_> =
+            paths.map(|path| (path.clone(), fs::read(path).expect("a file"))).collect();
+        contents.retain(|(path, _)| !path.ends_with("lock"));
+        contents.sort();
+        contents
+    }
+
+    /// The journal does not open, says this about it in one line, and has overwritten nothing.
+    #[track_caller]
+    fn is_refused(&self, says: &str) {
+        let before = self.contents();
+        let refused = |opened: Result<Journal, JournalError>| opened.expect_err("refused").to_string();
+        let text = refused(self.open());
+        let (begin, end) = says.split_once("...").expect("a beginning and an end");
+        let rest = text.strip_prefix(&format!("journal {:?}: ", self.0)).expect("it says where");
+        assert!(rest.starts_with(begin) && rest.ends_with(end) && !text.contains('\n'), "{text}");
+        assert!(self.contents() == before, "something was overwritten");
+        assert_eq!(refused(self.open()), text, "and it stays so");
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Stores a few states, one after the other; the last one.
+fn store_some(journal: &mut Journal, commits: u64) -> State {
+    let mut now = journal.load().expect("a state");
+    for seed in 0..commits {
+        let next = State { meta: now.meta, ..state(&mut Rng::with_seed(seed + 20), 3) };
+        journal.commit(&changes(&now, &next)).expect("stored");
+        now = next;
+    }
+    now
+}
+
+fn found(journal: Result<Journal, JournalError>) -> State {
+    journal.expect("it opens").load().expect("a state")
+}
+
+const BACKUP: &str = "put a backup of the whole directory back and start with --new-epoch, or begin anew with --discard-journal";
+const GO_ON: &str =
+    "if this is a backup, go on from it with --new-epoch, or begin anew with --discard-journal";
+
+#[test]
+fn a_journal_begins_in_an_empty_directory_and_goes_on() {
+    let (dir, state) = Dir::with_journal();
+    assert_eq!((state.meta.epoch, found(dir.open())), (OLD, state.clone()));
+    // A life that is killed, which is what a drop without a close is to the next one, but for the lock.
+    let mut journal = Journal::open(&dir.0, NEW).expect("it opens");
+    assert_eq!(journal.load().expect("a state"), state);
+    let state = store_some(&mut journal, 2);
+    assert_eq!((journal.load().expect("a state"), state.meta.epoch), (state.clone(), OLD));
+    drop(journal);
+    assert_eq!(found(dir.open()), state);
+    // One directory is made, and none above it.
+    let inner = dir.file("a");
+    assert!(Journal::open(&inner.join("b"), OLD).is_err() && !inner.exists());
+    assert!(Journal::open(&inner, OLD).is_ok());
+}
+
+#[test]
+fn a_journal_begins_nowhere_else() {
+    let dir = Dir::new();
+    fs::create_dir(dir.file("lost+found")).expect("made");
+    fs::write(dir.file("PG_VERSION"), "17\n").expect("written");
+    dir.is_refused(
+        "it is neither empty nor a journal: \"PG_VERSION\" is of another program... give the journal a directory of its own",
+    );
+    assert!(!dir.file("lock").exists());
+    let discarded = Journal::discard(&dir.0, NEW).expect_err("not even then");
+    assert!(matches!(discarded.fault(), Fault::Foreign(_)));
+    fs::remove_file(dir.file("PG_VERSION")).expect("removed");
+    assert!(dir.open().is_ok());
+
+    let dir = Dir::new();
+    fs::write(dir.file("lock"), [b'x'; 52]).expect("written");
+    dir.is_refused("it is neither empty nor a journal: \"lock\"... give the journal a directory of its own");
+    let dir = Dir::new();
+    let not_a_directory = dir.file("file");
+    File::create(&not_a_directory).expect("made");
+    let error = Journal::open(&not_a_directory, OLD).expect_err("a file").to_string();
+    assert!(error.contains("cannot list the directory: Not a directory"), "{error}");
+}
+
+#[test]
+fn one_server_uses_a_directory() {
+    let (dir, state) = Dir::with_journal();
+    let first = dir.open().expect("it opens");
+    dir.is_refused("another server uses it... stop that server, or give this one a directory of its own");
+    assert!(Journal::discard(&dir.0, NEW).is_err() && Journal::open_backup(&dir.0, NEW).is_err());
+    drop(first);
+    assert_eq!(found(dir.open()), state);
+}
+
+#[test]
+fn a_file_that_is_missing_is_refused() {
+    let (dir, state) = Dir::with_journal();
+    let aside = dir.0.with_extension("aside");
+    fs::rename(dir.file("turns.redb"), &aside).expect("moved");
+    dir.is_refused(&format!("turns.redb is missing, and id says that it was there... {BACKUP}"));
+    fs::rename(&aside, dir.file("turns.redb")).expect("moved");
+    fs::rename(dir.file("id"), &aside).expect("moved");
+    dir.is_refused(&format!("id is missing, and turns.redb has been written to... {GO_ON}"));
+    fs::rename(&aside, dir.file("id")).expect("moved");
+    fs::remove_file(dir.file("lock")).expect("removed");
+    assert_eq!(found(dir.open()), state, "of the lock nothing depends but what it may find");
+}
+
+#[test]
+fn a_journal_whose_making_was_cut_off_is_made_anew_or_to_its_end() {
+    let dir = Dir::new();
+    fs::write(dir.file("turns.new"), [0; 5000]).expect("written");
+    fs::write(dir.file("id.new"), "taketurns jou").expect("written");
+    assert_eq!(found(dir.open()).meta.epoch, OLD);
+    assert!(!dir.file("turns.new").exists() && !dir.file("id.new").exists());
+    fs::remove_file(dir.file("id")).expect("removed");
+    assert_eq!(found(Journal::open(&dir.0, NEW)).meta.epoch, OLD, "its only commit made it");
+    assert!(dir.file("id").exists());
+}
+
+#[test]
+fn a_database_that_is_damaged_is_refused() {
+    let (dir, state) = Dir::with_journal();
+    let whole = fs::read(dir.file("turns.redb")).expect("a file");
+    for (bytes, says) in [
+        (&[][..], "turns.redb is empty"),
+        (&whole[..1000], "turns.redb is damaged"),
+        (&[7; 9000], "turns.redb is damaged"),
+        (&whole[..whole.len() - 4096], "turns.redb is damaged"),
+    ] {
+        fs::write(dir.file("turns.redb"), bytes).expect("written");
+        dir.is_refused(&format!("{says}... {BACKUP}"));
+    }
+    fs::write(dir.file("turns.redb"), &whole).expect("written");
+    assert_eq!(found(dir.open()), state);
+}
+
+#[test]
+fn an_id_that_is_damaged_or_newer_or_of_another_life_is_refused() {
+    let (dir, state) = Dir::with_journal();
+    for (id, says) in [
+        ("14\n".to_owned(), format!("id is damaged: it is not that of a journal... {BACKUP}")),
+        (
+            "taketurns journal\nformat 2\n".to_owned(),
+            "id is of format 2, and this program reads 1... start the program that wrote it, or --export with that one and --import with this one".to_owned(),
+        ),
+        (
+            format!("taketurns journal\nformat 1\nepoch {NEW}\n"),
+            format!("turns.redb is of epoch {OLD}, and id of {NEW}... {GO_ON}"),
+        ),
+    ] {
+        fs::write(dir.file("id"), id).expect("written");
+        dir.is_refused(&says);
+    }
+    let error = Journal::open_backup(&dir.0, Epoch(5)).map(drop);
+    assert!(error.is_ok(), "{error:?}");
+    let backup = found(Journal::open(&dir.0, NEW));
+    assert_eq!((backup.meta.epoch, backup.rings), (Epoch(5), state.rings));
+}
+
+#[test]
+fn an_older_copy_is_refused_until_it_is_called_one() {
+    let (dir, old) = Dir::with_journal();
+    let copy = fs::read(dir.file("turns.redb")).expect("a file");
+    store_some(&mut dir.open().expect("it opens"), 5);
+    fs::write(dir.file("turns.redb"), copy).expect("written");
+    dir.is_refused(&format!("turns.redb ends with commit 4, and 9 commits were durable... {GO_ON}"));
+    let backup = found(Journal::open_backup(&dir.0, NEW));
+    assert_eq!((backup.meta.epoch, &backup.rings), (NEW, &old.rings));
+    assert_eq!(found(dir.open()), backup);
+}
+
+#[test]
+fn a_journal_is_discarded_whatever_state_it_is_in() {
+    for spoil in ["", "id", "turns.redb"] {
+        let (dir, _) = Dir::with_journal();
+        let database = fs::read(dir.file("turns.redb")).expect("a file");
+        if !spoil.is_empty() {
+            fs::write(dir.file(spoil), "spoilt").expect("written");
+            assert!(dir.open().is_err());
+        }
+        let fresh = found(Journal::discard(&dir.0, NEW));
+        assert_eq!((fresh.meta.epoch, fresh.rings.len()), (NEW, 0));
+        assert_eq!(found(dir.open()), fresh);
+        let aside = fs::read(dir.file("turns.old")).expect("the old one is set aside");
+        assert!(aside == if spoil == "turns.redb" { b"spoilt".to_vec() } else { database });
+    }
+}
+
+#[test]
+fn an_export_is_imported_as_it_was() {
+    for seed in 0..20 {
+        let dir = Dir::new();
+        let mut journal = dir.open().expect("a new journal");
+        let now = journal.load().expect("a state");
+        let next = State { meta: now.meta, ..state(&mut Rng::with_seed(seed), 4) };
+        journal.commit(&changes(&now, &next)).expect("stored");
+        let mut text = Vec::new();
+        journal.export(&mut text).expect("written");
+        let taken = Journal::import(&dir.0, &text[..]).expect_err("there is one");
+        assert!(matches!(taken.fault(), Fault::InUse), "{taken}");
+        drop(journal);
+        let taken = Journal::import(&dir.0, &text[..]).expect_err("there is one").to_string();
+        assert!(taken.ends_with("there is a journal already: import into an empty directory"), "{taken}");
+        let other = Dir::new();
+        assert_eq!(found(Journal::import(&other.0, &text[..])), next, "seed {seed}");
+        let mut again = Vec::new();
+        other.open().expect("it opens").export(&mut again).expect("written");
+        assert_eq!(String::from_utf8(again), String::from_utf8(text), "seed {seed}");
+    }
+}
+
+/// Lines of an export that were cut, changed, doubled or moved are an error with the number of a line, or mean what they say.
+#[test]
+fn an_import_that_is_spoilt_is_an_error_that_names_a_line() {
+    let dir = Dir::new();
+    let mut journal = dir.open().expect("a new journal");
+    let now = journal.load().expect("a state");
+    let is_rich =
+        |state: &State| state.rings.len() == 2 && state.rings.values().all(|ring| ring.seats.len() > 1);
+    let rich = (0..).map(|seed| state(&mut Rng::with_seed(seed), 2)).find(is_rich).expect("there is one");
+    journal.commit(&changes(&now, &State { meta: now.meta, ..rich })).expect("stored");
+    let mut text = Vec::new();
+    journal.export(&mut text).expect("written");
+    let text = String::from_utf8(text).expect("text");
+    let lines: Vec<&str> = text.lines().collect();
+    let error = |text: &str| match Journal::import(&dir.file("other"), text.as_bytes()) {
+        Ok(_) => panic!("it was imported: {text}"),
+        Err(error) => {
+            let Fault::Line { line, what } = error.fault() else { panic!("{error}") };
+            assert!(!dir.file("other").exists(), "nothing begins");
+            format!("{line}: {what}")
+        }
+    };
+    for kept in 0..lines.len() {
+        assert_eq!(error(&lines[..kept].join("\n")), format!("{}: the end is missing", kept + 1));
+        let without: Vec<&str> =
+            lines.iter().enumerate().filter(|&(nth, _)| nth != kept).map(|(_, line)| *line).collect();
+        error(&without.join("\n"));
+        let twice: Vec<&str> = lines[..=kept].iter().chain(&lines[kept..]).copied().collect();
+        error(&twice.join("\n"));
+    }
+    for (old, new, says) in [
+        ("\"format\":1", "\"format\":2", "1: it is of format 2, and this program reads 1"),
+        ("\"entry\":\"ring\"", "\"entry\":\"rang\"", "2: unknown variant `rang`"),
+        ("\"min_seats\":", "\"min_seats\":-", "2: invalid value"),
+        ("\"weight_max\":", "\"weight_max\":1000", "2: invalid value"),
+        ("\"host_judges\":", "\"judges\":", "2: unknown field `judges`"),
+    ] {
+        let said = error(&text.replacen(old, new, 1));
+        assert!(said.starts_with(says), "{said}");
+    }
+    let mut rng = Rng::with_seed(9);
+    for _ in 0..300 {
+        let mut bytes = text.clone().into_bytes();
+        let at = rng.usize(..bytes.len());
+        bytes[at] = rng.u8(..);
+        let other = Dir::new();
+        match Journal::import(&other.0, &bytes[..]) {
+            Ok(_) => {}
+            Err(error) => assert!(matches!(error.fault(), Fault::Line { .. }), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_ends_the_life_with_one_line() {
+    let dir = Dir::new();
+    let read_only = |is: bool| {
+        let mut permissions = fs::metadata(&dir.0).expect("a directory").permissions();
+        permissions.set_readonly(is);
+        fs::set_permissions(&dir.0, permissions).expect("set");
+    };
+    read_only(true);
+    if File::create(dir.file("probe")).is_ok() {
+        println!("a directory that is read-only: SKIPPED, to root it is not");
+        fs::remove_file(dir.file("probe")).expect("removed");
+    } else {
+        dir.is_refused(
+            "cannot lock lock: Permission denied... see to the directory and its disk, and start again",
+        );
+    }
+    read_only(false);
+    let error =
+        Journal::open(Path::new("/proc/taketurns"), OLD).expect_err("nothing is made there").to_string();
+    assert!(error.starts_with("journal \"/proc/taketurns\": cannot make or open the directory: "), "{error}");
+}
+
+/// `/dev/full` is a file that is opened and read, and that no byte can be written to.
+#[test]
+fn an_export_onto_a_full_disk_says_so() {
+    let (dir, _) = Dir::with_journal();
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        return println!("an export onto a full disk: SKIPPED, there is no /dev/full");
+    };
+    let error = dir.open().expect("it opens").export(full).expect_err("full").to_string();
+    assert!(error.contains("cannot write the export: No space left on device"), "{error}");
+}
+
+#[test]
+fn what_is_lost_says_which_journal_it_was() {
+    let dir = Dir::new();
+    let journal = dir.open().expect("a new journal");
+    fs::remove_dir_all(&dir.0).expect("removed");
+    journal.close().expect("a file without a name can still be written");
+    let lost = Lost::Fenced.to_string();
+    assert_eq!(lost, "another server has taken over");
+}
