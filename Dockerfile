@@ -15,17 +15,17 @@ FROM rust:1-slim-bookworm AS build
 WORKDIR /src
 ARG FEATURES=status
 # Static, for whatever machine builds. Cargo applies the flags to build scripts as well, unless a target is named.
-ENV RUSTFLAGS="-C target-feature=+crt-static" CARGO_PROFILE_RELEASE_STRIP=symbols
+ENV RUSTFLAGS="-C target-feature=+crt-static"
 COPY --from=skeleton /src .
-RUN cargo build --release --locked -p taketurns --examples --features "$FEATURES" \
+RUN cargo build --profile dist --locked -p taketurns --examples --features "$FEATURES" \
         --target "$(rustc --print host-tuple)"
 COPY . .
 # Cargo goes by the time of a file, and the skeleton is younger. What lies in target is the dependencies'.
 RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked -p taketurns --examples --features "$FEATURES" \
+    && cargo build --profile dist --locked -p taketurns --examples --features "$FEATURES" \
         --target "$(rustc --print host-tuple)" \
     && mkdir /programs /data \
-    && find target/*/release/examples -maxdepth 1 -type f -executable ! -name '*-*' -exec cp -t /programs {} +
+    && find target/*/dist/examples -maxdepth 1 -type f -executable ! -name '*-*' -exec cp -t /programs {} +
 
 FROM scratch AS client
 LABEL org.opencontainers.image.title="taketurns-client" \
