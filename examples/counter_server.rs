@@ -22,7 +22,7 @@ use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerCon
 /// Remember the last number of every client, and give out random odd and even numbers.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
-    note = "Fixed limits: a message of 32 bytes; an id from 0 to 10000, which is sent within 10 s. A client that does not read is closed after 10 s, or once 64 KiB
+    note = "Fixed limits: a message of 32 bytes; an id from 0 to 10000, which is sent within 10 s. A client that does not read is closed once 128 KiB
 wait for it.
 Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
 )]

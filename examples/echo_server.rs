@@ -20,8 +20,8 @@ use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     note = "Fixed limits: 10000 clients, and not more than the limit of file descriptors; a message of 65536 bytes.
-A message begins within 10 s and ends within 10 s more. A client that does not read is closed after 10 s, or once
-64 KiB wait for it.
+A message begins within 10 s and ends within 10 s more. A client that does not read is closed once 128 KiB
+wait for it.
 Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
 )]
 struct Options {

@@ -24,7 +24,7 @@ use taketurns::wire::Framing;
     note = "Fixed limits: clients are at most the limit of file descriptors less 32, and less 1 for every further
 address; a command has 960 bytes. Line framing: a line
 ends within 5 s, and a client may have 1024 commands that are not done. Raw framing: 64 messages wait for a client.
-A client that does not read is closed after 10 s, or once 128 KiB wait for it.
+A client that does not read is closed once 128 KiB wait for it.
 Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
 )]
 struct Options {

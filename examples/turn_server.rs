@@ -24,7 +24,7 @@ use taketurns::turn::{Demands, HoldMax, Weight};
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m.
 Fixed limits: a raw message or a line of 1024 bytes (JOIN and WATCH: 8192), an answer of 16384, a name of 64. A client
 that is not raw says JOIN or WATCH within 10 s; a line ends, and a payload goes on, within 5 s. A client that does not
-read is closed after 10 s, or once 128 KiB wait for it. At shutdown the holders have 3 s to finish.
+read is closed once 128 KiB wait for it. At shutdown the holders have 3 s to finish.
 Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s.")]
 struct Options {
     /// address to listen on, as HOST:PORT; may be given several times, all feed the same rings. Default: the environment
@@ -50,6 +50,11 @@ struct Options {
     /// as many connections, plus 16. Loopback has no limit. Default: none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
+
+    /// what may wait for all clients that do not read, such as 512KiB; beyond it those are closed that have been behind for
+    /// longest. Default: 64MiB
+    #[argh(option, arg_name = "size", default = "64 * 1024 * 1024", from_str_fn(options::size))]
+    queued_max: usize,
 
     /// seats of a ring; further clients are turned away. Default: none
     #[argh(option, arg_name = "n")]
@@ -99,7 +104,8 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let site = Site::of_turns(&options.listen, options.status.as_deref(), options.max_per_address)?;
+    let mut site = Site::of_turns(&options.listen, options.status.as_deref(), options.max_per_address)?;
+    site.limits.queued_bytes_max = options.queued_max;
     let config = config(options, site.limits.clients_max())?;
     let turns = TurnServer::new(config, os_entropy())
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use log::warn;
+use log::{Level, log, warn};
 use taketurns::net::{Driver, Target, now};
 use taketurns::protocol::turns::{
     Bye, ClientConfig, ClientEvent, ClientId, ClientTurn, ConfigError, End, Fate, Name, News, TurnClient,
@@ -181,7 +181,13 @@ impl Counting {
                 let hint = if bye.code == Bye::NameTaken { "; see --name" } else { "" };
                 let words =
                     bye.words.as_deref().map_or_else(|| bye.code.words().to_owned(), super::printable);
-                warn!("{}: the server closes the connection: {} ({words}){hint}", counter.name, bye.code);
+                // A server that is replaced by another one is nothing to worry about.
+                let level = match bye.code {
+                    Bye::ShuttingDown | Bye::BadSecret => Level::Info,
+                    _ => Level::Warn,
+                };
+                let name = counter.name;
+                log!(level, "{name}: the server closes the connection: {} ({words}){hint}", bye.code);
             }
             News::Ended { why, dial } => {
                 self.unfinished -= usize::from(!counter.is_finished);

@@ -65,6 +65,16 @@ pub fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a number of bytes with its unit, such as `512KiB` or `64MiB`.
+pub fn size(text: &str) -> Result<usize, String> {
+    let read = |unit, factor: usize| {
+        let number: usize = text.strip_suffix(unit)?.parse().ok()?;
+        Some(number.saturating_mul(factor))
+    };
+    let size = read("KiB", 1024).or_else(|| read("MiB", 1024 * 1024));
+    size.ok_or_else(|| "expected a size such as 512KiB or 64MiB".to_owned())
+}
+
 /// Reads the demand of a seat.
 pub fn demand(text: &str) -> Result<Demand, String> {
     match text {

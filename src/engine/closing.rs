@@ -39,21 +39,39 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// All is written, or the peer has the stall timeout to take more, from its last progress. While draining, it has no
-    /// more than the linger.
+    /// All is written, or the peer has time to take more, from its last progress. While draining, it has no more than the linger.
     pub(super) fn await_writable(&mut self, now: Now, id: ConnectionId, has_progress: bool) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let timer = Timer::Connection(id);
-        let stalled = self.deadlines.of(timer).is_some();
-        // A drain does not wait for a drip.
-        if connection.blocked && (!stalled || has_progress && !self.draining) {
-            let patience = if self.draining { self.config.linger_timeout } else { self.config.stall_timeout };
-            self.deadlines.set(timer, Some(now.instant + patience));
-        } else if !connection.blocked && stalled {
-            self.deadlines.set(timer, None);
+        let has_deadline = self.deadlines.of(timer).is_some();
+        let patience = match connection.phase {
+            _ if !connection.blocked => None,
+            _ if self.draining => Some(self.config.linger_timeout),
+            Phase::Closing => Some(self.config.stall_timeout.unwrap_or(self.config.user_timeout)),
+            _ => self.config.stall_timeout,
+        };
+        match patience {
+            // A drain does not wait for a drip.
+            Some(patience) if !has_deadline || has_progress && !self.draining => {
+                self.deadlines.set(timer, Some(now.instant + patience));
+            }
+            None if has_deadline => self.deadlines.set(timer, None),
+            _ => {}
         }
         if let Err(error) = connection.watch(&mut self.sockets, id) {
             return self.close(now, id, CloseReason::Broken(error.kind()));
+        }
+        if connection.blocked {
+            self.stalled.note(id, self.links.unsent(id).len());
+            while let Some(slowest) = self.stalled.slowest(self.config.queued_bytes_max) {
+                self.note_slow_reader(
+                    slowest,
+                    "it is the slowest, and too much is queued for all that do not read",
+                );
+                self.close(now, slowest, CloseReason::SlowReader);
+            }
+        } else {
+            self.stalled.forget(id);
         }
         self.pause_or_resume(id);
     }
@@ -107,7 +125,12 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             if self.links.is_confirmed(id) {
                 dial.relax();
             }
-            self.dial_later(now, at, None);
+            if self.links.comes_back_at_once(id) && !self.draining {
+                // In the next pass.
+                self.deadlines.set(Timer::Dial(at), Some(now.instant));
+            } else {
+                self.dial_later(now, at, None);
+            }
         }
     }
 
@@ -123,6 +146,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             self.rests.remove(&id);
         }
         self.deadlines.set(Timer::Connection(id), None);
+        self.stalled.forget(id);
         self.sockets.close(connection.socket);
         self.gone.push(id);
         Some((origin, phase))

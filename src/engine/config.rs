@@ -41,8 +41,13 @@ pub struct DriverConfig {
     /// Lines a second that peers may cause in the log, all peers together; what is left out is counted, and the log says once a second how
     /// much. Default 100: at most some 60 KB a second, whatever is sent by however many connections.
     pub log_lines_max: u32,
-    /// How long a peer may take nothing of what is queued for it. Default 10 s.
-    pub stall_timeout: Duration,
+    /// Bytes queued for all peers whose sockets have refused some. Beyond it those are closed that have waited for longest for all of theirs
+    /// to be taken, so that thousands that do not read cost no more memory than this; the system keeps up to about 160 KiB more for
+    /// each. Default 64 MiB: 512 of them with as much as each may have.
+    pub queued_bytes_max: usize,
+    /// How long a peer may take nothing of what is queued for it. Default none: a client may be busy, stopped or suspended for as long
+    /// as its system acknowledges what it is asked. Last words have `user_timeout` then.
+    pub stall_timeout: Option<Duration>,
     /// How long a connection is kept for its peer to read the last words. Default 1 s.
     pub linger_timeout: Duration,
     /// How long an [`EventLoop`](crate::net::EventLoop) asks again and again whether something has come, before it sleeps until something does.
@@ -62,12 +67,16 @@ pub struct DriverConfig {
     /// The longest such pause. Default 2 s: a server that is back has all its clients after little more than that, and while it
     /// is away 10,000 of them knock 10,000 times a second, in all.
     pub reconnect_max: Duration,
-    /// How long an outbound connection may take to be established. Default 10 s.
-    pub connect_timeout: Duration,
+    /// How long the first attempt at an outbound connection may take; it doubles with each failure in a row. Default 1 s: where a server
+    /// was replaced by one with another address, nothing answers at the old one.
+    pub connect_timeout_min: Duration,
+    /// The longest that an attempt may take, for networks that are slow or lossy. Default 10 s.
+    pub connect_timeout_max: Duration,
     /// Idle time after which the system probes a peer, and again every third of it, three times. Default 15 s; at least 1 s.
     pub keepalive: Duration,
-    /// How long what was written may stay unacknowledged: a peer that vanished without a word is found out by this, since
-    /// probes wait while data is under way. Default 20 s; Linux only.
+    /// How long the system of a peer may acknowledge nothing while bytes are under way to it: a peer that vanished without a word is found out
+    /// by this, since probes wait meanwhile. One that reads nothing, but whose system acknowledges that it has no room, is none of those;
+    /// if it vanishes then, that is noticed after up to twice as long. Default 20 s; Linux only.
     pub user_timeout: Duration,
 }
 
@@ -82,7 +91,8 @@ impl Default for DriverConfig {
             accepts_max: 64,
             out_bytes_max: 128 * 1024,
             log_lines_max: LOG_LINES_MAX,
-            stall_timeout: Duration::from_secs(10),
+            queued_bytes_max: 64 * 1024 * 1024,
+            stall_timeout: None,
             linger_timeout: Duration::from_secs(1),
             busy_poll: Duration::ZERO,
             backlog: 4096,
@@ -90,7 +100,8 @@ impl Default for DriverConfig {
             accept_backoff_max: Duration::from_millis(500),
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(2),
-            connect_timeout: Duration::from_secs(10),
+            connect_timeout_min: Duration::from_secs(1),
+            connect_timeout_max: Duration::from_secs(10),
             keepalive: Duration::from_secs(15),
             user_timeout: Duration::from_secs(20),
         }

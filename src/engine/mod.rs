@@ -23,8 +23,11 @@
 //! # Peers that do not read
 //!
 //! Half of `out_bytes_max` queued for a peer makes a connection congested: it is not read until its peer has taken some. A peer is closed as a slow
-//! reader if its socket has refused bytes and refuses more while over `out_bytes_max` is queued, if it takes nothing for `stall_timeout`, or if
-//! 16 times `out_bytes_max` is queued before anything could be written.
+//! reader if its socket has refused bytes and refuses more while over `out_bytes_max` is queued, if it is the slowest while more than
+//! `queued_bytes_max` is queued for all together, or if 16 times `out_bytes_max` is queued before anything could be written.
+//!
+//! Time alone closes nobody: a client may be busy for an hour, and read then. Whether its system is still there is for the sockets to find
+//! out. Only last words have a time, since nobody else would end a connection that is over.
 //!
 //! # Examples
 //!
@@ -104,11 +107,13 @@ mod connection;
 mod error;
 mod event;
 mod listener;
+mod looks;
 mod opening;
 mod pass;
 mod reading;
 mod reconnect;
 mod sockets;
+mod stalled;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -179,7 +179,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     fn look_up(&mut self, now: Now, at: usize) {
         let dial = &mut self.dials[at];
         dial.is_resolving = true;
-        self.deadlines.set(Timer::Dial(at), Some(now.instant + self.config.connect_timeout));
+        self.deadlines.set(Timer::Dial(at), Some(now.instant + self.config.connect_timeout_max));
         if self.lookups.insert(dial.target.clone()) {
             let target = dial.target.clone();
             self.report(Event::Resolve { target });
@@ -235,7 +235,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             self.links.remove(id);
             return Err(error);
         }
-        let deadline = now.instant + self.config.connect_timeout;
+        let deadline = now.instant + self.dials[at].patience(&self.config);
         self.deadlines.set(Timer::Connection(id), Some(deadline));
         self.connections.insert(id, connection);
         self.dials[at].connection = Some(id);

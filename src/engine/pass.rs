@@ -9,7 +9,9 @@ use slab::Slab;
 use super::addresses::Addresses;
 use super::connection::{Connection, Phase};
 use super::listener::Listener;
+use super::looks::Looks;
 use super::reconnect::Dial;
+use super::stalled::Stalled;
 use super::{DriverConfig, DriverCounts, Event, EventsPending, Sockets, Target};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, ConnectionMap, DialId, Entropy, Links, Protocol};
@@ -45,6 +47,10 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) pass_budget: usize,
     /// Connections that the system takes bytes for again.
     pub(super) writable: Vec<ConnectionId>,
+    /// Connections whose sockets have refused bytes that are still queued.
+    pub(super) stalled: Stalled,
+    /// When peers are looked at that take nothing; see [`Sockets::excuse`].
+    pub(super) looks: Looks,
     /// Connections that are gone; their slots are used again after the batch.
     pub(super) gone: Vec<ConnectionId>,
     pub(super) buffer: Box<[u8]>,
@@ -72,6 +78,7 @@ pub(super) enum Timer {
     Connection(ConnectionId),
     /// The end of a second of the log.
     Log,
+    Look,
 }
 
 /// Readiness of a connection.
@@ -115,6 +122,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             expires_after: None,
             pass_budget: pass_read_bytes_max,
             writable: Vec::new(),
+            stalled: Stalled::default(),
+            looks: Looks::new::<S>(&config, now),
             gone: Vec::new(),
             buffer: vec![0; read_bytes_max].into_boxed_slice(),
             events: VecDeque::new(),
@@ -234,8 +243,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.deadlines.set(Timer::Dial(dial.0), None);
         if let Some(id) = dialed.connection {
             match self.connections.get(id).map(|connection| connection.phase) {
-                // The protocol has not heard of it.
-                Some(Phase::Connecting) => self.links.abort(id),
+                // The protocol has not heard of it, and never will, though it may be established by now.
+                Some(Phase::Connecting) => {
+                    self.discard(id);
+                }
                 _ => self.links.close(id),
             }
         }
@@ -253,7 +264,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let all: Vec<_> = self.connections.iter().map(|(id, connection)| (id, connection.phase)).collect();
         for (id, phase) in all {
             match phase {
-                Phase::Connecting => self.links.abort(id),
+                Phase::Connecting => {
+                    self.discard(id);
+                }
                 Phase::Open | Phase::Closing => self.hasten(now, id),
                 Phase::Lingering => {}
             }
@@ -322,7 +335,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.events_taken = false;
         self.last_pass = now.instant;
         self.prompt = PROMPT_MAX;
-        if unlikely(self.has_leftovers() | !self.writable.is_empty() | self.is_due(now)) {
+        let has_written = self.counts.bytes_out > self.looks.asleep_at;
+        if unlikely(self.has_leftovers() | !self.writable.is_empty() | has_written | self.is_due(now)) {
             self.do_chores(now);
         }
         if unlikely(self.links.has_touched()) {
@@ -356,6 +370,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Does the work that few passes have, before anything is written.
     #[cold]
     fn do_chores(&mut self, now: Now) {
+        if self.counts.bytes_out > self.looks.asleep_at {
+            self.looks.asleep_at = u64::MAX;
+            self.look_later(now.instant);
+        }
         self.reread(now);
         if self.carried_over > 0 {
             self.read_on(now);
@@ -448,6 +466,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 Timer::Connection(id) => self.out_of_time(now, id),
                 // The end of the pass looks after it.
                 Timer::Log => {}
+                Timer::Look => self.look(now),
             }
         }
         if self.protocol.next_deadline().is_some_and(|deadline| deadline <= now.instant) {

@@ -35,6 +35,12 @@ impl Dial {
         self.failures = 0;
     }
 
+    /// How long this attempt may take at one address.
+    pub(super) fn patience(&self, config: &DriverConfig) -> Duration {
+        let doublings = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        config.connect_timeout_min.saturating_mul(doublings).min(config.connect_timeout_max)
+    }
+
     /// How long to wait before the next attempt: anything from the shortest pause to the cap of this failure, which doubles
     /// each time. So a thousand clients of a server that died do not come back in one instant.
     pub(super) fn back_off(&mut self, config: &DriverConfig, entropy: &mut Entropy) -> Duration {
@@ -69,5 +75,21 @@ mod tests {
         dial.relax();
         assert_eq!(dial.back_off(&config, &mut most).as_millis(), 200);
         (0..100).for_each(|_| assert!(dial.back_off(&config, &mut most) <= config.reconnect_max));
+    }
+
+    #[test]
+    fn the_time_for_an_attempt_is_short_at_first_and_grows() {
+        let config = DriverConfig::default();
+        let mut dial = Dial::new(Target::from("localhost:1"));
+        let mut entropy: Entropy = Box::new(|bytes| bytes.fill(0));
+        let mut patience = |dial: &mut Dial| {
+            let patience = dial.patience(&config).as_millis();
+            dial.back_off(&config, &mut entropy);
+            patience
+        };
+        assert_eq!([(); 6].map(|()| patience(&mut dial)), [1000, 2000, 4000, 8000, 10_000, 10_000]);
+        (0..40).for_each(|_| assert_eq!(patience(&mut dial), 10_000));
+        dial.relax();
+        assert_eq!(patience(&mut dial), 1000);
     }
 }

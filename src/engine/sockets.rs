@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::protocol::ConnectionId;
+use crate::time::Instant;
 
 /// The sockets of an [`Engine`](super::Engine): the operating system's, or a test's.
 ///
@@ -18,6 +19,9 @@ pub trait Sockets {
     /// Whether a read that did not fill the buffer has emptied the socket, so that one which would say `WouldBlock` can be saved: true on
     /// epoll, false where readiness is emulated.
     const SHORT_READ_EMPTIES: bool;
+
+    /// Whether the system would take a peer that takes nothing for one that is gone, so that [`excuse`](Self::excuse) has to be called.
+    const EXCUSES: bool = false;
 
     /// Reads input that has arrived; returns the number of bytes, 0 at the end of the stream.
     ///
@@ -56,6 +60,14 @@ pub trait Sockets {
         interest: Interest,
         before: Option<Interest>,
     ) -> io::Result<()>;
+
+    /// Finds out which peers take nothing although their systems are there, and has the system be patient with them. It is called for all
+    /// sockets in use, some at a time, every half of [`user_timeout`](super::DriverConfig::user_timeout) while anything is written; they were
+    /// looked at before no earlier than at `since`. Returns whether any has bytes left to take: then it is called again although nothing is written.
+    fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&Self::Socket]) -> bool {
+        let _ = (now, since, sockets);
+        false
+    }
 
     /// Sets the options of a stream in use, such as `TCP_NODELAY`, as far as the system has them.
     fn set_options(&mut self, socket: &mut Self::Socket);

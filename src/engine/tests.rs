@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::{DriverConfig, Engine, Event, Interest, Ready, Sockets};
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
@@ -17,15 +18,25 @@ struct Pipe {
 }
 
 #[derive(Default)]
-struct Pipes(Vec<Pipe>);
+struct Pipes {
+    pipes: Vec<Pipe>,
+    /// What was looked at when, since when, and at how many.
+    looks: Vec<(Instant, Instant, usize)>,
+}
 
 impl Sockets for Pipes {
     type Socket = usize;
     type Listener = ();
     const SHORT_READ_EMPTIES: bool = true;
+    const EXCUSES: bool = true;
+
+    fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&usize]) -> bool {
+        self.looks.push((now, since, sockets.len()));
+        sockets.iter().any(|&&at| self.pipes[at].room == 0)
+    }
 
     fn recv(&mut self, at: &mut usize, buffer: &mut [u8]) -> io::Result<usize> {
-        let pipe = &mut self.0[*at];
+        let pipe = &mut self.pipes[*at];
         let Some(mut said) = pipe.says.pop_front() else {
             return if pipe.ends { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
         };
@@ -37,7 +48,7 @@ impl Sockets for Pipes {
     }
 
     fn send(&mut self, at: &mut usize, bytes: &[u8]) -> io::Result<usize> {
-        let pipe = &mut self.0[*at];
+        let pipe = &mut self.pipes[*at];
         let count = bytes.len().min(pipe.room);
         pipe.room -= count;
         pipe.hears.extend_from_slice(&bytes[..count]);
@@ -63,7 +74,8 @@ impl Sockets for Pipes {
     fn unlisten(&mut self, (): ()) {}
 
     fn connect(&mut self, _: SocketAddr) -> io::Result<usize> {
-        Err(ErrorKind::Unsupported.into())
+        self.pipes.push(Pipe { says: VecDeque::new(), ends: false, hears: Vec::new(), room: usize::MAX });
+        Ok(self.pipes.len() - 1)
     }
 
     fn established(&mut self, _: &mut usize) -> io::Result<bool> {
@@ -141,25 +153,39 @@ fn engine(config: DriverConfig) -> Engine<Fours, Pipes> {
 }
 
 fn open(engine: &mut Engine<Fours, Pipes>) -> ConnectionId {
-    let at = engine.sockets.0.len();
-    engine.sockets.0.push(Pipe { says: VecDeque::new(), ends: false, hears: Vec::new(), room: usize::MAX });
+    let at = engine.sockets.pipes.len();
+    engine.sockets.pipes.push(Pipe {
+        says: VecDeque::new(),
+        ends: false,
+        hears: Vec::new(),
+        room: usize::MAX,
+    });
     engine.adopt(NOW, at, ([192, 0, 2, 1], 9).into()).expect("pipes are easy")
 }
 
 /// The peer of the pipe `at` says `bytes`, which arrive at once.
 fn say(engine: &mut Engine<Fours, Pipes>, id: ConnectionId, at: usize, bytes: &[u8]) {
-    engine.sockets.0[at].says.push_back(bytes.to_vec());
+    engine.sockets.pipes[at].says.push_back(bytes.to_vec());
     engine.handle_readable(NOW, id);
 }
 
 /// Passes until nothing is left to do at once.
 fn settle(engine: &mut Engine<Fours, Pipes>) {
+    settle_at(engine, NOW);
+}
+
+fn at(seconds: u64) -> Now {
+    Now::new(NOW.instant + Duration::from_secs(seconds), NOW.wall())
+}
+
+/// The same at another time.
+fn settle_at(engine: &mut Engine<Fours, Pipes>, now: Now) {
     for _ in 0..1000 {
-        engine.finish_batch(NOW).expect("events were taken");
+        engine.finish_batch(now).expect("events were taken");
         while let Some(event) = engine.poll_event() {
             assert!(!matches!(event, Event::Unreachable { .. }));
         }
-        if engine.next_deadline().is_none_or(|due| due > NOW.instant) {
+        if engine.next_deadline().is_none_or(|due| due > now.instant) {
             return;
         }
     }
@@ -177,7 +203,7 @@ fn input_that_is_not_consumed_is_given_again_in_one_piece() {
     let expected: [(&[u8], usize); 5] = [(b"a", 0), (b"abc", 0), (b"abcdefg", 4), (b"efgh", 4), (b"ijkl", 4)];
     assert_eq!(given, expected);
     assert!(engine.rests.is_empty(), "nothing is left, and nothing is kept");
-    assert_eq!(engine.sockets.0[0].hears, b"okokok");
+    assert_eq!(engine.sockets.pipes[0].hears, b"okokok");
 }
 
 #[test]
@@ -185,7 +211,7 @@ fn the_end_comes_with_what_was_not_consumed() {
     let mut engine = engine(DriverConfig::default());
     let id = open(&mut engine);
     say(&mut engine, id, 0, b"abcdef");
-    engine.sockets.0[0].ends = true;
+    engine.sockets.pipes[0].ends = true;
     engine.handle_ready(NOW, id, Ready { readable: true, writable: false, to_end: true });
     assert_eq!(engine.protocol.rests, [b"ef"]);
     settle(&mut engine);
@@ -239,21 +265,21 @@ fn a_connection_that_is_congested_is_read_when_its_peer_has_read() {
     let mut engine = engine(DriverConfig { out_bytes_max: 100, ..DriverConfig::default() });
     let id = open(&mut engine);
     engine.protocol.reply = vec![b'.'; 20];
-    engine.sockets.0[0].room = 0;
+    engine.sockets.pipes[0].room = 0;
     say(&mut engine, id, 0, &b"abcd".repeat(10));
     settle(&mut engine);
     assert_eq!(engine.links.unsent(id).len(), 60, "the third answer is more than half of 100 bytes");
     say(&mut engine, id, 0, &b"abcd".repeat(10));
     settle(&mut engine);
-    assert_eq!((engine.links.unsent(id).len(), engine.sockets.0[0].says.len()), (60, 1), "not read");
+    assert_eq!((engine.links.unsent(id).len(), engine.sockets.pipes[0].says.len()), (60, 1), "not read");
     // Its peer reads a bit, and at last all.
     for room in [20, 30, usize::MAX] {
-        engine.sockets.0[0].room = room;
+        engine.sockets.pipes[0].room = room;
         engine.handle_ready(NOW, id, Ready { readable: false, writable: true, to_end: false });
         settle(&mut engine);
         assert!(engine.links.unsent(id).len() <= 70);
     }
-    assert_eq!((engine.sockets.0[0].hears.len(), engine.connections()), (20 * 20, 1));
+    assert_eq!((engine.sockets.pipes[0].hears.len(), engine.connections()), (20 * 20, 1));
 }
 
 /// The answers are many times as long as what asks for them, and the peer reads all the time.
@@ -264,7 +290,7 @@ fn a_peer_that_reads_may_ask_for_as_much_as_it_likes() {
     engine.protocol.reply = vec![b'.'; 20];
     say(&mut engine, id, 0, &b"abcd".repeat(1000));
     settle(&mut engine);
-    assert_eq!((engine.sockets.0[0].hears.len(), engine.counts().slow_readers), (20_000, 0));
+    assert_eq!((engine.sockets.pipes[0].hears.len(), engine.counts().slow_readers), (20_000, 0));
 }
 
 /// What one says is told to another, which reads all the time: it is written before so much is queued that it would be closed.
@@ -276,7 +302,7 @@ fn what_one_says_is_written_to_others_before_the_rest_is_handled() {
     engine.protocol.also = Some(other);
     say(&mut engine, id, 0, &b"abcd".repeat(1000));
     settle(&mut engine);
-    assert_eq!((engine.sockets.0[1].hears.len(), engine.counts().slow_readers), (20_000, 0));
+    assert_eq!((engine.sockets.pipes[1].hears.len(), engine.counts().slow_readers), (20_000, 0));
     let most = engine.protocol.given.iter().map(|(_, used)| *used).max();
     assert_eq!(most, Some(12), "three messages at a time");
 }
@@ -287,13 +313,13 @@ fn a_peer_is_closed_for_length_only_once_it_has_refused_bytes() {
     let id = open(&mut engine);
     // Much at once, which is offered when the host has acted.
     engine.act(NOW, |_, links| (0..10).for_each(|_| links.send(id, &[b'.'; 30])));
-    assert_eq!(engine.sockets.0[0].hears.len(), 300);
+    assert_eq!(engine.sockets.pipes[0].hears.len(), 300);
     // The first refusal is no reason yet.
-    engine.sockets.0[0].room = 10;
+    engine.sockets.pipes[0].room = 10;
     engine.act(NOW, |_, links| (0..10).for_each(|_| links.send(id, &[b'.'; 30])));
     assert_eq!((engine.connections(), engine.links.unsent(id).len()), (1, 290));
     // It has read meanwhile, although nobody has said so yet.
-    engine.sockets.0[0].room = 250;
+    engine.sockets.pipes[0].room = 250;
     engine.act(NOW, |_, links| links.send(id, b"."));
     assert_eq!((engine.connections(), engine.links.unsent(id).len()), (1, 41));
     // It has not.
@@ -311,10 +337,130 @@ fn what_the_host_asks_for_is_written_before_act_returns_and_the_next_pass_is_due
         links.send(id, b"hello");
         links.unsent(id).len()
     });
-    assert_eq!((queued, engine.sockets.0[0].hears.as_slice()), (5, &b"hello"[..]));
+    assert_eq!((queued, engine.sockets.pipes[0].hears.as_slice()), (5, &b"hello"[..]));
     assert_eq!(engine.next_deadline(), Some(NOW.instant));
     settle(&mut engine);
-    assert_eq!(engine.next_deadline(), None);
+    assert!(engine.next_deadline().is_none_or(|due| due > NOW.instant));
+}
+
+/// A worker is busy, and reads an hour later.
+#[test]
+fn a_peer_that_takes_nothing_is_waited_for_while_it_is_in_use() {
+    let mut engine = engine(DriverConfig::default());
+    let [busy, leaves] = [(); 2].map(|()| open(&mut engine));
+    engine.sockets.pipes.iter_mut().for_each(|pipe| pipe.room = 0);
+    engine.act(NOW, |_, links| [busy, leaves].map(|id| links.send(id, &[b'.'; 1000])));
+    settle(&mut engine);
+    settle_at(&mut engine, at(3600));
+    assert_eq!(engine.connections(), 2);
+    // Of one that is about to be closed nobody else would think any more.
+    engine.act(at(3600), |_, links| links.close(leaves));
+    settle_at(&mut engine, at(3619));
+    assert_eq!(engine.connections(), 2);
+    settle_at(&mut engine, at(3620));
+    assert_eq!(
+        (engine.connections(), engine.protocol.closed.as_slice()),
+        (1, &[CloseReason::SlowReader][..])
+    );
+    engine.sockets.pipes[0].room = usize::MAX;
+    engine.handle_ready(at(7200), busy, Ready { readable: false, writable: true, to_end: false });
+    settle_at(&mut engine, at(7200));
+    assert_eq!(engine.sockets.pipes[0].hears.len(), 1000);
+}
+
+/// Sockets are looked at twice in the time for which a peer may be silent, while bytes are written or wait, and then no more.
+#[test]
+fn sockets_are_looked_at_while_anything_is_written_or_waits() {
+    let mut engine = engine(DriverConfig::default());
+    let ids: Vec<_> = (0..300).map(|_| open(&mut engine)).collect();
+    settle(&mut engine);
+    assert_eq!(engine.next_deadline(), None, "nobody has been written to");
+    engine.act(at(5), |_, links| links.send(ids[0], b"."));
+    for second in 5..100 {
+        settle_at(&mut engine, at(second));
+    }
+    let looks = std::mem::take(&mut engine.sockets.looks);
+    let rounds = [(15, 5), (25, 15)].map(|(now, since)| (at(now).instant, at(since).instant));
+    let began: Vec<_> = looks.iter().filter(|(.., count)| *count == 128).step_by(2).collect();
+    assert_eq!(began.len(), 2, "{looks:?}");
+    for (began, (now, since)) in began.iter().zip(rounds) {
+        assert_eq!((began.0, began.1), (now, since));
+    }
+    assert_eq!(looks.iter().map(|(.., count)| count).sum::<usize>(), 600, "each of them in each round");
+    assert_eq!(engine.next_deadline(), None, "and nobody is woken any more");
+    // One takes nothing.
+    engine.sockets.pipes[299].room = 0;
+    engine.act(at(100), |_, links| ids[298..].iter().for_each(|&id| links.send(id, b"..")));
+    (100..200).for_each(|second| settle_at(&mut engine, at(second)));
+    assert!(engine.sockets.looks.len() >= 27, "{:?}", engine.sockets.looks);
+    assert!(engine.next_deadline().is_some());
+}
+
+/// A thousand hear a ring and do not read.
+#[test]
+fn beyond_what_may_be_queued_for_all_the_slowest_are_closed() {
+    let mut engine = engine(DriverConfig { queued_bytes_max: 10_000, ..DriverConfig::default() });
+    let ids: Vec<_> = (0..1001).map(|_| open(&mut engine)).collect();
+    let (&reads, deaf) = ids.split_first().expect("there are some");
+    engine.sockets.pipes[1..].iter_mut().for_each(|pipe| pipe.room = 0);
+    for _ in 0..5 {
+        engine.act(NOW, |_, links| ids.iter().for_each(|&id| links.send(id, &[b'.'; 10])));
+        settle(&mut engine);
+        let waits: usize = ids.iter().map(|&id| engine.links.unsent(id).len()).sum();
+        assert!(waits <= 10_000, "{waits}");
+    }
+    assert_eq!((engine.connections(), engine.counts().slow_readers), (201, 800));
+    assert!(engine.connections.get(reads).is_some() && engine.connections.get(deaf[0]).is_none());
+    assert!(engine.connections.get(deaf[999]).is_some(), "it began to wait last");
+    // One that has read all is the last of them from then on, and one that is gone leaves room.
+    let oldest = *deaf.iter().find(|&&id| engine.connections.get(id).is_some()).expect("200 are there");
+    let at = engine.connections.get(oldest).expect("it is there").socket;
+    engine.sockets.pipes[at].room = usize::MAX;
+    engine.handle_ready(NOW, oldest, Ready { readable: false, writable: true, to_end: false });
+    settle(&mut engine);
+    engine.sockets.pipes[at].room = 0;
+    engine.act(NOW, |_, links| links.send(oldest, &[b'.'; 51]));
+    assert!(engine.connections.get(oldest).is_some() && engine.connections() == 200);
+}
+
+/// Its peer wants another hello: it is made again in the next pass. One that its peer only closes is made again after a pause.
+#[test]
+fn a_connection_comes_back_at_once_if_its_protocol_wants_that() {
+    for is_wanted in [true, false] {
+        let mut engine = engine(DriverConfig::default());
+        engine.connect(NOW, SocketAddr::from(([192, 0, 2, 1], 9)));
+        let (id, _) = engine.connections.iter().next().expect("it is on its way");
+        engine.handle_ready(NOW, id, Ready { readable: false, writable: true, to_end: false });
+        if is_wanted {
+            engine.act(NOW, |_, links| links.reconnect_at_once(id));
+        }
+        engine.sockets.pipes[0].ends = true;
+        engine.handle_ready(NOW, id, Ready { readable: true, writable: false, to_end: true });
+        settle(&mut engine);
+        assert_eq!(
+            (engine.connections(), engine.sockets.pipes.len()),
+            if is_wanted { (1, 2) } else { (0, 1) }
+        );
+    }
+}
+
+/// It is established while its host gives it up.
+#[test]
+fn a_connection_that_was_hung_up_while_it_connected_never_comes_up() {
+    for drains in [false, true] {
+        let mut engine = engine(DriverConfig::default());
+        let dial = engine.connect(NOW, SocketAddr::from(([192, 0, 2, 1], 9)));
+        let (id, _) = engine.connections.iter().next().expect("it is on its way");
+        if drains {
+            engine.drain(NOW);
+        } else {
+            engine.hang_up(dial);
+        }
+        engine.handle_ready(NOW, id, Ready { readable: false, writable: true, to_end: false });
+        settle(&mut engine);
+        assert_eq!((engine.connections(), engine.counts().stale_events), (0, 1));
+        assert!(engine.protocol.closed.is_empty());
+    }
 }
 
 /// So many passes until one that says a word is heard, when each of 200 others has said 16 KiB at once.

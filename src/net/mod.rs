@@ -29,6 +29,8 @@ mod error;
 mod event_loop;
 mod handle;
 mod resolve;
+#[cfg(target_os = "linux")]
+mod silence;
 mod sockets;
 mod timer;
 mod token;

@@ -12,14 +12,19 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+#[cfg(target_os = "linux")]
+use super::silence::Silence;
 use super::token::Key;
 use super::{DriverConfig, TokenSpace};
 use crate::engine::{Interest, Sockets};
 use crate::protocol::ConnectionId;
-
-/// Bytes that the system takes for a peer and cannot send yet. What is under way does not count, so this slows down no peer that reads.
 #[cfg(target_os = "linux")]
-const UNSENT_BYTES_MAX: u32 = 16 * 1024;
+use crate::time::Instant;
+
+/// Bytes that the system has for a peer and cannot send yet when it takes no more. What is under way does not count, so this slows down no
+/// peer that reads. By default Linux keeps up to 4 MiB for one that does not: no limit here counts that, but a container's does.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 1;
 
 /// Bytes that the system keeps of what a peer has sent and is not read, because it does not read itself. Linux allows itself twice as much.
 #[cfg(target_os = "linux")]
@@ -38,7 +43,7 @@ pub(super) struct MioSockets {
     pub(super) space: TokenSpace,
     keepalive: TcpKeepalive,
     #[cfg(target_os = "linux")]
-    user_timeout: Option<Duration>,
+    silence: Silence,
     /// It was said that options cannot be set.
     has_complained: bool,
 }
@@ -54,7 +59,7 @@ impl MioSockets {
             space,
             keepalive: keepalive(config.keepalive),
             #[cfg(target_os = "linux")]
-            user_timeout: user_timeout(config.user_timeout),
+            silence: Silence::new(user_timeout(config.user_timeout)),
             has_complained: false,
         })
     }
@@ -126,13 +131,10 @@ pub(super) fn bind(addr: SocketAddr, backlog: i32) -> io::Result<net::TcpListene
     Ok(socket.into())
 }
 
-/// Bounds what the system keeps for each connection that `listener` accepts: they have these options from it, without a system call of
-/// their own. By default Linux keeps up to 4 MiB for a peer that does not read, and 6 MiB and more of what it sends. No limit here counts
-/// that, but a container's does.
+/// Bounds what the system keeps of the input of each connection that `listener` accepts: by default 6 MiB and more.
 #[cfg(target_os = "linux")]
 fn bound_memory(listener: &Socket) {
     // Best effort: whom it serves does not depend on it.
-    let _ = listener.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
     let _ = listener.set_recv_buffer_size(UNREAD_BYTES_MAX);
 }
 
@@ -172,6 +174,8 @@ impl Sockets for MioSockets {
     }
 
     fn close(&mut self, mut socket: TcpStream) {
+        #[cfg(target_os = "linux")]
+        self.silence.forget(&socket);
         // Best effort: the socket is closed in any case.
         let _ = self.registry.deregister(&mut socket);
     }
@@ -195,6 +199,13 @@ impl Sockets for MioSockets {
         }
     }
 
+    const EXCUSES: bool = cfg!(target_os = "linux");
+
+    #[cfg(target_os = "linux")]
+    fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&TcpStream]) -> bool {
+        self.silence.excuse(now, since, sockets)
+    }
+
     /// No waiting for more bytes before a write goes out, and no waiting for ever for a peer that has vanished. A connection is served
     /// without an option that it cannot have; that is said once, since it is most likely the same for all.
     fn set_options(&mut self, socket: &mut TcpStream) {
@@ -203,7 +214,9 @@ impl Sockets for MioSockets {
             ("TCP_NODELAY", socket.set_tcp_nodelay(true)),
             ("SO_KEEPALIVE", socket.set_tcp_keepalive(&self.keepalive)),
             #[cfg(target_os = "linux")]
-            ("TCP_USER_TIMEOUT", socket.set_tcp_user_timeout(self.user_timeout)),
+            ("TCP_USER_TIMEOUT", socket.set_tcp_user_timeout(self.silence.user_timeout)),
+            #[cfg(target_os = "linux")]
+            ("TCP_NOTSENT_LOWAT", socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)),
         ];
         for (option, result) in set {
             if let Err(error) = result
@@ -308,6 +321,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn the_system_keeps_little_for_a_peer_that_does_not_read() {
         let (mut sockets, mut socket, _silent) = accepted();
+        sockets.set_options(&mut socket);
         let (mut taken, mut refusals) = (0, 0);
         // The system takes more as the peer's system acknowledges, until that has no room left.
         while refusals < 50 {

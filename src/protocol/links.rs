@@ -42,6 +42,17 @@ pub enum AbortReason {
     SlowReader,
 }
 
+/// When an outbound connection that is lost is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comeback {
+    /// After a pause that is longer than the last one.
+    Later,
+    /// After the shortest pause: see [`Links::confirm`].
+    Soon,
+    /// See [`Links::reconnect_at_once`].
+    AtOnce,
+}
+
 #[derive(Debug)]
 pub(super) struct Link {
     generation: NonZeroU32,
@@ -50,8 +61,7 @@ pub(super) struct Link {
     touched: bool,
     /// This side has nothing more to send; see [`Links::finish`].
     pub(super) finished: bool,
-    /// The peer has proven to be the right one; see [`Links::confirm`].
-    confirmed: bool,
+    comeback: Comeback,
     peer: Peer,
     /// Bytes that the operating system has not taken yet.
     pub(super) queue: Queue,
@@ -291,8 +301,16 @@ impl Links {
     /// The peer of the outbound connection `id` has shown that it is there and speaks the protocol: if it is lost now,
     /// reconnecting starts with the shortest delay again.
     pub fn confirm(&mut self, id: ConnectionId) {
+        if let Some(link) = self.open_link(id).filter(|link| link.comeback == Comeback::Later) {
+            link.comeback = Comeback::Soon;
+        }
+    }
+
+    /// As [`confirm`](Self::confirm), and if it is lost now, it is made again without a pause. For a peer that has only asked for another hello;
+    /// one that could ask for that again and again would keep both sides busy.
+    pub fn reconnect_at_once(&mut self, id: ConnectionId) {
         if let Some(link) = self.open_link(id) {
-            link.confirmed = true;
+            link.comeback = Comeback::AtOnce;
         }
     }
 
@@ -360,7 +378,7 @@ impl Links {
             wish: Wish::Keep,
             touched: false,
             finished: false,
-            confirmed: false,
+            comeback: Comeback::Later,
             peer: Peer::from(peer),
             queue: Queue::EMPTY,
         };
@@ -502,7 +520,13 @@ impl Links {
     /// Whether [`confirm`](Self::confirm) was called for `id`.
     #[must_use]
     pub fn is_confirmed(&self, id: ConnectionId) -> bool {
-        self.link(id).is_some_and(|link| link.confirmed)
+        self.link(id).is_some_and(|link| link.comeback != Comeback::Later)
+    }
+
+    /// Whether [`reconnect_at_once`](Self::reconnect_at_once) was called for `id`.
+    #[must_use]
+    pub(crate) fn comes_back_at_once(&self, id: ConnectionId) -> bool {
+        self.link(id).is_some_and(|link| link.comeback == Comeback::AtOnce)
     }
 
     /// Whether `id` names a connection that exists.

@@ -66,7 +66,7 @@ impl StatusConfig {
             accepts_max: ACCEPTS_MAX,
             // The largest text several times over: it is only ever queued behind the beginning of a feed.
             out_bytes_max: 1024 * 1024,
-            stall_timeout: self.write_timeout,
+            stall_timeout: Some(self.write_timeout),
             ..DriverConfig::default()
         }
     }

@@ -11,7 +11,7 @@ use crate::servers::{joined, ms, script, small_listener, turn_server};
 
 /// A peer that does not read would be waited for longer than a test waits, were it not for the drain.
 fn config() -> DriverConfig {
-    DriverConfig { linger_timeout: ms(100), stall_timeout: PATIENCE * 2, ..DriverConfig::default() }
+    DriverConfig { linger_timeout: ms(100), stall_timeout: Some(PATIENCE * 2), ..DriverConfig::default() }
 }
 
 /// G8, T32.

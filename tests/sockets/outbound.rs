@@ -76,11 +76,39 @@ fn an_outbound_connection_that_is_on_its_way_can_be_hung_up() {
     assert!(rig.driver.protocol().closed.is_empty());
 }
 
+/// It is established while the host gives it up and dials another address, under the same number.
+#[test]
+fn an_outbound_connection_that_was_hung_up_never_comes_up() {
+    for is_noticed_first in [false, true] {
+        let [given_up, wanted] = [(); 2].map(|()| TcpListener::bind(any_port()).expect("port 0 is free"));
+        let mut rig = Rig::new(Script::default(), DriverConfig::default());
+        let connect = |rig: &mut Rig<Script>, to: &TcpListener| {
+            rig.driver.connect(now(), to.local_addr().expect("bound"))
+        };
+        let first = connect(&mut rig, &given_up);
+        if is_noticed_first {
+            // On loopback it is established at once.
+            given_up.accept().expect("it has connected");
+        }
+        rig.driver.hang_up(first);
+        let again = connect(&mut rig, &wanted);
+        let _live = wanted.accept().expect("somebody connected");
+        rig.pass_until("connected", |rig| !rig.driver.protocol().dialed(again).is_empty());
+        rig.idle(ms(50));
+        let live = rig.driver.protocol().dialed(again)[0];
+        let opened: Vec<_> = rig.log.iter().map(|event| format!("{event:?}")).collect();
+        assert_eq!(opened.len(), 1, "{opened:?}");
+        assert!(rig.driver.connections() == 1 && !rig.is_closed(live));
+        rig.driver.hang_up(again);
+        rig.pass_until("gone", |rig| rig.is_closed(live));
+    }
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn an_outbound_connection_that_stays_on_its_way_is_given_up_and_tried_again() {
     let (_socket, addr, _filler) = full_listener();
-    let config = DriverConfig { connect_timeout: ms(50), ..impatient() };
+    let config = DriverConfig { connect_timeout_min: ms(50), ..impatient() };
     let mut rig = Rig::new(Script::default(), config);
     rig.driver.connect(now(), addr);
     rig.pass_until("two attempts", |rig| unreachable(rig).len() == 2);

@@ -175,9 +175,9 @@ impl LineWire {
                     return me.give_up(cx, End::Left);
                 }
                 me.end_turn(cx, Fate::Unknown);
-                // It is the right server, so the next connection need not wait for long.
-                if let Some(id) = me.connection {
-                    cx.links.confirm(id);
+                // It is the right server, in another life. Without a secret there is nothing that it could refuse for this reason again.
+                if let Some(id) = me.connection.filter(|_| self.link.asked_back) {
+                    cx.links.reconnect_at_once(id);
                 }
                 me.close(cx);
             }

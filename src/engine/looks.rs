@@ -1,0 +1,76 @@
+//! When the sockets are asked which peers take nothing although their systems are there.
+
+use std::time::Duration;
+
+use super::pass::Timer;
+use super::{DriverConfig, Engine, Sockets};
+use crate::protocol::Protocol;
+use crate::time::{Instant, Now};
+
+/// The rounds in which sockets are looked at, while anything is written. An idle engine has none, and is not woken.
+#[derive(Debug)]
+pub(super) struct Looks {
+    /// The count of bytes written at which the last round ended, if there is none under way or to come: more bytes begin one.
+    pub(super) asleep_at: u64,
+    /// The same count when the last round ended.
+    written: u64,
+    /// When the last round began, or the first byte after a sleep was written; and when the one under way began.
+    since: Instant,
+    began: Instant,
+    /// The slot at which the round under way goes on.
+    slot: usize,
+    /// It has found bytes that wait.
+    has_waiting: bool,
+}
+
+/// Sockets looked at in a pass: some 100 us, and at the worst 0.5 ms, where all peers take nothing.
+const LOOKED_AT_MAX: usize = 128;
+
+/// Between the parts of a round, so that turns go on meanwhile.
+const PAUSE: Duration = Duration::from_millis(1);
+
+impl Looks {
+    pub(super) fn new<S: Sockets>(config: &DriverConfig, now: Instant) -> Looks {
+        let asleep_at = if S::EXCUSES && !config.user_timeout.is_zero() { 0 } else { u64::MAX };
+        Looks { asleep_at, written: 0, since: now, began: now, slot: 0, has_waiting: false }
+    }
+}
+
+impl<P: Protocol, S: Sockets> Engine<P, S> {
+    /// Begins a round after half the time for which a peer may be silent: one that has just become busy is excused in time.
+    pub(super) fn look_later(&mut self, since: Instant) {
+        self.looks.since = since;
+        self.deadlines.set(Timer::Look, Some(since + (self.config.user_timeout / 2).max(PAUSE)));
+    }
+
+    /// Looks at the next sockets of a round. The rest of it is for the next passes.
+    #[cold]
+    pub(super) fn look(&mut self, now: Now) {
+        let Engine { looks, connections, sockets, .. } = self;
+        if looks.slot == 0 {
+            looks.began = now.instant;
+        }
+        let mut some = Vec::with_capacity(LOOKED_AT_MAX);
+        let from = looks.slot;
+        looks.slot = 0;
+        for (id, connection) in connections.iter().skip_while(|(id, _)| id.slot() < from) {
+            if some.len() == LOOKED_AT_MAX {
+                looks.slot = id.slot();
+                break;
+            }
+            some.push(&connection.socket);
+        }
+        looks.has_waiting |= sockets.excuse(now.instant, looks.since, &some);
+        if looks.slot > 0 {
+            return self.deadlines.set(Timer::Look, Some(now.instant + PAUSE));
+        }
+        let written = self.counts.bytes_out;
+        let has_written = std::mem::replace(&mut looks.written, written) != written;
+        if std::mem::take(&mut looks.has_waiting) || has_written {
+            let began = looks.began;
+            self.look_later(began);
+        } else {
+            looks.asleep_at = written;
+        }
+    }
+}

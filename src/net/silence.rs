@@ -1,0 +1,144 @@
+//! Tells a peer that takes nothing from one that is gone, on Linux.
+//!
+//! `TCP_USER_TIMEOUT` ends a connection whose bytes stay unacknowledged: so a peer is found out that has vanished without a word. But it
+//! also ends one whose peer has no room for more, though the peer's system says so each time it is asked, for the system counts from when
+//! the window closed. A client that is busy for longer than that would be cut off, with all that waits for it. So the sockets with
+//! unsent bytes are looked at now and then, and whose window is closed, and was found closed by the last probe, is given more time.
+//!
+//! Which have unsent bytes, one call tells for many: with `TCP_NOTSENT_LOWAT` at one byte a socket is writable only if it has none. That
+//! also bounds what the system keeps for a peer that does not read, which could be 4 MiB. What became of the last probe is asked over
+//! netlink, as `ss` does it; where that is forbidden, busy peers are cut off as the system does.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::time::Duration;
+
+use log::warn;
+use mio::net::TcpStream;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+use socket2::SockRef;
+
+use crate::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Silence {
+    /// `None`: peers may be silent for as long as the system likes.
+    pub(super) user_timeout: Option<Duration>,
+    /// Since when, at the earliest, the windows of excused peers are closed.
+    closed: HashMap<RawFd, Instant>,
+    /// Made when it is first needed; `None` within if there is none to be had.
+    netlink: Option<Option<OwnedFd>>,
+}
+
+impl Silence {
+    pub(super) fn new(user_timeout: Option<Duration>) -> Silence {
+        Silence { user_timeout, closed: HashMap::new(), netlink: None }
+    }
+
+    /// The socket is closed; another one will have its number.
+    pub(super) fn forget(&mut self, socket: &TcpStream) {
+        if !self.closed.is_empty() {
+            self.closed.remove(&socket.as_raw_fd());
+        }
+    }
+
+    /// Gives those of `sockets` more time whose peers have no room. Returns whether any has unsent bytes.
+    pub(super) fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&TcpStream]) -> bool {
+        let Some(user_timeout) = self.user_timeout else { return false };
+        let mut polled: Vec<_> = sockets.iter().map(|&socket| PollFd::new(socket, PollFlags::OUT)).collect();
+        if poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_err() {
+            return false;
+        }
+        let mut has_waiting = false;
+        for (socket, polled) in sockets.iter().zip(polled) {
+            if !polled.revents().is_empty() {
+                if !self.closed.is_empty() && self.closed.remove(&socket.as_raw_fd()).is_some() {
+                    give(socket, user_timeout);
+                }
+                continue;
+            }
+            has_waiting = true;
+            if self.is_closed_window(socket).unwrap_or(false) {
+                let began = *self.closed.entry(socket.as_raw_fd()).or_insert(since);
+                // The system counts from when the window closed.
+                give(socket, now.saturating_duration_since(began) + user_timeout);
+            }
+        }
+        has_waiting
+    }
+
+    /// Whether `socket` waits for room at its peer, whose system has acknowledged the last probe.
+    fn is_closed_window(&mut self, socket: &TcpStream) -> io::Result<bool> {
+        let (local, peer) = (socket.local_addr()?, socket.peer_addr()?);
+        let netlink = self.netlink.get_or_insert_with(|| {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let made = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG));
+            if let Err(error) = &made {
+                warn!("clients that read nothing will be taken for gone, since the system does not tell of them: {error}");
+            }
+            made.ok()
+        });
+        let Some(netlink) = netlink else { return Ok(false) };
+        rustix::net::send(&*netlink, &request(local, peer), SendFlags::NOSIGNAL)?;
+        let mut reply = [0_u8; 512];
+        let (count, _) = rustix::net::recv(&*netlink, &mut reply, RecvFlags::empty())?;
+        Ok(has_answered_probe(&reply[..count]))
+    }
+}
+
+fn give(socket: &TcpStream, time: Duration) {
+    // Best effort: it is looked at again.
+    let _ = SockRef::from(socket).set_tcp_user_timeout(Some(time));
+}
+
+/// `SOCK_DIAG_BY_FAMILY`, and the protocol that is asked about.
+const BY_FAMILY: u16 = 20;
+const TCP: u8 = 6;
+
+/// Asks for one socket: a `nlmsghdr`, then an `inet_diag_req_v2`, without a cookie.
+fn request(local: SocketAddr, peer: SocketAddr) -> [u8; 72] {
+    const REQUEST: u16 = 1;
+    let (family, scope) = match local {
+        SocketAddr::V4(_) => (AddressFamily::INET, 0),
+        SocketAddr::V6(addr) => (AddressFamily::INET6, addr.scope_id()),
+    };
+    let family = u8::try_from(family.as_raw()).unwrap_or(0);
+    let mut bytes = [0; 72];
+    let mut at = 0;
+    let mut put = |piece: &[u8], length: usize| {
+        bytes[at..at + piece.len()].copy_from_slice(piece);
+        at += length;
+    };
+    put(&72_u32.to_ne_bytes(), 4);
+    put(&BY_FAMILY.to_ne_bytes(), 2);
+    put(&REQUEST.to_ne_bytes(), 2);
+    put(&[0; 8], 8);
+    put(&[family, TCP, 0, 0], 4);
+    // In any state.
+    put(&u32::MAX.to_ne_bytes(), 4);
+    put(&local.port().to_be_bytes(), 2);
+    put(&peer.port().to_be_bytes(), 2);
+    for addr in [local, peer] {
+        match addr {
+            SocketAddr::V4(addr) => put(&addr.ip().octets(), 16),
+            SocketAddr::V6(addr) => put(&addr.ip().octets(), 16),
+        }
+    }
+    put(&scope.to_ne_bytes(), 4);
+    put(&[0xff; 8], 8);
+    bytes
+}
+
+/// Reads of an `inet_diag_msg`, behind its `nlmsghdr`: the timer that runs, which is 4 for probes of a closed window, and how many of
+/// them are unanswered.
+fn has_answered_probe(reply: &[u8]) -> bool {
+    match reply {
+        [_, _, _, _, kind @ ..] if kind.len() >= 16 => {
+            kind[..2] == BY_FAMILY.to_ne_bytes() && kind[14] == 4 && kind[15] == 0
+        }
+        _ => false,
+    }
+}
