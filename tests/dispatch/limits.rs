@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use taketurns::protocol::dispatch::Framing;
-use taketurns::protocol::dispatch::{COMMAND_BYTES_MAX, DispatchEvent, DispatchServerConfig};
-use taketurns::protocol::{AbortReason, Protocol, Wish};
+use taketurns::protocol::dispatch::{COMMAND_BYTES_MAX, DispatchEvent, DispatchServerConfig, Rejection};
+use taketurns::protocol::{Protocol, Wish};
 
 use crate::world::{NOTHING, Peer, World, assert_gaps, least_loaded, line, ms, raw};
 
@@ -156,21 +156,42 @@ fn a02_a_line_that_never_ends_is_closed_in_5_seconds() {
     assert!(!world.is_closed(peers[0]), "a peer may be silent between lines");
 }
 
+/// A9: a worker executes its first command for an hour, and reads nothing meanwhile. It is no slow reader, and gone even less: what it may have
+/// waits for it, and the rest is refused as busy.
 #[test]
-fn a03_a_client_that_never_reads_is_closed_and_the_others_go_on() {
+fn a09_a_worker_that_is_busy_has_its_commands_when_it_reads() {
     for config in [raw(), line()] {
         let is_line = config.framing == Framing::Line;
         let (mut world, peers) = World::with_clients(3, config);
         world.peers[peers[1].0].reads = false;
         let command = format!("C 0 {}{}", "x".repeat(900), if is_line { "\n" } else { "" });
-        for _ in 0..100 {
+        for _ in 0..200 {
             world.say(peers[0], &command);
-            world.pass_time(ms(10));
+            world.pass_time(ms(20));
         }
-        assert_eq!(world.peers[peers[1].0].closed, Some(Wish::Abort(AbortReason::SlowReader)));
-        assert_eq!(world.server.ranks().count(), 2);
-        let got = world.heard(peers[2]).len();
-        assert!(got > 20, "the next one has them since: {got}");
+        world.pass_time(ms(3_600_000));
+        assert!(!world.is_closed(peers[1]));
+        let dispatched = world.server.counts().dispatched;
+        assert!((35..40).contains(&dispatched), "{dispatched}: half of 64 KiB");
+        assert_eq!(
+            world.rejections(),
+            vec![Rejection::Busy; 200 - usize::try_from(dispatched).expect("few")]
+        );
+        world.read_again(peers[1]);
+        if !is_line {
+            continue;
+        }
+        let jobs: Vec<_> = world
+            .lines(peers[1])
+            .iter()
+            .map(|job| job.split(' ').nth(1).expect("its id").to_owned())
+            .collect();
+        assert_eq!(jobs.len() as u64, dispatched);
+        world.heard(peers[0]);
+        jobs.iter().for_each(|job| world.say(peers[1], format!("D {job}\n")));
+        assert_eq!(world.lines(peers[0]), jobs.iter().map(|job| format!("O {job}")).collect::<Vec<_>>());
+        world.say(peers[0], &command);
+        assert_eq!(world.lines(peers[1]).len(), 1, "and there is room for more");
     }
 }
 

@@ -44,6 +44,64 @@ fn r06_everyone_below_moves_up_and_every_remaining_client_is_told() {
     }
 }
 
+/// One new rank each, however many leave in a pass: 3,500 that time out together must not cost 3,500 messages for each of the others.
+#[test]
+fn r06_a_client_is_told_one_new_rank_however_many_leave_in_a_pass() {
+    for (config, end) in [(raw(), ""), (line(), "\n")] {
+        let (mut world, peers) = World::with_clients(1_000, config);
+        let (gone, left): (Vec<_>, Vec<_>) = peers.iter().enumerate().partition(|(at, _)| at % 10 != 3);
+        let gone: Vec<_> = gone.into_iter().map(|(_, &peer)| peer).collect();
+        world.leave_together(&gone);
+        for (rank, &(_, &peer)) in left.iter().enumerate() {
+            assert_eq!(world.heard(peer), [format!("RYour rank is now {rank}{end}")]);
+        }
+        assert_eq!(
+            world.server.ranks().map(|(rank, _)| rank.0).collect::<Vec<_>>(),
+            (0..100).collect::<Vec<_>>()
+        );
+        let newcomer = world.connect();
+        assert_eq!(world.heard(newcomer), [format!("Your rank is 100{end}")]);
+    }
+}
+
+/// Ranks change at the end of a pass. What comes between finds the clients that are there.
+#[test]
+fn r06_a_command_in_the_pass_of_a_departure_goes_to_a_client_that_is_there() {
+    let (mut world, peers) = World::with_clients(4, line());
+    world.in_one_pass(|pass| {
+        pass.leave(peers[1]);
+        pass.say(peers[0], "C 0 a\n");
+        pass.say(peers[3], "C 3 b\n");
+        let _ = pass.connect();
+        pass.say(peers[3], "C 3 c\n");
+    });
+    assert_eq!(world.lines(peers[0]), ["A 1", "RYour rank is now 0"]);
+    assert_eq!(world.lines(peers[2]), ["C 1 a", "RYour rank is now 1"]);
+    assert_eq!(world.lines(peers[3]), ["X lowest-rank", "A 2", "RYour rank is now 2"]);
+    let newcomer = world.last_peer();
+    assert_eq!(world.lines(newcomer), ["Your rank is 3", "C 2 c"], "it has come behind the departure");
+}
+
+/// The ranks of an hour would be more than may wait for a client that is busy. It hears the last one when it reads.
+#[test]
+fn r06_a_client_that_does_not_read_is_told_its_rank_when_it_does() {
+    let (mut world, peers) = World::with_clients(2, line());
+    world.peers[peers[1].0].reads = false;
+    for _ in 0..200 {
+        world.say(peers[0], format!("C 0 {}\n", "x".repeat(900)));
+    }
+    for _ in 0..5_000 {
+        let short = world.connect();
+        world.leave(short);
+    }
+    world.leave(peers[0]);
+    assert!(!world.is_closed(peers[1]));
+    world.read_again(peers[1]);
+    let lines = world.lines(peers[1]);
+    assert_eq!(lines.last().map(String::as_str), Some("RYour rank is now 0"));
+    assert!(lines.len() < 100, "{} lines", lines.len());
+}
+
 // ---- R2 to R5: who gets a command ---------------------------------------------------------------------
 
 #[test]

@@ -38,6 +38,7 @@ pub(crate) struct World {
     pub(crate) peers: Vec<PeerState>,
     pub(crate) events: Vec<DispatchEvent>,
     rests: Rests,
+    is_in_pass: bool,
 }
 
 impl World {
@@ -50,6 +51,7 @@ impl World {
             peers: Vec::new(),
             events: Vec::new(),
             rests: Rests::default(),
+            is_in_pass: false,
         }
     }
 
@@ -91,8 +93,35 @@ impl World {
     }
 
     pub(crate) fn leave(&mut self, peer: Peer) {
-        let now = self.now();
-        self.rests.end(&mut self.server, now, self.peers[peer.0].id, &mut self.links);
+        self.leave_together(&[peer]);
+    }
+
+    /// They leave in one pass.
+    pub(crate) fn leave_together(&mut self, peers: &[Peer]) {
+        for peer in peers {
+            let now = self.now();
+            self.rests.end(&mut self.server, now, self.peers[peer.0].id, &mut self.links);
+        }
+        self.flush();
+    }
+
+    /// What `act` does comes in one pass.
+    pub(crate) fn in_one_pass(&mut self, act: impl FnOnce(&mut World)) {
+        self.is_in_pass = true;
+        act(self);
+        self.is_in_pass = false;
+        self.flush();
+    }
+
+    pub(crate) fn last_peer(&self) -> Peer {
+        Peer(self.peers.len() - 1)
+    }
+
+    /// `peer` reads what waits for it, and from now on.
+    pub(crate) fn read_again(&mut self, peer: Peer) {
+        let PeerState { id, reads, .. } = &mut self.peers[peer.0];
+        *reads = true;
+        self.links.hurry(*id);
         self.flush();
     }
 
@@ -103,9 +132,13 @@ impl World {
 
     /// Ends a pass as the driver does.
     pub(crate) fn flush(&mut self) {
+        if self.is_in_pass {
+            return;
+        }
         loop {
             self.write();
             let now = self.now();
+            self.server.handle_flushed(now, &mut self.links);
             if !self.rests.go_on(&mut self.server, now, &mut self.links) && !self.links.has_touched() {
                 return;
             }

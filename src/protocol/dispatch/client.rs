@@ -172,12 +172,17 @@ impl DispatchClient {
 impl Protocol for DispatchClient {
     type Event = DispatchClientEvent;
 
-    fn handle_open(&mut self, _: Now, id: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {
-        self.connection = Some(id);
+    fn handle_open(&mut self, _: Now, id: ConnectionId, _: SocketAddr, _: Origin, links: &mut Links) {
+        if let Some(before) = self.connection.replace(id) {
+            links.close(before);
+        }
         self.rank = None;
     }
 
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        if self.connection != Some(id) {
+            return bytes.len();
+        }
         if self.framing == Framing::Raw {
             self.reply(now, id, &String::from_utf8_lossy(bytes), links);
             return bytes.len();

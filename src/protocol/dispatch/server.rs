@@ -33,8 +33,12 @@ const LOAD_MAX: usize = 4096;
 pub struct DispatchServer {
     config: DispatchServerConfig,
     clients: ConnectionMap<Client>,
-    /// By rank.
+    /// By rank. Those that are gone stay until the end of the pass, when the others move up.
     ranks: Vec<ConnectionId>,
+    /// A client has left in this pass: those that stand before this place in `ranks` were there then, and are told of their new ranks.
+    told_before: Option<usize>,
+    /// Clients that do not read, to be told of their ranks when they do.
+    owed: Vec<ConnectionId>,
     counts: DispatchCounts,
     timers: Timers<ConnectionId>,
     draining: bool,
@@ -49,7 +53,12 @@ const REPORTED_MAX: usize = 4096;
 #[derive(Debug)]
 struct Client {
     peer: SocketAddr,
+    /// As it was told, or will be when it reads.
     rank: Rank,
+    /// Its place in `ranks`.
+    place: usize,
+    /// It stands in `owed`.
+    is_owed: bool,
     /// It has said something that can be read.
     has_spoken: bool,
     input: Input,
@@ -92,6 +101,8 @@ impl DispatchServer {
             config,
             clients: ConnectionMap::default(),
             ranks: Vec::new(),
+            told_before: None,
+            owed: Vec::new(),
             counts: DispatchCounts::default(),
             timers: Timers::default(),
             draining: false,
@@ -167,14 +178,14 @@ impl DispatchServer {
     /// R2 to R5: the command goes to a client of lower rank than the sender has, whatever it claims.
     fn command(&mut self, now: Now, id: ConnectionId, claimed: Rank, command: Command, links: &mut Links) {
         let Some(sender) = self.clients.get_mut(id) else { return };
-        let from = sender.rank;
+        let (from, place) = (sender.rank, sender.place);
         if claimed != from && links.may_log(Level::Info) {
             info!("{}: claims rank {claimed}, has rank {from}", sender.peer);
         }
-        let Some(worker) = self.receiver(now, from) else {
+        let Some(worker) = self.receiver(now, place) else {
             return self.reject(now, id, from, Rejection::LowestRank, links);
         };
-        if !self.has_room(worker) {
+        if !self.has_room(worker, links) {
             return self.reject(now, id, from, Rejection::Busy, links);
         }
         let Some(client) = self.clients.get_mut(worker) else { return };
@@ -201,34 +212,36 @@ impl DispatchServer {
         }
     }
 
-    /// R4: who gets a command of the client of rank `from`.
-    fn receiver(&mut self, now: Now, from: Rank) -> Option<ConnectionId> {
-        let lower = &self.ranks[from.0 + 1..];
+    /// R4: who gets a command of the client that has this place.
+    fn receiver(&mut self, now: Now, place: usize) -> Option<ConnectionId> {
+        let DispatchServer { ranks, clients, .. } = self;
+        let mut lower = ranks[place + 1..].iter().copied();
         match self.config.policy {
-            Policy::Next => lower.first().copied(),
+            Policy::Next => lower.find(|&id| clients.get(id).is_some()),
             Policy::LeastLoaded => {
                 let window = self.config.load_window;
-                for &id in lower {
-                    let Some(client) = self.clients.get_mut(id) else { continue };
+                for id in lower.clone() {
+                    let Some(client) = clients.get_mut(id) else { continue };
                     while client.sent.front().is_some_and(|&sent| sent + window <= now.instant) {
                         client.sent.pop_front();
                     }
                 }
-                let load = |id: &ConnectionId| {
-                    self.clients
-                        .get(*id)
-                        .map(|client| (client.undone.len() + client.sent.len(), client.chosen))
+                let load = |id| {
+                    let client: &Client = clients.get(id)?;
+                    Some((client.undone.len() + client.sent.len(), client.chosen, id))
                 };
-                lower.iter().copied().min_by_key(load)
+                lower.filter_map(load).min().map(|(.., id)| id)
             }
         }
     }
 
-    fn has_room(&self, worker: ConnectionId) -> bool {
-        self.clients.get(worker).is_some_and(|client| match self.config.framing {
+    /// Whether it can have one more command. A worker that is busy does not read meanwhile, and must not be given up for what waits for it.
+    fn has_room(&self, worker: ConnectionId, links: &Links) -> bool {
+        let has_room = self.clients.get(worker).is_some_and(|client| match self.config.framing {
             Framing::Raw => client.waiting.len() < self.config.waiting_max,
             Framing::Line => client.undone.len() < self.config.undone_max,
-        })
+        });
+        has_room && !links.is_congested(worker)
     }
 
     fn reject(&mut self, now: Now, id: ConnectionId, from: Rank, reason: Rejection, links: &mut Links) {
@@ -310,24 +323,44 @@ impl DispatchServer {
         self.timers.set(&mut client.alarm, id, due);
     }
 
-    /// R6: everyone below moves up, and every remaining client is told.
+    /// R6: everyone below moves up, and every remaining client is told, at the end of the pass: once, however many have left in it.
     fn remove(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let Some(mut gone) = self.clients.remove(id) else { return };
         self.timers.remove(&mut gone.alarm, id);
         if self.draining {
             return;
         }
-        self.ranks.remove(gone.rank.0);
+        self.told_before = Some(self.ranks.len());
         self.events.push_back(DispatchEvent::Left { peer: gone.peer, rank: gone.rank });
         for (job, sender) in gone.undone {
             self.say(now, sender, Reply::Rejected(format!("worker-gone {job}")), links);
         }
-        for rank in 0..self.ranks.len() {
-            let id = self.ranks[rank];
-            if let Some(client) = self.clients.get_mut(id) {
-                client.rank = Rank(rank);
+    }
+
+    fn move_up(&mut self) {
+        let Some(told_before) = self.told_before.take() else { return };
+        for (place, id) in std::mem::take(&mut self.ranks).into_iter().enumerate() {
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            client.place = self.ranks.len();
+            client.rank = Rank(client.place);
+            self.ranks.push(id);
+            if place < told_before && !std::mem::replace(&mut client.is_owed, true) {
+                self.owed.push(id);
             }
-            self.say(now, id, Reply::NewRank(Rank(rank)), links);
+        }
+    }
+
+    /// Tells those that are owed their rank, except those that do not read: the ranks of an hour would close them.
+    fn tell_ranks(&mut self, now: Now, links: &mut Links) {
+        for id in std::mem::take(&mut self.owed) {
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            if links.is_congested(id) {
+                self.owed.push(id);
+            } else {
+                client.is_owed = false;
+                let rank = client.rank;
+                self.say(now, id, Reply::NewRank(rank), links);
+            }
         }
     }
 
@@ -380,22 +413,24 @@ impl Protocol for DispatchServer {
     type Event = DispatchEvent;
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
-        if self.draining || self.ranks.len() >= self.config.max_clients {
+        if self.draining || self.clients.len() >= self.config.max_clients {
             if links.may_log(Level::Info) {
-                info!("{peer}: turned away, {} clients are connected", self.ranks.len());
+                info!("{peer}: turned away, {} clients are connected", self.clients.len());
             }
             let end = if self.config.framing == Framing::Line { "\n" } else { "" };
             self.counts.turned_away += 1;
             links.send_fmt(id, format_args!("Server full{end}"));
             return links.close(id);
         }
-        let rank = Rank(self.ranks.len());
+        let (rank, place) = (Rank(self.clients.len()), self.ranks.len());
         self.ranks.push(id);
         self.clients.insert(
             id,
             Client {
                 peer,
                 rank,
+                place,
+                is_owed: false,
                 has_spoken: false,
                 input: Input::default(),
                 sent: VecDeque::new(),
@@ -443,11 +478,19 @@ impl Protocol for DispatchServer {
                 }
                 _ => self.send_waiting(now, id, links),
             }
+            // The others are for the next pass: much is to be written first, so that nobody who reads is given up for it.
+            if links.wants_flush(id) {
+                return;
+            }
         }
     }
 
-    fn handle_flushed(&mut self, _: Now, _: &mut Links) {
+    fn handle_flushed(&mut self, now: Now, links: &mut Links) {
         self.reported = 0;
+        if !self.draining {
+            self.move_up();
+            self.tell_ranks(now, links);
+        }
     }
 
     /// Commands that wait for the gap are still sent: 64 of them take less than a second.
