@@ -30,6 +30,15 @@ impl Asking {
         self.client.handle_bytes(self.now, self.id, bytes, &mut self.links);
     }
 
+    /// The host sets another message and dials; returns the connection of the first.
+    fn says(&mut self, message: &str) -> ConnectionId {
+        self.client.say(message);
+        let id = self.links.open(([127, 0, 0, 1], 9).into());
+        let (dial, links) = (Origin::Dialed(DialId(0)), &mut self.links);
+        self.client.handle_open(self.now, id, ([127, 0, 0, 1], 9).into(), dial, links);
+        std::mem::replace(&mut self.id, id)
+    }
+
     fn closed(&mut self, reason: CloseReason) -> EchoClientEvent {
         self.client.handle_closed(self.now, self.id, reason, &mut self.links);
         self.client.poll_event().expect("an event")
@@ -75,6 +84,32 @@ fn e07_an_answer_has_a_longest_size_and_a_longest_time() {
     assert!(!asking.links.is_open(asking.id));
     assert_eq!(asking.closed(CloseReason::Unwanted), EchoClientEvent::Unanswered(CloseReason::Unwanted));
     assert_eq!(asking.client.next_deadline(), None);
+}
+
+/// The host gives a message up and says the next one: neither the bytes nor the end of the first connection belong to the second,
+/// whatever comes first.
+#[test]
+fn e07_nothing_of_one_connection_is_taken_for_an_answer_on_the_next() {
+    let finished = CloseReason::Finished;
+    let mut asking = Asking::new("one");
+    asking.hears(b"first");
+    let first = asking.says("two");
+    assert!(!asking.links.is_open(first) && asking.links.is_open(asking.id));
+    asking.client.handle_bytes(asking.now, first, b" and more", &mut asking.links);
+    asking.hears(b"second");
+    asking.client.handle_closed(asking.now, first, finished, &mut asking.links);
+    assert_eq!(asking.client.poll_event(), None);
+    assert!(asking.client.next_deadline().is_some(), "the second is still awaited");
+    assert_eq!(asking.closed(finished), EchoClientEvent::Answered("second".to_owned()));
+
+    // The first one is gone before the next one is there.
+    let mut asking = Asking::new("one");
+    asking.hears(b"first");
+    asking.client.say("two");
+    asking.client.handle_closed(asking.now, asking.id, finished, &mut asking.links);
+    assert_eq!(asking.client.poll_event(), None);
+    asking.says("two");
+    assert_eq!(asking.closed(finished), EchoClientEvent::Unanswered(finished));
 }
 
 #[test]

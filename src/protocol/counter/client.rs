@@ -152,7 +152,7 @@ impl Protocol for CounterClient {
     fn handle_open(&mut self, now: Now, id: ConnectionId, _: SocketAddr, _: Origin, links: &mut Links) {
         // An old server takes its first recv whole as the id: nothing else until it has answered.
         links.send_fmt(id, format_args!("{}", self.config.id));
-        self.running = Some(Running {
+        let before = self.running.replace(Running {
             connection: id,
             number: None,
             increment: 1,
@@ -161,6 +161,9 @@ impl Protocol for CounterClient {
             ask_at: now.instant,
             asked: false,
         });
+        if let Some(before) = before {
+            links.close(before.connection);
+        }
         self.rearm();
     }
 

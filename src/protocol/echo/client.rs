@@ -11,16 +11,26 @@ use crate::time::{Instant, Now};
 
 /// The client side of the echo protocol, without sockets: a [`Protocol`].
 ///
-/// The host [sets](Self::say) a message and dials, once for every message; the answer comes as an event.
+/// The host [sets](Self::say) a message and dials, once for every message; the answer comes as an event. There is one message at a time:
+/// the next one takes the place of one that is not answered, of which nothing is heard any more.
 #[derive(Debug)]
 pub struct EchoClient {
     config: EchoClientConfig,
     message: String,
     /// The answer as far as it has come; `answer_bytes_max` at most.
     answer: Vec<u8>,
-    /// The connection that the answer is awaited on, and until when.
-    awaited: Option<(ConnectionId, Instant)>,
+    awaited: Option<Awaited>,
     events: VecDeque<EchoClientEvent>,
+}
+
+/// The connection of a message that was sent.
+#[derive(Debug)]
+struct Awaited {
+    id: ConnectionId,
+    /// When to give it up; `None` once that is done.
+    until: Option<Instant>,
+    /// The host has set another message since.
+    is_given_up: bool,
 }
 
 /// Limits of an [`EchoClient`].
@@ -61,9 +71,12 @@ impl EchoClient {
         }
     }
 
-    /// The message to send on the next connection.
+    /// The message to send on the next connection. The one before it is given up, if it is not answered.
     pub fn say(&mut self, message: &str) {
         message.clone_into(&mut self.message);
+        if let Some(awaited) = &mut self.awaited {
+            awaited.is_given_up = true;
+        }
     }
 }
 
@@ -75,7 +88,10 @@ impl Protocol for EchoClient {
             info!("connected to {peer}");
         }
         self.answer.clear();
-        self.awaited = Some((id, now.instant + self.config.answer_timeout));
+        let until = Some(now.instant + self.config.answer_timeout);
+        if let Some(before) = self.awaited.replace(Awaited { id, until, is_given_up: false }) {
+            links.abort(before.id);
+        }
         links.send(id, self.message.as_bytes());
         // The end of the stream is the end of the message, for old servers and new.
         links.finish(id);
@@ -84,9 +100,11 @@ impl Protocol for EchoClient {
         }
     }
 
-    fn handle_bytes(&mut self, _: Now, _: ConnectionId, bytes: &[u8], _: &mut Links) -> usize {
-        let room = self.config.answer_bytes_max - self.answer.len();
-        self.answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], _: &mut Links) -> usize {
+        if self.awaited.as_ref().is_some_and(|awaited| awaited.id == id) {
+            let room = self.config.answer_bytes_max - self.answer.len();
+            self.answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
         bytes.len()
     }
 
@@ -94,9 +112,12 @@ impl Protocol for EchoClient {
         links.close(id);
     }
 
-    fn handle_closed(&mut self, _: Now, _: ConnectionId, reason: CloseReason, links: &mut Links) {
-        self.awaited = None;
+    fn handle_closed(&mut self, _: Now, id: ConnectionId, reason: CloseReason, links: &mut Links) {
+        let Some(awaited) = self.awaited.take_if(|awaited| awaited.id == id) else { return };
         let answer = std::mem::take(&mut self.answer);
+        if awaited.is_given_up {
+            return;
+        }
         self.events.push_back(if answer.is_empty() {
             EchoClientEvent::Unanswered(reason)
         } else {
@@ -111,25 +132,28 @@ impl Protocol for EchoClient {
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
-        if let Some((id, _)) = self.awaited.take_if(|(_, until)| *until <= now.instant) {
-            links.abort(id);
+        if let Some(awaited) = &mut self.awaited
+            && awaited.until.take_if(|until| *until <= now.instant).is_some()
+        {
+            links.abort(awaited.id);
         }
     }
 
     fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
 
     fn drain(&mut self, _: Now, links: &mut Links) {
-        if let Some((id, _)) = self.awaited.take() {
-            links.abort(id);
+        if let Some(awaited) = &mut self.awaited {
+            awaited.until = None;
+            links.abort(awaited.id);
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.awaited.map(|(_, until)| until)
+        self.awaited.as_ref()?.until
     }
 
     fn is_awaited(&self, id: ConnectionId) -> bool {
-        self.awaited.is_some_and(|(awaited, _)| awaited == id)
+        self.awaited.as_ref().is_some_and(|awaited| awaited.id == id)
     }
 
     fn poll_event(&mut self) -> Option<EchoClientEvent> {
