@@ -166,9 +166,13 @@ impl Table {
 
     /// Whether a client from `address` would get a new seat in `ring`, if there is room for one at all.
     pub(crate) fn has_room_for(&self, address: IpAddr, ring: &Name) -> bool {
+        self.addresses.has_room_for(address) && !self.is_full(ring)
+    }
+
+    /// Whether `ring` has as many seats as it may have.
+    pub(crate) fn is_full(&self, ring: &Name) -> bool {
         let seats = self.ring_named(ring).map_or(0, |ring| self.scheduler.seat_count(ring));
-        let is_full = self.rules_for(ring).seats_max.is_some_and(|max| seats >= max);
-        self.addresses.has_room_for(address) && !is_full
+        self.rules_for(ring).seats_max.is_some_and(|max| seats >= max)
     }
 
     /// Whether raw clients, whose demand is `always`, may have seats in `ring`.

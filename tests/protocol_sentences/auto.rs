@@ -89,6 +89,39 @@ fn l10_a_silent_connection_is_raw_on_trial() {
     assert_eq!(world.heard_raw(b), ["GO"]);
 }
 
+/// L10: a port scanner below quorum, or beside one other client, keeps no place of a full ring once it has let a turn lapse in silence.
+#[test]
+fn l10_a_silent_connection_keeps_no_place_that_another_client_wants() {
+    for is_line in [true, false] {
+        let mut config = auto_config();
+        config.rules.seats_max = Some(2);
+        let mut world = World::new(config, 1);
+        let scanner = raw(&mut world);
+        world.drive_for(secs(100));
+        let ann = world.connect();
+        world.say_bytes(ann, b"JOIN ann\n");
+        // It might be a raw client: it has its turn, and its time.
+        world.drive_for(secs(5));
+        let early = world.connect();
+        world.say_bytes(early, b"JOIN cid\n");
+        assert_eq!(refusal(&mut world, early), "ring-full");
+        world.drive_for(secs(60));
+        assert!(world.is_open(scanner) && !world.is_open(early));
+        let late = world.connect();
+        if is_line {
+            world.say_bytes(late, b"JOIN bob\n");
+            assert!(world.heard(late)[0].starts_with("WELCOME bob"));
+        } else {
+            world.drive_for(ms(300));
+            assert_eq!(world.heard_raw(late)[0], "WAIT");
+        }
+        assert!(!world.is_open(scanner) && world.is_open(ann) && world.is_open(late));
+        let next = world.connect();
+        world.say_bytes(next, b"JOIN dan\n");
+        assert_eq!(refusal(&mut world, next), "ring-full", "a client that has not had its turn stays");
+    }
+}
+
 /// L10: a silent connection costs the ring its deadline once, not each lap; what it says at last is T11's late answer.
 #[test]
 fn l10_a_silent_connection_costs_a_ring_one_deadline() {

@@ -9,6 +9,7 @@ use super::{Admission, Joining, TurnEvent};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Admitting, LineSession, Role, Seating, Step, Wants, kept};
+use crate::session::raw::Trial;
 use crate::session::{
     Bye, Code, Content, Fence, Join, Name, Reply, Request, SeatState as Told, Secret, Unreadable,
 };
@@ -556,6 +557,7 @@ impl TurnServer {
             if let Some(before) = self.table.seat_named(&seating.ring, &seating.name) {
                 self.retire_seat(now, before, links);
             }
+            self.vacate_silent(now, &seating.ring, links);
             if self.table.has_room_for(address, &seating.ring) {
                 self.make_room(now, &seating.ring, links);
             }
@@ -580,6 +582,17 @@ impl TurnServer {
                 self.dismiss(now, id, bye, links);
                 Ok(())
             }
+        }
+    }
+
+    /// L10: a client on trial that has let its turn lapse, such as a port scanner, keeps no place in a full ring that another client wants.
+    pub(super) fn vacate_silent(&mut self, now: Now, ring: &Name, links: &mut Links) {
+        let Some(of) = self.table.ring_named(ring).filter(|_| self.table.is_full(ring)) else { return };
+        let silent = self.table.scheduler.seats_of(of).filter_map(|view| view.data.client).find(
+            |&id| matches!(self.sessions.get(id), Some(Session::Raw(raw)) if raw.trial == Trial::Resting),
+        );
+        if let Some(silent) = silent {
+            self.dismiss(now, silent, Bye::RingFull, links);
         }
     }
 

@@ -38,6 +38,9 @@ impl TurnServer {
     ) -> Result<RawSeat, Bye> {
         let ring = DEFAULT_RING.parse().expect("the default ring's name is valid");
         let address = peer.ip();
+        if !self.table.has_left_by_raw(address) {
+            self.vacate_silent(now, &ring, links);
+        }
         let may_have_new = self.table.may_be_raw(&ring) && self.table.has_room_for(address, &ring);
         if may_have_new && !self.table.has_left_by_raw(address) {
             self.make_room(now, &ring, links);
