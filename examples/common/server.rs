@@ -1,10 +1,13 @@
 //! A server's beginning and end: addresses, signals, the loop.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use log::warn;
-use taketurns::net::{Driver, DriverConfig, Event, EventLoop, os_entropy};
+use taketurns::net::{Driver, DriverConfig, Event, EventLoop, now, os_entropy};
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+use taketurns::time::Instant;
 
 use super::addresses::{self, Place};
 use super::printer::Printer;
@@ -69,7 +72,19 @@ pub struct Service<P: Show + 'static> {
     pub bound: Vec<SocketAddr>,
     /// The address that the status got, for programs that log nothing at info.
     pub status: Option<SocketAddr>,
+    pub strays: Strays,
 }
+
+/// The end of a server that other machines reach.
+pub struct Strays {
+    /// When the first signal came.
+    drained_at: Arc<OnceLock<Instant>>,
+    is_reached: bool,
+}
+
+/// How long the system of a server that others reach refuses connections before the program ends. A container's address is gone with it, and
+/// nobody answers there: a client that comes back at once would wait for its time-out, where a refusal has it go on to the next server.
+const REFUSES_FOR: Duration = Duration::from_secs(1);
 
 impl Service<TurnServer> {
     /// Listens with a turn server, on the addresses of `--listen` or the default ones.
@@ -89,8 +104,14 @@ impl<P: Show + 'static> Service<P> {
         warn_of_strangers(&bound);
         let status = status::serve(&mut event_loop, status)?;
         let handle = event_loop.handle();
-        super::signals::on_first(move || handle.drain())?;
-        Ok(Service { event_loop, bound, status })
+        let drained_at = Arc::new(OnceLock::new());
+        let noted = Arc::clone(&drained_at);
+        super::signals::on_first(move || {
+            let _ = noted.set(now().instant);
+            handle.drain();
+        })?;
+        let is_reached = bound.iter().any(|addr| !addr.ip().to_canonical().is_loopback());
+        Ok(Service { event_loop, bound, status, strays: Strays { drained_at, is_reached } })
     }
 
     /// Prints the addresses that it listens on.
@@ -102,7 +123,7 @@ impl<P: Show + 'static> Service<P> {
         printer
     }
 
-    /// Serves until it is drained.
+    /// Serves until it is drained, and refuses connections for a while.
     pub fn run(mut self, mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>)) -> Result<(), String> {
         let end = self.event_loop.run(|driver, event| match event {
             Event::AcceptPaused { addr, error, pause } => {
@@ -110,6 +131,19 @@ impl<P: Show + 'static> Service<P> {
             }
             event => on_event(driver, event),
         });
+        self.strays.refuse();
         end.map_err(|error| error.to_string())
+    }
+}
+
+impl Strays {
+    /// Waits, if the server drains, until connections have been refused for a second. The listeners are closed by then, so this needs no loop;
+    /// another signal ends it.
+    #[expect(clippy::disallowed_methods, reason = "there is no loop any more that it could hold up")]
+    pub fn refuse(&self) {
+        if let Some(&drained_at) = self.drained_at.get().filter(|_| self.is_reached) {
+            let refused_for = now().instant.saturating_duration_since(drained_at);
+            std::thread::sleep(REFUSES_FOR.saturating_sub(refused_for));
+        }
     }
 }

@@ -35,7 +35,7 @@ pub enum Event<E> {
         reason: CloseReason,
     },
     /// Outbound connections wait for the addresses of a name. The host looks it up, best on another thread, and calls `resolved`. If that
-    /// takes longer than `connect_timeout`, the attempt has failed.
+    /// takes longer than `connect_timeout_max`, the attempt has failed.
     Resolve {
         /// The name and the port.
         target: Target,

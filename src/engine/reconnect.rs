@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn the_time_for_an_attempt_is_short_at_first_and_grows() {
         let config = DriverConfig::default();
-        let mut dial = Dial::new(Target::from("localhost:1"));
+        let mut dial = Dial::new(Target::from(SocketAddr::from(([127, 0, 0, 1], 1))));
         let mut entropy: Entropy = Box::new(|bytes| bytes.fill(0));
         let mut patience = |dial: &mut Dial| {
             let patience = dial.patience(&config).as_millis();

@@ -18,6 +18,7 @@
 // usage.rs       options, help
 // ends.rs        signals
 // outputs.rs     outputs that nobody reads
+// peers.rs       many that do not read, many of one address, and those that dial a server that ends
 // others.rs      the other programs
 // tic_tac_toe.rs a host that judges
 // moderator.rs   a host that moderates
@@ -38,6 +39,7 @@ mod legacy;
 mod moderator;
 mod others;
 mod outputs;
+mod peers;
 mod programs;
 mod restarts;
 mod rules;

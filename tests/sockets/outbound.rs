@@ -219,7 +219,7 @@ fn a_name_without_an_address_is_unreachable_and_asked_for_again() {
 fn addresses_that_come_too_late_serve_the_next_attempt() {
     let server = TcpListener::bind(any_port()).expect("port 0 is free");
     let addr = server.local_addr().expect("bound");
-    let config = DriverConfig { connect_timeout: ms(20), ..impatient() };
+    let config = DriverConfig { connect_timeout_max: ms(20), ..impatient() };
     let mut rig = Rig::new(Script::default(), config);
     let dial = rig.driver.connect(now(), name("server", addr.port()));
     rig.pass_until("it is asked for again", |rig| asked(rig).len() == 3);
