@@ -15,9 +15,9 @@ TURNS, STATUS = 5001, 8081
 # The holder's time to finish at a shutdown, in seconds.
 DRAIN = 3
 KIB, MIB = 1024, 1024 * 1024
-# What a server holds at most, in bytes. A program without clients; a client that waits, with its socket; what Linux keeps for one that
-# does not read, beyond what is set, rounded up from 55 KiB; connections to the status listener, beside those that it turns away.
-PROGRAM, CLIENT, SYSTEM, STATUS_CONNECTIONS = 8 * MIB, 6 * KIB, 64 * KIB, 80
+# What a server holds at most, in bytes: a program without clients; a client that waits, with its socket; what Linux keeps for one that
+# does not read, rounded up from 55 KiB. And connections to the status listener, with those that it turns away.
+PROGRAM, CLIENT, UNSENT, STATUS_CONNECTIONS = 8 * MIB, 6 * KIB, 64 * KIB, 80
 COMPONENTS = ["namespace", "node-port", "line", "cpu-limits", "counter"]
 # These choose different programs.
 APART = {"line", "counter"}
@@ -236,11 +236,14 @@ def check_memory(manifests):
     clients = int(container["args"][container["args"].index("--max-clients") + 1])
     number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", container["resources"]["limits"]["memory"]).groups()
     limit = int(number) * {"Mi": MIB, "Gi": 1024 * MIB}[unit]
-    queued = constant("src/engine/config.rs", "out_bytes_max: ")
+    config = lambda field: constant("src/engine/config.rs", f"{field}: ")
     # Linux takes twice the size that is asked for.
-    unread = 2 * constant("src/net/sockets.rs", "UNREAD_BYTES_MAX: usize = ")
-    status = STATUS_CONNECTIONS * constant("src/status/config.rs", "out_bytes_max: ")
-    held = PROGRAM + clients * (CLIENT + SYSTEM + unread + queued) + status
+    socket = UNSENT + 2 * constant("src/net/sockets.rs", "UNREAD_BYTES_MAX: usize = ")
+    each = CLIENT + socket + config("in_bytes_max")
+    # All that wait share one budget, beside what is said to each in one pass. A buffer has up to twice the room that it needs.
+    queued = 2 * config("queued_bytes_max") + clients * config("pass_read_bytes_max")
+    status = STATUS_CONNECTIONS * (socket + constant("src/status/config.rs", "out_bytes_max: "))
+    held = PROGRAM + clients * each + queued + status
     expect(held < limit, f"{manifests.name}: {clients} clients can have {held // MIB} MiB held, and the limit is {limit // MIB}")
 
 
