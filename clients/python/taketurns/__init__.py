@@ -33,6 +33,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, TypeVar, Union
 
+__version__ = "0.1.0"
 __all__ = [
     "join", "watch", "Seat", "Turn", "Watcher", "BlockingSeat", "BlockingTurn", "BlockingWatcher",
     "Error", "Refused", "Lapsed", "Unknown", "Ended",
@@ -45,6 +46,8 @@ ANSWER_BYTES_MAX: Final = 16 * 1024
 """The longest answer that a server takes by default."""
 PAYLOAD_BYTES_MAX: Final = 64 * 1024
 """The longest payload that is taken from a server."""
+OUT_BYTES_MAX: Final = 256 * 1024
+"""What a server leaves unread, in addition to two answers. A connection with more is given up."""
 NEWS_MAX: Final = 1024
 """News that wait to be read; the oldest are dropped beyond this. Room for the longest roster, 257 messages."""
 NEWS_BYTES_MAX: Final = 1024 * 1024
@@ -319,6 +322,11 @@ class Message:
             raise KeyError("turn")
         return turn
 
+    def epoch(self) -> str:
+        if not re.fullmatch("[0-9a-f]{16}", self.fields["epoch"]):
+            raise ValueError("not an epoch")
+        return self.fields["epoch"]
+
     def need_word(self) -> str:
         if self.word is None:
             raise KeyError("word")
@@ -339,6 +347,7 @@ def _decimal(digits: str) -> int:
     return int(digits)
 
 
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # but TAB
 _VERB = re.compile("[A-Z]+")
 _FIELD = re.compile("([a-z-]+)=(.+)")
 
@@ -347,7 +356,7 @@ def parse(line: str, payload: bytes | None) -> Message | None:
     """Reads a line without its end; None if it breaks the grammar, so that it means nothing."""
     head, colon, text = line.partition(" :")
     verb, *rest = head.split(" ")
-    if not _VERB.fullmatch(verb):
+    if not _VERB.fullmatch(verb) or _CONTROL.search(line) or "\t" in head:
         return None
     word = rest.pop(0) if rest and "=" not in rest[0] else None
     fields: dict[str, str] = {}
@@ -431,20 +440,16 @@ def printable(text: str | bytes) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _has_control(text: str) -> bool:
-    return any(unicodedata.category(c) == "Cc" for c in text)
-
-
 def encode_answer(turn: int, epoch: str, answer: bytes) -> bytes:
     """Writes an answer as text if it fits a line, else as payload."""
-    head = f"ANSWER turn={turn} epoch={epoch} "
-    try:
-        line = f"{head}:{answer.decode()}".encode()
-        if len(line) <= LINE_BYTES_MAX and not _has_control(answer.decode().replace("\t", "")):
-            return line + b"\n"
-    except UnicodeDecodeError:
-        pass
-    return f"{head}bytes={len(answer)}\n".encode() + answer + b"\n"
+    head = f"ANSWER turn={turn} epoch={epoch} ".encode()
+    if len(head) + 1 + len(answer) <= LINE_BYTES_MAX:
+        try:
+            if not _CONTROL.search(answer.decode()):
+                return head + b":" + answer + b"\n"
+        except UnicodeDecodeError:
+            pass
+    return head + b"bytes=%d\n" % len(answer) + answer + b"\n"
 
 
 # The client without I/O.
@@ -665,7 +670,7 @@ class Machine:
                 if link.why is not None:
                     return
         except ProtocolError as error:
-            self._close(f"{error}: is this a turn server with the line protocol?")
+            self.give_up_connection(f"{error}: is this a turn server with the line protocol?")
 
     def take_output(self) -> bytes:
         """Returns the bytes to send."""
@@ -694,14 +699,19 @@ class Machine:
         if link is None or link.why is not None:
             return
         if link.leave_by is not None and link.leave_by <= now:
-            self._close("the server does not let us leave")
+            self.give_up_connection("the server does not let us leave")
         elif link.welcome_by is not None and link.welcome_by <= now:
-            self._close("the server does not answer: does it speak the line protocol?")
+            self.give_up_connection("the server does not answer: does it speak the line protocol?")
         elif link.ping_at is not None and link.ping_at <= now:
             if link.pongs_due == 0:
                 self._ping(now, link)
             else:
-                self._close("the server answers no ping")
+                self.give_up_connection("the server answers no ping")
+
+    def give_up_connection(self, why: str) -> None:
+        """Has the connection closed. Another one is opened after a pause."""
+        if self._link and self._link.why is None:
+            self._link.why = why
 
     # The program.
 
@@ -815,7 +825,7 @@ class Machine:
 
     def _hear_welcome(self, now: float, link: _Link, message: Message) -> None:
         name, seat, ring = message.need_word(), message.need("seat"), message.fields["ring"]
-        epoch, secret = message.fields["epoch"], message.fields["resume"]
+        epoch, secret = message.epoch(), message.fields["resume"]
         last, judging = message.turn("last"), message.turn("judging")
         if self.options.name is None or link.is_joined or not re.fullmatch("[0-9a-f]{32}", secret):
             return
@@ -838,7 +848,7 @@ class Machine:
         self._say_wish()
 
     def _hear_watching(self, now: float, link: _Link, message: Message) -> None:
-        watching = Watching(message.need_word(), message.fields["epoch"], message.turn())
+        watching = Watching(message.need_word(), message.epoch(), message.turn())
         if self.options.name is not None or link.is_joined:
             return
         link.is_joined, link.welcome_by = True, None
@@ -936,7 +946,7 @@ class Machine:
     def _hear_bye(self, now: float, link: _Link, message: Message) -> None:
         code, words = message.need_word(), message.words()
         self._events.append(Farewell(code, words))
-        self._close(f"{code}: {words}" if words else code)
+        self.give_up_connection(f"{code}: {words}" if words else code)
         if code in _ENDING:
             self._end(code, words)
         elif code == "bad-secret" and self._secret:
@@ -1011,15 +1021,11 @@ class Machine:
         self._events.append(Settled(grant, words, error))
         self._say_wish()
 
-    def _close(self, why: str) -> None:
-        if self._link and self._link.why is None:
-            self._link.why = why
-
     def _end(self, code: str, words: str | None) -> None:
         if self.ended:
             return
         self.ended, self._dial_at = Ended(code, words), None
-        self._close(code)
+        self.give_up_connection(code)
         self._settle(Unknown())
         self._events.append(Over(self.ended))
 
@@ -1110,6 +1116,8 @@ class Driver:
         transport = self._connection.transport if self._connection else None
         if (out := machine.take_output()) and transport is not None:
             transport.write(out)
+            if transport.get_write_buffer_size() > OUT_BYTES_MAX + 2 * machine.options.answer_bytes_max:
+                machine.give_up_connection("the server does not read")
         if machine.is_closing and transport is not None:
             # What was written before is with the system already, unless the server does not read.
             transport.abort()

@@ -20,6 +20,7 @@ from taketurns import printable
 def main(words: list[str]) -> int:
     words, command = _split(words)
     parser = argparse.ArgumentParser(prog="python -m taketurns", description="A client of a taketurns server.", allow_abbrev=False)
+    parser.add_argument("-V", "--version", action="version", version=f"taketurns {taketurns.__version__}")
     programs = parser.add_subparsers(dest="program", required=True, metavar="join | lock")
     _describe_join(programs.add_parser("join", allow_abbrev=False, help="answer each turn with a line of standard input"))
     _describe_lock(programs.add_parser("lock", allow_abbrev=False, help="run a command while it holds the turn: flock over the network"))

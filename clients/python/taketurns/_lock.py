@@ -130,7 +130,8 @@ class Lock:
             self._lease = None
             self._machine.ask(now)
         elif isinstance(event, taketurns.Over):
-            self._lose(now, None, str(event.ended))
+            hint = "; the server has to be as turn_lock --serve" if event.ended.code == "out-of-range" else ""
+            self._lose(now, None, f"{event.ended}{hint}")
         asyncio.get_running_loop().call_soon(self._act)
 
     def _renewed(self, now: float, event: taketurns.Renewed | taketurns.NotRenewed) -> None:

@@ -118,6 +118,13 @@ class Hello(unittest.TestCase):
         self.assertEqual(play.says(), b"PING\n")
         self.assertEqual(play.tells(taketurns.Granted), [])
 
+    def test_a_welcome_that_cannot_be_is_none(self) -> None:
+        for epoch, secret in [("48f023c51e936f1", SECRET), ("48f023c51e936f1\0", SECRET), (EPOCH.upper(), SECRET), (EPOCH, SECRET[1:])]:
+            play = Play().connect().welcome(epoch=epoch, secret=secret)
+            self.assertEqual(play.tells(taketurns.Welcome), [], (epoch, secret))
+        for line in ["GO\tturn=1 within=9", "GO turn=1\0 within=9", "GO turn=1 within=9 \r", "GO  turn=1 within=9", "go turn=1 within=9"]:
+            self.assertEqual(seated().hear(line).tells(taketurns.Granted), [], line)
+
     def test_a_watcher_watches(self) -> None:
         play = Play(Options(None, "oak")).connect()
         self.assertEqual(play.says(), b"WATCH ring=oak\n")

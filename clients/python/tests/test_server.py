@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import importlib.util
 import itertools
 import pathlib
@@ -168,6 +169,39 @@ class Fronts(unittest.IsolatedAsyncioTestCase):
         with self.assertRaisesRegex(TimeoutError, "did not answer"):
             async with taketurns.join("127.0.0.1:%d" % silent.getsockname()[1], "ann", timeout=0.3):
                 pass
+
+    async def test_a_server_that_does_not_read_is_given_up(self) -> None:
+        """Each turn has a long answer, and is over at once."""
+
+        async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(f"WELCOME ann seat=1 ring=main epoch={'1' * 16} resume={'2' * 32}\n".encode())
+            with contextlib.suppress(asyncio.CancelledError):
+                for turn in range(1, 10_000):
+                    writer.write(b"GO turn=%d within=9000\n" % turn)
+                    await asyncio.sleep(0)
+            writer.close()
+
+        gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        held = [0]
+
+        def hear(event: taketurns.Event) -> None:
+            transport = driver._connection.transport if driver._connection else None
+            held.append(transport.get_write_buffer_size() if transport else 0)
+            if isinstance(event, taketurns.Granted) and event.turn.stage == "held":
+                machine.answer(time.monotonic(), event.turn, b"x" * taketurns.ANSWER_BYTES_MAX)
+            elif isinstance(event, taketurns.Disconnected) and not gone.done():
+                gone.set_result(event.why)
+
+        async with await asyncio.start_server(flood, "127.0.0.1", 0) as server:
+            machine = taketurns.Machine(taketurns.Options("ann", ping=None))
+            driver = taketurns.Driver(machine, "127.0.0.1:%d" % server.sockets[0].getsockname()[1], hear)
+            driver.pump()
+            try:
+                self.assertEqual(await asyncio.wait_for(gone, PATIENCE), "the server does not read")
+                self.assertLess(max(held), taketurns.OUT_BYTES_MAX + 3 * taketurns.ANSWER_BYTES_MAX)
+            finally:
+                driver.stop()
 
     async def test_unread_news_are_bounded(self) -> None:
         async with taketurns.watch(self.server.address, timeout=PATIENCE) as watcher:
