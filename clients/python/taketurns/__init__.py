@@ -63,11 +63,11 @@ PAUSES: Final = (0.05, 2.0)
 _log = logging.getLogger("taketurns")
 
 
-# What happens to a turn that is not answered.
+# Errors.
 
 
 class Error(Exception):
-    """Base of all that this module raises for the server's sake."""
+    """Base class of the errors that a server causes."""
 
 
 class Refused(Error):
@@ -93,13 +93,13 @@ class Lapsed(Error):
 
 
 class Unknown(Error):
-    """The turn is over, and nobody knows whether its answer counted: the server began another life, or the seat is gone.
+    """The turn is over, and it is not known whether its answer counted: the server began another life, or the seat is gone.
 
     Skip the answer (at most once), give it again (at least once), or ask the resource that it was for.
     """
 
     def __init__(self) -> None:
-        super().__init__("nobody knows whether the answer counted")
+        super().__init__("it is not known whether the answer counted")
 
 
 class Ended(Error):
@@ -113,7 +113,7 @@ class Ended(Error):
         """The reason, for a person. May contain anything: see `printable`."""
 
 
-# What one hears.
+# News.
 
 
 @dataclass(frozen=True)
@@ -275,7 +275,7 @@ class Disconnected:
 
 @dataclass(frozen=True)
 class Missed:
-    """So many news were dropped here, because the program did not read them."""
+    """News were dropped here, because the program did not read them."""
 
     count: int
 
@@ -292,9 +292,9 @@ class ProtocolError(Exception):
     """The end of a message cannot be found: the bytes after it are of no use."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Message:
-    """One message of the line protocol."""
+    """One message of the line protocol. It is not shown: it may have the secret in it."""
 
     verb: str
     word: str | None
@@ -556,9 +556,9 @@ class Over:
 Event = Union[Granted, Changed, Renewed, NotRenewed, Settled, Over, News]
 
 
-@dataclass
+@dataclass(repr=False)
 class _Link:
-    """One connection."""
+    """One connection. It is not shown: what it says has the secret in it."""
 
     out: bytearray
     splitter: Splitter
@@ -600,7 +600,6 @@ class Machine:
         self._chance = chance
         self._events: deque[Event] = deque()
         self._link: _Link | None = None
-        self._is_dialing = False
         self._dial_at: float | None = float("-inf")
         self._failures = 0
         self._joins_anew = False
@@ -619,11 +618,10 @@ class Machine:
         """Returns the time that a connection may take to open, if it is time to open one. `opened` or `closed` has to follow."""
         if self._dial_at is None or now < self._dial_at:
             return None
-        self._dial_at, self._is_dialing = None, True
+        self._dial_at = None
         return CONNECT_TIMEOUTS[min(self._failures, len(CONNECT_TIMEOUTS) - 1)]
 
     def opened(self, now: float, *, is_loopback: bool) -> None:
-        self._is_dialing = False
         options = self.options
         if self._secret and not (is_loopback or options.allow_plaintext_secrets):
             _log.info("%s: joins anew, because its secret is not sent in plain text", options.name)
@@ -636,7 +634,7 @@ class Machine:
             hello += f" weight={options.weight}" if options.weight != 1 else ""
             hello += f" demand={options.demand}" if options.demand else ""
             hello += " hear=turns" if options.hear else ""
-        # Nothing else is sent before WELCOME, also no ping: it would void the old secret, and the new one may not arrive.
+        # Nothing else is sent before WELCOME, not even a ping: it would void the old secret, and the new one may not arrive.
         self._link = _Link(
             out=bytearray(hello.encode() + b"\n"),
             splitter=Splitter(max(PAYLOAD_BYTES_MAX, options.answer_bytes_max)),
@@ -646,7 +644,7 @@ class Machine:
 
     def closed(self, now: float, why: str) -> None:
         """The connection is lost, or could not be opened."""
-        link, self._link, self._is_dialing = self._link, None, False
+        link, self._link = self._link, None
         if self.ended:
             return
         if self._is_leaving:

@@ -415,7 +415,7 @@ class Package(unittest.TestCase):
     def test_it_builds_a_wheel_that_is_typed(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             # Building leaves files in the folder of the source.
-            source = shutil.copytree(HERE, f"{folder}/source", ignore=shutil.ignore_patterns(".*", "__pycache__"))
+            source = shutil.copytree(HERE, f"{folder}/source", ignore=shutil.ignore_patterns(".*", "__pycache__", "build", "*.egg-info"))
             words = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, source]
             built = subprocess.run(words, capture_output=True, text=True)
             self.assertEqual(built.returncode, 0, built.stderr)
