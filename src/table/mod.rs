@@ -19,8 +19,7 @@ use crate::protocol::{ConnectionId, Entropy};
 use crate::session::{Bye, Code, Epoch, Fence, Name, Secret};
 use crate::time::Instant;
 use crate::turn::{
-    Demand, JoinError, Moved, Outcome, Refusal, RingId, Rules, Scheduler, SeatId, Tell, Told, TurnNumber,
-    Weight,
+    Demand, HandOver, JoinError, Moved, Refusal, RingId, Rules, Scheduler, SeatId, TurnNumber, Weight,
 };
 
 /// The seats of a server, and the rules for taking one.
@@ -76,8 +75,8 @@ pub(crate) enum NoSeat {
 /// The outcome of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Taken {
-    /// It counts; the turn has moved on, and its next holder has been told.
-    Told(Told),
+    /// It counts; the turn has moved on, and this client may be told at once.
+    HandedOver(HandOver, Option<ConnectionId>),
     /// It counts; the turn has moved on.
     Accepted(Moved),
     /// It is with the host.
@@ -315,8 +314,7 @@ impl Table {
 
     // Answering.
 
-    /// Takes an answer of a seat that was joined under a name. Where it counts, `tell` may tell the next holder at once: see
-    /// [`Holding::end_telling`](crate::turn::Holding::end_telling).
+    /// Takes an answer of a seat that was joined under a name.
     #[inline(always)]
     pub(crate) fn answer(
         &mut self,
@@ -324,7 +322,6 @@ impl Table {
         seat: SeatId,
         fence: Fence,
         answer: &[u8],
-        tell: impl Tell<SeatData>,
     ) -> Result<Taken, Code> {
         if unlikely(fence.epoch.is_some_and(|epoch| epoch != self.epoch)) {
             return Err(Code::StaleTurn);
@@ -339,8 +336,8 @@ impl Table {
                 if let Some(line) = holding.data().line_identity_mut() {
                     line.last = Some(LastAnswer { turn, mark: Mark::of(answer) });
                 }
-                return Ok(match holding.end_telling(now, Outcome::Answered, tell) {
-                    Ok(told) => Taken::Told(told),
+                return Ok(match holding.hand_over(now) {
+                    Ok((handed, next)) => Taken::HandedOver(handed, next.client),
                     Err(moved) => Taken::Accepted(moved),
                 });
             }

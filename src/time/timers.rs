@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::Instant;
-use crate::hint::unlikely;
 
 /// A deadline that its owner may move as often as it likes, at the cost of a [`Timers`] entry only when it
 /// moves to *earlier* than what is armed.
@@ -16,7 +15,7 @@ use crate::hint::unlikely;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Alarm {
     /// When the owner wants to be called; `None` while it waits for nothing.
-    due: Option<Instant>,
+    pub(crate) due: Option<Instant>,
     /// Where the entry in the tree stands, if there is one; never later than `due`.
     armed: Option<Instant>,
 }
@@ -43,14 +42,6 @@ impl<K: Ord + Copy> Timers<K> {
             && alarm.armed.is_none_or(|armed| due < armed)
         {
             self.arm(alarm, owner, due);
-        }
-    }
-
-    /// Asks for `owner` to be popped at `due` as well: it may be earlier, as what `alarm` asked for before stays.
-    #[inline(always)]
-    pub(crate) fn hasten(&mut self, alarm: &mut Alarm, owner: K, due: Instant) {
-        if unlikely(alarm.due.is_none_or(|before| due < before)) {
-            self.set(alarm, owner, Some(due));
         }
     }
 
@@ -181,18 +172,6 @@ mod tests {
         assert_eq!(timers.pop(at(30)), Some(7));
         assert!(timers.ring(&mut alarm, 7, at(30)));
         assert_eq!(timers.next(), None);
-    }
-
-    #[test]
-    fn what_was_asked_for_before_stays_where_it_is_earlier() {
-        let at = |ms| Instant::ORIGIN + Duration::from_millis(ms);
-        let (mut timers, mut alarm) = (Timers::default(), Alarm::default());
-        for (due, next) in [(20, 20), (30, 20), (10, 10)] {
-            timers.hasten(&mut alarm, 7, at(due));
-            assert_eq!((timers.entries.len(), timers.next()), (1, Some(at(next))));
-        }
-        assert_eq!(timers.pop(at(10)), Some(7));
-        assert!(timers.ring(&mut alarm, 7, at(10)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How the turn moves. Every grant happens in [`Ring::advance`].
+//! How the turn moves: it ends, and the next one is granted, in [`Ring::advance`] or [`Ring::hand_over`].
 //!
 //! Code that every turn runs through is inlined: a compiler would leave it alone, because it is called from several places, and that
 //! costs a tenth of a turn's instructions.
@@ -6,19 +6,89 @@
 use std::time::Duration;
 
 use super::SeatId;
-use super::holding::Tell;
 use super::lease::{Clock, Extra, Lease, TurnNumber};
-use super::moved::Grant;
+use super::moved::{Ended, Grant, HandOver, Moved, Outcome};
 use super::ring::{Phase, Ring};
 use super::rules::Allowance;
-use super::seat::Standing;
-use crate::hint::unlikely;
+use super::seat::{Demand, Standing};
+use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos};
 
 /// The least time that a kept turn goes on with.
 const KEPT_TIME_MIN: Duration = Duration::from_secs(1);
 
 impl<S> Ring<S> {
+    /// Ends the turn that is held by its answer, and grants the next one to a holder that can be told at once: its clock runs from `now`.
+    /// An error is a move in which no clock has begun.
+    #[inline(always)]
+    pub(super) fn hand_over(&mut self, now: Instant) -> Result<HandOver, Moved> {
+        let Phase::Held(lease) = &self.phase else { return Err(Moved::NOTHING) };
+        // Without a branch between them, as nearly always all are looked at.
+        let goes_on = self.named.is_none() & !self.draining & !self.paused & self.has_quorum();
+        if unlikely(!goes_on | (lease.extra != Extra::None)) {
+            return Err(self.end(now, Outcome::Answered));
+        }
+        let (seat, turn, asks_again) = (lease.seat, lease.turn, lease.asks_again);
+        let own = self.own_time(now);
+        self.put_back(own, seat.slot(), true, asks_again);
+        let slot = match self.queue.pop(&mut self.seats) {
+            Some(Ok(slot)) => slot,
+            missed => {
+                return Err(self.hand_over_behind(
+                    now,
+                    Ended { seat, turn, outcome: Outcome::Answered },
+                    missed,
+                ));
+            }
+        };
+        let granted = self.next_turn_of(slot, own);
+        let (lapses, hold_until) = (now + self.terms.time.silent, now + self.terms.time.hold);
+        let clock = Clock::Running { deadline: lapses, hold_until };
+        self.phase = Phase::Held(self.lease_for(own, granted, clock, Extra::None));
+        debug_assert_eq!(self.stands_from, Instant::FAR_FUTURE, "nothing stops the ring's own clock");
+        Ok(HandOver { seat, turn, granted, lapses })
+    }
+
+    /// The turn has ended, and the first in the queue cannot have the next one.
+    #[cold]
+    fn hand_over_behind(&mut self, now: Instant, ended: Ended, missed: Option<Result<u32, u32>>) -> Moved {
+        self.phase = Phase::Idle;
+        if let Some(Err(slot)) = missed {
+            self.miss(slot);
+        }
+        Moved { ended: Some(ended), granted: self.advance(now) }
+    }
+
+    /// Ends the turn that is held, and moves on. Its holder goes behind the others if it wants another one.
+    pub(super) fn end(&mut self, now: Instant, outcome: Outcome) -> Moved {
+        self.end_as(now, outcome, true)
+    }
+
+    pub(super) fn end_as(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Moved {
+        let Phase::Held(lease) = self.phase else { return Moved::NOTHING };
+        self.phase = Phase::Idle;
+        self.settle_clock(now);
+        self.put_back(self.own_time(now), lease.slot(), goes_on, lease.asks_again);
+        let ended = Ended { seat: lease.seat, turn: lease.turn, outcome };
+        Moved { ended: Some(ended), granted: self.advance(now) }
+    }
+
+    /// A seat's turn is over, at `own` by the ring's own clock: it waits anew or rests.
+    #[inline(always)]
+    pub(super) fn put_back(&mut self, own: Instant, slot: u32, goes_on: bool, asks_again: bool) {
+        let seat = &mut self.seats[slot as usize];
+        let wants = seat.demand == Demand::Always || asks_again || self.named == Some(slot);
+        if likely(wants && goes_on) {
+            self.queue.push(&mut self.seats, slot, own, false);
+            if unlikely(self.crowd.weighted_since.is_some()) {
+                self.crowd.add(0, self.queue.given(), self.queue.oldest_given(&self.seats));
+            }
+        } else {
+            self.crowd.remove(seat.weight.value(), self.queue.given());
+            seat.standing = Standing::Resting;
+        }
+    }
+
     /// Grants the next turn if one can be granted.
     pub(super) fn advance(&mut self, now: Instant) -> Option<Grant> {
         if self.draining || self.paused || !self.has_quorum() {
@@ -31,68 +101,22 @@ impl<S> Ring<S> {
         }
     }
 
-    /// Grants the next turn to the first in the queue. If `tell` has told the holder, its clock runs: also returns when it lapses.
-    #[inline(always)]
-    pub(super) fn grant_telling(
-        &mut self,
-        now: Instant,
-        own: Instant,
-        tell: impl Tell<S>,
-    ) -> Result<(Grant, Instant), Option<Grant>> {
-        let Some(first) = self.queue.pop(&mut self.seats) else { return Err(None) };
-        let slot = match first {
-            Ok(slot) => slot,
-            Err(slot) => return Err(self.grant_behind(now, slot)),
-        };
-        let seat = &mut self.seats[slot as usize];
-        seat.standing = Standing::Holding;
-        self.longest_wait.note(own, seat.since, || seat.wait(), &self.crowd, &self.turn_time);
-        let turn = TurnNumber::after(self.last_turn);
-        self.last_turn = turn.get();
-        let grant = Grant { seat: SeatId::new(self.id, slot, seat.place), turn };
-        let (deadline, hold_until) = (now + self.terms.time.silent, now + self.terms.time.hold);
-        if unlikely(!tell.tell(&seat.data, grant, deadline)) {
-            self.hold_untold(now, grant, Extra::None);
-            return Err(Some(grant));
+    fn grant_first(&mut self, now: Instant) -> Option<Grant> {
+        if let Some(slot) = self.take_named() {
+            return Some(self.grant(now, slot, Extra::All));
         }
-        let clock = Clock::Running { deadline, hold_until };
-        self.phase = Phase::Held(self.lease_for(own, grant, clock, Extra::None));
-        debug_assert_eq!(self.stands_from, Instant::FAR_FUTURE, "nothing stops the ring's own clock");
-        Ok((grant, deadline))
+        let slot = self.take_first()?;
+        Some(self.grant(now, slot, Extra::None))
     }
 
-    pub(super) fn grant_first(&mut self, now: Instant) -> Option<Grant> {
-        if self.named.is_some()
-            && let Some(slot) = self.take_named(now)
-        {
-            let seat = self.seat_id(slot);
-            return Some(self.grant(now, seat, Extra::All));
-        }
-        let first = self.take_first(self.own_time(now))?;
-        Some(self.grant(now, first, Extra::None))
-    }
-
-    /// Takes the next seat whose client is there out of the queue, at `own` by the ring's own clock: it holds the turn.
-    fn take_first(&mut self, own: Instant) -> Option<SeatId> {
+    /// Takes the next seat whose client is there out of the queue.
+    fn take_first(&mut self) -> Option<u32> {
         loop {
-            let slot = match self.queue.pop(&mut self.seats)? {
-                Ok(slot) => slot,
-                Err(slot) => {
-                    self.miss(slot);
-                    continue;
-                }
-            };
-            let seat = &mut self.seats[slot as usize];
-            seat.standing = Standing::Holding;
-            self.longest_wait.note(own, seat.since, || seat.wait(), &self.crowd, &self.turn_time);
-            return Some(SeatId::new(self.id, slot, seat.place));
+            match self.queue.pop(&mut self.seats)? {
+                Ok(slot) => return Some(slot),
+                Err(slot) => self.miss(slot),
+            }
         }
-    }
-
-    #[cold]
-    fn grant_behind(&mut self, now: Instant, missed: u32) -> Option<Grant> {
-        self.miss(missed);
-        self.grant_first(now)
     }
 
     /// The turn of the seat at `slot` came while its client was away.
@@ -105,35 +129,36 @@ impl<S> Ring<S> {
 
     /// Takes the seat that the host named, if it can still have the turn.
     #[cold]
-    fn take_named(&mut self, now: Instant) -> Option<u32> {
+    fn take_named(&mut self) -> Option<u32> {
         let slot = self.named.take()?;
         let seat = &self.seats[slot as usize];
         if !seat.occupied || seat.standing != Standing::Queued {
             return None;
         }
         self.queue.remove(&mut self.seats, slot);
-        let own = self.own_time(now);
-        let seat = &mut self.seats[slot as usize];
-        seat.standing = Standing::Holding;
-        self.longest_wait.note(own, seat.since, || seat.wait(), &self.crowd, &self.turn_time);
         Some(slot)
     }
 
-    fn grant(&mut self, now: Instant, seat: SeatId, extra: Extra) -> Grant {
-        let grant = Grant { seat, turn: self.next_turn() };
-        self.hold_untold(now, grant, extra);
-        grant
-    }
-
-    fn next_turn(&mut self) -> TurnNumber {
+    /// The seat at `slot` has waited until `own`, by the ring's own clock, and the next turn is its own.
+    #[inline(always)]
+    fn next_turn_of(&mut self, slot: u32, own: Instant) -> Grant {
+        let seat = &mut self.seats[slot as usize];
+        seat.standing = Standing::Holding;
+        // Nearly always false, and cheaper than a subtraction.
+        if unlikely(seat.since + self.longest_wait.waited < own) {
+            self.longest_wait.replace(own, seat.wait(), &self.crowd, &self.turn_time);
+        }
         let turn = TurnNumber::after(self.last_turn);
         self.last_turn = turn.get();
-        turn
+        Grant { seat: SeatId::new(self.id, slot, seat.place), turn }
     }
 
-    fn hold_untold(&mut self, now: Instant, grant: Grant, extra: Extra) {
-        let lease = self.lease_for(self.own_time(now), grant, Clock::Unreleased(self.terms.time), extra);
+    fn grant(&mut self, now: Instant, slot: u32, extra: Extra) -> Grant {
+        let own = self.own_time(now);
+        let grant = self.next_turn_of(slot, own);
+        let lease = self.lease_for(own, grant, Clock::Unreleased(self.terms.time), extra);
         self.hold(now, lease);
+        grant
     }
 
     #[inline(always)]
@@ -163,7 +188,8 @@ impl<S> Ring<S> {
         let left = kept.clock.left(now);
         let least = if kept.raised { Nanos::ZERO } else { KEPT_TIME_MIN.into() };
         let raised = Allowance { silent: left.silent.max(least), hold: left.hold.max(least) };
-        let turn = self.next_turn();
+        let turn = TurnNumber::after(self.last_turn);
+        self.last_turn = turn.get();
         self.hold(
             now,
             Lease {
@@ -187,15 +213,10 @@ impl<S> Ring<S> {
     /// The seat at `slot` begins to wait.
     pub(super) fn enqueue(&mut self, now: Instant, slot: u32) {
         let is_held = matches!(self.phase, Phase::Held(_) | Phase::Kept(_));
-        self.queue_up(self.own_time(now), slot, is_held);
-        let weight = self.seats[slot as usize].weight.value();
-        let (queue, seats) = (&self.queue, &self.seats);
-        self.crowd.add(weight, queue.given(), || queue.oldest_given(seats));
-    }
-
-    #[inline(always)]
-    pub(super) fn queue_up(&mut self, own: Instant, slot: u32, is_held: bool) {
+        let own = self.own_time(now);
         self.queue.push(&mut self.seats, slot, own, is_held);
+        let weight = self.seats[slot as usize].weight.value();
+        self.crowd.add(weight, self.queue.given(), self.queue.oldest_given(&self.seats));
     }
 
     pub(super) fn unqueue(&mut self, slot: u32) {

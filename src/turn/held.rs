@@ -1,13 +1,10 @@
-//! The turn that is held: its clock, its answer, its end.
+//! The turn that is held: its clock, and its answer.
 
 use super::SeatId;
-use super::holding::{Tell, Told};
-use super::lease::{Clock, Extra, Lease, TurnNumber};
-use super::moved::{Ended, Moved, Outcome, Refusal};
+use super::lease::{Clock, Lease, TurnNumber};
+use super::moved::{Moved, Outcome, Refusal};
 use super::ring::{Phase, Ring};
 use super::rules::Allowance;
-use super::seat::{Demand, Standing};
-use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos};
 
 impl<S> Ring<S> {
@@ -33,6 +30,18 @@ impl<S> Ring<S> {
         match self.lease()?.clock {
             Clock::Running { deadline, .. } => Some(deadline),
             Clock::Unreleased(_) | Clock::Stopped(_) | Clock::Judged { .. } => None,
+        }
+    }
+
+    /// The holder of a turn whose clock began to run in this very moment cannot be told of it yet.
+    #[cold]
+    pub(super) fn unstart(&mut self, now: Instant, turn: TurnNumber) {
+        let left = self.terms.time;
+        if let Phase::Held(lease) = &mut self.phase
+            && lease.turn == turn
+        {
+            lease.clock = Clock::Unreleased(left);
+            self.settle_clock(now);
         }
     }
 
@@ -90,58 +99,6 @@ impl<S> Ring<S> {
         Moved::NOTHING
     }
 
-    /// Ends the turn that is held, and moves on. Its holder goes behind the others if it wants another one.
-    #[inline]
-    pub(super) fn end(&mut self, now: Instant, outcome: Outcome) -> Moved {
-        self.end_as(now, outcome, true)
-    }
-
-    #[inline]
-    pub(super) fn end_as(&mut self, now: Instant, outcome: Outcome, goes_on: bool) -> Moved {
-        match self.end_held(now, goes_on) {
-            Some((seat, turn, _)) => self.go_on(now, Ended { seat, turn, outcome }),
-            None => Moved::NOTHING,
-        }
-    }
-
-    /// As [`end`](Self::end), where `tell` may tell the next holder at once.
-    #[inline(always)]
-    pub(super) fn end_telling(
-        &mut self,
-        now: Instant,
-        outcome: Outcome,
-        tell: impl Tell<S>,
-    ) -> Result<Told, Moved> {
-        let Some((seat, turn, own)) = self.end_held(now, true) else { return Err(Moved::NOTHING) };
-        // Without a branch between them, as nearly always all are looked at.
-        if unlikely(self.named.is_some() | self.draining | self.paused | !self.has_quorum()) {
-            return Err(self.go_on(now, Ended { seat, turn, outcome }));
-        }
-        match self.grant_telling(now, own, tell) {
-            Ok((granted, lapses)) => Ok(Told { seat, turn, granted, lapses }),
-            Err(granted) => Err(Moved { ended: Some(Ended { seat, turn, outcome }), granted }),
-        }
-    }
-
-    fn go_on(&mut self, now: Instant, ended: Ended) -> Moved {
-        Moved { ended: Some(ended), granted: self.advance(now) }
-    }
-
-    /// Ends the turn that is held, without moving on: its seat, its number, and the ring's own time.
-    #[inline(always)]
-    fn end_held(&mut self, now: Instant, goes_on: bool) -> Option<(SeatId, TurnNumber, Instant)> {
-        let Phase::Held(lease) = &self.phase else { return None };
-        let (seat, turn, asks_again) = (lease.seat, lease.turn, lease.asks_again);
-        let is_ordinary = lease.extra == Extra::None && lease.clock.is_released();
-        self.phase = Phase::Idle;
-        if unlikely(!is_ordinary) {
-            self.settle_clock(now);
-        }
-        let own = self.own_time(now);
-        self.put_back(own, seat.slot(), goes_on, asks_again);
-        Some((seat, turn, own))
-    }
-
     /// Ends the turn of a holder whose connection may be lost: its seat is vacant from then on.
     pub(super) fn end_present(&mut self, now: Instant, outcome: Outcome) -> Moved {
         let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(Lease::slot);
@@ -150,20 +107,5 @@ impl<S> Ring<S> {
         let moved = self.end(now, outcome);
         self.settle_clock(now);
         moved
-    }
-
-    /// A seat's turn is over, at `own` by the ring's own clock: it waits anew or rests.
-    #[inline(always)]
-    pub(super) fn put_back(&mut self, own: Instant, slot: u32, goes_on: bool, asks_again: bool) {
-        let seat = &mut self.seats[slot as usize];
-        let wants = seat.demand == Demand::Always || asks_again || self.named == Some(slot);
-        if likely(wants && goes_on) {
-            self.queue_up(own, slot, false);
-            let queue = &self.queue;
-            self.crowd.stay(queue.given(), || queue.oldest_given(&self.seats));
-        } else {
-            self.crowd.remove(seat.weight.value(), self.queue.given());
-            seat.standing = Standing::Resting;
-        }
     }
 }

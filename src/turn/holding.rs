@@ -2,8 +2,9 @@
 
 use super::SeatId;
 use super::lease::TurnNumber;
-use super::moved::{Grant, HostError, Moved, Outcome, Refusal};
+use super::moved::{HandOver, HostError, Moved, Outcome, Refusal};
 use super::ring::Ring;
+use crate::hint::unlikely;
 use crate::time::{Instant, Nanos, Timers};
 
 /// The turn that a seat holds, and may act on. Made by [`Scheduler::holding`](super::Scheduler::holding).
@@ -15,7 +16,7 @@ pub struct Holding<'a, S> {
     pub(super) turn: TurnNumber,
 }
 
-impl<S> Holding<'_, S> {
+impl<'a, S> Holding<'a, S> {
     /// Returns the turn's number.
     #[must_use]
     pub fn turn(&self) -> TurnNumber {
@@ -48,18 +49,18 @@ impl<S> Holding<'_, S> {
         self.ring.end(now, outcome)
     }
 
-    /// As [`end`](Self::end), for an owner that can tell the next holder at once: then the clock of that turn runs from `now`, and nothing
-    /// has to be found again to [start](super::Scheduler::start) it. An error is a move whose next holder was not told.
+    /// As [`end`](Self::end) by an answer, for an owner that tells the next holder at once: the clock of that turn runs from `now`, unless
+    /// the owner takes that [back](super::Scheduler::unstart). Also returns what is kept with the seat of that holder. An error is a move
+    /// whose next clock has not begun.
     #[inline(always)]
-    pub(crate) fn end_telling(
-        self,
-        now: Instant,
-        outcome: Outcome,
-        tell: impl Tell<S>,
-    ) -> Result<Told, Moved> {
-        let told = self.ring.end_telling(now, outcome, tell)?;
-        self.ring.hasten(self.timers, told.lapses);
-        Ok(told)
+    pub(crate) fn hand_over(self, now: Instant) -> Result<(HandOver, &'a S), Moved> {
+        let Holding { ring, timers, .. } = self;
+        let handed = ring.hand_over(now)?;
+        // Nearly always an earlier time was asked for, and is left where it is.
+        if unlikely(ring.alarm.due.is_none_or(|due| handed.lapses < due)) {
+            ring.arm(timers);
+        }
+        Ok((handed, &ring.seats[handed.granted.seat.slot() as usize].data))
     }
 
     /// Sets the time that the holder may be silent anew, never beyond what the turn may last in all. Returns when it
@@ -79,24 +80,6 @@ impl<S> Holding<'_, S> {
         self.ring.arm(self.timers);
         until
     }
-}
-
-/// Tells holders of their turns. No closure, because a compiler would leave that alone.
-pub(crate) trait Tell<S> {
-    /// Tells the holder of `grant` that it may go, if it may hear of it now: whether it did. `data` is kept with the seat; `lapses` says when
-    /// the turn does then. Not asked where the clock of the turn would not run.
-    fn tell(self, data: &S, grant: Grant, lapses: Instant) -> bool;
-}
-
-/// A turn that has ended, and the next one, whose holder was told.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Told {
-    /// The seat whose turn has ended.
-    pub(crate) seat: SeatId,
-    pub(crate) turn: TurnNumber,
-    pub(crate) granted: Grant,
-    /// When that does.
-    pub(super) lapses: Instant,
 }
 
 /// The turn whose answer is with the host. Made by [`Scheduler::judged`](super::Scheduler::judged).
@@ -140,17 +123,8 @@ mod tests {
     use super::*;
     use crate::turn::{Demand, Rules, Scheduler, SchedulerConfig, Weight};
 
-    /// Tells every holder, or none.
-    struct Says(bool);
-
-    impl Tell<()> for Says {
-        fn tell(self, (): &(), _: Grant, _: Instant) -> bool {
-            self.0
-        }
-    }
-
     #[test]
-    fn to_tell_the_next_holder_at_once_is_to_end_and_to_start() {
+    fn to_hand_over_is_to_end_and_to_start() {
         for weights in [[1, 1, 1], [1, 3, 2]] {
             let mut now = Instant::ORIGIN;
             let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("rules that make sense");
@@ -167,15 +141,17 @@ mod tests {
                 let seat = scheduler.held(ring).expect("each turn is answered").seat;
                 let (mut slow, mut untold) = (scheduler.clone(), scheduler.clone());
                 let moved = slow.holding(seat, None).expect("it holds").end(now, Outcome::Answered);
-                let refused = untold.holding(seat, None).expect("it holds");
-                assert_eq!(refused.end_telling(now, Outcome::Answered, Says(false)).err(), Some(moved));
-                assert_eq!(untold.digest(now), slow.digest(now));
+                let (handed, ()) =
+                    untold.holding(seat, None).expect("it holds").hand_over(now).expect("another one waits");
+                untold.unstart(now, handed.granted);
+                assert_eq!((handed.moved(), untold.digest(now)), (moved, slow.digest(now)));
+                assert_eq!(untold.stopped(ring, now), slow.stopped(ring, now));
 
                 let granted = moved.granted.expect("the next one's");
                 let lapses = slow.start(now, granted.seat, granted.turn);
                 let holding = scheduler.holding(seat, None).expect("it holds");
-                let told = holding.end_telling(now, Outcome::Answered, Says(true)).expect("it was told");
-                assert_eq!((told.seat, told.granted, Some(told.lapses)), (seat, granted, lapses));
+                let (handed, ()) = holding.hand_over(now).expect("another one waits");
+                assert_eq!((handed.seat, handed.granted, Some(handed.lapses)), (seat, granted, lapses));
                 assert_eq!(scheduler.digest(now), slow.digest(now));
                 assert_eq!(scheduler.next_deadline(), slow.next_deadline());
                 scheduler.check_invariants().expect("they hold");

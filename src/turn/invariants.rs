@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(found_in_ring(|ring| ring.occupied += 1), counted);
         assert_eq!(found_in_ring(|ring| assert!(ring.vacant.insert((Instant::ORIGIN, 9, 9)))), counted);
         assert_eq!(found_in_ring(|ring| ring.crowd.weight += 1), crowd);
-        assert_eq!(found_in_ring(|ring| ring.crowd.add(0, 9, || Some(9))), None, "as often as one likes");
+        assert_eq!(found_in_ring(|ring| ring.crowd.add(0, 9, Some(9))), None, "as often as one likes");
         assert_eq!(found_in_ring(|ring| ring.crowd.spoil()), peaks);
         let stop = |ring: &mut Ring<()>| {
             change_lease(ring, |lease| lease.clock = Clock::Stopped(lease.clock.left(Instant::ORIGIN)));

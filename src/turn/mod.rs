@@ -63,10 +63,10 @@ mod view;
 mod waits;
 
 pub use holding::{Holding, Judged};
-pub(crate) use holding::{Tell, Told};
 pub use id::{RingId, SeatId};
 pub use invariants::Violation;
 pub use lease::TurnNumber;
+pub(crate) use moved::HandOver;
 pub use moved::{Ended, Grant, Held, HeldClock, HostError, JoinError, Moved, Outcome, Refusal};
 pub use rules::{Demands, HoldMax, Judging, Rules, RulesError, SchedulerConfig};
 pub use scheduler::{Expired, Scheduler};

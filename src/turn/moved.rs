@@ -28,6 +28,27 @@ impl Moved {
     }
 }
 
+/// A turn that was answered, and the next one, whose clock runs already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HandOver {
+    /// The seat that has answered.
+    pub(crate) seat: SeatId,
+    /// The turn that it has answered.
+    pub(crate) turn: TurnNumber,
+    /// The next turn. Its holder is to be told at once, or [cannot be](super::Scheduler::unstart).
+    pub(crate) granted: Grant,
+    /// When that one lapses.
+    pub(crate) lapses: Instant,
+}
+
+impl HandOver {
+    /// The same as a move of which nobody has heard yet.
+    pub(crate) fn moved(self) -> Moved {
+        let ended = Ended { seat: self.seat, turn: self.turn, outcome: Outcome::Answered };
+        Moved { ended: Some(ended), granted: Some(self.granted) }
+    }
+}
+
 /// A turn that began. Its clock starts with [`Scheduler::start`](super::Scheduler::start).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {

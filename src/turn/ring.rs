@@ -189,13 +189,6 @@ impl<S> Ring<S> {
         earlier(deadline, grace_ends)
     }
 
-    /// Asks to be called at `deadline`, that of a turn whose clock begins to run. What was asked for before stays, as nearly always it
-    /// is earlier: then one comparison is all.
-    #[inline(always)]
-    pub(super) fn hasten(&mut self, timers: &mut Timers<u32>, deadline: Instant) {
-        timers.hasten(&mut self.alarm, self.id.slot(), deadline);
-    }
-
     /// Asks for the ring's next deadline after every change: that of the turn, the end of its holder's absence, or of the first grace.
     #[inline(always)]
     pub(super) fn arm(&mut self, timers: &mut Timers<u32>) {

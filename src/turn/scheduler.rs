@@ -10,8 +10,8 @@ use super::lease::{Clock, Lease};
 use super::ring::Ring;
 use super::seat::Seat;
 use super::{
-    Demand, Held, HeldClock, HostError, JoinError, LongestWait, Moved, Refusal, RingId, Rules, RulesError,
-    SchedulerConfig, SeatId, TurnNumber, Weight,
+    Demand, Grant, Held, HeldClock, HostError, JoinError, LongestWait, Moved, Refusal, RingId, Rules,
+    RulesError, SchedulerConfig, SeatId, TurnNumber, Weight,
 };
 use crate::hint::likely;
 use crate::time::{Instant, Timers};
@@ -332,10 +332,19 @@ impl<S> Scheduler<S> {
         let at = seat.ring().slot() as usize;
         let ring = self.rings.get_mut(at).filter(|ring| ring.id == seat.ring())?;
         let deadline = ring.start(now, turn);
-        if let Some(deadline) = deadline {
-            ring.hasten(&mut self.timers, deadline);
+        if deadline.is_some() {
+            ring.arm(&mut self.timers);
         }
         deadline
+    }
+
+    /// Says that the holder of a turn that was [handed over](Holding::hand_over) at `now` cannot be told of it yet: its clock has not begun.
+    #[cold]
+    pub(crate) fn unstart(&mut self, now: Instant, granted: Grant) {
+        let at = granted.seat.ring().slot() as usize;
+        if let Some(ring) = self.rings.get_mut(at).filter(|ring| ring.id == granted.seat.ring()) {
+            ring.unstart(now, granted.turn);
+        }
     }
 
     /// Finds the turn that `seat` holds, if a request that names the turn `fence` (or none) may act on it.

@@ -39,24 +39,9 @@ pub(super) struct Wait {
 }
 
 impl Longest {
-    /// Replaces it by a wait that was longer.
-    #[inline(always)]
-    pub(super) fn note(
-        &mut self,
-        now: Instant,
-        since: Instant,
-        wait: impl FnOnce() -> Wait,
-        crowd: &Crowd,
-        time: &TurnTime,
-    ) {
-        // Nearly always false, and cheaper than a subtraction.
-        if unlikely(since + self.waited < now) {
-            self.replace(now, wait(), crowd, time);
-        }
-    }
-
+    /// Replaces it by a wait that was longer, and ends now.
     #[cold]
-    fn replace(&mut self, now: Instant, wait: Wait, crowd: &Crowd, time: &TurnTime) {
+    pub(super) fn replace(&mut self, now: Instant, wait: Wait, crowd: &Crowd, time: &TurnTime) {
         let bound = time.bound(wait.given, crowd.turns_first(&wait));
         *self = Longest { waited: now.nanos_since(wait.since), bound };
     }
@@ -106,27 +91,21 @@ pub(super) struct Crowd {
     /// The weights of all seats that are queued or hold the turn.
     pub(super) weight: u64,
     /// The number of the last tag before a seat heavier than 1 stood there. Equal weights need no peaks.
-    weighted_since: Option<u64>,
+    pub(super) weighted_since: Option<u64>,
     /// Falling peaks, each with the number of the last tag given before it. The weights are distinct, so there are no more of them than the
     /// ring has weight.
     peaks: VecDeque<(u64, u64)>,
 }
 
 impl Crowd {
-    /// Adds a seat that gets the tag numbered `given`. `oldest` says which tag has been queued for longest.
-    #[inline]
-    pub(super) fn add(&mut self, weight: u8, given: u64, oldest: impl FnOnce() -> Option<u64>) {
+    /// Adds a seat that gets the tag numbered `given`; its weight is 0 if it stood there already, holding the turn. `oldest` is the tag that
+    /// has been queued for longest.
+    pub(super) fn add(&mut self, weight: u8, given: u64, oldest: Option<u64>) {
         self.weight += u64::from(weight);
         if unlikely(weight > 1 || self.weighted_since.is_some()) {
             self.weighted_since.get_or_insert(given);
-            self.note_peak(given, oldest());
+            self.note_peak(given, oldest);
         }
-    }
-
-    /// Notes that a seat that held the turn is queued anew with the tag numbered `given`.
-    #[inline]
-    pub(super) fn stay(&mut self, given: u64, oldest: impl FnOnce() -> Option<u64>) {
-        self.add(0, given, oldest);
     }
 
     /// Takes a seat out. The peak before stays; the next one is lower.
@@ -195,18 +174,18 @@ mod tests {
     #[test]
     fn equal_weights_owe_one_turn_to_each_that_stood_there() {
         let mut crowd = Crowd::default();
-        (1..=9).for_each(|given| crowd.add(1, given, || Some(1)));
+        (1..=9).for_each(|given| crowd.add(1, given, Some(1)));
         assert_eq!((crowd.turns_first(&wait(5, 4, 1)), crowd.peaks.len()), (4, 0));
     }
 
     #[test]
     fn weights_owe_the_greatest_that_stood_there_at_once() {
         let mut crowd = Crowd::default();
-        crowd.add(1, 1, || Some(1));
-        crowd.add(10, 2, || Some(1));
-        crowd.add(5, 3, || Some(1));
+        crowd.add(1, 1, Some(1));
+        crowd.add(10, 2, Some(1));
+        crowd.add(5, 3, Some(1));
         crowd.remove(10, 3);
-        crowd.add(3, 4, || Some(1));
+        crowd.add(3, 4, Some(1));
         assert_eq!(crowd.turns_first(&wait(1, 0, 1)), 15, "10 and 5");
         assert_eq!(crowd.turns_first(&wait(4, 2, 3)), 2 + 2, "1 and 5, for one of weight 3");
         assert_eq!(crowd.turns_first_now(2), 2 + 9);
@@ -215,9 +194,9 @@ mod tests {
     #[test]
     fn peaks_before_the_oldest_wait_are_forgotten() {
         let mut crowd = Crowd::default();
-        crowd.add(100, 1, || Some(1));
+        crowd.add(100, 1, Some(1));
         for given in 2..1_000 {
-            crowd.add(2, given, || Some(given));
+            crowd.add(2, given, Some(given));
             crowd.remove(2, given);
         }
         assert!(crowd.peaks.len() <= 3, "{:?}", crowd.peaks);
@@ -229,9 +208,8 @@ mod tests {
         let secs = |secs| Duration::from_secs(secs);
         let (mut longest, crowd) = (Longest::default(), Crowd::default());
         let mut time = TurnTime::new(Some(secs(30)));
-        longest.note(Instant::ORIGIN + secs(40), wait(3, 2, 1).since, || wait(3, 2, 1), &crowd, &time);
+        longest.replace(Instant::ORIGIN + secs(40), wait(3, 2, 1), &crowd, &time);
         time.change(Some(secs(1)), 9, Some(4));
-        longest.note(Instant::ORIGIN + secs(39), wait(4, 9, 1).since, || wait(4, 9, 1), &crowd, &time);
         assert_eq!((longest.waited, longest.bound), (secs(40).into(), Some(secs(60))));
         assert_eq!((time.bound(9, 2), time.bound(10, 2)), (Some(secs(60)), Some(secs(2))));
         time.change(None, 20, Some(10));

@@ -8,12 +8,12 @@ use super::TurnEvent;
 use super::proposal::Then;
 use super::server::{Drain, Session, TurnServer, may_go};
 use crate::hint::{likely, unlikely};
-use crate::protocol::{ConnectionId, ConnectionMap, Links};
+use crate::protocol::{ConnectionId, Links};
 use crate::session::raw::{GO, Signal, Trial};
 use crate::session::{Code, How, Reply};
 use crate::table::{RoomId, SeatData, SeatName};
-use crate::time::{Instant, Now};
-use crate::turn::{Ended, Grant, HeldClock, Moved, Outcome, SeatId, Tell, Told, TurnNumber};
+use crate::time::Now;
+use crate::turn::{Ended, Grant, HandOver, HeldClock, Moved, Outcome, SeatId, TurnNumber};
 
 /// An answer that was accepted, for those who hear of it.
 #[derive(Debug, Clone, Copy)]
@@ -44,26 +44,51 @@ pub(super) struct Late {
 }
 
 impl TurnServer {
-    /// Carries out what is left of a move whose next holder [was told](ToGo). Returns whether nearly nothing was: nobody else is to
-    /// hear of it but the client that has answered, and that is the caller's to tell.
+    /// Carries out a move by an answer: `next` is the client of the next holder. Returns whether nearly nothing was left to do: no client
+    /// is to hear of it but the one that has answered, and that is the caller's to tell.
     #[inline(always)]
     pub(super) fn carry_on(
         &mut self,
         now: Now,
-        told: Told,
-        message: &[u8],
-        name: usize,
+        handed: HandOver,
+        next: Option<ConnectionId>,
+        (message, name): (&[u8], usize),
         links: &mut Links,
     ) -> bool {
-        let Told { seat, turn, granted, .. } = told;
+        let HandOver { seat, turn, granted, .. } = handed;
+        let answer = Accepted { message, name, words: None, replies: 1 };
+        if unlikely(!self.tell(now, &handed, next, links)) {
+            self.table.scheduler.unstart(now.instant, granted);
+            self.carry_out(now, handed.moved(), Some(answer), links);
+            return false;
+        }
         if unlikely(self.table.rooms.are_heard() || self.drain != Drain::No) {
-            let ended = Some(Ended { seat, turn, outcome: Outcome::Answered });
-            let answer = Accepted { message, name, words: None, replies: 1 };
-            self.carry_on_any(now, Moved { ended, granted: Some(granted) }, answer, links);
+            self.carry_on_any(now, handed.moved(), answer, links);
             return false;
         }
         self.ledger.handed_over(seat, turn, message, name, granted);
         true
+    }
+
+    /// T25: tells the next holder that it may go, before anything else is written, if nothing stands in the way of that.
+    #[inline(always)]
+    fn tell(&mut self, now: Now, handed: &HandOver, next: Option<ConnectionId>, links: &mut Links) -> bool {
+        let &HandOver { seat, granted, lapses, .. } = handed;
+        let Some(id) = next else { return false };
+        if let Some(Session::Raw(raw)) = self.sessions.get_mut(id) {
+            if likely(may_go(raw.signal) && raw.aside.is_none()) {
+                raw.signal = Signal::Open;
+                links.send_static_first(id, GO);
+                return true;
+            }
+        } else if let Some(Session::Line(line)) = self.sessions.get_mut(id)
+            // On one connection an answer is confirmed before the next turn begins.
+            && granted.seat != seat
+        {
+            line.go_mark = write_go(id, granted.turn, lapses.nanos_since(now.instant).as_millis(), links);
+            return true;
+        }
+        false
     }
 
     #[cold]
@@ -440,36 +465,6 @@ fn how_of(outcome: Outcome) -> How {
         Outcome::Skipped => How::Skipped,
         Outcome::Gone => How::Gone,
         _ => How::Lapsed,
-    }
-}
-
-/// Tells the next holder that it may go, if nothing stands in the way of that.
-pub(super) struct ToGo<'a> {
-    pub(super) now: Instant,
-    pub(super) sessions: &'a mut ConnectionMap<Session>,
-    pub(super) links: &'a mut Links,
-    /// Not this one: it is to hear something else first.
-    pub(super) but: Option<SeatId>,
-}
-
-impl Tell<SeatData> for ToGo<'_> {
-    #[inline(always)]
-    fn tell(self, data: &SeatData, grant: Grant, lapses: Instant) -> bool {
-        let ToGo { now, sessions, links, but } = self;
-        let Some(id) = data.client else { return false };
-        if let Some(Session::Raw(raw)) = sessions.get_mut(id) {
-            if likely(may_go(raw.signal) && raw.aside.is_none()) {
-                raw.signal = Signal::Open;
-                links.send_static_first(id, GO);
-                return true;
-            }
-        } else if let Some(Session::Line(line)) = sessions.get_mut(id)
-            && but != Some(grant.seat)
-        {
-            line.go_mark = write_go(id, grant.turn, lapses.nanos_since(now).as_millis(), links);
-            return true;
-        }
-        false
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::carry::{Accepted, ToGo};
+use super::carry::Accepted;
 use super::proposal::Then;
 use super::server::{Session, TurnServer};
 use super::{Admission, Joining, TurnEvent};
@@ -373,12 +373,10 @@ impl TurnServer {
             return Err((Code::TooLarge, None));
         }
         self.line_heard_go(id, fence, links)?;
-        // On one connection an answer is confirmed before the next turn begins.
-        let to_go = ToGo { now: now.instant, sessions: &mut self.sessions, links, but: Some(seat) };
-        match self.table.answer(now.instant, seat, fence, answer, to_go) {
-            Ok(Taken::Told(told)) => {
-                if self.carry_on(now, told, answer, 0, links) {
-                    TurnServer::say(id, &Reply::Ok { turn: Some(told.turn), words: None }, links);
+        match self.table.answer(now.instant, seat, fence, answer) {
+            Ok(Taken::HandedOver(handed, next)) => {
+                if self.carry_on(now, handed, next, (answer, 0), links) {
+                    TurnServer::say(id, &Reply::Ok { turn: Some(handed.turn), words: None }, links);
                 }
                 Ok(())
             }

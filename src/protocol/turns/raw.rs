@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::carry::{Accepted, ToGo};
+use super::carry::Accepted;
 use super::server::{Drain, Session, TurnServer, log_closing};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
@@ -148,10 +148,10 @@ impl TurnServer {
         {
             let name = name.as_bytes().len();
             (raw.signal, raw.strikes) = (Signal::Quiet, 0);
-            let to_go = ToGo { now: now.instant, sessions: &mut self.sessions, links, but: None };
-            match holding.end_telling(now.instant, Outcome::Answered, to_go) {
-                Ok(told) => {
-                    self.carry_on(now, told, bytes, name, links);
+            match holding.hand_over(now.instant) {
+                Ok((handed, next)) => {
+                    let next = next.client;
+                    self.carry_on(now, handed, next, (bytes, name), links);
                 }
                 Err(moved) => {
                     let answer = Accepted { message: bytes, name, words: None, replies: 1 };
