@@ -4,48 +4,132 @@ use std::io;
 
 use log::{Level, info};
 
-use super::connection::{Limits, Next, Phase};
 use super::pass::Timer;
-use super::{Engine, Event, Sockets};
-use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Protocol};
+use super::{Engine, Event, Interest, Sockets};
+use crate::hint::unlikely;
+use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Phase, Protocol, Wish};
 use crate::time::Now;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
+    /// Writes what is queued, and does what else the protocol wants.
     #[inline(always)]
     pub(super) fn flush_touched(&mut self, now: Now) {
-        while let Some((id, errand)) = self.links.next_errand() {
-            let Some(errand) = errand else { continue };
-            let Some(connection) = self.connections.get_mut(id) else { continue };
-            let limits = Limits { total: &mut self.counts.bytes_out, config: &self.config };
-            if let Some(outcome) = connection.run(&mut self.sockets, errand, limits) {
-                self.follow_up(now, id, outcome);
+        while let Some(id) = self.links.next_touched() {
+            let Some((link, spare)) = self.links.link_and_spare(id) else { continue };
+            link.touched = false;
+            let Some(socket) = self.streams.get_mut(id) else { continue };
+            let unsent = link.queue.unsent();
+            if unlikely(!link.is_plain() | unsent.is_empty()) {
+                self.carry_out(now, id, None);
+                continue;
+            }
+            match self.sockets.send(socket, unsent) {
+                // Nearly always that is all.
+                Ok(count) if count == unsent.len() => {
+                    self.counts.bytes_out += count as u64;
+                    link.queue.clear(spare);
+                }
+                first => self.carry_out(now, id, Some(first)),
             }
         }
     }
 
+    /// `first` is what came of a first write, if one was tried.
     #[cold]
-    fn follow_up(&mut self, now: Now, id: ConnectionId, outcome: io::Result<Next>) {
-        match outcome {
-            Ok(Next::Nothing) => {}
-            Ok(Next::Await { has_progress }) => self.await_writable(now, id, has_progress),
-            Ok(Next::Linger) => self.linger(now, id),
-            Ok(Next::Abort(reason)) => {
-                if reason == AbortReason::SlowReader {
-                    self.note_slow_reader(id, "it does not keep up with what is written to it");
-                }
-                self.close(now, id, reason.into());
-            }
-            Err(error) => self.close(now, id, CloseReason::Broken(error.kind())),
+    fn carry_out(&mut self, now: Now, id: ConnectionId, first: Option<io::Result<usize>>) {
+        let Some((link, _)) = self.links.link_and_spare(id) else { return };
+        if let Wish::Abort(reason) = link.wish {
+            return self.abort(now, id, reason);
         }
+        if link.phase == Phase::Lingering {
+            return;
+        }
+        let (before, had_refused) = (self.counts.bytes_out, link.blocked);
+        // A peer that is to be closed for what waits for it is offered that once more.
+        if (!had_refused || link.queue.unsent().len() > self.config.out_bytes_max)
+            && let Err(error) = self.write_out(id, first)
+        {
+            return self.close(now, id, CloseReason::Broken(error.kind()));
+        }
+        let Some((link, _)) = self.links.link_and_spare(id) else { return };
+        let Some(socket) = self.streams.get_mut(id) else { return };
+        if had_refused && link.blocked && link.queue.unsent().len() > self.config.out_bytes_max {
+            return self.abort(now, id, AbortReason::SlowReader);
+        }
+        if link.finished && !link.blocked && !std::mem::replace(&mut link.shut, true) {
+            // If the connection is broken, a read says so.
+            let _ = self.sockets.shutdown(socket);
+        }
+        if link.wish == Wish::Close {
+            link.phase = Phase::Closing;
+            if !link.blocked {
+                return self.linger(now, id);
+            }
+        }
+        // Otherwise nothing has changed: it is watched for reading, and has no deadline.
+        if link.blocked || link.watched == Some(Interest::ReadWrite) {
+            self.await_writable(now, id, self.counts.bytes_out > before);
+        }
+    }
+
+    /// Writes until nothing is queued or the system takes no more.
+    fn write_out(&mut self, id: ConnectionId, mut first: Option<io::Result<usize>>) -> io::Result<()> {
+        let Some((link, spare)) = self.links.link_and_spare(id) else { return Ok(()) };
+        let Some(socket) = self.streams.get_mut(id) else { return Ok(()) };
+        link.blocked = false;
+        while !link.queue.is_empty() {
+            let written = match first.take() {
+                Some(written) => written,
+                None => self.sockets.send(socket, link.queue.unsent()),
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.counts.bytes_out += count as u64;
+                    link.queue.consume(count, spare);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    link.blocked = true;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn abort(&mut self, now: Now, id: ConnectionId, reason: AbortReason) {
+        let reason = match reason {
+            AbortReason::Unwanted => CloseReason::Unwanted,
+            AbortReason::SlowReader => {
+                self.note_slow_reader(id, "it does not keep up with what is written to it");
+                CloseReason::SlowReader
+            }
+        };
+        self.close(now, id, reason);
+    }
+
+    /// Says what a connection waits for, if that has changed.
+    pub(super) fn watch(&mut self, id: ConnectionId) -> io::Result<()> {
+        let Some((link, socket)) = self.links.link_mut(id).zip(self.streams.get_mut(id)) else {
+            return Ok(());
+        };
+        let wanted = link.interest();
+        if link.watched != Some(wanted) {
+            self.sockets.watch(id, socket, wanted, link.watched)?;
+            link.watched = Some(wanted);
+        }
+        Ok(())
     }
 
     /// All is written, or the peer has time to take more, from its last progress. While draining, it has no more than the linger.
     pub(super) fn await_writable(&mut self, now: Now, id: ConnectionId, has_progress: bool) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(link) = self.links.present_mut(id) else { return };
         let timer = Timer::Connection(id);
         let has_deadline = self.deadlines.of(timer).is_some();
-        let patience = match connection.phase {
-            _ if !connection.blocked => None,
+        let patience = match link.phase {
+            _ if !link.blocked => None,
             _ if self.draining => Some(self.config.linger_timeout),
             Phase::Closing => Some(self.config.stall_timeout.unwrap_or(self.config.user_timeout)),
             _ => self.config.stall_timeout,
@@ -58,10 +142,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             None if has_deadline => self.deadlines.set(timer, None),
             _ => {}
         }
-        if let Err(error) = connection.watch(&mut self.sockets, id) {
+        if let Err(error) = self.watch(id) {
             return self.close(now, id, CloseReason::Broken(error.kind()));
         }
-        if connection.blocked {
+        if self.links.present_mut(id).is_some_and(|link| link.blocked) {
             self.stalled.note(id, self.links.unsent(id).len());
             while let Some(slowest) = self.stalled.slowest(self.config.queued_bytes_max) {
                 self.note_slow_reader(
@@ -78,8 +162,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// A drain has begun: a peer that does not read has less time from now on.
     pub(super) fn hasten(&mut self, now: Now, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if connection.blocked {
+        let Some(link) = self.links.present_mut(id) else { return };
+        if link.blocked {
             let due = now.instant + self.config.linger_timeout;
             self.deadlines.set(Timer::Connection(id), Some(due));
         }
@@ -88,19 +172,20 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// The last words are written. A close with unread input would reset the connection, and the peer might never read
     /// them: so what still comes is discarded for a while.
     pub(super) fn linger(&mut self, now: Now, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        let shut = self.sockets.shutdown(&mut connection.socket);
-        if connection.ended || shut.is_err() {
+        let Some(link) = self.links.present_mut(id) else { return };
+        let Some(socket) = self.streams.get_mut(id) else { return };
+        let shut = self.sockets.shutdown(socket);
+        if link.ended || shut.is_err() {
             return self.close(now, id, CloseReason::Finished);
         }
-        connection.phase = Phase::Lingering;
-        if std::mem::take(&mut connection.paused) {
-            connection.unread = false;
+        link.phase = Phase::Lingering;
+        if std::mem::take(&mut link.paused) {
+            link.unread = false;
         }
         let due = now.instant + self.config.linger_timeout;
         self.deadlines.set(Timer::Connection(id), Some(due));
         // What has come already is not announced again.
-        if let Err(error) = connection.watch(&mut self.sockets, id) {
+        if let Err(error) = self.watch(id) {
             return self.close(now, id, CloseReason::Broken(error.kind()));
         }
         self.read_later(id);
@@ -134,20 +219,24 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
+    /// Closes the socket of a connection: where that came from, and where it stood.
     pub(super) fn discard(&mut self, id: ConnectionId) -> Option<(Origin, Phase)> {
-        let connection = self.connections.remove(id)?;
-        let (origin, phase) = (connection.origin(), connection.phase);
+        let socket = self.streams.remove(id)?;
+        let link = self.links.link_mut(id)?;
+        let phase = std::mem::replace(&mut link.phase, Phase::Gone);
+        link.unread = true;
+        if std::mem::take(&mut link.has_rest) {
+            self.rests.remove(&id);
+        }
+        let origin = self.dialed.remove(&id).map_or(Origin::Accepted, Origin::Dialed);
         if origin == Origin::Accepted
             && let Some(peer) = self.links.peer(id)
         {
             self.addresses.remove(peer);
         }
-        if connection.has_rest {
-            self.rests.remove(&id);
-        }
         self.deadlines.set(Timer::Connection(id), None);
         self.stalled.forget(id);
-        self.sockets.close(connection.socket);
+        self.sockets.close(socket);
         self.gone.push(id);
         Some((origin, phase))
     }
@@ -163,23 +252,15 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     pub(super) fn out_of_time(&mut self, now: Now, id: ConnectionId) {
-        let Some(connection) = self.connections.get(id) else { return };
-        match connection.phase {
+        let Some(phase) = self.links.phase(id) else { return };
+        match phase {
             Phase::Connecting => self.connecting_failed(now, id, io::ErrorKind::TimedOut.into()),
             Phase::Open | Phase::Closing => {
                 self.note_slow_reader(id, "it takes nothing of what is queued for it");
                 self.close(now, id, CloseReason::SlowReader);
             }
             Phase::Lingering => self.close(now, id, CloseReason::Unwanted),
-        }
-    }
-}
-
-impl From<AbortReason> for CloseReason {
-    fn from(reason: AbortReason) -> Self {
-        match reason {
-            AbortReason::Unwanted => CloseReason::Unwanted,
-            AbortReason::SlowReader => CloseReason::SlowReader,
+            Phase::Gone => {}
         }
     }
 }

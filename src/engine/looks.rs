@@ -46,19 +46,19 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Looks at the next sockets of a round. The rest of it is for the next passes.
     #[cold]
     pub(super) fn look(&mut self, now: Now) {
-        let Engine { looks, connections, sockets, .. } = self;
+        let Engine { looks, streams, sockets, .. } = self;
         if looks.slot == 0 {
             looks.began = now.instant;
         }
         let mut some = Vec::with_capacity(LOOKED_AT_MAX);
         let from = looks.slot;
         looks.slot = 0;
-        for (id, connection) in connections.iter().skip_while(|(id, _)| id.slot() < from) {
+        for (id, socket) in streams.iter().skip_while(|(id, _)| id.slot() < from) {
             if some.len() == LOOKED_AT_MAX {
                 looks.slot = id.slot();
                 break;
             }
-            some.push(&connection.socket);
+            some.push(socket);
         }
         looks.has_waiting |= sockets.excuse(now.instant, looks.since, &some);
         if looks.slot > 0 {

@@ -103,7 +103,6 @@
 mod addresses;
 mod closing;
 mod config;
-mod connection;
 mod error;
 mod event;
 mod listener;
@@ -118,6 +117,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use crate::protocol::Interest;
 #[cfg(all(test, feature = "net"))]
 pub(crate) use addresses::Addresses;
 pub use config::{BufferTooSmall, DriverConfig};
@@ -126,5 +126,5 @@ pub use event::{DriverCounts, Event, EventsPending};
 #[cfg(all(test, feature = "net"))]
 pub(crate) use pass::PROMPT_MAX;
 pub use pass::{Engine, Ready};
-pub use sockets::{Interest, Sockets};
+pub use sockets::Sockets;
 pub use target::{BadTarget, Target};

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 
 use log::{Level, debug, warn};
 
-use super::connection::{Connection, Phase};
 use super::listener::{AcceptError, Listener};
 use super::pass::Timer;
 use super::{Engine, Event, NotTaken, Sockets, Target};
-use crate::protocol::{ConnectionId, DialId, Origin, Protocol};
+use crate::protocol::{ConnectionId, DialId, Origin, Phase, Protocol};
 use crate::time::Now;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
@@ -108,7 +107,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// Whether there may be one connection more, and one with `peer`.
     fn has_room(&self, peer: SocketAddr) -> Result<(), NotTaken> {
-        if self.connections.len() >= self.config.max_connections {
+        if self.streams.len() >= self.config.max_connections {
             Err(NotTaken::Full)
         } else if !self.addresses.has_room(peer) {
             Err(NotTaken::AddressFull)
@@ -130,20 +129,29 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.begin(now, socket, peer)
     }
 
-    fn begin(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) -> Result<ConnectionId, NotTaken> {
-        let mut connection = Connection::new(socket, Origin::Accepted, Phase::Open);
-        self.sockets.set_options(&mut connection.socket);
-        let id = self.links.open(peer);
-        if let Err(error) = connection.watch(&mut self.sockets, id) {
-            self.links.remove(id);
-            return Err(error.into());
-        }
-        self.connections.insert(id, connection);
+    fn begin(&mut self, now: Now, mut socket: S::Socket, peer: SocketAddr) -> Result<ConnectionId, NotTaken> {
+        self.sockets.set_options(&mut socket);
+        let id = self.open(socket, peer, Phase::Open)?;
         self.addresses.add(peer);
         self.opened(now, id, peer, Origin::Accepted);
         if self.draining {
             // Whatever the protocol has said to it.
             self.links.close(id);
+        }
+        Ok(id)
+    }
+
+    /// A connection in `phase`, whose socket is watched.
+    fn open(&mut self, socket: S::Socket, peer: SocketAddr, phase: Phase) -> io::Result<ConnectionId> {
+        let id = self.links.open(peer);
+        self.streams.insert(id, socket);
+        if let Some(link) = self.links.link_mut(id) {
+            (link.phase, link.unread) = (phase, phase == Phase::Connecting);
+        }
+        if let Err(error) = self.watch(id) {
+            self.streams.remove(id);
+            self.links.remove(id);
+            return Err(error);
         }
         Ok(id)
     }
@@ -228,36 +236,38 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     pub(super) fn begin_connecting(&mut self, now: Now, at: usize, addr: SocketAddr) -> io::Result<()> {
         let socket = self.sockets.connect(addr)?;
-        let mut connection = Connection::new(socket, Origin::Dialed(DialId(at)), Phase::Connecting);
-        connection.unread = true;
-        let id = self.links.open(addr);
-        if let Err(error) = connection.watch(&mut self.sockets, id) {
-            self.links.remove(id);
-            return Err(error);
-        }
+        let id = self.open(socket, addr, Phase::Connecting)?;
+        self.dialed.insert(id, DialId(at));
         let deadline = now.instant + self.dials[at].patience(&self.config);
         self.deadlines.set(Timer::Connection(id), Some(deadline));
-        self.connections.insert(id, connection);
         self.dials[at].connection = Some(id);
         Ok(())
     }
 
     pub(super) fn finish_connecting(&mut self, now: Now, id: ConnectionId) {
-        let Some((connection, peer)) = self.connections.get_mut(id).zip(self.links.peer(id)) else { return };
-        match self.sockets.established(&mut connection.socket) {
+        match self.establish(id) {
             Ok(false) => {}
             Ok(true) => {
-                let origin = connection.origin();
+                let Some((peer, &dial)) = self.links.peer(id).zip(self.dialed.get(&id)) else { return };
                 self.deadlines.set(Timer::Connection(id), None);
-                (connection.phase, connection.unread) = (Phase::Open, false);
-                self.sockets.set_options(&mut connection.socket);
-                match connection.watch(&mut self.sockets, id) {
-                    Ok(()) => self.opened(now, id, peer, origin),
-                    Err(error) => self.connecting_failed(now, id, error),
-                }
+                self.opened(now, id, peer, Origin::Dialed(dial));
             }
             Err(error) => self.connecting_failed(now, id, error),
         }
+    }
+
+    /// Whether an attempt has succeeded: the connection is in use then.
+    fn establish(&mut self, id: ConnectionId) -> io::Result<bool> {
+        let Some((link, socket)) = self.links.link_mut(id).zip(self.streams.get_mut(id)) else {
+            return Ok(false);
+        };
+        if !self.sockets.established(socket)? {
+            return Ok(false);
+        }
+        (link.phase, link.unread) = (Phase::Open, false);
+        self.sockets.set_options(socket);
+        self.watch(id)?;
+        Ok(true)
     }
 
     pub(super) fn connecting_failed(&mut self, now: Now, id: ConnectionId, error: io::Error) {

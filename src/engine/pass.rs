@@ -7,14 +7,13 @@ use std::fmt;
 use slab::Slab;
 
 use super::addresses::Addresses;
-use super::connection::{Connection, Phase};
 use super::listener::Listener;
 use super::looks::Looks;
 use super::reconnect::Dial;
 use super::stalled::Stalled;
 use super::{DriverConfig, DriverCounts, Event, EventsPending, Sockets, Target};
 use crate::hint::{likely, unlikely};
-use crate::protocol::{ConnectionId, ConnectionMap, DialId, Entropy, Links, Protocol};
+use crate::protocol::{ConnectionId, ConnectionMap, DialId, Entropy, Links, Phase, Protocol};
 use crate::time::{Deadlines, Instant, Now, earlier};
 
 /// Runs a [`Protocol`] on [`Sockets`]. The [module's documentation](crate::engine) describes a pass.
@@ -23,7 +22,10 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(crate) sockets: S,
     pub(super) config: DriverConfig,
     pub(crate) links: Links,
-    pub(crate) connections: ConnectionMap<Connection<S::Socket>>,
+    /// The sockets of the connections in `links`, until they are closed.
+    pub(crate) streams: ConnectionMap<S::Socket>,
+    /// The outbound ones of these.
+    pub(super) dialed: HashMap<ConnectionId, DialId>,
     /// Input that was read and not consumed, of the few connections that have such.
     pub(super) rests: HashMap<ConnectionId, Vec<u8>>,
     /// Of the connections that were accepted.
@@ -108,7 +110,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             protocol,
             sockets,
             links: Links::new(config.out_bytes_max).with_log_lines_max(config.log_lines_max),
-            connections: ConnectionMap::default(),
+            streams: ConnectionMap::default(),
+            dialed: HashMap::new(),
             rests: HashMap::new(),
             addresses: Addresses::new(config.max_connections_per_address),
             listeners: Slab::new(),
@@ -176,7 +179,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// How many connections exist, those about to be opened or closed included.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.connections.len()
+        self.streams.len()
     }
 
     /// Running counts.
@@ -214,7 +217,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Whether [`drain`](Self::drain) was called and every connection is gone.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        unlikely(self.draining) && self.connections.is_empty()
+        unlikely(self.draining) && self.streams.is_empty()
     }
 
     // Commands of the host.
@@ -242,7 +245,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let Some(dialed) = self.dials.try_remove(dial.0) else { return };
         self.deadlines.set(Timer::Dial(dial.0), None);
         if let Some(id) = dialed.connection {
-            match self.connections.get(id).map(|connection| connection.phase) {
+            match self.links.phase(id) {
                 // The protocol has not heard of it, and never will, though it may be established by now.
                 Some(Phase::Connecting) => {
                     self.discard(id);
@@ -261,14 +264,14 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         for (at, _) in &self.dials {
             self.deadlines.set(Timer::Dial(at), None);
         }
-        let all: Vec<_> = self.connections.iter().map(|(id, connection)| (id, connection.phase)).collect();
-        for (id, phase) in all {
-            match phase {
-                Phase::Connecting => {
+        let all: Vec<_> = self.streams.iter().map(|(id, _)| id).collect();
+        for id in all {
+            match self.links.phase(id) {
+                Some(Phase::Connecting) => {
                     self.discard(id);
                 }
-                Phase::Open | Phase::Closing => self.hasten(now, id),
-                Phase::Lingering => {}
+                Some(Phase::Open | Phase::Closing) => self.hasten(now, id),
+                Some(Phase::Lingering | Phase::Gone) | None => {}
             }
         }
         self.protocol.drain(now, &mut self.links);
@@ -293,7 +296,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// A connection is ready. News of one that is gone is counted and dropped.
     #[cold]
     pub fn handle_ready(&mut self, now: Now, id: ConnectionId, ready: Ready) {
-        match self.connections.get(id).map(|connection| connection.phase) {
+        match self.links.phase(id) {
             Some(Phase::Connecting) => self.finish_connecting(now, id),
             Some(_) => {
                 if ready.readable {
@@ -428,8 +431,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Puts connections that the system takes bytes for again first in the order of writes.
     fn unblock(&mut self) {
         while let Some(id) = self.writable.pop() {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.blocked = false;
+            if let Some(link) = self.links.present_mut(id) {
+                link.blocked = false;
                 self.links.hurry(id);
             }
         }
@@ -487,7 +490,7 @@ impl<P: Protocol, S: Sockets> fmt::Debug for Engine<P, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("config", &self.config)
-            .field("connections", &self.connections.len())
+            .field("connections", &self.streams.len())
             .field("draining", &self.draining)
             .field("counts", &self.counts)
             .finish_non_exhaustive()

@@ -2,13 +2,13 @@
 //! does not consume is kept here.
 
 use std::collections::VecDeque;
+use std::io;
 
 use log::{Level, info};
 
-use super::connection::{Phase, ReadEnd};
 use super::{Engine, Sockets};
 use crate::hint::unlikely;
-use crate::protocol::{CloseReason, ConnectionId, Links, Protocol};
+use crate::protocol::{CloseReason, ConnectionId, Links, Phase, Protocol, Wish};
 use crate::time::Now;
 
 /// Bytes that each connection may say in a pass, however many have more to say than fits.
@@ -29,10 +29,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             }
             self.unread.pop_front();
             self.taken += 1;
-            if let Some(connection) = self.connections.get_mut(id)
-                && !connection.paused
+            if let Some(link) = self.links.present_mut(id)
+                && !link.paused
             {
-                connection.unread = false;
+                link.unread = false;
                 self.read_up_to(now, id, budget, true);
                 self.relieve(now, id);
             }
@@ -69,7 +69,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     fn read_more(&mut self, now: Now, id: ConnectionId, mut budget: usize, to_end: bool) {
         while budget > 0 {
             self.relieve(now, id);
-            if self.connections.get(id).is_none() {
+            if self.links.phase(id).is_none() {
                 return;
             }
             let Some(left) = self.read_once(now, id, budget, to_end) else { return };
@@ -81,26 +81,23 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Reads once, and no more than `budget`, which is not 0: how much of that is left, if there may be more to read.
     #[inline(always)]
     fn read_once(&mut self, now: Now, id: ConnectionId, budget: usize, to_end: bool) -> Option<usize> {
-        let Some(connection) = self.connections.get_mut(id) else {
+        let Some((link, socket)) = self.links.link_mut(id).zip(self.streams.get_mut(id)) else {
             self.counts.stale_events += 1;
             return None;
         };
-        if unlikely(connection.unread) {
+        if unlikely(link.unread) {
             return None;
         }
         let buffer = &mut self.buffer[..budget];
-        let count = match connection.read(&mut self.sockets, buffer) {
-            Ok(count) => count,
-            Err(end) => {
-                self.end_reading(now, id, end);
-                return None;
-            }
+        let count = match self.sockets.recv(socket, buffer) {
+            Ok(count @ 1..) => count,
+            end => return self.read_nothing(now, id, budget, end),
         };
         self.pass_budget -= count;
         self.counts.bytes_in += count as u64;
-        if unlikely(connection.has_rest) {
+        if unlikely(link.has_rest) {
             self.hear_more(now, id, count);
-        } else if self.links.is_open(id) {
+        } else if link.wish == Wish::Keep {
             let bytes = &buffer[..count];
             let used = self.protocol.handle_bytes(now, id, bytes, &mut self.links);
             if unlikely(used < count) {
@@ -136,8 +133,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     fn is_newly_unread(&mut self, id: ConnectionId) -> bool {
-        let connection = self.connections.get_mut(id);
-        connection.is_some_and(|connection| !std::mem::replace(&mut connection.unread, true))
+        let link = self.links.present_mut(id);
+        link.is_some_and(|link| !std::mem::replace(&mut link.unread, true))
     }
 
     /// Whether those have been read whose word was awaited and had come when a deadline was found to be due: an answer that arrived
@@ -167,10 +164,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// A connection is not read while its peer does not read either, and read on when it has.
     pub(super) fn pause_or_resume(&mut self, id: ConnectionId) {
         let is_congested = self.links.is_congested(id);
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if is_congested && connection.blocked && connection.phase == Phase::Open {
-            (connection.paused, connection.unread) = (true, true);
-        } else if !is_congested && std::mem::take(&mut connection.paused) {
+        let Some(link) = self.links.present_mut(id) else { return };
+        if is_congested && link.blocked && link.phase == Phase::Open {
+            (link.paused, link.unread) = (true, true);
+        } else if !is_congested && std::mem::take(&mut link.paused) {
             self.links.reread(id);
             self.unread.push_back(id);
         }
@@ -237,16 +234,17 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return;
         }
         let is_congested = self.links.is_congested(id);
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if is_congested && connection.blocked {
-            (connection.paused, connection.unread) = (true, true);
+        if !is_congested && rest.len() > self.config.in_bytes_max {
+            return self.give_up_overlong(now, id, rest.len());
+        }
+        let Some(link) = self.links.present_mut(id) else { return };
+        link.has_rest = true;
+        if is_congested && link.blocked {
+            (link.paused, link.unread) = (true, true);
         } else if is_congested {
             // What waits is not offered to the peer before the end of this pass.
             self.links.reread(id);
-        } else if rest.len() > self.config.in_bytes_max {
-            return self.give_up_overlong(now, id, rest.len());
         }
-        connection.has_rest = true;
         self.rests.insert(id, rest);
     }
 
@@ -265,30 +263,39 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// What is kept of the input of `id`, which is not any more.
     fn take_rest(&mut self, id: ConnectionId) -> Vec<u8> {
-        let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.has_rest) else {
+        let Some(link) = self.links.link_mut(id).filter(|link| link.has_rest) else {
             return Vec::new();
         };
-        connection.has_rest = false;
+        link.has_rest = false;
         self.rests.remove(&id).unwrap_or_default()
     }
 
-    /// A read brought nothing.
-    fn end_reading(&mut self, now: Now, id: ConnectionId, end: ReadEnd) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
+    /// A read brought nothing. Returns the budget if it has to be tried again.
+    #[cold]
+    fn read_nothing(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        budget: usize,
+        end: io::Result<usize>,
+    ) -> Option<usize> {
+        let link = self.links.present_mut(id)?;
         match end {
-            ReadEnd::Empty => {}
-            ReadEnd::End if connection.ended => {}
-            ReadEnd::End => {
-                connection.ended = true;
-                if connection.phase == Phase::Open && self.links.is_open(id) {
+            Ok(_) if link.ended => {}
+            Ok(_) => {
+                link.ended = true;
+                if link.phase == Phase::Open && link.wish == Wish::Keep {
                     let rest = self.take_rest(id);
                     self.protocol.handle_end(now, id, &rest, &mut self.links);
-                } else if connection.phase == Phase::Lingering {
+                } else if link.phase == Phase::Lingering {
                     self.close(now, id, CloseReason::Unwanted);
                 }
             }
-            ReadEnd::Broken(kind) => self.close(now, id, CloseReason::Broken(kind)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Some(budget),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.close(now, id, CloseReason::Broken(error.kind())),
         }
+        None
     }
 }
 

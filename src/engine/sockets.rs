@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::protocol::ConnectionId;
+use crate::protocol::{ConnectionId, Interest};
 use crate::time::Instant;
 
 /// The sockets of an [`Engine`](super::Engine): the operating system's, or a test's.
@@ -95,15 +95,4 @@ pub trait Sockets {
     ///
     /// Why it will not be.
     fn established(&mut self, socket: &mut Self::Socket) -> io::Result<bool>;
-}
-
-/// The readiness that an engine waits for on a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interest {
-    /// To be established.
-    Connect,
-    /// To be read from.
-    Read,
-    /// To be read from, and to be written to again.
-    ReadWrite,
 }

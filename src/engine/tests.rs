@@ -10,11 +10,14 @@ use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::time::{Instant, Now};
 
 /// Its peer has said so much, hears so much, and takes so much more.
+#[derive(Default)]
 struct Pipe {
     says: VecDeque<Vec<u8>>,
     ends: bool,
     hears: Vec<u8>,
     room: usize,
+    /// What comes of the next writes, whatever the room.
+    script: VecDeque<io::Result<usize>>,
 }
 
 #[derive(Default)]
@@ -49,6 +52,10 @@ impl Sockets for Pipes {
 
     fn send(&mut self, at: &mut usize, bytes: &[u8]) -> io::Result<usize> {
         let pipe = &mut self.pipes[*at];
+        if let Some(outcome) = pipe.script.pop_front() {
+            pipe.hears.extend_from_slice(&bytes[..*outcome.as_ref().unwrap_or(&0)]);
+            return outcome;
+        }
         let count = bytes.len().min(pipe.room);
         pipe.room -= count;
         pipe.hears.extend_from_slice(&bytes[..count]);
@@ -74,7 +81,7 @@ impl Sockets for Pipes {
     fn unlisten(&mut self, (): ()) {}
 
     fn connect(&mut self, _: SocketAddr) -> io::Result<usize> {
-        self.pipes.push(Pipe { says: VecDeque::new(), ends: false, hears: Vec::new(), room: usize::MAX });
+        self.pipes.push(Pipe { room: usize::MAX, ..Pipe::default() });
         Ok(self.pipes.len() - 1)
     }
 
@@ -154,12 +161,7 @@ fn engine(config: DriverConfig) -> Engine<Fours, Pipes> {
 
 fn open(engine: &mut Engine<Fours, Pipes>) -> ConnectionId {
     let at = engine.sockets.pipes.len();
-    engine.sockets.pipes.push(Pipe {
-        says: VecDeque::new(),
-        ends: false,
-        hears: Vec::new(),
-        room: usize::MAX,
-    });
+    engine.sockets.pipes.push(Pipe { room: usize::MAX, ..Pipe::default() });
     engine.adopt(NOW, at, ([192, 0, 2, 1], 9).into()).expect("pipes are easy")
 }
 
@@ -410,17 +412,17 @@ fn beyond_what_may_be_queued_for_all_the_slowest_are_closed() {
         assert!(waits <= 10_000, "{waits}");
     }
     assert_eq!((engine.connections(), engine.counts().slow_readers), (201, 800));
-    assert!(engine.connections.get(reads).is_some() && engine.connections.get(deaf[0]).is_none());
-    assert!(engine.connections.get(deaf[999]).is_some(), "it began to wait last");
+    assert!(engine.streams.get(reads).is_some() && engine.streams.get(deaf[0]).is_none());
+    assert!(engine.streams.get(deaf[999]).is_some(), "it began to wait last");
     // One that has read all is the last of them from then on, and one that is gone leaves room.
-    let oldest = *deaf.iter().find(|&&id| engine.connections.get(id).is_some()).expect("200 are there");
-    let at = engine.connections.get(oldest).expect("it is there").socket;
+    let oldest = *deaf.iter().find(|&&id| engine.streams.get(id).is_some()).expect("200 are there");
+    let at = *engine.streams.get(oldest).expect("it is there");
     engine.sockets.pipes[at].room = usize::MAX;
     engine.handle_ready(NOW, oldest, Ready { readable: false, writable: true, to_end: false });
     settle(&mut engine);
     engine.sockets.pipes[at].room = 0;
     engine.act(NOW, |_, links| links.send(oldest, &[b'.'; 51]));
-    assert!(engine.connections.get(oldest).is_some() && engine.connections() == 200);
+    assert!(engine.streams.get(oldest).is_some() && engine.connections() == 200);
 }
 
 /// Its peer wants another hello: it is made again in the next pass. One that its peer only closes is made again after a pause.
@@ -429,7 +431,7 @@ fn a_connection_comes_back_at_once_if_its_protocol_wants_that() {
     for is_wanted in [true, false] {
         let mut engine = engine(DriverConfig::default());
         engine.connect(NOW, SocketAddr::from(([192, 0, 2, 1], 9)));
-        let (id, _) = engine.connections.iter().next().expect("it is on its way");
+        let (id, _) = engine.streams.iter().next().expect("it is on its way");
         engine.handle_ready(NOW, id, Ready { readable: false, writable: true, to_end: false });
         if is_wanted {
             engine.act(NOW, |_, links| links.reconnect_at_once(id));
@@ -450,7 +452,7 @@ fn a_connection_that_was_hung_up_while_it_connected_never_comes_up() {
     for drains in [false, true] {
         let mut engine = engine(DriverConfig::default());
         let dial = engine.connect(NOW, SocketAddr::from(([192, 0, 2, 1], 9)));
-        let (id, _) = engine.connections.iter().next().expect("it is on its way");
+        let (id, _) = engine.streams.iter().next().expect("it is on its way");
         if drains {
             engine.drain(NOW);
         } else {
@@ -493,4 +495,30 @@ fn those_that_flood_share_what_a_pass_reads() {
 #[test]
 fn one_whose_word_is_awaited_is_heard_in_the_next_pass() {
     assert_eq!(passes_beside_a_flood(true), 2);
+}
+
+#[test]
+fn a_message_is_written_as_far_as_the_socket_takes_it() {
+    let run = |script: Vec<io::Result<usize>>| {
+        let mut engine = engine(DriverConfig::default());
+        engine.protocol.reply = b"HELLO".to_vec();
+        let id = open(&mut engine);
+        engine.sockets.pipes[0].script = script.into();
+        say(&mut engine, id, 0, b"abcd");
+        settle(&mut engine);
+        let Pipe { script, hears, .. } = engine.sockets.pipes.swap_remove(0);
+        assert_eq!(script.len(), 0, "each write was tried");
+        let left = String::from_utf8(engine.links.unsent(id).to_vec()).expect("text");
+        assert_eq!((engine.counts().bytes_out, hears.len()), (hears.len() as u64, hears.len()));
+        (String::from_utf8(hears).expect("text"), left, engine.protocol.closed)
+    };
+    let error = |kind: ErrorKind| Err(kind.into());
+    let done = |hears: &str, left: &str, closed: &[CloseReason]| (hears.into(), left.into(), closed.to_vec());
+    let partly = vec![error(ErrorKind::Interrupted), Ok(2), error(ErrorKind::WouldBlock)];
+    assert_eq!(run(partly), done("HE", "LLO", &[]));
+    assert_eq!(run(vec![Ok(2), Ok(1), Ok(2)]), done("HELLO", "", &[]));
+    let broken = |kind| [CloseReason::Broken(kind)];
+    let reset = vec![Ok(1), error(ErrorKind::BrokenPipe)];
+    assert_eq!(run(reset), done("H", "", &broken(ErrorKind::BrokenPipe)));
+    assert_eq!(run(vec![Ok(0)]), done("", "", &broken(ErrorKind::WriteZero)));
 }

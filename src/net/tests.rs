@@ -224,7 +224,7 @@ fn much_that_waits_is_written_also_to_who_has_made_room_in_this_pass() {
     let (_poll, mut driver) = driver();
     let [(_reader, reader), (_speaker, speaker)] = [(); 2].map(|()| adopted(&mut driver));
     finish(&mut driver);
-    driver.engine.connections.get_mut(reader).expect("it is there").blocked = true;
+    driver.engine.links.link_mut(reader).expect("it is there").blocked = true;
     driver.handle_ready(now(), key(reader), EVERYTHING);
     let much = vec![b'.'; driver.engine.config().out_bytes_max / 2 + 1];
     driver.engine.links.send(reader, &much);
@@ -250,7 +250,7 @@ fn an_address_has_so_many_connections_and_room_again_when_one_is_gone() {
     let heard = std::io::Read::read(&mut peers[3], &mut [0; 8]);
     assert!(matches!(heard, Ok(0)), "not a word, but {heard:?}");
 
-    let (id, _) = driver.engine.connections.iter().next().expect("there are two");
+    let (id, _) = driver.engine.streams.iter().next().expect("there are two");
     driver.engine.close(now(), id, CloseReason::Unwanted);
     peers.extend((0..2).map(|_| knock(&mut driver)));
     assert_eq!((driver.connections(), driver.counts().dropped_of_address), (2, 3));

@@ -133,15 +133,21 @@ impl<T> ConnectionMap<T> {
 
     /// Returns the value kept for `id`.
     #[must_use]
+    #[inline]
     pub fn get(&self, id: ConnectionId) -> Option<&T> {
-        let (generation, value) = self.entries.get(id.slot())?.as_ref()?;
-        (*generation == id.generation).then_some(value)
+        match self.entries.get(id.slot as usize) {
+            Some(Some((generation, value))) if *generation == id.generation => Some(value),
+            _ => None,
+        }
     }
 
     /// Returns the value kept for `id`, to be changed.
+    #[inline]
     pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
-        let (generation, value) = self.entries.get_mut(id.slot())?.as_mut()?;
-        (*generation == id.generation).then_some(value)
+        match self.entries.get_mut(id.slot as usize) {
+            Some(Some((generation, value))) if *generation == id.generation => Some(value),
+            _ => None,
+        }
     }
 
     /// Takes out the value kept for `id`.

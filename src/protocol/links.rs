@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
@@ -14,78 +14,28 @@ use log::Level;
 use slab::Slab;
 
 use super::connection::{ConnectionId, GENERATION_MAX, Peer};
-use super::errand::Errand;
-use super::queue::{Queue, Spare};
+use super::link::{AbortReason, Comeback, Link, Phase, Queue, Spare, Wish};
 use crate::capacity::growth;
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, LineBudget};
 use crate::wire::SendBuffer;
 
-/// A protocol's wish for a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    /// To go on.
-    Keep,
-    /// To be closed with its last words heard: write what is queued, shut the writing side down, discard what
-    /// still comes for at most a second, close.
-    Close,
-    /// To be closed at once.
-    Abort(AbortReason),
-}
-
-/// Why a connection is closed at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AbortReason {
-    /// The protocol has nothing more to say to it.
-    Unwanted,
-    /// More is queued for it than is allowed, and it does not read.
-    SlowReader,
-}
-
-/// When an outbound connection that is lost is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Comeback {
-    /// After a pause that is longer than the last one.
-    Later,
-    /// After the shortest pause: see [`Links::confirm`].
-    Soon,
-    /// See [`Links::reconnect_at_once`].
-    AtOnce,
-}
-
-#[derive(Debug)]
-pub(super) struct Link {
-    generation: NonZeroU32,
-    pub(super) wish: Wish,
-    /// It stands in `touched` or `hurried`.
-    touched: bool,
-    /// This side has nothing more to send; see [`Links::finish`].
-    pub(super) finished: bool,
-    comeback: Comeback,
-    peer: Peer,
-    /// Bytes that the operating system has not taken yet.
-    pub(super) queue: Queue,
-}
-
-impl Link {
-    /// Whether it is that of `id`, and more may be said to it.
-    #[inline]
-    fn may_send(&self, id: ConnectionId) -> bool {
-        self.generation == id.generation && self.wish == Wish::Keep && !self.finished
-    }
-}
-
 /// Every open connection of a driver, as the protocol sees them.
 #[derive(Debug)]
 pub struct Links {
     links: Slab<Link>,
-    /// Connections that come before those in `touched`, in the order in which they were hurried.
-    hurried: Hurried,
+    /// Connections that come before those in `touched`, in the order in which they were hurried. It nearly always is emptied before
+    /// anything more is put into it, so it is pushed to and popped from quicker than a ring buffer.
+    hurried: Vec<ConnectionId>,
+    /// How many of `hurried` have been popped; all of them never stay.
+    popped: usize,
     /// The connections with something to carry out, in the order in which it was asked for.
     touched: VecDeque<ConnectionId>,
     /// Connections whose input is to be given to the protocol again; see [`reread`](Self::reread).
     rereads: VecDeque<ConnectionId>,
     spare: Spare,
+    /// See [`draft`](Self::draft).
+    draft: Box<SendBuffer>,
     /// The lowest number that no byte of any queue has had.
     numbers: u64,
     /// That of the newest connection.
@@ -105,40 +55,6 @@ const HARD_FACTOR: usize = 16;
 /// The default of [`DriverConfig::log_lines_max`](crate::engine::DriverConfig::log_lines_max).
 pub const LOG_LINES_MAX: u32 = 100;
 
-/// A queue that nearly always is emptied before anything more is put into it: pushed to and popped from quicker than a ring buffer.
-#[derive(Debug, Default)]
-struct Hurried {
-    ids: Vec<ConnectionId>,
-    /// How many of `ids` have been popped; all of them never stay.
-    popped: usize,
-}
-
-impl Hurried {
-    #[inline(always)]
-    fn push(&mut self, id: ConnectionId) {
-        self.ids.push(id);
-    }
-
-    #[inline(always)]
-    fn pop(&mut self) -> Option<ConnectionId> {
-        let id = *self.ids.get(self.popped)?;
-        self.popped += 1;
-        if self.popped == self.ids.len() {
-            self.ids.clear();
-            self.popped = 0;
-        }
-        Some(id)
-    }
-
-    fn last(&self) -> Option<&ConnectionId> {
-        self.ids.last()
-    }
-
-    fn len(&self) -> usize {
-        self.ids.len()
-    }
-}
-
 /// See [`may_go_on`](Links::may_go_on).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Crowd {
@@ -154,10 +70,12 @@ impl Links {
     pub fn new(out_bytes_max: usize) -> Links {
         Links {
             links: Slab::new(),
-            hurried: Hurried::default(),
+            hurried: Vec::new(),
+            popped: 0,
             touched: VecDeque::new(),
             rereads: VecDeque::new(),
             spare: Spare::default(),
+            draft: Box::default(),
             numbers: 0,
             generation: 0,
             out_bytes_max,
@@ -178,8 +96,62 @@ impl Links {
 /// [`close`](Self::close).
 impl Links {
     /// Queues `bytes` for `id`.
+    #[inline]
     pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
-        self.send_with(id, |buffer| buffer.queue(bytes));
+        let Links { links, touched, spare, numbers, out_bytes_max, crowd, .. } = self;
+        let Some(link) = links.get_mut(id.slot as usize) else { return };
+        if unlikely(!link.may_send(id) || bytes.is_empty()) {
+            return;
+        }
+        touch(id, link, touched);
+        // A message that finds nothing before it is always taken: it may be one long answer.
+        let has_room = link.queue.is_empty();
+        let buffer = link.queue.buffer(numbers, spare);
+        buffer.queue(bytes);
+        *numbers += bytes.len() as u64;
+        let unsent = buffer.unsent().len();
+        if unlikely(unsent > *out_bytes_max / 2) {
+            *crowd = match *crowd {
+                Crowd::Nobody => Crowd::One(id),
+                Crowd::One(other) if other == id => Crowd::One(id),
+                _ => Crowd::Several,
+            };
+        }
+        if unlikely(!has_room && unsent > out_bytes_max.saturating_mul(HARD_FACTOR)) {
+            link.wish = Wish::Abort(AbortReason::SlowReader);
+        }
+    }
+
+    /// An empty buffer to write a message into, for [`send_draft`](Self::send_draft).
+    #[inline]
+    pub(crate) fn draft(&mut self) -> &mut Vec<u8> {
+        debug_assert!(self.draft.bytes.is_empty(), "each draft is sent");
+        &mut self.draft.bytes
+    }
+
+    /// Queues the [draft](Self::draft) for `id`. It is not copied if nothing else is queued.
+    #[inline]
+    pub(crate) fn send_draft(&mut self, id: ConnectionId) {
+        let draft = std::mem::replace(&mut self.draft, self.spare.take());
+        match self.links.get_mut(id.slot as usize) {
+            Some(link)
+                if likely(
+                    link.may_send(id)
+                        && link.queue.is_empty()
+                        && (1..=self.out_bytes_max / 2).contains(&draft.bytes.len()),
+                ) =>
+            {
+                link.queue = Queue::of(draft, &mut self.numbers);
+                touch(id, link, &mut self.touched);
+            }
+            _ => self.send_draft_behind(id, draft),
+        }
+    }
+
+    #[cold]
+    fn send_draft_behind(&mut self, id: ConnectionId, draft: Box<SendBuffer>) {
+        self.send(id, &draft.bytes);
+        self.spare.give(draft);
     }
 
     /// Queues `text` for `id`: as [`send`](Self::send), but nothing is copied if nothing else is queued.
@@ -190,7 +162,7 @@ impl Links {
                 link.queue = Queue::Constant(text);
                 touch(id, link, &mut self.touched);
             }
-            Some(_) => self.send_behind(id, text),
+            Some(_) => self.send(id, text),
             None => {}
         }
     }
@@ -198,14 +170,13 @@ impl Links {
     /// As [`send_static`](Self::send_static) and [`hurry`](Self::hurry).
     #[inline(always)]
     pub(crate) fn send_static_first(&mut self, id: ConnectionId, text: &'static [u8]) {
-        match self.links.get_mut(id.slot()).filter(|link| link.may_send(id)) {
-            Some(link) if likely(!link.touched && link.queue.is_empty()) => {
+        match self.links.get_mut(id.slot as usize) {
+            Some(link) if likely(link.may_send(id) && !link.touched && link.queue.is_empty()) => {
                 link.queue = Queue::Constant(text);
                 link.touched = true;
                 self.hurried.push(id);
             }
-            Some(_) => self.send_behind_first(id, text),
-            None => {}
+            _ => self.send_behind_first(id, text),
         }
     }
 
@@ -215,21 +186,18 @@ impl Links {
         self.hurry(id);
     }
 
-    /// Out of line: a constant seldom finds anything queued before it.
-    #[cold]
-    fn send_behind(&mut self, id: ConnectionId, text: &'static [u8]) {
-        self.send(id, text);
-    }
-
     /// Queues `pieces` for `id`, one behind the other, as one message.
     pub fn send_pieces(&mut self, id: ConnectionId, pieces: &[&[u8]]) {
-        self.send_with(id, |buffer| pieces.iter().for_each(|piece| buffer.queue(piece)));
+        let draft = self.draft();
+        pieces.iter().for_each(|piece| draft.extend_from_slice(piece));
+        self.send_draft(id);
     }
 
     /// Queues formatted text for `id`, without an allocation of its own: `links.send_fmt(id, format_args!("OK {n}\n"))`.
     #[expect(clippy::missing_panics_doc, reason = "a buffer in memory takes everything")]
     pub fn send_fmt(&mut self, id: ConnectionId, text: fmt::Arguments<'_>) {
-        self.send_with(id, |buffer| buffer.write_fmt(text).expect("a buffer in memory takes everything"));
+        self.draft().write_fmt(text).expect("a buffer in memory takes everything");
+        self.send_draft(id);
     }
 
     /// Has what is queued for `id` written before what was asked of other connections earlier in this pass, except of those that were hurried
@@ -373,15 +341,7 @@ impl Links {
     pub fn open(&mut self, peer: SocketAddr) -> ConnectionId {
         self.generation = self.generation % GENERATION_MAX + 1;
         let generation = NonZeroU32::new(self.generation).expect("it counts from 1");
-        let link = Link {
-            generation,
-            wish: Wish::Keep,
-            touched: false,
-            finished: false,
-            comeback: Comeback::Later,
-            peer: Peer::from(peer),
-            queue: Queue::EMPTY,
-        };
+        let link = Link::new(generation, Peer::from(peer));
         if self.links.len() == self.links.capacity() {
             self.links.reserve(growth::<Link>(self.links.len()));
         }
@@ -403,6 +363,25 @@ impl Links {
             link.touched = false;
         }
         Some(id)
+    }
+
+    /// As [`take_touched`](Self::take_touched), but the link does not know yet that it was taken.
+    #[inline(always)]
+    pub(crate) fn next_touched(&mut self) -> Option<ConnectionId> {
+        if let Some(&id) = self.hurried.get(self.popped) {
+            self.popped += 1;
+            if self.popped == self.hurried.len() {
+                self.hurried.clear();
+                self.popped = 0;
+            }
+            return Some(id);
+        }
+        let next = self.touched.pop_front();
+        if next.is_none() {
+            // All of it was taken to be written.
+            self.crowd = Crowd::Nobody;
+        }
+        next
     }
 
     /// Whether [`take_touched`](Self::take_touched) has something.
@@ -450,16 +429,6 @@ impl Links {
         self.rereads.pop_front()
     }
 
-    #[inline]
-    fn next_touched(&mut self) -> Option<ConnectionId> {
-        let next = self.hurried.pop().or_else(|| self.touched.pop_front());
-        if next.is_none() {
-            // All of it was taken to be written.
-            self.crowd = Crowd::Nobody;
-        }
-        next
-    }
-
     /// Returns the bytes that are queued for `id` and not written.
     #[must_use]
     #[inline]
@@ -484,25 +453,6 @@ impl Links {
         if let Some(link) = links.get_mut(id.slot()).filter(|link| link.generation == id.generation) {
             link.queue.consume(count, spare);
         }
-    }
-
-    /// The next connection for which something was asked, and what, unless it is gone.
-    #[inline]
-    pub(crate) fn next_errand(&mut self) -> Option<(ConnectionId, Option<Errand<'_>>)> {
-        let id = self.next_touched()?;
-        let mut errand = self.errand(id);
-        if let Some(errand) = &mut errand {
-            errand.link.touched = false;
-        }
-        Some((id, errand))
-    }
-
-    /// The work for `id`.
-    #[inline]
-    pub(super) fn errand(&mut self, id: ConnectionId) -> Option<Errand<'_>> {
-        let Links { links, spare, .. } = self;
-        let link = links.get_mut(id.slot()).filter(|link| link.generation == id.generation)?;
-        Some(Errand { link, spare })
     }
 
     /// Returns the protocol's wish for `id`.
@@ -552,54 +502,35 @@ impl Links {
         self.links.get(id.slot()).filter(|link| link.generation == id.generation)
     }
 
-    fn link_mut(&mut self, id: ConnectionId) -> Option<&mut Link> {
-        self.links.get_mut(id.slot()).filter(|link| link.generation == id.generation)
+    #[inline(always)]
+    pub(crate) fn link_mut(&mut self, id: ConnectionId) -> Option<&mut Link> {
+        match self.links.get_mut(id.slot as usize) {
+            Some(link) if link.generation == id.generation => Some(link),
+            _ => None,
+        }
+    }
+
+    /// A connection whose socket is not closed.
+    pub(crate) fn present_mut(&mut self, id: ConnectionId) -> Option<&mut Link> {
+        self.link_mut(id).filter(|link| link.phase != Phase::Gone)
+    }
+
+    /// Where `id` stands, unless its socket is closed.
+    pub(crate) fn phase(&self, id: ConnectionId) -> Option<Phase> {
+        self.link(id).map(|link| link.phase).filter(|&phase| phase != Phase::Gone)
+    }
+
+    /// A connection and the buffers that are lent, to write what is queued for it.
+    #[inline(always)]
+    pub(crate) fn link_and_spare(&mut self, id: ConnectionId) -> Option<(&mut Link, &mut Spare)> {
+        match self.links.get_mut(id.slot as usize) {
+            Some(link) if link.generation == id.generation => Some((link, &mut self.spare)),
+            _ => None,
+        }
     }
 
     fn open_link(&mut self, id: ConnectionId) -> Option<&mut Link> {
         self.link_mut(id).filter(|link| link.wish == Wish::Keep)
-    }
-
-    /// As [`send_with`](Self::send_with) and [`hurry`](Self::hurry); returns a [mark](Self::mark) behind it.
-    #[inline]
-    pub(crate) fn send_first_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) -> u64 {
-        let link = self.links.get_mut(id.slot()).filter(|link| link.may_send(id));
-        let is_first = link.is_some_and(|link| !std::mem::replace(&mut link.touched, true));
-        if likely(is_first) {
-            self.hurried.push(id);
-        }
-        self.send_with(id, queue);
-        if unlikely(!is_first) {
-            self.hurry(id);
-        }
-        self.mark(id)
-    }
-
-    #[inline]
-    pub(crate) fn send_with(&mut self, id: ConnectionId, queue: impl FnOnce(&mut SendBuffer)) {
-        let Links { links, touched, spare, numbers, out_bytes_max, crowd, .. } = self;
-        let Some(link) = links.get_mut(id.slot()).filter(|link| link.may_send(id)) else { return };
-        let was_empty = link.queue.is_empty();
-        let buffer = link.queue.buffer(numbers, spare);
-        let before = buffer.unsent().len();
-        queue(buffer);
-        let after = buffer.unsent().len();
-        *numbers += (after - before) as u64;
-        if unlikely(after == 0) {
-            link.queue.tidy(spare);
-        }
-        if unlikely(after > *out_bytes_max / 2) {
-            *crowd = match *crowd {
-                Crowd::Nobody => Crowd::One(id),
-                Crowd::One(other) if other == id => Crowd::One(id),
-                _ => Crowd::Several,
-            };
-        }
-        // A message that finds nothing before it is always taken: it may be one long answer.
-        if !was_empty && after > out_bytes_max.saturating_mul(HARD_FACTOR) {
-            link.wish = Wish::Abort(AbortReason::SlowReader);
-        }
-        touch(id, link, touched);
     }
 
     fn touch(&mut self, id: ConnectionId) {

@@ -107,9 +107,8 @@ mod connection;
 pub mod counter;
 pub mod dispatch;
 pub mod echo;
-mod errand;
+mod link;
 mod links;
-mod queue;
 pub mod turns;
 
 use std::net::SocketAddr;
@@ -117,8 +116,9 @@ use std::net::SocketAddr;
 use crate::printable::write_printable;
 use crate::time::{Instant, Now};
 pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin};
-pub(crate) use errand::Errand;
-pub use links::{AbortReason, LOG_LINES_MAX, Links, Wish};
+pub(crate) use link::Phase;
+pub use link::{AbortReason, Interest, Wish};
+pub use links::{LOG_LINES_MAX, Links};
 
 /// The bytes of a peer's message that a log line shows at most.
 const SHOWN_BYTES_MAX: usize = 128;

@@ -10,10 +10,10 @@ mod fields;
 mod foreign;
 pub(crate) mod line;
 mod name;
+mod put;
 pub(crate) mod raw;
 mod reply;
 mod request;
-mod sink;
 #[cfg(test)]
 mod tests;
 pub(crate) mod undecided;
@@ -25,4 +25,3 @@ pub(crate) use foreign::{Extent, is_foreign};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name, RawName};
 pub use reply::{Reply, SeatState};
 pub use request::{Content, DEFAULT_RING, Fence, Join, Request, Unreadable};
-pub use sink::Sink;

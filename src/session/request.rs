@@ -6,7 +6,7 @@ use super::codes::Code;
 use super::credential::{Epoch, Token};
 use super::fields::{Key, Malformed, Message, TooLarge, decimal, decimal_prefix, is_plain, is_text};
 use super::name::Name;
-use super::sink::{Counted, Sink, put_content, put_hex, put_number};
+use super::put::{put_content, put_hex, put_number};
 use crate::turn::Demand;
 
 /// The ring that a `JOIN` or `WATCH` without `ring=` means.
@@ -172,31 +172,30 @@ impl<'a> Request<'a> {
     }
 
     /// Writes the line and its end. A payload that it announces is still to be written, with LF behind it.
-    pub fn encode(&self, out: &mut impl Sink) {
-        let out = &mut Counted::new(out);
+    pub fn encode(&self, out: &mut Vec<u8>) {
         match *self {
             Request::Join(ref join) => join.put(out),
             Request::Answer { fence, content } => return put_answer(out, fence, content),
             Request::Pass { turn } => put_turn(out, b"PASS", turn),
             Request::Renew { turn } => put_turn(out, b"RENEW", turn),
-            Request::Ask => out.put(b"ASK"),
-            Request::Rest => out.put(b"REST"),
-            Request::Leave => out.put(b"LEAVE"),
+            Request::Ask => out.extend_from_slice(b"ASK"),
+            Request::Rest => out.extend_from_slice(b"REST"),
+            Request::Leave => out.extend_from_slice(b"LEAVE"),
             Request::Watch { ring, token } => {
-                out.put(b"WATCH ring=");
-                out.put(ring.as_bytes());
+                out.extend_from_slice(b"WATCH ring=");
+                out.extend_from_slice(ring.as_bytes());
                 put_token(out, token);
             }
-            Request::Ping => out.put(b"PING"),
+            Request::Ping => out.extend_from_slice(b"PING"),
         }
-        out.put(b"\n");
+        out.extend_from_slice(b"\n");
     }
 
     /// Writes an answer of any bytes: as text on the line if that can be, else as payload.
-    pub fn encode_answer(out: &mut impl Sink, fence: Fence, answer: &[u8]) {
-        let out = &mut Counted::new(out);
+    pub fn encode_answer(out: &mut Vec<u8>, fence: Fence, answer: &[u8]) {
+        let start = out.len();
         put_fence(out, fence);
-        put_content(out, answer);
+        put_content(out, start, answer);
     }
 }
 
@@ -341,62 +340,63 @@ fn number(message: &Message<'_>, key: Key, why: &'static str) -> Result<Option<u
 }
 
 impl Join<'_> {
-    fn put(&self, out: &mut impl Sink) {
-        out.put(b"JOIN ");
-        out.put(self.name.as_bytes());
-        out.put(b" ring=");
-        out.put(self.ring.as_bytes());
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"JOIN ");
+        out.extend_from_slice(self.name.as_bytes());
+        out.extend_from_slice(b" ring=");
+        out.extend_from_slice(self.ring.as_bytes());
         if let Some(secret) = self.resume {
-            out.put(b" resume=");
-            out.put(secret.as_bytes());
+            out.extend_from_slice(b" resume=");
+            out.extend_from_slice(secret.as_bytes());
         }
         if let Some(weight) = self.weight {
-            out.put(b" weight=");
+            out.extend_from_slice(b" weight=");
             put_number(out, weight);
         }
         match self.demand {
             None => {}
-            Some(Demand::Always) => out.put(b" demand=always"),
-            Some(Demand::Ask) => out.put(b" demand=ask"),
+            Some(Demand::Always) => out.extend_from_slice(b" demand=always"),
+            Some(Demand::Ask) => out.extend_from_slice(b" demand=ask"),
         }
         if self.hears {
-            out.put(b" hear=turns");
+            out.extend_from_slice(b" hear=turns");
         }
         put_token(out, self.token);
     }
 }
 
-fn put_token(out: &mut impl Sink, token: Option<Token<'_>>) {
+fn put_token(out: &mut Vec<u8>, token: Option<Token<'_>>) {
     if let Some(token) = token {
-        out.put(b" token=");
-        out.put(token.expose().as_bytes());
+        out.extend_from_slice(b" token=");
+        out.extend_from_slice(token.expose().as_bytes());
     }
 }
 
-fn put_turn(out: &mut impl Sink, verb: &[u8], turn: Option<u64>) {
-    out.put(verb);
+fn put_turn(out: &mut Vec<u8>, verb: &[u8], turn: Option<u64>) {
+    out.extend_from_slice(verb);
     if let Some(turn) = turn {
-        out.put(b" turn=");
+        out.extend_from_slice(b" turn=");
         put_number(out, turn);
     }
 }
 
-fn put_fence(out: &mut impl Sink, fence: Fence) {
+fn put_fence(out: &mut Vec<u8>, fence: Fence) {
     put_turn(out, b"ANSWER", fence.turn);
     if let Some(epoch) = fence.epoch {
-        out.put(b" epoch=");
+        out.extend_from_slice(b" epoch=");
         put_hex(out, &epoch.0.to_be_bytes());
     }
 }
 
-fn put_answer(out: &mut Counted<'_, impl Sink>, fence: Fence, content: Content<'_>) {
+fn put_answer(out: &mut Vec<u8>, fence: Fence, content: Content<'_>) {
+    let start = out.len();
     put_fence(out, fence);
     match content {
-        Content::Text(text) => put_content(out, text.as_bytes()),
+        Content::Text(text) => put_content(out, start, text.as_bytes()),
         Content::Payload(bytes) => {
-            out.put(b" bytes=");
+            out.extend_from_slice(b" bytes=");
             put_number(out, bytes as u64);
-            out.put(b"\n");
+            out.extend_from_slice(b"\n");
         }
     }
 }

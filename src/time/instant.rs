@@ -40,8 +40,8 @@ impl Instant {
     #[cfg(all(feature = "net", target_os = "linux"))]
     #[inline]
     pub(crate) fn new(secs: u64, nanos: u64) -> Instant {
-        // No clock has run for 584 years.
-        Instant(NonZeroU64::MIN.saturating_add(secs.wrapping_mul(1_000_000_000).wrapping_add(nanos)))
+        // No clock has run for 584 years, and none tells single nanoseconds: to the next odd one costs no branch.
+        Instant(NonZeroU64::MIN | secs.wrapping_mul(1_000_000_000).wrapping_add(nanos))
     }
 
     /// How much later than `earlier` this is; zero if it is not.

@@ -8,7 +8,7 @@ const KEEP_BYTES_MAX: usize = 1024;
 /// A queue of bytes. Each has a number, so that "has that been written?" is one comparison.
 #[derive(Debug, Default)]
 pub struct SendBuffer {
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// How many of `bytes` are written already.
     head: usize,
     /// The number of the first byte that is not written.
@@ -16,15 +16,10 @@ pub struct SendBuffer {
 }
 
 impl SendBuffer {
-    /// The next byte is number `written`.
-    ///
-    /// # Panics
-    ///
-    /// When something is queued.
+    /// Numbers the first unsent byte `number`, and those behind it.
     #[inline]
-    pub fn start_at(&mut self, written: u64) {
-        assert!(self.unsent().is_empty(), "what is queued has its numbers");
-        self.written = written;
+    pub fn number_from(&mut self, number: u64) {
+        self.written = number;
     }
 
     /// Appends `bytes`.
@@ -99,10 +94,10 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_numbered_from_where_the_buffer_starts() {
+    fn bytes_are_numbered_from_where_the_owner_says() {
         let mut buffer = SendBuffer::default();
-        buffer.start_at(100);
         buffer.queue(b"GO");
+        buffer.number_from(100);
         assert_eq!((buffer.written(), buffer.queued()), (100, 102));
         buffer.consume(1);
         assert_eq!((buffer.written(), buffer.queued()), (101, 102));

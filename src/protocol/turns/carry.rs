@@ -471,7 +471,10 @@ fn how_of(outcome: Outcome) -> How {
 /// Returns the mark behind what is written.
 #[inline(never)]
 fn write_go(id: ConnectionId, turn: TurnNumber, within: u64, links: &mut Links) -> u64 {
-    links.send_first_with(id, |buffer| Reply::Go { turn, within, last: None }.encode(buffer))
+    Reply::Go { turn, within, last: None }.encode(links.draft());
+    links.hurry(id);
+    links.send_draft(id);
+    links.mark(id)
 }
 
 /// Tells a client that speaks lines how its turn ended.

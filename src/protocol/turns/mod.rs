@@ -98,6 +98,6 @@ pub use server::TurnServer;
 pub use crate::session::raw::{GO, WAIT};
 pub use crate::session::{
     Bye, Code, Content, DEFAULT_RING, Epoch, Fence, How, InvalidHex, InvalidName, Join, NAME_BYTES_MAX, Name,
-    RawName, Reply, Request, Secret, Sink, Token, UnknownCode, Unreadable,
+    RawName, Reply, Request, Secret, Token, UnknownCode, Unreadable,
 };
 pub use crate::table::SeatData;

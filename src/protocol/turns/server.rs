@@ -215,7 +215,8 @@ impl TurnServer {
     /// Writes one message to a connection that speaks the line protocol.
     #[inline]
     pub(super) fn say(id: ConnectionId, reply: &Reply<'_>, links: &mut Links) {
-        links.send_with(id, |buffer| reply.encode(buffer));
+        reply.encode(links.draft());
+        links.send_draft(id);
     }
 
     /// Ends the dealings with a connection: its seat is away, its hearing over, and it is not listened to any more. `bye` is the last
@@ -399,12 +400,8 @@ impl Protocol for TurnServer {
     // As one function: what calls it has no register left for it.
     #[inline(never)]
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
-        // Out of the match, which would be a jump.
-        if let Some(Session::Raw(_)) = self.sessions.get(id) {
-            return self.raw_bytes(now, id, bytes, links);
-        }
         match self.sessions.get(id) {
-            Some(Session::Raw(_)) => bytes.len(),
+            Some(Session::Raw(_)) => self.raw_bytes(now, id, bytes, links),
             Some(Session::Line(_)) => self.line_bytes(now, id, bytes, links),
             Some(Session::Undecided(_)) => self.undecided_bytes(now, id, bytes, links),
             Some(Session::Closing) | None => bytes.len(),

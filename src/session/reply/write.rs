@@ -4,17 +4,17 @@ use super::Reply;
 use crate::session::credential::Epoch;
 use crate::session::fields::is_value;
 use crate::session::name::Name;
-use crate::session::sink::{Counted, Sink, put_content, put_hex, put_number, put_words};
+use crate::session::put::{put_content, put_hex, put_number, put_words};
 use crate::turn::TurnNumber;
 
 /// The longest `at=`: a host name has 253 bytes at most. A longer one is left out.
 const AT_BYTES_MAX: usize = 300;
 
 impl Reply<'_> {
-    /// Writes the whole message. Words are cut to fit the line. Content becomes a payload where it does not
+    /// Writes the whole message behind what is in `out`. Words are cut to fit the line. Content becomes a payload where it does not
     /// fit.
-    pub fn encode(&self, out: &mut impl Sink) {
-        let out = &mut Counted::new(out);
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
         match *self {
             Reply::Go { turn, within, last } => {
                 put_field(out, b"GO turn=", Some(turn.get()));
@@ -26,7 +26,7 @@ impl Reply<'_> {
                 put_field(out, b" seat=", Some(seat));
                 put_word(out, b" ring=", ring);
                 put_epoch(out, epoch);
-                out.put(b" resume=");
+                out.extend_from_slice(b" resume=");
                 put_hex(out, resume.expose());
                 put_field(out, b" last=", last.map(TurnNumber::get));
                 put_field(out, b" judging=", judging.map(TurnNumber::get));
@@ -51,17 +51,17 @@ impl Reply<'_> {
                 put_field(out, b" needs=", needs.map(|needs| needs as u64));
             }
             Reply::Ok { turn, words } => {
-                out.put(b"OK");
+                out.extend_from_slice(b"OK");
                 put_field(out, b" turn=", turn.map(TurnNumber::get));
                 if let Some(words) = words {
-                    return put_words(out, words);
+                    return put_words(out, start, words);
                 }
             }
             Reply::No { code, turn, within, words } => {
                 put_word(out, b"NO ", code.as_str());
                 put_field(out, b" turn=", turn);
                 put_field(out, b" within=", within);
-                return put_words(out, words.unwrap_or(code.words()));
+                return put_words(out, start, words.unwrap_or(code.words()));
             }
             Reply::Lapsed { turn, how } => {
                 put_field(out, b"LAPSED turn=", Some(turn.get()));
@@ -70,8 +70,8 @@ impl Reply<'_> {
                 }
             }
             Reply::Say { content } => {
-                out.put(b"SAY");
-                return put_content(out, content);
+                out.extend_from_slice(b"SAY");
+                return put_content(out, start, content);
             }
             Reply::Begin { name, turn, within } => {
                 put_word(out, b"BEGIN ", name);
@@ -84,7 +84,7 @@ impl Reply<'_> {
                 if let Some(raw_name) = raw_name.filter(|raw_name| raw_name.parse::<Name>().is_ok()) {
                     put_word(out, b" as=", raw_name);
                 }
-                return put_content(out, content);
+                return put_content(out, start, content);
             }
             Reply::Skip { name, turn, how } => {
                 put_word(out, b"SKIP ", name);
@@ -100,34 +100,34 @@ impl Reply<'_> {
             Reply::Left { name } => put_word(out, b"LEFT ", name),
             Reply::Paused { ring } => put_word(out, b"PAUSED ", ring),
             Reply::Resumed { ring } => put_word(out, b"RESUMED ", ring),
-            Reply::Pong => out.put(b"PONG"),
+            Reply::Pong => out.extend_from_slice(b"PONG"),
             Reply::Bye { code, at, words } => {
                 put_word(out, b"BYE ", code.as_str());
                 if let Some(at) = at.filter(|at| is_value(at) && at.len() <= AT_BYTES_MAX) {
                     put_word(out, b" at=", at);
                 }
-                return put_words(out, words.unwrap_or(code.words()));
+                return put_words(out, start, words.unwrap_or(code.words()));
             }
         }
-        out.put(b"\n");
+        out.extend_from_slice(b"\n");
     }
 }
 
-fn put_field(out: &mut impl Sink, key: &[u8], value: Option<u64>) {
+fn put_field(out: &mut Vec<u8>, key: &[u8], value: Option<u64>) {
     if let Some(value) = value {
-        out.put(key);
+        out.extend_from_slice(key);
         put_number(out, value);
     }
 }
 
 /// Writes a word, which must be one: anything else would break the line.
-fn put_word(out: &mut impl Sink, key: &[u8], word: &str) {
+fn put_word(out: &mut Vec<u8>, key: &[u8], word: &str) {
     debug_assert!(is_value(word), "{word:?} is no word");
-    out.put(key);
-    out.put(word.as_bytes());
+    out.extend_from_slice(key);
+    out.extend_from_slice(word.as_bytes());
 }
 
-fn put_epoch(out: &mut impl Sink, epoch: Epoch) {
-    out.put(b" epoch=");
+fn put_epoch(out: &mut Vec<u8>, epoch: Epoch) {
+    out.extend_from_slice(b" epoch=");
     put_hex(out, &epoch.0.to_be_bytes());
 }

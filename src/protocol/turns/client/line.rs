@@ -155,7 +155,8 @@ impl LineWire {
             return;
         };
         let fence = Fence { turn: Some(turn.get()), epoch: Some(epoch) };
-        cx.links.send_with(id, |out| Request::encode_answer(out, fence, me.hold.answer()));
+        Request::encode_answer(cx.links.draft(), fence, me.hold.answer());
+        cx.links.send_draft(id);
     }
 
     /// Gives up the turn that is held, now or when it is known to be held still.

@@ -61,7 +61,8 @@ impl Player {
 
     pub(super) fn say(&self, cx: &mut Cx<'_>, request: &Request<'_>) {
         if let Some(id) = self.connection {
-            cx.links.send_with(id, |out| request.encode(out));
+            request.encode(cx.links.draft());
+            cx.links.send_draft(id);
         }
     }
 

@@ -1,0 +1,267 @@
+//! One connection: where it stands, what its protocol wants of it, and what is queued for it.
+
+use std::num::NonZeroU32;
+
+use super::connection::{ConnectionId, Peer};
+use crate::wire::SendBuffer;
+
+/// A protocol's wish for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// To go on.
+    Keep,
+    /// To be closed with its last words heard: write what is queued, shut the writing side down, discard what
+    /// still comes for at most a second, close.
+    Close,
+    /// To be closed at once.
+    Abort(AbortReason),
+}
+
+/// Why a connection is closed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbortReason {
+    /// The protocol has nothing more to say to it.
+    Unwanted,
+    /// More is queued for it than is allowed, and it does not read.
+    SlowReader,
+}
+
+/// When an outbound connection that is lost is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comeback {
+    /// After a pause that is longer than the last one.
+    Later,
+    /// After the shortest pause: see [`Links::confirm`](super::Links::confirm).
+    Soon,
+    /// See [`Links::reconnect_at_once`](super::Links::reconnect_at_once).
+    AtOnce,
+}
+
+/// The readiness that an engine waits for on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// To be established.
+    Connect,
+    /// To be read from.
+    Read,
+    /// To be read from, and to be written to again.
+    ReadWrite,
+}
+
+/// Where a connection stands. Its deadline, if it has one, means something else in each: how long that may last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Outbound, not established; the protocol has not heard of it.
+    Connecting,
+    /// In use.
+    Open,
+    /// The last words are queued; nothing that comes is listened to.
+    Closing,
+    /// The last words are written and the writing side is shut down; whatever still comes is discarded.
+    Lingering,
+    /// Its socket is closed. Its slot is used again only after the batch: an event for it may still be on its way.
+    Gone,
+}
+
+/// A connection, but for its socket: a protocol writes to it, and the engine carries that out. Thousands of them wait.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(super) generation: NonZeroU32,
+    pub(super) peer: Peer,
+    /// Bytes that the operating system has not taken yet.
+    pub(crate) queue: Queue,
+
+    // The protocol's side.
+    pub(crate) wish: Wish,
+    /// Something was asked for it since it was last written to.
+    pub(crate) touched: bool,
+    /// Nothing more will be sent to it; see [`Links::finish`](super::Links::finish).
+    pub(crate) finished: bool,
+    pub(super) comeback: Comeback,
+
+    // The engine's side.
+    pub(crate) phase: Phase,
+    /// The peer has finished sending.
+    pub(crate) ended: bool,
+    /// The writing side is shut down, as [`finished`](Self::finished) wants it.
+    pub(crate) shut: bool,
+    /// The system would not take all that is queued; it says when it will.
+    pub(crate) blocked: bool,
+    /// It is not to be read now. There may be more to read although no event will say so, because a budget ran out; or it is paused, not
+    /// established, or gone.
+    pub(crate) unread: bool,
+    /// It is congested, and read on when it is not any more.
+    pub(crate) paused: bool,
+    /// Some of its input was not consumed, and is kept.
+    pub(crate) has_rest: bool,
+    /// The readiness that its poll has been told to wait for.
+    pub(crate) watched: Option<Interest>,
+}
+
+impl Link {
+    pub(super) fn new(generation: NonZeroU32, peer: Peer) -> Link {
+        Link {
+            generation,
+            peer,
+            queue: Queue::EMPTY,
+            wish: Wish::Keep,
+            touched: false,
+            finished: false,
+            comeback: Comeback::Later,
+            phase: Phase::Open,
+            ended: false,
+            shut: false,
+            blocked: false,
+            unread: false,
+            paused: false,
+            has_rest: false,
+            watched: None,
+        }
+    }
+
+    /// Whether it is that of `id`, and more may be said to it.
+    #[inline(always)]
+    pub(super) fn may_send(&self, id: ConnectionId) -> bool {
+        self.generation == id.generation && self.wish == Wish::Keep && !self.finished
+    }
+
+    /// Whether nothing is left to do for it once it has been written to.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        // Without a branch between them: all are looked at for each message.
+        (self.phase == Phase::Open)
+            & (self.wish == Wish::Keep)
+            & !self.finished
+            & !self.blocked
+            & (self.watched == Some(Interest::Read))
+    }
+
+    /// The readiness that it waits for, derived from its state.
+    pub(crate) fn interest(&self) -> Interest {
+        match self.phase {
+            Phase::Connecting => Interest::Connect,
+            Phase::Open | Phase::Closing if self.blocked => Interest::ReadWrite,
+            Phase::Open | Phase::Closing | Phase::Lingering | Phase::Gone => Interest::Read,
+        }
+    }
+}
+
+/// Bytes for one connection that the operating system has not taken yet.
+///
+/// Nearly all are empty, and what is said is nearly always taken at once: so a queue has no buffer of its own, but one that is lent
+/// to it while there is something in it, and a message that is a constant needs none.
+#[derive(Debug)]
+pub(crate) enum Queue {
+    /// The rest of one message; of none at all, when it is empty.
+    Constant(&'static [u8]),
+    /// Never empty.
+    Buffer(Box<SendBuffer>),
+}
+
+/// Empty buffers, to be lent.
+#[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "it is the boxes that are lent")]
+pub(crate) struct Spare(Vec<Box<SendBuffer>>);
+
+impl Spare {
+    /// As many as a busy pass needs at once, for two messages a turn and the 1,024 answers that a poll brings; more are not kept. None
+    /// of them keeps more than 1 KiB.
+    const MAX: usize = 2_048;
+
+    #[inline]
+    pub(super) fn take(&mut self) -> Box<SendBuffer> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back, and what is in it is of no more use.
+    #[inline]
+    pub(super) fn give(&mut self, mut buffer: Box<SendBuffer>) {
+        buffer.consume(buffer.unsent().len());
+        if self.0.len() < Spare::MAX {
+            self.0.push(buffer);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Queue {
+    pub(super) const EMPTY: Queue = Queue::Constant(b"");
+
+    #[inline]
+    pub(crate) fn unsent(&self) -> &[u8] {
+        match self {
+            Queue::Constant(text) => text,
+            Queue::Buffer(buffer) => buffer.unsent(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Queue::Constant(b""))
+    }
+
+    /// A queue of one message, which is not empty. `numbers` is the lowest number that no byte of any queue has; those that are given here
+    /// are taken from it.
+    #[inline]
+    pub(super) fn of(mut message: Box<SendBuffer>, numbers: &mut u64) -> Queue {
+        message.number_from(*numbers);
+        *numbers += message.unsent().len() as u64;
+        Queue::Buffer(message)
+    }
+
+    /// The buffer for what is said besides: what there is already is in it. Not for a queue that stays empty.
+    pub(super) fn buffer(&mut self, numbers: &mut u64, spare: &mut Spare) -> &mut SendBuffer {
+        if let Queue::Constant(text) = *self {
+            let mut buffer = spare.take();
+            buffer.queue(text);
+            *self = Queue::of(buffer, numbers);
+        }
+        match self {
+            Queue::Buffer(buffer) => buffer,
+            Queue::Constant(_) => unreachable!("it has just been given one"),
+        }
+    }
+
+    /// All of it is written.
+    #[inline]
+    pub(crate) fn clear(&mut self, spare: &mut Spare) {
+        if let Queue::Buffer(buffer) = std::mem::replace(self, Queue::EMPTY) {
+            spare.give(buffer);
+        }
+    }
+
+    /// The first `count` bytes of what is unsent are written.
+    pub(crate) fn consume(&mut self, count: usize, spare: &mut Spare) {
+        match self {
+            Queue::Constant(text) => *text = &text[count..],
+            Queue::Buffer(buffer) if count < buffer.unsent().len() => buffer.consume(count),
+            Queue::Buffer(buffer) => {
+                assert_eq!(count, buffer.unsent().len(), "only what is queued can be written");
+                self.clear(spare);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_constant_needs_no_buffer_until_something_follows_it() {
+        let (mut queue, mut spare, mut numbers) = (Queue::EMPTY, Spare::default(), 100);
+        assert!(queue.is_empty());
+        queue = Queue::Constant(b"WAIT");
+        queue.consume(1, &mut spare);
+        assert_eq!((queue.unsent(), numbers), (&b"AIT"[..], 100));
+        queue.buffer(&mut numbers, &mut spare).queue(b"GO");
+        assert_eq!((queue.unsent(), numbers), (&b"AITGO"[..], 103), "its last bytes have numbers now");
+        queue.consume(5, &mut spare);
+        assert!(queue.is_empty());
+        assert_eq!(spare.len(), 1);
+    }
+}
