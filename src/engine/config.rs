@@ -42,7 +42,7 @@ pub struct DriverConfig {
     /// much. Default 100: at most some 60 KB a second, whatever is sent by however many connections.
     pub log_lines_max: u32,
     /// Bytes queued for all peers whose sockets have refused some. Beyond it those are closed that have waited for longest for all of theirs
-    /// to be taken, so that thousands that do not read cost no more memory than this; the system keeps up to about 160 KiB more for
+    /// to be taken, so that thousands that do not read cost no more memory than this; the system keeps up to about 190 KiB more for
     /// each. Default 64 MiB: 512 of them with as much as each may have.
     pub queued_bytes_max: usize,
     /// How long a peer may take nothing of what is queued for it. Default none: a client may be busy, stopped or suspended for as long
@@ -67,7 +67,7 @@ pub struct DriverConfig {
     /// The longest such pause. Default 2 s: a server that is back has all its clients after little more than that, and while it
     /// is away 10,000 of them knock 10,000 times a second, in all.
     pub reconnect_max: Duration,
-    /// How long the first attempt at an outbound connection may take; it doubles with each failure in a row. Default 1 s: where a server
+    /// How long the first attempt at an outbound connection may take; it doubles each time that one takes all of it. Default 1 s: where a server
     /// was replaced by one with another address, nothing answers at the old one.
     pub connect_timeout_min: Duration,
     /// The longest that an attempt may take, for networks that are slow or lossy. Default 10 s.

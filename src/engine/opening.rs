@@ -275,6 +275,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let Origin::Dialed(DialId(at)) = origin else { return };
         let Some(dial) = self.dials.get_mut(at).filter(|dial| dial.connection == Some(id)) else { return };
         dial.connection = None;
+        if error.kind() == io::ErrorKind::TimedOut {
+            dial.time_out();
+        }
         if dial.has_untried() {
             self.dial(now, at);
         } else {

@@ -18,11 +18,20 @@ pub(crate) struct Dial {
     pub(super) is_resolving: bool,
     /// Failures in a row.
     failures: u32,
+    /// Addresses that took all their time since a connection last proved itself. A refusal is none of them: it says that the network is fast.
+    timeouts: u32,
 }
 
 impl Dial {
     pub(super) fn new(target: Target) -> Dial {
-        Dial { target, connection: None, untried: VecDeque::new(), is_resolving: false, failures: 0 }
+        Dial {
+            target,
+            connection: None,
+            untried: VecDeque::new(),
+            is_resolving: false,
+            failures: 0,
+            timeouts: 0,
+        }
     }
 
     /// Whether another address of this attempt is left to try at once.
@@ -32,12 +41,17 @@ impl Dial {
 
     /// The connection proved itself: the next failure is the first.
     pub(super) fn relax(&mut self) {
-        self.failures = 0;
+        (self.failures, self.timeouts) = (0, 0);
+    }
+
+    /// An address did not answer in time: the next one has more.
+    pub(super) fn time_out(&mut self) {
+        self.timeouts = self.timeouts.saturating_add(1);
     }
 
     /// How long this attempt may take at one address.
     pub(super) fn patience(&self, config: &DriverConfig) -> Duration {
-        let doublings = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        let doublings = 1_u32.checked_shl(self.timeouts).unwrap_or(u32::MAX);
         config.connect_timeout_min.saturating_mul(doublings).min(config.connect_timeout_max)
     }
 
@@ -84,6 +98,7 @@ mod tests {
         let mut entropy: Entropy = Box::new(|bytes| bytes.fill(0));
         let mut patience = |dial: &mut Dial| {
             let patience = dial.patience(&config).as_millis();
+            dial.time_out();
             dial.back_off(&config, &mut entropy);
             patience
         };
@@ -91,5 +106,17 @@ mod tests {
         (0..40).for_each(|_| assert_eq!(patience(&mut dial), 10_000));
         dial.relax();
         assert_eq!(patience(&mut dial), 1000);
+    }
+
+    /// A server that ends refuses for a second, and then nothing answers at its address: that is found out as soon as without refusals.
+    #[test]
+    fn refusals_give_no_attempt_more_time() {
+        let config = DriverConfig::default();
+        let mut dial = Dial::new(Target::from(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let mut entropy: Entropy = Box::new(|bytes| bytes.fill(0));
+        for _ in 0..5 {
+            dial.back_off(&config, &mut entropy);
+            assert_eq!(dial.patience(&config), config.connect_timeout_min);
+        }
     }
 }
