@@ -12,10 +12,11 @@ use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
 use common::journal::Journal;
-use common::printer::Printer;
-use common::server::{Service, Site};
+use common::news::News;
+use common::output;
+use common::server::{self, Service, Site};
 use common::state::State;
-use log::{LevelFilter, warn};
+use log::LevelFilter;
 use taketurns::net::{Event, now, os_entropy};
 use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerConfig};
 
@@ -79,58 +80,42 @@ fn serve(options: &Options) -> Result<(), String> {
     // Only now: the files may be those of a server that has the address.
     let counter = event_loop.driver_mut().protocol_mut();
     let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;
-    let mut notes = Notes { journal: Journal::open(&options.log_file)?, printer: Printer::start() };
-    notes.line("SERVER ONLINE");
+    let mut news = News::start(Some(Journal::open(&options.log_file)?));
+    news.print(format_args!("SERVER ONLINE"));
     for addr in bound {
-        notes.line(&format!("Waiting for new connections on {addr}"));
+        news.print(format_args!("Waiting for new connections on {addr}"));
     }
     if let Some(addr) = status {
-        notes.printer.line(format_args!("Status on http://{addr}/"));
+        output::line(format_args!("Status on http://{addr}/"));
     }
-    notes.journal.flush();
     let mut goes_on = true;
     while goes_on {
         let save_at = state.as_ref().and_then(State::next_deadline);
         let until_save = save_at.map(|at| at.saturating_duration_since(now().instant));
-        goes_on = event_loop.run_once(until_save).map_err(|error| error.to_string())?;
+        let pause = until_save.into_iter().chain(news.catch_up()).min();
+        goes_on = event_loop.run_once(pause).map_err(|error| error.to_string())?;
         while let Some(event) = event_loop.poll_event() {
-            hear(event, &mut notes, state.as_mut());
+            hear(event, &mut news, state.as_mut());
         }
-        notes.journal.flush();
         if let Some(state) = &mut state {
-            state.save(now().instant, !goes_on, event_loop.driver().protocol());
+            state.save(now().instant, event_loop.driver().protocol());
         }
     }
-    notes.journal.finish();
-    notes.printer.finish();
+    state.into_iter().for_each(|state| state.finish(event_loop.driver().protocol()));
     strays.refuse();
+    news.finish();
     Ok(())
 }
 
-fn hear(event: Event<CounterEvent>, notes: &mut Notes, state: Option<&mut State>) {
+fn hear(event: Event<CounterEvent>, news: &mut News, state: Option<&mut State>) {
     match event {
         Event::Protocol(event) => {
-            notes.line(&event.to_string());
+            news.line(format_args!("{event}"));
             if let (Some(state), CounterEvent::Counted { .. } | CounterEvent::Gave { .. }) = (state, &event) {
                 state.touch(now().instant);
             }
         }
-        Event::AcceptPaused { addr, error, pause } => {
-            warn!("{addr}: cannot accept ({error}), trying again in {pause:?}; see ulimit -n");
-        }
+        Event::AcceptPaused { addr, error, pause } => server::warn_of_pause(addr, &error, pause),
         _ => {}
-    }
-}
-
-/// Lines that are printed and stand in the log file, too.
-struct Notes {
-    printer: Printer,
-    journal: Journal,
-}
-
-impl Notes {
-    fn line(&mut self, text: &str) {
-        self.printer.line(format_args!("{text}"));
-        self.journal.line(text);
     }
 }

@@ -12,7 +12,6 @@ use std::process::ExitCode;
 use argh::{ArgsInfo, FromArgs};
 use common::server::{Service, Site};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use log::LevelFilter;
 use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
 
@@ -54,7 +53,7 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let zone = TimeZone::system();
+    let zone = common::zone();
     let stamp = Box::new(move |wall| match Timestamp::try_from(wall) {
         Ok(time) => time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
         Err(_) => "0000-00-00 00:00:00".to_owned(),
@@ -68,5 +67,5 @@ fn serve(options: &Options) -> Result<(), String> {
         log::info!("bound to {addr}");
         log::info!("listening on {addr}");
     }
-    service.run(|_, _| {})
+    service.run(|_, _, _| {})
 }

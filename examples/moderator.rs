@@ -142,7 +142,7 @@ impl Floor {
         if let Some(sent) = self.answers.hear(screen.driver.protocol(), &event) {
             let text = String::from_utf8_lossy(&sent.answer).into_owned();
             for line in text.lines() {
-                screen.line(format_args!("{}: {}", sent.name, common::printable(line)));
+                screen.news(format_args!("{}: {}", sent.name, common::printable(line)));
             }
         }
         let name = |seat: SeatId| screen.driver.protocol().name_of(seat).to_string();
@@ -155,7 +155,7 @@ impl Floor {
             TurnEvent::Ended { turn, how, .. } => format!("turn {turn} is over: {}", how.words()),
             _ => return,
         };
-        screen.line(format_args!("* {news}"));
+        screen.news(format_args!("* {news}"));
     }
 
     /// Admits a client to the one ring there is, and has it hear the others.

@@ -11,7 +11,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
-use common::printer::Printer;
+use common::news::News;
+use common::output;
 use common::server::{Service, Site};
 use log::LevelFilter;
 use taketurns::net::Event;
@@ -77,42 +78,37 @@ fn serve(options: &Options) -> Result<(), String> {
         ..DispatchServerConfig::default()
     });
     let service = Service::listen(dispatch, site)?;
-    let mut printer = Printer::start();
-    printer.line(format_args!("[STARTING] Listening for {} clients...", options.max_clients));
-    for addr in &service.bound {
-        printer.line(format_args!("Server listening on {addr}"));
-    }
+    output::line(format_args!("[STARTING] Listening for {} clients...", options.max_clients));
+    service.announce();
     // By rank, as it was at each event: the server itself may be ahead of them.
     let mut ranks = Vec::new();
-    let end = service.run(|_, event| {
+    service.run(|news, _, event| {
         let Event::Protocol(event) = event else { return };
         match event {
             DispatchEvent::Ranked { peer, .. } => {
                 ranks.push(peer);
-                printer.line(format_args!("Accepted client {peer}"));
-                print_ranks(&ranks, &mut printer);
+                news.line(format_args!("Accepted client {peer}"));
+                print_ranks(&ranks, news);
             }
             DispatchEvent::Left { peer, rank } => {
                 ranks.remove(rank.0);
-                printer.line(format_args!("[Disconnect] client {peer} of rank {rank}"));
-                printer.line(format_args!("[New ranking]"));
-                print_ranks(&ranks, &mut printer);
+                news.line(format_args!("[Disconnect] client {peer} of rank {rank}"));
+                news.line(format_args!("[New ranking]"));
+                print_ranks(&ranks, news);
             }
             DispatchEvent::Dispatched { to, .. } => {
-                printer.line(format_args!("Command executed by client with rank {to}"));
+                news.line(format_args!("Command executed by client with rank {to}"));
             }
             _ => {}
         }
-    });
-    printer.finish();
-    end
+    })
 }
 
-fn print_ranks(ranks: &[SocketAddr], printer: &mut Printer) {
+fn print_ranks(ranks: &[SocketAddr], news: &mut News) {
     if ranks.is_empty() {
-        printer.line(format_args!("0 connections"));
+        news.line(format_args!("0 connections"));
     }
     for (rank, peer) in ranks.iter().enumerate() {
-        printer.line(format_args!("  {rank}: {peer}"));
+        news.line(format_args!("  {rank}: {peer}"));
     }
 }

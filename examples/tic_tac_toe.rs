@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use common::options;
-use common::printer::Printer;
 use common::server::Service;
 use log::{LevelFilter, warn};
 use taketurns::net::{Driver, Event, now};
@@ -59,21 +58,22 @@ fn serve(options: &Options) -> Result<(), String> {
     config.rules.turn_deadline = options.turn_deadline;
     config.rules.judging = Judging::Host;
     let service = Service::listen_turns(config, &options.listen)?;
-    let mut tables = Tables { games: HashMap::new(), printer: service.announce() };
-    let end = service.run(|driver, event| {
+    service.announce();
+    let mut tables = Tables { games: HashMap::new(), lines: Vec::new() };
+    service.run(|news, driver, event| {
         if let Event::Protocol(event) = event {
             tables.hear(now(), driver, event);
+            tables.lines.drain(..).for_each(|line| news.line(format_args!("{line}")));
         }
-    });
-    tables.printer.finish();
-    end
+    })
 }
 
 // The host: admits players, and judges their moves.
 
 struct Tables {
     games: HashMap<RingId, Game>,
-    printer: Printer,
+    /// To be printed.
+    lines: Vec<String>,
 }
 
 impl Tables {
@@ -107,7 +107,7 @@ impl Tables {
         // Words queued before the verdict reach the next player before its GO.
         let name = server.name_of(seat).to_string();
         let cell = cell.unwrap_or_default();
-        self.printer.line(format_args!("{table}: {name} puts {mark} at {cell}"));
+        self.lines.push(format!("{table}: {name} puts {mark} at {cell}"));
         server.say_to_ring(&table, game.board().as_bytes(), links).expect("a board is short");
         let verdict = if game.has_won(seat) {
             self.say(server, &table, &format!("{name} wins with {mark}; the loser begins"), links);
@@ -140,7 +140,7 @@ impl Tables {
 
     fn say(&mut self, server: &mut TurnServer, table: &Name, words: &str, links: &mut Links) {
         server.say_to_ring(table, words.as_bytes(), links).expect("a line is short");
-        self.printer.line(format_args!("{table}: {words}"));
+        self.lines.push(format!("{table}: {words}"));
     }
 }
 

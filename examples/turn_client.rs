@@ -15,7 +15,7 @@ use common::addresses;
 use common::counting::{Count, Counting};
 use common::lookup;
 use common::options::{self, wrong_usage};
-use common::printer::Printer;
+use common::output;
 use log::{LevelFilter, info};
 use taketurns::net::{Event, EventLoop, Target, now};
 use taketurns::protocol::turns::{ClientConfig, End, NAME_BYTES_MAX, Name, SeatRequest, TurnClient};
@@ -94,7 +94,6 @@ fn play(options: &Options) -> Result<(), String> {
     let handle = event_loop.handle();
     common::signals::on_first(move || handle.drain())?;
 
-    let mut printer = Printer::start();
     let mut end = Ok(());
     let mut absence = common::Absence::default();
     let mut goes_on = true;
@@ -115,7 +114,7 @@ fn play(options: &Options) -> Result<(), String> {
                 Event::Closed { peer, reason, .. } => info!("disconnected from {peer}: {reason}"),
                 Event::Unreachable { target, error, .. } => absence.mention(&target, &error),
                 Event::Protocol(event) => match counting.hear(now, event_loop.driver_mut(), event) {
-                    Some(Count::Sent(name, number)) => printer.line(format_args!("{name} sent: {number}")),
+                    Some(Count::Sent(name, number)) => output::line(format_args!("{name} sent: {number}")),
                     Some(Count::Ended(name, why)) if end.is_ok() && why != End::Left => {
                         end = Err(format!("{name}: {}", common::reason(why)));
                     }
@@ -126,7 +125,6 @@ fn play(options: &Options) -> Result<(), String> {
         }
         counting.catch_up(now, event_loop.driver_mut());
     }
-    printer.finish();
     end
 }
 

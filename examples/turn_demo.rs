@@ -13,7 +13,7 @@ use argh::{ArgsInfo, FromArgs};
 use common::answers::Answers;
 use common::counting::Counting;
 use common::options;
-use common::printer::Printer;
+use common::output;
 use log::LevelFilter;
 use taketurns::mio::{Events, Poll};
 use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, os_entropy, poll_timeout};
@@ -39,20 +39,17 @@ struct Options {
 fn main() -> ExitCode {
     let options: Options = options::from_environment();
     common::logger::start(options.log_level);
-    let mut printer = Printer::start();
-    let end = demonstrate(&options, &mut printer).map_err(|error| error.to_string());
-    printer.finish();
-    common::exit_code(end)
+    common::exit_code(demonstrate(&options).map_err(|error| error.to_string()))
 }
 
-fn demonstrate(options: &Options, printer: &mut Printer) -> Result<(), Box<dyn std::error::Error>> {
+fn demonstrate(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(64);
 
     let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
     let mut server = Driver::new(poll.registry(), TokenSpace(1), server, DriverConfig::default())?;
     let addr = server.listen(([127, 0, 0, 1], 0).into())?;
-    printer.line(format_args!("Server listening on {addr}"));
+    output::line(format_args!("Server listening on {addr}"));
 
     let clients = TurnClient::new();
     let mut clients = Driver::new(poll.registry(), TokenSpace(2), clients, DriverConfig::default())?;
@@ -81,7 +78,7 @@ fn demonstrate(options: &Options, printer: &mut Printer) -> Result<(), Box<dyn s
             if let Event::Protocol(event) = event
                 && let Some(answer) = answers.hear(server.protocol(), &event).filter(|_| left > 0)
             {
-                printer.line(format_args!("{answer}"));
+                output::line(format_args!("{answer}"));
                 left -= 1;
             }
         }

@@ -20,7 +20,7 @@ use common::lookup;
 use common::options::{self, wrong_usage};
 use common::server::Service;
 use log::LevelFilter;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use taketurns::net::{Driver, Event, EventLoop, Target, now};
 use taketurns::protocol::turns::{ClientConfig, ClientId, Code, Name, News, TurnClient, TurnServerConfig};
 use taketurns::time::{Instant, Now};
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     common::logger::start(options.log_level);
     match (options.serve, options.command.is_empty()) {
         (true, true) => common::exit_code(serve(&options)),
-        (false, false) => lock(&options).unwrap_or_else(|message| common::exit_code(Err(message))),
+        (false, false) => common::end(lock(&options)),
         _ => wrong_usage(format_args!("expected either a command, as in turn_lock -- make test, or --serve")),
     }
 }
@@ -100,14 +100,15 @@ fn serve(options: &Options) -> Result<(), String> {
     config.rules.hold_max = HoldMax::Unlimited;
     config.rules.turn_grace = Duration::from_secs(10);
     let service = Service::listen_turns(config, &options.listen)?;
-    let _printer = service.announce();
-    service.run(|_, _| {})
+    service.announce();
+    service.run(|_, _, _| {})
 }
 
 fn lock(options: &Options) -> Result<ExitCode, String> {
     let server = addresses::target(&options.connect, "--connect 127.0.0.1:5001")?;
     let mut event_loop = EventLoop::new(TurnClient::new()).map_err(|error| common::advise(&error))?;
-    let signals = common::signals::of_loop(&[SIGCHLD, SIGHUP, SIGINT, SIGTERM], event_loop.handle())?;
+    let signals =
+        common::signals::of_loop(&[SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM], event_loop.handle())?;
     let mut lock = Lock::new(options, server, event_loop.driver_mut())?;
     let mut absence = common::Absence::default();
     while !event_loop.driver().is_drained() {

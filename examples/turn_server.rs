@@ -13,6 +13,7 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use common::answers::Answers;
 use common::options::{self, wrong_usage};
+use common::output;
 use common::server::{Service, Site};
 use log::LevelFilter;
 use taketurns::net::{Event, os_entropy};
@@ -110,20 +111,19 @@ fn serve(options: &Options) -> Result<(), String> {
     let turns = TurnServer::new(config, os_entropy())
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
     let service = Service::listen(turns, site)?;
-    let mut printer = service.announce();
+    service.announce();
     let mut answers = Answers::default();
-    let end = service.run(|driver, event| match event {
-        Event::Opened { peer, .. } => printer.line(format_args!("Client {peer} connected.")),
-        Event::Closed { peer, .. } => printer.line(format_args!("Client {peer} disconnected.")),
+    service.run(|news, driver, event| match event {
+        Event::Opened { peer, .. } => news.line(format_args!("Client {peer} connected.")),
+        Event::Closed { peer, .. } => news.line(format_args!("Client {peer} disconnected.")),
         Event::Protocol(event) if !options.quiet => {
             if let Some(answer) = answers.hear(driver.protocol(), &event) {
-                printer.line(format_args!("{answer}"));
+                // What the server is there for: --quiet leaves it out.
+                output::line(format_args!("{answer}"));
             }
         }
         _ => {}
-    });
-    printer.finish();
-    end
+    })
 }
 
 /// The options as the library wants them. The system's limit of descriptors allows `clients_max` clients.

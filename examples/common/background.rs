@@ -5,9 +5,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-/// How long what is queued may take at the end.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// How much is written at once.
 const BATCH_MAX: usize = 1_000;
 
@@ -22,6 +19,23 @@ pub struct Background<T> {
     dropped: AtomicU64,
 }
 
+/// What was not written.
+pub struct Loss {
+    /// Items that found the queue full.
+    pub dropped: u64,
+    /// What was queued last was not written in time.
+    pub is_late: bool,
+}
+
+impl Loss {
+    /// What was lost, with `more` lines that the thread could not write; `None` if nothing was.
+    pub fn words(&self, more: u64) -> Option<String> {
+        let late = if self.is_late { ", and the last ones not written in time" } else { "" };
+        let lost = self.dropped + more;
+        (lost > 0 || self.is_late).then(|| format!("{lost} lines were lost{late}"))
+    }
+}
+
 enum Job<T> {
     /// With its size in bytes.
     Write(T, usize),
@@ -30,7 +44,7 @@ enum Job<T> {
 }
 
 impl<T: Send + 'static> Background<T> {
-    /// `write` is given what is queued, and says whether there is any use in going on.
+    /// `write` is given what is queued, and nothing when the queue is flushed; it says whether there is any use in going on.
     #[allow(clippy::disallowed_methods, reason = "a write may block, the loop may not")]
     pub fn start(
         length: usize,
@@ -43,31 +57,27 @@ impl<T: Send + 'static> Background<T> {
         Background { queue, waiting, dropped: AtomicU64::new(0) }
     }
 
-    /// Queues `item`, which has `bytes` bytes.
-    pub fn write(&self, item: T, bytes: usize) {
+    /// Queues `item`, which has `bytes` bytes; `false` if there is no room for it.
+    pub fn write(&self, item: T, bytes: usize) -> bool {
         let waiting = self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if waiting > WAITING_BYTES_MAX || self.queue.try_send(Job::Write(item, bytes)).is_err() {
+        let is_queued = waiting <= WAITING_BYTES_MAX && self.queue.try_send(Job::Write(item, bytes)).is_ok();
+        if !is_queued {
             self.waiting.fetch_sub(bytes, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+        is_queued
     }
 
-    /// Waits until all that is queued is written, for at most a second; how much was dropped or not written in time.
-    pub fn flush(&self) -> Result<(), String> {
+    /// Waits until all that is queued is written, for at most `patience`; what was not.
+    pub fn flush(&self, patience: Duration) -> Loss {
         let (done, flushed) = sync_channel(1);
-        let in_time = match self.queue.try_send(Job::Flush(done)) {
-            Ok(()) => flushed.recv_timeout(FLUSH_TIMEOUT) != Err(RecvTimeoutError::Timeout),
-            Err(TrySendError::Full(_)) => false,
+        let is_late = match self.queue.try_send(Job::Flush(done)) {
+            Ok(()) => flushed.recv_timeout(patience) == Err(RecvTimeoutError::Timeout),
+            Err(TrySendError::Full(_)) => true,
             // The thread has given up: what it did not write is counted.
-            Err(TrySendError::Disconnected(_)) => true,
+            Err(TrySendError::Disconnected(_)) => false,
         };
-        match (self.dropped.load(Ordering::Relaxed), in_time) {
-            (0, true) => Ok(()),
-            (dropped, true) => Err(format!("{dropped} lines were dropped")),
-            (dropped, false) => {
-                Err(format!("{dropped} lines were dropped, and the last ones not written in time"))
-            }
-        }
+        Loss { dropped: self.dropped.load(Ordering::Relaxed), is_late }
     }
 }
 

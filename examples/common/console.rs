@@ -15,10 +15,11 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use taketurns::net::{Driver, DriverConfig, Event, Target, TokenSpace, now, poll_timeout};
 use taketurns::protocol::Protocol;
+use taketurns::time::LineBudget;
 
 use super::lookup;
-use super::printer::Printer;
 use super::terminal::{self, Editor, Typed};
+use super::{news, output};
 
 const INPUT: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -50,18 +51,27 @@ pub struct Console<P: Protocol> {
     input: Input,
     /// Nothing is read from standard input; what is typed or piped waits there.
     held: bool,
-    signalled: Arc<AtomicBool>,
+    signals: Arc<Signals>,
     /// Ends the poll for other threads.
     waker: Arc<Waker>,
     /// What was found for names that the network has asked for.
     lookups: (SyncSender<Found>, Receiver<Found>),
-    printer: Printer,
+    /// For what is said about peers.
+    budget: LineBudget,
     prompt: &'static str,
     /// The prompt stands at the end of the screen.
     prompted: bool,
 }
 
 type Found = (Target, io::Result<Vec<SocketAddr>>);
+
+/// What signals have asked for.
+#[derive(Default)]
+struct Signals {
+    end: AtomicBool,
+    /// The program goes on after it was stopped: the shell has written on the screen meanwhile.
+    redraw: AtomicBool,
+}
 
 struct Input {
     /// A line that is not complete, unless it is in the editor's hands.
@@ -94,12 +104,15 @@ impl<P: Protocol> Console<P> {
             // A file or /dev/null; if it is closed, the first read says so.
             Err(_) => Readiness::Always,
         };
-        let signalled = Arc::new(AtomicBool::new(false));
-        let (seen, wakes) = (signalled.clone(), waker.clone());
-        super::signals::on_first(move || {
-            seen.store(true, Ordering::Relaxed);
-            let _ = wakes.wake();
-        })?;
+        let signals = Arc::new(Signals::default());
+        let wake = |flag: fn(&Signals) -> &AtomicBool| {
+            let (seen, waker) = (signals.clone(), waker.clone());
+            move || {
+                flag(&seen).store(true, Ordering::Relaxed);
+                let _ = waker.wake();
+            }
+        };
+        super::signals::at_terminal(wake(|seen| &seen.end), wake(|seen| &seen.redraw))?;
         let input = Input { partial: Vec::new(), editor: terminal::take_over(), readiness };
         let events = Events::with_capacity(64);
         Ok(Console {
@@ -108,10 +121,10 @@ impl<P: Protocol> Console<P> {
             driver,
             input,
             held: false,
-            signalled,
+            signals,
             waker,
             lookups: sync_channel(LOOKUPS_MAX),
-            printer: Printer::start(),
+            budget: LineBudget::new(news::LINES_MAX),
             prompt,
             prompted: false,
         })
@@ -122,7 +135,8 @@ impl<P: Protocol> Console<P> {
         &mut self,
         mut on: impl FnMut(&mut Screen<'_, P>, Happening<P::Event>),
     ) -> Result<bool, String> {
-        let deadline = self.driver.next_deadline();
+        let end_of_second = self.budget.next_deadline(now().instant);
+        let deadline = self.driver.next_deadline().into_iter().chain(end_of_second).min();
         let timeout = match self.input.readiness {
             Readiness::Always if !self.held => Some(Duration::ZERO),
             _ => poll_timeout(now(), deadline),
@@ -132,6 +146,9 @@ impl<P: Protocol> Console<P> {
                 return Err(format!("polling failed: {error}"));
             }
             _ => {}
+        }
+        if self.signals.redraw.swap(false, Ordering::Relaxed) && self.prompted {
+            output::print(format!("{WIPE}{}{}", self.prompt, self.input.typed()));
         }
         let now = now();
         let mut readable = !self.held && self.input.readiness == Readiness::Always;
@@ -143,8 +160,12 @@ impl<P: Protocol> Console<P> {
             self.driver.resolved(now, &target, found);
         }
         self.driver.finish_batch(now).map_err(|error| error.to_string())?;
+        let omitted = self.budget.take_omitted(now.instant);
         let mut screen =
-            Screen { driver: &mut self.driver, printer: &mut self.printer, prompted: &mut self.prompted };
+            Screen { driver: &mut self.driver, budget: &mut self.budget, prompted: &mut self.prompted };
+        if omitted > 0 {
+            screen.line(format_args!("{}", news::left_out(omitted)));
+        }
         while let Some(event) = screen.driver.poll_event() {
             match event {
                 Event::Resolve { target } => {
@@ -167,15 +188,11 @@ impl<P: Protocol> Console<P> {
                     Some(line) => (line.clone(), "\n"),
                     None => (self.input.typed(), ""),
                 };
-                screen.printer.text(&match line.strip_prefix(&before) {
+                output::print(match line.strip_prefix(&before) {
                     Some(more) => format!("{more}{end}"),
                     None => format!("{WIPE}{}{line}{end}", self.prompt),
                 });
                 *screen.prompted = lines.is_empty();
-                if !lines.is_empty() {
-                    // Its log line comes from another thread, and belongs on the next line.
-                    screen.printer.flush();
-                }
             } else {
                 *screen.prompted &= lines.is_empty() || !io::stdin().is_terminal();
             }
@@ -190,7 +207,7 @@ impl<P: Protocol> Console<P> {
                 Readiness::Always => {}
             }
         }
-        Ok(!self.signalled.load(Ordering::Relaxed))
+        Ok(!self.signals.end.load(Ordering::Relaxed))
     }
 
     /// Nobody is asked: standard input is left alone.
@@ -211,14 +228,14 @@ impl<P: Protocol> Console<P> {
 
     /// Prints a line.
     pub fn line(&mut self, text: std::fmt::Arguments<'_>) {
-        Screen { driver: &mut self.driver, printer: &mut self.printer, prompted: &mut self.prompted }
+        Screen { driver: &mut self.driver, budget: &mut self.budget, prompted: &mut self.prompted }
             .line(text);
     }
 
     /// Asks for a line, unless it was asked for and not answered.
     pub fn prompt(&mut self) {
         if !std::mem::replace(&mut self.prompted, true) {
-            self.printer.text(&format!("{}{}", self.prompt, self.input.typed()));
+            output::print(format!("{}{}", self.prompt, self.input.typed()));
         }
     }
 
@@ -235,9 +252,13 @@ impl<P: Protocol> Console<P> {
             while self.driver.poll_event().is_some() {}
         }
         if self.prompted {
-            self.printer.text("\n");
+            output::print("\n".to_owned());
         }
-        self.printer.finish();
+    }
+}
+
+impl<P: Protocol> Drop for Console<P> {
+    fn drop(&mut self) {
         terminal::restore();
     }
 }
@@ -245,7 +266,7 @@ impl<P: Protocol> Console<P> {
 /// The place where a program prints while a person types.
 pub struct Screen<'a, P: Protocol> {
     pub driver: &'a mut Driver<P>,
-    printer: &'a mut Printer,
+    budget: &'a mut LineBudget,
     prompted: &'a mut bool,
 }
 
@@ -253,20 +274,25 @@ impl<P: Protocol> Screen<'_, P> {
     /// Prints a line. If the prompt stands there, the line takes its place, and the prompt comes back below.
     pub fn line(&mut self, text: std::fmt::Arguments<'_>) {
         self.make_way();
-        self.printer.line(text);
+        output::line(text);
+    }
+
+    /// The same for a line that a peer has caused, unless too many were printed in this second.
+    pub fn news(&mut self, text: std::fmt::Arguments<'_>) {
+        if self.budget.admit() {
+            self.line(text);
+        }
     }
 
     /// The same on standard error.
     pub fn complain(&mut self, text: std::fmt::Arguments<'_>) {
         self.make_way();
-        // Or the thread that prints might wipe the line away.
-        self.printer.flush();
-        super::complain(text);
+        output::complain(text);
     }
 
     fn make_way(&mut self) {
         if std::mem::replace(self.prompted, false) {
-            self.printer.text(if io::stdout().is_terminal() { WIPE } else { "\n" });
+            output::print(if io::stdout().is_terminal() { WIPE } else { "\n" }.to_owned());
         }
     }
 }
@@ -311,7 +337,7 @@ impl Input {
         let complete: Vec<u8> = self.partial.drain(..end).collect();
         if self.partial.len() > LINE_BYTES_MAX {
             self.partial.clear();
-            super::complain(format_args!("a typed line of more than {LINE_BYTES_MAX} bytes is dropped"));
+            output::complain(format_args!("a typed line of more than {LINE_BYTES_MAX} bytes is dropped"));
         }
         String::from_utf8_lossy(&complete).lines().map(str::to_owned).collect()
     }

@@ -22,7 +22,6 @@ pub struct Counting {
     pauses: BTreeSet<(Instant, ClientId)>,
     /// Clients that have neither reached their count nor given up.
     unfinished: usize,
-    refusals: u64,
 }
 
 /// One client.
@@ -68,7 +67,7 @@ pub fn join(
 impl Counting {
     pub fn new(pace: Duration, count: Option<u64>) -> Counting {
         let (counters, pauses) = (HashMap::new(), BTreeSet::new());
-        Counting { pace, count, counters, pauses, unfinished: 0, refusals: 0 }
+        Counting { pace, count, counters, pauses, unfinished: 0 }
     }
 
     /// Adds a client, and connects it to `target`.
@@ -170,8 +169,7 @@ impl Counting {
                 if let Some(turn) = turn.filter(|_| !counter.is_finished) {
                     driver.act(now, |clients, links| counter.warn(clients.pass(now, &turn, links)));
                 }
-                self.refusals += 1;
-                if super::is_shown(self.refusals) {
+                if may_log(Level::Warn, now, driver) {
                     let words =
                         words.map_or_else(|| code.words().to_owned(), |words| super::printable(&words));
                     warn!("{name}: refused by the server: {code} ({words})");
@@ -186,8 +184,10 @@ impl Counting {
                     Bye::ShuttingDown | Bye::BadSecret => Level::Info,
                     _ => Level::Warn,
                 };
-                let name = counter.name;
-                log!(level, "{name}: the server closes the connection: {} ({words}){hint}", bye.code);
+                if may_log(level, now, driver) {
+                    let name = counter.name;
+                    log!(level, "{name}: the server closes the connection: {} ({words}){hint}", bye.code);
+                }
             }
             News::Ended { why, dial } => {
                 self.unfinished -= usize::from(!counter.is_finished);
@@ -243,6 +243,11 @@ impl Counter {
             log::debug!("{}: {error}", self.name);
         }
     }
+}
+
+/// Whether the server's doings are worth another line in the log.
+fn may_log(level: Level, now: Now, driver: &mut Driver<TurnClient>) -> bool {
+    driver.act(now, |_, links| links.may_log(level))
 }
 
 /// Lets a client rest for good. A raw client cannot say that, and stays silent.

@@ -1,74 +1,131 @@
-//! A log file that never stops a server: lines are buffered and written once a pass; a full disk is reported once and counted.
+//! A log file that never stops a server: lines go to a thread that may wait for a disk or a reader; a full disk is reported once and counted.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use jiff::Zoned;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use log::warn;
+
+use super::background::Background;
+use super::files::{OwnFile, is_same};
+use super::{output, signals};
 
 /// Lines that could not be written wait for the disk to have room again; what exceeds this many bytes is lost.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 
+/// Lines that may wait for the thread.
+const LINES_MAX: usize = 10_000;
+
+/// How long what is queued may take at the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 pub struct Journal {
-    path: PathBuf,
+    file: OwnFile,
+    zone: TimeZone,
+    /// `None` if it leads to standard output, which has a queue of its own: two that write to one file overwrite each other.
+    lines: Option<Background<String>>,
+    unwritten: Arc<AtomicU64>,
+}
+
+impl Journal {
+    pub fn open(path: &Path) -> Result<Journal, String> {
+        let file = OwnFile::new(path, "--log-file");
+        let opened = file.append()?;
+        let unwritten = Arc::new(AtomicU64::new(0));
+        let lines = (!is_same(opened.as_fd(), io::stdout().as_fd())).then(|| {
+            let mut writer = Writer {
+                name: file.to_string(),
+                file: opened,
+                waiting: Vec::new(),
+                lost: 0,
+                unwritten: unwritten.clone(),
+                is_failing: false,
+            };
+            Background::start(LINES_MAX, move |lines: &mut dyn Iterator<Item = String>| {
+                writer.write(lines);
+                true
+            })
+        });
+        Ok(Journal { file, zone: super::zone(), lines, unwritten })
+    }
+
+    /// `{date} {time},{ms} INFO {text}`, in local time.
+    pub fn line(&mut self, text: fmt::Arguments<'_>) {
+        let now = Timestamp::now().to_zoned(self.zone.clone());
+        let line = format!("{} INFO {text}\n", now.strftime("%Y-%m-%d %H:%M:%S,%3f"));
+        match &self.lines {
+            Some(lines) => {
+                let bytes = line.len();
+                lines.write(line, bytes);
+            }
+            None => output::print(line),
+        }
+    }
+
+    /// Writes what is left, or says how much that is.
+    pub fn finish(self) {
+        let Some(lines) = self.lines else { return };
+        let loss = lines.flush(PATIENCE.min(signals::left_of(super::output::END_WITHIN)));
+        if let Some(loss) = loss.words(self.unwritten.load(Ordering::Relaxed)) {
+            warn!("{}: {loss}", self.file);
+        }
+    }
+}
+
+/// The thread's side.
+struct Writer {
+    name: String,
     file: File,
     /// Begins in the middle of a line if the disk took only its beginning.
     waiting: Vec<u8>,
     /// Lines lost since that was last said.
     lost: u64,
+    /// Those, and the lines that wait for the disk.
+    unwritten: Arc<AtomicU64>,
     /// The last attempt failed, and that was said.
-    failing: bool,
+    is_failing: bool,
 }
 
-impl Journal {
-    pub fn open(path: &Path) -> Result<Journal, String> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|error| {
-            format!("cannot append to {}: {error}; choose another with --log-file", path.display())
-        })?;
-        Ok(Journal { path: path.to_owned(), file, waiting: Vec::new(), lost: 0, failing: false })
+impl Writer {
+    fn write(&mut self, lines: &mut dyn Iterator<Item = String>) {
+        for line in lines {
+            if self.waiting.len() > WAITING_BYTES_MAX {
+                self.flush();
+            }
+            if self.waiting.len() > WAITING_BYTES_MAX {
+                self.lost += 1;
+            } else {
+                self.waiting.extend_from_slice(line.as_bytes());
+            }
+        }
+        self.flush();
+        let waiting = self.waiting.iter().filter(|&&byte| byte == b'\n').count();
+        self.unwritten.store(self.lost + waiting as u64, Ordering::Relaxed);
     }
 
-    /// `{date} {time},{ms} INFO {text}`, in local time.
-    pub fn line(&mut self, text: &str) {
-        // Also without a failure: a pass may bring more than this.
-        if self.waiting.len() > WAITING_BYTES_MAX {
-            self.flush();
-        }
-        if self.waiting.len() > WAITING_BYTES_MAX {
-            self.lost += 1;
-            return;
-        }
-        let now = Zoned::now();
-        let _ = writeln!(self.waiting, "{} INFO {text}", now.strftime("%Y-%m-%d %H:%M:%S,%3f"));
-    }
-
-    pub fn flush(&mut self) {
+    fn flush(&mut self) {
         while !self.waiting.is_empty() {
             match self.file.write(&self.waiting) {
                 Ok(count) => drop(self.waiting.drain(..count)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
-                    if !std::mem::replace(&mut self.failing, true) {
-                        warn!("{}: cannot be written ({error}); the server goes on", self.path.display());
+                    if !std::mem::replace(&mut self.is_failing, true) {
+                        warn!("{}: cannot be written ({error}); the server goes on", self.name);
                     }
                     return;
                 }
             }
         }
-        if std::mem::take(&mut self.failing) {
+        if std::mem::take(&mut self.is_failing) {
             let lost = std::mem::take(&mut self.lost);
-            warn!("{}: written again; {lost} lines were lost", self.path.display());
-        }
-    }
-
-    /// Writes what is left, or says how much that is.
-    pub fn finish(mut self) {
-        self.flush();
-        let waiting = self.waiting.iter().filter(|&&byte| byte == b'\n').count();
-        if self.failing {
-            warn!("{}: {} lines were lost", self.path.display(), self.lost + waiting as u64);
+            warn!("{}: written again; {lost} lines were lost", self.name);
         }
     }
 }

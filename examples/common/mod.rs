@@ -9,12 +9,14 @@ pub mod command;
 #[cfg(unix)]
 pub mod console;
 pub mod counting;
+mod files;
 pub mod journal;
 pub mod lease;
 pub mod logger;
 pub mod lookup;
+pub mod news;
 pub mod options;
-pub mod printer;
+pub mod output;
 pub mod server;
 pub mod signals;
 pub mod state;
@@ -23,28 +25,51 @@ pub mod status;
 mod terminal;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
+use jiff::tz::TimeZone;
 use taketurns::net::Target;
 use taketurns::protocol::turns::{End, Name};
 
 /// Ends a program: its error is one line on standard error, and exit code 1.
 pub fn exit_code(result: Result<(), String>) -> ExitCode {
-    log::logger().flush();
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            complain(format_args!("{message}"));
-            ExitCode::FAILURE
-        }
-    }
+    end(result.map(|()| ExitCode::SUCCESS))
 }
 
-/// One line on standard error, past the logger, whatever has become of it.
+/// The same for a program with exit codes of its own.
+pub fn end(result: Result<ExitCode, String>) -> ExitCode {
+    let code = result.unwrap_or_else(|message| {
+        complain(format_args!("{message}"));
+        ExitCode::FAILURE
+    });
+    output::finish();
+    code
+}
+
+/// One line on standard error.
 pub fn complain(message: fmt::Arguments<'_>) {
-    // In one piece, so that nothing gets in between.
-    let _ = io::stderr().write_all(format!("{message}\n").as_bytes());
+    output::complain(message);
+}
+
+/// The time zone of this machine. That it is not known is said, because times in UTC may look right.
+pub fn zone() -> TimeZone {
+    match TimeZone::try_system() {
+        Ok(zone) => zone,
+        Err(_) => {
+            let source = match environment("TZ") {
+                Some(zone) => format!("TZ={}", printable(&zone)),
+                None => "/etc/localtime".to_owned(),
+            };
+            // A machine that says nothing of its zone has UTC.
+            if !source.starts_with('/') || std::fs::symlink_metadata(&source).is_ok() {
+                log::warn!(
+                    "{source}: this time zone is not known here, so times are in UTC; is tzdata installed?"
+                );
+            }
+            TimeZone::UTC
+        }
+    }
 }
 
 /// A server's text, with what could rearrange a terminal escaped.
@@ -118,11 +143,6 @@ pub fn reason(why: End) -> &'static str {
         End::PlaintextToken => "a token is not sent in plain text to another machine",
         _ => "the client left",
     }
-}
-
-/// Whether the `nth` of what the other end can cause is worth a line in the log: the 1st to 8th, then the 16th, the 32nd and so on.
-pub fn is_shown(nth: u64) -> bool {
-    nth <= 8 || nth.is_power_of_two()
 }
 
 /// Reads a log level.

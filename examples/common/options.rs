@@ -25,6 +25,7 @@ const HELP_AND_VERSION: &str = "  -h, --help        display usage information
 ///
 /// `argh::from_env` would panic when its output is closed, as in `--help | head -1`.
 pub fn from_environment<T: TopLevelCommand + ArgsInfo>() -> T {
+    super::signals::ignore_file_limit();
     let program = program();
     let words: Result<Vec<_>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
     let words =
@@ -47,6 +48,7 @@ pub fn from_environment<T: TopLevelCommand + ArgsInfo>() -> T {
 /// Ends the program because of its options, with one line that says what is wrong and where help is.
 pub fn wrong_usage(message: fmt::Arguments<'_>) -> ! {
     super::complain(format_args!("{message} (see {} --help)", program()));
+    super::output::finish();
     process::exit(USAGE)
 }
 

@@ -1,5 +1,6 @@
 //! A server's beginning and end: addresses, signals, the loop.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,7 +11,8 @@ use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 use taketurns::time::Instant;
 
 use super::addresses::{self, Place};
-use super::printer::Printer;
+use super::news::News;
+use super::output;
 use super::status::{self, Show};
 
 /// Where a server listens, and the limits that follow from that and from the descriptors that it may have.
@@ -64,6 +66,11 @@ pub fn warn_of_strangers(bound: &[SocketAddr]) {
     }
 }
 
+/// The system has no room for another connection.
+pub fn warn_of_pause(addr: SocketAddr, error: &io::Error, pause: Duration) {
+    warn!("{addr}: cannot accept ({error}), trying again in {pause:?}; see ulimit -n");
+}
+
 /// A protocol that listens.
 pub struct Service<P: Show + 'static> {
     /// For programs that have more to do in each pass than [`run`](Self::run).
@@ -115,24 +122,32 @@ impl<P: Show + 'static> Service<P> {
     }
 
     /// Prints the addresses that it listens on.
-    pub fn announce(&self) -> Printer {
-        let mut printer = Printer::start();
+    pub fn announce(&self) {
         for addr in &self.bound {
-            printer.line(format_args!("Server listening on {addr}"));
+            output::line(format_args!("Server listening on {addr}"));
         }
-        printer
     }
 
-    /// Serves until it is drained, and refuses connections for a while.
-    pub fn run(mut self, mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>)) -> Result<(), String> {
-        let end = self.event_loop.run(|driver, event| match event {
-            Event::AcceptPaused { addr, error, pause } => {
-                warn!("{addr}: cannot accept ({error}), trying again in {pause:?}; see ulimit -n");
+    /// Serves until it is drained, and refuses connections for a while. What `on_event` has to say about peers, it says through [`News`].
+    pub fn run(
+        mut self,
+        mut on_event: impl FnMut(&mut News, &mut Driver<P>, Event<P::Event>),
+    ) -> Result<(), String> {
+        let mut news = News::start(None);
+        let mut goes_on = true;
+        while goes_on {
+            let pause = news.catch_up();
+            goes_on = self.event_loop.run_once(pause).map_err(|error| error.to_string())?;
+            while let Some(event) = self.event_loop.poll_event() {
+                match event {
+                    Event::AcceptPaused { addr, error, pause } => warn_of_pause(addr, &error, pause),
+                    event => on_event(&mut news, self.event_loop.driver_mut(), event),
+                }
             }
-            event => on_event(driver, event),
-        });
+        }
         self.strays.refuse();
-        end.map_err(|error| error.to_string())
+        news.finish();
+        Ok(())
     }
 }
 

@@ -4,11 +4,14 @@
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
+use rustix::process::{getpgrp, getpid, getsid};
 use rustix::stdio::stdin;
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
+};
 
-/// How the terminal was before.
-static BEFORE: OnceLock<Termios> = OnceLock::new();
+/// The terminal as it was before, and as the editor wants it.
+static MODES: OnceLock<(Termios, Termios)> = OnceLock::new();
 
 /// Takes the terminal over; `None` if standard input and output are not both one. [`restore`] gives it back.
 pub fn take_over() -> Option<Editor> {
@@ -21,16 +24,32 @@ pub fn take_over() -> Option<Editor> {
     mode.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
     mode.special_codes[SpecialCodeIndex::VMIN] = 1;
     mode.special_codes[SpecialCodeIndex::VTIME] = 0;
-    let _ = BEFORE.set(before);
-    tcsetattr(stdin(), OptionalActions::Now, &mode).ok()?;
+    let _ = MODES.set((before, mode));
+    take();
     Some(Editor::default())
+}
+
+/// Takes the terminal again. Nothing happens if it was not taken over.
+pub fn take() {
+    set_mode(|(_, mode)| mode);
 }
 
 /// Gives the terminal back as it was. Nothing happens if it was not taken over.
 pub fn restore() {
-    if let Some(before) = BEFORE.get() {
-        let _ = tcsetattr(stdin(), OptionalActions::Now, before);
+    set_mode(|(before, _)| before);
+}
+
+/// In the background the terminal is another program's, and whoever sets its mode is stopped.
+fn set_mode(which: impl Fn(&(Termios, Termios)) -> &Termios) {
+    let is_ours = || tcgetpgrp(stdin()).is_ok_and(|group| group == getpgrp());
+    if let Some(modes) = MODES.get().filter(|_| is_ours()) {
+        let _ = tcsetattr(stdin(), OptionalActions::Now, which(modes));
     }
+}
+
+/// Whether no shell of this terminal waits for the program, as where a window was opened for it.
+pub fn is_alone() -> bool {
+    getsid(None).is_ok_and(|leader| leader == getpid())
 }
 
 /// The line that is being typed.

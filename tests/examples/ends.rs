@@ -2,16 +2,22 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::bare::PATIENCE;
-use crate::process::Sent;
+use crate::bare::{PATIENCE, free_address};
+use crate::outputs::full_pipe;
+use crate::process::programs::example;
+use crate::process::{Reading, Sent};
 use crate::programs::{RawPeer, Server, assert_alternates, turn_client};
 
 /// [A6] SIGTERM and SIGINT drain and exit 0, servers and clients.
 #[test]
 fn the_first_signal_drains_and_exits_0() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
+        if signal == "HUP" && is_nohup() {
+            continue;
+        }
         let mut server = Server::start(&[]);
         let mut client = turn_client(&server.address, &["--pace", "20ms"]);
         server.process.wait_for_sent(6, PATIENCE);
@@ -65,6 +71,62 @@ fn a_silent_holder_delays_a_drain_only_for_so_long() {
     server.process.expect_exit(0, PATIENCE);
 }
 
+/// [A6] As of npm and docker compose, which pass on what the terminal has sent already.
+#[test]
+fn signals_that_come_together_are_one() {
+    let (mut server, _peers) = server_with_a_silent_holder();
+    let sent = Instant::now();
+    for signal in ["INT", "TERM", "INT"] {
+        server.process.signal(signal);
+    }
+    // A machine that took so long to send them has sent two.
+    let were_together = sent.elapsed() < Duration::from_millis(300);
+    let status = server.process.wait_for_exit(PATIENCE);
+    assert!(status.code() == Some(0) || !were_together, "{status}");
+}
+
+/// [A6] nohup has a program ignore SIGHUP, to outlive the terminal.
+#[test]
+fn a_program_that_is_to_ignore_sighup_goes_on() {
+    let command = example("turn_server");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(command.get_program());
+    let mut server = Server::spawn(shell.args(["--listen", "127.0.0.1:0"]), Reading::All);
+    server.process.signal("HUP");
+    let mut client = turn_client(&server.address, &["--count", "3", "--pace", "0ms"]);
+    client.expect_exit(0, PATIENCE);
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+}
+
+/// [T32] Outputs that nobody reads have half a second at the end, in all. Both servers end at the same time, so a busy machine is slow to both.
+#[test]
+fn a_drain_with_stuck_outputs_takes_little_longer() {
+    let address = free_address();
+    let mut command = example("turn_server");
+    command.args(["--listen", &address, "--clients", "1"]).stdout(full_pipe()).stderr(full_pipe());
+    let mut stuck = command.spawn().expect("it runs");
+    let (mut other, _peers) = server_with_a_silent_holder();
+    let start = Instant::now();
+    let mut peer = loop {
+        match TcpStream::connect(&address) {
+            Ok(stream) => break RawPeer(stream),
+            Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
+        }
+    };
+    peer.0.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
+    peer.expect_go();
+    let kill = format!("kill -s TERM {}", stuck.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh runs").success());
+    other.process.signal("TERM");
+    other.process.expect_exit(0, PATIENCE);
+    let other_ended = Instant::now();
+    let status = stuck.wait().expect("it was started");
+    assert_eq!(status.code(), Some(0));
+    let later = other_ended.elapsed();
+    assert!(later < Duration::from_millis(1_500), "{later:?} later");
+}
+
 /// [A6] ... or at once by a second signal, with the code of that one.
 #[test]
 fn the_second_signal_exits_at_once() {
@@ -94,4 +156,11 @@ fn server_with_a_silent_holder() -> (Server, [RawPeer; 2]) {
     let other = RawPeer::connect(&server.address);
     holder.expect_go();
     (server, [holder, other])
+}
+
+/// Whether these tests are to outlive their terminal, and with them what they start.
+fn is_nohup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

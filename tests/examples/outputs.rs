@@ -4,8 +4,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::Instant;
 
-use crate::bare::PATIENCE;
+use crate::bare::{PATIENCE, free_address};
 use crate::process::programs::example;
 use crate::process::{Process, Reading, Stream};
 use crate::programs::{LinePeer, Server, turn_client};
@@ -94,6 +96,30 @@ fn a_server_whose_standard_error_is_stuck_goes_on_serving() {
     server.process.expect_exit(0, PATIENCE);
 }
 
+/// [A8] Also the complaint that there is no server waits for nobody.
+#[test]
+fn a_client_whose_standard_error_is_full_goes_on_and_ends() {
+    let address = free_address();
+    let mut command = example("turn_client");
+    command.args(["--connect", &address, "--count", "3", "--pace", "0ms"]);
+    let mut client = command.stdout(Stdio::null()).stderr(full_pipe()).spawn().expect("it runs");
+    // It has found no server by then, or finds one at once.
+    let server = Server::start_at(&address, &["--quiet"]);
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match client.try_wait().expect("it was started") {
+            Some(status) => break status,
+            None if Instant::now() < deadline => std::thread::yield_now(),
+            None => {
+                let _ = client.kill();
+                panic!("it is stuck");
+            }
+        }
+    };
+    assert_eq!(status.code(), Some(0));
+    drop(server);
+}
+
 /// [A8] A client's numbers are printed in the same way.
 #[test]
 fn a_client_whose_standard_output_is_stuck_goes_on_and_ends() {
@@ -116,6 +142,18 @@ fn serves_with_output(out: Reading, err: Reading) {
     client.expect_exit(0, PATIENCE);
     server.process.signal("TERM");
     server.process.expect_exit(0, PATIENCE);
+}
+
+/// An output that takes nothing any more, because nobody reads it.
+pub(crate) fn full_pipe() -> OwnedFd {
+    let (output, reader) = UnixStream::pair().expect("two sockets");
+    output.set_nonblocking(true).expect("a socket");
+    while (&output).write(&[b'x'; 4096]).is_ok() {}
+    while (&output).write(b"x").is_ok() {}
+    output.set_nonblocking(false).expect("a socket");
+    // Nobody closes it before the test ends.
+    std::mem::forget(reader);
+    output.into()
 }
 
 /// An output that was closed at its other end.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use super::{Peer, Server, server_command};
 use crate::bare::PATIENCE;
@@ -102,4 +102,30 @@ fn c06_a_full_disk_is_said_once_and_service_goes_on() {
     let said = process.lines(Stream::Err);
     assert_eq!(said.iter().filter(|line| line.contains("cannot be written")).count(), 1, "{said:?}");
     assert!(said.iter().any(|line| line.contains("44 lines were lost")), "counted: {said:?}");
+}
+
+/// What peers do is no more than 1,000 lines a second, on standard output and in the log; what is left out is counted in both.
+#[test]
+fn a08_lines_about_clients_have_a_budget() {
+    const SENT: usize = 5_000;
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let start = Instant::now();
+    let (mut peer, _) = Peer::begin(&server.address, "17");
+    peer.send(&"1 ".repeat(SENT));
+    peer.send("odd ");
+    peer.recv();
+    drop(peer);
+    let process = server.stop();
+    let seconds = usize::try_from(start.elapsed().as_secs()).expect("seconds") + 1;
+    let log = fs::read_to_string(folder.path("server.log")).expect("a log");
+    let logged: Vec<_> =
+        log.lines().filter_map(|line| line.split_once(" INFO ")).map(|(_, text)| text).collect();
+    for lines in [process.lines(Stream::Out), logged] {
+        let shown = lines.iter().filter(|line| line.starts_with("client 17 ")).count();
+        let left_out =
+            lines.iter().filter_map(|line| line.strip_prefix('(')?.split(' ').next()?.parse::<usize>().ok());
+        assert!(shown <= 1_000 * seconds, "{shown} lines in {seconds} s");
+        assert_eq!(shown + left_out.sum::<usize>(), SENT + 3, "connected, counted, asked, disconnected");
+    }
 }

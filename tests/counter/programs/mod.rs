@@ -2,6 +2,7 @@
 //! tested without them.
 
 mod client;
+mod files;
 mod legacy;
 mod log;
 mod server;

@@ -57,3 +57,26 @@ fn r11_the_prompt_is_not_mangled_by_what_arrives() {
     );
     assert_eq!(*lines.last().expect("lines"), "exit 0");
 }
+
+/// [A6] "gives it back whenever a signal ends or stops the program, and takes it again when it goes on"
+#[test]
+fn a06_a_terminal_is_given_back_and_taken_again() {
+    let server = Server::start(&[]);
+    let Some(mut command) = legacy("suspended.py") else { return };
+    let client = client_of(&server.address, &[]);
+    let mut terminal = Process::spawn(command.arg(client.get_program()).args(client.get_args()));
+    terminal.expect_exit(0, 3 * PATIENCE);
+    let (ours, theirs) = ("echo=True canonical=True", "echo=False canonical=False");
+    let mut wanted = vec![format!("before {ours}"), format!("running {theirs}")];
+    for _ in 0..2 {
+        wanted.push(format!("stopped {ours} True"));
+        wanted.push(format!("background {ours}"));
+        wanted.push(format!("again {theirs}"));
+    }
+    wanted.push(format!("after SIGTERM {ours} 0"));
+    for (name, code) in [("HUP", 0), ("QUIT", -3), ("ABRT", -6), ("USR1", -10), ("ALRM", -14)] {
+        wanted.push(format!("running {theirs}"));
+        wanted.push(format!("after SIG{name} {ours} {code}"));
+    }
+    assert_eq!(terminal.lines(Stream::Out), wanted);
+}
