@@ -91,8 +91,11 @@ fn serve(options: &Options) -> Result<(), String> {
                 print_ranks(&ranks, news);
             }
             DispatchEvent::Left { peer, rank } => {
-                ranks.remove(rank.0);
+                ranks.retain(|of| *of != peer);
                 news.line(format_args!("[Disconnect] client {peer} of rank {rank}"));
+            }
+            // Once, however many have left.
+            DispatchEvent::MovedUp => {
                 news.line(format_args!("[New ranking]"));
                 print_ranks(&ranks, news);
             }

@@ -200,3 +200,19 @@ fn a04_what_the_client_does_not_understand_is_escaped_and_has_a_budget() {
         "{log:?}"
     );
 }
+
+/// The host dials again before the last connection is gone: that one is closed, and nothing that it says counts.
+#[test]
+fn r11_a_new_connection_takes_the_place_of_the_last_one() {
+    let mut world = ClientWorld::new(Framing::Line);
+    world.hear("Your rank is 3\n");
+    let last = world.id;
+    world.id = world.links.open(([127, 0, 0, 1], 10).into());
+    let (now, id) = (world.now(), world.id);
+    world.client.handle_open(now, id, ([127, 0, 0, 1], 1).into(), Origin::Accepted, &mut world.links);
+    assert_eq!((world.links.is_open(last), world.client.rank()), (false, None));
+    world.client.handle_bytes(now, last, b"Your rank is 2\nC 1 dance\n", &mut world.links);
+    world.client.handle_closed(now, last, CloseReason::Finished, &mut world.links);
+    assert_eq!((world.client.rank(), world.client.poll_event()), (None, None));
+    assert_eq!(world.hear("Your rank is 5\n"), [DispatchClientEvent::Ranked(Rank(5))]);
+}

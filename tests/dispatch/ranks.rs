@@ -37,7 +37,10 @@ fn r06_everyone_below_moves_up_and_every_remaining_client_is_told() {
         assert_eq!(world.heard(peers[2]), [format!("RYour rank is now 1{end}")]);
         assert_eq!(world.heard(peers[3]), [format!("RYour rank is now 2{end}")]);
         assert!(world.is_closed(peers[1]));
-        assert!(matches!(world.events.last(), Some(DispatchEvent::Left { rank: Rank(1), .. })));
+        assert!(matches!(
+            world.events[..],
+            [.., DispatchEvent::Left { rank: Rank(1), .. }, DispatchEvent::MovedUp]
+        ));
         // The next one to come is the lowest.
         let new = world.connect();
         assert_eq!(world.heard(new), [format!("Your rank is 3{end}")]);

@@ -124,13 +124,15 @@ pub enum DispatchEvent {
         /// Its rank.
         rank: Rank,
     },
-    /// A client is gone; those below it have moved up.
+    /// A client is gone. Those below it move up at the end of the pass.
     Left {
         /// Its address.
         peer: SocketAddr,
-        /// The rank that it had.
+        /// The rank that it had, as it was told.
         rank: Rank,
     },
+    /// Clients have left in this pass, and the others have their new ranks: see [`DispatchServer::ranks`].
+    MovedUp,
     /// A command went to a client.
     Dispatched {
         /// The rank of its sender.

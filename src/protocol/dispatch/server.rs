@@ -339,6 +339,7 @@ impl DispatchServer {
 
     fn move_up(&mut self) {
         let Some(told_before) = self.told_before.take() else { return };
+        self.events.push_back(DispatchEvent::MovedUp);
         for (place, id) in std::mem::take(&mut self.ranks).into_iter().enumerate() {
             let Some(client) = self.clients.get_mut(id) else { continue };
             client.place = self.ranks.len();

@@ -39,9 +39,10 @@ fn r11_r12_what_the_programs_say() {
     first.expect_exit(0, PATIENCE);
     out(&mut second, "New rank: 0");
     out(&mut third, "New rank: 1");
-    for client in [second, third] {
+    for (client, rankings) in [(second, 2), (third, 3)] {
         client.signal("TERM");
         drop(client);
+        out_times(&mut server.process, "[New ranking]", rankings);
     }
     out(&mut server.process, "0 connections");
     let lines: Vec<String> = server.process.lines(Stream::Out).iter().map(|line| shape(line)).collect();

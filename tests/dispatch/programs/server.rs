@@ -67,6 +67,27 @@ fn r09_a_full_server_says_so_and_the_client_waits_for_a_place() {
     out(&mut second, "Assigned rank: 0");
 }
 
+/// A server that is stopped for a moment hears of all of them in one pass.
+#[test]
+fn r06_many_clients_may_leave_at_once() {
+    let mut server = Server::start(&["100", "--framing", "line"]);
+    let mut clients: Vec<_> = (0..40).map(|_| server.connect()).collect();
+    server.process.wait_for_line("40 clients", |line| line.text.starts_with("  39: "), PATIENCE);
+    server.process.signal("STOP");
+    clients.truncate(1);
+    server.process.signal("CONT");
+    let shown = |line: &Line| line.text.starts_with("[Disconnect]");
+    server.process.wait_until("all are gone", PATIENCE, |seen| {
+        (seen.iter().filter(|line| shown(line)).count() == 39).then_some(())
+    });
+    let mut newcomer = server.connect();
+    let mut told = [0; 15];
+    newcomer.read_exact(&mut told).expect("its rank");
+    assert_eq!(&told, b"Your rank is 1\n");
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+}
+
 #[test]
 fn a06_a_signal_drains_the_server_and_ends_the_client() {
     for framing in ["raw", "line"] {
