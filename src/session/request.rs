@@ -163,11 +163,13 @@ impl<'a> Request<'a> {
         is_one.then_some((turn, text))
     }
 
-    /// Returns the turn that a line names, also one that cannot be read otherwise.
+    /// Returns the turn that a line names, also if it cannot be read otherwise.
     #[must_use]
     pub fn turn_named(line: &str) -> Option<u64> {
         let head = line.split_once(" :").map_or(line, |(head, _)| head);
-        let turn = head.split(' ').find_map(|field| field.strip_prefix("turn="))?;
+        let mut turns = head.split(' ').filter_map(|field| field.strip_prefix("turn="));
+        // A line that names two names neither.
+        let (Some(turn), None) = (turns.next(), turns.next()) else { return None };
         decimal(turn)?.ok()
     }
 

@@ -65,6 +65,33 @@ fn t27_nothing_is_dropped_in_silence() {
     assert!([ann.peer, bob.peer, observer].iter().all(|&peer| world.is_open(peer)));
 }
 
+/// L4: a refusal names the turn that the line named, else the one that is held, else none; and its time if that one is held.
+#[test]
+fn l04_a_refusal_names_the_turn_of_its_line_or_the_one_that_is_held() {
+    let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
+    for (line, no) in [
+        ("PASS turn=99", "NO stale-turn turn=99"),
+        ("ANSWER turn=99 :x", "NO stale-turn turn=99"),
+        ("RENEW turn=7", "NO stale-turn turn=7"),
+        ("ANSWER turn=1 epoch=0123456789abcdef :x", "NO stale-turn turn=1 within=30000"),
+        ("ANSWER turn=2 turn=1 :x", "NO malformed turn=1 within=30000"),
+        ("ANSWER turn=x :x", "NO malformed turn=1 within=30000"),
+        ("JOIN zoe", "NO already-joined turn=1 within=30000"),
+        ("zoe:1", "NO malformed turn=1 within=30000"),
+        ("SAY turn=5", "NO malformed turn=5"),
+    ] {
+        world.say(ann.peer, line);
+        assert_eq!(heads(&world.heard(ann.peer)), [no], "{line}");
+    }
+    for (line, no) in [("PASS", "NO not-your-turn"), ("PASS turn=1", "NO not-your-turn turn=1")] {
+        world.say(bob.peer, line);
+        assert_eq!(heads(&world.heard(bob.peer)), [no], "{line}");
+    }
+    world.say_bytes(ann.peer, b"PASS turn=1");
+    world.half_close(ann.peer);
+    assert_eq!(heads(&world.heard(ann.peer))[0], "NO malformed turn=1 within=30000");
+}
+
 /// T27: `ANSWER :4` may be the beginning of `ANSWER :42`: a line that has not ended when its client finishes does not count.
 #[test]
 fn t27_a_last_line_without_an_end_is_refused() {

@@ -229,11 +229,10 @@ impl TurnServer {
     }
 
     /// The client has finished sending. A line without an end may be the beginning of another one (`PASS turn=1` of `PASS turn=12`), so it is refused.
-    pub(super) fn line_ended_input(&mut self, id: ConnectionId, rest: &[u8], links: &mut Links) {
+    pub(super) fn line_ended_input(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
         if !rest.is_empty() && self.line(id).is_some() {
-            self.refuse(id, Code::Malformed, b"(a line without an end)", links);
-            let words = Some("the line has no end");
-            TurnServer::say(id, &Reply::No { code: Code::Malformed, turn: None, within: None, words }, links);
+            let no = (Code::Malformed, Some("the line has no end"));
+            self.line_refuse(now, id, "(a line without an end)", no, links);
         }
     }
 

@@ -414,7 +414,7 @@ impl Protocol for TurnServer {
         }
         match self.sessions.get(id) {
             Some(Session::Raw(_)) => self.raw_gathered(now, id, rest, links),
-            Some(Session::Line(_)) => self.line_ended_input(id, rest, links),
+            Some(Session::Line(_)) => self.line_ended_input(now, id, rest, links),
             Some(Session::Undecided(_) | Session::Closing) | None => {}
         }
         if self.release(now, id, links) {
