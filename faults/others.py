@@ -6,7 +6,8 @@ import threading
 import time
 
 from abuse import HOSTILE, MIB, fill
-from harness import expect, fault, unescaped, until
+from harness import expect, fault, run_tool, unescaped, until
+from holders import join_namespaces
 from output import fill_up, read, tiny_disk
 from peer import Line, Peer
 
@@ -94,6 +95,44 @@ def rank_hostile(world):
         stories.append(probe.story())
         send_down(bob, Line(server.addr), command)
     return "; ".join(stories)
+
+
+@fault("two network namespaces: a worker of rank_server reads nothing for 26 s, with 200 commands of 900 bytes; then again, and its link is set down",
+       "it executes all that was accepted, and the rest was refused as busy; then it is gone within 44 s")
+def busy_worker(world):
+    """Bob executes a long command and reads nothing meanwhile: his system says that it has no room, each time it is asked. The
+    second time somebody pulls his cable, and his system says nothing any more."""
+    near, far = join_namespaces(world)
+    server = world.serve("10", "--framing", "line", program="rank_server", listen="198.18.77.1:0",
+                         before=["ip", "netns", "exec", near])
+    ann, bob = Line(server.addr, namespace=near), Line(server.addr, namespace=far)
+    for client in (ann, bob):
+        client.wait("Your")
+    begin = time.monotonic()
+    jobs = give_work(ann)
+    time.sleep(26)
+    expect(not server.says("[Disconnect]"), "a worker that is busy is taken for gone")
+    for job in jobs:
+        expect(bob.wait("C", 20) == f"C {job} {'x' * 900}", "another command than the one that was accepted")
+        bob.say(f"D {job}")
+        expect(ann.wait("O") == f"O {job}", "another command is done")
+    give_work(ann)
+    time.sleep(12)
+    run_tool("ip", "-n", far, "link", "set", "cable", "down")
+    down = time.monotonic()
+    until(lambda: server.says("[Disconnect]"), "end of the connection of the worker", 44)
+    return f"{len(jobs)} of 200 commands done after {down - begin - 12:.0f} s; gone after {time.monotonic() - down:.0f} s"
+
+
+def give_work(boss):
+    """200 commands; the numbers of those that are accepted."""
+    for _ in range(200):
+        boss.say("C 0 " + "x" * 900)
+    told = [boss.line() for _ in range(200)]
+    expect({line for line in told if not line.startswith("A ")} <= {"X busy"}, f"{told[-1]}")
+    jobs = [line.split(" ")[1] for line in told if line.startswith("A ")]
+    expect(len(jobs) > 50, f"only {len(jobs)} are accepted")
+    return jobs
 
 
 def dance(ann, bob, command):
