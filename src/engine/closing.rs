@@ -2,7 +2,7 @@
 
 use std::io;
 
-use log::{Level, info};
+use log::{Level, warn};
 
 use super::pass::Timer;
 use super::{Engine, Event, Interest, Sockets};
@@ -245,9 +245,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.counts.slow_readers += 1;
         let nth = self.counts.slow_readers;
         if let Some(peer) = self.links.peer(id)
-            && self.links.may_log(Level::Info)
+            && self.links.may_log(Level::Warn)
         {
-            info!("{peer}: closed ({nth} so far), {why}");
+            warn!("{peer}: closed ({nth} so far), {why}");
         }
     }
 

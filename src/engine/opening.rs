@@ -11,6 +11,9 @@ use super::{Engine, Event, NotTaken, Sockets, Target};
 use crate::protocol::{ConnectionId, DialId, Origin, Phase, Protocol};
 use crate::time::Now;
 
+/// How many newcomers may wait where the host leaves that to the system.
+const BACKLOG_MAX: usize = 4096;
+
 impl<P: Protocol, S: Sockets> Engine<P, S> {
     // Newcomers.
 
@@ -72,14 +75,15 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// A drain has begun: takes the newcomers that wait already, so that the protocol can tell them, and no more of them. Closing a
     /// listener would reset their connections.
     pub(super) fn turn_away_backlog(&mut self, now: Now) {
-        let most = usize::try_from(self.config.backlog).unwrap_or(0).max(1);
+        // Less than 0 is as many as the system allows.
+        let most = usize::try_from(self.config.backlog).map_or(BACKLOG_MAX, |backlog| backlog.max(1));
         for slot in 0..self.listeners.len() {
             // Also in a back-off: perhaps there are descriptors again.
             self.listeners[slot].ready = true;
-            for _ in 0..most {
-                if self.listeners[slot].ready {
-                    self.accept_one(now, slot);
-                }
+            let mut budget = most;
+            while budget > 0 && self.listeners[slot].ready {
+                budget -= 1;
+                self.accept_one(now, slot);
             }
         }
         for listener in self.listeners.drain() {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use log::{Level, info};
+use log::{Level, warn};
 
 use super::{Engine, Sockets};
 use crate::hint::unlikely;
@@ -252,9 +252,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.counts.overlong += 1;
         let nth = self.counts.overlong;
         if let Some(peer) = self.links.peer(id)
-            && self.links.may_log(Level::Info)
+            && self.links.may_log(Level::Warn)
         {
-            info!(
+            warn!(
                 "{peer}: closed ({nth} so far), the protocol takes nothing of {length} bytes that it has sent"
             );
         }

@@ -168,14 +168,41 @@ impl fmt::Debug for Token<'_> {
     }
 }
 
-/// Displays the bytes of a peer, escaped, with `...` in place of the values of `resume=` and `token=`.
+/// Displays the bytes of a peer, escaped, with `...` in place of the values of `resume=` and `token=`, and of whatever looks like a secret.
 ///
-/// It takes any bytes, because a line that is refused is logged as well. A value is hidden however its key is
-/// capitalised and wherever it stands, up to the next white space or control character.
+/// It takes any bytes, because a line that is refused is logged as well, and a client may have come to the wrong server. A value is hidden
+/// however its key is capitalised and wherever it stands, up to the next white space or control character. More than 16 hexadecimal digits
+/// in a row are hidden without a key, too: the key may have come in another segment.
 #[derive(Clone, Copy)]
 pub struct Redacted<'a>(pub &'a [u8]);
 
-impl Redacted<'_> {
+impl<'a> Redacted<'a> {
+    /// Returns whether something is hidden.
+    #[must_use]
+    pub fn hides(&self) -> bool {
+        Redacted::cut(self.0).is_some()
+    }
+
+    /// What is shown in front of the first secret, and what follows it.
+    fn cut(text: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let mut at = 0;
+        while at < text.len() {
+            if let Some(key) = Redacted::secret_key(&text[at..]) {
+                let (shown, value) = text.split_at(at + key);
+                // A person may type a space in front of it.
+                let value = value.trim_ascii_start();
+                let end = value.iter().position(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control());
+                return Some((shown, &value[end.unwrap_or(value.len())..]));
+            }
+            let digits = text[at..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+            if digits > HEX_DIGITS_SHOWN_MAX {
+                return Some((&text[..at], &text[at + digits..]));
+            }
+            at += digits.max(1);
+        }
+        None
+    }
+
     /// How many bytes at the beginning of `text` are a key and its `=`, whose value must not be shown.
     fn secret_key(text: &[u8]) -> Option<usize> {
         let begins = |key: &&[u8]| text.get(..key.len()).is_some_and(|head| head.eq_ignore_ascii_case(key));
@@ -183,21 +210,15 @@ impl Redacted<'_> {
     }
 }
 
+/// Those of an epoch, which is no secret.
+const HEX_DIGITS_SHOWN_MAX: usize = 16;
+
 impl fmt::Display for Redacted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
-        let mut shown = 0;
-        while shown < rest.len() {
-            let Some(key) = Redacted::secret_key(&rest[shown..]) else {
-                shown += 1;
-                continue;
-            };
-            write!(f, "{}...", rest[..shown + key].escape_ascii())?;
-            // A person may type a space in front of it.
-            let value = rest[shown + key..].trim_ascii_start();
-            let end = value.iter().position(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control());
-            rest = &value[end.unwrap_or(value.len())..];
-            shown = 0;
+        while let Some((shown, behind)) = Redacted::cut(rest) {
+            write!(f, "{}...", shown.escape_ascii())?;
+            rest = behind;
         }
         write!(f, "{}", rest.escape_ascii())
     }
@@ -254,6 +275,9 @@ mod tests {
             (b"ANSWER :\xff\x1b", "ANSWER :\\xff\\x1b"),
             (b"JOIN ann resume= 0f ring=x", "JOIN ann resume=... ring=x"),
             (b"token=", "token=..."),
+            (b"0123456789abcdef0123456789ABCDEF", "..."),
+            (b"ume=0123456789abcdef0 ring=x", "ume=... ring=x"),
+            (b"ANSWER epoch=0123456789abcdef :1", "ANSWER epoch=0123456789abcdef :1"),
             (b"toke", "toke"),
             (b"", ""),
         ] {

@@ -53,3 +53,21 @@ fn a04_clients_turned_away_and_replaced_share_the_budget_of_the_log() {
     }
     assert_eq!(times_logged(["the newer connection wins", "turned away"]), [60, 40]);
 }
+
+/// L7: a client of the turn protocol may come to the wrong server, and says its secrets there.
+#[test]
+fn l07_secrets_are_not_logged_of_clients_of_another_protocol() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    for said in
+        [format!("resume={secret} "), format!("{secret} "), format!("token={secret} "), secret.to_owned()]
+    {
+        let mut world = World::new();
+        let client = world.begin("17");
+        world.send(client, &said);
+        let stranger = world.connect();
+        world.send(stranger, &said);
+        let texts = world.texts();
+        assert!(texts.iter().any(|text| text.contains("refused") && text.contains("...")), "{texts:?}");
+        assert!(texts.iter().all(|text| !text.contains(&secret[..20])), "{texts:?}");
+    }
+}

@@ -67,3 +67,23 @@ fn a04_whatever_peers_do_shares_the_budget_of_the_log() {
         [25; 4]
     );
 }
+
+/// L7: a client of the turn protocol may come to the wrong server, and says its secrets there.
+#[test]
+fn l07_secrets_are_not_logged_of_clients_of_another_protocol() {
+    listen_to_log();
+    let secret = "0123456789abcdef0123456789abcdef";
+    for said in [
+        format!("JOIN ann resume={secret} token=ey.J\n"),
+        format!("C 0 a\u{7f} token=ey.J resume={secret}\n"),
+        format!("{secret}\u{7f}\n"),
+        format!("Resume={secret} TOKEN=ey.J"),
+    ] {
+        let mut world = World::new();
+        let ann = world.connect();
+        world.say(ann, &said);
+    }
+    let log = take_log();
+    assert!(log.len() >= 4, "{log:?}");
+    assert!(log.iter().all(|(_, line)| !line.contains(&secret[..20]) && !line.contains("ey.J")), "{log:?}");
+}

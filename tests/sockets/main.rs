@@ -19,6 +19,7 @@
 // drain.rs          the end of all connections
 // afterlife.rs      what the system keeps of sockets that are gone
 // event_loop.rs     the loop, and other threads
+// extremes.rs       limits and times of any size
 // crowds.rs         many connections, and bytes in pieces
 // process.rs        faults of the whole process
 
@@ -32,6 +33,7 @@ mod crowds;
 mod drain;
 mod ends;
 mod event_loop;
+mod extremes;
 mod listeners;
 mod outbound;
 mod passes;

@@ -9,6 +9,7 @@ use log::{Level, warn};
 
 use super::{CounterId, Parity};
 use crate::protocol::{CloseReason, ConnectionId, Entropy, Links, Origin, Protocol};
+use crate::session::Redacted;
 use crate::time::{Alarm, Instant, Now, Timers};
 
 /// The id and times of a [`CounterClient`].
@@ -190,7 +191,7 @@ impl Protocol for CounterClient {
                 self.events.push_back(CounterClientEvent::Increment(increment));
             }
             (None, _) => {
-                let shown = bytes[..bytes.len().min(128)].escape_ascii();
+                let shown = Redacted(&bytes[..bytes.len().min(128)]);
                 if links.may_log(Level::Warn) {
                     warn!("the server's answer is not a number: \"{shown}\"");
                 }

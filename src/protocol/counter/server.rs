@@ -8,7 +8,10 @@ use log::{Level, info};
 
 use super::{CounterEvent, CounterId, CounterServerConfig, Parity, Record};
 use crate::protocol::SHOWN_BYTES_MAX;
-use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol};
+use crate::protocol::{
+    BuffersMin, CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol,
+};
+use crate::session::Redacted;
 use crate::time::{Alarm, Instant, Now, Timers};
 
 /// The server side of the counter protocol, without sockets: a [`Protocol`].
@@ -143,7 +146,7 @@ impl CounterServer {
         self.refused += 1;
         self.reported += 1;
         if self.reported <= REPORTED_MAX {
-            let shown = bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii();
+            let shown = Redacted(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)]);
             let what = format!("{why}: \"{shown}\"");
             self.events.push_back(CounterEvent::Refused { peer: client.peer, id: client.id, what });
         }
@@ -271,6 +274,10 @@ impl Protocol for CounterServer {
 
     fn is_awaited(&self, _: ConnectionId) -> bool {
         false
+    }
+
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin { in_bytes: self.config.message_bytes_max.saturating_add(1), out_bytes: 32 }
     }
 
     fn poll_event(&mut self) -> Option<CounterEvent> {

@@ -9,6 +9,7 @@ use log::{Level, warn};
 use super::Rank;
 use super::message::{self, Command, Reply};
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::session::Redacted;
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, split_line};
 
@@ -19,7 +20,7 @@ const WAITING_MAX: usize = 8192;
 /// Line framing: bytes waiting to be written above which no more is sent, because the driver gives up a peer that takes too little.
 const UNSENT_BYTES_MAX: usize = 32 * 1024;
 /// How much of what is not understood a log line shows.
-const SHOWN_CHARS_MAX: usize = 128;
+const SHOWN_BYTES_MAX: usize = 128;
 /// The longest line from a server.
 const LINE_BYTES_MAX: usize = 1024;
 
@@ -161,8 +162,8 @@ impl DispatchClient {
             }
             None => {
                 if links.may_log(Level::Warn) {
-                    let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-                    warn!("not a message of a rank server: \"{}\"", shown.escape_debug());
+                    let shown = Redacted(&text.as_bytes()[..text.len().min(SHOWN_BYTES_MAX)]);
+                    warn!("not a message of a rank server: \"{shown}\"");
                 }
             }
         }

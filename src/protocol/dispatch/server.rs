@@ -11,7 +11,7 @@ use super::message::{COMMAND_BYTES_MAX, Command, MESSAGE_BYTES_MAX, Reply, Reque
 use super::{DispatchCounts, DispatchEvent, DispatchServerConfig, Policy, Rank, Rejection};
 use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
-use crate::session::{Extent, is_foreign};
+use crate::session::{Extent, Redacted, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, LineError, RawMessage, split_line, split_raw};
 
@@ -148,11 +148,8 @@ impl DispatchServer {
         let Some(client) = self.clients.get_mut(id) else { return };
         let peer = client.peer;
         if links.may_log(Level::Warn) {
-            let shown = &message[..message.len().min(SHOWN_BYTES_MAX)];
-            warn!(
-                "{peer}: refused, not a command of 1 to {COMMAND_BYTES_MAX} bytes: \"{}\"",
-                shown.escape_ascii()
-            );
+            let shown = Redacted(&message[..message.len().min(SHOWN_BYTES_MAX)]);
+            warn!("{peer}: refused, not a command of 1 to {COMMAND_BYTES_MAX} bytes: \"{shown}\"");
         }
         self.counts.refused += 1;
         self.report_refusal(DispatchEvent::Refused { peer });

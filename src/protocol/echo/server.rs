@@ -9,7 +9,10 @@ use memchr::memchr;
 
 use super::{EchoEvent, EchoServerConfig, Stamp};
 use crate::protocol::SHOWN_BYTES_MAX;
-use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, write_printable};
+use crate::protocol::{
+    BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, write_printable,
+};
+use crate::session::Redacted;
 use crate::time::{Alarm, Instant, Now, Timers};
 
 /// The server side of the echo protocol, without sockets: a [`Protocol`].
@@ -146,7 +149,7 @@ impl EchoServer {
         let length = end.unwrap_or(bytes.len());
         if end.is_some() || is_silent || length < self.config.whole_bytes_max {
             self.answer(now, id, bytes[..length].trim_ascii(), links);
-        } else if length > self.config.message_bytes_max + 1 {
+        } else if length > self.config.message_bytes_max.saturating_add(1) {
             self.refuse(id, Refusal::TooLong, links);
         }
         0
@@ -183,7 +186,7 @@ impl EchoServer {
         }
         // Lines that wait for room may wait: how long, is for the driver to say.
         client.left = if has_room { left } else { 0 };
-        if client.left > self.config.message_bytes_max + 1 {
+        if client.left > self.config.message_bytes_max.saturating_add(1) {
             self.refuse(id, Refusal::TooLong, links);
         }
         used
@@ -304,6 +307,12 @@ impl Protocol for EchoServer {
         false
     }
 
+    /// A message with the end of its line, and the answer with what stands in front of it.
+    fn buffers_min(&self) -> BuffersMin {
+        let message = self.config.message_bytes_max;
+        BuffersMin { in_bytes: message.saturating_add(2), out_bytes: message.saturating_add(64) }
+    }
+
     fn poll_event(&mut self) -> Option<EchoEvent> {
         self.events.pop_front()
     }
@@ -315,6 +324,11 @@ struct Shown<'a>(&'a str);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shown(text) = self;
+        // From a client that has come to the wrong server.
+        let shown = Redacted(&text.as_bytes()[..text.len().min(SHOWN_BYTES_MAX)]);
+        if shown.hides() {
+            return shown.fmt(f);
+        }
         let mut end = text.len().min(SHOWN_BYTES_MAX);
         while !text.is_char_boundary(end) {
             end -= 1;

@@ -266,9 +266,8 @@ impl Player {
 }
 
 fn unknown(line: &str, payload: Option<&[u8]>) -> News {
-    let shown = Redacted(line.as_bytes()).to_string();
-    let has_secret = shown != line.as_bytes().escape_ascii().to_string();
-    let line = if has_secret { shown.into() } else { line.into() };
+    let shown = Redacted(line.as_bytes());
+    let line = if shown.hides() { shown.to_string().into() } else { line.into() };
     News::Unknown { line, payload: payload.map(Into::into) }
 }
 

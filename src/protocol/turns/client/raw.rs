@@ -6,6 +6,7 @@ use log::{Level, warn};
 
 use super::player::{Cx, Player};
 use super::{ClientTurn, End, Fate, News};
+use crate::session::Redacted;
 
 const GO: &[u8] = b"GO";
 const WAIT: &[u8] = b"WAIT";
@@ -78,7 +79,7 @@ impl RawWire {
 
     fn wonder(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) {
         if !std::mem::replace(&mut self.is_puzzled, true) {
-            let said = bytes[..bytes.len().min(128)].escape_ascii();
+            let said = Redacted(&bytes[..bytes.len().min(128)]);
             if cx.links.may_log(Level::Warn) {
                 warn!(
                     "the server says \"{said}\", which is neither GO nor WAIT: does it speak the line framing?"
