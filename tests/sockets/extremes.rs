@@ -63,20 +63,22 @@ fn the_longest_message_that_fits_a_driver_is_echoed() {
 
 #[test]
 fn limits_and_times_of_a_driver_may_have_any_value() {
-    let set: [fn(&mut DriverConfig); 20] = [
+    let set: [fn(&mut DriverConfig); 22] = [
         |config| config.read_bytes_max = 0,
         |config| config.pass_read_bytes_max = 0,
         |config| config.pass_read_bytes_max = usize::MAX,
         |config| config.in_bytes_max = usize::MAX,
         |config| config.out_bytes_max = usize::MAX,
+        |config| config.queued_bytes_max = usize::MAX,
+        |config| config.stall_timeout = Some(Duration::ZERO),
         |config| config.accepts_max = 0,
         |config| config.accepts_max = usize::MAX,
         |config| config.max_connections = usize::MAX,
         |config| config.backlog = -1,
         |config| config.backlog = i32::MAX,
-        |config| config.stall_timeout = Duration::MAX,
+        |config| config.stall_timeout = Some(Duration::MAX),
         |config| config.linger_timeout = Duration::ZERO,
-        |config| config.connect_timeout = Duration::MAX,
+        |config| (config.connect_timeout_min, config.connect_timeout_max) = (Duration::MAX, Duration::MAX),
         |config| config.busy_poll = Duration::MAX,
         |config| (config.accept_backoff_min, config.accept_backoff_max) = (Duration::MAX, Duration::MAX),
         |config| (config.accept_backoff_min, config.accept_backoff_max) = (Duration::ZERO, Duration::ZERO),
