@@ -51,9 +51,11 @@ pub(super) struct Directory(PathBuf);
 impl Directory {
     /// The directory at `path`, which is made if only it is missing, and none above it.
     pub(super) fn new(path: &Path) -> io::Result<Directory> {
+        let sync_name = || sync_directory(path.parent().filter(|above| !above.as_os_str().is_empty()));
         match fs::create_dir(path) {
-            Ok(()) => sync_directory(path.parent().filter(|above| !above.as_os_str().is_empty()))?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Ok(()) => sync_name()?,
+            // Perhaps it was made just now. Whoever has made it may have kept the directory above it from this process.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => drop(sync_name()),
             Err(error) => return Err(error),
         }
         Ok(Directory(path.to_owned()))

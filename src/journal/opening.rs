@@ -2,6 +2,8 @@
 
 use std::io;
 
+use redb::StorageBackend as _;
+
 use super::database::Database;
 use super::error::{DATABASE, Fault, ID, LOCK};
 use super::files::{Files, LockFile as _};
@@ -47,7 +49,7 @@ impl<F: Files> Opened<F> {
         }
         let (_, mut state) = look_at_database(&files)?;
         state.meta.epoch = fresh;
-        let database = Database::open(backend(&files)?)?;
+        let database = open_database(&files)?;
         let mut opened = Opened { database, lock, epoch: fresh, state: None, failed: false };
         let meta = [Change::Put { key: Key::Meta, value: state.meta.encode() }];
         opened.commit(&meta).map_err(Fault::system(format!("write {DATABASE}")))?;
@@ -150,6 +152,17 @@ fn backend<F: Files>(files: &F) -> Result<F::Backend, Fault> {
     files.backend(DATABASE, false).map_err(Fault::system(format!("open {DATABASE}")))
 }
 
+/// Opens the database of a journal that is not refused.
+///
+/// A life that was killed has left some of its last changes, and names of files, to the caches of the system: this life sees them, and a
+/// loss of power would take them back. So all of it becomes durable before anything is told from it.
+fn open_database(files: &impl Files) -> Result<Database, Fault> {
+    sync(files)?;
+    let backend = backend(files)?;
+    backend.sync_data().map_err(Fault::system(format!("sync {DATABASE}")))?;
+    Database::open(backend)
+}
+
 /// Opens a database that is there, if nothing is wrong with it.
 fn open<F: Files>(files: &F, mut lock: F::Lock, id: Option<Epoch>) -> Result<Opened<F>, Fault> {
     let (stored, state) = look_at_database(files)?;
@@ -170,7 +183,7 @@ fn open<F: Files>(files: &F, mut lock: F::Lock, id: Option<Epoch>) -> Result<Ope
     if id.is_none() {
         write_id(files, epoch)?;
     }
-    let database = Database::open(backend(files)?)?;
+    let database = open_database(files)?;
     Ok(Opened { database, lock, epoch, state: Some(state), failed: false })
 }
 
