@@ -6,8 +6,9 @@ use crate::session::Name;
 
 /// Names an entry.
 ///
-/// Its byte form is printable ASCII, and one key has one: `m`, `r<ring>`, `s<ring>.<place>`, `h<ring>`. The ring's name is in lower-case
-/// hexadecimal, because a name may hold any separator; the place has 16 hexadecimal digits, so that the seats of a ring are in order.
+/// Its byte form is printable ASCII, and one key has one: `m`, `<ring>/r`, `<ring>/s/<place>`, `<ring>/h`. The ring's name is in lower-case
+/// hexadecimal, because a name may hold any separator; the place has 16 hexadecimal digits, so that the seats of a ring are in order. All
+/// entries of a ring stand together: a hand-over changes two of them, and a store that writes pages writes one.
 ///
 /// # Examples
 ///
@@ -15,8 +16,8 @@ use crate::session::Name;
 /// use taketurns::record::Key;
 ///
 /// let key = Key::Seat("oak".parse()?, 7);
-/// assert_eq!(key.to_string(), "s6f616b.0000000000000007");
-/// assert_eq!(Key::from_bytes(b"s6f616b.0000000000000007"), Ok(key));
+/// assert_eq!(key.to_string(), "6f616b/s/0000000000000007");
+/// assert_eq!(Key::from_bytes(b"6f616b/s/0000000000000007"), Ok(key));
 /// # Ok::<(), taketurns::session::InvalidName>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,24 +43,20 @@ impl Key {
     }
 
     fn read(bytes: &[u8]) -> Option<Key> {
-        match bytes.split_first()? {
-            (b'm', []) => Some(Key::Meta),
-            (b'r', ring) => name(ring).map(Key::Ring),
-            (b'h', ring) => name(ring).map(Key::Host),
-            (b's', seat) => {
-                let (ring, place) = seat.split_at_checked(seat.len().checked_sub(PLACE_DIGITS)?)?;
-                let place = unhex(place)?.try_into().ok().map(u64::from_be_bytes)?;
-                Some(Key::Seat(name(ring.strip_suffix(b".")?)?, place))
+        if bytes == b"m" {
+            return Some(Key::Meta);
+        }
+        let (ring, kind) = bytes.split_at(bytes.iter().position(|&byte| byte == b'/')?);
+        let ring = Name::from_bytes(&unhex(ring)?).ok()?;
+        match kind {
+            b"/r" => Some(Key::Ring(ring)),
+            b"/h" => Some(Key::Host(ring)),
+            seat => {
+                let place = unhex(seat.strip_prefix(b"/s/")?)?.try_into().ok()?;
+                Some(Key::Seat(ring, u64::from_be_bytes(place)))
             }
-            _ => None,
         }
     }
-}
-
-const PLACE_DIGITS: usize = 16;
-
-fn name(hex: &[u8]) -> Option<Name> {
-    Name::from_bytes(&unhex(hex)?).ok()
 }
 
 fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
@@ -74,15 +71,13 @@ fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, ring, place) = match self {
-            Key::Meta => return f.write_str("m"),
-            Key::Ring(ring) => ('r', ring, None),
-            Key::Host(ring) => ('h', ring, None),
-            Key::Seat(ring, place) => ('s', ring, Some(place)),
-        };
-        write!(f, "{kind}")?;
+        let (Key::Ring(ring) | Key::Seat(ring, _) | Key::Host(ring)) = self else { return f.write_str("m") };
         ring.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        place.map_or(Ok(()), |place| write!(f, ".{place:0PLACE_DIGITS$x}"))
+        match self {
+            Key::Seat(_, place) => write!(f, "/s/{place:016x}"),
+            Key::Host(_) => f.write_str("/h"),
+            Key::Ring(_) | Key::Meta => f.write_str("/r"),
+        }
     }
 }
 
@@ -92,7 +87,7 @@ pub struct InvalidKey;
 
 impl fmt::Display for InvalidKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected m, r<ring>, s<ring>.<place> or h<ring>, in lower-case hexadecimal")
+        f.write_str("expected m, <ring>/r, <ring>/s/<place> or <ring>/h, in lower-case hexadecimal")
     }
 }
 
@@ -107,29 +102,34 @@ mod tests {
         let ring: Name = "a/\u{e9}".parse().expect("a name");
         for (key, bytes) in [
             (Key::Meta, "m"),
-            (Key::Ring(ring), "r612fc3a9"),
-            (Key::Host(ring), "h612fc3a9"),
-            (Key::Seat(ring, 0xabc), "s612fc3a9.0000000000000abc"),
-            (Key::Seat(ring, u64::MAX), "s612fc3a9.ffffffffffffffff"),
+            (Key::Ring(ring), "612fc3a9/r"),
+            (Key::Host(ring), "612fc3a9/h"),
+            (Key::Seat(ring, 0xabc), "612fc3a9/s/0000000000000abc"),
+            (Key::Seat(ring, u64::MAX), "612fc3a9/s/ffffffffffffffff"),
         ] {
             assert_eq!((key.to_string().as_str(), Key::from_bytes(bytes.as_bytes())), (bytes, Ok(key)));
         }
         for bad in [
             &b""[..],
-            b"m6f",
-            b"x6f",
-            b"r",
-            b"r6",
-            b"r6F",
-            b"r6g",
-            b"r20",
-            b"rff",
-            b"s6f",
-            b"s6f0000000000000007",
-            b"s6f.000000000000007",
-            b"s6f.00000000000000007",
-            b"s6f.000000000000000A",
-            b"s.0000000000000007",
+            b"mm",
+            b"M",
+            b"/r",
+            b"6f",
+            b"6f/",
+            b"6f/x",
+            b"6f/rr",
+            b"6/r",
+            b"6F/r",
+            b"6g/r",
+            b"20/r",
+            b"ff/r",
+            b"6f/s",
+            b"6f/s/",
+            b"6f/s/000000000000007",
+            b"6f/s/00000000000000007",
+            b"6f/s/000000000000000A",
+            b"6f/s/0000000000000007/",
+            b"/s/0000000000000007",
             b"\xff",
         ] {
             assert_eq!(Key::from_bytes(bad), Err(InvalidKey), "{}", bad.escape_ascii());
@@ -137,9 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn seats_of_a_ring_are_in_order() {
-        let ring: Name = "oak".parse().expect("a name");
-        let keys = [1, 9, 10, 255, 4096].map(|place| Key::Seat(ring, place).to_string());
-        assert!(keys.is_sorted());
+    fn entries_of_a_ring_stand_together_and_its_seats_in_order() {
+        let ring = |name: &str| name.parse::<Name>().expect("a name");
+        let seats = [1, 9, 10, 255, 4096].map(|place| Key::Seat(ring("oak"), place));
+        let rings = [Key::Host(ring("oak")), Key::Ring(ring("oak"))].into_iter().chain(seats);
+        let keys: Vec<String> =
+            rings.chain([Key::Ring(ring("oaks")), Key::Meta]).map(|key| key.to_string()).collect();
+        assert!(keys.is_sorted(), "{keys:?}");
     }
 }

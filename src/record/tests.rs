@@ -142,12 +142,12 @@ fn a_state_survives_its_byte_form() {
 }
 
 /// Whatever is read is written as the bytes that it was read from: no two byte forms mean the same.
-fn is_canonical(kind: u8, bytes: &[u8]) -> Result<(), Malformed> {
-    let again = match kind {
-        b'm' => MetaValue::decode(bytes)?.encode(),
-        b'r' => RingValue::decode(bytes)?.encode(),
-        b's' => SeatValue::decode(bytes)?.encode(),
-        _ => HostValue::decode(bytes)?.encode(),
+fn is_canonical(key: &Key, bytes: &[u8]) -> Result<(), Malformed> {
+    let again = match key {
+        Key::Meta => MetaValue::decode(bytes)?.encode(),
+        Key::Ring(_) => RingValue::decode(bytes)?.encode(),
+        Key::Seat(..) => SeatValue::decode(bytes)?.encode(),
+        Key::Host(_) => HostValue::decode(bytes)?.encode(),
     };
     assert_eq!(again, bytes);
     Ok(())
@@ -157,19 +157,21 @@ fn is_canonical(kind: u8, bytes: &[u8]) -> Result<(), Malformed> {
 fn bytes_that_are_cut_or_changed_are_refused_or_mean_what_they_say() {
     for seed in 0..ROUNDS / 10 {
         let mut rng = Rng::with_seed(seed);
-        for (key, value) in entries(&state(&mut rng, 2)) {
-            assert_eq!(is_canonical(key[0], &value), Ok(()));
+        for change in state(&mut rng, 2).puts() {
+            let Change::Put { key, value } = change else { panic!("nothing is deleted") };
+            let is_host = matches!(key, Key::Host(_));
+            assert_eq!(is_canonical(&key, &value), Ok(()));
             for end in 0..value.len() {
-                let is_whole = is_canonical(key[0], &value[..end]).is_ok();
-                assert_eq!(is_whole, key[0] == b'h' && end > 0, "seed {seed}, {end} bytes of {value:?}");
+                let is_whole = is_canonical(&key, &value[..end]).is_ok();
+                assert_eq!(is_whole, is_host && end > 0, "seed {seed}, {end} bytes of {value:?}");
             }
             for at in 0..value.len() {
                 let mut changed = value.clone();
                 changed[at] ^= rng.u8(1..);
-                let _ = is_canonical(key[0], &changed);
+                let _ = is_canonical(&key, &changed);
             }
             let longer = [&value[..], &[0]].concat();
-            assert!(is_canonical(key[0], &longer).is_err() || key[0] == b'h', "seed {seed}, {value:?}");
+            assert!(is_canonical(&key, &longer).is_err() || is_host, "seed {seed}, {value:?}");
         }
     }
 }
@@ -182,8 +184,9 @@ fn noise_is_never_more_than_an_error() {
         if let Some(version) = noise.first_mut().filter(|_| rng.bool()) {
             *version = 1;
         }
-        for kind in *b"mrsh" {
-            let _ = is_canonical(kind, &noise);
+        let oak = "oak".parse().expect("a name");
+        for key in [Key::Meta, Key::Ring(oak), Key::Seat(oak, 1), Key::Host(oak)] {
+            let _ = is_canonical(&key, &noise);
         }
         assert!(State::read([(&noise[..], &noise[..])]).is_err());
     }
@@ -247,45 +250,45 @@ fn entries_that_contradict_each_other_are_refused() {
     let spoilt: [(Spoil, &str); 9] = [
         (
             |oak| oak.ring.virtual_time.given = 8,
-            "entry r6f616b (ring oak): its virtual time has a tag that was never given",
+            "entry 6f616b/r (ring oak): its virtual time has a tag that was never given",
         ),
         (
             |oak| oak.ring.lease.as_mut().expect("held").place = 3,
-            "entry r6f616b (ring oak): its turn is held by a place that never was",
+            "entry 6f616b/r (ring oak): its turn is held by a place that never was",
         ),
         (
             |oak| oak.ring.lease.as_mut().expect("held").place = 0,
-            "entry r6f616b (ring oak): its turn is held by a place that never was",
+            "entry 6f616b/r (ring oak): its turn is held by a place that never was",
         ),
         (
             |oak| oak.ring.last_turn = 5,
-            "entry r6f616b (ring oak): its turn has a number that was never granted",
+            "entry 6f616b/r (ring oak): its turn has a number that was never granted",
         ),
         (
             |oak| {
                 oak.seats.insert(3, oak.seats[&1]);
             },
-            "entry s6f616b.0000000000000003 (seat 3 of ring oak): its place is above the last of its ring, or 0",
+            "entry 6f616b/s/0000000000000003 (seat 3 of ring oak): its place is above the last of its ring, or 0",
         ),
         (
             |oak| {
                 oak.seats.insert(0, oak.seats[&1]);
             },
-            "entry s6f616b.0000000000000000 (seat 0 of ring oak): its place is above the last of its ring, or 0",
+            "entry 6f616b/s/0000000000000000 (seat 0 of ring oak): its place is above the last of its ring, or 0",
         ),
         (
             |oak| oak.ring.tags_given = 6,
-            "entry s6f616b.0000000000000001 (seat 1 of ring oak): its tag was never given",
+            "entry 6f616b/s/0000000000000001 (seat 1 of ring oak): its tag was never given",
         ),
         (
             |oak| (oak.ring.last_turn, oak.ring.lease) = (4, None),
-            "entry s6f616b.0000000000000001 (seat 1 of ring oak): it has answered a turn that was never granted",
+            "entry 6f616b/s/0000000000000001 (seat 1 of ring oak): it has answered a turn that was never granted",
         ),
         (
             |oak| {
                 oak.seats.insert(2, oak.seats[&1]);
             },
-            "entry s6f616b.0000000000000002 (seat 2 of ring oak): its name is that of another seat of its ring",
+            "entry 6f616b/s/0000000000000002 (seat 2 of ring oak): its name is that of another seat of its ring",
         ),
     ];
     assert_eq!(read(&entries(&oak())), Ok(oak()));
@@ -294,22 +297,26 @@ fn entries_that_contradict_each_other_are_refused() {
         spoil(state.rings.get_mut(&oak_name).expect("there"));
         assert_eq!(read(&entries(&state)).expect_err(says).to_string(), says);
     }
-    let without = |missing: u8| {
-        let left: Vec<_> = entries(&oak()).into_iter().filter(|(key, _)| key[0] != missing).collect();
+    let without = |missing: &str| {
+        let is_left = |(key, _): &(Vec<u8>, Vec<u8>)| key != missing.as_bytes();
+        let left: Vec<_> = entries(&oak()).into_iter().filter(is_left).collect();
         read(&left).expect_err("incomplete").to_string()
     };
-    assert_eq!(without(b'm'), "entry m: it is missing");
-    assert_eq!(without(b'r'), "entry s6f616b.0000000000000001 (seat 1 of ring oak): its ring is missing");
+    assert_eq!(without("m"), "entry m: it is missing");
+    assert_eq!(
+        without("6f616b/r"),
+        "entry 6f616b/s/0000000000000001 (seat 1 of ring oak): its ring is missing"
+    );
     let host = HostValue(vec![0; HOST_STATE_BYTES_MAX + 1]).encode();
-    let long = State::read([(&b"h6f616b"[..], &host[..])]).expect_err("too long");
+    let long = State::read([(&b"6f616b/h"[..], &host[..])]).expect_err("too long");
     assert_eq!(
         long.to_string(),
-        "entry h6f616b (the host's state of ring oak): byte 1 is not a state of at most 65,536 bytes"
+        "entry 6f616b/h (the host's state of ring oak): byte 1 is not a state of at most 65,536 bytes"
     );
     let newer = State::read([(&b"m"[..], &[2][..])]).expect_err("of another version");
     assert!(newer.is_newer() && !long.is_newer(), "{newer}");
     let foreign = State::read([(&b"\x1bx"[..], &b""[..])]).expect_err("no key");
-    assert!(foreign.to_string().starts_with("entry \\x1bx: expected m, r<ring>"), "{foreign}");
+    assert!(foreign.to_string().starts_with("entry \\x1bx: expected m, <ring>/r"), "{foreign}");
 }
 
 /// Merging keeps what storing one by one would have: whenever a store takes what waits, it has the state of the last record.
