@@ -20,13 +20,13 @@ pub(crate) enum Extent {
     Begun,
     /// All of it.
     Whole,
-    /// The beginning of one that is too long, whose end cannot be waited for.
+    /// A piece of one, and none of ours: it is too long, or it has no delimiter and may have been cut anywhere.
     Cut,
 }
 
 /// Whether what a connection says first belongs to another protocol, as [`looks_foreign`], in any framing.
 ///
-/// Of a line without an end, what begins as a request line is one: a web page chooses how long its address is, and what comes behind it.
+/// Of a piece, what begins or ends as a request line is one: a web page chooses how long its address is, and what comes behind it.
 pub(crate) fn is_foreign(message: &[u8], extent: Extent) -> bool {
     let end = memchr::memchr(b'\n', message);
     let line = &message[..end.unwrap_or(message.len())];
@@ -36,13 +36,19 @@ pub(crate) fn is_foreign(message: &[u8], extent: Extent) -> bool {
         || line.starts_with(b"SSH-")
         || !is_clean(line, is_whole)
         || is_whole && is_http(line)
-        || end.is_none() && extent == Extent::Cut && begins_request(line)
+        || extent == Extent::Cut
+            && (begins_request(line) && end.is_none() || ends_request(line) && end.is_some())
 }
 
 /// The methods of HTTP have three letters at least.
 fn begins_request(line: &[u8]) -> bool {
     let method = line.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     method >= 3 && line.get(method) == Some(&b' ')
+}
+
+/// Whether it is the end of `POST / HTTP/1.1`.
+fn ends_request(line: &[u8]) -> bool {
+    line.rsplit(|&byte| byte == b' ').next().is_some_and(|version| version.starts_with(b"HTTP/1."))
 }
 
 /// Whether the line has no control character but TAB, and is UTF-8 as far as it goes.
@@ -108,6 +114,9 @@ mod tests {
     fn a_request_line_without_end_is_told_by_its_method() {
         let cut = [b"POST /".as_slice(), &[b'a'; 5000]].concat();
         assert!(!looks_foreign(&cut) && !is_foreign(&cut, Extent::Whole) && is_foreign(&cut, Extent::Cut));
+        for rest in [&b" / HTTP/1.1\r\nHost: x\r\n"[..], b"/ HTTP/1.0\n", b"HTTP/1.1\r\n"] {
+            assert!(is_foreign(rest, Extent::Cut) && !is_foreign(rest, Extent::Begun));
+        }
         let head = b"POST / HTTP/1.1";
         assert!(!looks_foreign(head) && is_foreign(head, Extent::Whole));
         assert!(!looks_foreign(b"a\xc3") && is_foreign(b"a\xc3", Extent::Whole));

@@ -161,3 +161,48 @@ fn l07_secrets_are_never_logged() {
         assert!(!line.contains(secret), "{line}");
     }
 }
+
+/// L6: a page gets the seat of an old client of the same machine, and nothing that this one has said speaks for it.
+#[test]
+fn l06_a_seat_that_a_raw_client_has_left_does_not_vouch_for_the_next_one() {
+    for framing in [Framing::Raw, Framing::Auto] {
+        let mut single = config(framing);
+        single.rules.min_seats = 1;
+        let mut world = World::new(single, 1);
+        world.next_address = Some([127, 0, 0, 1].into());
+        let old = world.connect();
+        world.drive_for(secs(1));
+        world.say_bytes(old, b"Client1:1");
+        world.half_close(old);
+        assert_eq!(world.accepted(), ["Client1:1"]);
+        let page = world.connect();
+        world.drive_for(secs(1));
+        world.say_bytes(page, b"POST / HTTP/1.1\r\nHost: x\r\n\r\n");
+        world.drive_for(secs(1));
+        world.say_bytes(page, b"mallory:666");
+        world.drive_for(secs(1));
+        assert_eq!(world.accepted(), ["Client1:1"], "{framing}");
+        assert!(!world.is_open(page), "{framing}");
+    }
+}
+
+/// L6: the head of a page's request may come in any two pieces, each long after the other, and its body long after that.
+#[test]
+fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
+    let head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:5001\r\nContent-Length: 11\r\n\r\n";
+    for framing in [Framing::Raw, Framing::Auto, Framing::Line] {
+        for cut in 1..head.len() {
+            let mut single = config(framing);
+            single.rules.min_seats = 1;
+            let mut world = World::new(single, 1);
+            world.chunking = false;
+            let page = world.connect();
+            for piece in [&head[..cut], &head[cut..], b"mallory:666", b"\nJOIN mallory\nANSWER :666\n"] {
+                world.say_bytes(page, piece);
+                world.drive_for(ms(400));
+            }
+            world.drive_for(secs(1));
+            assert!(world.answers.is_empty() && !world.is_open(page), "{framing}: cut at {cut}");
+        }
+    }
+}

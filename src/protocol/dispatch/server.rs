@@ -158,9 +158,8 @@ impl DispatchServer {
     /// L6: whether it speaks another protocol, such as a web page on the same machine.
     fn is_foreign(&self, id: ConnectionId, bytes: &[u8]) -> bool {
         let extent = match self.config.framing {
-            _ if bytes.len() > MESSAGE_BYTES_MAX => Extent::Cut,
-            Framing::Raw => Extent::Whole,
-            Framing::Line => Extent::Begun,
+            Framing::Line if bytes.len() <= MESSAGE_BYTES_MAX => Extent::Begun,
+            _ => Extent::Cut,
         };
         self.clients.get(id).is_some_and(|client| !client.has_spoken) && is_foreign(bytes, extent)
     }

@@ -361,13 +361,13 @@ impl TurnServer {
         }
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         let is_answered = self.table.scheduler.data(raw.seat).is_some_and(|data| data.raw_name().is_some());
-        let extent = if matches!(message, RawMessage::TooLong(_)) { Extent::Cut } else { Extent::Whole };
+        let is_answer =
+            !matches!(message, RawMessage::TooLong(_)) && RawAnswer::read(message.bytes()).is_some();
+        let has_gone = raw.signal == Signal::Open && !is_early;
+        let extent = if is_answer { Extent::Whole } else { Extent::Cut };
         if !is_answered && is_foreign(message.bytes(), extent) {
             return self.turn_out(now, id, message.bytes(), links);
         }
-        let has_gone = raw.signal == Signal::Open && !is_early;
-        let is_answer =
-            !matches!(message, RawMessage::TooLong(_)) && RawAnswer::read(message.bytes()).is_some();
         match (has_gone, is_answer) {
             // T9: nothing counts that was said before its GO was written.
             (false, _) => self.refuse(id, Code::NotYourTurn, message.bytes(), links),
