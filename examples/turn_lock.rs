@@ -119,7 +119,6 @@ fn lock(options: &Options) -> Result<ExitCode, String> {
             match event {
                 Event::Opened { .. } => absence.is_over(),
                 Event::Resolve { target } => lookup::of_loop(target, event_loop.handle()),
-                Event::Closed { .. } => lock.lease.iter_mut().for_each(Lease::disconnected),
                 Event::Unreachable { target, error, .. } if options.at_once && lock.lease.is_none() => {
                     lock.end(1, &format!("cannot connect to {target}: {error} (see --connect)"));
                 }
@@ -176,7 +175,7 @@ impl Lock<'_> {
             }
             News::TimeChanged(turn) | News::Refused { code: Code::HoldMax, turn: Some(turn), .. } => {
                 let Some(lease) = &mut self.lease else { return };
-                if let (Err(time), None) = (lease.answered(now, &turn), &self.job) {
+                if let (Err(time), None) = (lease.answered(now, driver.protocol(), &turn), &self.job) {
                     self.end(1, &format!("--kill-after leaves nothing of a turn of {time:?}"));
                 }
                 self.start(now);

@@ -8,16 +8,14 @@ use taketurns::time::{Instant, Now};
 
 /// A turn that is renewed at intervals.
 ///
-/// Its time counts from the moment when the last answered renewal was sent. A late answer or a stopped process therefore ends it too
-/// early, never too late.
+/// Its time counts from the moment when the ping of the last answered renewal was sent. A late answer or a stopped process therefore ends it
+/// too early, never too late.
 pub struct Lease {
     pub turn: ClientTurn,
     /// How long the server keeps the turn of a lost connection. It may have lost ours right after it read the last renewal.
     grace: Duration,
     /// The time that the work needs to end.
     reserve: Duration,
-    /// When the unanswered renewal was sent.
-    renewal: Option<Instant>,
     renew_at: Option<Instant>,
     /// The server grants the turn to no other client before this instant. `None` until a renewal is answered.
     until: Option<Instant>,
@@ -26,7 +24,7 @@ pub struct Lease {
 impl Lease {
     /// Leases a turn that was just granted. Its `GO` may have been written long ago, so a renewal is due at once.
     pub fn new(now: Now, turn: ClientTurn, grace: Duration, reserve: Duration) -> Lease {
-        Lease { turn, grace, reserve, renewal: None, renew_at: Some(now.instant), until: None }
+        Lease { turn, grace, reserve, renew_at: Some(now.instant), until: None }
     }
 
     /// Returns when the turn ends, or `now` if that is not known.
@@ -58,27 +56,23 @@ impl Lease {
     /// Renews the turn if that is due.
     pub fn renew(&mut self, now: Now, driver: &mut Driver<TurnClient>) {
         if self.renew_at.take_if(|at| *at <= now.instant).is_some() {
-            let sent = driver.act(now, |clients, links| clients.renew(now, &self.turn, links));
-            self.renewal = sent.is_ok().then_some(now.instant);
+            // If the connection is lost, the turn is renewed when it is resumed.
+            let _ = driver.act(now, |clients, links| clients.renew(now, &self.turn, links));
         }
     }
 
-    /// Takes in the deadline of `turn` that the server has sent. The error is the time that it gives, if the reserve leaves nothing of it.
-    pub fn answered(&mut self, now: Now, turn: &ClientTurn) -> Result<(), Duration> {
-        let Some((sent, ends)) = self.renewal.take().zip(turn.deadline) else {
+    /// Takes in the times of `turn` that the server has sent. The error is the time that it gives, if the reserve leaves nothing of it.
+    pub fn answered(&mut self, now: Now, client: &TurnClient, turn: &ClientTurn) -> Result<(), Duration> {
+        let Some((sure_until, ends)) = client.sure_until(turn).zip(turn.deadline) else {
             // The turn was resumed on another connection: renew it there.
             self.renew_at = Some(now.instant);
             return Ok(());
         };
-        let within = ends.saturating_duration_since(now.instant).min(self.grace);
-        self.until = Some(sent + within);
+        let time = ends.saturating_duration_since(now.instant);
+        let within = time.min(self.grace);
+        self.until = Some(sure_until - (time - within));
         let spare = within.checked_sub(self.reserve).filter(|spare| !spare.is_zero()).ok_or(within)?;
         self.renew_at = Some(now.instant + (spare / 4).max(Duration::from_millis(10)));
         Ok(())
-    }
-
-    /// Forgets a renewal that was lost with its connection.
-    pub fn disconnected(&mut self) {
-        self.renewal = None;
     }
 }

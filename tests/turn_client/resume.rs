@@ -45,7 +45,7 @@ fn a_turn_outlives_its_connection() {
     assert_eq!(news_behind_welcome(&mut talk), []);
     talk.hear("GO turn=3 within=300\nPONG\n");
     assert!(matches!(talk.news()[..], [News::TimeChanged(_)]));
-    assert_eq!(talk.renew(&turn), Ok("RENEW turn=3\n".to_owned()));
+    assert_eq!(talk.renew(&turn), Ok("PING\nRENEW turn=3\n".to_owned()));
     assert_eq!(talk.answer(&turn, "x"), Ok(answered("x")));
 }
 

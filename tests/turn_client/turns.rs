@@ -116,7 +116,7 @@ fn a_refusal_of_another_turn_says_nothing_of_this_one() {
 #[test]
 fn only_the_time_changes_with_a_go_for_the_same_turn() {
     let (mut talk, turn) = Talk::with_turn_3();
-    assert_eq!(talk.renew(&turn), Ok("RENEW turn=3\n".to_owned()));
+    assert_eq!(talk.renew(&turn), Ok("PING\nRENEW turn=3\n".to_owned()));
     assert_eq!(talk.hear("GO turn=3 within=900\n"), "");
     let longer = until(&talk, turn, 900);
     assert_eq!(talk.news(), [News::TimeChanged(longer)]);
@@ -126,6 +126,27 @@ fn only_the_time_changes_with_a_go_for_the_same_turn() {
     assert_eq!(talk.hear("GO turn=3 within=2000\n"), "");
     assert_eq!(talk.news(), [News::TimeChanged(until(&talk, turn, 2000))]);
     assert_eq!(talk.renew(&turn), Err(CommandError::StaleTurn), "it is answered");
+}
+
+/// The host of the server may have given more time before it read the `RENEW`: only what follows the `PONG` is counted from the `PING`.
+#[test]
+fn a_turn_is_certainly_held_from_when_the_last_answered_ping_was_sent() {
+    let (mut talk, turn) = Talk::with_turn_3();
+    let ms = |ms: u64| Duration::from_millis(ms);
+    talk.hear("PONG\n");
+    let joined = talk.now.instant;
+    talk.pass_time(ms(100));
+    talk.renew(&turn).expect("it is open");
+    let renewed = talk.now.instant;
+    talk.pass_time(ms(50));
+    talk.hear("GO turn=3 within=700\n");
+    assert_eq!(talk.client.sure_until(&turn), Some(joined + ms(700)), "said perhaps long before the renewal");
+    talk.hear("PONG\nGO turn=3 within=900\n");
+    assert_eq!(talk.client.sure_until(&turn), Some(renewed + ms(900)));
+    talk.hear("NO hold-max turn=3 within=200 :too long\n");
+    assert_eq!(talk.client.sure_until(&turn), Some(renewed + ms(200)));
+    talk.hear("LAPSED turn=3\n");
+    assert_eq!(talk.client.sure_until(&turn), None, "it is over");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{ClientId, ClientTurn, End, TurnClient, Wire};
 use crate::protocol::Links;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 /// The client cannot do that; nothing was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +138,8 @@ impl TurnClient {
     }
 
     /// Tells the server that the client still works in its turn, so that its time starts anew: [`News::TimeChanged`] follows, or
-    /// [`News::Refused`] where the turn has lasted as long as it may.
+    /// [`News::Refused`] where the turn has lasted as long as it may. A [ping](Self::ping) goes before it, so that both tell until when the
+    /// turn is certainly held: [`sure_until`](Self::sure_until).
     ///
     /// [`News::TimeChanged`]: super::News::TimeChanged
     /// [`News::Refused`]: super::News::Refused
@@ -165,12 +166,39 @@ impl TurnClient {
     /// ```
     pub fn renew(&mut self, now: Now, turn: &ClientTurn, links: &mut Links) -> Result<(), CommandError> {
         self.act(now, turn.client, links, |client, cx| {
-            let Wire::Line(line) = &client.wire else { return Err(CommandError::NotInRaw) };
+            let Wire::Line(line) = &mut client.wire else { return Err(CommandError::NotInRaw) };
             if !client.player.hold.is_open(turn) {
                 return Err(CommandError::StaleTurn);
             }
             line.renew(&client.player, cx)
         })
+    }
+
+    /// Returns until when the server certainly grants the turn to no other client, by this process's clock, unless its host takes the turn
+    /// away. It counts from when the last ping with an answer was sent, because the server said all that came later after that. If the
+    /// connection is lost, the server's [`turn_grace`](crate::turn::Rules::turn_grace), from the same moment, limits it too.
+    ///
+    /// `None` before the server has answered a ping and said the time of the turn after that, for a turn that is over, and in the raw
+    /// framing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::{ClientTurn, TurnClient};
+    /// # use taketurns::time::Now;
+    /// /// Called after each `News::TimeChanged`. Returns whether work without a fence may go on.
+    /// fn is_mine(client: &TurnClient, now: Now, turn: &ClientTurn) -> bool {
+    ///     client.sure_until(turn).is_some_and(|until| now.instant < until)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn sure_until(&self, turn: &ClientTurn) -> Option<Instant> {
+        let client =
+            self.clients.get(turn.client.slot as usize).filter(|client| client.player.hold.is_open(turn))?;
+        match &client.wire {
+            Wire::Line(line) => line.sure_until,
+            Wire::Raw(_) => None,
+        }
     }
 
     /// Has a seat that rests wait for one turn, or its holder for one more. Kept until that is granted: the client asks again

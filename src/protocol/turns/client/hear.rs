@@ -114,7 +114,8 @@ impl LineWire {
     /// The server has answered the hello.
     fn joined(&mut self, me: &Player, cx: &mut Cx<'_>) {
         self.link.is_joined = true;
-        self.link.welcome_by = None;
+        (self.link.complain_at, self.link.welcome_by) = (None, None);
+        self.link.ping_at = me.next_ping(cx);
         if let Some(id) = me.connection {
             cx.links.confirm(id);
         }
@@ -146,19 +147,16 @@ impl LineWire {
         self.joined(me, cx);
         if !me.is_leaving {
             self.ping(me, cx);
-            self.link.settles_in = self.link.pings;
+            self.link.is_unsettled = true;
             self.say_wish(me, cx);
         }
     }
 
     fn pong(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
-        self.link.pings = self.link.pings.saturating_sub(1);
+        self.link.ponged = self.link.pings.pop_front().or(self.link.ponged);
         self.link.ping_at = me.next_ping(cx);
-        if self.link.settles_in > 0 {
-            self.link.settles_in -= 1;
-            if self.link.settles_in == 0 {
-                me.settle(cx);
-            }
+        if std::mem::take(&mut self.link.is_unsettled) {
+            me.settle(cx);
         }
         me.tell(cx, News::Pong);
     }
@@ -185,7 +183,14 @@ impl LineWire {
         }
     }
 
+    /// The server said this after the last ping that it has answered was sent.
+    fn note_deadline(&mut self, cx: &Cx<'_>, deadline: Option<Instant>) {
+        let ends = self.link.ponged.zip(deadline);
+        self.sure_until = ends.map(|(ponged, deadline)| ponged + (deadline - cx.now.instant));
+    }
+
     fn go(&mut self, me: &mut Player, cx: &mut Cx<'_>, turn: TurnNumber, deadline: Instant) {
+        self.note_deadline(cx, Some(deadline));
         let fence = self.seat.map(|(epoch, _)| (epoch, turn));
         let turn = ClientTurn { client: me.id, fence, deadline: Some(deadline), nth: 0 };
         match me.hold.go(turn) {
@@ -234,6 +239,9 @@ impl LineWire {
         }
         let is_meant = self.link.is_joined && no.turn.is_some_and(|turn| me.hold.is(turn));
         let is_held = is_meant && no.deadline.is_some() && !is_stale;
+        if is_held {
+            self.note_deadline(cx, no.deadline);
+        }
         let turn = match is_held {
             true if is_of_others => {
                 me.hold.move_deadline(no.deadline);

@@ -1,5 +1,6 @@
 //! A client of the line protocol: its state, its requests and its times. `hear.rs` has its other half, the messages of the server.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use log::{Level, info, warn};
@@ -10,8 +11,11 @@ use crate::session::{Epoch, Fence, Join, Request, Secret};
 use crate::time::{Instant, earlier};
 use crate::turn::{Demand, TurnNumber};
 
-/// How long a server may take to answer `JOIN` before the client wonders, in its log.
-const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may take to answer `JOIN` before the log says that it does not.
+const WELCOME_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it may take before the connection is given up. A server waits this long for its host at most.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a client that drains waits for what the server says to its `LEAVE`.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,6 +27,8 @@ pub(super) struct LineWire {
     pub(super) seat: Option<(Epoch, Secret)>,
     /// The host's standing wish for its seat. Outlives the connection.
     pub(super) wish: Option<Wish>,
+    /// Until when the turn that the client has is certainly its own. Outlives the connection.
+    pub(super) sure_until: Option<Instant>,
     pub(super) link: Link,
 }
 
@@ -33,11 +39,15 @@ pub(super) struct Link {
     pub(super) is_joined: bool,
     /// The `JOIN` had the secret of the seat with it.
     pub(super) asked_back: bool,
-    /// Pings without their `PONG`.
-    pub(super) pings: u32,
-    /// `PONG`s until neither `GO` nor `WAIT` can follow the `WELCOME` any more; 0 once that is so. See `welcomed` in `hear.rs`.
-    pub(super) settles_in: u32,
-    /// When to wonder about the server's silence.
+    /// When each ping without its `PONG` was sent.
+    pub(super) pings: VecDeque<Instant>,
+    /// When the last answered ping was sent. All that the server says now was said after that.
+    pub(super) ponged: Option<Instant>,
+    /// `GO` or `WAIT` may still follow the `WELCOME`. See `welcomed` in `hear.rs`.
+    pub(super) is_unsettled: bool,
+    /// When to log that `WELCOME` has not come.
+    pub(super) complain_at: Option<Instant>,
+    /// When to give the connection up because `WELCOME` has not come.
     pub(super) welcome_by: Option<Instant>,
     /// When to ping, or to give the connection up because the last `PONG` has not come.
     pub(super) ping_at: Option<Instant>,
@@ -57,8 +67,8 @@ pub(super) enum Wish {
 impl LineWire {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let Link { welcome_by, ping_at, leave_by, .. } = self.link;
-        earlier(earlier(welcome_by, ping_at), leave_by)
+        let Link { complain_at, welcome_by, ping_at, leave_by, .. } = self.link;
+        earlier(earlier(complain_at, welcome_by), earlier(ping_at, leave_by))
     }
 
     pub(super) fn handle_timeout(&mut self, me: &Player, cx: &mut Cx<'_>) {
@@ -69,12 +79,16 @@ impl LineWire {
         }
         if is_due(self.link.welcome_by) {
             self.link.welcome_by = None;
+            return me.abort(cx);
+        }
+        if is_due(self.link.complain_at) {
+            self.link.complain_at = None;
             if cx.links.may_log(Level::Warn) {
                 warn!("{}: the server does not answer: does it speak the line protocol?", me.config.shown());
             }
         }
         if is_due(self.link.ping_at) {
-            if self.link.pings == 0 {
+            if self.link.pings.is_empty() {
                 return self.ping(me, cx);
             }
             self.link.ping_at = None;
@@ -102,8 +116,8 @@ impl LineWire {
         let resume = self.seat.filter(|_| may_show_secrets).map(|(_, secret)| secret.to_string());
         self.link = Link {
             asked_back: resume.is_some(),
+            complain_at: Some(cx.now.instant + WELCOME_PATIENCE),
             welcome_by: Some(cx.now.instant + WELCOME_TIMEOUT),
-            ping_at: me.next_ping(cx),
             ..Link::default()
         };
         let token = me.config.token.as_ref().and_then(Bearer::token);
@@ -128,10 +142,10 @@ impl LineWire {
     /// Asks for a `PONG`.
     pub(super) fn ping(&mut self, me: &Player, cx: &mut Cx<'_>) {
         me.say(cx, &Request::Ping);
-        if self.link.pings == 0 {
+        if self.link.pings.is_empty() {
             self.link.ping_at = me.next_ping(cx);
         }
-        self.link.pings += 1;
+        self.link.pings.push_back(cx.now.instant);
     }
 
     /// Whether it has said hello and was answered.
@@ -171,12 +185,13 @@ impl LineWire {
         me.say(cx, &Request::Pass { turn });
     }
 
-    /// Has the time of the turn that is held start anew.
-    pub(super) fn renew(&self, me: &Player, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+    /// Has the time of the turn that is held start anew. The ping before it tells which `GO` is the reply: see [`TurnClient::sure_until`](super::TurnClient::sure_until).
+    pub(super) fn renew(&mut self, me: &Player, cx: &mut Cx<'_>) -> Result<(), CommandError> {
         if !me.hold.is_known_here() || !me.can_send(cx.links) {
             return Err(CommandError::NotConnected);
         }
         let turn = me.hold.turn().and_then(|turn| turn.number()).map(TurnNumber::get);
+        self.ping(me, cx);
         me.say(cx, &Request::Renew { turn });
         Ok(())
     }
