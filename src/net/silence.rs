@@ -142,3 +142,81 @@ fn has_answered_probe(reply: &[u8]) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read as _, Write as _};
+    use std::net;
+
+    use super::*;
+
+    /// A connection, and its peer, which does not read.
+    fn pair(addr: &str) -> Option<(TcpStream, net::TcpStream)> {
+        let listener = net::TcpListener::bind(addr).ok()?;
+        let peer = net::TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+        let (socket, _) = listener.accept().expect("a newcomer");
+        socket.set_nonblocking(true).expect("a socket");
+        SockRef::from(&socket).set_tcp_notsent_lowat(1).expect("a socket");
+        Some((TcpStream::from_std(socket), peer))
+    }
+
+    fn user_timeout(socket: &TcpStream) -> Option<Duration> {
+        SockRef::from(socket).tcp_user_timeout().expect("a socket")
+    }
+
+    /// Asks until it says so.
+    #[expect(clippy::disallowed_methods, reason = "the system needs time, and says nothing when it is over")]
+    fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+        let begin = std::time::Instant::now();
+        while !is_so() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// With addresses of both families, also one of IPv4 on a socket of IPv6.
+    #[test]
+    fn a_peer_that_does_not_read_is_excused_until_it_reads() {
+        let timeout = Duration::from_secs(20);
+        for addr in ["127.0.0.1:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
+            let Some((mut socket, mut peer)) = pair(addr) else { continue };
+            let mut silence = Silence::new(Some(timeout));
+            let now = Instant::ORIGIN + Duration::from_secs(100);
+            assert!(!silence.excuse(now, Instant::ORIGIN, &[&socket]), "{addr}: nothing waits");
+            let mut sent = 0;
+            wait_until("its window is closed", || {
+                loop {
+                    match socket.write(&[7; 4096]) {
+                        Ok(count) => sent += count,
+                        Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                    }
+                }
+                silence.excuse(now, now - Duration::from_secs(7), &[&socket]) && !silence.closed.is_empty()
+            });
+            assert_eq!(user_timeout(&socket), Some(timeout + Duration::from_secs(7)), "{addr}");
+            wait_until("it is excused for longer", || {
+                silence.excuse(now + Duration::from_secs(10), now, &[&socket]);
+                user_timeout(&socket) == Some(timeout + Duration::from_secs(17))
+            });
+            let mut heard = vec![0; sent];
+            peer.read_exact(&mut heard).expect("all of it");
+            wait_until("nothing waits", || !silence.excuse(now, now, &[&socket]));
+            assert_eq!((user_timeout(&socket), silence.closed.len()), (Some(timeout), 0), "{addr}");
+        }
+    }
+
+    #[test]
+    fn only_an_answered_probe_of_a_closed_window_counts() {
+        let reply = |kind: u16, timer, retries| {
+            let mut reply = vec![0_u8; 88];
+            reply[4..6].copy_from_slice(&kind.to_ne_bytes());
+            (reply[18], reply[19]) = (timer, retries);
+            reply
+        };
+        assert!(has_answered_probe(&reply(BY_FAMILY, 4, 0)));
+        for (kind, timer, retries) in [(2, 4, 0), (BY_FAMILY, 1, 0), (BY_FAMILY, 0, 0), (BY_FAMILY, 4, 1)] {
+            assert!(!has_answered_probe(&reply(kind, timer, retries)), "{kind} {timer} {retries}");
+        }
+        assert!(!has_answered_probe(&[]) && !has_answered_probe(&reply(BY_FAMILY, 4, 0)[..19]));
+    }
+}
