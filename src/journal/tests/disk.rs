@@ -254,10 +254,15 @@ impl Disk {
 
     /// The disk with one byte changed.
     pub(super) fn with_flip(&self, name: &str, at: usize, mask: u8) -> Disk {
+        self.with_damage(name, |bytes| bytes[at] ^= mask)
+    }
+
+    /// The disk with a file that was damaged.
+    pub(super) fn with_damage(&self, name: &str, damage: impl FnOnce(&mut Vec<u8>)) -> Disk {
         let disk = self.after_kill();
         let mut platter = disk.platter();
         let file = platter.names[name];
-        platter.files[file].current[at] ^= mask;
+        damage(&mut platter.files[file].current);
         drop(platter);
         disk
     }

@@ -193,25 +193,32 @@ fn a_sync_that_fails_is_never_tried_again() {
     }
 }
 
+/// A journal of a few commits, closed or killed, and its state.
+fn small_journal(is_closed: bool) -> (Disk, State) {
+    let disk = Disk::new();
+    let mut rng = Rng::with_seed(5);
+    let mut opened = Opened::open(disk.clone(), Epoch(0x1234_5678_9abc_def0)).expect("a new journal");
+    let mut expected = opened.state().expect("a state");
+    for _ in 0..3 {
+        let next = State { meta: expected.meta, ..state(&mut rng, 2) };
+        opened.commit(&changes(&expected, &next)).expect("stored");
+        expected = next;
+    }
+    if is_closed {
+        opened.close().expect("closed");
+    } else {
+        disk.kill();
+    }
+    (disk, expected)
+}
+
 /// Every byte of a small journal, changed: refused, or the same state. All of them with `TAKETURNS_FLIPS=all`, else some.
 #[test]
 fn a_byte_that_is_changed_is_found_or_harmless() {
     let step = if std::env::var("TAKETURNS_FLIPS").is_ok() { 1 } else { 61 };
     for is_closed in [true, false] {
-        let disk = Disk::new();
+        let (disk, expected) = small_journal(is_closed);
         let mut rng = Rng::with_seed(5);
-        let mut opened = Opened::open(disk.clone(), Epoch(0x1234_5678_9abc_def0)).expect("a new journal");
-        let mut expected = opened.state().expect("a state");
-        for _ in 0..3 {
-            let next = State { meta: expected.meta, ..state(&mut rng, 2) };
-            opened.commit(&changes(&expected, &next)).expect("stored");
-            expected = next;
-        }
-        if is_closed {
-            opened.close().expect("closed");
-        } else {
-            disk.kill();
-        }
         let (mut tried, mut refused) = (0, BTreeMap::<String, usize>::new());
         for (name, bytes) in disk.lengths() {
             let is_small = bytes < 100;
@@ -235,5 +242,50 @@ fn a_byte_that_is_changed_is_found_or_harmless() {
         }
         println!("closed {is_closed}: {tried} of {:?}, refused {refused:?}", disk.lengths());
         assert!(refused["id"] > 0 && refused["turns.redb"] > 0, "{refused:?}");
+    }
+}
+
+/// What disks, copies and people do to a file: sectors of zeros or noise, pages in each other's place, lengths. Refused, or the same state,
+/// and never a panic.
+#[test]
+fn damage_of_any_size_is_found_or_harmless() {
+    let seeds = if std::env::var("TAKETURNS_FLIPS").is_ok() { 20_000 } else { 1_000 };
+    for is_closed in [true, false] {
+        let (disk, expected) = small_journal(is_closed);
+        let mut refused = 0;
+        for seed in 0..seeds {
+            let mut rng = Rng::with_seed(seed);
+            let damaged = disk.with_damage("turns.redb", |bytes| {
+                for _ in 0..rng.usize(1..4) {
+                    damage(bytes, &mut rng);
+                }
+            });
+            match Opened::open(damaged, Epoch(1)).and_then(|mut found| found.state()) {
+                Ok(found) => assert!(found == expected, "seed {seed}, closed {is_closed}: {found:?}"),
+                Err(_) => refused += 1,
+            }
+        }
+        println!("closed {is_closed}: {refused} of {seeds} refused");
+        assert!(refused > seeds / 2, "{refused} of {seeds} were refused");
+    }
+}
+
+fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
+    const PAGE: usize = 4096;
+    let pages = bytes.len() / PAGE;
+    if pages < 2 {
+        return;
+    }
+    let (one, other) = (rng.usize(..pages) * PAGE, rng.usize(..pages) * PAGE);
+    let sector = rng.usize(..bytes.len() / 512) * 512;
+    match rng.u8(..7) {
+        0 => bytes[sector..sector + 512].fill(0),
+        1 => bytes[sector..sector + 512].iter_mut().for_each(|byte| *byte = rng.u8(..)),
+        2 => bytes[sector..sector + 512].fill(0xff),
+        3 => bytes.copy_within(one..one + PAGE, other),
+        4 => bytes.truncate(rng.usize(..bytes.len())),
+        5 => bytes.extend(std::iter::repeat_n(rng.u8(..), rng.usize(..3 * PAGE))),
+        // The first page says what all others are.
+        _ => (0..rng.usize(1..8)).for_each(|_| bytes[rng.usize(..320)] = rng.u8(..)),
     }
 }

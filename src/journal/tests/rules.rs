@@ -8,7 +8,7 @@ use fastrand::Rng;
 
 use super::changes;
 use crate::journal::{Fault, Journal, JournalError};
-use crate::record::{State, tests::state};
+use crate::record::{HOST_STATE_BYTES_MAX, HostValue, RingState, State, tests::state};
 use crate::session::Epoch;
 use crate::store::{Lost, Store as _};
 
@@ -348,6 +348,24 @@ fn an_export_onto_a_full_disk_says_so() {
     };
     let error = dir.open().expect("it opens").export(full).expect_err("full").to_string();
     assert!(error.contains("cannot write the export: No space left on device"), "{error}");
+}
+
+/// A commit may be larger than what redb keeps in memory.
+#[test]
+fn the_states_of_many_hosts_are_one_commit() {
+    let dir = Dir::new();
+    let mut journal = dir.open().expect("a new journal");
+    let mut next = journal.load().expect("a state");
+    let is_one = |state: &State| state.rings.len() == 1;
+    let one = (0..).map(|seed| state(&mut Rng::with_seed(seed), 1)).find(is_one).expect("there is one");
+    let ring = one.rings.values().next().expect("one").clone();
+    for nth in 0..200_u8 {
+        let host = Some(HostValue(vec![nth; HOST_STATE_BYTES_MAX]));
+        next.rings.insert(format!("ring-{nth}").parse().expect("a name"), RingState { host, ..ring.clone() });
+    }
+    journal.commit(&next.puts()).expect("stored");
+    drop(journal);
+    assert!(found(dir.open()) == next);
 }
 
 #[test]
