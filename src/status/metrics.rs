@@ -1,7 +1,7 @@
 //! Metrics in the text format of Prometheus, as of one moment.
 
-use prometheus::core::Collector;
-use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 use super::Timings;
 
@@ -13,17 +13,14 @@ use super::Timings;
 /// debug build it panics.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    registry: Registry,
+    /// The text of each, by its whole name.
+    families: BTreeMap<String, String>,
 }
 
 impl Metrics {
     /// A number that only grows: `{name}_total`.
     pub fn counter(&mut self, name: &str, help: &str, value: u64) {
-        let Ok(counter) = IntCounter::new(format!("taketurns_{name}_total"), help) else {
-            return debug_assert!(false, "{name} is no name");
-        };
-        counter.inc_by(value);
-        self.register(counter);
+        self.family(&format!("{name}_total"), "counter", help, |family| family.sample("", &[], &value));
     }
 
     /// Numbers that only grow, told apart by `label`.
@@ -34,23 +31,16 @@ impl Metrics {
         label: &str,
         values: impl IntoIterator<Item = (&'a str, u64)>,
     ) {
-        let Ok(counters) = IntCounterVec::new(Opts::new(format!("taketurns_{name}_total"), help), &[label])
-        else {
-            return debug_assert!(false, "{name} is no name");
-        };
-        for (which, value) in values {
-            counters.with_label_values(&[which]).inc_by(value);
-        }
-        self.register(counters);
+        self.family(&format!("{name}_total"), "counter", help, |family| {
+            for (which, value) in values {
+                family.sample("", &[(label, which)], &value);
+            }
+        });
     }
 
     /// A number that goes up and down.
     pub fn gauge(&mut self, name: &str, help: &str, value: f64) {
-        let Ok(gauge) = Gauge::new(format!("taketurns_{name}"), help) else {
-            return debug_assert!(false, "{name} is no name");
-        };
-        gauge.set(value);
-        self.register(gauge);
+        self.family(name, "gauge", help, |family| family.sample("", &[], &Float(value)));
     }
 
     /// Numbers that go up and down, told apart by `labels`; each value has one of each.
@@ -61,27 +51,78 @@ impl Metrics {
         labels: [&str; N],
         values: impl IntoIterator<Item = ([&'static str; N], f64)>,
     ) {
-        let Ok(gauges) = GaugeVec::new(Opts::new(format!("taketurns_{name}"), help), &labels) else {
-            return debug_assert!(false, "{name} is no name");
-        };
-        for (which, value) in values {
-            gauges.with_label_values(&which).set(value);
-        }
-        self.register(gauges);
+        self.family(name, "gauge", help, |family| {
+            for (which, value) in values {
+                let labels: Vec<_> = labels.into_iter().zip(which).collect();
+                family.sample("", &labels, &Float(value));
+            }
+        });
     }
 
     /// How often something took how long.
     pub fn timings(&mut self, timings: &Timings) {
-        self.register(timings.histogram());
+        self.family(&format!("{}_seconds", timings.name()), "histogram", timings.help(), |family| {
+            for (bound, count) in timings.buckets() {
+                family.sample("_bucket", &[("le", &Float(bound).to_string())], &count);
+            }
+            family.sample("_sum", &[], &Float(timings.sum()));
+            family.sample("_count", &[], &timings.count());
+        });
     }
 
-    fn register(&mut self, collector: impl Collector + 'static) {
-        let registered = self.registry.register(Box::new(collector));
-        debug_assert!(registered.is_ok(), "a metric is told once, and has a help: {registered:?}");
+    /// Writes a metric of one `kind`, with the samples that `tell` tells of it.
+    fn family(&mut self, name: &str, kind: &str, help: &str, tell: impl FnOnce(&mut Family<'_>)) {
+        let name = format!("taketurns_{name}");
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name || help.is_empty() || self.families.contains_key(&name) {
+            return debug_assert!(false, "a metric is told once, and has a name and a help: {name}");
+        }
+        let mut family = Family { name: &name, text: String::new() };
+        tell(&mut family);
+        let samples = family.text;
+        // One without samples is not told.
+        if !samples.is_empty() {
+            let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+            let text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{samples}");
+            self.families.insert(name, text);
+        }
     }
 
     pub(super) fn into_text(self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        self.families.into_values().collect()
+    }
+}
+
+/// A metric, as it is written.
+struct Family<'a> {
+    name: &'a str,
+    text: String,
+}
+
+impl Family<'_> {
+    fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: &dyn fmt::Display) {
+        let Family { name, text } = self;
+        let _ = write!(text, "{name}{suffix}");
+        for (nth, (label, which)) in labels.iter().enumerate() {
+            let begin = if nth == 0 { '{' } else { ',' };
+            let which = which.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(text, "{begin}{label}=\"{which}\"");
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(text, "{end} {value}");
+    }
+}
+
+/// As Prometheus reads it.
+struct Float(f64);
+
+impl fmt::Display for Float {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            f64::INFINITY => f.write_str("+Inf"),
+            f64::NEG_INFINITY => f.write_str("-Inf"),
+            number => number.fmt(f),
+        }
     }
 }
 
@@ -114,19 +155,36 @@ mod tests {
     }
 
     #[test]
+    fn what_a_reader_would_misread_is_escaped_and_numbers_are_as_it_writes_them() {
+        let mut metrics = Metrics::default();
+        metrics.counters("odd", "A \\ and\na line.", "which", [("a\"b\\c\nd", u64::MAX)]);
+        metrics.gauge("endless", "A bound.", f64::INFINITY);
+        metrics.gauge("unknown", "A ratio.", f64::NAN);
+        let expected = "# HELP taketurns_endless A bound.\n# TYPE taketurns_endless gauge\ntaketurns_endless +Inf\n\
+            # HELP taketurns_odd_total A \\\\ and\\na line.\n# TYPE taketurns_odd_total counter\n\
+            taketurns_odd_total{which=\"a\\\"b\\\\c\\nd\"} 18446744073709551615\n\
+            # HELP taketurns_unknown A ratio.\n# TYPE taketurns_unknown gauge\ntaketurns_unknown NaN\n";
+        assert_eq!(metrics.into_text(), expected);
+    }
+
+    #[test]
     fn times_are_a_histogram() {
         let mut timings = Timings::new("pass", "Passes.");
         timings.note(Duration::from_micros(70));
         timings.note(Duration::from_secs(99));
+        timings.note(Duration::from_micros(50));
         let mut metrics = Metrics::default();
         metrics.timings(&timings);
         let text = metrics.into_text();
         for line in [
             "# TYPE taketurns_pass_seconds histogram",
-            "taketurns_pass_seconds_bucket{le=\"0.00005\"} 0",
-            "taketurns_pass_seconds_bucket{le=\"0.0001\"} 1",
-            "taketurns_pass_seconds_bucket{le=\"+Inf\"} 2",
-            "taketurns_pass_seconds_count 2",
+            "taketurns_pass_seconds_bucket{le=\"0.00002\"} 0",
+            "taketurns_pass_seconds_bucket{le=\"0.00005\"} 1",
+            "taketurns_pass_seconds_bucket{le=\"0.0001\"} 2",
+            "taketurns_pass_seconds_bucket{le=\"30\"} 2",
+            "taketurns_pass_seconds_bucket{le=\"+Inf\"} 3",
+            "taketurns_pass_seconds_sum 99.00012",
+            "taketurns_pass_seconds_count 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }

@@ -8,7 +8,7 @@
 //! | `/` | a page that shows the feed |
 //! | `/events` | the feed: server-sent events with how things stand, at most ten a second |
 //!
-//! It runs in the same loop as what it shows: no thread, and no lock of this crate's. So `/healthz` is silent when the loop is stuck,
+//! It runs in the same loop as what it shows: no thread, and no lock. So `/healthz` is silent when the loop is stuck,
 //! and what is told is of one moment. Its work comes after the driver's in every pass, and is bounded: so many connections, so many
 //! bytes, and no more than one text for `/metrics` and one for the feed in a [tenth of a second](StatusConfig::interval), however
 //! many read them.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts};
 use serde::Serialize;
 
 use super::tally::micros;
@@ -16,40 +15,50 @@ const BOUNDS: [f64; 17] = [
 /// How often something took how long.
 #[derive(Debug)]
 pub struct Timings {
-    histogram: Histogram,
+    name: &'static str,
+    help: &'static str,
+    /// How many were within each bound and beyond the one before it; the last ones were beyond all.
+    counts: [u64; BOUNDS.len() + 1],
+    sum: f64,
 }
 
 impl Timings {
     /// None yet. `name` is what the histogram is called without `taketurns_` and `_seconds`, `help` a sentence.
-    ///
-    /// # Panics
-    ///
-    /// If `name` has other characters than letters, digits and `_`, or `help` is empty.
     #[must_use]
     pub fn new(name: &'static str, help: &'static str) -> Timings {
-        let name = format!("taketurns_{name}_seconds");
-        let options = HistogramOpts::new(name, help).buckets(BOUNDS.to_vec());
-        Timings { histogram: Histogram::with_opts(options).expect("a name, a help, and bounds that ascend") }
+        Timings { name, help, counts: [0; BOUNDS.len() + 1], sum: 0.0 }
     }
 
     /// Notes one.
     pub fn note(&mut self, time: Duration) {
-        self.histogram.observe(time.as_secs_f64());
+        let seconds = time.as_secs_f64();
+        self.counts[BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
+        self.sum += seconds;
     }
 
-    /// For `/metrics`.
-    pub(super) fn histogram(&self) -> Histogram {
-        self.histogram.clone()
+    pub(super) fn name(&self) -> &'static str {
+        self.name
     }
 
-    #[cfg(test)]
+    pub(super) fn help(&self) -> &'static str {
+        self.help
+    }
+
+    /// Each bound, with how many were within it.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
+        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+        bounds.zip(self.counts.iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        }))
+    }
+
     pub(super) fn count(&self) -> u64 {
-        self.histogram.get_sample_count()
+        self.counts.iter().sum()
     }
 
-    #[cfg(test)]
     pub(super) fn sum(&self) -> f64 {
-        self.histogram.get_sample_sum()
+        self.sum
     }
 }
 

@@ -37,7 +37,7 @@ fn metrics_follow_the_turns() {
         ("taketurns_longest_wait_bound_seconds", 30.0),
         // Two that joined with 9 bytes, six answers of 17, and one line of 7.
         ("taketurns_received_bytes_total", 127.0),
-        ("taketurns_build_info{protocol=\"turns\",version=\"0.1.0\"}", 1.0),
+        ("taketurns_build_info{version=\"0.1.0\",protocol=\"turns\"}", 1.0),
     ] {
         assert!((server.metric(name) - value).abs() < 1e-9, "{name}");
     }
