@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
+use common::files;
 use common::journal::Journal;
 use common::news::News;
+use common::options::wrong_usage;
 use common::output;
 use common::server::{self, Service, Site};
 use common::state::State;
@@ -80,6 +82,11 @@ fn serve(options: &Options) -> Result<(), String> {
     // Only now: the files may be those of a server that has the address.
     let counter = event_loop.driver_mut().protocol_mut();
     let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;
+    if options.state.as_ref().is_some_and(|state| files::lead_to_one(state, &options.log_file)) {
+        wrong_usage(format_args!(
+            "--state and --log-file lead to the same file: choose another for one of them"
+        ));
+    }
     let mut news = News::start(Some(Journal::open(&options.log_file)?));
     news.print(format_args!("SERVER ONLINE"));
     for addr in bound {

@@ -170,6 +170,12 @@ fn options() -> OpenOptions {
     options
 }
 
+/// Whether two paths lead to the same file, which is there.
+pub fn lead_to_one(a: &Path, b: &Path) -> bool {
+    let identity = |path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    identity(a).is_some_and(|a| Some(a) == identity(b))
+}
+
 /// Whether two descriptors lead to the same file, pipe or device.
 pub fn is_same(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
     let identity = |fd: BorrowedFd<'_>| {

@@ -9,7 +9,7 @@ pub mod command;
 #[cfg(unix)]
 pub mod console;
 pub mod counting;
-mod files;
+pub mod files;
 pub mod journal;
 pub mod lease;
 pub mod logger;

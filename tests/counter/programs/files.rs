@@ -93,6 +93,17 @@ fn c05_what_is_no_file_is_refused_at_once_and_in_words() {
     }
 }
 
+#[test]
+fn c05_a_state_that_is_the_log_too_is_wrong_usage() {
+    let folder = Folder::new();
+    symlink("server.log", folder.path("link")).expect("a folder of ours");
+    let mut server =
+        Process::spawn(server_command(&folder, "127.0.0.1:0").arg("--state").arg(folder.path("link")));
+    server.expect_exit(2, PATIENCE);
+    let [said] = server.lines(Stream::Err)[..] else { server.fail("one line") };
+    assert!(said.contains("the same file"), "{said}");
+}
+
 /// A container mounts a file by itself: it can be written, and not be replaced.
 #[test]
 fn c05_a_state_that_is_a_mount_point_is_refused_in_words() {
