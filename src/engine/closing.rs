@@ -6,37 +6,14 @@ use log::{Level, warn};
 
 use super::pass::Timer;
 use super::{Engine, Event, Interest, Sockets};
-use crate::hint::unlikely;
 use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Phase, Protocol, Wish};
 use crate::time::Now;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// Writes what is queued, and does what else the protocol wants.
-    #[inline(always)]
-    pub(super) fn flush_touched(&mut self, now: Now) {
-        while let Some(id) = self.links.next_touched() {
-            let Some((link, spare)) = self.links.link_and_spare(id) else { continue };
-            link.touched = false;
-            let Some(socket) = self.streams.get_mut(id) else { continue };
-            let unsent = link.queue.unsent();
-            if unlikely(!link.is_plain() | unsent.is_empty()) {
-                self.carry_out(now, id, None);
-                continue;
-            }
-            match self.sockets.send(socket, unsent) {
-                // Nearly always that is all.
-                Ok(count) if count == unsent.len() => {
-                    self.counts.bytes_out += count as u64;
-                    link.queue.clear(spare);
-                }
-                first => self.carry_out(now, id, Some(first)),
-            }
-        }
-    }
-
-    /// `first` is what came of a first write, if one was tried.
+    /// Writes what is queued for a connection, and does what else its protocol wants. `first` is what came of a first write, if one was
+    /// tried.
     #[cold]
-    fn carry_out(&mut self, now: Now, id: ConnectionId, first: Option<io::Result<usize>>) {
+    pub(super) fn carry_out(&mut self, now: Now, id: ConnectionId, first: Option<io::Result<usize>>) {
         let Some((link, _)) = self.links.link_and_spare(id) else { return };
         if let Wish::Abort(reason) = link.wish {
             return self.abort(now, id, reason);

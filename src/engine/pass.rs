@@ -403,6 +403,29 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
+    /// Writes what is queued, and does what else the protocol wants.
+    #[inline(always)]
+    fn flush_touched(&mut self, now: Now) {
+        while let Some(id) = self.links.next_touched() {
+            let Some((link, spare)) = self.links.link_and_spare(id) else { continue };
+            link.touched = false;
+            let Some(socket) = self.streams.get_mut(id) else { continue };
+            let unsent = link.queue.unsent();
+            if unlikely(!link.is_plain() | unsent.is_empty()) {
+                self.carry_out(now, id, None);
+                continue;
+            }
+            match self.sockets.send(socket, unsent) {
+                // Nearly always that is all.
+                Ok(count) if count == unsent.len() => {
+                    self.counts.bytes_out += count as u64;
+                    link.queue.clear(spare);
+                }
+                first => self.carry_out(now, id, Some(first)),
+            }
+        }
+    }
+
     #[cold]
     fn flush_rest(&mut self, now: Now) {
         self.flush_touched(now);

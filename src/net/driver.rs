@@ -244,12 +244,13 @@ impl<P: Protocol> Driver<P> {
     #[inline(always)]
     pub fn handle_event(&mut self, now: Now, event: &Readiness) {
         let token = event.token();
-        if !self.owns(token) {
+        if !self.engine.sockets.space.owns(token) {
             return;
         }
+        let is_only_readable = || !(event.is_writable() || event.is_read_closed() || event.is_error());
         match TokenSpace::key(token) {
             // Nearly always there is something to read, and no other news.
-            Key::Connection(id) if likely(!has_more_to_say(event)) => self.engine.handle_readable(now, id),
+            Key::Connection(id) if likely(is_only_readable()) => self.engine.handle_readable(now, id),
             key => self.handle_ready(now, key, event.into()),
         }
     }
@@ -285,11 +286,6 @@ impl<P: Protocol> fmt::Debug for Driver<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("engine", &self.engine).finish_non_exhaustive()
     }
-}
-
-/// Whether it says more than that there is something to read.
-fn has_more_to_say(event: &Readiness) -> bool {
-    event.is_writable() || event.is_read_closed() || event.is_error() || event.is_priority()
 }
 
 impl From<&Readiness> for Ready {

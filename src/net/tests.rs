@@ -278,7 +278,7 @@ fn events_for_what_never_existed_or_is_another_s_are_dropped() {
     for key in [
         Key::Listener(0),
         Key::Listener(u32::MAX),
-        Key::Connection(ConnectionId::from_parts(9, NonZeroU32::MIN)),
+        Key::Connection(ConnectionId { slot: 9, generation: NonZeroU32::MIN }),
     ] {
         driver.handle_ready(now(), key, EVERYTHING);
     }

@@ -37,10 +37,7 @@ impl TokenSpace {
 
     pub(super) fn token(self, key: Key) -> Token {
         let (slot, generation) = match key {
-            Key::Connection(id) => {
-                let (slot, generation) = id.parts();
-                (slot, generation.get())
-            }
+            Key::Connection(id) => (id.slot, id.generation.get()),
             Key::Listener(slot) => (slot, 0),
         };
         Token(usize::from(self.0) << 56 | (generation as usize) << 32 | slot as usize)
@@ -51,7 +48,7 @@ impl TokenSpace {
         let (slot, generation) = (token.0 as u32, (token.0 >> 32) as u32 & 0x00ff_ffff);
         match NonZeroU32::new(generation) {
             None => Key::Listener(slot),
-            Some(generation) => Key::Connection(ConnectionId::from_parts(slot, generation)),
+            Some(generation) => Key::Connection(ConnectionId { slot, generation }),
         }
     }
 }
@@ -66,8 +63,8 @@ mod tests {
         let generation = |n| NonZeroU32::new(n).expect("not 0");
         for key in [
             Key::Listener(7),
-            Key::Connection(ConnectionId::from_parts(0, generation(1))),
-            Key::Connection(ConnectionId::from_parts(u32::MAX, generation(0x00ff_ffff))),
+            Key::Connection(ConnectionId { slot: 0, generation: generation(1) }),
+            Key::Connection(ConnectionId { slot: u32::MAX, generation: generation(0x00ff_ffff) }),
         ] {
             let token = mine.token(key);
             assert!(mine.owns(token) && !other.owns(token));

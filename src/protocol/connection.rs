@@ -10,8 +10,8 @@ use crate::capacity::growth;
 /// Names one connection for as long as it exists. Its slot is used again, with another generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId {
-    pub(super) slot: u32,
-    pub(super) generation: NonZeroU32,
+    pub(crate) slot: u32,
+    pub(crate) generation: NonZeroU32,
 }
 
 /// Generations count to this and start again: they have to fit a token.
@@ -21,17 +21,6 @@ impl ConnectionId {
     /// The slot, for a table beside [`Links`]; small and dense.
     pub(crate) fn slot(self) -> usize {
         self.slot as usize
-    }
-
-    /// For a token: 32 bits of slot, 24 of generation.
-    #[cfg(feature = "net")]
-    pub(crate) fn parts(self) -> (u32, NonZeroU32) {
-        (self.slot, self.generation)
-    }
-
-    #[cfg(feature = "net")]
-    pub(crate) fn from_parts(slot: u32, generation: NonZeroU32) -> ConnectionId {
-        ConnectionId { slot, generation }
     }
 }
 

@@ -440,7 +440,10 @@ impl Links {
     #[must_use]
     #[inline]
     pub(crate) fn is_all_written(&self, id: ConnectionId) -> bool {
-        self.link(id).is_none_or(|link| link.queue.is_empty())
+        match self.links.get(id.slot as usize) {
+            Some(link) => link.generation != id.generation || link.queue.is_empty(),
+            None => true,
+        }
     }
 
     /// The first `count` bytes of [`unsent`](Self::unsent) are written.

@@ -45,7 +45,7 @@ pub(crate) struct Rooms {
     by_name: HashMap<Name, RoomId>,
     by_ring: HashMap<RingId, RoomId>,
     /// Hearers of all rooms, for one test in a turn that nobody hears.
-    hearing: usize,
+    pub(crate) hearing: usize,
     /// The rules that the host set for rings by name, whether or not they exist.
     rules: HashMap<Name, Rules>,
     secret: RandomState,
@@ -94,12 +94,6 @@ impl Rooms {
         let before = hearers.len();
         hearers.retain(|&hearer| hearer != id);
         self.hearing -= before - hearers.len();
-    }
-
-    /// Whether any room is heard.
-    #[inline]
-    pub(crate) fn are_heard(&self) -> bool {
-        self.hearing > 0
     }
 
     pub(crate) fn of_ring(&self, ring: RingId) -> Option<RoomId> {

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use super::SeatId;
-use super::lease::{Clock, Extra, Lease, TurnNumber};
+use super::lease::{Clock, Extra, Lease};
 use super::moved::{Ended, Grant, HandOver, Moved, Outcome};
 use super::ring::{Phase, Ring};
 use super::rules::Allowance;
 use super::seat::{Demand, Standing};
+use super::{SeatId, TurnNumber};
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos};
 
@@ -24,7 +24,8 @@ impl<S> Ring<S> {
     pub(super) fn hand_over(&mut self, now: Instant) -> Result<HandOver, Moved> {
         let Phase::Held(lease) = &self.phase else { return Err(Moved::NOTHING) };
         // Without a branch between them, as nearly always all are looked at.
-        let goes_on = self.named.is_none() & !self.draining & !self.paused & self.has_quorum();
+        let goes_on =
+            self.named.is_none() & !self.draining & !self.paused & (self.occupied >= self.terms.min_seats);
         if unlikely(!goes_on | (lease.extra != Extra::None)) {
             return Err(self.end(now, Outcome::Answered));
         }

@@ -1,10 +1,10 @@
 //! The turn that is held: its clock, and its answer.
 
-use super::SeatId;
-use super::lease::{Clock, Lease, TurnNumber};
+use super::lease::{Clock, Lease};
 use super::moved::{Moved, Outcome, Refusal};
 use super::ring::{Phase, Ring};
 use super::rules::Allowance;
+use super::{SeatId, TurnNumber};
 use crate::time::{Instant, Nanos};
 
 impl<S> Ring<S> {

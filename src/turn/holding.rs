@@ -1,11 +1,53 @@
 //! The turn as an entry: found once, then ended, given more time, or handed to the host to judge.
 
-use super::SeatId;
-use super::lease::TurnNumber;
+use super::lease::Clock;
 use super::moved::{HandOver, HostError, Moved, Outcome, Refusal};
-use super::ring::Ring;
-use crate::hint::unlikely;
+use super::ring::{Phase, Ring};
+use super::{Scheduler, SeatId, TurnNumber};
+use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos, Timers};
+
+/// Finding it.
+impl<S> Scheduler<S> {
+    /// Finds the turn that `seat` holds, if a request that names the turn `fence` (or none) may act on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] says why not; nothing has changed then.
+    #[inline]
+    pub fn holding(&mut self, seat: SeatId, fence: Option<u64>) -> Result<Holding<'_, S>, Refusal> {
+        let ring = self.rings.get_mut(seat.ring.slot() as usize).ok_or(Refusal::NotYourTurn)?;
+        // The holder has been told of it, and its answer is not with the host.
+        if let Phase::Held(lease) = &ring.phase
+            && likely(
+                lease.seat == seat
+                    && matches!(lease.clock, Clock::Running { .. } | Clock::Stopped(_))
+                    && fence.is_none_or(|fence| fence == lease.turn.get()),
+            )
+        {
+            let turn = lease.turn;
+            return Ok(Holding { ring, timers: &mut self.timers, seat, turn });
+        }
+        Err(ring.refusal(seat, fence))
+    }
+
+    /// Finds the turn `turn` of `seat`, whose answer is with the host.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NotJudged`], when that turn is over, or its answer is not with the host.
+    pub fn judged(&mut self, seat: SeatId, turn: TurnNumber) -> Result<Judged<'_, S>, HostError> {
+        let ring = self.rings.get_mut(seat.ring().slot() as usize);
+        let ring = ring.filter(|ring| ring.id == seat.ring() && ring.has(seat));
+        let judged = ring.filter(|ring| {
+            ring.lease().is_some_and(|lease| {
+                lease.slot() == seat.slot() && lease.turn == turn && lease.clock.is_judged()
+            })
+        });
+        let ring = judged.ok_or(HostError::NotJudged)?;
+        Ok(Judged { ring, timers: &mut self.timers })
+    }
+}
 
 /// The turn that a seat holds, and may act on. Made by [`Scheduler::holding`](super::Scheduler::holding).
 #[derive(Debug)]
@@ -121,7 +163,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::turn::{Demand, Rules, Scheduler, SchedulerConfig, Weight};
+    use crate::turn::{Demand, Rules, SchedulerConfig, Weight};
 
     #[test]
     fn to_hand_over_is_to_end_and_to_start() {

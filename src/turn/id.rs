@@ -1,61 +1,54 @@
-//! The names of rings and seats: a slot in a table, and a number that tells it from all others that had this slot.
+//! The names of rings, seats and turns. Those of rings and seats: a slot in a table, and a number that tells it from all others that had this slot.
 //!
 //! Both parts share 64 bits, because thousands of connections keep the name of a seat, and every turn compares some: 24 bits of
 //! slot, which `Scheduler` sees to, and 40 bits of number, which at 1,000 newcomers a second last for 34 years.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 /// Seats of a ring, and rings, that can exist at once.
 pub(super) const SLOTS_MAX: usize = 1 << SLOT_BITS;
 
 const SLOT_BITS: u32 = 24;
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Packed(u64);
+/// The slot of a name.
+#[expect(clippy::cast_possible_truncation, reason = "it has 24 bits")]
+const fn slot(name: u64) -> u32 {
+    name as u32 & (SLOTS_MAX as u32 - 1)
+}
 
-impl Packed {
-    fn new(number: u64, slot: u32) -> Packed {
-        debug_assert!((slot as usize) < SLOTS_MAX && number >> (u64::BITS - SLOT_BITS) == 0);
-        Packed(number << SLOT_BITS | u64::from(slot))
-    }
-
-    fn number(self) -> u64 {
-        self.0 >> SLOT_BITS
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "it has 24 bits")]
-    fn slot(self) -> u32 {
-        self.0 as u32 & (SLOTS_MAX as u32 - 1)
-    }
+const fn name(number: u64, slot: u32) -> u64 {
+    debug_assert!((slot as usize) < SLOTS_MAX && number >> (u64::BITS - SLOT_BITS) == 0);
+    number << SLOT_BITS | slot as u64
 }
 
 /// Names one ring for as long as it exists; never used again for another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RingId(Packed);
+pub struct RingId(u64);
 
 impl RingId {
     /// `life` counts the rings ever made.
     pub(super) fn new(slot: u32, life: u64) -> RingId {
-        RingId(Packed::new(life, slot))
+        RingId(name(life, slot))
     }
 
     #[inline]
     pub(super) fn slot(self) -> u32 {
-        self.0.slot()
+        slot(self.0)
     }
 }
 
 /// Names one seat for as long as it exists; never used again for another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeatId {
-    ring: RingId,
-    seat: Packed,
+    pub(super) ring: RingId,
+    seat: u64,
 }
 
 impl SeatId {
     #[inline]
     pub(super) fn new(ring: RingId, slot: u32, place: u64) -> SeatId {
-        SeatId { ring, seat: Packed::new(place, slot) }
+        SeatId { ring, seat: name(place, slot) }
     }
 
     /// Returns the ring that the seat belongs to.
@@ -69,12 +62,43 @@ impl SeatId {
     #[must_use]
     #[inline]
     pub fn place(&self) -> u64 {
-        self.seat.number()
+        self.seat >> SLOT_BITS
     }
 
     #[inline]
     pub(super) fn slot(self) -> u32 {
-        self.seat.slot()
+        slot(self.seat)
+    }
+}
+
+/// Counts the turns of a ring from 1; granted once, never used again.
+///
+/// It is the ring's fencing token: an action that carries an older number comes too late, and any resource downstream can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TurnNumber(NonZeroU64);
+
+impl TurnNumber {
+    /// Returns the turn numbered `number`, or `None` for 0: turns count from 1.
+    #[must_use]
+    pub fn new(number: u64) -> Option<TurnNumber> {
+        NonZeroU64::new(number).map(TurnNumber)
+    }
+
+    /// Returns the number itself.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// Returns the turn after `last`, the number of the last turn granted (0 if none was).
+    pub(super) fn after(last: u64) -> TurnNumber {
+        TurnNumber(NonZeroU64::MIN.saturating_add(last))
+    }
+}
+
+impl fmt::Display for TurnNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -86,7 +110,7 @@ impl fmt::Display for SeatId {
 
 impl fmt::Debug for RingId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RingId").field("slot", &self.slot()).field("life", &self.0.number()).finish()
+        f.debug_struct("RingId").field("slot", &self.slot()).field("life", &(self.0 >> SLOT_BITS)).finish()
     }
 }
 
@@ -106,11 +130,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn turns_count_from_1_and_end_at_the_last_number() {
+        assert_eq!((TurnNumber::new(0), TurnNumber::after(0).get()), (None, 1));
+        assert_eq!(
+            (TurnNumber::after(u64::MAX).get(), TurnNumber::after(6).to_string()),
+            (u64::MAX, "7".to_owned())
+        );
+    }
+
+    #[test]
     fn both_parts_of_a_name_survive() {
         let (slot, life, place) = ((1 << 24) - 1, (1 << 40) - 1, 1 << 39);
         let ring = RingId::new(slot, life);
         let seat = SeatId::new(ring, slot, place);
-        assert_eq!((ring.slot(), ring.0.number()), (slot, life));
+        assert_eq!((ring.slot(), ring.0 >> SLOT_BITS), (slot, life));
         assert_eq!((seat.ring(), seat.slot(), seat.place()), (ring, slot, place));
         assert_eq!(size_of::<SeatId>(), 16);
         assert_eq!(

@@ -13,43 +13,9 @@
 //! An end of the turn leaves any of them. Pausing stops a running clock only: an unreleased one has not begun, and a
 //! judged one stands already.
 
-use std::fmt;
-use std::num::NonZeroU64;
-
-use super::SeatId;
 use super::rules::Allowance;
+use super::{SeatId, TurnNumber};
 use crate::time::{Instant, Nanos, earlier};
-
-/// Counts the turns of a ring from 1; granted once, never used again.
-///
-/// It is the ring's fencing token: an action that carries an older number comes too late, and any resource downstream can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TurnNumber(NonZeroU64);
-
-impl TurnNumber {
-    /// Returns the turn numbered `number`, or `None` for 0: turns count from 1.
-    #[must_use]
-    pub fn new(number: u64) -> Option<TurnNumber> {
-        NonZeroU64::new(number).map(TurnNumber)
-    }
-
-    /// Returns the number itself.
-    #[must_use]
-    pub fn get(self) -> u64 {
-        self.0.get()
-    }
-
-    /// Returns the turn after `last`, the number of the last turn granted (0 if none was).
-    pub(super) fn after(last: u64) -> TurnNumber {
-        TurnNumber(NonZeroU64::MIN.saturating_add(last))
-    }
-}
-
-impl fmt::Display for TurnNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// The turn that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,12 +115,6 @@ impl Clock {
         }
     }
 
-    /// Whether the holder may act on the turn.
-    #[inline(always)]
-    pub(super) fn is_open(&self) -> bool {
-        matches!(self, Clock::Running { .. } | Clock::Stopped(_))
-    }
-
     pub(super) fn is_released(&self) -> bool {
         !matches!(self, Clock::Unreleased(_))
     }
@@ -172,15 +132,6 @@ mod tests {
     use crate::turn::RingId;
 
     const LEFT: Allowance = Allowance { silent: Nanos::ZERO, hold: Nanos::MAX };
-
-    #[test]
-    fn turns_count_from_1_and_end_at_the_last_number() {
-        assert_eq!((TurnNumber::new(0), TurnNumber::after(0).get()), (None, 1));
-        assert_eq!(
-            (TurnNumber::after(u64::MAX).get(), TurnNumber::after(6).to_string()),
-            (u64::MAX, "7".to_owned())
-        );
-    }
 
     #[test]
     fn a_clock_goes_on_with_what_was_left() {

@@ -63,9 +63,8 @@ mod view;
 mod waits;
 
 pub use holding::{Holding, Judged};
-pub use id::{RingId, SeatId};
+pub use id::{RingId, SeatId, TurnNumber};
 pub use invariants::Violation;
-pub use lease::TurnNumber;
 pub(crate) use moved::HandOver;
 pub use moved::{Ended, Grant, Held, HeldClock, HostError, JoinError, Moved, Outcome, Refusal};
 pub use rules::{Demands, HoldMax, Judging, Rules, RulesError, SchedulerConfig};

@@ -24,13 +24,7 @@ pub(super) struct Tag {
 }
 
 impl Tag {
-    /// Returns the tag of a seat of weight 1 that begins to wait at this virtual time.
-    #[inline(always)]
-    fn after_one(self, given: u64) -> Tag {
-        Tag { whole: self.whole + 1, part: self.part, given }
-    }
-
-    /// The same for a greater weight.
+    /// Returns the tag of a seat of a weight above 1 that begins to wait at this virtual time.
     #[cold]
     fn after_part(self, weight: Weight, given: u64) -> Tag {
         let (part, carry) = self.part.overflowing_add(share(weight));
@@ -144,7 +138,8 @@ impl Queue {
         }
         self.len += 1;
         let lane = if likely(weight == Weight::ONE) {
-            seat.tag = self.virtual_time.after_one(self.given);
+            seat.tag =
+                Tag { whole: self.virtual_time.whole + 1, part: self.virtual_time.part, given: self.given };
             &mut self.ones
         } else {
             seat.tag = self.virtual_time.after_part(weight, self.given);
@@ -403,7 +398,6 @@ mod tests {
         let start = Tag { whole: 7, part: u64::MAX, given: 1 };
         let half = start.after_part(Weight::new(2).expect("1 to 100"), 2);
         assert_eq!(half, Tag { whole: 8, part: (1 << 63) - 1, given: 2 }, "the carry is not lost");
-        assert_eq!(start.after_one(3), Tag { whole: 8, part: u64::MAX, given: 3 });
     }
 
     #[test]

@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::holding::{Holding, Judged};
 use super::id::SLOTS_MAX;
-use super::lease::{Clock, Lease};
+use super::lease::Clock;
 use super::ring::Ring;
 use super::seat::Seat;
 use super::{
     Demand, Grant, Held, HeldClock, HostError, JoinError, LongestWait, Moved, Refusal, RingId, Rules,
     RulesError, SchedulerConfig, SeatId, TurnNumber, Weight,
 };
-use crate::hint::likely;
 use crate::time::{Instant, Timers};
 
 /// Lets the seats of many rings take turns.
@@ -338,32 +336,12 @@ impl<S> Scheduler<S> {
         deadline
     }
 
-    /// Says that the holder of a turn that was [handed over](Holding::hand_over) at `now` cannot be told of it yet: its clock has not begun.
+    /// Says that the holder of a turn that was [handed over](super::Holding::hand_over) at `now` cannot be told of it yet: its clock has not begun.
     #[cold]
     pub(crate) fn unstart(&mut self, now: Instant, granted: Grant) {
         let at = granted.seat.ring().slot() as usize;
         if let Some(ring) = self.rings.get_mut(at).filter(|ring| ring.id == granted.seat.ring()) {
             ring.unstart(now, granted.turn);
-        }
-    }
-
-    /// Finds the turn that `seat` holds, if a request that names the turn `fence` (or none) may act on it.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`] says why not; nothing has changed then.
-    #[inline]
-    pub fn holding(&mut self, seat: SeatId, fence: Option<u64>) -> Result<Holding<'_, S>, Refusal> {
-        let ring = self.rings.get_mut(seat.ring().slot() as usize).ok_or(Refusal::NotYourTurn)?;
-        match ring.lease() {
-            Some(&Lease { seat: holder, turn, ref clock, .. })
-                if likely(
-                    holder == seat && clock.is_open() && fence.is_none_or(|fence| fence == turn.get()),
-                ) =>
-            {
-                Ok(Holding { ring, timers: &mut self.timers, seat, turn })
-            }
-            _ => Err(ring.refusal(seat, fence)),
         }
     }
 
@@ -382,23 +360,6 @@ impl<S> Scheduler<S> {
     }
 
     // What the host wants.
-
-    /// Finds the turn `turn` of `seat`, whose answer is with the host.
-    ///
-    /// # Errors
-    ///
-    /// [`HostError::NotJudged`], when that turn is over, or its answer is not with the host.
-    pub fn judged(&mut self, seat: SeatId, turn: TurnNumber) -> Result<Judged<'_, S>, HostError> {
-        let ring = self.rings.get_mut(seat.ring().slot() as usize);
-        let ring = ring.filter(|ring| ring.id == seat.ring() && ring.has(seat));
-        let judged = ring.filter(|ring| {
-            ring.lease().is_some_and(|lease| {
-                lease.slot() == seat.slot() && lease.turn == turn && lease.clock.is_judged()
-            })
-        });
-        let ring = judged.ok_or(HostError::NotJudged)?;
-        Ok(Judged { ring, timers: &mut self.timers })
-    }
 
     /// Names the seat that gets the next turn: one that waits, or the holder. The turn after that goes on in order.
     ///

@@ -62,7 +62,7 @@ impl TurnServer {
             self.carry_out(now, handed.moved(), Some(answer), links);
             return false;
         }
-        if unlikely(self.table.rooms.are_heard() || self.drain != Drain::No) {
+        if unlikely(self.table.rooms.hearing > 0 || self.drain != Drain::No) {
             self.carry_on_any(now, handed.moved(), answer, links);
             return false;
         }

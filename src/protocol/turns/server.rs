@@ -400,7 +400,7 @@ impl Protocol for TurnServer {
     // As one function: what calls it has no register left for it.
     #[inline(never)]
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
-        match self.sessions.get(id) {
+        match self.sessions.get_mut(id) {
             Some(Session::Raw(_)) => self.raw_bytes(now, id, bytes, links),
             Some(Session::Line(_)) => self.line_bytes(now, id, bytes, links),
             Some(Session::Undecided(_)) => self.undecided_bytes(now, id, bytes, links),
