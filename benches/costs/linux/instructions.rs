@@ -20,7 +20,7 @@ const MANY_TURNS: usize = 17_408;
 const RAW_MAX: f64 = 910.0;
 /// Instructions that 254 further clients may add to a turn in the raw framing.
 const GROWTH_MAX: f64 = 25.0;
-const LINE_MAX: f64 = 2_300.0;
+const LINE_MAX: f64 = 2_136.0;
 
 pub fn count() -> io::Result<Vec<Figure>> {
     let two = a_turn(Framing::Raw, 2)?;
