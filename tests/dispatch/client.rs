@@ -195,7 +195,7 @@ fn a04_what_the_client_does_not_understand_is_escaped_and_has_a_budget() {
     (0..200).for_each(|_| drop(world.hear("nonsense\x1b[2J")));
     let log = take_log();
     assert_eq!(
-        log.iter().filter(|(_, line)| line.ends_with("\"nonsense\\u{1b}[2J\"")).count(),
+        log.iter().filter(|(_, line)| line.ends_with("\"nonsense\\x1b[2J\"")).count(),
         100,
         "{log:?}"
     );
