@@ -1,7 +1,10 @@
-//! A loop that owns its `Poll`: a thin layer over [`Driver`], for programs that have nothing else to wait for.
+//! A loop that owns its `Poll`: a thin layer over [`Driver`], for programs that have nothing else to wait for, or that wait in a loop of
+//! another kind.
 
 use std::fmt;
 use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
@@ -22,6 +25,17 @@ const TIMER: Token = Token(usize::MAX - 1);
 
 /// Events taken from the system in a pass.
 const EVENTS_MAX: usize = 1024;
+
+/// When a loop inside another one has to make its next pass: [`EventLoop::arm`] tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum NextPass {
+    /// At once: there is something to do, of which the descriptor does not tell.
+    Now,
+    /// When the descriptor is readable, or at this time, if there is one and it comes first. On Linux there is none, because the
+    /// descriptor tells of deadlines, too.
+    Later(Option<Instant>),
+}
 
 /// Owns a `mio::Poll` and drives a [`Driver`] on it.
 ///
@@ -210,6 +224,64 @@ impl<P: Protocol> EventLoop<P> {
         Ok(!self.stopped && !self.driver.is_drained())
     }
 
+    /// Returns when the next pass has to be, and sets this loop's descriptor to become readable then. For a loop inside another one: the
+    /// [module's documentation](crate::net#in-another-loop) has the steps.
+    ///
+    /// Call it after a pass of [`run_once`](Self::run_once) with a timeout of zero, once the events are taken and the host has done what
+    /// it wants to do with the driver. A loop that is stopped or drained needs a pass at once, which says so.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not set its timer.
+    ///
+    /// # Examples
+    ///
+    /// Waits with `poll(2)`, next to whatever else the host waits for:
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use rustix::event::{PollFd, PollFlags, poll};
+    /// # use taketurns::net::{EventLoop, NextPass, now, os_entropy, poll_timeout};
+    /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// # let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
+    /// # let handle = event_loop.handle();
+    /// # let thread = std::thread::spawn(move || handle.drain());
+    /// while event_loop.run_once(Some(Duration::ZERO))? {
+    ///     while let Some(event) = event_loop.poll_event() {
+    ///         println!("{event:?}");
+    ///     }
+    ///     if let NextPass::Later(deadline) = event_loop.arm()? {
+    ///         let timeout = poll_timeout(now(), deadline).map(|timeout| timeout.try_into()).transpose()?;
+    ///         poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], timeout.as_ref())?;
+    ///     }
+    /// }
+    /// # thread.join().unwrap();
+    /// # Ok(()) }
+    /// # #[cfg(not(target_os = "linux"))]
+    /// # fn main() {}
+    /// ```
+    pub fn arm(&mut self) -> Result<NextPass, Error> {
+        let deadline = self.next_deadline();
+        // Asked before the timer is, which would be set anew for it, and once more for the next deadline.
+        let is_due = deadline.is_some_and(|deadline| deadline <= self.clock.last().instant);
+        if is_due || self.stopped || self.driver.is_drained() || self.may_have_more() {
+            return Ok(NextPass::Now);
+        }
+        Ok(match self.timer.timeout(deadline).map_err(Error::Poll)? {
+            Some(Duration::ZERO) => NextPass::Now,
+            Some(_) => NextPass::Later(deadline),
+            None => NextPass::Later(None),
+        })
+    }
+
+    /// Whether the last poll took as many events as it can. More may be there, of which the system does not tell another loop again
+    /// that is edge-triggered, too.
+    fn may_have_more(&self) -> bool {
+        self.events.iter().count() >= EVENTS_MAX
+    }
+
     /// Takes in what the poll said; whether another thread wants something.
     #[inline(always)]
     fn handle_events(&mut self, now: Now) -> bool {
@@ -323,6 +395,56 @@ impl<P: Protocol> EventLoop<P> {
         companion.note_pass(now);
         self.events.iter().for_each(|event| companion.handle_event(now, event));
         companion.finish_batch(now, &self.driver)
+    }
+}
+
+/// The descriptor of the loop's poll, for a host that waits for it together with other things: it becomes readable when a pass has
+/// something to do. [`EventLoop::arm`] says when that is not needed, because a pass is due already. It is the same one, and open, for as
+/// long as the loop is there. Only wait for it, and for nothing but that it is readable.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(target_os = "linux")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use rustix::event::{PollFd, PollFlags, poll};
+/// # use taketurns::net::{EventLoop, os_entropy};
+/// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+/// let event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
+/// event_loop.handle().drain();
+/// let mut descriptors = [PollFd::new(&event_loop, PollFlags::IN)];
+/// assert_eq!(poll(&mut descriptors, None)?, 1); // a pass would find what the handle wants
+/// # Ok(()) }
+/// # #[cfg(not(target_os = "linux"))]
+/// # fn main() {}
+/// ```
+#[cfg(unix)]
+impl<P: Protocol> AsFd for EventLoop<P> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poll.registry().as_fd()
+    }
+}
+
+/// The same descriptor, for loops that want a number, such as tokio's `AsyncFd`.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(unix)]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::os::fd::{AsFd, AsRawFd};
+/// # use taketurns::net::{EventLoop, os_entropy};
+/// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+/// let event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
+/// assert_eq!(event_loop.as_raw_fd(), event_loop.as_fd().as_raw_fd());
+/// # Ok(()) }
+/// # #[cfg(not(unix))]
+/// # fn main() {}
+/// ```
+#[cfg(unix)]
+impl<P: Protocol> AsRawFd for EventLoop<P> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

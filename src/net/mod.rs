@@ -1,7 +1,7 @@
 //! The driver: sockets, clock and `mio` for the [engine](crate::engine), which has the rest.
 //!
 //! [`Driver`] works on the host's own `mio::Poll`. [`EventLoop`] owns a `Poll` and is a thin layer over a driver, for programs that have
-//! nothing else to wait for. Neither starts a thread, takes a lock, installs a signal handler or a logger, or exits.
+//! nothing else to wait for, or that wait [in another loop](#in-another-loop). Neither starts a thread, takes a lock, installs a signal handler or a logger, or exits.
 //!
 //! # The driving contract
 //!
@@ -20,7 +20,21 @@
 //! one peer. When more has arrived than a pass may read, the rest is read in the next passes, and deadlines that have come wait for that.
 //!
 //! The driver asks for edge-triggered readiness, as mio does. A host that puts its `Poll` into another epoll has to drain that one
-//! until it has no event left, because it is told once, too.
+//! until it has no event left, because it is told once, too. An [`EventLoop`] knows how to do that:
+//!
+//! # In another loop
+//!
+//! An [`EventLoop`] is a descriptor (on Unix) that another loop waits for: tokio's, calloop's, `poll(2)`. Its sockets, its deadlines, its
+//! [`Handle`] and its status listener are all behind that one. Each time it is readable, and once in the beginning:
+//!
+//! 1. Clear the readiness, if the other loop keeps it, as tokio does. Before the passes: what arrives during them is told again.
+//! 2. Make a pass that does not wait: [`EventLoop::run_once`] with a timeout of zero. It returns `false` at the end.
+//! 3. Take every event for the host: [`EventLoop::poll_event`] until it says `None`.
+//! 4. [`EventLoop::arm`]. [`NextPass::Now`]: go on with step 2, and after eight passes let others in the host run before. (Behind a flood
+//!    there is no end to them.) [`NextPass::Later`]: wait.
+//!
+//! What the host does with the driver outside of a pass, such as [`Driver::act`], needs the steps from 2 on behind it. The guide's section
+//! [Put it into your program](crate::guide#10-put-it-into-your-program) says when to use which loop.
 
 mod clock;
 mod companion;
@@ -40,7 +54,7 @@ pub use clock::{now, poll_timeout};
 pub(crate) use companion::Companion;
 pub use driver::Driver;
 pub use error::Error;
-pub use event_loop::EventLoop;
+pub use event_loop::{EventLoop, NextPass};
 pub use handle::{Handle, Refused, Work};
 pub use resolve::resolve;
 pub use token::TokenSpace;

@@ -19,6 +19,7 @@
 // drain.rs          the end of all connections
 // afterlife.rs      what the system keeps of sockets that are gone
 // event_loop.rs     the loop, and other threads
+// another_loop.rs   the loop inside another one
 // extremes.rs       limits and times of any size
 // crowds.rs         many connections, and bytes in pieces
 // process.rs        faults of the whole process
@@ -29,6 +30,8 @@ mod loopback;
 mod proxy;
 
 mod afterlife;
+#[cfg(unix)]
+mod another_loop;
 mod crowds;
 mod drain;
 mod ends;

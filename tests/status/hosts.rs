@@ -5,6 +5,10 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
+#[cfg(unix)]
+use rustix::event::{PollFd, PollFlags, poll};
+#[cfg(unix)]
+use taketurns::net::NextPass;
 use taketurns::net::{Driver, DriverConfig, Error, EventLoop, TokenSpace, now, poll_timeout};
 use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
 use taketurns::protocol::turns::TurnServerConfig;
@@ -69,6 +73,30 @@ fn a_host_with_a_poll_of_its_own_serves_the_status_too() {
     answer.expect("200");
     assert!(answer.body.contains("taketurns_pass_seconds_count"));
     client.join().expect("it has its answer");
+}
+
+/// Waits in `poll(2)` for the loop's descriptor and nothing else.
+#[test]
+#[cfg(unix)]
+fn a_loop_inside_another_one_serves_the_status_too() {
+    let mut event_loop = EventLoop::new(turns(TurnServerConfig::default())).expect("a poll");
+    let addr = event_loop.serve_status(any_port(), StatusConfig::default()).expect("port 0 is free");
+    let handle = event_loop.handle();
+    let client = std::thread::spawn(move || {
+        let answer = ask(addr, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+        handle.stop();
+        answer
+    });
+    while event_loop.run_once(Some(Duration::ZERO)).expect("events were taken") {
+        while event_loop.poll_event().is_some() {}
+        if let NextPass::Later(deadline) = event_loop.arm().expect("a timer") {
+            let timeout = poll_timeout(now(), deadline).unwrap_or(PATIENCE).min(PATIENCE);
+            let timeout = timeout.try_into().expect("short");
+            let ready = poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], Some(&timeout));
+            assert!(ready.expect("polling goes well") == 1 || deadline.is_some(), "waited in vain");
+        }
+    }
+    client.join().expect("it has its answer").expect("200");
 }
 
 #[test]

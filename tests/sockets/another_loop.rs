@@ -1,0 +1,259 @@
+//! An event loop inside another one, which is edge-triggered and waits for its descriptor and for nothing else.
+//!
+//! The other loop has no timeout but the test's patience: what the descriptor and `arm` do not tell of is waited for in vain.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd as _;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use taketurns::net::{DriverConfig, Event, EventLoop, NextPass, now, os_entropy, poll_timeout};
+use taketurns::protocol::Protocol;
+use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
+
+use crate::loopback::{Act, PATIENCE, Peer, Script, any_port};
+use crate::servers::{event_loop, ms, within_patience};
+
+/// The other loop, and the steps of `net`'s documentation.
+struct Host<P: Protocol> {
+    poll: Poll,
+    events: Events,
+    event_loop: EventLoop<P>,
+    /// What the last `arm` has said.
+    next: NextPass,
+    passes: usize,
+    wakeups: usize,
+    is_over: bool,
+}
+
+impl<P: Protocol> Host<P> {
+    fn new(event_loop: EventLoop<P>) -> Host<P> {
+        let (poll, events) = (Poll::new().expect("a poll"), Events::with_capacity(4));
+        let descriptor = event_loop.as_raw_fd();
+        poll.registry()
+            .register(&mut SourceFd(&descriptor), Token(0), Interest::READABLE)
+            .expect("a descriptor like any other");
+        Host { poll, events, event_loop, next: NextPass::Now, passes: 0, wakeups: 0, is_over: false }
+    }
+
+    /// Makes passes for as long as `arm` wants them at once.
+    fn pass(&mut self) {
+        loop {
+            self.is_over = !self.event_loop.run_once(Some(Duration::ZERO)).expect("events were taken");
+            self.passes += 1;
+            while self.event_loop.poll_event().is_some() {}
+            self.next = self.event_loop.arm().expect("a timer");
+            if self.is_over || self.next != NextPass::Now {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the descriptor, for at most `timeout`; whether it was readable.
+    fn wait(&mut self, timeout: Duration) -> bool {
+        let NextPass::Later(deadline) = self.next else { panic!("a pass is due") };
+        let due = poll_timeout(now(), deadline);
+        let until = Instant::now() + due.map_or(timeout, |due| due.min(timeout));
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            self.poll.poll(&mut self.events, Some(left)).expect("polling goes well");
+            if !self.events.is_empty() {
+                self.wakeups += 1;
+                return true;
+            }
+            if left.is_zero() {
+                return due.is_some_and(|due| due <= timeout);
+            }
+        }
+    }
+
+    fn pass_until(&mut self, what: &str, mut done: impl FnMut(&mut P) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        self.pass();
+        while !done(self.event_loop.driver_mut().protocol_mut()) {
+            assert!(self.wait(deadline.saturating_duration_since(Instant::now())), "waited in vain: {what}");
+            self.pass();
+        }
+    }
+}
+
+fn turns(turn_deadline: Duration, min_seats: usize) -> (Host<TurnServer>, SocketAddr) {
+    let mut config = TurnServerConfig::default();
+    config.framing = Framing::Line;
+    config.rules.turn_deadline = turn_deadline;
+    config.rules.min_seats = min_seats;
+    let server = TurnServer::new(config, os_entropy()).expect("limits that fit each other");
+    let mut event_loop = EventLoop::new(server).expect("a poll");
+    let addr = event_loop.driver_mut().listen(any_port()).expect("port 0 is free");
+    (Host::new(event_loop), addr)
+}
+
+/// Two peers answer on threads of their own, so that their answers hit every place between a pass and the wait.
+#[test]
+fn no_answer_is_lost_between_a_pass_and_the_wait() {
+    const TURNS: u64 = 2_000;
+    let (mut host, addr) = turns(Duration::from_secs(60), 2);
+    let players = ["ann", "bob"].map(|name| std::thread::spawn(move || play(addr, name, TURNS / 2)));
+    host.pass_until("all answers", |server| server.counts().accepted >= TURNS);
+    for player in players {
+        player.join().expect("it has answered");
+    }
+    assert_eq!(host.event_loop.driver().protocol().counts().lapsed, 0);
+}
+
+/// Answers `turns` times as fast as it can.
+fn play(addr: SocketAddr, name: &str, turns: u64) {
+    let mut stream = TcpStream::connect(addr).expect("the listener's backlog has room");
+    stream.set_nodelay(true).expect("a socket");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
+    stream.write_all(format!("JOIN {name}\n").as_bytes()).expect("it reads");
+    for _ in 0..turns {
+        while !lines.next().expect("it stays open").expect("a line in time").starts_with("GO ") {}
+        stream.write_all(b"ANSWER :1\n").expect("it reads");
+    }
+}
+
+#[test]
+fn a_loop_with_nothing_to_do_wakes_nobody() {
+    let (mut host, addr) = turns(Duration::from_secs(60), 1);
+    let mut peer = Peer::connect(addr);
+    peer.send("JOIN ann\n");
+    host.pass_until("a turn is held", |_| {
+        peer.pull();
+        peer.text().contains("GO turn=1")
+    });
+    // A confirmation of what was sent may still be on its way.
+    while host.wait(ms(50)) {
+        host.pass();
+    }
+    let (wakeups, passes) = (host.wakeups, host.passes);
+    assert!(!host.wait(ms(300)));
+    assert_eq!((host.wakeups, host.passes), (wakeups, passes));
+    #[cfg(target_os = "linux")]
+    assert_eq!(host.next, NextPass::Later(None), "the descriptor tells of the deadline");
+}
+
+#[test]
+fn deadlines_wake_the_other_loop_and_each_does_it_about_once() {
+    let (mut host, addr) = turns(ms(60), 1);
+    let mut peer = Peer::connect(addr);
+    peer.send("JOIN ann\n");
+    host.pass_until("a turn is held", |_| {
+        peer.pull();
+        peer.text().contains("GO turn=1")
+    });
+    let (began, wakeups) = (Instant::now(), host.wakeups);
+    host.pass_until("ten turns have lapsed", |server| server.counts().lapsed >= 10);
+    let took = began.elapsed();
+    assert!(took >= ms(9 * 60), "no turn ends before its deadline, and ten did in {took:?}");
+    // One more each, because what the first one was set to moves later; and once a second it looks after its connections.
+    let most = 10 * 2 + usize::try_from(took.as_secs()).expect("seconds") * 2 + 4;
+    assert!(host.wakeups - wakeups <= most, "{} wake-ups in {took:?}", host.wakeups - wakeups);
+}
+
+#[test]
+fn a_handle_wakes_the_other_loop_to_work_to_drain_and_to_stop() {
+    for stop in [false, true] {
+        within_patience("the other loop", move || {
+            let (event_loop, _) = event_loop();
+            let handle = event_loop.handle();
+            let mut host = Host::new(event_loop);
+            host.pass();
+            let (sender, done) = channel();
+            let thread = std::thread::spawn(move || {
+                handle
+                    .run(move |_, _| sender.send(()).expect("it is waited for"))
+                    .expect("the loop is there");
+                done.recv_timeout(PATIENCE).expect("it was done");
+                if stop { handle.stop() } else { handle.drain() }
+            });
+            while !host.is_over {
+                assert!(host.wait(PATIENCE), "waited in vain");
+                host.pass();
+            }
+            thread.join().expect("its work was done");
+            assert_eq!(host.next, NextPass::Now, "a pass would say that it is over");
+        });
+    }
+}
+
+#[test]
+fn what_the_host_does_between_passes_makes_one_due_at_once() {
+    let (mut host, addr) = {
+        let (event_loop, addr) = event_loop();
+        (Host::new(event_loop), addr)
+    };
+    let mut peer = Peer::connect(addr);
+    host.pass_until("opened", |script| !script.opened.is_empty());
+    let id = host.event_loop.driver().protocol().opened[0].0;
+    host.event_loop.driver_mut().act(now(), |_, links| links.send(id, b"hello"));
+    assert_eq!(host.event_loop.arm().expect("a timer"), NextPass::Now);
+    host.pass();
+    host.event_loop.driver_mut().protocol_mut().act(Act::Abort(id));
+    assert_eq!(host.event_loop.arm().expect("a timer"), NextPass::Now);
+    peer.pull();
+    assert_eq!(peer.text(), "hello");
+    host.pass();
+    assert_eq!(host.event_loop.driver().protocol().closed.len(), 1);
+    host.event_loop.driver_mut().drain(now());
+    assert_eq!(host.event_loop.arm().expect("a timer"), NextPass::Now);
+    host.pass();
+    assert!(host.is_over);
+}
+
+/// More than a pass reads of one connection: the system tells of it once.
+#[test]
+fn input_that_a_pass_has_left_makes_the_next_one_due_at_once() {
+    let (mut host, addr) = {
+        let (event_loop, addr) = event_loop();
+        (Host::new(event_loop), addr)
+    };
+    let mut peer = Peer::connect(addr);
+    host.pass_until("opened", |script| !script.opened.is_empty());
+    let id = host.event_loop.driver().protocol().opened[0].0;
+    let sent = peer.offer(&[b'a'; 1 << 20]);
+    let (wakeups, passes) = (host.wakeups, host.passes);
+    host.pass_until("all of it is read", |script| script.heard(id).len() == sent);
+    assert!(host.passes - passes > host.wakeups - wakeups + 1, "{sent} bytes are more than a pass reads");
+}
+
+/// More connections have news than a pass takes from the system, which tells an edge-triggered loop of the first ones only.
+#[test]
+fn events_that_a_pass_has_left_make_the_next_one_due_at_once() {
+    const PEERS: usize = 1_500;
+    rlimit::increase_nofile_limit(2 * PEERS as u64 + 200).expect("up to the hard limit");
+    let config = DriverConfig { max_connections: PEERS + 1, ..DriverConfig::default() };
+    let mut event_loop = EventLoop::with_config(Script::default(), config).expect("a poll");
+    let addr = event_loop.driver_mut().listen(any_port()).expect("port 0 is free");
+    let mut host = Host::new(event_loop);
+    let mut peers: Vec<Peer> = Vec::new();
+    for count in 1..=PEERS {
+        peers.push(Peer::connect(addr));
+        if count % 100 == 0 {
+            host.pass_until("opened", |script| script.opened.len() == count);
+        }
+    }
+    for _ in 0..3 {
+        peers.iter_mut().for_each(|peer| peer.send("a"));
+        let heard = host.event_loop.driver().protocol().portions.len();
+        assert!(host.wait(PATIENCE), "there is something to read");
+        host.pass_until("each was heard", |script| script.portions.len() == heard + PEERS);
+    }
+}
+
+#[test]
+fn an_opened_connection_is_an_event_for_the_host_of_another_loop() {
+    let (event_loop, addr) = event_loop();
+    let mut host = Host::new(event_loop);
+    host.pass();
+    let _peer = Peer::connect(addr);
+    assert!(host.wait(PATIENCE));
+    host.event_loop.run_once(Some(Duration::ZERO)).expect("polling goes well");
+    // Events that were not taken are an error of the host, as in its own loop.
+    host.event_loop.run_once(Some(Duration::ZERO)).expect_err("events are pending");
+    assert!(matches!(host.event_loop.poll_event(), Some(Event::Opened { .. })));
+}
