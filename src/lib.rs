@@ -34,8 +34,8 @@
 //! ```
 //!
 //! The [guide] answers "How do I ...?": judge moves, choose the next, add time, lock a thing, admit clients, work in a turn, test in
-//! virtual time, write a protocol. A program with a loop of its own puts a [`net::Driver`] on its own `mio::Poll`; the steps are in
-//! [`net`], and `examples/embed.rs` is a program to copy from.
+//! virtual time, write a protocol, put it into a program that has a loop already. A program with a `mio::Poll` of its own gives it to a
+//! [`net::Driver`]; the steps are in [`net`], and `examples/embed.rs` is a program to copy from.
 //!
 //! # Modules
 //!
