@@ -1,0 +1,354 @@
+//! The price of another loop: the programs of `src/bin/` beside a program that has nothing but the server's own loop.
+//!
+//! Each is a process of its own; the clients are blocking sockets in this one. System calls are counted by `strace`, without the clock's.
+//!
+//! `cargo bench -p hosts`. Linux only, since it pins processes and reads what the system knows of them.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use argh::FromArgs as _;
+use hosts::Options;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The first one is what the others are compared with.
+const HOSTS: [(&str, &str); 5] = [
+    ("our own loop", ""),
+    ("poll(2)", env!("CARGO_BIN_EXE_in_poll")),
+    ("tokio", env!("CARGO_BIN_EXE_in_tokio")),
+    ("calloop", env!("CARGO_BIN_EXE_in_calloop")),
+    ("thread and channel", env!("CARGO_BIN_EXE_on_thread")),
+];
+
+const ROUNDS: usize = 15;
+const WARM_UP: usize = 200;
+const HAND_OVERS: usize = 2_000;
+
+const LAPSES: usize = 20;
+const LAPSE_AFTER: Duration = Duration::from_millis(50);
+
+/// For a host to come to rest, and its last timer of a second.
+const SETTLE: Duration = Duration::from_millis(1_500);
+const IDLE: Duration = Duration::from_secs(3);
+
+/// Both even, so that the same client holds the turn at the end.
+const FEW_TURNS: usize = 1_000;
+const MANY_TURNS: usize = 3_000;
+
+/// Long beyond what a busy machine makes of a hand-over.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "serve") {
+        let arguments: Vec<&str> = arguments[1..].iter().map(String::as_str).collect();
+        return serve(&Options::from_args(&["serve"], &arguments).map_err(|exit| exit.output)?);
+    }
+    let cores = Cores::choose()?;
+    let calls = HOSTS.iter().map(|(_, program)| calls(program)).collect::<Result<Vec<_>>>()?;
+    println!("system calls of a turn, two raw clients, counted over {} turns", MANY_TURNS - FEW_TURNS);
+    for ((name, _), calls) in HOSTS.iter().zip(calls) {
+        let total: f64 = calls.values().sum();
+        let shown: Vec<_> = calls.iter().map(|(call, count)| format!("{call} {count:.2}")).collect();
+        println!("{name:<20} {total:>6.2}   {}", shown.join(", "));
+    }
+
+    let mut hosts =
+        HOSTS.iter().map(|(_, program)| Host::start(program, &[], &cores)).collect::<Result<Vec<_>>>()?;
+    let mut pairs = hosts.iter().map(|host| Pair::join(&host.addr)).collect::<Result<Vec<_>>>()?;
+    let mut plays = [(); HOSTS.len()].map(|()| Vec::new());
+    for round in 0..ROUNDS {
+        for nth in 0..HOSTS.len() {
+            // Each begins a round as often as the others.
+            let at = (nth + round) % HOSTS.len();
+            plays[at].push(play(&hosts[at], &mut pairs[at])?);
+        }
+    }
+    println!(
+        "\nhand-over of a turn, {ROUNDS} rounds of {HAND_OVERS}: median (lowest to highest round); and so the share of our own loop's"
+    );
+    println!(
+        "{:<20} {:>28} {:>24} {:>24} {:>24}",
+        "", "median of a round, us", "ratio", "processor, us", "ratio"
+    );
+    for ((name, _), of_host) in HOSTS.iter().zip(&plays) {
+        let columns = [median, processor].map(|figure: fn(&Play) -> f64| {
+            let ratios = of_host.iter().zip(&plays[0]).map(|(play, own)| figure(play) / figure(own));
+            (Spread::of(of_host.iter().map(figure)), Spread::of(ratios))
+        });
+        let [(median, slower), (processor, dearer)] = columns;
+        println!("{name:<20} {median:>28} {slower:>24} {processor:>24} {dearer:>24}");
+    }
+
+    thread::sleep(SETTLE);
+    let before = hosts.iter().map(Host::work).collect::<Result<Vec<_>>>()?;
+    thread::sleep(IDLE);
+    println!("\nidle for {IDLE:?}, a turn is held and a client waits");
+    for ((name, _), (host, before)) in HOSTS.iter().zip(hosts.iter().zip(before)) {
+        let after = host.work()?;
+        println!(
+            "{name:<20} {:>6} switches {:>9} ns of processor time",
+            after.switches - before.switches,
+            after.nanos - before.nanos
+        );
+    }
+    drop(pairs);
+    hosts.iter_mut().try_for_each(Host::end)?;
+
+    println!("\nlapses of {LAPSES} turns after {LAPSE_AFTER:?}: how late the next client hears GO, ms");
+    for (name, program) in HOSTS {
+        let deadline = LAPSE_AFTER.as_millis().to_string();
+        let mut host = Host::start(program, &["--turn-deadline", &deadline], &cores)?;
+        let late = lapses(&host.addr)?;
+        host.end()?;
+        println!("{name:<20} {}", Spread::of(late));
+    }
+    Ok(())
+}
+
+/// Nothing but the server's own loop; and a thread that sees when it has to end.
+fn serve(options: &Options) -> Result<()> {
+    let mut event_loop = options.serve()?;
+    let handle = event_loop.handle();
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        handle.drain();
+    });
+    Ok(event_loop.run(|_, _| {})?)
+}
+
+fn median(play: &Play) -> f64 {
+    play.median
+}
+
+fn processor(play: &Play) -> f64 {
+    play.processor
+}
+
+struct Play {
+    /// Of the hand-overs, in µs.
+    median: f64,
+    /// Of the host for each hand-over, in µs.
+    processor: f64,
+}
+
+fn play(host: &Host, pair: &mut Pair) -> Result<Play> {
+    for _ in 0..WARM_UP {
+        pair.hand_over()?;
+    }
+    let before = host.work()?;
+    let mut took = (0..HAND_OVERS).map(|_| pair.hand_over()).collect::<Result<Vec<_>>>()?;
+    let nanos = host.work()?.nanos - before.nanos;
+    took.sort();
+    let median = took[HAND_OVERS / 2].as_secs_f64() * 1e6;
+    Ok(Play { median, processor: nanos as f64 / 1e3 / HAND_OVERS as f64 })
+}
+
+/// How much later than their time turns are over, in ms.
+fn lapses(addr: &str) -> Result<Vec<f64>> {
+    let mut clients = ["ann", "bob"].map(|name| -> Result<_> {
+        let mut stream = connect(addr)?;
+        stream.write_all(format!("JOIN {name}\n").as_bytes())?;
+        Ok(BufReader::new(stream).lines())
+    });
+    let mut told = None;
+    let mut late = Vec::new();
+    while late.len() < LAPSES {
+        for client in &mut clients {
+            let lines = client.as_mut().map_err(|error| error.to_string())?;
+            while !lines.next().ok_or("it ends")??.starts_with("GO ") {}
+            let now = Instant::now();
+            if let Some(before) = told.replace(now) {
+                late.push((now.duration_since(before).as_secs_f64() - LAPSE_AFTER.as_secs_f64()) * 1e3);
+            }
+        }
+    }
+    Ok(late)
+}
+
+/// Two clients of the raw framing, one of which has the turn.
+struct Pair {
+    clients: [TcpStream; 2],
+    holder: usize,
+}
+
+impl Pair {
+    fn join(addr: &str) -> Result<Pair> {
+        let mut clients = [connect(addr)?, connect(addr)?];
+        for client in &mut clients {
+            expect(client, b"WAIT")?;
+        }
+        let holder = 0;
+        expect(&mut clients[holder], b"GO")?;
+        Ok(Pair { clients, holder })
+    }
+
+    /// From before the holder's answer is written until the other one has read its `GO`.
+    fn hand_over(&mut self) -> Result<Duration> {
+        let begun = Instant::now();
+        self.clients[self.holder].write_all(if self.holder == 0 { b"ann:1" } else { b"bob:1" })?;
+        self.holder = 1 - self.holder;
+        expect(&mut self.clients[self.holder], b"GO")?;
+        Ok(begun.elapsed())
+    }
+}
+
+fn connect(addr: &str) -> Result<TcpStream> {
+    let stream = TcpStream::connect(addr)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn expect(client: &mut TcpStream, signal: &[u8]) -> Result<()> {
+    let mut heard = [0; 4];
+    let heard = &mut heard[..signal.len()];
+    client.read_exact(heard)?;
+    if heard == signal { Ok(()) } else { Err(format!("heard {heard:?}").into()) }
+}
+
+/// How often a turn makes each system call: two runs that differ in nothing but the number of turns.
+fn calls(program: &str) -> Result<BTreeMap<String, f64>> {
+    let (few, many) = (count(program, FEW_TURNS)?, count(program, MANY_TURNS)?);
+    let turns = (MANY_TURNS - FEW_TURNS) as f64;
+    let of_a_turn = many.into_iter().map(|(call, count)| {
+        let before = few.get(&call).copied().unwrap_or(0.0);
+        (call, (count - before) / turns)
+    });
+    Ok(of_a_turn.filter(|(_, count)| count.abs() >= 0.005).collect())
+}
+
+/// Counts the system calls of a host from its start to its end.
+fn count(program: &str, turns: usize) -> Result<BTreeMap<String, f64>> {
+    let counted = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("hosts-{}", std::process::id()));
+    let mut command = Command::new("strace");
+    command.args(["-f", "-c", "-e", "trace=!clock_gettime", "-o"]).arg(&counted).arg("--");
+    let mut host = Host::spawn(command, program, &[])?;
+    let mut pair = Pair::join(&host.addr)?;
+    for _ in 0..turns {
+        pair.hand_over()?;
+    }
+    drop(pair);
+    host.end()?;
+    let table = fs::read_to_string(&counted)?;
+    fs::remove_file(&counted)?;
+    // Share, seconds, microseconds for each call, calls, sometimes errors, name.
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        let name = cells.last().filter(|&&name| name != "total")?;
+        Some(((*name).to_owned(), cells.get(3)?.parse().ok()?))
+    };
+    Ok(table.lines().filter_map(row).collect())
+}
+
+struct Host {
+    process: Child,
+    addr: String,
+}
+
+/// What a process has done, with all its threads.
+struct Work {
+    nanos: u64,
+    switches: u64,
+}
+
+impl Host {
+    fn start(program: &str, options: &[&str], cores: &Cores) -> Result<Host> {
+        cores.run_on(cores.hosts)?;
+        let host = Host::spawn(Command::new("env"), program, options);
+        cores.run_on(cores.clients)?;
+        host
+    }
+
+    /// `program`, or our own loop without one, by a command that runs what is behind it.
+    fn spawn(mut command: Command, program: &str, options: &[&str]) -> Result<Host> {
+        match program {
+            "" => command.arg(std::env::current_exe()?).arg("serve"),
+            program => command.arg(program),
+        };
+        // Its input ends when this process does, and it ends by that.
+        let command = command.args(options).arg("--quiet").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn()?;
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().ok_or("it is piped")?).read_line(&mut line)?;
+        let addr =
+            line.trim_end().strip_prefix("Server listening on ").ok_or("it has not said where it listens")?;
+        Ok(Host { addr: addr.to_owned(), process })
+    }
+
+    fn work(&self) -> Result<Work> {
+        let mut work = Work { nanos: 0, switches: 0 };
+        for thread in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            let thread = thread?.path();
+            let number =
+                |text: &str| text.split_whitespace().next().and_then(|text| text.parse::<u64>().ok());
+            work.nanos += number(&fs::read_to_string(thread.join("schedstat"))?).ok_or("no time")?;
+            let status = fs::read_to_string(thread.join("status"))?;
+            let switches = status.lines().filter_map(|line| line.split_once("voluntary_ctxt_switches:"));
+            work.switches += switches.filter_map(|(_, count)| number(count)).sum::<u64>();
+        }
+        Ok(work)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        drop(self.process.stdin.take());
+        let status = self.process.wait()?;
+        if status.success() { Ok(()) } else { Err(format!("a host ended with {status}").into()) }
+    }
+}
+
+/// The cores that hosts and clients run on: one for each side, if there are two.
+struct Cores {
+    hosts: CpuSet,
+    clients: CpuSet,
+}
+
+impl Cores {
+    fn choose() -> Result<Cores> {
+        let allowed = sched_getaffinity(None)?;
+        let mut last = (0..CpuSet::MAX_CPU).rev().filter(|&core| allowed.is_set(core)).map(|core| {
+            let mut only = CpuSet::new();
+            only.set(core);
+            only
+        });
+        let hosts = last.next().ok_or("this process may run on no core")?;
+        let clients = last.next().unwrap_or(hosts);
+        Ok(Cores { hosts, clients })
+    }
+
+    /// This process, and those that it starts from now on.
+    fn run_on(&self, core: CpuSet) -> Result<()> {
+        Ok(sched_setaffinity(None, &core)?)
+    }
+}
+
+/// The middle, the lowest and the highest of some figures.
+struct Spread {
+    median: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Spread {
+    fn of(figures: impl IntoIterator<Item = f64>) -> Spread {
+        let mut sorted: Vec<f64> = figures.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        Spread { median: sorted[sorted.len() / 2], low: sorted[0], high: sorted[sorted.len() - 1] }
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Spread { median, low, high } = self;
+        f.pad(&format!("{median:.2} ({low:.2} to {high:.2})"))
+    }
+}

@@ -1,0 +1,115 @@
+//! As a source of events in calloop, on Linux. Elsewhere it needs a timer as well, for the deadline of `NextPass::Later`.
+
+use std::error::Error;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use calloop::generic::Generic;
+use calloop::{EventSource, Interest, Mode, Poll, PostAction, Readiness, Token, TokenFactory};
+use hosts::{Options, passes, say};
+use taketurns::net::{self, Driver, Event, EventLoop, NextPass};
+use taketurns::protocol::turns::{TurnEvent, TurnServer};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::from_env();
+    let event_loop = options.serve()?;
+    let server = event_loop.handle();
+
+    let mut calloop = calloop::EventLoop::try_new()?;
+    let signal = calloop.get_signal();
+    calloop.handle().insert_source(Turns::new(event_loop)?, move |news, driver, options: &mut Options| {
+        match news {
+            News::Event(event) => options.print_event(driver.protocol(), &event),
+            News::Over => signal.stop(),
+        }
+    })?;
+
+    // The loop belongs to its source now: the handle reaches it, from this thread as from any other.
+    let stdin = Generic::new(io::stdin(), Interest::READ, Mode::Level);
+    calloop.handle().insert_source(stdin, move |_, stdin, _| {
+        let mut typed = [0; 1024];
+        match rustix::io::read(&**stdin, &mut typed)? {
+            0 => {
+                server.drain();
+                Ok(PostAction::Remove)
+            }
+            count => {
+                // It fails if a thousand lines wait already.
+                let _ = server.run(move |driver, now| say(driver, now, typed[..count].trim_ascii()));
+                Ok(PostAction::Continue)
+            }
+        }
+    })?;
+
+    let mut options = options;
+    calloop.run(None, &mut options, |_| {})?;
+    Ok(())
+}
+
+/// An event loop as a source: its descriptor, and what its last pass has left.
+struct Turns {
+    event_loop: EventLoop<TurnServer>,
+    /// Another one for the same poll, because calloop lends what it watches to safe code only to be looked at.
+    descriptor: Generic<OwnedFd>,
+    /// Names the passes that are due although the descriptor does not tell of them.
+    token: Option<Token>,
+    next: NextPass,
+}
+
+enum News {
+    Event(Event<TurnEvent>),
+    Over,
+}
+
+impl Turns {
+    fn new(event_loop: EventLoop<TurnServer>) -> io::Result<Turns> {
+        let descriptor = event_loop.as_fd().try_clone_to_owned()?;
+        let descriptor = Generic::new(descriptor, Interest::READ, Mode::Level);
+        Ok(Turns { event_loop, descriptor, token: None, next: NextPass::Now })
+    }
+}
+
+impl EventSource for Turns {
+    type Event = News;
+    type Metadata = Driver<TurnServer>;
+    type Ret = ();
+    type Error = net::Error;
+
+    const NEEDS_EXTRA_LIFECYCLE_EVENTS: bool = true;
+
+    fn before_sleep(&mut self) -> calloop::Result<Option<(Readiness, Token)>> {
+        let is_due = self.next == NextPass::Now;
+        Ok(self.token.filter(|_| is_due).map(|token| (Readiness::EMPTY, token)))
+    }
+
+    fn process_events<F>(&mut self, _: Readiness, _: Token, mut tell: F) -> Result<PostAction, net::Error>
+    where
+        F: FnMut(News, &mut Driver<TurnServer>),
+    {
+        match passes(&mut self.event_loop, |driver, event| tell(News::Event(event), driver))? {
+            Some(next) => {
+                self.next = next;
+                Ok(PostAction::Continue)
+            }
+            None => {
+                tell(News::Over, self.event_loop.driver_mut());
+                Ok(PostAction::Remove)
+            }
+        }
+    }
+
+    fn register(&mut self, poll: &mut Poll, tokens: &mut TokenFactory) -> calloop::Result<()> {
+        self.token = Some(tokens.token());
+        self.descriptor.register(poll, tokens)
+    }
+
+    fn reregister(&mut self, poll: &mut Poll, tokens: &mut TokenFactory) -> calloop::Result<()> {
+        self.token = Some(tokens.token());
+        self.descriptor.reregister(poll, tokens)
+    }
+
+    fn unregister(&mut self, poll: &mut Poll) -> calloop::Result<()> {
+        self.token = None;
+        self.descriptor.unregister(poll)
+    }
+}

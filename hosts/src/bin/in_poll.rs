@@ -1,0 +1,45 @@
+//! In a loop around `poll(2)`, next to descriptors of the program's own.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use hosts::{Options, passes, say};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use taketurns::net::{NextPass, now, poll_timeout};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::from_env();
+    let mut event_loop = options.serve()?;
+    let stdin = io::stdin();
+    let mut typed = [0; 1024];
+    let mut is_typing = true;
+
+    while let Some(next) =
+        passes(&mut event_loop, |driver, event| options.print_event(driver.protocol(), &event))?
+    {
+        let timeout = match next {
+            NextPass::Now => Some(Duration::ZERO),
+            NextPass::Later(deadline) => poll_timeout(now(), deadline),
+        };
+        let timeout = timeout.map(TryInto::try_into).transpose()?;
+        let mut descriptors = [PollFd::new(&event_loop, PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];
+        let waited_for = if is_typing { &mut descriptors[..] } else { &mut descriptors[..1] };
+        match poll(waited_for, timeout.as_ref()) {
+            Err(Errno::INTR) => {}
+            polled => _ = polled?,
+        }
+        if is_typing && !descriptors[1].revents().is_empty() {
+            // A terminal gives a line at a time.
+            let count = rustix::io::read(&stdin, &mut typed)?;
+            is_typing = count > 0;
+            if is_typing {
+                say(event_loop.driver_mut(), now(), typed[..count].trim_ascii());
+            } else {
+                event_loop.driver_mut().drain(now());
+            }
+        }
+    }
+    Ok(())
+}

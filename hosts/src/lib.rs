@@ -1,0 +1,101 @@
+//! What the hosts share: their options, what they print, and the passes of a loop inside another one.
+//!
+//! Each program of `src/bin/` is a turn server in a program that waits for something else, too: for its standard input. A line there is
+//! said to all clients that hear, and the end of the input drains the server.
+
+use std::error::Error;
+use std::fmt::Arguments;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use argh::FromArgs;
+use taketurns::net::{self, Driver, Event, EventLoop, NextPass, os_entropy};
+use taketurns::protocol::turns::{TurnEvent, TurnServer, TurnServerConfig};
+use taketurns::time::Now;
+
+/// Takes turns with two or more clients. A line on standard input is said to those that hear; its end ends the program.
+#[derive(FromArgs, Debug)]
+pub struct Options {
+    /// where to listen (default 127.0.0.1:0, which is any port)
+    #[argh(option, default = "([127, 0, 0, 1], 0).into()")]
+    pub listen: SocketAddr,
+    /// milliseconds after which a silent holder loses its turn (default 30000)
+    #[argh(option, default = "30_000")]
+    pub turn_deadline: u64,
+    /// print nothing but the address
+    #[argh(switch)]
+    pub quiet: bool,
+}
+
+impl Options {
+    /// Reads the command line.
+    #[must_use]
+    pub fn from_env() -> Options {
+        argh::from_env()
+    }
+
+    /// Makes a server that listens, and prints its address.
+    pub fn serve(&self) -> Result<EventLoop<TurnServer>, Box<dyn Error>> {
+        let mut config = TurnServerConfig::default();
+        config.rules.turn_deadline = Duration::from_millis(self.turn_deadline);
+        // How many of the first signals are held back depends on how quick the machine is, which a measurement must not see.
+        config.signal_gap = Duration::ZERO;
+        let mut event_loop = EventLoop::new(TurnServer::new(config, os_entropy())?)?;
+        let addr = event_loop.driver_mut().listen(self.listen)?;
+        writeln!(std::io::stdout(), "Server listening on {addr}")?;
+        Ok(event_loop)
+    }
+
+    /// Prints a line; if nobody reads it, that is no reason to end.
+    pub fn print(&self, line: Arguments<'_>) {
+        if !self.quiet {
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
+    }
+
+    /// Prints how a turn went.
+    pub fn print_event(&self, server: &TurnServer, event: &Event<TurnEvent>) {
+        match event {
+            Event::Protocol(TurnEvent::Accepted { seat, turn, answer }) => {
+                let text = server.answer(*answer).and_then(|answer| answer.text()).unwrap_or("(no text)");
+                self.print(format_args!("turn {turn}: {} answered {text}", server.name_of(*seat)));
+            }
+            Event::Protocol(TurnEvent::Ended { seat, turn, how }) => {
+                self.print(format_args!("turn {turn}: {} {}", server.name_of(*seat), how.words()));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Says `words` to all clients of the ring `main` that hear.
+pub fn say(driver: &mut Driver<TurnServer>, now: Now, words: &[u8]) {
+    let main = "main".parse().expect("a name");
+    driver.act(now, |server, links| server.say_to_ring(&main, words, links).unwrap_or_default());
+}
+
+/// Passes without a break: behind a flood there is no end to them, and a host has something else to do.
+const PASSES_MAX: usize = 8;
+
+/// Makes passes until the loop may wait, or a host's other things should run before it goes on. Returns `None` when the loop is over.
+pub fn passes(
+    event_loop: &mut EventLoop<TurnServer>,
+    mut on_event: impl FnMut(&mut Driver<TurnServer>, Event<TurnEvent>),
+) -> Result<Option<NextPass>, net::Error> {
+    let mut next = NextPass::Now;
+    for _ in 0..PASSES_MAX {
+        let goes_on = event_loop.run_once(Some(Duration::ZERO))?;
+        while let Some(event) = event_loop.poll_event() {
+            on_event(event_loop.driver_mut(), event);
+        }
+        if !goes_on {
+            return Ok(None);
+        }
+        next = event_loop.arm()?;
+        if next != NextPass::Now {
+            break;
+        }
+    }
+    Ok(Some(next))
+}
