@@ -247,10 +247,11 @@ impl<P: Protocol> Driver<P> {
         if !self.engine.sockets.space.owns(token) {
             return;
         }
-        let is_only_readable = || !(event.is_writable() || event.is_read_closed() || event.is_error());
+        let has_more_to_say =
+            || event.is_writable() || event.is_read_closed() || event.is_error() || event.is_priority();
         match TokenSpace::key(token) {
             // Nearly always there is something to read, and no other news.
-            Key::Connection(id) if likely(is_only_readable()) => self.engine.handle_readable(now, id),
+            Key::Connection(id) if likely(!has_more_to_say()) => self.engine.handle_readable(now, id),
             key => self.handle_ready(now, key, event.into()),
         }
     }

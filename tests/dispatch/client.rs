@@ -194,11 +194,7 @@ fn a04_what_the_client_does_not_understand_is_escaped_and_has_a_budget() {
     let mut world = ClientWorld::new(Framing::Raw);
     (0..200).for_each(|_| drop(world.hear("nonsense\x1b[2J")));
     let log = take_log();
-    assert_eq!(
-        log.iter().filter(|(_, line)| line.ends_with("\"nonsense\\x1b[2J\"")).count(),
-        100,
-        "{log:?}"
-    );
+    assert_eq!(log.iter().filter(|(_, line)| line.ends_with("\"nonsense\\x1b[2J\"")).count(), 100, "{log:?}");
 }
 
 /// The host dials again before the last connection is gone: that one is closed, and nothing that it says counts.
