@@ -29,9 +29,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Journal {
     file: OwnFile,
     zone: TimeZone,
-    /// `None` if it leads to standard output, which has a queue of its own: two that write to one file overwrite each other.
-    lines: Option<Background<String>>,
+    lines: Lines,
     unwritten: Arc<AtomicU64>,
+}
+
+enum Lines {
+    Own(Background<String>),
+    /// The file is standard output or standard error, which have queues of their own: two that write to one file overwrite each other.
+    Output(fn(String)),
 }
 
 impl Journal {
@@ -39,7 +44,11 @@ impl Journal {
         let file = OwnFile::new(path, "--log-file");
         let opened = file.append()?;
         let unwritten = Arc::new(AtomicU64::new(0));
-        let lines = (!is_same(opened.as_fd(), io::stdout().as_fd())).then(|| {
+        let lines = if is_same(opened.as_fd(), io::stdout().as_fd()) {
+            Lines::Output(output::print)
+        } else if is_same(opened.as_fd(), io::stderr().as_fd()) {
+            Lines::Output(output::print_error)
+        } else {
             let mut writer = Writer {
                 name: file.to_string(),
                 file: opened,
@@ -48,11 +57,11 @@ impl Journal {
                 unwritten: unwritten.clone(),
                 is_failing: false,
             };
-            Background::start(LINES_MAX, move |lines: &mut dyn Iterator<Item = String>| {
+            Lines::Own(Background::start(LINES_MAX, move |lines: &mut dyn Iterator<Item = String>| {
                 writer.write(lines);
                 true
-            })
-        });
+            }))
+        };
         Ok(Journal { file, zone: super::zone(), lines, unwritten })
     }
 
@@ -61,17 +70,17 @@ impl Journal {
         let now = Timestamp::now().to_zoned(self.zone.clone());
         let line = format!("{} INFO {text}\n", now.strftime("%Y-%m-%d %H:%M:%S,%3f"));
         match &self.lines {
-            Some(lines) => {
+            Lines::Own(lines) => {
                 let bytes = line.len();
                 lines.write(line, bytes);
             }
-            None => output::print(line),
+            Lines::Output(print) => print(line),
         }
     }
 
     /// Writes what is left, or says how much that is.
     pub fn finish(self) {
-        let Some(lines) = self.lines else { return };
+        let Lines::Own(lines) = self.lines else { return };
         let loss = lines.flush(PATIENCE.min(signals::left_of(super::output::END_WITHIN)));
         if let Some(loss) = loss.words(self.unwritten.load(Ordering::Relaxed)) {
             warn!("{}: {loss}", self.file);

@@ -62,7 +62,11 @@ pub fn print(text: String) {
 
 /// Prints a line on standard error.
 pub fn complain(text: fmt::Arguments<'_>) {
-    let text = format!("{text}\n");
+    print_error(format!("{text}\n"));
+}
+
+/// Prints on standard error.
+pub fn print_error(text: String) {
     let bytes = text.len();
     errors().write(Text::Err(text), bytes);
 }

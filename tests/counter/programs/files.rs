@@ -167,26 +167,29 @@ fn c06_a_standard_output_that_nobody_reads_stops_nobody_as_a_log_file_either() {
     process.expect_exit(0, PATIENCE);
 }
 
-/// Printed and logged lines stand in one file, whole and in order.
+/// Printed and logged lines stand in one file, whole and in order; so do lines that are logged and complaints.
 #[test]
-fn c06_a_log_that_is_standard_output_too_is_written_once() {
-    let folder = Folder::new();
-    let out = folder.path("out");
-    let mut shell = Command::new("sh");
-    let command = with_log(Path::new("/dev/stdout"));
-    shell.args(["-c", "exec \"$@\" > \"$0\""]).arg(&out).arg(command.get_program()).args(command.get_args());
-    let mut process = Process::spawn(&mut shell);
-    let start = Instant::now();
-    while !fs::read_to_string(&out).is_ok_and(|text| text.matches("Waiting for").count() == 2) {
-        assert!(start.elapsed() < PATIENCE, "{:?}", fs::read_to_string(&out));
-        std::thread::yield_now();
+fn c06_a_log_that_is_an_output_too_overwrites_nothing() {
+    for (log, redirection) in [("/dev/stdout", "> \"$0\""), ("/dev/stderr", "> \"$0\" 2>&1")] {
+        let folder = Folder::new();
+        let out = folder.path("out");
+        let mut shell = Command::new("sh");
+        let command = with_log(Path::new(log));
+        shell.args(["-c", &format!("exec \"$@\" {redirection}")]);
+        shell.arg(&out).arg(command.get_program()).args(command.get_args());
+        let mut process = Process::spawn(&mut shell);
+        let start = Instant::now();
+        while !fs::read_to_string(&out).is_ok_and(|text| text.matches("Waiting for").count() == 2) {
+            assert!(start.elapsed() < PATIENCE, "{:?}", fs::read_to_string(&out));
+            std::thread::yield_now();
+        }
+        process.signal("TERM");
+        process.expect_exit(0, PATIENCE);
+        let text = fs::read_to_string(&out).expect("there");
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0] == "SERVER ONLINE" && lines[1].ends_with(" INFO SERVER ONLINE"), "{lines:?}");
+        assert_eq!(lines.len(), 4, "{lines:?}");
     }
-    process.signal("TERM");
-    process.expect_exit(0, PATIENCE);
-    let text = fs::read_to_string(&out).expect("there");
-    let lines: Vec<_> = text.lines().collect();
-    assert!(lines[0] == "SERVER ONLINE" && lines[1].ends_with(" INFO SERVER ONLINE"), "{lines:?}");
-    assert_eq!(lines.len(), 4, "{lines:?}");
 }
 
 /// `ulimit -f`: the limit would end the process, unless its signal is ignored.
