@@ -32,7 +32,7 @@ struct Platter {
     dark: bool,
     /// It says that it has synced, and has not.
     lies: bool,
-    /// Syncs until one fails.
+    /// Syncs until one fails. Those after it do not.
     failing_sync: Option<usize>,
     syncs: usize,
 }
@@ -77,7 +77,11 @@ impl Content {
     }
 
     fn sync(&mut self) {
-        self.durable.clone_from(&self.current);
+        self.unsynced.drain(..).for_each(|change| apply(&change, &mut self.durable));
+    }
+
+    /// As Linux does it: what could not be written counts as written, and the next sync knows nothing of it.
+    fn fail_to_sync(&mut self) {
         self.unsynced.clear();
     }
 
@@ -162,10 +166,11 @@ impl Platter {
         self.tick()?;
         self.is_lit()?;
         self.syncs += 1;
-        if let Some(left) = &mut self.failing_sync {
-            match left.checked_sub(1) {
-                Some(less) => *left = less,
-                None => return Err(io::Error::from_raw_os_error(5)),
+        if let Some(left) = self.failing_sync {
+            self.failing_sync = left.checked_sub(1);
+            if left == 0 {
+                self.files[file].fail_to_sync();
+                return Err(io::Error::from_raw_os_error(5));
             }
         }
         if !self.lies {
@@ -207,7 +212,7 @@ impl Disk {
         self.platter().lies = true;
     }
 
-    /// A sync fails after this many.
+    /// One sync fails, after this many.
     pub(super) fn fail_sync(&self, after: usize) {
         self.platter().failing_sync = Some(after);
     }
