@@ -36,7 +36,7 @@ impl Identity {
     }
 }
 
-/// What stands in `lock`: how many commits were durable, as far as is known.
+/// What stands in `lock`: how many commits were durable, as far as is known, and whether one has failed.
 ///
 /// It is written after every commit and never synced. So it may lag behind the database, but is never ahead of it, unless the database
 /// has lost a commit that it had: an older copy was put back, its last pages were damaged, or the disk has lied about a sync. A
@@ -45,24 +45,29 @@ impl Identity {
 pub(super) struct Watermark {
     pub(super) epoch: Epoch,
     pub(super) commits: u64,
+    /// A sync has failed since the database was written anew. What could not be written then still stands in the caches of the system,
+    /// which take it for written: it reads well, until it is gone. After a loss of power neither it nor this is left.
+    pub(super) has_failed: bool,
 }
 
 impl Watermark {
     pub(super) fn write(self) -> String {
-        let Watermark { epoch, commits } = self;
-        format!("{epoch} {commits:016x} {:016x}\n", self.check())
+        let Watermark { epoch, commits, has_failed } = self;
+        let word = if has_failed { "failed" } else { "synced" };
+        format!("{epoch} {commits:016x} {:016x} {word}\n", self.check())
     }
 
     /// A write may be torn by a loss of power, and then means nothing.
     fn check(self) -> u64 {
-        !(self.epoch.0 ^ self.commits.rotate_left(32))
+        !(self.epoch.0 ^ self.commits.rotate_left(32) ^ u64::from(self.has_failed))
     }
 
     pub(super) fn read(bytes: &[u8]) -> Option<Watermark> {
         let text = std::str::from_utf8(bytes.split_inclusive(|&byte| byte == b'\n').next()?).ok()?;
-        let (epoch, rest) = text.split_once(' ')?;
-        let commits = u64::from_str_radix(rest.split_once(' ')?.0, 16).ok()?;
-        let mark = Watermark { epoch: epoch.parse().ok()?, commits };
+        let mut words = text.split([' ', '\n']);
+        let epoch = words.next()?.parse().ok()?;
+        let commits = u64::from_str_radix(words.next()?, 16).ok()?;
+        let mark = Watermark { epoch, commits, has_failed: words.nth(1)? == "failed" };
         (mark.write() == text).then_some(mark)
     }
 }
@@ -91,9 +96,9 @@ mod tests {
 
     #[test]
     fn a_watermark_is_read_whole_or_not_at_all() {
-        let mark = Watermark { epoch: Epoch(0xab), commits: 0x1ff };
+        let mark = Watermark { epoch: Epoch(0xab), commits: 0x1ff, has_failed: false };
         let text = mark.write();
-        assert_eq!(text, "00000000000000ab 00000000000001ff fffffe00ffffff54\n");
+        assert_eq!(text, "00000000000000ab 00000000000001ff fffffe00ffffff54 synced\n");
         assert_eq!(Watermark::read(text.as_bytes()), Some(mark));
         for at in 0..text.len() {
             assert_eq!(Watermark::read(&text.as_bytes()[..at]), None);
@@ -104,11 +109,14 @@ mod tests {
             }
         }
         // Torn between two writes.
-        let next = Watermark { commits: 0x200, ..mark }.write();
-        for at in 1..text.len() {
-            let torn = [&next.as_bytes()[..at], &text.as_bytes()[at..]].concat();
-            let read = Watermark::read(&torn);
-            assert!(read.is_none_or(|read| read == mark || torn == next.as_bytes()), "{read:?}");
+        let failed = Watermark { has_failed: true, ..mark };
+        assert_eq!(Watermark::read(failed.write().as_bytes()), Some(failed));
+        for next in [Watermark { commits: 0x200, ..mark }, failed] {
+            for at in 1..text.len() {
+                let torn = [&next.write().as_bytes()[..at], &text.as_bytes()[at..]].concat();
+                let read = Watermark::read(&torn);
+                assert!(read.is_none_or(|read| read == mark || read == next), "{read:?}");
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | file of its directory | contents |
 //! |---|---|
-//! | `lock` | locked (`flock`) while a server uses the directory; how many commits were durable |
+//! | `lock` | locked (`flock`) while a server uses the directory; how many commits were durable, and whether one has failed |
 //! | `id` | the format and the [epoch](crate::session::Epoch), the life of the journal |
 //! | `turns.redb` | the entries, in a database of [redb](https://docs.rs/redb) |
 //! | `turns.new`, `id.new` | one of these while it is made, until it is renamed |
@@ -17,7 +17,8 @@
 //!    fewer commits than were durable, is refused. No journal begins anew by itself.
 //! 3. A directory that another process uses is refused.
 //! 4. A commit that fails is the end of the server's life. It is not tried again, because no system says what is on its disk
-//!    after a sync that failed. The next life finds out.
+//!    after a sync that failed: Linux goes on to show what it could not write, and takes it for written. The next life writes all of
+//!    the database anew before it believes it.
 //! 5. [`Journal::export`] and [`Journal::import`] are the way over changes of the format.
 //!
 //! Each refusal is one line that says what, where, and the ways out, and has overwritten nothing.

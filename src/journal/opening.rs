@@ -8,7 +8,7 @@ use super::database::Database;
 use super::error::{DATABASE, Fault, ID, LOCK};
 use super::files::{Files, LockFile as _};
 use super::identity::{Identity, Watermark};
-use crate::record::{Change, Key, MetaValue, State};
+use crate::record::{Change, MetaValue, State};
 use crate::session::Epoch;
 
 const NEW_DATABASE: &str = "turns.new";
@@ -36,26 +36,21 @@ impl<F: Files> Opened<F> {
     pub(super) fn open(files: F, fresh: Epoch) -> Result<Opened<F>, Fault> {
         let (lock, id) = begin(&files)?;
         match (id, has(&files, DATABASE)?) {
-            (None, false) => create(&files, lock, &State::new(MetaValue { epoch: fresh, forgotten_turn: 0 })),
+            (None, false) => begin_anew(files, lock, fresh),
             (Some(_), false) => Err(Fault::NoDatabase),
             (id, true) => open(&files, lock, id),
         }
     }
 
     pub(super) fn open_backup(files: F, fresh: Epoch) -> Result<Opened<F>, Fault> {
-        let (lock, _) = begin(&files)?;
+        let (mut lock, _) = begin(&files)?;
         if !has(&files, DATABASE)? {
             return Err(Fault::NoDatabase);
         }
         let (_, mut state) = look_at_database(&files)?;
         state.meta.epoch = fresh;
-        let database = open_database(&files)?;
-        let mut opened = Opened { database, lock, epoch: fresh, state: None, failed: false };
-        let meta = [Change::Put { key: Key::Meta, value: state.meta.encode() }];
-        opened.commit(&meta).map_err(Fault::system(format!("write {DATABASE}")))?;
-        write_id(&files, fresh)?;
-        opened.state = Some(state);
-        Ok(opened)
+        write_anew(&files, &mut lock, &state)?;
+        open(&files, lock, Some(fresh))
     }
 
     pub(super) fn discard(files: F, fresh: Epoch) -> Result<Opened<F>, Fault> {
@@ -67,13 +62,16 @@ impl<F: Files> Opened<F> {
             files.rename(ID, OLD_ID).map_err(Fault::system(format!("rename {ID}")))?;
         }
         sync(&files)?;
-        create(&files, lock, &State::new(MetaValue { epoch: fresh, forgotten_turn: 0 }))
+        begin_anew(files, lock, fresh)
     }
 
     pub(super) fn import(files: F, state: &State) -> Result<Opened<F>, Fault> {
-        let (lock, id) = begin(&files)?;
+        let (mut lock, id) = begin(&files)?;
         match (id, has(&files, DATABASE)?) {
-            (None, false) => create(&files, lock, state),
+            (None, false) => {
+                write_anew(&files, &mut lock, state)?;
+                open(&files, lock, Some(state.meta.epoch))
+            }
             _ => Err(Fault::NotEmpty),
         }
     }
@@ -91,9 +89,11 @@ impl<F: Files> Opened<F> {
             return Err(io::Error::other("a commit has failed before"));
         }
         self.failed = true;
-        self.database.commit(changes)?;
-        let mark = Watermark { epoch: self.epoch, commits: self.database.commits() };
-        self.lock.write(mark.write().as_bytes())?;
+        let stored = self.database.commit(changes);
+        let commits = self.database.commits();
+        let mark = Watermark { epoch: self.epoch, commits, has_failed: stored.is_err() };
+        let marked = self.lock.write(mark.write().as_bytes());
+        stored.and(marked)?;
         (self.failed, self.state) = (false, None);
         Ok(())
     }
@@ -131,7 +131,7 @@ fn take_lock<F: Files>(files: &F) -> Result<F::Lock, Fault> {
     let mut lock = lock.ok_or(Fault::InUse)?;
     let text = lock.read().map_err(Fault::system(format!("read {LOCK}")))?;
     // A torn write may have left anything, but nothing longer.
-    let is_foreign = text.len() > Watermark { epoch: Epoch(0), commits: 0 }.write().len();
+    let is_foreign = text.len() > Watermark { epoch: Epoch(0), commits: 0, has_failed: true }.write().len();
     if is_foreign && !is(ID) && !is(DATABASE) {
         return Err(Fault::Foreign(LOCK.to_owned()));
     }
@@ -152,14 +152,29 @@ fn backend<F: Files>(files: &F) -> Result<F::Backend, Fault> {
     files.backend(DATABASE, false).map_err(Fault::system(format!("open {DATABASE}")))
 }
 
-/// Opens the database of a journal that is not refused.
+/// Opens the database of a journal that is not refused, and has this state.
 ///
 /// A life that was killed has left some of its last changes, and names of files, to the caches of the system: this life sees them, and a
-/// loss of power would take them back. So all of it becomes durable before anything is told from it.
-fn open_database(files: &impl Files) -> Result<Database, Fault> {
+/// loss of power would take them back. So all of it becomes durable before anything is told from it. After a sync that failed, the next
+/// one says nothing of what was lost to it: then everything is written anew.
+fn trusted_database<F: Files>(
+    files: &F,
+    lock: &mut F::Lock,
+    mark: Option<Watermark>,
+    stored: u64,
+    state: &State,
+) -> Result<Database, Fault> {
+    if mark.is_some_and(|mark| mark.has_failed) {
+        write_anew(files, lock, state)?;
+        return Database::open(backend(files)?);
+    }
     sync(files)?;
     let backend = backend(files)?;
-    backend.sync_data().map_err(Fault::system(format!("sync {DATABASE}")))?;
+    if let Err(source) = backend.sync_data() {
+        let mark = Watermark { epoch: state.meta.epoch, commits: stored, has_failed: true };
+        let _ = lock.write(mark.write().as_bytes());
+        return Err(Fault::System { doing: format!("sync {DATABASE}"), source });
+    }
     Database::open(backend)
 }
 
@@ -174,35 +189,41 @@ fn open<F: Files>(files: &F, mut lock: F::Lock, id: Option<Epoch>) -> Result<Ope
         Some(_) | None => {}
     }
     let text = lock.read().map_err(Fault::system(format!("read {LOCK}")))?;
-    match Watermark::read(&text) {
-        Some(mark) if mark.epoch == epoch && mark.commits > stored => {
-            return Err(Fault::Behind { stored, durable: mark.commits });
-        }
-        _ => {}
+    let mark = Watermark::read(&text).filter(|mark| mark.epoch == epoch);
+    if let Some(mark) = mark.filter(|mark| mark.commits > stored) {
+        return Err(Fault::Behind { stored, durable: mark.commits });
     }
+    let database = trusted_database(files, &mut lock, mark, stored, &state)?;
     if id.is_none() {
         write_id(files, epoch)?;
     }
-    let database = open_database(files)?;
     Ok(Opened { database, lock, epoch, state: Some(state), failed: false })
+}
+
+fn begin_anew<F: Files>(files: F, mut lock: F::Lock, fresh: Epoch) -> Result<Opened<F>, Fault> {
+    write_anew(&files, &mut lock, &State::new(MetaValue { epoch: fresh, forgotten_turn: 0 }))?;
+    open(&files, lock, Some(fresh))
 }
 
 /// Makes a database under another name, and gives it its own when it is whole: a crash while redb makes one leaves a file that does not
 /// open. `id` comes last, so that no `id` is ever there without its database.
-fn create<F: Files>(files: &F, mut lock: F::Lock, state: &State) -> Result<Opened<F>, Fault> {
+fn write_anew<F: Files>(files: &F, lock: &mut F::Lock, state: &State) -> Result<(), Fault> {
     let making = || Fault::system(format!("make {NEW_DATABASE}"));
     let backend = files.backend(NEW_DATABASE, true).map_err(making())?;
     let database = Database::create(backend, state)?;
-    let mark = Watermark { epoch: state.meta.epoch, commits: database.commits() };
+    let (epoch, commits) = (state.meta.epoch, database.commits());
     database.close().map_err(making())?;
-    // What an earlier life has left there would contradict the new one.
-    lock.write(mark.write().as_bytes())
-        .and_then(|()| lock.sync())
-        .map_err(Fault::system(format!("write {LOCK}")))?;
+    // What an earlier life has left there would contradict the new one. Until that has its name, the old one is not trusted.
+    let mut mark = |has_failed| {
+        let mark = Watermark { epoch, commits, has_failed };
+        let written = lock.write(mark.write().as_bytes()).and_then(|()| lock.sync());
+        written.map_err(Fault::system(format!("write {LOCK}")))
+    };
+    mark(true)?;
     files.rename(NEW_DATABASE, DATABASE).map_err(Fault::system(format!("rename {NEW_DATABASE}")))?;
     sync(files)?;
-    write_id(files, state.meta.epoch)?;
-    open(files, lock, Some(state.meta.epoch))
+    mark(false)?;
+    write_id(files, epoch)
 }
 
 fn write_id(files: &impl Files, epoch: Epoch) -> Result<(), Fault> {

@@ -237,6 +237,25 @@ impl Disk {
         Disk(Arc::new(Mutex::new(platter)))
     }
 
+    /// The disk after the process was killed, and a while: of what a failed sync could not write, the caches have kept some pages.
+    pub(super) fn after_failure(&self, rng: &mut Rng) -> Disk {
+        const PAGE: usize = 4096;
+        let disk = self.after_kill();
+        let mut platter = disk.platter();
+        for file in &mut platter.files {
+            let is_clean = file.unsynced.is_empty();
+            let kept = *rng.choice(&[0, 50, 100, 100]).expect("some");
+            for from in (0..file.current.len().min(file.durable.len())).step_by(PAGE) {
+                let to = (from + PAGE).min(file.current.len()).min(file.durable.len());
+                if is_clean && rng.usize(..100) >= kept {
+                    file.current[from..to].copy_from_slice(&file.durable[from..to]);
+                }
+            }
+        }
+        drop(platter);
+        disk
+    }
+
     /// The disk after the power was lost.
     pub(super) fn after_loss(&self, rng: &mut Rng) -> Disk {
         let disk = self.after_kill();

@@ -198,6 +198,41 @@ fn a_sync_that_fails_is_never_tried_again() {
     }
 }
 
+/// After a sync that failed, the caches of the system show what the disk does not have. The next life of the process reads it, goes on from
+/// it, and loses the power: all that it has acknowledged is there.
+#[test]
+fn what_a_failed_sync_left_to_the_caches_is_not_trusted() {
+    for seed in 0..300 {
+        let disk = Disk::new();
+        let mut rng = Rng::with_seed(seed);
+        let mut opened = Opened::open(disk.clone(), Epoch(1)).expect("a new journal");
+        disk.fail_sync(rng.usize(..6));
+        let mut now = opened.state().expect("a state");
+        let failed = loop {
+            let next = State { meta: now.meta, ..state(&mut rng, 2) };
+            match opened.commit(&changes(&now, &next)) {
+                Ok(()) => now = next,
+                Err(_) => break next,
+            }
+        };
+        disk.kill();
+        drop(opened);
+        let disk = disk.after_failure(&mut rng);
+        let mut opened = Opened::open(disk.clone(), Epoch(2)).map_err(fails_at(seed)).expect("it opens");
+        let mut found = opened.state().expect("a state");
+        assert!(found == now || found == failed, "seed {seed}");
+        for _ in 0..rng.u8(..4) {
+            let next = State { meta: found.meta, ..state(&mut rng, 2) };
+            opened.commit(&changes(&found, &next)).expect("stored");
+            found = next;
+        }
+        disk.kill();
+        drop(opened);
+        let last = Opened::open(disk.after_loss(&mut rng), Epoch(3)).and_then(|mut opened| opened.state());
+        assert!(last.map_err(fails_at(seed)).expect("it opens") == found, "seed {seed}");
+    }
+}
+
 /// A journal of a few commits, closed or killed, and its state.
 fn small_journal(is_closed: bool) -> (Disk, State) {
     let disk = Disk::new();

@@ -126,7 +126,7 @@ fn a_journal_begins_nowhere_else() {
     assert!(dir.open().is_ok());
 
     let dir = Dir::new();
-    fs::write(dir.file("lock"), [b'x'; 52]).expect("written");
+    fs::write(dir.file("lock"), [b'x'; 59]).expect("written");
     dir.is_refused("it is neither empty nor a journal: \"lock\"... give the journal a directory of its own");
     let dir = Dir::new();
     let not_a_directory = dir.file("file");
