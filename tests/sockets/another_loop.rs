@@ -245,6 +245,20 @@ fn events_that_a_pass_has_left_make_the_next_one_due_at_once() {
     }
 }
 
+/// Its pauses are deadlines, and the other end of each connection is seen by nothing but the descriptor.
+#[test]
+fn connections_that_are_lost_are_made_again_in_another_loop() {
+    let listener = std::net::TcpListener::bind(any_port()).expect("port 0 is free");
+    let mut host = Host::new(EventLoop::new(Script::closing_at_end()).expect("a poll"));
+    let addr = listener.local_addr().expect("bound");
+    let dial = host.event_loop.driver_mut().connect(now(), addr);
+    for count in 1..=4 {
+        host.pass_until("connected", |script| script.dialed(dial).len() == count);
+        drop(listener.accept().expect("it has connected"));
+        host.pass_until("closed", |script| script.closed.len() == count);
+    }
+}
+
 #[test]
 fn an_opened_connection_is_an_event_for_the_host_of_another_loop() {
     let (event_loop, addr) = event_loop();
