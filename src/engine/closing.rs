@@ -161,7 +161,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
         let due = now.instant + self.config.linger_timeout;
         self.deadlines.set(Timer::Connection(id), Some(due));
-        // What has come already is not announced again.
+        // Bytes that have come already are not announced again.
         if let Err(error) = self.watch(id) {
             return self.close(now, id, CloseReason::Broken(error.kind()));
         }

@@ -202,5 +202,5 @@ fn descriptors() -> usize {
     DESCRIPTORS
 }
 
-/// What is taken where nobody says how many files may be opened.
+/// The number of descriptors where the system states none.
 const DESCRIPTORS: usize = 10_029;

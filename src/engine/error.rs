@@ -1,4 +1,4 @@
-//! What can go wrong for a host of an engine.
+//! Errors for a host of an engine.
 
 use std::fmt;
 use std::io;

@@ -26,8 +26,9 @@
 //! reader if its socket has refused bytes and refuses more while over `out_bytes_max` is queued, if it is the slowest while more than
 //! `queued_bytes_max` is queued for all together, or if 16 times `out_bytes_max` is queued before anything could be written.
 //!
-//! Time alone closes nobody: a client may be busy for an hour, and read then. Whether its system is still there is for the sockets to find
-//! out. Only last words have a time, since nobody else would end a connection that is over.
+//! Time alone closes no peer: a client may be busy for an hour, and read then. The sockets find out whether
+//! its system is still there. Only last words have a deadline, because nothing else would end that
+//! connection.
 //!
 //! # Examples
 //!

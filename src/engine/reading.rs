@@ -119,7 +119,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Others have used up the budget of the pass. Nobody waits long for one whose word is awaited.
+    /// Others have used up the budget of the pass. An awaited connection goes first in the next one.
     #[cold]
     fn read_in_next_pass(&mut self, id: ConnectionId) {
         if !self.is_newly_unread(id) {
@@ -137,9 +137,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         link.is_some_and(|link| !std::mem::replace(&mut link.unread, true))
     }
 
-    /// Whether those have been read whose word was awaited and had come when a deadline was found to be due: an answer that arrived
-    /// before the deadline counts. They are read before all others, so that the deadline is not late for their sake. Only the first deadline
-    /// waits: one that comes meanwhile expires with it, or it could be put off for ever.
+    /// Whether all awaited connections with input at the time of the deadline have been read: an answer that
+    /// arrived before the deadline counts. They are read before all others, so the deadline is hardly late.
+    /// Only the first deadline waits; one that comes meanwhile expires with it, or it could be put off for
+    /// ever.
     pub(super) fn has_read_what_came(&mut self) -> bool {
         let expires_after = match self.expires_after {
             Some(expires_after) => expires_after,
@@ -173,7 +174,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    // What the protocol did not consume.
+    // Bytes that the protocol did not consume.
 
     /// `count` bytes were read, and join those that are kept.
     #[cold]
@@ -242,7 +243,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if is_congested && link.blocked {
             (link.paused, link.unread) = (true, true);
         } else if is_congested {
-            // What waits is not offered to the peer before the end of this pass.
+            // Queued bytes are not offered to the peer before the end of this pass.
             self.links.reread(id);
         }
         self.rests.insert(id, rest);
@@ -261,7 +262,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.close(now, id, CloseReason::Overlong);
     }
 
-    /// What is kept of the input of `id`, which is not any more.
+    /// Takes the input that is kept for `id`.
     fn take_rest(&mut self, id: ConnectionId) -> Vec<u8> {
         let Some(link) = self.links.link_mut(id).filter(|link| link.has_rest) else {
             return Vec::new();

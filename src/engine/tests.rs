@@ -16,14 +16,14 @@ struct Pipe {
     ends: bool,
     hears: Vec<u8>,
     room: usize,
-    /// What comes of the next writes, whatever the room.
+    /// The results of the next writes, whatever the room.
     script: VecDeque<io::Result<usize>>,
 }
 
 #[derive(Default)]
 struct Pipes {
     pipes: Vec<Pipe>,
-    /// What was looked at when, since when, and at how many.
+    /// Each look: its time, since when, and at how many sockets.
     looks: Vec<(Instant, Instant, usize)>,
 }
 
@@ -90,12 +90,12 @@ impl Sockets for Pipes {
     }
 }
 
-/// Answers each message of four bytes with `reply`, to its sender and to who `also` hears it.
+/// Answers each message of four bytes with `reply`, to its sender and to `also`.
 #[derive(Default)]
 struct Fours {
     reply: Vec<u8>,
     also: Option<ConnectionId>,
-    /// What it was given, and how much of it was used.
+    /// The bytes that it was given, and how many of them it used.
     given: Vec<(Vec<u8>, usize)>,
     rests: Vec<Vec<u8>>,
     closed: Vec<CloseReason>,
@@ -295,7 +295,8 @@ fn a_peer_that_reads_may_ask_for_as_much_as_it_likes() {
     assert_eq!((engine.sockets.pipes[0].hears.len(), engine.counts().slow_readers), (20_000, 0));
 }
 
-/// What one says is told to another, which reads all the time: it is written before so much is queued that it would be closed.
+/// Messages of one client go to another, which reads all the time: they are written before enough of them are
+/// queued to close it.
 #[test]
 fn what_one_says_is_written_to_others_before_the_rest_is_handled() {
     let mut engine = engine(DriverConfig { out_bytes_max: 100, ..DriverConfig::default() });
@@ -320,7 +321,7 @@ fn a_peer_is_closed_for_length_only_once_it_has_refused_bytes() {
     engine.sockets.pipes[0].room = 10;
     engine.act(NOW, |_, links| (0..10).for_each(|_| links.send(id, &[b'.'; 30])));
     assert_eq!((engine.connections(), engine.links.unsent(id).len()), (1, 290));
-    // It has read meanwhile, although nobody has said so yet.
+    // It has read meanwhile, although no event has said so yet.
     engine.sockets.pipes[0].room = 250;
     engine.act(NOW, |_, links| links.send(id, b"."));
     assert_eq!((engine.connections(), engine.links.unsent(id).len()), (1, 41));
@@ -355,7 +356,7 @@ fn a_peer_that_takes_nothing_is_waited_for_while_it_is_in_use() {
     settle(&mut engine);
     settle_at(&mut engine, at(3600));
     assert_eq!(engine.connections(), 2);
-    // Of one that is about to be closed nobody else would think any more.
+    // Nothing else would end a connection that is about to be closed.
     engine.act(at(3600), |_, links| links.close(leaves));
     settle_at(&mut engine, at(3619));
     assert_eq!(engine.connections(), 2);

@@ -122,7 +122,7 @@ fn fault(error: DatabaseError) -> Fault {
     fault_of(error.into())
 }
 
-/// What an error of redb means, while it opens or reads a file.
+/// The fault that an error of redb means, while it opens or reads a file.
 fn fault_of(error: redb::Error) -> Fault {
     match error {
         redb::Error::DatabaseAlreadyOpen => Fault::InUse,

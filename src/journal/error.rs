@@ -1,4 +1,4 @@
-//! What can be wrong with a journal: one line that says what, where, and the ways out.
+//! Faults of a journal: each is one line with the fault, the place, and the ways out.
 
 use std::fmt;
 use std::io;
@@ -20,13 +20,13 @@ pub struct JournalError {
     fault: Fault,
 }
 
-/// What is wrong with a journal.
+/// The fault of a journal.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Fault {
     /// The system does not do what is asked of it.
     System {
-        /// What could not be done.
+        /// The operation that failed.
         doing: String,
         /// The reason.
         source: io::Error,
@@ -43,9 +43,9 @@ pub enum Fault {
     Empty,
     /// The database is of another life than `id`.
     OtherEpoch {
-        /// What stands in `id`.
+        /// The epoch in `id`.
         id: Epoch,
-        /// What stands in the database.
+        /// The epoch in the database.
         database: Epoch,
     },
     /// The database has fewer commits than were durable.
@@ -66,7 +66,7 @@ pub enum Fault {
     Damaged {
         /// The file.
         file: &'static str,
-        /// What is wrong with it.
+        /// The damage.
         what: String,
     },
     /// An entry is damaged.
@@ -77,7 +77,7 @@ pub enum Fault {
     Line {
         /// The number of the line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// Its fault.
         what: String,
     },
 }
@@ -91,7 +91,7 @@ impl Fault {
         JournalError { dir: dir.to_owned(), fault: self }
     }
 
-    /// What a person can do about it.
+    /// The remedies, for the operator.
     fn ways_out(&self) -> &'static str {
         const BACKUP: &str = "put a backup of the whole directory back and start with --new-epoch, or begin anew with --discard-journal";
         match self {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-/// What a journal asks of its directory.
+/// The operations of a journal on its directory.
 pub(super) trait Files {
     type Lock: LockFile;
     type Backend: StorageBackend;
@@ -54,7 +54,7 @@ impl Directory {
         let sync_name = || sync_directory(path.parent().filter(|above| !above.as_os_str().is_empty()));
         match fs::create_dir(path) {
             Ok(()) => sync_name()?,
-            // Perhaps it was made just now. Whoever has made it may have kept the directory above it from this process.
+            // Perhaps it was made just now, by a user who may deny this process the directory above it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => drop(sync_name()),
             Err(error) => return Err(error),
         }

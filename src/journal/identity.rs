@@ -1,11 +1,11 @@
-//! The two small files beside the database: `id`, which says whose life it is, and what stands in `lock`.
+//! The two small files beside the database: `id`, which names its life, and the text in `lock`.
 
 use crate::session::Epoch;
 
 /// The format of a journal's directory.
 pub(super) const FORMAT: u64 = 1;
 
-/// What stands in `id`.
+/// The contents of `id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Identity {
     /// A journal of this format, in this life.
@@ -36,7 +36,7 @@ impl Identity {
     }
 }
 
-/// What stands in `lock`: how many commits were durable, as far as is known, and whether one has failed.
+/// The contents of `lock`: how many commits were durable, as far as is known, and whether one has failed.
 ///
 /// It is written after every commit and never synced. So it may lag behind the database, but is never ahead of it, unless the database
 /// has lost a commit that it had: an older copy was put back, its last pages were damaged, or the disk has lied about a sync. A

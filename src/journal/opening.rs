@@ -26,7 +26,7 @@ pub(super) struct Opened<F: Files> {
     database: Database,
     lock: F::Lock,
     epoch: Epoch,
-    /// What was read when it was opened, until it is asked for.
+    /// The entries that were read when it was opened, until they are taken.
     state: Option<State>,
     /// A commit has failed.
     failed: bool,
@@ -117,7 +117,7 @@ fn begin<F: Files>(files: &F) -> Result<(F::Lock, Option<Epoch>), Fault> {
     }
 }
 
-/// Takes the lock, of a directory that is a journal's or nobody's.
+/// Takes the lock of a directory that has a journal or is empty.
 fn take_lock<F: Files>(files: &F) -> Result<F::Lock, Fault> {
     let names = files.names().map_err(Fault::system("list the directory"))?;
     let is = |name: &str| names.iter().any(|found| found == name);
@@ -213,7 +213,8 @@ fn write_anew<F: Files>(files: &F, lock: &mut F::Lock, state: &State) -> Result<
     let database = Database::create(backend, state)?;
     let (epoch, commits) = (state.meta.epoch, database.commits());
     database.close().map_err(making())?;
-    // What an earlier life has left there would contradict the new one. Until that has its name, the old one is not trusted.
+    // Text of an earlier life would contradict the new one. Until that has its name, the old one is not
+    // trusted.
     let mut mark = |has_failed| {
         let mark = Watermark { epoch, commits, has_failed };
         let written = lock.write(mark.write().as_bytes()).and_then(|()| lock.sync());

@@ -33,8 +33,9 @@
 //! 4. [`EventLoop::arm`]. [`NextPass::Now`]: go on with step 2, and after eight passes let others in the host run before. (Behind a flood
 //!    there is no end to them.) [`NextPass::Later`]: wait.
 //!
-//! What the host does with the driver outside of a pass, such as [`Driver::act`], needs the steps from 2 on behind it. The guide's section
-//! [Put it into your program](crate::guide#10-put-it-into-your-program) says when to use which loop.
+//! Calls of the driver outside of a pass, such as [`Driver::act`], need the steps from 2 on after them. The
+//! guide's section [Put it into your program](crate::guide#10-put-it-into-your-program) says when to use
+//! which loop.
 
 mod clock;
 mod companion;

@@ -1,9 +1,10 @@
 //! Tells a peer that takes nothing from one that is gone, on Linux.
 //!
-//! `TCP_USER_TIMEOUT` ends a connection whose bytes stay unacknowledged: so a peer is found out that has vanished without a word. But it
-//! also ends one whose peer has no room for more, though the peer's system says so each time it is asked, for the system counts from when
-//! the window closed. A client that is busy for longer than that would be cut off, with all that waits for it. So the sockets with
-//! unsent bytes are looked at now and then, and whose window is closed, and was found closed by the last probe, is given more time.
+//! `TCP_USER_TIMEOUT` ends a connection whose bytes stay unacknowledged, and so finds a peer that has
+//! vanished. But it also ends one whose peer has no room, although the peer's system acknowledges each probe,
+//! because the time counts from when the window closed. A busy client would be cut off, with all that waits
+//! for it. So the sockets with unsent bytes are checked now and then. One whose window is closed, and was
+//! found closed by the last probe, is given more time.
 //!
 //! Which have unsent bytes, one call tells for many: with `TCP_NOTSENT_LOWAT` at one byte a socket is writable only if it has none. That
 //! also bounds what the system keeps for a peer that does not read, which could be 4 MiB. What became of the last probe is asked over

@@ -30,7 +30,8 @@ const UNSENT_BYTES_MAX: u32 = 1;
 #[cfg(target_os = "linux")]
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
-/// What there is to read. A read stops in front of urgent data, so that a short one has not emptied the socket: that is to be said.
+/// Interest in input and in urgent data. A read stops in front of urgent data, so a short read may not have
+/// emptied the socket, and the poll has to say so.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const READABLE: mio::Interest = mio::Interest::READABLE.add(mio::Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -134,7 +135,7 @@ pub(super) fn bind(addr: SocketAddr, backlog: i32) -> io::Result<net::TcpListene
 /// Bounds what the system keeps of the input of each connection that `listener` accepts: by default 6 MiB and more.
 #[cfg(target_os = "linux")]
 fn bound_memory(listener: &Socket) {
-    // Best effort: whom it serves does not depend on it.
+    // Best effort: serving does not depend on it.
     let _ = listener.set_recv_buffer_size(UNREAD_BYTES_MAX);
 }
 
@@ -316,7 +317,7 @@ mod tests {
         (sockets, socket, peer)
     }
 
-    /// What it does not take is queued by the engine, which has limits for that.
+    /// The engine queues the rest, within its limits.
     #[test]
     #[cfg(target_os = "linux")]
     fn the_system_keeps_little_for_a_peer_that_does_not_read() {

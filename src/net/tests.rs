@@ -1,4 +1,4 @@
-//! What only the inside can do: events that the system would not send, and answers that it would not give.
+//! Tests from inside: events that the system would not send, and answers that it would not give.
 
 use std::io::Write as _;
 use std::net::TcpListener as StdListener;
@@ -174,7 +174,7 @@ fn a_pass_reads_so_much_from_all_together_and_who_comes_too_late_is_read_next() 
     finish(&mut driver);
     assert_eq!(hear(&mut driver), [], "that was all of this pass");
     for expected in [[0, 1, 2], [3, 4, 5], [6, 7, 0], [1, 2, 3]] {
-        // Whoever was not kept waiting is heard at once, and not at the others' cost.
+        // A connection that was not kept waiting is read at once, and not at the others' cost.
         peer.write_all(b"me, too").expect("connected");
         driver.handle_ready(now(), key(quiet), EVERYTHING);
         all.iter().for_each(|(_, id)| driver.handle_ready(now(), key(*id), EVERYTHING));
@@ -189,7 +189,8 @@ fn a_pass_reads_so_much_from_all_together_and_who_comes_too_late_is_read_next() 
     assert_eq!(heard.iter().sum::<usize>(), 8 * 30 + 4 * 7);
 }
 
-/// An answer that arrived before the bell counts, also where a pass has no time for it. But the bell does not wait for anybody else.
+/// An answer that arrived before the bell counts, also where a pass has no time for it. But the bell waits
+/// for no other peer.
 #[test]
 fn a_deadline_that_has_come_waits_for_those_who_were_awaited_by_then() {
     let (mut driver, mut all) = talkative(10, 5);
@@ -201,7 +202,7 @@ fn a_deadline_that_has_come_waits_for_those_who_were_awaited_by_then() {
         assert!(passes < 3, "one is read in a pass, and nobody before the two");
         finish(&mut driver);
         passes += 1;
-        // Whoever says more meanwhile does not put it off.
+        // Further bytes from an awaited peer do not put it off.
         all[5].0.write_all(b"again").expect("connected");
         driver.handle_ready(now(), key(all[5].1), EVERYTHING);
     }
@@ -209,7 +210,7 @@ fn a_deadline_that_has_come_waits_for_those_who_were_awaited_by_then() {
     let has_been_heard = |id: ConnectionId| heard.iter().any(|(it, _)| *it == id);
     assert!(awaited.into_iter().all(has_been_heard), "{heard:?}");
 
-    // Where nobody waits, it expires at once.
+    // Without a peer to wait for, it expires at once.
     while driver.next_deadline().is_some() {
         finish(&mut driver);
     }
@@ -218,7 +219,7 @@ fn a_deadline_that_has_come_waits_for_those_who_were_awaited_by_then() {
     assert_eq!(driver.engine.protocol.deadline, None);
 }
 
-/// Who has just made room is not given up for what it was not offered.
+/// A peer that has just made room is not closed for bytes that it was not offered.
 #[test]
 fn much_that_waits_is_written_also_to_who_has_made_room_in_this_pass() {
     let (_poll, mut driver) = driver();

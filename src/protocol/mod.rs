@@ -177,8 +177,9 @@ pub trait Protocol {
     /// Returns when [`handle_timeout`](Self::handle_timeout) has to be called.
     fn next_deadline(&self) -> Option<Instant>;
 
-    /// Whether this protocol waits for a word of `id` until a deadline, such as the answer of who holds the turn. Where more is said than a
-    /// pass can read, it is read before the others, and a deadline expires only when what had come of it is read.
+    /// Whether this protocol waits for a word of `id` until a deadline, such as the answer of a holder. If
+    /// more has come than a pass can read, it is read before the others, and a deadline expires only when all
+    /// that had come from it is read.
     fn is_awaited(&self, id: ConnectionId) -> bool;
 
     /// Returns the next event for the host.

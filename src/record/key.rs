@@ -22,7 +22,7 @@ use crate::session::Name;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
-    /// What belongs to no ring.
+    /// Values that belong to no ring.
     Meta,
     /// A ring: rules, last numbers, the held turn.
     Ring(Name),

@@ -1,4 +1,4 @@
-//! What belongs to no ring.
+//! Values that belong to no ring.
 
 use super::codec::{Malformed, Reader, Writer};
 use crate::session::Epoch;

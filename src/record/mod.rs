@@ -1,4 +1,4 @@
-//! What a server has to remember beyond its own life, as numbered records of small keys and values. No I/O.
+//! State that outlives a server, as numbered records of small keys and values. No I/O.
 //!
 //! A protocol emits [`Record`]s. A store makes them durable, in order, and says "durable up to *n*". **Nothing that a record caused is
 //! said before the record is durable**: that is the output commit of rollback recovery, and the contract of `Ready` in etcd's raft. So an
@@ -42,7 +42,7 @@ pub struct Record {
     /// The number of the record: 1 more than that of the one before, in one life of a server. In a record that
     /// [stands for several](Pending), the number of the last.
     pub seq: u64,
-    /// What changes, each key at most once.
+    /// The changes, each key at most once.
     pub changes: Vec<Change>,
 }
 

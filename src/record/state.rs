@@ -8,16 +8,16 @@ use super::codec::Malformed;
 use super::{Change, HostValue, InvalidKey, Key, MetaValue, RingValue, SeatValue};
 use crate::session::Name;
 
-/// What a server has to remember: the entries of a store, read.
+/// The memory of a server: the entries of a store, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
-    /// What belongs to no ring.
+    /// Values that belong to no ring.
     pub meta: MetaValue,
     /// The rings, by name.
     pub rings: BTreeMap<Name, RingState>,
 }
 
-/// What is remembered of one ring.
+/// The memory of one ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RingState {
     /// The ring itself.
@@ -134,11 +134,11 @@ fn damaged(key: Key, what: &'static str) -> Damaged {
 pub struct Damaged {
     /// The key, as it was stored.
     pub key: Vec<u8>,
-    /// What is wrong with it.
+    /// Its fault.
     pub wrong: Wrong,
 }
 
-/// What can be wrong with an entry.
+/// The fault of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wrong {

@@ -183,7 +183,7 @@ impl<'a> Redacted<'a> {
         Redacted::cut(self.0).is_some()
     }
 
-    /// What is shown in front of the first secret, and what follows it.
+    /// The text in front of the first secret, which is shown, and the text behind it.
     fn cut(text: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         let mut at = 0;
         while at < text.len() {

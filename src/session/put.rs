@@ -64,7 +64,7 @@ fn escape(c: char, buffer: &mut [u8; 10]) -> &str {
 mod tests {
     use super::*;
 
-    /// What is put behind a head of so many bytes, which begins behind the line before.
+    /// The text that is put behind a head of `head` bytes, which follows another line.
     fn written(head: usize, put: impl Fn(&mut Vec<u8>, usize)) -> String {
         let mut out = b"BEFORE\n".to_vec();
         let start = out.len();

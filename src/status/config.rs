@@ -61,7 +61,7 @@ impl StatusConfig {
         DriverConfig {
             max_connections: self.connections_max.saturating_add(ACCEPTS_MAX),
             max_connections_per_address: None,
-            // A request fits, and who sends more waits its turn.
+            // A request fits, and a peer that sends more waits its turn.
             read_bytes_max: 4 * 1024,
             accepts_max: ACCEPTS_MAX,
             // The largest text several times over: it is only ever queued behind the beginning of a feed.

@@ -21,7 +21,7 @@ impl Feed {
         self.is_stale = true;
     }
 
-    /// When the next message is due, if somebody listens.
+    /// When the next message is due, if the feed has a reader.
     pub(super) fn next_deadline(&self, config: &StatusConfig) -> Option<Instant> {
         let pause = if self.is_stale { config.interval } else { config.heartbeat };
         self.at.map(|at| at + pause)
@@ -49,7 +49,7 @@ impl Feed {
     }
 }
 
-/// What a new reader hears first.
+/// The first message to a new reader.
 pub(super) fn hello<P: Show>(driver: &Driver<P>) -> String {
     let mut about = Fields::default();
     about.put("server", &concat!("taketurns ", env!("CARGO_PKG_VERSION")));

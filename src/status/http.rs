@@ -42,7 +42,7 @@ enum Stage {
     Closing,
 }
 
-/// What is sent to a request.
+/// The response to a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answer<'a> {
     /// Code and words.
@@ -61,7 +61,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// What every answer says: nobody keeps it or guesses at its type.
+/// Headers of every answer: no cache may keep it, and no client may guess its type.
 const HEADERS: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
 
 /// A reverse proxy such as nginx would hold a feed back until some kilobytes of it have come.
@@ -180,14 +180,15 @@ impl Http {
         self.closing.push(id);
     }
 
-    /// Closes the connection that can best be done without, if there is one: nobody that lingers, says nothing or does not read is to
-    /// keep out a probe, which is waited for by what restarts this process.
+    /// Closes the connection that can best be done without, if there is one. A connection that lingers, is
+    /// silent or does not read must not keep out a probe, because the supervisor restarts a process whose
+    /// probes fail.
     fn make_room(&mut self, now: Now, links: &mut Links) -> bool {
         let spared = self.clients.iter().filter_map(|(id, client)| {
             let need = match client.stage {
                 // It has had its answer, and does not close.
                 Stage::Closing if links.unsent(id).is_empty() => 0,
-                // What has come only now has not been read yet, and stays.
+                // A connection that was accepted just now has not been read yet, and stays.
                 Stage::Head { .. } if client.opened < now.instant => 1,
                 Stage::Closing => 2,
                 Stage::Head { .. } | Stage::Asked | Stage::Feed => return None,
@@ -261,7 +262,7 @@ impl Protocol for Http {
     }
 
     fn handle_end(&mut self, now: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
-        // Who has asked may stop sending, and is answered.
+        // A client that has asked may stop sending, and is answered.
         if self.clients.get(id).is_some_and(|client| matches!(client.stage, Stage::Head { .. } | Stage::Feed))
         {
             self.end(now, id, links);

@@ -1,4 +1,4 @@
-//! What the echo, dispatch and counter servers show: their counts.
+//! The status of the echo, dispatch and counter servers: their counts.
 
 use super::metrics::float;
 use super::{Count, Fields, Metrics, Show, Tally};

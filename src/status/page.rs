@@ -21,7 +21,7 @@ fn hash(text: &str) -> String {
     BASE64.encode(Sha256::digest(text))
 }
 
-/// What stands between `<tag>` and `</tag>`; nothing if there is none.
+/// The text between `<tag>` and `</tag>`; empty if there is none.
 fn block<'a>(page: &'a str, tag: &str) -> &'a str {
     let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
     let inside = page.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));

@@ -1,8 +1,9 @@
-//! Reads the head of an HTTP request, and says what is wrong with it. What is answered to a good one is not decided here.
+//! Reads the head of an HTTP request, or says why it is refused. The answer to a good one is decided
+//! elsewhere.
 
 use std::fmt;
 
-/// What may be asked for.
+/// A request that can be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) path: Path,

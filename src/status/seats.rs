@@ -1,4 +1,4 @@
-//! What seats did: the last answer of each, and how long it held the turn. An entry lives as long as its seat.
+//! The last answer of each seat, and how long it held the turn. An entry lives as long as its seat.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

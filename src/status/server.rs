@@ -29,7 +29,7 @@ pub struct StatusServer<P: Show> {
     feed: Feed,
     /// The text of `/metrics`, and when it was made.
     metrics: Option<(Instant, String)>,
-    /// What the feed tells that is no event of the protocol's, as it was told last.
+    /// The last state in the feed that is no event of the protocol.
     told: Told,
     of: PhantomData<fn(&P)>,
 }
@@ -164,14 +164,14 @@ impl<P: Show> StatusServer<P> {
         });
     }
 
-    /// Goes on with the feed, if somebody reads it.
+    /// Goes on with the feed, if it has a reader.
     fn go_on(&mut self, now: Now, driver: &Driver<P>) {
         let told = Told { connections: driver.connections(), is_draining: driver.is_draining() };
         if std::mem::replace(&mut self.told, told) != told {
             self.feed.touch();
         }
         match self.http.protocol().feeds() {
-            // Nobody wants to know what was quick meanwhile.
+            // Recent times are for readers only.
             0 => self.tally.forget_recent(),
             _ => self.say_state(now, driver),
         }
@@ -206,7 +206,7 @@ impl<P: Show> StatusServer<P> {
     }
 }
 
-/// What every driver shows.
+/// Metrics of any driver.
 fn show_driver<P: Show>(driver: &Driver<P>, uptime: Duration, metrics: &mut Metrics) {
     let counts = driver.counts();
     let about = [([env!("CARGO_PKG_VERSION"), driver.protocol().name()], 1.0)];
@@ -266,8 +266,9 @@ const SPACE: TokenSpace = TokenSpace(1);
 
 impl<P: Show + 'static> EventLoop<P> {
     /// Serves the loop's status on `addr` from now on, in place of an earlier status listener; the address that it got, which differs
-    /// if the port was 0. Whoever runs the loop by [`run_once`](Self::run_once) takes the events by
-    /// [`poll_event`](Self::poll_event), or they are not counted. When the driver is drained the loop ends, whoever still reads a feed.
+    /// if the port was 0. A host that calls [`run_once`](Self::run_once) has to take the events by
+    /// [`poll_event`](Self::poll_event), or they are not counted. The loop ends when the driver is drained,
+    /// even if a feed still has readers.
     ///
     /// # Errors
     ///

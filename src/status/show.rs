@@ -1,4 +1,4 @@
-//! What a protocol shows of itself on the status listener.
+//! The trait by which a protocol reports its status.
 
 use super::{Fields, Metrics, Tally};
 use crate::protocol::Protocol;
@@ -49,15 +49,15 @@ use crate::time::Now;
 /// }
 /// ```
 pub trait Show: Protocol {
-    /// What the protocol is called.
+    /// The name of the protocol.
     fn name(&self) -> &'static str {
         "custom"
     }
 
-    /// What does not change and a reader of the feed should know.
+    /// Adds constants that a reader of the feed should know.
     fn about(&self, _about: &mut Fields) {}
 
-    /// Keeps in `tally` what is worth keeping of an event that the host is about to hear.
+    /// Notes in `tally` an event that the host is about to hear.
     fn note(&self, _event: &Self::Event, _tally: &mut Tally) {}
 
     /// Running counts, for the feed and, as `taketurns_{name}_total`, for `/metrics`.
@@ -77,8 +77,8 @@ pub trait Show: Protocol {
 pub struct Count {
     /// Its name: lower-case words with `_` between them.
     pub name: &'static str,
-    /// What is counted, as a sentence.
+    /// Its meaning, as a sentence.
     pub help: &'static str,
-    /// How often that was.
+    /// The count.
     pub value: u64,
 }

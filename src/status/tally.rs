@@ -1,4 +1,4 @@
-//! What is kept of what happened: counts, and how long turns and passes took.
+//! Counts of past events, and the times of turns and passes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct Tally {
     ended: Option<RingId>,
     /// The turns that are held. Each one ends, so there are no more of them than rings.
     granted: HashMap<RingId, Granted>,
-    /// What seats did.
+    /// Answers and times of seats.
     pub(super) seats: Seats,
     hand_overs: Timings,
     answers: Timings,

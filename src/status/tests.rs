@@ -10,7 +10,7 @@ struct World {
     now: Now,
     http: Http,
     links: Links,
-    /// What was said and not consumed.
+    /// Bytes that were not consumed.
     rests: ConnectionMap<Vec<u8>>,
 }
 
@@ -274,7 +274,7 @@ fn so_many_feeds_and_no_more() {
     assert!(!world.begin_feed(second));
     assert!(world.heard(second).starts_with("HTTP/1.1 503 ") && world.heard(second).contains("/events"));
 
-    // Who stops sending has gone, and leaves room.
+    // A client that stops sending has gone, and leaves room.
     world.http.handle_end(world.now, first, b"", &mut world.links);
     world.http.handle_closed(world.now, first, CloseReason::Finished, &mut world.links);
     assert_eq!(world.http.feeds(), 0);

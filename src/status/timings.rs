@@ -65,7 +65,7 @@ impl Timings {
 /// So many times are kept between two messages of the feed: percentiles of more would be no better.
 const RECENT_MAX: usize = 4096;
 
-/// The latest times, one by one, while somebody wants to know.
+/// The latest times, one by one, while a feed has readers.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     micros: Vec<u64>,
@@ -73,7 +73,7 @@ pub(super) struct Recent {
     max: u64,
 }
 
-/// What is told of the latest times.
+/// A summary of the latest times.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     count: u64,

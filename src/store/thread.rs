@@ -72,7 +72,7 @@ pub struct StoreThread {
     sent: usize,
 }
 
-/// What the thread says of itself. Each number is written by it alone.
+/// Progress of the thread, which alone writes these numbers.
 #[derive(Debug, Default)]
 struct Shared {
     /// Of those, records that it has taken.
@@ -84,7 +84,7 @@ struct Shared {
     busy_nanos: AtomicU64,
 }
 
-/// What a store has done since it was opened.
+/// Work of a store since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StoreCounts {

@@ -23,9 +23,9 @@ pub(crate) struct Room {
     pub(crate) removed: HashMap<Name, Instant>,
 }
 
-/// 64 bits of a hash of a name, whose secret no peer knows: thousands of seats have one, and a name takes 65 bytes. Whether the seat
-/// under a key has the name that is looked for is for the table to see: in one of 10^11 rings with 10,000 seats two names have the same key,
-/// and the later one is refused as taken.
+/// 64 bits of a keyed hash of a name, because a name takes 65 bytes and thousands of seats have one. No peer
+/// knows the key of the hash. The table checks that the seat under a hash has the wanted name: in one of
+/// 10^11 rings with 10,000 seats two names have the same hash, and the later one is refused as taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct NameKey(u64);
 
@@ -44,7 +44,7 @@ pub(crate) struct Rooms {
     rooms: Slab<Room>,
     by_name: HashMap<Name, RoomId>,
     by_ring: HashMap<RingId, RoomId>,
-    /// Hearers of all rooms, for one test in a turn that nobody hears.
+    /// Hearers of all rooms, so that a turn without any costs one test.
     pub(crate) hearing: usize,
     /// The rules that the host set for rings by name, whether or not they exist.
     rules: HashMap<Name, Rules>,

@@ -1,4 +1,4 @@
-//! Who wants to be called, and when: alarms that move later at no cost, and deadlines of the few that have one.
+//! Timers: alarms that move later at no cost, and deadlines for the few things that have one.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;

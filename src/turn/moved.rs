@@ -42,7 +42,7 @@ pub(crate) struct HandOver {
 }
 
 impl HandOver {
-    /// The same as a move of which nobody has heard yet.
+    /// The same as a move that no client has heard of yet.
     pub(crate) fn moved(self) -> Moved {
         let ended = Ended { seat: self.seat, turn: self.turn, outcome: Outcome::Answered };
         Moved { ended: Some(ended), granted: Some(self.granted) }
@@ -176,7 +176,7 @@ pub enum HostError {
     Resting,
     /// The seat's client is away.
     Away,
-    /// What is to be said is longer than an answer may be.
+    /// The words are longer than an answer may be.
     TooLarge,
 }
 

@@ -212,7 +212,7 @@ impl<S> Scheduler<S> {
         longest.map(|(_, ring)| ring.id)
     }
 
-    // What the world did.
+    // Events of the world.
 
     /// Makes a ring without seats. The first [`join`](Self::join) should follow: a ring is forgotten with its last seat, not before.
     ///
@@ -359,7 +359,7 @@ impl<S> Scheduler<S> {
         self.with_seat(seat, |ring, slot| ring.rest(now, slot)).unwrap_or(Err(Refusal::NotYourTurn))
     }
 
-    // What the host wants.
+    // Commands of the host.
 
     /// Names the seat that gets the next turn: one that waits, or the holder. The turn after that goes on in order.
     ///

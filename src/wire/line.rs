@@ -76,7 +76,7 @@ fn too_long(input: &[u8], line_bytes_max: usize) -> Option<Line<'_>> {
 mod tests {
     use super::*;
 
-    /// What a protocol sees that is given `chunks` one after the other, up to the first error.
+    /// The lines that a protocol reads from `chunks`, one after the other, up to the first error.
     fn split(chunks: &[&[u8]], max: usize) -> Vec<Result<String, LineError>> {
         let (mut kept, mut lines) = (Vec::new(), Vec::new());
         for chunk in chunks {

@@ -13,7 +13,7 @@ use redb::StorageBackend;
 
 use crate::journal::files::{Files, LockFile};
 
-/// What a disk writes as a whole, unless it is torn.
+/// The bytes that a disk writes as a whole, unless the write is torn.
 const SECTOR: usize = 512;
 
 /// A directory on such a disk. Clones are the same one.
@@ -85,7 +85,7 @@ impl Content {
         self.unsynced.clear();
     }
 
-    /// What is left of it when the power is lost. Of each change each sector is kept, lost or torn, and the length is any that it had.
+    /// Loses the power. Of each change each sector is kept, lost or torn, and the length is any that it had.
     fn lose(&mut self, rng: &mut Rng) {
         // Of a hundred sectors, those that are lost and torn: sometimes nearly all, sometimes nearly none.
         let lost = *rng.choice(&[0, 2, 50, 98, 100]).expect("some");

@@ -25,7 +25,7 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-/// What the next life may find.
+/// The states that the next life may find.
 struct Model {
     /// `None` as long as no life has begun.
     acknowledged: Option<State>,
@@ -50,7 +50,7 @@ impl Model {
     }
 }
 
-/// What came of a history.
+/// The outcomes of histories.
 #[derive(Default)]
 pub(super) struct Counts {
     lives: u64,
@@ -285,8 +285,8 @@ fn a_byte_that_is_changed_is_found_or_harmless() {
     }
 }
 
-/// What disks, copies and people do to a file: sectors of zeros or noise, pages in each other's place, lengths. Refused, or the same state,
-/// and never a panic.
+/// Damage by disks, copies and people: sectors of zeros or noise, pages in each other's place, lengths.
+/// Refused, or the same state, and never a panic.
 #[test]
 fn damage_of_any_size_is_found_or_harmless() {
     let seeds = if std::env::var("TAKETURNS_FLIPS").is_ok() { 20_000 } else { 1_000 };

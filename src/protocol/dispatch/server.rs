@@ -66,7 +66,7 @@ struct Client {
     sent: VecDeque<Instant>,
     /// Commands that it has not done, and who sent them (line framing).
     undone: BTreeMap<u64, ConnectionId>,
-    /// The number of the last command that it was chosen for: who was chosen longer ago has the smaller one.
+    /// The number of the last command that it was chosen for: smaller means longer ago.
     chosen: u64,
     /// Messages that wait for the gap (raw framing).
     waiting: VecDeque<Reply>,
@@ -319,7 +319,7 @@ impl DispatchServer {
         self.timers.set(&mut client.alarm, id, due);
     }
 
-    /// R6: everyone below moves up, and every remaining client is told, at the end of the pass: once, however many have left in it.
+    /// R6: all clients below move up, and every remaining client is told once, at the end of the pass.
     fn remove(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let Some(mut gone) = self.clients.remove(id) else { return };
         self.timers.remove(&mut gone.alarm, id);
@@ -475,7 +475,8 @@ impl Protocol for DispatchServer {
                 }
                 _ => self.send_waiting(now, id, links),
             }
-            // The others are for the next pass: much is to be written first, so that nobody who reads is given up for it.
+            // The others are for the next pass: much is to be written first, so that no client that reads is
+            // closed for it.
             if links.wants_flush(id) {
                 return;
             }

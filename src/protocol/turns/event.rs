@@ -8,8 +8,8 @@ use crate::session::{Code, How};
 use crate::turn::{SeatId, TurnNumber};
 
 /// An event of a [`TurnServer`](super::TurnServer). It carries ids: the server keeps what they name.
-// The tag is as wide as what stands behind it, so that who copies it copies no padding; what has to be dropped comes last, so that one
-// comparison says whether it has.
+// The tag is as wide as the data behind it, so that a copy has no padding. Variants that need a drop come
+// last, so that one comparison finds them.
 #[derive(Debug)]
 #[non_exhaustive]
 #[repr(u64)]

@@ -1,4 +1,4 @@
-//! What a turn server shows: its rings, how their turns end, and how long that takes.
+//! The status of a turn server: its rings, the outcomes of their turns, and the times of these.
 
 mod rings;
 #[cfg(test)]

@@ -46,11 +46,11 @@ struct HolderView {
     turn: u64,
     /// `running`, or why it stands: `untold`, `paused`, `judged`.
     clock: &'static str,
-    /// What is left of the time to answer.
+    /// The time left to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<u64>,
     within_ms: u64,
-    /// What is left of the host's time to judge.
+    /// The time left for the host to judge.
     #[serde(skip_serializing_if = "Option::is_none")]
     judging_left_ms: Option<u64>,
     /// Its connection is lost, and the turn waits for it.

@@ -1,4 +1,4 @@
-//! What is told of turns, in virtual time and without sockets.
+//! Tests of the status of turns, in virtual time and without sockets.
 
 use std::time::Duration;
 
