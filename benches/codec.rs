@@ -1,6 +1,6 @@
 //! Bytes to messages and back.
 //!
-//! Measured: reading one message of each kind that a turn costs, and a `JOIN` for comparison; writing one reply into a send
+//! Measured: reading one message of each kind that a turn costs, and a `JOIN` for comparison; writing one reply into a
 //! buffer; cutting a stream of 64 lines (the time is for all of them).
 //!
 //! Not measured: what the server does with a message, and the socket that it comes from.
@@ -11,7 +11,6 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use taketurns::protocol::turns::{Code, Reply, Request};
 use taketurns::turn::TurnNumber;
-use taketurns::wire::SendBuffer;
 use taketurns::wire::message::{Limits, split_line};
 
 const LINE: &str = "ANSWER turn=123456 epoch=0123456789abcdef :e2e4";
@@ -40,11 +39,11 @@ fn format(criterion: &mut Criterion) {
         ("ok", Reply::Ok { turn: Some(turn), words: None }),
         ("no", Reply::No { code: Code::StaleTurn, turn: Some(turn.get()), within: None, words: None }),
     ] {
-        let mut buffer = SendBuffer::default();
+        let mut buffer = Vec::new();
         group.bench_function(what, |bencher| {
             bencher.iter(|| {
                 black_box(&reply).encode(&mut buffer);
-                buffer.consume(buffer.unsent().len());
+                buffer.clear();
             });
         });
     }
