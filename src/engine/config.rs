@@ -38,8 +38,9 @@ pub struct DriverConfig {
     /// has refused bytes and refuses more. A peer that has not been written to yet may have 16 times as many, since what a host does to 1,000
     /// clients at once is no fault of one that reads. Default 128 KiB, for each connection.
     pub out_bytes_max: usize,
-    /// Lines a second that peers may cause in the log, all peers together; what is left out is counted, and the log says once a second how
-    /// much. Default 100: at most some 60 KB a second, whatever is sent by however many connections.
+    /// Lines a second that peers may cause in the log, all peers together; further ones are counted, and the
+    /// log says once a second how many. Default 100: at most some 60 KB a second, whatever is sent by however
+    /// many connections.
     pub log_lines_max: u32,
     /// Bytes queued for all peers whose sockets have refused some. Beyond it those are closed that have waited for longest for all of theirs
     /// to be taken, so that thousands that do not read cost no more memory than this; the system keeps up to about 190 KiB more for

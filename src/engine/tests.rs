@@ -1,4 +1,4 @@
-//! An engine on pipes: what comes when, and what is made of it.
+//! An engine on pipes: the order of events, and their effects.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -9,7 +9,7 @@ use super::{DriverConfig, Engine, Event, Interest, Ready, Sockets};
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::time::{Instant, Now};
 
-/// Its peer has said so much, hears so much, and takes so much more.
+/// `says` is still to be read, `hears` has reached the peer, and `room` bytes more fit.
 #[derive(Default)]
 struct Pipe {
     says: VecDeque<Vec<u8>>,
@@ -466,7 +466,8 @@ fn a_connection_that_was_hung_up_while_it_connected_never_comes_up() {
     }
 }
 
-/// So many passes until one that says a word is heard, when each of 200 others has said 16 KiB at once.
+/// The number of passes until a connection that says a word is read, while each of 200 others has sent 16 KiB
+/// at once.
 fn passes_beside_a_flood(is_awaited: bool) -> usize {
     let mut engine = engine(DriverConfig::default());
     engine.protocol.takes_all = true;

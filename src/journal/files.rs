@@ -30,7 +30,7 @@ pub(super) trait Files {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Makes names durable: what was made, renamed and removed.
+    /// Makes names durable: those that were made, renamed and removed.
     fn sync(&self) -> io::Result<()>;
 }
 

@@ -16,8 +16,8 @@ const NEW_ID: &str = "id.new";
 const OLD_DATABASE: &str = "turns.old";
 const OLD_ID: &str = "id.old";
 
-/// Files that may stand in the directory of a new journal: what is left of one that was cut off while it was made or discarded, and
-/// the folder that every file system of the ext family begins with.
+/// Files that may stand in the directory of a new journal: remains of one that was cut off while it was made
+/// or discarded, and the folder that every file system of the ext family begins with.
 const HARMLESS: [&str; 6] = [LOCK, NEW_DATABASE, NEW_ID, OLD_DATABASE, OLD_ID, "lost+found"];
 
 /// A journal that is open.

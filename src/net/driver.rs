@@ -264,7 +264,7 @@ impl<P: Protocol> Driver<P> {
         }
     }
 
-    /// Ends a pass: newcomers, deadlines, what is left to write, and slots that may be used again.
+    /// Ends a pass: newcomers, deadlines, remaining writes, and slots that may be used again.
     ///
     /// # Errors
     ///

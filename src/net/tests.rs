@@ -146,7 +146,8 @@ fn the_first_events_of_a_pass_are_answered_at_once_and_the_others_together() {
     }
 }
 
-/// Eight connections that say so much each, and a budget of 10 bytes for each of them and of `pass` for all.
+/// Eight connections that send `said` bytes each, and a budget of 10 bytes for each of them and of `pass` for
+/// all.
 fn talkative(pass: usize, said: usize) -> (Driver<Ear>, Vec<(StdStream, ConnectionId)>) {
     let config = DriverConfig { read_bytes_max: 10, pass_read_bytes_max: pass, ..DriverConfig::default() };
     let (_poll, mut driver) = driver_with(config);

@@ -1,4 +1,4 @@
-//! One connection: where it stands, what its protocol wants of it, and what is queued for it.
+//! One connection: its state, the wishes of its protocol, and its queued bytes.
 
 use std::num::NonZeroU32;
 

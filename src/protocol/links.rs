@@ -229,7 +229,7 @@ impl Links {
         }
     }
 
-    /// Closes `id` at once, also after [`close`](Self::close); what is queued is dropped.
+    /// Closes `id` at once, also after [`close`](Self::close); queued bytes are dropped.
     pub fn abort(&mut self, id: ConnectionId) {
         let link = self.link_mut(id).filter(|link| matches!(link.wish, Wish::Keep | Wish::Close));
         if let Some(link) = link {

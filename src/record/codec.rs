@@ -20,7 +20,7 @@ pub struct Malformed {
 pub enum Flaw {
     /// They end before this field.
     Ends(&'static str),
-    /// So many bytes are left behind the last field.
+    /// Bytes are left behind the last field: their number.
     Rest(usize),
     /// The value is of a newer version of this program.
     Newer {

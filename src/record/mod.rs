@@ -6,8 +6,9 @@
 //!
 //! A hand-over is *one* record: what ended and what was granted. A store commits a record as a whole or not at all.
 //!
-//! Here live the record, its [keys](Key), its values with their byte forms, what is [not stored yet](Pending), which numbers
-//! [are durable](Horizon), and the [`State`] that all entries together are. Where they are stored is not known here.
+//! Here live the record, its [keys](Key), its values with their byte forms, the records that are [not stored
+//! yet](Pending), which numbers [are durable](Horizon), and the [`State`] that all entries together are.
+//! Where they are stored is not known here.
 //!
 //! Byte forms are versioned, canonical and little-endian. Bytes that are none are an error that says what is wrong and where, never a
 //! panic: a journal may come from a failing disk, and an import from a text editor.

@@ -169,7 +169,8 @@ pub(super) fn read_weight(from: &mut Reader<'_>) -> Result<Weight, Malformed> {
 /// The longest state that a host may keep for a ring, in bytes (M23).
 pub const HOST_STATE_BYTES_MAX: usize = 64 * 1024;
 
-/// The value of [`Key::Host`](super::Key::Host): what the host keeps for a ring. Written with the answer that it belongs to.
+/// The value of [`Key::Host`](super::Key::Host): the host's state of a ring. Written with the answer that it
+/// belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostValue(pub Vec<u8>);
 

@@ -42,7 +42,8 @@ impl Default for StatusConfig {
     }
 }
 
-/// Newcomers of one pass: so many connections beyond [`StatusConfig::connections_max`] exist until those that make room are gone.
+/// Newcomers of one pass: the connections beyond [`StatusConfig::connections_max`] that exist until others
+/// have made room.
 const ACCEPTS_MAX: usize = 16;
 
 /// Shorter pauses would keep the loop busy with nothing else.

@@ -1,6 +1,6 @@
 //! HTTP as far as it is needed here, without sockets: a [`Protocol`] that gathers requests and sends answers.
 //!
-//! One request a connection. What is answered to it, and what goes out on a feed, is the [`StatusServer`](super::StatusServer)'s.
+//! One request per connection. The [`StatusServer`](super::StatusServer) decides on answers and feeds.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -214,7 +214,7 @@ impl Http {
         }
     }
 
-    /// Goes on with a head, of which `bytes` has come so far; what has become of it, once that is known.
+    /// Goes on with a head, of which `bytes` has come so far; returns its fate, once that is known.
     fn gather(&mut self, id: ConnectionId, bytes: &[u8]) -> Option<Result<Request, Refusal>> {
         let max = self.config.head_bytes_max;
         let Stage::Head { left, is_head } = &mut self.clients.get_mut(id)?.stage else { return None };

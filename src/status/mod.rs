@@ -9,9 +9,9 @@
 //! | `/events` | the feed: server-sent events with how things stand, at most ten a second |
 //!
 //! It runs in the same loop as what it shows: no thread, and no lock. So `/healthz` is silent when the loop is stuck,
-//! and what is told is of one moment. Its work comes after the driver's in every pass, and is bounded: so many connections, so many
-//! bytes, and no more than one text for `/metrics` and one for the feed in a [tenth of a second](StatusConfig::interval), however
-//! many read them.
+//! and every answer is of one moment. Its work comes after the driver's in every pass. It is bounded:
+//! connections and bytes have [limits](StatusConfig), and there is at most one text for `/metrics` and one
+//! for the feed in a [tenth of a second](StatusConfig::interval), for all readers.
 //!
 //! It is not a web server: it answers `GET` and `HEAD` of those five paths, closes after every answer, and changes nothing. Nothing is
 //! authenticated or encrypted: a reader that can reach it learns the clients' names and answers.

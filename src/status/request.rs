@@ -33,7 +33,7 @@ impl Path {
     }
 }
 
-/// Why a request is refused; displayed, what its sender is told.
+/// Why a request is refused; displays as the words for its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Malformed(httparse::Error),

@@ -1,4 +1,4 @@
-//! The status server: what is asked for, answered from what a driver and its protocol show.
+//! The status server: answers requests from the state of a driver and its protocol.
 
 use std::fmt;
 use std::marker::PhantomData;

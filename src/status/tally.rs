@@ -130,7 +130,7 @@ impl Tally {
         &self.answers
     }
 
-    /// A pass is over: what is noted from now on happened in it.
+    /// A pass is over: events that are noted from now on happened in it.
     pub(super) fn note_pass(&mut self, began: Instant, ended: Instant) {
         self.pass = (began, ended);
         self.ended = None;

@@ -62,7 +62,7 @@ impl Timings {
     }
 }
 
-/// So many times are kept between two messages of the feed: percentiles of more would be no better.
+/// Times that are kept between two messages of the feed: percentiles of more would be no better.
 const RECENT_MAX: usize = 4096;
 
 /// The latest times, one by one, while a feed has readers.

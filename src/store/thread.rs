@@ -1,10 +1,10 @@
-//! The thread that waits for a store in place of the loop. Beside the clock it is the only code that may name a thread.
+//! The thread that waits for a store in place of the loop. Only this file and the clock may name a thread.
 //!
 //! ```text
 //! loop                                      thread
 //!  submit, submit, flush --- one record ---> takes all that has come, merged into one
 //!  submit, flush ---------- one record ---->   |  commit
-//!  (so many on their way: keeps and merges)    v
+//!  (64 on their way: keeps and merges)         v
 //!  durable <------------- number, wake ------ says so, and takes what has come meanwhile
 //! ```
 //!

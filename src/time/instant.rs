@@ -33,10 +33,10 @@ impl Instant {
     /// Where counting begins: a good start for virtual time.
     pub const ORIGIN: Instant = Instant(NonZeroU64::MIN);
 
-    /// The last one, 584 years behind the origin: a time so long that it cannot be added ends here.
+    /// The last one, 584 years after the origin: a time so long that it cannot be added ends here.
     pub const FAR_FUTURE: Instant = Instant(NonZeroU64::MAX);
 
-    /// So many seconds and nanoseconds behind the origin.
+    /// The time `secs` and `nanos` after the origin.
     #[cfg(all(feature = "net", target_os = "linux"))]
     #[inline]
     pub(crate) fn new(secs: u64, nanos: u64) -> Instant {

@@ -155,7 +155,8 @@ impl Crowd {
         if self.weighted_since.is_none() {
             return first;
         }
-        // A wait that began before weights differed owes those who stood there then one turn each, and no more.
+        // A wait that began before weights differed owes one turn to each seat that stood there then, and no
+        // more.
         let begun = self.peaks.partition_point(|&(given, _)| given < wait.given);
         let peak = self.peaks.get(begun).map_or(self.weight, |&(_, peak)| peak);
         let others = peak.saturating_sub(u64::from(wait.weight));

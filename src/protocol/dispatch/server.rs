@@ -15,7 +15,7 @@ use crate::session::{Extent, Redacted, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, LineError, RawMessage, split_line, split_raw};
 
-/// The greatest load that is told apart in the raw framing: so many times are kept for each client.
+/// The greatest load that the raw framing can tell apart: the number of times that are kept for each client.
 const LOAD_MAX: usize = 4096;
 
 /// The server side of ranked dispatch, without sockets: a [`Protocol`].
@@ -138,7 +138,7 @@ impl DispatchServer {
         }
     }
 
-    /// R10: what is no command. The client stays.
+    /// R10: refuses a message that is no command. The client stays.
     fn refuse(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
         self.note_refused(id, message, links);
         self.tell_rejected(now, id, Rejection::Malformed, links);

@@ -36,7 +36,7 @@ struct Awaited {
 /// Limits of an [`EchoClient`].
 #[derive(Debug, Clone)]
 pub struct EchoClientConfig {
-    /// The longest answer; what is longer is cut. Default 128 KiB.
+    /// The longest answer; a longer one is cut. Default 128 KiB.
     pub answer_bytes_max: usize,
     /// How long the server may take to answer and to close. Default 30 s.
     pub answer_timeout: Duration,

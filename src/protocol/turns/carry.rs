@@ -15,7 +15,7 @@ use crate::table::{RoomId, SeatData, SeatName};
 use crate::time::Now;
 use crate::turn::{Ended, Grant, HandOver, HeldClock, Moved, Outcome, SeatId, TurnNumber};
 
-/// An answer that was accepted, for those who hear of it.
+/// An answer that was accepted, for hearers and the host.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Accepted<'a> {
     /// The answer, or for a raw client all it said.

@@ -72,7 +72,7 @@ impl fmt::Debug for Joining {
     }
 }
 
-/// The terms on which the host admits a client. By default, what the client asked for.
+/// The terms on which the host admits a client. By default, those that the client asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Admit {
