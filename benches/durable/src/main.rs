@@ -92,6 +92,12 @@ fn main() -> Result<()> {
     }
     println!("{} rings of {} seats. A record is a ring and a seat.\n", size.rings, size.seats);
     print(&rounds);
+    println!(
+        "\nThe database has {:.1} MiB after {} turns.",
+        mebibytes(&dir.0.join("journal"))?,
+        history.turns
+    );
+    drop(journal);
     opening(&dir.0, options.rounds)
 }
 
@@ -289,12 +295,15 @@ fn opening(dir: &Path, rounds: usize) -> Result<()> {
         anyhow::ensure!(seats as u64 == LARGE.rings * LARGE.seats, "{seats} seats were found");
         black_box(state);
     }
-    let bytes = fs::metadata(large.join("turns.redb"))?.len();
     let [middle, low, high] = spread(times.into_iter());
     println!(
-        "\nOpened after a kill, {} seats in a database of {:.1} MiB: {middle:.0} ms ({low:.0} to {high:.0})",
+        "Opened after a kill, {} seats in a database of {:.1} MiB: {middle:.0} ms ({low:.0} to {high:.0})",
         LARGE.rings * LARGE.seats,
-        bytes as f64 / 1024.0 / 1024.0
+        mebibytes(&large)?
     );
     Ok(())
+}
+
+fn mebibytes(journal: &Path) -> Result<f64> {
+    Ok(fs::metadata(journal.join("turns.redb"))?.len() as f64 / 1024.0 / 1024.0)
 }
