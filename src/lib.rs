@@ -44,7 +44,7 @@
 //! | [`turn`] | the scheduler: who may hold the turn | names, bytes, sockets, clocks |
 //! | [`wire`] | framing and bounded buffers | verbs, sockets |
 //! | [`session`] | the text of the turn protocol: bytes to values, and back | turns, sockets |
-//! | [`record`] | what a server has to remember beyond its life: records, keys, values | files, networks |
+//! | [`record`] | state that outlives a server: records, keys, values | files, networks |
 //! | [`protocol`] | wire protocols: bytes in, decisions out | sockets, clocks |
 //! | [`engine`] | the order of a pass, budgets, flushing, deadlines, on any sockets | clocks, the kind of sockets |
 //! | [`net`] | sockets, clock, `mio`: the driver and the event loop | who may do what |
@@ -60,7 +60,7 @@
 //! | feature | default | addition |
 //! |---|---|---|
 //! | `net` | yes | [`net`]: sockets, clock, event loop; with it `mio`, `socket2`, `getrandom`, `rlimit` and, on Linux, `rustix` |
-//! | `status` | no | [`status`]: what a server does, over HTTP; with it `base64`, `httparse`, `prometheus`, `serde` and `serde_json` |
+//! | `status` | no | [`status`]: the state of a server, over HTTP; with it `base64`, `httparse`, `serde` and `serde_json` |
 //! | `journal` | no | [`store`] and [`journal`]: records on a disk, with a thread that waits for it; with it `redb`, `serde` and `serde_json` |
 //!
 //! # Single-threaded, no locks
