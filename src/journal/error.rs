@@ -24,7 +24,7 @@ pub struct JournalError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The system does not do what is asked of it.
+    /// The system refused an operation.
     System {
         /// The operation that failed.
         doing: String,

@@ -90,8 +90,8 @@ impl Journal {
         Journal::with(dir, |files| Opened::open(files, fresh))
     }
 
-    /// Opens a journal that is a backup, and begins another life of it, in the epoch `fresh`: what was answered since the backup may be
-    /// answered again, and the epoch tells both apart. It does not mind an epoch that contradicts, and commits that are missing.
+    /// Opens a journal that is a backup, and begins another life of it, in the epoch `fresh`. Turns that were granted after the backup was made
+    /// are granted again, and the epoch tells them apart. It does not mind an epoch that contradicts, and commits that are missing.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl Journal {
         Ok(Journal { dir: dir.to_owned(), opened })
     }
 
-    /// Writes all entries as lines of JSON, for [`import`](Self::import), and for people who want to look.
+    /// Writes all entries as lines of JSON, for [`import`](Self::import) and for people.
     ///
     /// # Errors
     ///

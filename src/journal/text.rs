@@ -1,4 +1,4 @@
-//! A state as lines of JSON: the way over formats, and for people who want to look.
+//! A state as lines of JSON, to move a journal to another format and to read one.
 //!
 //! The first line is the journal's, then come rings, seats and the states of hosts, and the last one counts them, so that a file that was
 //! cut is noticed. Times are in nanoseconds. Other bytes are hexadecimal.

@@ -4,13 +4,13 @@
 //! said before the record is durable**: that is the output commit of rollback recovery, and the contract of `Ready` in etcd's raft. So an
 //! `OK` that a client has read is never lost, and no turn number is granted twice.
 //!
-//! A hand-over is *one* record: what ended and what was granted. A store commits a record as a whole or not at all.
+//! A hand-over is *one* record: the turn that ended and the turn that was granted. A store commits a record as a whole or not at all.
 //!
 //! Here live the record, its [keys](Key), its values with their byte forms, the records that are [not stored
 //! yet](Pending), which numbers [are durable](Horizon), and the [`State`] that all entries together are.
 //! Where they are stored is not known here.
 //!
-//! Byte forms are versioned, canonical and little-endian. Bytes that are none are an error that says what is wrong and where, never a
+//! Byte forms are versioned, canonical and little-endian. Malformed bytes are an error with the flaw and its position, never a
 //! panic: a journal may come from a failing disk, and an import from a text editor.
 
 mod codec;

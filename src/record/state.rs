@@ -1,4 +1,4 @@
-//! All entries together: what a server goes on from.
+//! All entries together: the state that a restarted server begins with.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! Where records are stored: the trait [`Store`], and the [`StoreThread`] that calls one, so that no loop waits for a disk.
 //!
-//! Feature `journal`. Here is all that any store needs; the one on a disk is [`journal`](crate::journal). What a record is, and what may be
-//! said when, is [`record`](crate::record)'s.
+//! Feature `journal`. This module has the parts that every store shares. The store on a disk is [`journal`](crate::journal); records, and the
+//! rule about when their effects may be told, are in [`record`](crate::record).
 
 mod thread;
 

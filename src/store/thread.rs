@@ -5,7 +5,7 @@
 //!  submit, submit, flush --- one record ---> takes all that has come, merged into one
 //!  submit, flush ---------- one record ---->   |  commit
 //!  (64 on their way: keeps and merges)         v
-//!  durable <------------- number, wake ------ says so, and takes what has come meanwhile
+//!  durable <------------- number, wake ------ reports it, and takes all records that have come meanwhile
 //! ```
 //!
 //! One commit is under way at any time, and everything that waits becomes the next one: the more records come, the more of them
