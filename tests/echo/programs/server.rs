@@ -1,9 +1,9 @@
 //! `echo_server`, with bare sockets: its clock, its log, its options, signals.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Server, client, echoed};
 use crate::bare::PATIENCE;
@@ -118,20 +118,30 @@ fn a03_over_a_socket_64_kib_of_short_lines_are_all_answered() {
 }
 
 #[test]
-fn a03_over_a_socket_a_peer_that_never_reads_is_closed() {
+fn a03_over_a_socket_a_peer_that_does_not_read_is_read_no_further_and_delays_no_other() {
     let server = Server::start(&["--keep-open"]);
     let mut stuck = server.connect();
-    let lines = "0123456789012345678901234567890123456789\n".repeat(1_000);
-    let begun = Instant::now();
-    while stuck.write_all(lines.as_bytes()).is_ok() {
-        assert!(begun.elapsed() < PATIENCE, "it is still open");
-        let mut other = server.connect();
-        other.write_all(b"Hello\n").expect("the server reads");
-        other.shutdown(Shutdown::Write).expect("a socket");
-        let mut heard = String::new();
-        other.read_to_string(&mut heard).expect("an answer");
-        assert_eq!(echoed(heard.trim_end(), ""), Some("Hello"));
-    }
+    stuck.set_write_timeout(Some(Duration::from_millis(200))).expect("a socket");
+    let line = "0123456789012345678901234567890123456789\n";
+    let (lines, begun, mut written) = (line.repeat(1_000), Instant::now(), 0);
+    let full = loop {
+        assert!(begun.elapsed() < PATIENCE, "the server reads on: {written} bytes");
+        match stuck.write(&lines.as_bytes()[written % line.len()..]) {
+            Ok(count) => written += count,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::WouldBlock, "it is not closed");
+    let mut other = server.connect();
+    other.write_all(b"Hello\n").expect("the server reads");
+    other.shutdown(Shutdown::Write).expect("a socket");
+    let mut heard = String::new();
+    other.read_to_string(&mut heard).expect("an answer");
+    assert_eq!(echoed(heard.trim_end(), ""), Some("Hello"));
+
+    // It reads at last, and nothing is lost.
+    stuck.shutdown(Shutdown::Write).expect("a socket");
+    assert_eq!(BufReader::new(stuck).lines().map_while(Result::ok).count(), written.div_ceil(line.len()));
 }
 
 #[test]
