@@ -63,9 +63,10 @@ impl Error {
 }
 
 impl std::error::Error for Error {
+    /// The cause of the system's error, which the text has already.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Listen { source, .. } | Error::HandedIn(source) | Error::Poll(source) => Some(source),
+            Error::Listen { source, .. } | Error::HandedIn(source) | Error::Poll(source) => source.source(),
             Error::Draining | Error::Full | Error::AddressFull | Error::Buffer(_) | Error::EventsPending => {
                 None
             }
