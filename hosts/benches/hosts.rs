@@ -36,9 +36,9 @@ const HAND_OVERS: usize = 2_000;
 const LAPSES: usize = 20;
 const LAPSE_AFTER: Duration = Duration::from_millis(50);
 
-/// For a host to come to rest, and its last timer of a second.
-const SETTLE: Duration = Duration::from_millis(1_500);
-const IDLE: Duration = Duration::from_secs(3);
+/// For a host to come to rest. Some 10 s after it has written anything it looks once whether its clients are there.
+const SETTLE: Duration = Duration::from_millis(1_000);
+const IDLE: Duration = Duration::from_secs(5);
 
 /// Both even, so that the same client holds the turn at the end.
 const FEW_TURNS: usize = 1_000;
@@ -53,18 +53,44 @@ fn main() -> Result<()> {
         let arguments: Vec<&str> = arguments[1..].iter().map(String::as_str).collect();
         return serve(&Options::from_args(&["serve"], &arguments).map_err(|exit| exit.output)?);
     }
+    show_calls()?;
     let cores = Cores::choose()?;
-    let calls = HOSTS.iter().map(|(_, program)| calls(program)).collect::<Result<Vec<_>>>()?;
+    let start = |(_, program): &(&str, &str)| Host::start(program, &[], &cores);
+    let mut hosts = HOSTS.iter().map(start).collect::<Result<Vec<_>>>()?;
+    let mut pairs = hosts.iter().map(|host| Pair::join(&host.addr)).collect::<Result<Vec<_>>>()?;
+    show_idle(&hosts)?;
+    show_hand_overs(&hosts, &mut pairs)?;
+    drop(pairs);
+    hosts.iter_mut().try_for_each(Host::end)?;
+    show_lapses(&cores)
+}
+
+fn show_calls() -> Result<()> {
     println!("system calls of a turn, two raw clients, counted over {} turns", MANY_TURNS - FEW_TURNS);
-    for ((name, _), calls) in HOSTS.iter().zip(calls) {
+    for (name, program) in HOSTS {
+        let calls = calls(program)?;
         let total: f64 = calls.values().sum();
         let shown: Vec<_> = calls.iter().map(|(call, count)| format!("{call} {count:.2}")).collect();
         println!("{name:<20} {total:>6.2}   {}", shown.join(", "));
     }
+    Ok(())
+}
 
-    let mut hosts =
-        HOSTS.iter().map(|(_, program)| Host::start(program, &[], &cores)).collect::<Result<Vec<_>>>()?;
-    let mut pairs = hosts.iter().map(|host| Pair::join(&host.addr)).collect::<Result<Vec<_>>>()?;
+/// One client has the turn and thinks, the other one waits.
+fn show_idle(hosts: &[Host]) -> Result<()> {
+    thread::sleep(SETTLE);
+    let before = hosts.iter().map(Host::work).collect::<Result<Vec<_>>>()?;
+    thread::sleep(IDLE);
+    println!("\nidle for {IDLE:?}, a turn is held and a client waits");
+    for ((name, _), (host, before)) in HOSTS.iter().zip(hosts.iter().zip(before)) {
+        let Work { nanos, switches } = host.work()?;
+        let (nanos, switches) = (nanos - before.nanos, switches - before.switches);
+        println!("{name:<20} {switches:>6} switches {nanos:>9} ns of processor time");
+    }
+    Ok(())
+}
+
+fn show_hand_overs(hosts: &[Host], pairs: &mut [Pair]) -> Result<()> {
     let mut plays = [(); HOSTS.len()].map(|()| Vec::new());
     for round in 0..ROUNDS {
         for nth in 0..HOSTS.len() {
@@ -74,7 +100,7 @@ fn main() -> Result<()> {
         }
     }
     println!(
-        "\nhand-over of a turn, {ROUNDS} rounds of {HAND_OVERS}: median (lowest to highest round); and so the share of our own loop's"
+        "\nhand-over of a turn, {ROUNDS} rounds of {HAND_OVERS}: median (lowest to highest round), and the ratio to our own loop's"
     );
     println!(
         "{:<20} {:>28} {:>24} {:>24} {:>24}",
@@ -88,29 +114,18 @@ fn main() -> Result<()> {
         let [(median, slower), (processor, dearer)] = columns;
         println!("{name:<20} {median:>28} {slower:>24} {processor:>24} {dearer:>24}");
     }
+    Ok(())
+}
 
-    thread::sleep(SETTLE);
-    let before = hosts.iter().map(Host::work).collect::<Result<Vec<_>>>()?;
-    thread::sleep(IDLE);
-    println!("\nidle for {IDLE:?}, a turn is held and a client waits");
-    for ((name, _), (host, before)) in HOSTS.iter().zip(hosts.iter().zip(before)) {
-        let after = host.work()?;
-        println!(
-            "{name:<20} {:>6} switches {:>9} ns of processor time",
-            after.switches - before.switches,
-            after.nanos - before.nanos
-        );
-    }
-    drop(pairs);
-    hosts.iter_mut().try_for_each(Host::end)?;
-
+fn show_lapses(cores: &Cores) -> Result<()> {
     println!("\nlapses of {LAPSES} turns after {LAPSE_AFTER:?}: how late the next client hears GO, ms");
     for (name, program) in HOSTS {
         let deadline = LAPSE_AFTER.as_millis().to_string();
-        let mut host = Host::start(program, &["--turn-deadline", &deadline], &cores)?;
+        let mut host = Host::start(program, &["--turn-deadline", &deadline], cores)?;
         let late = lapses(&host.addr)?;
         host.end()?;
-        println!("{name:<20} {}", Spread::of(late));
+        let mean = late.iter().sum::<f64>() / late.len() as f64;
+        println!("{name:<20} {:<28} mean {mean:.2}", Spread::of(late));
     }
     Ok(())
 }
