@@ -1,6 +1,7 @@
 //! The price of another loop: the programs of `src/bin/` beside a program that has nothing but the server's own loop.
 //!
-//! Each is a process of its own; the clients are blocking sockets in this one. System calls are counted by `strace`, without the clock's.
+//! Each is a process of its own; the clients are blocking sockets in this one. All are on one core, where the price shows most; with
+//! `-- --any-core` they are where the system puts them. System calls are counted by `strace`, without the clock's.
 //!
 //! `cargo bench -p hosts`. Linux only, since it pins processes and reads what the system knows of them.
 
@@ -54,15 +55,17 @@ fn main() -> Result<()> {
         return serve(&Options::from_args(&["serve"], &arguments).map_err(|exit| exit.output)?);
     }
     show_calls()?;
-    let cores = Cores::choose()?;
-    let start = |(_, program): &(&str, &str)| Host::start(program, &[], &cores);
+    if !arguments.iter().any(|argument| argument == "--any-core") {
+        run_on_one_core()?;
+    }
+    let start = |(_, program): &(&str, &str)| Host::start(program, &[]);
     let mut hosts = HOSTS.iter().map(start).collect::<Result<Vec<_>>>()?;
     let mut pairs = hosts.iter().map(|host| Pair::join(&host.addr)).collect::<Result<Vec<_>>>()?;
     show_idle(&hosts)?;
     show_hand_overs(&hosts, &mut pairs)?;
     drop(pairs);
     hosts.iter_mut().try_for_each(Host::end)?;
-    show_lapses(&cores)
+    show_lapses()
 }
 
 fn show_calls() -> Result<()> {
@@ -117,11 +120,11 @@ fn show_hand_overs(hosts: &[Host], pairs: &mut [Pair]) -> Result<()> {
     Ok(())
 }
 
-fn show_lapses(cores: &Cores) -> Result<()> {
+fn show_lapses() -> Result<()> {
     println!("\nlapses of {LAPSES} turns after {LAPSE_AFTER:?}: how late the next client hears GO, ms");
     for (name, program) in HOSTS {
         let deadline = LAPSE_AFTER.as_millis().to_string();
-        let mut host = Host::start(program, &["--turn-deadline", &deadline], cores)?;
+        let mut host = Host::start(program, &["--turn-deadline", &deadline])?;
         let late = lapses(&host.addr)?;
         host.end()?;
         let mean = late.iter().sum::<f64>() / late.len() as f64;
@@ -277,11 +280,8 @@ struct Work {
 }
 
 impl Host {
-    fn start(program: &str, options: &[&str], cores: &Cores) -> Result<Host> {
-        cores.run_on(cores.hosts)?;
-        let host = Host::spawn(Command::new("env"), program, options);
-        cores.run_on(cores.clients)?;
-        host
+    fn start(program: &str, options: &[&str]) -> Result<Host> {
+        Host::spawn(Command::new("env"), program, options)
     }
 
     /// `program`, or our own loop without one, by a command that runs what is behind it.
@@ -321,29 +321,13 @@ impl Host {
     }
 }
 
-/// The cores that hosts and clients run on: one for each side, if there are two.
-struct Cores {
-    hosts: CpuSet,
-    clients: CpuSet,
-}
-
-impl Cores {
-    fn choose() -> Result<Cores> {
-        let allowed = sched_getaffinity(None)?;
-        let mut last = (0..CpuSet::MAX_CPU).rev().filter(|&core| allowed.is_set(core)).map(|core| {
-            let mut only = CpuSet::new();
-            only.set(core);
-            only
-        });
-        let hosts = last.next().ok_or("this process may run on no core")?;
-        let clients = last.next().unwrap_or(hosts);
-        Ok(Cores { hosts, clients })
-    }
-
-    /// This process, and those that it starts from now on.
-    fn run_on(&self, core: CpuSet) -> Result<()> {
-        Ok(sched_setaffinity(None, &core)?)
-    }
+/// Has this process run on one core, and all that it starts from now on: the last one, because the first ones serve most interrupts.
+fn run_on_one_core() -> Result<()> {
+    let allowed = sched_getaffinity(None)?;
+    let last = (0..CpuSet::MAX_CPU).rev().find(|&core| allowed.is_set(core));
+    let mut only = CpuSet::new();
+    only.set(last.ok_or("this process may run on no core")?);
+    Ok(sched_setaffinity(None, &only)?)
 }
 
 /// The middle, the lowest and the highest of some figures.
