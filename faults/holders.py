@@ -254,9 +254,10 @@ def holder_in_grace(world):
     expect(1.9 < waited < 2.5, f"the turn passed {waited:.2f} s after the reset")
     cy = world.play(server, "--clients", "1", "--name", "cy", "--pace", "10m")
     bob.wait("JOINED")
+    # Before its turn, or it might answer first.
+    cy.signal(signal.SIGSTOP)
     bob.answer(1, turn + 1)
     bob.wait("BEGIN")
-    cy.signal(signal.SIGSTOP)
     stopped = seconds_of(lambda: bob.go(6))
     expect(3.9 < stopped < 4.6, f"a stopped holder kept the turn for {stopped:.2f} s")
     return f"{left} ms were left; passed {waited:.2f} s after the reset, and {stopped:.2f} s after a turn that was only silent"
