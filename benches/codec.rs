@@ -1,7 +1,7 @@
 //! Bytes to messages and back.
 //!
-//! Measured: reading one message of each kind that a turn costs, and a `JOIN` for comparison; writing one reply into a
-//! buffer; cutting a stream of 64 lines (the time is for all of them).
+//! Measured: reading one message of each kind that a turn costs, and a `JOIN` for comparison; writing one
+//! reply into a buffer; cutting a stream of 64 lines (the time is for all of them).
 //!
 //! Not measured: what the server does with a message, and the socket that it comes from.
 

@@ -1,12 +1,13 @@
 //! One hand-over between clients over loopback, through the whole server.
 //!
-//! Measured: from writing the holder's answer until the next client has read its `GO`. The server's event loop runs in a
-//! thread of its own, so that is two system calls of the clients, three or four of the server, and waking two threads. If both
-//! run on one processor the calls are most of it; if each has its own, and that has fallen asleep, the waking is, above
-//! all on a virtual machine. To compare like with like: `taskset -c 0 cargo bench --bench hand_over`.
+//! Measured: from writing the holder's answer until the next client has read its `GO`. The server's event
+//! loop runs in a thread of its own, so that is two system calls of the clients, three or four of the server,
+//! and waking two threads. If both run on one processor the calls are most of it; if each has its own, and
+//! that has fallen asleep, the waking is, above all on a virtual machine. To compare like with like:
+//! `taskset -c 0 cargo bench --bench hand_over`.
 //!
-//! Not measured: connecting, and the 100 ms for which a `GO` is held back behind a `WAIT` (the first lap takes them in); a
-//! client that thinks; a real network.
+//! Not measured: connecting, and the 100 ms for which a `GO` is held back behind a `WAIT` (the first lap
+//! takes them in); a client that thinks; a real network.
 
 #![allow(clippy::disallowed_methods, reason = "the clients block, so the server needs a thread of its own")]
 

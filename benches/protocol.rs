@@ -1,6 +1,8 @@
-//! One hand-over in scheduler and protocol together: from the bytes of an answer to the bytes for each client that hears of it.
+//! One hand-over in scheduler and protocol together: from the bytes of an answer to the bytes for each client
+//! that hears of it.
 //!
-//! Measured: reading the answer, deciding, formatting what is sent, and taking the bytes and the events out again.
+//! Measured: reading the answer, deciding, formatting what is sent, and taking the bytes and the events out
+//! again.
 //!
 //! Not measured: sockets, and what the driver does to get from one to the other.
 

@@ -79,8 +79,8 @@ fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// A connection that was asked for with c. A dial's number is used again after s, so the one that is shut down is told from
-/// the next one by its connection.
+/// A connection that was asked for with c. A dial's number is used again after s, so the one that is shut
+/// down is told from the next one by its connection.
 struct Running {
     dial: DialId,
     /// Once it is established.

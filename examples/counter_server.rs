@@ -43,17 +43,18 @@ struct Options {
     #[argh(option, arg_name = "file")]
     state: Option<PathBuf>,
 
-    /// clients, in all; further ones are closed without a word. At most the limit of file descriptors less 32, and
-    /// less 1 for every further address. Default: 10000
+    /// clients, in all; further ones are closed without a word. At most the limit of file descriptors less
+    /// 32, and less 1 for every further address. Default: 10000
     #[argh(option, arg_name = "n", default = "10_000")]
     max_clients: usize,
 
-    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default: none
+    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default:
+    /// none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
-    /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status. Default: the
-    /// environment variable TAKETURNS_STATUS, else none
+    /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status.
+    /// Default: the environment variable TAKETURNS_STATUS, else none
     #[argh(option, arg_name = "addr")]
     status: Option<String>,
 

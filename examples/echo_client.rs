@@ -17,7 +17,8 @@ use taketurns::net::{Event, Target, now};
 use taketurns::protocol::echo::{EchoClient, EchoClientConfig, EchoClientEvent};
 use taketurns::protocol::{CloseReason, DialId};
 
-/// Send a message to an echo server and print the response; without a message, prompt for one after the other.
+/// Send a message to an echo server and print the response; without a message, prompt for one after the
+/// other.
 #[derive(FromArgs, ArgsInfo)]
 struct Options {
     /// the message; without one, it prompts. (The message help is written behind --.)

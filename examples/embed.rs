@@ -1,8 +1,9 @@
-//! A host program with a loop of its own: its own `Poll`, its own timer, another source beside ours. Copy from here.
+//! A host program with a loop of its own: its own `Poll`, its own timer, another source beside ours. Copy
+//! from here.
 //!
-//! The host is an instrument that one client may use at a time. It measures (a UDP socket stands for the hardware), it reports (a
-//! timer), and in between it drives a turn server that decides whose number goes to the instrument. Two clients run along so
-//! that there is something to see.
+//! The host is an instrument that one client may use at a time. It measures (a UDP socket stands for the
+//! hardware), it reports (a timer), and in between it drives a turn server that decides whose number goes to
+//! the instrument. Two clients run along so that there is something to see.
 //!
 //! ```text
 //! cargo run --release --example embed
@@ -96,7 +97,8 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
             match event {
                 Event::Opened { peer, .. } => writeln!(out, "{peer} connected")?,
                 Event::Protocol(TurnEvent::Accepted { seat, turn, answer }) => {
-                    // An answer is any bytes; this host takes numbers, and a client that sends something else has sent nothing.
+                    // An answer is any bytes; this host takes numbers, and a client that sends something else
+                    // has sent nothing.
                     let answer = server.protocol().answer(answer).and_then(|answer| answer.number());
                     let Some(number) = answer else { continue };
                     let name = server.protocol().name_of(seat);

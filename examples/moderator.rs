@@ -1,12 +1,13 @@
-//! Lets people or agents talk in turn. A moderator skips turns, names the next speaker, gives time, and removes clients.
+//! Lets people or agents talk in turn. A moderator skips turns, names the next speaker, gives time, and
+//! removes clients.
 //!
 //! ```text
 //! cargo run --release --example moderator
 //! nc 127.0.0.1 5001      JOIN ann      ANSWER :I would like to begin.
 //! ```
 //!
-//! An answer of several lines is a payload: `ANSWER bytes=<n>`, then n bytes. Every client that has joined hears every answer, and so
-//! does a client that says `WATCH`.
+//! An answer of several lines is a payload: `ANSWER bytes=<n>`, then n bytes. Every client that has joined
+//! hears every answer, and so does a client that says `WATCH`.
 
 mod common;
 
@@ -26,7 +27,8 @@ use taketurns::protocol::turns::{
 };
 use taketurns::turn::{HostError, SeatId};
 
-/// Let people or agents talk in turn, and moderate them: skip, next, more, pause, resume, kick and say on standard input.
+/// Let people or agents talk in turn, and moderate them: skip, next, more, pause, resume, kick and say on
+/// standard input.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "To talk: nc 127.0.0.1 5001, JOIN ann, and ANSWER :words when GO has come.")]
 struct Options {

@@ -46,12 +46,13 @@ struct Options {
     #[argh(option, default = "Framing::Raw")]
     framing: Framing,
 
-    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default: none
+    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default:
+    /// none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
-    /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status. Default: the
-    /// environment variable TAKETURNS_STATUS, else none
+    /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status.
+    /// Default: the environment variable TAKETURNS_STATUS, else none
     #[argh(option, arg_name = "addr")]
     status: Option<String>,
 

@@ -6,8 +6,8 @@
 //! nc 127.0.0.1 5001      WATCH ring=oak
 //! ```
 //!
-//! Players hear their table without asking for `hear=turns`. A player that misses its turn misses a move; a player whose connection
-//! is lost resumes with `resume=` and finds its board.
+//! Players hear their table without asking for `hear=turns`. A player that misses its turn misses a move; a
+//! player whose connection is lost resumes with `resume=` and finds its board.
 
 mod common;
 

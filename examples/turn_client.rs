@@ -1,4 +1,5 @@
-//! Takes turns with the other clients of a turn server: any number of clients in one process, on one event loop.
+//! Takes turns with the other clients of a turn server: any number of clients in one process, on one event
+//! loop.
 //!
 //! ```text
 //! cargo run --release --example turn_client
@@ -26,8 +27,8 @@ use taketurns::wire::Framing;
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m.")]
 struct Options {
-    /// the server, as HOST:PORT; a host name is looked up again at every reconnection. Default: the environment variable
-    /// TAKETURNS_CONNECT, else 127.0.0.1:5001
+    /// the server, as HOST:PORT; a host name is looked up again at every reconnection. Default: the
+    /// environment variable TAKETURNS_CONNECT, else 127.0.0.1:5001
     #[argh(option, arg_name = "addr", default = "common::default_server()")]
     connect: String,
 
@@ -47,8 +48,8 @@ struct Options {
     #[argh(option, arg_name = "n")]
     count: Option<u64>,
 
-    /// the client's name; with several clients, what stands before their numbers. Default: the environment variable
-    /// TAKETURNS_NAME, else Client
+    /// the client's name; with several clients, what stands before their numbers. Default: the environment
+    /// variable TAKETURNS_NAME, else Client
     #[argh(option)]
     name: Option<String>,
 
@@ -72,8 +73,8 @@ struct Options {
     #[argh(option, default = "Demand::Always", from_str_fn(options::demand))]
     demand: Demand,
 
-    /// send the secrets that resume seats to other machines too, in plain text. Without them, a client that loses its
-    /// connection to another machine waits until that gives up its old seat
+    /// send the secrets that resume seats to other machines too, in plain text. Without them, a client that
+    /// loses its connection to another machine waits until that gives up its old seat
     #[argh(switch)]
     allow_plaintext_secrets: bool,
 
@@ -177,8 +178,8 @@ fn names(options: &Options, count: i64) -> Vec<Name> {
     texts.iter().map(|text| text.parse().expect("a name with a number behind it is one")).collect()
 }
 
-/// A number behind the name. Where there is no room for it, the name loses its beginning, because generated names, as those
-/// of pods, differ at their end; all of them lose as much, or two could become the same.
+/// A number behind the name. Where there is no room for it, the name loses its beginning, because generated
+/// names, as those of pods, differ at their end; all of them lose as much, or two could become the same.
 fn numbered(base: &str, number: i64, count: i64) -> String {
     let room = NAME_BYTES_MAX - count.to_string().len();
     let mut start = base.len().saturating_sub(room);

@@ -1,4 +1,5 @@
-//! A server and two clients take turns in one process, one thread, on one `mio::Poll`. The quickest way to see it work.
+//! A server and two clients take turns in one process, one thread, on one `mio::Poll`. The quickest way to
+//! see it work.
 //!
 //! ```text
 //! cargo run --release --example turn_demo

@@ -1,5 +1,6 @@
-//! Runs a command while it holds the turn: flock(1) over the network. A command that writes to other machines should send them
-//! `TAKETURNS_EPOCH` and `TAKETURNS_TURN`, so that they can refuse a command whose turn is over.
+//! Runs a command while it holds the turn: flock(1) over the network. A command that writes to other machines
+//! should send them `TAKETURNS_EPOCH` and `TAKETURNS_TURN`, so that they can refuse a command whose turn is
+//! over.
 //!
 //! ```text
 //! cargo run --release --example turn_lock -- --serve
@@ -26,8 +27,8 @@ use taketurns::protocol::turns::{ClientConfig, ClientId, Code, Name, News, TurnC
 use taketurns::time::{Instant, Now};
 use taketurns::turn::{Demand, Demands, HoldMax};
 
-/// Run a command while it holds the turn: flock over the network. Exits with the code of the command, with 75 if the turn did
-/// not come in time, or with 76 if the turn was lost and the command was ended.
+/// Run a command while it holds the turn: flock over the network. Exits with the code of the command, with 75
+/// if the turn did not come in time, or with 76 if the turn was lost and the command was ended.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal.")]
 struct Options {
@@ -47,7 +48,8 @@ struct Options {
     #[argh(option, arg_name = "time", from_str_fn(options::time))]
     timeout: Option<Duration>,
 
-    /// time between SIGTERM and the earliest moment another client can have the turn; SIGKILL comes before that. Default: 5s
+    /// time between SIGTERM and the earliest moment another client can have the turn; SIGKILL comes before
+    /// that. Default: 5s
     #[argh(option, arg_name = "time", default = "Duration::from_secs(5)", from_str_fn(options::time))]
     kill_after: Duration,
 
@@ -205,7 +207,8 @@ impl Lock<'_> {
         }
     }
 
-    /// Ends the command before `until`, when another client may get the turn. `None`: before the lease is over.
+    /// Ends the command before `until`, when another client may get the turn. `None`: before the lease is
+    /// over.
     fn lose(&mut self, now: Now, until: Option<Instant>, why: &str) {
         let Some(job) = &mut self.job else { return self.end(1, why) };
         let Some(lease) = self.lease.take() else { return };

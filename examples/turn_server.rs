@@ -28,32 +28,33 @@ that is not raw says JOIN or WATCH within 10 s; a line ends, and a payload goes 
 read is closed once 128 KiB wait for it. At shutdown the holders have 3 s to finish.
 Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s.")]
 struct Options {
-    /// address to listen on, as HOST:PORT; may be given several times, all feed the same rings. Default: the environment
-    /// variable TAKETURNS_LISTEN, else 127.0.0.1:5001
+    /// address to listen on, as HOST:PORT; may be given several times, all feed the same rings. Default: the
+    /// environment variable TAKETURNS_LISTEN, else 127.0.0.1:5001
     #[argh(option, arg_name = "addr")]
     listen: Vec<String>,
 
-    /// how messages are told apart: raw (no delimiters, for the oldest clients), line, or auto (each client shows which it
-    /// is). Default: auto
+    /// how messages are told apart: raw (no delimiters, for the oldest clients), line, or auto (each client
+    /// shows which it is). Default: auto
     #[argh(option, default = "Framing::Auto")]
     framing: Framing,
 
-    /// a ring's turns start when it has this many seats with a client, and pause while it has fewer. Default: 2
+    /// a ring's turns start when it has this many seats with a client, and pause while it has fewer. Default:
+    /// 2
     #[argh(option, arg_name = "n", default = "2")]
     clients: usize,
 
-    /// connected clients, in all; further ones are turned away. At most the limit of file descriptors less 32, and less 1
-    /// for every further address. Default: 10000
+    /// connected clients, in all; further ones are turned away. At most the limit of file descriptors less
+    /// 32, and less 1 for every further address. Default: 10000
     #[argh(option, arg_name = "n", default = "10_000")]
     max_clients: usize,
 
-    /// seats of one address, those whose client is away included; further clients are turned away. An address may have twice
-    /// as many connections, plus 16. Loopback has no limit. Default: none
+    /// seats of one address, those whose client is away included; further clients are turned away. An address
+    /// may have twice as many connections, plus 16. Loopback has no limit. Default: none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
-    /// what may wait for all clients that do not read, such as 512KiB; beyond it those are closed that have been behind for
-    /// longest. Default: 64MiB
+    /// what may wait for all clients that do not read, such as 512KiB; beyond it those are closed that have
+    /// been behind for longest. Default: 64MiB
     #[argh(option, arg_name = "size", default = "64 * 1024 * 1024", from_str_fn(options::size))]
     queued_max: usize,
 
@@ -61,11 +62,13 @@ struct Options {
     #[argh(option, arg_name = "n")]
     seats_max: Option<usize>,
 
-    /// the greatest weight that a client may choose: its turns for each turn of a client of weight 1. Default: 1
+    /// the greatest weight that a client may choose: its turns for each turn of a client of weight 1.
+    /// Default: 1
     #[argh(option, arg_name = "n", default = "Weight::ONE", from_str_fn(options::weight))]
     weight_max: Weight,
 
-    /// when seats want turns: always, ask (a seat rests until its client asks), or any (each client chooses). Default: any
+    /// when seats want turns: always, ask (a seat rests until its client asks), or any (each client chooses).
+    /// Default: any
     #[argh(option, default = "Demands::Any", from_str_fn(options::demands))]
     demand: Demands,
 
@@ -73,7 +76,8 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(30)", from_str_fn(options::time))]
     turn_deadline: Duration,
 
-    /// how long a turn may last in all, however often its holder renews it, or none. Default: the turn deadline
+    /// how long a turn may last in all, however often its holder renews it, or none. Default: the turn
+    /// deadline
     #[argh(option, arg_name = "time", default = "HoldMax::TurnDeadline", from_str_fn(options::hold_max))]
     hold_max: HoldMax,
 
@@ -89,8 +93,8 @@ struct Options {
     #[argh(switch)]
     quiet: bool,
 
-    /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status. Default: the
-    /// environment variable TAKETURNS_STATUS, else none
+    /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status.
+    /// Default: the environment variable TAKETURNS_STATUS, else none
     #[argh(option, arg_name = "addr")]
     status: Option<String>,
 

@@ -1,7 +1,7 @@
 //! How tables of thousands of entries grow: by moving pages, not bytes.
 
-/// Room that makes an allocator map a table instead of taking it from its heap: from there on growing moves pages and no bytes, and
-/// leaves no holes behind. Its unused part costs address space, and no memory.
+/// Room that makes an allocator map a table instead of taking it from its heap: from there on growing moves
+/// pages and no bytes, and leaves no holes behind. Its unused part costs address space, and no memory.
 const MAPPED_BYTES: usize = 256 * 1024;
 
 /// How many entries of `T` that is.

@@ -1,9 +1,11 @@
-//! TCP clients take turns: an embeddable, single-threaded event loop in which exactly one client may act at a time.
+//! TCP clients take turns: an embeddable, single-threaded event loop in which exactly one client may act at a
+//! time.
 //!
-//! Some things are used by one client at a time: a board, an instrument, a build slot, the floor in a discussion. This crate is the
-//! server that says whose turn it is, over a network and in order. A holder that stays silent loses its turn at a deadline. A client
-//! that reconnects gets its seat back. Every turn has a number to fence with, at most one answer counts for it, and the host may judge
-//! that answer first. How long a client can wait has a stated bound.
+//! Some things are used by one client at a time: a board, an instrument, a build slot, the floor in a
+//! discussion. This crate is the server that says whose turn it is, over a network and in order. A holder
+//! that stays silent loses its turn at a deadline. A client that reconnects gets its seat back. Every turn
+//! has a number to fence with, at most one answer counts for it, and the host may judge that answer first.
+//! How long a client can wait has a stated bound.
 //!
 //! It is *not* a web framework, a message broker or a consensus system: one process decides, in memory.
 //!
@@ -33,9 +35,10 @@
 //! # fn main() {}
 //! ```
 //!
-//! The [guide] answers "How do I ...?": judge moves, choose the next, add time, lock a thing, admit clients, work in a turn, test in
-//! virtual time, write a protocol, put it into a program that has a loop already. A program with a `mio::Poll` of its own gives it to a
-//! [`net::Driver`]; the steps are in [`net`], and `examples/embed.rs` is a program to copy from.
+//! The [guide] answers "How do I ...?": judge moves, choose the next, add time, lock a thing, admit clients,
+//! work in a turn, test in virtual time, write a protocol, put it into a program that has a loop already. A
+//! program with a `mio::Poll` of its own gives it to a [`net::Driver`]; the steps are in [`net`], and
+//! `examples/embed.rs` is a program to copy from.
 //!
 //! # Modules
 //!
@@ -52,8 +55,9 @@
 //! | [`store`], [`journal`] | where records are stored, and the thread that waits for it; a store on a disk. Not wired to a server yet | turns, clients |
 //! | [`time`] | time as an argument | clocks |
 //!
-//! Each uses only those above it, and `time`. All above `net` do no I/O: a test drives them in virtual time, by the very pass that the
-//! driver runs in real time. Without the default feature `net` the crate is just those, and depends on nothing that does I/O.
+//! Each uses only those above it, and `time`. All above `net` do no I/O: a test drives them in virtual time,
+//! by the very pass that the driver runs in real time. Without the default feature `net` the crate is just
+//! those, and depends on nothing that does I/O.
 //!
 //! # Features
 //!
@@ -65,19 +69,22 @@
 //!
 //! # Single-threaded, no locks
 //!
-//! One thread owns all state, and every wait is a deadline. The library starts no thread, takes no lock, installs no signal
-//! handler and no logger, and never exits. Other threads reach an event loop through its [`net::Handle`]. Only a
-//! [`store::StoreThread`], of the feature `journal`, is a thread: it waits for a disk, and shares no state.
+//! One thread owns all state, and every wait is a deadline. The library starts no thread, takes no lock,
+//! installs no signal handler and no logger, and never exits. Other threads reach an event loop through its
+//! [`net::Handle`]. Only a [`store::StoreThread`], of the feature `journal`, is a thread: it waits for a
+//! disk, and shares no state.
 //!
 //! # Limits
 //!
 //! Every buffer, queue, name, count and time has a maximum, in [`turn::Rules`], [`turn::SchedulerConfig`],
-//! [`protocol::turns::TurnServerConfig`], [`net::DriverConfig`] or [`status::StatusConfig`], with its default and the reason for it. No
-//! peer can make a server panic, spin, or grow without bound.
+//! [`protocol::turns::TurnServerConfig`], [`net::DriverConfig`] or [`status::StatusConfig`], with its default
+//! and the reason for it. No peer can make a server panic, spin, or grow without bound.
 //!
-//! State lives in memory. A server that starts again has another epoch and turns from 1, and its clients see that.
+//! State lives in memory. A server that starts again has another epoch and turns from 1, and its clients see
+//! that.
 
-// Without `net`, `status` or `journal` the docs still say what they would add; only the links lead nowhere then.
+// Without `net`, `status` or `journal` the docs still say what they would add; only the links lead nowhere
+// then.
 #![cfg_attr(not(all(feature = "status", feature = "journal")), allow(rustdoc::broken_intra_doc_links))]
 
 mod capacity;

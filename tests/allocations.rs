@@ -1,4 +1,5 @@
-//! A turn in the steady state allocates nothing: neither scheduler and protocol alone, nor with driver and sockets.
+//! A turn in the steady state allocates nothing: neither scheduler and protocol alone, nor with driver and
+//! sockets.
 #![allow(clippy::disallowed_methods, reason = "real sockets need real time")]
 
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
-//! The order of a ring and the bound of every wait, by random histories against an oracle and a judge; see `support/oracle/mod.rs`.
+//! The order of a ring and the bound of every wait, by random histories against an oracle and a judge; see
+//! `support/oracle/mod.rs`.
 
 #[path = "support/oracle/mod.rs"]
 mod oracle;
@@ -72,8 +73,8 @@ enum Trick {
     LeaveAndJoin,
 }
 
-/// The honest seat 0 answers at once, and every turn of the other client goes with a trick. The judge counts the turns before each of the
-/// honest seat's, and the history fails if there are more than M12 allows.
+/// The honest seat 0 answers at once, and every turn of the other client goes with a trick. The judge counts
+/// the turns before each of the honest seat's, and the history fails if there are more than M12 allows.
 fn trick(trick: Trick, weight: u8) {
     let law = Law {
         min_seats: 2,

@@ -1,7 +1,8 @@
-//! Malformed input, by hand: for every protocol and framing, sent whole and cut in two at every byte, beside others that notice nothing.
+//! Malformed input, by hand: for every protocol and framing, sent whole and cut in two at every byte, beside
+//! others that notice nothing.
 //!
-//! Where messages have an end, a cut must make no difference. Where they have none, a piece may be refused instead of the whole;
-//! but nothing of it may count.
+//! Where messages have an end, a cut must make no difference. Where they have none, a piece may be refused
+//! instead of the whole; but nothing of it may count.
 
 use std::time::Duration;
 
@@ -92,8 +93,8 @@ fn outcome<P: Protocol>(stage: &mut Stage<P>, cast: &Cast, text: &[u8], cut: usi
     }
 }
 
-/// Where messages have an end: `text` is refused by what `is_refusal` knows, whatever the cut; nobody else hears of it, and
-/// `go_on` finds all as it was.
+/// Where messages have an end: `text` is refused by what `is_refusal` knows, whatever the cut; nobody else
+/// hears of it, and `go_on` finds all as it was.
 fn refused_alike<P: Protocol>(
     text: &[u8],
     set: impl Fn() -> (Stage<P>, Cast),

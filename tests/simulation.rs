@@ -1,4 +1,5 @@
-//! Random worlds of the turn protocol, each replayed by its seed; see `support/simulation/mod.rs` for what must hold in them.
+//! Random worlds of the turn protocol, each replayed by its seed; see `support/simulation/mod.rs` for what
+//! must hold in them.
 //!
 //! `cargo run --release -p simulation` plays more of them, and traces one.
 
@@ -18,13 +19,15 @@ fn play(seeds: impl Iterator<Item = u64>, steps: usize) {
     }
 }
 
-/// Raw clients, clients of the line protocol, and both in the same rings; hosts that judge; peers that mean no good.
+/// Raw clients, clients of the line protocol, and both in the same rings; hosts that judge; peers that mean
+/// no good.
 #[test]
 fn random_worlds_keep_every_promise() {
     play(0..400, 300);
 }
 
-/// A seed says everything: the same one goes the same way, to the last byte, and another one goes another way.
+/// A seed says everything: the same one goes the same way, to the last byte, and another one goes another
+/// way.
 #[test]
 fn a_seed_replays_exactly() {
     for seed in 0..40 {

@@ -1,11 +1,13 @@
-//! The costs of a turn and of a connection, counted and not timed, so that it is the same on a machine that is slow or busy:
-//! `cargo bench --bench costs`. Exit code 1 if anything costs more than is allowed, 2 if it could not be counted.
+//! The costs of a turn and of a connection, counted and not timed, so that it is the same on a machine that
+//! is slow or busy: `cargo bench --bench costs`. Exit code 1 if anything costs more than is allowed, 2 if it
+//! could not be counted.
 //!
-//! Counted: a [`TurnServer`](taketurns::protocol::turns::TurnServer) in an [`EventLoop`](taketurns::net::EventLoop) with the
-//! default limits and times, in a process of its own, from outside. That process is this program again, as `costs serve`; the
-//! clients are here.
+//! Counted: a [`TurnServer`](taketurns::protocol::turns::TurnServer) in an
+//! [`EventLoop`](taketurns::net::EventLoop) with the default limits and times, in a process of its own, from
+//! outside. That process is this program again, as `costs serve`; the clients are here.
 //!
-//! Not counted: time (`hand_over.rs`); allocations (`tests/allocations.rs`); what the system does for its part.
+//! Not counted: time (`hand_over.rs`); allocations (`tests/allocations.rs`); what the system does for its
+//! part.
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -40,8 +40,9 @@ pub fn all(text: &str, verb: &str, example: &str) -> Result<Vec<SocketAddr>, Str
 /// The addresses of one `--listen`: several, if it is a name that has several.
 pub type Place = Vec<SocketAddr>;
 
-/// Where to listen: as `--listen` says, else the environment variable, else the default. An address that is said twice, or is one of those
-/// that another stands for, is left out: this program itself would have it already.
+/// Where to listen: as `--listen` says, else the environment variable, else the default. An address that is
+/// said twice, or is one of those that another stands for, is left out: this program itself would have it
+/// already.
 pub fn places(options: &[String], default: &str) -> Result<Vec<Place>, String> {
     let texts = match (options, super::environment("TAKETURNS_LISTEN")) {
         ([], Some(text)) => vec![text],
@@ -74,8 +75,8 @@ fn is_covered(addr: &SocketAddr, wildcard: &SocketAddr) -> bool {
         && addr.port() != 0
 }
 
-/// Listens on all addresses of all `places`. Of a name, those are left out that this machine does not have: many systems say that `localhost`
-/// has an address of IPv6, and have no IPv6.
+/// Listens on all addresses of all `places`. Of a name, those are left out that this machine does not have:
+/// many systems say that `localhost` has an address of IPv6, and have no IPv6.
 pub fn listen<P: Protocol>(driver: &mut Driver<P>, places: &[Place]) -> Result<Vec<SocketAddr>, String> {
     let mut bound = Vec::new();
     for place in places {

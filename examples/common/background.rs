@@ -1,4 +1,5 @@
-//! Writing that never holds the loop up: what is to be written goes through a bounded queue to a thread that may block.
+//! Writing that never holds the loop up: what is to be written goes through a bounded queue to a thread that
+//! may block.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,7 +12,8 @@ const BATCH_MAX: usize = 1_000;
 /// Bytes that may wait. An answer may have 16 KiB, and four times as much once it is escaped.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A thread that writes what it is given, for a loop that must not wait. What finds the queue full is dropped and counted.
+/// A thread that writes what it is given, for a loop that must not wait. What finds the queue full is dropped
+/// and counted.
 pub struct Background<T> {
     queue: SyncSender<Job<T>>,
     /// Bytes of what is not written yet.
@@ -44,7 +46,8 @@ enum Job<T> {
 }
 
 impl<T: Send + 'static> Background<T> {
-    /// `write` is given what is queued, and nothing when the queue is flushed; it says whether there is any use in going on.
+    /// `write` is given what is queued, and nothing when the queue is flushed; it says whether there is any
+    /// use in going on.
     #[allow(clippy::disallowed_methods, reason = "a write may block, the loop may not")]
     pub fn start(
         length: usize,

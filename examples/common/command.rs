@@ -14,7 +14,8 @@ pub struct Job {
 }
 
 impl Job {
-    /// Starts a command with `variables` in its environment. The error is the exit code that a shell would give, and a message.
+    /// Starts a command with `variables` in its environment. The error is the exit code that a shell would
+    /// give, and a message.
     pub fn start(words: &[String], variables: &[(&str, String)]) -> Result<Job, (u8, String)> {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).envs(variables.iter().map(|(key, value)| (key, value))).process_group(0);
@@ -39,7 +40,8 @@ impl Job {
         Signal::from_named_raw(signal).into_iter().for_each(|signal| self.signal(signal));
     }
 
-    /// Sends SIGTERM to the group, and SIGKILL when the command has ended, after `grace`, or shortly before `until`.
+    /// Sends SIGTERM to the group, and SIGKILL when the command has ended, after `grace`, or shortly before
+    /// `until`.
     pub fn end(&mut self, now: Now, until: Instant, grace: Duration) {
         self.signal(Signal::TERM);
         self.kill_at = Some((until - grace / 10).min(now.instant + grace));

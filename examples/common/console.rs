@@ -1,8 +1,8 @@
-//! A loop for programs that a person types at: standard input, a driver and the first signal, one poll, and no thread but
-//! those that wait for signals or a slow output.
+//! A loop for programs that a person types at: standard input, a driver and the first signal, one poll, and
+//! no thread but those that wait for signals or a slow output.
 //!
-//! Standard input may be a terminal, a pipe, a file, `/dev/null` or closed. The system's poll refuses files and
-//! `/dev/null`; they never block, so they are read whenever there is nothing else to do.
+//! Standard input may be a terminal, a pipe, a file, `/dev/null` or closed. The system's poll refuses files
+//! and `/dev/null`; they never block, so they are read whenever there is nothing else to do.
 
 use std::io::{self, BufRead, IsTerminal};
 use std::net::SocketAddr;
@@ -183,7 +183,8 @@ impl<P: Protocol> Console<P> {
             let before = self.input.typed();
             let lines = self.input.read();
             if *screen.prompted && self.input.editor.is_some() {
-                // The terminal has echoed nothing: shows what was typed, or all of it again if some was taken back.
+                // The terminal has echoed nothing: shows what was typed, or all of it again if some was taken
+                // back.
                 let (line, end) = match lines.first() {
                     Some(line) => (line.clone(), "\n"),
                     None => (self.input.typed(), ""),

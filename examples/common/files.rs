@@ -1,5 +1,5 @@
-//! Files that a program was told to keep as its own, by a path that may lead to anything: what it leads to is looked at, links are followed,
-//! nothing waits for a reader, and what cannot be done is said in words.
+//! Files that a program was told to keep as its own, by a path that may lead to anything: what it leads to is
+//! looked at, links are followed, nothing waits for a reader, and what cannot be done is said in words.
 
 use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -26,7 +26,8 @@ impl OwnFile {
         OwnFile { path: path.to_owned(), option }
     }
 
-    /// Opens the file to append to it, and makes it if there is none. It may be a pipe with a reader, or a device such as a terminal, too.
+    /// Opens the file to append to it, and makes it if there is none. It may be a pipe with a reader, or a
+    /// device such as a terminal, too.
     pub fn append(&self) -> Result<File, String> {
         let describe = |error: io::Error| {
             // Nobody reads a pipe, or it is a socket.
@@ -64,8 +65,9 @@ impl OwnFile {
         }
     }
 
-    /// Puts `text` in the place of what is in the file. A reader, or a program that starts after a crash, sees the old or the new text,
-    /// whole: it is written beside the file that the path leads to, synced, and moved. Owner, group and mode stay. The error is the reason.
+    /// Puts `text` in the place of what is in the file. A reader, or a program that starts after a crash,
+    /// sees the old or the new text, whole: it is written beside the file that the path leads to, synced, and
+    /// moved. Owner, group and mode stay. The error is the reason.
     pub fn replace(&self, text: &str) -> Result<(), String> {
         let describe = |error: io::Error| error.to_string();
         let target = self.target().map_err(describe)?;

@@ -1,4 +1,5 @@
-//! A log file that never stops a server: lines go to a thread that may wait for a disk or a reader; a full disk is reported once and counted.
+//! A log file that never stops a server: lines go to a thread that may wait for a disk or a reader; a full
+//! disk is reported once and counted.
 
 use std::fmt;
 use std::fs::File;
@@ -17,7 +18,8 @@ use super::background::Background;
 use super::files::{OwnFile, is_same};
 use super::{output, signals};
 
-/// Lines that could not be written wait for the disk to have room again; what exceeds this many bytes is lost.
+/// Lines that could not be written wait for the disk to have room again; what exceeds this many bytes is
+/// lost.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 
 /// Lines that may wait for the thread.
@@ -35,7 +37,8 @@ pub struct Journal {
 
 enum Lines {
     Own(Background<String>),
-    /// The file is standard output or standard error, which have queues of their own: two that write to one file overwrite each other.
+    /// The file is standard output or standard error, which have queues of their own: two that write to one
+    /// file overwrite each other.
     Output(fn(String)),
 }
 

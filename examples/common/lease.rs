@@ -8,11 +8,12 @@ use taketurns::time::{Instant, Now};
 
 /// A turn that is renewed at intervals.
 ///
-/// Its time counts from the moment when the ping of the last answered renewal was sent. A late answer or a stopped process therefore ends it
-/// too early, never too late.
+/// Its time counts from the moment when the ping of the last answered renewal was sent. A late answer or a
+/// stopped process therefore ends it too early, never too late.
 pub struct Lease {
     pub turn: ClientTurn,
-    /// How long the server keeps the turn of a lost connection. It may have lost ours right after it read the last renewal.
+    /// How long the server keeps the turn of a lost connection. It may have lost ours right after it read the
+    /// last renewal.
     grace: Duration,
     /// The time that the work needs to end.
     reserve: Duration,
@@ -22,7 +23,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Leases a turn that was just granted. Its `GO` may have been written long ago, so a renewal is due at once.
+    /// Leases a turn that was just granted. Its `GO` may have been written long ago, so a renewal is due at
+    /// once.
     pub fn new(now: Now, turn: ClientTurn, grace: Duration, reserve: Duration) -> Lease {
         Lease { turn, grace, reserve, renew_at: Some(now.instant), until: None }
     }
@@ -61,7 +63,8 @@ impl Lease {
         }
     }
 
-    /// Takes in the times of `turn` that the server has sent. The error is the time that it gives, if the reserve leaves nothing of it.
+    /// Takes in the times of `turn` that the server has sent. The error is the time that it gives, if the
+    /// reserve leaves nothing of it.
     pub fn answered(&mut self, now: Now, client: &TurnClient, turn: &ClientTurn) -> Result<(), Duration> {
         let Some((sure_until, ends)) = client.sure_until(turn).zip(turn.deadline) else {
             // The turn was resumed on another connection: renew it there.

@@ -1,5 +1,5 @@
-//! `simple_logger` on standard error, wrapped: it panics where a write fails and waits where nobody reads, and a server must do
-//! neither for the sake of its log.
+//! `simple_logger` on standard error, wrapped: it panics where a write fails and waits where nobody reads,
+//! and a server must do neither for the sake of its log.
 
 use log::{LevelFilter, Log, Metadata, Record};
 

@@ -1,4 +1,5 @@
-//! Looking names up on a thread, so that the loop and its other connections need not wait for the system's resolver.
+//! Looking names up on a thread, so that the loop and its other connections need not wait for the system's
+//! resolver.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,8 +7,9 @@ use std::net::SocketAddr;
 use taketurns::net::{Handle, Target, resolve};
 use taketurns::protocol::Protocol;
 
-/// Looks `target` up, and gives what was found to `answer` on a thread of its own. The library asks for a name once for all that wait for it,
-/// and again only when an attempt has failed, so there are few of these threads.
+/// Looks `target` up, and gives what was found to `answer` on a thread of its own. The library asks for a
+/// name once for all that wait for it, and again only when an attempt has failed, so there are few of these
+/// threads.
 #[allow(clippy::disallowed_methods, reason = "the system's resolver blocks, the loop must not")]
 pub fn start(target: Target, answer: impl FnOnce(Target, io::Result<Vec<SocketAddr>>) + Send + 'static) {
     let looks_up = move || {

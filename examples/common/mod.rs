@@ -1,4 +1,5 @@
-//! Code that the example programs share: options, logging, printing, signals, and how they end. None of it is the library's.
+//! Code that the example programs share: options, logging, printing, signals, and how they end. None of it is
+//! the library's.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
 pub mod addresses;

@@ -38,7 +38,8 @@ impl News {
         }
     }
 
-    /// Says what was left out in a second that is over. To be called after every pass; returns when to call it again.
+    /// Says what was left out in a second that is over. To be called after every pass; returns when to call
+    /// it again.
     pub fn catch_up(&mut self) -> Option<Duration> {
         if !self.budget.is_used() {
             return None;

@@ -1,7 +1,7 @@
 //! The options that a program is started with, read by argh.
 //!
-//! argh knows neither `--opt=value` nor `-h` and `-V`, and reports mistakes on several lines. This module makes up for that, for every
-//! program.
+//! argh knows neither `--opt=value` nor `-h` and `-V`, and reports mistakes on several lines. This module
+//! makes up for that, for every program.
 
 use std::ffi::OsString;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Standard output and standard error. If one of them is closed or stuck, that costs lines, never time: nothing else writes to them
-//! while a loop runs.
+//! Standard output and standard error. If one of them is closed or stuck, that costs lines, never time:
+//! nothing else writes to them while a loop runs.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -19,15 +19,17 @@ use super::signals;
 /// Lines that may wait for one of them; more are dropped and counted.
 const LINES_MAX: usize = 10_000;
 
-/// How long a program may take at its end for what is queued, in all; and after a signal, when somebody waits for the end.
+/// How long a program may take at its end for what is queued, in all; and after a signal, when somebody waits
+/// for the end.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_AFTER_SIGNAL: Duration = Duration::from_millis(800);
 
 /// How long after the first signal that asked for the end all of it is over, whatever is stuck.
 pub const END_WITHIN: Duration = Duration::from_millis(4_700);
 
-/// The outputs, from the first time that something is written. One that leads to the same place as the other has the same queue, so that
-/// what is printed, complained of and logged stands in the order in which it happened.
+/// The outputs, from the first time that something is written. One that leads to the same place as the other
+/// has the same queue, so that what is printed, complained of and logged stands in the order in which it
+/// happened.
 static OUTPUTS: LazyLock<Outputs> = LazyLock::new(|| Outputs {
     out: Background::start(LINES_MAX, write),
     err: (!is_same(io::stdout().as_fd(), io::stderr().as_fd())).then(|| Background::start(LINES_MAX, write)),

@@ -23,7 +23,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// Reads `--listen`, `--status` and `--max-per-address`. What listens and shows the status takes descriptors that clients cannot have.
+    /// Reads `--listen`, `--status` and `--max-per-address`. What listens and shows the status takes
+    /// descriptors that clients cannot have.
     pub fn new(
         listen: &[String],
         default: &str,
@@ -89,8 +90,9 @@ pub struct Strays {
     is_reached: bool,
 }
 
-/// How long the system of a server that others reach refuses connections before the program ends. A container's address is gone with it, and
-/// nobody answers there: a client that comes back at once would wait for its time-out, where a refusal has it go on to the next server.
+/// How long the system of a server that others reach refuses connections before the program ends. A
+/// container's address is gone with it, and nobody answers there: a client that comes back at once would wait
+/// for its time-out, where a refusal has it go on to the next server.
 const REFUSES_FOR: Duration = Duration::from_secs(1);
 
 impl Service<TurnServer> {
@@ -128,7 +130,8 @@ impl<P: Show + 'static> Service<P> {
         }
     }
 
-    /// Serves until it is drained, and refuses connections for a while. What `on_event` has to say about peers, it says through [`News`].
+    /// Serves until it is drained, and refuses connections for a while. What `on_event` has to say about
+    /// peers, it says through [`News`].
     pub fn run(
         mut self,
         mut on_event: impl FnMut(&mut News, &mut Driver<P>, Event<P::Event>),
@@ -152,8 +155,8 @@ impl<P: Show + 'static> Service<P> {
 }
 
 impl Strays {
-    /// Waits, if the server drains, until connections have been refused for a second. The listeners are closed by then, so this needs no loop;
-    /// another signal ends it.
+    /// Waits, if the server drains, until connections have been refused for a second. The listeners are
+    /// closed by then, so this needs no loop; another signal ends it.
     #[expect(clippy::disallowed_methods, reason = "there is no loop any more that it could hold up")]
     pub fn refuse(&self) {
         if let Some(&drained_at) = self.drained_at.get().filter(|_| self.is_reached) {

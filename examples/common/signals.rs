@@ -1,4 +1,5 @@
-//! Signals. SIGINT, SIGTERM and SIGHUP mean the same: the first lets a program finish, a later one ends it at once.
+//! Signals. SIGINT, SIGTERM and SIGHUP mean the same: the first lets a program finish, a later one ends it at
+//! once.
 
 use std::fs;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -17,7 +18,8 @@ use taketurns::time::Instant;
 
 use super::terminal;
 
-/// Signals within this time are one: npm and docker compose pass on what a terminal has sent to all of its processes anyway.
+/// Signals within this time are one: npm and docker compose pass on what a terminal has sent to all of its
+/// processes anyway.
 const ONE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Signals that end a program that does not listen for them.
@@ -29,14 +31,15 @@ const STOPPING: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 /// When the first signal came that asked for the end.
 static ASKED: OnceLock<Instant> = OnceLock::new();
 
-/// Calls `drain` at the first signal, from a thread that does nothing else; exits with 128 + its number at a later one.
+/// Calls `drain` at the first signal, from a thread that does nothing else; exits with 128 + its number at a
+/// later one.
 pub fn on_first(drain: impl Fn() + Send + 'static) -> Result<(), String> {
     let mut end = End(drain);
     listen(&asking(), move |signal| end.signalled(signal))
 }
 
-/// The same for a program that has taken a terminal over: gives it back at every signal that ends or stops the program, and takes it again
-/// when the program goes on, which is when `go_on` is called.
+/// The same for a program that has taken a terminal over: gives it back at every signal that ends or stops
+/// the program, and takes it again when the program goes on, which is when `go_on` is called.
 pub fn at_terminal(
     drain: impl Fn() + Send + 'static,
     go_on: impl Fn() + Send + 'static,
@@ -74,13 +77,15 @@ pub fn has_asked() -> bool {
     ASKED.get().is_some()
 }
 
-/// Returns what is left of `total`, which began with the first signal that asked for the end, if there was one.
+/// Returns what is left of `total`, which began with the first signal that asked for the end, if there was
+/// one.
 pub fn left_of(total: Duration) -> Duration {
     let past = ASKED.get().map(|asked| now().instant.saturating_duration_since(*asked));
     total.saturating_sub(past.unwrap_or_default())
 }
 
-/// A file that reaches the limit of `ulimit -f` is a write that fails, like that on a full disk, and not the end of the program.
+/// A file that reaches the limit of `ulimit -f` is a write that fails, like that on a full disk, and not the
+/// end of the program.
 pub fn ignore_file_limit() {
     // Whoever cares sees it at the file.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());

@@ -1,4 +1,5 @@
-//! The counters in a file: one `id number random` a line, random `-` if there is none. A thread replaces the file as a whole.
+//! The counters in a file: one `id number random` a line, random `-` if there is none. A thread replaces the
+//! file as a whole.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -38,7 +39,8 @@ pub struct State {
 }
 
 impl State {
-    /// Restores what is in the file. It is written at once: that it cannot be is said now, not when something would be lost.
+    /// Restores what is in the file. It is written at once: that it cannot be is said now, not when something
+    /// would be lost.
     pub fn open(path: &Path, server: &mut CounterServer) -> Result<State, String> {
         let file = OwnFile::new(path, "--state");
         for (line, at) in file.read(BYTES_MAX)?.lines().zip(1..) {

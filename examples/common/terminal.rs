@@ -1,5 +1,5 @@
-//! Editing a line at a terminal, for programs that print while a person types: the terminal hands over each byte and echoes none,
-//! so that the program can wipe the line away, print, and write it again.
+//! Editing a line at a terminal, for programs that print while a person types: the terminal hands over each
+//! byte and echoes none, so that the program can wipe the line away, print, and write it again.
 
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;

@@ -1,4 +1,5 @@
-//! A protocol and its connections, played from a script: text, so that a seed can be read and a dictionary is of use.
+//! A protocol and its connections, played from a script: text, so that a seed can be read and a dictionary is
+//! of use.
 //!
 //! One step a line. `0` to `9` is a connection:
 //!
@@ -15,8 +16,8 @@
 //! | `d` | the host drains |
 //! | `x...` | the host does something else, which is the target's |
 //!
-//! Everything else is nothing. This module is the network, as a driver shows it to a protocol; a protocol that panics, spins, or
-//! queues without end fails here. What its answers should be is the target's.
+//! Everything else is nothing. This module is the network, as a driver shows it to a protocol; a protocol
+//! that panics, spins, or queues without end fails here. What its answers should be is the target's.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};

@@ -1,5 +1,5 @@
-//! A turn server and its host: the rules that a mode chooses, what `x` has the host do, and what is reported, against the promises: one
-//! holder a ring, numbers that grow, one end a turn, one verdict an answer.
+//! A turn server and its host: the rules that a mode chooses, what `x` has the host do, and what is reported,
+//! against the promises: one holder a ring, numbers that grow, one end a turn, one verdict an answer.
 //!
 //! | line | the host |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! The splitting of `wire`: a stream gives the same lines however it is cut, and a message is never longer than allowed.
+//! The splitting of `wire`: a stream gives the same lines however it is cut, and a message is never longer
+//! than allowed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

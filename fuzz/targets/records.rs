@@ -1,4 +1,5 @@
-//! Entries of a journal: bytes that can be read are the only byte form of their value, and a state that can be read survives being written.
+//! Entries of a journal: bytes that can be read are the only byte form of their value, and a state that can
+//! be read survives being written.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,6 @@
-//! Turn clients, and a server that says whatever it likes. The first byte says in which framing. Their host answers on `x`, gives a turn up on
-//! `xp`, renews on `xr`, asks on `xa`, rests on `xs`, pings on `xg`, and has one of them leave on `xl`. Each turn has to end once, and each
-//! answer to have one fate.
+//! Turn clients, and a server that says whatever it likes. The first byte says in which framing. Their host
+//! answers on `x`, gives a turn up on `xp`, renews on `xr`, asks on `xa`, rests on `xs`, pings on `xg`, and
+//! has one of them leave on `xl`. Each turn has to end once, and each answer to have one fate.
 #![no_main]
 
 use std::cell::RefCell;

@@ -1,7 +1,9 @@
-//! The price of another loop: the programs of `src/bin/` beside a program that has nothing but the server's own loop.
+//! The price of another loop: the programs of `src/bin/` beside a program that has nothing but the server's
+//! own loop.
 //!
-//! Each is a process of its own; the clients are blocking sockets in this one. All are on one core, where the price shows most; with
-//! `-- --any-core` they are where the system puts them. System calls are counted by `strace`, without the clock's.
+//! Each is a process of its own; the clients are blocking sockets in this one. All are on one core, where the
+//! price shows most; with `-- --any-core` they are where the system puts them. System calls are counted by
+//! `strace`, without the clock's.
 //!
 //! `cargo bench -p hosts`. Linux only, since it pins processes and reads what the system knows of them.
 
@@ -37,7 +39,8 @@ const HAND_OVERS: usize = 2_000;
 const LAPSES: usize = 20;
 const LAPSE_AFTER: Duration = Duration::from_millis(50);
 
-/// For a host to come to rest. Some 10 s after it has written anything it looks once whether its clients are there.
+/// For a host to come to rest. Some 10 s after it has written anything it looks once whether its clients are
+/// there.
 const SETTLE: Duration = Duration::from_millis(1_000);
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -321,7 +324,8 @@ impl Host {
     }
 }
 
-/// Has this process run on one core, and all that it starts from now on: the last one, because the first ones serve most interrupts.
+/// Has this process run on one core, and all that it starts from now on: the last one, because the first ones
+/// serve most interrupts.
 fn run_on_one_core() -> Result<()> {
     let allowed = sched_getaffinity(None)?;
     let last = (0..CpuSet::MAX_CPU).rev().find(|&core| allowed.is_set(core));

@@ -1,7 +1,7 @@
 //! What the hosts share: their options, what they print, and the passes of a loop inside another one.
 //!
-//! Each program of `src/bin/` is a turn server in a program that waits for something else, too: for its standard input. A line there is
-//! said to all clients that hear, and the end of the input drains the server.
+//! Each program of `src/bin/` is a turn server in a program that waits for something else, too: for its
+//! standard input. A line there is said to all clients that hear, and the end of the input drains the server.
 
 use std::error::Error;
 use std::fmt::Arguments;
@@ -14,7 +14,8 @@ use taketurns::net::{self, Driver, Event, EventLoop, NextPass, os_entropy};
 use taketurns::protocol::turns::{TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::time::Now;
 
-/// Takes turns with two or more clients. A line on standard input is said to those that hear; its end ends the program.
+/// Takes turns with two or more clients. A line on standard input is said to those that hear; its end ends
+/// the program.
 #[derive(FromArgs, Debug)]
 pub struct Options {
     /// where to listen (default 127.0.0.1:0, which is any port)
@@ -39,7 +40,8 @@ impl Options {
     pub fn serve(&self) -> Result<EventLoop<TurnServer>, Box<dyn Error>> {
         let mut config = TurnServerConfig::default();
         config.rules.turn_deadline = Duration::from_millis(self.turn_deadline);
-        // How many of the first signals are held back depends on how quick the machine is, which a measurement must not see.
+        // How many of the first signals are held back depends on how quick the machine is, which a
+        // measurement must not see.
         config.signal_gap = Duration::ZERO;
         let mut event_loop = EventLoop::new(TurnServer::new(config, os_entropy())?)?;
         let addr = event_loop.driver_mut().listen(self.listen)?;
@@ -78,7 +80,8 @@ pub fn say(driver: &mut Driver<TurnServer>, now: Now, words: &[u8]) {
 /// Passes without a break: behind a flood there is no end to them, and a host has something else to do.
 const PASSES_MAX: usize = 8;
 
-/// Makes passes until the loop may wait, or a host's other things should run before it goes on. Returns `None` when the loop is over.
+/// Makes passes until the loop may wait, or a host's other things should run before it goes on. Returns
+/// `None` when the loop is over.
 pub fn passes(
     event_loop: &mut EventLoop<TurnServer>,
     mut on_event: impl FnMut(&mut Driver<TurnServer>, Event<TurnEvent>),

@@ -1,4 +1,5 @@
-//! Each program as a process: turns go round, a silent holder loses its turn, and the program does what else it is there for.
+//! Each program as a process: turns go round, a silent holder loses its turn, and the program does what else
+//! it is there for.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,5 +1,6 @@
-//! Two clients take turns while a thousand others say more than can be heard, and others let their turns lapse. What a pass reads is
-//! bounded, and so is how long it keeps the two waiting, how late a deadline is, and what the server has to remember.
+//! Two clients take turns while a thousand others say more than can be heard, and others let their turns
+//! lapse. What a pass reads is bounded, and so is how long it keeps the two waiting, how late a deadline is,
+//! and what the server has to remember.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +23,8 @@ const SAID_BYTES: usize = 16 * 1024;
 /// Pairs that say nothing.
 const SILENT: usize = 4;
 const DEADLINE: Duration = Duration::from_millis(500);
-/// A pass reads 64 KiB, and as much again that was left over: 18 ms for lines of five bytes that are all refused, where this was set.
+/// A pass reads 64 KiB, and as much again that was left over: 18 ms for lines of five bytes that are all
+/// refused, where this was set.
 const MS_MAX: f64 = 100.0;
 const MEMORY_MAX: f64 = 32.0 * MIB;
 const MIB: f64 = 1024.0 * 1024.0;

@@ -1,4 +1,5 @@
-//! As many clients in one ring as a process can have: all are told to wait, and the turn goes round among them.
+//! As many clients in one ring as a process can have: all are told to wait, and the turn goes round among
+//! them.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

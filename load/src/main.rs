@@ -1,4 +1,5 @@
-//! Loads a `turn_server` with as many clients as a process can have descriptors, and says what became of them.
+//! Loads a `turn_server` with as many clients as a process can have descriptors, and says what became of
+//! them.
 //!
 //! ```text
 //! cargo build --release --examples && cargo run --release -p load                # all scenarios, some three minutes
@@ -9,7 +10,7 @@
 
 // hold.rs        as many clients as possible in one ring
 // stampede.rs    all of them come back at once
-// quiet.rs       two clients take turns while others make trouble: pair.rs, trouble.rs, directed through orders.rs
+// quiet.rs       two clients take turns while others make trouble: pair.rs, trouble.rs, by orders.rs
 // flood.rs       two clients take turns while a thousand say more than can be heard
 // soak.rs        clients come, go and crash for minutes, and player.rs is one of them
 // mutate.rs      sessions with mistakes, at every server

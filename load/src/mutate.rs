@@ -1,5 +1,5 @@
-//! Sessions of every protocol with mistakes in them, over sockets: as many as one likes, on some connections at a time. The servers must
-//! live, keep their memory, and serve clients that make no mistakes.
+//! Sessions of every protocol with mistakes in them, over sockets: as many as one likes, on some connections
+//! at a time. The servers must live, keep their memory, and serve clients that make no mistakes.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(1);
 /// How much a server's memory may grow beyond its first sessions.
 const GROWTH_MAX: f64 = 4.0 * 1024.0 * 1024.0;
 
-/// A server, what is said to it without a mistake, and how a client of good manners finds that it still serves.
+/// A server, what is said to it without a mistake, and how a client of good manners finds that it still
+/// serves.
 struct Stage {
     program: &'static str,
     args: &'static [&'static str],

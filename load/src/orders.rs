@@ -39,7 +39,8 @@ impl Orders {
         self.changed.notify_all();
     }
 
-    /// Sleeps while the order is to rest: a thread that woke up to look would disturb as well. Whether it is to disturb then.
+    /// Sleeps while the order is to rest: a thread that woke up to look would disturb as well. Whether it is
+    /// to disturb then.
     pub fn await_work(&self) -> bool {
         let last = self.last.lock().expect("nobody panics with it");
         let last = self.changed.wait_while(last, |last| *last == Order::Rest).expect("nobody panics with it");

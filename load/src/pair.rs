@@ -1,5 +1,5 @@
-//! Two quiet clients that take turns in a ring of their own: how long their hand-overs take, and how late the server notices that they say
-//! nothing.
+//! Two quiet clients that take turns in a ring of their own: how long their hand-overs take, and how late the
+//! server notices that they say nothing.
 
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -10,7 +10,8 @@ use fastrand::Rng;
 use crate::crowd::{Crowd, Heard};
 
 const RINGS: usize = 8;
-/// A client stays for as long at most, if it does not end sooner over a turn, and is away for as long at most.
+/// A client stays for as long at most, if it does not end sooner over a turn, and is away for as long at
+/// most.
 const STAY_MAX: f64 = 20.0;
 const AWAY_MAX: f64 = 1.0;
 

@@ -25,8 +25,8 @@ impl Server {
         Server::spawn(Command::new(example("turn_server")?), listen, args)
     }
 
-    /// One whose memory is what it holds. By default each thread of a program keeps what it frees in a cache of its own, in glibc,
-    /// which fills for many minutes and looks like a leak.
+    /// One whose memory is what it holds. By default each thread of a program keeps what it frees in a cache
+    /// of its own, in glibc, which fills for many minutes and looks like a leak.
     pub fn start_without_cache(listen: &str, args: &[&str]) -> Result<Server> {
         let mut command = Command::new(example("turn_server")?);
         command.env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0");
@@ -170,7 +170,8 @@ fn example(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Raises the limit of file descriptors as far as the system lets this process; those that it starts inherit it.
+/// Raises the limit of file descriptors as far as the system lets this process; those that it starts inherit
+/// it.
 pub fn raise_descriptors() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // If it fails, a scenario says for how many clients there is room.

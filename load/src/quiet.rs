@@ -1,10 +1,12 @@
-//! Two clients take turns in a ring of their own, by turns undisturbed and beside a slow reader, a chatty client and a hundred
-//! that never finish a line. From a client's answer to the other's `GO` it must not take much longer for that.
+//! Two clients take turns in a ring of their own, by turns undisturbed and beside a slow reader, a chatty
+//! client and a hundred that never finish a line. From a client's answer to the other's `GO` it must not take
+//! much longer for that.
 //!
-//! There is only one machine for all of them. So the same trouble is also made at another server, which tells what the machine
-//! does to a hand-over from what its server does. And it is measured twice: with server and quiet clients on one processor and
-//! the disturbers on another, since peers on other machines neither use the server's processor nor move it to theirs; and
-//! with all of them where the system places them, which with clients on the server's machine is what they get.
+//! There is only one machine for all of them. So the same trouble is also made at another server, which tells
+//! what the machine does to a hand-over from what its server does. And it is measured twice: with server and
+//! quiet clients on one processor and the disturbers on another, since peers on other machines neither use
+//! the server's processor nor move it to theirs; and with all of them where the system places them, which
+//! with clients on the server's machine is what they get.
 
 use std::net::SocketAddr;
 use std::thread;

@@ -1,4 +1,5 @@
-//! Clients come, answer, leave and crash for minutes. What the server keeps when all are gone must not grow meanwhile.
+//! Clients come, answer, leave and crash for minutes. What the server keeps when all are gone must not grow
+//! meanwhile.
 
 use std::thread;
 use std::time::{Duration, Instant};

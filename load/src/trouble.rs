@@ -1,5 +1,5 @@
-//! Clients that disturb a server in the line framing: one that does not read, one that is never silent, and many that begin a line and do
-//! not end it.
+//! Clients that disturb a server in the line framing: one that does not read, one that is never silent, and
+//! many that begin a line and do not end it.
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -14,8 +14,8 @@ use crate::orders::Orders;
 
 /// Lines of the chatty client in each round, and so thousands a second.
 pub const CHATS: usize = 5;
-/// Lines of the slow reader in each round, and so thousands a second. Their answers fill what the system has for them in some
-/// seconds.
+/// Lines of the slow reader in each round, and so thousands a second. Their answers fill what the system has
+/// for them in some seconds.
 pub const ASKS: usize = 20;
 pub const SLOWLORIS: usize = 100;
 
@@ -106,8 +106,8 @@ impl Trouble {
     }
 }
 
-/// Sleeps until `step` after the last one was `due`. One that is late is made up for, so that there are as many lines
-/// however busy the machine is; but not a rest.
+/// Sleeps until `step` after the last one was `due`. One that is late is made up for, so that there are as
+/// many lines however busy the machine is; but not a rest.
 fn sleep_until_next(due: &mut Instant, step: Duration) {
     *due += step;
     let now = Instant::now();

@@ -1,4 +1,5 @@
-//! The whole of a small world, as the model checker walks through it: breadth first, so that what it finds is found on the shortest way.
+//! The whole of a small world, as the model checker walks through it: breadth first, so that what it finds is
+//! found on the shortest way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,8 +39,8 @@ type Future = fn(&World) -> Result<bool, Broken>;
 pub struct Check {
     pub laws: Arc<Laws>,
     seen: [AtomicU64; KINDS.len()],
-    /// Which promises were found broken. The checker keeps the last history that it finds, and the first is the shortest: so each is
-    /// told only once.
+    /// Which promises were found broken. The checker keeps the last history that it finds, and the first is
+    /// the shortest: so each is told only once.
     told: [AtomicBool; PROMISES.len()],
 }
 

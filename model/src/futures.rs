@@ -1,6 +1,8 @@
-//! The end that every state must reach, played out from there, so that the proof holds beyond the last tick of a small world.
+//! The end that every state must reach, played out from there, so that the proof holds beyond the last tick
+//! of a small world.
 //!
-//! Three futures, and all others lie between them: all clients and the host are silent, every holder passes at once, all clients are lost.
+//! Three futures, and all others lie between them: all clients and the host are silent, every holder passes
+//! at once, all clients are lost.
 
 use taketurns::turn::SeatId;
 

@@ -1,7 +1,8 @@
 //! The promises, kept by a watcher that sees nothing but what goes into a scheduler and what comes out.
 //!
-//! The judge holds the state that *should* be. No rule is taken from the scheduler's code, and there are no tags: the holder is the seat that the
-//! outputs named, and how long a seat may wait is what the documentation says.
+//! The judge holds the state that *should* be. No rule is taken from the scheduler's code, and there are no
+//! tags: the holder is the seat that the outputs named, and how long a seat may wait is what the
+//! documentation says.
 
 use taketurns::turn::{Ended, Grant, Outcome, Refusal, RingId, SeatId};
 
@@ -39,7 +40,8 @@ pub(crate) fn demand(promise: Promise, kept: bool, seen: impl FnOnce() -> String
 pub struct Wait {
     /// Turns of others since it began, less the others that may have stood in the queue then.
     pub turns: i32,
-    /// The greatest weight of others that may have stood there, or held, at the same time. 0 with equal weights.
+    /// The greatest weight of others that may have stood there, or held, at the same time. 0 with equal
+    /// weights.
     pub heaviest: u32,
 }
 
@@ -222,7 +224,8 @@ impl Judge {
         }
     }
 
-    /// Notes the total weight of the queue and the holder, for each seat that waits, if it is the highest so far.
+    /// Notes the total weight of the queue and the holder, for each seat that waits, if it is the highest so
+    /// far.
     fn weigh(&mut self, ring: RingId) {
         let stands = |chair: &&Chair| {
             let has_turn = self.holds(chair.seat) || self.is_kept(chair.seat);
@@ -246,7 +249,8 @@ impl Judge {
 
     // Comparisons with the scheduler.
 
-    /// A turn ended: it must be the one that is held, and its holder's. It is kept if its holder was lost below quorum.
+    /// A turn ended: it must be the one that is held, and its holder's. It is kept if its holder was lost
+    /// below quorum.
     pub fn ended(&mut self, ended: &Ended, wants: bool, keeps: bool) -> Result<(), Broken> {
         let &Ended { seat, turn, .. } = ended;
         let circle = self.circle_mut(seat.ring());
@@ -362,8 +366,9 @@ impl Judge {
         Ok(named.is_some())
     }
 
-    /// Each that waits has waited for one turn more, unless it is the host's, or goes on. With equal weights it may do so as often as others
-    /// stood in the queue when it began; with weights, as often again as their greatest weight at one moment is more than its own.
+    /// Each that waits has waited for one turn more, unless it is the host's, or goes on. With equal weights
+    /// it may do so as often as others stood in the queue when it began; with weights, as often again as
+    /// their greatest weight at one moment is more than its own.
     fn count(&mut self, granted: SeatId, is_extra: bool) -> Result<(), Broken> {
         for chair in self.chairs.iter_mut().filter(|chair| chair.seat.ring() == granted.ring()) {
             if chair.seat == granted {

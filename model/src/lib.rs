@@ -1,7 +1,8 @@
 //! The turn scheduler in worlds so small that everything that can happen in them can be played.
 //!
-//! The scheduler is the real one, not a model of it. A state is a copy of it, and of what a judge has seen of it. What is not here:
-//! bytes, connections and sockets; those are played by chance, in the tests and in `fuzz/`.
+//! The scheduler is the real one, not a model of it. A state is a copy of it, and of what a judge has seen of
+//! it. What is not here: bytes, connections and sockets; those are played by chance, in the tests and in
+//! `fuzz/`.
 
 // action.rs  what can happen
 // world.rs   a scheduler and its judge, one step at a time; trial.rs how each is judged

@@ -1,7 +1,8 @@
-//! Plays everything that can happen to the turn scheduler in a few small worlds, and checks every promise in every state.
+//! Plays everything that can happen to the turn scheduler in a few small worlds, and checks every promise in
+//! every state.
 //!
-//! `cargo run --release -p model` plays all worlds, and with names behind `--` only those. Ends with 1 and the shortest history that
-//! breaks a promise, if there is one.
+//! `cargo run --release -p model` plays all worlds, and with names behind `--` only those. Ends with 1 and
+//! the shortest history that breaks a promise, if there is one.
 
 // worlds.rs the worlds, and how small they are
 // check.rs  one of them, as the model checker sees it

@@ -1,4 +1,5 @@
-//! How a step is judged: what was said and what came of it against the promises, and then what the scheduler's getters say.
+//! How a step is judged: what was said and what came of it against the promises, and then what the
+//! scheduler's getters say.
 
 use taketurns::turn::{Ended, HeldClock, JoinError, Outcome, Refusal, RingId, SeatState};
 
@@ -222,7 +223,8 @@ impl World {
         Ok(())
     }
 
-    /// A ring that goes on without a turn to grant: the turn of a lost holder is over, and the host's choice forgotten.
+    /// A ring that goes on without a turn to grant: the turn of a lost holder is over, and the host's choice
+    /// forgotten.
     fn settle_idle(&mut self, at: usize) {
         let circle = &self.judge.circles[at];
         if circle.holder.is_some() || !self.judge.plays(circle.ring, &self.laws) {
@@ -236,7 +238,8 @@ impl World {
         self.judge.circles[at].named = None;
     }
 
-    /// A turn ends only by what its holder or the host does, by the loss of its holder, or when its time is over.
+    /// A turn ends only by what its holder or the host does, by the loss of its holder, or when its time is
+    /// over.
     fn judge_outcome(&mut self, action: Action, ended: &Ended, before: &Judge) -> Result<(), Broken> {
         let &Ended { seat, outcome, .. } = ended;
         let of = |at: usize| before.chairs[at].seat == seat;
@@ -270,7 +273,8 @@ impl World {
         })
     }
 
-    /// Invariants between steps: the scheduler's own invariants, and what its getters say against what was seen.
+    /// Invariants between steps: the scheduler's own invariants, and what its getters say against what was
+    /// seen.
     pub(crate) fn judge_state(&self) -> Result<(), Broken> {
         let invariants = self.scheduler.check_invariants();
         invariants

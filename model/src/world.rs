@@ -1,4 +1,5 @@
-//! A scheduler in a small world, and its judge: every step is carried out on the first, and judged by the second.
+//! A scheduler in a small world, and its judge: every step is carried out on the first, and judged by the
+//! second.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -76,7 +77,8 @@ impl World {
         World { laws, scheduler, judge, tick, connections, ghost, news, broken, key }.keyed()
     }
 
-    /// With the key of what is inside. What only a report would show is left out: the seat that was last given up, and the news.
+    /// With the key of what is inside. What only a report would show is left out: the seat that was last
+    /// given up, and the news.
     fn keyed(mut self) -> World {
         self.key = self.digest();
         self

@@ -1,4 +1,5 @@
-//! Plays random worlds of the turn protocol, each from its seed, and stops at the first promise that is broken.
+//! Plays random worlds of the turn protocol, each from its seed, and stops at the first promise that is
+//! broken.
 //!
 //! ```text
 //! cargo run --release -p simulation -- --seeds 1000000

@@ -2,7 +2,8 @@
 
 use argh::FromArgs;
 
-/// Plays random worlds of the turn protocol, each from its seed, on all cores; stops at the first promise that is broken.
+/// Plays random worlds of the turn protocol, each from its seed, on all cores; stops at the first promise
+/// that is broken.
 #[derive(FromArgs)]
 pub struct Options {
     /// how many worlds (default 20000)

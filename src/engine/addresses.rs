@@ -1,9 +1,11 @@
-//! The number of connections of each address, if that has a limit. `opening.rs` decides what happens beyond it.
+//! The number of connections of each address, if that has a limit. `opening.rs` decides what happens beyond
+//! it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// Has an entry for each address that has a connection, so never more than there are connections; none without a limit.
+/// Has an entry for each address that has a connection, so never more than there are connections; none
+/// without a limit.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     connections_max: Option<usize>,
@@ -39,14 +41,16 @@ impl Addresses {
         }
     }
 
-    /// The address that `peer` counts as, if it does: an IPv4 address that comes through an IPv6 socket is one of IPv4.
+    /// The address that `peer` counts as, if it does: an IPv4 address that comes through an IPv6 socket is
+    /// one of IPv4.
     fn counted(&self, peer: SocketAddr) -> Option<IpAddr> {
         let addr = self.connections_max.map(|_| peer.ip().to_canonical())?;
         (!(self.is_exempt)(&addr)).then(|| network(addr))
     }
 }
 
-/// Of IPv6 the half that says where a host is: it may choose the other half as it likes, so one host has as many addresses as it wants.
+/// Of IPv6 the half that says where a host is: it may choose the other half as it likes, so one host has as
+/// many addresses as it wants.
 fn network(addr: IpAddr) -> IpAddr {
     match addr {
         IpAddr::V4(_) => addr,

@@ -10,8 +10,8 @@ use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Ph
 use crate::time::Now;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// Writes what is queued for a connection, and does what else its protocol wants. `first` is what came of a first write, if one was
-    /// tried.
+    /// Writes what is queued for a connection, and does what else its protocol wants. `first` is what came of
+    /// a first write, if one was tried.
     #[cold]
     pub(super) fn carry_out(&mut self, now: Now, id: ConnectionId, first: Option<io::Result<usize>>) {
         let Some((link, _)) = self.links.link_and_spare(id) else { return };
@@ -100,7 +100,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Ok(())
     }
 
-    /// All is written, or the peer has time to take more, from its last progress. While draining, it has no more than the linger.
+    /// All is written, or the peer has time to take more, from its last progress. While draining, it has no
+    /// more than the linger.
     pub(super) fn await_writable(&mut self, now: Now, id: ConnectionId, has_progress: bool) {
         let Some(link) = self.links.present_mut(id) else { return };
         let timer = Timer::Connection(id);
@@ -146,8 +147,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// The last words are written. A close with unread input would reset the connection, and the peer might never read
-    /// them: so what still comes is discarded for a while.
+    /// The last words are written. A close with unread input would reset the connection, and the peer might
+    /// never read them: so what still comes is discarded for a while.
     pub(super) fn linger(&mut self, now: Now, id: ConnectionId) {
         let Some(link) = self.links.present_mut(id) else { return };
         let Some(socket) = self.streams.get_mut(id) else { return };
@@ -168,7 +169,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.read_later(id);
     }
 
-    /// The connection is gone. Its slot is used again only after the batch: an event for it may still be on its way.
+    /// The connection is gone. Its slot is used again only after the batch: an event for it may still be on
+    /// its way.
     pub(crate) fn close(&mut self, now: Now, id: ConnectionId, reason: CloseReason) {
         let Some((origin, phase)) = self.discard(id) else { return };
         self.links.abort(id);

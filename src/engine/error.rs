@@ -11,7 +11,8 @@ pub enum NotTaken {
     Draining,
     /// There are [`max_connections`](super::DriverConfig::max_connections) already.
     Full,
-    /// The peer's address has [`max_connections_per_address`](super::DriverConfig::max_connections_per_address) already.
+    /// The peer's address has
+    /// [`max_connections_per_address`](super::DriverConfig::max_connections_per_address) already.
     AddressFull,
     /// The sockets failed.
     Sockets(io::Error),

@@ -34,8 +34,8 @@ pub enum Event<E> {
         /// The reason.
         reason: CloseReason,
     },
-    /// Outbound connections wait for the addresses of a name. The host looks it up, best on another thread, and calls `resolved`. If that
-    /// takes longer than `connect_timeout_max`, the attempt has failed.
+    /// Outbound connections wait for the addresses of a name. The host looks it up, best on another thread,
+    /// and calls `resolved`. If that takes longer than `connect_timeout_max`, the attempt has failed.
     Resolve {
         /// The name and the port.
         target: Target,
@@ -51,7 +51,8 @@ pub enum Event<E> {
         /// When the next attempt begins.
         retry_in: Duration,
     },
-    /// A listener accepts no connection for a while, because the system has no descriptor or memory left. Connections that wait are kept.
+    /// A listener accepts no connection for a while, because the system has no descriptor or memory left.
+    /// Connections that wait are kept.
     AcceptPaused {
         /// The listener's address.
         addr: SocketAddr,

@@ -7,14 +7,17 @@ use super::{DriverConfig, Engine, Sockets};
 use crate::protocol::Protocol;
 use crate::time::{Instant, Now};
 
-/// The rounds in which sockets are looked at, while anything is written. An idle engine has none, and is not woken.
+/// The rounds in which sockets are looked at, while anything is written. An idle engine has none, and is not
+/// woken.
 #[derive(Debug)]
 pub(super) struct Looks {
-    /// The count of bytes written at which the last round ended, if there is none under way or to come: more bytes begin one.
+    /// The count of bytes written at which the last round ended, if there is none under way or to come: more
+    /// bytes begin one.
     pub(super) asleep_at: u64,
     /// The same count when the last round ended.
     written: u64,
-    /// When the last round began, or the first byte after a sleep was written; and when the one under way began.
+    /// When the last round began, or the first byte after a sleep was written; and when the one under way
+    /// began.
     since: Instant,
     began: Instant,
     /// The slot at which the round under way goes on.
@@ -37,7 +40,8 @@ impl Looks {
 }
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// Begins a round after half the time for which a peer may be silent: one that has just become busy is excused in time.
+    /// Begins a round after half the time for which a peer may be silent: one that has just become busy is
+    /// excused in time.
     pub(super) fn look_later(&mut self, since: Instant) {
         self.looks.since = since;
         self.deadlines.set(Timer::Look, Some(since + (self.config.user_timeout / 2).max(PAUSE)));

@@ -1,30 +1,34 @@
 //! The engine: all that lies between sockets and a protocol, written once and for any kind of socket.
 //!
-//! An [`Engine`] has a [`Protocol`](crate::protocol::Protocol) and the [`Sockets`] of its connections. It decides the order of a pass, how much
-//! is read and accepted in one, when queued bytes are written, which peers are too slow, and when an outbound connection is
-//! tried again. It has no socket of its own, reads no clock and starts no thread: [`net::Driver`](crate::net::Driver) runs it on `mio`, and a
-//! test runs the same one on a network that exists in memory only, in virtual time.
+//! An [`Engine`] has a [`Protocol`](crate::protocol::Protocol) and the [`Sockets`] of its connections. It
+//! decides the order of a pass, how much is read and accepted in one, when queued bytes are written, which
+//! peers are too slow, and when an outbound connection is tried again. It has no socket of its own, reads no
+//! clock and starts no thread: [`net::Driver`](crate::net::Driver) runs it on `mio`, and a test runs the same
+//! one on a network that exists in memory only, in virtual time.
 //!
 //! # A pass
 //!
-//! 1. [`Engine::handle_readable`], [`Engine::handle_ready`] and [`Engine::handle_knock`], for each socket that is ready. After each of the
-//!    first 32, replies are written before the next one is looked at.
-//! 2. [`Engine::finish_batch`], once. It reads the input that the budgets of the last pass have left, accepts newcomers, lets deadlines expire with the same `now`,
-//!    writes what is left to write, and lets slots be used again.
+//! 1. [`Engine::handle_readable`], [`Engine::handle_ready`] and [`Engine::handle_knock`], for each socket
+//!    that is ready. After each of the first 32, replies are written before the next one is looked at.
+//! 2. [`Engine::finish_batch`], once. It reads the input that the budgets of the last pass have left, accepts
+//!    newcomers, lets deadlines expire with the same `now`, writes what is left to write, and lets slots be
+//!    used again.
 //! 3. [`Engine::poll_event`], until it says `None`.
 //!
 //! The next pass is due at [`Engine::next_deadline`], or when the world does something.
 //!
 //! # Input that is not consumed
 //!
-//! A protocol consumes whole messages. The rest is kept here, for the few connections that have one, and given again in one
-//! piece. Nearly always nothing is left, and the protocol sees the buffer that was read into: no byte is copied.
+//! A protocol consumes whole messages. The rest is kept here, for the few connections that have one, and
+//! given again in one piece. Nearly always nothing is left, and the protocol sees the buffer that was read
+//! into: no byte is copied.
 //!
 //! # Peers that do not read
 //!
-//! Half of `out_bytes_max` queued for a peer makes a connection congested: it is not read until its peer has taken some. A peer is closed as a slow
-//! reader if its socket has refused bytes and refuses more while over `out_bytes_max` is queued, if it is the slowest while more than
-//! `queued_bytes_max` is queued for all together, or if 16 times `out_bytes_max` is queued before anything could be written.
+//! Half of `out_bytes_max` queued for a peer makes a connection congested: it is not read until its peer has
+//! taken some. A peer is closed as a slow reader if its socket has refused bytes and refuses more while over
+//! `out_bytes_max` is queued, if it is the slowest while more than `queued_bytes_max` is queued for all
+//! together, or if 16 times `out_bytes_max` is queued before anything could be written.
 //!
 //! Time alone closes no peer: a client may be busy for an hour, and read then. The sockets find out whether
 //! its system is still there. Only last words have a deadline, because nothing else would end that

@@ -17,8 +17,8 @@ const BACKLOG_MAX: usize = 4096;
 impl<P: Protocol, S: Sockets> Engine<P, S> {
     // Newcomers.
 
-    /// Accepts newcomers from the listener that `make` makes, which listens on `addr`. Its number, which `make` is told, is that of
-    /// [`handle_knock`](Self::handle_knock).
+    /// Accepts newcomers from the listener that `make` makes, which listens on `addr`. Its number, which
+    /// `make` is told, is that of [`handle_knock`](Self::handle_knock).
     ///
     /// # Errors
     ///
@@ -72,8 +72,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// A drain has begun: takes the newcomers that wait already, so that the protocol can tell them, and no more of them. Closing a
-    /// listener would reset their connections.
+    /// A drain has begun: takes the newcomers that wait already, so that the protocol can tell them, and no
+    /// more of them. Closing a listener would reset their connections.
     pub(super) fn turn_away_backlog(&mut self, now: Now) {
         // Less than 0 is as many as the system allows.
         let most = usize::try_from(self.config.backlog).map_or(BACKLOG_MAX, |backlog| backlog.max(1));
@@ -199,8 +199,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Takes the addresses of `target`, for which the host was asked with [`Event::Resolve`]: all attempts that wait for them go on. Those
-    /// that come too late serve the next attempt.
+    /// Takes the addresses of `target`, for which the host was asked with [`Event::Resolve`]: all attempts
+    /// that wait for them go on. Those that come too late serve the next attempt.
     pub fn resolved(&mut self, now: Now, target: &Target, found: io::Result<Vec<SocketAddr>>) {
         self.lookups.remove(target);
         let dials = self.dials.iter().filter(|(_, dial)| dial.connection.is_none() && dial.target == *target);

@@ -1,5 +1,5 @@
-//! The order of a pass, and what is asked of an engine. How connections begin is in `opening.rs`, how bytes come in in `reading.rs`, how they go
-//! out and connections end in `closing.rs`.
+//! The order of a pass, and what is asked of an engine. How connections begin is in `opening.rs`, how bytes
+//! come in in `reading.rs`, how they go out and connections end in `closing.rs`.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -31,7 +31,8 @@ pub struct Engine<P: Protocol, S: Sockets> {
     /// Of the connections that were accepted.
     pub(crate) addresses: Addresses,
     pub(crate) listeners: Slab<Listener<S::Listener>>,
-    /// A listener is ready, the host has acted, or a protocol wants input again: the next pass is due at once.
+    /// A listener is ready, the host has acted, or a protocol wants input again: the next pass is due at
+    /// once.
     pub(crate) at_once: bool,
     pub(super) dials: Slab<Dial>,
     /// Names that the host was asked to look up, and has not.
@@ -43,7 +44,8 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) carried_over: usize,
     /// Connections ever taken from `unread`.
     pub(super) taken: u64,
-    /// The value of `taken` from which on deadlines that have come expire: see [`has_read_what_came`](Self::has_read_what_came).
+    /// The value of `taken` from which on deadlines that have come expire: see
+    /// [`has_read_what_came`](Self::has_read_what_came).
     pub(super) expires_after: Option<u64>,
     /// Read budget left in this pass, in bytes.
     pub(super) pass_budget: usize,
@@ -68,8 +70,9 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) counts: DriverCounts,
 }
 
-/// The first events of a pass whose replies are written before the next event is looked at: a peer that hears of its turn can answer
-/// meanwhile, on another processor. Where more are ready at once, writing all the rest together is quicker.
+/// The first events of a pass whose replies are written before the next event is looked at: a peer that hears
+/// of its turn can answer meanwhile, on another processor. Where more are ready at once, writing all the rest
+/// together is quicker.
 pub(crate) const PROMPT_MAX: u32 = 32;
 
 /// The owner of a deadline.
@@ -90,12 +93,14 @@ pub struct Ready {
     pub readable: bool,
     /// It can be written to again, or is established, or that will fail.
     pub writable: bool,
-    /// A read that does not fill the buffer may leave something: the end of the stream, an error, or what stands behind urgent data.
+    /// A read that does not fill the buffer may leave something: the end of the stream, an error, or what
+    /// stands behind urgent data.
     pub to_end: bool,
 }
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// An engine without connections. `entropy` spreads the pauses before outbound connections are tried again.
+    /// An engine without connections. `entropy` spreads the pauses before outbound connections are tried
+    /// again.
     pub fn new(
         sockets: S,
         protocol: P,
@@ -148,7 +153,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         &self.protocol
     }
 
-    /// The protocol, to be changed: between passes only, so that what it asks of its links is carried out in the next one.
+    /// The protocol, to be changed: between passes only, so that what it asks of its links is carried out in
+    /// the next one.
     pub fn protocol_mut(&mut self) -> &mut P {
         &mut self.protocol
     }
@@ -188,8 +194,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.counts
     }
 
-    /// When the next pass must be, whether or not there is an event; perhaps early, never late. In the past if there is
-    /// work left from the last pass, or from what the host asked since.
+    /// When the next pass must be, whether or not there is an event; perhaps early, never late. In the past
+    /// if there is work left from the last pass, or from what the host asked since.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         if unlikely(self.has_leftovers() || self.links.has_touched()) {
@@ -222,8 +228,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     // Commands of the host.
 
-    /// Lets the host do something with the protocol and its connections, such as send what a person has typed, and returns its result.
-    /// Messages that it sends are written when this returns, as far as the peers take them. The next pass is due at once.
+    /// Lets the host do something with the protocol and its connections, such as send what a person has
+    /// typed, and returns its result. Messages that it sends are written when this returns, as far as the
+    /// peers take them. The next pass is due at once.
     pub fn act<R>(&mut self, now: Now, act: impl FnOnce(&mut P, &mut Links) -> R) -> R {
         let result = act(&mut self.protocol, &mut self.links);
         self.flush(now);
@@ -231,9 +238,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         result
     }
 
-    /// Connects to `target`, and again whenever that fails or the connection is lost, until [`hang_up`](Self::hang_up).
-    /// The first is number 0, and so on; the number of one that was hung up is used again. While draining nothing is begun. The addresses
-    /// of a name are asked for before every attempt, since they may change: [`Event::Resolve`].
+    /// Connects to `target`, and again whenever that fails or the connection is lost, until
+    /// [`hang_up`](Self::hang_up). The first is number 0, and so on; the number of one that was hung up is
+    /// used again. While draining nothing is begun. The addresses of a name are asked for before every
+    /// attempt, since they may change: [`Event::Resolve`].
     pub fn connect(&mut self, now: Now, target: impl Into<Target>) -> DialId {
         let at = self.dials.insert(Dial::new(target.into()));
         self.dial(now, at);
@@ -255,8 +263,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Stops accepting and reconnecting, and lets the protocol finish what is begun. [`is_drained`](Self::is_drained) says
-    /// when that is done.
+    /// Stops accepting and reconnecting, and lets the protocol finish what is begun.
+    /// [`is_drained`](Self::is_drained) says when that is done.
     pub fn drain(&mut self, now: Now) {
         if std::mem::replace(&mut self.draining, true) {
             return;
@@ -311,8 +319,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Newcomers wait at the listener with this number. They are accepted later in the pass, when what arrived before has been read. In a
-    /// back-off another knock changes nothing.
+    /// Newcomers wait at the listener with this number. They are accepted later in the pass, when what
+    /// arrived before has been read. In a back-off another knock changes nothing.
     #[cold]
     pub fn handle_knock(&mut self, listener: usize) {
         let rests = self.deadlines.of(Timer::Listener(listener)).is_some();
@@ -438,7 +446,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.flush_rest(now);
     }
 
-    /// Flushes early when others than `speaker` have a lot queued, so that none of them is closed as a slow reader before it could read.
+    /// Flushes early when others than `speaker` have a lot queued, so that none of them is closed as a slow
+    /// reader before it could read.
     #[cold]
     pub(crate) fn relieve(&mut self, now: Now, speaker: ConnectionId) {
         if self.links.wants_flush(speaker) {

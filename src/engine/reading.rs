@@ -1,5 +1,5 @@
-//! How bytes come in: each connection with a budget, and each pass, so that neither one nor many keep the others waiting. What a protocol
-//! does not consume is kept here.
+//! How bytes come in: each connection with a budget, and each pass, so that neither one nor many keep the
+//! others waiting. What a protocol does not consume is kept here.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,8 +15,8 @@ use crate::time::Now;
 const SHARE_MIN: usize = 1024;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// Goes on where a budget of the last pass ran out. Those that wait share what may be read: if each of a thousand were read to the
-    /// end of its own budget, the last would wait for as many buffers full.
+    /// Goes on where a budget of the last pass ran out. Those that wait share what may be read: if each of a
+    /// thousand were read to the end of its own budget, the last would wait for as many buffers full.
     pub(super) fn read_on(&mut self, now: Now) {
         self.pass_budget = self.config.pass_read_bytes_max;
         let whole = self.buffer.len();
@@ -46,8 +46,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.read(now, id, to_end);
     }
 
-    /// Reads up to the length of the buffer. `to_end`: something may be waiting that no further event will announce, such as the end of
-    /// the stream, so that a short read does not mean that nothing is left.
+    /// Reads up to the length of the buffer. `to_end`: something may be waiting that no further event will
+    /// announce, such as the end of the stream, so that a short read does not mean that nothing is left.
     #[inline(always)]
     pub(super) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
         let budget = self.buffer.len();
@@ -78,7 +78,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.read_later(id);
     }
 
-    /// Reads once, and no more than `budget`, which is not 0: how much of that is left, if there may be more to read.
+    /// Reads once, and no more than `budget`, which is not 0: how much of that is left, if there may be more
+    /// to read.
     #[inline(always)]
     fn read_once(&mut self, now: Now, id: ConnectionId, budget: usize, to_end: bool) -> Option<usize> {
         let Some((link, socket)) = self.links.link_mut(id).zip(self.streams.get_mut(id)) else {
@@ -184,8 +185,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.hear(now, id, rest);
     }
 
-    /// Gives what is kept of the input of some connections to the protocol again, which has asked for that: about as much as may be read.
-    /// A thousand that have asked for too much, and whose peers read all at once, must not hold the others up.
+    /// Gives what is kept of the input of some connections to the protocol again, which has asked for that:
+    /// about as much as may be read. A thousand that have asked for too much, and whose peers read all at
+    /// once, must not hold the others up.
     #[cold]
     pub(super) fn reread(&mut self, now: Now) {
         let mut budget = self.config.pass_read_bytes_max;
@@ -211,7 +213,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// The protocol has left `rest`. If that is because a lot waits to be written, it is given again as soon as that is written.
+    /// The protocol has left `rest`. If that is because a lot waits to be written, it is given again as soon
+    /// as that is written.
     #[cold]
     fn go_on(&mut self, now: Now, id: ConnectionId, mut rest: Vec<u8>) {
         let mut taken = 0;

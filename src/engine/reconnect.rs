@@ -18,7 +18,8 @@ pub(crate) struct Dial {
     pub(super) is_resolving: bool,
     /// Failures in a row.
     failures: u32,
-    /// Addresses that took all their time since a connection last proved itself. A refusal is none of them: it says that the network is fast.
+    /// Addresses that took all their time since a connection last proved itself. A refusal is none of them:
+    /// it says that the network is fast.
     timeouts: u32,
 }
 
@@ -55,8 +56,8 @@ impl Dial {
         config.connect_timeout_min.saturating_mul(doublings).min(config.connect_timeout_max)
     }
 
-    /// How long to wait before the next attempt: anything from the shortest pause to the cap of this failure, which doubles
-    /// each time. So a thousand clients of a server that died do not come back in one instant.
+    /// How long to wait before the next attempt: anything from the shortest pause to the cap of this failure,
+    /// which doubles each time. So a thousand clients of a server that died do not come back in one instant.
     pub(super) fn back_off(&mut self, config: &DriverConfig, entropy: &mut Entropy) -> Duration {
         self.untried.clear();
         self.failures = self.failures.saturating_add(1);
@@ -108,7 +109,8 @@ mod tests {
         assert_eq!(patience(&mut dial), 1000);
     }
 
-    /// A server that ends refuses for a second, and then nothing answers at its address: that is found out as soon as without refusals.
+    /// A server that ends refuses for a second, and then nothing answers at its address: that is found out as
+    /// soon as without refusals.
     #[test]
     fn refusals_give_no_attempt_more_time() {
         let config = DriverConfig::default();

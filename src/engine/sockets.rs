@@ -8,19 +8,21 @@ use crate::time::Instant;
 
 /// The sockets of an [`Engine`](super::Engine): the operating system's, or a test's.
 ///
-/// No call blocks. One that cannot do anything now fails with [`WouldBlock`](io::ErrorKind::WouldBlock), and the owner of the sockets says when that
-/// changes: once, by [`Engine::handle_ready`](super::Engine::handle_ready) and the like.
+/// No call blocks. One that cannot do anything now fails with [`WouldBlock`](io::ErrorKind::WouldBlock), and
+/// the owner of the sockets says when that changes: once, by
+/// [`Engine::handle_ready`](super::Engine::handle_ready) and the like.
 pub trait Sockets {
     /// A stream to a peer.
     type Socket;
     /// A source of newcomers.
     type Listener;
 
-    /// Whether a read that did not fill the buffer has emptied the socket, so that one which would say `WouldBlock` can be saved: true on
-    /// epoll, false where readiness is emulated.
+    /// Whether a read that did not fill the buffer has emptied the socket, so that one which would say
+    /// `WouldBlock` can be saved: true on epoll, false where readiness is emulated.
     const SHORT_READ_EMPTIES: bool;
 
-    /// Whether the system would take a peer that takes nothing for one that is gone, so that [`excuse`](Self::excuse) has to be called.
+    /// Whether the system would take a peer that takes nothing for one that is gone, so that
+    /// [`excuse`](Self::excuse) has to be called.
     const EXCUSES: bool = false;
 
     /// Reads input that has arrived; returns the number of bytes, 0 at the end of the stream.
@@ -44,11 +46,13 @@ pub trait Sockets {
     /// When the connection is broken.
     fn shutdown(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
 
-    /// Closes the connection. If the peer has sent bytes that were not read, it may never read the last ones written to it.
+    /// Closes the connection. If the peer has sent bytes that were not read, it may never read the last ones
+    /// written to it.
     fn close(&mut self, socket: Self::Socket);
 
-    /// From now on it is to be said when `socket`, which is that of `id`, is ready for `interest`, also if it is already. Called only when that
-    /// changes; `before` is what it was, and `None` for a socket that is not watched yet.
+    /// From now on it is to be said when `socket`, which is that of `id`, is ready for `interest`, also if it
+    /// is already. Called only when that changes; `before` is what it was, and `None` for a socket that is
+    /// not watched yet.
     ///
     /// # Errors
     ///
@@ -61,9 +65,11 @@ pub trait Sockets {
         before: Option<Interest>,
     ) -> io::Result<()>;
 
-    /// Finds out which peers take nothing although their systems are there, and has the system be patient with them. It is called for all
-    /// sockets in use, some at a time, every half of [`user_timeout`](super::DriverConfig::user_timeout) while anything is written; they were
-    /// looked at before no earlier than at `since`. Returns whether any has bytes left to take: then it is called again although nothing is written.
+    /// Finds out which peers take nothing although their systems are there, and has the system be patient
+    /// with them. It is called for all sockets in use, some at a time, every half of
+    /// [`user_timeout`](super::DriverConfig::user_timeout) while anything is written; they were looked at
+    /// before no earlier than at `since`. Returns whether any has bytes left to take: then it is called again
+    /// although nothing is written.
     fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&Self::Socket]) -> bool {
         let _ = (now, since, sockets);
         false

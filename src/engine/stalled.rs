@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::protocol::ConnectionId;
 
-/// Has an entry for each connection whose socket has refused bytes, for as long as some of them are queued: none for a peer that reads.
+/// Has an entry for each connection whose socket has refused bytes, for as long as some of them are queued:
+/// none for a peer that reads.
 #[derive(Debug, Default)]
 pub(super) struct Stalled {
     /// By when it began.
@@ -31,7 +32,8 @@ impl Stalled {
         }
     }
 
-    /// The one that has waited for longest, if more than `bytes_max` is queued in all. Whatever little it has taken meanwhile does not count.
+    /// The one that has waited for longest, if more than `bytes_max` is queued in all. Whatever little it has
+    /// taken meanwhile does not count.
     pub(super) fn slowest(&self, bytes_max: usize) -> Option<ConnectionId> {
         let (_, &(slowest, _)) = self.queued.first_key_value().filter(|_| self.total > bytes_max)?;
         Some(slowest)

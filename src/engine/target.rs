@@ -27,8 +27,8 @@ impl From<SocketAddr> for Target {
     }
 }
 
-/// Reads `127.0.0.1:5001`, `[::1]:5001`, `server:5001`, and link-local addresses with their zone: `[fe80::1%eth0]:5001`, `[fe80::1%2]:5001`,
-/// or without brackets.
+/// Reads `127.0.0.1:5001`, `[::1]:5001`, `server:5001`, and link-local addresses with their zone:
+/// `[fe80::1%eth0]:5001`, `[fe80::1%2]:5001`, or without brackets.
 impl FromStr for Target {
     type Err = BadTarget;
 

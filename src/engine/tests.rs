@@ -371,7 +371,8 @@ fn a_peer_that_takes_nothing_is_waited_for_while_it_is_in_use() {
     assert_eq!(engine.sockets.pipes[0].hears.len(), 1000);
 }
 
-/// Sockets are looked at twice in the time for which a peer may be silent, while bytes are written or wait, and then no more.
+/// Sockets are looked at twice in the time for which a peer may be silent, while bytes are written or wait,
+/// and then no more.
 #[test]
 fn sockets_are_looked_at_while_anything_is_written_or_waits() {
     let mut engine = engine(DriverConfig::default());
@@ -426,7 +427,8 @@ fn beyond_what_may_be_queued_for_all_the_slowest_are_closed() {
     assert!(engine.streams.get(oldest).is_some() && engine.connections() == 200);
 }
 
-/// Its peer wants another hello: it is made again in the next pass. One that its peer only closes is made again after a pause.
+/// Its peer wants another hello: it is made again in the next pass. One that its peer only closes is made
+/// again after a pause.
 #[test]
 fn a_connection_comes_back_at_once_if_its_protocol_wants_that() {
     for is_wanted in [true, false] {

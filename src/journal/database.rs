@@ -1,4 +1,5 @@
-//! The database of a journal: entries by their keys in one table of redb, and how often it was committed to in another.
+//! The database of a journal: entries by their keys in one table of redb, and how often it was committed to
+//! in another.
 
 use std::io;
 
@@ -35,8 +36,8 @@ impl Database {
         Ok(database)
     }
 
-    /// Checks all of a database, and reads it: how many commits there were, and its entries. The file stays as it is, because redb works
-    /// on a copy of what it would repair.
+    /// Checks all of a database, and reads it: how many commits there were, and its entries. The file stays
+    /// as it is, because redb works on a copy of what it would repair.
     pub(super) fn look_at(backend: impl StorageBackend) -> Result<(u64, State), Fault> {
         let backend = Untouched::new(backend).map_err(Fault::system(format!("read {DATABASE}")))?;
         if StorageBackend::len(&backend).map_err(Fault::system(format!("read {DATABASE}")))? == 0 {

@@ -1,4 +1,5 @@
-//! The directory of a journal: its files by name, and the lock on it. A trait, so that the tests can pull the plug of a simulated disk.
+//! The directory of a journal: its files by name, and the lock on it. A trait, so that the tests can pull the
+//! plug of a simulated disk.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};

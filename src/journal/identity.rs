@@ -38,15 +38,17 @@ impl Identity {
 
 /// The contents of `lock`: how many commits were durable, as far as is known, and whether one has failed.
 ///
-/// It is written after every commit and never synced. So it may lag behind the database, but is never ahead of it, unless the database
-/// has lost a commit that it had: an older copy was put back, its last pages were damaged, or the disk has lied about a sync. A
-/// database cannot know that alone, because it takes a last commit that is damaged for one that was cut off.
+/// It is written after every commit and never synced. So it may lag behind the database, but is never ahead
+/// of it, unless the database has lost a commit that it had: an older copy was put back, its last pages were
+/// damaged, or the disk has lied about a sync. A database cannot know that alone, because it takes a last
+/// commit that is damaged for one that was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Watermark {
     pub(super) epoch: Epoch,
     pub(super) commits: u64,
-    /// A sync has failed since the database was written anew. What could not be written then still stands in the caches of the system,
-    /// which take it for written: it reads well, until it is gone. After a loss of power neither it nor this is left.
+    /// A sync has failed since the database was written anew. What could not be written then still stands in
+    /// the caches of the system, which take it for written: it reads well, until it is gone. After a loss of
+    /// power neither it nor this is left.
     pub(super) has_failed: bool,
 }
 

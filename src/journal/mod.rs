@@ -13,22 +13,23 @@
 //! # Rules of damage
 //!
 //! 1. In an empty directory a new journal begins, and nowhere else.
-//! 2. A journal that lacks a file, does not open, is of another epoch than its `id`, of a format that this program does not know, or has
-//!    fewer commits than were durable, is refused. No journal begins anew by itself.
+//! 2. A journal that lacks a file, does not open, is of another epoch than its `id`, of a format that this
+//!    program does not know, or has fewer commits than were durable, is refused. No journal begins anew by
+//!    itself.
 //! 3. A directory that another process uses is refused.
-//! 4. A commit that fails is the end of the server's life. It is not tried again, because no system says what is on its disk
-//!    after a sync that failed: Linux goes on to show what it could not write, and takes it for written. The next life writes all of
-//!    the database anew before it believes it.
+//! 4. A commit that fails is the end of the server's life. It is not tried again, because no system says what
+//!    is on its disk after a sync that failed: Linux goes on to show what it could not write, and takes it
+//!    for written. The next life writes all of the database anew before it believes it.
 //! 5. [`Journal::export`] and [`Journal::import`] are the way over changes of the format.
 //!
 //! Each refusal is one line that says what, where, and the ways out, and has overwritten nothing.
 //!
 //! # Commits
 //!
-//! A commit is one transaction of redb, and one sync. redb writes changed pages to free space, then the root with a checksum over all
-//! of it; after a loss of power it takes the last root whose pages are all there. That means a last commit that is *damaged later* looks
-//! like one that was cut off. The number of commits in `lock` tells them apart, unless the power is lost as well before the system has
-//! written that number.
+//! A commit is one transaction of redb, and one sync. redb writes changed pages to free space, then the root
+//! with a checksum over all of it; after a loss of power it takes the last root whose pages are all there.
+//! That means a last commit that is *damaged later* looks like one that was cut off. The number of commits in
+//! `lock` tells them apart, unless the power is lost as well before the system has written that number.
 
 mod database;
 mod error;
@@ -80,8 +81,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, or begins one there, in the epoch `fresh`, if it is empty. A directory is made if only it is
-    /// missing, and none above it.
+    /// Opens the journal in `dir`, or begins one there, in the epoch `fresh`, if it is empty. A directory is
+    /// made if only it is missing, and none above it.
     ///
     /// # Errors
     ///
@@ -90,8 +91,9 @@ impl Journal {
         Journal::with(dir, |files| Opened::open(files, fresh))
     }
 
-    /// Opens a journal that is a backup, and begins another life of it, in the epoch `fresh`. Turns that were granted after the backup was made
-    /// are granted again, and the epoch tells them apart. It does not mind an epoch that contradicts, and commits that are missing.
+    /// Opens a journal that is a backup, and begins another life of it, in the epoch `fresh`. Turns that were
+    /// granted after the backup was made are granted again, and the epoch tells them apart. It does not mind
+    /// an epoch that contradicts, and commits that are missing.
     ///
     /// # Errors
     ///
@@ -100,12 +102,13 @@ impl Journal {
         Journal::with(dir, |files| Opened::open_backup(files, fresh))
     }
 
-    /// Sets a journal aside, whatever state it is in, and begins a new one in its place, in the epoch `fresh`. Its files
-    /// are `turns.old` and `id.old` then, in place of earlier ones.
+    /// Sets a journal aside, whatever state it is in, and begins a new one in its place, in the epoch
+    /// `fresh`. Its files are `turns.old` and `id.old` then, in place of earlier ones.
     ///
     /// # Errors
     ///
-    /// [`JournalError`], when another server uses the directory, it is of another program, or the system refuses.
+    /// [`JournalError`], when another server uses the directory, it is of another program, or the system
+    /// refuses.
     pub fn discard(dir: &Path, fresh: Epoch) -> Result<Journal, JournalError> {
         Journal::with(dir, |files| Opened::discard(files, fresh))
     }

@@ -154,9 +154,10 @@ fn backend<F: Files>(files: &F) -> Result<F::Backend, Fault> {
 
 /// Opens the database of a journal that is not refused, and has this state.
 ///
-/// A life that was killed has left some of its last changes, and names of files, to the caches of the system: this life sees them, and a
-/// loss of power would take them back. So all of it becomes durable before anything is told from it. After a sync that failed, the next
-/// one says nothing of what was lost to it: then everything is written anew.
+/// A life that was killed has left some of its last changes, and names of files, to the caches of the system:
+/// this life sees them, and a loss of power would take them back. So all of it becomes durable before
+/// anything is told from it. After a sync that failed, the next one says nothing of what was lost to it: then
+/// everything is written anew.
 fn trusted_database<F: Files>(
     files: &F,
     lock: &mut F::Lock,
@@ -205,8 +206,8 @@ fn begin_anew<F: Files>(files: F, mut lock: F::Lock, fresh: Epoch) -> Result<Ope
     open(&files, lock, Some(fresh))
 }
 
-/// Makes a database under another name, and gives it its own when it is whole: a crash while redb makes one leaves a file that does not
-/// open. `id` comes last, so that no `id` is ever there without its database.
+/// Makes a database under another name, and gives it its own when it is whole: a crash while redb makes one
+/// leaves a file that does not open. `id` comes last, so that no `id` is ever there without its database.
 fn write_anew<F: Files>(files: &F, lock: &mut F::Lock, state: &State) -> Result<(), Fault> {
     let making = || Fault::system(format!("make {NEW_DATABASE}"));
     let backend = files.backend(NEW_DATABASE, true).map_err(making())?;

@@ -1,7 +1,7 @@
 //! A state as lines of JSON, to move a journal to another format and to read one.
 //!
-//! The first line is the journal's, then come rings, seats and the states of hosts, and the last one counts them, so that a file that was
-//! cut is noticed. Times are in nanoseconds. Other bytes are hexadecimal.
+//! The first line is the journal's, then come rings, seats and the states of hosts, and the last one counts
+//! them, so that a file that was cut is noticed. Times are in nanoseconds. Other bytes are hexadecimal.
 
 use std::io::{self, BufRead, Write};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Looks at a database without changing its file: redb repairs what it opens, and a journal that is refused must stay as it was found.
+//! Looks at a database without changing its file: redb repairs what it opens, and a journal that is refused
+//! must stay as it was found.
 
 #![expect(clippy::disallowed_types, reason = "redb wants a backend that threads may share")]
 
@@ -55,7 +56,8 @@ fn position(offset: u64) -> io::Result<usize> {
     usize::try_from(offset).map_err(io::Error::other)
 }
 
-/// The parts of `len` bytes at `offset`, by block: its number, where the part begins in it and in the bytes, and how long it is.
+/// The parts of `len` bytes at `offset`, by block: its number, where the part begins in it and in the bytes,
+/// and how long it is.
 fn parts(offset: usize, len: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> {
     let mut done = 0;
     std::iter::from_fn(move || {

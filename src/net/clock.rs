@@ -44,8 +44,8 @@ pub fn poll_timeout(now: Now, deadline: Option<Instant>) -> Option<Duration> {
 /// How old the wall clock's reading may be in [`Clock::now`].
 const WALL_AGE_MAX: Duration = Duration::from_millis(1);
 
-/// Reads the monotonic clock once a pass, and the wall clock at most once a millisecond: turns never follow it, and a
-/// person reads nothing finer.
+/// Reads the monotonic clock once a pass, and the wall clock at most once a millisecond: turns never follow
+/// it, and a person reads nothing finer.
 #[derive(Debug)]
 pub(super) struct Clock {
     last: Now,

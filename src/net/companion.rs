@@ -1,4 +1,5 @@
-//! A second user of an event loop's poll, next to the driver: the status listener, which the loop knows by this trait only.
+//! A second user of an event loop's poll, next to the driver: the status listener, which the loop knows by
+//! this trait only.
 
 use mio::event::Event as Readiness;
 

@@ -18,7 +18,8 @@ use crate::time::{Instant, Now};
 
 /// Runs a [`Protocol`] on sockets that are registered with a `mio::Poll` of the host's.
 ///
-/// The [module's documentation](crate::net) gives the driving contract; `examples/embed.rs` is a program to copy from.
+/// The [module's documentation](crate::net) gives the driving contract; `examples/embed.rs` is a program to
+/// copy from.
 pub struct Driver<P: Protocol> {
     pub(super) engine: Engine<P, MioSockets>,
 }
@@ -28,7 +29,8 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Buffer`], when a buffer is too small for the protocol's longest messages; [`Error::Poll`], when the registry cannot be shared.
+    /// [`Error::Buffer`], when a buffer is too small for the protocol's longest messages; [`Error::Poll`],
+    /// when the registry cannot be shared.
     pub fn new(
         registry: &Registry,
         space: TokenSpace,
@@ -49,7 +51,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.protocol()
     }
 
-    /// Returns the protocol, to be changed: between passes only, so that what it asks of its links is carried out in the next one.
+    /// Returns the protocol, to be changed: between passes only, so that what it asks of its links is carried
+    /// out in the next one.
     pub fn protocol_mut(&mut self) -> &mut P {
         self.engine.protocol_mut()
     }
@@ -72,8 +75,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.counts()
     }
 
-    /// Returns when the next pass must be, whether or not there is an event; perhaps early, never late. In the past if the last pass or
-    /// the host has left work.
+    /// Returns when the next pass must be, whether or not there is an event; perhaps early, never late. In
+    /// the past if the last pass or the host has left work.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.engine.next_deadline()
@@ -98,8 +101,9 @@ impl<P: Protocol> Driver<P> {
 
     // Commands of the host.
 
-    /// Lets the host do something with the protocol and its connections, such as send what a person has typed, and returns its result.
-    /// Messages that it sends are written when this returns, as far as the peers take them. The next pass is due at once.
+    /// Lets the host do something with the protocol and its connections, such as send what a person has
+    /// typed, and returns its result. Messages that it sends are written when this returns, as far as the
+    /// peers take them. The next pass is due at once.
     ///
     /// ```
     /// use taketurns::net::{EventLoop, now, os_entropy};
@@ -115,7 +119,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.act(now, act)
     }
 
-    /// Listens on `addr`; returns the address that it got, which differs if the port was 0. May be called for several addresses.
+    /// Listens on `addr`; returns the address that it got, which differs if the port was 0. May be called for
+    /// several addresses.
     ///
     /// # Errors
     ///
@@ -162,13 +167,13 @@ impl<P: Protocol> Driver<P> {
         Ok(addr)
     }
 
-    /// Treats a connected socket of the host's as if it had been accepted: the limits of connections hold for it, too. A socket that is
-    /// refused is closed.
+    /// Treats a connected socket of the host's as if it had been accepted: the limits of connections hold for
+    /// it, too. A socket that is refused is closed.
     ///
     /// # Errors
     ///
-    /// [`Error::HandedIn`], when the socket is not connected, or cannot be registered; [`Error::Full`], [`Error::AddressFull`] and
-    /// [`Error::Draining`].
+    /// [`Error::HandedIn`], when the socket is not connected, or cannot be registered; [`Error::Full`],
+    /// [`Error::AddressFull`] and [`Error::Draining`].
     pub fn adopt(&mut self, now: Now, socket: net::TcpStream) -> Result<ConnectionId, Error> {
         let adopt = || {
             socket.set_nonblocking(true)?;
@@ -179,8 +184,9 @@ impl<P: Protocol> Driver<P> {
         adopt().map_err(Error::handed_in)
     }
 
-    /// Connects to `target`, and again whenever that fails or the connection is lost, until [`hang_up`](Self::hang_up).
-    /// The first is number 0, and so on; the number of one that was hung up is used again. While draining nothing is begun.
+    /// Connects to `target`, and again whenever that fails or the connection is lost, until
+    /// [`hang_up`](Self::hang_up). The first is number 0, and so on; the number of one that was hung up is
+    /// used again. While draining nothing is begun.
     ///
     /// The addresses of a name are asked for before every attempt, since they may change: [`Event::Resolve`].
     ///
@@ -207,8 +213,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.connect(now, target)
     }
 
-    /// Takes the addresses of `target`, which the host was asked for with [`Event::Resolve`]. All attempts that wait for them go on; if they
-    /// come too late, they serve the next one.
+    /// Takes the addresses of `target`, which the host was asked for with [`Event::Resolve`]. All attempts
+    /// that wait for them go on; if they come too late, they serve the next one.
     pub fn resolved(&mut self, now: Now, target: &Target, found: io::Result<Vec<SocketAddr>>) {
         self.engine.resolved(now, target, found);
     }
@@ -218,8 +224,9 @@ impl<P: Protocol> Driver<P> {
         self.engine.hang_up(dial);
     }
 
-    /// Stops accepting and reconnecting, and lets the protocol finish its work. Newcomers that wait already are accepted, so that the
-    /// protocol can tell them. [`is_drained`](Self::is_drained) tells when all is done.
+    /// Stops accepting and reconnecting, and lets the protocol finish its work. Newcomers that wait already
+    /// are accepted, so that the protocol can tell them. [`is_drained`](Self::is_drained) tells when all is
+    /// done.
     ///
     /// # Examples
     ///
@@ -268,7 +275,8 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::EventsPending`] if the events of the last pass were not all taken; the pass goes on when they are.
+    /// [`Error::EventsPending`] if the events of the last pass were not all taken; the pass goes on when they
+    /// are.
     #[inline(always)]
     pub fn finish_batch(&mut self, now: Now) -> Result<(), Error> {
         self.engine.finish_batch(now).map_err(|_| Error::EventsPending)

@@ -21,9 +21,11 @@ pub enum Error {
     HandedIn(io::Error),
     /// The driver drains, so it takes no listener and no connection any more.
     Draining,
-    /// There are as many connections as [`max_connections`](crate::engine::DriverConfig::max_connections) allows.
+    /// There are as many connections as [`max_connections`](crate::engine::DriverConfig::max_connections)
+    /// allows.
     Full,
-    /// The peer's address has as many as [`max_connections_per_address`](crate::engine::DriverConfig::max_connections_per_address) allows.
+    /// The peer's address has as many as
+    /// [`max_connections_per_address`](crate::engine::DriverConfig::max_connections_per_address) allows.
     AddressFull,
     /// The poll, a registration or the waker failed.
     Poll(io::Error),

@@ -1,5 +1,5 @@
-//! A loop that owns its `Poll`: a thin layer over [`Driver`], for programs that have nothing else to wait for, or that wait in a loop of
-//! another kind.
+//! A loop that owns its `Poll`: a thin layer over [`Driver`], for programs that have nothing else to wait
+//! for, or that wait in a loop of another kind.
 
 use std::fmt;
 use std::io;
@@ -32,8 +32,8 @@ const EVENTS_MAX: usize = 1024;
 pub enum NextPass {
     /// At once: there is something to do, of which the descriptor does not tell.
     Now,
-    /// When the descriptor is readable, or at this time, if there is one and it comes first. On Linux there is none, because the
-    /// descriptor tells of deadlines, too.
+    /// When the descriptor is readable, or at this time, if there is one and it comes first. On Linux there
+    /// is none, because the descriptor tells of deadlines, too.
     Later(Option<Instant>),
 }
 
@@ -86,7 +86,8 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// When the system has no poll or waker to give, or a buffer is too small for the protocol's longest messages.
+    /// When the system has no poll or waker to give, or a buffer is too small for the protocol's longest
+    /// messages.
     pub fn with_config(protocol: P, config: DriverConfig) -> Result<EventLoop<P>, Error> {
         let poll = Poll::new().map_err(Error::Poll)?;
         let busy_poll = Some(config.busy_poll).filter(|patience| !patience.is_zero());
@@ -137,10 +138,11 @@ impl<P: Protocol> EventLoop<P> {
         self.inbox.handle()
     }
 
-    /// Runs until the loop is stopped or drained, and gives every event to `on_event`. Called again after that, it returns at once.
+    /// Runs until the loop is stopped or drained, and gives every event to `on_event`. Called again after
+    /// that, it returns at once.
     ///
-    /// `on_event` is called between passes. It acts on connections through [`Driver::act`], which takes the time of
-    /// [`net::now`](super::now).
+    /// `on_event` is called between passes. It acts on connections through [`Driver::act`], which takes the
+    /// time of [`net::now`](super::now).
     ///
     /// # Errors
     ///
@@ -170,8 +172,8 @@ impl<P: Protocol> EventLoop<P> {
         }
     }
 
-    /// Returns the next event for the host, which a status listener counts on its way. To be called until it says `None`, after every
-    /// [`run_once`](Self::run_once).
+    /// Returns the next event for the host, which a status listener counts on its way. To be called until it
+    /// says `None`, after every [`run_once`](Self::run_once).
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         let Some(companion) = &mut self.companion else { return self.driver.poll_event() };
         let event = self.driver.poll_event()?;
@@ -179,8 +181,8 @@ impl<P: Protocol> EventLoop<P> {
         Some(event)
     }
 
-    /// Runs one pass, which waits for at most `timeout`; returns `false` when the loop is stopped or drained. The events are taken
-    /// with [`poll_event`](Self::poll_event).
+    /// Runs one pass, which waits for at most `timeout`; returns `false` when the loop is stopped or drained.
+    /// The events are taken with [`poll_event`](Self::poll_event).
     ///
     /// # Errors
     ///
@@ -224,11 +226,12 @@ impl<P: Protocol> EventLoop<P> {
         Ok(!self.stopped && !self.driver.is_drained())
     }
 
-    /// Returns when the next pass has to be, and sets this loop's descriptor to become readable then. For a loop inside another one: the
-    /// [module's documentation](crate::net#in-another-loop) has the steps.
+    /// Returns when the next pass has to be, and sets this loop's descriptor to become readable then. For a
+    /// loop inside another one: the [module's documentation](crate::net#in-another-loop) has the steps.
     ///
-    /// Call it after a pass of [`run_once`](Self::run_once) with a timeout of zero, once the events are taken and the host has done what
-    /// it wants to do with the driver. A loop that is stopped or drained needs a pass at once, which says so.
+    /// Call it after a pass of [`run_once`](Self::run_once) with a timeout of zero, once the events are taken
+    /// and the host has done what it wants to do with the driver. A loop that is stopped or drained needs a
+    /// pass at once, which says so.
     ///
     /// # Errors
     ///
@@ -276,8 +279,8 @@ impl<P: Protocol> EventLoop<P> {
         })
     }
 
-    /// Whether the last poll took as many events as it can. More may be there, of which the system does not tell another loop again
-    /// that is edge-triggered, too.
+    /// Whether the last poll took as many events as it can. More may be there, of which the system does not
+    /// tell another loop again that is edge-triggered, too.
     fn may_have_more(&self) -> bool {
         self.events.iter().count() >= EVENTS_MAX
     }
@@ -297,8 +300,9 @@ impl<P: Protocol> EventLoop<P> {
         woken
     }
 
-    /// Reads all input that has arrived before a deadline passes: a process that was stopped, or had to wait for a processor, may find
-    /// the deadline over and the answer there, of which the poll has not told yet. Peers that speak again meanwhile may wait.
+    /// Reads all input that has arrived before a deadline passes: a process that was stopped, or had to wait
+    /// for a processor, may find the deadline over and the answer there, of which the poll has not told yet.
+    /// Peers that speak again meanwhile may wait.
     #[cold]
     fn catch_up(&mut self, now: Now) -> io::Result<bool> {
         let mut woken = false;
@@ -322,8 +326,8 @@ impl<P: Protocol> EventLoop<P> {
         self.handle_events(now)
     }
 
-    /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first. Not at all if the deadline was past already:
-    /// says whether it was.
+    /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first. Not at all if the
+    /// deadline was past already: says whether it was.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let deadline = self.next_deadline();
         if unlikely(deadline.is_some_and(|deadline| deadline <= self.clock.last().instant)) {
@@ -398,9 +402,10 @@ impl<P: Protocol> EventLoop<P> {
     }
 }
 
-/// The descriptor of the loop's poll, for a host that waits for it together with other things: it becomes readable when a pass has
-/// something to do. [`EventLoop::arm`] says when that is not needed, because a pass is due already. It is the same one, and open, for as
-/// long as the loop is there. Only wait for it, and for nothing but that it is readable.
+/// The descriptor of the loop's poll, for a host that waits for it together with other things: it becomes
+/// readable when a pass has something to do. [`EventLoop::arm`] says when that is not needed, because a pass
+/// is due already. It is the same one, and open, for as long as the loop is there. Only wait for it, and for
+/// nothing but that it is readable.
 ///
 /// # Examples
 ///

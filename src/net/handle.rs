@@ -1,4 +1,5 @@
-//! How other threads reach an event loop: the [`Handle`] that they have, and the [`Inbox`] that the loop looks into when it is woken.
+//! How other threads reach an event loop: the [`Handle`] that they have, and the [`Inbox`] that the loop
+//! looks into when it is woken.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +32,8 @@ impl<P: Protocol> Clone for Handle<P> {
 }
 
 impl<P: Protocol> Handle<P> {
-    /// Makes [`EventLoop::run`](super::EventLoop::run) return after the pass that it is in. Connections are closed when the loop is dropped.
+    /// Makes [`EventLoop::run`](super::EventLoop::run) return after the pass that it is in. Connections are
+    /// closed when the loop is dropped.
     pub fn stop(&self) {
         self.wanted.stop.store(true, Ordering::Relaxed);
         self.wake();
@@ -43,8 +45,9 @@ impl<P: Protocol> Handle<P> {
         self.wake();
     }
 
-    /// Has `work` done on the loop's thread, in its next pass. `work` sends results back itself, through a channel of its own.
-    /// A loop that has been stopped or drained, and is not dropped yet, takes work too, and does it only if it is run again.
+    /// Has `work` done on the loop's thread, in its next pass. `work` sends results back itself, through a
+    /// channel of its own. A loop that has been stopped or drained, and is not dropped yet, takes work too,
+    /// and does it only if it is run again.
     ///
     /// # Errors
     ///

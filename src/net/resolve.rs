@@ -7,8 +7,9 @@ use crate::engine::Target;
 
 /// Returns the addresses of `target`, each once, in the order of the system's resolver.
 ///
-/// That may take its time: with a name server that does not answer, 10 s and more. So a program whose loop has other things to do calls this on
-/// another thread, at [`Event::Resolve`](crate::net::Event::Resolve), and gives the result to [`Driver::resolved`](crate::net::Driver::resolved).
+/// That may take its time: with a name server that does not answer, 10 s and more. So a program whose loop
+/// has other things to do calls this on another thread, at [`Event::Resolve`](crate::net::Event::Resolve),
+/// and gives the result to [`Driver::resolved`](crate::net::Driver::resolved).
 ///
 /// # Errors
 ///

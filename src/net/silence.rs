@@ -6,9 +6,10 @@
 //! for it. So the sockets with unsent bytes are checked now and then. One whose window is closed, and was
 //! found closed by the last probe, is given more time.
 //!
-//! Which have unsent bytes, one call tells for many: with `TCP_NOTSENT_LOWAT` at one byte a socket is writable only if it has none. That
-//! also bounds what the system keeps for a peer that does not read, which could be 4 MiB. What became of the last probe is asked over
-//! netlink, as `ss` does it; where that is forbidden, busy peers are cut off as the system does.
+//! Which have unsent bytes, one call tells for many: with `TCP_NOTSENT_LOWAT` at one byte a socket is
+//! writable only if it has none. That also bounds what the system keeps for a peer that does not read, which
+//! could be 4 MiB. What became of the last probe is asked over netlink, as `ss` does it; where that is
+//! forbidden, busy peers are cut off as the system does.
 
 use std::collections::HashMap;
 use std::io;
@@ -133,8 +134,8 @@ fn request(local: SocketAddr, peer: SocketAddr) -> [u8; 72] {
     bytes
 }
 
-/// Reads of an `inet_diag_msg`, behind its `nlmsghdr`: the timer that runs, which is 4 for probes of a closed window, and how many of
-/// them are unanswered.
+/// Reads of an `inet_diag_msg`, behind its `nlmsghdr`: the timer that runs, which is 4 for probes of a closed
+/// window, and how many of them are unanswered.
 fn has_answered_probe(reply: &[u8]) -> bool {
     match reply {
         [_, _, _, _, kind @ ..] if kind.len() >= 16 => {

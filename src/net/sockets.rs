@@ -1,7 +1,7 @@
 //! The system's TCP sockets, as an engine needs them, on a `mio::Poll`.
 //!
-//! On Linux the system calls of a hand-over are made where they are needed, and not by the C library's functions: those lie where the
-//! caches no longer have them when a turn gets there.
+//! On Linux the system calls of a hand-over are made where they are needed, and not by the C library's
+//! functions: those lie where the caches no longer have them when a turn gets there.
 
 use std::io;
 use std::net::{self, IpAddr, Shutdown, SocketAddr};
@@ -21,12 +21,14 @@ use crate::protocol::ConnectionId;
 #[cfg(target_os = "linux")]
 use crate::time::Instant;
 
-/// Bytes that the system has for a peer and cannot send yet when it takes no more. What is under way does not count, so this slows down no
-/// peer that reads. By default Linux keeps up to 4 MiB for one that does not: no limit here counts that, but a container's does.
+/// Bytes that the system has for a peer and cannot send yet when it takes no more. What is under way does not
+/// count, so this slows down no peer that reads. By default Linux keeps up to 4 MiB for one that does not: no
+/// limit here counts that, but a container's does.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 1;
 
-/// Bytes that the system keeps of what a peer has sent and is not read, because it does not read itself. Linux allows itself twice as much.
+/// Bytes that the system keeps of what a peer has sent and is not read, because it does not read itself.
+/// Linux allows itself twice as much.
 #[cfg(target_os = "linux")]
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -78,7 +80,8 @@ impl MioSockets {
     }
 }
 
-/// How long a silent peer is left alone. The system counts in whole seconds, takes no 0, and no more than 15 bits.
+/// How long a silent peer is left alone. The system counts in whole seconds, takes no 0, and no more than 15
+/// bits.
 fn keepalive(time: Duration) -> TcpKeepalive {
     let (min, max) = (Duration::from_secs(1), Duration::from_secs(32_767));
     if time > max {
@@ -90,7 +93,8 @@ fn keepalive(time: Duration) -> TcpKeepalive {
     keepalive
 }
 
-/// How long what was written may stay unacknowledged, in whole milliseconds of 31 bits; `None`: as long as the system likes.
+/// How long what was written may stay unacknowledged, in whole milliseconds of 31 bits; `None`: as long as
+/// the system likes.
 #[cfg(target_os = "linux")]
 fn user_timeout(time: Duration) -> Option<Duration> {
     let max = Duration::from_millis(i32::MAX.unsigned_abs().into());
@@ -100,8 +104,9 @@ fn user_timeout(time: Duration) -> Option<Duration> {
     (!time.is_zero()).then(|| time.clamp(Duration::from_millis(1), max))
 }
 
-/// Has the port of a socket be free for a server while and after it is used by this one, which has it from the system. Otherwise the system
-/// keeps it for a minute after the connection has ended. See the table in docs/RELIABILITY.md.
+/// Has the port of a socket be free for a server while and after it is used by this one, which has it from
+/// the system. Otherwise the system keeps it for a minute after the connection has ended. See the table in
+/// docs/RELIABILITY.md.
 #[cfg(unix)]
 pub(super) fn free_port_early<'a>(socket: impl Into<SockRef<'a>>) {
     // Best effort: it is a service to other programs.
@@ -111,15 +116,17 @@ pub(super) fn free_port_early<'a>(socket: impl Into<SockRef<'a>>) {
 #[cfg(not(unix))]
 pub(super) fn free_port_early<'a>(_: impl Into<SockRef<'a>>) {}
 
-/// A socket that listens on `addr`, with a backlog that takes a stampede. An address stands for itself, on every system: `[::]` for those
-/// of IPv6 alone, so that it can be had beside `0.0.0.0`, and an IPv4 address that is written as one of IPv6 for that IPv4 address.
+/// A socket that listens on `addr`, with a backlog that takes a stampede. An address stands for itself, on
+/// every system: `[::]` for those of IPv6 alone, so that it can be had beside `0.0.0.0`, and an IPv4 address
+/// that is written as one of IPv6 for that IPv4 address.
 pub(super) fn bind(addr: SocketAddr, backlog: i32) -> io::Result<net::TcpListener> {
     let addr = match addr.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::from((ip, addr.port())),
         IpAddr::V6(_) => addr,
     };
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    // So that a restarted server gets its port back at once. Never SO_REUSEPORT: two servers on one port are two rings.
+    // So that a restarted server gets its port back at once. Never SO_REUSEPORT: two servers on one port are
+    // two rings.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
@@ -132,7 +139,8 @@ pub(super) fn bind(addr: SocketAddr, backlog: i32) -> io::Result<net::TcpListene
     Ok(socket.into())
 }
 
-/// Bounds what the system keeps of the input of each connection that `listener` accepts: by default 6 MiB and more.
+/// Bounds what the system keeps of the input of each connection that `listener` accepts: by default 6 MiB and
+/// more.
 #[cfg(target_os = "linux")]
 fn bound_memory(listener: &Socket) {
     // Best effort: serving does not depend on it.
@@ -207,8 +215,9 @@ impl Sockets for MioSockets {
         self.silence.excuse(now, since, sockets)
     }
 
-    /// No waiting for more bytes before a write goes out, and no waiting for ever for a peer that has vanished. A connection is served
-    /// without an option that it cannot have; that is said once, since it is most likely the same for all.
+    /// No waiting for more bytes before a write goes out, and no waiting for ever for a peer that has
+    /// vanished. A connection is served without an option that it cannot have; that is said once, since it is
+    /// most likely the same for all.
     fn set_options(&mut self, socket: &mut TcpStream) {
         let socket = SockRef::from(&*socket);
         let set = [
@@ -255,9 +264,11 @@ fn established(socket: &TcpStream) -> io::Result<bool> {
         return Err(error);
     }
     match socket.peer_addr() {
-        // A port without a listener, out of the range that outbound connections use, can be connected to itself.
+        // A port without a listener, out of the range that outbound connections use, can be connected to
+        // itself.
         Ok(peer) if socket.local_addr()? == peer => {
-            // It has the port that its own server wants, and would keep it for a minute after it is closed, were it not reset.
+            // It has the port that its own server wants, and would keep it for a minute after it is closed,
+            // were it not reset.
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
             Err(io::ErrorKind::ConnectionRefused.into())
         }
@@ -278,7 +289,8 @@ mod tests {
         MioSockets::new(poll.registry(), TokenSpace(1), &DriverConfig::default()).expect("it is shared")
     }
 
-    /// Where the system gives an outbound connection the very port that it goes to, TCP connects it to itself.
+    /// Where the system gives an outbound connection the very port that it goes to, TCP connects it to
+    /// itself.
     #[test]
     #[cfg(target_os = "linux")]
     fn a_socket_that_is_connected_to_itself_is_refused() {
@@ -338,7 +350,8 @@ mod tests {
         assert!(taken < 1 << 20, "{taken} bytes, those in the peer's system included");
     }
 
-    /// The system lets a peer send more at once the longer it is read, and keeps all that if it is not read any more.
+    /// The system lets a peer send more at once the longer it is read, and keeps all that if it is not read
+    /// any more.
     #[test]
     #[cfg(target_os = "linux")]
     fn the_system_keeps_little_of_a_peer_that_is_not_read() {

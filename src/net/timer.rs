@@ -1,8 +1,9 @@
 //! Wakes an event loop's poll at the earliest deadline.
 //!
-//! A finite timeout has the system set and cancel a timer of its own at every poll, and the loop read the clock once more to know
-//! how long it is. On Linux a timer descriptor beside the sockets does without both: deadlines nearly always move later, so it
-//! is set again only after it fired, or when one moves earlier than what it is set to.
+//! A finite timeout has the system set and cancel a timer of its own at every poll, and the loop read the
+//! clock once more to know how long it is. On Linux a timer descriptor beside the sockets does without both:
+//! deadlines nearly always move later, so it is set again only after it fired, or when one moves earlier than
+//! what it is set to.
 
 use std::io;
 use std::time::Duration;
@@ -45,7 +46,8 @@ mod descriptor {
             Ok(Timer { descriptor, set_to: None })
         }
 
-        /// How long a poll may wait so as not to miss `deadline`; perhaps for ever, since the timer will end it.
+        /// How long a poll may wait so as not to miss `deadline`; perhaps for ever, since the timer will end
+        /// it.
         pub(in super::super) fn timeout(
             &mut self,
             deadline: Option<Instant>,
@@ -56,12 +58,14 @@ mod descriptor {
             }
         }
 
-        /// By how long it takes from now: what pretends another time to a program, as some tests do, need not know of this timer.
+        /// By how long it takes from now: what pretends another time to a program, as some tests do, need not
+        /// know of this timer.
         #[cold]
         fn set(&mut self, deadline: Instant) -> io::Result<Option<Duration>> {
             let wait = deadline.saturating_duration_since(clock::now().instant);
             if wait.is_zero() {
-                // It was passed on the way here: the pass is to know, and what the timer is set to is too late to tell it.
+                // It was passed on the way here: the pass is to know, and what the timer is set to is too
+                // late to tell it.
                 self.set_to = None;
                 return Ok(Some(Duration::ZERO));
             }

@@ -16,8 +16,8 @@ const _: () = assert!(usize::BITS == 64, "tokens need 64 bits: 8 of space, 24 of
 
 /// The tokens that belong to one driver: those whose high 8 bits are this number.
 ///
-/// A host gives each driver on its `Poll` another space. Its own tokens must not have one of these numbers in their high 8 bits: small
-/// tokens are those of space 0, so drivers best have 1, 2, and so on.
+/// A host gives each driver on its `Poll` another space. Its own tokens must not have one of these numbers in
+/// their high 8 bits: small tokens are those of space 0, so drivers best have 1, 2, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenSpace(pub u8);
 

@@ -1,4 +1,5 @@
-//! Connections by name: who they are to a protocol, where they come from, why they end, and a table of what is known of each.
+//! Connections by name: who they are to a protocol, where they come from, why they end, and a table of what
+//! is known of each.
 
 use std::fmt;
 use std::io;
@@ -60,12 +61,13 @@ impl Peer {
 pub enum Origin {
     /// A peer connected to us.
     Accepted,
-    /// We connected; the number is that of [`Driver::connect`](crate::net::Driver::connect), the same at every reconnection.
+    /// We connected; the number is that of [`Driver::connect`](crate::net::Driver::connect), the same at
+    /// every reconnection.
     Dialed(DialId),
 }
 
-/// Names one outbound connection, over all its reconnections. After it was hung up, the next one has its number: while the old
-/// connection is still being closed, only the [`ConnectionId`] tells the two apart.
+/// Names one outbound connection, over all its reconnections. After it was hung up, the next one has its
+/// number: while the old connection is still being closed, only the [`ConnectionId`] tells the two apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DialId(pub usize);
 

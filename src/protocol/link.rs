@@ -48,7 +48,8 @@ pub enum Interest {
     ReadWrite,
 }
 
-/// Where a connection stands. Its deadline, if it has one, means something else in each: how long that may last.
+/// Where a connection stands. Its deadline, if it has one, means something else in each: how long that may
+/// last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Outbound, not established; the protocol has not heard of it.
@@ -59,11 +60,13 @@ pub(crate) enum Phase {
     Closing,
     /// The last words are written and the writing side is shut down; whatever still comes is discarded.
     Lingering,
-    /// Its socket is closed. Its slot is used again only after the batch: an event for it may still be on its way.
+    /// Its socket is closed. Its slot is used again only after the batch: an event for it may still be on its
+    /// way.
     Gone,
 }
 
-/// A connection, but for its socket: a protocol writes to it, and the engine carries that out. Thousands of them wait.
+/// A connection, but for its socket: a protocol writes to it, and the engine carries that out. Thousands of
+/// them wait.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(super) generation: NonZeroU32,
@@ -87,8 +90,8 @@ pub(crate) struct Link {
     pub(crate) shut: bool,
     /// The system would not take all that is queued; it says when it will.
     pub(crate) blocked: bool,
-    /// It is not to be read now. There may be more to read although no event will say so, because a budget ran out; or it is paused, not
-    /// established, or gone.
+    /// It is not to be read now. There may be more to read although no event will say so, because a budget
+    /// ran out; or it is paused, not established, or gone.
     pub(crate) unread: bool,
     /// It is congested, and read on when it is not any more.
     pub(crate) paused: bool,
@@ -148,8 +151,9 @@ impl Link {
 
 /// Bytes for one connection that the operating system has not taken yet.
 ///
-/// Nearly all are empty, and what is said is nearly always taken at once: so a queue has no buffer of its own, but one that is lent
-/// to it while there is something in it, and a message that is a constant needs none.
+/// Nearly all are empty, and what is said is nearly always taken at once: so a queue has no buffer of its
+/// own, but one that is lent to it while there is something in it, and a message that is a constant needs
+/// none.
 #[derive(Debug)]
 pub(crate) enum Queue {
     /// The rest of one message; of none at all, when it is empty.
@@ -164,8 +168,8 @@ pub(crate) enum Queue {
 pub(crate) struct Spare(Vec<Box<SendBuffer>>);
 
 impl Spare {
-    /// As many as a busy pass needs at once, for two messages a turn and the 1,024 answers that a poll brings; more are not kept. None
-    /// of them keeps more than 1 KiB.
+    /// As many as a busy pass needs at once, for two messages a turn and the 1,024 answers that a poll
+    /// brings; more are not kept. None of them keeps more than 1 KiB.
     const MAX: usize = 2_048;
 
     #[inline]
@@ -204,8 +208,8 @@ impl Queue {
         matches!(self, Queue::Constant(b""))
     }
 
-    /// A queue of one message, which is not empty. `numbers` is the lowest number that no byte of any queue has; those that are given here
-    /// are taken from it.
+    /// A queue of one message, which is not empty. `numbers` is the lowest number that no byte of any queue
+    /// has; those that are given here are taken from it.
     #[inline]
     pub(super) fn of(mut message: Box<SendBuffer>, numbers: &mut u64) -> Queue {
         message.number_from(*numbers);

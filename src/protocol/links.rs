@@ -1,8 +1,9 @@
 //! The protocol's side of the connections: what to write to each, and which to close.
 //!
-//! A protocol never sees a socket. It asks [`Links`] to send and to close; the owner of the sockets (the driver, or a
-//! simulation) carries that out. A request about a connection that is gone, or about to go, is dropped: an id is not used again
-//! before 16 million others, so what belongs to one connection cannot act on another.
+//! A protocol never sees a socket. It asks [`Links`] to send and to close; the owner of the sockets (the
+//! driver, or a simulation) carries that out. A request about a connection that is gone, or about to go, is
+//! dropped: an id is not used again before 16 million others, so what belongs to one connection cannot act on
+//! another.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,8 +25,9 @@ use crate::wire::SendBuffer;
 #[derive(Debug)]
 pub struct Links {
     links: Slab<Link>,
-    /// Connections that come before those in `touched`, in the order in which they were hurried. It nearly always is emptied before
-    /// anything more is put into it, so it is pushed to and popped from quicker than a ring buffer.
+    /// Connections that come before those in `touched`, in the order in which they were hurried. It nearly
+    /// always is emptied before anything more is put into it, so it is pushed to and popped from quicker than
+    /// a ring buffer.
     hurried: Vec<ConnectionId>,
     /// How many of `hurried` have been popped; all of them never stay.
     popped: usize,
@@ -48,8 +50,9 @@ pub struct Links {
     omitted: Level,
 }
 
-/// Queued bytes beyond which a peer is given up without having been offered them, in multiples of `out_bytes_max`. A host that removes
-/// 1,000 clients at once queues 300 KiB for an observer, which is no fault of the observer's.
+/// Queued bytes beyond which a peer is given up without having been offered them, in multiples of
+/// `out_bytes_max`. A host that removes 1,000 clients at once queues 300 KiB for an observer, which is no
+/// fault of the observer's.
 const HARD_FACTOR: usize = 16;
 
 /// The default of [`DriverConfig::log_lines_max`](crate::engine::DriverConfig::log_lines_max).
@@ -64,8 +67,9 @@ enum Crowd {
 }
 
 impl Links {
-    /// No connections yet. A peer that refuses bytes while more than `out_bytes_max` are queued for it is given up by its engine; one for
-    /// which 16 times as many are queued is given up here, because nothing is written while a protocol queues more and more.
+    /// No connections yet. A peer that refuses bytes while more than `out_bytes_max` are queued for it is
+    /// given up by its engine; one for which 16 times as many are queued is given up here, because nothing is
+    /// written while a protocol queues more and more.
     #[must_use]
     pub fn new(out_bytes_max: usize) -> Links {
         Links {
@@ -92,8 +96,8 @@ impl Links {
     }
 }
 
-/// Requests of a protocol. Bytes for a connection that is gone, or whose end was asked for, are dropped: last words come before
-/// [`close`](Self::close).
+/// Requests of a protocol. Bytes for a connection that is gone, or whose end was asked for, are dropped: last
+/// words come before [`close`](Self::close).
 impl Links {
     /// Queues `bytes` for `id`.
     #[inline]
@@ -193,15 +197,16 @@ impl Links {
         self.send_draft(id);
     }
 
-    /// Queues formatted text for `id`, without an allocation of its own: `links.send_fmt(id, format_args!("OK {n}\n"))`.
+    /// Queues formatted text for `id`, without an allocation of its own:
+    /// `links.send_fmt(id, format_args!("OK {n}\n"))`.
     #[expect(clippy::missing_panics_doc, reason = "a buffer in memory takes everything")]
     pub fn send_fmt(&mut self, id: ConnectionId, text: fmt::Arguments<'_>) {
         self.draft().write_fmt(text).expect("a buffer in memory takes everything");
         self.send_draft(id);
     }
 
-    /// Has what is queued for `id` written before what was asked of other connections earlier in this pass, except of those that were hurried
-    /// before it.
+    /// Has what is queued for `id` written before what was asked of other connections earlier in this pass,
+    /// except of those that were hurried before it.
     pub fn hurry(&mut self, id: ConnectionId) {
         if self.hurried.last().or(self.touched.front()) == Some(&id) {
             return;
@@ -220,8 +225,8 @@ impl Links {
         }
     }
 
-    /// Nothing more will be sent to `id`: once all that is queued is written, its peer sees the end of the stream. Its input is
-    /// still read.
+    /// Nothing more will be sent to `id`: once all that is queued is written, its peer sees the end of the
+    /// stream. Its input is still read.
     pub fn finish(&mut self, id: ConnectionId) {
         if let Some(link) = self.open_link(id) {
             link.finished = true;
@@ -239,8 +244,9 @@ impl Links {
     }
 
     /// Whether another message of `id` is to be handled now. If not, a protocol returns from
-    /// [`handle_bytes`](super::Protocol::handle_bytes) with what it has consumed: `id` is closed or [congested](Self::is_congested), or a lot has been
-    /// queued for others meanwhile, which is written first. The rest is given again as soon as there is room.
+    /// [`handle_bytes`](super::Protocol::handle_bytes) with what it has consumed: `id` is closed or
+    /// [congested](Self::is_congested), or a lot has been queued for others meanwhile, which is written
+    /// first. The rest is given again as soon as there is room.
     #[must_use]
     #[inline]
     pub fn may_go_on(&self, id: ConnectionId) -> bool {
@@ -248,8 +254,8 @@ impl Links {
             && self.link(id).is_some_and(|link| link.wish == Wish::Keep && !self.is_much(link.queue.unsent()))
     }
 
-    /// Whether more than half of `out_bytes_max` waits to be written to `id`. Nothing is read from a connection that is congested, and a
-    /// protocol handles no more of its input until it is not any more.
+    /// Whether more than half of `out_bytes_max` waits to be written to `id`. Nothing is read from a
+    /// connection that is congested, and a protocol handles no more of its input until it is not any more.
     #[must_use]
     pub fn is_congested(&self, id: ConnectionId) -> bool {
         self.is_much(self.unsent(id))
@@ -260,22 +266,24 @@ impl Links {
         unsent.len() > self.out_bytes_max / 2
     }
 
-    /// Has the input of `id` that the protocol has not consumed given to it once more, in this pass or at once after it: for a time that is over,
-    /// such as that in which a message is gathered. Without such input nothing happens.
+    /// Has the input of `id` that the protocol has not consumed given to it once more, in this pass or at
+    /// once after it: for a time that is over, such as that in which a message is gathered. Without such
+    /// input nothing happens.
     pub fn reread(&mut self, id: ConnectionId) {
         self.rereads.push_back(id);
     }
 
-    /// The peer of the outbound connection `id` has shown that it is there and speaks the protocol: if it is lost now,
-    /// reconnecting starts with the shortest delay again.
+    /// The peer of the outbound connection `id` has shown that it is there and speaks the protocol: if it is
+    /// lost now, reconnecting starts with the shortest delay again.
     pub fn confirm(&mut self, id: ConnectionId) {
         if let Some(link) = self.open_link(id).filter(|link| link.comeback == Comeback::Later) {
             link.comeback = Comeback::Soon;
         }
     }
 
-    /// As [`confirm`](Self::confirm), and if it is lost now, it is made again without a pause. For a peer that has only asked for another hello;
-    /// one that could ask for that again and again would keep both sides busy.
+    /// As [`confirm`](Self::confirm), and if it is lost now, it is made again without a pause. For a peer
+    /// that has only asked for another hello; one that could ask for that again and again would keep both
+    /// sides busy.
     pub fn reconnect_at_once(&mut self, id: ConnectionId) {
         if let Some(link) = self.open_link(id) {
             link.comeback = Comeback::AtOnce;
@@ -303,9 +311,9 @@ impl Links {
         })
     }
 
-    /// Returns whether a line of `level` may be logged that a peer has caused. All peers together have one budget a second, since one peer
-    /// may come back as many. A line that it does not allow is counted, and the engine logs once a second how many these were. A line that
-    /// no logger wants costs nothing.
+    /// Returns whether a line of `level` may be logged that a peer has caused. All peers together have one
+    /// budget a second, since one peer may come back as many. A line that it does not allow is counted, and
+    /// the engine logs once a second how many these were. A line that no logger wants costs nothing.
     #[cold]
     pub fn may_log(&mut self, level: Level) -> bool {
         if level > log::max_level() {
@@ -332,9 +340,9 @@ impl Links {
     }
 }
 
-/// For the owner of the sockets: an [engine](crate::engine), or a test. A protocol, and what acts
-/// through [`Driver::act`](crate::net::Driver::act), may look, such as at how much is [`unsent`](Self::unsent), but opens, removes,
-/// takes and consumes nothing: the driver would not hear of it.
+/// For the owner of the sockets: an [engine](crate::engine), or a test. A protocol, and what acts through
+/// [`Driver::act`](crate::net::Driver::act), may look, such as at how much is [`unsent`](Self::unsent), but
+/// opens, removes, takes and consumes nothing: the driver would not hear of it.
 impl Links {
     /// A new connection with `peer`. Its slot may be one that was [removed](Self::remove).
     #[expect(clippy::missing_panics_doc, reason = "2^32 connections do not fit a machine")]
@@ -392,8 +400,8 @@ impl Links {
         self.hurried.len() | self.touched.len() != 0
     }
 
-    /// Whether a lot has been queued for others than `speaker` since all that is touched was last taken: it is time to write, because a peer
-    /// that reads must not be given up for what it was never offered.
+    /// Whether a lot has been queued for others than `speaker` since all that is touched was last taken: it
+    /// is time to write, because a peer that reads must not be given up for what it was never offered.
     #[inline]
     pub(crate) fn wants_flush(&self, speaker: ConnectionId) -> bool {
         self.crowd != Crowd::Nobody && self.crowd != Crowd::One(speaker)
@@ -413,8 +421,8 @@ impl Links {
         self.log.is_used()
     }
 
-    /// Goes on with the budget of [`may_log`](Self::may_log): logs how many lines a second that is over has left out, or that ends now because
-    /// all is at its end. Returns when to call this again.
+    /// Goes on with the budget of [`may_log`](Self::may_log): logs how many lines a second that is over has
+    /// left out, or that ends now because all is at its end. Returns when to call this again.
     pub fn pace_log(&mut self, now: Instant, is_end: bool) -> Option<Instant> {
         let omitted = if is_end { self.log.take_all_omitted() } else { self.log.take_omitted(now) };
         if omitted > 0 {

@@ -1,7 +1,8 @@
 //! Wire protocols: bytes in, decisions out. One module per protocol, with its server and its client.
 //!
-//! A [`Protocol`] hears what happened to connections, and tells [`Links`] what to write and which to close. It has no socket, no clock and
-//! no thread: an [engine](crate::engine) drives it, on sockets of the system or of a test.
+//! A [`Protocol`] hears what happened to connections, and tells [`Links`] what to write and which to close.
+//! It has no socket, no clock and no thread: an [engine](crate::engine) drives it, on sockets of the system
+//! or of a test.
 //!
 //! | module | purpose |
 //! |---|---|
@@ -12,15 +13,20 @@
 //!
 //! # A protocol of your own
 //!
-//! 1. Keep the state of each connection in a [`ConnectionMap`]: insert it in `handle_open`, remove it in `handle_closed`.
-//! 2. Cut `handle_bytes` into messages with a function of [`wire`](crate::wire), and return the number of bytes that these took. Keep no part
-//!    of a message: the rest is given again, with the bytes that follow it.
-//! 3. Ask [`Links::may_go_on`] between two messages, and return when it is false: much waits to be written to that peer, which comes first.
-//! 4. Answer through the links; never wait. [`Links::close`] lets the peer read its last words, [`Links::abort`] does not.
+//! 1. Keep the state of each connection in a [`ConnectionMap`]: insert it in `handle_open`, remove it in
+//!    `handle_closed`.
+//! 2. Cut `handle_bytes` into messages with a function of [`wire`](crate::wire), and return the number of
+//!    bytes that these took. Keep no part of a message: the rest is given again, with the bytes that follow
+//!    it.
+//! 3. Ask [`Links::may_go_on`] between two messages, and return when it is false: much waits to be written to
+//!    that peer, which comes first.
+//! 4. Answer through the links; never wait. [`Links::close`] lets the peer read its last words,
+//!    [`Links::abort`] does not.
 //! 5. Give a deadline to what has to happen later: say it in `next_deadline`, act on it in `handle_timeout`.
 //! 6. Queue an event for what the host should know, and hand it out in `poll_event`.
 //!
-//! A protocol whose clients take turns asks a [`Scheduler`](crate::turn::Scheduler) who may act. The [guide](crate::guide) has one, complete.
+//! A protocol whose clients take turns asks a [`Scheduler`](crate::turn::Scheduler) who may act. The
+//! [guide](crate::guide) has one, complete.
 //!
 //! ```
 //! use std::collections::VecDeque;
@@ -100,8 +106,10 @@
 //!
 //! # Sockets of your own
 //!
-//! Without the feature `net`, or with a network that exists in memory only, an [`Engine`](crate::engine::Engine) drives a protocol on whatever implements
-//! [`Sockets`](crate::engine::Sockets), in the same order and with the same limits as the [driver](crate::net::Driver) does.
+//! Without the feature `net`, or with a network that exists in memory only, an
+//! [`Engine`](crate::engine::Engine) drives a protocol on whatever implements
+//! [`Sockets`](crate::engine::Sockets), in the same order and with the same limits as the
+//! [driver](crate::net::Driver) does.
 
 mod connection;
 pub mod counter;
@@ -129,8 +137,8 @@ pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
 
 /// A wire protocol, as an engine drives it.
 ///
-/// Each `handle_` method is told `now`, the same for all that happens in one pass of the loop, and the [`Links`]
-/// to answer through. None of them may block, or panic, whatever a peer sends.
+/// Each `handle_` method is told `now`, the same for all that happens in one pass of the loop, and the
+/// [`Links`] to answer through. None of them may block, or panic, whatever a peer sends.
 pub trait Protocol {
     /// The events that the host hears of.
     type Event;
@@ -147,31 +155,36 @@ pub trait Protocol {
 
     /// Takes in what a connection has sent, and returns the number of bytes that it consumed.
     ///
-    /// `bytes` begins where the last call stopped consuming, and ends with what was read last. A protocol keeps no part of a message. It
-    /// consumes whole messages while [`Links::may_go_on`] is true, and leaves the beginning of a message whose end has not come. The rest
-    /// is given again in one piece: with the bytes that follow it; as soon as there is room, if `may_go_on` stopped it; and when it
-    /// asks for that by [`Links::reread`]. Nothing is given after the protocol has asked for the end of the connection.
+    /// `bytes` begins where the last call stopped consuming, and ends with what was read last. A protocol
+    /// keeps no part of a message. It consumes whole messages while [`Links::may_go_on`] is true, and leaves
+    /// the beginning of a message whose end has not come. The rest is given again in one piece: with the
+    /// bytes that follow it; as soon as there is room, if `may_go_on` stopped it; and when it asks for that
+    /// by [`Links::reread`]. Nothing is given after the protocol has asked for the end of the connection.
     ///
     /// A connection is closed if its protocol consumes nothing of more than
-    /// [`in_bytes_max`](crate::engine::DriverConfig::in_bytes_max) bytes, so a protocol refuses longer messages before that.
+    /// [`in_bytes_max`](crate::engine::DriverConfig::in_bytes_max) bytes, so a protocol refuses longer
+    /// messages before that.
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize;
 
-    /// The peer has finished sending; it may still read. `rest` was sent and not consumed, such as a message without an end, and is given
-    /// for the last time. A connection that is not closed here stays half-open until the protocol closes it.
+    /// The peer has finished sending; it may still read. `rest` was sent and not consumed, such as a message
+    /// without an end, and is given for the last time. A connection that is not closed here stays half-open
+    /// until the protocol closes it.
     fn handle_end(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links);
 
-    /// The connection is gone, also if this side closed it. This is the last call for it. Nothing can be sent to it, but
-    /// [`Links::peer`] still knows its address.
+    /// The connection is gone, also if this side closed it. This is the last call for it. Nothing can be sent
+    /// to it, but [`Links::peer`] still knows its address.
     fn handle_closed(&mut self, now: Now, id: ConnectionId, reason: CloseReason, links: &mut Links);
 
-    /// The time of [`next_deadline`](Self::next_deadline) has come. It may come early: then nothing is due yet.
+    /// The time of [`next_deadline`](Self::next_deadline) has come. It may come early: then nothing is due
+    /// yet.
     fn handle_timeout(&mut self, now: Now, links: &mut Links);
 
     /// The pass ends: all that was sent in it is written, as far as the peers take it.
     fn handle_flushed(&mut self, now: Now, links: &mut Links);
 
-    /// The host wants to stop: finish what has begun, start nothing new, and close every connection within a time that the protocol
-    /// sets itself. Newcomers that wait to be accepted are opened after it, so that they can be told, and closed.
+    /// The host wants to stop: finish what has begun, start nothing new, and close every connection within a
+    /// time that the protocol sets itself. Newcomers that wait to be accepted are opened after it, so that
+    /// they can be told, and closed.
     fn drain(&mut self, now: Now, links: &mut Links);
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) has to be called.
@@ -185,14 +198,15 @@ pub trait Protocol {
     /// Returns the next event for the host.
     fn poll_event(&mut self) -> Option<Self::Event>;
 
-    /// Returns the least buffers with which the longest messages of this protocol get through. By default any will do.
+    /// Returns the least buffers with which the longest messages of this protocol get through. By default any
+    /// will do.
     fn buffers_min(&self) -> BuffersMin {
         BuffersMin::default()
     }
 }
 
-/// The least buffers of a connection that a [`Protocol`] works with; [`DriverConfig::check`](crate::engine::DriverConfig::check) compares
-/// them with a driver's.
+/// The least buffers of a connection that a [`Protocol`] works with;
+/// [`DriverConfig::check`](crate::engine::DriverConfig::check) compares them with a driver's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BuffersMin {
     /// Bytes of its longest message, which is kept until its end has come.

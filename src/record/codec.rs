@@ -81,7 +81,8 @@ impl Writer {
         self.bytes(&number.to_le_bytes())
     }
 
-    /// A count, which no scheduler has above 2^24. A greater one means "no limit", and still does as 2^32 - 1.
+    /// A count, which no scheduler has above 2^24. A greater one means "no limit", and still does as 2^32 -
+    /// 1.
     pub(super) fn count(self, count: usize) -> Writer {
         self.u32(u32::try_from(count).unwrap_or(u32::MAX))
     }

@@ -30,7 +30,8 @@ impl Horizon {
     ///
     /// # Panics
     ///
-    /// When a store claims to have stored a record that it was never given: nothing that it says could be believed.
+    /// When a store claims to have stored a record that it was never given: nothing that it says could be
+    /// believed.
     pub fn reach(&mut self, upto: u64) {
         assert!(upto <= self.last, "record {upto} is durable, but the last one is {}", self.last);
         self.durable = self.durable.max(upto);

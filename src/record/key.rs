@@ -6,9 +6,10 @@ use crate::session::Name;
 
 /// Names an entry.
 ///
-/// Its byte form is printable ASCII, and one key has one: `m`, `<ring>/r`, `<ring>/s/<place>`, `<ring>/h`. The ring's name is in lower-case
-/// hexadecimal, because a name may hold any separator; the place has 16 hexadecimal digits, so that the seats of a ring are in order. All
-/// entries of a ring stand together: a hand-over changes two of them, and a store that writes pages writes one.
+/// Its byte form is printable ASCII, and one key has one: `m`, `<ring>/r`, `<ring>/s/<place>`, `<ring>/h`.
+/// The ring's name is in lower-case hexadecimal, because a name may hold any separator; the place has 16
+/// hexadecimal digits, so that the seats of a ring are in order. All entries of a ring stand together: a
+/// hand-over changes two of them, and a store that writes pages writes one.
 ///
 /// # Examples
 ///

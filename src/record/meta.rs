@@ -3,7 +3,8 @@
 use super::codec::{Malformed, Reader, Writer};
 use crate::session::Epoch;
 
-/// The value of [`Key::Meta`](super::Key::Meta). Written when a journal is made, and when a ring is forgotten.
+/// The value of [`Key::Meta`](super::Key::Meta). Written when a journal is made, and when a ring is
+/// forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetaValue {
     /// The life of the journal: kept over restarts and take-overs.

@@ -1,17 +1,19 @@
 //! State that outlives a server, as numbered records of small keys and values. No I/O.
 //!
-//! A protocol emits [`Record`]s. A store makes them durable, in order, and says "durable up to *n*". **Nothing that a record caused is
-//! said before the record is durable**: that is the output commit of rollback recovery, and the contract of `Ready` in etcd's raft. So an
-//! `OK` that a client has read is never lost, and no turn number is granted twice.
+//! A protocol emits [`Record`]s. A store makes them durable, in order, and says "durable up to *n*".
+//! **Nothing that a record caused is said before the record is durable**: that is the output commit of
+//! rollback recovery, and the contract of `Ready` in etcd's raft. So an `OK` that a client has read is never
+//! lost, and no turn number is granted twice.
 //!
-//! A hand-over is *one* record: the turn that ended and the turn that was granted. A store commits a record as a whole or not at all.
+//! A hand-over is *one* record: the turn that ended and the turn that was granted. A store commits a record
+//! as a whole or not at all.
 //!
 //! Here live the record, its [keys](Key), its values with their byte forms, the records that are [not stored
 //! yet](Pending), which numbers [are durable](Horizon), and the [`State`] that all entries together are.
 //! Where they are stored is not known here.
 //!
-//! Byte forms are versioned, canonical and little-endian. Malformed bytes are an error with the flaw and its position, never a
-//! panic: a journal may come from a failing disk, and an import from a text editor.
+//! Byte forms are versioned, canonical and little-endian. Malformed bytes are an error with the flaw and its
+//! position, never a panic: a journal may come from a failing disk, and an import from a text editor.
 
 mod codec;
 mod horizon;
@@ -40,8 +42,8 @@ pub use crate::table::{LastAnswer, Mark};
 /// One step of a server that has to survive it. It is stored as a whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The number of the record: 1 more than that of the one before, in one life of a server. In a record that
-    /// [stands for several](Pending), the number of the last.
+    /// The number of the record: 1 more than that of the one before, in one life of a server. In a record
+    /// that [stands for several](Pending), the number of the last.
     pub seq: u64,
     /// The changes, each key at most once.
     pub changes: Vec<Change>,

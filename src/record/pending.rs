@@ -7,8 +7,8 @@ use super::{Change, Key, Record};
 
 /// Records that wait for a store, merged into one: of each key the last change wins.
 ///
-/// So however slow a disk is, at most one value waits for a ring and for a seat. Merging never splits a record, so what is taken is
-/// still a state that the server was in.
+/// So however slow a disk is, at most one value waits for a ring and for a seat. Merging never splits a
+/// record, so what is taken is still a state that the server was in.
 ///
 /// # Examples
 ///

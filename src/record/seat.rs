@@ -1,4 +1,5 @@
-//! Seats that were joined under a name. Of raw seats there is no entry: their clients cannot prove who they are.
+//! Seats that were joined under a name. Of raw seats there is no entry: their clients cannot prove who they
+//! are.
 
 use super::codec::{Malformed, Reader, Writer};
 use super::ring::{Tag, read_weight};
@@ -7,7 +8,8 @@ use crate::session::Name;
 use crate::table::{LastAnswer, Mark};
 use crate::turn::{Demand, TurnNumber, Weight};
 
-/// The value of [`Key::Seat`](super::Key::Seat). Written when its client joins, resumes, asks or rests, and when its turn ends.
+/// The value of [`Key::Seat`](super::Key::Seat). Written when its client joins, resumes, asks or rests, and
+/// when its turn ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeatValue {
     /// The name that it was joined under.
@@ -16,7 +18,8 @@ pub struct SeatValue {
     pub weight: Weight,
     /// When it wants the turn.
     pub demand: Demand,
-    /// Where it stands in the order. Of the holder, whose place the ring's lease names, it says where it stood.
+    /// Where it stands in the order. Of the holder, whose place the ring's lease names, it says where it
+    /// stood.
     pub standing: Standing,
     /// Its position in virtual time. It means something while the seat waits.
     pub tag: Tag,

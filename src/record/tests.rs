@@ -319,7 +319,8 @@ fn entries_that_contradict_each_other_are_refused() {
     assert!(foreign.to_string().starts_with("entry \\x1bx: expected m, <ring>/r"), "{foreign}");
 }
 
-/// Merging keeps what storing one by one would have: whenever a store takes what waits, it has the state of the last record.
+/// Merging keeps what storing one by one would have: whenever a store takes what waits, it has the state of
+/// the last record.
 #[test]
 fn merged_records_are_the_same_state() {
     let keys: Vec<Key> = (1..6).map(|place| Key::Seat("oak".parse().expect("a name"), place)).collect();

@@ -168,11 +168,13 @@ impl fmt::Debug for Token<'_> {
     }
 }
 
-/// Displays the bytes of a peer, escaped, with `...` in place of the values of `resume=` and `token=`, and of whatever looks like a secret.
+/// Displays the bytes of a peer, escaped, with `...` in place of the values of `resume=` and `token=`, and of
+/// whatever looks like a secret.
 ///
-/// It takes any bytes, because a line that is refused is logged as well, and a client may have come to the wrong server. A value is hidden
-/// however its key is capitalised and wherever it stands, up to the next white space or control character. More than 16 hexadecimal digits
-/// in a row are hidden without a key, too: the key may have come in another segment.
+/// It takes any bytes, because a line that is refused is logged as well, and a client may have come to the
+/// wrong server. A value is hidden however its key is capitalised and wherever it stands, up to the next
+/// white space or control character. More than 16 hexadecimal digits in a row are hidden without a key, too:
+/// the key may have come in another segment.
 #[derive(Clone, Copy)]
 pub struct Redacted<'a>(pub &'a [u8]);
 

@@ -20,13 +20,15 @@ pub(crate) enum Extent {
     Begun,
     /// All of it.
     Whole,
-    /// A piece of one, and none of ours: it is too long, or it has no delimiter and may have been cut anywhere.
+    /// A piece of one, and none of ours: it is too long, or it has no delimiter and may have been cut
+    /// anywhere.
     Cut,
 }
 
 /// Whether what a connection says first belongs to another protocol, as [`looks_foreign`], in any framing.
 ///
-/// Of a piece, what begins or ends as a request line is one: a web page chooses how long its address is, and what comes behind it.
+/// Of a piece, what begins or ends as a request line is one: a web page chooses how long its address is, and
+/// what comes behind it.
 pub(crate) fn is_foreign(message: &[u8], extent: Extent) -> bool {
     let end = memchr::memchr(b'\n', message);
     let line = &message[..end.unwrap_or(message.len())];

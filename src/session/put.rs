@@ -20,7 +20,8 @@ pub(super) fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Ends the line from `start` on with content of any bytes, as text where that can be, else as a payload behind it.
+/// Ends the line from `start` on with content of any bytes, as text where that can be, else as a payload
+/// behind it.
 pub(super) fn put_content(out: &mut Vec<u8>, start: usize, content: &[u8]) {
     let is_text = content.len() <= room(out, start) && std::str::from_utf8(content).is_ok_and(is_text);
     if is_text {
@@ -34,7 +35,8 @@ pub(super) fn put_content(out: &mut Vec<u8>, start: usize, content: &[u8]) {
     out.extend_from_slice(b"\n");
 }
 
-/// Ends the line from `start` on with words for a person: escaped where they would break the line, cut where it is full.
+/// Ends the line from `start` on with words for a person: escaped where they would break the line, cut where
+/// it is full.
 pub(super) fn put_words(out: &mut Vec<u8>, start: usize, words: &str) {
     let mut room = room(out, start);
     out.extend_from_slice(b" :");

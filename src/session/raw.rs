@@ -1,7 +1,7 @@
 //! A connection that speaks the raw framing: no delimiters, and clients that compare one `recv` with `==`.
 //!
-//! TCP may put two signals into one `recv`, and such a client understands neither. So `GO` is held back for a while after `WAIT` (T5), and at
-//! most one `GO` is unanswered on a connection (T11).
+//! TCP may put two signals into one `recv`, and such a client understands neither. So `GO` is held back for a
+//! while after `WAIT` (T5), and at most one `GO` is unanswered on a connection (T11).
 
 use super::RawName;
 use crate::time::{Alarm, Instant};

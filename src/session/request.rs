@@ -150,8 +150,9 @@ impl<'a> Request<'a> {
         read(line).map_err(|(code, why)| Unreadable { code, why, turn: Request::turn_named(line) })
     }
 
-    /// Reads an answer as programs write it, if it is all of `input`: `ANSWER turn=7 epoch=`, the digits of the server's own
-    /// `epoch`, ` :`, printable ASCII, LF. Anything else is `None`, and for `split_line` and [`parse`](Self::parse) to read.
+    /// Reads an answer as programs write it, if it is all of `input`: `ANSWER turn=7 epoch=`, the digits of
+    /// the server's own `epoch`, ` :`, printable ASCII, LF. Anything else is `None`, and for `split_line` and
+    /// [`parse`](Self::parse) to read.
     #[inline]
     pub(crate) fn whole_answer<'i>(input: &'i [u8], epoch: &[u8; 16]) -> Option<(u64, &'i [u8])> {
         let behind = input.strip_suffix(b"\n")?.strip_prefix(b"ANSWER turn=")?;

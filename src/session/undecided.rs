@@ -1,4 +1,5 @@
-//! A connection whose framing is not known yet: old raw clients and clients that speak lines share one address.
+//! A connection whose framing is not known yet: old raw clients and clients that speak lines share one
+//! address.
 
 use super::raw::RawAnswer;
 use crate::time::{Alarm, Instant, earlier};

@@ -7,24 +7,28 @@ use crate::net::DriverConfig;
 /// Limits and times of a [`StatusServer`](super::StatusServer).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusConfig {
-    /// Connections at once. One more takes the place of one that has had its answer and not closed, else of one that has not sent its
-    /// request, else of one that does not read its answer; of those, of the oldest. Only feeds keep theirs. Default 64: a scraper, a few
-    /// probes, and people who look. Each may keep a request, or at most one text that it has not read yet.
+    /// Connections at once. One more takes the place of one that has had its answer and not closed, else of
+    /// one that has not sent its request, else of one that does not read its answer; of those, of the oldest.
+    /// Only feeds keep theirs. Default 64: a scraper, a few probes, and people who look. Each may keep a
+    /// request, or at most one text that it has not read yet.
     pub connections_max: usize,
-    /// How many of them may be feeds, which stay; one more is answered 503. Default 32; at most all but one, so that a probe gets
-    /// through.
+    /// How many of them may be feeds, which stay; one more is answered 503. Default 32; at most all but one,
+    /// so that a probe gets through.
     pub feeds_max: usize,
-    /// The longest head of a request: its first line and its headers. A longer one is answered 431. Default 8 KiB.
+    /// The longest head of a request: its first line and its headers. A longer one is answered 431. Default 8
+    /// KiB.
     pub head_bytes_max: usize,
     /// How long the head of a request may take to come; then it is answered 408. Default 5 s.
     pub head_timeout: Duration,
-    /// How long the reader of an answer may take for it, and that of a feed may take nothing of it; then it is closed. Default 10 s.
+    /// How long the reader of an answer may take for it, and that of a feed may take nothing of it; then it
+    /// is closed. Default 10 s.
     pub write_timeout: Duration,
-    /// The shortest time between two messages of a feed, and the longest that the text of `/metrics` may be old. Default 100 ms:
-    /// however many ask, so often are both made, because the turns wait meanwhile. Less than 1 ms counts as 1 ms.
+    /// The shortest time between two messages of a feed, and the longest that the text of `/metrics` may be
+    /// old. Default 100 ms: however many ask, so often are both made, because the turns wait meanwhile. Less
+    /// than 1 ms counts as 1 ms.
     pub interval: Duration,
-    /// The longest time between two messages of a feed, so that its reader knows that the server lives. Default 1 s; less than 1 ms
-    /// counts as 1 ms.
+    /// The longest time between two messages of a feed, so that its reader knows that the server lives.
+    /// Default 1 s; less than 1 ms counts as 1 ms.
     pub heartbeat: Duration,
 }
 
@@ -72,7 +76,8 @@ impl StatusConfig {
         }
     }
 
-    /// How many file descriptors a listener with these limits needs at most: a host leaves them out of what its own driver may have.
+    /// How many file descriptors a listener with these limits needs at most: a host leaves them out of what
+    /// its own driver may have.
     #[must_use]
     pub fn descriptors(&self) -> usize {
         self.connections_max.saturating_add(ACCEPTS_MAX + 1)

@@ -117,7 +117,8 @@ impl Http {
         self.end(now, id, links);
     }
 
-    /// Makes a feed of a connection that has asked for it; `false` if it was refused, or only wanted to know whether it would not be.
+    /// Makes a feed of a connection that has asked for it; `false` if it was refused, or only wanted to know
+    /// whether it would not be.
     pub(super) fn begin_feed(
         &mut self,
         now: Now,
@@ -168,7 +169,8 @@ impl Http {
         self.refuse(now, id, is_head, refusal, links);
     }
 
-    /// The connection has all that it gets. It is closed when that is written, which has its time however slowly its reader drips.
+    /// The connection has all that it gets. It is closed when that is written, which has its time however
+    /// slowly its reader drips.
     fn end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let Some(client) = self.clients.get_mut(id) else { return links.close(id) };
         if matches!(client.stage, Stage::Feed) {

@@ -5,12 +5,12 @@ use std::fmt::{self, Write as _};
 
 use super::Timings;
 
-/// Metrics, each with its help, as they are gathered for one reader. Names are lower-case words with `_` between them, without
-/// `taketurns_`; values are in seconds and bytes, and a name ends in its unit.
+/// Metrics, each with its help, as they are gathered for one reader. Names are lower-case words with `_`
+/// between them, without `taketurns_`; values are in seconds and bytes, and a name ends in its unit.
 ///
-/// Labels and their values are constants of the program's, never text of a peer's: every new one would be kept for ever by those
-/// who read this. What cannot be told (a name of other characters, one that was told already, an empty help) is left out, and in a
-/// debug build it panics.
+/// Labels and their values are constants of the program's, never text of a peer's: every new one would be
+/// kept for ever by those who read this. What cannot be told (a name of other characters, one that was told
+/// already, an empty help) is left out, and in a debug build it panics.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// The text of each, by its whole name.

@@ -8,16 +8,17 @@
 //! | `/` | a page that shows the feed |
 //! | `/events` | the feed: server-sent events with how things stand, at most ten a second |
 //!
-//! It runs in the same loop as what it shows: no thread, and no lock. So `/healthz` is silent when the loop is stuck,
-//! and every answer is of one moment. Its work comes after the driver's in every pass. It is bounded:
-//! connections and bytes have [limits](StatusConfig), and there is at most one text for `/metrics` and one
-//! for the feed in a [tenth of a second](StatusConfig::interval), for all readers.
+//! It runs in the same loop as what it shows: no thread, and no lock. So `/healthz` is silent when the loop
+//! is stuck, and every answer is of one moment. Its work comes after the driver's in every pass. It is
+//! bounded: connections and bytes have [limits](StatusConfig), and there is at most one text for `/metrics`
+//! and one for the feed in a [tenth of a second](StatusConfig::interval), for all readers.
 //!
-//! It is not a web server: it answers `GET` and `HEAD` of those five paths, closes after every answer, and changes nothing. Nothing is
-//! authenticated or encrypted: a reader that can reach it learns the clients' names and answers.
+//! It is not a web server: it answers `GET` and `HEAD` of those five paths, closes after every answer, and
+//! changes nothing. Nothing is authenticated or encrypted: a reader that can reach it learns the clients'
+//! names and answers.
 //!
-//! With an [`EventLoop`](crate::net::EventLoop), [`serve_status`](crate::net::EventLoop::serve_status) is all that it takes. What a
-//! protocol has to show it says by [`Show`].
+//! With an [`EventLoop`](crate::net::EventLoop), [`serve_status`](crate::net::EventLoop::serve_status) is all
+//! that it takes. What a protocol has to show it says by [`Show`].
 //!
 //! # Metrics
 //!
@@ -62,9 +63,10 @@
 //!
 //! # The feed
 //!
-//! A reader of `/events` hears a message `hello` when it comes, and then messages `state`; each has one object in JSON. The page shows
-//! what they say, so `page.html` is an example of a reader. Names and answers in it are text of peers. Answers and the names that raw
-//! clients give are escaped, and cut to 40 characters.
+//! A reader of `/events` hears a message `hello` when it comes, and then messages `state`; each has one
+//! object in JSON. The page shows what they say, so `page.html` is an example of a reader. Names and answers
+//! in it are text of peers. Answers and the names that raw clients give are escaped, and cut to 40
+//! characters.
 //!
 //! # A host with a loop of its own
 //!

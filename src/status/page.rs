@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 pub(super) const PAGE: &str = include_str!("page.html");
 
-/// The header that forbids the page everything but what is in it, by hash. The hashes are taken of the file itself, so that they
-/// cannot go stale.
+/// The header that forbids the page everything but what is in it, by hash. The hashes are taken of the file
+/// itself, so that they cannot go stale.
 pub(super) fn policy() -> String {
     let [style, script] = ["style", "script"].map(|tag| hash(block(PAGE, tag)));
     let images = if PAGE.contains("\"data:image/") { "img-src data:; " } else { "" };

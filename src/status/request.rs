@@ -86,7 +86,8 @@ impl fmt::Display for Refusal {
 
 const HEADERS_MAX: usize = 64;
 
-/// Reads a request that begins with `bytes`; `None` while it is not complete. `bytes_max` is for what is told.
+/// Reads a request that begins with `bytes`; `None` while it is not complete. `bytes_max` is for what is
+/// told.
 pub(super) fn parse(bytes: &[u8], bytes_max: usize) -> Option<Result<Request, Refusal>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
@@ -119,7 +120,8 @@ fn judge(request: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
     Ok(Request { path, is_head })
 }
 
-/// The path of a request's target, which may be a whole URL: without what stands before it, and without the query.
+/// The path of a request's target, which may be a whole URL: without what stands before it, and without the
+/// query.
 fn path_of(target: &str) -> &str {
     // The query first: there may be a slash in it, and none before.
     let target = target.split('?').next().unwrap_or_default();

@@ -59,8 +59,9 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
     text
 }
 
-/// Appends the beginning of `bytes`, which are a peer's, so that they can neither hide nor rearrange what stands around them: 40
-/// characters at most, and `…` if that is not all. What shows nothing by itself, or is no UTF-8, is escaped.
+/// Appends the beginning of `bytes`, which are a peer's, so that they can neither hide nor rearrange what
+/// stands around them: 40 characters at most, and `…` if that is not all. What shows nothing by itself, or is
+/// no UTF-8, is escaped.
 fn write_excerpt(bytes: &[u8], text: &mut String) {
     // No character has more than four bytes, so a cut one is behind all that are shown.
     let head = &bytes[..bytes.len().min(4 * SHOWN_CHARS_MAX + 4)];

@@ -19,8 +19,9 @@ use crate::net::{self, Companion, Driver, Error, Event, EventLoop, TokenSpace};
 use crate::protocol::ConnectionId;
 use crate::time::{Instant, Now, earlier};
 
-/// Serves the status of a [`Driver`] on the same `mio::Poll`; see the [module's documentation](super) for how a host with a loop of
-/// its own drives it. With an [`EventLoop`], [`EventLoop::serve_status`] is all that is needed.
+/// Serves the status of a [`Driver`] on the same `mio::Poll`; see the [module's documentation](super) for how
+/// a host with a loop of its own drives it. With an [`EventLoop`], [`EventLoop::serve_status`] is all that is
+/// needed.
 pub struct StatusServer<P: Show> {
     config: StatusConfig,
     http: Driver<Http>,
@@ -44,8 +45,8 @@ struct Told {
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl<P: Show> StatusServer<P> {
-    /// A server whose sockets are registered with `registry`, under tokens of `space`: another one than the driver's that it is to
-    /// show.
+    /// A server whose sockets are registered with `registry`, under tokens of `space`: another one than the
+    /// driver's that it is to show.
     ///
     /// # Errors
     ///
@@ -152,7 +153,8 @@ impl<P: Show> StatusServer<P> {
     }
 
     fn begin_feed(&mut self, now: Now, id: ConnectionId, request: Request, driver: &Driver<P>) {
-        // Clocks run on in a message while nothing happens: the first one that a reader hears is not to be a heartbeat old.
+        // Clocks run on in a message while nothing happens: the first one that a reader hears is not to be a
+        // heartbeat old.
         self.feed.touch();
         self.say_state(now, driver);
         let state = self.feed.state();
@@ -265,10 +267,10 @@ impl<P: Show> Companion<P> for StatusServer<P> {
 const SPACE: TokenSpace = TokenSpace(1);
 
 impl<P: Show + 'static> EventLoop<P> {
-    /// Serves the loop's status on `addr` from now on, in place of an earlier status listener; the address that it got, which differs
-    /// if the port was 0. A host that calls [`run_once`](Self::run_once) has to take the events by
-    /// [`poll_event`](Self::poll_event), or they are not counted. The loop ends when the driver is drained,
-    /// even if a feed still has readers.
+    /// Serves the loop's status on `addr` from now on, in place of an earlier status listener; the address
+    /// that it got, which differs if the port was 0. A host that calls [`run_once`](Self::run_once) has to
+    /// take the events by [`poll_event`](Self::poll_event), or they are not counted. The loop ends when the
+    /// driver is drained, even if a feed still has readers.
     ///
     /// # Errors
     ///

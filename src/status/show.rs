@@ -4,10 +4,11 @@ use super::{Fields, Metrics, Tally};
 use crate::protocol::Protocol;
 use crate::time::Now;
 
-/// A protocol that can be watched. Every method has a default: with an empty `impl`, health, readiness and the driver's counts are
-/// served already.
+/// A protocol that can be watched. Every method has a default: with an empty `impl`, health, readiness and
+/// the driver's counts are served already.
 ///
-/// The page shows the name and the counts of a protocol of your own. What `about` and `state` add is for other readers of the feed.
+/// The page shows the name and the counts of a protocol of your own. What `about` and `state` add is for
+/// other readers of the feed.
 ///
 /// # Examples
 ///

@@ -15,7 +15,8 @@ pub struct Tally {
     counts: BTreeMap<&'static str, u64>,
     /// When the last pass began and ended.
     pass: (Instant, Instant),
-    /// The ring of the turn that ended, if that was the last thing noted: a grant that follows is a hand-over.
+    /// The ring of the turn that ended, if that was the last thing noted: a grant that follows is a
+    /// hand-over.
     ended: Option<RingId>,
     /// The turns that are held. Each one ends, so there are no more of them than rings.
     granted: HashMap<RingId, Granted>,

@@ -23,7 +23,8 @@ pub struct Timings {
 }
 
 impl Timings {
-    /// None yet. `name` is what the histogram is called without `taketurns_` and `_seconds`, `help` a sentence.
+    /// None yet. `name` is what the histogram is called without `taketurns_` and `_seconds`, `help` a
+    /// sentence.
     #[must_use]
     pub fn new(name: &'static str, help: &'static str) -> Timings {
         Timings { name, help, counts: [0; BOUNDS.len() + 1], sum: 0.0 }

@@ -1,7 +1,9 @@
-//! Where records are stored: the trait [`Store`], and the [`StoreThread`] that calls one, so that no loop waits for a disk.
+//! Where records are stored: the trait [`Store`], and the [`StoreThread`] that calls one, so that no loop
+//! waits for a disk.
 //!
-//! Feature `journal`. This module has the parts that every store shares. The store on a disk is [`journal`](crate::journal); records, and the
-//! rule about when their effects may be told, are in [`record`](crate::record).
+//! Feature `journal`. This module has the parts that every store shares. The store on a disk is
+//! [`journal`](crate::journal); records, and the rule about when their effects may be told, are in
+//! [`record`](crate::record).
 
 mod thread;
 
@@ -14,8 +16,8 @@ use crate::record::{Change, State};
 
 /// A place in which entries survive the server.
 ///
-/// One thread calls it: [`load`](Self::load) once, before the server listens, then [`commit`](Self::commit) over and over, then
-/// [`close`](Self::close).
+/// One thread calls it: [`load`](Self::load) once, before the server listens, then [`commit`](Self::commit)
+/// over and over, then [`close`](Self::close).
 pub trait Store: Send + 'static {
     /// Reads all entries.
     ///
@@ -41,8 +43,8 @@ pub trait Store: Send + 'static {
         Self: Sized;
 }
 
-/// The end of a server's life with its store: nothing that is held may be said, and every client is to be closed. They
-/// resume at the next life, or at another server.
+/// The end of a server's life with its store: nothing that is held may be said, and every client is to be
+/// closed. They resume at the next life, or at another server.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Lost {

@@ -8,8 +8,9 @@
 //!  durable <------------- number, wake ------ reports it, and takes all records that have come meanwhile
 //! ```
 //!
-//! One commit is under way at any time, and everything that waits becomes the next one: the more records come, the more of them
-//! share one sync. So records of all rings are committed in groups, and the latency is that of one or two syncs, whatever the load.
+//! One commit is under way at any time, and everything that waits becomes the next one: the more records
+//! come, the more of them share one sync. So records of all rings are committed in groups, and the latency is
+//! that of one or two syncs, whatever the load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,7 +22,8 @@ use super::{Lost, Store};
 use crate::net::now;
 use crate::record::{Pending, Record};
 
-/// Records on their way to the thread. Usually one a pass; more wait at the caller, merged by key, so that a slow disk costs no memory.
+/// Records on their way to the thread. Usually one a pass; more wait at the caller, merged by key, so that a
+/// slow disk costs no memory.
 const UNDER_WAY_MAX: usize = 64;
 
 /// Has a [`Store`] called by a thread of its own.
@@ -99,7 +101,8 @@ pub struct StoreCounts {
 }
 
 impl StoreThread {
-    /// Starts the thread. It calls `wake`, which has to be quick, whenever [`durable`](Self::durable) has something new to say.
+    /// Starts the thread. It calls `wake`, which has to be quick, whenever [`durable`](Self::durable) has
+    /// something new to say.
     ///
     /// # Errors
     ///
@@ -117,14 +120,16 @@ impl StoreThread {
         Ok(StoreThread { records, end, shared, pending: Pending::default(), last: 0, sent: 0 })
     }
 
-    /// Takes a record, whose number is above all before it, to be stored. It is on its way after [`flush`](Self::flush).
+    /// Takes a record, whose number is above all before it, to be stored. It is on its way after
+    /// [`flush`](Self::flush).
     pub fn submit(&mut self, record: Record) {
         self.last = record.seq;
         self.pending.merge(record);
     }
 
-    /// Sends what was submitted to the thread: to be called once a pass, after its records were submitted, and when
-    /// [`durable`](Self::durable) was asked. If much is on its way already, nothing happens, and the records go on being merged.
+    /// Sends what was submitted to the thread: to be called once a pass, after its records were submitted,
+    /// and when [`durable`](Self::durable) was asked. If much is on its way already, nothing happens, and the
+    /// records go on being merged.
     pub fn flush(&mut self) {
         if self.sent.wrapping_sub(self.shared.taken.load(Ordering::Acquire)) < UNDER_WAY_MAX {
             self.send();
@@ -143,7 +148,8 @@ impl StoreThread {
     ///
     /// # Errors
     ///
-    /// [`Lost`], once: nothing more will be stored. Records that are not known to be durable are to be forgotten.
+    /// [`Lost`], once: nothing more will be stored. Records that are not known to be durable are to be
+    /// forgotten.
     pub fn durable(&mut self) -> Result<u64, Lost> {
         match self.end.try_recv() {
             Err(TryRecvError::Empty) => Ok(self.shared.durable.load(Ordering::Acquire)),
@@ -153,11 +159,13 @@ impl StoreThread {
         }
     }
 
-    /// Stores what was submitted, closes the store, and waits for that. Returns the number up to which all records are durable.
+    /// Stores what was submitted, closes the store, and waits for that. Returns the number up to which all
+    /// records are durable.
     ///
     /// # Errors
     ///
-    /// [`Lost`]: the store failed, or needs longer than `limit`. The thread goes on then, until it is done or the process ends.
+    /// [`Lost`]: the store failed, or needs longer than `limit`. The thread goes on then, until it is done or
+    /// the process ends.
     pub fn close(mut self, limit: Duration) -> Result<u64, Lost> {
         self.send();
         let StoreThread { records, end, shared, .. } = self;

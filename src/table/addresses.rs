@@ -41,15 +41,16 @@ impl Addresses {
         }
     }
 
-    /// The address that it counts as, if it counts. Behind a proxy on this machine all clients come from a loopback address.
+    /// The address that it counts as, if it counts. Behind a proxy on this machine all clients come from a
+    /// loopback address.
     fn counted(&self, address: IpAddr) -> Option<IpAddr> {
         let address = self.seats_max.map(|_| network(address))?;
         (!address.is_loopback()).then_some(address)
     }
 }
 
-/// An IPv4 address is the same one through an IPv6 socket. Of IPv6 the half that says where a host is: it may choose the other half as it
-/// likes. The loopback address stays as it is.
+/// An IPv4 address is the same one through an IPv6 socket. Of IPv6 the half that says where a host is: it may
+/// choose the other half as it likes. The loopback address stays as it is.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {

@@ -1,4 +1,5 @@
-//! Seats and their clients: names, rings, rules, hearers, secrets, and answers that count at most once. It knows no framing.
+//! Seats and their clients: names, rings, rules, hearers, secrets, and answers that count at most once. It
+//! knows no framing.
 
 mod addresses;
 mod mark;
@@ -281,7 +282,8 @@ impl Table {
         }
     }
 
-    /// Moves the seat of `name` to another connection, if `secret` is its own: the seat, its new secret, and the connection before.
+    /// Moves the seat of `name` to another connection, if `secret` is its own: the seat, its new secret, and
+    /// the connection before.
     pub(crate) fn resume(
         &mut self,
         client: ConnectionId,
@@ -303,7 +305,8 @@ impl Table {
         Some((seat, fresh, data.client.replace(client)))
     }
 
-    /// The client of `seat` has said something valid: it has its secret, and the one before is of no use any more.
+    /// The client of `seat` has said something valid: it has its secret, and the one before is of no use any
+    /// more.
     #[inline]
     pub(crate) fn note_spoken(&mut self, seat: SeatId) {
         if let Some(line) = self.scheduler.data_mut(seat).and_then(SeatData::line_identity_mut) {

@@ -15,7 +15,8 @@ use crate::turn::{RingId, Rules, SeatId};
 pub(crate) struct Room {
     pub(crate) name: Name,
     pub(crate) ring: Option<RingId>,
-    /// The seats that were joined under a name, those that are away too, by [key](Rooms::key): the name itself is kept with the seat.
+    /// The seats that were joined under a name, those that are away too, by [key](Rooms::key): the name
+    /// itself is kept with the seat.
     pub(crate) seats: HashMap<NameKey, SeatId>,
     /// See [`Rooms::hear`].
     pub(crate) hearers: Vec<ConnectionId>,
@@ -49,7 +50,8 @@ pub(crate) struct Rooms {
     /// The rules that the host set for rings by name, whether or not they exist.
     rules: HashMap<Name, Rules>,
     secret: RandomState,
-    /// The times at which names of removed seats may be taken again, with their rooms, in the order of the removals.
+    /// The times at which names of removed seats may be taken again, with their rooms, in the order of the
+    /// removals.
     removals: VecDeque<(Instant, Name)>,
 }
 
@@ -118,7 +120,8 @@ impl Rooms {
         }
     }
 
-    /// Refuses `name` in a room until then. Rooms that exist only for the sake of earlier removals are forgotten on this occasion.
+    /// Refuses `name` in a room until then. Rooms that exist only for the sake of earlier removals are
+    /// forgotten on this occasion.
     pub(crate) fn remove_name(&mut self, now: Instant, id: RoomId, name: Name, until: Instant) {
         while self.removals.front().is_some_and(|(until, _)| *until <= now) {
             let Some((_, room)) = self.removals.pop_front() else { break };
@@ -132,7 +135,8 @@ impl Rooms {
         self.removals.push_back((until, room.name));
     }
 
-    /// Forgets the room if nothing depends on it any more. Names that were removed are refused as long as the room exists.
+    /// Forgets the room if nothing depends on it any more. Names that were removed are refused as long as the
+    /// room exists.
     pub(crate) fn tidy(&mut self, now: Instant, id: RoomId) {
         let room = &mut self.rooms[id.slot()];
         room.removed.retain(|_, until| *until > now);

@@ -6,8 +6,8 @@ use super::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A budget of lines a second, such as those of a log, for all that peers can cause together: by peer it would bound nothing, since
-/// a peer may come back as another one.
+/// A budget of lines a second, such as those of a log, for all that peers can cause together: by peer it
+/// would bound nothing, since a peer may come back as another one.
 ///
 /// # Examples
 ///
@@ -51,7 +51,8 @@ impl LineBudget {
         has_room
     }
 
-    /// Returns when to call [`take_omitted`](Self::take_omitted). The first call since a line was asked for begins the second.
+    /// Returns when to call [`take_omitted`](Self::take_omitted). The first call since a line was asked for
+    /// begins the second.
     pub fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
         if self.ends.is_none() && self.is_used() {
             self.ends = Some(now + SECOND);

@@ -5,12 +5,14 @@ use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
-/// A point in monotonic time: nanoseconds behind an origin, which is the same for all that one process compares.
+/// A point in monotonic time: nanoseconds behind an origin, which is the same for all that one process
+/// compares.
 ///
-/// It is what [`std::time::Instant`] is, but can be made without a clock, so that a test or a simulation begins where it likes;
-/// and it takes half the room. [`net::now`](crate::net::now) reads the system's clock; without the feature `net`, `Instant::ORIGIN +
-/// start.elapsed()` does, with a [`std::time::Instant`] as `start`. Arithmetic never panics: it ends at
-/// [`ORIGIN`](Self::ORIGIN) and at [`FAR_FUTURE`](Self::FAR_FUTURE).
+/// It is what [`std::time::Instant`] is, but can be made without a clock, so that a test or a simulation
+/// begins where it likes; and it takes half the room. [`net::now`](crate::net::now) reads the system's clock;
+/// without the feature `net`, `Instant::ORIGIN + start.elapsed()` does, with a [`std::time::Instant`] as
+/// `start`. Arithmetic never panics: it ends at [`ORIGIN`](Self::ORIGIN) and at
+/// [`FAR_FUTURE`](Self::FAR_FUTURE).
 ///
 /// # Examples
 ///
@@ -40,7 +42,8 @@ impl Instant {
     #[cfg(all(feature = "net", target_os = "linux"))]
     #[inline]
     pub(crate) fn new(secs: u64, nanos: u64) -> Instant {
-        // No clock has run for 584 years, and none tells single nanoseconds: to the next odd one costs no branch.
+        // No clock has run for 584 years, and none tells single nanoseconds: to the next odd one costs no
+        // branch.
         Instant(NonZeroU64::MIN | secs.wrapping_mul(1_000_000_000).wrapping_add(nanos))
     }
 
@@ -57,7 +60,8 @@ impl Instant {
         Nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
-    /// The earlier of two of which either may be missing. Without a branch: asked for several times in every pass.
+    /// The earlier of two of which either may be missing. Without a branch: asked for several times in every
+    /// pass.
     #[inline]
     pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
         // Less one, what is missing is later than all others.
@@ -72,7 +76,8 @@ impl Instant {
     }
 }
 
-/// A duration in the form in which it is added to an [`Instant`]: up to 584 years, whatever is longer counts as that.
+/// A duration in the form in which it is added to an [`Instant`]: up to 584 years, whatever is longer counts
+/// as that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Nanos(u64);
 

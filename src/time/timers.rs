@@ -98,7 +98,8 @@ impl<K: Ord + Copy> Timers<K> {
     }
 }
 
-/// The deadlines of owners that seldom have one: nothing is kept with the owner, and moving one costs two tree operations.
+/// The deadlines of owners that seldom have one: nothing is kept with the owner, and moving one costs two
+/// tree operations.
 #[derive(Debug)]
 pub(crate) struct Deadlines<K> {
     entries: BTreeSet<(Instant, K)>,

@@ -19,11 +19,12 @@ fn distance(now: Instant, at: Instant) -> Distance {
 }
 
 impl<S: Hash> Scheduler<S> {
-    /// A number that is the same for two schedulers that will do the same from now on, and is another one for nearly all others. For tests,
-    /// not for a server's loop.
+    /// A number that is the same for two schedulers that will do the same from now on, and is another one for
+    /// nearly all others. For tests, not for a server's loop.
     ///
-    /// Times are looked at from `now`, tags from the ring's virtual time. Fields that only report do not matter: the
-    /// [longest wait](Self::longest_wait), its bound, and how long a ring has [stood](Self::stopped).
+    /// Times are looked at from `now`, tags from the ring's virtual time. Fields that only report do not
+    /// matter: the [longest wait](Self::longest_wait), its bound, and how long a ring has
+    /// [stood](Self::stopped).
     #[must_use]
     pub fn digest(&self, now: Instant) -> u64 {
         let mut hasher = DefaultHasher::new();

@@ -1,7 +1,7 @@
 //! How the turn moves: it ends, and the next one is granted, in [`Ring::advance`] or [`Ring::hand_over`].
 //!
-//! Code that every turn runs through is inlined: a compiler would leave it alone, because it is called from several places, and that
-//! costs a tenth of a turn's instructions.
+//! Code that every turn runs through is inlined: a compiler would leave it alone, because it is called from
+//! several places, and that costs a tenth of a turn's instructions.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::time::{Instant, Nanos};
 const KEPT_TIME_MIN: Duration = Duration::from_secs(1);
 
 impl<S> Ring<S> {
-    /// Ends the turn that is held by its answer, and grants the next one to a holder that can be told at once: its clock runs from `now`.
-    /// An error is a move in which no clock has begun.
+    /// Ends the turn that is held by its answer, and grants the next one to a holder that can be told at
+    /// once: its clock runs from `now`. An error is a move in which no clock has begun.
     #[inline(always)]
     pub(super) fn hand_over(&mut self, now: Instant) -> Result<HandOver, Moved> {
         let Phase::Held(lease) = &self.phase else { return Err(Moved::NOTHING) };

@@ -82,7 +82,8 @@ impl<S> Ring<S> {
         Some(until)
     }
 
-    /// The host refused the answer: the turn goes on, unless it has been refused too often, or its holder is gone.
+    /// The host refused the answer: the turn goes on, unless it has been refused too often, or its holder is
+    /// gone.
     pub(super) fn refuse(&mut self, now: Instant) -> Moved {
         let paused = self.paused;
         let Phase::Held(lease) = &mut self.phase else { return Moved::NOTHING };

@@ -91,9 +91,9 @@ impl<'a, S> Holding<'a, S> {
         self.ring.end(now, outcome)
     }
 
-    /// As [`end`](Self::end) by an answer, for an owner that tells the next holder at once: the clock of that turn runs from `now`, unless
-    /// the owner takes that [back](super::Scheduler::unstart). Also returns what is kept with the seat of that holder. An error is a move
-    /// whose next clock has not begun.
+    /// As [`end`](Self::end) by an answer, for an owner that tells the next holder at once: the clock of that
+    /// turn runs from `now`, unless the owner takes that [back](super::Scheduler::unstart). Also returns what
+    /// is kept with the seat of that holder. An error is a move whose next clock has not begun.
     #[inline(always)]
     pub(crate) fn hand_over(self, now: Instant) -> Result<(HandOver, &'a S), Moved> {
         let Holding { ring, timers, .. } = self;
@@ -105,8 +105,8 @@ impl<'a, S> Holding<'a, S> {
         Ok((handed, &ring.seats[handed.granted.seat.slot() as usize].data))
     }
 
-    /// Sets the time that the holder may be silent anew, never beyond what the turn may last in all. Returns when it
-    /// lapses now, or `None` while the ring is paused.
+    /// Sets the time that the holder may be silent anew, never beyond what the turn may last in all. Returns
+    /// when it lapses now, or `None` while the ring is paused.
     ///
     /// # Errors
     ///
@@ -132,8 +132,8 @@ pub struct Judged<'a, S> {
 }
 
 impl<S> Judged<'_, S> {
-    /// Accepts the answer: it counts, and the turn moves on. `next` is the seat that gets the next turn, if the host
-    /// names one.
+    /// Accepts the answer: it counts, and the turn moves on. `next` is the seat that gets the next turn, if
+    /// the host names one.
     ///
     /// # Errors
     ///
@@ -150,7 +150,8 @@ impl<S> Judged<'_, S> {
         Ok(moved)
     }
 
-    /// Refuses the answer: the turn and its clock go on, unless that was the last proposal allowed, or its holder is gone.
+    /// Refuses the answer: the turn and its clock go on, unless that was the last proposal allowed, or its
+    /// holder is gone.
     pub fn refuse(self, now: Instant) -> Moved {
         let moved = self.ring.refuse(now);
         self.ring.arm(self.timers);

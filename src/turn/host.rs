@@ -86,7 +86,8 @@ impl<S> Ring<S> {
         self.draining = true;
     }
 
-    /// Ends the first thing whose time is over: a turn, the absence of its holder, or the grace of a vacant seat.
+    /// Ends the first thing whose time is over: a turn, the absence of its holder, or the grace of a vacant
+    /// seat.
     pub(super) fn expire(&mut self, now: Instant) -> Option<(Moved, Option<(SeatId, S)>)> {
         if let Some(lease) = self.lease().copied() {
             let is_due = lease.deadline().is_some_and(|deadline| deadline <= now);

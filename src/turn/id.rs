@@ -1,7 +1,9 @@
-//! The names of rings, seats and turns. Those of rings and seats: a slot in a table, and a number that tells it from all others that had this slot.
+//! The names of rings, seats and turns. Those of rings and seats: a slot in a table, and a number that tells
+//! it from all others that had this slot.
 //!
-//! Both parts share 64 bits, because thousands of connections keep the name of a seat, and every turn compares some: 24 bits of
-//! slot, which `Scheduler` sees to, and 40 bits of number, which at 1,000 newcomers a second last for 34 years.
+//! Both parts share 64 bits, because thousands of connections keep the name of a seat, and every turn
+//! compares some: 24 bits of slot, which `Scheduler` sees to, and 40 bits of number, which at 1,000 newcomers
+//! a second last for 34 years.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -73,7 +75,8 @@ impl SeatId {
 
 /// Counts the turns of a ring from 1; granted once, never used again.
 ///
-/// It is the ring's fencing token: an action that carries an older number comes too late, and any resource downstream can tell.
+/// It is the ring's fencing token: an action that carries an older number comes too late, and any resource
+/// downstream can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TurnNumber(NonZeroU64);
 

@@ -196,7 +196,8 @@ mod tests {
     use crate::turn::seat::Weight;
     use crate::turn::{Demand, Rules, SchedulerConfig};
 
-    /// The invariant that `spoil` breaks in a sound scheduler, whose seat 0 holds turn 1 and whose seats 1 and 2 wait.
+    /// The invariant that `spoil` breaks in a sound scheduler, whose seat 0 holds turn 1 and whose seats 1
+    /// and 2 wait.
     fn found(spoil: impl FnOnce(&mut Scheduler<()>)) -> Option<&'static str> {
         let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("rules that make sense");
         let now = Instant::ORIGIN;

@@ -10,8 +10,8 @@
 //!                      Stopped <-------- (refuse, release while paused)
 //! ```
 //!
-//! An end of the turn leaves any of them. Pausing stops a running clock only: an unreleased one has not begun, and a
-//! judged one stands already.
+//! An end of the turn leaves any of them. Pausing stops a running clock only: an unreleased one has not
+//! begun, and a judged one stands already.
 
 use super::rules::Allowance;
 use super::{SeatId, TurnNumber};
@@ -44,7 +44,8 @@ pub(super) struct Lease {
 pub(super) enum Extra {
     /// There is none.
     None,
-    /// The time beyond the rules: the turn was extended, its time was raised when it went on, or the rules have changed.
+    /// The time beyond the rules: the turn was extended, its time was raised when it went on, or the rules
+    /// have changed.
     Beyond,
     /// All of it: the host named its holder.
     All,
@@ -66,7 +67,8 @@ impl Lease {
         self.seat.slot()
     }
 
-    /// Returns when the turn, or the absence of its holder, runs out. An answer that is judged is waited for in any case.
+    /// Returns when the turn, or the absence of its holder, runs out. An answer that is judged is waited for
+    /// in any case.
     #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.clock {

@@ -1,24 +1,27 @@
 //! The turn scheduler: in every ring at most one seat holds the turn, and each gets it in order.
 //!
-//! This module has every rule about who may hold the turn. It has no names, bytes, answers, connections, clocks or randomness: `now` is an
-//! argument, and every move comes back as a value.
+//! This module has every rule about who may hold the turn. It has no names, bytes, answers, connections,
+//! clocks or randomness: `now` is an argument, and every move comes back as a value.
 //!
 //! # Driving it
 //!
-//! 1. Tell it what the world did: [`join`](Scheduler::join), [`occupy`](Scheduler::occupy), [`vacate`](Scheduler::vacate),
-//!    [`retire`](Scheduler::retire), [`ask`](Scheduler::ask), [`rest`](Scheduler::rest), and what a holder does with its turn:
-//!    [`holding`](Scheduler::holding).
-//! 2. Tell the seats that the returned [`Moved`] names, and say so with [`start`](Scheduler::start): the clock of a turn runs from when its
-//!    holder is told.
-//! 3. When [`next_deadline`](Scheduler::next_deadline) has come, call [`poll_expired`](Scheduler::poll_expired) until it says `None`.
+//! 1. Tell it what the world did: [`join`](Scheduler::join), [`occupy`](Scheduler::occupy),
+//!    [`vacate`](Scheduler::vacate), [`retire`](Scheduler::retire), [`ask`](Scheduler::ask),
+//!    [`rest`](Scheduler::rest), and what a holder does with its turn: [`holding`](Scheduler::holding).
+//! 2. Tell the seats that the returned [`Moved`] names, and say so with [`start`](Scheduler::start): the
+//!    clock of a turn runs from when its holder is told.
+//! 3. When [`next_deadline`](Scheduler::next_deadline) has come, call
+//!    [`poll_expired`](Scheduler::poll_expired) until it says `None`.
 //!
 //! # Invariants
 //!
 //! - At most one seat of a ring holds the turn; a turn number is granted once and never used again.
-//! - At most one answer counts for a turn, and it came from the seat that held it. A refused request changes nothing.
-//! - No seat gains by leaving, joining, dropping or resuming, and no seat that waits loses by it. While a seat waits, all others together get
-//!   at most as many turns as others stood in the queue when it began to (with equal weights). With different weights: the greatest sum of the
-//!   weights of others that stood there at the same time, divided by its own, rounded up, and one for each that stood there when it began.
+//! - At most one answer counts for a turn, and it came from the seat that held it. A refused request changes
+//!   nothing.
+//! - No seat gains by leaving, joining, dropping or resuming, and no seat that waits loses by it. While a
+//!   seat waits, all others together get at most as many turns as others stood in the queue when it began to
+//!   (with equal weights). With different weights: the greatest sum of the weights of others that stood there
+//!   at the same time, divided by its own, rounded up, and one for each that stood there when it began.
 //!
 //! # Examples
 //!

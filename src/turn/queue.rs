@@ -1,11 +1,12 @@
 //! The order of a ring: one fair queue over virtual time (start-time fair queuing).
 //!
-//! A seat that begins to wait gets a tag, *virtual time + 1/weight*, and the smallest tag is next. Virtual time is the tag of the last
-//! turn that was granted, so it never moves back, and the tags of one weight only grow: a list per weight keeps them sorted. With equal
-//! weights there is one list, and every operation is O(1). Otherwise the next seat is the smallest of the lists' heads, of which there are
-//! at most 100.
+//! A seat that begins to wait gets a tag, *virtual time + 1/weight*, and the smallest tag is next. Virtual
+//! time is the tag of the last turn that was granted, so it never moves back, and the tags of one weight only
+//! grow: a list per weight keeps them sorted. With equal weights there is one list, and every operation is
+//! O(1). Otherwise the next seat is the smallest of the lists' heads, of which there are at most 100.
 //!
-//! The lists run through the seats themselves. A seat that is away keeps its place in its list, and is dropped when it comes up.
+//! The lists run through the seats themselves. A seat that is away keeps its place in its list, and is
+//! dropped when it comes up.
 
 use slab::Slab;
 
@@ -126,7 +127,8 @@ impl Queue {
         (!is_sound).then(|| format!("{slots:?}, {present} present, in {lane:?}"))
     }
 
-    /// Gives the seat at `slot` a tag and queues it behind all others of its weight: its wait begins at `own`, by the ring's own clock.
+    /// Gives the seat at `slot` a tag and queues it behind all others of its weight: its wait begins at
+    /// `own`, by the ring's own clock.
     #[inline]
     pub(super) fn push<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32, own: Instant, is_held: bool) {
         self.given += 1;
@@ -174,8 +176,8 @@ impl Queue {
         }
     }
 
-    /// Takes the seat with the smallest tag out. If its client is there, the turn is its own, and virtual time moves to its tag; otherwise its
-    /// slot is an error.
+    /// Takes the seat with the smallest tag out. If its client is there, the turn is its own, and virtual
+    /// time moves to its tag; otherwise its slot is an error.
     #[inline(always)]
     pub(super) fn pop<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<Result<u32, u32>> {
         if unlikely(!self.heavy.is_empty()) {
@@ -232,10 +234,12 @@ impl Queue {
         heads.min_by_key(|&head| seats[head as usize].tag)
     }
 
-    /// Counts the seats that are there and have a smaller tag than the one at `slot`, which has just been queued.
+    /// Counts the seats that are there and have a smaller tag than the one at `slot`, which has just been
+    /// queued.
     ///
-    /// Only lighter seats can have been queued before and stand behind it: their lists are walked from the end, for [`WALK_MAX`] seats
-    /// at most. For a seat that stands further from the end the count is an estimate.
+    /// Only lighter seats can have been queued before and stand behind it: their lists are walked from the
+    /// end, for [`WALK_MAX`] seats at most. For a seat that stands further from the end the count is an
+    /// estimate.
     pub(super) fn ahead_of<S>(&self, seats: &Slab<Seat<S>>, slot: u32) -> usize {
         let tag = seats[slot as usize].tag;
         self.lanes().map(|lane| ahead_in(lane, seats, tag)).sum()
@@ -293,10 +297,12 @@ impl Queue {
     }
 }
 
-/// Seats of a lane that are looked at to count those ahead of another one. A client can ask for that count in four bytes, and again.
+/// Seats of a lane that are looked at to count those ahead of another one. A client can ask for that count in
+/// four bytes, and again.
 const WALK_MAX: usize = 256;
 
-/// Returns how many present seats of `lane` have a tag smaller than `tag`: an estimate if more than [`WALK_MAX`] have a greater one.
+/// Returns how many present seats of `lane` have a tag smaller than `tag`: an estimate if more than
+/// [`WALK_MAX`] have a greater one.
 fn ahead_in<S>(lane: &Lane, seats: &Slab<Seat<S>>, tag: Tag) -> usize {
     let (mut at, mut ahead) = (lane.tail, lane.present as usize);
     for _ in 0..WALK_MAX {

@@ -1,7 +1,7 @@
 //! One ring: its seats, where its turn is, and its own clock.
 //!
-//! Its methods stand where they belong: seats come and go in `seating.rs`, the turn that is held is in `held.rs`, how it moves in `grants.rs`,
-//! and what the host does in `host.rs`.
+//! Its methods stand where they belong: seats come and go in `seating.rs`, the turn that is held is in
+//! `held.rs`, how it moves in `grants.rs`, and what the host does in `host.rs`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +22,8 @@ use crate::time::{Alarm, Instant, Nanos, Timers, earlier};
 pub(super) enum Phase {
     /// No seat holds it.
     Idle,
-    /// Its holder was lost while the ring was below quorum: it is first when the ring goes on. Its clock is stopped.
+    /// Its holder was lost while the ring was below quorum: it is first when the ring goes on. Its clock is
+    /// stopped.
     Kept(Lease),
     /// A seat holds it.
     Held(Lease),
@@ -45,7 +46,8 @@ pub(super) struct Ring<S> {
     pub(super) last_place: u64,
     pub(super) draining: bool,
     pub(super) paused: bool,
-    /// From when the ring's own clock stands (see [`Ring::stands_from`]); the far future while nothing will stop it.
+    /// From when the ring's own clock stands (see [`Ring::stands_from`]); the far future while nothing will
+    /// stop it.
     pub(super) stands_from: Instant,
     /// How long it has stood before that.
     pub(super) stopped: Nanos,
@@ -157,8 +159,8 @@ impl<S> Ring<S> {
         self.stands_from = self.stands_from(now, own);
     }
 
-    /// Says from when the ring's own clock stands: below quorum, paused, until the holder is told, and for as long as a turn lasts by the
-    /// host's will or beyond the rules.
+    /// Says from when the ring's own clock stands: below quorum, paused, until the holder is told, and for as
+    /// long as a turn lasts by the host's will or beyond the rules.
     #[inline]
     pub(super) fn stands_from(&self, now: Instant, own: Instant) -> Instant {
         if unlikely(self.paused || !self.has_quorum()) {
@@ -189,7 +191,8 @@ impl<S> Ring<S> {
         earlier(deadline, grace_ends)
     }
 
-    /// Asks for the ring's next deadline after every change: that of the turn, the end of its holder's absence, or of the first grace.
+    /// Asks for the ring's next deadline after every change: that of the turn, the end of its holder's
+    /// absence, or of the first grace.
     #[inline(always)]
     pub(super) fn arm(&mut self, timers: &mut Timers<u32>) {
         let deadline = self.deadline();

@@ -202,7 +202,8 @@ pub enum Judging {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SchedulerConfig {
-    /// Seats, occupied and away, of all rings together. Default 10,000; at most 150 bytes each, and the data kept with it.
+    /// Seats, occupied and away, of all rings together. Default 10,000; at most 150 bytes each, and the data
+    /// kept with it.
     pub max_seats: usize,
     /// Rings that exist at once. Default 1,024; at most 1 KiB each.
     pub max_rings: usize,

@@ -16,7 +16,8 @@ use crate::time::{Instant, Timers};
 
 /// Lets the seats of many rings take turns.
 ///
-/// Each seat carries a value `S` of its owner's (a name, a connection). See the [module's documentation](super) for how to drive it.
+/// Each seat carries a value `S` of its owner's (a name, a connection). See the
+/// [module's documentation](super) for how to drive it.
 ///
 /// A turn costs O(1), whatever the number of seats; with different weights, O(number of different weights).
 #[derive(Debug, Clone)]
@@ -36,7 +37,8 @@ pub struct Scheduler<S> {
 pub struct Expired<S> {
     /// A turn that lapsed or whose holder did not come back, and the next one.
     pub moved: Moved,
-    /// A seat that was away for longer than its grace, with what was kept with it. Its id means nothing from now on.
+    /// A seat that was away for longer than its grace, with what was kept with it. Its id means nothing from
+    /// now on.
     pub retired: Option<(SeatId, S)>,
 }
 
@@ -94,8 +96,8 @@ impl<S> Scheduler<S> {
         self.held(seat.ring()).filter(|held| held.seat == seat)
     }
 
-    /// Returns the number of the last turn granted in `ring`: 0 before the first, and for a ring that does not exist the
-    /// number above which it would go on.
+    /// Returns the number of the last turn granted in `ring`: 0 before the first, and for a ring that does
+    /// not exist the number above which it would go on.
     #[must_use]
     pub fn last_turn(&self, ring: Option<RingId>) -> u64 {
         ring.and_then(|ring| self.ring(ring)).map_or(self.turn_floor, |ring| ring.last_turn)
@@ -127,8 +129,9 @@ impl<S> Scheduler<S> {
         self.seat(seat).is_some_and(|seat| seat.occupied)
     }
 
-    /// Returns how many seats that are there come before the waiting `seat`, the holder included; 0 for a seat that does not wait.
-    /// Exact when it has just begun to wait, unless more than 256 lighter seats stand behind it.
+    /// Returns how many seats that are there come before the waiting `seat`, the holder included; 0 for a
+    /// seat that does not wait. Exact when it has just begun to wait, unless more than 256 lighter seats
+    /// stand behind it.
     #[must_use]
     pub fn ahead_of(&self, seat: SeatId) -> usize {
         let ring = self.seat(seat).and(self.ring(seat.ring()));
@@ -158,10 +161,12 @@ impl<S> Scheduler<S> {
         self.rings.iter().map(|(_, ring)| ring.id)
     }
 
-    /// Returns how long a seat of weight 1 that began to wait now would wait at most, by the ring's own clock.
+    /// Returns how long a seat of weight 1 that began to wait now would wait at most, by the ring's own
+    /// clock.
     ///
-    /// The bound is (turns that may come first) × (`hold_max`, and `judging_timeout` if the host judges). `None` if the rules limit no
-    /// turn, and for a ring that does not exist. [`Duration::MAX`] if it does not fit.
+    /// The bound is (turns that may come first) × (`hold_max`, and `judging_timeout` if the host judges).
+    /// `None` if the rules limit no turn, and for a ring that does not exist. [`Duration::MAX`] if it does
+    /// not fit.
     #[must_use]
     pub fn waiting_bound(&self, ring: RingId) -> Option<Duration> {
         self.ring(ring)?.bound_now()
@@ -176,7 +181,8 @@ impl<S> Scheduler<S> {
         })
     }
 
-    /// Returns how long the own clock of `ring` has stood: below quorum, paused, until holders were told, and for what the host added.
+    /// Returns how long the own clock of `ring` has stood: below quorum, paused, until holders were told, and
+    /// for what the host added.
     #[must_use]
     pub fn stopped(&self, ring: RingId, now: Instant) -> Duration {
         self.ring(ring).map_or(Duration::ZERO, |ring| ring.stopped(now).into())
@@ -214,7 +220,8 @@ impl<S> Scheduler<S> {
 
     // Events of the world.
 
-    /// Makes a ring without seats. The first [`join`](Self::join) should follow: a ring is forgotten with its last seat, not before.
+    /// Makes a ring without seats. The first [`join`](Self::join) should follow: a ring is forgotten with its
+    /// last seat, not before.
     ///
     /// # Errors
     ///
@@ -236,8 +243,8 @@ impl<S> Scheduler<S> {
         Ok(id)
     }
 
-    /// Gives a client a new seat in `ring`; `data` is kept with it. The caller decides on weight and demand: [`Rules::weight`] and
-    /// [`Rules::demand`] tell which ones a newcomer may choose by itself.
+    /// Gives a client a new seat in `ring`; `data` is kept with it. The caller decides on weight and demand:
+    /// [`Rules::weight`] and [`Rules::demand`] tell which ones a newcomer may choose by itself.
     ///
     /// # Errors
     ///
@@ -280,8 +287,8 @@ impl<S> Scheduler<S> {
         self.with_seat(seat, |ring, slot| ring.occupy(now, slot)).unwrap_or_default()
     }
 
-    /// Notes that the connection of `seat` is lost. Its place is kept for the ring's `seat_grace`; a turn that it holds ends, after
-    /// the ring's `turn_grace`, or after the verdict.
+    /// Notes that the connection of `seat` is lost. Its place is kept for the ring's `seat_grace`; a turn
+    /// that it holds ends, after the ring's `turn_grace`, or after the verdict.
     ///
     /// # Examples
     ///
@@ -310,13 +317,14 @@ impl<S> Scheduler<S> {
         self.with_seat(seat, |ring, slot| ring.vacate(now, slot)).unwrap_or_default()
     }
 
-    /// As [`vacate`](Self::vacate), for a client that is there and does not take its turns: it gets no `turn_grace`.
+    /// As [`vacate`](Self::vacate), for a client that is there and does not take its turns: it gets no
+    /// `turn_grace`.
     pub fn vacate_at_once(&mut self, now: Instant, seat: SeatId) -> Moved {
         self.with_seat(seat, |ring, slot| ring.lose(now, slot)).unwrap_or_default()
     }
 
-    /// Gives `seat` up: a turn that it holds ends, and its place is gone. Returns what was kept with it. With its last seat a ring is
-    /// forgotten; see [`has_ring`](Self::has_ring).
+    /// Gives `seat` up: a turn that it holds ends, and its place is gone. Returns what was kept with it. With
+    /// its last seat a ring is forgotten; see [`has_ring`](Self::has_ring).
     pub fn retire(&mut self, now: Instant, seat: SeatId) -> Option<(Moved, S)> {
         let retired = self.with_seat(seat, |ring, slot| ring.retire(now, slot))?;
         self.seats -= 1;
@@ -324,7 +332,8 @@ impl<S> Scheduler<S> {
         Some(retired)
     }
 
-    /// Says that the holder `seat` has been told of `turn`: its clock starts. Returns when it lapses, or `None` while the ring is paused.
+    /// Says that the holder `seat` has been told of `turn`: its clock starts. Returns when it lapses, or
+    /// `None` while the ring is paused.
     #[inline]
     pub fn start(&mut self, now: Instant, seat: SeatId, turn: TurnNumber) -> Option<Instant> {
         let at = seat.ring().slot() as usize;
@@ -336,7 +345,8 @@ impl<S> Scheduler<S> {
         deadline
     }
 
-    /// Says that the holder of a turn that was [handed over](super::Holding::hand_over) at `now` cannot be told of it yet: its clock has not begun.
+    /// Says that the holder of a turn that was [handed over](super::Holding::hand_over) at `now` cannot be
+    /// told of it yet: its clock has not begun.
     #[cold]
     pub(crate) fn unstart(&mut self, now: Instant, granted: Grant) {
         let at = granted.seat.ring().slot() as usize;
@@ -345,7 +355,8 @@ impl<S> Scheduler<S> {
         }
     }
 
-    /// Asks for the turn: a resting seat begins to wait, and the holder is queued again after its turn. Nothing happens otherwise.
+    /// Asks for the turn: a resting seat begins to wait, and the holder is queued again after its turn.
+    /// Nothing happens otherwise.
     pub fn ask(&mut self, now: Instant, seat: SeatId) -> Moved {
         self.with_seat(seat, |ring, slot| ring.ask(now, slot)).unwrap_or_default()
     }
@@ -361,7 +372,8 @@ impl<S> Scheduler<S> {
 
     // Commands of the host.
 
-    /// Names the seat that gets the next turn: one that waits, or the holder. The turn after that goes on in order.
+    /// Names the seat that gets the next turn: one that waits, or the holder. The turn after that goes on in
+    /// order.
     ///
     /// # Errors
     ///
@@ -402,7 +414,8 @@ impl<S> Scheduler<S> {
         })
     }
 
-    /// Gives the turn that is held in `ring` more time. Returns when it lapses now, or `None` while its clock stands.
+    /// Gives the turn that is held in `ring` more time. Returns when it lapses now, or `None` while its clock
+    /// stands.
     ///
     /// # Errors
     ///
@@ -411,7 +424,8 @@ impl<S> Scheduler<S> {
         self.with_ring(ring, |ring| ring.extend(now, by))
     }
 
-    /// Pauses `ring`: the clock of its turn stands, and no other turn is granted. The holder may still answer.
+    /// Pauses `ring`: the clock of its turn stands, and no other turn is granted. The holder may still
+    /// answer.
     ///
     /// # Errors
     ///

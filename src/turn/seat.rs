@@ -53,7 +53,8 @@ pub(super) struct Seat<S> {
     pub(super) place: u64,
     /// The seat's position in virtual time. Set when it begins to wait; kept until its turn.
     pub(super) tag: Tag,
-    /// While occupied: when the wait began, by the ring's own clock. While vacant: since when, in absolute time.
+    /// While occupied: when the wait began, by the ring's own clock. While vacant: since when, in absolute
+    /// time.
     pub(super) since: Instant,
     /// Turns that may come first, at equal weights: seats queued and turns held when the wait began.
     pub(super) turns_first: u32,
@@ -61,7 +62,8 @@ pub(super) struct Seat<S> {
     pub(super) weight: Weight,
     pub(super) demand: Demand,
     pub(super) standing: Standing,
-    /// A client sits on it. Also true of a holder whose absence is not decided yet (see `Lease::absent_until`).
+    /// A client sits on it. Also true of a holder whose absence is not decided yet (see
+    /// `Lease::absent_until`).
     pub(super) occupied: bool,
 }
 

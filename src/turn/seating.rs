@@ -61,7 +61,8 @@ impl<S> Ring<S> {
         Moved { ended: None, granted: self.advance(now) }
     }
 
-    /// The seat's connection is lost; its place is kept. An answer that is judged, or a grace for turns, keeps the turn, too.
+    /// The seat's connection is lost; its place is kept. An answer that is judged, or a grace for turns,
+    /// keeps the turn, too.
     pub(super) fn vacate(&mut self, now: Instant, slot: u32) -> Moved {
         let (grace, draining) = (self.terms.turn_grace, self.draining);
         if let Some(lease) = self.lease_of(slot) {
@@ -105,7 +106,8 @@ impl<S> Ring<S> {
         moved
     }
 
-    /// The holder was lost, and the ring is below quorum: its turn ends, and goes on under a new number if it is back in time.
+    /// The holder was lost, and the ring is below quorum: its turn ends, and goes on under a new number if it
+    /// is back in time.
     pub(super) fn keep(&mut self, now: Instant, lease: Lease) -> Moved {
         let Lease { seat, turn, clock, .. } = lease;
         self.phase =

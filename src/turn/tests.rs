@@ -685,7 +685,8 @@ fn m15_time_below_quorum_in_a_pause_and_added_by_the_host_is_no_wait() {
     assert_eq!(table.state(bob), SeatState::Waiting);
 }
 
-/// The clock that waits are measured by was once set back at the end of such a turn, behind waits that had begun meanwhile.
+/// The clock that waits are measured by was once set back at the end of such a turn, behind waits that had
+/// begun meanwhile.
 #[test]
 fn m15_a_wait_that_begins_in_a_turn_of_the_host_is_measured_from_its_end() {
     let (mut table, [ann, bob]) = Table::seated(rules(|rules| rules.min_seats = 1), [1, 1]);

@@ -40,7 +40,8 @@ pub enum SeatState {
 }
 
 impl<S> Scheduler<S> {
-    /// Returns the seats of `ring`, in an order in which none changes its place as long as it exists. Costs what is taken.
+    /// Returns the seats of `ring`, in an order in which none changes its place as long as it exists. Costs
+    /// what is taken.
     pub fn seats_of(&self, ring: RingId) -> impl Iterator<Item = SeatView<'_, S>> {
         let ring = self.ring(ring);
         ring.into_iter().flat_map(|ring| {
@@ -48,8 +49,8 @@ impl<S> Scheduler<S> {
         })
     }
 
-    /// Returns the seats of `ring` as they come: the holder, then the queue, then those that rest or are away, by number. Sorts them all:
-    /// for a new watcher, not for every turn.
+    /// Returns the seats of `ring` as they come: the holder, then the queue, then those that rest or are
+    /// away, by number. Sorts them all: for a new watcher, not for every turn.
     #[must_use]
     pub fn roster(&self, ring: RingId) -> Vec<SeatView<'_, S>> {
         let Some(ring) = self.ring(ring) else { return Vec::new() };

@@ -8,9 +8,10 @@ use crate::time::{Instant, Nanos};
 
 /// The longest that a seat of a ring has waited for the turn, and the bound of that wait.
 ///
-/// Times are those of the ring's own clock, which stands while the ring is below quorum or paused, and does not count what the host
-/// added (*extend*, *next*) nor how long a `GO` waited to be written; see [`Scheduler::stopped`](super::Scheduler::stopped). On real clocks
-/// `waited` may exceed `bound` by the time that each turn on the way ended late: the poll's rounding to 1 ms, and one pass.
+/// Times are those of the ring's own clock, which stands while the ring is below quorum or paused, and does
+/// not count what the host added (*extend*, *next*) nor how long a `GO` waited to be written; see
+/// [`Scheduler::stopped`](super::Scheduler::stopped). On real clocks `waited` may exceed `bound` by the time
+/// that each turn on the way ended late: the poll's rounding to 1 ms, and one pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LongestWait {
     /// From when the seat began to wait to its grant.
@@ -62,13 +63,15 @@ impl TurnTime {
         TurnTime { now, before: now, changed: 0 }
     }
 
-    /// Notes that the rules change, behind the tag numbered `given`; `oldest` is that of the longest-queued seat.
+    /// Notes that the rules change, behind the tag numbered `given`; `oldest` is that of the longest-queued
+    /// seat.
     pub(super) fn change(&mut self, to: Option<Duration>, given: u64, oldest: Option<u64>) {
         let before = oldest.map_or(self.now, |oldest| self.of(oldest));
         *self = TurnTime { now: to, before, changed: given };
     }
 
-    /// Returns the bound of a wait that began with the tag numbered `given`, and for which `turns` may come first.
+    /// Returns the bound of a wait that began with the tag numbered `given`, and for which `turns` may come
+    /// first.
     pub(super) fn bound(&self, given: u64, turns: u64) -> Option<Duration> {
         let each = self.of(given)?;
         Some(u32::try_from(turns).ok().and_then(|turns| each.checked_mul(turns)).unwrap_or(Duration::MAX))
@@ -84,22 +87,22 @@ impl TurnTime {
 
 /// The weight that stands in the order, and its peaks since the waits that go on began.
 ///
-/// While a seat of weight `w` waits, the others get at most (greatest sum of their weights at one moment) / `w` turns, rounded up, and one
-/// for each that stood there when it began.
+/// While a seat of weight `w` waits, the others get at most (greatest sum of their weights at one moment) /
+/// `w` turns, rounded up, and one for each that stood there when it began.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Crowd {
     /// The weights of all seats that are queued or hold the turn.
     pub(super) weight: u64,
     /// The number of the last tag before a seat heavier than 1 stood there. Equal weights need no peaks.
     pub(super) weighted_since: Option<u64>,
-    /// Falling peaks, each with the number of the last tag given before it. The weights are distinct, so there are no more of them than the
-    /// ring has weight.
+    /// Falling peaks, each with the number of the last tag given before it. The weights are distinct, so
+    /// there are no more of them than the ring has weight.
     peaks: VecDeque<(u64, u64)>,
 }
 
 impl Crowd {
-    /// Adds a seat that gets the tag numbered `given`; its weight is 0 if it stood there already, holding the turn. `oldest` is the tag that
-    /// has been queued for longest.
+    /// Adds a seat that gets the tag numbered `given`; its weight is 0 if it stood there already, holding the
+    /// turn. `oldest` is the tag that has been queued for longest.
     pub(super) fn add(&mut self, weight: u8, given: u64, oldest: Option<u64>) {
         self.weight += u64::from(weight);
         if unlikely(weight > 1 || self.weighted_since.is_some()) {
@@ -142,7 +145,8 @@ impl Crowd {
         self.peaks.push_front((0, 0));
     }
 
-    /// Returns how many turns may come first for a seat of weight 1 that begins to wait behind `turns_first` others.
+    /// Returns how many turns may come first for a seat of weight 1 that begins to wait behind `turns_first`
+    /// others.
     pub(super) fn turns_first_now(&self, turns_first: u32) -> u64 {
         let by_weight = if self.weighted_since.is_some() { self.weight } else { 0 };
         u64::from(turns_first).saturating_add(by_weight)

@@ -37,8 +37,9 @@ pub struct Line<'a> {
 
 /// Finds the first line of `input`. A `\r` before the `\n` is dropped.
 ///
-/// `None` while the end of the line is still to come: give the same bytes again with what follows them. A line that is longer than
-/// `line_bytes_max`, its end not counted, is an error as soon as that is certain, so that no more than two bytes beyond it have to be kept.
+/// `None` while the end of the line is still to come: give the same bytes again with what follows them. A
+/// line that is longer than `line_bytes_max`, its end not counted, is an error as soon as that is certain, so
+/// that no more than two bytes beyond it have to be kept.
 ///
 /// # Examples
 ///

@@ -1,8 +1,8 @@
 //! Messages without delimiters, as the oldest clients send them: what one readiness brings is one message.
 //!
-//! Only the protocol can say whether a message is complete. If it is not, what follows within the gather time joins it: the protocol
-//! leaves the bytes unconsumed, keeps that time, and has them given again when it is over
-//! ([`Links::reread`](crate::protocol::Links::reread)).
+//! Only the protocol can say whether a message is complete. If it is not, what follows within the gather time
+//! joins it: the protocol leaves the bytes unconsumed, keeps that time, and has them given again when it is
+//! over ([`Links::reread`](crate::protocol::Links::reread)).
 
 /// The input of a raw connection, told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,8 @@ pub enum RawMessage<'a> {
     Partial,
     /// A message, without the ASCII whitespace around it.
     Whole(&'a [u8]),
-    /// A message that is longer than allowed, and this is its beginning: good for a log, and for nothing else.
+    /// A message that is longer than allowed, and this is its beginning: good for a log, and for nothing
+    /// else.
     TooLong(&'a [u8]),
 }
 
@@ -30,8 +31,9 @@ impl<'a> RawMessage<'a> {
 
 /// Says what `input` is, which is all that has come of one message.
 ///
-/// It is a message once `is_complete` says so of what is there without the whitespace around it, or when `is_over`: nothing more will join
-/// it. One of more than `message_bytes_max` bytes is never complete before that.
+/// It is a message once `is_complete` says so of what is there without the whitespace around it, or when
+/// `is_over`: nothing more will join it. One of more than `message_bytes_max` bytes is never complete before
+/// that.
 ///
 /// # Examples
 ///

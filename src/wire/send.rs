@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Above this an emptied buffer is given back: ten thousand peers that were slow once must not keep ten thousand of them.
+/// Above this an emptied buffer is given back: ten thousand peers that were slow once must not keep ten
+/// thousand of them.
 const KEEP_BYTES_MAX: usize = 1024;
 
 /// A queue of bytes. Each has a number, so that "has that been written?" is one comparison.

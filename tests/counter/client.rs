@@ -1,4 +1,5 @@
-//! The client without sockets: when it counts, when it asks, from where it goes on (C10). What a person sees of it is in `programs/`.
+//! The client without sockets: when it counts, when it asks, from where it goes on (C10). What a person sees
+//! of it is in `programs/`.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Refused input and closed clients: bad ids, bad words, too long, silent, too many, not reading (C8, C9, A2, A3). What the log says
-//! of it is in `log.rs`.
+//! Refused input and closed clients: bad ids, bad words, too long, silent, too many, not reading (C8, C9, A2,
+//! A3). What the log says of it is in `log.rs`.
 
 use std::time::Duration;
 

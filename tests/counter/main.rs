@@ -1,5 +1,6 @@
-//! The counter protocol, sentence by sentence: first the library alone, in virtual time, then the two programs as processes,
-//! against each other and against Python programs that do what the legacy ones do (`tests/legacy`).
+//! The counter protocol, sentence by sentence: first the library alone, in virtual time, then the two
+//! programs as processes, against each other and against Python programs that do what the legacy ones do
+//! (`tests/legacy`).
 //!
 //! The sentences are those of docs/PROTOCOL.md; the name of each test begins with its sentence.
 

@@ -1,5 +1,5 @@
-//! Ids and their numbers, odd and even, two connections of one id, and the end of them all: what clients that keep to the protocol
-//! are told (C1 to C5, C7, A6). Words that are none are in `limits.rs`.
+//! Ids and their numbers, odd and even, two connections of one id, and the end of them all: what clients that
+//! keep to the protocol are told (C1 to C5, C7, A6). Words that are none are in `limits.rs`.
 
 use std::collections::HashMap;
 

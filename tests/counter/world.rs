@@ -1,4 +1,5 @@
-//! A server without sockets, its connections, and what its peers have heard. What it should say to them is not here.
+//! A server without sockets, its connections, and what its peers have heard. What it should say to them is
+//! not here.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The client without sockets: the gap it leaves, what it makes of messages, its rank (R11). What a person sees of it is in `programs/`.
+//! The client without sockets: the gap it leaves, what it makes of messages, its rank (R11). What a person
+//! sees of it is in `programs/`.
 
 use std::time::{Duration, SystemTime};
 
@@ -197,7 +198,8 @@ fn a04_what_the_client_does_not_understand_is_escaped_and_has_a_budget() {
     assert_eq!(log.iter().filter(|(_, line)| line.ends_with("\"nonsense\\x1b[2J\"")).count(), 100, "{log:?}");
 }
 
-/// The host dials again before the last connection is gone: that one is closed, and nothing that it says counts.
+/// The host dials again before the last connection is gone: that one is closed, and nothing that it says
+/// counts.
 #[test]
 fn r11_a_new_connection_takes_the_place_of_the_last_one() {
     let mut world = ClientWorld::new(Framing::Line);

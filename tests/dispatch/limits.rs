@@ -173,8 +173,8 @@ fn a02_a_line_that_never_ends_is_closed_in_5_seconds() {
     assert!(!world.is_closed(peers[0]), "a peer may be silent between lines");
 }
 
-/// A9: a worker executes its first command for an hour, and reads nothing meanwhile. It is no slow reader, and gone even less: what it may have
-/// waits for it, and the rest is refused as busy.
+/// A9: a worker executes its first command for an hour, and reads nothing meanwhile. It is no slow reader,
+/// and gone even less: what it may have waits for it, and the rest is refused as busy.
 #[test]
 fn a09_a_worker_that_is_busy_has_its_commands_when_it_reads() {
     for config in [raw(), line()] {

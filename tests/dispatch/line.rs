@@ -1,4 +1,5 @@
-//! The line framing: commands are accepted, done, and told (R8). Lines that are no commands are in `limits.rs`.
+//! The line framing: commands are accepted, done, and told (R8). Lines that are no commands are in
+//! `limits.rs`.
 
 use taketurns::protocol::dispatch::DispatchServerConfig;
 

@@ -1,5 +1,5 @@
-//! Ranked dispatch: every sentence on the library, in virtual time, then the example programs as processes, with each other and
-//! with Python programs that behave as the legacy client and server do (`tests/legacy`).
+//! Ranked dispatch: every sentence on the library, in virtual time, then the example programs as processes,
+//! with each other and with Python programs that behave as the legacy client and server do (`tests/legacy`).
 //!
 //! A test is named after the sentence of docs/PROTOCOL.md that it proves.
 

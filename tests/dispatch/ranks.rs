@@ -1,10 +1,12 @@
-//! Ranks, and the choice of the client that gets a command (R1 to R6). The time of sending is in `gap.rs`, the command's fate in `line.rs`.
+//! Ranks, and the choice of the client that gets a command (R1 to R6). The time of sending is in `gap.rs`,
+//! the command's fate in `line.rs`.
 
 use taketurns::protocol::dispatch::{COMMAND_BYTES_MAX, DispatchEvent, Policy, Rank, Rejection};
 
 use crate::world::{NOTHING, World, least_loaded, line, ms, raw};
 
-/// Reads a `recv` as the oldest client does: the sender by its first and its last field, and the command, cut out.
+/// Reads a `recv` as the oldest client does: the sender by its first and its last field, and the command, cut
+/// out.
 fn legacy_cut(message: &str) -> (usize, usize, &str) {
     let fields: Vec<_> = message.split_whitespace().collect();
     let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("{message:?} is no message"));
@@ -47,7 +49,8 @@ fn r06_everyone_below_moves_up_and_every_remaining_client_is_told() {
     }
 }
 
-/// One new rank each, however many leave in a pass: 3,500 that time out together must not cost 3,500 messages for each of the others.
+/// One new rank each, however many leave in a pass: 3,500 that time out together must not cost 3,500 messages
+/// for each of the others.
 #[test]
 fn r06_a_client_is_told_one_new_rank_however_many_leave_in_a_pass() {
     for (config, end) in [(raw(), ""), (line(), "\n")] {
@@ -85,7 +88,8 @@ fn r06_a_command_in_the_pass_of_a_departure_goes_to_a_client_that_is_there() {
     assert_eq!(world.lines(newcomer), ["Your rank is 3", "C 2 c"], "it has come behind the departure");
 }
 
-/// The ranks of an hour would be more than may wait for a client that is busy. It hears the last one when it reads.
+/// The ranks of an hour would be more than may wait for a client that is busy. It hears the last one when it
+/// reads.
 #[test]
 fn r06_a_client_that_does_not_read_is_told_its_rank_when_it_does() {
     let (mut world, peers) = World::with_clients(2, line());

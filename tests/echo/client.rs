@@ -1,4 +1,5 @@
-//! The client without sockets: what it asks, and what is an answer (E7). What a person sees of it is in `programs/`.
+//! The client without sockets: what it asks, and what is an answer (E7). What a person sees of it is in
+//! `programs/`.
 
 use std::time::Duration;
 
@@ -86,8 +87,8 @@ fn e07_an_answer_has_a_longest_size_and_a_longest_time() {
     assert_eq!(asking.client.next_deadline(), None);
 }
 
-/// The host gives a message up and says the next one: neither the bytes nor the end of the first connection belong to the second,
-/// whatever comes first.
+/// The host gives a message up and says the next one: neither the bytes nor the end of the first connection
+/// belong to the second, whatever comes first.
 #[test]
 fn e07_nothing_of_one_connection_is_taken_for_an_answer_on_the_next() {
     let finished = CloseReason::Finished;

@@ -1,5 +1,5 @@
-//! Refused input and closed clients: too long, not UTF-8, too slow, silent, too many, not reading (E4, A2, A3). What the log says
-//! of it is in `log.rs`.
+//! Refused input and closed clients: too long, not UTF-8, too slow, silent, too many, not reading (E4, A2,
+//! A3). What the log says of it is in `log.rs`.
 
 use taketurns::protocol::echo::{EchoEvent, EchoServerConfig};
 use taketurns::protocol::{AbortReason, Protocol, Wish};

@@ -1,5 +1,6 @@
-//! Timestamped echo: each sentence of docs/PROTOCOL.md without sockets, in virtual time; then the programs, as processes, with each
-//! other, with Python programs that behave as the legacy ones do (`tests/legacy`), and with bare sockets.
+//! Timestamped echo: each sentence of docs/PROTOCOL.md without sockets, in virtual time; then the programs,
+//! as processes, with each other, with Python programs that behave as the legacy ones do (`tests/legacy`),
+//! and with bare sockets.
 //!
 //! The name of a test begins with its sentence.
 

@@ -1,5 +1,5 @@
-//! Where a message ends, and what is answered, on connections that end with the answer and on those that are kept open (E1, E2, E3, E6,
-//! A6). Messages that are none are in `limits.rs`.
+//! Where a message ends, and what is answered, on connections that end with the answer and on those that are
+//! kept open (E1, E2, E3, E6, A6). Messages that are none are in `limits.rs`.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Where a server listens: from which option or variable, at how many addresses, and what it says if it cannot.
+//! Where a server listens: from which option or variable, at how many addresses, and what it says if it
+//! cannot.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};

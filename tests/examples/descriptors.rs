@@ -1,4 +1,5 @@
-//! Descriptors are short: clients cannot take those that the server itself needs, however many it listens with, or was started with.
+//! Descriptors are short: clients cannot take those that the server itself needs, however many it listens
+//! with, or was started with.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -62,7 +63,8 @@ fn a_server_serves_as_many_clients_as_it_says_and_tells_the_others() {
         assert_eq!(&reply, b"PONG");
         served.push(stream);
     }
-    // 32, the further addresses, and those from the beginning, of which the test itself may have passed on some.
+    // 32, the further addresses, and those from the beginning, of which the test itself may have passed on
+    // some.
     assert!((50..=120 - 32 - 19 - 6).contains(&served.len()), "{} were served", served.len());
 }
 

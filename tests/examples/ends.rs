@@ -99,7 +99,8 @@ fn a_program_that_is_to_ignore_sighup_goes_on() {
     server.process.expect_exit(0, PATIENCE);
 }
 
-/// [T32] Outputs that nobody reads have half a second at the end, in all. Both servers end at the same time, so a busy machine is slow to both.
+/// [T32] Outputs that nobody reads have half a second at the end, in all. Both servers end at the same time,
+/// so a busy machine is slow to both.
 #[test]
 fn a_drain_with_stuck_outputs_takes_little_longer() {
     let address = free_address();

@@ -1,4 +1,5 @@
-//! Outputs that nobody reads, closed or stuck: a server goes on, and a program whose purpose is its output says so and ends.
+//! Outputs that nobody reads, closed or stuck: a server goes on, and a program whose purpose is its output
+//! says so and ends.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;

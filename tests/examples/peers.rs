@@ -1,4 +1,5 @@
-//! What a server does about its peers as a whole: many that do not read, many of one address, and those that dial while it ends.
+//! What a server does about its peers as a whole: many that do not read, many of one address, and those that
+//! dial while it ends.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -34,7 +35,8 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// [A3] Each of 40 observers is within its own limit, and all together are not. The slowest are closed, and nobody else.
+/// [A3] Each of 40 observers is within its own limit, and all together are not. The slowest are closed, and
+/// nobody else.
 #[test]
 fn observers_that_do_not_read_cost_no_more_than_one_budget() {
     let mut server = Server::start(&["--clients", "1", "--queued-max", "1MiB", "--quiet"]);
@@ -68,8 +70,8 @@ fn outer_address() -> Option<String> {
     (!ip.is_loopback() && !ip.is_unspecified()).then(|| ip.to_string())
 }
 
-/// [M12a] Seats count, those of lost clients included, and connections do not: a client whose connection is lost finds its seat again,
-/// and its address gets no further ones meanwhile.
+/// [M12a] Seats count, those of lost clients included, and connections do not: a client whose connection is
+/// lost finds its seat again, and its address gets no further ones meanwhile.
 #[test]
 fn an_address_has_a_limit_of_seats_and_finds_its_own_again() {
     let Some(outer) = outer_address() else { return };
@@ -95,7 +97,8 @@ fn an_address_has_a_limit_of_seats_and_finds_its_own_again() {
     }
 }
 
-/// A client dials while its server ends, as clients of a container do: it is refused at once, for a second, and the address is not gone before.
+/// A client dials while its server ends, as clients of a container do: it is refused at once, for a second,
+/// and the address is not gone before.
 #[test]
 fn a_server_that_others_reach_refuses_connections_before_it_ends() {
     let mut here = Server::start(&[]);
@@ -112,7 +115,8 @@ fn a_server_that_others_reach_refuses_connections_before_it_ends() {
     reached.process.expect_exit(0, PATIENCE);
 }
 
-/// [T31] A planned change of servers is nothing to warn of: `bad-secret` behind `shutting-down` is what a new server says.
+/// [T31] A planned change of servers is nothing to warn of: `bad-secret` behind `shutting-down` is what a new
+/// server says.
 #[test]
 fn a_client_joins_a_new_server_without_a_word_of_warning() {
     let mut server = Server::start(&["--framing", "line"]);

@@ -1,5 +1,5 @@
-//! A server, a client and a peer by hand, as these tests need them, and what the numbers that programs print must be.
-//! How programs are run is in `support/process/`.
+//! A server, a client and a peer by hand, as these tests need them, and what the numbers that programs print
+//! must be. How programs are run is in `support/process/`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

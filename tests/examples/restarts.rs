@@ -79,7 +79,8 @@ fn turn_client_says_once_that_a_name_does_not_resolve_and_stays() {
     assert_eq!(client.lines(Stream::Err).len(), 1, "said more than once: {:?}", client.lines(Stream::Err));
 }
 
-/// The poll ends early with `EINTR` when the process goes on, and the deadline is over by then: the answer was there first.
+/// The poll ends early with `EINTR` when the process goes on, and the deadline is over by then: the answer
+/// was there first.
 #[test]
 fn an_answer_that_waits_while_the_server_is_stopped_counts() {
     let mut server = Server::start(&["--clients", "1", "--turn-deadline", "1500ms"]);

@@ -156,7 +156,8 @@ fn a_player_that_leaves_leaves_an_empty_board() {
     server.process.expect_exit(0, PATIENCE);
 }
 
-/// A table may be forgotten, and taken by another player, before the program hears that the players before have left.
+/// A table may be forgotten, and taken by another player, before the program hears that the players before
+/// have left.
 #[test]
 fn a_table_that_is_taken_as_it_is_left_has_an_empty_board() {
     let server = tables();

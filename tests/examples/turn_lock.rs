@@ -278,7 +278,8 @@ fn a_command_may_go_on_without_the_turn_if_told_so() {
     holder.expect_exit(LOST, PATIENCE);
 }
 
-/// Another life of the server knows nothing of the turn. What the command has started ends with it, also what does not want to.
+/// Another life of the server knows nothing of the turn. What the command has started ends with it, also what
+/// does not want to.
 #[test]
 fn a_restarted_server_ends_the_command_and_its_grandchildren() {
     let server = server(&[]);
@@ -404,7 +405,8 @@ fn a_holder_whose_connection_is_cut_without_a_word_resumes_and_keeps_the_turn() 
     next.expect_exit(0, PATIENCE);
 }
 
-/// It "ends the command before the server can grant the turn again", also if the server knows nothing of a loss ...
+/// It "ends the command before the server can grant the turn again", also if the server knows nothing of a
+/// loss ...
 #[test]
 fn a_holder_that_cannot_reach_the_server_has_ended_its_command_before_the_turn_lapses() {
     ends_before_the_next_begins(&["--turn-deadline", "3s", "--turn-grace", "10s"], "10s", Order::Vanish);

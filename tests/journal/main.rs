@@ -1,6 +1,7 @@
 //! The journal in processes that are killed, on disks that are full or fail, and under two servers at once.
 //!
-//! The process is this very program, which writes records as fast as it can and says up to where they are durable.
+//! The process is this very program, which writes records as fast as it can and says up to where they are
+//! durable.
 
 #![allow(clippy::disallowed_methods, reason = "a process is killed at a moment that nothing else decides")]
 

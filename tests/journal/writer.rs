@@ -21,8 +21,8 @@ const RINGS: u64 = 64;
 /// Records that may wait for the disk.
 pub const WAITING_MAX: u64 = 200;
 
-/// A history in which record *n* changes the ring *n* modulo 64, the seat in it, and `Meta`, which counts. So a state tells how many
-/// records it has, and whether it has all of each.
+/// A history in which record *n* changes the ring *n* modulo 64, the seat in it, and `Meta`, which counts. So
+/// a state tells how many records it has, and whether it has all of each.
 pub struct History {
     last: u64,
     epoch: Epoch,

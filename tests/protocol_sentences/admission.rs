@@ -154,7 +154,8 @@ fn m19_a_join_in_pieces_waits_as_long_as_any() {
     assert!(world.heard(ann)[0].starts_with("WELCOME ann "));
 }
 
-/// M19: a `JOIN` that could not be kept is refused before the host is asked, and one that cannot be kept any more, then.
+/// M19: a `JOIN` that could not be kept is refused before the host is asked, and one that cannot be kept any
+/// more, then.
 #[test]
 fn m19_a_join_that_cannot_be_kept_is_refused() {
     let mut world = world();

@@ -1,4 +1,5 @@
-//! Answers of the line protocol: fences, repetition, and nothing that counts by mistake (M1, M2, T23, T24, L3).
+//! Answers of the line protocol: fences, repetition, and nothing that counts by mistake (M1, M2, T23, T24,
+//! L3).
 
 use crate::start::{code, held, join, line_config, line_ring, refusal, resume, turn};
 use crate::world::{World, field, find_field, secs};
@@ -63,7 +64,8 @@ fn m02_an_answer_sent_again_is_confirmed_again_and_counts_once() {
     }
 }
 
-/// T23: an answer that did not count before the connection was lost: `last` says so, and a `PASS` is not remembered.
+/// T23: an answer that did not count before the connection was lost: `last` says so, and a `PASS` is not
+/// remembered.
 #[test]
 fn t23_an_answer_that_was_lost_is_not_in_last() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -150,7 +152,8 @@ fn t24_a_late_answer_never_counts() {
     assert_eq!(world.accepted(), ["bob:1"]);
 }
 
-/// T24, with the table of replies: `NO` names the turn of the line, else the one that is held; `within=` stands there while it is held.
+/// T24, with the table of replies: `NO` names the turn of the line, else the one that is held; `within=`
+/// stands there while it is held.
 #[test]
 fn t24_a_refusal_names_the_turn_that_was_meant() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -170,7 +173,8 @@ fn t24_a_refusal_names_the_turn_that_was_meant() {
     }
 }
 
-/// L3: an answer without a fence counts only if it was read after its `GO` was written, also behind a `JOIN` into another life.
+/// L3: an answer without a fence counts only if it was read after its `GO` was written, also behind a `JOIN`
+/// into another life.
 #[test]
 fn l03_an_answer_without_a_fence_counts_only_behind_its_go() {
     let mut one = line_config();
@@ -191,7 +195,8 @@ fn l03_an_answer_without_a_fence_counts_only_behind_its_go() {
         (heard[0].as_str(), code(&heard[2]), world.answers.len()),
         ("OK turn=2", "not-your-turn".into(), 2)
     );
-    // A whole fence says what is meant; a turn alone does not: another life may have had one with that number.
+    // A whole fence says what is meant; a turn alone does not: another life may have had one with that
+    // number.
     let epoch = world.server().epoch();
     let both = format!("ANSWER turn=3 epoch={epoch} :1\nANSWER turn=4 epoch={epoch} :2\nANSWER turn=5 :3\n");
     world.say_bytes(ann, both.as_bytes());

@@ -89,7 +89,8 @@ fn l10_a_silent_connection_is_raw_on_trial() {
     assert_eq!(world.heard_raw(b), ["GO"]);
 }
 
-/// L10: a port scanner below quorum, or beside one other client, keeps no place of a full ring once it has let a turn lapse in silence.
+/// L10: a port scanner below quorum, or beside one other client, keeps no place of a full ring once it has
+/// let a turn lapse in silence.
 #[test]
 fn l10_a_silent_connection_keeps_no_place_that_another_client_wants() {
     for is_line in [true, false] {
@@ -122,7 +123,8 @@ fn l10_a_silent_connection_keeps_no_place_that_another_client_wants() {
     }
 }
 
-/// L10: a silent connection costs the ring its deadline once, not each lap; what it says at last is T11's late answer.
+/// L10: a silent connection costs the ring its deadline once, not each lap; what it says at last is T11's
+/// late answer.
 #[test]
 fn l10_a_silent_connection_costs_a_ring_one_deadline() {
     let mut world = world();
@@ -228,7 +230,8 @@ fn l10_a_connection_that_ends_undecided_leaves_nothing() {
     }
 }
 
-/// T9, L11: a raw answer that began before its `GO` does not count, though it could have been the beginning of a line.
+/// T9, L11: a raw answer that began before its `GO` does not count, though it could have been the beginning
+/// of a line.
 #[test]
 fn t09_the_beginning_of_a_line_before_go_does_not_become_an_answer() {
     let mut world = world();
@@ -241,7 +244,8 @@ fn t09_the_beginning_of_a_line_before_go_does_not_become_an_answer() {
     assert_eq!(world.accepted(), ["a:1"]);
 }
 
-/// L10, M16: a client that let its first `GO` lapse rests at once, also where it is first again and holders have a grace.
+/// L10, M16: a client that let its first `GO` lapse rests at once, also where it is first again and holders
+/// have a grace.
 #[test]
 fn l10_a_silent_client_gets_no_grace() {
     let mut config = auto_config();
@@ -257,7 +261,8 @@ fn l10_a_silent_client_gets_no_grace() {
     assert_eq!(world.accepted(), ["ann:x", "a:1"]);
 }
 
-/// L10, M8: where no seat may be `always`, a silent connection is no raw client, and has the time of one that speaks lines.
+/// L10, M8: where no seat may be `always`, a silent connection is no raw client, and has the time of one that
+/// speaks lines.
 #[test]
 fn l10_a_slow_client_of_a_lock_is_not_taken_for_a_raw_one() {
     let mut config = auto_config();

@@ -1,4 +1,5 @@
-//! Hosts that do anything at any time, with clients that say anything: nothing panics, spins or is left behind (A2, M4, M17).
+//! Hosts that do anything at any time, with clients that say anything: nothing panics, spins or is left
+//! behind (A2, M4, M17).
 
 use taketurns::protocol::turns::{Admission, Admit, Framing, TurnCounts, Verdict};
 use taketurns::turn::{Demand, Demands, HoldMax, Judging, RingId, SeatId, Weight};

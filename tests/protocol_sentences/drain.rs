@@ -44,7 +44,8 @@ fn t32_a_drain_lets_the_holder_finish() {
     );
 }
 
-/// T32 and L8: a silent holder delays a drain by `drain_timeout` at most, and without a holder it ends at once.
+/// T32 and L8: a silent holder delays a drain by `drain_timeout` at most, and without a holder it ends at
+/// once.
 #[test]
 fn t32_a_drain_ends_within_its_timeout() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);

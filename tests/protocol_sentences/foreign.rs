@@ -118,7 +118,8 @@ fn l06_a_newcomer_is_closed_at_its_second_malformed_line() {
     assert_eq!(world.server().scheduler().seats(), 0);
 }
 
-/// L7: the values of `resume=` and `token=` never reach the log, an event, or a reply, also not from a refused line.
+/// L7: the values of `resume=` and `token=` never reach the log, an event, or a reply, also not from a
+/// refused line.
 #[test]
 fn l07_secrets_are_never_logged() {
     listen_to_log();
@@ -162,7 +163,8 @@ fn l07_secrets_are_never_logged() {
     }
 }
 
-/// L6: a page gets the seat of an old client of the same machine, and nothing that this one has said speaks for it.
+/// L6: a page gets the seat of an old client of the same machine, and nothing that this one has said speaks
+/// for it.
 #[test]
 fn l06_a_seat_that_a_raw_client_has_left_does_not_vouch_for_the_next_one() {
     for framing in [Framing::Raw, Framing::Auto] {
@@ -186,7 +188,8 @@ fn l06_a_seat_that_a_raw_client_has_left_does_not_vouch_for_the_next_one() {
     }
 }
 
-/// L6: the head of a page's request may come in any two pieces, each long after the other, and its body long after that.
+/// L6: the head of a page's request may come in any two pieces, each long after the other, and its body long
+/// after that.
 #[test]
 fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
     let head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:5001\r\nContent-Length: 11\r\n\r\n";

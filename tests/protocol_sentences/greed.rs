@@ -1,4 +1,5 @@
-//! Greedy clients of both kinds, and one that only answers: it never waits for more turns than others stood before it (M12, L12).
+//! Greedy clients of both kinds, and one that only answers: it never waits for more turns than others stood
+//! before it (M12, L12).
 
 use taketurns::protocol::turns::TurnEvent;
 use taketurns::turn::SeatState;

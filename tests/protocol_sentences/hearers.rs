@@ -234,7 +234,8 @@ fn l08_hearers_are_told_of_comings_and_goings() {
     assert_eq!(world.heard(deaf), [""; 0]);
 }
 
-/// L8: a hearer that falls behind is closed like any slow reader, with a line in the log; the others notice nothing.
+/// L8: a hearer that falls behind is closed like any slow reader, with a line in the log; the others notice
+/// nothing.
 #[test]
 fn l08_a_hearer_that_falls_behind_is_closed() {
     crate::logged::listen_to_log();

@@ -75,7 +75,8 @@ fn m13_a_client_that_does_not_read_has_no_endless_time() {
     }
 }
 
-/// M15: with equal weights the exported bound is (others + the one that is held) x `hold_max`, and it is kept.
+/// M15: with equal weights the exported bound is (others + the one that is held) x `hold_max`, and it is
+/// kept.
 #[test]
 fn m15_the_longest_wait_is_exported_with_its_bound() {
     let (mut world, members) = line_ring(line_config(), ["ann", "bob", "cid", "dan", "eve"]);

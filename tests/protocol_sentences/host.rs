@@ -52,7 +52,8 @@ fn m17_the_host_names_the_next_seat() {
     assert_eq!(world.act(|server, _, _| server.name_next(gone)), Err(HostError::UnknownSeat));
 }
 
-/// M17: *retire* removes a seat; its secret is void, and its name is refused for `seat_grace` or until the host lifts that.
+/// M17: *retire* removes a seat; its secret is void, and its name is refused for `seat_grace` or until the
+/// host lifts that.
 #[test]
 fn m17_the_host_removes_a_seat() {
     let (mut world, [ann, bob, _]) = line_ring(line_config(), ["ann", "bob", "cid"]);
@@ -103,7 +104,8 @@ fn m17_the_host_removes_raw_seats_and_seats_that_are_away() {
     assert_eq!(world.server().scheduler().seats(), 2);
 }
 
-/// M18: the rules of a ring are set by its name, before or after it exists; an invalid combination is a typed error.
+/// M18: the rules of a ring are set by its name, before or after it exists; an invalid combination is a typed
+/// error.
 #[test]
 fn m18_rings_have_rules_of_their_own() {
     let mut world = World::new(line_config(), 1);

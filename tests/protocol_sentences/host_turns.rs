@@ -59,7 +59,8 @@ fn m17_the_host_pauses_and_resumes_a_ring() {
     assert_eq!(bob.then, ["GO turn=2 within=30000"]);
 }
 
-/// M17: a raw holder whose `GO` is held back is told when its gap is over, though the ring is paused, and its clock stands.
+/// M17: a raw holder whose `GO` is held back is told when its gap is over, though the ring is paused, and its
+/// clock stands.
 #[test]
 fn m17_a_pause_stops_the_clock_of_a_raw_turn() {
     let (mut world, [a, b]) = raw_ring(raw_config());
@@ -74,7 +75,8 @@ fn m17_a_pause_stops_the_clock_of_a_raw_turn() {
     assert_eq!(world.heard(b), ["GO"]);
 }
 
-/// M17, M3: a pause while an answer is judged: the verdict counts, a refusal leaves the clock standing, and no turn is granted.
+/// M17, M3: a pause while an answer is judged: the verdict counts, a refusal leaves the clock standing, and
+/// no turn is granted.
 #[test]
 fn m17_a_pause_while_an_answer_is_judged() {
     for accepts in [true, false] {

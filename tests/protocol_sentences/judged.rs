@@ -6,7 +6,8 @@ use taketurns::turn::{HeldClock, Judging};
 use crate::start::{heads, join, judged_config, line_ring, raw_config, raw_ring, refusal, ruled, watch};
 use crate::world::{World, secs};
 
-/// M6: while an answer is judged, `PASS` and `REST` are refused, `RENEW` hears the time that stands, `PING` is answered.
+/// M6: while an answer is judged, `PASS` and `REST` are refused, `RENEW` hears the time that stands, `PING`
+/// is answered.
 #[test]
 fn m06_while_judged_the_turn_cannot_be_given_up() {
     let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);

@@ -46,7 +46,8 @@ fn m05_a_refused_answer_of_a_lost_client_ends_its_turn() {
     }
 }
 
-/// M5, M6: a client that resumes meanwhile hears `judging=`, and its `OK` or `NO` comes on the new connection.
+/// M5, M6: a client that resumes meanwhile hears `judging=`, and its `OK` or `NO` comes on the new
+/// connection.
 #[test]
 fn m05_a_client_that_resumes_while_judged_hears_the_verdict() {
     for (accepts, is_dead) in [(true, true), (false, true), (true, false), (false, false)] {
@@ -77,7 +78,8 @@ fn m05_a_client_that_resumes_while_judged_hears_the_verdict() {
     }
 }
 
-/// M5: a half-close behind an answer, and a seat that is not kept for any time: the answer counts all the same.
+/// M5: a half-close behind an answer, and a seat that is not kept for any time: the answer counts all the
+/// same.
 #[test]
 fn m05_a_judged_answer_outlives_its_seats_grace() {
     let config = ruled(|rules| (rules.judging, rules.seat_grace) = (Judging::Host, ms(0)));

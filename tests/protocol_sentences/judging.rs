@@ -60,7 +60,8 @@ fn m03_a_verdict_may_name_the_next_seat() {
     assert_eq!(world.heard(bob.peer), ["GO turn=4 within=30000"]);
 }
 
-/// M4: a verdict whose next seat cannot be next changes nothing: the proposal comes back, and can be ruled on.
+/// M4: a verdict whose next seat cannot be next changes nothing: the proposal comes back, and can be ruled
+/// on.
 #[test]
 fn m04_a_verdict_whose_next_cannot_be_next_changes_nothing() {
     let (mut world, [ann, bob, _]) = line_ring(judged_config(), ["ann", "bob", "cid demand=ask"]);
@@ -114,7 +115,8 @@ fn m03_a_turn_stands_judged_for_the_judging_timeout_in_all() {
     assert_eq!((not_judged, world.server().counts().not_judged), (1, 1));
 }
 
-/// M3: the 16th refusal ends the turn; an illegal move every 0.9 s keeps it no longer than `hold_max` + `judging_timeout`.
+/// M3: the 16th refusal ends the turn; an illegal move every 0.9 s keeps it no longer than `hold_max` +
+/// `judging_timeout`.
 #[test]
 fn m03_the_sixteenth_refusal_ends_the_turn() {
     let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);

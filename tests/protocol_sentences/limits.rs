@@ -80,7 +80,8 @@ fn a02_hostile_bytes_do_no_harm() {
     }
 }
 
-/// A2: a line that has begun must end within its time, also if it comes byte by byte; so must a silent newcomer.
+/// A2: a line that has begun must end within its time, also if it comes byte by byte; so must a silent
+/// newcomer.
 #[test]
 fn a02_a_line_that_does_not_end_is_given_up() {
     let mut world = line_world();
@@ -129,8 +130,8 @@ fn a02_an_idle_server_sleeps() {
     assert_eq!(world.next_deadline(), None);
 }
 
-/// A3: a peer that does not read is not read either, and costs no more than its maximum; the others go on without delay, and the turn passes.
-/// A9: it stays, and hears everything when it reads again.
+/// A3: a peer that does not read is not read either, and costs no more than its maximum; the others go on
+/// without delay, and the turn passes. A9: it stays, and hears everything when it reads again.
 #[test]
 fn a03_a09_a_peer_that_does_not_read_costs_no_more_than_its_maximum_and_stays() {
     let mut small = line_config();
@@ -181,7 +182,8 @@ fn a02_a_client_that_waits_for_the_host_cannot_fill_the_memory() {
     assert!(!world.is_open(peer), "400 KB that are not looked at");
 }
 
-/// A2: whole lines that wait because their client does not read are no line that has begun and does not go on.
+/// A2: whole lines that wait because their client does not read are no line that has begun and does not go
+/// on.
 #[test]
 fn a02_a_client_that_reads_late_is_not_told_that_its_line_has_no_end() {
     let mut world = World::with_out_bytes_max(line_config(), 1, 4096);

@@ -1,9 +1,10 @@
 //! The turn protocol by its sentences: one test at least for each, named after it, in virtual time.
 //!
-//! They were written from docs/PROTOCOL.md, not from the code, and see the server only as its peers and its host do. Tests with sockets
-//! are in `tests/sockets/`, tests with processes in `tests/examples/`: T14 (several listen addresses), A1 (the address that is
-//! bound), A5 (errors of the system and of usage), A6 (signals), A7 (lingering close), and of A8 the part about standard output.
-//! Random worlds are in `tests/simulation.rs`.
+//! They were written from docs/PROTOCOL.md, not from the code, and see the server only as its peers and its
+//! host do. Tests with sockets are in `tests/sockets/`, tests with processes in `tests/examples/`: T14
+//! (several listen addresses), A1 (the address that is bound), A5 (errors of the system and of usage), A6
+//! (signals), A7 (lingering close), and of A8 the part about standard output. Random worlds are in
+//! `tests/simulation.rs`.
 
 // start.rs        worlds to start from
 // raw_seats.rs    T1, T2, T13: seats of raw clients

@@ -3,7 +3,8 @@
 use crate::start::{heads, join, line_config, line_ring, line_world, refusal, resume};
 use crate::world::{World, field, find_field, ms, secs};
 
-/// T20: a connection that says neither `JOIN` nor `WATCH` never has a seat and is sent away, whatever else it says.
+/// T20: a connection that says neither `JOIN` nor `WATCH` never has a seat and is sent away, whatever else it
+/// says.
 #[test]
 fn t20_no_seat_before_a_valid_join() {
     let mut world = line_world();
@@ -133,7 +134,8 @@ fn m22_the_name_of_a_seat_that_is_away_is_kept() {
     }
 }
 
-/// M22: not kept is the name of a client that said nothing valid behind its first `WELCOME`, which may have been lost.
+/// M22: not kept is the name of a client that said nothing valid behind its first `WELCOME`, which may have
+/// been lost.
 #[test]
 fn m22_a_client_whose_welcome_was_lost_may_join_again() {
     let (mut world, [ann, bob, _]) = line_ring(line_config(), ["ann", "bob", "cid"]);
@@ -158,7 +160,8 @@ fn m22_a_client_whose_welcome_was_lost_may_join_again() {
     assert!(world.is_open(ann.peer));
 }
 
-/// M22: with 40 % of the welcomes lost every client gets its seat in the end, and none is sent away for its own name.
+/// M22: with 40 % of the welcomes lost every client gets its seat in the end, and none is sent away for its
+/// own name.
 #[test]
 fn m22_joining_works_though_welcomes_are_lost() {
     for seed in 0..200 {
@@ -212,7 +215,8 @@ fn m21_rings_have_names_of_their_own() {
     assert_eq!(find_field(&ann.welcome, "last"), None);
 }
 
-/// M22, T22: an answer that is refused for its size or its time is a valid message, too: its client has its secret.
+/// M22, T22: an answer that is refused for its size or its time is a valid message, too: its client has its
+/// secret.
 #[test]
 fn m22_a_client_whose_payload_was_refused_has_spoken() {
     for message in ["ANSWER bytes=1\nx", "ANSWER turn=7 bytes=1\nx"] {

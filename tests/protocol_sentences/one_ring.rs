@@ -17,7 +17,8 @@ fn raw(world: &mut World) -> Peer {
     peer
 }
 
-/// L11: a connection that was told `WAIT` or `GO` and then begins with a line gives its raw seat up, and goes on in lines.
+/// L11: a connection that was told `WAIT` or `GO` and then begins with a line gives its raw seat up, and goes
+/// on in lines.
 #[test]
 fn l11_a_slow_person_may_still_speak_lines() {
     for told in ["WAIT", "GO"] {
@@ -136,7 +137,8 @@ fn l12_the_gap_holds_behind_a_line_client() {
     assert_eq!(held(&world), Some((2, ms(400) + secs(30))));
 }
 
-/// L11, T32: a raw holder that turns to lines while the server drains ends the drain, and is told like the others.
+/// L11, T32: a raw holder that turns to lines while the server drains ends the drain, and is told like the
+/// others.
 #[test]
 fn l11_a_holder_that_turns_to_lines_ends_a_drain() {
     let mut world = world();
@@ -148,7 +150,8 @@ fn l11_a_holder_that_turns_to_lines_ends_a_drain() {
     assert_eq!(world.server().clients(), 0);
 }
 
-/// M16, L12: a raw client that comes back while the turn of its seat is kept is told of it, and has the time that was left.
+/// M16, L12: a raw client that comes back while the turn of its seat is kept is told of it, and has the time
+/// that was left.
 #[test]
 fn m16_a_raw_client_that_comes_back_in_the_grace_is_told_of_its_turn() {
     let mut config = auto_config();

@@ -1,4 +1,5 @@
-//! The order in which seats have the turn: demands, weights, and nothing gained by coming and going (M8 to M12).
+//! The order in which seats have the turn: demands, weights, and nothing gained by coming and going (M8 to
+//! M12).
 
 use taketurns::turn::{Demand, Demands, HoldMax, Weight};
 
@@ -120,7 +121,8 @@ fn m09_seats_that_ask_are_served_in_the_order_of_asking() {
     }
 }
 
-/// M9: a seat that comes back before its turn keeps its place; one that missed it queues anew, and an `ask` seat still asks.
+/// M9: a seat that comes back before its turn keeps its place; one that missed it queues anew, and an `ask`
+/// seat still asks.
 #[test]
 fn m09_a_seat_that_is_away_keeps_its_place_until_its_turn_comes() {
     let (mut world, [ann, bob, cid]) = line_ring(line_config(), ["ann", "bob", "cid"]);
@@ -201,7 +203,8 @@ fn m11_a_weight_is_the_rings_to_give() {
     }
 }
 
-/// M12: fresh names that join before the old one drops gain nothing: an honest client has every second turn or so.
+/// M12: fresh names that join before the old one drops gain nothing: an honest client has every second turn
+/// or so.
 #[test]
 fn m12_fresh_names_gain_nothing() {
     let (mut world, [honest, mut crook]) = line_ring(line_config(), ["honest", "crook"]);

@@ -50,7 +50,8 @@ fn t26_a_join_may_be_longer() {
     }
 }
 
-/// L1: every split of the same bytes gives the same replies, also with `\r\n`, and with payloads that look like lines.
+/// L1: every split of the same bytes gives the same replies, also with `\r\n`, and with payloads that look
+/// like lines.
 #[test]
 fn l01_every_split_of_the_bytes_means_the_same() {
     let config = ruled(|rules| rules.min_seats = 1);
@@ -126,7 +127,8 @@ fn l01_payloads_of_every_size_arrive_whole() {
     }
 }
 
-/// L13: `bytes=` is framing, whatever else is wrong with its line: a text of the user's is never carried out as commands.
+/// L13: `bytes=` is framing, whatever else is wrong with its line: a text of the user's is never carried out
+/// as commands.
 #[test]
 fn l13_a_payload_is_skipped_whatever_is_wrong_with_its_line() {
     for (line, expected) in [

@@ -56,7 +56,8 @@ fn m12a_an_address_has_a_limit_of_seats() {
     join(&mut world, "cid");
 }
 
-/// M12a: of IPv6 a network of 64 bits is one address, an IPv4 address is the same one through IPv6, and loopback has no limit.
+/// M12a: of IPv6 a network of 64 bits is one address, an IPv4 address is the same one through IPv6, and
+/// loopback has no limit.
 #[test]
 fn m12a_which_addresses_are_one() {
     let cases: [(&str, &str, bool); 5] = [
@@ -97,7 +98,8 @@ fn m12a_raw_seats_count() {
     assert_eq!(peers.map(|peer| world.is_open(peer)), [true, true, false], "forgotten seats do not count");
 }
 
-/// The limits: with all seats taken a newcomer replaces the seat that has been away for longest, unless it gets none itself.
+/// The limits: with all seats taken a newcomer replaces the seat that has been away for longest, unless it
+/// gets none itself.
 #[test]
 fn m12a_a_full_house_gives_away_the_seat_that_was_left_first() {
     let mut config = line_config();

@@ -6,7 +6,8 @@ use crate::logged::{listen_to_log, take_log};
 use crate::start::{held, raw_config, raw_ring, turn};
 use crate::world::{ms, secs};
 
-/// T6, M1: the form of an answer, with white space around it dropped; its bytes are the number as it was written.
+/// T6, M1: the form of an answer, with white space around it dropped; its bytes are the number as it was
+/// written.
 #[test]
 fn t06_well_formed_answers_are_accepted() {
     let long = format!("{}:7", "n".repeat(64));
@@ -129,7 +130,8 @@ fn t06_an_answer_may_come_in_pieces() {
     assert_eq!(world.accepted().len(), 2);
 }
 
-/// T8: a malformed answer is logged with address and escaped bytes, and counted; turn, number and deadline stay.
+/// T8: a malformed answer is logged with address and escaped bytes, and counted; turn, number and deadline
+/// stay.
 #[test]
 fn t08_a_malformed_answer_leaves_the_turn_where_it_is() {
     listen_to_log();

@@ -44,7 +44,8 @@ fn t11_an_answer_at_the_bell_counts() {
     assert_eq!(world.heard(b), ["GO"]);
 }
 
-/// M13: the process stood still from before a held-back `GO` was due until long after: the clock of that turn begins when it is told.
+/// M13: the process stood still from before a held-back `GO` was due until long after: the clock of that turn
+/// begins when it is told.
 #[test]
 fn m13_a_go_that_was_held_back_for_long_has_its_whole_time() {
     let mut world = raw_world();
@@ -136,7 +137,8 @@ fn t11_what_a_stopped_legacy_client_sends_is_neither_lost_nor_doubled() {
     }
 }
 
-/// T11, T8: a malformed late answer is a strike and closes the open `GO`, so that its client hears of its next turn.
+/// T11, T8: a malformed late answer is a strike and closes the open `GO`, so that its client hears of its
+/// next turn.
 #[test]
 fn t11_a_malformed_late_answer_closes_the_open_go() {
     let (mut world, [a, b]) = raw_ring(raw_config());

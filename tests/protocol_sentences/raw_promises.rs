@@ -1,4 +1,5 @@
-//! Raw clients that answer every `GO` and never let a turn lapse, whatever the host and the network do (T4, T5, M3, M16, M17).
+//! Raw clients that answer every `GO` and never let a turn lapse, whatever the host and the network do (T4,
+//! T5, M3, M16, M17).
 
 use taketurns::protocol::turns::{Framing, Verdict};
 use taketurns::turn::Judging;
@@ -6,7 +7,8 @@ use taketurns::turn::Judging;
 use crate::start::config;
 use crate::world::{Peer, World, ms, secs};
 
-/// One history. A turn of a ring in which every client answers `GO` at once lapses only if one was not told of it.
+/// One history. A turn of a ring in which every client answers `GO` at once lapses only if one was not told
+/// of it.
 fn history(framing: Framing, seed: u64) -> (u64, u64) {
     let mut config = config(framing);
     let mut dice = fastrand::Rng::with_seed(seed);

@@ -32,7 +32,8 @@ fn history(config: &TurnServerConfig, seed: u64, steps: usize) -> (Vec<String>, 
             if !heard.iter().any(|heard| heard.ends_with("GO")) {
                 continue;
             }
-            // Sometimes it does not answer, because it is lost just then; or it is lost right behind its answer.
+            // Sometimes it does not answer, because it is lost just then; or it is lost right behind its
+            // answer.
             let has_time = world.rng.u8(0..4) > 0 || !is_quiet(&clients);
             if has_time {
                 let client = &mut clients[at];

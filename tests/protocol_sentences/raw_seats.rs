@@ -1,4 +1,5 @@
-//! Seats of raw clients: how they are taken, how many it needs, what becomes of one that is lost (T1, T2, T13, L12).
+//! Seats of raw clients: how they are taken, how many it needs, what becomes of one that is lost (T1, T2,
+//! T13, L12).
 
 use log::Level;
 use taketurns::protocol::turns::{Framing, How, TurnEvent};
@@ -9,7 +10,8 @@ use crate::start::{
 };
 use crate::world::{World, ms, secs};
 
-/// T1, L12: accepted is seated, without a byte; the seat that its address left longest ago is taken first, then a new one.
+/// T1, L12: accepted is seated, without a byte; the seat that its address left longest ago is taken first,
+/// then a new one.
 #[test]
 fn t01_a_connection_is_seated_when_accepted_in_the_seat_that_its_address_left_longest_ago() {
     let mut world = World::new(raw_config(), 1);
@@ -99,7 +101,8 @@ fn m14_a_loss_that_pauses_the_ring_keeps_the_turn() {
     assert_eq!(turn(&world), Some(3), "turn 2 is over, and never used again");
 }
 
-/// An answer and the end of the stream, right after each other: the answer counts, an unfinished one does not.
+/// An answer and the end of the stream, right after each other: the answer counts, an unfinished one does
+/// not.
 #[test]
 fn t02_an_answer_before_the_end_of_its_stream_counts() {
     for (last, counts) in [("a:1", true), ("a:", false)] {
@@ -159,7 +162,8 @@ fn t28_seats_that_were_lost_together_are_forgotten_together() {
     }
 }
 
-/// T13: one connection too many is closed at once, with a log line, and after `BYE full` where lines are spoken.
+/// T13: one connection too many is closed at once, with a log line, and after `BYE full` where lines are
+/// spoken.
 #[test]
 fn t13_a_connection_beyond_max_clients_is_closed_at_once() {
     listen_to_log();

@@ -149,7 +149,8 @@ fn t05_nothing_is_sent_between_a_number_and_the_next_go() {
     assert_eq!(world.heard(a), ["GO"]);
 }
 
-/// T5: a client that compares one `recv` with `==`, and reads only when it is awake, never sees two signals in one.
+/// T5: a client that compares one `recv` with `==`, and reads only when it is awake, never sees two signals
+/// in one.
 #[test]
 fn t05_two_signals_never_come_in_one_recv() {
     for seed in 0..100 {
@@ -193,7 +194,8 @@ fn t05_two_signals_never_come_in_one_recv() {
     }
 }
 
-/// T5, M13: 10,000 raw clients that leave within the gap behind their `WAIT` cost about as much as 1,000 of them ten times.
+/// T5, M13: 10,000 raw clients that leave within the gap behind their `WAIT` cost about as much as 1,000 of
+/// them ten times.
 #[test]
 fn t05_clients_that_leave_within_the_gap_cost_no_square() {
     /// Of this thread: other tests do not count.

@@ -65,7 +65,8 @@ fn t27_nothing_is_dropped_in_silence() {
     assert!([ann.peer, bob.peer, observer].iter().all(|&peer| world.is_open(peer)));
 }
 
-/// L4: a refusal names the turn that the line named, else the one that is held, else none; and its time if that one is held.
+/// L4: a refusal names the turn that the line named, else the one that is held, else none; and its time if
+/// that one is held.
 #[test]
 fn l04_a_refusal_names_the_turn_of_its_line_or_the_one_that_is_held() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -92,7 +93,8 @@ fn l04_a_refusal_names_the_turn_of_its_line_or_the_one_that_is_held() {
     assert_eq!(heads(&world.heard(ann.peer))[0], "NO malformed turn=1 within=30000");
 }
 
-/// T27: `ANSWER :4` may be the beginning of `ANSWER :42`: a line that has not ended when its client finishes does not count.
+/// T27: `ANSWER :4` may be the beginning of `ANSWER :42`: a line that has not ended when its client finishes
+/// does not count.
 #[test]
 fn t27_a_last_line_without_an_end_is_refused() {
     for last in ["ANSWER :4", "ANSWER turn=1 bytes=4\n1234", "ANSWER turn=1 bytes=4\n12"] {

@@ -1,4 +1,5 @@
-//! Cases in which two sentences meet: a verdict that never comes and a client that leaves, a grace and a raw newcomer.
+//! Cases in which two sentences meet: a verdict that never comes and a client that leaves, a grace and a raw
+//! newcomer.
 
 use taketurns::protocol::turns::{Framing, TurnConfigError, TurnEvent};
 use taketurns::turn::Judging;
@@ -106,7 +107,8 @@ fn l06_a_tls_hello_needs_no_line_end() {
     }
 }
 
-/// M18: rules by which no turn could ever be granted are refused when they are set, also for a ring that does not exist yet.
+/// M18: rules by which no turn could ever be granted are refused when they are set, also for a ring that does
+/// not exist yet.
 #[test]
 fn m18_rules_that_grant_nothing_are_refused_at_once() {
     let mut small = line_config();

@@ -3,7 +3,8 @@
 use crate::start::{heads, held, join, line_config, line_order, line_ring, refusal, resume};
 use crate::world::{field, secs};
 
-/// T22: the seat moves at once to the connection that knows its secret, in its old place; the old one hears why.
+/// T22: the seat moves at once to the connection that knows its secret, in its old place; the old one hears
+/// why.
 #[test]
 fn t22_a_seat_is_resumed_at_once_while_the_old_connection_seems_alive() {
     let (mut world, [ann, bob, cid]) = line_ring(line_config(), ["ann", "bob", "cid"]);
@@ -84,7 +85,8 @@ fn t22_secrets_change_at_every_resume_and_wrong_ones_are_refused() {
     assert_eq!(world.heard(latest.peer).last().map(String::as_str), Some("PONG"), "ann was not disturbed");
 }
 
-/// T22: the secret used last stays good until the first valid line on the new connection: `WELCOME` may be lost.
+/// T22: the secret used last stays good until the first valid line on the new connection: `WELCOME` may be
+/// lost.
 #[test]
 fn t22_the_previous_secret_stays_valid_until_the_new_connection_speaks() {
     let (mut world, [ann, _bob]) = line_ring(line_config(), ["ann", "bob"]);

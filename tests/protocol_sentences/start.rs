@@ -113,7 +113,8 @@ pub(crate) fn watch(world: &mut World, ring: &str) -> Peer {
     peer
 }
 
-/// A ring of the line protocol with these members, in this order. The lines that they heard at first are dropped.
+/// A ring of the line protocol with these members, in this order. The lines that they heard at first are
+/// dropped.
 pub(crate) fn line_ring<const N: usize>(
     config: TurnServerConfig,
     members: [&str; N],
@@ -166,7 +167,8 @@ pub(crate) fn holder(world: &World) -> Option<String> {
     Some(world.server().name_of(held.seat).to_string())
 }
 
-/// The holders of the next `turns` turns, each answered at once: as indices into `peers`. Begins with the present holder.
+/// The holders of the next `turns` turns, each answered at once: as indices into `peers`. Begins with the
+/// present holder.
 pub(crate) fn raw_order(world: &mut World, peers: &[Peer], turns: usize) -> Vec<usize> {
     let mut order = Vec::new();
     for turn in 0..turns {
@@ -182,7 +184,8 @@ pub(crate) fn raw_order(world: &mut World, peers: &[Peer], turns: usize) -> Vec<
     order
 }
 
-/// The clients that hear `GO` in the next `turns` turns, each answered at once: by name. Begins with the present holder.
+/// The clients that hear `GO` in the next `turns` turns, each answered at once: by name. Begins with the
+/// present holder.
 pub(crate) fn line_order(world: &mut World, members: &[Member], turns: usize) -> Vec<String> {
     let mut order = Vec::new();
     for nth in 0..turns {

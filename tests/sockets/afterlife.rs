@@ -1,4 +1,5 @@
-//! What the system keeps of a socket that is gone never keeps a server from its port: the table in docs/RELIABILITY.md, row by row.
+//! What the system keeps of a socket that is gone never keeps a server from its port: the table in
+//! docs/RELIABILITY.md, row by row.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -105,8 +106,8 @@ fn a_connection_that_was_handed_in_leaves_its_port() {
     listen_again(addr);
 }
 
-/// The system may give one port to several clients, if they go to different servers. Those of other tests do not leave it at once, so it
-/// is tried again with another one.
+/// The system may give one port to several clients, if they go to different servers. Those of other tests do
+/// not leave it at once, so it is tried again with another one.
 fn some_round_goes_well(mut round: impl FnMut() -> bool) {
     assert!((0..20).any(|_| round()), "the port was never free");
 }
@@ -116,7 +117,8 @@ fn is_free(addr: SocketAddr) -> bool {
     again.driver.listen(addr).is_ok()
 }
 
-/// The system may have given a client the port that a server wants, and keeps it for a minute after the client has closed.
+/// The system may have given a client the port that a server wants, and keeps it for a minute after the
+/// client has closed.
 #[test]
 fn a_client_leaves_its_own_port() {
     some_round_goes_well(|| {

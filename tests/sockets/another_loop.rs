@@ -1,6 +1,8 @@
-//! An event loop inside another one, which is edge-triggered and waits for its descriptor and for nothing else.
+//! An event loop inside another one, which is edge-triggered and waits for its descriptor and for nothing
+//! else.
 //!
-//! The other loop has no timeout but the test's patience: what the descriptor and `arm` do not tell of is waited for in vain.
+//! The other loop has no timeout but the test's patience: what the descriptor and `arm` do not tell of is
+//! waited for in vain.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -91,7 +93,8 @@ fn turns(turn_deadline: Duration, min_seats: usize) -> (Host<TurnServer>, Socket
     (Host::new(event_loop), addr)
 }
 
-/// Two peers answer on threads of their own, so that their answers hit every place between a pass and the wait.
+/// Two peers answer on threads of their own, so that their answers hit every place between a pass and the
+/// wait.
 #[test]
 fn no_answer_is_lost_between_a_pass_and_the_wait() {
     const TURNS: u64 = 2_000;
@@ -150,7 +153,8 @@ fn deadlines_wake_the_other_loop_and_each_does_it_about_once() {
     host.pass_until("ten turns have lapsed", |server| server.counts().lapsed >= 10);
     let took = began.elapsed();
     assert!(took >= ms(9 * 60), "no turn ends before its deadline, and ten did in {took:?}");
-    // One more each, because what the first one was set to moves later; and once a second it looks after its connections.
+    // One more each, because what the first one was set to moves later; and once a second it looks after its
+    // connections.
     let most = 10 * 2 + usize::try_from(took.as_secs()).expect("seconds") * 2 + 4;
     assert!(host.wakeups - wakeups <= most, "{} wake-ups in {took:?}", host.wakeups - wakeups);
 }
@@ -221,7 +225,8 @@ fn input_that_a_pass_has_left_makes_the_next_one_due_at_once() {
     assert!(host.passes - passes > host.wakeups - wakeups + 1, "{sent} bytes are more than a pass reads");
 }
 
-/// More connections have news than a pass takes from the system, which tells an edge-triggered loop of the first ones only.
+/// More connections have news than a pass takes from the system, which tells an edge-triggered loop of the
+/// first ones only.
 #[test]
 fn events_that_a_pass_has_left_make_the_next_one_due_at_once() {
     const PEERS: usize = 1_500;

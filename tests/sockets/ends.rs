@@ -61,7 +61,8 @@ fn an_end_of_stream_that_comes_with_data_is_not_missed() {
     }
 }
 
-/// As above, but one pass finds the data and another the end; and both while more than a pass's budget is unread.
+/// As above, but one pass finds the data and another the end; and both while more than a pass's budget is
+/// unread.
 #[test]
 fn an_end_of_stream_that_comes_behind_data_is_not_missed() {
     let budget = 64;
@@ -126,7 +127,8 @@ fn a_peer_that_closes_after_the_last_words_is_not_lingered_for() {
     rig.pass_until("closed", |rig| rig.is_closed(id));
 }
 
-/// A read stops in front of urgent data, so that it is short although more stands behind it. The urgent byte itself is no part of the stream.
+/// A read stops in front of urgent data, so that it is short although more stands behind it. The urgent byte
+/// itself is no part of the stream.
 #[test]
 fn bytes_behind_urgent_data_are_read() {
     for (before, after) in [(0, 5), (5, 5), (100, 5), (5, 100), (5, 0)] {

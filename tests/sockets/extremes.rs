@@ -1,4 +1,5 @@
-//! Limits and times as large and as small as they can be: each is served, or an error that says what is wrong.
+//! Limits and times as large and as small as they can be: each is served, or an error that says what is
+//! wrong.
 
 use std::time::Duration;
 

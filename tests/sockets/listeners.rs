@@ -1,4 +1,5 @@
-//! Requests of hosts to the driver's sockets: several listeners, options, an address, something between two passes.
+//! Requests of hosts to the driver's sockets: several listeners, options, an address, something between two
+//! passes.
 
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! The driver on real sockets: what faults do to it, over 127.0.0.1.
 //!
-//! Nearly every test is one thread that makes the driver's passes by hand, so that it knows what one pass finds. What needs
-//! no socket (which turn, which reply) is tested on the protocol; what needs a program, in `tests/examples/`.
+//! Nearly every test is one thread that makes the driver's passes by hand, so that it knows what one pass
+//! finds. What needs no socket (which turn, which reply) is tested on the protocol; what needs a program, in
+//! `tests/examples/`.
 
 #![allow(
     clippy::disallowed_methods,

@@ -174,7 +174,8 @@ fn asked(rig: &Rig<Script>) -> Vec<&Target> {
     targets.flatten().collect()
 }
 
-/// However long a lookup takes, nobody else waits for it; and one is enough for all that wait for the same name.
+/// However long a lookup takes, nobody else waits for it; and one is enough for all that wait for the same
+/// name.
 #[test]
 fn a_name_is_asked_for_once_and_other_connections_go_on_meanwhile() {
     let server = TcpListener::bind(any_port()).expect("port 0 is free");
@@ -230,7 +231,8 @@ fn addresses_that_come_too_late_serve_the_next_attempt() {
     assert_eq!(asked(&rig).len(), 3);
 }
 
-/// The number of a connection that was hung up is used again, and what was found for the one is not for the other.
+/// The number of a connection that was hung up is used again, and what was found for the one is not for the
+/// other.
 #[test]
 fn addresses_reach_only_what_has_asked_for_their_name() {
     let server = TcpListener::bind(any_port()).expect("port 0 is free");

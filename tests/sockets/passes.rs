@@ -57,7 +57,8 @@ fn the_backlog_takes_a_stampede_while_the_loop_is_busy() {
         rig.pass_until("all are accepted", |rig| rig.driver.connections() == 200);
         took
     };
-    // A SYN that is dropped is sent again after 1 s. A busy machine may lose as much time once, a short backlog does always.
+    // A SYN that is dropped is sent again after 1 s. A busy machine may lose as much time once, a short
+    // backlog does always.
     let quickest = (0..3).map(|_| stampede()).min().expect("three");
     assert!(quickest < ms(900), "a SYN was dropped and sent again: {quickest:?}");
 }

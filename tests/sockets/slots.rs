@@ -5,8 +5,8 @@ use taketurns::net::DriverConfig;
 use crate::loopback::{Act, End, PATIENCE, Peer};
 use crate::servers::{joined, line_server, script};
 
-/// mio promises only that *later* polls bring no event for a source that was deregistered. Where a slot is used again within
-/// the batch, B's hang-up closes C.
+/// mio promises only that *later* polls bring no event for a source that was deregistered. Where a slot is
+/// used again within the batch, B's hang-up closes C.
 #[test]
 fn a_hang_up_of_a_kicked_client_does_not_hit_the_one_that_was_accepted_in_the_same_batch() {
     let (mut rig, addr) = script(DriverConfig::default());

@@ -33,7 +33,8 @@ fn a_peer_that_does_not_read_is_closed_at_its_cap_and_nobody_else_is_slower() {
     assert_eq!(rig.driver.counts().slow_readers, 1);
 }
 
-/// One packet of its holder's ends hundreds of turns, and each is told to the observer before it can read any of them.
+/// One packet of its holder's ends hundreds of turns, and each is told to the observer before it can read any
+/// of them.
 #[test]
 fn an_observer_that_reads_hears_of_every_turn_that_one_packet_ends() {
     let mut config = TurnServerConfig::default();
@@ -54,7 +55,8 @@ fn an_observer_that_reads_hears_of_every_turn_that_one_packet_ends() {
     assert_eq!(rig.driver.counts().slow_readers, 0);
 }
 
-/// A line of one byte is refused by forty. The replies to what one packet asks are several times what may wait for a peer.
+/// A line of one byte is refused by forty. The replies to what one packet asks are several times what may
+/// wait for a peer.
 #[test]
 fn a_client_that_reads_hears_every_reply_to_more_than_may_wait_for_it() {
     let (mut rig, addr) = line_server();
@@ -100,7 +102,8 @@ fn an_echo_client_that_reads_gets_an_answer_to_each_of_150000_lines() {
     assert!(!rig.is_closed(id) && rig.driver.counts().slow_readers == 0);
 }
 
-/// Its answers are not read, so nothing more of it is: what waits for it stays bounded. It may be busy, and is not closed for that.
+/// Its answers are not read, so nothing more of it is: what waits for it stays bounded. It may be busy, and
+/// is not closed for that.
 #[test]
 fn an_echo_client_that_does_not_read_is_not_read_and_gets_all_answers_when_it_does() {
     let config = EchoServerConfig { keep_open: true, ..EchoServerConfig::default() };
@@ -167,8 +170,9 @@ fn a_peer_that_reads_slowly_gets_every_byte_in_order() {
     assert_eq!(rig.driver.counts().bytes_out, 1 << 20);
 }
 
-/// The system would end its connection when it has taken nothing for 4 s, although it acknowledges all the while. (Of probes within half a
-/// second it acknowledges only one, so that a shorter time would prove nothing.)
+/// The system would end its connection when it has taken nothing for 4 s, although it acknowledges all the
+/// while. (Of probes within half a second it acknowledges only one, so that a shorter time would prove
+/// nothing.)
 #[test]
 #[cfg(target_os = "linux")]
 fn a_peer_that_reads_nothing_for_longer_than_one_may_be_silent_is_not_gone() {
@@ -176,7 +180,8 @@ fn a_peer_that_reads_nothing_for_longer_than_one_may_be_silent_is_not_gone() {
     let mut rig = Rig::new(Script::default(), config);
     let small = rig.driver.listen_on(small_listener()).expect("it listens");
     let usual = rig.driver.listen(any_port()).expect("port 0 is free");
-    // Of the first, most waits in the driver; of the second, all in the system, where the driver does not see it.
+    // Of the first, most waits in the driver; of the second, all in the system, where the driver does not see
+    // it.
     let mut peers = [(small, 60_000), (usual, 8_000)].map(|(addr, length)| {
         let peer = Peer::with_small_buffers(addr);
         let id = rig.accepted(&peer);

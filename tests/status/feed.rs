@@ -1,4 +1,5 @@
-//! The feed: what is told of turns, how often, and what a reader hears when it comes. What slow readers do is in `requests.rs`.
+//! The feed: what is told of turns, how often, and what a reader hears when it comes. What slow readers do is
+//! in `requests.rs`.
 
 use std::io::Write as _;
 use std::sync::mpsc::channel;

@@ -1,5 +1,5 @@
-//! The status listener on real sockets, beside servers that have something to do. What needs no socket is tested beside the code, in
-//! virtual time.
+//! The status listener on real sockets, beside servers that have something to do. What needs no socket is
+//! tested beside the code, in virtual time.
 
 #![allow(clippy::disallowed_methods, reason = "tests use the real clock and threads")]
 

@@ -1,4 +1,5 @@
-//! Requests and answers: probes, pieces, nonsense; and that no reader waits for one that does not read or says nothing.
+//! Requests and answers: probes, pieces, nonsense; and that no reader waits for one that does not read or
+//! says nothing.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};

@@ -23,8 +23,8 @@ pub(crate) fn free_address() -> String {
     socket.set_reuse_address(true).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("port 0 is free");
     let address = socket.local_addr().expect("bound").as_socket().expect("an address of IPv4");
-    // Bound until this process ends, so that the system gives the port to no other socket that asks for any. On Linux alone
-    // a program that asks for this one has it nevertheless.
+    // Bound until this process ends, so that the system gives the port to no other socket that asks for any.
+    // On Linux alone a program that asks for this one has it nevertheless.
     if cfg!(target_os = "linux") {
         std::mem::forget(socket);
     }

@@ -1,8 +1,8 @@
 //! A driver on a `mio::Poll`, and bare sockets at the other end, all driven by hand in the test's own thread.
 //!
-//! Nothing sleeps to synchronise: [`Rig::pass_until`] makes passes until what the test waits for is there, and panics at a
-//! deadline. Bytes that a [`Peer`] has sent over loopback are in the driver's socket when `send` returns, so a test says by
-//! the order of its lines what one pass finds.
+//! Nothing sleeps to synchronise: [`Rig::pass_until`] makes passes until what the test waits for is there,
+//! and panics at a deadline. Bytes that a [`Peer`] has sent over loopback are in the driver's socket when
+//! `send` returns, so a test says by the order of its lines what one pass finds.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -55,7 +55,8 @@ impl<P: Protocol> Rig<P> {
         (rig, addr)
     }
 
-    /// One pass, which waits for at most `timeout`, as the driving contract says; the number of the driver's events.
+    /// One pass, which waits for at most `timeout`, as the driving contract says; the number of the driver's
+    /// events.
     pub fn pass(&mut self, timeout: Duration) -> usize {
         let due = poll_timeout(now(), self.driver.next_deadline());
         let timeout = due.map_or(timeout, |due| due.min(timeout));
@@ -273,7 +274,8 @@ pub enum Act {
     Confirm(ConnectionId),
 }
 
-/// A protocol that writes down what it hears, and does what the test says, in the next pass or when a peer says a word.
+/// A protocol that writes down what it hears, and does what the test says, in the next pass or when a peer
+/// says a word.
 #[derive(Debug, Default)]
 pub struct Script {
     /// To be done in the next pass.

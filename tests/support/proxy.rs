@@ -1,4 +1,5 @@
-//! A proxy that cuts the bytes it passes on into pieces, and keeps them for a while, all at random from a seed.
+//! A proxy that cuts the bytes it passes on into pieces, and keeps them for a while, all at random from a
+//! seed.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};

@@ -56,8 +56,8 @@ impl Rests {
         true
     }
 
-    /// All that was queued has been written as far as it goes: gives what was left again, where there is room or the protocol has asked for it.
-    /// Whether that changed anything.
+    /// All that was queued has been written as far as it goes: gives what was left again, where there is room
+    /// or the protocol has asked for it. Whether that changed anything.
     #[allow(dead_code, reason = "some have nothing left")]
     pub(crate) fn go_on<P: Protocol>(&mut self, protocol: &mut P, now: Now, links: &mut Links) -> bool {
         let mut has_changed = false;

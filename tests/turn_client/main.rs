@@ -1,4 +1,5 @@
-//! Our client in both framings: alone with a test that is its server, and says what a server seldom says; and with our own server.
+//! Our client in both framings: alone with a test that is its server, and says what a server seldom says; and
+//! with our own server.
 
 // talk.rs   one client, its connection, and a server's words for it
 // turns.rs  turns whose connection stays

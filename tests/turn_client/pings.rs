@@ -42,7 +42,8 @@ fn a_connection_whose_ping_is_not_answered_is_given_up() {
     assert_eq!(talk.client.next_deadline(), None);
 }
 
-/// T22: any message after a `JOIN` that resumes voids the old secret, and the `WELCOME` with the new one may be lost.
+/// T22: any message after a `JOIN` that resumes voids the old secret, and the `WELCOME` with the new one may
+/// be lost.
 #[test]
 fn t22_nothing_is_said_before_the_welcome_and_a_silent_server_is_given_up() {
     let mut talk = pinging();

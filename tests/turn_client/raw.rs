@@ -75,7 +75,8 @@ fn at_most_one_go_is_unanswered() {
     assert_eq!(talk.news(), [accepted(turn)], "one turn, one number");
 }
 
-/// The next `GO` may be read before it was noticed that the answer is written, or even before it is: neither sends a number twice.
+/// The next `GO` may be read before it was noticed that the answer is written, or even before it is: neither
+/// sends a number twice.
 #[test]
 fn a_go_while_a_number_is_being_sent_is_the_next_turn() {
     for is_written in [true, false] {

@@ -77,7 +77,8 @@ fn t23_last_says_that_the_answer_in_flight_has_counted() {
     assert_eq!(talk.news(), [News::Waiting { ahead: Some(1), needs: None }]);
 }
 
-/// It did not count if the server goes on without having said so. A resting seat hears neither `GO` nor `WAIT`: the pong tells.
+/// It did not count if the server goes on without having said so. A resting seat hears neither `GO` nor
+/// `WAIT`: the pong tells.
 #[test]
 fn an_answer_whose_turn_has_passed_is_lost() {
     for line in ["WAIT ahead=0 needs=1\n", "PONG\n", "GO turn=5 within=500\n", "LAPSED turn=3\n"] {

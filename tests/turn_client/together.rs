@@ -118,7 +118,8 @@ fn l12_two_clients_alternate_whatever_they_speak() {
     }
 }
 
-/// T31, with T22 and T23: lives of the server come and go under clients that answer as fast as they can; nothing is lost for them.
+/// T31, with T22 and T23: lives of the server come and go under clients that answer as fast as they can;
+/// nothing is lost for them.
 #[test]
 fn t31_clients_survive_any_number_of_losses_and_restarts() {
     for seed in 0..8 {
@@ -258,7 +259,8 @@ impl Told {
     }
 }
 
-/// T22, T23, T31, M5, M6, M14 and M16: each answer is accepted, or lost for good, or nobody can know, and the host is told which, once.
+/// T22, T23, T31, M5, M6, M14 and M16: each answer is accepted, or lost for good, or nobody can know, and the
+/// host is told which, once.
 #[test]
 fn the_host_is_told_what_became_of_every_answer() {
     let mut fates = [0; 3];

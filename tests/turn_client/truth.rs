@@ -1,4 +1,5 @@
-//! A small honest server, losses and restarts by chance: the host is told the truth of each of its answers, once.
+//! A small honest server, losses and restarts by chance: the host is told the truth of each of its answers,
+//! once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -309,7 +310,8 @@ impl World {
     }
 }
 
-/// T22, T23, T31, M5 and M6: each answer is accepted, or lost for good, or nobody can know, and the host is told which.
+/// T22, T23, T31, M5 and M6: each answer is accepted, or lost for good, or nobody can know, and the host is
+/// told which.
 #[test]
 fn the_host_is_told_what_became_of_every_answer() {
     let mut fates = [0; 3];

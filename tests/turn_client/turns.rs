@@ -128,7 +128,8 @@ fn only_the_time_changes_with_a_go_for_the_same_turn() {
     assert_eq!(talk.renew(&turn), Err(CommandError::StaleTurn), "it is answered");
 }
 
-/// The host of the server may have given more time before it read the `RENEW`: only what follows the `PONG` is counted from the `PING`.
+/// The host of the server may have given more time before it read the `RENEW`: only what follows the `PONG`
+/// is counted from the `PING`.
 #[test]
 fn a_turn_is_certainly_held_from_when_the_last_answered_ping_was_sent() {
     let (mut talk, turn) = Talk::with_turn_3();

@@ -1,7 +1,7 @@
 //! System calls of a turn.
 //!
-//! Counted by `strace`, but for reading a clock. Two runs that differ in nothing but the number of turns: what they differ in
-//! is the turns' doing, and the start and the end are not in it.
+//! Counted by `strace`, but for reading a clock. Two runs that differ in nothing but the number of turns:
+//! what they differ in is the turns' doing, and the start and the end are not in it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -57,8 +57,8 @@ fn figure(what: &str, setting: Setting, allowed: f64) -> io::Result<Figure> {
     })
 }
 
-/// How often each system call is in the table that `strace -c` prints: share, seconds, microseconds a call, calls, sometimes
-/// errors, name.
+/// How often each system call is in the table that `strace -c` prints: share, seconds, microseconds a call,
+/// calls, sometimes errors, name.
 fn calls(table: &str) -> BTreeMap<String, f64> {
     let row = |line: &str| {
         let cells: Vec<&str> = line.split_whitespace().collect();

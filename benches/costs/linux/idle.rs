@@ -1,7 +1,8 @@
 //! An idle server does nothing while all clients wait.
 //!
-//! One client has the turn and thinks, the others wait, all times are the defaults: none of them ends within the window. Looked
-//! at from outside: processor time, how often the server was switched to and away from, and what the clients have to read.
+//! One client has the turn and thinks, the others wait, all times are the defaults: none of them ends within
+//! the window. Looked at from outside: processor time, how often the server was switched to and away from,
+//! and what the clients have to read.
 
 use std::io;
 use std::time::Duration;

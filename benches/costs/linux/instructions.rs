@@ -1,8 +1,9 @@
 //! Instructions of a turn in user space.
 //!
-//! Counted by `valgrind`, as the difference of two runs: see `calls.rs`. In it are the library, `mio`, the allocator, and
-//! the C library as far as the door of a system call. Not in it is what happens behind that door; nor the some dozens that
-//! it takes to read a clock, because under `valgrind` that is a system call too.
+//! Counted by `valgrind`, as the difference of two runs: see `calls.rs`. In it are the library, `mio`, the
+//! allocator, and the C library as far as the door of a system call. Not in it is what happens behind that
+//! door; nor the some dozens that it takes to read a clock, because under `valgrind` that is a system call
+//! too.
 
 use std::io;
 

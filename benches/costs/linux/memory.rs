@@ -1,7 +1,7 @@
 //! Memory of a connection that waits.
 //!
-//! Counted: how much anonymous memory of the server (`RssAnon`) all connections add, from before the first one until all are
-//! seated. What the system keeps for their sockets is not in it.
+//! Counted: how much anonymous memory of the server (`RssAnon`) all connections add, from before the first
+//! one until all are seated. What the system keeps for their sockets is not in it.
 
 use std::io;
 

@@ -33,7 +33,8 @@ impl Tool {
     fn command(self, counted: &Path) -> Command {
         let mut command = Command::new(self.name());
         match self {
-            // Most machines read a clock without a system call, and what the others do is not the server's doing.
+            // Most machines read a clock without a system call, and what the others do is not the server's
+            // doing.
             Tool::Strace => {
                 command.args(["-f", "-c", "-e", "trace=!clock_gettime", "-o"]).arg(counted).arg("--")
             }

@@ -39,7 +39,8 @@ pub fn serve(args: &[String]) -> Result<(), Error> {
     let mut config = TurnServerConfig::default();
     config.framing = framing.parse().expect("a framing");
     config.rules.min_seats = seats.parse().expect("a number of seats");
-    // How many of the first lap's signals are held back depends on how quick the machine is, and must not show.
+    // How many of the first lap's signals are held back depends on how quick the machine is, and must not
+    // show.
     config.signal_gap = Duration::ZERO;
     let server = TurnServer::new(config, os_entropy()).expect("the limits fit each other");
     let mut event_loop = EventLoop::new(server)?;

@@ -1,7 +1,9 @@
-//! What it costs to be durable: commits of the journal, beside a plain write and `fdatasync` of the same disk in the same round.
+//! What it costs to be durable: commits of the journal, beside a plain write and `fdatasync` of the same disk
+//! in the same round.
 //!
-//! A record is a hand-over: a ring, and the seat that answered. Times depend on the disk and on what else uses it; what is
-//! compared is a round's commit with the same round's `fdatasync`. Bytes and calls are counted, and do not depend on that.
+//! A record is a hand-over: a ring, and the seat that answered. Times depend on the disk and on what else
+//! uses it; what is compared is a round's commit with the same round's `fdatasync`. Bytes and calls are
+//! counted, and do not depend on that.
 //!
 //! `cargo bench -p durable -- --dir DIR` measures another disk than that of the folder for temporary files.
 
@@ -110,7 +112,8 @@ impl Drop for Scratch {
     }
 }
 
-/// A file that is written to and synced, without more: what no log can do without. It has its length before, so that a sync is of data only.
+/// A file that is written to and synced, without more: what no log can do without. It has its length before,
+/// so that a sync is of data only.
 struct Plain {
     file: File,
     at: u64,

@@ -1,4 +1,5 @@
-//! The clients of many rings: non-blocking sockets on one poll, which answer every `GO` in the pass that brings it.
+//! The clients of many rings: non-blocking sockets on one poll, which answer every `GO` in the pass that
+//! brings it.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -63,8 +64,8 @@ impl Crowd {
         Ok(())
     }
 
-    /// Has all rings make `turns` turns together, as fast as they can, and then stop; how many it were in the end, and how
-    /// long they took.
+    /// Has all rings make `turns` turns together, as fast as they can, and then stop; how many it were in the
+    /// end, and how long they took.
     pub fn play(&mut self, turns: usize) -> Result<(usize, Duration)> {
         let (rings, begun) = (self.holders.len(), Instant::now());
         let mut answered = 0;

@@ -1,4 +1,5 @@
-//! The clients of one server: as many blocking sockets, all in one thread, which answers for the holder of the turn.
+//! The clients of one server: as many blocking sockets, all in one thread, which answers for the holder of
+//! the turn.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -18,8 +19,8 @@ struct Client {
 }
 
 impl Ring {
-    /// Connects `clients` of them, one behind the other, and waits until the first has the turn. Whoever waits in vain for
-    /// `patience` has lost.
+    /// Connects `clients` of them, one behind the other, and waits until the first has the turn. Whoever
+    /// waits in vain for `patience` has lost.
     pub fn join(server: SocketAddr, clients: usize, patience: Duration) -> Result<Ring> {
         let join = |nth| {
             Client::join(server, nth, patience)

@@ -1,7 +1,9 @@
-//! The time of a hand-over: from one client's answer to the next client's `GO`, with `taketurns` and with its peers.
+//! The time of a hand-over: from one client's answer to the next client's `GO`, with `taketurns` and with its
+//! peers.
 //!
-//! Each server is a process of its own: this program again, as `serve <contender>`. The clients are blocking sockets in
-//! this one. Nothing is faster than `blocking`, which only writes and reads; so the ratios to it say what the rest costs.
+//! Each server is a process of its own: this program again, as `serve <contender>`. The clients are blocking
+//! sockets in this one. Nothing is faster than `blocking`, which only writes and reads; so the ratios to it
+//! say what the rest costs.
 //!
 //! `cargo bench -p peers -- --help` lists the options. Linux only.
 

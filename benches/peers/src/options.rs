@@ -37,7 +37,8 @@ pub struct Options {
     #[argh(option, from_str_fn(parse_list))]
     only: Option<List<Contender>>,
 
-    /// where to draw the picture, relative to the workspace (default peers/hand_over.svg in its target directory)
+    /// where to draw the picture, relative to the workspace (default peers/hand_over.svg in its target
+    /// directory)
     #[argh(option)]
     svg: Option<PathBuf>,
 

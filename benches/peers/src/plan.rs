@@ -127,8 +127,8 @@ impl Means {
         self.descriptors.saturating_sub(DESCRIPTORS_SPARE)
     }
 
-    /// Those that are wanted and there; and of them those that cannot have so many clients, or are of the highest rank if there
-    /// are not connections for all.
+    /// Those that are wanted and there; and of them those that cannot have so many clients, or are of the
+    /// highest rank if there are not connections for all.
     fn contenders(
         &self,
         options: &Options,

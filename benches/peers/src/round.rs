@@ -87,8 +87,8 @@ fn play_set(
     Ok(players.into_iter().map(|player| player.play).collect())
 }
 
-/// The order of contenders: another one in each burst, the same in each run. So none always begins, or always finds the caches
-/// that the same one has left.
+/// The order of contenders: another one in each burst, the same in each run. So none always begins, or always
+/// finds the caches that the same one has left.
 pub fn order(players: usize, burst: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..players).collect();
     fastrand::Rng::with_seed(burst as u64).shuffle(&mut order);

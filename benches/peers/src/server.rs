@@ -1,4 +1,5 @@
-//! A server as a process of its own, so that what it uses of the processor can be told from what the clients use.
+//! A server as a process of its own, so that what it uses of the processor can be told from what the clients
+//! use.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};

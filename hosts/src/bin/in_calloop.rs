@@ -1,4 +1,5 @@
-//! As a source of events in calloop, on Linux. Elsewhere it needs a timer as well, for the deadline of `NextPass::Later`.
+//! As a source of events in calloop, on Linux. Elsewhere it needs a timer as well, for the deadline of
+//! `NextPass::Later`.
 
 use std::error::Error;
 use std::io;
@@ -49,7 +50,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// An event loop as a source: its descriptor, and what its last pass has left.
 struct Turns {
     event_loop: EventLoop<TurnServer>,
-    /// Another one for the same poll, because calloop lends what it watches to safe code only to be looked at.
+    /// Another one for the same poll, because calloop lends what it watches to safe code only to be looked
+    /// at.
     descriptor: Generic<OwnedFd>,
     /// Names the passes that are due although the descriptor does not tell of them.
     token: Option<Token>,

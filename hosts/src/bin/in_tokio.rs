@@ -15,8 +15,8 @@ use tokio::{select, task, time};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::from_env();
-    // Deprecated, because a type may lie about its descriptor. An event loop keeps its own one, open, to its end; a program that allows
-    // `unsafe` code can state that, by `register_with_interest`.
+    // Deprecated, because a type may lie about its descriptor. An event loop keeps its own one, open, to its
+    // end; a program that allows `unsafe` code can state that, by `register_with_interest`.
     #[allow(deprecated)]
     let mut event_loop = AsyncFd::with_interest(options.serve()?, Interest::READABLE)?;
     let mut lines = BufReader::new(stdin()).lines();

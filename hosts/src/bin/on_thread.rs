@@ -1,6 +1,7 @@
 //! On a thread of its own: turns come through a channel, and what the program wants goes through the handle.
 //!
-//! The way for most programs. The server is late for nobody, however long the rest of the program computes or blocks.
+//! The way for most programs. The server is late for nobody, however long the rest of the program computes or
+//! blocks.
 
 use std::error::Error;
 use std::io;

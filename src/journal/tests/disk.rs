@@ -1,4 +1,5 @@
-//! A disk that loses power: of what was not synced it keeps any part, in any order, down to pieces of a sector.
+//! A disk that loses power: of what was not synced it keeps any part, in any order, down to pieces of a
+//! sector.
 
 #![allow(clippy::disallowed_types, reason = "redb wants a backend that threads may share")]
 
@@ -237,7 +238,8 @@ impl Disk {
         Disk(Arc::new(Mutex::new(platter)))
     }
 
-    /// The disk after the process was killed, and a while: of what a failed sync could not write, the caches have kept some pages.
+    /// The disk after the process was killed, and a while: of what a failed sync could not write, the caches
+    /// have kept some pages.
     pub(super) fn after_failure(&self, rng: &mut Rng) -> Disk {
         const PAGE: usize = 4096;
         let disk = self.after_kill();

@@ -1,6 +1,8 @@
-//! The power-loss judge: lives of a journal that end by a loss of power, at any change, also while it is made or recovers.
+//! The power-loss judge: lives of a journal that end by a loss of power, at any change, also while it is made
+//! or recovers.
 //!
-//! Whatever was acknowledged has to be there in the next life, whole, and nothing else but the one commit that was under way.
+//! Whatever was acknowledged has to be there in the next life, whole, and nothing else but the one commit
+//! that was under way.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +14,8 @@ use crate::journal::opening::Opened;
 use crate::record::{MetaValue, State, tests::state};
 use crate::session::Epoch;
 
-/// Histories that `cargo test` plays. The variable has it play more, or others: `TAKETURNS_LOSSES=100000`, `TAKETURNS_LOSSES=17..18`.
+/// Histories that `cargo test` plays. The variable has it play more, or others: `TAKETURNS_LOSSES=100000`,
+/// `TAKETURNS_LOSSES=17..18`.
 const HISTORIES: u64 = 400;
 
 fn seeds() -> std::ops::Range<u64> {
@@ -108,7 +111,8 @@ fn history(seed: u64, lies: bool, counts: &mut Counts) -> Result<(), String> {
             }
         }
         disk.kill();
-        // A process that was killed leaves what the system has not written yet: the next life sees it, and may lose it.
+        // A process that was killed leaves what the system has not written yet: the next life sees it, and
+        // may lose it.
         disk = if rng.u8(..3) == 0 {
             disk.after_kill()
         } else {
@@ -131,7 +135,8 @@ fn nothing_acknowledged_is_lost_with_the_power() {
     println!("{lives} lives, {commits} commits, {losses} losses of power; {cut_off} lives did not begin");
 }
 
-/// A life that is killed just when `id` has its name leaves a name that is not durable, to a life that stores something.
+/// A life that is killed just when `id` has its name leaves a name that is not durable, to a life that stores
+/// something.
 #[test]
 fn names_that_a_killed_life_left_are_made_durable() {
     for changes_made in 0..80 {
@@ -162,8 +167,9 @@ fn the_judge_finds_a_disk_that_lies() {
     assert!(found >= 20, "{found} of 40 lies were found");
 }
 
-/// A sync that fails is the end: its commit counts as failed, no other is tried, also not while the journal is dropped, and the next life
-/// has all that was acknowledged. The disk forgets what it could not write, and says of the next sync that all is well.
+/// A sync that fails is the end: its commit counts as failed, no other is tried, also not while the journal
+/// is dropped, and the next life has all that was acknowledged. The disk forgets what it could not write, and
+/// says of the next sync that all is well.
 #[test]
 fn a_sync_that_fails_is_never_tried_again() {
     for seed in 0..120 {
@@ -198,8 +204,8 @@ fn a_sync_that_fails_is_never_tried_again() {
     }
 }
 
-/// After a sync that failed, the caches of the system show what the disk does not have. The next life of the process reads it, goes on from
-/// it, and loses the power: all that it has acknowledged is there.
+/// After a sync that failed, the caches of the system show what the disk does not have. The next life of the
+/// process reads it, goes on from it, and loses the power: all that it has acknowledged is there.
 #[test]
 fn what_a_failed_sync_left_to_the_caches_is_not_trusted() {
     for seed in 0..300 {
@@ -252,7 +258,8 @@ fn small_journal(is_closed: bool) -> (Disk, State) {
     (disk, expected)
 }
 
-/// Every byte of a small journal, changed: refused, or the same state. All of them with `TAKETURNS_FLIPS=all`, else some.
+/// Every byte of a small journal, changed: refused, or the same state. All of them with
+/// `TAKETURNS_FLIPS=all`, else some.
 #[test]
 fn a_byte_that_is_changed_is_found_or_harmless() {
     let step = if std::env::var("TAKETURNS_FLIPS").is_ok() { 1 } else { 61 };

@@ -263,7 +263,8 @@ fn an_export_is_imported_as_it_was() {
     }
 }
 
-/// Lines of an export that were cut, changed, doubled or moved are an error with the number of a line, or mean what they say.
+/// Lines of an export that were cut, changed, doubled or moved are an error with the number of a line, or
+/// mean what they say.
 #[test]
 fn an_import_that_is_spoilt_is_an_error_that_names_a_line() {
     let dir = Dir::new();

@@ -69,7 +69,8 @@ struct Running {
     increment: i64,
     count_at: Instant,
     ask_at: Instant,
-    /// An increment was asked for and has not come. Two answers might arrive as one number: none is asked for meanwhile.
+    /// An increment was asked for and has not come. Two answers might arrive as one number: none is asked for
+    /// meanwhile.
     asked: bool,
 }
 

@@ -1,5 +1,5 @@
-//! A counter with odd and even requests: clients count up and report each value; the server remembers the last one of every
-//! id, and gives out random odd and even numbers.
+//! A counter with odd and even requests: clients count up and report each value; the server remembers the
+//! last one of every id, and gives out random odd and even numbers.
 //!
 //! docs/PROTOCOL.md in the repository gives every sentence a number, and the code refers to them (C3, C7).
 
@@ -90,7 +90,8 @@ pub struct CounterServerConfig {
     pub max_clients: usize,
     /// How long a connection may go without an id. Default 10 s.
     pub hello_timeout: Duration,
-    /// The longest message or id, its space not counted; a longer one closes the connection. Default 32 bytes.
+    /// The longest message or id, its space not counted; a longer one closes the connection. Default 32
+    /// bytes.
     pub message_bytes_max: usize,
 }
 

@@ -58,7 +58,8 @@ const REPORTED_MAX: usize = 64;
 const TOO_LONG: &str = "a message that is too long";
 
 impl CounterServer {
-    /// Makes a server without records. `entropy` makes the random numbers; it is asked again while its byte is above 249.
+    /// Makes a server without records. `entropy` makes the random numbers; it is asked again while its byte
+    /// is above 249.
     #[must_use]
     pub fn new(config: CounterServerConfig, entropy: Entropy) -> CounterServer {
         CounterServer {
@@ -178,7 +179,8 @@ impl CounterServer {
         begin + length
     }
 
-    /// The messages behind the greeting, each up to its space, as far as there is room; how many bytes these were.
+    /// The messages behind the greeting, each up to its space, as far as there is room; how many bytes these
+    /// were.
     fn take_messages(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let mut used = 0;
         let max = self.config.message_bytes_max;

@@ -1,4 +1,5 @@
-//! The dispatch client: knows its rank, sends commands, and executes those that come, which is to say reports them.
+//! The dispatch client: knows its rank, sends commands, and executes those that come, which is to say reports
+//! them.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,7 +18,8 @@ use crate::wire::{Framing, split_line};
 const GAP: Duration = Duration::from_millis(10);
 /// Commands that may wait to be sent.
 const WAITING_MAX: usize = 8192;
-/// Line framing: bytes waiting to be written above which no more is sent, because the driver gives up a peer that takes too little.
+/// Line framing: bytes waiting to be written above which no more is sent, because the driver gives up a peer
+/// that takes too little.
 const UNSENT_BYTES_MAX: usize = 32 * 1024;
 /// How much of what is not understood a log line shows.
 const SHOWN_BYTES_MAX: usize = 128;
@@ -93,7 +95,8 @@ impl DispatchClient {
         self.waiting.len() > WAITING_MAX / 4
     }
 
-    /// Sends `command`, as soon as there are a connection and a rank to claim, and the gap behind the last one is over.
+    /// Sends `command`, as soon as there are a connection and a rank to claim, and the gap behind the last
+    /// one is over.
     ///
     /// # Errors
     ///
@@ -153,7 +156,8 @@ impl DispatchClient {
         self.send_waiting(now, links);
     }
 
-    /// A raw server that leaves no gap: a rank right before or behind another message can be told from it; else it is logged.
+    /// A raw server that leaves no gap: a rank right before or behind another message can be told from it;
+    /// else it is logged.
     fn unknown(&mut self, now: Now, id: ConnectionId, text: &str, links: &mut Links) {
         match message::split(text).filter(|_| self.framing == Framing::Raw) {
             Some((first, rest)) => {

@@ -1,7 +1,8 @@
-//! Ranked dispatch: clients get ranks by arrival, and a command goes to a client of lower rank, which executes it.
+//! Ranked dispatch: clients get ranks by arrival, and a command goes to a client of lower rank, which
+//! executes it.
 //!
-//! Rank 0 is the highest; a lower rank is a larger number. docs/PROTOCOL.md in the repository gives every sentence a
-//! number, and the code refers to them (R3, R7).
+//! Rank 0 is the highest; a lower rank is a larger number. docs/PROTOCOL.md in the repository gives every
+//! sentence a number, and the code refers to them (R3, R7).
 
 mod client;
 mod message;
@@ -71,10 +72,11 @@ pub struct DispatchServerConfig {
     pub policy: Policy,
     /// Clients; one more is told `Server full`. Default 5.
     pub max_clients: usize,
-    /// Raw framing: the least time between two messages to one client, so that it never reads both in one `recv`. Default 10 ms.
+    /// Raw framing: the least time between two messages to one client, so that it never reads both in one
+    /// `recv`. Default 10 ms.
     pub signal_gap: Duration,
-    /// Raw framing: messages that wait for the gap, for each client; a further command is refused, and only the newest rank waits
-    /// beside them. Default 64, of 1,024 bytes at most.
+    /// Raw framing: messages that wait for the gap, for each client; a further command is refused, and only
+    /// the newest rank waits beside them. Default 64, of 1,024 bytes at most.
     pub waiting_max: usize,
     /// Raw framing: the load of a client is the number of commands sent to it within this time. Default 10 s.
     pub load_window: Duration,
@@ -140,7 +142,8 @@ pub enum DispatchEvent {
         /// The rank of the client that executes it.
         to: Rank,
     },
-    /// A command went to no client. No more than 4,096 of these and of the next come from one pass: [`DispatchServer::counts`] has all.
+    /// A command went to no client. No more than 4,096 of these and of the next come from one pass:
+    /// [`DispatchServer::counts`] has all.
     Rejected {
         /// The rank of its sender.
         from: Rank,

@@ -1,4 +1,5 @@
-//! The dispatch server: who has which rank, who gets which command, and when a raw client may be written to again.
+//! The dispatch server: who has which rank, who gets which command, and when a raw client may be written to
+//! again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -35,7 +36,8 @@ pub struct DispatchServer {
     clients: ConnectionMap<Client>,
     /// By rank. Those that are gone stay until the end of the pass, when the others move up.
     ranks: Vec<ConnectionId>,
-    /// A client has left in this pass: those that stand before this place in `ranks` were there then, and are told of their new ranks.
+    /// A client has left in this pass: those that stand before this place in `ranks` were there then, and are
+    /// told of their new ranks.
     told_before: Option<usize>,
     /// Clients that do not read, to be told of their ranks when they do.
     owed: Vec<ConnectionId>,
@@ -47,7 +49,8 @@ pub struct DispatchServer {
     reported: usize,
 }
 
-/// A line of two bytes can be refused: thousands of clients that say nothing else must not fill the memory with events of one pass.
+/// A line of two bytes can be refused: thousands of clients that say nothing else must not fill the memory
+/// with events of one pass.
 const REPORTED_MAX: usize = 4096;
 
 #[derive(Debug)]
@@ -62,7 +65,8 @@ struct Client {
     /// It has said something that can be read.
     has_spoken: bool,
     input: Input,
-    /// When commands were sent to it, within the load window (raw framing, least-loaded); the last 4,096 at most.
+    /// When commands were sent to it, within the load window (raw framing, least-loaded); the last 4,096 at
+    /// most.
     sent: VecDeque<Instant>,
     /// Commands that it has not done, and who sent them (line framing).
     undone: BTreeMap<u64, ConnectionId>,
@@ -77,8 +81,8 @@ struct Client {
 /// R7: when the next message may follow the last one.
 #[derive(Debug, Clone, Copy)]
 enum Gap {
-    /// There was a message in the pass of this time. It is written when that pass ends, however long it takes, so the gap begins
-    /// with the next pass.
+    /// There was a message in the pass of this time. It is written when that pass ends, however long it
+    /// takes, so the gap begins with the next pass.
     Begins(Instant),
     /// Until then.
     Lasts(Instant),
@@ -231,7 +235,8 @@ impl DispatchServer {
         }
     }
 
-    /// Whether it can have one more command. A worker that is busy does not read meanwhile, and must not be given up for what waits for it.
+    /// Whether it can have one more command. A worker that is busy does not read meanwhile, and must not be
+    /// given up for what waits for it.
     fn has_room(&self, worker: ConnectionId, links: &Links) -> bool {
         let has_room = self.clients.get(worker).is_some_and(|client| match self.config.framing {
             Framing::Raw => client.waiting.len() < self.config.waiting_max,
@@ -271,8 +276,8 @@ impl DispatchServer {
         }
     }
 
-    /// R7: writes `reply`, or has it wait until the gap behind the last message is over. Of two ranks that wait only the
-    /// newer one is told.
+    /// R7: writes `reply`, or has it wait until the gap behind the last message is over. Of two ranks that
+    /// wait only the newer one is told.
     fn say(&mut self, now: Now, id: ConnectionId, reply: Reply, links: &mut Links) {
         let Some(client) = self.clients.get_mut(id) else { return };
         match self.config.framing {
@@ -347,7 +352,8 @@ impl DispatchServer {
         }
     }
 
-    /// Tells those that are owed their rank, except those that do not read: the ranks of an hour would close them.
+    /// Tells those that are owed their rank, except those that do not read: the ranks of an hour would close
+    /// them.
     fn tell_ranks(&mut self, now: Now, links: &mut Links) {
         for id in std::mem::take(&mut self.owed) {
             let Some(client) = self.clients.get_mut(id) else { continue };

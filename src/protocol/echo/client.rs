@@ -11,8 +11,9 @@ use crate::time::{Instant, Now};
 
 /// The client side of the echo protocol, without sockets: a [`Protocol`].
 ///
-/// The host [sets](Self::say) a message and dials, once for every message; the answer comes as an event. There is one message at a time:
-/// the next one takes the place of one that is not answered, of which nothing is heard any more.
+/// The host [sets](Self::say) a message and dials, once for every message; the answer comes as an event.
+/// There is one message at a time: the next one takes the place of one that is not answered, of which nothing
+/// is heard any more.
 #[derive(Debug)]
 pub struct EchoClient {
     config: EchoClientConfig,

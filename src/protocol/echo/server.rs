@@ -36,7 +36,8 @@ pub struct EchoServer {
 
 struct Client {
     peer: SocketAddr,
-    /// Bytes of a message that has begun and not ended, left unconsumed; more were given since if there are more now.
+    /// Bytes of a message that has begun and not ended, left unconsumed; more were given since if there are
+    /// more now.
     left: usize,
     /// When that message began, or the connection was opened: from here patience counts.
     begun: Instant,
@@ -127,7 +128,8 @@ impl EchoServer {
 
     // One message a connection.
 
-    /// `bytes` are all that has come of the message; perhaps they end it. How many of them are of no more use.
+    /// `bytes` are all that has come of the message; perhaps they end it. How many of them are of no more
+    /// use.
     fn gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let Some(client) = self.clients.get_mut(id) else { return bytes.len() };
         let message = bytes.trim_ascii_start();

@@ -36,7 +36,8 @@ impl<'a> Accepted<'a> {
     }
 }
 
-/// A raw client that answered too late for its last turn, and whose answer counts in the one that it has now (T11).
+/// A raw client that answered too late for its last turn, and whose answer counts in the one that it has now
+/// (T11).
 pub(super) struct Late {
     id: ConnectionId,
     seat: SeatId,
@@ -44,8 +45,9 @@ pub(super) struct Late {
 }
 
 impl TurnServer {
-    /// Carries out a move by an answer: `next` is the client of the next holder. Returns whether nearly nothing was left to do: no client
-    /// is to hear of it but the one that has answered, and that is the caller's to tell.
+    /// Carries out a move by an answer: `next` is the client of the next holder. Returns whether nearly
+    /// nothing was left to do: no client is to hear of it but the one that has answered, and that is the
+    /// caller's to tell.
     #[inline(always)]
     pub(super) fn carry_on(
         &mut self,
@@ -70,7 +72,8 @@ impl TurnServer {
         true
     }
 
-    /// T25: tells the next holder that it may go, before anything else is written, if nothing stands in the way of that.
+    /// T25: tells the next holder that it may go, before anything else is written, if nothing stands in the
+    /// way of that.
     #[inline(always)]
     fn tell(&mut self, now: Now, handed: &HandOver, next: Option<ConnectionId>, links: &mut Links) -> bool {
         let &HandOver { seat, granted, lapses, .. } = handed;
@@ -116,7 +119,8 @@ impl TurnServer {
         self.finish_drain(now, links);
     }
 
-    /// Carries out what was put off until the turns of these seats have ended and their clients have heard how.
+    /// Carries out what was put off until the turns of these seats have ended and their clients have heard
+    /// how.
     #[cold]
     fn carry_out_afterwards(&mut self, now: Now, links: &mut Links) {
         while let Some((seat, then)) = self.afterwards.pop() {
@@ -145,8 +149,8 @@ impl TurnServer {
         }
     }
 
-    /// T25: first the next holder hears that it may go, then the last one how its turn ended, then the hearers; but on one connection
-    /// an answer is confirmed before the next turn begins.
+    /// T25: first the next holder hears that it may go, then the last one how its turn ended, then the
+    /// hearers; but on one connection an answer is confirmed before the next turn begins.
     fn carry_out_one(
         &mut self,
         now: Now,
@@ -327,7 +331,8 @@ impl TurnServer {
         }
     }
 
-    /// As [`say_go`](Self::say_go), the first time on this connection: answers without a fence count once this is written (L3).
+    /// As [`say_go`](Self::say_go), the first time on this connection: answers without a fence count once
+    /// this is written (L3).
     pub(super) fn say_first_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         self.say_go(now, id, seat, links);
         let mark = links.mark(id);

@@ -27,16 +27,18 @@ pub struct TurnServerConfig {
     pub framing: Framing,
     /// The rules of rings that have none of their own. Default two seats, 30 s a turn.
     pub rules: Rules,
-    /// Connections; one more is turned away. Default 10,000; each costs less than 1 KiB in addition to what the system keeps and what is queued for
-    /// it. Where the process may have fewer descriptors, give it no more than
-    /// [`DriverConfig::clients_max`](crate::net::DriverConfig::clients_max), or the last ones hear no `BYE full`.
+    /// Connections; one more is turned away. Default 10,000; each costs less than 1 KiB in addition to what
+    /// the system keeps and what is queued for it. Where the process may have fewer descriptors, give it no
+    /// more than [`DriverConfig::clients_max`](crate::net::DriverConfig::clients_max), or the last ones hear
+    /// no `BYE full`.
     pub max_clients: usize,
     /// Rings. Default 1,024.
     pub max_rings: usize,
-    /// Seats of one address, those that are away included. Default: no limit, since clients may share an address.
+    /// Seats of one address, those that are away included. Default: no limit, since clients may share an
+    /// address.
     pub max_per_address: Option<usize>,
-    /// Whether the host decides on every `JOIN` and `WATCH`. Default open. Admission needs the line protocol: raw clients say no name to
-    /// decide on.
+    /// Whether the host decides on every `JOIN` and `WATCH`. Default open. Admission needs the line protocol:
+    /// raw clients say no name to decide on.
     pub admission: Admission,
     /// How long, at most, a drain waits for the holders of turns. Default 3 s.
     pub drain_timeout: Duration,
@@ -44,19 +46,22 @@ pub struct TurnServerConfig {
     pub hello_timeout: Duration,
     /// How long a line that has begun may take to end, and how long a payload may pause. Default 5 s.
     pub line_timeout: Duration,
-    /// The longest answer, in bytes. Default 16 KiB. The driver's `out_bytes_max` has to have room for four of them, each with its line of
-    /// 1,024 bytes, and its `in_bytes_max` for one; see [`DriverConfig::check`](crate::engine::DriverConfig::check).
+    /// The longest answer, in bytes. Default 16 KiB. The driver's `out_bytes_max` has to have room for four
+    /// of them, each with its line of 1,024 bytes, and its `in_bytes_max` for one; see
+    /// [`DriverConfig::check`](crate::engine::DriverConfig::check).
     pub answer_bytes_max: usize,
     /// Seats that a new hearer is told of. Default 256.
     pub roster_max: usize,
-    /// Raw clients: how long after `WAIT` a `GO` to the same connection is held back, so that a client that takes one `recv` as one message
-    /// never sees both in one. Default 100 ms, for which such a client sleeps anyway.
+    /// Raw clients: how long after `WAIT` a `GO` to the same connection is held back, so that a client that
+    /// takes one `recv` as one message never sees both in one. Default 100 ms, for which such a client sleeps
+    /// anyway.
     pub signal_gap: Duration,
     /// Raw clients: how long an incomplete message waits for the rest. Default 50 ms.
     pub gather_time: Duration,
     /// Raw clients: malformed answers in a row after which the holder is disconnected. Default 3.
     pub strikes: u8,
-    /// [`Framing::Auto`]: how long a connection may be silent before it is taken for a raw client. Default 300 ms.
+    /// [`Framing::Auto`]: how long a connection may be silent before it is taken for a raw client. Default
+    /// 300 ms.
     pub raw_after: Duration,
     /// Raw clients: the longest message. Default 1,024 bytes.
     pub raw_bytes_max: usize,

@@ -26,7 +26,8 @@ pub enum TurnEvent {
         /// The seat.
         seat: SeatId,
     },
-    /// A turn was granted. Its clock starts when its holder is told; see [`Scheduler::held`](crate::turn::Scheduler::held).
+    /// A turn was granted. Its clock starts when its holder is told; see
+    /// [`Scheduler::held`](crate::turn::Scheduler::held).
     Granted {
         /// The seat that holds it.
         seat: SeatId,
@@ -42,8 +43,9 @@ pub enum TurnEvent {
         /// The answer; see [`TurnServer::answer`](super::TurnServer::answer).
         answer: AnswerId,
     },
-    /// An answer is refused because the host gave no verdict: it let the time for that pass, dropped the proposal, skipped the turn, or
-    /// the server stops. If the turn ends by that, [`Ended`](TurnEvent::Ended) follows.
+    /// An answer is refused because the host gave no verdict: it let the time for that pass, dropped the
+    /// proposal, skipped the turn, or the server stops. If the turn ends by that, [`Ended`](TurnEvent::Ended)
+    /// follows.
     NotJudged {
         /// The seat that answered.
         seat: SeatId,
@@ -76,6 +78,7 @@ pub enum TurnEvent {
     },
     /// An answer waits for the host's verdict; see [`TurnServer::rule`](super::TurnServer::rule).
     Proposed(Proposal),
-    /// A client wants to join or watch a ring, and waits for the host; see [`TurnServer::admit`](super::TurnServer::admit).
+    /// A client wants to join or watch a ring, and waits for the host; see
+    /// [`TurnServer::admit`](super::TurnServer::admit).
     Joining(Box<Joining>),
 }

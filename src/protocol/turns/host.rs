@@ -36,7 +36,8 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Names the seat that gets the next turn: one that waits, or the holder. The order goes on after that turn.
+    /// Names the seat that gets the next turn: one that waits, or the holder. The order goes on after that
+    /// turn.
     ///
     /// # Errors
     ///
@@ -88,7 +89,8 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Pauses `ring`: the clock of its turn stands, and no other turn is granted. Its holder, which may still answer, and the hearers are told.
+    /// Pauses `ring`: the clock of its turn stands, and no other turn is granted. Its holder, which may still
+    /// answer, and the hearers are told.
     ///
     /// # Errors
     ///
@@ -190,8 +192,9 @@ impl TurnServer {
 
 /// Seats.
 impl TurnServer {
-    /// Removes a seat: its client hears `BYE removed`, its secret is worth nothing, and its name is refused for the ring's
-    /// `seat_grace`, or until [`lift`](Self::lift). While its answer is judged, that happens after the verdict.
+    /// Removes a seat: its client hears `BYE removed`, its secret is worth nothing, and its name is refused
+    /// for the ring's `seat_grace`, or until [`lift`](Self::lift). While its answer is judged, that happens
+    /// after the verdict.
     ///
     /// # Errors
     ///
@@ -246,7 +249,8 @@ impl TurnServer {
         self.dismiss_with(now, id, Bye::Forbidden, Some(words), links);
     }
 
-    /// Admits a client that [waits for the host](super::TurnEvent::Joining), on the host's terms. Nothing happens if it does not wait any more.
+    /// Admits a client that [waits for the host](super::TurnEvent::Joining), on the host's terms. Nothing
+    /// happens if it does not wait any more.
     ///
     /// # Examples
     ///
@@ -293,11 +297,13 @@ impl TurnServer {
 
     // Words.
 
-    /// Says something to the client of `seat`, if it is there and speaks lines: on the line if it fits, else as a payload.
+    /// Says something to the client of `seat`, if it is there and speaks lines: on the line if it fits, else
+    /// as a payload.
     ///
     /// # Errors
     ///
-    /// [`HostError::TooLarge`] for more bytes than an answer may have ([`answer_bytes_max`](super::TurnServerConfig::answer_bytes_max)): clients read no more.
+    /// [`HostError::TooLarge`] for more bytes than an answer may have
+    /// ([`answer_bytes_max`](super::TurnServerConfig::answer_bytes_max)): clients read no more.
     pub fn say_to_seat(&mut self, seat: SeatId, content: &[u8], links: &mut Links) -> Result<(), HostError> {
         match self.table.scheduler.data(seat).and_then(|data| data.client) {
             Some(id) => self.say_to(id, content, links),
@@ -305,7 +311,8 @@ impl TurnServer {
         }
     }
 
-    /// Says something to a connection that speaks lines. One that waits to be admitted hears it right behind its welcome.
+    /// Says something to a connection that speaks lines. One that waits to be admitted hears it right behind
+    /// its welcome.
     ///
     /// # Errors
     ///

@@ -7,8 +7,8 @@ use crate::session::line::kept;
 use crate::session::{Join, Name};
 use crate::turn::{Demand, Weight};
 
-/// A client that wants to join or watch a ring, and waits for the host to [admit](super::TurnServer::admit) or
-/// [forbid](super::TurnServer::forbid) it.
+/// A client that wants to join or watch a ring, and waits for the host to [admit](super::TurnServer::admit)
+/// or [forbid](super::TurnServer::forbid) it.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Joining {
@@ -76,12 +76,15 @@ impl fmt::Debug for Joining {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Admit {
-    /// The seat's weight, in place of the one that the client asked for. It may be above the ring's `weight_max`.
+    /// The seat's weight, in place of the one that the client asked for. It may be above the ring's
+    /// `weight_max`.
     pub weight: Option<Weight>,
-    /// The seat's demand, in place of the one that the client asked for. It need not be one that the ring's rules let a client choose.
+    /// The seat's demand, in place of the one that the client asked for. It need not be one that the ring's
+    /// rules let a client choose.
     pub demand: Option<Demand>,
     /// Whether the seat hears its ring, in place of what the client asked for.
     pub hears: Option<bool>,
-    /// The name belongs to exactly this client: it takes it over from a seat that is away, without its secret.
+    /// The name belongs to exactly this client: it takes it over from a seat that is away, without its
+    /// secret.
     pub owns_name: bool,
 }

@@ -14,11 +14,13 @@ use crate::turn::{HostError, SeatId, TurnNumber};
 
 /// Judging.
 impl TurnServer {
-    /// Rules on an answer. Words that the host has said before, such as by [`say_to_ring`](Self::say_to_ring), arrive before the next `GO`.
+    /// Rules on an answer. Words that the host has said before, such as by
+    /// [`say_to_ring`](Self::say_to_ring), arrive before the next `GO`.
     ///
     /// # Errors
     ///
-    /// [`HostError::NotJudged`], when the turn is over; otherwise `next` cannot be next, and the proposal is given back to be ruled on.
+    /// [`HostError::NotJudged`], when the turn is over; otherwise `next` cannot be next, and the proposal is
+    /// given back to be ruled on.
     ///
     /// # Examples
     ///
@@ -138,7 +140,8 @@ impl TurnServer {
         }
     }
 
-    /// Carries out what was put off until the turn of `seat` has moved on: its client left while its answer was judged, say.
+    /// Carries out what was put off until the turn of `seat` has moved on: its client left while its answer
+    /// was judged, say.
     pub(super) fn carry_out_then(&mut self, now: Now, seat: SeatId, then: Then, links: &mut Links) {
         let id = self.table.scheduler.data(seat).and_then(|data| data.client);
         match then {

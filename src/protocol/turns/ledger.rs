@@ -9,10 +9,12 @@ use crate::protocol::ConnectionId;
 use crate::session::Code;
 use crate::turn::{Grant, SeatId, TurnNumber};
 
-/// Refusals reported in one pass. A line of two bytes can be refused: thousands of clients that say nothing else must not fill the memory.
+/// Refusals reported in one pass. A line of two bytes can be refused: thousands of clients that say nothing
+/// else must not fill the memory.
 pub(super) const REPORTED_MAX: usize = 4096;
 
-/// Names an accepted answer until the host has taken the events of its pass; see [`TurnServer::answer`](super::TurnServer::answer).
+/// Names an accepted answer until the host has taken the events of its pass; see
+/// [`TurnServer::answer`](super::TurnServer::answer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerId {
     start: u32,
@@ -125,7 +127,8 @@ impl Ledger {
         }
     }
 
-    /// A turn was answered. `message` is the answer, or for a raw client all it said, with a name of `name` bytes.
+    /// A turn was answered. `message` is the answer, or for a raw client all it said, with a name of `name`
+    /// bytes.
     pub(super) fn accepted(&mut self, seat: SeatId, turn: TurnNumber, message: &[u8], name: usize) {
         let answer = self.keep(message, name);
         self.report(TurnEvent::Accepted { seat, turn, answer });
@@ -153,7 +156,8 @@ impl Ledger {
         answer
     }
 
-    /// Reports a seat that is gone. Its name can still be found until the host has taken the events of this pass.
+    /// Reports a seat that is gone. Its name can still be found until the host has taken the events of this
+    /// pass.
     pub(super) fn retired(&mut self, seat: SeatId, name: Box<str>) {
         if self.is_over {
             self.begin_pass();

@@ -95,7 +95,8 @@ impl TurnServer {
         used
     }
 
-    /// The server does not look at what the client says until its replies are written: nothing has to go on meanwhile.
+    /// The server does not look at what the client says until its replies are written: nothing has to go on
+    /// meanwhile.
     #[cold]
     fn line_pauses(&mut self, id: ConnectionId) {
         if let Some(session) = self.line(id)
@@ -111,7 +112,8 @@ impl TurnServer {
         let Some(session) = self.line(id) else { return };
         let before = session.goes_on_until;
         let is_payload = session.is_skipping();
-        // A line that has begun keeps its time, however many bytes go on with it; a payload may not pause for longer.
+        // A line that has begun keeps its time, however many bytes go on with it; a payload may not pause for
+        // longer.
         let going_on = before.filter(|_| !has_moved && !is_payload);
         session.goes_on_until = (left > 0 || is_payload).then(|| going_on.unwrap_or(until));
         if unlikely(session.goes_on_until != before) {
@@ -228,7 +230,8 @@ impl TurnServer {
         self.dismiss(now, id, bye, links);
     }
 
-    /// The client has finished sending. A line without an end may be the beginning of another one (`PASS turn=1` of `PASS turn=12`), so it is refused.
+    /// The client has finished sending. A line without an end may be the beginning of another one
+    /// (`PASS turn=1` of `PASS turn=12`), so it is refused.
     pub(super) fn line_ended_input(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
         if !rest.is_empty() && self.line(id).is_some() {
             let no = (Code::Malformed, Some("the line has no end"));
@@ -315,7 +318,8 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Refuses a line that is not one of the protocol's. A connection that has not joined is closed at its second one (L6).
+    /// Refuses a line that is not one of the protocol's. A connection that has not joined is closed at its
+    /// second one (L6).
     #[cold]
     fn line_unreadable(
         &mut self,
@@ -398,8 +402,8 @@ impl TurnServer {
         }
     }
 
-    /// L3: an answer without a whole fence counts only if it was read after its `GO` was written: a turn alone may be one of another
-    /// life, with the same number.
+    /// L3: an answer without a whole fence counts only if it was read after its `GO` was written: a turn
+    /// alone may be one of another life, with the same number.
     #[inline]
     fn line_heard_go(&mut self, id: ConnectionId, fence: Fence, links: &Links) -> Result<(), No> {
         if likely(fence.turn.is_some() && fence.epoch.is_some()) {
@@ -483,8 +487,9 @@ impl TurnServer {
     fn line_rest(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) -> Result<(), No> {
         let moved =
             self.table.scheduler.rest(now.instant, seat).map_err(|refusal| (code_of(refusal), None))?;
-        // Said without a turn: an answer to a `GO` that crosses this line must not take it for its own confirmation. It stands before
-        // the lines to hearers, and is written behind the next holder's `GO`, which hurries.
+        // Said without a turn: an answer to a `GO` that crosses this line must not take it for its own
+        // confirmation. It stands before the lines to hearers, and is written behind the next holder's `GO`,
+        // which hurries.
         TurnServer::say(id, &Reply::Ok { turn: None, words: None }, links);
         self.rests = Some(seat);
         self.carry_out(now, moved, None, links);
@@ -582,7 +587,8 @@ impl TurnServer {
         }
     }
 
-    /// L10: a client on trial that has let its turn lapse, such as a port scanner, keeps no place in a full ring that another client wants.
+    /// L10: a client on trial that has let its turn lapse, such as a port scanner, keeps no place in a full
+    /// ring that another client wants.
     pub(super) fn vacate_silent(&mut self, now: Now, ring: &Name, links: &mut Links) {
         let Some(of) = self.table.ring_named(ring).filter(|_| self.table.is_full(ring)) else { return };
         let silent = self.table.scheduler.seats_of(of).filter_map(|view| view.data.client).find(
@@ -593,7 +599,8 @@ impl TurnServer {
         }
     }
 
-    /// Makes room for one more seat: gives up the seat that has been away for longest, or the ring that was deserted first.
+    /// Makes room for one more seat: gives up the seat that has been away for longest, or the ring that was
+    /// deserted first.
     pub(super) fn make_room(&mut self, now: Now, ring: &Name, links: &mut Links) {
         let config = self.table.scheduler.config();
         if self.table.scheduler.seats() >= config.max_seats
@@ -611,7 +618,8 @@ impl TurnServer {
         }
     }
 
-    /// T22: the seat moves to this connection, in its old place, whether or not the old connection still seems alive.
+    /// T22: the seat moves to this connection, in its old place, whether or not the old connection still
+    /// seems alive.
     fn line_resume(
         &mut self,
         now: Now,

@@ -10,8 +10,8 @@ use crate::turn::{HostError, SeatId, TurnNumber};
 
 /// An answer that waits for the host's verdict.
 ///
-/// The clock of its turn stands meanwhile, for the ring's `judging_timeout` at most. A proposal that is dropped without a verdict is refused, and
-/// that is logged.
+/// The clock of its turn stands meanwhile, for the ring's `judging_timeout` at most. A proposal that is
+/// dropped without a verdict is refused, and that is logged.
 #[must_use = "a proposal that is dropped without a verdict is refused"]
 pub struct Proposal(Box<Proposed>);
 
@@ -155,7 +155,8 @@ impl Proposals {
         Proposal(Box::new(Proposed { seat, turn, message: message.into(), name, _alive: alive }))
     }
 
-    /// Puts `then` off until the verdict on the answer of `seat`, if it waits for one. A `LEAVE` does not undo a removal.
+    /// Puts `then` off until the verdict on the answer of `seat`, if it waits for one. A `LEAVE` does not
+    /// undo a removal.
     pub(super) fn defer(&mut self, seat: SeatId, then: Then) -> bool {
         self.open.get_mut(&seat).map(|open| open.then = open.then.max(then)).is_some()
     }

@@ -60,7 +60,8 @@ impl TurnServer {
         }
     }
 
-    /// Tells the host and the hearers that a raw client has a seat, and the client of a turn that comes with it.
+    /// Tells the host and the hearers that a raw client has a seat, and the client of a turn that comes with
+    /// it.
     fn raw_has_seat(&mut self, now: Now, id: ConnectionId, seated: RawSeat, links: &mut Links) {
         let RawSeat { seat, is_back, moved } = seated;
         self.ledger.report(TurnEvent::Seated { seat, connection: id });
@@ -90,8 +91,9 @@ impl TurnServer {
         }
     }
 
-    /// T5: the `WAIT`s of the last pass are written by `now`. That may be long after that pass began, if the process stood still meanwhile, and the
-    /// gap behind them begins no sooner. Those whose gap is over may be told of their turn.
+    /// T5: the `WAIT`s of the last pass are written by `now`. That may be long after that pass began, if the
+    /// process stood still meanwhile, and the gap behind them begins no sooner. Those whose gap is over may
+    /// be told of their turn.
     #[inline]
     pub(super) fn raw_gaps(&mut self, now: Now, links: &mut Links) {
         if unlikely(self.waits_written > 0 || !self.gaps.is_empty()) {
@@ -130,7 +132,8 @@ impl TurnServer {
 
     // Input.
 
-    /// Acts upon what one readiness brought, and what was left before; returns how many bytes are of no more use.
+    /// Acts upon what one readiness brought, and what was left before; returns how many bytes are of no more
+    /// use.
     #[inline(always)]
     pub(super) fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return bytes.len() };
@@ -174,7 +177,8 @@ impl TurnServer {
         bytes.len()
     }
 
-    /// Takes a well-formed answer to a `GO`: it counts now, is judged, or counts in the seat's next turn (T11).
+    /// Takes a well-formed answer to a `GO`: it counts now, is judged, or counts in the seat's next turn
+    /// (T11).
     #[cold]
     fn raw_answer(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
@@ -204,7 +208,8 @@ impl TurnServer {
         }
     }
 
-    /// A client that had let its first `GO` lapse has spoken: it counts again, in its old place if that is still there.
+    /// A client that had let its first `GO` lapse has spoken: it counts again, in its old place if that is
+    /// still there.
     fn raw_is_back(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if self.table.scheduler.data(seat).is_some() {
             self.ledger.report(TurnEvent::Seated { seat, connection: id });
@@ -224,7 +229,8 @@ impl TurnServer {
         }
     }
 
-    /// Counts the answer in the turn that its seat holds, or hands it to the host; returns the move, and the length of the name.
+    /// Counts the answer in the turn that its seat holds, or hands it to the host; returns the move, and the
+    /// length of the name.
     #[cold]
     pub(super) fn raw_take(
         &mut self,
@@ -282,7 +288,8 @@ impl TurnServer {
         early + bytes.len()
     }
 
-    /// L11: a client that was taken for a raw one, because it was silent, begins to speak lines: it gives its raw seat up.
+    /// L11: a client that was taken for a raw one, because it was silent, begins to speak lines: it gives its
+    /// raw seat up.
     fn raw_turns_to_lines(
         &mut self,
         now: Now,
@@ -380,8 +387,8 @@ impl TurnServer {
         }
     }
 
-    /// T8: the holder has another try, unless it has had enough of them. A malformed answer that came too late closes its
-    /// `GO`, so that the client, which waits for the next one, hears of its seat's next turn.
+    /// T8: the holder has another try, unless it has had enough of them. A malformed answer that came too
+    /// late closes its `GO`, so that the client, which waits for the next one, hears of its seat's next turn.
     pub(super) fn raw_strike(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         raw.signal = Signal::Quiet;
@@ -434,8 +441,8 @@ impl TurnServer {
         self.raw_settle(id);
     }
 
-    /// T9: the beginning of a message that came before its `GO` does not count, and must not spoil the answer to it. Returns how many of
-    /// `bytes` belong to that.
+    /// T9: the beginning of a message that came before its `GO` does not count, and must not spoil the answer
+    /// to it. Returns how many of `bytes` belong to that.
     fn raw_drop_early(&mut self, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return 0 };
         let has_go = raw.signal == Signal::Open;

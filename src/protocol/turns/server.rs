@@ -1,6 +1,8 @@
-//! The turn server: sessions (what each connection says and hears) and a table (who sits where), and the order in which they act.
+//! The turn server: sessions (what each connection says and hears) and a table (who sits where), and the
+//! order in which they act.
 //!
-//! This file has what all connections share. Who may hold the turn is decided in [`crate::turn`]; who may sit where, in the table.
+//! This file has what all connections share. Who may hold the turn is decided in [`crate::turn`]; who may sit
+//! where, in the table.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -61,7 +63,8 @@ pub struct TurnServer {
     pub(super) drain: Drain,
     /// The seat whose `REST` is being carried out: it hears of that, and not how its turn ended.
     pub(super) rests: Option<SeatId>,
-    /// Steps of seats whose turn has just ended, for when all clients have heard of its end. Empty except while a move is carried out.
+    /// Steps of seats whose turn has just ended, for when all clients have heard of its end. Empty except
+    /// while a move is carried out.
     pub(super) afterwards: Vec<(SeatId, Then)>,
     /// One message for all who hear a ring.
     pub(super) scratch: Vec<u8>,
@@ -87,7 +90,8 @@ pub(super) enum Drain {
 }
 
 impl TurnServer {
-    /// Makes a server without clients. `entropy` makes the secrets that seats are resumed with, and the epoch.
+    /// Makes a server without clients. `entropy` makes the secrets that seats are resumed with, and the
+    /// epoch.
     ///
     /// # Errors
     ///
@@ -96,7 +100,8 @@ impl TurnServer {
         config.check()?;
         let limits = SchedulerConfig {
             rules: config.rules.clone(),
-            // As many again that are away: a client that is away for a moment does not lose its seat to a full house.
+            // As many again that are away: a client that is away for a moment does not lose its seat to a
+            // full house.
             max_seats: config.max_clients.saturating_mul(2),
             max_rings: config.max_rings,
         };
@@ -133,13 +138,15 @@ impl TurnServer {
         &self.table.scheduler
     }
 
-    /// Returns the epoch, which tells this life of the server from others: with a turn's number it fences what is done in that turn.
+    /// Returns the epoch, which tells this life of the server from others: with a turn's number it fences
+    /// what is done in that turn.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.table.epoch
     }
 
-    /// Returns an accepted answer; `None` once the host has taken the events of its pass and another one has begun.
+    /// Returns an accepted answer; `None` once the host has taken the events of its pass and another one has
+    /// begun.
     #[must_use]
     pub fn answer(&self, id: AnswerId) -> Option<Answer<'_>> {
         self.ledger.answer(id)
@@ -163,16 +170,16 @@ impl TurnServer {
         self.table.seat_named(ring, name)
     }
 
-    /// Returns the name of `seat` as hearers know it: the one that it was joined under, or `raw-<seat>`. A seat that is gone has its name
-    /// until the host has taken the events of that pass.
+    /// Returns the name of `seat` as hearers know it: the one that it was joined under, or `raw-<seat>`. A
+    /// seat that is gone has its name until the host has taken the events of that pass.
     #[must_use]
     pub fn name_of(&self, seat: SeatId) -> impl fmt::Display + '_ {
         let retired = self.ledger.name_of_retired(seat);
         retired.map_or(ShownName::Seat(self.table.name_of(seat)), ShownName::Retired)
     }
 
-    /// Returns the seat of the client on connection `id`: `None` for one that has not joined, that watches, or that is about to be closed.
-    /// The way back is [`SeatData::connection`].
+    /// Returns the seat of the client on connection `id`: `None` for one that has not joined, that watches,
+    /// or that is about to be closed. The way back is [`SeatData::connection`].
     #[must_use]
     pub fn seat_of(&self, id: ConnectionId) -> Option<SeatId> {
         match self.sessions.get(id)? {
@@ -219,8 +226,8 @@ impl TurnServer {
         links.send_draft(id);
     }
 
-    /// Ends the dealings with a connection: its seat is away, its hearing over, and it is not listened to any more. `bye` is the last
-    /// that it hears, if it speaks lines.
+    /// Ends the dealings with a connection: its seat is away, its hearing over, and it is not listened to any
+    /// more. `bye` is the last that it hears, if it speaks lines.
     pub(super) fn dismiss(&mut self, now: Now, id: ConnectionId, bye: Bye, links: &mut Links) {
         self.dismiss_with(now, id, bye, None, links);
     }

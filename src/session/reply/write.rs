@@ -11,8 +11,8 @@ use crate::turn::TurnNumber;
 const AT_BYTES_MAX: usize = 300;
 
 impl Reply<'_> {
-    /// Writes the whole message behind what is in `out`. Words are cut to fit the line. Content becomes a payload where it does not
-    /// fit.
+    /// Writes the whole message behind what is in `out`. Words are cut to fit the line. Content becomes a
+    /// payload where it does not fit.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         match *self {

@@ -118,7 +118,8 @@ impl Show for TurnServer {
     }
 }
 
-/// Whether the holder of a turn that was granted in the pass that is over was told so in it. What has ended since was told of.
+/// Whether the holder of a turn that was granted in the pass that is over was told so in it. What has ended
+/// since was told of.
 fn is_told(scheduler: &Scheduler<SeatData>, seat: SeatId, turn: TurnNumber) -> bool {
     let held = scheduler.held_by(seat).filter(|held| held.turn == turn);
     held.is_none_or(|held| held.clock != HeldClock::Unreleased)
@@ -134,7 +135,8 @@ fn outcomes(counts: TurnCounts) -> [(&'static str, u64); 5] {
     ]
 }
 
-/// Of all rings the one that came closest to its promise, or, if none promises anything, in which a seat waited for longest.
+/// Of all rings the one that came closest to its promise, or, if none promises anything, in which a seat
+/// waited for longest.
 fn show_longest_wait(scheduler: &Scheduler<SeatData>, now: Instant, metrics: &mut Metrics) {
     let ratio = |wait: &LongestWait| {
         let bound = wait.bound.filter(|bound| !bound.is_zero())?;

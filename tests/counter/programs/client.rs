@@ -1,4 +1,5 @@
-//! `counter_client`: its commands, its input, signals, and a server that is not there (C10). At a terminal it is in `terminal.rs`.
+//! `counter_client`: its commands, its input, signals, and a server that is not there (C10). At a terminal it
+//! is in `terminal.rs`.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! Paths that lead to something else than a plain file (C5, C6): nothing is lost or replaced behind the user's back, nothing waits, and
-//! what cannot be done is said.
+//! Paths that lead to something else than a plain file (C5, C6): nothing is lost or replaced behind the
+//! user's back, nothing waits, and what cannot be done is said.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Read as _;
@@ -167,7 +167,8 @@ fn c06_a_standard_output_that_nobody_reads_stops_nobody_as_a_log_file_either() {
     process.expect_exit(0, PATIENCE);
 }
 
-/// Printed and logged lines stand in one file, whole and in order; so do lines that are logged and complaints.
+/// Printed and logged lines stand in one file, whole and in order; so do lines that are logged and
+/// complaints.
 #[test]
 fn c06_a_log_that_is_an_output_too_overwrites_nothing() {
     for (log, redirection) in [("/dev/stdout", "> \"$0\""), ("/dev/stderr", "> \"$0\" 2>&1")] {
@@ -212,8 +213,8 @@ fn c06_a_limit_of_the_files_size_is_like_a_full_disk() {
     );
 }
 
-/// A client says what makes 67 KB of lines, which is more than a pipe holds (64 KiB on Linux) and less than the budget of a second, and is
-/// answered behind that.
+/// A client says what makes 67 KB of lines, which is more than a pipe holds (64 KiB on Linux) and less than
+/// the budget of a second, and is answered behind that.
 fn flood(address: &str) {
     let (mut peer, _) = Peer::begin(address, "10000");
     peer.send(&format!("{} ", i64::MIN).repeat(990));

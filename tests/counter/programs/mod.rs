@@ -1,5 +1,5 @@
-//! The programs, as processes: `counter_server`, `counter_client`, and the legacy ones in Python. What the protocol says is
-//! tested without them.
+//! The programs, as processes: `counter_server`, `counter_client`, and the legacy ones in Python. What the
+//! protocol says is tested without them.
 
 mod client;
 mod files;

@@ -1,4 +1,5 @@
-//! `counter_server`: whom it serves, its options, signals, and an output that nobody reads. Its files are in `log.rs` and `state.rs`.
+//! `counter_server`: whom it serves, its options, signals, and an output that nobody reads. Its files are in
+//! `log.rs` and `state.rs`.
 
 use std::fs;
 use std::time::Instant;
@@ -81,7 +82,8 @@ fn a08_standard_output_that_nobody_reads_stops_nobody() {
     }
 }
 
-/// One client more than `--max-clients` is closed without a word, and has the place of the first when that has gone.
+/// One client more than `--max-clients` is closed without a word, and has the place of the first when that
+/// has gone.
 #[test]
 fn serves_as_many_clients_as_it_is_told() {
     let folder = Folder::new();

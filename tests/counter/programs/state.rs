@@ -1,4 +1,5 @@
-//! The file in which `counter_server` keeps its numbers (C5): whole, young, and a clear error if it is neither readable nor writable.
+//! The file in which `counter_server` keeps its numbers (C5): whole, young, and a clear error if it is
+//! neither readable nor writable.
 
 use std::collections::HashSet;
 use std::fs;
@@ -28,7 +29,8 @@ fn c05_the_state_survives_sigterm() {
 
 /// A client counts all the time; whenever the server is killed, numbers older than a second are there.
 ///
-/// A machine or disk that is slow makes the server save later, and answer later: the slowest answer is allowed for.
+/// A machine or disk that is slow makes the server save later, and answer later: the slowest answer is
+/// allowed for.
 #[test]
 fn c05_a_kill_loses_nothing_older_than_a_second() {
     let folder = Folder::new();

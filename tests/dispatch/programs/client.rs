@@ -89,8 +89,8 @@ fn r11_a_client_without_input_leaves() {
 
 /// [R7] Commands from a pipe or a file are 10 ms apart; the last one has no end of line.
 ///
-/// The time of all of them is measured. A count of reads would blame a busy machine: a reader that is scheduled late finds
-/// two commands in one `recv`.
+/// The time of all of them is measured. A count of reads would blame a busy machine: a reader that is
+/// scheduled late finds two commands in one `recv`.
 #[test]
 fn r11_all_that_is_piped_in_is_sent() {
     let commands: Vec<_> = (0..30).map(|n| format!("command {n}")).collect();

@@ -48,7 +48,8 @@ fn r11_our_client_works_with_a_legacy_server() {
     out(&mut second, "Assigned rank: 1");
     let mut third = Process::spawn(&mut client_of(&address, &["--stay"]));
     out(&mut third, "Assigned rank: 2");
-    // Each waits for the one before. This server takes two that arrive within one scheduling delay for one message.
+    // Each waits for the one before. This server takes two that arrive within one scheduling delay for one
+    // message.
     for (command, count) in ["dance", "sing", "jump"].into_iter().zip(1..) {
         first_typist.types(&format!("{command}\n"));
         out(&mut second, &format!("[Executing] i am {command}ing watch me {command}"));

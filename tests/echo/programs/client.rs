@@ -1,4 +1,5 @@
-//! `echo_client`: one message from the command line, or many from what its standard input is. At a terminal it is in `terminal.rs`.
+//! `echo_client`: one message from the command line, or many from what its standard input is. At a terminal
+//! it is in `terminal.rs`.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -16,7 +16,8 @@ fn e02_the_legacy_client_gets_its_answer_in_one_recv() {
         client.expect_exit(0, PATIENCE);
         assert_eq!(echoed(&client.lines(Stream::Out).join("\n"), "got "), Some(message));
     }
-    // It reads no more than 1024 bytes of the answer, but the server had the whole message, and is not confused.
+    // It reads no more than 1024 bytes of the answer, but the server had the whole message, and is not
+    // confused.
     let Some(mut command) = legacy("echo_client.py") else { return };
     let mut client = Process::spawn(command.args([host, port, &text(5_000)]));
     client.expect_exit(0, PATIENCE);
@@ -39,7 +40,8 @@ fn e07_our_client_works_with_the_legacy_server() {
         client.expect_exit(0, PATIENCE);
         assert_eq!(echoed(&client.lines(Stream::Out).join("\n"), "Response: "), Some(message));
     }
-    // That server does not take more than 1024 bytes. Whether its reset overtakes its answer is a matter of luck; our client ends.
+    // That server does not take more than 1024 bytes. Whether its reset overtakes its answer is a matter of
+    // luck; our client ends.
     let mut long = client(&address, &["x".repeat(5_000).as_str()]);
     let status = long.wait_for_exit(PATIENCE);
     match status.code() {

@@ -1,5 +1,5 @@
-//! The programs, as processes: `echo_server`, `echo_client`, and the legacy ones in Python. What the protocol says is
-//! tested without them.
+//! The programs, as processes: `echo_server`, `echo_client`, and the legacy ones in Python. What the protocol
+//! says is tested without them.
 
 mod client;
 mod legacy;
@@ -67,7 +67,8 @@ fn client_with_input(address: &str, redirection: &str) -> Process {
     redirected(&client_command(address, &[]), redirection)
 }
 
-/// Returns the text after the time in the `Response: Server received at 2026-11-21 16:00:00: Hello` of a line.
+/// Returns the text after the time in the `Response: Server received at 2026-11-21 16:00:00: Hello` of a
+/// line.
 fn echoed<'a>(line: &'a str, label: &str) -> Option<&'a str> {
     let (time, message) =
         line.strip_prefix(label)?.strip_prefix("Server received at ")?.split_at_checked(19)?;

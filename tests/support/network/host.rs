@@ -116,7 +116,8 @@ impl World {
         self.server_is_up = true;
     }
 
-    /// The events that the server reported since this was last asked, but for answers, proposals and clients to admit.
+    /// The events that the server reported since this was last asked, but for answers, proposals and clients
+    /// to admit.
     pub(crate) fn new_events(&mut self) -> &[(Duration, TurnEvent)] {
         let from = std::mem::replace(&mut self.events_looked, self.events.len());
         &self.events[from..]

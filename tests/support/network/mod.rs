@@ -1,8 +1,8 @@
 //! A turn server in virtual time, run by the shipping engine on sockets that exist in memory only.
 //!
-//! The engine decides the order of a pass, the budgets, the writes and the ends of connections. This is the network and the clock around
-//! it: peers moved by hand, and old clients, which read only when they do not sleep, and take one `recv` for one message. An hour takes
-//! milliseconds, and a seed replays everything.
+//! The engine decides the order of a pass, the budgets, the writes and the ends of connections. This is the
+//! network and the clock around it: peers moved by hand, and old clients, which read only when they do not
+//! sleep, and take one `recv` for one message. An hour takes milliseconds, and a seed replays everything.
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
@@ -278,7 +278,8 @@ impl World {
         }
     }
 
-    /// `time` goes by, as [`drive_for`](Self::drive_for) does it, beginning with a pass; `after_pass` is called after each.
+    /// `time` goes by, as [`drive_for`](Self::drive_for) does it, beginning with a pass; `after_pass` is
+    /// called after each.
     pub(crate) fn run(&mut self, time: Duration, mut after_pass: impl FnMut(&mut World)) {
         let until = self.now.instant + time;
         let mut passes = 0;

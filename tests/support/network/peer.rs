@@ -174,7 +174,8 @@ impl World {
 
     // Observations.
 
-    /// Returns what `peer` has received since the last call: `recv`s if only raw clients come, lines otherwise.
+    /// Returns what `peer` has received since the last call: `recv`s if only raw clients come, lines
+    /// otherwise.
     pub(crate) fn heard(&mut self, peer: Peer) -> Vec<String> {
         if self.config.framing == Framing::Raw { self.heard_raw(peer) } else { self.heard_lines(peer) }
     }

@@ -111,7 +111,8 @@ impl Net {
 }
 
 impl Net {
-    /// Time has passed: the pieces of a stream that are on their way have arrived, and one read brings them all.
+    /// Time has passed: the pieces of a stream that are on their way have arrived, and one read brings them
+    /// all.
     pub(super) fn arrive(&mut self) {
         for &at in &self.talking {
             let up = &mut self.pipes[at].up;

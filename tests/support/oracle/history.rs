@@ -1,4 +1,5 @@
-//! Random histories, played by the scheduler and by the oracle at once: after every step both have to say the same.
+//! Random histories, played by the scheduler and by the oracle at once: after every step both have to say the
+//! same.
 
 use std::time::Duration;
 
@@ -275,7 +276,8 @@ impl History {
         if ours == theirs { Ok(()) } else { Err(format!("the law has {ours:?}, the scheduler {theirs:?}")) }
     }
 
-    /// M15: the exported wait is the one that was counted, within the exported bound, and that one within the law's.
+    /// M15: the exported wait is the one that was counted, within the exported bound, and that one within the
+    /// law's.
     fn compare_waits(&self) -> Result<(), String> {
         let (exported, longest) = (self.scheduler.longest_wait(self.ring), self.oracle.judge.longest);
         let ticks = |ticks: u64| TICK * u32::try_from(ticks).expect("few ticks");

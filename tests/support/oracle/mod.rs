@@ -1,7 +1,7 @@
 //! A ring by the letter of docs/PROTOCOL.md, in the most naive way: for checking the scheduler against it.
 //!
-//! It shares nothing with the scheduler. The order is a search through all seats with tags in 128 bits, clocks count down tick by tick,
-//! and every seat that ever was stays in the list.
+//! It shares nothing with the scheduler. The order is a search through all seats with tags in 128 bits,
+//! clocks count down tick by tick, and every seat that ever was stays in the list.
 
 #![allow(dead_code, reason = "every program uses a part of it")]
 

@@ -1,4 +1,5 @@
-//! The kind of world that a seed makes. Each has some of the faults and not others, since some hide what others would show.
+//! The kind of world that a seed makes. Each has some of the faults and not others, since some hide what
+//! others would show.
 
 use std::time::Duration;
 

@@ -205,7 +205,8 @@ impl Game {
         tell!("{:>10.3} s  the server starts", world.elapsed().as_secs_f64());
     }
 
-    /// Often several things happen in one pass; sometimes time goes by, and sometimes the server sleeps through it.
+    /// Often several things happen in one pass; sometimes time goes by, and sometimes the server sleeps
+    /// through it.
     fn pass_time(&mut self, world: &mut World) {
         let most = u64::try_from(world.config().rules.turn_deadline.as_millis()).expect("small");
         if self.conditions.stalls && world.rng.u8(0..40) == 0 {

@@ -1,4 +1,5 @@
-//! Peers that mean no good: they say what no client should, in pieces, and do not read. Nothing that they do may harm others.
+//! Peers that mean no good: they say what no client should, in pieces, and do not read. Nothing that they do
+//! may harm others.
 
 use super::super::network::{Peer, World};
 use super::player::Player;

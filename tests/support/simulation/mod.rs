@@ -1,14 +1,19 @@
-//! Random worlds, and a judge that knows the protocol only from outside: what is written to clients, and what the host is told.
+//! Random worlds, and a judge that knows the protocol only from outside: what is written to clients, and what
+//! the host is told.
 //!
-//! A seed makes a world: rules, faults, clients of every kind, and what each of them does when. The shipping engine, protocol and scheduler
-//! run in it, in virtual time. What must hold, whatever happens:
+//! A seed makes a world: rules, faults, clients of every kind, and what each of them does when. The shipping
+//! engine, protocol and scheduler run in it, in virtual time. What must hold, whatever happens:
 //!
-//! - A turn is granted to one seat, once, and numbers only grow (S1, S2). At most one answer counts for a turn, and it came from the seat that
-//!   held it (S3). A ring with enough seats has a holder, unless it is paused (G1), and no turn outlives its deadline (G2).
-//! - While a seat waits, the others get no more turns than the order promises (M12), and the exported longest wait is within its bound (M15).
-//! - The answers of a client count without gap or repetition, whatever is lost, refused, judged late or sent again (S5). A client is told
-//!   nothing that is not so: an `OK` for what it did not say, a `last=` that it never had, a `GO` for a turn of another seat.
-//! - Raw clients: one `recv` is one signal, at most one `GO` is unanswered, and what an old client was allowed to send counts, in order, once.
+//! - A turn is granted to one seat, once, and numbers only grow (S1, S2). At most one answer counts for a
+//!   turn, and it came from the seat that held it (S3). A ring with enough seats has a holder, unless it is
+//!   paused (G1), and no turn outlives its deadline (G2).
+//! - While a seat waits, the others get no more turns than the order promises (M12), and the exported longest
+//!   wait is within its bound (M15).
+//! - The answers of a client count without gap or repetition, whatever is lost, refused, judged late or sent
+//!   again (S5). A client is told nothing that is not so: an `OK` for what it did not say, a `last=` that it
+//!   never had, a `GO` for a turn of another seat.
+//! - Raw clients: one `recv` is one signal, at most one `GO` is unanswered, and what an old client was
+//!   allowed to send counts, in order, once.
 //! - A drain ends in its time (G8), and a ring of willing clients lives on after all of that.
 
 #![allow(dead_code, reason = "every program uses a part of it")]

@@ -1,12 +1,13 @@
-//! A client of the line protocol as the protocol wants it: answers with a fence, its secret kept, and an answer sent again if it did not count.
-//! Every message to it must agree with what it knows.
+//! A client of the line protocol as the protocol wants it: answers with a fence, its secret kept, and an
+//! answer sent again if it did not count. Every message to it must agree with what it knows.
 
 use std::collections::HashMap;
 
 use super::super::network::{Peer, World, field, find_field};
 use super::tell;
 
-/// When it cannot know whether its last answer counted, a player goes on here: nothing can be said about the gap.
+/// When it cannot know whether its last answer counted, a player goes on here: nothing can be said about the
+/// gap.
 const NEXT_LIFE: u64 = 1_000_000;
 
 pub(super) struct Player {
@@ -355,7 +356,8 @@ impl Player {
         self.tries = 0;
     }
 
-    /// The server has read a valid line of it since it was welcomed: the secret that it came with is of no use any more.
+    /// The server has read a valid line of it since it was welcomed: the secret that it came with is of no
+    /// use any more.
     fn has_spoken(&mut self) {
         if let Some(used) = self.used.take() {
             self.burnt = Some(used);

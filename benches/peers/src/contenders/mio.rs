@@ -1,4 +1,5 @@
-//! Bare `mio`: readiness, one read, one write. No deadlines, no queue for a peer that does not read, no second ring.
+//! Bare `mio`: readiness, one read, one write. No deadlines, no queue for a peer that does not read, no
+//! second ring.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 

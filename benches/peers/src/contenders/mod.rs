@@ -1,8 +1,8 @@
 //! The contenders: servers that speak the raw framing in its simplest form, one file each.
 //!
-//! `WAIT` to each client that connects; once all are there, `GO` to each in the order in which they came, when the one before
-//! has answered. Each is written as someone who knows its library well would write it, and none looks at the answer but
-//! `taketurns`. How a server becomes a process is in `server.rs`.
+//! `WAIT` to each client that connects; once all are there, `GO` to each in the order in which they came,
+//! when the one before has answered. Each is written as someone who knows its library well would write it,
+//! and none looks at the answer but `taketurns`. How a server becomes a process is in `server.rs`.
 
 mod blocking;
 mod message_io;
@@ -110,14 +110,15 @@ impl Contender {
         burst.div_ceil(self.slowness())
     }
 
-    /// The first hand-overs of a burst find the caches that the others have left: so many are not measured. A lap; but where that
-    /// is longer than a burst, every hand-over finds them so.
+    /// The first hand-overs of a burst find the caches that the others have left: so many are not measured. A
+    /// lap; but where that is longer than a burst, every hand-over finds them so.
     pub fn lead_in(self, clients: usize, burst: usize) -> usize {
         let lap = if clients <= burst { clients } else { 0 };
         lap.max(burst.div_ceil(20)).div_ceil(self.slowness())
     }
 
-    /// Two laps, which take in that a `GO` is held back behind a `WAIT`; of a small ring more, of a large one a single one.
+    /// Two laps, which take in that a `GO` is held back behind a `WAIT`; of a small ring more, of a large one
+    /// a single one.
     pub fn warm_up(self, clients: usize) -> usize {
         let hand_overs = if clients > 1_000 { clients } else { (2 * clients).max(500) };
         hand_overs / self.slowness()

@@ -1,4 +1,5 @@
-//! Bare `mio`: one read, and one write to each of two clients. No deadlines, no queue for a peer that does not read.
+//! Bare `mio`: one read, and one write to each of two clients. No deadlines, no queue for a peer that does
+//! not read.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Write as _};

@@ -1,7 +1,7 @@
 //! The same for many rings: servers that speak the line framing, as far as a client that never errs can tell.
 //!
-//! `JOIN <name> ring=<ring>` is answered by `WELCOME`; a ring starts when all its clients are there. At a hand-over the
-//! next client is sent `GO turn=<n>`, and the one that has answered `OK turn=<n>`.
+//! `JOIN <name> ring=<ring>` is answered by `WELCOME`; a ring starts when all its clients are there. At a
+//! hand-over the next client is sent `GO turn=<n>`, and the one that has answered `OK turn=<n>`.
 
 mod mio;
 mod taketurns;

@@ -1,4 +1,5 @@
-//! The crate itself, as a user starts it: names, secrets, deadlines, limits and all events on, with their defaults.
+//! The crate itself, as a user starts it: names, secrets, deadlines, limits and all events on, with their
+//! defaults.
 
 use anyhow::Result;
 use taketurns::net::{EventLoop, os_entropy};

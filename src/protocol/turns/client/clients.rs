@@ -14,11 +14,12 @@ impl TurnClient {
         Ok(self.insert(config))
     }
 
-    /// Has `client` use the connections of `dial`, which the host got from [`Driver::connect`](crate::net::Driver::connect), in place of
-    /// those that it used before. Returns whether there is such a client that has not given up.
+    /// Has `client` use the connections of `dial`, which the host got from
+    /// [`Driver::connect`](crate::net::Driver::connect), in place of those that it used before. Returns
+    /// whether there is such a client that has not given up.
     ///
-    /// Call it in the same pass as `connect`: a connection is never established before that returns. A connection is closed if its dial
-    /// belongs to no client.
+    /// Call it in the same pass as `connect`: a connection is never established before that returns. A
+    /// connection is closed if its dial belongs to no client.
     ///
     /// # Examples
     ///
@@ -50,8 +51,8 @@ impl TurnClient {
         true
     }
 
-    /// Forgets `client` at once, without a word to the server and without a further event. Its connection is closed. Returns
-    /// whether there was such a client.
+    /// Forgets `client` at once, without a word to the server and without a further event. Its connection is
+    /// closed. Returns whether there was such a client.
     pub fn remove(&mut self, client: ClientId, links: &mut Links) -> bool {
         let Some(mut removed) = self.take_out(client) else { return false };
         self.timers.remove(&mut removed.alarm, client);

@@ -47,11 +47,12 @@ impl std::error::Error for CommandError {}
 
 /// Commands to clients, to be called through [`Driver::act`](crate::net::Driver::act).
 impl TurnClient {
-    /// Answers a turn that the client was [granted](super::News::Granted). [`News::Accepted`], [`News::Refused`] or
-    /// [`News::Lost`] says what became of it.
+    /// Answers a turn that the client was [granted](super::News::Granted). [`News::Accepted`],
+    /// [`News::Refused`] or [`News::Lost`] says what became of it.
     ///
-    /// In the line protocol the answer names its turn and the life of the server, so it counts in that turn or not at all, and at most once.
-    /// While the connection is lost it is kept: it is sent, perhaps again, if the same turn is still this client's when it is back.
+    /// In the line protocol the answer names its turn and the life of the server, so it counts in that turn
+    /// or not at all, and at most once. While the connection is lost it is kept: it is sent, perhaps again,
+    /// if the same turn is still this client's when it is back.
     ///
     /// [`News::Accepted`]: super::News::Accepted
     /// [`News::Refused`]: super::News::Refused
@@ -59,7 +60,8 @@ impl TurnClient {
     ///
     /// # Errors
     ///
-    /// [`CommandError::StaleTurn`] if the turn is over or has been answered, [`CommandError::TooLarge`], [`CommandError::NotANumber`].
+    /// [`CommandError::StaleTurn`] if the turn is over or has been answered, [`CommandError::TooLarge`],
+    /// [`CommandError::NotANumber`].
     ///
     /// # Examples
     ///
@@ -106,8 +108,8 @@ impl TurnClient {
         Ok(())
     }
 
-    /// Gives a turn up without an answer. The raw framing has no word for that, so there the client closes its connection, and the
-    /// driver dials again.
+    /// Gives a turn up without an answer. The raw framing has no word for that, so there the client closes
+    /// its connection, and the driver dials again.
     ///
     /// # Errors
     ///
@@ -137,17 +139,18 @@ impl TurnClient {
         })
     }
 
-    /// Tells the server that the client still works in its turn, so that its time starts anew: [`News::TimeChanged`] follows, or
-    /// [`News::Refused`] where the turn has lasted as long as it may. A [ping](Self::ping) goes before it, so that both tell until when the
-    /// turn is certainly held: [`sure_until`](Self::sure_until).
+    /// Tells the server that the client still works in its turn, so that its time starts anew:
+    /// [`News::TimeChanged`] follows, or [`News::Refused`] where the turn has lasted as long as it may. A
+    /// [ping](Self::ping) goes before it, so that both tell until when the turn is certainly held:
+    /// [`sure_until`](Self::sure_until).
     ///
     /// [`News::TimeChanged`]: super::News::TimeChanged
     /// [`News::Refused`]: super::News::Refused
     ///
     /// # Errors
     ///
-    /// [`CommandError::StaleTurn`] if the turn is over or has been answered, [`CommandError::NotConnected`] while it is not known whether
-    /// the turn has outlived its connection.
+    /// [`CommandError::StaleTurn`] if the turn is over or has been answered, [`CommandError::NotConnected`]
+    /// while it is not known whether the turn has outlived its connection.
     ///
     /// # Examples
     ///
@@ -174,12 +177,13 @@ impl TurnClient {
         })
     }
 
-    /// Returns until when the server certainly grants the turn to no other client, by this process's clock, unless its host takes the turn
-    /// away. It counts from when the last ping with an answer was sent, because the server said all that came later after that. If the
-    /// connection is lost, the server's [`turn_grace`](crate::turn::Rules::turn_grace), from the same moment, limits it too.
+    /// Returns until when the server certainly grants the turn to no other client, by this process's clock,
+    /// unless its host takes the turn away. It counts from when the last ping with an answer was sent,
+    /// because the server said all that came later after that. If the connection is lost, the server's
+    /// [`turn_grace`](crate::turn::Rules::turn_grace), from the same moment, limits it too.
     ///
-    /// `None` before the server has answered a ping and said the time of the turn after that, for a turn that is over, and in the raw
-    /// framing.
+    /// `None` before the server has answered a ping and said the time of the turn after that, for a turn that
+    /// is over, and in the raw framing.
     ///
     /// # Examples
     ///
@@ -201,8 +205,8 @@ impl TurnClient {
         }
     }
 
-    /// Has a seat that rests wait for one turn, or its holder for one more. Kept until that is granted: the client asks again
-    /// whenever it is welcomed meanwhile, also as a new seat.
+    /// Has a seat that rests wait for one turn, or its holder for one more. Kept until that is granted: the
+    /// client asks again whenever it is welcomed meanwhile, also as a new seat.
     ///
     /// # Errors
     ///
@@ -228,7 +232,8 @@ impl TurnClient {
     }
 
     /// Has the seat rest: it waits for no turn any more, and gives up the one that it has. Kept until that is
-    /// [confirmed](super::News::Confirmed). A seat that demands turns always, and is lost and taken anew later, waits again.
+    /// [confirmed](super::News::Confirmed). A seat that demands turns always, and is lost and taken anew
+    /// later, waits again.
     ///
     /// # Errors
     ///
@@ -252,8 +257,8 @@ impl TurnClient {
         })
     }
 
-    /// Gives the seat up, or stops watching: [`News::Ended`](super::News::Ended) follows when the server has heard it. A raw client just
-    /// closes its connection, with its answer written.
+    /// Gives the seat up, or stops watching: [`News::Ended`](super::News::Ended) follows when the server has
+    /// heard it. A raw client just closes its connection, with its answer written.
     ///
     /// # Errors
     ///

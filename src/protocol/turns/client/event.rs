@@ -19,8 +19,9 @@ pub struct ClientEvent {
 
 /// Something that happened to a client.
 ///
-/// Each turn that is [`Granted`](Self::Granted) ends in exactly one of [`Accepted`](Self::Accepted), [`Over`](Self::Over) and
-/// [`Lost`](Self::Lost), unless the host [removes](super::TurnClient::remove) the client before.
+/// Each turn that is [`Granted`](Self::Granted) ends in exactly one of [`Accepted`](Self::Accepted),
+/// [`Over`](Self::Over) and [`Lost`](Self::Lost), unless the host [removes](super::TurnClient::remove) the
+/// client before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum News {
@@ -88,18 +89,20 @@ pub enum News {
     Heard(Box<Heard>),
     /// The server answered a ping.
     Pong,
-    /// The server said why it closes the connection. The driver dials again, and the client resumes its seat or joins anew, unless
-    /// [`Ended`](Self::Ended) follows.
+    /// The server said why it closes the connection. The driver dials again, and the client resumes its seat
+    /// or joins anew, unless [`Ended`](Self::Ended) follows.
     Bye(Box<Farewell>),
-    /// The server said something that this version does not know. Both may contain anything: escape them before they are printed.
+    /// The server said something that this version does not know. Both may contain anything: escape them
+    /// before they are printed.
     Unknown {
         /// The line. One that carries a secret or a token is escaped, without their values.
         line: Box<str>,
         /// The payload behind it.
         payload: Option<Box<[u8]>>,
     },
-    /// The client has given up, for good. Its connection is about to be closed, and is closed again whenever it is dialed: so the host
-    /// [hangs up](crate::net::Driver::hang_up), and [removes](super::TurnClient::remove) it.
+    /// The client has given up, for good. Its connection is about to be closed, and is closed again whenever
+    /// it is dialed: so the host [hangs up](crate::net::Driver::hang_up), and
+    /// [removes](super::TurnClient::remove) it.
     Ended {
         /// The reason.
         why: End,
@@ -118,7 +121,8 @@ pub struct Welcome {
     pub ring: Name,
     /// The life of the server. Together with a turn's number it fences a resource that clients act on.
     pub epoch: Epoch,
-    /// Whether it is the same seat as before, in the same life of the server. Else the server knows nothing of earlier turns.
+    /// Whether it is the same seat as before, in the same life of the server. Else the server knows nothing
+    /// of earlier turns.
     pub is_resumed: bool,
     /// The last turn of this seat whose answer was accepted; `None` if none was.
     pub last: Option<TurnNumber>,
@@ -130,8 +134,9 @@ pub struct Welcome {
 pub struct Farewell {
     /// The reason.
     pub code: Bye,
-    /// Where to go instead, as `host:port`. The host decides whether it trusts that: it [connects](crate::net::Driver::connect), and gives
-    /// the new dial to [`TurnClient::dial`](super::TurnClient::dial).
+    /// Where to go instead, as `host:port`. The host decides whether it trusts that: it
+    /// [connects](crate::net::Driver::connect), and gives the new dial to
+    /// [`TurnClient::dial`](super::TurnClient::dial).
     pub at: Option<Box<str>>,
     /// The reason for a person.
     pub words: Option<Box<str>>,
@@ -142,7 +147,8 @@ pub struct Farewell {
 pub enum Fate {
     /// It does not count, and never will.
     Refused,
-    /// The server does not know any more, or the connection broke while it was being sent: it may have counted.
+    /// The server does not know any more, or the connection broke while it was being sent: it may have
+    /// counted.
     Unknown,
 }
 

@@ -124,10 +124,12 @@ impl LineWire {
         }
     }
 
-    /// The client has a seat. The server knows its earlier turns only if it is the same seat, in the same life of the server.
+    /// The client has a seat. The server knows its earlier turns only if it is the same seat, in the same
+    /// life of the server.
     ///
-    /// A resumption is followed by `GO` or `WAIT` at once, or by neither if the seat rests. The ping tells: neither comes any more once its
-    /// `PONG` is there. It also shows the server that the new secret has arrived.
+    /// A resumption is followed by `GO` or `WAIT` at once, or by neither if the seat rests. The ping tells:
+    /// neither comes any more once its `PONG` is there. It also shows the server that the new secret has
+    /// arrived.
     fn welcomed(&mut self, me: &mut Player, cx: &mut Cx<'_>, seated: &Seated) {
         let &Seated { seat, epoch, last, judging, .. } = seated;
         let had = self.seat.replace((epoch, seated.secret));
@@ -173,7 +175,8 @@ impl LineWire {
                     return me.give_up(cx, End::Left);
                 }
                 me.end_turn(cx, Fate::Unknown);
-                // It is the right server, in another life. Without a secret there is nothing that it could refuse for this reason again.
+                // It is the right server, in another life. Without a secret there is nothing that it could
+                // refuse for this reason again.
                 if let Some(id) = me.connection.filter(|_| self.link.asked_back) {
                     cx.links.reconnect_at_once(id);
                 }

@@ -11,11 +11,12 @@ use crate::turn::TurnNumber;
 pub struct ClientTurn {
     /// The client.
     pub client: ClientId,
-    /// The server's life and the turn's number in it. A resource that is fenced by both refuses a client that comes too late.
-    /// `None` in the raw framing, which says neither.
+    /// The server's life and the turn's number in it. A resource that is fenced by both refuses a client that
+    /// comes too late. `None` in the raw framing, which says neither.
     pub fence: Option<(Epoch, TurnNumber)>,
-    /// When the turn ends unless it is answered, by this process's clock; `None` in the raw framing, which does not say. It is somewhat late: the
-    /// server counts from when it wrote `GO`. It decides, so a turn may be answered after it.
+    /// When the turn ends unless it is answered, by this process's clock; `None` in the raw framing, which
+    /// does not say. It is somewhat late: the server counts from when it wrote `GO`. It decides, so a turn
+    /// may be answered after it.
     pub deadline: Option<Instant>,
     /// Tells turns of the raw framing apart.
     pub(super) nth: u64,
@@ -36,7 +37,8 @@ impl ClientTurn {
 #[derive(Debug, Default)]
 pub(super) struct Hold {
     stage: Stage,
-    /// The server has said on this connection that the turn is held, or judged. A turn of an earlier connection may be over.
+    /// The server has said on this connection that the turn is held, or judged. A turn of an earlier
+    /// connection may be over.
     is_known_here: bool,
     /// The answer, while there is one. Its room is used again.
     answer: Vec<u8>,
@@ -59,7 +61,8 @@ enum Stage {
 pub(super) enum Go {
     /// The host knows this turn; only its time changes.
     Known,
-    /// The host has answered this turn while it was not known to be held: its answer is to be sent, perhaps again.
+    /// The host has answered this turn while it was not known to be held: its answer is to be sent, perhaps
+    /// again.
     Answer,
     /// The host has given it up already: that is to be said, perhaps again.
     Pass,
@@ -106,7 +109,8 @@ impl Hold {
         }
     }
 
-    /// The host answers the turn that it has. `can_send`: the connection is there. Returns whether the answer is to be sent now.
+    /// The host answers the turn that it has. `can_send`: the connection is there. Returns whether the answer
+    /// is to be sent now.
     pub(super) fn set_answer(&mut self, answer: &[u8], can_send: bool) -> bool {
         let is_sent = can_send && self.is_known_here;
         if let Stage::Held(turn) = self.stage {
@@ -182,7 +186,8 @@ impl Hold {
         self.is_known_here |= self.is_passed();
     }
 
-    /// The answer, or the wish to give the turn up, was refused: the host has the turn as before, until `deadline`.
+    /// The answer, or the wish to give the turn up, was refused: the host has the turn as before, until
+    /// `deadline`.
     pub(super) fn reopen(&mut self, deadline: Option<Instant>) -> Option<ClientTurn> {
         let turn = ClientTurn { deadline, ..self.turn()? };
         self.stage = Stage::Held(turn);
@@ -201,12 +206,14 @@ impl Hold {
         self.is_known_here = false;
     }
 
-    /// Neither `GO` nor `judging=` has come behind a resumption: the turn of the earlier connection is over, and its answer did not count.
+    /// Neither `GO` nor `judging=` has come behind a resumption: the turn of the earlier connection is over,
+    /// and its answer did not count.
     pub(super) fn settle(&mut self) -> Option<News> {
         if self.is_known_here { None } else { self.end(Fate::Refused, None) }
     }
 
-    /// The turn is over for good. `fate` is that of an answer that was sent; one that was not, does not count.
+    /// The turn is over for good. `fate` is that of an answer that was sent; one that was not, does not
+    /// count.
     pub(super) fn end(&mut self, fate: Fate, how: Option<How>) -> Option<News> {
         match std::mem::take(&mut self.stage) {
             Stage::Idle => None,

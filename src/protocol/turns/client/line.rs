@@ -1,4 +1,5 @@
-//! A client of the line protocol: its state, its requests and its times. `hear.rs` has its other half, the messages of the server.
+//! A client of the line protocol: its state, its requests and its times. `hear.rs` has its other half, the
+//! messages of the server.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -185,7 +186,8 @@ impl LineWire {
         me.say(cx, &Request::Pass { turn });
     }
 
-    /// Has the time of the turn that is held start anew. The ping before it tells which `GO` is the reply: see [`TurnClient::sure_until`](super::TurnClient::sure_until).
+    /// Has the time of the turn that is held start anew. The ping before it tells which `GO` is the reply:
+    /// see [`TurnClient::sure_until`](super::TurnClient::sure_until).
     pub(super) fn renew(&mut self, me: &Player, cx: &mut Cx<'_>) -> Result<(), CommandError> {
         if !me.hold.is_known_here() || !me.can_send(cx.links) {
             return Err(CommandError::NotConnected);

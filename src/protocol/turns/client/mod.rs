@@ -1,18 +1,21 @@
 //! Clients of turn servers: any number on one loop, each with its own settings and its own connection.
 //!
-//! A client does not know what its turn is for: it tells its host of each turn, and the host [answers](TurnClient::answer). It does by
-//! itself what every client needs: it joins, resumes its seat when its connection was lost, sends an answer at most once to count, tells
-//! what became of it, pings, and gives up where there is no use in coming again.
+//! A client does not know what its turn is for: it tells its host of each turn, and the host
+//! [answers](TurnClient::answer). It does by itself what every client needs: it joins, resumes its seat when
+//! its connection was lost, sends an answer at most once to count, tells what became of it, pings, and gives
+//! up where there is no use in coming again.
 //!
-//! An answer is accepted at different times. The raw framing has no word for that, so there it counts once it is written. In the line protocol it
-//! counts when `OK` comes, or when the `WELCOME` of a resumption says so. It is unknown only if the seat is gone meanwhile, because
-//! the server has begun another life or the seat's grace is over.
+//! An answer is accepted at different times. The raw framing has no word for that, so there it counts once it
+//! is written. In the line protocol it counts when `OK` comes, or when the `WELCOME` of a resumption says so.
+//! It is unknown only if the seat is gone meanwhile, because the server has begun another life or the seat's
+//! grace is over.
 
 // player.rs  one client, its connection and its turn; hold.rs where it stands with that
 //  ├ raw.rs  what it says and hears in the raw framing
 //  ├ line.rs what it says and keeps in the line protocol
 //  └ hear.rs what it hears in the line protocol
-// handle.rs  what happens to connections; clients.rs who there is; command.rs what hosts ask; event.rs what hosts hear; config.rs settings
+// handle.rs  what happens to connections; clients.rs who there is; command.rs what hosts ask; event.rs what
+// hosts hear; config.rs settings
 
 mod clients;
 mod command;
@@ -80,9 +83,9 @@ impl Client {
 
 /// The client side of the turn protocol, without sockets: a [`Protocol`](crate::protocol::Protocol).
 ///
-/// The host [adds](Self::add) clients, each with settings of its own, [dials](crate::net::Driver::connect), and says [whose connection that
-/// is](Self::dial), before the loop runs or while it does. From then on it hears [`ClientEvent`]s, and acts through
-/// [`Driver::act`](crate::net::Driver::act).
+/// The host [adds](Self::add) clients, each with settings of its own, [dials](crate::net::Driver::connect),
+/// and says [whose connection that is](Self::dial), before the loop runs or while it does. From then on it
+/// hears [`ClientEvent`]s, and acts through [`Driver::act`](crate::net::Driver::act).
 ///
 /// # Examples
 ///

@@ -1,6 +1,7 @@
 //! A client of the raw framing: `GO` and `WAIT` without delimiters in, `{name}:{number}` out.
 //!
-//! The server confirms nothing. So an answer counts once it is written, and is never sent twice; and a turn ends with its connection.
+//! The server confirms nothing. So an answer counts once it is written, and is never sent twice; and a turn
+//! ends with its connection.
 
 use log::{Level, warn};
 
@@ -48,7 +49,8 @@ fn signal(bytes: &[u8]) -> Signal {
 impl RawWire {
     /// Acts upon the signals that are whole. Returns how many bytes these were.
     pub(super) fn hear(&mut self, me: &mut Player, cx: &mut Cx<'_>, bytes: &[u8]) -> usize {
-        // A server says `GO` again when it has read the answer, so that is written, whether or not it was noticed.
+        // A server says `GO` again when it has read the answer, so that is written, whether or not it was
+        // noticed.
         self.note_written(me, cx);
         let mut used = 0;
         loop {
@@ -104,7 +106,8 @@ impl RawWire {
         me.tell(cx, News::Granted(turn));
     }
 
-    /// Sends the answer of the turn that is held. Returns whether it is queued: then [`note_written`](Self::note_written) is to be called.
+    /// Sends the answer of the turn that is held. Returns whether it is queued: then
+    /// [`note_written`](Self::note_written) is to be called.
     pub(super) fn answer(&mut self, me: &mut Player, cx: &mut Cx<'_>, answer: &[u8]) -> bool {
         let can_send = me.can_send(cx.links);
         if let Some(id) = me.connection
