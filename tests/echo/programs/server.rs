@@ -179,3 +179,19 @@ fn a05_an_address_in_use_is_one_line_and_exit_code_1() {
         assert!(said[0].contains(expected), "{said:?}");
     }
 }
+
+/// Times in UTC look right until a reader compares them with a clock.
+#[test]
+fn e01_a_time_zone_that_is_not_known_is_said_once_at_the_start() {
+    let mut server =
+        Server::spawn(example("echo_server").env("TZ", "Mars/Olympus").args(["--listen", "127.0.0.1:0"]));
+    let said = "TZ=Mars/Olympus: this time zone is not known here, so times are in UTC";
+    for _ in 0..2 {
+        assert!(server.ask(b"Hello").ends_with("Hello"));
+    }
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+    let lines = server.process.lines(Stream::Err);
+    assert_eq!(lines.iter().filter(|line| line.contains(said)).count(), 1, "{lines:?}");
+    assert!(lines.iter().all(|line| !line.contains(said) || line.contains("WARN")));
+}
