@@ -21,16 +21,16 @@ pub struct Background<T> {
     dropped: AtomicU64,
 }
 
-/// What was not written.
+/// Text that was not written.
 pub struct Loss {
     /// Items that found the queue full.
     pub dropped: u64,
-    /// What was queued last was not written in time.
+    /// The text queued last was not written in time.
     pub is_late: bool,
 }
 
 impl Loss {
-    /// What was lost, with `more` lines that the thread could not write; `None` if nothing was.
+    /// Returns the losses, with `more` lines that the thread could not write; `None` if nothing was.
     pub fn words(&self, more: u64) -> Option<String> {
         let late = if self.is_late { ", and the last ones not written in time" } else { "" };
         let lost = self.dropped + more;

@@ -54,7 +54,7 @@ pub struct Console<P: Protocol> {
     signals: Arc<Signals>,
     /// Ends the poll for other threads.
     waker: Arc<Waker>,
-    /// What was found for names that the network has asked for.
+    /// Addresses of names that the network has asked for.
     lookups: (SyncSender<Found>, Receiver<Found>),
     /// For what is said about peers.
     budget: LineBudget,
@@ -65,7 +65,7 @@ pub struct Console<P: Protocol> {
 
 type Found = (Target, io::Result<Vec<SocketAddr>>);
 
-/// What signals have asked for.
+/// Requests by signals.
 #[derive(Default)]
 struct Signals {
     end: AtomicBool,

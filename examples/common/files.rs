@@ -71,7 +71,7 @@ impl OwnFile {
     pub fn replace(&self, text: &str) -> Result<(), String> {
         let describe = |error: io::Error| error.to_string();
         let target = self.target().map_err(describe)?;
-        // What may not be written is not replaced either.
+        // A file that may not be written is not replaced either.
         let old = match options().write(true).open(&target).and_then(|old| old.metadata()) {
             Ok(old) => Some(old),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -112,7 +112,7 @@ impl OwnFile {
         Err(io::Error::other("too many symbolic links"))
     }
 
-    /// What to say when the program cannot do this.
+    /// The message when the program cannot do this.
     pub fn failure(&self, verb: &str, why: impl fmt::Display) -> String {
         format!("cannot {verb} {self}: {why}; choose another with {}", self.option)
     }

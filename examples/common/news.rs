@@ -1,4 +1,4 @@
-//! What a server prints about its peers, who must not be able to fill a disk with it.
+//! The lines that a server prints about its peers, which must not be able to fill a disk with them.
 
 use std::fmt;
 use std::time::Duration;

@@ -87,7 +87,7 @@ pub fn left_of(total: Duration) -> Duration {
 /// A file that reaches the limit of `ulimit -f` is a write that fails, like that on a full disk, and not the
 /// end of the program.
 pub fn ignore_file_limit() {
-    // Whoever cares sees it at the file.
+    // A user who cares sees it at the file.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
@@ -115,7 +115,7 @@ fn listen(signals: &[i32], mut hear: impl FnMut(i32) + Send + 'static) -> Result
     Ok(())
 }
 
-/// What to do at the first signal.
+/// The action at the first signal.
 struct End<F>(F);
 
 impl<F: Fn()> End<F> {

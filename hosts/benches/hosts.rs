@@ -276,7 +276,7 @@ struct Host {
     addr: String,
 }
 
-/// What a process has done, with all its threads.
+/// The work of a process, with all its threads.
 struct Work {
     nanos: u64,
     switches: u64,

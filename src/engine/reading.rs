@@ -124,7 +124,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[cold]
     fn read_in_next_pass(&mut self, id: ConnectionId) {
         if !self.is_newly_unread(id) {
-        } else if self.protocol.is_awaited(id) {
+            return;
+        }
+        if self.protocol.is_awaited(id) {
             let behind = self.expires_after.map_or(0, |expires| expires.saturating_sub(self.taken));
             let behind = usize::try_from(behind).unwrap_or(usize::MAX).min(self.unread.len());
             self.unread.insert(behind, id);

@@ -24,7 +24,7 @@ struct Host<P: Protocol> {
     poll: Poll,
     events: Events,
     event_loop: EventLoop<P>,
-    /// What the last `arm` has said.
+    /// The result of the last `arm`.
     next: NextPass,
     passes: usize,
     wakeups: usize,

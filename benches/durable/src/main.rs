@@ -1,4 +1,4 @@
-//! What it costs to be durable: commits of the journal, beside a plain write and `fdatasync` of the same disk
+//! The cost of durability: commits of the journal, beside a plain write and `fdatasync` of the same disk
 //! in the same round.
 //!
 //! A record is a hand-over: a ring, and the seat that answered. Times depend on the disk and on what else
@@ -210,7 +210,7 @@ fn put_seat(nth: u64, place: u64, turns: u64) -> Change {
     Change::Put { key: Key::Seat(ring(nth), place), value: value.encode() }
 }
 
-/// What several acts of one kind took, in one round.
+/// Times of several acts of one kind in one round.
 struct Series {
     name: String,
     /// Sorted.
