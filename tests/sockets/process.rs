@@ -77,6 +77,13 @@ fn without_descriptors_the_loop_serves_and_recovers_without_another_knock() {
     assert!(rig.idle(ms(600)) <= 3, "and then it sleeps");
 }
 
+/// Sends the signal called `name`.
+#[cfg(target_os = "linux")]
+fn signal(name: &str, process: u32) {
+    let status = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status();
+    assert!(status.expect("a shell").success(), "SIG{name} was not sent");
+}
+
 /// `EINTR`: Linux ends `epoll_wait` early when a process is continued.
 #[test]
 #[cfg(target_os = "linux")]
@@ -114,12 +121,18 @@ fn a_signal_during_the_poll_does_not_end_the_loop() {
     let mut seen = String::new();
     let deadline = Instant::now() + PATIENCE;
     while !seen.contains("interrupted=") && Instant::now() < deadline {
-        // One that comes before the poll is lost, so there are several.
+        // One that comes before the poll is lost, so there are several. A process that has not stopped yet when it is
+        // told to continue never stops, and its poll goes on.
         if let Ok(line) = lines.recv_timeout(ms(50)) {
             seen += &line;
         } else if seen.contains("polling") {
-            let script = format!("kill -STOP {0}; kill -CONT {0}", process.id());
-            Command::new("sh").args(["-c", &script]).status().expect("a shell");
+            signal("STOP", process.id());
+            let stat = format!("/proc/{}/stat", process.id());
+            let is_stopped = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "));
+            while !is_stopped() && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+            signal("CONT", process.id());
         }
     }
     let status = process.wait().expect("it ran");
