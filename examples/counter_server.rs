@@ -74,7 +74,7 @@ fn serve(options: &Options) -> Result<(), String> {
     }
     let site =
         Site::new(&options.listen, "127.0.0.1:2004", options.status.as_deref(), options.max_per_address)?;
-    let max_clients = options.max_clients.min(site.limits.clients_max());
+    let max_clients = options.max_clients.min(site.clients_max);
     let counter = CounterServer::new(
         CounterServerConfig { max_clients, ..CounterServerConfig::default() },
         os_entropy(),

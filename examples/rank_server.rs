@@ -75,7 +75,7 @@ fn serve(options: &Options) -> Result<(), String> {
     let dispatch = DispatchServer::new(DispatchServerConfig {
         framing: options.framing,
         policy: options.policy,
-        max_clients: options.max_clients.min(site.limits.clients_max()),
+        max_clients: options.max_clients.min(site.clients_max),
         ..DispatchServerConfig::default()
     });
     let service = Service::listen(dispatch, site)?;

@@ -111,7 +111,7 @@ fn serve(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
     let mut site = Site::of_turns(&options.listen, options.status.as_deref(), options.max_per_address)?;
     site.limits.queued_bytes_max = options.queued_max;
-    let config = config(options, site.limits.clients_max())?;
+    let config = config(options, site.clients_max)?;
     let turns = TurnServer::new(config, os_entropy())
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
     let service = Service::listen(turns, site)?;

@@ -14,8 +14,7 @@
 //! ```
 //! # #[cfg(feature = "net")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use taketurns::net::{Event, EventLoop, os_entropy};
-//! use taketurns::protocol::turns::{TurnEvent, TurnServer, TurnServerConfig};
+//! use taketurns::{Event, EventLoop, TurnEvent, TurnServer, TurnServerConfig, os_entropy};
 //!
 //! let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
 //! let mut event_loop = EventLoop::new(server)?;
@@ -67,6 +66,9 @@
 //! | `status` | no | [`status`]: the state of a server, over HTTP; with it `base64`, `httparse`, `serde` and `serde_json` |
 //! | `journal` | no | [`store`] and [`journal`]: records on a disk, with a thread that waits for it; with it `redb`, `serde` and `serde_json` |
 //!
+//! The feature `net` needs a target with 64-bit pointers, because the number of a connection and its
+//! generation are packed into one `mio::Token`; it does not compile for others. CI builds and tests on Linux.
+//!
 //! # Single-threaded, no locks
 //!
 //! One thread owns all state, and every wait is a deadline. The library starts no thread, takes no lock,
@@ -86,6 +88,7 @@
 // Without `net`, `status` or `journal` the docs still say what they would add; only the links lead nowhere
 // then.
 #![cfg_attr(not(all(feature = "status", feature = "journal")), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod capacity;
 pub mod engine;
@@ -109,6 +112,13 @@ pub mod time;
 pub mod turn;
 pub mod wire;
 
+// The names that nearly every host needs.
+pub use engine::{DriverConfig, Event};
+#[cfg(feature = "net")]
+pub use net::{Driver, EventLoop, Handle, now, os_entropy};
+pub use protocol::turns::{TurnClient, TurnEvent, TurnServer, TurnServerConfig, Verdict};
+pub use turn::{Rules, Scheduler};
+
 /// The `mio` that [`net`] is built on, for hosts with a `Poll` of their own.
 #[cfg(feature = "net")]
 pub use mio;
@@ -116,3 +126,22 @@ pub use mio;
 #[cfg(all(doctest, feature = "net"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+// A host may build a server on one thread and hand it to another.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Scheduler<()>>();
+    is_send::<TurnServer>();
+    is_send::<TurnClient>();
+    is_send::<TurnEvent>();
+};
+#[cfg(feature = "net")]
+const _: () = {
+    const fn is_send<T: Send>() {}
+    const fn is_shared<T: Send + Sync + 'static>() {}
+    is_send::<Driver<TurnServer>>();
+    is_send::<EventLoop<TurnServer>>();
+    is_send::<EventLoop<TurnClient>>();
+    is_shared::<Handle<TurnServer>>();
+    is_shared::<net::Error>();
+};

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use log::warn;
-use taketurns::net::{Driver, DriverConfig, Event, EventLoop, now, os_entropy};
+use taketurns::net::{Driver, DriverConfig, Event, EventLoop, connections_max, now, os_entropy};
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 use taketurns::time::Instant;
 
@@ -20,6 +20,8 @@ pub struct Site {
     places: Vec<Place>,
     status: Option<SocketAddr>,
     pub limits: DriverConfig,
+    /// Clients that there are descriptors for.
+    pub clients_max: usize,
 }
 
 impl Site {
@@ -39,10 +41,17 @@ impl Site {
         let places = addresses::places(listen, default)?;
         let status = status::address(status)?;
         let listeners: usize = places.iter().map(Vec::len).sum();
-        let limits = DriverConfig { max_connections_per_address: max_per_address, ..DriverConfig::default() };
         // There is room for one listener anyway.
-        let limits = limits.reserving(listeners.saturating_sub(1) + status::descriptors(status));
-        Ok(Site { places, status, limits })
+        let others = listeners.saturating_sub(1) + status::descriptors(status);
+        let max_connections = connections_max(others);
+        let limits = DriverConfig {
+            max_connections: Some(max_connections),
+            max_connections_per_address: max_per_address,
+            ..DriverConfig::default()
+        };
+        // Some connections more, so that a client that is turned away can be told.
+        let clients_max = max_connections.saturating_sub(16).max(1);
+        Ok(Site { places, status, limits, clients_max })
     }
 
     /// The same for a turn server whose clients may have `max_per_address` seats.
@@ -106,7 +115,7 @@ impl Service<TurnServer> {
 impl<P: Show + 'static> Service<P> {
     /// Listens, and shows on the address of the status what it does; the first signal drains.
     pub fn listen(protocol: P, site: Site) -> Result<Service<P>, String> {
-        let Site { places, status, limits } = site;
+        let Site { places, status, limits, .. } = site;
         let mut event_loop =
             EventLoop::with_config(protocol, limits).map_err(|error| super::advise(&error))?;
         let bound = addresses::listen(event_loop.driver_mut(), &places)?;

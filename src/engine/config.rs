@@ -7,15 +7,15 @@ use crate::protocol::{BuffersMin, LOG_LINES_MAX};
 
 /// Limits and times of an [`Engine`](super::Engine), and of the sockets that
 /// [`net::Driver`](crate::net::Driver) gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DriverConfig {
-    /// Connections that exist at once, those about to be closed included. Beyond it a newcomer is dropped
-    /// without a word, so the protocol's own limit should be lower: see [`clients_max`](Self::clients_max).
-    /// Default: the process's limit of file descriptors, less those that are open when the value is made,
-    /// less 13; 10,016 where that is not known. So a program with nothing but its standard streams open
-    /// leaves 16: for them, its loop, a listener and a few files. A host that opens more has to leave out as
-    /// many: see [`reserving`](Self::reserving).
-    pub max_connections: usize,
+    /// Connections that exist at once, those about to be closed included. A newcomer beyond this limit is
+    /// dropped without a word, so the protocol's own limit should be lower by 16: a client that is turned
+    /// away can still be told. Default `None`: a [`net::Driver`](crate::net::Driver) takes
+    /// [`net::connections_max`](crate::net::connections_max)`(0)` when it is made; an engine on other sockets
+    /// has no limit. A host that opens more than a listener and a few files passes their number to that
+    /// function, and its result here.
+    pub max_connections: Option<usize>,
     /// Connections that one address may have; beyond it a newcomer is dropped without a word, so that one
     /// machine cannot take all places. Loopback addresses have no limit: behind a proxy on this machine all
     /// clients come from one. An IPv4 address is the same one through an IPv6 socket; of IPv6 a whole network
@@ -98,7 +98,7 @@ pub struct DriverConfig {
 impl Default for DriverConfig {
     fn default() -> Self {
         DriverConfig {
-            max_connections: descriptors().saturating_sub(13).max(1),
+            max_connections: None,
             max_connections_per_address: None,
             read_bytes_max: 16 * 1024,
             pass_read_bytes_max: 64 * 1024,
@@ -124,31 +124,6 @@ impl Default for DriverConfig {
 }
 
 impl DriverConfig {
-    /// Returns the same limits with `descriptors` fewer connections, for a host that needs these for other
-    /// things, such as more listeners. Otherwise clients could take the last descriptor, and the host could
-    /// open no file.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use taketurns::engine::DriverConfig;
-    ///
-    /// let config = DriverConfig { max_connections: 1_000, ..DriverConfig::default() };
-    /// assert_eq!(config.reserving(10).max_connections, 990);
-    /// ```
-    #[must_use]
-    pub fn reserving(self, descriptors: usize) -> DriverConfig {
-        let max_connections = self.max_connections.saturating_sub(descriptors).max(1);
-        DriverConfig { max_connections, ..self }
-    }
-
-    /// Returns the number of clients that a protocol should let in at most: 16 less than `max_connections`,
-    /// so that a client that is turned away can still be told.
-    #[must_use]
-    pub fn clients_max(&self) -> usize {
-        self.max_connections.saturating_sub(16).max(1)
-    }
-
     /// Checks that a protocol's longest messages get through. [`net::Driver`](crate::net::Driver) does so by
     /// itself; a host that runs an [`Engine`](super::Engine) on sockets of its own calls this before.
     ///
@@ -204,20 +179,3 @@ impl fmt::Display for BufferTooSmall {
 }
 
 impl std::error::Error for BufferTooSmall {}
-
-/// The number of descriptors that may still be opened.
-#[cfg(all(unix, feature = "net"))]
-fn descriptors() -> usize {
-    let limit = rlimit::Resource::NOFILE.get_soft().ok().and_then(|limit| usize::try_from(limit).ok());
-    // The list itself has one. Where there is none, the standard streams are open.
-    let open = std::fs::read_dir("/dev/fd").map_or(3, |list| list.count().saturating_sub(1));
-    limit.map_or(DESCRIPTORS, |limit| limit.saturating_sub(open))
-}
-
-#[cfg(not(all(unix, feature = "net")))]
-fn descriptors() -> usize {
-    DESCRIPTORS
-}
-
-/// The number of descriptors where the system states none.
-const DESCRIPTORS: usize = 10_029;

@@ -111,7 +111,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// Whether there may be one connection more, and one with `peer`.
     fn has_room(&self, peer: SocketAddr) -> Result<(), NotTaken> {
-        if self.streams.len() >= self.config.max_connections {
+        if self.config.max_connections.is_some_and(|max| self.streams.len() >= max) {
             Err(NotTaken::Full)
         } else if !self.addresses.has_room(peer) {
             Err(NotTaken::AddressFull)

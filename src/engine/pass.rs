@@ -87,7 +87,7 @@ pub(super) enum Timer {
 }
 
 /// Readiness of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ready {
     /// There is something to read, if only the end of the stream or an error.
     pub readable: bool,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{DriverConfig, Engine, Event, Interest, Ready, Sockets};
-use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::time::{Instant, Now};
 
 /// `says` is still to be read, `hears` has reached the peer, and `room` bytes more fit.
@@ -145,6 +145,10 @@ impl Protocol for Fours {
 
     fn is_awaited(&self, id: ConnectionId) -> bool {
         self.awaited == Some(id)
+    }
+
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin::default()
     }
 
     fn poll_event(&mut self) -> Option<()> {

@@ -38,6 +38,8 @@ impl<P: Protocol> Driver<P> {
         config: DriverConfig,
     ) -> Result<Self, Error> {
         config.check(protocol.buffers_min()).map_err(Error::Buffer)?;
+        let max_connections = config.max_connections.unwrap_or_else(|| super::connections_max(0));
+        let config = DriverConfig { max_connections: Some(max_connections), ..config };
         let sockets = MioSockets::new(registry, space, &config).map_err(Error::Poll)?;
         let engine = Engine::new(sockets, protocol, config, os_entropy(), clock::now().instant);
         Ok(Driver { engine })

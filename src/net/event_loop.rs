@@ -27,7 +27,7 @@ const TIMER: Token = Token(usize::MAX - 1);
 const EVENTS_MAX: usize = 1024;
 
 /// When a loop inside another one has to make its next pass: [`EventLoop::arm`] tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[must_use]
 pub enum NextPass {
     /// At once: there is something to do, of which the descriptor does not tell.

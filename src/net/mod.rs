@@ -47,6 +47,7 @@
 
 mod clock;
 mod companion;
+mod descriptors;
 mod driver;
 mod error;
 mod event_loop;
@@ -61,6 +62,7 @@ mod token;
 pub use clock::{now, poll_timeout};
 #[cfg(feature = "status")]
 pub(crate) use companion::Companion;
+pub use descriptors::connections_max;
 pub use driver::Driver;
 pub use error::Error;
 pub use event_loop::{EventLoop, NextPass};

@@ -11,7 +11,7 @@ use mio::{Events, Poll};
 use super::*;
 use crate::engine::{Addresses, PROMPT_MAX};
 use crate::net::now;
-use crate::protocol::{CloseReason, Origin};
+use crate::protocol::{BuffersMin, CloseReason, Origin};
 
 /// Hears, and says nothing but `reply`.
 #[derive(Default)]
@@ -58,6 +58,10 @@ impl Protocol for Ear {
 
     fn is_awaited(&self, id: ConnectionId) -> bool {
         self.awaited.contains(&id)
+    }
+
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin::default()
     }
 
     fn poll_event(&mut self) -> Option<()> {
@@ -339,4 +343,14 @@ fn a_driver_with_too_small_buffers_does_not_start() {
     assert_eq!(error(small), Some(("out_bytes_max", least)));
     let small = DriverConfig { in_bytes_max: 16 * 1024, ..DriverConfig::default() };
     assert_eq!(error(small), Some(("in_bytes_max", 17 * 1024 + 3)));
+}
+
+/// The limit follows from the descriptors at the moment when a driver is made, not when its config is.
+#[test]
+fn a_driver_takes_the_connections_that_there_are_descriptors_for() {
+    assert_eq!(DriverConfig::default().max_connections, None);
+    let (_poll, driver) = driver_with(DriverConfig::default());
+    assert!(driver.engine.config().max_connections.is_some());
+    let chosen = DriverConfig { max_connections: Some(7), ..DriverConfig::default() };
+    assert_eq!(driver_with(chosen).1.engine.config().max_connections, Some(7));
 }

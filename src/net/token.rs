@@ -18,7 +18,7 @@ const _: () = assert!(usize::BITS == 64, "tokens need 64 bits: 8 of space, 24 of
 ///
 /// A host gives each driver on its `Poll` another space. Its own tokens must not have one of these numbers in
 /// their high 8 bits: small tokens are those of space 0, so drivers best have 1, 2, and so on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenSpace(pub u8);
 
 /// The owner of a token.

@@ -57,7 +57,7 @@ impl Peer {
 }
 
 /// Where a connection comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// A peer connected to us.
     Accepted,
@@ -72,7 +72,7 @@ pub enum Origin {
 pub struct DialId(pub usize);
 
 /// Why a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The peer closed it, or finished sending and was answered.
@@ -100,7 +100,7 @@ impl fmt::Display for CloseReason {
 }
 
 /// One value for each connection, found by index: what a protocol knows of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ConnectionMap<T> {
     entries: Vec<Option<(NonZeroU32, T)>>,
     len: usize,

@@ -6,7 +6,7 @@ use super::connection::{ConnectionId, Peer};
 use crate::wire::SendBuffer;
 
 /// A protocol's wish for a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wish {
     /// To go on.
     Keep,
@@ -18,7 +18,7 @@ pub enum Wish {
 }
 
 /// Why a connection is closed at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AbortReason {
     /// The protocol has nothing more to say to it.
     Unwanted,
@@ -38,7 +38,7 @@ pub(super) enum Comeback {
 }
 
 /// The readiness that an engine waits for on a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Interest {
     /// To be established.
     Connect,

@@ -31,7 +31,7 @@
 //! ```
 //! use std::collections::VecDeque;
 //! use std::net::SocketAddr;
-//! use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+//! use taketurns::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
 //! use taketurns::time::{Instant, Now};
 //! use taketurns::wire::split_line;
 //!
@@ -88,6 +88,10 @@
 //!         false // No deadline, so nothing is urgent.
 //!     }
 //!
+//!     fn buffers_min(&self) -> BuffersMin {
+//!         BuffersMin::default()
+//!     }
+//!
 //!     fn poll_event(&mut self) -> Option<String> {
 //!         self.shouted.pop_front()
 //!     }
@@ -139,6 +143,8 @@ pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
 ///
 /// Each `handle_` method is told `now`, the same for all that happens in one pass of the loop, and the
 /// [`Links`] to answer through. None of them may block, or panic, whatever a peer sends.
+///
+/// No method is provided, so a wrapper cannot forget to forward one.
 pub trait Protocol {
     /// The events that the host hears of.
     type Event;
@@ -195,19 +201,17 @@ pub trait Protocol {
     /// that had come from it is read.
     fn is_awaited(&self, id: ConnectionId) -> bool;
 
+    /// Returns the smallest buffers that the longest messages of this protocol fit into;
+    /// [`BuffersMin::default()`] accepts any.
+    fn buffers_min(&self) -> BuffersMin;
+
     /// Returns the next event for the host.
     fn poll_event(&mut self) -> Option<Self::Event>;
-
-    /// Returns the least buffers with which the longest messages of this protocol get through. By default any
-    /// will do.
-    fn buffers_min(&self) -> BuffersMin {
-        BuffersMin::default()
-    }
 }
 
 /// The least buffers of a connection that a [`Protocol`] works with;
 /// [`DriverConfig::check`](crate::engine::DriverConfig::check) compares them with a driver's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct BuffersMin {
     /// Bytes of its longest message, which is kept until its end has come.
     pub in_bytes: usize,

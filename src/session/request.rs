@@ -87,7 +87,7 @@ impl fmt::Debug for Join<'_> {
 }
 
 /// The turn that an answer is meant for: one turn of one life of the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Fence {
     /// Its number; any number, also 0, which no turn has.
     pub turn: Option<u64>,
@@ -96,7 +96,7 @@ pub struct Fence {
 }
 
 /// The bytes of an answer, or how many of them follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Content<'a> {
     /// They stand on the line.
     Text(&'a str),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::net::DriverConfig;
 
 /// Limits and times of a [`StatusServer`](super::StatusServer).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StatusConfig {
     /// Connections at once. One more takes the place of one that has had its answer and not closed, else of
     /// one that has not sent its request, else of one that does not read its answer; of those, of the oldest.
@@ -64,7 +64,7 @@ impl StatusConfig {
     /// The limits as a driver needs them.
     pub(super) fn driver_config(&self) -> DriverConfig {
         DriverConfig {
-            max_connections: self.connections_max.saturating_add(ACCEPTS_MAX),
+            max_connections: Some(self.connections_max.saturating_add(ACCEPTS_MAX)),
             max_connections_per_address: None,
             // A request fits, and a peer that sends more waits its turn.
             read_bytes_max: 4 * 1024,

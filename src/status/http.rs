@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use super::StatusConfig;
 use super::request::{self, Refusal, Request};
-use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
+use crate::protocol::{BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
 use crate::time::{Alarm, Instant, Now, Timers};
 
 pub(super) struct Http {
@@ -307,6 +307,10 @@ impl Protocol for Http {
 
     fn is_awaited(&self, _: ConnectionId) -> bool {
         false
+    }
+
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin::default()
     }
 
     fn poll_event(&mut self) -> Option<()> {

@@ -16,7 +16,7 @@ use crate::time::Now;
 ///
 /// ```
 /// # use std::net::SocketAddr;
-/// # use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+/// # use taketurns::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
 /// # use taketurns::time::{Instant, Now};
 /// use taketurns::status::{Count, Show, Tally};
 ///
@@ -32,6 +32,7 @@ use crate::time::Now;
 /// #     fn drain(&mut self, _: Now, _: &mut Links) {}
 /// #     fn next_deadline(&self) -> Option<Instant> { None }
 /// #     fn is_awaited(&self, _: ConnectionId) -> bool { false }
+/// #     fn buffers_min(&self) -> BuffersMin { BuffersMin::default() }
 /// #     fn poll_event(&mut self) -> Option<String> { None }
 /// # }
 /// impl Show for Shout {
@@ -74,7 +75,7 @@ pub trait Show: Protocol {
 }
 
 /// A number that only grows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Count {
     /// Its name: lower-case words with `_` between them.
     pub name: &'static str,

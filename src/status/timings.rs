@@ -13,7 +13,7 @@ const BOUNDS: [f64; 17] = [
 ];
 
 /// How often something took how long.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Timings {
     name: &'static str,
     help: &'static str,

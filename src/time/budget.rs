@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// assert_eq!(budget.take_omitted(ends), 1);
 /// assert!(budget.admit());
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineBudget {
     per_second: u32,
     /// Lines admitted in this second.

@@ -78,7 +78,7 @@ impl Instant {
 
 /// A duration in the form in which it is added to an [`Instant`]: up to 584 years, whatever is longer counts
 /// as that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub(crate) struct Nanos(u64);
 
 impl Nanos {

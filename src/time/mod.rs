@@ -19,7 +19,7 @@ pub(crate) use timers::{Alarm, Timers};
 ///
 /// Turns, deadlines and timeouts follow `instant` alone; a jump of the wall clock moves no turn.
 /// [`wall`](Self::wall) is for what people read: log files and timestamped answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Now {
     /// Monotonic time.
     pub instant: Instant,

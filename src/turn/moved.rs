@@ -9,7 +9,7 @@ use crate::time::Instant;
 ///
 /// Both stand in one value because the order in which the two seats hear of it is the protocol's.
 #[must_use = "the seats that it names have to be told"]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Moved {
     /// The turn that ended, if one did.
     pub ended: Option<Ended>,
@@ -50,7 +50,7 @@ impl HandOver {
 }
 
 /// A turn that began. Its clock starts with [`Scheduler::start`](super::Scheduler::start).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Grant {
     /// The seat that may answer.
     pub seat: SeatId,
@@ -59,7 +59,7 @@ pub struct Grant {
 }
 
 /// A turn that ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ended {
     /// The seat that held it.
     pub seat: SeatId,
@@ -86,7 +86,7 @@ pub enum Outcome {
 }
 
 /// The turn, as its holder sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Held {
     /// The seat that holds it.
     pub seat: SeatId,
@@ -110,7 +110,7 @@ impl Held {
 }
 
 /// The clock of a held turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HeldClock {
     /// It has not begun: the holder has not been told.
     Unreleased,

@@ -199,7 +199,7 @@ pub enum Judging {
 }
 
 /// Limits of a [`Scheduler`](super::Scheduler), and the rules of rings that have none of their own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct SchedulerConfig {
     /// Seats, occupied and away, of all rings together. Default 10,000; at most 150 bytes each, and the data

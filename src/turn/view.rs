@@ -7,7 +7,7 @@ use super::{Demand, RingId, Scheduler, SeatId, Weight};
 use crate::time::Instant;
 
 /// A seat, as a watcher sees it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeatView<'a, S> {
     /// The seat's id.
     pub seat: SeatId,
@@ -22,7 +22,7 @@ pub struct SeatView<'a, S> {
 }
 
 /// The state of a seat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SeatState {
     /// It will get the turn.
     Waiting,

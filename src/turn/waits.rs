@@ -12,7 +12,7 @@ use crate::time::{Instant, Nanos};
 /// not count what the host added (*extend*, *next*) nor how long a `GO` waited to be written; see
 /// [`Scheduler::stopped`](super::Scheduler::stopped). On real clocks `waited` may exceed `bound` by the time
 /// that each turn on the way ended late: the poll's rounding to 1 ms, and one pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct LongestWait {
     /// From when the seat began to wait to its grant.
     pub waited: Duration,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// How messages are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Framing {
     /// Without delimiters: what one readiness brings is one message.
     #[default]

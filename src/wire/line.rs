@@ -5,7 +5,7 @@ use std::fmt;
 use memchr::memchr;
 
 /// Why a line cannot be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LineError {
     /// It is longer than allowed, its end not counted.
     TooLong,
@@ -25,7 +25,7 @@ impl fmt::Display for LineError {
 impl std::error::Error for LineError {}
 
 /// The first line of some input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Line<'a> {
     /// The line without its end, or why it cannot be taken.
     pub text: Result<&'a str, LineError>,

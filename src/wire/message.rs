@@ -15,7 +15,7 @@ use memchr::memchr;
 pub const LINE_BYTES_MAX: usize = 1024;
 
 /// The longest lines and payloads that one side takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// The longest line in bytes, without its end. Default 1,024; at least 6.
     pub line_bytes_max: usize,
@@ -44,7 +44,7 @@ impl Limits {
 }
 
 /// One line, borrowed from the input.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Line<'i> {
     /// The line without its end.
     pub text: &'i str,
@@ -65,7 +65,7 @@ impl fmt::Debug for Line<'_> {
 }
 
 /// The reason why a line cannot be taken. The bytes behind it are of no use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LineError {
     /// It is longer than allowed, its end not counted.
     TooLong,

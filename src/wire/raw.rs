@@ -5,7 +5,7 @@
 //! over ([`Links::reread`](crate::protocol::Links::reread)).
 
 /// The input of a raw connection, told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RawMessage<'a> {
     /// Nothing but whitespace, or nothing at all: no message has begun.
     Nothing,

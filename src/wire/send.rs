@@ -7,7 +7,7 @@ use std::fmt;
 const KEEP_BYTES_MAX: usize = 1024;
 
 /// A queue of bytes. Each has a number, so that "has that been written?" is one comparison.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SendBuffer {
     pub(crate) bytes: Vec<u8>,
     /// How many of `bytes` are written already.

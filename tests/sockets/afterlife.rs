@@ -44,7 +44,7 @@ fn a_server_that_is_dropped_leaves_its_port() {
 
 #[test]
 fn connections_that_a_server_gives_up_leave_its_port() {
-    let config = DriverConfig { max_connections: 2, out_bytes_max: 10_000, ..DriverConfig::default() };
+    let config = DriverConfig { max_connections: Some(2), out_bytes_max: 10_000, ..DriverConfig::default() };
     let mut rig = Rig::new(Script::default(), config);
     let addr = rig.driver.listen_on(small_listener()).expect("it listens");
     // One that does not read, and for which more waits in the system.
@@ -208,7 +208,7 @@ fn a_drain_ends_although_newcomers_keep_coming() {
 /// Nobody takes the backlog in when there are no descriptors, and the loop ends all the same.
 #[test]
 fn a_drain_without_room_drops_the_backlog() {
-    let config = DriverConfig { max_connections: 1, linger_timeout: ms(50), ..DriverConfig::default() };
+    let config = DriverConfig { max_connections: Some(1), linger_timeout: ms(50), ..DriverConfig::default() };
     let server: TurnServer = turn_server(Framing::Line);
     let mut event_loop = EventLoop::with_config(server, config).expect("a loop");
     let addr = event_loop.driver_mut().listen(any_port()).expect("port 0 is free");

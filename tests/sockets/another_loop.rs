@@ -231,7 +231,7 @@ fn input_that_a_pass_has_left_makes_the_next_one_due_at_once() {
 fn events_that_a_pass_has_left_make_the_next_one_due_at_once() {
     const PEERS: usize = 1_500;
     rlimit::increase_nofile_limit(2 * PEERS as u64 + 200).expect("up to the hard limit");
-    let config = DriverConfig { max_connections: PEERS + 1, ..DriverConfig::default() };
+    let config = DriverConfig { max_connections: Some(PEERS + 1), ..DriverConfig::default() };
     let mut event_loop = EventLoop::with_config(Script::default(), config).expect("a poll");
     let addr = event_loop.driver_mut().listen(any_port()).expect("port 0 is free");
     let mut host = Host::new(event_loop);

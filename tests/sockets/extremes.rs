@@ -74,7 +74,7 @@ fn limits_and_times_of_a_driver_may_have_any_value() {
         |config| config.stall_timeout = Some(Duration::ZERO),
         |config| config.accepts_max = 0,
         |config| config.accepts_max = usize::MAX,
-        |config| config.max_connections = usize::MAX,
+        |config| config.max_connections = Some(usize::MAX),
         |config| config.backlog = -1,
         |config| config.backlog = i32::MAX,
         |config| config.stall_timeout = Some(Duration::MAX),

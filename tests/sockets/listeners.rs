@@ -84,7 +84,8 @@ fn limits_hold_for_connections_that_are_handed_in() {
         let peer = Peer::connect(listener.local_addr().expect("bound"));
         (peer, listener.accept().expect("it connected").0)
     };
-    let mut rig = Rig::new(Script::default(), DriverConfig { max_connections: 2, ..DriverConfig::default() });
+    let mut rig =
+        Rig::new(Script::default(), DriverConfig { max_connections: Some(2), ..DriverConfig::default() });
     let (_first, socket) = connected();
     rig.driver.adopt(now(), socket).expect("there is room");
     let (last, socket) = connected();

@@ -65,7 +65,7 @@ fn the_backlog_takes_a_stampede_while_the_loop_is_busy() {
 
 #[test]
 fn beyond_the_most_connections_a_newcomer_is_dropped_and_there_is_room_again_afterwards() {
-    let config = DriverConfig { max_connections: 1, ..DriverConfig::default() };
+    let config = DriverConfig { max_connections: Some(1), ..DriverConfig::default() };
     let (mut rig, addr) = Rig::listening(Script::closing_at_end(), config);
     let (first, _) = rig.meet(addr);
     let mut second = Peer::connect(addr);

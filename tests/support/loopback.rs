@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 use socket2::{Domain, SockRef, Socket, Type};
 use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, poll_timeout};
-use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol};
+use taketurns::protocol::{BuffersMin, CloseReason, ConnectionId, DialId, Links, Origin, Protocol};
 use taketurns::time::{self, Now};
 
 /// For what takes milliseconds on an idle machine.
@@ -381,6 +381,10 @@ impl Protocol for Script {
 
     fn is_awaited(&self, _: ConnectionId) -> bool {
         false
+    }
+
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin::default()
     }
 
     fn poll_event(&mut self) -> Option<()> {

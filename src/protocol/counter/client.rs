@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::{Level, warn};
 
 use super::{CounterId, Parity};
-use crate::protocol::{CloseReason, ConnectionId, Entropy, Links, Origin, Protocol};
+use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Entropy, Links, Origin, Protocol};
 use crate::session::Redacted;
 use crate::time::{Alarm, Instant, Now, Timers};
 
@@ -39,7 +39,7 @@ impl CounterClientConfig {
 }
 
 /// An event of a [`CounterClient`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CounterClientEvent {
     /// The server has said from where to go on.
@@ -241,6 +241,10 @@ impl Protocol for CounterClient {
 
     fn is_awaited(&self, id: ConnectionId) -> bool {
         self.running.as_ref().is_some_and(|running| running.connection == id)
+    }
+
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin::default()
     }
 
     fn poll_event(&mut self) -> Option<CounterClientEvent> {

@@ -41,7 +41,7 @@ impl fmt::Display for CounterId {
 }
 
 /// The memory of an id, which outlives its connections.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Record {
     /// The last number that it has reported; 0 before the first.
     pub number: i64,
@@ -50,7 +50,7 @@ pub struct Record {
 }
 
 /// Odd or even.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Parity {
     /// 1, 3, ... 99.
     Odd,

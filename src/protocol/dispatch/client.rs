@@ -9,7 +9,7 @@ use log::{Level, warn};
 
 use super::Rank;
 use super::message::{self, Command, Reply};
-use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::session::Redacted;
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, split_line};
@@ -240,6 +240,10 @@ impl Protocol for DispatchClient {
 
     fn is_awaited(&self, id: ConnectionId) -> bool {
         self.connection == Some(id)
+    }
+
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin::default()
     }
 
     fn poll_event(&mut self) -> Option<DispatchClientEvent> {

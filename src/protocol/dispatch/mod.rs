@@ -30,7 +30,7 @@ impl fmt::Display for Rank {
 }
 
 /// The choice of the client that gets a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Policy {
     /// The closest lower rank.
     #[default]

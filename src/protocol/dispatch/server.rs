@@ -11,7 +11,7 @@ use memchr::memchr;
 use super::message::{COMMAND_BYTES_MAX, Command, MESSAGE_BYTES_MAX, Reply, Request};
 use super::{DispatchCounts, DispatchEvent, DispatchServerConfig, Policy, Rank, Rejection};
 use crate::protocol::SHOWN_BYTES_MAX;
-use crate::protocol::{CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
+use crate::protocol::{BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
 use crate::session::{Extent, Redacted, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, LineError, RawMessage, split_line, split_raw};
@@ -511,6 +511,10 @@ impl Protocol for DispatchServer {
 
     fn is_awaited(&self, _: ConnectionId) -> bool {
         false
+    }
+
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin::default()
     }
 
     fn poll_event(&mut self) -> Option<DispatchEvent> {

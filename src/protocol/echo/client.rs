@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::{Level, info};
 
-use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::time::{Instant, Now};
 
 /// The client side of the echo protocol, without sockets: a [`Protocol`].
@@ -35,7 +35,7 @@ struct Awaited {
 }
 
 /// Limits of an [`EchoClient`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EchoClientConfig {
     /// The longest answer; a longer one is cut. Default 128 KiB.
     pub answer_bytes_max: usize,
@@ -155,6 +155,10 @@ impl Protocol for EchoClient {
 
     fn is_awaited(&self, id: ConnectionId) -> bool {
         self.awaited.as_ref().is_some_and(|awaited| awaited.id == id)
+    }
+
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin::default()
     }
 
     fn poll_event(&mut self) -> Option<EchoClientEvent> {

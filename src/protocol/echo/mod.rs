@@ -15,7 +15,7 @@ pub use server::EchoServer;
 pub type Stamp = Box<dyn Fn(SystemTime) -> String + Send>;
 
 /// Limits and times of an [`EchoServer`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EchoServerConfig {
     /// The connection stays open, and every line gets one line in answer. Default `false`: one message a
     /// connection.
@@ -52,7 +52,7 @@ impl Default for EchoServerConfig {
 }
 
 /// An event of an [`EchoServer`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EchoEvent {
     /// A message was answered.

@@ -20,7 +20,7 @@ use crate::turn::{Rules, RulesError};
 /// let error = config.check().unwrap_err();
 /// assert_eq!(error.to_string(), "max_clients is 2, but a ring needs 5 seats: no turn would ever be granted");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TurnServerConfig {
     /// How messages are told apart. Default [`Framing::Auto`].
@@ -28,9 +28,8 @@ pub struct TurnServerConfig {
     /// The rules of rings that have none of their own. Default two seats, 30 s a turn.
     pub rules: Rules,
     /// Connections; one more is turned away. Default 10,000; each costs less than 1 KiB in addition to what
-    /// the system keeps and what is queued for it. Where the process may have fewer descriptors, give it no
-    /// more than [`DriverConfig::clients_max`](crate::net::DriverConfig::clients_max), or the last ones hear
-    /// no `BYE full`.
+    /// the system keeps and what is queued for it. Where the process may have fewer descriptors, give it 16
+    /// less than [`net::connections_max`](crate::net::connections_max), or the last ones hear no `BYE full`.
     pub max_clients: usize,
     /// Rings. Default 1,024.
     pub max_rings: usize,
@@ -119,7 +118,7 @@ impl TurnServerConfig {
 }
 
 /// The clients that a server takes, by how they tell messages apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Framing {
     /// Both, in the same rings: a connection shows by its first bytes, or by its silence, which it is.
     #[default]
@@ -166,7 +165,7 @@ impl fmt::Display for UnknownFraming {
 impl std::error::Error for UnknownFraming {}
 
 /// Whether a client may join or watch a ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Admission {
     /// Any client may.
     #[default]

@@ -73,7 +73,7 @@ impl fmt::Debug for Joining {
 }
 
 /// The terms on which the host admits a client. By default, those that the client asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Admit {
     /// The seat's weight, in place of the one that the client asked for. It may be above the ring's

@@ -15,7 +15,7 @@ pub(super) const REPORTED_MAX: usize = 4096;
 
 /// Names an accepted answer until the host has taken the events of its pass; see
 /// [`TurnServer::answer`](super::TurnServer::answer).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AnswerId {
     start: u32,
     len: u32,
@@ -25,7 +25,7 @@ pub struct AnswerId {
 }
 
 /// An accepted answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Answer<'a> {
     /// The name that a raw client wrote in front of it; `None` for a client that joined under a name.
     pub raw_name: Option<&'a str>,

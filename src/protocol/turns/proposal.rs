@@ -64,7 +64,7 @@ impl fmt::Debug for Proposal {
 }
 
 /// The host's word on a [`Proposal`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict<'a> {
     /// The answer counts.
     Accept {

@@ -112,7 +112,7 @@ impl World {
         set: impl FnOnce(&mut DriverConfig),
     ) -> World {
         let now = Now::new(Instant::ORIGIN, SystemTime::UNIX_EPOCH + secs(1_700_000_000));
-        let mut driver = DriverConfig { max_connections: 100_000, ..DriverConfig::default() };
+        let mut driver = DriverConfig { max_connections: Some(100_000), ..DriverConfig::default() };
         set(&mut driver);
         World {
             engine: engine(&config, &driver, Net::default(), seed, now),

@@ -54,7 +54,7 @@ pub struct ClientConfig {
 }
 
 /// The seat that a client asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SeatRequest {
     /// The name of the client, unique in its ring.
     pub name: Name,

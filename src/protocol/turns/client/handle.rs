@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Client, ClientEvent, ClientId, Fate, TurnClient, Wire};
-use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::time::{Instant, Now};
 
 impl Protocol for TurnClient {
@@ -100,6 +100,10 @@ impl Protocol for TurnClient {
 
     fn is_awaited(&self, id: ConnectionId) -> bool {
         self.by_connection.get(id).is_some()
+    }
+
+    fn buffers_min(&self) -> BuffersMin {
+        BuffersMin::default()
     }
 
     fn poll_event(&mut self) -> Option<ClientEvent> {

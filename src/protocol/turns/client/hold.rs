@@ -6,7 +6,7 @@ use crate::time::Instant;
 use crate::turn::TurnNumber;
 
 /// A turn that a client has, for its host to answer: see [`News::Granted`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ClientTurn {
     /// The client.
