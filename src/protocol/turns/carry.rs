@@ -1,7 +1,5 @@
 //! Carries out moves of the scheduler, in the order in which clients are to hear of them.
 
-use std::fmt::Write as _;
-
 use log::{Level, info};
 
 use super::TurnEvent;
@@ -34,6 +32,18 @@ impl<'a> Accepted<'a> {
             name => self.message.get(name + 1..).unwrap_or_default(),
         }
     }
+}
+
+/// A move, as it is carried out.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    moved: Moved,
+    /// The answer that ended a turn, if one did.
+    answer: Option<Accepted<'a>>,
+    /// The next holder has been told.
+    is_told: bool,
+    /// What was kept with the seat whose turn has ended, if that is gone by now.
+    gone: Option<&'a SeatData>,
 }
 
 /// A raw client that answered too late for its last turn, and whose answer counts in the one that it has now
@@ -96,9 +106,7 @@ impl TurnServer {
 
     #[cold]
     fn carry_on_any(&mut self, now: Now, moved: Moved, answer: Accepted<'_>, links: &mut Links) {
-        if let Some(late) = self.carry_out_one(now, moved, true, Some(answer), links) {
-            self.carry_out_late(now, late, links);
-        }
+        self.carry_out_step(now, Step { moved, answer: Some(answer), is_told: true, gone: None }, links);
         self.finish_drain(now, links);
     }
 
@@ -110,12 +118,7 @@ impl TurnServer {
         answer: Option<Accepted<'_>>,
         links: &mut Links,
     ) {
-        if let Some(late) = self.carry_out_one(now, moved, false, answer, links) {
-            self.carry_out_late(now, late, links);
-        }
-        if unlikely(!self.afterwards.is_empty()) {
-            self.carry_out_afterwards(now, links);
-        }
+        self.carry_out_step(now, Step { moved, answer, is_told: false, gone: None }, links);
         self.finish_drain(now, links);
     }
 
@@ -133,8 +136,15 @@ impl TurnServer {
         let moved = self.table.scheduler.vacate_at_once(now.instant, seat);
         self.ledger.report(TurnEvent::Away { seat });
         self.hear_of_seat(seat, links, |name| Reply::Away { name });
-        if let Some(late) = self.carry_out_one(now, moved, false, None, links) {
+        self.carry_out_step(now, Step { moved, answer: None, is_told: false, gone: None }, links);
+    }
+
+    fn carry_out_step(&mut self, now: Now, step: Step<'_>, links: &mut Links) {
+        if let Some(late) = self.carry_out_one(now, step, links) {
             self.carry_out_late(now, late, links);
+        }
+        if unlikely(!self.afterwards.is_empty()) {
+            self.carry_out_afterwards(now, links);
         }
     }
 
@@ -143,22 +153,17 @@ impl TurnServer {
         let mut next = Some(late);
         while let Some(Late { id, seat, message }) = next.take() {
             if let Some((moved, name)) = self.raw_take(now, id, seat, &message, links) {
-                let answer = Accepted { message: &message, name, words: None, replies: 1 };
-                next = self.carry_out_one(now, moved, false, Some(answer), links);
+                let answer = Some(Accepted { message: &message, name, words: None, replies: 1 });
+                let step = Step { moved, answer, is_told: false, gone: None };
+                next = self.carry_out_one(now, step, links);
             }
         }
     }
 
     /// T25: first the next holder hears that it may go, then the last one how its turn ended, then the
     /// hearers; but on one connection an answer is confirmed before the next turn begins.
-    fn carry_out_one(
-        &mut self,
-        now: Now,
-        Moved { ended, granted }: Moved,
-        is_told: bool,
-        answer: Option<Accepted<'_>>,
-        links: &mut Links,
-    ) -> Option<Late> {
+    fn carry_out_one(&mut self, now: Now, step: Step<'_>, links: &mut Links) -> Option<Late> {
+        let Step { moved: Moved { ended, granted }, answer, is_told, gone } = step;
         let unanswered = ended.as_ref().and_then(|ended| self.note_ended(ended, answer.as_ref(), links));
         let has_same_seat = match (&ended, &granted) {
             (Some(ended), Some(granted)) => ended.seat == granted.seat,
@@ -179,7 +184,7 @@ impl TurnServer {
             if likely(!has_same_seat) {
                 self.tell_ended(ended, answer.as_ref(), unanswered, links);
             }
-            self.hear_ended(ended, answer.as_ref(), links);
+            self.hear_ended(ended, answer.as_ref(), gone, links);
         }
         if let Some(granted) = &granted {
             self.hear_begin(now, granted, links);
@@ -360,16 +365,20 @@ impl TurnServer {
         (!self.table.rooms.room(room).hearers.is_empty()).then_some(room)
     }
 
-    fn hear_ended(&mut self, ended: &Ended, answer: Option<&Accepted<'_>>, links: &mut Links) {
-        if let Some(room) = unlikely_some(self.has_hearers(ended.seat)) {
-            self.hear_how(room, ended, answer, links);
-        }
-    }
-
-    #[cold]
-    fn hear_how(&mut self, room: RoomId, ended: &Ended, answer: Option<&Accepted<'_>>, links: &mut Links) {
+    fn hear_ended(
+        &mut self,
+        ended: &Ended,
+        answer: Option<&Accepted<'_>>,
+        gone: Option<&SeatData>,
+        links: &mut Links,
+    ) {
         let &Ended { seat, turn, outcome } = ended;
-        let name = self.table.name_of(seat).to_string();
+        let Some(data) = gone.or_else(|| self.table.scheduler.data(seat)) else { return };
+        let room = data.room;
+        if likely(self.table.rooms.room(room).hearers.is_empty()) {
+            return;
+        }
+        let name = SeatName { seat, name: data.name() }.to_string();
         let raw_name = answer.filter(|answer| answer.name > 0).and_then(|answer| {
             let name = std::str::from_utf8(&answer.message[..answer.name]).ok()?;
             name.parse::<crate::session::Name>().is_ok().then_some(name)
@@ -382,15 +391,8 @@ impl TurnServer {
     }
 
     /// Tells the hearers of a turn that its holder has been told of.
-    #[inline]
     pub(super) fn hear_begin(&mut self, now: Now, grant: &Grant, links: &mut Links) {
-        if let Some(room) = unlikely_some(self.has_hearers(grant.seat)) {
-            self.hear_begun(now, room, grant, links);
-        }
-    }
-
-    #[cold]
-    fn hear_begun(&mut self, now: Now, room: RoomId, grant: &Grant, links: &mut Links) {
+        let Some(room) = self.has_hearers(grant.seat) else { return };
         let Some((turn, within)) = self.time_left(now, grant.seat).filter(|(turn, _)| *turn == grant.turn)
         else {
             return;
@@ -407,8 +409,7 @@ impl TurnServer {
         reply: impl for<'n> FnOnce(&'n str) -> Reply<'n>,
     ) {
         if let Some(room) = self.has_hearers(seat) {
-            let mut name = String::new();
-            let _ = write!(name, "{}", self.table.name_of(seat));
+            let name = self.table.name_of(seat).to_string();
             self.hear(room, &reply(&name), links);
         }
     }
@@ -436,29 +437,9 @@ impl TurnServer {
     pub(super) fn retire_seat(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         // The proposal of a seat that is gone cannot be accepted.
         if let Some((moved, data)) = self.table.scheduler.retire(now.instant, seat) {
-            self.carry_out_gone(now, moved, &data, links);
+            self.carry_out_step(now, Step { moved, answer: None, is_told: false, gone: Some(&data) }, links);
             self.forget(now, seat, &data, links);
             self.finish_drain(now, links);
-        }
-    }
-
-    /// As [`carry_out`](Self::carry_out), for a turn whose seat is gone by now.
-    fn carry_out_gone(&mut self, now: Now, moved: Moved, data: &SeatData, links: &mut Links) {
-        if let Some(ended) = &moved.ended {
-            self.note_skipped(ended, links);
-            let name = SeatName { seat: ended.seat, name: data.name() }.to_string();
-            let late = moved.granted.and_then(|granted| self.grant(now, granted, links));
-            if !self.table.rooms.room(data.room).hearers.is_empty() {
-                self.hear(data.room, &Reply::Skip { name: &name, turn: ended.turn, how: How::Gone }, links);
-            }
-            if let Some(grant) = &moved.granted {
-                self.hear_begin(now, grant, links);
-            }
-            if let Some(late) = late {
-                self.carry_out_late(now, late, links);
-            }
-        } else {
-            self.carry_out(now, moved, None, links);
         }
     }
 }
@@ -508,10 +489,4 @@ fn tell_line(
         Outcome::Lapsed => TurnServer::say(id, &Reply::Lapsed { turn, how: None }, links),
         _ => {}
     }
-}
-
-/// Hearers are seldom there.
-#[inline]
-fn unlikely_some<T>(value: Option<T>) -> Option<T> {
-    if unlikely(value.is_some()) { value } else { None }
 }

@@ -4,13 +4,14 @@ use log::{Level, warn};
 
 use super::TurnEvent;
 use super::carry::Accepted;
+use super::line::No;
 use super::proposal::{Open, Proposal, Then, Unruled, Verdict};
 use super::server::{Session, TurnServer};
 use crate::protocol::{ConnectionId, Links};
-use crate::session::{Code, Reply};
-use crate::table::{LastAnswer, SeatData};
+use crate::session::{Code, Fence, Reply};
+use crate::table::{LastAnswer, Mark, SeatData};
 use crate::time::Now;
-use crate::turn::{HostError, SeatId, TurnNumber};
+use crate::turn::{HostError, Judging, SeatId, TurnNumber};
 
 /// Judging.
 impl TurnServer {
@@ -58,6 +59,27 @@ impl TurnServer {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the host says if an answer of `seat` counts.
+    #[inline]
+    pub(super) fn is_judged(&self, seat: SeatId) -> bool {
+        self.table.scheduler.rules(seat.ring()).is_some_and(|rules| rules.judging == Judging::Host)
+    }
+
+    /// Hands an answer to the host. `message` is what was sent, and begins with a name of `name` bytes if the
+    /// client is a raw one.
+    pub(super) fn propose(
+        &mut self,
+        seat: SeatId,
+        turn: TurnNumber,
+        answer: &[u8],
+        message: &[u8],
+        name: usize,
+    ) {
+        self.ledger.counts.proposed += 1;
+        let proposal = self.proposals.add(seat, turn, Mark::of(answer), message, name);
+        self.ledger.report(TurnEvent::Proposed(proposal));
     }
 
     fn accept(
@@ -140,6 +162,18 @@ impl TurnServer {
         }
     }
 
+    /// An answer while one is judged: the same one again gets its own reply, any other is too late.
+    #[cold]
+    pub(super) fn line_answer_again(&mut self, seat: SeatId, fence: Fence, answer: &[u8]) -> Result<(), No> {
+        let open = self.proposals.get_mut(seat).ok_or((Code::StaleTurn, None))?;
+        let is_same = fence.turn.is_none_or(|turn| turn == open.turn.get()) && open.mark == Mark::of(answer);
+        if !is_same || open.replies >= REPLIES_MAX {
+            return Err((Code::StaleTurn, None));
+        }
+        open.replies += 1;
+        Ok(())
+    }
+
     /// Carries out what was put off until the turn of `seat` has moved on: its client left while its answer
     /// was judged, say.
     pub(super) fn carry_out_then(&mut self, now: Now, seat: SeatId, then: Then, links: &mut Links) {
@@ -183,3 +217,6 @@ impl TurnServer {
         self.ledger.report(TurnEvent::NotJudged { seat, turn });
     }
 }
+
+/// Replies that one connection may have outstanding for the same answer, sent again while it is judged.
+const REPLIES_MAX: u32 = 64;

@@ -64,7 +64,7 @@
 //! ```
 
 // server.rs     connections and their sessions, draining, deadlines
-//  ├ line.rs    requests of the line protocol
+//  ├ line.rs    requests of the line protocol; seating.rs has how its clients come and go
 //  ├ raw.rs     raw messages, and when GO may be said; undecided.rs tells the framings apart
 //  ├ carry.rs   moves of the scheduler, and the order of writes
 //  ├ judging.rs verdicts of the host, on proposals: proposal.rs
@@ -84,6 +84,7 @@ mod ledger;
 mod line;
 mod proposal;
 mod raw;
+mod seating;
 mod server;
 mod undecided;
 

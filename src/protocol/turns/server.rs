@@ -12,6 +12,7 @@ use log::{Level, info, warn};
 
 use super::ledger::{Answer, AnswerId, Ledger};
 use super::proposal::{Proposals, Then};
+use super::seating::address_of;
 use super::{Framing, TurnConfigError, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::hint::unlikely;
 use crate::protocol::SHOWN_BYTES_MAX;
@@ -286,8 +287,7 @@ impl TurnServer {
     pub(super) fn unseat(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         let data = self.table.scheduler.data(seat);
         if data.is_some_and(|data| data.client == Some(id)) {
-            let address = links.peer(id).map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
-            let moved = self.table.leave_place(now.instant, seat, address);
+            let moved = self.table.leave_place(now.instant, seat, address_of(id, links));
             self.ledger.report(TurnEvent::Away { seat });
             // When the server stops that says nothing new, however many seats there are.
             if self.drain != Drain::Done {

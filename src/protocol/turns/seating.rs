@@ -1,0 +1,340 @@
+//! How clients that speak lines come and go: they join, resume, watch and leave, and make room for each other.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::line::No;
+use super::proposal::Then;
+use super::server::{Session, TurnServer};
+use super::{Admission, Joining, TurnEvent};
+use crate::protocol::{ConnectionId, Links};
+use crate::session::line::{Admitting, LineSession, Role, Seating, Wants, kept};
+use crate::session::raw::Trial;
+use crate::session::{Bye, Join, Name, Reply, SeatState as Told, Secret, Token};
+use crate::table::{LineIdentity, NoSeat, RoomId, SeatData, Wanted};
+use crate::time::Now;
+use crate::turn::{SeatId, SeatState, SeatView, TurnNumber};
+
+impl TurnServer {
+    pub(super) fn line_join(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        join: &Join<'_>,
+        links: &mut Links,
+    ) -> Result<(), No> {
+        let seating = Seating::of(join);
+        if join.resume.is_none() {
+            // A refusal that leaves the connection open comes before the host is asked.
+            if let Err(NoSeat::No(code, why)) = self.table.may_join(now.instant, &wanted(&seating)) {
+                return Err((code, Some(why)));
+            }
+        }
+        if self.config.admission == Admission::Host {
+            let joining = Joining::of(id, join);
+            self.line_admitting(now, id, Wants::Seat(seating), joining);
+            return Ok(());
+        }
+        self.line_sit_down(now, id, &seating, &[], links)
+    }
+
+    /// Gives the client its seat, or tells it why not.
+    pub(super) fn line_sit_down(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seating: &Seating,
+        words: &[Box<[u8]>],
+        links: &mut Links,
+    ) -> Result<(), No> {
+        match seating.resume {
+            Some(secret) => self.line_resume(now, id, seating, secret.ok(), words, links),
+            None => return self.line_take_seat(now, id, seating, words, links),
+        }
+        Ok(())
+    }
+
+    fn line_take_seat(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seating: &Seating,
+        words: &[Box<[u8]>],
+        links: &mut Links,
+    ) -> Result<(), No> {
+        let address = address_of(id, links);
+        let wanted = wanted(seating);
+        // A client that gets no seat costs no other client its place.
+        if self.table.may_join(now.instant, &wanted).is_ok() {
+            // The seat of a client that never heard that it has one, or whose name is another's now.
+            if let Some(before) = self.table.seat_named(&seating.ring, &seating.name) {
+                self.retire_seat(now, before, links);
+            }
+            self.vacate_silent(now, &seating.ring, links);
+            if self.table.has_room_for(address, &seating.ring) {
+                self.make_room(now, &seating.ring, links);
+            }
+        }
+        match self.table.join(now.instant, id, address, &wanted) {
+            Ok((seat, secret, moved)) => {
+                let hears = self.line_seated(id, seat, seating, secret, words, links);
+                self.hear_of_seat(seat, links, |name| Reply::Joined { name, seat: seat.place() });
+                self.line_hears(id, hears);
+                let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
+                if !is_granted {
+                    self.line_waits(id, seat, links);
+                }
+                self.carry_out(now, moved, None, links);
+                Ok(())
+            }
+            Err(NoSeat::No(code, why)) => Err((code, Some(why))),
+            Err(NoSeat::Bye(bye)) => {
+                if matches!(bye, Bye::Full | Bye::RingFull) {
+                    self.ledger.counts.turned_away += 1;
+                }
+                self.dismiss(now, id, bye, links);
+                Ok(())
+            }
+        }
+    }
+
+    /// L10: a client on trial that has let its turn lapse, such as a port scanner, keeps no place in a full
+    /// ring that another client wants.
+    pub(super) fn vacate_silent(&mut self, now: Now, ring: &Name, links: &mut Links) {
+        let Some(of) = self.table.ring_named(ring).filter(|_| self.table.is_full(ring)) else { return };
+        let silent = self.table.scheduler.seats_of(of).filter_map(|view| view.data.client).find(
+            |&id| matches!(self.sessions.get(id), Some(Session::Raw(raw)) if raw.trial == Trial::Resting),
+        );
+        if let Some(silent) = silent {
+            self.dismiss(now, silent, Bye::RingFull, links);
+        }
+    }
+
+    /// Makes room for one more seat: gives up the seat that has been away for longest, or the ring that was
+    /// deserted first.
+    pub(super) fn make_room(&mut self, now: Now, ring: &Name, links: &mut Links) {
+        let config = self.table.scheduler.config();
+        if self.table.scheduler.seats() >= config.max_seats
+            && let Some(seat) = self.table.scheduler.longest_away()
+        {
+            self.retire_seat(now, seat, links);
+        }
+        let rings = self.table.scheduler.rings().count();
+        if self.table.ring_named(ring).is_none()
+            && rings >= self.table.scheduler.config().max_rings
+            && let Some(deserted) = self.table.scheduler.longest_deserted()
+        {
+            let seats: Vec<_> = self.table.scheduler.seats_of(deserted).map(|view| view.seat).collect();
+            seats.into_iter().for_each(|seat| self.retire_seat(now, seat, links));
+        }
+    }
+
+    /// T22: the seat moves to this connection, in its old place, whether or not the old connection still
+    /// seems alive.
+    fn line_resume(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        seating: &Seating,
+        secret: Option<Secret>,
+        words: &[Box<[u8]>],
+        links: &mut Links,
+    ) {
+        let resumed = self.table.resume(id, &seating.ring, &seating.name, secret);
+        let Some((seat, fresh, old)) = resumed else {
+            return self.dismiss(now, id, Bye::BadSecret, links);
+        };
+        if let Some(old) = old {
+            self.dismiss(now, old, Bye::Superseded, links);
+        }
+        let was_away = old.is_none();
+        let held = self.time_left(now, seat);
+        let moved = self.table.scheduler.occupy(now.instant, seat);
+        if let Some(open) = self.proposals.get_mut(seat) {
+            open.replies = 1;
+        }
+        let hears = self.line_seated(id, seat, seating, fresh, words, links);
+        if was_away {
+            self.hear_of_seat(seat, links, |name| Reply::Back { name });
+        }
+        self.line_hears(id, hears);
+        let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
+        let is_judged = self.proposals.get_mut(seat).is_some();
+        match held {
+            _ if is_granted || is_judged => {}
+            Some(_) => self.say_first_go(now, id, seat, links),
+            None if self.table.scheduler.held_by(seat).is_some() => {}
+            None => self.line_waits(id, seat, links),
+        }
+        self.carry_out(now, moved, None, links);
+    }
+
+    /// The connection has its seat, and is told which, and who else is there. Returns the room that it wants
+    /// to hear, once those that hear it have been told of the newcomer.
+    fn line_seated(
+        &mut self,
+        id: ConnectionId,
+        seat: SeatId,
+        seating: &Seating,
+        resume: Secret,
+        words: &[Box<[u8]>],
+        links: &mut Links,
+    ) -> Option<RoomId> {
+        let hears = seating.hears.then(|| self.table.rooms.find_or_make(seating.ring));
+        self.line_become(id, Role::Seated { seat, hears });
+        let line = self.table.scheduler.data(seat).and_then(SeatData::line_identity);
+        let last = line.and_then(|line: &LineIdentity| line.last).map(|last| last.turn);
+        let judging = self.proposals.get_mut(seat).map(|open| open.turn);
+        let welcome = Reply::Welcome {
+            name: seating.name.as_str(),
+            seat: seat.place(),
+            ring: seating.ring.as_str(),
+            epoch: self.table.epoch,
+            resume,
+            last,
+            judging,
+        };
+        TurnServer::say(id, &welcome, links);
+        self.ledger.report(TurnEvent::Seated { seat, connection: id });
+        if let Some(room) = hears {
+            self.say_roster(id, room, links);
+        }
+        self.line_welcomed(id, words, links);
+        hears
+    }
+
+    /// From now on the client on `id` hears what happens in `room`, if that is one.
+    fn line_hears(&mut self, id: ConnectionId, room: Option<RoomId>) {
+        if let Some(room) = room {
+            self.table.rooms.hear(room, id);
+        }
+    }
+
+    /// Sends the host's words right after the welcome.
+    fn line_welcomed(&mut self, id: ConnectionId, words: &[Box<[u8]>], links: &mut Links) {
+        for content in words {
+            TurnServer::say(id, &Reply::Say { content }, links);
+        }
+    }
+
+    /// A seat that begins to wait is told how many come first; one that rests is told nothing.
+    fn line_waits(&mut self, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        if self.table.scheduler.is_waiting(seat) {
+            self.say_wait(id, seat, links);
+        }
+    }
+
+    pub(super) fn line_wants_to_watch(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        ring: Name,
+        token: Option<Token<'_>>,
+        links: &mut Links,
+    ) {
+        if self.config.admission == Admission::Host {
+            let joining = Joining::to_watch(id, ring, kept(token));
+            return self.line_admitting(now, id, Wants::Hear(ring), joining);
+        }
+        self.line_watch(id, ring, &[], links);
+    }
+
+    pub(super) fn line_watch(
+        &mut self,
+        id: ConnectionId,
+        ring: Name,
+        words: &[Box<[u8]>],
+        links: &mut Links,
+    ) {
+        let room = self.table.rooms.find_or_make(ring);
+        let turn = TurnNumber::new(self.table.scheduler.last_turn(self.table.rooms.room(room).ring));
+        self.line_become(id, Role::Hearing(room));
+        let watching = Reply::Watching { ring: ring.as_str(), epoch: self.table.epoch, turn };
+        TurnServer::say(id, &watching, links);
+        self.say_roster(id, room, links);
+        self.line_welcomed(id, words, links);
+        self.line_hears(id, Some(room));
+    }
+
+    /// Tells a new hearer who sits in a ring.
+    fn say_roster(&self, id: ConnectionId, room: RoomId, links: &mut Links) {
+        let room = self.table.rooms.room(room);
+        let seats = room.ring.map(|ring| self.table.scheduler.roster(ring)).unwrap_or_default();
+        for view in seats.iter().take(self.config.roster_max) {
+            let name = self.table.name_of(view.seat).to_string();
+            TurnServer::say(id, &seat_line(&name, view), links);
+        }
+        TurnServer::say(id, &Reply::Seats { ring: room.name.as_str(), seats: seats.len() }, links);
+    }
+
+    /// Gives the seat up. A turn that it holds ends; an answer that is judged is waited for.
+    pub(super) fn line_leave(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        if !self.proposals.defer(seat, Then::Leave) {
+            self.line_left_for_good(now, id, seat, links);
+        }
+    }
+
+    pub(super) fn line_left_for_good(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        self.retire_seat(now, seat, links);
+        self.dismiss(now, id, Bye::Left, links);
+    }
+
+    /// The connection is gone or dismissed.
+    pub(super) fn line_left(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        mut session: LineSession,
+        links: &mut Links,
+    ) {
+        self.timers.remove(&mut session.alarm, id);
+        match session.role {
+            Role::Newcomer { .. } | Role::Admitting(_) => {}
+            Role::Seated { seat, hears } => {
+                if let Some(room) = hears {
+                    self.table.rooms.stop_hearing(room, id);
+                }
+                self.unseat(now, id, seat, links);
+                if let Some(room) = hears {
+                    self.table.rooms.tidy(now.instant, room);
+                }
+            }
+            Role::Hearing(room) => {
+                self.table.rooms.stop_hearing(room, id);
+                self.table.rooms.tidy(now.instant, room);
+            }
+        }
+    }
+
+    /// Asks the host whether to admit a client.
+    fn line_admitting(&mut self, now: Now, id: ConnectionId, wants: Wants, joining: Joining) {
+        let until = now.instant + self.config.hello_timeout;
+        let admitting = Admitting { until, wants, words: Vec::new() };
+        if let Some(session) = self.line(id) {
+            session.role = Role::Admitting(Box::new(admitting));
+            session.goes_on_until = None;
+        }
+        self.line_rearm(id);
+        self.ledger.report(TurnEvent::Joining(Box::new(joining)));
+    }
+}
+
+fn wanted(seating: &Seating) -> Wanted {
+    let &Seating { name, ring, weight, demand, given, .. } = seating;
+    Wanted { name, ring, weight, demand, given }
+}
+
+pub(super) fn address_of(id: ConnectionId, links: &Links) -> IpAddr {
+    links.peer(id).map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
+}
+
+fn seat_line<'a>(name: &'a str, view: &SeatView<'_, SeatData>) -> Reply<'a> {
+    let state = match view.state {
+        SeatState::Waiting => Told::Waiting,
+        SeatState::Resting => Told::Resting,
+        SeatState::Holding => Told::Holding,
+        SeatState::Judged => Told::Judged,
+        SeatState::Away { .. } => Told::Away,
+    };
+    let weight = Some(view.weight.value()).filter(|&weight| weight > 1);
+    Reply::Seat { name, seat: view.seat.place(), state, weight }
+}
