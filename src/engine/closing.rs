@@ -6,7 +6,7 @@ use log::{Level, warn};
 
 use super::pass::Timer;
 use super::{Engine, Event, Interest, Sockets};
-use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Origin, Phase, Protocol, Wish};
+use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Flags, Origin, Phase, Protocol, Wish};
 use crate::time::Now;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
@@ -21,7 +21,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if link.phase == Phase::Lingering {
             return;
         }
-        let (before, had_refused) = (self.counts.bytes_out, link.blocked);
+        let (before, had_refused) = (self.counts.bytes_out, link.is_blocked());
         // A peer that is to be closed for what waits for it is offered that once more.
         if (!had_refused || link.queue.unsent().len() > self.config.out_bytes_max)
             && let Err(error) = self.write_out(id, first)
@@ -30,21 +30,21 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
         let Some((link, _)) = self.links.link_and_spare(id) else { return };
         let Some(socket) = self.streams.get_mut(id) else { return };
-        if had_refused && link.blocked && link.queue.unsent().len() > self.config.out_bytes_max {
+        if had_refused && link.is_blocked() && link.queue.unsent().len() > self.config.out_bytes_max {
             return self.abort(now, id, AbortReason::SlowReader);
         }
-        if link.finished && !link.blocked && !std::mem::replace(&mut link.shut, true) {
+        if link.finished && !link.is_blocked() && !std::mem::replace(&mut link.shut, true) {
             // If the connection is broken, a read says so.
             let _ = self.sockets.shutdown(socket);
         }
         if link.wish == Wish::Close {
             link.phase = Phase::Closing;
-            if !link.blocked {
+            if !link.is_blocked() {
                 return self.linger(now, id);
             }
         }
         // Otherwise nothing has changed: it is watched for reading, and has no deadline.
-        if link.blocked || link.watched == Some(Interest::ReadWrite) {
+        if link.is_blocked() || link.watched == Some(Interest::ReadWrite) {
             self.await_writable(now, id, self.counts.bytes_out > before);
         }
     }
@@ -52,8 +52,11 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Writes until nothing is queued or the system takes no more.
     fn write_out(&mut self, id: ConnectionId, mut first: Option<io::Result<usize>>) -> io::Result<()> {
         let Some((link, spare)) = self.links.link_and_spare(id) else { return Ok(()) };
+        if link.flags.any(Flags::WRAPPED) {
+            return self.write_wrapped(id);
+        }
         let Some(socket) = self.streams.get_mut(id) else { return Ok(()) };
-        link.blocked = false;
+        link.flags.clear(Flags::BLOCKED);
         while !link.queue.is_empty() {
             let written = match first.take() {
                 Some(written) => written,
@@ -66,7 +69,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                     link.queue.consume(count, spare);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    link.blocked = true;
+                    link.flags.set(Flags::BLOCKED);
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -107,7 +110,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let timer = Timer::Connection(id);
         let has_deadline = self.deadlines.of(timer).is_some();
         let patience = match link.phase {
-            _ if !link.blocked => None,
+            _ if !link.is_blocked() => None,
+            Phase::Securing => return,
             _ if self.draining => Some(self.config.linger_timeout),
             Phase::Closing => Some(self.config.stall_timeout.unwrap_or(self.config.user_timeout)),
             _ => self.config.stall_timeout,
@@ -123,7 +127,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if let Err(error) = self.watch(id) {
             return self.close(now, id, CloseReason::Broken(error.kind()));
         }
-        if self.links.present_mut(id).is_some_and(|link| link.blocked) {
+        if self.links.present_mut(id).is_some_and(|link| link.is_blocked()) {
             self.stalled.note(id, self.links.unsent(id).len());
             while let Some(slowest) = self.stalled.slowest(self.config.queued_bytes_max) {
                 self.note_slow_reader(
@@ -141,7 +145,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// A drain has begun: a peer that does not read has less time from now on.
     pub(super) fn hasten(&mut self, now: Now, id: ConnectionId) {
         let Some(link) = self.links.present_mut(id) else { return };
-        if link.blocked {
+        if link.is_blocked() {
             let due = now.instant + self.config.linger_timeout;
             self.deadlines.set(Timer::Connection(id), Some(due));
         }
@@ -172,10 +176,16 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// The connection is gone. Its slot is used again only after the batch: an event for it may still be on
     /// its way.
     pub(crate) fn close(&mut self, now: Now, id: ConnectionId, reason: CloseReason) {
+        let is_known = self.is_known(id);
         let Some((origin, phase)) = self.discard(id) else { return };
         self.links.abort(id);
         if phase == Phase::Connecting {
             return;
+        }
+        if !is_known {
+            let kind =
+                if let CloseReason::Broken(kind) = reason { kind } else { io::ErrorKind::UnexpectedEof };
+            return self.attempt_failed(now, id, origin, kind.into());
         }
         self.counts.closed += 1;
         self.protocol.handle_closed(now, id, reason, &mut self.links);
@@ -204,8 +214,11 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let link = self.links.link_mut(id)?;
         let phase = std::mem::replace(&mut link.phase, Phase::Gone);
         link.unread = true;
-        if std::mem::take(&mut link.has_rest) {
+        if link.flags.take(Flags::HAS_REST) {
             self.rests.remove(&id);
+        }
+        if link.flags.any(Flags::WRAPPED) {
+            self.wires.remove(&id);
         }
         let origin = self.dialed.remove(&id).map_or(Origin::Accepted, Origin::Dialed);
         if origin == Origin::Accepted
@@ -220,7 +233,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Some((origin, phase))
     }
 
-    fn note_slow_reader(&mut self, id: ConnectionId, why: &str) {
+    pub(super) fn note_slow_reader(&mut self, id: ConnectionId, why: &str) {
         self.counts.slow_readers += 1;
         let nth = self.counts.slow_readers;
         if let Some(peer) = self.links.peer(id)
@@ -234,6 +247,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let Some(phase) = self.links.phase(id) else { return };
         match phase {
             Phase::Connecting => self.connecting_failed(now, id, io::ErrorKind::TimedOut.into()),
+            Phase::Securing => self.handshake_timed_out(now, id),
             Phase::Open | Phase::Closing => {
                 self.note_slow_reader(id, "it takes nothing of what is queued for it");
                 self.close(now, id, CloseReason::SlowReader);

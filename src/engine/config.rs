@@ -59,6 +59,11 @@ pub struct DriverConfig {
     /// or suspended for as long as its system acknowledges what it is asked. Last words have `user_timeout`
     /// then.
     pub stall_timeout: Option<Duration>,
+    /// How long the handshake of a wrapped connection may take, such as that of TLS. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// How often wrapped connections are pinged whose wire has pings of its own, as WebSocket's has: for
+    /// proxies that cut what is silent. It shows no more than that a system is there. Default none.
+    pub wire_ping: Option<Duration>,
     /// How long a connection is kept for its peer to read the last words. Default 1 s.
     pub linger_timeout: Duration,
     /// How long an [`EventLoop`](crate::net::EventLoop) asks again and again whether something has come,
@@ -108,6 +113,8 @@ impl Default for DriverConfig {
             log_lines_max: LOG_LINES_MAX,
             queued_bytes_max: 64 * 1024 * 1024,
             stall_timeout: None,
+            handshake_timeout: Duration::from_secs(10),
+            wire_ping: None,
             linger_timeout: Duration::from_secs(1),
             busy_poll: Duration::ZERO,
             backlog: 4096,

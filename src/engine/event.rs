@@ -79,6 +79,8 @@ pub struct DriverCounts {
     pub dropped: u64,
     /// Newcomers dropped because their address has `max_connections_per_address`.
     pub dropped_of_address: u64,
+    /// Handshakes of wrapped connections that have failed.
+    pub handshakes_failed: u64,
     /// Events for connections that were gone.
     pub stale_events: u64,
     /// Peers given up because they do not read.

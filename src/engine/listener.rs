@@ -4,12 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::DriverConfig;
+use super::{DriverConfig, Wrap};
 
-#[derive(Debug)]
 pub(crate) struct Listener<L> {
     pub(super) socket: L,
     pub(super) addr: SocketAddr,
+    /// Makes the wire of each of its connections, if they are wrapped.
+    pub(super) wrap: Option<Wrap>,
     /// Connections may be waiting. The event that said so does not come again.
     pub(crate) ready: bool,
     /// The pause after the last `accept`, zero if that went well.
@@ -17,8 +18,8 @@ pub(crate) struct Listener<L> {
 }
 
 impl<L> Listener<L> {
-    pub(super) fn new(socket: L, addr: SocketAddr) -> Listener<L> {
-        Listener { socket, addr, ready: true, backoff: Duration::ZERO }
+    pub(super) fn new(socket: L, addr: SocketAddr, wrap: Option<Wrap>) -> Listener<L> {
+        Listener { socket, addr, wrap, ready: true, backoff: Duration::ZERO }
     }
 
     /// `accept` went well.
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn the_back_off_doubles_up_to_its_maximum_and_ends_with_success() {
         let config = DriverConfig::default();
-        let mut listener = Listener::new((), ([127, 0, 0, 1], 0).into());
+        let mut listener = Listener::new((), ([127, 0, 0, 1], 0).into(), None);
         let pauses: Vec<_> = (0..8).map(|_| listener.back_off(&config).as_millis()).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 500, 500]);
         listener.relax();

@@ -23,6 +23,17 @@
 //! given again in one piece. Nearly always nothing is left, and the protocol sees the buffer that was read
 //! into: no byte is copied.
 //!
+//! # Wires that are not the protocol's
+//!
+//! A [`Wrapping`] turns the bytes of a wire, such as TLS or WebSocket, into those of a protocol and back.
+//! [`Engine::listen_wrapped`], [`Engine::adopt_wrapped`] and [`Engine::connect_wrapped`] give one to each of
+//! their connections. Its handshake has
+//! [`handshake_timeout`](DriverConfig::handshake_timeout); the protocol is told of the connection when it is
+//! over, and never if it fails. [`Links::transport`](crate::protocol::Links::transport) says what it came
+//! over. A protocol that finds the handshake of another wire in its input says
+//! [`Links::upgrade`](crate::protocol::Links::upgrade), where [`Engine::offer_upgrade`] has made that
+//! possible; its own deadlines go on.
+//!
 //! # Peers that do not read
 //!
 //! Half of `out_bytes_max` queued for a peer makes a connection congested: it is not read until its peer has
@@ -121,6 +132,8 @@ mod stalled;
 mod target;
 #[cfg(test)]
 mod tests;
+mod wrapped;
+mod wrapping;
 
 pub use crate::protocol::Interest;
 #[cfg(all(test, feature = "net"))]
@@ -133,3 +146,4 @@ pub(crate) use pass::PROMPT_MAX;
 pub use pass::{Engine, Ready};
 pub use sockets::Sockets;
 pub use target::{BadTarget, Target};
+pub use wrapping::{Input, Wrap, Wrapping};

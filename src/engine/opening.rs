@@ -7,7 +7,7 @@ use log::{Level, debug, warn};
 
 use super::listener::{AcceptError, Listener};
 use super::pass::Timer;
-use super::{Engine, Event, NotTaken, Sockets, Target};
+use super::{Engine, Event, NotTaken, Sockets, Target, Wrap, Wrapping};
 use crate::protocol::{ConnectionId, DialId, Origin, Phase, Protocol};
 use crate::time::Now;
 
@@ -28,12 +28,26 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         addr: SocketAddr,
         make: impl FnOnce(&mut S, usize) -> io::Result<S::Listener>,
     ) -> Result<(), NotTaken> {
+        self.listen_wrapped(addr, None, make)
+    }
+
+    /// As [`listen`](Self::listen), for connections over wires that `wrap` makes, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`NotTaken::Draining`], and what `make` fails with.
+    pub fn listen_wrapped(
+        &mut self,
+        addr: SocketAddr,
+        wrap: Option<Wrap>,
+        make: impl FnOnce(&mut S, usize) -> io::Result<S::Listener>,
+    ) -> Result<(), NotTaken> {
         if self.draining {
             return Err(NotTaken::Draining);
         }
         let entry = self.listeners.vacant_entry();
         let socket = make(&mut self.sockets, entry.key())?;
-        entry.insert(Listener::new(socket, addr));
+        entry.insert(Listener::new(socket, addr, wrap));
         self.at_once = true;
         Ok(())
     }
@@ -55,7 +69,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let error = match self.sockets.accept(&mut listener.socket) {
             Ok((socket, peer)) => {
                 listener.relax();
-                return self.admit(now, socket, peer);
+                let wrapping = listener.wrap.as_mut().map(|wrap| wrap());
+                return self.admit(now, socket, peer, wrapping);
             }
             Err(error) => error,
         };
@@ -92,8 +107,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     /// Opens a connection for a newcomer, if there is room.
-    fn admit(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) {
-        match self.has_room(peer).and_then(|()| self.begin(now, socket, peer)) {
+    fn admit(&mut self, now: Now, socket: S::Socket, peer: SocketAddr, wrapping: Option<Box<dyn Wrapping>>) {
+        match self.has_room(peer).and_then(|()| self.begin(now, socket, peer, wrapping)) {
             Ok(_) => self.counts.accepted += 1,
             Err(error) => {
                 let nth = match error {
@@ -130,14 +145,47 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return Err(NotTaken::Draining);
         }
         self.has_room(peer)?;
-        self.begin(now, socket, peer)
+        self.begin(now, socket, peer, None)
     }
 
-    fn begin(&mut self, now: Now, mut socket: S::Socket, peer: SocketAddr) -> Result<ConnectionId, NotTaken> {
+    /// As [`adopt`](Self::adopt), over a wire, of which `bytes` were read before.
+    ///
+    /// # Errors
+    ///
+    /// The limit that stands in the way, or the error of the sockets. The socket is closed then.
+    pub fn adopt_wrapped(
+        &mut self,
+        now: Now,
+        socket: S::Socket,
+        peer: SocketAddr,
+        wrapping: Box<dyn Wrapping>,
+        bytes: &mut [u8],
+    ) -> Result<ConnectionId, NotTaken> {
+        if self.draining {
+            return Err(NotTaken::Draining);
+        }
+        self.has_room(peer)?;
+        let id = self.begin(now, socket, peer, Some(wrapping))?;
+        self.unwrap(now, id, bytes);
+        self.flush(now);
+        self.at_once = true;
+        Ok(id)
+    }
+
+    fn begin(
+        &mut self,
+        now: Now,
+        mut socket: S::Socket,
+        peer: SocketAddr,
+        wrapping: Option<Box<dyn Wrapping>>,
+    ) -> Result<ConnectionId, NotTaken> {
         self.sockets.set_options(&mut socket);
         let id = self.open(socket, peer, Phase::Open)?;
         self.addresses.add(peer);
-        self.opened(now, id, peer, Origin::Accepted);
+        match wrapping {
+            None => self.opened(now, id, peer, Origin::Accepted),
+            Some(wrapping) => self.secure(now, id, wrapping),
+        }
         if self.draining {
             // Whatever the protocol has said to it.
             self.links.close(id);
@@ -254,7 +302,11 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Ok(true) => {
                 let Some((peer, &dial)) = self.links.peer(id).zip(self.dialed.get(&id)) else { return };
                 self.deadlines.set(Timer::Connection(id), None);
-                self.opened(now, id, peer, Origin::Dialed(dial));
+                let wrap = self.dials.get_mut(dial.0).and_then(|dial| dial.wrap.as_mut());
+                match wrap.map(|wrap| wrap()) {
+                    None => self.opened(now, id, peer, Origin::Dialed(dial)),
+                    Some(wrapping) => self.secure(now, id, wrapping),
+                }
             }
             Err(error) => self.connecting_failed(now, id, error),
         }
@@ -276,6 +328,11 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     pub(super) fn connecting_failed(&mut self, now: Now, id: ConnectionId, error: io::Error) {
         let Some((origin, _)) = self.discard(id) else { return };
+        self.attempt_failed(now, id, origin, error);
+    }
+
+    /// What was begun for `id` has come to nothing, and the protocol never hears of it.
+    pub(super) fn attempt_failed(&mut self, now: Now, id: ConnectionId, origin: Origin, error: io::Error) {
         let Origin::Dialed(DialId(at)) = origin else { return };
         let Some(dial) = self.dials.get_mut(at).filter(|dial| dial.connection == Some(id)) else { return };
         dial.connection = None;

@@ -11,9 +11,10 @@ use super::listener::Listener;
 use super::looks::Looks;
 use super::reconnect::Dial;
 use super::stalled::Stalled;
-use super::{DriverConfig, DriverCounts, Event, EventsPending, Sockets, Target};
+use super::wrapped::{Wire, WireBuffers};
+use super::{DriverConfig, DriverCounts, Event, EventsPending, Sockets, Target, Wrap};
 use crate::hint::{likely, unlikely};
-use crate::protocol::{ConnectionId, ConnectionMap, DialId, Entropy, Links, Phase, Protocol};
+use crate::protocol::{ConnectionId, ConnectionMap, DialId, Entropy, Flags, Links, Phase, Protocol};
 use crate::time::{Deadlines, Instant, Now, earlier};
 
 /// Runs a [`Protocol`] on [`Sockets`]. The [module's documentation](crate::engine) describes a pass.
@@ -28,6 +29,11 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) dialed: HashMap<ConnectionId, DialId>,
     /// Input that was read and not consumed, of the few connections that have such.
     pub(super) rests: HashMap<ConnectionId, Vec<u8>>,
+    /// The wrapped ones of these.
+    pub(super) wires: HashMap<ConnectionId, Wire>,
+    pub(super) wire_buffers: WireBuffers,
+    /// Makes the wrapping of a connection whose protocol asks for it, see [`Links::upgrade`].
+    pub(super) upgrade: Option<Wrap>,
     /// Of the connections that were accepted.
     pub(crate) addresses: Addresses,
     pub(crate) listeners: Slab<Listener<S::Listener>>,
@@ -84,6 +90,8 @@ pub(super) enum Timer {
     /// The end of a second of the log.
     Log,
     Look,
+    /// See [`DriverConfig::wire_ping`].
+    Ping,
 }
 
 /// Readiness of a connection.
@@ -118,6 +126,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             streams: ConnectionMap::default(),
             dialed: HashMap::new(),
             rests: HashMap::new(),
+            wires: HashMap::new(),
+            wire_buffers: WireBuffers::default(),
+            upgrade: None,
             addresses: Addresses::new(config.max_connections_per_address),
             listeners: Slab::new(),
             at_once: false,
@@ -243,9 +254,24 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// used again. While draining nothing is begun. The addresses of a name are asked for before every
     /// attempt, since they may change: [`Event::Resolve`].
     pub fn connect(&mut self, now: Now, target: impl Into<Target>) -> DialId {
-        let at = self.dials.insert(Dial::new(target.into()));
+        self.dial_new(now, Dial::new(target.into(), None))
+    }
+
+    /// As [`connect`](Self::connect), over wires that `wrap` makes, one for each attempt.
+    pub fn connect_wrapped(&mut self, now: Now, target: impl Into<Target>, wrap: Wrap) -> DialId {
+        self.dial_new(now, Dial::new(target.into(), Some(wrap)))
+    }
+
+    fn dial_new(&mut self, now: Now, dial: Dial) -> DialId {
+        let at = self.dials.insert(dial);
         self.dial(now, at);
         DialId(at)
+    }
+
+    /// Has connections upgraded by `wrap` whose protocol asks for that by [`Links::upgrade`].
+    pub fn offer_upgrade(&mut self, wrap: Wrap) {
+        self.upgrade = Some(wrap);
+        self.links.offer_upgrade();
     }
 
     /// Ends an outbound connection, for good. Its number is the next one's.
@@ -255,7 +281,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if let Some(id) = dialed.connection {
             match self.links.phase(id) {
                 // The protocol has not heard of it, and never will, though it may be established by now.
-                Some(Phase::Connecting) => {
+                Some(Phase::Connecting | Phase::Securing) => {
                     self.discard(id);
                 }
                 _ => self.links.close(id),
@@ -275,7 +301,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let all: Vec<_> = self.streams.iter().map(|(id, _)| id).collect();
         for id in all {
             match self.links.phase(id) {
-                Some(Phase::Connecting) => {
+                Some(Phase::Connecting | Phase::Securing) => {
                     self.discard(id);
                 }
                 Some(Phase::Open | Phase::Closing) => self.hasten(now, id),
@@ -464,7 +490,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     fn unblock(&mut self) {
         while let Some(id) = self.writable.pop() {
             if let Some(link) = self.links.present_mut(id) {
-                link.blocked = false;
+                link.flags.clear(Flags::BLOCKED);
                 self.links.hurry(id);
             }
         }
@@ -502,6 +528,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 // The end of the pass looks after it.
                 Timer::Log => {}
                 Timer::Look => self.look(now),
+                Timer::Ping => self.ping_all(now),
             }
         }
         if self.protocol.next_deadline().is_some_and(|deadline| deadline <= now.instant) {

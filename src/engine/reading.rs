@@ -8,7 +8,7 @@ use log::{Level, warn};
 
 use super::{Engine, Sockets};
 use crate::hint::unlikely;
-use crate::protocol::{CloseReason, ConnectionId, Links, Phase, Protocol, Wish};
+use crate::protocol::{CloseReason, ConnectionId, Flags, Links, Phase, Protocol, Wish};
 use crate::time::Now;
 
 /// Bytes that each connection may say in a pass, however many have more to say than fits.
@@ -96,7 +96,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         };
         self.pass_budget -= count;
         self.counts.bytes_in += count as u64;
-        if unlikely(link.has_rest) {
+        if unlikely(link.flags.any(Flags::HAS_REST | Flags::WRAPPED)) {
             self.hear_more(now, id, count);
         } else if link.wish == Wish::Keep {
             let bytes = &buffer[..count];
@@ -169,7 +169,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     pub(super) fn pause_or_resume(&mut self, id: ConnectionId) {
         let is_congested = self.links.is_congested(id);
         let Some(link) = self.links.present_mut(id) else { return };
-        if is_congested && link.blocked && link.phase == Phase::Open {
+        if is_congested && link.is_blocked() && link.phase == Phase::Open {
             (link.paused, link.unread) = (true, true);
         } else if !is_congested && std::mem::take(&mut link.paused) {
             self.links.reread(id);
@@ -179,12 +179,32 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     // Bytes that the protocol did not consume.
 
-    /// `count` bytes were read, and join those that are kept.
+    /// `count` bytes were read that are not the protocol's yet: they are to be unwrapped, or join those that
+    /// are kept.
     #[cold]
     fn hear_more(&mut self, now: Now, id: ConnectionId, count: usize) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if self.links.present_mut(id).is_some_and(|link| link.flags.any(Flags::WRAPPED)) {
+            self.unwrap(now, id, &mut buffer[..count]);
+        } else {
+            self.take_in(now, id, &buffer[..count]);
+        }
+        self.buffer = buffer;
+    }
+
+    /// Gives bytes to the protocol, behind those that are kept.
+    pub(super) fn take_in(&mut self, now: Now, id: ConnectionId, bytes: &[u8]) {
         let mut rest = self.take_rest(id);
-        rest.extend_from_slice(&self.buffer[..count]);
-        self.hear(now, id, rest);
+        if !rest.is_empty() {
+            rest.extend_from_slice(bytes);
+            return self.hear(now, id, rest);
+        }
+        if self.links.is_open(id) {
+            let used = give(&mut self.protocol, now, id, bytes, &mut self.links);
+            if used < bytes.len() {
+                self.go_on(now, id, bytes[used..].to_vec());
+            }
+        }
     }
 
     /// Gives what is kept of the input of some connections to the protocol again, which has asked for that:
@@ -219,6 +239,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// as that is written.
     #[cold]
     fn go_on(&mut self, now: Now, id: ConnectionId, mut rest: Vec<u8>) {
+        if self.links.take_upgrade(id) {
+            return self.upgrade(now, id, rest);
+        }
         let mut taken = 0;
         while taken < rest.len() && !self.links.may_go_on(id) {
             self.flush(now);
@@ -244,8 +267,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return self.give_up_overlong(now, id, rest.len());
         }
         let Some(link) = self.links.present_mut(id) else { return };
-        link.has_rest = true;
-        if is_congested && link.blocked {
+        link.flags.set(Flags::HAS_REST);
+        if is_congested && link.is_blocked() {
             (link.paused, link.unread) = (true, true);
         } else if is_congested {
             // Queued bytes are not offered to the peer before the end of this pass.
@@ -269,11 +292,19 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// Takes the input that is kept for `id`.
     fn take_rest(&mut self, id: ConnectionId) -> Vec<u8> {
-        let Some(link) = self.links.link_mut(id).filter(|link| link.has_rest) else {
+        let Some(link) = self.links.link_mut(id).filter(|link| link.flags.any(Flags::HAS_REST)) else {
             return Vec::new();
         };
-        link.has_rest = false;
+        link.flags.clear(Flags::HAS_REST);
         self.rests.remove(&id).unwrap_or_default()
+    }
+
+    /// The protocol hears no more of a connection, and gets for the last time what it has not consumed.
+    pub(super) fn input_ended(&mut self, now: Now, id: ConnectionId) {
+        if self.links.phase(id) == Some(Phase::Open) && self.links.is_open(id) {
+            let rest = self.take_rest(id);
+            self.protocol.handle_end(now, id, &rest, &mut self.links);
+        }
     }
 
     /// A read brought nothing. Returns the budget if it has to be tried again.
@@ -290,11 +321,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Ok(_) if link.ended => {}
             Ok(_) => {
                 link.ended = true;
-                if link.phase == Phase::Open && link.wish == Wish::Keep {
-                    let rest = self.take_rest(id);
-                    self.protocol.handle_end(now, id, &rest, &mut self.links);
-                } else if link.phase == Phase::Lingering {
-                    self.close(now, id, CloseReason::Unwanted);
+                match link.phase {
+                    Phase::Lingering => self.close(now, id, CloseReason::Unwanted),
+                    Phase::Securing => self.close(now, id, CloseReason::Finished),
+                    _ => self.input_ended(now, id),
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Some(budget),
@@ -305,7 +335,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 }
 
-/// Gives a protocol bytes that it was given before. Called from several places, it is not made several of.
+/// Gives a protocol bytes, other than those of a plain read. Called from several places, it is not made
+/// several of.
 #[cold]
 #[inline(never)]
 fn give<P: Protocol>(protocol: &mut P, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{DriverConfig, Target};
+use super::{DriverConfig, Target, Wrap};
 use crate::protocol::{ConnectionId, Entropy};
 
-#[derive(Debug)]
 pub(crate) struct Dial {
     pub(super) target: Target,
+    /// Makes the wire of each attempt, if it is wrapped.
+    pub(super) wrap: Option<Wrap>,
     /// The connection, while there is one, established or on its way.
     pub(super) connection: Option<ConnectionId>,
     /// Addresses of the target that this attempt, or the next one, has not tried.
@@ -24,9 +25,10 @@ pub(crate) struct Dial {
 }
 
 impl Dial {
-    pub(super) fn new(target: Target) -> Dial {
+    pub(super) fn new(target: Target, wrap: Option<Wrap>) -> Dial {
         Dial {
             target,
+            wrap,
             connection: None,
             untried: VecDeque::new(),
             is_resolving: false,
@@ -81,7 +83,7 @@ mod tests {
     #[test]
     fn pauses_double_are_capped_and_spread() {
         let config = DriverConfig::default();
-        let mut dial = Dial::new(Target::from(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let mut dial = Dial::new(Target::from(SocketAddr::from(([127, 0, 0, 1], 1))), None);
         let mut most: Entropy = Box::new(|bytes| bytes.fill(0xff));
         let caps: Vec<_> = (0..8).map(|_| dial.back_off(&config, &mut most).as_millis()).collect();
         assert_eq!(caps, [200, 400, 800, 1600, 2000, 2000, 2000, 2000]);
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn the_time_for_an_attempt_is_short_at_first_and_grows() {
         let config = DriverConfig::default();
-        let mut dial = Dial::new(Target::from(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let mut dial = Dial::new(Target::from(SocketAddr::from(([127, 0, 0, 1], 1))), None);
         let mut entropy: Entropy = Box::new(|bytes| bytes.fill(0));
         let mut patience = |dial: &mut Dial| {
             let patience = dial.patience(&config).as_millis();
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn refusals_give_no_attempt_more_time() {
         let config = DriverConfig::default();
-        let mut dial = Dial::new(Target::from(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let mut dial = Dial::new(Target::from(SocketAddr::from(([127, 0, 0, 1], 1))), None);
         let mut entropy: Entropy = Box::new(|bytes| bytes.fill(0));
         for _ in 0..5 {
             dial.back_off(&config, &mut entropy);

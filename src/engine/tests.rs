@@ -103,7 +103,12 @@ struct Fours {
     reread: Option<ConnectionId>,
     takes_all: bool,
     awaited: Option<ConnectionId>,
+    /// It takes what comes for the beginning of another wire.
+    upgrades: bool,
 }
+
+#[path = "wrapped_tests.rs"]
+mod wrapped;
 
 impl Protocol for Fours {
     type Event = ();
@@ -111,6 +116,10 @@ impl Protocol for Fours {
     fn handle_open(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {}
 
     fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        if self.upgrades {
+            links.upgrade(id);
+            return 0;
+        }
         let mut used = if self.takes_all { bytes.len() } else { 0 };
         while bytes.len() - used >= 4 && links.may_go_on(id) {
             used += 4;

@@ -11,7 +11,7 @@ use mio::{Events, Poll};
 use super::*;
 use crate::engine::{Addresses, PROMPT_MAX};
 use crate::net::now;
-use crate::protocol::{BuffersMin, CloseReason, Origin};
+use crate::protocol::{BuffersMin, CloseReason, Flags, Origin};
 
 /// Hears, and says nothing but `reply`.
 #[derive(Default)]
@@ -230,7 +230,7 @@ fn much_that_waits_is_written_also_to_who_has_made_room_in_this_pass() {
     let (_poll, mut driver) = driver();
     let [(_reader, reader), (_speaker, speaker)] = [(); 2].map(|()| adopted(&mut driver));
     finish(&mut driver);
-    driver.engine.links.link_mut(reader).expect("it is there").blocked = true;
+    driver.engine.links.link_mut(reader).expect("it is there").flags.set(Flags::BLOCKED);
     driver.handle_ready(now(), key(reader), EVERYTHING);
     let much = vec![b'.'; driver.engine.config().out_bytes_max / 2 + 1];
     driver.engine.links.send(reader, &much);

@@ -71,6 +71,22 @@ pub enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DialId(pub usize);
 
+/// What a connection came over, as its handshake has shown it. A plain one has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Transport {
+    /// Each message of the wire is one of the protocol's, so no framing has to be guessed: a WebSocket.
+    pub is_web_socket: bool,
+}
+
+impl Transport {
+    /// Returns what is known where one wire is in the other.
+    #[must_use]
+    pub fn and(self, inner: Transport) -> Transport {
+        Transport { is_web_socket: self.is_web_socket | inner.is_web_socket }
+    }
+}
+
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -54,6 +54,8 @@ pub enum Interest {
 pub(crate) enum Phase {
     /// Outbound, not established; the protocol has not heard of it.
     Connecting,
+    /// Its handshake is not over; the protocol has not heard of it.
+    Securing,
     /// In use.
     Open,
     /// The last words are queued; nothing that comes is listened to.
@@ -88,15 +90,12 @@ pub(crate) struct Link {
     pub(crate) ended: bool,
     /// The writing side is shut down, as [`finished`](Self::finished) wants it.
     pub(crate) shut: bool,
-    /// The system would not take all that is queued; it says when it will.
-    pub(crate) blocked: bool,
     /// It is not to be read now. There may be more to read although no event will say so, because a budget
     /// ran out; or it is paused, not established, or gone.
     pub(crate) unread: bool,
     /// It is congested, and read on when it is not any more.
     pub(crate) paused: bool,
-    /// Some of its input was not consumed, and is kept.
-    pub(crate) has_rest: bool,
+    pub(crate) flags: Flags,
     /// The readiness that its poll has been told to wait for.
     pub(crate) watched: Option<Interest>,
 }
@@ -114,10 +113,9 @@ impl Link {
             phase: Phase::Open,
             ended: false,
             shut: false,
-            blocked: false,
             unread: false,
             paused: false,
-            has_rest: false,
+            flags: Flags::default(),
             watched: None,
         }
     }
@@ -135,17 +133,57 @@ impl Link {
         (self.phase == Phase::Open)
             & (self.wish == Wish::Keep)
             & !self.finished
-            & !self.blocked
+            & !self.flags.any(Flags::BLOCKED | Flags::WRAPPED)
             & (self.watched == Some(Interest::Read))
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.flags.any(Flags::BLOCKED)
     }
 
     /// The readiness that it waits for, derived from its state.
     pub(crate) fn interest(&self) -> Interest {
         match self.phase {
             Phase::Connecting => Interest::Connect,
-            Phase::Open | Phase::Closing if self.blocked => Interest::ReadWrite,
-            Phase::Open | Phase::Closing | Phase::Lingering | Phase::Gone => Interest::Read,
+            Phase::Securing | Phase::Open | Phase::Closing if self.is_blocked() => Interest::ReadWrite,
+            Phase::Securing | Phase::Open | Phase::Closing | Phase::Lingering | Phase::Gone => Interest::Read,
         }
+    }
+}
+
+/// Conditions that few connections are in: bits of one byte, so that to ask for several costs no more than
+/// for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Flags(u8);
+
+impl Flags {
+    /// The system would not take all that is queued; it says when it will.
+    pub(crate) const BLOCKED: u8 = 1;
+    /// Some of its input was not consumed, and is kept.
+    pub(crate) const HAS_REST: u8 = 2;
+    /// Its bytes on the wire are not the protocol's: see [`Wrapping`](crate::engine::Wrapping).
+    pub(crate) const WRAPPED: u8 = 4;
+
+    /// Whether any of `flags` is set.
+    #[inline(always)]
+    pub(crate) fn any(self, flags: u8) -> bool {
+        self.0 & flags != 0
+    }
+
+    pub(crate) fn set(&mut self, flag: u8) {
+        self.0 |= flag;
+    }
+
+    pub(crate) fn clear(&mut self, flag: u8) {
+        self.0 &= !flag;
+    }
+
+    /// Clears `flag`; returns whether it was set.
+    pub(crate) fn take(&mut self, flag: u8) -> bool {
+        let was_set = self.any(flag);
+        self.clear(flag);
+        was_set
     }
 }
 

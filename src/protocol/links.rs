@@ -5,7 +5,7 @@
 //! dropped: an id is not used again before 16 million others, so what belongs to one connection cannot act on
 //! another.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -14,8 +14,8 @@ use std::num::NonZeroU32;
 use log::Level;
 use slab::Slab;
 
-use super::connection::{ConnectionId, GENERATION_MAX, Peer};
-use super::link::{AbortReason, Comeback, Link, Phase, Queue, Spare, Wish};
+use super::connection::{ConnectionId, GENERATION_MAX, Peer, Transport};
+use super::link::{AbortReason, Comeback, Flags, Link, Phase, Queue, Spare, Wish};
 use crate::capacity::growth;
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, LineBudget};
@@ -45,6 +45,9 @@ pub struct Links {
     out_bytes_max: usize,
     /// The connections for which enough is queued that it is time to write.
     crowd: Crowd,
+    /// Of wrapped connections.
+    transports: HashMap<ConnectionId, Transport>,
+    upgrade: Upgrade,
     log: LineBudget,
     /// The gravest level of what the log's budget left out in this second.
     omitted: Level,
@@ -66,6 +69,14 @@ enum Crowd {
     Several,
 }
 
+/// See [`Links::upgrade`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upgrade {
+    No,
+    Offered,
+    Of(ConnectionId),
+}
+
 impl Links {
     /// No connections yet. A peer that refuses bytes while more than `out_bytes_max` are queued for it is
     /// given up by its engine; one for which 16 times as many are queued is given up here, because nothing is
@@ -84,6 +95,8 @@ impl Links {
             generation: 0,
             out_bytes_max,
             crowd: Crowd::Nobody,
+            transports: HashMap::new(),
+            upgrade: Upgrade::No,
             log: LineBudget::new(LOG_LINES_MAX),
             omitted: Level::Trace,
         }
@@ -273,6 +286,28 @@ impl Links {
         self.rereads.push_back(id);
     }
 
+    /// Whether the engine can [`upgrade`](Self::upgrade) a connection.
+    #[must_use]
+    pub fn can_upgrade(&self) -> bool {
+        self.upgrade != Upgrade::No
+    }
+
+    /// Has the engine take what `id` has sent for the beginning of a handshake of another wire, such as
+    /// WebSocket: all of the bytes that it is given now, of which the protocol consumes none. From then on it
+    /// is given what comes over that wire. Only during [`handle_bytes`](super::Protocol::handle_bytes), and
+    /// if the engine [can](Self::can_upgrade).
+    pub fn upgrade(&mut self, id: ConnectionId) {
+        if self.can_upgrade() {
+            self.upgrade = Upgrade::Of(id);
+        }
+    }
+
+    /// Returns what `id` came over; `None` if its bytes are those of the protocol.
+    #[must_use]
+    pub fn transport(&self, id: ConnectionId) -> Option<&Transport> {
+        self.transports.get(&id)
+    }
+
     /// The peer of the outbound connection `id` has shown that it is there and speaks the protocol: if it is
     /// lost now, reconnecting starts with the shortest delay again.
     pub fn confirm(&mut self, id: ConnectionId) {
@@ -357,9 +392,31 @@ impl Links {
         ConnectionId { slot, generation }
     }
 
+    /// Has [`upgrade`](Self::upgrade) work.
+    pub fn offer_upgrade(&mut self) {
+        self.upgrade = Upgrade::Offered;
+    }
+
+    /// Whether [`upgrade`](Self::upgrade) was called for `id` since this was.
+    pub fn take_upgrade(&mut self, id: ConnectionId) -> bool {
+        let wants = self.upgrade == Upgrade::Of(id);
+        if wants {
+            self.upgrade = Upgrade::Offered;
+        }
+        wants
+    }
+
+    /// The handshake of `id` is over.
+    pub fn set_transport(&mut self, id: ConnectionId, transport: Transport) {
+        self.transports.insert(id, transport);
+    }
+
     /// Forgets a connection; its slot may be used again from now on.
     pub fn remove(&mut self, id: ConnectionId) {
-        if self.link(id).is_some() {
+        if let Some(link) = self.link(id) {
+            if link.flags.any(Flags::WRAPPED) {
+                self.transports.remove(&id);
+            }
             self.links.remove(id.slot());
         }
     }

@@ -127,9 +127,9 @@ use std::net::SocketAddr;
 
 use crate::printable::write_printable;
 use crate::time::{Instant, Now};
-pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin};
-pub(crate) use link::Phase;
+pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin, Transport};
 pub use link::{AbortReason, Interest, Wish};
+pub(crate) use link::{Flags, Phase};
 pub use links::{LOG_LINES_MAX, Links};
 
 /// The bytes of a peer's message that a log line shows at most.

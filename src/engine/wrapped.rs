@@ -1,0 +1,224 @@
+//! Connections whose bytes on the wire are not the protocol's. There are few or none of them on most servers,
+//! so all that is known of them is in a map, and the way of plain bytes asks for one bit.
+
+use std::io;
+
+use log::{Level, warn};
+
+use super::pass::Timer;
+use super::wrapping::Nested;
+use super::{Engine, Input, Sockets, Wrapping};
+use crate::protocol::{CloseReason, ConnectionId, Flags, Origin, Phase, Protocol, Wish};
+use crate::time::Now;
+
+/// Beyond this, buffers that connections share are given back when a large message is through.
+const KEEP_BYTES_MAX: usize = 64 * 1024;
+
+/// The wrapping of a connection, and what it has to send.
+#[derive(Debug)]
+pub(super) struct Wire {
+    wrapping: Box<dyn Wrapping>,
+    /// Bytes in the wire's form that the system has not taken yet.
+    unsent: Vec<u8>,
+    /// The first bytes of the link's queue whose form is in `unsent`. They leave the queue, and count as
+    /// written, when all of it is.
+    stands_for: usize,
+    /// The protocol has heard of the connection.
+    is_known: bool,
+    has_finished: bool,
+}
+
+/// Buffers that are empty except while bytes are unwrapped or written.
+#[derive(Debug, Default)]
+pub(super) struct WireBuffers {
+    plain: Vec<u8>,
+    unsent: Vec<u8>,
+}
+
+fn give_back(buffer: &mut Vec<u8>, shared: &mut Vec<u8>) {
+    let mut buffer = std::mem::take(buffer);
+    if (shared.capacity() + 1..=KEEP_BYTES_MAX).contains(&buffer.capacity()) {
+        buffer.clear();
+        *shared = buffer;
+    }
+}
+
+impl<P: Protocol, S: Sockets> Engine<P, S> {
+    /// Has a connection shake hands, of which its protocol hears when that is over.
+    pub(super) fn secure(&mut self, now: Now, id: ConnectionId, wrapping: Box<dyn Wrapping>) {
+        let Some(link) = self.links.present_mut(id) else { return };
+        link.phase = Phase::Securing;
+        let due = now.instant + self.config.handshake_timeout;
+        self.deadlines.set(Timer::Connection(id), Some(due));
+        self.wrap(now, id, wrapping, false);
+        self.unwrap(now, id, &mut []);
+        self.flush(now);
+    }
+
+    /// The protocol has recognised the beginning of another wire in `bytes`, which it did not consume.
+    #[cold]
+    pub(super) fn upgrade(&mut self, now: Now, id: ConnectionId, mut bytes: Vec<u8>) {
+        let Some(upgrade) = &mut self.upgrade else { return };
+        let inner = upgrade();
+        if let Some(wire) = self.wires.remove(&id) {
+            let bytes = std::mem::take(&mut bytes);
+            let wrapping = Box::new(Nested::new(wire.wrapping, inner, bytes));
+            self.wires.insert(id, Wire { wrapping, ..wire });
+        } else {
+            self.wrap(now, id, inner, true);
+        }
+        self.unwrap(now, id, &mut bytes);
+    }
+
+    fn wrap(&mut self, now: Now, id: ConnectionId, wrapping: Box<dyn Wrapping>, is_known: bool) {
+        let Some(link) = self.links.present_mut(id) else { return };
+        link.flags.set(Flags::WRAPPED);
+        let wire = Wire { wrapping, unsent: Vec::new(), stands_for: 0, is_known, has_finished: false };
+        self.wires.insert(id, wire);
+        if let Some(every) = self.config.wire_ping
+            && self.deadlines.of(Timer::Ping).is_none()
+        {
+            self.deadlines.set(Timer::Ping, Some(now.instant + every));
+        }
+    }
+
+    /// Whether the protocol has heard of an established connection.
+    pub(super) fn is_known(&self, id: ConnectionId) -> bool {
+        self.wires.get(&id).is_none_or(|wire| wire.is_known)
+    }
+
+    /// Takes in bytes of a wrapped connection.
+    #[cold]
+    pub(super) fn unwrap(&mut self, now: Now, id: ConnectionId, bytes: &mut [u8]) {
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let Some(phase) = self.links.phase(id).filter(|_| self.links.is_open(id)) else { return };
+        let mut plain = std::mem::take(&mut self.wire_buffers.plain);
+        let outcome = wire.wrapping.unwrap(bytes, &mut plain, &mut wire.unsent);
+        let unsent = wire.unsent.len();
+        if let Some(transport) = wire.wrapping.transport()
+            && self.links.transport(id).is_none_or(|known| *known != transport)
+        {
+            wire.is_known = true;
+            self.links.set_transport(id, transport);
+            if phase == Phase::Securing {
+                self.secured(now, id);
+            }
+        }
+        if unsent > 0 {
+            self.links.hurry(id);
+        }
+        if !plain.is_empty() {
+            self.take_in(now, id, &plain);
+        }
+        plain.clear();
+        give_back(&mut plain, &mut self.wire_buffers.plain);
+        if unsent > self.config.out_bytes_max {
+            self.note_slow_reader(id, "it does not read what it asks for");
+            return self.close(now, id, CloseReason::SlowReader);
+        }
+        match outcome {
+            Ok(Input::Open) => {}
+            Ok(Input::Ended) => self.input_ended(now, id),
+            Err(error) => self.wire_broken(now, id, error),
+        }
+    }
+
+    fn secured(&mut self, now: Now, id: ConnectionId) {
+        let Some(link) = self.links.present_mut(id) else { return };
+        link.phase = Phase::Open;
+        self.deadlines.set(Timer::Connection(id), None);
+        let Some(peer) = self.links.peer(id) else { return };
+        let origin = self.dialed.get(&id).map_or(Origin::Accepted, |&dial| Origin::Dialed(dial));
+        self.opened(now, id, peer, origin);
+    }
+
+    /// The peer has broken the rules of its wire. Its protocol hears no more of it than of one that hangs up.
+    #[cold]
+    fn wire_broken(&mut self, now: Now, id: ConnectionId, error: io::Error) {
+        let Some(phase) = self.links.phase(id) else { return };
+        if phase == Phase::Securing {
+            self.counts.handshakes_failed += 1;
+        }
+        let is_dialed = self.dialed.contains_key(&id);
+        if let Some(peer) = self.links.peer(id).filter(|_| !is_dialed)
+            && self.links.may_log(Level::Warn)
+        {
+            warn!("{peer}: closed ({error})");
+        }
+        if phase == Phase::Securing && is_dialed {
+            self.flush(now);
+            return self.connecting_failed(now, id, error);
+        }
+        self.input_ended(now, id);
+        self.links.close(id);
+    }
+
+    /// A handshake took too long.
+    #[cold]
+    pub(super) fn handshake_timed_out(&mut self, now: Now, id: ConnectionId) {
+        self.wire_broken(now, id, io::Error::new(io::ErrorKind::TimedOut, "the handshake takes too long"));
+    }
+
+    /// Has every wrapped connection show a sign of life: proxies cut those that are silent.
+    #[cold]
+    pub(super) fn ping_all(&mut self, now: Now) {
+        let Some(every) = self.config.wire_ping else { return };
+        for (&id, wire) in &mut self.wires {
+            // A peer that does not read is not asked whether it is there.
+            if wire.is_known && wire.unsent.is_empty() {
+                wire.wrapping.ping(&mut wire.unsent);
+                if !wire.unsent.is_empty() {
+                    self.links.hurry(id);
+                }
+            }
+        }
+        self.deadlines.set(Timer::Ping, (!self.wires.is_empty()).then(|| now.instant + every));
+    }
+
+    /// Writes what is queued for a wrapped connection until nothing is left or the system takes no more.
+    pub(super) fn write_wrapped(&mut self, id: ConnectionId) -> io::Result<()> {
+        let Some((link, spare)) = self.links.link_and_spare(id) else { return Ok(()) };
+        let Some((socket, wire)) = self.streams.get_mut(id).zip(self.wires.get_mut(&id)) else {
+            return Ok(());
+        };
+        link.flags.clear(Flags::BLOCKED);
+        if wire.unsent.capacity() == 0 {
+            std::mem::swap(&mut wire.unsent, &mut self.wire_buffers.unsent);
+        }
+        loop {
+            if wire.unsent.is_empty() {
+                link.queue.consume(std::mem::take(&mut wire.stands_for), spare);
+                if !link.queue.is_empty() {
+                    let queued = link.queue.unsent();
+                    wire.stands_for = match wire.wrapping.wrap(queued, &mut wire.unsent) {
+                        0 if link.wish == Wish::Keep => break,
+                        0 => queued.len(),
+                        count => count,
+                    };
+                    continue;
+                }
+                let is_at_end = link.finished || link.wish != Wish::Keep;
+                if !is_at_end || std::mem::replace(&mut wire.has_finished, true) {
+                    break;
+                }
+                wire.wrapping.finish(&mut wire.unsent);
+                continue;
+            }
+            match self.sockets.send(socket, &wire.unsent) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.counts.bytes_out += count as u64;
+                    wire.unsent.drain(..count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    link.flags.set(Flags::BLOCKED);
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        give_back(&mut wire.unsent, &mut self.wire_buffers.unsent);
+        Ok(())
+    }
+}
