@@ -90,6 +90,10 @@
 #![cfg_attr(not(all(feature = "status", feature = "journal")), allow(rustdoc::broken_intra_doc_links))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// First, because all below write their examples with its macros.
+#[macro_use]
+mod setup;
+
 mod capacity;
 pub mod engine;
 #[cfg(all(feature = "net", any(doc, doctest)))]

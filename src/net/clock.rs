@@ -6,6 +6,13 @@ use crate::hint::unlikely;
 use crate::time::{Instant, Now};
 
 /// Reads both clocks. Once a pass: everything that happens in one pass happens at one `Now`.
+///
+/// # Examples
+///
+/// ```
+/// let begun = taketurns::net::now();
+/// assert!(taketurns::net::now().instant >= begun.instant);
+/// ```
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn now() -> Now {
@@ -36,6 +43,19 @@ fn monotonic() -> Instant {
 /// How long `mio::Poll::poll` may sleep at `now` with this `deadline`: zero when it is past, `None` for ever.
 ///
 /// mio rounds up to whole milliseconds, so a poll does not end before the deadline but up to 1 ms later.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use taketurns::net::{now, poll_timeout};
+///
+/// let now = now();
+/// let soon = now.instant + Duration::from_secs(2);
+/// assert_eq!(poll_timeout(now, Some(soon)), Some(Duration::from_secs(2)));
+/// assert_eq!(poll_timeout(now, Some(now.instant)), Some(Duration::ZERO));
+/// assert_eq!(poll_timeout(now, None), None);
+/// ```
 #[must_use]
 pub fn poll_timeout(now: Now, deadline: Option<Instant>) -> Option<Duration> {
     deadline.map(|deadline| deadline.saturating_duration_since(now.instant))

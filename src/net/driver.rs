@@ -31,6 +31,20 @@ impl<P: Protocol> Driver<P> {
     ///
     /// [`Error::Buffer`], when a buffer is too small for the protocol's longest messages; [`Error::Poll`],
     /// when the registry cannot be shared.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// use taketurns::mio::Poll;
+    /// use taketurns::net::{Driver, DriverConfig, TokenSpace, os_entropy};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let poll = Poll::new()?;
+    /// let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
+    /// let mut driver = Driver::new(poll.registry(), TokenSpace(1), server, DriverConfig::default())?;
+    /// # Ok(()) }
+    /// ```
     pub fn new(
         registry: &Registry,
         space: TokenSpace,
@@ -48,6 +62,14 @@ impl<P: Protocol> Driver<P> {
     // Getters.
 
     /// Returns the protocol.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// assert_eq!(server.protocol().clients(), 0);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn protocol(&self) -> &P {
         self.engine.protocol()
@@ -55,23 +77,55 @@ impl<P: Protocol> Driver<P> {
 
     /// Returns the protocol, to be changed: between passes only, so that what it asks of its links is carried
     /// out in the next one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// server.protocol_mut().lift(now(), &"main".parse()?, &"ann".parse()?);
+    /// # Ok(()) }
+    /// ```
     pub fn protocol_mut(&mut self) -> &mut P {
         self.engine.protocol_mut()
     }
 
     /// Returns whether `token` belongs to this driver. One comparison.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// assert!(!server.owns(Token(7)), "a token of the host's own");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn owns(&self, token: Token) -> bool {
         self.engine.sockets.space.owns(token)
     }
 
     /// Returns the number of connections, those about to be opened or closed included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// assert_eq!(server.connections(), 0);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn connections(&self) -> usize {
         self.engine.connections()
     }
 
     /// Returns running counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// assert_eq!(server.counts(), DriverCounts::default());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn counts(&self) -> DriverCounts {
         self.engine.counts()
@@ -79,6 +133,15 @@ impl<P: Protocol> Driver<P> {
 
     /// Returns when the next pass must be, whether or not there is an event; perhaps early, never late. In
     /// the past if the last pass or the host has left work.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// let timeout = poll_timeout(now(), server.next_deadline());
+    /// assert_eq!(timeout, None, "nothing has happened, so nothing is due");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.engine.next_deadline()
@@ -90,12 +153,31 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// Returns whether [`drain`](Self::drain) was called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// server.drain(now());
+    /// assert!(server.is_draining());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.engine.is_draining()
     }
 
     /// Returns whether [`drain`](Self::drain) was called and every connection is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// server.drain(now());
+    /// server.finish_batch(now())?;
+    /// assert!(server.is_drained(), "it had no client");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.engine.is_drained()
@@ -155,6 +237,16 @@ impl<P: Protocol> Driver<P> {
     /// # Errors
     ///
     /// [`Error::HandedIn`], when the socket cannot be made non-blocking, or registered; [`Error::Draining`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// let socket = net::TcpListener::bind("127.0.0.1:0")?; // or one that systemd passed
+    /// let addr = server.listen_on(socket)?;
+    /// assert_ne!(addr.port(), 0);
+    /// # Ok(()) }
+    /// ```
     pub fn listen_on(&mut self, socket: net::TcpListener) -> Result<SocketAddr, Error> {
         self.add(socket).map_err(Error::handed_in)
     }
@@ -176,6 +268,18 @@ impl<P: Protocol> Driver<P> {
     ///
     /// [`Error::HandedIn`], when the socket is not connected, or cannot be registered; [`Error::Full`],
     /// [`Error::AddressFull`] and [`Error::Draining`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// let listener = net::TcpListener::bind("127.0.0.1:0")?;
+    /// let _client = net::TcpStream::connect(listener.local_addr()?)?;
+    /// let (socket, _) = listener.accept()?;
+    /// server.adopt(now(), socket)?;
+    /// assert_eq!(server.connections(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn adopt(&mut self, now: Now, socket: net::TcpStream) -> Result<ConnectionId, Error> {
         let adopt = || {
             socket.set_nonblocking(true)?;
@@ -217,11 +321,37 @@ impl<P: Protocol> Driver<P> {
 
     /// Takes the addresses of `target`, which the host was asked for with [`Event::Resolve`]. All attempts
     /// that wait for them go on; if they come too late, they serve the next one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::net::{self, Event, EventLoop, now};
+    /// use taketurns::protocol::turns::TurnClient;
+    ///
+    /// # fn main() -> Result<(), net::Error> {
+    /// let mut event_loop = EventLoop::new(TurnClient::new())?;
+    /// # event_loop.handle().drain();
+    /// event_loop.run(|driver, event| {
+    ///     if let Event::Resolve { target } = event {
+    ///         driver.resolved(now(), &target, net::resolve(&target));
+    ///     }
+    /// })?;
+    /// # Ok(()) }
+    /// ```
     pub fn resolved(&mut self, now: Now, target: &Target, found: io::Result<Vec<SocketAddr>>) {
         self.engine.resolved(now, target, found);
     }
 
     /// Ends an outbound connection, for good. Its number is the next one's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// let dial = server.connect(now(), net::SocketAddr::from(([127, 0, 0, 1], 9)));
+    /// server.hang_up(dial);
+    /// # Ok(()) }
+    /// ```
     pub fn hang_up(&mut self, dial: DialId) {
         self.engine.hang_up(dial);
     }
@@ -250,6 +380,24 @@ impl<P: Protocol> Driver<P> {
     // The world.
 
     /// Takes in one event of the poll. Events of other sources than this driver's are ignored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// let mut events = Events::with_capacity(256);
+    /// # server.drain(now());
+    /// while !server.is_drained() {
+    ///     poll.poll(&mut events, poll_timeout(now(), server.next_deadline()))?;
+    ///     let now = now();
+    ///     events.iter().for_each(|event| server.handle_event(now, event));
+    ///     server.finish_batch(now)?;
+    ///     while let Some(event) = server.poll_event() {
+    ///         println!("{event:?}");
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[inline(always)]
     pub fn handle_event(&mut self, now: Now, event: &Readiness) {
         let token = event.token();
@@ -279,6 +427,17 @@ impl<P: Protocol> Driver<P> {
     ///
     /// [`Error::EventsPending`] if the events of the last pass were not all taken; the pass goes on when they
     /// are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// server.finish_batch(now())?;
+    /// while let Some(event) = server.poll_event() {
+    ///     println!("{event:?}");
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[inline(always)]
     pub fn finish_batch(&mut self, now: Now) -> Result<(), Error> {
         self.engine.finish_batch(now).map_err(|_| Error::EventsPending)
@@ -287,6 +446,24 @@ impl<P: Protocol> Driver<P> {
     // Events.
 
     /// Returns the next event for the host. To be called until it says `None`, after every pass.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// let mut events = Events::with_capacity(256);
+    /// # server.drain(now());
+    /// while !server.is_drained() {
+    ///     poll.poll(&mut events, poll_timeout(now(), server.next_deadline()))?;
+    ///     let now = now();
+    ///     events.iter().for_each(|event| server.handle_event(now, event));
+    ///     server.finish_batch(now)?;
+    ///     while let Some(event) = server.poll_event() {
+    ///         println!("{event:?}");
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         self.engine.poll_event()

@@ -78,6 +78,15 @@ impl<P: Protocol> EventLoop<P> {
     /// # Errors
     ///
     /// When the system has no poll or waker to give.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = in_a_loop!()]
+    /// let addr = event_loop.driver_mut().listen("127.0.0.1:0".parse()?)?;
+    /// println!("listening on {addr}");
+    /// # Ok(()) }
+    /// ```
     pub fn new(protocol: P) -> Result<EventLoop<P>, Error> {
         EventLoop::with_config(protocol, DriverConfig::default())
     }
@@ -88,6 +97,17 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// When the system has no poll or waker to give, or a buffer is too small for the protocol's longest
     /// messages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::{net::*, protocol::turns::*};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
+    /// let config = DriverConfig { max_connections_per_address: Some(32), ..DriverConfig::default() };
+    /// let event_loop = EventLoop::with_config(server, config)?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_config(protocol: P, config: DriverConfig) -> Result<EventLoop<P>, Error> {
         let poll = Poll::new().map_err(Error::Poll)?;
         let busy_poll = Some(config.busy_poll).filter(|patience| !patience.is_zero());
@@ -110,12 +130,28 @@ impl<P: Protocol> EventLoop<P> {
     }
 
     /// Returns the driver, to look at.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = in_a_loop!()]
+    /// assert_eq!(event_loop.driver().protocol().clients(), 0);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn driver(&self) -> &Driver<P> {
         &self.driver
     }
 
     /// Returns the driver, to listen, connect, drain.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = in_a_loop!()]
+    /// event_loop.driver_mut().listen("127.0.0.1:0".parse()?)?;
+    /// # Ok(()) }
+    /// ```
     pub fn driver_mut(&mut self) -> &mut Driver<P> {
         &mut self.driver
     }
@@ -133,6 +169,17 @@ impl<P: Protocol> EventLoop<P> {
     }
 
     /// Returns a handle for other threads. All of them reach this loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = in_a_loop!()]
+    /// let handle = event_loop.handle();
+    /// let thread = std::thread::spawn(move || event_loop.run(|_driver, event| println!("{event:?}")));
+    /// handle.drain();
+    /// thread.join().expect("the loop does not panic")?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn handle(&self) -> Handle<P> {
         self.inbox.handle()
@@ -147,6 +194,20 @@ impl<P: Protocol> EventLoop<P> {
     /// # Errors
     ///
     /// When the poll fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = in_a_loop!()]
+    /// event_loop.driver_mut().listen("127.0.0.1:0".parse()?)?;
+    /// # event_loop.handle().drain();
+    /// event_loop.run(|driver, event| {
+    ///     if let Event::Protocol(TurnEvent::Ended { seat, turn, how }) = event {
+    ///         println!("{} did not answer turn {turn}: {}", driver.protocol().name_of(seat), how.words());
+    ///     }
+    /// })?;
+    /// # Ok(()) }
+    /// ```
     pub fn run(&mut self, mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>)) -> Result<(), Error> {
         while self.run_once(None)? {
             self.take_events(&mut on_event);
@@ -174,6 +235,18 @@ impl<P: Protocol> EventLoop<P> {
 
     /// Returns the next event for the host, which a status listener counts on its way. To be called until it
     /// says `None`, after every [`run_once`](Self::run_once).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = in_a_loop!()]
+    /// let goes_on = event_loop.run_once(Some(std::time::Duration::ZERO))?;
+    /// while let Some(event) = event_loop.poll_event() {
+    ///     println!("{event:?}");
+    /// }
+    /// assert!(goes_on);
+    /// # Ok(()) }
+    /// ```
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         let Some(companion) = &mut self.companion else { return self.driver.poll_event() };
         let event = self.driver.poll_event()?;

@@ -34,12 +34,31 @@ impl<P: Protocol> Clone for Handle<P> {
 impl<P: Protocol> Handle<P> {
     /// Makes [`EventLoop::run`](super::EventLoop::run) return after the pass that it is in. Connections are
     /// closed when the loop is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = in_a_loop!()]
+    /// event_loop.handle().stop();
+    /// event_loop.run(|_driver, event| println!("{event:?}"))?; // returns after one pass
+    /// # Ok(()) }
+    /// ```
     pub fn stop(&self) {
         self.wanted.stop.store(true, Ordering::Relaxed);
         self.wake();
     }
 
     /// Begins a drain; [`EventLoop::run`](super::EventLoop::run) returns when it is done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = in_a_loop!()]
+    /// event_loop.handle().drain();
+    /// event_loop.run(|_driver, event| println!("{event:?}"))?;
+    /// assert!(event_loop.driver().is_drained());
+    /// # Ok(()) }
+    /// ```
     pub fn drain(&self) {
         self.wanted.drain.store(true, Ordering::Relaxed);
         self.wake();
@@ -52,6 +71,23 @@ impl<P: Protocol> Handle<P> {
     /// # Errors
     ///
     /// [`Refused`], with the work, when the loop is gone or 1,024 pieces wait for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = in_a_loop!()]
+    /// let handle = event_loop.handle();
+    /// let thread = std::thread::spawn(move || event_loop.run(|_driver, _event| {}));
+    ///
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// handle.run(move |driver, _now| {
+    ///     let _ = sender.send(driver.protocol().clients());
+    /// })?;
+    /// assert_eq!(receiver.recv()?, 0);
+    /// handle.drain();
+    /// # thread.join().unwrap()?;
+    /// # Ok(()) }
+    /// ```
     pub fn run(&self, work: impl FnOnce(&mut Driver<P>, Now) + Send + 'static) -> Result<(), Refused<P>> {
         let handed_over = self.sender.try_send(Box::new(work));
         self.wake();

@@ -78,6 +78,14 @@ use crate::protocol::Entropy;
 /// # Panics
 ///
 /// The source does, when the system has none to give: a secret that can be guessed would be worse.
+///
+/// # Examples
+///
+/// ```
+/// let mut bytes = [0; 16];
+/// taketurns::net::os_entropy()(&mut bytes);
+/// assert_ne!(bytes, [0; 16]);
+/// ```
 #[must_use]
 pub fn os_entropy() -> Entropy {
     Box::new(|bytes| getrandom::fill(bytes).expect("the operating system gives random bytes"))

@@ -30,6 +30,16 @@ pub(super) enum Key {
 
 impl TokenSpace {
     /// Whether `token` is one of this space.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::mio::Token;
+    /// use taketurns::net::TokenSpace;
+    ///
+    /// assert!(!TokenSpace(1).owns(Token(7)));
+    /// assert!(TokenSpace(0).owns(Token(7)), "small tokens belong to space 0");
+    /// ```
     #[must_use]
     pub fn owns(self, token: Token) -> bool {
         token.0 >> 56 == usize::from(self.0)

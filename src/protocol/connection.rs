@@ -130,6 +130,15 @@ impl<T> Default for ConnectionMap<T> {
 
 impl<T> ConnectionMap<T> {
     /// Keeps `value` for `id`, in place of an earlier one in its slot.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// let mut names = ConnectionMap::default();
+    /// names.insert(id, "ann");
+    /// assert_eq!(names.get(id), Some(&"ann"));
+    /// ```
     pub fn insert(&mut self, id: ConnectionId, value: T) {
         if self.entries.len() <= id.slot() {
             self.entries.reserve(growth::<Option<(NonZeroU32, T)>>(self.entries.len()));
@@ -139,6 +148,16 @@ impl<T> ConnectionMap<T> {
     }
 
     /// Returns the value kept for `id`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// let mut names = ConnectionMap::default();
+    /// assert_eq!(names.get(id), None);
+    /// names.insert(id, "ann");
+    /// assert_eq!(names.get(id), Some(&"ann"));
+    /// ```
     #[must_use]
     #[inline]
     pub fn get(&self, id: ConnectionId) -> Option<&T> {
@@ -149,6 +168,16 @@ impl<T> ConnectionMap<T> {
     }
 
     /// Returns the value kept for `id`, to be changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// let mut counts = ConnectionMap::default();
+    /// counts.insert(id, 1);
+    /// *counts.get_mut(id).expect("it was inserted") += 1;
+    /// assert_eq!(counts.get(id), Some(&2));
+    /// ```
     #[inline]
     pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
         match self.entries.get_mut(id.slot as usize) {
@@ -158,6 +187,16 @@ impl<T> ConnectionMap<T> {
     }
 
     /// Takes out the value kept for `id`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// let mut names = ConnectionMap::default();
+    /// names.insert(id, "ann");
+    /// assert_eq!(names.remove(id), Some("ann"));
+    /// assert_eq!(names.remove(id), None);
+    /// ```
     pub fn remove(&mut self, id: ConnectionId) -> Option<T> {
         self.get(id)?;
         self.len -= 1;
@@ -165,18 +204,43 @@ impl<T> ConnectionMap<T> {
     }
 
     /// How many are kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// let mut names = ConnectionMap::default();
+    /// names.insert(id, "ann");
+    /// assert_eq!(names.len(), 1);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether none is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// assert!(ConnectionMap::<&str>::default().is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Every connection with its value, for good.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// let mut names = ConnectionMap::default();
+    /// names.insert(id, "ann");
+    /// assert_eq!(names.into_entries().collect::<Vec<_>>(), [(id, "ann")]);
+    /// ```
     pub fn into_entries(self) -> impl Iterator<Item = (ConnectionId, T)> {
         self.entries.into_iter().enumerate().filter_map(|(slot, entry)| {
             let (generation, value) = entry?;
@@ -185,6 +249,18 @@ impl<T> ConnectionMap<T> {
     }
 
     /// Every connection with its value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// let mut names = ConnectionMap::default();
+    /// names.insert(id, "ann");
+    /// for (id, name) in names.iter() {
+    ///     links.send_fmt(id, format_args!("hello, {name}\n"));
+    /// }
+    /// assert_eq!(links.unsent(id), b"hello, ann\n");
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (ConnectionId, &T)> {
         self.entries.iter().enumerate().filter_map(|(slot, entry)| {
             let (generation, value) = entry.as_ref()?;
@@ -193,6 +269,16 @@ impl<T> ConnectionMap<T> {
     }
 
     /// Every connection with its value, to be changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// let mut counts = ConnectionMap::default();
+    /// counts.insert(id, 1);
+    /// counts.iter_mut().for_each(|(_, count)| *count += 1);
+    /// assert_eq!(counts.get(id), Some(&2));
+    /// ```
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut T)> {
         self.entries.iter_mut().enumerate().filter_map(|(slot, entry)| {
             let (generation, value) = entry.as_mut()?;

@@ -81,6 +81,17 @@ impl Links {
     /// No connections yet. A peer that refuses bytes while more than `out_bytes_max` are queued for it is
     /// given up by its engine; one for which 16 times as many are queued is given up here, because nothing is
     /// written while a protocol queues more and more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::Links;
+    ///
+    /// let mut links = Links::new(128 * 1024);
+    /// let id = links.open(([127, 0, 0, 1], 9).into());
+    /// links.send(id, b"hello\n");
+    /// assert_eq!(links.unsent(id), b"hello\n");
+    /// ```
     #[must_use]
     pub fn new(out_bytes_max: usize) -> Links {
         Links {
@@ -103,6 +114,13 @@ impl Links {
     }
 
     /// Sets how many lines a second peers may cause in the log, [`LOG_LINES_MAX`] at first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut links = taketurns::protocol::Links::new(128 * 1024).with_log_lines_max(0);
+    /// assert!(!links.may_log(log::Level::Warn), "peers may cause no line at all");
+    /// ```
     #[must_use]
     pub fn with_log_lines_max(self, per_second: u32) -> Links {
         Links { log: LineBudget::new(per_second), ..self }
@@ -113,6 +131,14 @@ impl Links {
 /// words come before [`close`](Self::close).
 impl Links {
     /// Queues `bytes` for `id`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.send(id, b"hello\n");
+    /// assert_eq!(links.unsent(id), b"hello\n");
+    /// ```
     #[inline]
     pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
         let Links { links, touched, spare, numbers, out_bytes_max, crowd, .. } = self;
@@ -172,6 +198,14 @@ impl Links {
     }
 
     /// Queues `text` for `id`: as [`send`](Self::send), but nothing is copied if nothing else is queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.send_static(id, b"GO");
+    /// assert_eq!(links.unsent(id), b"GO");
+    /// ```
     #[inline]
     pub fn send_static(&mut self, id: ConnectionId, text: &'static [u8]) {
         match self.links.get_mut(id.slot()).filter(|link| link.may_send(id)) {
@@ -204,6 +238,14 @@ impl Links {
     }
 
     /// Queues `pieces` for `id`, one behind the other, as one message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.send_pieces(id, &[b"SAY ", b"hello", b"\n"]);
+    /// assert_eq!(links.unsent(id), b"SAY hello\n");
+    /// ```
     pub fn send_pieces(&mut self, id: ConnectionId, pieces: &[&[u8]]) {
         let draft = self.draft();
         pieces.iter().for_each(|piece| draft.extend_from_slice(piece));
@@ -212,6 +254,14 @@ impl Links {
 
     /// Queues formatted text for `id`, without an allocation of its own:
     /// `links.send_fmt(id, format_args!("OK {n}\n"))`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.send_fmt(id, format_args!("OK {}\n", 5));
+    /// assert_eq!(links.unsent(id), b"OK 5\n");
+    /// ```
     #[expect(clippy::missing_panics_doc, reason = "a buffer in memory takes everything")]
     pub fn send_fmt(&mut self, id: ConnectionId, text: fmt::Arguments<'_>) {
         self.draft().write_fmt(text).expect("a buffer in memory takes everything");
@@ -220,6 +270,17 @@ impl Links {
 
     /// Has what is queued for `id` written before what was asked of other connections earlier in this pass,
     /// except of those that were hurried before it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// let first = links.open(([127, 0, 0, 1], 10).into());
+    /// links.send(id, b"someone else is next\n");
+    /// links.send(first, b"it is your turn\n");
+    /// links.hurry(first);
+    /// assert_eq!(links.take_touched(), Some(first));
+    /// ```
     pub fn hurry(&mut self, id: ConnectionId) {
         if self.hurried.last().or(self.touched.front()) == Some(&id) {
             return;
@@ -231,6 +292,16 @@ impl Links {
     }
 
     /// Closes `id` once all that is queued is written and the peer had a second to read it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.send(id, b"bye\n");
+    /// links.close(id);
+    /// links.send(id, b"too late\n");
+    /// assert_eq!(links.unsent(id), b"bye\n");
+    /// ```
     pub fn close(&mut self, id: ConnectionId) {
         if let Some(link) = self.open_link(id) {
             link.wish = Wish::Close;
@@ -240,6 +311,15 @@ impl Links {
 
     /// Nothing more will be sent to `id`: once all that is queued is written, its peer sees the end of the
     /// stream. Its input is still read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.send(id, b"the last line\n");
+    /// links.finish(id);
+    /// assert!(links.is_open(id), "its peer may go on sending");
+    /// ```
     pub fn finish(&mut self, id: ConnectionId) {
         if let Some(link) = self.open_link(id) {
             link.finished = true;
@@ -248,6 +328,14 @@ impl Links {
     }
 
     /// Closes `id` at once, also after [`close`](Self::close); queued bytes are dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.abort(id);
+    /// assert!(!links.is_open(id));
+    /// ```
     pub fn abort(&mut self, id: ConnectionId) {
         let link = self.link_mut(id).filter(|link| matches!(link.wish, Wish::Keep | Wish::Close));
         if let Some(link) = link {
@@ -260,6 +348,15 @@ impl Links {
     /// [`handle_bytes`](super::Protocol::handle_bytes) with what it has consumed: `id` is closed or
     /// [congested](Self::is_congested), or a lot has been queued for others meanwhile, which is written
     /// first. The rest is given again as soon as there is room.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// assert!(links.may_go_on(id));
+    /// links.send(id, &[b'x'; 100_000]);
+    /// assert!(!links.may_go_on(id), "more than half of 128 KiB waits to be written");
+    /// ```
     #[must_use]
     #[inline]
     pub fn may_go_on(&self, id: ConnectionId) -> bool {
@@ -269,6 +366,14 @@ impl Links {
 
     /// Whether more than half of `out_bytes_max` waits to be written to `id`. Nothing is read from a
     /// connection that is congested, and a protocol handles no more of its input until it is not any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.send(id, &[b'x'; 100_000]);
+    /// assert!(links.is_congested(id));
+    /// ```
     #[must_use]
     pub fn is_congested(&self, id: ConnectionId) -> bool {
         self.is_much(self.unsent(id))
@@ -282,6 +387,14 @@ impl Links {
     /// Has the input of `id` that the protocol has not consumed given to it once more, in this pass or at
     /// once after it: for a time that is over, such as that in which a message is gathered. Without such
     /// input nothing happens.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.reread(id);
+    /// assert_eq!(links.take_reread(), Some(id));
+    /// ```
     pub fn reread(&mut self, id: ConnectionId) {
         self.rereads.push_back(id);
     }
@@ -310,6 +423,14 @@ impl Links {
 
     /// The peer of the outbound connection `id` has shown that it is there and speaks the protocol: if it is
     /// lost now, reconnecting starts with the shortest delay again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.confirm(id);
+    /// assert!(links.is_confirmed(id));
+    /// ```
     pub fn confirm(&mut self, id: ConnectionId) {
         if let Some(link) = self.open_link(id).filter(|link| link.comeback == Comeback::Later) {
             link.comeback = Comeback::Soon;
@@ -319,6 +440,14 @@ impl Links {
     /// As [`confirm`](Self::confirm), and if it is lost now, it is made again without a pause. For a peer
     /// that has only asked for another hello; one that could ask for that again and again would keep both
     /// sides busy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.reconnect_at_once(id);
+    /// assert!(links.is_confirmed(id));
+    /// ```
     pub fn reconnect_at_once(&mut self, id: ConnectionId) {
         if let Some(link) = self.open_link(id) {
             link.comeback = Comeback::AtOnce;
@@ -326,6 +455,17 @@ impl Links {
     }
 
     /// Returns a mark behind all that is queued for `id` now, for [`is_written`](Self::is_written).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.send(id, b"your turn\n");
+    /// let told = links.mark(id);
+    /// assert!(!links.is_written(id, told));
+    /// links.consume(id, 10);
+    /// assert!(links.is_written(id, told));
+    /// ```
     #[must_use]
     pub fn mark(&mut self, id: ConnectionId) -> u64 {
         let Links { links, spare, numbers, .. } = self;
@@ -337,6 +477,15 @@ impl Links {
     }
 
     /// Returns whether all that was queued before `mark` has been handed to the operating system.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.send(id, b"your turn\n");
+    /// let told = links.mark(id);
+    /// assert!(!links.is_written(id, told));
+    /// ```
     #[must_use]
     pub fn is_written(&self, id: ConnectionId, mark: u64) -> bool {
         self.link(id).is_some_and(|link| match &link.queue {
@@ -349,6 +498,15 @@ impl Links {
     /// Returns whether a line of `level` may be logged that a peer has caused. All peers together have one
     /// budget a second, since one peer may come back as many. A line that it does not allow is counted, and
     /// the engine logs once a second how many these were. A line that no logger wants costs nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// if links.may_log(log::Level::Warn) {
+    ///     log::warn!("{:?} said nothing that makes sense", links.peer(id));
+    /// }
+    /// ```
     #[cold]
     pub fn may_log(&mut self, level: Level) -> bool {
         if level > log::max_level() {
@@ -362,12 +520,28 @@ impl Links {
     }
 
     /// Returns the address of `id`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// assert_eq!(links.peer(id), Some(([127, 0, 0, 1], 9).into()));
+    /// ```
     #[must_use]
     pub fn peer(&self, id: ConnectionId) -> Option<SocketAddr> {
         self.link(id).map(|link| link.peer.addr())
     }
 
     /// Returns whether `id` exists and its end was not asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// assert!(links.is_open(id));
+    /// links.close(id);
+    /// assert!(!links.is_open(id));
+    /// ```
     #[must_use]
     #[inline]
     pub fn is_open(&self, id: ConnectionId) -> bool {
@@ -380,6 +554,13 @@ impl Links {
 /// opens, removes, takes and consumes nothing: the driver would not hear of it.
 impl Links {
     /// A new connection with `peer`. Its slot may be one that was [removed](Self::remove).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// assert!(links.is_open(id) && links.len() == 1);
+    /// ```
     #[expect(clippy::missing_panics_doc, reason = "2^32 connections do not fit a machine")]
     pub fn open(&mut self, peer: SocketAddr) -> ConnectionId {
         self.generation = self.generation % GENERATION_MAX + 1;
@@ -412,6 +593,14 @@ impl Links {
     }
 
     /// Forgets a connection; its slot may be used again from now on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.remove(id);
+    /// assert!(links.is_empty());
+    /// ```
     pub fn remove(&mut self, id: ConnectionId) {
         if let Some(link) = self.link(id) {
             if link.flags.any(Flags::WRAPPED) {
@@ -495,6 +684,14 @@ impl Links {
     }
 
     /// Returns the bytes that are queued for `id` and not written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.send(id, b"hello\n");
+    /// assert_eq!(links.unsent(id), b"hello\n");
+    /// ```
     #[must_use]
     #[inline]
     pub fn unsent(&self, id: ConnectionId) -> &[u8] {
@@ -516,6 +713,15 @@ impl Links {
     /// # Panics
     ///
     /// When there are fewer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = one_link!()]
+    /// links.send(id, b"hello\n");
+    /// links.consume(id, 2);
+    /// assert_eq!(links.unsent(id), b"llo\n");
+    /// ```
     pub fn consume(&mut self, id: ConnectionId, count: usize) {
         let Links { links, spare, .. } = self;
         if let Some(link) = links.get_mut(id.slot()).filter(|link| link.generation == id.generation) {

@@ -32,12 +32,30 @@ macro_rules! coded {
             pub const ALL: &[$name] = &[$($name::$variant),*];
 
             /// The code on the wire.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use taketurns::protocol::turns::{Bye, Code, How};
+            ///
+            /// assert_eq!(Code::NotYourTurn.as_str(), "not-your-turn");
+            /// assert_eq!((Bye::Left.as_str(), How::Lapsed.as_str()), ("left", "lapsed"));
+            /// ```
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $code,)* }
             }
 
             /// Words for people, which stand behind the code where nothing more precise is known.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use taketurns::protocol::turns::{Bye, Code, How};
+            ///
+            /// assert_eq!(Code::NotYourTurn.words(), "it is not your turn; wait for GO");
+            /// assert_eq!((Bye::Left.words(), How::Lapsed.words()), ("goodbye", "its deadline passed"));
+            /// ```
             #[must_use]
             pub const fn words(self) -> &'static str {
                 match self { $($name::$variant => $words,)* }

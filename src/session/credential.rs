@@ -28,12 +28,29 @@ pub struct Secret([u8; 16]);
 
 impl Secret {
     /// A secret of these random bits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::turns::Secret;
+    ///
+    /// let secret = Secret::new([7; 16]);
+    /// assert_eq!(secret.to_string(), "07070707070707070707070707070707", "for a client that keeps it on disk");
+    /// assert!(!format!("{secret:?}").contains("07"), "for a log");
+    /// ```
     #[must_use]
     pub const fn new(bits: [u8; 16]) -> Secret {
         Secret(bits)
     }
 
     /// The bits themselves, to keep the secret beyond the life of this process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::Secret;
+    /// assert_eq!(Secret::new([7; 16]).expose(), &[7; 16]);
+    /// ```
     #[must_use]
     pub const fn expose(&self) -> &[u8; 16] {
         &self.0
@@ -135,12 +152,28 @@ pub struct Token<'a>(&'a str);
 
 impl<'a> Token<'a> {
     /// The token with this text; `None` if it cannot be the value of a field.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::turns::Token;
+    ///
+    /// assert!(Token::new("staff").is_some());
+    /// assert!(Token::new("two words").is_none(), "it could not be the value of a field");
+    /// ```
     #[must_use]
     pub fn new(text: &'a str) -> Option<Token<'a>> {
         super::fields::is_value(text).then_some(Token(text))
     }
 
     /// The text itself, to check it or to write it to a peer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::Token;
+    /// assert_eq!(Token::new("staff").map(Token::expose), Some("staff"));
+    /// ```
     #[must_use]
     pub const fn expose(self) -> &'a str {
         self.0

@@ -134,18 +134,46 @@ macro_rules! named {
             /// # Errors
             ///
             /// [`InvalidName`]
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use taketurns::protocol::turns::{InvalidName, Name, RawName};
+            ///
+            /// assert_eq!(Name::from_bytes(b"ann").as_ref().map(Name::as_str), Ok("ann"));
+            /// assert_eq!(Name::from_bytes(b"ann:1"), Err(InvalidName::Character(':')));
+            /// assert!(RawName::from_bytes(b"an n").is_ok(), "raw clients may use blanks");
+            /// ```
             #[inline]
             pub fn from_bytes(bytes: &[u8]) -> Result<$name, InvalidName> {
                 Short::read(bytes, $is_refused).map($name)
             }
 
             /// The name as it came.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use taketurns::protocol::turns::{Name, RawName};
+            /// assert_eq!("ann".parse::<Name>()?.as_str(), "ann");
+            /// assert_eq!("an n".parse::<RawName>()?.as_str(), "an n");
+            /// # Ok::<(), taketurns::protocol::turns::InvalidName>(())
+            /// ```
             #[must_use]
             pub fn as_str(&self) -> &str {
                 self.0.as_str()
             }
 
             /// The bytes of the name as it came.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use taketurns::protocol::turns::{Name, RawName};
+            /// assert_eq!("ann".parse::<Name>()?.as_bytes(), b"ann");
+            /// assert_eq!("an n".parse::<RawName>()?.as_bytes(), b"an n");
+            /// # Ok::<(), taketurns::protocol::turns::InvalidName>(())
+            /// ```
             #[must_use]
             pub fn as_bytes(&self) -> &[u8] {
                 self.0.as_bytes()

@@ -142,6 +142,15 @@ impl<'a> Request<'a> {
     /// # Errors
     ///
     /// [`Unreadable`]. A payload that the line announces has to be skipped then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::turns::{Code, Request};
+    ///
+    /// assert_eq!(Request::parse("ASK"), Ok(Request::Ask));
+    /// assert_eq!(Request::parse("DANCE").map_err(|error| error.code), Err(Code::Malformed));
+    /// ```
     #[inline]
     pub fn parse(line: &'a str) -> Result<Request<'a>, Unreadable> {
         if let Some(answer) = plain_answer(line) {
@@ -165,6 +174,13 @@ impl<'a> Request<'a> {
     }
 
     /// Returns the turn that a line names, also if it cannot be read otherwise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::Request;
+    /// assert_eq!(Request::turn_named("ANSWER turn=7 colour :e2 e4"), Some(7));
+    /// ```
     #[must_use]
     pub fn turn_named(line: &str) -> Option<u64> {
         let head = line.split_once(" :").map_or(line, |(head, _)| head);
@@ -175,6 +191,15 @@ impl<'a> Request<'a> {
     }
 
     /// Writes the line and its end. A payload that it announces is still to be written, with LF behind it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::Request;
+    /// let mut out = Vec::new();
+    /// Request::Pass { turn: None }.encode(&mut out);
+    /// assert_eq!(out, b"PASS\n");
+    /// ```
     pub fn encode(&self, out: &mut Vec<u8>) {
         match *self {
             Request::Join(ref join) => join.put(out),
@@ -195,6 +220,18 @@ impl<'a> Request<'a> {
     }
 
     /// Writes an answer of any bytes: as text on the line if that can be, else as payload.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::turns::{Fence, Request};
+    ///
+    /// let (mut short, mut long) = (Vec::new(), Vec::new());
+    /// Request::encode_answer(&mut short, Fence::default(), b"e2 e4");
+    /// assert_eq!(short, b"ANSWER :e2 e4\n");
+    /// Request::encode_answer(&mut long, Fence::default(), b"two\nlines");
+    /// assert_eq!(long, b"ANSWER bytes=9\ntwo\nlines\n");
+    /// ```
     pub fn encode_answer(out: &mut Vec<u8>, fence: Fence, answer: &[u8]) {
         let start = out.len();
         put_fence(out, fence);

@@ -78,6 +78,17 @@ impl StatusConfig {
 
     /// How many file descriptors a listener with these limits needs at most: a host leaves them out of what
     /// its own driver may have.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::net::{DriverConfig, connections_max};
+    /// use taketurns::status::StatusConfig;
+    ///
+    /// let status = StatusConfig::default();
+    /// let max_connections = Some(connections_max(status.descriptors()));
+    /// let config = DriverConfig { max_connections, ..DriverConfig::default() };
+    /// ```
     #[must_use]
     pub fn descriptors(&self) -> usize {
         self.connections_max.saturating_add(ACCEPTS_MAX + 1)

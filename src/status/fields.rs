@@ -17,6 +17,16 @@ impl Default for Fields {
 
 impl Fields {
     /// Appends a field; none if `value` cannot be written as JSON.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::status::Fields;
+    ///
+    /// let mut fields = Fields::default();
+    /// fields.put("score", &21);
+    /// assert_eq!(fields.into_text(), r#"{"score":21}"#);
+    /// ```
     pub fn put(&mut self, name: &str, value: &impl Serialize) {
         let Ok(value) = serde_json::to_string(value) else { return };
         self.put_text(name, &value);
@@ -32,11 +42,28 @@ impl Fields {
     }
 
     /// Appends a field whose value is an object.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::status::Fields;
+    /// let (mut outer, mut inner) = (Fields::default(), Fields::default());
+    /// inner.put("ann", &3);
+    /// outer.put_fields("scores", inner);
+    /// assert_eq!(outer.into_text(), r#"{"scores":{"ann":3}}"#);
+    /// ```
     pub fn put_fields(&mut self, name: &str, fields: Fields) {
         self.put_text(name, &fields.into_text());
     }
 
     /// The object.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::status::Fields;
+    /// assert_eq!(Fields::default().into_text(), "{}");
+    /// ```
     #[must_use]
     pub fn into_text(mut self) -> String {
         self.text.push('}');

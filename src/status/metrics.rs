@@ -19,11 +19,27 @@ pub struct Metrics {
 
 impl Metrics {
     /// A number that only grows: `{name}_total`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::status::Metrics;
+    /// let mut metrics = Metrics::default();
+    /// metrics.counter("games", "Games that were finished.", 17);
+    /// ```
     pub fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.family(&format!("{name}_total"), "counter", help, |family| family.sample("", &[], &value));
     }
 
     /// Numbers that only grow, told apart by `label`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::status::Metrics;
+    /// let mut metrics = Metrics::default();
+    /// metrics.counters("games", "Finished games, by result.", "result", [("won", 12), ("drawn", 5)]);
+    /// ```
     pub fn counters<'a>(
         &mut self,
         name: &str,
@@ -39,11 +55,27 @@ impl Metrics {
     }
 
     /// A number that goes up and down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::status::Metrics;
+    /// let mut metrics = Metrics::default();
+    /// metrics.gauge("tables", "Tables with a game on them.", 3.0);
+    /// ```
     pub fn gauge(&mut self, name: &str, help: &str, value: f64) {
         self.family(name, "gauge", help, |family| family.sample("", &[], &Float(value)));
     }
 
     /// Numbers that go up and down, told apart by `labels`; each value has one of each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::status::Metrics;
+    /// let mut metrics = Metrics::default();
+    /// metrics.gauges("stones", "Stones on the board.", ["colour"], [(["black"], 31.0), (["white"], 30.0)]);
+    /// ```
     pub fn gauges<const N: usize>(
         &mut self,
         name: &str,
@@ -60,6 +92,17 @@ impl Metrics {
     }
 
     /// How often something took how long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use taketurns::status::{Metrics, Timings};
+    /// let mut thinking = Timings::new("thinking", "From the turn to the move.");
+    /// thinking.note(Duration::from_millis(1_200));
+    /// let mut metrics = Metrics::default();
+    /// metrics.timings(&thinking);
+    /// ```
     pub fn timings(&mut self, timings: &Timings) {
         self.family(&format!("{}_seconds", timings.name()), "histogram", timings.help(), |family| {
             for (bound, count) in timings.buckets() {

@@ -25,12 +25,28 @@ pub struct Timings {
 impl Timings {
     /// None yet. `name` is what the histogram is called without `taketurns_` and `_seconds`, `help` a
     /// sentence.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::status::Timings;
+    /// let thinking = Timings::new("thinking", "From the turn to the move.");
+    /// ```
     #[must_use]
     pub fn new(name: &'static str, help: &'static str) -> Timings {
         Timings { name, help, counts: [0; BOUNDS.len() + 1], sum: 0.0 }
     }
 
     /// Notes one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use taketurns::status::Timings;
+    /// let mut thinking = Timings::new("thinking", "From the turn to the move.");
+    /// thinking.note(Duration::from_millis(1_200));
+    /// ```
     pub fn note(&mut self, time: Duration) {
         let seconds = time.as_secs_f64();
         self.counts[BOUNDS.partition_point(|bound| *bound < seconds)] += 1;

@@ -73,18 +73,45 @@ impl SeatData {
     }
 
     /// Returns the connection of the client that has the seat.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let data = server.scheduler().data(server.seat_of(ann).expect("her seat")).expect("her seat");
+    /// assert_eq!(data.connection(), Some(ann));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn connection(&self) -> Option<ConnectionId> {
         self.client
     }
 
     /// Returns the name that the seat was joined under; none for a raw client's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let data = server.scheduler().data(server.seat_of(ann).expect("her seat")).expect("her seat");
+    /// assert_eq!(data.name().map(Name::as_str), Some("ann"));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn name(&self) -> Option<&Name> {
         Some(&self.line_identity()?.name)
     }
 
     /// Returns the name in the last answer of a raw client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let data = server.scheduler().data(server.seat_of(ann).expect("her seat")).expect("her seat");
+    /// assert_eq!(data.raw_name(), None, "she speaks lines");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn raw_name(&self) -> Option<&RawName> {
         match self.identity.as_deref()? {
@@ -94,12 +121,31 @@ impl SeatData {
     }
 
     /// Returns whether a raw client has it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let data = server.scheduler().data(server.seat_of(ann).expect("her seat")).expect("her seat");
+    /// assert!(!data.is_raw() && data.raw_name().is_none());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_raw(&self) -> bool {
         self.line_identity().is_none()
     }
 
     /// Returns the last turn of the seat that was answered and accepted; always `None` for a raw client's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// server.handle_bytes(now, ann, b"ANSWER :e2 e4\n", &mut links);
+    /// let data = server.scheduler().data(server.seat_of(ann).expect("her seat")).expect("her seat");
+    /// assert_eq!(data.last_accepted().map(TurnNumber::get), Some(1));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn last_accepted(&self) -> Option<TurnNumber> {
         Some(self.line_identity()?.last?.turn)

@@ -35,12 +35,28 @@ pub struct LineBudget {
 
 impl LineBudget {
     /// A budget of `per_second` lines.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::LineBudget;
+    /// let mut budget = LineBudget::new(100);
+    /// assert!(budget.admit());
+    /// ```
     #[must_use]
     pub fn new(per_second: u32) -> LineBudget {
         LineBudget { per_second, used: 0, omitted: 0, ends: None }
     }
 
     /// Returns whether one more line may be written. If not, it is counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::LineBudget;
+    /// let mut budget = LineBudget::new(1);
+    /// assert_eq!([budget.admit(), budget.admit()], [true, false]);
+    /// ```
     pub fn admit(&mut self) -> bool {
         let has_room = self.used < self.per_second;
         if has_room {
@@ -53,6 +69,16 @@ impl LineBudget {
 
     /// Returns when to call [`take_omitted`](Self::take_omitted). The first call since a line was asked for
     /// begins the second.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::{Instant, LineBudget};
+    /// let mut budget = LineBudget::new(1);
+    /// assert_eq!(budget.next_deadline(Instant::ORIGIN), None);
+    /// budget.admit();
+    /// assert!(budget.next_deadline(Instant::ORIGIN).is_some());
+    /// ```
     pub fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
         if self.ends.is_none() && self.is_used() {
             self.ends = Some(now + SECOND);
@@ -61,6 +87,16 @@ impl LineBudget {
     }
 
     /// Ends a second that is over at `now`; returns the number of lines that it did not admit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::{Instant, LineBudget};
+    /// let mut budget = LineBudget::new(1);
+    /// let _ = [budget.admit(), budget.admit()];
+    /// let ends = budget.next_deadline(Instant::ORIGIN).expect("a second has begun");
+    /// assert_eq!((budget.take_omitted(Instant::ORIGIN), budget.take_omitted(ends)), (0, 1));
+    /// ```
     pub fn take_omitted(&mut self, now: Instant) -> u64 {
         match self.ends {
             Some(ends) if ends <= now => self.take_all_omitted(),
@@ -69,12 +105,30 @@ impl LineBudget {
     }
 
     /// The same, although the second is not over: for the end of a program.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::LineBudget;
+    /// let mut budget = LineBudget::new(1);
+    /// let _ = [budget.admit(), budget.admit()];
+    /// assert_eq!(budget.take_all_omitted(), 1);
+    /// ```
     pub fn take_all_omitted(&mut self) -> u64 {
         (self.used, self.ends) = (0, None);
         std::mem::take(&mut self.omitted)
     }
 
     /// Whether a line was asked for in this second.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::time::LineBudget;
+    /// let mut budget = LineBudget::new(1);
+    /// budget.admit();
+    /// assert!(budget.is_used());
+    /// ```
     #[must_use]
     pub fn is_used(&self) -> bool {
         u64::from(self.used) | self.omitted != 0

@@ -48,6 +48,17 @@ impl Instant {
     }
 
     /// How much later than `earlier` this is; zero if it is not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taketurns::time::Instant;
+    ///
+    /// let later = Instant::ORIGIN + Duration::from_secs(5);
+    /// assert_eq!(later.saturating_duration_since(Instant::ORIGIN), Duration::from_secs(5));
+    /// assert_eq!(Instant::ORIGIN.saturating_duration_since(later), Duration::ZERO);
+    /// ```
     #[must_use]
     #[inline]
     pub fn saturating_duration_since(self, earlier: Instant) -> Duration {
@@ -70,6 +81,14 @@ impl Instant {
     }
 
     /// How far behind the origin this is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use taketurns::time::Instant;
+    /// assert_eq!((Instant::ORIGIN + Duration::from_secs(5)).since_origin(), Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub fn since_origin(self) -> Duration {
         self.saturating_duration_since(Instant::ORIGIN)

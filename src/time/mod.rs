@@ -32,12 +32,31 @@ impl Now {
     pub const ORIGIN: Now = Now { instant: Instant::ORIGIN, wall: Nanos::ZERO };
 
     /// Both times. A `wall` before 1970 counts as 1970.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use taketurns::time::{Instant, Now};
+    ///
+    /// // A test chooses both.
+    /// let now = Now::new(Instant::ORIGIN, SystemTime::UNIX_EPOCH);
+    /// assert_eq!(now, Now::ORIGIN);
+    /// ```
     #[must_use]
     pub fn new(instant: Instant, wall: SystemTime) -> Now {
         Now { instant, wall: wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into() }
     }
 
     /// Wall-clock time, until the year 2554.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use taketurns::time::Now;
+    /// assert_eq!(Now::ORIGIN.wall(), SystemTime::UNIX_EPOCH);
+    /// ```
     #[must_use]
     pub fn wall(self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from(self.wall)

@@ -25,6 +25,17 @@ impl<S: Hash> Scheduler<S> {
     /// Times are looked at from `now`, tags from the ring's virtual time. Fields that only report do not
     /// matter: the [longest wait](Self::longest_wait), its bound, and how long a ring has
     /// [stood](Self::stopped).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let twin = scheduler.clone();
+    /// assert_eq!(scheduler.digest(now), twin.digest(now));
+    /// scheduler.pause(now, ring)?;
+    /// assert_ne!(scheduler.digest(now), twin.digest(now));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn digest(&self, now: Instant) -> u64 {
         let mut hasher = DefaultHasher::new();

@@ -14,6 +14,17 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// [`Refusal`] says why not; nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.holding(bob, None).err(), Some(Refusal::NotYourTurn));
+    /// assert_eq!(scheduler.holding(ann, Some(9)).err(), Some(Refusal::StaleTurn), "that is not her turn's number");
+    /// let moved = scheduler.holding(ann, Some(1))?.end(now, Outcome::Answered);
+    /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(bob));
+    /// # Ok(()) }
+    /// ```
     #[inline]
     pub fn holding(&mut self, seat: SeatId, fence: Option<u64>) -> Result<Holding<'_, S>, Refusal> {
         let ring = self.rings.get_mut(seat.ring.slot() as usize).ok_or(Refusal::NotYourTurn)?;
@@ -36,6 +47,18 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// [`HostError::NotJudged`], when that turn is over, or its answer is not with the host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!("rules.judging = Judging::Host;")]
+    /// let turn = scheduler.holding(ann, None)?.turn();
+    /// assert_eq!(scheduler.judged(ann, turn).err(), Some(HostError::NotJudged), "she has not answered");
+    /// let _ = scheduler.holding(ann, None)?.judge(now);
+    /// let moved = scheduler.judged(ann, turn)?.accept(now, None)?;
+    /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(bob));
+    /// # Ok(()) }
+    /// ```
     pub fn judged(&mut self, seat: SeatId, turn: TurnNumber) -> Result<Judged<'_, S>, HostError> {
         let ring = self.rings.get_mut(seat.ring().slot() as usize);
         let ring = ring.filter(|ring| ring.id == seat.ring() && ring.has(seat));
@@ -60,18 +83,42 @@ pub struct Holding<'a, S> {
 
 impl<'a, S> Holding<'a, S> {
     /// Returns the turn's number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.holding(ann, None)?.turn().get(), 1);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn turn(&self) -> TurnNumber {
         self.turn
     }
 
     /// Returns the seat that holds it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.holding(ann, None)?.seat(), ann);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn seat(&self) -> SeatId {
         self.seat
     }
 
     /// Returns whether the host says if an answer counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!("rules.judging = Judging::Host;")]
+    /// assert!(scheduler.holding(ann, None)?.is_judged_by_host());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     #[inline]
     pub fn is_judged_by_host(&self) -> bool {
@@ -79,6 +126,15 @@ impl<'a, S> Holding<'a, S> {
     }
 
     /// Returns what is kept with the seat.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// *scheduler.holding(ann, None)?.data() = "Anna";
+    /// assert_eq!(scheduler.data(ann), Some(&"Anna"));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     #[inline]
     pub fn data(&mut self) -> &mut S {
@@ -86,6 +142,16 @@ impl<'a, S> Holding<'a, S> {
     }
 
     /// Ends the turn, and moves on to the next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let moved = scheduler.holding(ann, None)?.end(now, Outcome::Passed);
+    /// assert_eq!(moved.ended.map(|ended| ended.outcome), Some(Outcome::Passed));
+    /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(bob));
+    /// # Ok(()) }
+    /// ```
     #[inline]
     pub fn end(self, now: Instant, outcome: Outcome) -> Moved {
         self.ring.end(now, outcome)
@@ -111,11 +177,30 @@ impl<'a, S> Holding<'a, S> {
     /// # Errors
     ///
     /// [`Refusal::HoldMax`], when the turn can get no more time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!("rules.hold_max = HoldMax::Unlimited;")]
+    /// let later = now + Duration::from_secs(20);
+    /// assert_eq!(scheduler.holding(ann, None)?.renew(later)?, Some(later + Duration::from_secs(30)));
+    /// # Ok(()) }
+    /// ```
     pub fn renew(self, now: Instant) -> Result<Option<Instant>, Refusal> {
         self.ring.renew(now).inspect(|_| self.ring.arm(self.timers))
     }
 
     /// Hands the answer to the host. The clock stands; returns until when the host may rule.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!("rules.judging = Judging::Host;")]
+    /// let until = scheduler.holding(ann, None)?.judge(now);
+    /// assert_eq!(until, Some(now + Duration::from_secs(5)));
+    /// assert_eq!(scheduler.holding(ann, None).err(), Some(Refusal::Judging));
+    /// # Ok(()) }
+    /// ```
     #[must_use = "the host has to rule until then"]
     pub fn judge(self, now: Instant) -> Option<Instant> {
         let until = self.ring.judge(now);
@@ -138,6 +223,18 @@ impl<S> Judged<'_, S> {
     /// # Errors
     ///
     /// When `next` cannot be next. Nothing has changed then, and the answer is still judged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!("rules.judging = Judging::Host;")]
+    /// let turn = scheduler.holding(ann, None)?.turn();
+    /// let _ = scheduler.holding(ann, None)?.judge(now);
+    /// // A winning move: Ann has the next turn, too.
+    /// let moved = scheduler.judged(ann, turn)?.accept(now, Some(ann))?;
+    /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(ann));
+    /// # Ok(()) }
+    /// ```
     pub fn accept(self, now: Instant, next: Option<SeatId>) -> Result<Moved, HostError> {
         if let Some(next) = next {
             if next.ring() != self.ring.id || !self.ring.has(next) {
@@ -152,6 +249,17 @@ impl<S> Judged<'_, S> {
 
     /// Refuses the answer: the turn and its clock go on, unless that was the last proposal allowed, or its
     /// holder is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!("rules.judging = Judging::Host;")]
+    /// let turn = scheduler.holding(ann, None)?.turn();
+    /// let _ = scheduler.holding(ann, None)?.judge(now);
+    /// let moved = scheduler.judged(ann, turn)?.refuse(now);
+    /// assert!(moved.is_nothing() && scheduler.held_by(ann).is_some(), "she may answer again");
+    /// # Ok(()) }
+    /// ```
     pub fn refuse(self, now: Instant) -> Moved {
         let moved = self.ring.refuse(now);
         self.ring.arm(self.timers);

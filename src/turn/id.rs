@@ -54,6 +54,14 @@ impl SeatId {
     }
 
     /// Returns the ring that the seat belongs to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!((ann.ring(), bob.ring()), (ring, ring));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     #[inline]
     pub fn ring(&self) -> RingId {
@@ -61,6 +69,14 @@ impl SeatId {
     }
 
     /// Returns the seat's number in its ring, counted from 1 in the order in which seats were made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!((ann.place(), bob.place()), (1, 2));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     #[inline]
     pub fn place(&self) -> u64 {
@@ -82,12 +98,28 @@ pub struct TurnNumber(NonZeroU64);
 
 impl TurnNumber {
     /// Returns the turn numbered `number`, or `None` for 0: turns count from 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::turn::TurnNumber;
+    ///
+    /// assert_eq!(TurnNumber::new(0), None);
+    /// assert!(TurnNumber::new(7) < TurnNumber::new(8), "a fence compares them");
+    /// ```
     #[must_use]
     pub fn new(number: u64) -> Option<TurnNumber> {
         NonZeroU64::new(number).map(TurnNumber)
     }
 
     /// Returns the number itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::turn::TurnNumber;
+    /// assert_eq!(TurnNumber::new(7).map(TurnNumber::get), Some(7));
+    /// ```
     #[must_use]
     pub fn get(self) -> u64 {
         self.0.get()

@@ -49,6 +49,14 @@ impl<S: fmt::Debug> Scheduler<S> {
     /// # Errors
     ///
     /// The first invariant that does not hold.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// scheduler.check_invariants()?;
+    /// # Ok(()) }
+    /// ```
     pub fn check_invariants(&self) -> Result<(), Violation> {
         for (_, ring) in &self.rings {
             for (invariant, check) in checks() {

@@ -22,6 +22,14 @@ impl Moved {
     pub const NOTHING: Moved = Moved { ended: None, granted: None };
 
     /// Returns whether nothing moved.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert!(scheduler.ask(now, bob).is_nothing(), "he waits already");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         self.ended.is_none() && self.granted.is_none()
@@ -100,6 +108,17 @@ pub struct Held {
 
 impl Held {
     /// Returns when the turn lapses, while its clock runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let deadline = |scheduler: &Scheduler<_>| scheduler.held(ring).and_then(|held| held.deadline());
+    /// assert_eq!(deadline(&scheduler), Some(now + Duration::from_secs(30)));
+    /// scheduler.pause(now, ring)?;
+    /// assert_eq!(deadline(&scheduler), None, "its clock stands");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match self.clock {

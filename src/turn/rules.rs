@@ -76,6 +76,17 @@ impl Rules {
     /// # Errors
     ///
     /// The first combination that makes no sense.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::turn::{Rules, RulesError};
+    ///
+    /// let mut rules = Rules::default();
+    /// assert_eq!(rules.check(), Ok(()));
+    /// rules.min_seats = 0;
+    /// assert_eq!(rules.check(), Err(RulesError::NoSeats));
+    /// ```
     pub fn check(&self) -> Result<(), RulesError> {
         let has_judge = self.judging == Judging::Host;
         match self {
@@ -93,6 +104,18 @@ impl Rules {
     }
 
     /// Returns the demand of a newcomer that names `wanted` or none, or `None` if the ring does not have it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::turn::{Demand, Demands, Rules};
+    ///
+    /// let mut rules = Rules::default();
+    /// assert_eq!(rules.demand(None), Some(Demand::Always));
+    /// rules.demands = Demands::Only(Demand::Ask);
+    /// assert_eq!(rules.demand(None), Some(Demand::Ask));
+    /// assert_eq!(rules.demand(Some(Demand::Always)), None);
+    /// ```
     #[must_use]
     pub fn demand(&self, wanted: Option<Demand>) -> Option<Demand> {
         match self.demands {
@@ -102,6 +125,17 @@ impl Rules {
     }
 
     /// Returns the weight of a newcomer that names `wanted` or none, or `None` if the ring does not give it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::turn::{Rules, Weight};
+    ///
+    /// let mut rules = Rules::default();
+    /// assert_eq!(rules.weight(Some(3)), None, "1 is the most by default");
+    /// rules.weight_max = Weight::MAX;
+    /// assert_eq!(rules.weight(Some(3)), Weight::new(3));
+    /// ```
     #[must_use]
     pub fn weight(&self, wanted: Option<u64>) -> Option<Weight> {
         let weight = u8::try_from(wanted.unwrap_or(1)).ok().and_then(Weight::new);
@@ -128,6 +162,19 @@ impl Rules {
     }
 
     /// Returns how long a turn lasts at most, judging included, or `None` without a limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taketurns::turn::{HoldMax, Judging, Rules};
+    ///
+    /// let mut rules = Rules::default();
+    /// rules.judging = Judging::Host;
+    /// assert_eq!(rules.turn_time_max(), Some(Duration::from_secs(35)));
+    /// rules.hold_max = HoldMax::Unlimited;
+    /// assert_eq!(rules.turn_time_max(), None);
+    /// ```
     #[must_use]
     pub fn turn_time_max(&self) -> Option<Duration> {
         let hold = match self.hold_max {

@@ -48,6 +48,18 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When the rules make no sense.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::turn::{Scheduler, SchedulerConfig};
+    ///
+    /// let mut config = SchedulerConfig::default();
+    /// config.max_rings = 8;
+    /// let scheduler = Scheduler::<&str>::new(config)?;
+    /// assert_eq!(scheduler.rings().count(), 0);
+    /// # Ok::<(), taketurns::turn::RulesError>(())
+    /// ```
     pub fn new(config: SchedulerConfig) -> Result<Scheduler<S>, RulesError> {
         config.check(&config.rules)?;
         Ok(Scheduler {
@@ -64,18 +76,45 @@ impl<S> Scheduler<S> {
     // Getters.
 
     /// Returns the limits, and the rules of rings that have none of their own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.config().rules.min_seats, 2);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn config(&self) -> &SchedulerConfig {
         &self.config
     }
 
     /// Returns the rules of `ring`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let rules = scheduler.rules(ring).expect("the ring exists");
+    /// assert_eq!(rules.turn_deadline, Duration::from_secs(30));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn rules(&self, ring: RingId) -> Option<&Rules> {
         Some(&*self.ring(ring)?.rules)
     }
 
     /// Returns the turn that is held in `ring`, if one is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let held = scheduler.held(ring).expect("Ann's turn");
+    /// assert_eq!((held.seat, held.turn.get()), (ann, 1));
+    /// assert_eq!(held.deadline(), Some(now + Duration::from_secs(30)));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn held(&self, ring: RingId) -> Option<Held> {
         let ring = self.ring(ring)?;
@@ -91,6 +130,15 @@ impl<S> Scheduler<S> {
     }
 
     /// Returns the turn that `seat` holds, if it does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert!(scheduler.held_by(ann).is_some());
+    /// assert!(scheduler.held_by(bob).is_none());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn held_by(&self, seat: SeatId) -> Option<Held> {
         self.held(seat.ring()).filter(|held| held.seat == seat)
@@ -98,18 +146,43 @@ impl<S> Scheduler<S> {
 
     /// Returns the number of the last turn granted in `ring`: 0 before the first, and for a ring that does
     /// not exist the number above which it would go on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.last_turn(Some(ring)), 1);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn last_turn(&self, ring: Option<RingId>) -> u64 {
         ring.and_then(|ring| self.ring(ring)).map_or(self.turn_floor, |ring| ring.last_turn)
     }
 
     /// Returns what is kept with `seat`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.data(bob), Some(&"Bob"));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn data(&self, seat: SeatId) -> Option<&S> {
         Some(&self.seat(seat)?.data)
     }
 
     /// Returns what is kept with `seat`, to be changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// *scheduler.data_mut(bob).expect("his seat") = "Robert";
+    /// assert_eq!(scheduler.data(bob), Some(&"Robert"));
+    /// # Ok(()) }
+    /// ```
     #[inline]
     pub fn data_mut(&mut self, seat: SeatId) -> Option<&mut S> {
         let ring = self.rings.get_mut(seat.ring().slot() as usize).filter(|ring| ring.id == seat.ring())?;
@@ -118,12 +191,31 @@ impl<S> Scheduler<S> {
     }
 
     /// Returns whether `ring` exists.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let _ = scheduler.retire(now, ann);
+    /// let _ = scheduler.retire(now, bob);
+    /// assert!(!scheduler.has_ring(ring), "a ring is forgotten with its last seat");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn has_ring(&self, ring: RingId) -> bool {
         self.ring(ring).is_some()
     }
 
     /// Returns whether a client has `seat`: it is there, or its absence is not decided yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let _ = scheduler.vacate(now, bob);
+    /// assert!(!scheduler.is_occupied(bob), "his place is kept, but he is away");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_occupied(&self, seat: SeatId) -> bool {
         self.seat(seat).is_some_and(|seat| seat.occupied)
@@ -132,6 +224,15 @@ impl<S> Scheduler<S> {
     /// Returns how many seats that are there come before the waiting `seat`, the holder included; 0 for a
     /// seat that does not wait. Exact when it has just begun to wait, unless more than 256 lighter seats
     /// stand behind it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Cid")?;
+    /// assert_eq!(scheduler.ahead_of(cid), 2, "Ann, who holds the turn, and Bob");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn ahead_of(&self, seat: SeatId) -> usize {
         let ring = self.seat(seat).and(self.ring(seat.ring()));
@@ -139,24 +240,59 @@ impl<S> Scheduler<S> {
     }
 
     /// Returns how many more seats have to be occupied before `ring` goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.seats_missing(ring), 0);
+    /// let _ = scheduler.retire(now, bob);
+    /// assert_eq!(scheduler.seats_missing(ring), 1, "two seats are the minimum");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn seats_missing(&self, ring: RingId) -> usize {
         self.ring(ring).map_or(0, |ring| ring.terms.min_seats.saturating_sub(ring.occupied) as usize)
     }
 
     /// Returns the number of occupied seats in `ring`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let _ = scheduler.vacate(now, bob);
+    /// assert_eq!((scheduler.occupied(ring), scheduler.seats()), (1, 2));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn occupied(&self, ring: RingId) -> usize {
         self.ring(ring).map_or(0, |ring| ring.occupied as usize)
     }
 
     /// Returns the number of seats, occupied and away, in all rings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.seats(), 2);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn seats(&self) -> usize {
         self.seats
     }
 
     /// Returns the rings that exist.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.rings().collect::<Vec<_>>(), [ring]);
+    /// # Ok(()) }
+    /// ```
     pub fn rings(&self) -> impl Iterator<Item = RingId> {
         self.rings.iter().map(|(_, ring)| ring.id)
     }
@@ -167,12 +303,33 @@ impl<S> Scheduler<S> {
     /// The bound is (turns that may come first) × (`hold_max`, and `judging_timeout` if the host judges).
     /// `None` if the rules limit no turn, and for a ring that does not exist. [`Duration::MAX`] if it does
     /// not fit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// // A newcomer would wait for Ann's turn and for Bob's.
+    /// assert_eq!(scheduler.waiting_bound(ring), Some(Duration::from_secs(60)));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn waiting_bound(&self, ring: RingId) -> Option<Duration> {
         self.ring(ring)?.bound_now()
     }
 
     /// Returns the longest wait that has ended in `ring`, with the bound that held for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// // She answers after 7 s, and Bob's wait is over.
+    /// let _ = scheduler.holding(ann, None)?.end(now + Duration::from_secs(7), Outcome::Answered);
+    /// let longest = scheduler.longest_wait(ring);
+    /// assert_eq!(longest.waited, Duration::from_secs(7));
+    /// assert!(Some(longest.waited) <= longest.bound);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn longest_wait(&self, ring: RingId) -> LongestWait {
         self.ring(ring).map_or(LongestWait::default(), |ring| LongestWait {
@@ -183,24 +340,61 @@ impl<S> Scheduler<S> {
 
     /// Returns how long the own clock of `ring` has stood: below quorum, paused, until holders were told, and
     /// for what the host added.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// scheduler.pause(now, ring)?;
+    /// assert_eq!(scheduler.stopped(ring, now + Duration::from_secs(9)), Duration::from_secs(9));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn stopped(&self, ring: RingId, now: Instant) -> Duration {
         self.ring(ring).map_or(Duration::ZERO, |ring| ring.stopped(now).into())
     }
 
     /// Returns whether [`drain`](Self::drain) was called and no seat holds a turn any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// scheduler.drain();
+    /// assert!(!scheduler.is_drained(), "Ann may still answer");
+    /// let _ = scheduler.holding(ann, None)?.end(now, Outcome::Answered);
+    /// assert!(scheduler.is_drained());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.draining && self.rings.iter().all(|(_, ring)| ring.lease().is_none())
     }
 
     /// Returns when [`poll_expired`](Self::poll_expired) wants to be called; perhaps early, never late.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.next_deadline(), Some(now + Duration::from_secs(30)));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.timers.next()
     }
 
     /// Returns the seat that has been away for longest, in all rings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let _ = scheduler.vacate(now, bob);
+    /// assert_eq!(scheduler.longest_away(), Some(bob));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn longest_away(&self) -> Option<SeatId> {
         let longest = self
@@ -211,6 +405,17 @@ impl<S> Scheduler<S> {
     }
 
     /// Returns the ring without occupied seats that has been so for longest.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.longest_deserted(), None);
+    /// let _ = scheduler.vacate(now, ann);
+    /// let _ = scheduler.vacate(now, bob);
+    /// assert_eq!(scheduler.longest_deserted(), Some(ring));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn longest_deserted(&self) -> Option<RingId> {
         let deserted = self.rings.iter().filter(|(_, ring)| ring.occupied == 0 && !ring.seats.is_empty());
@@ -226,6 +431,18 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When as many rings as allowed exist, while draining, or when the rules make no sense.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let mut rules = Rules::default();
+    /// rules.turn_deadline = Duration::from_secs(5);
+    /// let quick = scheduler.make_ring(now, rules)?;
+    /// let (cid, _) = scheduler.join(now, quick, Weight::ONE, Demand::Always, "Cid")?;
+    /// assert_eq!(cid.ring(), quick);
+    /// # Ok(()) }
+    /// ```
     #[expect(clippy::missing_panics_doc, reason = "2^32 rings do not fit a machine")]
     pub fn make_ring(&mut self, now: Instant, rules: Rules) -> Result<RingId, JoinError> {
         if self.draining {
@@ -249,6 +466,15 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When there is no room in the ring or the scheduler, when there is no such ring, or while draining.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let (cid, moved) = scheduler.join(now, ring, Weight::ONE, Demand::Ask, "Cid")?;
+    /// assert!(moved.is_nothing() && !scheduler.is_waiting(cid), "Cid rests until he asks");
+    /// # Ok(()) }
+    /// ```
     pub fn join(
         &mut self,
         now: Instant,
@@ -272,6 +498,16 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// As [`join`](Self::join).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.may_join(ring), Ok(()));
+    /// scheduler.drain();
+    /// assert_eq!(scheduler.may_join(ring), Err(JoinError::Draining));
+    /// # Ok(()) }
+    /// ```
     pub fn may_join(&self, ring: RingId) -> Result<(), JoinError> {
         let ring = self.ring(ring).ok_or(JoinError::UnknownRing)?;
         match &ring.rules {
@@ -283,6 +519,16 @@ impl<S> Scheduler<S> {
     }
 
     /// Notes that the client of `seat` is back. Nothing happens if it is not away.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let _ = scheduler.vacate(now, bob);
+    /// let _ = scheduler.occupy(now + Duration::from_secs(3), bob);
+    /// assert!(scheduler.is_waiting(bob), "his place was kept");
+    /// # Ok(()) }
+    /// ```
     pub fn occupy(&mut self, now: Instant, seat: SeatId) -> Moved {
         self.with_seat(seat, |ring, slot| ring.occupy(now, slot)).unwrap_or_default()
     }
@@ -293,24 +539,13 @@ impl<S> Scheduler<S> {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::time::Instant;
-    /// # use taketurns::turn::{Demand, Outcome, Rules, Scheduler, SchedulerConfig, Weight};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let now = Instant::ORIGIN;
-    /// # let mut scheduler = Scheduler::new(SchedulerConfig::default())?;
-    /// # let ring = scheduler.make_ring(now, Rules::default())?;
-    /// # let (ann, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Ann")?;
-    /// # let (bob, moved) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Bob")?;
-    /// # let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Cid")?;
-    /// # let grant = moved.granted.expect("Ann's");
-    /// # scheduler.start(now, grant.seat, grant.turn);
-    /// // Ann holds the turn. Two of three seats are still enough, so Bob is next.
+    #[doc = two_seats!()]
+    /// let moved = scheduler.vacate(now, bob);
+    /// assert!(moved.is_nothing(), "he holds no turn that could end");
+    /// // Ann's turn ends with her connection. Nobody is next: two occupied seats are the minimum.
     /// let moved = scheduler.vacate(now, ann);
     /// assert_eq!(moved.ended.map(|ended| ended.outcome), Some(Outcome::Gone));
-    /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(bob));
-    /// // She is back in time for the turn of her old place, behind Cid.
-    /// let _ = scheduler.occupy(now, ann);
-    /// assert_eq!(scheduler.ahead_of(ann), 2);
+    /// assert_eq!(moved.granted, None);
     /// # Ok(()) }
     /// ```
     pub fn vacate(&mut self, now: Instant, seat: SeatId) -> Moved {
@@ -319,12 +554,31 @@ impl<S> Scheduler<S> {
 
     /// As [`vacate`](Self::vacate), for a client that is there and does not take its turns: it gets no
     /// `turn_grace`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!("rules.turn_grace = Duration::from_secs(10);")]
+    /// let moved = scheduler.vacate_at_once(now, ann);
+    /// assert_eq!(moved.ended.map(|ended| ended.outcome), Some(Outcome::Gone));
+    /// # Ok(()) }
+    /// ```
     pub fn vacate_at_once(&mut self, now: Instant, seat: SeatId) -> Moved {
         self.with_seat(seat, |ring, slot| ring.lose(now, slot)).unwrap_or_default()
     }
 
     /// Gives `seat` up: a turn that it holds ends, and its place is gone. Returns what was kept with it. With
     /// its last seat a ring is forgotten; see [`has_ring`](Self::has_ring).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let (moved, name) = scheduler.retire(now, ann).expect("her seat");
+    /// assert_eq!((name, moved.ended.map(|ended| ended.outcome)), ("Ann", Some(Outcome::Gone)));
+    /// assert_eq!(scheduler.data(ann), None, "her id means nothing from now on");
+    /// # Ok(()) }
+    /// ```
     pub fn retire(&mut self, now: Instant, seat: SeatId) -> Option<(Moved, S)> {
         let retired = self.with_seat(seat, |ring, slot| ring.retire(now, slot))?;
         self.seats -= 1;
@@ -334,6 +588,18 @@ impl<S> Scheduler<S> {
 
     /// Says that the holder `seat` has been told of `turn`: its clock starts. Returns when it lapses, or
     /// `None` while the ring is paused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let moved = scheduler.holding(ann, None)?.end(now, Outcome::Answered);
+    /// let grant = moved.granted.expect("Bob's turn");
+    /// // Tell Bob, and start his clock when he has been told.
+    /// let told = now + Duration::from_millis(250);
+    /// assert_eq!(scheduler.start(told, grant.seat, grant.turn), Some(told + Duration::from_secs(30)));
+    /// # Ok(()) }
+    /// ```
     #[inline]
     pub fn start(&mut self, now: Instant, seat: SeatId, turn: TurnNumber) -> Option<Instant> {
         let at = seat.ring().slot() as usize;
@@ -357,6 +623,16 @@ impl<S> Scheduler<S> {
 
     /// Asks for the turn: a resting seat begins to wait, and the holder is queued again after its turn.
     /// Nothing happens otherwise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Ask, "Cid")?;
+    /// let _ = scheduler.ask(now, cid);
+    /// assert!(scheduler.is_waiting(cid));
+    /// # Ok(()) }
+    /// ```
     pub fn ask(&mut self, now: Instant, seat: SeatId) -> Moved {
         self.with_seat(seat, |ring, slot| ring.ask(now, slot)).unwrap_or_default()
     }
@@ -366,6 +642,16 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// [`Refusal::Judging`], while the seat's answer is with the host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let moved = scheduler.rest(now, ann)?;
+    /// assert_eq!(moved.ended.map(|ended| ended.outcome), Some(Outcome::Passed));
+    /// assert!(!scheduler.is_waiting(ann));
+    /// # Ok(()) }
+    /// ```
     pub fn rest(&mut self, now: Instant, seat: SeatId) -> Result<Moved, Refusal> {
         self.with_seat(seat, |ring, slot| ring.rest(now, slot)).unwrap_or(Err(Refusal::NotYourTurn))
     }
@@ -382,17 +668,8 @@ impl<S> Scheduler<S> {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::time::Instant;
-    /// # use taketurns::turn::{Demand, Outcome, Rules, Scheduler, SchedulerConfig, Weight};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let now = Instant::ORIGIN;
-    /// # let mut scheduler = Scheduler::new(SchedulerConfig::default())?;
-    /// # let ring = scheduler.make_ring(now, Rules::default())?;
-    /// # let (ann, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Ann")?;
-    /// # let (bob, moved) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Bob")?;
-    /// # let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Cid")?;
-    /// # let grant = moved.granted.expect("Ann's");
-    /// # scheduler.start(now, grant.seat, grant.turn);
+    #[doc = two_seats!()]
+    /// let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Cid")?;
     /// scheduler.name_next(cid)?;
     /// let moved = scheduler.holding(ann, None)?.end(now, Outcome::Answered);
     /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(cid), "and not Bob");
@@ -407,6 +684,16 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When no turn is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let moved = scheduler.skip(now, ring)?;
+    /// assert_eq!(moved.ended.map(|ended| ended.outcome), Some(Outcome::Skipped));
+    /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(bob));
+    /// # Ok(()) }
+    /// ```
     pub fn skip(&mut self, now: Instant, ring: RingId) -> Result<Moved, HostError> {
         self.with_ring(ring, |ring| match ring.lease() {
             Some(_) => Ok(ring.end_present(now, super::Outcome::Skipped)),
@@ -420,6 +707,15 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When no turn is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let deadline = scheduler.extend(now, ring, Duration::from_secs(15))?;
+    /// assert_eq!(deadline, Some(now + Duration::from_secs(45)));
+    /// # Ok(()) }
+    /// ```
     pub fn extend(&mut self, now: Instant, ring: RingId, by: Duration) -> Result<Option<Instant>, HostError> {
         self.with_ring(ring, |ring| ring.extend(now, by))
     }
@@ -430,6 +726,16 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When there is no such ring.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// scheduler.pause(now + Duration::from_secs(10), ring)?;
+    /// let held = scheduler.held(ring).expect("the turn is still Ann's");
+    /// assert_eq!(held.clock, HeldClock::Stopped { left: Duration::from_secs(20) });
+    /// # Ok(()) }
+    /// ```
     pub fn pause(&mut self, now: Instant, ring: RingId) -> Result<(), HostError> {
         self.with_ring(ring, |ring| {
             ring.pause(now);
@@ -442,11 +748,31 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When there is no such ring.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// scheduler.pause(now + Duration::from_secs(10), ring)?;
+    /// let _ = scheduler.resume(now + Duration::from_secs(600), ring)?;
+    /// let held = scheduler.held(ring).expect("the turn is still Ann's");
+    /// assert_eq!(held.deadline(), Some(now + Duration::from_secs(620)), "20 s were left");
+    /// # Ok(()) }
+    /// ```
     pub fn resume(&mut self, now: Instant, ring: RingId) -> Result<Moved, HostError> {
         self.with_ring(ring, |ring| Ok(ring.resume(now)))
     }
 
     /// Returns whether the host has paused `ring`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// scheduler.pause(now, ring)?;
+    /// assert!(scheduler.is_paused(ring));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_paused(&self, ring: RingId) -> bool {
         self.ring(ring).is_some_and(|ring| ring.paused)
@@ -457,12 +783,35 @@ impl<S> Scheduler<S> {
     /// # Errors
     ///
     /// When the rules make no sense; [`RulesError`] says why. Nothing happens to a ring that does not exist.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let mut rules = Rules::default();
+    /// rules.turn_deadline = Duration::from_secs(5);
+    /// let _ = scheduler.set_rules(now, ring, rules)?;
+    /// // Ann's turn keeps its time. Bob's has the new one.
+    /// let grant = scheduler.holding(ann, None)?.end(now, Outcome::Answered).granted.expect("Bob's");
+    /// assert_eq!(scheduler.start(now, grant.seat, grant.turn), Some(now + Duration::from_secs(5)));
+    /// # Ok(()) }
+    /// ```
     pub fn set_rules(&mut self, now: Instant, ring: RingId, rules: Rules) -> Result<Moved, RulesError> {
         self.config.check(&rules)?;
         Ok(self.with_ring(ring, |ring| Ok(ring.set_rules(now, rules))).unwrap_or_default())
     }
 
     /// Grants no turn from now on; those that are held may still be answered, until their deadline.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// scheduler.drain();
+    /// let moved = scheduler.holding(ann, None)?.end(now, Outcome::Answered);
+    /// assert!(moved.ended.is_some() && moved.granted.is_none());
+    /// # Ok(()) }
+    /// ```
     pub fn drain(&mut self) {
         self.draining = true;
         self.rings.iter_mut().for_each(|(_, ring)| ring.drain());
@@ -473,17 +822,7 @@ impl<S> Scheduler<S> {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::time::Instant;
-    /// # use taketurns::turn::{Demand, Outcome, Rules, Scheduler, SchedulerConfig, Weight};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let now = Instant::ORIGIN;
-    /// # let mut scheduler = Scheduler::new(SchedulerConfig::default())?;
-    /// # let ring = scheduler.make_ring(now, Rules::default())?;
-    /// # let (ann, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Ann")?;
-    /// # let (bob, moved) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Bob")?;
-    /// # let (cid, _) = scheduler.join(now, ring, Weight::ONE, Demand::Always, "Cid")?;
-    /// # let grant = moved.granted.expect("Ann's");
-    /// # scheduler.start(now, grant.seat, grant.turn);
+    #[doc = two_seats!()]
     /// let deadline = scheduler.next_deadline().expect("Ann holds a turn");
     /// while let Some(expired) = scheduler.poll_expired(deadline) {
     ///     let ended = expired.moved.ended.expect("her turn");
@@ -560,12 +899,32 @@ impl<S> Scheduler<S> {
     }
 
     /// Returns whether `seat` waits for the turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert!(scheduler.is_waiting(bob));
+    /// assert!(!scheduler.is_waiting(ann), "she holds the turn");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_waiting(&self, seat: SeatId) -> bool {
         self.ring(seat.ring()).filter(|ring| ring.has(seat)).is_some_and(|ring| ring.is_waiting(seat.slot()))
     }
 
     /// Forgets `ring` if no client has joined it since it was made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let other = scheduler.make_ring(now, Rules::default())?;
+    /// scheduler.forget_unused(other);
+    /// scheduler.forget_unused(ring);
+    /// assert_eq!(scheduler.rings().collect::<Vec<_>>(), [ring], "it has seats");
+    /// # Ok(()) }
+    /// ```
     pub fn forget_unused(&mut self, ring: RingId) {
         if self.has_ring(ring) {
             self.forget_if_empty(ring.slot() as usize);

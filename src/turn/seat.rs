@@ -16,12 +16,28 @@ impl Weight {
     pub const MAX: Weight = Weight(100);
 
     /// Returns the weight of `weight` turns, or `None` outside 1 to 100.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::turn::Weight;
+    ///
+    /// assert_eq!(Weight::new(1), Some(Weight::ONE));
+    /// assert_eq!([0, 101].map(Weight::new), [None, None]);
+    /// ```
     #[must_use]
     pub fn new(weight: u8) -> Option<Weight> {
         (1..=100).contains(&weight).then_some(Weight(weight))
     }
 
     /// Returns the weight as a number, 1 to 100.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::turn::Weight;
+    /// assert_eq!(Weight::MAX.value(), 100);
+    /// ```
     #[must_use]
     pub fn value(self) -> u8 {
         self.0

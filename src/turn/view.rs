@@ -42,6 +42,14 @@ pub enum SeatState {
 impl<S> Scheduler<S> {
     /// Returns the seats of `ring`, in an order in which none changes its place as long as it exists. Costs
     /// what is taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.seats_of(ring).map(|view| *view.data).collect::<Vec<_>>(), ["Ann", "Bob"]);
+    /// # Ok(()) }
+    /// ```
     pub fn seats_of(&self, ring: RingId) -> impl Iterator<Item = SeatView<'_, S>> {
         let ring = self.ring(ring);
         ring.into_iter().flat_map(|ring| {
@@ -51,6 +59,17 @@ impl<S> Scheduler<S> {
 
     /// Returns the seats of `ring` as they come: the holder, then the queue, then those that rest or are
     /// away, by number. Sorts them all: for a new watcher, not for every turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let _ = scheduler.holding(ann, None)?.end(now, Outcome::Answered);
+    /// let roster = scheduler.roster(ring);
+    /// assert_eq!((*roster[0].data, roster[0].state), ("Bob", SeatState::Holding));
+    /// assert_eq!((*roster[1].data, roster[1].state), ("Ann", SeatState::Waiting));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn roster(&self, ring: RingId) -> Vec<SeatView<'_, S>> {
         let Some(ring) = self.ring(ring) else { return Vec::new() };
@@ -69,24 +88,59 @@ impl<S> Scheduler<S> {
     }
 
     /// Returns `seat` as a watcher sees it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let view = scheduler.view(bob).expect("his seat");
+    /// assert_eq!((view.state, view.weight), (SeatState::Waiting, Weight::ONE));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn view(&self, seat: SeatId) -> Option<SeatView<'_, S>> {
         Some(self.ring(seat.ring()).filter(|ring| ring.has(seat))?.view(seat.slot()))
     }
 
     /// Returns the number of seats, occupied and away, in `ring`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let _ = scheduler.vacate(now, bob);
+    /// assert_eq!((scheduler.seat_count(ring), scheduler.away(ring)), (2, 1));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn seat_count(&self, ring: RingId) -> usize {
         self.ring(ring).map_or(0, |ring| ring.seats.len())
     }
 
     /// Returns the number of seats in `ring` whose place is kept for a client that is away.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let _ = scheduler.vacate(now, bob);
+    /// assert_eq!(scheduler.away(ring), 1);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn away(&self, ring: RingId) -> usize {
         self.ring(ring).map_or(0, |ring| ring.vacant.len())
     }
 
     /// Returns the number of seats in `ring` that wait for the turn. Costs O(number of different weights).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// assert_eq!(scheduler.waiting(ring), 1);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn waiting(&self, ring: RingId) -> usize {
         self.ring(ring).map_or(0, |ring| {
@@ -97,6 +151,16 @@ impl<S> Scheduler<S> {
     }
 
     /// Returns the sum of the weights of the seats of `ring` that are queued or hold the turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_seats!()]
+    /// let heavy = Weight::new(3).expect("1 to 100");
+    /// let _ = scheduler.join(now, ring, heavy, Demand::Always, "Cid")?;
+    /// assert_eq!(scheduler.weight(ring), 5);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn weight(&self, ring: RingId) -> u64 {
         self.ring(ring).map_or(0, |ring| ring.crowd.weight)

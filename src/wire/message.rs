@@ -28,6 +28,14 @@ pub struct Limits {
 
 impl Limits {
     /// The default limits where an answer has at most `answer_bytes_max` bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::wire::message::Limits;
+    ///
+    /// assert_eq!(Limits::for_answers(16 * 1024).payload_bytes_max, 256 * 1024);
+    /// ```
     #[must_use]
     pub const fn for_answers(answer_bytes_max: usize) -> Limits {
         Limits {
@@ -142,6 +150,16 @@ pub fn split_line<'i>(input: &'i [u8], limits: &Limits) -> Result<Option<Line<'i
 /// # Errors
 ///
 /// [`NoLineFeed`]
+///
+/// # Examples
+///
+/// ```
+/// use taketurns::wire::message::{NoLineFeed, split_payload};
+///
+/// assert_eq!(split_payload(b"hello\nmore", 5), Ok(Some((&b"hello"[..], 6))));
+/// assert_eq!(split_payload(b"hel", 5), Ok(None), "the rest has not come");
+/// assert_eq!(split_payload(b"hello!", 5), Err(NoLineFeed));
+/// ```
 #[inline]
 pub fn split_payload(input: &[u8], bytes: usize) -> Result<Option<(&[u8], usize)>, NoLineFeed> {
     match input.get(bytes) {

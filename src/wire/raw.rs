@@ -20,6 +20,15 @@ pub enum RawMessage<'a> {
 
 impl<'a> RawMessage<'a> {
     /// The bytes to show of it, if there are any.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::wire::RawMessage;
+    ///
+    /// assert_eq!(RawMessage::Whole(b"ann:5").bytes(), b"ann:5");
+    /// assert_eq!(RawMessage::Partial.bytes(), b"");
+    /// ```
     #[must_use]
     pub fn bytes(self) -> &'a [u8] {
         match self {

@@ -18,18 +18,45 @@ pub struct SendBuffer {
 
 impl SendBuffer {
     /// Numbers the first unsent byte `number`, and those behind it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::wire::SendBuffer;
+    /// let mut buffer = SendBuffer::default();
+    /// buffer.number_from(100);
+    /// buffer.queue(b"hello");
+    /// assert_eq!(buffer.queued(), 105);
+    /// ```
     #[inline]
     pub fn number_from(&mut self, number: u64) {
         self.written = number;
     }
 
     /// Appends `bytes`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::wire::SendBuffer;
+    /// let mut buffer = SendBuffer::default();
+    /// buffer.queue(b"hel");
+    /// buffer.queue(b"lo");
+    /// assert_eq!(buffer.unsent(), b"hello");
+    /// ```
     #[inline]
     pub fn queue(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     /// The bytes that are not written yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::wire::SendBuffer;
+    /// assert_eq!(SendBuffer::default().unsent(), b"");
+    /// ```
     #[must_use]
     #[inline]
     pub fn unsent(&self) -> &[u8] {
@@ -41,6 +68,16 @@ impl SendBuffer {
     /// # Panics
     ///
     /// When there are fewer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::wire::SendBuffer;
+    /// let mut buffer = SendBuffer::default();
+    /// buffer.queue(b"hello");
+    /// buffer.consume(2); // as many as the socket took
+    /// assert_eq!(buffer.unsent(), b"llo");
+    /// ```
     #[inline]
     pub fn consume(&mut self, count: usize) {
         assert!(count <= self.unsent().len(), "only what is queued can be written");
@@ -59,6 +96,16 @@ impl SendBuffer {
     }
 
     /// The number behind the last byte that was written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::wire::SendBuffer;
+    /// let mut buffer = SendBuffer::default();
+    /// buffer.queue(b"hello");
+    /// buffer.consume(2);
+    /// assert_eq!((buffer.written(), buffer.queued()), (2, 5));
+    /// ```
     #[must_use]
     #[inline]
     pub fn written(&self) -> u64 {
@@ -66,6 +113,15 @@ impl SendBuffer {
     }
 
     /// The number behind the last byte that is queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::wire::SendBuffer;
+    /// let mut buffer = SendBuffer::default();
+    /// buffer.queue(b"hello");
+    /// assert_eq!(buffer.queued(), 5);
+    /// ```
     #[must_use]
     #[inline]
     pub fn queued(&self) -> u64 {

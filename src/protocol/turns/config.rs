@@ -95,6 +95,18 @@ impl TurnServerConfig {
     /// # Errors
     ///
     /// The first combination that makes no sense.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::turns::{Framing, TurnServerConfig};
+    /// use taketurns::protocol::turns::{Admission, TurnConfigError};
+    ///
+    /// let mut config = TurnServerConfig::default();
+    /// assert_eq!(config.check(), Ok(()));
+    /// (config.framing, config.admission) = (Framing::Raw, Admission::Host);
+    /// assert!(config.check().is_err(), "a raw client has no name that the host could decide on");
+    /// ```
     pub fn check(&self) -> Result<(), TurnConfigError> {
         self.check_rules(&self.rules)?;
         match self {

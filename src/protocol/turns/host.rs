@@ -23,11 +23,11 @@ impl TurnServer {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::protocol::{Links, turns::TurnServer};
-    /// # use taketurns::{time::Now, turn::HostError};
-    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
-    /// let ring = server.ring_named(&"main".parse()?).ok_or(HostError::UnknownRing)?;
-    /// server.skip(now, ring, links)?;
+    #[doc = two_clients!()]
+    /// let ring = server.ring_named(&main).expect("Ann and Bob are in it");
+    /// server.skip(now, ring, &mut links)?;
+    /// assert!(hears(&links, ann).ends_with("LAPSED turn=1 how=skipped\n"));
+    /// assert!(hears(&links, bob).starts_with("GO turn=2 within=30000\n"));
     /// # Ok(()) }
     /// ```
     pub fn skip(&mut self, now: Now, ring: RingId, links: &mut Links) -> Result<(), HostError> {
@@ -46,14 +46,11 @@ impl TurnServer {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::protocol::{Links, turns::TurnServer};
-    /// # use taketurns::{time::Now, turn::HostError};
-    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
-    /// let bob = server.seat_named(&"main".parse()?, &"bob".parse()?).ok_or(HostError::UnknownSeat)?;
-    /// match server.name_next(bob) {
-    ///     Err(HostError::Away) => server.say_to_ring(&"main".parse()?, b"bob is not here", links)?,
-    ///     named => named?,
-    /// }
+    #[doc = two_clients!()]
+    /// let again = server.seat_of(ann).expect("she has joined");
+    /// server.name_next(again)?;
+    /// server.handle_bytes(now, ann, b"ANSWER :e2 e4\n", &mut links);
+    /// assert!(hears(&links, ann).ends_with("GO turn=2 within=30000\n"));
     /// # Ok(()) }
     /// ```
     pub fn name_next(&mut self, seat: SeatId) -> Result<(), HostError> {
@@ -69,10 +66,10 @@ impl TurnServer {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::protocol::{Links, turns::TurnServer};
-    /// # use taketurns::{time::Now, turn::{HostError, RingId}};
-    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, ring: RingId) -> Result<(), HostError> {
-    /// server.extend(now, ring, std::time::Duration::from_secs(30), links)?;
+    #[doc = two_clients!()]
+    /// let ring = server.ring_named(&main).expect("Ann and Bob are in it");
+    /// server.extend(now, ring, Duration::from_secs(60), &mut links)?;
+    /// assert!(hears(&links, ann).ends_with("GO turn=1 within=90000\n"));
     /// # Ok(()) }
     /// ```
     pub fn extend(
@@ -99,14 +96,13 @@ impl TurnServer {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::protocol::{Links, turns::TurnServer};
-    /// # use taketurns::{time::Now, turn::HostError};
-    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), HostError> {
-    /// // Everything stops for lunch.
+    #[doc = two_clients!()]
+    /// // Every ring stops for lunch.
     /// let rings: Vec<_> = server.scheduler().rings().collect();
     /// for ring in rings {
-    ///     server.pause(now, ring, links)?;
+    ///     server.pause(now, ring, &mut links)?;
     /// }
+    /// assert!(hears(&links, ann).ends_with("PAUSED main\n"));
     /// # Ok(()) }
     /// ```
     pub fn pause(&mut self, now: Now, ring: RingId, links: &mut Links) -> Result<(), HostError> {
@@ -123,6 +119,17 @@ impl TurnServer {
     /// # Errors
     ///
     /// When there is no such ring.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let ring = server.ring_named(&main).expect("Ann and Bob are in it");
+    /// server.pause(now, ring, &mut links)?;
+    /// server.resume(now, ring, &mut links)?;
+    /// assert!(hears(&links, ann).ends_with("RESUMED main\nGO turn=1 within=30000\n"));
+    /// # Ok(()) }
+    /// ```
     pub fn resume(&mut self, now: Now, ring: RingId, links: &mut Links) -> Result<(), HostError> {
         if !self.table.scheduler.is_paused(ring) {
             return if self.table.scheduler.has_ring(ring) { Ok(()) } else { Err(HostError::UnknownRing) };
@@ -164,13 +171,12 @@ impl TurnServer {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::protocol::{Links, turns::{TurnConfigError, TurnServer}};
-    /// # use taketurns::{time::Now, turn::{Demand, Demands, Rules}};
-    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, lock: taketurns::protocol::turns::Name) -> Result<(), TurnConfigError> {
-    /// // One ring is a lock: its seats rest until they ask, and one is enough.
+    #[doc = two_clients!()]
+    /// // Another ring is a lock: its seats rest until they ask, and one is enough.
+    /// let lock: Name = "gpu0".parse()?;
     /// let mut rules = Rules::default();
     /// (rules.min_seats, rules.demands) = (1, Demands::Only(Demand::Ask));
-    /// server.set_rules(now, lock, rules, links)?;
+    /// server.set_rules(now, lock, rules, &mut links)?;
     /// # Ok(()) }
     /// ```
     pub fn set_rules(
@@ -203,14 +209,11 @@ impl TurnServer {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::protocol::{Links, turns::TurnServer};
-    /// # use taketurns::{time::Now, turn::HostError};
-    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
-    /// let (main, ann) = ("main".parse()?, "ann".parse()?);
-    /// let seat = server.seat_named(&main, &ann).ok_or(HostError::UnknownSeat)?;
-    /// server.remove(now, seat, links)?;
-    /// // A second chance, at once.
-    /// server.lift(now, &main, &ann);
+    #[doc = two_clients!()]
+    /// let seat = server.seat_named(&main, &"ann".parse()?).expect("she has joined");
+    /// server.remove(now, seat, &mut links)?;
+    /// assert!(hears(&links, ann).contains("BYE removed"));
+    /// assert_eq!(server.seat_named(&main, &"ann".parse()?), None);
     /// # Ok(()) }
     /// ```
     pub fn remove(&mut self, now: Now, seat: SeatId, links: &mut Links) -> Result<(), HostError> {
@@ -237,6 +240,18 @@ impl TurnServer {
     }
 
     /// Lets a name that was [removed](Self::remove) join `ring` again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let name = "ann".parse()?;
+    /// let seat = server.seat_named(&main, &name).expect("she has joined");
+    /// server.remove(now, seat, &mut links)?;
+    /// // A second chance, at once.
+    /// server.lift(now, &main, &name);
+    /// # Ok(()) }
+    /// ```
     pub fn lift(&mut self, now: Now, ring: &Name, name: &Name) {
         if let Some(room) = self.table.rooms.find(ring) {
             self.table.rooms.room_mut(room).removed.remove(name);
@@ -245,6 +260,15 @@ impl TurnServer {
     }
 
     /// Closes a connection with `BYE forbidden` and words. A seat that it has is away.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// server.forbid(now, ann, "members only", &mut links);
+    /// assert!(hears(&links, ann).ends_with("BYE forbidden :members only\n"));
+    /// # Ok(()) }
+    /// ```
     pub fn forbid(&mut self, now: Now, id: ConnectionId, words: &str, links: &mut Links) {
         self.dismiss_with(now, id, Bye::Forbidden, Some(words), links);
     }
@@ -255,20 +279,20 @@ impl TurnServer {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::protocol::{Links, turns::{Admit, Joining, TurnServer}};
-    /// # use taketurns::{time::Now, turn::Weight};
-    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, joining: &Joining) -> Result<(), taketurns::turn::HostError> {
-    /// let mut terms = Admit::default();
-    /// match joining.token.as_deref() {
-    ///     Some("staff") => terms.weight = Weight::new(3),
-    ///     Some(_) => {}
-    ///     None => {
-    ///         server.forbid(now, joining.connection, "show a token", links);
-    ///         return Ok(());
+    #[doc = two_clients!("config.admission = Admission::Host;")]
+    /// // Called for each `TurnEvent::Joining`.
+    /// fn decide(server: &mut TurnServer, now: Now, joining: &Joining, links: &mut Links) {
+    ///     let mut terms = Admit::default();
+    ///     match joining.token.as_deref() {
+    ///         Some("staff") => terms.weight = Weight::new(3),
+    ///         Some(_) => {}
+    ///         None => return server.forbid(now, joining.connection, "show a token", links),
     ///     }
+    ///     server.admit(now, joining.connection, &terms, links);
     /// }
-    /// server.say_to(joining.connection, b"welcome", links)?;
-    /// server.admit(now, joining.connection, &terms, links);
+    /// let Some(TurnEvent::Joining(joining)) = server.poll_event() else { panic!("Ann wants to join") };
+    /// decide(&mut server, now, &joining, &mut links);
+    /// assert!(hears(&links, ann).ends_with("BYE forbidden :show a token\n"));
     /// # Ok(()) }
     /// ```
     pub fn admit(&mut self, now: Now, id: ConnectionId, admit: &Admit, links: &mut Links) {
@@ -304,6 +328,16 @@ impl TurnServer {
     ///
     /// [`HostError::TooLarge`] for more bytes than an answer may have
     /// ([`answer_bytes_max`](super::TurnServerConfig::answer_bytes_max)): clients read no more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let seat = server.seat_of(bob).expect("he has joined");
+    /// server.say_to_seat(seat, b"you are next", &mut links)?;
+    /// assert!(hears(&links, bob).ends_with("SAY :you are next\n"));
+    /// # Ok(()) }
+    /// ```
     pub fn say_to_seat(&mut self, seat: SeatId, content: &[u8], links: &mut Links) -> Result<(), HostError> {
         match self.table.scheduler.data(seat).and_then(|data| data.client) {
             Some(id) => self.say_to(id, content, links),
@@ -317,6 +351,15 @@ impl TurnServer {
     /// # Errors
     ///
     /// [`HostError::TooLarge`], as [`say_to_seat`](Self::say_to_seat).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// server.say_to(bob, b"two\nlines", &mut links)?;
+    /// assert!(hears(&links, bob).ends_with("SAY bytes=9\ntwo\nlines\n"));
+    /// # Ok(()) }
+    /// ```
     pub fn say_to(&mut self, id: ConnectionId, content: &[u8], links: &mut Links) -> Result<(), HostError> {
         self.may_say(content)?;
         match self.line(id).map(|session| &mut session.role) {
@@ -336,10 +379,10 @@ impl TurnServer {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::protocol::{Links, turns::TurnServer};
-    /// # use taketurns::time::Now;
-    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links) -> Result<(), Box<dyn std::error::Error>> {
-    /// server.say_to_ring(&"main".parse()?, "the board:\n...\n...\n...".as_bytes(), links)?;
+    #[doc = two_clients!()]
+    /// server.say_to_ring(&main, b"the break is over", &mut links)?;
+    /// assert!(hears(&links, bob).ends_with("SAY :the break is over\n"));
+    /// assert!(!hears(&links, ann).contains("SAY"), "she has not joined with `hear=turns`");
     /// # Ok(()) }
     /// ```
     pub fn say_to_ring(&mut self, name: &Name, content: &[u8], links: &mut Links) -> Result<(), HostError> {

@@ -26,16 +26,19 @@ impl TurnServer {
     /// # Examples
     ///
     /// ```
-    /// # use taketurns::protocol::{Links, turns::{Proposal, TurnServer, Unruled, Verdict}};
-    /// # use taketurns::{time::Now, turn::SeatId};
-    /// # fn act(server: &mut TurnServer, now: Now, links: &mut Links, proposal: Proposal) -> Result<(), Unruled> {
-    /// // Only numbers count. A number above 100 gives the same seat another turn.
-    /// let (seat, number) = (proposal.seat(), proposal.answer().number());
-    /// let verdict = match number {
-    ///     Some(number) => Verdict::Accept { next: (number > 100).then_some(seat), words: None },
-    ///     None => Verdict::Refuse { words: "a number, please" },
-    /// };
-    /// server.rule(now, proposal, verdict, links)?;
+    #[doc = two_clients!("config.rules.judging = Judging::Host;")]
+    /// server.handle_bytes(now, ann, b"ANSWER :120\n", &mut links);
+    /// while let Some(event) = server.poll_event() {
+    ///     let TurnEvent::Proposed(proposal) = event else { continue };
+    ///     // Only numbers count. A number above 100 gives the same seat another turn.
+    ///     let seat = proposal.seat();
+    ///     let verdict = match proposal.answer().number() {
+    ///         Some(number) => Verdict::Accept { next: (number > 100).then_some(seat), words: None },
+    ///         None => Verdict::Refuse { words: "a number, please" },
+    ///     };
+    ///     server.rule(now, proposal, verdict, &mut links)?;
+    /// }
+    /// assert!(hears(&links, ann).ends_with("OK turn=1\nGO turn=2 within=30000\n"));
     /// # Ok(()) }
     /// ```
     pub fn rule(

@@ -35,12 +35,29 @@ pub struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     /// Returns the answer as text, if it is UTF-8.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::turns::Answer;
+    ///
+    /// assert_eq!(Answer { raw_name: None, bytes: b"e2 e4" }.text(), Some("e2 e4"));
+    /// assert_eq!(Answer { raw_name: None, bytes: b"\xff" }.text(), None);
+    /// ```
     #[must_use]
     pub fn text(&self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes).ok()
     }
 
     /// Returns the answer as a number, if it is a decimal one of 64 bits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::turns::Answer;
+    ///
+    /// assert_eq!(Answer { raw_name: None, bytes: b"-17" }.number(), Some(-17));
+    /// ```
     #[must_use]
     pub fn number(&self) -> Option<i64> {
         self.text()?.parse().ok()

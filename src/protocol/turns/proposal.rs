@@ -27,12 +27,40 @@ struct Proposed {
 
 impl Proposal {
     /// Returns the seat that answered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!("config.rules.judging = Judging::Host;")]
+    /// server.handle_bytes(now, ann, b"ANSWER :17\n", &mut links);
+    /// let proposal = std::iter::from_fn(|| server.poll_event()).find_map(|event| match event {
+    ///     TurnEvent::Proposed(proposal) => Some(proposal),
+    ///     _ => None,
+    /// });
+    /// let proposal = proposal.expect("she has answered");
+    /// assert_eq!(Some(proposal.seat()), server.seat_of(ann));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn seat(&self) -> SeatId {
         self.0.seat
     }
 
     /// Returns the turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!("config.rules.judging = Judging::Host;")]
+    /// server.handle_bytes(now, ann, b"ANSWER :17\n", &mut links);
+    /// let proposal = std::iter::from_fn(|| server.poll_event()).find_map(|event| match event {
+    ///     TurnEvent::Proposed(proposal) => Some(proposal),
+    ///     _ => None,
+    /// });
+    /// let proposal = proposal.expect("she has answered");
+    /// assert_eq!(proposal.turn().get(), 1);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn turn(&self) -> TurnNumber {
         self.0.turn
@@ -44,6 +72,20 @@ impl Proposal {
     }
 
     /// Returns the answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!("config.rules.judging = Judging::Host;")]
+    /// server.handle_bytes(now, ann, b"ANSWER :17\n", &mut links);
+    /// let proposal = std::iter::from_fn(|| server.poll_event()).find_map(|event| match event {
+    ///     TurnEvent::Proposed(proposal) => Some(proposal),
+    ///     _ => None,
+    /// });
+    /// let proposal = proposal.expect("she has answered");
+    /// assert_eq!(proposal.answer().number(), Some(17));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn answer(&self) -> Answer<'_> {
         match self.0.name {

@@ -97,6 +97,18 @@ impl TurnServer {
     /// # Errors
     ///
     /// When limits contradict each other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
+    ///
+    /// let mut config = TurnServerConfig::default();
+    /// config.framing = Framing::Line;
+    /// # #[cfg(feature = "net")]
+    /// let server = TurnServer::new(config, taketurns::os_entropy())?;
+    /// # Ok::<(), taketurns::protocol::turns::TurnConfigError>(())
+    /// ```
     pub fn new(config: TurnServerConfig, entropy: Entropy) -> Result<TurnServer, TurnConfigError> {
         config.check()?;
         let limits = SchedulerConfig {
@@ -128,12 +140,31 @@ impl TurnServer {
     }
 
     /// Returns the limits and times in force.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// assert_eq!(server.config().rules.turn_deadline, Duration::from_secs(30));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn config(&self) -> &TurnServerConfig {
         &self.config
     }
 
     /// Returns the scheduler: who holds the turn, who waits, and for how long at most.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let ring = server.ring_named(&main).expect("Ann and Bob are in it");
+    /// let scheduler = server.scheduler();
+    /// assert_eq!(scheduler.held(ring).map(|held| held.turn.get()), Some(1));
+    /// assert_eq!(scheduler.waiting_bound(ring), Some(Duration::from_secs(60)));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn scheduler(&self) -> &Scheduler<SeatData> {
         &self.table.scheduler
@@ -141,6 +172,16 @@ impl TurnServer {
 
     /// Returns the epoch, which tells this life of the server from others: with a turn's number it fences
     /// what is done in that turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let fenced = format!("ANSWER turn=1 epoch={} :e2 e4\n", server.epoch());
+    /// server.handle_bytes(now, ann, fenced.as_bytes(), &mut links);
+    /// assert_eq!(server.counts().accepted, 1);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.table.epoch
@@ -148,24 +189,64 @@ impl TurnServer {
 
     /// Returns an accepted answer; `None` once the host has taken the events of its pass and another one has
     /// begun.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// server.handle_bytes(now, ann, b"ANSWER :e2 e4\n", &mut links);
+    /// let accepted = std::iter::from_fn(|| server.poll_event()).find_map(|event| match event {
+    ///     TurnEvent::Accepted { answer, .. } => Some(answer),
+    ///     _ => None,
+    /// });
+    /// let answer = server.answer(accepted.expect("it counts")).expect("this pass goes on");
+    /// assert_eq!(answer.text(), Some("e2 e4"));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn answer(&self, id: AnswerId) -> Option<Answer<'_>> {
         self.ledger.answer(id)
     }
 
     /// Returns the ring with this name, if it exists.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// assert!(server.ring_named(&main).is_some());
+    /// assert!(server.ring_named(&"other".parse()?).is_none());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn ring_named(&self, name: &Name) -> Option<RingId> {
         self.table.ring_named(name)
     }
 
     /// Returns the name of `ring`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let seat = server.seat_of(ann).expect("she has joined");
+    /// assert_eq!(server.ring_name(seat.ring()), Some(&main));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn ring_name(&self, ring: RingId) -> Option<&Name> {
         self.table.ring_name(ring)
     }
 
     /// Returns the seat that was joined as `name` in the ring `ring`, also if it is away.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// assert_eq!(server.seat_named(&main, &"bob".parse()?), server.seat_of(bob));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn seat_named(&self, ring: &Name, name: &Name) -> Option<SeatId> {
         self.table.seat_named(ring, name)
@@ -173,6 +254,15 @@ impl TurnServer {
 
     /// Returns the name of `seat` as hearers know it: the one that it was joined under, or `raw-<seat>`. A
     /// seat that is gone has its name until the host has taken the events of that pass.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let seat = server.seat_of(bob).expect("he has joined");
+    /// assert_eq!(server.name_of(seat).to_string(), "bob");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn name_of(&self, seat: SeatId) -> impl fmt::Display + '_ {
         let retired = self.ledger.name_of_retired(seat);
@@ -181,6 +271,16 @@ impl TurnServer {
 
     /// Returns the seat of the client on connection `id`: `None` for one that has not joined, that watches,
     /// or that is about to be closed. The way back is [`SeatData::connection`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let seat = server.seat_of(ann).expect("she has joined");
+    /// let data = server.scheduler().data(seat).expect("her seat");
+    /// assert_eq!(data.connection(), Some(ann));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn seat_of(&self, id: ConnectionId) -> Option<SeatId> {
         match self.sessions.get(id)? {
@@ -191,18 +291,44 @@ impl TurnServer {
     }
 
     /// Returns running counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// server.handle_bytes(now, ann, b"ANSWER :e2 e4\n", &mut links);
+    /// assert_eq!(server.counts().accepted, 1);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn counts(&self) -> TurnCounts {
         self.ledger.counts
     }
 
     /// Returns how many inputs were refused with `code`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// server.handle_bytes(now, bob, b"ANSWER :me first\n", &mut links);
+    /// assert_eq!(server.refused_as(Code::NotYourTurn), 1);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn refused_as(&self, code: Code) -> u64 {
         self.ledger.refused_as(code)
     }
 
     /// Returns the number of clients that are connected and not about to be closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// assert_eq!(server.clients(), 2);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn clients(&self) -> usize {
         self.open

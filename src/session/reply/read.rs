@@ -7,6 +7,15 @@ use crate::turn::TurnNumber;
 
 impl<'a> Reply<'a> {
     /// Reads a message; `None` if it is none of the protocol's, or of a later version.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::turns::Reply;
+    ///
+    /// let reply = Reply::parse("GO turn=7 within=30000", None);
+    /// assert!(matches!(reply, Some(Reply::Go { within: 30_000, .. })));
+    /// ```
     #[must_use]
     pub fn parse(line: &'a str, payload: Option<&'a [u8]>) -> Option<Reply<'a>> {
         let mut read = Read { message: Message::default(), payload };

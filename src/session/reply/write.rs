@@ -13,6 +13,15 @@ const AT_BYTES_MAX: usize = 300;
 impl Reply<'_> {
     /// Writes the whole message behind what is in `out`. Words are cut to fit the line. Content becomes a
     /// payload where it does not fit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::Reply;
+    /// let mut out = Vec::new();
+    /// Reply::Paused { ring: "main" }.encode(&mut out);
+    /// assert_eq!(out, b"PAUSED main\n");
+    /// ```
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         match *self {

@@ -9,6 +9,19 @@ impl TurnClient {
     /// # Errors
     ///
     /// [`ConfigError`], for what its framing cannot say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::turns::{ClientConfig, TurnClient};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut clients = TurnClient::new();
+    /// let ann = clients.add(ClientConfig::seat("ann".parse()?))?;
+    /// let watcher = clients.add(ClientConfig::watch("main".parse()?))?;
+    /// assert_ne!(ann, watcher);
+    /// # Ok(()) }
+    /// ```
     pub fn add(&mut self, config: ClientConfig) -> Result<ClientId, ConfigError> {
         config.check()?;
         Ok(self.insert(config))
@@ -53,6 +66,19 @@ impl TurnClient {
 
     /// Forgets `client` at once, without a word to the server and without a further event. Its connection is
     /// closed. Returns whether there was such a client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::{Links, turns::{ClientConfig, TurnClient}};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut links = Links::new(1024); // in a program: those that `Driver::act` gives
+    /// let mut clients = TurnClient::new();
+    /// let ann = clients.add(ClientConfig::seat("ann".parse()?))?;
+    /// assert!(clients.remove(ann, &mut links));
+    /// assert!(!clients.remove(ann, &mut links), "she is gone");
+    /// # Ok(()) }
+    /// ```
     pub fn remove(&mut self, client: ClientId, links: &mut Links) -> bool {
         let Some(mut removed) = self.take_out(client) else { return false };
         self.timers.remove(&mut removed.alarm, client);
@@ -67,6 +93,17 @@ impl TurnClient {
     }
 
     /// The settings of `client`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::{ClientConfig, TurnClient};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut clients = TurnClient::new();
+    /// let ann = clients.add(ClientConfig::seat("ann".parse()?))?;
+    /// assert_eq!(clients.config(ann).map(|config| config.ring.as_str()), Some("main"));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn config(&self, client: ClientId) -> Option<&ClientConfig> {
         let found = self.clients.get(client.slot as usize).filter(|found| found.player.id == client);
@@ -74,6 +111,17 @@ impl TurnClient {
     }
 
     /// All clients that were not removed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::{ClientConfig, TurnClient};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut clients = TurnClient::new();
+    /// let ann = clients.add(ClientConfig::seat("ann".parse()?))?;
+    /// assert_eq!(clients.clients().collect::<Vec<_>>(), [ann]);
+    /// # Ok(()) }
+    /// ```
     pub fn clients(&self) -> impl Iterator<Item = ClientId> + '_ {
         self.clients.iter().map(|(_, client)| client.player.id)
     }

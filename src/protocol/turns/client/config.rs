@@ -68,6 +68,17 @@ pub struct SeatRequest {
 
 impl SeatRequest {
     /// A seat of weight 1 that always wants the turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::SeatRequest;
+    /// # use taketurns::turn::{Demand, Weight};
+    /// let mut seat = SeatRequest::new("ann".parse()?);
+    /// assert_eq!((seat.weight, seat.demand), (Weight::ONE, Demand::Always));
+    /// seat.demand = Demand::Ask; // for a lock
+    /// # Ok::<(), taketurns::protocol::turns::InvalidName>(())
+    /// ```
     #[must_use]
     pub fn new(name: Name) -> SeatRequest {
         SeatRequest { name, weight: Weight::ONE, demand: Demand::Always, hears: false }
@@ -76,12 +87,29 @@ impl SeatRequest {
 
 impl ClientConfig {
     /// A client with a seat under `name`, in the ring `main`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::ClientConfig;
+    /// let config = ClientConfig { ring: "gpu0".parse()?, ..ClientConfig::seat("ann".parse()?) };
+    /// # Ok::<(), taketurns::protocol::turns::InvalidName>(())
+    /// ```
     #[must_use]
     pub fn seat(name: Name) -> ClientConfig {
         ClientConfig::from(SeatRequest::new(name))
     }
 
     /// A client that only watches `ring`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::turns::ClientConfig;
+    /// let config = ClientConfig::watch("gpu0".parse()?);
+    /// assert!(config.seat.is_none());
+    /// # Ok::<(), taketurns::protocol::turns::InvalidName>(())
+    /// ```
     #[must_use]
     pub fn watch(ring: Name) -> ClientConfig {
         ClientConfig { seat: None, ring, ..ClientConfig::with(None) }
