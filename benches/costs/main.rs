@@ -6,7 +6,7 @@
 //! [`EventLoop`](taketurns::net::EventLoop) with the default limits and times, in a process of its own, from
 //! outside. That process is this program again, as `costs serve`; the clients are here.
 //!
-//! Not counted: time (`hand_over.rs`); allocations (`tests/allocations.rs`); what the system does for its
+//! Not counted: time (`hand_over.rs`); allocations (`tests/sockets/allocations.rs`); what the system does for its
 //! part.
 
 #[cfg(target_os = "linux")]

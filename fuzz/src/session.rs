@@ -22,13 +22,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use support::rests::Rests;
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
 use taketurns::time::{Instant, Now};
-
-#[path = "../../tests/support/rests.rs"]
-mod rests;
-
-use rests::Rests;
 
 /// More calls than this at one instant are a spin.
 const CALLS_MAX: usize = 1_000;

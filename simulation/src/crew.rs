@@ -6,8 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use support::simulation::{Played, Violation, check};
+
 use crate::options::Options;
-use crate::simulation::{Played, Violation, check};
 
 /// Seconds between two lines of progress: on a terminal, and in a log.
 const PROGRESS: Duration = Duration::from_secs(1);

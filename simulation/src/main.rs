@@ -11,13 +11,11 @@
 // The worlds and their judge are those of the tests.
 
 mod crew;
-#[path = "../../tests/support/network/mod.rs"]
-mod network;
 mod options;
-#[path = "../../tests/support/simulation/mod.rs"]
-mod simulation;
 
 use std::process::ExitCode;
+
+use support::simulation::{self, Violation};
 
 use crate::options::Options;
 
@@ -36,7 +34,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn replay(seed: u64, options: &Options) -> Result<(), simulation::Violation> {
+fn replay(seed: u64, options: &Options) -> Result<(), Violation> {
     let play = if options.trace { simulation::trace } else { simulation::check };
     let played = play(seed, options.steps)?;
     println!(

@@ -4,11 +4,12 @@
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, SockRef, Socket, Type};
+use support::ms;
 use taketurns::net::{Driver, DriverConfig, EventLoop, TokenSpace, now, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnServer};
 
 use crate::loopback::{Act, End, PATIENCE, Peer, Rig, Script, any_port};
-use crate::servers::{ms, script, silent_port, small_listener, turn_server};
+use crate::servers::{script, silent_port, small_listener, turn_server};
 
 /// A server takes the address at once, as one that is started again does.
 fn listen_again(addr: SocketAddr) {

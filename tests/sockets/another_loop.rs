@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use support::ms;
 use taketurns::net::{DriverConfig, Event, EventLoop, NextPass, now, os_entropy, poll_timeout};
 use taketurns::protocol::Protocol;
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 
 use crate::loopback::{Act, PATIENCE, Peer, Script, any_port};
-use crate::servers::{event_loop, ms, within_patience};
+use crate::servers::{event_loop, within_patience};
 
 /// The other loop, and the steps of `net`'s documentation.
 struct Host<P: Protocol> {

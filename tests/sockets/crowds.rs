@@ -1,11 +1,12 @@
 //! Everything at once: bytes that come late and in pieces, and thousands of connections.
 
+use support::ms;
+use support::proxy::Proxy;
 use taketurns::net::{DriverConfig, Event};
 use taketurns::protocol::ConnectionId;
 
 use crate::loopback::{Peer, Rig, Script};
-use crate::proxy::Proxy;
-use crate::servers::{line_server, ms};
+use crate::servers::line_server;
 
 #[test]
 fn through_a_proxy_that_cuts_and_delays_every_message_clients_alternate_and_nothing_is_lost() {

@@ -3,11 +3,12 @@
 use std::net::TcpStream;
 use std::time::Instant;
 
+use support::ms;
 use taketurns::net::{DriverConfig, now};
 use taketurns::protocol::turns::{Framing, TurnServer};
 
 use crate::loopback::{PATIENCE, Peer, Rig};
-use crate::servers::{joined, ms, script, small_listener, turn_server};
+use crate::servers::{joined, script, small_listener, turn_server};
 
 /// A peer that does not read would be waited for longer than a test waits, were it not for the drain.
 fn config() -> DriverConfig {

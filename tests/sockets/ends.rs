@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
+use support::ms;
 use taketurns::net::DriverConfig;
 use taketurns::protocol::CloseReason;
 
 use crate::loopback::{Act, End, PATIENCE, Rig, Script};
-use crate::servers::{joined, line_server, ms, pattern, script};
+use crate::servers::{joined, line_server, pattern, script};
 
 #[test]
 fn a_reset_of_the_holder_passes_the_turn_in_the_same_pass() {

@@ -3,11 +3,12 @@
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use support::ms;
 use taketurns::net::{DriverConfig, Event, EventLoop, now, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 
 use crate::loopback::{End, PATIENCE, Peer, Script, any_port};
-use crate::servers::{event_loop, ms, within_patience};
+use crate::servers::{event_loop, within_patience};
 
 #[test]
 fn a_loop_that_is_drained_by_its_host_before_it_runs_returns() {

@@ -4,11 +4,12 @@
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use support::ms;
 use taketurns::net::{DriverConfig, Error, now};
 use taketurns::protocol::turns::Framing;
 
 use crate::loopback::{Act, End, PATIENCE, Peer, Rig, Script, any_port};
-use crate::servers::{answer, ms, script, turn_server};
+use crate::servers::{answer, script, turn_server};
 
 #[test]
 fn a_client_on_each_of_several_listeners_takes_turns_in_one_ring() {

@@ -2,7 +2,7 @@
 //!
 //! Nearly every test is one thread that makes the driver's passes by hand, so that it knows what one pass
 //! finds. What needs no socket (which turn, which reply) is tested on the protocol; what needs a program, in
-//! `tests/examples/`.
+//! `tests/programs/`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -10,6 +10,7 @@
     reason = "tests use the real clock and threads"
 )]
 
+// loopback.rs       a driver, and bare sockets at its other end
 // servers.rs        what the tests talk to
 // slots.rs          events of connections that are gone
 // ends.rs           how streams end
@@ -24,13 +25,11 @@
 // extremes.rs       limits and times of any size
 // crowds.rs         many connections, and bytes in pieces
 // process.rs        faults of the whole process
-
-#[path = "../support/loopback.rs"]
-mod loopback;
-#[path = "../support/proxy.rs"]
-mod proxy;
+// allocations.rs    a steady turn allocates nothing
+// status/           the status listener
 
 mod afterlife;
+mod allocations;
 #[cfg(unix)]
 mod another_loop;
 mod crowds;
@@ -39,6 +38,7 @@ mod ends;
 mod event_loop;
 mod extremes;
 mod listeners;
+mod loopback;
 mod outbound;
 mod passes;
 #[cfg(unix)]
@@ -46,3 +46,5 @@ mod process;
 mod servers;
 mod slots;
 mod slow_readers;
+#[cfg(feature = "status")]
+mod status;

@@ -4,10 +4,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
+use support::ms;
 use taketurns::net::{DriverConfig, Event, Target, now};
 
 use crate::loopback::{Act, End, PATIENCE, Peer, Rig, Script, any_port};
-use crate::servers::{ms, silent_port};
+use crate::servers::silent_port;
 
 fn impatient() -> DriverConfig {
     DriverConfig { reconnect_min: ms(10), reconnect_max: ms(40), ..DriverConfig::default() }
@@ -30,7 +31,10 @@ fn an_outbound_connection_is_tried_until_the_server_comes_and_again_when_it_goes
     rig.pass_until("several attempts", |rig| unreachable(rig).len() >= 4);
     let pauses = unreachable(&rig);
     assert!(pauses.iter().all(|pause| (ms(10)..=ms(40)).contains(pause)), "{pauses:?}");
-    assert!(start.elapsed() >= pauses[..pauses.len() - 1].iter().sum(), "each attempt waits for its time");
+    assert!(
+        start.elapsed() >= pauses[..pauses.len() - 1].iter().sum::<Duration>(),
+        "each attempt waits for its time"
+    );
     assert!(rig.log.iter().all(|event| matches!(event,
         Event::Unreachable { dial: of, target, .. } if *of == dial && *target == Target::from(addr))));
 

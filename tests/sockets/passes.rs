@@ -3,10 +3,11 @@
 use std::net::TcpStream;
 use std::time::Instant;
 
+use support::ms;
 use taketurns::net::{DriverConfig, Error, Event, now};
 
 use crate::loopback::{Act, PATIENCE, Peer, Rig, Script};
-use crate::servers::{event_loop, joined, line_server, ms, pattern, script};
+use crate::servers::{event_loop, joined, line_server, pattern, script};
 
 /// G6.
 #[test]

@@ -4,10 +4,11 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use socket2::{Domain, Socket, Type};
+use support::ms;
 use taketurns::net::{DriverConfig, Event};
 
 use crate::loopback::{Act, Rig, Script};
-use crate::servers::{ms, script};
+use crate::servers::script;
 
 /// The variable that tells a test that it is the child.
 const CHILD: &str = "TAKETURNS_TEST_CHILD";

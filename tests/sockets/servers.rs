@@ -1,18 +1,14 @@
-//! Drivers, listeners and peers for the tests of this folder. What drives them is `support/loopback.rs`.
+//! Drivers, listeners and peers for the tests of this folder. What drives them is `loopback.rs`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
+use support::ms;
 use taketurns::net::{DriverConfig, Event, EventLoop, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig};
 
 use crate::loopback::{PATIENCE, Peer, Rig, Script, any_port};
-
-pub(crate) fn ms(count: u64) -> Duration {
-    Duration::from_millis(count)
-}
 
 pub(crate) fn turn_server(framing: Framing) -> TurnServer {
     let mut config = TurnServerConfig::default();

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
+use support::ms;
 use taketurns::net::{DriverConfig, os_entropy};
 use taketurns::protocol::CloseReason;
 use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 
 use crate::loopback::{Act, End, PATIENCE, Peer, Rig, Script, any_port};
-use crate::servers::{joined, line_server, ms, pattern, script, small_listener};
+use crate::servers::{joined, line_server, pattern, script, small_listener};
 
 #[test]
 fn a_peer_that_does_not_read_is_closed_at_its_cap_and_nobody_else_is_slower() {

@@ -103,6 +103,6 @@ fn print_table(chosen: &[&Count], missing: &[&str]) -> io::Result<Vec<Figure>> {
             too_much.extend(Some(figure).filter(Figure::is_too_much));
         }
     }
-    println!("allocations a turn: counted by cargo test --test allocations");
+    println!("allocations a turn: counted by cargo test --test sockets allocations");
     Ok(too_much)
 }

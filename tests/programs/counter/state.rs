@@ -1,0 +1,142 @@
+//! The file in which `counter_server` keeps its numbers (C5): whole, young, and a clear error if it is
+//! neither readable nor writable.
+
+use std::collections::HashSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use support::bare::PATIENCE;
+use support::ms;
+
+use super::{Peer, Server, server_command, with_state};
+use crate::process::folder::Folder;
+use crate::process::{Process, Stream};
+
+#[test]
+fn c05_the_state_survives_sigterm() {
+    let folder = Folder::new();
+    let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
+    let (mut peer, _) = Peer::begin(&server.address, "17");
+    peer.send("41 odd ");
+    let random = peer.recv();
+    server.stop();
+    let saved = fs::read_to_string(folder.path("state")).expect("a state");
+    assert_eq!(saved, format!("17 41 {random}\n"));
+    assert_eq!(fs::read_dir(&folder).expect("there").count(), 2, "nothing is left beside it");
+    let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
+    let (_peer, answer) = Peer::begin(&server.address, "17");
+    assert_eq!(answer, "41");
+}
+
+/// A client counts all the time; whenever the server is killed, numbers older than a second are there.
+///
+/// A machine or disk that is slow makes the server save later, and answer later: the slowest answer is
+/// allowed for.
+#[test]
+fn c05_a_kill_loses_nothing_older_than_a_second() {
+    let folder = Folder::new();
+    let mut begin = 0_i64;
+    for round in 0..4 {
+        let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
+        let (mut peer, answer) = Peer::begin(&server.address, "17");
+        let restored: i64 = answer.parse().expect("a number");
+        assert!(restored >= begin, "{restored} after {begin}");
+        let start = Instant::now();
+        let (mut sent, mut slowest) = (Vec::new(), Duration::ZERO);
+        let mut number = restored;
+        while start.elapsed() < ms(1_300 + 170 * round) {
+            number += 1;
+            let asked = Instant::now();
+            peer.send(&format!("{number} odd "));
+            // The answer proves that the number before it has arrived.
+            peer.recv();
+            slowest = slowest.max(asked.elapsed());
+            sent.push((Instant::now(), number));
+            // A pace, not a wait: nothing depends on it but the length of the log.
+            std::thread::sleep(ms(5));
+        }
+        let killed = Instant::now();
+        server.process.kill(PATIENCE);
+        begin = sent
+            .iter()
+            .filter(|(at, _)| killed - *at > Duration::from_secs(1) + slowest)
+            .map(|(_, number)| *number)
+            .max()
+            .unwrap_or(restored);
+        let saved = fs::read_to_string(folder.path("state")).expect("a state");
+        let saved: i64 = saved.split(' ').nth(1).and_then(|number| number.parse().ok()).expect("whole");
+        assert!(saved >= begin, "{saved} is saved, {begin} is older than a second");
+    }
+}
+
+/// A reader sees the old or the new file, whole: also while it is replaced.
+#[test]
+fn c05_the_state_is_written_atomically() {
+    let folder = Folder::new();
+    let state = folder.path("state");
+    let before: String = (0..=10_000).map(|id| format!("{id} {id} -\n")).collect();
+    fs::write(&state, &before).expect("a directory of ours");
+    let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
+    let (mut peer, answer) = Peer::begin(&server.address, "9999");
+    assert_eq!(answer, "9999");
+    let mut seen = HashSet::new();
+    let start = Instant::now();
+    while seen.len() < 3 {
+        assert!(start.elapsed() < PATIENCE, "only {} versions seen", seen.len());
+        peer.send(&format!("{} ", start.elapsed().as_nanos()));
+        let text = fs::read_to_string(&state).expect("always there");
+        assert_eq!(text.lines().count(), 10_001);
+        assert!(text.ends_with("10000 10000 -\n"));
+        seen.insert(text.lines().nth(9_999).map(str::to_owned));
+    }
+    drop(server);
+}
+
+#[test]
+fn c05_a_malformed_state_is_a_clear_error() {
+    let folder = Folder::new();
+    for (text, line) in [
+        (&b"17 5 -\n18 x -\n"[..], "line 2"),
+        (b"10001 5 -\n", "line 1"),
+        (b"17 5\n", "line 1"),
+        (b"17 5 - -\n", "line 1"),
+        (b"17 5 100\n", "line 1"),
+        (b"17 9223372036854775808 -\n", "line 1"),
+        (b"\n", "line 1"),
+        (b"\xff", "UTF-8"),
+    ] {
+        fs::write(folder.path("state"), text).expect("a directory of ours");
+        let mut server = Process::spawn(&mut with_state(&folder, "127.0.0.1:0"));
+        server.expect_exit(1, PATIENCE);
+        let [said] = server.lines(Stream::Err)[..] else { server.fail("one line") };
+        assert!(said.contains("state") && said.contains(line), "{said}");
+        assert_eq!(fs::read(folder.path("state")).expect("there"), text, "left as it was");
+    }
+}
+
+#[test]
+fn c05_a_state_that_cannot_be_written_is_said_at_the_beginning() {
+    let folder = Folder::new();
+    let mut command = server_command(&folder, "127.0.0.1:0");
+    let mut server = Process::spawn(command.arg("--state").arg(folder.path("missing/state")));
+    server.expect_exit(1, PATIENCE);
+    let [said] = server.lines(Stream::Err)[..] else { server.fail("one line") };
+    assert!(said.contains("missing/state") && said.contains("--state"), "{said}");
+}
+
+/// The disk of the state is full, then it is not: nothing is lost, though nothing has changed since.
+#[test]
+fn c05_a_failed_save_is_said_once_and_tried_again() {
+    let folder = Folder::new();
+    let mut server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
+    // Where it would write, a directory is in the way.
+    fs::create_dir(folder.path("state.new")).expect("a directory of ours");
+    let (mut peer, _) = Peer::begin(&server.address, "17");
+    peer.send("41 ");
+    server.wait_for("cannot be written");
+    fs::remove_dir(folder.path("state.new")).expect("empty");
+    server.wait_for("written again");
+    assert_eq!(fs::read_to_string(folder.path("state")).expect("a state"), "17 41 -\n");
+    let said = server.process.lines(Stream::Err);
+    assert_eq!(said.iter().filter(|line| line.contains("cannot be written")).count(), 1, "{said:?}");
+}

@@ -1,0 +1,168 @@
+//! How a server ends: the first signal drains, the second does not wait.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::bare::{PATIENCE, free_address};
+
+use crate::outputs::full_pipe;
+use crate::process::programs::example;
+use crate::process::{Reading, Sent};
+use crate::programs::{RawPeer, Server, assert_alternates, turn_client};
+
+/// [A6] SIGTERM and SIGINT drain and exit 0, servers and clients.
+#[test]
+fn the_first_signal_drains_and_exits_0() {
+    for signal in ["TERM", "INT", "HUP"] {
+        if signal == "HUP" && is_nohup() {
+            continue;
+        }
+        let mut server = Server::start(&[]);
+        let mut client = turn_client(&server.address, &["--pace", "20ms"]);
+        server.process.wait_for_sent(6, PATIENCE);
+        server.process.signal(signal);
+        server.process.expect_exit(0, PATIENCE);
+        assert_alternates(&server.process.sent());
+        client.signal(signal);
+        client.expect_exit(0, PATIENCE);
+    }
+}
+
+/// [T32] The holder may finish; then all clients are told, and closed.
+#[test]
+fn a_drain_lets_the_holder_finish_and_says_goodbye() {
+    let mut server = Server::start(&["--framing", "line", "--clients", "1"]);
+    let stream = TcpStream::connect(&server.address).expect("the server listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
+    let mut lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
+    let mut next = || lines.next().map(|line| line.expect("the server speaks"));
+    let mut stream = stream;
+    stream.write_all(b"JOIN Holder\n").expect("the server is there");
+    while !next().expect("still open").starts_with("GO ") {}
+    server.process.signal("TERM");
+    // Whether the server has noticed the signal or not: an answer of the holder counts. If not, the next turn
+    // comes, until it has.
+    let mut number = 1;
+    loop {
+        stream.write_all(format!("ANSWER :{number}\n").as_bytes()).expect("the server waits for the holder");
+        let answered = next().expect("still open");
+        assert!(answered.starts_with("OK turn="), "the holder may finish, but: {answered}");
+        let then = std::iter::from_fn(&mut next).find(|line| !line.starts_with("WAIT")).expect("still open");
+        if then.starts_with("BYE ") {
+            assert!(then.starts_with("BYE shutting-down"), "{then}");
+            break;
+        }
+        assert!(then.starts_with("GO "), "{then}");
+        number += 1;
+    }
+    assert_eq!(next(), None, "closed behind BYE");
+    drop((lines, stream));
+    server.process.expect_exit(0, PATIENCE);
+    let sent = server.process.sent();
+    assert_eq!(sent.last(), Some(&Sent { name: "Holder".to_owned(), number }));
+}
+
+/// [A6] [T32] A drain that a silent holder keeps open ends by its timeout, with 0 ...
+#[test]
+fn a_silent_holder_delays_a_drain_only_for_so_long() {
+    let (mut server, _peers) = server_with_a_silent_holder();
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+}
+
+/// [A6] As of npm and docker compose, which pass on what the terminal has sent already.
+#[test]
+fn signals_that_come_together_are_one() {
+    let (mut server, _peers) = server_with_a_silent_holder();
+    let sent = Instant::now();
+    for signal in ["INT", "TERM", "INT"] {
+        server.process.signal(signal);
+    }
+    // A machine that took so long to send them has sent two.
+    let were_together = sent.elapsed() < Duration::from_millis(300);
+    let status = server.process.wait_for_exit(PATIENCE);
+    assert!(status.code() == Some(0) || !were_together, "{status}");
+}
+
+/// [A6] nohup has a program ignore SIGHUP, to outlive the terminal.
+#[test]
+fn a_program_that_is_to_ignore_sighup_goes_on() {
+    let command = example("turn_server");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(command.get_program());
+    let mut server = Server::spawn(shell.args(["--listen", "127.0.0.1:0"]), Reading::All);
+    server.process.signal("HUP");
+    let mut client = turn_client(&server.address, &["--count", "3", "--pace", "0ms"]);
+    client.expect_exit(0, PATIENCE);
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+}
+
+/// [T32] Outputs that nobody reads have half a second at the end, in all. Both servers end at the same time,
+/// so a busy machine is slow to both.
+#[test]
+fn a_drain_with_stuck_outputs_takes_little_longer() {
+    let address = free_address();
+    let mut command = example("turn_server");
+    command.args(["--listen", &address, "--clients", "1"]).stdout(full_pipe()).stderr(full_pipe());
+    let mut stuck = command.spawn().expect("it runs");
+    let (mut other, _peers) = server_with_a_silent_holder();
+    let start = Instant::now();
+    let mut peer = loop {
+        match TcpStream::connect(&address) {
+            Ok(stream) => break RawPeer(stream),
+            Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
+        }
+    };
+    peer.0.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
+    peer.expect_go();
+    let kill = format!("kill -s TERM {}", stuck.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh runs").success());
+    other.process.signal("TERM");
+    other.process.expect_exit(0, PATIENCE);
+    let other_ended = Instant::now();
+    let status = stuck.wait().expect("it was started");
+    assert_eq!(status.code(), Some(0));
+    let later = other_ended.elapsed();
+    assert!(later < Duration::from_millis(1_500), "{later:?} later");
+}
+
+/// [A6] ... or at once by a second signal, with the code of that one.
+#[test]
+fn the_second_signal_exits_at_once() {
+    for (signals, code) in [(["TERM", "TERM"], 143), (["INT", "INT"], 130)] {
+        let (mut server, _peers) = server_with_a_silent_holder();
+        server.process.signal(signals[0]);
+        // Two signals at once may arrive as one: it is sent again until it works. The code says that a signal
+        // ended it, and not the drain's own timeout of 3 s.
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = server.process.try_wait_for_exit(Duration::from_millis(200)) {
+                break status;
+            }
+            if Instant::now() > deadline {
+                server.process.fail("nothing ended it");
+            }
+            server.process.signal(signals[1]);
+        };
+        assert_eq!(status.code(), Some(code), "{status}");
+    }
+}
+
+fn server_with_a_silent_holder() -> (Server, [RawPeer; 2]) {
+    let mut server = Server::start(&[]);
+    let mut holder = RawPeer::connect(&server.address);
+    server.wait_for_connections(1);
+    let other = RawPeer::connect(&server.address);
+    holder.expect_go();
+    (server, [holder, other])
+}
+
+/// Whether these tests are to outlive their terminal, and with them what they start.
+fn is_nohup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}

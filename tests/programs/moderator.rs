@@ -1,0 +1,159 @@
+//! `moderator`: a host for those that talk in turn. [P5]
+
+use support::bare::PATIENCE;
+
+use crate::process::input::{Typist, typed};
+use crate::process::programs::example;
+use crate::process::{Line, Process, Stream};
+use crate::programs::{LinePeer, field, turn_client};
+
+struct Floor {
+    process: Process,
+    typist: Typist,
+    address: String,
+}
+
+impl Floor {
+    fn open(options: &[&str]) -> Floor {
+        let mut command = example("moderator");
+        let (mut process, typist) = typed(command.args(["--listen", "127.0.0.1:0"]).args(options));
+        let address = process.wait_until("address", PATIENCE, |seen| {
+            seen.iter().find_map(|line| Some(line.text.rsplit_once("Server listening on ")?.1.to_owned()))
+        });
+        Floor { process, typist, address }
+    }
+
+    fn types(&mut self, command: &str) {
+        self.typist.types(&format!("{command}\n"));
+    }
+
+    /// Waits for a line on its screen. The prompt may stand before it.
+    fn shows(&mut self, text: &str) {
+        let is_shown = |line: &Line| line.stream == Stream::Out && line.text.trim_start_matches("> ") == text;
+        self.process.wait_for_line(text, is_shown, PATIENCE);
+    }
+
+    fn complains(&mut self, text: &str) {
+        let is_said = |line: &Line| line.stream == Stream::Err && line.text.contains(text);
+        self.process.wait_for_line(text, is_said, PATIENCE);
+    }
+}
+
+/// Three that talk, in this order; the first holds the turn.
+fn three(floor: &Floor) -> [LinePeer; 3] {
+    let peers = ["ann", "bob", "cid"].map(|name| {
+        let mut peer = LinePeer::connect(&floor.address, &format!("JOIN {name}"));
+        peer.hears("SEATS main ");
+        peer.hears("WAIT ");
+        peer
+    });
+    let [mut ann, bob, cid] = peers;
+    ann.hears("GO turn=1 ");
+    [ann, bob, cid]
+}
+
+#[test]
+fn all_hear_what_is_said_in_turn_also_of_many_lines() {
+    let mut floor = Floor::open(&["--clients", "3"]);
+    let mut watcher = LinePeer::connect(&floor.address, "WATCH");
+    watcher.hears("WATCHING main ");
+    let [mut ann, mut bob, mut cid] = three(&floor);
+    ann.says("ANSWER :I would like to begin.");
+    for peer in [&mut ann, &mut bob, &mut cid, &mut watcher] {
+        peer.hears("TURN ann turn=1 :I would like to begin.");
+    }
+    bob.says("ANSWER turn=2 bytes=21\nFirst this.\nThen that");
+    for peer in [&mut ann, &mut bob, &mut cid, &mut watcher] {
+        peer.hears("TURN bob turn=2 bytes=21");
+        assert_eq!((peer.hears_next(), peer.hears_next()), ("First this.".into(), "Then that".into()));
+    }
+    for line in ["* ann has turn 1", "ann: I would like to begin.", "bob: First this.", "bob: Then that"] {
+        floor.shows(line);
+    }
+    cid.says("ANSWER turn=3 :bye");
+    cid.says("LEAVE");
+    cid.hears("BYE left");
+    floor.shows("cid: bye");
+    floor.shows("* cid has left");
+}
+
+#[test]
+fn the_moderator_skips_names_who_is_next_and_speaks() {
+    let mut floor = Floor::open(&["--clients", "3"]);
+    let [mut ann, mut bob, mut cid] = three(&floor);
+    floor.types("next cid");
+    floor.types("skip");
+    ann.hears("LAPSED turn=1 how=skipped");
+    cid.hears("GO turn=2 ");
+    bob.hears("SKIP ann turn=1 how=skipped");
+    floor.types("say be brief, please");
+    for peer in [&mut ann, &mut bob, &mut cid] {
+        peer.hears("SAY :be brief, please");
+    }
+    cid.says("ANSWER :no");
+    bob.hears("GO turn=3 ");
+    floor.shows("* turn 1 is over: the host skipped it");
+}
+
+#[test]
+fn the_moderator_gives_time_and_takes_it_away() {
+    let mut floor = Floor::open(&["--clients", "3", "--turn-deadline", "100s"]);
+    let [mut ann, mut bob, _cid] = three(&floor);
+    floor.types("more 200s");
+    let within: u64 = field(&ann.hears("GO turn=1 "), "within").parse().expect("milliseconds");
+    assert!((200_000..=300_000).contains(&within), "{within}");
+    floor.types("pause");
+    ann.hears("PAUSED main");
+    ann.says("ANSWER turn=1 :I may still answer");
+    ann.hears("OK turn=1");
+    floor.types("resume");
+    bob.hears("RESUMED main");
+    bob.hears("GO turn=2 ");
+}
+
+#[test]
+fn one_that_is_kicked_is_told_and_cannot_come_back() {
+    let mut floor = Floor::open(&["--clients", "3"]);
+    let [_ann, mut bob, _cid] = three(&floor);
+    floor.types("kick bob");
+    bob.hears("BYE removed");
+    floor.shows("* bob has left");
+    LinePeer::connect(&floor.address, "JOIN bob").hears("BYE removed");
+}
+
+/// [P2] "`BYE superseded`, `forbidden` and `removed` end a client: exit code 1 and why."
+#[test]
+fn a_client_of_ours_ends_when_it_is_removed_or_forbidden() {
+    let mut floor = Floor::open(&["--clients", "1"]);
+    let mut client = turn_client(&floor.address, &["--clients", "1", "--name", "ann", "--pace", "10ms"]);
+    client.wait_for_sent(2, PATIENCE);
+    floor.types("kick ann");
+    client.expect_exit(1, PATIENCE);
+    let said = client.lines(Stream::Err).join("\n");
+    assert!(said.ends_with("ann: removed: the server's host took the seat away"), "{said}");
+
+    let mut client = turn_client(&floor.address, &["--clients", "1", "--name", "bob", "--ring", "oak"]);
+    client.expect_exit(1, PATIENCE);
+    let said = client.lines(Stream::Err).join("\n");
+    assert!(said.contains("there is one ring here, main") && said.contains("bob: forbidden: "), "{said}");
+}
+
+#[test]
+fn what_makes_no_sense_is_said_and_changes_nothing() {
+    let mut floor = Floor::open(&["--clients", "3"]);
+    for (typed, said) in [
+        ("skip", "skip: there is no such ring"),
+        ("kick ann", "kick ann: there is no such seat"),
+        ("more 30", "a time has one of the units ms, s and m, as in 30ms"),
+        ("sing", "next NAME  - give this client the next turn"),
+    ] {
+        floor.types(typed);
+        floor.complains(said);
+    }
+    let [mut ann, ..] = three(&floor);
+    ann.says("ANSWER :still here");
+    ann.hears("OK turn=1");
+    floor.process.signal("TERM");
+    ann.hears("BYE shutting-down");
+    floor.process.expect_exit(0, PATIENCE);
+}

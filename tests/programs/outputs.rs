@@ -1,0 +1,165 @@
+//! Outputs that nobody reads, closed or stuck: a server goes on, and a program whose purpose is its output
+//! says so and ends.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::Instant;
+
+use support::bare::{PATIENCE, free_address};
+
+use crate::process::programs::example;
+use crate::process::{Process, Reading, Stream};
+use crate::programs::{LinePeer, Server, turn_client};
+
+const OTHERS: [&str; 5] = ["turn_demo", "embed", "tic_tac_toe", "turn_lock", "moderator"];
+
+/// As in `--help | head -1`.
+#[test]
+fn help_that_nobody_reads_is_no_error() {
+    let programs =
+        ["turn", "echo", "rank", "counter"].map(|name| [format!("{name}_server"), format!("{name}_client")]);
+    for program in programs.into_iter().flatten().chain(OTHERS.map(str::to_owned)) {
+        let ended = example(&program).arg("--help").stdout(nobody_reads()).output().expect("it runs");
+        assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()), "{program}");
+    }
+}
+
+#[test]
+fn a_host_program_whose_output_nobody_reads_ends() {
+    let mut host = example("embed");
+    let ended = host.stdout(nobody_reads()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        ended.status.code() == Some(1) && said.contains("Broken pipe") && !said.contains("panicked"),
+        "{said}"
+    );
+}
+
+/// [A8]
+#[test]
+fn a_server_whose_standard_output_was_closed_goes_on_serving() {
+    serves_with_output(Reading::FirstLineThenClosed, Reading::All);
+}
+
+/// [A8]
+#[test]
+fn a_server_whose_standard_output_is_stuck_goes_on_serving() {
+    serves_with_output(Reading::FirstLineThenStuck, Reading::All);
+}
+
+/// [A2] Answers that nobody reads wait up to a limit in bytes, however long they are.
+#[test]
+fn long_answers_that_nobody_reads_do_not_fill_the_memory() {
+    let mut command = example("turn_server");
+    command.args(["--listen", "127.0.0.1:0", "--clients", "1"]);
+    let mut server = Server::spawn_reading(&mut command, Reading::FirstLineThenStuck, Reading::All);
+    let mut ann = LinePeer::connect(&server.address, "JOIN ann");
+    // Each of them is printed as 64 KiB.
+    let answer = format!("ANSWER bytes=16384\n{}", "\u{1}".repeat(16_384));
+    for _ in 0..100 {
+        ann.hears("GO turn=");
+        ann.says(&answer);
+        ann.hears("OK turn=");
+    }
+    ann.says("LEAVE");
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+    let said = server.process.lines(Stream::Err).join("\n");
+    assert!(said.contains("did not keep up") && !said.contains(": 0 lines"), "{said}");
+}
+
+/// [A8] "A failed write of the logger is dropped."
+#[test]
+fn a_server_whose_standard_error_was_closed_goes_on_serving() {
+    serves_with_output(Reading::All, Reading::FirstLineThenClosed);
+}
+
+/// Beyond A8: a standard error that is open but never read costs log lines, not the service.
+#[test]
+fn a_server_whose_standard_error_is_stuck_goes_on_serving() {
+    let mut command = example("turn_server");
+    command.args(["--listen", "127.0.0.1:0", "--framing", "line"]);
+    let mut server = Server::spawn_reading(&mut command, Reading::All, Reading::Stuck);
+    // 8 log lines of about 100 bytes for each connection: more than a pipe holds (64 KiB on Linux).
+    for nth in 0..150 {
+        let mut stream = TcpStream::connect(&server.address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
+        // One that has not joined is closed at its second such line.
+        stream.write_all(format!("JOIN peer-{nth}\n").as_bytes()).expect("the server is there");
+        stream.write_all(&b"nonsense\n".repeat(8)).expect("the server is there");
+        stream.write_all(b"PING\n").expect("the server is there");
+        let pong = BufReader::new(stream).lines().map_while(Result::ok).any(|line| line == "PONG");
+        assert!(pong, "the server goes on answering");
+    }
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+}
+
+/// [A8] Also the complaint that there is no server waits for nobody.
+#[test]
+fn a_client_whose_standard_error_is_full_goes_on_and_ends() {
+    let address = free_address();
+    let mut command = example("turn_client");
+    command.args(["--connect", &address, "--count", "3", "--pace", "0ms"]);
+    let mut client = command.stdout(Stdio::null()).stderr(full_pipe()).spawn().expect("it runs");
+    // It has found no server by then, or finds one at once.
+    let server = Server::start_at(&address, &["--quiet"]);
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match client.try_wait().expect("it was started") {
+            Some(status) => break status,
+            None if Instant::now() < deadline => std::thread::yield_now(),
+            None => {
+                let _ = client.kill();
+                panic!("it is stuck");
+            }
+        }
+    };
+    assert_eq!(status.code(), Some(0));
+    drop(server);
+}
+
+/// [A8] A client's numbers are printed in the same way.
+#[test]
+fn a_client_whose_standard_output_is_stuck_goes_on_and_ends() {
+    let server = Server::start(&["--quiet"]);
+    let mut command = example("turn_client");
+    command.args(["--connect", &server.address, "--count", "3000", "--pace", "0ms"]);
+    let mut client = Process::spawn_reading(&mut command, Reading::Stuck, Reading::All);
+    client.expect_exit(0, PATIENCE);
+}
+
+/// 6,000 turns print more than a pipe holds (64 KiB on Linux).
+fn serves_with_output(out: Reading, err: Reading) {
+    let mut command = example("turn_server");
+    command.args(["--listen", "127.0.0.1:0", "--log-level", "debug"]);
+    let mut server = Server::spawn_reading(&mut command, out, err);
+    let mut client = turn_client(&server.address, &["--count", "3000", "--pace", "0ms"]);
+    client.expect_exit(0, PATIENCE);
+    // And still there for the next.
+    let mut client = turn_client(&server.address, &["--count", "5", "--pace", "0ms"]);
+    client.expect_exit(0, PATIENCE);
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+}
+
+/// An output that takes nothing any more, because nobody reads it.
+pub(crate) fn full_pipe() -> OwnedFd {
+    let (output, reader) = UnixStream::pair().expect("two sockets");
+    output.set_nonblocking(true).expect("a socket");
+    while (&output).write(&[b'x'; 4096]).is_ok() {}
+    while (&output).write(b"x").is_ok() {}
+    output.set_nonblocking(false).expect("a socket");
+    // Nobody closes it before the test ends.
+    std::mem::forget(reader);
+    output.into()
+}
+
+/// An output that was closed at its other end.
+fn nobody_reads() -> OwnedFd {
+    let (output, _) = UnixStream::pair().expect("two sockets");
+    output.into()
+}

@@ -1,0 +1,110 @@
+//! Where the programs are: the examples of this crate, built if they are not, and the legacy ones in Python.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// The example program `name`, ready for options.
+///
+/// Cargo tells tests where binaries are, but not examples; they are beside the tests, though:
+/// `target/debug/deps/this_test` and `target/debug/examples/name`. `cargo test` builds them; where only this
+/// test was built they are missing or of yesterday, and are built here, once.
+pub(crate) fn example(name: &str) -> Command {
+    let path = example_path(name);
+    if modified(&path) < newest_source() {
+        build_examples();
+    }
+    assert!(path.exists(), "there is no {}", path.display());
+    let mut command = Command::new(path);
+    // The tester's own environment must not decide the servers' addresses and the clients' names.
+    for variable in ["TAKETURNS_LISTEN", "TAKETURNS_STATUS", "TAKETURNS_CONNECT", "TAKETURNS_NAME"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// The same where it matters with which features it was built: with those of this test.
+pub(crate) fn example_as_here(name: &str) -> Command {
+    build_examples();
+    example(name)
+}
+
+fn example_path(name: &str) -> PathBuf {
+    examples_dir().join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// `target/PROFILE`.
+fn profile_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    test.ancestors().nth(2).expect("tests are built in PROFILE/deps").to_owned()
+}
+
+fn examples_dir() -> PathBuf {
+    profile_dir().join("examples")
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// When the youngest file that the examples are made of was written.
+fn newest_source() -> Option<SystemTime> {
+    fn newest(path: &Path) -> Option<SystemTime> {
+        match std::fs::read_dir(path) {
+            Ok(entries) => entries.flatten().map(|entry| newest(&entry.path())).max().flatten(),
+            Err(_) => modified(path),
+        }
+    }
+    ["src", "examples"]
+        .map(|folder| newest(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)))
+        .into_iter()
+        .max()?
+}
+
+/// Those of this test.
+const FEATURES: &str = match (cfg!(feature = "status"), cfg!(feature = "journal")) {
+    (false, false) => "net",
+    (true, false) => "status",
+    (false, true) => "journal",
+    (true, true) => "status,journal",
+};
+
+fn build_examples() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let profile_dir = profile_dir();
+        let target_dir = profile_dir.parent().expect("PROFILE is in the target directory");
+        let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(other) => other,
+        };
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--examples", "--features", FEATURES, "--profile", profile, "--target-dir"])
+            .arg(target_dir)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the examples do not build");
+    });
+}
+
+/// A Python program of `tests/legacy`, ready for options; `None`, said loudly, where Python is missing.
+pub(crate) fn legacy(program: &str) -> Option<Command> {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    let found = *FOUND.get_or_init(|| {
+        let version = Command::new("python3").arg("--version").stdout(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    });
+    if !found {
+        // Not `eprintln!`: what a passing test says through that is hidden.
+        let _ =
+            writeln!(std::io::stderr(), "SKIPPED: python3 not found, nothing is tested against {program}");
+        return None;
+    }
+    let mut command = Command::new("python3");
+    command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/legacy").join(program));
+    Some(command)
+}

@@ -1,0 +1,187 @@
+//! A server, a client and a peer by hand, as these tests need them, and what the numbers that programs print
+//! must be. How programs are run is in `support/process/`.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
+
+use support::bare::{PATIENCE, connect};
+
+use crate::process::programs::example;
+use crate::process::{Line, Process, Reading, Sent, Stream};
+
+/// A running `turn_server`.
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    /// Its first address.
+    pub(crate) address: String,
+}
+
+impl Server {
+    /// On a port of the system's choice.
+    pub(crate) fn start(options: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", options)
+    }
+
+    pub(crate) fn start_at(address: &str, options: &[&str]) -> Self {
+        Self::spawn(example("turn_server").args(["--listen", address]).args(options), Reading::All)
+    }
+
+    pub(crate) fn spawn(command: &mut Command, out: Reading) -> Self {
+        Self::spawn_reading(command, out, Reading::All)
+    }
+
+    pub(crate) fn spawn_reading(command: &mut Command, out: Reading, err: Reading) -> Self {
+        let mut process = Process::spawn_reading(command, out, err);
+        let address = process.wait_until("address", PATIENCE, |seen| seen.iter().find_map(listening_on));
+        Self { process, address }
+    }
+
+    pub(crate) fn port(&self) -> &str {
+        self.address.rsplit_once(':').expect("an address has a port").1
+    }
+
+    pub(crate) fn wait_for_output(&mut self, text: &str) {
+        self.process.wait_for_line(text, |line| line.stream == Stream::Out && line.text == text, PATIENCE);
+    }
+
+    /// Waits until that many connections were announced: the order of seats is the order of these.
+    pub(crate) fn wait_for_connections(&mut self, count: usize) {
+        let announced = |line: &&Line| {
+            line.stream == Stream::Out
+                && line.text.starts_with("Client ")
+                && line.text.ends_with(" connected.")
+        };
+        self.process.wait_until("connection", PATIENCE, |seen| {
+            (seen.iter().filter(announced).count() >= count).then_some(())
+        });
+    }
+
+    pub(crate) fn wait_for_number(&mut self, name: &str, number: i64) {
+        self.wait_for_output(&format!("{name} sent: {number}"));
+    }
+}
+
+/// A raw client that does only what a test tells it to.
+pub(crate) struct RawPeer(pub(crate) TcpStream);
+
+impl RawPeer {
+    pub(crate) fn connect(address: &str) -> Self {
+        Self(connect(address))
+    }
+
+    /// Reads up to and with the next `GO`; only `WAIT` may come before it.
+    pub(crate) fn expect_go(&mut self) {
+        loop {
+            let mut signal = [0; 4];
+            self.0.read_exact(&mut signal[..2]).expect("a signal in time");
+            if &signal[..2] == b"GO" {
+                return;
+            }
+            self.0.read_exact(&mut signal[2..]).expect("the rest of it in time");
+            assert_eq!(&signal, b"WAIT");
+        }
+    }
+
+    pub(crate) fn answer_go(&mut self, answer: &str) {
+        self.expect_go();
+        self.0.write_all(answer.as_bytes()).expect("the server is there");
+    }
+}
+
+pub(crate) fn turn_client(address: &str, options: &[&str]) -> Process {
+    // Warnings only, so that tests see on standard error what users have to see, and nothing else.
+    let always = ["--connect", address, "--log-level", "warn"];
+    Process::spawn(example("turn_client").args(always).args(options))
+}
+
+pub(crate) fn listening_on(line: &Line) -> Option<String> {
+    let address = line.text.strip_prefix("Server listening on ")?;
+    (line.stream == Stream::Out).then(|| address.to_owned())
+}
+
+/// Longer than a label may be, so that no name server is asked.
+pub(crate) fn unresolvable_name() -> String {
+    format!("{}.invalid", "nowhere".repeat(10))
+}
+
+pub(crate) fn numbers_of(sent: &[Sent], name: &str) -> Vec<i64> {
+    sent.iter().filter(|sent| sent.name == name).map(|sent| sent.number).collect()
+}
+
+/// Two names, turn by turn.
+pub(crate) fn assert_alternates(sent: &[Sent]) {
+    assert!(sent.len() >= 2, "too few numbers: {sent:?}");
+    assert_ne!(sent[0].name, sent[1].name, "one name twice in a row: {sent:?}");
+    for (index, turns) in sent.windows(3).enumerate() {
+        assert_eq!(turns[0].name, turns[2].name, "no alternation at number {index}: {sent:?}");
+        assert_ne!(turns[1].name, turns[2].name, "one name twice in a row at number {index}: {sent:?}");
+    }
+}
+
+/// Exactly `count` numbers of each name, from its start, and nothing else.
+pub(crate) fn assert_counts(sent: &[Sent], starts: &[(&str, i64)], step: i64, count: usize) {
+    assert_eq!(sent.len(), starts.len() * count, "{sent:?}");
+    for (name, start) in starts {
+        let expected: Vec<i64> = (0..).map(|index| start + index * step).take(count).collect();
+        assert_eq!(numbers_of(sent, name), expected, "the numbers of {name}");
+    }
+}
+
+/// That a program said exactly one line on standard error.
+pub(crate) fn expect_one_complaint(process: &Process) -> String {
+    let lines = process.lines(Stream::Err);
+    assert_eq!(lines.len(), 1, "not one line on standard error: {lines:?}");
+    lines[0].to_owned()
+}
+
+/// A client of the line protocol that does only what a test tells it to.
+pub(crate) struct LinePeer {
+    stream: BufReader<TcpStream>,
+    /// All that it has heard, for when a test fails.
+    heard: Vec<String>,
+}
+
+impl LinePeer {
+    /// Connects, and says `hello`, such as `JOIN ann`.
+    pub(crate) fn connect(address: &str, hello: &str) -> Self {
+        let mut peer = Self { stream: BufReader::new(connect(address)), heard: Vec::new() };
+        peer.says(hello);
+        peer
+    }
+
+    pub(crate) fn says(&mut self, line: &str) {
+        self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).expect("the server is there");
+    }
+
+    /// The next line.
+    pub(crate) fn hears_next(&mut self) -> String {
+        let mut line = String::new();
+        let count = self.stream.read_line(&mut line);
+        assert!(matches!(count, Ok(1..)), "{count:?}, behind {:#?}", self.heard);
+        let line = line.trim_end_matches('\n').to_owned();
+        self.heard.push(line.clone());
+        line
+    }
+
+    /// The next line that begins so.
+    pub(crate) fn hears(&mut self, start: &str) -> String {
+        loop {
+            let line = self.hears_next();
+            if line.starts_with(start) {
+                return line;
+            }
+        }
+    }
+
+    /// Whether any line so far begins so.
+    pub(crate) fn has_heard(&self, start: &str) -> bool {
+        self.heard.iter().any(|line| line.starts_with(start))
+    }
+}
+
+/// The value of a field such as `turn=7`.
+pub(crate) fn field<'a>(line: &'a str, key: &str) -> &'a str {
+    let value = line.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("no {key}= in {line:?}"))
+}

@@ -1,0 +1,81 @@
+//! The programs, as processes: the option that shows the status, and the environment.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use support::bare::{PATIENCE, connect};
+
+use crate::process::programs::example_as_here;
+use crate::process::{Process, Stream};
+
+fn status_of(server: &mut Process) -> SocketAddr {
+    let line = server.wait_for_line(
+        "address of the status",
+        |line| line.text.contains("tatus on http://"),
+        PATIENCE,
+    );
+    let addr = line.text.split_once("http://").and_then(|(_, rest)| rest.strip_suffix('/'));
+    addr.and_then(|addr| addr.parse().ok()).unwrap_or_else(|| panic!("no address in {}", line.text))
+}
+
+/// Asks for `path`.
+fn get(addr: SocketAddr, path: &str) -> BufReader<TcpStream> {
+    let mut stream = connect(addr);
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).expect("it reads");
+    BufReader::new(stream)
+}
+
+/// Reads up to the line that begins with `start`.
+fn wait_for(answer: &mut BufReader<TcpStream>, start: &str) {
+    let mut line = String::new();
+    while !line.starts_with(start) {
+        line.clear();
+        assert!(answer.read_line(&mut line).expect("it speaks") > 0, "closed before {start}");
+    }
+}
+
+#[test]
+fn every_server_shows_its_status_and_ends_at_a_signal() {
+    for name in ["turn_server", "echo_server", "rank_server", "counter_server"] {
+        let mut command = example_as_here(name);
+        command.args(["--listen", "127.0.0.1:0"]);
+        if name == "counter_server" {
+            command.args(["--log-file", "/dev/null"]);
+        }
+        // The option has precedence.
+        match name {
+            "turn_server" => command.env("TAKETURNS_STATUS", "127.0.0.1:0"),
+            _ => command.args(["--status", "127.0.0.1:0"]).env("TAKETURNS_STATUS", "nonsense"),
+        };
+        let mut server = Process::spawn(&mut command);
+        let status = status_of(&mut server);
+        wait_for(&mut get(status, "/healthz"), "HTTP/1.1 200 ");
+        let mut feed = get(status, "/events");
+        wait_for(&mut feed, "event: hello");
+        wait_for(&mut feed, "data: {\"protocol\":\"");
+        server.signal("TERM");
+        server.expect_exit(0, PATIENCE);
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_used_is_said_with_the_option() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("port 0 is free");
+    let addr = taken.local_addr().expect("bound").to_string();
+    for (value, words) in [
+        (
+            "8081",
+            "cannot show the status on \"8081\": there is no host; perhaps 127.0.0.1:8081, as in --status 127.0.0.1:8081",
+        ),
+        (addr.as_str(), "choose another with --status"),
+    ] {
+        let mut command = example_as_here("turn_server");
+        let mut server = Process::spawn(command.args(["--listen", "127.0.0.1:0", "--status", value]));
+        server.expect_exit(1, PATIENCE);
+        assert!(
+            server.lines(Stream::Err).iter().any(|line| line.contains(words)),
+            "{:?}",
+            server.lines(Stream::Err)
+        );
+    }
+}

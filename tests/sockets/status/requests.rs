@@ -1,0 +1,184 @@
+//! Requests and answers: probes, pieces, nonsense; and that no reader waits for one that does not read or
+//! says nothing.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use support::bare::{PATIENCE, connect};
+use taketurns::protocol::turns::TurnServerConfig;
+use taketurns::status::StatusConfig;
+
+use super::peers::{Player, Reader, ask, play, whole_answer};
+use super::server::{Server, turn_server, turns, wait_until};
+
+#[test]
+fn probes_are_answered_and_everything_else_is_told_what_there_is() {
+    let server = turn_server();
+    let health = server.get("/healthz");
+    health.expect("200");
+    assert_eq!((health.body.as_str(), health.header("Content-Type")), ("ok\n", "text/plain; charset=utf-8"));
+    assert_eq!(server.get("/readyz").body, "ready\n");
+    let page = server.get("/");
+    page.expect("200");
+    assert_eq!(page.header("Content-Type"), "text/html; charset=utf-8");
+    let policy = page.header("Content-Security-Policy");
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-") && policy.contains("connect-src 'self'")
+    );
+    for answer in [&health, &page] {
+        assert_eq!(answer.header("Connection"), "close");
+        assert_eq!(answer.header("Cache-Control"), "no-store");
+        assert_eq!(answer.header("X-Content-Type-Options"), "nosniff");
+        assert_eq!(answer.header("Content-Length"), answer.body.len().to_string());
+    }
+    let other = server.get("/other");
+    other.expect("404");
+    assert!(other.body.contains("/healthz"));
+    let post = ask(server.status, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    post.expect("405");
+    assert_eq!(post.header("Allow"), "GET, HEAD");
+    let head = ask(server.status, "HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((head.header("Content-Length"), head.body.as_str()), ("3", ""));
+}
+
+#[test]
+fn a_request_in_pieces_and_one_of_a_client_that_stops_sending_are_answered() {
+    let server = turn_server();
+    let mut stream = connect(server.status);
+    stream.set_nodelay(true).expect("a socket");
+    for byte in "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".bytes() {
+        stream.write_all(&[byte]).expect("it reads");
+    }
+    whole_answer(stream).expect("200");
+    let mut stream = connect(server.status);
+    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").expect("it reads");
+    stream.shutdown(std::net::Shutdown::Write).expect("it is connected");
+    whole_answer(stream).expect("200");
+}
+
+#[test]
+fn while_draining_it_is_not_ready_and_then_the_loop_ends_whoever_reads() {
+    let mut config = TurnServerConfig::default();
+    config.drain_timeout = PATIENCE;
+    let mut server = Server::start(turns(config), StatusConfig::default());
+    let [mut ann, mut bob] = play(&server, 0);
+    let (mut reader, _) = Reader::begin(server.status);
+    ann.wait_for("GO");
+    server.handle.drain();
+    wait_until("not ready", || server.get("/readyz").head.starts_with("HTTP/1.1 503 "));
+    assert_eq!(server.get("/readyz").body, "draining\n");
+    assert_eq!(server.get("/healthz").body, "ok\n");
+    assert!(server.metric("taketurns_draining") > 0.5);
+    reader.state_with("draining", |state| state["draining"] == true);
+
+    ann.say("ANSWER :1");
+    ann.wait_for("BYE shutting-down");
+    bob.wait_for("BYE shutting-down");
+    drop((ann, bob));
+    let thread = server.thread.take().expect("it runs");
+    assert!(matches!(thread.join(), Ok(Ok(()))), "the feed does not keep it");
+    let end = reader.0.read_to_end(&mut Vec::new());
+    let is_late =
+        |error: &std::io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    assert!(!end.as_ref().is_err_and(is_late), "the feed ends: {end:?}");
+}
+
+/// Probes first: whoever restarts this process waits for them.
+#[test]
+fn readers_that_do_not_close_keep_no_probe_out() {
+    let server = turn_server();
+    for path in ["/healthz", "/metrics", "/", "/nothing", "/events"] {
+        // More than there may be connections, all of which have been answered.
+        let open: Vec<_> = (0..200)
+            .map(|_| {
+                let mut stream = connect(server.status);
+                // One that had to make room may be gone by now.
+                let _ = stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+                let _ = stream.read(&mut [0]);
+                stream
+            })
+            .collect();
+        server.get("/healthz").expect("200");
+        server.get("/readyz").expect("200");
+        drop(open);
+    }
+}
+
+#[test]
+fn neither_slow_readers_nor_half_requests_stop_turns_and_there_is_room_when_they_are_gone() {
+    // Long enough for all of them to come before the first is told that it is slow.
+    let config = StatusConfig {
+        head_timeout: Duration::from_secs(3),
+        write_timeout: Duration::from_secs(3),
+        ..StatusConfig::default()
+    };
+    let server = Server::start(turns(TurnServerConfig::default()), config);
+    let begun = Instant::now();
+    let unread: Vec<_> = (0..20)
+        .map(|nth| {
+            let mut stream = connect(server.status);
+            let path = if nth % 2 == 0 { "/metrics" } else { "/events" };
+            stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).expect("it reads");
+            stream
+        })
+        .collect();
+    let halves: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = connect(server.status);
+            // One that is turned away may be gone by now.
+            let _ = stream.write_all(b"GET /metrics HTT");
+            stream
+        })
+        .collect();
+    let _players = play(&server, 200);
+    assert!(begun.elapsed() < PATIENCE);
+    // They have not asked yet, and the first of them give way to the last.
+    let told: Vec<_> = halves
+        .into_iter()
+        .map(|stream| {
+            let mut text = String::new();
+            let mut stream = stream;
+            let _ = stream.read_to_string(&mut text);
+            text.split(' ').nth(1).unwrap_or("nothing").to_owned()
+        })
+        .collect();
+    let count = |status: &str| told.iter().filter(|told| *told == status).count();
+    assert!(count("408") >= 30, "those that stay are told that they are slow: {told:?}");
+    assert!(count("nothing") >= 1, "there is no room for all of them: {told:?}");
+    drop(unread);
+    wait_until("there is room again", || {
+        let mut stream = connect(server.status);
+        let mut text = String::new();
+        let _ = stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n");
+        let _ = stream.read_to_string(&mut text);
+        text.ends_with("ok\n")
+    });
+    server.wait_for_metric("taketurns_turns_total{outcome=\"answered\"}", 200.0);
+}
+
+/// A probe that fails ends the process.
+#[test]
+fn a_probe_gets_through_however_many_connections_say_nothing() {
+    let config = StatusConfig { head_timeout: 2 * PATIENCE, ..StatusConfig::default() };
+    let server = Server::start(turns(TurnServerConfig::default()), config);
+    let silent: Vec<_> = (0..64).map(|_| connect(server.status)).collect();
+    for _ in 0..3 {
+        server.get("/healthz").expect("200");
+        server.get("/readyz").expect("200");
+    }
+    drop(silent);
+}
+
+/// A pass in which a deadline comes polls more than once, and each poll may tell of the listener's sockets.
+#[test]
+fn no_request_is_lost_while_turns_lapse() {
+    let mut config = TurnServerConfig::default();
+    config.rules.turn_deadline = Duration::from_millis(1);
+    let server = Server::start(turns(config), StatusConfig::default());
+    let players = ["ann", "bob"].map(|name| Player::join(server.addr, name));
+    for _ in 0..300 {
+        server.get("/healthz").expect("200");
+    }
+    assert!(server.metric("taketurns_turns_total{outcome=\"lapsed\"}") > 3.0);
+    drop(players);
+}

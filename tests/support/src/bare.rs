@@ -1,0 +1,30 @@
+//! Bare sockets, for tests that say what no client of ours says. They block, each with a deadline.
+
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+/// For what takes milliseconds on an idle machine: no test is faster for a shorter one.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn connect(address: impl ToSocketAddrs) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a time");
+    stream
+}
+
+/// An address that refuses connections until a program listens there.
+pub fn free_address() -> String {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("port 0 is free");
+    let address = socket.local_addr().expect("bound").as_socket().expect("an address of IPv4");
+    // Bound until this process ends, so that the system gives the port to no other socket that asks for any.
+    // On Linux alone a program that asks for this one has it nevertheless.
+    if cfg!(target_os = "linux") {
+        std::mem::forget(socket);
+    }
+    address.to_string()
+}

@@ -1,0 +1,130 @@
+//! Actions of the server's host, and what it sees.
+
+use std::time::Duration;
+
+use taketurns::engine::Engine;
+use taketurns::protocol::Links;
+use taketurns::protocol::turns::{Name, TurnEvent, TurnServer, Unruled, Verdict};
+use taketurns::time::Now;
+use taketurns::turn::{RingId, SeatId};
+
+use super::{World, engine};
+
+/// An answer that counted, as the host sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    pub at: Duration,
+    pub seat: SeatId,
+    /// The name that its seat was joined under, or `raw-<seat>`.
+    pub name: String,
+    /// The name in a raw answer.
+    pub raw_name: Option<String>,
+    pub turn: u64,
+    pub bytes: Vec<u8>,
+    /// The other events that were reported before it.
+    pub events_before: usize,
+}
+
+impl Accepted {
+    pub fn text(&self) -> String {
+        let name = self.raw_name.as_ref().unwrap_or(&self.name);
+        format!("{name}:{}", String::from_utf8_lossy(&self.bytes))
+    }
+}
+
+impl World {
+    /// Does something as the host, with what follows from it at once.
+    pub fn act<R>(&mut self, act: impl FnOnce(&mut TurnServer, Now, &mut Links) -> R) -> R {
+        let result = self.act_quietly(act);
+        self.drive();
+        result
+    }
+
+    /// As [`act`](Self::act), in the same pass as what is done next.
+    pub fn act_quietly<R>(&mut self, act: impl FnOnce(&mut TurnServer, Now, &mut Links) -> R) -> R {
+        let now = self.now;
+        let result = self.engine.act(now, |server, links| act(server, now, links));
+        self.take_events();
+        result
+    }
+
+    /// Rules on the oldest proposal.
+    pub fn rule(&mut self, verdict: Verdict<'_>) {
+        self.try_rule(verdict).expect("a verdict in time");
+    }
+
+    /// As [`try_rule`](Self::try_rule), in the same pass as what is done next.
+    pub fn try_rule_quietly(&mut self, verdict: Verdict<'_>) -> Result<(), Unruled> {
+        let proposal = self.proposals.pop_front().expect("a proposal");
+        self.act_quietly(|server, now, links| server.rule(now, proposal, verdict, links))
+    }
+
+    pub fn try_rule(&mut self, verdict: Verdict<'_>) -> Result<(), Unruled> {
+        let proposal = self.proposals.pop_front().expect("a proposal");
+        self.act(|server, now, links| server.rule(now, proposal, verdict, links))
+    }
+
+    pub fn accept(&mut self) {
+        self.rule(Verdict::ACCEPT);
+    }
+
+    pub fn refuse(&mut self, words: &str) {
+        self.rule(Verdict::Refuse { words });
+    }
+
+    pub fn ring(&self, name: &str) -> RingId {
+        self.server().ring_named(&name.parse().expect("a name")).expect("a ring with this name")
+    }
+
+    pub fn seat(&self, name: &str) -> SeatId {
+        let name: Name = name.parse().expect("a name");
+        self.server().seat_named(&"main".parse().expect("a name"), &name).expect("a seat with this name")
+    }
+
+    pub fn drain(&mut self) {
+        self.drain_quietly();
+        self.drive();
+    }
+
+    pub fn drain_quietly(&mut self) {
+        let now = self.now;
+        self.engine.drain(now);
+        self.take_events();
+    }
+
+    pub fn is_draining(&self) -> bool {
+        Engine::is_draining(&self.engine)
+    }
+
+    /// The server dies, and every connection with it.
+    pub fn kill_server(&mut self) {
+        self.server_is_up = false;
+        self.net_mut().newcomers.clear();
+        let at = self.elapsed();
+        for pipe in &mut self.net_mut().pipes {
+            pipe.closed_at.get_or_insert(at);
+            pipe.is_gone = true;
+            pipe.id = None;
+        }
+    }
+
+    /// Another life of the server begins.
+    pub fn start_server(&mut self) {
+        self.lives += 1000;
+        let net = std::mem::take(self.net_mut());
+        self.engine = engine(&self.config, &self.driver, net, self.lives, self.now);
+        self.server_is_up = true;
+    }
+
+    /// The events that the server reported since this was last asked, but for answers, proposals and clients
+    /// to admit.
+    pub fn new_events(&mut self) -> &[(Duration, TurnEvent)] {
+        let from = std::mem::replace(&mut self.events_looked, self.events.len());
+        &self.events[from..]
+    }
+
+    /// Every accepted answer so far, as `name:answer`.
+    pub fn accepted(&self) -> Vec<String> {
+        self.answers.iter().map(Accepted::text).collect()
+    }
+}

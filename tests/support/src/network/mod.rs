@@ -1,0 +1,335 @@
+//! A turn server in virtual time, run by the shipping engine on sockets that exist in memory only.
+//!
+//! The engine decides the order of a pass, the budgets, the writes and the ends of connections. This is the
+//! network and the clock around it: peers moved by hand, and old clients, which read only when they do not
+//! sleep, and take one `recv` for one message. An hour takes milliseconds, and a seed replays everything.
+
+// host.rs     what the host of the server does and sees
+// old.rs      the oldest clients
+// peer.rs     what a peer can do to its connection, and what it saw
+// sockets.rs  sockets in memory
+
+mod host;
+mod old;
+mod peer;
+mod sockets;
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use taketurns::engine::{DriverConfig, Engine, Event, Ready};
+use taketurns::protocol::Entropy;
+use taketurns::protocol::turns::{Framing, Joining, Proposal, TurnEvent, TurnServer, TurnServerConfig};
+use taketurns::time::{Instant, Now};
+
+use crate::secs;
+
+pub use host::Accepted;
+pub use peer::{Delivery, Peer};
+use sockets::Net;
+
+/// More passes than this at one instant: the server spins.
+const PASSES_MAX: usize = 20_000;
+
+/// The value of `key=` in a line.
+pub fn field<'a>(line: &'a str, key: &str) -> &'a str {
+    find_field(line, key).unwrap_or_else(|| panic!("no {key}= in {line:?}"))
+}
+
+pub fn find_field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let head = line.split_once(" :").map_or(line, |(head, _)| head);
+    head.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
+}
+
+pub struct World {
+    engine: Engine<TurnServer, Net>,
+    config: TurnServerConfig,
+    driver: DriverConfig,
+    now: Now,
+    pub rng: fastrand::Rng,
+    lives: u64,
+    server_is_up: bool,
+    pub passes: u64,
+    /// For how long the server's process has stood still.
+    pub stood_still: Duration,
+    /// Every accepted answer.
+    pub answers: Vec<Accepted>,
+    /// Proposals that wait for a verdict, the oldest first.
+    pub proposals: VecDeque<Proposal>,
+    /// Clients that wait to be admitted, the oldest first.
+    pub joining: VecDeque<Joining>,
+    /// Every other event of the server, with its time.
+    pub events: Vec<(Duration, TurnEvent)>,
+    events_looked: usize,
+    /// Bytes are cut at random places on their way.
+    pub chunking: bool,
+    /// Connections that are readable in one pass come in a random order.
+    pub shuffling: bool,
+    /// Input of a pass causes no write before all of it is read, as if more than 32 peers had spoken.
+    pub crowded: bool,
+    /// Peers have an address each; or all that of this host, or what a test says.
+    pub next_address: Option<std::net::IpAddr>,
+}
+
+fn seeded_entropy(seed: u64) -> Entropy {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    Box::new(move |bytes| rng.fill(bytes))
+}
+
+fn engine(
+    config: &TurnServerConfig,
+    driver: &DriverConfig,
+    net: Net,
+    seed: u64,
+    now: Now,
+) -> Engine<TurnServer, Net> {
+    let server = TurnServer::new(config.clone(), seeded_entropy(seed)).expect("a valid configuration");
+    let mut engine = Engine::new(net, server, driver.clone(), seeded_entropy(seed + 500), now.instant);
+    engine.listen(([10, 0, 0, 1], 5001).into(), |_, _| Ok(())).expect("sockets in memory do not fail");
+    engine
+}
+
+impl World {
+    pub fn new(config: TurnServerConfig, seed: u64) -> World {
+        World::with_driver(config, seed, |_| {})
+    }
+
+    pub fn with_out_bytes_max(config: TurnServerConfig, seed: u64, out_bytes_max: usize) -> World {
+        World::with_driver(config, seed, |driver| driver.out_bytes_max = out_bytes_max)
+    }
+
+    pub fn with_driver(config: TurnServerConfig, seed: u64, set: impl FnOnce(&mut DriverConfig)) -> World {
+        let now = Now::new(Instant::ORIGIN, SystemTime::UNIX_EPOCH + secs(1_700_000_000));
+        let mut driver = DriverConfig { max_connections: Some(100_000), ..DriverConfig::default() };
+        set(&mut driver);
+        World {
+            engine: engine(&config, &driver, Net::default(), seed, now),
+            chunking: config.framing == Framing::Line,
+            config,
+            driver,
+            now,
+            rng: fastrand::Rng::with_seed(seed ^ 0x5eed),
+            lives: seed,
+            server_is_up: true,
+            passes: 0,
+            stood_still: Duration::ZERO,
+            answers: Vec::new(),
+            proposals: VecDeque::new(),
+            joining: VecDeque::new(),
+            events: Vec::new(),
+            events_looked: 0,
+            shuffling: false,
+            crowded: false,
+            next_address: None,
+        }
+    }
+
+    /// Virtual time since the world began.
+    pub fn elapsed(&self) -> Duration {
+        self.time_of(self.now.instant)
+    }
+
+    /// Converts `instant` to the world's own time.
+    pub fn time_of(&self, instant: Instant) -> Duration {
+        instant - Instant::ORIGIN
+    }
+
+    pub fn config(&self) -> &TurnServerConfig {
+        &self.config
+    }
+
+    pub fn server(&self) -> &TurnServer {
+        self.engine.protocol()
+    }
+
+    /// The number of connections that the server's system keeps, those about to be closed included.
+    pub fn connections(&self) -> usize {
+        self.engine.connections()
+    }
+
+    /// When the server's process has to do something by itself.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.engine.next_deadline()
+    }
+
+    // A pass.
+
+    /// One pass of the loop; whether anything happened.
+    pub fn step(&mut self) -> bool {
+        self.passes += 1;
+        let mut is_busy = self.run_old();
+        if !self.server_is_up {
+            return is_busy;
+        }
+        let writes = self.net().deliveries.len();
+        is_busy |= self.next_deadline().is_some_and(|due| due <= self.now.instant);
+        is_busy |= self.read();
+        let writable = std::mem::take(&mut self.net_mut().writable);
+        for id in writable {
+            is_busy = true;
+            let ready = Ready { readable: false, writable: true, to_end: false };
+            self.engine.handle_ready(self.now, id, ready);
+        }
+        if !self.net().newcomers.is_empty() {
+            is_busy = true;
+            self.engine.handle_knock(0);
+        }
+        self.engine.finish_batch(self.now).expect("the events of the last pass were taken");
+        is_busy |= self.take_events();
+        self.server()
+            .scheduler()
+            .check_invariants()
+            .expect("the scheduler's invariants hold after every pass");
+        is_busy || self.net().deliveries.len() > writes
+    }
+
+    /// Everything readable: one segment of each peer that has any.
+    fn read(&mut self) -> bool {
+        let before = self.net().reads;
+        let mut ready = self.net_mut().begin_pass();
+        if self.shuffling {
+            self.rng.shuffle(&mut ready);
+        }
+        for &(_, id) in &ready {
+            if self.crowded {
+                let ready = Ready { readable: true, writable: false, to_end: false };
+                self.engine.handle_ready(self.now, id, ready);
+            } else {
+                self.engine.handle_readable(self.now, id);
+            }
+        }
+        self.net().reads > before
+    }
+
+    fn net(&self) -> &Net {
+        self.engine.sockets()
+    }
+
+    fn net_mut(&mut self) -> &mut Net {
+        let at = self.elapsed();
+        let net = self.engine.sockets_mut();
+        net.at = at;
+        net
+    }
+
+    pub fn deliveries(&self) -> &[Delivery] {
+        &self.net().deliveries
+    }
+
+    fn take_events(&mut self) -> bool {
+        let at = self.elapsed();
+        let mut has_any = false;
+        while let Some(event) = self.engine.poll_event() {
+            has_any = true;
+            match event {
+                Event::Protocol(TurnEvent::Accepted { seat, turn, answer }) => {
+                    let server = self.engine.protocol();
+                    let said = server.answer(answer).expect("an answer of this pass");
+                    let name = server.name_of(seat).to_string();
+                    let raw_name = said.raw_name.map(str::to_owned);
+                    let bytes = said.bytes.to_vec();
+                    let (turn, events_before) = (turn.get(), self.events.len());
+                    self.answers.push(Accepted { at, seat, name, raw_name, turn, bytes, events_before });
+                }
+                Event::Protocol(TurnEvent::Proposed(proposal)) => self.proposals.push_back(proposal),
+                Event::Protocol(TurnEvent::Joining(joining)) => self.joining.push_back(*joining),
+                Event::Protocol(event) => self.events.push((at, event)),
+                _ => {}
+            }
+        }
+        has_any
+    }
+
+    // Time.
+
+    /// Passes until nothing happens any more at this instant.
+    pub fn drive(&mut self) {
+        for _ in 0..PASSES_MAX {
+            if !self.step() {
+                return;
+            }
+        }
+        panic!("A2: {PASSES_MAX} passes at one instant");
+    }
+
+    /// `time` goes by, and everything in it happens when it is due.
+    pub fn drive_for(&mut self, time: Duration) {
+        let until = self.now.instant + time;
+        loop {
+            self.drive();
+            let next = self.next_event().filter(|&next| next <= until);
+            let Some(next) = next else {
+                self.set_time(until);
+                return self.drive();
+            };
+            self.set_time(next.max(self.now.instant));
+        }
+    }
+
+    /// `time` goes by, as [`drive_for`](Self::drive_for) does it, beginning with a pass; `after_pass` is
+    /// called after each.
+    pub fn run(&mut self, time: Duration, mut after_pass: impl FnMut(&mut World)) {
+        let until = self.now.instant + time;
+        let mut passes = 0;
+        loop {
+            let is_busy = self.step();
+            after_pass(self);
+            passes += 1;
+            assert!(
+                passes < PASSES_MAX,
+                "A2: {PASSES_MAX} passes at one instant; due: loop {:?}, scheduler {:?}, now {:?}",
+                self.next_deadline(),
+                self.server().scheduler().next_deadline(),
+                self.now.instant
+            );
+            if is_busy {
+                continue;
+            }
+            if self.now.instant >= until {
+                return;
+            }
+            let next = self.next_event().filter(|&next| next <= until).unwrap_or(until);
+            self.set_time(next.max(self.now.instant));
+            passes = 0;
+        }
+    }
+
+    /// Whether there is more to do at this instant.
+    pub fn is_busy(&self) -> bool {
+        self.server_is_up && self.next_deadline().is_some_and(|due| due <= self.now.instant)
+    }
+
+    /// Time goes by in which the server gets to do nothing, while old clients go on.
+    pub fn stand_still(&mut self, time: Duration) {
+        let until = self.now.instant + time;
+        while let Some(due) = self.next_old().filter(|&due| due <= until) {
+            self.set_time(due.max(self.now.instant));
+            self.run_old();
+        }
+        self.set_time(until);
+        self.stood_still += time;
+    }
+
+    /// Time goes by in which the server gets to do nothing: its process was stopped.
+    pub fn skip_time(&mut self, time: Duration) {
+        let until = self.now.instant + time;
+        self.set_time(until);
+    }
+
+    fn set_time(&mut self, instant: Instant) {
+        let passed = instant - self.now.instant;
+        self.now = Now::new(instant, self.now.wall() + passed);
+        let at = self.elapsed();
+        let net = self.engine.sockets_mut();
+        net.at = at;
+        if !passed.is_zero() {
+            net.arrive();
+        }
+    }
+
+    /// When something will happen by itself.
+    fn next_event(&self) -> Option<Instant> {
+        let server = self.next_deadline().filter(|_| self.server_is_up);
+        server.into_iter().chain(self.next_old()).min()
+    }
+}

@@ -1,0 +1,75 @@
+//! The kind of world that a seed makes. Each has some of the faults and not others, since some hide what
+//! others would show.
+
+use crate::ms;
+use std::time::Duration;
+
+use taketurns::protocol::turns::{Framing, TurnServerConfig};
+use taketurns::turn::{HoldMax, Judging, Weight};
+
+use crate::network::World;
+
+/// Faults of a world, in addition to those of its clients.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Conditions {
+    /// The server's process stands still for a while.
+    pub(super) stalls: bool,
+    /// The server drains or dies, and starts again.
+    pub(super) restarts: bool,
+    /// The host pauses, skips, extends, names and removes.
+    pub(super) host_acts: bool,
+    pub(super) hostile: bool,
+    pub(super) slow_readers: bool,
+    /// Seats have different weights.
+    pub(super) weights: bool,
+    /// Some seats rest until they ask.
+    pub(super) asking: bool,
+}
+
+/// Makes the world of `seed`, for about `clients` clients.
+pub(super) fn make_world(seed: u64, clients: usize) -> (World, Conditions) {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 0xc0de);
+    let conditions = Conditions {
+        stalls: rng.u8(0..3) == 0,
+        restarts: rng.u8(0..3) == 0,
+        host_acts: rng.u8(0..3) == 0,
+        hostile: rng.u8(0..3) == 0,
+        slow_readers: rng.u8(0..3) == 0,
+        weights: rng.u8(0..3) == 0,
+        asking: rng.u8(0..2) == 0,
+    };
+    let config = config(&mut rng, conditions, clients);
+    let out_bytes_max = if rng.u8(0..4) == 0 { 512 } else { 64 * 1024 };
+    let mut world = World::with_out_bytes_max(config, seed, out_bytes_max);
+    world.shuffling = rng.u8(0..4) > 0;
+    world.crowded = rng.u8(0..4) == 0;
+    (world, conditions)
+}
+
+fn config(rng: &mut fastrand::Rng, conditions: Conditions, clients: usize) -> TurnServerConfig {
+    let mut config = TurnServerConfig::default();
+    config.framing = [Framing::Auto, Framing::Auto, Framing::Line, Framing::Raw][rng.usize(0..4)];
+    // In some worlds there is hardly room for all.
+    if rng.u8(0..4) == 0 {
+        config.max_clients = clients + rng.usize(1..3);
+    }
+    let rules = &mut config.rules;
+    rules.min_seats = rng.usize(1..=3);
+    rules.turn_deadline = ms(rng.u64(200..4000));
+    rules.seat_grace = ms(rng.u64(500..8000));
+    rules.hold_max = match rng.u8(0..3) {
+        0 => HoldMax::TurnDeadline,
+        1 => HoldMax::Time(rules.turn_deadline * rng.u32(1..4)),
+        _ => HoldMax::Unlimited,
+    };
+    rules.turn_grace = if rng.u8(0..3) == 0 { ms(rng.u64(1..2000)) } else { Duration::ZERO };
+    if rng.u8(0..3) == 0 {
+        rules.judging = Judging::Host;
+        rules.judging_timeout = ms(rng.u64(50..2000));
+        rules.proposals_max = rng.u16(1..6);
+    }
+    if conditions.weights {
+        rules.weight_max = Weight::new(12).expect("1 to 100");
+    }
+    config
+}

@@ -1,0 +1,318 @@
+//! The events of a world, and when the judges look.
+
+use crate::{ms, secs};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
+
+use taketurns::protocol::turns::{Framing, Verdict};
+use taketurns::turn::Judging;
+
+use super::book::Book;
+use super::caller::{Caller, Manners};
+use super::conditions::{self, Conditions};
+use super::hostile::{FORGED, Hostiles};
+use super::player::{self, Player};
+use super::{Played, STEP, tell};
+use crate::network::World;
+
+struct Game {
+    conditions: Conditions,
+    book: Book,
+    players: Vec<Player>,
+    callers: Vec<Caller>,
+    hostiles: Hostiles,
+    /// Answers that counted, by name.
+    counted: HashMap<String, Vec<String>>,
+    raw_most: usize,
+    deliveries_read: usize,
+    hash: DefaultHasher,
+}
+
+/// Plays the world of `seed`.
+pub(super) fn play(seed: u64, steps: usize) -> Played {
+    let (mut world, mut game) = Game::new(seed);
+    for step in 0..steps {
+        STEP.set(step);
+        game.act(&mut world);
+        game.pass_time(&mut world);
+    }
+    STEP.set(steps);
+    game.finish(&mut world);
+    Played {
+        hash: game.hash.finish(),
+        passes: world.passes,
+        granted: game.book.granted,
+        accepted: game.book.accepted,
+    }
+}
+
+impl Game {
+    fn new(seed: u64) -> (World, Game) {
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0xfeed);
+        let (lines, raws) = (rng.usize(2..=6), rng.usize(1..=4));
+        let (world, conditions) = conditions::make_world(seed, lines + raws + 2);
+        let framing = world.config().framing;
+        let rings = if rng.bool() { &["main"][..] } else { &["main", "lab"][..] };
+        let players: Vec<_> = (0..if framing == Framing::Raw { 0 } else { lines })
+            .map(|at| {
+                let weight = if conditions.weights && rng.bool() { rng.u8(1..=12) } else { 1 };
+                let asks = conditions.asking && rng.bool();
+                Player::new(format!("p{at}"), rings[at % rings.len()], weight, asks, rng.u8(0..3) == 0)
+            })
+            .collect();
+        let mut book = Book::default();
+        let has_plain_order = !conditions.weights && !conditions.asking && !conditions.host_acts;
+        // A resting or absent seat that comes back begins a wait that the host is not told of.
+        book.counts_waits = has_plain_order && !conditions.restarts && framing == Framing::Raw;
+        let game = Game {
+            conditions,
+            book,
+            players,
+            callers: Vec::new(),
+            hostiles: Hostiles::default(),
+            counted: HashMap::new(),
+            raw_most: if framing == Framing::Line { 0 } else { raws },
+            deliveries_read: 0,
+            hash: DefaultHasher::new(),
+        };
+        (world, game)
+    }
+
+    // Events.
+
+    fn act(&mut self, world: &mut World) {
+        let Conditions { restarts, host_acts, hostile, slow_readers, .. } = self.conditions;
+        match world.rng.u16(0..400) {
+            0 if restarts => self.restart(world),
+            1..10 if host_acts => self.act_as_host(world),
+            10..40 if hostile => self.hostiles.act(world, &self.players),
+            40..50 if slow_readers => self.sleep(world),
+            choice if choice < 130 && self.raw_most > 0 => self.move_caller(world),
+            _ if self.players.is_empty() => self.move_caller(world),
+            _ => self.move_player(world),
+        }
+        self.judge_proposals(world);
+    }
+
+    fn move_player(&mut self, world: &mut World) {
+        let at = world.rng.usize(0..self.players.len());
+        let player = &mut self.players[at];
+        if player.peer.is_none_or(|peer| !world.is_open(peer)) {
+            if !world.is_draining() && world.rng.u8(0..3) > 0 {
+                player.come(world);
+            }
+            return;
+        }
+        player.act(world);
+    }
+
+    fn move_caller(&mut self, world: &mut World) {
+        let open: Vec<_> =
+            (0..self.callers.len()).filter(|&at| world.is_open(self.callers[at].peer)).collect();
+        if open.len() < self.raw_most && (open.is_empty() || world.rng.u8(0..4) == 0) {
+            let manners = match world.rng.u8(0..5) {
+                0 if world.config().framing == Framing::Auto => Manners::Silent,
+                1 | 2 => Manners::Plain,
+                _ => Manners::Old,
+            };
+            return self.call(world, manners);
+        }
+        if let Some(&at) = open.get(world.rng.usize(0..open.len().max(1))) {
+            self.callers[at].act(world);
+        }
+    }
+
+    fn call(&mut self, world: &mut World, manners: Manners) {
+        if world.is_draining() {
+            return;
+        }
+        let name = format!("c{}", self.callers.len());
+        let peer = match manners {
+            Manners::Old => world.connect_old_quietly(&name, 1, 1),
+            Manners::Plain | Manners::Silent => world.connect_quietly(),
+        };
+        self.callers.push(Caller::new(name, peer, manners));
+    }
+
+    /// The host rules at once, late, or never.
+    fn judge_proposals(&mut self, world: &mut World) {
+        while !world.proposals.is_empty() && world.rng.u8(0..4) > 0 {
+            let verdict = match world.rng.u8(0..6) {
+                0 => Verdict::Refuse { words: "no" },
+                1 => Verdict::Accept { next: None, words: Some("well done") },
+                _ => Verdict::ACCEPT,
+            };
+            tell!("{:>10.3} s  the host rules: {verdict:?}", world.elapsed().as_secs_f64());
+            let dropped = world.rng.u8(0..8) == 0;
+            if dropped {
+                world.proposals.pop_front();
+            } else {
+                let _ = world.try_rule_quietly(verdict);
+            }
+            self.judge(world);
+        }
+    }
+
+    fn act_as_host(&mut self, world: &mut World) {
+        let rings: Vec<_> = world.server().scheduler().rings().collect();
+        let Some(&ring) = rings.get(world.rng.usize(0..rings.len().max(1))) else { return };
+        let seats: Vec<_> = world.server().scheduler().seats_of(ring).map(|view| view.seat).collect();
+        let choice = world.rng.u8(0..6);
+        let seat = seats.get(world.rng.usize(0..seats.len().max(1))).copied();
+        tell!("{:>10.3} s  the host does {choice}", world.elapsed().as_secs_f64());
+        world.act_quietly(|server, now, links| {
+            let _ = match (choice, seat) {
+                (0, _) => server.skip(now, ring, links),
+                (1, _) => server.extend(now, ring, ms(500), links),
+                (2, _) => server.pause(now, ring, links),
+                (3, _) => server.resume(now, ring, links),
+                (4, Some(seat)) => server.name_next(seat),
+                (_, Some(seat)) => server.remove(now, seat, links),
+                _ => Ok(()),
+            };
+        });
+        self.judge(world);
+    }
+
+    /// A player does not read for a while.
+    fn sleep(&mut self, world: &mut World) {
+        let Some(peer) = self.players.first().and_then(|player| player.peer) else { return };
+        if world.is_blocked(peer) || world.rng.bool() {
+            world.read_again_quietly(peer);
+        } else {
+            let room = world.rng.usize(0..200);
+            world.stop_reading(peer, room);
+        }
+    }
+
+    /// The server stops, in order or not, and another life of it begins.
+    fn restart(&mut self, world: &mut World) {
+        self.settle(world, Duration::ZERO);
+        if world.rng.bool() {
+            tell!("{:>10.3} s  the server drains", world.elapsed().as_secs_f64());
+            world.drain_quietly();
+            let time = world.config().drain_timeout + secs(2);
+            self.settle(world, time);
+            assert_eq!(world.connections(), 0, "G8: the drain does not end");
+        }
+        tell!("{:>10.3} s  the server dies", world.elapsed().as_secs_f64());
+        world.kill_server();
+        self.listen(world);
+        let away = ms(world.rng.u64(0..2000));
+        world.drive_for(away);
+        world.start_server();
+        self.book.begin_life();
+        tell!("{:>10.3} s  the server starts", world.elapsed().as_secs_f64());
+    }
+
+    /// Often several things happen in one pass; sometimes time goes by, and sometimes the server sleeps
+    /// through it.
+    fn pass_time(&mut self, world: &mut World) {
+        let most = u64::try_from(world.config().rules.turn_deadline.as_millis()).expect("small");
+        if self.conditions.stalls && world.rng.u8(0..40) == 0 {
+            let time = ms(world.rng.u64(1..3 * most));
+            tell!("{:>10.3} s  the server stands still for {time:?}", world.elapsed().as_secs_f64());
+            world.stand_still(time);
+        }
+        match world.rng.u8(0..4) {
+            0 => {}
+            1 => {
+                world.step();
+                self.judge(world);
+            }
+            2 => self.settle(world, Duration::ZERO),
+            _ => {
+                let pause = ms(world.rng.u64(0..most.min(2000)));
+                self.settle(world, pause);
+            }
+        }
+    }
+
+    /// `time` goes by, and everything in it arrives.
+    fn settle(&mut self, world: &mut World, time: Duration) {
+        world.run(time, |world| self.judge(world));
+        self.players.iter().for_each(|player| player.check_replies(world));
+    }
+
+    /// Whatever has happened: a ring of willing clients goes on.
+    fn finish(&mut self, world: &mut World) {
+        self.hostiles.leave(world);
+        let rings: Vec<_> = world.server().scheduler().rings().collect();
+        for ring in rings {
+            world.act_quietly(|server, now, links| {
+                let _ = server.resume(now, ring, links);
+            });
+        }
+        for player in &mut self.players {
+            if let Some(peer) = player.peer.filter(|peer| world.is_blocked(*peer)) {
+                world.read_again_quietly(peer);
+            }
+            player.lose(world);
+        }
+        self.settle(world, secs(10));
+        let before = self.book.granted;
+        for _ in 0..80 {
+            for player in &mut self.players {
+                if player.peer.is_none() {
+                    player.come(world);
+                }
+                player.answer(world);
+            }
+            if self.raw_most > 0 && world.rng.u8(0..4) == 0 {
+                self.move_caller(world);
+            }
+            while !world.proposals.is_empty() {
+                let _ = world.try_rule_quietly(Verdict::ACCEPT);
+            }
+            self.settle(world, ms(200));
+        }
+        let willing = self.players.iter().filter(|player| player.ring == "main").count();
+        let can_go_on = willing >= world.config().rules.min_seats && !self.conditions.asking;
+        assert!(!can_go_on || self.book.granted > before + 5, "G1: the rings live on");
+        self.check_numbers(world);
+    }
+
+    // Invariants.
+
+    /// Looks at all that has happened since it was last here: at most one pass.
+    fn judge(&mut self, world: &mut World) {
+        self.book.follow(world);
+        for counted in self.book.counted.drain(..) {
+            assert!(
+                !counted.text.starts_with(FORGED) || !counted.name.starts_with(['p', 'c']),
+                "S3: {counted:?} is forged"
+            );
+            (&counted.name, counted.turn, &counted.text).hash(&mut self.hash);
+            self.counted.entry(counted.name).or_default().push(counted.text);
+        }
+        let (clients, config) = (world.server().clients(), world.config());
+        assert!(clients <= config.max_clients, "S7: {clients} clients");
+        let seats = world.server().scheduler().seats();
+        assert!(seats <= 2 * config.max_clients, "S7: {seats} seats");
+        self.listen(world);
+    }
+
+    fn listen(&mut self, world: &mut World) {
+        for delivery in &world.deliveries()[self.deliveries_read..] {
+            (delivery.at, delivery.peer, &delivery.bytes).hash(&mut self.hash);
+        }
+        self.deliveries_read = world.deliveries().len();
+        self.players.iter_mut().for_each(|player| player.listen(world));
+        self.callers.iter_mut().for_each(|caller| caller.listen(world));
+        self.hostiles.check(world);
+    }
+
+    fn check_numbers(&self, world: &World) {
+        let none = Vec::new();
+        for player in &self.players {
+            player::check_numbers(&player.name, self.counted.get(&player.name).unwrap_or(&none));
+        }
+        // A host that judges lets old clients say things in vain.
+        if world.config().rules.judging == Judging::Automatic {
+            for caller in &self.callers {
+                caller.check_numbers(world, self.counted.get(&caller.name).unwrap_or(&none));
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Ranked dispatch, by the sentences of docs/PROTOCOL.md. The programs are in `tests/programs/dispatch/`.
+//!
+//! The name of a test begins with its sentence.
+
+// world.rs    a server without sockets, and its peers
+// ranks.rs    ranks, and the choice of the client that gets a command
+// gap.rs      one message a `recv`
+// line.rs     the line framing
+// limits.rs   refused input, and closed clients
+// log.rs      what is logged
+// client.rs   the client without sockets
+
+mod client;
+mod gap;
+mod limits;
+mod line;
+mod log;
+mod ranks;
+mod world;

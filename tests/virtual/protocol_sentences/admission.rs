@@ -1,0 +1,226 @@
+//! A host that admits clients (M19).
+
+use support::network::{Peer, World, field};
+use support::secs;
+use taketurns::protocol::turns::{Admission, Admit, TurnConfigError};
+use taketurns::turn::{Demand, Demands, Weight};
+
+use super::start::{admitting_config, auto_config, heads, refusal};
+
+fn admit(world: &mut World, admit: &Admit) {
+    let id = world.joining.pop_front().expect("a client waits").connection;
+    world.act(|server, now, links| server.admit(now, id, admit, links));
+}
+
+fn terms(set: impl FnOnce(&mut Admit)) -> Admit {
+    let mut admit = Admit::default();
+    set(&mut admit);
+    admit
+}
+
+/// A client asks for what `line` says, and waits.
+fn knock(world: &mut World, line: &str) -> Peer {
+    let peer = world.connect();
+    world.say(peer, line);
+    assert_eq!(world.heard(peer), [""; 0], "{line}");
+    peer
+}
+
+fn world() -> World {
+    let mut config = admitting_config();
+    config.rules.weight_max = Weight::new(9).expect("1 to 100");
+    World::new(config, 1)
+}
+
+/// M19: the host hears which client wants what, and the client waits.
+#[test]
+fn m19_a_join_waits_for_the_host() {
+    let mut world = world();
+    let ann = knock(&mut world, "JOIN ann ring=game weight=7 demand=ask hear=turns token=s3cret");
+    let joining = &world.joining[0];
+    assert_eq!(joining.connection, world.id(ann));
+    assert_eq!(joining.name.map(|name| name.to_string()).as_deref(), Some("ann"));
+    assert_eq!(
+        (joining.ring.to_string().as_str(), joining.weight, joining.demand),
+        ("game", Some(7), Some(Demand::Ask))
+    );
+    assert_eq!((joining.hears, joining.resumes, joining.token.as_deref()), (true, false, Some("s3cret")));
+    assert!(!format!("{joining:?}").contains("s3cret"));
+    assert_eq!(world.server().scheduler().seats(), 0);
+    admit(&mut world, &Admit::default());
+    let heard = world.heard(ann);
+    assert!(heard[0].starts_with("WELCOME ann seat=1 ring=game "), "{heard:?}");
+    assert_eq!(heard[1..], ["SEAT ann seat=1 state=resting weight=7", "SEATS game seats=1"]);
+}
+
+/// M19: admitted under other rules: weight, demand, hearing.
+#[test]
+fn m19_the_host_admits_on_its_own_terms() {
+    let mut world = world();
+    let ann = knock(&mut world, "JOIN ann");
+    admit(
+        &mut world,
+        &terms(|admit| {
+            (admit.weight, admit.demand, admit.hears) = (Weight::new(5), Some(Demand::Ask), Some(true));
+        }),
+    );
+    assert_eq!(world.heard(ann)[1..], ["SEAT ann seat=1 state=resting weight=5", "SEATS main seats=1"]);
+    let bob = knock(&mut world, "JOIN bob hear=turns");
+    admit(&mut world, &terms(|admit| admit.hears = Some(false)));
+    assert_eq!(heads(&world.heard(bob))[1..], ["GO turn=1 within=30000"]);
+}
+
+/// M19, L9: words that the host says meanwhile stand behind the welcome and the roster, and before `GO`.
+#[test]
+fn m19_words_of_the_admission_stand_behind_the_welcome() {
+    let mut config = admitting_config();
+    config.rules.min_seats = 1;
+    let mut world = World::new(config, 1);
+    for (line, rest) in [
+        (
+            "JOIN ann hear=turns",
+            vec![
+                "SEAT ann seat=1 state=holding",
+                "SEATS main seats=1",
+                "SAY :hello",
+                "SAY :be nice",
+                "GO turn=1 within=30000",
+                "BEGIN ann turn=1 within=30000",
+            ],
+        ),
+        ("WATCH", vec!["SEAT ann seat=1 state=holding", "SEATS main seats=1", "SAY :hello", "SAY :be nice"]),
+    ] {
+        let peer = knock(&mut world, line);
+        let id = world.id(peer);
+        world.act(|server, _, links| {
+            server.say_to(id, b"hello", links).expect("short words");
+            server.say_to(id, b"be nice", links).expect("short words");
+        });
+        assert_eq!(world.heard(peer), [""; 0]);
+        admit(&mut world, &Admit::default());
+        assert_eq!(world.heard(peer)[1..], rest[..], "{line}");
+    }
+}
+
+/// M19: forbidden with words; and a host that does not decide within `hello_timeout`.
+#[test]
+fn m19_a_client_that_is_not_admitted() {
+    let mut world = world();
+    for line in ["JOIN ann", "WATCH"] {
+        let peer = knock(&mut world, line);
+        let id = world.joining.pop_front().expect("it waits").connection;
+        world.act(|server, now, links| server.forbid(now, id, "not on the list", links));
+        assert_eq!(
+            (world.heard(peer), world.is_open(peer)),
+            (vec!["BYE forbidden :not on the list".to_owned()], false)
+        );
+        let silent = knock(&mut world, line);
+        world.drive_for(secs(10));
+        assert_eq!((refusal(&mut world, silent), world.is_open(silent)), ("hello-timeout".to_owned(), false));
+        // Too late: nothing happens.
+        admit(&mut world, &Admit::default());
+        assert_eq!(world.server().scheduler().seats(), 0);
+    }
+}
+
+/// M19: until then `PING` is answered; what else comes is looked at when the host has decided.
+#[test]
+fn m19_while_the_host_decides_only_ping_is_answered() {
+    for chunking in [false, true] {
+        let mut world = world();
+        world.chunking = chunking;
+        let ann = knock(&mut world, "JOIN ann demand=ask");
+        world.say(ann, "PING\nPING\r\nASK\nPING");
+        world.drive_for(secs(6));
+        assert!(world.heard(ann).iter().all(|line| line == "PONG") && world.is_open(ann));
+        admit(&mut world, &Admit::default());
+        let heard = heads(&world.heard(ann));
+        assert!(heard[0].starts_with("WELCOME ann "), "{heard:?}");
+        assert_eq!(heard[1..], ["WAIT ahead=0 needs=1", "PONG"]);
+    }
+}
+
+/// M19: a `JOIN` in pieces with something behind it has its whole time to be decided on.
+#[test]
+fn m19_a_join_in_pieces_waits_as_long_as_any() {
+    let mut world = world();
+    world.chunking = false;
+    let ann = world.connect();
+    world.say_bytes(ann, b"JOIN ");
+    world.drive_for(secs(1));
+    world.say_bytes(ann, b"ann\nASK\n");
+    world.drive_for(secs(6));
+    assert_eq!(world.heard(ann), [""; 0]);
+    admit(&mut world, &Admit::default());
+    assert!(world.heard(ann)[0].starts_with("WELCOME ann "));
+}
+
+/// M19: a `JOIN` that could not be kept is refused before the host is asked, and one that cannot be kept any
+/// more, then.
+#[test]
+fn m19_a_join_that_cannot_be_kept_is_refused() {
+    let mut world = world();
+    let peer = world.connect();
+    world.say(peer, "JOIN ann weight=10");
+    assert_eq!((refusal(&mut world, peer), world.joining.len()), ("out-of-range".to_owned(), 0));
+    let [first, second] = [(); 2].map(|()| knock(&mut world, "JOIN ann"));
+    admit(&mut world, &Admit::default());
+    admit(&mut world, &Admit::default());
+    assert!(world.heard(first)[0].starts_with("WELCOME ann "));
+    assert_eq!((refusal(&mut world, second), world.is_open(second)), ("name-taken".to_owned(), false));
+}
+
+/// M11, M19: `weight_max` and the demands limit a client's choice, not the host's.
+#[test]
+fn m19_the_hosts_terms_stand_above_the_rings_rules() {
+    let mut config = admitting_config();
+    config.rules.demands = Demands::Only(Demand::Always);
+    let mut world = World::new(config, 1);
+    let ann = knock(&mut world, "JOIN ann hear=turns");
+    let given = terms(|admit| (admit.weight, admit.demand) = (Weight::new(50), Some(Demand::Ask)));
+    admit(&mut world, &given);
+    assert_eq!(world.heard(ann)[1..], ["SEAT ann seat=1 state=resting weight=50", "SEATS main seats=1"]);
+}
+
+/// M19, T22: a resume waits as well; the old connection is told when it is admitted, and the weight stays.
+#[test]
+fn m19_a_resume_waits_for_the_host() {
+    let mut world = world();
+    let ann = knock(&mut world, "JOIN ann weight=3");
+    admit(&mut world, &Admit::default());
+    let secret = field(&world.heard(ann)[0], "resume").to_owned();
+    let again = knock(&mut world, &format!("JOIN ann resume={secret}"));
+    assert!(world.joining[0].resumes && world.is_open(ann));
+    admit(&mut world, &Admit::default());
+    assert!(world.heard(again)[0].starts_with("WELCOME ann seat=1 "));
+    assert_eq!(heads(&world.heard(ann)).last().map(String::as_str), Some("BYE superseded"));
+}
+
+/// M22: an admission may give a name that is kept for a seat that is away to exactly this client.
+#[test]
+fn m22_an_admission_may_give_a_name_to_its_owner() {
+    let mut world = world();
+    let ann = knock(&mut world, "JOIN ann");
+    admit(&mut world, &Admit::default());
+    world.say(ann, "PING");
+    world.reset(ann);
+    let thief = world.connect();
+    world.say(thief, "JOIN ann");
+    if let Some(joining) = world.joining.pop_front() {
+        let id = joining.connection;
+        world.act(|server, now, links| server.admit(now, id, &Admit::default(), links));
+    }
+    assert_eq!(refusal(&mut world, thief), "name-taken");
+    let owner = knock(&mut world, "JOIN ann");
+    admit(&mut world, &terms(|admit| admit.owns_name = true));
+    assert!(world.heard(owner)[0].starts_with("WELCOME ann "));
+    assert_eq!(world.server().scheduler().seats(), 1);
+}
+
+/// M19: raw clients say no name to decide on.
+#[test]
+fn m19_admission_needs_the_line_framing() {
+    let mut config = auto_config();
+    config.admission = Admission::Host;
+    assert_eq!(config.check(), Err(TurnConfigError::AdmissionOfRawClients));
+}

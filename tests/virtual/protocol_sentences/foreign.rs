@@ -1,0 +1,212 @@
+//! Other protocols, and secrets that must not be written anywhere (L6, L7).
+
+use support::network::World;
+use support::{ms, secs};
+use taketurns::protocol::turns::Framing;
+
+use super::start::{admitting_config, config, join, line_config, line_ring, refusal};
+use crate::logged::{listen_to_log, take_log};
+
+const FOREIGN: [&[u8]; 10] = [
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\nJOIN ann\n",
+    b"GET / HTTP/1.1\r\n",
+    b"POST /a?b HTTP/1.0\nANSWER :1\nJOIN ann\nANSWER :1\n",
+    b"OPTIONS * HTTP/1.1\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\nJOIN ann\n",
+    b"SSH-2.0-OpenSSH_9.6\r\nJOIN ann\n",
+    b"\x1b[2J\nJOIN ann\n",
+    b"a:\xff1\nJOIN ann\n",
+    b"JOIN a\x00nn\nJOIN ann\n",
+    b"\x05\x01\x00\nJOIN ann\n",
+];
+
+/// L6: another protocol is closed at its first line, before anything behind it counts.
+#[test]
+fn l06_another_protocol_is_closed_at_its_first_line() {
+    for framing in [Framing::Line, Framing::Auto, Framing::Raw] {
+        for seed in 0..6 {
+            for bytes in FOREIGN {
+                let mut world = World::new(config(framing), 1);
+                world.rng.seed(seed);
+                world.chunking = seed > 0 && framing != Framing::Raw;
+                let peer = world.connect();
+                world.say_bytes(peer, bytes);
+                world.drive_for(ms(60));
+                let shown = bytes.escape_ascii();
+                assert!(!world.is_open(peer), "{framing}: {shown}");
+                let heard = world.heard_lines(peer);
+                if framing == Framing::Raw {
+                    assert_eq!(heard, [""; 0], "{shown}");
+                } else {
+                    assert!(
+                        heard.len() == 1 && heard[0].starts_with("BYE not-here "),
+                        "{framing}: {shown}: {heard:?}"
+                    );
+                }
+                assert!(world.answers.is_empty());
+                world.drive_for(secs(61));
+                assert_eq!(world.server().scheduler().seats(), 0, "{framing}: {shown}");
+            }
+        }
+    }
+}
+
+/// L6: a web page chooses how long its address is, and so which of its bytes come alone.
+#[test]
+fn l06_a_request_line_that_is_longer_than_any_message_is_closed_too() {
+    for framing in [Framing::Line, Framing::Auto, Framing::Raw] {
+        let mut single = config(framing);
+        single.rules.min_seats = 1;
+        let mut world = World::new(single, 1);
+        let page = world.connect();
+        world.say_bytes(page, format!("POST /{}", "a".repeat(2_000)).as_bytes());
+        world.drive_for(ms(60));
+        assert!(!world.is_open(page), "{framing}: it is still heard");
+        world.say_bytes(page, b" HTTP/1.1\r\n\r\n");
+        world.drive_for(ms(60));
+        world.say_bytes(
+            page,
+            if framing == Framing::Raw { b"mallory:1" } else { b"JOIN mallory\nANSWER :1\n" },
+        );
+        world.drive_for(secs(1));
+        assert!(world.answers.is_empty(), "{framing}");
+    }
+}
+
+/// L6: once a client has begun, such a line is only malformed.
+#[test]
+fn l06_only_the_first_line_is_looked_at() {
+    let (mut world, [ann, _]) = line_ring(line_config(), ["ann", "bob"]);
+    for line in ["GET / HTTP/1.1", "SSH-2.0-x", "\u{1b}[2J"] {
+        world.say(ann.peer, line);
+        assert_eq!((refusal(&mut world, ann.peer), world.is_open(ann.peer)), ("malformed".to_owned(), true));
+    }
+    let watcher = world.connect();
+    world.say(watcher, "WATCH");
+    world.heard(watcher);
+    world.say_bytes(watcher, b"\xff\n");
+    assert_eq!(refusal(&mut world, watcher), "not-utf8");
+}
+
+/// L6: it is logged with what it said.
+#[test]
+fn l06_other_protocols_are_logged_with_what_they_said() {
+    listen_to_log();
+    let mut world = World::new(line_config(), 1);
+    take_log();
+    for _ in 0..20 {
+        let peer = world.connect();
+        world.say_bytes(peer, b"GET / HTTP/1.1\r\n\r\n");
+    }
+    let log = take_log();
+    let closings = log.iter().filter(|(_, line)| line.contains("not-here")).count();
+    let said = log.iter().filter(|(_, line)| line.contains("GET / HTTP/1.1")).count();
+    assert_eq!((closings, said, log.len()), (20, 20, 40), "{log:?}");
+}
+
+/// L6: a connection that has not joined is closed at its second malformed line.
+#[test]
+fn l06_a_newcomer_is_closed_at_its_second_malformed_line() {
+    let mut world = World::new(line_config(), 1);
+    let peer = world.connect();
+    for line in ["PING", "JOIN x weight=7", "hello", "PASS", "JOIN x weight=7", "PING"] {
+        world.say(peer, line);
+        assert!(world.is_open(peer), "{line}");
+    }
+    world.heard(peer);
+    world.say(peer, "hello\nJOIN ann");
+    assert_eq!((refusal(&mut world, peer), world.is_open(peer)), ("malformed".to_owned(), false));
+    assert_eq!(world.server().scheduler().seats(), 0);
+}
+
+/// L7: the values of `resume=` and `token=` never reach the log, an event, or a reply, also not from a
+/// refused line.
+#[test]
+fn l07_secrets_are_never_logged() {
+    listen_to_log();
+    let secret = "0123456789abcdef0123456789abcdef";
+    let lines = [
+        format!("JOIN ann resume={secret}"),
+        format!("JOIN a:b resume={secret}"),
+        format!("JOIN ann token={secret} token={secret}"),
+        format!("JOIN ann weight=x token={secret}"),
+        format!("WATCH ring=: token={secret}"),
+        format!("JOIN  token={secret}"),
+        format!("join ann resume={secret}"),
+        format!("XYZ resume={secret} bytes=2\nab"),
+        format!("JOIN ann resume={secret}\u{1}"),
+        format!("JOIN ann token={secret} resume={secret} :x"),
+        format!("JOIN ann\ttoken={secret}"),
+        format!("JOIN ann resume={secret}{}", "x".repeat(9000)),
+    ];
+    for line in &lines {
+        let mut world = World::new(line_config(), 1);
+        let newcomer = world.connect();
+        world.say(newcomer, line);
+        let seated = join(&mut world, "zoe");
+        world.say(seated.peer, line);
+        for peer in [newcomer, seated.peer] {
+            let heard = world.heard(peer).join("\n");
+            assert!(!heard.contains(secret), "{line:?}: {heard:?}");
+        }
+        let half = world.connect();
+        world.say_bytes(half, line.as_bytes());
+        world.half_close(half);
+        let shown = format!("{:?}{:?}", world.events, world.joining);
+        assert!(!shown.contains(secret), "{line:?}: {shown}");
+    }
+    let mut world = World::new(admitting_config(), 1);
+    let peer = world.connect();
+    world.say(peer, &format!("JOIN ann token={secret}"));
+    assert!(!format!("{:?}", world.joining).contains(secret));
+    for (_, line) in take_log() {
+        assert!(!line.contains(secret), "{line}");
+    }
+}
+
+/// L6: a page gets the seat of an old client of the same machine, and nothing that this one has said speaks
+/// for it.
+#[test]
+fn l06_a_seat_that_a_raw_client_has_left_does_not_vouch_for_the_next_one() {
+    for framing in [Framing::Raw, Framing::Auto] {
+        let mut single = config(framing);
+        single.rules.min_seats = 1;
+        let mut world = World::new(single, 1);
+        world.next_address = Some([127, 0, 0, 1].into());
+        let old = world.connect();
+        world.drive_for(secs(1));
+        world.say_bytes(old, b"Client1:1");
+        world.half_close(old);
+        assert_eq!(world.accepted(), ["Client1:1"]);
+        let page = world.connect();
+        world.drive_for(secs(1));
+        world.say_bytes(page, b"POST / HTTP/1.1\r\nHost: x\r\n\r\n");
+        world.drive_for(secs(1));
+        world.say_bytes(page, b"mallory:666");
+        world.drive_for(secs(1));
+        assert_eq!(world.accepted(), ["Client1:1"], "{framing}");
+        assert!(!world.is_open(page), "{framing}");
+    }
+}
+
+/// L6: the head of a page's request may come in any two pieces, each long after the other, and its body long
+/// after that.
+#[test]
+fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
+    let head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:5001\r\nContent-Length: 11\r\n\r\n";
+    for framing in [Framing::Raw, Framing::Auto, Framing::Line] {
+        for cut in 1..head.len() {
+            let mut single = config(framing);
+            single.rules.min_seats = 1;
+            let mut world = World::new(single, 1);
+            world.chunking = false;
+            let page = world.connect();
+            for piece in [&head[..cut], &head[cut..], b"mallory:666", b"\nJOIN mallory\nANSWER :666\n"] {
+                world.say_bytes(page, piece);
+                world.drive_for(ms(400));
+            }
+            world.drive_for(secs(1));
+            assert!(world.answers.is_empty() && !world.is_open(page), "{framing}: cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Two raw clients alternate, whatever happens to either (T2).
+
+use support::ms;
+use support::network::{Peer, World};
+use taketurns::protocol::turns::{How, TurnEvent};
+
+use super::start::{auto_config, raw_config};
+use taketurns::protocol::turns::{Framing, TurnServerConfig};
+
+/// A client that is restarted again and again. Its process counts on, and never has two connections.
+struct Client {
+    name: char,
+    peer: Peer,
+    number: i64,
+    /// It has no connection, or has not been told anything on it.
+    is_lost: bool,
+    is_connected: bool,
+}
+
+/// One history: at most one of the two is broken at a time. Which answers counted, and whether a turn lapsed.
+fn history(config: &TurnServerConfig, seed: u64, steps: usize) -> (Vec<String>, bool) {
+    let mut world = World::new(config.clone(), seed);
+    let homes = [[192, 0, 2, 1], [192, 0, 2, if seed.is_multiple_of(2) { 1 } else { 2 }]];
+    let mut clients = ['a', 'b'].map(|name| {
+        world.next_address = Some(homes[usize::from(name == 'b')].into());
+        Client { name, peer: world.connect(), number: 0, is_lost: true, is_connected: true }
+    });
+    for _ in 0..steps {
+        let is_quiet = |clients: &[Client; 2]| !clients.iter().any(|client| client.is_lost);
+        for at in 0..2 {
+            let heard = world.heard_raw(clients[at].peer);
+            clients[at].is_lost &= heard.is_empty() || !clients[at].is_connected;
+            if !heard.iter().any(|heard| heard.ends_with("GO")) {
+                continue;
+            }
+            // Sometimes it does not answer, because it is lost just then; or it is lost right behind its
+            // answer.
+            let has_time = world.rng.u8(0..4) > 0 || !is_quiet(&clients);
+            if has_time {
+                let client = &mut clients[at];
+                client.number += 1;
+                world.queue(client.peer, &format!("{}:{}", client.name, client.number));
+            }
+            if !has_time || world.rng.u8(0..6) == 0 && is_quiet(&clients) {
+                world.reset_quietly(clients[at].peer);
+                (clients[at].is_lost, clients[at].is_connected) = (true, false);
+            }
+        }
+        if world.rng.u8(0..6) == 0 && is_quiet(&clients) {
+            let at = world.rng.usize(0..2);
+            world.reset_quietly(clients[at].peer);
+            (clients[at].is_lost, clients[at].is_connected) = (true, false);
+        }
+        let pause = world.rng.u64(0..700);
+        world.drive_for(ms(pause));
+        for at in 0..2 {
+            if !clients[at].is_connected && world.rng.bool() {
+                world.next_address = Some(homes[at].into());
+                clients[at].peer = world.connect();
+                clients[at].is_connected = true;
+            }
+        }
+    }
+    let has_lapsed =
+        world.events.iter().any(|(_, event)| matches!(event, TurnEvent::Ended { how: How::Lapsed, .. }));
+    (world.accepted(), has_lapsed)
+}
+
+fn all_alternate(config: &TurnServerConfig, seeds: std::ops::Range<u64>) {
+    let mut answers = 0;
+    for seed in seeds.clone() {
+        let (accepted, has_lapsed) = history(config, seed, 24);
+        assert!(!has_lapsed, "seed {seed}: no client is silent for 30 s");
+        let alternate = accepted.windows(2).all(|pair| pair[0].as_bytes()[0] != pair[1].as_bytes()[0]);
+        assert!(alternate, "seed {seed}: {accepted:?}");
+        answers += accepted.len();
+    }
+    assert!(answers as u64 > 4 * (seeds.end - seeds.start), "the rings lived: {answers} answers");
+}
+
+#[test]
+fn t02_two_raw_clients_alternate_over_20_000_random_restart_histories() {
+    std::thread::scope(|scope| {
+        for part in 0..2 {
+            scope.spawn(move || all_alternate(&raw_config(), part * 10_000..(part + 1) * 10_000));
+        }
+    });
+}
+
+/// L12: the same at an address where line clients come, too.
+#[test]
+fn l12_two_raw_clients_alternate_in_framing_auto() {
+    assert_eq!(auto_config().framing, Framing::Auto);
+    all_alternate(&auto_config(), 0..2_000);
+}
