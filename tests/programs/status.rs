@@ -1,7 +1,7 @@
 //! The programs, as processes: the option that shows the status, and the environment.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 
 use support::bare::{PATIENCE, connect};
 
@@ -18,20 +18,11 @@ fn status_of(server: &mut Process) -> SocketAddr {
     addr.and_then(|addr| addr.parse().ok()).unwrap_or_else(|| panic!("no address in {}", line.text))
 }
 
-/// Asks for `path`.
-fn get(addr: SocketAddr, path: &str) -> BufReader<TcpStream> {
+/// Asks for `path`; the lines of the answer, as they come.
+fn get(addr: SocketAddr, path: &str) -> impl Iterator<Item = String> {
     let mut stream = connect(addr);
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).expect("it reads");
-    BufReader::new(stream)
-}
-
-/// Reads up to the line that begins with `start`.
-fn wait_for(answer: &mut BufReader<TcpStream>, start: &str) {
-    let mut line = String::new();
-    while !line.starts_with(start) {
-        line.clear();
-        assert!(answer.read_line(&mut line).expect("it speaks") > 0, "closed before {start}");
-    }
+    BufReader::new(stream).lines().map(|line| line.expect("it speaks"))
 }
 
 #[test]
@@ -49,10 +40,11 @@ fn every_server_shows_its_status_and_ends_at_a_signal() {
         };
         let mut server = Process::spawn(&mut command);
         let status = status_of(&mut server);
-        wait_for(&mut get(status, "/healthz"), "HTTP/1.1 200 ");
-        let mut feed = get(status, "/events");
-        wait_for(&mut feed, "event: hello");
-        wait_for(&mut feed, "data: {\"protocol\":\"");
+        let health = get(status, "/healthz").next().expect("an answer");
+        assert!(health.starts_with("HTTP/1.1 200 "), "{name}: {health}");
+        let mut feed = get(status, "/events").take(20).skip_while(|line| line != "event: hello");
+        let hello = feed.nth(1).expect("a greeting");
+        assert!(hello.contains("\"protocol\":\""), "{name}: {hello}");
         server.signal("TERM");
         server.expect_exit(0, PATIENCE);
     }
