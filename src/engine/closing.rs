@@ -38,6 +38,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             let _ = self.sockets.shutdown(socket);
         }
         if link.wish == Wish::Close {
+            // Only a handshake had to wait to be read.
+            link.unread &= link.phase != Phase::Securing;
             link.phase = Phase::Closing;
             if !link.is_blocked() {
                 return self.linger(now, id);
@@ -218,7 +220,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             self.rests.remove(&id);
         }
         if link.flags.any(Flags::WRAPPED) {
-            self.wires.remove(&id);
+            self.forget_wire(id);
         }
         let origin = self.dialed.remove(&id).map_or(Origin::Accepted, Origin::Dialed);
         if origin == Origin::Accepted

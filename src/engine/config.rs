@@ -61,6 +61,13 @@ pub struct DriverConfig {
     pub stall_timeout: Option<Duration>,
     /// How long the handshake of a wrapped connection may take, such as that of TLS. Default 10 s.
     pub handshake_timeout: Duration,
+    /// Wrapped connections whose handshakes may be under way at once; further newcomers wait in the system's
+    /// queue. Default 1,024: each may keep some 20 KiB until it is over.
+    pub handshakes_max: usize,
+    /// Connections whose handshakes go on in a pass, when what was ready has been read. Default 4: that of
+    /// TLS takes some 0.1 ms of the processor, so 256 newcomers at once delay no turn by more than a few of
+    /// these. 0 counts as 1.
+    pub pass_handshakes_max: usize,
     /// How often wrapped connections are pinged whose wire has pings of its own, as WebSocket's has: for
     /// proxies that cut what is silent. It shows no more than that a system is there. Default none.
     pub wire_ping: Option<Duration>,
@@ -114,6 +121,8 @@ impl Default for DriverConfig {
             queued_bytes_max: 64 * 1024 * 1024,
             stall_timeout: None,
             handshake_timeout: Duration::from_secs(10),
+            handshakes_max: 1024,
+            pass_handshakes_max: 4,
             wire_ping: None,
             linger_timeout: Duration::from_secs(1),
             busy_poll: Duration::ZERO,

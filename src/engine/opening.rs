@@ -52,16 +52,33 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Ok(())
     }
 
+    /// Has the newcomers of the wrapped listener on `addr` come over wires that `wrap` makes, from now on:
+    /// its certificate was renewed. Returns whether there is such a listener.
+    pub fn rewrap(&mut self, addr: SocketAddr, wrap: Wrap) -> bool {
+        let mut wrapped = self.listeners.iter_mut().map(|(_, listener)| listener);
+        let found = wrapped.find(|listener| listener.addr == addr && listener.wrap.is_some());
+        found.map(|listener| listener.wrap = Some(wrap)).is_some()
+    }
+
     #[cold]
     pub(super) fn accept(&mut self, now: Now) {
         for slot in 0..self.listeners.len() {
             let mut budget = self.config.accepts_max.max(1);
-            while budget > 0 && self.listeners.get(slot).is_some_and(|listener| listener.ready) {
+            while budget > 0 && self.may_accept(slot) {
                 budget -= 1;
                 self.accept_one(now, slot);
             }
         }
-        self.at_once = self.listeners.iter().any(|(_, listener)| listener.ready);
+        let slots = 0..self.listeners.len();
+        self.at_once = !self.handshakes.is_empty() || slots.into_iter().any(|slot| self.may_accept(slot));
+    }
+
+    /// Newcomers whose handshakes would have to wait are left to the system.
+    fn may_accept(&self, slot: usize) -> bool {
+        let has_room = self.securing < self.config.handshakes_max;
+        self.listeners
+            .get(slot)
+            .is_some_and(|listener| listener.ready && (has_room || listener.wrap.is_none()))
     }
 
     pub(super) fn accept_one(&mut self, now: Now, slot: usize) {

@@ -32,6 +32,10 @@ pub struct Engine<P: Protocol, S: Sockets> {
     /// The wrapped ones of these.
     pub(super) wires: HashMap<ConnectionId, Wire>,
     pub(super) wire_buffers: WireBuffers,
+    /// How many of `wires` their protocol has not heard of.
+    pub(super) securing: usize,
+    /// Those of them that have sent something which was not read.
+    pub(super) handshakes: VecDeque<ConnectionId>,
     /// Makes the wrapping of a connection whose protocol asks for it, see [`Links::upgrade`].
     pub(super) upgrade: Option<Wrap>,
     /// Of the connections that were accepted.
@@ -55,6 +59,8 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) expires_after: Option<u64>,
     /// Read budget left in this pass, in bytes.
     pub(super) pass_budget: usize,
+    /// Reads in a row that have brought the protocol nothing.
+    pub(super) idle_reads: u8,
     /// Connections that the system takes bytes for again.
     pub(super) writable: Vec<ConnectionId>,
     /// Connections whose sockets have refused bytes that are still queued.
@@ -128,6 +134,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             rests: HashMap::new(),
             wires: HashMap::new(),
             wire_buffers: WireBuffers::default(),
+            securing: 0,
+            handshakes: VecDeque::new(),
             upgrade: None,
             addresses: Addresses::new(config.max_connections_per_address),
             listeners: Slab::new(),
@@ -140,6 +148,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             taken: 0,
             expires_after: None,
             pass_budget: pass_read_bytes_max,
+            idle_reads: 0,
             writable: Vec::new(),
             stalled: Stalled::default(),
             looks: Looks::new::<S>(&config, now),
@@ -416,6 +425,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             self.read_on(now);
         }
         if self.at_once {
+            self.shake_hands(now);
             self.accept(now);
         }
         if !self.is_due(now) {

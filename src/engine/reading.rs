@@ -14,6 +14,10 @@ use crate::time::Now;
 /// Bytes that each connection may say in a pass, however many have more to say than fits.
 const SHARE_MIN: usize = 1024;
 
+/// Reads of a connection in a pass that may bring its protocol nothing, because its wire alone had something
+/// to say.
+const IDLE_READS_MAX: u8 = 4;
+
 impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Goes on where a budget of the last pass ran out. Those that wait share what may be read: if each of a
     /// thousand were read to the end of its own budget, the last would wait for as many buffers full.
@@ -67,7 +71,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Goes on reading, up to the `budget` that the first read has left.
     #[cold]
     fn read_more(&mut self, now: Now, id: ConnectionId, mut budget: usize, to_end: bool) {
-        while budget > 0 {
+        self.idle_reads = 1;
+        while budget > 0 && self.idle_reads < IDLE_READS_MAX {
             self.relieve(now, id);
             if self.links.phase(id).is_none() {
                 return;
@@ -87,6 +92,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return None;
         };
         if unlikely(link.unread) {
+            self.read_handshake_later(id);
             return None;
         }
         let buffer = &mut self.buffer[..budget];
@@ -115,7 +121,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// It has used up its own budget: the rest has to wait for all others.
     #[cold]
     pub(super) fn read_later(&mut self, id: ConnectionId) {
-        if self.is_newly_unread(id) {
+        if self.links.phase(id) == Some(Phase::Securing) {
+            self.read_handshake_later(id);
+        } else if self.is_newly_unread(id) {
             self.unread.push_back(id);
         }
     }
@@ -124,7 +132,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[cold]
     fn read_in_next_pass(&mut self, id: ConnectionId) {
         if !self.is_newly_unread(id) {
-            return;
+            return self.read_handshake_later(id);
         }
         if self.protocol.is_awaited(id) {
             let behind = self.expires_after.map_or(0, |expires| expires.saturating_sub(self.taken));
@@ -301,7 +309,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// The protocol hears no more of a connection, and gets for the last time what it has not consumed.
     pub(super) fn input_ended(&mut self, now: Now, id: ConnectionId) {
-        if self.links.phase(id) == Some(Phase::Open) && self.links.is_open(id) {
+        if self.links.phase(id) == Some(Phase::Open) && self.links.is_open(id) && self.is_first_end(id) {
             let rest = self.take_rest(id);
             self.protocol.handle_end(now, id, &rest, &mut self.links);
         }

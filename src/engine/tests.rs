@@ -25,6 +25,8 @@ struct Pipes {
     pipes: Vec<Pipe>,
     /// Each look: its time, since when, and at how many sockets.
     looks: Vec<(Instant, Instant, usize)>,
+    /// Connections that wait to be accepted.
+    newcomers: usize,
 }
 
 impl Sockets for Pipes {
@@ -75,7 +77,9 @@ impl Sockets for Pipes {
     fn set_options(&mut self, _: &mut usize) {}
 
     fn accept(&mut self, (): &mut ()) -> io::Result<(usize, SocketAddr)> {
-        Err(ErrorKind::WouldBlock.into())
+        self.newcomers = self.newcomers.checked_sub(1).ok_or(ErrorKind::WouldBlock)?;
+        self.pipes.push(Pipe { room: usize::MAX, ..Pipe::default() });
+        Ok((self.pipes.len() - 1, ([192, 0, 2, 1], 9).into()))
     }
 
     fn unlisten(&mut self, (): ()) {}
@@ -105,6 +109,8 @@ struct Fours {
     awaited: Option<ConnectionId>,
     /// It takes what comes for the beginning of another wire.
     upgrades: bool,
+    /// It goes on with a peer that has finished sending.
+    stays: bool,
 }
 
 #[path = "wrapped_tests.rs"]
@@ -132,7 +138,9 @@ impl Protocol for Fours {
 
     fn handle_end(&mut self, _: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
         self.rests.push(rest.to_vec());
-        links.close(id);
+        if !self.stays {
+            links.close(id);
+        }
     }
 
     fn handle_closed(&mut self, _: Now, _: ConnectionId, reason: CloseReason, _: &mut Links) {

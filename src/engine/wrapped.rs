@@ -25,7 +25,13 @@ pub(super) struct Wire {
     stands_for: usize,
     /// The protocol has heard of the connection.
     is_known: bool,
+    /// What it came over is known.
+    has_transport: bool,
+    /// It is one of the engine's `handshakes`.
+    is_queued: bool,
     has_finished: bool,
+    /// The protocol has heard of the end of the input.
+    has_ended: bool,
 }
 
 /// Buffers that are empty except while bytes are unwrapped or written.
@@ -47,12 +53,73 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Has a connection shake hands, of which its protocol hears when that is over.
     pub(super) fn secure(&mut self, now: Now, id: ConnectionId, wrapping: Box<dyn Wrapping>) {
         let Some(link) = self.links.present_mut(id) else { return };
-        link.phase = Phase::Securing;
+        // It is read when it is its turn among those that shake hands.
+        (link.phase, link.unread) = (Phase::Securing, true);
+        self.securing += 1;
         let due = now.instant + self.config.handshake_timeout;
         self.deadlines.set(Timer::Connection(id), Some(due));
         self.wrap(now, id, wrapping, false);
         self.unwrap(now, id, &mut []);
         self.flush(now);
+    }
+
+    /// There is something to read from a connection that is not to be read now. If that is because it shakes
+    /// hands, it is read at the end of this pass or of one of the next.
+    #[cold]
+    pub(super) fn read_handshake_later(&mut self, id: ConnectionId) {
+        if self.links.phase(id) == Some(Phase::Securing)
+            && let Some(wire) = self.wires.get_mut(&id)
+            && !std::mem::replace(&mut wire.is_queued, true)
+        {
+            self.handshakes.push_back(id);
+            self.at_once = true;
+        }
+    }
+
+    /// Goes on with a few handshakes, in the order in which something came for them.
+    pub(super) fn shake_hands(&mut self, now: Now) {
+        let mut left = self.config.pass_handshakes_max.max(1);
+        while left > 0
+            && self.pass_budget >= self.buffer.len()
+            && let Some(id) = self.handshakes.pop_front()
+        {
+            if self.links.phase(id) != Some(Phase::Securing) {
+                continue;
+            }
+            left -= 1;
+            self.set_securing(id, false);
+            // Whether that was the end of the stream was not noted.
+            self.read_seldom(now, id, true);
+            self.set_securing(id, true);
+            self.flush(now);
+        }
+    }
+
+    /// A connection that shakes hands is about to be read, or was read and goes on shaking hands.
+    fn set_securing(&mut self, id: ConnectionId, waits: bool) {
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let Some(link) = self.links.present_mut(id) else { return };
+        if link.phase == Phase::Securing {
+            link.unread = waits;
+            wire.is_queued &= waits;
+        }
+    }
+
+    /// Whether this is the first end of the input of a wrapped connection: that of the wire, or of the stream.
+    pub(super) fn is_first_end(&mut self, id: ConnectionId) -> bool {
+        self.wires.get_mut(&id).is_none_or(|wire| !std::mem::replace(&mut wire.has_ended, true))
+    }
+
+    pub(super) fn forget_wire(&mut self, id: ConnectionId) {
+        if self.wires.remove(&id).is_some_and(|wire| !wire.is_known) {
+            self.one_less_is_securing();
+        }
+    }
+
+    fn one_less_is_securing(&mut self) {
+        self.securing -= 1;
+        // Newcomers may have waited for that.
+        self.at_once = true;
     }
 
     /// The protocol has recognised the beginning of another wire in `bytes`, which it did not consume.
@@ -63,7 +130,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if let Some(wire) = self.wires.remove(&id) {
             let bytes = std::mem::take(&mut bytes);
             let wrapping = Box::new(Nested::new(wire.wrapping, inner, bytes));
-            self.wires.insert(id, Wire { wrapping, ..wire });
+            self.wires.insert(id, Wire { wrapping, has_transport: false, ..wire });
         } else {
             self.wrap(now, id, inner, true);
         }
@@ -73,7 +140,16 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     fn wrap(&mut self, now: Now, id: ConnectionId, wrapping: Box<dyn Wrapping>, is_known: bool) {
         let Some(link) = self.links.present_mut(id) else { return };
         link.flags.set(Flags::WRAPPED);
-        let wire = Wire { wrapping, unsent: Vec::new(), stands_for: 0, is_known, has_finished: false };
+        let wire = Wire {
+            wrapping,
+            unsent: Vec::new(),
+            stands_for: 0,
+            is_known,
+            has_transport: false,
+            is_queued: false,
+            has_finished: false,
+            has_ended: false,
+        };
         self.wires.insert(id, wire);
         if let Some(every) = self.config.wire_ping
             && self.deadlines.of(Timer::Ping).is_none()
@@ -95,10 +171,14 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let mut plain = std::mem::take(&mut self.wire_buffers.plain);
         let outcome = wire.wrapping.unwrap(bytes, &mut plain, &mut wire.unsent);
         let unsent = wire.unsent.len();
-        if let Some(transport) = wire.wrapping.transport()
-            && self.links.transport(id).is_none_or(|known| *known != transport)
+        if !wire.has_transport
+            && let Some(transport) = wire.wrapping.transport()
         {
-            wire.is_known = true;
+            wire.has_transport = true;
+            let was_known = std::mem::replace(&mut wire.is_known, true);
+            if !was_known {
+                self.one_less_is_securing();
+            }
             self.links.set_transport(id, transport);
             if phase == Phase::Securing {
                 self.secured(now, id);
@@ -107,7 +187,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if unsent > 0 {
             self.links.hurry(id);
         }
-        if !plain.is_empty() {
+        if plain.is_empty() {
+            self.idle_reads = self.idle_reads.saturating_add(1);
+        } else {
+            self.idle_reads = 0;
             self.take_in(now, id, &plain);
         }
         plain.clear();
@@ -125,7 +208,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     fn secured(&mut self, now: Now, id: ConnectionId) {
         let Some(link) = self.links.present_mut(id) else { return };
-        link.phase = Phase::Open;
+        (link.phase, link.unread) = (Phase::Open, false);
         self.deadlines.set(Timer::Connection(id), None);
         let Some(peer) = self.links.peer(id) else { return };
         let origin = self.dialed.get(&id).map_or(Origin::Accepted, |&dial| Origin::Dialed(dial));
@@ -140,7 +223,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             self.counts.handshakes_failed += 1;
         }
         let is_dialed = self.dialed.contains_key(&id);
-        if let Some(peer) = self.links.peer(id).filter(|_| !is_dialed)
+        // The host hears of one that was dialed, unless its protocol has heard of it already.
+        if let Some(peer) = self.links.peer(id).filter(|_| !is_dialed || phase != Phase::Securing)
             && self.links.may_log(Level::Warn)
         {
             warn!("{peer}: closed ({error})");
@@ -197,7 +281,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                     };
                     continue;
                 }
-                let is_at_end = link.finished || link.wish != Wish::Keep;
+                // Where only this direction ends, and goes on to listen, the end of the stream says so.
+                let is_at_end = link.wish != Wish::Keep && !link.finished;
                 if !is_at_end || std::mem::replace(&mut wire.has_finished, true) {
                     break;
                 }

@@ -73,12 +73,19 @@ impl Wrapping for Digits {
     }
 
     fn transport(&self) -> Option<Transport> {
-        self.is_open.then_some(Transport { is_web_socket: true })
+        self.is_open.then_some(Transport { is_web_socket: true, ..Transport::default() })
     }
 }
 
 fn wrap() -> Wrap {
     Box::new(|| Box::new(Digits::default()))
+}
+
+/// The peer of the pipe `at` says `bytes`. In a handshake they are read at the end of the pass, which this
+/// goes ahead of.
+fn say(engine: &mut Engine<Fours, Pipes>, id: ConnectionId, at: usize, bytes: &[u8]) {
+    super::say(engine, id, at, bytes);
+    engine.shake_hands(NOW);
 }
 
 fn hears(engine: &Engine<Fours, Pipes>, at: usize) -> String {
@@ -293,4 +300,84 @@ fn wires_are_pinged_where_that_is_asked_for() {
         settle_at(&mut engine, at(seconds));
         assert_eq!(hears(&engine, 0), heard, "after {seconds} s");
     }
+}
+
+/// Each costs a lot where the wire is TLS, so turns come between them.
+#[test]
+fn a_pass_goes_on_with_a_few_handshakes_and_the_next_is_due_at_once() {
+    let mut engine = engine(DriverConfig::default());
+    let ids = [(); 6].map(|()| newcomer(&mut engine, usize::MAX));
+    opened(&mut engine);
+    for (at, &id) in ids.iter().enumerate() {
+        engine.sockets.pipes[at].says.push_back(b"?".to_vec());
+        engine.handle_readable(NOW, id);
+        engine.handle_readable(NOW, id);
+        assert_eq!(hears(&engine, at), "", "it is read when all others were");
+    }
+    assert_eq!(opened(&mut engine), 4);
+    assert_eq!(engine.next_deadline(), Some(NOW.instant));
+    assert_eq!(opened(&mut engine), 2);
+    assert!(engine.next_deadline().is_none_or(|at| at > NOW.instant));
+    assert!(engine.securing == 0 && engine.handshakes.is_empty());
+}
+
+#[test]
+fn newcomers_wait_while_many_shake_hands() {
+    let mut engine = engine(DriverConfig { handshakes_max: 2, ..DriverConfig::default() });
+    let addr = ([192, 0, 2, 1], 1).into();
+    engine.listen_wrapped(addr, Some(wrap()), |_, _| Ok(())).expect("pipes are easy");
+    engine.sockets.newcomers = 4;
+    settle(&mut engine);
+    assert_eq!((engine.connections(), engine.sockets.newcomers), (2, 2));
+    assert!(engine.next_deadline().is_some_and(|at| at > NOW.instant), "it does not spin meanwhile");
+    // One gets through, and one gives up.
+    let ids: Vec<_> = engine.streams.iter().map(|(id, _)| id).collect();
+    say(&mut engine, ids[0], 0, b"?");
+    settle(&mut engine);
+    assert_eq!((engine.connections(), engine.sockets.newcomers), (3, 1));
+    engine.sockets.pipes[1].ends = true;
+    engine.handle_ready(NOW, ids[1], Ready { readable: true, writable: false, to_end: true });
+    settle(&mut engine);
+    settle(&mut engine);
+    assert_eq!((engine.connections(), engine.sockets.newcomers), (3, 0));
+}
+
+#[test]
+fn the_newcomers_of_a_listener_may_come_over_another_wire() {
+    let mut engine = engine(DriverConfig::default());
+    let addr = ([192, 0, 2, 1], 1).into();
+    engine.listen_wrapped(addr, Some(wrap()), |_, _| Ok(())).expect("pipes are easy");
+    assert!(engine.rewrap(addr, Box::new(|| Box::new(Digits { speaks_first: true, ..Digits::default() }))));
+    assert!(!engine.rewrap(([192, 0, 2, 1], 2).into(), wrap()));
+    engine.sockets.newcomers = 1;
+    settle(&mut engine);
+    assert_eq!(hears(&engine, 0), "?");
+}
+
+#[test]
+fn a_peer_that_says_nothing_to_the_protocol_is_read_a_few_times_in_a_pass() {
+    let mut engine = engine(DriverConfig::default());
+    let id = newcomer(&mut engine, usize::MAX);
+    say(&mut engine, id, 0, b"?");
+    settle(&mut engine);
+    engine.sockets.pipes[0].says.extend((0..6).map(|_| b"p".to_vec()));
+    engine.handle_ready(NOW, id, Ready { readable: true, writable: false, to_end: true });
+    assert_eq!(engine.sockets.pipes[0].says.len(), 2);
+    settle(&mut engine);
+    settle(&mut engine);
+    assert_eq!(hears(&engine, 0), "!PPPPPP");
+}
+
+#[test]
+fn the_end_of_the_input_is_told_once() {
+    let mut engine = engine(DriverConfig::default());
+    let id = newcomer(&mut engine, usize::MAX);
+    engine.protocol.stays = true;
+    say(&mut engine, id, 0, b"?");
+    settle(&mut engine);
+    say(&mut engine, id, 0, b"0");
+    engine.sockets.pipes[0].ends = true;
+    engine.handle_ready(NOW, id, Ready { readable: true, writable: false, to_end: true });
+    settle(&mut engine);
+    assert_eq!((engine.protocol.rests.len(), engine.connections()), (1, 1));
 }

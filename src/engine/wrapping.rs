@@ -28,7 +28,8 @@ pub trait Wrapping: Send + fmt::Debug {
     /// handshake is not over or the wire is at its end, all of `plain` is dropped.
     fn wrap(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> usize;
 
-    /// Appends the wire's own farewell, once, unless it has said that already: nothing follows.
+    /// Appends the wire's own farewell, once, unless it has said that already. Nothing follows, and `unwrap`
+    /// is not called again.
     fn finish(&mut self, wire: &mut Vec<u8>);
 
     /// Appends a sign of life that its peer answers, if the wire has one.
@@ -46,7 +47,7 @@ pub trait Wrapping: Send + fmt::Debug {
 pub enum Input {
     /// It may.
     Open,
-    /// The peer has said that it is at its end, as by the end of the stream.
+    /// The peer has said that it is at its end, as by the end of the stream. It may be said again.
     Ended,
 }
 

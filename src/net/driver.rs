@@ -11,9 +11,9 @@ use mio::{Registry, Token};
 use super::sockets::{self, MioSockets};
 use super::token::Key;
 use super::{DriverConfig, DriverCounts, Error, Event, Target, TokenSpace, clock, os_entropy};
-use crate::engine::{Engine, NotTaken, Ready};
+use crate::engine::{Engine, NotTaken, Ready, Wrap};
 use crate::hint::likely;
-use crate::protocol::{ConnectionId, DialId, Links, Protocol};
+use crate::protocol::{ConnectionId, DialId, Links, Protocol, Transport};
 use crate::time::{Instant, Now};
 
 /// Runs a [`Protocol`] on sockets that are registered with a `mio::Poll` of the host's.
@@ -115,6 +115,12 @@ impl<P: Protocol> Driver<P> {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.engine.connections()
+    }
+
+    /// Returns what a connection came over; `None` if it is plain TCP, or gone.
+    #[must_use]
+    pub fn transport(&self, id: ConnectionId) -> Option<&Transport> {
+        self.engine.links.transport(id)
     }
 
     /// Returns running counts.
@@ -222,11 +228,31 @@ impl<P: Protocol> Driver<P> {
     /// # Ok(()) }
     /// ```
     pub fn listen(&mut self, addr: SocketAddr) -> Result<SocketAddr, Error> {
+        self.bind(addr, None)
+    }
+
+    /// As [`listen`](Self::listen), for connections over wires that `wrap` makes, such as TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`], with the address; [`Error::Draining`].
+    pub fn listen_wrapped(&mut self, addr: SocketAddr, wrap: Wrap) -> Result<SocketAddr, Error> {
+        self.bind(addr, Some(wrap))
+    }
+
+    /// Has the newcomers of the wrapped listener on `addr`, as [`listen_wrapped`](Self::listen_wrapped)
+    /// returned it, come over wires that `wrap` makes from now on: its certificate was renewed. Returns
+    /// whether there is such a listener.
+    pub fn rewrap(&mut self, addr: SocketAddr, wrap: Wrap) -> bool {
+        self.engine.rewrap(addr, wrap)
+    }
+
+    fn bind(&mut self, addr: SocketAddr, wrap: Option<Wrap>) -> Result<SocketAddr, Error> {
         if self.is_draining() {
             return Err(Error::Draining);
         }
-        let socket = sockets::bind(addr, self.engine.config().backlog);
-        socket.map_err(NotTaken::from).and_then(|socket| self.add(socket)).map_err(|refusal| match refusal {
+        let socket = sockets::bind(addr, self.engine.config().backlog).map_err(NotTaken::from);
+        socket.and_then(|socket| self.add(socket, wrap)).map_err(|refusal| match refusal {
             NotTaken::Sockets(source) => Error::Listen { addr, source },
             refusal => Error::handed_in(refusal),
         })
@@ -248,16 +274,16 @@ impl<P: Protocol> Driver<P> {
     /// # Ok(()) }
     /// ```
     pub fn listen_on(&mut self, socket: net::TcpListener) -> Result<SocketAddr, Error> {
-        self.add(socket).map_err(Error::handed_in)
+        self.add(socket, None).map_err(Error::handed_in)
     }
 
-    fn add(&mut self, socket: net::TcpListener) -> Result<SocketAddr, NotTaken> {
+    fn add(&mut self, socket: net::TcpListener, wrap: Option<Wrap>) -> Result<SocketAddr, NotTaken> {
         socket.set_nonblocking(true)?;
         let addr = socket.local_addr()?;
         // Those that it accepts inherit that.
         sockets::free_port_early(&socket);
         let socket = TcpListener::from_std(socket);
-        self.engine.listen(addr, |sockets, slot| sockets.listen(socket, slot))?;
+        self.engine.listen_wrapped(addr, wrap, |sockets, slot| sockets.listen(socket, slot))?;
         Ok(addr)
     }
 
@@ -317,6 +343,11 @@ impl<P: Protocol> Driver<P> {
     /// ```
     pub fn connect(&mut self, now: Now, target: impl Into<Target>) -> DialId {
         self.engine.connect(now, target)
+    }
+
+    /// As [`connect`](Self::connect), over wires that `wrap` makes, one for each attempt.
+    pub fn connect_wrapped(&mut self, now: Now, target: impl Into<Target>, wrap: Wrap) -> DialId {
+        self.engine.connect_wrapped(now, target, wrap)
     }
 
     /// Takes the addresses of `target`, which the host was asked for with [`Event::Resolve`]. All attempts

@@ -72,18 +72,27 @@ pub enum Origin {
 pub struct DialId(pub usize);
 
 /// What a connection came over, as its handshake has shown it. A plain one has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Transport {
     /// Each message of the wire is one of the protocol's, so no framing has to be guessed: a WebSocket.
     pub is_web_socket: bool,
+    /// No third party can read or change its bytes: TLS. A peer that was dialed has proved its name.
+    pub is_secure: bool,
+    /// The names that the peer has proved by a certificate: its DNS names, in small letters, and its URIs.
+    /// Empty if it has shown none.
+    pub names: Box<[Box<str>]>,
 }
 
 impl Transport {
     /// Returns what is known where one wire is in the other.
     #[must_use]
     pub fn and(self, inner: Transport) -> Transport {
-        Transport { is_web_socket: self.is_web_socket | inner.is_web_socket }
+        Transport {
+            is_web_socket: self.is_web_socket | inner.is_web_socket,
+            is_secure: self.is_secure | inner.is_secure,
+            names: if self.names.is_empty() { inner.names } else { self.names },
+        }
     }
 }
 
