@@ -141,7 +141,8 @@ pub fn reason(why: End) -> &'static str {
         End::Superseded => "superseded: the seat was resumed by another client",
         End::Forbidden => "forbidden: the server does not admit this client",
         End::Removed => "removed: the server's host took the seat away",
-        End::PlaintextToken => "a token is not sent in plain text to another machine",
+        End::PlaintextToken => "a token is not sent in plain text to another machine; see --tls",
+        End::TlsRequired => "tls-required: the server speaks TLS; see --tls",
         _ => "the client left",
     }
 }

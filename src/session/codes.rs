@@ -132,6 +132,8 @@ coded! {
         Malformed = "malformed", "the end of a message cannot be found, or too many lines were malformed";
         /// The client speaks another protocol.
         NotHere = "not-here", "another protocol is spoken here";
+        /// The client speaks in plain text where TLS is spoken. Said before any session begins.
+        TlsRequired = "tls-required", "this address needs TLS";
         /// The client gave its seat up, or stopped watching.
         Left = "left", "goodbye";
         /// The host removed the seat.
@@ -178,7 +180,7 @@ mod tests {
         assert!(is_read_as_written(Bye::ALL, Bye::as_str));
         assert!(is_read_as_written(How::ALL, How::as_str));
         assert_eq!("unheard-of".parse::<Code>(), Err(UnknownCode));
-        assert_eq!((Code::ALL.len(), Bye::ALL.len(), How::ALL.len()), (11, 17, 4));
+        assert_eq!((Code::ALL.len(), Bye::ALL.len(), How::ALL.len()), (11, 18, 4));
         assert_eq!(
             (Bye::RingFull.to_string(), UnknownCode.to_string()),
             ("ring-full".into(), "unknown code".into())

@@ -582,7 +582,7 @@ class _Link:
     """Why it is to be closed."""
 
 
-_ENDING: Final = frozenset(["left", "superseded", "removed", "forbidden", "too-long", "not-utf8", "malformed", "not-here"])
+_ENDING: Final = frozenset(["left", "superseded", "removed", "forbidden", "too-long", "not-utf8", "malformed", "not-here", "tls-required"])
 """The farewells after which there is no use in coming again. After `bad-secret` the client joins anew, after any other it resumes."""
 
 

@@ -407,7 +407,7 @@ class Wishes(unittest.TestCase):
 
 class Ends(unittest.TestCase):
     def test_farewells(self) -> None:
-        for code in ["superseded", "removed", "forbidden", "left", "too-long", "not-utf8", "malformed", "not-here"]:
+        for code in ["superseded", "removed", "forbidden", "left", "too-long", "not-utf8", "malformed", "not-here", "tls-required"]:
             play = in_flight().hear(f"BYE {code} :because")
             (over,) = play.tells(taketurns.Over)
             self.assertEqual((over.ended.code, over.ended.words), (code, "because"))

@@ -76,6 +76,16 @@ fn l7_a_token_does_not_leave_the_machine_in_plain_text() {
 }
 
 #[test]
+fn l7_over_tls_both_may_be_sent_to_another_machine() {
+    let mut talk = Talk::with(ClientConfig { token: "ey.J".parse().ok(), ..ann() });
+    talk.hear(&welcome(1, ""));
+    talk.lose();
+    talk.transport.is_secure = true;
+    let said = talk.open_to(far());
+    assert!(said.contains("ey.J") && said.contains(SECRET), "{said}");
+}
+
+#[test]
 fn l7_no_debug_output_shows_a_secret() {
     let mut talk = Talk::with(ClientConfig { token: "ey.J".parse().ok(), ..ann() });
     talk.hear(&welcome(1, ""));

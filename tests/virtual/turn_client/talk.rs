@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use taketurns::protocol::turns::{ClientConfig, ClientId, ClientTurn, CommandError, News, TurnClient};
-use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
+use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Transport, Wish};
 use taketurns::time::Now;
 use taketurns::wire::Framing;
 
@@ -17,6 +17,8 @@ pub(crate) struct Talk {
     pub(crate) now: Now,
     pub(crate) ann: ClientId,
     pub(crate) id: ConnectionId,
+    /// What its next connection comes over.
+    pub(crate) transport: Transport,
     /// The bytes that the client has not consumed.
     rest: Vec<u8>,
 }
@@ -51,7 +53,8 @@ impl Talk {
         assert!(client.dial(ann, DIAL));
         let mut links = Links::new(64 * 1024);
         let id = links.open(server());
-        let mut talk = Talk { client, links, now: Now::ORIGIN, ann, id, rest: Vec::new() };
+        let transport = Transport::default();
+        let mut talk = Talk { client, links, now: Now::ORIGIN, ann, id, transport, rest: Vec::new() };
         talk.opened(server());
         talk
     }
@@ -113,6 +116,7 @@ impl Talk {
 
     pub(crate) fn open_to(&mut self, peer: SocketAddr) -> String {
         self.id = self.links.open(peer);
+        self.links.set_transport(self.id, self.transport.clone());
         self.opened(peer);
         self.said()
     }

@@ -42,8 +42,8 @@ pub struct ClientConfig {
     /// The time between two pings. A connection whose `PONG` does not come within another such time is
     /// closed, and dialed again. Default `None`: the client relies on TCP to notice that the server is gone.
     pub ping_interval: Option<Duration>,
-    /// Whether the secret of the seat and the token may be sent to an address that is not loopback. Nothing
-    /// protects them on the way. Default false: a client that loses its connection to another machine joins
+    /// Whether the secret of the seat and the token may be sent in plain text to an address that is not
+    /// loopback. Nothing protects them on the way. Default false: a client that loses its connection to another machine joins
     /// anew, and one that has a token gives up with [`End::PlaintextToken`](super::End::PlaintextToken).
     pub allow_plaintext_secrets: bool,
     /// The longest answer, in bytes. Default 16 KiB, as a server's.

@@ -167,6 +167,9 @@ pub enum End {
     /// Its token may not be sent in plain text to the address that was dialed:
     /// [`allow_plaintext_secrets`](super::ClientConfig::allow_plaintext_secrets).
     PlaintextToken,
+    /// The server speaks TLS, and the connection is plain:
+    /// [`Driver::connect_wrapped`](crate::net::Driver::connect_wrapped).
+    TlsRequired,
 }
 
 /// Something that happened in a ring.

@@ -30,7 +30,8 @@ impl Protocol for TurnClient {
         self.with(now, client, links, |client, cx| {
             client.player.connection = Some(id);
             if let Wire::Line(line) = &mut client.wire {
-                line.open(&mut client.player, cx, peer.ip().to_canonical().is_loopback());
+                let is_secure = cx.links.transport(id).is_some_and(|transport| transport.is_secure);
+                line.open(&mut client.player, cx, is_secure || peer.ip().to_canonical().is_loopback());
             }
         });
     }

@@ -169,6 +169,7 @@ impl LineWire {
             Bye::Forbidden => me.give_up(cx, End::Forbidden),
             Bye::Removed => me.give_up(cx, End::Removed),
             Bye::Left => me.give_up(cx, End::Left),
+            Bye::TlsRequired => me.give_up(cx, End::TlsRequired),
             Bye::BadSecret => {
                 self.seat = None;
                 if me.is_leaving {

@@ -102,9 +102,9 @@ impl LineWire {
 
     // Requests.
 
-    /// A connection to the server is open.
-    pub(super) fn open(&mut self, me: &mut Player, cx: &mut Cx<'_>, is_loopback: bool) {
-        let may_show_secrets = is_loopback || me.config.allow_plaintext_secrets;
+    /// A connection to the server is open; `is_private` if no third party can read it.
+    pub(super) fn open(&mut self, me: &mut Player, cx: &mut Cx<'_>, is_private: bool) {
+        let may_show_secrets = is_private || me.config.allow_plaintext_secrets;
         if me.config.token.is_some() && !may_show_secrets {
             if cx.links.may_log(Level::Warn) {
                 warn!("{}: a token is not sent in plain text to another machine", me.config.shown());
