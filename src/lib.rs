@@ -51,6 +51,7 @@
 //! | [`engine`] | the order of a pass, budgets, flushing, deadlines, on any sockets | clocks, the kind of sockets |
 //! | [`net`] | sockets, clock, `mio`: the driver and the event loop | who may do what |
 //! | [`status`] | health, metrics, a page and a feed over HTTP, in the same loop | who may do what |
+//! | [`tls`] | TLS in front of any protocol | sockets, who may do what |
 //! | [`store`], [`journal`] | where records are stored, and the thread that waits for it; a store on a disk. Not wired to a server yet | turns, clients |
 //! | [`time`] | time as an argument | clocks |
 //!
@@ -64,6 +65,7 @@
 //! |---|---|---|
 //! | `net` | yes | [`net`]: sockets, clock, event loop; with it `mio`, `socket2`, `getrandom`, `rlimit` and, on Linux, `rustix` |
 //! | `status` | no | [`status`]: the state of a server, over HTTP; with it `base64`, `httparse`, `serde` and `serde_json` |
+//! | `tls` | no | [`tls`]: TLS 1.3, with certificates of both sides; with it `rustls`, `ring`, `rustls-webpki` and `rustls-native-certs` |
 //! | `journal` | no | [`store`] and [`journal`]: records on a disk, with a thread that waits for it; with it `redb`, `serde` and `serde_json` |
 //!
 //! The feature `net` needs a target with 64-bit pointers, because the number of a connection and its
@@ -85,9 +87,11 @@
 //! State lives in memory. A server that starts again has another epoch and turns from 1, and its clients see
 //! that.
 
-// Without `net`, `status` or `journal` the docs still say what they would add; only the links lead nowhere
-// then.
-#![cfg_attr(not(all(feature = "status", feature = "journal")), allow(rustdoc::broken_intra_doc_links))]
+// Without all features the docs still say what they would add; only the links lead nowhere then.
+#![cfg_attr(
+    not(all(feature = "status", feature = "journal", feature = "tls")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // First, because all below write their examples with its macros.
@@ -113,6 +117,8 @@ pub mod status;
 pub mod store;
 mod table;
 pub mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod turn;
 pub mod wire;
 

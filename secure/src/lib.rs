@@ -1,0 +1,97 @@
+//! Certificates for tests: an authority, and what it certifies and revokes. Nothing here is for use outside
+//! of tests: keys are written unprotected, and certificates are valid for a century.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+};
+
+/// An authority, with its key.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, as PEM.
+pub struct Certified {
+    pub certificate: String,
+    pub key: String,
+    pub serial: u64,
+}
+
+/// A certificate to be made.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// DNS names, addresses, and URIs, which have `://`.
+    pub names: &'a [&'a str],
+    pub is_server: bool,
+    /// It was valid in 2019.
+    pub has_expired: bool,
+    pub serial: u64,
+}
+
+impl Authority {
+    pub fn new(name: &str) -> Authority {
+        let mut params = params(&[], 1);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Authority(CertifiedIssuer::self_signed(params, key()).expect("the parameters make sense"))
+    }
+
+    /// Returns its certificate, as PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub fn certify(&self, subject: Subject<'_>) -> Certified {
+        let mut params = params(subject.names, subject.serial);
+        params.distinguished_name.push(DnType::CommonName, "test");
+        params.extended_key_usages = vec![if subject.is_server {
+            ExtendedKeyUsagePurpose::ServerAuth
+        } else {
+            ExtendedKeyUsagePurpose::ClientAuth
+        }];
+        if subject.has_expired {
+            (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2019, 12, 31));
+        }
+        let key = key();
+        let certificate = params.signed_by(&key, &self.0).expect("the parameters make sense");
+        Certified { certificate: certificate.pem(), key: key.serialize_pem(), serial: subject.serial }
+    }
+
+    /// Returns the list of these revoked certificates, as PEM.
+    pub fn revoke(&self, serials: &[u64]) -> String {
+        let revoked = |&serial| RevokedCertParams {
+            serial_number: SerialNumber::from(serial),
+            revocation_time: date_time_ymd(2021, 1, 1),
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2021, 1, 1),
+            next_update: date_time_ymd(2119, 12, 31),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.0).expect("the parameters make sense");
+        list.pem().expect("it was encoded")
+    }
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate().expect("the system has random bytes")
+}
+
+fn params(names: &[&str], serial: u64) -> CertificateParams {
+    let (uris, others): (Vec<&str>, Vec<_>) = names.iter().partition(|name| name.contains("://"));
+    let others: Vec<String> = others.into_iter().map(str::to_owned).collect();
+    let mut params = CertificateParams::new(others).expect("names are ASCII");
+    for uri in uris {
+        params.subject_alt_names.push(SanType::URI(uri.try_into().expect("names are ASCII")));
+    }
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.serial_number = Some(SerialNumber::from(serial));
+    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2119, 12, 31));
+    params
+}

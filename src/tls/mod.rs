@@ -1,0 +1,273 @@
+//! TLS 1.3 in front of any protocol, feature `tls`: a [`Wrapping`](crate::engine::Wrapping), sans-IO, on
+//! `rustls` and `ring`. No type of theirs is in this interface.
+//!
+//! An [`Acceptor`] is made of the files of a server, a [`Connector`] of those of a client. Both are read when
+//! they are made: a host whose files have changed makes another, and a bad file changes nothing.
+//!
+//! - TLS 1.3 only. There are no tickets, no early data and no cache of sessions, so a certificate that is
+//!   revoked or has expired is refused at the next connection.
+//! - A client always checks the certificate of its server, and that it is for the name that it was told.
+//! - The names of a verified certificate are the peer's
+//!   [`Transport::names`](crate::protocol::Transport::names).
+//! - A peer that talks in plain text to a server hears `BYE tls-required`.
+//! - The end of the stream is the end of input, with or without `close_notify`: no protocol here takes a
+//!   message without its end for a whole one.
+//!
+//! `rustls` reads the clock of the system, to see whether a certificate is valid, and the system's source of
+//! random bytes. Nothing else of it does I/O; only [`Connector::new`] reads files, if it is given no
+//! authorities.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use taketurns::net::{EventLoop, os_entropy};
+//! use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+//! use taketurns::tls::{Acceptor, Clients, Identity};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let files = ["server.pem", "server.key", "clients.pem"].map(std::fs::read);
+//! let [certificates, key, authorities] = files;
+//! let identity = Identity { certificates: &certificates?, key: &key? };
+//! let clients = Clients { authorities: &authorities?, revoked: None, are_required: true };
+//! let acceptor = Acceptor::new(identity, Some(clients))?;
+//!
+//! let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
+//! let mut event_loop = EventLoop::new(server)?;
+//! event_loop.driver_mut().listen_wrapped("0.0.0.0:5001".parse()?, acceptor.wrap())?;
+//! # Ok(()) }
+//! ```
+
+mod session;
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::engine::Wrap;
+use session::Session;
+
+/// The proof of a name: a certificate with those that lead to its authority, and its key, each as PEM.
+#[derive(Clone, Copy)]
+pub struct Identity<'a> {
+    /// The certificate comes first.
+    pub certificates: &'a [u8],
+    /// The private key of the first certificate, not encrypted.
+    pub key: &'a [u8],
+}
+
+impl fmt::Debug for Identity<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
+
+/// How a server looks at the certificates of its clients.
+#[derive(Debug, Clone, Copy)]
+pub struct Clients<'a> {
+    /// The authorities that their certificates have to be by, as PEM.
+    pub authorities: &'a [u8],
+    /// Lists of revoked certificates, as PEM. With them, a certificate whose authority has no list here is
+    /// refused. A list stays in force when its time for renewal has passed.
+    pub revoked: Option<&'a [u8]>,
+    /// Whether a client without a certificate is refused. One with a bad certificate always is.
+    pub are_required: bool,
+}
+
+/// Makes the wires of a server's connections. A copy costs nothing.
+#[derive(Clone)]
+pub struct Acceptor(Arc<ServerConfig>);
+
+impl Acceptor {
+    /// Reads the files of a server. Without `clients` no client is asked for a certificate.
+    ///
+    /// # Errors
+    ///
+    /// The file that cannot be used, and why.
+    pub fn new(identity: Identity<'_>, clients: Option<Clients<'_>>) -> Result<Acceptor, TlsError> {
+        let provider = provider();
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(bad(File::Certificates))?;
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                let roots = Arc::new(roots(clients.authorities)?);
+                let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+                if let Some(lists) = clients.revoked {
+                    verifier = verifier.with_crls(revoked(lists)?).only_check_end_entity_revocation();
+                }
+                if !clients.are_required {
+                    verifier = verifier.allow_unauthenticated();
+                }
+                builder.with_client_cert_verifier(verifier.build().map_err(bad(File::Revoked))?)
+            }
+        };
+        let (chain, key) = read(identity)?;
+        let mut config = builder.with_single_cert(chain, key).map_err(bad(File::Key))?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Acceptor(Arc::new(config)))
+    }
+
+    /// Makes the wire of each connection of a listener.
+    #[must_use]
+    pub fn wrap(&self) -> Wrap {
+        let config = Arc::clone(&self.0);
+        Box::new(move || Box::new(Session::accept(&config)))
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
+}
+
+/// Makes the wires of a client's connections. A copy costs nothing.
+#[derive(Clone)]
+pub struct Connector(Arc<ClientConfig>);
+
+impl Connector {
+    /// Reads the files of a client: the authorities that servers have to be certified by, as PEM, and the
+    /// certificate to show to those that ask for one. Without `authorities`, those of this system are read.
+    ///
+    /// # Errors
+    ///
+    /// The file that cannot be used, and why.
+    pub fn new(authorities: Option<&[u8]>, identity: Option<Identity<'_>>) -> Result<Connector, TlsError> {
+        let roots = match authorities {
+            Some(authorities) => roots(authorities)?,
+            None => system_roots()?,
+        };
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(bad(File::Certificates))?
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let (chain, key) = read(identity)?;
+                builder.with_client_auth_cert(chain, key).map_err(bad(File::Key))?
+            }
+        };
+        config.resumption = Resumption::disabled();
+        Ok(Connector(Arc::new(config)))
+    }
+
+    /// Makes the wire of each attempt to connect to the server that is called `name`: a DNS name or an
+    /// address, without a port. Its certificate has to be for that name.
+    ///
+    /// # Errors
+    ///
+    /// The text is neither.
+    pub fn wrap(&self, name: &str) -> Result<Wrap, BadServerName> {
+        let name = ServerName::try_from(name).map_err(|_| BadServerName)?.to_owned();
+        let config = Arc::clone(&self.0);
+        Ok(Box::new(move || Box::new(Session::connect(&config, name.clone()))))
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
+}
+
+/// The text is neither a DNS name nor an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadServerName;
+
+impl fmt::Display for BadServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected a DNS name or an address, without a port")
+    }
+}
+
+impl std::error::Error for BadServerName {}
+
+/// A file that cannot be used, and why. The text shows nothing of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsError {
+    /// The file.
+    pub file: File,
+    why: String,
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+/// A file of an [`Acceptor`] or a [`Connector`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum File {
+    /// The certificates of an [`Identity`].
+    Certificates,
+    /// Its key.
+    Key,
+    /// The authorities that the other side's certificate has to be by.
+    Authorities,
+    /// The lists of revoked certificates.
+    Revoked,
+}
+
+/// An error of rustls about `file`.
+fn bad<E: fmt::Display>(file: File) -> impl FnOnce(E) -> TlsError {
+    move |error| TlsError { file, why: error.to_string() }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// All items of a kind that `pem` has; at least one.
+fn items<T: PemObject>(file: File, pem: &[u8], kind: &str) -> Result<Vec<T>, TlsError> {
+    let items: Vec<T> = T::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(bad(file))?;
+    if items.is_empty() {
+        return Err(TlsError { file, why: format!("it has no {kind} in PEM form") });
+    }
+    Ok(items)
+}
+
+fn read(identity: Identity<'_>) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let chain = items(File::Certificates, identity.certificates, "certificate")?;
+    let mut keys = items(File::Key, identity.key, "private key")?;
+    Ok((chain, keys.swap_remove(0)))
+}
+
+fn revoked(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    items(File::Revoked, pem, "list of revoked certificates")
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in items(File::Authorities, pem, "certificate")? {
+        roots.add(certificate).map_err(bad(File::Authorities))?;
+    }
+    Ok(roots)
+}
+
+/// The authorities that this system trusts; those among them that cannot be read are left out.
+fn system_roots() -> Result<RootCertStore, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map_or_else(
+            || "this system trusts no authority; name a file of them".to_owned(),
+            |error| format!("the authorities of this system cannot be read: {error}"),
+        );
+        return Err(TlsError { file: File::Authorities, why });
+    }
+    Ok(roots)
+}
