@@ -34,10 +34,19 @@
 //! # fn main() {}
 //! ```
 //!
-//! The [guide] answers "How do I ...?": judge moves, choose the next, add time, lock a thing, admit clients,
-//! work in a turn, test in virtual time, write a protocol, put it into a program that has a loop already. A
-//! program with a `mio::Poll` of its own gives it to a [`net::Driver`]; the steps are in [`net`], and
-//! `examples/embed.rs` is a program to copy from.
+//! # How do I ...?
+//!
+//! | task | where |
+//! |---|---|
+//! | refuse a move, judge an answer | [guide, 3](guide#3-judge-the-answers), [`TurnServer::rule`] |
+//! | choose who is next | [guide, 4](guide#4-rule-over-a-ring), [`TurnServer::name_next`] |
+//! | give more time | [`TurnServer::extend`] |
+//! | lock a thing | [guide, 5](guide#5-a-lock) |
+//! | authenticate clients | [guide, 6](guide#6-admit-clients), [`TurnServer::admit`] |
+//! | survive a lost connection or a restart | [guide, 9](guide#9-when-things-go-wrong) |
+//! | test my game in virtual time | [guide, 8](guide#8-test-in-virtual-time), [`engine`] |
+//! | run it beside tokio, or in any other loop | [guide, 10](guide#10-put-it-into-your-program), [`EventLoop::arm`] |
+//! | use a `mio::Poll` that my program has | [`net`], `examples/embed.rs` |
 //!
 //! # Modules
 //!
