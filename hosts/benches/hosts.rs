@@ -126,7 +126,7 @@ fn show_hand_overs(hosts: &[Host], pairs: &mut [Pair]) -> Result<()> {
 fn show_lapses() -> Result<()> {
     println!("\nlapses of {LAPSES} turns after {LAPSE_AFTER:?}: how late the next client hears GO, ms");
     for (name, program) in HOSTS {
-        let deadline = LAPSE_AFTER.as_millis().to_string();
+        let deadline = format!("{}ms", LAPSE_AFTER.as_millis());
         let mut host = Host::start(program, &["--turn-deadline", &deadline])?;
         let late = lapses(&host.addr)?;
         host.end()?;
@@ -294,7 +294,11 @@ impl Host {
             program => command.arg(program),
         };
         // Its input ends when this process does, and it ends by that.
-        let command = command.args(options).arg("--quiet").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let command = command
+            .args(options)
+            .args(["--listen", "127.0.0.1:0", "--quiet"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut process = command.spawn()?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().ok_or("it is piped")?).read_line(&mut line)?;

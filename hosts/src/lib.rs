@@ -14,16 +14,17 @@ use taketurns::net::{self, Driver, Event, EventLoop, NextPass, os_entropy};
 use taketurns::protocol::turns::{TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::time::Now;
 
-/// Takes turns with two or more clients. A line on standard input is said to those that hear; its end ends
-/// the program.
+/// Serve turns to two or more clients. A line on standard input is said to the clients that hear their ring;
+/// the end of the input ends the program.
 #[derive(FromArgs, Debug)]
+#[argh(note = "To take turns: nc 127.0.0.1 5001, JOIN ann hear=turns, and ANSWER :words when GO has come.")]
 pub struct Options {
-    /// where to listen (default 127.0.0.1:0, which is any port)
-    #[argh(option, default = "([127, 0, 0, 1], 0).into()")]
+    /// address to listen on, as IP:PORT. Default: 127.0.0.1:5001
+    #[argh(option, arg_name = "addr", default = "([127, 0, 0, 1], 5001).into()")]
     pub listen: SocketAddr,
-    /// milliseconds after which a silent holder loses its turn (default 30000)
-    #[argh(option, default = "30_000")]
-    pub turn_deadline: u64,
+    /// a client that stays silent for this long loses its turn, as in 30s or 500ms. Default: 30s
+    #[argh(option, arg_name = "time", default = "Duration::from_secs(30)", from_str_fn(time))]
+    pub turn_deadline: Duration,
     /// print nothing but the address
     #[argh(switch)]
     pub quiet: bool,
@@ -39,7 +40,7 @@ impl Options {
     /// Makes a server that listens, and prints its address.
     pub fn serve(&self) -> Result<EventLoop<TurnServer>, Box<dyn Error>> {
         let mut config = TurnServerConfig::default();
-        config.rules.turn_deadline = Duration::from_millis(self.turn_deadline);
+        config.rules.turn_deadline = self.turn_deadline;
         // How many of the first signals are held back depends on how quick the machine is, which a
         // measurement must not see.
         config.signal_gap = Duration::ZERO;
@@ -64,11 +65,21 @@ impl Options {
                 self.print(format_args!("turn {turn}: {} answered {text}", server.name_of(*seat)));
             }
             Event::Protocol(TurnEvent::Ended { seat, turn, how }) => {
-                self.print(format_args!("turn {turn}: {} {}", server.name_of(*seat), how.words()));
+                self.print(format_args!(
+                    "turn {turn}: {} did not answer: {}",
+                    server.name_of(*seat),
+                    how.words()
+                ));
             }
             _ => {}
         }
     }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let read = |unit| text.strip_suffix(unit)?.parse::<u64>().ok();
+    let time = read("ms").map(Duration::from_millis).or_else(|| read("s").map(Duration::from_secs));
+    time.ok_or_else(|| "expected a time such as 500ms or 30s".to_owned())
 }
 
 /// Says `words` to all clients of the ring `main` that hear.

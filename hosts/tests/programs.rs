@@ -85,9 +85,9 @@ struct Host {
 
 impl Host {
     fn start(program: &str) -> Host {
-        let deadline = TURN_DEADLINE.as_millis().to_string();
+        let deadline = format!("{}ms", TURN_DEADLINE.as_millis());
         let mut process = Command::new(program)
-            .args(["--turn-deadline", &deadline])
+            .args(["--listen", "127.0.0.1:0", "--turn-deadline", &deadline])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
