@@ -1,4 +1,5 @@
-//! How the turn moves: it ends, and the next one is granted, in [`Ring::advance`] or [`Ring::hand_over`].
+//! How the turn moves: it ends, and the next one is granted, in [`Ring::advance`] or
+//! [`Holding::hand_over`](super::Holding::hand_over).
 //!
 //! Code that every turn runs through is inlined: a compiler would leave it alone, because it is called from
 //! several places, and that costs a tenth of a turn's instructions.
@@ -6,7 +7,7 @@
 use std::time::Duration;
 
 use super::lease::{Clock, Extra, Lease};
-use super::moved::{Ended, Grant, HandOver, Moved, Outcome};
+use super::moved::{Ended, Grant, Moved, Outcome};
 use super::ring::{Phase, Ring};
 use super::rules::Allowance;
 use super::seat::{Demand, Standing};
@@ -18,48 +19,6 @@ use crate::time::{Instant, Nanos};
 const KEPT_TIME_MIN: Duration = Duration::from_secs(1);
 
 impl<S> Ring<S> {
-    /// Ends the turn that is held by its answer, and grants the next one to a holder that can be told at
-    /// once: its clock runs from `now`. An error is a move in which no clock has begun.
-    #[inline(always)]
-    pub(super) fn hand_over(&mut self, now: Instant) -> Result<HandOver, Moved> {
-        let Phase::Held(lease) = &self.phase else { return Err(Moved::NOTHING) };
-        // Without a branch between them, as nearly always all are looked at.
-        let goes_on =
-            self.named.is_none() & !self.draining & !self.paused & (self.occupied >= self.terms.min_seats);
-        if unlikely(!goes_on | (lease.extra != Extra::None)) {
-            return Err(self.end(now, Outcome::Answered));
-        }
-        let (seat, turn, asks_again) = (lease.seat, lease.turn, lease.asks_again);
-        let own = self.own_time(now);
-        self.put_back(own, seat.slot(), true, asks_again);
-        let slot = match self.queue.pop(&mut self.seats) {
-            Some(Ok(slot)) => slot,
-            missed => {
-                return Err(self.hand_over_behind(
-                    now,
-                    Ended { seat, turn, outcome: Outcome::Answered },
-                    missed,
-                ));
-            }
-        };
-        let granted = self.next_turn_of(slot, own);
-        let (lapses, hold_until) = (now + self.terms.time.silent, now + self.terms.time.hold);
-        let clock = Clock::Running { deadline: lapses, hold_until };
-        self.phase = Phase::Held(self.lease_for(own, granted, clock, Extra::None));
-        debug_assert_eq!(self.stands_from, Instant::FAR_FUTURE, "nothing stops the ring's own clock");
-        Ok(HandOver { seat, turn, granted, lapses })
-    }
-
-    /// The turn has ended, and the first in the queue cannot have the next one.
-    #[cold]
-    fn hand_over_behind(&mut self, now: Instant, ended: Ended, missed: Option<Result<u32, u32>>) -> Moved {
-        self.phase = Phase::Idle;
-        if let Some(Err(slot)) = missed {
-            self.miss(slot);
-        }
-        Moved { ended: Some(ended), granted: self.advance(now) }
-    }
-
     /// Ends the turn that is held, and moves on. Its holder goes behind the others if it wants another one.
     pub(super) fn end(&mut self, now: Instant, outcome: Outcome) -> Moved {
         self.end_as(now, outcome, true)
@@ -111,9 +70,19 @@ impl<S> Ring<S> {
     }
 
     /// Takes the next seat whose client is there out of the queue.
-    fn take_first(&mut self) -> Option<u32> {
+    #[inline(always)]
+    pub(super) fn take_first(&mut self) -> Option<u32> {
+        match self.queue.pop(&mut self.seats) {
+            Some(slot) => Some(slot),
+            None => self.take_first_of_many(),
+        }
+    }
+
+    /// The same, where weights differ or the first seat in the queue is away.
+    #[cold]
+    fn take_first_of_many(&mut self) -> Option<u32> {
         loop {
-            match self.queue.pop(&mut self.seats)? {
+            match self.queue.pop_of_many(&mut self.seats)? {
                 Ok(slot) => return Some(slot),
                 Err(slot) => self.miss(slot),
             }
@@ -140,33 +109,23 @@ impl<S> Ring<S> {
         Some(slot)
     }
 
-    /// The seat at `slot` has waited until `own`, by the ring's own clock, and the next turn is its own.
+    /// The seat at `slot` has waited until `own`, by the ring's own clock, and holds the next turn. Also
+    /// returns what is kept with it.
     #[inline(always)]
-    fn next_turn_of(&mut self, slot: u32, own: Instant) -> Grant {
+    pub(super) fn begin_turn(&mut self, slot: u32, own: Instant, clock: Clock, extra: Extra) -> (Grant, &S) {
         let seat = &mut self.seats[slot as usize];
         seat.standing = Standing::Holding;
         // Nearly always false, and cheaper than a subtraction.
         if unlikely(seat.since + self.longest_wait.waited < own) {
             self.longest_wait.replace(own, seat.wait(), &self.crowd, &self.turn_time);
         }
-        let turn = TurnNumber::after(self.last_turn);
-        self.last_turn = turn.get();
-        Grant { seat: SeatId::new(self.id, slot, seat.place), turn }
-    }
-
-    fn grant(&mut self, now: Instant, slot: u32, extra: Extra) -> Grant {
-        let own = self.own_time(now);
-        let grant = self.next_turn_of(slot, own);
-        let lease = self.lease_for(own, grant, Clock::Unreleased(self.terms.time), extra);
-        self.hold(now, lease);
-        grant
-    }
-
-    #[inline(always)]
-    fn lease_for(&self, own: Instant, Grant { seat, turn }: Grant, clock: Clock, extra: Extra) -> Lease {
-        Lease {
-            seat,
-            turn,
+        let granted = Grant {
+            seat: SeatId::new(self.id, slot, seat.place),
+            turn: TurnNumber::next(&mut self.last_turn),
+        };
+        self.phase = Phase::Held(Lease {
+            seat: granted.seat,
+            turn: granted.turn,
             clock,
             since: own,
             judging_left: self.terms.judging,
@@ -175,7 +134,15 @@ impl<S> Ring<S> {
             asks_again: false,
             raised: false,
             extra,
-        }
+        });
+        (granted, &seat.data)
+    }
+
+    fn grant(&mut self, now: Instant, slot: u32, extra: Extra) -> Grant {
+        let (own, clock) = (self.own_time(now), Clock::Unreleased(self.terms.time));
+        let (granted, _) = self.begin_turn(slot, own, clock, extra);
+        self.stand_from(now);
+        granted
     }
 
     /// The ring goes on: the turn that was kept goes on if its holder is there, and is over otherwise.
@@ -189,24 +156,20 @@ impl<S> Ring<S> {
         let left = kept.clock.left(now);
         let least = if kept.raised { Nanos::ZERO } else { KEPT_TIME_MIN.into() };
         let raised = Allowance { silent: left.silent.max(least), hold: left.hold.max(least) };
-        let turn = TurnNumber::after(self.last_turn);
-        self.last_turn = turn.get();
-        self.hold(
-            now,
-            Lease {
-                turn,
-                clock: Clock::Unreleased(raised),
-                raised: kept.raised || raised != left,
-                extra: if raised == left { kept.extra } else { kept.extra.or_beyond() },
-                ..kept
-            },
-        );
+        let turn = TurnNumber::next(&mut self.last_turn);
+        self.phase = Phase::Held(Lease {
+            turn,
+            clock: Clock::Unreleased(raised),
+            raised: kept.raised || raised != left,
+            extra: if raised == left { kept.extra } else { kept.extra.or_beyond() },
+            ..kept
+        });
+        self.stand_from(now);
         Some(Grant { seat: self.seat_id(kept.slot()), turn })
     }
 
-    /// Until the holder is told, the turn costs the others no time.
-    fn hold(&mut self, now: Instant, lease: Lease) {
-        self.phase = Phase::Held(lease);
+    /// Until the holder of a turn that begins is told, it costs the others no time.
+    fn stand_from(&mut self, now: Instant) {
         self.stopped = self.stopped(now);
         self.stands_from = now;
     }

@@ -1,7 +1,7 @@
 //! The turn as an entry: found once, then ended, given more time, or handed to the host to judge.
 
-use super::lease::Clock;
-use super::moved::{HandOver, HostError, Moved, Outcome, Refusal};
+use super::lease::{Clock, Extra};
+use super::moved::{Ended, HandOver, HostError, Moved, Outcome, Refusal};
 use super::ring::{Phase, Ring};
 use super::{Scheduler, SeatId, TurnNumber};
 use crate::hint::{likely, unlikely};
@@ -162,13 +162,32 @@ impl<'a, S> Holding<'a, S> {
     /// is kept with the seat of that holder. An error is a move whose next clock has not begun.
     #[inline(always)]
     pub(crate) fn hand_over(self, now: Instant) -> Result<(HandOver, &'a S), Moved> {
-        let Holding { ring, timers, .. } = self;
-        let handed = ring.hand_over(now)?;
-        // Nearly always an earlier time was asked for, and is left where it is.
-        if unlikely(ring.alarm.due.is_none_or(|due| handed.lapses < due)) {
-            ring.arm(timers);
+        let Holding { ring, timers, seat, turn } = self;
+        let Phase::Held(lease) = &ring.phase else { return Err(Moved::NOTHING) };
+        // Without a branch between them, as nearly always all are looked at.
+        let goes_on =
+            ring.named.is_none() & !ring.draining & !ring.paused & (ring.occupied >= ring.terms.min_seats);
+        if unlikely(!goes_on | (lease.extra != Extra::None)) {
+            return Err(ring.end(now, Outcome::Answered));
         }
-        Ok((handed, &ring.seats[handed.granted.seat.slot() as usize].data))
+        debug_assert_eq!(ring.stands_from, Instant::FAR_FUTURE, "nothing stops the ring's own clock");
+        let (own, asks_again) = (now - ring.stopped, lease.asks_again);
+        ring.put_back(own, seat.slot(), true, asks_again);
+        let Some(slot) = ring.take_first() else {
+            ring.phase = Phase::Idle;
+            return Err(Moved {
+                ended: Some(Ended { seat, turn, outcome: Outcome::Answered }),
+                granted: None,
+            });
+        };
+        let (lapses, hold_until) = (now + ring.terms.time.silent, now + ring.terms.time.hold);
+        // Nearly always an earlier time was asked for, and is left where it is.
+        if unlikely(ring.alarm.due.is_none_or(|due| lapses < due)) {
+            ring.arm_by(timers, Some(lapses));
+        }
+        let clock = Clock::Running { deadline: lapses, hold_until };
+        let (granted, data) = ring.begin_turn(slot, own, clock, Extra::None);
+        Ok((HandOver { seat, turn, granted, lapses }, data))
     }
 
     /// Sets the time that the holder may be silent anew, never beyond what the turn may last in all. Returns

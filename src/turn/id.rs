@@ -13,15 +13,11 @@ pub(super) const SLOTS_MAX: usize = 1 << SLOT_BITS;
 
 const SLOT_BITS: u32 = 24;
 
-/// The slot of a name.
-#[expect(clippy::cast_possible_truncation, reason = "it has 24 bits")]
-const fn slot(name: u64) -> u32 {
-    name as u32 & (SLOTS_MAX as u32 - 1)
-}
+const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 
-const fn name(number: u64, slot: u32) -> u64 {
-    debug_assert!((slot as usize) < SLOTS_MAX && number >> (u64::BITS - SLOT_BITS) == 0);
-    number << SLOT_BITS | slot as u64
+/// Whether both fit a name.
+const fn fits(number: u64, slot: u32) -> bool {
+    slot <= SLOT_MASK && number >> (u64::BITS - SLOT_BITS) == 0
 }
 
 /// Names one ring for as long as it exists; never used again for another.
@@ -31,12 +27,14 @@ pub struct RingId(u64);
 impl RingId {
     /// `life` counts the rings ever made.
     pub(super) fn new(slot: u32, life: u64) -> RingId {
-        RingId(name(life, slot))
+        debug_assert!(fits(life, slot));
+        RingId(life << SLOT_BITS | u64::from(slot))
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "it has 24 bits")]
     #[inline]
     pub(super) fn slot(self) -> u32 {
-        slot(self.0)
+        self.0 as u32 & SLOT_MASK
     }
 }
 
@@ -50,7 +48,8 @@ pub struct SeatId {
 impl SeatId {
     #[inline]
     pub(super) fn new(ring: RingId, slot: u32, place: u64) -> SeatId {
-        SeatId { ring, seat: name(place, slot) }
+        debug_assert!(fits(place, slot));
+        SeatId { ring, seat: place << SLOT_BITS | u64::from(slot) }
     }
 
     /// Returns the ring that the seat belongs to.
@@ -83,9 +82,10 @@ impl SeatId {
         self.seat >> SLOT_BITS
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "it has 24 bits")]
     #[inline]
     pub(super) fn slot(self) -> u32 {
-        slot(self.seat)
+        self.seat as u32 & SLOT_MASK
     }
 }
 
@@ -125,9 +125,12 @@ impl TurnNumber {
         self.0.get()
     }
 
-    /// Returns the turn after `last`, the number of the last turn granted (0 if none was).
-    pub(super) fn after(last: u64) -> TurnNumber {
-        TurnNumber(NonZeroU64::MIN.saturating_add(last))
+    /// Counts on from `last`, the number of the last turn granted (0 if none was), and returns the next one.
+    #[inline]
+    pub(super) fn next(last: &mut u64) -> TurnNumber {
+        let next = NonZeroU64::MIN.saturating_add(*last);
+        *last = next.get();
+        TurnNumber(next)
     }
 }
 
@@ -166,11 +169,10 @@ mod tests {
 
     #[test]
     fn turns_count_from_1_and_end_at_the_last_number() {
-        assert_eq!((TurnNumber::new(0), TurnNumber::after(0).get()), (None, 1));
-        assert_eq!(
-            (TurnNumber::after(u64::MAX).get(), TurnNumber::after(6).to_string()),
-            (u64::MAX, "7".to_owned())
-        );
+        assert_eq!(TurnNumber::new(0), None);
+        for (mut last, next) in [(0, 1), (6, 7), (u64::MAX, u64::MAX)] {
+            assert_eq!((TurnNumber::next(&mut last).to_string(), last), (next.to_string(), next));
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ mod tests {
         let (early, late) = (Instant::ORIGIN, Instant::FAR_FUTURE);
         let lease = |clock| Lease {
             seat: SeatId::new(RingId::new(0, 1), 0, 1),
-            turn: TurnNumber::after(0),
+            turn: TurnNumber::new(1).expect("not 0"),
             clock,
             since: early,
             judging_left: Nanos::ZERO,

@@ -41,7 +41,8 @@ fn share(weight: Weight) -> u64 {
 
 const NIL: u32 = u32::MAX;
 
-/// The neighbours of a queued seat in the list of its weight.
+/// The neighbours of a queued seat in the list of its weight. Those of a seat that is not queued, and what
+/// comes before the first one, mean nothing: so the first is taken out without a look at the next.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Links {
     prev: u32,
@@ -117,8 +118,8 @@ impl Queue {
     fn fault_of<S>(&self, seats: &Slab<Seat<S>>, lane: &Lane) -> Option<String> {
         let slots: Vec<u32> = self.lane_slots(seats, lane).collect();
         let listed = || slots.iter().map(|&slot| &seats[slot as usize]);
-        let links = || listed().map(|seat| seat.links.prev).chain([lane.tail]);
-        let is_linked = links().eq([NIL].into_iter().chain(slots.iter().copied()));
+        let links = || listed().map(|seat| seat.links.prev).skip(1).chain([lane.tail]);
+        let is_linked = if slots.is_empty() { lane.tail == NIL } else { links().eq(slots.iter().copied()) };
         let is_of_it = listed().all(|seat| seat.weight == lane.weight && seat.standing == Standing::Queued);
         let is_sorted = listed().map(|seat| seat.tag).is_sorted_by(|a, b| a < b && a.given < b.given);
         let is_ahead = listed().all(|seat| seat.tag > self.virtual_time && seat.tag.given <= self.given);
@@ -159,51 +160,44 @@ impl Queue {
     /// Takes the queued seat at `slot` out, wherever it stands.
     #[inline(never)]
     pub(super) fn remove<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32) {
-        let seat = &mut seats[slot as usize];
-        let Links { prev, next } = std::mem::replace(&mut seat.links, Links::NONE);
-        let (weight, occupied) = (seat.weight, seat.occupied);
+        let seat = &seats[slot as usize];
+        let (Links { prev, next }, weight, occupied) = (seat.links, seat.weight, seat.occupied);
         self.len -= 1;
         let lane = self.lane(weight);
         lane.present -= u32::from(occupied);
-        match prev {
-            NIL => lane.head = next,
-            prev => seats[prev as usize].links.next = next,
+        let is_first = lane.head == slot;
+        if is_first {
+            lane.head = next;
+        } else {
+            seats[prev as usize].links.next = next;
         }
         let lane = self.lane(weight);
         match next {
-            NIL => lane.tail = prev,
+            NIL => lane.tail = if is_first { NIL } else { prev },
             next => seats[next as usize].links.prev = prev,
         }
     }
 
-    /// Takes the seat with the smallest tag out. If its client is there, the turn is its own, and virtual
-    /// time moves to its tag; otherwise its slot is an error.
+    /// Takes the seat with the smallest tag out, if there are no others than of weight 1 and its client is
+    /// there: the turn is its own, and virtual time moves to its tag.
     #[inline(always)]
-    pub(super) fn pop<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<Result<u32, u32>> {
-        if unlikely(!self.heavy.is_empty()) {
-            return self.pop_of_many(seats);
-        }
+    pub(super) fn pop<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<u32> {
         let slot = self.ones.head;
-        let seat = seats.get_mut(slot as usize)?;
-        if unlikely(!seat.occupied) {
-            self.remove(seats, slot);
-            return Some(Err(slot));
-        }
+        let seat = seats.get(slot as usize).filter(|seat| seat.occupied & self.heavy.is_empty())?;
         // As `remove`, for the head of the only list.
-        let next = std::mem::replace(&mut seat.links, Links::NONE).next;
         self.virtual_time = seat.tag;
         self.len -= 1;
         self.ones.present -= 1;
-        self.ones.head = next;
-        match seats.get_mut(next as usize) {
-            Some(next) => next.links.prev = NIL,
-            None => self.ones.tail = NIL,
+        self.ones.head = seat.links.next;
+        if unlikely(self.ones.head == NIL) {
+            self.ones.tail = NIL;
         }
-        Some(Ok(slot))
+        Some(slot)
     }
 
-    #[cold]
-    fn pop_of_many<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<Result<u32, u32>> {
+    /// The same for seats of any weight, those that are away included: the slot of one that is away is an
+    /// error, and virtual time does not move.
+    pub(super) fn pop_of_many<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<Result<u32, u32>> {
         let slot = self.first(seats)?;
         self.remove(seats, slot);
         let seat = &seats[slot as usize];
@@ -308,6 +302,9 @@ fn ahead_in<S>(lane: &Lane, seats: &Slab<Seat<S>>, tag: Tag) -> usize {
     for _ in 0..WALK_MAX {
         let Some(seat) = seats.get(at as usize).filter(|seat| seat.tag >= tag) else { return ahead };
         ahead -= usize::from(seat.occupied);
+        if at == lane.head {
+            return ahead;
+        }
         at = seat.links.prev;
     }
     let given_before =
@@ -346,7 +343,9 @@ mod tests {
         }
 
         fn pop(&mut self) -> Option<u32> {
-            Some(self.queue.pop(&mut self.seats)?.unwrap_or_else(|away| away))
+            let of_one = self.queue.pop(&mut self.seats);
+            let popped = of_one.map(Ok).or_else(|| self.queue.pop_of_many(&mut self.seats))?;
+            Some(popped.unwrap_or_else(|away| away))
         }
 
         fn drop(&mut self, slot: u32) {

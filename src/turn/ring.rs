@@ -186,16 +186,25 @@ impl<S> Ring<S> {
 
     #[inline(always)]
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let deadline = self.lease().and_then(Lease::deadline);
+        self.deadline_by(self.lease().and_then(Lease::deadline))
+    }
+
+    /// The same, if the turn that is held runs out at `held`.
+    fn deadline_by(&self, held: Option<Instant>) -> Option<Instant> {
         let grace_ends = self.vacant.first().map(|&(since, ..)| since + self.terms.seat_grace);
-        earlier(deadline, grace_ends)
+        earlier(held, grace_ends)
     }
 
     /// Asks for the ring's next deadline after every change: that of the turn, the end of its holder's
     /// absence, or of the first grace.
     #[inline(always)]
     pub(super) fn arm(&mut self, timers: &mut Timers<u32>) {
-        let deadline = self.deadline();
+        self.arm_by(timers, self.lease().and_then(Lease::deadline));
+    }
+
+    /// The same, for a turn that runs out at `held`.
+    pub(super) fn arm_by(&mut self, timers: &mut Timers<u32>, held: Option<Instant>) {
+        let deadline = self.deadline_by(held);
         timers.set(&mut self.alarm, self.id.slot(), deadline);
     }
 }

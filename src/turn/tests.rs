@@ -546,7 +546,11 @@ fn m13_the_clock_starts_when_the_holder_is_told() {
         "it does not know of it"
     );
     table.wait(secs(100));
-    assert_eq!(table.scheduler.start(table.now, bob, TurnNumber::after(6)), None, "no such turn");
+    assert_eq!(
+        table.scheduler.start(table.now, bob, TurnNumber::new(7).expect("not 0")),
+        None,
+        "no such turn"
+    );
     let deadline = table.scheduler.start(table.now, ann, held.turn);
     assert_eq!(deadline, Some(table.now + secs(30)));
     table.wait(secs(1));
