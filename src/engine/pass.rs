@@ -327,7 +327,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// There is something to read from a connection, and no other news of it: nearly always.
     #[inline(always)]
     pub fn handle_readable(&mut self, now: Now, id: ConnectionId) {
-        self.read(now, id, false);
+        self.read(now, id, self.buffer.len(), false);
         if likely(self.prompt > 0) {
             self.prompt -= 1;
             self.flush_touched(now);
@@ -343,7 +343,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Some(Phase::Connecting) => self.finish_connecting(now, id),
             Some(_) => {
                 if ready.readable {
-                    self.read_seldom(now, id, ready.to_end);
+                    self.read_seldom(now, id, self.buffer.len(), ready.to_end);
                     self.relieve(now, id);
                 }
                 if ready.writable {

@@ -37,7 +37,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 && !link.paused
             {
                 link.unread = false;
-                self.read_up_to(now, id, budget, true);
+                self.read_seldom(now, id, budget, true);
                 self.relieve(now, id);
             }
         }
@@ -46,76 +46,67 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Out of line, for all but what happens in every turn.
     #[cold]
     #[inline(never)]
-    pub(crate) fn read_seldom(&mut self, now: Now, id: ConnectionId, to_end: bool) {
-        self.read(now, id, to_end);
+    pub(crate) fn read_seldom(&mut self, now: Now, id: ConnectionId, budget: usize, to_end: bool) {
+        self.read(now, id, budget, to_end);
     }
 
-    /// Reads up to the length of the buffer. `to_end`: something may be waiting that no further event will
-    /// announce, such as the end of the stream, so that a short read does not mean that nothing is left.
+    /// Reads up to `budget` bytes, which fit the buffer. `to_end`: something may be waiting that no further
+    /// event will announce, such as the end of the stream, so that a short read does not mean that nothing is
+    /// left.
     #[inline(always)]
-    pub(super) fn read(&mut self, now: Now, id: ConnectionId, to_end: bool) {
-        let budget = self.buffer.len();
+    pub(super) fn read(&mut self, now: Now, id: ConnectionId, mut budget: usize, to_end: bool) {
         if unlikely(self.pass_budget < budget) {
             return self.read_in_next_pass(id);
         }
-        self.read_up_to(now, id, budget, to_end);
-    }
-
-    #[inline(always)]
-    fn read_up_to(&mut self, now: Now, id: ConnectionId, budget: usize, to_end: bool) {
-        if let Some(left) = self.read_once(now, id, budget, to_end) {
-            self.read_more(now, id, left, to_end);
-        }
-    }
-
-    /// Goes on reading, up to the `budget` that the first read has left.
-    #[cold]
-    fn read_more(&mut self, now: Now, id: ConnectionId, mut budget: usize, to_end: bool) {
-        self.idle_reads = 1;
-        while budget > 0 && self.idle_reads < IDLE_READS_MAX {
-            self.relieve(now, id);
-            if self.links.phase(id).is_none() {
+        let mut is_first = true;
+        loop {
+            let Some(link) = self.links.link_mut(id) else { return self.counts.stale_events += 1 };
+            let Some(socket) = self.streams.get_mut(id) else { return self.counts.stale_events += 1 };
+            if unlikely(link.unread) {
+                return self.read_handshake_later(id);
+            }
+            let buffer = &mut self.buffer[..budget];
+            let count = match self.sockets.recv(socket, buffer) {
+                Ok(count @ 1..) => count,
+                end => match self.read_nothing(now, id, end) {
+                    true => continue,
+                    false => return,
+                },
+            };
+            self.pass_budget -= count;
+            self.counts.bytes_in += count as u64;
+            if unlikely(link.flags.any(Flags::HAS_REST | Flags::WRAPPED)) {
+                self.hear_more(now, id, count);
+            } else if link.wish == Wish::Keep {
+                let bytes = &buffer[..count];
+                let used = self.protocol.handle_bytes(now, id, bytes, &mut self.links);
+                if unlikely(used < count) {
+                    let rest = bytes[used..].to_vec();
+                    self.go_on(now, id, rest);
+                }
+            }
+            if count < budget && S::SHORT_READ_EMPTIES && !to_end {
                 return;
             }
-            let Some(left) = self.read_once(now, id, budget, to_end) else { return };
-            budget = left;
-        }
-        self.read_later(id);
-    }
-
-    /// Reads once, and no more than `budget`, which is not 0: how much of that is left, if there may be more
-    /// to read.
-    #[inline(always)]
-    fn read_once(&mut self, now: Now, id: ConnectionId, budget: usize, to_end: bool) -> Option<usize> {
-        let Some((link, socket)) = self.links.link_mut(id).zip(self.streams.get_mut(id)) else {
-            self.counts.stale_events += 1;
-            return None;
-        };
-        if unlikely(link.unread) {
-            self.read_handshake_later(id);
-            return None;
-        }
-        let buffer = &mut self.buffer[..budget];
-        let count = match self.sockets.recv(socket, buffer) {
-            Ok(count @ 1..) => count,
-            end => return self.read_nothing(now, id, budget, end),
-        };
-        self.pass_budget -= count;
-        self.counts.bytes_in += count as u64;
-        if unlikely(link.flags.any(Flags::HAS_REST | Flags::WRAPPED)) {
-            self.hear_more(now, id, count);
-        } else if link.wish == Wish::Keep {
-            let bytes = &buffer[..count];
-            let used = self.protocol.handle_bytes(now, id, bytes, &mut self.links);
-            if unlikely(used < count) {
-                let rest = bytes[used..].to_vec();
-                self.go_on(now, id, rest);
+            budget -= count;
+            if !self.may_read_more(now, id, budget, std::mem::take(&mut is_first)) {
+                return;
             }
         }
-        if count < budget && S::SHORT_READ_EMPTIES && !to_end {
-            return None;
+    }
+
+    /// Whether the next read of a connection may follow at once, of which `budget` bytes are left.
+    #[cold]
+    fn may_read_more(&mut self, now: Now, id: ConnectionId, budget: usize, is_first: bool) -> bool {
+        if is_first {
+            self.idle_reads = 1;
         }
-        Some(budget - count)
+        if budget == 0 || self.idle_reads >= IDLE_READS_MAX {
+            self.read_later(id);
+            return false;
+        }
+        self.relieve(now, id);
+        self.links.phase(id).is_some()
     }
 
     /// It has used up its own budget: the rest has to wait for all others.
@@ -315,16 +306,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// A read brought nothing. Returns the budget if it has to be tried again.
+    /// A read brought nothing. Returns whether it has to be tried again.
     #[cold]
-    fn read_nothing(
-        &mut self,
-        now: Now,
-        id: ConnectionId,
-        budget: usize,
-        end: io::Result<usize>,
-    ) -> Option<usize> {
-        let link = self.links.present_mut(id)?;
+    fn read_nothing(&mut self, now: Now, id: ConnectionId, end: io::Result<usize>) -> bool {
+        let Some(link) = self.links.present_mut(id) else { return false };
         match end {
             Ok(_) if link.ended => {}
             Ok(_) => {
@@ -335,11 +320,11 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                     _ => self.input_ended(now, id),
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Some(budget),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => self.close(now, id, CloseReason::Broken(error.kind())),
         }
-        None
+        false
     }
 }
 

@@ -431,13 +431,10 @@ impl<P: Protocol> Driver<P> {
     /// ```
     #[inline(always)]
     pub fn handle_event(&mut self, now: Now, event: &Readiness) {
-        let token = event.token();
-        if !self.engine.sockets.space.owns(token) {
-            return;
-        }
+        let Some(key) = self.engine.sockets.space.key(event.token()) else { return };
         let has_more_to_say =
             || event.is_writable() || event.is_read_closed() || event.is_error() || event.is_priority();
-        match TokenSpace::key(token) {
+        match key {
             // Nearly always there is something to read, and no other news.
             Key::Connection(id) if likely(!has_more_to_say()) => self.engine.handle_readable(now, id),
             key => self.handle_ready(now, key, event.into()),

@@ -68,6 +68,7 @@ pub struct EventLoop<P: Protocol> {
     /// How long it looks for events over and over before it sleeps.
     busy_poll: Option<Duration>,
     inbox: Inbox<P>,
+    /// The loop was told to end, or is drained: both for good.
     stopped: bool,
     companion: Option<Box<dyn Companion<P>>>,
 }
@@ -209,27 +210,33 @@ impl<P: Protocol> EventLoop<P> {
     /// # Ok(()) }
     /// ```
     pub fn run(&mut self, mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>)) -> Result<(), Error> {
-        while self.run_once(None)? {
-            self.take_events(&mut on_event);
+        if self.companion.is_some() {
+            return self.run_accompanied(on_event);
         }
-        self.take_events(&mut on_event);
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn take_events(&mut self, on_event: &mut impl FnMut(&mut Driver<P>, Event<P::Event>)) {
-        if unlikely(self.companion.is_some()) {
-            return self.take_observed_events(on_event);
-        }
-        while let Some(event) = self.driver.poll_event() {
-            on_event(&mut self.driver, event);
+        loop {
+            let goes_on = self.pass(self.driver.next_deadline(), None)?;
+            while let Some(event) = self.driver.poll_event() {
+                on_event(&mut self.driver, event);
+            }
+            if !goes_on {
+                return Ok(());
+            }
         }
     }
 
     #[cold]
-    fn take_observed_events(&mut self, on_event: &mut impl FnMut(&mut Driver<P>, Event<P::Event>)) {
-        while let Some(event) = self.poll_event() {
-            on_event(&mut self.driver, event);
+    fn run_accompanied(
+        &mut self,
+        mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>),
+    ) -> Result<(), Error> {
+        loop {
+            let goes_on = self.run_once(None)?;
+            while let Some(event) = self.poll_event() {
+                on_event(&mut self.driver, event);
+            }
+            if !goes_on {
+                return Ok(());
+            }
         }
     }
 
@@ -279,24 +286,29 @@ impl<P: Protocol> EventLoop<P> {
     /// # Ok(()) }
     /// ```
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let was_due = self.wait(timeout).map_err(Error::Poll)?;
+        let goes_on = self.pass(self.next_deadline(), timeout);
+        // The next poll forgets what this one has said.
+        if self.companion.is_some() && matches!(goes_on, Ok(_) | Err(Error::EventsPending)) {
+            self.finish_companion(self.clock.last())?;
+        }
+        goes_on
+    }
+
+    /// A pass without the companion, which has to be no later than at `deadline`.
+    #[inline(always)]
+    fn pass(&mut self, deadline: Option<Instant>, timeout: Option<Duration>) -> Result<bool, Error> {
+        let was_due = self.wait(deadline, timeout).map_err(Error::Poll)?;
         let now = self.clock.now();
         let mut woken = self.handle_events(now);
-        if unlikely(was_due || self.timer.is_reached(now.instant)) {
+        if unlikely(was_due) || unlikely(self.timer.is_reached(now.instant)) {
             woken |= self.catch_up(now).map_err(Error::Poll)?;
         }
         if unlikely(woken) {
             self.stopped |= self.inbox.obey(&mut self.driver, now);
         }
-        if let Err(refusal) = self.driver.finish_batch(now) {
-            // The next poll forgets what this one has said.
-            self.finish_companion(now)?;
-            return Err(refusal);
-        }
-        if self.companion.is_some() {
-            self.finish_companion(now)?;
-        }
-        Ok(!self.stopped && !self.driver.is_drained())
+        self.driver.finish_batch(now)?;
+        self.stopped |= self.driver.is_drained();
+        Ok(!self.stopped)
     }
 
     /// Returns when the next pass has to be, and sets this loop's descriptor to become readable then. For a
@@ -401,13 +413,12 @@ impl<P: Protocol> EventLoop<P> {
 
     /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first. Not at all if the
     /// deadline was past already: says whether it was.
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
-        let deadline = self.next_deadline();
+    fn wait(&mut self, deadline: Option<Instant>, timeout: Option<Duration>) -> io::Result<bool> {
         if unlikely(deadline.is_some_and(|deadline| deadline <= self.clock.last().instant)) {
             self.poll(Some(Duration::ZERO))?;
             return Ok(true);
         }
-        if unlikely(self.stopped || self.driver.is_drained()) {
+        if unlikely(self.stopped) {
             self.poll(Some(Duration::ZERO))?;
             return Ok(false);
         }

@@ -113,7 +113,7 @@ fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
     peer.shutdown(net::Shutdown::Write).expect("connected");
     driver.handle_ready(now(), key(old), EVERYTHING);
     assert_eq!(driver.counts().stale_events, 1);
-    driver.engine.read_seldom(now(), old, false);
+    driver.engine.read_seldom(now(), old, 1, false);
     assert_eq!(driver.counts().stale_events, 2);
     finish(&mut driver);
     assert_eq!((driver.protocol().heard.len(), driver.protocol().ended.len()), (0, 0));

@@ -53,13 +53,18 @@ impl TokenSpace {
         Token(usize::from(self.0) << 56 | (generation as usize) << 32 | slot as usize)
     }
 
+    /// The owner of `token`, unless that belongs to another space.
     #[expect(clippy::cast_possible_truncation, reason = "each part is masked to its width")]
-    pub(super) fn key(token: Token) -> Key {
+    #[inline]
+    pub(super) fn key(self, token: Token) -> Option<Key> {
+        if token.0 >> 56 != usize::from(self.0) {
+            return None;
+        }
         let (slot, generation) = (token.0 as u32, (token.0 >> 32) as u32 & 0x00ff_ffff);
-        match NonZeroU32::new(generation) {
+        Some(match NonZeroU32::new(generation) {
             None => Key::Listener(slot),
             Some(generation) => Key::Connection(ConnectionId { slot, generation }),
-        }
+        })
     }
 }
 
@@ -78,7 +83,7 @@ mod tests {
         ] {
             let token = mine.token(key);
             assert!(mine.owns(token) && !other.owns(token));
-            assert_eq!(TokenSpace::key(token), key);
+            assert_eq!((mine.key(token), other.key(token)), (Some(key), None));
         }
     }
 }

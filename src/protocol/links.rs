@@ -222,7 +222,7 @@ impl Links {
     #[inline(always)]
     pub(crate) fn send_static_first(&mut self, id: ConnectionId, text: &'static [u8]) {
         match self.links.get_mut(id.slot as usize) {
-            Some(link) if likely(link.may_send(id) && !link.touched && link.queue.is_empty()) => {
+            Some(link) if likely(link.may_send(id) && !link.touched && link.queue.unsent().is_empty()) => {
                 link.queue = Queue::Constant(text);
                 link.touched = true;
                 self.hurried.push(id);
@@ -703,7 +703,7 @@ impl Links {
     #[inline]
     pub(crate) fn is_all_written(&self, id: ConnectionId) -> bool {
         match self.links.get(id.slot as usize) {
-            Some(link) => link.generation != id.generation || link.queue.is_empty(),
+            Some(link) => link.generation != id.generation || link.queue.unsent().is_empty(),
             None => true,
         }
     }

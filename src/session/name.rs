@@ -116,14 +116,6 @@ impl Short {
         name.bytes[..bytes.len()].copy_from_slice(bytes);
         Ok(name)
     }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(self.as_bytes()).expect("a name was checked to be UTF-8")
-    }
 }
 
 macro_rules! named {
@@ -161,7 +153,7 @@ macro_rules! named {
             /// ```
             #[must_use]
             pub fn as_str(&self) -> &str {
-                self.0.as_str()
+                std::str::from_utf8(self.as_bytes()).expect("a name was checked to be UTF-8")
             }
 
             /// The bytes of the name as it came.
@@ -176,7 +168,7 @@ macro_rules! named {
             /// ```
             #[must_use]
             pub fn as_bytes(&self) -> &[u8] {
-                self.0.as_bytes()
+                &self.0.bytes[..usize::from(self.0.len)]
             }
         }
 

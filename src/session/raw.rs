@@ -108,16 +108,13 @@ impl<'a> RawAnswer<'a> {
         let name = name.as_bytes();
         let Some((head, [b':', digits @ ..])) = message.split_at_checked(name.len()) else { return false };
         let are_few = matches!(digits.len(), 1..=FEW_DIGITS);
-        is_same(head, name) && are_few && digits.iter().all(u8::is_ascii_digit)
+        // Most names are too short for a call that compares them to gain anything.
+        let ((eights, rest), (others, other_rest)) = (head.as_chunks::<8>(), name.as_chunks::<8>());
+        let is_same =
+            eights.iter().zip(others).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
+                && rest.iter().zip(other_rest).all(|(a, b)| a == b);
+        is_same && are_few && digits.iter().all(u8::is_ascii_digit)
     }
-}
-
-/// Compares two slices of the same length. Most names are too short for a call to gain anything.
-#[inline(always)]
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let ((eights, rest), (others, other_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    eights.iter().zip(others).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
-        && rest.iter().zip(other_rest).all(|(a, b)| a == b)
 }
 
 /// This many digits overflow nothing.

@@ -70,17 +70,8 @@ impl<S> Ring<S> {
     }
 
     /// Takes the next seat whose client is there out of the queue.
-    #[inline(always)]
-    pub(super) fn take_first(&mut self) -> Option<u32> {
-        match self.queue.pop(&mut self.seats) {
-            Some(slot) => Some(slot),
-            None => self.take_first_of_many(),
-        }
-    }
-
-    /// The same, where weights differ or the first seat in the queue is away.
     #[cold]
-    fn take_first_of_many(&mut self) -> Option<u32> {
+    pub(super) fn take_first(&mut self) -> Option<u32> {
         loop {
             match self.queue.pop_of_many(&mut self.seats)? {
                 Ok(slot) => return Some(slot),

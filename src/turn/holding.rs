@@ -173,7 +173,7 @@ impl<'a, S> Holding<'a, S> {
         debug_assert_eq!(ring.stands_from, Instant::FAR_FUTURE, "nothing stops the ring's own clock");
         let (own, asks_again) = (now - ring.stopped, lease.asks_again);
         ring.put_back(own, seat.slot(), true, asks_again);
-        let Some(slot) = ring.take_first() else {
+        let Some(slot) = ring.queue.pop(&mut ring.seats).or_else(|| ring.take_first()) else {
             ring.phase = Phase::Idle;
             return Err(Moved {
                 ended: Some(Ended { seat, turn, outcome: Outcome::Answered }),

@@ -15,11 +15,6 @@ const SLOT_BITS: u32 = 24;
 
 const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 
-/// Whether both fit a name.
-const fn fits(number: u64, slot: u32) -> bool {
-    slot <= SLOT_MASK && number >> (u64::BITS - SLOT_BITS) == 0
-}
-
 /// Names one ring for as long as it exists; never used again for another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RingId(u64);
@@ -27,7 +22,7 @@ pub struct RingId(u64);
 impl RingId {
     /// `life` counts the rings ever made.
     pub(super) fn new(slot: u32, life: u64) -> RingId {
-        debug_assert!(fits(life, slot));
+        debug_assert!(slot <= SLOT_MASK && life >> (u64::BITS - SLOT_BITS) == 0);
         RingId(life << SLOT_BITS | u64::from(slot))
     }
 
@@ -48,7 +43,7 @@ pub struct SeatId {
 impl SeatId {
     #[inline]
     pub(super) fn new(ring: RingId, slot: u32, place: u64) -> SeatId {
-        debug_assert!(fits(place, slot));
+        debug_assert!(slot <= SLOT_MASK && place >> (u64::BITS - SLOT_BITS) == 0);
         SeatId { ring, seat: place << SLOT_BITS | u64::from(slot) }
     }
 

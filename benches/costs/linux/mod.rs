@@ -11,6 +11,7 @@ mod process;
 mod processor;
 mod rings;
 mod serve;
+mod way;
 
 use std::io;
 use std::process::ExitCode;
@@ -28,13 +29,16 @@ struct Count {
     run: fn() -> io::Result<Vec<Figure>>,
 }
 
-const COUNTS: [Count; 5] = [
+const COUNTS: &[Count] = &[
     Count { name: "calls", needs: Some(Tool::Strace), run: calls::count },
     Count { name: "instructions", needs: Some(Tool::Valgrind), run: instructions::count },
     Count { name: "memory", needs: None, run: memory::count },
     Count { name: "idle", needs: None, run: idle::count },
     Count { name: "bytes", needs: None, run: bytes::count },
 ];
+
+/// The only one for which a build without optimization is good, and the one that needs it.
+const UNOPTIMIZED: &[Count] = &[Count { name: "way", needs: Some(Tool::Valgrind), run: way::count }];
 
 /// Something costs too much.
 const TOO_MUCH: u8 = 1;
@@ -56,10 +60,12 @@ pub fn main() -> ExitCode {
 }
 
 fn count(options: &Options) -> Result<ExitCode, String> {
-    let chosen: Vec<_> = COUNTS.iter().filter(|count| count.name.contains(&options.filter)).collect();
+    let counts = if cfg!(debug_assertions) { UNOPTIMIZED } else { COUNTS };
+    let chosen: Vec<_> = counts.iter().filter(|count| count.name.contains(&options.filter)).collect();
     if chosen.is_empty() {
         // A filter is for all benches of a `cargo bench`.
-        println!("costs: {} is none of {}", options.filter, COUNTS.map(|count| count.name).join(", "));
+        let names: Vec<_> = counts.iter().map(|count| count.name).collect();
+        println!("costs: {} is none of {}", options.filter, names.join(", "));
         return Ok(ExitCode::SUCCESS);
     }
     let missing = missing_tools(&chosen);

@@ -39,7 +39,7 @@ impl Tool {
                 command.args(["-f", "-c", "-e", "trace=!clock_gettime", "-o"]).arg(counted).arg("--")
             }
             Tool::Valgrind => command
-                .args(["--quiet", "--tool=callgrind"])
+                .args(["--quiet", "--tool=callgrind", "--demangle=no"])
                 .arg(format!("--callgrind-out-file={}", counted.display())),
         };
         command

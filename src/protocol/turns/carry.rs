@@ -4,7 +4,7 @@ use log::{Level, info};
 
 use super::TurnEvent;
 use super::proposal::Then;
-use super::server::{Drain, Session, TurnServer, may_go};
+use super::server::{Drain, Session, TurnServer};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::raw::{GO, Signal, Trial};
@@ -67,41 +67,32 @@ impl TurnServer {
         (message, name): (&[u8], usize),
         links: &mut Links,
     ) -> bool {
-        let HandOver { seat, turn, granted, .. } = handed;
-        let answer = Accepted { message, name, words: None, replies: 1 };
-        if unlikely(!self.tell(now, &handed, next, links)) {
-            self.table.scheduler.unstart(now.instant, granted);
-            self.carry_out(now, handed.moved(), Some(answer), links);
-            return false;
+        let HandOver { seat, turn, granted, lapses } = handed;
+        let answer = || Accepted { message, name, words: None, replies: 1 };
+        // T25: the next holder is told that it may go, before anything else is written, if nothing stands in
+        // the way of that.
+        match next.and_then(|id| Some((id, self.sessions.get_mut(id)?))) {
+            Some((id, Session::Raw(raw))) if likely(raw.signal == Signal::Quiet && raw.aside.is_none()) => {
+                raw.signal = Signal::Open;
+                links.send_static_first(id, GO);
+            }
+            // On one connection an answer is confirmed before the next turn begins.
+            Some((id, Session::Line(line))) if granted.seat != seat => {
+                let within = lapses.nanos_since(now.instant).as_millis();
+                line.go_mark = write_go(id, granted.turn, within, links);
+            }
+            _ => {
+                self.table.scheduler.unstart(now.instant, granted);
+                self.carry_out(now, handed.moved(), Some(answer()), links);
+                return false;
+            }
         }
-        if unlikely(self.table.rooms.hearing > 0 || self.drain != Drain::No) {
-            self.carry_on_any(now, handed.moved(), answer, links);
+        if unlikely(self.table.rooms.hearing > 0) || unlikely(self.drain != Drain::No) {
+            self.carry_on_any(now, handed.moved(), answer(), links);
             return false;
         }
         self.ledger.handed_over(seat, turn, message, name, granted);
         true
-    }
-
-    /// T25: tells the next holder that it may go, before anything else is written, if nothing stands in the
-    /// way of that.
-    #[inline(always)]
-    fn tell(&mut self, now: Now, handed: &HandOver, next: Option<ConnectionId>, links: &mut Links) -> bool {
-        let &HandOver { seat, granted, lapses, .. } = handed;
-        let Some(id) = next else { return false };
-        if let Some(Session::Raw(raw)) = self.sessions.get_mut(id) {
-            if likely(may_go(raw.signal) && raw.aside.is_none()) {
-                raw.signal = Signal::Open;
-                links.send_static_first(id, GO);
-                return true;
-            }
-        } else if let Some(Session::Line(line)) = self.sessions.get_mut(id)
-            // On one connection an answer is confirmed before the next turn begins.
-            && granted.seat != seat
-        {
-            line.go_mark = write_go(id, granted.turn, lapses.nanos_since(now.instant).as_millis(), links);
-            return true;
-        }
-        false
     }
 
     #[cold]
@@ -266,7 +257,7 @@ impl TurnServer {
         self.ledger.report(TurnEvent::Granted { seat, turn });
         let id = self.table.scheduler.data(seat)?.client?;
         match self.sessions.get_mut(id) {
-            Some(Session::Raw(raw)) if likely(may_go(raw.signal)) => {
+            Some(Session::Raw(raw)) if likely(raw.signal == Signal::Quiet) => {
                 raw.signal = Signal::Open;
                 links.send_static_first(id, GO);
                 self.table.scheduler.start(now.instant, seat, turn);
