@@ -89,7 +89,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             left -= 1;
             self.set_securing(id, false);
             // Whether that was the end of the stream was not noted.
-            self.read_seldom(now, id, true);
+            self.read_seldom(now, id, self.buffer.len(), true);
             self.set_securing(id, true);
             self.flush(now);
         }

@@ -16,8 +16,9 @@ use super::serve::Setting;
 
 const TURNS: usize = 1_024;
 
-const RAW_MAX: (usize, usize) = (57, 22);
-const LINE_MAX: (usize, usize) = (89, 30);
+/// Functions and files. What makes the way shorter lowers them.
+const RAW_MAX: (usize, usize) = (43, 21);
+const LINE_MAX: (usize, usize) = (77, 28);
 
 /// The function that an event of the poll comes in by.
 const BEGIN: &str = "6driver15Driver$LT$P$GT$12handle_event17h";
