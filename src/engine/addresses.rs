@@ -1,11 +1,11 @@
-//! The number of connections of each address, if that has a limit. `opening.rs` decides what happens beyond
-//! it.
+//! The number of connections from each address, if that is limited. `opening.rs` decides what happens beyond
+//! the limit.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// Has an entry for each address that has a connection, so never more than there are connections; none
-/// without a limit.
+/// Has an entry for each address that has a connection, so never more entries than connections; empty without
+/// a limit.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     connections_max: Option<usize>,
@@ -31,7 +31,7 @@ impl Addresses {
         }
     }
 
-    /// One of `peer`'s is gone.
+    /// Notes that a connection of `peer` is gone.
     pub(super) fn remove(&mut self, peer: SocketAddr) {
         let Some(addr) = self.counted(peer) else { return };
         let Some(count) = self.connections.get_mut(&addr) else { return };
@@ -41,16 +41,16 @@ impl Addresses {
         }
     }
 
-    /// The address that `peer` counts as, if it does: an IPv4 address that comes through an IPv6 socket is
-    /// one of IPv4.
+    /// Returns the address that `peer` is counted under, if it is counted. An IPv4 address that comes through
+    /// an IPv6 socket is counted as IPv4.
     fn counted(&self, peer: SocketAddr) -> Option<IpAddr> {
         let addr = self.connections_max.map(|_| peer.ip().to_canonical())?;
         (!(self.is_exempt)(&addr)).then(|| network(addr))
     }
 }
 
-/// Of IPv6 the half that says where a host is: it may choose the other half as it likes, so one host has as
-/// many addresses as it wants.
+/// Keeps the first half of an IPv6 address. A host may choose the second half freely, so it has as many
+/// addresses as it wants.
 fn network(addr: IpAddr) -> IpAddr {
     match addr {
         IpAddr::V4(_) => addr,

@@ -1,4 +1,4 @@
-//! How bytes go out, and how connections end: with their last words heard, or at once.
+//! How bytes go out, and how connections end: after their last words were read, or at once.
 
 use std::io;
 
@@ -10,8 +10,8 @@ use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Flags, Ori
 use crate::time::Now;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// Writes what is queued for a connection, and does what else its protocol wants. `first` is what came of
-    /// a first write, if one was tried.
+    /// Writes what is queued for a connection, and carries out what its protocol has asked for. `first` is
+    /// the result of a first write, if one was tried.
     #[cold]
     pub(super) fn carry_out(&mut self, now: Now, id: ConnectionId, first: Option<io::Result<usize>>) {
         let Some((link, _)) = self.links.link_and_spare(id) else { return };
@@ -22,7 +22,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return;
         }
         let (before, had_refused) = (self.counts.bytes_out, link.is_blocked());
-        // A peer that is to be closed for what waits for it is offered that once more.
+        // A peer that is about to be closed as a slow reader gets one more chance to read.
         if (!had_refused || link.queue.unsent().len() > self.config.out_bytes_max)
             && let Err(error) = self.write_out(id, first)
         {
@@ -34,7 +34,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return self.abort(now, id, AbortReason::SlowReader);
         }
         if link.finished && !link.is_blocked() && !std::mem::replace(&mut link.shut, true) {
-            // If the connection is broken, a read says so.
+            // A read reports it if the connection is broken.
             let _ = self.sockets.shutdown(socket);
         }
         if link.wish == Wish::Close {
@@ -45,7 +45,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 return self.linger(now, id);
             }
         }
-        // Otherwise nothing has changed: it is watched for reading, and has no deadline.
+        // Otherwise nothing has changed: it is watched for input, and has no deadline.
         if link.is_blocked() || link.watched == Some(Interest::ReadWrite) {
             self.await_writable(now, id, self.counts.bytes_out > before);
         }
@@ -92,7 +92,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.close(now, id, reason);
     }
 
-    /// Says what a connection waits for, if that has changed.
+    /// Updates the interest of a connection, if it has changed.
     pub(super) fn watch(&mut self, id: ConnectionId) -> io::Result<()> {
         let Some((link, socket)) = self.links.link_mut(id).zip(self.streams.get_mut(id)) else {
             return Ok(());
@@ -105,8 +105,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Ok(())
     }
 
-    /// All is written, or the peer has time to take more, from its last progress. While draining, it has no
-    /// more than the linger.
+    /// Sets the time in which the peer has to read more, counted from its last progress. While draining, that
+    /// is the linger time at most.
     pub(super) fn await_writable(&mut self, now: Now, id: ConnectionId, has_progress: bool) {
         let Some(link) = self.links.present_mut(id) else { return };
         let timer = Timer::Connection(id);
@@ -119,7 +119,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             _ => self.config.stall_timeout,
         };
         match patience {
-            // A drain does not wait for a drip.
+            // A drain does not wait for a peer that reads a few bytes at a time.
             Some(patience) if !has_deadline || has_progress && !self.draining => {
                 self.deadlines.set(timer, Some(now.instant + patience));
             }
@@ -144,7 +144,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.pause_or_resume(id);
     }
 
-    /// A drain has begun: a peer that does not read has less time from now on.
+    /// Shortens the time of a peer that does not read, because a drain has begun.
     pub(super) fn hasten(&mut self, now: Now, id: ConnectionId) {
         let Some(link) = self.links.present_mut(id) else { return };
         if link.is_blocked() {
@@ -153,8 +153,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// The last words are written. A close with unread input would reset the connection, and the peer might
-    /// never read them: so what still comes is discarded for a while.
+    /// Discards further input for a while, after the last words were written. Closing a socket with unread
+    /// input would reset the connection, and the peer might never read them.
     pub(super) fn linger(&mut self, now: Now, id: ConnectionId) {
         let Some(link) = self.links.present_mut(id) else { return };
         let Some(socket) = self.streams.get_mut(id) else { return };
@@ -168,15 +168,15 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
         let due = now.instant + self.config.linger_timeout;
         self.deadlines.set(Timer::Connection(id), Some(due));
-        // Bytes that have come already are not announced again.
+        // No event will announce the bytes that have already arrived.
         if let Err(error) = self.watch(id) {
             return self.close(now, id, CloseReason::Broken(error.kind()));
         }
         self.read_later(id);
     }
 
-    /// The connection is gone. Its slot is used again only after the batch: an event for it may still be on
-    /// its way.
+    /// Ends a connection. Its slot is used again only after the batch, because an event for it may still be
+    /// on its way.
     pub(crate) fn close(&mut self, now: Now, id: ConnectionId, reason: CloseReason) {
         let is_known = self.is_known(id);
         let Some((origin, phase)) = self.discard(id) else { return };
@@ -210,7 +210,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Closes the socket of a connection: where that came from, and where it stood.
+    /// Closes the socket of a connection, and returns its origin and its phase.
     pub(super) fn discard(&mut self, id: ConnectionId) -> Option<(Origin, Phase)> {
         let socket = self.streams.remove(id)?;
         let link = self.links.link_mut(id)?;

@@ -1,4 +1,4 @@
-//! The limits and times of an engine and its sockets, and why each stands where it does.
+//! The limits and times of an engine and its sockets, with the reason for each default.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,101 +9,127 @@ use crate::protocol::{BuffersMin, LOG_LINES_MAX};
 /// [`net::Driver`](crate::net::Driver) gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DriverConfig {
-    /// Connections that exist at once, those about to be closed included. A newcomer beyond this limit is
-    /// dropped without a word, so the protocol's own limit should be lower by 16: a client that is turned
-    /// away can still be told. Default `None`: a [`net::Driver`](crate::net::Driver) takes
+    /// The most connections at once, including those about to be closed. A newcomer beyond it is dropped
+    /// without a word.
+    ///
+    /// So the protocol's own limit should be lower by 16, which leaves room to tell a client why it is turned
+    /// away. Default `None`: a [`net::Driver`](crate::net::Driver) uses
     /// [`net::connections_max`](crate::net::connections_max)`(0)` when it is made; an engine on other sockets
-    /// has no limit. A host that opens more than a listener and a few files passes their number to that
-    /// function, and its result here.
+    /// has no limit. A host that opens more than a listener and a few files passes that number to
+    /// `connections_max`, and its result here.
     pub max_connections: Option<usize>,
-    /// Connections that one address may have; beyond it a newcomer is dropped without a word, so that one
-    /// machine cannot take all places. Loopback addresses have no limit: behind a proxy on this machine all
-    /// clients come from one. An IPv4 address is the same one through an IPv6 socket; of IPv6 a whole network
-    /// of 64 bits is one, since a machine may choose among its addresses. Default: none, since clients may
-    /// share an address. A turn server that limits the seats of an address needs about twice as many
-    /// connections for it, because a client resumes on a new connection while the system still keeps its lost
-    /// one.
+    /// The most connections from one address, so that one machine cannot take every place. A newcomer beyond
+    /// it is dropped without a word.
+    ///
+    /// Default `None`, because clients may share an address. Loopback addresses have no limit: behind a proxy
+    /// on this machine, all clients come from one. An IPv4 address counts as the same one through an IPv6
+    /// socket. An IPv6 network of 64 bits counts as one address, because a machine may choose any address in
+    /// it. A turn server that limits the seats of an address needs about twice as many connections for it: a
+    /// client resumes on a new connection while the system still keeps the lost one.
     pub max_connections_per_address: Option<usize>,
-    /// Bytes read from one connection in a pass: one peer must not starve the others. Where many wait to be
-    /// read, each has an equal share of `pass_read_bytes_max`, and at least 1 KiB. Default 16 KiB, allocated
-    /// once: a message of 64 KiB takes four reads, and four peers that flood share a pass. 0 counts as 1.
+    /// Bytes read from one connection in a pass, so that one peer cannot starve the others. Default 16 KiB; 0
+    /// counts as 1.
+    ///
+    /// The buffer is allocated once. When many connections wait to be read, each gets an equal share of
+    /// `pass_read_bytes_max`, and at least 1 KiB.
     pub read_bytes_max: usize,
-    /// Bytes read in a pass from all connections that were ready, and as many again from those that the last
-    /// pass left over: a thousand that flood must not hold the others up, nor fill the memory with events. A
-    /// connection that comes too late for it is read in one of the next passes, in the order of coming; but
-    /// one whose word the protocol awaits is read first, and before the deadlines that have come meanwhile.
-    /// Default 64 KiB; less than `read_bytes_max` counts as `read_bytes_max`.
+    /// Bytes read in a pass from all connections that are ready. Default 64 KiB; at least `read_bytes_max`.
+    ///
+    /// The same number may be read again from connections that the previous pass left over. The limit keeps a
+    /// flood from a thousand peers from delaying everyone else and from filling the memory with events. A
+    /// connection that is not reached is read in a later pass, in order of arrival. A connection that the
+    /// protocol [awaits](crate::protocol::Protocol::is_awaited) is read first, before the deadlines that have
+    /// passed meanwhile.
     pub pass_read_bytes_max: usize,
-    /// Bytes kept of what a connection has sent and its protocol has not consumed: the beginning of a
-    /// message. A connection whose protocol leaves more is closed. Default 128 KiB, twice the longest
-    /// message; one read comes on top, for each connection.
+    /// Bytes kept for a connection that its protocol has not consumed, such as the beginning of a message.
+    /// Default 128 KiB, twice the longest message.
+    ///
+    /// A connection whose protocol leaves more is closed. One more read may be kept in addition, so this plus
+    /// `read_bytes_max` is the worst case for each connection.
     pub in_bytes_max: usize,
-    /// Connections accepted in a pass: a storm of newcomers must not starve the clients. Default 64; 0 counts
-    /// as 1.
+    /// Connections accepted in a pass, so that a storm of newcomers cannot starve the clients. Default 64; 0
+    /// counts as 1.
     pub accepts_max: usize,
-    /// Bytes queued for a peer that does not read. From half of it on, nothing is read from that peer; beyond
-    /// it, a peer is closed whose socket has refused bytes and refuses more. A peer that has not been written
-    /// to yet may have 16 times as many, since what a host does to 1,000 clients at once is no fault of one
-    /// that reads. Default 128 KiB, for each connection.
+    /// Bytes that may be queued for a peer that does not read. Default 128 KiB for each connection.
+    ///
+    /// With half of it queued, nothing more is read from that peer. With more than it queued, a peer is
+    /// closed if its socket has refused bytes and refuses them again. A peer that has not been offered
+    /// anything yet may have 16 times as much: what a host sends to 1,000 clients at once is not their fault.
     pub out_bytes_max: usize,
-    /// Lines a second that peers may cause in the log, all peers together; further ones are counted, and the
-    /// log says once a second how many. Default 100: at most some 60 KB a second, whatever is sent by however
-    /// many connections.
+    /// Log lines per second that all peers together may cause. Default 100, which is about 60 KB per second.
+    ///
+    /// Further lines are counted, and the log says once a second how many there were.
     pub log_lines_max: u32,
-    /// Bytes queued for all peers whose sockets have refused some. Beyond it those are closed that have
-    /// waited for longest for all of theirs to be taken, so that thousands that do not read cost no more
-    /// memory than this; the system keeps up to about 190 KiB more for each. Default 64 MiB: 512 of them with
-    /// as much as each may have.
+    /// Bytes that may be queued for all peers that do not read, together. Default 64 MiB, which is the most
+    /// for 512 of them.
+    ///
+    /// Beyond it, the peers that have been behind for longest are closed. The system itself keeps up to about
+    /// 190 KiB more for each.
     pub queued_bytes_max: usize,
-    /// How long a peer may take nothing of what is queued for it. Default none: a client may be busy, stopped
-    /// or suspended for as long as its system acknowledges what it is asked. Last words have `user_timeout`
-    /// then.
+    /// How long a peer may read nothing of what is queued for it. Default `None`, no limit.
+    ///
+    /// A client may be busy, stopped or suspended for any time, as long as its system answers. Without a
+    /// limit, the last words to a peer are kept for `user_timeout`.
     pub stall_timeout: Option<Duration>,
     /// How long the handshake of a wrapped connection may take, such as that of TLS. Default 10 s.
     pub handshake_timeout: Duration,
     /// Wrapped connections whose handshakes may be under way at once; further newcomers wait in the system's
     /// queue. Default 1,024: each may keep some 20 KiB until it is over.
     pub handshakes_max: usize,
-    /// Connections whose handshakes go on in a pass, when what was ready has been read. Default 4: that of
-    /// TLS takes some 0.1 ms of the processor, so 256 newcomers at once delay no turn by more than a few of
-    /// these. 0 counts as 1.
+    /// Handshakes that make progress in a pass, after everything that was ready has been read. Default 4; 0
+    /// counts as 1.
+    ///
+    /// A TLS handshake takes about 0.1 ms of processor time, so 256 newcomers at once delay a turn by a few
+    /// handshakes at most.
     pub pass_handshakes_max: usize,
-    /// How often wrapped connections are pinged whose wire has pings of its own, as WebSocket's has: for
-    /// proxies that cut what is silent. It shows no more than that a system is there. Default none.
+    /// How often a wrapped connection is pinged, if its wire has pings of its own, as WebSocket does. Default
+    /// `None`.
+    ///
+    /// It keeps proxies from cutting a silent connection. An answer shows only that the peer's system is
+    /// there.
     pub wire_ping: Option<Duration>,
-    /// How long a connection is kept for its peer to read the last words. Default 1 s.
+    /// How long a connection stays open for its peer to read its last words. Default 1 s.
     pub linger_timeout: Duration,
-    /// How long an [`EventLoop`](crate::net::EventLoop) asks again and again whether something has come,
-    /// before it sleeps until something does. A loop that sleeps has to be woken, which on a processor of its
-    /// own is most of what a hand-over takes; one that asks needs all of that processor while turns go round,
-    /// and for this long after each. Default zero: it sleeps at once. Worth setting to a little more than
-    /// clients take to answer, where a processor can be spared; see docs/PERFORMANCE.md. A host with a `Poll`
-    /// of its own does the same with a poll timeout of zero.
+    /// How long an [`EventLoop`](crate::net::EventLoop) polls without sleeping after the last event. Default
+    /// zero: it sleeps at once.
+    ///
+    /// Waking a loop that sleeps takes most of the time of a hand-over. A loop that polls instead uses its
+    /// whole processor while turns go round, and for this long after each one. Set it to a little more than
+    /// clients take to answer, if a processor can be spared; see docs/PERFORMANCE.md. A host with a `Poll` of
+    /// its own does the same with a timeout of zero.
     pub busy_poll: Duration,
-    /// Connections that the system queues before they are accepted. Default 4,096 (the system may cap it).
+    /// Connections that the system queues before they are accepted. Default 4,096; the system may lower it.
     pub backlog: i32,
-    /// The first pause after `accept` failed for want of descriptors or memory; it doubles. Default 10 ms.
+    /// The first pause after `accept` failed because descriptors or memory ran out. It doubles each time.
+    /// Default 10 ms.
     pub accept_backoff_min: Duration,
-    /// The longest such pause. Default 500 ms.
+    /// The longest pause after a failed `accept`. Default 500 ms.
     pub accept_backoff_max: Duration,
     /// The shortest pause before an outbound connection is tried again. Default 100 ms.
     pub reconnect_min: Duration,
-    /// The longest such pause. Default 2 s: a server that is back has all its clients after little more than
-    /// that, and while it is away 10,000 of them knock 10,000 times a second, in all.
+    /// The longest pause before an outbound connection is tried again. Default 2 s.
+    ///
+    /// A server that comes back has all its clients again after little more than that. While it is away,
+    /// 10,000 clients make about 10,000 attempts per second in total.
     pub reconnect_max: Duration,
-    /// How long the first attempt at an outbound connection may take; it doubles each time that one takes all
-    /// of it. Default 1 s: where a server was replaced by one with another address, nothing answers at the
-    /// old one.
+    /// How long the first attempt at an outbound connection may take. It doubles each time an attempt takes
+    /// all of it. Default 1 s.
+    ///
+    /// It is short because nothing answers at the old address of a server that was replaced by one with
+    /// another address.
     pub connect_timeout_min: Duration,
-    /// The longest that an attempt may take, for networks that are slow or lossy. Default 10 s.
+    /// The longest that an attempt may take, for slow or lossy networks. Default 10 s.
     pub connect_timeout_max: Duration,
-    /// Idle time after which the system probes a peer, and again every third of it, three times. Default 15
-    /// s; at least 1 s.
+    /// Idle time after which the system probes a peer. Default 15 s; at least 1 s.
+    ///
+    /// It probes three times, at intervals of a third of this time.
     pub keepalive: Duration,
-    /// How long the system of a peer may acknowledge nothing while bytes are under way to it: a peer that
-    /// vanished without a word is found out by this, since probes wait meanwhile. One that reads nothing, but
-    /// whose system acknowledges that it has no room, is none of those; if it vanishes then, that is noticed
-    /// after up to twice as long. Default 20 s; Linux only.
+    /// How long the peer's system may acknowledge nothing while bytes are under way to it. Default 20 s;
+    /// Linux only.
+    ///
+    /// It finds peers that have vanished while something was being sent, when the system does not probe. A
+    /// peer that does not read, but whose system still says that it has no room, is not affected. If such a
+    /// peer vanishes, that is noticed after at most twice this time.
     pub user_timeout: Duration,
 }
 
@@ -140,8 +166,8 @@ impl Default for DriverConfig {
 }
 
 impl DriverConfig {
-    /// Checks that a protocol's longest messages get through. [`net::Driver`](crate::net::Driver) does so by
-    /// itself; a host that runs an [`Engine`](super::Engine) on sockets of its own calls this before.
+    /// Checks that a protocol's longest messages fit the buffers. [`net::Driver`](crate::net::Driver) calls
+    /// it by itself; a host that runs an [`Engine`](super::Engine) on sockets of its own calls it first.
     ///
     /// # Errors
     ///
@@ -174,8 +200,8 @@ impl DriverConfig {
     }
 }
 
-/// A buffer of a [`DriverConfig`] is too small for a protocol's longest messages, which would close the
-/// connections that carry them.
+/// A buffer of a [`DriverConfig`] that is too small for a protocol's longest messages. Connections that carry
+/// them would be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BufferTooSmall {

@@ -34,8 +34,8 @@ pub enum Event<E> {
         /// The reason.
         reason: CloseReason,
     },
-    /// Outbound connections wait for the addresses of a name. The host looks it up, best on another thread,
-    /// and calls `resolved`. If that takes longer than `connect_timeout_max`, the attempt has failed.
+    /// An outbound connection needs the addresses of a name. The host looks it up, best on another thread,
+    /// and calls `resolved`. After `connect_timeout_max` without an answer the attempt fails.
     Resolve {
         /// The name and the port.
         target: Target,
@@ -71,21 +71,21 @@ pub enum Event<E> {
 pub struct DriverCounts {
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections that are gone, those that this side had opened included.
+    /// Connections that are gone, including outbound ones.
     pub closed: u64,
-    /// Failures of `accept`, those of a single newcomer included.
+    /// Failures of `accept`, including those that concern a single newcomer.
     pub accept_errors: u64,
-    /// Newcomers dropped because `max_connections` exist.
+    /// Newcomers dropped because there were `max_connections` already.
     pub dropped: u64,
-    /// Newcomers dropped because their address has `max_connections_per_address`.
+    /// Newcomers dropped because their address had `max_connections_per_address` already.
     pub dropped_of_address: u64,
     /// Handshakes of wrapped connections that have failed.
     pub handshakes_failed: u64,
     /// Events for connections that were gone.
     pub stale_events: u64,
-    /// Peers given up because they do not read.
+    /// Peers closed because they did not read.
     pub slow_readers: u64,
-    /// Peers given up because their protocol takes nothing of what they have sent.
+    /// Peers closed because their protocol could not consume what they sent.
     pub overlong: u64,
     /// Bytes read.
     pub bytes_in: u64,

@@ -1,5 +1,5 @@
-//! The order of a pass, and what is asked of an engine. How connections begin is in `opening.rs`, how bytes
-//! come in in `reading.rs`, how they go out and connections end in `closing.rs`.
+//! The order of a pass, and the methods of an engine. `opening.rs` has how connections begin, `reading.rs`
+//! how bytes come in, and `closing.rs` how they go out and how connections end.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -25,47 +25,47 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(crate) links: Links,
     /// The sockets of the connections in `links`, until they are closed.
     pub(crate) streams: ConnectionMap<S::Socket>,
-    /// The outbound ones of these.
+    /// The outbound connections among them.
     pub(super) dialed: HashMap<ConnectionId, DialId>,
-    /// Input that was read and not consumed, of the few connections that have such.
+    /// Input that was read and not consumed, for the few connections that have any.
     pub(super) rests: HashMap<ConnectionId, Vec<u8>>,
-    /// The wrapped ones of these.
+    /// The wrapped connections among them.
     pub(super) wires: HashMap<ConnectionId, Wire>,
     pub(super) wire_buffers: WireBuffers,
-    /// How many of `wires` their protocol has not heard of.
+    /// The number of `wires` that the protocol has not heard of.
     pub(super) securing: usize,
-    /// Those of them that have sent something which was not read.
+    /// Those of them that have sent something that was not read yet.
     pub(super) handshakes: VecDeque<ConnectionId>,
     /// Makes the wrapping of a connection whose protocol asks for it, see [`Links::upgrade`].
     pub(super) upgrade: Option<Wrap>,
-    /// Of the connections that were accepted.
+    /// The addresses of the connections that were accepted.
     pub(crate) addresses: Addresses,
     pub(crate) listeners: Slab<Listener<S::Listener>>,
-    /// A listener is ready, the host has acted, or a protocol wants input again: the next pass is due at
-    /// once.
+    /// Whether the next pass is due at once: a listener is ready, the host has acted, or a protocol wants
+    /// input again.
     pub(crate) at_once: bool,
     pub(super) dials: Slab<Dial>,
-    /// Names that the host was asked to look up, and has not.
+    /// Names that the host was asked to look up and has not looked up yet.
     pub(super) lookups: HashSet<Target>,
     pub(super) deadlines: Deadlines<Timer>,
-    /// Connections that may have more to read than their budget allowed, or that of the pass.
+    /// Connections that may have more to read than their budget, or the budget of the pass, allowed.
     pub(super) unread: VecDeque<ConnectionId>,
-    /// The first `carried_over` entries of `unread` are of the last pass; this one reads on from them.
+    /// The first `carried_over` entries of `unread` come from the previous pass; this pass goes on with them.
     pub(super) carried_over: usize,
     /// Connections ever taken from `unread`.
     pub(super) taken: u64,
-    /// The value of `taken` from which on deadlines that have come expire: see
+    /// Deadlines that have passed expire once `taken` reaches this value: see
     /// [`has_read_what_came`](Self::has_read_what_came).
     pub(super) expires_after: Option<u64>,
     /// Read budget left in this pass, in bytes.
     pub(super) pass_budget: usize,
-    /// Reads in a row that have brought the protocol nothing.
+    /// Consecutive reads that brought the protocol nothing.
     pub(super) idle_reads: u8,
-    /// Connections that the system takes bytes for again.
+    /// Connections that can be written to again.
     pub(super) writable: Vec<ConnectionId>,
     /// Connections whose sockets have refused bytes that are still queued.
     pub(super) stalled: Stalled,
-    /// When peers are looked at that take nothing; see [`Sockets::excuse`].
+    /// When to look at peers that read nothing; see [`Sockets::excuse`].
     pub(super) looks: Looks,
     /// Connections that are gone; their slots are used again after the batch.
     pub(super) gone: Vec<ConnectionId>,
@@ -73,18 +73,18 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) events: VecDeque<Event<P::Event>>,
     /// The host has taken all events of the last pass.
     pub(super) events_taken: bool,
-    /// The time of the last pass, since when the work that it left is due.
+    /// The time of the last pass. The work that it left is due since then.
     pub(super) last_pass: Instant,
-    /// Further events of this pass that are answered at once: see [`PROMPT_MAX`].
+    /// Events of this pass that may still be answered at once: see [`PROMPT_MAX`].
     prompt: u32,
     pub(super) draining: bool,
     pub(super) entropy: Entropy,
     pub(super) counts: DriverCounts,
 }
 
-/// The first events of a pass whose replies are written before the next event is looked at: a peer that hears
-/// of its turn can answer meanwhile, on another processor. Where more are ready at once, writing all the rest
-/// together is quicker.
+/// The number of events in a pass whose replies are written before the next event is handled. The peer can
+/// then answer meanwhile, on another processor. When more events are ready, writing the remaining replies
+/// together is faster.
 pub(crate) const PROMPT_MAX: u32 = 32;
 
 /// The owner of a deadline.
@@ -103,18 +103,18 @@ pub(super) enum Timer {
 /// Readiness of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ready {
-    /// There is something to read, if only the end of the stream or an error.
+    /// There is something to read, or the stream has ended or failed.
     pub readable: bool,
-    /// It can be written to again, or is established, or that will fail.
+    /// It can be written to again, or an attempt to connect has succeeded or failed.
     pub writable: bool,
-    /// A read that does not fill the buffer may leave something: the end of the stream, an error, or what
-    /// stands behind urgent data.
+    /// A read that does not fill the buffer may leave something: the end of the stream, an error, or bytes
+    /// after urgent data.
     pub to_end: bool,
 }
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// An engine without connections. `entropy` spreads the pauses before outbound connections are tried
-    /// again.
+    /// Makes an engine without connections. `entropy` randomizes the pauses before outbound connections are
+    /// tried again.
     pub fn new(
         sockets: S,
         protocol: P,
@@ -167,55 +167,55 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     // Getters.
 
-    /// The protocol.
+    /// Returns the protocol.
     #[must_use]
     pub fn protocol(&self) -> &P {
         &self.protocol
     }
 
-    /// The protocol, to be changed: between passes only, so that what it asks of its links is carried out in
-    /// the next one.
+    /// Returns the protocol, to be changed. Call it between passes: its requests to links are carried out in
+    /// the next pass.
     pub fn protocol_mut(&mut self) -> &mut P {
         &mut self.protocol
     }
 
-    /// The sockets.
+    /// Returns the sockets.
     #[must_use]
     pub fn sockets(&self) -> &S {
         &self.sockets
     }
 
-    /// The sockets, to be changed.
+    /// Returns the sockets, to be changed.
     pub fn sockets_mut(&mut self) -> &mut S {
         &mut self.sockets
     }
 
-    /// The protocol's side of the connections, to look at.
+    /// Returns the connections as the protocol sees them.
     #[must_use]
     pub fn links(&self) -> &Links {
         &self.links
     }
 
-    /// The limits and times in force.
+    /// Returns the limits and times in force.
     #[must_use]
     pub fn config(&self) -> &DriverConfig {
         &self.config
     }
 
-    /// How many connections exist, those about to be opened or closed included.
+    /// Returns the number of connections, including those about to be opened or closed.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.streams.len()
     }
 
-    /// Running counts.
+    /// Returns running counts.
     #[must_use]
     pub fn counts(&self) -> DriverCounts {
         self.counts
     }
 
-    /// When the next pass must be, whether or not there is an event; perhaps early, never late. In the past
-    /// if there is work left from the last pass, or from what the host asked since.
+    /// Returns when the next pass is due, even without an event. It may be too early, but never too late. It
+    /// is in the past if the last pass or the host has left work.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         if unlikely(self.has_leftovers() || self.links.has_touched()) {
@@ -224,7 +224,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.first_deadline()
     }
 
-    /// Whether a deadline has come, of this engine or of the protocol; perhaps early, never late.
+    /// Returns whether a deadline of this engine or of the protocol has passed. It may be too early, but
+    /// never too late.
     #[must_use]
     pub fn is_due(&self, now: Now) -> bool {
         self.first_deadline().is_some_and(|deadline| deadline <= now.instant)
@@ -234,13 +235,13 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         earlier(self.deadlines.next(), self.protocol.next_deadline())
     }
 
-    /// Whether [`drain`](Self::drain) was called.
+    /// Returns whether [`drain`](Self::drain) was called.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining
     }
 
-    /// Whether [`drain`](Self::drain) was called and every connection is gone.
+    /// Returns whether [`drain`](Self::drain) was called and every connection is gone.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         unlikely(self.draining) && self.streams.is_empty()
@@ -248,9 +249,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     // Commands of the host.
 
-    /// Lets the host do something with the protocol and its connections, such as send what a person has
-    /// typed, and returns its result. Messages that it sends are written when this returns, as far as the
-    /// peers take them. The next pass is due at once.
+    /// Lets the host act on the protocol and its connections, such as to send what a person has typed, and
+    /// returns the result of `act`. The messages are written before this returns, as far as the peers read
+    /// them. The next pass is due at once.
     pub fn act<R>(&mut self, now: Now, act: impl FnOnce(&mut P, &mut Links) -> R) -> R {
         let result = act(&mut self.protocol, &mut self.links);
         self.flush(now);
@@ -258,15 +259,15 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         result
     }
 
-    /// Connects to `target`, and again whenever that fails or the connection is lost, until
-    /// [`hang_up`](Self::hang_up). The first is number 0, and so on; the number of one that was hung up is
-    /// used again. While draining nothing is begun. The addresses of a name are asked for before every
-    /// attempt, since they may change: [`Event::Resolve`].
+    /// Connects to `target`, and reconnects whenever that fails or the connection is lost, until
+    /// [`hang_up`](Self::hang_up). Numbers count from 0, and the number of a connection that was hung up is
+    /// used again. While draining, no attempt begins. The addresses of a name are asked for before each
+    /// attempt, because they may change: see [`Event::Resolve`].
     pub fn connect(&mut self, now: Now, target: impl Into<Target>) -> DialId {
         self.dial_new(now, Dial::new(target.into(), None))
     }
 
-    /// As [`connect`](Self::connect), over wires that `wrap` makes, one for each attempt.
+    /// Connects as [`connect`](Self::connect) does, over wires that `wrap` makes, one for each attempt.
     pub fn connect_wrapped(&mut self, now: Now, target: impl Into<Target>, wrap: Wrap) -> DialId {
         self.dial_new(now, Dial::new(target.into(), Some(wrap)))
     }
@@ -277,19 +278,19 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         DialId(at)
     }
 
-    /// Has connections upgraded by `wrap` whose protocol asks for that by [`Links::upgrade`].
+    /// Uses `wrap` to upgrade the connections whose protocol asks for it with [`Links::upgrade`].
     pub fn offer_upgrade(&mut self, wrap: Wrap) {
         self.upgrade = Some(wrap);
         self.links.offer_upgrade();
     }
 
-    /// Ends an outbound connection, for good. Its number is the next one's.
+    /// Ends an outbound connection for good. The next one gets its number.
     pub fn hang_up(&mut self, dial: DialId) {
         let Some(dialed) = self.dials.try_remove(dial.0) else { return };
         self.deadlines.set(Timer::Dial(dial.0), None);
         if let Some(id) = dialed.connection {
             match self.links.phase(id) {
-                // The protocol has not heard of it, and never will, though it may be established by now.
+                // The protocol has not heard of it and never will, even if it has been established by now.
                 Some(Phase::Connecting | Phase::Securing) => {
                     self.discard(id);
                 }
@@ -298,8 +299,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Stops accepting and reconnecting, and lets the protocol finish what is begun.
-    /// [`is_drained`](Self::is_drained) says when that is done.
+    /// Stops accepting and reconnecting, and lets the protocol finish its work.
+    /// [`is_drained`](Self::is_drained) tells when that is done.
     pub fn drain(&mut self, now: Now) {
         if std::mem::replace(&mut self.draining, true) {
             return;
@@ -324,7 +325,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     // The world.
 
-    /// There is something to read from a connection, and no other news of it: nearly always.
+    /// Handles a connection that has something to read and no other news, which is the usual case.
     #[inline(always)]
     pub fn handle_readable(&mut self, now: Now, id: ConnectionId) {
         self.read(now, id, self.buffer.len(), false);
@@ -336,7 +337,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// A connection is ready. News of one that is gone is counted and dropped.
+    /// Handles a connection that is ready. An event for one that is gone is counted and dropped.
     #[cold]
     pub fn handle_ready(&mut self, now: Now, id: ConnectionId, ready: Ready) {
         match self.links.phase(id) {
@@ -354,8 +355,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Newcomers wait at the listener with this number. They are accepted later in the pass, when what
-    /// arrived before has been read. In a back-off another knock changes nothing.
+    /// Notes that newcomers wait at the listener `slot`. They are accepted later in the pass, after earlier
+    /// input was read. During a back-off this changes nothing.
     #[cold]
     pub fn handle_knock(&mut self, listener: usize) {
         let rests = self.deadlines.of(Timer::Listener(listener)).is_some();
@@ -398,7 +399,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if unlikely(self.links.has_logged()) {
             self.pace_log(now);
         }
-        // Input left now is the next pass's.
+        // The next pass reads the input that is left now.
         self.carried_over = self.unread.len();
         self.pass_budget = self.config.pass_read_bytes_max;
         if unlikely(!self.gone.is_empty()) {
@@ -407,9 +408,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Ok(())
     }
 
-    /// Whether the last pass has left something to do: to read, to give to the protocol again, or to accept.
+    /// Returns whether the last pass has left something to read, to give to the protocol again, or to accept.
     fn has_leftovers(&self) -> bool {
-        // Without a branch between them: it is looked at twice a pass.
+        // Without a branch between them, because every pass evaluates it twice.
         usize::from(self.at_once) | self.carried_over != 0
     }
 
@@ -437,7 +438,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.unblock();
     }
 
-    /// Says how much of what peers have caused was not logged, when that is due.
+    /// Logs, when it is due, how many lines about peers were left out.
     #[cold]
     fn pace_log(&mut self, now: Now) {
         let is_end = self.is_drained();
@@ -447,7 +448,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Writes what is queued, and does what else the protocol wants.
+    /// Writes what is queued, and carries out what the protocol has asked for.
     #[inline(always)]
     fn flush_touched(&mut self, now: Now) {
         while let Some(id) = self.links.next_touched() {
@@ -460,7 +461,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 continue;
             }
             match self.sockets.send(socket, unsent) {
-                // Nearly always that is all.
+                // Nearly always this was all.
                 Ok(count) if count == unsent.len() => {
                     self.counts.bytes_out += count as u64;
                     link.queue.clear(spare);
@@ -475,7 +476,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.flush_touched(now);
     }
 
-    /// Writes all that is queued, also to those that have made room in this pass.
+    /// Writes all that is queued, including the bytes for peers that have made room in this pass.
     #[cold]
     pub(super) fn flush(&mut self, now: Now) {
         self.unblock();
@@ -496,7 +497,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.gone.drain(..).for_each(|id| self.links.remove(id));
     }
 
-    /// Puts connections that the system takes bytes for again first in the order of writes.
+    /// Moves connections that can be written to again to the front of the order of writes.
     fn unblock(&mut self) {
         while let Some(id) = self.writable.pop() {
             if let Some(link) = self.links.present_mut(id) {
@@ -508,7 +509,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     // Events.
 
-    /// Returns the next event for the host. To be called until it says `None`, after every pass.
+    /// Returns the next event for the host. Call it after each pass until it returns `None`.
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
         if unlikely(!self.events.is_empty()) {
@@ -535,7 +536,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 }
                 Timer::Dial(at) => self.dial_due(now, at),
                 Timer::Connection(id) => self.out_of_time(now, id),
-                // The end of the pass looks after it.
+                // The end of the pass handles it.
                 Timer::Log => {}
                 Timer::Look => self.look(now),
                 Timer::Ping => self.ping_all(now),
@@ -546,7 +547,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Queues an event behind what the protocol has reported before it.
+    /// Queues an event behind those that the protocol has reported before.
     pub(super) fn report(&mut self, event: Event<P::Event>) {
         while let Some(earlier) = self.protocol.poll_event() {
             self.events.push_back(Event::Protocol(earlier));

@@ -13,14 +13,14 @@ pub(crate) struct Dial {
     pub(super) wrap: Option<Wrap>,
     /// The connection, while there is one, established or on its way.
     pub(super) connection: Option<ConnectionId>,
-    /// Addresses of the target that this attempt, or the next one, has not tried.
+    /// Addresses of the target that neither this attempt nor, if none is under way, the next one has tried.
     pub(super) untried: VecDeque<SocketAddr>,
     /// The attempt waits for the addresses of a name.
     pub(super) is_resolving: bool,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: u32,
-    /// Addresses that took all their time since a connection last proved itself. A refusal is none of them:
-    /// it says that the network is fast.
+    /// Addresses that timed out since a connection last proved itself. A refusal does not count: it shows
+    /// that the network is fast.
     timeouts: u32,
 }
 
@@ -37,29 +37,30 @@ impl Dial {
         }
     }
 
-    /// Whether another address of this attempt is left to try at once.
+    /// Returns whether this attempt has another address left to try at once.
     pub(super) fn has_untried(&self) -> bool {
         !self.untried.is_empty()
     }
 
-    /// The connection proved itself: the next failure is the first.
+    /// Notes that the connection proved itself: the next failure is the first.
     pub(super) fn relax(&mut self) {
         (self.failures, self.timeouts) = (0, 0);
     }
 
-    /// An address did not answer in time: the next one has more.
+    /// Notes that an address did not answer in time: the next one gets more time.
     pub(super) fn time_out(&mut self) {
         self.timeouts = self.timeouts.saturating_add(1);
     }
 
-    /// How long this attempt may take at one address.
+    /// Returns how long this attempt may take at one address.
     pub(super) fn patience(&self, config: &DriverConfig) -> Duration {
         let doublings = 1_u32.checked_shl(self.timeouts).unwrap_or(u32::MAX);
         config.connect_timeout_min.saturating_mul(doublings).min(config.connect_timeout_max)
     }
 
-    /// How long to wait before the next attempt: anything from the shortest pause to the cap of this failure,
-    /// which doubles each time. So a thousand clients of a server that died do not come back in one instant.
+    /// Returns the pause before the next attempt: a random time between the shortest pause and the cap for
+    /// this failure, which doubles each time. So a thousand clients of a server that died do not come back at
+    /// the same instant.
     pub(super) fn back_off(&mut self, config: &DriverConfig, entropy: &mut Entropy) -> Duration {
         self.untried.clear();
         self.failures = self.failures.saturating_add(1);
@@ -71,7 +72,7 @@ impl Dial {
         entropy(&mut bytes);
         let delay =
             config.reconnect_min + spread.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX));
-        // Never none at all: a name that does not resolve fails at once, every time.
+        // At least 1 ms, because a name that does not resolve fails at once, every time.
         delay.max(Duration::from_millis(1))
     }
 }
