@@ -1,5 +1,5 @@
-//! How bytes come in: each connection with a budget, and each pass, so that neither one nor many keep the
-//! others waiting. What a protocol does not consume is kept here.
+//! How bytes come in. Each connection and each pass has a budget, so that neither one peer nor many delay the
+//! others. Bytes that a protocol does not consume are kept here.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,16 +11,16 @@ use crate::hint::unlikely;
 use crate::protocol::{CloseReason, ConnectionId, Flags, Links, Phase, Protocol, Wish};
 use crate::time::Now;
 
-/// Bytes that each connection may say in a pass, however many have more to say than fits.
+/// Bytes that each connection may send in a pass, however many connections share the budget.
 const SHARE_MIN: usize = 1024;
 
-/// Reads of a connection in a pass that may bring its protocol nothing, because its wire alone had something
+/// Reads of a connection in a pass that may bring its protocol nothing, because only its wire had something
 /// to say.
 const IDLE_READS_MAX: u8 = 4;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// Goes on where a budget of the last pass ran out. Those that wait share what may be read: if each of a
-    /// thousand were read to the end of its own budget, the last would wait for as many buffers full.
+    /// Goes on with the connections that the last pass left over. They share what may be read: if each of a
+    /// thousand were read up to its own budget, the last would wait for a thousand full buffers.
     pub(super) fn read_on(&mut self, now: Now) {
         self.pass_budget = self.config.pass_read_bytes_max;
         let whole = self.buffer.len();
@@ -43,7 +43,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Out of line, for all but what happens in every turn.
+    /// Kept out of line, because few turns need it.
     #[cold]
     #[inline(never)]
     pub(crate) fn read_seldom(&mut self, now: Now, id: ConnectionId, budget: usize, to_end: bool) {
@@ -109,7 +109,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.links.phase(id).is_some()
     }
 
-    /// It has used up its own budget: the rest has to wait for all others.
+    /// Its own budget is used up: the rest waits until the others have been read.
     #[cold]
     pub(super) fn read_later(&mut self, id: ConnectionId) {
         if self.links.phase(id) == Some(Phase::Securing) {
@@ -119,7 +119,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Others have used up the budget of the pass. An awaited connection goes first in the next one.
+    /// The budget of the pass is used up. An awaited connection goes first in the next pass.
     #[cold]
     fn read_in_next_pass(&mut self, id: ConnectionId) {
         if !self.is_newly_unread(id) {
@@ -139,10 +139,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         link.is_some_and(|link| !std::mem::replace(&mut link.unread, true))
     }
 
-    /// Whether all awaited connections with input at the time of the deadline have been read: an answer that
-    /// arrived before the deadline counts. They are read before all others, so the deadline is hardly late.
-    /// Only the first deadline waits; one that comes meanwhile expires with it, or it could be put off for
-    /// ever.
+    /// Returns whether all awaited connections that had input at the time of the deadline have been read: an
+    /// answer that arrived before the deadline counts. They are read before all others, so the deadline is
+    /// hardly late. Only the first deadline waits. One that passes meanwhile expires with it, because
+    /// otherwise it could be put off for ever.
     pub(super) fn has_read_what_came(&mut self) -> bool {
         let expires_after = match self.expires_after {
             Some(expires_after) => expires_after,
@@ -164,7 +164,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         count
     }
 
-    /// A connection is not read while its peer does not read either, and read on when it has.
+    /// Stops reading from a connection while its peer does not read, and resumes when it has.
     pub(super) fn pause_or_resume(&mut self, id: ConnectionId) {
         let is_congested = self.links.is_congested(id);
         let Some(link) = self.links.present_mut(id) else { return };
@@ -178,8 +178,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     // Bytes that the protocol did not consume.
 
-    /// `count` bytes were read that are not the protocol's yet: they are to be unwrapped, or join those that
-    /// are kept.
+    /// Takes `count` bytes that were read and are not the protocol's yet: they are unwrapped, or join those
+    /// that are kept.
     #[cold]
     fn hear_more(&mut self, now: Now, id: ConnectionId, count: usize) {
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -206,9 +206,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Gives what is kept of the input of some connections to the protocol again, which has asked for that:
-    /// about as much as may be read. A thousand that have asked for too much, and whose peers read all at
-    /// once, must not hold the others up.
+    /// Gives kept input to the protocol again, for connections whose protocol has asked for it, up to about
+    /// the read budget of a pass. A thousand peers that have asked for too much and then read it all at once
+    /// must not delay the others.
     #[cold]
     pub(super) fn reread(&mut self, now: Now) {
         let mut budget = self.config.pass_read_bytes_max;
@@ -234,8 +234,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// The protocol has left `rest`. If that is because a lot waits to be written, it is given again as soon
-    /// as that is written.
+    /// Keeps `rest`, which the protocol has not consumed. If it stopped because a lot waits to be written, it
+    /// gets `rest` again after that was written.
     #[cold]
     fn go_on(&mut self, now: Now, id: ConnectionId, mut rest: Vec<u8>) {
         if self.links.take_upgrade(id) {
@@ -289,7 +289,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.close(now, id, CloseReason::Overlong);
     }
 
-    /// Takes the input that is kept for `id`.
+    /// Takes out the input that is kept for `id`.
     fn take_rest(&mut self, id: ConnectionId) -> Vec<u8> {
         let Some(link) = self.links.link_mut(id).filter(|link| link.flags.any(Flags::HAS_REST)) else {
             return Vec::new();
@@ -298,7 +298,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.rests.remove(&id).unwrap_or_default()
     }
 
-    /// The protocol hears no more of a connection, and gets for the last time what it has not consumed.
+    /// Tells the protocol that the input has ended, and gives it for the last time what it has not consumed.
     pub(super) fn input_ended(&mut self, now: Now, id: ConnectionId) {
         if self.links.phase(id) == Some(Phase::Open) && self.links.is_open(id) && self.is_first_end(id) {
             let rest = self.take_rest(id);
@@ -306,7 +306,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// A read brought nothing. Returns whether it has to be tried again.
+    /// Handles a read that brought nothing. Returns the budget if it has to be tried again.
     #[cold]
     fn read_nothing(&mut self, now: Now, id: ConnectionId, end: io::Result<usize>) -> bool {
         let Some(link) = self.links.present_mut(id) else { return false };
@@ -328,8 +328,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 }
 
-/// Gives a protocol bytes, other than those of a plain read. Called from several places, it is not made
-/// several of.
+/// Gives a protocol bytes that do not come from a plain read. Not inlined, because it is called from several
+/// places.
 #[cold]
 #[inline(never)]
 fn give<P: Protocol>(protocol: &mut P, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
