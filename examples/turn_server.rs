@@ -15,6 +15,7 @@ use common::answers::Answers;
 use common::options::{self, wrong_usage};
 use common::output;
 use common::server::{Service, Site};
+use common::web::Web;
 use log::LevelFilter;
 use taketurns::net::{Event, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
@@ -98,6 +99,24 @@ struct Options {
     #[argh(option, arg_name = "addr")]
     status: Option<String>,
 
+    /// take WebSockets, too, on every address, for browsers; if built with the feature web-socket
+    #[argh(switch)]
+    web_socket: bool,
+
+    /// origin of pages that may connect besides the server's own, such as https://game.example; null for files,
+    /// * for all. May be given several times
+    #[argh(option, arg_name = "url")]
+    web_origin: Vec<String>,
+
+    /// name under which browsers reach the server, without port; may be given several times. Default:
+    /// localhost and addresses
+    #[argh(option, arg_name = "name")]
+    web_host: Vec<String>,
+
+    /// how often WebSockets are pinged, for proxies that cut silent ones. Default: never
+    #[argh(option, arg_name = "time", from_str_fn(options::time))]
+    web_ping: Option<Duration>,
+
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
@@ -114,7 +133,10 @@ fn serve(options: &Options) -> Result<(), String> {
     let config = config(options, site.clients_max)?;
     let turns = TurnServer::new(config, os_entropy())
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
-    let service = Service::listen(turns, site)?;
+    site.limits.wire_ping = options.web_ping.filter(|every| !every.is_zero());
+    let mut service = Service::listen(turns, site)?;
+    let web = Web { is_on: options.web_socket, origins: &options.web_origin, hosts: &options.web_host };
+    web.offer(service.event_loop.driver_mut())?;
     service.announce();
     let mut answers = Answers::default();
     service.run(|news, driver, event| match event {

@@ -75,6 +75,7 @@
 //! | `net` | yes | [`net`]: sockets, clock, event loop; with it `mio`, `socket2`, `getrandom`, `rlimit` and, on Linux, `rustix` |
 //! | `status` | no | [`status`]: the state of a server, over HTTP; with it `base64`, `httparse`, `serde` and `serde_json` |
 //! | `tls` | no | [`tls`]: TLS 1.3, with certificates of both sides; with it `rustls`, `ring`, `rustls-webpki` and `rustls-native-certs` |
+//! | `web-socket` | no | [`web_socket`]: the turn protocol in browsers; with it `base64`, `httparse` and `sha1` |
 //! | `journal` | no | [`store`] and [`journal`]: records on a disk, with a thread that waits for it; with it `redb`, `serde` and `serde_json` |
 //!
 //! The feature `net` needs a target with 64-bit pointers, because the number of a connection and its
@@ -98,7 +99,7 @@
 
 // Without all features the docs still say what they would add; only the links lead nowhere then.
 #![cfg_attr(
-    not(all(feature = "status", feature = "journal", feature = "tls")),
+    not(all(feature = "status", feature = "journal", feature = "tls", feature = "web-socket")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -129,6 +130,8 @@ pub mod time;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod turn;
+#[cfg(feature = "web-socket")]
+pub mod web_socket;
 pub mod wire;
 
 // The names that nearly every host needs.

@@ -24,6 +24,7 @@ pub mod state;
 pub mod status;
 #[cfg(unix)]
 mod terminal;
+pub mod web;
 
 use std::fmt;
 use std::io;

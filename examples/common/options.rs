@@ -143,7 +143,8 @@ fn spell_out(words: Vec<String>, info: &CommandInfoWithArgs) -> Result<Option<Ve
 
 fn version(program: &str) -> String {
     let status = if cfg!(feature = "status") { ", status" } else { "" };
-    format!("{program} {} (features: net{status})", env!("CARGO_PKG_VERSION"))
+    let web_socket = if cfg!(feature = "web-socket") { ", web-socket" } else { "" };
+    format!("{program} {} (features: net{status}{web_socket})", env!("CARGO_PKG_VERSION"))
 }
 
 fn program() -> String {

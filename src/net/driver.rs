@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 use std::net::{self, SocketAddr};
+#[cfg(feature = "web-socket")]
+use std::sync::Arc;
 
 use mio::event::Event as Readiness;
 use mio::net::{TcpListener, TcpStream};
@@ -15,6 +17,8 @@ use crate::engine::{Engine, NotTaken, Ready, Wrap};
 use crate::hint::likely;
 use crate::protocol::{ConnectionId, DialId, Links, Protocol, Transport};
 use crate::time::{Instant, Now};
+#[cfg(feature = "web-socket")]
+use crate::web_socket::{InvalidOrigin, WebSocket, WebSocketConfig};
 
 /// Runs a [`Protocol`] on sockets that are registered with a `mio::Poll` of the host's.
 ///
@@ -275,6 +279,35 @@ impl<P: Protocol> Driver<P> {
     /// ```
     pub fn listen_on(&mut self, socket: net::TcpListener) -> Result<SocketAddr, Error> {
         self.add(socket, None).map_err(Error::handed_in)
+    }
+
+    /// Takes WebSockets, too, on every address that it listens on: from now on, and if the protocol is one of
+    /// lines. See [`web_socket`](crate::web_socket).
+    ///
+    /// # Errors
+    ///
+    /// When an origin is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::web_socket::WebSocketConfig;
+    /// use taketurns::{EventLoop, TurnServer, TurnServerConfig, os_entropy};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
+    /// let mut web = WebSocketConfig::default();
+    /// web.origins.push("https://game.example".to_owned());
+    /// event_loop.driver_mut().offer_web_socket(web)?;
+    /// event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "web-socket")]
+    pub fn offer_web_socket(&mut self, config: WebSocketConfig) -> Result<(), InvalidOrigin> {
+        config.check()?;
+        let config = Arc::new(config);
+        self.engine.offer_upgrade(Box::new(move || Box::new(WebSocket::new(Arc::clone(&config)))));
+        Ok(())
     }
 
     fn add(&mut self, socket: net::TcpListener, wrap: Option<Wrap>) -> Result<SocketAddr, NotTaken> {

@@ -399,10 +399,10 @@ impl Links {
         self.rereads.push_back(id);
     }
 
-    /// Whether the engine can [`upgrade`](Self::upgrade) a connection.
+    /// Whether the engine can [`upgrade`](Self::upgrade) `id`: not if that was done.
     #[must_use]
-    pub fn can_upgrade(&self) -> bool {
-        self.upgrade != Upgrade::No
+    pub fn can_upgrade(&self, id: ConnectionId) -> bool {
+        self.upgrade != Upgrade::No && self.transport(id).is_none_or(|transport| !transport.is_web_socket)
     }
 
     /// Has the engine take what `id` has sent for the beginning of a handshake of another wire, such as
@@ -410,7 +410,7 @@ impl Links {
     /// is given what comes over that wire. Only during [`handle_bytes`](super::Protocol::handle_bytes), and
     /// if the engine [can](Self::can_upgrade).
     pub fn upgrade(&mut self, id: ConnectionId) {
-        if self.can_upgrade() {
+        if self.can_upgrade(id) {
             self.upgrade = Upgrade::Of(id);
         }
     }

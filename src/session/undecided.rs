@@ -19,6 +19,8 @@ pub(crate) struct Undecided {
 pub(crate) enum Guess {
     /// A verb of the line protocol may have begun.
     Unknown,
+    /// A handshake of WebSocket, over which lines come.
+    Web,
     /// The line protocol, if it is one of this server's at all.
     Line,
     /// A raw answer.
@@ -38,8 +40,18 @@ impl Undecided {
 /// Beginnings that only lines have.
 const VERBS: [&[u8]; 3] = [b"JOIN ", b"WATCH", b"PING"];
 
+/// The beginning of a handshake of WebSocket.
+pub(crate) const HANDSHAKE: &[u8] = b"GET ";
+
 impl Guess {
-    pub(crate) fn of(bytes: &[u8]) -> Guess {
+    /// Judges the first bytes of a connection, which may become a WebSocket if `can_upgrade`.
+    pub(crate) fn of(bytes: &[u8], can_upgrade: bool) -> Guess {
+        if can_upgrade && bytes.starts_with(HANDSHAKE) {
+            return Guess::Web;
+        }
+        if can_upgrade && HANDSHAKE.starts_with(bytes) {
+            return Guess::Unknown;
+        }
         if VERBS.iter().any(|verb| bytes.starts_with(verb)) {
             return Guess::Line;
         }
@@ -81,7 +93,17 @@ mod tests {
             (b"Client", Guess::Line),
             (b"a:1:2", Guess::Line),
         ] {
-            assert_eq!(Guess::of(bytes), guess, "{}", bytes.escape_ascii());
+            assert_eq!(Guess::of(bytes, false), guess, "{}", bytes.escape_ascii());
+        }
+        for (bytes, guess) in [
+            (&b"G"[..], Guess::Unknown),
+            (b"GET", Guess::Unknown),
+            (b"GET / HTTP/1.1\r\n", Guess::Web),
+            (b"GO", Guess::Line),
+            (b"POST / HTTP/1.1\r\n", Guess::Line),
+            (b"JOIN", Guess::Unknown),
+        ] {
+            assert_eq!(Guess::of(bytes, true), guess, "{}", bytes.escape_ascii());
         }
     }
 }

@@ -171,7 +171,7 @@ pub fn split_payload(input: &[u8], bytes: usize) -> Result<Option<(&[u8], usize)
 
 /// The size that the one `bytes=` in front of the text announces.
 #[inline]
-fn announced(line: &str, max: usize) -> Result<Option<usize>, LineError> {
+pub(crate) fn announced(line: &str, max: usize) -> Result<Option<usize>, LineError> {
     // Few lines of programs have a "y" in them at all.
     if memchr(b'y', line.as_bytes()).is_none() {
         return Ok(None);

@@ -5,6 +5,7 @@ use super::server::{Session, TurnServer};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{LineSession, Role, Step};
+use crate::session::undecided::HANDSHAKE;
 use crate::session::{Bye, Code, Content, Extent, Fence, Reply, Request, Unreadable, is_foreign};
 use crate::table::{SeatData, Taken, code_of};
 use crate::time::Now;
@@ -65,6 +66,16 @@ impl TurnServer {
                 Some(Session::Line(session)) => session,
                 _ => return bytes.len(),
             };
+            if unlikely(!session.has_begun)
+                && HANDSHAKE.starts_with(&rest[..rest.len().min(HANDSHAKE.len())])
+                && links.can_upgrade(id)
+            {
+                if rest.len() < HANDSHAKE.len() {
+                    break;
+                }
+                links.upgrade(id);
+                return used;
+            }
             match session.step(rest, &self.limits) {
                 Step::Line(line) => match self.line_message(now, id, &line, &rest[line.used..], links) {
                     Some(payload) => used += line.used + payload,

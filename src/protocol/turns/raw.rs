@@ -301,7 +301,7 @@ impl TurnServer {
         if raw.trial == Trial::Proven || !Guess::may_be_line(bytes) {
             return None;
         }
-        if Guess::of(bytes) == Guess::Unknown {
+        if Guess::of(bytes, false) == Guess::Unknown {
             let fresh = now.instant + self.config.line_timeout;
             let has_gone = raw.signal == Signal::Open && links.is_all_written(id);
             let aside = raw.aside();

@@ -524,6 +524,9 @@ impl Protocol for TurnServer {
             return self.turn_away(id, peer, Bye::Full, links);
         }
         match self.config.framing {
+            _ if links.transport(id).is_some_and(|transport| transport.is_web_socket) => {
+                self.line_opened(now, id);
+            }
             Framing::Raw => self.raw_opened(now, id, peer, links),
             Framing::Line => self.line_opened(now, id),
             Framing::Auto => self.undecided_opened(now, id),

@@ -22,13 +22,18 @@ impl TurnServer {
         bytes: &[u8],
         links: &mut Links,
     ) -> usize {
-        match Guess::of(bytes) {
+        match Guess::of(bytes, links.can_upgrade(id)) {
             Guess::Unknown => {
                 let until = now.instant + self.config.line_timeout;
                 if let Some(Session::Undecided(undecided)) = self.sessions.get_mut(id) {
                     undecided.begun_until.get_or_insert(until);
                 }
                 self.undecided_rearm(id);
+                0
+            }
+            Guess::Web => {
+                self.undecided_is_line(now, id);
+                links.upgrade(id);
                 0
             }
             Guess::Line => {
@@ -44,7 +49,7 @@ impl TurnServer {
 
     /// It ends before it has shown which framing it speaks.
     pub(super) fn undecided_ended(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
-        if Guess::of(rest) == Guess::Raw {
+        if Guess::of(rest, false) == Guess::Raw {
             self.undecided_is_raw(now, id, Trial::Proven, links);
         } else {
             self.undecided_is_line(now, id);

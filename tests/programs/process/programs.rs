@@ -64,12 +64,15 @@ fn newest_source() -> Option<SystemTime> {
 }
 
 /// Those of this test.
-const FEATURES: &str = match (cfg!(feature = "status"), cfg!(feature = "journal")) {
-    (false, false) => "net",
-    (true, false) => "status",
-    (false, true) => "journal",
-    (true, true) => "status,journal",
-};
+fn features() -> String {
+    let optional = [
+        ("status", cfg!(feature = "status")),
+        ("journal", cfg!(feature = "journal")),
+        ("web-socket", cfg!(feature = "web-socket")),
+    ];
+    let built = optional.into_iter().filter_map(|(feature, is_built)| is_built.then_some(feature));
+    ["net"].into_iter().chain(built).collect::<Vec<_>>().join(",")
+}
 
 fn build_examples() {
     static BUILT: OnceLock<()> = OnceLock::new();
@@ -82,7 +85,7 @@ fn build_examples() {
         };
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
-            .args(["build", "--examples", "--features", FEATURES, "--profile", profile, "--target-dir"])
+            .args(["build", "--examples", "--features", &features(), "--profile", profile, "--target-dir"])
             .arg(target_dir)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()

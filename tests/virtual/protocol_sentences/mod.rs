@@ -36,6 +36,7 @@
 // chaos.rs        A2: hosts that do anything, with clients that say anything
 // limits.rs       A2, A3: hostile, idle and slow peers
 // log.rs          A4, A8: the log
+// web.rs          W1 to W7: WebSocket
 
 mod admission;
 mod answers;
@@ -69,3 +70,5 @@ mod replies;
 mod review;
 mod secrets;
 mod start;
+#[cfg(feature = "web-socket")]
+mod web;

@@ -17,7 +17,7 @@ mod sockets;
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-use taketurns::engine::{DriverConfig, Engine, Event, Ready};
+use taketurns::engine::{DriverConfig, Engine, Event, Ready, Wrap};
 use taketurns::protocol::Entropy;
 use taketurns::protocol::turns::{Framing, Joining, Proposal, TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::time::{Instant, Now};
@@ -136,6 +136,11 @@ impl World {
 
     pub fn config(&self) -> &TurnServerConfig {
         &self.config
+    }
+
+    /// Connections become of another wire when their protocol asks for that.
+    pub fn offer_upgrade(&mut self, wrap: Wrap) {
+        self.engine.offer_upgrade(wrap);
     }
 
     pub fn server(&self) -> &TurnServer {

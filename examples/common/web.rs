@@ -1,0 +1,51 @@
+//! `--web-socket` and what goes with it: browsers as clients, if a server was built with the feature for that.
+
+use taketurns::net::Driver;
+use taketurns::protocol::turns::TurnServer;
+
+use super::options::wrong_usage;
+
+/// The options as they were given.
+pub struct Web<'a> {
+    pub is_on: bool,
+    pub origins: &'a [String],
+    pub hosts: &'a [String],
+}
+
+impl Web<'_> {
+    /// Whether there is WebSocket. What cannot be had, or makes no sense without, is an error.
+    fn is_wanted(&self) -> Result<bool, String> {
+        let others = [("--web-origin", self.origins.is_empty()), ("--web-host", self.hosts.is_empty())];
+        if let Some((option, _)) = others.into_iter().find(|(_, is_left_out)| !self.is_on && !is_left_out) {
+            wrong_usage(format_args!("{option} makes no sense without --web-socket"));
+        }
+        if self.is_on && cfg!(not(feature = "web-socket")) {
+            return Err(
+                "this build lacks the feature web-socket; build with it, as in cargo run --release --features \
+                        web-socket --example turn_server -- --web-socket"
+                    .to_owned(),
+            );
+        }
+        Ok(self.is_on)
+    }
+
+    /// Has `driver` take WebSockets, if that is wanted.
+    #[cfg(feature = "web-socket")]
+    pub fn offer(&self, driver: &mut Driver<TurnServer>) -> Result<(), String> {
+        if self.is_wanted()? {
+            let mut config = taketurns::web_socket::WebSocketConfig::default();
+            config.origins = self.origins.to_vec();
+            config.hosts = self.hosts.to_vec();
+            if let Err(error) = driver.offer_web_socket(config) {
+                wrong_usage(format_args!("--web-origin: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has `driver` take WebSockets, if that is wanted.
+    #[cfg(not(feature = "web-socket"))]
+    pub fn offer(&self, _: &mut Driver<TurnServer>) -> Result<(), String> {
+        self.is_wanted().map(|_| ())
+    }
+}

@@ -1,0 +1,158 @@
+//! Which pages may connect, and under which names a server is reached.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Who may connect over WebSocket; see the [module's documentation](super).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WebSocketConfig {
+    /// Origins of pages that may connect, besides the host's own: `https://game.example`, with the port if it
+    /// is not the scheme's. `null` is that of files, and of any page that wants to have none; `*` allows all.
+    /// Default: none.
+    pub origins: Vec<String>,
+    /// Names under which the server is reached, without ports, besides addresses, `localhost` and names that
+    /// end in `.localhost`. Default: none.
+    pub hosts: Vec<String>,
+}
+
+/// Text that is no origin, and would never match one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidOrigin(pub String);
+
+impl fmt::Display for InvalidOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no origin, such as https://game.example or http://localhost:8080", self.0)
+    }
+}
+
+impl std::error::Error for InvalidOrigin {}
+
+impl WebSocketConfig {
+    /// Checks that each origin is one.
+    ///
+    /// # Errors
+    ///
+    /// The first that is none, such as a URL with a path.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::web_socket::WebSocketConfig;
+    ///
+    /// let mut config = WebSocketConfig::default();
+    /// config.origins.push("https://game.example/".to_owned());
+    /// assert!(config.check().is_err(), "there is a path");
+    /// ```
+    pub fn check(&self) -> Result<(), InvalidOrigin> {
+        let is_origin = |text: &str| {
+            let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+            host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@']))
+        };
+        match self.origins.iter().find(|text| !matches!(text.as_str(), "*" | "null") && !is_origin(text)) {
+            Some(text) => Err(InvalidOrigin(text.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a page of `origin` may connect that reaches the server as `host`, which may have a port.
+    pub(super) fn allows_origin(&self, origin: &str, host: &str) -> bool {
+        let of_scheme = |scheme| {
+            let page = origin.strip_prefix(scheme);
+            page.is_some_and(|page| page.eq_ignore_ascii_case(host))
+        };
+        of_scheme("http://")
+            || of_scheme("https://")
+            || self.origins.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+    }
+
+    /// Whether the server is reached as `host`, which may have a port.
+    pub(super) fn allows_host(&self, host: &str) -> bool {
+        if let Some(rest) = host.strip_prefix('[') {
+            let Some((ip, port)) = rest.split_once(']') else { return false };
+            return ip.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.starts_with(':'));
+        }
+        let name = host.split_once(':').map_or(host, |(name, _port)| name);
+        let name = name.to_ascii_lowercase();
+        name == "localhost"
+            || name.ends_with(".localhost")
+            || name.parse::<Ipv4Addr>().is_ok()
+            || self.hosts.iter().any(|host| host.eq_ignore_ascii_case(&name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> WebSocketConfig {
+        WebSocketConfig {
+            origins: vec!["https://game.example".to_owned(), "http://localhost:8082".to_owned()],
+            hosts: vec!["turns.example".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_page_comes_from_the_host_itself_or_from_an_origin_that_is_allowed() {
+        for (origin, host, is_allowed) in [
+            ("http://turns.example:5001", "turns.example:5001", true),
+            ("https://Turns.example:5001", "turns.example:5001", true),
+            ("https://game.example", "turns.example", true),
+            ("https://game.example:444", "turns.example", false),
+            ("http://game.example", "turns.example", false),
+            ("http://turns.example", "turns.example:5001", false),
+            ("http://localhost:8082", "127.0.0.1:5001", true),
+            ("http://127.0.0.1:8082", "127.0.0.1:5001", false),
+            ("http://turns.example:5001.evil.example", "turns.example:5001", false),
+            ("turns.example:5001", "turns.example:5001", false),
+            ("null", "turns.example", false),
+            ("", "turns.example", false),
+        ] {
+            assert_eq!(config().allows_origin(origin, host), is_allowed, "{origin} at {host}");
+        }
+        for allowed in ["null", "*"] {
+            let config = WebSocketConfig { origins: vec![allowed.to_owned()], ..config() };
+            assert!(config.allows_origin("null", "turns.example"), "if that is said");
+            assert_eq!(config.allows_origin("http://evil.example", "turns.example"), allowed == "*");
+        }
+    }
+
+    #[test]
+    fn a_name_must_be_known_and_an_address_is_as_good_as_any() {
+        for host in [
+            "localhost",
+            "LOCALHOST:5001",
+            "a.localhost:1",
+            "127.0.0.1:5001",
+            "192.0.2.7",
+            "[::1]:5001",
+            "[::1]",
+            "Turns.Example",
+        ] {
+            assert!(config().allows_host(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:5001",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "[::1",
+            "[::1]x",
+            "",
+            "::1",
+        ] {
+            assert!(!config().allows_host(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_would_never_match_is_an_error() {
+        assert_eq!(config().check(), Ok(()));
+        for origin in
+            ["game.example", "https://game.example/", "https://", "ws://game.example", "http://a@b", ""]
+        {
+            let config = WebSocketConfig { origins: vec![origin.to_owned()], ..config() };
+            let error = config.check().expect_err(origin).to_string();
+            assert!(error.starts_with(&format!("{origin:?} is no origin")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! One connection: its handshake, and lines in place of messages.
+
+use std::io;
+use std::sync::Arc;
+
+use memchr::memchr;
+
+use super::frames::{self, Decoder, Heard, Kind};
+use super::handshake::{self, Outcome};
+use super::{Code, WebSocketConfig};
+use crate::engine::{Input, Wrapping};
+use crate::protocol::Transport;
+use crate::session::Bye;
+use crate::wire::message::announced;
+
+/// Bytes of messages whose frames are made at once, if there are several messages.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
+
+/// A text that is longer is no line that a server takes.
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// The server's side of a WebSocket that carries line protocol 1; see the [module's documentation](super).
+#[derive(Debug)]
+pub struct WebSocket {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Handshake { head: Vec<u8>, config: Arc<WebSocketConfig> },
+    Open(Open),
+    Closed,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    decoder: Decoder,
+    lines: Lines,
+    /// The last `BYE` that was sent, for the farewell.
+    bye: Option<Bye>,
+}
+
+/// Makes lines and payloads of messages.
+#[derive(Debug, Default)]
+struct Lines {
+    /// The beginning of a text that has not ended. Usually one comes in one piece, and nothing is kept.
+    begun: Vec<u8>,
+    /// Bytes of the payload that the last line has announced, and that have not come.
+    payload: Option<u64>,
+    is_binary: bool,
+}
+
+impl WebSocket {
+    /// A connection that has not shaken hands.
+    #[must_use]
+    pub fn new(config: Arc<WebSocketConfig>) -> WebSocket {
+        WebSocket { state: State::Handshake { head: Vec::new(), config } }
+    }
+}
+
+fn broken(words: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, words)
+}
+
+impl Wrapping for WebSocket {
+    fn unwrap(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>, wire: &mut Vec<u8>) -> io::Result<Input> {
+        match &mut self.state {
+            State::Handshake { head, config } => {
+                head.extend_from_slice(bytes);
+                match handshake::judge(head, config) {
+                    Outcome::Incomplete => Ok(Input::Open),
+                    Outcome::Refused(refusal) => {
+                        wire.extend_from_slice(refusal.response().as_bytes());
+                        self.state = State::Closed;
+                        Err(broken(format!("WebSocket: {}", refusal.words)))
+                    }
+                    Outcome::Taken(response, used) => {
+                        wire.extend_from_slice(response.as_bytes());
+                        let mut rest = head.split_off(used);
+                        self.state = State::Open(Open::default());
+                        self.unwrap(&mut rest, plain, wire)
+                    }
+                }
+            }
+            State::Open(open) => match open.unwrap(bytes, plain, wire) {
+                Ok(Input::Open) => Ok(Input::Open),
+                Ok(Input::Ended) => {
+                    self.state = State::Closed;
+                    Ok(Input::Ended)
+                }
+                Err((code, words)) => {
+                    frames::close(Some(code.0), words, wire);
+                    self.state = State::Closed;
+                    Err(broken(format!("WebSocket, close {}: {words}", code.0)))
+                }
+            },
+            State::Closed => Ok(Input::Ended),
+        }
+    }
+
+    fn wrap(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> usize {
+        match &mut self.state {
+            State::Open(open) => open.wrap(plain, wire),
+            State::Handshake { .. } | State::Closed => plain.len(),
+        }
+    }
+
+    fn finish(&mut self, wire: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Open(Open { bye: Some(bye), .. }) => {
+                frames::close(Some(Code::of_bye(bye).0), bye.as_str(), wire);
+            }
+            State::Open(_) => frames::close(Some(Code::DONE.0), "", wire),
+            State::Handshake { .. } => {
+                let refusal = handshake::Refusal {
+                    status: "408 Request Timeout",
+                    words: "the request did not come in time",
+                };
+                wire.extend_from_slice(refusal.response().as_bytes());
+            }
+            State::Closed => {}
+        }
+    }
+
+    fn ping(&mut self, wire: &mut Vec<u8>) {
+        if let State::Open(_) = self.state {
+            frames::ping(wire);
+        }
+    }
+
+    fn transport(&self) -> Option<Transport> {
+        match self.state {
+            State::Handshake { .. } => None,
+            State::Open(_) | State::Closed => Some(Transport { is_web_socket: true, ..Transport::default() }),
+        }
+    }
+}
+
+impl Open {
+    fn unwrap(
+        &mut self,
+        bytes: &mut [u8],
+        plain: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
+    ) -> Result<Input, (Code, &'static str)> {
+        let Open { decoder, lines, .. } = self;
+        let (mut line_from, mut input, mut words) = (plain.len(), Input::Open, None);
+        let outcome = decoder.decode(bytes, &mut |heard| {
+            let told = match heard {
+                // Nothing counts after a farewell.
+                _ if input == Input::Ended => Ok(()),
+                Heard::Begin(kind) => {
+                    line_from = plain.len();
+                    lines.begin(kind)
+                }
+                Heard::Data(Kind::Text, text) if memchr(b'\n', text).is_some() => {
+                    Err((Code::POLICY, "malformed"))
+                }
+                Heard::Data(Kind::Text, text) => {
+                    plain.extend_from_slice(text);
+                    Ok(())
+                }
+                Heard::Data(Kind::Binary, payload) => {
+                    plain.extend_from_slice(payload);
+                    lines.go_on(payload.len())
+                }
+                Heard::End(kind) => {
+                    let ended = lines.end(kind, &plain[line_from..]);
+                    plain.push(b'\n');
+                    ended
+                }
+                Heard::Ping(payload) => {
+                    frames::pong(payload, wire);
+                    Ok(())
+                }
+                Heard::Close(code) => {
+                    frames::close(code, "", wire);
+                    input = Input::Ended;
+                    Ok(())
+                }
+            };
+            told.map_err(|(code, why)| {
+                words = Some(why);
+                code
+            })
+        });
+        if let Err(code) = outcome {
+            return Err((
+                code,
+                words.unwrap_or(if code == Code::NOT_UTF8 { "not-utf8" } else { "bad frame" }),
+            ));
+        }
+        if decoder.is_within(Kind::Text) {
+            lines.keep(&plain[line_from..])?;
+        }
+        Ok(input)
+    }
+
+    /// Makes frames of the whole messages that `plain` begins with.
+    fn wrap(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> usize {
+        let mut used = 0;
+        while used < PIECE_BYTES_MAX
+            && let Some(length) = memchr(b'\n', &plain[used..])
+        {
+            let line = &plain[used..used + length];
+            let behind = used + length + 1;
+            let Some(bytes) = payload_of(line) else {
+                self.note_bye(line);
+                frames::message(Kind::Text, line, wire);
+                used = behind;
+                continue;
+            };
+            let Some(payload) = usize::try_from(bytes).ok().and_then(|bytes| plain[behind..].get(..=bytes))
+            else {
+                break;
+            };
+            frames::message(Kind::Text, line, wire);
+            frames::message(Kind::Binary, &payload[..payload.len() - 1], wire);
+            used = behind + payload.len();
+        }
+        used
+    }
+
+    fn note_bye(&mut self, line: &[u8]) {
+        let Some(rest) = line.strip_prefix(b"BYE ") else { return };
+        let code = rest.split(|&byte| byte == b' ').next().unwrap_or_default();
+        self.bye = std::str::from_utf8(code).ok().and_then(|code| code.parse().ok());
+    }
+}
+
+impl Lines {
+    fn begin(&mut self, kind: Kind) -> Result<(), (Code, &'static str)> {
+        self.begun.clear();
+        self.is_binary = kind == Kind::Binary;
+        if self.is_binary == self.payload.is_some() {
+            Ok(())
+        } else if self.is_binary {
+            Err((Code::BAD_FRAME, "no line has announced a payload"))
+        } else {
+            Err((Code::BAD_FRAME, "a payload is a binary message"))
+        }
+    }
+
+    /// `count` bytes of a payload have come.
+    fn go_on(&mut self, count: usize) -> Result<(), (Code, &'static str)> {
+        let left = self.payload.and_then(|left| left.checked_sub(count as u64));
+        self.payload = Some(left.ok_or((Code::BAD_FRAME, "the payload is longer than bytes= says"))?);
+        Ok(())
+    }
+
+    /// A message has ended, of which `text` came last.
+    fn end(&mut self, kind: Kind, text: &[u8]) -> Result<(), (Code, &'static str)> {
+        if kind == Kind::Binary {
+            return match self.payload.take() {
+                Some(0) => Ok(()),
+                _ => Err((Code::BAD_FRAME, "the payload is shorter than bytes= says")),
+            };
+        }
+        if self.begun.is_empty() {
+            self.payload = payload_of(text);
+        } else {
+            self.keep(text)?;
+            self.payload = payload_of(&std::mem::take(&mut self.begun));
+        }
+        Ok(())
+    }
+
+    /// Keeps the beginning of a text.
+    fn keep(&mut self, text: &[u8]) -> Result<(), (Code, &'static str)> {
+        self.begun.extend_from_slice(text);
+        if self.begun.len() > TEXT_BYTES_MAX { Err((Code::TOO_LONG, "too-long")) } else { Ok(()) }
+    }
+}
+
+/// The size of the payload that `line` announces. A line that announces one in a way that cannot be
+/// understood ends its connection elsewhere.
+fn payload_of(line: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(line).ok()?;
+    announced(text, usize::MAX).ok().flatten().map(|bytes| bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frames::tests::masked;
+    use super::*;
+
+    const HEAD: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    /// What `chunks` come to: the protocol's bytes, those for the peer, and how it went.
+    fn unwrapped(chunks: &[&[u8]]) -> (String, Vec<u8>, Result<Input, String>) {
+        let mut socket = WebSocket::new(Arc::default());
+        let (mut plain, mut wire, mut outcome) = (Vec::new(), Vec::new(), Ok(Input::Open));
+        for chunk in chunks {
+            // As an engine does, which gives each piece on.
+            let mut piece = Vec::new();
+            outcome =
+                socket.unwrap(&mut chunk.to_vec(), &mut piece, &mut wire).map_err(|error| error.to_string());
+            plain.append(&mut piece);
+            if outcome != Ok(Input::Open) {
+                break;
+            }
+        }
+        (String::from_utf8_lossy(&plain).into_owned(), wire, outcome)
+    }
+
+    fn open() -> WebSocket {
+        WebSocket { state: State::Open(Open::default()) }
+    }
+
+    fn text(line: &str) -> Vec<u8> {
+        masked(0x81, line.as_bytes())
+    }
+
+    fn binary(payload: &[u8]) -> Vec<u8> {
+        masked(0x82, payload)
+    }
+
+    #[test]
+    fn a_text_is_a_line_and_a_payload_follows_as_a_binary_message() {
+        let stream = [
+            HEAD.as_bytes().to_vec(),
+            text("JOIN ann"),
+            text("ANSWER turn=1 bytes=3"),
+            binary(b"a\nb"),
+            text("ANSWER bytes=0"),
+            binary(b""),
+            text(""),
+            masked(0x01, b"ANSWER by"),
+            masked(0x89, b"?"),
+            masked(0x80, b"tes=5"),
+            masked(0x02, b"\xff\xfe"),
+            masked(0x80, b"\n\nz"),
+            text("ANSWER :bytes=2"),
+            text("LEAVE"),
+            masked(0x88, b"\x03\xe8"),
+            text("PING"),
+        ]
+        .concat();
+        let lines = "JOIN ann\nANSWER turn=1 bytes=3\na\nb\nANSWER bytes=0\n\n\nANSWER bytes=5\n\u{fffd}\u{fffd}\n\nz\n\
+                     ANSWER :bytes=2\nLEAVE\n";
+        let (plain, wire, outcome) = unwrapped(&[&stream]);
+        assert_eq!((plain.as_str(), outcome), (lines, Ok(Input::Ended)));
+        assert!(wire.starts_with(b"HTTP/1.1 101 ") && wire.ends_with(b"\r\n\r\n\x8a\x01?\x88\x02\x03\xe8"));
+        for cut in 0..stream.len() {
+            let again = unwrapped(&[&stream[..cut], &stream[cut..]]);
+            assert_eq!(again, (plain.clone(), wire.clone(), Ok(Input::Ended)), "cut at {cut}");
+        }
+        let singly = unwrapped(&stream.chunks(1).collect::<Vec<_>>());
+        assert_eq!(singly, (plain, wire, Ok(Input::Ended)));
+    }
+
+    #[test]
+    fn what_is_no_line_and_no_payload_ends_the_connection_with_its_code() {
+        let announced = text("ANSWER bytes=3");
+        for (messages, code, reason) in [
+            (text("PING\nLEAVE"), 1008, "malformed"),
+            (text("PING\n"), 1008, "malformed"),
+            (binary(b"PING"), 1002, "no line has announced a payload"),
+            ([announced.clone(), text("abc")].concat(), 1002, "a payload is a binary message"),
+            ([announced.clone(), binary(b"abcd")].concat(), 1002, "the payload is longer than bytes= says"),
+            ([announced.clone(), binary(b"ab")].concat(), 1002, "the payload is shorter than bytes= says"),
+            (
+                [announced.clone(), binary(b"abc"), binary(b"")].concat(),
+                1002,
+                "no line has announced a payload",
+            ),
+            (masked(0x01, &[b'a'; TEXT_BYTES_MAX + 1]), 1009, "too-long"),
+            (text("a").split_at(1).0.iter().copied().chain([1]).collect(), 1002, "bad frame"),
+            (masked(0x81, b"\xff"), 1007, "not-utf8"),
+        ] {
+            let (_, wire, outcome) = unwrapped(&[HEAD.as_bytes(), &messages]);
+            let error = outcome.expect_err(reason);
+            assert_eq!(error, format!("WebSocket, close {code}: {reason}"));
+            let mut farewell = Vec::new();
+            frames::close(Some(code), reason, &mut farewell);
+            assert!(wire.ends_with(&farewell), "{}", wire.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_refused_request_hears_why_and_nothing_behind_it_counts() {
+        let refused = HEAD.replace("localhost", "evil.example") + "JOIN ann\n";
+        let (plain, wire, outcome) = unwrapped(&[refused.as_bytes()]);
+        assert_eq!((plain.as_str(), outcome.is_err()), ("", true));
+        assert!(wire.starts_with(b"HTTP/1.1 403 Forbidden\r\n"), "{}", wire.escape_ascii());
+    }
+
+    #[test]
+    fn lines_of_the_server_become_messages_and_payloads_binary_ones() {
+        let (mut socket, mut wire) = (open(), Vec::new());
+        let lines = b"GO turn=1 within=5\nSAY bytes=3\na\nb\nPONG\nSAY bytes=4\nab";
+        let used = socket.wrap(lines, &mut wire);
+        assert_eq!(&lines[used..], b"SAY bytes=4\nab", "the end of a message is missing");
+        let mut expected = Vec::new();
+        frames::message(Kind::Text, b"GO turn=1 within=5", &mut expected);
+        frames::message(Kind::Text, b"SAY bytes=3", &mut expected);
+        frames::message(Kind::Binary, b"a\nb", &mut expected);
+        frames::message(Kind::Text, b"PONG", &mut expected);
+        assert_eq!(wire, expected);
+        assert_eq!(socket.wrap(&lines[used..], &mut wire), 0);
+        let many = b"PONG\n".repeat(10_000);
+        assert!((PIECE_BYTES_MAX..PIECE_BYTES_MAX + 5).contains(&socket.wrap(&many, &mut wire)), "in pieces");
+    }
+
+    #[test]
+    fn the_farewell_has_the_code_of_the_last_bye() {
+        for (last, code, reason) in [
+            (&b"BYE left :goodbye\n"[..], 1000, "left"),
+            (b"BYE shutting-down\n", 1001, "shutting-down"),
+            (b"BYE not-utf8 :x\n", 1007, "not-utf8"),
+            (b"BYE superseded\n", 1008, "superseded"),
+            (b"BYE too-long\n", 1009, "too-long"),
+            (b"BYE ring-full\n", 1013, "ring-full"),
+            (b"SAY :BYE left\n", 1000, ""),
+        ] {
+            let (mut socket, mut wire, mut farewell) = (open(), Vec::new(), Vec::new());
+            socket.wrap(last, &mut wire);
+            wire.clear();
+            socket.finish(&mut wire);
+            frames::close(Some(code), reason, &mut farewell);
+            assert_eq!(wire, farewell);
+            // Nothing follows it, and it is said once.
+            assert_eq!(socket.wrap(b"PONG\n", &mut wire), 5);
+            socket.finish(&mut wire);
+            assert_eq!(wire, farewell);
+        }
+    }
+
+    #[test]
+    fn a_handshake_that_is_given_up_is_answered() {
+        let (mut socket, mut wire) = (WebSocket::new(Arc::default()), Vec::new());
+        assert_eq!(socket.wrap(b"BYE hello-timeout\n", &mut wire), 18);
+        socket.ping(&mut wire);
+        assert!(wire.is_empty() && socket.transport().is_none());
+        socket.finish(&mut wire);
+        assert!(wire.starts_with(b"HTTP/1.1 408 "));
+    }
+}
