@@ -103,8 +103,8 @@ struct Options {
     #[argh(switch)]
     web_socket: bool,
 
-    /// origin of pages that may connect besides the server's own, such as https://game.example; null for files,
-    /// * for all. May be given several times
+    /// origin of pages that may connect besides the server's own, such as https://game.example; null for
+    /// files, * for all. May be given several times
     #[argh(option, arg_name = "url")]
     web_origin: Vec<String>,
 

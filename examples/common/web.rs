@@ -1,4 +1,5 @@
-//! `--web-socket` and what goes with it: browsers as clients, if a server was built with the feature for that.
+//! `--web-socket` and what goes with it: browsers as clients, if a server was built with the feature for
+//! that.
 
 use taketurns::net::Driver;
 use taketurns::protocol::turns::TurnServer;
@@ -33,9 +34,8 @@ impl Web<'_> {
     #[cfg(feature = "web-socket")]
     pub fn offer(&self, driver: &mut Driver<TurnServer>) -> Result<(), String> {
         if self.is_wanted()? {
-            let mut config = taketurns::web_socket::WebSocketConfig::default();
-            config.origins = self.origins.to_vec();
-            config.hosts = self.hosts.to_vec();
+            let (origins, hosts) = (self.origins.to_vec(), self.hosts.to_vec());
+            let config = taketurns::web_socket::WebSocketConfig { origins, hosts };
             if let Err(error) = driver.offer_web_socket(config) {
                 wrong_usage(format_args!("--web-origin: {error}"));
             }
