@@ -121,6 +121,7 @@ mod printable;
 pub mod protocol;
 pub mod record;
 pub mod session;
+mod sockets;
 #[cfg(feature = "status")]
 pub mod status;
 #[cfg(feature = "journal")]

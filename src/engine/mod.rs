@@ -127,7 +127,6 @@ mod opening;
 mod pass;
 mod reading;
 mod reconnect;
-mod sockets;
 mod stalled;
 mod target;
 #[cfg(test)]
@@ -136,6 +135,7 @@ mod wrapped;
 mod wrapping;
 
 pub use crate::protocol::Interest;
+pub use crate::sockets::Sockets;
 #[cfg(all(test, feature = "net"))]
 pub(crate) use addresses::Addresses;
 pub use config::{BufferTooSmall, DriverConfig};
@@ -144,6 +144,5 @@ pub use event::{DriverCounts, Event, EventsPending};
 #[cfg(all(test, feature = "net"))]
 pub(crate) use pass::PROMPT_MAX;
 pub use pass::{Engine, Ready};
-pub use sockets::Sockets;
 pub use target::{BadTarget, Target};
 pub use wrapping::{Input, Wrap, Wrapping};

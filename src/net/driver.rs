@@ -10,12 +10,12 @@ use mio::event::Event as Readiness;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Registry, Token};
 
-use super::sockets::{self, MioSockets};
-use super::token::Key;
 use super::{DriverConfig, DriverCounts, Error, Event, Target, TokenSpace, clock, os_entropy};
 use crate::engine::{Engine, NotTaken, Ready, Wrap};
 use crate::hint::likely;
 use crate::protocol::{ConnectionId, DialId, Links, Protocol, Transport};
+use crate::sockets::Key;
+use crate::sockets::system::{self, MioSockets};
 use crate::time::{Instant, Now};
 #[cfg(feature = "web-socket")]
 use crate::web_socket::{InvalidOrigin, WebSocket, WebSocketConfig};
@@ -58,7 +58,8 @@ impl<P: Protocol> Driver<P> {
         config.check(protocol.buffers_min()).map_err(Error::Buffer)?;
         let max_connections = config.max_connections.unwrap_or_else(|| super::connections_max(0));
         let config = DriverConfig { max_connections: Some(max_connections), ..config };
-        let sockets = MioSockets::new(registry, space, &config).map_err(Error::Poll)?;
+        let sockets =
+            MioSockets::new(registry, space, config.keepalive, config.user_timeout).map_err(Error::Poll)?;
         let engine = Engine::new(sockets, protocol, config, os_entropy(), clock::now().instant);
         Ok(Driver { engine })
     }
@@ -255,7 +256,7 @@ impl<P: Protocol> Driver<P> {
         if self.is_draining() {
             return Err(Error::Draining);
         }
-        let socket = sockets::bind(addr, self.engine.config().backlog).map_err(NotTaken::from);
+        let socket = system::bind(addr, self.engine.config().backlog).map_err(NotTaken::from);
         socket.and_then(|socket| self.add(socket, wrap)).map_err(|refusal| match refusal {
             NotTaken::Sockets(source) => Error::Listen { addr, source },
             refusal => Error::handed_in(refusal),
@@ -314,7 +315,7 @@ impl<P: Protocol> Driver<P> {
         socket.set_nonblocking(true)?;
         let addr = socket.local_addr()?;
         // Those that it accepts inherit that.
-        sockets::free_port_early(&socket);
+        system::free_port_early(&socket);
         let socket = TcpListener::from_std(socket);
         self.engine.listen_wrapped(addr, wrap, |sockets, slot| sockets.listen(socket, slot))?;
         Ok(addr)
@@ -343,7 +344,7 @@ impl<P: Protocol> Driver<P> {
         let adopt = || {
             socket.set_nonblocking(true)?;
             let peer = socket.peer_addr()?;
-            sockets::free_port_early(&socket);
+            system::free_port_early(&socket);
             self.engine.adopt(now, TcpStream::from_std(socket), peer)
         };
         adopt().map_err(Error::handed_in)

@@ -53,11 +53,7 @@ mod error;
 mod event_loop;
 mod handle;
 mod resolve;
-#[cfg(target_os = "linux")]
-mod silence;
-mod sockets;
 mod timer;
-mod token;
 
 pub use clock::{now, poll_timeout};
 #[cfg(feature = "status")]
@@ -68,10 +64,10 @@ pub use error::Error;
 pub use event_loop::{EventLoop, NextPass};
 pub use handle::{Handle, Refused, Work};
 pub use resolve::resolve;
-pub use token::TokenSpace;
 
 pub use crate::engine::{BadTarget, DriverConfig, DriverCounts, Event, Target};
 use crate::protocol::Entropy;
+pub use crate::sockets::TokenSpace;
 
 /// Random bytes from the operating system.
 ///

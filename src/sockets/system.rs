@@ -14,10 +14,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 #[cfg(target_os = "linux")]
 use super::silence::Silence;
-use super::token::Key;
-use super::{DriverConfig, TokenSpace};
-use crate::engine::{Interest, Sockets};
-use crate::protocol::ConnectionId;
+use super::{Key, Sockets, TokenSpace};
+use crate::protocol::{ConnectionId, Interest};
 #[cfg(target_os = "linux")]
 use crate::time::Instant;
 
@@ -41,9 +39,9 @@ const READABLE: mio::Interest = mio::Interest::READABLE;
 
 /// Sockets that are registered with a poll, under tokens of one space.
 #[derive(Debug)]
-pub(super) struct MioSockets {
+pub(crate) struct MioSockets {
     registry: Registry,
-    pub(super) space: TokenSpace,
+    pub(crate) space: TokenSpace,
     keepalive: TcpKeepalive,
     #[cfg(target_os = "linux")]
     silence: Silence,
@@ -52,23 +50,25 @@ pub(super) struct MioSockets {
 }
 
 impl MioSockets {
-    pub(super) fn new(
+    pub(crate) fn new(
         registry: &Registry,
         space: TokenSpace,
-        config: &DriverConfig,
+        keepalive_after: Duration,
+        #[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "others have none"))]
+        user_timeout_after: Duration,
     ) -> io::Result<MioSockets> {
         Ok(MioSockets {
             registry: registry.try_clone()?,
             space,
-            keepalive: keepalive(config.keepalive),
+            keepalive: keepalive(keepalive_after),
             #[cfg(target_os = "linux")]
-            silence: Silence::new(user_timeout(config.user_timeout)),
+            silence: Silence::new(user_timeout(user_timeout_after)),
             has_complained: false,
         })
     }
 
     /// Has the poll say when a newcomer waits at `socket`, the listener with the number `slot`.
-    pub(super) fn listen(&mut self, mut socket: TcpListener, slot: usize) -> io::Result<TcpListener> {
+    pub(crate) fn listen(&mut self, mut socket: TcpListener, slot: usize) -> io::Result<TcpListener> {
         let slot = u32::try_from(slot).map_err(io::Error::other)?;
         let token = self.space.token(Key::Listener(slot));
         self.registry.register(&mut socket, token, mio::Interest::READABLE)?;
@@ -108,18 +108,18 @@ fn user_timeout(time: Duration) -> Option<Duration> {
 /// the system. Otherwise the system keeps it for a minute after the connection has ended. See the table in
 /// docs/RELIABILITY.md.
 #[cfg(unix)]
-pub(super) fn free_port_early<'a>(socket: impl Into<SockRef<'a>>) {
+pub(crate) fn free_port_early<'a>(socket: impl Into<SockRef<'a>>) {
     // Best effort: it is a service to other programs.
     let _ = socket.into().set_reuse_address(true);
 }
 
 #[cfg(not(unix))]
-pub(super) fn free_port_early<'a>(_: impl Into<SockRef<'a>>) {}
+pub(crate) fn free_port_early<'a>(_: impl Into<SockRef<'a>>) {}
 
 /// A socket that listens on `addr`, with a backlog that takes a stampede. An address stands for itself, on
 /// every system: `[::]` for those of IPv6 alone, so that it can be had beside `0.0.0.0`, and an IPv4 address
 /// that is written as one of IPv6 for that IPv4 address.
-pub(super) fn bind(addr: SocketAddr, backlog: i32) -> io::Result<net::TcpListener> {
+pub(crate) fn bind(addr: SocketAddr, backlog: i32) -> io::Result<net::TcpListener> {
     let addr = match addr.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::from((ip, addr.port())),
         IpAddr::V6(_) => addr,
@@ -286,7 +286,8 @@ mod tests {
 
     fn sockets() -> MioSockets {
         let poll = Poll::new().expect("a poll");
-        MioSockets::new(poll.registry(), TokenSpace(1), &DriverConfig::default()).expect("it is shared")
+        let minute = Duration::from_secs(60);
+        MioSockets::new(poll.registry(), TokenSpace(1), minute, minute).expect("it is shared")
     }
 
     /// Where the system gives an outbound connection the very port that it goes to, TCP connects it to

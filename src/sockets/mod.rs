@@ -1,16 +1,30 @@
-//! Sockets as an engine needs them.
+//! Sockets as an engine needs them, and with the feature `net` those of the system.
+//!
+//! This is below the engine, which calls down to read and to write. What registers sockets with a poll, and
+//! asks the poll, is above it: [`net`](crate::net).
+
+#[cfg(all(feature = "net", target_os = "linux"))]
+mod silence;
+#[cfg(feature = "net")]
+pub(crate) mod system;
+#[cfg(feature = "net")]
+mod token;
 
 use std::io;
 use std::net::SocketAddr;
 
 use crate::protocol::{ConnectionId, Interest};
 use crate::time::Instant;
+#[cfg(feature = "net")]
+pub(crate) use token::Key;
+#[cfg(feature = "net")]
+pub use token::TokenSpace;
 
-/// The sockets of an [`Engine`](super::Engine): the operating system's, or a test's.
+/// The sockets of an [`Engine`](crate::engine::Engine): the operating system's, or a test's.
 ///
 /// No call blocks. One that cannot do anything now fails with [`WouldBlock`](io::ErrorKind::WouldBlock), and
 /// the owner of the sockets says when that changes: once, by
-/// [`Engine::handle_ready`](super::Engine::handle_ready) and the like.
+/// [`Engine::handle_ready`](crate::engine::Engine::handle_ready) and the like.
 pub trait Sockets {
     /// A stream to a peer.
     type Socket;
@@ -67,7 +81,7 @@ pub trait Sockets {
 
     /// Finds out which peers take nothing although their systems are there, and has the system be patient
     /// with them. It is called for all sockets in use, some at a time, every half of
-    /// [`user_timeout`](super::DriverConfig::user_timeout) while anything is written; they were looked at
+    /// [`user_timeout`](crate::engine::DriverConfig::user_timeout) while anything is written; they were looked at
     /// before no earlier than at `since`. Returns whether any has bytes left to take: then it is called again
     /// although nothing is written.
     fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&Self::Socket]) -> bool {

@@ -23,7 +23,7 @@ pub struct TokenSpace(pub u8);
 
 /// The owner of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Connection(ConnectionId),
     Listener(u32),
 }
@@ -45,7 +45,7 @@ impl TokenSpace {
         token.0 >> 56 == usize::from(self.0)
     }
 
-    pub(super) fn token(self, key: Key) -> Token {
+    pub(crate) fn token(self, key: Key) -> Token {
         let (slot, generation) = match key {
             Key::Connection(id) => (id.slot, id.generation.get()),
             Key::Listener(slot) => (slot, 0),
@@ -56,7 +56,7 @@ impl TokenSpace {
     /// The owner of `token`, unless that belongs to another space.
     #[expect(clippy::cast_possible_truncation, reason = "each part is masked to its width")]
     #[inline]
-    pub(super) fn key(self, token: Token) -> Option<Key> {
+    pub(crate) fn key(self, token: Token) -> Option<Key> {
         if token.0 >> 56 != usize::from(self.0) {
             return None;
         }
