@@ -42,10 +42,10 @@ pub(crate) fn is_foreign(message: &[u8], extent: Extent) -> bool {
             && (begins_request(line) && end.is_none() || ends_request(line) && end.is_some())
 }
 
-/// The methods of HTTP have three letters at least.
 fn begins_request(line: &[u8]) -> bool {
-    let method = line.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
-    method >= 3 && line.get(method) == Some(&b' ')
+    let mut word = FirstWord::default();
+    word.take(line);
+    word == FirstWord::Method
 }
 
 /// Whether it is the end of `POST / HTTP/1.1`.
@@ -74,6 +74,47 @@ fn is_http(line: &[u8]) -> bool {
         return false;
     };
     !method.is_empty() && method.iter().all(u8::is_ascii_uppercase) && version.starts_with(b"HTTP/1.")
+}
+
+/// The first word of a connection without delimiters, whose first line may come in any number of pieces: each
+/// is a message to it, and none of them needs to look like a request line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstWord {
+    /// Nothing but capitals so far. No more of them are counted than a method has at least.
+    Capitals(u8),
+    /// A method of HTTP, and the space behind it.
+    Method,
+    Other,
+}
+
+/// The methods of HTTP have three letters at least.
+const METHOD_BYTES_MIN: u8 = 3;
+
+impl Default for FirstWord {
+    fn default() -> FirstWord {
+        FirstWord::Capitals(0)
+    }
+}
+
+impl FirstWord {
+    /// Takes the next piece of the line.
+    pub(crate) fn take(&mut self, piece: &[u8]) {
+        let FirstWord::Capitals(mut capitals) = *self else { return };
+        let mut bytes = if self.has_begun() { piece } else { piece.trim_ascii_start() }.iter();
+        *self = loop {
+            match bytes.next() {
+                None => break FirstWord::Capitals(capitals),
+                Some(b'A'..=b'Z') => capitals = (capitals + 1).min(METHOD_BYTES_MIN),
+                Some(b' ') if capitals == METHOD_BYTES_MIN => break FirstWord::Method,
+                Some(_) => break FirstWord::Other,
+            }
+        };
+    }
+
+    /// Whether something of it has come.
+    pub(crate) fn has_begun(self) -> bool {
+        self != FirstWord::default()
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +165,30 @@ mod tests {
         assert!(!looks_foreign(b"a\xc3") && is_foreign(b"a\xc3", Extent::Whole));
         for ours in [&b"C 0 dance"[..], b"Client1:1", b"GE /", b"GET:1", b"GET x\ny", b""] {
             assert!(!is_foreign(ours, Extent::Cut), "{}", ours.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_first_word_is_the_same_in_any_pieces() {
+        for (line, word) in [
+            (&b"POST / HTTP/1.1"[..], FirstWord::Method),
+            (b"\r\nGET /", FirstWord::Method),
+            (b"PROPFIND ", FirstWord::Method),
+            (b"PO", FirstWord::Capitals(2)),
+            (b"POST", FirstWord::Capitals(3)),
+            (b"POST\n /", FirstWord::Other),
+            (b"C 0 dance", FirstWord::Other),
+            (b"Client1:1", FirstWord::Other),
+            (b"ANN:1 x", FirstWord::Other),
+            (b" \n", FirstWord::Capitals(0)),
+        ] {
+            for (first, second) in (0..=line.len()).flat_map(|at| (at..=line.len()).map(move |to| (at, to))) {
+                let mut pieces = FirstWord::default();
+                for piece in [&line[..first], &line[first..second], &line[second..]] {
+                    pieces.take(piece);
+                }
+                assert_eq!(pieces, word, "{}", line.escape_ascii());
+            }
         }
     }
 

@@ -21,7 +21,7 @@ pub(crate) mod undecided;
 pub use codes::{Bye, Code, How, UnknownCode};
 pub use credential::{Epoch, InvalidHex, Redacted, Secret, Token};
 pub use foreign::looks_foreign;
-pub(crate) use foreign::{Extent, is_foreign};
+pub(crate) use foreign::{Extent, FirstWord, is_foreign};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name, RawName};
 pub use reply::{Reply, SeatState};
 pub use request::{Content, DEFAULT_RING, Fence, Join, Request, Unreadable};

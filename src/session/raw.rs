@@ -3,7 +3,7 @@
 //! TCP may put two signals into one `recv`, and such a client understands neither. So `GO` is held back for a
 //! while after `WAIT` (T5), and at most one `GO` is unanswered on a connection (T11).
 
-use super::RawName;
+use super::{FirstWord, RawName};
 use crate::time::{Alarm, Instant};
 use crate::turn::SeatId;
 
@@ -20,6 +20,8 @@ pub(crate) struct RawSession {
     /// Malformed or refused answers in a row.
     pub(crate) strikes: u8,
     pub(crate) trial: Trial,
+    /// Of what was no answer, until its first one.
+    pub(crate) first_word: FirstWord,
     /// State that most clients have none of, most of the time.
     pub(crate) aside: Option<Box<Aside>>,
 }
@@ -72,7 +74,8 @@ impl Aside {
 
 impl RawSession {
     pub(crate) fn new(seat: SeatId, trial: Trial) -> RawSession {
-        RawSession { seat, signal: Signal::Quiet, strikes: 0, trial, aside: None }
+        let first_word = FirstWord::default();
+        RawSession { seat, signal: Signal::Quiet, strikes: 0, trial, first_word, aside: None }
     }
 
     pub(crate) fn aside(&mut self) -> &mut Aside {

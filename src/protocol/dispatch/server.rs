@@ -12,7 +12,7 @@ use super::message::{COMMAND_BYTES_MAX, Command, MESSAGE_BYTES_MAX, Reply, Reque
 use super::{DispatchCounts, DispatchEvent, DispatchServerConfig, Policy, Rank, Rejection};
 use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
-use crate::session::{Extent, Redacted, is_foreign};
+use crate::session::{Extent, FirstWord, Redacted, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, LineError, RawMessage, split_line, split_raw};
 
@@ -64,6 +64,8 @@ struct Client {
     is_owed: bool,
     /// It has said something that can be read.
     has_spoken: bool,
+    /// Until then, in the raw framing.
+    first_word: FirstWord,
     input: Input,
     /// When commands were sent to it, within the load window (raw framing, least-loaded); the last 4,096 at
     /// most.
@@ -160,12 +162,16 @@ impl DispatchServer {
     }
 
     /// L6: whether it speaks another protocol, such as a web page on the same machine.
-    fn is_foreign(&self, id: ConnectionId, bytes: &[u8]) -> bool {
-        let extent = match self.config.framing {
-            Framing::Line if bytes.len() <= MESSAGE_BYTES_MAX => Extent::Begun,
-            _ => Extent::Cut,
-        };
-        self.clients.get(id).is_some_and(|client| !client.has_spoken) && is_foreign(bytes, extent)
+    fn is_foreign(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
+        let Some(client) = self.clients.get_mut(id).filter(|client| !client.has_spoken) else { return false };
+        match self.config.framing {
+            Framing::Line if bytes.len() <= MESSAGE_BYTES_MAX => is_foreign(bytes, Extent::Begun),
+            Framing::Line => is_foreign(bytes, Extent::Cut),
+            Framing::Raw => {
+                client.first_word.take(bytes);
+                client.first_word == FirstWord::Method || is_foreign(bytes, Extent::Cut)
+            }
+        }
     }
 
     /// L6: it is closed before anything behind its first line counts.
@@ -435,6 +441,7 @@ impl Protocol for DispatchServer {
                 place,
                 is_owed: false,
                 has_spoken: false,
+                first_word: FirstWord::default(),
                 input: Input::default(),
                 sent: VecDeque::new(),
                 undone: BTreeMap::new(),
@@ -449,9 +456,10 @@ impl Protocol for DispatchServer {
     }
 
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        let is_foreign = !self.draining && self.is_foreign(id, bytes);
         match self.config.framing {
             _ if self.draining => {}
-            _ if self.is_foreign(id, bytes) => self.turn_out(now, id, bytes, links),
+            _ if is_foreign => self.turn_out(now, id, bytes, links),
             Framing::Raw => self.raw_bytes(now, id, bytes, links),
             Framing::Line => return self.line_bytes(now, id, bytes, links),
         }

@@ -9,7 +9,7 @@ use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::raw::{Aside, GO, RawAnswer, RawSession, Signal, Trial, WAIT};
 use crate::session::undecided::Guess;
-use crate::session::{Bye, Code, Extent, Reply, is_foreign};
+use crate::session::{Bye, Code, Extent, FirstWord, Reply, is_foreign};
 use crate::table::{RawSeat, SeatData};
 use crate::time::Now;
 use crate::turn::{Grant, Held, HeldClock, Moved, Outcome, SeatId};
@@ -170,7 +170,8 @@ impl TurnServer {
     #[cold]
     fn raw_other(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let message = bytes.trim_ascii();
-        if RawAnswer::read(message).is_none() {
+        let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return bytes.len() };
+        if raw.first_word.has_begun() || RawAnswer::read(message).is_none() {
             return self.raw_gather(now, id, bytes, links);
         }
         self.raw_answer(now, id, message, links);
@@ -284,6 +285,7 @@ impl TurnServer {
             return early;
         }
         self.raw_forget(id);
+        self.raw_says(id, bytes);
         self.raw_message(now, id, message, is_early, links);
         early + bytes.len()
     }
@@ -337,6 +339,7 @@ impl TurnServer {
     pub(super) fn raw_gathered(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
         let is_early = self.raw_forget(id);
         let message = split_raw(rest, self.config.raw_bytes_max, true, |_| true);
+        self.raw_says(id, rest);
         self.raw_message(now, id, message, is_early, links);
     }
 
@@ -372,7 +375,8 @@ impl TurnServer {
             !matches!(message, RawMessage::TooLong(_)) && RawAnswer::read(message.bytes()).is_some();
         let has_gone = raw.signal == Signal::Open && !is_early;
         let extent = if is_answer { Extent::Whole } else { Extent::Cut };
-        if !is_answered && is_foreign(message.bytes(), extent) {
+        let is_request = raw.first_word == FirstWord::Method;
+        if !is_answered && (is_request || is_foreign(message.bytes(), extent)) {
             return self.turn_out(now, id, message.bytes(), links);
         }
         match (has_gone, is_answer) {
@@ -384,6 +388,16 @@ impl TurnServer {
                 self.raw_strike(now, id, links);
                 self.raw_speaks(now, id, links);
             }
+        }
+    }
+
+    /// L6: notes how a client begins that has not answered yet. A name may look like a method of HTTP, but only
+    /// in one piece with its number.
+    fn raw_says(&mut self, id: ConnectionId, bytes: &[u8]) {
+        if let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
+            && (raw.first_word.has_begun() || RawAnswer::read(bytes.trim_ascii()).is_none())
+        {
+            raw.first_word.take(bytes);
         }
     }
 
@@ -451,6 +465,7 @@ impl TurnServer {
         let early = early.min(bytes.len());
         if early > 0 {
             self.raw_forget(id);
+            self.raw_says(id, &bytes[..early]);
             self.refuse(id, Code::NotYourTurn, bytes[..early].trim_ascii(), links);
         }
         early

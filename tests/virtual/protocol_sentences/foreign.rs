@@ -189,24 +189,74 @@ fn l06_a_seat_that_a_raw_client_has_left_does_not_vouch_for_the_next_one() {
     }
 }
 
-/// L6: the head of a page's request may come in any two pieces, each long after the other, and its body long
+/// L6: the request line of a page may come in any pieces, each long after the one before, and its body long
 /// after that.
 #[test]
 fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
-    let head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:5001\r\nContent-Length: 11\r\n\r\n";
+    let line = b"POST / HTTP/1.1";
+    let rest = b"\r\nHost: 127.0.0.1:5001\r\nContent-Length: 11\r\n\r\n";
     for framing in [Framing::Raw, Framing::Auto, Framing::Line] {
-        for cut in 1..head.len() {
-            let mut single = config(framing);
-            single.rules.min_seats = 1;
-            let mut world = World::new(single, 1);
-            world.chunking = false;
-            let page = world.connect();
-            for piece in [&head[..cut], &head[cut..], b"mallory:666", b"\nJOIN mallory\nANSWER :666\n"] {
-                world.say_bytes(page, piece);
+        let cuts = (0..=line.len()).flat_map(|first| (first..=line.len()).map(move |second| (first, second)));
+        for (first, second) in cuts {
+            for pause in [ms(400), ms(20)] {
+                let mut world = World::new(config(framing), 1);
+                world.chunking = false;
+                // Another client has the turn, so nothing of the page counts as a strike against it.
+                let old = world.connect();
+                world.drive_for(secs(1));
+                let page = world.connect();
+                let last = [&line[second..], rest].concat();
+                for piece in [&line[..first], &line[first..second], &last] {
+                    world.say_bytes(page, piece);
+                    world.drive_for(pause);
+                }
+                world.say_bytes(old, b"Client1:1");
                 world.drive_for(ms(400));
+                for piece in [&b"mallory:666"[..], b"\nJOIN mallory\nANSWER :666\n"] {
+                    world.say_bytes(page, piece);
+                    world.drive_for(secs(1));
+                }
+                let cut = format!("{framing}: cut at {first} and {second}, {pause:?} apart");
+                assert!(world.accepted().iter().all(|answer| answer == "Client1:1"), "{cut}");
+                assert!(!world.is_open(page), "{cut}");
             }
-            world.drive_for(secs(1));
-            assert!(world.answers.is_empty() && !world.is_open(page), "{framing}: cut at {cut}");
         }
+    }
+}
+
+/// L6: nor does the address of a page play, whichever of its pieces looks like an answer.
+#[test]
+fn l06_no_piece_of_a_request_line_is_an_answer() {
+    for pieces in [&["POST", " /x:5", " HTTP/1.1\r\n"][..], &["P", "UT", " ", "a:5"], &["GET", " /a:1"]] {
+        let mut single = config(Framing::Raw);
+        single.rules.min_seats = 1;
+        let mut world = World::new(single, 1);
+        world.chunking = false;
+        let page = world.connect();
+        for piece in pieces {
+            world.say_bytes(page, piece.as_bytes());
+            world.drive_for(ms(400));
+        }
+        assert!(world.answers.is_empty() && !world.is_open(page), "{pieces:?}");
+    }
+}
+
+/// L6: an old client may have a name that begins like a request.
+#[test]
+fn l06_a_raw_name_may_look_like_a_method() {
+    for (refused, name) in [(&["ANN", "ANN"][..], "GET"), (&[], "PUT x")] {
+        let mut single = config(Framing::Raw);
+        single.rules.min_seats = 1;
+        let mut world = World::new(single, 1);
+        world.chunking = false;
+        let old = world.connect();
+        world.drive_for(secs(1));
+        for message in refused {
+            world.say_bytes(old, message.as_bytes());
+            world.drive_for(ms(400));
+        }
+        world.say_bytes(old, format!("{name}:1").as_bytes());
+        world.drive_for(ms(400));
+        assert_eq!(world.accepted(), [format!("{name}:1")]);
     }
 }
