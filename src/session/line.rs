@@ -121,7 +121,8 @@ impl LineSession {
 
     /// Skips the payload of `bytes` bytes that follows a line that is refused.
     pub(crate) fn skip(&mut self, bytes: usize) {
-        self.skip = bytes + 1;
+        // Nobody sends as much as would make a difference.
+        self.skip = bytes.saturating_add(1);
     }
 
     #[cold]

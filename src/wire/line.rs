@@ -68,8 +68,8 @@ pub fn split_line(input: &[u8], line_bytes_max: usize) -> Option<Line<'_>> {
 
 /// The beginning of a line, if that is too long already. A `\r` at its end may belong to the end of the line.
 fn too_long(input: &[u8], line_bytes_max: usize) -> Option<Line<'_>> {
-    let ends_in_return = input.last() == Some(&b'\r');
-    let is_too_long = input.len() > line_bytes_max + usize::from(ends_in_return);
+    let line = input.strip_suffix(b"\r").unwrap_or(input);
+    let is_too_long = line.len() > line_bytes_max;
     is_too_long.then_some(Line { text: Err(LineError::TooLong), used: input.len(), has_end: false })
 }
 

@@ -43,6 +43,35 @@ fn messages_without_a_limit_are_an_error() {
     }
 }
 
+/// A driver without limits takes protocols without limits, and a peer can announce any size.
+#[test]
+fn no_limit_at_all_is_no_panic() {
+    let any =
+        || DriverConfig { in_bytes_max: usize::MAX, out_bytes_max: usize::MAX, ..DriverConfig::default() };
+    let mut config = TurnServerConfig::default();
+    (config.answer_bytes_max, config.raw_bytes_max) = (usize::MAX, usize::MAX);
+    let server = TurnServer::new(config, os_entropy()).expect("limits that fit each other");
+    let (mut rig, addr) = Rig::listening(server, any());
+    let (mut peer, _) = rig.meet(addr);
+    peer.send(&format!("JOIN ann\nANSWER bytes={}\nPING\n", usize::MAX));
+    rig.hears(&mut peer, "NO not-your-turn");
+
+    let config =
+        EchoServerConfig { message_bytes_max: usize::MAX, keep_open: true, ..EchoServerConfig::default() };
+    let (mut rig, addr) = Rig::listening(EchoServer::new(config, Box::new(|_| "now".to_owned())), any());
+    let (mut peer, _) = rig.meet(addr);
+    peer.send("half a line\r");
+    rig.pass(Duration::ZERO);
+    peer.send("\n");
+    rig.hears(&mut peer, "half a line");
+
+    let config = CounterServerConfig { message_bytes_max: usize::MAX, ..CounterServerConfig::default() };
+    let (mut rig, addr) = Rig::listening(CounterServer::new(config, os_entropy()), any());
+    let (mut peer, _) = rig.meet(addr);
+    peer.send("17 5 ");
+    rig.hears(&mut peer, "0");
+}
+
 #[test]
 fn the_longest_message_that_fits_a_driver_is_echoed() {
     let message_bytes_max = DriverConfig::default().in_bytes_max - 64;
