@@ -11,13 +11,13 @@
 
 mod common;
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use common::counting::Counting;
+use common::output;
 use taketurns::mio::net::UdpSocket;
 use taketurns::mio::{Events, Interest, Poll, Token};
 use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, os_entropy, poll_timeout};
@@ -44,7 +44,6 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
-    let mut out = std::io::stdout();
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);
 
@@ -60,7 +59,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let server = TurnServer::new(config, os_entropy())?;
     let mut server = Driver::new(poll.registry(), TokenSpace(1), server, DriverConfig::default())?;
     let addr = server.listen(loopback)?;
-    writeln!(out, "instrument at {itself}, turns at {addr}")?;
+    output::line(format_args!("instrument at {itself}, turns at {addr}"));
     let (mut clients, mut counting) = two_clients(&poll, addr)?;
 
     let (mut turns, mut measured) = (0, 0);
@@ -95,14 +94,14 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         // 5. What the host wants to know. Every event has to be taken before the next pass.
         while let Some(event) = server.poll_event() {
             match event {
-                Event::Opened { peer, .. } => writeln!(out, "{peer} connected")?,
+                Event::Opened { peer, .. } => output::line(format_args!("{peer} connected")),
                 Event::Protocol(TurnEvent::Accepted { seat, turn, answer }) => {
                     // An answer is any bytes; this host takes numbers, and a client that sends something else
                     // has sent nothing.
                     let answer = server.protocol().answer(answer).and_then(|answer| answer.number());
                     let Some(number) = answer else { continue };
                     let name = server.protocol().name_of(seat);
-                    writeln!(out, "turn {turn}: {name} sets the instrument to {number}")?;
+                    output::line(format_args!("turn {turn}: {name} sets the instrument to {number}"));
                     instrument.send_to(&number.to_be_bytes(), itself)?;
                     turns += 1;
                 }
@@ -116,7 +115,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         }
         counting.catch_up(now, &mut clients);
         if now.instant >= report_at {
-            writeln!(out, "{turns} turns, {measured} measurements")?;
+            output::line(format_args!("{turns} turns, {measured} measurements"));
             report_at = now.instant + REPORT_EVERY;
         }
         if turns >= options.count {
