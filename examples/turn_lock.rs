@@ -20,8 +20,10 @@ use common::lease::Lease;
 use common::lookup;
 use common::options::{self, wrong_usage};
 use common::server::Service;
+use common::signals;
 use log::LevelFilter;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use rustix::process::Signal;
+use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use taketurns::net::{Driver, Event, EventLoop, Target, now};
 use taketurns::protocol::turns::{ClientConfig, ClientId, Code, Name, News, TurnClient, TurnServerConfig};
 use taketurns::time::{Instant, Now};
@@ -109,13 +111,15 @@ fn serve(options: &Options) -> Result<(), String> {
 fn lock(options: &Options) -> Result<ExitCode, String> {
     let server = addresses::target(&options.connect, "--connect 127.0.0.1:5001")?;
     let mut event_loop = EventLoop::new(TurnClient::new()).map_err(|error| common::advise(&error))?;
-    let signals =
-        common::signals::of_loop(&[SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM], event_loop.handle())?;
+    let heard = [SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
+    let heard = signals::of_loop(&heard, event_loop.handle())?;
     let mut lock = Lock::new(options, server, event_loop.driver_mut())?;
     let mut absence = common::Absence::default();
     while !event_loop.driver().is_drained() {
         let pause = lock.next_deadline().map(|at| at.saturating_duration_since(now().instant));
         event_loop.run_once(pause).map_err(|error| error.to_string())?;
+        // First of all: it may have been stopped for a while.
+        heard.try_iter().for_each(|signal| lock.signalled(signal));
         let now = now();
         while let Some(event) = event_loop.poll_event() {
             match event {
@@ -129,7 +133,6 @@ fn lock(options: &Options) -> Result<ExitCode, String> {
                 _ => {}
             }
         }
-        signals.try_iter().for_each(|signal| lock.signalled(signal));
         lock.act(now, event_loop.driver_mut());
     }
     Ok(ExitCode::from(lock.end.unwrap_or(1)))
@@ -213,18 +216,37 @@ impl Lock<'_> {
         let Some(job) = &mut self.job else { return self.end(1, why) };
         let Some(lease) = self.lease.take() else { return };
         self.is_lost = true;
-        let then = if self.options.keep_going { "the command goes on" } else { "the command is ended" };
-        common::complain(format_args!("the turn is lost ({why}); {then}"));
         if !self.options.keep_going {
             job.end(now, until.unwrap_or_else(|| lease.until(now)), self.options.kill_after);
         }
+        let then = if self.options.keep_going { "the command goes on" } else { "the command is ended" };
+        common::complain(format_args!("the turn is lost ({why}); {then}"));
     }
 
     fn signalled(&mut self, signal: i32) {
-        match &self.job {
-            _ if signal == SIGCHLD => {}
-            Some(job) => job.pass_on(signal),
-            None => self.end(u8::try_from(128 + signal).unwrap_or(u8::MAX), ""),
+        match (signal, &self.job) {
+            (SIGCHLD, _) => {}
+            // A command that ran on alone would not hear of the end of its turn.
+            (SIGTSTP, job) => {
+                signals::stop(signal, || job.iter().for_each(|job| job.signal(Signal::STOP)));
+            }
+            (SIGCONT, _) => self.go_on(now()),
+            (_, Some(job)) => job.pass_on(signal),
+            (_, None) => self.end(u8::try_from(128 + signal).unwrap_or(u8::MAX), ""),
+        }
+    }
+
+    /// It was stopped, perhaps for longer than its turn.
+    fn go_on(&mut self, now: Now) {
+        self.lose_at_end(now);
+        self.job.iter().for_each(|job| job.go_on(now.instant));
+    }
+
+    fn lose_at_end(&mut self, now: Now) {
+        if let (Some(until), true) =
+            (self.lease.as_mut().and_then(|lease| lease.take_end(now)), self.job.is_some())
+        {
+            self.lose(now, Some(until), "it could not be renewed in time");
         }
     }
 
@@ -234,11 +256,7 @@ impl Lock<'_> {
             self.job = None;
             self.end(if self.is_lost { LOST } else { code }, "");
         }
-        if let (Some(until), true) =
-            (self.lease.as_mut().and_then(|lease| lease.take_end(now)), self.job.is_some())
-        {
-            self.lose(now, Some(until), "it could not be renewed in time");
-        }
+        self.lose_at_end(now);
         if self.give_up_at.is_some_and(|at| at <= now.instant) {
             self.end(GAVE_UP, "");
         }

@@ -50,15 +50,23 @@ pub fn at_terminal(
         if signal == SIGCONT {
             terminal::take();
             go_on();
-        } else if STOPPING.contains(&signal) && terminal::is_alone() {
-            // Nobody could have it go on.
-        } else if DEADLY.contains(&signal) || STOPPING.contains(&signal) {
+        } else if STOPPING.contains(&signal) {
+            stop(signal, terminal::restore);
+        } else if DEADLY.contains(&signal) {
             terminal::restore();
             let _ = emulate_default_handler(signal);
         } else {
             end.signalled(signal);
         }
     })
+}
+
+/// Stops the process as `signal` does by default, after `prepare`: unless nobody could have it go on.
+pub fn stop(signal: i32, prepare: impl FnOnce()) {
+    if !terminal::is_alone() {
+        prepare();
+        let _ = emulate_default_handler(signal);
+    }
 }
 
 /// Returns a channel of signals. A thread that does nothing else fills it, and wakes the loop of `handle`.

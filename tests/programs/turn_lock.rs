@@ -240,6 +240,63 @@ fn the_next_gets_the_turn_of_a_holder_that_is_stopped_and_that_one_ends_its_comm
     complains(&mut holder, "the turn is lost");
 }
 
+/// Waits until the lock and the shell that has said its id are both stopped, or both are not.
+#[cfg(target_os = "linux")]
+fn wait_for_state(lock: &mut Process, is_stopped: bool) {
+    let shell = lock.wait_until("id of the shell", PATIENCE, |seen| {
+        seen.iter().find_map(|line| line.text.strip_prefix("shell ")?.parse::<u32>().ok())
+    });
+    let deadline = Instant::now() + PATIENCE;
+    for id in [shell, lock.id()] {
+        loop {
+            let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("it has not ended");
+            if stat.contains(") T ") == is_stopped {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{stat}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// As with Ctrl-Z and `fg` in a shell, which know nothing of the command's process group.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_holder_that_is_suspended_takes_its_command_with_it() {
+    let server = server(&[]);
+    let gate = Gate::new();
+    let script = format!("echo shell $$; {}", gate.script());
+    let mut holder = lock(&server.address, &[], &["sh", "-c", &script]);
+    prints(&mut holder, "turn 1");
+    for _ in 0..2 {
+        holder.signal("TSTP");
+        wait_for_state(&mut holder, true);
+        holder.signal("CONT");
+        wait_for_state(&mut holder, false);
+    }
+    gate.open();
+    prints(&mut holder, "passed");
+    holder.expect_exit(0, PATIENCE);
+}
+
+/// The next one has the turn by then, so the command does nothing more, not even at a SIGTERM.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_holder_that_is_suspended_for_longer_than_its_turn_ends_its_command_where_it_stands() {
+    let server = server(&["--turn-deadline", "2s"]);
+    let options = ["--kill-after", "500ms"];
+    let script = "echo shell $$; trap 'echo told' TERM; echo turn 1; while :; do sleep 0.05; done";
+    let mut holder = lock(&server.address, &options, &["sh", "-c", script]);
+    prints(&mut holder, "turn 1");
+    holder.signal("TSTP");
+    wait_for_state(&mut holder, true);
+    lock(&server.address, &options, &["true"]).expect_exit(0, PATIENCE);
+    holder.signal("CONT");
+    holder.expect_exit(LOST, PATIENCE);
+    complains(&mut holder, "the turn is lost");
+    assert_eq!(holder.lines(Stream::Out).last(), Some(&"turn 1"));
+}
+
 /// Its `GO` was written while it was stopped, and it reads that when the turn is another client's.
 #[test]
 fn one_that_was_stopped_when_its_turn_came_does_not_run_in_it() {

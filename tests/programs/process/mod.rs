@@ -171,6 +171,10 @@ impl Process {
         assert!(status.success(), "{}: cannot send SIG{signal}", self.name);
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills the program (SIGKILL) and answers with everything it had printed until then.
     pub(crate) fn kill(mut self, within: Duration) -> Vec<Sent> {
         self.child.kill().expect("a child that was not waited for can be killed");
