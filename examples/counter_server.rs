@@ -93,7 +93,7 @@ fn serve(options: &Options) -> Result<(), String> {
     for addr in bound {
         news.print(format_args!("Waiting for new connections on {addr}"));
     }
-    if let Some(addr) = status {
+    for addr in status {
         output::line(format_args!("Status on http://{addr}/"));
     }
     let mut goes_on = true;

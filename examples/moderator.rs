@@ -76,8 +76,8 @@ fn moderate(options: &Options) -> Result<(), String> {
         options::wrong_usage(format_args!("these options contradict each other: {error}"))
     });
     let mut console = Console::new(turns, "> ")?;
-    let places = addresses::places(&options.listen, "127.0.0.1:5001")?;
-    let bound = addresses::listen(&mut console.driver, &places)?;
+    let addrs = addresses::to_listen_on(&options.listen, "127.0.0.1:5001")?;
+    let bound = addresses::listen(&mut console.driver, &addrs)?;
     server::warn_of_strangers(&bound);
     for addr in bound {
         console.line(format_args!("Server listening on {addr}"));

@@ -1,10 +1,10 @@
 //! Addresses as people write them: where a server listens, and where a client connects.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use log::warn;
-use taketurns::net::{BadTarget, Driver, Error, Target, resolve};
+use taketurns::net::{BadTarget, Driver, Target, resolve};
 use taketurns::protocol::Protocol;
 
 /// Reads `HOST:PORT` of a server.
@@ -31,39 +31,51 @@ fn parse(text: &str, verb: &str, example: &str) -> Result<Target, String> {
     })
 }
 
-/// Reads `HOST:PORT` and finds its addresses.
-pub fn all(text: &str, verb: &str, example: &str) -> Result<Vec<SocketAddr>, String> {
-    let target = parse(text, verb, example)?;
-    resolve(&target).map_err(|error| format!("cannot {verb} {text:?}: {error}; try {example}"))
-}
-
-/// The addresses of one `--listen`: several, if it is a name that has several.
-pub type Place = Vec<SocketAddr>;
-
-/// Where to listen: as `--listen` says, else the environment variable, else the default. An address that is
-/// said twice, or is one of those that another stands for, is left out: this program itself would have it
-/// already.
-pub fn places(options: &[String], default: &str) -> Result<Vec<Place>, String> {
+/// Where to listen: as `--listen` says, else the environment variable, else the default.
+pub fn to_listen_on(options: &[String], default: &str) -> Result<Vec<SocketAddr>, String> {
     let texts = match (options, super::environment("TAKETURNS_LISTEN")) {
         ([], Some(text)) => vec![text],
         ([], None) => vec![default.to_owned()],
         (options, _) => options.to_vec(),
     };
-    let places = texts.iter().map(|text| all(text, "listen on", &format!("--listen {default}")));
-    let mut places = places.collect::<Result<Vec<_>, _>>()?;
-    let said: Vec<SocketAddr> = places.iter().flatten().copied().collect();
-    let mut nth = 0;
-    for place in &mut places {
-        place.retain(|addr| {
-            nth += 1;
-            !said[..nth - 1]
-                .iter()
-                .any(|before| is_covered(addr, before) || addr == before && addr.port() != 0)
-                && !said[nth..].iter().any(|after| is_covered(addr, after))
+    all(&texts, "listen on", &format!("--listen {default}"))
+}
+
+/// Reads each `HOST:PORT` and finds all its addresses. One that is said twice, or is one of those that
+/// another stands for, is left out: this program itself would have it already.
+pub fn all(texts: &[String], verb: &str, example: &str) -> Result<Vec<SocketAddr>, String> {
+    let found = texts.iter().map(|text| {
+        let target = parse(text, verb, example)?;
+        let found =
+            resolve(&target).map_err(|error| format!("cannot {verb} {text:?}: {error}; try {example}"))?;
+        Ok(of_this_machine(found, verb))
+    });
+    let said = found.collect::<Result<Vec<_>, String>>()?.concat();
+    let is_first = |(nth, addr): (usize, &SocketAddr)| {
+        let is_same = |before: &SocketAddr| before == addr && addr.port() != 0;
+        !said[..nth].iter().any(is_same) && !said.iter().any(|other| is_covered(addr, other))
+    };
+    Ok(said.iter().enumerate().filter(|&it| is_first(it)).map(|(_, addr)| *addr).collect())
+}
+
+/// Of the addresses of a name, those that this machine has, if it has any: many systems say that `localhost`
+/// has an address of IPv6, and have no IPv6.
+fn of_this_machine(mut found: Vec<SocketAddr>, verb: &str) -> Vec<SocketAddr> {
+    let missing = |addr: &SocketAddr| {
+        let mut any_port = *addr;
+        any_port.set_port(0);
+        TcpListener::bind(any_port).err().filter(is_missing)
+    };
+    if found.len() > 1 && found.iter().any(|addr| missing(addr).is_none()) {
+        found.retain(|addr| match missing(addr) {
+            None => true,
+            Some(error) => {
+                warn!("cannot {verb} {addr}: {error}; the other addresses of its name are used");
+                false
+            }
         });
     }
-    places.retain(|place| !place.is_empty());
-    Ok(places)
+    found
 }
 
 /// Whether `wildcard` stands for all addresses of the machine, and so for `addr`.
@@ -75,34 +87,14 @@ fn is_covered(addr: &SocketAddr, wildcard: &SocketAddr) -> bool {
         && addr.port() != 0
 }
 
-/// Listens on all addresses of all `places`. Of a name, those are left out that this machine does not have:
-/// many systems say that `localhost` has an address of IPv6, and have no IPv6.
-pub fn listen<P: Protocol>(driver: &mut Driver<P>, places: &[Place]) -> Result<Vec<SocketAddr>, String> {
-    let mut bound = Vec::new();
-    for place in places {
-        let before = bound.len();
-        let mut missing = None;
-        for &addr in place {
-            match driver.listen(addr) {
-                Ok(addr) => bound.push(addr),
-                Err(error) if place.len() > 1 && is_missing(&error) => {
-                    warn!("{error}; the other addresses of its name are listened on");
-                    missing = Some(error);
-                }
-                Err(error) => return Err(super::advise(&error)),
-            }
-        }
-        if let Some(error) = missing.filter(|_| bound.len() == before) {
-            return Err(super::advise(&error));
-        }
-    }
-    Ok(bound)
+/// Listens on all of `addrs`.
+pub fn listen<P: Protocol>(driver: &mut Driver<P>, addrs: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
+    addrs.iter().map(|&addr| driver.listen(addr).map_err(|error| super::advise(&error))).collect()
 }
 
 /// Whether the system has no such address.
-fn is_missing(error: &Error) -> bool {
+fn is_missing(error: &io::Error) -> bool {
     const EAFNOSUPPORT: i32 = 97;
-    let Error::Listen { source, .. } = error else { return false };
-    source.kind() == io::ErrorKind::AddrNotAvailable
-        || cfg!(target_os = "linux") && source.raw_os_error() == Some(EAFNOSUPPORT)
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || cfg!(target_os = "linux") && error.raw_os_error() == Some(EAFNOSUPPORT)
 }

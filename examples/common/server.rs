@@ -10,15 +10,15 @@ use taketurns::net::{Driver, DriverConfig, Event, EventLoop, connections_max, no
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 use taketurns::time::Instant;
 
-use super::addresses::{self, Place};
+use super::addresses;
 use super::news::News;
 use super::output;
 use super::status::{self, Show};
 
 /// Where a server listens, and the limits that follow from that and from the descriptors that it may have.
 pub struct Site {
-    places: Vec<Place>,
-    status: Option<SocketAddr>,
+    listen: Vec<SocketAddr>,
+    status: Vec<SocketAddr>,
     pub limits: DriverConfig,
     /// Clients that there are descriptors for.
     pub clients_max: usize,
@@ -38,11 +38,10 @@ impl Site {
                 "--max-per-address 0 makes no sense: it must be at least 1"
             ));
         }
-        let places = addresses::places(listen, default)?;
-        let status = status::address(status)?;
-        let listeners: usize = places.iter().map(Vec::len).sum();
+        let listen = addresses::to_listen_on(listen, default)?;
+        let status = status::addresses(status)?;
         // There is room for one listener anyway.
-        let others = listeners.saturating_sub(1) + status::descriptors(status);
+        let others = listen.len().saturating_sub(1) + status::descriptors(&status);
         let max_connections = connections_max(others);
         let limits = DriverConfig {
             max_connections: Some(max_connections),
@@ -51,7 +50,7 @@ impl Site {
         };
         // Some connections more, so that a client that is turned away can be told.
         let clients_max = max_connections.saturating_sub(16).max(1);
-        Ok(Site { places, status, limits, clients_max })
+        Ok(Site { listen, status, limits, clients_max })
     }
 
     /// The same for a turn server whose clients may have `max_per_address` seats.
@@ -87,8 +86,8 @@ pub struct Service<P: Show + 'static> {
     pub event_loop: EventLoop<P>,
     /// The addresses that it got.
     pub bound: Vec<SocketAddr>,
-    /// The address that the status got, for programs that log nothing at info.
-    pub status: Option<SocketAddr>,
+    /// The addresses that the status got, for programs that log nothing at info.
+    pub status: Vec<SocketAddr>,
     pub strays: Strays,
 }
 
@@ -115,12 +114,12 @@ impl Service<TurnServer> {
 impl<P: Show + 'static> Service<P> {
     /// Listens, and shows on the address of the status what it does; the first signal drains.
     pub fn listen(protocol: P, site: Site) -> Result<Service<P>, String> {
-        let Site { places, status, limits, .. } = site;
+        let Site { listen, status, limits, .. } = site;
         let mut event_loop =
             EventLoop::with_config(protocol, limits).map_err(|error| super::advise(&error))?;
-        let bound = addresses::listen(event_loop.driver_mut(), &places)?;
+        let bound = addresses::listen(event_loop.driver_mut(), &listen)?;
         warn_of_strangers(&bound);
-        let status = status::serve(&mut event_loop, status)?;
+        let status = status::serve(&mut event_loop, &status)?;
         let handle = event_loop.handle();
         let drained_at = Arc::new(OnceLock::new());
         let noted = Arc::clone(&drained_at);

@@ -15,50 +15,51 @@ pub trait Show: Protocol {}
 #[cfg(not(feature = "status"))]
 impl<P: Protocol> Show for P {}
 
-/// The address of `--status`, else that of the environment variable, else none.
-pub fn address(option: Option<&str>) -> Result<Option<SocketAddr>, String> {
+/// The addresses of `--status`, else those of the environment variable, else none.
+pub fn addresses(option: Option<&str>) -> Result<Vec<SocketAddr>, String> {
     let text = option.map(str::to_owned).or_else(|| super::environment("TAKETURNS_STATUS"));
-    let Some(text) = text else { return Ok(None) };
+    let Some(text) = text else { return Ok(Vec::new()) };
     if cfg!(not(feature = "status")) {
         return Err(format!(
             "cannot show the status on {text:?}: this build lacks the feature status; build with it, as in \
              cargo run --release --features status --example turn_server, or leave --status and TAKETURNS_STATUS out"
         ));
     }
-    let found = super::addresses::all(&text, "show the status on", "--status 127.0.0.1:8081")?;
-    Ok(found.first().copied())
+    super::addresses::all(&[text], "show the status on", "--status 127.0.0.1:8081")
 }
 
-/// How many file descriptors it takes to show it on `addr`.
-pub fn descriptors(addr: Option<SocketAddr>) -> usize {
+/// How many file descriptors it takes to show it on `addrs`.
+pub fn descriptors(addrs: &[SocketAddr]) -> usize {
     #[cfg(feature = "status")]
     let needed = taketurns::status::StatusConfig::default().descriptors();
     #[cfg(not(feature = "status"))]
     let needed = 0;
-    addr.map_or(0, |_| needed)
+    // There is room for one listener anyway.
+    addrs.len().checked_sub(1).map_or(0, |others| needed + others)
 }
 
-/// Shows on `addr` what `event_loop` does; the address that it got.
+/// Shows on `addrs` what `event_loop` does; the addresses that it got.
 #[cfg(feature = "status")]
 pub fn serve<P: Show + 'static>(
     event_loop: &mut EventLoop<P>,
-    addr: Option<SocketAddr>,
-) -> Result<Option<SocketAddr>, String> {
-    let Some(addr) = addr else { return Ok(None) };
-    let bound = event_loop
-        .serve_status(addr, taketurns::status::StatusConfig::default())
-        .map_err(|error| super::advise_on(&error, "--status"))?;
-    log::info!("status on http://{bound}/");
-    if !bound.ip().to_canonical().is_loopback() {
-        log::warn!("{bound}: whoever can reach this address learns the clients' names and what they do");
+    addrs: &[SocketAddr],
+) -> Result<Vec<SocketAddr>, String> {
+    if addrs.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(Some(bound))
+    let bound = event_loop
+        .serve_status(addrs, taketurns::status::StatusConfig::default())
+        .map_err(|error| super::advise_on(&error, "--status"))?;
+    for addr in &bound {
+        log::info!("status on http://{addr}/");
+        if !addr.ip().to_canonical().is_loopback() {
+            log::warn!("{addr}: whoever can reach this address learns the clients' names and what they do");
+        }
+    }
+    Ok(bound)
 }
 
 #[cfg(not(feature = "status"))]
-pub fn serve<P: Show + 'static>(
-    _: &mut EventLoop<P>,
-    _: Option<SocketAddr>,
-) -> Result<Option<SocketAddr>, String> {
-    Ok(None)
+pub fn serve<P: Show + 'static>(_: &mut EventLoop<P>, _: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
+    Ok(Vec::new())
 }

@@ -267,8 +267,8 @@ impl<P: Show> Companion<P> for StatusServer<P> {
 const SPACE: TokenSpace = TokenSpace(1);
 
 impl<P: Show + 'static> EventLoop<P> {
-    /// Serves the loop's status on `addr` from now on, in place of an earlier status listener; the address
-    /// that it got, which differs if the port was 0. A host that calls [`run_once`](Self::run_once) has to
+    /// Serves the loop's status on `addrs` from now on, in place of an earlier status listener; the addresses
+    /// that it got, which differ where a port was 0. A host that calls [`run_once`](Self::run_once) has to
     /// take the events by [`poll_event`](Self::poll_event), or they are not counted. The loop ends when the
     /// driver is drained, even if a feed still has readers.
     ///
@@ -287,13 +287,17 @@ impl<P: Show + 'static> EventLoop<P> {
     /// let server = TurnServer::new(TurnServerConfig::default(), os_entropy())?;
     /// let mut event_loop = EventLoop::new(server)?;
     /// event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?;
-    /// let addr = event_loop.serve_status(([127, 0, 0, 1], 0).into(), StatusConfig::default())?;
-    /// println!("status on http://{addr}/");
+    /// let addrs = event_loop.serve_status(&[([127, 0, 0, 1], 0).into()], StatusConfig::default())?;
+    /// println!("status on http://{}/", addrs[0]);
     /// # Ok(()) }
     /// ```
-    pub fn serve_status(&mut self, addr: SocketAddr, config: StatusConfig) -> Result<SocketAddr, Error> {
+    pub fn serve_status(
+        &mut self,
+        addrs: &[SocketAddr],
+        config: StatusConfig,
+    ) -> Result<Vec<SocketAddr>, Error> {
         let mut status = StatusServer::new(self.registry(), SPACE, config)?;
-        let bound = status.listen(addr)?;
+        let bound = addrs.iter().map(|&addr| status.listen(addr)).collect::<Result<_, _>>()?;
         self.accompany(Box::new(status));
         Ok(bound)
     }

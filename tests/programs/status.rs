@@ -1,7 +1,8 @@
 //! The programs, as processes: the option that shows the status, and the environment.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 
 use support::bare::{PATIENCE, connect};
 
@@ -48,6 +49,22 @@ fn every_server_shows_its_status_and_ends_at_a_signal() {
         server.signal("TERM");
         server.expect_exit(0, PATIENCE);
     }
+}
+
+/// As with `--listen`: browsers and probes differ in which of them they try.
+#[test]
+fn the_status_is_shown_on_all_addresses_of_a_name() {
+    let named = "localhost:0".to_socket_addrs().expect("it has one");
+    let had = named.filter(|addr| TcpListener::bind(addr).is_ok()).map(|addr| addr.is_ipv4());
+    let mut command = example_as_here("turn_server");
+    let mut server = Process::spawn(command.args(["--listen", "127.0.0.1:0", "--status", "localhost:0"]));
+    status_of(&mut server);
+    server.signal("TERM");
+    server.expect_exit(0, PATIENCE);
+    let lines = server.lines(Stream::Err);
+    let shown = lines.iter().filter_map(|line| line.split_once("tatus on http://")?.1.strip_suffix('/'));
+    let shown = shown.map(|addr| addr.parse::<SocketAddr>().expect("an address").is_ipv4());
+    assert_eq!(shown.collect::<BTreeSet<_>>(), had.collect(), "{lines:?}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn no_limit_at_all_is_no_panic() {
     let server = TurnServer::new(config, os_entropy()).expect("limits that fit each other");
     let (mut rig, addr) = Rig::listening(server, any());
     let (mut peer, _) = rig.meet(addr);
-    peer.send(&format!("JOIN ann\nANSWER bytes={}\nPING\n", usize::MAX));
+    peer.send(format!("JOIN ann\nANSWER bytes={}\nPING\n", usize::MAX));
     rig.hears(&mut peer, "NO not-your-turn");
 
     let config =

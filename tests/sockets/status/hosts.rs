@@ -80,7 +80,7 @@ fn a_host_with_a_poll_of_its_own_serves_the_status_too() {
 #[cfg(unix)]
 fn a_loop_inside_another_one_serves_the_status_too() {
     let mut event_loop = EventLoop::new(turns(TurnServerConfig::default())).expect("a poll");
-    let addr = event_loop.serve_status(any_port(), StatusConfig::default()).expect("port 0 is free");
+    let addr = event_loop.serve_status(&[any_port()], StatusConfig::default()).expect("port 0 is free")[0];
     let handle = event_loop.handle();
     let client = std::thread::spawn(move || {
         let answer = ask(addr, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -104,6 +104,6 @@ fn an_address_that_is_taken_is_an_error() {
     let taken = TcpListener::bind(any_port()).expect("port 0 is free");
     let addr = taken.local_addr().expect("bound");
     let mut event_loop = EventLoop::new(turns(TurnServerConfig::default())).expect("a poll");
-    let error = event_loop.serve_status(addr, StatusConfig::default()).expect_err("it is taken");
+    let error = event_loop.serve_status(&[addr], StatusConfig::default()).expect_err("it is taken");
     assert!(matches!(error, Error::Listen { addr: told, .. } if told == addr));
 }

@@ -30,7 +30,7 @@ where
     pub(crate) fn start(protocol: P, config: StatusConfig) -> Server<P> {
         let mut event_loop = EventLoop::new(protocol).expect("a poll");
         let addr = event_loop.driver_mut().listen(any_port()).expect("port 0 is free");
-        let status = event_loop.serve_status(any_port(), config).expect("port 0 is free");
+        let status = event_loop.serve_status(&[any_port()], config).expect("port 0 is free")[0];
         let handle = event_loop.handle();
         let thread = Some(std::thread::spawn(move || event_loop.run(|_, _| {})));
         Server { addr, status, handle, thread }
