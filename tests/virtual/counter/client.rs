@@ -229,6 +229,26 @@ fn c10_the_next_connection_goes_on_from_the_servers_number() {
     assert_eq!(client.written(), ["101 "]);
 }
 
+/// The last words of an old connection, whichever they are, are no answer to the new one.
+#[test]
+fn c10_the_old_connection_speaks_for_no_other() {
+    let mut client = Counting::from("10");
+    let old = client.connection;
+    client.connection = client.links.open(([127, 0, 0, 1], 9).into());
+    client.open();
+    client.written();
+    for words in ["7", "no number"] {
+        client.client.handle_bytes(client.now, old, words.as_bytes(), &mut client.links);
+        assert!(client.links.is_open(client.connection), "{words}");
+        client.advance(Duration::from_secs(9));
+        assert_eq!(client.written(), [""; 0], "{words}");
+    }
+    client.answer("100");
+    client.client.handle_bytes(client.now, old, b"50", &mut client.links);
+    client.advance(ms(500));
+    assert_eq!(client.written(), ["101 "]);
+}
+
 #[test]
 fn c10_times_without_end_are_no_panic() {
     let mut config = CounterClientConfig::new(id(1));
