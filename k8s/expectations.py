@@ -275,11 +275,11 @@ def check_all(manifests, version):
 
 def check_two_instances(renderer):
     """Two in one namespace, by README's example: neither finds the other's pods, and clients find their server."""
-    [example] = re.findall(r"```yaml\n(.+?)```", (K8S / "README.md").read_text(), re.DOTALL)
-    example = example.replace("taketurns/k8s", renderer.path())
+    example, ports = examples(renderer)
+    check_other_node_ports(renderer, example, ports)
     instances = {}
     for name in ["chess", "go"]:
-        text, error = renderer.render(yaml.safe_load(example.replace("chess", name)))
+        text, error = renderer.render(yaml.safe_load(yaml.safe_dump(example).replace("chess", name)))
         expect(text, f"instance {name}: {error}")
         objects = list(yaml.safe_load_all(text))
         instances[name] = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in objects}
@@ -292,6 +292,21 @@ def check_two_instances(renderer):
         pods = [spec["template"]["metadata"]["labels"] for (kind, _), spec in other.items() if "template" in spec]
         for selector in selectors_in(list(objects.values())):
             expect(not any(matches(selector, labels) for labels in pods), f"{name} finds pods of the other: {selector}")
+
+
+def examples(renderer):
+    """The kustomizations of README, with paths to ours."""
+    texts = re.findall(r"```yaml\n(.+?)```", (K8S / "README.md").read_text(), re.DOTALL)
+    return [yaml.safe_load(text.replace("taketurns/k8s", renderer.path())) for text in texts]
+
+
+def check_other_node_ports(renderer, example, ports):
+    """A second server at ports of the nodes has others than the component has."""
+    text, error = renderer.render({**example, **ports})
+    expect(text, f"other ports of the nodes: {error}")
+    [service] = [each["spec"] for each in yaml.safe_load_all(text) if each["kind"] == "Service"]
+    taken = [each["nodePort"] for each in service["ports"]]
+    expect(len(taken) == 2 and not {30001, 30000} & set(taken), f"ports of the nodes of a second server: {taken}")
 
 
 def selectors_in(what):
