@@ -32,7 +32,8 @@ use taketurns::turn::{Demand, Demands, HoldMax};
 /// Run a command while it holds the turn: flock over the network. Exits with the code of the command, with 75
 /// if the turn did not come in time, or with 76 if the turn was lost and the command was ended.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(note = "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal.")]
+#[argh(note = "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal.
+Ctrl-Z suspends the command, too. If its turn is over before it goes on, it is killed.")]
 struct Options {
     /// the server, as HOST:PORT. Default: the environment variable TAKETURNS_CONNECT, else 127.0.0.1:5001
     #[argh(option, arg_name = "addr", default = "common::default_server()")]
