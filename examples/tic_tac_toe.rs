@@ -112,7 +112,7 @@ impl Tables {
         let verdict = if game.has_won(seat) {
             self.say(server, &table, &format!("{name} wins with {mark}; the loser begins"), links);
             game = Game::default();
-            Verdict::Accept { next: other(server, seat), words: Some("you win") }
+            Verdict::Accept { next: other(server, seat), words: Some("you win"), state: None }
         } else if game.is_full() {
             self.say(server, &table, "a draw; another game", links);
             game = Game::default();

@@ -69,7 +69,7 @@ impl Host {
         let seat = meant.and_then(|id| session.protocol.seat_of(id));
         match verb {
             b'a' => self.rule(session, Verdict::ACCEPT),
-            b'A' => self.rule(session, Verdict::Accept { next: seat, words: Some("well done") }),
+            b'A' => self.rule(session, Verdict::Accept { next: seat, words: Some("well done"), state: None }),
             b'r' => self.rule(session, Verdict::Refuse { words: "no" }),
             b'd' => drop(self.proposals.pop_front()),
             b'j' => self.admit(session),

@@ -15,6 +15,7 @@ use super::wrapped::{Wire, WireBuffers};
 use super::{DriverConfig, DriverCounts, Event, EventsPending, Sockets, Target, Wrap};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, ConnectionMap, DialId, Entropy, Flags, Links, Phase, Protocol};
+use crate::record::Record;
 use crate::time::{Deadlines, Instant, Now, earlier};
 
 /// Runs a [`Protocol`] on [`Sockets`]. The [module's documentation](crate::engine) describes a pass.
@@ -367,6 +368,21 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             }
             None => self.counts.stale_events += 1,
         }
+    }
+
+    /// All records up to `upto` are durable. To be called first thing in a pass.
+    pub fn handle_durable(&mut self, now: Now, upto: u64) {
+        self.protocol.handle_durable(now, upto, &mut self.links);
+        self.flush(now);
+        while let Some(id) = self.links.take_let_go() {
+            self.pause_or_resume(id);
+        }
+        self.at_once = true;
+    }
+
+    /// Returns the next record to be made durable. To be called after each pass until it says `None`.
+    pub fn poll_record(&mut self, now: Now) -> Option<Record> {
+        self.protocol.poll_record(now)
     }
 
     /// Ends a pass: newcomers, deadlines, remaining writes, and slots that may be used again.

@@ -267,7 +267,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
         let Some(link) = self.links.present_mut(id) else { return };
         link.flags.set(Flags::HAS_REST);
-        if is_congested && link.is_blocked() {
+        if is_congested && (link.is_blocked() || link.paused) {
             (link.paused, link.unread) = (true, true);
         } else if is_congested {
             // Queued bytes are not offered to the peer before the end of this pass.

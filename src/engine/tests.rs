@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{DriverConfig, Engine, Event, Interest, Ready, Sockets};
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::record::Record;
 use crate::time::{Instant, Now};
 
 /// `says` is still to be read, `hears` has reached the peer, and `room` bytes more fit.
@@ -171,6 +172,12 @@ impl Protocol for Fours {
     fn poll_event(&mut self) -> Option<()> {
         None
     }
+
+    fn poll_record(&mut self, _: Now) -> Option<Record> {
+        None
+    }
+
+    fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }
 
 const NOW: Now = Now::ORIGIN;

@@ -83,6 +83,7 @@ struct LeaseText {
     /// `None` without a limit.
     hold_ns: Option<u64>,
     asks_again: bool,
+    kept: bool,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy)]
@@ -204,12 +205,13 @@ fn take(state: &mut State, line: Line, nth: usize) -> Result<bool, String> {
 
 fn ring_text(name: &Name, ring: &RingValue) -> Line {
     let RingValue { rules, last_turn, last_place, virtual_time, tags_given, lease } = ring;
-    let lease = lease.map(|LeaseValue { place, turn, silent, hold, asks_again }| LeaseText {
+    let lease = lease.map(|LeaseValue { place, turn, silent, hold, asks_again, kept }| LeaseText {
         place,
         turn: turn.get(),
         silent_ns: nanos(silent),
         hold_ns: hold.map(nanos),
         asks_again,
+        kept,
     });
     let rules = RulesText {
         min_seats: rules.min_seats,
@@ -264,10 +266,10 @@ fn read_rules(text: &RulesText) -> Result<Rules, String> {
 }
 
 fn read_lease(text: LeaseText) -> Result<LeaseValue, String> {
-    let LeaseText { place, turn, silent_ns, hold_ns, asks_again } = text;
+    let LeaseText { place, turn, silent_ns, hold_ns, asks_again, kept } = text;
     let turn = TurnNumber::new(turn).ok_or("turns count from 1")?;
     let (silent, hold) = (Duration::from_nanos(silent_ns), hold_ns.map(Duration::from_nanos));
-    Ok(LeaseValue { place, turn, silent, hold, asks_again })
+    Ok(LeaseValue { place, turn, silent, hold, asks_again, kept })
 }
 
 fn seat_text(ring: &Name, place: u64, seat: &SeatValue) -> Line {

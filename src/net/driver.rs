@@ -14,6 +14,7 @@ use super::{DriverConfig, DriverCounts, Error, Event, Target, TokenSpace, clock,
 use crate::engine::{Engine, NotTaken, Ready, Wrap};
 use crate::hint::likely;
 use crate::protocol::{ConnectionId, DialId, Links, Protocol, Transport};
+use crate::record::Record;
 use crate::sockets::Key;
 use crate::sockets::system::{self, MioSockets};
 use crate::time::{Instant, Now};
@@ -481,6 +482,18 @@ impl<P: Protocol> Driver<P> {
             Key::Listener(slot) => self.engine.handle_knock(slot as usize),
             Key::Connection(id) => self.engine.handle_ready(now, id, ready),
         }
+    }
+
+    /// All [records](Self::poll_record) up to the number `upto` are durable, so that whatever waited for them
+    /// is said. To be called first thing in a pass; an [`EventLoop`](super::EventLoop) with a store does so.
+    pub fn handle_durable(&mut self, now: Now, upto: u64) {
+        self.engine.handle_durable(now, upto);
+    }
+
+    /// Returns the next record of state that is to outlive the server, to be made durable in order. To be
+    /// called after each pass until it says `None`, if the protocol [was restored](crate::protocol::turns::TurnServer::restore).
+    pub fn poll_record(&mut self, now: Now) -> Option<Record> {
+        self.engine.poll_record(now)
     }
 
     /// Ends a pass: newcomers, deadlines, remaining writes, and slots that may be used again.

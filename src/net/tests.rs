@@ -12,6 +12,7 @@ use super::*;
 use crate::engine::{Addresses, PROMPT_MAX};
 use crate::net::now;
 use crate::protocol::{BuffersMin, CloseReason, Flags, Origin};
+use crate::record::Record;
 
 /// Hears, and says nothing but `reply`.
 #[derive(Default)]
@@ -67,6 +68,12 @@ impl Protocol for Ear {
     fn poll_event(&mut self) -> Option<()> {
         None
     }
+
+    fn poll_record(&mut self, _: Now) -> Option<Record> {
+        None
+    }
+
+    fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }
 
 const SPACE: TokenSpace = TokenSpace(3);

@@ -48,6 +48,10 @@ pub struct Links {
     /// Of wrapped connections.
     transports: HashMap<ConnectionId, Transport>,
     upgrade: Upgrade,
+    /// Bytes that a protocol keeps back for connections until a record is durable.
+    held: HashMap<ConnectionId, usize>,
+    /// Connections for which less is kept back now than makes them pause.
+    let_go: Vec<ConnectionId>,
     log: LineBudget,
     /// The gravest level of what the log's budget left out in this second.
     omitted: Level,
@@ -108,6 +112,8 @@ impl Links {
             crowd: Crowd::Nobody,
             transports: HashMap::new(),
             upgrade: Upgrade::No,
+            held: HashMap::new(),
+            let_go: Vec::new(),
             log: LineBudget::new(LOG_LINES_MAX),
             omitted: Level::Trace,
         }
@@ -362,6 +368,7 @@ impl Links {
     pub fn may_go_on(&self, id: ConnectionId) -> bool {
         !self.wants_flush(id)
             && self.link(id).is_some_and(|link| link.wish == Wish::Keep && !self.is_much(link.queue.unsent()))
+            && (likely(self.held.is_empty()) || !self.is_congested(id))
     }
 
     /// Whether more than half of `out_bytes_max` waits to be written to `id`. Nothing is read from a
@@ -376,7 +383,46 @@ impl Links {
     /// ```
     #[must_use]
     pub fn is_congested(&self, id: ConnectionId) -> bool {
-        self.is_much(self.unsent(id))
+        self.unsent(id).len() + self.held.get(&id).copied().unwrap_or(0) > self.out_bytes_max / 2
+    }
+
+    /// Counts bytes that the protocol keeps back for `id` as if they were queued: a connection with too many
+    /// of them is not read.
+    pub(crate) fn hold(&mut self, id: ConnectionId, count: usize) {
+        let held = self.held.entry(id).or_default();
+        *held += count;
+        if *held > self.out_bytes_max.saturating_mul(HARD_FACTOR) {
+            if let Some(link) = self.open_link(id) {
+                link.wish = Wish::Abort(AbortReason::SlowReader);
+                self.touch(id);
+            }
+        } else if self.is_congested(id)
+            && let Some(link) = self.open_link(id).filter(|link| link.phase == Phase::Open)
+        {
+            (link.paused, link.unread) = (true, true);
+        }
+    }
+
+    /// As many of the bytes that were kept back for `id` are not any more.
+    pub(crate) fn let_go(&mut self, id: ConnectionId, count: usize) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        *held = held.saturating_sub(count);
+        if *held == 0 {
+            self.held.remove(&id);
+        }
+        if self.link(id).is_some_and(|link| link.paused) && !self.is_congested(id) {
+            self.let_go.push(id);
+        }
+    }
+
+    /// Nothing is kept back for `id` any more.
+    pub(crate) fn let_all_go(&mut self, id: ConnectionId) {
+        self.let_go(id, usize::MAX);
+    }
+
+    /// The next connection that may be read again, because less is kept back for it.
+    pub(crate) fn take_let_go(&mut self) -> Option<ConnectionId> {
+        self.let_go.pop()
     }
 
     #[inline]
@@ -606,6 +652,7 @@ impl Links {
             if link.flags.any(Flags::WRAPPED) {
                 self.transports.remove(&id);
             }
+            self.held.remove(&id);
             self.links.remove(id.slot());
         }
     }

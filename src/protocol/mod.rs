@@ -32,6 +32,7 @@
 //! use std::collections::VecDeque;
 //! use std::net::SocketAddr;
 //! use taketurns::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
+//! use taketurns::record::Record;
 //! use taketurns::time::{Instant, Now};
 //! use taketurns::wire::split_line;
 //!
@@ -95,6 +96,12 @@
 //!     fn poll_event(&mut self) -> Option<String> {
 //!         self.shouted.pop_front()
 //!     }
+//!
+//!     fn poll_record(&mut self, _: Now) -> Option<Record> {
+//!         None // All its state is in memory.
+//!     }
+//!
+//!     fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 //! }
 //!
 //! // A test needs no socket: the links show what would be written. A program gives it to `net::EventLoop::new`.
@@ -126,6 +133,7 @@ pub mod turns;
 use std::net::SocketAddr;
 
 use crate::printable::write_printable;
+use crate::record::Record;
 use crate::time::{Instant, Now};
 pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin, Transport};
 pub use link::{AbortReason, Interest, Wish};
@@ -207,6 +215,15 @@ pub trait Protocol {
 
     /// Returns the next event for the host.
     fn poll_event(&mut self) -> Option<Self::Event>;
+
+    /// Returns the next [record](crate::record) of state that outlives the server, to be made durable in
+    /// order; `None` if there is none, which is always so in a protocol that keeps its state in memory. To be
+    /// called after each pass until it says `None`.
+    fn poll_record(&mut self, now: Now) -> Option<Record>;
+
+    /// All records up to the number `upto` are durable: whatever waited for them is said now. To be called
+    /// first thing in a pass.
+    fn handle_durable(&mut self, now: Now, upto: u64, links: &mut Links);
 }
 
 /// The least buffers of a connection that a [`Protocol`] works with;

@@ -32,12 +32,13 @@ pub use horizon::Horizon;
 pub use key::{InvalidKey, Key};
 pub use meta::MetaValue;
 pub use pending::Pending;
-pub use ring::{HOST_STATE_BYTES_MAX, HostValue, LeaseValue, RingValue, Tag};
-pub use seat::{SeatValue, Standing};
+pub use ring::{HOST_STATE_BYTES_MAX, HostValue};
+pub use seat::SeatValue;
 pub use secret::SecretHash;
 pub use state::{Damaged, RingState, State, Wrong};
 
 pub use crate::table::{LastAnswer, Mark};
+pub use crate::turn::{LeaseValue, RingValue, Standing, Tag};
 
 /// One step of a server that has to survive it. It is stored as a whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]

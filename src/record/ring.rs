@@ -3,50 +3,7 @@
 use std::time::Duration;
 
 use super::codec::{Malformed, Reader, Writer};
-use crate::turn::{Demand, Demands, HoldMax, Judging, Rules, TurnNumber, Weight};
-
-/// The value of [`Key::Ring`](super::Key::Ring). Written with every hand-over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RingValue {
-    /// The rules that it goes by.
-    pub rules: Rules,
-    /// The number of the last turn that was granted, 0 if none was.
-    pub last_turn: u64,
-    /// The number of the last seat that was made, 0 if none was.
-    pub last_place: u64,
-    /// The tag of the last turn that was granted from the queue.
-    pub virtual_time: Tag,
-    /// Tags handed out.
-    pub tags_given: u64,
-    /// The turn that is held.
-    pub lease: Option<LeaseValue>,
-}
-
-/// A position in virtual time, in units of 2^-64 of a weight-1 turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Tag {
-    /// Whole turns of weight 1.
-    pub whole: u64,
-    /// Parts of one, in units of 2^-64.
-    pub part: u64,
-    /// The number of the tag, in the order in which they were handed out.
-    pub given: u64,
-}
-
-/// A turn that is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseValue {
-    /// The place of its holder. Of a raw holder there is no entry.
-    pub place: u64,
-    /// The number of the turn.
-    pub turn: TurnNumber,
-    /// How long its holder may still be silent.
-    pub silent: Duration,
-    /// How long the turn may still last; `None` without a limit.
-    pub hold: Option<Duration>,
-    /// The holder has asked for one more turn.
-    pub asks_again: bool,
-}
+use crate::turn::{Demand, Demands, HoldMax, Judging, LeaseValue, RingValue, Rules, Tag, TurnNumber, Weight};
 
 impl Tag {
     pub(super) fn write(self, to: Writer) -> Writer {
@@ -67,6 +24,7 @@ impl LeaseValue {
             .duration(lease.silent)
             .duration(lease.hold.unwrap_or(Duration::MAX))
             .u8(lease.asks_again.into())
+            .u8(lease.kept.into())
     }
 
     fn read(from: &mut Reader<'_>) -> Result<LeaseValue, Malformed> {
@@ -76,7 +34,9 @@ impl LeaseValue {
         let silent = from.duration("the time to be silent")?;
         let hold = from.duration("the time of the turn")?;
         let hold = (hold != Duration::from_nanos(u64::MAX)).then_some(hold);
-        Ok(LeaseValue { place, turn, silent, hold, asks_again: from.flag("whether it asks again")? })
+        let asks_again = from.flag("whether it asks again")?;
+        let kept = from.flag("whether the turn is kept")?;
+        Ok(LeaseValue { place, turn, silent, hold, asks_again, kept })
     }
 }
 

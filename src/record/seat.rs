@@ -2,11 +2,11 @@
 //! are.
 
 use super::codec::{Malformed, Reader, Writer};
-use super::ring::{Tag, read_weight};
+use super::ring::read_weight;
 use super::secret::SecretHash;
 use crate::session::Name;
 use crate::table::{LastAnswer, Mark};
-use crate::turn::{Demand, TurnNumber, Weight};
+use crate::turn::{Demand, Standing, Tag, TurnNumber, Weight};
 
 /// The value of [`Key::Seat`](super::Key::Seat). Written when its client joins, resumes, asks or rests, and
 /// when its turn ends.
@@ -29,17 +29,6 @@ pub struct SeatValue {
     pub current: SecretHash,
     /// The hash of the secret that its client last used, until it is known to have the current one.
     pub used: Option<SecretHash>,
-}
-
-/// Where a seat stands in the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It does not want the turn.
-    Resting,
-    /// It waits.
-    Waiting,
-    /// Its turn came while its client was away. It waits anew when the client is back.
-    Missed,
 }
 
 impl SeatValue {

@@ -105,8 +105,8 @@ impl RingState {
             if !(1..=*last_place).contains(&lease.place) {
                 return Some((Key::Ring(name), "its turn is held by a place that never was"));
             }
-            if lease.turn.get() > *last_turn {
-                return Some((Key::Ring(name), "its turn has a number that was never granted"));
+            if lease.turn.get() != *last_turn {
+                return Some((Key::Ring(name), "its turn is not the last one that was granted"));
             }
         }
         let mut names = BTreeSet::new();

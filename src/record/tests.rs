@@ -65,12 +65,13 @@ fn tag(rng: &mut Rng, given: u64) -> Tag {
 
 fn ring(rng: &mut Rng) -> RingValue {
     let (last_turn, last_place, tags_given) = (number(rng), number(rng).max(1), number(rng));
-    let lease = turn(rng, last_turn).map(|turn| LeaseValue {
+    let lease = perhaps(rng, |_| TurnNumber::new(last_turn)).flatten().map(|turn| LeaseValue {
         place: rng.u64(1..=last_place),
         turn,
         silent: duration(rng),
         hold: perhaps(rng, duration),
         asks_again: rng.bool(),
+        kept: rng.bool(),
     });
     RingValue {
         rules: rules(rng),
@@ -203,9 +204,10 @@ fn values_have_the_size_that_was_planned() {
         silent: Duration::ZERO,
         hold: None,
         asks_again: false,
+        kept: false,
     };
     let ring = RingValue { rules, last_turn: 1, last_place: 1, lease: Some(lease), ..ring(&mut rng) };
-    assert_eq!(ring.encode().len(), 138);
+    assert_eq!(ring.encode().len(), 139);
     let ann = "ann".parse().expect("a name");
     let last = LastAnswer { turn: lease.turn, mark: Mark::of(b"e2e4") };
     let seat = SeatValue { last: Some(last), used: None, ..seat(&mut rng, ann, &ring) };
@@ -223,6 +225,7 @@ fn oak() -> State {
         silent: Duration::from_secs(30),
         hold: None,
         asks_again: false,
+        kept: false,
     };
     let tag = |given| Tag { whole: given, part: 0, given };
     let ring = RingValue {
@@ -262,7 +265,7 @@ fn entries_that_contradict_each_other_are_refused() {
         ),
         (
             |oak| oak.ring.last_turn = 5,
-            "entry 6f616b/r (ring oak): its turn has a number that was never granted",
+            "entry 6f616b/r (ring oak): its turn is not the last one that was granted",
         ),
         (
             |oak| {

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use subtle::ConstantTimeEq;
 
+use crate::protocol::Entropy;
+
 /// The text is neither a [`Secret`] nor an [`Epoch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidHex {
@@ -126,6 +128,14 @@ static HEX: [u8; 256] = {
 };
 
 impl Epoch {
+    /// A random epoch, for a life that begins.
+    #[must_use]
+    pub fn random(entropy: &mut Entropy) -> Epoch {
+        let mut bits = [0; 8];
+        entropy(&mut bits);
+        Epoch(u64::from_le_bytes(bits))
+    }
+
     /// The 16 digits that it is written with.
     pub(crate) fn digits(self) -> [u8; 16] {
         let bytes = self.0.to_be_bytes();

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use super::StatusConfig;
 use super::request::{self, Refusal, Request};
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
+use crate::record::Record;
 use crate::time::{Alarm, Instant, Now, Timers};
 
 pub(super) struct Http {
@@ -316,6 +317,12 @@ impl Protocol for Http {
     fn poll_event(&mut self) -> Option<()> {
         None
     }
+
+    fn poll_record(&mut self, _: Now) -> Option<Record> {
+        None
+    }
+
+    fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }
 
 #[cfg(test)]

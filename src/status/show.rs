@@ -17,6 +17,7 @@ use crate::time::Now;
 /// ```
 /// # use std::net::SocketAddr;
 /// # use taketurns::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
+/// # use taketurns::record::Record;
 /// # use taketurns::time::{Instant, Now};
 /// use taketurns::status::{Count, Show, Tally};
 ///
@@ -34,6 +35,8 @@ use crate::time::Now;
 /// #     fn is_awaited(&self, _: ConnectionId) -> bool { false }
 /// #     fn buffers_min(&self) -> BuffersMin { BuffersMin::default() }
 /// #     fn poll_event(&mut self) -> Option<String> { None }
+/// #     fn poll_record(&mut self, _: Now) -> Option<Record> { None }
+/// #     fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 /// # }
 /// impl Show for Shout {
 ///     fn name(&self) -> &'static str {

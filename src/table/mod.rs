@@ -7,7 +7,8 @@ mod rooms;
 mod seat;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use addresses::Addresses;
 pub use mark::Mark;
@@ -17,10 +18,12 @@ pub(crate) use seat::{LineIdentity, SeatName, Secrets};
 
 use crate::hint::unlikely;
 use crate::protocol::{ConnectionId, Entropy};
+use crate::record::{MetaValue, RingState, SeatValue, SecretHash};
 use crate::session::{Bye, Code, Epoch, Fence, Name, Secret};
 use crate::time::Instant;
 use crate::turn::{
-    Demand, HandOver, JoinError, Moved, Refusal, RingId, Rules, Scheduler, SeatId, TurnNumber, Weight,
+    Demand, HandOver, JoinError, Moved, Refusal, RingId, Rules, Scheduler, SeatId, SeatOrder, TurnNumber,
+    Weight,
 };
 
 /// The seats of a server, and the rules for taking one.
@@ -92,9 +95,7 @@ impl Table {
         seats_per_address_max: Option<usize>,
         mut entropy: Entropy,
     ) -> Table {
-        let mut epoch = [0; 8];
-        entropy(&mut epoch);
-        let epoch = Epoch(u64::from_le_bytes(epoch));
+        let epoch = Epoch::random(&mut entropy);
         Table {
             scheduler,
             rooms: Rooms::default(),
@@ -104,6 +105,43 @@ impl Table {
             addresses: Addresses::new(seats_per_address_max),
             left_by_raw: HashMap::new(),
         }
+    }
+
+    // Going on from a state.
+
+    /// Goes on in the epoch of a state. Its turns are recorded.
+    pub(crate) fn begin_from(&mut self, meta: &MetaValue) {
+        (self.epoch, self.epoch_digits) = (meta.epoch, meta.epoch.digits());
+        self.scheduler.record();
+        self.scheduler.begin_above(meta.forgotten_turn);
+    }
+
+    /// Makes a ring as it was stored; `false` if it has no seat, and so is not made.
+    pub(crate) fn restore(
+        &mut self,
+        now: Instant,
+        name: Name,
+        state: &RingState,
+        return_time: Duration,
+    ) -> Result<bool, JoinError> {
+        let room = self.rooms.find_or_make(name);
+        let seats = state.seats.iter().map(|(&place, &seat)| {
+            let SeatValue { name, weight, demand, standing, tag, last, current, used } = seat;
+            let secrets = Secrets { current, previous: used };
+            let address = Ipv4Addr::UNSPECIFIED.into();
+            let identity = LineIdentity { name, secrets, last, address, has_spoken: true };
+            (SeatOrder { place, weight, demand, standing, tag }, SeatData::restored(room, identity))
+        });
+        let Some((ring, seats)) = self.scheduler.restore(now, &state.ring, seats, return_time)? else {
+            self.rooms.tidy(now, room);
+            return Ok(false);
+        };
+        self.rooms.set_ring(room, Some(ring));
+        for (seat, value) in seats.into_iter().zip(state.seats.values()) {
+            let key = self.rooms.key(&value.name);
+            self.rooms.room_mut(room).seats.insert(key, seat);
+        }
+        Ok(true)
     }
 
     // Finding.
@@ -198,8 +236,8 @@ impl Table {
             return Err(NoSeat::Bye(Bye::Full));
         }
         let room = self.rooms.find_or_make(wanted.ring);
-        let current = self.new_secret();
-        let secrets = Secrets { current, previous: None };
+        let secret = self.new_secret();
+        let secrets = Secrets { current: SecretHash::of(&secret), previous: None };
         let identity = LineIdentity { name: wanted.name, secrets, last: None, address, has_spoken: false };
         let data = SeatData::line(client, room, identity);
         let joined = self.make_seat(now, room, weight, demand, data);
@@ -207,7 +245,7 @@ impl Table {
             Ok((seat, moved)) => {
                 let key = self.rooms.key(&wanted.name);
                 self.rooms.room_mut(room).seats.insert(key, seat);
-                Ok((seat, current, moved))
+                Ok((seat, secret, moved))
             }
             Err(error) => {
                 self.rooms.tidy(now, room);
@@ -296,12 +334,13 @@ impl Table {
         let data = self.scheduler.data_mut(seat)?;
         let line = data.line_identity_mut()?;
         let Secrets { current, previous } = line.secrets;
-        let is_valid = (current == secret) | previous.is_some_and(|previous| previous == secret);
+        let used = SecretHash::of(&secret);
+        let is_valid = (current == used) | previous.is_some_and(|previous| previous == used);
         if !is_valid {
             return None;
         }
         // The client may never hear of the fresh one: the one that it used stays good until it speaks.
-        line.secrets = Secrets { current: fresh, previous: Some(secret) };
+        line.secrets = Secrets { current: SecretHash::of(&fresh), previous: Some(used) };
         Some((seat, fresh, data.client.replace(client)))
     }
 

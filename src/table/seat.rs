@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use super::mark::Mark;
 use super::rooms::RoomId;
 use crate::protocol::ConnectionId;
-use crate::session::{Name, RawName, Secret};
+use crate::record::SecretHash;
+use crate::session::{Name, RawName};
 use crate::turn::{SeatId, TurnNumber};
 
 /// The data kept with a seat of a [`TurnServer`](crate::protocol::turns::TurnServer).
@@ -54,12 +55,12 @@ pub struct LastAnswer {
     pub mark: Mark,
 }
 
-/// The secrets that a seat can be resumed with.
+/// The secrets that a seat can be resumed with, hashed as they are stored.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Secrets {
-    pub(crate) current: Secret,
+    pub(crate) current: SecretHash,
     /// The one before, while the client may not have heard of the current one.
-    pub(crate) previous: Option<Secret>,
+    pub(crate) previous: Option<SecretHash>,
 }
 
 impl SeatData {
@@ -70,6 +71,11 @@ impl SeatData {
 
     pub(crate) fn line(client: ConnectionId, room: RoomId, identity: LineIdentity) -> SeatData {
         SeatData { client: Some(client), room, identity: Some(Box::new(Identity::Line(identity))) }
+    }
+
+    /// A seat whose client is away since before this server began.
+    pub(crate) fn restored(room: RoomId, identity: LineIdentity) -> SeatData {
+        SeatData { client: None, room, identity: Some(Box::new(Identity::Line(identity))) }
     }
 
     /// Returns the connection of the client that has the seat.

@@ -51,7 +51,7 @@ impl<S> Ring<S> {
 
     /// Grants the next turn if one can be granted.
     pub(super) fn advance(&mut self, now: Instant) -> Option<Grant> {
-        if self.draining || self.paused || !self.has_quorum() {
+        if self.stays.are_draining() || self.stays.are_paused() || !self.has_quorum() {
             return None;
         }
         match self.phase {
@@ -82,9 +82,10 @@ impl<S> Ring<S> {
 
     /// The turn of the seat at `slot` came while its client was away.
     #[cold]
-    fn miss(&mut self, slot: u32) {
+    pub(super) fn miss(&mut self, slot: u32) {
         let seat = &mut self.seats[slot as usize];
         seat.standing = Standing::Missed;
+        self.aside.note(self.stays, slot);
         self.crowd.remove(seat.weight.value(), self.queue.given());
     }
 
@@ -141,6 +142,7 @@ impl<S> Ring<S> {
     fn grant_kept(&mut self, now: Instant, kept: Lease) -> Option<Grant> {
         self.phase = Phase::Idle;
         if !self.seats[kept.slot() as usize].occupied {
+            self.aside.note(self.stays, kept.slot());
             self.put_back(self.own_time(now), kept.slot(), true, kept.asks_again);
             return self.grant_first(now);
         }

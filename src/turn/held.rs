@@ -47,7 +47,7 @@ impl<S> Ring<S> {
 
     #[inline]
     pub(super) fn begin(&mut self, now: Instant) {
-        let paused = self.paused;
+        let paused = self.stays.are_paused();
         let Phase::Held(lease) = &mut self.phase else { return };
         let Clock::Unreleased(left) = lease.clock else { return };
         lease.clock = Clock::go_on(now, left, paused);
@@ -85,7 +85,7 @@ impl<S> Ring<S> {
     /// The host refused the answer: the turn goes on, unless it has been refused too often, or its holder is
     /// gone.
     pub(super) fn refuse(&mut self, now: Instant) -> Moved {
-        let paused = self.paused;
+        let paused = self.stays.are_paused();
         let Phase::Held(lease) = &mut self.phase else { return Moved::NOTHING };
         let Clock::Judged { left, until } = lease.clock else { return Moved::NOTHING };
         lease.judging_left = until.nanos_since(now);

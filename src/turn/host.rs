@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::SeatId;
 use super::lease::Clock;
 use super::moved::{HostError, Moved, Outcome};
-use super::ring::{Phase, Ring};
+use super::ring::{Phase, Ring, Stays};
 use super::rules::Rules;
 use super::seat::Standing;
 use crate::time::{Instant, Nanos};
@@ -43,7 +43,7 @@ impl<S> Ring<S> {
     }
 
     pub(super) fn pause(&mut self, now: Instant) {
-        self.paused = true;
+        self.stays.insert(Stays::PAUSED);
         if let Phase::Held(lease) = &mut self.phase
             && let Clock::Running { .. } = lease.clock
         {
@@ -53,7 +53,7 @@ impl<S> Ring<S> {
     }
 
     pub(super) fn resume(&mut self, now: Instant) -> Moved {
-        self.paused = false;
+        self.stays.remove(Stays::PAUSED);
         if let Phase::Held(lease) = &mut self.phase
             && let Clock::Stopped(left) = lease.clock
         {
@@ -83,7 +83,7 @@ impl<S> Ring<S> {
     }
 
     pub(super) fn drain(&mut self) {
-        self.draining = true;
+        self.stays.insert(Stays::DRAINING);
     }
 
     /// Ends the first thing whose time is over: a turn, the absence of its holder, or the grace of a vacant

@@ -15,6 +15,9 @@ const SLOT_BITS: u32 = 24;
 
 const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 
+/// The highest number of a seat.
+pub(super) const PLACE_MAX: u64 = (1 << (u64::BITS - SLOT_BITS)) - 1;
+
 /// Names one ring for as long as it exists; never used again for another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RingId(u64);

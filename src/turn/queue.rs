@@ -7,22 +7,16 @@
 //!
 //! The lists run through the seats themselves. A seat that is away keeps its place in its list, and is
 //! dropped when it comes up.
+//!
+//! Seats that come back after a restart of the server have a list of their own, by tag and whatever their
+//! weight. While they are expected, those that are away are passed over there, and keep their place.
 
 use slab::Slab;
 
+use super::memory::Tag;
 use super::seat::{Seat, Standing, Weight};
 use crate::hint::{likely, unlikely};
 use crate::time::Instant;
-
-/// A position in virtual time, in units of 2^-64 of a weight-1 turn.
-///
-/// Equal positions are ordered by `given`, the order in which they were handed out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
-pub(super) struct Tag {
-    whole: u64,
-    part: u64,
-    pub(super) given: u64,
-}
 
 impl Tag {
     /// Returns the tag of a seat of a weight above 1 that begins to wait at this virtual time.
@@ -53,10 +47,11 @@ impl Links {
     pub(super) const NONE: Links = Links { prev: NIL, next: NIL };
 }
 
-/// The queued seats of one weight, by tag.
+/// The queued seats of one weight, or those that came back, by tag.
 #[derive(Debug, Clone)]
 struct Lane {
-    weight: Weight,
+    /// `None` for seats of any weight that came back.
+    weight: Option<Weight>,
     head: u32,
     tail: u32,
     /// Seats in it whose client is there.
@@ -64,7 +59,7 @@ struct Lane {
 }
 
 impl Lane {
-    fn new(weight: Weight) -> Lane {
+    fn new(weight: Option<Weight>) -> Lane {
         Lane { weight, head: NIL, tail: NIL, present: 0 }
     }
 }
@@ -79,14 +74,26 @@ pub(super) struct Queue {
     /// Queued seats, those that are away included.
     len: u32,
     ones: Lane,
-    /// The lists of weights above 1. Empty in nearly every ring.
+    /// The lists of weights above 1, and of seats that came back. Empty in nearly every ring.
     heavy: Vec<Lane>,
+    /// The number of the last tag that seats which came back can have; 0 in a ring that was not restored.
+    returned: u64,
+    /// Those of them that are away are passed over, and keep their place.
+    passes_over: bool,
 }
 
 impl Default for Queue {
     fn default() -> Self {
         let virtual_time = Tag::default();
-        Queue { virtual_time, given: 0, len: 0, ones: Lane::new(Weight::ONE), heavy: Vec::new() }
+        Queue {
+            virtual_time,
+            given: 0,
+            len: 0,
+            ones: Lane::new(Some(Weight::ONE)),
+            heavy: Vec::new(),
+            returned: 0,
+            passes_over: false,
+        }
     }
 }
 
@@ -120,9 +127,17 @@ impl Queue {
         let listed = || slots.iter().map(|&slot| &seats[slot as usize]);
         let links = || listed().map(|seat| seat.links.prev).skip(1).chain([lane.tail]);
         let is_linked = if slots.is_empty() { lane.tail == NIL } else { links().eq(slots.iter().copied()) };
-        let is_of_it = listed().all(|seat| seat.weight == lane.weight && seat.standing == Standing::Queued);
-        let is_sorted = listed().map(|seat| seat.tag).is_sorted_by(|a, b| a < b && a.given < b.given);
-        let is_ahead = listed().all(|seat| seat.tag > self.virtual_time && seat.tag.given <= self.given);
+        let is_of_it = listed().all(|seat| {
+            let has_returned = seat.tag.given <= self.returned;
+            let is_of_lane =
+                lane.weight.map_or(has_returned, |weight| seat.weight == weight && !has_returned);
+            is_of_lane && seat.standing == Standing::Queued
+        });
+        let is_by_age = lane.weight.is_some();
+        let is_sorted =
+            listed().map(|seat| seat.tag).is_sorted_by(|a, b| a < b && (!is_by_age || a.given < b.given));
+        let is_ahead =
+            listed().all(|seat| (seat.tag > self.virtual_time || !is_by_age) && seat.tag.given <= self.given);
         let present = listed().filter(|seat| seat.occupied).count();
         let is_sound = is_linked && is_of_it && is_sorted && is_ahead && present == lane.present as usize;
         (!is_sound).then(|| format!("{slots:?}, {present} present, in {lane:?}"))
@@ -161,9 +176,10 @@ impl Queue {
     #[inline(never)]
     pub(super) fn remove<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32) {
         let seat = &seats[slot as usize];
-        let (Links { prev, next }, weight, occupied) = (seat.links, seat.weight, seat.occupied);
+        let Links { prev, next } = seat.links;
+        let (weight, tag, occupied) = (seat.weight, seat.tag, seat.occupied);
         self.len -= 1;
-        let lane = self.lane(weight);
+        let lane = self.lane(weight, tag);
         lane.present -= u32::from(occupied);
         let is_first = lane.head == slot;
         if is_first {
@@ -171,7 +187,7 @@ impl Queue {
         } else {
             seats[prev as usize].links.next = next;
         }
-        let lane = self.lane(weight);
+        let lane = self.lane(weight, tag);
         match next {
             NIL => lane.tail = if is_first { NIL } else { prev },
             next => seats[next as usize].links.prev = prev,
@@ -200,11 +216,15 @@ impl Queue {
     pub(super) fn pop_of_many<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<Result<u32, u32>> {
         let slot = self.first(seats)?;
         self.remove(seats, slot);
+        if self.returned > 0 {
+            self.heavy.retain(|lane| lane.weight.is_some() || lane.head != NIL);
+        }
         let seat = &seats[slot as usize];
         if !seat.occupied {
             return Some(Err(slot));
         }
-        self.virtual_time = seat.tag;
+        // That of a seat which came back may be behind.
+        self.virtual_time = self.virtual_time.max(seat.tag);
         Some(Ok(slot))
     }
 
@@ -213,9 +233,9 @@ impl Queue {
         self.virtual_time = tag;
     }
 
-    /// Notes that the client of a queued seat of `weight` came back or went away.
-    pub(super) fn set_present(&mut self, weight: Weight, present: bool) {
-        let lane = self.lane(weight);
+    /// Notes that the client of a queued seat with this weight and tag came back or went away.
+    pub(super) fn set_present(&mut self, weight: Weight, tag: Tag, present: bool) {
+        let lane = self.lane(weight, tag);
         if present {
             lane.present += 1;
         } else {
@@ -224,7 +244,11 @@ impl Queue {
     }
 
     fn first<S>(&self, seats: &Slab<Seat<S>>) -> Option<u32> {
-        let heads = self.lanes().map(|lane| lane.head).filter(|&head| head != NIL);
+        let heads = self.lanes().filter_map(|lane| match lane.weight {
+            _ if lane.weight.is_some() || !self.passes_over => Some(lane.head).filter(|&head| head != NIL),
+            None if lane.present == 0 => None,
+            _ => self.lane_slots(seats, lane).find(|&slot| seats[slot as usize].occupied),
+        });
         heads.min_by_key(|&head| seats[head as usize].tag)
     }
 
@@ -259,8 +283,47 @@ impl Queue {
 
     /// Returns the number handed out with the tag of the longest-queued seat.
     pub(super) fn oldest_given<S>(&self, seats: &Slab<Seat<S>>) -> Option<u64> {
-        let heads = self.lanes().map(|lane| lane.head).filter(|&head| head != NIL);
-        heads.map(|head| seats[head as usize].tag.given).min()
+        let given = |slot: u32| seats[slot as usize].tag.given;
+        let oldest = self.lanes().filter_map(|lane| match lane.weight {
+            Some(_) => Some(lane.head).filter(|&head| head != NIL).map(given),
+            None => self.lane_slots(seats, lane).map(given).min(),
+        });
+        oldest.min()
+    }
+
+    /// Makes the queue of a ring that was stored: `waiting` are its queued seats, all of them away, by tag.
+    pub(super) fn restored<S>(
+        virtual_time: Tag,
+        given: u64,
+        seats: &mut Slab<Seat<S>>,
+        waiting: &[(Tag, u32)],
+    ) -> Queue {
+        let mut queue = Queue { virtual_time, given, returned: given, passes_over: true, ..Queue::default() };
+        queue.len = u32::try_from(waiting.len()).expect("max_seats fits 32 bits");
+        let Some((&(_, head), &(_, tail))) = waiting.first().zip(waiting.last()) else { return queue };
+        let slots = || waiting.iter().map(|&(_, slot)| slot);
+        let (before, after) = ([NIL].into_iter().chain(slots()), slots().skip(1).chain([NIL]));
+        for ((slot, prev), next) in slots().zip(before).zip(after) {
+            let seat = &mut seats[slot as usize];
+            (seat.links, seat.turns_first) = (Links { prev, next }, queue.len);
+        }
+        queue.heavy.push(Lane { weight: None, head, tail, present: 0 });
+        queue
+    }
+
+    /// Takes the seats out that came back with the ring and whose clients have not.
+    pub(super) fn end_return<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Vec<u32> {
+        self.passes_over = false;
+        let Some(lane) = self.heavy.iter().find(|lane| lane.weight.is_none()) else { return Vec::new() };
+        let away: Vec<u32> =
+            self.lane_slots(seats, lane).filter(|&slot| !seats[slot as usize].occupied).collect();
+        away.iter().for_each(|&slot| self.remove(seats, slot));
+        self.heavy.retain(|lane| lane.weight.is_some() || lane.head != NIL);
+        away
+    }
+
+    pub(super) fn virtual_time(&self) -> Tag {
+        self.virtual_time
     }
 
     pub(super) fn given(&self) -> u64 {
@@ -272,7 +335,10 @@ impl Queue {
     }
 
     #[inline]
-    fn lane(&mut self, weight: Weight) -> &mut Lane {
+    fn lane(&mut self, weight: Weight, tag: Tag) -> &mut Lane {
+        if unlikely(tag.given <= self.returned) {
+            return self.lane_of_returned();
+        }
         if unlikely(weight != Weight::ONE) {
             return self.heavy_lane(weight);
         }
@@ -280,11 +346,17 @@ impl Queue {
     }
 
     #[cold]
+    fn lane_of_returned(&mut self) -> &mut Lane {
+        let lane = self.heavy.iter_mut().find(|lane| lane.weight.is_none());
+        lane.expect("the list is there while a seat is in it")
+    }
+
+    #[cold]
     fn heavy_lane(&mut self, weight: Weight) -> &mut Lane {
-        let at = self.heavy.iter().position(|lane| lane.weight == weight);
+        let at = self.heavy.iter().position(|lane| lane.weight == Some(weight));
         let at = at.unwrap_or_else(|| {
             self.heavy.retain(|lane| lane.head != NIL);
-            self.heavy.push(Lane::new(weight));
+            self.heavy.push(Lane::new(Some(weight)));
             self.heavy.len() - 1
         });
         &mut self.heavy[at]
@@ -351,7 +423,7 @@ mod tests {
         fn drop(&mut self, slot: u32) {
             let seat = &mut self.seats[slot as usize];
             seat.occupied = false;
-            self.queue.set_present(seat.weight, false);
+            self.queue.set_present(seat.weight, seat.tag, false);
         }
 
         fn check(&self) {

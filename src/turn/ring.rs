@@ -29,6 +29,65 @@ pub(super) enum Phase {
     Held(Lease),
 }
 
+/// The reasons why a turn does not go to the next holder in one step. Nearly always there is none, so that
+/// one comparison tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Stays(u8);
+
+impl Stays {
+    pub(super) const NONE: Stays = Stays(0);
+    /// No further turn is granted.
+    pub(super) const DRAINING: Stays = Stays(1);
+    /// The host has paused the ring.
+    pub(super) const PAUSED: Stays = Stays(2);
+    /// A holder is told only once its turn is recorded.
+    pub(super) const RECORDED: Stays = Stays(4);
+
+    #[inline(always)]
+    pub(super) fn are_none(self) -> bool {
+        self == Stays::NONE
+    }
+
+    #[inline]
+    pub(super) fn are_draining(self) -> bool {
+        self.0 & Stays::DRAINING.0 != 0
+    }
+
+    #[inline]
+    pub(super) fn are_paused(self) -> bool {
+        self.0 & Stays::PAUSED.0 != 0
+    }
+
+    pub(super) fn are_recorded(self) -> bool {
+        self.0 & Stays::RECORDED.0 != 0
+    }
+
+    pub(super) fn insert(&mut self, stay: Stays) {
+        self.0 |= stay.0;
+    }
+
+    pub(super) fn remove(&mut self, stay: Stays) {
+        self.0 &= !stay.0;
+    }
+}
+
+/// Seats whose place in the order has changed while the turn of another one moved. Noted only where the ring
+/// is recorded, and until they are taken.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Aside(Vec<u32>);
+
+impl Aside {
+    pub(super) fn note(&mut self, stays: Stays, slot: u32) {
+        if stays.are_recorded() {
+            self.0.push(slot);
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.0)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Ring<S> {
     pub(super) id: RingId,
@@ -44,8 +103,8 @@ pub(super) struct Ring<S> {
     pub(super) occupied: u32,
     pub(super) last_turn: u64,
     pub(super) last_place: u64,
-    pub(super) draining: bool,
-    pub(super) paused: bool,
+    pub(super) stays: Stays,
+    pub(super) aside: Aside,
     /// From when the ring's own clock stands (see [`Ring::stands_from`]); the far future while nothing will
     /// stop it.
     pub(super) stands_from: Instant,
@@ -72,8 +131,8 @@ impl<S> Ring<S> {
             occupied: 0,
             last_turn,
             last_place: 0,
-            draining: false,
-            paused: false,
+            stays: Stays::NONE,
+            aside: Aside::default(),
             stands_from: now,
             stopped: Nanos::ZERO,
             crowd: Crowd::default(),
@@ -163,7 +222,7 @@ impl<S> Ring<S> {
     /// long as a turn lasts by the host's will or beyond the rules.
     #[inline]
     pub(super) fn stands_from(&self, now: Instant, own: Instant) -> Instant {
-        if unlikely(self.paused || !self.has_quorum()) {
+        if unlikely(self.stays.are_paused() || !self.has_quorum()) {
             return now;
         }
         let Phase::Held(lease) = &self.phase else { return Instant::FAR_FUTURE };

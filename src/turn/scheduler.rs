@@ -6,13 +6,14 @@ use slab::Slab;
 
 use super::id::SLOTS_MAX;
 use super::lease::Clock;
-use super::ring::Ring;
+use super::memory::RETURN;
+use super::ring::{Ring, Stays};
 use super::seat::Seat;
 use super::{
     Demand, Grant, Held, HeldClock, HostError, JoinError, LongestWait, Moved, Refusal, RingId, Rules,
     RulesError, SchedulerConfig, SeatId, TurnNumber, Weight,
 };
-use crate::time::{Instant, Timers};
+use crate::time::{Alarm, Instant, Timers};
 
 /// Lets the seats of many rings take turns.
 ///
@@ -29,6 +30,12 @@ pub struct Scheduler<S> {
     /// The highest turn number of any forgotten ring: a ring made later goes on above it.
     pub(super) turn_floor: u64,
     pub(super) draining: bool,
+    /// Those that every ring begins with.
+    pub(super) stays: Stays,
+    /// The end of the time in which seats of restored rings come back to their places.
+    pub(super) returning: Alarm,
+    /// Rings in which some have not.
+    pub(super) returned: Vec<RingId>,
     pub(super) timers: Timers<u32>,
 }
 
@@ -69,6 +76,9 @@ impl<S> Scheduler<S> {
             seats: 0,
             turn_floor: 0,
             draining: false,
+            stays: Stays::NONE,
+            returning: Alarm::default(),
+            returned: Vec::new(),
             timers: Timers::default(),
         })
     }
@@ -456,7 +466,7 @@ impl<S> Scheduler<S> {
         let entry = self.rings.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("max_rings fits 32 bits");
         let id = RingId::new(slot, self.lives);
-        entry.insert(Ring::new(now, id, rules, self.turn_floor));
+        entry.insert(Ring::new(now, id, rules, self.turn_floor)).stays = self.stays;
         Ok(id)
     }
 
@@ -775,7 +785,7 @@ impl<S> Scheduler<S> {
     /// ```
     #[must_use]
     pub fn is_paused(&self, ring: RingId) -> bool {
-        self.ring(ring).is_some_and(|ring| ring.paused)
+        self.ring(ring).is_some_and(|ring| ring.stays.are_paused())
     }
 
     /// Changes the rules of `ring`, for turns granted and seats made from now on.
@@ -836,6 +846,12 @@ impl<S> Scheduler<S> {
     /// ```
     pub fn poll_expired(&mut self, now: Instant) -> Option<Expired<S>> {
         while let Some(slot) = self.timers.pop(now) {
+            if slot == RETURN {
+                if self.timers.ring(&mut self.returning, slot, now) {
+                    self.end_return();
+                }
+                continue;
+            }
             let at = slot as usize;
             let ring = &mut self.rings[at];
             if !self.timers.ring(&mut ring.alarm, slot, now) {

@@ -1,8 +1,9 @@
 //! Seats come and go, and say whether they want the turn.
 
 use super::lease::{Clock, Lease};
+use super::memory::Tag;
 use super::moved::{Ended, Moved, Outcome, Refusal};
-use super::queue::{Links, Tag};
+use super::queue::Links;
 use super::ring::{Phase, Ring};
 use super::seat::{Demand, Seat, Standing, Weight};
 use crate::capacity::growth;
@@ -53,7 +54,7 @@ impl<S> Ring<S> {
         match seat.standing {
             Standing::Queued => {
                 seat.since = own;
-                self.queue.set_present(seat.weight, true);
+                self.queue.set_present(seat.weight, seat.tag, true);
             }
             Standing::Missed => self.enqueue(now, slot),
             Standing::Resting | Standing::Holding => {}
@@ -64,15 +65,18 @@ impl<S> Ring<S> {
     /// The seat's connection is lost; its place is kept. An answer that is judged, or a grace for turns,
     /// keeps the turn, too.
     pub(super) fn vacate(&mut self, now: Instant, slot: u32) -> Moved {
-        let (grace, draining) = (self.terms.turn_grace, self.draining);
+        let (grace, draining) = (self.terms.turn_grace, self.stays.are_draining());
         if let Some(lease) = self.lease_of(slot) {
             if lease.absent_until.is_some() {
                 return Moved::NOTHING;
             }
             if lease.clock.is_judged() || grace > Nanos::ZERO && !draining {
                 lease.absent_until = Some(now + grace);
-                // Or else it could come and go for ever, each time before it is told.
-                self.begin(now);
+                // Or else it could come and go for ever, each time before it is told. Where turns are recorded,
+                // only the owner knows why it was not.
+                if !self.stays.are_recorded() {
+                    self.begin(now);
+                }
                 return Moved::NOTHING;
             }
         }
@@ -88,13 +92,13 @@ impl<S> Ring<S> {
         (seat.occupied, seat.since) = (false, now);
         self.vacant.insert((now, seat.place, slot));
         if seat.standing == Standing::Queued {
-            let weight = seat.weight;
-            self.queue.set_present(weight, false);
+            let (weight, tag) = (seat.weight, seat.tag);
+            self.queue.set_present(weight, tag, false);
         }
         self.occupied -= 1;
         let moved = match self.phase {
             Phase::Held(lease) if lease.slot() == slot => {
-                if self.has_quorum() || self.draining {
+                if self.has_quorum() || self.stays.are_draining() {
                     self.end(now, Outcome::Gone)
                 } else {
                     self.keep(now, lease)

@@ -13,6 +13,7 @@ use mio::{Events, Poll};
 use socket2::{Domain, SockRef, Socket, Type};
 use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, poll_timeout};
 use taketurns::protocol::{BuffersMin, CloseReason, ConnectionId, DialId, Links, Origin, Protocol};
+use taketurns::record::Record;
 use taketurns::time::{self, Now};
 
 /// For what takes milliseconds on an idle machine.
@@ -390,4 +391,10 @@ impl Protocol for Script {
     fn poll_event(&mut self) -> Option<()> {
         None
     }
+
+    fn poll_record(&mut self, _: Now) -> Option<Record> {
+        None
+    }
+
+    fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }

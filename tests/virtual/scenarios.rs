@@ -116,7 +116,7 @@ impl Stage {
         } else if let Some(verdict) = command.strip_prefix("the host accepts") {
             let next = verdict.strip_prefix(", ").and_then(|rest| rest.strip_suffix(" is next"));
             let next = next.map(|name| self.world.seat(name));
-            return match self.world.try_rule(Verdict::Accept { next, words: None }) {
+            return match self.world.try_rule(Verdict::Accept { next, words: None, state: None }) {
                 Ok(()) => String::new(),
                 Err(error) => format!("The host is told: {error}\n"),
             };

@@ -9,6 +9,7 @@ use log::{Level, warn};
 
 use super::{CounterId, Parity};
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Entropy, Links, Origin, Protocol};
+use crate::record::Record;
 use crate::session::Redacted;
 use crate::time::{Alarm, Instant, Now, Timers};
 
@@ -250,4 +251,10 @@ impl Protocol for CounterClient {
     fn poll_event(&mut self) -> Option<CounterClientEvent> {
         self.events.pop_front()
     }
+
+    fn poll_record(&mut self, _: Now) -> Option<Record> {
+        None
+    }
+
+    fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }

@@ -285,4 +285,10 @@ impl Protocol for CounterServer {
     fn poll_event(&mut self) -> Option<CounterEvent> {
         self.events.pop_front()
     }
+
+    fn poll_record(&mut self, _: Now) -> Option<crate::record::Record> {
+        None
+    }
+
+    fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }

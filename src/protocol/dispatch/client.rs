@@ -10,6 +10,7 @@ use log::{Level, warn};
 use super::Rank;
 use super::message::{self, Command, Reply};
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::record::Record;
 use crate::session::Redacted;
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, split_line};
@@ -249,4 +250,10 @@ impl Protocol for DispatchClient {
     fn poll_event(&mut self) -> Option<DispatchClientEvent> {
         self.events.pop_front()
     }
+
+    fn poll_record(&mut self, _: Now) -> Option<Record> {
+        None
+    }
+
+    fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }

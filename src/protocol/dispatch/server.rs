@@ -12,6 +12,7 @@ use super::message::{COMMAND_BYTES_MAX, Command, MESSAGE_BYTES_MAX, Reply, Reque
 use super::{DispatchCounts, DispatchEvent, DispatchServerConfig, Policy, Rank, Rejection};
 use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
+use crate::record::Record;
 use crate::session::{Extent, FirstWord, Redacted, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, LineError, RawMessage, split_line, split_raw};
@@ -528,6 +529,12 @@ impl Protocol for DispatchServer {
     fn poll_event(&mut self) -> Option<DispatchEvent> {
         self.events.pop_front()
     }
+
+    fn poll_record(&mut self, _: Now) -> Option<Record> {
+        None
+    }
+
+    fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }
 
 #[cfg(test)]

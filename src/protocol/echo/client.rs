@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::{Level, info};
 
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::record::Record;
 use crate::time::{Instant, Now};
 
 /// The client side of the echo protocol, without sockets: a [`Protocol`].
@@ -164,4 +165,10 @@ impl Protocol for EchoClient {
     fn poll_event(&mut self) -> Option<EchoClientEvent> {
         self.events.pop_front()
     }
+
+    fn poll_record(&mut self, _: Now) -> Option<Record> {
+        None
+    }
+
+    fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }

@@ -12,6 +12,7 @@ use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{
     BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, write_printable,
 };
+use crate::record::Record;
 use crate::session::Redacted;
 use crate::time::{Alarm, Instant, Now, Timers};
 
@@ -318,6 +319,12 @@ impl Protocol for EchoServer {
     fn poll_event(&mut self) -> Option<EchoEvent> {
         self.events.pop_front()
     }
+
+    fn poll_record(&mut self, _: Now) -> Option<Record> {
+        None
+    }
+
+    fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }
 
 /// The beginning of a message, so that it can rearrange nothing around it in a log.

@@ -3,7 +3,9 @@
 use log::{Level, info};
 
 use super::TurnEvent;
+use super::outbox::Due;
 use super::proposal::Then;
+use super::recording::say_now;
 use super::server::{Drain, Session, TurnServer};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
@@ -125,7 +127,7 @@ impl TurnServer {
     /// L10: a connection that let its first `GO` lapse without a word does not count until it speaks.
     pub(super) fn carry_out_rest(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         let moved = self.table.scheduler.vacate_at_once(now.instant, seat);
-        self.ledger.report(TurnEvent::Away { seat });
+        self.report(TurnEvent::Away { seat });
         self.hear_of_seat(seat, links, |name| Reply::Away { name });
         self.carry_out_step(now, Step { moved, answer: None, is_told: false, gone: None }, links);
     }
@@ -155,6 +157,7 @@ impl TurnServer {
     /// hearers; but on one connection an answer is confirmed before the next turn begins.
     fn carry_out_one(&mut self, now: Now, step: Step<'_>, links: &mut Links) -> Option<Late> {
         let Step { moved: Moved { ended, granted }, answer, is_told, gone } = step;
+        self.note_moved(&Moved { ended, granted });
         let unanswered = ended.as_ref().and_then(|ended| self.note_ended(ended, answer.as_ref(), links));
         let has_same_seat = match (&ended, &granted) {
             (Some(ended), Some(granted)) => ended.seat == granted.seat,
@@ -190,7 +193,7 @@ impl TurnServer {
     fn note_ended(&mut self, ended: &Ended, answer: Option<&Accepted<'_>>, links: &mut Links) -> Option<u32> {
         match answer {
             Some(answer) => {
-                self.ledger.accepted(ended.seat, ended.turn, answer.message, answer.name);
+                self.report_accepted(ended, answer);
                 None
             }
             None => self.note_skipped(ended, links),
@@ -200,7 +203,6 @@ impl TurnServer {
     #[cold]
     fn note_skipped(&mut self, &Ended { seat, turn, outcome }: &Ended, links: &mut Links) -> Option<u32> {
         let how = how_of(outcome);
-        self.ledger.counts.note_ended(how);
         if how == How::Lapsed && links.may_log(Level::Info) {
             let name = self.table.name_of(seat).to_string();
             info!("{seat} ({}) lapsed", name.as_bytes().escape_ascii());
@@ -212,8 +214,16 @@ impl TurnServer {
                 self.afterwards.push((seat, open.then));
             }
         }
-        self.ledger.report(TurnEvent::Ended { seat, turn, how });
+        self.report(TurnEvent::Ended { seat, turn, how });
         open.map(|open| open.replies)
+    }
+
+    fn report_accepted(&mut self, ended: &Ended, answer: &Accepted<'_>) {
+        let &Ended { seat, turn, .. } = ended;
+        match &mut self.outbox {
+            Some(outbox) => outbox.push_accepted(seat, turn, answer.message, answer.name),
+            None => self.ledger.accepted(seat, turn, answer.message, answer.name),
+        }
     }
 
     /// Tells the client whose turn it was how that ended.
@@ -228,9 +238,38 @@ impl TurnServer {
         let Some(id) = self.table.scheduler.data(ended.seat).and_then(|data| data.client) else { return };
         match self.sessions.get(id) {
             Some(Session::Line(_)) if self.rests != Some(ended.seat) => {
-                tell_line(id, ended, answer, unanswered, links);
+                self.tell_line(id, ended, answer, unanswered, links);
             }
             Some(Session::Raw(_)) if answer.is_none() => self.tell_raw(id, ended),
+            _ => {}
+        }
+    }
+
+    /// Tells a client that speaks lines how its turn ended.
+    #[inline]
+    fn tell_line(
+        &mut self,
+        id: ConnectionId,
+        ended: &Ended,
+        answer: Option<&Accepted<'_>>,
+        unanswered: Option<u32>,
+        links: &mut Links,
+    ) {
+        let turn = ended.turn;
+        if let Some(answer) = answer {
+            for _ in 0..answer.replies {
+                self.say(id, &Reply::Ok { turn: Some(turn), words: answer.words }, links);
+            }
+            return;
+        }
+        for _ in 0..unanswered.unwrap_or(0) {
+            let no = Reply::No { code: Code::NotJudged, turn: Some(turn.get()), within: None, words: None };
+            self.say(id, &no, links);
+        }
+        match ended.outcome {
+            Outcome::Passed => self.say(id, &Reply::Ok { turn: Some(turn), words: None }, links),
+            Outcome::Skipped => self.say(id, &Reply::Lapsed { turn, how: Some(How::Skipped) }, links),
+            Outcome::Lapsed => self.say(id, &Reply::Lapsed { turn, how: None }, links),
             _ => {}
         }
     }
@@ -254,7 +293,21 @@ impl TurnServer {
 
     /// Tells the next holder that it may go, as soon as it may hear of it.
     fn grant(&mut self, now: Now, Grant { seat, turn }: Grant, links: &mut Links) -> Option<Late> {
-        self.ledger.report(TurnEvent::Granted { seat, turn });
+        self.report(TurnEvent::Granted { seat, turn });
+        if let Some(outbox) = &mut self.outbox {
+            outbox.push_grant(Grant { seat, turn });
+            return None;
+        }
+        self.tell_granted(now, Grant { seat, turn }, links)
+    }
+
+    /// As [`grant`](Self::grant), when nothing has to be recorded before.
+    pub(super) fn tell_granted(
+        &mut self,
+        now: Now,
+        Grant { seat, turn }: Grant,
+        links: &mut Links,
+    ) -> Option<Late> {
         let id = self.table.scheduler.data(seat)?.client?;
         match self.sessions.get_mut(id) {
             Some(Session::Raw(raw)) if likely(raw.signal == Signal::Quiet) => {
@@ -315,7 +368,7 @@ impl TurnServer {
         links: &mut Links,
     ) {
         self.table.scheduler.start(now.instant, seat, turn);
-        self.say_first_go(now, id, seat, links);
+        self.say_first_go_now(now, id, seat, links);
         links.hurry(id);
     }
 
@@ -323,14 +376,24 @@ impl TurnServer {
     #[inline]
     pub(super) fn say_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if let Some((turn, within)) = self.time_left(now, seat) {
-            TurnServer::say(id, &Reply::Go { turn, within, last: None }, links);
+            self.say(id, &Reply::Go { turn, within, last: None }, links);
         }
     }
 
     /// As [`say_go`](Self::say_go), the first time on this connection: answers without a fence count once
     /// this is written (L3).
     pub(super) fn say_first_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
-        self.say_go(now, id, seat, links);
+        match &mut self.outbox {
+            Some(outbox) if outbox.has_some_of(id) || !outbox.is_all_durable() => {
+                outbox.push_go(id, seat, links);
+            }
+            _ => self.say_first_go_now(now, id, seat, links),
+        }
+    }
+
+    pub(super) fn say_first_go_now(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+        let Some((turn, within)) = self.time_left(now, seat) else { return };
+        say_now(id, &Reply::Go { turn, within, last: None }, links);
         let mark = links.mark(id);
         if let Some(Session::Line(line)) = self.sessions.get_mut(id) {
             line.go_mark = mark;
@@ -384,6 +447,11 @@ impl TurnServer {
     /// Tells the hearers of a turn that its holder has been told of.
     pub(super) fn hear_begin(&mut self, now: Now, grant: &Grant, links: &mut Links) {
         let Some(room) = self.has_hearers(grant.seat) else { return };
+        if let Some(outbox) = self.outbox.as_mut().filter(|outbox| !outbox.is_all_durable()) {
+            let hearers = self.table.rooms.room(room).hearers.as_slice();
+            outbox.push(Due::Begin(*grant, hearers.into()));
+            return;
+        }
         let Some((turn, within)) = self.time_left(now, grant.seat).filter(|(turn, _)| *turn == grant.turn)
         else {
             return;
@@ -410,18 +478,27 @@ impl TurnServer {
         self.scratch.clear();
         reply.encode(&mut self.scratch);
         for &hearer in &self.table.rooms.room(room).hearers {
-            links.send(hearer, &self.scratch);
+            match &mut self.outbox {
+                Some(outbox) if outbox.holds(hearer, reply) => {
+                    outbox.push_line(hearer, self.scratch.as_slice().into(), links);
+                }
+                _ => links.send(hearer, &self.scratch),
+            }
         }
     }
 
     /// A seat is gone: its name is free, and with the last one its ring.
     pub(super) fn forget(&mut self, now: Now, seat: SeatId, data: &SeatData, links: &mut Links) {
+        self.note_gone(seat, data);
         let name = SeatName { seat, name: data.name() }.to_string().into_boxed_str();
         if !self.table.rooms.room(data.room).hearers.is_empty() {
             self.hear(data.room, &Reply::Left { name: &name }, links);
         }
         self.table.forget(now.instant, seat, data);
-        self.ledger.retired(seat, name);
+        match &mut self.outbox {
+            Some(outbox) => outbox.push_event(TurnEvent::Retired { seat, name }),
+            None => self.ledger.retired(seat, name),
+        }
     }
 
     /// Gives a seat up: a turn that it holds ends, and its place is gone.
@@ -452,32 +529,4 @@ fn write_go(id: ConnectionId, turn: TurnNumber, within: u64, links: &mut Links) 
     links.hurry(id);
     links.send_draft(id);
     links.mark(id)
-}
-
-/// Tells a client that speaks lines how its turn ended.
-#[inline]
-fn tell_line(
-    id: ConnectionId,
-    ended: &Ended,
-    answer: Option<&Accepted<'_>>,
-    unanswered: Option<u32>,
-    links: &mut Links,
-) {
-    let turn = ended.turn;
-    if let Some(answer) = answer {
-        for _ in 0..answer.replies {
-            TurnServer::say(id, &Reply::Ok { turn: Some(turn), words: answer.words }, links);
-        }
-        return;
-    }
-    for _ in 0..unanswered.unwrap_or(0) {
-        let no = Reply::No { code: Code::NotJudged, turn: Some(turn.get()), within: None, words: None };
-        TurnServer::say(id, &no, links);
-    }
-    match ended.outcome {
-        Outcome::Passed => TurnServer::say(id, &Reply::Ok { turn: Some(turn), words: None }, links),
-        Outcome::Skipped => TurnServer::say(id, &Reply::Lapsed { turn, how: Some(How::Skipped) }, links),
-        Outcome::Lapsed => TurnServer::say(id, &Reply::Lapsed { turn, how: None }, links),
-        _ => {}
-    }
 }

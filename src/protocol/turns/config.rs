@@ -41,6 +41,9 @@ pub struct TurnServerConfig {
     pub admission: Admission,
     /// How long, at most, a drain waits for the holders of turns. Default 3 s.
     pub drain_timeout: Duration,
+    /// After a [restart](super::TurnServer::restore): how long seats that waited keep their place in the queue
+    /// while their clients are away, and how long a held turn waits for its holder at least. Default 10 s.
+    pub return_time: Duration,
     /// How long a new connection may go without a valid `JOIN` or `WATCH`. Default 10 s.
     pub hello_timeout: Duration,
     /// How long a line that has begun may take to end, and how long a payload may pause. Default 5 s.
@@ -76,6 +79,7 @@ impl Default for TurnServerConfig {
             max_per_address: None,
             admission: Admission::Open,
             drain_timeout: Duration::from_secs(3),
+            return_time: Duration::from_secs(10),
             hello_timeout: Duration::from_secs(10),
             line_timeout: Duration::from_secs(5),
             answer_bytes_max: 16 * 1024,

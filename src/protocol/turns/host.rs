@@ -135,6 +135,7 @@ impl TurnServer {
             return if self.table.scheduler.has_ring(ring) { Ok(()) } else { Err(HostError::UnknownRing) };
         }
         let moved = self.table.scheduler.resume(now.instant, ring)?;
+        self.note_ring(ring);
         self.tell_ring(ring, links, |ring| Reply::Resumed { ring });
         if let Some((id, seat)) = self.line_holder(ring).filter(|_| moved.granted.is_none()) {
             self.say_go(now, id, seat, links);
@@ -157,7 +158,7 @@ impl TurnServer {
         if let Some((id, _)) = self.line_holder(ring)
             && !self.table.rooms.room(room).hearers.contains(&id)
         {
-            TurnServer::say(id, &reply(name.as_str()), links);
+            self.say(id, &reply(name.as_str()), links);
         }
         self.hear(room, &reply(name.as_str()), links);
     }
@@ -189,6 +190,7 @@ impl TurnServer {
         self.config.check_rules(&rules)?;
         if let Some(ring) = self.table.ring_named(&name) {
             let moved = self.table.scheduler.set_rules(now.instant, ring, rules.clone())?;
+            self.note_ring(ring);
             self.carry_out(now, moved, None, links);
         }
         self.table.rooms.set_rules(name, rules);
@@ -364,7 +366,10 @@ impl TurnServer {
         self.may_say(content)?;
         match self.line(id).map(|session| &mut session.role) {
             Some(Role::Admitting(admitting)) => admitting.words.push(content.into()),
-            Some(_) => TurnServer::say(id, &Reply::Say { content }, links),
+            Some(_) => {
+                self.expect_verdict();
+                self.say(id, &Reply::Say { content }, links);
+            }
             None => {}
         }
         Ok(())
@@ -388,6 +393,7 @@ impl TurnServer {
     pub fn say_to_ring(&mut self, name: &Name, content: &[u8], links: &mut Links) -> Result<(), HostError> {
         self.may_say(content)?;
         if let Some(room) = self.table.rooms.find(name) {
+            self.expect_verdict();
             self.hear(room, &Reply::Say { content }, links);
         }
         Ok(())

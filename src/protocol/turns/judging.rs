@@ -8,6 +8,7 @@ use super::line::No;
 use super::proposal::{Open, Proposal, Then, Unruled, Verdict};
 use super::server::{Session, TurnServer};
 use crate::protocol::{ConnectionId, Links};
+use crate::record::HOST_STATE_BYTES_MAX;
 use crate::session::{Code, Fence, Reply};
 use crate::table::{LastAnswer, Mark, SeatData};
 use crate::time::Now;
@@ -20,7 +21,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// [`HostError::NotJudged`], when the turn is over; otherwise `next` cannot be next, and the proposal is
+    /// [`HostError::NotJudged`], when the turn is over; [`HostError::TooLarge`], when the state is; otherwise `next` cannot be next, and the proposal is
     /// given back to be ruled on.
     ///
     /// # Examples
@@ -33,7 +34,7 @@ impl TurnServer {
     ///     // Only numbers count. A number above 100 gives the same seat another turn.
     ///     let seat = proposal.seat();
     ///     let verdict = match proposal.answer().number() {
-    ///         Some(number) => Verdict::Accept { next: (number > 100).then_some(seat), words: None },
+    ///         Some(number) => Verdict::Accept { next: (number > 100).then_some(seat), words: None, state: None },
     ///         None => Verdict::Refuse { words: "a number, please" },
     ///     };
     ///     server.rule(now, proposal, verdict, &mut links)?;
@@ -54,7 +55,10 @@ impl TurnServer {
             return Err(Unruled { error: HostError::NotJudged, proposal: None });
         }
         match verdict {
-            Verdict::Accept { next, words } => self.accept(now, proposal, next, words, links),
+            Verdict::Accept { state: Some(state), .. } if state.len() > HOST_STATE_BYTES_MAX => {
+                Err(Unruled { error: HostError::TooLarge, proposal: Some(proposal) })
+            }
+            Verdict::Accept { next, words, state } => self.accept(now, proposal, next, (words, state), links),
             Verdict::Refuse { words } => {
                 if let Some(open) = self.proposals.take(seat) {
                     self.refuse_proposal(now, seat, &open, (Code::Refused, Some(words)), links);
@@ -90,7 +94,7 @@ impl TurnServer {
         now: Now,
         proposal: Proposal,
         next: Option<SeatId>,
-        words: Option<&str>,
+        (words, state): (Option<&str>, Option<&[u8]>),
         links: &mut Links,
     ) -> Result<(), Unruled> {
         let (seat, turn) = (proposal.seat(), proposal.turn());
@@ -106,6 +110,9 @@ impl TurnServer {
             && let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
         {
             raw.strikes = 0;
+        }
+        if let Some(state) = state {
+            self.note_host_state(seat.ring(), state);
         }
         let (message, name) = proposal.message();
         let answer = Accepted { message, name, words, replies: open.replies };
@@ -161,7 +168,7 @@ impl TurnServer {
         let left = self.time_left(now, seat).filter(|(held, _)| held.get() == turn);
         let no = Reply::No { code, turn: Some(turn), within: left.map(|(_, within)| within), words };
         for _ in 0..open.replies {
-            TurnServer::say(id, &no, links);
+            self.say(id, &no, links);
         }
     }
 

@@ -102,6 +102,9 @@ impl Ledger {
         if self.hand_over.is_some() {
             self.queue_hand_over();
         }
+        if let TurnEvent::Ended { how, .. } = event {
+            self.counts.note_ended(how);
+        }
         self.events.push_back(event);
     }
 

@@ -1,6 +1,7 @@
 //! The line protocol, seen from the server: requests and their replies.
 
 use super::carry::Accepted;
+use super::recording::say_now;
 use super::server::{Session, TurnServer};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
@@ -267,7 +268,7 @@ impl TurnServer {
                 self.line_answer(now, id, seat, fence, answer, links)
             }
             (Request::Ping, _) => {
-                TurnServer::say(id, &Reply::Pong, links);
+                say_now(id, &Reply::Pong, links);
                 Ok(())
             }
             (Request::Pass { turn }, Some(seat)) => self.line_pass(now, seat, turn, links),
@@ -360,7 +361,7 @@ impl TurnServer {
         let may_answer = code != Code::Judging;
         let within =
             held.filter(|(held, _)| may_answer && Some(held.get()) == turn).map(|(_, within)| within);
-        TurnServer::say(id, &Reply::No { code, turn, within, words }, links);
+        self.say(id, &Reply::No { code, turn, within, words }, links);
     }
 
     // The turn.
@@ -382,7 +383,7 @@ impl TurnServer {
         match self.table.answer(now.instant, seat, fence, answer) {
             Ok(Taken::HandedOver(handed, next)) => {
                 if self.carry_on(now, handed, next, (answer, 0), links) {
-                    TurnServer::say(id, &Reply::Ok { turn: Some(handed.turn), words: None }, links);
+                    say_now(id, &Reply::Ok { turn: Some(handed.turn), words: None }, links);
                 }
                 Ok(())
             }
@@ -397,7 +398,7 @@ impl TurnServer {
             }
             Ok(Taken::Repeated(turn)) => {
                 self.ledger.counts.repeated += 1;
-                TurnServer::say(id, &Reply::Ok { turn: Some(turn), words: None }, links);
+                self.say(id, &Reply::Ok { turn: Some(turn), words: None }, links);
                 Ok(())
             }
             Err(Code::Judging) => self.line_answer_again(seat, fence, answer),
@@ -448,6 +449,7 @@ impl TurnServer {
 
     fn line_ask(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         let moved = self.table.scheduler.ask(now.instant, seat);
+        self.note_seat(seat);
         let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
         if !is_granted {
             self.say_wait(id, seat, links);
@@ -458,20 +460,22 @@ impl TurnServer {
     fn line_rest(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) -> Result<(), No> {
         let moved =
             self.table.scheduler.rest(now.instant, seat).map_err(|refusal| (code_of(refusal), None))?;
+        self.note_seat(seat);
         // Said without a turn: an answer to a `GO` that crosses this line must not take it for its own
         // confirmation. It stands before the lines to hearers, and is written behind the next holder's `GO`,
         // which hurries.
-        TurnServer::say(id, &Reply::Ok { turn: None, words: None }, links);
+        self.say(id, &Reply::Ok { turn: None, words: None }, links);
         self.rests = Some(seat);
         self.carry_out(now, moved, None, links);
         self.rests = None;
         Ok(())
     }
 
-    pub(super) fn say_wait(&self, id: ConnectionId, seat: SeatId, links: &mut Links) {
+    pub(super) fn say_wait(&mut self, id: ConnectionId, seat: SeatId, links: &mut Links) {
         let scheduler = &self.table.scheduler;
         let needs = Some(scheduler.seats_missing(seat.ring())).filter(|&needs| needs > 0);
-        TurnServer::say(id, &Reply::Wait { ahead: scheduler.ahead_of(seat), needs }, links);
+        let ahead = scheduler.ahead_of(seat);
+        self.say(id, &Reply::Wait { ahead, needs }, links);
     }
 
     pub(super) fn line_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
@@ -507,7 +511,7 @@ impl TurnServer {
         let mut used = 0;
         for ping in [&b"PING\n"[..], b"PING\r\n"] {
             while bytes[used..].starts_with(ping) && links.may_go_on(id) {
-                TurnServer::say(id, &Reply::Pong, links);
+                say_now(id, &Reply::Pong, links);
                 used += ping.len();
             }
         }

@@ -67,6 +67,7 @@
 //  ├ line.rs    requests of the line protocol; seating.rs has how its clients come and go
 //  ├ raw.rs     raw messages, and when GO may be said; undecided.rs tells the framings apart
 //  ├ carry.rs   moves of the scheduler, and the order of writes
+//  ├ recording.rs what is recorded, and what waits for that: outbox.rs; restore.rs goes on from it
 //  ├ judging.rs verdicts of the host, on proposals: proposal.rs
 //  └ host.rs    the host's other methods; joining.rs has the clients that wait to be admitted
 // config.rs, event.rs, counts.rs, ledger.rs  settings, events, counts
@@ -82,8 +83,11 @@ mod joining;
 mod judging;
 mod ledger;
 mod line;
+mod outbox;
 mod proposal;
 mod raw;
+mod recording;
+mod restore;
 mod seating;
 mod server;
 mod undecided;
@@ -95,6 +99,7 @@ pub use event::TurnEvent;
 pub use joining::{Admit, Joining};
 pub use ledger::{Answer, AnswerId};
 pub use proposal::{Proposal, Unruled, Verdict};
+pub use restore::RestoreError;
 pub use server::TurnServer;
 
 pub use crate::session::raw::{GO, WAIT};

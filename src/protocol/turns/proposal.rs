@@ -114,6 +114,10 @@ pub enum Verdict<'a> {
         next: Option<SeatId>,
         /// Words for the holder, behind its `OK`.
         words: Option<&'a str>,
+        /// The host's own state of the ring, such as a board: at most 64 KiB. Where there is a store, it
+        /// becomes durable together with the answer, and a server that is restored
+        /// [has it](super::TurnServer::host_state). `None` leaves the state as it is.
+        state: Option<&'a [u8]>,
     },
     /// The answer does not count: the holder keeps its turn, and hears why.
     Refuse {
@@ -124,7 +128,7 @@ pub enum Verdict<'a> {
 
 impl Verdict<'_> {
     /// The answer counts, and the order decides who is next.
-    pub const ACCEPT: Verdict<'static> = Verdict::Accept { next: None, words: None };
+    pub const ACCEPT: Verdict<'static> = Verdict::Accept { next: None, words: None, state: None };
 }
 
 /// A verdict that changed nothing.

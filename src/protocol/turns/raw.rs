@@ -64,7 +64,8 @@ impl TurnServer {
     /// it.
     fn raw_has_seat(&mut self, now: Now, id: ConnectionId, seated: RawSeat, links: &mut Links) {
         let RawSeat { seat, is_back, moved } = seated;
-        self.ledger.report(TurnEvent::Seated { seat, connection: id });
+        self.note_seat(seat);
+        self.report(TurnEvent::Seated { seat, connection: id });
         self.hear_of_seat(seat, links, |name| match is_back {
             true => Reply::Back { name },
             false => Reply::Joined { name, seat: seat.place() },
@@ -213,9 +214,10 @@ impl TurnServer {
     /// still there.
     fn raw_is_back(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if self.table.scheduler.data(seat).is_some() {
-            self.ledger.report(TurnEvent::Seated { seat, connection: id });
+            self.report(TurnEvent::Seated { seat, connection: id });
             self.hear_of_seat(seat, links, |name| Reply::Back { name });
             let moved = self.table.scheduler.occupy(now.instant, seat);
+            self.note_seat(seat);
             return self.carry_out(now, moved, None, links);
         }
         let Some(peer) = links.peer(id) else { return };

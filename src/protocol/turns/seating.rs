@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::line::No;
 use super::proposal::Then;
+use super::recording::say;
 use super::server::{Session, TurnServer};
 use super::{Admission, Joining, TurnEvent};
 use crate::protocol::{ConnectionId, Links};
@@ -76,6 +77,7 @@ impl TurnServer {
         }
         match self.table.join(now.instant, id, address, &wanted) {
             Ok((seat, secret, moved)) => {
+                self.note_seat(seat);
                 let hears = self.line_seated(id, seat, seating, secret, words, links);
                 self.hear_of_seat(seat, links, |name| Reply::Joined { name, seat: seat.place() });
                 self.line_hears(id, hears);
@@ -149,6 +151,7 @@ impl TurnServer {
         let was_away = old.is_none();
         let held = self.time_left(now, seat);
         let moved = self.table.scheduler.occupy(now.instant, seat);
+        self.note_seat(seat);
         if let Some(open) = self.proposals.get_mut(seat) {
             open.replies = 1;
         }
@@ -162,7 +165,7 @@ impl TurnServer {
         match held {
             _ if is_granted || is_judged => {}
             Some(_) => self.say_first_go(now, id, seat, links),
-            None if self.table.scheduler.held_by(seat).is_some() => {}
+            None if self.table.scheduler.held_by(seat).is_some() => self.grant_behind_welcome(seat),
             None => self.line_waits(id, seat, links),
         }
         self.carry_out(now, moved, None, links);
@@ -193,8 +196,8 @@ impl TurnServer {
             last,
             judging,
         };
-        TurnServer::say(id, &welcome, links);
-        self.ledger.report(TurnEvent::Seated { seat, connection: id });
+        self.say(id, &welcome, links);
+        self.report(TurnEvent::Seated { seat, connection: id });
         if let Some(room) = hears {
             self.say_roster(id, room, links);
         }
@@ -212,7 +215,7 @@ impl TurnServer {
     /// Sends the host's words right after the welcome.
     fn line_welcomed(&mut self, id: ConnectionId, words: &[Box<[u8]>], links: &mut Links) {
         for content in words {
-            TurnServer::say(id, &Reply::Say { content }, links);
+            self.say(id, &Reply::Say { content }, links);
         }
     }
 
@@ -249,21 +252,22 @@ impl TurnServer {
         let turn = TurnNumber::new(self.table.scheduler.last_turn(self.table.rooms.room(room).ring));
         self.line_become(id, Role::Hearing(room));
         let watching = Reply::Watching { ring: ring.as_str(), epoch: self.table.epoch, turn };
-        TurnServer::say(id, &watching, links);
+        self.say(id, &watching, links);
         self.say_roster(id, room, links);
         self.line_welcomed(id, words, links);
         self.line_hears(id, Some(room));
     }
 
     /// Tells a new hearer who sits in a ring.
-    fn say_roster(&self, id: ConnectionId, room: RoomId, links: &mut Links) {
+    fn say_roster(&mut self, id: ConnectionId, room: RoomId, links: &mut Links) {
         let room = self.table.rooms.room(room);
         let seats = room.ring.map(|ring| self.table.scheduler.roster(ring)).unwrap_or_default();
         for view in seats.iter().take(self.config.roster_max) {
             let name = self.table.name_of(view.seat).to_string();
-            TurnServer::say(id, &seat_line(&name, view), links);
+            say(&mut self.outbox, id, &seat_line(&name, view), links);
         }
-        TurnServer::say(id, &Reply::Seats { ring: room.name.as_str(), seats: seats.len() }, links);
+        let seats = seats.len();
+        say(&mut self.outbox, id, &Reply::Seats { ring: room.name.as_str(), seats }, links);
     }
 
     /// Gives the seat up. A turn that it holds ends; an answer that is judged is waited for.

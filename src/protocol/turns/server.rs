@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use log::{Level, info, warn};
 
 use super::ledger::{Answer, AnswerId, Ledger};
+use super::outbox::Outbox;
 use super::proposal::{Proposals, Then};
 use super::seating::address_of;
 use super::{Framing, TurnConfigError, TurnCounts, TurnEvent, TurnServerConfig};
@@ -19,6 +20,7 @@ use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{
     BuffersMin, CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol,
 };
+use crate::record::Record;
 use crate::session::line::LineSession;
 use crate::session::raw::RawSession;
 use crate::session::undecided::Undecided;
@@ -69,6 +71,8 @@ pub struct TurnServer {
     pub(super) afterwards: Vec<(SeatId, Then)>,
     /// One message for all who hear a ring.
     pub(super) scratch: Vec<u8>,
+    /// Whatever waits for a store; `None` without one.
+    pub(super) outbox: Option<Box<Outbox>>,
 }
 
 /// A connection, by what it speaks.
@@ -136,6 +140,7 @@ impl TurnServer {
             rests: None,
             afterwards: Vec::new(),
             scratch: Vec::new(),
+            outbox: None,
         })
     }
 
@@ -265,7 +270,8 @@ impl TurnServer {
     /// ```
     #[must_use]
     pub fn name_of(&self, seat: SeatId) -> impl fmt::Display + '_ {
-        let retired = self.ledger.name_of_retired(seat);
+        let held = || self.outbox.as_ref().and_then(|outbox| outbox.name_of_retired(seat));
+        let retired = self.ledger.name_of_retired(seat).or_else(held);
         retired.map_or(ShownName::Seat(self.table.name_of(seat)), ShownName::Retired)
     }
 
@@ -346,13 +352,6 @@ impl TurnServer {
         self.ledger.refused(id, code);
     }
 
-    /// Writes one message to a connection that speaks the line protocol.
-    #[inline]
-    pub(super) fn say(id: ConnectionId, reply: &Reply<'_>, links: &mut Links) {
-        reply.encode(links.draft());
-        links.send_draft(id);
-    }
-
     /// Ends the dealings with a connection: its seat is away, its hearing over, and it is not listened to any
     /// more. `bye` is the last that it hears, if it speaks lines.
     pub(super) fn dismiss(&mut self, now: Now, id: ConnectionId, bye: Bye, links: &mut Links) {
@@ -375,8 +374,8 @@ impl TurnServer {
             log_closing(peer, format_args!("{bye}: {}", bye.words()), links);
         }
         if speaks_lines {
-            TurnServer::say(id, &Reply::Bye { code: bye, at: None, words }, links);
-            links.close(id);
+            self.say(id, &Reply::Bye { code: bye, at: None, words }, links);
+            self.close(id, links);
         } else {
             links.abort(id);
         }
@@ -414,12 +413,13 @@ impl TurnServer {
         let data = self.table.scheduler.data(seat);
         if data.is_some_and(|data| data.client == Some(id)) {
             let moved = self.table.leave_place(now.instant, seat, address_of(id, links));
-            self.ledger.report(TurnEvent::Away { seat });
+            self.report(TurnEvent::Away { seat });
             // When the server stops that says nothing new, however many seats there are.
             if self.drain != Drain::Done {
                 self.hear_of_seat(seat, links, |name| Reply::Away { name });
             }
             self.carry_out(now, moved, None, links);
+            self.clock_starts_untold(now, seat);
         }
     }
 
@@ -433,8 +433,8 @@ impl TurnServer {
         match self.config.framing {
             Framing::Raw => links.abort(id),
             Framing::Line | Framing::Auto => {
-                TurnServer::say(id, &Reply::Bye { code: bye, at: None, words: None }, links);
-                links.close(id);
+                self.say(id, &Reply::Bye { code: bye, at: None, words: None }, links);
+                self.close(id, links);
             }
         }
     }
@@ -457,8 +457,9 @@ impl TurnServer {
     fn drain_until(&mut self, now: Now, deadline: Instant, links: &mut Links) {
         if now.instant >= deadline || self.table.scheduler.is_drained() {
             self.drain = Drain::Done;
-            self.settle_due(now.instant);
             self.dismiss_all(now, links);
+            self.wait_for_store(now);
+            self.settle_due(now.instant);
         }
     }
 
@@ -471,7 +472,8 @@ impl TurnServer {
         };
         let at_once = self.waits_written > 0 || self.proposals.may_be_dropped;
         let gap = self.gaps.front().map(|&(until, _)| until);
-        self.due = earlier(earlier(drained, gap), at_once.then_some(now));
+        let store = self.outbox.as_ref().and_then(|outbox| outbox.give_up_at);
+        self.due = earlier(earlier(earlier(drained, gap), at_once.then_some(now)), store);
     }
 
     #[cold]
@@ -490,6 +492,9 @@ impl TurnServer {
             if let Some((seat, data)) = expired.retired {
                 self.forget(now, seat, &data, links);
             }
+        }
+        while let Some(ring) = self.table.scheduler.poll_returned() {
+            self.note_ring(ring);
         }
         self.finish_drain(now, links);
     }
@@ -520,7 +525,8 @@ impl Protocol for TurnServer {
         if self.drain != Drain::No {
             return self.turn_away(id, peer, Bye::ShuttingDown, links);
         }
-        if self.open >= self.config.max_clients {
+        if self.open >= self.config.max_clients || self.outbox.as_ref().is_some_and(|outbox| outbox.is_full())
+        {
             return self.turn_away(id, peer, Bye::Full, links);
         }
         match self.config.framing {
@@ -558,7 +564,7 @@ impl Protocol for TurnServer {
             Some(Session::Undecided(_) | Session::Closing) | None => {}
         }
         if self.release(now, id, links) {
-            links.close(id);
+            self.close(id, links);
             self.finish_drain(now, links);
         }
     }
@@ -568,6 +574,9 @@ impl Protocol for TurnServer {
             self.finish_drain(now, links);
         }
         self.sessions.remove(id);
+        if let Some(outbox) = &mut self.outbox {
+            outbox.forget(id);
+        }
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
@@ -584,6 +593,7 @@ impl Protocol for TurnServer {
         if self.proposals.may_be_dropped {
             self.refuse_dropped(now, links);
         }
+        self.give_up_on_store(now, links);
     }
 
     #[inline]
@@ -622,6 +632,14 @@ impl Protocol for TurnServer {
     #[inline]
     fn poll_event(&mut self) -> Option<TurnEvent> {
         self.ledger.next_event()
+    }
+
+    fn poll_record(&mut self, now: Now) -> Option<Record> {
+        self.next_record(now)
+    }
+
+    fn handle_durable(&mut self, now: Now, upto: u64, links: &mut Links) {
+        self.release_durable(now, upto, links);
     }
 
     /// A client that reads late has room for four answers, such as those of one round for a hearer.

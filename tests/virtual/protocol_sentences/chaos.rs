@@ -83,7 +83,7 @@ fn rule(world: &mut World) {
                 proposal
             }
             (10 | 11, Some(proposal)) => {
-                let verdict = Verdict::Accept { next: Some(seat), words: Some("well") };
+                let verdict = Verdict::Accept { next: Some(seat), words: Some("well"), state: None };
                 server.rule(now, proposal, verdict, links).err().and_then(|unruled| unruled.proposal)
             }
             (12, Some(proposal)) => {

@@ -14,7 +14,7 @@ fn m03_an_accepted_proposal_counts() {
     world.drive_for(secs(1));
     assert_eq!((world.heard(ann.peer), world.heard(bob.peer), world.answers.len()), (vec![], vec![], 0));
     assert_eq!(world.proposals[0].answer().text(), Some("b2"));
-    world.rule(Verdict::Accept { next: None, words: Some("well played") });
+    world.rule(Verdict::Accept { next: None, words: Some("well played"), state: None });
     assert_eq!(world.heard(ann.peer), ["OK turn=1 :well played"]);
     assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
     assert_eq!(world.accepted(), ["ann:b2"]);
@@ -49,11 +49,11 @@ fn m03_a_verdict_may_name_the_next_seat() {
     let (mut world, [ann, bob, cid]) = line_ring(judged_config(), ["ann", "bob", "cid"]);
     world.say(ann.peer, "ANSWER :1");
     let next = Some(world.seat("cid"));
-    world.rule(Verdict::Accept { next, words: None });
+    world.rule(Verdict::Accept { next, words: None, state: None });
     assert_eq!(world.heard(cid.peer), ["GO turn=2 within=30000"]);
     world.say(cid.peer, "ANSWER :2");
     let next = Some(world.seat("cid"));
-    world.rule(Verdict::Accept { next, words: None });
+    world.rule(Verdict::Accept { next, words: None, state: None });
     assert_eq!(world.heard(cid.peer), ["OK turn=2", "GO turn=3 within=30000"], "once more");
     world.say(cid.peer, "ANSWER :3");
     world.accept();
@@ -69,7 +69,8 @@ fn m04_a_verdict_whose_next_cannot_be_next_changes_nothing() {
     world.say(ann.peer, "ANSWER :1");
     for (next, error) in [("cid", HostError::Resting), ("bob", HostError::Away)] {
         let next = Some(world.seat(next));
-        let unruled = world.try_rule(Verdict::Accept { next, words: None }).expect_err("cannot be next");
+        let unruled =
+            world.try_rule(Verdict::Accept { next, words: None, state: None }).expect_err("cannot be next");
         assert_eq!(unruled.error, error);
         world.proposals.push_front(unruled.proposal.expect("it can be ruled on"));
         assert_eq!((world.heard(ann.peer), world.answers.len()), (vec![], 0));

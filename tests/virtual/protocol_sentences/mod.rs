@@ -34,6 +34,7 @@
 // one_ring.rs     L11, L12: old and new clients in one ring
 // drain.rs        T32: draining
 // chaos.rs        A2: hosts that do anything, with clients that say anything
+// recorded.rs     a server with a store, also over restarts
 // limits.rs       A2, A3: hostile, idle and slow peers
 // log.rs          A4, A8: the log
 // web.rs          W1 to W7: WebSocket
@@ -66,6 +67,7 @@ mod raw_promises;
 mod raw_restarts;
 mod raw_seats;
 mod raw_signals;
+mod recorded;
 mod replies;
 mod review;
 mod secrets;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::{Client, ClientEvent, ClientId, Fate, TurnClient, Wire};
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::record::Record;
 use crate::time::{Instant, Now};
 
 impl Protocol for TurnClient {
@@ -110,6 +111,12 @@ impl Protocol for TurnClient {
     fn poll_event(&mut self) -> Option<ClientEvent> {
         self.events.pop_front()
     }
+
+    fn poll_record(&mut self, _: Now) -> Option<Record> {
+        None
+    }
+
+    fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }
 
 impl TurnClient {

@@ -99,6 +99,9 @@ impl World {
     /// The server dies, and every connection with it.
     pub fn kill_server(&mut self) {
         self.server_is_up = false;
+        if let Some(store) = &mut self.store {
+            store.crash();
+        }
         self.net_mut().newcomers.clear();
         let at = self.elapsed();
         for pipe in &mut self.net_mut().pipes {
@@ -112,7 +115,7 @@ impl World {
     pub fn start_server(&mut self) {
         self.lives += 1000;
         let net = std::mem::take(self.net_mut());
-        self.engine = engine(&self.config, &self.driver, net, self.lives, self.now);
+        self.engine = engine(&self.config, &self.driver, self.store.as_ref(), net, self.lives, self.now);
         self.server_is_up = true;
     }
 

@@ -8,11 +8,13 @@
 // old.rs      the oldest clients
 // peer.rs     what a peer can do to its connection, and what it saw
 // sockets.rs  sockets in memory
+// store.rs    a store in memory
 
 mod host;
 mod old;
 mod peer;
 mod sockets;
+mod store;
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -20,6 +22,7 @@ use std::time::{Duration, SystemTime};
 use taketurns::engine::{DriverConfig, Engine, Event, Ready, Wrap};
 use taketurns::protocol::Entropy;
 use taketurns::protocol::turns::{Framing, Joining, Proposal, TurnEvent, TurnServer, TurnServerConfig};
+use taketurns::session::Epoch;
 use taketurns::time::{Instant, Now};
 
 use crate::secs;
@@ -27,6 +30,7 @@ use crate::secs;
 pub use host::Accepted;
 pub use peer::{Delivery, Peer};
 use sockets::Net;
+use store::MemoryStore;
 
 /// More passes than this at one instant: the server spins.
 const PASSES_MAX: usize = 20_000;
@@ -43,6 +47,8 @@ pub fn find_field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 
 pub struct World {
     engine: Engine<TurnServer, Net>,
+    /// `None` for a server that keeps its state in memory.
+    store: Option<MemoryStore>,
     config: TurnServerConfig,
     driver: DriverConfig,
     now: Now,
@@ -79,11 +85,16 @@ fn seeded_entropy(seed: u64) -> Entropy {
 fn engine(
     config: &TurnServerConfig,
     driver: &DriverConfig,
+    store: Option<&MemoryStore>,
     net: Net,
     seed: u64,
     now: Now,
 ) -> Engine<TurnServer, Net> {
-    let server = TurnServer::new(config.clone(), seeded_entropy(seed)).expect("a valid configuration");
+    let server = match store {
+        None => TurnServer::new(config.clone(), seeded_entropy(seed)).expect("a valid configuration"),
+        Some(store) => TurnServer::restore(now, config.clone(), seeded_entropy(seed), &store.state())
+            .expect("a valid configuration"),
+    };
     let mut engine = Engine::new(net, server, driver.clone(), seeded_entropy(seed + 500), now.instant);
     engine.listen(([10, 0, 0, 1], 5001).into(), |_, _| Ok(())).expect("sockets in memory do not fail");
     engine
@@ -94,6 +105,14 @@ impl World {
         World::with_driver(config, seed, |_| {})
     }
 
+    /// A world whose server has a store.
+    pub fn recorded(config: TurnServerConfig, seed: u64) -> World {
+        let mut world = World::new(config, seed);
+        world.store = Some(MemoryStore::new(Epoch(seed)));
+        world.start_server();
+        world
+    }
+
     pub fn with_out_bytes_max(config: TurnServerConfig, seed: u64, out_bytes_max: usize) -> World {
         World::with_driver(config, seed, |driver| driver.out_bytes_max = out_bytes_max)
     }
@@ -102,8 +121,12 @@ impl World {
         let now = Now::new(Instant::ORIGIN, SystemTime::UNIX_EPOCH + secs(1_700_000_000));
         let mut driver = DriverConfig { max_connections: Some(100_000), ..DriverConfig::default() };
         set(&mut driver);
+        // Every sentence also holds with a store: `TAKETURNS_RECORDED=1 cargo test`.
+        let is_recorded = std::env::var_os("TAKETURNS_RECORDED").is_some();
+        let store = is_recorded.then(|| MemoryStore::new(Epoch(seed)));
         World {
-            engine: engine(&config, &driver, Net::default(), seed, now),
+            engine: engine(&config, &driver, store.as_ref(), Net::default(), seed, now),
+            store,
             chunking: config.framing == Framing::Line,
             config,
             driver,
@@ -167,6 +190,10 @@ impl World {
             return is_busy;
         }
         let writes = self.net().deliveries.len();
+        if let Some(upto) = self.store.as_mut().and_then(|store| store.reached.take()) {
+            is_busy = true;
+            self.engine.handle_durable(self.now, upto);
+        }
         is_busy |= self.next_deadline().is_some_and(|due| due <= self.now.instant);
         is_busy |= self.read();
         let writable = std::mem::take(&mut self.net_mut().writable);
@@ -181,6 +208,15 @@ impl World {
         }
         self.engine.finish_batch(self.now).expect("the events of the last pass were taken");
         is_busy |= self.take_events();
+        if let Some(store) = &mut self.store {
+            store.waiting.extend(std::iter::from_fn(|| self.engine.poll_record(self.now)));
+            while !store.is_slow && store.commit() {
+                is_busy = true;
+            }
+            if store.waiting.is_empty() {
+                store.assert_remembers(self.engine.protocol().snapshot(self.now));
+            }
+        }
         self.server()
             .scheduler()
             .check_invariants()

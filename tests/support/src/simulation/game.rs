@@ -140,7 +140,7 @@ impl Game {
         while !world.proposals.is_empty() && world.rng.u8(0..4) > 0 {
             let verdict = match world.rng.u8(0..6) {
                 0 => Verdict::Refuse { words: "no" },
-                1 => Verdict::Accept { next: None, words: Some("well done") },
+                1 => Verdict::Accept { next: None, words: Some("well done"), state: None },
                 _ => Verdict::ACCEPT,
             };
             tell!("{:>10.3} s  the host rules: {verdict:?}", world.elapsed().as_secs_f64());

@@ -1,0 +1,303 @@
+//! Records: which entries a step changes, their values, and what is told once they are durable.
+
+use super::TurnEvent;
+use super::outbox::{Due, Outbox};
+use super::server::TurnServer;
+use crate::protocol::{ConnectionId, Links};
+use crate::record::{Change, HostValue, Key, MetaValue, Record, RingState, RingValue, SeatValue, State};
+use crate::session::{Bye, Name, Reply};
+use crate::table::{LineIdentity, SeatData};
+use crate::time::Now;
+use crate::turn::{Grant, HeldClock, Moved, RingId, SeatId, SeatOrder};
+
+/// Which entries change.
+impl TurnServer {
+    /// Something of `ring` changes that is recorded.
+    pub(super) fn note_ring(&mut self, ring: RingId) {
+        let Some(outbox) = &mut self.outbox else { return };
+        if let Some(&name) = self.table.ring_name(ring) {
+            outbox.collect().others.insert(Key::Ring(name));
+        }
+    }
+
+    /// Something of `seat` changes, and of its ring. Raw seats are not recorded.
+    pub(super) fn note_seat(&mut self, seat: SeatId) {
+        let Some(outbox) = &mut self.outbox else { return };
+        let Some(&name) = self.table.ring_name(seat.ring()) else { return };
+        let collecting = outbox.collect();
+        collecting.others.insert(Key::Ring(name));
+        if self.table.scheduler.data(seat).is_some_and(|data| !data.is_raw()) {
+            collecting.seats.insert(Key::Seat(name, seat.place()), seat);
+        }
+    }
+
+    /// A turn ended or began. Of the next holder the ring's lease says enough.
+    pub(super) fn note_moved(&mut self, moved: &Moved) {
+        if self.outbox.is_none() {
+            return;
+        }
+        if let Some(ended) = &moved.ended {
+            self.note_ring(ended.seat.ring());
+            self.note_seat(ended.seat);
+        }
+        if let Some(granted) = &moved.granted {
+            self.note_ring(granted.seat.ring());
+        }
+    }
+
+    /// `seat`, which was in the room of `data`, is gone.
+    pub(super) fn note_gone(&mut self, seat: SeatId, data: &SeatData) {
+        let Some(outbox) = &mut self.outbox else { return };
+        let ring = self.table.rooms.room(data.room).name;
+        let collecting = outbox.collect();
+        collecting.others.insert(Key::Ring(ring));
+        if !data.is_raw() {
+            collecting.seats.insert(Key::Seat(ring, seat.place()), seat);
+        }
+        if !self.table.scheduler.has_ring(seat.ring()) {
+            collecting.others.extend([Key::Meta, Key::Host(ring)]);
+            outbox.hosts.remove(&ring);
+        }
+    }
+
+    /// The host keeps this state for `ring` from now on.
+    pub(super) fn note_host_state(&mut self, ring: RingId, state: &[u8]) {
+        let Some(outbox) = &mut self.outbox else { return };
+        if let Some(&name) = self.table.ring_name(ring) {
+            outbox.collect().others.insert(Key::Host(name));
+            outbox.hosts.insert(name, HostValue(state.to_vec()));
+        }
+    }
+}
+
+/// Their values.
+impl TurnServer {
+    /// Returns what outlives this server, as it is by now: the entries that all records together make.
+    #[must_use]
+    pub fn snapshot(&self, now: Now) -> State {
+        let mut state = State::new(self.meta());
+        for ring in self.table.scheduler.rings() {
+            let Some((&name, value)) = self.table.ring_name(ring).zip(self.ring_value(now, ring)) else {
+                continue;
+            };
+            let seats = self.table.scheduler.seats_of(ring);
+            let seats = seats.filter_map(|view| Some((view.seat.place(), self.seat_value(view.seat)?)));
+            let host = self.outbox.as_ref().and_then(|outbox| outbox.hosts.get(&name)).cloned();
+            state.rings.insert(name, RingState { ring: value, seats: seats.collect(), host });
+        }
+        state
+    }
+
+    /// Returns the state that the host has given with its last verdict in `ring`, in this life or an earlier
+    /// one (M23). `None` if it never has, and in a server without a store.
+    #[must_use]
+    pub fn host_state(&self, ring: &Name) -> Option<&[u8]> {
+        Some(&self.outbox.as_ref()?.hosts.get(ring)?.0)
+    }
+
+    fn meta(&self) -> MetaValue {
+        MetaValue { epoch: self.table.epoch, forgotten_turn: self.table.scheduler.last_turn(None) }
+    }
+
+    fn ring_value(&self, now: Now, ring: RingId) -> Option<RingValue> {
+        self.table.scheduler.value_of(now.instant, ring)
+    }
+
+    fn seat_value(&self, seat: SeatId) -> Option<SeatValue> {
+        let LineIdentity { name, secrets, last, .. } = self.table.scheduler.data(seat)?.line_identity()?;
+        let SeatOrder { weight, demand, standing, tag, .. } = self.table.scheduler.order_of(seat)?;
+        Some(SeatValue {
+            name: *name,
+            weight,
+            demand,
+            standing,
+            tag,
+            last: *last,
+            current: secrets.current,
+            used: secrets.previous,
+        })
+    }
+
+    /// The record that was collected, with the values as they are by now.
+    pub(super) fn next_record(&mut self, now: Now) -> Option<Record> {
+        let outbox = self.outbox.as_mut()?;
+        let mut collected = outbox.collecting.take()?;
+        let seq = outbox.horizon.number();
+        for key in &collected.others {
+            let Key::Ring(name) = key else { continue };
+            let Some(ring) = self.table.ring_named(name) else { continue };
+            for seat in self.table.scheduler.take_aside(ring) {
+                if self.table.scheduler.data(seat).is_some_and(|data| !data.is_raw()) {
+                    collected.seats.insert(Key::Seat(*name, seat.place()), seat);
+                }
+            }
+        }
+        let others = collected.others.iter().map(|key| (*key, self.value_of(now, key)));
+        let seats = collected
+            .seats
+            .iter()
+            .map(|(key, seat)| (*key, self.seat_value(*seat).map(|value| value.encode())));
+        let change = |(key, value): (Key, Option<Vec<u8>>)| match value {
+            Some(value) => Change::Put { key, value },
+            None => Change::Delete { key },
+        };
+        Some(Record { seq, changes: others.chain(seats).map(change).collect() })
+    }
+
+    fn value_of(&self, now: Now, key: &Key) -> Option<Vec<u8>> {
+        match key {
+            Key::Meta => Some(self.meta().encode()),
+            Key::Ring(name) => Some(self.ring_value(now, self.table.ring_named(name)?)?.encode()),
+            Key::Host(name) => Some(self.outbox.as_ref()?.hosts.get(name)?.encode()),
+            Key::Seat(..) => None,
+        }
+    }
+}
+
+/// What is told, and when.
+impl TurnServer {
+    /// Writes one message to a connection that speaks the line protocol, when the records that caused it are
+    /// durable.
+    #[inline]
+    pub(super) fn say(&mut self, id: ConnectionId, reply: &Reply<'_>, links: &mut Links) {
+        say(&mut self.outbox, id, reply, links);
+    }
+
+    /// Words that the host says while it judges may belong to its verdict, so they wait for the record of it.
+    pub(super) fn expect_verdict(&mut self) {
+        if let Some(outbox) = self.outbox.as_mut().filter(|_| self.proposals.are_open()) {
+            outbox.collect();
+        }
+    }
+
+    /// Closes a connection behind what it is to hear.
+    pub(super) fn close(&mut self, id: ConnectionId, links: &mut Links) {
+        match &mut self.outbox {
+            Some(outbox) if outbox.has_some_of(id) => outbox.push_close(id, links),
+            _ => links.close(id),
+        }
+    }
+
+    /// Reports an event that a record may have caused.
+    pub(super) fn report(&mut self, event: TurnEvent) {
+        match &mut self.outbox {
+            Some(outbox) if !outbox.is_all_durable() => outbox.push_event(event),
+            _ => self.ledger.report(event),
+        }
+    }
+
+    /// Acts on what waited for records up to `upto`.
+    pub(super) fn release_durable(&mut self, now: Now, upto: u64, links: &mut Links) {
+        if let Some(outbox) = &mut self.outbox {
+            outbox.horizon.reach(upto);
+        }
+        while let Some(due) = self.outbox.as_mut().and_then(|outbox| outbox.pop(links)) {
+            match due {
+                Due::Line(id, bytes) => links.send(id, &bytes),
+                Due::Close(id) => links.close(id),
+                Due::Go(id, seat) => self.say_first_go_now(now, id, seat, links),
+                Due::Grant(grant) => self.grant_recorded(now, grant, links),
+                Due::Begin(grant, hearers) => self.hear_recorded(now, &grant, &hearers, links),
+                Due::Accepted(seat, turn, message, name) => self.ledger.accepted(seat, turn, &message, name),
+                Due::Event(TurnEvent::Retired { seat, name }) => self.ledger.retired(seat, name),
+                Due::Event(event) => self.ledger.report(event),
+            }
+        }
+    }
+
+    /// The client of `seat` is back, and is told of a turn that waits for the store behind its welcome.
+    pub(super) fn grant_behind_welcome(&mut self, seat: SeatId) {
+        let Some((outbox, held)) = self.outbox.as_mut().zip(self.table.scheduler.held_by(seat)) else {
+            return;
+        };
+        if outbox.is_untold(seat, held.turn) {
+            outbox.push_grant(Grant { seat, turn: held.turn });
+        }
+    }
+
+    /// The turn is stored: its holder is told, and its clock starts, unless it is over by now.
+    fn grant_recorded(&mut self, now: Now, grant: Grant, links: &mut Links) {
+        let Grant { seat, turn } = grant;
+        let held = self.table.scheduler.held_by(seat).filter(|held| held.turn == turn);
+        if held.is_none_or(|held| held.clock != HeldClock::Unreleased) {
+            return;
+        }
+        match self.table.scheduler.data(seat).and_then(|data| data.client) {
+            Some(_) => {
+                if let Some(late) = self.tell_granted(now, grant, links) {
+                    self.carry_out_late(now, late, links);
+                }
+            }
+            None => self.clock_starts_untold(now, seat),
+        }
+    }
+
+    /// The holder of a turn has been told of it, and so are these hearers.
+    fn hear_recorded(&mut self, now: Now, grant: &Grant, hearers: &[ConnectionId], links: &mut Links) {
+        let Some(room) = self.table.scheduler.data(grant.seat).map(|data| data.room) else { return };
+        let Some((turn, within)) = self.time_left(now, grant.seat).filter(|(turn, _)| *turn == grant.turn)
+        else {
+            return;
+        };
+        let name = self.table.name_of(grant.seat).to_string();
+        let still_hear = &self.table.rooms.room(room).hearers;
+        for &id in hearers.iter().filter(|id| still_hear.contains(id)) {
+            say_now(id, &Reply::Begin { name: &name, turn, within }, links);
+        }
+    }
+
+    /// The holder is away, and the turn waits for it: its time runs although it was not told, unless that waits
+    /// for the store. Or else it could come and go for ever, each time before it is told.
+    pub(super) fn clock_starts_untold(&mut self, now: Now, seat: SeatId) {
+        let Some(outbox) = &self.outbox else { return };
+        if let Some(held) = self.table.scheduler.held_by(seat).filter(|held| held.absent)
+            && !outbox.is_untold(seat, held.turn)
+        {
+            self.table.scheduler.start(now.instant, seat, held.turn);
+        }
+    }
+
+    /// The server has stopped, but for what waits for the store.
+    pub(super) fn wait_for_store(&mut self, now: Now) {
+        let until = now.instant + self.config.drain_timeout;
+        if let Some(outbox) = self.outbox.as_mut().filter(|outbox| !outbox.is_empty()) {
+            outbox.give_up_at = Some(until);
+        }
+    }
+
+    /// The store has had its time: whatever waits is dropped, and its connections are closed.
+    pub(super) fn give_up_on_store(&mut self, now: Now, links: &mut Links) {
+        let Some(outbox) =
+            self.outbox.as_mut().filter(|outbox| outbox.give_up_at.is_some_and(|at| at <= now.instant))
+        else {
+            return;
+        };
+        outbox.give_up_at = None;
+        for id in outbox.clear() {
+            links.let_all_go(id);
+            say_now(id, &Reply::Bye { code: Bye::ShuttingDown, at: None, words: None }, links);
+            links.close(id);
+        }
+        self.settle_due(now.instant);
+    }
+}
+
+/// As [`TurnServer::say`], for a reply that borrows from the server.
+#[inline]
+pub(super) fn say(outbox: &mut Option<Box<Outbox>>, id: ConnectionId, reply: &Reply<'_>, links: &mut Links) {
+    match outbox {
+        Some(outbox) if outbox.holds(id, reply) => {
+            let mut bytes = Vec::new();
+            reply.encode(&mut bytes);
+            outbox.push_line(id, bytes.into(), links);
+        }
+        _ => say_now(id, reply, links),
+    }
+}
+
+/// Writes one message to a connection that speaks the line protocol, whatever waits.
+#[inline]
+pub(super) fn say_now(id: ConnectionId, reply: &Reply<'_>, links: &mut Links) {
+    reply.encode(links.draft());
+    links.send_draft(id);
+}
