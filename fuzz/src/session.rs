@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use support::rests::Rests;
-use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
+use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Intent};
 use taketurns::time::{Instant, Now};
 
 /// More calls than this at one instant are a spin.
@@ -212,10 +212,10 @@ impl<P: Protocol> Session<P> {
 
     fn close_unwanted(&mut self) {
         for at in 0..self.connections.len() {
-            match self.connections[at].map(|connection| self.links.wish_of(connection.id)) {
-                None | Some(Wish::Keep) => {}
-                Some(Wish::Close) => self.close(at, CloseReason::Unwanted),
-                Some(Wish::Abort(_)) => self.close(at, CloseReason::SlowReader),
+            match self.connections[at].map(|connection| self.links.intent_of(connection.id)) {
+                None | Some(Intent::Keep) => {}
+                Some(Intent::Close) => self.close(at, CloseReason::Unwanted),
+                Some(Intent::Abort(_)) => self.close(at, CloseReason::SlowReader),
             }
         }
     }

@@ -6,7 +6,9 @@ use log::{Level, warn};
 
 use super::pass::Timer;
 use super::{Engine, Event, Interest, Sockets};
-use crate::protocol::{AbortReason, CloseReason, ConnectionId, DialId, Flags, Origin, Phase, Protocol, Wish};
+use crate::protocol::{
+    AbortReason, CloseReason, ConnectionId, DialId, Flags, Intent, Origin, Phase, Protocol,
+};
 use crate::time::Now;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
@@ -15,7 +17,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[cold]
     pub(super) fn carry_out(&mut self, now: Now, id: ConnectionId, first: Option<io::Result<usize>>) {
         let Some((link, _)) = self.links.link_and_spare(id) else { return };
-        if let Wish::Abort(reason) = link.wish {
+        if let Intent::Abort(reason) = link.intent {
             return self.abort(now, id, reason);
         }
         if link.phase == Phase::Lingering {
@@ -37,7 +39,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             // A read reports it if the connection is broken.
             let _ = self.sockets.shutdown(socket);
         }
-        if link.wish == Wish::Close {
+        if link.intent == Intent::Close {
             // Only a handshake had to wait to be read.
             link.unread &= link.phase != Phase::Securing;
             link.phase = Phase::Closing;

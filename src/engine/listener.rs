@@ -1,4 +1,4 @@
-//! Listening sockets: patience when the system has no descriptor left.
+//! Listening sockets, and their pauses when the system has no descriptor left.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,11 +9,11 @@ use super::{DriverConfig, Wrap};
 pub(crate) struct Listener<L> {
     pub(super) socket: L,
     pub(super) addr: SocketAddr,
-    /// Makes the wire of each of its connections, if they are wrapped.
+    /// Makes the wire of each newcomer, if they are wrapped.
     pub(super) wrap: Option<Wrap>,
-    /// Connections may be waiting. The event that said so does not come again.
+    /// Newcomers may be waiting. The event that announced them does not come again.
     pub(crate) ready: bool,
-    /// The pause after the last `accept`, zero if that went well.
+    /// The pause after the last `accept`; zero if it succeeded.
     backoff: Duration,
 }
 
@@ -22,12 +22,12 @@ impl<L> Listener<L> {
         Listener { socket, addr, wrap, ready: true, backoff: Duration::ZERO }
     }
 
-    /// `accept` went well.
+    /// Notes that `accept` succeeded.
     pub(super) fn relax(&mut self) {
         self.backoff = Duration::ZERO;
     }
 
-    /// `accept` failed for want of something: how long to leave it alone.
+    /// Notes that `accept` failed because the system lacks something, and returns how long to pause.
     pub(super) fn back_off(&mut self, config: &DriverConfig) -> Duration {
         let doubled = self.backoff.saturating_mul(2).max(config.accept_backoff_min);
         self.backoff = doubled.min(config.accept_backoff_max).max(Duration::from_millis(1));
@@ -41,9 +41,9 @@ impl<L> Listener<L> {
 pub(super) enum AcceptError {
     /// No newcomer waits.
     Empty,
-    /// The newcomer is gone already, or cannot be reached: the next one may be fine.
+    /// The newcomer is gone already or cannot be reached. The next one may be fine.
     Newcomer,
-    /// The system lacks something (descriptors, memory), or it is not known what is wrong: try again later.
+    /// The system lacks something, such as descriptors or memory, or the error is unknown. Try again later.
     System,
 }
 

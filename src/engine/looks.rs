@@ -1,4 +1,4 @@
-//! When the sockets are asked which peers take nothing although their systems are there.
+//! Schedules when to ask the sockets which peers do not read although their systems answer.
 
 use std::time::Duration;
 
@@ -7,29 +7,29 @@ use super::{DriverConfig, Engine, Sockets};
 use crate::protocol::Protocol;
 use crate::time::{Instant, Now};
 
-/// The rounds in which sockets are looked at, while anything is written. An idle engine has none, and is not
+/// The rounds in which sockets are checked, while anything is written. An idle engine has none, and is not
 /// woken.
 #[derive(Debug)]
 pub(super) struct Looks {
-    /// The count of bytes written at which the last round ended, if there is none under way or to come: more
-    /// bytes begin one.
+    /// The count of bytes written at which the last round ended, if none is under way or due. More bytes
+    /// begin a round.
     pub(super) asleep_at: u64,
-    /// The same count when the last round ended.
+    /// The count of bytes written when the last round ended.
     written: u64,
-    /// When the last round began, or the first byte after a sleep was written; and when the one under way
+    /// When the last round began, or the first byte after a pause was written, and when the round under way
     /// began.
     since: Instant,
     began: Instant,
-    /// The slot at which the round under way goes on.
+    /// The slot at which the round under way continues.
     slot: usize,
-    /// It has found bytes that wait.
+    /// The round has found bytes that wait.
     has_waiting: bool,
 }
 
-/// Sockets looked at in a pass: some 100 us, and at the worst 0.5 ms, where all peers take nothing.
+/// Sockets checked in a pass. That takes about 100 us, or 0.5 ms if no peer reads.
 const LOOKED_AT_MAX: usize = 128;
 
-/// Between the parts of a round, so that turns go on meanwhile.
+/// The pause between parts of a round, so that turns go on meanwhile.
 const PAUSE: Duration = Duration::from_millis(1);
 
 impl Looks {
@@ -40,14 +40,14 @@ impl Looks {
 }
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// Begins a round after half the time for which a peer may be silent: one that has just become busy is
-    /// excused in time.
+    /// Begins a round after half of the time for which a peer may be silent, so that a peer that has just
+    /// become busy is excused in time.
     pub(super) fn look_later(&mut self, since: Instant) {
         self.looks.since = since;
         self.deadlines.set(Timer::Look, Some(since + (self.config.user_timeout / 2).max(PAUSE)));
     }
 
-    /// Looks at the next sockets of a round. The rest of it is for the next passes.
+    /// Checks the next sockets of a round. The rest is left to the next passes.
     #[cold]
     pub(super) fn look(&mut self, now: Now) {
         let Engine { looks, streams, sockets, .. } = self;

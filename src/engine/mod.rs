@@ -142,7 +142,7 @@ pub use config::{BufferTooSmall, DriverConfig};
 pub use error::NotTaken;
 pub use event::{DriverCounts, Event, EventsPending};
 #[cfg(all(test, feature = "net"))]
-pub(crate) use pass::PROMPT_MAX;
+pub(crate) use pass::EAGER_EVENTS_MAX;
 pub use pass::{Engine, Ready};
 pub use target::{BadTarget, Target};
 pub use wrapping::{Input, Wrap, Wrapping};

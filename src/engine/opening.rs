@@ -11,14 +11,14 @@ use super::{Engine, Event, NotTaken, Sockets, Target, Wrap, Wrapping};
 use crate::protocol::{ConnectionId, DialId, Origin, Phase, Protocol};
 use crate::time::Now;
 
-/// How many newcomers may wait where the host leaves that to the system.
+/// Newcomers that may wait if the host leaves the number to the system.
 const BACKLOG_MAX: usize = 4096;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
     // Newcomers.
 
-    /// Accepts newcomers from the listener that `make` makes, which listens on `addr`. Its number, which
-    /// `make` is told, is that of [`handle_knock`](Self::handle_knock).
+    /// Accepts newcomers from the listener that `make` creates, which listens on `addr`. `make` gets the
+    /// number that [`handle_knock`](Self::handle_knock) takes.
     ///
     /// # Errors
     ///
@@ -31,7 +31,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.listen_wrapped(addr, None, make)
     }
 
-    /// As [`listen`](Self::listen), for connections over wires that `wrap` makes, if it is there.
+    /// Listens as [`listen`](Self::listen) does, with connections over wires that `wrap` makes, if there is
+    /// one.
     ///
     /// # Errors
     ///
@@ -52,8 +53,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Ok(())
     }
 
-    /// Has the newcomers of the wrapped listener on `addr` come over wires that `wrap` makes, from now on:
-    /// its certificate was renewed. Returns whether there is such a listener.
+    /// Gives the newcomers of the wrapped listener on `addr` wires that `wrap` makes from now on, such as
+    /// with a renewed certificate. Returns whether there is such a listener.
     pub fn rewrap(&mut self, addr: SocketAddr, wrap: Wrap) -> bool {
         let mut wrapped = self.listeners.iter_mut().map(|(_, listener)| listener);
         let found = wrapped.find(|listener| listener.addr == addr && listener.wrap.is_some());
@@ -73,7 +74,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.at_once = !self.handshakes.is_empty() || slots.into_iter().any(|slot| self.may_accept(slot));
     }
 
-    /// Newcomers whose handshakes would have to wait are left to the system.
+    /// Returns whether the listener may accept. Newcomers whose handshakes would have to wait are left in the
+    /// queue of the system.
     fn may_accept(&self, slot: usize) -> bool {
         let has_room = self.securing < self.config.handshakes_max;
         self.listeners
@@ -104,13 +106,13 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// A drain has begun: takes the newcomers that wait already, so that the protocol can tell them, and no
-    /// more of them. Closing a listener would reset their connections.
+    /// Accepts the newcomers that already wait, and no more, because a drain has begun and the protocol
+    /// should tell them. Closing the listener would reset their connections.
     pub(super) fn turn_away_backlog(&mut self, now: Now) {
-        // Less than 0 is as many as the system allows.
+        // A negative number means as many as the system allows.
         let most = usize::try_from(self.config.backlog).map_or(BACKLOG_MAX, |backlog| backlog.max(1));
         for slot in 0..self.listeners.len() {
-            // Also in a back-off: perhaps there are descriptors again.
+            // Even in a back-off: there may be descriptors again.
             self.listeners[slot].ready = true;
             let mut budget = most;
             while budget > 0 && self.listeners[slot].ready {
@@ -141,7 +143,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Whether there may be one connection more, and one with `peer`.
+    /// Returns whether there is room for one more connection, and for one more from `peer`.
     fn has_room(&self, peer: SocketAddr) -> Result<(), NotTaken> {
         if self.config.max_connections.is_some_and(|max| self.streams.len() >= max) {
             Err(NotTaken::Full)
@@ -152,7 +154,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Treats a connected socket of the host's as if it had been accepted.
+    /// Treats a connected socket of the host as if it had been accepted.
     ///
     /// # Errors
     ///
@@ -165,7 +167,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.begin(now, socket, peer, None)
     }
 
-    /// As [`adopt`](Self::adopt), over a wire, of which `bytes` were read before.
+    /// Adopts as [`adopt`](Self::adopt) does, over a wire from which `bytes` were read before.
     ///
     /// # Errors
     ///
@@ -204,13 +206,13 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Some(wrapping) => self.secure(now, id, wrapping),
         }
         if self.draining {
-            // Whatever the protocol has said to it.
+            // This holds whatever the protocol has sent to it.
             self.links.close(id);
         }
         Ok(id)
     }
 
-    /// A connection in `phase`, whose socket is watched.
+    /// Opens a connection in `phase` and watches its socket.
     fn open(&mut self, socket: S::Socket, peer: SocketAddr, phase: Phase) -> io::Result<ConnectionId> {
         let id = self.links.open(peer);
         self.streams.insert(id, socket);
@@ -232,7 +234,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     // Outbound connections.
 
-    /// Begins an attempt, or goes on with its next address.
+    /// Begins an attempt, or continues with its next address.
     pub(super) fn dial(&mut self, now: Now, at: usize) {
         if self.draining {
             return;
@@ -252,7 +254,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Asks the host for the addresses of a name, once for all that wait for them.
+    /// Asks the host for the addresses of a name, once for all attempts that wait for it.
     fn look_up(&mut self, now: Now, at: usize) {
         let dial = &mut self.dials[at];
         dial.is_resolving = true;
@@ -264,8 +266,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Takes the addresses of `target`, for which the host was asked with [`Event::Resolve`]: all attempts
-    /// that wait for them go on. Those that come too late serve the next attempt.
+    /// Takes the addresses of `target` that the host was asked for with [`Event::Resolve`]. All attempts that
+    /// wait for them go on. Addresses that come too late serve the next attempt.
     pub fn resolved(&mut self, now: Now, target: &Target, found: io::Result<Vec<SocketAddr>>) {
         self.lookups.remove(target);
         let dials = self.dials.iter().filter(|(_, dial)| dial.connection.is_none() && dial.target == *target);
@@ -292,7 +294,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.at_once = true;
     }
 
-    /// A pause is over; or the host has not looked a name up in time, and is asked again next time.
+    /// Handles the end of a pause. If the host has not looked a name up in time, it is asked again in the
+    /// next attempt.
     pub(super) fn dial_due(&mut self, now: Now, at: usize) {
         let dial = &mut self.dials[at];
         if !std::mem::take(&mut dial.is_resolving) {
@@ -329,7 +332,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Whether an attempt has succeeded: the connection is in use then.
+    /// Returns whether an attempt has succeeded. The connection is in use then.
     fn establish(&mut self, id: ConnectionId) -> io::Result<bool> {
         let Some((link, socket)) = self.links.link_mut(id).zip(self.streams.get_mut(id)) else {
             return Ok(false);
@@ -348,7 +351,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.attempt_failed(now, id, origin, error);
     }
 
-    /// What was begun for `id` has come to nothing, and the protocol never hears of it.
+    /// Handles an attempt that has failed before the protocol heard of the connection.
     pub(super) fn attempt_failed(&mut self, now: Now, id: ConnectionId, origin: Origin, error: io::Error) {
         let Origin::Dialed(DialId(at)) = origin else { return };
         let Some(dial) = self.dials.get_mut(at).filter(|dial| dial.connection == Some(id)) else { return };
@@ -363,7 +366,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Tries again after a pause. With an `error` the host is told.
+    /// Schedules another attempt after a pause. With an `error`, the host is told.
     pub(super) fn dial_later(&mut self, now: Now, at: usize, error: Option<io::Error>) {
         if self.draining {
             return;

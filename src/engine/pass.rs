@@ -76,8 +76,8 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) events_taken: bool,
     /// The time of the last pass. The work that it left is due since then.
     pub(super) last_pass: Instant,
-    /// Events of this pass that may still be answered at once: see [`PROMPT_MAX`].
-    prompt: u32,
+    /// Events of this pass that may still be answered at once: see [`EAGER_EVENTS_MAX`].
+    eager_left: u32,
     pub(super) draining: bool,
     pub(super) entropy: Entropy,
     pub(super) counts: DriverCounts,
@@ -86,7 +86,7 @@ pub struct Engine<P: Protocol, S: Sockets> {
 /// The number of events in a pass whose replies are written before the next event is handled. The peer can
 /// then answer meanwhile, on another processor. When more events are ready, writing the remaining replies
 /// together is faster.
-pub(crate) const PROMPT_MAX: u32 = 32;
+pub(crate) const EAGER_EVENTS_MAX: u32 = 32;
 
 /// The owner of a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,7 +158,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             events: VecDeque::new(),
             events_taken: true,
             last_pass: now,
-            prompt: PROMPT_MAX,
+            eager_left: EAGER_EVENTS_MAX,
             draining: false,
             entropy,
             counts: DriverCounts::default(),
@@ -330,8 +330,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[inline(always)]
     pub fn handle_readable(&mut self, now: Now, id: ConnectionId) {
         self.read(now, id, self.buffer.len(), false);
-        if likely(self.prompt > 0) {
-            self.prompt -= 1;
+        if likely(self.eager_left > 0) {
+            self.eager_left -= 1;
             self.flush_touched(now);
         } else {
             self.relieve(now, id);
@@ -397,7 +397,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
         self.events_taken = false;
         self.last_pass = now.instant;
-        self.prompt = PROMPT_MAX;
+        self.eager_left = EAGER_EVENTS_MAX;
         let has_written = self.counts.bytes_out > self.looks.asleep_at;
         if unlikely(self.has_leftovers() | !self.writable.is_empty() | has_written | self.is_due(now)) {
             self.do_chores(now);

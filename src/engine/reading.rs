@@ -8,7 +8,7 @@ use log::{Level, warn};
 
 use super::{Engine, Sockets};
 use crate::hint::unlikely;
-use crate::protocol::{CloseReason, ConnectionId, Flags, Links, Phase, Protocol, Wish};
+use crate::protocol::{CloseReason, ConnectionId, Flags, Intent, Links, Phase, Protocol};
 use crate::time::Now;
 
 /// Bytes that each connection may send in a pass, however many connections share the budget.
@@ -77,7 +77,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             self.counts.bytes_in += count as u64;
             if unlikely(link.flags.any(Flags::HAS_REST | Flags::WRAPPED)) {
                 self.hear_more(now, id, count);
-            } else if link.wish == Wish::Keep {
+            } else if link.intent == Intent::Keep {
                 let bytes = &buffer[..count];
                 let used = self.protocol.handle_bytes(now, id, bytes, &mut self.links);
                 if unlikely(used < count) {

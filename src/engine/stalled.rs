@@ -1,14 +1,14 @@
-//! The peers that have not taken all that is queued for them, the slowest first, and how much that is.
+//! The peers that have not read everything queued for them, the slowest first, and the sum of it.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::protocol::ConnectionId;
 
-/// Has an entry for each connection whose socket has refused bytes, for as long as some of them are queued:
-/// none for a peer that reads.
+/// Has an entry for each connection whose socket has refused bytes that are still queued; none for a peer
+/// that reads.
 #[derive(Debug, Default)]
 pub(super) struct Stalled {
-    /// By when it began.
+    /// Ordered by when it began.
     queued: BTreeMap<u64, (ConnectionId, usize)>,
     /// The keys of `queued`.
     began: HashMap<ConnectionId, u64>,
@@ -17,7 +17,7 @@ pub(super) struct Stalled {
 }
 
 impl Stalled {
-    /// `bytes` are queued for `id`, which does not take them.
+    /// Notes that `bytes` are queued for `id`, which does not read them.
     pub(super) fn note(&mut self, id: ConnectionId, bytes: usize) {
         let began = *self.began.entry(id).or_insert(self.next);
         self.next += u64::from(began == self.next);
@@ -25,15 +25,15 @@ impl Stalled {
         self.total = self.total - before + bytes;
     }
 
-    /// It has taken all, or is gone.
+    /// Forgets a connection that has read everything, or is gone.
     pub(super) fn forget(&mut self, id: ConnectionId) {
         if let Some(began) = self.began.remove(&id) {
             self.total -= self.queued.remove(&began).map_or(0, |(_, bytes)| bytes);
         }
     }
 
-    /// The one that has waited for longest, if more than `bytes_max` is queued in all. Whatever little it has
-    /// taken meanwhile does not count.
+    /// Returns the connection that has been behind for longest, if more than `bytes_max` is queued in total.
+    /// The little that it may have read meanwhile does not count.
     pub(super) fn slowest(&self, bytes_max: usize) -> Option<ConnectionId> {
         let (_, &(slowest, _)) = self.queued.first_key_value().filter(|_| self.total > bytes_max)?;
         Some(slowest)

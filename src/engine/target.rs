@@ -1,4 +1,5 @@
-//! Where a connection goes, or a server listens, as people write it: the one parser of `HOST:PORT`.
+//! The address that a client connects to or a server listens on, as people write it: the one parser of
+//! `HOST:PORT`.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,9 +8,9 @@ use std::str::FromStr;
 /// An address, or a name that stands for some.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// This address. One of IPv4 that is written as one of IPv6 is that of IPv4.
+    /// An address. An IPv4 address that is written as an IPv6 address counts as IPv4.
     Addr(SocketAddr),
-    /// The addresses that the name has when it is looked up. [`net::resolve`](crate::net::resolve) does that.
+    /// A name, whose addresses have to be looked up. [`net::resolve`](crate::net::resolve) does that.
     Name {
         /// A name, or an IPv6 address with the name of its zone, as `fe80::1%eth0`.
         host: String,
@@ -69,13 +70,13 @@ impl fmt::Display for Target {
     }
 }
 
-/// The reason for which a text is no [`Target`].
+/// The reason why a text is not a [`Target`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadTarget {
-    /// Nothing stands before the port.
+    /// There is no host before the port.
     NoHost,
-    /// No port stands behind the host.
+    /// There is no port after the host.
     NoPort,
     /// The port is not a number of 16 bits.
     BadPort,

@@ -8,7 +8,7 @@ use log::{Level, warn};
 use super::pass::Timer;
 use super::wrapping::Nested;
 use super::{Engine, Input, Sockets, Wrapping};
-use crate::protocol::{CloseReason, ConnectionId, Flags, Origin, Phase, Protocol, Wish};
+use crate::protocol::{CloseReason, ConnectionId, Flags, Intent, Origin, Phase, Protocol};
 use crate::time::Now;
 
 /// Beyond this, buffers that connections share are given back when a large message is through.
@@ -275,14 +275,14 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 if !link.queue.is_empty() {
                     let queued = link.queue.unsent();
                     wire.stands_for = match wire.wrapping.wrap(queued, &mut wire.unsent) {
-                        0 if link.wish == Wish::Keep => break,
+                        0 if link.intent == Intent::Keep => break,
                         0 => queued.len(),
                         count => count,
                     };
                     continue;
                 }
                 // Where only this direction ends, and goes on to listen, the end of the stream says so.
-                let is_at_end = link.wish != Wish::Keep && !link.finished;
+                let is_at_end = link.intent != Intent::Keep && !link.finished;
                 if !is_at_end || std::mem::replace(&mut wire.has_finished, true) {
                     break;
                 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mio::{Events, Poll};
 
 use super::*;
-use crate::engine::{Addresses, PROMPT_MAX};
+use crate::engine::{Addresses, EAGER_EVENTS_MAX};
 use crate::net::now;
 use crate::protocol::{BuffersMin, CloseReason, Flags, Origin};
 use crate::record::Record;
@@ -135,7 +135,7 @@ fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
 fn the_first_events_of_a_pass_are_answered_at_once_and_the_others_together() {
     let (mut poll, mut driver) = driver();
     driver.engine.protocol.reply = b"!";
-    let first = u64::from(PROMPT_MAX);
+    let first = u64::from(EAGER_EVENTS_MAX);
     let peers: Vec<_> = (0..first + 3).map(|_| adopted(&mut driver).0).collect();
     let mut events = Events::with_capacity(64);
     for _ in 0..2 {

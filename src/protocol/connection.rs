@@ -71,7 +71,7 @@ pub enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DialId(pub usize);
 
-/// What a connection came over, as its handshake has shown it. A plain one has none.
+/// The transport of a connection, as its handshake has shown it. A plain connection has none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Transport {
@@ -124,7 +124,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// One value for each connection, found by index: what a protocol knows of it.
+/// A value for each connection, found by index: what a protocol knows about it.
 #[derive(Debug, Clone)]
 pub struct ConnectionMap<T> {
     entries: Vec<Option<(NonZeroU32, T)>>,
@@ -138,7 +138,7 @@ impl<T> Default for ConnectionMap<T> {
 }
 
 impl<T> ConnectionMap<T> {
-    /// Keeps `value` for `id`, in place of an earlier one in its slot.
+    /// Keeps `value` for `id`, in place of an earlier value in its slot.
     ///
     /// # Examples
     ///
@@ -212,7 +212,7 @@ impl<T> ConnectionMap<T> {
         self.entries[id.slot()].take().map(|(_, value)| value)
     }
 
-    /// How many are kept.
+    /// Returns the number of values.
     ///
     /// # Examples
     ///
@@ -227,7 +227,7 @@ impl<T> ConnectionMap<T> {
         self.len
     }
 
-    /// Whether none is.
+    /// Returns whether there is no value.
     ///
     /// # Examples
     ///
@@ -240,7 +240,7 @@ impl<T> ConnectionMap<T> {
         self.len == 0
     }
 
-    /// Every connection with its value, for good.
+    /// Consumes the map, and returns every connection with its value.
     ///
     /// # Examples
     ///
@@ -257,7 +257,7 @@ impl<T> ConnectionMap<T> {
         })
     }
 
-    /// Every connection with its value.
+    /// Returns every connection with its value.
     ///
     /// # Examples
     ///
@@ -277,7 +277,7 @@ impl<T> ConnectionMap<T> {
         })
     }
 
-    /// Every connection with its value, to be changed.
+    /// Returns every connection with its value, to be changed.
     ///
     /// # Examples
     ///

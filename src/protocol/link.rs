@@ -1,19 +1,19 @@
-//! One connection: its state, the wishes of its protocol, and its queued bytes.
+//! One connection: its state, the intent of its protocol, and its queued bytes.
 
 use std::num::NonZeroU32;
 
 use super::connection::{ConnectionId, Peer};
 use crate::wire::SendBuffer;
 
-/// A protocol's wish for a connection.
+/// The end that a protocol intends for a connection, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Wish {
-    /// To go on.
+pub enum Intent {
+    /// It goes on.
     Keep,
-    /// To be closed with its last words heard: write what is queued, shut the writing side down, discard what
-    /// still comes for at most a second, close.
+    /// It is closed after its last words: queued bytes are written, the writing side is shut down, and
+    /// further input is discarded for at most a second.
     Close,
-    /// To be closed at once.
+    /// It is closed at once.
     Abort(AbortReason),
 }
 
@@ -22,7 +22,7 @@ pub enum Wish {
 pub enum AbortReason {
     /// The protocol has nothing more to say to it.
     Unwanted,
-    /// More is queued for it than is allowed, and it does not read.
+    /// More is queued for it than allowed, and it does not read.
     SlowReader,
 }
 
@@ -48,8 +48,7 @@ pub enum Interest {
     ReadWrite,
 }
 
-/// Where a connection stands. Its deadline, if it has one, means something else in each: how long that may
-/// last.
+/// The phase of a connection. Its deadline, if it has one, limits the phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Outbound, not established; the protocol has not heard of it.
@@ -58,17 +57,17 @@ pub(crate) enum Phase {
     Securing,
     /// In use.
     Open,
-    /// The last words are queued; nothing that comes is listened to.
+    /// The last words are queued, and input is ignored.
     Closing,
-    /// The last words are written and the writing side is shut down; whatever still comes is discarded.
+    /// The last words are written, the writing side is shut down, and further input is discarded.
     Lingering,
-    /// Its socket is closed. Its slot is used again only after the batch: an event for it may still be on its
-    /// way.
+    /// Its socket is closed. Its slot is used again only after the batch, because an event for it may still
+    /// be on its way.
     Gone,
 }
 
-/// A connection, but for its socket: a protocol writes to it, and the engine carries that out. Thousands of
-/// them wait.
+/// A connection without its socket. A protocol writes to it, and the engine sends that. Thousands of them
+/// wait, so each field counts.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(super) generation: NonZeroU32,
@@ -77,8 +76,8 @@ pub(crate) struct Link {
     pub(crate) queue: Queue,
 
     // The protocol's side.
-    pub(crate) wish: Wish,
-    /// Something was asked for it since it was last written to.
+    pub(crate) intent: Intent,
+    /// The protocol has asked for something since the engine last looked at it.
     pub(crate) touched: bool,
     /// Nothing more will be sent to it; see [`Links::finish`](super::Links::finish).
     pub(crate) finished: bool,
@@ -90,13 +89,13 @@ pub(crate) struct Link {
     pub(crate) ended: bool,
     /// The writing side is shut down, as [`finished`](Self::finished) wants it.
     pub(crate) shut: bool,
-    /// It is not to be read now. There may be more to read although no event will say so, because a budget
-    /// ran out; or it is paused, not established, or gone.
+    /// It is not read now. There may be more to read that no event will announce, because a budget ran out;
+    /// or it is paused, not established, or gone.
     pub(crate) unread: bool,
-    /// It is congested, and read on when it is not any more.
+    /// It is congested, and is read again once it no longer is.
     pub(crate) paused: bool,
     pub(crate) flags: Flags,
-    /// The readiness that its poll has been told to wait for.
+    /// The readiness that its poll waits for.
     pub(crate) watched: Option<Interest>,
 }
 
@@ -106,7 +105,7 @@ impl Link {
             generation,
             peer,
             queue: Queue::EMPTY,
-            wish: Wish::Keep,
+            intent: Intent::Keep,
             touched: false,
             finished: false,
             comeback: Comeback::Later,
@@ -120,18 +119,18 @@ impl Link {
         }
     }
 
-    /// Whether it is that of `id`, and more may be said to it.
+    /// Returns whether it is the connection `id`, and more may be sent to it.
     #[inline(always)]
     pub(super) fn may_send(&self, id: ConnectionId) -> bool {
-        self.generation == id.generation && self.wish == Wish::Keep && !self.finished
+        self.generation == id.generation && self.intent == Intent::Keep && !self.finished
     }
 
-    /// Whether nothing is left to do for it once it has been written to.
+    /// Returns whether nothing is left to do once its queue is written.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
-        // Without a branch between them: all are looked at for each message.
+        // Without a branch between them, because every message evaluates all of them.
         (self.phase == Phase::Open)
-            & (self.wish == Wish::Keep)
+            & (self.intent == Intent::Keep)
             & !self.finished
             & !self.flags.any(Flags::BLOCKED | Flags::WRAPPED)
             & (self.watched == Some(Interest::Read))
@@ -142,7 +141,7 @@ impl Link {
         self.flags.any(Flags::BLOCKED)
     }
 
-    /// The readiness that it waits for, derived from its state.
+    /// Returns the readiness that it waits for, derived from its state.
     pub(crate) fn interest(&self) -> Interest {
         match self.phase {
             Phase::Connecting => Interest::Connect,
@@ -152,13 +151,13 @@ impl Link {
     }
 }
 
-/// Conditions that few connections are in: bits of one byte, so that to ask for several costs no more than
-/// for one.
+/// Conditions that few connections are in. They are bits of one byte, so that testing several costs no more
+/// than testing one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Flags(u8);
 
 impl Flags {
-    /// The system would not take all that is queued; it says when it will.
+    /// The system did not accept all that is queued, and will say when it accepts more.
     pub(crate) const BLOCKED: u8 = 1;
     /// Some of its input was not consumed, and is kept.
     pub(crate) const HAS_REST: u8 = 2;
@@ -189,25 +188,24 @@ impl Flags {
 
 /// Bytes for one connection that the operating system has not taken yet.
 ///
-/// Nearly all are empty, and what is said is nearly always taken at once: so a queue has no buffer of its
-/// own, but one that is lent to it while there is something in it, and a message that is a constant needs
-/// none.
+/// Nearly all queues are empty, and a message is nearly always sent at once. So a queue has no buffer of its
+/// own: it borrows one while it holds something, and a constant message needs none.
 #[derive(Debug)]
 pub(crate) enum Queue {
-    /// The rest of one message; of none at all, when it is empty.
+    /// The rest of one constant message; empty if there is none.
     Constant(&'static [u8]),
     /// Never empty.
     Buffer(Box<SendBuffer>),
 }
 
-/// Empty buffers, to be lent.
+/// Empty buffers for queues to borrow.
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "it is the boxes that are lent")]
 pub(crate) struct Spare(Vec<Box<SendBuffer>>);
 
 impl Spare {
-    /// As many as a busy pass needs at once, for two messages a turn and the 1,024 answers that a poll
-    /// brings; more are not kept. None of them keeps more than 1 KiB.
+    /// Enough for a busy pass: two messages per turn, and the 1,024 answers that a poll can bring. None of
+    /// them keeps more than 1 KiB.
     const MAX: usize = 2_048;
 
     #[inline]
@@ -215,7 +213,7 @@ impl Spare {
         self.0.pop().unwrap_or_default()
     }
 
-    /// Takes a buffer back, and what is in it is of no more use.
+    /// Takes a buffer back, and discards its contents.
     #[inline]
     pub(super) fn give(&mut self, mut buffer: Box<SendBuffer>) {
         buffer.consume(buffer.unsent().len());
@@ -246,8 +244,8 @@ impl Queue {
         matches!(self, Queue::Constant(b""))
     }
 
-    /// A queue of one message, which is not empty. `numbers` is the lowest number that no byte of any queue
-    /// has; those that are given here are taken from it.
+    /// Makes a queue of one message, which is not empty. `numbers` is the lowest number that no byte of any
+    /// queue has; the bytes of the message take the next ones.
     #[inline]
     pub(super) fn of(mut message: Box<SendBuffer>, numbers: &mut u64) -> Queue {
         message.number_from(*numbers);
@@ -255,7 +253,8 @@ impl Queue {
         Queue::Buffer(message)
     }
 
-    /// The buffer for what is said besides: what there is already is in it. Not for a queue that stays empty.
+    /// Returns the buffer for further bytes, with the current contents in it. Not for a queue that stays
+    /// empty.
     pub(super) fn buffer(&mut self, numbers: &mut u64, spare: &mut Spare) -> &mut SendBuffer {
         if let Queue::Constant(text) = *self {
             let mut buffer = spare.take();
@@ -268,7 +267,7 @@ impl Queue {
         }
     }
 
-    /// All of it is written.
+    /// Notes that all of it was written.
     #[inline]
     pub(crate) fn clear(&mut self, spare: &mut Spare) {
         if let Queue::Buffer(buffer) = std::mem::replace(self, Queue::EMPTY) {
@@ -276,7 +275,7 @@ impl Queue {
         }
     }
 
-    /// The first `count` bytes of what is unsent are written.
+    /// Notes that the first `count` unsent bytes were written.
     pub(crate) fn consume(&mut self, count: usize, spare: &mut Spare) {
         match self {
             Queue::Constant(text) => *text = &text[count..],

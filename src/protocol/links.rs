@@ -1,8 +1,8 @@
-//! The protocol's side of the connections: what to write to each, and which to close.
+//! The connections as a protocol sees them: what to write to each, and which to close.
 //!
-//! A protocol never sees a socket. It asks [`Links`] to send and to close; the owner of the sockets (the
-//! driver, or a simulation) carries that out. A request about a connection that is gone, or about to go, is
-//! dropped: an id is not used again before 16 million others, so what belongs to one connection cannot act on
+//! A protocol never sees a socket. It asks [`Links`] to send and to close, and the owner of the sockets (the
+//! driver, or a simulation) carries that out. A request about a connection that is gone or about to go is
+//! dropped. An id is not used again before 16 million others, so a request for one connection cannot reach
 //! another.
 
 use std::collections::{HashMap, VecDeque};
@@ -15,7 +15,7 @@ use log::Level;
 use slab::Slab;
 
 use super::connection::{ConnectionId, GENERATION_MAX, Peer, Transport};
-use super::link::{AbortReason, Comeback, Flags, Link, Phase, Queue, Spare, Wish};
+use super::link::{AbortReason, Comeback, Flags, Intent, Link, Phase, Queue, Spare};
 use crate::capacity::growth;
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, LineBudget};
@@ -25,13 +25,12 @@ use crate::wire::SendBuffer;
 #[derive(Debug)]
 pub struct Links {
     links: Slab<Link>,
-    /// Connections that come before those in `touched`, in the order in which they were hurried. It nearly
-    /// always is emptied before anything more is put into it, so it is pushed to and popped from quicker than
-    /// a ring buffer.
+    /// Connections that come before those in `touched`, in the order in which they were hurried. It is nearly
+    /// always emptied before anything is added, so pushing and popping is quicker than with a ring buffer.
     hurried: Vec<ConnectionId>,
-    /// How many of `hurried` have been popped; all of them never stay.
+    /// The number of entries of `hurried` that have been popped. It is emptied with the last one.
     popped: usize,
-    /// The connections with something to carry out, in the order in which it was asked for.
+    /// The connections for which the protocol has asked for something, in the order in which it did.
     touched: VecDeque<ConnectionId>,
     /// Connections whose input is to be given to the protocol again; see [`reread`](Self::reread).
     rereads: VecDeque<ConnectionId>,
@@ -40,12 +39,12 @@ pub struct Links {
     draft: Box<SendBuffer>,
     /// The lowest number that no byte of any queue has had.
     numbers: u64,
-    /// That of the newest connection.
+    /// The generation of the newest connection.
     generation: u32,
     out_bytes_max: usize,
-    /// The connections for which enough is queued that it is time to write.
-    crowd: Crowd,
-    /// Of wrapped connections.
+    /// Whether enough is queued for some connections that it is time to write.
+    pressure: Pressure,
+    /// The transports of wrapped connections.
     transports: HashMap<ConnectionId, Transport>,
     upgrade: Upgrade,
     /// Bytes that a protocol keeps back for connections until a record is durable.
@@ -53,13 +52,13 @@ pub struct Links {
     /// Connections for which less is kept back now than makes them pause.
     let_go: Vec<ConnectionId>,
     log: LineBudget,
-    /// The gravest level of what the log's budget left out in this second.
+    /// The most severe level among the lines that the log's budget left out in this second.
     omitted: Level,
 }
 
-/// Queued bytes beyond which a peer is given up without having been offered them, in multiples of
-/// `out_bytes_max`. A host that removes 1,000 clients at once queues 300 KiB for an observer, which is no
-/// fault of the observer's.
+/// Queued bytes beyond which a peer is closed without having been offered them, in multiples of
+/// `out_bytes_max`. A host that removes 1,000 clients at once queues 300 KiB for an observer, which is not
+/// the observer's fault.
 const HARD_FACTOR: usize = 16;
 
 /// The default of [`DriverConfig::log_lines_max`](crate::engine::DriverConfig::log_lines_max).
@@ -67,8 +66,8 @@ pub const LOG_LINES_MAX: u32 = 100;
 
 /// See [`may_go_on`](Links::may_go_on).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Crowd {
-    Nobody,
+enum Pressure {
+    None,
     One(ConnectionId),
     Several,
 }
@@ -82,9 +81,9 @@ enum Upgrade {
 }
 
 impl Links {
-    /// No connections yet. A peer that refuses bytes while more than `out_bytes_max` are queued for it is
-    /// given up by its engine; one for which 16 times as many are queued is given up here, because nothing is
-    /// written while a protocol queues more and more.
+    /// Makes links without connections. The engine closes a peer that refuses bytes while more than
+    /// `out_bytes_max` are queued for it. A peer with 16 times as many queued is closed at once, because
+    /// nothing is written while a protocol queues more and more.
     ///
     /// # Examples
     ///
@@ -109,7 +108,7 @@ impl Links {
             numbers: 0,
             generation: 0,
             out_bytes_max,
-            crowd: Crowd::Nobody,
+            pressure: Pressure::None,
             transports: HashMap::new(),
             upgrade: Upgrade::No,
             held: HashMap::new(),
@@ -119,7 +118,7 @@ impl Links {
         }
     }
 
-    /// Sets how many lines a second peers may cause in the log, [`LOG_LINES_MAX`] at first.
+    /// Sets how many log lines per second peers may cause, [`LOG_LINES_MAX`] at first.
     ///
     /// # Examples
     ///
@@ -133,8 +132,8 @@ impl Links {
     }
 }
 
-/// Requests of a protocol. Bytes for a connection that is gone, or whose end was asked for, are dropped: last
-/// words come before [`close`](Self::close).
+/// Requests of a protocol. Bytes for a connection that is gone, or that is about to be closed, are dropped:
+/// say last words before [`close`](Self::close).
 impl Links {
     /// Queues `bytes` for `id`.
     ///
@@ -147,7 +146,7 @@ impl Links {
     /// ```
     #[inline]
     pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
-        let Links { links, touched, spare, numbers, out_bytes_max, crowd, .. } = self;
+        let Links { links, touched, spare, numbers, out_bytes_max, pressure, .. } = self;
         let Some(link) = links.get_mut(id.slot as usize) else { return };
         if unlikely(!link.may_send(id) || bytes.is_empty()) {
             return;
@@ -160,25 +159,25 @@ impl Links {
         *numbers += bytes.len() as u64;
         let unsent = buffer.unsent().len();
         if unlikely(unsent > *out_bytes_max / 2) {
-            *crowd = match *crowd {
-                Crowd::Nobody => Crowd::One(id),
-                Crowd::One(other) if other == id => Crowd::One(id),
-                _ => Crowd::Several,
+            *pressure = match *pressure {
+                Pressure::None => Pressure::One(id),
+                Pressure::One(other) if other == id => Pressure::One(id),
+                _ => Pressure::Several,
             };
         }
         if unlikely(!has_room && unsent > out_bytes_max.saturating_mul(HARD_FACTOR)) {
-            link.wish = Wish::Abort(AbortReason::SlowReader);
+            link.intent = Intent::Abort(AbortReason::SlowReader);
         }
     }
 
-    /// An empty buffer to write a message into, for [`send_draft`](Self::send_draft).
+    /// Returns an empty buffer to write a message into, for [`send_draft`](Self::send_draft).
     #[inline]
     pub(crate) fn draft(&mut self) -> &mut Vec<u8> {
         debug_assert!(self.draft.bytes.is_empty(), "each draft is sent");
         &mut self.draft.bytes
     }
 
-    /// Queues the [draft](Self::draft) for `id`. It is not copied if nothing else is queued.
+    /// Queues the [draft](Self::draft) for `id`, without a copy if nothing else is queued.
     #[inline]
     pub(crate) fn send_draft(&mut self, id: ConnectionId) {
         let draft = std::mem::replace(&mut self.draft, self.spare.take());
@@ -203,7 +202,7 @@ impl Links {
         self.spare.give(draft);
     }
 
-    /// Queues `text` for `id`: as [`send`](Self::send), but nothing is copied if nothing else is queued.
+    /// Queues `text` for `id` as [`send`](Self::send) does, without a copy if nothing else is queued.
     ///
     /// # Examples
     ///
@@ -243,7 +242,7 @@ impl Links {
         self.hurry(id);
     }
 
-    /// Queues `pieces` for `id`, one behind the other, as one message.
+    /// Queues `pieces` for `id`, in order, as one message.
     ///
     /// # Examples
     ///
@@ -274,8 +273,8 @@ impl Links {
         self.send_draft(id);
     }
 
-    /// Has what is queued for `id` written before what was asked of other connections earlier in this pass,
-    /// except of those that were hurried before it.
+    /// Moves `id` to the front: what is queued for it is written before what was requested for other
+    /// connections earlier in this pass, except for those that were hurried before it.
     ///
     /// # Examples
     ///
@@ -297,7 +296,7 @@ impl Links {
         }
     }
 
-    /// Closes `id` once all that is queued is written and the peer had a second to read it.
+    /// Closes `id` once everything queued is written and the peer has had a second to read it.
     ///
     /// # Examples
     ///
@@ -310,13 +309,13 @@ impl Links {
     /// ```
     pub fn close(&mut self, id: ConnectionId) {
         if let Some(link) = self.open_link(id) {
-            link.wish = Wish::Close;
+            link.intent = Intent::Close;
             self.touch(id);
         }
     }
 
-    /// Nothing more will be sent to `id`: once all that is queued is written, its peer sees the end of the
-    /// stream. Its input is still read.
+    /// Ends the output to `id`: once everything queued is written, its peer sees the end of the stream. Its
+    /// input is still read.
     ///
     /// # Examples
     ///
@@ -333,7 +332,7 @@ impl Links {
         }
     }
 
-    /// Closes `id` at once, also after [`close`](Self::close); queued bytes are dropped.
+    /// Closes `id` at once, even after [`close`](Self::close). Queued bytes are dropped.
     ///
     /// # Examples
     ///
@@ -343,17 +342,17 @@ impl Links {
     /// assert!(!links.is_open(id));
     /// ```
     pub fn abort(&mut self, id: ConnectionId) {
-        let link = self.link_mut(id).filter(|link| matches!(link.wish, Wish::Keep | Wish::Close));
+        let link = self.link_mut(id).filter(|link| matches!(link.intent, Intent::Keep | Intent::Close));
         if let Some(link) = link {
-            link.wish = Wish::Abort(AbortReason::Unwanted);
+            link.intent = Intent::Abort(AbortReason::Unwanted);
             self.touch(id);
         }
     }
 
-    /// Whether another message of `id` is to be handled now. If not, a protocol returns from
-    /// [`handle_bytes`](super::Protocol::handle_bytes) with what it has consumed: `id` is closed or
-    /// [congested](Self::is_congested), or a lot has been queued for others meanwhile, which is written
-    /// first. The rest is given again as soon as there is room.
+    /// Returns whether to handle another message of `id` now. If not, a protocol returns from
+    /// [`handle_bytes`](super::Protocol::handle_bytes) with the number of bytes that it has consumed. The
+    /// reason is that `id` is closed or [congested](Self::is_congested), or that much has been queued for
+    /// others, which is written first. The protocol gets the rest again as soon as there is room.
     ///
     /// # Examples
     ///
@@ -367,12 +366,14 @@ impl Links {
     #[inline]
     pub fn may_go_on(&self, id: ConnectionId) -> bool {
         !self.wants_flush(id)
-            && self.link(id).is_some_and(|link| link.wish == Wish::Keep && !self.is_much(link.queue.unsent()))
+            && self
+                .link(id)
+                .is_some_and(|link| link.intent == Intent::Keep && !self.is_much(link.queue.unsent()))
             && (likely(self.held.is_empty()) || !self.is_congested(id))
     }
 
-    /// Whether more than half of `out_bytes_max` waits to be written to `id`. Nothing is read from a
-    /// connection that is congested, and a protocol handles no more of its input until it is not any more.
+    /// Returns whether more than half of `out_bytes_max` waits to be written to `id`. While it does, nothing
+    /// is read from `id`, and a protocol handles no more of its input.
     ///
     /// # Examples
     ///
@@ -393,7 +394,7 @@ impl Links {
         *held += count;
         if *held > self.out_bytes_max.saturating_mul(HARD_FACTOR) {
             if let Some(link) = self.open_link(id) {
-                link.wish = Wish::Abort(AbortReason::SlowReader);
+                link.intent = Intent::Abort(AbortReason::SlowReader);
                 self.touch(id);
             }
         } else if self.is_congested(id)
@@ -430,9 +431,9 @@ impl Links {
         unsent.len() > self.out_bytes_max / 2
     }
 
-    /// Has the input of `id` that the protocol has not consumed given to it once more, in this pass or at
-    /// once after it: for a time that is over, such as that in which a message is gathered. Without such
-    /// input nothing happens.
+    /// Gives the protocol the unconsumed input of `id` once more, at the end of this pass or right after it.
+    /// Use it when a time is over, such as that in which a message is gathered. Without unconsumed input,
+    /// nothing happens.
     ///
     /// # Examples
     ///
@@ -467,8 +468,8 @@ impl Links {
         self.transports.get(&id)
     }
 
-    /// The peer of the outbound connection `id` has shown that it is there and speaks the protocol: if it is
-    /// lost now, reconnecting starts with the shortest delay again.
+    /// Notes that the peer of the outbound connection `id` is there and speaks the protocol. If the
+    /// connection is lost now, reconnecting starts with the shortest pause again.
     ///
     /// # Examples
     ///
@@ -483,9 +484,9 @@ impl Links {
         }
     }
 
-    /// As [`confirm`](Self::confirm), and if it is lost now, it is made again without a pause. For a peer
-    /// that has only asked for another hello; one that could ask for that again and again would keep both
-    /// sides busy.
+    /// Confirms as [`confirm`](Self::confirm) does, and reconnects without a pause if the connection is lost
+    /// now. Use it for a peer that has asked for another hello, and only once: otherwise both sides could be
+    /// kept busy for ever.
     ///
     /// # Examples
     ///
@@ -500,7 +501,7 @@ impl Links {
         }
     }
 
-    /// Returns a mark behind all that is queued for `id` now, for [`is_written`](Self::is_written).
+    /// Returns a mark after everything that is queued for `id` now, for [`is_written`](Self::is_written).
     ///
     /// # Examples
     ///
@@ -522,7 +523,7 @@ impl Links {
         }
     }
 
-    /// Returns whether all that was queued before `mark` has been handed to the operating system.
+    /// Returns whether everything queued before `mark` has been handed to the operating system.
     ///
     /// # Examples
     ///
@@ -541,9 +542,9 @@ impl Links {
         })
     }
 
-    /// Returns whether a line of `level` may be logged that a peer has caused. All peers together have one
-    /// budget a second, since one peer may come back as many. A line that it does not allow is counted, and
-    /// the engine logs once a second how many these were. A line that no logger wants costs nothing.
+    /// Returns whether a peer may cause a log line of `level` now. All peers together have one budget per
+    /// second, because one peer may come back under many addresses. Lines beyond it are counted, and the
+    /// engine logs once a second how many there were. A line that no logger wants costs nothing.
     ///
     /// # Examples
     ///
@@ -578,7 +579,7 @@ impl Links {
         self.link(id).map(|link| link.peer.addr())
     }
 
-    /// Returns whether `id` exists and its end was not asked for.
+    /// Returns whether `id` exists, and its end was not requested.
     ///
     /// # Examples
     ///
@@ -591,15 +592,15 @@ impl Links {
     #[must_use]
     #[inline]
     pub fn is_open(&self, id: ConnectionId) -> bool {
-        self.link(id).is_some_and(|link| link.wish == Wish::Keep)
+        self.link(id).is_some_and(|link| link.intent == Intent::Keep)
     }
 }
 
-/// For the owner of the sockets: an [engine](crate::engine), or a test. A protocol, and what acts through
-/// [`Driver::act`](crate::net::Driver::act), may look, such as at how much is [`unsent`](Self::unsent), but
-/// opens, removes, takes and consumes nothing: the driver would not hear of it.
+/// Methods for the owner of the sockets: an [engine](crate::engine), or a test. A protocol, and a host that
+/// acts through [`Driver::act`](crate::net::Driver::act), may look, such as at the [`unsent`](Self::unsent)
+/// bytes. They must not open, remove, take or consume anything, because the driver would not notice.
 impl Links {
-    /// A new connection with `peer`. Its slot may be one that was [removed](Self::remove).
+    /// Opens a connection with `peer`. Its slot may be one that was [removed](Self::remove).
     ///
     /// # Examples
     ///
@@ -638,7 +639,7 @@ impl Links {
         self.transports.insert(id, transport);
     }
 
-    /// Forgets a connection; its slot may be used again from now on.
+    /// Forgets a connection. Its slot may be used again from now on.
     ///
     /// # Examples
     ///
@@ -657,7 +658,7 @@ impl Links {
         }
     }
 
-    /// The next connection for which something was asked since it was last taken here.
+    /// Takes the next connection for which the protocol has asked for something.
     pub fn take_touched(&mut self) -> Option<ConnectionId> {
         let id = self.next_touched()?;
         if let Some(link) = self.link_mut(id) {
@@ -666,7 +667,7 @@ impl Links {
         Some(id)
     }
 
-    /// As [`take_touched`](Self::take_touched), but the link does not know yet that it was taken.
+    /// Takes as [`take_touched`](Self::take_touched) does, but the link still counts as touched.
     #[inline(always)]
     pub(crate) fn next_touched(&mut self) -> Option<ConnectionId> {
         if let Some(&id) = self.hurried.get(self.popped) {
@@ -679,43 +680,43 @@ impl Links {
         }
         let next = self.touched.pop_front();
         if next.is_none() {
-            // All of it was taken to be written.
-            self.crowd = Crowd::Nobody;
+            // Everything was taken to be written.
+            self.pressure = Pressure::None;
         }
         next
     }
 
-    /// Whether [`take_touched`](Self::take_touched) has something.
+    /// Returns whether [`take_touched`](Self::take_touched) would return a connection.
     #[must_use]
     #[inline]
     pub fn has_touched(&self) -> bool {
-        // Without a branch between them: it is looked at three times a pass.
+        // Without a branch between them, because every pass evaluates it three times.
         self.hurried.len() | self.touched.len() != 0
     }
 
-    /// Whether a lot has been queued for others than `speaker` since all that is touched was last taken: it
-    /// is time to write, because a peer that reads must not be given up for what it was never offered.
+    /// Returns whether much has been queued for connections other than `speaker` since the last write. It is
+    /// time to write then: a peer that reads must not be closed for bytes that it was never offered.
     #[inline]
     pub(crate) fn wants_flush(&self, speaker: ConnectionId) -> bool {
-        self.crowd != Crowd::Nobody && self.crowd != Crowd::One(speaker)
+        self.pressure != Pressure::None && self.pressure != Pressure::One(speaker)
     }
 
-    /// How many times [`take_reread`](Self::take_reread) has something.
+    /// Returns how many times [`take_reread`](Self::take_reread) would return a connection.
     #[must_use]
     #[inline]
     pub fn rereads(&self) -> usize {
         self.rereads.len()
     }
 
-    /// Whether [`pace_log`](Self::pace_log) is to be called at the end of the pass.
+    /// Returns whether [`pace_log`](Self::pace_log) has to be called at the end of the pass.
     #[must_use]
     #[inline]
     pub fn has_logged(&self) -> bool {
         self.log.is_used()
     }
 
-    /// Goes on with the budget of [`may_log`](Self::may_log): logs how many lines a second that is over has
-    /// left out, or that ends now because all is at its end. Returns when to call this again.
+    /// Renews the budget of [`may_log`](Self::may_log) when its second is over, or with `is_end` at once, and
+    /// logs how many lines it left out. Returns when to call this again.
     pub fn pace_log(&mut self, now: Instant, is_end: bool) -> Option<Instant> {
         let omitted = if is_end { self.log.take_all_omitted() } else { self.log.take_omitted(now) };
         if omitted > 0 {
@@ -725,12 +726,12 @@ impl Links {
         self.log.next_deadline(now)
     }
 
-    /// The next connection whose unconsumed input the protocol wants to be given again.
+    /// Takes the next connection whose unconsumed input the protocol wants again.
     pub fn take_reread(&mut self) -> Option<ConnectionId> {
         self.rereads.pop_front()
     }
 
-    /// Returns the bytes that are queued for `id` and not written.
+    /// Returns the bytes that are queued for `id` and not written yet.
     ///
     /// # Examples
     ///
@@ -745,7 +746,7 @@ impl Links {
         self.link(id).map_or(&[], |link| link.queue.unsent())
     }
 
-    /// Whether all that was queued for `id` is written, or it is gone.
+    /// Returns whether everything queued for `id` is written, or it is gone.
     #[must_use]
     #[inline]
     pub(crate) fn is_all_written(&self, id: ConnectionId) -> bool {
@@ -755,7 +756,7 @@ impl Links {
         }
     }
 
-    /// The first `count` bytes of [`unsent`](Self::unsent) are written.
+    /// Notes that the first `count` bytes of [`unsent`](Self::unsent) were written.
     ///
     /// # Panics
     ///
@@ -776,43 +777,43 @@ impl Links {
         }
     }
 
-    /// Returns the protocol's wish for `id`.
+    /// Returns what the protocol intends for `id`.
     #[must_use]
-    pub fn wish_of(&self, id: ConnectionId) -> Wish {
-        self.link(id).map_or(Wish::Abort(AbortReason::Unwanted), |link| link.wish)
+    pub fn intent_of(&self, id: ConnectionId) -> Intent {
+        self.link(id).map_or(Intent::Abort(AbortReason::Unwanted), |link| link.intent)
     }
 
-    /// Whether [`finish`](Self::finish) was called for `id`.
+    /// Returns whether [`finish`](Self::finish) was called for `id`.
     #[must_use]
     pub fn is_finished(&self, id: ConnectionId) -> bool {
         self.link(id).is_some_and(|link| link.finished)
     }
 
-    /// Whether [`confirm`](Self::confirm) was called for `id`.
+    /// Returns whether [`confirm`](Self::confirm) was called for `id`.
     #[must_use]
     pub fn is_confirmed(&self, id: ConnectionId) -> bool {
         self.link(id).is_some_and(|link| link.comeback != Comeback::Later)
     }
 
-    /// Whether [`reconnect_at_once`](Self::reconnect_at_once) was called for `id`.
+    /// Returns whether [`reconnect_at_once`](Self::reconnect_at_once) was called for `id`.
     #[must_use]
     pub(crate) fn comes_back_at_once(&self, id: ConnectionId) -> bool {
         self.link(id).is_some_and(|link| link.comeback == Comeback::AtOnce)
     }
 
-    /// Whether `id` names a connection that exists.
+    /// Returns whether `id` names a connection that exists.
     #[must_use]
     pub fn contains(&self, id: ConnectionId) -> bool {
         self.link(id).is_some()
     }
 
-    /// How many connections exist.
+    /// Returns the number of connections.
     #[must_use]
     pub fn len(&self) -> usize {
         self.links.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no connection.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.links.is_empty()
@@ -851,7 +852,7 @@ impl Links {
     }
 
     fn open_link(&mut self, id: ConnectionId) -> Option<&mut Link> {
-        self.link_mut(id).filter(|link| link.wish == Wish::Keep)
+        self.link_mut(id).filter(|link| link.intent == Intent::Keep)
     }
 
     fn touch(&mut self, id: ConnectionId) {
@@ -927,9 +928,9 @@ mod tests {
         let id = links.open(peer());
         links.send(id, &[0; 60]);
         links.send(id, &[0; 4]);
-        assert_eq!(links.wish_of(id), Wish::Keep);
+        assert_eq!(links.intent_of(id), Intent::Keep);
         links.send(id, b"5");
-        assert_eq!(links.wish_of(id), Wish::Abort(AbortReason::SlowReader));
+        assert_eq!(links.intent_of(id), Intent::Abort(AbortReason::SlowReader));
         links.send(id, &[0; 1000]);
         assert_eq!(links.unsent(id).len(), 65, "nothing more is queued");
     }

@@ -136,7 +136,7 @@ use crate::printable::write_printable;
 use crate::record::Record;
 use crate::time::{Instant, Now};
 pub use connection::{CloseReason, ConnectionId, ConnectionMap, DialId, Origin, Transport};
-pub use link::{AbortReason, Interest, Wish};
+pub use link::{AbortReason, Intent, Interest};
 pub(crate) use link::{Flags, Phase};
 pub use links::{LOG_LINES_MAX, Links};
 

@@ -23,7 +23,7 @@ pub(crate) struct RawSession {
     /// Of what was no answer, until its first one.
     pub(crate) first_word: FirstWord,
     /// State that most clients have none of, most of the time.
-    pub(crate) aside: Option<Box<Aside>>,
+    pub(crate) extras: Option<Box<Extras>>,
 }
 
 /// The state of a connection's `GO`.
@@ -37,7 +37,7 @@ pub(crate) enum Signal {
     Quiet,
     /// A `GO` is on its way or unanswered; it is written when nothing is queued for this connection any more.
     Open,
-    /// It answered too late: [`Aside::late`] counts in its seat's next turn.
+    /// It answered too late: [`Extras::late`] counts in its seat's next turn.
     Answered,
 }
 
@@ -54,7 +54,7 @@ pub(crate) enum Trial {
 
 /// State of a message that takes more than one readiness, or came late.
 #[derive(Debug, Default)]
-pub(crate) struct Aside {
+pub(crate) struct Extras {
     /// Bytes of a message that is not complete; the engine keeps them.
     pub(crate) left: usize,
     /// The end of the gather time of an incomplete message.
@@ -66,7 +66,7 @@ pub(crate) struct Aside {
     pub(crate) alarm: Alarm,
 }
 
-impl Aside {
+impl Extras {
     pub(crate) fn is_idle(&self) -> bool {
         self.late.is_none() && self.left == 0
     }
@@ -75,11 +75,11 @@ impl Aside {
 impl RawSession {
     pub(crate) fn new(seat: SeatId, trial: Trial) -> RawSession {
         let first_word = FirstWord::default();
-        RawSession { seat, signal: Signal::Quiet, strikes: 0, trial, first_word, aside: None }
+        RawSession { seat, signal: Signal::Quiet, strikes: 0, trial, first_word, extras: None }
     }
 
-    pub(crate) fn aside(&mut self) -> &mut Aside {
-        self.aside.get_or_insert_default()
+    pub(crate) fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
     }
 }
 

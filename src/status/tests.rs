@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::protocol::Wish;
+use crate::protocol::Intent;
 use crate::status::request::Path;
 
 struct World {
@@ -57,7 +57,7 @@ impl World {
     fn closes(&mut self, id: ConnectionId) -> bool {
         self.links.consume(id, self.links.unsent(id).len());
         self.http.handle_flushed(self.now, &mut self.links);
-        self.links.wish_of(id) == Wish::Close
+        self.links.intent_of(id) == Intent::Close
     }
 
     fn begin_feed(&mut self, id: ConnectionId) -> bool {
@@ -186,10 +186,10 @@ fn an_answer_that_is_not_taken_in_time_is_given_up_however_its_reader_drips() {
         world.wait(Duration::from_secs(1));
         world.links.consume(id, 1);
         world.http.handle_flushed(world.now, &mut world.links);
-        assert_eq!(world.links.wish_of(id), Wish::Keep);
+        assert_eq!(world.links.intent_of(id), Intent::Keep);
     }
     world.wait(Duration::from_secs(1));
-    assert!(matches!(world.links.wish_of(id), Wish::Abort(_)));
+    assert!(matches!(world.links.intent_of(id), Intent::Abort(_)));
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn who_has_had_its_answer_gives_way_before_who_is_silent_and_who_does_not_read_c
     for gone in [answered, silent, unread] {
         world.wait(Duration::from_millis(1));
         let probe = world.ask(GET);
-        assert!(matches!(world.links.wish_of(gone), Wish::Abort(_)), "the next of the three");
+        assert!(matches!(world.links.intent_of(gone), Intent::Abort(_)), "the next of the three");
         assert_eq!(world.http.take_request().map(|(id, _)| id), Some(probe));
     }
 }
@@ -246,12 +246,12 @@ fn whoever_has_said_nothing_for_longest_gives_way_to_a_newcomer() {
     let second = world.open();
     world.wait(Duration::from_millis(1));
     let probe = world.ask(GET);
-    assert!(matches!(world.links.wish_of(first), Wish::Abort(_)) && world.links.is_open(second));
+    assert!(matches!(world.links.intent_of(first), Intent::Abort(_)) && world.links.is_open(second));
     assert_eq!(world.http.take_request().map(|(id, _)| id), Some(probe));
 
     world.wait(Duration::from_millis(1));
     let third = world.open();
-    assert!(matches!(world.links.wish_of(second), Wish::Abort(_)));
+    assert!(matches!(world.links.intent_of(second), Intent::Abort(_)));
     let fourth = world.open();
     assert!(world.heard(fourth).starts_with("HTTP/1.1 503 "), "what came in the same pass is yet to be read");
     assert!(world.links.is_open(feed) && world.links.is_open(probe) && world.links.is_open(third));

@@ -40,11 +40,11 @@ impl<S> Ring<S> {
         let wants = seat.demand == Demand::Always || asks_again || self.named == Some(slot);
         if likely(wants && goes_on) {
             self.queue.push(&mut self.seats, slot, own, false);
-            if unlikely(self.crowd.weighted_since.is_some()) {
-                self.crowd.add(0, self.queue.given(), self.queue.oldest_given(&self.seats));
+            if unlikely(self.contention.weighted_since.is_some()) {
+                self.contention.add(0, self.queue.given(), self.queue.oldest_given(&self.seats));
             }
         } else {
-            self.crowd.remove(seat.weight.value(), self.queue.given());
+            self.contention.remove(seat.weight.value(), self.queue.given());
             seat.standing = Standing::Resting;
         }
     }
@@ -86,7 +86,7 @@ impl<S> Ring<S> {
         let seat = &mut self.seats[slot as usize];
         seat.standing = Standing::Missed;
         self.aside.note(self.stays, slot);
-        self.crowd.remove(seat.weight.value(), self.queue.given());
+        self.contention.remove(seat.weight.value(), self.queue.given());
     }
 
     /// Takes the seat that the host named, if it can still have the turn.
@@ -109,7 +109,7 @@ impl<S> Ring<S> {
         seat.standing = Standing::Holding;
         // Nearly always false, and cheaper than a subtraction.
         if unlikely(seat.since + self.longest_wait.waited < own) {
-            self.longest_wait.replace(own, seat.wait(), &self.crowd, &self.turn_time);
+            self.longest_wait.replace(own, seat.wait(), &self.contention, &self.turn_time);
         }
         let granted = Grant {
             seat: SeatId::new(self.id, slot, seat.place),
@@ -173,13 +173,13 @@ impl<S> Ring<S> {
         let own = self.own_time(now);
         self.queue.push(&mut self.seats, slot, own, is_held);
         let weight = self.seats[slot as usize].weight.value();
-        self.crowd.add(weight, self.queue.given(), self.queue.oldest_given(&self.seats));
+        self.contention.add(weight, self.queue.given(), self.queue.oldest_given(&self.seats));
     }
 
     pub(super) fn unqueue(&mut self, slot: u32) {
         self.queue.remove(&mut self.seats, slot);
         let weight = self.seats[slot as usize].weight.value();
-        self.crowd.remove(weight, self.queue.given());
+        self.contention.remove(weight, self.queue.given());
         self.forget_name(slot);
     }
 

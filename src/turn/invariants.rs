@@ -35,7 +35,10 @@ fn checks<S: fmt::Debug>() -> [(&'static str, Check<S>); 11] {
         ("a ring that can grant a turn has granted it", no_turn_is_withheld),
         ("the turn held is the last one granted", held_turn_is_the_last),
         ("occupied and vacant seats are counted", occupied_seats_are_counted),
-        ("the crowd weighs as much as the seats that are queued or hold", crowd_weighs_its_seats),
+        (
+            "the contention weighs as much as the seats that are queued or hold",
+            contention_is_the_weight_of_its_seats,
+        ),
         ("peaks fall to the weight of now", peaks_fall),
         ("a turn's clock stands while the ring is paused, and only then", clock_stands_in_a_pause),
         ("the ring's own clock stands without blame, and only then", own_clock_stands),
@@ -148,15 +151,15 @@ fn occupied_seats_are_counted<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
     (!agrees).then(|| format!("{occupied} occupied, {vacant} vacant"))
 }
 
-fn crowd_weighs_its_seats<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
+fn contention_is_the_weight_of_its_seats<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
     let stands = |standing| matches!(standing, Standing::Queued | Standing::Holding);
     let standing = ring.seats.iter().filter(|(_, seat)| stands(seat.standing));
     let weight: u64 = standing.map(|(_, seat)| u64::from(seat.weight.value())).sum();
-    (weight != ring.crowd.weight).then(|| format!("{weight}"))
+    (weight != ring.contention.weight).then(|| format!("{weight}"))
 }
 
 fn peaks_fall<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
-    ring.crowd.fault()
+    ring.contention.fault()
 }
 
 fn clock_stands_in_a_pause<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
@@ -236,7 +239,7 @@ mod tests {
 
     #[test]
     fn each_broken_invariant_is_found() {
-        let [holder, lists, named, withheld, last, counted, crowd, peaks, pause, own, silence] =
+        let [holder, lists, named, withheld, last, counted, contention, peaks, pause, own, silence] =
             checks::<()>().map(|(name, _)| Some(name));
         assert_eq!(found_in_ring(|ring| ring.seats[0].occupied = false), holder);
         assert_eq!(found_in_ring(|ring| ring.seats[0].standing = Standing::Resting), holder);
@@ -254,9 +257,9 @@ mod tests {
         assert_eq!(found_in_ring(|ring| ring.last_turn += 1), last);
         assert_eq!(found_in_ring(|ring| ring.occupied += 1), counted);
         assert_eq!(found_in_ring(|ring| assert!(ring.vacant.insert((Instant::ORIGIN, 9, 9)))), counted);
-        assert_eq!(found_in_ring(|ring| ring.crowd.weight += 1), crowd);
-        assert_eq!(found_in_ring(|ring| ring.crowd.add(0, 9, Some(9))), None, "as often as one likes");
-        assert_eq!(found_in_ring(|ring| ring.crowd.spoil()), peaks);
+        assert_eq!(found_in_ring(|ring| ring.contention.weight += 1), contention);
+        assert_eq!(found_in_ring(|ring| ring.contention.add(0, 9, Some(9))), None, "as often as one likes");
+        assert_eq!(found_in_ring(|ring| ring.contention.spoil()), peaks);
         let stop = |ring: &mut Ring<()>| {
             change_lease(ring, |lease| lease.clock = Clock::Stopped(lease.clock.left(Instant::ORIGIN)));
         };

@@ -264,13 +264,13 @@ impl<S> Ring<S> {
             .collect();
         waiting.sort_unstable();
         self.queue = Queue::restored(value.virtual_time, value.tags_given, &mut self.seats, &waiting);
-        let mut crowd: Vec<(u64, u8)> = (self.seats.iter())
+        let mut contention: Vec<(u64, u8)> = (self.seats.iter())
             .filter(|(_, seat)| is_waiting(seat) || seat.standing == seat::Standing::Holding)
             .map(|(_, seat)| (seat.tag.given, seat.weight.value()))
             .collect();
-        crowd.sort_unstable();
+        contention.sort_unstable();
         let oldest = self.queue.oldest_given(&self.seats);
-        crowd.into_iter().for_each(|(given, weight)| self.crowd.add(weight, given, oldest));
+        contention.into_iter().for_each(|(given, weight)| self.contention.add(weight, given, oldest));
         self.settle_clock(now);
     }
 

@@ -12,7 +12,7 @@ use super::lease::{Extra, Lease};
 use super::queue::Queue;
 use super::rules::{Rules, Terms};
 use super::seat::{Seat, Standing};
-use super::waits::{Crowd, Longest, TurnTime};
+use super::waits::{Contention, Longest, TurnTime};
 use super::{RingId, SeatId};
 use crate::hint::{likely, unlikely};
 use crate::time::{Alarm, Instant, Nanos, Timers, earlier};
@@ -111,7 +111,7 @@ pub(super) struct Ring<S> {
     /// How long it has stood before that.
     pub(super) stopped: Nanos,
     pub(super) turn_time: TurnTime,
-    pub(super) crowd: Crowd,
+    pub(super) contention: Contention,
     pub(super) longest_wait: Longest,
     pub(super) alarm: Alarm,
 }
@@ -135,7 +135,7 @@ impl<S> Ring<S> {
             aside: Aside::default(),
             stands_from: now,
             stopped: Nanos::ZERO,
-            crowd: Crowd::default(),
+            contention: Contention::default(),
             longest_wait: Longest::default(),
             alarm: Alarm::default(),
         }
@@ -240,7 +240,7 @@ impl<S> Ring<S> {
     pub(super) fn bound_now(&self) -> Option<Duration> {
         let is_held = matches!(self.phase, Phase::Held(_) | Phase::Kept(_));
         let turns_first = self.queue.len() + u32::from(is_held);
-        self.turn_time.bound(self.queue.given() + 1, self.crowd.turns_first_now(turns_first))
+        self.turn_time.bound(self.queue.given() + 1, self.contention.turns_first_now(turns_first))
     }
 
     #[inline(always)]

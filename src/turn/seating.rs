@@ -140,7 +140,7 @@ impl<S> Ring<S> {
             self.vacant.remove(&(seat.since, seat.place, slot));
         }
         if standing == Standing::Holding {
-            self.crowd.remove(weight.value(), self.queue.given());
+            self.contention.remove(weight.value(), self.queue.given());
             self.forget_name(slot);
             if let Phase::Held(lease) = self.phase {
                 let ended = Ended { seat: self.seat_id(slot), turn: lease.turn, outcome: Outcome::Gone };

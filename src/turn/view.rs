@@ -163,7 +163,7 @@ impl<S> Scheduler<S> {
     /// ```
     #[must_use]
     pub fn weight(&self, ring: RingId) -> u64 {
-        self.ring(ring).map_or(0, |ring| ring.crowd.weight)
+        self.ring(ring).map_or(0, |ring| ring.contention.weight)
     }
 }
 

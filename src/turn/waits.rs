@@ -42,8 +42,8 @@ pub(super) struct Wait {
 impl Longest {
     /// Replaces it by a wait that was longer, and ends now.
     #[cold]
-    pub(super) fn replace(&mut self, now: Instant, wait: Wait, crowd: &Crowd, time: &TurnTime) {
-        let bound = time.bound(wait.given, crowd.turns_first(&wait));
+    pub(super) fn replace(&mut self, now: Instant, wait: Wait, contention: &Contention, time: &TurnTime) {
+        let bound = time.bound(wait.given, contention.turns_first(&wait));
         *self = Longest { waited: now.nanos_since(wait.since), bound };
     }
 }
@@ -90,7 +90,7 @@ impl TurnTime {
 /// While a seat of weight `w` waits, the others get at most (greatest sum of their weights at one moment) /
 /// `w` turns, rounded up, and one for each that stood there when it began.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Crowd {
+pub(super) struct Contention {
     /// The weights of all seats that are queued or hold the turn.
     pub(super) weight: u64,
     /// The number of the last tag before a seat heavier than 1 stood there. Equal weights need no peaks.
@@ -100,7 +100,7 @@ pub(super) struct Crowd {
     peaks: VecDeque<(u64, u64)>,
 }
 
-impl Crowd {
+impl Contention {
     /// Adds a seat that gets the tag numbered `given`; its weight is 0 if it stood there already, holding the
     /// turn. `oldest` is the tag that has been queued for longest.
     pub(super) fn add(&mut self, weight: u8, given: u64, oldest: Option<u64>) {
@@ -178,42 +178,42 @@ mod tests {
 
     #[test]
     fn equal_weights_owe_one_turn_to_each_that_stood_there() {
-        let mut crowd = Crowd::default();
-        (1..=9).for_each(|given| crowd.add(1, given, Some(1)));
-        assert_eq!((crowd.turns_first(&wait(5, 4, 1)), crowd.peaks.len()), (4, 0));
+        let mut contention = Contention::default();
+        (1..=9).for_each(|given| contention.add(1, given, Some(1)));
+        assert_eq!((contention.turns_first(&wait(5, 4, 1)), contention.peaks.len()), (4, 0));
     }
 
     #[test]
     fn weights_owe_the_greatest_that_stood_there_at_once() {
-        let mut crowd = Crowd::default();
-        crowd.add(1, 1, Some(1));
-        crowd.add(10, 2, Some(1));
-        crowd.add(5, 3, Some(1));
-        crowd.remove(10, 3);
-        crowd.add(3, 4, Some(1));
-        assert_eq!(crowd.turns_first(&wait(1, 0, 1)), 15, "10 and 5");
-        assert_eq!(crowd.turns_first(&wait(4, 2, 3)), 2 + 2, "1 and 5, for one of weight 3");
-        assert_eq!(crowd.turns_first_now(2), 2 + 9);
+        let mut contention = Contention::default();
+        contention.add(1, 1, Some(1));
+        contention.add(10, 2, Some(1));
+        contention.add(5, 3, Some(1));
+        contention.remove(10, 3);
+        contention.add(3, 4, Some(1));
+        assert_eq!(contention.turns_first(&wait(1, 0, 1)), 15, "10 and 5");
+        assert_eq!(contention.turns_first(&wait(4, 2, 3)), 2 + 2, "1 and 5, for one of weight 3");
+        assert_eq!(contention.turns_first_now(2), 2 + 9);
     }
 
     #[test]
     fn peaks_before_the_oldest_wait_are_forgotten() {
-        let mut crowd = Crowd::default();
-        crowd.add(100, 1, Some(1));
+        let mut contention = Contention::default();
+        contention.add(100, 1, Some(1));
         for given in 2..1_000 {
-            crowd.add(2, given, Some(given));
-            crowd.remove(2, given);
+            contention.add(2, given, Some(given));
+            contention.remove(2, given);
         }
-        assert!(crowd.peaks.len() <= 3, "{:?}", crowd.peaks);
-        assert_eq!(crowd.fault(), None);
+        assert!(contention.peaks.len() <= 3, "{:?}", contention.peaks);
+        assert_eq!(contention.fault(), None);
     }
 
     #[test]
     fn the_longest_wait_keeps_the_bound_that_it_had() {
         let secs = |secs| Duration::from_secs(secs);
-        let (mut longest, crowd) = (Longest::default(), Crowd::default());
+        let (mut longest, contention) = (Longest::default(), Contention::default());
         let mut time = TurnTime::new(Some(secs(30)));
-        longest.replace(Instant::ORIGIN + secs(40), wait(3, 2, 1), &crowd, &time);
+        longest.replace(Instant::ORIGIN + secs(40), wait(3, 2, 1), &contention, &time);
         time.change(Some(secs(1)), 9, Some(4));
         assert_eq!((longest.waited, longest.bound), (secs(40).into(), Some(secs(60))));
         assert_eq!((time.bound(9, 2), time.bound(10, 2)), (Some(secs(60)), Some(secs(2))));

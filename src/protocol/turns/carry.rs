@@ -74,7 +74,7 @@ impl TurnServer {
         // T25: the next holder is told that it may go, before anything else is written, if nothing stands in
         // the way of that.
         match next.and_then(|id| Some((id, self.sessions.get_mut(id)?))) {
-            Some((id, Session::Raw(raw))) if likely(raw.signal == Signal::Quiet && raw.aside.is_none()) => {
+            Some((id, Session::Raw(raw))) if likely(raw.signal == Signal::Quiet && raw.extras.is_none()) => {
                 raw.signal = Signal::Open;
                 links.send_static_first(id, GO);
             }
@@ -314,12 +314,12 @@ impl TurnServer {
                 raw.signal = Signal::Open;
                 links.send_static_first(id, GO);
                 self.table.scheduler.start(now.instant, seat, turn);
-                if unlikely(raw.aside.is_some()) {
+                if unlikely(raw.extras.is_some()) {
                     self.raw_gone(id, links);
                 }
                 None
             }
-            Some(Session::Raw(_)) => self.grant_raw_aside(now, id, seat, turn),
+            Some(Session::Raw(_)) => self.grant_raw_extras(now, id, seat, turn),
             Some(Session::Line(_)) => {
                 self.grant_line(now, id, seat, turn, links);
                 None
@@ -330,7 +330,7 @@ impl TurnServer {
 
     /// Begins the turn of a raw client that cannot be sent `GO` now.
     #[cold]
-    pub(super) fn grant_raw_aside(
+    pub(super) fn grant_raw_extras(
         &mut self,
         now: Now,
         id: ConnectionId,
@@ -350,7 +350,7 @@ impl TurnServer {
             }
             Signal::Answered => {
                 self.table.scheduler.start(now.instant, seat, turn);
-                let message = raw.aside.as_mut().and_then(|aside| aside.late.take());
+                let message = raw.extras.as_mut().and_then(|extras| extras.late.take());
                 raw.signal = Signal::Quiet;
                 self.raw_settle(id);
                 message.map(|message| Late { id, seat, message })

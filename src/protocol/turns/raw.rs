@@ -7,7 +7,7 @@ use super::server::{Drain, Session, TurnServer, log_closing};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
-use crate::session::raw::{Aside, GO, RawAnswer, RawSession, Signal, Trial, WAIT};
+use crate::session::raw::{Extras, GO, RawAnswer, RawSession, Signal, Trial, WAIT};
 use crate::session::undecided::Guess;
 use crate::session::{Bye, Code, Extent, FirstWord, Reply, is_foreign};
 use crate::table::{RawSeat, SeatData};
@@ -84,7 +84,7 @@ impl TurnServer {
             // The verdict goes first.
             (HeldClock::Judged { .. } | HeldClock::Unreleased, _) => {}
             (_, Signal::Answered) => {
-                if let Some(late) = self.grant_raw_aside(now, id, seat, held.turn) {
+                if let Some(late) = self.grant_raw_extras(now, id, seat, held.turn) {
                     self.carry_out_late(now, late, links);
                 }
             }
@@ -139,7 +139,7 @@ impl TurnServer {
     pub(super) fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return bytes.len() };
         let is_plain =
-            raw.signal == Signal::Open && raw.aside.is_none() && bytes.len() <= self.config.raw_bytes_max;
+            raw.signal == Signal::Open && raw.extras.is_none() && bytes.len() <= self.config.raw_bytes_max;
         if unlikely(!is_plain || !links.is_all_written(id)) {
             return self.raw_gather(now, id, bytes, links);
         }
@@ -187,7 +187,7 @@ impl TurnServer {
         let (seat, trial) = (raw.seat, std::mem::replace(&mut raw.trial, Trial::Proven));
         if self.table.scheduler.held_by(seat).is_none() {
             raw.signal = Signal::Answered;
-            raw.aside().late = Some(message.into());
+            raw.extras().late = Some(message.into());
             if trial == Trial::Resting {
                 self.raw_is_back(now, id, seat, links);
             }
@@ -275,14 +275,14 @@ impl TurnServer {
         let fresh = now.instant + self.config.gather_time;
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return bytes.len() };
         let has_gone = raw.signal == Signal::Open && links.is_all_written(id);
-        let aside = raw.aside();
+        let extras = raw.extras();
         let bytes = &bytes[early..];
-        let is_early = if aside.left == 0 { !has_gone } else { aside.is_early };
-        let is_over = aside.gather_until.is_some_and(|until| until <= now.instant);
+        let is_early = if extras.left == 0 { !has_gone } else { extras.is_early };
+        let is_over = extras.gather_until.is_some_and(|until| until <= now.instant);
         let message = split_raw(bytes, length_max, is_over, RawAnswer::is_complete);
         if message == RawMessage::Partial {
-            let gather_until = aside.gather_until.or(Some(fresh));
-            (aside.left, aside.is_early, aside.gather_until) = (bytes.len(), is_early, gather_until);
+            let gather_until = extras.gather_until.or(Some(fresh));
+            (extras.left, extras.is_early, extras.gather_until) = (bytes.len(), is_early, gather_until);
             self.raw_settle(id);
             return early;
         }
@@ -308,14 +308,14 @@ impl TurnServer {
         if Guess::of(bytes, false) == Guess::Unknown {
             let fresh = now.instant + self.config.line_timeout;
             let has_gone = raw.signal == Signal::Open && links.is_all_written(id);
-            let aside = raw.aside();
-            if aside.gather_until.is_some_and(|until| until <= now.instant) {
+            let extras = raw.extras();
+            if extras.gather_until.is_some_and(|until| until <= now.instant) {
                 return None;
             }
-            if aside.left == 0 {
-                aside.is_early = !has_gone;
+            if extras.left == 0 {
+                extras.is_early = !has_gone;
             }
-            (aside.left, aside.gather_until) = (bytes.len(), aside.gather_until.or(Some(fresh)));
+            (extras.left, extras.gather_until) = (bytes.len(), extras.gather_until.or(Some(fresh)));
             self.raw_settle(id);
             return Some(0);
         }
@@ -323,7 +323,7 @@ impl TurnServer {
         let session = std::mem::replace(self.sessions.get_mut(id)?, Session::Closing);
         if let Session::Raw(raw) = session {
             let seat = raw.seat;
-            self.raw_drop_aside(id, raw, links);
+            self.raw_drop_extras(id, raw, links);
             self.retire_seat(now, seat, links);
         }
         // So that the reply to its first line begins a line.
@@ -346,13 +346,13 @@ impl TurnServer {
     }
 
     pub(super) fn raw_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
-        let Some(Session::Raw(RawSession { aside: Some(aside), .. })) = self.sessions.get_mut(id) else {
+        let Some(Session::Raw(RawSession { extras: Some(extras), .. })) = self.sessions.get_mut(id) else {
             return;
         };
-        if !self.timers.ring(&mut aside.alarm, id, now.instant) {
+        if !self.timers.ring(&mut extras.alarm, id, now.instant) {
             return;
         }
-        if aside.gather_until.is_some_and(|until| until <= now.instant) {
+        if extras.gather_until.is_some_and(|until| until <= now.instant) {
             // If input is left after that, the alarm is set again.
             return links.reread(id);
         }
@@ -441,7 +441,7 @@ impl TurnServer {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         raw.signal = Signal::Open;
         links.send_static_first(id, GO);
-        if raw.aside.is_some() {
+        if raw.extras.is_some() {
             self.raw_gone(id, links);
         }
     }
@@ -449,8 +449,8 @@ impl TurnServer {
     /// A `GO` is on its way: input that came before it is given once more, to be dropped.
     #[cold]
     pub(super) fn raw_gone(&mut self, id: ConnectionId, links: &mut Links) {
-        if let Some(Session::Raw(RawSession { aside: Some(aside), .. })) = self.sessions.get_mut(id)
-            && aside.is_early
+        if let Some(Session::Raw(RawSession { extras: Some(extras), .. })) = self.sessions.get_mut(id)
+            && extras.is_early
         {
             links.reread(id);
         }
@@ -463,7 +463,7 @@ impl TurnServer {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return 0 };
         let has_go = raw.signal == Signal::Open;
         let early =
-            raw.aside.as_deref().filter(|aside| has_go && aside.is_early).map_or(0, |aside| aside.left);
+            raw.extras.as_deref().filter(|extras| has_go && extras.is_early).map_or(0, |extras| extras.left);
         let early = early.min(bytes.len());
         if early > 0 {
             self.raw_forget(id);
@@ -475,30 +475,30 @@ impl TurnServer {
 
     /// Forgets what was gathered; returns whether that began before its `GO`.
     fn raw_forget(&mut self, id: ConnectionId) -> bool {
-        let Some(Session::Raw(RawSession { aside: Some(aside), .. })) = self.sessions.get_mut(id) else {
+        let Some(Session::Raw(RawSession { extras: Some(extras), .. })) = self.sessions.get_mut(id) else {
             return false;
         };
-        let is_early = aside.is_early;
-        (aside.left, aside.gather_until, aside.is_early) = (0, None, false);
+        let is_early = extras.is_early;
+        (extras.left, extras.gather_until, extras.is_early) = (0, None, false);
         self.raw_settle(id);
         is_early
     }
 
-    /// Arms the alarm for what stands aside, or drops it if that is nothing.
+    /// Arms the alarm of the extras, or drops them if they are idle.
     pub(super) fn raw_settle(&mut self, id: ConnectionId) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
-        let Some(aside) = &mut raw.aside else { return };
-        self.timers.set(&mut aside.alarm, id, aside.gather_until);
-        if aside.is_idle() {
-            self.timers.remove(&mut aside.alarm, id);
-            raw.aside = None;
+        let Some(extras) = &mut raw.extras else { return };
+        self.timers.set(&mut extras.alarm, id, extras.gather_until);
+        if extras.is_idle() {
+            self.timers.remove(&mut extras.alarm, id);
+            raw.extras = None;
         }
     }
 
     /// The connection is gone or dismissed.
     pub(super) fn raw_left(&mut self, now: Now, id: ConnectionId, raw: RawSession, links: &mut Links) {
         let (seat, trial) = (raw.seat, raw.trial);
-        self.raw_drop_aside(id, raw, links);
+        self.raw_drop_extras(id, raw, links);
         if trial == Trial::Resting && self.table.scheduler.data(seat).is_some_and(SeatData::is_raw) {
             // It never spoke, and its place is away already.
             return self.retire_seat(now, seat, links);
@@ -506,11 +506,11 @@ impl TurnServer {
         self.unseat(now, id, seat, links);
     }
 
-    fn raw_drop_aside(&mut self, id: ConnectionId, raw: RawSession, links: &mut Links) {
-        let Some(mut aside) = raw.aside else { return };
-        self.timers.remove(&mut aside.alarm, id);
+    fn raw_drop_extras(&mut self, id: ConnectionId, raw: RawSession, links: &mut Links) {
+        let Some(mut extras) = raw.extras else { return };
+        self.timers.remove(&mut extras.alarm, id);
         // It was too late for its turn, and the connection goes before it could count in the next one.
-        if let Aside { late: Some(message), .. } = *aside {
+        if let Extras { late: Some(message), .. } = *extras {
             self.refuse(id, Code::NotYourTurn, &message, links);
         }
     }

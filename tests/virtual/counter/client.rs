@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use support::ms;
 use taketurns::protocol::counter::{CounterClient, CounterClientConfig, CounterClientEvent, Parity};
-use taketurns::protocol::{CloseReason, ConnectionId, DialId, Entropy, Links, Origin, Protocol, Wish};
+use taketurns::protocol::{CloseReason, ConnectionId, DialId, Entropy, Intent, Links, Origin, Protocol};
 use taketurns::time::{self, Now};
 
 use super::world::{counting, id};
@@ -197,7 +197,7 @@ fn c10_nothing_is_counted_without_a_connection() {
     let mut client = Counting::from("0");
     client.events.clear();
     client.client.handle_end(client.now, client.connection, b"", &mut client.links);
-    assert_eq!(client.links.wish_of(client.connection), Wish::Close, "the server has finished");
+    assert_eq!(client.links.intent_of(client.connection), Intent::Close, "the server has finished");
     client.client.handle_closed(client.now, client.connection, CloseReason::Finished, &mut client.links);
     assert_eq!(client.client.next_deadline(), None);
     client.advance(Duration::from_secs(10));
@@ -208,7 +208,7 @@ fn c10_nothing_is_counted_without_a_connection() {
 fn a06_a_drain_closes_the_clients_connection() {
     let mut client = Counting::from("0");
     client.client.drain(client.now, &mut client.links);
-    assert_eq!(client.links.wish_of(client.connection), Wish::Close);
+    assert_eq!(client.links.intent_of(client.connection), Intent::Close);
 }
 
 #[test]

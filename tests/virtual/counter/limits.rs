@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use support::ms;
 use taketurns::protocol::counter::{CounterEvent, CounterServerConfig, Record};
-use taketurns::protocol::{AbortReason, Protocol, Wish};
+use taketurns::protocol::{AbortReason, Intent, Protocol};
 
 use super::world::{World, counting};
 
@@ -98,7 +98,7 @@ fn a02_one_connection_too_many_is_turned_away() {
     let mut world = World::with(config, counting());
     let clients = [world.begin("1"), world.begin("2")];
     let third = world.begin("3");
-    assert_eq!(world.ended.get(&third), Some(&Wish::Abort(AbortReason::Unwanted)));
+    assert_eq!(world.ended.get(&third), Some(&Intent::Abort(AbortReason::Unwanted)));
     assert!(clients.iter().all(|&client| world.is_open(client)));
     world.end(clients[0]);
     let fourth = world.begin("4");

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use taketurns::protocol::counter::{CounterEvent, CounterId, CounterServerConfig, Record};
-use taketurns::protocol::{Protocol, Wish};
+use taketurns::protocol::{Intent, Protocol};
 
 use super::world::World;
 
@@ -194,7 +194,7 @@ fn c07_the_newer_connection_wins() {
     world.send(older, "5 6");
     let newer = world.begin("17");
     assert_eq!(world.heard(newer), "5");
-    assert_eq!(world.ended.get(&older), Some(&Wish::Close));
+    assert_eq!(world.ended.get(&older), Some(&Intent::Close));
     world.send(older, "7 ");
     assert_eq!(world.record(17).map(|record| record.number), Some(5), "it is not listened to any more");
     world.send(newer, "8 ");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use support::rests::Rests;
 use taketurns::protocol::counter::{CounterEvent, CounterId, CounterServer, CounterServerConfig, Record};
-use taketurns::protocol::{CloseReason, ConnectionId, Entropy, Links, Origin, Protocol, Wish};
+use taketurns::protocol::{CloseReason, ConnectionId, Entropy, Intent, Links, Origin, Protocol};
 use taketurns::time::Now;
 
 pub(crate) fn id(number: u16) -> CounterId {
@@ -19,7 +19,7 @@ pub(crate) struct World {
     pub(crate) links: Links,
     pub(crate) now: Now,
     pub(crate) heard: HashMap<ConnectionId, Vec<u8>>,
-    pub(crate) ended: HashMap<ConnectionId, Wish>,
+    pub(crate) ended: HashMap<ConnectionId, Intent>,
     /// They do not read.
     pub(crate) deaf: HashSet<ConnectionId>,
     pub(crate) events: Vec<CounterEvent>,
@@ -118,8 +118,8 @@ impl World {
                 self.links.consume(id, bytes.len());
                 self.heard.entry(id).or_default().extend(bytes);
             }
-            let wish = self.links.wish_of(id);
-            if wish != Wish::Keep && self.ended.insert(id, wish).is_none() {
+            let intent = self.links.intent_of(id);
+            if intent != Intent::Keep && self.ended.insert(id, intent).is_none() {
                 self.server.handle_closed(self.now, id, CloseReason::Finished, &mut self.links);
                 self.links.remove(id);
             }

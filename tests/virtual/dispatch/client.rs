@@ -7,7 +7,7 @@ use support::ms;
 use support::rests::Rests;
 use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{DispatchClient, DispatchClientEvent, Rank};
-use taketurns::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
+use taketurns::protocol::{CloseReason, ConnectionId, Intent, Links, Origin, Protocol};
 use taketurns::time::{self, Now};
 
 use super::world::OUT_BYTES_MAX;
@@ -171,7 +171,7 @@ fn r11_a_lost_connection_takes_the_rank_along() {
     let mut world = ClientWorld::new(Framing::Line);
     world.hear("Your rank is 2\n");
     world.client.handle_end(world.now(), world.id, b"", &mut world.links);
-    assert_eq!(world.links.wish_of(world.id), Wish::Close, "the server has finished");
+    assert_eq!(world.links.intent_of(world.id), Intent::Close, "the server has finished");
     world.flush();
     let old = std::mem::replace(&mut world.id, world.links.open(([127, 0, 0, 1], 9).into()));
     world.client.handle_closed(world.now(), old, CloseReason::Finished, &mut world.links);
@@ -187,7 +187,7 @@ fn r11_a_lost_connection_takes_the_rank_along() {
     world.client.handle_closed(world.now(), old, CloseReason::Finished, &mut world.links);
     assert_eq!(world.client.rank(), Some(Rank(0)), "an older one that ends late changes nothing");
     world.client.drain(world.now(), &mut world.links);
-    assert_eq!(world.links.wish_of(world.id), Wish::Close);
+    assert_eq!(world.links.intent_of(world.id), Intent::Close);
 }
 
 #[test]

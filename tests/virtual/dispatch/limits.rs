@@ -6,7 +6,7 @@ use std::time::Duration;
 use support::ms;
 use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{COMMAND_BYTES_MAX, DispatchEvent, DispatchServerConfig, Rejection};
-use taketurns::protocol::{Protocol, Wish};
+use taketurns::protocol::{Intent, Protocol};
 
 use super::world::{NOTHING, Peer, World, assert_gaps, least_loaded, line, raw};
 
@@ -20,7 +20,7 @@ fn r09_one_more_is_told_that_the_server_is_full() {
         let second = world.connect();
         let third = world.connect();
         assert_eq!(world.heard(third), [format!("Server full{end}")]);
-        assert_eq!(world.peers[third.0].closed, Some(Wish::Close), "with a second to read it");
+        assert_eq!(world.peers[third.0].closed, Some(Intent::Close), "with a second to read it");
         world.pass_time(ms(20));
         assert_eq!((world.heard(first).len(), world.heard(second).len()), (1, 1), "nobody's rank changes");
         assert_eq!(world.server.counts().turned_away, 1);

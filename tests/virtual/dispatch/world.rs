@@ -7,7 +7,7 @@ use support::ms;
 use support::rests::Rests;
 use taketurns::protocol::dispatch::Framing;
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy, Rejection};
-use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
+use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, Intent, Links, Origin, Protocol};
 use taketurns::time::{self, Now};
 
 /// Bytes that may be queued for a peer before it is given up; the driver's default.
@@ -22,7 +22,7 @@ pub(crate) struct PeerState {
     pub(crate) recvs: Vec<(Duration, String)>,
     pub(crate) looked: usize,
     pub(crate) reads: bool,
-    pub(crate) closed: Option<Wish>,
+    pub(crate) closed: Option<Intent>,
 }
 
 /// A dispatch server and the peers at the other ends of its connections.
@@ -149,15 +149,15 @@ impl World {
                 self.links.consume(id, bytes.len());
                 peer.recvs.push((self.at, String::from_utf8(bytes).expect("the server speaks UTF-8")));
             }
-            let wish = match self.links.unsent(id).len() {
+            let intent = match self.links.unsent(id).len() {
                 // As the engine has it: its socket has refused these.
-                OUT_BYTES_MAX.. => Wish::Abort(AbortReason::SlowReader),
-                _ => self.links.wish_of(id),
+                OUT_BYTES_MAX.. => Intent::Abort(AbortReason::SlowReader),
+                _ => self.links.intent_of(id),
             };
-            if wish != Wish::Keep {
-                peer.closed = Some(wish);
-                let reason = match wish {
-                    Wish::Abort(AbortReason::SlowReader) => CloseReason::SlowReader,
+            if intent != Intent::Keep {
+                peer.closed = Some(intent);
+                let reason = match intent {
+                    Intent::Abort(AbortReason::SlowReader) => CloseReason::SlowReader,
                     _ => CloseReason::Unwanted,
                 };
                 self.server.handle_closed(

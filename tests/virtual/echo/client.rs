@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use taketurns::protocol::echo::{EchoClient, EchoClientConfig, EchoClientEvent};
-use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Wish};
+use taketurns::protocol::{CloseReason, ConnectionId, DialId, Intent, Links, Origin, Protocol};
 use taketurns::time::Now;
 
 use super::world::{OUT_BYTES_MAX, READ_BYTES_MAX};
@@ -61,7 +61,7 @@ fn e07_the_answer_may_come_in_any_pieces() {
         asking.hears(&answer[..at]);
         asking.hears(&answer[at..]);
         asking.client.handle_end(asking.now, asking.id, b"", &mut asking.links);
-        assert_eq!(asking.links.wish_of(asking.id), Wish::Close);
+        assert_eq!(asking.links.intent_of(asking.id), Intent::Close);
         let whole = String::from_utf8(answer.to_vec()).expect("UTF-8");
         assert_eq!(asking.closed(CloseReason::Finished), EchoClientEvent::Answered(whole));
     }

@@ -3,7 +3,7 @@
 
 use support::text;
 use taketurns::protocol::echo::{EchoEvent, EchoServerConfig};
-use taketurns::protocol::{AbortReason, Protocol, Wish};
+use taketurns::protocol::{AbortReason, Intent, Protocol};
 
 use super::world::{KIB64, READ_BYTES_MAX, World, answer};
 
@@ -134,7 +134,7 @@ fn a02_whitespace_without_end_takes_no_memory_and_is_no_message() {
 fn a02_one_client_more_than_the_maximum_is_turned_away() {
     let mut world = World::with(EchoServerConfig { max_clients: 2, ..EchoServerConfig::default() });
     let [ann, bob, zoe] = [(); 3].map(|()| world.connect());
-    assert_eq!(world.peers[zoe].end, Some(Wish::Abort(AbortReason::Unwanted)));
+    assert_eq!(world.peers[zoe].end, Some(Intent::Abort(AbortReason::Unwanted)));
     world.say(ann, "a");
     world.assert_answered(ann, "a");
     let cat = world.connect();

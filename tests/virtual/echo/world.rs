@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use support::rests::Rests;
 use taketurns::protocol::echo::{EchoEvent, EchoServer, EchoServerConfig};
-use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, Links, Origin, Protocol, Wish};
+use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, Intent, Links, Origin, Protocol};
 use taketurns::time::{self, Now};
 
 pub(crate) const KIB64: usize = 64 * 1024;
@@ -28,7 +28,7 @@ pub(crate) struct Peer {
     pub(crate) heard: Vec<u8>,
     pub(crate) reads: bool,
     /// How it ended.
-    pub(crate) end: Option<Wish>,
+    pub(crate) end: Option<Intent>,
 }
 
 impl World {
@@ -86,7 +86,7 @@ impl World {
     /// Its connection breaks.
     pub(crate) fn lose(&mut self, peer: usize) {
         let Peer { id, end, .. } = &mut self.peers[peer];
-        *end = Some(Wish::Abort(AbortReason::Unwanted));
+        *end = Some(Intent::Abort(AbortReason::Unwanted));
         let reset = CloseReason::Broken(std::io::ErrorKind::ConnectionReset);
         self.server.handle_closed(self.now, *id, reset, &mut self.links);
         self.links.remove(*id);
@@ -147,20 +147,20 @@ impl World {
         if end.is_some() {
             return;
         }
-        let wish = self.links.wish_of(id);
+        let intent = self.links.intent_of(id);
         let unsent = self.links.unsent(id).len();
         assert!(unsent <= OUT_BYTES_MAX + KIB64 + 100, "{unsent} bytes are queued");
-        if !matches!(wish, Wish::Abort(_)) && *reads {
+        if !matches!(intent, Intent::Abort(_)) && *reads {
             heard.extend_from_slice(self.links.unsent(id));
             self.links.consume(id, unsent);
         }
-        let reason = match wish {
-            Wish::Keep => return,
-            Wish::Close if !self.links.unsent(id).is_empty() => return,
-            Wish::Close | Wish::Abort(AbortReason::Unwanted) => CloseReason::Unwanted,
-            Wish::Abort(AbortReason::SlowReader) => CloseReason::SlowReader,
+        let reason = match intent {
+            Intent::Keep => return,
+            Intent::Close if !self.links.unsent(id).is_empty() => return,
+            Intent::Close | Intent::Abort(AbortReason::Unwanted) => CloseReason::Unwanted,
+            Intent::Abort(AbortReason::SlowReader) => CloseReason::SlowReader,
         };
-        *end = Some(wish);
+        *end = Some(intent);
         self.links.abort(id);
         self.server.handle_closed(self.now, id, reason, &mut self.links);
         self.links.remove(id);
@@ -176,7 +176,7 @@ impl World {
 
     /// Whether it was closed with its last words heard (A7).
     pub(crate) fn is_closed_gently(&self, peer: usize) -> bool {
-        self.peers[peer].end == Some(Wish::Close)
+        self.peers[peer].end == Some(Intent::Close)
     }
 
     /// Checks that `peer` was answered with `message`, once, at the world's first second, and closed.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use taketurns::protocol::turns::{ClientConfig, ClientId, ClientTurn, CommandError, News, TurnClient};
-use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Transport, Wish};
+use taketurns::protocol::{CloseReason, ConnectionId, DialId, Intent, Links, Origin, Protocol, Transport};
 use taketurns::time::Now;
 use taketurns::wire::Framing;
 
@@ -133,7 +133,7 @@ impl Talk {
     }
 
     pub(crate) fn is_aborted(&self) -> bool {
-        matches!(self.links.wish_of(self.id), Wish::Abort(_))
+        matches!(self.links.intent_of(self.id), Intent::Abort(_))
     }
 
     pub(crate) fn answer(&mut self, turn: &ClientTurn, answer: &str) -> Result<String, CommandError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use log::{Level, debug, warn};
 
 use super::hold::Go;
-use super::line::{LineWire, Wish};
+use super::line::{Intent, LineWire};
 use super::player::{Cx, Player};
 use super::{ClientTurn, End, Farewell, Fate, Heard, News, Welcome};
 use crate::session::{Bye, Code, Epoch, How, Redacted, Reply, Secret};
@@ -204,7 +204,7 @@ impl LineWire {
             Go::Pass => self.send_pass(me, cx),
             Go::New(over) => {
                 me.tell(cx, over);
-                self.wish = self.wish.filter(|&wish| wish != Wish::Ask);
+                self.intent = self.intent.filter(|&intent| intent != Intent::Ask);
                 me.tell(cx, News::Granted(turn));
             }
         }
@@ -223,7 +223,7 @@ impl LineWire {
         }
         let is_meant = turn.is_none_or(|turn| me.hold.is(turn.get()));
         if is_meant {
-            self.wish = self.wish.filter(|&wish| wish != Wish::Rest);
+            self.intent = self.intent.filter(|&intent| intent != Intent::Rest);
         }
         let news = if is_meant && me.hold.is_passed() {
             me.hold.end(Fate::Refused, Some(How::Passed))
@@ -239,7 +239,7 @@ impl LineWire {
         let is_of_others = matches!(no.code, Code::Judging | Code::HoldMax);
         let is_stale = matches!(no.code, Code::StaleTurn | Code::NotYourTurn);
         if no.code == Code::Judging {
-            self.wish = self.wish.filter(|&wish| wish != Wish::Rest);
+            self.intent = self.intent.filter(|&intent| intent != Intent::Rest);
         }
         let is_meant = self.link.is_joined && no.turn.is_some_and(|turn| me.hold.is(turn));
         let is_held = is_meant && no.deadline.is_some() && !is_stale;

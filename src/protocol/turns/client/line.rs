@@ -26,8 +26,8 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct LineWire {
     /// The server's life and the seat's secret in it, of the last `WELCOME`. Outlives the connection.
     pub(super) seat: Option<(Epoch, Secret)>,
-    /// The host's standing wish for its seat. Outlives the connection.
-    pub(super) wish: Option<Wish>,
+    /// The host's standing intent for its seat. Outlives the connection.
+    pub(super) intent: Option<Intent>,
     /// Until when the turn that the client has is certainly its own. Outlives the connection.
     pub(super) sure_until: Option<Instant>,
     pub(super) link: Link,
@@ -56,9 +56,9 @@ pub(super) struct Link {
     pub(super) leave_by: Option<Instant>,
 }
 
-/// A wish of the host's for its seat.
+/// A intent of the host's for its seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum Intent {
     /// One turn. Kept until that is granted.
     Ask,
     /// To rest. Kept until that is confirmed.
@@ -199,21 +199,21 @@ impl LineWire {
     }
 
     pub(super) fn ask(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
-        self.wish = Some(Wish::Ask);
+        self.intent = Some(Intent::Ask);
         self.say_wish(me, cx);
     }
 
     /// The holder gives its turn up by that.
     pub(super) fn rest(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
-        self.wish = Some(Wish::Rest);
+        self.intent = Some(Intent::Rest);
         me.hold.pass(false);
         self.say_wish(me, cx);
     }
 
     pub(super) fn say_wish(&self, me: &mut Player, cx: &mut Cx<'_>) {
-        match self.wish.filter(|_| self.link.is_joined) {
-            Some(Wish::Ask) => me.say(cx, &Request::Ask),
-            Some(Wish::Rest) => {
+        match self.intent.filter(|_| self.link.is_joined) {
+            Some(Intent::Ask) => me.say(cx, &Request::Ask),
+            Some(Intent::Rest) => {
                 me.say(cx, &Request::Rest);
                 me.hold.note_passed_here();
             }
