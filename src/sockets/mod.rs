@@ -22,8 +22,8 @@ pub use token::TokenSpace;
 
 /// The sockets of an [`Engine`](crate::engine::Engine): the operating system's, or a test's.
 ///
-/// No call blocks. One that cannot do anything now fails with [`WouldBlock`](io::ErrorKind::WouldBlock), and
-/// the owner of the sockets says when that changes: once, by
+/// No call blocks. A call that cannot do anything now fails with [`WouldBlock`](io::ErrorKind::WouldBlock),
+/// and the owner of the sockets reports once when that changes, by
 /// [`Engine::handle_ready`](crate::engine::Engine::handle_ready) and the like.
 pub trait Sockets {
     /// A stream to a peer.
@@ -31,12 +31,12 @@ pub trait Sockets {
     /// A source of newcomers.
     type Listener;
 
-    /// Whether a read that did not fill the buffer has emptied the socket, so that one which would say
-    /// `WouldBlock` can be saved: true on epoll, false where readiness is emulated.
+    /// Whether a read that did not fill the buffer has emptied the socket, which saves the read that would
+    /// return `WouldBlock`. True on epoll, false where readiness is emulated.
     const SHORT_READ_EMPTIES: bool;
 
-    /// Whether the system would take a peer that takes nothing for one that is gone, so that
-    /// [`excuse`](Self::excuse) has to be called.
+    /// Whether the system treats a peer that does not read as gone, so that [`excuse`](Self::excuse) has to
+    /// be called.
     const EXCUSES: bool = false;
 
     /// Reads input that has arrived; returns the number of bytes, 0 at the end of the stream.
@@ -64,9 +64,9 @@ pub trait Sockets {
     /// written to it.
     fn close(&mut self, socket: Self::Socket);
 
-    /// From now on it is to be said when `socket`, which is that of `id`, is ready for `interest`, also if it
-    /// is already. Called only when that changes; `before` is what it was, and `None` for a socket that is
-    /// not watched yet.
+    /// Reports from now on when `socket`, which belongs to `id`, is ready for `interest`, even if it is ready
+    /// already. Called only when the interest changes; `before` is the previous one, or `None` for a socket
+    /// that is not watched yet.
     ///
     /// # Errors
     ///
@@ -79,11 +79,11 @@ pub trait Sockets {
         before: Option<Interest>,
     ) -> io::Result<()>;
 
-    /// Finds out which peers take nothing although their systems are there, and has the system be patient
-    /// with them. It is called for all sockets in use, some at a time, every half of
-    /// [`user_timeout`](crate::engine::DriverConfig::user_timeout) while anything is written; they were looked at
-    /// before no earlier than at `since`. Returns whether any has bytes left to take: then it is called again
-    /// although nothing is written.
+    /// Finds the peers that do not read although their systems answer, and makes the system wait for them. It
+    /// is called for all sockets in use, some at a time, every half of
+    /// [`user_timeout`](crate::engine::DriverConfig::user_timeout) while anything is written. They were last
+    /// checked at `since` or later. Returns whether any of them has bytes left to read; then it is called
+    /// again even if nothing is written.
     fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&Self::Socket]) -> bool {
         let _ = (now, since, sockets);
         false
@@ -99,7 +99,7 @@ pub trait Sockets {
     /// When no newcomer waits, the newcomer is gone already, or the system lacks something.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
 
-    /// Takes no newcomers any more.
+    /// Stops accepting newcomers.
     fn unlisten(&mut self, listener: Self::Listener);
 
     /// Begins to connect to `addr`.
@@ -109,10 +109,10 @@ pub trait Sockets {
     /// When that fails at once.
     fn connect(&mut self, addr: SocketAddr) -> io::Result<Self::Socket>;
 
-    /// Whether a connection that was begun is established.
+    /// Returns whether an attempt to connect has succeeded.
     ///
     /// # Errors
     ///
-    /// Why it will not be.
+    /// The attempt has failed.
     fn established(&mut self, socket: &mut Self::Socket) -> io::Result<bool>;
 }
