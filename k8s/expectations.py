@@ -238,7 +238,7 @@ def check_memory(manifests):
     limit = int(number) * {"Mi": MIB, "Gi": 1024 * MIB}[unit]
     config = lambda field: constant("src/engine/config.rs", f"{field}: ")
     # Linux takes twice the size that is asked for.
-    socket = UNSENT + 2 * constant("src/net/sockets.rs", "UNREAD_BYTES_MAX: usize = ")
+    socket = UNSENT + 2 * constant("src/sockets/system.rs", "UNREAD_BYTES_MAX: usize = ")
     each = CLIENT + socket + config("in_bytes_max")
     # All that wait share one budget, beside what is said to each in one pass. A buffer has up to twice the room that it needs.
     queued = 2 * config("queued_bytes_max") + clients * config("pass_read_bytes_max")
