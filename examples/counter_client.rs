@@ -11,8 +11,10 @@ use std::process::ExitCode;
 use argh::{ArgsInfo, FromArgs};
 use common::addresses;
 use common::console::{Console, Happening, Screen};
+use common::options::Extras;
+use common::tls::{self, Way};
 use log::{LevelFilter, info};
-use taketurns::net::{Event, now, os_entropy};
+use taketurns::net::{Event, os_entropy};
 use taketurns::protocol::counter::{CounterClient, CounterClientConfig, CounterClientEvent, CounterId};
 use taketurns::protocol::{ConnectionId, DialId};
 
@@ -36,12 +38,14 @@ const HELP: [&str; 3] =
     ["c - connect to the server and count", "s - shut the connection down", "exit - leave"];
 
 fn main() -> ExitCode {
-    common::exit_code(run(&common::options::from_environment()))
+    let (options, extras) = common::options::with_extras(tls::OF_CLIENTS);
+    common::exit_code(run(&options, &extras))
 }
 
-fn run(options: &Options) -> Result<(), String> {
+fn run(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     let server = addresses::target(&options.connect, "--connect 127.0.0.1:2004")?;
+    let way = Way::to(&server, extras)?;
     let id = options.id.unwrap_or_else(random_id);
     let client = CounterClient::new(CounterClientConfig::new(id), os_entropy());
     let mut console = Console::new(client, "What do you want to do? ")?;
@@ -57,7 +61,7 @@ fn run(options: &Options) -> Result<(), String> {
                 "" => {}
                 "c" if running.is_some() => screen.line(format_args!("Client already running!")),
                 "c" => {
-                    let dial = screen.driver.connect(now(), server.clone());
+                    let dial = way.connect(screen.driver, server.clone());
                     running = Some(Running { dial, connection: None });
                 }
                 "s" => match running.take() {

@@ -14,10 +14,10 @@ use argh::{ArgsInfo, FromArgs};
 use common::files;
 use common::journal::Journal;
 use common::news::News;
-use common::options::wrong_usage;
-use common::output;
+use common::options::{Extras, wrong_usage};
 use common::server::{self, Service, Site};
 use common::state::State;
+use common::{output, tls};
 use log::LevelFilter;
 use taketurns::net::{Event, now, os_entropy};
 use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerConfig};
@@ -64,16 +64,17 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(serve(&common::options::from_environment()))
+    let (options, extras) = common::options::with_extras(tls::OF_SERVERS);
+    common::exit_code(serve(&options, &extras))
 }
 
-fn serve(options: &Options) -> Result<(), String> {
+fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     if options.max_clients == 0 {
         common::options::wrong_usage(format_args!("--max-clients 0 makes no sense: it must be at least 1"));
     }
-    let site =
-        Site::new(&options.listen, "127.0.0.1:2004", options.status.as_deref(), options.max_per_address)?;
+    let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
+    let site = Site::new(&options.listen, "127.0.0.1:2004", status, max_per_address, extras)?;
     let max_clients = options.max_clients.min(site.clients_max);
     let counter = CounterServer::new(
         CounterServerConfig { max_clients, ..CounterServerConfig::default() },

@@ -12,8 +12,10 @@ use std::process::ExitCode;
 use argh::{ArgsInfo, FromArgs};
 use common::addresses;
 use common::console::{Console, Happening, Screen};
+use common::options::Extras;
+use common::tls::{self, Way};
 use log::LevelFilter;
-use taketurns::net::{Event, Target, now};
+use taketurns::net::{Event, Target};
 use taketurns::protocol::echo::{EchoClient, EchoClientConfig, EchoClientEvent};
 use taketurns::protocol::{CloseReason, DialId};
 
@@ -35,25 +37,32 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(talk(&common::options::from_environment()))
+    let (options, extras) = common::options::with_extras(tls::OF_CLIENTS);
+    common::exit_code(talk(&options, &extras))
 }
 
-fn talk(options: &Options) -> Result<(), String> {
+fn talk(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     let server = addresses::target(&options.connect, "--connect 127.0.0.1:8080")?;
+    let way = Way::to(&server, extras)?;
     let mut console = Console::new(EchoClient::new(EchoClientConfig::default()), "Enter message to send: ")?;
     let end = match &options.message {
-        Some(message) => one_shot(&mut console, message, &server),
-        None => prompting(&mut console, &server),
+        Some(message) => one_shot(&mut console, message, &way, &server),
+        None => prompting(&mut console, &way, &server),
     };
     console.finish();
     end
 }
 
-fn one_shot(console: &mut Console<EchoClient>, message: &str, server: &Target) -> Result<(), String> {
+fn one_shot(
+    console: &mut Console<EchoClient>,
+    message: &str,
+    way: &Way,
+    server: &Target,
+) -> Result<(), String> {
     console.ignore_input();
     console.driver.protocol_mut().say(message);
-    let dial = console.driver.connect(now(), server.clone());
+    let dial = way.connect(&mut console.driver, server.clone());
     let mut end = None;
     while end.is_none() {
         let goes_on = console.pass(|screen, happening| {
@@ -70,7 +79,7 @@ fn one_shot(console: &mut Console<EchoClient>, message: &str, server: &Target) -
     end.unwrap_or(Ok(()))
 }
 
-fn prompting(console: &mut Console<EchoClient>, server: &Target) -> Result<(), String> {
+fn prompting(console: &mut Console<EchoClient>, way: &Way, server: &Target) -> Result<(), String> {
     console.line(format_args!("Echo client for {server}. Type quit, exit or q to leave."));
     // The message under way, and those that wait for it.
     let mut dial = None;
@@ -103,7 +112,7 @@ fn prompting(console: &mut Console<EchoClient>, server: &Target) -> Result<(), S
             && let Some(message) = waiting.pop_front()
         {
             console.driver.protocol_mut().say(&message);
-            dial = Some(console.driver.connect(now(), server.clone()));
+            dial = Some(way.connect(&mut console.driver, server.clone()));
         }
     }
     Ok(())

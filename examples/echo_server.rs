@@ -10,7 +10,9 @@ mod common;
 use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
+use common::options::Extras;
 use common::server::{Service, Site};
+use common::tls;
 use jiff::Timestamp;
 use log::LevelFilter;
 use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
@@ -49,10 +51,11 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(serve(&common::options::from_environment()))
+    let (options, extras) = common::options::with_extras(tls::OF_SERVERS);
+    common::exit_code(serve(&options, &extras))
 }
 
-fn serve(options: &Options) -> Result<(), String> {
+fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     let zone = common::zone();
     let stamp = Box::new(move |wall| match Timestamp::try_from(wall) {
@@ -60,8 +63,8 @@ fn serve(options: &Options) -> Result<(), String> {
         Err(_) => "0000-00-00 00:00:00".to_owned(),
     });
     let config = EchoServerConfig { keep_open: options.keep_open, ..EchoServerConfig::default() };
-    let site =
-        Site::new(&options.listen, "127.0.0.1:8080", options.status.as_deref(), options.max_per_address)?;
+    let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
+    let site = Site::new(&options.listen, "127.0.0.1:8080", status, max_per_address, extras)?;
     let echo = EchoServer::new(config, stamp);
     let service = Service::listen(echo, site)?;
     for addr in &service.bound {

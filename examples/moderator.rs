@@ -77,8 +77,8 @@ fn moderate(options: &Options) -> Result<(), String> {
     });
     let mut console = Console::new(turns, "> ")?;
     let addrs = addresses::to_listen_on(&options.listen, "127.0.0.1:5001")?;
-    let bound = addresses::listen(&mut console.driver, &addrs)?;
-    server::warn_of_strangers(&bound);
+    let bound = addresses::listen(&mut console.driver, &addrs, None)?;
+    server::warn_of_strangers(&bound, None);
     for addr in bound {
         console.line(format_args!("Server listening on {addr}"));
     }

@@ -11,6 +11,8 @@ use std::process::ExitCode;
 use argh::{ArgsInfo, FromArgs};
 use common::addresses;
 use common::console::{Console, Happening, Screen};
+use common::options::Extras;
+use common::tls::{self, Way};
 use log::{LevelFilter, info};
 use taketurns::net::{Event, now};
 use taketurns::protocol::dispatch::{Command, DispatchClient, DispatchClientEvent};
@@ -37,14 +39,16 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(run(&common::options::from_environment()))
+    let (options, extras) = common::options::with_extras(tls::OF_CLIENTS);
+    common::exit_code(run(&options, &extras))
 }
 
-fn run(options: &Options) -> Result<(), String> {
+fn run(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     let server = addresses::target(&options.connect, "--connect 127.0.0.1:5555")?;
+    let way = Way::to(&server, extras)?;
     let mut console = Console::new(DispatchClient::new(options.framing), "Enter command: ")?;
-    console.driver.connect(now(), server);
+    way.connect(&mut console.driver, server);
     // Whether it has been mentioned, since there last was a rank, that there is no server or that it is full.
     let mut mentioned = false;
     let mut over = false;

@@ -12,8 +12,9 @@ use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
 use common::news::News;
-use common::output;
+use common::options::Extras;
 use common::server::{Service, Site};
+use common::{output, tls};
 use log::LevelFilter;
 use taketurns::net::Event;
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy};
@@ -62,16 +63,17 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(serve(&common::options::from_environment()))
+    let (options, extras) = common::options::with_extras(tls::OF_SERVERS);
+    common::exit_code(serve(&options, &extras))
 }
 
-fn serve(options: &Options) -> Result<(), String> {
+fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     if options.max_clients == 0 {
         common::options::wrong_usage(format_args!("0 clients make no sense: the number must be at least 1"));
     }
-    let site =
-        Site::new(&options.listen, "127.0.0.1:5555", options.status.as_deref(), options.max_per_address)?;
+    let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
+    let site = Site::new(&options.listen, "127.0.0.1:5555", status, max_per_address, extras)?;
     let dispatch = DispatchServer::new(DispatchServerConfig {
         framing: options.framing,
         policy: options.policy,

@@ -16,8 +16,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
-use common::options;
+use common::options::{self, Extras};
 use common::server::Service;
+use common::tls;
 use log::{LevelFilter, warn};
 use taketurns::net::{Driver, Event, now};
 use taketurns::protocol::Links;
@@ -45,10 +46,11 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(serve(&options::from_environment()))
+    let (options, extras) = options::with_extras(tls::OF_SERVERS);
+    common::exit_code(serve(&options, &extras))
 }
 
-fn serve(options: &Options) -> Result<(), String> {
+fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     let mut config = TurnServerConfig::default();
     config.framing = Framing::Line;
@@ -57,7 +59,7 @@ fn serve(options: &Options) -> Result<(), String> {
     config.rules.demands = Demands::Only(Demand::Always);
     config.rules.turn_deadline = options.turn_deadline;
     config.rules.judging = Judging::Host;
-    let service = Service::listen_turns(config, &options.listen)?;
+    let service = Service::listen_turns(config, &options.listen, extras)?;
     service.announce();
     let mut tables = Tables { games: HashMap::new(), lines: Vec::new() };
     service.run(|news, driver, event| {

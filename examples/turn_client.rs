@@ -15,8 +15,9 @@ use argh::{ArgsInfo, FromArgs};
 use common::addresses;
 use common::counting::{Count, Counting};
 use common::lookup;
-use common::options::{self, wrong_usage};
+use common::options::{self, Extras, wrong_usage};
 use common::output;
+use common::tls::{self, Way};
 use log::{LevelFilter, info};
 use taketurns::net::{Event, EventLoop, Target, now};
 use taketurns::protocol::turns::{ClientConfig, End, NAME_BYTES_MAX, Name, SeatRequest, TurnClient};
@@ -84,14 +85,16 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(play(&options::from_environment()))
+    let (options, extras) = options::with_extras(tls::OF_CLIENTS);
+    common::exit_code(play(&options, &extras))
 }
 
-fn play(options: &Options) -> Result<(), String> {
+fn play(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     let server = addresses::target(&options.connect, "--connect 127.0.0.1:5001")?;
     let mut event_loop = EventLoop::new(TurnClient::new()).map_err(|error| common::advise(&error))?;
-    let mut counting = counting(options, &server, &mut event_loop)?;
+    let way = Way::to(&server, extras)?;
+    let mut counting = counting(options, &server, way, &mut event_loop)?;
     let handle = event_loop.handle();
     common::signals::on_first(move || handle.drain())?;
 
@@ -132,6 +135,7 @@ fn play(options: &Options) -> Result<(), String> {
 fn counting(
     options: &Options,
     server: &Target,
+    way: Way,
     event_loop: &mut EventLoop<TurnClient>,
 ) -> Result<Counting, String> {
     let count = i64::try_from(options.clients).unwrap_or(0);
@@ -139,6 +143,7 @@ fn counting(
         wrong_usage(format_args!("--clients 0 makes no sense: it must be at least 1"));
     }
     let mut counting = Counting::new(options.pace, options.count);
+    counting.way = way;
     if options.count == Some(0) {
         return Ok(counting);
     }

@@ -18,9 +18,10 @@ use common::command::Job;
 use common::counting;
 use common::lease::Lease;
 use common::lookup;
-use common::options::{self, wrong_usage};
+use common::options::{self, Extras, wrong_usage};
 use common::server::Service;
 use common::signals;
+use common::tls::{self, Way};
 use log::LevelFilter;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
@@ -89,32 +90,33 @@ const GAVE_UP: u8 = 75;
 const LOST: u8 = 76;
 
 fn main() -> ExitCode {
-    let options: Options = options::from_environment();
+    let (options, extras): (Options, _) = options::with_extras(tls::OF_CLIENTS);
     common::logger::start(options.log_level);
     match (options.serve, options.command.is_empty()) {
-        (true, true) => common::exit_code(serve(&options)),
-        (false, false) => common::end(lock(&options)),
+        (true, true) => common::exit_code(serve(&options, &extras)),
+        (false, false) => common::end(lock(&options, &extras)),
         _ => wrong_usage(format_args!("expected either a command, as in turn_lock -- make test, or --serve")),
     }
 }
 
-fn serve(options: &Options) -> Result<(), String> {
+fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     let mut config = TurnServerConfig::default();
     config.rules.min_seats = 1;
     config.rules.demands = Demands::Only(Demand::Ask);
     config.rules.hold_max = HoldMax::Unlimited;
     config.rules.turn_grace = Duration::from_secs(10);
-    let service = Service::listen_turns(config, &options.listen)?;
+    let service = Service::listen_turns(config, &options.listen, extras)?;
     service.announce();
     service.run(|_, _, _| {})
 }
 
-fn lock(options: &Options) -> Result<ExitCode, String> {
+fn lock(options: &Options, extras: &Extras) -> Result<ExitCode, String> {
     let server = addresses::target(&options.connect, "--connect 127.0.0.1:5001")?;
     let mut event_loop = EventLoop::new(TurnClient::new()).map_err(|error| common::advise(&error))?;
     let heard = [SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
     let heard = signals::of_loop(&heard, event_loop.handle())?;
-    let mut lock = Lock::new(options, server, event_loop.driver_mut())?;
+    let way = Way::to(&server, extras)?;
+    let mut lock = Lock::new(options, server, &way, event_loop.driver_mut())?;
     let mut absence = common::Absence::default();
     while !event_loop.driver().is_drained() {
         let pause = lock.next_deadline().map(|at| at.saturating_duration_since(now().instant));
@@ -154,6 +156,7 @@ impl Lock<'_> {
     fn new<'a>(
         options: &'a Options,
         server: Target,
+        way: &Way,
         driver: &mut Driver<TurnClient>,
     ) -> Result<Lock<'a>, String> {
         let mut config = ClientConfig::seat(common::unique_name());
@@ -162,7 +165,7 @@ impl Lock<'_> {
         config.allow_plaintext_secrets = options.allow_plaintext_secrets;
         let spare = options.grace.saturating_sub(options.kill_after);
         config.ping_interval = Some((spare / 4).max(Duration::from_millis(100)));
-        let client = counting::join(driver, server, config).map_err(|error| error.to_string())?;
+        let client = counting::join(driver, way, server, config).map_err(|error| error.to_string())?;
         let give_up_at = options.timeout.map(|timeout| now().instant + timeout);
         Ok(Lock { options, client, give_up_at, lease: None, job: None, is_lost: false, end: None })
     }

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use common::answers::Answers;
-use common::options::{self, wrong_usage};
-use common::output;
+use common::options::{self, Extras, wrong_usage};
 use common::server::{Service, Site};
 use common::web::Web;
+use common::{output, tls};
 use log::LevelFilter;
 use taketurns::net::{Event, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
@@ -123,12 +123,14 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit_code(serve(&options::from_environment()))
+    let (options, extras) = options::with_extras(tls::OF_SERVERS);
+    common::exit_code(serve(&options, &extras))
 }
 
-fn serve(options: &Options) -> Result<(), String> {
+fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let mut site = Site::of_turns(&options.listen, options.status.as_deref(), options.max_per_address)?;
+    let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
+    let mut site = Site::of_turns(&options.listen, status, max_per_address, extras)?;
     site.limits.queued_bytes_max = options.queued_max;
     let config = config(options, site.clients_max)?;
     let turns = TurnServer::new(config, os_entropy())

@@ -7,6 +7,8 @@ use log::warn;
 use taketurns::net::{BadTarget, Driver, Target, resolve};
 use taketurns::protocol::Protocol;
 
+use super::tls::Listening;
+
 /// Reads `HOST:PORT` of a server.
 pub fn target(text: &str, example: &str) -> Result<Target, String> {
     match parse(text, "connect to", example)? {
@@ -88,8 +90,17 @@ fn is_covered(addr: &SocketAddr, wildcard: &SocketAddr) -> bool {
 }
 
 /// Listens on all of `addrs`.
-pub fn listen<P: Protocol>(driver: &mut Driver<P>, addrs: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
-    addrs.iter().map(|&addr| driver.listen(addr).map_err(|error| super::advise(&error))).collect()
+pub fn listen<P: Protocol>(
+    driver: &mut Driver<P>,
+    addrs: &[SocketAddr],
+    tls: Option<&Listening>,
+) -> Result<Vec<SocketAddr>, String> {
+    let listen = |&addr| match tls {
+        Some(tls) => tls.listen(driver, addr),
+        None => driver.listen(addr),
+    };
+    let bound: Result<Vec<_>, _> = addrs.iter().map(listen).collect();
+    bound.map_err(|error| super::advise(&error))
 }
 
 /// Whether the system has no such address.

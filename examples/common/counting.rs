@@ -11,8 +11,12 @@ use taketurns::protocol::turns::{
 use taketurns::time::{Instant, Now};
 use taketurns::turn::Demand;
 
+use super::tls::Way;
+
 /// The counting clients of one process.
 pub struct Counting {
+    /// How they connect. Default: in plain text.
+    pub way: Way,
     /// Pause of a client between two of its numbers.
     pace: Duration,
     /// Accepted numbers after which a client is finished; `None` for never.
@@ -46,15 +50,16 @@ pub enum Count {
     Ended(Name, End),
 }
 
-/// Adds a client and connects it to `target`. A client with demand `ask` asks for its first turn.
+/// Adds a client and connects it to `target` that way. A client with demand `ask` asks for its first turn.
 pub fn join(
     driver: &mut Driver<TurnClient>,
+    way: &Way,
     target: impl Into<Target>,
     config: ClientConfig,
 ) -> Result<ClientId, ConfigError> {
     let asks = config.seat.is_some_and(|seat| seat.demand == Demand::Ask);
     let client = driver.protocol_mut().add(config)?;
-    let dial = driver.connect(now(), target);
+    let dial = way.connect(driver, target);
     driver.protocol_mut().dial(client, dial);
     if asks {
         // The library keeps the request until the turn is granted, so no connection is needed yet.
@@ -67,7 +72,7 @@ pub fn join(
 impl Counting {
     pub fn new(pace: Duration, count: Option<u64>) -> Counting {
         let (counters, pauses) = (HashMap::new(), BTreeSet::new());
-        Counting { pace, count, counters, pauses, unfinished: 0 }
+        Counting { way: Way::default(), pace, count, counters, pauses, unfinished: 0 }
     }
 
     /// Adds a client, and connects it to `target`.
@@ -80,7 +85,7 @@ impl Counting {
         step: i64,
     ) -> Result<(), ConfigError> {
         let seat = config.seat.expect("a client that counts has a seat");
-        let client = join(driver, target, config)?;
+        let client = join(driver, &self.way, target, config)?;
         let asks = seat.demand == Demand::Ask;
         self.counters.insert(
             client,

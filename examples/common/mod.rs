@@ -24,6 +24,7 @@ pub mod state;
 pub mod status;
 #[cfg(unix)]
 mod terminal;
+pub mod tls;
 pub mod web;
 
 use std::fmt;
@@ -132,6 +133,9 @@ pub fn advise_dialing(error: &io::Error) -> &'static str {
     const EMFILE: i32 = 24;
     match error.raw_os_error() {
         Some(EMFILE) if cfg!(unix) => "fewer --clients, or see ulimit -n",
+        None if error.kind() == io::ErrorKind::InvalidData => {
+            "see --tls, --tls-ca and --tls-name; trying again, at least every 2 s"
+        }
         _ => "trying again, at least every 2 s, until a server is there (see --connect)",
     }
 }

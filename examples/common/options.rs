@@ -21,28 +21,96 @@ const HELP: &str = "  --help, help      display usage information";
 const HELP_AND_VERSION: &str = "  -h, --help        display usage information
   -V, --version     display the version, and the features built in";
 
+/// An option that several programs have, which argh is not told of.
+pub struct Extra {
+    pub option: &'static str,
+    /// The word for its value; empty for a switch.
+    pub value: &'static str,
+    /// The environment variable that has its default.
+    pub variable: &'static str,
+    pub about: &'static str,
+}
+
+/// The values of such options.
+pub struct Extras {
+    known: &'static [Extra],
+    given: Vec<(&'static str, String)>,
+}
+
+impl Extras {
+    /// The value that was given, else the environment's.
+    pub fn get(&self, option: &str) -> Option<String> {
+        let given = self.given.iter().find(|(name, _)| *name == option);
+        given.map(|(_, value)| value.clone()).or_else(|| {
+            let extra = self.known.iter().find(|extra| extra.option == option)?;
+            super::environment(extra.variable)
+        })
+    }
+
+    /// The first one that was given, not counting the environment.
+    pub fn first(&self) -> Option<&'static str> {
+        self.given.first().map(|(option, _)| *option)
+    }
+}
+
 /// Reads the options. Ends the program after `--help`, `--version` and wrong usage.
+pub fn from_environment<T: TopLevelCommand + ArgsInfo>() -> T {
+    with_extras(&[]).0
+}
+
+/// The same for a program that also has `known` options.
 ///
 /// `argh::from_env` would panic when its output is closed, as in `--help | head -1`.
-pub fn from_environment<T: TopLevelCommand + ArgsInfo>() -> T {
+pub fn with_extras<T: TopLevelCommand + ArgsInfo>(known: &'static [Extra]) -> (T, Extras) {
     super::signals::ignore_file_limit();
     let program = program();
     let words: Result<Vec<_>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
     let words =
         words.unwrap_or_else(|word| wrong_usage(format_args!("options must be UTF-8, and {word:?} is not")));
-    let words = match spell_out(words, &T::get_args_info()) {
+    let mut extras = Extras { known, given: Vec::new() };
+    let words = match spell_out(words, &T::get_args_info(), &mut extras) {
         Ok(Some(words)) => words,
         Ok(None) => say_and_exit(&version(&program)),
         Err(message) => wrong_usage(format_args!("{message}")),
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    T::from_args(&[&program], &words).unwrap_or_else(|ended| match ended.status {
-        Ok(()) => say_and_exit(&ended.output.replace(HELP, HELP_AND_VERSION)),
+    let options = T::from_args(&[&program], &words).unwrap_or_else(|ended| match ended.status {
+        Ok(()) => {
+            let usage: String = known.iter().map(usage_of).collect();
+            let help: String = known.iter().map(help_of).collect();
+            let output = ended.output.replacen(&program, &format!("{program}{usage}"), 1);
+            say_and_exit(&output.replace(HELP, &format!("{help}{HELP_AND_VERSION}")))
+        }
         Err(()) => {
             let message = ended.output.split_whitespace().collect::<Vec<_>>().join(" ");
             wrong_usage(format_args!("{message}"))
         }
-    })
+    });
+    (options, extras)
+}
+
+fn usage_of(extra: &Extra) -> String {
+    match extra.value {
+        "" => format!(" [{}]", extra.option),
+        value => format!(" [{} <{value}>]", extra.option),
+    }
+}
+
+/// As argh writes it, in lines of 80 columns.
+fn help_of(extra: &Extra) -> String {
+    let about = format!("{}. Environment: {}", extra.about, extra.variable);
+    let mut help = String::new();
+    let mut line = format!("  {:<17}", extra.option);
+    for word in about.split(' ') {
+        if line.len() + 1 + word.len() > 80 {
+            help.push_str(&line);
+            help.push('\n');
+            line = " ".repeat(19);
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    format!("{help}{line}\n")
 }
 
 /// Ends the program because of its options, with one line that says what is wrong and where help is.
@@ -108,9 +176,17 @@ pub fn hold_max(text: &str) -> Result<HoldMax, String> {
 }
 
 /// Rewrites the words as argh wants them; returns `None` if the version is asked for.
-fn spell_out(words: Vec<String>, info: &CommandInfoWithArgs) -> Result<Option<Vec<String>>, String> {
+fn spell_out(
+    words: Vec<String>,
+    info: &CommandInfoWithArgs,
+    extras: &mut Extras,
+) -> Result<Option<Vec<String>>, String> {
     let takes_command = info.positionals.iter().any(|word| word.optionality == Optionality::Greedy);
+    let extra = |option: &str| extras.known.iter().find(|extra| extra.option == option);
     let takes_value = |option: &str| {
+        if let Some(extra) = extra(option) {
+            return Some(!extra.value.is_empty());
+        }
         let flag = info.flags.iter().find(|flag| flag.long == option)?;
         Some(matches!(flag.kind, FlagInfoKind::Option { .. }))
     };
@@ -128,10 +204,19 @@ fn spell_out(words: Vec<String>, info: &CommandInfoWithArgs) -> Result<Option<Ve
             _ if word == "-h" => spelt.push("--help".to_owned()),
             Some((option, value)) => match takes_value(option) {
                 Some(false) => return Err(format!("{option} takes no value, and {value:?} is one")),
-                _ => spelt.extend([option.to_owned(), value.to_owned()]),
+                _ => match extra(option) {
+                    Some(extra) => extras.given.push((extra.option, value.to_owned())),
+                    None => spelt.extend([option.to_owned(), value.to_owned()]),
+                },
             },
             None => {
                 let has_value = takes_value(&word) == Some(true);
+                if let Some(extra) = extra(&word) {
+                    let value = if has_value { words.next() } else { Some(String::new()) };
+                    let value = value.ok_or_else(|| format!("No value provided for option '{word}'."))?;
+                    extras.given.push((extra.option, value));
+                    continue;
+                }
                 spelt.push(word);
                 // A value may look like an option.
                 spelt.extend(has_value.then(|| words.next()).flatten());
@@ -142,9 +227,14 @@ fn spell_out(words: Vec<String>, info: &CommandInfoWithArgs) -> Result<Option<Ve
 }
 
 fn version(program: &str) -> String {
-    let status = if cfg!(feature = "status") { ", status" } else { "" };
-    let web_socket = if cfg!(feature = "web-socket") { ", web-socket" } else { "" };
-    format!("{program} {} (features: net{status}{web_socket})", env!("CARGO_PKG_VERSION"))
+    let features = [
+        ("status", cfg!(feature = "status")),
+        ("tls", cfg!(feature = "tls")),
+        ("web-socket", cfg!(feature = "web-socket")),
+    ];
+    let built: String =
+        features.iter().filter(|built| built.1).map(|(name, _)| format!(", {name}")).collect();
+    format!("{program} {} (features: net{built})", env!("CARGO_PKG_VERSION"))
 }
 
 fn program() -> String {

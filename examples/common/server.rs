@@ -12,12 +12,15 @@ use taketurns::time::Instant;
 
 use super::addresses;
 use super::news::News;
-use super::output;
+use super::options::Extras;
 use super::status::{self, Show};
+use super::tls::Listening;
+use super::{output, signals};
 
 /// Where a server listens, and the limits that follow from that and from the descriptors that it may have.
 pub struct Site {
     listen: Vec<SocketAddr>,
+    tls: Option<Listening>,
     status: Vec<SocketAddr>,
     pub limits: DriverConfig,
     /// Clients that there are descriptors for.
@@ -25,13 +28,14 @@ pub struct Site {
 }
 
 impl Site {
-    /// Reads `--listen`, `--status` and `--max-per-address`. What listens and shows the status takes
+    /// Reads `--listen`, `--status`, `--max-per-address` and the options of TLS. What listens and shows the status takes
     /// descriptors that clients cannot have.
     pub fn new(
         listen: &[String],
         default: &str,
         status: Option<&str>,
         max_per_address: Option<usize>,
+        extras: &Extras,
     ) -> Result<Site, String> {
         if max_per_address == Some(0) {
             super::options::wrong_usage(format_args!(
@@ -40,6 +44,7 @@ impl Site {
         }
         let listen = addresses::to_listen_on(listen, default)?;
         let status = status::addresses(status)?;
+        let tls = Listening::read(extras)?;
         // There is room for one listener anyway.
         let others = listen.len().saturating_sub(1) + status::descriptors(&status);
         let max_connections = connections_max(others);
@@ -50,7 +55,7 @@ impl Site {
         };
         // Some connections more, so that a client that is turned away can be told.
         let clients_max = max_connections.saturating_sub(16).max(1);
-        Ok(Site { listen, status, limits, clients_max })
+        Ok(Site { listen, tls, status, limits, clients_max })
     }
 
     /// The same for a turn server whose clients may have `max_per_address` seats.
@@ -58,20 +63,27 @@ impl Site {
         listen: &[String],
         status: Option<&str>,
         max_per_address: Option<usize>,
+        extras: &Extras,
     ) -> Result<Site, String> {
         // A client may reconnect before its old connection is gone, and new connections have no seat yet.
         let connections = max_per_address.map(|seats| seats.saturating_mul(2).saturating_add(16));
-        Site::new(listen, "127.0.0.1:5001", status, connections)
+        Site::new(listen, "127.0.0.1:5001", status, connections, extras)
     }
 }
 
 /// Once, for the first address that is not of this machine alone.
-pub fn warn_of_strangers(bound: &[SocketAddr]) {
-    if let Some(addr) = bound.iter().find(|addr| !addr.ip().to_canonical().is_loopback()) {
-        warn!(
+pub fn warn_of_strangers(bound: &[SocketAddr], tls: Option<&Listening>) {
+    let Some(addr) = bound.iter().find(|addr| !addr.ip().to_canonical().is_loopback()) else { return };
+    match tls {
+        None => warn!(
             "{addr}: whoever can reach this address may take part, since nothing is authenticated or encrypted; \
              put it behind what you trust, and see --max-per-address"
-        );
+        ),
+        Some(tls) if !tls.identifies_clients() => warn!(
+            "{addr}: whoever can reach this address may take part, since clients need no certificate; \
+             see --tls-client-ca and --max-per-address"
+        ),
+        Some(_) => {}
     }
 }
 
@@ -105,28 +117,38 @@ const REFUSES_FOR: Duration = Duration::from_secs(1);
 
 impl Service<TurnServer> {
     /// Listens with a turn server, on the addresses of `--listen` or the default ones.
-    pub fn listen_turns(config: TurnServerConfig, listen: &[String]) -> Result<Service<TurnServer>, String> {
+    pub fn listen_turns(
+        config: TurnServerConfig,
+        listen: &[String],
+        extras: &Extras,
+    ) -> Result<Service<TurnServer>, String> {
         let turns = TurnServer::new(config, os_entropy()).map_err(|error| error.to_string())?;
-        Service::listen(turns, Site::of_turns(listen, None, None)?)
+        Service::listen(turns, Site::of_turns(listen, None, None, extras)?)
     }
 }
 
 impl<P: Show + 'static> Service<P> {
-    /// Listens, and shows on the address of the status what it does; the first signal drains.
+    /// Listens, and shows on the address of the status what it does; the first signal drains. SIGHUP has
+    /// files read again, where there are such.
     pub fn listen(protocol: P, site: Site) -> Result<Service<P>, String> {
-        let Site { listen, status, limits, .. } = site;
+        let Site { listen, tls, status, limits, .. } = site;
         let mut event_loop =
             EventLoop::with_config(protocol, limits).map_err(|error| super::advise(&error))?;
-        let bound = addresses::listen(event_loop.driver_mut(), &listen)?;
-        warn_of_strangers(&bound);
+        let bound = addresses::listen(event_loop.driver_mut(), &listen, tls.as_ref())?;
+        warn_of_strangers(&bound, tls.as_ref());
         let status = status::serve(&mut event_loop, &status)?;
         let handle = event_loop.handle();
         let drained_at = Arc::new(OnceLock::new());
         let noted = Arc::clone(&drained_at);
-        super::signals::on_first(move || {
+        let reload = tls.map(|tls| {
+            let (handle, mut reload) = (event_loop.handle(), tls.into_reload(bound.clone()));
+            Box::new(move || reload(&handle)) as signals::Reload
+        });
+        let drain = move || {
             let _ = noted.set(now().instant);
             handle.drain();
-        })?;
+        };
+        signals::on_first_or_reload(drain, reload)?;
         let is_reached = bound.iter().any(|addr| !addr.ip().to_canonical().is_loopback());
         Ok(Service { event_loop, bound, status, strays: Strays { drained_at, is_reached } })
     }

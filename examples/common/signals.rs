@@ -1,5 +1,5 @@
 //! Signals. SIGINT, SIGTERM and SIGHUP mean the same: the first lets a program finish, a later one ends it at
-//! once.
+//! once. But a server that has files to read again does that at SIGHUP.
 
 use std::fs;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -34,8 +34,22 @@ static ASKED: OnceLock<Instant> = OnceLock::new();
 /// Calls `drain` at the first signal, from a thread that does nothing else; exits with 128 + its number at a
 /// later one.
 pub fn on_first(drain: impl Fn() + Send + 'static) -> Result<(), String> {
+    on_first_or_reload(drain, None)
+}
+
+/// Reads files again, on the thread that waits for signals.
+pub type Reload = Box<dyn FnMut() + Send>;
+
+/// The same for a server that may have files to read again.
+pub fn on_first_or_reload(
+    drain: impl Fn() + Send + 'static,
+    mut reload: Option<Reload>,
+) -> Result<(), String> {
     let mut end = End(drain);
-    listen(&asking(), move |signal| end.signalled(signal))
+    listen(&asking(), move |signal| match &mut reload {
+        Some(reload) if signal == SIGHUP => reload(),
+        _ => end.signalled(signal),
+    })
 }
 
 /// The same for a program that has taken a terminal over: gives it back at every signal that ends or stops

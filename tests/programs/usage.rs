@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use support::bare::PATIENCE;
 
 use crate::process::programs::example;
-#[cfg(not(feature = "status"))]
 use crate::process::programs::example_as_here;
 use crate::process::{Process, Stream};
 use crate::programs::{Server, expect_one_complaint, turn_client};
@@ -141,6 +140,37 @@ fn a_value_may_stand_behind_an_equals_sign() {
     assert!(expect_one_complaint(&client).contains("\"a=b\""));
 }
 
+/// Neither is listened on nor connected to in plain text, where TLS is asked for and cannot be spoken.
+#[test]
+fn options_of_tls_that_cannot_be_followed_end_a_program() {
+    let file = "/nonexistent/server.pem";
+    let key = ["--tls-cert", file, "--tls-key", file];
+    let ca = ["--tls", "--tls-ca", file];
+    for (program, options) in [("turn_server", &key[..]), ("echo_server", &key), ("turn_client", &ca)] {
+        let mut process = Process::spawn(example_as_here(program).args(options));
+        process.expect_exit(1, PATIENCE);
+        let said = expect_one_complaint(&process);
+        let why = if cfg!(feature = "tls") { file } else { "lacks the feature tls" };
+        assert!(said.contains(why), "{program} says: {said}");
+    }
+    let mut process = Process::spawn(example("turn_server").arg("--tls-cert"));
+    process.expect_exit(2, PATIENCE);
+    assert!(expect_one_complaint(&process).contains("No value provided for option '--tls-cert'"));
+    if cfg!(feature = "tls") {
+        for (program, options) in [
+            ("turn_server", &["--tls-cert", file][..]),
+            ("turn_server", &["--tls-cert", file, "--tls-key", file, "--tls-crl", file]),
+            ("turn_server", &["--tls-client-ca", file]),
+            ("turn_client", &["--tls-ca", file]),
+            ("turn_client", &["--tls", "--tls-cert", file]),
+        ] {
+            let mut process = Process::spawn(example_as_here(program).args(options));
+            process.expect_exit(2, PATIENCE);
+            assert!(expect_one_complaint(&process).contains(" need"), "{program} {options:?}");
+        }
+    }
+}
+
 #[test]
 fn help_lists_every_option() {
     let server = [
@@ -157,6 +187,11 @@ fn help_lists_every_option() {
         "--seat-grace",
         "--max-per-address",
         "--quiet",
+        "--tls-cert",
+        "--tls-key",
+        "--tls-client-ca",
+        "--tls-client-cert",
+        "--tls-crl",
         "--log-level",
     ];
     let client = [
@@ -171,6 +206,11 @@ fn help_lists_every_option() {
         "--ring",
         "--weight",
         "--demand",
+        "--tls",
+        "--tls-ca",
+        "--tls-cert",
+        "--tls-key",
+        "--tls-name",
         "--log-level",
     ];
     let lock = ["--connect", "--ring", "--try", "--timeout", "--kill-after", "--keep-going", "--serve"];

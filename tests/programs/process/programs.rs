@@ -68,6 +68,7 @@ fn features() -> String {
     let optional = [
         ("status", cfg!(feature = "status")),
         ("journal", cfg!(feature = "journal")),
+        ("tls", cfg!(feature = "tls")),
         ("web-socket", cfg!(feature = "web-socket")),
     ];
     let built = optional.into_iter().filter_map(|(feature, is_built)| is_built.then_some(feature));
