@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::hint::unlikely;
 use crate::time::{Instant, Now};
 
-/// Reads both clocks. Once a pass: everything that happens in one pass happens at one `Now`.
+/// Reads both clocks. Call it once per pass, because everything in a pass happens at the same `Now`.
 ///
 /// # Examples
 ///
@@ -19,7 +19,7 @@ pub fn now() -> Now {
     Now::new(monotonic(), SystemTime::now())
 }
 
-/// As the system counts it, from an origin of its own.
+/// Reads the monotonic clock, which counts from an origin of the system.
 #[cfg(target_os = "linux")]
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
 #[inline(always)]
@@ -40,7 +40,8 @@ fn monotonic() -> Instant {
     Instant::ORIGIN + ORIGIN.get_or_init(time::Instant::now).elapsed()
 }
 
-/// How long `mio::Poll::poll` may sleep at `now` with this `deadline`: zero when it is past, `None` for ever.
+/// Returns how long `mio::Poll::poll` may sleep at `now` with this `deadline`: zero if it has passed, `None`
+/// for ever.
 ///
 /// mio rounds up to whole milliseconds, so a poll does not end before the deadline but up to 1 ms later.
 ///
@@ -61,7 +62,7 @@ pub fn poll_timeout(now: Now, deadline: Option<Instant>) -> Option<Duration> {
     deadline.map(|deadline| deadline.saturating_duration_since(now.instant))
 }
 
-/// How old the wall clock's reading may be in [`Clock::now`].
+/// The greatest age of the wall clock's reading in [`Clock::now`].
 const WALL_AGE_MAX: Duration = Duration::from_millis(1);
 
 /// Reads the monotonic clock once a pass, and the wall clock at most once a millisecond: turns never follow
@@ -69,7 +70,7 @@ const WALL_AGE_MAX: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Clock {
     last: Now,
-    /// Until then the wall clock's reading in `last` is young enough.
+    /// The reading of the wall clock in `last` is recent enough until then.
     wall_until: Instant,
 }
 
@@ -97,7 +98,7 @@ impl Clock {
         self.wall_until = instant + WALL_AGE_MAX;
     }
 
-    /// The time when they were last read.
+    /// Returns the last reading.
     pub(super) fn last(&self) -> Now {
         self.last
     }

@@ -1,5 +1,5 @@
-//! A second user of an event loop's poll, next to the driver: the status listener, which the loop knows by
-//! this trait only.
+//! A second user of an event loop's poll, next to the driver: the status listener. The loop knows only this
+//! trait.
 
 use mio::event::Event as Readiness;
 
@@ -21,6 +21,6 @@ pub(crate) trait Companion<P: Protocol>: Send {
     /// When the next pass must be.
     fn next_deadline(&self) -> Option<Instant>;
 
-    /// Hears of what the host is about to hear.
+    /// Takes note of an event that the host is about to get.
     fn observe(&mut self, driver: &Driver<P>, event: &Event<P::Event>);
 }

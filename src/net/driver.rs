@@ -1,4 +1,4 @@
-//! The driver: an engine on sockets of the system's, and its events in and out of a `mio::Poll`.
+//! The driver: an engine on the sockets of the system, and its events in and out of a `mio::Poll`.
 
 use std::fmt;
 use std::io;
@@ -21,7 +21,7 @@ use crate::time::{Instant, Now};
 #[cfg(feature = "web-socket")]
 use crate::web_socket::{InvalidOrigin, WebSocket, WebSocketConfig};
 
-/// Runs a [`Protocol`] on sockets that are registered with a `mio::Poll` of the host's.
+/// Runs a [`Protocol`] on sockets that are registered with the host's `mio::Poll`.
 ///
 /// The [module's documentation](crate::net) gives the driving contract; `examples/embed.rs` is a program to
 /// copy from.
@@ -81,8 +81,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.protocol()
     }
 
-    /// Returns the protocol, to be changed: between passes only, so that what it asks of its links is carried
-    /// out in the next one.
+    /// Returns the protocol, to be changed. Call it between passes: its requests to links are carried out in
+    /// the next pass.
     ///
     /// # Examples
     ///
@@ -95,7 +95,7 @@ impl<P: Protocol> Driver<P> {
         self.engine.protocol_mut()
     }
 
-    /// Returns whether `token` belongs to this driver. One comparison.
+    /// Returns whether `token` belongs to this driver. It costs one comparison.
     ///
     /// # Examples
     ///
@@ -109,7 +109,7 @@ impl<P: Protocol> Driver<P> {
         self.engine.sockets.space.owns(token)
     }
 
-    /// Returns the number of connections, those about to be opened or closed included.
+    /// Returns the number of connections, including those about to be opened or closed.
     ///
     /// # Examples
     ///
@@ -123,7 +123,7 @@ impl<P: Protocol> Driver<P> {
         self.engine.connections()
     }
 
-    /// Returns what a connection came over; `None` if it is plain TCP, or gone.
+    /// Returns the transport of a connection; `None` if it is plain TCP, or gone.
     #[must_use]
     pub fn transport(&self, id: ConnectionId) -> Option<&Transport> {
         self.engine.links.transport(id)
@@ -143,8 +143,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.counts()
     }
 
-    /// Returns when the next pass must be, whether or not there is an event; perhaps early, never late. In
-    /// the past if the last pass or the host has left work.
+    /// Returns when the next pass is due, even without an event. It may be too early, but never too late. It
+    /// is in the past if the last pass or the host has left work.
     ///
     /// # Examples
     ///
@@ -159,7 +159,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.next_deadline()
     }
 
-    /// Whether a deadline has come, of this driver or of the protocol; perhaps early, never late.
+    /// Returns whether a deadline of this driver or of the protocol has passed. It may be too early, but
+    /// never too late.
     pub(super) fn is_due(&self, now: Now) -> bool {
         self.engine.is_due(now)
     }
@@ -197,9 +198,9 @@ impl<P: Protocol> Driver<P> {
 
     // Commands of the host.
 
-    /// Lets the host do something with the protocol and its connections, such as send what a person has
-    /// typed, and returns its result. Messages that it sends are written when this returns, as far as the
-    /// peers take them. The next pass is due at once.
+    /// Lets the host act on the protocol and its connections, such as to send what a person has typed, and
+    /// returns the result of `act`. The messages are written before this returns, as far as the peers read
+    /// them. The next pass is due at once.
     ///
     /// ```
     /// use taketurns::net::{EventLoop, now, os_entropy};
@@ -215,8 +216,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.act(now, act)
     }
 
-    /// Listens on `addr`; returns the address that it got, which differs if the port was 0. May be called for
-    /// several addresses.
+    /// Listens on `addr`, and returns the address that it got, which differs if the port was 0. Call it once
+    /// for each address.
     ///
     /// # Errors
     ///
@@ -237,7 +238,7 @@ impl<P: Protocol> Driver<P> {
         self.bind(addr, None)
     }
 
-    /// As [`listen`](Self::listen), for connections over wires that `wrap` makes, such as TLS.
+    /// Listens as [`listen`](Self::listen) does, with connections over wires that `wrap` makes, such as TLS.
     ///
     /// # Errors
     ///
@@ -246,8 +247,8 @@ impl<P: Protocol> Driver<P> {
         self.bind(addr, Some(wrap))
     }
 
-    /// Has the newcomers of the wrapped listener on `addr`, as [`listen_wrapped`](Self::listen_wrapped)
-    /// returned it, come over wires that `wrap` makes from now on: its certificate was renewed. Returns
+    /// Gives the newcomers of a wrapped listener wires that `wrap` makes from now on, such as with a renewed
+    /// certificate. `addr` is the address that [`listen_wrapped`](Self::listen_wrapped) returned. Returns
     /// whether there is such a listener.
     pub fn rewrap(&mut self, addr: SocketAddr, wrap: Wrap) -> bool {
         self.engine.rewrap(addr, wrap)
@@ -322,8 +323,8 @@ impl<P: Protocol> Driver<P> {
         Ok(addr)
     }
 
-    /// Treats a connected socket of the host's as if it had been accepted: the limits of connections hold for
-    /// it, too. A socket that is refused is closed.
+    /// Treats a connected socket of the host as if it had been accepted, within the same limits. A socket
+    /// that is refused is closed.
     ///
     /// # Errors
     ///
@@ -351,11 +352,12 @@ impl<P: Protocol> Driver<P> {
         adopt().map_err(Error::handed_in)
     }
 
-    /// Connects to `target`, and again whenever that fails or the connection is lost, until
-    /// [`hang_up`](Self::hang_up). The first is number 0, and so on; the number of one that was hung up is
-    /// used again. While draining nothing is begun.
+    /// Connects to `target`, and reconnects whenever that fails or the connection is lost, until
+    /// [`hang_up`](Self::hang_up). Numbers count from 0, and the number of a connection that was hung up is
+    /// used again. While draining, no attempt begins.
     ///
-    /// The addresses of a name are asked for before every attempt, since they may change: [`Event::Resolve`].
+    /// The addresses of a name are asked for before each attempt, because they may change: see
+    /// [`Event::Resolve`].
     ///
     /// # Examples
     ///
@@ -380,13 +382,13 @@ impl<P: Protocol> Driver<P> {
         self.engine.connect(now, target)
     }
 
-    /// As [`connect`](Self::connect), over wires that `wrap` makes, one for each attempt.
+    /// Connects as [`connect`](Self::connect) does, over wires that `wrap` makes, one for each attempt.
     pub fn connect_wrapped(&mut self, now: Now, target: impl Into<Target>, wrap: Wrap) -> DialId {
         self.engine.connect_wrapped(now, target, wrap)
     }
 
-    /// Takes the addresses of `target`, which the host was asked for with [`Event::Resolve`]. All attempts
-    /// that wait for them go on; if they come too late, they serve the next one.
+    /// Takes the addresses of `target` that the host was asked for with [`Event::Resolve`]. All attempts that
+    /// wait for them go on. Addresses that come too late serve the next attempt.
     ///
     /// # Examples
     ///
@@ -408,7 +410,7 @@ impl<P: Protocol> Driver<P> {
         self.engine.resolved(now, target, found);
     }
 
-    /// Ends an outbound connection, for good. Its number is the next one's.
+    /// Ends an outbound connection for good. The next one gets its number.
     ///
     /// # Examples
     ///
@@ -422,9 +424,9 @@ impl<P: Protocol> Driver<P> {
         self.engine.hang_up(dial);
     }
 
-    /// Stops accepting and reconnecting, and lets the protocol finish its work. Newcomers that wait already
-    /// are accepted, so that the protocol can tell them. [`is_drained`](Self::is_drained) tells when all is
-    /// done.
+    /// Stops accepting and reconnecting, and lets the protocol finish its work. Newcomers that already wait
+    /// are accepted, so that the protocol can tell them. [`is_drained`](Self::is_drained) tells when
+    /// everything is done.
     ///
     /// # Examples
     ///
@@ -445,7 +447,7 @@ impl<P: Protocol> Driver<P> {
 
     // The world.
 
-    /// Takes in one event of the poll. Events of other sources than this driver's are ignored.
+    /// Takes in one event of the poll. Events of other sources are ignored.
     ///
     /// # Examples
     ///
@@ -470,7 +472,7 @@ impl<P: Protocol> Driver<P> {
         let has_more_to_say =
             || event.is_writable() || event.is_read_closed() || event.is_error() || event.is_priority();
         match key {
-            // Nearly always there is something to read, and no other news.
+            // Nearly always there is input and no other news.
             Key::Connection(id) if likely(!has_more_to_say()) => self.engine.handle_readable(now, id),
             key => self.handle_ready(now, key, event.into()),
         }
@@ -520,7 +522,7 @@ impl<P: Protocol> Driver<P> {
 
     // Events.
 
-    /// Returns the next event for the host. To be called until it says `None`, after every pass.
+    /// Returns the next event for the host. Call it after each pass until it returns `None`.
     ///
     /// # Examples
     ///
@@ -556,7 +558,7 @@ impl From<&Readiness> for Ready {
         Ready {
             readable: event.is_readable() || event.is_read_closed() || event.is_error(),
             writable: event.is_writable() || event.is_write_closed() || event.is_error(),
-            // A read stops in front of urgent data, whatever stands behind it.
+            // A read stops before urgent data, whatever follows it.
             to_end: event.is_read_closed() || event.is_error() || event.is_priority(),
         }
     }

@@ -1,5 +1,5 @@
-//! A loop that owns its `Poll`: a thin layer over [`Driver`], for programs that have nothing else to wait
-//! for, or that wait in a loop of another kind.
+//! A loop that owns its `Poll`: a thin layer over [`Driver`], for programs that wait for nothing else, or
+//! that wait in another kind of loop.
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,7 @@ use crate::hint::unlikely;
 use crate::protocol::Protocol;
 use crate::time::{Instant, Now, earlier};
 
-/// The driver's tokens; those of the waker and the timer are of another space.
+/// The space of the driver's tokens. The waker and the timer have tokens of another space.
 const DRIVER: TokenSpace = TokenSpace(0);
 const WAKER: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);
@@ -26,14 +26,14 @@ const TIMER: Token = Token(usize::MAX - 1);
 /// Events taken from the system in a pass.
 const EVENTS_MAX: usize = 1024;
 
-/// When a loop inside another one has to make its next pass: [`EventLoop::arm`] tells.
+/// When a loop inside another one has to make its next pass, as [`EventLoop::arm`] returns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[must_use]
 pub enum NextPass {
-    /// At once: there is something to do, of which the descriptor does not tell.
+    /// At once: there is something to do that the descriptor does not announce.
     Now,
-    /// When the descriptor is readable, or at this time, if there is one and it comes first. On Linux there
-    /// is none, because the descriptor tells of deadlines, too.
+    /// When the descriptor becomes readable, or at this time, whichever is first. On Linux there is no time,
+    /// because the descriptor announces deadlines, too.
     Later(Option<Instant>),
 }
 
@@ -65,10 +65,10 @@ pub struct EventLoop<P: Protocol> {
     driver: Driver<P>,
     clock: Clock,
     timer: Timer,
-    /// How long it looks for events over and over before it sleeps.
+    /// How long it polls without sleeping.
     busy_poll: Option<Duration>,
     inbox: Inbox<P>,
-    /// The loop was told to end, or is drained: both for good.
+    /// The loop was told to stop, or is drained. Both are final.
     stopped: bool,
     companion: Option<Box<dyn Companion<P>>>,
 }
@@ -78,7 +78,7 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// When the system has no poll or waker to give.
+    /// The system has no poll or waker left.
     ///
     /// # Examples
     ///
@@ -92,12 +92,12 @@ impl<P: Protocol> EventLoop<P> {
         EventLoop::with_config(protocol, DriverConfig::default())
     }
 
-    /// Makes a loop with limits and times of the host's choice.
+    /// Makes a loop with limits and times that the host chooses.
     ///
     /// # Errors
     ///
-    /// When the system has no poll or waker to give, or a buffer is too small for the protocol's longest
-    /// messages.
+    /// The system has no poll or waker left, or a buffer is too small for the longest messages of the
+    /// protocol.
     ///
     /// # Examples
     ///
@@ -157,13 +157,13 @@ impl<P: Protocol> EventLoop<P> {
         &mut self.driver
     }
 
-    /// The registry for sources other than the driver's with this loop's poll.
+    /// Returns the registry of this loop's poll, for sources other than the driver's.
     #[cfg(feature = "status")]
     pub(crate) fn registry(&self) -> &mio::Registry {
         self.poll.registry()
     }
 
-    /// Has `companion` run in every pass, in place of an earlier one.
+    /// Runs `companion` in every pass, in place of an earlier one.
     #[cfg(feature = "status")]
     pub(crate) fn accompany(&mut self, companion: Box<dyn Companion<P>>) {
         self.companion = Some(companion);
@@ -186,11 +186,11 @@ impl<P: Protocol> EventLoop<P> {
         self.inbox.handle()
     }
 
-    /// Runs until the loop is stopped or drained, and gives every event to `on_event`. Called again after
+    /// Runs until the loop is stopped or drained, and passes every event to `on_event`. Called again after
     /// that, it returns at once.
     ///
-    /// `on_event` is called between passes. It acts on connections through [`Driver::act`], which takes the
-    /// time of [`net::now`](super::now).
+    /// `on_event` is called between passes. It acts on connections with [`Driver::act`], at the time of
+    /// [`net::now`](super::now).
     ///
     /// # Errors
     ///
@@ -240,8 +240,8 @@ impl<P: Protocol> EventLoop<P> {
         }
     }
 
-    /// Returns the next event for the host, which a status listener counts on its way. To be called until it
-    /// says `None`, after every [`run_once`](Self::run_once).
+    /// Returns the next event for the host. Call it after each [`run_once`](Self::run_once) until it returns
+    /// `None`. A status listener counts each event on its way.
     ///
     /// # Examples
     ///
@@ -261,8 +261,8 @@ impl<P: Protocol> EventLoop<P> {
         Some(event)
     }
 
-    /// Runs one pass, which waits for at most `timeout`; returns `false` when the loop is stopped or drained.
-    /// The events are taken with [`poll_event`](Self::poll_event).
+    /// Runs one pass, which waits for at most `timeout`. Returns `false` when the loop is stopped or drained.
+    /// Take the events with [`poll_event`](Self::poll_event).
     ///
     /// # Errors
     ///
@@ -311,12 +311,12 @@ impl<P: Protocol> EventLoop<P> {
         Ok(!self.stopped)
     }
 
-    /// Returns when the next pass has to be, and sets this loop's descriptor to become readable then. For a
-    /// loop inside another one: the [module's documentation](crate::net#in-another-loop) has the steps.
+    /// Returns when the next pass is due, and makes this loop's descriptor readable then. It is for a loop
+    /// inside another one: see the [steps](crate::net#in-another-loop).
     ///
-    /// Call it after a pass of [`run_once`](Self::run_once) with a timeout of zero, once the events are taken
-    /// and the host has done what it wants to do with the driver. A loop that is stopped or drained needs a
-    /// pass at once, which says so.
+    /// Call it after [`run_once`](Self::run_once) with a timeout of zero, once the events are taken and the
+    /// host has acted on the driver. A loop that is stopped or drained needs one more pass at once, which
+    /// reports that.
     ///
     /// # Errors
     ///
@@ -352,7 +352,7 @@ impl<P: Protocol> EventLoop<P> {
     /// ```
     pub fn arm(&mut self) -> Result<NextPass, Error> {
         let deadline = self.next_deadline();
-        // Asked before the timer is, which would be set anew for it, and once more for the next deadline.
+        // Evaluated before the timer, which would otherwise be set for it, and again for the next deadline.
         let is_due = deadline.is_some_and(|deadline| deadline <= self.clock.last().instant);
         if is_due || self.stopped || self.driver.is_drained() || self.may_have_more() {
             return Ok(NextPass::Now);
@@ -364,13 +364,13 @@ impl<P: Protocol> EventLoop<P> {
         })
     }
 
-    /// Whether the last poll took as many events as it can. More may be there, of which the system does not
-    /// tell another loop again that is edge-triggered, too.
+    /// Returns whether the last poll returned as many events as fit. There may be more, which the system does
+    /// not announce again to an outer loop that is edge-triggered, too.
     fn may_have_more(&self) -> bool {
         self.events.iter().count() >= EVENTS_MAX
     }
 
-    /// Takes in what the poll said; whether another thread wants something.
+    /// Handles the events of the poll. Returns whether another thread wants something.
     #[inline(always)]
     fn handle_events(&mut self, now: Now) -> bool {
         let mut woken = false;
@@ -385,9 +385,9 @@ impl<P: Protocol> EventLoop<P> {
         woken
     }
 
-    /// Reads all input that has arrived before a deadline passes: a process that was stopped, or had to wait
-    /// for a processor, may find the deadline over and the answer there, of which the poll has not told yet.
-    /// Peers that speak again meanwhile may wait.
+    /// Reads all input that has arrived before a deadline passes. A process that was stopped, or had to wait
+    /// for a processor, may find the deadline over and an answer there that the poll has not reported yet.
+    /// Peers that speak again meanwhile may have to wait.
     #[cold]
     fn catch_up(&mut self, now: Now) -> io::Result<bool> {
         let mut woken = false;
@@ -411,8 +411,8 @@ impl<P: Protocol> EventLoop<P> {
         self.handle_events(now)
     }
 
-    /// Waits for events, for the driver's deadline, or for `timeout`, whatever is first. Not at all if the
-    /// deadline was past already: says whether it was.
+    /// Waits for events, for the deadline of the driver, or for `timeout`, whichever is first. It does not
+    /// wait if the deadline had passed already, and returns whether it had.
     fn wait(&mut self, deadline: Option<Instant>, timeout: Option<Duration>) -> io::Result<bool> {
         if unlikely(deadline.is_some_and(|deadline| deadline <= self.clock.last().instant)) {
             self.poll(Some(Duration::ZERO))?;
@@ -476,7 +476,8 @@ impl<P: Protocol> EventLoop<P> {
         }
     }
 
-    /// Runs the companion after the driver's pass, with the events for it in that pass: no turn waits for it.
+    /// Runs the companion after the driver's pass, with its events from that pass, so that no turn waits for
+    /// it.
     #[cold]
     fn finish_companion(&mut self, now: Now) -> Result<(), Error> {
         let Some(companion) = &mut self.companion else { return Ok(()) };
@@ -486,10 +487,10 @@ impl<P: Protocol> EventLoop<P> {
     }
 }
 
-/// The descriptor of the loop's poll, for a host that waits for it together with other things: it becomes
-/// readable when a pass has something to do. [`EventLoop::arm`] says when that is not needed, because a pass
-/// is due already. It is the same one, and open, for as long as the loop is there. Only wait for it, and for
-/// nothing but that it is readable.
+/// The descriptor of the loop's poll, for a host that waits for it together with other things. It becomes
+/// readable when a pass has something to do. [`EventLoop::arm`] tells when a pass is due already, so that
+/// there is no need to wait. It stays the same and open for as long as the loop exists. Use it only to wait
+/// until it is readable.
 ///
 /// # Examples
 ///
@@ -514,7 +515,7 @@ impl<P: Protocol> AsFd for EventLoop<P> {
     }
 }
 
-/// The same descriptor, for loops that want a number, such as tokio's `AsyncFd`.
+/// The same descriptor, for loops that need a number, such as tokio's `AsyncFd`.
 ///
 /// # Examples
 ///

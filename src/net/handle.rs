@@ -1,5 +1,5 @@
-//! How other threads reach an event loop: the [`Handle`] that they have, and the [`Inbox`] that the loop
-//! looks into when it is woken.
+//! How other threads reach an event loop: by a [`Handle`], whose requests arrive in the [`Inbox`] of the
+//! loop.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use super::Driver;
 use crate::protocol::Protocol;
 use crate::time::Now;
 
-/// Pieces of work from other threads that may wait for the loop, and that it does in a pass.
+/// Pieces of work from other threads that may wait for the loop. It does as many in a pass.
 const WORK_MAX: usize = 1024;
 
-/// Work of another thread for the thread of a loop.
+/// Work that another thread hands to the thread of a loop.
 pub type Work<P> = Box<dyn FnOnce(&mut Driver<P>, Now) + Send>;
 
-/// Reaches an [`EventLoop`](super::EventLoop) from other threads. Clones reach the same one.
+/// Reaches an [`EventLoop`](super::EventLoop) from other threads. All clones reach the same loop.
 pub struct Handle<P: Protocol> {
     sender: SyncSender<Work<P>>,
     waker: Arc<Waker>,
@@ -32,8 +32,8 @@ impl<P: Protocol> Clone for Handle<P> {
 }
 
 impl<P: Protocol> Handle<P> {
-    /// Makes [`EventLoop::run`](super::EventLoop::run) return after the pass that it is in. Connections are
-    /// closed when the loop is dropped.
+    /// Makes [`EventLoop::run`](super::EventLoop::run) return after the current pass. Connections are closed
+    /// when the loop is dropped.
     ///
     /// # Examples
     ///
@@ -64,9 +64,9 @@ impl<P: Protocol> Handle<P> {
         self.wake();
     }
 
-    /// Has `work` done on the loop's thread, in its next pass. `work` sends results back itself, through a
-    /// channel of its own. A loop that has been stopped or drained, and is not dropped yet, takes work too,
-    /// and does it only if it is run again.
+    /// Runs `work` on the thread of the loop, in its next pass. To return a result, `work` sends it through a
+    /// channel of its own. A loop that was stopped or drained, and is not dropped yet, accepts work, but does
+    /// it only if it is run again.
     ///
     /// # Errors
     ///
@@ -109,7 +109,8 @@ impl<P: Protocol> fmt::Debug for Handle<P> {
     }
 }
 
-/// Work that an [`EventLoop`](super::EventLoop) did not take: it is gone, or too much waits for it.
+/// Work that an [`EventLoop`](super::EventLoop) did not accept, because it is gone or too much work waits for
+/// it.
 pub struct Refused<P: Protocol>(pub Work<P>);
 
 impl<P: Protocol> fmt::Debug for Refused<P> {
@@ -149,7 +150,7 @@ impl<P: Protocol> Inbox<P> {
         self.handle.clone()
     }
 
-    /// Does what other threads want; whether one of them wants the loop to stop.
+    /// Does what other threads have requested. Returns whether one of them wants the loop to stop.
     #[cold]
     pub(super) fn obey(&self, driver: &mut Driver<P>, now: Now) -> bool {
         if self.handle.wanted.drain.load(Ordering::Relaxed) {

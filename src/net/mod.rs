@@ -13,37 +13,36 @@
 //!    meanwhile.
 //! 2. Read the clock, once: [`now()`].
 //! 3. Give the driver each event that it [owns](Driver::owns): [`Driver::handle_event`].
-//! 4. [`Driver::finish_batch`], once, also if there was no event.
-//! 5. Take every event for the host: [`Driver::poll_event`] until it says `None`.
+//! 4. [`Driver::finish_batch`], once, even if there was no event.
+//! 5. Take every event for the host: [`Driver::poll_event`] until it returns `None`.
 //!
-//! Within a pass, readable sockets come first, then newcomers, then deadlines; only then are slots used
-//! again. So an answer that arrived before its deadline counts, and an event for a connection that is gone
-//! cannot hit another. The replies to the first 32 events of a pass are written before the next event is
-//! looked at; all others together at the end, or sooner once much is queued for one peer. When more has
-//! arrived than a pass may read, the rest is read in the next passes, and deadlines that have come wait for
-//! that.
+//! Within a pass, input is read first, then newcomers are accepted, then deadlines expire; only then are
+//! slots used again. So an answer that arrived before its deadline counts, and an event for a connection that
+//! is gone cannot reach another one. The replies to the first 32 events of a pass are written before the next
+//! event is handled. All others are written together at the end, or sooner if much is queued for one peer. If
+//! more has arrived than a pass may read, the rest is read in the next passes, and deadlines that have passed
+//! wait for it.
 //!
 //! The driver asks for edge-triggered readiness, as mio does. A host that puts its `Poll` into another epoll
-//! has to drain that one until it has no event left, because it is told once, too. An [`EventLoop`] knows how
-//! to do that:
+//! must drain it until no event is left, because it is notified only once. An [`EventLoop`] can do that for
+//! the host:
 //!
 //! # In another loop
 //!
-//! An [`EventLoop`] is a descriptor (on Unix) that another loop waits for: tokio's, calloop's, `poll(2)`. Its
-//! sockets, its deadlines, its [`Handle`] and its status listener are all behind that one. Each time it is
-//! readable, and once in the beginning:
+//! An [`EventLoop`] is a descriptor (on Unix) that another loop can wait for, such as tokio's, calloop's, or
+//! one around `poll(2)`. It stands for the loop's sockets, deadlines, [`Handle`] and status listener. Each
+//! time it is readable, and once at the beginning:
 //!
-//! 1. Clear the readiness, if the other loop keeps it, as tokio does. Before the passes: what arrives during
-//!    them is told again.
+//! 1. Clear the readiness if the other loop keeps it, as tokio does. Do it before the passes, so that input
+//!    that arrives during them is announced again.
 //! 2. Make a pass that does not wait: [`EventLoop::run_once`] with a timeout of zero. It returns `false` at
 //!    the end.
-//! 3. Take every event for the host: [`EventLoop::poll_event`] until it says `None`.
-//! 4. [`EventLoop::arm`]. [`NextPass::Now`]: go on with step 2, and after eight passes let others in the host
-//!    run before. (Behind a flood there is no end to them.) [`NextPass::Later`]: wait.
+//! 3. Take every event for the host: [`EventLoop::poll_event`] until it returns `None`.
+//! 4. Call [`EventLoop::arm`]. After [`NextPass::Now`], go on with step 2, but let the rest of the host run
+//!    after every eight passes, because a flood needs no end of them. After [`NextPass::Later`], wait.
 //!
-//! Calls of the driver outside of a pass, such as [`Driver::act`], need the steps from 2 on after them. The
-//! guide's section [Put it into your program](crate::guide#10-put-it-into-your-program) says when to use
-//! which loop.
+//! Calls of the driver outside of a pass, such as [`Driver::act`], need steps 2 to 4 after them. The guide's
+//! section [Put it into your program](crate::guide#10-put-it-into-your-program) says when to use which loop.
 
 mod clock;
 mod companion;
@@ -73,7 +72,7 @@ pub use crate::sockets::TokenSpace;
 ///
 /// # Panics
 ///
-/// The source does, when the system has none to give: a secret that can be guessed would be worse.
+/// Panics if the system cannot provide them: a secret that can be guessed would be worse.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! Looking names up, which is not for the thread of a loop.
+//! Name lookups, which are not made on the thread of a loop.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -7,13 +7,13 @@ use crate::engine::Target;
 
 /// Returns the addresses of `target`, each once, in the order of the system's resolver.
 ///
-/// That may take its time: with a name server that does not answer, 10 s and more. So a program whose loop
-/// has other things to do calls this on another thread, at [`Event::Resolve`](crate::net::Event::Resolve),
-/// and gives the result to [`Driver::resolved`](crate::net::Driver::resolved).
+/// This may block for 10 s and more, if a name server does not answer. So a program whose loop has other
+/// things to do calls it on another thread when it gets [`Event::Resolve`](crate::net::Event::Resolve), and
+/// passes the result to [`Driver::resolved`](crate::net::Driver::resolved).
 ///
 /// # Errors
 ///
-/// Those of the resolver; [`NotFound`](io::ErrorKind::NotFound) for a name without an address.
+/// The error of the resolver; [`NotFound`](io::ErrorKind::NotFound) for a name without an address.
 ///
 /// # Examples
 ///
