@@ -1,8 +1,8 @@
 //! Wire protocols: bytes in, decisions out. One module per protocol, with its server and its client.
 //!
-//! A [`Protocol`] hears what happened to connections, and tells [`Links`] what to write and which to close.
-//! It has no socket, no clock and no thread: an [engine](crate::engine) drives it, on sockets of the system
-//! or of a test.
+//! A [`Protocol`] is told what happened to connections, and tells [`Links`] what to write and which to close.
+//! It has no socket, clock or thread: an [engine](crate::engine) drives it, on sockets of the system or of a
+//! test.
 //!
 //! | module | purpose |
 //! |---|---|
@@ -143,13 +143,13 @@ pub use links::{LOG_LINES_MAX, Links};
 /// The bytes of a peer's message that a log line shows at most.
 const SHOWN_BYTES_MAX: usize = 128;
 
-/// Random bytes from a source that the caller chooses: the operating system's in a server, a seeded generator
-/// in a simulation, which then replays.
+/// Random bytes from a source that the caller chooses: the operating system in a server, a seeded generator
+/// in a simulation that must replay.
 pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
 
 /// A wire protocol, as an engine drives it.
 ///
-/// Each `handle_` method is told `now`, the same for all that happens in one pass of the loop, and the
+/// Each `handle_` method gets `now`, which is the same for everything in one pass of the loop, and the
 /// [`Links`] to answer through. None of them may block, or panic, whatever a peer sends.
 ///
 /// No method is provided, so a wrapper cannot forget to forward one.
@@ -157,7 +157,7 @@ pub trait Protocol {
     /// The events that the host hears of.
     type Event;
 
-    /// A connection was opened.
+    /// Handles a new connection.
     fn handle_open(
         &mut self,
         now: Now,
@@ -167,46 +167,47 @@ pub trait Protocol {
         links: &mut Links,
     );
 
-    /// Takes in what a connection has sent, and returns the number of bytes that it consumed.
+    /// Handles the bytes that a connection has sent, and returns the number of bytes that it consumed.
     ///
     /// `bytes` begins where the last call stopped consuming, and ends with what was read last. A protocol
-    /// keeps no part of a message. It consumes whole messages while [`Links::may_go_on`] is true, and leaves
-    /// the beginning of a message whose end has not come. The rest is given again in one piece: with the
-    /// bytes that follow it; as soon as there is room, if `may_go_on` stopped it; and when it asks for that
-    /// by [`Links::reread`]. Nothing is given after the protocol has asked for the end of the connection.
+    /// consumes whole messages while [`Links::may_go_on`] is true, and keeps no part of a message: it leaves
+    /// the beginning of a message whose end has not arrived. The rest is given again in one piece, together
+    /// with the bytes that follow it; as soon as there is room, if `may_go_on` stopped it; or when it asks
+    /// for it with [`Links::reread`]. Nothing is given after the protocol has asked for the end of the
+    /// connection.
     ///
-    /// A connection is closed if its protocol consumes nothing of more than
-    /// [`in_bytes_max`](crate::engine::DriverConfig::in_bytes_max) bytes, so a protocol refuses longer
-    /// messages before that.
+    /// A connection is closed if its protocol leaves more than
+    /// [`in_bytes_max`](crate::engine::DriverConfig::in_bytes_max) bytes unconsumed. So a protocol refuses
+    /// longer messages earlier.
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize;
 
-    /// The peer has finished sending; it may still read. `rest` was sent and not consumed, such as a message
-    /// without an end, and is given for the last time. A connection that is not closed here stays half-open
-    /// until the protocol closes it.
+    /// Handles the end of a peer's input; the peer may still read. `rest` was not consumed, such as a message
+    /// without an end, and is given for the last time. The connection stays half-open until the protocol
+    /// closes it.
     fn handle_end(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links);
 
-    /// The connection is gone, also if this side closed it. This is the last call for it. Nothing can be sent
-    /// to it, but [`Links::peer`] still knows its address.
+    /// Handles the end of a connection, even if this side closed it. This is the last call for it. Nothing
+    /// can be sent to it, but [`Links::peer`] still returns its address.
     fn handle_closed(&mut self, now: Now, id: ConnectionId, reason: CloseReason, links: &mut Links);
 
-    /// The time of [`next_deadline`](Self::next_deadline) has come. It may come early: then nothing is due
-    /// yet.
+    /// Handles the time of [`next_deadline`](Self::next_deadline). It may be called early, when nothing is
+    /// due yet.
     fn handle_timeout(&mut self, now: Now, links: &mut Links);
 
-    /// The pass ends: all that was sent in it is written, as far as the peers take it.
+    /// Handles the end of a pass: everything sent in it is written, as far as the peers read it.
     fn handle_flushed(&mut self, now: Now, links: &mut Links);
 
-    /// The host wants to stop: finish what has begun, start nothing new, and close every connection within a
-    /// time that the protocol sets itself. Newcomers that wait to be accepted are opened after it, so that
-    /// they can be told, and closed.
+    /// Begins to stop: finishes what has begun, starts nothing new, and closes every connection within a time
+    /// that the protocol sets itself. Newcomers that wait to be accepted are opened afterwards, so that they
+    /// can be told and closed.
     fn drain(&mut self, now: Now, links: &mut Links);
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) has to be called.
     fn next_deadline(&self) -> Option<Instant>;
 
-    /// Whether this protocol waits for a word of `id` until a deadline, such as the answer of a holder. If
-    /// more has come than a pass can read, it is read before the others, and a deadline expires only when all
-    /// that had come from it is read.
+    /// Returns whether this protocol waits for `id` until a deadline, such as for the answer of a holder. If
+    /// more has arrived than a pass can read, `id` is read before the others, and a deadline expires only
+    /// after all its input was read.
     fn is_awaited(&self, id: ConnectionId) -> bool;
 
     /// Returns the smallest buffers that the longest messages of this protocol fit into;
@@ -226,12 +227,12 @@ pub trait Protocol {
     fn handle_durable(&mut self, now: Now, upto: u64, links: &mut Links);
 }
 
-/// The least buffers of a connection that a [`Protocol`] works with;
+/// The smallest buffers that a [`Protocol`] works with.
 /// [`DriverConfig::check`](crate::engine::DriverConfig::check) compares them with a driver's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct BuffersMin {
-    /// Bytes of its longest message, which is kept until its end has come.
+    /// The bytes of its longest message, which is kept until its end has arrived.
     pub in_bytes: usize,
-    /// Bytes that may be queued for a peer that reads, but not at once.
+    /// The bytes that may be queued for a peer that reads, but not at once.
     pub out_bytes: usize,
 }

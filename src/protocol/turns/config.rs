@@ -1,4 +1,4 @@
-//! Limits and times of a turn server, and the combinations of them that make no sense.
+//! Limits and times of a turn server, and the combinations that contradict each other.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,46 +23,51 @@ use crate::turn::{Rules, RulesError};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TurnServerConfig {
-    /// How messages are told apart. Default [`Framing::Auto`].
+    /// How the messages of clients are framed. Default [`Framing::Auto`].
     pub framing: Framing,
-    /// The rules of rings that have none of their own. Default two seats, 30 s a turn.
+    /// The rules of rings that have no rules of their own. Default: two seats, 30 s per turn.
     pub rules: Rules,
-    /// Connections; one more is turned away. Default 10,000; each costs less than 1 KiB in addition to what
-    /// the system keeps and what is queued for it. Where the process may have fewer descriptors, give it 16
-    /// less than [`net::connections_max`](crate::net::connections_max), or the last ones hear no `BYE full`.
+    /// The most connections; one more is turned away. Default 10,000.
+    ///
+    /// Each costs less than 1 KiB in addition to what the system keeps and what is queued for it. If the
+    /// process may have fewer descriptors, set it to 16 less than
+    /// [`net::connections_max`](crate::net::connections_max); otherwise the last clients hear no `BYE full`.
     pub max_clients: usize,
-    /// Rings. Default 1,024.
+    /// The most rings. Default 1,024.
     pub max_rings: usize,
-    /// Seats of one address, those that are away included. Default: no limit, since clients may share an
-    /// address.
+    /// The most seats from one address, including those that are away. Default `None`, because clients may
+    /// share an address.
     pub max_per_address: Option<usize>,
-    /// Whether the host decides on every `JOIN` and `WATCH`. Default open. Admission needs the line protocol:
-    /// raw clients say no name to decide on.
+    /// Whether the host decides on every `JOIN` and `WATCH`. Default [`Admission::Open`]. A host that decides
+    /// needs [`Framing::Line`], because raw clients give no name.
     pub admission: Admission,
-    /// How long, at most, a drain waits for the holders of turns. Default 3 s.
+    /// How long a drain waits at most for the holders of turns. Default 3 s.
     pub drain_timeout: Duration,
     /// After a [restart](super::TurnServer::restore): how long seats that waited keep their place in the queue
     /// while their clients are away, and how long a held turn waits for its holder at least. Default 10 s.
     pub return_time: Duration,
-    /// How long a new connection may go without a valid `JOIN` or `WATCH`. Default 10 s.
+    /// How long a new connection may take to send a valid `JOIN` or `WATCH`. Default 10 s.
     pub hello_timeout: Duration,
-    /// How long a line that has begun may take to end, and how long a payload may pause. Default 5 s.
+    /// How long a line may take from its first byte to its end, and how long a payload may pause. Default 5
+    /// s.
     pub line_timeout: Duration,
-    /// The longest answer, in bytes. Default 16 KiB. The driver's `out_bytes_max` has to have room for four
-    /// of them, each with its line of 1,024 bytes, and its `in_bytes_max` for one; see
-    /// [`DriverConfig::check`](crate::engine::DriverConfig::check).
+    /// The longest answer, in bytes. Default 16 KiB.
+    ///
+    /// The `out_bytes_max` of the driver must have room for four answers, each with its line of 1,024 bytes,
+    /// and its `in_bytes_max` for one; see [`DriverConfig::check`](crate::engine::DriverConfig::check).
     pub answer_bytes_max: usize,
-    /// Seats that a new hearer is told of. Default 256.
+    /// The most seats in the roster that a new hearer gets. Default 256.
     pub roster_max: usize,
-    /// Raw clients: how long after `WAIT` a `GO` to the same connection is held back, so that a client that
-    /// takes one `recv` as one message never sees both in one. Default 100 ms, for which such a client sleeps
-    /// anyway.
+    /// Raw clients: the least time between `WAIT` and a `GO` to the same connection, so that a client that
+    /// takes one `recv` for one message never gets both at once. Default 100 ms, for which such a client
+    /// sleeps anyway.
     pub signal_gap: Duration,
     /// Raw clients: how long an incomplete message waits for the rest. Default 50 ms.
     pub gather_time: Duration,
-    /// Raw clients: malformed answers in a row after which the holder is disconnected. Default 3.
+    /// Raw clients: the number of consecutive malformed answers after which the holder is disconnected.
+    /// Default 3.
     pub strikes: u8,
-    /// [`Framing::Auto`]: how long a connection may be silent before it is taken for a raw client. Default
+    /// [`Framing::Auto`]: how long a connection may stay silent before it is treated as a raw client. Default
     /// 300 ms.
     pub raw_after: Duration,
     /// Raw clients: the longest message. Default 1,024 bytes.
@@ -94,11 +99,11 @@ impl Default for TurnServerConfig {
 }
 
 impl TurnServerConfig {
-    /// Checks that the limits fit each other.
+    /// Checks that the limits do not contradict each other.
     ///
     /// # Errors
     ///
-    /// The first combination that makes no sense.
+    /// The first contradiction.
     ///
     /// # Examples
     ///
@@ -133,15 +138,15 @@ impl TurnServerConfig {
     }
 }
 
-/// The clients that a server takes, by how they tell messages apart.
+/// The kinds of clients that a server accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Framing {
-    /// Both, in the same rings: a connection shows by its first bytes, or by its silence, which it is.
+    /// Both kinds, in the same rings. The first bytes of a connection, or its silence, show which kind it is.
     #[default]
     Auto,
-    /// Raw clients only: a connection has a seat as soon as it is accepted.
+    /// Raw clients only. A connection gets a seat as soon as it is accepted.
     Raw,
-    /// Clients of the line protocol only: a connection that is silent never has a seat.
+    /// Line clients only. A silent connection never gets a seat.
     Line,
 }
 
@@ -190,7 +195,7 @@ pub enum Admission {
     Host,
 }
 
-/// A combination of limits that cannot be kept.
+/// A combination of limits that contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TurnConfigError {
@@ -205,7 +210,7 @@ pub enum TurnConfigError {
     },
     /// `max_rings` is 0.
     NoRings,
-    /// The host admits clients, but the framing takes raw ones, which say no name to decide on.
+    /// The host admits clients, but the framing accepts raw clients, which give no name.
     AdmissionOfRawClients,
 }
 

@@ -12,7 +12,7 @@ pub struct TurnCounts {
     pub repeated: u64,
     /// Answers that went to the host to judge.
     pub proposed: u64,
-    /// Proposals that ended without a verdict of the host's.
+    /// Proposals that ended without a verdict.
     pub not_judged: u64,
     /// Turns given up by their holder.
     pub passed: u64,

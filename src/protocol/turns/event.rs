@@ -14,14 +14,14 @@ use crate::turn::{SeatId, TurnNumber};
 #[non_exhaustive]
 #[repr(u64)]
 pub enum TurnEvent {
-    /// A client has a seat: a new one, or one that was away or another connection's.
+    /// A client got a seat: a new one, one that was away, or one from another connection.
     Seated {
         /// The seat.
         seat: SeatId,
         /// The client's connection.
         connection: ConnectionId,
     },
-    /// A seat has lost its client; its place is kept for the grace.
+    /// The connection of a seat is lost. Its place is kept for the grace.
     Away {
         /// The seat.
         seat: SeatId,
@@ -34,7 +34,7 @@ pub enum TurnEvent {
         /// Its number.
         turn: TurnNumber,
     },
-    /// An answer counts. Reported once for each, whatever the client sends again.
+    /// An answer counts. It is reported once, however often its client sends it.
     Accepted {
         /// The seat that answered.
         seat: SeatId,
@@ -43,9 +43,8 @@ pub enum TurnEvent {
         /// The answer; see [`TurnServer::answer`](super::TurnServer::answer).
         answer: AnswerId,
     },
-    /// An answer is refused because the host gave no verdict: it let the time for that pass, dropped the
-    /// proposal, skipped the turn, or the server stops. If the turn ends by that, [`Ended`](TurnEvent::Ended)
-    /// follows.
+    /// An answer is refused because there was no verdict: the host let the time pass, dropped the proposal or
+    /// skipped the turn, or the server stops. If this ends the turn, [`Ended`](TurnEvent::Ended) follows.
     NotJudged {
         /// The seat that answered.
         seat: SeatId,
@@ -61,7 +60,7 @@ pub enum TurnEvent {
         /// How it ended.
         how: How,
     },
-    /// Bytes were refused; nothing else has changed. No more than 4,096 of these come from one pass:
+    /// Bytes were refused, and nothing else has changed. A pass reports at most 4,096 of these;
     /// [`TurnServer::refused_as`](super::TurnServer::refused_as) counts all.
     Refused {
         /// The connection that they came from.

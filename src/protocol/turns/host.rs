@@ -1,4 +1,4 @@
-//! The host's methods, for any pass and any ring. Each is carried out at once, in order with the rest.
+//! The methods of the host, for any pass and any ring. Each is carried out at once.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Names the seat that gets the next turn: one that waits, or the holder. The order goes on after that
-    /// turn.
+    /// Names the seat that gets the next turn: one that waits, or the holder. After that turn the order
+    /// continues.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Pauses `ring`: the clock of its turn stands, and no other turn is granted. Its holder, which may still
+    /// Pauses `ring`: the clock of its turn stops, and no other turn is granted. The holder, which may still
     /// answer, and the hearers are told.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Ends a pause: the clock of the turn goes on with what was left.
+    /// Ends a pause. The clock of the turn goes on with the time that was left.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When no turn could ever be granted by these rules, or none be judged. Nothing has changed then.
+    /// The rules allow no turn to be granted or judged. Nothing has changed then.
     ///
     /// # Examples
     ///
@@ -200,9 +200,9 @@ impl TurnServer {
 
 /// Seats.
 impl TurnServer {
-    /// Removes a seat: its client hears `BYE removed`, its secret is worth nothing, and its name is refused
-    /// for the ring's `seat_grace`, or until [`lift`](Self::lift). While its answer is judged, that happens
-    /// after the verdict.
+    /// Removes a seat. Its client hears `BYE removed`, its secret becomes invalid, and its name is refused
+    /// for the ring's `seat_grace`, or until [`lift`](Self::lift). If its answer is being judged, this
+    /// happens after the verdict.
     ///
     /// # Errors
     ///
@@ -261,7 +261,7 @@ impl TurnServer {
         }
     }
 
-    /// Closes a connection with `BYE forbidden` and words. A seat that it has is away.
+    /// Closes a connection with `BYE forbidden` and words. If it has a seat, the seat is away.
     ///
     /// # Examples
     ///
@@ -275,8 +275,8 @@ impl TurnServer {
         self.dismiss_with(now, id, Bye::Forbidden, Some(words), links);
     }
 
-    /// Admits a client that [waits for the host](super::TurnEvent::Joining), on the host's terms. Nothing
-    /// happens if it does not wait any more.
+    /// Admits a client that [waits for the host](super::TurnEvent::Joining), on terms of the host. Nothing
+    /// happens if it no longer waits.
     ///
     /// # Examples
     ///
@@ -323,8 +323,8 @@ impl TurnServer {
 
     // Words.
 
-    /// Says something to the client of `seat`, if it is there and speaks lines: on the line if it fits, else
-    /// as a payload.
+    /// Says something to the client of `seat`, if it is there and speaks lines. The words go on the line if
+    /// they fit, otherwise into a payload.
     ///
     /// # Errors
     ///
@@ -347,8 +347,8 @@ impl TurnServer {
         }
     }
 
-    /// Says something to a connection that speaks lines. One that waits to be admitted hears it right behind
-    /// its welcome.
+    /// Says something to a connection that speaks lines. A client that waits to be admitted hears it right
+    /// after its welcome.
     ///
     /// # Errors
     ///
@@ -375,7 +375,8 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Says something to all that hear the ring `name`: observers, and seats that joined with `hear=turns`.
+    /// Says something to everyone who hears the ring `name`: observers, and seats that joined with
+    /// `hear=turns`.
     ///
     /// # Errors
     ///

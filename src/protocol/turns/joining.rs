@@ -18,7 +18,7 @@ pub struct Joining {
     pub ring: Name,
     /// The name that it wants to join under; `None` for one that wants to watch.
     pub name: Option<Name>,
-    /// Whether it says that it has a seat there.
+    /// Whether it claims to have a seat there.
     pub resumes: bool,
     /// The weight that it asks for.
     pub weight: Option<u64>,
@@ -84,7 +84,7 @@ pub struct Admit {
     pub demand: Option<Demand>,
     /// Whether the seat hears its ring, in place of what the client asked for.
     pub hears: Option<bool>,
-    /// The name belongs to exactly this client: it takes it over from a seat that is away, without its
-    /// secret.
+    /// Whether the name belongs to exactly this client. It then takes over a seat of that name that is away,
+    /// without its secret.
     pub owns_name: bool,
 }

@@ -1,15 +1,15 @@
-//! The turn protocol: clients take turns to answer; exactly one may answer at any time.
+//! The turn protocol: clients take turns to answer, and only one may answer at a time.
 //!
-//! [`TurnServer`] is the server, [`TurnClient`] any number of clients; both are
-//! [`Protocol`](super::Protocol)s, without sockets. One server serves two kinds of clients in the same rings:
-//! those that speak line protocol 1 (names, fences, resumption, hearers), and old raw clients, which take one
-//! `recv` for one message and know only `GO` and `WAIT`. docs/PROTOCOL.md in the repository gives every
-//! sentence a number, and the code refers to them (T5, M9).
+//! [`TurnServer`] is the server, and [`TurnClient`] is any number of clients. Both are
+//! [`Protocol`](super::Protocol)s without sockets. A server has two kinds of clients in the same rings. Line
+//! clients speak line protocol 1, with names, fences, resumption and hearers. Old raw clients take one `recv`
+//! for one message and know only `GO` and `WAIT`. docs/PROTOCOL.md in the repository gives each sentence a
+//! number, and the code refers to these numbers (T5, M9).
 //!
 //! # A host that judges
 //!
-//! With [`Judging::Host`](crate::turn::Judging) the holder's answer is proposed to the host. It looks at it,
-//! and accepts or refuses it; the clock of the turn stands meanwhile.
+//! With [`Judging::Host`](crate::turn::Judging), the answer of a holder is proposed to the host, which
+//! accepts or refuses it. The clock of the turn stands meanwhile.
 //!
 //! ```
 //! use std::net::SocketAddr;

@@ -11,7 +11,7 @@ use crate::turn::{HostError, SeatId, TurnNumber};
 /// An answer that waits for the host's verdict.
 ///
 /// The clock of its turn stands meanwhile, for the ring's `judging_timeout` at most. A proposal that is
-/// dropped without a verdict is refused, and that is logged.
+/// dropped without a verdict is refused, and this is logged.
 #[must_use = "a proposal that is dropped without a verdict is refused"]
 pub struct Proposal(Box<Proposed>);
 

@@ -24,7 +24,7 @@ pub enum CommandError {
     NotInRaw,
     /// A watcher has no seat to do that with.
     NoSeat,
-    /// The server does not know the client on this connection, or there is none.
+    /// The server does not know the client on this connection, or there is no connection.
     NotConnected,
 }
 
@@ -48,11 +48,11 @@ impl std::error::Error for CommandError {}
 /// Commands to clients, to be called through [`Driver::act`](crate::net::Driver::act).
 impl TurnClient {
     /// Answers a turn that the client was [granted](super::News::Granted). [`News::Accepted`],
-    /// [`News::Refused`] or [`News::Lost`] says what became of it.
+    /// [`News::Refused`] or [`News::Lost`] reports its fate.
     ///
     /// In the line protocol the answer names its turn and the life of the server, so it counts in that turn
-    /// or not at all, and at most once. While the connection is lost it is kept: it is sent, perhaps again,
-    /// if the same turn is still this client's when it is back.
+    /// or not at all, and at most once. If the connection is lost, the answer is kept. It is sent, perhaps
+    /// again, if the client still has the same turn when it is back.
     ///
     /// [`News::Accepted`]: super::News::Accepted
     /// [`News::Refused`]: super::News::Refused
@@ -108,8 +108,8 @@ impl TurnClient {
         Ok(())
     }
 
-    /// Gives a turn up without an answer. The raw framing has no word for that, so there the client closes
-    /// its connection, and the driver dials again.
+    /// Gives up a turn without an answer. The raw framing has no word for that, so a raw client closes its
+    /// connection, and the driver dials again.
     ///
     /// # Errors
     ///
@@ -139,9 +139,9 @@ impl TurnClient {
         })
     }
 
-    /// Tells the server that the client still works in its turn, so that its time starts anew:
-    /// [`News::TimeChanged`] follows, or [`News::Refused`] where the turn has lasted as long as it may. A
-    /// [ping](Self::ping) goes before it, so that both tell until when the turn is certainly held:
+    /// Tells the server that the client still works in its turn, so that its time starts again.
+    /// [`News::TimeChanged`] follows, or [`News::Refused`] if the turn has lasted as long as it may. A
+    /// [ping](Self::ping) goes first, so that both tell until when the turn is certainly held: see
     /// [`sure_until`](Self::sure_until).
     ///
     /// [`News::TimeChanged`]: super::News::TimeChanged
@@ -177,13 +177,14 @@ impl TurnClient {
         })
     }
 
-    /// Returns until when the server certainly grants the turn to no other client, by this process's clock,
-    /// unless its host takes the turn away. It counts from when the last ping with an answer was sent,
-    /// because the server said all that came later after that. If the connection is lost, the server's
-    /// [`turn_grace`](crate::turn::Rules::turn_grace), from the same moment, limits it too.
+    /// Returns the time until which the server certainly grants the turn to no other client, by the clock of
+    /// this process, unless its host takes the turn away. It counts from when the last answered ping was
+    /// sent, because everything that the server said after the answer is later than that. If the connection
+    /// is lost, the server's [`turn_grace`](crate::turn::Rules::turn_grace) from the same moment limits it
+    /// too.
     ///
-    /// `None` before the server has answered a ping and said the time of the turn after that, for a turn that
-    /// is over, and in the raw framing.
+    /// Returns `None` for a turn that is over, in the raw framing, and until the server has answered a ping
+    /// and then stated the time of the turn.
     ///
     /// # Examples
     ///
@@ -205,8 +206,8 @@ impl TurnClient {
         }
     }
 
-    /// Has a seat that rests wait for one turn, or its holder for one more. Kept until that is granted: the
-    /// client asks again whenever it is welcomed meanwhile, also as a new seat.
+    /// Asks for one turn for a seat that rests, or for one more turn for the holder. The request stands until
+    /// it is granted: the client asks again whenever it is welcomed meanwhile, even with a new seat.
     ///
     /// # Errors
     ///
@@ -231,9 +232,9 @@ impl TurnClient {
         })
     }
 
-    /// Has the seat rest: it waits for no turn any more, and gives up the one that it has. Kept until that is
-    /// [confirmed](super::News::Confirmed). A seat that demands turns always, and is lost and taken anew
-    /// later, waits again.
+    /// Lets the seat rest: it no longer waits for turns, and gives up the one that it has. The request stands
+    /// until it is [confirmed](super::News::Confirmed). A seat that always wants turns waits again if it is
+    /// lost and taken anew later.
     ///
     /// # Errors
     ///
@@ -257,8 +258,8 @@ impl TurnClient {
         })
     }
 
-    /// Gives the seat up, or stops watching: [`News::Ended`](super::News::Ended) follows when the server has
-    /// heard it. A raw client just closes its connection, with its answer written.
+    /// Gives up the seat, or stops watching. [`News::Ended`](super::News::Ended) follows when the server has
+    /// confirmed it. A raw client closes its connection once its answer is written.
     ///
     /// # Errors
     ///
@@ -293,8 +294,8 @@ impl TurnClient {
         })
     }
 
-    /// Asks the server for a sign of life: [`News::Pong`](super::News::Pong) follows. With
-    /// [`ping_interval`](super::ClientConfig::ping_interval) the client does so by itself.
+    /// Asks the server for a sign of life. [`News::Pong`](super::News::Pong) follows. With
+    /// [`ping_interval`](super::ClientConfig::ping_interval) the client does this by itself.
     ///
     /// # Errors
     ///

@@ -78,7 +78,7 @@ pub enum News {
         /// Whether it may have counted.
         fate: Fate,
     },
-    /// A wish of the host's is carried out, such as to [rest](super::TurnClient::rest).
+    /// A request of the host was carried out, such as to [rest](super::TurnClient::rest).
     Confirmed {
         /// The words of the server's host.
         words: Option<Box<str>>,
@@ -119,10 +119,11 @@ pub struct Welcome {
     pub seat: u64,
     /// The ring.
     pub ring: Name,
-    /// The life of the server. Together with a turn's number it fences a resource that clients act on.
+    /// The life of the server. Together with the number of a turn it is a fence for a resource that clients
+    /// act on.
     pub epoch: Epoch,
-    /// Whether it is the same seat as before, in the same life of the server. Else the server knows nothing
-    /// of earlier turns.
+    /// Whether it is the same seat as before, in the same life of the server. If not, the server knows
+    /// nothing of earlier turns.
     pub is_resumed: bool,
     /// The last turn of this seat whose answer was accepted; `None` if none was.
     pub last: Option<TurnNumber>,
@@ -134,7 +135,7 @@ pub struct Welcome {
 pub struct Farewell {
     /// The reason.
     pub code: Bye,
-    /// Where to go instead, as `host:port`. The host decides whether it trusts that: it
+    /// The server to go to instead, as `host:port`. The host decides whether to trust it. If so, it
     /// [connects](crate::net::Driver::connect), and gives the new dial to
     /// [`TurnClient::dial`](super::TurnClient::dial).
     pub at: Option<Box<str>>,
@@ -147,7 +148,7 @@ pub struct Farewell {
 pub enum Fate {
     /// It does not count, and never will.
     Refused,
-    /// The server does not know any more, or the connection broke while it was being sent: it may have
+    /// The server no longer knows, or the connection broke while the answer was being sent. It may have
     /// counted.
     Unknown,
 }
@@ -156,7 +157,7 @@ pub enum Fate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum End {
-    /// Its seat was resumed on another connection, which is not this client's.
+    /// Its seat was resumed on the connection of another client.
     Superseded,
     /// The server does not admit it.
     Forbidden,
@@ -187,9 +188,9 @@ pub enum Heard {
         /// Its weight.
         weight: u8,
     },
-    /// The seats have been told.
+    /// All seats have been reported.
     Seats {
-        /// How many the ring has, those that were not told included.
+        /// The number of seats in the ring, including those that were not reported.
         seats: usize,
     },
     /// A turn began.
