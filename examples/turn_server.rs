@@ -146,7 +146,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
         Event::Closed { peer, .. } => news.line(format_args!("Client {peer} disconnected.")),
         Event::Protocol(event) if !options.quiet => {
             if let Some(answer) = answers.hear(driver.protocol(), &event) {
-                // What the server is there for: --quiet leaves it out.
+                // The main output, which --quiet leaves out.
                 output::line(format_args!("{answer}"));
             }
         }

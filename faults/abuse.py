@@ -289,7 +289,7 @@ def last_join(peer):
 
 
 PAGE = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n"
-# What a page would have each server do, and what the server prints if it does.
+# The request by which a page would abuse each server, and the output of a server that obeys.
 BODIES = {
     ("turn_server", "--framing", "line", "--clients", "1"): (b"JOIN mallory\nANSWER :666\n", "sent: 666"),
     ("turn_server", "--framing", "raw", "--clients", "1"): (b"mallory:666", "sent: 666"),

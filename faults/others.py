@@ -150,7 +150,7 @@ def send_down(mallory, victim, command):
     """Whatever is passed on to a victim below is harmless, and it hears an honest command afterwards."""
     end = b"\n" if command.endswith(b"\n") else b""
     until_heard(victim, b"rank")
-    # What has said a command does not speak another protocol, and stays whatever it says then.
+    # A client that has sent a command does not speak another protocol, and stays connected whatever it sends then.
     mallory.send(command)
     until_heard(victim, b" dance")
     victim.heard = b""

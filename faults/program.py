@@ -23,7 +23,7 @@ class Program:
             [*before, path, *options], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd,
             env={**environment, **(env or {})}, preexec_fn=limit)
         self.pid = self.process.pid
-        # What becomes of an output: "read", "close" or "leave" (unread, the pipe fills up).
+        # The treatment of an output: "read", "close" or "leave" (unread, so that the pipe fills up).
         self.fate = {"out": "read", "err": "read"}
         for name, pipe in (("out", self.process.stdout), ("err", self.process.stderr)):
             if pipe is not None:

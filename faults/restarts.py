@@ -74,7 +74,7 @@ def server_killed(world):
         expect(reported == sorted(set(reported)), f"{name} reports {reported} (seed {seed})")
         unprinted += len(set(reported) - set(counted[name]))
         unknown += len(set(counted[name]) - set(reported))
-    # What is printed is written by a thread of its own, which dies too.
+    # A thread of its own writes the output, and dies too.
     expect(max(unknown, unprinted) <= 6 * len(names), f"{unknown} not confirmed, {unprinted} not printed (seed {seed})")
     return f"{turns:,} numbers in six lives, each once; of {unknown} the OK was lost, {unprinted} confirmed ones were not printed yet"
 

@@ -15,7 +15,7 @@ TURNS, STATUS = 5001, 8081
 # The holder's time to finish at a shutdown, in seconds.
 DRAIN = 3
 KIB, MIB = 1024, 1024 * 1024
-# What a server holds at most, in bytes: a program without clients; a client that waits, with its socket; what Linux keeps for one that
+# The most memory that a server uses, in bytes: a program without clients; a client that waits, with its socket; what Linux keeps for one that
 # does not read, rounded up from 55 KiB. And connections to the status listener, with those that it turns away.
 PROGRAM, CLIENT, UNSENT, STATUS_CONNECTIONS = 8 * MIB, 6 * KIB, 64 * KIB, 80
 COMPONENTS = ["namespace", "node-port", "line", "cpu-limits", "counter"]

@@ -76,11 +76,11 @@ pub fn warn_of_strangers(bound: &[SocketAddr], tls: Option<&Listening>) {
     let Some(addr) = bound.iter().find(|addr| !addr.ip().to_canonical().is_loopback()) else { return };
     match tls {
         None => warn!(
-            "{addr}: whoever can reach this address may take part, since nothing is authenticated or encrypted; \
+            "{addr}: anyone who can reach this address may take part, because nothing is authenticated or encrypted; \
              put it behind what you trust, and see --max-per-address"
         ),
         Some(tls) if !tls.identifies_clients() => warn!(
-            "{addr}: whoever can reach this address may take part, since clients need no certificate; \
+            "{addr}: anyone who can reach this address may take part, because clients need no certificate; \
              see --tls-client-ca and --max-per-address"
         ),
         Some(_) => {}

@@ -8,7 +8,7 @@ use taketurns::protocol::Protocol;
 #[cfg(feature = "status")]
 pub use taketurns::status::Show;
 
-/// Whatever the program serves: nothing of it is shown in this build.
+/// Any protocol, because this build shows the status of none.
 #[cfg(not(feature = "status"))]
 pub trait Show: Protocol {}
 
@@ -53,7 +53,9 @@ pub fn serve<P: Show + 'static>(
     for addr in &bound {
         log::info!("status on http://{addr}/");
         if !addr.ip().to_canonical().is_loopback() {
-            log::warn!("{addr}: whoever can reach this address learns the clients' names and what they do");
+            log::warn!(
+                "{addr}: anyone who can reach this address learns the clients' names and what they do"
+            );
         }
     }
     Ok(bound)

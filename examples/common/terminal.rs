@@ -39,7 +39,7 @@ pub fn restore() {
     set_mode(|(before, _)| before);
 }
 
-/// In the background the terminal is another program's, and whoever sets its mode is stopped.
+/// In the background the terminal is another program's, and a program that sets its mode is stopped.
 fn set_mode(which: impl Fn(&(Termios, Termios)) -> &Termios) {
     let is_ours = || tcgetpgrp(stdin()).is_ok_and(|group| group == getpgrp());
     if let Some(modes) = MODES.get().filter(|_| is_ours()) {

@@ -10,7 +10,7 @@ use taketurns::web_socket::WebSocket;
 const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// What `chunks` come to: the protocol's bytes, those for the peer, and whether more may come.
+/// The outcome of `chunks`: the bytes for the protocol, those for the peer, and whether more may come.
 type Told = (Vec<u8>, Vec<u8>, Result<Input, String>);
 
 fn unwrapped<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Told {
@@ -52,7 +52,7 @@ fuzz_target!(|input: &[u8]| {
     let stream = if size & 1 == 0 { bytes.to_vec() } else { [HEAD, bytes].concat() };
     let whole = unwrapped(std::iter::once(&stream[..]));
     let in_pieces = unwrapped(stream.chunks(usize::from(size / 2) % 40 + 1));
-    // What was understood before the first mistake may have come in either case.
+    // Messages before the first mistake may have arrived in either case.
     assert_eq!((&in_pieces.1, &in_pieces.2), (&whole.1, &whole.2));
     assert_eq!(in_pieces.0, whole.0);
 

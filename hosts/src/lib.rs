@@ -1,4 +1,4 @@
-//! What the hosts share: their options, what they print, and the passes of a loop inside another one.
+//! The common parts of the hosts: options, output, and the passes of a loop inside another one.
 //!
 //! Each program of `src/bin/` is a turn server in a program that waits for something else, too: for its
 //! standard input. A line there is said to all clients that hear, and the end of the input drains the server.

@@ -25,7 +25,7 @@ pub(super) struct Wire {
     stands_for: usize,
     /// The protocol has heard of the connection.
     is_known: bool,
-    /// What it came over is known.
+    /// Its transport is known.
     has_transport: bool,
     /// It is one of the engine's `handshakes`.
     is_queued: bool,

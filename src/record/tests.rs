@@ -142,7 +142,7 @@ fn a_state_survives_its_byte_form() {
     }
 }
 
-/// Whatever is read is written as the bytes that it was read from: no two byte forms mean the same.
+/// Each value is written as the bytes that it was read from: no two byte forms mean the same.
 fn is_canonical(key: &Key, bytes: &[u8]) -> Result<(), Malformed> {
     let again = match key {
         Key::Meta => MetaValue::decode(bytes)?.encode(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Who may connect over WebSocket; see the [module's documentation](super).
+/// The pages that may connect over WebSocket; see the [module's documentation](super).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebSocketConfig {
     /// Origins of pages that may connect, besides the host's own: `https://game.example`, with the port if it

@@ -4,7 +4,7 @@
 
 use super::Code;
 
-/// What a frame may carry in front of its payload, at most.
+/// The longest header of a frame, in bytes.
 const HEADER_BYTES_MAX: usize = 14;
 const CONTROL_BYTES_MAX: u64 = 125;
 
@@ -23,7 +23,7 @@ pub(super) enum Kind {
     Binary,
 }
 
-/// What frames bring.
+/// The meaning of frames.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard<'b> {
     /// A message begins.

@@ -25,7 +25,7 @@ const fn bad(words: &'static str) -> Refusal {
     Refusal { status: "400 Bad Request", words }
 }
 
-/// What a head of a request has come to.
+/// The outcome of reading the head of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// More has to come.
@@ -106,7 +106,7 @@ fn accept(request: &httparse::Request<'_, '_>, config: &WebSocketConfig) -> Resu
     ))
 }
 
-/// What shows that the key was understood.
+/// Returns the proof that the key was understood.
 fn proof(key: &str) -> String {
     BASE64
         .encode(Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize())

@@ -287,7 +287,8 @@ mod tests {
     const HEAD: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-    /// What `chunks` come to: the protocol's bytes, those for the peer, and how it went.
+    /// Returns the outcome of `chunks`: the bytes for the protocol, those for the peer, and the end of the
+    /// input or an error.
     fn unwrapped(chunks: &[&[u8]]) -> (String, Vec<u8>, Result<Input, String>) {
         let mut socket = WebSocket::new(Arc::default());
         let (mut plain, mut wire, mut outcome) = (Vec::new(), Vec::new(), Ok(Input::Open));

@@ -1,4 +1,4 @@
-//! What a server does about its peers as a whole: many that do not read, many of one address, and those that
+//! How a server treats its peers as a whole: many that do not read, many from one address, and those that
 //! dial while it ends.
 
 use std::io::{ErrorKind, Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! What the system keeps of a socket that is gone never keeps a server from its port: the table in
+//! The remains of a socket in the system never keep a server from its port: the table in
 //! docs/RELIABILITY.md, row by row.
 
 use std::net::{SocketAddr, TcpListener};

@@ -47,7 +47,7 @@ pub fn count() -> io::Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Who calls whom, how often, as `callgrind` has written it.
+/// The calls between functions and their number, as `callgrind` has written them.
 #[derive(Default)]
 struct Calls<'t> {
     files: HashMap<&'t str, &'t str>,

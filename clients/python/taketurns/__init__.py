@@ -762,7 +762,7 @@ class Machine:
         if grant is not self._grant or grant.stage != "held" or self._is_leaving:
             raise Error("the turn has been answered or given up")
 
-    # What is said.
+    # Sending.
 
     def _talks(self) -> _Link | None:
         """Returns the connection if the server knows the client on it."""
@@ -809,7 +809,7 @@ class Machine:
         if self._wish == "rest" and self._grant and self._grant.stage == "passed":
             link.knows_turn = True
 
-    # What is heard.
+    # Receiving.
 
     def _hear(self, now: float, link: _Link, message: Message) -> None:
         handle = self._HANDLERS.get(message.verb)
@@ -985,7 +985,7 @@ class Machine:
         "LEFT": _hear_ring, "PAUSED": _hear_ring, "RESUMED": _hear_ring,
     }  # fmt: skip
 
-    # What follows from it.
+    # Consequences.
 
     def _accept(self, number: int, words: str | None) -> bool:
         """Returns whether the answer of that turn was under way."""
@@ -1117,7 +1117,7 @@ class Driver:
             if transport.get_write_buffer_size() > OUT_BYTES_MAX + 2 * machine.options.answer_bytes_max:
                 machine.give_up_connection("the server does not read")
         if machine.is_closing and transport is not None:
-            # What was written before is with the system already, unless the server does not read.
+            # Earlier output is with the system already, unless the server does not read.
             transport.abort()
         if machine.ended and transport is None:
             return self.stop()

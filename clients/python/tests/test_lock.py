@@ -83,7 +83,7 @@ class Lock(unittest.TestCase):
             process = self.lock(server.address, [], "sh", "-c", f"echo $TAKETURNS_EPOCH $TAKETURNS_TURN; exit {code}")
             (said,) = self.ends(process, code)
             self.assertRegex(said, f"^[0-9a-f]{{16}} {turn}$")
-        # What follows the command is the command's.
+        # Arguments after the command belong to it.
         process = self.lock(server.address, [], "echo", "-h", "--ring=x", "--try", "--", "-")
         self.assertEqual(self.ends(process, 0), ["-h --ring=x --try -- -"])
         self.ends(self.lock(server.address, [], "no-such-command"), 127)

@@ -44,7 +44,7 @@ struct Step<'a> {
     answer: Option<Accepted<'a>>,
     /// The next holder has been told.
     is_told: bool,
-    /// What was kept with the seat whose turn has ended, if that is gone by now.
+    /// The data of the seat whose turn has ended, if that seat is gone by now.
     gone: Option<&'a SeatData>,
 }
 

@@ -154,7 +154,7 @@ impl TurnServer {
     }
 }
 
-/// What is told, and when.
+/// Replies, and when they are sent.
 impl TurnServer {
     /// Writes one message to a connection that speaks the line protocol, when the records that caused it are
     /// durable.

@@ -71,7 +71,7 @@ pub struct TurnServer {
     pub(super) afterwards: Vec<(SeatId, Then)>,
     /// One message for all who hear a ring.
     pub(super) scratch: Vec<u8>,
-    /// Whatever waits for a store; `None` without one.
+    /// The replies that wait for a store; `None` without one.
     pub(super) outbox: Option<Box<Outbox>>,
 }
 

@@ -105,7 +105,7 @@ fn c06_a_full_disk_is_said_once_and_service_goes_on() {
     assert!(said.iter().any(|line| line.contains("44 lines were lost")), "counted: {said:?}");
 }
 
-/// What peers do is no more than 1,000 lines a second, on standard output and in the log; what is left out is
+/// Peers cause at most 1,000 lines per second, on standard output and in the log. Lines beyond that are
 /// counted in both.
 #[test]
 fn a08_lines_about_clients_have_a_budget() {

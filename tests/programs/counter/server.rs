@@ -73,7 +73,7 @@ fn a08_standard_output_that_nobody_reads_stops_nobody() {
         drop(peer);
         process.signal("TERM");
         process.expect_exit(0, PATIENCE);
-        // What a second has no room for is counted.
+        // Lines that a second has no room for are counted.
         let log = fs::read_to_string(&log).expect("a log");
         let left_out = log
             .lines()

@@ -87,7 +87,7 @@ impl Drop for Writer {
     }
 }
 
-/// What is found in a journal that no process uses.
+/// The contents of a journal that no process uses.
 fn found(dir: &Path) -> u64 {
     let mut journal = Journal::open(dir, Epoch(99)).expect("it opens");
     let history = History::of(&journal.load().expect("a state"));
@@ -102,7 +102,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let mut acknowledged = 0;
     for kill in 0..kills {
         let mut writer = Writer::start(&dir.0);
-        // What a life says first is what it has found.
+        // A life first reports the state that it has found.
         let mut is_first = true;
         let mut hear = |writer: &mut Writer| {
             let durable = writer.hear_number("durable ")?;
@@ -121,7 +121,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
             }
         }
         writer.process.kill().expect("it can be killed");
-        // What it has said before it died.
+        // The output before it died.
         while hear(&mut writer).is_some() {}
         writer.process.wait().expect("it has ended");
     }

@@ -135,7 +135,7 @@ fn a02_of_a_connection_that_breaks_nothing_is_kept() {
     }
 }
 
-/// Whatever comes, in whatever pieces: no panic, one record an id, and nothing kept of the connections.
+/// Any bytes in any pieces: no panic, one record for each id, and nothing kept of the connections.
 #[test]
 fn a02_random_bytes_do_no_harm() {
     let mut rng = fastrand::Rng::with_seed(9);

@@ -89,7 +89,7 @@ fn r10_the_client_stays_in_the_line_framing_too() {
     assert_eq!(world.lines(peers[1]), ["C 2 dance"]);
 }
 
-/// Whatever the first line of a page's request is, and wherever the network cuts it.
+/// The first line of a page's request may be any, and the network may cut it anywhere.
 #[test]
 fn l06_another_protocol_is_closed_before_anything_behind_its_first_line_counts() {
     let long = format!("POST /{} HTTP/1.1\r\n\r\n", "a".repeat(100_000));

@@ -101,7 +101,7 @@ impl World {
         self.flush();
     }
 
-    /// What `act` does comes in one pass.
+    /// Everything that `act` does arrives in one pass.
     pub(crate) fn in_one_pass(&mut self, act: impl FnOnce(&mut World)) {
         self.is_in_pass = true;
         act(self);

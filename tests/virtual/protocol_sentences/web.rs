@@ -84,7 +84,7 @@ fn heard(world: &mut World, peer: Peer) -> Vec<String> {
     frames(&world.heard_bytes(peer))
 }
 
-/// What `peer` hears when it says `bytes`.
+/// Returns the lines that `peer` hears after it has said `bytes`.
 fn told(world: &mut World, peer: Peer, bytes: &[u8]) -> Vec<String> {
     world.say_bytes(peer, bytes);
     heard(world, peer)

@@ -1,4 +1,4 @@
-//! Whatever else a server may say: to hearers, in any split, unknown, early, or nonsense.
+//! Everything else that a server may say: to hearers, in any split, unknown, early, or nonsense.
 
 use taketurns::protocol::turns::{ClientConfig, Heard, News};
 use taketurns::session::{How, Name, SeatState};

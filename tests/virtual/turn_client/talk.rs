@@ -17,7 +17,7 @@ pub(crate) struct Talk {
     pub(crate) now: Now,
     pub(crate) ann: ClientId,
     pub(crate) id: ConnectionId,
-    /// What its next connection comes over.
+    /// The transport of its next connection.
     pub(crate) transport: Transport,
     /// The bytes that the client has not consumed.
     rest: Vec<u8>,

@@ -10,7 +10,7 @@ use super::World;
 
 #[derive(Debug)]
 pub struct MemoryStore {
-    /// Whatever is durable.
+    /// The durable entries.
     entries: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Records that are not.
     pub(super) waiting: VecDeque<Record>,

@@ -235,7 +235,7 @@ impl Game {
         self.players.iter().for_each(|player| player.check_replies(world));
     }
 
-    /// Whatever has happened: a ring of willing clients goes on.
+    /// A ring of willing clients goes on, whatever has happened.
     fn finish(&mut self, world: &mut World) {
         self.hostiles.leave(world);
         let rings: Vec<_> = world.server().scheduler().rings().collect();

@@ -366,7 +366,7 @@ impl Player {
 
     // Invariants.
 
-    /// Whatever it asked for was answered, once nothing is under way.
+    /// Every request was answered, once nothing is under way.
     pub(super) fn check_replies(&self, world: &World) {
         let Some(peer) = self.peer.filter(|peer| !self.is_cut && world.is_open(*peer)) else { return };
         assert!(self.pings == 0 || world.is_blocked(peer), "T27: {} got no PONG", self.name);
