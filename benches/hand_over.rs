@@ -30,7 +30,7 @@ struct Server {
 impl Server {
     fn start(framing: Framing, clients: usize) -> Server {
         let mut config = TurnServerConfig::default();
-        (config.framing, config.rules.min_seats) = (framing, clients);
+        (config.framing, config.rules.min_seats) = (Some(framing), clients);
         let server = TurnServer::new(config, os_entropy()).expect("limits that fit");
         let mut event_loop = EventLoop::new(server).expect("a poll");
         let addr = event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into()).expect("a free port");
@@ -89,7 +89,7 @@ impl Ring {
     fn take_seat(&mut self, nth: usize) -> io::Result<()> {
         let client = &mut self.clients[nth];
         match self.framing {
-            Framing::Raw | Framing::Auto => {
+            Framing::Raw => {
                 let mut signal = [0; WAIT.len()];
                 client.read_exact(&mut signal)?;
                 assert_eq!(signal, WAIT);
@@ -114,7 +114,7 @@ impl Ring {
     fn await_go(&mut self) -> io::Result<()> {
         let client = &mut self.clients[self.holder];
         match self.framing {
-            Framing::Raw | Framing::Auto => {
+            Framing::Raw => {
                 let mut signal = [0; GO.len()];
                 client.read_exact(&mut signal)?;
                 assert_eq!(signal, GO);

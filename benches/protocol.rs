@@ -28,7 +28,8 @@ struct Table {
 impl Table {
     fn new(framing: Framing, clients: usize) -> Table {
         let mut config = TurnServerConfig::default();
-        (config.framing, config.rules.min_seats, config.signal_gap) = (framing, clients, Duration::ZERO);
+        (config.framing, config.rules.min_seats, config.signal_gap) =
+            (Some(framing), clients, Duration::ZERO);
         let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7))).expect("limits that fit");
         let mut table =
             Table { server, links: Links::new(64 * 1024), clients: Vec::new(), holder: 0, now: now() };
@@ -47,7 +48,7 @@ impl Table {
         }
         let answer = match framing {
             Framing::Line => "ANSWER :17\n".to_owned(),
-            Framing::Raw | Framing::Auto => format!("client{nth:04}:17"),
+            Framing::Raw => format!("client{nth:04}:17"),
         };
         self.clients.push((id, answer));
     }

@@ -55,7 +55,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
 
     // The turn server: a driver on the host's poll, with a token space of its own.
     let mut config = TurnServerConfig::default();
-    config.framing = Framing::Line;
+    config.framing = Some(Framing::Line);
     let server = TurnServer::new(config, os_entropy())?;
     let mut server = Driver::new(poll.registry(), TokenSpace(1), server, DriverConfig::default())?;
     let addr = server.listen(loopback)?;

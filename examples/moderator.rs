@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 fn moderate(options: &Options) -> Result<(), String> {
     common::logger::start(options.log_level);
     let mut config = TurnServerConfig::default();
-    config.framing = Framing::Line;
+    config.framing = Some(Framing::Line);
     config.admission = Admission::Host;
     config.rules.min_seats = options.clients;
     config.rules.turn_deadline = options.turn_deadline;

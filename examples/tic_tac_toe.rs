@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     let mut config = TurnServerConfig::default();
-    config.framing = Framing::Line;
+    config.framing = Some(Framing::Line);
     config.admission = Admission::Host;
     config.rules.seats_max = Some(2);
     config.rules.demands = Demands::Only(Demand::Always);

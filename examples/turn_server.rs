@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use common::answers::Answers;
-use common::options::{self, Extras, wrong_usage};
+use common::options::{self, Extras, Framings, wrong_usage};
 use common::server::{Service, Site};
 use common::web::Web;
 use common::{output, tls};
 use log::LevelFilter;
 use taketurns::net::{Event, os_entropy};
-use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
+use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 use taketurns::turn::{Demands, HoldMax, Weight};
 
 /// Serve the turn protocol: clients take turns to answer, and each accepted answer is printed.
@@ -36,8 +36,8 @@ struct Options {
 
     /// how messages are told apart: raw (no delimiters, for the oldest clients), line, or auto (each client
     /// shows which it is). Default: auto
-    #[argh(option, default = "Framing::Auto")]
-    framing: Framing,
+    #[argh(option, arg_name = "framing", default = "None", from_str_fn(options::framings))]
+    framing: Framings,
 
     /// a ring's turns start when it has this many seats with a client, and pause while it has fewer. Default:
     /// 2

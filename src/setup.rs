@@ -35,7 +35,7 @@ macro_rules! two_clients {
             "# fn main() -> Result<(), Box<dyn std::error::Error>> {\n",
             "# let now = Now::ORIGIN;\n",
             "# let mut config = TurnServerConfig::default();\n",
-            "# config.framing = Framing::Line;\n",
+            "# config.framing = Some(Framing::Line);\n",
             $("# ", $config, "\n",)?
             "# let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)))?;\n",
             "# let mut links = Links::new(128 * 1024);\n",

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, Optionality, TopLevelCommand};
 use taketurns::turn::{Demand, Demands, HoldMax, Weight};
+use taketurns::wire::Framing;
 
 /// The exit code for wrong usage.
 pub const USAGE: i32 = 2;
@@ -172,6 +173,17 @@ pub fn hold_max(text: &str) -> Result<HoldMax, String> {
     match text {
         "none" => Ok(HoldMax::Unlimited),
         text => time(text).map(HoldMax::Time).map_err(|error| format!("{error}; or none")),
+    }
+}
+
+/// The framings that a server takes; `None` for both.
+pub type Framings = Option<Framing>;
+
+/// Reads which framings a server takes.
+pub fn framings(text: &str) -> Result<Framings, String> {
+    match text {
+        "auto" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| "unknown framing: expected auto, raw or line".to_owned()),
     }
 }
 

@@ -163,7 +163,7 @@ fn lock() -> Rules {
     rules
 }
 
-fn config(framing: Framing, mode: u8) -> TurnServerConfig {
+fn config(framing: Option<Framing>, mode: u8) -> TurnServerConfig {
     let mut config = TurnServerConfig::default();
     config.framing = framing;
     config.max_clients = CLIENTS_MAX;
@@ -176,7 +176,7 @@ fn config(framing: Framing, mode: u8) -> TurnServerConfig {
         config.rules.judging = Judging::Host;
         config.rules.proposals_max = 3;
     }
-    if mode & 4 != 0 && framing != Framing::Raw {
+    if mode & 4 != 0 && framing != Some(Framing::Raw) {
         let Rules { judging, proposals_max, .. } = config.rules;
         config.rules = lock();
         (config.rules.judging, config.rules.proposals_max) = (judging, proposals_max);
@@ -186,14 +186,14 @@ fn config(framing: Framing, mode: u8) -> TurnServerConfig {
         config.rules.seats_max = Some(4);
         config.rules.weight_max = Weight::new(100).expect("not 0");
     }
-    if mode & 16 != 0 && framing == Framing::Line {
+    if mode & 16 != 0 && framing == Some(Framing::Line) {
         config.admission = Admission::Host;
     }
     config
 }
 
 /// Plays `input` against a server with short limits, and judges it. The first byte is its mode.
-pub fn play(framing: Framing, input: &[u8]) {
+pub fn play(framing: Option<Framing>, input: &[u8]) {
     let Some((&mode, script)) = input.split_first() else { return };
     let server = TurnServer::new(config(framing, mode), entropy()).expect("limits that fit each other");
     let host = RefCell::new(Host::default());

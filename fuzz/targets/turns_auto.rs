@@ -3,6 +3,5 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use taketurns::protocol::turns::Framing;
 
-fuzz_target!(|input: &[u8]| taketurns_fuzz::turns::play(Framing::Auto, input));
+fuzz_target!(|input: &[u8]| taketurns_fuzz::turns::play(None, input));

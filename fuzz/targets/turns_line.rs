@@ -4,4 +4,4 @@
 use libfuzzer_sys::fuzz_target;
 use taketurns::protocol::turns::Framing;
 
-fuzz_target!(|input: &[u8]| taketurns_fuzz::turns::play(Framing::Line, input));
+fuzz_target!(|input: &[u8]| taketurns_fuzz::turns::play(Some(Framing::Line), input));

@@ -99,7 +99,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut config = TurnServerConfig::default();
-//! config.framing = Framing::Line;
+//! config.framing = Some(Framing::Line);
 //! let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)))?;
 //! let now = Now::ORIGIN;
 //! let mut engine = Engine::new(Pipes, server, DriverConfig::default(), Box::new(|bytes| bytes.fill(7)), now.instant);

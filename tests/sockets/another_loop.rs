@@ -85,7 +85,7 @@ impl<P: Protocol> Host<P> {
 
 fn turns(turn_deadline: Duration, min_seats: usize) -> (Host<TurnServer>, SocketAddr) {
     let mut config = TurnServerConfig::default();
-    config.framing = Framing::Line;
+    config.framing = Some(Framing::Line);
     config.rules.turn_deadline = turn_deadline;
     config.rules.min_seats = min_seats;
     let server = TurnServer::new(config, os_entropy()).expect("limits that fit each other");

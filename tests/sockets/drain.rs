@@ -18,7 +18,7 @@ fn config() -> DriverConfig {
 /// G8, T32.
 #[test]
 fn a_drain_ends_although_the_holder_never_answers_and_a_peer_never_reads() {
-    let (mut rig, addr) = Rig::listening(turn_server(Framing::Line), config());
+    let (mut rig, addr) = Rig::listening(turn_server(Some(Framing::Line)), config());
     let small = rig.driver.listen_on(small_listener()).expect("it listens");
     let mut holder = joined(&mut rig, addr, "ann");
     let mut other = joined(&mut rig, addr, "bob");
@@ -61,7 +61,7 @@ fn fill(rig: &mut Rig<TurnServer>, deaf: &mut Peer) {
 /// It was about to be closed already when the drain began, and had all of the stall timeout then.
 #[test]
 fn a_drain_does_not_wait_for_a_peer_that_does_not_read_its_earlier_goodbye() {
-    let mut rig = Rig::new(turn_server(Framing::Line), config());
+    let mut rig = Rig::new(turn_server(Some(Framing::Line)), config());
     let addr = rig.driver.listen_on(small_listener()).expect("it listens");
     let mut deaf = Peer::with_small_buffers(addr);
     let id = rig.accepted(&deaf);

@@ -118,7 +118,7 @@ fn stop_and_drain_reach_a_loop_that_has_too_much_to_do() {
 fn a_loop_that_polls_busily_serves_keeps_its_deadlines_and_sleeps_when_nothing_comes() {
     within_patience("a busy loop", || {
         let mut turns = TurnServerConfig::default();
-        turns.framing = Framing::Raw;
+        turns.framing = Some(Framing::Raw);
         turns.rules.turn_deadline = ms(60);
         turns.rules.min_seats = 1;
         let config = DriverConfig { busy_poll: ms(20), ..DriverConfig::default() };

@@ -120,7 +120,7 @@ fn limits_and_times_of_a_driver_may_have_any_value() {
     for (nth, set) in set.into_iter().enumerate() {
         let mut config = DriverConfig::default();
         set(&mut config);
-        let (mut rig, addr) = Rig::listening(turn_server(Framing::Line), config);
+        let (mut rig, addr) = Rig::listening(turn_server(Some(Framing::Line)), config);
         let (mut peer, _) = rig.meet(addr);
         peer.send("JOIN ann\nPING\n");
         rig.hears(&mut peer, "PONG");
@@ -140,7 +140,7 @@ fn limits_and_times_of_a_driver_may_have_any_value() {
 fn times_of_a_turn_server_may_have_any_value() {
     for time in [Duration::ZERO, Duration::MAX] {
         let mut config = TurnServerConfig::default();
-        config.framing = Framing::Line;
+        config.framing = Some(Framing::Line);
         config.rules.min_seats = 1;
         config.drain_timeout = time;
         config.rules.seat_grace = time;

@@ -13,7 +13,7 @@ use crate::servers::{answer, script, turn_server};
 
 #[test]
 fn a_client_on_each_of_several_listeners_takes_turns_in_one_ring() {
-    let (mut rig, first) = Rig::listening(turn_server(Framing::Raw), DriverConfig::default());
+    let (mut rig, first) = Rig::listening(turn_server(Some(Framing::Raw)), DriverConfig::default());
     rig.note_of = answer;
     let second = rig.driver.listen_on(TcpListener::bind(any_port()).expect("port 0")).expect("it listens");
     let adopted_by = TcpListener::bind(any_port()).expect("port 0 is free");
@@ -40,7 +40,7 @@ fn a_client_on_each_of_several_listeners_takes_turns_in_one_ring() {
 /// A request of the host between passes must not wait for an event that may never come.
 #[test]
 fn what_is_asked_between_passes_is_carried_out_without_an_event() {
-    let mut rig = Rig::new(turn_server(Framing::Raw), DriverConfig::default());
+    let mut rig = Rig::new(turn_server(Some(Framing::Raw)), DriverConfig::default());
     let listener = TcpListener::bind(any_port()).expect("port 0 is free");
     let mut peer = Peer::connect(listener.local_addr().expect("bound"));
     let (socket, _) = listener.accept().expect("it connected");

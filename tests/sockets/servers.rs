@@ -10,7 +10,7 @@ use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfi
 
 use crate::loopback::{PATIENCE, Peer, Rig, Script, any_port};
 
-pub(crate) fn turn_server(framing: Framing) -> TurnServer {
+pub(crate) fn turn_server(framing: Option<Framing>) -> TurnServer {
     let mut config = TurnServerConfig::default();
     config.framing = framing;
     config.drain_timeout = ms(200);
@@ -19,7 +19,7 @@ pub(crate) fn turn_server(framing: Framing) -> TurnServer {
 
 pub(crate) fn line_server() -> (Rig<TurnServer>, SocketAddr) {
     let config = DriverConfig { linger_timeout: ms(100), ..DriverConfig::default() };
-    let (mut rig, addr) = Rig::listening(turn_server(Framing::Line), config);
+    let (mut rig, addr) = Rig::listening(turn_server(Some(Framing::Line)), config);
     rig.note_of = answer;
     (rig, addr)
 }

@@ -39,7 +39,7 @@ fn a_peer_that_does_not_read_is_closed_at_its_cap_and_nobody_else_is_slower() {
 #[test]
 fn an_observer_that_reads_hears_of_every_turn_that_one_packet_ends() {
     let mut config = TurnServerConfig::default();
-    config.framing = Framing::Line;
+    config.framing = Some(Framing::Line);
     config.rules.min_seats = 1;
     let server = TurnServer::new(config, os_entropy()).expect("limits that fit each other");
     let (mut rig, addr) = Rig::listening(server, DriverConfig::default());

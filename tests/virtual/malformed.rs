@@ -13,7 +13,6 @@ use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use taketurns::protocol::{ConnectionId, Links, Origin, Protocol};
 use taketurns::time::Now;
-use taketurns::wire;
 
 /// A protocol without sockets, and the time that it is told.
 struct Stage<P> {
@@ -121,7 +120,7 @@ const LONG_NAME: &[u8] = &[b'x'; 65];
 
 fn turns(framing: Framing) -> Stage<TurnServer> {
     let mut config = TurnServerConfig::default();
-    (config.framing, config.signal_gap) = (framing, Duration::ZERO);
+    (config.framing, config.signal_gap) = (Some(framing), Duration::ZERO);
     Stage::new(TurnServer::new(config, Box::new(|bytes| bytes.fill(7))).expect("a valid configuration"))
 }
 
@@ -375,7 +374,7 @@ fn what_an_echo_server_refuses() {
 
 // ---- ranked dispatch ----------------------------------------------------------------------------------
 
-fn dispatch(framing: wire::Framing) -> (Stage<DispatchServer>, Cast) {
+fn dispatch(framing: Framing) -> (Stage<DispatchServer>, Cast) {
     let config = DispatchServerConfig { framing, ..DispatchServerConfig::default() };
     let mut stage = Stage::new(DispatchServer::new(config));
     let [speaker, worker, last] = [(); 3].map(|()| stage.open());
@@ -420,7 +419,7 @@ fn malformed_lines_of_dispatch() {
         let is_refusal = |outcome: &Outcome| outcome.is_open && outcome.speaker_heard.starts_with("X ");
         refused_alike(
             &line(text),
-            || dispatch(wire::Framing::Line),
+            || dispatch(Framing::Line),
             is_refusal,
             |stage, cast| {
                 stage.say(cast.speaker, b"C 0 dance\n");
@@ -435,7 +434,7 @@ fn malformed_lines_of_dispatch() {
 fn malformed_commands_without_an_end() {
     for text in NO_COMMANDS {
         for cut in 0..text.len() {
-            let (mut stage, cast) = dispatch(wire::Framing::Raw);
+            let (mut stage, cast) = dispatch(Framing::Raw);
             let outcome = outcome(&mut stage, &cast, text, cut);
             let about = format!("\"{}\" cut after {cut} bytes: {outcome:?}", text.escape_ascii());
             let counts = stage.protocol.counts();

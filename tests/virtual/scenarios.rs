@@ -185,7 +185,7 @@ impl Stage {
         let is_old = name.starts_with("Client");
         self.world.chunking &= !is_old;
         self.world.say_bytes(peer, format!("{text}{}", if is_old { "" } else { "\n" }).as_bytes());
-        self.world.chunking = self.seed > 0 && self.world.config().framing == Framing::Line;
+        self.world.chunking = self.seed > 0 && self.world.config().framing == Some(Framing::Line);
     }
 
     fn holders(&self) -> String {
@@ -325,7 +325,9 @@ fn set_counted(config: &mut TurnServerConfig, option: &str) {
     let (first, rest) = option.split_once(' ').expect("words");
     let count = || first.parse::<usize>().unwrap_or_else(|_| panic!("a number: {option:?}"));
     match rest {
-        "framing" => config.framing = first.parse::<Framing>().expect("raw, line or auto"),
+        "framing" => {
+            config.framing = (first != "auto").then(|| first.parse().expect("raw, line or auto"));
+        }
         "seats needed" | "seat needed" => config.rules.min_seats = count(),
         "clients at most" => config.max_clients = count(),
         "rings at most" => config.max_rings = count(),

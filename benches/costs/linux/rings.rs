@@ -36,7 +36,7 @@ impl Client {
         let stream = BufReader::with_capacity(256, stream);
         let mut client = Client { stream, framing, name, epoch: String::new(), answer, line: String::new() };
         match framing {
-            Framing::Raw | Framing::Auto => client.await_raw_wait()?,
+            Framing::Raw => client.await_raw_wait()?,
             Framing::Line => {
                 let join = format!("JOIN {} ring=r{ring}\n", client.name);
                 client.stream.get_mut().write_all(join.as_bytes())?;
@@ -61,7 +61,7 @@ impl Client {
     /// Waits for its `GO`, and says how many other bytes it has read.
     fn await_go(&mut self) -> io::Result<usize> {
         match self.framing {
-            Framing::Raw | Framing::Auto => self.await_raw_go(),
+            Framing::Raw => self.await_raw_go(),
             Framing::Line => self.await_line_go(),
         }
     }

@@ -37,7 +37,7 @@ pub fn serve(args: &[String]) -> Result<(), Error> {
     // With them an allocation of some bytes may be seen as one of 2 MiB.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let mut config = TurnServerConfig::default();
-    config.framing = framing.parse().expect("a framing");
+    config.framing = Some(framing.parse().expect("a framing"));
     config.rules.min_seats = seats.parse().expect("a number of seats");
     // How many of the first lap's signals are held back depends on how quick the machine is, and must not
     // show.

@@ -1,10 +1,10 @@
 //! Limits and times of a turn server, and the combinations that contradict each other.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::turn::{Rules, RulesError};
+use crate::wire::Framing;
 
 /// Limits and times of a [`TurnServer`](super::TurnServer).
 ///
@@ -14,7 +14,7 @@ use crate::turn::{Rules, RulesError};
 /// use taketurns::protocol::turns::{Framing, TurnServerConfig};
 ///
 /// let mut config = TurnServerConfig::default();
-/// config.framing = Framing::Line;
+/// config.framing = Some(Framing::Line);
 /// config.rules.min_seats = 5;
 /// config.max_clients = 2;
 /// let error = config.check().unwrap_err();
@@ -23,8 +23,10 @@ use crate::turn::{Rules, RulesError};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TurnServerConfig {
-    /// How the messages of clients are framed. Default [`Framing::Auto`].
-    pub framing: Framing,
+    /// The framing of all clients. With [`Framing::Raw`] a connection gets a seat as soon as it is accepted;
+    /// with [`Framing::Line`] a silent one never does. Default `None`: both kinds of clients, in the same
+    /// rings. The first bytes of a connection, or its silence, show which kind it is.
+    pub framing: Option<Framing>,
     /// The rules of rings that have no rules of their own. Default: two seats, 30 s per turn.
     pub rules: Rules,
     /// The most connections; one more is turned away. Default 10,000.
@@ -67,7 +69,7 @@ pub struct TurnServerConfig {
     /// Raw clients: the number of consecutive malformed answers after which the holder is disconnected.
     /// Default 3.
     pub strikes: u8,
-    /// [`Framing::Auto`]: how long a connection may stay silent before it is treated as a raw client. Default
+    /// Without a `framing`: how long a connection may stay silent before it is treated as a raw client. Default
     /// 300 ms.
     pub raw_after: Duration,
     /// Raw clients: the longest message. Default 1,024 bytes.
@@ -77,7 +79,7 @@ pub struct TurnServerConfig {
 impl Default for TurnServerConfig {
     fn default() -> Self {
         TurnServerConfig {
-            framing: Framing::Auto,
+            framing: None,
             rules: Rules::default(),
             max_clients: 10_000,
             max_rings: 1_024,
@@ -113,14 +115,14 @@ impl TurnServerConfig {
     ///
     /// let mut config = TurnServerConfig::default();
     /// assert_eq!(config.check(), Ok(()));
-    /// (config.framing, config.admission) = (Framing::Raw, Admission::Host);
+    /// (config.framing, config.admission) = (Some(Framing::Raw), Admission::Host);
     /// assert!(config.check().is_err(), "a raw client has no name that the host could decide on");
     /// ```
     pub fn check(&self) -> Result<(), TurnConfigError> {
         self.check_rules(&self.rules)?;
         match self {
             _ if self.max_rings == 0 => Err(TurnConfigError::NoRings),
-            _ if self.admission == Admission::Host && self.framing != Framing::Line => {
+            _ if self.admission == Admission::Host && self.framing != Some(Framing::Line) => {
                 Err(TurnConfigError::AdmissionOfRawClients)
             }
             _ => Ok(()),
@@ -137,53 +139,6 @@ impl TurnServerConfig {
         Ok(())
     }
 }
-
-/// The kinds of clients that a server accepts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Framing {
-    /// Both kinds, in the same rings. The first bytes of a connection, or its silence, show which kind it is.
-    #[default]
-    Auto,
-    /// Raw clients only. A connection gets a seat as soon as it is accepted.
-    Raw,
-    /// Line clients only. A silent connection never gets a seat.
-    Line,
-}
-
-impl FromStr for Framing {
-    type Err = UnknownFraming;
-
-    fn from_str(text: &str) -> Result<Framing, UnknownFraming> {
-        match text {
-            "auto" => Ok(Framing::Auto),
-            "raw" => Ok(Framing::Raw),
-            "line" => Ok(Framing::Line),
-            _ => Err(UnknownFraming),
-        }
-    }
-}
-
-impl fmt::Display for Framing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Framing::Auto => "auto",
-            Framing::Raw => "raw",
-            Framing::Line => "line",
-        })
-    }
-}
-
-/// The text is not a [`Framing`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnknownFraming;
-
-impl fmt::Display for UnknownFraming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unknown framing: expected auto, raw or line")
-    }
-}
-
-impl std::error::Error for UnknownFraming {}
 
 /// Whether a client may join or watch a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -23,7 +23,7 @@
 //! let mut matches = 21;
 //!
 //! let mut config = TurnServerConfig::default();
-//! config.framing = Framing::Line;
+//! config.framing = Some(Framing::Line);
 //! config.rules.judging = Judging::Host;
 //! let mut server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7)))?;
 //!
@@ -93,7 +93,7 @@ mod server;
 mod undecided;
 
 pub use client::*;
-pub use config::{Admission, Framing, TurnConfigError, TurnServerConfig, UnknownFraming};
+pub use config::{Admission, TurnConfigError, TurnServerConfig};
 pub use counts::TurnCounts;
 pub use event::TurnEvent;
 pub use joining::{Admit, Joining};
@@ -108,3 +108,4 @@ pub use crate::session::{
     RawName, Reply, Request, Secret, Token, UnknownCode, Unreadable,
 };
 pub use crate::table::SeatData;
+pub use crate::wire::{Framing, UnknownFraming};

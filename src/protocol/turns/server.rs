@@ -108,7 +108,7 @@ impl TurnServer {
     /// use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
     ///
     /// let mut config = TurnServerConfig::default();
-    /// config.framing = Framing::Line;
+    /// config.framing = Some(Framing::Line);
     /// # #[cfg(feature = "net")]
     /// let server = TurnServer::new(config, taketurns::os_entropy())?;
     /// # Ok::<(), taketurns::protocol::turns::TurnConfigError>(())
@@ -431,8 +431,8 @@ impl TurnServer {
             info!("{peer}: turned away ({bye}; {nth} so far), {} clients are connected", self.open);
         }
         match self.config.framing {
-            Framing::Raw => links.abort(id),
-            Framing::Line | Framing::Auto => {
+            Some(Framing::Raw) => links.abort(id),
+            Some(Framing::Line) | None => {
                 self.say(id, &Reply::Bye { code: bye, at: None, words: None }, links);
                 self.close(id, links);
             }
@@ -533,9 +533,9 @@ impl Protocol for TurnServer {
             _ if links.transport(id).is_some_and(|transport| transport.is_web_socket) => {
                 self.line_opened(now, id);
             }
-            Framing::Raw => self.raw_opened(now, id, peer, links),
-            Framing::Line => self.line_opened(now, id),
-            Framing::Auto => self.undecided_opened(now, id),
+            Some(Framing::Raw) => self.raw_opened(now, id, peer, links),
+            Some(Framing::Line) => self.line_opened(now, id),
+            None => self.undecided_opened(now, id),
         }
     }
 

@@ -22,7 +22,7 @@ impl Show for TurnServer {
 
     fn about(&self, about: &mut Fields) {
         let rules = &self.config().rules;
-        about.put("framing", &self.config().framing.to_string());
+        about.put("framing", &self.config().framing.map_or("auto".to_owned(), |framing| framing.to_string()));
         about.put("epoch", &self.epoch().to_string());
         about.put("turn_deadline_ms", &millis(rules.turn_deadline));
         about.put("seat_grace_ms", &millis(rules.seat_grace));

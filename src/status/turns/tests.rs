@@ -21,7 +21,7 @@ struct World {
 
 impl World {
     fn new(configure: impl FnOnce(&mut TurnServerConfig)) -> World {
-        let mut config = TurnServerConfig { framing: Framing::Line, ..TurnServerConfig::default() };
+        let mut config = TurnServerConfig { framing: Some(Framing::Line), ..TurnServerConfig::default() };
         configure(&mut config);
         let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7))).expect("valid");
         let now = Now::ORIGIN;
@@ -246,7 +246,7 @@ fn an_answer_is_text_that_is_cut_and_goes_with_its_seat() {
 
 #[test]
 fn a_raw_seat_is_told_by_its_number_with_the_name_that_it_gave() {
-    let mut world = World::new(|config| config.framing = Framing::Raw);
+    let mut world = World::new(|config| config.framing = Some(Framing::Raw));
     let ids = [(); 2].map(|()| world.open());
     let ring = &world.state()["rings"][0];
     assert_eq!(ring["holder"]["clock"], "untold", "the gap behind WAIT");

@@ -53,7 +53,7 @@ fn metrics_follow_the_turns() {
 #[test]
 fn a_go_that_is_held_back_is_no_hand_over() {
     let mut config = TurnServerConfig::default();
-    config.framing = Framing::Raw;
+    config.framing = Some(Framing::Raw);
     config.signal_gap = Duration::from_secs(3);
     config.rules.min_seats = 1;
     let server = TurnServer::new(config, os_entropy()).expect("valid");

@@ -65,7 +65,7 @@ impl<P: Show + 'static> Drop for Server<P> {
 }
 
 pub(crate) fn turns(mut config: TurnServerConfig) -> TurnServer {
-    config.framing = Framing::Line;
+    config.framing = Some(Framing::Line);
     TurnServer::new(config, os_entropy()).expect("valid")
 }
 

@@ -5,7 +5,7 @@ use support::network::{Peer, World};
 use taketurns::protocol::turns::{How, TurnEvent};
 
 use super::start::{auto_config, raw_config};
-use taketurns::protocol::turns::{Framing, TurnServerConfig};
+use taketurns::protocol::turns::TurnServerConfig;
 
 /// A client that is restarted again and again. Its process counts on, and never has two connections.
 struct Client {
@@ -90,6 +90,6 @@ fn t02_two_raw_clients_alternate_over_20_000_random_restart_histories() {
 /// L12: the same at an address where line clients come, too.
 #[test]
 fn l12_two_raw_clients_alternate_in_framing_auto() {
-    assert_eq!(auto_config().framing, Framing::Auto);
+    assert_eq!(auto_config().framing, None);
     all_alternate(&auto_config(), 0..2_000);
 }

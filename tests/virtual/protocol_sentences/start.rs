@@ -7,22 +7,22 @@ use support::network::{Peer, World, field};
 use taketurns::protocol::turns::{Admission, Framing, TurnServerConfig};
 use taketurns::turn::{HeldClock, Judging, Rules};
 
-pub(crate) fn config(framing: Framing) -> TurnServerConfig {
+pub(crate) fn config(framing: Option<Framing>) -> TurnServerConfig {
     let mut config = TurnServerConfig::default();
     config.framing = framing;
     config
 }
 
 pub(crate) fn raw_config() -> TurnServerConfig {
-    config(Framing::Raw)
+    config(Some(Framing::Raw))
 }
 
 pub(crate) fn line_config() -> TurnServerConfig {
-    config(Framing::Line)
+    config(Some(Framing::Line))
 }
 
 pub(crate) fn auto_config() -> TurnServerConfig {
-    config(Framing::Auto)
+    config(None)
 }
 
 /// The configuration of a server of lines, with these rules.

@@ -19,7 +19,7 @@ pub fn serve_busy(clients: usize) -> Result<()> {
 
 fn run(clients: usize, driver: DriverConfig) -> Result<()> {
     let mut config = TurnServerConfig::default();
-    (config.framing, config.rules.min_seats, config.max_clients) = (Framing::Raw, clients, clients);
+    (config.framing, config.rules.min_seats, config.max_clients) = (Some(Framing::Raw), clients, clients);
     let mut event_loop = EventLoop::with_config(TurnServer::new(config, os_entropy())?, driver)?;
     announce(event_loop.driver_mut().listen(ANY_PORT.parse()?)?)?;
     event_loop.run(|_, _| {})?;

@@ -10,7 +10,7 @@ use crate::server::{ANY_PORT, announce};
 
 pub fn serve(shape: Shape) -> Result<()> {
     let mut config = TurnServerConfig::default();
-    config.framing = Framing::Line;
+    config.framing = Some(Framing::Line);
     config.rules.min_seats = shape.size;
     config.max_clients = shape.rings * shape.size;
     config.max_rings = shape.rings;

@@ -127,7 +127,7 @@ impl World {
         World {
             engine: engine(&config, &driver, store.as_ref(), Net::default(), seed, now),
             store,
-            chunking: config.framing == Framing::Line,
+            chunking: config.framing == Some(Framing::Line),
             config,
             driver,
             now,

@@ -64,7 +64,7 @@ impl World {
 
     /// As [`say`](Self::say), in the same pass as what is done next.
     pub fn queue(&mut self, peer: Peer, text: &str) {
-        let end = if self.config.framing == Framing::Line { "\n" } else { "" };
+        let end = if self.config.framing == Some(Framing::Line) { "\n" } else { "" };
         self.queue_bytes(peer, format!("{text}{end}").as_bytes());
     }
 
@@ -177,7 +177,7 @@ impl World {
     /// Returns what `peer` has received since the last call: `recv`s if only raw clients come, lines
     /// otherwise.
     pub fn heard(&mut self, peer: Peer) -> Vec<String> {
-        if self.config.framing == Framing::Raw { self.heard_raw(peer) } else { self.heard_lines(peer) }
+        if self.config.framing == Some(Framing::Raw) { self.heard_raw(peer) } else { self.heard_lines(peer) }
     }
 
     /// The `recv`s of `peer` since it was last looked at.

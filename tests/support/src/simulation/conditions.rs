@@ -48,7 +48,7 @@ pub(super) fn make_world(seed: u64, clients: usize) -> (World, Conditions) {
 
 fn config(rng: &mut fastrand::Rng, conditions: Conditions, clients: usize) -> TurnServerConfig {
     let mut config = TurnServerConfig::default();
-    config.framing = [Framing::Auto, Framing::Auto, Framing::Line, Framing::Raw][rng.usize(0..4)];
+    config.framing = [None, None, Some(Framing::Line), Some(Framing::Raw)][rng.usize(0..4)];
     // In some worlds there is hardly room for all.
     if rng.u8(0..4) == 0 {
         config.max_clients = clients + rng.usize(1..3);

@@ -54,7 +54,7 @@ impl Game {
         let (world, conditions) = conditions::make_world(seed, lines + raws + 2);
         let framing = world.config().framing;
         let rings = if rng.bool() { &["main"][..] } else { &["main", "lab"][..] };
-        let players: Vec<_> = (0..if framing == Framing::Raw { 0 } else { lines })
+        let players: Vec<_> = (0..if framing == Some(Framing::Raw) { 0 } else { lines })
             .map(|at| {
                 let weight = if conditions.weights && rng.bool() { rng.u8(1..=12) } else { 1 };
                 let asks = conditions.asking && rng.bool();
@@ -64,7 +64,7 @@ impl Game {
         let mut book = Book::default();
         let has_plain_order = !conditions.weights && !conditions.asking && !conditions.host_acts;
         // A resting or absent seat that comes back begins a wait that the host is not told of.
-        book.counts_waits = has_plain_order && !conditions.restarts && framing == Framing::Raw;
+        book.counts_waits = has_plain_order && !conditions.restarts && framing == Some(Framing::Raw);
         let game = Game {
             conditions,
             book,
@@ -72,7 +72,7 @@ impl Game {
             callers: Vec::new(),
             hostiles: Hostiles::default(),
             counted: HashMap::new(),
-            raw_most: if framing == Framing::Line { 0 } else { raws },
+            raw_most: if framing == Some(Framing::Line) { 0 } else { raws },
             deliveries_read: 0,
             hash: DefaultHasher::new(),
         };
@@ -112,7 +112,7 @@ impl Game {
             (0..self.callers.len()).filter(|&at| world.is_open(self.callers[at].peer)).collect();
         if open.len() < self.raw_most && (open.is_empty() || world.rng.u8(0..4) == 0) {
             let manners = match world.rng.u8(0..5) {
-                0 if world.config().framing == Framing::Auto => Manners::Silent,
+                0 if world.config().framing.is_none() => Manners::Silent,
                 1 | 2 => Manners::Plain,
                 _ => Manners::Old,
             };
