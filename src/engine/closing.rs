@@ -177,6 +177,13 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.read_later(id);
     }
 
+    /// Closes all connections at once, without another word.
+    #[cfg(feature = "journal")]
+    pub(crate) fn close_all(&mut self, now: Now) {
+        let all: Vec<_> = self.streams.iter().map(|(id, _)| id).collect();
+        all.into_iter().for_each(|id| self.close(now, id, CloseReason::Unwanted));
+    }
+
     /// Ends a connection. Its slot is used again only after the batch, because an event for it may still be
     /// on its way.
     pub(crate) fn close(&mut self, now: Now, id: ConnectionId, reason: CloseReason) {

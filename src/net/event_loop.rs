@@ -12,10 +12,14 @@ use mio::{Events, Poll, Token, Waker};
 use super::clock::Clock;
 use super::companion::Companion;
 use super::handle::{Handle, Inbox};
+#[cfg(feature = "journal")]
+use super::keeping::Keeping;
 use super::timer::Timer;
 use super::{Driver, DriverConfig, Error, Event, TokenSpace};
 use crate::hint::unlikely;
 use crate::protocol::Protocol;
+#[cfg(feature = "journal")]
+use crate::store::{Store, StoreCounts};
 use crate::time::{Instant, Now, earlier};
 
 /// The space of the driver's tokens. The waker and the timer have tokens of another space.
@@ -71,6 +75,10 @@ pub struct EventLoop<P: Protocol> {
     /// The loop was told to stop, or is drained. Both are final.
     stopped: bool,
     companion: Option<Box<dyn Companion<P>>>,
+    #[cfg(feature = "journal")]
+    keeping: Option<Box<Keeping>>,
+    /// It has a companion or a store.
+    has_more: bool,
 }
 
 impl<P: Protocol> EventLoop<P> {
@@ -127,6 +135,9 @@ impl<P: Protocol> EventLoop<P> {
             inbox,
             stopped: false,
             companion: None,
+            #[cfg(feature = "journal")]
+            keeping: None,
+            has_more: false,
         })
     }
 
@@ -167,6 +178,7 @@ impl<P: Protocol> EventLoop<P> {
     #[cfg(feature = "status")]
     pub(crate) fn accompany(&mut self, companion: Box<dyn Companion<P>>) {
         self.companion = Some(companion);
+        self.has_more = true;
     }
 
     /// Returns a handle for other threads. All of them reach this loop.
@@ -210,7 +222,7 @@ impl<P: Protocol> EventLoop<P> {
     /// # Ok(()) }
     /// ```
     pub fn run(&mut self, mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>)) -> Result<(), Error> {
-        if self.companion.is_some() {
+        if self.has_more {
             return self.run_accompanied(on_event);
         }
         loop {
@@ -235,6 +247,8 @@ impl<P: Protocol> EventLoop<P> {
                 on_event(&mut self.driver, event);
             }
             if !goes_on {
+                #[cfg(feature = "journal")]
+                self.close_store()?;
                 return Ok(());
             }
         }
@@ -288,8 +302,8 @@ impl<P: Protocol> EventLoop<P> {
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let goes_on = self.pass(self.next_deadline(), timeout);
         // The next poll forgets what this one has said.
-        if self.companion.is_some() && matches!(goes_on, Ok(_) | Err(Error::EventsPending)) {
-            self.finish_companion(self.clock.last())?;
+        if self.has_more && matches!(goes_on, Ok(_) | Err(Error::EventsPending)) {
+            self.finish_more(self.clock.last())?;
         }
         goes_on
     }
@@ -305,6 +319,8 @@ impl<P: Protocol> EventLoop<P> {
         }
         if unlikely(woken) {
             self.stopped |= self.inbox.obey(&mut self.driver, now);
+            #[cfg(feature = "journal")]
+            self.tell_durable(now)?;
         }
         self.driver.finish_batch(now)?;
         self.stopped |= self.driver.is_drained();
@@ -476,6 +492,15 @@ impl<P: Protocol> EventLoop<P> {
         }
     }
 
+    #[cold]
+    fn finish_more(&mut self, now: Now) -> Result<(), Error> {
+        #[cfg(feature = "journal")]
+        if let Some(keeping) = &mut self.keeping {
+            keeping.take_records(now, &mut self.driver);
+        }
+        self.finish_companion(now)
+    }
+
     /// Runs the companion after the driver's pass, with its events from that pass, so that no turn waits for
     /// it.
     #[cold]
@@ -484,6 +509,75 @@ impl<P: Protocol> EventLoop<P> {
         companion.note_pass(now);
         self.events.iter().for_each(|event| companion.handle_event(now, event));
         companion.finish_batch(now, &self.driver)
+    }
+}
+
+/// With a store.
+#[cfg(feature = "journal")]
+impl<P: Protocol + 'static> EventLoop<P> {
+    /// Has what the protocol [records](Protocol::poll_record) stored in `store`, which a thread of its own
+    /// calls, so that the loop never waits for it. Whatever a record caused is said when it is durable.
+    ///
+    /// The store has been [loaded](Store::load), and the protocol was made from its state. To be called
+    /// before the first pass. `limit` is the time that the store has at the end, to store what still waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Thread`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use taketurns::journal::Journal;
+    /// use taketurns::net::{EventLoop, now, os_entropy};
+    /// use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// use taketurns::session::Epoch;
+    /// use taketurns::store::Store as _;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = std::env::temp_dir().join(format!("taketurns-store-in-{}", std::process::id()));
+    /// let mut journal = Journal::open(&dir, Epoch::random(&mut os_entropy()))?;
+    /// let state = journal.load()?;
+    /// let server = TurnServer::restore(now(), TurnServerConfig::default(), os_entropy(), &state)?;
+    /// let mut event_loop = EventLoop::new(server)?;
+    /// event_loop.store_in(journal, Duration::from_secs(3))?;
+    /// # event_loop.driver_mut().drain(now());
+    /// event_loop.run(|_driver, event| println!("{event:?}"))?;
+    /// # std::fs::remove_dir_all(dir)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn store_in(&mut self, store: impl Store, limit: Duration) -> Result<(), Error> {
+        self.keeping = Some(Box::new(Keeping::new(store, self.handle(), limit)?));
+        self.has_more = true;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "journal")]
+impl<P: Protocol> EventLoop<P> {
+    /// Returns what the store has done; `None` without one.
+    #[must_use]
+    pub fn store_counts(&self) -> Option<StoreCounts> {
+        self.keeping.as_ref().map(|keeping| keeping.counts())
+    }
+
+    /// Stores what still waits and closes the store. [`run`](Self::run) does so at its end; a host that makes
+    /// the passes itself calls this after [`run_once`](Self::run_once) has said `false`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub fn close_store(&mut self) -> Result<(), Error> {
+        self.keeping.take().map_or(Ok(()), |keeping| keeping.close())
+    }
+
+    fn tell_durable(&mut self, now: Now) -> Result<(), Error> {
+        let Some(keeping) = &mut self.keeping else { return Ok(()) };
+        keeping.tell_durable(now, &mut self.driver).inspect_err(|_| {
+            self.keeping = None;
+            self.driver.engine.close_all(now);
+        })
     }
 }
 

@@ -97,7 +97,7 @@ impl<P: Protocol> Handle<P> {
         }
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         // A waker that fails belongs to a loop that is gone.
         let _ = self.waker.wake();
     }

@@ -51,6 +51,8 @@ mod driver;
 mod error;
 mod event_loop;
 mod handle;
+#[cfg(feature = "journal")]
+mod keeping;
 mod resolve;
 mod timer;
 

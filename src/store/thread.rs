@@ -232,7 +232,9 @@ impl<W: Fn()> Worker<W> {
             self.shared.taken.fetch_add(taken, Ordering::Release);
             let Record { seq, changes } = pending.take().expect("one has been merged");
             let begin = now().instant;
-            store.commit(&changes)?;
+            if !changes.is_empty() {
+                store.commit(&changes)?;
+            }
             let took = now().instant.saturating_duration_since(begin);
             let add = |to: &AtomicU64, more: u128| {
                 to.fetch_add(more.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);

@@ -26,6 +26,7 @@
 // crowds.rs         many connections, and bytes in pieces
 // process.rs        faults of the whole process
 // allocations.rs    a steady turn allocates nothing
+// stored.rs         a loop with a store
 // status/           the status listener
 
 mod afterlife;
@@ -46,5 +47,7 @@ mod process;
 mod servers;
 mod slots;
 mod slow_readers;
+#[cfg(feature = "journal")]
+mod stored;
 #[cfg(feature = "status")]
 mod status;

@@ -1,0 +1,60 @@
+//! The store of a loop: its records go there after each pass, and a pass begins when more are durable.
+
+use std::time::Duration;
+
+use super::{Driver, Error, Handle};
+use crate::protocol::Protocol;
+use crate::store::{Store, StoreCounts, StoreThread};
+use crate::time::Now;
+
+/// The store of an event loop.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    thread: StoreThread,
+    /// The number up to which all records are durable, as the protocol knows.
+    told: u64,
+    /// Time to close it.
+    limit: Duration,
+}
+
+impl Keeping {
+    pub(super) fn new<P: Protocol + 'static>(
+        store: impl Store,
+        handle: Handle<P>,
+        limit: Duration,
+    ) -> Result<Keeping, Error> {
+        let thread = StoreThread::spawn(store, move || handle.wake()).map_err(Error::Thread)?;
+        Ok(Keeping { thread, told: 0, limit })
+    }
+
+    /// Tells the protocol how far the store is.
+    pub(super) fn tell_durable<P: Protocol>(
+        &mut self,
+        now: Now,
+        driver: &mut Driver<P>,
+    ) -> Result<(), Error> {
+        let durable = self.thread.durable().map_err(Error::Store)?;
+        if durable > self.told {
+            self.told = durable;
+            driver.handle_durable(now, durable);
+        }
+        Ok(())
+    }
+
+    /// Takes the records of a pass.
+    pub(super) fn take_records<P: Protocol>(&mut self, now: Now, driver: &mut Driver<P>) {
+        while let Some(record) = driver.poll_record(now) {
+            self.thread.submit(record);
+        }
+        self.thread.flush();
+    }
+
+    pub(super) fn counts(&self) -> StoreCounts {
+        self.thread.counts()
+    }
+
+    /// Stores what waits, and closes the store.
+    pub(super) fn close(self) -> Result<(), Error> {
+        self.thread.close(self.limit).map(|_| ()).map_err(Error::Store)
+    }
+}
