@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Players hear their table without asking for `hear=turns`. A player that misses its turn misses a move; a
-//! player whose connection is lost resumes with `resume=` and finds its board.
+//! player whose connection is lost resumes with `resume=` and finds its board. With `--journal` the boards outlive
+//! the server: each is stored together with the move that made it.
 
 mod common;
 
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
+use common::keeping::Keeping;
 use common::options::{self, Extras};
 use common::server::Service;
 use common::tls;
@@ -40,6 +42,19 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
     turn_deadline: Duration,
 
+    /// directory of a journal: tables and boards outlive the server. It is made if it is missing. Needs the feature
+    /// journal. Default: none, everything is in memory
+    #[argh(option, arg_name = "dir")]
+    journal: Option<String>,
+
+    /// the journal is a backup that was put back: its turns are granted again, so it begins another epoch
+    #[argh(switch)]
+    new_epoch: bool,
+
+    /// set the journal aside, whatever state it is in, and begin a new one
+    #[argh(switch)]
+    discard_journal: bool,
+
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
@@ -59,9 +74,16 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     config.rules.demands = Demands::Only(Demand::Always);
     config.rules.turn_deadline = options.turn_deadline;
     config.rules.judging = Judging::Host;
-    let service = Service::listen_turns(config, &options.listen, extras)?;
+    let keeping = Keeping {
+        journal: options.journal.as_deref(),
+        new_epoch: options.new_epoch,
+        discard: options.discard_journal,
+        ..Keeping::default()
+    };
+    let service = Service::listen_turns(config, &options.listen, extras, keeping)?;
     service.announce();
-    let mut tables = Tables { games: HashMap::new(), lines: Vec::new() };
+    let games = Game::restored(service.event_loop.driver().protocol());
+    let mut tables = Tables { games, lines: Vec::new() };
     service.run(|news, driver, event| {
         if let Event::Protocol(event) = event {
             tables.hear(now(), driver, event);
@@ -111,19 +133,21 @@ impl Tables {
         let cell = cell.unwrap_or_default();
         self.lines.push(format!("{table}: {name} puts {mark} at {cell}"));
         server.say_to_ring(&table, game.board().as_bytes(), links).expect("a board is short");
-        let verdict = if game.has_won(seat) {
+        if game.has_won(seat) {
             self.say(server, &table, &format!("{name} wins with {mark}; the loser begins"), links);
             game = Game::default();
-            Verdict::Accept { next: other(server, seat), words: Some("you win"), state: None }
+            let state = game.to_bytes();
+            self.games.insert(seat.ring(), game);
+            let verdict =
+                Verdict::Accept { next: other(server, seat), words: Some("you win"), state: Some(&state) };
+            return rule(now, server, proposal, verdict, links);
         } else if game.is_full() {
             self.say(server, &table, "a draw; another game", links);
             game = Game::default();
-            Verdict::ACCEPT
-        } else {
-            Verdict::ACCEPT
-        };
+        }
         self.games.insert(seat.ring(), game);
-        rule(now, server, proposal, verdict, links);
+        let state = game.to_bytes();
+        rule(now, server, proposal, Verdict::Accept { next: None, words: None, state: Some(&state) }, links);
     }
 
     /// Clears the board of a player that has left for good.
@@ -150,8 +174,13 @@ fn rule(now: Now, server: &mut TurnServer, proposal: Proposal, verdict: Verdict<
     let Err(unruled) = server.rule(now, proposal, verdict, links) else { return };
     match unruled.proposal {
         // The loser is away and cannot be named: the queue decides.
-        Some(proposal) if verdict != Verdict::ACCEPT => rule(now, server, proposal, Verdict::ACCEPT, links),
-        _ => warn!("a verdict changed nothing: {}", unruled.error),
+        Some(proposal) => match verdict {
+            Verdict::Accept { next: Some(_), words, state } => {
+                rule(now, server, proposal, Verdict::Accept { next: None, words, state }, links);
+            }
+            _ => warn!("a verdict changed nothing: {}", unruled.error),
+        },
+        None => warn!("a verdict changed nothing: {}", unruled.error),
     }
 }
 
@@ -197,6 +226,32 @@ impl Game {
 
     fn is_full(&self) -> bool {
         self.cells.iter().all(Option::is_some)
+    }
+
+    /// The board as it is stored with a move: for each cell, and for X, the number of a seat, or 0.
+    fn to_bytes(self) -> Vec<u8> {
+        let place = |seat: Option<SeatId>| seat.map_or(0, |seat| seat.place());
+        self.cells.into_iter().chain([self.x]).flat_map(|seat| place(seat).to_le_bytes()).collect()
+    }
+
+    /// The boards of the tables that a server has from its journal.
+    fn restored(server: &TurnServer) -> HashMap<RingId, Game> {
+        let tables = server.scheduler().rings().filter_map(|ring| {
+            let (places, []) = server.host_state(server.ring_name(ring)?)?.as_chunks::<8>() else {
+                return None;
+            };
+            let seat = |place: &[u8; 8]| {
+                let place = u64::from_le_bytes(*place);
+                server.scheduler().seats_of(ring).map(|view| view.seat).find(|seat| seat.place() == place)
+            };
+            // A board with marks of a player that has left is cleared.
+            let marks: Vec<_> = places.iter().map(|place| (*place != [0; 8]).then(|| seat(place))).collect();
+            let (x, cells) = marks.split_last().filter(|_| !marks.contains(&Some(None)))?;
+            let mut game = Game { cells: [None; 9], x: x.flatten() };
+            game.cells.iter_mut().zip(cells).for_each(|(cell, seat)| *cell = seat.flatten());
+            Some((ring, game))
+        });
+        tables.collect()
     }
 
     /// The board as people see it: free cells by their numbers.

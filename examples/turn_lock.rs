@@ -16,6 +16,7 @@ use argh::{ArgsInfo, FromArgs};
 use common::addresses;
 use common::command::Job;
 use common::counting;
+use common::keeping::Keeping;
 use common::lease::Lease;
 use common::lookup;
 use common::options::{self, Extras, wrong_usage};
@@ -105,7 +106,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     config.rules.demands = Demands::Only(Demand::Ask);
     config.rules.hold_max = HoldMax::Unlimited;
     config.rules.turn_grace = Duration::from_secs(10);
-    let service = Service::listen_turns(config, &options.listen, extras)?;
+    let service = Service::listen_turns(config, &options.listen, extras, Keeping::default())?;
     service.announce();
     service.run(|_, _, _| {})
 }

@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use common::answers::Answers;
+use common::keeping::Keeping;
 use common::options::{self, Extras, Framings, wrong_usage};
 use common::server::{Service, Site};
 use common::web::Web;
 use common::{output, tls};
 use log::LevelFilter;
+use common::keeping::Keeping;
 use taketurns::net::{Event, os_entropy};
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 use taketurns::turn::{Demands, HoldMax, Weight};
@@ -90,6 +92,27 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
     seat_grace: Duration,
 
+    /// directory of a journal: seats, turns and answers outlive the server. It is made if it is missing. Needs the
+    /// feature journal. Default: none, everything is in memory
+    #[argh(option, arg_name = "dir")]
+    journal: Option<String>,
+
+    /// the journal is a backup that was put back: its turns are granted again, so it begins another epoch
+    #[argh(switch)]
+    new_epoch: bool,
+
+    /// set the journal aside, whatever state it is in, and begin a new one
+    #[argh(switch)]
+    discard_journal: bool,
+
+    /// write the journal to this file, as lines of JSON, and end. The server must be stopped
+    #[argh(option, arg_name = "file")]
+    export: Option<String>,
+
+    /// begin the journal from an exported file, and end
+    #[argh(option, arg_name = "file")]
+    import: Option<String>,
+
     /// print no answers (for measuring)
     #[argh(switch)]
     quiet: bool,
@@ -129,14 +152,29 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
+    let keeping = Keeping {
+        journal: options.journal.as_deref(),
+        new_epoch: options.new_epoch,
+        discard: options.discard_journal,
+        export: options.export.as_deref(),
+        import: options.import.as_deref(),
+    };
+    if keeping.move_files()? {
+        return Ok(());
+    }
     let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
     let mut site = Site::of_turns(&options.listen, status, max_per_address, extras)?;
     site.limits.queued_bytes_max = options.queued_max;
     let config = config(options, site.clients_max)?;
-    let turns = TurnServer::new(config, os_entropy())
+    config
+        .check()
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
+    let (turns, store) = keeping.serve(config)?;
     site.limits.wire_ping = options.web_ping.filter(|every| !every.is_zero());
     let mut service = Service::listen(turns, site)?;
+    if let Some(store) = store {
+        store.serve(&mut service.event_loop)?;
+    }
     let web = Web { is_on: options.web_socket, origins: &options.web_origin, hosts: &options.web_host };
     web.offer(service.event_loop.driver_mut())?;
     service.announce();

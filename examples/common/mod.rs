@@ -12,6 +12,7 @@ pub mod console;
 pub mod counting;
 pub mod files;
 pub mod journal;
+pub mod keeping;
 pub mod lease;
 pub mod logger;
 pub mod lookup;

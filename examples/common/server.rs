@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use log::warn;
-use taketurns::net::{Driver, DriverConfig, Event, EventLoop, connections_max, now, os_entropy};
+use taketurns::net::{Driver, DriverConfig, Event, EventLoop, connections_max, now};
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 use taketurns::time::Instant;
 
 use super::addresses;
+use super::keeping::Keeping;
 use super::news::News;
 use super::options::Extras;
 use super::status::{self, Show};
@@ -121,9 +122,14 @@ impl Service<TurnServer> {
         config: TurnServerConfig,
         listen: &[String],
         extras: &Extras,
+        keeping: Keeping<'_>,
     ) -> Result<Service<TurnServer>, String> {
-        let turns = TurnServer::new(config, os_entropy()).map_err(|error| error.to_string())?;
-        Service::listen(turns, Site::of_turns(listen, None, None, extras)?)
+        let (turns, store) = keeping.serve(config)?;
+        let mut service = Service::listen(turns, Site::of_turns(listen, None, None, extras)?)?;
+        if let Some(store) = store {
+            store.serve(&mut service.event_loop)?;
+        }
+        Ok(service)
     }
 }
 
@@ -178,6 +184,7 @@ impl<P: Show + 'static> Service<P> {
                 }
             }
         }
+        super::keeping::close(&mut self.event_loop)?;
         self.strays.refuse();
         news.finish();
         Ok(())

@@ -47,7 +47,7 @@ mod process;
 mod servers;
 mod slots;
 mod slow_readers;
-#[cfg(feature = "journal")]
-mod stored;
 #[cfg(feature = "status")]
 mod status;
+#[cfg(feature = "journal")]
+mod stored;

@@ -1,0 +1,175 @@
+//! `--journal`: seats, turns and answers that outlive the server, if it was built with the feature for that.
+
+use taketurns::net::EventLoop;
+use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+
+use super::options::wrong_usage;
+
+/// Where a server keeps what outlives it.
+#[derive(Clone, Copy, Default)]
+pub struct Keeping<'o> {
+    /// The directory.
+    pub journal: Option<&'o str>,
+    /// A backup was put back: another life begins with it.
+    pub new_epoch: bool,
+    /// What is there is set aside.
+    pub discard: bool,
+    /// The file to write it to, and end.
+    pub export: Option<&'o str>,
+    /// The file to begin it from, and end.
+    pub import: Option<&'o str>,
+}
+
+impl<'o> Keeping<'o> {
+    /// The directory, if the options make sense together.
+    fn dir(&self) -> Option<&'o str> {
+        let wishes = [
+            ("--new-epoch", self.new_epoch),
+            ("--discard-journal", self.discard),
+            ("--export", self.export.is_some()),
+            ("--import", self.import.is_some()),
+        ];
+        let mut wished = wishes.iter().filter(|(_, is_wished)| *is_wished).map(|(option, _)| option);
+        match (self.journal, wished.next(), wished.next()) {
+            (None, Some(option), _) => wrong_usage(format_args!("{option} needs --journal DIR")),
+            (_, Some(one), Some(other)) => wrong_usage(format_args!("{one} and {other} exclude each other")),
+            (dir, ..) => dir,
+        }
+    }
+}
+
+#[cfg(not(feature = "journal"))]
+pub use without::*;
+
+#[cfg(not(feature = "journal"))]
+mod without {
+    use taketurns::net::os_entropy;
+    use taketurns::protocol::Protocol;
+
+    use super::*;
+
+    pub struct Store;
+
+    impl Keeping<'_> {
+        pub fn move_files(&self) -> Result<bool, String> {
+            match self.dir() {
+                None => Ok(false),
+                Some(dir) => Err(format!(
+                    "cannot keep a journal in {dir:?}: this build lacks the feature journal; build with it, as in \
+                     cargo run --release --features journal --example turn_server, or leave --journal out"
+                )),
+            }
+        }
+
+        pub fn serve(&self, config: TurnServerConfig) -> Result<(TurnServer, Option<Store>), String> {
+            Ok((TurnServer::new(config, os_entropy()).map_err(|error| error.to_string())?, None))
+        }
+    }
+
+    impl Store {
+        pub fn serve(self, _: &mut EventLoop<TurnServer>) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    /// Nothing is to be stored.
+    pub fn close<P: Protocol>(_: &mut EventLoop<P>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "journal")]
+pub use with::*;
+
+#[cfg(feature = "journal")]
+mod with {
+    use std::fs::File;
+    use std::io::{BufReader, BufWriter, Write as _};
+    use std::path::Path;
+    use std::time::Duration;
+
+    use log::info;
+    use taketurns::journal::Journal;
+    use taketurns::net::{now, os_entropy};
+    use taketurns::protocol::Protocol;
+    use taketurns::session::Epoch;
+    use taketurns::store::Store as _;
+
+    use super::*;
+
+    /// The journal of a server, and the time that it has at the end.
+    pub struct Store(Journal, Duration);
+
+    impl Keeping<'_> {
+        /// Exports or imports the journal; `false` if that is not wanted.
+        pub fn move_files(&self) -> Result<bool, String> {
+            let Some(dir) = self.dir().map(Path::new) else { return Ok(false) };
+            match (self.export, self.import) {
+                (Some(file), _) => export(dir, file).map(|()| true),
+                (_, Some(file)) => import(dir, file).map(|()| true),
+                (None, None) => Ok(false),
+            }
+        }
+
+        /// Makes a server that goes on from its journal, or one that keeps everything in memory.
+        pub fn serve(&self, config: TurnServerConfig) -> Result<(TurnServer, Option<Store>), String> {
+            let Some(dir) = self.dir() else {
+                let turns = TurnServer::new(config, os_entropy()).map_err(|error| error.to_string())?;
+                return Ok((turns, None));
+            };
+            let (path, fresh) = (Path::new(dir), Epoch::random(&mut os_entropy()));
+            let opened = match self {
+                _ if self.discard => Journal::discard(path, fresh),
+                _ if self.new_epoch => Journal::open_backup(path, fresh),
+                _ => Journal::open(path, fresh),
+            };
+            let mut journal = opened.map_err(|error| error.to_string())?;
+            let state = journal.load().map_err(|lost| lost.to_string())?;
+            let patience = config.drain_timeout;
+            let turns = TurnServer::restore(now(), config, os_entropy(), &state).map_err(|error| {
+                format!("journal {dir:?}: {error}; allow more, as --max-clients does, or begin anew with --discard-journal")
+            })?;
+            let seats: usize = state.rings.values().map(|ring| ring.seats.len()).sum();
+            info!("journal {dir:?}: epoch {}, {} rings, {seats} seats", turns.epoch(), state.rings.len());
+            Ok((turns, Some(Store(journal, patience))))
+        }
+    }
+
+    impl Store {
+        /// Has what `event_loop` records stored.
+        pub fn serve(self, event_loop: &mut EventLoop<TurnServer>) -> Result<(), String> {
+            let Store(journal, patience) = self;
+            event_loop.store_in(journal, patience).map_err(|error| error.to_string())
+        }
+    }
+
+    /// Stores what waits, at the end.
+    pub fn close<P: Protocol>(event_loop: &mut EventLoop<P>) -> Result<(), String> {
+        event_loop.close_store().map_err(|error| error.to_string())
+    }
+
+    fn export(dir: &Path, file: &str) -> Result<(), String> {
+        // One that is not there is not to be made.
+        if !dir.is_dir() {
+            return Err(format!("journal {dir:?}: there is no such directory; name one with --journal"));
+        }
+        let mut journal =
+            Journal::open(dir, Epoch::random(&mut os_entropy())).map_err(|error| error.to_string())?;
+        let failed = |error| {
+            format!("cannot write the export to {file:?}: {error}; choose another file with --export")
+        };
+        // Nothing that is there is overwritten.
+        let mut to = BufWriter::new(File::create_new(file).map_err(failed)?);
+        journal.export(&mut to).map_err(|error| error.to_string())?;
+        to.flush().map_err(failed)?;
+        to.get_ref().sync_all().map_err(failed)
+    }
+
+    fn import(dir: &Path, file: &str) -> Result<(), String> {
+        let from = File::open(file).map_err(|error| {
+            format!("cannot read the export {file:?}: {error}; choose another file with --import")
+        })?;
+        let journal = Journal::import(dir, BufReader::new(from)).map_err(|error| error.to_string())?;
+        journal.close().map_err(|lost| lost.to_string())
+    }
+}
