@@ -94,8 +94,8 @@
 //! [`protocol::turns::TurnServerConfig`], [`net::DriverConfig`] or [`status::StatusConfig`], with its default
 //! and the reason for it. No peer can make a server panic, spin, or grow without bound.
 //!
-//! State lives in memory. A server that starts again has another epoch and turns from 1, and its clients see
-//! that.
+//! State lives in memory: a server that starts again has another epoch and turns from 1, and its clients see
+//! that. With a [`journal`] it outlives the server.
 
 // Without all features the docs still say what they would add; only the links lead nowhere then.
 #![cfg_attr(

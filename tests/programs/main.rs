@@ -26,6 +26,7 @@
 // turn_lock.rs   a lock, and all that can happen to its holder
 // echo/, dispatch/, counter/   the programs of the older protocols
 // status.rs      the option that shows the status
+// kept.rs        programs with a journal, killed
 // journal/       a journal whose process is killed
 // process/       runs programs, and watches them
 
@@ -38,6 +39,8 @@ mod echo;
 mod ends;
 #[cfg(feature = "journal")]
 mod journal;
+#[cfg(feature = "journal")]
+mod kept;
 mod legacy;
 mod moderator;
 mod others;
