@@ -61,7 +61,7 @@
 //! | [`net`] | sockets, clock, `mio`: the driver and the event loop | who may do what |
 //! | [`status`] | health, metrics, a page and a feed over HTTP, in the same loop | who may do what |
 //! | [`tls`] | TLS in front of any protocol | sockets, who may do what |
-//! | [`store`], [`journal`] | where records are stored, and the thread that waits for it; a store on a disk. Not wired to a server yet | turns, clients |
+//! | [`store`], [`journal`] | where records are stored, and the thread that waits for it; a store on a disk | turns, clients |
 //! | [`time`] | time as an argument | clocks |
 //!
 //! Each uses only those above it, and `time`. All above `net` do no I/O: a test drives them in virtual time,

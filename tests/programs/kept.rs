@@ -46,7 +46,8 @@ fn begun(server: &Server) -> [String; 2] {
 }
 
 fn resume(server: &Server, name: &str, welcome: &str) -> (LinePeer, String) {
-    let mut peer = LinePeer::connect(&server.address, &format!("JOIN {name} resume={}", field(welcome, "resume")));
+    let mut peer =
+        LinePeer::connect(&server.address, &format!("JOIN {name} resume={}", field(welcome, "resume")));
     let welcome = peer.hears_next();
     (peer, welcome)
 }
@@ -61,7 +62,11 @@ fn a_killed_server_comes_back_with_its_seats_numbers_and_answers() {
 
     let mut server = start(&journal, &[]);
     let (mut bob, welcome) = resume(&server, "bob", &bobs);
-    assert_eq!((field(&welcome, "epoch"), field(&welcome, "seat")), (field(&anns, "epoch"), "2"), "{welcome}");
+    assert_eq!(
+        (field(&welcome, "epoch"), field(&welcome, "seat")),
+        (field(&anns, "epoch"), "2"),
+        "{welcome}"
+    );
     bob.hears("GO turn=2 ");
     let (mut ann, welcome) = resume(&server, "ann", &anns);
     assert_eq!(field(&welcome, "last"), "1");
@@ -115,7 +120,10 @@ fn a_directory_that_cannot_be_used_is_refused_in_one_line() {
     fs::create_dir(&others).expect("a folder");
     fs::write(folder.path("others/mail"), "Dear Bob").expect("a file");
     let line = complaint(&mut turn_server(&others, &[]));
-    assert!(line.contains("\"mail\" is of another program: give the journal a directory of its own"), "{line}");
+    assert!(
+        line.contains("\"mail\" is of another program: give the journal a directory of its own"),
+        "{line}"
+    );
 
     let line = complaint(&mut turn_server("/dev/null", &[]));
     assert!(line.contains("/dev/null"), "{line}");
@@ -142,7 +150,8 @@ fn options_that_make_no_sense_without_each_other_are_refused() {
         (&["--export", "x"], "--export needs --journal DIR"),
         (&["--journal", &journal, "--new-epoch", "--discard-journal"], "exclude each other"),
     ] {
-        let mut process = Process::spawn(example("turn_server").args(["--listen", "127.0.0.1:0"]).args(options));
+        let mut process =
+            Process::spawn(example("turn_server").args(["--listen", "127.0.0.1:0"]).args(options));
         process.expect_exit(2, PATIENCE);
         let line = expect_one_complaint(&process);
         assert!(line.contains(words), "{line}");
@@ -174,7 +183,8 @@ fn a_journal_moves_by_export_and_import_and_a_backup_begins_another_epoch() {
     server.process.kill(PATIENCE);
 
     let server = start(&moved, &["--new-epoch"]);
-    let mut ann = LinePeer::connect(&server.address, &format!("JOIN ann resume={}", field(&welcome, "resume")));
+    let mut ann =
+        LinePeer::connect(&server.address, &format!("JOIN ann resume={}", field(&welcome, "resume")));
     assert_ne!(field(&ann.hears("WELCOME "), "epoch"), field(&anns, "epoch"));
 }
 
@@ -207,7 +217,10 @@ fn tic_tac_toe_goes_on_with_the_right_board() {
 
     let server = start();
     let resume = |name: &str, welcome: &str| {
-        LinePeer::connect(&server.address, &format!("JOIN {name} ring=oak resume={}", field(welcome, "resume")))
+        LinePeer::connect(
+            &server.address,
+            &format!("JOIN {name} ring=oak resume={}", field(welcome, "resume")),
+        )
     };
     let mut bob = resume("bob", &bobs);
     assert_eq!(board(&mut bob), "O234X6789");
@@ -257,7 +270,8 @@ fn a_full_disk_ends_the_server_in_one_line() {
         assert!(confirmed < 100_000, "the disk is not full");
     }
     let status = server.process.wait_for_exit(PATIENCE);
-    let line = server.process.lines(crate::process::Stream::Err).last().copied().unwrap_or_default().to_owned();
+    let line =
+        server.process.lines(crate::process::Stream::Err).last().copied().unwrap_or_default().to_owned();
     let _ = Command::new("umount").arg("-l").arg(&disk).status();
     assert_eq!(status.code(), Some(1), "{line}");
     assert!(line.contains(&journal) && line.contains("No space left"), "{line}");
