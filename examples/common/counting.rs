@@ -176,14 +176,13 @@ impl Counting {
                 }
                 if may_log(Level::Warn, now, driver) {
                     let words =
-                        words.map_or_else(|| code.words().to_owned(), |words| super::printable(&words));
+                        words.map_or_else(|| code.words().to_owned(), |words| super::loggable(&words));
                     warn!("{name}: refused by the server: {code} ({words})");
                 }
             }
             News::Bye(bye) if bye.code != Bye::Left => {
                 let hint = if bye.code == Bye::NameTaken { "; see --name" } else { "" };
-                let words =
-                    bye.words.as_deref().map_or_else(|| bye.code.words().to_owned(), super::printable);
+                let words = bye.words.as_deref().map_or_else(|| bye.code.words().to_owned(), super::loggable);
                 // A server that is replaced by another one is nothing to worry about.
                 let level = match bye.code {
                     Bye::ShuttingDown | Bye::BadSecret => Level::Info,

@@ -35,6 +35,7 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 use taketurns::net::Target;
 use taketurns::protocol::turns::{End, Name};
+use taketurns::session::Redacted;
 
 /// Ends a program: its error is one line on standard error, and exit code 1.
 pub fn exit_code(result: Result<(), String>) -> ExitCode {
@@ -83,6 +84,12 @@ pub fn printable(text: &str) -> String {
         c => c.escape_debug().to_string(),
     };
     text.chars().map(show).collect()
+}
+
+/// A server's words for a log: they may repeat a line that has a secret.
+pub fn loggable(words: &str) -> String {
+    let shown = Redacted(words.as_bytes());
+    if shown.hides() { shown.to_string() } else { printable(words) }
 }
 
 /// Escapes bytes of a peer for a terminal.

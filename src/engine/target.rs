@@ -51,7 +51,8 @@ impl FromStr for Target {
             }
             _ => {}
         }
-        let port = port.parse().map_err(|_| BadTarget::BadPort)?;
+        let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|_| is_number).ok_or(BadTarget::BadPort)?;
         match host {
             "" => Err(BadTarget::NoHost),
             _ if has_brackets && !host.contains(':') => Err(BadTarget::Brackets),
@@ -129,6 +130,7 @@ mod tests {
             ("[]:5", Err(BadTarget::NoHost)),
             ("server:65536", Err(BadTarget::BadPort)),
             ("server:-1", Err(BadTarget::BadPort)),
+            ("127.0.0.1:+5", Err(BadTarget::BadPort)),
             ("server:http", Err(BadTarget::BadPort)),
             ("::1:5", Err(BadTarget::Brackets)),
             ("fe80::1:5001", Err(BadTarget::Brackets)),

@@ -200,3 +200,20 @@ fn a_client_that_is_superseded_ends_with_exit_code_1_and_why() {
     assert!(said.ends_with("ann: superseded: the seat was resumed by another client"), "{said}");
     assert!(!said.contains(secret), "{said}");
 }
+
+/// [L7] A server may repeat in its words what it was sent.
+#[test]
+fn secrets_in_the_words_of_a_server_are_not_logged() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let mut client = turn_client(&address, &["--clients", "1"]);
+    let (mut server, _) = listener.accept().expect("the client comes");
+    let secret = "0123456789abcdef0123456789abcdef";
+    let words = format!("JOIN ann resume={secret} is not for here");
+    let said = format!("NO malformed :{words}\nBYE forbidden :{words}\n");
+    server.write_all(said.as_bytes()).expect("the client is there");
+    client.expect_exit(1, PATIENCE);
+    let said = client.lines(Stream::Err).join("\n");
+    assert_eq!(said.matches("JOIN ann resume=... is not for here").count(), 2, "{said}");
+    assert!(!said.contains(secret), "{said}");
+}
