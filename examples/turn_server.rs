@@ -18,9 +18,8 @@ use common::server::{Service, Site};
 use common::web::Web;
 use common::{output, tls};
 use log::LevelFilter;
-use common::keeping::Keeping;
-use taketurns::net::{Event, os_entropy};
-use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+use taketurns::net::Event;
+use taketurns::protocol::turns::TurnServerConfig;
 use taketurns::turn::{Demands, HoldMax, Weight};
 
 /// Serve the turn protocol: clients take turns to answer, and each accepted answer is printed.

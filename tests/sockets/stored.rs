@@ -50,7 +50,7 @@ impl Served {
         let ((leave, from_test), (to_test, begun)) = (channel(), channel());
         let mut store = Gated { leave: from_test, begun: to_test };
         let mut config = TurnServerConfig::default();
-        config.framing = Framing::Line;
+        config.framing = Some(Framing::Line);
         config.rules.turn_deadline = turn_deadline;
         let state = store.load().expect("in memory");
         let server = TurnServer::restore(now(), config, os_entropy(), &state).expect("an empty state");
