@@ -6,6 +6,12 @@
 //! nc 127.0.0.1 5001      WATCH ring=oak
 //! ```
 //!
+//! With `--web` it is played in a browser, by two tabs or two phones, next to those who type:
+//!
+//! ```text
+//! cargo run --release --features status,web-socket --example tic_tac_toe -- --web 127.0.0.1:8082
+//! ```
+//!
 //! Players hear their table without asking for `hear=turns`. A player that misses its turn misses a move; a
 //! player whose connection is lost resumes with `resume=` and finds its board. With `--journal` the boards outlive
 //! the server: each is stored together with the move that made it.
@@ -13,22 +19,28 @@
 mod common;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use common::keeping::Keeping;
 use common::options::{self, Extras};
+use common::output;
 use common::server::Service;
 use common::tls;
 use log::{LevelFilter, warn};
-use taketurns::net::{Driver, Event, now};
+use taketurns::net::{Driver, Event, EventLoop, now};
 use taketurns::protocol::Links;
 use taketurns::protocol::turns::{
     Admission, Admit, Framing, Name, Proposal, TurnEvent, TurnServer, TurnServerConfig, Verdict,
 };
+#[cfg(all(feature = "status", feature = "web-socket"))]
+use taketurns::status::StatusConfig;
 use taketurns::time::Now;
 use taketurns::turn::{Demand, Demands, Judging, RingId, SeatId};
+#[cfg(all(feature = "status", feature = "web-socket"))]
+use taketurns::web_socket::WebSocketConfig;
 
 /// Serve tic-tac-toe: each ring is a table for two players, and spectators may watch it.
 #[derive(FromArgs, ArgsInfo)]
@@ -55,6 +67,16 @@ struct Options {
     #[argh(switch)]
     discard_journal: bool,
 
+    /// address of a page to play on in a browser, as HOST:PORT; if built with the features status and web-socket.
+    /// Default: none
+    #[argh(option, arg_name = "addr")]
+    web: Option<String>,
+
+    /// name under which browsers reach the page, without port; may be given several times. Default: localhost
+    /// and addresses
+    #[argh(option, arg_name = "name")]
+    web_host: Vec<String>,
+
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
@@ -74,14 +96,20 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     config.rules.demands = Demands::Only(Demand::Always);
     config.rules.turn_deadline = options.turn_deadline;
     config.rules.judging = Judging::Host;
+    // A page that is loaded again keeps the turn.
+    config.rules.turn_grace = Duration::from_secs(10).min(options.turn_deadline);
     let keeping = Keeping {
         journal: options.journal.as_deref(),
         new_epoch: options.new_epoch,
         discard: options.discard_journal,
         ..Keeping::default()
     };
-    let service = Service::listen_turns(config, &options.listen, extras, keeping)?;
+    let mut service = Service::listen_turns(config, &options.listen, extras, keeping)?;
+    let page = page(&mut service.event_loop, options)?;
     service.announce();
+    if let Some(addr) = page {
+        output::line(format_args!("Play on http://{addr}/"));
+    }
     let games = Game::restored(service.event_loop.driver().protocol());
     let mut tables = Tables { games, lines: Vec::new() };
     service.run(|news, driver, event| {
@@ -90,6 +118,34 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
             tables.lines.drain(..).for_each(|line| news.line(format_args!("{line}")));
         }
     })
+}
+
+/// Serves the page, if that is wanted; returns the address that it got.
+#[cfg(all(feature = "status", feature = "web-socket"))]
+fn page(event_loop: &mut EventLoop<TurnServer>, options: &Options) -> Result<Option<SocketAddr>, String> {
+    /// The client, and what is made with it, in one file.
+    const PAGE: &str = concat!(
+        include_str!("pages/tic_tac_toe.html"),
+        include_str!("../clients/taketurns.js"),
+        include_str!("pages/tic_tac_toe.end.html")
+    );
+    let Some(web) = &options.web else { return Ok(None) };
+    let found = common::addresses::all(web, "serve the page on", "--web 127.0.0.1:8082")?;
+    let Some(&addr) = found.first() else { return Ok(None) };
+    let web = WebSocketConfig { hosts: options.web_host.clone(), ..WebSocketConfig::default() };
+    event_loop.driver_mut().offer_web_socket(web).map_err(|error| error.to_string())?;
+    let config = StatusConfig { page: PAGE, ..StatusConfig::default() };
+    event_loop.serve_status(addr, config).map(Some).map_err(|error| common::advise_on(&error, "--web"))
+}
+
+#[cfg(not(all(feature = "status", feature = "web-socket")))]
+fn page(_: &mut EventLoop<TurnServer>, options: &Options) -> Result<Option<SocketAddr>, String> {
+    match (&options.web, options.web_host.as_slice()) {
+        (None, []) => Ok(None),
+        _ => Err("this build lacks the features status and web-socket: cargo run --release --features \
+                  status,web-socket --example tic_tac_toe -- --web 127.0.0.1:8082"
+            .to_owned()),
+    }
 }
 
 // The host: admits players, and judges their moves.
@@ -106,7 +162,7 @@ impl Tables {
             TurnEvent::Joining(joining) => {
                 // Written right behind WELCOME or WATCHING, and before any GO.
                 let game = server.ring_named(&joining.ring).and_then(|ring| self.games.get(&ring));
-                let board = game.copied().unwrap_or_default().board();
+                let board = game.copied().unwrap_or_default().board(server);
                 server.say_to(joining.connection, board.as_bytes(), links).expect("a board is short");
                 let mut admit = Admit::default();
                 admit.hears = Some(true);
@@ -132,7 +188,7 @@ impl Tables {
         let name = server.name_of(seat).to_string();
         let cell = cell.unwrap_or_default();
         self.lines.push(format!("{table}: {name} puts {mark} at {cell}"));
-        server.say_to_ring(&table, game.board().as_bytes(), links).expect("a board is short");
+        server.say_to_ring(&table, game.board(server).as_bytes(), links).expect("a board is short");
         if game.has_won(seat) {
             self.say(server, &table, &format!("{name} wins with {mark}; the loser begins"), links);
             game = Game::default();
@@ -254,13 +310,22 @@ impl Game {
         tables.collect()
     }
 
-    /// The board as people see it: free cells by their numbers.
-    fn board(&self) -> String {
+    /// The board as people see it: free cells by their numbers, and who has which mark.
+    fn board(&self, server: &TurnServer) -> String {
         let cell = |at: usize| match self.cells[at] {
             Some(seat) => self.mark(seat),
             None => char::from(b'1' + u8::try_from(at).unwrap_or(0)),
         };
         let row = |at: usize| format!(" {} | {} | {}", cell(at), cell(at + 1), cell(at + 2));
-        [row(0), row(3), row(6)].join("\n---+---+---\n")
+        let mut board = [row(0), row(3), row(6)].join("\n---+---+---\n");
+        let mut named: Vec<SeatId> = Vec::new();
+        for &seat in self.cells.iter().flatten() {
+            if !named.contains(&seat) {
+                board += if named.is_empty() { "\n" } else { ", " };
+                board += &format!("{} is {}", self.mark(seat), server.name_of(seat));
+                named.push(seat);
+            }
+        }
+        board
     }
 }

@@ -221,6 +221,13 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// Closes the socket of a connection, and returns its origin and its phase.
     pub(super) fn discard(&mut self, id: ConnectionId) -> Option<(Origin, Phase)> {
+        let (socket, origin, phase) = self.detach(id)?;
+        self.sockets.close(socket);
+        Some((origin, phase))
+    }
+
+    /// Gives a connection up without closing its socket, of which the protocol hears nothing.
+    pub(crate) fn detach(&mut self, id: ConnectionId) -> Option<(S::Socket, Origin, Phase)> {
         let socket = self.streams.remove(id)?;
         let link = self.links.link_mut(id)?;
         let phase = std::mem::replace(&mut link.phase, Phase::Gone);
@@ -239,9 +246,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
         self.deadlines.set(Timer::Connection(id), None);
         self.stalled.forget(id);
-        self.sockets.close(socket);
         self.gone.push(id);
-        Some((origin, phase))
+        Some((socket, origin, phase))
     }
 
     pub(super) fn note_slow_reader(&mut self, id: ConnectionId, why: &str) {

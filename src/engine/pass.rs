@@ -38,7 +38,7 @@ pub struct Engine<P: Protocol, S: Sockets> {
     /// Those of them that have sent something that was not read yet.
     pub(super) handshakes: VecDeque<ConnectionId>,
     /// Makes the wrapping of a connection whose protocol asks for it, see [`Links::upgrade`].
-    pub(super) upgrade: Option<Wrap>,
+    pub(crate) upgrade: Option<Wrap>,
     /// The addresses of the connections that were accepted.
     pub(crate) addresses: Addresses,
     pub(crate) listeners: Slab<Listener<S::Listener>>,

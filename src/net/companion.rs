@@ -16,7 +16,7 @@ pub(crate) trait Companion<P: Protocol>: Send {
     fn handle_event(&mut self, now: Now, event: &Readiness);
 
     /// Ends its own pass.
-    fn finish_batch(&mut self, now: Now, driver: &Driver<P>) -> Result<(), Error>;
+    fn finish_batch(&mut self, now: Now, driver: &mut Driver<P>) -> Result<(), Error>;
 
     /// When the next pass must be.
     fn next_deadline(&self) -> Option<Instant>;

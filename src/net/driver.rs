@@ -445,6 +445,35 @@ impl<P: Protocol> Driver<P> {
         self.engine.drain(now);
     }
 
+    /// Gives up a connection whose protocol has done with it, and returns its socket for another driver on the
+    /// same poll.
+    #[cfg(all(feature = "status", feature = "web-socket"))]
+    pub(crate) fn release(&mut self, id: ConnectionId) -> Option<TcpStream> {
+        let (mut socket, ..) = self.engine.detach(id)?;
+        self.engine.sockets.unwatch(&mut socket);
+        Some(socket)
+    }
+
+    /// Whether [`offer_web_socket`](Self::offer_web_socket) was called.
+    #[cfg(all(feature = "status", feature = "web-socket"))]
+    pub(crate) fn takes_web_sockets(&self) -> bool {
+        self.engine.upgrade.is_some()
+    }
+
+    /// Takes over a connection that begins with `head`, the request of a WebSocket.
+    #[cfg(all(feature = "status", feature = "web-socket"))]
+    pub(crate) fn adopt_web_socket(
+        &mut self,
+        now: Now,
+        socket: TcpStream,
+        head: &mut [u8],
+    ) -> Result<(), NotTaken> {
+        let Some(upgrade) = &mut self.engine.upgrade else { return Ok(()) };
+        let wrapping = upgrade();
+        let peer = socket.peer_addr()?;
+        self.engine.adopt_wrapped(now, socket, peer, wrapping, head).map(|_| ())
+    }
+
     // The world.
 
     /// Takes in one event of the poll. Events of other sources are ignored.

@@ -508,7 +508,7 @@ impl<P: Protocol> EventLoop<P> {
         let Some(companion) = &mut self.companion else { return Ok(()) };
         companion.note_pass(now);
         self.events.iter().for_each(|event| companion.handle_event(now, event));
-        companion.finish_batch(now, &self.driver)
+        companion.finish_batch(now, &mut self.driver)
     }
 }
 

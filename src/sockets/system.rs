@@ -75,6 +75,15 @@ impl MioSockets {
         Ok(socket)
     }
 
+    /// Has the poll forget a socket, which another driver on it takes over.
+    #[cfg(all(feature = "status", feature = "web-socket"))]
+    pub(super) fn unwatch(&mut self, socket: &mut TcpStream) {
+        #[cfg(target_os = "linux")]
+        self.silence.forget(socket);
+        // Best effort: to register it again fails if this has.
+        let _ = self.registry.deregister(socket);
+    }
+
     fn token(&self, id: ConnectionId) -> Token {
         self.space.token(Key::Connection(id))
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::page::PAGE;
 use crate::net::DriverConfig;
 
 /// Limits and times of a [`StatusServer`](super::StatusServer).
@@ -30,6 +31,10 @@ pub struct StatusConfig {
     /// The longest time between two messages of a feed, so that its reader knows that the server lives.
     /// Default 1 s; less than 1 ms counts as 1 ms.
     pub heartbeat: Duration,
+    /// The page at `/`, in one file: its `<style>` and `<script>` elements, without attributes, run, images may be
+    /// `data:` URLs, and it may connect to where it came from. A policy forbids everything else. Default: the
+    /// page that shows the feed.
+    pub page: &'static str,
 }
 
 impl Default for StatusConfig {
@@ -42,6 +47,7 @@ impl Default for StatusConfig {
             write_timeout: Duration::from_secs(10),
             interval: Duration::from_millis(100),
             heartbeat: Duration::from_secs(1),
+            page: PAGE,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::StatusConfig;
-use super::request::{self, Refusal, Request};
+use super::request::{self, Path, Refusal, Request};
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
 use crate::record::Record;
 use crate::time::{Alarm, Instant, Now, Timers};
@@ -36,8 +36,10 @@ enum Stage {
         left: usize,
         is_head: bool,
     },
-    /// The request is complete and waits for its answer.
-    Asked,
+    /// The request is complete and waits for its answer. What came is kept only if it asks for a WebSocket.
+    Asked {
+        head: Box<[u8]>,
+    },
     Feed,
     /// It was sent all that it gets, and is not listened to.
     Closing,
@@ -155,7 +157,14 @@ impl Http {
         }
     }
 
-    fn refuse(&mut self, now: Now, id: ConnectionId, is_head: bool, refusal: Refusal, links: &mut Links) {
+    pub(super) fn refuse(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        is_head: bool,
+        refusal: Refusal,
+        links: &mut Links,
+    ) {
         let headers = if refusal == Refusal::Method { "Allow: GET, HEAD\r\n" } else { "" };
         let line = format!("{refusal}\n");
         self.answer(now, id, is_head, Answer { headers, ..Answer::text(refusal.status(), &line) }, links);
@@ -165,7 +174,7 @@ impl Http {
     fn refuse_head(&mut self, now: Now, id: ConnectionId, refusal: Refusal, links: &mut Links) {
         let is_head = self.clients.get(id).is_some_and(|client| match &client.stage {
             Stage::Head { is_head, .. } => *is_head,
-            Stage::Asked | Stage::Feed | Stage::Closing => false,
+            Stage::Asked { .. } | Stage::Feed | Stage::Closing => false,
         });
         self.refuse(now, id, is_head, refusal, links);
     }
@@ -194,7 +203,7 @@ impl Http {
                 // A connection that was accepted just now has not been read yet, and stays.
                 Stage::Head { .. } if client.opened < now.instant => 1,
                 Stage::Closing => 2,
-                Stage::Head { .. } | Stage::Asked | Stage::Feed => return None,
+                Stage::Head { .. } | Stage::Asked { .. } | Stage::Feed => return None,
             };
             Some((need, client.opened, id))
         });
@@ -207,6 +216,17 @@ impl Http {
     /// Whether the head of `id` is still coming.
     fn is_heading(&self, id: ConnectionId) -> bool {
         self.clients.get(id).is_some_and(|client| matches!(client.stage, Stage::Head { .. }))
+    }
+
+    /// Forgets a connection that goes on elsewhere; returns what it has sent.
+    #[cfg(feature = "web-socket")]
+    pub(super) fn let_go(&mut self, id: ConnectionId) -> Box<[u8]> {
+        let mut sent = Box::default();
+        if let Some(Client { stage: Stage::Asked { head }, .. }) = self.clients.get_mut(id) {
+            sent = std::mem::take(head);
+        }
+        self.forget(id);
+        sent
     }
 
     fn forget(&mut self, id: ConnectionId) {
@@ -256,7 +276,8 @@ impl Protocol for Http {
             Some(Err(refusal)) => self.refuse_head(now, id, refusal, links),
             Some(Ok(request)) => {
                 let Some(client) = self.clients.get_mut(id) else { return bytes.len() };
-                client.stage = Stage::Asked;
+                let head = if request.path == Path::Socket { bytes } else { b"" };
+                client.stage = Stage::Asked { head: head.into() };
                 self.timers.remove(&mut client.alarm, id);
                 self.requests.push_back((id, request));
             }

@@ -14,7 +14,8 @@
 //! and one for the feed in a [tenth of a second](StatusConfig::interval), for all readers.
 //!
 //! It is not a web server: it answers `GET` and `HEAD` of those five paths, closes after every answer, and
-//! changes nothing. Nothing is authenticated or encrypted: a reader that can reach it learns the clients'
+//! changes nothing. A page of the host's own may stand in place of the first ([`StatusConfig::page`]); where the
+//! driver takes WebSockets, requests for one are handed over to it, so that such a page can play. Nothing is authenticated or encrypted: a reader that can reach it learns the clients'
 //! names and answers.
 //!
 //! With an [`EventLoop`](crate::net::EventLoop), [`serve_status`](crate::net::EventLoop::serve_status) is all
@@ -98,7 +99,7 @@
 //!         status.handle_event(now, event);
 //!     }
 //!     server.finish_batch(now)?;
-//!     status.finish_batch(now, &server)?;
+//!     status.finish_batch(now, &mut server)?;
 //!     while let Some(event) = server.poll_event() {
 //!         status.observe(&server, &event);
 //!     }

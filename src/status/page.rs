@@ -1,4 +1,4 @@
-//! The page: one file, in which one style and one script may run, and nothing from anywhere else.
+//! The page: one file, in which its own style and scripts may run, and nothing from anywhere else.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -8,11 +8,14 @@ pub(super) const PAGE: &str = include_str!("page.html");
 
 /// The header that forbids the page everything but what is in it, by hash. The hashes are taken of the file
 /// itself, so that they cannot go stale.
-pub(super) fn policy() -> String {
-    let [style, script] = ["style", "script"].map(|tag| hash(block(PAGE, tag)));
-    let images = if PAGE.contains("\"data:image/") { "img-src data:; " } else { "" };
+pub(super) fn policy(page: &str) -> String {
+    let [style, script] = ["style", "script"].map(|tag| {
+        let hashes = blocks(page, tag).map(|text| format!(" 'sha256-{}'", hash(text)));
+        hashes.collect::<String>()
+    });
+    let images = if page.contains("\"data:image/") { "img-src data:; " } else { "" };
     format!(
-        "Content-Security-Policy: default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; {images}\
+        "Content-Security-Policy: default-src 'none'; style-src{style}; script-src{script}; {images}\
          connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
     )
 }
@@ -21,24 +24,32 @@ fn hash(text: &str) -> String {
     BASE64.encode(Sha256::digest(text))
 }
 
-/// The text between `<tag>` and `</tag>`; empty if there is none.
-fn block<'a>(page: &'a str, tag: &str) -> &'a str {
+/// Each text between `<tag>` and `</tag>`.
+fn blocks<'a>(page: &'a str, tag: &str) -> impl Iterator<Item = &'a str> {
     let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
-    let inside = page.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));
-    inside.map_or("", |(text, _)| text)
+    let mut rest = page;
+    std::iter::from_fn(move || {
+        let (text, behind) = rest.split_once(&open)?.1.split_once(&close)?;
+        rest = behind;
+        Some(text)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn block(tag: &str) -> &'static str {
+        blocks(PAGE, tag).next().unwrap_or_default()
+    }
+
     #[test]
     fn the_page_has_one_style_and_one_script_and_nothing_that_the_policy_forbids() {
         for tag in ["style", "script"] {
             assert_eq!(PAGE.matches(&format!("<{tag}")).count(), 1, "one {tag}");
-            assert!(!block(PAGE, tag).is_empty(), "{tag} without attributes");
+            assert!(!block(tag).is_empty(), "{tag} without attributes");
         }
-        let markup = PAGE.replace(block(PAGE, "script"), "").replace(block(PAGE, "style"), "");
+        let markup = PAGE.replace(block("script"), "").replace(block("style"), "");
         let has_attribute =
             |start: &str| markup.split_whitespace().any(|word| word.starts_with(start) && word.contains('='));
         assert!(!has_attribute("style"), "no inline style");
@@ -49,8 +60,14 @@ mod tests {
 
     #[test]
     fn hashes_are_as_browsers_take_them() {
-        assert_eq!(block("a<style>b c</style>d", "style"), "b c");
+        let page = "a<style>b c</style>d<style></style><style>e</style><style>f";
+        assert_eq!(blocks(page, "style").collect::<Vec<_>>(), ["b c", "", "e"]);
         assert_eq!(hash("abc"), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
-        assert!(policy().contains(&format!("script-src 'sha256-{}'", hash(block(PAGE, "script")))));
+        assert!(policy(PAGE).contains(&format!("script-src 'sha256-{}'", hash(block("script")))));
+        let two = policy("<script>abc</script><script></script>");
+        assert!(
+            two.contains("script-src 'sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=' 'sha256-47DEQ"),
+            "{two}"
+        );
     }
 }

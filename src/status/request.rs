@@ -18,6 +18,8 @@ pub(super) enum Path {
     Metrics,
     Health,
     Ready,
+    /// Whatever the path: it asks for a WebSocket.
+    Socket,
 }
 
 impl Path {
@@ -42,6 +44,7 @@ pub(super) enum Refusal {
     Body,
     Method,
     NotFound,
+    NoSocket,
     TooLong(usize),
     TooSlow,
     Full,
@@ -53,7 +56,7 @@ impl Refusal {
     pub(super) fn status(self) -> &'static str {
         match self {
             Refusal::Malformed(_) | Refusal::Host | Refusal::Body => "400 Bad Request",
-            Refusal::NotFound => "404 Not Found",
+            Refusal::NotFound | Refusal::NoSocket => "404 Not Found",
             Refusal::Method => "405 Method Not Allowed",
             Refusal::TooSlow => "408 Request Timeout",
             Refusal::TooLong(_) => "431 Request Header Fields Too Large",
@@ -72,6 +75,7 @@ impl fmt::Display for Refusal {
             }
             Refusal::Method => f.write_str("only GET and HEAD are answered here"),
             Refusal::NotFound => f.write_str("there are /, /events, /metrics, /healthz and /readyz"),
+            Refusal::NoSocket => f.write_str("there are no WebSockets here"),
             Refusal::TooLong(max) => {
                 write!(f, "the head of a request has at most {max} bytes, and 64 headers")
             }
@@ -115,6 +119,9 @@ fn judge(request: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
         || named("content-length").any(|length| length.value != b"0")
     {
         return Err(Refusal::Body);
+    }
+    if !is_head && named("upgrade").any(|upgrade| upgrade.value.eq_ignore_ascii_case(b"websocket")) {
+        return Ok(Request { path: Path::Socket, is_head });
     }
     let path = Path::parse(path_of(request.path.unwrap_or_default())).ok_or(Refusal::NotFound)?;
     Ok(Request { path, is_head })
@@ -167,6 +174,13 @@ mod tests {
         }
         let head = read("HEAD / HTTP/1.1\r\nhost: a\r\n\r\n");
         assert_eq!(head, Some(Ok(Request { path: Path::Page, is_head: true })));
+    }
+
+    #[test]
+    fn a_request_for_a_web_socket_is_one_whatever_its_path() {
+        let text = "GET /any HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\n\r\n";
+        assert_eq!(read(text), get(Path::Socket));
+        assert_eq!(read(&text.replace("GET", "HEAD")), Some(Err(Refusal::NotFound)));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+#[cfg(feature = "web-socket")]
+use log::debug;
 use log::warn;
 use mio::event::Event as Readiness;
 use mio::{Registry, Token};
@@ -12,7 +14,8 @@ use mio::{Registry, Token};
 use super::feed::{self, Feed};
 use super::http::{Answer, Http};
 use super::metrics::float;
-use super::page::{self, PAGE};
+use super::page;
+use super::request::Refusal;
 use super::request::{Path, Request};
 use super::{Metrics, Show, StatusConfig, Tally};
 use crate::net::{self, Companion, Driver, Error, Event, EventLoop, TokenSpace};
@@ -55,9 +58,9 @@ impl<P: Show> StatusServer<P> {
         let config = config.with_room();
         let http = Driver::new(registry, space, Http::new(config.clone()), config.driver_config())?;
         Ok(StatusServer {
+            policy: page::policy(config.page),
             config,
             http,
-            policy: page::policy(),
             tally: Tally::new(net::now().instant),
             feed: Feed::default(),
             metrics: None,
@@ -102,12 +105,15 @@ impl<P: Show> StatusServer<P> {
     /// # Errors
     ///
     /// None that is known; those of [`Driver::finish_batch`].
-    pub fn finish_batch(&mut self, now: Now, driver: &Driver<P>) -> Result<(), Error> {
+    pub fn finish_batch(&mut self, now: Now, driver: &mut Driver<P>) -> Result<(), Error> {
         if self.tally.pass_began() != now.instant {
             self.note_pass(now);
         }
         while let Some((id, request)) = self.http.protocol_mut().take_request() {
-            self.answer(now, id, request, driver);
+            match request.path {
+                Path::Socket => self.hand_over(now, id, driver),
+                _ => self.answer(now, id, request, driver),
+            }
         }
         self.go_on(now, driver);
         self.http.finish_batch(now)?;
@@ -135,10 +141,11 @@ impl<P: Show> StatusServer<P> {
         let is_head = request.is_head;
         let answer = match request.path {
             Path::Events => return self.begin_feed(now, id, request, driver),
+            Path::Socket => return,
             Path::Page => Answer {
                 content_type: "text/html; charset=utf-8",
                 headers: &self.policy,
-                ..Answer::text("200 OK", PAGE)
+                ..Answer::text("200 OK", self.config.page)
             },
             Path::Health => Answer::text("200 OK", "ok\n"),
             Path::Ready if driver.is_draining() => Answer::text("503 Service Unavailable", "draining\n"),
@@ -150,6 +157,22 @@ impl<P: Show> StatusServer<P> {
             }
         };
         self.http.act(now, |http, links| http.answer(now, id, is_head, answer, links));
+    }
+
+    /// Hands a connection that asks for a WebSocket over to the driver, if that takes any.
+    fn hand_over(&mut self, now: Now, id: ConnectionId, driver: &mut Driver<P>) {
+        #[cfg(feature = "web-socket")]
+        if driver.takes_web_sockets() {
+            let mut head = self.http.protocol_mut().let_go(id);
+            if let Some(socket) = self.http.release(id)
+                && let Err(error) = driver.adopt_web_socket(now, socket, &mut head)
+            {
+                debug!("a WebSocket is not taken: {error}");
+            }
+            return;
+        }
+        let _ = driver;
+        self.http.act(now, |http, links| http.refuse(now, id, false, Refusal::NoSocket, links));
     }
 
     fn begin_feed(&mut self, now: Now, id: ConnectionId, request: Request, driver: &Driver<P>) {
@@ -250,7 +273,7 @@ impl<P: Show> Companion<P> for StatusServer<P> {
         self.handle_event(now, event);
     }
 
-    fn finish_batch(&mut self, now: Now, driver: &Driver<P>) -> Result<(), Error> {
+    fn finish_batch(&mut self, now: Now, driver: &mut Driver<P>) -> Result<(), Error> {
         self.finish_batch(now, driver)
     }
 

@@ -83,6 +83,28 @@ class Browser:
     def _do(self, what, body=None):
         return self._call("POST", f"/session/{self.session}/{what}", body)
 
+    def windows(self):
+        return self._call("GET", f"/session/{self.session}/window/handles")
+
+    def window(self, handle):
+        self._do("window", {"handle": handle})
+
+    def new_window(self):
+        handle = self._do("window/new", {"type": "tab"})["handle"]
+        self.window(handle)
+        return handle
+
+    def close_window(self):
+        self._call("DELETE", f"/session/{self.session}/window")
+
+    def press(self, key):
+        """A key, by its name in the DOM."""
+        codes = {"Enter": 13, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+        for kind in ("keyDown", "keyUp"):
+            parameters = {"text": text} if text and kind == "keyDown" else {}
+            self.devtools("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=codes.get(key, ord(key[0])), **parameters)
+
     def open(self, url):
         self._do("url", {"url": url})
 

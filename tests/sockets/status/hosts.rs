@@ -62,7 +62,7 @@ fn a_host_with_a_poll_of_its_own_serves_the_status_too() {
             status.handle_event(now, event);
         }
         server.finish_batch(now).expect("events were taken");
-        status.finish_batch(now, &server).expect("events were taken");
+        status.finish_batch(now, &mut server).expect("events were taken");
         while let Some(event) = server.poll_event() {
             status.observe(&server, &event);
         }
