@@ -67,10 +67,10 @@ struct Options {
     #[argh(switch)]
     discard_journal: bool,
 
-    /// address of a page to play on in a browser, as HOST:PORT; if built with the features status and web-socket.
-    /// Default: none
+    /// address of a page to play on in a browser, as HOST:PORT; may be given several times. If built with the
+    /// features status and web-socket. Default: none
     #[argh(option, arg_name = "addr")]
-    web: Option<String>,
+    web: Vec<String>,
 
     /// name under which browsers reach the page, without port; may be given several times. Default: localhost
     /// and addresses
@@ -107,7 +107,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     let mut service = Service::listen_turns(config, &options.listen, extras, keeping)?;
     let page = page(&mut service.event_loop, options)?;
     service.announce();
-    if let Some(addr) = page {
+    for addr in page {
         output::line(format_args!("Play on http://{addr}/"));
     }
     let games = Game::restored(service.event_loop.driver().protocol());
@@ -122,26 +122,27 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
 
 /// Serves the page, if that is wanted; returns the address that it got.
 #[cfg(all(feature = "status", feature = "web-socket"))]
-fn page(event_loop: &mut EventLoop<TurnServer>, options: &Options) -> Result<Option<SocketAddr>, String> {
+fn page(event_loop: &mut EventLoop<TurnServer>, options: &Options) -> Result<Vec<SocketAddr>, String> {
     /// The client, and what is made with it, in one file.
     const PAGE: &str = concat!(
         include_str!("pages/tic_tac_toe.html"),
         include_str!("../clients/taketurns.js"),
         include_str!("pages/tic_tac_toe.end.html")
     );
-    let Some(web) = &options.web else { return Ok(None) };
-    let found = common::addresses::all(web, "serve the page on", "--web 127.0.0.1:8082")?;
-    let Some(&addr) = found.first() else { return Ok(None) };
+    if options.web.is_empty() {
+        return Ok(Vec::new());
+    }
+    let addrs = common::addresses::all(&options.web, "serve the page on", "--web 127.0.0.1:8082")?;
     let web = WebSocketConfig { hosts: options.web_host.clone(), ..WebSocketConfig::default() };
     event_loop.driver_mut().offer_web_socket(web).map_err(|error| error.to_string())?;
     let config = StatusConfig { page: PAGE, ..StatusConfig::default() };
-    event_loop.serve_status(addr, config).map(Some).map_err(|error| common::advise_on(&error, "--web"))
+    event_loop.serve_status(&addrs, config).map_err(|error| common::advise_on(&error, "--web"))
 }
 
 #[cfg(not(all(feature = "status", feature = "web-socket")))]
-fn page(_: &mut EventLoop<TurnServer>, options: &Options) -> Result<Option<SocketAddr>, String> {
-    match (&options.web, options.web_host.as_slice()) {
-        (None, []) => Ok(None),
+fn page(_: &mut EventLoop<TurnServer>, options: &Options) -> Result<Vec<SocketAddr>, String> {
+    match (options.web.as_slice(), options.web_host.as_slice()) {
+        ([], []) => Ok(Vec::new()),
         _ => Err("this build lacks the features status and web-socket: cargo run --release --features \
                   status,web-socket --example tic_tac_toe -- --web 127.0.0.1:8082"
             .to_owned()),

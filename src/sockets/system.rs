@@ -77,7 +77,7 @@ impl MioSockets {
 
     /// Has the poll forget a socket, which another driver on it takes over.
     #[cfg(all(feature = "status", feature = "web-socket"))]
-    pub(super) fn unwatch(&mut self, socket: &mut TcpStream) {
+    pub(crate) fn unwatch(&mut self, socket: &mut TcpStream) {
         #[cfg(target_os = "linux")]
         self.silence.forget(socket);
         // Best effort: to register it again fails if this has.

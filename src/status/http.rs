@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::StatusConfig;
-use super::request::{self, Path, Refusal, Request};
+#[cfg(feature = "web-socket")]
+use super::request::Path;
+use super::request::{self, Refusal, Request};
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
 use crate::record::Record;
 use crate::time::{Alarm, Instant, Now, Timers};
@@ -38,6 +40,7 @@ enum Stage {
     },
     /// The request is complete and waits for its answer. What came is kept only if it asks for a WebSocket.
     Asked {
+        #[cfg(feature = "web-socket")]
         head: Box<[u8]>,
     },
     Feed,
@@ -276,8 +279,10 @@ impl Protocol for Http {
             Some(Err(refusal)) => self.refuse_head(now, id, refusal, links),
             Some(Ok(request)) => {
                 let Some(client) = self.clients.get_mut(id) else { return bytes.len() };
-                let head = if request.path == Path::Socket { bytes } else { b"" };
-                client.stage = Stage::Asked { head: head.into() };
+                client.stage = Stage::Asked {
+                    #[cfg(feature = "web-socket")]
+                    head: if request.path == Path::Socket { bytes.into() } else { Box::default() },
+                };
                 self.timers.remove(&mut client.alarm, id);
                 self.requests.push_back((id, request));
             }
