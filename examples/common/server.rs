@@ -78,7 +78,7 @@ pub fn warn_of_strangers(bound: &[SocketAddr], tls: Option<&Listening>) {
     match tls {
         None => warn!(
             "{addr}: anyone who can reach this address may take part, because nothing is authenticated or encrypted; \
-             put it behind what you trust, and see --max-per-address"
+             put it behind a proxy or in a network that you trust, and see --max-per-address"
         ),
         Some(tls) if !tls.identifies_clients() => warn!(
             "{addr}: anyone who can reach this address may take part, because clients need no certificate; \

@@ -146,7 +146,7 @@ impl<F: Fn()> End<F> {
         match ASKED.get() {
             None => {
                 let _ = ASKED.set(now);
-                log::info!("finishing what is begun; a second signal ends the program at once");
+                log::info!("finishing; a second signal ends the program at once");
                 (self.0)();
             }
             Some(asked) if now < *asked + ONE_WITHIN => {}

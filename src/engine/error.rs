@@ -1,13 +1,13 @@
-//! Errors for a host of an engine.
+//! Errors for the host of an engine.
 
 use std::fmt;
 use std::io;
 
-/// The reason for which an engine does not take a socket of its host's.
+/// The reason why an engine does not accept a socket of its host.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NotTaken {
-    /// It drains, so nothing begins any more.
+    /// It is draining.
     Draining,
     /// There are [`max_connections`](super::DriverConfig::max_connections) already.
     Full,
@@ -21,9 +21,9 @@ pub enum NotTaken {
 impl fmt::Display for NotTaken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NotTaken::Draining => f.write_str("the driver drains: nothing begins any more"),
-            NotTaken::Full => f.write_str("as many connections exist as may be"),
-            NotTaken::AddressFull => f.write_str("its address has as many connections as one may have"),
+            NotTaken::Draining => f.write_str("the driver is draining and accepts nothing new"),
+            NotTaken::Full => f.write_str("there are max_connections already"),
+            NotTaken::AddressFull => f.write_str("its address has max_connections_per_address already"),
             NotTaken::Sockets(source) => source.fmt(f),
         }
     }

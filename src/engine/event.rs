@@ -99,7 +99,7 @@ pub struct EventsPending;
 
 impl fmt::Display for EventsPending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("events of the last pass are pending: call poll_event until it says None")
+        f.write_str("events of the last pass are pending: call poll_event until it returns None")
     }
 }
 

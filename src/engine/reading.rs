@@ -283,7 +283,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             && self.links.may_log(Level::Warn)
         {
             warn!(
-                "{peer}: closed ({nth} so far), the protocol takes nothing of {length} bytes that it has sent"
+                "{peer}: closed ({nth} so far), the protocol consumes none of the {length} bytes that it has sent"
             );
         }
         self.close(now, id, CloseReason::Overlong);

@@ -95,7 +95,7 @@ impl Fault {
     fn ways_out(&self) -> &'static str {
         const BACKUP: &str = "put a backup of the whole directory back and start with --new-epoch, or begin anew with --discard-journal";
         match self {
-            Fault::System { .. } => "see to the directory and its disk, and start again",
+            Fault::System { .. } => "check the directory and its disk, and start again",
             Fault::InUse => "stop that server, or give this one a directory of its own",
             Fault::Foreign(_) => "give the journal a directory of its own",
             Fault::NoDatabase | Fault::Empty | Fault::Damaged { .. } | Fault::Entry(_) => BACKUP,
@@ -106,7 +106,7 @@ impl Fault {
                 "start the program that wrote it, or --export with that one and --import with this one"
             }
             Fault::NotEmpty => "import into an empty directory",
-            Fault::Line { .. } => "mend the line, or export again",
+            Fault::Line { .. } => "correct the line, or export again",
         }
     }
 }

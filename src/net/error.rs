@@ -56,7 +56,7 @@ impl fmt::Display for Error {
             #[cfg(feature = "journal")]
             Error::Store(lost) => lost.fmt(f),
             Error::EventsPending => {
-                f.write_str("events of the last pass are pending: call poll_event until it says None")
+                f.write_str("events of the last pass are pending: call poll_event until it returns None")
             }
         }
     }

@@ -121,7 +121,7 @@ impl<P: Protocol> fmt::Debug for Refused<P> {
 
 impl<P: Protocol> fmt::Display for Refused<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the event loop is gone, or has too much to do")
+        f.write_str("the event loop is gone, or too much work waits for it")
     }
 }
 

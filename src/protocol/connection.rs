@@ -119,7 +119,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Broken(kind) => write!(f, "broken: {kind}"),
             CloseReason::Unwanted => f.write_str("closed by this side"),
             CloseReason::SlowReader => f.write_str("closed: the peer does not read"),
-            CloseReason::Overlong => f.write_str("closed: the peer's message is longer than may be kept"),
+            CloseReason::Overlong => f.write_str("closed: the peer's message is too long"),
         }
     }
 }
@@ -344,7 +344,7 @@ mod tests {
             (CloseReason::Broken(io::ErrorKind::ConnectionReset), "broken: connection reset"),
             (CloseReason::Unwanted, "closed by this side"),
             (CloseReason::SlowReader, "closed: the peer does not read"),
-            (CloseReason::Overlong, "closed: the peer's message is longer than may be kept"),
+            (CloseReason::Overlong, "closed: the peer's message is too long"),
         ] {
             assert_eq!(reason.to_string(), text);
         }

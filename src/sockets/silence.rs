@@ -79,7 +79,7 @@ impl Silence {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let made = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG));
             if let Err(error) = &made {
-                warn!("clients that read nothing will be taken for gone, since the system does not tell of them: {error}");
+                warn!("clients that do not read will be treated as gone, because the system does not report on them: {error}");
             }
             made.ok()
         });

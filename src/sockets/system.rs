@@ -94,7 +94,7 @@ impl MioSockets {
 fn keepalive(time: Duration) -> TcpKeepalive {
     let (min, max) = (Duration::from_secs(1), Duration::from_secs(32_767));
     if time > max {
-        warn!("a keepalive of {time:?} is more than the system can count: it is {max:?}");
+        warn!("a keepalive of {time:?} is more than the system allows: {max:?} is used");
     }
     let keepalive = TcpKeepalive::new().with_time(time.clamp(min, max));
     #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd", windows))]
@@ -108,7 +108,7 @@ fn keepalive(time: Duration) -> TcpKeepalive {
 fn user_timeout(time: Duration) -> Option<Duration> {
     let max = Duration::from_millis(i32::MAX.unsigned_abs().into());
     if time > max {
-        warn!("a user_timeout of {time:?} is more than the system can count: it is {max:?}");
+        warn!("a user_timeout of {time:?} is more than the system allows: {max:?} is used");
     }
     (!time.is_zero()).then(|| time.clamp(Duration::from_millis(1), max))
 }
@@ -242,7 +242,7 @@ impl Sockets for MioSockets {
                 && !std::mem::replace(&mut self.has_complained, true)
             {
                 warn!(
-                    "{option} cannot be set ({error}): connections go on without it, and no more is said of that"
+                    "{option} cannot be set ({error}): connections work without it, and this is logged once"
                 );
             }
         }

@@ -68,22 +68,20 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Malformed(error) => write!(f, "this is no HTTP/1 request: {error}"),
+            Refusal::Malformed(error) => write!(f, "this is not an HTTP/1 request: {error}"),
             Refusal::Host => f.write_str("an HTTP/1.1 request has exactly one Host header"),
             Refusal::Body => {
                 f.write_str("a request here has no body: leave out Content-Length and Transfer-Encoding")
             }
             Refusal::Method => f.write_str("only GET and HEAD are answered here"),
-            Refusal::NotFound => f.write_str("there are /, /events, /metrics, /healthz and /readyz"),
+            Refusal::NotFound => f.write_str("the paths are /, /events, /metrics, /healthz and /readyz"),
             Refusal::NoSocket => f.write_str("there are no WebSockets here"),
             Refusal::TooLong(max) => {
                 write!(f, "the head of a request has at most {max} bytes, and 64 headers")
             }
-            Refusal::TooSlow => f.write_str("the request did not come in time"),
-            Refusal::Full => f.write_str("as many connections exist as are allowed: try again later"),
-            Refusal::FeedsFull => {
-                f.write_str("as many readers of /events exist as are allowed: try again later")
-            }
+            Refusal::TooSlow => f.write_str("the request did not arrive in time"),
+            Refusal::Full => f.write_str("there are too many connections: try again later"),
+            Refusal::FeedsFull => f.write_str("there are too many readers of /events: try again later"),
         }
     }
 }

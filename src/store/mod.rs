@@ -1,5 +1,5 @@
-//! Where records are stored: the trait [`Store`], and the [`StoreThread`] that calls one, so that no loop
-//! waits for a disk.
+//! Storage of records: the trait [`Store`], and the [`StoreThread`] that calls it, so that no loop waits for
+//! a disk.
 //!
 //! Feature `journal`. This module has the parts that every store shares. The store on a disk is
 //! [`journal`](crate::journal); records, and the rule about when their effects may be told, are in
@@ -14,7 +14,7 @@ pub use thread::{StoreCounts, StoreThread};
 
 use crate::record::{Change, State};
 
-/// A place in which entries survive the server.
+/// A place where entries survive the server.
 ///
 /// One thread calls it: [`load`](Self::load) once, before the server listens, then [`commit`](Self::commit)
 /// over and over, then [`close`](Self::close).
@@ -23,28 +23,28 @@ pub trait Store: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`Lost`]: the server must not begin.
+    /// [`Lost`]: the server must not start.
     fn load(&mut self) -> Result<State, Lost>;
 
-    /// Stores all `changes` or none. They are durable when it returns. No key comes twice.
+    /// Stores all `changes` or none, durably. No key occurs twice.
     ///
     /// # Errors
     ///
-    /// [`Lost`]: whether they are stored is unknown, and the store is not to be called again.
+    /// [`Lost`]: it is unknown whether they are stored, and the store must not be called again.
     fn commit(&mut self, changes: &[Change]) -> Result<(), Lost>;
 
-    /// Gives the store up in good order, so that the next life or another server can have it at once.
+    /// Closes the store, so that the next life or another server can open it at once.
     ///
     /// # Errors
     ///
-    /// [`Lost`]. All that was committed is durable nevertheless.
+    /// [`Lost`]. Everything that was committed is durable all the same.
     fn close(self) -> Result<(), Lost>
     where
         Self: Sized;
 }
 
-/// The end of a server's life with its store: nothing that is held may be said, and every client is to be
-/// closed. They resume at the next life, or at another server.
+/// The store is lost, and with it the server's life: nothing that waits for it may be sent, and every client
+/// has to be closed. They resume in the next life, or at another server.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Lost {

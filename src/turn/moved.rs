@@ -171,8 +171,8 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Refusal::StaleTurn => "that turn is over or has not begun",
             Refusal::NotYourTurn => "this seat does not hold the turn",
-            Refusal::Judging => "the host judges the answer",
-            Refusal::HoldMax => "the turn has all the time that it can have",
+            Refusal::Judging => "the answer is being judged",
+            Refusal::HoldMax => "the turn cannot be extended any further",
         })
     }
 }
@@ -208,7 +208,7 @@ impl fmt::Display for HostError {
             HostError::NotJudged => "that turn is over, or has no answer to judge",
             HostError::Resting => "the seat rests: it does not want the turn",
             HostError::Away => "the seat's client is away",
-            HostError::TooLarge => "that is longer than an answer may be: say less, or in parts",
+            HostError::TooLarge => "the words are longer than an answer may be: shorten or split them",
         })
     }
 }

@@ -1088,7 +1088,7 @@ fn refusals_and_errors_say_why() {
         said,
         [
             "that turn is over or has not begun",
-            "the turn has all the time that it can have",
+            "the turn cannot be extended any further",
             "the seat's client is away",
             "the ring has as many seats as allowed",
             "min_seats is 0: expected at least 1",

@@ -21,7 +21,7 @@ pub struct InvalidOrigin(pub String);
 
 impl fmt::Display for InvalidOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no origin, such as https://game.example or http://localhost:8080", self.0)
+        write!(f, "{:?} is not an origin such as https://game.example or http://localhost:8080", self.0)
     }
 }
 

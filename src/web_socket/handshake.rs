@@ -50,7 +50,7 @@ pub(super) fn judge(bytes: &[u8], config: &WebSocketConfig) -> Outcome {
         },
         Ok(httparse::Status::Partial) if bytes.len() < HEAD_BYTES_MAX => Outcome::Incomplete,
         Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => Outcome::Refused(too_long),
-        Err(_) => Outcome::Refused(bad("this is no HTTP/1 request")),
+        Err(_) => Outcome::Refused(bad("this is not an HTTP/1 request")),
     }
 }
 

@@ -114,7 +114,7 @@ impl Wrapping for WebSocket {
             State::Handshake { .. } => {
                 let refusal = handshake::Refusal {
                     status: "408 Request Timeout",
-                    words: "the request did not come in time",
+                    words: "the request did not arrive in time",
                 };
                 wire.extend_from_slice(refusal.response().as_bytes());
             }

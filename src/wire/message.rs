@@ -102,7 +102,7 @@ pub struct NoLineFeed;
 
 impl fmt::Display for NoLineFeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no line feed behind the payload")
+        f.write_str("no line feed after the payload")
     }
 }
 

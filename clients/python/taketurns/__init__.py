@@ -624,7 +624,7 @@ class Machine:
     def opened(self, now: float, *, is_loopback: bool) -> None:
         options = self.options
         if self._secret and not (is_loopback or options.allow_plaintext_secrets):
-            _log.info("%s: joins anew, because its secret is not sent in plain text", options.name)
+            _log.info("%s: joins as a new client, because its secret is not sent in plain text", options.name)
             self._secret = None
         if options.name is None:
             hello = f"WATCH ring={options.ring}"
@@ -704,7 +704,7 @@ class Machine:
             if link.pongs_due == 0:
                 self._ping(now, link)
             else:
-                self.give_up_connection("the server answers no ping")
+                self.give_up_connection("the server does not answer a ping")
 
     def give_up_connection(self, why: str) -> None:
         """Has the connection closed. Another one is opened after a pause."""

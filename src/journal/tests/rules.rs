@@ -331,7 +331,7 @@ fn a_disk_that_fails_ends_the_life_with_one_line() {
         fs::remove_file(dir.file("probe")).expect("removed");
     } else {
         dir.is_refused(
-            "cannot lock lock: Permission denied... see to the directory and its disk, and start again",
+            "cannot lock lock: Permission denied... check the directory and its disk, and start again",
         );
     }
     read_only(false);

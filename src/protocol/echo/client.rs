@@ -1,4 +1,4 @@
-//! The echo client: one connection a message.
+//! The echo client, with one connection per message.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,14 +12,14 @@ use crate::time::{Instant, Now};
 
 /// The client side of the echo protocol, without sockets: a [`Protocol`].
 ///
-/// The host [sets](Self::say) a message and dials, once for every message; the answer comes as an event.
-/// There is one message at a time: the next one takes the place of one that is not answered, of which nothing
-/// is heard any more.
+/// The host [sets](Self::say) a message and dials, once per message. The answer comes as an event. There is
+/// one message at a time: the next one replaces one that is not answered, and nothing more is reported about
+/// that.
 #[derive(Debug)]
 pub struct EchoClient {
     config: EchoClientConfig,
     message: String,
-    /// The answer as far as it has come; `answer_bytes_max` at most.
+    /// The part of the answer that has arrived, at most `answer_bytes_max`.
     answer: Vec<u8>,
     awaited: Option<Awaited>,
     events: VecDeque<EchoClientEvent>,
@@ -29,7 +29,7 @@ pub struct EchoClient {
 #[derive(Debug)]
 struct Awaited {
     id: ConnectionId,
-    /// When to give it up; `None` once that is done.
+    /// When to give up; `None` once that is done.
     until: Option<Instant>,
     /// The host has set another message since.
     is_given_up: bool,
@@ -61,7 +61,7 @@ pub enum EchoClientEvent {
 }
 
 impl EchoClient {
-    /// A client with nothing to say yet.
+    /// Makes a client without a message.
     #[must_use]
     pub fn new(config: EchoClientConfig) -> EchoClient {
         EchoClient {
@@ -73,7 +73,7 @@ impl EchoClient {
         }
     }
 
-    /// The message to send on the next connection. The one before it is given up, if it is not answered.
+    /// Sets the message for the next connection, and gives up the previous one if it is not answered.
     pub fn say(&mut self, message: &str) {
         message.clone_into(&mut self.message);
         if let Some(awaited) = &mut self.awaited {

@@ -222,7 +222,7 @@ impl TurnServer {
         let nth = &mut self.ledger.counts.not_judged;
         *nth += 1;
         if links.may_log(Level::Warn) {
-            warn!("{seat}: the answer to turn {turn} ends without a verdict of the host's ({nth} so far)");
+            warn!("{seat}: the host gave no verdict on the answer to turn {turn} ({nth} so far)");
         }
         self.ledger.report(TurnEvent::NotJudged { seat, turn });
     }

@@ -94,7 +94,7 @@ impl LineWire {
             }
             self.link.ping_at = None;
             if cx.links.may_log(Level::Warn) {
-                warn!("{}: the server answers no ping; the connection is given up", me.config.shown());
+                warn!("{}: the server does not answer a ping: the connection is closed", me.config.shown());
             }
             me.abort(cx);
         }
@@ -112,7 +112,10 @@ impl LineWire {
             return me.give_up(cx, End::PlaintextToken);
         }
         if self.seat.is_some() && !may_show_secrets && cx.links.may_log(Level::Info) {
-            info!("{}: joins anew, because its secret is not sent in plain text", me.config.shown());
+            info!(
+                "{}: joins as a new client, because its secret is not sent in plain text",
+                me.config.shown()
+            );
         }
         let resume = self.seat.filter(|_| may_show_secrets).map(|(_, secret)| secret.to_string());
         self.link = Link {
