@@ -128,9 +128,9 @@ fn what_cannot_be_answered_is_refused_with_a_line_that_says_why() {
     let mut world = World::new(StatusConfig::default());
     for (text, status, words) in [
         ("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed", "only GET and HEAD"),
-        ("GET /secret HTTP/1.1\r\nHost: a\r\n\r\n", "404 Not Found", "there are /, /events"),
+        ("GET /secret HTTP/1.1\r\nHost: a\r\n\r\n", "404 Not Found", "the paths are /, /events"),
         ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "400 Bad Request", "has no body"),
-        ("hello\r\n\r\n", "400 Bad Request", "no HTTP/1 request"),
+        ("hello\r\n\r\n", "400 Bad Request", "not an HTTP/1 request"),
     ] {
         let id = world.ask(text);
         let heard = world.heard(id);

@@ -1,5 +1,5 @@
-//! The names of rings, seats and turns. Those of rings and seats: a slot in a table, and a number that tells
-//! it from all others that had this slot.
+//! The names of rings, seats and turns. The name of a ring or a seat is a slot in a table, and a number that
+//! distinguishes it from all others that had this slot.
 //!
 //! Both parts share 64 bits, because thousands of connections keep the name of a seat, and every turn
 //! compares some: 24 bits of slot, which `Scheduler` sees to, and 40 bits of number, which at 1,000 newcomers
@@ -18,7 +18,7 @@ const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 /// The highest number of a seat.
 pub(super) const PLACE_MAX: u64 = (1 << (u64::BITS - SLOT_BITS)) - 1;
 
-/// Names one ring for as long as it exists; never used again for another.
+/// Names one ring, and is never used for another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RingId(u64);
 
@@ -36,7 +36,7 @@ impl RingId {
     }
 }
 
-/// Names one seat for as long as it exists; never used again for another.
+/// Names one seat, and is never used for another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeatId {
     pub(super) ring: RingId,
@@ -87,9 +87,9 @@ impl SeatId {
     }
 }
 
-/// Counts the turns of a ring from 1; granted once, never used again.
+/// The number of a turn in its ring, counted from 1. It is granted once and never used again.
 ///
-/// It is the ring's fencing token: an action that carries an older number comes too late, and any resource
+/// It is the fencing token of the ring: an action with an older number comes too late, and any resource
 /// downstream can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TurnNumber(NonZeroU64);

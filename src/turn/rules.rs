@@ -1,4 +1,4 @@
-//! The rules of a ring, the limits of a scheduler, and the combinations of them that make no sense.
+//! The rules of a ring, the limits of a scheduler, and the combinations that contradict each other.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::seat::{Demand, Weight};
 use crate::time::Nanos;
 
-/// The rules by which the turns of one ring go.
+/// The rules for the turns of one ring.
 ///
 /// # Examples
 ///
@@ -25,9 +25,10 @@ use crate::time::Nanos;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Rules {
-    /// Turns are granted while at least this many seats are occupied, resting ones included. Default 2.
+    /// The least number of occupied seats, including resting ones, for which turns are granted. Default 2.
     pub min_seats: usize,
-    /// Seats of the ring, occupied and away. Default: no limit but that of the scheduler.
+    /// The most seats in the ring, occupied and away. Default `None`: only the limit of the scheduler
+    /// applies.
     pub seats_max: Option<usize>,
     /// The greatest weight that a newcomer may choose. Default 1. The host may give more.
     pub weight_max: Weight,
@@ -35,7 +36,7 @@ pub struct Rules {
     pub demands: Demands,
     /// How long a holder may stay silent. Default 30 s.
     pub turn_deadline: Duration,
-    /// How long a turn may last in all, however often it is renewed. Default: as long as `turn_deadline`.
+    /// How long a turn may last in total, however often it is renewed. Default: as long as `turn_deadline`.
     pub hold_max: HoldMax,
     /// How long a holder whose connection is lost keeps the turn. Default zero. Its clock runs on meanwhile.
     pub turn_grace: Duration,
@@ -43,13 +44,13 @@ pub struct Rules {
     pub seat_grace: Duration,
     /// The judge of answers. Default automatic.
     pub judging: Judging,
-    /// How long a turn may stand judged, all its proposals together. Default 5 s.
+    /// How long the answers of one turn may be judged, all together. Default 5 s.
     pub judging_timeout: Duration,
-    /// Proposals of one turn that may be refused; with the last of them the turn ends as lapsed. Default 16.
+    /// Answers of one turn that the host may refuse. With the last refusal the turn lapses. Default 16.
     pub proposals_max: u16,
 }
 
-/// The least time that a turn can have: polls are rounded to this.
+/// The shortest turn, because polls are rounded to this.
 const TURN_TIME_MIN: Duration = Duration::from_millis(1);
 
 impl Default for Rules {
@@ -71,11 +72,11 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Checks that the rules can be kept.
+    /// Checks that the rules do not contradict each other.
     ///
     /// # Errors
     ///
-    /// The first combination that makes no sense.
+    /// The first contradiction.
     ///
     /// # Examples
     ///
@@ -103,7 +104,8 @@ impl Rules {
         }
     }
 
-    /// Returns the demand of a newcomer that names `wanted` or none, or `None` if the ring does not have it.
+    /// Returns the demand of a newcomer that asks for `wanted`, or for none. Returns `None` if the ring does
+    /// not allow it.
     ///
     /// # Examples
     ///
@@ -124,7 +126,8 @@ impl Rules {
         }
     }
 
-    /// Returns the weight of a newcomer that names `wanted` or none, or `None` if the ring does not give it.
+    /// Returns the weight of a newcomer that asks for `wanted`, or for none. Returns `None` if the ring does
+    /// not allow it.
     ///
     /// # Examples
     ///
@@ -161,7 +164,7 @@ impl Rules {
         }
     }
 
-    /// Returns how long a turn lasts at most, judging included, or `None` without a limit.
+    /// Returns how long a turn may last at most, including judging, or `None` without a limit.
     ///
     /// # Examples
     ///
@@ -194,7 +197,7 @@ impl Rules {
 pub(super) struct Terms {
     pub(super) min_seats: u32,
     pub(super) proposals_max: u16,
-    /// How long a holder may be silent, which an extended turn may be renewed to.
+    /// How long a holder may stay silent; a renewal restores this time.
     pub(super) silent: Nanos,
     /// The time that a turn begins with.
     pub(super) time: Allowance,
@@ -207,23 +210,23 @@ pub(super) struct Terms {
 /// The time that a holder has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Allowance {
-    /// To stay silent. Never more than `hold`.
+    /// The time until it has to say something. Never more than `hold`.
     pub(super) silent: Nanos,
-    /// In all.
+    /// The time in total.
     pub(super) hold: Nanos,
 }
 
 /// The demands that a ring's seats may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Demands {
-    /// Each seat chooses; one that does not say wants every turn.
+    /// Each seat chooses. A seat that does not say wants every turn.
     #[default]
     Any,
-    /// All seats have this one.
+    /// All seats have this demand.
     Only(Demand),
 }
 
-/// How long a turn may last in all.
+/// How long a turn may last in total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum HoldMax {
     /// As long as `turn_deadline`: renewing gains nothing.
@@ -238,10 +241,10 @@ pub enum HoldMax {
 /// The judge of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Judging {
-    /// The holder's answer counts when it is read.
+    /// An answer counts when it is read.
     #[default]
     Automatic,
-    /// The holder's answer is proposed to the host, which accepts or refuses it.
+    /// An answer is proposed to the host, which accepts or refuses it.
     Host,
 }
 
@@ -249,10 +252,10 @@ pub enum Judging {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct SchedulerConfig {
-    /// Seats, occupied and away, of all rings together. Default 10,000; at most 150 bytes each, and the data
-    /// kept with it.
+    /// The most seats in all rings together, occupied and away. Default 10,000. Each costs at most 150 bytes,
+    /// plus its data.
     pub max_seats: usize,
-    /// Rings that exist at once. Default 1,024; at most 1 KiB each.
+    /// The most rings at once. Default 1,024. Each costs at most 1 KiB.
     pub max_rings: usize,
     /// The rules of a ring that has none of its own.
     pub rules: Rules,
@@ -275,7 +278,7 @@ impl SchedulerConfig {
     }
 }
 
-/// A combination of rules that cannot be kept.
+/// A combination of rules that contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RulesError {

@@ -39,7 +39,7 @@ pub struct Scheduler<S> {
     pub(super) timers: Timers<u32>,
 }
 
-/// Something whose time was over.
+/// Something whose time has run out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired<S> {
     /// A turn that lapsed or whose holder did not come back, and the next one.
@@ -169,7 +169,7 @@ impl<S> Scheduler<S> {
         ring.and_then(|ring| self.ring(ring)).map_or(self.turn_floor, |ring| ring.last_turn)
     }
 
-    /// Returns what is kept with `seat`.
+    /// Returns the data of `seat`.
     ///
     /// # Examples
     ///
@@ -183,7 +183,7 @@ impl<S> Scheduler<S> {
         Some(&self.seat(seat)?.data)
     }
 
-    /// Returns what is kept with `seat`, to be changed.
+    /// Returns the data of `seat`, to be changed.
     ///
     /// # Examples
     ///
@@ -216,7 +216,8 @@ impl<S> Scheduler<S> {
         self.ring(ring).is_some()
     }
 
-    /// Returns whether a client has `seat`: it is there, or its absence is not decided yet.
+    /// Returns whether a client has `seat`: it is there, or it was lost so recently that its absence is not
+    /// decided yet.
     ///
     /// # Examples
     ///
@@ -231,9 +232,9 @@ impl<S> Scheduler<S> {
         self.seat(seat).is_some_and(|seat| seat.occupied)
     }
 
-    /// Returns how many seats that are there come before the waiting `seat`, the holder included; 0 for a
-    /// seat that does not wait. Exact when it has just begun to wait, unless more than 256 lighter seats
-    /// stand behind it.
+    /// Returns how many present seats come before the waiting `seat`, including the holder; 0 for a seat that
+    /// does not wait. The number is exact when the seat has just begun to wait, unless more than 256 lighter
+    /// seats stand behind it.
     ///
     /// # Examples
     ///
@@ -249,7 +250,7 @@ impl<S> Scheduler<S> {
         ring.map_or(0, |ring| ring.ahead_of(seat.slot()))
     }
 
-    /// Returns how many more seats have to be occupied before `ring` goes on.
+    /// Returns how many more seats have to be occupied before `ring` grants turns.
     ///
     /// # Examples
     ///
@@ -307,8 +308,8 @@ impl<S> Scheduler<S> {
         self.rings.iter().map(|(_, ring)| ring.id)
     }
 
-    /// Returns how long a seat of weight 1 that began to wait now would wait at most, by the ring's own
-    /// clock.
+    /// Returns how long a seat of weight 1 that begins to wait now will wait at most, by the clock of the
+    /// ring.
     ///
     /// The bound is (turns that may come first) × (`hold_max`, and `judging_timeout` if the host judges).
     /// `None` if the rules limit no turn, and for a ring that does not exist. [`Duration::MAX`] if it does
@@ -381,7 +382,8 @@ impl<S> Scheduler<S> {
         self.draining && self.rings.iter().all(|(_, ring)| ring.lease().is_none())
     }
 
-    /// Returns when [`poll_expired`](Self::poll_expired) wants to be called; perhaps early, never late.
+    /// Returns when to call [`poll_expired`](Self::poll_expired) next. It may be too early, but never too
+    /// late.
     ///
     /// # Examples
     ///
@@ -414,7 +416,7 @@ impl<S> Scheduler<S> {
         longest.min().map(|(_, seat)| seat)
     }
 
-    /// Returns the ring without occupied seats that has been so for longest.
+    /// Returns the ring that has been without occupied seats for longest.
     ///
     /// # Examples
     ///
@@ -503,7 +505,7 @@ impl<S> Scheduler<S> {
         Ok((id, moved))
     }
 
-    /// Says whether [`join`](Self::join) would succeed.
+    /// Checks whether [`join`](Self::join) would succeed.
     ///
     /// # Errors
     ///
@@ -562,8 +564,8 @@ impl<S> Scheduler<S> {
         self.with_seat(seat, |ring, slot| ring.vacate(now, slot)).unwrap_or_default()
     }
 
-    /// As [`vacate`](Self::vacate), for a client that is there and does not take its turns: it gets no
-    /// `turn_grace`.
+    /// Vacates as [`vacate`](Self::vacate) does, for a client that is there and does not take its turns: it
+    /// gets no `turn_grace`.
     ///
     /// # Examples
     ///
@@ -577,8 +579,8 @@ impl<S> Scheduler<S> {
         self.with_seat(seat, |ring, slot| ring.lose(now, slot)).unwrap_or_default()
     }
 
-    /// Gives `seat` up: a turn that it holds ends, and its place is gone. Returns what was kept with it. With
-    /// its last seat a ring is forgotten; see [`has_ring`](Self::has_ring).
+    /// Gives up `seat`. A turn that it holds ends, and its place is gone. Returns its data. A ring is
+    /// forgotten with its last seat; see [`has_ring`](Self::has_ring).
     ///
     /// # Examples
     ///
@@ -596,8 +598,8 @@ impl<S> Scheduler<S> {
         Some(retired)
     }
 
-    /// Says that the holder `seat` has been told of `turn`: its clock starts. Returns when it lapses, or
-    /// `None` while the ring is paused.
+    /// Notes that the holder `seat` was told of `turn`, which starts its clock. Returns when the turn lapses,
+    /// or `None` while the ring is paused.
     ///
     /// # Examples
     ///
@@ -668,8 +670,8 @@ impl<S> Scheduler<S> {
 
     // Commands of the host.
 
-    /// Names the seat that gets the next turn: one that waits, or the holder. The turn after that goes on in
-    /// order.
+    /// Names the seat that gets the next turn: one that waits, or the holder. After that turn the order
+    /// continues.
     ///
     /// # Errors
     ///
@@ -712,7 +714,7 @@ impl<S> Scheduler<S> {
     }
 
     /// Gives the turn that is held in `ring` more time. Returns when it lapses now, or `None` while its clock
-    /// stands.
+    /// is stopped.
     ///
     /// # Errors
     ///
@@ -730,8 +732,7 @@ impl<S> Scheduler<S> {
         self.with_ring(ring, |ring| ring.extend(now, by))
     }
 
-    /// Pauses `ring`: the clock of its turn stands, and no other turn is granted. The holder may still
-    /// answer.
+    /// Pauses `ring`: the clock of its turn stops, and no other turn is granted. The holder may still answer.
     ///
     /// # Errors
     ///
@@ -753,7 +754,7 @@ impl<S> Scheduler<S> {
         })
     }
 
-    /// Ends a pause: the clock of the turn goes on with what was left.
+    /// Ends a pause. The clock of the turn goes on with the time that was left.
     ///
     /// # Errors
     ///
@@ -811,7 +812,7 @@ impl<S> Scheduler<S> {
         Ok(self.with_ring(ring, |ring| Ok(ring.set_rules(now, rules))).unwrap_or_default())
     }
 
-    /// Grants no turn from now on; those that are held may still be answered, until their deadline.
+    /// Grants no more turns. Turns that are held may still be answered, until their deadline.
     ///
     /// # Examples
     ///
@@ -827,7 +828,7 @@ impl<S> Scheduler<S> {
         self.rings.iter_mut().for_each(|(_, ring)| ring.drain());
     }
 
-    /// Takes the next turn, absence or grace whose time is over. To be called until it says `None`.
+    /// Ends the next turn, absence or grace whose time has run out. Call it until it returns `None`.
     ///
     /// # Examples
     ///

@@ -5,7 +5,7 @@ use super::queue::Links;
 use super::waits::Wait;
 use crate::time::Instant;
 
-/// The number of turns that a seat gets for every one of a weight-1 seat: 1 to 100.
+/// The number of turns that a seat gets for each turn of a seat of weight 1: 1 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Weight(u8);
 
@@ -61,7 +61,7 @@ pub enum Demand {
     Ask,
 }
 
-/// One seat. Ten thousand of them wait at once, so it holds no more than a turn needs.
+/// A seat. Ten thousand of them may wait at once, so it holds no more than a turn needs.
 #[derive(Debug, Clone)]
 pub(super) struct Seat<S> {
     /// Kept with the seat for the owner of the scheduler.

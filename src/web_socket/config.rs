@@ -15,7 +15,7 @@ pub struct WebSocketConfig {
     pub hosts: Vec<String>,
 }
 
-/// Text that is no origin, and would never match one.
+/// Text that is not an origin, and would never match one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidOrigin(pub String);
 
@@ -152,7 +152,7 @@ mod tests {
         {
             let config = WebSocketConfig { origins: vec![origin.to_owned()], ..config() };
             let error = config.check().expect_err(origin).to_string();
-            assert!(error.starts_with(&format!("{origin:?} is no origin")), "{error}");
+            assert!(error.starts_with(&format!("{origin:?} is not an origin")), "{error}");
         }
     }
 }
