@@ -21,15 +21,15 @@ impl fmt::Display for InvalidHex {
 
 impl std::error::Error for InvalidHex {}
 
-/// The 128 random bits that let a client have its seat back.
+/// The 128 random bits with which a client resumes its seat.
 ///
-/// Displayed as on the wire, 32 hexadecimal digits, for a client that keeps it on disk. `Debug` shows nothing
-/// of it, and two are compared in constant time.
+/// `Display` writes it as on the wire, 32 hexadecimal digits, for a client that keeps it on disk. `Debug`
+/// shows nothing of it. Two secrets are compared in constant time.
 #[derive(Clone, Copy)]
 pub struct Secret([u8; 16]);
 
 impl Secret {
-    /// A secret of these random bits.
+    /// Makes a secret of these random bits.
     ///
     /// # Examples
     ///
@@ -45,7 +45,7 @@ impl Secret {
         Secret(bits)
     }
 
-    /// The bits themselves, to keep the secret beyond the life of this process.
+    /// Returns the bits, to keep the secret beyond the life of this process.
     ///
     /// # Examples
     ///
@@ -93,10 +93,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Tells one life of a server from another. It is random: of two, neither is the earlier one.
+/// Names one life of a server. It is random, so of two epochs neither is the earlier one.
 ///
-/// Together with a [`TurnNumber`](crate::turn::TurnNumber) it fences a resource that clients act on.
-/// Displayed as on the wire, 16 hexadecimal digits; read from 1 to 16 of them.
+/// Together with a [`TurnNumber`](crate::turn::TurnNumber) it is a fence for a resource that clients act on.
+/// `Display` writes it as on the wire, 16 hexadecimal digits; `FromStr` reads 1 to 16 of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 
@@ -143,7 +143,7 @@ impl Epoch {
         std::array::from_fn(digit)
     }
 
-    /// An epoch is on every answer, and so is read without the parser of any radix.
+    /// Every answer carries an epoch, so it is read without the general parser.
     #[inline]
     pub(super) fn from_hex(digits: &[u8]) -> Option<Epoch> {
         let (mut value, mut worst) = (0, 0);
@@ -161,7 +161,7 @@ impl Epoch {
 pub struct Token<'a>(&'a str);
 
 impl<'a> Token<'a> {
-    /// The token with this text; `None` if it cannot be the value of a field.
+    /// Makes a token of this text; `None` if it cannot be the value of a field.
     ///
     /// # Examples
     ///
@@ -176,7 +176,7 @@ impl<'a> Token<'a> {
         super::fields::is_value(text).then_some(Token(text))
     }
 
-    /// The text itself, to check it or to write it to a peer.
+    /// Returns the text, to check it or to write it to a peer.
     ///
     /// # Examples
     ///
@@ -190,7 +190,7 @@ impl<'a> Token<'a> {
     }
 }
 
-/// In a time that depends on the lengths only.
+/// The time of a comparison depends only on the lengths.
 impl PartialEq for Token<'_> {
     fn eq(&self, other: &Token<'_>) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()

@@ -1,19 +1,19 @@
 //! Other protocols, recognised by the first line of a connection.
 //!
-//! A web page on the same machine can have its browser send any text to a loopback port. If the first line
-//! were only refused, the lines behind it, which the page wrote, would be carried out.
+//! A web page can make the browser on its reader's machine send any text to a loopback port. If only the
+//! first line were refused, the lines after it, which the page wrote, would be carried out.
 
-/// Whether the first line of a connection belongs to another protocol: an HTTP request line, a TLS hello, an
-/// SSH banner, or anything with control characters or bad UTF-8.
+/// Returns whether the first line of a connection belongs to another protocol: an HTTP request line, a TLS
+/// hello, an SSH banner, or anything with control characters or invalid UTF-8.
 ///
-/// `bytes` are those that have come so far, perhaps only the beginning of the line, perhaps more than it.
+/// `bytes` are those that have arrived so far: perhaps only the beginning of the line, perhaps more than it.
 /// More bytes never turn a yes into a no. A request line is recognised once it is complete.
 #[must_use]
 pub fn looks_foreign(bytes: &[u8]) -> bool {
     is_foreign(bytes, Extent::Begun)
 }
 
-/// How much of a message there is.
+/// The part of a message that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// More may follow.

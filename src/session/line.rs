@@ -12,9 +12,9 @@ use crate::wire::message::{Limits, Line, LineError, split_line};
 pub(crate) struct LineSession {
     pub(crate) role: Role,
     pub(crate) alarm: Alarm,
-    /// It has sent a valid line since it has a seat on this connection.
+    /// It has sent a valid line since it got a seat on this connection.
     pub(crate) has_spoken: bool,
-    /// Its first line has come, and was of this protocol.
+    /// Its first line has arrived, and belonged to this protocol.
     pub(crate) has_begun: bool,
     /// It has sent a malformed line before it joined.
     pub(crate) has_erred: bool,
@@ -121,7 +121,7 @@ impl LineSession {
 
     /// Skips the payload of `bytes` bytes that follows a line that is refused.
     pub(crate) fn skip(&mut self, bytes: usize) {
-        // Nobody sends as much as would make a difference.
+        // No peer sends enough to make a difference.
         self.skip = bytes.saturating_add(1);
     }
 
@@ -150,7 +150,7 @@ impl LineSession {
         }
     }
 
-    /// Its seat, if it has said something there before and no message of it has begun.
+    /// Returns its seat, if it has said something there before and no message of it has begun.
     #[inline]
     pub(crate) fn seat_at_rest(&self) -> Option<SeatId> {
         match self.role {
@@ -163,12 +163,12 @@ impl LineSession {
         }
     }
 
-    /// Whether it is told what happens in its ring without having a seat.
+    /// Returns whether it hears its ring without having a seat.
     pub(crate) fn is_watching(&self) -> bool {
         matches!(self.role, Role::Hearing(_))
     }
 
-    /// The connection's deadline, if it has one.
+    /// Returns the deadline of the connection, if it has one.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let hello = match &self.role {
             Role::Newcomer { until } => Some(*until),

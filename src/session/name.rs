@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// The longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// A name of 1 to 64 bytes of UTF-8 without white space, `:`, `=`, control and format characters.
+/// A name: 1 to 64 bytes of UTF-8 without white space, `:`, `=`, control and format characters.
 ///
 /// Format characters show nothing or rearrange the text around them, so that two names could look the same.
 /// They are those of general category Cf or with the property `Default_Ignorable_Code_Point` in Unicode
@@ -36,7 +36,7 @@ pub enum InvalidName {
     Length,
     /// It is not UTF-8.
     NotUtf8,
-    /// It has this character, which no name may have.
+    /// It has this character, which is not allowed in a name.
     Character(char),
 }
 
@@ -141,7 +141,7 @@ macro_rules! named {
                 Short::read(bytes, $is_refused).map($name)
             }
 
-            /// The name as it came.
+            /// Returns the name as it was received.
             ///
             /// # Examples
             ///
@@ -156,7 +156,7 @@ macro_rules! named {
                 std::str::from_utf8(self.as_bytes()).expect("a name was checked to be UTF-8")
             }
 
-            /// The bytes of the name as it came.
+            /// Returns the bytes of the name as they were received.
             ///
             /// # Examples
             ///

@@ -20,18 +20,18 @@ pub(crate) struct RawSession {
     /// Malformed or refused answers in a row.
     pub(crate) strikes: u8,
     pub(crate) trial: Trial,
-    /// Of what was no answer, until its first one.
+    /// The first word of bytes that were no answer, until its first answer.
     pub(crate) first_word: FirstWord,
-    /// State that most clients have none of, most of the time.
+    /// State that most clients do not need most of the time.
     pub(crate) extras: Option<Box<Extras>>,
 }
 
-/// The state of a connection's `GO`.
+/// The state of the `GO` of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// It was told `WAIT` less than `signal_gap` ago: no `GO` may follow yet.
     Gap,
-    /// The same, and it holds the turn: it is told when the gap is over.
+    /// Likewise, and it holds the turn: it is told when the gap is over.
     HeldBack,
     /// It has answered every `GO`, or never had one.
     Quiet,
@@ -41,14 +41,14 @@ pub(crate) enum Signal {
     Answered,
 }
 
-/// The evidence that a connection is a raw client's.
+/// The evidence that a connection belongs to a raw client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trial {
     /// It has answered, or only raw clients come here.
     Proven,
     /// It was silent, and has not answered yet. It may still begin with a line.
     Silent,
-    /// The same, and it let its first `GO` lapse: it rests and does not count until it speaks.
+    /// Likewise, and it let its first `GO` lapse: it rests and does not count until it speaks.
     Resting,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct RawAnswer<'a> {
 }
 
 impl<'a> RawAnswer<'a> {
-    /// Whether a message is complete: it has a `:` with something behind it.
+    /// Returns whether a message is complete: it has a `:` with something after it.
     pub(crate) fn is_complete(message: &[u8]) -> bool {
         message.iter().position(|&byte| byte == b':').is_some_and(|colon| colon + 1 < message.len())
     }
@@ -105,13 +105,13 @@ impl<'a> RawAnswer<'a> {
         Some(RawAnswer { name: RawName::from_bytes(name).ok()?, number }).filter(|_| is_number)
     }
 
-    /// Whether a message is `name:` and a few digits, which need no full parse.
+    /// Returns whether a message is `name:` and a few digits, which need no full parse.
     #[inline(always)]
     pub(crate) fn is_again(message: &[u8], name: &RawName) -> bool {
         let name = name.as_bytes();
         let Some((head, [b':', digits @ ..])) = message.split_at_checked(name.len()) else { return false };
         let are_few = matches!(digits.len(), 1..=FEW_DIGITS);
-        // Most names are too short for a call that compares them to gain anything.
+        // A loop, because most names are too short for a call that compares them.
         let ((eights, rest), (others, other_rest)) = (head.as_chunks::<8>(), name.as_chunks::<8>());
         let is_same =
             eights.iter().zip(others).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
@@ -120,7 +120,7 @@ impl<'a> RawAnswer<'a> {
     }
 }
 
-/// This many digits overflow nothing.
+/// A number with this many digits cannot overflow.
 const FEW_DIGITS: usize = 15;
 
 #[cfg(test)]

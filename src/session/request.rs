@@ -9,39 +9,39 @@ use super::name::Name;
 use super::put::{put_content, put_hex, put_number};
 use crate::turn::Demand;
 
-/// The ring that a `JOIN` or `WATCH` without `ring=` means.
+/// The ring of a `JOIN` or `WATCH` without `ring=`.
 pub const DEFAULT_RING: &str = "main";
 
 /// A line from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request<'a> {
-    /// Take a seat, or have it back.
+    /// Takes a seat, or resumes one.
     Join(Join<'a>),
     /// The answer of the turn's holder.
     Answer {
-        /// The turn that it is meant for.
+        /// The turn that it is for.
         fence: Fence,
         /// The answer.
         content: Content<'a>,
     },
-    /// Give the turn up.
+    /// Gives up the turn.
     Pass {
-        /// The turn that is meant; the one that is held if none is named.
+        /// The turn; the one that is held if none is named.
         turn: Option<u64>,
     },
-    /// Start the deadline of the turn anew.
+    /// Starts the deadline of the turn again.
     Renew {
-        /// The turn that is meant; the one that is held if none is named.
+        /// The turn; the one that is held if none is named.
         turn: Option<u64>,
     },
-    /// A resting seat wants the turn.
+    /// Asks for the turn, from a resting seat.
     Ask,
-    /// A waiting seat does not want the turn any more.
+    /// Gives up waiting for the turn.
     Rest,
-    /// Give the seat up, or stop watching.
+    /// Gives up the seat, or stops watching.
     Leave,
-    /// Hear the events of a ring without a seat.
+    /// Hears the events of a ring without a seat.
     Watch {
         /// The ring.
         ring: Name,
@@ -59,7 +59,7 @@ pub struct Join<'a> {
     pub name: Name,
     /// The ring; [`DEFAULT_RING`] if the line names none.
     pub ring: Name,
-    /// The secret of the seat to have back, as written; it may not be a valid one.
+    /// The secret of the seat to resume, as written. It may be invalid.
     pub resume: Option<&'a str>,
     /// The turns that it wants for each turn of a weight-1 seat; not checked.
     pub weight: Option<u64>,

@@ -7,7 +7,7 @@ use crate::time::{Alarm, Instant, earlier};
 /// A connection that has said too little to tell.
 #[derive(Debug)]
 pub(crate) struct Undecided {
-    /// The time at which it is taken for a raw client, if it stays silent.
+    /// The time at which it is treated as a raw client, if it stays silent.
     pub(crate) raw_at: Instant,
     /// The deadline by which the bytes must show a framing, once some have come.
     pub(crate) begun_until: Option<Instant>,
@@ -65,7 +65,7 @@ impl Guess {
         }
     }
 
-    /// Whether a client that was taken for a raw one begins to speak lines.
+    /// Returns whether a client that was treated as a raw one begins to speak lines.
     pub(crate) fn may_be_line(bytes: &[u8]) -> bool {
         VERBS.iter().any(|verb| bytes.starts_with(verb) || verb.starts_with(bytes))
     }

@@ -1,4 +1,4 @@
-//! The number of seats of each address, if that has a limit.
+//! The number of seats from each address, if that is limited.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -31,7 +31,7 @@ impl Addresses {
         }
     }
 
-    /// A seat that was added is gone.
+    /// Notes that a seat is gone that was added.
     pub(super) fn remove(&mut self, address: IpAddr) {
         let Some(address) = self.counted(address) else { return };
         let Some(count) = self.seats.get_mut(&address) else { return };
@@ -41,16 +41,16 @@ impl Addresses {
         }
     }
 
-    /// The address that it counts as, if it counts. Behind a proxy on this machine all clients come from a
-    /// loopback address.
+    /// Returns the address that it is counted under, if it is counted. Behind a proxy on this machine, all
+    /// clients come from a loopback address.
     fn counted(&self, address: IpAddr) -> Option<IpAddr> {
         let address = self.seats_max.map(|_| network(address))?;
         (!address.is_loopback()).then_some(address)
     }
 }
 
-/// An IPv4 address is the same one through an IPv6 socket. Of IPv6 the half that says where a host is: it may
-/// choose the other half as it likes. The loopback address stays as it is.
+/// Returns an IPv4 address as such even if it came through an IPv6 socket, and the first half of an IPv6
+/// address: a host may choose the second half freely. The loopback address stays as it is.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {

@@ -1,11 +1,11 @@
-//! Tells an answer that is sent again from another one, without keeping it.
+//! Recognises an answer that is sent again, without keeping it.
 
 use sha2::{Digest as _, Sha256};
 
 /// Answers up to this length are kept as they are.
 const WHOLE_BYTES_MAX: usize = 16;
 
-/// The mark of an answer: the answer itself if it is short, else the first 128 bits of its SHA-256.
+/// The mark of an answer: the answer itself if it is short, otherwise the first 128 bits of its SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
     /// An answer of up to 16 bytes.
@@ -20,7 +20,7 @@ pub enum Mark {
 }
 
 impl Mark {
-    /// The mark of `answer`.
+    /// Returns the mark of `answer`.
     #[must_use]
     #[inline]
     pub fn of(answer: &[u8]) -> Mark {

@@ -49,7 +49,7 @@ pub(crate) struct Wanted {
     pub(crate) given: Given,
 }
 
-/// Terms of an admission, which stand above the ring's rules and the client's wishes.
+/// The terms of an admission, which override the rules of the ring and the requests of the client.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Given {
     pub(crate) weight: Option<Weight>,
@@ -83,7 +83,7 @@ pub(crate) enum Taken {
     HandedOver(HandOver, Option<ConnectionId>),
     /// It counts; the turn has moved on.
     Accepted(Moved),
-    /// It is with the host.
+    /// The host judges it.
     Proposed(TurnNumber),
     /// It is the answer of the seat's last accepted turn, sent again.
     Repeated(TurnNumber),
@@ -169,7 +169,7 @@ impl Table {
         Some(&self.rooms.room(self.rooms.of_ring(ring)?).name)
     }
 
-    /// The rules by which a ring goes, or would if it existed.
+    /// Returns the rules of a ring, or those that it would have if it existed.
     pub(crate) fn rules_for(&self, name: &Name) -> &Rules {
         let existing = self.ring_named(name).and_then(|ring| self.scheduler.rules(ring));
         existing.or_else(|| self.rooms.rules(name)).unwrap_or(&self.scheduler.config().rules)
@@ -195,7 +195,7 @@ impl Table {
         }
     }
 
-    /// Whether the name of `seat` may be taken by a client without its secret.
+    /// Returns whether a client may take the name of `seat` without its secret.
     fn is_free(&self, seat: SeatId, owns_name: bool) -> bool {
         let has_spoken =
             self.scheduler.data(seat).and_then(SeatData::line_identity).is_none_or(|line| line.has_spoken);
@@ -223,7 +223,7 @@ impl Table {
         self.left_by_raw.get(&address).is_some_and(|left| !left.is_empty())
     }
 
-    /// Gives a client a new seat under a name that is free; its secret, too.
+    /// Gives a client a new seat under a free name, and its secret.
     pub(crate) fn join(
         &mut self,
         now: Instant,
@@ -254,7 +254,7 @@ impl Table {
         }
     }
 
-    /// Gives a raw client the seat that one of its address left longest ago, or a new one.
+    /// Gives a raw client the seat that a client from its address left longest ago, or a new one.
     pub(crate) fn seat_raw(
         &mut self,
         now: Instant,
@@ -339,13 +339,13 @@ impl Table {
         if !is_valid {
             return None;
         }
-        // The client may never hear of the fresh one: the one that it used stays good until it speaks.
+        // The client may never receive the new secret, so the one that it used stays valid until it speaks.
         line.secrets = Secrets { current: SecretHash::of(&fresh), previous: Some(used) };
         Some((seat, fresh, data.client.replace(client)))
     }
 
-    /// The client of `seat` has said something valid: it has its secret, and the one before is of no use any
-    /// more.
+    /// Notes that the client of `seat` has sent something valid. So it has its secret, and the previous one
+    /// is invalid.
     #[inline]
     pub(crate) fn note_spoken(&mut self, seat: SeatId) {
         if let Some(line) = self.scheduler.data_mut(seat).and_then(SeatData::line_identity_mut) {
@@ -388,7 +388,7 @@ impl Table {
         self.repeated(seat, fence, answer).ok_or(code_of(refusal))
     }
 
-    /// Recognises an answer that the seat has given already, which no held turn can take.
+    /// Recognises an answer that the seat has given before, which no held turn can take.
     #[cold]
     fn repeated(&self, seat: SeatId, fence: Fence, answer: &[u8]) -> Option<Taken> {
         let last = self.scheduler.data(seat)?.line_identity()?.last?;
@@ -398,7 +398,7 @@ impl Table {
 
     // Leaving.
 
-    /// No client has `seat` any more; its place is kept.
+    /// Notes that no client has `seat` any more. Its place is kept.
     pub(crate) fn leave_place(&mut self, now: Instant, seat: SeatId, address: IpAddr) -> Moved {
         if let Some(data) = self.scheduler.data_mut(seat) {
             data.client = None;
@@ -414,7 +414,7 @@ impl Table {
     pub(crate) fn forget(&mut self, now: Instant, seat: SeatId, data: &SeatData) {
         if let Some(address) = data.address() {
             if let Some(left) = self.left_by_raw.get_mut(&address) {
-                // Nearly always it is the first one, which was left longest ago.
+                // Nearly always it is the first one, because that was left longest ago.
                 match left.front() {
                     Some(first) if *first == seat => drop(left.pop_front()),
                     _ => left.retain(|other| *other != seat),

@@ -1,4 +1,4 @@
-//! Rings by name: their seats by name, their hearers, their rules. Order and turns are the scheduler's.
+//! Rings by name: their seats by name, their hearers, their rules. The scheduler has their order and turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,7 +10,8 @@ use crate::session::Name;
 use crate::time::Instant;
 use crate::turn::{RingId, Rules, SeatId};
 
-/// A ring's name, and everything that depends on it. Exists while the ring does, or a connection hears it.
+/// The name of a ring, and everything that depends on it. It exists while the ring does, or a connection
+/// hears it.
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) name: Name,
@@ -85,7 +86,7 @@ impl Rooms {
         &mut self.rooms[id.slot()]
     }
 
-    /// `id` hears the room from now on.
+    /// Adds `id` to the hearers of the room.
     pub(crate) fn hear(&mut self, room: RoomId, id: ConnectionId) {
         self.rooms[room.slot()].hearers.push(id);
         self.hearing += 1;
@@ -120,8 +121,8 @@ impl Rooms {
         }
     }
 
-    /// Refuses `name` in a room until then. Rooms that exist only for the sake of earlier removals are
-    /// forgotten on this occasion.
+    /// Refuses `name` in a room until then. Rooms that exist only because of earlier removals are forgotten
+    /// on this occasion.
     pub(crate) fn remove_name(&mut self, now: Instant, id: RoomId, name: Name, until: Instant) {
         while self.removals.front().is_some_and(|(until, _)| *until <= now) {
             let Some((_, room)) = self.removals.pop_front() else { break };

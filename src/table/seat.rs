@@ -18,7 +18,7 @@ pub struct SeatData {
     identity: Option<Box<Identity>>,
 }
 
-/// Kept apart, because a raw client that has not answered yet has none.
+/// In a box, because a raw client that has not answered yet has none.
 #[derive(Debug)]
 enum Identity {
     Raw(RawIdentity),
@@ -42,7 +42,7 @@ pub(crate) struct LineIdentity {
     pub(crate) last: Option<LastAnswer>,
     /// The address that it counts for.
     pub(crate) address: IpAddr,
-    /// The client has said something valid since its first `WELCOME`, so it has its secret.
+    /// The client has sent something valid since its first `WELCOME`, so it has its secret.
     pub(crate) has_spoken: bool,
 }
 
@@ -59,7 +59,7 @@ pub struct LastAnswer {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Secrets {
     pub(crate) current: SecretHash,
-    /// The one before, while the client may not have heard of the current one.
+    /// The previous secret, while the client may not have received the current one.
     pub(crate) previous: Option<SecretHash>,
 }
 
@@ -93,7 +93,7 @@ impl SeatData {
         self.client
     }
 
-    /// Returns the name that the seat was joined under; none for a raw client's.
+    /// Returns the name under which the seat was joined; `None` for the seat of a raw client.
     ///
     /// # Examples
     ///
@@ -126,7 +126,7 @@ impl SeatData {
         }
     }
 
-    /// Returns whether a raw client has it.
+    /// Returns whether it is the seat of a raw client.
     ///
     /// # Examples
     ///
@@ -182,7 +182,7 @@ impl SeatData {
         }
     }
 
-    /// Another raw client takes a seat over that was left from its address.
+    /// Notes that another raw client takes over a seat that was left from its address.
     pub(crate) fn take_over(&mut self, client: ConnectionId) {
         self.client = Some(client);
         if let Some(Identity::Raw(raw)) = self.identity.as_deref_mut() {
