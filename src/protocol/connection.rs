@@ -7,6 +7,7 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZeroU32;
 
 use crate::capacity::growth;
+use crate::time::{Alarm, Instant, Timers};
 
 /// Names one connection for as long as it exists. Its slot is used again, with another generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -225,6 +226,22 @@ impl<T> ConnectionMap<T> {
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Returns the next connection whose alarm is due. `alarm` finds it in the value, which may have none.
+    pub(crate) fn next_due(
+        &mut self,
+        now: Instant,
+        timers: &mut Timers<ConnectionId>,
+        alarm: impl Fn(&mut T) -> Option<&mut Alarm>,
+    ) -> Option<ConnectionId> {
+        while let Some(id) = timers.pop(now) {
+            let alarm = self.get_mut(id).and_then(&alarm);
+            if alarm.is_some_and(|alarm| timers.ring(alarm, id, now)) {
+                return Some(id);
+            }
+        }
+        None
     }
 
     /// Returns whether there is no value.

@@ -122,6 +122,15 @@
 //! [`Sockets`](crate::engine::Sockets), in the same order and with the same limits as the
 //! [driver](crate::net::Driver) does.
 
+/// Logs a line that peers can cause, while the budget for such lines lasts.
+macro_rules! log_line {
+    ($links:expr, $level:ident, $($text:tt)+) => {
+        if $links.may_log(log::Level::$level) {
+            log::log!(log::Level::$level, $($text)+);
+        }
+    };
+}
+
 mod connection;
 pub mod counter;
 pub mod dispatch;
@@ -140,8 +149,10 @@ pub use link::{AbortReason, Intent, Interest};
 pub(crate) use link::{Flags, Phase};
 pub use links::{LOG_LINES_MAX, Links};
 
-/// The bytes of a peer's message that a log line shows at most.
-const SHOWN_BYTES_MAX: usize = 128;
+/// Logs that a newcomer is turned away.
+fn log_turned_away(peer: SocketAddr, clients: usize, links: &mut Links) {
+    log_line!(links, Info, "{peer}: turned away, {clients} clients are connected");
+}
 
 /// Random bytes from a source that the caller chooses: the operating system in a server, a seeded generator
 /// in a simulation that must replay.

@@ -221,7 +221,15 @@ impl fmt::Debug for Token<'_> {
 #[derive(Clone, Copy)]
 pub struct Redacted<'a>(pub &'a [u8]);
 
+/// The bytes of a peer's message that a log line shows at most.
+pub(crate) const SHOWN_BYTES_MAX: usize = 128;
+
 impl<'a> Redacted<'a> {
+    /// The beginning of a peer's message.
+    pub(crate) fn beginning(message: &'a [u8]) -> Redacted<'a> {
+        Redacted(&message[..message.len().min(SHOWN_BYTES_MAX)])
+    }
+
     /// Returns whether something is hidden.
     #[must_use]
     pub fn hides(&self) -> bool {

@@ -303,12 +303,13 @@ impl Protocol for Http {
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
-        while let Some(id) = self.timers.pop(now.instant) {
-            let Some(client) = self.clients.get_mut(id) else { continue };
-            match (self.timers.ring(&mut client.alarm, id, now.instant), &client.stage) {
-                (true, Stage::Closing) => links.abort(id),
-                (true, _) => self.refuse_head(now, id, Refusal::TooSlow, links),
-                (false, _) => {}
+        while let Some(id) =
+            self.clients.next_due(now.instant, &mut self.timers, |client| Some(&mut client.alarm))
+        {
+            match self.clients.get(id).map(|client| &client.stage) {
+                Some(Stage::Closing) => links.abort(id),
+                Some(_) => self.refuse_head(now, id, Refusal::TooSlow, links),
+                None => {}
             }
         }
     }

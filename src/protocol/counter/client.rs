@@ -5,8 +5,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::{Level, warn};
-
 use super::{CounterId, Parity};
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Entropy, Links, Origin, Protocol};
 use crate::record::Record;
@@ -193,10 +191,12 @@ impl Protocol for CounterClient {
                 self.events.push_back(CounterClientEvent::Increment(increment));
             }
             (None, _) => {
-                let shown = Redacted(&bytes[..bytes.len().min(128)]);
-                if links.may_log(Level::Warn) {
-                    warn!("the server's answer is not a number: \"{shown}\"");
-                }
+                log_line!(
+                    links,
+                    Warn,
+                    "the server's answer is not a number: \"{}\"",
+                    Redacted::beginning(bytes)
+                );
                 links.abort(id);
             }
         }

@@ -4,12 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 
-use log::{Level, info};
-
 use super::{CounterEvent, CounterId, CounterServerConfig, Parity, Record};
-use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{
-    BuffersMin, CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol,
+    BuffersMin, CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol, log_turned_away,
 };
 use crate::session::Redacted;
 use crate::time::{Alarm, Instant, Now, Timers};
@@ -102,9 +99,7 @@ impl CounterServer {
         let number = known.record.number;
         let older = known.connection.replace(connection);
         if let Some(older) = older {
-            if links.may_log(Level::Info) {
-                info!("client {id}: the newer connection wins");
-            }
+            log_line!(links, Info, "client {id}: the newer connection wins");
             self.dismiss(older, links);
         }
         let Some(client) = self.clients.get_mut(connection) else { return };
@@ -147,7 +142,7 @@ impl CounterServer {
         self.refused += 1;
         self.reported += 1;
         if self.reported <= REPORTED_MAX {
-            let shown = Redacted(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)]);
+            let shown = Redacted::beginning(bytes);
             let what = format!("{why}: \"{shown}\"");
             self.events.push_back(CounterEvent::Refused { peer: client.peer, id: client.id, what });
         }
@@ -221,9 +216,7 @@ impl Protocol for CounterServer {
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
         if self.draining || self.clients.len() >= self.config.max_clients {
-            if links.may_log(Level::Info) {
-                info!("{peer}: turned away, {} clients are connected", self.clients.len());
-            }
+            log_turned_away(peer, self.clients.len(), links);
             return links.abort(id);
         }
         let mut client = Client { peer, id: None, alarm: Alarm::default() };
@@ -249,12 +242,11 @@ impl Protocol for CounterServer {
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
-        while let Some(id) = self.timers.pop(now.instant) {
-            let Some(client) = self.clients.get_mut(id) else { continue };
-            if self.timers.ring(&mut client.alarm, id, now.instant) {
-                self.refuse(id, "to wait any longer for an id", b"");
-                self.dismiss(id, links);
-            }
+        while let Some(id) =
+            self.clients.next_due(now.instant, &mut self.timers, |client| Some(&mut client.alarm))
+        {
+            self.refuse(id, "to wait any longer for an id", b"");
+            self.dismiss(id, links);
         }
     }
 

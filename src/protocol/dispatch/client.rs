@@ -5,8 +5,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::{Level, warn};
-
 use super::Rank;
 use super::message::{self, Command, Reply};
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
@@ -22,8 +20,6 @@ const WAITING_MAX: usize = 8192;
 /// Line framing: bytes waiting to be written above which no more is sent, because the driver gives up a peer
 /// that takes too little.
 const UNSENT_BYTES_MAX: usize = 32 * 1024;
-/// How much of what is not understood a log line shows.
-const SHOWN_BYTES_MAX: usize = 128;
 /// The longest line from a server.
 const LINE_BYTES_MAX: usize = 1024;
 
@@ -166,10 +162,12 @@ impl DispatchClient {
                 self.reply(now, id, rest, links);
             }
             None => {
-                if links.may_log(Level::Warn) {
-                    let shown = Redacted(&text.as_bytes()[..text.len().min(SHOWN_BYTES_MAX)]);
-                    warn!("not a message of a rank server: \"{shown}\"");
-                }
+                log_line!(
+                    links,
+                    Warn,
+                    "not a message of a rank server: \"{}\"",
+                    Redacted::beginning(text.as_bytes())
+                );
             }
         }
     }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::{Level, info, warn};
+use log::{Level, info};
 use memchr::memchr;
 
 use super::message::{COMMAND_BYTES_MAX, Command, MESSAGE_BYTES_MAX, Reply, Request};
 use super::{DispatchCounts, DispatchEvent, DispatchServerConfig, Policy, Rank, Rejection};
-use crate::protocol::SHOWN_BYTES_MAX;
-use crate::protocol::{BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol};
+use crate::protocol::{
+    BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, log_turned_away,
+};
 use crate::record::Record;
 use crate::session::{Extent, FirstWord, Redacted, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
@@ -154,10 +155,12 @@ impl DispatchServer {
     fn note_refused(&mut self, id: ConnectionId, message: &[u8], links: &mut Links) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let peer = client.peer;
-        if links.may_log(Level::Warn) {
-            let shown = Redacted(&message[..message.len().min(SHOWN_BYTES_MAX)]);
-            warn!("{peer}: refused, not a command of 1 to {COMMAND_BYTES_MAX} bytes: \"{shown}\"");
-        }
+        log_line!(
+            links,
+            Warn,
+            "{peer}: refused, not a command of 1 to {COMMAND_BYTES_MAX} bytes: \"{}\"",
+            Redacted::beginning(message)
+        );
         self.counts.refused += 1;
         self.report_refusal(DispatchEvent::Refused { peer });
     }
@@ -254,9 +257,7 @@ impl DispatchServer {
 
     fn reject(&mut self, now: Now, id: ConnectionId, from: Rank, reason: Rejection, links: &mut Links) {
         let Some(sender) = self.clients.get_mut(id) else { return };
-        if links.may_log(Level::Info) {
-            info!("[command rejected] of {} with rank {from}: {reason}", sender.peer);
-        }
+        log_line!(links, Info, "[command rejected] of {} with rank {from}: {reason}", sender.peer);
         self.counts.rejected += 1;
         self.report_refusal(DispatchEvent::Rejected { from, reason });
         self.tell_rejected(now, id, reason, links);
@@ -424,9 +425,7 @@ impl Protocol for DispatchServer {
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
         if self.draining || self.clients.len() >= self.config.max_clients {
-            if links.may_log(Level::Info) {
-                info!("{peer}: turned away, {} clients are connected", self.clients.len());
-            }
+            log_turned_away(peer, self.clients.len(), links);
             let end = if self.config.framing == Framing::Line { "\n" } else { "" };
             self.counts.turned_away += 1;
             links.send_fmt(id, format_args!("Server full{end}"));
@@ -477,12 +476,10 @@ impl Protocol for DispatchServer {
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
-        while let Some(id) = self.timers.pop(now.instant) {
-            let Some(client) = self.clients.get_mut(id) else { continue };
-            if !self.timers.ring(&mut client.alarm, id, now.instant) {
-                continue;
-            }
-            match client.input.until {
+        while let Some(id) =
+            self.clients.next_due(now.instant, &mut self.timers, |client| Some(&mut client.alarm))
+        {
+            match self.clients.get(id).and_then(|client| client.input.until) {
                 Some(until) if until <= now.instant => {
                     links.send(id, b"X line-timeout\n");
                     links.close(id);

@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::{Level, info};
-
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::record::Record;
 use crate::time::{Instant, Now};
@@ -86,9 +84,7 @@ impl Protocol for EchoClient {
     type Event = EchoClientEvent;
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
-        if links.may_log(Level::Info) {
-            info!("connected to {peer}");
-        }
+        log_line!(links, Info, "connected to {peer}");
         self.answer.clear();
         let until = Some(now.instant + self.config.answer_timeout);
         if let Some(before) = self.awaited.replace(Awaited { id, until, is_given_up: false }) {
@@ -97,9 +93,7 @@ impl Protocol for EchoClient {
         links.send(id, self.message.as_bytes());
         // The end of the stream is the end of the message, for old servers and new.
         links.finish(id);
-        if links.may_log(Level::Info) {
-            info!("sent message to {peer}");
-        }
+        log_line!(links, Info, "sent message to {peer}");
     }
 
     fn handle_bytes(&mut self, _: Now, id: ConnectionId, bytes: &[u8], _: &mut Links) -> usize {
@@ -123,14 +117,10 @@ impl Protocol for EchoClient {
         self.events.push_back(if answer.is_empty() {
             EchoClientEvent::Unanswered(reason)
         } else {
-            if links.may_log(Level::Info) {
-                info!("received response of {} bytes", answer.len());
-            }
+            log_line!(links, Info, "received response of {} bytes", answer.len());
             EchoClientEvent::Answered(String::from_utf8_lossy(&answer).into_owned())
         });
-        if links.may_log(Level::Info) {
-            info!("connection closed");
-        }
+        log_line!(links, Info, "connection closed");
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {

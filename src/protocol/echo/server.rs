@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 
-use log::{Level, info, warn};
 use memchr::memchr;
 
 use super::{EchoEvent, EchoServerConfig, Stamp};
-use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{
-    BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, write_printable,
+    BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, log_turned_away,
+    write_printable,
 };
 use crate::record::Record;
-use crate::session::Redacted;
+use crate::session::{Redacted, SHOWN_BYTES_MAX};
 use crate::time::{Alarm, Instant, Now, Timers};
 
 /// The server side of the echo protocol, without sockets: a [`Protocol`].
@@ -78,14 +77,10 @@ impl EchoServer {
             Ok(_) => return self.refuse(id, Refusal::TooLong, links),
             Err(_) => return self.refuse(id, Refusal::NotUtf8, links),
         };
-        if links.may_log(Level::Info) {
-            info!("received from {peer}: \"{}\"", Shown(text));
-        }
+        log_line!(links, Info, "received from {peer}: \"{}\"", Shown(text));
         let end = if self.config.keep_open { "\n" } else { "" };
         links.send_fmt(id, format_args!("Server received at {}: {text}{end}", (self.stamp)(now.wall())));
-        if links.may_log(Level::Info) {
-            info!("sent response to {peer}");
-        }
+        log_line!(links, Info, "sent response to {peer}");
         self.events.push_back(EchoEvent::Answered { connection: id, bytes: message.len() });
         if !self.config.keep_open {
             self.dismiss(id, links);
@@ -109,9 +104,7 @@ impl EchoServer {
                 format_args!("not UTF-8")
             }
         };
-        if links.may_log(Level::Warn) {
-            warn!("{}: refused, {why}", client.peer);
-        }
+        log_line!(links, Warn, "{}: refused, {why}", client.peer);
         self.events.push_back(EchoEvent::Refused { connection: id });
         self.dismiss(id, links);
     }
@@ -120,9 +113,7 @@ impl EchoServer {
     fn dismiss(&mut self, id: ConnectionId, links: &mut Links) {
         if let Some(mut client) = self.clients.remove(id) {
             self.timers.remove(&mut client.alarm, id);
-            if links.may_log(Level::Info) {
-                info!("connection closed with {}", client.peer);
-            }
+            log_line!(links, Info, "connection closed with {}", client.peer);
             links.close(id);
         }
     }
@@ -228,14 +219,10 @@ impl Protocol for EchoServer {
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
         if self.draining || self.clients.len() >= self.config.max_clients {
-            if links.may_log(Level::Warn) {
-                warn!("{peer}: turned away, {} clients are connected", self.clients.len());
-            }
+            log_turned_away(peer, self.clients.len(), links);
             return links.abort(id);
         }
-        if links.may_log(Level::Info) {
-            info!("connection established with {peer}");
-        }
+        log_line!(links, Info, "connection established with {peer}");
         let client =
             Client { peer, left: 0, begun: now.instant, heard: now.instant, alarm: Alarm::default() };
         self.clients.insert(id, client);
@@ -263,18 +250,14 @@ impl Protocol for EchoServer {
     fn handle_closed(&mut self, _: Now, id: ConnectionId, reason: CloseReason, links: &mut Links) {
         if let Some(mut client) = self.clients.remove(id) {
             self.timers.remove(&mut client.alarm, id);
-            if links.may_log(Level::Info) {
-                info!("connection closed with {}: {reason}", client.peer);
-            }
+            log_line!(links, Info, "connection closed with {}: {reason}", client.peer);
         }
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
-        while let Some(id) = self.timers.pop(now.instant) {
-            let Some(client) = self.clients.get_mut(id) else { continue };
-            if !self.timers.ring(&mut client.alarm, id, now.instant) {
-                continue;
-            }
+        while let Some(id) =
+            self.clients.next_due(now.instant, &mut self.timers, |client| Some(&mut client.alarm))
+        {
             let Some(client) = self.clients.get(id) else { continue };
             // Silence comes first: a server that was held up does not blame its client.
             if self.silent_at(client).is_some_and(|silent| silent <= now.instant) {
@@ -334,7 +317,7 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shown(text) = self;
         // From a client that has come to the wrong server.
-        let shown = Redacted(&text.as_bytes()[..text.len().min(SHOWN_BYTES_MAX)]);
+        let shown = Redacted::beginning(text.as_bytes());
         if shown.hides() {
             return shown.fmt(f);
         }

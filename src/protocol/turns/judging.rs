@@ -1,7 +1,5 @@
 //! Proposed answers: the host's verdict on them, and how they end without one.
 
-use log::{Level, warn};
-
 use super::TurnEvent;
 use super::carry::Accepted;
 use super::line::No;
@@ -221,9 +219,11 @@ impl TurnServer {
     pub(super) fn note_not_judged(&mut self, seat: SeatId, turn: TurnNumber, links: &mut Links) {
         let nth = &mut self.ledger.counts.not_judged;
         *nth += 1;
-        if links.may_log(Level::Warn) {
-            warn!("{seat}: the host gave no verdict on the answer to turn {turn} ({nth} so far)");
-        }
+        log_line!(
+            links,
+            Warn,
+            "{seat}: the host gave no verdict on the answer to turn {turn} ({nth} so far)"
+        );
         self.ledger.report(TurnEvent::NotJudged { seat, turn });
     }
 }

@@ -480,9 +480,6 @@ impl TurnServer {
 
     pub(super) fn line_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let Some(Session::Line(session)) = self.sessions.get_mut(id) else { return };
-        if !self.timers.ring(&mut session.alarm, id, now.instant) {
-            return;
-        }
         let is_begun = session.goes_on_until.is_some_and(|until| until <= now.instant);
         match session.deadline() {
             Some(until) if until <= now.instant => {

@@ -349,9 +349,6 @@ impl TurnServer {
         let Some(Session::Raw(RawSession { extras: Some(extras), .. })) = self.sessions.get_mut(id) else {
             return;
         };
-        if !self.timers.ring(&mut extras.alarm, id, now.instant) {
-            return;
-        }
         if extras.gather_until.is_some_and(|until| until <= now.instant) {
             // If input is left after that, the alarm is set again.
             return links.reread(id);

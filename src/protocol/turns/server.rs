@@ -8,15 +8,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 
-use log::{Level, info, warn};
-
 use super::ledger::{Answer, AnswerId, Ledger};
 use super::outbox::Outbox;
 use super::proposal::{Proposals, Then};
 use super::seating::address_of;
 use super::{Framing, TurnConfigError, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::hint::unlikely;
-use crate::protocol::SHOWN_BYTES_MAX;
 use crate::protocol::{
     BuffersMin, CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol,
 };
@@ -26,7 +23,7 @@ use crate::session::raw::RawSession;
 use crate::session::undecided::Undecided;
 use crate::session::{Bye, Code, Epoch, Name, Redacted, Reply};
 use crate::table::{SeatData, SeatName, Table};
-use crate::time::{Instant, Now, Timers, earlier};
+use crate::time::{Alarm, Instant, Now, Timers, earlier};
 use crate::turn::{RingId, Scheduler, SchedulerConfig, SeatId};
 use crate::wire::message::Limits;
 
@@ -84,6 +81,17 @@ pub(super) enum Session {
     Undecided(Box<Undecided>),
     /// It has had its last word, and is not listened to.
     Closing,
+}
+
+impl Session {
+    fn alarm(&mut self) -> Option<&mut Alarm> {
+        match self {
+            Session::Raw(raw) => raw.extras.as_mut().map(|extras| &mut extras.alarm),
+            Session::Line(line) => Some(&mut line.alarm),
+            Session::Undecided(undecided) => Some(&mut undecided.alarm),
+            Session::Closing => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -345,10 +353,7 @@ impl TurnServer {
     /// Logs, counts and reports bytes that were refused. Telling the client is the session's.
     pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8], links: &mut Links) {
         let Some(peer) = links.peer(id).filter(|_| self.sessions.get(id).is_some()) else { return };
-        if links.may_log(Level::Warn) {
-            let shown = Redacted(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)]);
-            warn!("{peer}: refused ({code}): \"{shown}\"");
-        }
+        log_line!(links, Warn, "{peer}: refused ({code}): \"{}\"", Redacted::beginning(bytes));
         self.ledger.refused(id, code);
     }
 
@@ -426,10 +431,13 @@ impl TurnServer {
     /// Turns a new connection away.
     pub(super) fn turn_away(&mut self, id: ConnectionId, peer: SocketAddr, bye: Bye, links: &mut Links) {
         self.ledger.counts.turned_away += 1;
-        if links.may_log(Level::Info) {
-            let nth = self.ledger.counts.turned_away;
-            info!("{peer}: turned away ({bye}; {nth} so far), {} clients are connected", self.open);
-        }
+        let nth = self.ledger.counts.turned_away;
+        log_line!(
+            links,
+            Info,
+            "{peer}: turned away ({bye}; {nth} so far), {} clients are connected",
+            self.open
+        );
         match self.config.framing {
             Some(Framing::Raw) => links.abort(id),
             Some(Framing::Line) | None => {
@@ -513,9 +521,7 @@ impl fmt::Debug for TurnServer {
 
 /// Logs that a connection is closed with a reason of the server's, and why.
 pub(super) fn log_closing(peer: SocketAddr, why: fmt::Arguments<'_>, links: &mut Links) {
-    if links.may_log(Level::Info) {
-        info!("{peer}: closed ({why})");
-    }
+    log_line!(links, Info, "{peer}: closed ({why})");
 }
 
 impl Protocol for TurnServer {
@@ -582,7 +588,7 @@ impl Protocol for TurnServer {
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
         self.raw_gaps(now, links);
         self.expire_seats(now, links);
-        while let Some(id) = self.timers.pop(now.instant) {
+        while let Some(id) = self.sessions.next_due(now.instant, &mut self.timers, Session::alarm) {
             match self.sessions.get(id) {
                 Some(Session::Raw(_)) => self.raw_timeout(now, id, links),
                 Some(Session::Line(_)) => self.line_timeout(now, id, links),

@@ -88,9 +88,6 @@ impl TurnServer {
     /// L10: a connection that is silent is taken for a raw client, on trial.
     pub(super) fn undecided_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let Some(Session::Undecided(undecided)) = self.sessions.get_mut(id) else { return };
-        if !self.timers.ring(&mut undecided.alarm, id, now.instant) {
-            return;
-        }
         match undecided.begun_until {
             Some(until) if until <= now.instant => self.dismiss(now, id, Bye::LineTimeout, links),
             None if undecided.raw_at <= now.instant => self.undecided_is_raw(now, id, Trial::Silent, links),

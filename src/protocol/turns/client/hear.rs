@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use log::{Level, debug, warn};
-
 use super::hold::Go;
 use super::line::{Intent, LineWire};
 use super::player::{Cx, Player};
@@ -54,9 +52,7 @@ impl LineWire {
                 }
                 Ok(None) => break,
                 Err(why) => {
-                    if cx.links.may_log(Level::Warn) {
-                        warn!("{id}: {why}; is this a turn server with the line protocol?");
-                    }
+                    log_line!(cx.links, Warn, "{id}: {why}; is this a turn server with the line protocol?");
                     cx.links.abort(id);
                 }
             }
@@ -84,9 +80,7 @@ impl LineWire {
             }
             Some(Reply::Pong) => self.pong(me, cx),
             _ if !self.link.is_joined => {
-                if cx.links.may_log(Level::Debug) {
-                    debug!("{}: a line before WELCOME is ignored", me.config.shown());
-                }
+                log_line!(cx.links, Debug, "{}: a line before WELCOME is ignored", me.config.shown());
             }
             Some(Reply::Go { turn, within, last }) if me.config.seat.is_some() => {
                 if let Some(last) = last {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use log::{Level, info, warn};
+use log::{Level, info};
 
 use super::player::{Cx, Player};
 use super::{Bearer, CommandError, End};
@@ -84,18 +84,24 @@ impl LineWire {
         }
         if is_due(self.link.complain_at) {
             self.link.complain_at = None;
-            if cx.links.may_log(Level::Warn) {
-                warn!("{}: the server does not answer: does it speak the line protocol?", me.config.shown());
-            }
+            log_line!(
+                cx.links,
+                Warn,
+                "{}: the server does not answer: does it speak the line protocol?",
+                me.config.shown()
+            );
         }
         if is_due(self.link.ping_at) {
             if self.link.pings.is_empty() {
                 return self.ping(me, cx);
             }
             self.link.ping_at = None;
-            if cx.links.may_log(Level::Warn) {
-                warn!("{}: the server does not answer a ping: the connection is closed", me.config.shown());
-            }
+            log_line!(
+                cx.links,
+                Warn,
+                "{}: the server does not answer a ping: the connection is closed",
+                me.config.shown()
+            );
             me.abort(cx);
         }
     }
@@ -106,9 +112,12 @@ impl LineWire {
     pub(super) fn open(&mut self, me: &mut Player, cx: &mut Cx<'_>, is_private: bool) {
         let may_show_secrets = is_private || me.config.allow_plaintext_secrets;
         if me.config.token.is_some() && !may_show_secrets {
-            if cx.links.may_log(Level::Warn) {
-                warn!("{}: a token is not sent in plain text to another machine", me.config.shown());
-            }
+            log_line!(
+                cx.links,
+                Warn,
+                "{}: a token is not sent in plain text to another machine",
+                me.config.shown()
+            );
             return me.give_up(cx, End::PlaintextToken);
         }
         if self.seat.is_some() && !may_show_secrets && cx.links.may_log(Level::Info) {

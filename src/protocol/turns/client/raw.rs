@@ -3,8 +3,6 @@
 //! The server confirms nothing. So an answer counts once it is written, and is never sent twice; and a turn
 //! ends with its connection.
 
-use log::{Level, warn};
-
 use super::player::{Cx, Player};
 use super::{ClientTurn, End, Fate, News};
 use crate::session::Redacted;
@@ -81,12 +79,12 @@ impl RawWire {
 
     fn wonder(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) {
         if !std::mem::replace(&mut self.is_puzzled, true) {
-            let said = Redacted(&bytes[..bytes.len().min(128)]);
-            if cx.links.may_log(Level::Warn) {
-                warn!(
-                    "the server says \"{said}\", which is neither GO nor WAIT: does it speak the line framing?"
-                );
-            }
+            let said = Redacted::beginning(bytes);
+            log_line!(
+                cx.links,
+                Warn,
+                "the server says \"{said}\", which is neither GO nor WAIT: does it speak the line framing?"
+            );
         }
     }
 
