@@ -2,7 +2,7 @@
 
 use super::lease::{Clock, Extra};
 use super::moved::{Ended, HandOver, HostError, Moved, Outcome, Refusal};
-use super::ring::{Phase, Ring};
+use super::ring::{Phase, Ring, Stays};
 use super::{Scheduler, SeatId, TurnNumber};
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos, Timers};
@@ -165,7 +165,8 @@ impl<'a, S> Holding<'a, S> {
         let Holding { ring, timers, seat, turn } = self;
         let Phase::Held(lease) = &ring.phase else { return Err(Moved::NOTHING) };
         // Without a branch between them, as nearly always all are looked at.
-        let goes_on = ring.named.is_none() & ring.stays.are_none() & (ring.occupied >= ring.terms.min_seats);
+        let goes_on =
+            ring.named.is_none() & (ring.stays == Stays::NONE) & (ring.occupied >= ring.terms.min_seats);
         if unlikely(!goes_on | (lease.extra != Extra::None)) {
             return Err(ring.end(now, Outcome::Answered));
         }

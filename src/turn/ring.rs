@@ -43,11 +43,6 @@ impl Stays {
     /// A holder is told only once its turn is recorded.
     pub(super) const RECORDED: Stays = Stays(4);
 
-    #[inline(always)]
-    pub(super) fn are_none(self) -> bool {
-        self == Stays::NONE
-    }
-
     #[inline]
     pub(super) fn are_draining(self) -> bool {
         self.0 & Stays::DRAINING.0 != 0
