@@ -80,7 +80,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
         CounterServerConfig { max_clients, ..CounterServerConfig::default() },
         os_entropy(),
     );
-    let Service { mut event_loop, bound, status, strays } = Service::listen(counter, site)?;
+    let Service { mut event_loop, bound, status, strays } = Service::listen(counter, site, None)?;
     // Only now: the files may be those of a server that has the address.
     let counter = event_loop.driver_mut().protocol_mut();
     let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;

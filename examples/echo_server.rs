@@ -66,7 +66,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
     let site = Site::new(&options.listen, "127.0.0.1:8080", status, max_per_address, extras)?;
     let echo = EchoServer::new(config, stamp);
-    let service = Service::listen(echo, site)?;
+    let service = Service::listen(echo, site, None)?;
     for addr in &service.bound {
         log::info!("bound to {addr}");
         log::info!("listening on {addr}");

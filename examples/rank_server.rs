@@ -80,7 +80,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
         max_clients: options.max_clients.min(site.clients_max),
         ..DispatchServerConfig::default()
     });
-    let service = Service::listen(dispatch, site)?;
+    let service = Service::listen(dispatch, site, None)?;
     output::line(format_args!("[STARTING] Listening for {} clients...", options.max_clients));
     service.announce();
     // By rank, as it was at each event: the server itself may be ahead of them.

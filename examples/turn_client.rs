@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
+use common::access;
 use common::addresses;
 use common::counting::{Count, Counting};
 use common::lookup;
@@ -78,6 +79,11 @@ struct Options {
     /// loses its connection to another machine waits until that gives up its old seat
     #[argh(switch)]
     allow_plaintext_secrets: bool,
+
+    /// file with the token to show to the server. Default: the environment variable TAKETURNS_TOKEN has the
+    /// token, else none
+    #[argh(option, arg_name = "file")]
+    token_file: Option<String>,
 
     /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
@@ -147,6 +153,7 @@ fn counting(
     if options.count == Some(0) {
         return Ok(counting);
     }
+    let token = access::token(options.token_file.as_deref())?;
     for (name, index) in names(options, count).into_iter().zip(0..) {
         let mut seat = SeatRequest::new(name);
         (seat.weight, seat.demand) = (options.weight, options.demand);
@@ -154,6 +161,7 @@ fn counting(
         config.framing = options.framing;
         config.ring = options.ring.unwrap_or(config.ring);
         config.allow_plaintext_secrets = options.allow_plaintext_secrets;
+        config.token = token.clone();
         let (start, step) = (options.start.saturating_add(index), options.step.unwrap_or(count));
         let added = counting.add(event_loop.driver_mut(), server.clone(), config, start, step);
         if let Err(error) = added {

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
+use common::access;
 use common::addresses;
 use common::command::Job;
 use common::counting;
@@ -69,6 +70,11 @@ struct Options {
     /// send the secret that resumes a turn to other machines too, in plain text
     #[argh(switch)]
     allow_plaintext_secrets: bool,
+
+    /// file with the token to show to the server. Default: the environment variable TAKETURNS_TOKEN has the
+    /// token, else none
+    #[argh(option, arg_name = "file")]
+    token_file: Option<String>,
 
     /// be the server: turn_server --demand ask --clients 1 --hold-max none --turn-grace 10s
     #[argh(switch)]
@@ -164,6 +170,7 @@ impl Lock<'_> {
         config.seat.iter_mut().for_each(|seat| seat.demand = Demand::Ask);
         config.ring = options.ring.unwrap_or(config.ring);
         config.allow_plaintext_secrets = options.allow_plaintext_secrets;
+        config.token = access::token(options.token_file.as_deref())?;
         let spare = options.grace.saturating_sub(options.kill_after);
         config.ping_interval = Some((spare / 4).max(Duration::from_millis(100)));
         let client = counting::join(driver, way, server, config).map_err(|error| error.to_string())?;

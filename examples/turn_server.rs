@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
+use common::access::Access;
 use common::answers::Answers;
 use common::keeping::Keeping;
 use common::options::{self, Extras, Framings, wrong_usage};
@@ -18,8 +19,8 @@ use common::server::{Service, Site};
 use common::web::Web;
 use common::{output, tls};
 use log::LevelFilter;
-use taketurns::net::Event;
-use taketurns::protocol::turns::TurnServerConfig;
+use taketurns::net::{Event, now};
+use taketurns::protocol::turns::{AccessRules, Framing, TurnServer, TurnServerConfig};
 use taketurns::turn::{Demands, HoldMax, Weight};
 
 /// Serve the turn protocol: clients take turns to answer, and each accepted answer is printed.
@@ -116,6 +117,15 @@ struct Options {
     #[argh(switch)]
     quiet: bool,
 
+    /// file of rules: which tokens and certificates may join and watch which ring, and nobody else; it implies
+    /// --framing line. SIGHUP has it read again. Default: the environment variable TAKETURNS_ACCESS, else none
+    #[argh(option, arg_name = "file")]
+    access: Option<String>,
+
+    /// take tokens from other machines without TLS, too. Nothing protects them on the way
+    #[argh(switch)]
+    insecure_tokens: bool,
+
     /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status.
     /// Default: the environment variable TAKETURNS_STATUS, else none
     #[argh(option, arg_name = "addr")]
@@ -164,13 +174,26 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
     let mut site = Site::of_turns(&options.listen, status, max_per_address, extras)?;
     site.limits.queued_bytes_max = options.queued_max;
-    let config = config(options, site.clients_max)?;
+    let access = Access::named(options.access.as_deref());
+    let rules = access.as_ref().map(Access::read).transpose()?;
+    if let Some(rules) = &rules {
+        check_access(options, rules, &site)?;
+        site.has_access_rules = true;
+    }
+    let mut config = config(options, site.clients_max)?;
+    if rules.is_some() {
+        config.framing = Some(Framing::Line);
+    }
     config
         .check()
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
     let (turns, store) = keeping.serve(config)?;
     site.limits.wire_ping = options.web_ping.filter(|every| !every.is_zero());
-    let mut service = Service::listen(turns, site)?;
+    let mut service = Service::listen(turns, site, access.map(Access::into_reload))?;
+    if let Some(rules) = rules {
+        let set = |server: &mut TurnServer, links: &mut _| server.set_access(now(), rules, links);
+        service.event_loop.driver_mut().act(now(), set).map_err(|error| error.to_string())?;
+    }
     if let Some(store) = store {
         store.serve(&mut service.event_loop)?;
     }
@@ -189,6 +212,29 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
         }
         _ => {}
     })
+}
+
+/// Rules that could not hold, or would have their tokens read by others, are an error.
+fn check_access(options: &Options, rules: &AccessRules, site: &Site) -> Result<(), String> {
+    if options.framing == Some(Framing::Raw) {
+        wrong_usage(format_args!(
+            "--access needs --framing line: raw clients show no token, and --tls-client-ca alone is for them"
+        ));
+    }
+    if rules.have_tokens() && !site.is_private() && !options.insecure_tokens {
+        return Err(
+            "--access has tokens, and without TLS others can read them on the way; see --tls-cert, or \
+                    --insecure-tokens if something else protects them"
+                .to_owned(),
+        );
+    }
+    if rules.have_certificates() && !site.asks_for_certificates() {
+        return Err(
+            "--access has cert: rules, and no client is asked for a certificate; see --tls-client-ca"
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
 
 /// The options as the library wants them. The system's limit of descriptors allows `clients_max` clients.

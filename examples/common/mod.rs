@@ -2,6 +2,7 @@
 //! the library's.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
+pub mod access;
 pub mod addresses;
 pub mod answers;
 mod background;

@@ -15,13 +15,15 @@ use super::keeping::Keeping;
 use super::news::News;
 use super::options::Extras;
 use super::status::{self, Show};
-use super::tls::Listening;
+use super::tls::{Listening, Reload};
 use super::{output, signals};
 
 /// Where a server listens, and the limits that follow from that and from the descriptors that it may have.
 pub struct Site {
     listen: Vec<SocketAddr>,
     tls: Option<Listening>,
+    /// Not every client that can reach it may take part.
+    pub has_access_rules: bool,
     status: Vec<SocketAddr>,
     pub limits: DriverConfig,
     /// Clients that there are descriptors for.
@@ -56,7 +58,7 @@ impl Site {
         };
         // Some connections more, so that a client that is turned away can be told.
         let clients_max = max_connections.saturating_sub(16).max(1);
-        Ok(Site { listen, tls, status, limits, clients_max })
+        Ok(Site { listen, tls, has_access_rules: false, status, limits, clients_max })
     }
 
     /// The same for a turn server whose clients may have `max_per_address` seats.
@@ -69,6 +71,18 @@ impl Site {
         // A client may reconnect before its old connection is gone, and new connections have no seat yet.
         let connections = max_per_address.map(|seats| seats.saturating_mul(2).saturating_add(16));
         Site::new(listen, "127.0.0.1:5001", status, connections, extras)
+    }
+}
+
+impl Site {
+    /// Whether no third party can read what is sent to it.
+    pub fn is_private(&self) -> bool {
+        self.tls.is_some() || self.listen.iter().all(|addr| addr.ip().to_canonical().is_loopback())
+    }
+
+    /// Whether clients are asked for certificates.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(Listening::asks_for_certificates)
     }
 }
 
@@ -125,7 +139,7 @@ impl Service<TurnServer> {
         keeping: Keeping<'_>,
     ) -> Result<Service<TurnServer>, String> {
         let (turns, store) = keeping.serve(config)?;
-        let mut service = Service::listen(turns, Site::of_turns(listen, None, None, extras)?)?;
+        let mut service = Service::listen(turns, Site::of_turns(listen, None, None, extras)?, None)?;
         if let Some(store) = store {
             store.serve(&mut service.event_loop)?;
         }
@@ -135,20 +149,24 @@ impl Service<TurnServer> {
 
 impl<P: Show + 'static> Service<P> {
     /// Listens, and shows on the address of the status what it does; the first signal drains. SIGHUP has
-    /// files read again, where there are such.
-    pub fn listen(protocol: P, site: Site) -> Result<Service<P>, String> {
-        let Site { listen, tls, status, limits, .. } = site;
+    /// files read again, where there are such: those of TLS, and by `reload` others.
+    pub fn listen(protocol: P, site: Site, reload: Option<Reload<P>>) -> Result<Service<P>, String> {
+        let Site { listen, tls, has_access_rules, status, limits, .. } = site;
         let mut event_loop =
             EventLoop::with_config(protocol, limits).map_err(|error| super::advise(&error))?;
         let bound = addresses::listen(event_loop.driver_mut(), &listen, tls.as_ref())?;
-        warn_of_strangers(&bound, tls.as_ref());
+        if !has_access_rules {
+            warn_of_strangers(&bound, tls.as_ref());
+        }
         let status = status::serve(&mut event_loop, &status)?;
         let handle = event_loop.handle();
         let drained_at = Arc::new(OnceLock::new());
         let noted = Arc::clone(&drained_at);
-        let reload = tls.map(|tls| {
-            let (handle, mut reload) = (event_loop.handle(), tls.into_reload(bound.clone()));
-            Box::new(move || reload(&handle)) as signals::Reload
+        let mut reloads: Vec<Reload<P>> = reload.into_iter().collect();
+        reloads.extend(tls.map(|tls| tls.into_reload(bound.clone())));
+        let reload = (!reloads.is_empty()).then(|| {
+            let handle = event_loop.handle();
+            Box::new(move || reloads.iter_mut().for_each(|reload| reload(&handle))) as signals::Reload
         });
         let drain = move || {
             let _ = noted.set(now().instant);

@@ -119,6 +119,10 @@ mod absent {
             match *self {}
         }
 
+        pub fn asks_for_certificates(&self) -> bool {
+            match *self {}
+        }
+
         pub fn listen<P: Protocol>(&self, _: &mut Driver<P>, _: SocketAddr) -> Result<SocketAddr, Error> {
             match *self {}
         }
@@ -238,6 +242,11 @@ mod files {
         /// Whether only clients with a certificate may take part.
         pub fn identifies_clients(&self) -> bool {
             self.files.clients.as_ref().is_some_and(|clients| clients.are_required)
+        }
+
+        /// Whether clients may show one.
+        pub fn asks_for_certificates(&self) -> bool {
+            self.files.clients.is_some()
         }
 
         pub fn listen<P: Protocol>(

@@ -24,6 +24,7 @@ import logging
 import os
 import random
 import re
+import ssl
 import threading
 import time
 import unicodedata
@@ -108,7 +109,8 @@ class Ended(Error):
     def __init__(self, code: str, words: str | None) -> None:
         super().__init__(f"{code}: {words}" if words else code)
         self.code = code
-        """`left`, `superseded`, `removed`, `forbidden`, or a code that says that the server did not understand the client."""
+        """`left`, `superseded`, `removed`, `forbidden`, `tls-required`, `plaintext-token` (which the client itself says), or a code that
+        says that the server did not understand the client."""
         self.words = words
         """The reason, for a person. May contain anything: see `printable`."""
 
@@ -468,12 +470,18 @@ class Options:
     ping: float | None = 15.0
     answer_bytes_max: int = ANSWER_BYTES_MAX
     allow_plaintext_secrets: bool = False
+    token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if self.token is not None and (not self.token or _NOT_IN_FIELD.search(self.token)):
+            raise ValueError("a token is not empty, and has no white space or control character")
         for text in [self.ring] if self.name is None else [self.name, self.ring]:
             _check_name(text)
         if self.ping is not None and self.ping <= 0:
             raise ValueError("ping must be more than 0 s, or None")
+
+
+_NOT_IN_FIELD: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
 def _check_name(name: str) -> None:
@@ -621,9 +629,11 @@ class Machine:
         self._dial_at = None
         return CONNECT_TIMEOUTS[min(self._failures, len(CONNECT_TIMEOUTS) - 1)]
 
-    def opened(self, now: float, *, is_loopback: bool) -> None:
+    def opened(self, now: float, *, is_private: bool) -> None:
+        """A connection is open. `is_private`: no third party can read it, because it is TLS, or does not leave this machine."""
         options = self.options
-        if self._secret and not (is_loopback or options.allow_plaintext_secrets):
+        may_show_secrets = is_private or options.allow_plaintext_secrets
+        if self._secret and not may_show_secrets:
             _log.info("%s: joins as a new client, because its secret is not sent in plain text", options.name)
             self._secret = None
         if options.name is None:
@@ -634,6 +644,7 @@ class Machine:
             hello += f" weight={options.weight}" if options.weight != 1 else ""
             hello += f" demand={options.demand}" if options.demand else ""
             hello += " hear=turns" if options.hear else ""
+        hello += f" token={options.token}" if options.token else ""
         # Nothing else is sent before WELCOME, not even a ping: it would void the old secret, and the new one may not arrive.
         self._link = _Link(
             out=bytearray(hello.encode() + b"\n"),
@@ -641,6 +652,9 @@ class Machine:
             welcome_by=now + WELCOME_TIMEOUT,
             has_asked_back=self._secret is not None,
         )
+        if options.token and not may_show_secrets:
+            self._link.out.clear()
+            self._end("plaintext-token", "a token is not sent in plain text to another machine")
 
     def closed(self, now: float, why: str) -> None:
         """The connection is lost, or could not be opened."""
@@ -1050,6 +1064,8 @@ def _is_loopback(host: str) -> bool:
 
 def _reason(error: Exception) -> str:
     """The text of asyncio names the call and the address, too."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {getattr(error, 'verify_message', None) or error.reason or error}"
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number and number > 0 else str(error)
 
@@ -1067,7 +1083,8 @@ class _Connection(asyncio.Protocol):
         if self._driver is None:
             return transport.abort()
         peer = transport.get_extra_info("peername")
-        self._driver._opened(is_loopback=peer is not None and _is_loopback(peer[0]))
+        is_secure = transport.get_extra_info("ssl_object") is not None
+        self._driver._opened(is_private=is_secure or peer is not None and _is_loopback(peer[0]))
 
     def data_received(self, data: bytes) -> None:
         if self._driver is not None:
@@ -1091,8 +1108,9 @@ class _Connection(asyncio.Protocol):
 class Driver:
     """Drives a `Machine` on the running loop of asyncio. Events are given to `hear`, which may call the commands of the machine."""
 
-    def __init__(self, machine: Machine, address: str, hear: Hear) -> None:
+    def __init__(self, machine: Machine, address: str, hear: Hear, tls: ssl.SSLContext | None = None, tls_name: str | None = None) -> None:
         self.machine = machine
+        self._tls, self._tls_name = tls, tls_name
         self._host, self._port = _address(address)
         self._hear = hear
         self._connection: _Connection | None = None
@@ -1143,7 +1161,10 @@ class Driver:
         loop = asyncio.get_running_loop()
         try:
             # One address of a name must not use up the time of the others.
-            dial = loop.create_connection(lambda: connection, self._host, self._port, happy_eyeballs_delay=0.25)
+            dial = loop.create_connection(
+                lambda: connection, self._host, self._port, happy_eyeballs_delay=0.25,
+                ssl=self._tls, server_hostname=(self._tls_name or self._host) if self._tls else None,
+            )  # fmt: skip
             await asyncio.wait_for(dial, timeout)
         except asyncio.TimeoutError:
             why = f"no answer within {timeout:g} s"
@@ -1155,8 +1176,8 @@ class Driver:
             connection.transport.abort()
         connection._lost(f"cannot connect to {self._host}:{self._port}: {why}")
 
-    def _opened(self, *, is_loopback: bool) -> None:
-        self.machine.opened(time.monotonic(), is_loopback=is_loopback)
+    def _opened(self, *, is_private: bool) -> None:
+        self.machine.opened(time.monotonic(), is_private=is_private)
         self.pump()
 
     def _received(self, data: bytes) -> None:
@@ -1206,10 +1227,10 @@ class _Newspaper:
 class _Front:
     """A machine that asyncio drives."""
 
-    def __init__(self, options: Options, address: str) -> None:
+    def __init__(self, options: Options, address: str, tls: ssl.SSLContext | None = None, tls_name: str | None = None) -> None:
         self._options = options
         self._machine = Machine(options)
-        self._driver = Driver(self._machine, address, self._hear)
+        self._driver = Driver(self._machine, address, self._hear, tls, tls_name)
         self._news = _Newspaper()
         self._sleepers: set[asyncio.Future[None]] = set()
         self._is_welcome = False
@@ -1399,8 +1420,8 @@ class Turn:
 class Seat(_Front):
     """A seat in a ring: `async for turn in seat`. Made by `join`."""
 
-    def __init__(self, options: Options, address: str) -> None:
-        super().__init__(options, address)
+    def __init__(self, options: Options, address: str, tls: ssl.SSLContext | None = None, tls_name: str | None = None) -> None:
+        super().__init__(options, address, tls, tls_name)
         self._turn: Turn | None = None
         self._is_new = False
 
@@ -1660,6 +1681,9 @@ def join(
     ping: float | None = 15.0,
     answer_bytes_max: int = ANSWER_BYTES_MAX,
     allow_plaintext_secrets: bool = False,
+    token: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    tls_name: str | None = None,
     timeout: float | None = None,
 ) -> _Entrance[Seat, BlockingSeat]:
     """Takes a seat: `async with join(...) as seat`, or `with` outside asyncio. It is left at the end of the block.
@@ -1668,21 +1692,32 @@ def join(
     that. `demand`: `always`, or `ask` to rest until `Seat.ask`; by default what the ring allows. With `hear`, `Seat.news` has what others
     do. `ping`: the seconds between two signs of life; a connection whose server is silent for as long again is given up.
 
-    `allow_plaintext_secrets`: send the secret of the seat to another machine, too. Nothing protects it on the way. Without it, a client
-    that loses its connection to another machine joins anew, once the server has given up its old seat.
+    `tls` is a context to connect with, such as `ssl.create_default_context()`; the server speaks TLS 1.3 only. Its certificate has to be
+    for `tls_name`, by default the host of `address`. `token` is shown to the server, which may have rules that ask for one.
+
+    `allow_plaintext_secrets`: send the secret of the seat and the token to another machine without TLS, too. Nothing protects them on the
+    way. Without it, a client that loses its connection to another machine joins anew, once the server has given up its old seat, and one
+    with a token gives up.
 
     `timeout` is the time until the server has given a seat, in seconds. Then TimeoutError is raised; by default the client tries for ever.
     Raises ValueError for names and addresses that cannot be, and Ended if the server does not want the client.
     """
-    options = Options(name, ring, weight, demand, hear, ping, answer_bytes_max, allow_plaintext_secrets)
+    options = Options(name, ring, weight, demand, hear, ping, answer_bytes_max, allow_plaintext_secrets, token)
     _address(address)
-    return _Entrance(lambda: Seat(options, address), BlockingSeat, timeout)
+    return _Entrance(lambda: Seat(options, address, tls, tls_name), BlockingSeat, timeout)
 
 
 def watch(
-    address: str, *, ring: str = "main", ping: float | None = 15.0, timeout: float | None = None
+    address: str,
+    *,
+    ring: str = "main",
+    ping: float | None = 15.0,
+    token: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    tls_name: str | None = None,
+    timeout: float | None = None,
 ) -> _Entrance[Watcher, BlockingWatcher]:
     """Hears a ring without a seat: `async with watch(...) as watcher`, or `with` outside asyncio. See `join`."""
-    options = Options(None, ring, ping=ping)
+    options = Options(None, ring, ping=ping, token=token)
     _address(address)
-    return _Entrance(lambda: Watcher(options, address), BlockingWatcher, timeout)
+    return _Entrance(lambda: Watcher(options, address, tls, tls_name), BlockingWatcher, timeout)

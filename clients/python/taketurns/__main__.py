@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import signal
+import ssl
 import sys
 import threading
 from collections.abc import Coroutine
@@ -25,6 +26,10 @@ def main(words: list[str]) -> int:
     _describe_join(programs.add_parser("join", allow_abbrev=False, help="answer each turn with a line of standard input"))
     _describe_lock(programs.add_parser("lock", allow_abbrev=False, help="run a command while it holds the turn: flock over the network"))
     options = parser.parse_args(words)
+    try:
+        options.token, options.context = _token(options), _context(options)
+    except (OSError, ValueError) as error:
+        return complain(str(error))
     if options.program == "join":
         return asyncio.run(_join(options))
     if not command:
@@ -51,8 +56,47 @@ def _describe(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--allow-plaintext-secrets", action="store_true",
-        help="send the secret that resumes a seat to other machines too, in plain text",
+        help="send the secret that resumes a seat, and the token, to other machines in plain text, too",
     )  # fmt: skip
+    parser.add_argument(
+        "--token-file", metavar="FILE",
+        help="the file with the token to show to the server. Default: the environment variable TAKETURNS_TOKEN has the token, else none",
+    )  # fmt: skip
+    _variable(parser, "--tls", "speak TLS 1.3 with the server, and check its certificate", is_switch=True)
+    _variable(parser, "--tls-ca", "the authorities of servers (PEM). Default: those of this system", "FILE")
+    _variable(parser, "--tls-cert", "the certificate to show to a server that asks for one (PEM)", "FILE")
+    _variable(parser, "--tls-key", "the private key of that certificate (PEM)", "FILE")
+    _variable(parser, "--tls-name", "the name that the server's certificate has to be for. Default: the host of --connect", "NAME")
+
+
+def _variable(parser: argparse.ArgumentParser, option: str, about: str, metavar: str | None = None, *, is_switch: bool = False) -> None:
+    """An option whose default is in the environment."""
+    name = "TAKETURNS_" + option[2:].upper().replace("-", "_")
+    about, default = f"{about}. Environment: {name}", os.environ.get(name) or None
+    if is_switch:
+        parser.add_argument(option, action="store_true", default=default is not None, help=about)
+    else:
+        parser.add_argument(option, metavar=metavar, default=default, help=about)
+
+
+def _token(options: argparse.Namespace) -> str | None:
+    """The token to show. It is no option, because others on this machine can read those."""
+    if options.token_file is None:
+        return os.environ.get("TAKETURNS_TOKEN") or None
+    with open(options.token_file, encoding="utf-8") as file:
+        return file.read().strip()
+
+
+def _context(options: argparse.Namespace) -> ssl.SSLContext | None:
+    if not options.tls:
+        return None
+    for file in filter(None, [options.tls_ca, options.tls_cert, options.tls_key]):
+        open(file, "rb").close()  # An error of ssl names no file.
+    context = ssl.create_default_context(cafile=options.tls_ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if options.tls_cert:
+        context.load_cert_chain(options.tls_cert, options.tls_key)
+    return context
 
 
 def _describe_join(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +201,8 @@ async def _join(options: argparse.Namespace) -> int:
     try:
         entrance = taketurns.join(
             options.connect, options.name, ring=options.ring, weight=options.weight, demand=options.demand, hear=options.hear,
-            allow_plaintext_secrets=options.allow_plaintext_secrets,
+            allow_plaintext_secrets=options.allow_plaintext_secrets, token=options.token, tls=options.context,
+            tls_name=options.tls_name,
         )  # fmt: skip
         async with entrance as seat:
             print(f"{seat.name} has a seat in {seat.ring}", file=sys.stderr)

@@ -90,11 +90,11 @@ class Lock:
         machine = taketurns.Machine(
             taketurns.Options(
                 unique_name(), options.ring, demand="ask", ping=max((self._grace - self._kill_after) / 4, 0.1),
-                allow_plaintext_secrets=options.allow_plaintext_secrets,
+                allow_plaintext_secrets=options.allow_plaintext_secrets, token=options.token,
             )  # fmt: skip
         )
         self._machine = machine
-        self._driver = taketurns.Driver(machine, options.connect, self._hear)
+        self._driver = taketurns.Driver(machine, options.connect, self._hear, options.context, options.tls_name)
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()

@@ -24,12 +24,12 @@ class Play:
         self.said = b""
         self.events: list[Any] = []
 
-    def connect(self, *, is_loopback: bool = True) -> Play:
+    def connect(self, *, is_private: bool = True) -> Play:
         while self.machine.poll_dial(self.now) is None:
             deadline = self.machine.next_deadline()
             assert deadline is not None
             self.now = max(self.now, deadline)
-        self.machine.opened(self.now, is_loopback=is_loopback)
+        self.machine.opened(self.now, is_private=is_private)
         return self.look()
 
     def hear(self, *lines: str | bytes) -> Play:
@@ -151,10 +151,10 @@ class Hello(unittest.TestCase):
 
     def test_the_secret_is_not_sent_in_plain_text_to_another_machine(self) -> None:
         play = seated()
-        play.lose().connect(is_loopback=False)
+        play.lose().connect(is_private=False)
         self.assertEqual(play.says(), b"JOIN ann ring=main\n")
         play = seated(Options("ann", allow_plaintext_secrets=True))
-        play.lose().connect(is_loopback=False)
+        play.lose().connect(is_private=False)
         self.assertIn(SECRET.encode(), play.says())
 
 
@@ -403,6 +403,27 @@ class Wishes(unittest.TestCase):
         play.machine.renew(play.now, turn)
         play.hear("PONG", "NO stale-turn turn=1")
         self.assertIsInstance(play.fate(), Lapsed)
+
+
+class Tokens(unittest.TestCase):
+    def test_a_token_is_shown_where_no_third_party_can_read_it(self) -> None:
+        play = Play(Options("ann", token="ey.J")).connect(is_private=True)
+        self.assertEqual(play.said, b"JOIN ann ring=main token=ey.J\n")
+        self.assertEqual(Play(Options(None, token="ey.J")).connect().said, b"WATCH ring=main token=ey.J\n")
+        play = Play(Options("ann", token="ey.J")).connect(is_private=False)
+        self.assertEqual(play.said, b"")
+        self.assertTrue(play.machine.is_closing)
+        (over,) = play.tells(taketurns.Over)
+        self.assertEqual(over.ended.code, "plaintext-token")
+        play = Play(Options("ann", token="ey.J", allow_plaintext_secrets=True)).connect(is_private=False)
+        self.assertIn(b"token=ey.J", play.said)
+
+    def test_a_token_is_one_word_and_is_not_shown_by_chance(self) -> None:
+        for bad in ["", "a b", "a\n", "a\x00"]:
+            with self.assertRaises(ValueError) as raised:
+                Options("ann", token=bad)
+            self.assertNotIn("a b", str(raised.exception))
+        self.assertNotIn("ey.J", repr(Options("ann", token="ey.J")))
 
 
 class Ends(unittest.TestCase):

@@ -26,6 +26,8 @@ pub struct TurnCounts {
     pub refused: u64,
     /// Connections turned away because there was no room.
     pub turned_away: u64,
+    /// Connections closed because the host or a rule did not admit them.
+    pub forbidden: u64,
 }
 
 impl TurnCounts {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::proposal::Then;
 use super::server::{Session, TurnServer};
-use super::{Admit, TurnConfigError};
+use super::{AccessRules, Admit, Framing, TurnConfigError};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Role, Wants};
 use crate::session::{Bye, Name, Reply};
@@ -272,7 +272,55 @@ impl TurnServer {
     /// # Ok(()) }
     /// ```
     pub fn forbid(&mut self, now: Now, id: ConnectionId, words: &str, links: &mut Links) {
+        self.ledger.counts.forbidden += 1;
         self.dismiss_with(now, id, Bye::Forbidden, Some(words), links);
+    }
+
+    /// Has only those clients join and watch that `rules` allow, before the host is asked. May be called
+    /// again, when the file has changed: a client that has joined or watches, and may not any more, hears
+    /// `BYE forbidden`. Its seat is away then, and nobody can resume it. A weight holds from the next `JOIN`.
+    ///
+    /// # Errors
+    ///
+    /// When the framing takes raw clients, which say no name to decide on. The rules do not change then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// // Both are here without a proof.
+    /// server.set_access(now, "cert:ann ring=main".parse()?, &mut links)?;
+    /// assert!(hears(&links, ann).ends_with("BYE forbidden :show a token or a certificate\n"));
+    /// # Ok(()) }
+    /// ```
+    pub fn set_access(
+        &mut self,
+        now: Now,
+        rules: AccessRules,
+        links: &mut Links,
+    ) -> Result<(), TurnConfigError> {
+        if self.config.framing != Some(Framing::Line) {
+            return Err(TurnConfigError::AdmissionOfRawClients);
+        }
+        let access = self.access.get_or_insert_default();
+        access.rules = rules;
+        let is_in = |session: &Session| match session {
+            Session::Line(line) => !matches!(line.role, Role::Newcomer { .. }),
+            _ => false,
+        };
+        let lost = self.sessions.iter().filter(|(_, session)| is_in(session)).filter_map(|(id, _)| {
+            let why = match access.admitted.get(&id) {
+                Some(claim) => access.check(claim, links.transport(id)).err()?,
+                // It came before there were rules.
+                None => "show a token or a certificate",
+            };
+            Some((id, why))
+        });
+        let lost: Vec<_> = lost.collect();
+        for (id, why) in lost {
+            self.forbid(now, id, why, links);
+        }
+        Ok(())
     }
 
     /// Admits a client that [waits for the host](super::TurnEvent::Joining), on terms of the host. Nothing
@@ -311,7 +359,12 @@ impl TurnServer {
             Wants::Hear(ring) => self.line_watch(id, ring, &admitting.words, links),
             Wants::Seat(mut seating) => {
                 let &Admit { weight, demand, hears, owns_name } = admit;
-                seating.given = Given { weight, demand, owns_name };
+                let by_rule = seating.given;
+                seating.given = Given {
+                    weight: weight.or(by_rule.weight),
+                    demand,
+                    owns_name: owns_name || by_rule.owns_name,
+                };
                 seating.hears = hears.unwrap_or(seating.hears);
                 if let Err(no) = self.line_sit_down(now, id, &seating, &admitting.words, links) {
                     self.line_refuse(now, id, "JOIN", no, links);

@@ -73,6 +73,7 @@
 // config.rs, event.rs, counts.rs, ledger.rs  settings, events, counts
 // client/       clients, any number on one loop
 
+mod access;
 mod carry;
 mod client;
 mod config;
@@ -92,6 +93,7 @@ mod seating;
 mod server;
 mod undecided;
 
+pub use access::{AccessError, AccessRules};
 pub use client::*;
 pub use config::{Admission, TurnConfigError, TurnServerConfig};
 pub use counts::TurnCounts;

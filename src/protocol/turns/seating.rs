@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::access::{self, Claim};
 use super::line::No;
 use super::proposal::Then;
 use super::recording::say;
@@ -11,7 +12,7 @@ use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Admitting, LineSession, Role, Seating, Wants, kept};
 use crate::session::raw::Trial;
 use crate::session::{Bye, Join, Name, Reply, SeatState as Told, Secret, Token};
-use crate::table::{LineIdentity, NoSeat, RoomId, SeatData, Wanted};
+use crate::table::{Given, LineIdentity, NoSeat, RoomId, SeatData, Wanted};
 use crate::time::Now;
 use crate::turn::{SeatId, SeatState, SeatView, TurnNumber};
 
@@ -23,7 +24,10 @@ impl TurnServer {
         join: &Join<'_>,
         links: &mut Links,
     ) -> Result<(), No> {
-        let seating = Seating::of(join);
+        let Some(given) = self.line_access(now, id, join.ring, Some(join.name), join.token, links) else {
+            return Ok(());
+        };
+        let seating = Seating { given, ..Seating::of(join) };
         if join.resume.is_none() {
             // A refusal that leaves the connection open comes before the host is asked.
             if let Err(NoSeat::No(code, why)) = self.table.may_join(now.instant, &wanted(&seating)) {
@@ -36,6 +40,31 @@ impl TurnServer {
             return Ok(());
         }
         self.line_sit_down(now, id, &seating, &[], links)
+    }
+
+    /// The terms that the rules have for a client. One that they do not admit is closed; that is asked before
+    /// anything else, so that it learns nothing.
+    fn line_access(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        ring: Name,
+        name: Option<Name>,
+        token: Option<Token<'_>>,
+        links: &mut Links,
+    ) -> Option<Given> {
+        let Some(access) = &mut self.access else { return Some(Given::default()) };
+        let claim = Claim { ring, name, token: token.map(access::digest) };
+        match access.check(&claim, links.transport(id)) {
+            Ok(given) => {
+                access.admitted.insert(id, claim);
+                Some(given)
+            }
+            Err(why) => {
+                self.forbid(now, id, why, links);
+                None
+            }
+        }
     }
 
     /// Gives the client its seat, or tells it why not.
@@ -234,6 +263,9 @@ impl TurnServer {
         token: Option<Token<'_>>,
         links: &mut Links,
     ) {
+        if self.line_access(now, id, ring, None, token, links).is_none() {
+            return;
+        }
         if self.config.admission == Admission::Host {
             let joining = Joining::to_watch(id, ring, kept(token));
             return self.line_admitting(now, id, Wants::Hear(ring), joining);

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::access::Access;
 use super::ledger::{Answer, AnswerId, Ledger};
 use super::outbox::Outbox;
 use super::proposal::{Proposals, Then};
@@ -68,6 +69,8 @@ pub struct TurnServer {
     pub(super) afterwards: Vec<(SeatId, Then)>,
     /// One message for all who hear a ring.
     pub(super) scratch: Vec<u8>,
+    /// Who may join and watch, if there are rules of that.
+    pub(super) access: Option<Box<Access>>,
     /// The replies that wait for a store; `None` without one.
     pub(super) outbox: Option<Box<Outbox>>,
 }
@@ -148,6 +151,7 @@ impl TurnServer {
             rests: None,
             afterwards: Vec::new(),
             scratch: Vec::new(),
+            access: None,
             outbox: None,
         })
     }
@@ -376,7 +380,8 @@ impl TurnServer {
             return;
         }
         if let Some(peer) = links.peer(id).filter(|_| bye != Bye::Left && bye != Bye::ShuttingDown) {
-            log_closing(peer, format_args!("{bye}: {}", bye.words()), links);
+            let why = Redacted(words.unwrap_or(bye.words()).as_bytes());
+            log_closing(peer, format_args!("{bye}: {why}"), links);
         }
         if speaks_lines {
             self.say(id, &Reply::Bye { code: bye, at: None, words }, links);
@@ -410,6 +415,9 @@ impl TurnServer {
             Session::Undecided(mut undecided) => self.timers.remove(&mut undecided.alarm, id),
         }
         self.open -= 1;
+        if let Some(access) = &mut self.access {
+            access.admitted.remove(&id);
+        }
         true
     }
 

@@ -69,6 +69,11 @@ impl Show for TurnServer {
                 help: "Clients turned away: no room, or draining.",
                 value: counts.turned_away,
             },
+            Count {
+                name: "forbidden",
+                help: "Clients that neither the host nor a rule admits.",
+                value: counts.forbidden,
+            },
         ]
     }
 

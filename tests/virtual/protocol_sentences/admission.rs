@@ -224,3 +224,112 @@ fn m19_admission_needs_the_line_framing() {
     config.admission = Admission::Host;
     assert_eq!(config.check(), Err(TurnConfigError::AdmissionOfRawClients));
 }
+
+// Rules of access (M23).
+
+/// `printf %s s3cret | sha256sum`, and that of `viewer`.
+const RULES: &str = "\
+sha256:1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0 name=ann ring=main weight=3
+sha256:d35ca5051b82ffc326a3b0b6574a9a3161dee16b9478a199ee39cd803ce5b799 ring=* watch
+";
+
+fn with_rules(admission: Admission) -> World {
+    let mut config = admitting_config();
+    config.admission = admission;
+    config.rules.min_seats = 1;
+    let mut world = World::new(config, 1);
+    set_rules(&mut world, RULES);
+    world
+}
+
+fn set_rules(world: &mut World, rules: &str) {
+    let rules = rules.parse().expect("good rules");
+    world.act(|server, now, links| server.set_access(now, rules, links)).expect("no raw clients");
+}
+
+fn says(world: &mut World, line: &str) -> (Peer, Vec<String>) {
+    let peer = world.connect();
+    world.say(peer, line);
+    let heard = world.heard(peer);
+    (peer, heard)
+}
+
+#[test]
+fn m23_only_a_rule_lets_a_client_join_or_watch() {
+    let mut world = with_rules(Admission::Open);
+    for (line, why) in [
+        ("JOIN ann", "show a token or a certificate"),
+        ("WATCH", "show a token or a certificate"),
+        ("JOIN ann token=guessed", "what you have shown is not known here"),
+        ("JOIN ann weight=200 token=guessed", "what you have shown is not known here"),
+        ("JOIN bob token=s3cret", "this name is not yours"),
+        ("JOIN ann ring=lab token=s3cret", "this ring is not among yours"),
+        ("JOIN bob token=viewer", "you may only watch"),
+        ("JOIN ann resume=000102030405060708090a0b0c0d0e0f", "show a token or a certificate"),
+    ] {
+        let (peer, heard) = says(&mut world, line);
+        assert_eq!(heard, [format!("BYE forbidden :{why}")], "{line}");
+        assert!(!world.is_open(peer), "{line}");
+    }
+    assert_eq!((world.server().counts().forbidden, world.server().scheduler().seats()), (8, 0));
+    let (_, heard) = says(&mut world, "JOIN ann hear=turns token=s3cret");
+    assert!(heard[0].starts_with("WELCOME ann "), "{heard:?}");
+    assert!(heard[1].ends_with("weight=3"), "the weight is the rule's: {heard:?}");
+    let (_, heard) = says(&mut world, "WATCH ring=lab token=viewer");
+    assert!(heard[0].starts_with("WATCHING lab "), "{heard:?}");
+}
+
+/// The name is its bearer's: it has it back without the secret, once its connection is known to be lost.
+#[test]
+fn m23_a_name_of_a_rule_waits_for_nobody_else() {
+    let mut world = with_rules(Admission::Open);
+    let (ann, _) = says(&mut world, "JOIN ann token=s3cret");
+    let (_, heard) = says(&mut world, "JOIN ann token=s3cret");
+    assert!(heard[0].starts_with("BYE name-taken"), "{heard:?}");
+    world.reset(ann);
+    let (_, heard) = says(&mut world, "JOIN ann token=s3cret");
+    assert!(heard[0].starts_with("WELCOME ann "), "{heard:?}");
+}
+
+#[test]
+fn m23_a_client_that_has_lost_its_rule_is_closed_and_cannot_come_back() {
+    let mut world = with_rules(Admission::Open);
+    let (ann, heard) = says(&mut world, "JOIN ann token=s3cret");
+    let secret = field(&heard[0], "resume").to_owned();
+    let (viewer, _) = says(&mut world, "WATCH token=viewer");
+    let (newcomer, _) = says(&mut world, "PING");
+    set_rules(&mut world, RULES);
+    assert_eq!(world.heard(ann), [""; 0], "the same rules change nothing");
+    world.heard(viewer);
+    set_rules(&mut world, RULES.lines().nth(1).expect("two rules"));
+    let heard = world.heard(ann);
+    assert_eq!(
+        heard.last().map(String::as_str),
+        Some("BYE forbidden :what you have shown is not known here")
+    );
+    assert!(!world.is_open(ann) && world.is_open(viewer) && world.is_open(newcomer));
+    let (_, heard) = says(&mut world, &format!("JOIN ann resume={secret} token=s3cret"));
+    assert!(heard[0].starts_with("BYE forbidden "), "{heard:?}");
+}
+
+#[test]
+fn m23_the_host_is_asked_behind_the_rules() {
+    let mut world = with_rules(Admission::Host);
+    let (_, heard) = says(&mut world, "JOIN ann token=guessed");
+    assert!(heard[0].starts_with("BYE forbidden ") && world.joining.is_empty());
+    let ann = knock(&mut world, "JOIN ann hear=turns token=s3cret");
+    admit(&mut world, &Admit::default());
+    assert!(world.heard(ann)[1].ends_with("weight=3"));
+    // Clients from before the rules have shown nothing.
+    let mut world = World::new(admitting_config(), 1);
+    let bob = knock(&mut world, "JOIN bob");
+    set_rules(&mut world, RULES);
+    assert_eq!(refusal(&mut world, bob), "forbidden");
+}
+
+#[test]
+fn m23_raw_clients_can_follow_no_rules() {
+    let mut world = World::new(auto_config(), 1);
+    let set = world.act(|server, now, links| server.set_access(now, RULES.parse().expect("rules"), links));
+    assert_eq!(set, Err(TurnConfigError::AdmissionOfRawClients));
+}

@@ -1,0 +1,410 @@
+//! Who may join and watch which ring, by a file of rules: tokens, and the names of certificates.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::protocol::{ConnectionId, Transport};
+use crate::session::{Name, Token};
+use crate::table::Given;
+use crate::turn::Weight;
+
+/// Rules of who may join or watch which ring. All that no rule allows is forbidden.
+///
+/// One rule a line: a proof, and what its bearer may do. `#` begins a comment.
+///
+/// ```text
+/// # printf %s "$TOKEN" | sha256sum
+/// sha256:9f86...0a08 name=ann ring=main,lab weight=3
+/// sha256:6030...c752 ring=* watch
+/// cert:bob ring=main
+/// cert:spiffe://example.org/viewer ring=* watch
+/// ```
+///
+/// - `sha256:` is the digest of a token, in 64 hexadecimal digits. A token has to be random, such as 32
+///   bytes of it: a password would be found out from its digest. The file has no token, so who reads it can
+///   show none.
+/// - `cert:` is a name of the client's [certificate](crate::protocol::Transport::names).
+/// - `ring=` has the rings, or `*` for all.
+/// - `name=` is the only name that the bearer may have, and no other bearer may have it in these rings; it
+///   has that name also while a lost connection of its own keeps it. Without it the bearer of a token may
+///   have any name that is no other rule's, and the bearer of a certificate has the name in `cert:`.
+/// - `weight=` is the weight of its seats, in place of the one that it asks for.
+/// - `watch`: it may watch, and not join. Without it, it may do both.
+///
+/// A proof may have several rules.
+///
+/// # Examples
+///
+/// ```
+/// use taketurns::protocol::turns::AccessRules;
+///
+/// let rules: AccessRules = "cert:bob ring=main\n".parse()?;
+/// assert!(!rules.have_tokens());
+/// let error = "cert:bob\n".parse::<AccessRules>().unwrap_err();
+/// assert_eq!(error.to_string(), "line 1: a rule needs ring=");
+/// # Ok::<(), taketurns::protocol::turns::AccessError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct AccessRules {
+    tokens: HashMap<TokenDigest, Vec<Rule>>,
+    certificates: HashMap<Box<str>, Vec<Rule>>,
+    /// Names that a rule gives to one bearer, with their rings.
+    owned: HashSet<(Option<Name>, Name)>,
+}
+
+/// The SHA-256 of a token.
+pub(super) type TokenDigest = [u8; 32];
+
+#[derive(Debug, Clone)]
+struct Rule {
+    /// `None` for all.
+    rings: Option<Box<[Name]>>,
+    /// The only name that it allows.
+    name: Option<Name>,
+    weight: Option<Weight>,
+    only_watches: bool,
+}
+
+/// A request of a client, and the token that it has shown: all that has to be known to ask the rules again.
+#[derive(Clone, Copy)]
+pub(super) struct Claim {
+    pub(super) ring: Name,
+    /// `None` to watch.
+    pub(super) name: Option<Name>,
+    pub(super) token: Option<TokenDigest>,
+}
+
+impl AccessRules {
+    /// Returns whether a rule asks for a token. They need a wire that no third party can read.
+    #[must_use]
+    pub fn have_tokens(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
+    /// Returns whether a rule asks for a certificate.
+    #[must_use]
+    pub fn have_certificates(&self) -> bool {
+        !self.certificates.is_empty()
+    }
+
+    /// The terms of a claim by a client with a certificate of these `names`, or words that say why it has
+    /// none.
+    pub(super) fn check(&self, claim: &Claim, names: &[Box<str>]) -> Result<Given, &'static str> {
+        let by_token = claim.token.and_then(|token| self.tokens.get(&token));
+        let by_names = names.iter().filter_map(|name| self.certificates.get(name));
+        let mut rules = by_token.into_iter().chain(by_names).flatten().peekable();
+        if rules.peek().is_none() {
+            return Err(match (claim.token, names) {
+                (None, []) => "show a token or a certificate",
+                _ => "what you have shown is not known here",
+            });
+        }
+        let mut rules = rules.filter(|rule| rule.covers(&claim.ring)).peekable();
+        if rules.peek().is_none() {
+            return Err("this ring is not among yours");
+        }
+        let Some(name) = claim.name else { return Ok(Given::default()) };
+        let mut rules = rules.filter(|rule| !rule.only_watches).peekable();
+        if rules.peek().is_none() {
+            return Err("you may only watch");
+        }
+        let rule = rules.find(|rule| match &rule.name {
+            Some(only) => *only == name,
+            None => !self.is_owned(claim.ring, name),
+        });
+        let rule = rule.ok_or("this name is not yours")?;
+        Ok(Given { weight: rule.weight, demand: None, owns_name: rule.name.is_some() })
+    }
+
+    fn is_owned(&self, ring: Name, name: Name) -> bool {
+        self.owned.contains(&(None, name)) || self.owned.contains(&(Some(ring), name))
+    }
+
+    fn add(&mut self, line: &str) -> Result<(), Flaw> {
+        let mut words = line.split_ascii_whitespace();
+        let Some(proof) = words.next() else { return Ok(()) };
+        if !proof.starts_with("sha256:") && !proof.starts_with("cert:") {
+            return Err(Flaw::Proof);
+        }
+        let (mut rings, mut name, mut weight, mut only_watches) = (None, None, None, false);
+        for word in words {
+            let is_new = match word.split_once('=') {
+                Some(("ring", "*")) => rings.replace(None).is_none(),
+                Some(("ring", list)) => {
+                    let list: Result<Box<[Name]>, _> = list.split(',').map(str::parse).collect();
+                    rings.replace(Some(list.map_err(|_| Flaw::Name)?)).is_none()
+                }
+                Some(("name", text)) => name.replace(text.parse().map_err(|_| Flaw::Name)?).is_none(),
+                Some(("weight", text)) => {
+                    let parsed = text.parse().ok().and_then(Weight::new);
+                    weight.replace(parsed.ok_or(Flaw::Weight)?).is_none()
+                }
+                None if word == "watch" => !std::mem::replace(&mut only_watches, true),
+                _ => return Err(Flaw::Word),
+            };
+            if !is_new {
+                return Err(Flaw::Twice);
+            }
+        }
+        let rings = rings.ok_or(Flaw::NoRing)?;
+        if only_watches && (name.is_some() || weight.is_some()) {
+            return Err(Flaw::WatcherWithSeat);
+        }
+        let rules = match proof.split_once(':') {
+            Some(("sha256", digits)) => self.tokens.entry(digest_of(digits)?).or_default(),
+            Some(("cert", certified)) if !certified.is_empty() => {
+                if name.is_none() && !only_watches {
+                    name = Some(certified.parse().map_err(|_| Flaw::CertifiedName)?);
+                }
+                // As the wire says the names of certificates: DNS names in small letters.
+                let is_uri = certified.contains("://");
+                let key = if is_uri { certified.into() } else { certified.to_ascii_lowercase().into() };
+                self.certificates.entry(key).or_default()
+            }
+            _ => return Err(Flaw::Proof),
+        };
+        match (&rings, name) {
+            (None, Some(name)) => self.owned.extend([(None, name)]),
+            (Some(rings), Some(name)) => self.owned.extend(rings.iter().map(|ring| (Some(*ring), name))),
+            (_, None) => {}
+        }
+        rules.push(Rule { rings, name, weight, only_watches });
+        Ok(())
+    }
+}
+
+impl Rule {
+    fn covers(&self, ring: &Name) -> bool {
+        self.rings.as_ref().is_none_or(|rings| rings.contains(ring))
+    }
+}
+
+pub(super) fn digest(token: Token<'_>) -> TokenDigest {
+    Sha256::digest(token.expose().as_bytes()).into()
+}
+
+fn digest_of(digits: &str) -> Result<TokenDigest, Flaw> {
+    let mut digest = [0; 32];
+    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Flaw::Digest);
+    }
+    for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| Flaw::Digest)?;
+    }
+    Ok(digest)
+}
+
+/// Reads all of it, or nothing.
+impl FromStr for AccessRules {
+    type Err = AccessError;
+
+    fn from_str(text: &str) -> Result<AccessRules, AccessError> {
+        let mut rules = AccessRules::default();
+        for (line, nth) in text.lines().zip(1..) {
+            let rule = line.split('#').next().unwrap_or_default();
+            rules.add(rule).map_err(|flaw| AccessError { line: nth, flaw })?;
+        }
+        Ok(rules)
+    }
+}
+
+impl fmt::Debug for AccessRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessRules")
+            .field("tokens", &self.tokens.len())
+            .field("certificates", &self.certificates.len())
+            .finish()
+    }
+}
+
+/// A line of [`AccessRules`] that is none. The text shows nothing of the line, since somebody may have
+/// written a token there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessError {
+    /// Its number, from 1.
+    pub line: usize,
+    flaw: Flaw,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    Proof,
+    Digest,
+    Word,
+    Twice,
+    Name,
+    Weight,
+    NoRing,
+    WatcherWithSeat,
+    CertifiedName,
+}
+
+impl fmt::Display for AccessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.flaw {
+            Flaw::Proof => "a rule begins with sha256: or cert:",
+            Flaw::Digest => {
+                "behind sha256: stand 64 hexadecimal digits, as of printf %s \"$TOKEN\" | sha256sum"
+            }
+            Flaw::Word => "behind the proof stand ring=, name=, weight= and watch",
+            Flaw::Twice => "a rule says each thing once",
+            Flaw::Name => "a name has 1 to 64 bytes, without white space, : and =",
+            Flaw::Weight => "a weight is a number from 1 to 100",
+            Flaw::NoRing => "a rule needs ring=",
+            Flaw::WatcherWithSeat => "one that may only watch has neither name= nor weight=",
+            Flaw::CertifiedName => {
+                "what stands behind cert: cannot be a client's name, so this rule needs name= or watch"
+            }
+        };
+        write!(f, "line {}: {why}", self.line)
+    }
+}
+
+impl std::error::Error for AccessError {}
+
+/// The rules in force, and the claims that they have admitted.
+#[derive(Debug, Default)]
+pub(super) struct Access {
+    pub(super) rules: AccessRules,
+    pub(super) admitted: HashMap<ConnectionId, Claim>,
+}
+
+impl Access {
+    pub(super) fn check(&self, claim: &Claim, transport: Option<&Transport>) -> Result<Given, &'static str> {
+        self.rules.check(claim, transport.map_or(&[], |transport| &transport.names))
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("ring", &self.ring).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAFF: &str = "ey.staff";
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    fn token(text: &str) -> TokenDigest {
+        digest(Token::new(text).expect("a token"))
+    }
+
+    fn line(text: &str, rest: &str) -> String {
+        let digits: String = token(text).iter().map(|byte| format!("{byte:02X}")).collect();
+        format!("sha256:{digits} {rest}\n")
+    }
+
+    fn rules(text: &str) -> AccessRules {
+        text.parse().expect("good rules")
+    }
+
+    fn ask(
+        rules: &AccessRules,
+        shown: &str,
+        names: &[&str],
+        ring: &str,
+        wants: Option<&str>,
+    ) -> Result<Given, &'static str> {
+        let names: Vec<Box<str>> = names.iter().map(|&name| name.into()).collect();
+        let claim = Claim { ring: name(ring), name: wants.map(name), token: Token::new(shown).map(digest) };
+        rules.check(&claim, &names)
+    }
+
+    #[test]
+    fn a_digest_is_that_of_sha256sum() {
+        // printf %s abc | sha256sum
+        let digits = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest_of(digits), Ok(token("abc")));
+    }
+
+    #[test]
+    fn a_token_is_worth_what_its_rules_say() {
+        let text = line(STAFF, "name=ann ring=main,lab weight=3")
+            + &line("viewer", "ring=* watch # a screen")
+            + &line("anybody", "ring=main");
+        let rules = rules(&text);
+        let given = ask(&rules, STAFF, &[], "lab", Some("ann")).expect("it is hers");
+        assert_eq!((given.weight, given.owns_name), (Weight::new(3), true));
+        assert!(ask(&rules, STAFF, &[], "lab", None).is_ok(), "she may watch, too");
+        let given = ask(&rules, "anybody", &[], "main", Some("zoe")).expect("any name");
+        assert_eq!((given.weight, given.owns_name), (None, false));
+        for (shown, ring, wants, why) in [
+            (STAFF, "lab", Some("bob"), "this name is not yours"),
+            (STAFF, "gpu0", Some("ann"), "this ring is not among yours"),
+            ("viewer", "main", Some("ann"), "you may only watch"),
+            ("anybody", "main", Some("ann"), "this name is not yours"),
+            ("anybody", "lab", None, "this ring is not among yours"),
+            ("guessed", "main", Some("ann"), "what you have shown is not known here"),
+            ("", "main", Some("ann"), "show a token or a certificate"),
+        ] {
+            assert_eq!(ask(&rules, shown, &[], ring, wants).err(), Some(why), "{shown} {ring} {wants:?}");
+        }
+        assert!(ask(&rules, "viewer", &[], "main", None).is_ok());
+        assert!(rules.have_tokens() && !rules.have_certificates());
+    }
+
+    #[test]
+    fn a_certificate_gives_its_own_name_unless_the_rule_says_another() {
+        let rules = rules(
+            "cert:Bob ring=main name=bob\ncert:spiffe://example.org/v ring=* watch\ncert:carol ring=*\n\
+             cert:spiffe://example.org/d name=dave ring=main\n",
+        );
+        assert!(ask(&rules, "", &["bob"], "main", Some("bob")).is_ok_and(|given| given.owns_name));
+        assert!(ask(&rules, "", &["x", "carol"], "lab", Some("carol")).is_ok());
+        assert!(ask(&rules, "", &["spiffe://example.org/d"], "main", Some("dave")).is_ok());
+        assert!(ask(&rules, "", &["spiffe://example.org/v"], "lab", None).is_ok());
+        for (names, wants, why) in [
+            (&["carol"][..], "bob", "this name is not yours"),
+            (&["spiffe://example.org/v"], "carol", "you may only watch"),
+            (&["spiffe://example.org/V"], "carol", "what you have shown is not known here"),
+            (&["eve"], "carol", "what you have shown is not known here"),
+        ] {
+            assert_eq!(ask(&rules, "", names, "main", Some(wants)).err(), Some(why), "{names:?}");
+        }
+        // Either proof is enough.
+        assert!(ask(&rules, "guessed", &["carol"], "main", Some("carol")).is_ok());
+    }
+
+    #[test]
+    fn a_proof_may_have_several_rules() {
+        let text = line(STAFF, "name=ann ring=main weight=3") + &line(STAFF, "name=ann2 ring=lab");
+        let rules = rules(&text);
+        assert!(ask(&rules, STAFF, &[], "main", Some("ann")).is_ok());
+        assert!(ask(&rules, STAFF, &[], "lab", Some("ann2")).is_ok_and(|given| given.weight.is_none()));
+        assert!(ask(&rules, STAFF, &[], "lab", Some("ann")).is_err());
+    }
+
+    #[test]
+    fn a_line_that_is_no_rule_is_named_and_not_shown() {
+        let good = line(STAFF, "ring=main");
+        for (bad, why) in [
+            ("ey.J", "a rule begins"),
+            ("sha256:ey.J ring=main", "64 hexadecimal digits"),
+            ("cert: ring=main", "a rule begins"),
+            ("cert:bob", "needs ring="),
+            ("cert:bob ring=", "a name has"),
+            ("cert:bob ring=a,,b", "a name has"),
+            ("cert:bob ring=main ring=lab", "each thing once"),
+            ("cert:bob ring=main watch watch", "each thing once"),
+            ("cert:bob ring=main watch weight=2", "neither name= nor weight="),
+            ("cert:bob ring=main weight=101", "1 to 100"),
+            ("cert:bob ring=main secret=ey.J", "ring=, name="),
+            ("cert:spiffe://example.org/d ring=main", "needs name= or watch"),
+        ] {
+            let error = format!("# rules\n{good}\n{bad}\n").parse::<AccessRules>().expect_err("it is bad");
+            let shown = format!("{error} {error:?}");
+            assert!(error.line == 4 && shown.contains(why), "{bad}: {error}");
+            assert!(!shown.contains("ey.J"), "{shown}");
+        }
+        assert!(!format!("{:?}", rules(&good)).contains("sha256"));
+    }
+}
