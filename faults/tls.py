@@ -1,6 +1,7 @@
-"""TLS that fails, on either side, while two others take turns over it."""
+"""TLS that fails, on either side, while two others take turns over it; and clients that no rule of access admits."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -317,3 +318,92 @@ def tls_reload(world):
     gap = longest_gap(server, begin)
     expect(gap < 0.5, f"the others had no turn for {gap:.2f} s")
     return f"2, 3, and 3 again; the others' longest wait was {gap * 1000:.0f} ms"
+
+
+# Rules of access.
+
+
+def rules(world, *lines):
+    """A file of rules, and what writes others into it."""
+    path = os.path.join(world.folder, "access")
+
+    def write(*lines):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+
+    write(*lines)
+    return path, write
+
+
+def rule(token, rest):
+    return f"sha256:{hashlib.sha256(token.encode()).hexdigest()} {rest}"
+
+
+@fault("JOIN and WATCH without a token, with a wrong one, with that of another, and 1,000 guesses", "each is forbidden, and only those with a rule play")
+def access_wrong_token(world):
+    """No token and no part of one may be in the log, whatever is shown."""
+    path, _ = rules(world, rule("ann-token", "name=Client1 ring=main"), rule("bob-token", "ring=main"), rule("viewer-token", "ring=* watch"))
+    server = world.serve("--access", path, "--log-level", "debug")
+    for token, name in (("ann-token", "Client1"), ("bob-token", "Client2")):
+        world.start("turn_client", "--connect", "%s:%d" % server.addr, "--clients", "1", "--name", name, "--pace", "20ms",
+                    env={"TAKETURNS_TOKEN": token})
+    until(lambda: len(server.sent()) >= 10, "10 turns")
+    begin = time.monotonic()
+    told = {
+        b"JOIN eve\n": b"show a token", b"WATCH\n": b"show a token", b"JOIN eve token=guessed-it\n": b"not known here",
+        b"JOIN eve token=viewer-token\n": b"only watch", b"JOIN Client1 token=bob-token\n": b"not yours",
+        b"JOIN eve token=ann-token\n": b"not yours", b"WATCH ring=lab token=bob-token\n": b"not among yours",
+    }
+    for said, why in told.items():
+        with socket.create_connection(server.addr, 5) as peer:
+            peer.sendall(said)
+            heard = b"".join(iter(lambda: peer.recv(4096), b""))
+            expect(heard.startswith(b"BYE forbidden ") and why in heard, f"{said!r} hears {heard!r}")
+    for guess in range(1000):
+        with socket.create_connection(server.addr, 5) as peer:
+            peer.sendall(b"JOIN eve token=guess-%d\n" % guess)
+            expect(peer.recv(4096).startswith(b"BYE forbidden "), "a guess is taken")
+    gap = longest_gap(server, begin)
+    expect(gap < 0.5, f"the others had no turn for {gap:.2f} s")
+    shown = [word for word in (b"-token", b"guess") if word in server.said()]
+    expect(not shown, f"the log has {shown}")
+    return f"all were forbidden; the others' longest wait was {gap * 1000:.0f} ms"
+
+
+@fault("a rule that is taken away, then a file that is no rules, each with SIGHUP", "its bearer is closed; the bad file changes nothing, and the log names its line")
+def access_reload(world):
+    path, write = rules(world, rule("ann-token", "ring=main"), rule("bob-token", "ring=main"))
+    server = world.serve("--access", path, "--clients", "1")
+    players = [
+        world.start("turn_client", "--connect", "%s:%d" % server.addr, "--clients", "1", "--name", name, "--pace", "20ms",
+                    env={"TAKETURNS_TOKEN": f"{name}-token"})
+        for name in ("ann", "bob")
+    ]
+    until(lambda: server.numbers("ann") and server.numbers("bob"), "turns of both")
+    write(rule("bob-token", "ring=main"))
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: players[0].process.poll() == 1, "end of ann")
+    expect(players[0].says("ann: forbidden"), f"ann says {players[0].said()!r}")
+    write("bob-token ring=main")
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: server.says("line 1: a rule begins with sha256: or cert:; the rules that were read before stay in force"), "word of the line")
+    expect(b"bob-token" not in server.said(), "the log has the token that somebody wrote into the file")
+    before = len(server.numbers("bob"))
+    until(lambda: len(server.numbers("bob")) > before + 5, "turns of bob")
+    return "ann was closed, and bob plays on"
+
+
+@fault("a server with tokens on an address that others can reach, without TLS; a client with a token that connects to another machine",
+       "neither starts what would show the token")
+def access_in_plain_text(world):
+    path, _ = rules(world, rule("ann-token", "ring=main"))
+    server = world.start("turn_server", "--listen", "0.0.0.0:0", "--access", path)
+    until(lambda: server.process.poll() == 1, "end of the server")
+    expect(server.says("--insecure-tokens"), f"the server says {server.said()!r}")
+    server = world.serve("--access", path, "--insecure-tokens", listen="0.0.0.0:0")
+    # An address that is not loopback, though it leads here.
+    client = world.start("turn_client", "--connect", f"0.0.0.0:{server.addr[1]}", "--clients", "1", env={"TAKETURNS_TOKEN": "ann-token"})
+    until(lambda: client.process.poll() == 1, "end of the client")
+    expect(client.says("a token is not sent in plain text"), f"the client says {client.said()!r}")
+    expect(not server.says("forbidden"), "the server has heard something")
+    return "the server names --tls-cert and --insecure-tokens, the client --tls"

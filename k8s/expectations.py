@@ -18,9 +18,11 @@ KIB, MIB = 1024, 1024 * 1024
 # The most memory that a server uses, in bytes: a program without clients; a client that waits, with its socket; what Linux keeps for one that
 # does not read, rounded up from 55 KiB. And connections to the status listener, with those that it turns away.
 PROGRAM, CLIENT, UNSENT, STATUS_CONNECTIONS = 8 * MIB, 6 * KIB, 64 * KIB, 80
-COMPONENTS = ["namespace", "node-port", "line", "cpu-limits", "counter"]
+COMPONENTS = ["namespace", "node-port", "line", "secure", "cpu-limits", "counter"]
 # These choose different programs.
-APART = {"line", "counter"}
+APART = [{"line", "counter"}, {"secure", "counter"}]
+# What TLS holds for a client in addition: its state, a record that is not whole, and the last one that is written.
+TLS = 6 * KIB + 17 * KIB + 17 * KIB
 OBJECTS = {
     ("StatefulSet", "server"), ("Service", "server-service"), ("Deployment", "client-deployment"),
     ("NetworkPolicy", "deny-all"), ("NetworkPolicy", "server-from-clients"), ("NetworkPolicy", "clients-to-server"),
@@ -172,6 +174,22 @@ def check_clients(manifests):
     expect_equal(told["TAKETURNS_NAME"], {"fieldRef": {"fieldPath": "metadata.name"}}, "TAKETURNS_NAME")
 
 
+def check_secrets(manifests):
+    """The server has the key and the rules, a client the authority and the token; each from its Secret, and nothing else of that."""
+    is_secure = "secure" in manifests.chosen
+    server, client = (environment(manifests.container(app)) for app in ["server", "client"])
+    expected = ["/tls/tls.crt", "/tls/tls.key", "/access/rules"] if is_secure else [None] * 3
+    found = [server.get(name) for name in ["TAKETURNS_TLS_CERT", "TAKETURNS_TLS_KEY", "TAKETURNS_ACCESS"]]
+    expect_equal(found, expected, f"{manifests.name}: files of the server")
+    expected = ["1", "/tls/ca.crt", {"secretKeyRef": {"name": "access", "key": "token"}}] if is_secure else [None] * 3
+    found = [client.get(name) for name in ["TAKETURNS_TLS", "TAKETURNS_TLS_CA", "TAKETURNS_TOKEN"]]
+    expect_equal(found, expected, f"{manifests.name}: what a client shows and trusts")
+    for app, expected in [("server", {"server-tls": None, "access": ["rules"]}), ("client", {"server-tls": ["ca.crt"]})]:
+        secrets = [each["secret"] for each in manifests.workload(app)["template"]["spec"].get("volumes", [])]
+        found = {each["secretName"]: [item["key"] for item in each["items"]] if "items" in each else None for each in secrets}
+        expect_equal(found, expected if is_secure else {}, f"{manifests.name}: Secrets of {app}")
+
+
 def check_confinement(manifests):
     for app in ["server", "client"]:
         pod = manifests.workload(app)["template"]["spec"]
@@ -216,7 +234,8 @@ def check_programs(manifests):
     if "counter" in manifests.chosen:
         expected = (["--state", "numbers", "--log-file", "/dev/null", *crowd], ["/counter_server"])
     expect_equal((server["args"], server.get("command")), expected, f"{manifests.name}: program of the server")
-    expected = ["--connect", f"$(SERVER):{TURNS}", "--clients", "1", "--allow-plaintext-secrets"]
+    expected = ["--connect", f"$(SERVER):{TURNS}", "--clients", "1"]
+    expected += [] if "secure" in manifests.chosen else ["--allow-plaintext-secrets"]
     expect_equal(manifests.container("client")["args"], expected, f"{manifests.name}: options of a client")
 
 
@@ -239,7 +258,7 @@ def check_memory(manifests):
     config = lambda field: constant("src/engine/config.rs", f"{field}: ")
     # Linux takes twice the size that is asked for.
     socket = UNSENT + 2 * constant("src/sockets/system.rs", "UNREAD_BYTES_MAX: usize = ")
-    each = CLIENT + socket + config("in_bytes_max")
+    each = CLIENT + socket + config("in_bytes_max") + (TLS if "secure" in manifests.chosen else 0)
     # All that wait share one budget, beside what is said to each in one pass. A buffer has up to twice the room that it needs.
     queued = 2 * config("queued_bytes_max") + clients * config("pass_read_bytes_max")
     status = STATUS_CONNECTIONS * (socket + constant("src/status/config.rs", "out_bytes_max: "))
@@ -254,7 +273,8 @@ def check_volume(manifests):
     claims = [each["metadata"]["name"] for each in spec.get("volumeClaimTemplates", [])]
     expect_equal(claims, ["data"] if counter else [], f"{manifests.name}: volumes")
     mounts = {each["name"]: each["mountPath"] for each in manifests.container("server").get("volumeMounts", [])}
-    expect_equal(mounts, {"data": "/data"} if counter else {}, f"{manifests.name}: where they are")
+    expected = {"data": "/data"} if counter else {"tls": "/tls", "access": "/access"} if "secure" in manifests.chosen else {}
+    expect_equal(mounts, expected, f"{manifests.name}: where they are")
     security = spec["template"]["spec"]["securityContext"]
     expect_equal(security.get("fsGroup"), security["runAsGroup"] if counter else None, f"{manifests.name}: their group")
 
@@ -268,7 +288,7 @@ def check_images(manifests, version):
 
 def check_all(manifests, version):
     for check in [check_objects, check_selectors, check_server, check_probes, check_service, check_clients,
-                  check_confinement, check_policies, check_programs, check_memory, check_volume]:
+                  check_secrets, check_confinement, check_policies, check_programs, check_memory, check_volume]:
         check(manifests)
     check_images(manifests, version)
 
@@ -342,16 +362,16 @@ def main():
     renderer = Renderer(sys.argv[1])
     version = re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
     check_words(version)
-    for apart in itertools.permutations(APART):
+    for apart in itertools.chain.from_iterable(itertools.permutations(pair) for pair in APART):
         expect(not renderer.choose(apart)[0], f"{apart} are rendered together")
     subsets = itertools.chain.from_iterable(itertools.combinations(COMPONENTS, n) for n in range(len(COMPONENTS)))
     for chosen in subsets:
-        if APART <= set(chosen):
+        if any(apart <= set(chosen) for apart in APART):
             continue
         text, error = renderer.choose(chosen)
         expect(text, f"{chosen}: {error}")
-        # As many as combine: what holds for them in both orders holds for fewer.
-        if len(chosen) == len(COMPONENTS) - 1:
+        # Of those that all combine, what holds for them in both orders holds for fewer.
+        if len(chosen) >= len(COMPONENTS) - 2:
             expect_equal(renderer.choose(chosen[::-1])[0], text, f"{chosen} in the other order")
         manifests = Manifests(chosen, text)
         check_all(manifests, version)
