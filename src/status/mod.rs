@@ -31,6 +31,7 @@
 //! | `uptime_seconds` | the age of the status listener |
 //! | `draining` | 1 while the server drains |
 //! | `connections`, `connections_accepted_total`, `connections_closed_total` | the clients' connections: now, and since the start |
+//! | `handshakes_failed_total` | handshakes of TLS or WebSocket that failed |
 //! | `connections_dropped_total{limit}` | newcomers closed because a limit was reached: of `all`, or of one `address` |
 //! | `slow_readers_total` | peers closed because they do not read |
 //! | `accept_errors_total`, `stale_events_total` | failures to accept; events of the poll for connections that were gone |
@@ -46,6 +47,7 @@
 //! | `refusals_total{code}` | inputs refused, by the code in `NO` |
 //! | `repeated_answers_total` | answers sent again and confirmed again, counted once in `turns_total` |
 //! | `proposals_total`, `not_judged_total` | answers that went to the host to judge; those that it did not judge in time |
+//! | `forbidden_total` | clients that neither the host nor a rule of access admits |
 //! | `turned_away_total` | connections turned away because there was no room, or while draining |
 //! | `hand_over_seconds` | histogram: from the begin of the pass in which a turn ended until that pass had written the next `GO` |
 //! | `answer_seconds` | histogram: from the grant of a turn to its accepted answer; turns whose `GO` had to wait are left out |

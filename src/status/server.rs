@@ -253,6 +253,11 @@ fn show_driver<P: Show>(driver: &Driver<P>, uptime: Duration, metrics: &mut Metr
         "limit",
         dropped,
     );
+    metrics.counter(
+        "handshakes_failed",
+        "Handshakes of TLS or WebSocket that failed.",
+        counts.handshakes_failed,
+    );
     metrics.counter("slow_readers", "Peers given up because they do not read.", counts.slow_readers);
     metrics.counter("accept_errors", "Failures to accept a connection.", counts.accept_errors);
     metrics.counter(
