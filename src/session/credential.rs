@@ -231,6 +231,16 @@ impl<'a> Redacted<'a> {
     }
 
     /// Returns whether something is hidden.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::session::Redacted;
+    ///
+    /// let line = Redacted(b"JOIN ann token=sesame");
+    /// assert!(line.hides());
+    /// assert_eq!(line.to_string(), "JOIN ann token=...");
+    /// ```
     #[must_use]
     pub fn hides(&self) -> bool {
         Redacted::cut(self.0).is_some()

@@ -8,6 +8,15 @@
 ///
 /// `bytes` are those that have arrived so far: perhaps only the beginning of the line, perhaps more than it.
 /// More bytes never turn a yes into a no. A request line is recognised once it is complete.
+///
+/// # Examples
+///
+/// ```
+/// use taketurns::session::looks_foreign;
+///
+/// assert!(looks_foreign(b"GET / HTTP/1.1\r\n"));
+/// assert!(!looks_foreign(b"JOIN ann\n"));
+/// ```
 #[must_use]
 pub fn looks_foreign(bytes: &[u8]) -> bool {
     is_foreign(bytes, Extent::Begun)

@@ -26,6 +26,16 @@ pub struct CounterClientConfig {
 
 impl CounterClientConfig {
     /// The defaults, for `id`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taketurns::protocol::counter::{CounterClientConfig, CounterId};
+    ///
+    /// let id = CounterId::new(7).expect("at most 10,000");
+    /// let config = CounterClientConfig { pace: Duration::from_secs(1), ..CounterClientConfig::new(id) };
+    /// ```
     #[must_use]
     pub fn new(id: CounterId) -> CounterClientConfig {
         CounterClientConfig {
@@ -75,6 +85,15 @@ struct Running {
 
 impl CounterClient {
     /// A client that is not connected. `entropy` decides when it asks, and for what.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::counter::{CounterClient, CounterClientConfig, CounterId};
+    /// # let id = CounterId::new(7).expect("at most 10,000");
+    /// // In a program the bytes come from the operating system: `taketurns::os_entropy()`.
+    /// let client = CounterClient::new(CounterClientConfig::new(id), Box::new(|bytes| bytes.fill(7)));
+    /// ```
     #[must_use]
     pub fn new(config: CounterClientConfig, entropy: Entropy) -> CounterClient {
         CounterClient {

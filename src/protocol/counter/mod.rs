@@ -22,6 +22,15 @@ impl CounterId {
     pub const MAX: u16 = 10_000;
 
     /// The id `id`, or `None` above 10,000.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::counter::CounterId;
+    ///
+    /// assert_eq!(CounterId::new(7).map(CounterId::get), Some(7));
+    /// assert_eq!(CounterId::new(10_001), None);
+    /// ```
     #[must_use]
     pub fn new(id: u16) -> Option<CounterId> {
         (id <= CounterId::MAX).then_some(CounterId(id))
@@ -60,6 +69,13 @@ pub enum Parity {
 
 impl Parity {
     /// The word on the wire.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::counter::Parity;
+    /// assert_eq!(Parity::Odd.as_str(), "odd");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -78,6 +78,17 @@ impl CounterServer {
     }
 
     /// Remembers `record` for `id`, as from a file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use taketurns::protocol::counter::{CounterId, CounterServer, CounterServerConfig, Record};
+    /// let mut server = CounterServer::new(CounterServerConfig::default(), Box::new(|bytes| bytes.fill(7)));
+    /// let id = CounterId::new(7).expect("at most 10,000");
+    /// let record = Record { number: 42, random: None };
+    /// server.restore(id, record);
+    /// assert_eq!(server.records().collect::<Vec<_>>(), [(id, record)]);
+    /// ```
     pub fn restore(&mut self, id: CounterId, record: Record) {
         self.ids.entry(id).or_default().record = record;
     }

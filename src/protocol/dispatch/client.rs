@@ -60,6 +60,15 @@ pub enum DispatchClientEvent {
 
 impl DispatchClient {
     /// A client that is not connected yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::dispatch::{DispatchClient, Framing};
+    ///
+    /// let client = DispatchClient::new(Framing::Line);
+    /// assert_eq!(client.rank(), None, "it is not connected yet");
+    /// ```
     #[must_use]
     pub fn new(framing: Framing) -> DispatchClient {
         DispatchClient {
@@ -98,6 +107,20 @@ impl DispatchClient {
     /// # Errors
     ///
     /// Gives the command back when 8,192 wait already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::Links;
+    /// use taketurns::protocol::dispatch::{Command, DispatchClient, Framing};
+    /// use taketurns::time::Now;
+    ///
+    /// let mut links = Links::new(64 * 1024); // in a program: those that `Driver::act` gives
+    /// let mut client = DispatchClient::new(Framing::Line);
+    /// client.send(Now::ORIGIN, "dance".parse()?, &mut links).expect("few commands wait");
+    /// assert!(client.is_waiting() && !client.is_busy(), "until there is a connection");
+    /// # Ok::<(), taketurns::protocol::dispatch::InvalidCommand>(())
+    /// ```
     pub fn send(&mut self, now: Now, command: Command, links: &mut Links) -> Result<(), Command> {
         if self.waiting.len() >= WAITING_MAX {
             return Err(command);

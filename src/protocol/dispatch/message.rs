@@ -28,6 +28,17 @@ impl std::error::Error for InvalidCommand {}
 
 impl Command {
     /// The command as it came.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::dispatch::Command;
+    ///
+    /// let command: Command = "dance".parse()?;
+    /// assert_eq!(command.as_str(), "dance");
+    /// assert!("two\nlines".parse::<Command>().is_err());
+    /// # Ok::<(), taketurns::protocol::dispatch::InvalidCommand>(())
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -103,6 +103,15 @@ struct Input {
 
 impl DispatchServer {
     /// A server without clients.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::dispatch::{DispatchServer, DispatchServerConfig};
+    ///
+    /// let server = DispatchServer::new(DispatchServerConfig { max_clients: 5, ..DispatchServerConfig::default() });
+    /// assert_eq!(server.ranks().count(), 0);
+    /// ```
     #[must_use]
     pub fn new(config: DispatchServerConfig) -> DispatchServer {
         DispatchServer {

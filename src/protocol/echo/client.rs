@@ -72,6 +72,15 @@ impl EchoClient {
     }
 
     /// Sets the message for the next connection, and gives up the previous one if it is not answered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::protocol::echo::{EchoClient, EchoClientConfig};
+    ///
+    /// let mut client = EchoClient::new(EchoClientConfig::default());
+    /// client.say("hello"); // then dial: `driver.connect(now(), addr)`
+    /// ```
     pub fn say(&mut self, message: &str) {
         message.clone_into(&mut self.message);
         if let Some(awaited) = &mut self.awaited {

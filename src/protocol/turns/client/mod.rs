@@ -182,6 +182,13 @@ impl Default for TurnClient {
 
 impl TurnClient {
     /// No clients yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let clients = taketurns::protocol::turns::TurnClient::new();
+    /// assert_eq!(clients.clients().count(), 0);
+    /// ```
     #[must_use]
     pub fn new() -> TurnClient {
         TurnClient {
