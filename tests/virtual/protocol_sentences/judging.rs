@@ -164,7 +164,7 @@ fn m04_a_dropped_proposal_is_refused() {
     world.say(ann.peer, "PING");
     let heard = world.heard(ann.peer);
     assert!(heard.iter().any(|line| line.starts_with("NO not-judged turn=1 within=29000 :")), "{heard:?}");
-    assert!(crate::logged::take_log().iter().any(|(_, line)| line.contains("without a verdict")));
+    assert!(crate::logged::take_log().iter().any(|(_, line)| line.contains("gave no verdict")));
     world.say(ann.peer, "ANSWER :1");
     world.accept();
     assert_eq!(world.accepted(), ["ann:1"]);

@@ -67,7 +67,7 @@ fn m04_an_answer_without_a_verdict_is_reported_and_logged() {
         let is_not_judged = |event: &&(_, TurnEvent)| matches!(event.1, TurnEvent::NotJudged { .. });
         assert_eq!(world.events.iter().filter(is_not_judged).count(), 1, "{drops}");
         assert_eq!(world.server().counts().not_judged, 1);
-        let logged = take_log().iter().filter(|(_, line)| line.contains("without a verdict")).count();
+        let logged = take_log().iter().filter(|(_, line)| line.contains("gave no verdict")).count();
         assert_eq!(logged, 1, "{drops}");
     }
 }
