@@ -182,3 +182,48 @@ fn no_request_is_lost_while_turns_lapse() {
     assert!(server.metric("taketurns_turns_total{outcome=\"lapsed\"}") > 3.0);
     drop(players);
 }
+
+/// A page that stands here plays at the same address.
+#[test]
+#[cfg(feature = "web-socket")]
+fn a_web_socket_is_handed_over_to_the_driver_which_takes_it() {
+    use taketurns::web_socket::WebSocketConfig;
+
+    let request = |addr: std::net::SocketAddr| {
+        format!(
+            "GET /any HTTP/1.1\r\nHost: {addr}\r\nOrigin: http://{addr}\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+    };
+    let none = turn_server();
+    let refused = ask(none.status, &request(none.status));
+    refused.expect("404");
+    assert_eq!(refused.body, "there are no WebSockets here\n");
+
+    let page = "<script>1</script>";
+    let config = StatusConfig { page, ..StatusConfig::default() };
+    let server = Server::start_with(turns(TurnServerConfig::default()), config, |event_loop| {
+        event_loop.driver_mut().offer_web_socket(WebSocketConfig::default()).expect("no origins");
+    });
+    assert_eq!(server.get("/").body, page);
+    let mut stream = connect(server.status);
+    // The first message stands right behind the request, in the same write.
+    let hello = [&b"\x81\x88\0\0\0\0"[..], b"JOIN ann"].concat();
+    stream.write_all(&[request(server.status).as_bytes(), &hello].concat()).expect("it reads");
+    let mut heard = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while !heard.windows(8).any(|window| window == b"WELCOME ") {
+        assert!(Instant::now() < deadline, "{}", heard.escape_ascii());
+        let mut piece = [0; 1024];
+        let count = stream.read(&mut piece).expect("it answers");
+        assert!(count > 0, "{}", heard.escape_ascii());
+        heard.extend_from_slice(&piece[..count]);
+    }
+    assert!(heard.starts_with(b"HTTP/1.1 101 "), "{}", heard.escape_ascii());
+    // It is a connection of the driver's now, and none of the status listener's.
+    server.wait_for_metric("taketurns_connections", 1.0);
+    server.wait_for_metric("taketurns_status_connections", 1.0);
+    let other = request(server.status).replace("Origin: http://", "Origin: http://evil.");
+    ask(server.status, &other).expect("403");
+}

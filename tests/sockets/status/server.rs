@@ -28,7 +28,16 @@ where
     P::Event: Send,
 {
     pub(crate) fn start(protocol: P, config: StatusConfig) -> Server<P> {
+        Server::start_with(protocol, config, |_| {})
+    }
+
+    pub(crate) fn start_with(
+        protocol: P,
+        config: StatusConfig,
+        prepare: impl FnOnce(&mut EventLoop<P>),
+    ) -> Server<P> {
         let mut event_loop = EventLoop::new(protocol).expect("a poll");
+        prepare(&mut event_loop);
         let addr = event_loop.driver_mut().listen(any_port()).expect("port 0 is free");
         let status = event_loop.serve_status(&[any_port()], config).expect("port 0 is free")[0];
         let handle = event_loop.handle();
