@@ -13,7 +13,7 @@ RUN find . -type f ! -name '*.rs' ! -name Cargo.toml ! -name Cargo.lock -delete 
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
-ARG FEATURES=status,tls,web-socket
+ARG FEATURES=journal,status,tls,web-socket
 # Static, for whatever machine builds. Cargo applies the flags to build scripts as well, unless a target is named.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 COPY --from=skeleton /src .
@@ -45,7 +45,7 @@ LABEL org.opencontainers.image.title="taketurns" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY LICENSE-APACHE LICENSE-MIT /
 COPY --from=build /programs /
-# For what counter_server writes; a volume that is mounted here belongs to the same user.
+# For what counter_server writes, and for --journal; a volume that is mounted here belongs to the same user.
 COPY --from=build --chown=65532:65532 /data /data
 WORKDIR /data
 # In the environment, not in a CMD: options would replace that, and the address with it.

@@ -18,9 +18,9 @@ KIB, MIB = 1024, 1024 * 1024
 # The most memory that a server uses, in bytes: a program without clients; a client that waits, with its socket; what Linux keeps for one that
 # does not read, rounded up from 55 KiB. And connections to the status listener, with those that it turns away.
 PROGRAM, CLIENT, UNSENT, STATUS_CONNECTIONS = 8 * MIB, 6 * KIB, 64 * KIB, 80
-COMPONENTS = ["namespace", "node-port", "line", "secure", "cpu-limits", "counter"]
+COMPONENTS = ["namespace", "node-port", "line", "journal", "secure", "cpu-limits", "counter"]
 # These choose different programs.
-APART = [{"line", "counter"}, {"secure", "counter"}]
+APART = [{"line", "counter"}, {"journal", "counter"}, {"secure", "counter"}]
 # What TLS holds for a client in addition: its state, a record that is not whole, and the last one that is written.
 TLS = 6 * KIB + 17 * KIB + 17 * KIB
 OBJECTS = {
@@ -230,7 +230,9 @@ def check_programs(manifests):
     """By default a server takes clients of both framings, and clients speak lines."""
     server = manifests.container("server")
     crowd = ["--max-clients", "1000"]
-    expected = (["--framing=line", *crowd] if "line" in manifests.chosen else crowd, None)
+    framing = ["--framing=line"] if "line" in manifests.chosen else []
+    journal = ["--journal=/data/journal"] if "journal" in manifests.chosen else []
+    expected = ([*framing, *crowd, *journal], None)
     if "counter" in manifests.chosen:
         expected = (["--state", "numbers", "--log-file", "/dev/null", *crowd], ["/counter_server"])
     expect_equal((server["args"], server.get("command")), expected, f"{manifests.name}: program of the server")
@@ -268,15 +270,17 @@ def check_memory(manifests):
 
 def check_volume(manifests):
     """Only what keeps something has a volume, and it can write there."""
-    counter = "counter" in manifests.chosen
+    keeps = bool({"counter", "journal"} & manifests.chosen)
     spec = manifests.workload("server")
     claims = [each["metadata"]["name"] for each in spec.get("volumeClaimTemplates", [])]
-    expect_equal(claims, ["data"] if counter else [], f"{manifests.name}: volumes")
+    expect_equal(claims, ["data"] if keeps else [], f"{manifests.name}: volumes")
     mounts = {each["name"]: each["mountPath"] for each in manifests.container("server").get("volumeMounts", [])}
-    expected = {"data": "/data"} if counter else {"tls": "/tls", "access": "/access"} if "secure" in manifests.chosen else {}
+    expected = {"data": "/data"} if keeps else {}
+    if "secure" in manifests.chosen:
+        expected |= {"tls": "/tls", "access": "/access"}
     expect_equal(mounts, expected, f"{manifests.name}: where they are")
     security = spec["template"]["spec"]["securityContext"]
-    expect_equal(security.get("fsGroup"), security["runAsGroup"] if counter else None, f"{manifests.name}: their group")
+    expect_equal(security.get("fsGroup"), security["runAsGroup"] if keeps else None, f"{manifests.name}: their group")
 
 
 def check_images(manifests, version):
@@ -358,6 +362,18 @@ def check_words(version):
                 expect(image.endswith(f":{version}"), f"{page} names the image {image}, and the manifests want version {version}")
 
 
+def settled(text):
+    """The objects, whose volumes mean the same in any order."""
+    def settle(what):
+        if isinstance(what, dict):
+            return {key: settle(value) for key, value in what.items()}
+        if isinstance(what, list):
+            return sorted(map(settle, what), key=str) if what and all(isinstance(each, dict) and "mountPath" in each for each in what) else [settle(each) for each in what]
+        return what
+
+    return settle(list(yaml.safe_load_all(text)))
+
+
 def main():
     renderer = Renderer(sys.argv[1])
     version = re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
@@ -372,7 +388,7 @@ def main():
         expect(text, f"{chosen}: {error}")
         # Of those that all combine, what holds for them in both orders holds for fewer.
         if len(chosen) >= len(COMPONENTS) - 2:
-            expect_equal(renderer.choose(chosen[::-1])[0], text, f"{chosen} in the other order")
+            expect_equal(settled(renderer.choose(chosen[::-1])[0]), settled(text), f"{chosen} in the other order")
         manifests = Manifests(chosen, text)
         check_all(manifests, version)
         (renderer.folder / f"{manifests.name}.yaml").write_text(text)

@@ -17,6 +17,8 @@ use crate::protocol::{ConnectionId, DialId, Links, Protocol, Transport};
 use crate::record::Record;
 use crate::sockets::Key;
 use crate::sockets::system::{self, MioSockets};
+#[cfg(feature = "journal")]
+use crate::store::StoreCounts;
 use crate::time::{Instant, Now};
 #[cfg(feature = "web-socket")]
 use crate::web_socket::{InvalidOrigin, WebSocket, WebSocketConfig};
@@ -27,6 +29,9 @@ use crate::web_socket::{InvalidOrigin, WebSocket, WebSocketConfig};
 /// copy from.
 pub struct Driver<P: Protocol> {
     pub(super) engine: Engine<P, MioSockets>,
+    /// What the store of the loop has done, as of the last pass.
+    #[cfg(feature = "journal")]
+    pub(super) stored: Option<StoreCounts>,
 }
 
 impl<P: Protocol> Driver<P> {
@@ -62,7 +67,11 @@ impl<P: Protocol> Driver<P> {
         let sockets =
             MioSockets::new(registry, space, config.keepalive, config.user_timeout).map_err(Error::Poll)?;
         let engine = Engine::new(sockets, protocol, config, os_entropy(), clock::now().instant);
-        Ok(Driver { engine })
+        Ok(Driver {
+            engine,
+            #[cfg(feature = "journal")]
+            stored: None,
+        })
     }
 
     // Getters.
@@ -141,6 +150,14 @@ impl<P: Protocol> Driver<P> {
     #[must_use]
     pub fn counts(&self) -> DriverCounts {
         self.engine.counts()
+    }
+
+    /// Returns what the [store](super::EventLoop::store_in) of this driver's loop has done, as of the last pass;
+    /// `None` without one.
+    #[cfg(feature = "journal")]
+    #[must_use]
+    pub fn store_counts(&self) -> Option<StoreCounts> {
+        self.stored
     }
 
     /// Returns when the next pass is due, even without an event. It may be too early, but never too late. It

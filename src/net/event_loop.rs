@@ -19,7 +19,7 @@ use super::{Driver, DriverConfig, Error, Event, TokenSpace};
 use crate::hint::unlikely;
 use crate::protocol::Protocol;
 #[cfg(feature = "journal")]
-use crate::store::{Store, StoreCounts};
+use crate::store::Store;
 use crate::time::{Instant, Now, earlier};
 
 /// The space of the driver's tokens. The waker and the timer have tokens of another space.
@@ -556,12 +556,6 @@ impl<P: Protocol + 'static> EventLoop<P> {
 
 #[cfg(feature = "journal")]
 impl<P: Protocol> EventLoop<P> {
-    /// Returns what the store has done; `None` without one.
-    #[must_use]
-    pub fn store_counts(&self) -> Option<StoreCounts> {
-        self.keeping.as_ref().map(|keeping| keeping.counts())
-    }
-
     /// Stores what still waits and closes the store. [`run`](Self::run) does so at its end; a host that makes
     /// the passes itself calls this after [`run_once`](Self::run_once) has said `false`.
     ///

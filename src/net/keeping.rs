@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Driver, Error, Handle};
 use crate::protocol::Protocol;
-use crate::store::{Store, StoreCounts, StoreThread};
+use crate::store::{Store, StoreThread};
 use crate::time::Now;
 
 /// The store of an event loop.
@@ -47,10 +47,7 @@ impl Keeping {
             self.thread.submit(record);
         }
         self.thread.flush();
-    }
-
-    pub(super) fn counts(&self) -> StoreCounts {
-        self.thread.counts()
+        driver.stored = Some(self.thread.counts());
     }
 
     /// Stores what waits, and closes the store.

@@ -76,6 +76,11 @@ fn state<P: Show>(now: Now, driver: &Driver<P>, tally: &mut Tally) -> Fields {
     for count in driver.protocol().counts(tally) {
         counts.put(count.name, &count.value);
     }
+    #[cfg(feature = "journal")]
+    if let Some(stored) = driver.store_counts() {
+        counts.put("store_commits", &stored.commits);
+        counts.put("store_records_waiting", &stored.records_waiting);
+    }
     state.put_fields("counts", counts);
     state
 }

@@ -267,6 +267,17 @@ fn show_driver<P: Show>(driver: &Driver<P>, uptime: Duration, metrics: &mut Metr
     );
     metrics.counter("received_bytes", "Bytes read.", counts.bytes_in);
     metrics.counter("sent_bytes", "Bytes written.", counts.bytes_out);
+    #[cfg(feature = "journal")]
+    if let Some(stored) = driver.store_counts() {
+        metrics.counter("store_commits", "Commits of the store.", stored.commits);
+        metrics.counter("store_changes", "Entries that they changed.", stored.changes);
+        metrics.gauge("store_busy_seconds", "How long they took, all together.", stored.busy.as_secs_f64());
+        metrics.gauge(
+            "store_records_waiting",
+            "Records that are not durable yet.",
+            float(usize::try_from(stored.records_waiting).unwrap_or(usize::MAX)),
+        );
+    }
 }
 
 impl<P: Show> Companion<P> for StatusServer<P> {

@@ -276,3 +276,29 @@ fn a_full_disk_ends_the_server_in_one_line() {
     assert_eq!(status.code(), Some(1), "{line}");
     assert!(line.contains(&journal) && line.contains("No space left"), "{line}");
 }
+
+#[cfg(feature = "status")]
+#[test]
+fn the_status_has_the_commits_of_the_store() {
+    use std::io::{Read as _, Write as _};
+
+    let folder = Folder::new();
+    let mut server = start(&path(&folder, "journal"), &["--status", "127.0.0.1:0"]);
+    begun(&server);
+    let status = server.process.wait_until("the status", PATIENCE, |seen| {
+        seen.iter().find_map(|line| {
+            Some(line.text.split_once("status on http://")?.1.trim_end_matches('/').to_owned())
+        })
+    });
+    let mut stream = std::net::TcpStream::connect(&status).expect("a listener");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a connection");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse::<f64>().expect("a number")
+    };
+    assert!(value("taketurns_store_commits_total") >= 3.0, "two joins and an answer");
+    assert!(value("taketurns_store_changes_total") >= 6.0 && value("taketurns_store_busy_seconds") > 0.0);
+    assert!(value("taketurns_store_records_waiting") < 1.0, "Bob has heard GO");
+}
