@@ -363,15 +363,12 @@ def check_words(version):
 
 
 def settled(text):
-    """The objects, whose volumes mean the same in any order."""
-    def settle(what):
-        if isinstance(what, dict):
-            return {key: settle(value) for key, value in what.items()}
-        if isinstance(what, list):
-            return sorted(map(settle, what), key=str) if what and all(isinstance(each, dict) and "mountPath" in each for each in what) else [settle(each) for each in what]
-        return what
-
-    return settle(list(yaml.safe_load_all(text)))
+    """The objects, with the mounts of each container in one order."""
+    objects = list(yaml.safe_load_all(text))
+    for each in objects:
+        for container in each.get("spec", {}).get("template", {}).get("spec", {}).get("containers", []):
+            container.get("volumeMounts", []).sort(key=lambda mount: mount["name"])
+    return objects
 
 
 def main():
