@@ -117,8 +117,9 @@ struct Options {
     #[argh(switch)]
     quiet: bool,
 
-    /// file of rules: which tokens and certificates may join and watch which ring, and nobody else; it implies
-    /// --framing line. SIGHUP has it read again. Default: the environment variable TAKETURNS_ACCESS, else none
+    /// file of rules: which tokens and certificates may join and watch which ring, and nobody else; it
+    /// implies --framing line. SIGHUP has it read again. Default: the environment variable TAKETURNS_ACCESS,
+    /// else none
     #[argh(option, arg_name = "file")]
     access: Option<String>,
 

@@ -31,8 +31,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// Reads `--listen`, `--status`, `--max-per-address` and the options of TLS. What listens and shows the status takes
-    /// descriptors that clients cannot have.
+    /// Reads `--listen`, `--status`, `--max-per-address` and the options of TLS. What listens and shows the
+    /// status takes descriptors that clients cannot have.
     pub fn new(
         listen: &[String],
         default: &str,

@@ -105,7 +105,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Whether this is the first end of the input of a wrapped connection: that of the wire, or of the stream.
+    /// Whether this is the first end of a connection's input: a wrapped one has that of its wire, and that of
+    /// the stream.
     pub(super) fn is_first_end(&mut self, id: ConnectionId) -> bool {
         self.wires.get_mut(&id).is_none_or(|wire| !std::mem::replace(&mut wire.has_ended, true))
     }

@@ -43,8 +43,9 @@ pub struct ClientConfig {
     /// closed, and dialed again. Default `None`: the client relies on TCP to notice that the server is gone.
     pub ping_interval: Option<Duration>,
     /// Whether the secret of the seat and the token may be sent in plain text to an address that is not
-    /// loopback. Nothing protects them on the way. Default false: a client that loses its connection to another machine joins
-    /// anew, and one that has a token gives up with [`End::PlaintextToken`](super::End::PlaintextToken).
+    /// loopback. Nothing protects them on the way. Default false: a client that loses its connection to
+    /// another machine joins anew, and one that has a token gives up with
+    /// [`End::PlaintextToken`](super::End::PlaintextToken).
     pub allow_plaintext_secrets: bool,
     /// The longest answer, in bytes. Default 16 KiB, as a server's.
     pub answer_bytes_max: usize,
