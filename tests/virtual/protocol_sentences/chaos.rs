@@ -19,7 +19,11 @@ fn speak(world: &mut World, peer: Peer, secrets: &[String]) {
         0 => String::new(),
         count => format!(" resume={}", secrets[world.rng.usize(0..count)]),
     };
+    let is_raw = world.config().framing == Some(Framing::Raw);
     let text = match world.rng.u8(0..20) {
+        // A few words in capitals are enough there: each ends its connection, because it begins like a request of
+        // HTTP (L6).
+        3..=11 | 15..=18 if is_raw => "a:2".to_owned(),
         0 => format!("JOIN {name}\n"),
         1 => format!("JOIN {name} hear=turns demand=ask\n"),
         2 => format!("JOIN {name}{secret}\n"),
@@ -35,7 +39,6 @@ fn speak(world: &mut World, peer: Peer, secrets: &[String]) {
         12 => "a:1".to_owned(),
         13 => "a:".to_owned(),
         14 => "nonsense\n".to_owned(),
-        15..=18 if world.config().framing == Some(Framing::Raw) => "a:2".to_owned(),
         15..=18 => format!("ANSWER turn={turn} :z\n"),
         _ => "PING\nPING\n".to_owned(),
     };
