@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Players hear their table without asking for `hear=turns`. A player that misses its turn misses a move; a
-//! player whose connection is lost resumes with `resume=` and finds its board. With `--journal` the boards outlive
-//! the server: each is stored together with the move that made it.
+//! player whose connection is lost resumes with `resume=` and finds its board. With `--journal` the boards
+//! outlive the server: each is stored together with the move that made it.
 
 mod common;
 
@@ -54,8 +54,8 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
     turn_deadline: Duration,
 
-    /// directory of a journal: tables and boards outlive the server. It is made if it is missing. Needs the feature
-    /// journal. Default: none, everything is in memory
+    /// directory of a journal: tables and boards outlive the server. It is made if it is missing. Needs the
+    /// feature journal. Default: none, everything is in memory
     #[argh(option, arg_name = "dir")]
     journal: Option<String>,
 

@@ -92,8 +92,8 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
     seat_grace: Duration,
 
-    /// directory of a journal: seats, turns and answers outlive the server. It is made if it is missing. Needs the
-    /// feature journal. Default: none, everything is in memory
+    /// directory of a journal: seats, turns and answers outlive the server. It is made if it is missing.
+    /// Needs the feature journal. Default: none, everything is in memory
     #[argh(option, arg_name = "dir")]
     journal: Option<String>,
 

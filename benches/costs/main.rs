@@ -6,11 +6,11 @@
 //! [`EventLoop`](taketurns::net::EventLoop) with the default limits and times, in a process of its own, from
 //! outside. That process is this program again, as `costs serve`; the clients are here.
 //!
-//! `RUSTFLAGS="-C no-prepopulate-passes" cargo test -p taketurns-benches --bench costs -- way` counts and lists
-//! the functions that a turn goes through.
+//! `RUSTFLAGS="-C no-prepopulate-passes" cargo test -p taketurns-benches --bench costs -- way` counts and
+//! lists the functions that a turn goes through.
 //!
-//! Not counted: time (`hand_over.rs`); allocations (`tests/sockets/allocations.rs`); what the system does for its
-//! part.
+//! Not counted: time (`hand_over.rs`); allocations (`tests/sockets/allocations.rs`); what the system does for
+//! its part.
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -40,7 +40,8 @@ impl Job {
         Signal::from_named_raw(signal).into_iter().for_each(|signal| self.signal(signal));
     }
 
-    /// Has the group go on after it was stopped, unless it is to be killed by `now`: then it does nothing more.
+    /// Has the group go on after it was stopped, unless it is to be killed by `now`: then it does nothing
+    /// more.
     pub fn go_on(&self, now: Instant) {
         if self.kill_at.is_none_or(|at| now < at) {
             self.signal(Signal::CONT);

@@ -1,7 +1,7 @@
 //! A journal on a disk: the [`Store`] of a server that goes on from where the last one was stopped.
 //!
-//! Feature `journal`. An event loop [takes it](crate::net::EventLoop::store_in); `examples/turn_server.rs` with
-//! `--journal` is a program to copy from.
+//! Feature `journal`. An event loop [takes it](crate::net::EventLoop::store_in); `examples/turn_server.rs`
+//! with `--journal` is a program to copy from.
 //!
 //! | file of its directory | contents |
 //! |---|---|

@@ -8,9 +8,10 @@ const DESCRIPTORS: usize = 10_029;
 
 /// Returns how many connections this process has file descriptors for, at least 1.
 ///
-/// That is the process's limit of descriptors (`ulimit -n`), less those that are open now, less 13 for a loop,
-/// a listener and a few files, less `others`. Without that margin clients could take the last descriptor, and
-/// the host could open no file. Where the system states no limit, the result is 10,016 less `others`.
+/// That is the process's limit of descriptors (`ulimit -n`), less those that are open now, less 13 for a
+/// loop, a listener and a few files, less `others`. Without that margin clients could take the last
+/// descriptor, and the host could open no file. Where the system states no limit, the result is 10,016 less
+/// `others`.
 ///
 /// # Examples
 ///

@@ -152,8 +152,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.counts()
     }
 
-    /// Returns what the [store](super::EventLoop::store_in) of this driver's loop has done, as of the last pass;
-    /// `None` without one.
+    /// Returns what the [store](super::EventLoop::store_in) of this driver's loop has done, as of the last
+    /// pass; `None` without one.
     #[cfg(feature = "journal")]
     #[must_use]
     pub fn store_counts(&self) -> Option<StoreCounts> {
@@ -462,8 +462,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.drain(now);
     }
 
-    /// Gives up a connection whose protocol has done with it, and returns its socket for another driver on the
-    /// same poll.
+    /// Gives up a connection whose protocol has done with it, and returns its socket for another driver on
+    /// the same poll.
     #[cfg(all(feature = "status", feature = "web-socket"))]
     pub(crate) fn release(&mut self, id: ConnectionId) -> Option<TcpStream> {
         let (mut socket, ..) = self.engine.detach(id)?;
@@ -539,7 +539,8 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// Returns the next record of state that is to outlive the server, to be made durable in order. To be
-    /// called after each pass until it says `None`, if the protocol [was restored](crate::protocol::turns::TurnServer::restore).
+    /// called after each pass until it says `None`, if the protocol [was
+    /// restored](crate::protocol::turns::TurnServer::restore).
     pub fn poll_record(&mut self, now: Now) -> Option<Record> {
         self.engine.poll_record(now)
     }

@@ -31,9 +31,9 @@ pub struct StatusConfig {
     /// The longest time between two messages of a feed, so that its reader knows that the server lives.
     /// Default 1 s; less than 1 ms counts as 1 ms.
     pub heartbeat: Duration,
-    /// The page at `/`, in one file: its `<style>` and `<script>` elements, without attributes, run, images may be
-    /// `data:` URLs, and it may connect to where it came from. A policy forbids everything else. Default: the
-    /// page that shows the feed.
+    /// The page at `/`, in one file: its `<style>` and `<script>` elements, without attributes, run, images
+    /// may be `data:` URLs, and it may connect to where it came from. A policy forbids everything else.
+    /// Default: the page that shows the feed.
     pub page: &'static str,
 }
 

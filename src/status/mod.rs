@@ -14,9 +14,9 @@
 //! and one for the feed in a [tenth of a second](StatusConfig::interval), for all readers.
 //!
 //! It is not a web server: it answers `GET` and `HEAD` of those five paths, closes after every answer, and
-//! changes nothing. A page of the host's own may stand in place of the first ([`StatusConfig::page`]); where the
-//! driver takes WebSockets, requests for one are handed over to it, so that such a page can play. Nothing is authenticated or encrypted: a reader that can reach it learns the clients'
-//! names and answers.
+//! changes nothing. A page of the host's own may stand in place of the first ([`StatusConfig::page`]); where
+//! the driver takes WebSockets, requests for one are handed over to it, so that such a page can play. Nothing
+//! is authenticated or encrypted: a reader that can reach it learns the clients' names and answers.
 //!
 //! With an [`EventLoop`](crate::net::EventLoop), [`serve_status`](crate::net::EventLoop::serve_status) is all
 //! that it takes. What a protocol has to show it says by [`Show`].

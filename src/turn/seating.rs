@@ -72,8 +72,8 @@ impl<S> Ring<S> {
             }
             if lease.clock.is_judged() || grace > Nanos::ZERO && !draining {
                 lease.absent_until = Some(now + grace);
-                // Or else it could come and go for ever, each time before it is told. Where turns are recorded,
-                // only the owner knows why it was not.
+                // Or else it could come and go for ever, each time before it is told. Where turns are
+                // recorded, only the owner knows why it was not.
                 if !self.stays.are_recorded() {
                     self.begin(now);
                 }

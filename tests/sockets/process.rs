@@ -122,8 +122,8 @@ fn a_signal_during_the_poll_does_not_end_the_loop() {
     let mut seen = String::new();
     let deadline = Instant::now() + PATIENCE;
     while !seen.contains("interrupted=") && Instant::now() < deadline {
-        // One that comes before the poll is lost, so there are several. A process that has not stopped yet when it is
-        // told to continue never stops, and its poll goes on.
+        // One that comes before the poll is lost, so there are several. A process that has not stopped yet
+        // when it is told to continue never stops, and its poll goes on.
         if let Ok(line) = lines.recv_timeout(ms(50)) {
             seen += &line;
         } else if seen.contains("polling") {

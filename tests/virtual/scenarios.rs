@@ -2,8 +2,8 @@
 //!
 //! A line that starts with `> ` is something that happens; the lines under it say what followed. Lines that
 //! start with `#`, and empty ones, are for the reader. The runner plays each story in a world of virtual
-//! time, and compares. What followed is rewritten by `UPDATE_EXPECT=1 cargo test --test virtual scenarios`: read the
-//! difference before you commit it.
+//! time, and compares. What followed is rewritten by `UPDATE_EXPECT=1 cargo test --test virtual scenarios`:
+//! read the difference before you commit it.
 //!
 //! ```text
 //! > the server starts: line framing, 3 seats needed, 10 s a turn, 20 s of grace

@@ -1,5 +1,5 @@
-//! Random worlds of the turn protocol, each replayed by its seed; see `tests/support/src/simulation/mod.rs` for what
-//! must hold in them.
+//! Random worlds of the turn protocol, each replayed by its seed; see `tests/support/src/simulation/mod.rs`
+//! for what must hold in them.
 //!
 //! `cargo run --release -p simulation` plays more of them, and traces one.
 

@@ -1,8 +1,8 @@
 //! The power-loss judge: lives of a journal that end by a loss of power, at any change, also while it is made
 //! or recovers.
 //!
-//! Everything that was acknowledged has to be there in the next life, whole, and nothing else but the one commit
-//! that was under way.
+//! Everything that was acknowledged has to be there in the next life, whole, and nothing else but the one
+//! commit that was under way.
 
 use std::collections::BTreeMap;
 

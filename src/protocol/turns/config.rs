@@ -45,8 +45,9 @@ pub struct TurnServerConfig {
     pub admission: Admission,
     /// How long a drain waits at most for the holders of turns. Default 3 s.
     pub drain_timeout: Duration,
-    /// After a [restart](super::TurnServer::restore): how long seats that waited keep their place in the queue
-    /// while their clients are away, and how long a held turn waits for its holder at least. Default 10 s.
+    /// After a [restart](super::TurnServer::restore): how long seats that waited keep their place in the
+    /// queue while their clients are away, and how long a held turn waits for its holder at least. Default 10
+    /// s.
     pub return_time: Duration,
     /// How long a new connection may take to send a valid `JOIN` or `WATCH`. Default 10 s.
     pub hello_timeout: Duration,
@@ -69,8 +70,8 @@ pub struct TurnServerConfig {
     /// Raw clients: the number of consecutive malformed answers after which the holder is disconnected.
     /// Default 3.
     pub strikes: u8,
-    /// Without a `framing`: how long a connection may stay silent before it is treated as a raw client. Default
-    /// 300 ms.
+    /// Without a `framing`: how long a connection may stay silent before it is treated as a raw client.
+    /// Default 300 ms.
     pub raw_after: Duration,
     /// Raw clients: the longest message. Default 1,024 bytes.
     pub raw_bytes_max: usize,

@@ -19,8 +19,8 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// [`HostError::NotJudged`], when the turn is over; [`HostError::TooLarge`], when the state is; otherwise `next` cannot be next, and the proposal is
-    /// given back to be ruled on.
+    /// [`HostError::NotJudged`], when the turn is over; [`HostError::TooLarge`], when the state is; otherwise
+    /// `next` cannot be next, and the proposal is given back to be ruled on.
     ///
     /// # Examples
     ///

@@ -390,8 +390,8 @@ impl TurnServer {
         }
     }
 
-    /// L6: notes how a client begins that has not answered yet. A name may look like a method of HTTP, but only
-    /// in one piece with its number.
+    /// L6: notes how a client begins that has not answered yet. A name may look like a method of HTTP, but
+    /// only in one piece with its number.
     fn raw_says(&mut self, id: ConnectionId, bytes: &[u8]) {
         if let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
             && (raw.first_word.has_begun() || RawAnswer::read(bytes.trim_ascii()).is_none())

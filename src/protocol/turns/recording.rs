@@ -246,8 +246,8 @@ impl TurnServer {
         }
     }
 
-    /// The holder is away, and the turn waits for it: its time runs although it was not told, unless that waits
-    /// for the store. Or else it could come and go for ever, each time before it is told.
+    /// The holder is away, and the turn waits for it: its time runs although it was not told, unless that
+    /// waits for the store. Or else it could come and go for ever, each time before it is told.
     pub(super) fn clock_starts_untold(&mut self, now: Now, seat: SeatId) {
         let Some(outbox) = &self.outbox else { return };
         if let Some(held) = self.table.scheduler.held_by(seat).filter(|held| held.absent)

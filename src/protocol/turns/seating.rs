@@ -1,4 +1,5 @@
-//! How clients that speak lines come and go: they join, resume, watch and leave, and make room for each other.
+//! How clients that speak lines come and go: they join, resume, watch and leave, and make room for each
+//! other.
 
 use std::net::{IpAddr, Ipv4Addr};
 

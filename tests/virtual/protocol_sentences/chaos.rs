@@ -21,8 +21,8 @@ fn speak(world: &mut World, peer: Peer, secrets: &[String]) {
     };
     let is_raw = world.config().framing == Some(Framing::Raw);
     let text = match world.rng.u8(0..20) {
-        // A few words in capitals are enough there: each ends its connection, because it begins like a request of
-        // HTTP (L6).
+        // A few words in capitals are enough there: each ends its connection, because it begins like a
+        // request of HTTP (L6).
         3..=11 | 15..=18 if is_raw => "a:2".to_owned(),
         0 => format!("JOIN {name}\n"),
         1 => format!("JOIN {name} hear=turns demand=ask\n"),

@@ -50,8 +50,8 @@ impl MemoryStore {
         self.reached = None;
     }
 
-    /// All that the server would remember is stored, but for the time of turns, which is stored as it was, and
-    /// for secrets that have been used meanwhile.
+    /// All that the server would remember is stored, but for the time of turns, which is stored as it was,
+    /// and for secrets that have been used meanwhile.
     pub(super) fn assert_remembers(&self, mut snapshot: State) {
         let mut state = self.state();
         for state in [&mut snapshot, &mut state] {
