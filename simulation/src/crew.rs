@@ -17,10 +17,10 @@ const PROGRESS_IN_LOG: Duration = Duration::from_secs(20);
 type Report = Result<Played, Violation>;
 
 /// Which world is next, and whether one is wanted.
-struct Work {
+struct Work<'o> {
+    options: &'o Options,
     next: AtomicU64,
     end: u64,
-    steps: usize,
     is_over: AtomicBool,
 }
 
@@ -29,12 +29,7 @@ pub fn play(options: &Options) -> Result<(), Violation> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = options.threads.unwrap_or(cores).max(1);
     let end = options.from.saturating_add(options.seeds);
-    let work = Work {
-        next: AtomicU64::new(options.from),
-        end,
-        steps: options.steps,
-        is_over: AtomicBool::new(false),
-    };
+    let work = Work { next: AtomicU64::new(options.from), end, options, is_over: AtomicBool::new(false) };
     println!("seeds {} to {end}, {} steps each, on {threads} threads", options.from, options.steps);
     let (reports, read) = channel();
     thread::scope(|scope| {
@@ -49,11 +44,11 @@ pub fn play(options: &Options) -> Result<(), Violation> {
     })
 }
 
-impl Work {
+impl Work<'_> {
     fn run(&self, reports: Sender<Report>) {
         while !self.is_over.load(Ordering::Relaxed) {
             let seed = self.next.fetch_add(1, Ordering::Relaxed);
-            if seed >= self.end || reports.send(check(seed, self.steps)).is_err() {
+            if seed >= self.end || reports.send(check(self.options.plan(seed))).is_err() {
                 return;
             }
         }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo run --release -p simulation -- --seeds 1000000
+//! cargo run --release -p simulation -- --seeds 1000000 --stored
 //! cargo run --release -p simulation -- --seed 17 --trace
 //! ```
 
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
 
 fn replay(seed: u64, options: &Options) -> Result<(), Violation> {
     let play = if options.trace { simulation::trace } else { simulation::check };
-    let played = play(seed, options.steps)?;
+    let played = play(options.plan(seed))?;
     println!(
         "seed {seed}, {} steps: {} passes, {} turns, {} answers counted, hash {:016x}",
         options.steps, played.passes, played.granted, played.accepted, played.hash

@@ -1,6 +1,7 @@
 //! Options of `cargo run --release -p simulation --`.
 
 use argh::FromArgs;
+use support::simulation::Plan;
 
 /// Plays random worlds of the turn protocol, each from its seed, on all cores; stops at the first promise
 /// that is broken.
@@ -18,6 +19,10 @@ pub struct Options {
     #[argh(option, default = "1000")]
     pub steps: usize,
 
+    /// play worlds whose server has a store and dies often
+    #[argh(switch)]
+    pub stored: bool,
+
     /// play this one only
     #[argh(option)]
     pub seed: Option<u64>,
@@ -29,4 +34,10 @@ pub struct Options {
     /// how many threads (default one a core)
     #[argh(option)]
     pub threads: Option<usize>,
+}
+
+impl Options {
+    pub fn plan(&self, seed: u64) -> Plan {
+        Plan { seed, steps: self.steps, stored: self.stored }
+    }
 }

@@ -3,12 +3,12 @@
 //!
 //! `cargo run --release -p simulation` plays more of them, and traces one.
 
-use support::simulation::check;
+use support::simulation::{Plan, check};
 
 /// Plays worlds until one breaks a promise.
-fn play(seeds: impl Iterator<Item = u64>, steps: usize) {
+fn play(seeds: impl Iterator<Item = u64>, steps: usize, stored: bool) {
     for seed in seeds {
-        if let Err(violation) = check(seed, steps) {
+        if let Err(violation) = check(Plan { seed, steps, stored }) {
             panic!("{violation}");
         }
     }
@@ -18,7 +18,13 @@ fn play(seeds: impl Iterator<Item = u64>, steps: usize) {
 /// no good.
 #[test]
 fn random_worlds_keep_every_promise() {
-    play(0..400, 300);
+    play(0..400, 300, false);
+}
+
+/// The same with a store and a server that dies at any moment, over all lives of it.
+#[test]
+fn random_worlds_with_a_store_keep_every_promise() {
+    play(0..120, 300, true);
 }
 
 /// A seed says everything: the same one goes the same way, to the last byte, and another one goes another
@@ -26,9 +32,10 @@ fn random_worlds_keep_every_promise() {
 #[test]
 fn a_seed_replays_exactly() {
     for seed in 0..40 {
-        let [first, second] = [(); 2].map(|()| check(seed, 200).expect("no promise is broken"));
+        let play = |seed| check(Plan { seed, steps: 200, stored: seed % 2 == 1 });
+        let [first, second] = [(); 2].map(|()| play(seed).expect("no promise is broken"));
         assert_eq!(first, second, "seed {seed}");
-        let other = check(seed + 2, 200).expect("no promise is broken");
+        let other = play(seed + 2).expect("no promise is broken");
         assert_ne!(first.hash, other.hash, "seed {seed}");
     }
 }

@@ -15,6 +15,8 @@ use super::{World, engine};
 pub struct Accepted {
     pub at: Duration,
     pub seat: SeatId,
+    /// The name of the ring, unless it is gone.
+    pub ring: Option<String>,
     /// The name that its seat was joined under, or `raw-<seat>`.
     pub name: String,
     /// The name in a raw answer.
@@ -43,6 +45,7 @@ impl World {
     /// As [`act`](Self::act), in the same pass as what is done next.
     pub fn act_quietly<R>(&mut self, act: impl FnOnce(&mut TurnServer, Now, &mut Links) -> R) -> R {
         let now = self.now;
+        self.has_acted = true;
         let result = self.engine.act(now, |server, links| act(server, now, links));
         self.take_events();
         result

@@ -58,6 +58,10 @@ pub struct World {
     pub passes: u64,
     /// For how long the server's process has stood still.
     pub stood_still: Duration,
+    /// For how long it had something that was not durable.
+    pub waited_for_store: Duration,
+    /// The host has done something since the last pass, which may be a record.
+    has_acted: bool,
     /// Every accepted answer.
     pub answers: Vec<Accepted>,
     /// Proposals that wait for a verdict, the oldest first.
@@ -108,9 +112,14 @@ impl World {
     /// A world whose server has a store.
     pub fn recorded(config: TurnServerConfig, seed: u64) -> World {
         let mut world = World::new(config, seed);
-        world.store = Some(MemoryStore::new(Epoch(seed)));
-        world.start_server();
+        world.record(seed);
         world
+    }
+
+    /// The server begins anew, with a store.
+    pub fn record(&mut self, seed: u64) {
+        self.store = Some(MemoryStore::new(Epoch(seed)));
+        self.start_server();
     }
 
     pub fn with_out_bytes_max(config: TurnServerConfig, seed: u64, out_bytes_max: usize) -> World {
@@ -136,6 +145,8 @@ impl World {
             server_is_up: true,
             passes: 0,
             stood_still: Duration::ZERO,
+            waited_for_store: Duration::ZERO,
+            has_acted: false,
             answers: Vec::new(),
             proposals: VecDeque::new(),
             joining: VecDeque::new(),
@@ -159,6 +170,10 @@ impl World {
 
     pub fn config(&self) -> &TurnServerConfig {
         &self.config
+    }
+
+    pub fn out_bytes_max(&self) -> usize {
+        self.driver.out_bytes_max
     }
 
     /// Connections become of another wire when their protocol asks for that.
@@ -185,11 +200,13 @@ impl World {
     /// One pass of the loop; whether anything happened.
     pub fn step(&mut self) -> bool {
         self.passes += 1;
+        self.has_acted = false;
         let mut is_busy = self.run_old();
         if !self.server_is_up {
             return is_busy;
         }
         let writes = self.net().deliveries.len();
+        is_busy |= self.store.as_mut().is_some_and(|store| store.work(self.now.instant));
         if let Some(upto) = self.store.as_mut().and_then(|store| store.reached.take()) {
             is_busy = true;
             self.engine.handle_durable(self.now, upto);
@@ -210,9 +227,7 @@ impl World {
         is_busy |= self.take_events();
         if let Some(store) = &mut self.store {
             store.waiting.extend(std::iter::from_fn(|| self.engine.poll_record(self.now)));
-            while !store.is_slow && store.commit() {
-                is_busy = true;
-            }
+            is_busy |= store.work(self.now.instant);
             if store.waiting.is_empty() {
                 store.assert_remembers(self.engine.protocol().snapshot(self.now));
             }
@@ -267,10 +282,20 @@ impl World {
                     let server = self.engine.protocol();
                     let said = server.answer(answer).expect("an answer of this pass");
                     let name = server.name_of(seat).to_string();
+                    let ring = server.ring_name(seat.ring()).map(ToString::to_string);
                     let raw_name = said.raw_name.map(str::to_owned);
                     let bytes = said.bytes.to_vec();
                     let (turn, events_before) = (turn.get(), self.events.len());
-                    self.answers.push(Accepted { at, seat, name, raw_name, turn, bytes, events_before });
+                    self.answers.push(Accepted {
+                        at,
+                        seat,
+                        ring,
+                        name,
+                        raw_name,
+                        turn,
+                        bytes,
+                        events_before,
+                    });
                 }
                 Event::Protocol(TurnEvent::Proposed(proposal)) => self.proposals.push_back(proposal),
                 Event::Protocol(TurnEvent::Joining(joining)) => self.joining.push_back(*joining),
@@ -360,6 +385,9 @@ impl World {
     fn set_time(&mut self, instant: Instant) {
         let passed = instant - self.now.instant;
         self.now = Now::new(instant, self.now.wall() + passed);
+        if self.store.as_ref().is_some_and(MemoryStore::is_behind) {
+            self.waited_for_store += passed;
+        }
         let at = self.elapsed();
         let net = self.engine.sockets_mut();
         net.at = at;
@@ -370,7 +398,7 @@ impl World {
 
     /// When something will happen by itself.
     fn next_event(&self) -> Option<Instant> {
-        let server = self.next_deadline().filter(|_| self.server_is_up);
-        server.into_iter().chain(self.next_old()).min()
+        let server = self.next_deadline().into_iter().filter(|_| self.server_is_up);
+        server.chain(self.store.as_ref().and_then(MemoryStore::next_event)).chain(self.next_old()).min()
     }
 }

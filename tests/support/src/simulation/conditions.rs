@@ -7,6 +7,7 @@ use std::time::Duration;
 use taketurns::protocol::turns::{Framing, TurnServerConfig};
 use taketurns::turn::{HoldMax, Judging, Weight};
 
+use super::Plan;
 use crate::network::World;
 
 /// Faults of a world, in addition to those of its clients.
@@ -24,25 +25,33 @@ pub(super) struct Conditions {
     pub(super) weights: bool,
     /// Some seats rest until they ask.
     pub(super) asking: bool,
+    /// The server has a store, and dies often.
+    pub(super) stored: bool,
 }
 
-/// Makes the world of `seed`, for about `clients` clients.
-pub(super) fn make_world(seed: u64, clients: usize) -> (World, Conditions) {
+/// Makes the world of `plan`, for about `clients` clients.
+pub(super) fn make_world(plan: Plan, clients: usize) -> (World, Conditions) {
+    let Plan { seed, stored, .. } = plan;
     let mut rng = fastrand::Rng::with_seed(seed ^ 0xc0de);
     let conditions = Conditions {
         stalls: rng.u8(0..3) == 0,
-        restarts: rng.u8(0..3) == 0,
+        restarts: rng.u8(0..3) == 0 || stored,
         host_acts: rng.u8(0..3) == 0,
         hostile: rng.u8(0..3) == 0,
         slow_readers: rng.u8(0..3) == 0,
         weights: rng.u8(0..3) == 0,
         asking: rng.u8(0..2) == 0,
+        stored,
     };
     let config = config(&mut rng, conditions, clients);
     let out_bytes_max = if rng.u8(0..4) == 0 { 512 } else { 64 * 1024 };
     let mut world = World::with_out_bytes_max(config, seed, out_bytes_max);
     world.shuffling = rng.u8(0..4) > 0;
     world.crowded = rng.u8(0..4) == 0;
+    if stored {
+        world.record(seed);
+        world.store_on_disk([ms(1), ms(30), ms(500), ms(5000)][rng.usize(0..4)]);
+    }
     (world, conditions)
 }
 

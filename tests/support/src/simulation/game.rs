@@ -11,14 +11,16 @@ use taketurns::turn::Judging;
 use super::book::Book;
 use super::caller::{Caller, Manners};
 use super::conditions::{self, Conditions};
+use super::history::History;
 use super::hostile::{FORGED, Hostiles};
-use super::player::{self, Player};
-use super::{Played, STEP, tell};
+use super::player::Player;
+use super::{Plan, Played, STEP, tell};
 use crate::network::World;
 
 struct Game {
     conditions: Conditions,
     book: Book,
+    history: History,
     players: Vec<Player>,
     callers: Vec<Caller>,
     hostiles: Hostiles,
@@ -29,15 +31,15 @@ struct Game {
     hash: DefaultHasher,
 }
 
-/// Plays the world of `seed`.
-pub(super) fn play(seed: u64, steps: usize) -> Played {
-    let (mut world, mut game) = Game::new(seed);
-    for step in 0..steps {
+/// Plays the world of `plan`.
+pub(super) fn play(plan: Plan) -> Played {
+    let (mut world, mut game) = Game::new(plan);
+    for step in 0..plan.steps {
         STEP.set(step);
         game.act(&mut world);
         game.pass_time(&mut world);
     }
-    STEP.set(steps);
+    STEP.set(plan.steps);
     game.finish(&mut world);
     Played {
         hash: game.hash.finish(),
@@ -48,17 +50,24 @@ pub(super) fn play(seed: u64, steps: usize) -> Played {
 }
 
 impl Game {
-    fn new(seed: u64) -> (World, Game) {
-        let mut rng = fastrand::Rng::with_seed(seed ^ 0xfeed);
+    fn new(plan: Plan) -> (World, Game) {
+        let mut rng = fastrand::Rng::with_seed(plan.seed ^ 0xfeed);
         let (lines, raws) = (rng.usize(2..=6), rng.usize(1..=4));
-        let (world, conditions) = conditions::make_world(seed, lines + raws + 2);
+        let (world, conditions) = conditions::make_world(plan, lines + raws + 2);
         let framing = world.config().framing;
         let rings = if rng.bool() { &["main"][..] } else { &["main", "lab"][..] };
         let players: Vec<_> = (0..if framing == Some(Framing::Raw) { 0 } else { lines })
             .map(|at| {
                 let weight = if conditions.weights && rng.bool() { rng.u8(1..=12) } else { 1 };
                 let asks = conditions.asking && rng.bool();
-                Player::new(format!("p{at}"), rings[at % rings.len()], weight, asks, rng.u8(0..3) == 0)
+                Player::new(
+                    format!("p{at}"),
+                    rings[at % rings.len()],
+                    weight,
+                    asks,
+                    rng.u8(0..3) == 0,
+                    conditions.host_acts,
+                )
             })
             .collect();
         let mut book = Book::default();
@@ -68,6 +77,7 @@ impl Game {
         let game = Game {
             conditions,
             book,
+            history: History::default(),
             players,
             callers: Vec::new(),
             hostiles: Hostiles::default(),
@@ -82,7 +92,10 @@ impl Game {
     // Events.
 
     fn act(&mut self, world: &mut World) {
-        let Conditions { restarts, host_acts, hostile, slow_readers, .. } = self.conditions;
+        let Conditions { restarts, host_acts, hostile, slow_readers, stored, .. } = self.conditions;
+        if stored && world.rng.u8(0..80) == 0 {
+            return self.restart(world);
+        }
         match world.rng.u16(0..400) {
             0 if restarts => self.restart(world),
             1..10 if host_acts => self.act_as_host(world),
@@ -138,10 +151,12 @@ impl Game {
     /// The host rules at once, late, or never.
     fn judge_proposals(&mut self, world: &mut World) {
         while !world.proposals.is_empty() && world.rng.u8(0..4) > 0 {
+            let turn = world.proposals[0].turn().get().to_le_bytes();
+            let state = self.conditions.stored.then_some(&turn[..]);
             let verdict = match world.rng.u8(0..6) {
                 0 => Verdict::Refuse { words: "no" },
-                1 => Verdict::Accept { next: None, words: Some("well done"), state: None },
-                _ => Verdict::ACCEPT,
+                1 => Verdict::Accept { next: None, words: Some("well done"), state },
+                _ => Verdict::Accept { next: None, words: None, state },
             };
             tell!("{:>10.3} s  the host rules: {verdict:?}", world.elapsed().as_secs_f64());
             let dropped = world.rng.u8(0..8) == 0;
@@ -177,7 +192,9 @@ impl Game {
 
     /// A player does not read for a while.
     fn sleep(&mut self, world: &mut World) {
-        let Some(peer) = self.players.first().and_then(|player| player.peer) else { return };
+        let Some(player) = self.players.first_mut() else { return };
+        let Some(peer) = player.peer else { return };
+        player.is_sleepy = true;
         if world.is_blocked(peer) || world.rng.bool() {
             world.read_again_quietly(peer);
         } else {
@@ -188,21 +205,31 @@ impl Game {
 
     /// The server stops, in order or not, and another life of it begins.
     fn restart(&mut self, world: &mut World) {
-        self.settle(world, Duration::ZERO);
+        // A server with a store may die in the midst of something.
+        if !self.conditions.stored || world.rng.bool() {
+            self.settle(world, Duration::ZERO);
+        }
         if world.rng.bool() {
             tell!("{:>10.3} s  the server drains", world.elapsed().as_secs_f64());
             world.drain_quietly();
-            let time = world.config().drain_timeout + secs(2);
+            self.players.iter_mut().for_each(|player| player.part(world));
+            // When the holders have ended, the store has as long as they had.
+            let parts = if self.conditions.stored { 2 } else { 1 };
+            let time = world.config().drain_timeout * parts + secs(2);
             self.settle(world, time);
             assert_eq!(world.connections(), 0, "G8: the drain does not end");
         }
         tell!("{:>10.3} s  the server dies", world.elapsed().as_secs_f64());
         world.kill_server();
+        world.proposals.clear();
         self.listen(world);
+        self.players.iter_mut().for_each(|player| player.die(world));
         let away = ms(world.rng.u64(0..2000));
         world.drive_for(away);
         world.start_server();
-        self.book.begin_life();
+        self.book.begin_life(world);
+        self.history.begin_life(world);
+        self.players.iter_mut().for_each(|player| player.live_on(world));
         tell!("{:>10.3} s  the server starts", world.elapsed().as_secs_f64());
     }
 
@@ -238,6 +265,9 @@ impl Game {
     /// A ring of willing clients goes on, whatever has happened.
     fn finish(&mut self, world: &mut World) {
         self.hostiles.leave(world);
+        if self.conditions.stored {
+            world.store_on_disk(ms(1));
+        }
         let rings: Vec<_> = world.server().scheduler().rings().collect();
         for ring in rings {
             world.act_quietly(|server, now, links| {
@@ -277,13 +307,14 @@ impl Game {
 
     /// Looks at all that has happened since it was last here: at most one pass.
     fn judge(&mut self, world: &mut World) {
-        self.book.follow(world);
+        self.book.follow(world, &mut self.history);
         for counted in self.book.counted.drain(..) {
             assert!(
                 !counted.text.starts_with(FORGED) || !counted.name.starts_with(['p', 'c']),
                 "S3: {counted:?} is forged"
             );
             (&counted.name, counted.turn, &counted.text).hash(&mut self.hash);
+            self.history.note_counted(world.server().epoch().to_string(), &counted);
             self.counted.entry(counted.name).or_default().push(counted.text);
         }
         let (clients, config) = (world.server().clients(), world.config());
@@ -298,7 +329,7 @@ impl Game {
             (delivery.at, delivery.peer, &delivery.bytes).hash(&mut self.hash);
         }
         self.deliveries_read = world.deliveries().len();
-        self.players.iter_mut().for_each(|player| player.listen(world));
+        self.players.iter_mut().for_each(|player| player.listen(world, &mut self.history));
         self.callers.iter_mut().for_each(|caller| caller.listen(world));
         self.hostiles.check(world);
     }
@@ -306,7 +337,7 @@ impl Game {
     fn check_numbers(&self, world: &World) {
         let none = Vec::new();
         for player in &self.players {
-            player::check_numbers(&player.name, self.counted.get(&player.name).unwrap_or(&none));
+            player.check_numbers(self.counted.get(&player.name).unwrap_or(&none));
         }
         // A host that judges lets old clients say things in vain.
         if world.config().rules.judging == Judging::Automatic {

@@ -15,6 +15,14 @@
 //! - Raw clients: one `recv` is one signal, at most one `GO` is unanswered, and what an old client was
 //!   allowed to send counts, in order, once.
 //! - A drain ends in its time (G8), and a ring of willing clients lives on after all of that.
+//!
+//! In a *stored* world the server records its changes, and a disk stores them, quickly or not. It dies at any
+//! moment, and the next life begins from whatever was durable. In addition:
+//!
+//! - No `OK` that was read is lost: its turn is not granted again, and is in `last=` when its client resumes.
+//! - No turn of an epoch is told to two clients, or answered twice. Numbers grow over all lives.
+//! - A `GO` or an `OK` is written only if the store has what it says. A seat is given up only after its grace.
+//! - No turn lapses by a slow store, and `PONG` does not wait for it.
 
 // conditions.rs  what kind of world a seed makes
 // game.rs        what happens in it
@@ -22,11 +30,13 @@
 //  ├ caller.rs   raw clients
 //  └ hostile.rs  peers that mean no good
 // book.rs        the judge of what the host is told
+// history.rs     the judge of all lives of the server together
 
 mod book;
 mod caller;
 mod conditions;
 mod game;
+mod history;
 mod hostile;
 mod player;
 
@@ -45,23 +55,33 @@ pub struct Played {
     pub accepted: u64,
 }
 
+/// A world to play.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub seed: u64,
+    /// How many things happen in it.
+    pub steps: usize,
+    /// The server has a store, and dies often.
+    pub stored: bool,
+}
+
 /// A promise was broken: where, and which.
 #[derive(Debug)]
 pub struct Violation {
-    seed: u64,
-    steps: usize,
+    plan: Plan,
     step: usize,
     what: String,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation { seed, steps, step, what } = self;
+        let Violation { plan: Plan { seed, steps, stored }, step, what } = self;
+        let stored = if *stored { " --stored" } else { "" };
         writeln!(f, "a promise is broken in the world of seed {seed}, at step {step} of {steps}:")?;
         writeln!(f, "{what}")?;
         write!(
             f,
-            "read what happened: cargo run --release -p simulation -- --seed {seed} --steps {steps} --trace"
+            "read what happened: cargo run --release -p simulation -- --seed {seed} --steps {steps}{stored} --trace"
         )
     }
 }
@@ -84,18 +104,18 @@ macro_rules! tell {
 }
 use tell;
 
-/// Plays the world of `seed`, `steps` actions long. It goes the same way every time.
+/// Plays the world of `plan`. It goes the same way every time.
 ///
 /// # Errors
 ///
 /// When a promise is broken.
-pub fn check(seed: u64, steps: usize) -> Result<Played, Violation> {
+pub fn check(plan: Plan) -> Result<Played, Violation> {
     listen_to_panics();
     STEP.set(0);
     IS_PLAYING.set(true);
-    let played = panic::catch_unwind(AssertUnwindSafe(|| game::play(seed, steps)));
+    let played = panic::catch_unwind(AssertUnwindSafe(|| game::play(plan)));
     IS_PLAYING.set(false);
-    played.map_err(|_| Violation { seed, steps, step: STEP.get(), what: REASON.take().unwrap_or_default() })
+    played.map_err(|_| Violation { plan, step: STEP.get(), what: REASON.take().unwrap_or_default() })
 }
 
 /// As [`check`], and prints everything that happens.
@@ -103,9 +123,9 @@ pub fn check(seed: u64, steps: usize) -> Result<Played, Violation> {
 /// # Errors
 ///
 /// When a promise is broken.
-pub fn trace(seed: u64, steps: usize) -> Result<Played, Violation> {
+pub fn trace(plan: Plan) -> Result<Played, Violation> {
     IS_TRACED.set(true);
-    let played = check(seed, steps);
+    let played = check(plan);
     IS_TRACED.set(false);
     played
 }

@@ -1,8 +1,10 @@
 //! A client of the line protocol as the protocol wants it: answers with a fence, its secret kept, and an
 //! answer sent again if it did not count. Every message to it must agree with what it knows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
+use super::history::{History, Turn};
 use super::tell;
 use crate::network::{Peer, World, field, find_field};
 
@@ -23,6 +25,10 @@ pub(super) struct Player {
     used: Option<String>,
     pub(super) burnt: Option<String>,
     is_welcome: bool,
+    /// The epoch of its last `WELCOME`.
+    epoch: String,
+    /// It came back to a seat that it had.
+    is_back: bool,
     /// The number of its next answer, and how often that was refused.
     number: u64,
     tries: u32,
@@ -41,10 +47,32 @@ pub(super) struct Player {
     pings: u32,
     /// Messages to and from it may be lost.
     is_cut: bool,
+    /// When its connection was lost, or the server was started, if it is not welcome since.
+    away_since: Option<Duration>,
+    /// The server drains: from then on grace may run, also if a `WELCOME` comes late.
+    is_parted: bool,
+    /// Its seat may be gone, or have another secret.
+    may_be_gone: bool,
+    /// The host removes seats.
+    is_removable: bool,
+    /// It does not always read what comes.
+    pub(super) is_sleepy: bool,
+    /// The turn that it was told of last, and until when it has it at least.
+    certain: Option<(u64, Duration)>,
+    /// Numbers of answers of which it knows only by `last=` that they count: a host that died with its server
+    /// may not have heard of them.
+    by_last: BTreeSet<u64>,
 }
 
 impl Player {
-    pub(super) fn new(name: String, ring: &'static str, weight: u8, asks: bool, hears: bool) -> Player {
+    pub(super) fn new(
+        name: String,
+        ring: &'static str,
+        weight: u8,
+        asks: bool,
+        hears: bool,
+        is_removable: bool,
+    ) -> Player {
         Player {
             name,
             ring,
@@ -56,6 +84,8 @@ impl Player {
             used: None,
             burnt: None,
             is_welcome: false,
+            epoch: String::new(),
+            is_back: false,
             number: 1,
             tries: 0,
             in_flight: None,
@@ -67,6 +97,13 @@ impl Player {
             repeats: 0,
             pings: 0,
             is_cut: false,
+            away_since: None,
+            is_parted: false,
+            may_be_gone: false,
+            is_removable,
+            is_sleepy: false,
+            certain: None,
+            by_last: BTreeSet::new(),
         }
     }
 
@@ -86,7 +123,7 @@ impl Player {
         }
         self.peer = Some(world.connect_quietly());
         (self.turn, self.is_welcome, self.is_cut) = (None, false, false);
-        (self.pings, self.rests, self.repeats) = (0, 0, 0);
+        (self.pings, self.rests, self.repeats, self.certain) = (0, 0, 0, None);
         let mut join = format!("JOIN {} ring={}", self.name, self.ring);
         if self.weight > 1 {
             join += &format!(" weight={}", self.weight);
@@ -98,6 +135,7 @@ impl Player {
             join += " hear=turns";
         }
         self.used = self.secret.as_ref().map(|(_, secret)| secret.clone());
+        self.is_back = self.used.is_some();
         if let Some(secret) = &self.used {
             join += &format!(" resume={secret}");
         }
@@ -134,7 +172,11 @@ impl Player {
             }
             // Its old connection still seems alive to the server when the new one comes.
             11 if self.secret.is_some() => self.come(world),
-            12..15 if self.asks => self.say(world, "ASK"),
+            12..15 if self.asks => {
+                // If this arrives, the secret that it came with is void, and its `WELCOME` may be lost.
+                self.may_be_gone |= !self.is_welcome;
+                self.say(world, "ASK");
+            }
             _ => self.answer(world),
         }
     }
@@ -206,7 +248,7 @@ impl Player {
     }
 
     fn ping(&mut self, world: &mut World) {
-        if self.is_welcome {
+        if self.is_welcome && self.secret.is_some() {
             self.pings += 1;
             self.say(world, "PING");
         }
@@ -229,43 +271,85 @@ impl Player {
                 true => world.find_dead(peer),
                 false => world.reset_quietly(peer),
             }
+            self.away_since.get_or_insert(world.elapsed());
         }
+    }
+
+    /// The server drains: it gives connections up, and says so when what waits before that is durable.
+    pub(super) fn part(&mut self, world: &World) {
+        self.away_since.get_or_insert(world.elapsed());
+        self.is_parted = true;
+    }
+
+    /// The server dies. A seat whose grace is over is gone.
+    pub(super) fn die(&mut self, world: &World) {
+        self.may_be_gone |= !world.has_store() || self.is_grace_over(world);
+    }
+
+    /// The server is there again, and seats have fresh grace.
+    pub(super) fn live_on(&mut self, world: &World) {
+        (self.away_since, self.is_parted) = (Some(world.elapsed()), false);
+        // A secret that was replaced may be good again, if that is not durable.
+        self.burnt = None;
+    }
+
+    fn is_grace_over(&self, world: &World) -> bool {
+        let grace = world.config().rules.seat_grace;
+        self.away_since.is_some_and(|since| world.elapsed() >= since + grace)
     }
 
     // Messages to it.
 
     /// Reads what came since it was last here.
-    pub(super) fn listen(&mut self, world: &mut World) {
+    pub(super) fn listen(&mut self, world: &mut World, history: &mut History) {
         let Some(peer) = self.peer else { return };
         let lines = world.heard_lines(peer);
         for line in &lines {
             tell!("{:>10.3} s  {} << {line:?}", world.elapsed().as_secs_f64(), self.name);
-            self.hear(line);
+            self.hear(line, world, history);
         }
         if !world.is_open(peer) {
             self.peer = None;
             self.turn = None;
+            self.away_since.get_or_insert(world.elapsed());
         }
     }
 
-    fn hear(&mut self, line: &str) {
+    /// The turn of this number in its ring.
+    fn turn_of(&self, number: u64) -> Turn {
+        Turn { epoch: self.epoch.clone(), ring: self.ring.to_owned(), number }
+    }
+
+    fn hear(&mut self, line: &str, world: &World, history: &mut History) {
         let turn = || field(line, "turn").parse::<u64>().expect("a number");
         match line.split(' ').next().unwrap_or_default() {
-            "WELCOME" => self.welcome(line),
+            "WELCOME" => self.welcome(line, history),
             "GO" => {
                 assert!(self.is_welcome, "a GO before the WELCOME");
+                assert!(
+                    !world.has_store() || world.is_grant_stored(self.ring, turn()),
+                    "the store does not know of {line:?}"
+                );
+                let is_first = history.note_go(self.turn_of(turn()), &self.name);
+                self.hear_go(turn(), line, is_first, world);
                 let is_sent = self.in_flight.as_ref().is_some_and(|(sent, _)| *sent == turn());
                 self.turn = Some(turn()).filter(|turn| !is_sent && self.passed != Some(*turn));
             }
-            "OK" => self.hear_ok(line),
+            "OK" => self.hear_ok(line, world, history),
             // An answer that is under way gets a reply of its own.
-            "LAPSED" => self.turn = self.turn.filter(|held| *held != turn()),
+            "LAPSED" => {
+                let is_early =
+                    self.certain.is_some_and(|(certain, until)| certain == turn() && world.elapsed() < until);
+                let is_by_time = !line.contains(" how=");
+                assert!(!is_early || !is_by_time || self.is_sleepy, "M13: {line:?}, and {:?}", self.certain);
+                self.turn = self.turn.filter(|held| *held != turn());
+            }
             "NO" => self.hear_no(line),
             "PONG" => {
                 self.pings = self.pings.checked_sub(1).expect("a PONG for every PING");
                 self.has_spoken();
             }
-            "BYE" => self.hear_bye(line),
+            "BYE" => self.hear_bye(line, world),
             "WAIT" | "SAY" | "BEGIN" | "TURN" | "SKIP" | "JOINED" | "AWAY" | "BACK" | "LEFT" | "PAUSED"
             | "RESUMED" | "SEAT" | "SEATS" => {}
             // The lines of a payload that it hears.
@@ -273,17 +357,31 @@ impl Player {
         }
     }
 
-    fn welcome(&mut self, line: &str) {
+    fn welcome(&mut self, line: &str, history: &mut History) {
         let epoch = field(line, "epoch").to_owned();
-        if let (Some((known, _)), Some(_)) = (&self.secret, &self.used) {
+        if let (Some((known, _)), true) = (&self.secret, self.is_back) {
             assert_eq!(*known, epoch, "T31: a secret is good for one life of the server");
         }
         self.is_welcome = true;
+        self.epoch.clone_from(&epoch);
+        self.may_be_gone = false;
+        self.away_since.take_if(|_| !self.is_parted);
         self.secret = Some((epoch, field(line, "resume").to_owned()));
         let last = find_field(line, "last").map(|last| last.parse::<u64>().expect("a number"));
         let judging = find_field(line, "judging").map(|turn| turn.parse::<u64>().expect("a number"));
+        if !self.is_back {
+            self.last_ok = None;
+        }
+        let known = self.last_ok.as_ref().map(|(turn, _)| *turn);
+        let sent = self.in_flight.as_ref().map(|(turn, _)| *turn);
+        assert!(
+            !self.is_back || last == known || last == sent,
+            "M2: last={last:?}; {known:?} was confirmed, {sent:?} is in flight"
+        );
         let Some((sent, answer)) = self.in_flight.take() else { return };
         if last == Some(sent) {
+            self.by_last.insert(self.number);
+            history.note_ok(self.turn_of(sent), &self.name, &answer);
             self.counted(sent, answer);
         } else if judging == Some(sent) {
             self.in_flight = Some((sent, answer));
@@ -292,11 +390,32 @@ impl Player {
         }
     }
 
-    fn hear_ok(&mut self, line: &str) {
+    /// A turn has its whole time from when its holder is told. Only a client that is back has what was left.
+    fn hear_go(&mut self, turn: u64, line: &str, is_first: bool, world: &World) {
+        let within = Duration::from_millis(field(line, "within").parse().expect("milliseconds"));
+        let until = world.elapsed() + within;
+        let told = self.certain.filter(|(told, _)| *told == turn);
+        if is_first {
+            let may_be_short = self.certain.is_none() && self.is_back;
+            let whole = world.config().rules.turn_deadline;
+            assert!(may_be_short || within >= whole, "M13: {line:?}, and the deadline is {whole:?}");
+            self.certain = Some((turn, until));
+        } else if !world.has_store() {
+            // With a store, what is told again may have waited for it while the time of the turn ran.
+            self.certain = Some((turn, told.map_or(until, |(_, before)| before.max(until))));
+        }
+    }
+
+    fn hear_ok(&mut self, line: &str, world: &World, history: &mut History) {
         let turn = find_field(line, "turn").map(|turn| turn.parse::<u64>().expect("a number"));
         if let Some((sent, answer)) = self.in_flight.clone()
             && turn == Some(sent)
         {
+            assert!(
+                !world.has_store() || world.is_answer_stored(self.ring, &self.name, sent),
+                "the store does not know of {line:?}"
+            );
+            history.note_ok(self.turn_of(sent), &self.name, &answer);
             self.in_flight = None;
             return self.counted(sent, answer);
         }
@@ -318,6 +437,8 @@ impl Player {
         match code {
             "refused" | "not-judged" if is_sent => {
                 self.in_flight = None;
+                // The host takes its time from a turn that it judges.
+                self.certain = None;
                 self.tries += 1;
                 self.turn = find_field(line, "within").and(turn);
             }
@@ -329,10 +450,16 @@ impl Player {
         }
     }
 
-    fn hear_bye(&mut self, line: &str) {
+    fn hear_bye(&mut self, line: &str, world: &World) {
         match line.split(' ').nth(1).unwrap_or_default() {
             "bad-secret" => {
                 assert!(self.used.is_some(), "T22: {} came without a secret", self.name);
+                assert!(
+                    self.may_be_gone || self.is_removable || self.is_grace_over(world),
+                    "{} is away since {:?}, and its seat is gone",
+                    self.name,
+                    self.away_since
+                );
                 self.secret = None;
                 (self.last_ok, self.passed) = (None, None);
                 if self.in_flight.take().is_some() {
@@ -344,7 +471,9 @@ impl Player {
                 self.secret = None;
                 (self.last_ok, self.passed) = (None, None);
             }
-            "superseded" | "name-taken" | "hello-timeout" | "line-timeout" | "full" | "shutting-down" => {}
+            // An older `JOIN` of its own, read later, has used the seat's secret.
+            "superseded" => self.may_be_gone = true,
+            "name-taken" | "hello-timeout" | "line-timeout" | "full" | "shutting-down" => {}
             code => panic!("why {code}: {line:?}"),
         }
         self.is_welcome = false;
@@ -369,17 +498,23 @@ impl Player {
     /// Every request was answered, once nothing is under way.
     pub(super) fn check_replies(&self, world: &World) {
         let Some(peer) = self.peer.filter(|peer| !self.is_cut && world.is_open(*peer)) else { return };
-        assert!(self.pings == 0 || world.is_blocked(peer), "T27: {} got no PONG", self.name);
+        // A connection for which much waits is not read.
+        let is_unread = world.is_behind() && world.out_bytes_max() < 1024;
+        assert!(self.pings == 0 || world.is_blocked(peer) || is_unread, "T27: {} got no PONG", self.name);
     }
-}
 
-/// The answers of a client that counted: without gap or repetition, but where it could not know.
-pub(super) fn check_numbers(name: &str, texts: &[String]) {
-    let mut last = 0;
-    for text in texts {
-        let number: u64 = text.split('/').next().and_then(|number| number.parse().ok()).expect("a number");
-        let is_new_life = number % NEXT_LIFE == 1 && number > last;
-        assert!(number == last + 1 || is_new_life, "S5: {name}: {number} after {last}");
-        last = number;
+    /// `texts`: its answers of which the host heard that they count. There is no gap or repetition, but where it
+    /// could not know, or the host died before it heard.
+    pub(super) fn check_numbers(&self, texts: &[String]) {
+        let name = &self.name;
+        let mut last = 0;
+        for text in texts {
+            let number: u64 =
+                text.split('/').next().and_then(|number| number.parse().ok()).expect("a number");
+            let first = last.max(number / NEXT_LIFE * NEXT_LIFE) + 1;
+            let has_gap = (first..number).any(|unheard| !self.by_last.contains(&unheard));
+            assert!(number >= first && !has_gap, "S5: {name}: {number} after {last}");
+            last = number;
+        }
     }
 }
