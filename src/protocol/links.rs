@@ -411,7 +411,9 @@ impl Links {
         if *held == 0 {
             self.held.remove(&id);
         }
-        if self.link(id).is_some_and(|link| link.paused) && !self.is_congested(id) {
+        // Bytes that go from here to the queue are congestion until they are written, which nothing would report:
+        // so the engine looks at it after that.
+        if self.let_go.last() != Some(&id) && self.link(id).is_some_and(|link| link.paused) {
             self.let_go.push(id);
         }
     }
@@ -421,7 +423,7 @@ impl Links {
         self.let_go(id, usize::MAX);
     }
 
-    /// The next connection that may be read again, because less is kept back for it.
+    /// The next connection that can perhaps be read again, because less is kept back for it.
     pub(crate) fn take_let_go(&mut self) -> Option<ConnectionId> {
         self.let_go.pop()
     }

@@ -198,6 +198,22 @@ fn a_connection_for_which_much_waits_is_not_read() {
     assert_eq!(heard.iter().filter(|line| *line == "OK turn=1").count(), said + 1);
 }
 
+/// It is read again as soon as what waited is written.
+#[test]
+fn a_connection_for_which_much_waited_is_read_again() {
+    let (mut world, [ann, bob]) = slow_ring(line_config(), ["ann", "bob hear=turns"]);
+    answer(&mut world, &ann, 1, "x");
+    for _ in 0..world.out_bytes_max() * 3 / 4 / 900 {
+        world.act_quietly(|server, _, links| {
+            server.say_to_ring(&"main".parse().expect("valid"), &[b'x'; 900], links).expect("short");
+        });
+    }
+    world.say(bob.peer, "PING");
+    silence(&mut world, &[bob.peer]);
+    world.commit();
+    assert_eq!(world.heard_lines(bob.peer).last().map(String::as_str), Some("PONG"));
+}
+
 #[test]
 fn a_drain_waits_for_the_store_but_not_for_ever() {
     for gives_up in [false, true] {
