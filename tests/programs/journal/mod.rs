@@ -3,6 +3,7 @@
 //! The process is this very program, which writes records as fast as it can and says up to where they are
 //! durable.
 
+mod killed;
 mod writer;
 
 use std::fs;
