@@ -1,0 +1,268 @@
+//! Commits of the journal alone, beside a plain write and `fdatasync` of the same disk in the same round.
+//!
+//! A record is a hand-over: a ring, and the seat that answered. Times depend on the disk and on what else
+//! uses it; what is compared is a round's commit with the same round's `fdatasync`. Bytes and calls are
+//! counted, and do not depend on that.
+
+use std::fs::{self, File, OpenOptions};
+use std::hint::black_box;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use taketurns::journal::Journal;
+use taketurns::record::{
+    Change, Key, LastAnswer, Mark, Record, RingValue, SeatValue, SecretHash, Standing, Tag,
+};
+use taketurns::session::{Epoch, Name};
+use taketurns::store::{Store as _, StoreThread};
+use taketurns::turn::{Demand, Rules, TurnNumber, Weight};
+
+use crate::Options;
+
+/// The journal that is opened: 20,000 seats.
+const LARGE: Size = Size { rings: 1_250, seats: 16 };
+
+/// Records of a commit.
+const GROUPS: [u64; 3] = [1, 16, 256];
+
+/// Bytes of a plain write: those of one record, about.
+const PLAIN_BYTES: usize = 256;
+
+pub fn run(options: &Options, dir: &Path) -> Result<()> {
+    let mut plain = Plain::new(dir)?;
+    let size = Size { rings: options.rings, seats: options.seats };
+    let mut history = History { turns: 0, size };
+    let mut journal = history.filled(&dir.join("journal"))?;
+    let mut rounds: Vec<Vec<Series>> = Vec::new();
+    for _ in 0..options.rounds {
+        let mut round = vec![Series::of("write and fdatasync", options.commits, || plain.write())?];
+        for group in GROUPS {
+            let name = format!("commit of {group}");
+            round.push(Series::of(&name, options.commits, || {
+                journal.commit(&history.changes(group)).context("a commit")
+            })?);
+        }
+        let (wake, woken) = channel();
+        let mut thread = StoreThread::spawn(journal, move || wake.send(()).unwrap_or_default())?;
+        let mut seq = 0;
+        round.push(Series::of("1 through the thread", options.commits, || {
+            seq += 1;
+            thread.submit(Record { seq, changes: history.changes(1) });
+            thread.flush();
+            while thread.durable()? < seq {
+                woken.recv()?;
+            }
+            Ok(())
+        })?);
+        thread.close(Duration::from_secs(60))?;
+        journal = Journal::open(&dir.join("journal"), Epoch(1))?;
+        rounds.push(round);
+    }
+    println!("{} rings of {} seats. A record is a ring and a seat.\n", size.rings, size.seats);
+    print(&rounds);
+    println!("\nThe database has {:.1} MiB after {} turns.", mebibytes(&dir.join("journal"))?, history.turns);
+    drop(journal);
+    opening(dir, options.rounds)
+}
+
+/// A file that is written to and synced, without more: what no log can do without. It has its length before,
+/// so that a sync is of data only.
+pub struct Plain {
+    file: File,
+    at: u64,
+}
+
+impl Plain {
+    const BYTES: u64 = 4 * 1024 * 1024;
+
+    pub fn new(dir: &Path) -> Result<Plain> {
+        let mut file = OpenOptions::new().write(true).create_new(true).open(dir.join("plain"))?;
+        file.write_all(&vec![0; Plain::BYTES as usize])?;
+        file.sync_all()?;
+        Ok(Plain { file, at: 0 })
+    }
+
+    pub fn write(&mut self) -> Result<()> {
+        self.file.seek(SeekFrom::Start(self.at))?;
+        self.file.write_all(&[7; PLAIN_BYTES])?;
+        self.file.sync_data()?;
+        self.at = (self.at + PLAIN_BYTES as u64) % Plain::BYTES;
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Size {
+    rings: u64,
+    /// Of each ring.
+    seats: u64,
+}
+
+/// Hand-overs, one ring after the other.
+struct History {
+    turns: u64,
+    size: Size,
+}
+
+fn ring(nth: u64) -> Name {
+    format!("ring-{nth}").parse().expect("a name")
+}
+
+impl History {
+    /// The changes of the next `records`, which are of rings of their own, if there are as many.
+    fn changes(&mut self, records: u64) -> Vec<Change> {
+        (0..records.min(self.size.rings)).flat_map(|_| self.hand_over()).collect()
+    }
+
+    fn hand_over(&mut self) -> [Change; 2] {
+        self.turns += 1;
+        // Far apart, as rings are that have nothing to do with each other.
+        let nth = self.turns * 769 % self.size.rings;
+        let place = self.turns / self.size.rings % self.size.seats + 1;
+        [put_ring(nth, self.turns, self.size), put_seat(nth, place, self.turns)]
+    }
+
+    /// A journal with all rings and seats.
+    fn filled(&self, dir: &Path) -> Result<Journal> {
+        let mut journal = Journal::open(dir, Epoch(1))?;
+        for nth in 0..self.size.rings {
+            let seats = (1..=self.size.seats).map(|place| put_seat(nth, place, 0));
+            journal.commit(&[put_ring(nth, 0, self.size)].into_iter().chain(seats).collect::<Vec<_>>())?;
+        }
+        Ok(journal)
+    }
+}
+
+fn tag(given: u64) -> Tag {
+    Tag { whole: given, part: 0, given }
+}
+
+fn put_ring(nth: u64, turns: u64, size: Size) -> Change {
+    let value = RingValue {
+        rules: Rules::default(),
+        last_turn: turns,
+        last_place: size.seats,
+        virtual_time: tag(turns),
+        tags_given: turns,
+        lease: None,
+    };
+    Change::Put { key: Key::Ring(ring(nth)), value: value.encode() }
+}
+
+fn put_seat(nth: u64, place: u64, turns: u64) -> Change {
+    let value = SeatValue {
+        name: format!("client-{place}").parse().expect("a name"),
+        weight: Weight::ONE,
+        demand: Demand::Always,
+        standing: Standing::Waiting,
+        tag: tag(turns),
+        last: TurnNumber::new(turns).map(|turn| LastAnswer { turn, mark: Mark::of(b"e2 e4") }),
+        current: SecretHash::new([7; 16]),
+        used: None,
+    };
+    Change::Put { key: Key::Seat(ring(nth), place), value: value.encode() }
+}
+
+/// Times of several acts of one kind in one round.
+struct Series {
+    name: String,
+    /// Sorted.
+    times: Vec<Duration>,
+    /// Bytes that were written for each.
+    bytes: u64,
+    /// Calls that wrote them; syncs are none.
+    writes: u64,
+}
+
+impl Series {
+    fn of(name: &str, acts: usize, mut act: impl FnMut() -> Result<()>) -> Result<Series> {
+        let before = written()?;
+        let mut times = Vec::with_capacity(acts);
+        for _ in 0..acts {
+            let begin = Instant::now();
+            act()?;
+            times.push(begin.elapsed());
+        }
+        let after = written()?;
+        times.sort_unstable();
+        let each = |nth: usize| (after[nth] - before[nth]) / acts as u64;
+        Ok(Series { name: name.to_owned(), times, bytes: each(0), writes: each(1) })
+    }
+
+    fn micros(&self, of_hundred: usize) -> f64 {
+        self.times[self.times.len() * of_hundred / 100].as_secs_f64() * 1e6
+    }
+}
+
+/// Bytes that this process has had written, and calls that it wrote with; zeros where nothing counts them.
+fn written() -> Result<[u64; 2]> {
+    let Ok(io) = fs::read_to_string("/proc/self/io") else { return Ok([0; 2]) };
+    let of = |key: &str| -> Result<u64> {
+        let line =
+            io.lines().find_map(|line| line.strip_prefix(key)).context("a counter of /proc/self/io")?;
+        Ok(line.trim().parse()?)
+    };
+    Ok([of("wchar:")?, of("syscw:")?])
+}
+
+/// The middle one of some figures, and the lowest and the highest.
+pub fn spread(figures: impl Iterator<Item = f64>) -> [f64; 3] {
+    let mut sorted: Vec<f64> = figures.collect();
+    sorted.sort_by(f64::total_cmp);
+    [sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1]]
+}
+
+fn print(rounds: &[Vec<Series>]) {
+    println!("| act | p50, µs | p99, µs | p50 by that of fdatasync (all rounds) | KiB written | writes |");
+    println!("|---|---:|---:|---:|---:|---:|");
+    for nth in 0..rounds[0].len() {
+        let of = |figure: &dyn Fn(&Series) -> f64| spread(rounds.iter().map(|round| figure(&round[nth])))[0];
+        let [middle, low, high] =
+            spread(rounds.iter().map(|round| round[nth].micros(50) / round[0].micros(50)));
+        println!(
+            "| {} | {:.0} | {:.0} | {middle:.2} ({low:.2} to {high:.2}) | {:.1} | {:.0} |",
+            rounds[0][nth].name,
+            of(&|series| series.micros(50)),
+            of(&|series| series.micros(99)),
+            of(&|series| series.bytes as f64 / 1024.0),
+            of(&|series| series.writes as f64),
+        );
+    }
+}
+
+/// Opens a journal that was not closed: its files are copied while it is open, as a kill leaves them.
+fn opening(dir: &Path, rounds: usize) -> Result<()> {
+    let (large, mut history) = (dir.join("large"), History { turns: 0, size: LARGE });
+    let mut journal = history.filled(&large)?;
+    journal.commit(&history.changes(16))?;
+    let killed = dir.join("killed");
+    let mut times = Vec::new();
+    for _ in 0..rounds {
+        let _ = fs::remove_dir_all(&killed);
+        fs::create_dir(&killed)?;
+        for file in ["id", "lock", "turns.redb"] {
+            fs::copy(large.join(file), killed.join(file))?;
+        }
+        let begin = Instant::now();
+        let mut opened = Journal::open(&killed, Epoch(1))?;
+        let state = opened.load()?;
+        times.push(begin.elapsed().as_secs_f64() * 1e3);
+        let seats: usize = state.rings.values().map(|ring| ring.seats.len()).sum();
+        anyhow::ensure!(seats as u64 == LARGE.rings * LARGE.seats, "{seats} seats were found");
+        black_box(state);
+    }
+    let [middle, low, high] = spread(times.into_iter());
+    println!(
+        "Opened after a kill, {} seats in a database of {:.1} MiB: {middle:.0} ms ({low:.0} to {high:.0})",
+        LARGE.rings * LARGE.seats,
+        mebibytes(&large)?
+    );
+    Ok(())
+}
+
+fn mebibytes(journal: &Path) -> Result<f64> {
+    Ok(fs::metadata(journal.join("turns.redb"))?.len() as f64 / 1024.0 / 1024.0)
+}

@@ -1,0 +1,158 @@
+//! Hand-overs and turns of servers with a journal, beside one without and beside one that syncs in its loop.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::Options;
+use crate::commits::{Plain, spread};
+use crate::crowd::Crowd;
+use crate::serve::{Kind, SLOW, Server};
+
+/// Pings of each connection.
+const PINGS: usize = 300;
+
+pub fn run(options: &Options, dir: &Path) -> Result<()> {
+    println!("\n## Turns\n");
+    one_ring(options, dir)?;
+    for rings in [16, 256] {
+        many_rings(options, dir, rings)?;
+    }
+    pings(dir)
+}
+
+fn micros(times: &[Duration]) -> f64 {
+    times[times.len() / 2].as_secs_f64() * 1e6
+}
+
+/// The hand-over with a journal, by that without one and one sync of the same disk.
+fn one_ring(options: &Options, dir: &Path) -> Result<()> {
+    fs::create_dir(dir.join("sync"))?;
+    let mut plain = Plain::new(&dir.join("sync"))?;
+    let servers = [Server::start(Kind::Memory, dir, 1)?, Server::start(Kind::Journal, dir, 1)?];
+    let mut crowds = servers.iter().map(|server| Crowd::join(server.addr, 1)).collect::<Result<Vec<_>>>()?;
+    let mut rounds = Vec::new();
+    for _ in 0..options.rounds {
+        let mut syncs = (0..options.commits)
+            .map(|_| {
+                let begin = Instant::now();
+                plain.write()?;
+                Ok(begin.elapsed())
+            })
+            .collect::<Result<Vec<_>>>()?;
+        syncs.sort_unstable();
+        let memory = crowds[0].hand_overs(options.commits)?;
+        let journal = crowds[1].hand_overs(options.commits)?;
+        rounds.push([micros(&memory), micros(&syncs), micros(&journal)]);
+    }
+    let [memory, sync, journal] =
+        [0, 1, 2].map(|nth| spread(rounds.iter().map(|round: &[f64; 3]| round[nth]))[0]);
+    let [middle, low, high] = spread(rounds.iter().map(|[memory, sync, journal]| journal / (memory + sync)));
+    println!(
+        "Hand-over p50, one ring: {journal:.0} µs with a journal, {memory:.0} µs without, {sync:.0} µs one \
+         fdatasync: {middle:.2} ({low:.2} to {high:.2}) of the sum."
+    );
+    Ok(())
+}
+
+/// Turns a second with a journal, by those of a server that syncs in its loop.
+fn many_rings(options: &Options, dir: &Path, rings: usize) -> Result<()> {
+    let kinds = [Kind::Memory, Kind::SyncInTheLoop, Kind::Journal];
+    let servers =
+        kinds.map(|kind| Server::start(kind, dir, rings)).into_iter().collect::<Result<Vec<_>>>()?;
+    let mut crowds =
+        servers.iter().map(|server| Crowd::join(server.addr, rings)).collect::<Result<Vec<_>>>()?;
+    let mut rounds = Vec::new();
+    for _ in 0..options.rounds {
+        rounds.push(crowds.iter_mut().map(|crowd| crowd.rate(options.turns)).collect::<Result<Vec<f64>>>()?);
+    }
+    let of = |nth: usize| spread(rounds.iter().map(|round| round[nth]))[0];
+    let [middle, low, high] = spread(rounds.iter().map(|round| round[2] / round[1]));
+    println!(
+        "Turns a second, {rings} rings: {:.0} with a journal, {:.0} with fdatasync in the loop, {:.0} in memory: \
+         {middle:.2} ({low:.2} to {high:.2}) of those with fdatasync in the loop.",
+        of(2),
+        of(1),
+        of(0)
+    );
+    Ok(())
+}
+
+/// The time of a `PING` while every commit is slow: of a connection that waits for nothing, and of one that has
+/// an `OK` held each time.
+fn pings(dir: &Path) -> Result<()> {
+    let server = Server::start(Kind::SlowJournal, dir, 1)?;
+    let mut crowd = Crowd::join(server.addr, 16)?;
+    let addr = server.addr;
+    let [idle, busy] = thread::scope(|scope| -> Result<[Vec<Duration>; 2]> {
+        let idle = scope.spawn(move || Pinger::join(addr, "idle", "ring=idle demand=ask")?.play(false));
+        let busy = scope.spawn(move || Pinger::join(addr, "busy", "ring=busy")?.play(true));
+        // The others keep the disk busy.
+        while !idle.is_finished() || !busy.is_finished() {
+            crowd.rate(16)?;
+        }
+        Ok([idle.join().expect("no panic")?, busy.join().expect("no panic")?])
+    })?;
+    println!(
+        "PING p50 while every sync takes {SLOW:?} more: {:.0} µs, {:.0} µs on a connection whose OK is held; the \
+         longest {:.0} and {:.0} µs.",
+        micros(&idle),
+        micros(&busy),
+        idle[idle.len() - 1].as_secs_f64() * 1e6,
+        busy[busy.len() - 1].as_secs_f64() * 1e6
+    );
+    Ok(())
+}
+
+struct Pinger {
+    socket: TcpStream,
+    lines: BufReader<TcpStream>,
+}
+
+impl Pinger {
+    fn join(server: SocketAddr, name: &str, fields: &str) -> Result<Pinger> {
+        let socket = TcpStream::connect(server)?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut pinger = Pinger { lines: BufReader::new(socket.try_clone()?), socket };
+        writeln!(pinger.socket, "JOIN {name} {fields}")?;
+        pinger.hear_until("WELCOME ")?;
+        Ok(pinger)
+    }
+
+    fn hear(&mut self) -> Result<String> {
+        let mut line = String::new();
+        ensure!(self.lines.read_line(&mut line)? > 0, "the server closed a connection");
+        Ok(line)
+    }
+
+    fn hear_until(&mut self, head: &str) -> Result<()> {
+        while !self.hear()?.starts_with(head) {}
+        Ok(())
+    }
+
+    /// Times of pings, sorted. If it `answers`, it does so before each, so that the `OK` has to wait meanwhile.
+    fn play(&mut self, answers: bool) -> Result<Vec<Duration>> {
+        let mut times = Vec::with_capacity(PINGS);
+        while times.len() < PINGS {
+            if answers {
+                self.hear_until("GO ")?;
+                writeln!(self.socket, "ANSWER :17")?;
+            }
+            let begin = Instant::now();
+            writeln!(self.socket, "PING")?;
+            ensure!(self.hear()? == "PONG\n", "PONG comes before what waits for the disk");
+            times.push(begin.elapsed());
+            if !answers {
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        times.sort_unstable();
+        Ok(times)
+    }
+}
