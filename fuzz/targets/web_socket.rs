@@ -52,12 +52,11 @@ fuzz_target!(|input: &[u8]| {
     let stream = if size & 1 == 0 { bytes.to_vec() } else { [HEAD, bytes].concat() };
     let whole = unwrapped(std::iter::once(&stream[..]));
     let in_pieces = unwrapped(stream.chunks(usize::from(size / 2) % 40 + 1));
-    assert_eq!((&in_pieces.1, &in_pieces.2), (&whole.1, &whole.2));
     if whole.2.is_ok() {
-        assert_eq!(in_pieces.0, whole.0);
+        assert_eq!(in_pieces, whole);
     } else {
-        // In pieces, the beginning of a message may have come before the mistake in it.
-        assert!(in_pieces.0.starts_with(&whole.0));
+        // Of two mistakes in one message either may be told, and its beginning may have come before it.
+        assert!(in_pieces.2.is_err() && in_pieces.0.starts_with(&whole.0), "{in_pieces:?}, not {whole:?}");
     }
 
     let mut server = WebSocket::new(Arc::default());
@@ -68,7 +67,9 @@ fuzz_target!(|input: &[u8]| {
     assert!(used <= bytes.len());
     let again = unwrapped([HEAD, &masked(&wire)].into_iter());
     if again.2.is_ok() {
-        assert_eq!(again.0, &bytes[..used]);
+        // A server writes LF behind each payload; whatever stands there is none of it.
+        let is_same = |(read, written): (&u8, &u8)| read == written || *read == b'\n';
+        assert!(again.0.len() == used && again.0.iter().zip(bytes).all(is_same), "{again:?}");
     } else {
         assert!(std::str::from_utf8(&bytes[..used]).is_err(), "only bad UTF-8 is not read back: {again:?}");
     }

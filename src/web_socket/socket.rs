@@ -161,14 +161,10 @@ impl Open {
                     Ok(())
                 }
                 Heard::Data(Kind::Binary, payload) => {
-                    plain.extend_from_slice(payload);
-                    lines.go_on(payload.len())
+                    // Bytes beyond the payload would be taken for lines.
+                    lines.go_on(payload.len()).map(|()| plain.extend_from_slice(payload))
                 }
-                Heard::End(kind) => {
-                    let ended = lines.end(kind, &plain[line_from..]);
-                    plain.push(b'\n');
-                    ended
-                }
+                Heard::End(kind) => lines.end(kind, &plain[line_from..]).map(|()| plain.push(b'\n')),
                 Heard::Ping(payload) => {
                     frames::pong(payload, wire);
                     Ok(())
@@ -184,7 +180,9 @@ impl Open {
                 code
             })
         });
-        if let Err(code) = outcome {
+        if let Err(code) = outcome
+            && input == Input::Open
+        {
             return Err((
                 code,
                 words.unwrap_or(if code == Code::NOT_UTF8 { "not-utf8" } else { "bad frame" }),
@@ -377,6 +375,34 @@ mod tests {
             frames::close(Some(code), reason, &mut farewell);
             assert!(wire.ends_with(&farewell), "{}", wire.escape_ascii());
         }
+    }
+
+    /// L13: otherwise a text that a page passes on for its user would be carried out as lines.
+    #[test]
+    fn nothing_of_a_payload_of_another_size_counts() {
+        for payload in [&b"abc\nLEAVE\n"[..], b"ab\n", b"ab"] {
+            let stream = [HEAD.as_bytes(), &text("ANSWER bytes=3"), &binary(payload)].concat();
+            let (plain, _, outcome) = unwrapped(&[&stream]);
+            let is_short = payload.len() < 3;
+            assert_eq!(outcome.is_ok(), payload.len() == 3);
+            let got = match payload.len() {
+                3 => "ANSWER bytes=3\nab\n\n",
+                _ if is_short => "ANSWER bytes=3\nab",
+                _ => "ANSWER bytes=3\n",
+            };
+            assert_eq!(plain, got);
+            // The first piece of a payload that turns out to be longer: no LF is behind it.
+            let (plain, ..) = unwrapped(&stream.chunks(1).collect::<Vec<_>>());
+            assert!(!plain.contains("LEAVE"), "{plain}");
+        }
+    }
+
+    #[test]
+    fn a_farewell_is_answered_once_whatever_follows_it() {
+        let stream = [HEAD.as_bytes(), &masked(0x88, b"\x03\xe8"), &[0xff; 9], &masked(0x88, b"")].concat();
+        let (_, wire, outcome) = unwrapped(&[&stream]);
+        assert_eq!(outcome, Ok(Input::Ended));
+        assert!(wire.ends_with(b"\r\n\r\n\x88\x02\x03\xe8"), "{}", wire.escape_ascii());
     }
 
     #[test]
