@@ -411,8 +411,8 @@ impl Links {
         if *held == 0 {
             self.held.remove(&id);
         }
-        // Bytes that go from here to the queue are congestion until they are written, which nothing would report:
-        // so the engine looks at it after that.
+        // Bytes that go from here to the queue are congestion until they are written, which nothing would
+        // report: so the engine looks at it after that.
         if self.let_go.last() != Some(&id) && self.link(id).is_some_and(|link| link.paused) {
             self.let_go.push(id);
         }

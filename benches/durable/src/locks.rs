@@ -1,5 +1,5 @@
-//! A lock taken and given, durably: a ring whose only seat asks, a key of Redis with `appendfsync always`, and a
-//! row of PostgreSQL. Each is two exchanges, and each exchange is on the disk before it is confirmed.
+//! A lock taken and given, durably: a ring whose only seat asks, a key of Redis with `appendfsync always`,
+//! and a row of PostgreSQL. Each is two exchanges, and each exchange is on the disk before it is confirmed.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -1,5 +1,5 @@
-//! The cost of durability, on one disk and in one run: commits of the journal, hand-overs and turns of servers
-//! with it, and the same lock taken and given beside Redis and PostgreSQL.
+//! The cost of durability, on one disk and in one run: commits of the journal, hand-overs and turns of
+//! servers with it, and the same lock taken and given beside Redis and PostgreSQL.
 //!
 //! Times depend on the disk and on what else uses it; what is compared stands in the same round.
 //!

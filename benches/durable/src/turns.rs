@@ -83,8 +83,8 @@ fn many_rings(options: &Options, dir: &Path, rings: usize) -> Result<()> {
     Ok(())
 }
 
-/// The time of a `PING` while every commit is slow: of a connection that waits for nothing, and of one that has
-/// an `OK` held each time.
+/// The time of a `PING` while every commit is slow: of a connection that waits for nothing, and of one that
+/// has an `OK` held each time.
 fn pings(dir: &Path) -> Result<()> {
     let server = Server::start(Kind::SlowJournal, dir, 1)?;
     let mut crowd = Crowd::join(server.addr, 16)?;
@@ -136,7 +136,8 @@ impl Pinger {
         Ok(())
     }
 
-    /// Times of pings, sorted. If it `answers`, it does so before each, so that the `OK` has to wait meanwhile.
+    /// Times of pings, sorted. If it `answers`, it does so before each, so that the `OK` has to wait
+    /// meanwhile.
     fn play(&mut self, answers: bool) -> Result<Vec<Duration>> {
         let mut times = Vec::with_capacity(PINGS);
         while times.len() < PINGS {

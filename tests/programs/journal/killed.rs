@@ -1,5 +1,5 @@
-//! `turn_server --journal`, killed at any moment under 64 rings of clients that come back every time: judged by
-//! what the clients have read over all lives, and by nothing else.
+//! `turn_server --journal`, killed at any moment under 64 rings of clients that come back every time: judged
+//! by what the clients have read over all lives, and by nothing else.
 
 #![allow(clippy::disallowed_types, reason = "its clients have a thread each, and one history")]
 
@@ -162,8 +162,8 @@ impl Client<'_> {
     }
 }
 
-/// The client's first `JOIN` may be stored while its `WELCOME` is lost, and then its name is taken: so all have
-/// joined before the first kill.
+/// The client's first `JOIN` may be stored while its `WELCOME` is lost, and then its name is taken: so all
+/// have joined before the first kill.
 fn join_all(history: &History) {
     let give_up = Instant::now() + PATIENCE;
     while history.holders.lock().expect("no client panicked").len() < RINGS

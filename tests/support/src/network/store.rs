@@ -187,7 +187,8 @@ impl World {
         self.store_mut().pace = Pace::Disk(Disk { rng, longest, under_way: None });
     }
 
-    /// Whether the grant of `turn` in `ring` would outlive the server. Of a ring that is gone nothing is asked.
+    /// Whether the grant of `turn` in `ring` would outlive the server. Of a ring that is gone nothing is
+    /// asked.
     pub fn is_grant_stored(&self, ring: &str, turn: u64) -> bool {
         let state = self.store().state();
         let ring = state.rings.get(&ring.parse().expect("a name"));

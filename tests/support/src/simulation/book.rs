@@ -171,8 +171,8 @@ impl Book {
         let scheduler = world.server().scheduler();
         let longest = scheduler.longest_wait(id);
         let Some(bound) = longest.bound else { return };
-        // Turns that ended late because the process stood still are no fault of the order, nor are grants that
-        // waited for the store.
+        // Turns that ended late because the process stood still are no fault of the order, nor are grants
+        // that waited for the store.
         let late = world.stood_still + world.waited_for_store;
         assert!(longest.waited <= bound + late, "M15, as exported: {longest:?}, and {late:?} late");
         let is_judged = world.config().rules.judging == Judging::Host;

@@ -1,8 +1,8 @@
 //! The judge of all lives of a server together: what clients and the host were told, which no later life may
 //! contradict.
 //!
-//! It knows nothing of the server but what it has said. A turn is named by its epoch, its ring and its number,
-//! as the fence of a client names it.
+//! It knows nothing of the server but what it has said. A turn is named by its epoch, its ring and its
+//! number, as the fence of a client names it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -31,8 +31,8 @@ pub(super) struct History {
     holders: HashMap<Turn, String>,
     /// The answer that counted, as its client was told, or the host.
     answers: HashMap<Turn, Answer>,
-    /// Turns whose client was told that its answer counts. A `GO` that was under way may be read later than the
-    /// host hears of the answer, but not later than that.
+    /// Turns whose client was told that its answer counts. A `GO` that was under way may be read later than
+    /// the host hears of the answer, but not later than that.
     confirmed: HashSet<Turn>,
     /// The last turn that the host heard of, by epoch and ring.
     last: HashMap<(String, String), u64>,

@@ -21,7 +21,8 @@
 //!
 //! - No `OK` that was read is lost: its turn is not granted again, and is in `last=` when its client resumes.
 //! - No turn of an epoch is told to two clients, or answered twice. Numbers grow over all lives.
-//! - A `GO` or an `OK` is written only if the store has what it says. A seat is given up only after its grace.
+//! - A `GO` or an `OK` is written only if the store has what it says. A seat is given up only after its
+//!   grace.
 //! - No turn lapses by a slow store, and `PONG` does not wait for it.
 
 // conditions.rs  what kind of world a seed makes

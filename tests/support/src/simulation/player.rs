@@ -503,8 +503,8 @@ impl Player {
         assert!(self.pings == 0 || world.is_blocked(peer) || is_unread, "T27: {} got no PONG", self.name);
     }
 
-    /// `texts`: its answers of which the host heard that they count. There is no gap or repetition, but where it
-    /// could not know, or the host died before it heard.
+    /// `texts`: its answers of which the host heard that they count. There is no gap or repetition, but where
+    /// it could not know, or the host died before it heard.
     pub(super) fn check_numbers(&self, texts: &[String]) {
         let name = &self.name;
         let mut last = 0;
