@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use support::rests::Rests;
-use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol, Intent};
+use taketurns::protocol::{CloseReason, ConnectionId, DialId, Intent, Links, Origin, Protocol};
 use taketurns::time::{Instant, Now};
 
 /// More calls than this at one instant are a spin.

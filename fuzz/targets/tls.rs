@@ -11,7 +11,12 @@ use taketurns::tls::{Acceptor, Connector, Identity};
 
 static MADE: LazyLock<(Acceptor, Connector)> = LazyLock::new(|| {
     let authority = Authority::new("ours");
-    let made = authority.certify(Subject { names: &["here.example"], is_server: true, has_expired: false, serial: 2 });
+    let made = authority.certify(Subject {
+        names: &["here.example"],
+        is_server: true,
+        has_expired: false,
+        serial: 2,
+    });
     let identity = Identity { certificates: made.certificate.as_bytes(), key: made.key.as_bytes() };
     let acceptor = Acceptor::new(identity, None).expect("the files are good");
     (acceptor, Connector::new(Some(authority.pem().as_bytes()), None).expect("the file is good"))
