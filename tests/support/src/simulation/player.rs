@@ -454,8 +454,8 @@ impl Player {
         match line.split(' ').nth(1).unwrap_or_default() {
             "bad-secret" => {
                 assert!(self.used.is_some(), "T22: {} came without a secret", self.name);
-                // Its own second `JOIN` may have voided the secret that it read meanwhile; so only worlds with a
-                // store, whose seats have to come back, are judged by this.
+                // Its own second `JOIN` may have voided the secret that it read meanwhile; so only worlds
+                // with a store, whose seats have to come back, are judged by this.
                 let is_judged = world.has_store() && !self.is_removable;
                 assert!(
                     !is_judged || self.may_be_gone || self.is_grace_over(world),
