@@ -1,7 +1,7 @@
 //! A counter with odd and even requests: clients count up and report each value; the server remembers the
 //! last one of every id, and gives out random odd and even numbers.
 //!
-//! docs/PROTOCOL.md in the repository gives every sentence a number, and the code refers to them (C3, C7).
+//! docs/LEGACY.md in the repository gives every sentence a number, and the code refers to them (C3, C7).
 
 mod client;
 mod server;

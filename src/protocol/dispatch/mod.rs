@@ -1,7 +1,7 @@
 //! Ranked dispatch: clients get ranks by arrival, and a command goes to a client of lower rank, which
 //! executes it.
 //!
-//! Rank 0 is the highest; a lower rank is a larger number. docs/PROTOCOL.md in the repository gives every
+//! Rank 0 is the highest; a lower rank is a larger number. docs/LEGACY.md in the repository gives every
 //! sentence a number, and the code refers to them (R3, R7).
 
 mod client;

@@ -1,6 +1,6 @@
 //! Timestamped echo: a client sends a message and gets it back with the server's local time in front.
 //!
-//! docs/PROTOCOL.md in the repository gives every sentence a number, and the code refers to them (E2, E4).
+//! docs/LEGACY.md in the repository gives every sentence a number, and the code refers to them (E2, E4).
 
 mod client;
 mod server;

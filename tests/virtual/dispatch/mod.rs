@@ -1,4 +1,4 @@
-//! Ranked dispatch, by the sentences of docs/PROTOCOL.md. The programs are in `tests/programs/dispatch/`.
+//! Ranked dispatch, by the sentences of docs/LEGACY.md. The programs are in `tests/programs/dispatch/`.
 //!
 //! The name of a test begins with its sentence.
 

@@ -1,4 +1,4 @@
-//! Timestamped echo, by the sentences of docs/PROTOCOL.md. The programs are in `tests/programs/echo/`.
+//! Timestamped echo, by the sentences of docs/LEGACY.md. The programs are in `tests/programs/echo/`.
 //!
 //! The name of a test begins with its sentence.
 

@@ -225,7 +225,7 @@ fn m19_admission_needs_the_line_framing() {
     assert_eq!(config.check(), Err(TurnConfigError::AdmissionOfRawClients));
 }
 
-// Rules of access (M23).
+// Rules of access (M24).
 
 /// `printf %s s3cret | sha256sum`, and that of `viewer`.
 const RULES: &str = "\

@@ -23,7 +23,7 @@
 // judged_lost.rs  M5: lost clients whose answer is judged
 // host.rs         M17, M18, M20: what a host does
 // host_turns.rs   M17: a host and the clock of a turn
-// admission.rs    M19: a host that admits clients
+// admission.rs    M19, M24: a host and rules that admit clients
 // names.rs        M21, M22, T20: joining under a name
 // secrets.rs      T22: coming back with a secret
 // places.rs       M12a, M11, T13, T28, T31: limits, rings, lives of a server
