@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use support::bare::PATIENCE;
+use support::bare::{PATIENCE, recv};
 
 use crate::process::programs::legacy;
 use crate::process::{Process, Sent, Stream};
@@ -150,7 +150,7 @@ fn turn_client_finds_the_go_behind_waits_in_one_read() {
         assert_eq!(String::from_utf8_lossy(&answer), expected);
     }
     // It half-closes, and behind the last answer nothing came that nobody asked for.
-    assert_eq!(stream.read(&mut [0; 64]).expect("half-closed"), 0);
+    assert_eq!(recv(&stream, &mut [0; 64]).expect("half-closed"), 0);
     drop(stream);
     client.expect_exit(0, PATIENCE);
 }

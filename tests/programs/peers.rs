@@ -1,12 +1,12 @@
 //! How a server treats its peers as a whole: many that do not read, many from one address, and those that
 //! dial while it ends.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
-use support::bare::PATIENCE;
+use support::bare::{PATIENCE, recv};
 
 use crate::process::{Line, Stream};
 use crate::programs::{LinePeer, Server, field, turn_client};
@@ -27,7 +27,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a socket");
     let mut buffer = [0; 64 * 1024];
     loop {
-        match stream.read(&mut buffer) {
+        match recv(&*stream, &mut buffer) {
             Ok(0) => return true,
             Ok(_) => {}
             Err(error) => return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),

@@ -9,11 +9,11 @@ mod server;
 mod state;
 mod terminal;
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Command;
 
-use support::bare::{PATIENCE, connect};
+use support::bare::{PATIENCE, connect, recv};
 
 use crate::process::folder::Folder;
 use crate::process::input::{Typist, typed};
@@ -82,7 +82,7 @@ impl Peer {
     /// One `recv(1024)`.
     fn recv(&mut self) -> String {
         let mut bytes = [0; 1024];
-        let count = self.0.read(&mut bytes).expect("an answer in time");
+        let count = recv(&self.0, &mut bytes).expect("an answer in time");
         String::from_utf8(bytes[..count].to_vec()).expect("text")
     }
 }

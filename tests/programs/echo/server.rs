@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use support::bare::PATIENCE;
+use support::bare::{PATIENCE, recv};
 use support::text;
 
 use super::{KIB64, Server, client, echoed};
@@ -75,7 +75,7 @@ fn e02_bare_sockets_are_answered_with_and_without_an_end() {
     }
     let stream = server.connect();
     stream.shutdown(Shutdown::Write).expect("a socket");
-    assert_eq!((&stream).read(&mut [0; 9]).expect("closed, not reset"), 0);
+    assert_eq!(recv(&stream, &mut [0; 9]).expect("closed, not reset"), 0);
 }
 
 #[test]
@@ -149,10 +149,10 @@ fn a03_over_a_socket_a_peer_that_does_not_read_is_read_no_further_and_delays_no_
 fn a06_the_first_signal_drains_and_the_server_ends_with_0() {
     for signal in ["INT", "TERM"] {
         let mut server = Server::start(&[]);
-        let mut silent = server.connect();
+        let silent = server.connect();
         server.process.wait_for_line("client", |line| line.text.contains("established"), PATIENCE);
         server.process.signal(signal);
-        assert_eq!(silent.read(&mut [0; 9]).expect("closed, not reset"), 0);
+        assert_eq!(recv(&silent, &mut [0; 9]).expect("closed, not reset"), 0);
         server.process.expect_exit(0, PATIENCE);
         assert!(TcpStream::connect(&server.address).is_err());
     }

@@ -4,7 +4,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use support::bare::{PATIENCE, connect};
+use support::bare::{PATIENCE, connect, recv};
 use taketurns::protocol::turns::TurnServerConfig;
 use taketurns::status::StatusConfig;
 
@@ -94,7 +94,7 @@ fn readers_that_do_not_close_keep_no_probe_out() {
                 let mut stream = connect(server.status);
                 // One that had to make room may be gone by now.
                 let _ = stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
-                let _ = stream.read(&mut [0]);
+                let _ = recv(&stream, &mut [0]);
                 stream
             })
             .collect();
@@ -216,7 +216,7 @@ fn a_web_socket_is_handed_over_to_the_driver_which_takes_it() {
     while !heard.windows(8).any(|window| window == b"WELCOME ") {
         assert!(Instant::now() < deadline, "{}", heard.escape_ascii());
         let mut piece = [0; 1024];
-        let count = stream.read(&mut piece).expect("it answers");
+        let count = recv(&stream, &mut piece).expect("it answers");
         assert!(count > 0, "{}", heard.escape_ascii());
         heard.extend_from_slice(&piece[..count]);
     }

@@ -1,5 +1,6 @@
 //! Bare sockets, for tests that say what no client of ours says. They block, each with a deadline.
 
+use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -13,6 +14,17 @@ pub fn connect(address: impl ToSocketAddrs) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
     stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a time");
     stream
+}
+
+/// Reads once, as `read` does, but goes on when a signal interrupts it. A socket with a read timeout is
+/// interrupted even without a handler, for example when the machine was suspended.
+pub fn recv(mut stream: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// An address that refuses connections until a program listens there.
