@@ -366,9 +366,9 @@ impl Links {
     #[inline]
     pub fn may_go_on(&self, id: ConnectionId) -> bool {
         !self.wants_flush(id)
-            && self
-                .link(id)
-                .is_some_and(|link| link.intent == Intent::Keep && !self.is_much(link.queue.unsent()))
+            && self.link(id).is_some_and(|link| {
+                link.intent == Intent::Keep && link.queue.unsent().len() <= self.out_bytes_max / 2
+            })
             && (likely(self.held.is_empty()) || !self.is_congested(id))
     }
 
@@ -426,11 +426,6 @@ impl Links {
     /// The next connection that can perhaps be read again, because less is kept back for it.
     pub(crate) fn take_let_go(&mut self) -> Option<ConnectionId> {
         self.let_go.pop()
-    }
-
-    #[inline]
-    fn is_much(&self, unsent: &[u8]) -> bool {
-        unsent.len() > self.out_bytes_max / 2
     }
 
     /// Gives the protocol the unconsumed input of `id` once more, at the end of this pass or right after it.
