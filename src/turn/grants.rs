@@ -62,10 +62,12 @@ impl<S> Ring<S> {
     }
 
     fn grant_first(&mut self, now: Instant) -> Option<Grant> {
-        if let Some(slot) = self.take_named() {
+        if unlikely(self.named.is_some())
+            && let Some(slot) = self.take_named()
+        {
             return Some(self.grant(now, slot, Extra::All));
         }
-        let slot = self.take_first()?;
+        let slot = self.queue.pop(&mut self.seats).or_else(|| self.take_first())?;
         Some(self.grant(now, slot, Extra::None))
     }
 
