@@ -1,4 +1,4 @@
-"""The page as pictures, for people to look at and for the README."""
+"""The page as pictures, for people to look at and for docs/OPERATING.md."""
 
 import itertools
 import threading
