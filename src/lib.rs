@@ -117,6 +117,7 @@ mod hint;
 pub mod journal;
 #[cfg(feature = "net")]
 pub mod net;
+mod per_address;
 mod printable;
 pub mod protocol;
 pub mod record;

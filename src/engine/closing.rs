@@ -242,7 +242,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if origin == Origin::Accepted
             && let Some(peer) = self.links.peer(id)
         {
-            self.addresses.remove(peer);
+            self.addresses.remove(peer.ip());
         }
         self.deadlines.set(Timer::Connection(id), None);
         self.stalled.forget(id);

@@ -116,7 +116,6 @@
 //! # Ok(()) }
 //! ```
 
-mod addresses;
 mod closing;
 mod config;
 mod error;
@@ -136,8 +135,6 @@ mod wrapping;
 
 pub use crate::protocol::Interest;
 pub use crate::sockets::Sockets;
-#[cfg(all(test, feature = "net"))]
-pub(crate) use addresses::Addresses;
 pub use config::{BufferTooSmall, DriverConfig};
 pub use error::NotTaken;
 pub use event::{DriverCounts, Event, EventsPending};

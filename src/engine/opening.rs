@@ -147,7 +147,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     fn has_room(&self, peer: SocketAddr) -> Result<(), NotTaken> {
         if self.config.max_connections.is_some_and(|max| self.streams.len() >= max) {
             Err(NotTaken::Full)
-        } else if !self.addresses.has_room(peer) {
+        } else if !self.addresses.has_room(peer.ip()) {
             Err(NotTaken::AddressFull)
         } else {
             Ok(())
@@ -200,7 +200,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ) -> Result<ConnectionId, NotTaken> {
         self.sockets.set_options(&mut socket);
         let id = self.open(socket, peer, Phase::Open)?;
-        self.addresses.add(peer);
+        self.addresses.add(peer.ip());
         match wrapping {
             None => self.opened(now, id, peer, Origin::Accepted),
             Some(wrapping) => self.secure(now, id, wrapping),

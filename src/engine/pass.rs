@@ -6,7 +6,6 @@ use std::fmt;
 
 use slab::Slab;
 
-use super::addresses::Addresses;
 use super::listener::Listener;
 use super::looks::Looks;
 use super::reconnect::Dial;
@@ -14,6 +13,7 @@ use super::stalled::Stalled;
 use super::wrapped::{Wire, WireBuffers};
 use super::{DriverConfig, DriverCounts, Event, EventsPending, Sockets, Target, Wrap};
 use crate::hint::{likely, unlikely};
+use crate::per_address::PerAddress;
 use crate::protocol::{ConnectionId, ConnectionMap, DialId, Entropy, Flags, Links, Phase, Protocol};
 use crate::record::Record;
 use crate::time::{Deadlines, Instant, Now, earlier};
@@ -40,7 +40,7 @@ pub struct Engine<P: Protocol, S: Sockets> {
     /// Makes the wrapping of a connection whose protocol asks for it, see [`Links::upgrade`].
     pub(crate) upgrade: Option<Wrap>,
     /// The addresses of the connections that were accepted.
-    pub(crate) addresses: Addresses,
+    pub(crate) addresses: PerAddress,
     pub(crate) listeners: Slab<Listener<S::Listener>>,
     /// Whether the next pass is due at once: a listener is ready, the host has acted, or a protocol wants
     /// input again.
@@ -138,7 +138,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             securing: 0,
             handshakes: VecDeque::new(),
             upgrade: None,
-            addresses: Addresses::new(config.max_connections_per_address),
+            addresses: PerAddress::new(config.max_connections_per_address),
             listeners: Slab::new(),
             at_once: false,
             dials: Slab::new(),

@@ -9,8 +9,9 @@ use std::time::Duration;
 use mio::{Events, Poll};
 
 use super::*;
-use crate::engine::{Addresses, EAGER_EVENTS_MAX};
+use crate::engine::EAGER_EVENTS_MAX;
 use crate::net::now;
+use crate::per_address::PerAddress;
 use crate::protocol::{BuffersMin, CloseReason, Flags, Origin};
 use crate::record::Record;
 
@@ -248,7 +249,7 @@ fn much_that_waits_is_written_also_to_who_has_made_room_in_this_pass() {
 #[test]
 fn an_address_has_so_many_connections_and_room_again_when_one_is_gone() {
     let (_poll, mut driver) = driver();
-    driver.engine.addresses = Addresses::new(Some(2));
+    driver.engine.addresses = PerAddress::new(Some(2));
     driver.engine.addresses.is_exempt = |_| false;
     let addr = driver.listen(([127, 0, 0, 1], 0).into()).expect("port 0 is free");
     let knock = |driver: &mut Driver<Ear>| {

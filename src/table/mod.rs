@@ -1,7 +1,6 @@
 //! Seats and their clients: names, rings, rules, hearers, secrets, and answers that count at most once. It
 //! knows no framing.
 
-mod addresses;
 mod mark;
 mod rooms;
 mod seat;
@@ -10,13 +9,13 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use addresses::Addresses;
 pub use mark::Mark;
 pub(crate) use rooms::{RoomId, Rooms};
 pub use seat::{LastAnswer, SeatData};
 pub(crate) use seat::{LineIdentity, SeatName, Secrets};
 
 use crate::hint::unlikely;
+use crate::per_address::PerAddress;
 use crate::protocol::{ConnectionId, Entropy};
 use crate::record::{MetaValue, RingState, SeatValue, SecretHash};
 use crate::session::{Bye, Code, Epoch, Fence, Name, Secret};
@@ -34,7 +33,7 @@ pub(crate) struct Table {
     /// The epoch as it is written.
     pub(crate) epoch_digits: [u8; 16],
     entropy: Entropy,
-    addresses: Addresses,
+    addresses: PerAddress,
     /// The seats that raw clients left, by address, the longest-left first.
     left_by_raw: HashMap<IpAddr, VecDeque<SeatId>>,
 }
@@ -102,7 +101,7 @@ impl Table {
             epoch,
             epoch_digits: epoch.digits(),
             entropy,
-            addresses: Addresses::new(seats_per_address_max),
+            addresses: PerAddress::new(seats_per_address_max),
             left_by_raw: HashMap::new(),
         }
     }
@@ -204,7 +203,7 @@ impl Table {
 
     /// Whether a client from `address` would get a new seat in `ring`, if there is room for one at all.
     pub(crate) fn has_room_for(&self, address: IpAddr, ring: &Name) -> bool {
-        self.addresses.has_room_for(address) && !self.is_full(ring)
+        self.addresses.has_room(address) && !self.is_full(ring)
     }
 
     /// Whether `ring` has as many seats as it may have.
@@ -232,7 +231,7 @@ impl Table {
         wanted: &Wanted,
     ) -> Result<(SeatId, Secret, Moved), NoSeat> {
         let (weight, demand) = self.may_join(now, wanted)?;
-        if !self.addresses.has_room_for(address) {
+        if !self.addresses.has_room(address) {
             return Err(NoSeat::Bye(Bye::Full));
         }
         let room = self.rooms.find_or_make(wanted.ring);
@@ -271,11 +270,11 @@ impl Table {
         if !self.may_be_raw(&ring) {
             return Err(Bye::Forbidden);
         }
-        if !self.addresses.has_room_for(address) {
+        if !self.addresses.has_room(address) {
             return Err(Bye::Full);
         }
         let room = self.rooms.find_or_make(ring);
-        let counted = self.addresses.are_limited().then_some(address);
+        let counted = self.addresses.is_limited().then_some(address);
         let data = SeatData::raw(client, room, counted);
         match self.make_seat(now, room, Weight::ONE, Demand::Always, data) {
             Ok((seat, moved)) => Ok(RawSeat { seat, is_back: false, moved }),
