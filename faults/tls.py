@@ -350,9 +350,9 @@ def access_wrong_token(world):
     until(lambda: len(server.sent()) >= 10, "10 turns")
     begin = time.monotonic()
     told = {
-        b"JOIN eve\n": b"show a token", b"WATCH\n": b"show a token", b"JOIN eve token=guessed-it\n": b"not known here",
+        b"JOIN eve\n": b"show a token", b"WATCH\n": b"show a token", b"JOIN eve token=guessed-it\n": b"unknown token",
         b"JOIN eve token=viewer-token\n": b"only watch", b"JOIN Client1 token=bob-token\n": b"not yours",
-        b"JOIN eve token=ann-token\n": b"not yours", b"WATCH ring=lab token=bob-token\n": b"not among yours",
+        b"JOIN eve token=ann-token\n": b"may not use", b"WATCH ring=lab token=bob-token\n": b"may not join or watch",
     }
     for said, why in told.items():
         with socket.create_connection(server.addr, 5) as peer:

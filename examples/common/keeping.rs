@@ -127,7 +127,7 @@ mod with {
             let state = journal.load().map_err(|lost| lost.to_string())?;
             let patience = config.drain_timeout;
             let turns = TurnServer::restore(now(), config, os_entropy(), &state).map_err(|error| {
-                format!("journal {dir:?}: {error}; allow more, as --max-clients does, or begin anew with --discard-journal")
+                format!("journal {dir:?}: {error}; raise the limit, as with --max-clients, or start over with --discard-journal")
             })?;
             let seats: usize = state.rings.values().map(|ring| ring.seats.len()).sum();
             info!("journal {dir:?}: epoch {}, {} rings, {seats} seats", turns.epoch(), state.rings.len());

@@ -1,5 +1,4 @@
-//! The database of a journal: entries by their keys in one table of redb, and how often it was committed to
-//! in another.
+//! The database of a journal: one redb table with the entries by key, and another with the number of commits.
 
 use std::io;
 
@@ -15,11 +14,11 @@ use crate::record::{Change, State};
 const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries");
 const COMMITS: TableDefinition<'_, (), u64> = TableDefinition::new("commits");
 
-/// A key and its value, in the pages that they are in, and copied.
+/// A key and its value, borrowed from their pages; below, the same copied.
 type Entry<'t> = (AccessGuard<'t, &'static [u8]>, AccessGuard<'t, &'static [u8]>);
 type Bytes = (Vec<u8>, Vec<u8>);
 
-/// Pages that redb keeps in memory, in bytes. A commit touches some ten of them.
+/// The memory that redb may use for pages, in bytes. A commit touches about ten pages.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) struct Database {
@@ -28,7 +27,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Makes a database with this state in an empty file. It is whole when it has been closed.
+    /// Creates a database with this state in an empty file. The file is complete once the database is closed.
     pub(super) fn create(backend: impl StorageBackend, state: &State) -> Result<Database, Fault> {
         let redb = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend);
         let mut database = Database { redb: redb.map_err(fault)?, commits: 0 };
@@ -36,8 +35,8 @@ impl Database {
         Ok(database)
     }
 
-    /// Checks all of a database, and reads it: how many commits there were, and its entries. The file stays
-    /// as it is, because redb works on a copy of what it would repair.
+    /// Checks and reads a whole database. Returns its number of commits and its entries. The file does not
+    /// change, because redb makes its repairs in a copy.
     pub(super) fn look_at(backend: impl StorageBackend) -> Result<(u64, State), Fault> {
         let backend = Untouched::new(backend).map_err(Fault::system(format!("read {DATABASE}")))?;
         if StorageBackend::len(&backend).map_err(Fault::system(format!("read {DATABASE}")))? == 0 {
@@ -51,7 +50,7 @@ impl Database {
         Ok((database.commits, state))
     }
 
-    /// Opens a database that was looked at.
+    /// Opens a database that passed [`look_at`](Self::look_at).
     pub(super) fn open(backend: impl StorageBackend) -> Result<Database, Fault> {
         let redb = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend);
         let mut database = Database { redb: redb.map_err(fault)?, commits: 0 };
@@ -64,7 +63,7 @@ impl Database {
         Ok(commits.get(())?.map_or(0, |commits| commits.value()))
     }
 
-    /// Reads all entries, and how many commits there were.
+    /// Reads all entries and the number of commits.
     pub(super) fn read(&mut self) -> Result<State, Fault> {
         self.commits = self.read_commits().map_err(fault_of)?;
         let entries = self.read_entries().map_err(fault_of)?;
@@ -80,12 +79,12 @@ impl Database {
         table.iter()?.map(copied).collect()
     }
 
-    /// Returns how many commits there were, with the one that made it.
+    /// Returns the number of commits, including the one that created the database.
     pub(super) fn commits(&self) -> u64 {
         self.commits
     }
 
-    /// Stores all changes or none.
+    /// Stores all changes, or none of them.
     pub(super) fn commit(&mut self, changes: &[Change]) -> io::Result<()> {
         self.try_commit(changes).map_err(|error| match error {
             redb::Error::Io(source) => source,
@@ -123,7 +122,7 @@ fn fault(error: DatabaseError) -> Fault {
     fault_of(error.into())
 }
 
-/// The fault that an error of redb means, while it opens or reads a file.
+/// Returns the fault for an error that redb returned while it opened or read a file.
 fn fault_of(error: redb::Error) -> Fault {
     match error {
         redb::Error::DatabaseAlreadyOpen => Fault::InUse,

@@ -1,4 +1,4 @@
-//! Faults of a journal: each is one line with the fault, the place, and the ways out.
+//! Faults of a journal. Each is one line with the fault, its place and the remedies.
 
 use std::fmt;
 use std::io;
@@ -31,31 +31,31 @@ pub enum Fault {
         /// The reason.
         source: io::Error,
     },
-    /// Another server uses the directory.
+    /// Another server is using the directory.
     InUse,
-    /// The directory is not empty, and has no journal: this file is of another program.
+    /// The directory is not empty and has no journal: this file belongs to another program.
     Foreign(String),
-    /// `id` is there, and the database is not.
+    /// `id` exists, but the database does not.
     NoDatabase,
-    /// The database is there, and `id` is not.
+    /// The database exists, but `id` does not.
     NoId,
     /// The database is an empty file.
     Empty,
-    /// The database is of another life than `id`.
+    /// The database belongs to another life than `id`.
     OtherEpoch {
         /// The epoch in `id`.
         id: Epoch,
         /// The epoch in the database.
         database: Epoch,
     },
-    /// The database has fewer commits than were durable.
+    /// The database has fewer commits than were reported as durable.
     Behind {
-        /// The commits that it has.
+        /// The number of commits in the database.
         stored: u64,
-        /// The commits that were durable.
+        /// The number of commits that were reported as durable.
         durable: u64,
     },
-    /// A file is of a format that this program does not read.
+    /// A file has a format that this program cannot read.
     Format {
         /// The file.
         file: &'static str,
@@ -71,9 +71,9 @@ pub enum Fault {
     },
     /// An entry is damaged.
     Entry(Damaged),
-    /// There is a journal where one was to be imported.
+    /// The directory for an import already has a journal.
     NotEmpty,
-    /// A line of an import is none.
+    /// A line of an import is invalid.
     Line {
         /// The number of the line, counted from 1.
         line: usize,
@@ -91,19 +91,19 @@ impl Fault {
         JournalError { dir: dir.to_owned(), fault: self }
     }
 
-    /// The remedies, for the operator.
+    /// Returns the remedies, for an operator.
     fn ways_out(&self) -> &'static str {
-        const BACKUP: &str = "put a backup of the whole directory back and start with --new-epoch, or begin anew with --discard-journal";
+        const BACKUP: &str = "restore a backup of the whole directory and start with --new-epoch, or start over with --discard-journal";
         match self {
             Fault::System { .. } => "check the directory and its disk, and start again",
-            Fault::InUse => "stop that server, or give this one a directory of its own",
-            Fault::Foreign(_) => "give the journal a directory of its own",
+            Fault::InUse => "stop that server, or use another directory",
+            Fault::Foreign(_) => "use a directory that holds nothing else",
             Fault::NoDatabase | Fault::Empty | Fault::Damaged { .. } | Fault::Entry(_) => BACKUP,
             Fault::NoId | Fault::OtherEpoch { .. } | Fault::Behind { .. } => {
-                "if this is a backup, go on from it with --new-epoch, or begin anew with --discard-journal"
+                "if this is a backup, continue from it with --new-epoch, or start over with --discard-journal"
             }
             Fault::Format { .. } => {
-                "start the program that wrote it, or --export with that one and --import with this one"
+                "run the program that wrote it, or --export with that one and --import with this one"
             }
             Fault::NotEmpty => "import into an empty directory",
             Fault::Line { .. } => "correct the line, or export again",
@@ -117,30 +117,30 @@ impl fmt::Display for Fault {
             Fault::System { doing, source } => write!(f, "cannot {doing}: {source}"),
             Fault::InUse => f.write_str("another server uses it"),
             Fault::Foreign(file) => {
-                write!(f, "it is neither empty nor a journal: {file:?} is of another program")
+                write!(f, "the directory is neither empty nor a journal: {file:?} belongs to another program")
             }
-            Fault::NoDatabase => write!(f, "{DATABASE} is missing, and {ID} says that it was there"),
-            Fault::NoId => write!(f, "{ID} is missing, and {DATABASE} has been written to"),
+            Fault::NoDatabase => write!(f, "{DATABASE} is missing, but {ID} says that it existed"),
+            Fault::NoId => write!(f, "{ID} is missing, but {DATABASE} has been written to"),
             Fault::Empty => write!(f, "{DATABASE} is empty"),
             Fault::OtherEpoch { id, database } => {
-                write!(f, "{DATABASE} is of epoch {database}, and {ID} of {id}")
+                write!(f, "{DATABASE} has epoch {database}, but {ID} has {id}")
             }
             Fault::Behind { stored, durable } => {
-                write!(f, "{DATABASE} ends with commit {stored}, and {durable} commits were durable")
+                write!(f, "{DATABASE} ends with commit {stored}, but {durable} commits were durable")
             }
             Fault::Format { file, found } => {
-                write!(f, "{file} is of format {found}, and this program reads {FORMAT}")
+                write!(f, "{file} has format {found}, but this program reads format {FORMAT}")
             }
             Fault::Damaged { file, what } => write!(f, "{file} is damaged: {}", what.escape_debug()),
             Fault::Entry(damaged) => write!(f, "{DATABASE} is damaged: {damaged}"),
-            Fault::NotEmpty => f.write_str("there is a journal already"),
+            Fault::NotEmpty => f.write_str("there already is a journal"),
             Fault::Line { line, what } => write!(f, "line {line} of the import: {}", what.escape_debug()),
         }
     }
 }
 
 impl JournalError {
-    /// Returns what is wrong.
+    /// Returns the fault.
     #[must_use]
     pub fn fault(&self) -> &Fault {
         &self.fault

@@ -1,5 +1,5 @@
-//! The directory of a journal: its files by name, and the lock on it. A trait, so that the tests can pull the
-//! plug of a simulated disk.
+//! The directory of a journal: its files by name, and its lock. This is a trait so that tests can cut the
+//! power of a simulated disk.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -9,53 +9,53 @@ use std::path::{Path, PathBuf};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-/// The operations of a journal on its directory.
+/// Operations on the directory of a journal.
 pub(super) trait Files {
     type Lock: LockFile;
     type Backend: StorageBackend;
 
-    /// The names of all files.
+    /// Returns the names of all files.
     fn names(&self) -> io::Result<Vec<OsString>>;
 
-    /// Locks the directory by its file `name`; `None` if another process has locked it.
+    /// Locks the directory through its file `name`. Returns `None` if another process has locked it.
     fn lock(&self, name: &str) -> io::Result<Option<Self::Lock>>;
 
-    /// Returns what a file has in it; `None` if there is no such file.
+    /// Returns the contents of a file; `None` if there is no such file.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
-    /// Makes a file that has these bytes in it, in place of an earlier one, and syncs it.
+    /// Creates or replaces a file with these contents, and syncs it.
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Opens a file for a database; an empty one in place of an earlier one, if `anew`.
+    /// Opens a file for a database. With `anew`, replaces any earlier file by an empty one.
     fn backend(&self, name: &str, anew: bool) -> io::Result<Self::Backend>;
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Makes names durable: those that were made, renamed and removed.
+    /// Makes all created, renamed and removed names durable.
     fn sync(&self) -> io::Result<()>;
 }
 
-/// The file that is locked for as long as this exists, and a few bytes in it.
+/// The lock file, which stays locked for as long as this value exists, and its short contents.
 pub(super) trait LockFile: Send + 'static {
     fn read(&mut self) -> io::Result<Vec<u8>>;
 
-    /// Overwrites its beginning. It is not synced.
+    /// Overwrites its beginning, without a sync.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// A directory of the system.
+/// A directory in the file system.
 #[derive(Debug, Clone)]
 pub(super) struct Directory(PathBuf);
 
 impl Directory {
-    /// The directory at `path`, which is made if only it is missing, and none above it.
+    /// Opens the directory at `path`, and creates it if its parent exists.
     pub(super) fn new(path: &Path) -> io::Result<Directory> {
         let sync_name = || sync_directory(path.parent().filter(|above| !above.as_os_str().is_empty()));
         match fs::create_dir(path) {
             Ok(()) => sync_name()?,
-            // Perhaps it was made just now, by a user who may deny this process the directory above it.
+            // It may have been created just now by a user who denies this process access to the parent.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => drop(sync_name()),
             Err(error) => return Err(error),
         }
@@ -63,9 +63,9 @@ impl Directory {
     }
 }
 
-/// Syncs a directory, or the current one.
+/// Syncs a directory; the current one if `path` is `None`.
 fn sync_directory(path: Option<&Path>) -> io::Result<()> {
-    // Elsewhere a directory cannot be opened as a file, and needs no sync.
+    // On other systems a directory cannot be opened as a file, and needs no sync.
     if cfg!(unix) { File::open(path.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
 }
 
@@ -119,7 +119,7 @@ impl LockFile for File {
     fn read(&mut self) -> io::Result<Vec<u8>> {
         self.rewind()?;
         let mut bytes = Vec::new();
-        // A little more than is ever written: a file of another program may be long.
+        // Slightly more than is ever written, because a file of another program may be long.
         self.take(1024).read_to_end(&mut bytes)?;
         Ok(bytes)
     }

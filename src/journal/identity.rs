@@ -1,8 +1,8 @@
-//! The two small files beside the database: `id`, which names its life, and the text in `lock`.
+//! The two small files next to the database: `id`, which names its life, and the text in `lock`.
 
 use crate::session::Epoch;
 
-/// The format of a journal's directory.
+/// The format of the directory.
 pub(super) const FORMAT: u64 = 1;
 
 /// The contents of `id`.
@@ -36,19 +36,19 @@ impl Identity {
     }
 }
 
-/// The contents of `lock`: how many commits were durable, as far as is known, and whether one has failed.
+/// The contents of `lock`: how many commits are known to be durable, and whether a sync has failed.
 ///
-/// It is written after every commit and never synced. So it may lag behind the database, but is never ahead
-/// of it, unless the database has lost a commit that it had: an older copy was put back, its last pages were
-/// damaged, or the disk has lied about a sync. A database cannot know that alone, because it takes a last
-/// commit that is damaged for one that was cut off.
+/// It is written after every commit and never synced. So it may lag behind the database, but is ahead of it
+/// only if the database has lost a commit: an older copy was put back, its last pages were damaged, or the
+/// disk lied about a sync. The database cannot detect that alone, because a damaged last commit looks to it
+/// like one that was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Watermark {
     pub(super) epoch: Epoch,
     pub(super) commits: u64,
-    /// A sync has failed since the database was written anew. What could not be written then still stands in
-    /// the caches of the system, which take it for written: it reads well, until it is gone. After a loss of
-    /// power neither it nor this is left.
+    /// Whether a sync has failed since the database was last written from scratch. Data that could not be
+    /// written then may still be in the system's caches, marked as written: it can be read back until the
+    /// cache drops it. A power loss removes both that data and this flag.
     pub(super) has_failed: bool,
 }
 
@@ -59,7 +59,7 @@ impl Watermark {
         format!("{epoch} {commits:016x} {:016x} {word}\n", self.check())
     }
 
-    /// A write may be torn by a loss of power, and then means nothing.
+    /// A checksum: a write that was torn by a power loss must not be believed.
     fn check(self) -> u64 {
         !(self.epoch.0 ^ self.commits.rotate_left(32) ^ u64::from(self.has_failed))
     }
@@ -110,7 +110,7 @@ mod tests {
                 assert_eq!(Watermark::read(&changed), None, "byte {at} with mask {mask}");
             }
         }
-        // Torn between two writes.
+        // A write torn between two marks.
         let failed = Watermark { has_failed: true, ..mark };
         assert_eq!(Watermark::read(failed.write().as_bytes()), Some(failed));
         for next in [Watermark { commits: 0x200, ..mark }, failed] {

@@ -1,4 +1,4 @@
-//! A journal on a disk: the [`Store`] of a server that goes on from where the last one was stopped.
+//! A journal on disk: the [`Store`] of a server that continues where its last life stopped.
 //!
 //! Feature `journal`. An event loop [takes it](crate::net::EventLoop::store_in); `examples/turn_server.rs`
 //! with `--journal` is a program to copy from.
@@ -9,28 +9,28 @@
 //! | `id` | the format and the [epoch](crate::session::Epoch), the life of the journal |
 //! | `turns.redb` | the entries, in a database of [redb](https://docs.rs/redb) |
 //! | `turns.new`, `id.new` | one of these while it is made, until it is renamed |
-//! | `turns.old`, `id.old` | what [`Journal::discard`] has set aside |
+//! | `turns.old`, `id.old` | the files that [`Journal::discard`] has set aside |
 //!
 //! # Rules of damage
 //!
-//! 1. In an empty directory a new journal begins, and nowhere else.
-//! 2. A journal that lacks a file, does not open, is of another epoch than its `id`, of a format that this
-//!    program does not know, or has fewer commits than were durable, is refused. No journal begins anew by
-//!    itself.
+//! 1. A new journal begins in an empty directory, and nowhere else.
+//! 2. A journal is refused if it lacks a file, does not open, has another epoch than its `id`, has a format
+//!    that this program does not know, or has fewer commits than were durable. No journal is replaced by a
+//!    new one unless that is requested.
 //! 3. A directory that another process uses is refused.
-//! 4. A commit that fails is the end of the server's life. It is not tried again, because no system says what
-//!    is on its disk after a sync that failed: Linux goes on to show what it could not write, and takes it
-//!    for written. The next life writes all of the database anew before it believes it.
-//! 5. [`Journal::export`] and [`Journal::import`] are the way over changes of the format.
+//! 4. A commit that fails ends the life of the server. It is not retried, because after a failed sync no
+//!    system tells what is on its disk: Linux still shows the data that it could not write, and marks it as
+//!    written. So the next life rewrites the whole database before it trusts it.
+//! 5. [`Journal::export`] and [`Journal::import`] carry a state across changes of the format.
 //!
-//! Each refusal is one line that says what, where, and the ways out, and has overwritten nothing.
+//! A refusal is one line with the fault, its place and the remedies. It overwrites nothing.
 //!
 //! # Commits
 //!
-//! A commit is one transaction of redb, and one sync. redb writes changed pages to free space, then the root
-//! with a checksum over all of it; after a loss of power it takes the last root whose pages are all there.
-//! That means a last commit that is *damaged later* looks like one that was cut off. The number of commits in
-//! `lock` tells them apart, unless the power is lost as well before the system has written that number.
+//! A commit is one redb transaction and one sync. redb writes changed pages to free space, then the root with
+//! a checksum over everything. After a power loss it uses the last root whose pages are all there. So a last
+//! commit that was *damaged later* looks like one that was cut off. The number of commits in `lock` tells
+//! them apart, unless a power loss also took that number before the system had written it.
 
 mod database;
 mod error;
@@ -54,7 +54,7 @@ use crate::record::{Change, State};
 use crate::session::Epoch;
 use crate::store::{Lost, Store};
 
-/// A journal that is open, and locked for as long.
+/// An open, locked journal.
 ///
 /// # Examples
 ///
@@ -82,43 +82,43 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, or begins one there, in the epoch `fresh`, if it is empty. A directory is
-    /// made if only it is missing, and none above it.
+    /// Opens the journal in `dir`. If the directory is empty, begins a new journal with the epoch `fresh`.
+    /// Creates the directory if its parent exists.
     ///
     /// # Errors
     ///
-    /// [`JournalError`], by the rules of damage.
+    /// [`JournalError`], according to the rules of damage.
     pub fn open(dir: &Path, fresh: Epoch) -> Result<Journal, JournalError> {
         Journal::with(dir, |files| Opened::open(files, fresh))
     }
 
-    /// Opens a journal that is a backup, and begins another life of it, in the epoch `fresh`. Turns that were
-    /// granted after the backup was made are granted again, and the epoch tells them apart. It does not mind
-    /// an epoch that contradicts, and commits that are missing.
+    /// Opens a journal that was restored from a backup, and begins another life of it with the epoch `fresh`.
+    /// Turns that were granted after the backup are granted again, and the epoch tells them apart. A
+    /// contradictory epoch and missing commits are accepted.
     ///
     /// # Errors
     ///
-    /// [`JournalError`], by the other rules of damage.
+    /// [`JournalError`], according to the other rules of damage.
     pub fn open_backup(dir: &Path, fresh: Epoch) -> Result<Journal, JournalError> {
         Journal::with(dir, |files| Opened::open_backup(files, fresh))
     }
 
-    /// Sets a journal aside, whatever state it is in, and begins a new one in its place, in the epoch
-    /// `fresh`. Its files are `turns.old` and `id.old` then, in place of earlier ones.
+    /// Sets a journal aside in whatever state it is, and begins a new one in its place, with the epoch
+    /// `fresh`. The old files become `turns.old` and `id.old`, in place of earlier ones.
     ///
     /// # Errors
     ///
-    /// [`JournalError`], when another server uses the directory, it is of another program, or the system
-    /// refuses.
+    /// [`JournalError`] if another server uses the directory, if it belongs to another program, or if the
+    /// system refuses.
     pub fn discard(dir: &Path, fresh: Epoch) -> Result<Journal, JournalError> {
         Journal::with(dir, |files| Opened::discard(files, fresh))
     }
 
-    /// Begins a journal from what [`export`](Self::export) has written, in the same epoch.
+    /// Begins a journal from the output of [`export`](Self::export), with the same epoch.
     ///
     /// # Errors
     ///
-    /// [`JournalError`], when there is a journal already, or with the line that cannot be read.
+    /// [`JournalError`] if there already is a journal, or with the first line that cannot be read.
     pub fn import(dir: &Path, from: impl BufRead) -> Result<Journal, JournalError> {
         let state = text::read(from).map_err(|fault| fault.of(dir))?;
         Journal::with(dir, |files| Opened::import(files, &state))
@@ -133,11 +133,11 @@ impl Journal {
         Ok(Journal { dir: dir.to_owned(), opened })
     }
 
-    /// Writes all entries as lines of JSON, for [`import`](Self::import) and for people.
+    /// Writes all entries as lines of JSON, to be [imported](Self::import) or read.
     ///
     /// # Errors
     ///
-    /// [`JournalError`], when it cannot be read; an error of `to`, in a [`Fault::System`].
+    /// [`JournalError`] if the journal cannot be read; a [`Fault::System`] for an error of `to`.
     pub fn export(&mut self, to: impl Write) -> Result<(), JournalError> {
         let state = self.opened.state().map_err(|fault| fault.of(&self.dir))?;
         text::write(&state, to).map_err(|error| Fault::system("write the export")(error).of(&self.dir))

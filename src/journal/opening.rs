@@ -1,4 +1,4 @@
-//! The rules by which a journal is made, opened and refused.
+//! The rules for creating, opening and refusing a journal.
 
 use std::io;
 
@@ -16,19 +16,19 @@ const NEW_ID: &str = "id.new";
 const OLD_DATABASE: &str = "turns.old";
 const OLD_ID: &str = "id.old";
 
-/// Files that may stand in the directory of a new journal: remains of one that was cut off while it was made
-/// or discarded, and the folder that every file system of the ext family begins with.
+/// Files allowed in the directory of a new journal: remains of one whose creation or disposal was cut off,
+/// and the folder in the root of every ext file system.
 const HARMLESS: [&str; 6] = [LOCK, NEW_DATABASE, NEW_ID, OLD_DATABASE, OLD_ID, "lost+found"];
 
-/// A journal that is open.
+/// An open journal.
 pub(super) struct Opened<F: Files> {
-    // The database is closed before the lock is given back.
+    // The database must be closed before the lock is released.
     database: Database,
     lock: F::Lock,
     epoch: Epoch,
-    /// The entries that were read when it was opened, until they are taken.
+    /// The entries that were read during opening, until they are taken.
     state: Option<State>,
-    /// A commit has failed.
+    /// Whether a commit has failed.
     failed: bool,
 }
 
@@ -86,7 +86,7 @@ impl<F: Files> Opened<F> {
 
     pub(super) fn commit(&mut self, changes: &[Change]) -> io::Result<()> {
         if self.failed {
-            return Err(io::Error::other("a commit has failed before"));
+            return Err(io::Error::other("an earlier commit failed"));
         }
         self.failed = true;
         let stored = self.database.commit(changes);
@@ -103,7 +103,7 @@ impl<F: Files> Opened<F> {
     }
 }
 
-/// Takes the lock, and reads `id`.
+/// Takes the lock and reads `id`.
 fn begin<F: Files>(files: &F) -> Result<(F::Lock, Option<Epoch>), Fault> {
     let lock = take_lock(files)?;
     let id = files.read(ID).map_err(Fault::system(format!("read {ID}")))?;
@@ -112,12 +112,12 @@ fn begin<F: Files>(files: &F) -> Result<(F::Lock, Option<Epoch>), Fault> {
         Some(Identity::Ours(epoch)) => Ok((lock, Some(epoch))),
         Some(Identity::Format(found)) => Err(Fault::Format { file: ID, found }),
         Some(Identity::Foreign) => {
-            Err(Fault::Damaged { file: ID, what: "it is not that of a journal".to_owned() })
+            Err(Fault::Damaged { file: ID, what: "it does not belong to a journal".to_owned() })
         }
     }
 }
 
-/// Takes the lock of a directory that has a journal or is empty.
+/// Takes the lock of a directory that is empty or has a journal.
 fn take_lock<F: Files>(files: &F) -> Result<F::Lock, Fault> {
     let names = files.names().map_err(Fault::system("list the directory"))?;
     let is = |name: &str| names.iter().any(|found| found == name);
@@ -130,7 +130,7 @@ fn take_lock<F: Files>(files: &F) -> Result<F::Lock, Fault> {
     let lock = files.lock(LOCK).map_err(Fault::system(format!("lock {LOCK}")))?;
     let mut lock = lock.ok_or(Fault::InUse)?;
     let text = lock.read().map_err(Fault::system(format!("read {LOCK}")))?;
-    // A torn write may have left anything, but nothing longer.
+    // A torn write may leave any bytes, but not more of them.
     let is_foreign = text.len() > Watermark { epoch: Epoch(0), commits: 0, has_failed: true }.write().len();
     if is_foreign && !is(ID) && !is(DATABASE) {
         return Err(Fault::Foreign(LOCK.to_owned()));
@@ -143,7 +143,7 @@ fn has(files: &impl Files, file: &str) -> Result<bool, Fault> {
     Ok(names.iter().any(|name| name == file))
 }
 
-/// Looks at the database: how many commits it has, and its entries.
+/// Inspects the database. Returns its number of commits and its entries.
 fn look_at_database(files: &impl Files) -> Result<(u64, State), Fault> {
     Database::look_at(backend(files)?)
 }
@@ -152,12 +152,11 @@ fn backend<F: Files>(files: &F) -> Result<F::Backend, Fault> {
     files.backend(DATABASE, false).map_err(Fault::system(format!("open {DATABASE}")))
 }
 
-/// Opens the database of a journal that is not refused, and has this state.
+/// Opens the database of an accepted journal with this state.
 ///
-/// A life that was killed has left some of its last changes, and names of files, to the caches of the system:
-/// this life sees them, and a loss of power would take them back. So all of it becomes durable before
-/// anything is told from it. After a sync that failed, the next one says nothing of what was lost to it: then
-/// everything is written anew.
+/// A killed life leaves some of its last changes and file names in the system's caches. This life sees them,
+/// but a power loss would revert them, so everything is made durable before it is used. After a failed sync
+/// the next sync does not report what was lost, so then everything is written anew.
 fn trusted_database<F: Files>(
     files: &F,
     lock: &mut F::Lock,
@@ -179,13 +178,13 @@ fn trusted_database<F: Files>(
     Database::open(backend)
 }
 
-/// Opens a database that is there, if nothing is wrong with it.
+/// Opens an existing database if it has no fault.
 fn open<F: Files>(files: &F, mut lock: F::Lock, id: Option<Epoch>) -> Result<Opened<F>, Fault> {
     let (stored, state) = look_at_database(files)?;
     let epoch = state.meta.epoch;
     match id {
         Some(id) if id != epoch => return Err(Fault::OtherEpoch { id, database: epoch }),
-        // Without an `id`, its making was cut off after the last step but one.
+        // If only `id` is missing, the journal's creation was cut off before its last step.
         None if stored > 1 => return Err(Fault::NoId),
         Some(_) | None => {}
     }
@@ -206,16 +205,16 @@ fn begin_anew<F: Files>(files: F, mut lock: F::Lock, fresh: Epoch) -> Result<Ope
     open(&files, lock, Some(fresh))
 }
 
-/// Makes a database under another name, and gives it its own when it is whole: a crash while redb makes one
-/// leaves a file that does not open. `id` comes last, so that no `id` is ever there without its database.
+/// Creates the database under another name and renames it when it is complete, because a crash during redb's
+/// creation leaves a file that does not open. `id` comes last, so that it never exists without its database.
 fn write_anew<F: Files>(files: &F, lock: &mut F::Lock, state: &State) -> Result<(), Fault> {
     let making = || Fault::system(format!("make {NEW_DATABASE}"));
     let backend = files.backend(NEW_DATABASE, true).map_err(making())?;
     let database = Database::create(backend, state)?;
     let (epoch, commits) = (state.meta.epoch, database.commits());
     database.close().map_err(making())?;
-    // Text of an earlier life would contradict the new one. Until that has its name, the old one is not
-    // trusted.
+    // The mark of an earlier life would contradict the new one. Until the new database is renamed, the old
+    // one must not be trusted.
     let mut mark = |has_failed| {
         let mark = Watermark { epoch, commits, has_failed };
         let written = lock.write(mark.write().as_bytes()).and_then(|()| lock.sync());

@@ -1,7 +1,7 @@
-//! A state as lines of JSON, to move a journal to another format and to read one.
+//! Export: a state as lines of JSON, to read it or to move it to another format.
 //!
-//! The first line is the journal's, then come rings, seats and the states of hosts, and the last one counts
-//! them, so that a file that was cut is noticed. Times are in nanoseconds. Other bytes are hexadecimal.
+//! The first line is the journal's, followed by rings, seats and host states. The last line counts them, so
+//! that a truncated file is noticed. Times are in nanoseconds, bytes in hexadecimal.
 
 use std::io::{self, BufRead, Write};
 use std::time::Duration;
@@ -63,7 +63,7 @@ struct RulesText {
     min_seats: usize,
     seats_max: Option<usize>,
     weight_max: u8,
-    /// `None` for any.
+    /// `None` for any demand.
     demand: Option<DemandText>,
     turn_deadline_ns: u64,
     hold_max: HoldText,
@@ -80,7 +80,7 @@ struct LeaseText {
     place: u64,
     turn: u64,
     silent_ns: u64,
-    /// `None` without a limit.
+    /// `None` for no limit.
     hold_ns: Option<u64>,
     asks_again: bool,
     kept: bool,
@@ -109,7 +109,6 @@ enum HoldText {
     Unlimited,
 }
 
-/// Writes a state.
 pub(super) fn write(state: &State, mut to: impl Write) -> io::Result<()> {
     let mut entries = 0;
     let mut put = |line: &Line| {
@@ -133,7 +132,7 @@ pub(super) fn write(state: &State, mut to: impl Write) -> io::Result<()> {
     to.flush()
 }
 
-/// Reads a state, line by line.
+/// Reads a state line by line.
 pub(super) fn read(from: impl BufRead) -> Result<State, Fault> {
     let (mut state, mut is_whole, mut last) = (None, false, 0);
     for (nth, text) in from.lines().enumerate() {
@@ -142,12 +141,12 @@ pub(super) fn read(from: impl BufRead) -> Result<State, Fault> {
         let text = text.map_err(|error| wrong(error.to_string()))?;
         let line = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         match &mut state {
-            _ if is_whole => return Err(wrong("it comes after the end".to_owned())),
+            _ if is_whole => return Err(wrong("it follows the last line".to_owned())),
             None => state = Some(begin(&line).map_err(wrong)?),
             Some(state) => is_whole = take(state, line, nth).map_err(wrong)?,
         }
     }
-    let missing = || Fault::Line { line: last + 1, what: "the end is missing".to_owned() };
+    let missing = || Fault::Line { line: last + 1, what: "the last line is missing".to_owned() };
     let state = state.filter(|_| is_whole).ok_or_else(missing)?;
     match state.contradiction() {
         Some((key, what)) => Err(Fault::Line { line: last, what: format!("entry {key}: {what}") }),
@@ -162,18 +161,18 @@ fn begin(line: &Line) -> Result<State, String> {
             Ok(State::new(MetaValue { epoch, forgotten_turn: *forgotten_turn }))
         }
         Line::Journal { format, .. } => {
-            Err(format!("it is of format {format}, and this program reads {FORMAT}"))
+            Err(format!("it has format {format}, but this program reads format {FORMAT}"))
         }
-        _ => Err("a journal begins with its own entry".to_owned()),
+        _ => Err("the first entry must be that of the journal".to_owned()),
     }
 }
 
-/// Adds the line of the number `nth`, counted from 0; whether it was the last one.
+/// Adds the line at index `nth`. Returns whether it was the last one.
 fn take(state: &mut State, line: Line, nth: usize) -> Result<bool, String> {
     match line {
-        Line::Journal { .. } => return Err("another journal begins".to_owned()),
+        Line::Journal { .. } => return Err("another journal begins here".to_owned()),
         Line::End { entries } if entries == nth => return Ok(true),
-        Line::End { entries } => return Err(format!("{nth} entries came, and {entries} were written")),
+        Line::End { entries } => return Err(format!("{entries} entries were written, but {nth} were found")),
         Line::Ring { ring, last_turn, last_place, virtual_time, tags_given, rules, lease } => {
             let name = name(&ring)?;
             let (rules, lease) = (read_rules(&rules)?, lease.map(read_lease).transpose()?);
@@ -181,22 +180,23 @@ fn take(state: &mut State, line: Line, nth: usize) -> Result<bool, String> {
             let ring = RingValue { rules, last_turn, last_place, virtual_time, tags_given, lease };
             let ring = RingState { ring, seats: Default::default(), host: None };
             if state.rings.insert(name, ring).is_some() {
-                return Err(format!("ring {name} comes twice"));
+                return Err(format!("ring {name} occurs twice"));
             }
         }
         Line::Host { ring, state: text } => {
-            let ring = state.rings.get_mut(&name(&ring)?).ok_or("its ring has not come")?;
+            let ring =
+                state.rings.get_mut(&name(&ring)?).ok_or("its ring is not among the lines before it")?;
             let value = unhex(&text).map(HostValue).ok_or("its state is not hexadecimal")?;
             let value = HostValue::decode(&value.encode()).map_err(|error| error.to_string())?;
             if ring.host.replace(value).is_some() {
-                return Err("the state of its host comes twice".to_owned());
+                return Err("its host's state occurs twice".to_owned());
             }
         }
         line @ Line::Seat { .. } => {
             let (ring, place, seat) = read_seat(line)?;
-            let ring = state.rings.get_mut(&ring).ok_or("its ring has not come")?;
+            let ring = state.rings.get_mut(&ring).ok_or("its ring is not among the lines before it")?;
             if ring.seats.insert(place, seat).is_some() {
-                return Err(format!("seat {place} comes twice"));
+                return Err(format!("seat {place} occurs twice"));
             }
         }
     }
@@ -320,17 +320,17 @@ fn read_seat(line: Line) -> Result<(Name, u64, SeatValue), String> {
         (None, None) => None,
         (Some(text), None) => {
             let answer = unhex(&text).filter(|answer| answer.len() <= 16);
-            Some(Mark::of(&answer.ok_or("the last answer is not at most 16 bytes in hexadecimal")?))
+            Some(Mark::of(&answer.ok_or("the last answer must be at most 16 bytes in hexadecimal")?))
         }
         (None, Some(text)) => Some(Mark::Digest(digest(&text)?)),
-        (Some(_), Some(_)) => return Err("there is one last answer, or its digest".to_owned()),
+        (Some(_), Some(_)) => return Err("the last answer and its digest exclude each other".to_owned()),
     };
     let last = match (last_turn, mark) {
         (None, None) => None,
         (Some(turn), Some(mark)) => {
             Some(LastAnswer { turn: TurnNumber::new(turn).ok_or("turns count from 1")?, mark })
         }
-        _ => return Err("a last turn has a last answer, and the other way round".to_owned()),
+        _ => return Err("a last turn needs a last answer, and a last answer a last turn".to_owned()),
     };
     let seat = SeatValue {
         name: name(&text)?,

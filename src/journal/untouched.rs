@@ -1,5 +1,5 @@
-//! Looks at a database without changing its file: redb repairs what it opens, and a journal that is refused
-//! must stay as it was found.
+//! Inspects a database without changing its file, because redb repairs the files that it opens, and a refused
+//! journal must stay as it was found.
 
 #![expect(clippy::disallowed_types, reason = "redb wants a backend that threads may share")]
 
@@ -20,11 +20,12 @@ pub(super) struct Untouched<B> {
 
 #[derive(Debug)]
 struct Changes {
-    /// How long the file would be.
+    /// The length that the file would have.
     bytes: usize,
-    /// How much of the file itself would still be there. What is beyond was cut off once, and reads as zeros.
+    /// The part of the original file that would still be there, in bytes. Anything beyond was truncated once,
+    /// and reads as zeros.
     original: usize,
-    /// Blocks that were written to, by their number.
+    /// Changed blocks, by number.
     blocks: BTreeMap<usize, Vec<u8>>,
 }
 
@@ -41,7 +42,7 @@ impl<B: StorageBackend> Untouched<B> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The block of the number `nth` as it is in the file.
+    /// Reads block `nth` from the file.
     fn original(&self, changes: &Changes, nth: usize) -> io::Result<Vec<u8>> {
         let mut block = vec![0; BLOCK];
         let there = changes.original.saturating_sub(nth * BLOCK).min(BLOCK);
@@ -56,8 +57,8 @@ fn position(offset: u64) -> io::Result<usize> {
     usize::try_from(offset).map_err(io::Error::other)
 }
 
-/// The parts of `len` bytes at `offset`, by block: its number, where the part begins in it and in the bytes,
-/// and how long it is.
+/// Splits `len` bytes at `offset` into blocks. Returns the number of each block, the offset of its part in
+/// the block and in the bytes, and the length of the part.
 fn parts(offset: usize, len: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> {
     let mut done = 0;
     std::iter::from_fn(move || {

@@ -1,5 +1,4 @@
-//! Connections by name: who they are to a protocol, where they come from, why they end, and a table of what
-//! is known of each.
+//! Connections by id: their origin, transport and end, and a table with a protocol's data about each.
 
 use std::fmt;
 use std::io;
@@ -9,18 +8,18 @@ use std::num::NonZeroU32;
 use crate::capacity::growth;
 use crate::time::{Alarm, Instant, Timers};
 
-/// Names one connection for as long as it exists. Its slot is used again, with another generation.
+/// The id of a connection. Its slot is used again by later connections, with another generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId {
     pub(crate) slot: u32,
     pub(crate) generation: NonZeroU32,
 }
 
-/// Generations count to this and start again: they have to fit a token.
+/// The last generation before they start again, so that they fit into a token.
 pub(super) const GENERATION_MAX: u32 = (1 << 24) - 1;
 
 impl ConnectionId {
-    /// The slot, for a table beside [`Links`]; small and dense.
+    /// Returns the slot, which is small and dense, as an index for tables kept next to [`Links`].
     pub(crate) fn slot(self) -> usize {
         self.slot as usize
     }
@@ -32,7 +31,7 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// The address of a peer in half the room, since nearly all are short.
+/// The address of a peer, boxed in the rare long case to save space.
 #[derive(Debug)]
 pub(super) enum Peer {
     V4(SocketAddrV4),
@@ -57,36 +56,37 @@ impl Peer {
     }
 }
 
-/// Where a connection comes from.
+/// The origin of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// A peer connected to us.
+    /// The peer connected to us.
     Accepted,
-    /// We connected; the number is that of [`Driver::connect`](crate::net::Driver::connect), the same at
-    /// every reconnection.
+    /// We connected. The id is that of [`Driver::connect`](crate::net::Driver::connect), and stays the same
+    /// for every reconnection.
     Dialed(DialId),
 }
 
-/// Names one outbound connection, over all its reconnections. After it was hung up, the next one has its
-/// number: while the old connection is still being closed, only the [`ConnectionId`] tells the two apart.
+/// The id of an outbound connection across all its reconnections. It is used again after the connection was
+/// hung up. While the old one is still being closed, only the [`ConnectionId`] tells the two apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DialId(pub usize);
 
-/// The transport of a connection, as its handshake has shown it. A plain connection has none.
+/// The transport of a connection, as established by its handshake. A plain connection has none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Transport {
-    /// Each message of the wire is one of the protocol's, so no framing has to be guessed: a WebSocket.
+    /// Whether each message of the transport is one message of the protocol, as with WebSocket, so that no
+    /// framing has to be guessed.
     pub is_web_socket: bool,
-    /// No third party can read or change its bytes: TLS. A peer that was dialed has proved its name.
+    /// Whether no third party can read or change the bytes, as with TLS. A dialed peer has proved its name.
     pub is_secure: bool,
-    /// The names that the peer has proved by a certificate: its DNS names, in small letters, and its URIs.
-    /// Empty if it has shown none.
+    /// The names that the peer has proved with a certificate: DNS names in lower case, and URIs. Empty if it
+    /// presented none.
     pub names: Box<[Box<str>]>,
 }
 
 impl Transport {
-    /// Returns what is known where one wire is in the other.
+    /// Combines two transports, one of which carries the other.
     #[must_use]
     pub fn and(self, inner: Transport) -> Transport {
         Transport {
@@ -97,19 +97,19 @@ impl Transport {
     }
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer closed it, or finished sending and was answered.
+    /// The peer closed it, or finished sending and got its answer.
     Finished,
-    /// It broke: reset, timed out, unreachable.
+    /// It broke: it was reset, timed out, or became unreachable.
     Broken(io::ErrorKind),
     /// The protocol closed it.
     Unwanted,
-    /// The peer did not read: too much was queued for it, or nothing was taken for too long.
+    /// The peer did not read: too much was queued for it, or it accepted nothing for too long.
     SlowReader,
-    /// The peer sent more than may be kept, and the protocol could make nothing of it.
+    /// The peer sent more than may be buffered, without a complete message.
     Overlong,
 }
 
@@ -125,7 +125,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// A value for each connection, found by index: what a protocol knows about it.
+/// A protocol's data about each connection, found by index.
 #[derive(Debug, Clone)]
 pub struct ConnectionMap<T> {
     entries: Vec<Option<(NonZeroU32, T)>>,
@@ -139,7 +139,7 @@ impl<T> Default for ConnectionMap<T> {
 }
 
 impl<T> ConnectionMap<T> {
-    /// Keeps `value` for `id`, in place of an earlier value in its slot.
+    /// Stores `value` for `id`, in place of any earlier value in its slot.
     ///
     /// # Examples
     ///
@@ -157,7 +157,7 @@ impl<T> ConnectionMap<T> {
         self.len += usize::from(self.entries[id.slot()].replace((id.generation, value)).is_none());
     }
 
-    /// Returns the value kept for `id`.
+    /// Returns the value stored for `id`.
     ///
     /// # Examples
     ///
@@ -177,7 +177,7 @@ impl<T> ConnectionMap<T> {
         }
     }
 
-    /// Returns the value kept for `id`, to be changed.
+    /// Returns a mutable reference to the value stored for `id`.
     ///
     /// # Examples
     ///
@@ -196,7 +196,7 @@ impl<T> ConnectionMap<T> {
         }
     }
 
-    /// Takes out the value kept for `id`.
+    /// Removes and returns the value stored for `id`.
     ///
     /// # Examples
     ///
@@ -228,7 +228,8 @@ impl<T> ConnectionMap<T> {
         self.len
     }
 
-    /// Returns the next connection whose alarm is due. `alarm` finds it in the value, which may have none.
+    /// Returns the next connection whose alarm is due. `alarm` finds the alarm in a value, which may have
+    /// none.
     pub(crate) fn next_due(
         &mut self,
         now: Instant,
@@ -257,7 +258,7 @@ impl<T> ConnectionMap<T> {
         self.len == 0
     }
 
-    /// Consumes the map, and returns every connection with its value.
+    /// Consumes the map and returns every connection with its value.
     ///
     /// # Examples
     ///
@@ -294,7 +295,7 @@ impl<T> ConnectionMap<T> {
         })
     }
 
-    /// Returns every connection with its value, to be changed.
+    /// Returns every connection with a mutable reference to its value.
     ///
     /// # Examples
     ///
@@ -329,7 +330,7 @@ mod tests {
         assert_eq!(map.remove(old), None);
         assert_eq!((map.get(old), map.get(new), map.len()), (None, Some(&1), 1));
         map.insert(old, 7);
-        assert_eq!((map.get(new), map.len()), (None, 1), "one value a slot");
+        assert_eq!((map.get(new), map.len()), (None, 1), "one value per slot");
     }
 
     #[test]
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_leaves_the_map_empty() {
+    fn removing_the_last_value_leaves_the_map_empty() {
         let id = named(3, NonZeroU32::MIN);
         let mut map = ConnectionMap::default();
         assert!(map.is_empty());

@@ -5,19 +5,19 @@ use std::num::NonZeroU32;
 use super::connection::{ConnectionId, Peer};
 use crate::wire::SendBuffer;
 
-/// The end that a protocol intends for a connection, if any.
+/// The end that a protocol intends for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Intent {
     /// It goes on.
     Keep,
-    /// It is closed after its last words: queued bytes are written, the writing side is shut down, and
-    /// further input is discarded for at most a second.
+    /// It is closed after its last bytes: the queue is written, the writing side is shut down, and further
+    /// input is discarded for at most a second.
     Close,
     /// It is closed at once.
     Abort(AbortReason),
 }
 
-/// Why a connection is closed at once.
+/// The reason why a connection is closed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AbortReason {
     /// The protocol has nothing more to say to it.
@@ -26,7 +26,7 @@ pub enum AbortReason {
     SlowReader,
 }
 
-/// When an outbound connection that is lost is tried again.
+/// When to dial again after an outbound connection is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comeback {
     /// After a pause that is longer than the last one.
@@ -72,30 +72,30 @@ pub(crate) enum Phase {
 pub(crate) struct Link {
     pub(super) generation: NonZeroU32,
     pub(super) peer: Peer,
-    /// Bytes that the operating system has not taken yet.
+    /// Bytes that the operating system has not accepted yet.
     pub(crate) queue: Queue,
 
     // The protocol's side.
     pub(crate) intent: Intent,
-    /// The protocol has asked for something since the engine last looked at it.
+    /// Whether the protocol has asked for something since the engine last looked at this link.
     pub(crate) touched: bool,
-    /// Nothing more will be sent to it; see [`Links::finish`](super::Links::finish).
+    /// Whether nothing more will be sent; see [`Links::finish`](super::Links::finish).
     pub(crate) finished: bool,
     pub(super) comeback: Comeback,
 
     // The engine's side.
     pub(crate) phase: Phase,
-    /// The peer has finished sending.
+    /// Whether the peer has finished sending.
     pub(crate) ended: bool,
-    /// The writing side is shut down, as [`finished`](Self::finished) wants it.
+    /// Whether the writing side has been shut down, as requested by [`finished`](Self::finished).
     pub(crate) shut: bool,
-    /// It is not read now. There may be more to read that no event will announce, because a budget ran out;
-    /// or it is paused, not established, or gone.
+    /// Whether it is not read now. A budget may have run out, so that there may be more input than events
+    /// will announce; or it is paused, not established, or gone.
     pub(crate) unread: bool,
-    /// It is congested, and is read again once it no longer is.
+    /// Whether it is congested, and is to be read again once it no longer is.
     pub(crate) paused: bool,
     pub(crate) flags: Flags,
-    /// The readiness that its poll waits for.
+    /// The readiness for which it is registered with the poll.
     pub(crate) watched: Option<Interest>,
 }
 
@@ -151,20 +151,20 @@ impl Link {
     }
 }
 
-/// Conditions that few connections are in. They are bits of one byte, so that testing several costs no more
+/// Conditions that apply to few connections. They are bits of one byte, so that testing several costs no more
 /// than testing one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Flags(u8);
 
 impl Flags {
-    /// The system did not accept all that is queued, and will say when it accepts more.
+    /// The system did not accept everything that is queued, and will report when it accepts more.
     pub(crate) const BLOCKED: u8 = 1;
-    /// Some of its input was not consumed, and is kept.
+    /// Some of its input was not consumed and is kept.
     pub(crate) const HAS_REST: u8 = 2;
-    /// Its bytes on the wire are not the protocol's: see [`Wrapping`](crate::engine::Wrapping).
+    /// Its bytes on the wire are not the protocol's own: see [`Wrapping`](crate::engine::Wrapping).
     pub(crate) const WRAPPED: u8 = 4;
 
-    /// Whether any of `flags` is set.
+    /// Returns whether any of `flags` is set.
     #[inline(always)]
     pub(crate) fn any(self, flags: u8) -> bool {
         self.0 & flags != 0
@@ -178,7 +178,7 @@ impl Flags {
         self.0 &= !flag;
     }
 
-    /// Clears `flag`; returns whether it was set.
+    /// Clears `flag`. Returns whether it was set.
     pub(crate) fn take(&mut self, flag: u8) -> bool {
         let was_set = self.any(flag);
         self.clear(flag);
@@ -186,10 +186,10 @@ impl Flags {
     }
 }
 
-/// Bytes for one connection that the operating system has not taken yet.
+/// Bytes for one connection that the operating system has not accepted yet.
 ///
 /// Nearly all queues are empty, and a message is nearly always sent at once. So a queue has no buffer of its
-/// own: it borrows one while it holds something, and a constant message needs none.
+/// own: it borrows one while it needs it, and a constant message needs none.
 #[derive(Debug)]
 pub(crate) enum Queue {
     /// The rest of one constant message; empty if there is none.
@@ -200,7 +200,7 @@ pub(crate) enum Queue {
 
 /// Empty buffers for queues to borrow.
 #[derive(Debug, Default)]
-#[expect(clippy::vec_box, reason = "it is the boxes that are lent")]
+#[expect(clippy::vec_box, reason = "the boxes themselves are lent")]
 pub(crate) struct Spare(Vec<Box<SendBuffer>>);
 
 impl Spare {
@@ -244,8 +244,8 @@ impl Queue {
         matches!(self, Queue::Constant(b""))
     }
 
-    /// Makes a queue of one message, which is not empty. `numbers` is the lowest number that no byte of any
-    /// queue has; the bytes of the message take the next ones.
+    /// Creates a queue with one non-empty message. `numbers` is the lowest number that no byte of any queue
+    /// has; the bytes of the message take the next ones.
     #[inline]
     pub(super) fn of(mut message: Box<SendBuffer>, numbers: &mut u64) -> Queue {
         message.number_from(*numbers);
@@ -253,8 +253,7 @@ impl Queue {
         Queue::Buffer(message)
     }
 
-    /// Returns the buffer for further bytes, with the current contents in it. Not for a queue that stays
-    /// empty.
+    /// Returns a buffer with the current contents, for appending. The caller must not leave it empty.
     pub(super) fn buffer(&mut self, numbers: &mut u64, spare: &mut Spare) -> &mut SendBuffer {
         if let Queue::Constant(text) = *self {
             let mut buffer = spare.take();
@@ -267,7 +266,7 @@ impl Queue {
         }
     }
 
-    /// Notes that all of it was written.
+    /// Notes that the whole queue was written.
     #[inline]
     pub(crate) fn clear(&mut self, spare: &mut Spare) {
         if let Queue::Buffer(buffer) = std::mem::replace(self, Queue::EMPTY) {

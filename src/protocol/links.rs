@@ -64,7 +64,7 @@ const HARD_FACTOR: usize = 16;
 /// The default of [`DriverConfig::log_lines_max`](crate::engine::DriverConfig::log_lines_max).
 pub const LOG_LINES_MAX: u32 = 100;
 
-/// See [`may_go_on`](Links::may_go_on).
+/// Whether it is time to write; see [`may_go_on`](Links::may_go_on).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pressure {
     None,
@@ -81,9 +81,9 @@ enum Upgrade {
 }
 
 impl Links {
-    /// Makes links without connections. The engine closes a peer that refuses bytes while more than
-    /// `out_bytes_max` are queued for it. A peer with 16 times as many queued is closed at once, because
-    /// nothing is written while a protocol queues more and more.
+    /// Creates links without connections. The engine closes a peer that refuses bytes while more than
+    /// `out_bytes_max` are queued for it. A peer with 16 times as many is closed at once, because nothing is
+    /// written while a protocol keeps queueing.
     ///
     /// # Examples
     ///
@@ -118,7 +118,7 @@ impl Links {
         }
     }
 
-    /// Sets how many log lines per second peers may cause, [`LOG_LINES_MAX`] at first.
+    /// Sets how many log lines per second peers may cause; the default is [`LOG_LINES_MAX`].
     ///
     /// # Examples
     ///
@@ -132,8 +132,8 @@ impl Links {
     }
 }
 
-/// Requests of a protocol. Bytes for a connection that is gone, or that is about to be closed, are dropped:
-/// say last words before [`close`](Self::close).
+/// Requests of a protocol. Bytes for a connection that is gone or is being closed are dropped, so send last
+/// words before [`close`](Self::close).
 impl Links {
     /// Queues `bytes` for `id`.
     ///
@@ -152,7 +152,7 @@ impl Links {
             return;
         }
         touch(id, link, touched);
-        // A message that finds nothing before it is always taken: it may be one long answer.
+        // A message is always accepted into an empty queue, because it may be one long answer.
         let has_room = link.queue.is_empty();
         let buffer = link.queue.buffer(numbers, spare);
         buffer.queue(bytes);
@@ -223,7 +223,7 @@ impl Links {
         }
     }
 
-    /// As [`send_static`](Self::send_static) and [`hurry`](Self::hurry).
+    /// Combines [`send_static`](Self::send_static) and [`hurry`](Self::hurry).
     #[inline(always)]
     pub(crate) fn send_static_first(&mut self, id: ConnectionId, text: &'static [u8]) {
         match self.links.get_mut(id.slot as usize) {
@@ -404,32 +404,32 @@ impl Links {
         }
     }
 
-    /// As many of the bytes that were kept back for `id` are not any more.
+    /// Counts `count` bytes less as kept back for `id`.
     pub(crate) fn let_go(&mut self, id: ConnectionId, count: usize) {
         let Some(held) = self.held.get_mut(&id) else { return };
         *held = held.saturating_sub(count);
         if *held == 0 {
             self.held.remove(&id);
         }
-        // Bytes that go from here to the queue are congestion until they are written, which nothing would
-        // report: so the engine looks at it after that.
+        // Bytes that move from here to the queue count as congestion until they are written, which nothing
+        // would report. So the engine looks at this connection afterwards.
         if self.let_go.last() != Some(&id) && self.link(id).is_some_and(|link| link.paused) {
             self.let_go.push(id);
         }
     }
 
-    /// Nothing is kept back for `id` any more.
+    /// Counts nothing as kept back for `id` any more.
     pub(crate) fn let_all_go(&mut self, id: ConnectionId) {
         self.let_go(id, usize::MAX);
     }
 
-    /// The next connection that can perhaps be read again, because less is kept back for it.
+    /// Returns the next connection that may become readable because less is kept back for it.
     pub(crate) fn take_let_go(&mut self) -> Option<ConnectionId> {
         self.let_go.pop()
     }
 
-    /// Gives the protocol the unconsumed input of `id` once more, at the end of this pass or right after it.
-    /// Use it when a time is over, such as that in which a message is gathered. Without unconsumed input,
+    /// Hands the unconsumed input of `id` to the protocol again, at the end of this pass or right after it.
+    /// Use it when a time is over, for example that for gathering a message. Without unconsumed input,
     /// nothing happens.
     ///
     /// # Examples
@@ -443,30 +443,30 @@ impl Links {
         self.rereads.push_back(id);
     }
 
-    /// Whether the engine can [`upgrade`](Self::upgrade) `id`: not if that was done.
+    /// Returns whether the engine can [`upgrade`](Self::upgrade) `id`, which it can only once.
     #[must_use]
     pub fn can_upgrade(&self, id: ConnectionId) -> bool {
         self.upgrade != Upgrade::No && self.transport(id).is_none_or(|transport| !transport.is_web_socket)
     }
 
-    /// Has the engine take what `id` has sent for the beginning of a handshake of another wire, such as
-    /// WebSocket: all of the bytes that it is given now, of which the protocol consumes none. From then on it
-    /// is given what comes over that wire. Only during [`handle_bytes`](super::Protocol::handle_bytes), and
-    /// if the engine [can](Self::can_upgrade).
+    /// Makes the engine treat the input of `id` as the handshake of another transport, such as WebSocket: all
+    /// bytes of this call, of which the protocol must consume none. From then on the protocol is given the
+    /// bytes carried by that transport. Call it only during [`handle_bytes`](super::Protocol::handle_bytes),
+    /// and if the engine [can](Self::can_upgrade).
     pub fn upgrade(&mut self, id: ConnectionId) {
         if self.can_upgrade(id) {
             self.upgrade = Upgrade::Of(id);
         }
     }
 
-    /// Returns what `id` came over; `None` if its bytes are those of the protocol.
+    /// Returns the transport of `id`; `None` if the protocol's bytes are sent as they are.
     #[must_use]
     pub fn transport(&self, id: ConnectionId) -> Option<&Transport> {
         self.transports.get(&id)
     }
 
-    /// Notes that the peer of the outbound connection `id` is there and speaks the protocol. If the
-    /// connection is lost now, reconnecting starts with the shortest pause again.
+    /// Notes that the peer of the outbound connection `id` has answered in the protocol. If the connection is
+    /// lost later, reconnecting starts with the shortest pause again.
     ///
     /// # Examples
     ///
@@ -481,8 +481,8 @@ impl Links {
         }
     }
 
-    /// Confirms as [`confirm`](Self::confirm) does, and reconnects without a pause if the connection is lost
-    /// now. Use it for a peer that has asked for another hello, and only once: otherwise both sides could be
+    /// Confirms `id` like [`confirm`](Self::confirm), and reconnects without a pause if the connection is
+    /// lost now. Use it for a peer that asked for another hello, and only once: otherwise both sides could be
     /// kept busy for ever.
     ///
     /// # Examples
@@ -617,12 +617,12 @@ impl Links {
         ConnectionId { slot, generation }
     }
 
-    /// Has [`upgrade`](Self::upgrade) work.
+    /// Enables [`upgrade`](Self::upgrade).
     pub fn offer_upgrade(&mut self) {
         self.upgrade = Upgrade::Offered;
     }
 
-    /// Whether [`upgrade`](Self::upgrade) was called for `id` since this was.
+    /// Returns whether [`upgrade`](Self::upgrade) was called for `id` since the last call of this.
     pub fn take_upgrade(&mut self, id: ConnectionId) -> bool {
         let wants = self.upgrade == Upgrade::Of(id);
         if wants {
@@ -631,7 +631,7 @@ impl Links {
         wants
     }
 
-    /// The handshake of `id` is over.
+    /// Stores the transport that the handshake of `id` has established.
     pub fn set_transport(&mut self, id: ConnectionId, transport: Transport) {
         self.transports.insert(id, transport);
     }
@@ -655,7 +655,7 @@ impl Links {
         }
     }
 
-    /// Takes the next connection for which the protocol has asked for something.
+    /// Takes the next connection for which the protocol has requested something.
     pub fn take_touched(&mut self) -> Option<ConnectionId> {
         let id = self.next_touched()?;
         if let Some(link) = self.link_mut(id) {
@@ -664,7 +664,7 @@ impl Links {
         Some(id)
     }
 
-    /// Takes as [`take_touched`](Self::take_touched) does, but the link still counts as touched.
+    /// Takes a connection like [`take_touched`](Self::take_touched), but the link still counts as touched.
     #[inline(always)]
     pub(crate) fn next_touched(&mut self) -> Option<ConnectionId> {
         if let Some(&id) = self.hurried.get(self.popped) {
@@ -677,7 +677,7 @@ impl Links {
         }
         let next = self.touched.pop_front();
         if next.is_none() {
-            // Everything was taken to be written.
+            // Everything was taken for writing.
             self.pressure = Pressure::None;
         }
         next
@@ -829,17 +829,17 @@ impl Links {
         }
     }
 
-    /// A connection whose socket is not closed.
+    /// Returns a connection whose socket is still open.
     pub(crate) fn present_mut(&mut self, id: ConnectionId) -> Option<&mut Link> {
         self.link_mut(id).filter(|link| link.phase != Phase::Gone)
     }
 
-    /// Where `id` stands, unless its socket is closed.
+    /// Returns the phase of `id`, unless its socket is closed.
     pub(crate) fn phase(&self, id: ConnectionId) -> Option<Phase> {
         self.link(id).map(|link| link.phase).filter(|&phase| phase != Phase::Gone)
     }
 
-    /// A connection and the buffers that are lent, to write what is queued for it.
+    /// Returns a connection together with the spare buffers, for writing its queue.
     #[inline(always)]
     pub(crate) fn link_and_spare(&mut self, id: ConnectionId) -> Option<(&mut Link, &mut Spare)> {
         match self.links.get_mut(id.slot as usize) {
@@ -887,7 +887,7 @@ mod tests {
         assert!(links.is_written(id, mark));
         assert_eq!(links.unsent(id), b"AIT");
         links.consume(id, 3);
-        assert_eq!(links.spare.len(), 1, "who has nothing to send keeps no buffer");
+        assert_eq!(links.spare.len(), 1, "a connection with nothing to send keeps no buffer");
         links.send(id, b"GO");
         assert!(links.is_written(id, mark), "also when another buffer is in use");
         let behind = links.mark(id);
@@ -905,7 +905,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_one_connection_never_acts_on_another() {
+    fn requests_for_one_connection_never_act_on_another() {
         let mut links = Links::new(100);
         let old = links.open(peer());
         links.remove(old);
@@ -920,7 +920,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_queued_for_a_peer_than_fits_the_memory() {
+    fn the_queue_of_a_peer_is_limited() {
         let mut links = Links::new(4);
         let id = links.open(peer());
         links.send(id, &[0; 60]);
@@ -933,7 +933,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_what_may_wait_for_a_peer_is_time_to_write() {
+    fn it_is_time_to_write_at_half_of_the_limit_of_a_peer() {
         let mut links = Links::new(8);
         let [a, b] = [(); 2].map(|()| links.open(peer()));
         links.send(a, b"1234");
@@ -977,7 +977,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_is_copied_only_behind_something_else() {
+    fn a_constant_is_copied_only_after_other_bytes() {
         let mut links = Links::new(100);
         let [a, b] = [(); 2].map(|()| links.open(peer()));
         links.send_static(a, b"WAIT");
@@ -988,7 +988,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_behind_nothing_leaves_nothing() {
+    fn a_mark_in_an_empty_queue_leaves_it_empty() {
         let mut links = Links::new(100);
         let id = links.open(peer());
         let mark = links.mark(id);
@@ -1025,7 +1025,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_of_a_connection_lasts_as_long_as_it_does() {
+    fn a_request_lasts_as_long_as_its_connection() {
         let mut links = Links::new(100);
         assert!(links.is_empty());
         let [a, b] = [(); 2].map(|()| links.open(peer()));

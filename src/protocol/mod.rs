@@ -1,4 +1,4 @@
-//! Wire protocols: bytes in, decisions out. One module per protocol, with its server and its client.
+//! Wire protocols: bytes in, decisions out. Each has a module with its server and its client.
 //!
 //! A [`Protocol`] is told what happened to connections, and tells [`Links`] what to write and which to close.
 //! It has no socket, clock or thread: an [engine](crate::engine) drives it, on sockets of the system or of a
@@ -15,18 +15,19 @@
 //!
 //! 1. Keep the state of each connection in a [`ConnectionMap`]: insert it in `handle_open`, remove it in
 //!    `handle_closed`.
-//! 2. Cut `handle_bytes` into messages with a function of [`wire`](crate::wire), and return the number of
-//!    bytes that these took. Keep no part of a message: the rest is given again, with the bytes that follow
-//!    it.
-//! 3. Ask [`Links::may_go_on`] between two messages, and return when it is false: much waits to be written to
-//!    that peer, which comes first.
-//! 4. Answer through the links; never wait. [`Links::close`] lets the peer read its last words,
+//! 2. Split the bytes of `handle_bytes` into messages with a function from [`wire`](crate::wire), and return
+//!    the number of bytes that these took. Do not keep part of a message: it is given again, with the bytes
+//!    that follow it.
+//! 3. Ask [`Links::may_go_on`] between two messages, and return when it is false: that peer has much to read
+//!    first.
+//! 4. Answer through the links, and never wait. [`Links::close`] lets the peer read what is queued for it,
 //!    [`Links::abort`] does not.
-//! 5. Give a deadline to what has to happen later: say it in `next_deadline`, act on it in `handle_timeout`.
-//! 6. Queue an event for what the host should know, and hand it out in `poll_event`.
+//! 5. For something that has to happen later, return its time from `next_deadline` and act on it in
+//!    `handle_timeout`.
+//! 6. Queue an event for everything that the host should know, and return it from `poll_event`.
 //!
-//! A protocol whose clients take turns asks a [`Scheduler`](crate::turn::Scheduler) who may act. The
-//! [guide](crate::guide) has one, complete.
+//! A protocol whose clients take turns asks a [`Scheduler`](crate::turn::Scheduler) which of them may act.
+//! The [guide](crate::guide) has a complete one.
 //!
 //! ```
 //! use std::collections::VecDeque;
@@ -118,9 +119,9 @@
 //! # Sockets of your own
 //!
 //! Without the feature `net`, or with a network that exists in memory only, an
-//! [`Engine`](crate::engine::Engine) drives a protocol on whatever implements
-//! [`Sockets`](crate::engine::Sockets), in the same order and with the same limits as the
-//! [driver](crate::net::Driver) does.
+//! [`Engine`](crate::engine::Engine) drives a protocol on any implementation of
+//! [`Sockets`](crate::engine::Sockets), in the same order and within the same limits as the
+//! [driver](crate::net::Driver).
 
 /// Logs a line that peers can cause, while the budget for such lines lasts.
 macro_rules! log_line {
@@ -154,18 +155,18 @@ fn log_turned_away(peer: SocketAddr, clients: usize, links: &mut Links) {
     log_line!(links, Info, "{peer}: turned away, {clients} clients are connected");
 }
 
-/// Random bytes from a source that the caller chooses: the operating system in a server, a seeded generator
-/// in a simulation that must replay.
+/// A source of random bytes that the caller chooses: the operating system for a server, a seeded generator
+/// for a simulation that must be reproducible.
 pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
 
-/// A wire protocol, as an engine drives it.
+/// A wire protocol, driven by an engine.
 ///
-/// Each `handle_` method gets `now`, which is the same for everything in one pass of the loop, and the
-/// [`Links`] to answer through. None of them may block, or panic, whatever a peer sends.
+/// Each `handle_` method gets `now`, which stays the same throughout a pass of the loop, and the [`Links`] to
+/// answer through. None of them may block, or panic on any input of a peer.
 ///
-/// No method is provided, so a wrapper cannot forget to forward one.
+/// There are no default methods, so that a wrapper cannot forget to forward one.
 pub trait Protocol {
-    /// The events that the host hears of.
+    /// The events for the host.
     type Event;
 
     /// Handles a new connection.
@@ -178,7 +179,7 @@ pub trait Protocol {
         links: &mut Links,
     );
 
-    /// Handles the bytes that a connection has sent, and returns the number of bytes that it consumed.
+    /// Handles bytes from a connection. Returns how many of them it consumed.
     ///
     /// `bytes` begins where the last call stopped consuming, and ends with what was read last. A protocol
     /// consumes whole messages while [`Links::may_go_on`] is true, and keeps no part of a message: it leaves
@@ -192,20 +193,20 @@ pub trait Protocol {
     /// longer messages earlier.
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize;
 
-    /// Handles the end of a peer's input; the peer may still read. `rest` was not consumed, such as a message
-    /// without an end, and is given for the last time. The connection stays half-open until the protocol
-    /// closes it.
+    /// Handles the end of a peer's input; the peer may still read. `rest` is unconsumed input, such as a
+    /// message without an end, which is given for the last time. The connection stays half-open until the
+    /// protocol closes it.
     fn handle_end(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links);
 
     /// Handles the end of a connection, even if this side closed it. This is the last call for it. Nothing
     /// can be sent to it, but [`Links::peer`] still returns its address.
     fn handle_closed(&mut self, now: Now, id: ConnectionId, reason: CloseReason, links: &mut Links);
 
-    /// Handles the time of [`next_deadline`](Self::next_deadline). It may be called early, when nothing is
-    /// due yet.
+    /// Handles the time that [`next_deadline`](Self::next_deadline) returned. It may be called early, when
+    /// nothing is due yet.
     fn handle_timeout(&mut self, now: Now, links: &mut Links);
 
-    /// Handles the end of a pass: everything sent in it is written, as far as the peers read it.
+    /// Handles the end of a pass: everything sent in it has been written, as far as the peers accept it.
     fn handle_flushed(&mut self, now: Now, links: &mut Links);
 
     /// Begins to stop: finishes what has begun, starts nothing new, and closes every connection within a time
@@ -216,25 +217,25 @@ pub trait Protocol {
     /// Returns when [`handle_timeout`](Self::handle_timeout) has to be called.
     fn next_deadline(&self) -> Option<Instant>;
 
-    /// Returns whether this protocol waits for `id` until a deadline, such as for the answer of a holder. If
-    /// more has arrived than a pass can read, `id` is read before the others, and a deadline expires only
-    /// after all its input was read.
+    /// Returns whether this protocol has set `id` a deadline, for example for the answer of a holder. If more
+    /// has arrived than a pass can read, `id` is read before the others, and a deadline expires only after
+    /// all its input was read.
     fn is_awaited(&self, id: ConnectionId) -> bool;
 
-    /// Returns the smallest buffers that the longest messages of this protocol fit into;
-    /// [`BuffersMin::default()`] accepts any.
+    /// Returns the smallest buffers that fit the longest messages of this protocol. [`BuffersMin::default()`]
+    /// accepts any.
     fn buffers_min(&self) -> BuffersMin;
 
     /// Returns the next event for the host.
     fn poll_event(&mut self) -> Option<Self::Event>;
 
-    /// Returns the next [record](crate::record) of state that outlives the server, to be made durable in
-    /// order; `None` if there is none, which is always so in a protocol that keeps its state in memory. To be
-    /// called after each pass until it says `None`.
+    /// Returns the next [record](crate::record) of state that outlives the server. Records must be made
+    /// durable in order. Call this after each pass until it returns `None`; a protocol that keeps its state
+    /// only in memory always does.
     fn poll_record(&mut self, now: Now) -> Option<Record>;
 
-    /// All records up to the number `upto` are durable: whatever waited for them is said now. To be called
-    /// first thing in a pass.
+    /// Releases everything that waited for records up to the number `upto`, because they are durable. Call
+    /// this first thing in a pass.
     fn handle_durable(&mut self, now: Now, upto: u64, links: &mut Links);
 }
 
@@ -242,8 +243,8 @@ pub trait Protocol {
 /// [`DriverConfig::check`](crate::engine::DriverConfig::check) compares them with a driver's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct BuffersMin {
-    /// The bytes of its longest message, which is kept until its end has arrived.
+    /// The length of its longest message, which is kept until its end has arrived.
     pub in_bytes: usize,
-    /// The bytes that may be queued for a peer that reads, but not at once.
+    /// The number of bytes that may be queued for a peer that reads slowly.
     pub out_bytes: usize,
 }

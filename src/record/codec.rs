@@ -40,7 +40,7 @@ impl fmt::Display for Malformed {
             Flaw::Ends(field) => write!(f, "it ends at byte {at}, before {field}"),
             Flaw::Rest(bytes) => write!(f, "{bytes} bytes too many from byte {at}"),
             Flaw::Newer { found, newest } => {
-                write!(f, "its version is {found}, and this program reads up to {newest}")
+                write!(f, "its version is {found}, but this program reads up to {newest}")
             }
             Flaw::Not(field) => write!(f, "byte {at} is not {field}"),
         }
@@ -230,7 +230,7 @@ mod tests {
         for (bytes, says) in [
             (&[][..], "it ends at byte 0, before its version"),
             (&[0; 9], "byte 0 is not a version"),
-            (&[2, 1], "its version is 2, and this program reads up to 1"),
+            (&[2, 1], "its version is 2, but this program reads up to 1"),
             (&[1], "it ends at byte 1, before its name"),
             (&[1, 3, b'o', b'k'], "it ends at byte 4, before its name"),
             (&[1, 1, b' '], "byte 1 is not its name"),

@@ -1,8 +1,8 @@
-//! Storage of records: the trait [`Store`], and the [`StoreThread`] that calls it, so that no loop waits for
-//! a disk.
+//! Storage of records: the trait [`Store`], and [`StoreThread`], which calls it so that no loop has to wait
+//! for a disk.
 //!
-//! Feature `journal`. This module has the parts that every store shares. The store on a disk is
-//! [`journal`](crate::journal); records, and the rule about when their effects may be told, are in
+//! Feature `journal`. This module has the parts that all stores share. The store on a disk is
+//! [`journal`](crate::journal). Records, and the rule for when their effects may be told, are in
 //! [`record`](crate::record).
 
 mod thread;
@@ -14,10 +14,10 @@ pub use thread::{StoreCounts, StoreThread};
 
 use crate::record::{Change, State};
 
-/// A place where entries survive the server.
+/// Storage in which entries outlive the server.
 ///
-/// One thread calls it: [`load`](Self::load) once, before the server listens, then [`commit`](Self::commit)
-/// over and over, then [`close`](Self::close).
+/// It is called by one thread: [`load`](Self::load) once, before the server listens, then
+/// [`commit`](Self::commit) repeatedly, then [`close`](Self::close).
 pub trait Store: Send + 'static {
     /// Reads all entries.
     ///
@@ -30,25 +30,25 @@ pub trait Store: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`Lost`]: it is unknown whether they are stored, and the store must not be called again.
+    /// [`Lost`]: whether the changes are stored is unknown, and the store must not be called again.
     fn commit(&mut self, changes: &[Change]) -> Result<(), Lost>;
 
     /// Closes the store, so that the next life or another server can open it at once.
     ///
     /// # Errors
     ///
-    /// [`Lost`]. Everything that was committed is durable all the same.
+    /// [`Lost`]. All commits are durable all the same.
     fn close(self) -> Result<(), Lost>
     where
         Self: Sized;
 }
 
-/// The store is lost, and with it the server's life: nothing that waits for it may be sent, and every client
-/// has to be closed. They resume in the next life, or at another server.
+/// The store is lost, which ends the server's life: nothing that waits for it may be sent, and every client
+/// must be closed. Clients resume in the next life, or at another server.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Lost {
-    /// The store failed. It is not tried again: after a failed sync no system says what is on the disk.
+    /// The store failed. It is not retried, because after a failed sync no system tells what is on the disk.
     Failed(io::Error),
     /// Another server has taken over.
     Fenced,

@@ -1,4 +1,5 @@
-//! The thread that waits for a store in place of the loop. Only this file and the clock may name a thread.
+//! The thread that waits for a store in place of the loop. Apart from the clock, no other file may name a
+//! thread.
 //!
 //! ```text
 //! loop                                      thread
@@ -8,9 +9,9 @@
 //!  durable <------------- number, wake ------ reports it, and takes all records that have come meanwhile
 //! ```
 //!
-//! One commit is under way at any time, and everything that waits becomes the next one: the more records
-//! come, the more of them share one sync. So records of all rings are committed in groups, and the latency is
-//! that of one or two syncs, whatever the load.
+//! At most one commit is under way, and everything that arrives meanwhile becomes the next one. So the
+//! records of all rings share syncs, the more of them the higher the load, and the latency stays that of one
+//! or two syncs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -22,11 +23,11 @@ use super::{Lost, Store};
 use crate::net::now;
 use crate::record::{Pending, Record};
 
-/// Records on their way to the thread. Usually one a pass; more wait at the caller, merged by key, so that a
-/// slow disk costs no memory.
+/// The most records on their way to the thread, usually one per pass. Beyond that they wait at the caller,
+/// merged by key, so that a slow disk costs no memory.
 const UNDER_WAY_MAX: usize = 64;
 
-/// Has a [`Store`] called by a thread of its own.
+/// Calls a [`Store`] on a thread of its own.
 ///
 /// # Examples
 ///
@@ -63,21 +64,21 @@ const UNDER_WAY_MAX: usize = 64;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct StoreThread {
-    /// Its loss tells the thread to close the store.
+    /// Closing this channel tells the thread to close the store.
     records: Sender<Record>,
     end: Receiver<Result<(), Lost>>,
     shared: Arc<Shared>,
     pending: Pending,
-    /// The number of the last record that was submitted.
+    /// The number of the last submitted record.
     last: u64,
-    /// Records that were sent to the thread, modulo 2^32 or 2^64.
+    /// The number of records sent to the thread; wraps around.
     sent: usize,
 }
 
-/// Progress of the thread, which alone writes these numbers.
+/// The progress of the thread, which alone writes these numbers.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Of those, records that it has taken.
+    /// The number of records that it has taken; wraps around.
     taken: AtomicUsize,
     /// The number up to which all records are durable.
     durable: AtomicU64,
@@ -86,33 +87,33 @@ struct Shared {
     busy_nanos: AtomicU64,
 }
 
-/// Work of a store since it was opened.
+/// Work done by a store since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StoreCounts {
     /// Commits that succeeded.
     pub commits: u64,
-    /// Entries that they changed.
+    /// Entries that these commits changed.
     pub changes: u64,
-    /// How long they took, all together.
+    /// The total time that these commits took.
     pub busy: Duration,
-    /// Records that were submitted and are not durable yet.
+    /// Records that were submitted but are not durable yet.
     pub records_waiting: u64,
 }
 
 impl StoreThread {
-    /// Starts the thread. It calls `wake`, which has to be quick, whenever [`durable`](Self::durable) has
-    /// something new to say.
+    /// Starts the thread. It calls `wake`, which must return quickly, whenever [`durable`](Self::durable) has
+    /// changed.
     ///
     /// # Errors
     ///
-    /// When the system has no thread to give.
+    /// When the system cannot start a thread.
     pub fn spawn(store: impl Store, wake: impl Fn() + Send + 'static) -> io::Result<StoreThread> {
         let shared = Arc::<Shared>::default();
         let ((records, from_loop), (to_loop, end)) = (channel(), channel());
         let worker = Worker { records: from_loop, end: to_loop, shared: shared.clone(), wake: Wake(wake) };
         let run = move || {
-            // A loop that is gone does not want to know.
+            // The loop may be gone, and then needs no result.
             let _ = worker.end.send(worker.run(store));
         };
         #[expect(clippy::disallowed_methods, reason = "a loop must not wait for a disk")]
@@ -120,16 +121,16 @@ impl StoreThread {
         Ok(StoreThread { records, end, shared, pending: Pending::default(), last: 0, sent: 0 })
     }
 
-    /// Takes a record, whose number is above all before it, to be stored. It is on its way after
+    /// Accepts a record to be stored. Its number must be higher than any before. It is sent by
     /// [`flush`](Self::flush).
     pub fn submit(&mut self, record: Record) {
         self.last = record.seq;
         self.pending.merge(record);
     }
 
-    /// Sends what was submitted to the thread: to be called once a pass, after its records were submitted,
-    /// and when [`durable`](Self::durable) was asked. If much is on its way already, nothing happens, and the
-    /// records go on being merged.
+    /// Sends the submitted records to the thread. Call it once per pass after the last `submit`, and after
+    /// [`durable`](Self::durable). If many records are on their way already, it does nothing, and further
+    /// records are merged with the waiting ones.
     pub fn flush(&mut self) {
         if self.sent.wrapping_sub(self.shared.taken.load(Ordering::Acquire)) < UNDER_WAY_MAX {
             self.send();
@@ -139,17 +140,16 @@ impl StoreThread {
     fn send(&mut self) {
         if let Some(record) = self.pending.take() {
             self.sent = self.sent.wrapping_add(1);
-            // If the thread is gone, `durable` says why.
+            // If the thread is gone, `durable` returns the reason.
             let _ = self.records.send(record);
         }
     }
 
-    /// Returns the number up to which all records are durable, 0 at first.
+    /// Returns the number up to which all records are durable; 0 at first.
     ///
     /// # Errors
     ///
-    /// [`Lost`], once: nothing more will be stored. Records that are not known to be durable are to be
-    /// forgotten.
+    /// [`Lost`], once: nothing more will be stored. Forget all records that are not known to be durable.
     pub fn durable(&mut self) -> Result<u64, Lost> {
         match self.end.try_recv() {
             Err(TryRecvError::Empty) => Ok(self.shared.durable.load(Ordering::Acquire)),
@@ -159,13 +159,13 @@ impl StoreThread {
         }
     }
 
-    /// Stores what was submitted, closes the store, and waits for that. Returns the number up to which all
+    /// Stores the submitted records, closes the store, and waits for it. Returns the number up to which all
     /// records are durable.
     ///
     /// # Errors
     ///
-    /// [`Lost`]: the store failed, or needs longer than `limit`. The thread goes on then, until it is done or
-    /// the process ends.
+    /// [`Lost`] if the store failed or took longer than `limit`. In the latter case the thread continues
+    /// until it is done or the process ends.
     pub fn close(mut self, limit: Duration) -> Result<u64, Lost> {
         self.send();
         let StoreThread { records, end, shared, .. } = self;
@@ -174,13 +174,14 @@ impl StoreThread {
             Ok(ended) => ended.map(|()| shared.durable.load(Ordering::Acquire)),
             Err(RecvTimeoutError::Disconnected) => Err(gone()),
             Err(RecvTimeoutError::Timeout) => {
-                let what = format!("the store needs longer than {limit:?} to store what waits and to close");
+                let what =
+                    format!("the store has not stored the remaining records and closed within {limit:?}");
                 Err(Lost::Failed(io::Error::new(io::ErrorKind::TimedOut, what)))
             }
         }
     }
 
-    /// Returns what the store has done.
+    /// Returns counts of the store's work.
     #[must_use]
     pub fn counts(&self) -> StoreCounts {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -200,10 +201,10 @@ impl fmt::Debug for StoreThread {
 }
 
 fn gone() -> Lost {
-    Lost::Failed(io::Error::other("the store's thread is gone: it panicked, or has told its end before"))
+    Lost::Failed(io::Error::other("the store's thread is gone: it panicked, or its end was reported before"))
 }
 
-/// Wakes the loop when the thread has ended, also by a panic.
+/// Wakes the loop when the thread has ended, even by a panic.
 struct Wake<W: Fn()>(W);
 
 impl<W: Fn()> Drop for Wake<W> {
@@ -212,7 +213,8 @@ impl<W: Fn()> Drop for Wake<W> {
     }
 }
 
-/// The thread's side. `wake` is the last field, so that a loop that is woken by the end finds it.
+/// The thread's side. `wake` is the last field, so that it is dropped after `end`, and the loop that it wakes
+/// finds the result.
 struct Worker<W: Fn()> {
     records: Receiver<Record>,
     end: Sender<Result<(), Lost>>,
@@ -260,7 +262,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// A store whose every commit waits for leave, and does what it is told to.
+    /// A store whose commits wait for permission, and then do as they are told.
     struct Gated {
         leave: Receiver<Leave>,
         committed: Sender<Vec<Change>>,
@@ -308,7 +310,7 @@ mod tests {
             World { store: store.expect("a thread"), leave, committed, woken, last: 0 }
         }
 
-        /// A pass with one record, which puts `value` in place of what `place` had.
+        /// Plays a pass with one record, which sets `place` to `value`.
         fn pass(&mut self, place: u64, value: u8) {
             self.last += 1;
             let changes = vec![put(place, value)];
@@ -316,7 +318,7 @@ mod tests {
             self.store.flush();
         }
 
-        /// The next commit begins, and has these changes.
+        /// Waits for the next commit to begin, and returns its changes.
         fn commit(&mut self) -> Vec<Change> {
             self.committed.recv_timeout(PATIENCE).expect("a commit")
         }
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_waits_is_one_commit() {
+    fn all_waiting_records_are_one_commit() {
         let mut world = World::new();
         world.pass(1, 10);
         assert_eq!((world.commit(), world.store.durable().ok()), (vec![put(1, 10)], Some(0)));
@@ -356,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn however_slow_the_store_is_one_value_a_key_waits() {
+    fn one_value_per_key_waits_however_slow_the_store_is() {
         let mut world = World::new();
         world.pass(1, 0);
         let mut stored = BTreeMap::new();

@@ -121,7 +121,7 @@ fn a_directory_that_cannot_be_used_is_refused_in_one_line() {
     fs::write(folder.path("others/mail"), "Dear Bob").expect("a file");
     let line = complaint(&mut turn_server(&others, &[]));
     assert!(
-        line.contains("\"mail\" is of another program: give the journal a directory of its own"),
+        line.contains("\"mail\" belongs to another program: use a directory that holds nothing else"),
         "{line}"
     );
 

@@ -1,4 +1,4 @@
-//! A disk that loses power: of what was not synced it keeps any part, in any order, down to pieces of a
+//! A disk that loses power. It keeps any part of the unsynced changes, in any order, down to parts of a
 //! sector.
 
 #![allow(clippy::disallowed_types, reason = "redb wants a backend that threads may share")]
@@ -14,10 +14,10 @@ use redb::StorageBackend;
 
 use crate::journal::files::{Files, LockFile};
 
-/// The bytes that a disk writes as a whole, unless the write is torn.
+/// The number of bytes that the disk writes as a unit, unless the write is torn.
 const SECTOR: usize = 512;
 
-/// A directory on such a disk. Clones are the same one.
+/// A directory on such a disk. Clones share it.
 #[derive(Clone)]
 pub(super) struct Disk(Arc<Mutex<Platter>>);
 
@@ -26,14 +26,14 @@ struct Platter {
     files: Vec<Content>,
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
-    /// Names that were made or changed and not synced, in order.
+    /// Names that were created or changed but not synced, in order.
     naming: Vec<Naming>,
-    /// Changes until the power is lost.
+    /// The number of changes until the power is lost.
     fuse: Option<usize>,
     dark: bool,
-    /// It says that it has synced, and has not.
+    /// Whether it claims to sync without doing so.
     lies: bool,
-    /// Syncs until one fails. Those after it do not.
+    /// The number of syncs until one fails. Later ones succeed.
     failing_sync: Option<usize>,
     syncs: usize,
 }
@@ -42,7 +42,7 @@ struct Platter {
 struct Content {
     durable: Vec<u8>,
     current: Vec<u8>,
-    /// In order.
+    /// In order of time.
     unsynced: Vec<Change>,
 }
 
@@ -81,14 +81,15 @@ impl Content {
         self.unsynced.drain(..).for_each(|change| apply(&change, &mut self.durable));
     }
 
-    /// As Linux does it: what could not be written counts as written, and the next sync knows nothing of it.
+    /// Behaves like Linux: data that could not be written counts as written, and the next sync succeeds.
     fn fail_to_sync(&mut self) {
         self.unsynced.clear();
     }
 
-    /// Loses the power. Of each change each sector is kept, lost or torn, and the length is any that it had.
+    /// Loses power. Each sector of each change is kept, lost or torn, and a file may have any length that it
+    /// had.
     fn lose(&mut self, rng: &mut Rng) {
-        // Of a hundred sectors, those that are lost and torn: sometimes nearly all, sometimes nearly none.
+        // Percentages of lost and torn sectors: sometimes nearly all, sometimes nearly none.
         let lost = *rng.choice(&[0, 2, 50, 98, 100]).expect("some");
         let torn = *rng.choice(&[0, 0, 5, 50]).expect("some");
         let mut image = self.durable.clone();
@@ -140,7 +141,7 @@ fn dark() -> io::Error {
 }
 
 impl Platter {
-    /// Something is about to be changed.
+    /// Counts a change that is about to happen.
     fn tick(&mut self) -> io::Result<()> {
         self.is_lit()?;
         if let Some(left) = &mut self.fuse {
@@ -156,7 +157,7 @@ impl Platter {
         if self.dark { Err(dark()) } else { Ok(()) }
     }
 
-    /// The change that the power was lost in is among those that may be lost.
+    /// The change during which the power is lost may itself be kept, lost or torn.
     fn change(&mut self, file: usize, change: Change) -> io::Result<()> {
         self.tick()?;
         self.files[file].change(change);
@@ -204,7 +205,7 @@ impl Disk {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The power is lost after this many changes.
+    /// Makes the power fail after this many changes.
     pub(super) fn set_fuse(&self, changes: usize) {
         self.platter().fuse = Some(changes);
     }
@@ -213,7 +214,7 @@ impl Disk {
         self.platter().lies = true;
     }
 
-    /// One sync fails, after this many.
+    /// Makes one sync fail, after this many others.
     pub(super) fn fail_sync(&self, after: usize) {
         self.platter().failing_sync = Some(after);
     }
@@ -226,20 +227,20 @@ impl Disk {
         self.platter().dark
     }
 
-    /// The process is killed: nothing more is written, and nothing is lost.
+    /// Kills the process: nothing more is written, and nothing is lost.
     pub(super) fn kill(&self) {
         self.platter().dark = true;
     }
 
-    /// The disk after the process was killed.
+    /// Returns the disk after the process was killed.
     pub(super) fn after_kill(&self) -> Disk {
         let mut platter = self.platter().clone();
         (platter.fuse, platter.failing_sync, platter.dark) = (None, None, false);
         Disk(Arc::new(Mutex::new(platter)))
     }
 
-    /// The disk after the process was killed, and a while: of what a failed sync could not write, the caches
-    /// have kept some pages.
+    /// Returns the disk some time after the process was killed: the caches have kept only some of the pages
+    /// that a failed sync could not write.
     pub(super) fn after_failure(&self, rng: &mut Rng) -> Disk {
         const PAGE: usize = 4096;
         let disk = self.after_kill();
@@ -258,11 +259,11 @@ impl Disk {
         disk
     }
 
-    /// The disk after the power was lost.
+    /// Returns the disk after a power loss.
     pub(super) fn after_loss(&self, rng: &mut Rng) -> Disk {
         let disk = self.after_kill();
         let mut platter = disk.platter();
-        // Names are in the journal of the file system, which is in order.
+        // Names are in the file system's own journal, which preserves their order.
         let kept = rng.usize(..=platter.naming.len());
         let mut names = std::mem::take(&mut platter.durable_names);
         platter.naming.drain(..).take(kept).for_each(|naming| naming.apply(&mut names));
@@ -272,18 +273,18 @@ impl Disk {
         disk
     }
 
-    /// The names of the files, and how long they are.
+    /// Returns the names and lengths of the files.
     pub(super) fn lengths(&self) -> Vec<(String, usize)> {
         let platter = self.platter();
         platter.names.iter().map(|(name, &file)| (name.clone(), platter.files[file].current.len())).collect()
     }
 
-    /// The disk with one byte changed.
+    /// Returns the disk with one byte changed.
     pub(super) fn with_flip(&self, name: &str, at: usize, mask: u8) -> Disk {
         self.with_damage(name, |bytes| bytes[at] ^= mask)
     }
 
-    /// The disk with a file that was damaged.
+    /// Returns the disk with one file damaged.
     pub(super) fn with_damage(&self, name: &str, damage: impl FnOnce(&mut Vec<u8>)) -> Disk {
         let disk = self.after_kill();
         let mut platter = disk.platter();

@@ -1,7 +1,7 @@
-//! The power-loss judge: lives of a journal that end by a loss of power, at any change, also while it is made
-//! or recovers.
+//! The power-loss judge: plays lives of a journal that end with a power loss at any change, even during
+//! creation or recovery.
 //!
-//! Everything that was acknowledged has to be there in the next life, whole, and nothing else but the one
+//! The next life must have everything that was acknowledged, complete, and nothing else but possibly the
 //! commit that was under way.
 
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use crate::journal::opening::Opened;
 use crate::record::{MetaValue, State, tests::state};
 use crate::session::Epoch;
 
-/// Histories that `cargo test` plays. The variable has it play more, or others: `TAKETURNS_LOSSES=100000`,
-/// `TAKETURNS_LOSSES=17..18`.
+/// The number of histories in a plain `cargo test`. The variable plays more, or others:
+/// `TAKETURNS_LOSSES=100000`, `TAKETURNS_LOSSES=17..18`.
 const HISTORIES: u64 = 400;
 
 fn seeds() -> std::ops::Range<u64> {
@@ -30,7 +30,7 @@ fn seeds() -> std::ops::Range<u64> {
 
 /// The states that the next life may find.
 struct Model {
-    /// `None` as long as no life has begun.
+    /// `None` until the first life has begun.
     acknowledged: Option<State>,
     under_way: Option<State>,
 }
@@ -53,17 +53,17 @@ impl Model {
     }
 }
 
-/// The outcomes of histories.
+/// Outcomes of histories.
 #[derive(Default)]
 pub(super) struct Counts {
     lives: u64,
     commits: u64,
     losses: u64,
-    /// Lives that ended while the journal was made, or recovered.
+    /// Lives that ended during creation or recovery.
     cut_off: u64,
 }
 
-/// Plays a history on a disk that may lie; says what was wrong with it.
+/// Plays a history on a disk that may lie. Returns the first error found.
 fn history(seed: u64, lies: bool, counts: &mut Counts) -> Result<(), String> {
     let mut rng = Rng::with_seed(seed);
     let mut disk = Disk::new();
@@ -74,7 +74,7 @@ fn history(seed: u64, lies: bool, counts: &mut Counts) -> Result<(), String> {
     for life in 1..=rng.u64(2..=6) {
         counts.lives += 1;
         if rng.u8(..8) > 0 {
-            // Making one takes some 60 changes, a commit some 15.
+            // Creating a journal takes about 60 changes, a commit about 15.
             let longest = *rng.choice(&[20, 80, 300]).expect("some");
             disk.set_fuse(rng.usize(..longest));
         }
@@ -111,8 +111,7 @@ fn history(seed: u64, lies: bool, counts: &mut Counts) -> Result<(), String> {
             }
         }
         disk.kill();
-        // A process that was killed leaves what the system has not written yet: the next life sees it, and
-        // may lose it.
+        // A killed process leaves unwritten data in the system, which the next life sees, and may lose.
         disk = if rng.u8(..3) == 0 {
             disk.after_kill()
         } else {
@@ -135,8 +134,8 @@ fn nothing_acknowledged_is_lost_with_the_power() {
     println!("{lives} lives, {commits} commits, {losses} losses of power; {cut_off} lives did not begin");
 }
 
-/// A life that is killed just when `id` has its name leaves a name that is not durable, to a life that stores
-/// something.
+/// A life that is killed just after it has renamed `id` leaves a name that is not durable to a life that goes
+/// on to store something.
 #[test]
 fn names_that_a_killed_life_left_are_made_durable() {
     for changes_made in 0..80 {
@@ -160,16 +159,16 @@ fn names_that_a_killed_life_left_are_made_durable() {
     }
 }
 
-/// A judge that finds nothing on a disk that lies would find nothing at all.
+/// A judge that finds no fault with a lying disk would never find any.
 #[test]
 fn the_judge_finds_a_disk_that_lies() {
     let found = (0..40).filter(|&seed| history(seed, true, &mut Counts::default()).is_err()).count();
     assert!(found >= 20, "{found} of 40 lies were found");
 }
 
-/// A sync that fails is the end: its commit counts as failed, no other is tried, also not while the journal
-/// is dropped, and the next life has all that was acknowledged. The disk forgets what it could not write, and
-/// says of the next sync that all is well.
+/// A failed sync is the end: its commit counts as failed, no other is tried, even while the journal is
+/// dropped, and the next life has everything that was acknowledged. The disk forgets the data that it could
+/// not write, and reports success for the next sync.
 #[test]
 fn a_sync_that_fails_is_never_tried_again() {
     for seed in 0..120 {
@@ -190,7 +189,7 @@ fn a_sync_that_fails_is_never_tried_again() {
         };
         let syncs = disk.syncs();
         let again = opened.commit(&changes(&now, &failed)).expect_err("it has failed before");
-        assert_eq!(again.to_string(), "a commit has failed before");
+        assert_eq!(again.to_string(), "an earlier commit failed");
         match seed % 3 {
             0 => disk.kill(),
             1 => drop(opened),
@@ -204,10 +203,10 @@ fn a_sync_that_fails_is_never_tried_again() {
     }
 }
 
-/// After a sync that failed, the caches of the system show what the disk does not have. The next life of the
-/// process reads it, goes on from it, and loses the power: all that it has acknowledged is there.
+/// After a failed sync the system's caches show data that is not on disk. The next life reads it, continues
+/// from it, and loses power: everything that it acknowledged must still be there.
 #[test]
-fn what_a_failed_sync_left_to_the_caches_is_not_trusted() {
+fn caches_are_not_trusted_after_a_failed_sync() {
     for seed in 0..300 {
         let disk = Disk::new();
         let mut rng = Rng::with_seed(seed);
@@ -239,7 +238,7 @@ fn what_a_failed_sync_left_to_the_caches_is_not_trusted() {
     }
 }
 
-/// A journal of a few commits, closed or killed, and its state.
+/// Returns a journal of a few commits, closed or killed, and its state.
 fn small_journal(is_closed: bool) -> (Disk, State) {
     let disk = Disk::new();
     let mut rng = Rng::with_seed(5);
@@ -258,8 +257,8 @@ fn small_journal(is_closed: bool) -> (Disk, State) {
     (disk, expected)
 }
 
-/// Every byte of a small journal, changed: refused, or the same state. All of them with
-/// `TAKETURNS_FLIPS=all`, else some.
+/// Changes every byte of a small journal in turn: it must be refused, or have the same state. Tries a sample,
+/// or all bytes with `TAKETURNS_FLIPS=all`.
 #[test]
 fn a_byte_that_is_changed_is_found_or_harmless() {
     let step = if std::env::var("TAKETURNS_FLIPS").is_ok() { 1 } else { 61 };
@@ -270,7 +269,7 @@ fn a_byte_that_is_changed_is_found_or_harmless() {
         for (name, bytes) in disk.lengths() {
             let is_small = bytes < 100;
             for at in (0..bytes).filter(|&at| is_small || at < 320 || rng.usize(..step) == 0) {
-                // The tenth byte says which of two commits is the last one: there every change is tried.
+                // The tenth byte tells which of two commits is the last one, so every change of it is tried.
                 let mask = u8::try_from(at % 255 + 1).expect("1 to 255");
                 let masks = if name == "turns.redb" && at == 9 { 1..=255 } else { mask..=mask };
                 for mask in masks {
@@ -292,8 +291,8 @@ fn a_byte_that_is_changed_is_found_or_harmless() {
     }
 }
 
-/// Damage by disks, copies and people: sectors of zeros or noise, pages in each other's place, lengths.
-/// Refused, or the same state, and never a panic.
+/// Damage by disks, copies and people: zeroed or random sectors, swapped pages, changed lengths. The journal
+/// must be refused or have the same state, and must never panic.
 #[test]
 fn damage_of_any_size_is_found_or_harmless() {
     let seeds = if std::env::var("TAKETURNS_FLIPS").is_ok() { 20_000 } else { 1_000 };
@@ -332,7 +331,7 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
         3 => bytes.copy_within(one..one + PAGE, other),
         4 => bytes.truncate(rng.usize(..bytes.len())),
         5 => bytes.extend(std::iter::repeat_n(rng.u8(..), rng.usize(..3 * PAGE))),
-        // The first page says what all others are.
+        // The first page describes all others.
         _ => (0..rng.usize(1..8)).for_each(|_| bytes[rng.usize(..320)] = rng.u8(..)),
     }
 }

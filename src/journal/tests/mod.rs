@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::Fault;
 use crate::record::{Change, State};
 
-/// The changes from one state to another.
+/// Returns the changes from one state to another.
 fn changes(from: &State, to: &State) -> Vec<Change> {
     let before: BTreeMap<_, _> = from.puts().into_iter().map(|put| (*put.key(), put)).collect();
     let after: BTreeMap<_, _> = to.puts().into_iter().map(|put| (*put.key(), put)).collect();

@@ -1,4 +1,4 @@
-//! The rules of damage, in directories of the system.
+//! The rules of damage, in real directories.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::store::{Lost, Store as _};
 const OLD: Epoch = Epoch(0x01d);
 const NEW: Epoch = Epoch(0x4e3);
 
-/// A directory of its own, which is gone with this.
+/// A temporary directory, removed on drop.
 struct Dir(PathBuf);
 
 impl Dir {
@@ -27,7 +27,7 @@ impl Dir {
         Dir(dir)
     }
 
-    /// A directory with a journal that was closed, and its state.
+    /// Returns a directory with a closed journal, and its state.
     fn with_journal() -> (Dir, State) {
         let dir = Dir::new();
         let mut journal = dir.open().expect("a new journal");
@@ -44,7 +44,7 @@ impl Dir {
         self.0.join(name)
     }
 
-    /// Everything in it but the lock, which is made wherever a journal is looked for.
+    /// Returns everything in it but the lock, which any attempt to open a journal creates.
     fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let entries = fs::read_dir(&self.0).expect("a directory");
         let paths = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
@@ -55,7 +55,8 @@ impl Dir {
         contents
     }
 
-    /// The journal does not open, says this about it in one line, and has overwritten nothing.
+    /// Checks that the journal does not open, that it says this in one line, and that nothing was
+    /// overwritten.
     #[track_caller]
     fn is_refused(&self, says: &str) {
         let before = self.contents();
@@ -75,7 +76,7 @@ impl Drop for Dir {
     }
 }
 
-/// Stores a few states, one after the other; the last one.
+/// Stores a few states in turn and returns the last one.
 fn store_some(journal: &mut Journal, commits: u64) -> State {
     let mut now = journal.load().expect("a state");
     for seed in 0..commits {
@@ -90,22 +91,22 @@ fn found(journal: Result<Journal, JournalError>) -> State {
     journal.expect("it opens").load().expect("a state")
 }
 
-const BACKUP: &str = "put a backup of the whole directory back and start with --new-epoch, or begin anew with --discard-journal";
+const BACKUP: &str = "restore a backup of the whole directory and start with --new-epoch, or start over with --discard-journal";
 const GO_ON: &str =
-    "if this is a backup, go on from it with --new-epoch, or begin anew with --discard-journal";
+    "if this is a backup, continue from it with --new-epoch, or start over with --discard-journal";
 
 #[test]
 fn a_journal_begins_in_an_empty_directory_and_goes_on() {
     let (dir, state) = Dir::with_journal();
     assert_eq!((state.meta.epoch, found(dir.open())), (OLD, state.clone()));
-    // A life that is killed, which is what a drop without a close is to the next one, but for the lock.
+    // Dropped without a close: like a killed life, except that the lock is free.
     let mut journal = Journal::open(&dir.0, NEW).expect("it opens");
     assert_eq!(journal.load().expect("a state"), state);
     let state = store_some(&mut journal, 2);
     assert_eq!((journal.load().expect("a state"), state.meta.epoch), (state.clone(), OLD));
     drop(journal);
     assert_eq!(found(dir.open()), state);
-    // One directory is made, and none above it.
+    // Only one level of directories is created.
     let inner = dir.file("a");
     assert!(Journal::open(&inner.join("b"), OLD).is_err() && !inner.exists());
     assert!(Journal::open(&inner, OLD).is_ok());
@@ -117,7 +118,7 @@ fn a_journal_begins_nowhere_else() {
     fs::create_dir(dir.file("lost+found")).expect("made");
     fs::write(dir.file("PG_VERSION"), "17\n").expect("written");
     dir.is_refused(
-        "it is neither empty nor a journal: \"PG_VERSION\" is of another program... give the journal a directory of its own",
+        "the directory is neither empty nor a journal: \"PG_VERSION\" belongs to another program... use a directory that holds nothing else",
     );
     assert!(!dir.file("lock").exists());
     let discarded = Journal::discard(&dir.0, NEW).expect_err("not even then");
@@ -127,7 +128,9 @@ fn a_journal_begins_nowhere_else() {
 
     let dir = Dir::new();
     fs::write(dir.file("lock"), [b'x'; 59]).expect("written");
-    dir.is_refused("it is neither empty nor a journal: \"lock\"... give the journal a directory of its own");
+    dir.is_refused(
+        "the directory is neither empty nor a journal: \"lock\"... use a directory that holds nothing else",
+    );
     let dir = Dir::new();
     let not_a_directory = dir.file("file");
     File::create(&not_a_directory).expect("made");
@@ -139,7 +142,7 @@ fn a_journal_begins_nowhere_else() {
 fn one_server_uses_a_directory() {
     let (dir, state) = Dir::with_journal();
     let first = dir.open().expect("it opens");
-    dir.is_refused("another server uses it... stop that server, or give this one a directory of its own");
+    dir.is_refused("another server uses it... stop that server, or use another directory");
     assert!(Journal::discard(&dir.0, NEW).is_err() && Journal::open_backup(&dir.0, NEW).is_err());
     drop(first);
     assert_eq!(found(dir.open()), state);
@@ -150,13 +153,13 @@ fn a_file_that_is_missing_is_refused() {
     let (dir, state) = Dir::with_journal();
     let aside = dir.0.with_extension("aside");
     fs::rename(dir.file("turns.redb"), &aside).expect("moved");
-    dir.is_refused(&format!("turns.redb is missing, and id says that it was there... {BACKUP}"));
+    dir.is_refused(&format!("turns.redb is missing, but id says that it existed... {BACKUP}"));
     fs::rename(&aside, dir.file("turns.redb")).expect("moved");
     fs::rename(dir.file("id"), &aside).expect("moved");
-    dir.is_refused(&format!("id is missing, and turns.redb has been written to... {GO_ON}"));
+    dir.is_refused(&format!("id is missing, but turns.redb has been written to... {GO_ON}"));
     fs::rename(&aside, dir.file("id")).expect("moved");
     fs::remove_file(dir.file("lock")).expect("removed");
-    assert_eq!(found(dir.open()), state, "of the lock nothing depends but what it may find");
+    assert_eq!(found(dir.open()), state, "the lock only helps to find faults");
 }
 
 #[test]
@@ -192,14 +195,14 @@ fn a_database_that_is_damaged_is_refused() {
 fn an_id_that_is_damaged_or_newer_or_of_another_life_is_refused() {
     let (dir, state) = Dir::with_journal();
     for (id, says) in [
-        ("14\n".to_owned(), format!("id is damaged: it is not that of a journal... {BACKUP}")),
+        ("14\n".to_owned(), format!("id is damaged: it does not belong to a journal... {BACKUP}")),
         (
             "taketurns journal\nformat 2\n".to_owned(),
-            "id is of format 2, and this program reads 1... start the program that wrote it, or --export with that one and --import with this one".to_owned(),
+            "id has format 2, but this program reads format 1... run the program that wrote it, or --export with that one and --import with this one".to_owned(),
         ),
         (
             format!("taketurns journal\nformat 1\nepoch {NEW}\n"),
-            format!("turns.redb is of epoch {OLD}, and id of {NEW}... {GO_ON}"),
+            format!("turns.redb has epoch {OLD}, but id has {NEW}... {GO_ON}"),
         ),
     ] {
         fs::write(dir.file("id"), id).expect("written");
@@ -212,12 +215,12 @@ fn an_id_that_is_damaged_or_newer_or_of_another_life_is_refused() {
 }
 
 #[test]
-fn an_older_copy_is_refused_until_it_is_called_one() {
+fn an_older_copy_is_refused_until_it_is_declared_a_backup() {
     let (dir, old) = Dir::with_journal();
     let copy = fs::read(dir.file("turns.redb")).expect("a file");
     store_some(&mut dir.open().expect("it opens"), 5);
     fs::write(dir.file("turns.redb"), copy).expect("written");
-    dir.is_refused(&format!("turns.redb ends with commit 4, and 9 commits were durable... {GO_ON}"));
+    dir.is_refused(&format!("turns.redb ends with commit 4, but 9 commits were durable... {GO_ON}"));
     let backup = found(Journal::open_backup(&dir.0, NEW));
     assert_eq!((backup.meta.epoch, &backup.rings), (NEW, &old.rings));
     assert_eq!(found(dir.open()), backup);
@@ -254,7 +257,7 @@ fn an_export_is_imported_as_it_was() {
         assert!(matches!(taken.fault(), Fault::InUse), "{taken}");
         drop(journal);
         let taken = Journal::import(&dir.0, &text[..]).expect_err("there is one").to_string();
-        assert!(taken.ends_with("there is a journal already: import into an empty directory"), "{taken}");
+        assert!(taken.ends_with("there already is a journal: import into an empty directory"), "{taken}");
         let other = Dir::new();
         assert_eq!(found(Journal::import(&other.0, &text[..])), next, "seed {seed}");
         let mut again = Vec::new();
@@ -263,8 +266,8 @@ fn an_export_is_imported_as_it_was() {
     }
 }
 
-/// Lines of an export that were cut, changed, doubled or moved are an error with the number of a line, or
-/// mean what they say.
+/// A line of an export that was cut, changed, doubled or moved must either be an error that names a line, or
+/// mean exactly what it says.
 #[test]
 fn an_import_that_is_spoilt_is_an_error_that_names_a_line() {
     let dir = Dir::new();
@@ -287,7 +290,7 @@ fn an_import_that_is_spoilt_is_an_error_that_names_a_line() {
         }
     };
     for kept in 0..lines.len() {
-        assert_eq!(error(&lines[..kept].join("\n")), format!("{}: the end is missing", kept + 1));
+        assert_eq!(error(&lines[..kept].join("\n")), format!("{}: the last line is missing", kept + 1));
         let without: Vec<&str> =
             lines.iter().enumerate().filter(|&(nth, _)| nth != kept).map(|(_, line)| *line).collect();
         error(&without.join("\n"));
@@ -295,7 +298,7 @@ fn an_import_that_is_spoilt_is_an_error_that_names_a_line() {
         error(&twice.join("\n"));
     }
     for (old, new, says) in [
-        ("\"format\":1", "\"format\":2", "1: it is of format 2, and this program reads 1"),
+        ("\"format\":1", "\"format\":2", "1: it has format 2, but this program reads format 1"),
         ("\"entry\":\"ring\"", "\"entry\":\"rang\"", "2: unknown variant `rang`"),
         ("\"min_seats\":", "\"min_seats\":-", "2: invalid value"),
         ("\"weight_max\":", "\"weight_max\":1000", "2: invalid value"),
@@ -340,7 +343,7 @@ fn a_disk_that_fails_ends_the_life_with_one_line() {
     assert!(error.starts_with("journal \"/proc/taketurns\": cannot make or open the directory: "), "{error}");
 }
 
-/// `/dev/full` is a file that is opened and read, and that no byte can be written to.
+/// `/dev/full` can be opened and read, but no byte can be written to it.
 #[test]
 fn an_export_onto_a_full_disk_says_so() {
     let (dir, _) = Dir::with_journal();
@@ -351,7 +354,7 @@ fn an_export_onto_a_full_disk_says_so() {
     assert!(error.contains("cannot write the export: No space left on device"), "{error}");
 }
 
-/// A commit may be larger than what redb keeps in memory.
+/// A commit may be larger than redb's cache.
 #[test]
 fn the_states_of_many_hosts_are_one_commit() {
     let dir = Dir::new();
@@ -370,7 +373,7 @@ fn the_states_of_many_hosts_are_one_commit() {
 }
 
 #[test]
-fn what_is_lost_says_which_journal_it_was() {
+fn an_error_of_a_lost_journal_names_it() {
     let dir = Dir::new();
     let journal = dir.open().expect("a new journal");
     fs::remove_dir_all(&dir.0).expect("removed");

@@ -14,18 +14,18 @@ use crate::time::{Alarm, Instant, Now, Timers};
 /// The id and times of a [`CounterClient`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterClientConfig {
-    /// Its id.
+    /// The client's id.
     pub id: CounterId,
-    /// How often it counts. Default 500 ms.
+    /// The interval at which it counts. Default 500 ms.
     pub pace: Duration,
     /// The shortest time between two requests for a new increment. Default 3 s.
     pub ask_min: Duration,
-    /// The longest. Default 5 s.
+    /// The longest time between two requests. Default 5 s.
     pub ask_max: Duration,
 }
 
 impl CounterClientConfig {
-    /// The defaults, for `id`.
+    /// Returns the default settings for `id`.
     ///
     /// # Examples
     ///
@@ -51,13 +51,13 @@ impl CounterClientConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CounterClientEvent {
-    /// The server has said from where to go on.
+    /// The server sent the number to continue from.
     Began(i64),
     /// A number was sent.
     Counted(i64),
-    /// A new increment was asked for.
+    /// A new increment was requested.
     Asked(Parity),
-    /// It came.
+    /// The new increment arrived.
     Increment(i64),
 }
 
@@ -73,18 +73,18 @@ pub struct CounterClient {
 
 struct Running {
     connection: ConnectionId,
-    /// Unknown until the server has answered.
+    /// `None` until the server has answered.
     number: Option<i64>,
     increment: i64,
     count_at: Instant,
     ask_at: Instant,
-    /// An increment was asked for and has not come. Two answers might arrive as one number: none is asked for
-    /// meanwhile.
+    /// Whether a requested increment has not arrived yet. No other is requested meanwhile, because two
+    /// answers might arrive as one number.
     asked: bool,
 }
 
 impl CounterClient {
-    /// A client that is not connected. `entropy` decides when it asks, and for what.
+    /// Creates a client without a connection. `entropy` decides when it asks, and for which parity.
     ///
     /// # Examples
     ///
@@ -170,13 +170,14 @@ impl Protocol for CounterClient {
     type Event = CounterClientEvent;
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, _: SocketAddr, _: Origin, links: &mut Links) {
-        // An old server takes its first recv whole as the id: nothing else until it has answered.
+        // An old server takes its whole first `recv` as the id, so nothing else is sent until it has
+        // answered.
         links.send_fmt(id, format_args!("{}", self.config.id));
         let before = self.running.replace(Running {
             connection: id,
             number: None,
             increment: 1,
-            // Both begin with the answer.
+            // Both start when the answer arrives.
             count_at: now.instant,
             ask_at: now.instant,
             asked: false,
@@ -228,7 +229,7 @@ impl Protocol for CounterClient {
     }
 
     fn handle_closed(&mut self, _: Now, id: ConnectionId, _: CloseReason, _: &mut Links) {
-        // An older one may be closed behind a newer one.
+        // An older connection may be closed after a newer one was opened.
         if self.running.as_ref().is_some_and(|running| running.connection == id) {
             self.running = None;
             self.timers.remove(&mut self.alarm, ());
@@ -236,7 +237,7 @@ impl Protocol for CounterClient {
     }
 
     fn handle_timeout(&mut self, now: Now, links: &mut Links) {
-        // One that is being closed lasts a while, but nothing is sent any more.
+        // A connection that is being closed may last a while, but nothing more is sent to it.
         self.running.take_if(|running| !links.is_open(running.connection));
         while self.timers.pop(now.instant).is_some() {
             if self.timers.ring(&mut self.alarm, (), now.instant) {

@@ -1,7 +1,8 @@
-//! A counter with odd and even requests: clients count up and report each value; the server remembers the
-//! last one of every id, and gives out random odd and even numbers.
+//! A counter with odd and even requests: clients count up and report each value. The server remembers the
+//! last value of each id, and gives out random odd and even numbers.
 //!
-//! docs/LEGACY.md in the repository gives every sentence a number, and the code refers to them (C3, C7).
+//! docs/LEGACY.md in the repository numbers each of its sentences, and the code refers to these numbers
+//! (C3, C7).
 
 mod client;
 mod server;
@@ -13,7 +14,7 @@ use std::time::Duration;
 pub use client::{CounterClient, CounterClientConfig, CounterClientEvent};
 pub use server::CounterServer;
 
-/// The number that a client counts under: 0 to 10,000.
+/// The number under which a client counts: 0 to 10,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CounterId(u16);
 
@@ -21,7 +22,7 @@ impl CounterId {
     /// The highest id.
     pub const MAX: u16 = 10_000;
 
-    /// The id `id`, or `None` above 10,000.
+    /// Returns the id `id`, or `None` above 10,000.
     ///
     /// # Examples
     ///
@@ -36,7 +37,7 @@ impl CounterId {
         (id <= CounterId::MAX).then_some(CounterId(id))
     }
 
-    /// The id as a number.
+    /// Returns the id as a number.
     #[must_use]
     pub fn get(self) -> u16 {
         self.0
@@ -49,12 +50,12 @@ impl fmt::Display for CounterId {
     }
 }
 
-/// The memory of an id, which outlives its connections.
+/// The data kept for an id, which outlives its connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Record {
-    /// The last number that it has reported; 0 before the first.
+    /// The last number that it reported; 0 before the first.
     pub number: i64,
-    /// The last random number that it was given, if it has asked.
+    /// The last random number that it was given; `None` if it has never asked.
     pub random: Option<u8>,
 }
 
@@ -68,7 +69,7 @@ pub enum Parity {
 }
 
 impl Parity {
-    /// The word on the wire.
+    /// Returns the word on the wire.
     ///
     /// # Examples
     ///
@@ -102,12 +103,11 @@ impl fmt::Display for Parity {
 /// Limits and times of a [`CounterServer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterServerConfig {
-    /// Connections; one more is turned away. Default 10,000.
+    /// The most connections. Any further one is turned away. Default 10,000.
     pub max_clients: usize,
     /// How long a connection may go without an id. Default 10 s.
     pub hello_timeout: Duration,
-    /// The longest message or id, its space not counted; a longer one closes the connection. Default 32
-    /// bytes.
+    /// The longest message or id, without its space. A longer one closes the connection. Default 32 bytes.
     pub message_bytes_max: usize,
 }
 
@@ -121,11 +121,11 @@ impl Default for CounterServerConfig {
     }
 }
 
-/// An event of a [`CounterServer`]. Displayed, it is a line of its log.
+/// An event of a [`CounterServer`]. Its `Display` form is a line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CounterEvent {
-    /// A client has said who it is, and was given its last number.
+    /// A client sent its id and was given its last number.
     Began {
         /// Its address.
         peer: SocketAddr,
@@ -134,14 +134,14 @@ pub enum CounterEvent {
         /// Its last number.
         number: i64,
     },
-    /// It has reported a number.
+    /// A client reported a number.
     Counted {
         /// The client's id.
         id: CounterId,
         /// The number.
         number: i64,
     },
-    /// It has asked for a random number.
+    /// A client asked for a random number.
     Gave {
         /// The client's id.
         id: CounterId,
@@ -150,16 +150,16 @@ pub enum CounterEvent {
         /// The number that it got.
         random: u8,
     },
-    /// Something was refused. Of one pass of the loop the first 64 are reported.
+    /// Something was refused. Only the first 64 refusals of a pass are reported.
     Refused {
         /// Its address.
         peer: SocketAddr,
-        /// The client's id, if it has said one.
+        /// The client's id, if it has sent one.
         id: Option<CounterId>,
         /// The message and the reason, escaped for a log.
         what: String,
     },
-    /// Its connection is gone.
+    /// The connection of a client ended.
     Ended {
         /// Its address.
         peer: SocketAddr,

@@ -26,12 +26,12 @@ pub struct CounterServer {
     config: CounterServerConfig,
     entropy: Entropy,
     clients: ConnectionMap<Client>,
-    /// 10,001 at most.
+    /// At most 10,001 entries.
     ids: BTreeMap<CounterId, Known>,
     timers: Timers<ConnectionId>,
     draining: bool,
     refused: u64,
-    /// Refusals of this pass.
+    /// The number of refusals in this pass.
     reported: usize,
     events: VecDeque<CounterEvent>,
 }
@@ -45,18 +45,18 @@ struct Known {
 struct Client {
     peer: SocketAddr,
     id: Option<CounterId>,
-    /// Ends the patience with one that has said no id.
+    /// Limits how long a client may take to send its id.
     alarm: Alarm,
 }
 
-/// Refusals of one pass that the host hears of: a flood of them is not to fill the memory.
+/// The most refusals reported per pass, so that a flood of them does not fill the memory.
 const REPORTED_MAX: usize = 64;
 
 const TOO_LONG: &str = "a message that is too long";
 
 impl CounterServer {
-    /// Makes a server without records. `entropy` makes the random numbers; it is asked again while its byte
-    /// is above 249.
+    /// Creates a server without records. `entropy` provides the random numbers, and is asked again after a
+    /// byte above 249.
     #[must_use]
     pub fn new(config: CounterServerConfig, entropy: Entropy) -> CounterServer {
         CounterServer {
@@ -72,12 +72,12 @@ impl CounterServer {
         }
     }
 
-    /// All that is remembered, by id.
+    /// Returns all records by id.
     pub fn records(&self) -> impl Iterator<Item = (CounterId, Record)> {
         self.ids.iter().map(|(&id, known)| (id, known.record))
     }
 
-    /// Remembers `record` for `id`, as from a file.
+    /// Restores the record of `id`, for example from a file.
     ///
     /// # Examples
     ///
@@ -93,13 +93,13 @@ impl CounterServer {
         self.ids.entry(id).or_default().record = record;
     }
 
-    /// How many messages were refused.
+    /// Returns the number of messages that were refused.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// C1, C2, C7: the first message is the id; the answer is its last number; a newer connection wins.
+    /// C1, C2, C7: the first message is the id, the answer is its last number, and a newer connection wins.
     fn greet(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) {
         let digits = std::str::from_utf8(bytes).ok().filter(|_| bytes.len() <= self.config.message_bytes_max);
         let Some(id) = digits.and_then(|text| text.parse().ok()).and_then(CounterId::new) else {
@@ -120,7 +120,7 @@ impl CounterServer {
         links.send_fmt(connection, format_args!("{number}"));
     }
 
-    /// C3, C4, C8: a number, or a word.
+    /// C3, C4, C8: handles a number or a word.
     fn message(&mut self, connection: ConnectionId, id: CounterId, bytes: &[u8], links: &mut Links) {
         let text = std::str::from_utf8(bytes).unwrap_or("");
         if let Some(parity) = Parity::parse(text) {
@@ -132,16 +132,16 @@ impl CounterServer {
             self.ids.entry(id).or_default().record.number = number;
             self.events.push_back(CounterEvent::Counted { id, number });
         } else {
-            self.refuse(connection, "what is neither a number of 64 bits nor odd nor even", bytes);
+            self.refuse(connection, "a message that is neither a 64-bit number nor odd nor even", bytes);
         }
     }
 
-    /// One of 0 to 99, each odd or each even one as likely as the others.
+    /// Returns a number from 0 to 99, with all odd or all even numbers equally likely.
     fn random(&mut self, parity: Parity) -> u8 {
         loop {
             let mut byte = [0];
             (self.entropy)(&mut byte);
-            // 250 is the largest multiple of 50 that fits: what lies above would favour the small ones.
+            // 250 is the largest multiple of 50 that fits: larger bytes would favour the small numbers.
             if byte[0] < 250 {
                 return byte[0] % 50 * 2 + u8::from(parity == Parity::Odd);
             }
@@ -174,7 +174,7 @@ impl CounterServer {
         self.events.push_back(CounterEvent::Ended { peer: client.peer, id });
     }
 
-    /// The id is one raw message, up to a space or line's end; how many bytes that is.
+    /// Takes the id, one raw message up to a space or line end. Returns how many bytes it took.
     fn take_greeting(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let greeting = bytes.trim_ascii_start();
         let begin = bytes.len() - greeting.len();
@@ -185,8 +185,8 @@ impl CounterServer {
         begin + length
     }
 
-    /// The messages behind the greeting, each up to its space, as far as there is room; how many bytes these
-    /// were.
+    /// Handles the messages after the greeting, each up to its space, while there is room. Returns how many
+    /// bytes they took.
     fn take_messages(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let mut used = 0;
         let max = self.config.message_bytes_max;

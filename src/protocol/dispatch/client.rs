@@ -1,5 +1,4 @@
-//! The dispatch client: knows its rank, sends commands, and executes those that come, which is to say reports
-//! them.
+//! The dispatch client: it has a rank, sends commands, and executes those that it receives by reporting them.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,14 +12,15 @@ use crate::session::Redacted;
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, split_line};
 
-/// The least time between two commands in the raw framing: an old server takes one `recv` as one command.
+/// The shortest time between two commands in the raw framing, because an old server takes each `recv` for one
+/// command.
 const GAP: Duration = Duration::from_millis(10);
-/// Commands that may wait to be sent.
+/// The most commands that may wait to be sent.
 const WAITING_MAX: usize = 8192;
-/// Line framing: bytes waiting to be written above which no more is sent, because the driver gives up a peer
-/// that takes too little.
+/// Line framing: no more commands are sent while more bytes than this wait to be written, because the driver
+/// closes a peer that accepts too little.
 const UNSENT_BYTES_MAX: usize = 32 * 1024;
-/// The longest line from a server.
+/// The longest line accepted from a server.
 const LINE_BYTES_MAX: usize = 1024;
 
 /// The client side of ranked dispatch, without sockets: a [`Protocol`] for one connection.
@@ -40,26 +40,26 @@ pub struct DispatchClient {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DispatchClientEvent {
-    /// The server has given the client its rank.
+    /// The server gave the client its rank.
     Ranked(Rank),
     /// The client has moved up.
     NewRank(Rank),
-    /// A command is to be executed; in the line framing the server is told that it is done.
+    /// A command to execute. In the line framing, the server is told that it is done.
     Command(Command),
-    /// A command came from a client of lower rank: it is not executed.
+    /// A command came from a client of lower rank, and is not executed.
     FromBelow(Rank, Command),
-    /// The server has passed a command on (line framing).
+    /// The server passed a command on (line framing).
     Accepted(u64),
-    /// A command has been executed (line framing).
+    /// A command was executed (line framing).
     Done(u64),
-    /// A command was rejected, and why (line framing).
+    /// A command was rejected for this reason (line framing).
     Rejected(String),
-    /// The server takes no more clients.
+    /// The server does not accept more clients.
     Full,
 }
 
 impl DispatchClient {
-    /// A client that is not connected yet.
+    /// Creates a client without a connection.
     ///
     /// # Examples
     ///
@@ -83,30 +83,30 @@ impl DispatchClient {
         }
     }
 
-    /// The client's rank, once it has one.
+    /// Returns the client's rank, once it has one.
     #[must_use]
     pub fn rank(&self) -> Option<Rank> {
         self.rank
     }
 
-    /// Whether commands wait to be sent.
+    /// Returns whether commands wait to be sent.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Returns whether enough commands wait that a host should stop reading more of them for now.
+    /// Returns whether so many commands wait that the host should stop reading more of them for now.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.waiting.len() > WAITING_MAX / 4
     }
 
-    /// Sends `command`, as soon as there are a connection and a rank to claim, and the gap behind the last
-    /// one is over.
+    /// Sends `command` as soon as there is a connection and a rank to claim, and the gap after the last
+    /// command is over.
     ///
     /// # Errors
     ///
-    /// Gives the command back when 8,192 wait already.
+    /// Returns the command if 8,192 are waiting already.
     ///
     /// # Examples
     ///
@@ -176,8 +176,8 @@ impl DispatchClient {
         self.send_waiting(now, links);
     }
 
-    /// A raw server that leaves no gap: a rank right before or behind another message can be told from it;
-    /// else it is logged.
+    /// A raw server may leave no gap between messages. A rank can be told apart from a message next to it;
+    /// anything else is logged.
     fn unknown(&mut self, now: Now, id: ConnectionId, text: &str, links: &mut Links) {
         match message::split(text).filter(|_| self.framing == Framing::Raw) {
             Some((first, rest)) => {

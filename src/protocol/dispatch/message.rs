@@ -1,4 +1,4 @@
-//! Messages on the wire.
+//! The messages of the protocol.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use super::Rank;
 /// The longest command, in bytes.
 pub const COMMAND_BYTES_MAX: usize = 960;
 
-/// The longest message of a client: `C`, a claimed rank, a command.
+/// The longest message of a client: `C`, the claimed rank and a command.
 pub(super) const MESSAGE_BYTES_MAX: usize = COMMAND_BYTES_MAX + 24;
 
 /// A command for another client to execute: 1 to 960 bytes of UTF-8 without control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command(String);
 
-/// The text is not a [`Command`].
+/// A text that is not a [`Command`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidCommand;
 
@@ -27,7 +27,7 @@ impl fmt::Display for InvalidCommand {
 impl std::error::Error for InvalidCommand {}
 
 impl Command {
-    /// The command as it came.
+    /// Returns the command as it arrived.
     ///
     /// # Examples
     ///
@@ -54,17 +54,17 @@ impl std::str::FromStr for Command {
     }
 }
 
-/// Displayed, characters that could rearrange what stands around them on a terminal are escaped.
+/// `Display` escapes characters that could rearrange the text around them on a terminal.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         crate::protocol::write_printable(&self.0, f)
     }
 }
 
-/// A message of a client.
+/// A client's message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request {
-    /// `C {claimed rank} {command}`; a claim beyond all ranks is one like any other.
+    /// `C {claimed rank} {command}`. The claim may exceed all ranks.
     Command { claimed: Rank, command: Command },
     /// `D {id}`: done (line framing).
     Done(u64),
@@ -86,7 +86,7 @@ impl Request {
     }
 }
 
-/// A message of a server.
+/// A server's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reply {
     /// `Your rank is {r}`
@@ -95,7 +95,7 @@ pub(super) enum Reply {
     NewRank(Rank),
     /// ` {r} {command} {r}`: the sender's rank on both sides (raw framing).
     Execute(Rank, Command),
-    /// `C {id} {command}` (line framing, as all that follow)
+    /// `C {id} {command}` (line framing, like all that follow)
     Job(u64, Command),
     /// `A {id}`: accepted.
     Accepted(u64),
@@ -150,7 +150,7 @@ impl fmt::Display for Reply {
     }
 }
 
-/// Cuts two messages of a raw server apart that came as one, where one of them is a rank.
+/// Splits two messages of a raw server that arrived as one, if one of them is a rank.
 pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     let rank = text.strip_prefix(RANK).or_else(|| text.strip_prefix(NEW_RANK));
     let at = match rank {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_is_told_from_what_stands_around_it() {
+    fn a_rank_is_told_apart_from_its_neighbours() {
         for (first, rest) in [
             ("Your rank is 1", "RYour rank is now 0"),
             ("Your rank is 12", " 0 dance 0"),

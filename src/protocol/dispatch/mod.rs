@@ -1,8 +1,8 @@
-//! Ranked dispatch: clients get ranks by arrival, and a command goes to a client of lower rank, which
-//! executes it.
+//! Ranked dispatch: clients get ranks by order of arrival, and each command goes to a client of lower rank,
+//! which executes it.
 //!
-//! Rank 0 is the highest; a lower rank is a larger number. docs/LEGACY.md in the repository gives every
-//! sentence a number, and the code refers to them (R3, R7).
+//! Rank 0 is the highest; a lower rank is a larger number. docs/LEGACY.md in the repository numbers each of
+//! its sentences, and the code refers to these numbers (R3, R7).
 
 mod client;
 mod message;
@@ -29,17 +29,17 @@ impl fmt::Display for Rank {
     }
 }
 
-/// The choice of the client that gets a command.
+/// The rule by which a server chooses the client for a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Policy {
-    /// The closest lower rank.
+    /// The next lower rank.
     #[default]
     Next,
-    /// The lower-ranked client with the smallest load; of equals the one that has waited for longest.
+    /// The lower-ranked client with the smallest load; among equals, the one that was chosen longest ago.
     LeastLoaded,
 }
 
-/// The text is not a [`Policy`].
+/// A text that is not a [`Policy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownPolicy;
 
@@ -66,23 +66,25 @@ impl FromStr for Policy {
 /// Limits and times of a [`DispatchServer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DispatchServerConfig {
-    /// How messages are told apart. Default raw.
+    /// How messages are delimited. Default raw.
     pub framing: Framing,
-    /// The choice of the client that gets a command. Default the closest lower rank.
+    /// The rule by which a client is chosen for a command. Default the next lower rank.
     pub policy: Policy,
-    /// Clients; one more is told `Server full`. Default 5.
+    /// The most clients. Any further one is told `Server full`. Default 5.
     pub max_clients: usize,
-    /// Raw framing: the least time between two messages to one client, so that it never reads both in one
+    /// Raw framing: the shortest time between two messages to one client, so that it never reads both in one
     /// `recv`. Default 10 ms.
     pub signal_gap: Duration,
-    /// Raw framing: messages that wait for the gap, for each client; a further command is refused, and only
-    /// the newest rank waits beside them. Default 64, of 1,024 bytes at most.
+    /// Raw framing: the most messages that wait for the gap, per client. A further command is refused. In
+    /// addition, the newest rank may wait. Default 64, each of at most 1,024 bytes.
     pub waiting_max: usize,
-    /// Raw framing: the load of a client is the number of commands sent to it within this time. Default 10 s.
+    /// Raw framing: a client's load is the number of commands that it was sent within this time. Default 10
+    /// s.
     pub load_window: Duration,
-    /// Line framing: commands that a client has not done yet; a further one is refused. Default 1,024.
+    /// Line framing: the most commands that a client may have left to do. A further one is refused. Default
+    /// 1,024.
     pub undone_max: usize,
-    /// Line framing: how long a line that has begun may take to end. Default 5 s.
+    /// Line framing: how long a line may take from its first byte to its end. Default 5 s.
     pub line_timeout: Duration,
 }
 
@@ -105,11 +107,11 @@ impl Default for DispatchServerConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DispatchCounts {
-    /// Commands that went to a client.
+    /// Commands that were sent to a client.
     pub dispatched: u64,
-    /// Commands that went to no client; see [`Rejection`].
+    /// Commands that were sent to no client; see [`Rejection`].
     pub rejected: u64,
-    /// Messages that were no command.
+    /// Messages that were not commands.
     pub refused: u64,
     /// Connections that were told `Server full`.
     pub turned_away: u64,
@@ -126,42 +128,42 @@ pub enum DispatchEvent {
         /// Its rank.
         rank: Rank,
     },
-    /// A client is gone. Those below it move up at the end of the pass.
+    /// A client has left. Those below it move up at the end of the pass.
     Left {
         /// Its address.
         peer: SocketAddr,
-        /// The rank that it had, as it was told.
+        /// Its rank, as it was told.
         rank: Rank,
     },
-    /// Clients have left in this pass, and the others have their new ranks: see [`DispatchServer::ranks`].
+    /// Clients left in this pass, and the others have new ranks: see [`DispatchServer::ranks`].
     MovedUp,
-    /// A command went to a client.
+    /// A command was sent to a client.
     Dispatched {
         /// The rank of its sender.
         from: Rank,
-        /// The rank of the client that executes it.
+        /// The rank of the client that is to execute it.
         to: Rank,
     },
-    /// A command went to no client. No more than 4,096 of these and of the next come from one pass:
-    /// [`DispatchServer::counts`] has all.
+    /// A command was sent to no client. A pass reports at most 4,096 of these and of
+    /// [`Refused`](Self::Refused) together; [`DispatchServer::counts`] counts all of them.
     Rejected {
         /// The rank of its sender.
         from: Rank,
         /// The reason.
         reason: Rejection,
     },
-    /// Bytes that are no command were refused.
+    /// Bytes that are not a command were refused.
     Refused {
-        /// The address of their sender.
+        /// The address of the sender.
         peer: SocketAddr,
     },
 }
 
-/// The reason why a command goes to no client: the line framing's `X {reason}`.
+/// The reason why a command is sent to no client: the line framing's `X {reason}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// No client is ranked lower.
+    /// No client has a lower rank.
     LowestRank,
     /// Too much waits for the client that would get it.
     Busy,

@@ -1,5 +1,5 @@
-//! The dispatch server: who has which rank, who gets which command, and when a raw client may be written to
-//! again.
+//! The dispatch server: ranks, the choice of a client for each command, and the gaps between messages to raw
+//! clients.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::session::{Extent, FirstWord, Redacted, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, LineError, RawMessage, split_line, split_raw};
 
-/// The greatest load that the raw framing can tell apart: the number of times that are kept for each client.
+/// The largest load that the raw framing can tell apart: the number of send times kept per client.
 const LOAD_MAX: usize = 4096;
 
 /// The server side of ranked dispatch, without sockets: a [`Protocol`].
@@ -36,45 +36,45 @@ const LOAD_MAX: usize = 4096;
 pub struct DispatchServer {
     config: DispatchServerConfig,
     clients: ConnectionMap<Client>,
-    /// By rank. Those that are gone stay until the end of the pass, when the others move up.
+    /// Clients by rank. Those that have left stay until the end of the pass, when the others move up.
     ranks: Vec<ConnectionId>,
-    /// A client has left in this pass: those that stand before this place in `ranks` were there then, and are
-    /// told of their new ranks.
+    /// If a client has left in this pass, the length of `ranks` at that time. The clients before that place
+    /// are told their new ranks.
     told_before: Option<usize>,
-    /// Clients that do not read, to be told of their ranks when they do.
+    /// Clients that do not read now, and are told their ranks when they do.
     owed: Vec<ConnectionId>,
     counts: DispatchCounts,
     timers: Timers<ConnectionId>,
     draining: bool,
     events: VecDeque<DispatchEvent>,
-    /// How much was reported in this pass that went nowhere.
+    /// The number of rejections and refusals reported in this pass.
     reported: usize,
 }
 
-/// A line of two bytes can be refused: thousands of clients that say nothing else must not fill the memory
-/// with events of one pass.
+/// The most of these events per pass. A line of two bytes can be refused, so thousands of clients that send
+/// nothing else could fill the memory.
 const REPORTED_MAX: usize = 4096;
 
 #[derive(Debug)]
 struct Client {
     peer: SocketAddr,
-    /// As it was told, or will be when it reads.
+    /// The rank that it was told, or will be told when it reads.
     rank: Rank,
-    /// Its place in `ranks`.
+    /// Its index in `ranks`.
     place: usize,
-    /// It stands in `owed`.
+    /// Whether it is in `owed`.
     is_owed: bool,
-    /// It has said something that can be read.
+    /// Whether it has sent a valid message.
     has_spoken: bool,
-    /// Until then, in the raw framing.
+    /// Used until then, in the raw framing.
     first_word: FirstWord,
     input: Input,
-    /// When commands were sent to it, within the load window (raw framing, least-loaded); the last 4,096 at
-    /// most.
+    /// The times at which it was sent commands within the load window; at most the last 4,096 (raw framing,
+    /// least-loaded).
     sent: VecDeque<Instant>,
-    /// Commands that it has not done, and who sent them (line framing).
+    /// Commands that it has not done yet, and their senders (line framing).
     undone: BTreeMap<u64, ConnectionId>,
-    /// The number of the last command that it was chosen for: smaller means longer ago.
+    /// The number of the last command for which it was chosen. A smaller number means longer ago.
     chosen: u64,
     /// Messages that wait for the gap (raw framing).
     waiting: VecDeque<Reply>,
@@ -82,27 +82,27 @@ struct Client {
     alarm: Alarm,
 }
 
-/// R7: when the next message may follow the last one.
+/// R7: when the next message may be sent.
 #[derive(Debug, Clone, Copy)]
 enum Gap {
-    /// There was a message in the pass of this time. It is written when that pass ends, however long it
+    /// A message was queued in the pass of this time. It is written when that pass ends, however long it
     /// takes, so the gap begins with the next pass.
     Begins(Instant),
-    /// Until then.
+    /// The gap lasts until this time.
     Lasts(Instant),
 }
 
-/// Where a client stands in the middle of a line (line framing).
+/// The state of a client's input within a line (line framing).
 #[derive(Debug, Clone, Copy, Default)]
 struct Input {
-    /// The rest of a line that was refused for its length is dropped, up to its end.
+    /// Whether the rest of a line that was refused for its length is being skipped.
     skips: bool,
-    /// When a line that has begun must have ended.
+    /// The deadline for the end of a line that has begun.
     until: Option<Instant>,
 }
 
 impl DispatchServer {
-    /// A server without clients.
+    /// Creates a server without clients.
     ///
     /// # Examples
     ///
@@ -128,18 +128,18 @@ impl DispatchServer {
         }
     }
 
-    /// Every client with its rank, the highest first.
+    /// Returns every client with its rank, the highest first.
     pub fn ranks(&self) -> impl Iterator<Item = (Rank, SocketAddr)> {
         self.ranks.iter().filter_map(|&id| self.clients.get(id)).map(|client| (client.rank, client.peer))
     }
 
-    /// Running counts.
+    /// Returns running counts.
     #[must_use]
     pub fn counts(&self) -> DispatchCounts {
         self.counts
     }
 
-    /// Acts upon one message.
+    /// Handles one message.
     fn request(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
         let request = std::str::from_utf8(message).ok().and_then(Request::parse);
         if let Some(client) = self.clients.get_mut(id).filter(|_| request.is_some()) {
@@ -155,7 +155,7 @@ impl DispatchServer {
         }
     }
 
-    /// R10: refuses a message that is no command. The client stays.
+    /// R10: refuses a message that is not a command. The client stays.
     fn refuse(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
         self.note_refused(id, message, links);
         self.tell_rejected(now, id, Rejection::Malformed, links);
@@ -174,7 +174,7 @@ impl DispatchServer {
         self.report_refusal(DispatchEvent::Refused { peer });
     }
 
-    /// L6: whether it speaks another protocol, such as a web page on the same machine.
+    /// L6: returns whether the client speaks another protocol, such as a web page on the same machine.
     fn is_foreign(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
         let Some(client) = self.clients.get_mut(id).filter(|client| !client.has_spoken) else { return false };
         match self.config.framing {
@@ -187,14 +187,14 @@ impl DispatchServer {
         }
     }
 
-    /// L6: it is closed before anything behind its first line counts.
+    /// L6: closes the client before anything after its first line counts.
     fn turn_out(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
         self.note_refused(id, bytes, links);
         self.remove(now, id, links);
         links.close(id);
     }
 
-    /// R2 to R5: the command goes to a client of lower rank than the sender has, whatever it claims.
+    /// R2 to R5: sends the command to a client below the sender's actual rank, whatever rank it claims.
     fn command(&mut self, now: Now, id: ConnectionId, claimed: Rank, command: Command, links: &mut Links) {
         let Some(sender) = self.clients.get_mut(id) else { return };
         let (from, place) = (sender.rank, sender.place);
@@ -231,7 +231,7 @@ impl DispatchServer {
         }
     }
 
-    /// R4: who gets a command of the client that has this place.
+    /// R4: returns the client that gets a command from the client at `place`.
     fn receiver(&mut self, now: Now, place: usize) -> Option<ConnectionId> {
         let DispatchServer { ranks, clients, .. } = self;
         let mut lower = ranks[place + 1..].iter().copied();
@@ -254,8 +254,8 @@ impl DispatchServer {
         }
     }
 
-    /// Whether it can have one more command. A worker that is busy does not read meanwhile, and must not be
-    /// given up for what waits for it.
+    /// Returns whether a worker can be sent one more command. While it is busy it does not read, and it must
+    /// not be closed as a slow reader for that.
     fn has_room(&self, worker: ConnectionId, links: &Links) -> bool {
         let has_room = self.clients.get(worker).is_some_and(|client| match self.config.framing {
             Framing::Raw => client.waiting.len() < self.config.waiting_max,
@@ -293,8 +293,8 @@ impl DispatchServer {
         }
     }
 
-    /// R7: writes `reply`, or has it wait until the gap behind the last message is over. Of two ranks that
-    /// wait only the newer one is told.
+    /// R7: writes `reply`, or keeps it until the gap after the last message is over. If two ranks wait, only
+    /// the newer one is sent.
     fn say(&mut self, now: Now, id: ConnectionId, reply: Reply, links: &mut Links) {
         let Some(client) = self.clients.get_mut(id) else { return };
         match self.config.framing {
@@ -369,8 +369,8 @@ impl DispatchServer {
         }
     }
 
-    /// Tells those that are owed their rank, except those that do not read: the ranks of an hour would close
-    /// them.
+    /// Tells their rank to all that are owed it, except those that do not read: the ranks of an hour would
+    /// close them as slow readers.
     fn tell_ranks(&mut self, now: Now, links: &mut Links) {
         for id in std::mem::take(&mut self.owed) {
             let Some(client) = self.clients.get_mut(id) else { continue };
@@ -384,7 +384,7 @@ impl DispatchServer {
         }
     }
 
-    /// R10: what one readiness brings is one command.
+    /// R10: the bytes of one readiness are one command.
     fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) {
         match split_raw(bytes, MESSAGE_BYTES_MAX, true, |_| true) {
             RawMessage::TooLong(start) => self.refuse(now, id, start, links),
@@ -393,7 +393,7 @@ impl DispatchServer {
         }
     }
 
-    /// Handles the lines that have ended, as far as there is room; how many bytes these were.
+    /// Handles complete lines while there is room. Returns how many bytes they took.
     fn line_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let Some(&Client { input, .. }) = self.clients.get(id) else { return bytes.len() };
         let mut skips = input.skips;
@@ -421,7 +421,7 @@ impl DispatchServer {
         let Some(client) = self.clients.get_mut(id) else { return used };
         let fresh = now.instant + self.config.line_timeout;
         let going_on = input.until.filter(|_| !has_ended);
-        // Lines that wait for room have ended: how long they wait, is for the driver to say.
+        // Complete lines that wait for room have no deadline here. The driver limits their wait.
         let has_begun = skips || used < bytes.len() && links.may_go_on(id);
         client.input = Input { skips, until: has_begun.then(|| going_on.unwrap_or(fresh)) };
         self.rearm(id);
@@ -496,8 +496,8 @@ impl Protocol for DispatchServer {
                 }
                 _ => self.send_waiting(now, id, links),
             }
-            // The others are for the next pass: much is to be written first, so that no client that reads is
-            // closed for it.
+            // The others wait for the next pass: the queues are written first, so that no client that reads
+            // is closed for them.
             if links.wants_flush(id) {
                 return;
             }
@@ -512,7 +512,7 @@ impl Protocol for DispatchServer {
         }
     }
 
-    /// Commands that wait for the gap are still sent: 64 of them take less than a second.
+    /// Commands that wait for the gap are still sent, because 64 of them take less than a second.
     fn drain(&mut self, now: Now, links: &mut Links) {
         self.draining = true;
         for id in std::mem::take(&mut self.ranks) {

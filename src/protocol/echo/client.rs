@@ -1,4 +1,4 @@
-//! The echo client, with one connection per message.
+//! The echo client, which uses one connection per message.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,9 +10,8 @@ use crate::time::{Instant, Now};
 
 /// The client side of the echo protocol, without sockets: a [`Protocol`].
 ///
-/// The host [sets](Self::say) a message and dials, once per message. The answer comes as an event. There is
-/// one message at a time: the next one replaces one that is not answered, and nothing more is reported about
-/// that.
+/// The host [sets](Self::say) a message and dials, once per message. The answer arrives as an event. There is
+/// one message at a time: the next one replaces an unanswered one, about which nothing more is reported.
 #[derive(Debug)]
 pub struct EchoClient {
     config: EchoClientConfig,
@@ -23,22 +22,22 @@ pub struct EchoClient {
     events: VecDeque<EchoClientEvent>,
 }
 
-/// The connection of a message that was sent.
+/// The connection of a message that was sent, and is not answered yet.
 #[derive(Debug)]
 struct Awaited {
     id: ConnectionId,
-    /// When to give up; `None` once that is done.
+    /// When to give up; `None` once that has happened.
     until: Option<Instant>,
-    /// The host has set another message since.
+    /// Whether the host has set another message since.
     is_given_up: bool,
 }
 
 /// Limits of an [`EchoClient`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EchoClientConfig {
-    /// The longest answer; a longer one is cut. Default 128 KiB.
+    /// The longest answer; a longer one is truncated. Default 128 KiB.
     pub answer_bytes_max: usize,
-    /// How long the server may take to answer and to close. Default 30 s.
+    /// How long the server may take to answer and close. Default 30 s.
     pub answer_timeout: Duration,
 }
 
@@ -52,14 +51,14 @@ impl Default for EchoClientConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EchoClientEvent {
-    /// The server has answered and closed the connection.
+    /// The server answered and closed the connection.
     Answered(String),
-    /// The connection ended without an answer; this side closed it if the time for that was over.
+    /// The connection ended without an answer. This side closed it if the server took too long.
     Unanswered(CloseReason),
 }
 
 impl EchoClient {
-    /// Makes a client without a message.
+    /// Creates a client without a message.
     #[must_use]
     pub fn new(config: EchoClientConfig) -> EchoClient {
         EchoClient {
@@ -71,7 +70,7 @@ impl EchoClient {
         }
     }
 
-    /// Sets the message for the next connection, and gives up the previous one if it is not answered.
+    /// Sets the message for the next connection. Gives up the previous one if it is unanswered.
     ///
     /// # Examples
     ///
@@ -100,7 +99,7 @@ impl Protocol for EchoClient {
             links.abort(before.id);
         }
         links.send(id, self.message.as_bytes());
-        // The end of the stream is the end of the message, for old servers and new.
+        // Old and new servers alike take the end of the stream for the end of the message.
         links.finish(id);
         log_line!(links, Info, "sent message to {peer}");
     }

@@ -1,6 +1,7 @@
-//! Timestamped echo: a client sends a message and gets it back with the server's local time in front.
+//! Timestamped echo: a client sends a message and gets it back, preceded by the server's local time.
 //!
-//! docs/LEGACY.md in the repository gives every sentence a number, and the code refers to them (E2, E4).
+//! docs/LEGACY.md in the repository numbers each of its sentences, and the code refers to these numbers
+//! (E2, E4).
 
 mod client;
 mod server;
@@ -10,31 +11,31 @@ use std::time::{Duration, SystemTime};
 pub use client::{EchoClient, EchoClientConfig, EchoClientEvent};
 pub use server::EchoServer;
 
-/// Writes a time as people read it: `YYYY-MM-DD HH:MM:SS`, local. Time zones are files of the system's, so
-/// the host brings this along; the example uses the `jiff` crate.
+/// Formats a time for people: `YYYY-MM-DD HH:MM:SS`, local. The host provides this, because time zones are
+/// files of the system; the example uses the `jiff` crate.
 pub type Stamp = Box<dyn Fn(SystemTime) -> String + Send>;
 
 /// Limits and times of an [`EchoServer`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EchoServerConfig {
-    /// The connection stays open, and every line gets one line in answer. Default `false`: one message a
-    /// connection.
+    /// Whether the connection stays open, and every line gets one line in answer. Default `false`: one
+    /// message per connection.
     pub keep_open: bool,
-    /// The longest message, its end not counted. Default 64 KiB; more than
+    /// The longest message, without its end. Default 64 KiB; more than
     /// [`in_bytes_max`](crate::engine::DriverConfig::in_bytes_max) cannot be received. With `keep_open`,
-    /// lines wait while more than half of [`out_bytes_max`](crate::engine::DriverConfig::out_bytes_max) has
-    /// not been read of the answers to those before them.
+    /// lines wait while more than half of [`out_bytes_max`](crate::engine::DriverConfig::out_bytes_max) is
+    /// queued in answers that the client has not read.
     pub message_bytes_max: usize,
-    /// A message without an end that is shorter than this is complete as it came: old clients send no end,
-    /// and never wait for more than one `recv(1024)`. Default 1,024. Not used with `keep_open`.
+    /// A message without an end that is shorter than this is taken as complete: old clients send no end, and
+    /// their servers make do with one `recv(1024)`. Default 1,024. Not used with `keep_open`.
     pub whole_bytes_max: usize,
-    /// How long a longer one is followed by silence before it is complete. Default 50 ms. Not used with
+    /// The silence after which a longer message is taken as complete. Default 50 ms. Not used with
     /// `keep_open`.
     pub gather_time: Duration,
-    /// How long a connection may go without a message, and a message that has begun without an end. Default
-    /// 10 s. With `keep_open` a connection may be silent between two lines.
+    /// How long a connection may go without a message, and how long a message may go without its end. Default
+    /// 10 s. With `keep_open` a connection may stay silent between two lines.
     pub idle_timeout: Duration,
-    /// Connections; one more is turned away. Default 10,000.
+    /// The most connections. Any further one is turned away. Default 10,000.
     pub max_clients: usize,
 }
 

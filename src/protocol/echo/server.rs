@@ -36,17 +36,17 @@ pub struct EchoServer {
 
 struct Client {
     peer: SocketAddr,
-    /// Bytes of a message that has begun and not ended, left unconsumed; more were given since if there are
-    /// more now.
+    /// Unconsumed bytes of a message that has begun but not ended. A larger count in the next call means that
+    /// more has arrived.
     left: usize,
-    /// When that message began, or the connection was opened: from here patience counts.
+    /// When that message began, or the connection was opened: the idle time counts from here.
     begun: Instant,
-    /// When the last piece came: from here silence counts.
+    /// When the last bytes arrived: the gather time counts from here.
     heard: Instant,
     alarm: Alarm,
 }
 
-/// Why a message is not echoed.
+/// The reason why a message is not echoed.
 #[derive(Clone, Copy)]
 enum Refusal {
     TooLong,
@@ -55,7 +55,7 @@ enum Refusal {
 }
 
 impl EchoServer {
-    /// A server without clients. `stamp` writes the time into its answers.
+    /// Creates a server without clients. `stamp` formats the time in its answers.
     #[must_use]
     pub fn new(config: EchoServerConfig, stamp: Stamp) -> EchoServer {
         EchoServer {
@@ -68,7 +68,7 @@ impl EchoServer {
         }
     }
 
-    /// Answers `message`, or says why not.
+    /// Answers `message`, or says why it cannot.
     fn answer(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
         let Some(client) = self.clients.get(id) else { return };
         let peer = client.peer;
@@ -109,7 +109,7 @@ impl EchoServer {
         self.dismiss(id, links);
     }
 
-    /// It has had its last word, and is not listened to any more.
+    /// Closes a client after its last message, and ignores its further input.
     fn dismiss(&mut self, id: ConnectionId, links: &mut Links) {
         if let Some(mut client) = self.clients.remove(id) {
             self.timers.remove(&mut client.alarm, id);
@@ -118,14 +118,12 @@ impl EchoServer {
         }
     }
 
-    // One message a connection.
-
-    /// `bytes` are all that has come of the message; perhaps they end it. How many of them are of no more
-    /// use.
+    /// Handles all bytes of a message that have arrived, which may be the whole message. Returns how many of
+    /// them to discard.
     fn gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let Some(client) = self.clients.get_mut(id) else { return bytes.len() };
         let message = bytes.trim_ascii_start();
-        // Whitespace is nothing, and buys no time.
+        // Whitespace does not begin a message, and does not extend its time.
         if message.is_empty() {
             return bytes.len();
         }
@@ -149,7 +147,7 @@ impl EchoServer {
         0
     }
 
-    /// The message has ended.
+    /// Answers a message that is complete.
     fn complete(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
         let message = message.trim_ascii();
         if !message.is_empty() {
@@ -157,14 +155,12 @@ impl EchoServer {
         }
     }
 
-    /// When silence completes the message of `client`.
+    /// Returns when silence completes the message of `client`.
     fn silent_at(&self, client: &Client) -> Option<Instant> {
         (!self.config.keep_open && client.left > 0).then(|| client.heard + self.config.gather_time)
     }
 
-    // A line after the other.
-
-    /// Answers the lines that have ended, as far as there is room; how many bytes these were.
+    /// Answers complete lines while there is room. Returns how many bytes they took.
     fn answer_lines(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let mut used = 0;
         let mut has_room = true;
@@ -178,7 +174,7 @@ impl EchoServer {
         if used > 0 || client.left == 0 {
             client.begun = now.instant;
         }
-        // Lines that wait for room may wait: how long, is for the driver to say.
+        // Lines that wait for room have no deadline here. The driver limits their wait.
         client.left = if has_room { left } else { 0 };
         if client.left > self.config.message_bytes_max.saturating_add(1) {
             self.refuse(id, Refusal::TooLong, links);
@@ -196,7 +192,7 @@ impl EchoServer {
         let due = match self.silent_at(client) {
             Some(silent) => Some(silent.min(patience)),
             None if !self.config.keep_open => Some(patience),
-            // Between two lines a connection that is kept open may be silent.
+            // A connection that is kept open may stay silent between two lines.
             None => (client.left > 0).then_some(patience),
         };
         if let Some(client) = self.clients.get_mut(id) {
@@ -259,7 +255,7 @@ impl Protocol for EchoServer {
             self.clients.next_due(now.instant, &mut self.timers, |client| Some(&mut client.alarm))
         {
             let Some(client) = self.clients.get(id) else { continue };
-            // Silence comes first: a server that was held up does not blame its client.
+            // Silence is checked first, so that a server that was held up does not blame its client.
             if self.silent_at(client).is_some_and(|silent| silent <= now.instant) {
                 links.reread(id);
             } else if client.left == 0 {
@@ -272,7 +268,7 @@ impl Protocol for EchoServer {
 
     fn handle_flushed(&mut self, _: Now, _: &mut Links) {}
 
-    /// A message that has begun is answered as it is.
+    /// An incomplete message is answered as it is.
     fn drain(&mut self, _: Now, links: &mut Links) {
         self.draining = true;
         let all: Vec<_> = self.clients.iter().map(|(id, client)| (id, client.left > 0)).collect();
@@ -293,7 +289,7 @@ impl Protocol for EchoServer {
         false
     }
 
-    /// A message with the end of its line, and the answer with what stands in front of it.
+    /// Room for a message with its line end, and for an answer with its prefix.
     fn buffers_min(&self) -> BuffersMin {
         let message = self.config.message_bytes_max;
         BuffersMin { in_bytes: message.saturating_add(2), out_bytes: message.saturating_add(64) }
@@ -310,13 +306,13 @@ impl Protocol for EchoServer {
     fn handle_durable(&mut self, _: Now, _: u64, _: &mut Links) {}
 }
 
-/// The beginning of a message, so that it can rearrange nothing around it in a log.
+/// The beginning of a message, escaped so that it cannot rearrange a log.
 struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shown(text) = self;
-        // From a client that has come to the wrong server.
+        // From a client that has reached the wrong server.
         let shown = Redacted::beginning(text.as_bytes());
         if shown.hides() {
             return shown.fmt(f);

@@ -1,4 +1,4 @@
-//! Who may join and watch which ring, by a file of rules: tokens, and the names of certificates.
+//! Access rules: a file says which tokens and certificates may join or watch which rings.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -11,9 +11,9 @@ use crate::session::{Name, Token};
 use crate::table::Given;
 use crate::turn::Weight;
 
-/// Rules of who may join or watch which ring. All that no rule allows is forbidden.
+/// Rules for joining and watching rings. Anything that no rule allows is forbidden.
 ///
-/// One rule a line: a proof, and what its bearer may do. `#` begins a comment.
+/// Each line is one rule: a proof, then the rights of its bearer. `#` begins a comment.
 ///
 /// ```text
 /// # printf %s "$TOKEN" | sha256sum
@@ -23,16 +23,16 @@ use crate::turn::Weight;
 /// cert:spiffe://example.org/viewer ring=* watch
 /// ```
 ///
-/// - `sha256:` is the digest of a token, in 64 hexadecimal digits. A token has to be random, such as 32
-///   bytes of it: a password would be found out from its digest. The file has no token, so who reads it can
-///   show none.
+/// - `sha256:` is the digest of a token, as 64 hexadecimal digits. Tokens must be random, for example 32
+///   random bytes: a password could be guessed from its digest. The file holds digests only, so reading it
+///   does not let anyone present a token.
 /// - `cert:` is a name of the client's [certificate](crate::protocol::Transport::names).
-/// - `ring=` has the rings, or `*` for all.
-/// - `name=` is the only name that the bearer may have, and no other bearer may have it in these rings; it
-///   has that name also while a lost connection of its own keeps it. Without it the bearer of a token may
-///   have any name that is no other rule's, and the bearer of a certificate has the name in `cert:`.
-/// - `weight=` is the weight of its seats, in place of the one that it asks for.
-/// - `watch`: it may watch, and not join. Without it, it may do both.
+/// - `ring=` lists the rings; `*` means all of them.
+/// - `name=` is the only name that the bearer may use. No other bearer may use it in these rings, and the
+///   bearer may take it over from its own lost connection. Without `name=`, the bearer of a token may use any
+///   name that no other rule owns, and the bearer of a certificate uses the name in `cert:`.
+/// - `weight=` is the weight of its seats, and overrides the requested one.
+/// - `watch` allows watching but not joining. Without it, the bearer may do both.
 ///
 /// A proof may have several rules.
 ///
@@ -51,7 +51,7 @@ use crate::turn::Weight;
 pub struct AccessRules {
     tokens: HashMap<TokenDigest, Vec<Rule>>,
     certificates: HashMap<Box<str>, Vec<Rule>>,
-    /// Names that a rule gives to one bearer, with their rings.
+    /// Names that belong to one bearer, with their rings.
     owned: HashSet<(Option<Name>, Name)>,
 }
 
@@ -60,38 +60,38 @@ pub(super) type TokenDigest = [u8; 32];
 
 #[derive(Debug, Clone)]
 struct Rule {
-    /// `None` for all.
+    /// `None` means all rings.
     rings: Option<Box<[Name]>>,
-    /// The only name that it allows.
+    /// The only name that this rule allows.
     name: Option<Name>,
     weight: Option<Weight>,
     only_watches: bool,
 }
 
-/// A request of a client, and the token that it has shown: all that has to be known to ask the rules again.
+/// A client's request and the token that it presented: enough to check it again when the rules change.
 #[derive(Clone, Copy)]
 pub(super) struct Claim {
     pub(super) ring: Name,
-    /// `None` to watch.
+    /// `None` for a request to watch.
     pub(super) name: Option<Name>,
     pub(super) token: Option<TokenDigest>,
 }
 
 impl AccessRules {
-    /// Returns whether a rule asks for a token. They need a wire that no third party can read.
+    /// Returns whether any rule asks for a token. Tokens need a connection that no third party can read.
     #[must_use]
     pub fn have_tokens(&self) -> bool {
         !self.tokens.is_empty()
     }
 
-    /// Returns whether a rule asks for a certificate.
+    /// Returns whether any rule asks for a certificate.
     #[must_use]
     pub fn have_certificates(&self) -> bool {
         !self.certificates.is_empty()
     }
 
-    /// The terms of a claim by a client with a certificate of these `names`, or words that say why it has
-    /// none.
+    /// Returns the terms for a claim by a client whose certificate has these `names`, or the reason for
+    /// refusing it.
     pub(super) fn check(&self, claim: &Claim, names: &[Box<str>]) -> Result<Given, &'static str> {
         let by_token = claim.token.and_then(|token| self.tokens.get(&token));
         let by_names = names.iter().filter_map(|name| self.certificates.get(name));
@@ -99,12 +99,12 @@ impl AccessRules {
         if rules.peek().is_none() {
             return Err(match (claim.token, names) {
                 (None, []) => "show a token or a certificate",
-                _ => "what you have shown is not known here",
+                _ => "unknown token or certificate",
             });
         }
         let mut rules = rules.filter(|rule| rule.covers(&claim.ring)).peekable();
         if rules.peek().is_none() {
-            return Err("this ring is not among yours");
+            return Err("you may not join or watch this ring");
         }
         let Some(name) = claim.name else { return Ok(Given::default()) };
         let mut rules = rules.filter(|rule| !rule.only_watches).peekable();
@@ -115,7 +115,7 @@ impl AccessRules {
             Some(only) => *only == name,
             None => !self.is_owned(claim.ring, name),
         });
-        let rule = rule.ok_or("this name is not yours")?;
+        let rule = rule.ok_or("you may not use this name")?;
         Ok(Given { weight: rule.weight, demand: None, owns_name: rule.name.is_some() })
     }
 
@@ -159,7 +159,7 @@ impl AccessRules {
                 if name.is_none() && !only_watches {
                     name = Some(certified.parse().map_err(|_| Flaw::CertifiedName)?);
                 }
-                // As the wire says the names of certificates: DNS names in small letters.
+                // Certificate names arrive with their DNS names in lower case.
                 let is_uri = certified.contains("://");
                 let key = if is_uri { certified.into() } else { certified.to_ascii_lowercase().into() };
                 self.certificates.entry(key).or_default()
@@ -197,7 +197,7 @@ fn digest_of(digits: &str) -> Result<TokenDigest, Flaw> {
     Ok(digest)
 }
 
-/// Reads all of it, or nothing.
+/// Accepts the whole text or none of it.
 impl FromStr for AccessRules {
     type Err = AccessError;
 
@@ -220,11 +220,11 @@ impl fmt::Debug for AccessRules {
     }
 }
 
-/// A line of [`AccessRules`] that is none. The text shows nothing of the line, since somebody may have
-/// written a token there.
+/// A line of [`AccessRules`] that cannot be parsed. The message never quotes the line, because it may contain
+/// a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccessError {
-    /// Its number, from 1.
+    /// The line number, counted from 1.
     pub line: usize,
     flaw: Flaw,
 }
@@ -246,17 +246,15 @@ impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.flaw {
             Flaw::Proof => "a rule begins with sha256: or cert:",
-            Flaw::Digest => {
-                "behind sha256: stand 64 hexadecimal digits, as of printf %s \"$TOKEN\" | sha256sum"
-            }
-            Flaw::Word => "behind the proof stand ring=, name=, weight= and watch",
-            Flaw::Twice => "a rule says each thing once",
-            Flaw::Name => "a name has 1 to 64 bytes, without white space, : and =",
+            Flaw::Digest => "sha256: takes 64 hexadecimal digits, as from printf %s \"$TOKEN\" | sha256sum",
+            Flaw::Word => "a proof may be followed by ring=, name=, weight= and watch",
+            Flaw::Twice => "each word may appear only once in a rule",
+            Flaw::Name => "a name has 1 to 64 bytes, without white space, : or =",
             Flaw::Weight => "a weight is a number from 1 to 100",
             Flaw::NoRing => "a rule needs ring=",
-            Flaw::WatcherWithSeat => "one that may only watch has neither name= nor weight=",
+            Flaw::WatcherWithSeat => "a rule with watch takes neither name= nor weight=",
             Flaw::CertifiedName => {
-                "what stands behind cert: cannot be a client's name, so this rule needs name= or watch"
+                "the name after cert: cannot be a client's name, so this rule needs name= or watch"
             }
         };
         write!(f, "line {}: {why}", self.line)
@@ -265,7 +263,7 @@ impl fmt::Display for AccessError {
 
 impl std::error::Error for AccessError {}
 
-/// The rules in force, and the claims that they have admitted.
+/// The rules in force, and the claims that were admitted under them.
 #[derive(Debug, Default)]
 pub(super) struct Access {
     pub(super) rules: AccessRules,
@@ -338,12 +336,12 @@ mod tests {
         let given = ask(&rules, "anybody", &[], "main", Some("zoe")).expect("any name");
         assert_eq!((given.weight, given.owns_name), (None, false));
         for (shown, ring, wants, why) in [
-            (STAFF, "lab", Some("bob"), "this name is not yours"),
-            (STAFF, "gpu0", Some("ann"), "this ring is not among yours"),
+            (STAFF, "lab", Some("bob"), "you may not use this name"),
+            (STAFF, "gpu0", Some("ann"), "you may not join or watch this ring"),
             ("viewer", "main", Some("ann"), "you may only watch"),
-            ("anybody", "main", Some("ann"), "this name is not yours"),
-            ("anybody", "lab", None, "this ring is not among yours"),
-            ("guessed", "main", Some("ann"), "what you have shown is not known here"),
+            ("anybody", "main", Some("ann"), "you may not use this name"),
+            ("anybody", "lab", None, "you may not join or watch this ring"),
+            ("guessed", "main", Some("ann"), "unknown token or certificate"),
             ("", "main", Some("ann"), "show a token or a certificate"),
         ] {
             assert_eq!(ask(&rules, shown, &[], ring, wants).err(), Some(why), "{shown} {ring} {wants:?}");
@@ -363,14 +361,14 @@ mod tests {
         assert!(ask(&rules, "", &["spiffe://example.org/d"], "main", Some("dave")).is_ok());
         assert!(ask(&rules, "", &["spiffe://example.org/v"], "lab", None).is_ok());
         for (names, wants, why) in [
-            (&["carol"][..], "bob", "this name is not yours"),
+            (&["carol"][..], "bob", "you may not use this name"),
             (&["spiffe://example.org/v"], "carol", "you may only watch"),
-            (&["spiffe://example.org/V"], "carol", "what you have shown is not known here"),
-            (&["eve"], "carol", "what you have shown is not known here"),
+            (&["spiffe://example.org/V"], "carol", "unknown token or certificate"),
+            (&["eve"], "carol", "unknown token or certificate"),
         ] {
             assert_eq!(ask(&rules, "", names, "main", Some(wants)).err(), Some(why), "{names:?}");
         }
-        // Either proof is enough.
+        // One valid proof is enough.
         assert!(ask(&rules, "guessed", &["carol"], "main", Some("carol")).is_ok());
     }
 
@@ -393,8 +391,8 @@ mod tests {
             ("cert:bob", "needs ring="),
             ("cert:bob ring=", "a name has"),
             ("cert:bob ring=a,,b", "a name has"),
-            ("cert:bob ring=main ring=lab", "each thing once"),
-            ("cert:bob ring=main watch watch", "each thing once"),
+            ("cert:bob ring=main ring=lab", "only once"),
+            ("cert:bob ring=main watch watch", "only once"),
             ("cert:bob ring=main watch weight=2", "neither name= nor weight="),
             ("cert:bob ring=main weight=101", "1 to 100"),
             ("cert:bob ring=main secret=ey.J", "ring=, name="),

@@ -1,4 +1,4 @@
-//! Carries out moves of the scheduler, in the order in which clients are to hear of them.
+//! Carries out the scheduler's moves, and tells clients about them in the promised order.
 
 use log::{Level, info};
 
@@ -15,15 +15,15 @@ use crate::table::{RoomId, SeatData, SeatName};
 use crate::time::Now;
 use crate::turn::{Ended, Grant, HandOver, HeldClock, Moved, Outcome, SeatId, TurnNumber};
 
-/// An answer that was accepted, for hearers and the host.
+/// An accepted answer, for hearers and the host.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Accepted<'a> {
-    /// The answer, or for a raw client all it said.
+    /// The answer; from a raw client, its whole message.
     pub(super) message: &'a [u8],
     /// The length of the name in front of a raw answer; 0 otherwise.
     pub(super) name: usize,
     pub(super) words: Option<&'a str>,
-    /// Times it was sent on this connection, each of which gets a reply.
+    /// The number of times the answer was sent on this connection; each copy gets a reply.
     pub(super) replies: u32,
 }
 
@@ -36,20 +36,19 @@ impl<'a> Accepted<'a> {
     }
 }
 
-/// A move, as it is carried out.
+/// A move that is being carried out.
 #[derive(Clone, Copy)]
 struct Step<'a> {
     moved: Moved,
-    /// The answer that ended a turn, if one did.
+    /// The answer that ended the turn, if there was one.
     answer: Option<Accepted<'a>>,
-    /// The next holder has been told.
+    /// Whether the next holder has been told already.
     is_told: bool,
-    /// The data of the seat whose turn has ended, if that seat is gone by now.
+    /// The data of the seat whose turn has ended, if that seat no longer exists.
     gone: Option<&'a SeatData>,
 }
 
-/// A raw client that answered too late for its last turn, and whose answer counts in the one that it has now
-/// (T11).
+/// A raw client whose answer came too late for its last turn, and counts in its current one (T11).
 pub(super) struct Late {
     id: ConnectionId,
     seat: SeatId,
@@ -57,9 +56,8 @@ pub(super) struct Late {
 }
 
 impl TurnServer {
-    /// Carries out a move by an answer: `next` is the client of the next holder. Returns whether nearly
-    /// nothing was left to do: no client is to hear of it but the one that has answered, and that is the
-    /// caller's to tell.
+    /// Carries out the move that an answer caused; `next` is the client of the next holder. Returns whether
+    /// only the client that answered is left to be told, which is up to the caller.
     #[inline(always)]
     pub(super) fn carry_on(
         &mut self,
@@ -71,14 +69,13 @@ impl TurnServer {
     ) -> bool {
         let HandOver { seat, turn, granted, lapses } = handed;
         let answer = || Accepted { message, name, words: None, replies: 1 };
-        // T25: the next holder is told that it may go, before anything else is written, if nothing stands in
-        // the way of that.
+        // T25: tell the next holder before anything else is written, if it can be told right now.
         match next.and_then(|id| Some((id, self.sessions.get_mut(id)?))) {
             Some((id, Session::Raw(raw))) if likely(raw.signal == Signal::Quiet && raw.extras.is_none()) => {
                 raw.signal = Signal::Open;
                 links.send_static_first(id, GO);
             }
-            // On one connection an answer is confirmed before the next turn begins.
+            // If both turns belong to one connection, `OK` comes before the next `GO`.
             Some((id, Session::Line(line))) if granted.seat != seat => {
                 let within = lapses.nanos_since(now.instant).as_millis();
                 line.go_mark = write_go(id, granted.turn, within, links);
@@ -103,7 +100,7 @@ impl TurnServer {
         self.finish_drain(now, links);
     }
 
-    /// Carries out a move, and those that follow from it.
+    /// Carries out a move and everything that follows from it.
     pub(super) fn carry_out(
         &mut self,
         now: Now,
@@ -115,8 +112,7 @@ impl TurnServer {
         self.finish_drain(now, links);
     }
 
-    /// Carries out what was put off until the turns of these seats have ended and their clients have heard
-    /// how.
+    /// Carries out the steps that were deferred until these turns had ended and their clients had been told.
     #[cold]
     fn carry_out_afterwards(&mut self, now: Now, links: &mut Links) {
         while let Some((seat, then)) = self.afterwards.pop() {
@@ -124,7 +120,7 @@ impl TurnServer {
         }
     }
 
-    /// L10: a connection that let its first `GO` lapse without a word does not count until it speaks.
+    /// L10: a connection that let its first `GO` lapse in silence does not count until it speaks.
     pub(super) fn carry_out_rest(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         let moved = self.table.scheduler.vacate_at_once(now.instant, seat);
         self.report(TurnEvent::Away { seat });
@@ -153,8 +149,8 @@ impl TurnServer {
         }
     }
 
-    /// T25: first the next holder hears that it may go, then the last one how its turn ended, then the
-    /// hearers; but on one connection an answer is confirmed before the next turn begins.
+    /// T25: tells the next holder first, then the last holder, then the hearers. If both turns belong to one
+    /// connection, `OK` comes before the next `GO`.
     fn carry_out_one(&mut self, now: Now, step: Step<'_>, links: &mut Links) -> Option<Late> {
         let Step { moved: Moved { ended, granted }, answer, is_told, gone } = step;
         self.note_moved(&Moved { ended, granted });
@@ -186,9 +182,7 @@ impl TurnServer {
         late
     }
 
-    // Ends.
-
-    /// Counts and reports a turn that ended; returns the number of answers to it that still need a reply.
+    /// Counts and reports the end of a turn. Returns the number of its answers that still need a reply.
     #[inline]
     fn note_ended(&mut self, ended: &Ended, answer: Option<&Accepted<'_>>, links: &mut Links) -> Option<u32> {
         match answer {
@@ -226,7 +220,7 @@ impl TurnServer {
         }
     }
 
-    /// Tells the client whose turn it was how that ended.
+    /// Tells the last holder how its turn ended.
     #[inline]
     fn tell_ended(
         &mut self,
@@ -245,7 +239,7 @@ impl TurnServer {
         }
     }
 
-    /// Tells a client that speaks lines how its turn ended.
+    /// Tells a line client how its turn ended.
     #[inline]
     fn tell_line(
         &mut self,
@@ -274,13 +268,14 @@ impl TurnServer {
         }
     }
 
-    /// A raw client is not told that its turn has ended. A `GO` that was held back is not sent any more.
+    /// A raw client is not told that its turn has ended. A `GO` that was held back is dropped.
     #[cold]
     fn tell_raw(&mut self, id: ConnectionId, ended: &Ended) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         match raw.signal {
             Signal::HeldBack => raw.signal = Signal::Gap,
-            // A port scanner, or a thinking person: it may still answer, and does not count until then.
+            // This is a port scanner, or a person who is thinking. It may still answer, but does not count
+            // until then.
             Signal::Open if raw.trial == Trial::Silent && ended.outcome == Outcome::Lapsed => {
                 raw.trial = Trial::Resting;
                 self.afterwards.push((ended.seat, Then::Rest));
@@ -289,9 +284,7 @@ impl TurnServer {
         }
     }
 
-    // Beginnings.
-
-    /// Tells the next holder that it may go, as soon as it may hear of it.
+    /// Tells the next holder that it may go, once its grant is durable.
     fn grant(&mut self, now: Now, Grant { seat, turn }: Grant, links: &mut Links) -> Option<Late> {
         self.report(TurnEvent::Granted { seat, turn });
         if let Some(outbox) = &mut self.outbox {
@@ -301,7 +294,7 @@ impl TurnServer {
         self.tell_granted(now, Grant { seat, turn }, links)
     }
 
-    /// As [`grant`](Self::grant), when nothing has to be recorded before.
+    /// Like [`grant`](Self::grant), once nothing is left to be recorded.
     pub(super) fn tell_granted(
         &mut self,
         now: Now,
@@ -328,7 +321,7 @@ impl TurnServer {
         }
     }
 
-    /// Begins the turn of a raw client that cannot be sent `GO` now.
+    /// Grants a turn to a raw client that cannot be sent `GO` now.
     #[cold]
     pub(super) fn grant_raw_extras(
         &mut self,
@@ -358,7 +351,7 @@ impl TurnServer {
         }
     }
 
-    /// Tells the holder of a turn of it, and starts its clock.
+    /// Tells the holder about its turn, and starts the clock.
     pub(super) fn grant_line(
         &mut self,
         now: Now,
@@ -372,7 +365,7 @@ impl TurnServer {
         links.hurry(id);
     }
 
-    /// Tells the client on `id` how much time is left of the turn that its seat holds.
+    /// Tells the client on `id` how much time its seat's turn has left.
     #[inline]
     pub(super) fn say_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if let Some((turn, within)) = self.time_left(now, seat) {
@@ -380,8 +373,8 @@ impl TurnServer {
         }
     }
 
-    /// As [`say_go`](Self::say_go), the first time on this connection: answers without a fence count once
-    /// this is written (L3).
+    /// Like [`say_go`](Self::say_go), for the first time on this connection. Answers without a fence count
+    /// only once this is written (L3).
     pub(super) fn say_first_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         match &mut self.outbox {
             Some(outbox) if outbox.has_some_of(id) || !outbox.is_all_durable() => {
@@ -400,7 +393,7 @@ impl TurnServer {
         }
     }
 
-    /// The turn that `seat` holds, and its time in milliseconds.
+    /// Returns the turn that `seat` holds and the time that it has left, in milliseconds.
     pub(super) fn time_left(&self, now: Now, seat: SeatId) -> Option<(TurnNumber, u64)> {
         let held = self.table.scheduler.held_by(seat)?;
         let left = match held.clock {
@@ -410,8 +403,6 @@ impl TurnServer {
         };
         Some((held.turn, u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
     }
-
-    // Hearers.
 
     #[inline]
     fn has_hearers(&self, seat: SeatId) -> Option<RoomId> {
@@ -444,7 +435,7 @@ impl TurnServer {
         self.hear(room, &reply, links);
     }
 
-    /// Tells the hearers of a turn that its holder has been told of.
+    /// Tells hearers about a turn whose holder has been told.
     pub(super) fn hear_begin(&mut self, now: Now, grant: &Grant, links: &mut Links) {
         let Some(room) = self.has_hearers(grant.seat) else { return };
         if let Some(outbox) = self.outbox.as_mut().filter(|outbox| !outbox.is_all_durable()) {
@@ -460,7 +451,7 @@ impl TurnServer {
         self.hear(room, &Reply::Begin { name: &name, turn, within }, links);
     }
 
-    /// Sends a line about a seat to the hearers of its ring.
+    /// Sends a line about a seat to everyone who hears its ring.
     pub(super) fn hear_of_seat(
         &mut self,
         seat: SeatId,
@@ -473,7 +464,7 @@ impl TurnServer {
         }
     }
 
-    /// Sends a line to all hearers of a ring.
+    /// Sends a line to everyone who hears a ring.
     pub(super) fn hear(&mut self, room: RoomId, reply: &Reply<'_>, links: &mut Links) {
         self.scratch.clear();
         reply.encode(&mut self.scratch);
@@ -487,7 +478,7 @@ impl TurnServer {
         }
     }
 
-    /// A seat is gone: its name is free, and with the last one its ring.
+    /// Frees the name of a seat that is gone, and forgets its ring if it was the last one.
     pub(super) fn forget(&mut self, now: Now, seat: SeatId, data: &SeatData, links: &mut Links) {
         self.note_gone(seat, data);
         let name = SeatName { seat, name: data.name() }.to_string().into_boxed_str();
@@ -501,9 +492,9 @@ impl TurnServer {
         }
     }
 
-    /// Gives a seat up: a turn that it holds ends, and its place is gone.
+    /// Retires a seat, which also ends its turn.
     pub(super) fn retire_seat(&mut self, now: Now, seat: SeatId, links: &mut Links) {
-        // The proposal of a seat that is gone cannot be accepted.
+        // The proposal of a seat that is gone can no longer be accepted.
         if let Some((moved, data)) = self.table.scheduler.retire(now.instant, seat) {
             self.carry_out_step(now, Step { moved, answer: None, is_told: false, gone: Some(&data) }, links);
             self.forget(now, seat, &data, links);
@@ -512,7 +503,7 @@ impl TurnServer {
     }
 }
 
-/// The way in which a turn without an answer ended, as clients and the host are told.
+/// Returns how a turn without an answer ended, in the words for clients and the host.
 fn how_of(outcome: Outcome) -> How {
     match outcome {
         Outcome::Passed => How::Passed,
@@ -522,7 +513,7 @@ fn how_of(outcome: Outcome) -> How {
     }
 }
 
-/// Returns the mark behind what is written.
+/// Returns the output mark after the `GO`.
 #[inline(never)]
 fn write_go(id: ConnectionId, turn: TurnNumber, within: u64, links: &mut Links) -> u64 {
     Reply::Go { turn, within, last: None }.encode(links.draft());

@@ -1,4 +1,4 @@
-//! Limits and times of a turn server, and the combinations that contradict each other.
+//! Limits and times of a turn server, and checks for contradictions among them.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,12 +24,12 @@ use crate::wire::Framing;
 #[non_exhaustive]
 pub struct TurnServerConfig {
     /// The framing of all clients. With [`Framing::Raw`] a connection gets a seat as soon as it is accepted;
-    /// with [`Framing::Line`] a silent one never does. Default `None`: both kinds of clients, in the same
-    /// rings. The first bytes of a connection, or its silence, show which kind it is.
+    /// with [`Framing::Line`] a silent one never gets one. Default `None`: clients of both framings share the
+    /// rings, and the first bytes of a connection, or its silence, show which framing it uses.
     pub framing: Option<Framing>,
     /// The rules of rings that have no rules of their own. Default: two seats, 30 s per turn.
     pub rules: Rules,
-    /// The most connections; one more is turned away. Default 10,000.
+    /// The most connections. Any further one is turned away. Default 10,000.
     ///
     /// Each costs less than 1 KiB in addition to what the system keeps and what is queued for it. If the
     /// process may have fewer descriptors, set it to 16 less than
@@ -40,19 +40,18 @@ pub struct TurnServerConfig {
     /// The most seats from one address, including those that are away. Default `None`, because clients may
     /// share an address.
     pub max_per_address: Option<usize>,
-    /// Whether the host decides on every `JOIN` and `WATCH`. Default [`Admission::Open`]. A host that decides
+    /// Whether the host decides on every `JOIN` and `WATCH`. Default [`Admission::Open`]. [`Admission::Host`]
     /// needs [`Framing::Line`], because raw clients give no name.
     pub admission: Admission,
-    /// How long a drain waits at most for the holders of turns. Default 3 s.
+    /// The longest time that a drain waits for the holders of turns. Default 3 s.
     pub drain_timeout: Duration,
-    /// After a [restart](super::TurnServer::restore): how long seats that waited keep their place in the
-    /// queue while their clients are away, and how long a held turn waits for its holder at least. Default 10
-    /// s.
+    /// After a [restart](super::TurnServer::restore): how long absent seats keep their place in the queue,
+    /// and the shortest time that a held turn waits for its holder. Default 10 s.
     pub return_time: Duration,
     /// How long a new connection may take to send a valid `JOIN` or `WATCH`. Default 10 s.
     pub hello_timeout: Duration,
-    /// How long a line may take from its first byte to its end, and how long a payload may pause. Default 5
-    /// s.
+    /// How long a line may take from its first byte to its end, and how long a payload may pause. Default
+    /// 5 s.
     pub line_timeout: Duration,
     /// The longest answer, in bytes. Default 16 KiB.
     ///
@@ -61,9 +60,9 @@ pub struct TurnServerConfig {
     pub answer_bytes_max: usize,
     /// The most seats in the roster that a new hearer gets. Default 256.
     pub roster_max: usize,
-    /// Raw clients: the least time between `WAIT` and a `GO` to the same connection, so that a client that
-    /// takes one `recv` for one message never gets both at once. Default 100 ms, for which such a client
-    /// sleeps anyway.
+    /// Raw clients: the shortest time between `WAIT` and a `GO` to the same connection, so that a client that
+    /// takes each `recv` for one message never gets both at once. Default 100 ms; such a client sleeps that
+    /// long anyway.
     pub signal_gap: Duration,
     /// Raw clients: how long an incomplete message waits for the rest. Default 50 ms.
     pub gather_time: Duration,
@@ -130,7 +129,7 @@ impl TurnServerConfig {
         }
     }
 
-    /// Checks that a ring with `rules` can grant turns in such a server.
+    /// Checks that a ring with `rules` can grant turns in this server.
     pub(super) fn check_rules(&self, rules: &Rules) -> Result<(), TurnConfigError> {
         rules.check()?;
         let (max_clients, min_seats) = (self.max_clients, rules.min_seats);
@@ -141,27 +140,27 @@ impl TurnServerConfig {
     }
 }
 
-/// Whether a client may join or watch a ring.
+/// Whether clients may join and watch freely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Admission {
-    /// Any client may.
+    /// Every client may.
     #[default]
     Open,
-    /// The host decides on each, within `hello_timeout`.
+    /// The host decides on each client, within `hello_timeout`.
     Host,
 }
 
-/// A combination of limits that contradict each other.
+/// A contradiction between limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TurnConfigError {
-    /// The rules of rings make no sense.
+    /// The rules of rings contradict each other.
     Rules(RulesError),
-    /// `max_clients` is below the seats that a ring needs.
+    /// `max_clients` is smaller than the number of seats that a ring needs.
     TooFewClients {
         /// The limit.
         max_clients: usize,
-        /// The seats that a ring needs.
+        /// The number of seats that a ring needs.
         min_seats: usize,
     },
     /// `max_rings` is 0.
@@ -186,7 +185,7 @@ impl fmt::Display for TurnConfigError {
             ),
             TurnConfigError::NoRings => f.write_str("max_rings is 0: expected at least 1"),
             TurnConfigError::AdmissionOfRawClients => f.write_str(
-                "admission by the host needs the line framing: raw clients say no name to decide on",
+                "admission by the host needs the line framing: raw clients give no name to decide on",
             ),
         }
     }

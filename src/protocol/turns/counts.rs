@@ -8,17 +8,17 @@ use crate::session::How;
 pub struct TurnCounts {
     /// Turns that were answered.
     pub accepted: u64,
-    /// Answers that were sent again, and confirmed again.
+    /// Answers that were sent again and confirmed again.
     pub repeated: u64,
-    /// Answers that went to the host to judge.
+    /// Answers that were handed to the host to judge.
     pub proposed: u64,
     /// Proposals that ended without a verdict.
     pub not_judged: u64,
-    /// Turns given up by their holder.
+    /// Turns that their holders gave up.
     pub passed: u64,
     /// Turns whose time ran out.
     pub lapsed: u64,
-    /// Turns that the host ended.
+    /// Turns that the host ended early.
     pub skipped: u64,
     /// Turns whose holder was lost or left.
     pub gone: u64,
@@ -26,7 +26,7 @@ pub struct TurnCounts {
     pub refused: u64,
     /// Connections turned away because there was no room.
     pub turned_away: u64,
-    /// Connections closed because the host or a rule did not admit them.
+    /// Connections closed because the host or a rule refused them.
     pub forbidden: u64,
 }
 

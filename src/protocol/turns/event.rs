@@ -7,21 +7,21 @@ use crate::protocol::ConnectionId;
 use crate::session::{Code, How};
 use crate::turn::{SeatId, TurnNumber};
 
-/// An event of a [`TurnServer`](super::TurnServer). It carries ids: the server keeps what they name.
-// The tag is as wide as the data behind it, so that a copy has no padding. Variants that need a drop come
+/// An event of a [`TurnServer`](super::TurnServer). It carries ids that the server resolves.
+// The tag is as wide as the data after it, so that a copy has no padding. Variants that need a drop come
 // last, so that one comparison finds them.
 #[derive(Debug)]
 #[non_exhaustive]
 #[repr(u64)]
 pub enum TurnEvent {
-    /// A client got a seat: a new one, one that was away, or one from another connection.
+    /// A client got a seat: a new one, one that was away, or one that another connection had.
     Seated {
         /// The seat.
         seat: SeatId,
         /// The client's connection.
         connection: ConnectionId,
     },
-    /// The connection of a seat is lost. Its place is kept for the grace.
+    /// The connection of a seat was lost. The seat is kept for its grace.
     Away {
         /// The seat.
         seat: SeatId,
@@ -34,7 +34,7 @@ pub enum TurnEvent {
         /// Its number.
         turn: TurnNumber,
     },
-    /// An answer counts. It is reported once, however often its client sends it.
+    /// An answer counts. It is reported once, however often the client sends it.
     Accepted {
         /// The seat that answered.
         seat: SeatId,
@@ -43,8 +43,9 @@ pub enum TurnEvent {
         /// The answer; see [`TurnServer::answer`](super::TurnServer::answer).
         answer: AnswerId,
     },
-    /// An answer is refused because there was no verdict: the host let the time pass, dropped the proposal or
-    /// skipped the turn, or the server stops. If this ends the turn, [`Ended`](TurnEvent::Ended) follows.
+    /// An answer was refused because it got no verdict: the host let the time pass, dropped the proposal or
+    /// skipped the turn, or the server is stopping. If this ends the turn, [`Ended`](TurnEvent::Ended)
+    /// follows.
     NotJudged {
         /// The seat that answered.
         seat: SeatId,
@@ -60,19 +61,19 @@ pub enum TurnEvent {
         /// How it ended.
         how: How,
     },
-    /// Bytes were refused, and nothing else has changed. A pass reports at most 4,096 of these;
-    /// [`TurnServer::refused_as`](super::TurnServer::refused_as) counts all.
+    /// Bytes were refused, and nothing else changed. A pass reports at most 4,096 of these;
+    /// [`TurnServer::refused_as`](super::TurnServer::refused_as) counts all of them.
     Refused {
-        /// The connection that they came from.
+        /// The connection that sent them.
         connection: ConnectionId,
         /// The reason.
         code: Code,
     },
-    /// A seat is gone: given up, removed, or away for too long. Its id means nothing from now on.
+    /// A seat is gone: it was given up, removed, or away for too long. Its id is no longer valid.
     Retired {
         /// The seat.
         seat: SeatId,
-        /// Its name: the one that it was joined under, or `raw-<seat>`.
+        /// The name under which it was joined, or `raw-<seat>`.
         name: Box<str>,
     },
     /// An answer waits for the host's verdict; see [`TurnServer::rule`](super::TurnServer::rule).

@@ -1,4 +1,4 @@
-//! The methods of the host, for any pass and any ring. Each is carried out at once.
+//! The host's methods. They may be called in any pass, for any ring, and take effect at once.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Names the seat that gets the next turn: one that waits, or the holder. After that turn the order
-    /// continues.
+    /// Names the seat that gets the next turn: the holder, or a seat that waits. After that turn, the usual
+    /// order continues.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl TurnServer {
         self.table.scheduler.name_next(seat)
     }
 
-    /// Gives the turn that is held in `ring` more time; its holder hears `GO` with the new time.
+    /// Extends the turn that is held in `ring`; its holder hears `GO` with the new time.
     ///
     /// # Errors
     ///
@@ -86,8 +86,8 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Pauses `ring`: the clock of its turn stops, and no other turn is granted. The holder, which may still
-    /// answer, and the hearers are told.
+    /// Pauses `ring`: the clock of its turn stops, and no other turn is granted. Hearers are told, and so is
+    /// the holder, which may still answer.
     ///
     /// # Errors
     ///
@@ -144,14 +144,14 @@ impl TurnServer {
         Ok(())
     }
 
-    /// The holder of the turn in `ring`, if it speaks lines.
+    /// Returns the holder of the turn in `ring`, if it speaks lines.
     fn line_holder(&self, ring: RingId) -> Option<(ConnectionId, SeatId)> {
         let seat = self.table.scheduler.held(ring)?.seat;
         let id = self.table.scheduler.data(seat)?.client?;
         matches!(self.sessions.get(id), Some(Session::Line(_))).then_some((id, seat))
     }
 
-    /// Tells the holder and the hearers of a ring something about it.
+    /// Tells the holder and the hearers of a ring about a change to it.
     fn tell_ring(&mut self, ring: RingId, links: &mut Links, reply: impl for<'n> Fn(&'n str) -> Reply<'n>) {
         let Some(room) = self.table.rooms.of_ring(ring) else { return };
         let name = self.table.rooms.room(room).name;
@@ -163,11 +163,11 @@ impl TurnServer {
         self.hear(room, &reply(name.as_str()), links);
     }
 
-    /// Sets the rules of the ring `name`, whether or not it exists. Turns and seats that it has keep theirs.
+    /// Sets the rules of the ring `name`, whether or not it exists. Its current turn and seats keep theirs.
     ///
     /// # Errors
     ///
-    /// The rules allow no turn to be granted or judged. Nothing has changed then.
+    /// When the rules would never grant or judge a turn. Nothing changes then.
     ///
     /// # Examples
     ///
@@ -261,7 +261,7 @@ impl TurnServer {
         }
     }
 
-    /// Closes a connection with `BYE forbidden` and words. If it has a seat, the seat is away.
+    /// Closes a connection with `BYE forbidden` and these words. If it has a seat, that seat is away.
     ///
     /// # Examples
     ///
@@ -276,13 +276,13 @@ impl TurnServer {
         self.dismiss_with(now, id, Bye::Forbidden, Some(words), links);
     }
 
-    /// Has only those clients join and watch that `rules` allow, before the host is asked. May be called
-    /// again, when the file has changed: a client that has joined or watches, and may not any more, hears
-    /// `BYE forbidden`. Its seat is away then, and nobody can resume it. A weight holds from the next `JOIN`.
+    /// Limits joining and watching to clients that `rules` allow. They are checked before the host is asked.
+    /// Call it again when the file changes: a client whose rights are gone hears `BYE forbidden`, and its
+    /// seat is away and cannot be resumed. A changed weight applies from the next `JOIN`.
     ///
     /// # Errors
     ///
-    /// When the framing takes raw clients, which say no name to decide on. The rules do not change then.
+    /// When the framing accepts raw clients, which give no name to decide on. The rules do not change then.
     ///
     /// # Examples
     ///
@@ -311,7 +311,7 @@ impl TurnServer {
         let lost = self.sessions.iter().filter(|(_, session)| is_in(session)).filter_map(|(id, _)| {
             let why = match access.admitted.get(&id) {
                 Some(claim) => access.check(claim, links.transport(id)).err()?,
-                // It came before there were rules.
+                // It joined before there were rules.
                 None => "show a token or a certificate",
             };
             Some((id, why))
@@ -323,8 +323,8 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Admits a client that [waits for the host](super::TurnEvent::Joining), on terms of the host. Nothing
-    /// happens if it no longer waits.
+    /// Admits a client that [waits for the host](super::TurnEvent::Joining), on the host's terms. Does
+    /// nothing if the client no longer waits.
     ///
     /// # Examples
     ///
@@ -374,15 +374,13 @@ impl TurnServer {
         links.reread(id);
     }
 
-    // Words.
-
-    /// Says something to the client of `seat`, if it is there and speaks lines. The words go on the line if
-    /// they fit, otherwise into a payload.
+    /// Sends words to the client of `seat`, if it is connected and speaks lines. They go on the line if they
+    /// fit, otherwise into a payload.
     ///
     /// # Errors
     ///
     /// [`HostError::TooLarge`] for more bytes than an answer may have
-    /// ([`answer_bytes_max`](super::TurnServerConfig::answer_bytes_max)): clients read no more.
+    /// ([`answer_bytes_max`](super::TurnServerConfig::answer_bytes_max)), because clients read no more.
     ///
     /// # Examples
     ///
@@ -400,12 +398,12 @@ impl TurnServer {
         }
     }
 
-    /// Says something to a connection that speaks lines. A client that waits to be admitted hears it right
+    /// Sends words to a connection that speaks lines. A client that waits to be admitted gets them right
     /// after its welcome.
     ///
     /// # Errors
     ///
-    /// [`HostError::TooLarge`], as [`say_to_seat`](Self::say_to_seat).
+    /// [`HostError::TooLarge`], like [`say_to_seat`](Self::say_to_seat).
     ///
     /// # Examples
     ///
@@ -428,12 +426,11 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Says something to everyone who hears the ring `name`: observers, and seats that joined with
-    /// `hear=turns`.
+    /// Sends words to all hearers of the ring `name`: observers, and seats that joined with `hear=turns`.
     ///
     /// # Errors
     ///
-    /// [`HostError::TooLarge`], as [`say_to_seat`](Self::say_to_seat).
+    /// [`HostError::TooLarge`], like [`say_to_seat`](Self::say_to_seat).
     ///
     /// # Examples
     ///

@@ -16,17 +16,17 @@ pub struct Joining {
     pub connection: ConnectionId,
     /// The ring.
     pub ring: Name,
-    /// The name that it wants to join under; `None` for one that wants to watch.
+    /// The name that it wants to join under; `None` if it wants to watch.
     pub name: Option<Name>,
-    /// Whether it claims to have a seat there.
+    /// Whether it claims to have a seat already.
     pub resumes: bool,
-    /// The weight that it asks for.
+    /// The weight that it requests.
     pub weight: Option<u64>,
-    /// The demand that it asks for.
+    /// The demand that it requests.
     pub demand: Option<Demand>,
     /// Whether it wants to hear the ring.
     pub hears: bool,
-    /// The token that it showed. It is not part of the debug output.
+    /// The token that it presented. The debug output does not show it.
     pub token: Option<Box<str>>,
 }
 
@@ -72,19 +72,18 @@ impl fmt::Debug for Joining {
     }
 }
 
-/// The terms on which the host admits a client. By default, those that the client asked for.
+/// The terms on which the host admits a client. By default, those that the client requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Admit {
-    /// The seat's weight, in place of the one that the client asked for. It may be above the ring's
-    /// `weight_max`.
+    /// The seat's weight, in place of the requested one. It may exceed the ring's `weight_max`.
     pub weight: Option<Weight>,
-    /// The seat's demand, in place of the one that the client asked for. It need not be one that the ring's
-    /// rules let a client choose.
+    /// The seat's demand, in place of the requested one. It may be one that the ring's rules do not let
+    /// clients choose.
     pub demand: Option<Demand>,
-    /// Whether the seat hears its ring, in place of what the client asked for.
+    /// Whether the seat hears its ring, in place of the client's request.
     pub hears: Option<bool>,
-    /// Whether the name belongs to exactly this client. It then takes over a seat of that name that is away,
-    /// without its secret.
+    /// Whether the name belongs to this client alone. If a seat of that name is away, the client takes it
+    /// over without its secret.
     pub owns_name: bool,
 }

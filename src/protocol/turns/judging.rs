@@ -1,4 +1,4 @@
-//! Proposed answers: the host's verdict on them, and how they end without one.
+//! Judging: the host's verdicts on proposed answers, and answers that end without one.
 
 use super::TurnEvent;
 use super::carry::Accepted;
@@ -14,13 +14,13 @@ use crate::turn::{HostError, Judging, SeatId, TurnNumber};
 
 /// Judging.
 impl TurnServer {
-    /// Rules on an answer. Words that the host has said before, such as by
-    /// [`say_to_ring`](Self::say_to_ring), arrive before the next `GO`.
+    /// Rules on an answer. Anything that the host says before, for example by
+    /// [`say_to_ring`](Self::say_to_ring), arrives before the next `GO`.
     ///
     /// # Errors
     ///
-    /// [`HostError::NotJudged`], when the turn is over; [`HostError::TooLarge`], when the state is; otherwise
-    /// `next` cannot be next, and the proposal is given back to be ruled on.
+    /// [`HostError::NotJudged`] when the turn is over; [`HostError::TooLarge`] when the state is too large;
+    /// otherwise `next` cannot be next, and the proposal is returned so that the host can rule again.
     ///
     /// # Examples
     ///
@@ -66,14 +66,14 @@ impl TurnServer {
         }
     }
 
-    /// Whether the host says if an answer of `seat` counts.
+    /// Returns whether the host decides if an answer of `seat` counts.
     #[inline]
     pub(super) fn is_judged(&self, seat: SeatId) -> bool {
         self.table.scheduler.rules(seat.ring()).is_some_and(|rules| rules.judging == Judging::Host)
     }
 
-    /// Hands an answer to the host. `message` is what was sent, and begins with a name of `name` bytes if the
-    /// client is a raw one.
+    /// Hands an answer to the host. `message` is the answer; from a raw client, it begins with a name of
+    /// `name` bytes.
     pub(super) fn propose(
         &mut self,
         seat: SeatId,
@@ -119,7 +119,7 @@ impl TurnServer {
         Ok(())
     }
 
-    /// The answer does not count: the holder hears why, and its clock goes on.
+    /// Refuses an answer: tells the holder why, and lets its clock go on.
     fn refuse_proposal(
         &mut self,
         now: Now,
@@ -141,7 +141,7 @@ impl TurnServer {
         self.carry_out_then(now, seat, open.then, links);
     }
 
-    /// A raw client hears `GO` again, if the turn is still its own, or has been refused once too often.
+    /// Sends a raw client `GO` again if it still has the turn, or disconnects it after too many refusals.
     fn strike(&mut self, now: Now, id: ConnectionId, goes_on: bool, links: &mut Links) {
         match self.sessions.get(id) {
             Some(Session::Raw(_)) if goes_on => self.raw_strike(now, id, links),
@@ -170,7 +170,8 @@ impl TurnServer {
         }
     }
 
-    /// An answer while one is judged: the same one again gets its own reply, any other is too late.
+    /// Handles an answer that arrives while one is being judged: the same answer gets its own reply, any
+    /// other is too late.
     #[cold]
     pub(super) fn line_answer_again(&mut self, seat: SeatId, fence: Fence, answer: &[u8]) -> Result<(), No> {
         let open = self.proposals.get_mut(seat).ok_or((Code::StaleTurn, None))?;
@@ -182,8 +183,8 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Carries out what was put off until the turn of `seat` has moved on: its client left while its answer
-    /// was judged, say.
+    /// Carries out a step that was deferred until the turn of `seat` had moved on, for example because its
+    /// client left while its answer was being judged.
     pub(super) fn carry_out_then(&mut self, now: Now, seat: SeatId, then: Then, links: &mut Links) {
         let id = self.table.scheduler.data(seat).and_then(|data| data.client);
         match then {
@@ -207,7 +208,7 @@ impl TurnServer {
         self.settle_due(now.instant);
     }
 
-    /// Refuses an answer that is still judged when the server stops.
+    /// Refuses an answer that is still being judged when the server stops.
     pub(super) fn refuse_unjudged(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         if let Some(open) = self.proposals.take(seat) {
             self.note_not_judged(seat, open.turn, links);
@@ -215,7 +216,7 @@ impl TurnServer {
         }
     }
 
-    /// Logs, counts and reports an answer that ends without the host's verdict (M4).
+    /// Logs, counts and reports an answer that gets no verdict (M4).
     pub(super) fn note_not_judged(&mut self, seat: SeatId, turn: TurnNumber, links: &mut Links) {
         let nth = &mut self.ledger.counts.not_judged;
         *nth += 1;
@@ -228,5 +229,5 @@ impl TurnServer {
     }
 }
 
-/// Replies that one connection may have outstanding for the same answer, sent again while it is judged.
+/// The most replies that one connection can be owed for the same answer, sent again while it is judged.
 const REPLIES_MAX: u32 = 64;

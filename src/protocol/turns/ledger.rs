@@ -1,4 +1,4 @@
-//! Events for the host, the answers that they name, and running counts.
+//! Events for the host, the answers that they refer to, and running counts.
 
 use std::collections::VecDeque;
 
@@ -9,8 +9,8 @@ use crate::protocol::ConnectionId;
 use crate::session::Code;
 use crate::turn::{Grant, SeatId, TurnNumber};
 
-/// Refusals reported in one pass. A line of two bytes can be refused: thousands of clients that say nothing
-/// else must not fill the memory.
+/// The most refusals reported per pass. A line of two bytes can be refused, so thousands of clients that send
+/// nothing else could fill the memory.
 pub(super) const REPORTED_MAX: usize = 4096;
 
 /// Names an accepted answer until the host has taken the events of its pass; see
@@ -29,7 +29,7 @@ pub struct AnswerId {
 pub struct Answer<'a> {
     /// The name that a raw client wrote in front of it; `None` for a client that joined under a name.
     pub raw_name: Option<&'a str>,
-    /// The answer itself. Of a raw client: the number as it was written.
+    /// The answer itself; from a raw client, the number as it was written.
     pub bytes: &'a [u8],
 }
 
@@ -49,7 +49,7 @@ impl<'a> Answer<'a> {
         std::str::from_utf8(self.bytes).ok()
     }
 
-    /// Returns the answer as a number, if it is a decimal one of 64 bits.
+    /// Returns the answer as a number, if it is a decimal 64-bit one.
     ///
     /// # Examples
     ///
@@ -63,7 +63,7 @@ impl<'a> Answer<'a> {
         self.text()?.parse().ok()
     }
 
-    /// Takes the message of a raw client apart, whose name has `name` bytes.
+    /// Splits the message of a raw client, whose name has `name` bytes.
     pub(super) fn raw(message: &'a [u8], name: usize) -> Answer<'a> {
         let raw_name = message.get(..name).and_then(|name| std::str::from_utf8(name).ok());
         Answer { raw_name, bytes: message.get(name + 1..).unwrap_or_default() }
@@ -73,23 +73,23 @@ impl<'a> Answer<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) counts: TurnCounts,
-    /// Of what is reported, the first: what nearly always is all of a pass, and is not put into a queue then.
+    /// The first event of the pass. It is nearly always the only one, and then takes no place in the queue.
     hand_over: Option<HandedOver>,
     events: VecDeque<TurnEvent>,
-    /// The answers of this pass, one behind the other. At most what a pass reads.
+    /// The answers of this pass, end to end; at most the bytes that a pass reads.
     answers: Vec<u8>,
     pass: u32,
-    /// The names of seats that were given up in a pass with answers, for events that were reported before.
+    /// The names of seats retired in this pass, for events that were reported before their end.
     retired: Vec<(SeatId, Box<str>)>,
-    /// The pass is over: the next answer is the first of another one.
+    /// Whether the pass is over, so that the next answer is the first of another one.
     is_over: bool,
-    /// Inputs refused, by the code told.
+    /// Inputs refused, by the code that the client was told.
     refused: [u64; Code::ALL.len()],
     /// Refusals reported in this pass.
     reported: usize,
 }
 
-/// A turn that was answered, while that is to be reported, and the next one.
+/// An answered turn that is still to be reported, and the turn that followed it.
 #[derive(Debug, Clone, Copy)]
 struct HandedOver {
     ended: Option<(SeatId, TurnNumber, AnswerId)>,
@@ -108,7 +108,7 @@ impl Ledger {
         self.events.push_back(event);
     }
 
-    /// Something follows it.
+    /// Moves it into the queue, because another event follows.
     #[cold]
     fn queue_hand_over(&mut self) {
         while let Some(event) = self.next_of_hand_over() {
@@ -127,7 +127,7 @@ impl Ledger {
         Some(TurnEvent::Granted { seat, turn })
     }
 
-    /// A turn was answered, and moved on.
+    /// Reports an answered turn together with the next one.
     #[inline(always)]
     pub(super) fn handed_over(
         &mut self,
@@ -147,14 +147,14 @@ impl Ledger {
         }
     }
 
-    /// A turn was answered. `message` is the answer, or for a raw client all it said, with a name of `name`
-    /// bytes.
+    /// Reports an answered turn. `message` is the answer; from a raw client, it is the whole message, with a
+    /// name of `name` bytes.
     pub(super) fn accepted(&mut self, seat: SeatId, turn: TurnNumber, message: &[u8], name: usize) {
         let answer = self.keep(message, name);
         self.report(TurnEvent::Accepted { seat, turn, answer });
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "both fit, as their sum does")]
+    #[expect(clippy::cast_possible_truncation, reason = "both fit, because their sum does")]
     #[inline(always)]
     fn keep(&mut self, message: &[u8], name: usize) -> AnswerId {
         self.counts.accepted += 1;
@@ -176,8 +176,7 @@ impl Ledger {
         answer
     }
 
-    /// Reports a seat that is gone. Its name can still be found until the host has taken the events of this
-    /// pass.
+    /// Reports a retired seat. Its name can still be found until the host has taken the events of this pass.
     pub(super) fn retired(&mut self, seat: SeatId, name: Box<str>) {
         if self.is_over {
             self.begin_pass();
@@ -186,12 +185,12 @@ impl Ledger {
         self.report(TurnEvent::Retired { seat, name });
     }
 
-    /// Returns the name of a seat that is gone since the last pass.
+    /// Returns the name of a seat that was retired since the last pass.
     pub(super) fn name_of_retired(&self, seat: SeatId) -> Option<&str> {
         self.retired.iter().find(|(retired, _)| *retired == seat).map(|(_, name)| &**name)
     }
 
-    /// Keeps a buffer for the next pass, unless it was a large one.
+    /// Keeps the buffer for the next pass, unless it has grown large.
     #[inline(always)]
     fn begin_pass(&mut self) {
         const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -215,7 +214,7 @@ impl Ledger {
         })
     }
 
-    /// An input that was refused with `code`.
+    /// Counts and reports an input that was refused with `code`.
     pub(super) fn refused(&mut self, connection: ConnectionId, code: Code) {
         self.counts.refused += 1;
         self.refused[code as usize] += 1;
@@ -250,7 +249,7 @@ mod tests {
     use crate::turn::{Demand, Rules, Scheduler, SchedulerConfig, Weight};
 
     #[test]
-    fn what_is_reported_comes_in_its_order_whether_or_not_it_is_queued() {
+    fn events_are_reported_in_order_whether_or_not_they_are_queued() {
         let now = Instant::ORIGIN;
         let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("rules that make sense");
         let ring = scheduler.make_ring(now, Rules::default()).expect("room");

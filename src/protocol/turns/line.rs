@@ -1,4 +1,4 @@
-//! The line protocol, seen from the server: requests and their replies.
+//! The server side of the line protocol: requests and their replies.
 
 use super::carry::Accepted;
 use super::recording::say_now;
@@ -13,7 +13,7 @@ use crate::time::Now;
 use crate::turn::{Outcome, Refusal, SeatId, TurnNumber};
 use crate::wire::message::{Line, split_payload};
 
-/// A refused line: the code, and words in place of the code's own.
+/// The refusal of a line: its code, and words that replace the code's own.
 pub(super) type No = (Code, Option<&'static str>);
 
 impl TurnServer {
@@ -24,7 +24,7 @@ impl TurnServer {
         self.line_rearm(id);
     }
 
-    /// Acts upon the messages in `bytes`; returns how many bytes are of no more use.
+    /// Handles the messages in `bytes`. Returns how many bytes to discard.
     #[inline(always)]
     pub(super) fn line_bytes(
         &mut self,
@@ -33,7 +33,7 @@ impl TurnServer {
         bytes: &[u8],
         links: &mut Links,
     ) -> usize {
-        // Nearly always: one readiness, one answer, as programs write it.
+        // The usual case: one readiness, one answer, written as programs write it.
         if let Some(Session::Line(session)) = self.sessions.get(id)
             && let Some(seat) = session.seat_at_rest()
             && bytes.len() <= self.limits.line_bytes_max
@@ -84,7 +84,7 @@ impl TurnServer {
                 },
                 Step::Skipped(count) => used += count,
                 Step::Incomplete if unlikely(!session.has_begun && is_foreign(rest, Extent::Begun)) => {
-                    // A TLS hello may have no line end at all.
+                    // The beginning of a TLS connection need not contain a line end.
                     self.turn_out(now, id, rest, links);
                     return bytes.len();
                 }
@@ -99,8 +99,7 @@ impl TurnServer {
         used
     }
 
-    /// The server does not look at what the client says until its replies are written: nothing has to go on
-    /// meanwhile.
+    /// Clears the message deadline, because the server reads nothing more until its replies are written.
     #[cold]
     fn line_pauses(&mut self, id: ConnectionId) {
         if let Some(session) = self.line(id)
@@ -110,14 +109,14 @@ impl TurnServer {
         }
     }
 
-    /// Sets the deadline by which a message that has begun must go on.
+    /// Sets the deadline for more bytes of a message that has begun.
     fn line_goes_on(&mut self, now: Now, id: ConnectionId, left: usize, has_moved: bool) {
         let until = now.instant + self.config.line_timeout;
         let Some(session) = self.line(id) else { return };
         let before = session.goes_on_until;
         let is_payload = session.is_skipping();
-        // A line that has begun keeps its time, however many bytes go on with it; a payload may not pause for
-        // longer.
+        // More bytes do not extend the deadline of a line. They do extend that of a payload, which may not
+        // pause for longer.
         let going_on = before.filter(|_| !has_moved && !is_payload);
         session.goes_on_until = (left > 0 || is_payload).then(|| going_on.unwrap_or(until));
         if unlikely(session.goes_on_until != before) {
@@ -125,7 +124,7 @@ impl TurnServer {
         }
     }
 
-    /// Acts upon one line; returns how many bytes its payload took, or `None` if that has not all come.
+    /// Handles one line. Returns the length of its payload, or `None` if that has not all arrived.
     #[inline]
     fn line_message(
         &mut self,
@@ -152,7 +151,7 @@ impl TurnServer {
         }
     }
 
-    /// Waits for the payload of an answer that may count, and skips any other without keeping it.
+    /// Waits for the payload of an answer that may count. Skips any other payload without keeping it.
     #[cold]
     fn line_payload(
         &mut self,
@@ -190,7 +189,7 @@ impl TurnServer {
                 Some(used)
             }
             Ok(None) => {
-                // The time for it runs from its last byte.
+                // Its deadline counts from its last byte.
                 let until = now.instant + self.config.line_timeout;
                 let session = self.line(id)?;
                 session.goes_on_until = Some(until);
@@ -204,7 +203,8 @@ impl TurnServer {
         }
     }
 
-    /// Whether an answer could count, or be confirmed again: else its payload is not worth keeping.
+    /// Returns whether an answer could count or be confirmed again. Otherwise its payload is not worth
+    /// keeping.
     fn line_may_answer(&mut self, id: ConnectionId, fence: Fence, links: &Links) -> Result<(), No> {
         let seat = self.line(id).and_then(|session| session.seat()).ok_or((Code::NotJoined, None))?;
         if fence.epoch.is_some_and(|epoch| epoch != self.table.epoch) {
@@ -217,13 +217,13 @@ impl TurnServer {
         }
         self.line_heard_go(id, fence, links)?;
         match self.table.scheduler.holding(seat, fence.turn) {
-            // It may be the answer that is judged, sent again.
+            // It may repeat the answer that is being judged.
             Ok(_) | Err(Refusal::Judging) => Ok(()),
             Err(refusal) => Err((code_of(refusal), None)),
         }
     }
 
-    /// Closes a connection whose input cannot be cut into messages.
+    /// Closes a connection whose input cannot be split into messages.
     #[cold]
     fn line_broken(&mut self, now: Now, id: ConnectionId, bye: Bye, bytes: &[u8], links: &mut Links) {
         let is_first = self.line(id).is_some_and(|session| !session.has_begun);
@@ -234,8 +234,8 @@ impl TurnServer {
         self.dismiss(now, id, bye, links);
     }
 
-    /// The client has finished sending. A line without an end may be the beginning of another one
-    /// (`PASS turn=1` of `PASS turn=12`), so it is refused.
+    /// Handles the end of a client's input. A line without an end may be cut short (`PASS turn=1` from `PASS
+    /// turn=12`), so it is refused.
     pub(super) fn line_ended_input(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
         if !rest.is_empty() && self.line(id).is_some() {
             let no = (Code::Malformed, Some("the line has no end"));
@@ -243,7 +243,8 @@ impl TurnServer {
         }
     }
 
-    /// The whole policy of the line protocol: what a request does, by where its connection stands.
+    /// Carries out a request. The whole policy of the line protocol: the effect of each request, by the role
+    /// of its connection.
     #[inline]
     fn line_request(
         &mut self,
@@ -285,7 +286,7 @@ impl TurnServer {
         }
     }
 
-    /// Notes that the client on `id` has said something valid; returns its seat.
+    /// Notes that the client on `id` has sent a valid line. Returns its seat.
     #[inline]
     fn line_has_spoken(&mut self, id: ConnectionId) -> Option<SeatId> {
         let session = self.line(id)?;
@@ -296,7 +297,7 @@ impl TurnServer {
         Some(seat)
     }
 
-    /// Acts upon requests that a connection makes once, or that it may not make.
+    /// Handles requests that a connection makes at most once, or may not make.
     #[cold]
     fn line_seldom(
         &mut self,
@@ -322,8 +323,8 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Refuses a line that is not one of the protocol's. A connection that has not joined is closed at its
-    /// second one (L6).
+    /// Refuses a line that does not belong to the protocol. A second one closes a connection that has not
+    /// joined (L6).
     #[cold]
     fn line_unreadable(
         &mut self,
@@ -363,8 +364,6 @@ impl TurnServer {
             held.filter(|(held, _)| may_answer && Some(held.get()) == turn).map(|(_, within)| within);
         self.say(id, &Reply::No { code, turn, within, words }, links);
     }
-
-    // The turn.
 
     #[inline(always)]
     fn line_answer(
@@ -406,8 +405,8 @@ impl TurnServer {
         }
     }
 
-    /// L3: an answer without a whole fence counts only if it was read after its `GO` was written: a turn
-    /// alone may be one of another life, with the same number.
+    /// L3: an answer without a complete fence counts only if it was read after its `GO` was written. Another
+    /// life may have had a turn with the same number.
     #[inline]
     fn line_heard_go(&mut self, id: ConnectionId, fence: Fence, links: &Links) -> Result<(), No> {
         if likely(fence.turn.is_some() && fence.epoch.is_some()) {
@@ -419,7 +418,7 @@ impl TurnServer {
             return Ok(());
         }
         let held = seat.and_then(|seat| self.table.scheduler.held_by(seat)).map(|held| held.turn.get());
-        // A turn that is not held cannot end, but how it ended can be said again.
+        // The client can no longer end a turn that it does not hold, but it can be told again how it ended.
         if fence.turn.is_some() && fence.turn != held { Ok(()) } else { Err((Code::NotYourTurn, None)) }
     }
 
@@ -430,7 +429,7 @@ impl TurnServer {
         Ok(())
     }
 
-    /// The holder is still at work. While its answer is judged, its time stands.
+    /// Renews the holder's lease. While its answer is being judged, its clock stands still.
     fn line_renew(
         &mut self,
         now: Now,
@@ -461,9 +460,9 @@ impl TurnServer {
         let moved =
             self.table.scheduler.rest(now.instant, seat).map_err(|refusal| (code_of(refusal), None))?;
         self.note_seat(seat);
-        // Said without a turn: an answer to a `GO` that crosses this line must not take it for its own
-        // confirmation. It stands before the lines to hearers, and is written behind the next holder's `GO`,
-        // which hurries.
+        // This `OK` has no turn, so that an answer that crosses it on the way does not take it for its own
+        // confirmation. It precedes the lines to hearers, and follows the next holder's `GO`, which is more
+        // urgent.
         self.say(id, &Reply::Ok { turn: None, words: None }, links);
         self.rests = Some(seat);
         self.carry_out(now, moved, None, links);
@@ -502,7 +501,7 @@ impl TurnServer {
         self.line_rearm(id);
     }
 
-    /// Answers `PING` to a connection that waits for the host. Its other lines wait, too.
+    /// Answers `PING` on a connection that waits for the host. Its other lines wait, too.
     #[cold]
     fn line_while_admitting(id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let mut used = 0;

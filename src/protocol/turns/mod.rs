@@ -1,15 +1,15 @@
 //! The turn protocol: clients take turns to answer, and only one may answer at a time.
 //!
 //! [`TurnServer`] is the server, and [`TurnClient`] is any number of clients. Both are
-//! [`Protocol`](super::Protocol)s without sockets. A server has two kinds of clients in the same rings. Line
-//! clients speak line protocol 1, with names, fences, resumption and hearers. Old raw clients take one `recv`
-//! for one message and know only `GO` and `WAIT`. docs/PROTOCOL.md in the repository gives each sentence a
-//! number, and the code refers to these numbers (T5, M9).
+//! [`Protocol`](super::Protocol)s without sockets. A server accepts two kinds of clients into the same rings.
+//! Line clients speak line protocol 1, with names, fences, resumption and hearers. Old raw clients take each
+//! `recv` for one message and know only `GO` and `WAIT`. docs/PROTOCOL.md in the repository numbers each of
+//! its sentences, and the code refers to these numbers (T5, M9).
 //!
 //! # A host that judges
 //!
-//! With [`Judging::Host`](crate::turn::Judging), the answer of a holder is proposed to the host, which
-//! accepts or refuses it. The clock of the turn stands meanwhile.
+//! With [`Judging::Host`](crate::turn::Judging), a holder's answer is proposed to the host, which accepts or
+//! refuses it. The clock of the turn stands still meanwhile.
 //!
 //! ```
 //! use std::net::SocketAddr;

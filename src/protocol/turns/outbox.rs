@@ -1,11 +1,12 @@
-//! The outbox: whatever a record caused waits here until that record is durable.
+//! The outbox: replies and events wait here until the record that caused them is durable.
 //!
-//! It stands in front of [`Links`] and of the host's events. Entries leave in the order in which they came,
-//! so T25 holds across connections. An entry carries the number of the newest record when it came, which is
+//! It stands in front of [`Links`] and of the host's events. Entries leave in the order of their arrival, so
+//! T25 holds across connections. Each entry carries the number of the newest record at that time, which is
 //! the record that caused it or a later one.
 //!
-//! A grant waits as such, and not as the bytes of its `GO`: the clock of the turn starts when it leaves
-//! (M13). Until then the scheduler has the turn unreleased, so nothing that its seat says counts for it.
+//! A grant waits as a grant and not as the bytes of a `GO`, because the clock of the turn starts when it
+//! leaves (M13). Until then the scheduler treats the turn as unreleased, so nothing that its seat sends
+//! counts for it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -17,34 +18,34 @@ use crate::session::{Bye, Name, Reply};
 use crate::time::Instant;
 use crate::turn::{Grant, RingId, SeatId, TurnNumber};
 
-/// Events for the host that may wait. While more of them do, no client is seated, because a client that comes
-/// and goes causes two of them each time, whatever the store does.
+/// The most events that may wait for the host before new clients are refused a seat. A client that comes and
+/// goes causes two events each time, however slow the store is.
 pub(super) const EVENTS_MAX: usize = 100_000;
 
 pub(super) struct Outbox {
     pub(super) horizon: Horizon,
-    /// The record that is being collected; its number is the next one.
+    /// The record that is being collected. It will get the next number.
     pub(super) collecting: Option<Collecting>,
-    /// The entries, by the order in which they came.
+    /// Waiting entries, by order of arrival.
     entries: BTreeMap<u64, Entry>,
     came: u64,
-    /// The entries of each connection that has some.
+    /// The waiting entries of each connection.
     waiting: BTreeMap<ConnectionId, Waiting>,
-    /// Grants that wait, at most one of each ring, and where their entries stand.
+    /// Waiting grants, at most one per ring, and the positions of their entries.
     untold: BTreeMap<RingId, (u64, Grant)>,
     events: usize,
-    /// The names of seats that are gone, while the host has not heard of that.
+    /// The names of retired seats that the host has not heard about yet.
     retired: VecDeque<(SeatId, Box<str>)>,
     /// The state that the host keeps for each ring.
     pub(super) hosts: BTreeMap<Name, HostValue>,
-    /// The server stops, and waits for the store no longer than until then.
+    /// The deadline by which a stopping server gives up on its store.
     pub(super) give_up_at: Option<Instant>,
 }
 
-/// The entries that the next record changes. Their values are read when it is handed out.
+/// The keys that the next record changes. Their values are read when the record is handed out.
 #[derive(Debug, Default)]
 pub(super) struct Collecting {
-    /// The seats under these keys had these ids.
+    /// Keys of seats, with the ids of those seats.
     pub(super) seats: BTreeMap<Key, SeatId>,
     /// All other keys.
     pub(super) others: std::collections::BTreeSet<Key>,
@@ -53,7 +54,7 @@ pub(super) struct Collecting {
 #[derive(Debug, Default)]
 struct Waiting {
     entries: VecDeque<u64>,
-    /// Its last word is among them.
+    /// Whether one of them closes the connection.
     closes: bool,
 }
 
@@ -63,22 +64,22 @@ struct Entry {
     what: Due,
 }
 
-/// An entry, and the step that its release is.
+/// A waiting entry: the step to take when it is released.
 #[derive(Debug)]
 pub(super) enum Due {
     /// Bytes for a connection.
     Line(ConnectionId, Box<[u8]>),
-    /// A connection is to be closed.
+    /// Close a connection.
     Close(ConnectionId),
-    /// A client that is back with the turn of its seat is to be told what is left of it.
+    /// Tell a client that resumed its seat how much time the turn has left.
     Go(ConnectionId, SeatId),
-    /// A holder is to be told of its turn, and the clock starts.
+    /// Tell a holder about its turn, and start the clock.
     Grant(Grant),
-    /// These hearers are to be told of it.
+    /// Tell these hearers about a turn.
     Begin(Grant, Box<[ConnectionId]>),
-    /// The host is to hear of an answer; the last field is the length of a raw name.
+    /// Report an answer to the host. The last field is the length of a raw name.
     Accepted(SeatId, TurnNumber, Box<[u8]>, usize),
-    /// The host is to hear of it.
+    /// Report an event to the host.
     Event(TurnEvent),
 }
 
@@ -98,7 +99,7 @@ impl Outbox {
         }
     }
 
-    /// The record that is being collected: it is the newest from now on.
+    /// Returns the record that is being collected, and begins one if there is none.
     pub(super) fn collect(&mut self) -> &mut Collecting {
         self.collecting.get_or_insert_default()
     }
@@ -108,17 +109,16 @@ impl Outbox {
         self.horizon.last() + u64::from(self.collecting.is_some())
     }
 
-    /// Whether all records are durable, and none is being collected.
+    /// Returns whether all records are durable and none is being collected.
     pub(super) fn is_all_durable(&self) -> bool {
         self.horizon.is_durable(self.newest())
     }
 
-    /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether too much waits for another client to be seated.
+    /// Returns whether so many events wait that no other client may be seated.
     pub(super) fn is_full(&self) -> bool {
         self.events > EVENTS_MAX
     }
@@ -127,7 +127,7 @@ impl Outbox {
         self.waiting.contains_key(&id)
     }
 
-    /// Whether the holder of this turn is still to be told of it.
+    /// Returns whether the holder of this turn has not been told yet.
     pub(super) fn is_untold(&self, seat: SeatId, turn: TurnNumber) -> bool {
         self.untold.get(&seat.ring()).is_some_and(|(_, grant)| *grant == Grant { seat, turn })
     }
@@ -136,18 +136,17 @@ impl Outbox {
         self.retired.iter().find(|(retired, _)| *retired == seat).map(|(_, name)| &**name)
     }
 
-    /// Whether `reply` has to wait for the newest record, or for what waits for `id` already.
+    /// Returns whether `reply` waits for the newest record, or for something that already waits for `id`.
     pub(super) fn holds(&self, id: ConnectionId, reply: &Reply<'_>) -> bool {
         match reply {
-            // A client without one takes its server for dead and reconnects, which is one more record.
+            // Holding it back would make clients take the server for dead and reconnect, which is one more
+            // record.
             Reply::Pong => false,
             Reply::No { .. } => self.has_some_of(id),
             Reply::Bye { code, .. } if *code != Bye::Left => self.has_some_of(id),
             _ => self.has_some_of(id) || !self.is_all_durable(),
         }
     }
-
-    // Coming.
 
     pub(super) fn push_line(&mut self, id: ConnectionId, bytes: Box<[u8]>, links: &mut Links) {
         if self.may_wait(id, links) {
@@ -156,7 +155,7 @@ impl Outbox {
         }
     }
 
-    /// Closes `id` behind what waits for it.
+    /// Closes `id` after everything that waits for it.
     pub(super) fn push_close(&mut self, id: ConnectionId, links: &Links) {
         if self.may_wait(id, links) {
             self.push_of(id, Due::Close(id));
@@ -179,7 +178,7 @@ impl Outbox {
         self.waiting.entry(id).or_default().entries.push_back(at);
     }
 
-    /// A grant that waited already stands behind all entries from now on.
+    /// Queues a grant. If it was already waiting, it moves to the end.
     pub(super) fn push_grant(&mut self, grant: Grant) {
         let at = self.push(Due::Grant(grant));
         if let Some((before, _)) = self.untold.insert(grant.seat.ring(), (at, grant)) {
@@ -206,9 +205,7 @@ impl Outbox {
         self.came
     }
 
-    // Leaving.
-
-    /// The next entry whose record is durable.
+    /// Removes the next entry whose record is durable.
     pub(super) fn pop(&mut self, links: &mut Links) -> Option<Due> {
         let entry = self.entries.first_entry()?;
         if !self.horizon.is_durable(entry.get().seq) {
@@ -245,14 +242,14 @@ impl Outbox {
         }
     }
 
-    /// The connection is gone, and what waits for it dies. An answer that it has given counts nevertheless.
+    /// Drops everything that waits for a closed connection. Its answers still count.
     pub(super) fn forget(&mut self, id: ConnectionId) {
         for at in self.waiting.remove(&id).unwrap_or_default().entries {
             self.entries.remove(&at);
         }
     }
 
-    /// Drops whatever waits. Returns the connections that were to hear something.
+    /// Drops everything that waits. Returns the connections that were waiting.
     pub(super) fn clear(&mut self) -> Vec<ConnectionId> {
         self.entries.clear();
         self.untold.clear();

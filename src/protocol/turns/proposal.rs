@@ -1,4 +1,4 @@
-//! Answers that the host judges.
+//! Proposals: answers that the host judges.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +10,8 @@ use crate::turn::{HostError, SeatId, TurnNumber};
 
 /// An answer that waits for the host's verdict.
 ///
-/// The clock of its turn stands meanwhile, for the ring's `judging_timeout` at most. A proposal that is
-/// dropped without a verdict is refused, and this is logged.
+/// The clock of its turn stands still meanwhile, for at most the ring's `judging_timeout`. Dropping a
+/// proposal without a verdict refuses it, and this is logged.
 #[must_use = "a proposal that is dropped without a verdict is refused"]
 pub struct Proposal(Box<Proposed>);
 
@@ -21,7 +21,7 @@ struct Proposed {
     message: Box<[u8]>,
     /// The length of the name in front of a raw answer.
     name: usize,
-    /// Tells the server when the proposal is dropped.
+    /// Lets the server notice that the proposal was dropped.
     _alive: Arc<()>,
 }
 
@@ -66,7 +66,7 @@ impl Proposal {
         self.0.turn
     }
 
-    /// The answer, or for a raw client its whole message, and the length of the name in front of it.
+    /// Returns the answer; from a raw client, its whole message with the length of the name in front.
     pub(super) fn message(&self) -> (&[u8], usize) {
         (&self.0.message, self.0.name)
     }
@@ -105,21 +105,21 @@ impl fmt::Debug for Proposal {
     }
 }
 
-/// The host's word on a [`Proposal`].
+/// The host's decision on a [`Proposal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict<'a> {
     /// The answer counts.
     Accept {
         /// The seat that gets the next turn, if the host names one.
         next: Option<SeatId>,
-        /// Words for the holder, behind its `OK`.
+        /// Words for the holder, sent with its `OK`.
         words: Option<&'a str>,
-        /// The host's own state of the ring, such as a board: at most 64 KiB. Where there is a store, it
-        /// becomes durable together with the answer, and a server that is restored
-        /// [has it](super::TurnServer::host_state). `None` leaves the state as it is.
+        /// The host's own state of the ring, such as a board: at most 64 KiB. With a store, it becomes
+        /// durable together with the answer, and a restored server [returns
+        /// it](super::TurnServer::host_state). `None` leaves the state as it is.
         state: Option<&'a [u8]>,
     },
-    /// The answer does not count: the holder keeps its turn, and hears why.
+    /// The answer does not count. The holder keeps its turn and is told why.
     Refuse {
         /// The reason, for the holder.
         words: &'a str,
@@ -148,40 +148,39 @@ impl fmt::Display for Unruled {
 
 impl std::error::Error for Unruled {}
 
-/// A proposal, as the server keeps it.
+/// The server's side of a proposal.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) turn: TurnNumber,
     pub(super) mark: Mark,
-    /// Times the answer was sent on this connection, each of which gets a reply.
+    /// The number of times the answer was sent on this connection; each copy gets a reply.
     pub(super) replies: u32,
-    /// The step that waits for the verdict.
+    /// The step to take after the verdict.
     pub(super) then: Then,
     alive: Weak<()>,
 }
 
-/// A step that a seat takes once its turn has moved on.
+/// A step to take for a seat once its turn has moved on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Then {
-    /// It goes on.
+    /// None: the seat stays.
     Stay,
-    /// Its client, a raw one on trial, does not count until it speaks (L10).
+    /// Stop counting its raw client, which is on trial, until it speaks (L10).
     Rest,
-    /// Its client has given it up.
+    /// Retire the seat, because its client has left.
     Leave,
-    /// The host has removed it.
+    /// Retire the seat, because the host has removed it.
     Remove,
 }
 
-/// The proposals that wait for a verdict, by the seat that answered: at most one a ring.
-///
-/// In the order of their seats, so that the same history always gives the same bytes.
+/// The proposals that wait for a verdict, at most one per ring. They are ordered by seat, so that the same
+/// history always produces the same bytes.
 #[derive(Debug, Default)]
 pub(super) struct Proposals {
     open: BTreeMap<SeatId, Open>,
-    /// Some have been reported since the last pass.
+    /// Whether any were reported since the last pass.
     pub(super) are_new: bool,
-    /// The host was just handed a proposal, and may have dropped it.
+    /// Whether the host was just handed a proposal, and so may have dropped it.
     pub(super) may_be_dropped: bool,
 }
 
@@ -201,19 +200,19 @@ impl Proposals {
         Proposal(Box::new(Proposed { seat, turn, message: message.into(), name, _alive: alive }))
     }
 
-    /// Puts `then` off until the verdict on the answer of `seat`, if it waits for one. A `LEAVE` does not
-    /// undo a removal.
+    /// Defers `then` until the verdict on the answer of `seat`. Returns `false` if none is awaited. A `LEAVE`
+    /// does not undo a removal.
     pub(super) fn defer(&mut self, seat: SeatId, then: Then) -> bool {
         self.open.get_mut(&seat).map(|open| open.then = open.then.max(then)).is_some()
     }
 
-    /// Whether any waits for a verdict.
+    /// Returns whether any proposal waits for a verdict.
     #[inline]
     pub(super) fn are_open(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// Whether the host has dropped one.
+    /// Returns whether the host has dropped a proposal.
     pub(super) fn has_dropped(&self) -> bool {
         self.open.values().any(|open| open.alive.strong_count() == 0)
     }

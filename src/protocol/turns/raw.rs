@@ -1,4 +1,4 @@
-//! The raw framing, seen from the server: which messages count, and when `GO` may be sent.
+//! The server side of the raw framing: which messages count, and when `GO` may be sent.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ use crate::turn::{Grant, Held, HeldClock, Moved, Outcome, SeatId};
 use crate::wire::{RawMessage, split_raw};
 
 impl TurnServer {
-    /// T1: a connection has a seat as soon as it is accepted.
+    /// T1: a connection gets a seat as soon as it is accepted.
     pub(super) fn raw_opened(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, links: &mut Links) {
         match self.raw_seat(now, id, peer, links) {
             Ok(seated) => {
@@ -28,7 +28,7 @@ impl TurnServer {
         }
     }
 
-    /// L12: the seat that a raw client of the same address left longest ago, or a new one.
+    /// L12: returns the seat that a raw client of the same address left longest ago, or a new one.
     pub(super) fn raw_seat(
         &mut self,
         now: Now,
@@ -48,7 +48,7 @@ impl TurnServer {
         self.table.seat_raw(now.instant, id, address, ring)
     }
 
-    /// T4: a client that does not have the turn at once is told, once, that it waits.
+    /// T4: a client that does not get the turn at once is told, once, that it waits.
     pub(super) fn raw_seated(&mut self, now: Now, id: ConnectionId, seated: RawSeat, links: &mut Links) {
         self.raw_has_seat(now, id, seated, links);
         if self.table.scheduler.held_by(seated.seat).is_none()
@@ -60,8 +60,8 @@ impl TurnServer {
         }
     }
 
-    /// Tells the host and the hearers that a raw client has a seat, and the client of a turn that comes with
-    /// it.
+    /// Tells the host and the hearers that a raw client has a seat, and tells the client if it also has the
+    /// turn.
     fn raw_has_seat(&mut self, now: Now, id: ConnectionId, seated: RawSeat, links: &mut Links) {
         let RawSeat { seat, is_back, moved } = seated;
         self.note_seat(seat);
@@ -76,12 +76,12 @@ impl TurnServer {
         }
     }
 
-    /// M16: the client that had the seat before was lost while it held the turn, and this one holds it now.
+    /// M16: the seat's previous client was lost while it held the turn, which this client holds now.
     fn raw_keeps_turn(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         let Some(held) = self.table.scheduler.held_by(seat) else { return };
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         match (held.clock, raw.signal) {
-            // The verdict goes first.
+            // The verdict comes first.
             (HeldClock::Judged { .. } | HeldClock::Unreleased, _) => {}
             (_, Signal::Answered) => {
                 if let Some(late) = self.grant_raw_extras(now, id, seat, held.turn) {
@@ -92,9 +92,9 @@ impl TurnServer {
         }
     }
 
-    /// T5: the `WAIT`s of the last pass are written by `now`. That may be long after that pass began, if the
-    /// process stood still meanwhile, and the gap behind them begins no sooner. Those whose gap is over may
-    /// be told of their turn.
+    /// T5: the `WAIT`s of the last pass are certainly written by `now`, so their gaps begin here. The pass
+    /// itself may have begun long ago if the process was suspended. Clients whose gap is over may be told
+    /// about their turn.
     #[inline]
     pub(super) fn raw_gaps(&mut self, now: Now, links: &mut Links) {
         if unlikely(self.waits_written > 0 || !self.gaps.is_empty()) {
@@ -131,10 +131,8 @@ impl TurnServer {
         }
     }
 
-    // Input.
-
-    /// Acts upon what one readiness brought, and what was left before; returns how many bytes are of no more
-    /// use.
+    /// Handles the bytes of one readiness, together with any left over before. Returns how many of them to
+    /// discard.
     #[inline(always)]
     pub(super) fn raw_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return bytes.len() };
@@ -143,7 +141,7 @@ impl TurnServer {
         if unlikely(!is_plain || !links.is_all_written(id)) {
             return self.raw_gather(now, id, bytes, links);
         }
-        // Nearly always: one readiness, one answer, under the name that the last one had.
+        // The usual case: one readiness, one answer, under the same name as the last one.
         let seat = raw.seat;
         if let Ok(mut holding) = self.table.scheduler.holding(seat, None)
             && likely(!holding.is_judged_by_host())
@@ -167,7 +165,7 @@ impl TurnServer {
         self.raw_other(now, id, bytes, links)
     }
 
-    /// One readiness, and something else than another answer under the same name.
+    /// Handles a readiness that is not simply another answer under the same name.
     #[cold]
     fn raw_other(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let message = bytes.trim_ascii();
@@ -179,7 +177,7 @@ impl TurnServer {
         bytes.len()
     }
 
-    /// Takes a well-formed answer to a `GO`: it counts now, is judged, or counts in the seat's next turn
+    /// Handles a well-formed answer to a `GO`: it counts now, is judged, or counts in the seat's next turn
     /// (T11).
     #[cold]
     fn raw_answer(&mut self, now: Now, id: ConnectionId, message: &[u8], links: &mut Links) {
@@ -199,7 +197,8 @@ impl TurnServer {
         }
     }
 
-    /// A client that had let its first `GO` lapse has sent something that is no answer: it may try again.
+    /// Gives another try to a client that let its first `GO` lapse, and has now sent something other than an
+    /// answer.
     fn raw_speaks(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         if let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
             && raw.trial == Trial::Resting
@@ -210,8 +209,8 @@ impl TurnServer {
         }
     }
 
-    /// A client that had let its first `GO` lapse has spoken: it counts again, in its old place if that is
-    /// still there.
+    /// Readmits a client that let its first `GO` lapse and has spoken now, in its old place if that still
+    /// exists.
     fn raw_is_back(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if self.table.scheduler.data(seat).is_some() {
             self.report(TurnEvent::Seated { seat, connection: id });
@@ -232,7 +231,7 @@ impl TurnServer {
         }
     }
 
-    /// Counts the answer in the turn that its seat holds, or hands it to the host; returns the move, and the
+    /// Counts the answer in the turn that its seat holds, or hands it to the host. Returns the move and the
     /// length of the name.
     #[cold]
     pub(super) fn raw_take(
@@ -264,7 +263,7 @@ impl TurnServer {
         Some((holding.end(now.instant, Outcome::Answered), name))
     }
 
-    /// Takes bytes that may be a part of a message.
+    /// Gathers bytes that may be part of a message.
     #[cold]
     fn raw_gather(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         if let Some(used) = self.raw_turns_to_lines(now, id, bytes, links) {
@@ -292,8 +291,8 @@ impl TurnServer {
         early + bytes.len()
     }
 
-    /// L11: a client that was taken for a raw one, because it was silent, begins to speak lines: it gives its
-    /// raw seat up.
+    /// L11: a client that was taken for a raw one because it was silent begins to speak lines, and gives up
+    /// its raw seat.
     fn raw_turns_to_lines(
         &mut self,
         now: Now,
@@ -326,18 +325,18 @@ impl TurnServer {
             self.raw_drop_extras(id, raw, links);
             self.retire_seat(now, seat, links);
         }
-        // So that the reply to its first line begins a line.
+        // The reply to its first line must begin a line.
         links.send(id, b"\n");
         self.line_opened(now, id);
         if self.drain == Drain::Done {
-            // Its turn was the last one that the drain waited for.
+            // The drain was waiting for this turn only.
             self.dismiss(now, id, Bye::ShuttingDown, links);
             return Some(bytes.len());
         }
         Some(self.line_bytes(now, id, bytes, links))
     }
 
-    /// No more bytes will join the message in `rest`.
+    /// Handles the message in `rest`, which will get no more bytes.
     pub(super) fn raw_gathered(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
         let is_early = self.raw_forget(id);
         let message = split_raw(rest, self.config.raw_bytes_max, true, |_| true);
@@ -356,7 +355,7 @@ impl TurnServer {
         self.raw_settle(id);
     }
 
-    /// Acts upon one message: the whole policy of the raw framing.
+    /// Handles one message: the whole policy of the raw framing.
     fn raw_message(
         &mut self,
         now: Now,
@@ -379,7 +378,7 @@ impl TurnServer {
             return self.turn_out(now, id, message.bytes(), links);
         }
         match (has_gone, is_answer) {
-            // T9: nothing counts that was said before its GO was written.
+            // T9: a message that was sent before its GO was written does not count.
             (false, _) => self.refuse(id, Code::NotYourTurn, message.bytes(), links),
             (true, true) => self.raw_answer(now, id, message.bytes(), links),
             (true, false) => {
@@ -390,8 +389,8 @@ impl TurnServer {
         }
     }
 
-    /// L6: notes how a client begins that has not answered yet. A name may look like a method of HTTP, but
-    /// only in one piece with its number.
+    /// L6: notes the first bytes of a client that has not answered yet. A name may look like an HTTP method,
+    /// but then its number arrives together with it.
     fn raw_says(&mut self, id: ConnectionId, bytes: &[u8]) {
         if let Some(Session::Raw(raw)) = self.sessions.get_mut(id)
             && (raw.first_word.has_begun() || RawAnswer::read(bytes.trim_ascii()).is_none())
@@ -400,8 +399,8 @@ impl TurnServer {
         }
     }
 
-    /// T8: the holder has another try, unless it has had enough of them. A malformed answer that came too
-    /// late closes its `GO`, so that the client, which waits for the next one, hears of its seat's next turn.
+    /// T8: gives the holder another try, unless it has used them up. A malformed answer that came too late
+    /// uses up its `GO`, so the client, which waits for the next one, is told about its seat's next turn.
     pub(super) fn raw_strike(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         raw.signal = Signal::Quiet;
@@ -414,7 +413,7 @@ impl TurnServer {
         }
     }
 
-    /// Counts a strike; returns whether that was one too many, so that the connection is closed.
+    /// Counts a strike. Returns whether it was one too many, in which case the connection is closed.
     pub(super) fn raw_is_struck_out(&mut self, now: Now, id: ConnectionId, links: &mut Links) -> bool {
         let strikes = self.config.strikes;
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return true };
@@ -432,8 +431,6 @@ impl TurnServer {
         true
     }
 
-    // Output.
-
     fn raw_go(&mut self, id: ConnectionId, links: &mut Links) {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return };
         raw.signal = Signal::Open;
@@ -443,7 +440,7 @@ impl TurnServer {
         }
     }
 
-    /// A `GO` is on its way: input that came before it is given once more, to be dropped.
+    /// Re-reads and drops input that arrived before this `GO`.
     #[cold]
     pub(super) fn raw_gone(&mut self, id: ConnectionId, links: &mut Links) {
         if let Some(Session::Raw(RawSession { extras: Some(extras), .. })) = self.sessions.get_mut(id)
@@ -454,8 +451,8 @@ impl TurnServer {
         self.raw_settle(id);
     }
 
-    /// T9: the beginning of a message that came before its `GO` does not count, and must not spoil the answer
-    /// to it. Returns how many of `bytes` belong to that.
+    /// T9: drops the part of a message that arrived before its `GO`, so that it does not spoil the answer to
+    /// it. Returns how many of `bytes` belong to it.
     fn raw_drop_early(&mut self, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let Some(Session::Raw(raw)) = self.sessions.get_mut(id) else { return 0 };
         let has_go = raw.signal == Signal::Open;
@@ -470,7 +467,7 @@ impl TurnServer {
         early
     }
 
-    /// Forgets what was gathered; returns whether that began before its `GO`.
+    /// Forgets gathered bytes. Returns whether they began before their `GO`.
     fn raw_forget(&mut self, id: ConnectionId) -> bool {
         let Some(Session::Raw(RawSession { extras: Some(extras), .. })) = self.sessions.get_mut(id) else {
             return false;
@@ -492,12 +489,12 @@ impl TurnServer {
         }
     }
 
-    /// The connection is gone or dismissed.
+    /// Cleans up after a raw connection that was closed or dismissed.
     pub(super) fn raw_left(&mut self, now: Now, id: ConnectionId, raw: RawSession, links: &mut Links) {
         let (seat, trial) = (raw.seat, raw.trial);
         self.raw_drop_extras(id, raw, links);
         if trial == Trial::Resting && self.table.scheduler.data(seat).is_some_and(SeatData::is_raw) {
-            // It never spoke, and its place is away already.
+            // It never spoke, so its seat is already away.
             return self.retire_seat(now, seat, links);
         }
         self.unseat(now, id, seat, links);
@@ -506,7 +503,7 @@ impl TurnServer {
     fn raw_drop_extras(&mut self, id: ConnectionId, raw: RawSession, links: &mut Links) {
         let Some(mut extras) = raw.extras else { return };
         self.timers.remove(&mut extras.alarm, id);
-        // It was too late for its turn, and the connection goes before it could count in the next one.
+        // Its answer was too late for one turn, and the connection closes before it can count in the next.
         if let Extras { late: Some(message), .. } = *extras {
             self.refuse(id, Code::NotYourTurn, &message, links);
         }

@@ -1,4 +1,4 @@
-//! Records: which entries a step changes, their values, and what is told once they are durable.
+//! Recording: the entries that a step changes, their values, and the replies that wait for them.
 
 use super::TurnEvent;
 use super::outbox::{Due, Outbox};
@@ -10,9 +10,9 @@ use crate::table::{LineIdentity, SeatData};
 use crate::time::Now;
 use crate::turn::{Grant, HeldClock, Moved, RingId, SeatId, SeatOrder};
 
-/// Which entries change.
+/// Changed entries.
 impl TurnServer {
-    /// Something of `ring` changes that is recorded.
+    /// Notes that recorded state of `ring` changes.
     pub(super) fn note_ring(&mut self, ring: RingId) {
         let Some(outbox) = &mut self.outbox else { return };
         if let Some(&name) = self.table.ring_name(ring) {
@@ -20,7 +20,7 @@ impl TurnServer {
         }
     }
 
-    /// Something of `seat` changes, and of its ring. Raw seats are not recorded.
+    /// Notes that recorded state of `seat` and of its ring changes. Raw seats are not recorded.
     pub(super) fn note_seat(&mut self, seat: SeatId) {
         let Some(outbox) = &mut self.outbox else { return };
         let Some(&name) = self.table.ring_name(seat.ring()) else { return };
@@ -31,7 +31,7 @@ impl TurnServer {
         }
     }
 
-    /// A turn ended or began. Of the next holder the ring's lease says enough.
+    /// Notes that a turn ended or began. The next holder's entry does not change: the ring's lease names it.
     pub(super) fn note_moved(&mut self, moved: &Moved) {
         if self.outbox.is_none() {
             return;
@@ -45,7 +45,7 @@ impl TurnServer {
         }
     }
 
-    /// `seat`, which was in the room of `data`, is gone.
+    /// Notes that `seat`, which was in the room of `data`, is gone.
     pub(super) fn note_gone(&mut self, seat: SeatId, data: &SeatData) {
         let Some(outbox) = &mut self.outbox else { return };
         let ring = self.table.rooms.room(data.room).name;
@@ -60,7 +60,7 @@ impl TurnServer {
         }
     }
 
-    /// The host keeps this state for `ring` from now on.
+    /// Notes the host's new state for `ring`.
     pub(super) fn note_host_state(&mut self, ring: RingId, state: &[u8]) {
         let Some(outbox) = &mut self.outbox else { return };
         if let Some(&name) = self.table.ring_name(ring) {
@@ -70,9 +70,9 @@ impl TurnServer {
     }
 }
 
-/// Their values.
+/// Values of entries.
 impl TurnServer {
-    /// Returns what outlives this server, as it is by now: the entries that all records together make.
+    /// Returns the state that outlives this server, as of `now`: the sum of all records.
     #[must_use]
     pub fn snapshot(&self, now: Now) -> State {
         let mut state = State::new(self.meta());
@@ -88,8 +88,8 @@ impl TurnServer {
         state
     }
 
-    /// Returns the state that the host has given with its last verdict in `ring`, in this life or an earlier
-    /// one (M23). `None` if it never has, and in a server without a store.
+    /// Returns the state that the host gave with its last verdict in `ring`, in this life or an earlier one
+    /// (M23). Returns `None` if it never gave one, and in a server without a store.
     #[must_use]
     pub fn host_state(&self, ring: &Name) -> Option<&[u8]> {
         Some(&self.outbox.as_ref()?.hosts.get(ring)?.0)
@@ -118,7 +118,7 @@ impl TurnServer {
         })
     }
 
-    /// The record that was collected, with the values as they are by now.
+    /// Returns the record that was collected, with the values as of `now`.
     pub(super) fn next_record(&mut self, now: Now) -> Option<Record> {
         let outbox = self.outbox.as_mut()?;
         let mut collected = outbox.collecting.take()?;
@@ -154,23 +154,23 @@ impl TurnServer {
     }
 }
 
-/// Replies, and when they are sent.
+/// Replies that may have to wait.
 impl TurnServer {
-    /// Writes one message to a connection that speaks the line protocol, when the records that caused it are
-    /// durable.
+    /// Sends a message to a line client once the records that caused it are durable.
     #[inline]
     pub(super) fn say(&mut self, id: ConnectionId, reply: &Reply<'_>, links: &mut Links) {
         say(&mut self.outbox, id, reply, links);
     }
 
-    /// Words that the host says while it judges may belong to its verdict, so they wait for the record of it.
+    /// Makes the host's words during judging wait for the record of its verdict, because they may belong to
+    /// it.
     pub(super) fn expect_verdict(&mut self) {
         if let Some(outbox) = self.outbox.as_mut().filter(|_| self.proposals.are_open()) {
             outbox.collect();
         }
     }
 
-    /// Closes a connection behind what it is to hear.
+    /// Closes a connection after everything that waits for it.
     pub(super) fn close(&mut self, id: ConnectionId, links: &mut Links) {
         match &mut self.outbox {
             Some(outbox) if outbox.has_some_of(id) => outbox.push_close(id, links),
@@ -186,7 +186,7 @@ impl TurnServer {
         }
     }
 
-    /// Acts on what waited for records up to `upto`.
+    /// Releases everything that waited for records up to `upto`.
     pub(super) fn release_durable(&mut self, now: Now, upto: u64, links: &mut Links) {
         if let Some(outbox) = &mut self.outbox {
             outbox.horizon.reach(upto);
@@ -205,7 +205,8 @@ impl TurnServer {
         }
     }
 
-    /// The client of `seat` is back, and is told of a turn that waits for the store behind its welcome.
+    /// Tells the client of `seat`, which is back, about a turn that waits for the store. Its welcome comes
+    /// first.
     pub(super) fn grant_behind_welcome(&mut self, seat: SeatId) {
         let Some((outbox, held)) = self.outbox.as_mut().zip(self.table.scheduler.held_by(seat)) else {
             return;
@@ -215,7 +216,7 @@ impl TurnServer {
         }
     }
 
-    /// The turn is stored: its holder is told, and its clock starts, unless it is over by now.
+    /// Tells the holder about its stored turn and starts the clock, unless the turn is over by now.
     fn grant_recorded(&mut self, now: Now, grant: Grant, links: &mut Links) {
         let Grant { seat, turn } = grant;
         let held = self.table.scheduler.held_by(seat).filter(|held| held.turn == turn);
@@ -232,7 +233,7 @@ impl TurnServer {
         }
     }
 
-    /// The holder of a turn has been told of it, and so are these hearers.
+    /// Tells these hearers about a turn whose holder has been told.
     fn hear_recorded(&mut self, now: Now, grant: &Grant, hearers: &[ConnectionId], links: &mut Links) {
         let Some(room) = self.table.scheduler.data(grant.seat).map(|data| data.room) else { return };
         let Some((turn, within)) = self.time_left(now, grant.seat).filter(|(turn, _)| *turn == grant.turn)
@@ -246,8 +247,8 @@ impl TurnServer {
         }
     }
 
-    /// The holder is away, and the turn waits for it: its time runs although it was not told, unless that
-    /// waits for the store. Or else it could come and go for ever, each time before it is told.
+    /// Starts the clock of a turn whose holder went away before it was told, unless the store is still
+    /// awaited. Otherwise it could come and go for ever without losing the turn.
     pub(super) fn clock_starts_untold(&mut self, now: Now, seat: SeatId) {
         let Some(outbox) = &self.outbox else { return };
         if let Some(held) = self.table.scheduler.held_by(seat).filter(|held| held.absent)
@@ -257,7 +258,7 @@ impl TurnServer {
         }
     }
 
-    /// The server has stopped, but for what waits for the store.
+    /// Begins to wait for the store, the last thing that a stopping server does.
     pub(super) fn wait_for_store(&mut self, now: Now) {
         let until = now.instant + self.config.drain_timeout;
         if let Some(outbox) = self.outbox.as_mut().filter(|outbox| !outbox.is_empty()) {
@@ -265,7 +266,7 @@ impl TurnServer {
         }
     }
 
-    /// The store has had its time: whatever waits is dropped, and its connections are closed.
+    /// Drops everything that still waits when the store's time is up, and closes the connections.
     pub(super) fn give_up_on_store(&mut self, now: Now, links: &mut Links) {
         let Some(outbox) =
             self.outbox.as_mut().filter(|outbox| outbox.give_up_at.is_some_and(|at| at <= now.instant))
@@ -282,7 +283,7 @@ impl TurnServer {
     }
 }
 
-/// As [`TurnServer::say`], for a reply that borrows from the server.
+/// Like [`TurnServer::say`], for a reply that borrows from the server.
 #[inline]
 pub(super) fn say(outbox: &mut Option<Box<Outbox>>, id: ConnectionId, reply: &Reply<'_>, links: &mut Links) {
     match outbox {
@@ -295,7 +296,7 @@ pub(super) fn say(outbox: &mut Option<Box<Outbox>>, id: ConnectionId, reply: &Re
     }
 }
 
-/// Writes one message to a connection that speaks the line protocol, whatever waits.
+/// Sends a message to a line client at once, whatever else waits.
 #[inline]
 pub(super) fn say_now(id: ConnectionId, reply: &Reply<'_>, links: &mut Links) {
     reply.encode(links.draft());

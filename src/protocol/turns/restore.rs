@@ -1,4 +1,4 @@
-//! A server that goes on from where an earlier one was stopped.
+//! Restoring: a server that continues from the state of an earlier one.
 
 use std::fmt;
 
@@ -12,23 +12,23 @@ use crate::turn::JoinError;
 
 /// Restoring.
 impl TurnServer {
-    /// Makes a server that goes on from `state`, and whose changes are recorded: a driver hands the
-    /// [records](crate::protocol::Protocol::poll_record) to a store, and nothing that a record caused is said
-    /// before it is durable. In a new store the state is that of a server that has done nothing yet.
+    /// Makes a server that continues from `state` and records its changes. A driver hands the
+    /// [records](crate::protocol::Protocol::poll_record) to a store, and nothing that a record caused is sent
+    /// before that record is durable. For a new store, pass the state of a server that has done nothing yet.
     ///
-    /// - The epoch is that of the state, and turn numbers go on. An answer that was accepted is confirmed
-    ///   again, and not counted twice.
-    /// - Seats are away in their places, with their weights, demands and fresh grace. Their clients resume
+    /// - The epoch is that of the state, and turn numbers go on. An answer that was accepted before is
+    ///   confirmed again, but not counted twice.
+    /// - Seats are away, but keep their places, weights and demands. Their grace starts anew. Clients resume
     ///   them with their secrets, as after a lost connection. Raw clients have no secret and get new seats.
-    /// - A turn that was held is held again, for the longer one of the time left and
-    ///   [`return_time`](TurnServerConfig::return_time). The time that the server was away does not count.
-    /// - For `return_time` seats that waited keep their place in the queue while they are away.
-    /// - A ring keeps the rules that it had, also if the configuration has others now. Pauses and names that
-    ///   were removed are forgotten, and restored seats count for no address.
+    /// - A turn that was held is still held, for the time that it had left or for
+    ///   [`return_time`](TurnServerConfig::return_time), whichever is longer. Downtime does not count.
+    /// - Seats that waited keep their place in the queue for `return_time` while they are away.
+    /// - A ring keeps its rules, even if the configuration has others now. Pauses and removed names are
+    ///   forgotten, and restored seats do not count towards any address.
     ///
     /// # Errors
     ///
-    /// When limits contradict each other, or the state does not fit them.
+    /// When limits contradict each other, or the state does not fit within them.
     ///
     /// # Examples
     ///
@@ -62,11 +62,11 @@ impl TurnServer {
             if restored.map_err(|error| RestoreError::Ring { ring: name, error })? {
                 outbox.hosts.extend(ring.host.clone().map(|host| (name, host)));
                 if ring.ring.lease.is_some_and(|lease| !ring.seats.contains_key(&lease.place)) {
-                    // A raw holder's turn is over.
+                    // The holder was a raw client, so its turn is over.
                     outbox.collect().others.insert(Key::Ring(name));
                 }
             } else {
-                // Only raw seats were in it, and they are gone.
+                // The ring had only raw seats, which are gone.
                 outbox.collect().others.extend([Key::Meta, Key::Ring(name), Key::Host(name)]);
             }
         }
@@ -75,11 +75,11 @@ impl TurnServer {
     }
 }
 
-/// A state that a server cannot go on from.
+/// A state that a server cannot continue from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// The configuration makes no sense.
+    /// The configuration is invalid.
     Config(TurnConfigError),
     /// A ring does not fit the limits of the configuration.
     Ring {

@@ -1,5 +1,4 @@
-//! How clients that speak lines come and go: they join, resume, watch and leave, and make room for each
-//! other.
+//! How line clients come and go: they join, resume, watch and leave, and make room for each other.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -30,7 +29,7 @@ impl TurnServer {
         };
         let seating = Seating { given, ..Seating::of(join) };
         if join.resume.is_none() {
-            // A refusal that leaves the connection open comes before the host is asked.
+            // A refusal that leaves the connection open must come before the host is asked.
             if let Err(NoSeat::No(code, why)) = self.table.may_join(now.instant, &wanted(&seating)) {
                 return Err((code, Some(why)));
             }
@@ -43,8 +42,8 @@ impl TurnServer {
         self.line_sit_down(now, id, &seating, &[], links)
     }
 
-    /// The terms that the rules have for a client. One that they do not admit is closed; that is asked before
-    /// anything else, so that it learns nothing.
+    /// Returns the terms that the rules have for a client. This check comes before all others, so that a
+    /// client that is not admitted learns nothing before it is closed.
     fn line_access(
         &mut self,
         now: Now,
@@ -68,7 +67,7 @@ impl TurnServer {
         }
     }
 
-    /// Gives the client its seat, or tells it why not.
+    /// Gives the client its seat, or tells it why it gets none.
     pub(super) fn line_sit_down(
         &mut self,
         now: Now,
@@ -94,9 +93,9 @@ impl TurnServer {
     ) -> Result<(), No> {
         let address = address_of(id, links);
         let wanted = wanted(seating);
-        // A client that gets no seat costs no other client its place.
+        // Only a client that will get a seat may cost another one its place.
         if self.table.may_join(now.instant, &wanted).is_ok() {
-            // The seat of a client that never heard that it has one, or whose name is another's now.
+            // A seat whose client was never told about it, or whose name now belongs to another client.
             if let Some(before) = self.table.seat_named(&seating.ring, &seating.name) {
                 self.retire_seat(now, before, links);
             }
@@ -129,8 +128,8 @@ impl TurnServer {
         }
     }
 
-    /// L10: a client on trial that has let its turn lapse, such as a port scanner, keeps no place in a full
-    /// ring that another client wants.
+    /// L10: retires a client on trial that let its turn lapse, such as a port scanner, when a full ring needs
+    /// its place.
     pub(super) fn vacate_silent(&mut self, now: Now, ring: &Name, links: &mut Links) {
         let Some(of) = self.table.ring_named(ring).filter(|_| self.table.is_full(ring)) else { return };
         let silent = self.table.scheduler.seats_of(of).filter_map(|view| view.data.client).find(
@@ -141,8 +140,8 @@ impl TurnServer {
         }
     }
 
-    /// Makes room for one more seat: gives up the seat that has been away for longest, or the ring that was
-    /// deserted first.
+    /// Makes room for one more seat by retiring the seat that has been away for longest, or by forgetting the
+    /// ring that was deserted first.
     pub(super) fn make_room(&mut self, now: Now, ring: &Name, links: &mut Links) {
         let config = self.table.scheduler.config();
         if self.table.scheduler.seats() >= config.max_seats
@@ -160,8 +159,8 @@ impl TurnServer {
         }
     }
 
-    /// T22: the seat moves to this connection, in its old place, whether or not the old connection still
-    /// seems alive.
+    /// T22: the seat moves to this connection, in its old place, even if the old connection still seems
+    /// alive.
     fn line_resume(
         &mut self,
         now: Now,
@@ -201,8 +200,8 @@ impl TurnServer {
         self.carry_out(now, moved, None, links);
     }
 
-    /// The connection has its seat, and is told which, and who else is there. Returns the room that it wants
-    /// to hear, once those that hear it have been told of the newcomer.
+    /// Tells the connection about its seat and the others in its ring, and tells hearers about the newcomer.
+    /// Returns the room that the client wants to hear.
     fn line_seated(
         &mut self,
         id: ConnectionId,
@@ -235,21 +234,21 @@ impl TurnServer {
         hears
     }
 
-    /// From now on the client on `id` hears what happens in `room`, if that is one.
+    /// Makes the client on `id` a hearer of `room`, if there is one.
     fn line_hears(&mut self, id: ConnectionId, room: Option<RoomId>) {
         if let Some(room) = room {
             self.table.rooms.hear(room, id);
         }
     }
 
-    /// Sends the host's words right after the welcome.
+    /// Sends the host's words, right after the welcome.
     fn line_welcomed(&mut self, id: ConnectionId, words: &[Box<[u8]>], links: &mut Links) {
         for content in words {
             self.say(id, &Reply::Say { content }, links);
         }
     }
 
-    /// A seat that begins to wait is told how many come first; one that rests is told nothing.
+    /// Tells a seat that begins to wait how many come first. A seat that rests is told nothing.
     fn line_waits(&mut self, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if self.table.scheduler.is_waiting(seat) {
             self.say_wait(id, seat, links);
@@ -291,7 +290,7 @@ impl TurnServer {
         self.line_hears(id, Some(room));
     }
 
-    /// Tells a new hearer who sits in a ring.
+    /// Tells a new hearer about the seats of a ring.
     fn say_roster(&mut self, id: ConnectionId, room: RoomId, links: &mut Links) {
         let room = self.table.rooms.room(room);
         let seats = room.ring.map(|ring| self.table.scheduler.roster(ring)).unwrap_or_default();
@@ -303,7 +302,7 @@ impl TurnServer {
         say(&mut self.outbox, id, &Reply::Seats { ring: room.name.as_str(), seats }, links);
     }
 
-    /// Gives the seat up. A turn that it holds ends; an answer that is judged is waited for.
+    /// Gives up a seat, which ends its turn. If its answer is being judged, this waits for the verdict.
     pub(super) fn line_leave(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if !self.proposals.defer(seat, Then::Leave) {
             self.line_left_for_good(now, id, seat, links);
@@ -315,7 +314,7 @@ impl TurnServer {
         self.dismiss(now, id, Bye::Left, links);
     }
 
-    /// The connection is gone or dismissed.
+    /// Cleans up after a line connection that was closed or dismissed.
     pub(super) fn line_left(
         &mut self,
         now: Now,

@@ -1,8 +1,8 @@
-//! The turn server: sessions (what each connection says and hears) and a table (who sits where), and the
-//! order in which they act.
+//! The turn server. It connects sessions (the state of each connection) with a table (the seats), and decides
+//! the order in which they act.
 //!
-//! This file has what all connections share. Who may hold the turn is decided in [`crate::turn`]; who may sit
-//! where, in the table.
+//! This file has the part that all connections share. The rules for holding the turn are in [`crate::turn`];
+//! the rules for seats are in the table.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -51,25 +51,25 @@ pub struct TurnServer {
     pub(super) timers: Timers<ConnectionId>,
     pub(super) ledger: Ledger,
     pub(super) proposals: Proposals,
-    /// Raw newcomers that were told `WAIT` in this pass, or in the last.
+    /// Raw newcomers that were told `WAIT` in this pass or the last one.
     pub(super) waits: Vec<ConnectionId>,
-    /// The first of `waits` are of the last pass, so that their `WAIT` is written.
+    /// The length of the part of `waits` that is from the last pass, so that their `WAIT` has been written.
     pub(super) waits_written: usize,
-    /// Raw newcomers whose gap is not over, and when it is.
+    /// Raw newcomers that must not be sent `GO` yet, and the end of their gaps.
     pub(super) gaps: VecDeque<(Instant, ConnectionId)>,
-    /// When the server wants to be called, whatever its scheduler and its timers say.
+    /// When the server needs to be called, apart from the deadlines of its scheduler and timers.
     due: Option<Instant>,
-    /// Connections that are not about to be closed.
+    /// Connections that are not being closed.
     pub(super) open: usize,
     pub(super) drain: Drain,
-    /// The seat whose `REST` is being carried out: it hears of that, and not how its turn ended.
+    /// The seat whose `REST` is being carried out. It gets the `OK` for that, and not the end of its turn.
     pub(super) rests: Option<SeatId>,
-    /// Steps of seats whose turn has just ended, for when all clients have heard of its end. Empty except
-    /// while a move is carried out.
+    /// Steps to take once all clients have been told about the end of a turn. Empty except while a move is
+    /// carried out.
     pub(super) afterwards: Vec<(SeatId, Then)>,
-    /// One message for all who hear a ring.
+    /// A buffer for one message to all hearers of a ring.
     pub(super) scratch: Vec<u8>,
-    /// Who may join and watch, if there are rules of that.
+    /// The access rules, if there are any.
     pub(super) access: Option<Box<Access>>,
     /// The replies that wait for a store; `None` without one.
     pub(super) outbox: Option<Box<Outbox>>,
@@ -80,9 +80,9 @@ pub struct TurnServer {
 pub(super) enum Session {
     Raw(RawSession),
     Line(Box<LineSession>),
-    /// It has said too little to tell.
+    /// It has not sent enough to tell.
     Undecided(Box<Undecided>),
-    /// It has had its last word, and is not listened to.
+    /// It has been sent its last message, and its input is ignored.
     Closing,
 }
 
@@ -100,14 +100,14 @@ impl Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drain {
     No,
-    /// Holders may finish until then.
+    /// Holders may finish until this time.
     Until(Instant),
     Done,
 }
 
 impl TurnServer {
-    /// Makes a server without clients. `entropy` makes the secrets that seats are resumed with, and the
-    /// epoch.
+    /// Creates a server without clients. `entropy` provides the epoch, and the secrets with which seats are
+    /// resumed.
     ///
     /// # Errors
     ///
@@ -128,8 +128,8 @@ impl TurnServer {
         config.check()?;
         let limits = SchedulerConfig {
             rules: config.rules.clone(),
-            // As many again that are away: a client that is away for a moment does not lose its seat to a
-            // full house.
+            // Room for as many seats again that are away, so that a full house does not cost a client its
+            // seat when it is away for a moment.
             max_seats: config.max_clients.saturating_mul(2),
             max_rings: config.max_rings,
         };
@@ -156,7 +156,7 @@ impl TurnServer {
         })
     }
 
-    /// Returns the limits and times in force.
+    /// Returns the limits and times.
     ///
     /// # Examples
     ///
@@ -170,7 +170,7 @@ impl TurnServer {
         &self.config
     }
 
-    /// Returns the scheduler: who holds the turn, who waits, and for how long at most.
+    /// Returns the scheduler, which knows the holders, the queues, and the bound of each wait.
     ///
     /// # Examples
     ///
@@ -187,8 +187,8 @@ impl TurnServer {
         &self.table.scheduler
     }
 
-    /// Returns the epoch, which tells this life of the server from others: with a turn's number it fences
-    /// what is done in that turn.
+    /// Returns the epoch, which distinguishes this life of the server from others. Together with a turn's
+    /// number it fences the work of that turn.
     ///
     /// # Examples
     ///
@@ -204,8 +204,8 @@ impl TurnServer {
         self.table.epoch
     }
 
-    /// Returns an accepted answer; `None` once the host has taken the events of its pass and another one has
-    /// begun.
+    /// Returns an accepted answer. Returns `None` once the host has taken the events of its pass and another
+    /// pass has begun.
     ///
     /// # Examples
     ///
@@ -255,7 +255,7 @@ impl TurnServer {
         self.table.ring_name(ring)
     }
 
-    /// Returns the seat that was joined as `name` in the ring `ring`, also if it is away.
+    /// Returns the seat that joined as `name` in the ring `ring`, even if it is away.
     ///
     /// # Examples
     ///
@@ -269,8 +269,8 @@ impl TurnServer {
         self.table.seat_named(ring, name)
     }
 
-    /// Returns the name of `seat` as hearers know it: the one that it was joined under, or `raw-<seat>`. A
-    /// seat that is gone has its name until the host has taken the events of that pass.
+    /// Returns the name of `seat` as hearers know it: the name under which it was joined, or `raw-<seat>`.
+    /// The name of a retired seat is known until the host has taken the events of that pass.
     ///
     /// # Examples
     ///
@@ -287,8 +287,8 @@ impl TurnServer {
         retired.map_or(ShownName::Seat(self.table.name_of(seat)), ShownName::Retired)
     }
 
-    /// Returns the seat of the client on connection `id`: `None` for one that has not joined, that watches,
-    /// or that is about to be closed. The way back is [`SeatData::connection`].
+    /// Returns the seat of the client on connection `id`. Returns `None` for a client that has not joined,
+    /// that watches, or whose connection is being closed. The way back is [`SeatData::connection`].
     ///
     /// # Examples
     ///
@@ -323,7 +323,7 @@ impl TurnServer {
         self.ledger.counts
     }
 
-    /// Returns how many inputs were refused with `code`.
+    /// Returns the number of inputs that were refused with `code`.
     ///
     /// # Examples
     ///
@@ -338,7 +338,7 @@ impl TurnServer {
         self.ledger.refused_as(code)
     }
 
-    /// Returns the number of clients that are connected and not about to be closed.
+    /// Returns the number of connected clients, without those that are being closed.
     ///
     /// # Examples
     ///
@@ -352,17 +352,15 @@ impl TurnServer {
         self.open
     }
 
-    // Shared by all sessions.
-
-    /// Logs, counts and reports bytes that were refused. Telling the client is the session's.
+    /// Logs, counts and reports refused bytes. It is up to the session to tell the client.
     pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8], links: &mut Links) {
         let Some(peer) = links.peer(id).filter(|_| self.sessions.get(id).is_some()) else { return };
         log_line!(links, Warn, "{peer}: refused ({code}): \"{}\"", Redacted::beginning(bytes));
         self.ledger.refused(id, code);
     }
 
-    /// Ends the dealings with a connection: its seat is away, its hearing over, and it is not listened to any
-    /// more. `bye` is the last that it hears, if it speaks lines.
+    /// Ends all business with a connection: its seat is away, it stops hearing rings, and its input is
+    /// ignored. If it speaks lines, `bye` is the last thing that it is sent.
     pub(super) fn dismiss(&mut self, now: Now, id: ConnectionId, bye: Bye, links: &mut Links) {
         self.dismiss_with(now, id, bye, None, links);
     }
@@ -396,7 +394,7 @@ impl TurnServer {
         for seat in self.proposals.seats() {
             self.refuse_unjudged(now, seat, links);
         }
-        // Those that watch come last: they hear how the turns of the others end.
+        // Watchers come last, so that they hear how the turns of the others end.
         let is_watching = |session: &Session| matches!(session, Session::Line(line) if line.is_watching());
         let (last, first): (Vec<_>, Vec<_>) =
             self.sessions.iter().map(|(id, session)| (id, is_watching(session))).partition(|&(_, last)| last);
@@ -405,7 +403,7 @@ impl TurnServer {
         }
     }
 
-    /// Takes from a connection what it has; `false` if that was done before.
+    /// Releases everything that belongs to a connection. Returns `false` if that was done before.
     pub(super) fn release(&mut self, now: Now, id: ConnectionId, links: &mut Links) -> bool {
         let Some(session) = self.sessions.get_mut(id) else { return false };
         match std::mem::replace(session, Session::Closing) {
@@ -421,13 +419,13 @@ impl TurnServer {
         true
     }
 
-    /// The client of `seat` is gone, if it was `id`.
+    /// Notes that the client on `id` is gone, if it had `seat`.
     pub(super) fn unseat(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         let data = self.table.scheduler.data(seat);
         if data.is_some_and(|data| data.client == Some(id)) {
             let moved = self.table.leave_place(now.instant, seat, address_of(id, links));
             self.report(TurnEvent::Away { seat });
-            // When the server stops that says nothing new, however many seats there are.
+            // While the server stops this is not news, and there may be many seats.
             if self.drain != Drain::Done {
                 self.hear_of_seat(seat, links, |name| Reply::Away { name });
             }
@@ -461,7 +459,7 @@ impl TurnServer {
         self.dismiss(now, id, Bye::NotHere, links);
     }
 
-    /// Ends the drain when no turn is held any more, or its time is over.
+    /// Ends the drain when no turn is held any more, or when its time is up.
     #[inline]
     pub(super) fn finish_drain(&mut self, now: Now, links: &mut Links) {
         if let Drain::Until(deadline) = self.drain {
@@ -479,7 +477,7 @@ impl TurnServer {
         }
     }
 
-    /// Sets `due` anew.
+    /// Recomputes `due`.
     #[cold]
     pub(super) fn settle_due(&mut self, now: Instant) {
         let drained = match self.drain {
@@ -495,7 +493,7 @@ impl TurnServer {
     #[cold]
     fn note_flushed(&mut self, now: Now) {
         if std::mem::take(&mut self.proposals.are_new) || self.proposals.has_dropped() {
-            // The host is about to be handed them. What it drops, the next pass refuses.
+            // The host is about to get proposals. The next pass refuses those that it drops.
             self.proposals.may_be_dropped = true;
         }
         self.waits_written = self.waits.len();
@@ -527,7 +525,7 @@ impl fmt::Debug for TurnServer {
     }
 }
 
-/// Logs that a connection is closed with a reason of the server's, and why.
+/// Logs that the server closes a connection, and why.
 pub(super) fn log_closing(peer: SocketAddr, why: fmt::Arguments<'_>, links: &mut Links) {
     log_line!(links, Info, "{peer}: closed ({why})");
 }
@@ -553,10 +551,10 @@ impl Protocol for TurnServer {
         }
     }
 
-    // As one function: what calls it has no register left for it.
+    // A function of its own, because its caller has no register left for it.
     #[inline(never)]
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
-        // One after the other: a jump table is slower than two comparisons.
+        // Two comparisons are faster than a jump table.
         if let Some(Session::Raw(_)) = self.sessions.get_mut(id) {
             self.raw_bytes(now, id, bytes, links)
         } else if let Some(Session::Line(_)) = self.sessions.get_mut(id) {
@@ -656,11 +654,11 @@ impl Protocol for TurnServer {
         self.release_durable(now, upto, links);
     }
 
-    /// A client that reads late has room for four answers, such as those of one round for a hearer.
+    /// Leaves room for four answers to a slow reader, for example those of one round for a hearer.
     fn buffers_min(&self) -> BuffersMin {
         let message = self.config.answer_bytes_max.saturating_add(self.limits.line_bytes_max);
         BuffersMin {
-            // The ends of line and payload.
+            // The ends of the line and of the payload.
             in_bytes: message
                 .saturating_add(3)
                 .max(self.limits.hello_bytes_max + 2)
@@ -670,7 +668,7 @@ impl Protocol for TurnServer {
     }
 }
 
-/// The name of a seat, whether or not it is gone.
+/// The name of a seat, even if it has been retired.
 enum ShownName<'a> {
     Seat(SeatName<'a>),
     Retired(&'a str),

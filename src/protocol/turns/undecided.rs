@@ -47,7 +47,7 @@ impl TurnServer {
         }
     }
 
-    /// It ends before it has shown which framing it speaks.
+    /// Handles the end of a connection whose framing is still unknown.
     pub(super) fn undecided_ended(&mut self, now: Now, id: ConnectionId, rest: &[u8], links: &mut Links) {
         if Guess::of(rest, false) == Guess::Raw {
             self.undecided_is_raw(now, id, Trial::Proven, links);
@@ -70,13 +70,13 @@ impl TurnServer {
                 self.sessions.insert(id, Session::Raw(RawSession::new(seated.seat, trial)));
                 self.raw_seated(now, id, seated, links);
             }
-            // No raw client can have a seat here, so it is a client that speaks lines, slowly.
+            // Raw clients cannot get a seat here, so this must be a slow line client.
             Err(Bye::Forbidden) if trial == Trial::Silent => self.undecided_is_line(now, id),
             Err(bye) => self.dismiss(now, id, bye, links),
         }
     }
 
-    /// Its framing is known.
+    /// Ends the undecided state.
     fn undecided_ends(&mut self, id: ConnectionId) {
         if let Some(Session::Undecided(undecided)) = self.sessions.get_mut(id) {
             self.timers.remove(&mut undecided.alarm, id);
@@ -85,7 +85,7 @@ impl TurnServer {
         self.open -= 1;
     }
 
-    /// L10: a connection that is silent is taken for a raw client, on trial.
+    /// L10: a silent connection is taken for a raw client, on trial.
     pub(super) fn undecided_timeout(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let Some(Session::Undecided(undecided)) = self.sessions.get_mut(id) else { return };
         match undecided.begun_until {

@@ -19,7 +19,7 @@ fn c06_every_message_is_an_event_with_a_text_for_the_log() {
             "client 17 sent 5",
             "client 17 asked for odd, got 1",
             "client 17 asked for even, got 2",
-            "client 17 at 127.0.0.1:1001: refused what is neither a number of 64 bits nor odd nor even: \"x\\x1b[2J\"",
+            "client 17 at 127.0.0.1:1001: refused a message that is neither a 64-bit number nor odd nor even: \"x\\x1b[2J\"",
             "client 17 at 127.0.0.1:1001 disconnected",
         ]
     );

@@ -1,14 +1,14 @@
-//! The set of clients: which there are, and which dial belongs to which.
+//! The set of clients, and the dial that belongs to each.
 
 use super::{ClientConfig, ClientId, ConfigError, TurnClient};
 use crate::protocol::{DialId, Links};
 
 impl TurnClient {
-    /// Adds a client. It does nothing before it is given a connection: [`dial`](Self::dial).
+    /// Adds a client. It does nothing until it is given a connection by [`dial`](Self::dial).
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], for what its framing cannot say.
+    /// [`ConfigError`] when the settings ask for something that the framing cannot express.
     ///
     /// # Examples
     ///
@@ -27,12 +27,12 @@ impl TurnClient {
         Ok(self.insert(config))
     }
 
-    /// Has `client` use the connections of `dial`, which the host got from
-    /// [`Driver::connect`](crate::net::Driver::connect), in place of those that it used before. Returns
-    /// whether there is such a client that has not given up.
+    /// Makes `client` use the connections of `dial`, which the host got from
+    /// [`Driver::connect`](crate::net::Driver::connect), in place of earlier ones. Returns whether there is
+    /// such a client that has not given up.
     ///
-    /// Call it in the same pass as `connect`: a connection is never established before that returns. A
-    /// connection is closed if its dial belongs to no client.
+    /// Call it in the same pass as `connect`, because connections are established only after that pass. A
+    /// connection whose dial belongs to no client is closed.
     ///
     /// # Examples
     ///
@@ -64,8 +64,8 @@ impl TurnClient {
         true
     }
 
-    /// Forgets `client` at once, without a word to the server and without a further event. Its connection is
-    /// closed. Returns whether there was such a client.
+    /// Forgets `client` at once and closes its connection. The server is told nothing, and no further event
+    /// follows. Returns whether there was such a client.
     ///
     /// # Examples
     ///
@@ -92,7 +92,7 @@ impl TurnClient {
         true
     }
 
-    /// The settings of `client`.
+    /// Returns the settings of `client`.
     ///
     /// # Examples
     ///
@@ -110,7 +110,7 @@ impl TurnClient {
         found.map(|found| &found.player.config)
     }
 
-    /// All clients that were not removed.
+    /// Returns all clients that have not been removed.
     ///
     /// # Examples
     ///

@@ -6,25 +6,25 @@ use super::{ClientId, ClientTurn, End, TurnClient, Wire};
 use crate::protocol::Links;
 use crate::time::{Instant, Now};
 
-/// The client cannot do that; nothing was sent.
+/// A command that the client cannot carry out; nothing was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// There is no such client; it was removed.
+    /// There is no such client: it was removed.
     NoSuchClient,
-    /// The client has given up, leaves, or drains.
+    /// The client has given up, is leaving, or is draining.
     Ended,
-    /// The turn is over, or was answered or passed.
+    /// The turn is over, or has been answered or passed.
     StaleTurn,
     /// The answer is longer than [`answer_bytes_max`](super::ClientConfig::answer_bytes_max).
     TooLarge,
-    /// The raw framing has no other answers than decimal 64-bit numbers.
+    /// The raw framing allows only decimal 64-bit numbers as answers.
     NotANumber,
-    /// A client of the raw framing cannot do that.
+    /// The raw framing has no such command.
     NotInRaw,
-    /// A watcher has no seat to do that with.
+    /// A watcher has no seat for this.
     NoSeat,
-    /// The server does not know the client on this connection, or there is no connection.
+    /// There is no connection, or the server does not know yet which client it belongs to.
     NotConnected,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for CommandError {
             CommandError::Ended => "the client has given up or leaves",
             CommandError::StaleTurn => "that turn is over or has been answered",
             CommandError::TooLarge => "the answer is larger than allowed",
-            CommandError::NotANumber => "an answer of the raw framing is a decimal 64-bit number",
+            CommandError::NotANumber => "an answer in the raw framing must be a decimal 64-bit number",
             CommandError::NotInRaw => "a client of the raw framing cannot do that",
             CommandError::NoSeat => "a watcher has no seat",
             CommandError::NotConnected => "the client is not connected",
@@ -51,8 +51,8 @@ impl TurnClient {
     /// [`News::Refused`] or [`News::Lost`] reports its fate.
     ///
     /// In the line protocol the answer names its turn and the life of the server, so it counts in that turn
-    /// or not at all, and at most once. If the connection is lost, the answer is kept. It is sent, perhaps
-    /// again, if the client still has the same turn when it is back.
+    /// or not at all, and at most once. If the connection is lost, the answer is kept. If the client still
+    /// has the same turn when it is back, the answer is sent, possibly for the second time.
     ///
     /// [`News::Accepted`]: super::News::Accepted
     /// [`News::Refused`]: super::News::Refused
@@ -108,7 +108,7 @@ impl TurnClient {
         Ok(())
     }
 
-    /// Gives up a turn without an answer. The raw framing has no word for that, so a raw client closes its
+    /// Gives up a turn without an answer. The raw framing has no message for that, so a raw client closes its
     /// connection, and the driver dials again.
     ///
     /// # Errors
@@ -139,18 +139,17 @@ impl TurnClient {
         })
     }
 
-    /// Tells the server that the client still works in its turn, so that its time starts again.
+    /// Tells the server that the client is still at work, so that the time of its turn starts again.
     /// [`News::TimeChanged`] follows, or [`News::Refused`] if the turn has lasted as long as it may. A
-    /// [ping](Self::ping) goes first, so that both tell until when the turn is certainly held: see
-    /// [`sure_until`](Self::sure_until).
+    /// [ping](Self::ping) goes first, so that the replies extend [`sure_until`](Self::sure_until).
     ///
     /// [`News::TimeChanged`]: super::News::TimeChanged
     /// [`News::Refused`]: super::News::Refused
     ///
     /// # Errors
     ///
-    /// [`CommandError::StaleTurn`] if the turn is over or has been answered, [`CommandError::NotConnected`]
-    /// while it is not known whether the turn has outlived its connection.
+    /// [`CommandError::StaleTurn`] if the turn is over or has been answered; [`CommandError::NotConnected`]
+    /// until the server has said whether the turn outlived the last connection.
     ///
     /// # Examples
     ///
@@ -158,7 +157,7 @@ impl TurnClient {
     /// # use taketurns::protocol::Links;
     /// # use taketurns::protocol::turns::{ClientTurn, CommandError, TurnClient};
     /// # use taketurns::time::Now;
-    /// /// Called while the work goes on, such as once a second. Returns whether it may go on.
+    /// /// Called during the work, for example once per second. Returns whether it may continue.
     /// fn still_working(client: &mut TurnClient, now: Now, turn: &ClientTurn, links: &mut Links) -> bool {
     ///     match client.renew(now, turn, links) {
     ///         // The connection is lost, and the turn perhaps not: there is time until its deadline.
@@ -178,13 +177,13 @@ impl TurnClient {
     }
 
     /// Returns the time until which the server certainly grants the turn to no other client, by the clock of
-    /// this process, unless its host takes the turn away. It counts from when the last answered ping was
-    /// sent, because everything that the server said after the answer is later than that. If the connection
-    /// is lost, the server's [`turn_grace`](crate::turn::Rules::turn_grace) from the same moment limits it
-    /// too.
+    /// this process, unless its host takes the turn away. It counts from the moment when the last answered
+    /// ping was sent, because anything that the server sent after its `PONG` was sent later than that. If the
+    /// connection is lost, the server's [`turn_grace`](crate::turn::Rules::turn_grace) from the same moment
+    /// is a second limit.
     ///
     /// Returns `None` for a turn that is over, in the raw framing, and until the server has answered a ping
-    /// and then stated the time of the turn.
+    /// and then sent the time of the turn.
     ///
     /// # Examples
     ///
@@ -207,7 +206,8 @@ impl TurnClient {
     }
 
     /// Asks for one turn for a seat that rests, or for one more turn for the holder. The request stands until
-    /// it is granted: the client asks again whenever it is welcomed meanwhile, even with a new seat.
+    /// it is granted: if the client has to join again meanwhile, even with a new seat, it repeats the
+    /// request.
     ///
     /// # Errors
     ///
@@ -219,7 +219,7 @@ impl TurnClient {
     /// # use taketurns::protocol::Links;
     /// # use taketurns::protocol::turns::{ClientId, CommandError, TurnClient};
     /// # use taketurns::time::Now;
-    /// /// Wants the lock once: it comes with `News::Granted`, and is given back by `rest`.
+    /// /// Requests the lock once. It comes with `News::Granted`, and `rest` gives it back.
     /// fn lock(client: &mut TurnClient, now: Now, locker: ClientId, links: &mut Links) -> Result<(), CommandError> {
     ///     client.ask(now, locker, links)
     /// }
@@ -233,8 +233,8 @@ impl TurnClient {
     }
 
     /// Lets the seat rest: it no longer waits for turns, and gives up the one that it has. The request stands
-    /// until it is [confirmed](super::News::Confirmed). A seat that always wants turns waits again if it is
-    /// lost and taken anew later.
+    /// until it is [confirmed](super::News::Confirmed). A seat whose demand is "always" waits again if it is
+    /// lost and joined anew later.
     ///
     /// # Errors
     ///
@@ -263,7 +263,7 @@ impl TurnClient {
     ///
     /// # Errors
     ///
-    /// [`CommandError::Ended`] if it leaves already.
+    /// [`CommandError::Ended`] if it is already leaving.
     ///
     /// # Examples
     ///
@@ -271,7 +271,7 @@ impl TurnClient {
     /// # use taketurns::protocol::Links;
     /// # use taketurns::protocol::turns::{TurnClient};
     /// # use taketurns::time::Now;
-    /// /// Has every client leave. The last `News::Ended` is the end of the program.
+    /// /// Makes every client leave. The program ends with the last `News::Ended`.
     /// fn leave_all(client: &mut TurnClient, now: Now, links: &mut Links) {
     ///     let all: Vec<_> = client.clients().collect();
     ///     for id in all {
@@ -287,7 +287,7 @@ impl TurnClient {
             match &client.wire {
                 Wire::Line(line) if line.has_seat() || player.connection.is_some() => line.leave(player, cx),
                 Wire::Raw(_) if player.connection.is_some() => player.close(cx),
-                // The server knows nothing of it.
+                // The server does not know this client.
                 _ => player.give_up(cx, End::Left),
             }
             Ok(())
@@ -295,7 +295,7 @@ impl TurnClient {
     }
 
     /// Asks the server for a sign of life. [`News::Pong`](super::News::Pong) follows. With
-    /// [`ping_interval`](super::ClientConfig::ping_interval) the client does this by itself.
+    /// [`ping_interval`](super::ClientConfig::ping_interval) the client pings on its own.
     ///
     /// # Errors
     ///

@@ -30,45 +30,46 @@ use crate::wire::message::{LINE_BYTES_MAX, Limits};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientConfig {
-    /// The seat to take; `None` for a watcher, which hears what happens in the ring and never has the turn.
+    /// The requested seat; `None` for a watcher, which hears what happens in the ring but never has the turn.
     pub seat: Option<SeatRequest>,
     /// The ring. Default `main`.
     pub ring: Name,
-    /// Shows the server that the client may join or watch. Default none.
+    /// Proves to the server that the client may join or watch. Default none.
     pub token: Option<Bearer>,
-    /// How messages are told apart; must be the server's. Default line. A raw client has neither ring, token,
-    /// weight nor demand, hears nothing but its turns, and is not pinged.
+    /// How messages are delimited; must match the server. Default line. A raw client has no ring, token,
+    /// weight or demand, hears nothing but its turns, and is not pinged.
     pub framing: Framing,
-    /// The time between two pings. A connection whose `PONG` does not come within another such time is
-    /// closed, and dialed again. Default `None`: the client relies on TCP to notice that the server is gone.
+    /// The time between two pings. If no `PONG` arrives within another such time, the connection is closed
+    /// and dialed again. Default `None`: the client relies on TCP to notice that the server is gone.
     pub ping_interval: Option<Duration>,
-    /// Whether the secret of the seat and the token may be sent in plain text to an address that is not
-    /// loopback. Nothing protects them on the way. Default false: a client that loses its connection to
-    /// another machine joins anew, and one that has a token gives up with
+    /// Whether the seat's secret and the token may be sent in plain text to an address other than loopback,
+    /// where nothing protects them. Default false: a client that loses its connection to another machine
+    /// joins anew, and a client with a token gives up with
     /// [`End::PlaintextToken`](super::End::PlaintextToken).
     pub allow_plaintext_secrets: bool,
-    /// The longest answer, in bytes. Default 16 KiB, as a server's.
+    /// The longest answer, in bytes. Default 16 KiB, like the server's.
     pub answer_bytes_max: usize,
-    /// The longest payload that is taken from the server, in bytes. Default 64 KiB; keep it below
+    /// The longest payload that is accepted from the server, in bytes. Default 64 KiB; keep it below
     /// [`in_bytes_max`](crate::engine::DriverConfig::in_bytes_max).
     pub payload_bytes_max: usize,
 }
 
-/// The seat that a client asks for.
+/// The seat that a client requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SeatRequest {
     /// The name of the client, unique in its ring.
     pub name: Name,
-    /// The turns it wants for each one of a weight-1 seat. Default 1; rings that allow no more refuse more.
+    /// The number of turns it gets for each one of a weight-1 seat. Default 1. A ring refuses weights above
+    /// its maximum.
     pub weight: Weight,
-    /// When it wants the turn. Default always.
+    /// When the seat wants the turn. Default always.
     pub demand: Demand,
     /// Whether it hears what happens in its ring, as [`News::Heard`](super::News::Heard). Default false.
     pub hears: bool,
 }
 
 impl SeatRequest {
-    /// A seat of weight 1 that always wants the turn.
+    /// Returns a request for a seat of weight 1 that always wants the turn.
     ///
     /// # Examples
     ///
@@ -87,7 +88,7 @@ impl SeatRequest {
 }
 
 impl ClientConfig {
-    /// A client with a seat under `name`, in the ring `main`.
+    /// Returns the settings of a client with a seat under `name` in the ring `main`.
     ///
     /// # Examples
     ///
@@ -101,7 +102,7 @@ impl ClientConfig {
         ClientConfig::from(SeatRequest::new(name))
     }
 
-    /// A client that only watches `ring`.
+    /// Returns the settings of a client that only watches `ring`.
     ///
     /// # Examples
     ///
@@ -129,7 +130,7 @@ impl ClientConfig {
         }
     }
 
-    /// Whether the framing can say all of it.
+    /// Checks that the framing can express all settings.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         if self.framing == Framing::Line {
             return Ok(());
@@ -158,24 +159,24 @@ impl ClientConfig {
         }
     }
 
-    /// The client as a log shows it.
+    /// Returns the client's name in logs.
     pub(super) fn shown(&self) -> Name {
         self.seat.map_or(self.ring, |seat| seat.name)
     }
 }
 
 impl From<SeatRequest> for ClientConfig {
-    /// A client with this seat, in the ring `main`.
+    /// Settings for a client with this seat, in the ring `main`.
     fn from(seat: SeatRequest) -> ClientConfig {
         ClientConfig::with(Some(seat))
     }
 }
 
-/// The settings cannot be carried out.
+/// Settings that cannot be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A raw client cannot do this.
+    /// The raw framing cannot express this.
     NotInRaw(&'static str),
 }
 
@@ -189,7 +190,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A token that a client keeps, to show it to servers. `Debug` shows nothing of it.
+/// A token that a client presents to servers. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bearer(Box<str>);
 
@@ -219,7 +220,7 @@ pub struct InvalidToken;
 
 impl fmt::Display for InvalidToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a token is not empty, and has no white space or control character")
+        f.write_str("a token must not be empty or contain white space or control characters")
     }
 }
 

@@ -25,7 +25,7 @@ pub struct ClientEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum News {
-    /// The client has its seat, for the first time or again.
+    /// The client got its seat, for the first time or again.
     Welcomed(Box<Welcome>),
     /// The watcher hears its ring from now on.
     Watching {
@@ -34,21 +34,22 @@ pub enum News {
         /// The last turn that was granted; `None` if none was.
         turn: Option<TurnNumber>,
     },
-    /// The seat begins to wait. Both numbers are `None` in the raw framing, which says none.
+    /// The seat begins to wait. Both numbers are `None` in the raw framing, which does not give them.
     Waiting {
-        /// How many seats come before it, the holder included.
+        /// The number of seats that come first, including the holder.
         ahead: Option<usize>,
-        /// How many more seats have to come before the ring goes on; `None` if it does.
+        /// The number of seats still missing before the ring starts; `None` if it is running.
         needs: Option<usize>,
     },
     /// The client has the turn. The host does its work, and then [answers](super::TurnClient::answer) or
     /// [passes](super::TurnClient::pass).
     Granted(ClientTurn),
-    /// The turn that the client has ends at another time now: see [`ClientTurn::deadline`].
+    /// The client's turn has a new end: see [`ClientTurn::deadline`].
     TimeChanged(ClientTurn),
-    /// The answer counts. The raw framing does not say so: there an answer counts once it is written.
+    /// The answer counts. The raw framing does not confirm answers, so there an answer counts once it is
+    /// written.
     Accepted {
-        /// The turn that it was for.
+        /// The turn that was answered.
         turn: ClientTurn,
         /// The words of the server's host.
         words: Option<Box<str>>,
@@ -57,52 +58,52 @@ pub enum News {
     Refused {
         /// The reason.
         code: Code,
-        /// The turn that is still held, and may be answered again.
+        /// The turn, if it is still held and may be answered again.
         turn: Option<ClientTurn>,
-        /// The reason for a person.
+        /// The reason, for a person to read.
         words: Option<Box<str>>,
     },
     /// The turn is over without an answer. Work that the host still does in it comes too late.
     Over {
-        /// Which.
+        /// The turn.
         turn: ClientTurn,
         /// How it ended, as far as the client knows.
         how: Option<How>,
     },
-    /// The turn is over, and its answer is not known to count.
+    /// The turn is over, and its answer is not known to have counted.
     Lost {
-        /// Which.
+        /// The turn.
         turn: ClientTurn,
         /// The answer.
         answer: Box<[u8]>,
         /// Whether it may have counted.
         fate: Fate,
     },
-    /// A request of the host was carried out, such as to [rest](super::TurnClient::rest).
+    /// A request of the host was carried out, for example to [rest](super::TurnClient::rest).
     Confirmed {
         /// The words of the server's host.
         words: Option<Box<str>>,
     },
-    /// The words of the server's host: any bytes. Escape them before they are printed.
+    /// A message from the server's host. It may contain any bytes, so escape them before printing.
     Said(Box<[u8]>),
-    /// Something happened in the ring, which a watcher hears, and a seat that asked for it.
+    /// Something happened in the ring. Watchers hear this, and seats that asked to.
     Heard(Box<Heard>),
     /// The server answered a ping.
     Pong,
-    /// The server said why it closes the connection. The driver dials again, and the client resumes its seat
-    /// or joins anew, unless [`Ended`](Self::Ended) follows.
+    /// The server gave its reason for closing the connection. The driver dials again, and the client resumes
+    /// its seat or joins anew, unless [`Ended`](Self::Ended) follows.
     Bye(Box<Farewell>),
-    /// The server said something that this version does not know. Both may contain anything: escape them
-    /// before they are printed.
+    /// The server sent something that this version does not know. Both fields may contain anything, so escape
+    /// them before printing.
     Unknown {
-        /// The line. One that carries a secret or a token is escaped, without their values.
+        /// The line. If it carries a secret or a token, it is escaped, and their values are left out.
         line: Box<str>,
-        /// The payload behind it.
+        /// The payload that followed it.
         payload: Option<Box<[u8]>>,
     },
-    /// The client has given up, for good. Its connection is about to be closed, and is closed again whenever
-    /// it is dialed: so the host [hangs up](crate::net::Driver::hang_up), and
-    /// [removes](super::TurnClient::remove) it.
+    /// The client has given up for good. Its connection is about to be closed, and would be closed again
+    /// after every dial. The host should [hang up](crate::net::Driver::hang_up) and
+    /// [remove](super::TurnClient::remove) the client.
     Ended {
         /// The reason.
         why: End,
@@ -115,41 +116,40 @@ pub enum News {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Welcome {
-    /// The number of the seat in its ring.
+    /// The seat's number in its ring.
     pub seat: u64,
     /// The ring.
     pub ring: Name,
-    /// The life of the server. Together with the number of a turn it is a fence for a resource that clients
-    /// act on.
+    /// The life of the server. Together with a turn's number it fences resources that clients act on.
     pub epoch: Epoch,
-    /// Whether it is the same seat as before, in the same life of the server. If not, the server knows
-    /// nothing of earlier turns.
+    /// Whether this is the same seat as before, in the same life of the server. If not, the server knows
+    /// nothing about earlier turns.
     pub is_resumed: bool,
-    /// The last turn of this seat whose answer was accepted; `None` if none was.
+    /// The last turn of this seat whose answer was accepted; `None` if there is none.
     pub last: Option<TurnNumber>,
 }
 
-/// The last words of a server.
+/// A server's last message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Farewell {
     /// The reason.
     pub code: Bye,
     /// The server to go to instead, as `host:port`. The host decides whether to trust it. If so, it
-    /// [connects](crate::net::Driver::connect), and gives the new dial to
+    /// [connects](crate::net::Driver::connect) and passes the new dial to
     /// [`TurnClient::dial`](super::TurnClient::dial).
     pub at: Option<Box<str>>,
-    /// The reason for a person.
+    /// The reason, for a person to read.
     pub words: Option<Box<str>>,
 }
 
-/// The fate of an answer that is not accepted.
+/// The fate of an answer that was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fate {
-    /// It does not count, and never will.
+    /// It does not count and never will.
     Refused,
-    /// The server no longer knows, or the connection broke while the answer was being sent. It may have
-    /// counted.
+    /// It may have counted: the server no longer knows, or the connection broke while the answer was being
+    /// sent.
     Unknown,
 }
 
@@ -157,7 +157,7 @@ pub enum Fate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum End {
-    /// Its seat was resumed on the connection of another client.
+    /// Its seat was resumed on another client's connection.
     Superseded,
     /// The server does not admit it.
     Forbidden,
@@ -165,10 +165,10 @@ pub enum End {
     Removed,
     /// It [left](super::TurnClient::leave).
     Left,
-    /// Its token may not be sent in plain text to the address that was dialed:
+    /// Its token may not be sent in plain text to the dialed address:
     /// [`allow_plaintext_secrets`](super::ClientConfig::allow_plaintext_secrets).
     PlaintextToken,
-    /// The server speaks TLS, and the connection is plain:
+    /// The server expects TLS, and the connection is plain:
     /// [`Driver::connect_wrapped`](crate::net::Driver::connect_wrapped).
     TlsRequired,
 }
@@ -177,7 +177,7 @@ pub enum End {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Heard {
-    /// One seat of the ring, at the beginning.
+    /// One seat of the ring, sent at the beginning.
     Seat {
         /// Its name.
         name: Name,
@@ -190,7 +190,7 @@ pub enum Heard {
     },
     /// All seats have been reported.
     Seats {
-        /// The number of seats in the ring, including those that were not reported.
+        /// The number of seats in the ring, including any that were not reported.
         seats: usize,
     },
     /// A turn began.
@@ -208,9 +208,9 @@ pub enum Heard {
         name: Name,
         /// Its number.
         turn: TurnNumber,
-        /// The name that a raw client wrote.
+        /// The name that a raw client wrote in its answer.
         raw_name: Option<Name>,
-        /// The answer. Escape it before it is printed.
+        /// The answer. Escape it before printing.
         answer: Box<[u8]>,
     },
     /// A turn ended without an answer.
@@ -229,14 +229,14 @@ pub enum Heard {
         /// Its number.
         seat: u64,
     },
-    /// The connection of a seat is lost, its place is kept.
+    /// The connection of a seat was lost. The seat is kept for its grace.
     Away(Name),
     /// A seat that was away is back.
     Back(Name),
     /// A seat was given up.
     Left(Name),
-    /// The server's host stopped the ring and its clock. The holder hears it as well.
+    /// The server's host stopped the ring and its clock. The holder hears this as well.
     Paused,
-    /// The ring goes on. The holder hears it as well.
+    /// The ring goes on. The holder hears this as well.
     Resumed,
 }

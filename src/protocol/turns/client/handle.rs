@@ -1,4 +1,4 @@
-//! The driver's side: connections, bytes, time and the end of the program.
+//! What the driver calls: connections, bytes, deadlines and the end of the program.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ impl Protocol for TurnClient {
         links: &mut Links,
     ) {
         let Some(client) = self.is_for(origin) else { return links.abort(id) };
-        // A host that has hung up and dials again may be here before the end of the last connection.
+        // A host that hung up and dialed again can get here before the last connection has ended.
         if let Some(before) = self.find(client).and_then(|found| found.player.connection) {
             self.disconnect(now, before, links);
             links.close(before);
@@ -87,7 +87,7 @@ impl Protocol for TurnClient {
             self.with(now, id, links, |client, cx| {
                 let Client { player, wire, .. } = client;
                 match (player.connection, wire) {
-                    // The fate of its turn is known when its connection is gone.
+                    // Closing the connection settles the fate of its turn.
                     (Some(_), Wire::Line(line)) => line.drain(player, cx),
                     (Some(id), Wire::Raw(_)) => cx.links.close(id),
                     (None, _) => player.end_turn(cx, Fate::Unknown),
@@ -120,7 +120,7 @@ impl Protocol for TurnClient {
 }
 
 impl TurnClient {
-    /// The connection of a client is gone, or another one has taken its place.
+    /// Detaches a client from a connection that is gone or has been replaced.
     fn disconnect(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let Some(client) = self.by_connection.remove(id) else { return };
         let is_draining = self.is_draining;
@@ -137,7 +137,7 @@ impl TurnClient {
         });
     }
 
-    /// The client whose connection may be opened by `origin`.
+    /// Returns the client whose connection `origin` may open.
     fn is_for(&self, origin: Origin) -> Option<ClientId> {
         match origin {
             Origin::Dialed(dial) if !self.is_draining => self.by_dial.get(&dial).copied(),

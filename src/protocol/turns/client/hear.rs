@@ -1,4 +1,4 @@
-//! A client of the line protocol hears its server: each message, and what follows from it.
+//! How a line client handles each message of its server.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::time::Instant;
 use crate::turn::TurnNumber;
 use crate::wire::message::{split_line, split_payload};
 
-/// A line, its payload, and the bytes that both took.
+/// A line, its payload, and their total length in bytes.
 type Message<'a> = (&'a str, Option<&'a [u8]>, usize);
 
-/// Takes the first message of `bytes`; `None` if it has not all come. On an error the rest is of no use.
+/// Takes the first message of `bytes`; `None` if it is incomplete. After an error the rest is of no use.
 fn take<'a>(bytes: &'a [u8], me: &Player) -> Result<Option<Message<'a>>, String> {
     let limits = me.config.limits();
     let Some(line) = split_line(bytes, &limits).map_err(|error| error.to_string())? else { return Ok(None) };
@@ -41,7 +41,7 @@ struct Refusal<'a> {
 }
 
 impl LineWire {
-    /// Acts upon the messages that are whole. Returns how many bytes these were.
+    /// Handles all complete messages. Returns how many bytes they took.
     pub(super) fn hear(&mut self, me: &mut Player, cx: &mut Cx<'_>, bytes: &[u8]) -> usize {
         let mut used = 0;
         while let Some(id) = me.connection.filter(|&id| cx.links.may_go_on(id)) {
@@ -105,7 +105,7 @@ impl LineWire {
         }
     }
 
-    /// The server has answered the hello.
+    /// Notes that the server has answered the hello.
     fn joined(&mut self, me: &Player, cx: &mut Cx<'_>) {
         self.link.is_joined = true;
         (self.link.complain_at, self.link.welcome_by) = (None, None);
@@ -118,11 +118,11 @@ impl LineWire {
         }
     }
 
-    /// The client has a seat. The server knows its earlier turns only if it is the same seat, in the same
-    /// life of the server.
+    /// Handles a `WELCOME`. The server knows the client's earlier turns only if both the seat and the life of
+    /// the server are the same as before.
     ///
-    /// A resumption is followed by `GO` or `WAIT` at once, or by neither if the seat rests. The ping tells:
-    /// neither comes any more once its `PONG` is there. It also shows the server that the new secret has
+    /// After a resumption, `GO` or `WAIT` follows at once, or neither if the seat rests. The ping resolves
+    /// this: once its `PONG` is here, neither will come. It also shows the server that the new secret has
     /// arrived.
     fn welcomed(&mut self, me: &mut Player, cx: &mut Cx<'_>, seated: &Seated) {
         let &Seated { seat, epoch, last, judging, .. } = seated;
@@ -170,8 +170,8 @@ impl LineWire {
                     return me.give_up(cx, End::Left);
                 }
                 me.end_turn(cx, Fate::Unknown);
-                // It is the right server, in another life. Without a secret there is nothing that it could
-                // refuse for this reason again.
+                // This is the right server, in another life. Without a secret it has nothing to refuse this
+                // way again.
                 if let Some(id) = me.connection.filter(|_| self.link.asked_back) {
                     cx.links.reconnect_at_once(id);
                 }
@@ -181,7 +181,7 @@ impl LineWire {
         }
     }
 
-    /// The server said this after the last ping that it has answered was sent.
+    /// Notes a deadline that the server sent after the last ping that it answered.
     fn note_deadline(&mut self, cx: &Cx<'_>, deadline: Option<Instant>) {
         let ends = self.link.ponged.zip(deadline);
         self.sure_until = ends.map(|(ponged, deadline)| ponged + (deadline - cx.now.instant));
@@ -204,7 +204,7 @@ impl LineWire {
         }
     }
 
-    /// Returns whether that answer was under way.
+    /// Returns whether that answer was on its way.
     fn accepted(me: &mut Player, cx: &mut Cx<'_>, turn: TurnNumber, words: Option<&str>) -> bool {
         let turn = me.hold.accept(Some(turn));
         me.tell(cx, turn.map(|turn| News::Accepted { turn, words: words.map(Into::into) }));
@@ -227,9 +227,9 @@ impl LineWire {
         me.tell(cx, news);
     }
 
-    /// A refusal ends a turn only if the server does not say how long it is still held.
+    /// Handles a `NO`. It ends a turn unless the server says how much longer the turn is held.
     fn refused(&mut self, me: &mut Player, cx: &mut Cx<'_>, no: &Refusal<'_>) {
-        // These are for other lines than the answer, whose own reply is still to come.
+        // These codes refuse other lines. The answer will still get its own reply.
         let is_of_others = matches!(no.code, Code::Judging | Code::HoldMax);
         let is_stale = matches!(no.code, Code::StaleTurn | Code::NotYourTurn);
         if no.code == Code::Judging {
@@ -254,7 +254,7 @@ impl LineWire {
         }
     }
 
-    /// If the answer is under way, its own reply says what became of it.
+    /// Handles a `LAPSED`. If the answer is on its way, its own reply will tell its fate.
     fn lapsed(me: &mut Player, cx: &mut Cx<'_>, turn: TurnNumber, how: Option<How>) {
         if me.hold.is(turn.get()) && !me.hold.is_answered_here() {
             let over = me.hold.end(Fate::Refused, how.or(Some(How::Lapsed)));
@@ -264,7 +264,7 @@ impl LineWire {
 }
 
 impl Player {
-    /// The server has said what there is to say of a turn of an earlier connection.
+    /// Settles the turn of an earlier connection, now that the server has had its chance to mention it.
     fn settle(&mut self, cx: &mut Cx<'_>) {
         let over = self.hold.settle();
         self.tell(cx, over);
@@ -278,7 +278,7 @@ fn unknown(line: &str, payload: Option<&[u8]>) -> News {
 }
 
 impl Heard {
-    /// `None` if it is nothing of the kind, or a name in it is none.
+    /// Returns `None` if the reply reports no event of a ring, or contains an invalid name.
     fn of(reply: &Reply<'_>) -> Option<Heard> {
         let named = |name: &str| name.parse().ok();
         Some(match *reply {

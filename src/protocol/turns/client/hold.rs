@@ -1,4 +1,4 @@
-//! Where a client stands with its turn: between a `GO`, the host's answer, and what became of that.
+//! The state of a client's turn: from `GO` to the host's answer and its fate.
 
 use super::{ClientId, Fate, News};
 use crate::session::{Epoch, How};
@@ -11,19 +11,19 @@ use crate::turn::TurnNumber;
 pub struct ClientTurn {
     /// The client.
     pub client: ClientId,
-    /// The server's life and the turn's number in it. A resource that is fenced by both refuses a client that
-    /// comes too late. `None` in the raw framing, which says neither.
+    /// The life of the server, and the turn's number in it. A resource that is fenced by both refuses a
+    /// client that comes too late. `None` in the raw framing, which sends neither.
     pub fence: Option<(Epoch, TurnNumber)>,
-    /// When the turn ends unless it is answered, by this process's clock; `None` in the raw framing, which
-    /// does not say. It is somewhat late: the server counts from when it wrote `GO`. It decides, so a turn
-    /// may be answered after it.
+    /// The end of the turn unless it is answered, by this process's clock; `None` in the raw framing, which
+    /// does not send it. It is slightly late, because the server counts from when it wrote `GO`. The server
+    /// decides, so a turn may still be answered later.
     pub deadline: Option<Instant>,
     /// Tells turns of the raw framing apart.
     pub(super) nth: u64,
 }
 
 impl ClientTurn {
-    /// Whether it is the same turn, whenever that ends.
+    /// Returns whether it is the same turn, whatever its deadline.
     fn is_same(&self, other: &ClientTurn) -> bool {
         (self.client, self.fence, self.nth) == (other.client, other.fence, other.nth)
     }
@@ -33,14 +33,14 @@ impl ClientTurn {
     }
 }
 
-/// The turn of one client, at most one at a time.
+/// The turn of a client, which has at most one at a time.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
     stage: Stage,
-    /// The server has said on this connection that the turn is held, or judged. A turn of an earlier
+    /// Whether the server has said on this connection that the turn is held or judged. A turn of an earlier
     /// connection may be over.
     is_known_here: bool,
-    /// The answer, while there is one. Its room is used again.
+    /// The answer, while there is one. The buffer is reused.
     answer: Vec<u8>,
 }
 
@@ -48,30 +48,29 @@ pub(super) struct Hold {
 enum Stage {
     #[default]
     Idle,
-    /// The host has been told.
+    /// The host has been told about it.
     Held(ClientTurn),
-    /// The host has answered. `is_sent`: on this connection or an earlier one.
+    /// The host has answered. `is_sent`: the answer was sent, on this connection or an earlier one.
     Answered { turn: ClientTurn, is_sent: bool },
-    /// The host has given it up. The server may not have heard of that.
+    /// The host has given it up. The server may not have been told yet.
     Passed(ClientTurn),
 }
 
-/// The consequence of a `GO`.
+/// What to do after a `GO`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Go {
-    /// The host knows this turn; only its time changes.
+    /// Only update the time: the host knows this turn.
     Known,
-    /// The host has answered this turn while it was not known to be held: its answer is to be sent, perhaps
-    /// again.
+    /// Send the host's answer, possibly again: it answered while the turn was not known to be held.
     Answer,
-    /// The host has given it up already: that is to be said, perhaps again.
+    /// Send that the host has given the turn up, possibly again.
     Pass,
-    /// The host has to be told; and what had been open before is over.
+    /// Tell the host about the new turn, and about the end of the one before.
     New(Option<News>),
 }
 
 impl Hold {
-    /// The server says that `turn` is this client's.
+    /// Handles the server's message that `turn` is this client's.
     pub(super) fn go(&mut self, turn: ClientTurn) -> Go {
         let was_known = std::mem::replace(&mut self.is_known_here, true);
         match &mut self.stage {
@@ -96,12 +95,12 @@ impl Hold {
         }
     }
 
-    /// Whether the host may answer `turn`, or give it up.
+    /// Returns whether the host may answer `turn` or give it up.
     pub(super) fn is_open(&self, turn: &ClientTurn) -> bool {
         matches!(&self.stage, Stage::Held(known) if known.is_same(turn))
     }
 
-    /// The turn that the host has neither answered nor given up.
+    /// Returns the turn that the host has neither answered nor given up.
     pub(super) fn open_turn(&self) -> Option<ClientTurn> {
         match self.stage {
             Stage::Held(turn) => Some(turn),
@@ -109,8 +108,8 @@ impl Hold {
         }
     }
 
-    /// The host answers the turn that it has. `can_send`: the connection is there. Returns whether the answer
-    /// is to be sent now.
+    /// Stores the host's answer to its turn. `can_send`: there is a connection. Returns whether to send the
+    /// answer now.
     pub(super) fn set_answer(&mut self, answer: &[u8], can_send: bool) -> bool {
         let is_sent = can_send && self.is_known_here;
         if let Stage::Held(turn) = self.stage {
@@ -121,7 +120,7 @@ impl Hold {
         is_sent
     }
 
-    /// The host gives up the turn that it has. Returns whether that is to be said now.
+    /// Gives up the turn. Returns whether to tell the server now.
     pub(super) fn pass(&mut self, can_send: bool) -> bool {
         if let Stage::Held(turn) = self.stage {
             self.stage = Stage::Passed(turn);
@@ -129,12 +128,12 @@ impl Hold {
         can_send && self.is_known_here
     }
 
-    /// The answer of the host.
+    /// Returns the host's answer.
     pub(super) fn answer(&self) -> &[u8] {
         &self.answer
     }
 
-    /// The turn, however far it is.
+    /// Returns the turn, at any stage.
     pub(super) fn turn(&self) -> Option<ClientTurn> {
         match self.stage {
             Stage::Idle => None,
@@ -142,17 +141,18 @@ impl Hold {
         }
     }
 
-    /// Whether the server has said on this connection that the turn is held.
+    /// Returns whether the server has said on this connection that the turn is held.
     pub(super) fn is_known_here(&self) -> bool {
         self.is_known_here
     }
 
-    /// Whether that is the turn numbered `number`.
+    /// Returns whether the turn has this number.
     pub(super) fn is(&self, number: u64) -> bool {
         self.turn().and_then(|turn| turn.number()).is_some_and(|turn| turn.get() == number)
     }
 
-    /// Whether an answer was sent on this connection, or is judged: its own reply is still to come.
+    /// Returns whether an answer was sent on this connection or is being judged, so that its own reply is
+    /// still to come.
     pub(super) fn is_answered_here(&self) -> bool {
         self.is_known_here && matches!(self.stage, Stage::Answered { .. })
     }
@@ -161,7 +161,7 @@ impl Hold {
         matches!(self.stage, Stage::Passed(_))
     }
 
-    /// The server said that it has accepted the answer of turn `number`.
+    /// Ends turn `number`, whose answer the server has accepted.
     pub(super) fn accept(&mut self, number: Option<TurnNumber>) -> Option<ClientTurn> {
         match self.stage {
             Stage::Answered { turn, .. } if turn.number() == number => {
@@ -172,7 +172,8 @@ impl Hold {
         }
     }
 
-    /// The server is judging the answer of turn `number`: what becomes of it is said on this connection.
+    /// Notes that the server is judging the answer of turn `number`, and will send its fate on this
+    /// connection.
     pub(super) fn judge(&mut self, number: TurnNumber) {
         if let Stage::Answered { turn, .. } = self.stage
             && turn.number() == Some(number)
@@ -181,39 +182,38 @@ impl Hold {
         }
     }
 
-    /// A turn that was given up has been given up on this connection by another word than `PASS`.
+    /// Notes that the turn was given up on this connection by a line other than `PASS`.
     pub(super) fn note_passed_here(&mut self) {
         self.is_known_here |= self.is_passed();
     }
 
-    /// The answer, or the wish to give the turn up, was refused: the host has the turn as before, until
-    /// `deadline`.
+    /// Gives the turn back to the host until `deadline`, because the answer or the `PASS` was refused.
     pub(super) fn reopen(&mut self, deadline: Option<Instant>) -> Option<ClientTurn> {
         let turn = ClientTurn { deadline, ..self.turn()? };
         self.stage = Stage::Held(turn);
         Some(turn)
     }
 
-    /// The turn ends at another time.
+    /// Changes the end of the turn.
     pub(super) fn move_deadline(&mut self, deadline: Option<Instant>) {
         if let Stage::Held(turn) | Stage::Answered { turn, .. } | Stage::Passed(turn) = &mut self.stage {
             turn.deadline = deadline;
         }
     }
 
-    /// The connection is lost.
+    /// Notes that the connection is lost.
     pub(super) fn disconnect(&mut self) {
         self.is_known_here = false;
     }
 
-    /// Neither `GO` nor `judging=` has come behind a resumption: the turn of the earlier connection is over,
-    /// and its answer did not count.
+    /// Ends the turn of an earlier connection if neither `GO` nor `judging=` followed the resumption. Its
+    /// answer did not count.
     pub(super) fn settle(&mut self) -> Option<News> {
         if self.is_known_here { None } else { self.end(Fate::Refused, None) }
     }
 
-    /// The turn is over for good. `fate` is that of an answer that was sent; one that was not, does not
-    /// count.
+    /// Ends the turn for good. `fate` is that of an answer that was sent; an answer that was not sent does
+    /// not count.
     pub(super) fn end(&mut self, fate: Fate, how: Option<How>) -> Option<News> {
         match std::mem::take(&mut self.stage) {
             Stage::Idle => None,

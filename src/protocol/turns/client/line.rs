@@ -1,5 +1,4 @@
-//! A client of the line protocol: its state, its requests and its times. `hear.rs` has its other half, the
-//! messages of the server.
+//! A line client: its state, its requests and its deadlines. The messages of the server are in `hear.rs`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,23 +11,24 @@ use crate::session::{Epoch, Fence, Join, Request, Secret};
 use crate::time::{Instant, earlier};
 use crate::turn::{Demand, TurnNumber};
 
-/// How long a server may take to answer `JOIN` before the log says that it does not.
+/// How long a server may take to answer `JOIN` before this is logged.
 const WELCOME_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long it may take before the connection is given up. A server waits this long for its host at most.
+/// How long it may take before the client gives up on the connection; a server waits this long for its host
+/// at most.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client that drains waits for what the server says to its `LEAVE`.
+/// How long a draining client waits for the reply to its `LEAVE`.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The line protocol's part of a client.
+/// The part of a client that only the line protocol has.
 #[derive(Debug, Default)]
 pub(super) struct LineWire {
-    /// The server's life and the seat's secret in it, of the last `WELCOME`. Outlives the connection.
+    /// The server's life and the seat's secret in it, from the last `WELCOME`. Outlives the connection.
     pub(super) seat: Option<(Epoch, Secret)>,
     /// The host's standing intent for its seat. Outlives the connection.
     pub(super) intent: Option<Intent>,
-    /// Until when the turn that the client has is certainly its own. Outlives the connection.
+    /// The time until which the client certainly holds its turn. Outlives the connection.
     pub(super) sure_until: Option<Instant>,
     pub(super) link: Link,
 }
@@ -36,37 +36,37 @@ pub(super) struct LineWire {
 /// The state of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Link {
-    /// `WELCOME` or `WATCHING` has come.
+    /// Whether `WELCOME` or `WATCHING` has arrived.
     pub(super) is_joined: bool,
-    /// The `JOIN` had the secret of the seat with it.
+    /// Whether the `JOIN` carried the secret of the seat.
     pub(super) asked_back: bool,
-    /// When each ping without its `PONG` was sent.
+    /// The times at which the unanswered pings were sent.
     pub(super) pings: VecDeque<Instant>,
-    /// When the last answered ping was sent. All that the server says now was said after that.
+    /// The time at which the last answered ping was sent. Everything that arrives now was sent after it.
     pub(super) ponged: Option<Instant>,
-    /// `GO` or `WAIT` may still follow the `WELCOME`. See `welcomed` in `hear.rs`.
+    /// Whether `GO` or `WAIT` may still follow the `WELCOME`. See `welcomed` in `hear.rs`.
     pub(super) is_unsettled: bool,
-    /// When to log that `WELCOME` has not come.
+    /// When to log that `WELCOME` has not arrived.
     pub(super) complain_at: Option<Instant>,
-    /// When to give the connection up because `WELCOME` has not come.
+    /// When to give up on the connection because `WELCOME` has not arrived.
     pub(super) welcome_by: Option<Instant>,
-    /// When to ping, or to give the connection up because the last `PONG` has not come.
+    /// When to ping, or to give up on the connection because the last `PONG` has not arrived.
     pub(super) ping_at: Option<Instant>,
     /// When to close the connection if the server does not.
     pub(super) leave_by: Option<Instant>,
 }
 
-/// A intent of the host's for its seat.
+/// The host's intent for its seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intent {
-    /// One turn. Kept until that is granted.
+    /// Take one turn. Kept until the turn is granted.
     Ask,
-    /// To rest. Kept until that is confirmed.
+    /// Rest. Kept until this is confirmed.
     Rest,
 }
 
 impl LineWire {
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout).
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let Link { complain_at, welcome_by, ping_at, leave_by, .. } = self.link;
         earlier(earlier(complain_at, welcome_by), earlier(ping_at, leave_by))
@@ -106,9 +106,7 @@ impl LineWire {
         }
     }
 
-    // Requests.
-
-    /// A connection to the server is open; `is_private` if no third party can read it.
+    /// Starts on a new connection to the server; `is_private` if no third party can read it.
     pub(super) fn open(&mut self, me: &mut Player, cx: &mut Cx<'_>, is_private: bool) {
         let may_show_secrets = is_private || me.config.allow_plaintext_secrets;
         if me.config.token.is_some() && !may_show_secrets {
@@ -152,7 +150,7 @@ impl LineWire {
         );
     }
 
-    /// Asks for a `PONG`.
+    /// Sends a `PING`.
     pub(super) fn ping(&mut self, me: &Player, cx: &mut Cx<'_>) {
         me.say(cx, &Request::Ping);
         if self.link.pings.is_empty() {
@@ -161,7 +159,7 @@ impl LineWire {
         self.link.pings.push_back(cx.now.instant);
     }
 
-    /// Whether it has said hello and was answered.
+    /// Returns whether the server has answered the hello.
     pub(super) fn is_joined(&self) -> bool {
         self.link.is_joined
     }
@@ -170,7 +168,7 @@ impl LineWire {
         self.seat.is_some()
     }
 
-    /// Answers the turn that is held, now or when it is known to be held still.
+    /// Answers the turn, now or as soon as it is known to be still held.
     pub(super) fn answer(&self, me: &mut Player, cx: &mut Cx<'_>, answer: &[u8]) {
         if me.hold.set_answer(answer, me.can_send(cx.links)) {
             self.send_answer(me, cx);
@@ -186,7 +184,7 @@ impl LineWire {
         cx.links.send_draft(id);
     }
 
-    /// Gives up the turn that is held, now or when it is known to be held still.
+    /// Gives up the turn, now or as soon as it is known to be still held.
     pub(super) fn pass(&self, me: &mut Player, cx: &mut Cx<'_>) {
         if me.hold.pass(me.can_send(cx.links)) {
             self.send_pass(me, cx);
@@ -198,8 +196,8 @@ impl LineWire {
         me.say(cx, &Request::Pass { turn });
     }
 
-    /// Has the time of the turn that is held start anew. The ping before it tells which `GO` is the reply:
-    /// see [`TurnClient::sure_until`](super::TurnClient::sure_until).
+    /// Restarts the time of the turn. The ping in front of it shows which `GO` is the reply: see
+    /// [`TurnClient::sure_until`](super::TurnClient::sure_until).
     pub(super) fn renew(&mut self, me: &Player, cx: &mut Cx<'_>) -> Result<(), CommandError> {
         if !me.hold.is_known_here() || !me.can_send(cx.links) {
             return Err(CommandError::NotConnected);
@@ -215,7 +213,7 @@ impl LineWire {
         self.say_wish(me, cx);
     }
 
-    /// The holder gives its turn up by that.
+    /// Lets the seat rest, which also gives up its turn.
     pub(super) fn rest(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
         self.intent = Some(Intent::Rest);
         me.hold.pass(false);
@@ -240,7 +238,7 @@ impl LineWire {
         }
     }
 
-    /// The host drains: a client that has joined leaves, and is heard out for a while.
+    /// Drains: a client that has joined leaves, and waits a while for the reply.
     pub(super) fn drain(&mut self, me: &Player, cx: &mut Cx<'_>) {
         if !self.link.is_joined {
             return me.close(cx);

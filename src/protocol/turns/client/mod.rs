@@ -1,21 +1,21 @@
 //! Clients of turn servers: any number on one loop, each with its own settings and its own connection.
 //!
-//! A client does not know what its turn is for: it tells its host of each turn, and the host
-//! [answers](TurnClient::answer). It does by itself what every client needs: it joins, resumes its seat when
-//! its connection was lost, sends an answer at most once to count, tells what became of it, pings, and gives
-//! up where there is no use in coming again.
+//! A client does not know what its turns are for: it tells its host about each turn, and the host
+//! [answers](TurnClient::answer). The client does what every client needs: it joins, resumes its seat after a
+//! lost connection, sends answers so that each counts at most once, reports their fate, pings, and gives up
+//! when coming back is of no use.
 //!
-//! An answer is accepted at different times. The raw framing has no word for that, so there it counts once it
-//! is written. In the line protocol it counts when `OK` comes, or when the `WELCOME` of a resumption says so.
-//! It is unknown only if the seat is gone meanwhile, because the server has begun another life or the seat's
-//! grace is over.
+//! The moment at which an answer counts depends on the framing. The raw framing has no confirmation, so there
+//! an answer counts once it is written. In the line protocol it counts when `OK` arrives, or when the
+//! `WELCOME` of a resumption confirms it. Its fate is unknown only if the seat is gone by then, because the
+//! server has begun another life or the seat's grace is over.
 
-// player.rs  one client, its connection and its turn; hold.rs where it stands with that
-//  ├ raw.rs  what it says and hears in the raw framing
-//  ├ line.rs what it says and keeps in the line protocol
-//  └ hear.rs what it hears in the line protocol
-// handle.rs  what happens to connections; clients.rs who there is; command.rs what hosts ask; event.rs what
-// hosts hear; config.rs settings
+// player.rs  one client and its connection; hold.rs has the state of its turn
+//  ├ raw.rs  both directions of the raw framing
+//  ├ line.rs requests of the line protocol, and its state
+//  └ hear.rs messages of the server in the line protocol
+// handle.rs  calls of the driver; clients.rs the set of clients
+// command.rs, event.rs, config.rs  the host's side
 
 mod clients;
 mod command;
@@ -45,11 +45,11 @@ use crate::protocol::{ConnectionMap, DialId, Links};
 use crate::time::{Alarm, Now, Timers};
 use crate::wire::Framing;
 
-/// Names one client of a [`TurnClient`]; never used again for another.
+/// The id of a client of a [`TurnClient`]. It is never used again for another client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId {
     slot: u32,
-    /// Counts the clients ever added: tells this one from the others that had its slot.
+    /// The number of clients added before this one, to tell it from others in the same slot.
     life: u32,
 }
 
@@ -71,7 +71,7 @@ enum Wire {
 }
 
 impl Client {
-    /// Its parts, for a command that needs both a seat and the line protocol.
+    /// Returns its parts, for a command that needs both a seat and the line protocol.
     fn seated_line(&mut self) -> Result<(&mut Player, &mut LineWire), CommandError> {
         match &mut self.wire {
             Wire::Raw(_) => Err(CommandError::NotInRaw),
@@ -83,9 +83,9 @@ impl Client {
 
 /// The client side of the turn protocol, without sockets: a [`Protocol`](crate::protocol::Protocol).
 ///
-/// The host [adds](Self::add) clients, each with settings of its own, [dials](crate::net::Driver::connect),
-/// and says [whose connection that is](Self::dial), before the loop runs or while it does. From then on it
-/// hears [`ClientEvent`]s, and acts through [`Driver::act`](crate::net::Driver::act).
+/// The host [adds](Self::add) clients with their settings, [dials](crate::net::Driver::connect), and [assigns
+/// each dial to a client](Self::dial), before the loop runs or while it does. From then on it gets
+/// [`ClientEvent`]s, and acts through [`Driver::act`](crate::net::Driver::act).
 ///
 /// # Examples
 ///
@@ -117,7 +117,7 @@ impl Client {
 /// # Ok(()) }
 /// ```
 ///
-/// A worker that fences what it does in its turn, three times:
+/// A worker that fences its work in each turn, three times:
 ///
 /// ```
 /// # #[cfg(not(feature = "net"))]
@@ -163,12 +163,12 @@ impl Client {
 /// ```
 pub struct TurnClient {
     clients: Slab<Client>,
-    /// The number of clients that were ever added.
+    /// The number of clients ever added.
     lives: u32,
     by_connection: ConnectionMap<ClientId>,
     by_dial: BTreeMap<DialId, ClientId>,
     timers: Timers<ClientId>,
-    /// The raw clients whose answer has been queued and not been seen written.
+    /// Raw clients whose answer has been queued but not yet written.
     unwritten: Vec<ClientId>,
     is_draining: bool,
     events: VecDeque<ClientEvent>,
@@ -181,7 +181,7 @@ impl Default for TurnClient {
 }
 
 impl TurnClient {
-    /// No clients yet.
+    /// Creates a set without clients.
     ///
     /// # Examples
     ///
@@ -225,7 +225,7 @@ impl TurnClient {
         Some(self.clients.remove(client.slot as usize))
     }
 
-    /// Lets a client act, and sees to being called when it wants.
+    /// Lets a client act, and afterwards updates its deadline.
     fn with<R>(
         &mut self,
         now: Now,
@@ -242,7 +242,7 @@ impl TurnClient {
         Some(result)
     }
 
-    /// Lets a client do what the host asks, unless it has given up.
+    /// Carries out a command of the host, unless the client has given up.
     fn act<R>(
         &mut self,
         now: Now,

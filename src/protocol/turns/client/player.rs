@@ -9,7 +9,7 @@ use crate::protocol::{ConnectionId, DialId, Links};
 use crate::session::Request;
 use crate::time::{Instant, Now};
 
-/// The surroundings of a client: the time, the connections, and the host.
+/// The surroundings of a client: the time, the connections and the host.
 pub(super) struct Cx<'a> {
     pub(super) now: Now,
     pub(super) links: &'a mut Links,
@@ -17,23 +17,23 @@ pub(super) struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    /// The time in `ms` milliseconds.
+    /// Returns the time `ms` milliseconds from now.
     pub(super) fn in_ms(&self, ms: u64) -> Instant {
         self.now.instant + Duration::from_millis(ms)
     }
 }
 
-/// One client, whichever framing it speaks.
+/// A client of either framing.
 pub(super) struct Player {
     pub(super) id: ClientId,
     pub(super) config: ClientConfig,
-    /// The dial whose connections are its own.
+    /// The dial whose connections belong to it.
     pub(super) dial: Option<DialId>,
     pub(super) connection: Option<ConnectionId>,
     pub(super) hold: Hold,
-    /// The host wants it to give its seat up.
+    /// Whether the host wants it to give up its seat.
     pub(super) is_leaving: bool,
-    /// It has given up.
+    /// Why it has given up; `None` while it has not.
     pub(super) end: Option<End>,
 }
 
@@ -54,7 +54,7 @@ impl Player {
         cx.events.extend(news.into().map(|news| ClientEvent { client: self.id, news }));
     }
 
-    /// Whether it can say something.
+    /// Returns whether it can send.
     pub(super) fn can_send(&self, links: &Links) -> bool {
         self.connection.is_some_and(|id| links.is_open(id))
     }
@@ -66,13 +66,13 @@ impl Player {
         }
     }
 
-    /// When the ping is due that follows one now.
+    /// Returns when the next ping is due, after one now.
     pub(super) fn next_ping(&self, cx: &Cx<'_>) -> Option<Instant> {
-        // Never at once: a loop that pings, and is due again, would not end.
+        // Never at once, or the loop would ping again and again without end.
         self.config.ping_interval.map(|interval| cx.now.instant + interval.max(Duration::from_millis(1)))
     }
 
-    /// Closes the connection, with what is queued for it written. The driver dials again.
+    /// Closes the connection after writing its queue. The driver dials again.
     pub(super) fn close(&self, cx: &mut Cx<'_>) {
         if let Some(id) = self.connection {
             cx.links.close(id);
@@ -86,7 +86,7 @@ impl Player {
         }
     }
 
-    /// Resolves the turn for good.
+    /// Ends the turn for good.
     pub(super) fn end_turn(&mut self, cx: &mut Cx<'_>, fate: Fate) {
         let news = self.hold.end(fate, None);
         self.tell(cx, news);

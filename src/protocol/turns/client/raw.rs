@@ -1,6 +1,6 @@
-//! A client of the raw framing: `GO` and `WAIT` without delimiters in, `{name}:{number}` out.
+//! A raw client: `GO` and `WAIT` without delimiters in, `{name}:{number}` out.
 //!
-//! The server confirms nothing. So an answer counts once it is written, and is never sent twice; and a turn
+//! The server confirms nothing. So an answer counts once it is written, it is never sent twice, and a turn
 //! ends with its connection.
 
 use super::player::{Cx, Player};
@@ -10,16 +10,16 @@ use crate::session::Redacted;
 const GO: &[u8] = b"GO";
 const WAIT: &[u8] = b"WAIT";
 
-/// The raw framing's part of a client. All of it but `granted` belongs to one connection.
+/// The part of a client that only the raw framing has. Everything but `granted` belongs to one connection.
 #[derive(Debug, Default)]
 pub(super) struct RawWire {
-    /// Turns that were ever granted: they have no other numbers.
+    /// The number of turns ever granted, which tells them apart, because raw turns have no numbers.
     granted: u64,
-    /// That the server says other things was mentioned.
+    /// Whether it was logged that the server sends something else.
     is_puzzled: bool,
-    /// An answer is queued. It is written once the link has written up to this mark.
+    /// The output mark that the link reaches when the queued answer is written; `None` without one.
     queued: Option<u64>,
-    /// Another `GO` has come while the answer to the last one is being sent.
+    /// Whether another `GO` has arrived while the last answer is still being written.
     has_next_go: bool,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct RawWire {
 enum Signal {
     Go,
     Wait,
-    /// Perhaps one of them: its end has not come.
+    /// Possibly one of them, but its end has not arrived.
     Partial,
     Noise,
 }
@@ -45,10 +45,10 @@ fn signal(bytes: &[u8]) -> Signal {
 }
 
 impl RawWire {
-    /// Acts upon the signals that are whole. Returns how many bytes these were.
+    /// Handles all complete signals. Returns how many bytes they took.
     pub(super) fn hear(&mut self, me: &mut Player, cx: &mut Cx<'_>, bytes: &[u8]) -> usize {
-        // A server says `GO` again when it has read the answer, so that is written, whether or not it was
-        // noticed.
+        // The server sends the next `GO` only after it has read the answer, so the answer has been written
+        // even if we have not noticed yet.
         self.note_written(me, cx);
         let mut used = 0;
         loop {
@@ -88,7 +88,7 @@ impl RawWire {
         }
     }
 
-    /// At most one `GO` is unanswered: another one changes nothing.
+    /// Handles a `GO`. At most one is unanswered, so another one changes nothing.
     fn go(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
         self.confirm(me, cx);
         match me.hold.turn() {
@@ -104,8 +104,8 @@ impl RawWire {
         me.tell(cx, News::Granted(turn));
     }
 
-    /// Sends the answer of the turn that is held. Returns whether it is queued: then
-    /// [`note_written`](Self::note_written) is to be called.
+    /// Answers the turn. Returns whether the answer is queued, in which case the caller has to call
+    /// [`note_written`](Self::note_written).
     pub(super) fn answer(&mut self, me: &mut Player, cx: &mut Cx<'_>, answer: &[u8]) -> bool {
         let can_send = me.can_send(cx.links);
         if let Some(id) = me.connection
@@ -118,13 +118,13 @@ impl RawWire {
         self.queued.is_some()
     }
 
-    /// Gives the turn up. The raw framing has no word for that.
+    /// Gives up the turn by closing the connection, because the raw framing has no message for that.
     pub(super) fn pass(&self, me: &mut Player, cx: &mut Cx<'_>) {
         me.hold.pass(false);
         me.abort(cx);
     }
 
-    /// An answer counts once it is written. Returns whether none waits for that any more.
+    /// Accepts the answer once it is written. Returns whether nothing is being written any more.
     pub(super) fn note_written(&mut self, me: &mut Player, cx: &mut Cx<'_>) -> bool {
         let (Some(id), Some(mark)) = (me.connection, self.queued) else { return true };
         if !cx.links.is_written(id, mark) {
@@ -140,7 +140,7 @@ impl RawWire {
         true
     }
 
-    /// The connection is gone: a part of the answer may have been written.
+    /// Handles the end of the connection. Part of the answer may have been written.
     pub(super) fn disconnect(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
         self.has_next_go = false;
         self.note_written(me, cx);
