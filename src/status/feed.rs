@@ -1,27 +1,27 @@
-//! When the feed says something, and its messages: server-sent events with one line of JSON.
+//! The feed: when it sends a message, and its messages, which are server-sent events with one line of JSON.
 
 use super::tally::millis;
 use super::{Fields, Show, StatusConfig, Tally};
 use crate::net::Driver;
 use crate::time::{Instant, Now};
 
-/// Paces the messages: all feeds hear the same ones.
+/// Paces the messages. All feeds get the same ones.
 #[derive(Debug, Default)]
 pub(super) struct Feed {
-    /// The last message, and when it was made.
+    /// The last message, and the time when it was made.
     state: String,
     at: Option<Instant>,
-    /// Something has happened since.
+    /// Whether anything has happened since.
     is_stale: bool,
 }
 
 impl Feed {
-    /// There is something to say.
+    /// Notes that something has happened.
     pub(super) fn touch(&mut self) {
         self.is_stale = true;
     }
 
-    /// When the next message is due, if the feed has a reader.
+    /// Returns when the next message is due, if the feed has a reader.
     pub(super) fn next_deadline(&self, config: &StatusConfig) -> Option<Instant> {
         let pause = if self.is_stale { config.interval } else { config.heartbeat };
         self.at.map(|at| at + pause)
@@ -43,13 +43,13 @@ impl Feed {
         true
     }
 
-    /// The last message that was made.
+    /// Returns the last message.
     pub(super) fn state(&self) -> &str {
         &self.state
     }
 }
 
-/// The first message to a new reader.
+/// Returns the first message to a new reader.
 pub(super) fn hello<P: Show>(driver: &Driver<P>) -> String {
     let mut about = Fields::default();
     about.put("server", &concat!("taketurns ", env!("CARGO_PKG_VERSION")));

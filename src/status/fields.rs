@@ -1,11 +1,11 @@
-//! The fields of a JSON object, written as they are told: no tree of values in between.
+//! The fields of a JSON object, written directly, without a tree of values in between.
 
 use serde::Serialize;
 
-/// Fields of one object. Each name is to be told once.
+/// The fields of one object. Each name may be added once.
 #[derive(Debug)]
 pub struct Fields {
-    /// Without the closing brace.
+    /// The text without the closing brace.
     text: String,
 }
 
@@ -16,7 +16,7 @@ impl Default for Fields {
 }
 
 impl Fields {
-    /// Appends a field; none if `value` cannot be written as JSON.
+    /// Appends a field, unless `value` cannot be written as JSON.
     ///
     /// # Examples
     ///
@@ -32,7 +32,7 @@ impl Fields {
         self.put_text(name, &value);
     }
 
-    /// Appends a field whose value is JSON already.
+    /// Appends a field whose value is already JSON.
     fn put_text(&mut self, name: &str, value: &str) {
         let Ok(name) = serde_json::to_string(name) else { return };
         if self.text.len() > 1 {
@@ -56,7 +56,7 @@ impl Fields {
         self.put_text(name, &fields.into_text());
     }
 
-    /// The object.
+    /// Returns the object.
     ///
     /// # Examples
     ///

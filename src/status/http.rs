@@ -1,6 +1,8 @@
-//! HTTP as far as it is needed here, without sockets: a [`Protocol`] that gathers requests and sends answers.
+//! HTTP as far as the status listener needs it, without sockets: a [`Protocol`] that collects requests and
+//! sends answers.
 //!
-//! One request per connection. The [`StatusServer`](super::StatusServer) decides on answers and feeds.
+//! There is one request per connection. The [`StatusServer`](super::StatusServer) decides on answers and
+//! feeds.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,44 +19,44 @@ pub(super) struct Http {
     config: StatusConfig,
     clients: ConnectionMap<Client>,
     timers: Timers<ConnectionId>,
-    /// Requests that wait for their answer: at most one a connection.
+    /// Requests that wait for their answer, at most one per connection.
     requests: VecDeque<(ConnectionId, Request)>,
-    /// How many of `clients` are feeds.
+    /// The number of feeds in `clients`.
     feeds: usize,
-    /// Those that have had their answer and not read all of it.
+    /// Connections that have been sent their answer and have not read all of it.
     closing: Vec<ConnectionId>,
 }
 
 struct Client {
     stage: Stage,
     opened: Instant,
-    /// When the head must have come, or the answer be taken.
+    /// The deadline for receiving the head, or for reading the answer.
     alarm: Alarm,
 }
 
 enum Stage {
-    /// The head is coming: `left` bytes of it so far.
+    /// The head is arriving; `left` is its length so far.
     Head {
         left: usize,
         is_head: bool,
     },
-    /// The request is complete and waits for its answer. What came is kept only if it asks for a WebSocket.
+    /// The request is complete and waits for its answer. Its bytes are kept only if it asks for a WebSocket.
     Asked {
         #[cfg(feature = "web-socket")]
         head: Box<[u8]>,
     },
     Feed,
-    /// It was sent all that it gets, and is not listened to.
+    /// Everything has been sent, and input is ignored.
     Closing,
 }
 
 /// The response to a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answer<'a> {
-    /// Code and words.
+    /// The status code and its words.
     pub(super) status: &'a str,
     pub(super) content_type: &'a str,
-    /// Headers beside those that every answer has, each with its end.
+    /// Headers in addition to those of every answer, each with its line end.
     pub(super) headers: &'a str,
     pub(super) body: &'a [u8],
 }
@@ -70,7 +72,7 @@ impl<'a> Answer<'a> {
 /// Headers of every answer: no cache may keep it, and no client may guess its type.
 const HEADERS: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
 
-/// A reverse proxy such as nginx would hold a feed back until some kilobytes of it have come.
+/// Without it, a reverse proxy such as nginx would hold a feed back until some kilobytes have arrived.
 const NO_BUFFERING: &str = "X-Accel-Buffering: no\r\n";
 
 impl Http {
@@ -85,7 +87,7 @@ impl Http {
         }
     }
 
-    /// The next request to answer; nothing more of its connection is read into memory.
+    /// Returns the next request to answer. No more of its connection is read into memory.
     pub(super) fn take_request(&mut self) -> Option<(ConnectionId, Request)> {
         self.requests.pop_front()
     }
@@ -94,12 +96,12 @@ impl Http {
         !self.requests.is_empty()
     }
 
-    /// How many connections read the feed.
+    /// Returns the number of feeds.
     pub(super) fn feeds(&self) -> usize {
         self.feeds
     }
 
-    /// Sends `answer`, to a HEAD request without its body, and then closes the connection.
+    /// Sends `answer`, without its body to a HEAD request, and then closes the connection.
     pub(super) fn answer(
         &mut self,
         now: Now,
@@ -123,8 +125,8 @@ impl Http {
         self.end(now, id, links);
     }
 
-    /// Makes a feed of a connection that has asked for it; `false` if it was refused, or only wanted to know
-    /// whether it would not be.
+    /// Turns a connection into the feed that it has requested. Returns `false` if it was refused, or if it
+    /// was a HEAD request, which only asks whether it would be.
     pub(super) fn begin_feed(
         &mut self,
         now: Now,
@@ -150,7 +152,7 @@ impl Http {
         true
     }
 
-    /// Sends `text` on every feed that has read what it was sent before; the others do without.
+    /// Sends `text` to every feed that has read everything before. The others skip it.
     pub(super) fn feed(&self, text: &[u8], links: &mut Links) {
         let feeds = self.clients.iter().filter(|(_, client)| matches!(client.stage, Stage::Feed));
         for (id, _) in feeds {
@@ -173,7 +175,7 @@ impl Http {
         self.answer(now, id, is_head, Answer { headers, ..Answer::text(refusal.status(), &line) }, links);
     }
 
-    /// Refuses what has come of a head.
+    /// Refuses an incomplete head.
     fn refuse_head(&mut self, now: Now, id: ConnectionId, refusal: Refusal, links: &mut Links) {
         let is_head = self.clients.get(id).is_some_and(|client| match &client.stage {
             Stage::Head { is_head, .. } => *is_head,
@@ -182,8 +184,8 @@ impl Http {
         self.refuse(now, id, is_head, refusal, links);
     }
 
-    /// The connection has all that it gets. It is closed when that is written, which has its time however
-    /// slowly its reader drips.
+    /// Ends a connection to which nothing more will be sent. It is closed when its queue is written. Its
+    /// deadline holds however slowly the reader drips.
     fn end(&mut self, now: Now, id: ConnectionId, links: &mut Links) {
         let Some(client) = self.clients.get_mut(id) else { return links.close(id) };
         if matches!(client.stage, Stage::Feed) {
@@ -195,15 +197,14 @@ impl Http {
         self.closing.push(id);
     }
 
-    /// Closes the connection that can best be done without, if there is one. A connection that lingers, is
-    /// silent or does not read must not keep out a probe, because the supervisor restarts a process whose
-    /// probes fail.
+    /// Closes the most dispensable connection, if there is one. A connection that lingers, is silent or does
+    /// not read must not keep out a probe, because the supervisor restarts a process whose probes fail.
     fn make_room(&mut self, now: Now, links: &mut Links) -> bool {
         let spared = self.clients.iter().filter_map(|(id, client)| {
             let need = match client.stage {
-                // It has had its answer, and does not close.
+                // It has been sent its answer and does not close.
                 Stage::Closing if links.unsent(id).is_empty() => 0,
-                // A connection that was accepted just now has not been read yet, and stays.
+                // A connection that was accepted just now has not been read yet, so it stays.
                 Stage::Head { .. } if client.opened < now.instant => 1,
                 Stage::Closing => 2,
                 Stage::Head { .. } | Stage::Asked { .. } | Stage::Feed => return None,
@@ -216,12 +217,12 @@ impl Http {
         true
     }
 
-    /// Whether the head of `id` is still coming.
+    /// Returns whether the head of `id` is still arriving.
     fn is_heading(&self, id: ConnectionId) -> bool {
         self.clients.get(id).is_some_and(|client| matches!(client.stage, Stage::Head { .. }))
     }
 
-    /// Forgets a connection that goes on elsewhere; returns what it has sent.
+    /// Forgets a connection that is handed over elsewhere. Returns the bytes that it sent.
     #[cfg(feature = "web-socket")]
     pub(super) fn let_go(&mut self, id: ConnectionId) -> Box<[u8]> {
         let mut sent = Box::default();
@@ -240,13 +241,13 @@ impl Http {
         }
     }
 
-    /// Goes on with a head, of which `bytes` has come so far; returns its fate, once that is known.
+    /// Continues with a head that is `bytes` so far. Returns its outcome, once that is known.
     fn gather(&mut self, id: ConnectionId, bytes: &[u8]) -> Option<Result<Request, Refusal>> {
         let max = self.config.head_bytes_max;
         let Stage::Head { left, is_head } = &mut self.clients.get_mut(id)?.stage else { return None };
         let before = std::mem::replace(left, bytes.len());
         *is_head = bytes.starts_with(b"HEAD ");
-        // Only the end of a line can be the end of a head.
+        // A head can only end with the end of a line.
         let has_end = memchr::memchr(b'\n', &bytes[before.min(bytes.len())..]).is_some();
         let parsed = has_end.then(|| request::parse(&bytes[..bytes.len().min(max)], max)).flatten();
         parsed.or_else(|| (bytes.len() > max).then_some(Err(Refusal::TooLong(max))))
@@ -270,7 +271,7 @@ impl Protocol for Http {
 
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         if self.clients.get(id).is_some_and(|client| matches!(client.stage, Stage::Feed)) {
-            // A reader has nothing to say, and is not to keep the loop reading.
+            // A reader has nothing to send, and must not keep the loop reading.
             self.end(now, id, links);
         }
         match self.gather(id, bytes) {
@@ -291,7 +292,7 @@ impl Protocol for Http {
     }
 
     fn handle_end(&mut self, now: Now, id: ConnectionId, _: &[u8], links: &mut Links) {
-        // A client that has asked may stop sending, and is answered.
+        // A client that has sent its request may stop sending, and is still answered.
         if self.clients.get(id).is_some_and(|client| matches!(client.stage, Stage::Head { .. } | Stage::Feed))
         {
             self.end(now, id, links);

@@ -1,24 +1,24 @@
-//! Metrics in the text format of Prometheus, as of one moment.
+//! Metrics in the text format of Prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::Timings;
 
-/// Metrics, each with its help, as they are gathered for one reader. Names are lower-case words with `_`
-/// between them, without `taketurns_`; values are in seconds and bytes, and a name ends in its unit.
+/// Metrics with their help texts, collected for one reader at one moment. Names are lower-case words
+/// separated by `_`, without `taketurns_`. Values are in seconds and bytes, and a name ends with its unit.
 ///
-/// Labels and their values are constants of the program's, never text of a peer's: every new one would be
-/// kept for ever by those who read this. What cannot be told (a name of other characters, one that was told
-/// already, an empty help) is left out, and in a debug build it panics.
+/// Labels and their values must be constants of the program and never text from peers, because monitoring
+/// systems keep every new value for ever. An invalid metric (other characters in the name, a name used
+/// before, an empty help text) is left out; in a debug build it panics.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// The text of each, by its whole name.
+    /// The text of each metric, by its full name.
     families: BTreeMap<String, String>,
 }
 
 impl Metrics {
-    /// A number that only grows: `{name}_total`.
+    /// Adds a number that only grows: `{name}_total`.
     ///
     /// # Examples
     ///
@@ -31,7 +31,7 @@ impl Metrics {
         self.family(&format!("{name}_total"), "counter", help, |family| family.sample("", &[], &value));
     }
 
-    /// Numbers that only grow, told apart by `label`.
+    /// Adds numbers that only grow, distinguished by `label`.
     ///
     /// # Examples
     ///
@@ -54,7 +54,7 @@ impl Metrics {
         });
     }
 
-    /// A number that goes up and down.
+    /// Adds a number that can go up and down.
     ///
     /// # Examples
     ///
@@ -67,7 +67,7 @@ impl Metrics {
         self.family(name, "gauge", help, |family| family.sample("", &[], &Float(value)));
     }
 
-    /// Numbers that go up and down, told apart by `labels`; each value has one of each.
+    /// Adds numbers that can go up and down, distinguished by `labels`; each value has one of each.
     ///
     /// # Examples
     ///
@@ -91,7 +91,7 @@ impl Metrics {
         });
     }
 
-    /// How often something took how long.
+    /// Adds a histogram of times.
     ///
     /// # Examples
     ///
@@ -113,7 +113,7 @@ impl Metrics {
         });
     }
 
-    /// Writes a metric of one `kind`, with the samples that `tell` tells of it.
+    /// Writes a metric of one `kind`, with the samples that `tell` adds.
     fn family(&mut self, name: &str, kind: &str, help: &str, tell: impl FnOnce(&mut Family<'_>)) {
         let name = format!("taketurns_{name}");
         let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -123,7 +123,7 @@ impl Metrics {
         let mut family = Family { name: &name, text: String::new() };
         tell(&mut family);
         let samples = family.text;
-        // One without samples is not told.
+        // A metric without samples is left out.
         if !samples.is_empty() {
             let help = help.replace('\\', "\\\\").replace('\n', "\\n");
             let text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{samples}");
@@ -136,7 +136,7 @@ impl Metrics {
     }
 }
 
-/// A metric, as it is written.
+/// A metric that is being written.
 struct Family<'a> {
     name: &'a str,
     text: String,
@@ -156,7 +156,7 @@ impl Family<'_> {
     }
 }
 
-/// As Prometheus reads it.
+/// A number in the format of Prometheus.
 struct Float(f64);
 
 impl fmt::Display for Float {
@@ -169,8 +169,8 @@ impl fmt::Display for Float {
     }
 }
 
-/// Of a number for a gauge, which Prometheus counts in floating point.
-#[expect(clippy::cast_precision_loss, reason = "beyond 2^53 nobody looks at the last digit")]
+/// Converts a number for a gauge, which is a floating-point number in Prometheus.
+#[expect(clippy::cast_precision_loss, reason = "beyond 2^53 the last digit does not matter")]
 pub(super) fn float(number: usize) -> f64 {
     number as f64
 }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reader_would_misread_is_escaped_and_numbers_are_as_it_writes_them() {
+    fn special_characters_are_escaped_and_numbers_have_the_format_of_prometheus() {
         let mut metrics = Metrics::default();
         metrics.counters("odd", "A \\ and\na line.", "which", [("a\"b\\c\nd", u64::MAX)]);
         metrics.gauge("endless", "A bound.", f64::INFINITY);

@@ -1,4 +1,4 @@
-//! The status listener: what a server does, over HTTP, for probes, scrapers and people.
+//! The status listener: the state of a server over HTTP, for probes, scrapers and people.
 //!
 //! | path | what |
 //! |---|---|
@@ -8,18 +8,20 @@
 //! | `/` | a page that shows the feed |
 //! | `/events` | the feed: server-sent events with how things stand, at most ten a second |
 //!
-//! It runs in the same loop as what it shows: no thread, and no lock. So `/healthz` is silent when the loop
-//! is stuck, and every answer is of one moment. Its work comes after the driver's in every pass. It is
-//! bounded: connections and bytes have [limits](StatusConfig), and there is at most one text for `/metrics`
-//! and one for the feed in a [tenth of a second](StatusConfig::interval), for all readers.
+//! It runs in the same loop as the server that it shows, without a thread or a lock. So `/healthz` is silent
+//! when the loop is stuck, and every answer describes a single moment. It works after the driver in every
+//! pass. Its work is bounded: connections and bytes have [limits](StatusConfig), and for all readers together
+//! at most one text for `/metrics` and one for the feed are made per [tenth of a
+//! second](StatusConfig::interval).
 //!
-//! It is not a web server: it answers `GET` and `HEAD` of those five paths, closes after every answer, and
-//! changes nothing. A page of the host's own may stand in place of the first ([`StatusConfig::page`]); where
-//! the driver takes WebSockets, requests for one are handed over to it, so that such a page can play. Nothing
-//! is authenticated or encrypted: a reader that can reach it learns the clients' names and answers.
+//! It is not a web server: it answers `GET` and `HEAD` on these five paths, closes after every answer, and
+//! changes nothing. The host may replace the page ([`StatusConfig::page`]). If the driver accepts WebSockets,
+//! requests for them are handed over to it, so that such a page can take part. Nothing is authenticated or
+//! encrypted: anyone who can reach the listener learns the clients' names and answers.
 //!
-//! With an [`EventLoop`](crate::net::EventLoop), [`serve_status`](crate::net::EventLoop::serve_status) is all
-//! that it takes. What a protocol has to show it says by [`Show`].
+//! With an [`EventLoop`](crate::net::EventLoop), calling
+//! [`serve_status`](crate::net::EventLoop::serve_status) is enough. A protocol reports its status through
+//! [`Show`].
 //!
 //! # Metrics
 //!
@@ -60,20 +62,19 @@
 //! | `longest_wait_bound_seconds`, `longest_wait_ratio` | the bound of that wait, and the wait as a part of it; absent if that ring's rules limit no turn |
 //! | `longest_wait_stopped_seconds` | how long that ring's clock has stood, which no wait counts: below quorum, paused, until a `GO` was written, and for what the host added |
 //!
-//! An alert on `longest_wait_ratio > 1` finds a promise that was broken.
+//! An alert on `longest_wait_ratio > 1` finds a broken promise.
 //!
-//! The other protocols add their counts; each has its help in `/metrics`.
+//! The other protocols add their counts; `/metrics` explains each.
 //!
 //! # The feed
 //!
-//! A reader of `/events` hears a message `hello` when it comes, and then messages `state`; each has one
-//! object in JSON. The page shows what they say, so `page.html` is an example of a reader. Names and answers
-//! in it are text of peers. Answers and the names that raw clients give are escaped, and cut to 40
-//! characters.
+//! A reader of `/events` is sent a message `hello` at first, and then messages `state`; each is one JSON
+//! object. The page displays them, so `page.html` is an example of a reader. Names and answers in them are
+//! text from peers. Answers, and the names that raw clients give, are escaped and cut to 40 characters.
 //!
 //! # A host with a loop of its own
 //!
-//! Does for a [`StatusServer`] what it does for the driver, each time after it:
+//! It treats a [`StatusServer`] like the driver, and calls it after the driver each time:
 //!
 //! ```no_run
 //! use taketurns::mio::{Events, Poll};
@@ -109,13 +110,13 @@
 //! # Ok(()) }
 //! ```
 
-// server.rs    what is answered, and when; the way into an event loop
-//  ├ http.rs   requests and answers as connections see them; request.rs reads one
+// server.rs    answers and their times; the way into an event loop
+//  ├ http.rs   requests and answers on connections; request.rs parses a request
 //  ├ feed.rs   the messages of /events; fields.rs writes JSON
 //  ├ metrics.rs, timings.rs  the text of /metrics
-//  └ page.rs   the page, and what it may do
-// show.rs      what a protocol says of itself; tally.rs, seats.rs what is kept of what happened
-// turns/, others.rs  what the protocols of this crate show
+//  └ page.rs   the page and its policy
+// show.rs      the report of a protocol on itself; tally.rs, seats.rs the record of past events
+// turns/, others.rs  the reports of this crate's protocols
 
 mod config;
 mod feed;

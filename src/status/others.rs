@@ -1,4 +1,4 @@
-//! The status of the echo, dispatch and counter servers: their counts.
+//! The status of the echo, dispatch and counter servers, which is their counts.
 
 use super::metrics::float;
 use super::{Count, Fields, Metrics, Show, Tally};
@@ -38,10 +38,10 @@ impl Show for DispatchServer {
             Count { name: "commands", help: "Commands that went to a client.", value: counts.dispatched },
             Count {
                 name: "commands_rejected",
-                help: "Commands that went to nobody.",
+                help: "Commands that went to no client.",
                 value: counts.rejected,
             },
-            Count { name: "refused", help: "Messages that were no command.", value: counts.refused },
+            Count { name: "refused", help: "Messages that were not commands.", value: counts.refused },
             Count {
                 name: "turned_away",
                 help: "Clients told that the server is full.",
@@ -69,18 +69,14 @@ impl Show for CounterServer {
             CounterEvent::Began { .. } => tally.count("greeted"),
             CounterEvent::Counted { .. } => tally.count("numbers"),
             CounterEvent::Gave { .. } => tally.count("randoms"),
-            // Not all of them are reported; the server counts them itself.
+            // Not all refusals are reported as events; the server counts them itself.
             CounterEvent::Refused { .. } | CounterEvent::Ended { .. } => {}
         }
     }
 
     fn counts(&self, tally: &Tally) -> Vec<Count> {
         vec![
-            Count {
-                name: "greeted",
-                help: "Clients that said who they are.",
-                value: tally.counted("greeted"),
-            },
+            Count { name: "greeted", help: "Clients that sent their id.", value: tally.counted("greeted") },
             Count { name: "numbers", help: "Numbers that were reported.", value: tally.counted("numbers") },
             Count {
                 name: "randoms",

@@ -1,4 +1,4 @@
-//! The page: one file, in which its own style and scripts may run, and nothing from anywhere else.
+//! The page: one file, which may run only its own style and scripts.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 pub(super) const PAGE: &str = include_str!("page.html");
 
-/// The header that forbids the page everything but what is in it, by hash. The hashes are taken of the file
-/// itself, so that they cannot go stale.
+/// Returns the header that forbids the page everything but its own content, by hash. The hashes are computed
+/// from the file itself, so that they cannot go stale.
 pub(super) fn policy(page: &str) -> String {
     let [style, script] = ["style", "script"].map(|tag| {
         let hashes = blocks(page, tag).map(|text| format!(" 'sha256-{}'", hash(text)));
@@ -24,7 +24,7 @@ fn hash(text: &str) -> String {
     BASE64.encode(Sha256::digest(text))
 }
 
-/// Each text between `<tag>` and `</tag>`.
+/// Returns every text between `<tag>` and `</tag>`.
 fn blocks<'a>(page: &'a str, tag: &str) -> impl Iterator<Item = &'a str> {
     let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
     let mut rest = page;
@@ -55,11 +55,11 @@ mod tests {
         assert!(!has_attribute("style"), "no inline style");
         assert!(!has_attribute("on"), "no inline handler");
         assert!(!markup.contains("http://") && !markup.contains("https://"), "nothing from elsewhere");
-        assert!(PAGE.len() < 128 * 1024, "what a reader may leave unread is bounded");
+        assert!(PAGE.len() < 128 * 1024, "the text that a reader may leave unread is bounded");
     }
 
     #[test]
-    fn hashes_are_as_browsers_take_them() {
+    fn hashes_match_those_of_browsers() {
         let page = "a<style>b c</style>d<style></style><style>e</style><style>f";
         assert_eq!(blocks(page, "style").collect::<Vec<_>>(), ["b c", "", "e"]);
         assert_eq!(hash("abc"), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");

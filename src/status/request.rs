@@ -1,13 +1,13 @@
-//! Reads the head of an HTTP request, or says why it is refused. The answer to a good one is decided
-//! elsewhere.
+//! Parses the head of an HTTP request, or gives the reason for refusing it. The answer to a valid request is
+//! decided elsewhere.
 
 use std::fmt;
 
-/// A request that can be answered.
+/// A valid request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) path: Path,
-    /// `HEAD`: the answer goes without its body.
+    /// `HEAD`: the answer is sent without its body.
     pub(super) is_head: bool,
 }
 
@@ -18,7 +18,7 @@ pub(super) enum Path {
     Metrics,
     Health,
     Ready,
-    /// Whatever the path: it asks for a WebSocket.
+    /// A request for a WebSocket, whatever its path.
     Socket,
 }
 
@@ -35,11 +35,11 @@ impl Path {
     }
 }
 
-/// Why a request is refused; displays as the words for its sender.
+/// The reason for refusing a request. Its `Display` form is sent to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Malformed(httparse::Error),
-    /// HTTP/1.1 wants one `Host`.
+    /// HTTP/1.1 requires exactly one `Host`.
     Host,
     Body,
     Method,
@@ -52,7 +52,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// The status line's code and words.
+    /// Returns the code and words of the status line.
     pub(super) fn status(self) -> &'static str {
         match self {
             Refusal::Malformed(_) | Refusal::Host | Refusal::Body => "400 Bad Request",
@@ -88,8 +88,8 @@ impl fmt::Display for Refusal {
 
 const HEADERS_MAX: usize = 64;
 
-/// Reads a request that begins with `bytes`; `None` while it is not complete. `bytes_max` is for what is
-/// told.
+/// Parses a request that begins with `bytes`; `None` while it is incomplete. `bytes_max` is only used in the
+/// error text.
 pub(super) fn parse(bytes: &[u8], bytes_max: usize) -> Option<Result<Request, Refusal>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
@@ -125,10 +125,9 @@ fn judge(request: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
     Ok(Request { path, is_head })
 }
 
-/// The path of a request's target, which may be a whole URL: without what stands before it, and without the
-/// query.
+/// Returns the path of a request's target, which may be a full URL, without the query.
 fn path_of(target: &str) -> &str {
-    // The query first: there may be a slash in it, and none before.
+    // The query is removed first, because it may contain slashes.
     let target = target.split('?').next().unwrap_or_default();
     match target.strip_prefix("http://") {
         Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]),
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_request_is_said() {
+    fn a_refusal_names_the_fault_of_the_request() {
         let many = format!("GET / HTTP/1.0\r\n{}\r\n", "a: b\r\n".repeat(65));
         for (text, status) in [
             ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed"),

@@ -1,4 +1,4 @@
-//! The last answer of each seat, and how long it held the turn. An entry lives as long as its seat.
+//! The last answer of each seat, and how long it has held the turn. An entry lives as long as its seat.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::turn::{SeatId, TurnNumber};
 
-/// Characters of an answer that are shown.
+/// The most characters of an answer that are shown.
 const SHOWN_CHARS_MAX: usize = 40;
 
 #[derive(Debug, Default)]
@@ -16,16 +16,16 @@ pub(super) struct Seats {
 
 #[derive(Debug, Default)]
 struct Acts {
-    /// The last turn that it answered.
+    /// The last turn that the seat answered.
     turn: Option<TurnNumber>,
-    /// That answer, as it is shown.
+    /// That answer, as displayed.
     answer: String,
-    /// How long it held the turn, all turns that have ended together.
+    /// The total time for which the seat held turns that have ended.
     held: Duration,
 }
 
 impl Seats {
-    /// Notes an answer of `seat` that counts.
+    /// Notes an accepted answer of `seat`.
     pub(super) fn answered(&mut self, seat: SeatId, turn: TurnNumber, answer: &[u8]) {
         let acts = self.seats.entry(seat).or_default();
         acts.turn = Some(turn);
@@ -41,7 +41,7 @@ impl Seats {
         self.seats.get(&seat).map_or(Duration::ZERO, |acts| acts.held)
     }
 
-    /// The last answer of `seat`, as it is shown, and its turn.
+    /// Returns the last answer of `seat`, as displayed, and its turn.
     pub(super) fn last_answer(&self, seat: SeatId) -> Option<(TurnNumber, &str)> {
         let acts = self.seats.get(&seat)?;
         Some((acts.turn?, &acts.answer))
@@ -52,18 +52,17 @@ impl Seats {
     }
 }
 
-/// Bytes of a peer's as a page can show them; see [`write_excerpt`].
+/// Returns a peer's bytes as a page can display them; see [`write_excerpt`].
 pub(super) fn excerpt(bytes: &[u8]) -> String {
     let mut text = String::new();
     write_excerpt(bytes, &mut text);
     text
 }
 
-/// Appends the beginning of `bytes`, which are a peer's, so that they can neither hide nor rearrange what
-/// stands around them: 40 characters at most, and `…` if that is not all. What shows nothing by itself, or is
-/// no UTF-8, is escaped.
+/// Appends the beginning of a peer's `bytes`, in a form that cannot hide or rearrange the text around it: at
+/// most 40 characters, followed by `…` if there are more. Invisible characters and invalid UTF-8 are escaped.
 fn write_excerpt(bytes: &[u8], text: &mut String) {
-    // No character has more than four bytes, so a cut one is behind all that are shown.
+    // A character has at most four bytes, so one that is cut here comes after all that are shown.
     let head = &bytes[..bytes.len().min(4 * SHOWN_CHARS_MAX + 4)];
     let mut left = SHOWN_CHARS_MAX;
     let mut unit = String::new();

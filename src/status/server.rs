@@ -22,18 +22,18 @@ use crate::net::{self, Companion, Driver, Error, Event, EventLoop, TokenSpace};
 use crate::protocol::ConnectionId;
 use crate::time::{Instant, Now, earlier};
 
-/// Serves the status of a [`Driver`] on the same `mio::Poll`; see the [module's documentation](super) for how
-/// a host with a loop of its own drives it. With an [`EventLoop`], [`EventLoop::serve_status`] is all that is
-/// needed.
+/// Serves the status of a [`Driver`] on the same `mio::Poll`. With an [`EventLoop`], call
+/// [`EventLoop::serve_status`]; the [module's documentation](super) shows how a host with a loop of its own
+/// drives it.
 pub struct StatusServer<P: Show> {
     config: StatusConfig,
     http: Driver<Http>,
     policy: String,
     tally: Tally,
     feed: Feed,
-    /// The text of `/metrics`, and when it was made.
+    /// The text of `/metrics`, and the time when it was made.
     metrics: Option<(Instant, String)>,
-    /// The last state in the feed that is no event of the protocol.
+    /// The last state in the feed that does not come from events of the protocol.
     told: Told,
     of: PhantomData<fn(&P)>,
 }
@@ -44,12 +44,12 @@ struct Told {
     is_draining: bool,
 }
 
-/// Prometheus's text format.
+/// The media type of Prometheus's text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl<P: Show> StatusServer<P> {
-    /// A server whose sockets are registered with `registry`, under tokens of `space`: another one than the
-    /// driver's that it is to show.
+    /// Creates a server whose sockets are registered with `registry`, under tokens of `space`, which must not
+    /// be the driver's.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl<P: Show> StatusServer<P> {
         })
     }
 
-    /// Listens on `addr`; the address that it got, which differs if the port was 0.
+    /// Listens on `addr`. Returns the address, which differs if the port was 0.
     ///
     /// # Errors
     ///
@@ -78,13 +78,14 @@ impl<P: Show> StatusServer<P> {
         self.http.listen(addr)
     }
 
-    /// Whether `token` belongs to this server.
+    /// Returns whether `token` belongs to this server.
     #[must_use]
     pub fn owns(&self, token: Token) -> bool {
         self.http.owns(token)
     }
 
-    /// When the next pass must be; perhaps early, never late. In the past if there is something left to do.
+    /// Returns when the next pass has to run. It may be early, but never late, and is in the past if work is
+    /// left.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let http = self.http.protocol();
@@ -95,16 +96,16 @@ impl<P: Show> StatusServer<P> {
         earlier(self.http.next_deadline(), feed)
     }
 
-    /// Takes in one event of the poll. Events of other sources than this server's are ignored.
+    /// Handles an event of the poll. Events of other sources are ignored.
     pub fn handle_event(&mut self, now: Now, event: &Readiness) {
         self.http.handle_event(now, event);
     }
 
-    /// Ends a pass, after the pass of `driver`, which began at `now`: answers what was asked.
+    /// Ends a pass, after `driver` has ended its own that began at `now`: answers requests.
     ///
     /// # Errors
     ///
-    /// None that is known; those of [`Driver::finish_batch`].
+    /// None is known; those of [`Driver::finish_batch`].
     pub fn finish_batch(&mut self, now: Now, driver: &mut Driver<P>) -> Result<(), Error> {
         if self.tally.pass_began() != now.instant {
             self.note_pass(now);
@@ -159,7 +160,7 @@ impl<P: Show> StatusServer<P> {
         self.http.act(now, |http, links| http.answer(now, id, is_head, answer, links));
     }
 
-    /// Hands a connection that asks for a WebSocket over to the driver, if that takes any.
+    /// Hands a connection that asks for a WebSocket over to the driver, if the driver accepts them.
     fn hand_over(&mut self, now: Now, id: ConnectionId, driver: &mut Driver<P>) {
         #[cfg(feature = "web-socket")]
         if driver.takes_web_sockets() {
@@ -176,8 +177,8 @@ impl<P: Show> StatusServer<P> {
     }
 
     fn begin_feed(&mut self, now: Now, id: ConnectionId, request: Request, driver: &Driver<P>) {
-        // Clocks run on in a message while nothing happens: the first one that a reader hears is not to be a
-        // heartbeat old.
+        // Times in a message go stale even when nothing happens. The first one that a reader gets must not be
+        // as old as a heartbeat.
         self.feed.touch();
         self.say_state(now, driver);
         let state = self.feed.state();
@@ -196,13 +197,13 @@ impl<P: Show> StatusServer<P> {
             self.feed.touch();
         }
         match self.http.protocol().feeds() {
-            // Recent times are for readers only.
+            // Recent times are only kept for readers.
             0 => self.tally.forget_recent(),
             _ => self.say_state(now, driver),
         }
     }
 
-    /// Tells all feeds how things stand, if that is due.
+    /// Sends the state to all feeds, if that is due.
     fn say_state(&mut self, now: Now, driver: &Driver<P>) {
         if self.feed.refresh(now, &self.config, driver, &mut self.tally) {
             let state = self.feed.state().as_bytes();
@@ -241,7 +242,7 @@ fn show_driver<P: Show>(driver: &Driver<P>, uptime: Duration, metrics: &mut Metr
         ["version", "protocol"],
         about,
     );
-    metrics.gauge("uptime_seconds", "Since the status listener was made.", uptime.as_secs_f64());
+    metrics.gauge("uptime_seconds", "Time since the status listener was created.", uptime.as_secs_f64());
     metrics.gauge("draining", "1 while draining.", f64::from(u8::from(driver.is_draining())));
     metrics.gauge("connections", "Connections that exist.", float(driver.connections()));
     metrics.counter("connections_accepted", "Connections accepted.", counts.accepted);
@@ -249,7 +250,7 @@ fn show_driver<P: Show>(driver: &Driver<P>, uptime: Duration, metrics: &mut Metr
     let dropped = [("all", counts.dropped), ("address", counts.dropped_of_address)];
     metrics.counters(
         "connections_dropped",
-        "Newcomers dropped, by whose limit was reached.",
+        "Newcomers dropped, by the limit that was reached.",
         "limit",
         dropped,
     );
@@ -258,7 +259,7 @@ fn show_driver<P: Show>(driver: &Driver<P>, uptime: Duration, metrics: &mut Metr
         "Handshakes of TLS or WebSocket that failed.",
         counts.handshakes_failed,
     );
-    metrics.counter("slow_readers", "Peers given up because they do not read.", counts.slow_readers);
+    metrics.counter("slow_readers", "Peers closed because they do not read.", counts.slow_readers);
     metrics.counter("accept_errors", "Failures to accept a connection.", counts.accept_errors);
     metrics.counter(
         "stale_events",
@@ -271,7 +272,7 @@ fn show_driver<P: Show>(driver: &Driver<P>, uptime: Duration, metrics: &mut Metr
     if let Some(stored) = driver.store_counts() {
         metrics.counter("store_commits", "Commits of the store.", stored.commits);
         metrics.counter("store_changes", "Entries that they changed.", stored.changes);
-        metrics.gauge("store_busy_seconds", "How long they took, all together.", stored.busy.as_secs_f64());
+        metrics.gauge("store_busy_seconds", "Total time of these commits.", stored.busy.as_secs_f64());
         metrics.gauge(
             "store_records_waiting",
             "Records that are not durable yet.",
@@ -302,14 +303,14 @@ impl<P: Show> Companion<P> for StatusServer<P> {
     }
 }
 
-/// The loop's driver has 0.
+/// The driver of the loop uses space 0.
 const SPACE: TokenSpace = TokenSpace(1);
 
 impl<P: Show + 'static> EventLoop<P> {
-    /// Serves the loop's status on `addrs` from now on, in place of an earlier status listener; the addresses
-    /// that it got, which differ where a port was 0. A host that calls [`run_once`](Self::run_once) has to
-    /// take the events by [`poll_event`](Self::poll_event), or they are not counted. The loop ends when the
-    /// driver is drained, even if a feed still has readers.
+    /// Serves the loop's status on `addrs` from now on, in place of any earlier status listener. Returns the
+    /// addresses, which differ where a port was 0. A host that calls [`run_once`](Self::run_once) must take
+    /// the events with [`poll_event`](Self::poll_event), or they are not counted. The loop ends when the
+    /// driver is drained, even if feeds still have readers.
     ///
     /// # Errors
     ///

@@ -5,10 +5,10 @@ use crate::protocol::Protocol;
 use crate::time::Now;
 
 /// A protocol that can be watched. Every method has a default: with an empty `impl`, health, readiness and
-/// the driver's counts are served already.
+/// the driver's counts are already served.
 ///
-/// The page shows the name and the counts of a protocol of your own. What `about` and `state` add is for
-/// other readers of the feed.
+/// The page shows the name and the counts of any protocol. The additions of `about` and `state` are for other
+/// readers of the feed.
 ///
 /// # Examples
 ///
@@ -54,7 +54,7 @@ use crate::time::Now;
 /// }
 /// ```
 pub trait Show: Protocol {
-    /// The name of the protocol.
+    /// Returns the name of the protocol.
     fn name(&self) -> &'static str {
         "custom"
     }
@@ -62,18 +62,18 @@ pub trait Show: Protocol {
     /// Adds constants that a reader of the feed should know.
     fn about(&self, _about: &mut Fields) {}
 
-    /// Notes in `tally` an event that the host is about to hear.
+    /// Notes in `tally` an event that the host is about to get.
     fn note(&self, _event: &Self::Event, _tally: &mut Tally) {}
 
-    /// Running counts, for the feed and, as `taketurns_{name}_total`, for `/metrics`.
+    /// Returns running counts, for the feed and, as `taketurns_{name}_total`, for `/metrics`.
     fn counts(&self, _tally: &Tally) -> Vec<Count> {
         Vec::new()
     }
 
-    /// Metrics that are no counts. Work here is to be bounded: turns wait meanwhile.
+    /// Adds metrics other than counts. Keep the work bounded, because turns wait meanwhile.
     fn metrics(&self, _tally: &Tally, _metrics: &mut Metrics) {}
 
-    /// How things stand, for the feed. Work here is to be bounded: turns wait meanwhile.
+    /// Adds the current state to the feed. Keep the work bounded, because turns wait meanwhile.
     fn state(&self, _now: Now, _tally: &Tally, _state: &mut Fields) {}
 }
 

@@ -8,17 +8,17 @@ use super::timings::{Recent, Timings};
 use crate::time::Instant;
 use crate::turn::{RingId, SeatId};
 
-/// Counts and times of a server, as its protocol [notes](super::Show::note) them.
+/// Counts and times of a server, [noted](super::Show::note) by its protocol.
 #[derive(Debug)]
 pub struct Tally {
     begun: Instant,
     counts: BTreeMap<&'static str, u64>,
-    /// When the last pass began and ended.
+    /// When the last pass began, and when it ended.
     pass: (Instant, Instant),
-    /// The ring of the turn that ended, if that was the last thing noted: a grant that follows is a
+    /// The ring of the turn that just ended, if nothing else was noted since. A grant that follows is a
     /// hand-over.
     ended: Option<RingId>,
-    /// The turns that are held. Each one ends, so there are no more of them than rings.
+    /// The turns that are held. Each of them ends, so there are at most as many as rings.
     granted: HashMap<RingId, Granted>,
     /// Answers and times of seats.
     pub(super) seats: Seats,
@@ -33,7 +33,7 @@ pub struct Tally {
 #[derive(Debug, Clone, Copy)]
 struct Granted {
     seat: SeatId,
-    /// The beginning of the pass in which it was granted.
+    /// The beginning of the pass in which the turn was granted.
     at: Instant,
     /// Whether its holder was told in that pass.
     is_told: bool,
@@ -64,23 +64,23 @@ impl Tally {
         }
     }
 
-    /// For how long this has been kept.
+    /// Returns the time since this was created.
     pub(super) fn uptime(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.begun)
     }
 
-    /// Counts one more of what is called `name`.
+    /// Adds one to the count called `name`.
     pub fn count(&mut self, name: &'static str) {
         *self.counts.entry(name).or_default() += 1;
     }
 
-    /// How many were counted of what is called `name`.
+    /// Returns the count called `name`.
     #[must_use]
     pub fn counted(&self, name: &str) -> u64 {
         self.counts.get(name).copied().unwrap_or(0)
     }
 
-    /// Notes that `seat` was granted the turn of its ring, and whether it was told so in the same pass.
+    /// Notes that `seat` was granted the turn of its ring, and whether it was told in the same pass.
     pub fn granted(&mut self, seat: SeatId, is_told: bool) {
         let (began, pass_ended) = self.pass;
         self.granted.insert(seat.ring(), Granted { seat, at: began, is_told });
@@ -112,26 +112,26 @@ impl Tally {
         self.seats.forget(seat);
     }
 
-    /// How long `seat` has held the turn, all its turns until `now` together.
+    /// Returns the total time for which `seat` has held turns, until `now`.
     pub(super) fn held(&self, now: Instant, seat: SeatId) -> Duration {
         let granted = self.granted.get(&seat.ring()).filter(|granted| granted.seat == seat);
         let current = granted.map_or(Duration::ZERO, |granted| now.saturating_duration_since(granted.at));
         self.seats.held_in_all(seat) + current
     }
 
-    /// How long turns took to go from one seat to the next.
+    /// Returns the times that turns took to go from one seat to the next.
     #[must_use]
     pub fn hand_overs(&self) -> &Timings {
         &self.hand_overs
     }
 
-    /// How long holders took to answer.
+    /// Returns the times that holders took to answer.
     #[must_use]
     pub fn answers(&self) -> &Timings {
         &self.answers
     }
 
-    /// A pass is over: events that are noted from now on happened in it.
+    /// Notes the end of a pass. Events noted from now on happened in it.
     pub(super) fn note_pass(&mut self, began: Instant, ended: Instant) {
         self.pass = (began, ended);
         self.ended = None;
@@ -147,12 +147,12 @@ impl Tally {
     }
 }
 
-/// A time that JSON's readers count in microseconds.
+/// Converts a time to microseconds, for JSON.
 pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A time that JSON's readers count in milliseconds.
+/// Converts a time to milliseconds, for JSON.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

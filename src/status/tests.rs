@@ -10,7 +10,7 @@ struct World {
     now: Now,
     http: Http,
     links: Links,
-    /// Bytes that were not consumed.
+    /// Unconsumed bytes.
     rests: ConnectionMap<Vec<u8>>,
 }
 
@@ -53,7 +53,7 @@ impl World {
         String::from_utf8(self.links.unsent(id).to_vec()).expect("answers are text")
     }
 
-    /// Reads all that was sent to `id`; whether it is closed then.
+    /// Reads everything that was sent to `id`. Returns whether it is closed then.
     fn closes(&mut self, id: ConnectionId) -> bool {
         self.links.consume(id, self.links.unsent(id).len());
         self.http.handle_flushed(self.now, &mut self.links);
@@ -93,7 +93,7 @@ fn a_request_that_comes_byte_by_byte_is_one() {
 }
 
 #[test]
-fn pipelined_requests_and_what_follows_an_answer_are_ignored() {
+fn pipelined_requests_and_input_after_an_answer_are_ignored() {
     let mut world = World::new(StatusConfig::default());
     let id = world.ask(&GET.repeat(3));
     world.say(id, GET);
@@ -106,7 +106,7 @@ fn pipelined_requests_and_what_follows_an_answer_are_ignored() {
 }
 
 #[test]
-fn a_head_request_is_answered_without_a_body_also_when_it_is_refused() {
+fn a_head_request_is_answered_without_a_body_even_when_it_is_refused() {
     let mut world = World::new(StatusConfig::default());
     let id = world.ask("HEAD /metrics HTTP/1.0\r\n\r\n");
     let (_, request) = world.http.take_request().expect("it is complete");
@@ -124,7 +124,7 @@ fn a_head_request_is_answered_without_a_body_also_when_it_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_answered_is_refused_with_a_line_that_says_why() {
+fn a_bad_request_is_refused_with_a_line_that_says_why() {
     let mut world = World::new(StatusConfig::default());
     for (text, status, words) in [
         ("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed", "only GET and HEAD"),
@@ -193,7 +193,7 @@ fn an_answer_that_is_not_taken_in_time_is_given_up_however_its_reader_drips() {
 }
 
 #[test]
-fn a_newcomer_is_turned_away_only_when_all_have_come_with_it() {
+fn a_newcomer_is_turned_away_only_when_all_others_arrived_with_it() {
     let config = StatusConfig { connections_max: 2, ..StatusConfig::default() };
     let mut world = World::new(config);
     let [first, _, third] = [world.open(), world.open(), world.open()];
@@ -206,7 +206,7 @@ fn a_newcomer_is_turned_away_only_when_all_have_come_with_it() {
 }
 
 #[test]
-fn who_has_had_its_answer_gives_way_before_who_is_silent_and_who_does_not_read_comes_last() {
+fn answered_clients_give_way_before_silent_ones_and_slow_readers_come_last() {
     let config = StatusConfig { connections_max: 3, ..StatusConfig::default() };
     let mut world = World::new(config);
     let [unread, silent] = [world.ask(GET), world.open()];
@@ -236,7 +236,7 @@ fn feeds_never_have_all_connections() {
 }
 
 #[test]
-fn whoever_has_said_nothing_for_longest_gives_way_to_a_newcomer() {
+fn the_client_that_was_silent_for_longest_gives_way_to_a_newcomer() {
     let config = StatusConfig { connections_max: 3, feeds_max: 1, ..StatusConfig::default() };
     let mut world = World::new(config);
     let feed = world.ask(GET_EVENTS);
@@ -253,7 +253,7 @@ fn whoever_has_said_nothing_for_longest_gives_way_to_a_newcomer() {
     let third = world.open();
     assert!(matches!(world.links.intent_of(second), Intent::Abort(_)));
     let fourth = world.open();
-    assert!(world.heard(fourth).starts_with("HTTP/1.1 503 "), "what came in the same pass is yet to be read");
+    assert!(world.heard(fourth).starts_with("HTTP/1.1 503 "), "input of the same pass has not been read yet");
     assert!(world.links.is_open(feed) && world.links.is_open(probe) && world.links.is_open(third));
     for id in [first, second] {
         world.http.handle_closed(world.now, id, CloseReason::Unwanted, &mut world.links);
@@ -262,7 +262,7 @@ fn whoever_has_said_nothing_for_longest_gives_way_to_a_newcomer() {
 }
 
 #[test]
-fn so_many_feeds_and_no_more() {
+fn the_number_of_feeds_is_limited() {
     let config = StatusConfig { feeds_max: 1, ..StatusConfig::default() };
     let mut world = World::new(config);
     let first = world.ask(GET_EVENTS);
@@ -274,7 +274,7 @@ fn so_many_feeds_and_no_more() {
     assert!(!world.begin_feed(second));
     assert!(world.heard(second).starts_with("HTTP/1.1 503 ") && world.heard(second).contains("/events"));
 
-    // A client that stops sending has gone, and leaves room.
+    // A client that stops sending has gone, and makes room.
     world.http.handle_end(world.now, first, b"", &mut world.links);
     world.http.handle_closed(world.now, first, CloseReason::Finished, &mut world.links);
     assert_eq!(world.http.feeds(), 0);
@@ -304,7 +304,7 @@ fn a_feed_that_is_not_read_gets_no_more() {
 }
 
 #[test]
-fn whatever_comes_in_whatever_pieces_is_answered_waited_for_or_refused() {
+fn any_input_in_any_pieces_is_answered_waited_for_or_refused() {
     let mut random = fastrand::Rng::with_seed(7);
     let config = StatusConfig { head_bytes_max: 100, ..StatusConfig::default() };
     let (mut asked, mut refused, mut waiting) = (0, 0, 0);

@@ -1,4 +1,4 @@
-//! Times as a histogram, for `/metrics`, and the latest of them as they were, for the feed.
+//! Times: a histogram for `/metrics`, and the latest times themselves for the feed.
 
 use std::time::Duration;
 
@@ -6,24 +6,25 @@ use serde::Serialize;
 
 use super::tally::micros;
 
-/// Upper bounds in seconds: from what the quickest pass takes to the deadline of the most patient.
+/// Upper bounds in seconds, from the quickest pass to the longest deadlines.
 const BOUNDS: [f64; 17] = [
     20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.1, 0.5, 1.0, 5.0, 10.0,
     30.0,
 ];
 
-/// How often something took how long.
+/// A histogram of times.
 #[derive(Debug, Clone)]
 pub struct Timings {
     name: &'static str,
     help: &'static str,
-    /// How many were within each bound and beyond the one before it; the last ones were beyond all.
+    /// The number of times up to each bound and above the one before it; the last count is for times above
+    /// all bounds.
     counts: [u64; BOUNDS.len() + 1],
     sum: f64,
 }
 
 impl Timings {
-    /// None yet. `name` is what the histogram is called without `taketurns_` and `_seconds`, `help` a
+    /// Creates an empty histogram. Its name is `name` between `taketurns_` and `_seconds`; `help` is a
     /// sentence.
     ///
     /// # Examples
@@ -37,7 +38,7 @@ impl Timings {
         Timings { name, help, counts: [0; BOUNDS.len() + 1], sum: 0.0 }
     }
 
-    /// Notes one.
+    /// Adds a time.
     ///
     /// # Examples
     ///
@@ -61,7 +62,7 @@ impl Timings {
         self.help
     }
 
-    /// Each bound, with how many were within it.
+    /// Returns each bound with the number of times up to it.
     pub(super) fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
         bounds.zip(self.counts.iter().scan(0, |sum, count| {
@@ -79,10 +80,10 @@ impl Timings {
     }
 }
 
-/// Times that are kept between two messages of the feed: percentiles of more would be no better.
+/// The most times kept between two messages of the feed. More would not improve the percentiles.
 const RECENT_MAX: usize = 4096;
 
-/// The latest times, one by one, while a feed has readers.
+/// The latest times, kept while a feed has readers.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     micros: Vec<u64>,
@@ -109,7 +110,7 @@ impl Recent {
         }
     }
 
-    /// Sums up what was noted, and forgets it; `None` if that is nothing.
+    /// Summarises the times that were noted, and forgets them. Returns `None` if there are none.
     pub(super) fn take(&mut self) -> Option<Summary> {
         let Recent { micros, count, max } = self;
         if *count == 0 {
@@ -124,7 +125,7 @@ impl Recent {
         Some(summary)
     }
 
-    /// Forgets what was noted.
+    /// Forgets all times.
     pub(super) fn clear(&mut self) {
         self.micros.clear();
         (self.count, self.max) = (0, 0);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_so_many_are_kept() {
+    fn the_number_of_kept_times_is_limited() {
         let mut recent = Recent::default();
         (0..10_000).for_each(|time| recent.note(Duration::from_micros(time)));
         assert_eq!(recent.micros.len(), RECENT_MAX);

@@ -1,20 +1,20 @@
 //! TLS 1.3 in front of any protocol, feature `tls`: a [`Wrapping`](crate::engine::Wrapping), sans-IO, on
 //! `rustls` and `ring`. No type of theirs is in this interface.
 //!
-//! An [`Acceptor`] is made of the files of a server, a [`Connector`] of those of a client. Both are read when
-//! they are made: a host whose files have changed makes another, and a bad file changes nothing.
+//! An [`Acceptor`] is made from the files of a server, a [`Connector`] from those of a client. The files are
+//! read at that time: after they have changed, a host makes another one, and a bad file changes nothing.
 //!
 //! - TLS 1.3 only. There are no tickets, no early data and no cache of sessions, so a certificate that is
 //!   revoked or has expired is refused at the next connection.
-//! - A client always checks the certificate of its server, and that it is for the name that it was told.
+//! - A client always checks that its server's certificate is valid for the name that it dialed.
 //! - The names of a verified certificate are the peer's
 //!   [`Transport::names`](crate::protocol::Transport::names).
-//! - A peer that talks in plain text to a server hears `BYE tls-required`.
-//! - The end of the stream is the end of input, with or without `close_notify`: no protocol here takes a
-//!   message without its end for a whole one.
+//! - A peer that sends plain text to a server is told `BYE tls-required`.
+//! - The end of the stream ends the input, with or without `close_notify`, because no protocol here takes a
+//!   message without its end for a complete one.
 //!
-//! `rustls` reads the clock of the system, to see whether a certificate is valid, and the system's source of
-//! random bytes. Nothing else of it does I/O; only [`Connector::new`] reads files, if it is given no
+//! `rustls` reads the system's clock, to check the validity of certificates, and the system's source of
+//! random bytes. It does no other I/O, except that [`Connector::new`] reads files if it is given no
 //! authorities.
 //!
 //! # Examples
@@ -52,10 +52,10 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use crate::engine::Wrap;
 use session::Session;
 
-/// The proof of a name: a certificate with those that lead to its authority, and its key, each as PEM.
+/// The proof of a name: a certificate chain and its private key, each as PEM.
 #[derive(Clone, Copy)]
 pub struct Identity<'a> {
-    /// The certificate comes first.
+    /// The certificate, followed by those that lead to its authority.
     pub certificates: &'a [u8],
     /// The private key of the first certificate, not encrypted.
     pub key: &'a [u8],
@@ -67,28 +67,28 @@ impl fmt::Debug for Identity<'_> {
     }
 }
 
-/// How a server looks at the certificates of its clients.
+/// How a server checks the certificates of its clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Clients<'a> {
-    /// The authorities that their certificates have to be by, as PEM.
+    /// The authorities that must have issued the certificates, as PEM.
     pub authorities: &'a [u8],
-    /// Lists of revoked certificates, as PEM. With them, a certificate whose authority has no list here is
-    /// refused. A list stays in force when its time for renewal has passed.
+    /// Lists of revoked certificates, as PEM. If given, a certificate whose authority has no list here is
+    /// refused. A list remains in force after its time for renewal has passed.
     pub revoked: Option<&'a [u8]>,
-    /// Whether a client without a certificate is refused. One with a bad certificate always is.
+    /// Whether a client without a certificate is refused. A client with a bad one always is.
     pub are_required: bool,
 }
 
-/// Makes the wires of a server's connections. A copy costs nothing.
+/// Creates the TLS sessions of a server. A clone is cheap.
 #[derive(Clone)]
 pub struct Acceptor(Arc<ServerConfig>);
 
 impl Acceptor {
-    /// Reads the files of a server. Without `clients` no client is asked for a certificate.
+    /// Reads the files of a server. Without `clients`, clients are not asked for certificates.
     ///
     /// # Errors
     ///
-    /// The file that cannot be used, and why.
+    /// The file that cannot be used, and the reason.
     pub fn new(identity: Identity<'_>, clients: Option<Clients<'_>>) -> Result<Acceptor, TlsError> {
         let provider = provider();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -115,7 +115,7 @@ impl Acceptor {
         Ok(Acceptor(Arc::new(config)))
     }
 
-    /// Makes the wire of each connection of a listener.
+    /// Returns a function that makes the session of each connection of a listener.
     #[must_use]
     pub fn wrap(&self) -> Wrap {
         let config = Arc::clone(&self.0);
@@ -129,17 +129,17 @@ impl fmt::Debug for Acceptor {
     }
 }
 
-/// Makes the wires of a client's connections. A copy costs nothing.
+/// Creates the TLS sessions of a client. A clone is cheap.
 #[derive(Clone)]
 pub struct Connector(Arc<ClientConfig>);
 
 impl Connector {
-    /// Reads the files of a client: the authorities that servers have to be certified by, as PEM, and the
-    /// certificate to show to those that ask for one. Without `authorities`, those of this system are read.
+    /// Reads the files of a client: the authorities of its servers, as PEM, and the certificate for servers
+    /// that ask for one. Without `authorities`, those of this system are used.
     ///
     /// # Errors
     ///
-    /// The file that cannot be used, and why.
+    /// The file that cannot be used, and the reason.
     pub fn new(authorities: Option<&[u8]>, identity: Option<Identity<'_>>) -> Result<Connector, TlsError> {
         let roots = match authorities {
             Some(authorities) => roots(authorities)?,
@@ -160,12 +160,12 @@ impl Connector {
         Ok(Connector(Arc::new(config)))
     }
 
-    /// Makes the wire of each attempt to connect to the server that is called `name`: a DNS name or an
-    /// address, without a port. Its certificate has to be for that name.
+    /// Returns a function that makes the session of each attempt to connect to the server `name`, which is a
+    /// DNS name or an address, without a port. The server's certificate must be valid for that name.
     ///
     /// # Errors
     ///
-    /// The text is neither.
+    /// When the text is neither.
     pub fn wrap(&self, name: &str) -> Result<Wrap, BadServerName> {
         let name = ServerName::try_from(name).map_err(|_| BadServerName)?.to_owned();
         let config = Arc::clone(&self.0);
@@ -179,7 +179,7 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// The text is neither a DNS name nor an address.
+/// A text that is neither a DNS name nor an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadServerName;
 
@@ -191,7 +191,7 @@ impl fmt::Display for BadServerName {
 
 impl std::error::Error for BadServerName {}
 
-/// A file that cannot be used, and why. The text shows nothing of a key.
+/// A file that cannot be used, and the reason. The text shows nothing of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsError {
     /// The file.
@@ -215,13 +215,13 @@ pub enum File {
     Certificates,
     /// Its key.
     Key,
-    /// The authorities that the other side's certificate has to be by.
+    /// The authorities that must have issued the other side's certificate.
     Authorities,
     /// The lists of revoked certificates.
     Revoked,
 }
 
-/// An error of rustls about `file`.
+/// Converts an error of rustls about `file`.
 fn bad<E: fmt::Display>(file: File) -> impl FnOnce(E) -> TlsError {
     move |error| TlsError { file, why: error.to_string() }
 }
@@ -230,7 +230,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// All items of a kind that `pem` has; at least one.
+/// Returns all items of a kind in `pem`; at least one.
 fn items<T: PemObject>(file: File, pem: &[u8], kind: &str) -> Result<Vec<T>, TlsError> {
     let items: Vec<T> = T::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(bad(file))?;
     if items.is_empty() {
@@ -257,14 +257,14 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// The authorities that this system trusts; those among them that cannot be read are left out.
+/// Returns the authorities that this system trusts, without those that cannot be read.
 fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let why = found.errors.first().map_or_else(
-            || "this system trusts no authority; name a file of them".to_owned(),
+            || "this system trusts no authority; name a file with some".to_owned(),
             |error| format!("the authorities of this system cannot be read: {error}"),
         );
         return Err(TlsError { file: File::Authorities, why });

@@ -1,4 +1,4 @@
-//! One TLS connection. All that is asked of the unbuffered interface of `rustls` is here.
+//! One TLS connection. All use of the unbuffered interface of `rustls` is in this file.
 
 use std::fmt;
 use std::io;
@@ -15,62 +15,62 @@ use crate::engine::{Input, Wrapping};
 use crate::protocol::Transport;
 use crate::session::Bye;
 
-/// The longest text of a record.
+/// The longest plain text of a record.
 const PLAIN_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes that a record has on the wire in addition to its text, and some for an update of the keys.
+/// The overhead of a record on the wire, and room for a key update.
 const OVERHEAD: usize = 64;
 
-/// Bytes kept of a record that is not whole. The longest has 16,645.
+/// The most bytes kept of an incomplete record. The longest record has 16,645.
 const RECORD_BYTES_MAX: usize = 17 * 1024;
 
-/// Bytes kept of a handshake message that is not whole: a chain of certificates takes a few thousand.
+/// The most bytes kept of an incomplete handshake message. A certificate chain takes a few thousand.
 const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
 
 /// The first byte of a TLS connection.
 const HANDSHAKE: u8 = 0x16;
 
-/// The bytes of a peer's error that a log line shows at most.
+/// The most bytes of a peer's error that a log line shows.
 const SHOWN_BYTES_MAX: usize = 200;
 
 /// One connection.
 pub(super) struct Session {
     side: Side,
-    /// Bytes of the wire that are no whole record or handshake message yet. Whenever rustls might read, it is
-    /// given all of them: it remembers where in them the parts of a message are, and panics if they are not
-    /// there.
+    /// Bytes that are not yet a complete record or handshake message. Whenever rustls might read, it must be
+    /// given all of them: it remembers the positions of the parts of a message, and panics if they are
+    /// missing.
     kept: Vec<u8>,
-    /// Something has come.
+    /// Whether any bytes have arrived.
     has_begun: bool,
-    /// The peer has said that it is at its end.
+    /// Whether the peer has announced its end.
     has_ended: bool,
-    /// Nothing can be sent any more.
+    /// Whether nothing more can be sent.
     is_over: bool,
 }
 
 enum Side {
     Server(Box<UnbufferedServerConnection>),
     Client(Box<UnbufferedClientConnection>),
-    /// It could not be made.
+    /// The session could not be created.
     None,
 }
 
-/// Something to be done with a connection, as far as its state allows.
+/// Something to do with a connection, as far as its state allows.
 #[derive(Clone, Copy)]
 enum Job<'a> {
     Read,
-    /// At most a record.
+    /// At most one record.
     Encrypt(&'a [u8]),
     Finish,
 }
 
-/// One step towards that.
+/// The outcome of one step of a job.
 enum Step {
-    /// There may be another.
+    /// There may be another step.
     Again,
-    /// The peer has said that it is at its end.
+    /// The peer has announced its end.
     Ended,
-    /// The job is done, or cannot be.
+    /// The job is done or impossible.
     Done,
 }
 
@@ -120,7 +120,7 @@ impl Session {
         }
     }
 
-    /// Does a job, and takes all whole records out of `bytes`; returns how many bytes these took.
+    /// Does a job, and takes all complete records from `bytes`. Returns how many bytes they took.
     fn work(
         &mut self,
         bytes: &mut [u8],
@@ -142,7 +142,7 @@ impl Session {
         }
     }
 
-    /// Does a job for which nothing has come. What cannot be done is left.
+    /// Does a job without new input. Leaves undone what is not possible now.
     fn write(&mut self, job: Job<'_>, wire: &mut Vec<u8>) {
         let mut kept = std::mem::take(&mut self.kept);
         let (used, outcome) = self.work(&mut kept, job, &mut Vec::new(), wire);
@@ -157,11 +157,11 @@ impl Session {
         matches!(self.side, Side::Server(_)) && *first != HANDSHAKE
     }
 
-    /// The peer has broken the rules, and hears so.
+    /// Ends a connection whose peer has broken the rules, and tells the peer.
     fn fail(&mut self, error: &Error, wire: &mut Vec<u8>) -> io::Error {
         self.is_over = true;
-        // An alert waits to be written. Nothing else may be asked of rustls after an error: it would read the
-        // same bytes again.
+        // An alert waits to be written. After an error, nothing else may be called, because rustls would read
+        // the same bytes again.
         while match &self.side {
             Side::Server(connection) => connection.wants_write(),
             Side::Client(connection) => connection.wants_write(),
@@ -182,7 +182,7 @@ impl Session {
     }
 }
 
-/// Has rustls's `status` do what `job` wants; returns how many bytes of the wire that has used.
+/// Makes rustls's `status` do `job`. Returns how many bytes of the wire it used.
 fn act<D>(
     status: UnbufferedStatus<'_, '_, D>,
     job: Job<'_>,
@@ -216,7 +216,7 @@ fn act<D>(
             Step::Again
         }
         ConnectionState::TransmitTlsData(sent) => {
-            // The engine sends in order whatever is in `wire`.
+            // The engine sends everything in `wire`, in order.
             sent.done();
             Step::Again
         }
@@ -241,7 +241,7 @@ fn act<D>(
     (used, Ok(step))
 }
 
-/// Has `put` write into room behind `wire`: it returns how many bytes it has written, or how many it needs.
+/// Lets `put` write into room at the end of `wire`. It returns how many bytes it wrote, or how many it needs.
 fn append(wire: &mut Vec<u8>, mut put: impl FnMut(&mut [u8]) -> Option<Result<usize, usize>>) {
     let from = wire.len();
     let mut room = OVERHEAD;
@@ -322,14 +322,14 @@ impl fmt::Debug for Session {
     }
 }
 
-/// The names of a certificate that was verified.
+/// Returns the names of a verified certificate.
 fn names(certificate: &CertificateDer<'_>) -> Box<[Box<str>]> {
     let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Box::default() };
     let dns = certificate.valid_dns_names().map(|name| name.to_ascii_lowercase().into());
     dns.chain(certificate.valid_uri_names().map(Into::into)).collect()
 }
 
-/// Words for the log, for the errors that people see most.
+/// Returns words for the log, for the most common errors.
 fn explain(error: &Error) -> String {
     match error {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => "it does not speak TLS".to_owned(),

@@ -1,5 +1,5 @@
-//! The cases of the Autobahn test suite, as `kosoku` plays them against a server that echoes each message:
-//! the codec, and wrapped connections of a driver.
+//! The cases of the Autobahn test suite, played by `kosoku` against a server that echoes each message. They
+//! test the codec and the wrapped connections of a driver.
 //!
 //! ```text
 //! pip install kosoku
@@ -17,7 +17,7 @@ use crate::net::{DriverConfig, EventLoop, os_entropy};
 use crate::protocol::Transport;
 use crate::protocol::turns::{TurnServer, TurnServerConfig};
 
-/// Says again whatever it hears.
+/// Echoes everything.
 #[derive(Debug, Default)]
 struct Echo {
     head: Option<Vec<u8>>,
@@ -82,10 +82,10 @@ impl Wrapping for Echo {
 
 #[test]
 #[ignore = "it needs kosoku, which CI installs"]
-#[expect(clippy::disallowed_methods, reason = "the server runs beside what tests it")]
+#[expect(clippy::disallowed_methods, reason = "the server runs while kosoku tests it")]
 fn autobahn() {
-    let kosoku = std::env::var("KOSOKU").expect("the environment says which program KOSOKU is");
-    // Its longest message is of 16 MiB.
+    let kosoku = std::env::var("KOSOKU").expect("the environment variable KOSOKU names the program");
+    // The longest message of the suite has 16 MiB.
     let config = DriverConfig { out_bytes_max: 64 << 20, ..DriverConfig::default() };
     let server = TurnServer::new(TurnServerConfig::default(), os_entropy()).expect("the defaults agree");
     let mut event_loop = EventLoop::with_config(server, config).expect("a poll");

@@ -1,4 +1,4 @@
-//! Which pages may connect, and under which names a server is reached.
+//! The pages that may connect, and the names of a server.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -6,16 +6,16 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// The pages that may connect over WebSocket; see the [module's documentation](super).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebSocketConfig {
-    /// Origins of pages that may connect, besides the host's own: `https://game.example`, with the port if it
-    /// is not the scheme's. `null` is that of files, and of any page that wants to have none; `*` allows all.
-    /// Default: none.
+    /// Origins of pages that may connect, in addition to the host's own: `https://game.example`, with the
+    /// port unless it is the scheme's default. `null` is the origin of files, and of any page that chooses to
+    /// have none; `*` allows all. Default: none.
     pub origins: Vec<String>,
-    /// Names under which the server is reached, without ports, besides addresses, `localhost` and names that
-    /// end in `.localhost`. Default: none.
+    /// Names of the server, without ports, in addition to addresses, `localhost` and names that end in
+    /// `.localhost`. Default: none.
     pub hosts: Vec<String>,
 }
 
-/// Text that is not an origin, and would never match one.
+/// A text that is not an origin, and would never match one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidOrigin(pub String);
 
@@ -28,11 +28,11 @@ impl fmt::Display for InvalidOrigin {
 impl std::error::Error for InvalidOrigin {}
 
 impl WebSocketConfig {
-    /// Checks that each origin is one.
+    /// Checks that each origin is valid.
     ///
     /// # Errors
     ///
-    /// The first that is none, such as a URL with a path.
+    /// The first invalid origin, for example a URL with a path.
     ///
     /// # Examples
     ///
@@ -54,7 +54,8 @@ impl WebSocketConfig {
         }
     }
 
-    /// Whether a page of `origin` may connect that reaches the server as `host`, which may have a port.
+    /// Returns whether a page of `origin` may connect if it reaches the server as `host`, which may have a
+    /// port.
     pub(super) fn allows_origin(&self, origin: &str, host: &str) -> bool {
         let of_scheme = |scheme| {
             let page = origin.strip_prefix(scheme);
@@ -65,7 +66,7 @@ impl WebSocketConfig {
             || self.origins.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
     }
 
-    /// Whether the server is reached as `host`, which may have a port.
+    /// Returns whether `host`, which may have a port, is a name of the server.
     pub(super) fn allows_host(&self, host: &str) -> bool {
         if let Some(rest) = host.strip_prefix('[') {
             let Some((ip, port)) = rest.split_once(']') else { return false };
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_comes_from_the_host_itself_or_from_an_origin_that_is_allowed() {
+    fn a_page_may_connect_from_the_host_itself_or_an_allowed_origin() {
         for (origin, host, is_allowed) in [
             ("http://turns.example:5001", "turns.example:5001", true),
             ("https://Turns.example:5001", "turns.example:5001", true),
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_must_be_known_and_an_address_is_as_good_as_any() {
+    fn a_name_must_be_configured_but_any_address_is_allowed() {
         for host in [
             "localhost",
             "LOCALHOST:5001",
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_never_match_is_an_error() {
+    fn an_origin_that_would_never_match_is_an_error() {
         assert_eq!(config().check(), Ok(()));
         for origin in
             ["game.example", "https://game.example/", "https://", "ws://game.example", "http://a@b", ""]

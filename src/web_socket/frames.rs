@@ -1,6 +1,6 @@
-//! Frames of RFC 6455, without extensions: bytes to events, in whatever pieces they come, and messages to
-//! frames. Nothing of a message is kept but up to three bytes of a character; a control frame is, since it
-//! has 125 bytes at most.
+//! Frames of RFC 6455, without extensions: from bytes in any pieces to events, and from messages to frames.
+//! Of a message, at most three bytes of a character are kept; a control frame is kept whole, because it has
+//! at most 125 bytes.
 
 use super::Code;
 
@@ -23,37 +23,37 @@ pub(super) enum Kind {
     Binary,
 }
 
-/// The meaning of frames.
+/// An event that frames cause.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard<'b> {
     /// A message begins.
     Begin(Kind),
-    /// Bytes of it; of a text, valid so far.
+    /// Bytes of the message; in a text, valid so far.
     Data(Kind, &'b [u8]),
-    /// It has ended.
+    /// The message has ended.
     End(Kind),
     Ping(&'b [u8]),
-    /// The peer closes, for the reason of this code, if it has one.
+    /// The peer closes, with this code if it gave one.
     Close(Option<u16>),
 }
 
-/// Cuts the bytes of a client into [`Heard`].
+/// Decodes the bytes of a client into [`Heard`].
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
-    /// The beginning of a header.
+    /// The incomplete header.
     header: [u8; HEADER_BYTES_MAX],
     header_len: u8,
     frame: Option<Frame>,
-    /// The message that is under way, perhaps over several frames.
+    /// The message that has begun, possibly in an earlier frame.
     message: Option<Kind>,
-    /// The bytes of a control frame that has not ended.
+    /// The incomplete control frame.
     control: Vec<u8>,
-    /// The beginning of a character of a text.
+    /// The incomplete character of a text.
     character: [u8; 4],
     character_len: u8,
 }
 
-/// The frame that is under way.
+/// The frame that has begun.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
     opcode: u8,
@@ -63,7 +63,7 @@ struct Frame {
 }
 
 impl Decoder {
-    /// Takes in `bytes` up to the first violation, and unmasks them where they are.
+    /// Decodes `bytes` up to the first violation, and unmasks them in place.
     pub(super) fn decode(
         &mut self,
         mut bytes: &mut [u8],
@@ -102,12 +102,12 @@ impl Decoder {
         }
     }
 
-    /// Whether a message of `kind` has begun and not ended.
+    /// Returns whether a message of `kind` has begun but not ended.
     pub(super) fn is_within(&self, kind: Kind) -> bool {
         self.message == Some(kind)
     }
 
-    /// A header is complete.
+    /// Begins a frame whose header is complete.
     fn begin(
         &mut self,
         frame: Frame,
@@ -124,7 +124,7 @@ impl Decoder {
         hear(Heard::Begin(kind))
     }
 
-    /// Takes in `payload`, which is all that has come of what is left of `frame`.
+    /// Takes `payload`, which is all that has arrived of the rest of `frame`.
     fn take(
         &mut self,
         frame: Frame,
@@ -180,7 +180,7 @@ impl Decoder {
         }
     }
 
-    /// Whether a text is UTF-8 so far; `is_end`: nothing follows `bytes`.
+    /// Checks that a text is UTF-8 so far; `is_end` means that nothing follows `bytes`.
     fn check_text(&mut self, mut bytes: &[u8], is_end: bool) -> Result<(), Code> {
         while self.character_len > 0 {
             let Some((&next, rest)) = bytes.split_first() else { break };
@@ -199,14 +199,14 @@ impl Decoder {
                 return Err(Code::NOT_UTF8);
             }
             self.character[..tail.len()].copy_from_slice(tail);
-            // Fewer than four.
+            // There are fewer than four.
             self.character_len = u8::try_from(tail.len()).unwrap_or(0);
         }
         if is_end && self.character_len > 0 { Err(Code::NOT_UTF8) } else { Ok(()) }
     }
 }
 
-/// Reads the header of a frame from a client; `None` while it is not complete.
+/// Parses the header of a client's frame; `None` while it is incomplete.
 fn parse(header: &[u8]) -> Result<Option<Frame>, Code> {
     let [first, second, ..] = *header else { return Ok(None) };
     let opcode = first & 0x0f;
@@ -237,7 +237,7 @@ fn parse(header: &[u8]) -> Result<Option<Frame>, Code> {
     Ok(Some(Frame { opcode, is_last: first & FIN != 0, left, mask }))
 }
 
-/// Appends a whole message.
+/// Appends a complete message.
 pub(super) fn message(kind: Kind, payload: &[u8], wire: &mut Vec<u8>) {
     frame(if kind == Kind::Text { TEXT } else { BINARY }, payload, wire);
 }
@@ -250,7 +250,7 @@ pub(super) fn pong(payload: &[u8], wire: &mut Vec<u8>) {
     frame(PONG, payload, wire);
 }
 
-/// Appends a farewell. `code` is left out in answer to one without.
+/// Appends a close frame. `code` is `None` in answer to one without a code.
 pub(super) fn close(code: Option<u16>, reason: &str, wire: &mut Vec<u8>) {
     let mut payload = Vec::new();
     if let Some(code) = code {
@@ -278,7 +278,7 @@ fn frame(opcode: u8, payload: &[u8], wire: &mut Vec<u8>) {
 pub(super) mod tests {
     use super::*;
 
-    /// A frame as a client sends it.
+    /// Returns a frame as a client sends it.
     pub(in super::super) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         frame(first & 0x0f, payload, &mut bytes);
@@ -349,7 +349,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn frames_against_the_rules_are_told_with_their_code() {
+    fn bad_frames_are_reported_with_their_code() {
         let long = [vec![0x82, 0xff], (1_u64 << 63).to_be_bytes().to_vec(), vec![0; 4]].concat();
         for (bytes, code) in [
             (vec![0x81, 0x01, b'a'], 1002),     // not masked

@@ -1,4 +1,4 @@
-//! The opening handshake: which requests are taken, by whom, and what the others are told.
+//! The opening handshake: which requests are accepted, and the answers to the others.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -6,15 +6,15 @@ use sha1::{Digest as _, Sha1};
 
 use super::WebSocketConfig;
 
-/// The subprotocol: one text message is one line of line protocol 1.
+/// The subprotocol: each text message is one line of line protocol 1.
 pub(super) const SUBPROTOCOL: &str = "taketurns.line.1";
 
-/// Of all headers together, with the request line. Browsers send their cookies, too.
+/// The most bytes of the request line and all headers. Browsers also send their cookies.
 pub(super) const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 const HEADERS_MAX: usize = 64;
 
-/// A request that is not taken: its status, and words for its sender and the log.
+/// A refused request: its status, and words for the client and the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: &'static str,
@@ -28,14 +28,14 @@ const fn bad(words: &'static str) -> Refusal {
 /// The outcome of reading the head of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// More has to come.
+    /// The head is incomplete.
     Incomplete,
-    /// It is taken: the response, and how many bytes it took.
+    /// The request is accepted: the response, and the length of the request.
     Taken(String, usize),
     Refused(Refusal),
 }
 
-/// Judges the head of a request that begins with `bytes`.
+/// Parses and checks the head of a request that begins with `bytes`.
 pub(super) fn judge(bytes: &[u8], config: &WebSocketConfig) -> Outcome {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
@@ -54,13 +54,13 @@ pub(super) fn judge(bytes: &[u8], config: &WebSocketConfig) -> Outcome {
     }
 }
 
-/// The response that takes the request.
+/// Returns the response to an acceptable request.
 fn accept(request: &httparse::Request<'_, '_>, config: &WebSocketConfig) -> Result<String, Refusal> {
     let all = |name: &'static str| {
         let of_name = request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
         of_name.map(|header| std::str::from_utf8(header.value).unwrap_or("\u{fffd}").trim())
     };
-    // Whether a header that is a list has `token` in it.
+    // Returns whether a list header contains `token`.
     let lists = |name: &'static str, token: &str| {
         all(name).flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
     };
@@ -72,7 +72,10 @@ fn accept(request: &httparse::Request<'_, '_>, config: &WebSocketConfig) -> Resu
         return Err(bad("an HTTP/1.1 request has exactly one Host header"));
     };
     if !config.allows_host(host) {
-        return Err(Refusal { status: "403 Forbidden", words: "this Host is not served here: --web-host" });
+        return Err(Refusal {
+            status: "403 Forbidden",
+            words: "this Host is not among those allowed by --web-host",
+        });
     }
     if !lists("upgrade", "websocket") || !lists("connection", "upgrade") {
         return Err(Refusal { status: "426 Upgrade Required", words: "only WebSockets are served here" });
@@ -83,7 +86,7 @@ fn accept(request: &httparse::Request<'_, '_>, config: &WebSocketConfig) -> Resu
     {
         return Err(Refusal {
             status: "403 Forbidden",
-            words: "pages of this Origin may not connect: --web-origin",
+            words: "this Origin is not among those allowed by --web-origin",
         });
     }
     if all("sec-websocket-version").ne(["13"]) {
@@ -106,14 +109,14 @@ fn accept(request: &httparse::Request<'_, '_>, config: &WebSocketConfig) -> Resu
     ))
 }
 
-/// Returns the proof that the key was understood.
+/// Returns the proof that the key was read.
 fn proof(key: &str) -> String {
     BASE64
         .encode(Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize())
 }
 
 impl Refusal {
-    /// The response, in full.
+    /// Returns the full response.
     pub(super) fn response(&self) -> String {
         let Refusal { status, words } = self;
         let length = words.len() + 1;
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_request_is_said() {
+    fn a_refusal_names_the_fault_of_the_request() {
         let without = |line: &str| {
             let head: Vec<&str> =
                 HEAD.split_inclusive("\r\n").filter(|kept| !kept.starts_with(line)).collect();

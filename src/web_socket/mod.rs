@@ -1,22 +1,22 @@
 //! WebSocket for line protocol 1: a [`Wrapping`](crate::engine::Wrapping), without I/O.
 //!
-//! One text message is one line without its LF; one that holds LF is `malformed`. The payload that a line
-//! announces with `bytes=` is a binary message right behind it, of exactly so many bytes. The subprotocol is
-//! `taketurns.line.1`, and there are no extensions. A client that names no subprotocol has the same one.
+//! Each text message is one line without its LF; one that contains LF is `malformed`. The payload that a line
+//! announces with `bytes=` is a binary message of exactly that length right after it. The subprotocol is
+//! `taketurns.line.1`, which is also used for a client that names none. There are no extensions.
 //!
-//! # Who may connect
+//! # Access
 //!
-//! Any page that a browser shows can open a WebSocket to any address that its machine reaches, loopback
-//! included. So the page's origin has to be the host that it connects to, or one of
-//! [`origins`](WebSocketConfig::origins). A program that is no browser sends no origin, and is not asked.
+//! Any page in a browser can open a WebSocket to any address that its machine reaches, including loopback. So
+//! the page's origin must be the host that it connects to, or one of [`origins`](WebSocketConfig::origins). A
+//! program other than a browser sends no origin, and is not checked.
 //!
-//! A page can also have its own name resolve to an address of the victim's machine, and is of the same origin
-//! then. So that name must be one of [`hosts`](WebSocketConfig::hosts); loopback names and addresses are
-//! enough for a server that has no name.
+//! A page can also make its own name resolve to an address of the victim's machine, which gives it the same
+//! origin. So that name must be one of [`hosts`](WebSocketConfig::hosts). Loopback names and addresses are
+//! always allowed, which is enough for a server without a name.
 //!
 //! # Close codes
 //!
-//! The reason is the code of `BYE`, which is also sent as a message before it.
+//! The close reason is the code of `BYE`, which is also sent as a message before the close frame.
 //!
 //! | code | when |
 //! |---|---|
@@ -40,7 +40,7 @@ pub use socket::WebSocket;
 
 use crate::session::Bye;
 
-/// The code of a close.
+/// The code of a close frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Code(u16);
 
@@ -53,7 +53,7 @@ impl Code {
     const TOO_LONG: Code = Code(1009);
     const TRY_LATER: Code = Code(1013);
 
-    /// The code for a `BYE`.
+    /// Returns the code for a `BYE`.
     fn of_bye(bye: Bye) -> Code {
         match bye {
             Bye::Left => Code::DONE,

@@ -1,4 +1,4 @@
-//! One connection: its handshake, and lines in place of messages.
+//! One connection: its handshake, and the translation between messages and lines.
 
 use std::io;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::protocol::Transport;
 use crate::session::Bye;
 use crate::wire::message::announced;
 
-/// Bytes of messages whose frames are made at once, if there are several messages.
+/// The most bytes of messages that are framed in one step, if there are several messages.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 
-/// A text that is longer is no line that a server takes.
+/// The longest text message. A server accepts no longer line.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 
-/// The server's side of a WebSocket that carries line protocol 1; see the [module's documentation](super).
+/// The server side of a WebSocket that carries line protocol 1; see the [module's documentation](super).
 #[derive(Debug)]
 pub struct WebSocket {
     state: State,
@@ -36,22 +36,22 @@ enum State {
 struct Open {
     decoder: Decoder,
     lines: Lines,
-    /// The last `BYE` that was sent, for the farewell.
+    /// The last `BYE` that was sent, which determines the close code.
     bye: Option<Bye>,
 }
 
-/// Makes lines and payloads of messages.
+/// Turns messages into lines and payloads.
 #[derive(Debug, Default)]
 struct Lines {
-    /// The beginning of a text that has not ended. Usually one comes in one piece, and nothing is kept.
+    /// The beginning of an incomplete text message. Messages usually arrive complete, and nothing is kept.
     begun: Vec<u8>,
-    /// Bytes of the payload that the last line has announced, and that have not come.
+    /// The part of the announced payload that has not arrived, in bytes.
     payload: Option<u64>,
     is_binary: bool,
 }
 
 impl WebSocket {
-    /// A connection that has not shaken hands.
+    /// Creates a connection before its handshake.
     #[must_use]
     pub fn new(config: Arc<WebSocketConfig>) -> WebSocket {
         WebSocket { state: State::Handshake { head: Vec::new(), config } }
@@ -147,7 +147,7 @@ impl Open {
         let (mut line_from, mut input, mut words) = (plain.len(), Input::Open, None);
         let outcome = decoder.decode(bytes, &mut |heard| {
             let told = match heard {
-                // Nothing counts after a farewell.
+                // After a close frame nothing counts.
                 _ if input == Input::Ended => Ok(()),
                 Heard::Begin(kind) => {
                     line_from = plain.len();
@@ -161,7 +161,7 @@ impl Open {
                     Ok(())
                 }
                 Heard::Data(Kind::Binary, payload) => {
-                    // Bytes beyond the payload would be taken for lines.
+                    // Bytes beyond the payload would be read as lines.
                     lines.go_on(payload.len()).map(|()| plain.extend_from_slice(payload))
                 }
                 Heard::End(kind) => lines.end(kind, &plain[line_from..]).map(|()| plain.push(b'\n')),
@@ -194,7 +194,7 @@ impl Open {
         Ok(input)
     }
 
-    /// Makes frames of the whole messages that `plain` begins with.
+    /// Frames the complete messages at the beginning of `plain`.
     fn wrap(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> usize {
         let mut used = 0;
         while used < PIECE_BYTES_MAX
@@ -239,14 +239,14 @@ impl Lines {
         }
     }
 
-    /// `count` bytes of a payload have come.
+    /// Counts `count` bytes of a payload that have arrived.
     fn go_on(&mut self, count: usize) -> Result<(), (Code, &'static str)> {
         let left = self.payload.and_then(|left| left.checked_sub(count as u64));
         self.payload = Some(left.ok_or((Code::BAD_FRAME, "the payload is longer than bytes= says"))?);
         Ok(())
     }
 
-    /// A message has ended, of which `text` came last.
+    /// Handles the end of a message, whose last part is `text`.
     fn end(&mut self, kind: Kind, text: &[u8]) -> Result<(), (Code, &'static str)> {
         if kind == Kind::Binary {
             return match self.payload.take() {
@@ -270,8 +270,8 @@ impl Lines {
     }
 }
 
-/// The size of the payload that `line` announces. A line that announces one in a way that cannot be
-/// understood ends its connection elsewhere.
+/// Returns the size of the payload that `line` announces. A line that announces one incorrectly makes the
+/// server close the connection elsewhere.
 fn payload_of(line: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(line).ok()?;
     announced(text, usize::MAX).ok().flatten().map(|bytes| bytes as u64)
@@ -285,13 +285,13 @@ mod tests {
     const HEAD: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-    /// Returns the outcome of `chunks`: the bytes for the protocol, those for the peer, and the end of the
-    /// input or an error.
+    /// Returns the outcome of `chunks`: the bytes for the protocol, the bytes for the peer, and the end of
+    /// the input or an error.
     fn unwrapped(chunks: &[&[u8]]) -> (String, Vec<u8>, Result<Input, String>) {
         let mut socket = WebSocket::new(Arc::default());
         let (mut plain, mut wire, mut outcome) = (Vec::new(), Vec::new(), Ok(Input::Open));
         for chunk in chunks {
-            // As an engine does, which gives each piece on.
+            // An engine also passes on each piece.
             let mut piece = Vec::new();
             outcome =
                 socket.unwrap(&mut chunk.to_vec(), &mut piece, &mut wire).map_err(|error| error.to_string());
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_and_no_payload_ends_the_connection_with_its_code() {
+    fn a_bad_message_ends_the_connection_with_its_code() {
         let announced = text("ANSWER bytes=3");
         for (messages, code, reason) in [
             (text("PING\nLEAVE"), 1008, "malformed"),
@@ -377,9 +377,9 @@ mod tests {
         }
     }
 
-    /// L13: otherwise a text that a page passes on for its user would be carried out as lines.
+    /// L13: otherwise text that a page passes on for its user could be executed as lines.
     #[test]
-    fn nothing_of_a_payload_of_another_size_counts() {
+    fn no_part_of_a_payload_of_the_wrong_size_counts() {
         for payload in [&b"abc\nLEAVE\n"[..], b"ab\n", b"ab"] {
             let stream = [HEAD.as_bytes(), &text("ANSWER bytes=3"), &binary(payload)].concat();
             let (plain, _, outcome) = unwrapped(&[&stream]);
@@ -391,7 +391,7 @@ mod tests {
                 _ => "ANSWER bytes=3\n",
             };
             assert_eq!(plain, got);
-            // The first piece of a payload that turns out to be longer: no LF is behind it.
+            // The payload turns out too long after its first piece, which no LF follows.
             let (plain, ..) = unwrapped(&stream.chunks(1).collect::<Vec<_>>());
             assert!(!plain.contains("LEAVE"), "{plain}");
         }
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_request_hears_why_and_nothing_behind_it_counts() {
+    fn a_refusal_gives_the_reason_and_nothing_after_it_counts() {
         let refused = HEAD.replace("localhost", "evil.example") + "JOIN ann\n";
         let (plain, wire, outcome) = unwrapped(&[refused.as_bytes()]);
         assert_eq!((plain.as_str(), outcome.is_err()), ("", true));
@@ -418,7 +418,7 @@ mod tests {
         let (mut socket, mut wire) = (open(), Vec::new());
         let lines = b"GO turn=1 within=5\nSAY bytes=3\na\nb\nPONG\nSAY bytes=4\nab";
         let used = socket.wrap(lines, &mut wire);
-        assert_eq!(&lines[used..], b"SAY bytes=4\nab", "the end of a message is missing");
+        assert_eq!(&lines[used..], b"SAY bytes=4\nab", "the message is incomplete");
         let mut expected = Vec::new();
         frames::message(Kind::Text, b"GO turn=1 within=5", &mut expected);
         frames::message(Kind::Text, b"SAY bytes=3", &mut expected);
@@ -447,7 +447,7 @@ mod tests {
             socket.finish(&mut wire);
             frames::close(Some(code), reason, &mut farewell);
             assert_eq!(wire, farewell);
-            // Nothing follows it, and it is said once.
+            // Nothing follows it, and it is sent only once.
             assert_eq!(socket.wrap(b"PONG\n", &mut wire), 5);
             socket.finish(&mut wire);
             assert_eq!(wire, farewell);

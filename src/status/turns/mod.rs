@@ -1,4 +1,4 @@
-//! The status of a turn server: its rings, the outcomes of their turns, and the times of these.
+//! The status of a turn server: its rings, and the outcomes and times of their turns.
 
 mod rings;
 #[cfg(test)]
@@ -12,7 +12,7 @@ use crate::protocol::turns::{Code, SeatData, TurnCounts, TurnEvent, TurnServer};
 use crate::time::{Instant, Now};
 use crate::turn::{HeldClock, LongestWait, Scheduler, SeatId, TurnNumber};
 
-/// A person sees no more of them at once.
+/// The most rings in the feed, because a person cannot watch more at once.
 const RINGS_SHOWN_MAX: usize = 8;
 
 impl Show for TurnServer {
@@ -71,7 +71,7 @@ impl Show for TurnServer {
             },
             Count {
                 name: "forbidden",
-                help: "Clients that neither the host nor a rule admits.",
+                help: "Clients that the host or a rule refused.",
                 value: counts.forbidden,
             },
         ]
@@ -79,9 +79,14 @@ impl Show for TurnServer {
 
     fn metrics(&self, tally: &Tally, metrics: &mut Metrics) {
         let scheduler = self.scheduler();
-        metrics.counters("turns", "Turns that ended, by how.", "outcome", outcomes(TurnServer::counts(self)));
+        metrics.counters(
+            "turns",
+            "Turns that ended, by outcome.",
+            "outcome",
+            outcomes(TurnServer::counts(self)),
+        );
         let told = |&code: &Code| (code.as_str(), self.refused_as(code));
-        metrics.counters("refusals", "Inputs refused, by the code told.", "code", Code::ALL.iter().map(told));
+        metrics.counters("refusals", "Inputs refused, by code.", "code", Code::ALL.iter().map(told));
         metrics.timings(tally.hand_overs());
         metrics.timings(tally.answers());
         let mut seats = SeatCounts::default();
@@ -89,11 +94,11 @@ impl Show for TurnServer {
         metrics.gauge("rings", "Rings that exist.", float(scheduler.rings().count()));
         metrics.gauges(
             "seats",
-            "Seats, by what they do.",
+            "Seats, by state.",
             ["state"],
             seats.by_state().map(|(state, count)| ([state], float(count))),
         );
-        metrics.gauge("turns_held", "Turns that are held at this moment.", float(seats.held));
+        metrics.gauge("turns_held", "Turns that are held now.", float(seats.held));
         metrics.gauge("waiting", "Seats that wait for the turn.", float(seats.waiting));
         metrics.gauge(
             "proposals_waiting",
@@ -123,8 +128,8 @@ impl Show for TurnServer {
     }
 }
 
-/// Whether the holder of a turn that was granted in the pass that is over was told so in it. What has ended
-/// since was told of.
+/// Returns whether the holder of a turn that was granted in the last pass was told in that pass. If the turn
+/// has ended since, it was.
 fn is_told(scheduler: &Scheduler<SeatData>, seat: SeatId, turn: TurnNumber) -> bool {
     let held = scheduler.held_by(seat).filter(|held| held.turn == turn);
     held.is_none_or(|held| held.clock != HeldClock::Unreleased)
@@ -140,8 +145,8 @@ fn outcomes(counts: TurnCounts) -> [(&'static str, u64); 5] {
     ]
 }
 
-/// Of all rings the one that came closest to its promise, or, if none promises anything, in which a seat
-/// waited for longest.
+/// Adds the ring that came closest to breaking its promise, or, if no ring promises anything, the ring in
+/// which a seat waited for longest.
 fn show_longest_wait(scheduler: &Scheduler<SeatData>, now: Instant, metrics: &mut Metrics) {
     let ratio = |wait: &LongestWait| {
         let bound = wait.bound.filter(|bound| !bound.is_zero())?;
@@ -161,8 +166,8 @@ fn show_longest_wait(scheduler: &Scheduler<SeatData>, now: Instant, metrics: &mu
         told, and for what the host added.";
     metrics.gauge("longest_wait_stopped_seconds", stood, stopped.as_secs_f64());
     if let Some((bound, ratio)) = wait.bound.zip(ratio(&wait)) {
-        let bounded = "The bound that held for that wait. Not there if the ring's rules limit no turn.";
+        let bounded = "The bound of that wait. Absent if the ring's rules limit no turn.";
         metrics.gauge("longest_wait_bound_seconds", bounded, bound.as_secs_f64());
-        metrics.gauge("longest_wait_ratio", "That wait as a part of its bound.", ratio);
+        metrics.gauge("longest_wait_ratio", "That wait as a fraction of its bound.", ratio);
     }
 }

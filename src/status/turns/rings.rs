@@ -1,4 +1,4 @@
-//! Rings and their seats, as the feed tells of them.
+//! Rings and their seats, as the feed reports them.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::status::tally::{micros, millis};
 use crate::time::{Instant, Now};
 use crate::turn::{Demand, Held, HeldClock, RingId, Scheduler, SeatState, SeatView, TurnNumber, Weight};
 
-/// A person sees no more of them at once.
+/// The most seats per ring in the feed, because a person cannot watch more at once.
 const SEATS_SHOWN_MAX: usize = 64;
 
 #[derive(Serialize)]
@@ -18,19 +18,19 @@ pub(super) struct RingView {
     /// The last turn that was granted.
     turn: u64,
     paused: bool,
-    /// Seats that have to be occupied before the ring goes on.
+    /// The number of seats still missing before the ring goes on.
     needs: usize,
     counts: SeatCounts,
-    /// Of all seats that are queued or hold the turn.
+    /// The total weight of all seats that are queued or hold the turn.
     weight: u64,
     longest_wait_ms: u64,
-    /// The bound of that very wait.
+    /// The bound of that wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     longest_wait_bound_ms: Option<u64>,
-    /// The bound of a wait that begins now.
+    /// The bound of a wait that would begin now.
     #[serde(skip_serializing_if = "Option::is_none")]
     bound_ms: Option<u64>,
-    /// How long the clock by which waits are measured has stood.
+    /// How long the clock that measures waits has stood still.
     stopped_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<HolderView>,
@@ -41,19 +41,19 @@ pub(super) struct RingView {
 #[derive(Serialize)]
 struct HolderView {
     seat: u64,
-    /// Here too, since of many seats the holder's may be left out.
+    /// Repeated here because the holder's seat may be among those left out.
     name: String,
     turn: u64,
-    /// `running`, or why it stands: `untold`, `paused`, `judged`.
+    /// `running`, or the reason why it stands still: `untold`, `paused`, `judged`.
     clock: &'static str,
     /// The time left to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<u64>,
     within_ms: u64,
-    /// The time left for the host to judge.
+    /// The time left to the host for judging.
     #[serde(skip_serializing_if = "Option::is_none")]
     judging_left_ms: Option<u64>,
-    /// Its connection is lost, and the turn waits for it.
+    /// Whether its connection is lost and the turn waits for it.
     #[serde(skip_serializing_if = "is_false")]
     absent: bool,
 }
@@ -63,13 +63,13 @@ struct SeatRow {
     seat: u64,
     state: &'static str,
     name: String,
-    /// The name that a raw client wrote into its last answer, escaped and cut.
+    /// The name that a raw client wrote in its last answer, escaped and cut.
     #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
     raw_name: Option<String>,
-    /// If it is not 1.
+    /// `None` if it is 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     weight: Option<u8>,
-    /// If it is not `always`.
+    /// `None` if it is `always`.
     #[serde(skip_serializing_if = "Option::is_none")]
     demand: Option<&'static str>,
     /// The last answer that counted, escaped and cut.
@@ -78,13 +78,13 @@ struct SeatRow {
     /// The turn of that answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     turn: Option<u64>,
-    /// How long it has held the turn, all its turns together.
+    /// The total time for which it has held turns.
     held_us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     grace_left_ms: Option<u64>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -168,7 +168,7 @@ impl SeatRow {
     }
 }
 
-/// The seats of rings, by what they do.
+/// The number of seats in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(super) struct SeatCounts {
     pub(super) waiting: usize,
@@ -176,16 +176,16 @@ pub(super) struct SeatCounts {
     holding: usize,
     judged: usize,
     away: usize,
-    /// Turns that are held, also by a seat that is away.
+    /// Turns that are held, including those of seats that are away.
     #[serde(skip)]
     pub(super) held: usize,
-    /// Answers with the host, also of a seat that is away.
+    /// Answers that the host is judging, including those of seats that are away.
     #[serde(skip)]
     pub(super) proposals: usize,
 }
 
 impl SeatCounts {
-    /// Counts without looking at each seat.
+    /// Counts without iterating over the seats.
     pub(super) fn of(scheduler: &Scheduler<SeatData>, ring: RingId) -> SeatCounts {
         let (held, waiting) = (scheduler.held(ring), scheduler.waiting(ring));
         let count = |condition: bool| usize::from(condition);
@@ -223,7 +223,7 @@ impl SeatCounts {
     }
 }
 
-/// Whether an answer of `ring` is with the host.
+/// Returns whether an answer in `ring` is being judged.
 pub(super) fn is_judged(scheduler: &Scheduler<SeatData>, ring: RingId) -> bool {
     scheduler.held(ring).is_some_and(|held| matches!(held.clock, HeldClock::Judged { .. }))
 }

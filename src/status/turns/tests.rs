@@ -1,4 +1,4 @@
-//! Tests of the status of turns, in virtual time and without sockets.
+//! The status of turns, in virtual time and without sockets.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::protocol::turns::{Framing, Proposal, TurnServerConfig, Verdict};
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::turn::{HoldMax, Judging, RingId, SeatState, Weight};
 
-/// A server without sockets, and what is kept of it.
+/// A server without sockets, and the tally about it.
 struct World {
     now: Now,
     server: TurnServer,
@@ -101,7 +101,7 @@ impl World {
         assert!(text.lines().any(|told| told == line), "no {line} in {text}");
     }
 
-    /// Compares what is counted without a look at each seat to such a look.
+    /// Compares the counts with those from iterating over all seats.
     fn check_counts(&self) {
         let scheduler = self.server.scheduler();
         let states: Vec<_> = scheduler.seats_of(self.ring()).map(|view| view.state).collect();
@@ -123,7 +123,7 @@ fn judged(config: &mut TurnServerConfig) {
 }
 
 #[test]
-fn every_state_of_a_seat_is_told_and_counted() {
+fn every_state_of_a_seat_is_reported_and_counted() {
     let mut world = World::new(judged);
     let [ann, _, _, dora] = world.join(["ann", "bob", "cid demand=ask weight=3", "dora"]);
     world.check_counts();
@@ -206,7 +206,7 @@ fn a_holder_that_is_lost_and_may_come_back_is_away_and_holds() {
 }
 
 #[test]
-fn a_ring_tells_why_it_does_not_go_on() {
+fn a_ring_reports_why_it_does_not_go_on() {
     let mut world = World::new(|_| {});
     let [ann] = world.join(["ann"]);
     let ring = &world.state()["rings"][0];
@@ -229,7 +229,7 @@ fn a_ring_tells_why_it_does_not_go_on() {
 }
 
 #[test]
-fn an_answer_is_text_that_is_cut_and_goes_with_its_seat() {
+fn an_answer_is_cut_and_forgotten_with_its_seat() {
     let mut world = World::new(|_| {});
     let [ann, bob] = world.join(["ann", "bob"]);
     world.say(ann, &format!("ANSWER turn=1 bytes=100\n\0\n{}\n", "x".repeat(98)));
@@ -245,11 +245,11 @@ fn an_answer_is_text_that_is_cut_and_goes_with_its_seat() {
 }
 
 #[test]
-fn a_raw_seat_is_told_by_its_number_with_the_name_that_it_gave() {
+fn a_raw_seat_is_shown_by_its_number_and_the_name_that_it_gave() {
     let mut world = World::new(|config| config.framing = Some(Framing::Raw));
     let ids = [(); 2].map(|()| world.open());
     let ring = &world.state()["rings"][0];
-    assert_eq!(ring["holder"]["clock"], "untold", "the gap behind WAIT");
+    assert_eq!(ring["holder"]["clock"], "untold", "the gap after WAIT");
     world.wait(Duration::from_secs(1));
     world.say(ids[0], "\u{202e}ann:-7");
     let ring = &world.state()["rings"][0];
@@ -267,7 +267,7 @@ fn a_raw_seat_is_told_by_its_number_with_the_name_that_it_gave() {
 }
 
 #[test]
-fn no_bound_is_told_where_no_turn_is_limited() {
+fn no_bound_is_reported_where_no_turn_is_limited() {
     let mut world = World::new(|_| {});
     let [ann, bob] = world.join(["ann", "bob"]);
     world.wait(Duration::from_secs(6));
