@@ -1,5 +1,5 @@
-//! Where a server listens: from which option or variable, at how many addresses, and what it says if it
-//! cannot.
+//! Listening addresses: from an option or a variable, one or several, and the message if a server cannot
+//! listen.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
@@ -27,7 +27,7 @@ fn a_second_server_on_the_port_says_so_in_one_line_and_ends() {
     }
 }
 
-/// [A5] Several addresses, of which the second is taken: no half a server.
+/// [A5] The second of two addresses is taken: there must be no half-working server.
 #[test]
 fn a_server_that_gets_only_one_of_its_addresses_ends() {
     let first = Server::start(&[]);
@@ -98,7 +98,7 @@ fn several_listeners_feed_one_ring() {
     assert_counts(&sent, &[("First", 0), ("Second", 0)], 1, 4);
 }
 
-/// The addresses that a server says it listens on, once it says no more.
+/// Returns the addresses on which a server says that it listens, once it prints no more.
 fn addresses_of(args: &[&str]) -> Vec<SocketAddr> {
     let mut server = Process::spawn(example("turn_server").args(args));
     server.wait_for_line("address", |line| line.text.starts_with("Server listening on"), PATIENCE);
@@ -112,7 +112,7 @@ fn families(addresses: &[SocketAddr]) -> BTreeSet<bool> {
     addresses.iter().map(SocketAddr::is_ipv4).collect()
 }
 
-/// A name stands for all its addresses, as far as this machine has them.
+/// A name stands for all its addresses that this machine has.
 #[test]
 fn a_server_listens_on_all_addresses_of_a_name() {
     let named: Vec<SocketAddr> = "localhost:0".to_socket_addrs().expect("it has one").collect();
@@ -121,9 +121,9 @@ fn a_server_listens_on_all_addresses_of_a_name() {
     assert_eq!(families(&bound), families(&had), "{bound:?}");
 }
 
-/// Each program would be refused by itself.
+/// Each of these would otherwise collide with an address of the program itself.
 #[test]
-fn an_address_that_is_said_twice_or_covered_by_another_is_listened_on_once() {
+fn a_duplicate_or_covered_address_is_listened_on_once() {
     let address = free_address();
     let port = address.rsplit_once(':').expect("a port").1;
     let (wildcard, mapped) = (format!("0.0.0.0:{port}"), format!("[::ffff:127.0.0.1]:{port}"));
@@ -137,7 +137,7 @@ fn an_address_that_is_said_twice_or_covered_by_another_is_listened_on_once() {
         assert_eq!(addresses_of(&args).iter().map(ToString::to_string).collect::<Vec<_>>(), [bound.as_str()]);
     }
     let any = "127.0.0.1:0";
-    assert_eq!(addresses_of(&["--listen", any, "--listen", any]).len(), 2, "each time another port");
+    assert_eq!(addresses_of(&["--listen", any, "--listen", any]).len(), 2, "a different port each time");
 }
 
 /// A link-local address with the name of its interface, if this machine has one.
@@ -160,7 +160,7 @@ fn an_address_may_have_a_zone_with_and_without_brackets() {
     }
 }
 
-/// A client looks the name up on a thread of its own, and tries the addresses one after the other.
+/// A client looks up the name on a thread of its own, and tries the addresses in turn.
 #[test]
 fn a_client_connects_to_a_name() {
     let server = Server::start(&[]);

@@ -1,5 +1,5 @@
-//! `turn_client` with `turn_server`: whose turn it is, names, counts, and what the server says of it.
-//! Names that cannot be used are here too; other wrong usage is in `usage.rs`.
+//! `turn_client` with `turn_server`: turns, names, counts, and messages of the server. Unusable names are
+//! tested here, other wrong usage in `usage.rs`.
 
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -24,7 +24,7 @@ fn line_clients_alternate_and_end_after_their_count() {
     ours_with_ours("line");
 }
 
-/// The defaults of both, which is what a newcomer tries, but for the port.
+/// The defaults of both programs, apart from the port: what a new user tries first.
 #[test]
 fn clients_alternate_at_the_default_pace() {
     let mut server = Server::start(&[]);
@@ -56,7 +56,7 @@ fn a_single_client_has_the_name_start_and_step_it_was_told() {
     assert_counts(&server.process.wait_for_sent(3, PATIENCE), &[("Solo", 10)], 5, 3);
 }
 
-/// Where nobody types, as in a container, both may come from outside; what is typed wins.
+/// In a container nobody types, so both may come from the environment. Options take precedence.
 #[test]
 fn a_client_has_its_server_and_name_from_the_environment_unless_told_otherwise() {
     let mut server = Server::start(&["--clients", "1"]);
@@ -74,10 +74,10 @@ fn a_client_has_its_server_and_name_from_the_environment_unless_told_otherwise()
     server.process.wait_for_sent(4, PATIENCE);
 }
 
-/// The longest name leaves no room for numbers, and a pod's differs from another one's at its end.
+/// The longest name leaves no room for numbers, and names of pods differ at their ends.
 #[test]
 fn clients_of_the_longest_name_have_names_of_their_own() {
-    // Were names cut to fit each by itself, the 1st and the 11th would be the same.
+    // If each name were cut separately, the 1st and the 11th would be the same.
     let longest = "1".repeat(64);
     let mut server = Server::start(&["--framing", "line"]);
     let mut command = example("turn_client");
@@ -93,7 +93,7 @@ fn clients_of_the_longest_name_have_names_of_their_own() {
 }
 
 #[test]
-fn a_name_that_cannot_be_used_ends_a_client_and_it_says_where_the_name_came_from() {
+fn an_unusable_name_ends_a_client_with_the_origin_of_the_name() {
     let too_long = "x".repeat(65);
     for (framing, name, reason) in
         [("raw", &*too_long, "1 to 64 bytes"), ("raw", "a:b", "u{3a}"), ("line", "a b", "u{20}")]
@@ -112,7 +112,7 @@ fn a_name_that_cannot_be_used_ends_a_client_and_it_says_where_the_name_came_from
     }
 }
 
-/// A host name has several addresses (`::1` first, on many machines) and the server listens on one of them.
+/// A host name may have several addresses (often `::1` first), of which the server listens on only one.
 #[test]
 fn turn_client_connects_by_host_name() {
     let mut server = Server::start(&[]);
@@ -132,9 +132,9 @@ fn a_quiet_server_prints_no_numbers() {
     assert_eq!(server.process.sent(), []);
 }
 
-/// Each connection is announced by its address, once when it comes and once when it goes.
+/// Each address is logged once when it connects and once when it disconnects.
 #[test]
-fn the_server_tells_who_comes_and_goes() {
+fn the_server_logs_connections_and_disconnections() {
     let mut server = Server::start(&[]);
     let stream = TcpStream::connect(&server.address).expect("the server listens");
     let peer = stream.local_addr().expect("connected");
@@ -156,7 +156,7 @@ fn ours_with_ours(framing: &str) {
     assert_counts(&sent, &[("Client1", 1), ("Client2", 2)], 2, COUNT);
 }
 
-/// [P2] "At its end it says `LEAVE`": its seats are gone, and nobody waits for their grace.
+/// [P2] "At its end it says `LEAVE`": the seats are gone, and no other client waits for their grace.
 #[test]
 fn clients_leave_their_seats_at_their_end() {
     let server = Server::start(&["--clients", "1"]);
@@ -172,7 +172,7 @@ fn clients_leave_their_seats_at_their_end() {
     assert!(!watcher.has_heard("AWAY "));
 }
 
-/// Clients that ask when their pause is over, in a ring of their own.
+/// Clients that ask for a turn after each pause, in a ring of their own.
 #[test]
 fn clients_may_ask_for_each_turn() {
     let server = Server::start(&["--demand", "ask", "--clients", "1"]);
@@ -185,7 +185,7 @@ fn clients_may_ask_for_each_turn() {
     assert!(watcher.has_heard("TURN Client3 ") && !watcher.has_heard("SKIP "));
 }
 
-/// [P2] The seat is another connection's now: coming again would take it away from that one.
+/// [P2] The seat belongs to another connection now, and reconnecting would take it away again.
 #[test]
 fn a_client_that_is_superseded_ends_with_exit_code_1_and_why() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -201,7 +201,7 @@ fn a_client_that_is_superseded_ends_with_exit_code_1_and_why() {
     assert!(!said.contains(secret), "{said}");
 }
 
-/// [L7] A server may repeat in its words what it was sent.
+/// [L7] A server may quote a client's line in its words.
 #[test]
 fn secrets_in_the_words_of_a_server_are_not_logged() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -1,5 +1,5 @@
-//! Descriptors are short: clients cannot take those that the server itself needs, however many it listens
-//! with, or was started with.
+//! Few descriptors: clients cannot take those that the server itself needs, however many addresses it has or
+//! descriptors it inherited.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use crate::process::folder::Folder;
 use crate::process::programs::example;
 use crate::process::{Process, Stream};
 
-/// A program that may have `count` descriptors, and has 6 more than the standard ones from the beginning.
+/// A program with a limit of `count` descriptors, of which it inherits 6 in addition to the standard ones.
 fn confined(program: &str, count: usize) -> Command {
     let program = example(program);
     let mut command = Command::new("sh");
@@ -25,7 +25,7 @@ fn confined(program: &str, count: usize) -> Command {
     command
 }
 
-/// Starts a server on 20 addresses; the first one.
+/// Starts a server on 20 addresses. Returns the first one.
 fn start(command: &mut Command) -> (Process, String) {
     for _ in 0..20 {
         command.args(["--listen", "127.0.0.1:0"]);
@@ -48,9 +48,9 @@ fn connect(address: &str) -> TcpStream {
     stream
 }
 
-/// [T13] Each one is either served or told that it is one too many, and never left in the backlog.
+/// [T13] Each client is either served or told that there is no room, and never left in the backlog.
 #[test]
-fn a_server_serves_as_many_clients_as_it_says_and_tells_the_others() {
+fn a_server_serves_clients_up_to_its_limit_and_tells_the_others() {
     let (_server, address) = start(confined("turn_server", 120).args(["--framing", "line"]));
     let mut served = Vec::new();
     loop {
@@ -64,12 +64,11 @@ fn a_server_serves_as_many_clients_as_it_says_and_tells_the_others() {
         assert_eq!(&reply, b"PONG");
         served.push(stream);
     }
-    // 32, the further addresses, and those from the beginning, of which the test itself may have passed on
-    // some.
+    // 32, the further addresses, and the inherited ones, some of which may come from the test itself.
     assert!((50..=120 - 32 - 19 - 6).contains(&served.len()), "{} were served", served.len());
 }
 
-/// [C5] "A change is in the file within a second", whoever else is connected.
+/// [C5] "A change is in the file within a second", no matter who else is connected.
 #[test]
 fn a_counter_is_saved_while_clients_take_all_connections() {
     let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! How a server ends: the first signal drains, the second does not wait.
+//! How a server ends: the first signal drains, a second one ends it at once.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -30,7 +30,7 @@ fn the_first_signal_drains_and_exits_0() {
     }
 }
 
-/// [T32] The holder may finish; then all clients are told, and closed.
+/// [T32] The holder may finish; then all clients are told and closed.
 #[test]
 fn a_drain_lets_the_holder_finish_and_says_goodbye() {
     let mut server = Server::start(&["--framing", "line", "--clients", "1"]);
@@ -42,8 +42,8 @@ fn a_drain_lets_the_holder_finish_and_says_goodbye() {
     stream.write_all(b"JOIN Holder\n").expect("the server is there");
     while !next().expect("still open").starts_with("GO ") {}
     server.process.signal("TERM");
-    // Whether the server has noticed the signal or not: an answer of the holder counts. If not, the next turn
-    // comes, until it has.
+    // An answer of the holder counts, whether or not the server has noticed the signal. If it has not, the
+    // next turn follows, until it has.
     let mut number = 1;
     loop {
         stream.write_all(format!("ANSWER :{number}\n").as_bytes()).expect("the server waits for the holder");
@@ -57,22 +57,22 @@ fn a_drain_lets_the_holder_finish_and_says_goodbye() {
         assert!(then.starts_with("GO "), "{then}");
         number += 1;
     }
-    assert_eq!(next(), None, "closed behind BYE");
+    assert_eq!(next(), None, "closed after BYE");
     drop((lines, stream));
     server.process.expect_exit(0, PATIENCE);
     let sent = server.process.sent();
     assert_eq!(sent.last(), Some(&Sent { name: "Holder".to_owned(), number }));
 }
 
-/// [A6] [T32] A drain that a silent holder keeps open ends by its timeout, with 0 ...
+/// [A6] [T32] A drain that a silent holder holds up ends by its timeout, with exit code 0 ...
 #[test]
-fn a_silent_holder_delays_a_drain_only_for_so_long() {
+fn a_silent_holder_delays_a_drain_for_a_limited_time() {
     let (mut server, _peers) = server_with_a_silent_holder();
     server.process.signal("TERM");
     server.process.expect_exit(0, PATIENCE);
 }
 
-/// [A6] As of npm and docker compose, which pass on what the terminal has sent already.
+/// [A6] npm and docker compose pass on a signal that the terminal has sent already.
 #[test]
 fn signals_that_come_together_are_one() {
     let (mut server, _peers) = server_with_a_silent_holder();
@@ -80,15 +80,15 @@ fn signals_that_come_together_are_one() {
     for signal in ["INT", "TERM", "INT"] {
         server.process.signal(signal);
     }
-    // A machine that took so long to send them has sent two.
+    // A machine that took this long to send them has sent two.
     let were_together = sent.elapsed() < Duration::from_millis(300);
     let status = server.process.wait_for_exit(PATIENCE);
     assert!(status.code() == Some(0) || !were_together, "{status}");
 }
 
-/// [A6] nohup has a program ignore SIGHUP, to outlive the terminal.
+/// [A6] nohup makes a program ignore SIGHUP, so that it outlives the terminal.
 #[test]
-fn a_program_that_is_to_ignore_sighup_goes_on() {
+fn a_program_started_with_nohup_ignores_sighup() {
     let command = example("turn_server");
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(command.get_program());
@@ -100,8 +100,8 @@ fn a_program_that_is_to_ignore_sighup_goes_on() {
     server.process.expect_exit(0, PATIENCE);
 }
 
-/// [T32] Outputs that nobody reads have half a second at the end, in all. Both servers end at the same time,
-/// so a busy machine is slow to both.
+/// [T32] Unread outputs have half a second at the end, in total. Both servers end at the same time, so a busy
+/// machine slows both down.
 #[test]
 fn a_drain_with_stuck_outputs_takes_little_longer() {
     let address = free_address();
@@ -129,14 +129,14 @@ fn a_drain_with_stuck_outputs_takes_little_longer() {
     assert!(later < Duration::from_millis(1_500), "{later:?} later");
 }
 
-/// [A6] ... or at once by a second signal, with the code of that one.
+/// [A6] ... or at once on a second signal, with the exit code of that signal.
 #[test]
 fn the_second_signal_exits_at_once() {
     for (signals, code) in [(["TERM", "TERM"], 143), (["INT", "INT"], 130)] {
         let (mut server, _peers) = server_with_a_silent_holder();
         server.process.signal(signals[0]);
-        // Two signals at once may arrive as one: it is sent again until it works. The code says that a signal
-        // ended it, and not the drain's own timeout of 3 s.
+        // Two signals at once may arrive as one, so it is sent again until it works. The exit code shows that
+        // a signal ended the program, and not the drain timeout of 3 s.
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = server.process.try_wait_for_exit(Duration::from_millis(200)) {
@@ -160,7 +160,7 @@ fn server_with_a_silent_holder() -> (Server, [RawPeer; 2]) {
     (server, [holder, other])
 }
 
-/// Whether these tests are to outlive their terminal, and with them what they start.
+/// Returns whether these tests, and the programs that they start, ignore SIGHUP.
 fn is_nohup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

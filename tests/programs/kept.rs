@@ -25,14 +25,14 @@ fn start(journal: &str, options: &[&str]) -> Server {
     Server::spawn(&mut turn_server(journal, options), Reading::All)
 }
 
-/// Runs to its end, which is a bad one; its one line about that.
+/// Runs a command that fails, and returns the one line in which it says why.
 fn complaint(command: &mut Command) -> String {
     let mut process = Process::spawn(command);
     process.expect_exit(1, PATIENCE);
     expect_one_complaint(&process)
 }
 
-/// Ann answers turn 1, and Bob holds turn 2; their welcomes.
+/// Lets Ann answer turn 1, so that Bob holds turn 2. Returns their welcomes.
 fn begun(server: &Server) -> [String; 2] {
     let mut ann = LinePeer::connect(&server.address, "JOIN ann");
     let anns = ann.hears("WELCOME ann ");
@@ -70,7 +70,7 @@ fn a_killed_server_comes_back_with_its_seats_numbers_and_answers() {
     bob.hears("GO turn=2 ");
     let (mut ann, welcome) = resume(&server, "ann", &anns);
     assert_eq!(field(&welcome, "last"), "1");
-    // It may not have heard of it, and sends it again.
+    // The client may have missed the `OK`, and sends its answer again.
     ann.says(&format!("ANSWER turn=1 epoch={} :17", field(&anns, "epoch")));
     ann.hears("OK turn=1");
     bob.says(&format!("ANSWER turn=2 epoch={} :18", field(&anns, "epoch")));
@@ -82,10 +82,10 @@ fn a_killed_server_comes_back_with_its_seats_numbers_and_answers() {
     assert_eq!(numbers_of(&server.process.sent(), "ann"), Vec::<i64>::new(), "it counted once");
 }
 
-/// With the Rust client, as over a lost connection: the epoch is the same, so it knows what became of its
-/// answer in flight.
+/// The Rust client treats a kill like a lost connection: the epoch stays the same, so it learns the fate of
+/// its answer in flight.
 #[test]
-fn turn_client_goes_on_over_kills_and_leaves_nothing_out() {
+fn turn_client_continues_after_kills_and_leaves_nothing_out() {
     let folder = Folder::new();
     let journal = path(&folder, "journal");
     let mut server = start(&journal, &[]);
@@ -128,7 +128,7 @@ fn a_directory_that_cannot_be_used_is_refused_in_one_line() {
     let line = complaint(&mut turn_server("/dev/null", &[]));
     assert!(line.contains("/dev/null"), "{line}");
 
-    // A journal that is damaged begins anew only when that is wished.
+    // A damaged journal is only replaced on request.
     let spoilt = path(&folder, "spoilt");
     let server = start(&spoilt, &[]);
     let [anns, _] = begun(&server);
@@ -142,7 +142,7 @@ fn a_directory_that_cannot_be_used_is_refused_in_one_line() {
 }
 
 #[test]
-fn options_that_make_no_sense_without_each_other_are_refused() {
+fn contradictory_or_incomplete_options_are_refused() {
     let folder = Folder::new();
     let journal = path(&folder, "journal");
     for (options, words) in [
@@ -170,7 +170,7 @@ fn a_journal_moves_by_export_and_import_and_a_backup_begins_another_epoch() {
     let text = fs::read_to_string(folder.path("export.jsonl")).expect("text");
     assert!(text.lines().any(|line| line.contains("\"name\":\"ann\"")), "{text}");
     assert!(!text.contains(field(&anns, "resume")), "secrets are hashed");
-    // Nothing that is there is overwritten.
+    // Existing files are not overwritten.
     let line = complaint(&mut turn_server(&journal, &["--export", &file]));
     assert!(line.contains("export.jsonl"), "{line}");
     Process::spawn(&mut turn_server(&moved, &["--import", &file])).expect_exit(0, PATIENCE);
@@ -234,7 +234,8 @@ fn tic_tac_toe_goes_on_with_the_right_board() {
     bob.hears("GO turn=4 ");
 }
 
-/// A full disk ends the server, and nothing that it could not store was confirmed. (Root mounts the disk.)
+/// A full disk ends the server, and nothing was confirmed that it could not store. (Only root can mount the
+/// disk.)
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_ends_the_server_in_one_line() {
@@ -254,7 +255,7 @@ fn a_full_disk_ends_the_server_in_one_line() {
     ann.hears("WELCOME ");
     let filled = fs::write(folder.path("disk/film"), vec![0; 8 << 20]);
     assert!(filled.is_err(), "the disk is full");
-    // Until the database has to grow.
+    // Fills it until the database has to grow.
     let mut confirmed = 0;
     for name in 0.. {
         let mut peer = std::net::TcpStream::connect(&server.address).expect("a listener");
@@ -303,7 +304,7 @@ fn the_status_has_the_commits_of_the_store() {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse::<f64>().expect("a number")
     };
-    // Bob's time begins when `GO` is released, which is one more record.
+    // Bob's time begins when `GO` is released, which takes one more record.
     let deadline = Instant::now() + PATIENCE;
     let mut text = metrics();
     while value(&text, "taketurns_store_records_waiting") > 0.0 {

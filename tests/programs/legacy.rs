@@ -12,15 +12,15 @@ use crate::programs::{RawPeer, Server, assert_alternates, assert_counts, turn_cl
 
 // ---- legacy clients against turn_server ---------------------------------------------------------------
 
-/// [T2] [T3] [T5] [T7] The promise to clients in the field: they work unchanged.
+/// [T2] [T3] [T5] [T7] The promise to deployed clients: they work unchanged.
 ///
-/// Each sleeps for 1 s after its number, and both at the same time: one after the other would take 17 s.
+/// Each client sleeps for 1 s after its number, both at the same time. One after the other would take 17 s.
 #[test]
 fn two_legacy_clients_send_18_numbers_in_order_within_12_seconds() {
     two_legacy_clients_send_18_numbers("raw");
 }
 
-/// [L10] [T2] The same where a server takes new clients as well, which is its default.
+/// [L10] [T2] The same with a server that also accepts new clients, which is the default.
 #[test]
 fn two_legacy_clients_send_18_numbers_to_a_server_for_all_clients() {
     two_legacy_clients_send_18_numbers("auto");
@@ -31,7 +31,7 @@ fn two_legacy_clients_send_18_numbers(framing: &str) {
     let Some(mut first) = legacy_client(&server, "Client1", 1) else { return };
     server.wait_for_connections(1);
     let Some(mut second) = legacy_client(&server, "Client2", 2) else { return };
-    // How long Python takes to start is another matter.
+    // The time that Python takes to start does not count.
     server.process.wait_for_sent(1, PATIENCE);
     let sent = server.process.wait_for_sent(18, Duration::from_secs(12));
     for (sent, number) in sent.iter().zip(1..) {
@@ -69,12 +69,12 @@ fn alternation_holds_over_restarts(framing: &str) {
     let Some(first) = legacy_client(&server, "Client1", 1) else { return };
     server.wait_for_connections(1);
     let Some(second) = legacy_client(&server, "Client2", 2) else { return };
-    // The other one has the turn when Client2 dies ...
+    // The other client has the turn when Client2 dies ...
     server.wait_for_number("Client2", 4);
     second.kill(PATIENCE);
     let Some(second) = legacy_client(&server, "Client2", 102) else { return };
     server.wait_for_number("Client2", 104);
-    // ... and here it is its own turn when Client1 dies.
+    // ... and Client1 has the turn when it dies.
     first.kill(PATIENCE);
     let Some(first) = legacy_client(&server, "Client1", 201) else { return };
     server.wait_for_number("Client1", 203);
@@ -83,14 +83,14 @@ fn alternation_holds_over_restarts(framing: &str) {
     drop((first, second));
 }
 
-/// [T5] A `GO` that came right behind a `WAIT` would be read with it, as one unknown signal.
+/// [T5] A `GO` right after a `WAIT` would be read together with it, as one unknown signal.
 #[test]
-fn a_go_is_held_back_for_100_ms_behind_a_wait() {
+fn a_go_is_held_back_for_100_ms_after_a_wait() {
     let mut server = Server::start(&["--framing", "raw"]);
     let mut holder = RawPeer::connect(&server.address);
     server.wait_for_connections(1);
-    // Its `WAIT` comes after this instant, so that a slow machine can only make the gap look longer; but a
-    // server reads the clock once a pass, and that pass may have begun a little earlier.
+    // Its `WAIT` comes after this instant, so a slow machine can only make the gap look longer. But a server
+    // reads the clock once per pass, and that pass may have begun slightly earlier.
     let before_the_wait = Instant::now();
     let mut next = RawPeer::connect(&server.address);
     holder.answer_go("Holder:1");
@@ -105,7 +105,7 @@ fn legacy_client(server: &Server, name: &str, start: i64) -> Option<Process> {
     Some(Process::spawn(legacy("turn_client.py")?.args(args)))
 }
 
-/// [T5] A legacy client that once received anything but one whole signal would be dead.
+/// [T5] A legacy client dies if a read returns anything but exactly one signal.
 fn assert_signals_came_one_by_one(client: &mut Process) {
     client.wait_for_line("GO", |line| line.text == "got GO", PATIENCE);
     for line in client.lines(Stream::Out) {
@@ -117,7 +117,7 @@ fn assert_signals_came_one_by_one(client: &mut Process) {
 
 // ---- turn_client against the legacy server ------------------------------------------------------------
 
-/// At the pace of the legacy client, against the server as it was.
+/// At the pace of the legacy client, against the original server.
 #[test]
 fn turn_client_works_with_a_legacy_server_at_its_default_pace() {
     against_legacy_server(&[], &["--count", "4"], 4);
@@ -128,7 +128,7 @@ fn turn_client_works_with_a_legacy_server_as_fast_as_it_can() {
     against_legacy_server(&[], &["--count", "15", "--pace", "0ms"], 15);
 }
 
-/// This server says `WAIT` all the time, so that signals run into each other.
+/// This server sends `WAIT` all the time, so that signals run together.
 #[test]
 fn turn_client_works_with_an_eager_legacy_server() {
     against_legacy_server(&["--eager"], &["--count", "4", "--pace", "500ms"], 4);
@@ -136,7 +136,7 @@ fn turn_client_works_with_an_eager_legacy_server() {
 
 /// "Our client must cope with `WAITWAITGO` in one read."
 #[test]
-fn turn_client_finds_the_go_behind_waits_in_one_read() {
+fn turn_client_finds_the_go_after_waits_in_one_read() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
     let args = ["--framing", "raw", "--clients", "1", "--step", "2", "--count", "3", "--pace", "0ms"];
@@ -149,7 +149,7 @@ fn turn_client_finds_the_go_behind_waits_in_one_read() {
         stream.read_exact(&mut answer).expect("the client answers");
         assert_eq!(String::from_utf8_lossy(&answer), expected);
     }
-    // It half-closes, and behind the last answer nothing came that nobody asked for.
+    // It half-closes, and sends nothing after its last answer.
     assert_eq!(recv(&stream, &mut [0; 64]).expect("half-closed"), 0);
     drop(stream);
     client.expect_exit(0, PATIENCE);

@@ -1,4 +1,4 @@
-//! `moderator`: a host for those that talk in turn. [P5]
+//! `moderator`: a host for people who talk in turn. [P5]
 
 use support::bare::PATIENCE;
 
@@ -27,7 +27,7 @@ impl Floor {
         self.typist.types(&format!("{command}\n"));
     }
 
-    /// Waits for a line on its screen. The prompt may stand before it.
+    /// Waits for a line on its screen, with or without the prompt before it.
     fn shows(&mut self, text: &str) {
         let is_shown = |line: &Line| line.stream == Stream::Out && line.text.trim_start_matches("> ") == text;
         self.process.wait_for_line(text, is_shown, PATIENCE);
@@ -39,7 +39,7 @@ impl Floor {
     }
 }
 
-/// Three that talk, in this order; the first holds the turn.
+/// Connects three clients that talk in this order. The first one holds the turn.
 fn three(floor: &Floor) -> [LinePeer; 3] {
     let peers = ["ann", "bob", "cid"].map(|name| {
         let mut peer = LinePeer::connect(&floor.address, &format!("JOIN {name}"));
@@ -53,7 +53,7 @@ fn three(floor: &Floor) -> [LinePeer; 3] {
 }
 
 #[test]
-fn all_hear_what_is_said_in_turn_also_of_many_lines() {
+fn all_clients_hear_every_answer_even_of_several_lines() {
     let mut floor = Floor::open(&["--clients", "3"]);
     let mut watcher = LinePeer::connect(&floor.address, "WATCH");
     watcher.hears("WATCHING main ");
@@ -78,7 +78,7 @@ fn all_hear_what_is_said_in_turn_also_of_many_lines() {
 }
 
 #[test]
-fn the_moderator_skips_names_who_is_next_and_speaks() {
+fn the_moderator_skips_names_the_next_speaker_and_speaks() {
     let mut floor = Floor::open(&["--clients", "3"]);
     let [mut ann, mut bob, mut cid] = three(&floor);
     floor.types("next cid");
@@ -112,7 +112,7 @@ fn the_moderator_gives_time_and_takes_it_away() {
 }
 
 #[test]
-fn one_that_is_kicked_is_told_and_cannot_come_back() {
+fn a_kicked_client_is_told_and_cannot_come_back() {
     let mut floor = Floor::open(&["--clients", "3"]);
     let [_ann, mut bob, _cid] = three(&floor);
     floor.types("kick bob");
@@ -139,7 +139,7 @@ fn a_client_of_ours_ends_when_it_is_removed_or_forbidden() {
 }
 
 #[test]
-fn what_makes_no_sense_is_said_and_changes_nothing() {
+fn a_senseless_command_is_reported_and_changes_nothing() {
     let mut floor = Floor::open(&["--clients", "3"]);
     for (typed, said) in [
         ("skip", "skip: there is no such ring"),

@@ -1,4 +1,4 @@
-//! Programs that end by themselves: `turn_demo` and `embed`.
+//! Programs that end on their own: `turn_demo` and `embed`.
 
 use support::bare::PATIENCE;
 

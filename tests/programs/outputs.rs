@@ -1,5 +1,5 @@
-//! Outputs that nobody reads, closed or stuck: a server goes on, and a program whose purpose is its output
-//! says so and ends.
+//! Outputs that are closed or not read: a server continues, and a program whose purpose is its output reports
+//! it and ends.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -16,9 +16,9 @@ use crate::programs::{LinePeer, Server, turn_client};
 
 const OTHERS: [&str; 5] = ["turn_demo", "embed", "tic_tac_toe", "turn_lock", "moderator"];
 
-/// As in `--help | head -1`.
+/// For example `--help | head -1`.
 #[test]
-fn help_that_nobody_reads_is_no_error() {
+fn help_to_a_closed_output_is_not_an_error() {
     let programs =
         ["turn", "echo", "rank", "counter"].map(|name| [format!("{name}_server"), format!("{name}_client")]);
     for program in programs.into_iter().flatten().chain(OTHERS.map(str::to_owned)) {
@@ -27,7 +27,7 @@ fn help_that_nobody_reads_is_no_error() {
     }
 }
 
-/// [A8] A program with a loop of its own prints as the others do: its turns wait for no reader.
+/// [A8] A program with a loop of its own prints like the others: its turns do not wait for a reader.
 #[test]
 fn a_host_program_whose_output_is_closed_or_stuck_goes_on_and_ends() {
     for program in ["turn_demo", "embed"] {
@@ -50,14 +50,14 @@ fn a_server_whose_standard_output_is_stuck_goes_on_serving() {
     serves_with_output(Reading::FirstLineThenStuck, Reading::All);
 }
 
-/// [A2] Answers that nobody reads wait up to a limit in bytes, however long they are.
+/// [A2] Unread answers wait up to a limit in bytes, however long they are.
 #[test]
-fn long_answers_that_nobody_reads_do_not_fill_the_memory() {
+fn long_unread_answers_do_not_fill_the_memory() {
     let mut command = example("turn_server");
     command.args(["--listen", "127.0.0.1:0", "--clients", "1"]);
     let mut server = Server::spawn_reading(&mut command, Reading::FirstLineThenStuck, Reading::All);
     let mut ann = LinePeer::connect(&server.address, "JOIN ann");
-    // Each of them is printed as 64 KiB.
+    // Each answer is printed as 64 KiB.
     let answer = format!("ANSWER bytes=16384\n{}", "\u{1}".repeat(16_384));
     for _ in 0..100 {
         ann.hears("GO turn=");
@@ -77,17 +77,18 @@ fn a_server_whose_standard_error_was_closed_goes_on_serving() {
     serves_with_output(Reading::All, Reading::FirstLineThenClosed);
 }
 
-/// Beyond A8: a standard error that is open but never read costs log lines, not the service.
+/// Beyond A8: a standard error that is open but never read costs log lines, but no service.
 #[test]
 fn a_server_whose_standard_error_is_stuck_goes_on_serving() {
     let mut command = example("turn_server");
     command.args(["--listen", "127.0.0.1:0", "--framing", "line"]);
     let mut server = Server::spawn_reading(&mut command, Reading::All, Reading::Stuck);
-    // 8 log lines of about 100 bytes for each connection: more than a pipe holds (64 KiB on Linux).
+    // Each connection causes 8 log lines of about 100 bytes. Together they are more than a pipe holds (64 KiB
+    // on Linux).
     for nth in 0..150 {
         let mut stream = TcpStream::connect(&server.address).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
-        // One that has not joined is closed at its second such line.
+        // A client that has not joined is closed at its second such line.
         stream.write_all(format!("JOIN peer-{nth}\n").as_bytes()).expect("the server is there");
         stream.write_all(&b"nonsense\n".repeat(8)).expect("the server is there");
         stream.write_all(b"PING\n").expect("the server is there");
@@ -98,20 +99,20 @@ fn a_server_whose_standard_error_is_stuck_goes_on_serving() {
     server.process.expect_exit(0, PATIENCE);
 }
 
-/// [A8] Also the complaint that there is no server waits for nobody.
+/// [A8] The complaint that there is no server does not block either.
 #[test]
 fn a_client_whose_standard_error_is_full_goes_on_and_ends() {
     let address = free_address();
     let mut command = example("turn_client");
     command.args(["--connect", &address, "--count", "3", "--pace", "0ms"]);
     let client = command.stdout(Stdio::null()).stderr(full_pipe()).spawn().expect("it runs");
-    // It has found no server by then, or finds one at once.
+    // It has found no server by now, or will find one at once.
     let server = Server::start_at(&address, &["--quiet"]);
     ends_well(client);
     drop(server);
 }
 
-/// [A8] A client's numbers are printed in the same way.
+/// [A8] A client prints its numbers the same way.
 #[test]
 fn a_client_whose_standard_output_is_stuck_goes_on_and_ends() {
     let server = Server::start(&["--quiet"]);
@@ -128,14 +129,14 @@ fn serves_with_output(out: Reading, err: Reading) {
     let mut server = Server::spawn_reading(&mut command, out, err);
     let mut client = turn_client(&server.address, &["--count", "3000", "--pace", "0ms"]);
     client.expect_exit(0, PATIENCE);
-    // And still there for the next.
+    // It still serves the next client.
     let mut client = turn_client(&server.address, &["--count", "5", "--pace", "0ms"]);
     client.expect_exit(0, PATIENCE);
     server.process.signal("TERM");
     server.process.expect_exit(0, PATIENCE);
 }
 
-/// Waits for the end of a program, which comes in time and is none by an error.
+/// Waits for a program to end in time and without an error.
 fn ends_well(mut program: Child) {
     let deadline = Instant::now() + PATIENCE;
     let status = loop {
@@ -151,19 +152,19 @@ fn ends_well(mut program: Child) {
     assert_eq!(status.code(), Some(0));
 }
 
-/// An output that takes nothing any more, because nobody reads it.
+/// Returns an output that accepts nothing more, because it is not read.
 pub(crate) fn full_pipe() -> OwnedFd {
     let (output, reader) = UnixStream::pair().expect("two sockets");
     output.set_nonblocking(true).expect("a socket");
     while (&output).write(&[b'x'; 4096]).is_ok() {}
     while (&output).write(b"x").is_ok() {}
     output.set_nonblocking(false).expect("a socket");
-    // Nobody closes it before the test ends.
+    // It must stay open until the test ends.
     std::mem::forget(reader);
     output.into()
 }
 
-/// An output that was closed at its other end.
+/// Returns an output whose other end is closed.
 fn nobody_reads() -> OwnedFd {
     let (output, _) = UnixStream::pair().expect("two sockets");
     output.into()

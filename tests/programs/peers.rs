@@ -1,5 +1,5 @@
-//! How a server treats its peers as a whole: many that do not read, many from one address, and those that
-//! dial while it ends.
+//! A server and its peers as a whole: many slow readers, many clients of one address, and clients that dial
+//! while it ends.
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -11,7 +11,7 @@ use support::bare::{PATIENCE, recv};
 use crate::process::{Line, Stream};
 use crate::programs::{LinePeer, Server, field, turn_client};
 
-/// Watches `main`, and reads nothing.
+/// Watches `main` without reading.
 fn deaf(address: &str) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a size");
@@ -22,7 +22,7 @@ fn deaf(address: &str) -> TcpStream {
     stream
 }
 
-/// Whether the server has closed it; what came before is read.
+/// Reads everything before the end, and returns whether the server has closed the connection.
 fn is_closed(stream: &mut TcpStream) -> bool {
     stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a socket");
     let mut buffer = [0; 64 * 1024];
@@ -35,8 +35,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// [A3] Each of 40 observers is within its own limit, and all together are not. The slowest are closed, and
-/// nobody else.
+/// [A3] Each of 40 observers is within its own limit, but together they are not. Only the slowest are closed.
 #[test]
 fn observers_that_do_not_read_cost_no_more_than_one_budget() {
     let mut server = Server::start(&["--clients", "1", "--queued-max", "1MiB", "--quiet"]);
@@ -61,7 +60,7 @@ fn observers_that_do_not_read_cost_no_more_than_one_budget() {
     }
 }
 
-/// An address of this machine's that is none of loopback.
+/// Returns an address of this machine other than loopback.
 fn outer_address() -> Option<String> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     // Nothing is sent.
@@ -70,8 +69,8 @@ fn outer_address() -> Option<String> {
     (!ip.is_loopback() && !ip.is_unspecified()).then(|| ip.to_string())
 }
 
-/// [M12a] Seats count, those of lost clients included, and connections do not: a client whose connection is
-/// lost finds its seat again, and its address gets no further ones meanwhile.
+/// [M12a] The limit counts seats, including those of lost clients, and not connections: a client whose
+/// connection is lost resumes its seat, and its address gets no others meanwhile.
 #[test]
 fn an_address_has_a_limit_of_seats_and_finds_its_own_again() {
     let Some(outer) = outer_address() else { return };
@@ -97,8 +96,8 @@ fn an_address_has_a_limit_of_seats_and_finds_its_own_again() {
     }
 }
 
-/// A client dials while its server ends, as clients of a container do: it is refused at once, for a second,
-/// and the address is not gone before.
+/// A client dials while its server ends, as in a container: connections are refused at once for a second
+/// before the address disappears.
 #[test]
 fn a_server_that_others_reach_refuses_connections_before_it_ends() {
     let mut here = Server::start(&[]);
@@ -115,10 +114,10 @@ fn a_server_that_others_reach_refuses_connections_before_it_ends() {
     reached.process.expect_exit(0, PATIENCE);
 }
 
-/// [T31] A planned change of servers is nothing to warn of: `bad-secret` behind `shutting-down` is what a new
-/// server says.
+/// [T31] A planned change of servers is no reason to warn: after `shutting-down`, the new server answers
+/// `bad-secret`.
 #[test]
-fn a_client_joins_a_new_server_without_a_word_of_warning() {
+fn a_client_joins_a_new_server_without_a_warning() {
     let mut server = Server::start(&["--framing", "line"]);
     let address = server.address.clone();
     let client = turn_client(&address, &["--pace", "5ms"]);

@@ -1,5 +1,4 @@
-//! `counter_client`: its commands, its input, signals, and a server that is not there (C10). At a terminal it
-//! is in `terminal.rs`.
+//! `counter_client`: commands, input, signals, and an absent server (C10). See `terminal.rs` for terminals.
 
 use std::fs;
 
@@ -37,7 +36,7 @@ fn c10_the_commands_do_what_they_say() {
     assert!(client.process.lines(Stream::Out).iter().any(|line| line.contains("What do you want to do?")));
 }
 
-/// A new dial has the number of the one before, whose end comes later.
+/// A new dial reuses the number of the previous one, which ends later.
 #[test]
 fn c10_s_and_c_at_once_go_on_from_the_servers_number() {
     let folder = Folder::new();
@@ -93,7 +92,7 @@ fn c10_standard_input_may_be_anything() {
     let said: Vec<_> = client.lines(Stream::Out);
     assert!(said.iter().any(|line| line.contains("Client isn't running!")), "{said:?}");
     assert!(said.iter().any(|line| line.contains("Client already running!")), "{said:?}");
-    // A pipe whose writer goes away.
+    // A pipe whose writer closes it.
     let mut client = Client::start(&server.address, &["--id", "17"]);
     client.type_line("c");
     client.wait_for("Sent 1");

@@ -1,5 +1,5 @@
-//! Paths that lead to something else than a plain file (C5, C6): nothing is lost or replaced behind the
-//! user's back, nothing waits, and what cannot be done is said.
+//! Paths that lead to something other than a plain file (C5, C6): nothing is lost or silently replaced,
+//! nothing blocks, and every failure is reported.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Read as _;
@@ -21,7 +21,7 @@ fn with_log(log: &Path) -> Command {
     command
 }
 
-/// Says what makes a state that has `17 99 -` in it.
+/// Makes the server's state `17 99 -`.
 fn count(server: &Server) {
     let (mut peer, _) = Peer::begin(&server.address, "17");
     peer.send("99 odd ");
@@ -29,7 +29,7 @@ fn count(server: &Server) {
 }
 
 #[test]
-fn c05_links_are_followed_also_to_a_file_that_is_not_there_yet() {
+fn c05_links_are_followed_even_to_a_missing_file() {
     for is_there in [true, false] {
         let folder = Folder::new();
         fs::create_dir(folder.path("volume")).expect("a folder of ours");
@@ -70,7 +70,7 @@ fn c05_owner_group_and_mode_of_the_state_stay() {
 }
 
 #[test]
-fn c05_what_is_no_file_is_refused_at_once_and_in_words() {
+fn c05_a_path_that_is_not_a_file_is_refused_at_once_with_a_message() {
     let folder = Folder::new();
     mkfifo(&folder.path("pipe"));
     let _socket = std::os::unix::net::UnixListener::bind(folder.path("socket")).expect("a folder of ours");
@@ -95,7 +95,7 @@ fn c05_what_is_no_file_is_refused_at_once_and_in_words() {
 }
 
 #[test]
-fn c05_a_state_that_is_the_log_too_is_wrong_usage() {
+fn c05_the_same_file_for_state_and_log_is_wrong_usage() {
     let folder = Folder::new();
     symlink("server.log", folder.path("link")).expect("a folder of ours");
     let mut server =
@@ -105,9 +105,9 @@ fn c05_a_state_that_is_the_log_too_is_wrong_usage() {
     assert!(said.contains("the same file"), "{said}");
 }
 
-/// A container mounts a file by itself: it can be written, and not be replaced.
+/// In a container a single file may be mounted, which can be written but not replaced.
 #[test]
-fn c05_a_state_that_is_a_mount_point_is_refused_in_words() {
+fn c05_a_state_that_is_a_mount_point_is_refused_with_a_message() {
     let folder = Folder::new();
     fs::write(folder.path("volume"), "17 5 -\n").expect("a folder of ours");
     fs::write(folder.path("state"), "").expect("a folder of ours");
@@ -127,7 +127,7 @@ fn c05_a_state_that_is_a_mount_point_is_refused_in_words() {
 }
 
 #[test]
-fn c06_a_pipe_that_nobody_reads_is_refused_at_once() {
+fn c06_a_pipe_without_a_reader_is_refused_at_once() {
     let folder = Folder::new();
     mkfifo(&folder.path("log"));
     let mut server = Process::spawn(&mut with_log(&folder.path("log")));
@@ -137,7 +137,7 @@ fn c06_a_pipe_that_nobody_reads_is_refused_at_once() {
 }
 
 #[test]
-fn c06_a_reader_that_stops_reading_the_log_stops_nobody() {
+fn c06_a_log_reader_that_stops_does_not_stop_the_server() {
     let folder = Folder::new();
     let log = folder.path("log");
     mkfifo(&log);
@@ -154,9 +154,9 @@ fn c06_a_reader_that_stops_reading_the_log_stops_nobody() {
     assert!(said.contains("not written in time"), "{said}");
 }
 
-/// As in a container: `--log-file /dev/stdout`.
+/// Containers use `--log-file /dev/stdout`.
 #[test]
-fn c06_a_standard_output_that_nobody_reads_stops_nobody_as_a_log_file_either() {
+fn c06_an_unread_standard_output_as_log_file_does_not_stop_the_server() {
     let address = free_address();
     let mut command = example("counter_server");
     command.args(["--listen", &address, "--log-file", "/dev/stdout"]);
@@ -168,10 +168,9 @@ fn c06_a_standard_output_that_nobody_reads_stops_nobody_as_a_log_file_either() {
     process.expect_exit(0, PATIENCE);
 }
 
-/// Printed and logged lines stand in one file, whole and in order; so do lines that are logged and
-/// complaints.
+/// Printed and logged lines share one file, complete and in order; so do logged lines and complaints.
 #[test]
-fn c06_a_log_that_is_an_output_too_overwrites_nothing() {
+fn c06_a_log_on_an_output_overwrites_nothing() {
     for (log, redirection) in [("/dev/stdout", "> \"$0\""), ("/dev/stderr", "> \"$0\" 2>&1")] {
         let folder = Folder::new();
         let out = folder.path("out");
@@ -194,9 +193,9 @@ fn c06_a_log_that_is_an_output_too_overwrites_nothing() {
     }
 }
 
-/// `ulimit -f`: the limit would end the process, unless its signal is ignored.
+/// `ulimit -f`: exceeding the limit would kill the process, unless the signal is ignored.
 #[test]
-fn c06_a_limit_of_the_files_size_is_like_a_full_disk() {
+fn c06_a_file_size_limit_is_like_a_full_disk() {
     let folder = Folder::new();
     let command = with_state(&folder, "127.0.0.1:0");
     let mut shell = Command::new("sh");
@@ -210,12 +209,12 @@ fn c06_a_limit_of_the_files_size_is_like_a_full_disk() {
     assert!(said.contains("lines were lost"), "{said}");
     assert!(
         fs::read_to_string(folder.path("state")).expect("a state").starts_with("17 99 "),
-        "saved, since it is small"
+        "saved, because it is small"
     );
 }
 
-/// A client says what makes 67 KB of lines, which is more than a pipe holds (64 KiB on Linux) and less than
-/// the budget of a second, and is answered behind that.
+/// A client causes 67 KB of lines, which is more than a pipe holds (64 KiB on Linux) and less than the budget
+/// of a second. Its answer comes after them.
 fn flood(address: &str) {
     let (mut peer, _) = Peer::begin(address, "10000");
     peer.send(&format!("{} ", i64::MIN).repeat(990));

@@ -1,4 +1,4 @@
-//! Each program with the other legacy one.
+//! Each program with the legacy program on the other side.
 
 use support::bare::PATIENCE;
 
@@ -16,7 +16,7 @@ fn c01_to_c04_legacy_clients_work_unchanged() {
     let start = |id: &str, options: &[&str]| {
         Some(Process::spawn(legacy("counter_client.py")?.args([&host, &port, id]).args(options)))
     };
-    // One at the pace of the field, and several in a hurry.
+    // One client at the real pace, and several without pauses.
     let Some(mut slow) = start("7", &[]) else { return };
     let mut fast: Vec<_> = ["17", "18", "19"].iter().filter_map(|id| start(id, &["--fast"])).collect();
     for client in &mut fast {
@@ -26,7 +26,7 @@ fn c01_to_c04_legacy_clients_work_unchanged() {
         });
     }
     wait_for(&mut slow, "increment ");
-    // Where it stopped, it goes on.
+    // It continues where it stopped.
     let last = fast.remove(0).kill(PATIENCE);
     assert!(last.is_empty());
     server.wait_for("client 17 at");

@@ -11,11 +11,11 @@ use crate::process::folder::Folder;
 use crate::process::programs::example;
 use crate::process::{Process, Stream};
 
-/// On standard output stands what is in the file, without the time, and nothing else.
+/// Standard output has the same lines as the file, without the time.
 #[test]
 fn c06_and_c11_the_log_has_date_time_level_and_text_in_local_time() {
     let folder = Folder::new();
-    // Five hours and three quarters from Greenwich, without daylight saving.
+    // UTC+05:45, without daylight saving time.
     let mut server = Server::spawn(server_command(&folder, "127.0.0.1:0").env("TZ", "Asia/Kathmandu"));
     let (mut peer, answer) = Peer::begin(&server.address, "17");
     assert_eq!(answer, "0");
@@ -63,7 +63,7 @@ fn c06_the_log_is_appended_to() {
     assert_eq!(log.matches("SERVER ONLINE").count(), 2);
 }
 
-/// As in a cluster, which keeps what stands on standard output.
+/// A cluster keeps standard output itself.
 #[test]
 fn c06_the_log_may_go_nowhere() {
     let mut command = example("counter_server");
@@ -86,7 +86,7 @@ fn c06_a_log_that_cannot_be_opened_is_exit_code_1() {
 }
 
 #[test]
-fn c06_a_full_disk_is_said_once_and_service_goes_on() {
+fn c06_a_full_disk_is_reported_once_and_service_continues() {
     if !Path::new("/dev/full").exists() {
         return;
     }

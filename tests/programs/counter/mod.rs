@@ -1,4 +1,4 @@
-//! `counter_server`, `counter_client`, and the legacy ones in Python. The sentences of their
+//! `counter_server`, `counter_client`, and the legacy ones in Python. The numbered sentences of their
 //! protocol are tested in `tests/virtual/counter/`.
 
 mod client;
@@ -67,7 +67,7 @@ fn wait_for(process: &mut Process, text: &str) -> Line {
 struct Peer(TcpStream);
 
 impl Peer {
-    /// Sends `id`, and reads the answer.
+    /// Sends `id` and reads the answer.
     fn begin(address: &str, id: &str) -> (Peer, String) {
         let mut peer = Peer(connect(address));
         peer.send(id);
@@ -79,7 +79,7 @@ impl Peer {
         self.0.write_all(text.as_bytes()).expect("the server is there");
     }
 
-    /// One `recv(1024)`.
+    /// Does one `recv(1024)`.
     fn recv(&mut self) -> String {
         let mut bytes = [0; 1024];
         let count = recv(&self.0, &mut bytes).expect("an answer in time");
@@ -87,7 +87,7 @@ impl Peer {
     }
 }
 
-/// A counter_client and a person who types.
+/// A counter_client with a simulated user at its standard input.
 struct Client {
     process: Process,
     typist: Option<Typist>,

@@ -1,5 +1,5 @@
-//! `counter_server`: whom it serves, its options, signals, and an output that nobody reads. Its files are in
-//! `log.rs` and `state.rs`.
+//! `counter_server`: its clients, options and signals, and an unread output. Its files are tested in `log.rs`
+//! and `state.rs`.
 
 use std::fs;
 use std::time::Instant;
@@ -22,7 +22,7 @@ fn c07_of_two_clients_with_one_id_the_newer_one_stays() {
     newer.type_line("c");
     older.wait_for("The connection is closed by the peer");
     newer.wait_for("Sent 2");
-    // The older one may come back, if its user wants that.
+    // The older one may reconnect if its user wants to.
     older.type_line("c");
     newer.wait_for("The connection is closed by the peer");
     older.type_line("exit");
@@ -51,7 +51,7 @@ fn a06_sigterm_closes_clients_and_ends_with_0() {
 }
 
 #[test]
-fn a08_standard_output_that_nobody_reads_stops_nobody() {
+fn a08_an_unread_standard_output_does_not_stop_the_server() {
     let folder = Folder::new();
     for reading in [Reading::FirstLineThenClosed, Reading::FirstLineThenStuck] {
         let address = free_address();
@@ -73,7 +73,7 @@ fn a08_standard_output_that_nobody_reads_stops_nobody() {
         drop(peer);
         process.signal("TERM");
         process.expect_exit(0, PATIENCE);
-        // Lines that a second has no room for are counted.
+        // Lines beyond the budget of a second are counted.
         let log = fs::read_to_string(&log).expect("a log");
         let left_out = log
             .lines()
@@ -83,10 +83,10 @@ fn a08_standard_output_that_nobody_reads_stops_nobody() {
     }
 }
 
-/// One client more than `--max-clients` is closed without a word, and has the place of the first when that
-/// has gone.
+/// One client more than `--max-clients` is closed without a message. It gets a place when another client has
+/// left.
 #[test]
-fn serves_as_many_clients_as_it_is_told() {
+fn the_number_of_clients_is_limited() {
     let folder = Folder::new();
     let mut server = Server::spawn(server_command(&folder, "127.0.0.1:0").args(["--max-clients", "1"]));
     let (peer, answer) = Peer::begin(&server.address, "17");

@@ -1,5 +1,5 @@
-//! The file in which `counter_server` keeps its numbers (C5): whole, young, and a clear error if it is
-//! neither readable nor writable.
+//! The file in which `counter_server` keeps its numbers (C5): it is complete and up to date, and a file that
+//! cannot be read or written is a clear error.
 
 use std::collections::HashSet;
 use std::fs;
@@ -22,16 +22,15 @@ fn c05_the_state_survives_sigterm() {
     server.stop();
     let saved = fs::read_to_string(folder.path("state")).expect("a state");
     assert_eq!(saved, format!("17 41 {random}\n"));
-    assert_eq!(fs::read_dir(&folder).expect("there").count(), 2, "nothing is left beside it");
+    assert_eq!(fs::read_dir(&folder).expect("there").count(), 2, "no other file is left");
     let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
     let (_peer, answer) = Peer::begin(&server.address, "17");
     assert_eq!(answer, "41");
 }
 
-/// A client counts all the time; whenever the server is killed, numbers older than a second are there.
+/// A client counts all the time. Whenever the server is killed, all numbers older than a second are saved.
 ///
-/// A machine or disk that is slow makes the server save later, and answer later: the slowest answer is
-/// allowed for.
+/// On a slow machine or disk the server saves later and answers later, so the slowest answer is allowed for.
 #[test]
 fn c05_a_kill_loses_nothing_older_than_a_second() {
     let folder = Folder::new();
@@ -52,7 +51,7 @@ fn c05_a_kill_loses_nothing_older_than_a_second() {
             peer.recv();
             slowest = slowest.max(asked.elapsed());
             sent.push((Instant::now(), number));
-            // A pace, not a wait: nothing depends on it but the length of the log.
+            // This sets a pace and does not wait for anything: only the length of the log depends on it.
             std::thread::sleep(ms(5));
         }
         let killed = Instant::now();
@@ -69,7 +68,7 @@ fn c05_a_kill_loses_nothing_older_than_a_second() {
     }
 }
 
-/// A reader sees the old or the new file, whole: also while it is replaced.
+/// A reader always sees the complete old or the complete new file, even during the replacement.
 #[test]
 fn c05_the_state_is_written_atomically() {
     let folder = Folder::new();
@@ -115,7 +114,7 @@ fn c05_a_malformed_state_is_a_clear_error() {
 }
 
 #[test]
-fn c05_a_state_that_cannot_be_written_is_said_at_the_beginning() {
+fn c05_a_state_that_cannot_be_written_is_reported_at_the_start() {
     let folder = Folder::new();
     let mut command = server_command(&folder, "127.0.0.1:0");
     let mut server = Process::spawn(command.arg("--state").arg(folder.path("missing/state")));
@@ -124,12 +123,12 @@ fn c05_a_state_that_cannot_be_written_is_said_at_the_beginning() {
     assert!(said.contains("missing/state") && said.contains("--state"), "{said}");
 }
 
-/// The disk of the state is full, then it is not: nothing is lost, though nothing has changed since.
+/// The disk of the state is full, and later has room again: nothing is lost, even without another change.
 #[test]
-fn c05_a_failed_save_is_said_once_and_tried_again() {
+fn c05_a_failed_save_is_reported_once_and_retried() {
     let folder = Folder::new();
     let mut server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
-    // Where it would write, a directory is in the way.
+    // A directory blocks the path of the new file.
     fs::create_dir(folder.path("state.new")).expect("a directory of ours");
     let (mut peer, _) = Peer::begin(&server.address, "17");
     peer.send("41 ");

@@ -1,4 +1,4 @@
-//! `counter_client` before a person, whose terminal is a pseudo-terminal.
+//! `counter_client` at a terminal, which is a pseudo-terminal.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::process::Process;
 use crate::process::folder::Folder;
 use crate::process::programs::{example, legacy};
 
-/// A person at a terminal sees the prompt below what happens, and `exit` ends it.
+/// At a terminal the prompt stays below the output, and `exit` ends the program.
 #[test]
 fn c10_at_a_terminal_the_prompt_comes_back() {
     let folder = Folder::new();

@@ -1,5 +1,5 @@
-//! `rank_client`: what it and its server say, its input, and a server that is not there (R11, R12).
-//! At a terminal it is in `terminal.rs`.
+//! `rank_client`: its output and that of its server, its input, and an absent server (R11, R12). See
+//! `terminal.rs` for terminals.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use crate::process::input::{redirected, typed};
 use crate::process::{Process, Stream};
 
 #[test]
-fn r11_r12_what_the_programs_say() {
+fn r11_r12_the_output_of_the_programs() {
     let mut server = Server::start(&[]);
     out(&mut server.process, "[STARTING] Listening for 5 clients...");
     let (mut first, mut typist) = typed(&client_of(&server.address, &[]));
@@ -74,7 +74,7 @@ fn r11_r12_what_the_programs_say() {
     server.process.expect_exit(0, PATIENCE);
 }
 
-/// A line with its address replaced.
+/// Returns a line with its address replaced.
 fn shape(line: &str) -> String {
     let words: Vec<_> =
         line.split(' ').map(|word| if word.starts_with("127.0.0.1:") { "A" } else { word }).collect();
@@ -88,12 +88,12 @@ fn r11_a_client_without_input_leaves() {
     redirected(&client_of(&server.address, &[]), "<&-").expect_exit(0, PATIENCE);
 }
 
-/// [R7] Commands from a pipe or a file are 10 ms apart; the last one has no end of line.
+/// [R7] Commands from a pipe or file are 10 ms apart. The last one has no line end.
 ///
-/// The time of all of them is measured. A count of reads would blame a busy machine: a reader that is
+/// The test measures the total time. Counting reads would blame a busy machine, because a reader that is
 /// scheduled late finds two commands in one `recv`.
 #[test]
-fn r11_all_that_is_piped_in_is_sent() {
+fn r11_all_piped_input_is_sent() {
     let commands: Vec<_> = (0..30).map(|n| format!("command {n}")).collect();
     let folder = Folder::new();
     let file = folder.path("commands");
@@ -125,7 +125,7 @@ fn r11_all_that_is_piped_in_is_sent() {
 }
 
 #[test]
-fn a05_a_client_says_that_there_is_no_server_and_stays() {
+fn a05_a_client_reports_an_absent_server_and_stays() {
     let address = free_address();
     let (mut client, mut typist) = typed(&client_of(&address, &[]));
     client.wait_for_line("why", |line| line.text.contains("cannot connect to"), PATIENCE);
@@ -140,7 +140,7 @@ fn a05_a_client_says_that_there_is_no_server_and_stays() {
     client.expect_exit(0, PATIENCE);
     server.process.kill(PATIENCE);
 
-    // Piped input that cannot be sent is not dropped in silence.
+    // Piped input that cannot be sent is not dropped silently.
     let (mut client, mut typist) = typed(&client_of(&address, &[]));
     typist.types("never sent");
     drop(typist);

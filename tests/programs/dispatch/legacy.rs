@@ -1,4 +1,4 @@
-//! Each program with the other legacy one.
+//! Each program with the legacy program on the other side.
 
 use support::bare::PATIENCE;
 
@@ -24,7 +24,7 @@ fn r02_r03_r06_legacy_clients_work_unchanged() {
     out(&mut second, "executes  dance");
     second_typist.types("sing\n");
     out(&mut third, "got ' 1 sing 1'");
-    // The first one is gone; the second goes on claiming 1, and is served as 0.
+    // The first client is gone. The second still claims rank 1, and is served as rank 0.
     first.signal("KILL");
     first.wait_for_exit(PATIENCE);
     out(&mut second, "new rank 0");
@@ -49,7 +49,7 @@ fn r11_our_client_works_with_a_legacy_server() {
     out(&mut second, "Assigned rank: 1");
     let mut third = Process::spawn(&mut client_of(&address, &["--stay"]));
     out(&mut third, "Assigned rank: 2");
-    // Each waits for the one before. This server takes two that arrive within one scheduling delay for one
+    // Each command waits for the one before, because this server takes two that arrive together for one
     // message.
     for (command, count) in ["dance", "sing", "jump"].into_iter().zip(1..) {
         first_typist.types(&format!("{command}\n"));
@@ -60,7 +60,7 @@ fn r11_our_client_works_with_a_legacy_server() {
     first.expect_exit(0, PATIENCE);
     out(&mut second, "New rank: 0");
     out(&mut third, "New rank: 1");
-    // It claims the rank that it has now: a claim of 1 would be rejected by this server.
+    // The client claims its current rank; this server would reject a claim of 1.
     second_typist.types("run\n");
     out(&mut third, "[Executing] i am runing watch me run");
 }

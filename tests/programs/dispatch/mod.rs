@@ -1,5 +1,5 @@
-//! `rank_server`, `rank_client`, and the legacy ones in Python. The sentences of their
-//! protocol are tested in `tests/virtual/dispatch/`.
+//! `rank_server`, `rank_client`, and the legacy ones in Python. The numbered sentences of their protocol are
+//! tested in `tests/virtual/dispatch/`.
 
 mod client;
 mod legacy;
@@ -47,7 +47,7 @@ fn out(process: &mut Process, text: &str) {
     out_times(process, text, 1);
 }
 
-/// Waits for a line on standard output, behind a prompt or not, so many times.
+/// Waits until a line has appeared this many times on standard output, with or without a prompt before it.
 fn out_times(process: &mut Process, text: &str, times: usize) {
     process.wait_until(&format!("{times} times {text:?}"), PATIENCE, |seen| {
         let lines = seen.iter().filter(|line| line.stream == Stream::Out);

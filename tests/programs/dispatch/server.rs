@@ -1,4 +1,4 @@
-//! `rank_server`: how it shares out commands, whom it turns away, its options, signals.
+//! `rank_server`: how it distributes commands, the clients that it turns away, its options and signals.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -43,7 +43,7 @@ fn r04_r08_four_workers_get_three_of_twelve_commands_each() {
 }
 
 #[test]
-fn r05_the_lowest_rank_is_told_and_the_server_logs_it() {
+fn r05_a_command_of_the_lowest_rank_is_rejected_and_logged() {
     let mut server = Server::start(&["--framing", "line"]);
     let (mut client, mut typist) = typed(&client_of(&server.address, &["--framing", "line"]));
     out(&mut client, "Assigned rank: 0");
@@ -68,7 +68,7 @@ fn r09_a_full_server_says_so_and_the_client_waits_for_a_place() {
     out(&mut second, "Assigned rank: 0");
 }
 
-/// A server that is stopped for a moment hears of all of them in one pass.
+/// A server that was stopped for a moment learns about all of them in one pass.
 #[test]
 fn r06_many_clients_may_leave_at_once() {
     let mut server = Server::start(&["100", "--framing", "line"]);

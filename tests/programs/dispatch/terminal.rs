@@ -1,4 +1,4 @@
-//! `rank_client` before a person, whose terminal is a pseudo-terminal.
+//! `rank_client` at a terminal, which is a pseudo-terminal.
 
 use support::bare::PATIENCE;
 
@@ -8,7 +8,7 @@ use crate::process::programs::legacy;
 use crate::process::{Process, Stream};
 
 #[test]
-fn r11_the_prompt_is_not_mangled_by_what_arrives() {
+fn r11_the_prompt_is_not_mangled_by_messages() {
     let server = Server::start(&[]);
     let (mut boss, mut boss_typist) = typed(&client_of(&server.address, &[]));
     out(&mut boss, "Assigned rank: 0");
@@ -27,7 +27,7 @@ fn r11_the_prompt_is_not_mangled_by_what_arrives() {
     raw(&mut terminal, "Enter command: ");
     boss_typist.types("dance\n");
     raw(&mut terminal, "watch me dance\\r\\nEnter command: ");
-    // Typed text stays on the screen when something arrives, and is sent as it stands there.
+    // Typed text stays on the screen when a message arrives, and is sent as displayed.
     typist.types("half typ\\\n");
     raw(&mut terminal, "half typ");
     boss_typist.types("jump\n");

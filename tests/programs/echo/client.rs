@@ -1,5 +1,5 @@
-//! `echo_client`: one message from the command line, or many from what its standard input is. At a terminal
-//! it is in `terminal.rs`.
+//! `echo_client`: one message from the command line, or many from standard input. See `terminal.rs` for
+//! terminals.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ use crate::process::programs::example;
 use crate::process::{Process, Stream};
 
 #[test]
-fn e07_one_shot_prints_the_response_and_logs_what_it_does() {
+fn e07_one_shot_prints_the_response_and_logs_each_step() {
     let server = Server::start(&[]);
     let mut client = client(&server.address, &["Hello, Grüße"]);
     client.expect_exit(0, PATIENCE);
@@ -45,7 +45,7 @@ fn e07_one_shot_takes_a_message_of_64_kib_and_shows_an_error() {
 }
 
 #[test]
-fn e07_one_shot_says_that_it_was_not_answered() {
+fn e07_one_shot_reports_a_missing_answer() {
     let server = Server::start(&[]);
     let mut client = client(&server.address, &[""]);
     client.expect_exit(1, PATIENCE);
@@ -135,7 +135,7 @@ fn e07_prompting_ends_at_once_on_dev_null_and_closed_input_and_reads_a_file() {
         client.expect_exit(0, PATIENCE);
         assert_eq!(responses(&client), expected, "{redirection}");
     }
-    // One-shot does not care.
+    // One-shot mode does not read its input.
     for redirection in ["Hello </dev/null", "Hello <&-", &format!("Hello <'{file}'")] {
         let mut client = client_with_input(&server.address, redirection);
         client.expect_exit(0, PATIENCE);
@@ -144,7 +144,7 @@ fn e07_prompting_ends_at_once_on_dev_null_and_closed_input_and_reads_a_file() {
 }
 
 #[test]
-fn e07_prompting_says_that_the_server_is_away_and_stays() {
+fn e07_prompting_reports_an_absent_server_and_stays() {
     let address = free_address();
     let (mut client, mut typist) = typed(&client_command(&address, &[]));
     let complaint = format!("cannot connect to {address}: ");
@@ -166,7 +166,7 @@ fn e07_prompting_says_that_the_server_is_away_and_stays() {
     client.wait_until("third complaint", PATIENCE, |seen| {
         (seen.iter().filter(|line| line.text.starts_with(&complaint)).count() == 3).then_some(())
     });
-    // A line without its end is one at the end of input.
+    // At the end of input, a line without its end counts.
     typist.types("exit");
     drop(typist);
     client.expect_exit(0, PATIENCE);
@@ -201,7 +201,7 @@ fn e07_a_servers_text_cannot_rearrange_the_terminal() {
 }
 
 #[test]
-fn a08_a_standard_output_that_takes_nothing_does_not_stop_the_client() {
+fn a08_a_stuck_standard_output_does_not_stop_the_client() {
     let server = Server::start(&[]);
     for redirection in ["Hello >&-", "Hello >/dev/full", "</dev/null >&-"] {
         let mut client = client_with_input(&server.address, redirection);

@@ -1,4 +1,4 @@
-//! Each program with the other legacy one.
+//! Each program with the legacy program on the other side.
 
 use support::bare::PATIENCE;
 use support::text;
@@ -17,8 +17,7 @@ fn e02_the_legacy_client_gets_its_answer_in_one_recv() {
         client.expect_exit(0, PATIENCE);
         assert_eq!(echoed(&client.lines(Stream::Out).join("\n"), "got "), Some(message));
     }
-    // It reads no more than 1024 bytes of the answer, but the server had the whole message, and is not
-    // confused.
+    // It reads at most 1024 bytes of the answer. The server has received the whole message all the same.
     let Some(mut command) = legacy("echo_client.py") else { return };
     let mut client = Process::spawn(command.args([host, port, &text(5_000)]));
     client.expect_exit(0, PATIENCE);
@@ -41,8 +40,8 @@ fn e07_our_client_works_with_the_legacy_server() {
         client.expect_exit(0, PATIENCE);
         assert_eq!(echoed(&client.lines(Stream::Out).join("\n"), "Response: "), Some(message));
     }
-    // That server does not take more than 1024 bytes. Whether its reset overtakes its answer is a matter of
-    // luck; our client ends.
+    // That server does not accept more than 1024 bytes. Whether its reset overtakes its answer is a matter of
+    // luck; our client ends either way.
     let mut long = client(&address, &["x".repeat(5_000).as_str()]);
     let status = long.wait_for_exit(PATIENCE);
     match status.code() {

@@ -1,5 +1,5 @@
-//! `echo_server`, `echo_client`, and the legacy ones in Python. The sentences of their
-//! protocol are tested in `tests/virtual/echo/`.
+//! `echo_server`, `echo_client`, and the legacy ones in Python. The numbered sentences of their protocol are
+//! tested in `tests/virtual/echo/`.
 
 mod client;
 mod legacy;
@@ -41,7 +41,7 @@ impl Server {
         connect(&self.address)
     }
 
-    /// All that the server says to `bytes` before it closes.
+    /// Sends `bytes` and returns everything that the server answers before it closes.
     fn ask(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(bytes).expect("the server reads");
@@ -66,13 +66,13 @@ fn client(address: &str, message: &[&str]) -> Process {
     Process::spawn(&mut client_command(address, message))
 }
 
-/// The client with its standard input as `redirection` of the shell says.
+/// Starts the client with its standard input redirected by the shell.
 fn client_with_input(address: &str, redirection: &str) -> Process {
     redirected(&client_command(address, &[]), redirection)
 }
 
-/// Returns the text after the time in the `Response: Server received at 2026-11-21 16:00:00: Hello` of a
-/// line.
+/// Returns the text after the time in a line such as `Response: Server received at 2026-11-21 16:00:00:
+/// Hello`.
 fn echoed<'a>(line: &'a str, label: &str) -> Option<&'a str> {
     let (time, message) =
         line.strip_prefix(label)?.strip_prefix("Server received at ")?.split_at_checked(19)?;
@@ -81,7 +81,7 @@ fn echoed<'a>(line: &'a str, label: &str) -> Option<&'a str> {
 }
 
 fn responses(process: &Process) -> Vec<&str> {
-    // On a pipe the prompt stands on a line of its own.
+    // On a pipe, the prompt is a line of its own.
     let lines = process.lines(Stream::Out);
     lines.into_iter().filter_map(|line| echoed(line, "Server response: ")).collect()
 }

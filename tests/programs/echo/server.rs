@@ -1,4 +1,4 @@
-//! `echo_server`, with bare sockets: its clock, its log, its options, signals.
+//! `echo_server` with bare sockets: its clock, log, options and signals.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -39,7 +39,7 @@ fn e05_the_server_logs_on_standard_error_and_prints_nothing() {
 
 #[test]
 fn e01_the_time_is_the_servers_local_time() {
-    // The second one needs no file of the system's.
+    // The second zone needs no file of the system.
     for (zone, file) in
         [("Asia/Tokyo", Some("/usr/share/zoneinfo/Asia/Tokyo")), ("TST-9:30", None), ("TST+4", None)]
     {
@@ -99,7 +99,7 @@ fn e06_keep_open_answers_line_by_line_over_a_socket() {
     stream.shutdown(Shutdown::Write).expect("a socket");
     assert_eq!(echoed(&lines.next().expect("an answer").expect("text"), ""), Some("last"));
     assert!(lines.next().is_none());
-    // Our client half-closes, so it does not mind.
+    // Our client half-closes, so this mode makes no difference to it.
     let mut client = client(&server.address, &["Hello"]);
     client.expect_exit(0, PATIENCE);
     assert_eq!(echoed(client.lines(Stream::Out)[0], "Response: "), Some("Hello"));
@@ -140,7 +140,7 @@ fn a03_over_a_socket_a_peer_that_does_not_read_is_read_no_further_and_delays_no_
     other.read_to_string(&mut heard).expect("an answer");
     assert_eq!(echoed(heard.trim_end(), ""), Some("Hello"));
 
-    // It reads at last, and nothing is lost.
+    // It finally reads, and nothing is lost.
     stuck.shutdown(Shutdown::Write).expect("a socket");
     assert_eq!(BufReader::new(stuck).lines().map_while(Result::ok).count(), written.div_ceil(line.len()));
 }
@@ -161,7 +161,7 @@ fn a06_the_first_signal_drains_and_the_server_ends_with_0() {
 #[test]
 fn a01_without_an_option_the_server_listens_on_this_machine_only() {
     let mut server = Process::spawn(&mut example("echo_server"));
-    // If another program listens there, it says so with the same address.
+    // If another program has the default address, the error names that address.
     server.wait_for_line(
         "address",
         |line| line.text.contains("listen") && line.text.contains(" on 127.0.0.1:8080"),
@@ -183,7 +183,7 @@ fn a05_an_address_in_use_is_one_line_and_exit_code_1() {
 
 /// Times in UTC look right until a reader compares them with a clock.
 #[test]
-fn e01_a_time_zone_that_is_not_known_is_said_once_at_the_start() {
+fn e01_an_unknown_time_zone_is_reported_once_at_the_start() {
     let mut server =
         Server::spawn(example("echo_server").env("TZ", "Mars/Olympus").args(["--listen", "127.0.0.1:0"]));
     let said = "TZ=Mars/Olympus: this time zone is not known here, so times are in UTC";

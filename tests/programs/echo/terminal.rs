@@ -1,4 +1,4 @@
-//! `echo_client` before a person: prompt, log and answers on one screen, which is a pseudo-terminal (E7).
+//! `echo_client` at a pseudo-terminal: prompt, log and answers on one screen (E7).
 
 use support::bare::{PATIENCE, free_address};
 
@@ -6,7 +6,7 @@ use super::{Server, echoed};
 use crate::process::programs::{example, legacy};
 use crate::process::{Process, Stream};
 
-/// Returns the text that a terminal shows while `keys` are typed, each at a prompt, without control bytes.
+/// Returns the text on a terminal, without control bytes, while `keys` are typed, each at a prompt.
 fn at_a_terminal(address: &str, log_level: &str, keys: &[&str]) -> Option<Vec<String>> {
     let mut command = legacy("echo_terminal.py")?;
     command.arg("Enter message to send: ").args(keys).arg("--").arg(example("echo_client").get_program());
@@ -40,9 +40,9 @@ fn e07_ctrl_d_and_ctrl_c_leave_the_prompt_on_a_line_of_its_own() {
     }
 }
 
-/// Log and prompt are written by two threads.
+/// Two threads write the log and the prompt.
 #[test]
-fn e07_the_log_of_a_message_stands_before_its_response_and_never_behind_a_prompt() {
+fn e07_the_log_of_a_message_comes_before_its_response_and_never_after_a_prompt() {
     let server = Server::start(&[]);
     for _ in 0..10 {
         let keys = ["one\\n", "two\\n", "q\\n"];

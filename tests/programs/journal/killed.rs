@@ -1,5 +1,5 @@
-//! `turn_server --journal`, killed at any moment under 64 rings of clients that come back every time: judged
-//! by what the clients have read over all lives, and by nothing else.
+//! `turn_server --journal`, killed at any moment under 64 rings of clients that reconnect each time. The only
+//! evidence is the messages that the clients have read over all lives.
 
 #![allow(clippy::disallowed_types, reason = "its clients have a thread each, and one history")]
 
@@ -20,21 +20,21 @@ use crate::process::folder::Folder;
 use crate::process::programs::example_as_here;
 use crate::programs::{Server, field};
 
-/// Times that `cargo test` kills it. The variable has it killed more often: `TAKETURNS_KILLS=1000`.
+/// How often `cargo test` kills it. The variable sets another number: `TAKETURNS_KILLS=1000`.
 const KILLS: u32 = 15;
 
 const RINGS: usize = 64;
 const CLIENTS: usize = 2 * RINGS;
 
-/// A turn that can be counted by nobody else: its ring and its number. The epoch is one for all.
+/// A turn of one client only: its ring and its number. The epoch is the same throughout.
 type Turn = (usize, u64);
 
-/// What all clients have read, over all lives.
+/// Everything that the clients have read, over all lives.
 #[derive(Default)]
 struct History {
-    /// The client that was told that it has the turn.
+    /// The client that was granted each turn.
     holders: Mutex<HashMap<Turn, usize>>,
-    /// The client that was told that its answer counts.
+    /// The client whose answer was confirmed in each turn.
     answers: Mutex<HashMap<Turn, usize>>,
     epoch: Mutex<Option<String>>,
     confirmed: AtomicU64,
@@ -53,16 +53,16 @@ struct Client<'h> {
     nth: usize,
     history: &'h History,
     secret: Option<String>,
-    /// The turn whose answer was confirmed last, and the one whose fate is not known.
+    /// The last turn whose answer was confirmed. Below, the turn whose answer has an unknown fate.
     confirmed: Option<u64>,
     in_flight: Option<u64>,
 }
 
 impl Client<'_> {
-    /// Comes back until all is over.
+    /// Reconnects until the test is over.
     fn play(mut self, address: &str) {
         while !self.history.is_over.load(Ordering::Relaxed) {
-            // A server that is not there, or is killed in the midst of it, is no error.
+            // A server that is absent or is killed meanwhile is not an error.
             if self.live(address).is_err() {
                 thread::yield_now();
             }
@@ -128,7 +128,7 @@ impl Client<'_> {
                 self.counted(turn);
             }
             "WAIT" => {}
-            // What was in flight when a turn came back may be read after it has lapsed.
+            // An answer that was in flight when the turn came back may arrive after the turn has lapsed.
             "LAPSED" | "NO" => self.in_flight = None,
             _ => panic!("{name}: {line:?}"),
         }
@@ -162,8 +162,8 @@ impl Client<'_> {
     }
 }
 
-/// The client's first `JOIN` may be stored while its `WELCOME` is lost, and then its name is taken: so all
-/// have joined before the first kill.
+/// A client's first `JOIN` may be stored although its `WELCOME` is lost, and then its name is taken. So all
+/// clients join before the first kill.
 fn join_all(history: &History) {
     let give_up = Instant::now() + PATIENCE;
     while history.holders.lock().expect("no client panicked").len() < RINGS
@@ -178,7 +178,7 @@ fn pause(time: Duration) {
     let _ = std::sync::mpsc::channel::<()>().1.recv_timeout(time);
 }
 
-/// Ends the clients also if a life does not begin.
+/// Ends the clients even if a life does not begin.
 struct End<'h>(&'h History);
 
 impl Drop for End<'_> {
@@ -206,7 +206,7 @@ fn no_answer_is_lost_or_doubled_when_a_server_with_64_rings_is_killed() {
             let (history, address) = (&history, address.as_str());
             let client = Client { nth, history, secret: None, confirmed: None, in_flight: None };
             scope.spawn(move || {
-                // One that finds a promise broken ends all.
+                // A client that finds a broken promise ends the whole test.
                 let _end = End(history);
                 client.play(address);
             });
@@ -223,7 +223,7 @@ fn no_answer_is_lost_or_doubled_when_a_server_with_64_rings_is_killed() {
             }
             server = (rng.u8(..5) > 0).then(|| Server::spawn(&mut start(), Reading::All));
         }
-        // At last it lives on, and every ring with it.
+        // The last life is not killed, and every ring goes on in it.
         let _server = server.unwrap_or_else(|| Server::spawn(&mut start(), Reading::All));
         let before = history.answers.lock().expect("no client panicked").clone();
         let last = |answers: &HashMap<Turn, usize>, ring: usize| {
@@ -245,7 +245,7 @@ fn no_answer_is_lost_or_doubled_when_a_server_with_64_rings_is_killed() {
     );
 }
 
-/// While it opens its journal, and whatever it does there.
+/// Kills the server while it is opening its journal.
 fn kill_while_it_begins(command: &mut Command, rng: &mut Rng, early: &mut u32) {
     let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process");
     pause(Duration::from_micros(rng.u64(..20_000)));

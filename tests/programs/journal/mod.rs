@@ -1,7 +1,6 @@
-//! The journal in processes that are killed, on disks that are full or fail, and under two servers at once.
+//! The journal in processes that are killed, on disks that are full or fail, and with two servers at once.
 //!
-//! The process is this very program, which writes records as fast as it can and says up to where they are
-//! durable.
+//! The process is this test binary. It writes records as fast as it can and reports how many are durable.
 
 mod killed;
 mod writer;
@@ -21,10 +20,10 @@ use taketurns::store::Store as _;
 
 use writer::{DIR, History, WAITING_MAX};
 
-/// Times that `cargo test` kills a process. The variable has it kill more: `TAKETURNS_KILLS=1000`.
+/// How often `cargo test` kills a process. The variable sets another number: `TAKETURNS_KILLS=1000`.
 const KILLS: u32 = 200;
 
-/// A directory of its own, which is gone with this.
+/// A temporary directory, removed on drop.
 struct Dir(PathBuf);
 
 impl Dir {
@@ -41,7 +40,7 @@ impl Drop for Dir {
     }
 }
 
-/// A process that writes.
+/// A writing process.
 struct Writer {
     process: Child,
     lines: BufReader<ChildStdout>,
@@ -62,7 +61,8 @@ impl Writer {
         Writer { process, lines }
     }
 
-    /// The next line that begins with `word`: what comes after it. `None` when the process has ended.
+    /// Reads on to the next line that begins with `word`, and returns the rest of it; `None` when the process
+    /// has ended.
     fn hear(&mut self, word: &str) -> Option<String> {
         let mut line = String::new();
         loop {
@@ -88,7 +88,7 @@ impl Drop for Writer {
     }
 }
 
-/// The contents of a journal that no process uses.
+/// Returns the contents of a journal that no process is using.
 fn found(dir: &Path) -> u64 {
     let mut journal = Journal::open(dir, Epoch(99)).expect("it opens");
     let history = History::of(&journal.load().expect("a state"));
@@ -103,7 +103,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let mut acknowledged = 0;
     for kill in 0..kills {
         let mut writer = Writer::start(&dir.0);
-        // A life first reports the state that it has found.
+        // A life begins by reporting the state that it found.
         let mut is_first = true;
         let mut hear = |writer: &mut Writer| {
             let durable = writer.hear_number("durable ")?;
@@ -113,7 +113,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
             Some(())
         };
         if rng.u8(..4) == 0 {
-            // While it begins, opens the journal, or writes: whenever that is.
+            // A random moment: while the process starts, opens the journal, or writes.
             let moment = Duration::from_micros(rng.u64(..30_000));
             channel::<()>().1.recv_timeout(moment).expect_err("nothing comes");
         } else {
@@ -122,7 +122,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
             }
         }
         writer.process.kill().expect("it can be killed");
-        // The output before it died.
+        // The output from before it died.
         while hear(&mut writer).is_some() {}
         writer.process.wait().expect("it has ended");
     }
@@ -150,7 +150,7 @@ fn two_processes_cannot_have_one_directory() {
     assert!(found(&dir.0) > durable, "and the lock is gone with its process");
 }
 
-/// A small file system of its own in a directory, until this is dropped.
+/// A small file system mounted on a directory, until this is dropped.
 struct SmallDisk(Dir);
 
 impl SmallDisk {
@@ -178,7 +178,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_ends_the_life_and_the_next_one_has_all_that_was_acknowledged() {
+fn a_full_disk_ends_the_life_and_the_next_one_has_everything_acknowledged() {
     let Some(disk) = SmallDisk::new("400k") else {
         return println!("a full disk: SKIPPED, it needs root to mount one");
     };

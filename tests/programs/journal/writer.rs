@@ -1,4 +1,4 @@
-//! A process that writes a history in which every moment can be told from every other one.
+//! A process that writes a history in which every state is different.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -13,16 +13,16 @@ use taketurns::session::{Epoch, Name};
 use taketurns::store::{Store as _, StoreThread};
 use taketurns::turn::{Demand, Rules, Weight};
 
-/// The environment variable with the directory to write to.
+/// The environment variable that names the directory.
 pub const DIR: &str = "TAKETURNS_JOURNAL_DIR";
 
 const RINGS: u64 = 64;
 
-/// Records that may wait for the disk.
+/// The most records that may wait for the disk.
 pub const WAITING_MAX: u64 = 200;
 
-/// A history in which record *n* changes the ring *n* modulo 64, the seat in it, and `Meta`, which counts. So
-/// a state tells how many records it has, and whether it has all of each.
+/// A history in which record *n* changes ring *n* modulo 64, the seat in it, and `Meta`, which counts. So a
+/// state shows how many records it contains, and whether each is complete.
 pub struct History {
     last: u64,
     epoch: Epoch,
@@ -32,14 +32,14 @@ fn ring_of(nth: u64) -> Name {
     format!("ring-{}", nth % RINGS).parse().expect("a name")
 }
 
-/// Records among the first `last` that change the ring of record `nth`.
+/// Returns how many of the first `last` records change the ring of record `nth`.
 fn changes_of(nth: u64, last: u64) -> u64 {
     let first = nth % RINGS;
     if first == 0 { last / RINGS } else { (last + RINGS - first) / RINGS }
 }
 
 impl History {
-    /// The history that has come to this state; an error if none has.
+    /// Returns the history that led to this state, or an error if there is none.
     pub fn of(state: &State) -> Result<History, String> {
         let last = state.meta.forgotten_turn;
         let expected: BTreeMap<Name, u64> =
@@ -62,7 +62,7 @@ impl History {
         self.last
     }
 
-    /// The changes of the next record.
+    /// Returns the changes of the next record.
     pub fn next(&self) -> Vec<Change> {
         let nth = self.last + 1;
         let (ring, count) = (ring_of(nth), changes_of(nth, nth));
@@ -104,7 +104,7 @@ fn the_process_that_writes() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let mut out = std::io::stdout().lock();
     let mut say = |text: String| {
-        // One write a line: a process that is killed says a line or does not.
+        // One write per line, so that a killed process prints a line completely or not at all.
         out.write_all(text.as_bytes()).expect("a parent that reads");
         out.flush().expect("a parent that reads");
     };

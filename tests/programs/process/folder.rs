@@ -1,11 +1,11 @@
-//! A folder for what programs read and write.
+//! A folder for the files that programs read and write.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Every test's own; it goes away with the test.
+/// A temporary folder, removed with the test.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -13,7 +13,7 @@ impl Folder {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("taketurns-test-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
-        // One that was killed may have left it behind, under an id that is given again.
+        // A killed test may have left it behind, and the process id may be reused.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).expect("a new folder");
         Folder(path)

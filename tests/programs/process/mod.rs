@@ -1,13 +1,13 @@
-//! Running programs from tests: spawn, watch their lines, signal them, see how they end.
+//! Runs programs from tests: spawns them, watches their lines, sends them signals, checks how they end.
 //!
-//! Every wait has a deadline and is woken by a line or an end of file; nothing sleeps to synchronise. A wait
-//! that fails panics with all that the program has printed, so that a log of a failed run tells the story.
-//! A program's output is kept whole: a wait looks at everything seen so far, not at "the next line".
+//! Every wait has a deadline and is woken by a line or an end of file; nothing sleeps to synchronise. A
+//! failed wait panics with everything that the program has printed, so that the log of a failed run tells the
+//! story. A program's output is kept whole: a wait examines everything seen so far, not "the next line".
 //!
-//! Not here: the meaning of the lines (but for `{name} sent: {number}`), and which options programs have.
+//! Not here: the meaning of the lines (except for `{name} sent: {number}`), and the options of programs.
 
 // programs.rs   where the programs are
-// input.rs      standard input, and the person who types
+// input.rs      standard input, and a simulated user
 // folder.rs     a folder for their files
 
 pub(crate) mod folder;
@@ -22,7 +22,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Which of its two outputs a program wrote a line to.
+/// The output to which a program wrote a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
     Out,
@@ -51,7 +51,7 @@ impl Sent {
     }
 }
 
-/// The test's treatment of an output of the program.
+/// How a test treats one output of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// Every line is read and kept.
@@ -64,26 +64,26 @@ pub(crate) enum Reading {
     Stuck,
 }
 
-/// A running program, killed when this is dropped.
+/// A running program, killed on drop.
 pub(crate) struct Process {
     name: String,
     child: Child,
-    /// Disconnected once nothing is read from the program any more, which is how its end is noticed.
+    /// Disconnected once nothing more is read from the program, which signals its end.
     incoming: Receiver<Line>,
     /// Everything read so far, in order of arrival; within one stream also in order of printing.
     seen: Vec<Line>,
-    /// Holds the reading ends of stuck pipes: they stay open, unread, as long as the program runs.
+    /// The reading ends of stuck pipes, which stay open but unread while the program runs.
     _unread: Vec<Box<dyn Any + Send>>,
 }
 
 impl Process {
-    /// Starts `command` and reads all that it prints.
+    /// Starts `command` and reads everything that it prints.
     pub(crate) fn spawn(command: &mut Command) -> Self {
         Self::spawn_reading(command, Reading::All, Reading::All)
     }
 
-    /// Starts `command`; says for both outputs what is done with them. One of them must be read to its end
-    /// (or to its closing) for [`Process::wait_for_exit`] to see that.
+    /// Starts `command` with a treatment for each output. One of them must be read to its end (or closed) for
+    /// [`Process::wait_for_exit`] to notice the end.
     pub(crate) fn spawn_reading(command: &mut Command, out: Reading, err: Reading) -> Self {
         let name =
             Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -98,17 +98,17 @@ impl Process {
         Self { name, child, incoming, seen: Vec::new(), _unread: unread }
     }
 
-    /// All lines of one stream so far.
+    /// Returns all lines of one stream so far.
     pub(crate) fn lines(&self, stream: Stream) -> Vec<&str> {
         self.seen.iter().filter(|line| line.stream == stream).map(|line| line.text.as_str()).collect()
     }
 
-    /// All `{name} sent: {number}` on standard output so far.
+    /// Returns all `{name} sent: {number}` on standard output so far.
     pub(crate) fn sent(&self) -> Vec<Sent> {
         self.seen.iter().filter_map(Sent::parse).collect()
     }
 
-    /// Waits for a line that satisfies `predicate`, also an earlier one.
+    /// Waits for a line that satisfies `predicate`. It may be an earlier one.
     pub(crate) fn wait_for_line(
         &mut self,
         what: &str,
@@ -118,7 +118,7 @@ impl Process {
         self.wait_until(what, within, |seen| seen.iter().find(|line| predicate(line)).cloned())
     }
 
-    /// Waits until `count` numbers were printed, and answers with all there are, in order.
+    /// Waits until `count` numbers have been printed. Returns all of them, in order.
     pub(crate) fn wait_for_sent(&mut self, count: usize, within: Duration) -> Vec<Sent> {
         let what = format!("{count} numbers");
         self.wait_until(&what, within, |seen| {
@@ -127,11 +127,11 @@ impl Process {
         })
     }
 
-    /// Waits until `check`, given everything seen so far, finds what it looks for.
+    /// Waits until `check` finds something in everything seen so far.
     ///
     /// # Panics
     ///
-    /// Panics with all that the program printed if it ends, or the time does, before that.
+    /// Panics with everything that the program printed, if it ends or the time is over before that.
     pub(crate) fn wait_until<T>(
         &mut self,
         what: &str,
@@ -151,7 +151,7 @@ impl Process {
         }
     }
 
-    /// Watches for as long as `window` that no line satisfies `predicate`, neither an earlier one nor a new.
+    /// Checks that no line satisfies `predicate`, neither before nor during `window`.
     pub(crate) fn expect_no_line(&mut self, what: &str, predicate: impl Fn(&Line) -> bool, window: Duration) {
         let deadline = Instant::now() + window;
         while self.next_line(deadline).is_ok() {}
@@ -160,10 +160,10 @@ impl Process {
         }
     }
 
-    /// Sends a signal by its name without `SIG`, such as `TERM`.
+    /// Sends a signal by its name without `SIG`, for example `TERM`.
     pub(crate) fn signal(&self, signal: &str) {
-        // The child is not waited for yet, so its id cannot belong to another process. `kill` is a builtin
-        // of every `sh`, while slim container images lack the program.
+        // The child has not been waited for yet, so no other process can have its id. `kill` is a builtin of
+        // every `sh`, but slim container images lack the program.
         let status = Command::new("sh")
             .args(["-c", "kill -s \"$0\" \"$1\"", signal, &self.child.id().to_string()])
             .status()
@@ -175,31 +175,31 @@ impl Process {
         self.child.id()
     }
 
-    /// Kills the program (SIGKILL) and answers with everything it had printed until then.
+    /// Kills the program (SIGKILL). Returns everything that it had printed.
     pub(crate) fn kill(mut self, within: Duration) -> Vec<Sent> {
         self.child.kill().expect("a child that was not waited for can be killed");
         self.wait_for_exit(within);
         self.sent()
     }
 
-    /// Waits for the program to end by itself, reading the rest of what it prints.
+    /// Waits for the program to end on its own, reading the rest of its output.
     ///
     /// # Panics
     ///
-    /// Panics with all that the program printed if it is still running then.
+    /// Panics with everything that the program printed, if it is still running then.
     pub(crate) fn wait_for_exit(&mut self, within: Duration) -> ExitStatus {
         self.try_wait_for_exit(within)
             .unwrap_or_else(|| self.fail(&format!("still running after {within:?}")))
     }
 
-    /// As [`Process::wait_for_exit`], `None` if the program is still running.
+    /// Like [`Process::wait_for_exit`], but returns `None` if the program is still running.
     pub(crate) fn try_wait_for_exit(&mut self, within: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + within;
         loop {
             match self.next_line(deadline) {
                 Ok(()) => {}
                 Err(RecvTimeoutError::Timeout) => return None,
-                // Its outputs are closed, which a program of ours does only by ending.
+                // Its outputs are closed, which our programs do only by ending.
                 Err(RecvTimeoutError::Disconnected) => {
                     return Some(self.child.wait().expect("a child can be waited for"));
                 }
@@ -207,7 +207,7 @@ impl Process {
         }
     }
 
-    /// Waits for the end and checks the exit code.
+    /// Waits for the end, and checks the exit code.
     pub(crate) fn expect_exit(&mut self, code: i32, within: Duration) {
         let status = self.wait_for_exit(within);
         if status.code() != Some(code) {
@@ -215,7 +215,7 @@ impl Process {
         }
     }
 
-    /// Panics with `why` and all that the program has printed.
+    /// Panics with `why` and everything that the program has printed.
     pub(crate) fn fail(&self, why: &str) -> ! {
         let said = |line: &Line| format!("  {:?} | {}\n", line.stream, line.text.escape_debug());
         let story: String = self.seen.iter().map(said).collect();
@@ -231,13 +231,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only if it has ended already.
+        // Both fail only if it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Starts the thread that reads one output. What must stay open without being read is given back.
+/// Starts the thread that reads one output. Returns a pipe that must stay open without being read.
 fn read_lines(
     pipe: impl Read + Send + 'static,
     stream: Stream,
@@ -251,7 +251,7 @@ fn read_lines(
     thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);
         let mut bytes = Vec::new();
-        // An error is the end, as an end of file is; a test that still waits for a line will say so.
+        // An error ends the output like an end of file. A test that still waits for a line will report it.
         while pipe.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
             let text = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
             bytes.clear();
@@ -262,7 +262,7 @@ fn read_lines(
                 Reading::All => {}
                 Reading::FirstLineThenClosed => return,
                 Reading::FirstLineThenStuck | Reading::Stuck => {
-                    // Lives in the channel until the `Process` drops its other end.
+                    // Kept in the channel until the `Process` drops its other end.
                     let _ = give_back.send(pipe);
                     return;
                 }
