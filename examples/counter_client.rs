@@ -1,4 +1,4 @@
-//! Counts up at a counter server; commands on standard input connect and disconnect it.
+//! Counts up at a counter server. Commands on standard input connect and disconnect it.
 //!
 //! ```text
 //! cargo run --release --example counter_client -- --id 17
@@ -25,11 +25,11 @@ struct Options {
     #[argh(option, arg_name = "addr", default = "\"127.0.0.1:2004\".to_owned()")]
     connect: String,
 
-    /// who to be, 0 to 10000. Default: random
+    /// the client's id, 0 to 10000. Default: random
     #[argh(option, arg_name = "n", from_str_fn(parse_id))]
     id: Option<CounterId>,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
@@ -83,11 +83,11 @@ fn run(options: &Options, extras: &Extras) -> Result<(), String> {
     Ok(())
 }
 
-/// A connection that was asked for with c. A dial's number is used again after s, so the one that is shut
-/// down is told from the next one by its connection.
+/// A connection that was opened with c. A dial's number is reused after s, so only the connection id tells a
+/// connection that was shut down from the next one.
 struct Running {
     dial: DialId,
-    /// Once it is established.
+    /// `None` until it is established.
     connection: Option<ConnectionId>,
 }
 
@@ -104,7 +104,7 @@ fn network(
             }
         }
         Event::Closed { connection, reason, .. } => {
-            // Not the one that was shut down with s.
+            // Ignores a connection that was shut down with s.
             if let Some(ended) = running.take_if(|running| running.connection == Some(connection)) {
                 screen.driver.hang_up(ended.dial);
                 screen.line(format_args!("The connection is {reason}; c connects again"));
@@ -139,7 +139,7 @@ fn random_id() -> CounterId {
     loop {
         let mut bytes = [0; 2];
         entropy(&mut bytes);
-        // 14 bits, so that most tries are good.
+        // 14 bits, so that most attempts succeed.
         if let Some(id) = CounterId::new(u16::from_le_bytes(bytes) & 0x3fff) {
             return id;
         }

@@ -25,9 +25,9 @@ use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerCon
 /// Remember the last number of every client, and give out random odd and even numbers.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
-    note = "Fixed limits: a message of 32 bytes; an id from 0 to 10000, which is sent within 10 s. A client that does not read is closed once 128 KiB
-wait for it.
-Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
+    note = "Fixed limits: 32 bytes for a message; an id from 0 to 10000, which must arrive within 10 s. A client that does not
+read is closed once 128 KiB wait for it.
+Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and arrives within 5 s."
 )]
 struct Options {
     /// address to listen on, as HOST:PORT; may be given several times. Default: the environment variable
@@ -39,26 +39,26 @@ struct Options {
     #[argh(option, arg_name = "file", default = "PathBuf::from(\"server.log\")")]
     log_file: PathBuf,
 
-    /// file in which the numbers outlive the server; written once a second when they change. Default: none
+    /// file in which the numbers outlive the server; written at most once per second. Default: none
     #[argh(option, arg_name = "file")]
     state: Option<PathBuf>,
 
-    /// clients, in all; further ones are closed without a word. At most the limit of file descriptors less
-    /// 32, and less 1 for every further address. Default: 10000
+    /// the most clients; further ones are closed without a message. At most the limit of file descriptors
+    /// less 32, and less 1 for every further address. Default: 10000
     #[argh(option, arg_name = "n", default = "10_000")]
     max_clients: usize,
 
-    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default:
+    /// connections per address; further ones are closed without a message. Loopback has no limit. Default:
     /// none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
-    /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status.
-    /// Default: the environment variable TAKETURNS_STATUS, else none
+    /// address for the status page, metrics and probes over HTTP, as HOST:PORT, if built with the feature
+    /// status. Default: the environment variable TAKETURNS_STATUS, else none
     #[argh(option, arg_name = "addr")]
     status: Option<String>,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
 fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     if options.max_clients == 0 {
-        common::options::wrong_usage(format_args!("--max-clients 0 makes no sense: it must be at least 1"));
+        common::options::wrong_usage(format_args!("--max-clients 0 is invalid: it must be at least 1"));
     }
     let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
     let site = Site::new(&options.listen, "127.0.0.1:2004", status, max_per_address, extras)?;
@@ -81,7 +81,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
         os_entropy(),
     );
     let Service { mut event_loop, bound, status, strays } = Service::listen(counter, site, None)?;
-    // Only now: the files may be those of a server that has the address.
+    // Not before: the files may belong to a server that already has the address.
     let counter = event_loop.driver_mut().protocol_mut();
     let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;
     if options.state.as_ref().is_some_and(|state| files::lead_to_one(state, &options.log_file)) {

@@ -1,4 +1,4 @@
-//! Sends messages to an echo server: one given as an argument, or one after the other, as typed.
+//! Sends messages to an echo server: one from the command line, or several as they are typed.
 //!
 //! ```text
 //! cargo run --release --example echo_client -- "Hello"
@@ -19,11 +19,10 @@ use taketurns::net::{Event, Target};
 use taketurns::protocol::echo::{EchoClient, EchoClientConfig, EchoClientEvent};
 use taketurns::protocol::{CloseReason, DialId};
 
-/// Send a message to an echo server and print the response; without a message, prompt for one after the
-/// other.
+/// Send a message to an echo server and print the response. Without a message, prompt for messages.
 #[derive(FromArgs, ArgsInfo)]
 struct Options {
-    /// the message; without one, it prompts. (The message help is written behind --.)
+    /// the message; if it is missing, the program prompts. (To send the word help, write it after --.)
     #[argh(positional)]
     message: Option<String>,
 
@@ -31,7 +30,7 @@ struct Options {
     #[argh(option, arg_name = "addr", default = "\"127.0.0.1:8080\".to_owned()")]
     connect: String,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
@@ -81,7 +80,7 @@ fn one_shot(
 
 fn prompting(console: &mut Console<EchoClient>, way: &Way, server: &Target) -> Result<(), String> {
     console.line(format_args!("Echo client for {server}. Type quit, exit or q to leave."));
-    // The message under way, and those that wait for it.
+    // The message that was sent, and those that wait for it.
     let mut dial = None;
     let mut waiting = std::collections::VecDeque::new();
     let mut over = false;
@@ -118,7 +117,7 @@ fn prompting(console: &mut Console<EchoClient>, way: &Way, server: &Target) -> R
     Ok(())
 }
 
-/// The answer, or why there is none. The connection is not tried again.
+/// Returns the answer, or the reason why there is none. The connection is not retried.
 fn outcome(
     screen: &mut Screen<'_, EchoClient>,
     dial: DialId,
@@ -141,7 +140,7 @@ fn outcome(
         _ => return None,
     };
     screen.driver.hang_up(dial);
-    // Or the log of this message would stand behind the next prompt.
+    // Otherwise the log of this message could appear after the next prompt.
     log::logger().flush();
     Some(result)
 }

@@ -1,4 +1,4 @@
-//! Echoes each message with this server's local time in front.
+//! Echoes each message, preceded by this server's local time.
 //!
 //! ```text
 //! cargo run --release --example echo_server
@@ -17,13 +17,13 @@ use jiff::Timestamp;
 use log::LevelFilter;
 use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
 
-/// Echo each message with the local time in front: one message a connection, or one a line.
+/// Echo each message, preceded by the local time: one message per connection, or one per line.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
-    note = "Fixed limits: 10000 clients, and not more than the limit of file descriptors; a message of 65536 bytes.
-A message begins within 10 s and ends within 10 s more. A client that does not read is closed once 128 KiB
-wait for it.
-Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
+    note = "Fixed limits: 10000 clients, or as many as the limit of file descriptors allows; 65536 bytes for a message. A
+message must begin within 10 s and end within another 10 s. A client that does not read is closed once 128 KiB wait
+for it.
+Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and arrives within 5 s."
 )]
 struct Options {
     /// address to listen on, as HOST:PORT; may be given several times. Default: the environment variable
@@ -35,17 +35,17 @@ struct Options {
     #[argh(switch)]
     keep_open: bool,
 
-    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default:
+    /// connections per address; further ones are closed without a message. Loopback has no limit. Default:
     /// none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
-    /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status.
-    /// Default: the environment variable TAKETURNS_STATUS, else none
+    /// address for the status page, metrics and probes over HTTP, as HOST:PORT, if built with the feature
+    /// status. Default: the environment variable TAKETURNS_STATUS, else none
     #[argh(option, arg_name = "addr")]
     status: Option<String>,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }

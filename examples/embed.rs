@@ -1,9 +1,9 @@
-//! A host program with a loop of its own: its own `Poll`, its own timer, another source beside ours. Copy
-//! from here.
+//! A host program with a loop of its own: its own `Poll`, its own timer, and another event source. Meant to
+//! be copied from.
 //!
 //! The host is an instrument that one client may use at a time. It measures (a UDP socket stands for the
-//! hardware), it reports (a timer), and in between it drives a turn server that decides whose number goes to
-//! the instrument. Two clients run along so that there is something to see.
+//! hardware), it reports (a timer), and in between it drives a turn server that decides whose number is sent
+//! to the instrument. Two clients run along so that there is something to see.
 //!
 //! ```text
 //! cargo run --release --example embed
@@ -25,7 +25,7 @@ use taketurns::protocol::turns::{
     ClientConfig, Framing, TurnClient, TurnEvent, TurnServer, TurnServerConfig,
 };
 
-/// Show how a host program embeds a turn server into a loop of its own.
+/// Show how a host program embeds a turn server into its own loop.
 #[derive(FromArgs, ArgsInfo)]
 struct Options {
     /// end after this many numbers. Default: 6
@@ -47,7 +47,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);
 
-    // The host's own source.
+    // The host's own event source.
     let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
     let mut instrument = UdpSocket::bind(loopback)?;
     let itself = instrument.local_addr()?;
@@ -65,7 +65,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let (mut turns, mut measured) = (0, 0);
     let mut report_at = now().instant + REPORT_EVERY;
     while !(server.is_drained() && clients.is_drained()) {
-        // 1. Sleep until something happens or the first deadline, ours or the host's, has come.
+        // 1. Sleep until something happens, or until the first deadline of the host or the drivers.
         let theirs = [server.next_deadline(), clients.next_deadline(), counting.next_deadline()];
         let deadlines = theirs.into_iter().chain([Some(report_at)]);
         let timeout = poll_timeout(now(), deadlines.flatten().min());
@@ -73,9 +73,9 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             polled => polled?,
         }
-        // 2. One instant for all that happens in this pass.
+        // 2. Use one time for everything in this pass.
         let now = now();
-        // 3. Each event to whom it belongs.
+        // 3. Hand each event to its owner.
         for event in &events {
             if server.owns(event.token()) {
                 server.handle_event(now, event);
@@ -88,16 +88,15 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
         }
-        // 4. The end of the pass: deadlines and writes, also when there was no event.
+        // 4. End the pass, even without events: this handles deadlines and writes.
         server.finish_batch(now)?;
         clients.finish_batch(now)?;
-        // 5. What the host wants to know. Every event has to be taken before the next pass.
+        // 5. Take the events for the host. All of them must be taken before the next pass.
         while let Some(event) = server.poll_event() {
             match event {
                 Event::Opened { peer, .. } => output::line(format_args!("{peer} connected")),
                 Event::Protocol(TurnEvent::Accepted { seat, turn, answer }) => {
-                    // An answer is any bytes; this host takes numbers, and a client that sends something else
-                    // has sent nothing.
+                    // An answer may be any bytes. This host accepts numbers and ignores anything else.
                     let answer = server.protocol().answer(answer).and_then(|answer| answer.number());
                     let Some(number) = answer else { continue };
                     let name = server.protocol().name_of(seat);

@@ -1,5 +1,5 @@
-//! Lets people or agents talk in turn. A moderator skips turns, names the next speaker, gives time, and
-//! removes clients.
+//! Lets people or agents talk in turn. A moderator can skip turns, name the next speaker, give time, and
+//! remove clients.
 //!
 //! ```text
 //! cargo run --release --example moderator
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! An answer of several lines is a payload: `ANSWER bytes=<n>`, then n bytes. Every client that has joined
-//! hears every answer, and so does a client that says `WATCH`.
+//! hears every answer, and so does a client that sends `WATCH`.
 
 mod common;
 
@@ -44,7 +44,7 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(120)", from_str_fn(options::time))]
     turn_deadline: Duration,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
@@ -70,7 +70,7 @@ fn moderate(options: &Options) -> Result<(), String> {
     config.admission = Admission::Host;
     config.rules.min_seats = options.clients;
     config.rules.turn_deadline = options.turn_deadline;
-    // The console waits 1 s at its end: the holder has to be told before that.
+    // The console waits for 1 s at its end, and the holder must be told before that.
     config.drain_timeout = Duration::from_millis(500);
     let turns = TurnServer::new(config, os_entropy()).unwrap_or_else(|error| {
         options::wrong_usage(format_args!("these options contradict each other: {error}"))
@@ -95,7 +95,7 @@ fn moderate(options: &Options) -> Result<(), String> {
                     screen.complain(format_args!("{message}"));
                 }
             }
-            // The turns go on without a moderator, until a signal ends the program.
+            // Without a moderator, turns go on until a signal ends the program.
             Happening::EndOfInput => is_over = true,
             Happening::Network(Event::Protocol(event)) => floor.hear(screen, event),
             Happening::Network(_) => {}
@@ -160,7 +160,7 @@ impl Floor {
         screen.news(format_args!("* {news}"));
     }
 
-    /// Admits a client to the one ring there is, and has it hear the others.
+    /// Admits a client to the only ring, and makes it hear the others.
     fn admit(&self, screen: &mut Screen<'_, TurnServer>, joining: &Joining) {
         let now = now();
         screen.driver.act(now, |server, links| {
@@ -169,7 +169,7 @@ impl Floor {
                 admit.hears = Some(true);
                 server.admit(now, joining.connection, &admit, links);
             } else {
-                let words = format!("there is one ring here, {}", self.ring);
+                let words = format!("the only ring here is {}", self.ring);
                 server.forbid(now, joining.connection, &words, links);
             }
         });

@@ -18,22 +18,22 @@ use taketurns::net::{Event, now};
 use taketurns::protocol::dispatch::{Command, DispatchClient, DispatchClientEvent};
 use taketurns::wire::Framing;
 
-/// Take a rank at a rank server, send the commands that are typed, and execute those that come.
+/// Take a rank at a rank server, send commands as they are typed, and execute those that arrive.
 #[derive(FromArgs, ArgsInfo)]
 struct Options {
     /// the server, as HOST:PORT. Default: 127.0.0.1:5555
     #[argh(option, arg_name = "addr", default = "\"127.0.0.1:5555\".to_owned()")]
     connect: String,
 
-    /// how messages are told apart: raw or line, as the server has it. Default: raw
+    /// how messages are delimited: raw or line, like the server. Default: raw
     #[argh(option, default = "Framing::Raw")]
     framing: Framing,
 
-    /// stay after the end of the input, and execute what comes. Default: leave
+    /// stay after the end of the input, and execute commands. Default: leave
     #[argh(switch)]
     stay: bool,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
@@ -49,15 +49,15 @@ fn run(options: &Options, extras: &Extras) -> Result<(), String> {
     let way = Way::to(&server, extras)?;
     let mut console = Console::new(DispatchClient::new(options.framing), "Enter command: ")?;
     way.connect(&mut console.driver, server);
-    // Whether it has been mentioned, since there last was a rank, that there is no server or that it is full.
+    // Whether a missing or full server has been reported since the client last had a rank.
     let mut mentioned = false;
     let mut over = false;
-    // Lines typed before the end are still sent, if there is a server to send them to.
+    // Lines typed before the end are still sent if there is a server.
     while !(over && (mentioned || !console.driver.protocol().is_waiting())) {
         if !over && console.driver.protocol().rank().is_some() {
             console.prompt();
         }
-        // More than a read brings has room: a long input waits in its pipe.
+        // There is room for more than one read brings in. A long input waits in its pipe.
         let is_busy = console.driver.protocol().is_busy();
         console.hold(is_busy);
         let goes_on = console.pass(|screen, happening| match happening {
@@ -95,7 +95,7 @@ fn run(options: &Options, extras: &Extras) -> Result<(), String> {
     }
     let unsent = console.driver.protocol().is_waiting();
     console.finish();
-    if unsent { Err("not all commands were sent: no server took them".to_owned()) } else { Ok(()) }
+    if unsent { Err("not all commands were sent: no server accepted them".to_owned()) } else { Ok(()) }
 }
 
 fn send(screen: &mut Screen<'_, DispatchClient>, line: &str) {
@@ -104,7 +104,9 @@ fn send(screen: &mut Screen<'_, DispatchClient>, line: &str) {
             let now = now();
             let sent = screen.driver.act(now, |client, links| client.send(now, command, links));
             if sent.is_err() {
-                screen.complain(format_args!("too many commands wait for the server: this one is dropped"));
+                screen.complain(format_args!(
+                    "too many commands are waiting for the server: this one was dropped"
+                ));
             }
         }
         Err(error) => screen.complain(format_args!("cannot send that: {error}")),

@@ -1,4 +1,4 @@
-//! Gives clients ranks by arrival, and passes the commands of each to one of lower rank.
+//! Gives clients ranks by order of arrival, and passes the commands of each to a client of lower rank.
 //!
 //! ```text
 //! cargo run --release --example rank_server
@@ -20,17 +20,16 @@ use taketurns::net::Event;
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy};
 use taketurns::wire::Framing;
 
-/// Give clients ranks by arrival, and pass the commands of each to a client of lower rank.
+/// Give clients ranks by order of arrival, and pass the commands of each to a client of lower rank.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
-    note = "Fixed limits: clients are at most the limit of file descriptors less 32, and less 1 for every further
-address; a command has 960 bytes. Line framing: a line
-ends within 5 s, and a client may have 1024 commands that are not done. Raw framing: 64 messages wait for a client.
-A client that does not read is closed once 128 KiB wait for it.
-Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s."
+    note = "Fixed limits: as many clients as the limit of file descriptors less 32, and less 1 for every further address; 960
+bytes for a command. Line framing: a line must end within 5 s, and a client may have 1024 commands left to do. Raw
+framing: 64 messages may wait for a client. A client that does not read is closed once 128 KiB wait for it.
+Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and arrives within 5 s."
 )]
 struct Options {
-    /// clients; one more is told that the server is full. Default: 5
+    /// the most clients; a further one is told that the server is full. Default: 5
     #[argh(positional, default = "5")]
     max_clients: usize,
 
@@ -39,25 +38,25 @@ struct Options {
     #[argh(option, arg_name = "addr")]
     listen: Vec<String>,
 
-    /// who gets a command: next (the closest lower rank) or least-loaded. Default: next
+    /// which client gets a command: next (the next lower rank) or least-loaded. Default: next
     #[argh(option, default = "Policy::Next")]
     policy: Policy,
 
-    /// how messages are told apart: raw (no delimiters, for the oldest clients) or line. Default: raw
+    /// how messages are delimited: raw (not at all, for the oldest clients) or line. Default: raw
     #[argh(option, default = "Framing::Raw")]
     framing: Framing,
 
-    /// connections that one address may have; more are closed without a word. Loopback has no limit. Default:
+    /// connections per address; further ones are closed without a message. Loopback has no limit. Default:
     /// none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
-    /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status.
-    /// Default: the environment variable TAKETURNS_STATUS, else none
+    /// address for the status page, metrics and probes over HTTP, as HOST:PORT, if built with the feature
+    /// status. Default: the environment variable TAKETURNS_STATUS, else none
     #[argh(option, arg_name = "addr")]
     status: Option<String>,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
@@ -70,7 +69,7 @@ fn main() -> ExitCode {
 fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     if options.max_clients == 0 {
-        common::options::wrong_usage(format_args!("0 clients make no sense: the number must be at least 1"));
+        common::options::wrong_usage(format_args!("0 clients is invalid: it must be at least 1"));
     }
     let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
     let site = Site::new(&options.listen, "127.0.0.1:5555", status, max_per_address, extras)?;
@@ -83,7 +82,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     let service = Service::listen(dispatch, site, None)?;
     output::line(format_args!("[STARTING] Listening for {} clients...", options.max_clients));
     service.announce();
-    // By rank, as it was at each event: the server itself may be ahead of them.
+    // The ranks at the time of each event, because the server itself may be ahead of its events.
     let mut ranks = Vec::new();
     service.run(|news, _, event| {
         let Event::Protocol(event) = event else { return };
@@ -97,7 +96,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
                 ranks.retain(|of| *of != peer);
                 news.line(format_args!("[Disconnect] client {peer} of rank {rank}"));
             }
-            // Once, however many have left.
+            // Reported once, however many have left.
             DispatchEvent::MovedUp => {
                 news.line(format_args!("[New ranking]"));
                 print_ranks(&ranks, news);

@@ -6,15 +6,15 @@
 //! nc 127.0.0.1 5001      WATCH ring=oak
 //! ```
 //!
-//! With `--web` it is played in a browser, by two tabs or two phones, next to those who type:
+//! With `--web` it is played in browsers, in two tabs or on two phones, as well as on the command line:
 //!
 //! ```text
 //! cargo run --release --features status,web-socket --example tic_tac_toe -- --web 127.0.0.1:8082
 //! ```
 //!
-//! Players hear their table without asking for `hear=turns`. A player that misses its turn misses a move; a
+//! Players hear their table without asking for `hear=turns`. A player that misses its turn misses a move. A
 //! player whose connection is lost resumes with `resume=` and finds its board. With `--journal` the boards
-//! outlive the server: each is stored together with the move that made it.
+//! outlive the server: each is stored together with the move that changed it.
 
 mod common;
 
@@ -42,7 +42,7 @@ use taketurns::turn::{Demand, Demands, Judging, RingId, SeatId};
 #[cfg(all(feature = "status", feature = "web-socket"))]
 use taketurns::web_socket::WebSocketConfig;
 
-/// Serve tic-tac-toe: each ring is a table for two players, and spectators may watch it.
+/// Serve tic-tac-toe: each ring is a table for two players, and spectators may watch.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "To play: nc 127.0.0.1 5001, JOIN ann ring=oak, and ANSWER :5 for the cell in the middle.")]
 struct Options {
@@ -54,30 +54,30 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
     turn_deadline: Duration,
 
-    /// directory of a journal: tables and boards outlive the server. It is made if it is missing. Needs the
-    /// feature journal. Default: none, everything is in memory
+    /// directory of a journal, so that tables and boards outlive the server; created if it is missing. Needs
+    /// the feature journal. Default: none, everything is in memory
     #[argh(option, arg_name = "dir")]
     journal: Option<String>,
 
-    /// the journal is a backup that was put back: its turns are granted again, so it begins another epoch
+    /// the journal is a restored backup: turns granted since then are granted again, so a new epoch begins
     #[argh(switch)]
     new_epoch: bool,
 
-    /// set the journal aside, whatever state it is in, and begin a new one
+    /// set the journal aside in whatever state it is, and begin a new one
     #[argh(switch)]
     discard_journal: bool,
 
-    /// address of a page to play on in a browser, as HOST:PORT; may be given several times. If built with the
+    /// address of a page for playing in a browser, as HOST:PORT; may be given several times. Needs the
     /// features status and web-socket. Default: none
     #[argh(option, arg_name = "addr")]
     web: Vec<String>,
 
-    /// name under which browsers reach the page, without port; may be given several times. Default: localhost
-    /// and addresses
+    /// name of the server in browsers' addresses, without a port; may be given several times. Default:
+    /// localhost and IP addresses
     #[argh(option, arg_name = "name")]
     web_host: Vec<String>,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
@@ -96,7 +96,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     config.rules.demands = Demands::Only(Demand::Always);
     config.rules.turn_deadline = options.turn_deadline;
     config.rules.judging = Judging::Host;
-    // A page that is loaded again keeps the turn.
+    // A player that reloads the page keeps the turn.
     config.rules.turn_grace = Duration::from_secs(10).min(options.turn_deadline);
     let keeping = Keeping {
         journal: options.journal.as_deref(),
@@ -120,10 +120,10 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     })
 }
 
-/// Serves the page, if that is wanted; returns the address that it got.
+/// Serves the page, if requested. Returns its addresses.
 #[cfg(all(feature = "status", feature = "web-socket"))]
 fn page(event_loop: &mut EventLoop<TurnServer>, options: &Options) -> Result<Vec<SocketAddr>, String> {
-    /// The client, and what is made with it, in one file.
+    /// The page with its client and the game, in one file.
     const PAGE: &str = concat!(
         include_str!("pages/tic_tac_toe.html"),
         include_str!("../clients/taketurns.js"),
@@ -153,7 +153,7 @@ fn page(_: &mut EventLoop<TurnServer>, options: &Options) -> Result<Vec<SocketAd
 
 struct Tables {
     games: HashMap<RingId, Game>,
-    /// To be printed.
+    /// Lines to print.
     lines: Vec<String>,
 }
 
@@ -161,7 +161,7 @@ impl Tables {
     fn hear(&mut self, now: Now, driver: &mut Driver<TurnServer>, event: TurnEvent) {
         driver.act(now, |server, links| match event {
             TurnEvent::Joining(joining) => {
-                // Written right behind WELCOME or WATCHING, and before any GO.
+                // Written right after WELCOME or WATCHING, before any GO.
                 let game = server.ring_named(&joining.ring).and_then(|ring| self.games.get(&ring));
                 let board = game.copied().unwrap_or_default().board(server);
                 server.say_to(joining.connection, board.as_bytes(), links).expect("a board is short");
@@ -230,7 +230,7 @@ impl Tables {
 fn rule(now: Now, server: &mut TurnServer, proposal: Proposal, verdict: Verdict<'_>, links: &mut Links) {
     let Err(unruled) = server.rule(now, proposal, verdict, links) else { return };
     match unruled.proposal {
-        // The loser is away and cannot be named: the queue decides.
+        // The loser is away and cannot be named, so the queue decides.
         Some(proposal) => match verdict {
             Verdict::Accept { next: Some(_), words, state } => {
                 rule(now, server, proposal, Verdict::Accept { next: None, words, state }, links);
@@ -241,14 +241,14 @@ fn rule(now: Now, server: &mut TurnServer, proposal: Proposal, verdict: Verdict<
     }
 }
 
-/// The other player at the table of `seat`.
+/// Returns the other player at the table of `seat`.
 fn other(server: &TurnServer, seat: SeatId) -> Option<SeatId> {
     server.scheduler().seats_of(seat.ring()).map(|view| view.seat).find(|&other| other != seat)
 }
 
 // The game.
 
-/// Three rows of three cells. The first to move is X.
+/// The board, row by row. The first player to move is X.
 #[derive(Clone, Copy, Default)]
 struct Game {
     cells: [Option<SeatId>; 9],
@@ -259,7 +259,7 @@ const LINES: [[usize; 3]; 8] =
     [[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 4, 8], [2, 4, 6]];
 
 impl Game {
-    /// Puts the mark of `seat` into a cell, 1 to 9.
+    /// Puts the mark of `seat` into a cell from 1 to 9.
     fn play(&mut self, seat: SeatId, cell: Option<i64>) -> Result<char, &'static str> {
         let at = cell.and_then(|cell| usize::try_from(cell).ok()?.checked_sub(1));
         match at.and_then(|at| self.cells.get_mut(at)) {
@@ -285,13 +285,13 @@ impl Game {
         self.cells.iter().all(Option::is_some)
     }
 
-    /// The board as it is stored with a move: for each cell, and for X, the number of a seat, or 0.
+    /// Returns the board as it is stored with a move: for each cell, and for X, the number of a seat, or 0.
     fn to_bytes(self) -> Vec<u8> {
         let place = |seat: Option<SeatId>| seat.map_or(0, |seat| seat.place());
         self.cells.into_iter().chain([self.x]).flat_map(|seat| place(seat).to_le_bytes()).collect()
     }
 
-    /// The boards of the tables that a server has from its journal.
+    /// Returns the boards of the tables that a server has restored from its journal.
     fn restored(server: &TurnServer) -> HashMap<RingId, Game> {
         let tables = server.scheduler().rings().filter_map(|ring| {
             let (places, []) = server.host_state(server.ring_name(ring)?)?.as_chunks::<8>() else {
@@ -311,7 +311,7 @@ impl Game {
         tables.collect()
     }
 
-    /// The board as people see it: free cells by their numbers, and who has which mark.
+    /// Returns the board as text: marks, numbers of free cells, and each player's mark.
     fn board(&self, server: &TurnServer) -> String {
         let cell = |at: usize| match self.cells[at] {
             Some(seat) => self.mark(seat),

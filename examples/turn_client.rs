@@ -1,5 +1,5 @@
-//! Takes turns with the other clients of a turn server: any number of clients in one process, on one event
-//! loop.
+//! Takes turns with the other clients of a turn server. One process can run any number of clients on one
+//! event loop.
 //!
 //! ```text
 //! cargo run --release --example turn_client
@@ -25,7 +25,7 @@ use taketurns::protocol::turns::{ClientConfig, End, NAME_BYTES_MAX, Name, SeatRe
 use taketurns::turn::{Demand, Weight};
 use taketurns::wire::Framing;
 
-/// Take turns at a turn server: run clients that send numbers, and print each that is accepted.
+/// Take turns at a turn server: run clients that send numbers, and print each accepted number.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m.")]
 struct Options {
@@ -34,15 +34,15 @@ struct Options {
     #[argh(option, arg_name = "addr", default = "common::default_server()")]
     connect: String,
 
-    /// how messages are told apart: line, or raw for the oldest servers. Default: line
+    /// how messages are delimited: line, or raw for the oldest servers. Default: line
     #[argh(option, default = "Framing::Line")]
     framing: Framing,
 
-    /// how many clients to run. Default: 2
+    /// the number of clients to run. Default: 2
     #[argh(option, arg_name = "n", default = "2")]
     clients: usize,
 
-    /// pause of a client between two of its numbers; 0s is as fast as possible. Default: 1s
+    /// pause of a client between two of its numbers; 0s means as fast as possible. Default: 1s
     #[argh(option, arg_name = "time", default = "Duration::from_secs(1)", from_str_fn(options::time))]
     pace: Duration,
 
@@ -50,7 +50,7 @@ struct Options {
     #[argh(option, arg_name = "n")]
     count: Option<u64>,
 
-    /// the client's name; with several clients, what stands before their numbers. Default: the environment
+    /// the client's name; with several clients, the part before their numbers. Default: the environment
     /// variable TAKETURNS_NAME, else Client
     #[argh(option)]
     name: Option<String>,
@@ -59,7 +59,7 @@ struct Options {
     #[argh(option, arg_name = "n", default = "1")]
     start: i64,
 
-    /// what a client adds to get its next number. Default: the number of clients
+    /// the difference between two numbers of a client. Default: the number of clients
     #[argh(option, arg_name = "n")]
     step: Option<i64>,
 
@@ -67,7 +67,7 @@ struct Options {
     #[argh(option, arg_name = "name")]
     ring: Option<Name>,
 
-    /// turns for each turn of a client of weight 1, if the ring allows that. Default: 1
+    /// turns for each turn of a client of weight 1, if the ring allows it. Default: 1
     #[argh(option, arg_name = "n", default = "Weight::ONE", from_str_fn(options::weight))]
     weight: Weight,
 
@@ -75,17 +75,17 @@ struct Options {
     #[argh(option, default = "Demand::Always", from_str_fn(options::demand))]
     demand: Demand,
 
-    /// send the secrets that resume seats to other machines too, in plain text. Without them, a client that
-    /// loses its connection to another machine waits until that gives up its old seat
+    /// send the secrets that resume seats in plain text even to other machines. Otherwise, a client that
+    /// loses its connection to another machine waits until its old seat is given up there
     #[argh(switch)]
     allow_plaintext_secrets: bool,
 
-    /// file with the token to show to the server. Default: the environment variable TAKETURNS_TOKEN has the
-    /// token, else none
+    /// file with the token for the server. Default: the token in the environment variable TAKETURNS_TOKEN,
+    /// else none
     #[argh(option, arg_name = "file")]
     token_file: Option<String>,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
@@ -146,7 +146,7 @@ fn counting(
 ) -> Result<Counting, String> {
     let count = i64::try_from(options.clients).unwrap_or(0);
     if count == 0 {
-        wrong_usage(format_args!("--clients 0 makes no sense: it must be at least 1"));
+        wrong_usage(format_args!("--clients 0 is invalid: it must be at least 1"));
     }
     let mut counting = Counting::new(options.pace, options.count);
     counting.way = way;
@@ -171,7 +171,7 @@ fn counting(
     Ok(counting)
 }
 
-/// The names of `count` clients, from `--name`, else from the environment.
+/// Returns the names of `count` clients, from `--name`, else from the environment.
 fn names(options: &Options, count: i64) -> Vec<Name> {
     let (source, base) = match (&options.name, common::environment("TAKETURNS_NAME")) {
         (Some(name), _) => ("--name", Some(name.clone())),
@@ -188,11 +188,12 @@ fn names(options: &Options, count: i64) -> Vec<Name> {
             (1..=count).map(|number| numbered(base.as_deref().unwrap_or("Client"), number, count)).collect()
         }
     };
-    texts.iter().map(|text| text.parse().expect("a name with a number behind it is one")).collect()
+    texts.iter().map(|text| text.parse().expect("a name followed by a number is valid")).collect()
 }
 
-/// A number behind the name. Where there is no room for it, the name loses its beginning, because generated
-/// names, as those of pods, differ at their end; all of them lose as much, or two could become the same.
+/// Appends a number to the name. If there is no room, the beginning of the name is cut, because generated
+/// names, such as those of pods, differ at their ends. All names are cut equally, or two could become the
+/// same.
 fn numbered(base: &str, number: i64, count: i64) -> String {
     let room = NAME_BYTES_MAX - count.to_string().len();
     let mut start = base.len().saturating_sub(room);

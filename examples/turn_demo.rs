@@ -1,4 +1,4 @@
-//! A server and two clients take turns in one process, one thread, on one `mio::Poll`. The quickest way to
+//! A server and two clients take turns in one process and one thread, on one `mio::Poll`: the quickest way to
 //! see it work.
 //!
 //! ```text
@@ -20,7 +20,7 @@ use taketurns::mio::{Events, Poll};
 use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, os_entropy, poll_timeout};
 use taketurns::protocol::turns::{ClientConfig, TurnClient, TurnServer, TurnServerConfig};
 
-/// Show two clients taking turns: a server and both clients in one process, one thread, one poll.
+/// Show two clients taking turns: a server and both clients in one process, one thread and one poll.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m.")]
 struct Options {
@@ -32,7 +32,7 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_millis(300)", from_str_fn(options::time))]
     pace: Duration,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
@@ -69,7 +69,7 @@ fn demonstrate(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         }
         let now = now();
         for event in &events {
-            // Each takes what is its own.
+            // Each driver handles its own events.
             server.handle_event(now, event);
             clients.handle_event(now, event);
         }

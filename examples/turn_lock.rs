@@ -32,17 +32,17 @@ use taketurns::protocol::turns::{ClientConfig, ClientId, Code, Name, News, TurnC
 use taketurns::time::{Instant, Now};
 use taketurns::turn::{Demand, Demands, HoldMax};
 
-/// Run a command while it holds the turn: flock over the network. Exits with the code of the command, with 75
+/// Run a command while holding the turn: flock over the network. Exits with the code of the command, with 75
 /// if the turn did not come in time, or with 76 if the turn was lost and the command was ended.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal.
-Ctrl-Z suspends the command, too. If its turn is over before it goes on, it is killed.")]
+Ctrl-Z suspends the command, too. If its turn is over before it is resumed, it is killed.")]
 struct Options {
     /// the server, as HOST:PORT. Default: the environment variable TAKETURNS_CONNECT, else 127.0.0.1:5001
     #[argh(option, arg_name = "addr", default = "common::default_server()")]
     connect: String,
 
-    /// the ring; one client of it runs its command at a time. Default: main
+    /// the ring; one of its clients runs its command at a time. Default: main
     #[argh(option, arg_name = "name")]
     ring: Option<Name>,
 
@@ -54,12 +54,12 @@ struct Options {
     #[argh(option, arg_name = "time", from_str_fn(options::time))]
     timeout: Option<Duration>,
 
-    /// time between SIGTERM and the earliest moment another client can have the turn; SIGKILL comes before
-    /// that. Default: 5s
+    /// time between SIGTERM and the earliest moment at which another client can have the turn; SIGKILL is
+    /// sent before that. Default: 5s
     #[argh(option, arg_name = "time", default = "Duration::from_secs(5)", from_str_fn(options::time))]
     kill_after: Duration,
 
-    /// the server's --turn-grace: how long it keeps the turn of a lost connection. Default: 10s
+    /// how long the server keeps the turn of a lost connection; must match its --turn-grace. Default: 10s
     #[argh(option, arg_name = "time", default = "Duration::from_secs(10)", from_str_fn(options::time))]
     grace: Duration,
 
@@ -67,16 +67,16 @@ struct Options {
     #[argh(switch)]
     keep_going: bool,
 
-    /// send the secret that resumes a turn to other machines too, in plain text
+    /// send the secret that resumes a turn in plain text even to other machines
     #[argh(switch)]
     allow_plaintext_secrets: bool,
 
-    /// file with the token to show to the server. Default: the environment variable TAKETURNS_TOKEN has the
-    /// token, else none
+    /// file with the token for the server. Default: the token in the environment variable TAKETURNS_TOKEN,
+    /// else none
     #[argh(option, arg_name = "file")]
     token_file: Option<String>,
 
-    /// be the server: turn_server --demand ask --clients 1 --hold-max none --turn-grace 10s
+    /// run the server: turn_server --demand ask --clients 1 --hold-max none --turn-grace 10s
     #[argh(switch)]
     serve: bool,
 
@@ -84,7 +84,7 @@ struct Options {
     #[argh(option, arg_name = "addr")]
     listen: Vec<String>,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: warn
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 
@@ -128,7 +128,7 @@ fn lock(options: &Options, extras: &Extras) -> Result<ExitCode, String> {
     while !event_loop.driver().is_drained() {
         let pause = lock.next_deadline().map(|at| at.saturating_duration_since(now().instant));
         event_loop.run_once(pause).map_err(|error| error.to_string())?;
-        // First of all: it may have been stopped for a while.
+        // This comes first, because the program may have been stopped for a while.
         heard.try_iter().for_each(|signal| lock.signalled(signal));
         let now = now();
         while let Some(event) = event_loop.poll_event() {
@@ -155,7 +155,7 @@ struct Lock<'a> {
     lease: Option<Lease>,
     job: Option<Job>,
     is_lost: bool,
-    /// The exit code, once the turn is not needed any more.
+    /// The exit code, once the turn is no longer needed.
     end: Option<u8>,
 }
 
@@ -211,7 +211,7 @@ impl Lock<'_> {
         }
     }
 
-    /// Starts the command, unless the lease leaves it no time.
+    /// Starts the command, if the lease leaves enough time.
     fn start(&mut self, now: Now) {
         let lease = self.lease.as_ref().filter(|lease| lease.is_safe(now) && self.job.is_none());
         let Some((epoch, turn)) = lease.and_then(|lease| lease.turn.fence) else { return };
@@ -222,8 +222,8 @@ impl Lock<'_> {
         }
     }
 
-    /// Ends the command before `until`, when another client may get the turn. `None`: before the lease is
-    /// over.
+    /// Ends the command before `until`, when another client may get the turn; `None` means before the lease
+    /// ends.
     fn lose(&mut self, now: Now, until: Option<Instant>, why: &str) {
         let Some(job) = &mut self.job else { return self.end(1, why) };
         let Some(lease) = self.lease.take() else { return };
@@ -238,7 +238,7 @@ impl Lock<'_> {
     fn signalled(&mut self, signal: i32) {
         match (signal, &self.job) {
             (SIGCHLD, _) => {}
-            // A command that ran on alone would not hear of the end of its turn.
+            // A command that kept running alone would not learn that its turn is over.
             (SIGTSTP, job) => {
                 signals::stop(signal, || job.iter().for_each(|job| job.signal(Signal::STOP)));
             }
@@ -248,7 +248,7 @@ impl Lock<'_> {
         }
     }
 
-    /// It was stopped, perhaps for longer than its turn.
+    /// Continues after a stop, which may have lasted longer than the turn.
     fn go_on(&mut self, now: Now) {
         self.lose_at_end(now);
         self.job.iter().for_each(|job| job.go_on(now.instant));
@@ -262,7 +262,7 @@ impl Lock<'_> {
         }
     }
 
-    /// Carries out what is due, and notices the end of the command.
+    /// Does everything that is due, and checks whether the command has ended.
     fn act(&mut self, now: Now, driver: &mut Driver<TurnClient>) {
         if let Some(code) = self.job.as_mut().and_then(|job| job.poll(now.instant)) {
             self.job = None;

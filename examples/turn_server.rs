@@ -26,47 +26,47 @@ use taketurns::turn::{Demands, HoldMax, Weight};
 /// Serve the turn protocol: clients take turns to answer, and each accepted answer is printed.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m.
-Fixed limits: a raw message or a line of 1024 bytes (JOIN and WATCH: 8192), an answer of 16384, a name of 64. A client
-that is not raw says JOIN or WATCH within 10 s; a line ends, and a payload goes on, within 5 s. A client that does not
-read is closed once 128 KiB wait for it. At shutdown the holders have 3 s to finish.
-Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and comes within 5 s.")]
+Fixed limits: 1024 bytes for a raw message or a line (8192 for JOIN and WATCH), 16384 for an answer, 64 for a name.
+A line client must send JOIN or WATCH within 10 s, end each line within 5 s, and not pause longer within a payload. A
+client that does not read is closed once 128 KiB wait for it. At shutdown the holders have 3 s to finish.
+Status: 64 connections, of which 32 may read /events; the head of a request has 8192 bytes and arrives within 5 s.")]
 struct Options {
-    /// address to listen on, as HOST:PORT; may be given several times, all feed the same rings. Default: the
-    /// environment variable TAKETURNS_LISTEN, else 127.0.0.1:5001
+    /// address to listen on, as HOST:PORT; may be given several times, and all feed the same rings. Default:
+    /// the environment variable TAKETURNS_LISTEN, else 127.0.0.1:5001
     #[argh(option, arg_name = "addr")]
     listen: Vec<String>,
 
-    /// how messages are told apart: raw (no delimiters, for the oldest clients), line, or auto (each client
-    /// shows which it is). Default: auto
+    /// how messages are delimited: raw (not at all, for the oldest clients), line, or auto (detected for each
+    /// client). Default: auto
     #[argh(option, arg_name = "framing", default = "None", from_str_fn(options::framings))]
     framing: Framings,
 
-    /// a ring's turns start when it has this many seats with a client, and pause while it has fewer. Default:
-    /// 2
+    /// the turns of a ring start when it has this many connected seats, and pause while it has fewer.
+    /// Default: 2
     #[argh(option, arg_name = "n", default = "2")]
     clients: usize,
 
-    /// connected clients, in all; further ones are turned away. At most the limit of file descriptors less
+    /// the most connected clients; further ones are turned away. At most the limit of file descriptors less
     /// 32, and less 1 for every further address. Default: 10000
     #[argh(option, arg_name = "n", default = "10_000")]
     max_clients: usize,
 
-    /// seats of one address, those whose client is away included; further clients are turned away. An address
+    /// seats per address, including those whose client is away; further clients are turned away. An address
     /// may have twice as many connections, plus 16. Loopback has no limit. Default: none
     #[argh(option, arg_name = "n")]
     max_per_address: Option<usize>,
 
-    /// what may wait for all clients that do not read, such as 512KiB; beyond it those are closed that have
-    /// been behind for longest. Default: 64MiB
+    /// the most bytes queued for all slow readers together, such as 512KiB; beyond that, those that have been
+    /// behind for longest are closed. Default: 64MiB
     #[argh(option, arg_name = "size", default = "64 * 1024 * 1024", from_str_fn(options::size))]
     queued_max: usize,
 
-    /// seats of a ring; further clients are turned away. Default: none
+    /// the most seats per ring; further clients are turned away. Default: none
     #[argh(option, arg_name = "n")]
     seats_max: Option<usize>,
 
-    /// the greatest weight that a client may choose: its turns for each turn of a client of weight 1.
-    /// Default: 1
+    /// the highest weight that a client may choose: its turns for each turn of a client of weight 1. Default:
+    /// 1
     #[argh(option, arg_name = "n", default = "Weight::ONE", from_str_fn(options::weight))]
     weight_max: Weight,
 
@@ -79,7 +79,7 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(30)", from_str_fn(options::time))]
     turn_deadline: Duration,
 
-    /// how long a turn may last in all, however often its holder renews it, or none. Default: the turn
+    /// how long a turn may last in total, however often its holder renews it, or none. Default: the turn
     /// deadline
     #[argh(option, arg_name = "time", default = "HoldMax::TurnDeadline", from_str_fn(options::hold_max))]
     hold_max: HoldMax,
@@ -88,69 +88,69 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::ZERO", from_str_fn(options::time))]
     turn_grace: Duration,
 
-    /// how long a seat whose client is gone keeps its place. Default: 60s
+    /// how long the seat of a lost client is kept. Default: 60s
     #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
     seat_grace: Duration,
 
-    /// directory of a journal: seats, turns and answers outlive the server. It is made if it is missing.
+    /// directory of a journal, so that seats, turns and answers outlive the server; created if it is missing.
     /// Needs the feature journal. Default: none, everything is in memory
     #[argh(option, arg_name = "dir")]
     journal: Option<String>,
 
-    /// the journal is a backup that was put back: its turns are granted again, so it begins another epoch
+    /// the journal is a restored backup: turns granted since then are granted again, so a new epoch begins
     #[argh(switch)]
     new_epoch: bool,
 
-    /// set the journal aside, whatever state it is in, and begin a new one
+    /// set the journal aside in whatever state it is, and begin a new one
     #[argh(switch)]
     discard_journal: bool,
 
-    /// write the journal to this file, as lines of JSON, and end. The server must be stopped
+    /// write the journal to this file as lines of JSON, and exit. The server must be stopped
     #[argh(option, arg_name = "file")]
     export: Option<String>,
 
-    /// begin the journal from an exported file, and end
+    /// create the journal from an exported file, and exit
     #[argh(option, arg_name = "file")]
     import: Option<String>,
 
-    /// print no answers (for measuring)
+    /// do not print answers (for measurements)
     #[argh(switch)]
     quiet: bool,
 
-    /// file of rules: which tokens and certificates may join and watch which ring, and nobody else; it
-    /// implies --framing line. SIGHUP has it read again. Default: the environment variable TAKETURNS_ACCESS,
-    /// else none
+    /// file of access rules: the tokens and certificates that may join or watch each ring. All others are
+    /// refused. Implies --framing line. Read again on SIGHUP. Default: the environment variable
+    /// TAKETURNS_ACCESS, else none
     #[argh(option, arg_name = "file")]
     access: Option<String>,
 
-    /// take tokens from other machines without TLS, too. Nothing protects them on the way
+    /// accept tokens from other machines without TLS, although nothing protects them on the way
     #[argh(switch)]
     insecure_tokens: bool,
 
-    /// address of a page, metrics and probes over HTTP, as HOST:PORT, if built with the feature status.
-    /// Default: the environment variable TAKETURNS_STATUS, else none
+    /// address for the status page, metrics and probes over HTTP, as HOST:PORT, if built with the feature
+    /// status. Default: the environment variable TAKETURNS_STATUS, else none
     #[argh(option, arg_name = "addr")]
     status: Option<String>,
 
-    /// take WebSockets, too, on every address, for browsers; if built with the feature web-socket
+    /// accept WebSockets as well, on every address, for browsers; if built with the feature web-socket
     #[argh(switch)]
     web_socket: bool,
 
-    /// origin of pages that may connect besides the server's own, such as https://game.example; null for
-    /// files, * for all. May be given several times
+    /// origin of pages that may connect, in addition to the server's own, such as https://game.example; null
+    /// for files, * for all. May be given several times
     #[argh(option, arg_name = "url")]
     web_origin: Vec<String>,
 
-    /// name under which browsers reach the server, without port; may be given several times. Default:
-    /// localhost and addresses
+    /// name of the server in browsers' addresses, without a port; may be given several times. Default:
+    /// localhost and IP addresses
     #[argh(option, arg_name = "name")]
     web_host: Vec<String>,
 
-    /// how often WebSockets are pinged, for proxies that cut silent ones. Default: never
+    /// interval of pings on WebSockets, for proxies that cut silent ones. Default: never
     #[argh(option, arg_name = "time", from_str_fn(options::time))]
     web_ping: Option<Duration>,
 
-    /// what to log on standard error: off, error, warn, info, debug or trace. Default: info
+    /// level of the log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
@@ -207,7 +207,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
         Event::Closed { peer, .. } => news.line(format_args!("Client {peer} disconnected.")),
         Event::Protocol(event) if !options.quiet => {
             if let Some(answer) = answers.hear(driver.protocol(), &event) {
-                // The main output, which --quiet leaves out.
+                // The main output, which --quiet suppresses.
                 output::line(format_args!("{answer}"));
             }
         }
@@ -215,30 +215,28 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     })
 }
 
-/// Rules that could not hold, or would have their tokens read by others, are an error.
+/// Refuses rules that could never apply, or whose tokens others could read.
 fn check_access(options: &Options, rules: &AccessRules, site: &Site) -> Result<(), String> {
     if options.framing == Some(Framing::Raw) {
         wrong_usage(format_args!(
-            "--access needs --framing line: raw clients show no token, and --tls-client-ca alone is for them"
+            "--access needs --framing line: raw clients present no token; for them use --tls-client-ca alone"
         ));
     }
     if rules.have_tokens() && !site.is_private() && !options.insecure_tokens {
-        return Err(
-            "--access has tokens, and without TLS others can read them on the way; see --tls-cert, or \
+        return Err("--access has tokens, which others can read on the way without TLS; see --tls-cert, or \
                     --insecure-tokens if something else protects them"
-                .to_owned(),
-        );
+            .to_owned());
     }
     if rules.have_certificates() && !site.asks_for_certificates() {
         return Err(
-            "--access has cert: rules, and no client is asked for a certificate; see --tls-client-ca"
+            "--access has cert: rules, but no client is asked for a certificate; see --tls-client-ca"
                 .to_owned(),
         );
     }
     Ok(())
 }
 
-/// The options as the library wants them. The system's limit of descriptors allows `clients_max` clients.
+/// Converts the options for the library. The system's limit of descriptors allows `clients_max` clients.
 fn config(options: &Options, clients_max: usize) -> Result<TurnServerConfig, String> {
     for (option, value) in [
         ("--clients", options.clients),
@@ -247,12 +245,12 @@ fn config(options: &Options, clients_max: usize) -> Result<TurnServerConfig, Str
         ("--seats-max", options.seats_max.unwrap_or(1)),
     ] {
         if value == 0 {
-            wrong_usage(format_args!("{option} 0 makes no sense: it must be at least 1"));
+            wrong_usage(format_args!("{option} 0 is invalid: it must be at least 1"));
         }
     }
     if options.max_clients < options.clients {
         wrong_usage(format_args!(
-            "--max-clients {} would never let --clients {} connect: raise the one or lower the other",
+            "--max-clients {} would never let --clients {} connect: raise --max-clients or lower --clients",
             options.max_clients, options.clients
         ));
     }

@@ -307,7 +307,7 @@ def tls_reload(world):
     expect(serial() == 2, "the first certificate is another")
     install("server-renewed")
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: server.says("are read again"), "word of it in the log")
+    until(lambda: server.says("were read again"), "word of it in the log")
     until(lambda: serial() == 3, "renewed certificate")
     with open(certificate, "w", encoding="utf-8") as file:
         file.write("no certificate\n")
@@ -386,7 +386,7 @@ def access_reload(world):
     expect(players[0].says("ann: forbidden"), f"ann says {players[0].said()!r}")
     write("bob-token ring=main")
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: server.says("line 1: a rule begins with sha256: or cert:; the rules that were read before stay in force"), "word of the line")
+    until(lambda: server.says("line 1: a rule begins with sha256: or cert:; the previous rules stay in force"), "word of the line")
     expect(b"bob-token" not in server.said(), "the log has the token that somebody wrote into the file")
     before = len(server.numbers("bob"))
     until(lambda: len(server.numbers("bob")) > before + 5, "turns of bob")

@@ -1,4 +1,4 @@
-//! Addresses as people write them: where a server listens, and where a client connects.
+//! Addresses as people write them: for servers to listen on, and for clients to connect to.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,7 +9,7 @@ use taketurns::protocol::Protocol;
 
 use super::tls::Listening;
 
-/// Reads `HOST:PORT` of a server.
+/// Parses the `HOST:PORT` of a server.
 pub fn target(text: &str, example: &str) -> Result<Target, String> {
     match parse(text, "connect to", example)? {
         Target::Addr(addr) if addr.port() == 0 => zero(text, example),
@@ -19,10 +19,10 @@ pub fn target(text: &str, example: &str) -> Result<Target, String> {
 }
 
 fn zero(text: &str, example: &str) -> Result<Target, String> {
-    Err(format!("cannot connect to {text:?}: port 0 is nobody's, as in {example}"))
+    Err(format!("cannot connect to {text:?}: a server cannot have port 0; try an address such as {example}"))
 }
 
-/// Reads `HOST:PORT`; what it should look like if it does not.
+/// Parses `HOST:PORT`. The error says what it should look like.
 fn parse(text: &str, verb: &str, example: &str) -> Result<Target, String> {
     text.parse().map_err(|error: BadTarget| {
         let hint = match text.parse::<u16>() {
@@ -33,7 +33,8 @@ fn parse(text: &str, verb: &str, example: &str) -> Result<Target, String> {
     })
 }
 
-/// Where to listen: as `--listen` says, else the environment variable, else the default.
+/// Returns the addresses to listen on: those of `--listen`, else of the environment variable, else the
+/// default.
 pub fn to_listen_on(options: &[String], default: &str) -> Result<Vec<SocketAddr>, String> {
     let texts = match (options, super::environment("TAKETURNS_LISTEN")) {
         ([], Some(text)) => vec![text],
@@ -43,8 +44,8 @@ pub fn to_listen_on(options: &[String], default: &str) -> Result<Vec<SocketAddr>
     all(&texts, "listen on", &format!("--listen {default}"))
 }
 
-/// Reads each `HOST:PORT` and finds all its addresses. One that is said twice, or is one of those that
-/// another stands for, is left out: this program itself would have it already.
+/// Parses each `HOST:PORT` and finds all its addresses. Leaves out duplicates and addresses that a wildcard
+/// covers, because this program would collide with itself there.
 pub fn all(texts: &[String], verb: &str, example: &str) -> Result<Vec<SocketAddr>, String> {
     let found = texts.iter().map(|text| {
         let target = parse(text, verb, example)?;
@@ -60,8 +61,8 @@ pub fn all(texts: &[String], verb: &str, example: &str) -> Result<Vec<SocketAddr
     Ok(said.iter().enumerate().filter(|&it| is_first(it)).map(|(_, addr)| *addr).collect())
 }
 
-/// Of the addresses of a name, those that this machine has, if it has any: many systems say that `localhost`
-/// has an address of IPv6, and have no IPv6.
+/// Returns those addresses of a name that this machine has, or all if it has none. Many systems give
+/// `localhost` an IPv6 address although they have no IPv6.
 fn of_this_machine(mut found: Vec<SocketAddr>, verb: &str) -> Vec<SocketAddr> {
     let missing = |addr: &SocketAddr| {
         let mut any_port = *addr;
@@ -80,7 +81,7 @@ fn of_this_machine(mut found: Vec<SocketAddr>, verb: &str) -> Vec<SocketAddr> {
     found
 }
 
-/// Whether `wildcard` stands for all addresses of the machine, and so for `addr`.
+/// Returns whether `wildcard` stands for all addresses of the machine, including `addr`.
 fn is_covered(addr: &SocketAddr, wildcard: &SocketAddr) -> bool {
     wildcard.ip().is_unspecified()
         && !addr.ip().is_unspecified()
@@ -103,7 +104,7 @@ pub fn listen<P: Protocol>(
     bound.map_err(|error| super::advise(&error))
 }
 
-/// Whether the system has no such address.
+/// Returns whether the system has no such address.
 fn is_missing(error: &io::Error) -> bool {
     const EAFNOSUPPORT: i32 = 97;
     error.kind() == io::ErrorKind::AddrNotAvailable

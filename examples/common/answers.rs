@@ -5,7 +5,7 @@ use std::fmt;
 use taketurns::protocol::turns::{TurnEvent, TurnServer};
 use taketurns::turn::SeatId;
 
-/// An accepted answer. Displays as `{name} sent: {answer}`, escaped for a terminal.
+/// An accepted answer. Its `Display` form is `{name} sent: {answer}`, escaped for a terminal.
 pub struct Sent {
     /// Escaped for a terminal.
     pub name: String,
@@ -15,7 +15,7 @@ pub struct Sent {
 /// Collects the accepted answers from the events of a turn server.
 #[derive(Default)]
 pub struct Answers {
-    /// Answers whose seat is gone already. Its name is in `TurnEvent::Retired`, later in the same pass.
+    /// Answers whose seat is already gone. The name follows in `TurnEvent::Retired`, later in the same pass.
     nameless: Vec<(SeatId, Vec<u8>)>,
 }
 

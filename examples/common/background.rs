@@ -1,36 +1,36 @@
-//! Writing that never holds the loop up: what is to be written goes through a bounded queue to a thread that
-//! may block.
+//! Writing that never blocks the loop: items go through a bounded queue to a thread that may block.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-/// How much is written at once.
+/// The most items written at once.
 const BATCH_MAX: usize = 1_000;
 
-/// Bytes that may wait. An answer may have 16 KiB, and four times as much once it is escaped.
+/// The most bytes that may wait. An answer may have 16 KiB, and four times as many once escaped.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A thread that writes what it is given, for a loop that must not wait. What finds the queue full is dropped
-/// and counted.
+/// A thread that writes items for a loop that must not block. If the queue is full, items are dropped and
+/// counted.
 pub struct Background<T> {
     queue: SyncSender<Job<T>>,
-    /// Bytes of what is not written yet.
+    /// The bytes of items that have not been written yet.
     waiting: Arc<AtomicUsize>,
     dropped: AtomicU64,
 }
 
-/// Text that was not written.
+/// Items that were not written.
 pub struct Loss {
-    /// Items that found the queue full.
+    /// The number of items that found the queue full.
     pub dropped: u64,
-    /// The text queued last was not written in time.
+    /// Whether the last items were not written in time.
     pub is_late: bool,
 }
 
 impl Loss {
-    /// Returns the losses, with `more` lines that the thread could not write; `None` if nothing was.
+    /// Describes the losses, including `more` lines that the thread could not write; `None` if there are
+    /// none.
     pub fn words(&self, more: u64) -> Option<String> {
         let late = if self.is_late { ", and the last ones not written in time" } else { "" };
         let lost = self.dropped + more;
@@ -39,15 +39,15 @@ impl Loss {
 }
 
 enum Job<T> {
-    /// With its size in bytes.
+    /// An item and its size in bytes.
     Write(T, usize),
-    /// All before it is written: say so.
+    /// Reports once everything before it has been written.
     Flush(SyncSender<()>),
 }
 
 impl<T: Send + 'static> Background<T> {
-    /// `write` is given what is queued, and nothing when the queue is flushed; it says whether there is any
-    /// use in going on.
+    /// Starts the thread. `write` is called with the queued items, and with none when the queue is flushed.
+    /// It returns whether to continue.
     #[allow(clippy::disallowed_methods, reason = "a write may block, the loop may not")]
     pub fn start(
         length: usize,
@@ -60,7 +60,7 @@ impl<T: Send + 'static> Background<T> {
         Background { queue, waiting, dropped: AtomicU64::new(0) }
     }
 
-    /// Queues `item`, which has `bytes` bytes; `false` if there is no room for it.
+    /// Queues `item`, which has `bytes` bytes. Returns `false` if there is no room for it.
     pub fn write(&self, item: T, bytes: usize) -> bool {
         let waiting = self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let is_queued = waiting <= WAITING_BYTES_MAX && self.queue.try_send(Job::Write(item, bytes)).is_ok();
@@ -71,20 +71,20 @@ impl<T: Send + 'static> Background<T> {
         is_queued
     }
 
-    /// Waits until all that is queued is written, for at most `patience`; what was not.
+    /// Waits for at most `patience` until the queue has been written. Returns the losses.
     pub fn flush(&self, patience: Duration) -> Loss {
         let (done, flushed) = sync_channel(1);
         let is_late = match self.queue.try_send(Job::Flush(done)) {
             Ok(()) => flushed.recv_timeout(patience) == Err(RecvTimeoutError::Timeout),
             Err(TrySendError::Full(_)) => true,
-            // The thread has given up: what it did not write is counted.
+            // The thread has given up. Unwritten items are counted elsewhere.
             Err(TrySendError::Disconnected(_)) => false,
         };
         Loss { dropped: self.dropped.load(Ordering::Relaxed), is_late }
     }
 }
 
-/// Writes what is queued by now; `false` when it is over.
+/// Writes everything that is queued now. Returns `false` when the thread has to end.
 fn serve<T>(
     jobs: &Receiver<Job<T>>,
     waiting: &AtomicUsize,

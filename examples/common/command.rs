@@ -1,4 +1,4 @@
-//! A command in a process group of its own, so that its descendants can be ended with it.
+//! A command in a process group of its own, so that its descendants end with it.
 
 use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -14,13 +14,13 @@ pub struct Job {
 }
 
 impl Job {
-    /// Starts a command with `variables` in its environment. The error is the exit code that a shell would
-    /// give, and a message.
+    /// Starts a command with `variables` in its environment. The error consists of the exit code that a shell
+    /// would return, and a message.
     pub fn start(words: &[String], variables: &[(&str, String)]) -> Result<Job, (u8, String)> {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).envs(variables.iter().map(|(key, value)| (key, value))).process_group(0);
         if io::stdin().is_terminal() {
-            // A terminal stops a background process group that reads from it.
+            // A terminal would stop a background process group that reads from it.
             command.stdin(Stdio::null());
         }
         command.spawn().map(|child| Job { child, kill_at: None }).map_err(|error| {
@@ -35,32 +35,31 @@ impl Job {
         let _ = kill_process_group(self.group(), signal);
     }
 
-    /// Passes a signal on that this process received.
+    /// Forwards a signal that this process received.
     pub fn pass_on(&self, signal: i32) {
         Signal::from_named_raw(signal).into_iter().for_each(|signal| self.signal(signal));
     }
 
-    /// Has the group go on after it was stopped, unless it is to be killed by `now`: then it does nothing
-    /// more.
+    /// Continues the group after it was stopped, unless it is due to be killed by `now`.
     pub fn go_on(&self, now: Instant) {
         if self.kill_at.is_none_or(|at| now < at) {
             self.signal(Signal::CONT);
         }
     }
 
-    /// Sends SIGTERM to the group, and SIGKILL when the command has ended, after `grace`, or shortly before
-    /// `until`.
+    /// Sends SIGTERM to the group. SIGKILL follows after `grace` or shortly before `until`, or when the
+    /// command has ended.
     pub fn end(&mut self, now: Now, until: Instant, grace: Duration) {
         self.signal(Signal::TERM);
         self.kill_at = Some((until - grace / 10).min(now.instant + grace));
     }
 
-    /// Returns when to call [`poll`](Self::poll), in addition to every SIGCHLD.
+    /// Returns when to call [`poll`](Self::poll), in addition to after every SIGCHLD.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.kill_at
     }
 
-    /// Returns the exit code of the command, as a shell gives it, once it has ended.
+    /// Returns the exit code of the command, as a shell would, once it has ended.
     pub fn poll(&mut self, now: Instant) -> Option<u8> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let has_ended = !matches!(waitid(WaitId::Pid(self.group()), options), Ok(None));

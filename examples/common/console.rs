@@ -1,8 +1,8 @@
-//! A loop for programs that a person types at: standard input, a driver and the first signal, one poll, and
-//! no thread but those that wait for signals or a slow output.
+//! A loop for programs with a person at the keyboard: standard input, a driver and the first signal share one
+//! poll. The only threads wait for signals or for a slow output.
 //!
-//! Standard input may be a terminal, a pipe, a file, `/dev/null` or closed. The system's poll refuses files
-//! and `/dev/null`; they never block, so they are read whenever there is nothing else to do.
+//! Standard input may be a terminal, a pipe, a file, `/dev/null` or closed. The system's poll rejects files
+//! and `/dev/null`. They never block, so they are read whenever there is nothing else to do.
 
 use std::io::{self, BufRead, IsTerminal};
 use std::net::SocketAddr;
@@ -25,22 +25,22 @@ const INPUT: Token = Token(0);
 const WAKER: Token = Token(1);
 /// Descriptor 0.
 const STANDARD_INPUT: i32 = 0;
-/// A typed line may be so long.
+/// The longest typed line.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Results of lookups that may wait for the loop.
+/// The most results of lookups that may wait for the loop.
 const LOOKUPS_MAX: usize = 16;
 
-/// Empties the line that the cursor is on.
+/// Clears the line of the cursor.
 const WIPE: &str = "\r\x1b[K";
 
-/// The event.
+/// An event of the console.
 pub enum Happening<E> {
     /// A line was typed.
     Line(String),
-    /// Nobody will type any more.
+    /// The input has ended.
     EndOfInput,
-    /// The network has something to say.
+    /// An event of the network.
     Network(Event<E>),
 }
 
@@ -49,45 +49,45 @@ pub struct Console<P: Protocol> {
     events: Events,
     pub driver: Driver<P>,
     input: Input,
-    /// Nothing is read from standard input; what is typed or piped waits there.
+    /// Whether standard input is left unread for now.
     held: bool,
     signals: Arc<Signals>,
-    /// Ends the poll for other threads.
+    /// Wakes the poll for other threads.
     waker: Arc<Waker>,
-    /// Addresses of names that the network has asked for.
+    /// The results of lookups that the network has requested.
     lookups: (SyncSender<Found>, Receiver<Found>),
-    /// For what is said about peers.
+    /// Limits output about peers.
     budget: LineBudget,
     prompt: &'static str,
-    /// The prompt stands at the end of the screen.
+    /// Whether the prompt is the last text on the screen.
     prompted: bool,
 }
 
 type Found = (Target, io::Result<Vec<SocketAddr>>);
 
-/// Requests by signals.
+/// Requests made by signals.
 #[derive(Default)]
 struct Signals {
     end: AtomicBool,
-    /// The program goes on after it was stopped: the shell has written on the screen meanwhile.
+    /// The program was stopped and continues. The shell has written to the screen meanwhile.
     redraw: AtomicBool,
 }
 
 struct Input {
-    /// A line that is not complete, unless it is in the editor's hands.
+    /// An incomplete line, unless the editor has it.
     partial: Vec<u8>,
-    /// At a terminal.
+    /// The line editor, at a terminal.
     editor: Option<Editor>,
     readiness: Readiness,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Readiness {
-    /// The poll says when there is something.
+    /// The poll reports when there is input.
     Polled,
-    /// There always is.
+    /// There is always input.
     Always,
-    /// There never will be again.
+    /// There is no more input.
     Ended,
 }
 
@@ -101,7 +101,7 @@ impl<P: Protocol> Console<P> {
         let source = &mut SourceFd(&STANDARD_INPUT);
         let readiness = match poll.registry().register(source, INPUT, Interest::READABLE) {
             Ok(()) => Readiness::Polled,
-            // A file or /dev/null; if it is closed, the first read says so.
+            // A file or /dev/null. If it is closed, the first read fails.
             Err(_) => Readiness::Always,
         };
         let signals = Arc::new(Signals::default());
@@ -130,7 +130,8 @@ impl<P: Protocol> Console<P> {
         })
     }
 
-    /// Waits until something happens, and hands all of it to `on`; `false` when a signal asked for the end.
+    /// Waits until something happens, and passes all of it to `on`. Returns `false` when a signal has asked
+    /// for the end.
     pub fn pass(
         &mut self,
         mut on: impl FnMut(&mut Screen<'_, P>, Happening<P::Event>),
@@ -179,12 +180,11 @@ impl<P: Protocol> Console<P> {
             }
         }
         if readable {
-            // One read, which does not block: there is something, or it is a file.
+            // One read, which does not block: the poll has reported input, or it is a file.
             let before = self.input.typed();
             let lines = self.input.read();
             if *screen.prompted && self.input.editor.is_some() {
-                // The terminal has echoed nothing: shows what was typed, or all of it again if some was taken
-                // back.
+                // The terminal does not echo, so show the typed text, or all of it again if some was deleted.
                 let (line, end) = match lines.first() {
                     Some(line) => (line.clone(), "\n"),
                     None => (self.input.typed(), ""),
@@ -200,7 +200,7 @@ impl<P: Protocol> Console<P> {
             lines.into_iter().for_each(|line| on(&mut screen, Happening::Line(line)));
             match self.input.readiness {
                 Readiness::Ended => on(&mut screen, Happening::EndOfInput),
-                // Asking again makes the poll say whether there is more.
+                // Registering again makes the poll report remaining input.
                 Readiness::Polled => {
                     let source = &mut SourceFd(&STANDARD_INPUT);
                     let _ = self.poll.registry().reregister(source, INPUT, Interest::READABLE);
@@ -211,17 +211,17 @@ impl<P: Protocol> Console<P> {
         Ok(!self.signals.end.load(Ordering::Relaxed))
     }
 
-    /// Nobody is asked: standard input is left alone.
+    /// Leaves standard input alone, for a program that does not prompt.
     pub fn ignore_input(&mut self) {
         let _ = self.poll.registry().deregister(&mut SourceFd(&STANDARD_INPUT));
         terminal::restore();
         self.input.readiness = Readiness::Ended;
     }
 
-    /// Leaves standard input unread for as long as there is enough to do, so that a pipe fills no memory.
+    /// Leaves standard input unread while there is enough to do, so that a pipe cannot fill the memory.
     pub fn hold(&mut self, held: bool) {
         if std::mem::replace(&mut self.held, held) && !held && self.input.readiness == Readiness::Polled {
-            // The poll says again what it may have said meanwhile.
+            // The poll repeats reports that were missed meanwhile.
             let source = &mut SourceFd(&STANDARD_INPUT);
             let _ = self.poll.registry().reregister(source, INPUT, Interest::READABLE);
         }
@@ -233,14 +233,14 @@ impl<P: Protocol> Console<P> {
             .line(text);
     }
 
-    /// Asks for a line, unless it was asked for and not answered.
+    /// Prints the prompt, unless it is there already.
     pub fn prompt(&mut self) {
         if !std::mem::replace(&mut self.prompted, true) {
             output::print(format!("{}{}", self.prompt, self.input.typed()));
         }
     }
 
-    /// Finishes what is begun, for at most a second.
+    /// Finishes pending work, for at most a second.
     pub fn finish(mut self) {
         self.driver.drain(now());
         let end = now().instant + Duration::from_secs(1);
@@ -264,7 +264,7 @@ impl<P: Protocol> Drop for Console<P> {
     }
 }
 
-/// The place where a program prints while a person types.
+/// The screen of a program whose user may be typing.
 pub struct Screen<'a, P: Protocol> {
     pub driver: &'a mut Driver<P>,
     budget: &'a mut LineBudget,
@@ -272,20 +272,21 @@ pub struct Screen<'a, P: Protocol> {
 }
 
 impl<P: Protocol> Screen<'_, P> {
-    /// Prints a line. If the prompt stands there, the line takes its place, and the prompt comes back below.
+    /// Prints a line. It replaces the prompt, which reappears below.
     pub fn line(&mut self, text: std::fmt::Arguments<'_>) {
         self.make_way();
         output::line(text);
     }
 
-    /// The same for a line that a peer has caused, unless too many were printed in this second.
+    /// Like [`line`](Self::line), for a line that a peer has caused. It is left out after too many in the
+    /// same second.
     pub fn news(&mut self, text: std::fmt::Arguments<'_>) {
         if self.budget.admit() {
             self.line(text);
         }
     }
 
-    /// The same on standard error.
+    /// Like [`line`](Self::line), on standard error.
     pub fn complain(&mut self, text: std::fmt::Arguments<'_>) {
         self.make_way();
         output::complain(text);
@@ -299,12 +300,12 @@ impl<P: Protocol> Screen<'_, P> {
 }
 
 impl Input {
-    /// Text typed at a terminal whose line has not ended yet.
+    /// Returns the incomplete line typed at a terminal.
     fn typed(&self) -> String {
         self.editor.as_ref().map_or_else(String::new, Editor::line)
     }
 
-    /// Reads once; the lines that are complete.
+    /// Reads once. Returns the complete lines.
     fn read(&mut self) -> Vec<String> {
         let mut stdin = io::stdin().lock();
         match stdin.fill_buf() {
@@ -331,14 +332,14 @@ impl Input {
             Err(_) => self.readiness = Readiness::Ended,
         }
         let end = match self.readiness {
-            // Text typed before the end is a line as well.
+            // Text before the end of input counts as a line.
             Readiness::Ended => self.partial.len(),
             _ => self.partial.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1),
         };
         let complete: Vec<u8> = self.partial.drain(..end).collect();
         if self.partial.len() > LINE_BYTES_MAX {
             self.partial.clear();
-            output::complain(format_args!("a typed line of more than {LINE_BYTES_MAX} bytes is dropped"));
+            output::complain(format_args!("a line of more than {LINE_BYTES_MAX} bytes was dropped"));
         }
         String::from_utf8_lossy(&complete).lines().map(str::to_owned).collect()
     }

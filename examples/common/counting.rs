@@ -1,4 +1,4 @@
-//! Clients that count: each answers its turns with a growing number, at its own pace.
+//! Clients that count: each answers its turns with growing numbers, at its own pace.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -15,16 +15,16 @@ use super::tls::Way;
 
 /// The counting clients of one process.
 pub struct Counting {
-    /// How they connect. Default: in plain text.
+    /// How the clients connect. Default: in plain text.
     pub way: Way,
-    /// Pause of a client between two of its numbers.
+    /// The pause of a client between two numbers.
     pace: Duration,
-    /// Accepted numbers after which a client is finished; `None` for never.
+    /// The number of accepted answers after which a client is finished; `None` for no limit.
     count: Option<u64>,
     counters: HashMap<ClientId, Counter>,
-    /// The clients that pause, by the end of their pause.
+    /// Pausing clients, by the end of their pause.
     pauses: BTreeSet<(Instant, ClientId)>,
-    /// Clients that have neither reached their count nor given up.
+    /// The number of clients that have neither reached their count nor given up.
     unfinished: usize,
 }
 
@@ -37,7 +37,7 @@ struct Counter {
     asks: bool,
     /// The turn to answer.
     turn: Option<ClientTurn>,
-    /// When its pause ends; `None` while it does not pause.
+    /// The end of its pause; `None` if it does not pause.
     pauses_until: Option<Instant>,
     is_finished: bool,
 }
@@ -46,11 +46,11 @@ struct Counter {
 pub enum Count {
     /// A number was accepted.
     Sent(Name, i64),
-    /// A client gave up, for good.
+    /// A client gave up for good.
     Ended(Name, End),
 }
 
-/// Adds a client and connects it to `target` that way. A client with demand `ask` asks for its first turn.
+/// Adds a client and connects it to `target`. A client with demand `ask` asks for its first turn.
 pub fn join(
     driver: &mut Driver<TurnClient>,
     way: &Way,
@@ -114,7 +114,7 @@ impl Counting {
         self.pauses.first().map(|&(at, _)| at)
     }
 
-    /// Lets the clients go on whose pause is over.
+    /// Lets clients continue whose pause is over.
     pub fn catch_up(&mut self, now: Now, driver: &mut Driver<TurnClient>) {
         while let Some(&(at, client)) = self.pauses.first().filter(|&&(at, _)| at <= now.instant) {
             self.pauses.remove(&(at, client));
@@ -127,7 +127,7 @@ impl Counting {
         }
     }
 
-    /// Takes in an event of a client.
+    /// Handles an event of a client.
     pub fn hear(&mut self, now: Now, driver: &mut Driver<TurnClient>, event: ClientEvent) -> Option<Count> {
         let counter = self.counters.get_mut(&event.client)?;
         match event.news {
@@ -170,7 +170,7 @@ impl Counting {
             }
             News::Refused { code, turn, words } => {
                 let name = counter.name;
-                // The same number would be refused again, and it has no other.
+                // The same number would be refused again, and the client has no other.
                 if let Some(turn) = turn.filter(|_| !counter.is_finished) {
                     driver.act(now, |clients, links| counter.warn(clients.pass(now, &turn, links)));
                 }
@@ -183,7 +183,7 @@ impl Counting {
             News::Bye(bye) if bye.code != Bye::Left => {
                 let hint = if bye.code == Bye::NameTaken { "; see --name" } else { "" };
                 let words = bye.words.as_deref().map_or_else(|| bye.code.words().to_owned(), super::loggable);
-                // A server that is replaced by another one is nothing to worry about.
+                // A server that is being replaced is no reason to warn.
                 let level = match bye.code {
                     Bye::ShuttingDown | Bye::BadSecret => Level::Info,
                     _ => Level::Warn,
@@ -206,7 +206,7 @@ impl Counting {
         None
     }
 
-    /// Begins the pause of a client, which asks for its next turn afterwards if it has to.
+    /// Begins the pause of a client. Afterwards it asks for its next turn if it has to.
     fn pause(&mut self, now: Now, driver: &mut Driver<TurnClient>, client: ClientId) {
         let Some(counter) = self.counters.get_mut(&client).filter(|counter| !counter.is_finished) else {
             return;
@@ -230,7 +230,7 @@ impl Counter {
         });
     }
 
-    /// Asks for a turn, unless the client waits for turns anyway.
+    /// Asks for a turn, unless the client always waits for turns.
     fn ask(&self, now: Now, driver: &mut Driver<TurnClient>, client: ClientId) {
         if self.asks {
             driver.act(now, |clients, links| self.warn(clients.ask(now, client, links)));
@@ -249,12 +249,12 @@ impl Counter {
     }
 }
 
-/// Whether the server's doings are worth another line in the log.
+/// Returns whether another line about the server may be logged.
 fn may_log(level: Level, now: Now, driver: &mut Driver<TurnClient>) -> bool {
     driver.act(now, |_, links| links.may_log(level))
 }
 
-/// Lets a client rest for good. A raw client cannot say that, and stays silent.
+/// Lets a client rest for good. A raw client has no message for that, and stays silent.
 fn rest(now: Now, driver: &mut Driver<TurnClient>, client: ClientId) {
     driver.act(now, |clients, links| clients.rest(now, client, links).ok());
 }

@@ -1,5 +1,5 @@
-//! Files that a program was told to keep as its own, by a path that may lead to anything: what it leads to is
-//! looked at, links are followed, nothing waits for a reader, and what cannot be done is said in words.
+//! Files at paths that a user chose and that may lead anywhere. Links are followed, the target is checked,
+//! nothing waits for a reader, and failures are described in words.
 
 use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, fcntl_setfl};
 
-/// Symbolic links that are followed; Linux follows as many.
+/// The most symbolic links that are followed, as many as on Linux.
 const LINKS_MAX: usize = 40;
 
-/// A file of the program's own. What it does fails with words that name it.
+/// A file that belongs to the program. Errors name the file.
 #[derive(Clone)]
 pub struct OwnFile {
     path: PathBuf,
@@ -26,13 +26,13 @@ impl OwnFile {
         OwnFile { path: path.to_owned(), option }
     }
 
-    /// Opens the file to append to it, and makes it if there is none. It may be a pipe with a reader, or a
-    /// device such as a terminal, too.
+    /// Opens the file for appending, and creates it if it is missing. It may also be a pipe with a reader, or
+    /// a device such as a terminal.
     pub fn append(&self) -> Result<File, String> {
         let describe = |error: io::Error| {
-            // Nobody reads a pipe, or it is a socket.
+            // It is a pipe without a reader, or a socket.
             let hint = match fs::metadata(&self.path).map(|found| found.file_type()) {
-                Ok(kind) if kind.is_fifo() => "nobody reads this pipe".to_owned(),
+                Ok(kind) if kind.is_fifo() => "this pipe has no reader".to_owned(),
                 Ok(kind) if kind.is_socket() => "it is a socket".to_owned(),
                 _ => error.to_string(),
             };
@@ -43,12 +43,12 @@ impl OwnFile {
         if kind.is_block_device() {
             return Err(self.failure("append to", "it is a disk"));
         }
-        // From here on a thread waits, which may.
+        // From here on the file is used by a thread that may block.
         fcntl_setfl(&file, OFlags::APPEND).map_err(|error| describe(error.into()))?;
         Ok(file)
     }
 
-    /// Reads the file, which has at most `bytes_max`; empty if there is none.
+    /// Reads the file, which may have at most `bytes_max`. A missing file counts as empty.
     pub fn read(&self, bytes_max: u64) -> Result<String, String> {
         let describe = |error: io::Error| self.failure("read", error);
         let file = match options().read(true).open(&self.path) {
@@ -65,13 +65,13 @@ impl OwnFile {
         }
     }
 
-    /// Puts `text` in the place of what is in the file. A reader, or a program that starts after a crash,
-    /// sees the old or the new text, whole: it is written beside the file that the path leads to, synced, and
-    /// moved. Owner, group and mode stay. The error is the reason.
+    /// Replaces the contents of the file by `text`. A reader, or a program that starts after a crash, sees
+    /// the complete old or new text: it is written next to the target, synced, and renamed. Owner, group and
+    /// mode are preserved. The error is the reason.
     pub fn replace(&self, text: &str) -> Result<(), String> {
         let describe = |error: io::Error| error.to_string();
         let target = self.target().map_err(describe)?;
-        // A file that may not be written is not replaced either.
+        // A file without write permission is not replaced either.
         let old = match options().write(true).open(&target).and_then(|old| old.metadata()) {
             Ok(old) => Some(old),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -84,25 +84,25 @@ impl OwnFile {
         let written = write_beside(&beside, old.as_ref(), text).and_then(|()| {
             fs::rename(&beside, &target).map_err(|error| match error.kind() {
                 ErrorKind::ResourceBusy => {
-                    format!("it is mounted by itself and cannot be replaced: mount its folder; {error}")
+                    format!("it is a mount point and cannot be replaced: mount its folder instead; {error}")
                 }
                 _ => describe(error),
             })
         });
         if written.is_err() {
-            // Not to be taken for the state, and not to fill a full disk.
+            // It must not be mistaken for the state, or use space on a full disk.
             let _ = fs::remove_file(&beside);
         }
         written
     }
 
-    /// Where the links end that the path may lead through. There need be nothing.
+    /// Returns the end of the symbolic links at the path. It need not exist.
     fn target(&self) -> io::Result<PathBuf> {
         let mut path = self.path.clone();
         for _ in 0..LINKS_MAX {
             match fs::read_link(&path) {
                 Ok(next) => path = path.parent().unwrap_or(Path::new("")).join(next),
-                // It is no link, or there is nothing.
+                // It is not a link, or does not exist.
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {
                     return Ok(path);
                 }
@@ -112,7 +112,7 @@ impl OwnFile {
         Err(io::Error::other("too many symbolic links"))
     }
 
-    /// The message when the program cannot do this.
+    /// Returns the message for a failure to do this.
     pub fn failure(&self, verb: &str, why: impl fmt::Display) -> String {
         format!("cannot {verb} {self}: {why}; choose another with {}", self.option)
     }
@@ -130,7 +130,7 @@ fn write_beside(beside: &Path, old: Option<&Metadata>, text: &str) -> Result<(),
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(describe(error)),
         _ => {}
     }
-    // Of what others may not read nothing is shown meanwhile.
+    // The new file must not be readable for those who could not read the old one.
     let mode = if old.is_some() { 0o600 } else { 0o666 };
     let mut new = options().write(true).create_new(true).mode(mode).open(beside).map_err(describe)?;
     if let Some(old) = old {
@@ -144,7 +144,7 @@ fn write_beside(beside: &Path, old: Option<&Metadata>, text: &str) -> Result<(),
         new.set_permissions(Permissions::from_mode(old.mode() & 0o7777)).map_err(describe)?;
     }
     new.write_all(text.as_bytes()).map_err(describe)?;
-    // Otherwise a crash of the system could leave an empty file in the place of a good one.
+    // Without it, a crash of the system could leave an empty file in place of a good one.
     new.sync_data().map_err(describe)
 }
 
@@ -161,10 +161,10 @@ fn check_regular(found: &Metadata) -> Result<(), String> {
     } else {
         "a device"
     };
-    Err(format!("it is {is} and no file"))
+    Err(format!("it is {is}, not a file"))
 }
 
-/// Opens nothing that waits for another program, and makes no terminal the program's own.
+/// Returns options with which opening a file neither blocks nor makes a terminal the controlling one.
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
@@ -172,13 +172,13 @@ fn options() -> OpenOptions {
     options
 }
 
-/// Whether two paths lead to the same file, which is there.
+/// Returns whether two paths lead to the same existing file.
 pub fn lead_to_one(a: &Path, b: &Path) -> bool {
     let identity = |path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
     identity(a).is_some_and(|a| Some(a) == identity(b))
 }
 
-/// Whether two descriptors lead to the same file, pipe or device.
+/// Returns whether two descriptors refer to the same file, pipe or device.
 pub fn is_same(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
     let identity = |fd: BorrowedFd<'_>| {
         let found = File::from(fd.try_clone_to_owned().ok()?).metadata().ok()?;

@@ -1,5 +1,5 @@
-//! A log file that never stops a server: lines go to a thread that may wait for a disk or a reader; a full
-//! disk is reported once and counted.
+//! A log file that never blocks a server: a thread writes the lines, and may wait for a disk or a reader. A
+//! full disk is reported once, and lost lines are counted.
 
 use std::fmt;
 use std::fs::File;
@@ -18,14 +18,13 @@ use super::background::Background;
 use super::files::{OwnFile, is_same};
 use super::{output, signals};
 
-/// Lines that could not be written wait for the disk to have room again; what exceeds this many bytes is
-/// lost.
+/// The most bytes of lines that wait for a full disk to have room again. Lines beyond that are lost.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 
-/// Lines that may wait for the thread.
+/// The most lines that may wait for the thread.
 const LINES_MAX: usize = 10_000;
 
-/// How long what is queued may take at the end.
+/// How long writing the queue may take at the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub struct Journal {
@@ -37,8 +36,8 @@ pub struct Journal {
 
 enum Lines {
     Own(Background<String>),
-    /// The file is standard output or standard error, which have queues of their own: two that write to one
-    /// file overwrite each other.
+    /// The file is standard output or standard error. Those have queues of their own, and two writers of one
+    /// file would overwrite each other's lines.
     Output(fn(String)),
 }
 
@@ -68,7 +67,7 @@ impl Journal {
         Ok(Journal { file, zone: super::zone(), lines, unwritten })
     }
 
-    /// `{date} {time},{ms} INFO {text}`, in local time.
+    /// Writes `{date} {time},{ms} INFO {text}`, in local time.
     pub fn line(&mut self, text: fmt::Arguments<'_>) {
         let now = Timestamp::now().to_zoned(self.zone.clone());
         let line = format!("{} INFO {text}\n", now.strftime("%Y-%m-%d %H:%M:%S,%3f"));
@@ -81,7 +80,7 @@ impl Journal {
         }
     }
 
-    /// Writes what is left, or says how much that is.
+    /// Writes the rest of the queue, or reports how much of it was lost.
     pub fn finish(self) {
         let Lines::Own(lines) = self.lines else { return };
         let loss = lines.flush(PATIENCE.min(signals::left_of(super::output::END_WITHIN)));
@@ -95,13 +94,13 @@ impl Journal {
 struct Writer {
     name: String,
     file: File,
-    /// Begins in the middle of a line if the disk took only its beginning.
+    /// Starts in the middle of a line if the disk accepted only its beginning.
     waiting: Vec<u8>,
-    /// Lines lost since that was last said.
+    /// Lines lost since this was last reported.
     lost: u64,
-    /// Those, and the lines that wait for the disk.
+    /// The lost lines and those that wait for the disk.
     unwritten: Arc<AtomicU64>,
-    /// The last attempt failed, and that was said.
+    /// Whether the last attempt failed, which has been reported.
     is_failing: bool,
 }
 

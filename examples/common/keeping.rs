@@ -1,27 +1,27 @@
-//! `--journal`: seats, turns and answers that outlive the server, if it was built with the feature for that.
+//! `--journal`: seats, turns and answers that outlive the server, if it was built with the feature.
 
 use taketurns::net::EventLoop;
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 
 use super::options::wrong_usage;
 
-/// Where a server keeps what outlives it.
+/// The options for a server's journal.
 #[derive(Clone, Copy, Default)]
 pub struct Keeping<'o> {
     /// The directory.
     pub journal: Option<&'o str>,
-    /// A backup was put back: another life begins with it.
+    /// Whether the journal is a restored backup, with which another life begins.
     pub new_epoch: bool,
-    /// What is there is set aside.
+    /// Whether to set an existing journal aside.
     pub discard: bool,
-    /// The file to write it to, and end.
+    /// The file to export the journal to.
     pub export: Option<&'o str>,
-    /// The file to begin it from, and end.
+    /// The file to import the journal from.
     pub import: Option<&'o str>,
 }
 
 impl<'o> Keeping<'o> {
-    /// The directory, if the options make sense together.
+    /// Returns the directory, if the options do not contradict each other.
     fn dir(&self) -> Option<&'o str> {
         let wishes = [
             ("--new-epoch", self.new_epoch),
@@ -72,7 +72,7 @@ mod without {
         }
     }
 
-    /// Nothing is to be stored.
+    /// Nothing is stored.
     pub fn close<P: Protocol>(_: &mut EventLoop<P>) -> Result<(), String> {
         Ok(())
     }
@@ -97,11 +97,11 @@ mod with {
 
     use super::*;
 
-    /// The journal of a server, and the time that it has at the end.
+    /// A server's journal, and the time that it has for the last commits.
     pub struct Store(Journal, Duration);
 
     impl Keeping<'_> {
-        /// Exports or imports the journal; `false` if that is not wanted.
+        /// Exports or imports the journal. Returns `false` if neither was requested.
         pub fn move_files(&self) -> Result<bool, String> {
             let Some(dir) = self.dir().map(Path::new) else { return Ok(false) };
             match (self.export, self.import) {
@@ -111,7 +111,7 @@ mod with {
             }
         }
 
-        /// Makes a server that goes on from its journal, or one that keeps everything in memory.
+        /// Creates a server that continues from its journal, or one that keeps everything in memory.
         pub fn serve(&self, config: TurnServerConfig) -> Result<(TurnServer, Option<Store>), String> {
             let Some(dir) = self.dir() else {
                 let turns = TurnServer::new(config, os_entropy()).map_err(|error| error.to_string())?;
@@ -136,20 +136,20 @@ mod with {
     }
 
     impl Store {
-        /// Has what `event_loop` records stored.
+        /// Stores the records of `event_loop`.
         pub fn serve(self, event_loop: &mut EventLoop<TurnServer>) -> Result<(), String> {
             let Store(journal, patience) = self;
             event_loop.store_in(journal, patience).map_err(|error| error.to_string())
         }
     }
 
-    /// Stores what waits, at the end.
+    /// Stores the last records at the end.
     pub fn close<P: Protocol>(event_loop: &mut EventLoop<P>) -> Result<(), String> {
         event_loop.close_store().map_err(|error| error.to_string())
     }
 
     fn export(dir: &Path, file: &str) -> Result<(), String> {
-        // One that is not there is not to be made.
+        // A missing directory must not be created here.
         if !dir.is_dir() {
             return Err(format!("journal {dir:?}: there is no such directory; name one with --journal"));
         }
@@ -158,7 +158,7 @@ mod with {
         let failed = |error| {
             format!("cannot write the export to {file:?}: {error}; choose another file with --export")
         };
-        // Nothing that is there is overwritten.
+        // Existing files are not overwritten.
         let mut to = BufWriter::new(File::create_new(file).map_err(failed)?);
         journal.export(&mut to).map_err(|error| error.to_string())?;
         to.flush().map_err(failed)?;

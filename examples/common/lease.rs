@@ -1,4 +1,4 @@
-//! Tells a client how long its turn is certainly its own, by the clock of its machine.
+//! Tells a client how long it certainly holds its turn, by the clock of its machine.
 
 use std::time::Duration;
 
@@ -6,25 +6,26 @@ use taketurns::net::Driver;
 use taketurns::protocol::turns::{ClientTurn, TurnClient};
 use taketurns::time::{Instant, Now};
 
-/// A turn that is renewed at intervals.
+/// A turn that is renewed regularly.
 ///
-/// Its time counts from the moment when the ping of the last answered renewal was sent. A late answer or a
-/// stopped process therefore ends it too early, never too late.
+/// Its time counts from the moment when the ping before the last answered renewal was sent. So a late reply
+/// or a stopped process ends it too early, never too late.
 pub struct Lease {
     pub turn: ClientTurn,
-    /// How long the server keeps the turn of a lost connection. It may have lost ours right after it read the
-    /// last renewal.
+    /// How long the server keeps the turn of a lost connection. The connection may have been lost right after
+    /// the server read the last renewal.
     grace: Duration,
     /// The time that the work needs to end.
     reserve: Duration,
     renew_at: Option<Instant>,
-    /// The server grants the turn to no other client before this instant. `None` until a renewal is answered.
+    /// The server grants the turn to no other client before this time; `None` until a renewal has been
+    /// answered.
     until: Option<Instant>,
 }
 
 impl Lease {
-    /// Leases a turn that was just granted. Its `GO` may have been written long ago, so a renewal is due at
-    /// once.
+    /// Creates a lease on a turn that was just granted. Its `GO` may have been written long ago, so a renewal
+    /// is due at once.
     pub fn new(now: Now, turn: ClientTurn, grace: Duration, reserve: Duration) -> Lease {
         Lease { turn, grace, reserve, renew_at: Some(now.instant), until: None }
     }
@@ -34,12 +35,12 @@ impl Lease {
         self.until.unwrap_or(now.instant)
     }
 
-    /// Returns when the work has to begin to end.
+    /// Returns when the work must begin to end.
     fn end_at(&self) -> Option<Instant> {
         self.until.map(|until| until - self.reserve)
     }
 
-    /// Returns when the turn ends, once the work has to begin to end. Reported once per answered renewal.
+    /// Returns the end of the turn, if the work must begin to end now. Reported once per answered renewal.
     pub fn take_end(&mut self, now: Now) -> Option<Instant> {
         let reserve = self.reserve;
         self.until.take_if(|until| *until - reserve <= now.instant)
@@ -58,16 +59,16 @@ impl Lease {
     /// Renews the turn if that is due.
     pub fn renew(&mut self, now: Now, driver: &mut Driver<TurnClient>) {
         if self.renew_at.take_if(|at| *at <= now.instant).is_some() {
-            // If the connection is lost, the turn is renewed when it is resumed.
+            // If the connection is lost, the turn is renewed after its resumption.
             let _ = driver.act(now, |clients, links| clients.renew(now, &self.turn, links));
         }
     }
 
-    /// Takes in the times of `turn` that the server has sent. The error is the time that it gives, if the
-    /// reserve leaves nothing of it.
+    /// Handles the times of `turn` that the server has sent. The error is the server's time, if the reserve
+    /// leaves nothing of it.
     pub fn answered(&mut self, now: Now, client: &TurnClient, turn: &ClientTurn) -> Result<(), Duration> {
         let Some((sure_until, ends)) = client.sure_until(turn).zip(turn.deadline) else {
-            // The turn was resumed on another connection: renew it there.
+            // The turn was resumed on another connection, and must be renewed there.
             self.renew_at = Some(now.instant);
             return Ok(());
         };

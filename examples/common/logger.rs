@@ -1,5 +1,5 @@
-//! `simple_logger` on standard error, wrapped: it panics where a write fails and waits where nobody reads,
-//! and a server must do neither for the sake of its log.
+//! `simple_logger` on standard error, wrapped: it panics when a write fails and blocks when its output is not
+//! read. A server must not do either because of its log.
 
 use log::{LevelFilter, Log, Metadata, Record};
 
@@ -21,12 +21,12 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// Logs to standard error from `level` on.
+/// Logs to standard error, from `level` up.
 pub fn start(level: LevelFilter) {
     if log::set_logger(&Logger).is_ok() {
         log::set_max_level(level);
     }
-    // The wrapped panic of a failed write has nothing to say, and nowhere to say it.
+    // The panic of a failed write is caught, and its message could not be written anyway.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let message = info.payload().downcast_ref::<String>().map_or("", String::as_str);

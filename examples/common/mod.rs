@@ -1,5 +1,5 @@
-//! Code that the example programs share: options, logging, printing, signals, and how they end. None of it is
-//! the library's.
+//! Code shared by the example programs: options, logging, printing, signals, and how they end. None of it
+//! belongs to the library.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
 pub mod access;
@@ -38,12 +38,12 @@ use taketurns::net::Target;
 use taketurns::protocol::turns::{End, Name};
 use taketurns::session::Redacted;
 
-/// Ends a program: its error is one line on standard error, and exit code 1.
+/// Ends a program. An error becomes one line on standard error and exit code 1.
 pub fn exit_code(result: Result<(), String>) -> ExitCode {
     end(result.map(|()| ExitCode::SUCCESS))
 }
 
-/// The same for a program with exit codes of its own.
+/// Like [`exit_code`], for a program with exit codes of its own.
 pub fn end(result: Result<ExitCode, String>) -> ExitCode {
     let code = result.unwrap_or_else(|message| {
         complain(format_args!("{message}"));
@@ -53,12 +53,12 @@ pub fn end(result: Result<ExitCode, String>) -> ExitCode {
     code
 }
 
-/// One line on standard error.
+/// Prints one line on standard error.
 pub fn complain(message: fmt::Arguments<'_>) {
     output::complain(message);
 }
 
-/// The time zone of this machine. That it is not known is said, because times in UTC may look right.
+/// Returns the time zone of this machine. Warns if it is unknown, because times in UTC may look right.
 pub fn zone() -> TimeZone {
     match TimeZone::try_system() {
         Ok(zone) => zone,
@@ -67,18 +67,16 @@ pub fn zone() -> TimeZone {
                 Some(zone) => format!("TZ={}", printable(&zone)),
                 None => "/etc/localtime".to_owned(),
             };
-            // A machine that says nothing of its zone has UTC.
+            // UTC is the correct zone of a machine that does not configure any.
             if !source.starts_with('/') || std::fs::symlink_metadata(&source).is_ok() {
-                log::warn!(
-                    "{source}: this time zone is not known here, so times are in UTC; is tzdata installed?"
-                );
+                log::warn!("{source}: unknown time zone, so times are in UTC; is tzdata installed?");
             }
             TimeZone::UTC
         }
     }
 }
 
-/// A server's text, with what could rearrange a terminal escaped.
+/// Returns a server's text with characters escaped that could rearrange a terminal.
 pub fn printable(text: &str) -> String {
     let show = |c: char| match c {
         '\'' | '"' | '\\' => c.to_string(),
@@ -87,7 +85,7 @@ pub fn printable(text: &str) -> String {
     text.chars().map(show).collect()
 }
 
-/// A server's words for a log: they may repeat a line that has a secret.
+/// Returns a server's words for a log, without secrets, because they may quote a client's line.
 pub fn loggable(words: &str) -> String {
     let shown = Redacted(words.as_bytes());
     if shown.hides() { shown.to_string() } else { printable(words) }
@@ -98,7 +96,7 @@ pub fn printable_bytes(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(|_| bytes.escape_ascii().to_string(), printable)
 }
 
-/// An option's default from the environment; a variable that is empty counts as absent.
+/// Returns an option's default from the environment. An empty variable counts as absent.
 pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|text| !text.is_empty())
 }
@@ -108,7 +106,7 @@ pub fn default_server() -> String {
     environment("TAKETURNS_CONNECT").unwrap_or_else(|| "127.0.0.1:5001".to_owned())
 }
 
-/// Mentions the absence of a server once, until it is back.
+/// Reports the absence of a server once, until it is back.
 #[derive(Default)]
 pub struct Absence(bool);
 
@@ -117,7 +115,7 @@ impl Absence {
         self.0 = false;
     }
 
-    /// Says that the server cannot be reached, and what to do about it, unless that was said.
+    /// Reports that the server cannot be reached, and advises what to do, unless that was reported before.
     pub fn mention(&mut self, target: &Target, error: &io::Error) {
         if !std::mem::replace(&mut self.0, true) {
             complain(format_args!("cannot connect to {target}: {error}; {}", advise_dialing(error)));
@@ -125,7 +123,7 @@ impl Absence {
     }
 }
 
-/// Makes a unique name of this machine, this process and a random number.
+/// Returns a unique name made of this machine, this process and a random number.
 #[cfg(unix)]
 pub fn unique_name() -> Name {
     let mut random = [0; 4];
@@ -134,10 +132,10 @@ pub fn unique_name() -> Name {
     let host = host.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).take(40);
     let (host, process) = (host.collect::<String>(), std::process::id());
     let name = format!("{host}-{process}-{:08x}", u32::from_le_bytes(random));
-    name.parse().expect("62 characters that a name may have, at most")
+    name.parse().expect("at most 62 valid characters")
 }
 
-/// Advice about a server that cannot be reached, while the client goes on trying.
+/// Returns advice about a server that cannot be reached, for a client that keeps trying.
 pub fn advise_dialing(error: &io::Error) -> &'static str {
     const EMFILE: i32 = 24;
     match error.raw_os_error() {
@@ -149,7 +147,7 @@ pub fn advise_dialing(error: &io::Error) -> &'static str {
     }
 }
 
-/// Returns the reason for which a client of a turn server gave up.
+/// Returns the reason why a client of a turn server gave up.
 pub fn reason(why: End) -> &'static str {
     match why {
         End::Superseded => "superseded: the seat was resumed by another client",
@@ -161,26 +159,26 @@ pub fn reason(why: End) -> &'static str {
     }
 }
 
-/// Reads a log level.
+/// Parses a log level.
 pub fn level(text: &str) -> Result<log::LevelFilter, String> {
     text.parse().map_err(|_| "expected off, error, warn, info, debug or trace".to_owned())
 }
 
-/// Advice about a failure to listen on an address of `--listen`.
+/// Returns advice about a failure to listen on an address of `--listen`.
 pub fn advise(error: &taketurns::net::Error) -> String {
     advise_on(error, "--listen")
 }
 
-/// Advice about a failure to listen on the address of `option`.
+/// Returns advice about a failure to listen on the address of `option`.
 pub fn advise_on(error: &taketurns::net::Error, option: &str) -> String {
     use taketurns::net::Error;
     let advice = match error {
         Error::Listen { source, .. } => match source.kind() {
             io::ErrorKind::AddrInUse => {
-                format!("another program has it: stop that one, or choose another with {option}")
+                format!("another program uses it: stop that one, or choose another with {option}")
             }
             io::ErrorKind::AddrNotAvailable => {
-                format!("it is not this machine's; choose another with {option}")
+                format!("this machine does not have it; choose another with {option}")
             }
             io::ErrorKind::PermissionDenied => {
                 format!("ports below 1024 need privileges; choose another with {option}")

@@ -1,4 +1,4 @@
-//! The lines that a server prints about its peers, which must not be able to fill a disk with them.
+//! Lines about peers, which must not be able to fill a disk.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use taketurns::time::LineBudget;
 use super::journal::Journal;
 use super::output;
 
-/// Lines a second, for all peers together.
+/// The most lines per second, for all peers together.
 pub const LINES_MAX: u32 = 1_000;
 
-/// Lines that peers cause, on standard output and in the log file, if there is one.
+/// Prints lines that peers cause to standard output and to the log file, if there is one.
 pub struct News {
     budget: LineBudget,
     journal: Option<Journal>,
@@ -23,14 +23,14 @@ impl News {
         News { budget: LineBudget::new(LINES_MAX), journal }
     }
 
-    /// Prints a line that a peer has caused, unless too many were printed in this second. Those are counted.
+    /// Prints a line that a peer has caused. Counts it instead after too many in the same second.
     pub fn line(&mut self, text: fmt::Arguments<'_>) {
         if self.budget.admit() {
             self.print(text);
         }
     }
 
-    /// Prints a line of the server's own.
+    /// Prints a line that the server itself has caused.
     pub fn print(&mut self, text: fmt::Arguments<'_>) {
         output::line(text);
         if let Some(journal) = &mut self.journal {
@@ -38,8 +38,8 @@ impl News {
         }
     }
 
-    /// Says what was left out in a second that is over. To be called after every pass; returns when to call
-    /// it again.
+    /// Reports the lines left out in a second that is over. Call it after every pass. Returns when to call it
+    /// again.
     pub fn catch_up(&mut self) -> Option<Duration> {
         if !self.budget.is_used() {
             return None;
@@ -50,7 +50,7 @@ impl News {
         self.budget.next_deadline(now).map(|due| due.saturating_duration_since(now))
     }
 
-    /// Says what was left out, and finishes the log file.
+    /// Reports the lines left out, and finishes the log file.
     pub fn finish(mut self) {
         let omitted = self.budget.take_all_omitted();
         self.say_omitted(omitted);
@@ -64,7 +64,7 @@ impl News {
     }
 }
 
-/// The line that takes the place of those that were left out.
+/// Returns the line that replaces those that were left out.
 pub fn left_out(omitted: u64) -> String {
     format!("({omitted} more lines are left out: too many within a second)")
 }

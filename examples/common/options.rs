@@ -1,7 +1,7 @@
-//! The options that a program is started with, read by argh.
+//! Command-line options, parsed by argh.
 //!
-//! argh knows neither `--opt=value` nor `-h` and `-V`, and reports mistakes on several lines. This module
-//! makes up for that, for every program.
+//! argh supports neither `--opt=value` nor `-h` and `-V`, and reports mistakes on several lines. This module
+//! fixes that for all programs.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -17,17 +17,17 @@ use taketurns::wire::Framing;
 /// The exit code for wrong usage.
 pub const USAGE: i32 = 2;
 
-/// argh's line about its own option, and the one that replaces it.
+/// argh's line about its own option, and its replacement.
 const HELP: &str = "  --help, help      display usage information";
 const HELP_AND_VERSION: &str = "  -h, --help        display usage information
   -V, --version     display the version, and the features built in";
 
-/// An option that several programs have, which argh is not told of.
+/// An option that several programs share, and that argh does not know.
 pub struct Extra {
     pub option: &'static str,
-    /// The word for its value; empty for a switch.
+    /// A placeholder for its value; empty for a switch.
     pub value: &'static str,
-    /// The environment variable that has its default.
+    /// The environment variable with its default.
     pub variable: &'static str,
     pub about: &'static str,
 }
@@ -39,7 +39,7 @@ pub struct Extras {
 }
 
 impl Extras {
-    /// The value that was given, else the environment's.
+    /// Returns the value from the command line, or else from the environment.
     pub fn get(&self, option: &str) -> Option<String> {
         let given = self.given.iter().find(|(name, _)| *name == option);
         given.map(|(_, value)| value.clone()).or_else(|| {
@@ -48,18 +48,18 @@ impl Extras {
         })
     }
 
-    /// The first one that was given, not counting the environment.
+    /// Returns the first one on the command line, ignoring the environment.
     pub fn first(&self) -> Option<&'static str> {
         self.given.first().map(|(option, _)| *option)
     }
 }
 
-/// Reads the options. Ends the program after `--help`, `--version` and wrong usage.
+/// Parses the options. Ends the program after `--help`, `--version` and wrong usage.
 pub fn from_environment<T: TopLevelCommand + ArgsInfo>() -> T {
     with_extras(&[]).0
 }
 
-/// The same for a program that also has `known` options.
+/// Like [`from_environment`], for a program with `known` options in addition.
 ///
 /// `argh::from_env` would panic when its output is closed, as in `--help | head -1`.
 pub fn with_extras<T: TopLevelCommand + ArgsInfo>(known: &'static [Extra]) -> (T, Extras) {
@@ -67,7 +67,7 @@ pub fn with_extras<T: TopLevelCommand + ArgsInfo>(known: &'static [Extra]) -> (T
     let program = program();
     let words: Result<Vec<_>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
     let words =
-        words.unwrap_or_else(|word| wrong_usage(format_args!("options must be UTF-8, and {word:?} is not")));
+        words.unwrap_or_else(|word| wrong_usage(format_args!("options must be UTF-8, but {word:?} is not")));
     let mut extras = Extras { known, given: Vec::new() };
     let words = match spell_out(words, &T::get_args_info(), &mut extras) {
         Ok(Some(words)) => words,
@@ -97,7 +97,7 @@ fn usage_of(extra: &Extra) -> String {
     }
 }
 
-/// As argh writes it, in lines of 80 columns.
+/// Formats help like argh, in lines of 80 columns.
 fn help_of(extra: &Extra) -> String {
     let about = format!("{}. Environment: {}", extra.about, extra.variable);
     let mut help = String::new();
@@ -114,14 +114,14 @@ fn help_of(extra: &Extra) -> String {
     format!("{help}{line}\n")
 }
 
-/// Ends the program because of its options, with one line that says what is wrong and where help is.
+/// Ends the program with one line that says what is wrong with its options and where to find help.
 pub fn wrong_usage(message: fmt::Arguments<'_>) -> ! {
     super::complain(format_args!("{message} (see {} --help)", program()));
     super::output::finish();
     process::exit(USAGE)
 }
 
-/// Reads a time with its unit, such as `1500ms`, `30s` or `2m`.
+/// Parses a time with its unit, such as `1500ms`, `30s` or `2m`.
 pub fn time(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -130,13 +130,11 @@ pub fn time(text: &str) -> Result<Duration, String> {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => {
-            Err(format!("a time has one of the units ms, s and m, as in {number}ms, {number}s or {number}m"))
-        }
+        _ => Err(format!("a time needs a unit, ms, s or m, as in {number}ms, {number}s or {number}m")),
     }
 }
 
-/// Reads a number of bytes with its unit, such as `512KiB` or `64MiB`.
+/// Parses a size in bytes with its unit, such as `512KiB` or `64MiB`.
 pub fn size(text: &str) -> Result<usize, String> {
     let read = |unit, factor: usize| {
         let number: usize = text.strip_suffix(unit)?.parse().ok()?;
@@ -146,7 +144,7 @@ pub fn size(text: &str) -> Result<usize, String> {
     size.ok_or_else(|| "expected a size such as 512KiB or 64MiB".to_owned())
 }
 
-/// Reads the demand of a seat.
+/// Parses the demand of a seat.
 pub fn demand(text: &str) -> Result<Demand, String> {
     match text {
         "always" => Ok(Demand::Always),
@@ -155,7 +153,7 @@ pub fn demand(text: &str) -> Result<Demand, String> {
     }
 }
 
-/// Reads the demands that the seats of a ring may have.
+/// Parses the demands that the seats of a ring may have.
 pub fn demands(text: &str) -> Result<Demands, String> {
     match text {
         "any" => Ok(Demands::Any),
@@ -163,12 +161,12 @@ pub fn demands(text: &str) -> Result<Demands, String> {
     }
 }
 
-/// Reads a weight.
+/// Parses a weight.
 pub fn weight(text: &str) -> Result<Weight, String> {
     text.parse().ok().and_then(Weight::new).ok_or_else(|| "expected a number from 1 to 100".to_owned())
 }
 
-/// Reads how long a turn may last in all.
+/// Parses the longest time that a turn may last in total.
 pub fn hold_max(text: &str) -> Result<HoldMax, String> {
     match text {
         "none" => Ok(HoldMax::Unlimited),
@@ -176,10 +174,10 @@ pub fn hold_max(text: &str) -> Result<HoldMax, String> {
     }
 }
 
-/// The framings that a server takes; `None` for both.
+/// The framings that a server accepts; `None` for both.
 pub type Framings = Option<Framing>;
 
-/// Reads which framings a server takes.
+/// Parses the framings that a server accepts.
 pub fn framings(text: &str) -> Result<Framings, String> {
     match text {
         "auto" => Ok(None),
@@ -187,7 +185,7 @@ pub fn framings(text: &str) -> Result<Framings, String> {
     }
 }
 
-/// Rewrites the words as argh wants them; returns `None` if the version is asked for.
+/// Rewrites the words for argh. Returns `None` if the version is requested.
 fn spell_out(
     words: Vec<String>,
     info: &CommandInfoWithArgs,
@@ -206,7 +204,7 @@ fn spell_out(
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
         match word.split_once('=').filter(|_| word.starts_with("--")) {
-            // The words from here on are not our options.
+            // The words from here on belong to the command.
             _ if word == "--" || takes_command && !word.starts_with('-') => {
                 spelt.push(word);
                 spelt.extend(words);
@@ -215,7 +213,7 @@ fn spell_out(
             _ if word == "-V" || word == "--version" => return Ok(None),
             _ if word == "-h" => spelt.push("--help".to_owned()),
             Some((option, value)) => match takes_value(option) {
-                Some(false) => return Err(format!("{option} takes no value, and {value:?} is one")),
+                Some(false) => return Err(format!("{option} takes no value, but was given {value:?}")),
                 _ => match extra(option) {
                     Some(extra) => extras.given.push((extra.option, value.to_owned())),
                     None => spelt.extend([option.to_owned(), value.to_owned()]),

@@ -1,5 +1,5 @@
-//! Standard output and standard error. If one of them is closed or stuck, that costs lines, never time:
-//! nothing else writes to them while a loop runs.
+//! Standard output and standard error. If one of them is closed or stuck, lines are lost, but no time.
+//! Nothing else writes to them while a loop runs.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -16,38 +16,37 @@ use super::background::Background;
 use super::files::is_same;
 use super::signals;
 
-/// Lines that may wait for one of them; more are dropped and counted.
+/// The most lines that may wait for each output. Further ones are dropped and counted.
 const LINES_MAX: usize = 10_000;
 
-/// How long a program may take at its end for what is queued, in all; and after a signal, when somebody waits
-/// for the end.
+/// How long a program may take at its end to write its queues; and after a signal, when its sender is
+/// waiting.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_AFTER_SIGNAL: Duration = Duration::from_millis(800);
 
-/// How long after the first signal that asked for the end all of it is over, whatever is stuck.
+/// The time from the first signal until everything must be over, even if an output is stuck.
 pub const END_WITHIN: Duration = Duration::from_millis(4_700);
 
-/// The outputs, from the first time that something is written. One that leads to the same place as the other
-/// has the same queue, so that what is printed, complained of and logged stands in the order in which it
-/// happened.
+/// The outputs, created on first use. If both lead to the same place they share one queue, so that prints,
+/// complaints and log lines appear in the order in which they happened.
 static OUTPUTS: LazyLock<Outputs> = LazyLock::new(|| Outputs {
     out: Background::start(LINES_MAX, write),
     err: (!is_same(io::stdout().as_fd(), io::stderr().as_fd())).then(|| Background::start(LINES_MAX, write)),
 });
 
-/// Lines that standard output would not take.
+/// The number of lines that standard output did not accept.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 struct Outputs {
     out: Background<Text>,
-    /// `None` if it is the same.
+    /// `None` if it leads to the same place.
     err: Option<Background<Text>>,
 }
 
 enum Text {
     Out(String),
     Err(String),
-    /// With its target.
+    /// A level, a target and a message.
     Log(Level, String, String),
 }
 
@@ -56,7 +55,7 @@ pub fn line(text: fmt::Arguments<'_>) {
     print(format!("{text}\n"));
 }
 
-/// Prints on standard output, without an end of line.
+/// Prints on standard output, without a line end.
 pub fn print(text: String) {
     let bytes = text.len();
     OUTPUTS.out.write(Text::Out(text), bytes);
@@ -84,20 +83,20 @@ fn errors() -> &'static Background<Text> {
     OUTPUTS.err.as_ref().unwrap_or(&OUTPUTS.out)
 }
 
-/// Writes what is queued, for a while, and says what was lost.
+/// Writes the queues, for a limited time, and reports losses.
 pub fn finish() {
-    // Standard error has as much time left to hear what standard output has not.
+    // Standard error gets as much time as is left, to report what standard output has lost.
     let patience = if signals::has_asked() { PATIENCE_AFTER_SIGNAL } else { PATIENCE };
     let patience = patience.min(signals::left_of(END_WITHIN));
     let loss = OUTPUTS.out.flush(patience / 2);
     if let Some(loss) = loss.words(LOST.load(Ordering::Relaxed)) {
         log::warn!("standard output did not keep up: {loss}");
     }
-    // If nobody reads it, nobody would hear what was lost.
+    // If standard error is not read, its losses cannot be reported.
     let _ = errors().flush(patience / 2);
 }
 
-/// The thread's side: `false` once there is nobody to write for.
+/// The thread's side. Returns `false` when nothing reads the output any more.
 fn write(texts: &mut dyn Iterator<Item = Text>) -> bool {
     let mut goes_on = true;
     let mut batch = Vec::new();
@@ -115,7 +114,7 @@ fn write(texts: &mut dyn Iterator<Item = Text>) -> bool {
 
 fn write_out(batch: &mut Vec<u8>) -> bool {
     if batch.is_empty() {
-        // The other thread may hold the lock, and be stuck.
+        // The other thread may hold the lock and be stuck.
         return true;
     }
     let mut out = io::stdout().lock();
@@ -124,7 +123,7 @@ fn write_out(batch: &mut Vec<u8>) -> bool {
         LOST.fetch_add(batch.iter().filter(|&&byte| byte == b'\n').count() as u64, Ordering::Relaxed);
     }
     batch.clear();
-    // A full disk may have room again; a reader that is gone stays so.
+    // A full disk may have room again, but a reader that is gone stays gone.
     !written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
@@ -132,14 +131,14 @@ fn write_err(text: Text) {
     match text {
         Text::Log(level, target, text) => {
             let simple = SimpleLogger::new().with_level(LevelFilter::Trace);
-            // It panics where a write fails: such a line is dropped.
+            // It panics when a write fails, which drops the line.
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 simple.log(
                     &Record::builder().level(level).target(&target).args(format_args!("{text}")).build(),
                 );
             }));
         }
-        // In one piece, so that nothing gets in between.
+        // One write per line, so that nothing gets in between.
         Text::Out(text) | Text::Err(text) => _ = io::stderr().write_all(text.as_bytes()),
     }
 }

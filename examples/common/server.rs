@@ -1,4 +1,4 @@
-//! A server's beginning and end: addresses, signals, the loop.
+//! The beginning and end of a server: addresses, signals, the loop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,21 +18,21 @@ use super::status::{self, Show};
 use super::tls::{Listening, Reload};
 use super::{output, signals};
 
-/// Where a server listens, and the limits that follow from that and from the descriptors that it may have.
+/// The addresses of a server, and the limits that follow from them and from its descriptors.
 pub struct Site {
     listen: Vec<SocketAddr>,
     tls: Option<Listening>,
-    /// Not every client that can reach it may take part.
+    /// Whether access rules limit which clients may take part.
     pub has_access_rules: bool,
     status: Vec<SocketAddr>,
     pub limits: DriverConfig,
-    /// Clients that there are descriptors for.
+    /// The most clients for which there are descriptors.
     pub clients_max: usize,
 }
 
 impl Site {
-    /// Reads `--listen`, `--status`, `--max-per-address` and the options of TLS. What listens and shows the
-    /// status takes descriptors that clients cannot have.
+    /// Parses `--listen`, `--status`, `--max-per-address` and the TLS options. The listeners and the status
+    /// take descriptors away from clients.
     pub fn new(
         listen: &[String],
         default: &str,
@@ -42,13 +42,13 @@ impl Site {
     ) -> Result<Site, String> {
         if max_per_address == Some(0) {
             super::options::wrong_usage(format_args!(
-                "--max-per-address 0 makes no sense: it must be at least 1"
+                "--max-per-address 0 is invalid: it must be at least 1"
             ));
         }
         let listen = addresses::to_listen_on(listen, default)?;
         let status = status::addresses(status)?;
         let tls = Listening::read(extras)?;
-        // There is room for one listener anyway.
+        // One listener is already accounted for.
         let others = listen.len().saturating_sub(1) + status::descriptors(&status);
         let max_connections = connections_max(others);
         let limits = DriverConfig {
@@ -56,12 +56,12 @@ impl Site {
             max_connections_per_address: max_per_address,
             ..DriverConfig::default()
         };
-        // Some connections more, so that a client that is turned away can be told.
+        // Some spare connections, so that clients can be told that they are turned away.
         let clients_max = max_connections.saturating_sub(16).max(1);
         Ok(Site { listen, tls, has_access_rules: false, status, limits, clients_max })
     }
 
-    /// The same for a turn server whose clients may have `max_per_address` seats.
+    /// Like [`new`](Self::new), for a turn server whose clients may have `max_per_address` seats per address.
     pub fn of_turns(
         listen: &[String],
         status: Option<&str>,
@@ -75,18 +75,18 @@ impl Site {
 }
 
 impl Site {
-    /// Whether no third party can read what is sent to it.
+    /// Returns whether no third party can read the traffic.
     pub fn is_private(&self) -> bool {
         self.tls.is_some() || self.listen.iter().all(|addr| addr.ip().to_canonical().is_loopback())
     }
 
-    /// Whether clients are asked for certificates.
+    /// Returns whether clients are asked for certificates.
     pub fn asks_for_certificates(&self) -> bool {
         self.tls.as_ref().is_some_and(Listening::asks_for_certificates)
     }
 }
 
-/// Once, for the first address that is not of this machine alone.
+/// Warns once, about the first address that other machines can reach.
 pub fn warn_of_strangers(bound: &[SocketAddr], tls: Option<&Listening>) {
     let Some(addr) = bound.iter().find(|addr| !addr.ip().to_canonical().is_loopback()) else { return };
     match tls {
@@ -102,36 +102,36 @@ pub fn warn_of_strangers(bound: &[SocketAddr], tls: Option<&Listening>) {
     }
 }
 
-/// The system has no room for another connection.
+/// Warns that the system has no room for another connection.
 pub fn warn_of_pause(addr: SocketAddr, error: &io::Error, pause: Duration) {
     warn!("{addr}: cannot accept ({error}), trying again in {pause:?}; see ulimit -n");
 }
 
-/// A protocol that listens.
+/// A protocol with its listeners.
 pub struct Service<P: Show + 'static> {
-    /// For programs that have more to do in each pass than [`run`](Self::run).
+    /// The event loop, for programs that do more in each pass than [`run`](Self::run).
     pub event_loop: EventLoop<P>,
-    /// The addresses that it got.
+    /// The addresses on which it listens.
     pub bound: Vec<SocketAddr>,
-    /// The addresses that the status got, for programs that log nothing at info.
+    /// The addresses of the status listener, for programs that do not log at info.
     pub status: Vec<SocketAddr>,
     pub strays: Strays,
 }
 
-/// The end of a server that other machines reach.
+/// The end of a server that other machines can reach.
 pub struct Strays {
-    /// When the first signal came.
+    /// The time of the first signal.
     drained_at: Arc<OnceLock<Instant>>,
     is_reached: bool,
 }
 
-/// How long the system of a server that others reach refuses connections before the program ends. A
-/// container's address is gone with it, and nobody answers there: a client that comes back at once would wait
-/// for its time-out, where a refusal has it go on to the next server.
+/// How long such a server refuses connections before the program ends. A container's address disappears with
+/// it: a client that dials then would wait for its timeout, whereas a refusal makes it go on to the next
+/// server.
 const REFUSES_FOR: Duration = Duration::from_secs(1);
 
 impl Service<TurnServer> {
-    /// Listens with a turn server, on the addresses of `--listen` or the default ones.
+    /// Starts a turn server on the addresses of `--listen`, or the default ones.
     pub fn listen_turns(
         config: TurnServerConfig,
         listen: &[String],
@@ -148,8 +148,8 @@ impl Service<TurnServer> {
 }
 
 impl<P: Show + 'static> Service<P> {
-    /// Listens, and shows on the address of the status what it does; the first signal drains. SIGHUP has
-    /// files read again, where there are such: those of TLS, and by `reload` others.
+    /// Listens, and serves the status on its address. The first signal drains. SIGHUP reads files again if
+    /// there are any: those of TLS, and others through `reload`.
     pub fn listen(protocol: P, site: Site, reload: Option<Reload<P>>) -> Result<Service<P>, String> {
         let Site { listen, tls, has_access_rules, status, limits, .. } = site;
         let mut event_loop =
@@ -177,15 +177,15 @@ impl<P: Show + 'static> Service<P> {
         Ok(Service { event_loop, bound, status, strays: Strays { drained_at, is_reached } })
     }
 
-    /// Prints the addresses that it listens on.
+    /// Prints the addresses on which it listens.
     pub fn announce(&self) {
         for addr in &self.bound {
             output::line(format_args!("Server listening on {addr}"));
         }
     }
 
-    /// Serves until it is drained, and refuses connections for a while. What `on_event` has to say about
-    /// peers, it says through [`News`].
+    /// Serves until it is drained, and then refuses connections for a while. `on_event` prints lines about
+    /// peers through [`News`].
     pub fn run(
         mut self,
         mut on_event: impl FnMut(&mut News, &mut Driver<P>, Event<P::Event>),
@@ -210,9 +210,9 @@ impl<P: Show + 'static> Service<P> {
 }
 
 impl Strays {
-    /// Waits, if the server drains, until connections have been refused for a second. The listeners are
-    /// closed by then, so this needs no loop; another signal ends it.
-    #[expect(clippy::disallowed_methods, reason = "there is no loop any more that it could hold up")]
+    /// After a drain, waits until connections have been refused for a second. The listeners are already
+    /// closed, so this needs no loop; another signal ends it.
+    #[expect(clippy::disallowed_methods, reason = "the loop has ended, so nothing can be blocked")]
     pub fn refuse(&self) {
         if let Some(&drained_at) = self.drained_at.get().filter(|_| self.is_reached) {
             let refused_for = now().instant.saturating_duration_since(drained_at);

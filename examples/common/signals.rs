@@ -1,5 +1,5 @@
-//! Signals. SIGINT, SIGTERM and SIGHUP mean the same: the first lets a program finish, a later one ends it at
-//! once. But a server that has files to read again does that at SIGHUP.
+//! Signals. SIGINT, SIGTERM and SIGHUP all mean the same: the first lets a program finish, and a later one
+//! ends it at once. But a server with files to read again does that on SIGHUP.
 
 use std::fs;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -18,21 +18,21 @@ use taketurns::time::Instant;
 
 use super::terminal;
 
-/// Signals within this time are one: npm and docker compose pass on what a terminal has sent to all of its
-/// processes anyway.
+/// Signals within this time count as one: npm and docker compose forward what a terminal has already sent to
+/// all of its processes.
 const ONE_WITHIN: Duration = Duration::from_millis(500);
 
-/// Signals that end a program that does not listen for them.
+/// Signals that end a program by default.
 const DEADLY: [i32; 8] = [SIGQUIT, SIGABRT, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGXCPU];
 
-/// Signals that stop a program.
+/// Signals that stop a program by default.
 const STOPPING: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 
-/// When the first signal came that asked for the end.
+/// The time of the first signal that asked for the end.
 static ASKED: OnceLock<Instant> = OnceLock::new();
 
-/// Calls `drain` at the first signal, from a thread that does nothing else; exits with 128 + its number at a
-/// later one.
+/// Calls `drain` at the first signal, on a thread that does nothing else. Exits with 128 + the number of a
+/// later signal.
 pub fn on_first(drain: impl Fn() + Send + 'static) -> Result<(), String> {
     on_first_or_reload(drain, None)
 }
@@ -40,7 +40,7 @@ pub fn on_first(drain: impl Fn() + Send + 'static) -> Result<(), String> {
 /// Reads files again, on the thread that waits for signals.
 pub type Reload = Box<dyn FnMut() + Send>;
 
-/// The same for a server that may have files to read again.
+/// Like [`on_first`], for a server that may have files to read again.
 pub fn on_first_or_reload(
     drain: impl Fn() + Send + 'static,
     mut reload: Option<Reload>,
@@ -52,8 +52,9 @@ pub fn on_first_or_reload(
     })
 }
 
-/// The same for a program that has taken a terminal over: gives it back at every signal that ends or stops
-/// the program, and takes it again when the program goes on, which is when `go_on` is called.
+/// Like [`on_first`], for a program that has changed the mode of a terminal. It restores the mode at every
+/// signal that ends or stops the program, and sets it again before `go_on` is called when the program
+/// continues.
 pub fn at_terminal(
     drain: impl Fn() + Send + 'static,
     go_on: impl Fn() + Send + 'static,
@@ -75,7 +76,8 @@ pub fn at_terminal(
     })
 }
 
-/// Stops the process as `signal` does by default, after `prepare`: unless nobody could have it go on.
+/// Runs `prepare` and then stops the process like `signal` does by default, unless no shell could continue
+/// it.
 pub fn stop(signal: i32, prepare: impl FnOnce()) {
     if !terminal::is_alone() {
         prepare();
@@ -83,7 +85,7 @@ pub fn stop(signal: i32, prepare: impl FnOnce()) {
     }
 }
 
-/// Returns a channel of signals. A thread that does nothing else fills it, and wakes the loop of `handle`.
+/// Returns a channel of signals. A thread that does nothing else fills it and wakes the loop of `handle`.
 pub fn of_loop<P: Protocol + 'static>(signals: &[i32], handle: Handle<P>) -> Result<Receiver<i32>, String> {
     let signals: Vec<_> = signals.iter().copied().filter(|&signal| !is_nohup(signal)).collect();
     let (sender, receiver) = sync_channel(16);
@@ -94,38 +96,37 @@ pub fn of_loop<P: Protocol + 'static>(signals: &[i32], handle: Handle<P>) -> Res
     Ok(receiver)
 }
 
-/// Whether a signal has asked for the end.
+/// Returns whether a signal has asked for the end.
 pub fn has_asked() -> bool {
     ASKED.get().is_some()
 }
 
-/// Returns what is left of `total`, which began with the first signal that asked for the end, if there was
-/// one.
+/// Returns the rest of `total`, counted from the first signal that asked for the end, if there was one.
 pub fn left_of(total: Duration) -> Duration {
     let past = ASKED.get().map(|asked| now().instant.saturating_duration_since(*asked));
     total.saturating_sub(past.unwrap_or_default())
 }
 
-/// A file that reaches the limit of `ulimit -f` is a write that fails, like that on a full disk, and not the
-/// end of the program.
+/// Makes a file at the limit of `ulimit -f` a failed write, like one on a full disk, and not the end of the
+/// program.
 pub fn ignore_file_limit() {
-    // A user who cares sees it at the file.
+    // The failed write itself is reported.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
-/// Those that ask for the end.
+/// Returns the signals that ask for the end.
 fn asking() -> Vec<i32> {
     [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_nohup(signal)).collect()
 }
 
-/// Whether the program is to outlive its terminal: nohup has it ignore SIGHUP.
+/// Returns whether nohup made the program ignore SIGHUP, so that it outlives its terminal.
 fn is_nohup(signal: i32) -> bool {
     let ignored = || {
         let status = fs::read_to_string("/proc/self/status").ok()?;
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
         u64::from_str_radix(mask.trim(), 16).ok()
     };
-    // Where there is no /proc nobody knows.
+    // Without /proc this cannot be known.
     signal == SIGHUP && ignored().is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
 }
 

@@ -1,5 +1,5 @@
-//! The counters in a file: one `id number random` a line, random `-` if there is none. A thread replaces the
-//! file as a whole.
+//! The counters in a file, with one `id number random` per line; `random` is `-` if there is none. A thread
+//! replaces the whole file.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,32 +15,32 @@ use super::background::Background;
 use super::files::OwnFile;
 use super::signals;
 
-/// How old a change may be before it is saved; with the time that saving takes, less than a second.
+/// The age at which a change is saved. With the time that saving takes, this stays below a second.
 const SAVE_AFTER: Duration = Duration::from_millis(800);
 
-/// 10,001 ids, each with two numbers, have less than half of it.
+/// 10,001 ids with two numbers each need less than half of it.
 const BYTES_MAX: u64 = 1024 * 1024;
 
-/// Texts that may wait for a slow disk; what changes while as many wait is saved later.
+/// The most texts that may wait for a slow disk. Changes beyond that are saved later.
 const TEXTS_MAX: usize = 4;
 
-/// How long after the signal that asked for the end the last changes may be saved.
+/// The time after the signal within which the last changes may be saved.
 const END_WITHIN: Duration = Duration::from_secs(4);
 
 pub struct State {
     file: OwnFile,
     texts: Background<String>,
-    /// The last attempt failed, and that was said.
+    /// Whether the last attempt failed, which has been reported.
     is_failing: Arc<AtomicBool>,
-    /// Something has changed since a text was queued.
+    /// Whether anything has changed since a text was queued.
     has_changed: bool,
-    /// When what has changed is saved, or what was queued is looked after; `None` while all is saved.
+    /// When to save changes, or to check on a queued text; `None` if everything is saved.
     save_at: Option<Instant>,
 }
 
 impl State {
-    /// Restores what is in the file. It is written at once: that it cannot be is said now, not when something
-    /// would be lost.
+    /// Restores the contents of the file. Writes it at once, so that a failure is reported now and not when
+    /// something would be lost.
     pub fn open(path: &Path, server: &mut CounterServer) -> Result<State, String> {
         let file = OwnFile::new(path, "--state");
         for (line, at) in file.read(BYTES_MAX)?.lines().zip(1..) {
@@ -52,7 +52,7 @@ impl State {
         file.replace(&render(server)).map_err(|why| file.failure("write", why))?;
         let is_failing = Arc::new(AtomicBool::new(false));
         let (target, failing) = (file.clone(), is_failing.clone());
-        // Of those that wait the newest is written.
+        // Only the newest of the waiting texts is written.
         let texts = Background::start(TEXTS_MAX, move |texts: &mut dyn Iterator<Item = String>| {
             if let Some(text) = texts.last() {
                 save(&target, &text, &failing);
@@ -62,7 +62,7 @@ impl State {
         Ok(State { file, texts, is_failing, has_changed: false, save_at: None })
     }
 
-    /// Something has changed.
+    /// Notes that something has changed.
     pub fn touch(&mut self, now: Instant) {
         self.has_changed = true;
         self.save_at.get_or_insert(now + SAVE_AFTER);
@@ -72,22 +72,22 @@ impl State {
         self.save_at
     }
 
-    /// Saves what is due. A failure is reported once, and tried again.
+    /// Saves changes that are due. A failure is reported once and retried.
     pub fn save(&mut self, now: Instant, server: &CounterServer) {
         if self.save_at.is_none_or(|at| at > now) {
             return;
         }
         let has_work = self.has_changed || self.is_failing.load(Ordering::Relaxed);
-        // Looks after it, too.
+        // Also schedules the check on this attempt.
         self.save_at = has_work.then(|| now + SAVE_AFTER);
         if has_work {
             self.has_changed = !self.queue(server);
         }
     }
 
-    /// Saves all that has changed, for a while.
+    /// Saves all changes, for a limited time.
     pub fn finish(mut self, server: &CounterServer) {
-        // Also so that there is room.
+        // This also makes room in the queue.
         let is_late = self.texts.flush(signals::left_of(END_WITHIN)).is_late;
         if !is_late && (self.has_changed || self.is_failing.load(Ordering::Relaxed)) {
             self.has_changed = !self.queue(server);

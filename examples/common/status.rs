@@ -1,4 +1,4 @@
-//! `--status`: where a server shows what it does, if it was built with the feature for that.
+//! `--status`: the address of the status listener, if the server was built with the feature.
 
 use std::net::SocketAddr;
 
@@ -8,14 +8,14 @@ use taketurns::protocol::Protocol;
 #[cfg(feature = "status")]
 pub use taketurns::status::Show;
 
-/// Any protocol, because this build shows the status of none.
+/// Any protocol, because this build shows no status.
 #[cfg(not(feature = "status"))]
 pub trait Show: Protocol {}
 
 #[cfg(not(feature = "status"))]
 impl<P: Protocol> Show for P {}
 
-/// The addresses of `--status`, else those of the environment variable, else none.
+/// Returns the addresses of `--status`, else of the environment variable, else none.
 pub fn addresses(option: Option<&str>) -> Result<Vec<SocketAddr>, String> {
     let text = option.map(str::to_owned).or_else(|| super::environment("TAKETURNS_STATUS"));
     let Some(text) = text else { return Ok(Vec::new()) };
@@ -28,17 +28,17 @@ pub fn addresses(option: Option<&str>) -> Result<Vec<SocketAddr>, String> {
     super::addresses::all(&[text], "show the status on", "--status 127.0.0.1:8081")
 }
 
-/// How many file descriptors it takes to show it on `addrs`.
+/// Returns the number of file descriptors that the status listener on `addrs` needs.
 pub fn descriptors(addrs: &[SocketAddr]) -> usize {
     #[cfg(feature = "status")]
     let needed = taketurns::status::StatusConfig::default().descriptors();
     #[cfg(not(feature = "status"))]
     let needed = 0;
-    // There is room for one listener anyway.
+    // One listener is already accounted for.
     addrs.len().checked_sub(1).map_or(0, |others| needed + others)
 }
 
-/// Shows on `addrs` what `event_loop` does; the addresses that it got.
+/// Serves the status of `event_loop` on `addrs`. Returns the addresses.
 #[cfg(feature = "status")]
 pub fn serve<P: Show + 'static>(
     event_loop: &mut EventLoop<P>,

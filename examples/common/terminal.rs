@@ -1,5 +1,5 @@
-//! Editing a line at a terminal, for programs that print while a person types: the terminal hands over each
-//! byte and echoes none, so that the program can wipe the line away, print, and write it again.
+//! A line editor for programs that print while a user is typing. The terminal passes on each byte without
+//! echoing it, so that the program can clear the line, print, and write it again.
 
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
@@ -10,17 +10,17 @@ use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
 };
 
-/// The terminal as it was before, and as the editor wants it.
+/// The mode of the terminal before, and that of the editor.
 static MODES: OnceLock<(Termios, Termios)> = OnceLock::new();
 
-/// Takes the terminal over; `None` if standard input and output are not both one. [`restore`] gives it back.
+/// Sets the editor's mode; `None` unless both standard input and output are terminals. [`restore`] undoes it.
 pub fn take_over() -> Option<Editor> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return None;
     }
     let before = tcgetattr(stdin()).ok()?;
     let mut mode = before.clone();
-    // Signals stay with the terminal: Ctrl-C is still SIGINT.
+    // The terminal still handles signals: Ctrl-C remains SIGINT.
     mode.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
     mode.special_codes[SpecialCodeIndex::VMIN] = 1;
     mode.special_codes[SpecialCodeIndex::VTIME] = 0;
@@ -29,17 +29,17 @@ pub fn take_over() -> Option<Editor> {
     Some(Editor::default())
 }
 
-/// Takes the terminal again. Nothing happens if it was not taken over.
+/// Sets the editor's mode again. Does nothing unless it was set before.
 pub fn take() {
     set_mode(|(_, mode)| mode);
 }
 
-/// Gives the terminal back as it was. Nothing happens if it was not taken over.
+/// Restores the terminal's mode. Does nothing unless it was changed.
 pub fn restore() {
     set_mode(|(before, _)| before);
 }
 
-/// In the background the terminal is another program's, and a program that sets its mode is stopped.
+/// In the background the terminal belongs to another program, and setting its mode would stop this one.
 fn set_mode(which: impl Fn(&(Termios, Termios)) -> &Termios) {
     let is_ours = || tcgetpgrp(stdin()).is_ok_and(|group| group == getpgrp());
     if let Some(modes) = MODES.get().filter(|_| is_ours()) {
@@ -47,7 +47,7 @@ fn set_mode(which: impl Fn(&(Termios, Termios)) -> &Termios) {
     }
 }
 
-/// Whether no shell of this terminal waits for the program, as where a window was opened for it.
+/// Returns whether no shell on this terminal waits for the program, for example in a window opened for it.
 pub fn is_alone() -> bool {
     getsid(None).is_ok_and(|leader| leader == getpid())
 }
@@ -59,7 +59,7 @@ pub struct Editor {
     escape: Escape,
 }
 
-/// Keys such as arrows send an escape sequence: it is skipped.
+/// Keys such as arrows send an escape sequence, which is skipped.
 #[derive(Default, PartialEq, Eq)]
 enum Escape {
     #[default]
@@ -68,25 +68,25 @@ enum Escape {
     Sequence,
 }
 
-/// Effect of a byte.
+/// The effect of a byte.
 pub enum Typed {
-    /// The line is as long as it was.
+    /// The line has not changed.
     Nothing,
     /// The line has changed.
     Changed,
-    /// It is complete.
+    /// The line is complete.
     Line(String),
     /// Ctrl-D on an empty line.
     End,
 }
 
 impl Editor {
-    /// The text of the line.
+    /// Returns the text of the line.
     pub fn line(&self) -> String {
         String::from_utf8_lossy(&self.line).into_owned()
     }
 
-    /// Takes one byte; a line has at most `bytes_max`.
+    /// Handles one byte. A line has at most `bytes_max`.
     pub fn feed(&mut self, byte: u8, bytes_max: usize) -> Typed {
         match (std::mem::take(&mut self.escape), byte) {
             (Escape::Begun, b'[' | b'O') => self.escape = Escape::Sequence,
@@ -117,7 +117,7 @@ impl Editor {
         Typed::Nothing
     }
 
-    /// Cuts the line to as many bytes as `length` says.
+    /// Cuts the line to the length that `length` returns.
     fn keep(&mut self, length: impl Fn(&str) -> usize) -> Typed {
         let text = self.line();
         self.line.truncate(length(&text));

@@ -1,4 +1,4 @@
-//! `--tls-...`: the files with which programs speak TLS, if they were built with the feature for that.
+//! `--tls-...`: the files for TLS, if the programs were built with the feature.
 
 use taketurns::net::{Driver, Error, Handle, Target, now};
 use taketurns::protocol::{DialId, Protocol};
@@ -11,9 +11,8 @@ pub const OF_SERVERS: &[Extra] = &[
         option: "--tls-cert",
         value: "file",
         variable: "TAKETURNS_TLS_CERT",
-        about: "speak TLS 1.3 and nothing else, if built with the feature tls: the server's certificate, with those \
-                that lead to its authority behind it (PEM). SIGHUP has all such files read again, for new \
-                connections",
+        about: "accept TLS 1.3 only, if built with the feature tls: the server's certificate, followed by those \
+                that lead to its authority (PEM). SIGHUP reads all such files again, for new connections",
     },
     Extra {
         option: "--tls-key",
@@ -25,20 +24,20 @@ pub const OF_SERVERS: &[Extra] = &[
         option: "--tls-client-ca",
         value: "file",
         variable: "TAKETURNS_TLS_CLIENT_CA",
-        about: "ask clients for certificates, by one of these authorities (PEM)",
+        about: "ask clients for certificates issued by one of these authorities (PEM)",
     },
     Extra {
         option: "--tls-client-cert",
         value: "need",
         variable: "TAKETURNS_TLS_CLIENT_CERT",
-        about: "required, or wanted: clients without a certificate are taken, too. Default: required, where \
+        about: "required, or wanted: clients without a certificate are accepted, too. Default: required, where \
                 --tls-client-ca is given",
     },
     Extra {
         option: "--tls-crl",
         value: "file",
         variable: "TAKETURNS_TLS_CRL",
-        about: "the lists of revoked certificates of clients, of each of their authorities (PEM)",
+        about: "the lists of revoked client certificates, one from each authority (PEM)",
     },
 ];
 
@@ -60,7 +59,7 @@ pub const OF_CLIENTS: &[Extra] = &[
         option: "--tls-cert",
         value: "file",
         variable: "TAKETURNS_TLS_CERT",
-        about: "the certificate to show to a server that asks for one (PEM)",
+        about: "the certificate for servers that ask for one (PEM)",
     },
     Extra {
         option: "--tls-key",
@@ -72,14 +71,14 @@ pub const OF_CLIENTS: &[Extra] = &[
         option: "--tls-name",
         value: "name",
         variable: "TAKETURNS_TLS_NAME",
-        about: "the name that the server's certificate has to be for. Default: the host of --connect",
+        about: "the name that the server's certificate must have. Default: the host of --connect",
     },
 ];
 
-/// Reads a server's files again, for those that connect from then on.
+/// Reads a server's files again, for later connections.
 pub type Reload<P> = Box<dyn FnMut(&Handle<P>) + Send>;
 
-/// TLS as a server speaks it.
+/// The TLS settings of a server.
 #[cfg(feature = "tls")]
 pub struct Listening {
     files: files::OfServer,
@@ -89,7 +88,7 @@ pub struct Listening {
 #[cfg(not(feature = "tls"))]
 pub enum Listening {}
 
-/// How to connect to a server: with TLS, or in plain text.
+/// How to connect to a server: with TLS or in plain text.
 #[derive(Clone, Default)]
 pub struct Way {
     #[cfg(feature = "tls")]
@@ -217,7 +216,7 @@ mod files {
         fs::read(file).map_err(|error| format!("{file}: {error}"))
     }
 
-    /// A certificate and its key, or neither.
+    /// Returns a certificate and its key, or neither.
     fn pair(extras: &Extras) -> Option<(String, String)> {
         match (extras.get("--tls-cert"), extras.get("--tls-key")) {
             (None, None) => None,
@@ -227,7 +226,7 @@ mod files {
     }
 
     impl Listening {
-        /// Reads the files that the options name, if they do.
+        /// Reads the files that the options name, if there are any.
         pub fn read(extras: &Extras) -> Result<Option<Listening>, String> {
             let Some(files) = OfServer::named(extras) else {
                 if extras.get("--tls-client-ca").is_some() {
@@ -239,12 +238,12 @@ mod files {
             Ok(Some(Listening { files, acceptor }))
         }
 
-        /// Whether only clients with a certificate may take part.
+        /// Returns whether only clients with a certificate may take part.
         pub fn identifies_clients(&self) -> bool {
             self.files.clients.as_ref().is_some_and(|clients| clients.are_required)
         }
 
-        /// Whether clients may show one.
+        /// Returns whether clients may present a certificate.
         pub fn asks_for_certificates(&self) -> bool {
             self.files.clients.is_some()
         }
@@ -257,7 +256,7 @@ mod files {
             driver.listen_wrapped(addr, self.acceptor.wrap())
         }
 
-        /// Reads the files again each time that it is called, on its caller's thread.
+        /// Returns a function that reads the files again on its caller's thread.
         pub fn into_reload<P: Protocol>(self, bound: Vec<SocketAddr>) -> Reload<P> {
             Box::new(move |handle| match self.files.read() {
                 Ok(acceptor) => {
@@ -267,10 +266,10 @@ mod files {
                             driver.rewrap(addr, acceptor.wrap());
                         }
                     });
-                    log::info!("{} and the other files of TLS are read again", self.files.certificates);
+                    log::info!("{} and the other TLS files were read again", self.files.certificates);
                 }
                 Err(message) => {
-                    log::error!("{message}; the files of TLS that were read before stay in force");
+                    log::error!("{message}; the previous TLS files stay in force");
                 }
             })
         }
@@ -316,7 +315,7 @@ mod files {
         }
     }
 
-    /// The name that a certificate for the server has.
+    /// Returns the name that the server's certificate must have.
     fn host(server: &Target) -> String {
         match server {
             Target::Addr(addr) => addr.ip().to_canonical().to_string(),

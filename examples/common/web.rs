@@ -1,12 +1,11 @@
-//! `--web-socket` and what goes with it: browsers as clients, if a server was built with the feature for
-//! that.
+//! `--web-socket` and related options: browsers as clients, if the server was built with the feature.
 
 use taketurns::net::Driver;
 use taketurns::protocol::turns::TurnServer;
 
 use super::options::wrong_usage;
 
-/// The options as they were given.
+/// The options.
 pub struct Web<'a> {
     pub is_on: bool,
     pub origins: &'a [String],
@@ -14,11 +13,11 @@ pub struct Web<'a> {
 }
 
 impl Web<'_> {
-    /// Whether there is WebSocket. What cannot be had, or makes no sense without, is an error.
+    /// Returns whether to accept WebSockets. Options that are impossible or useless are errors.
     fn is_wanted(&self) -> Result<bool, String> {
         let others = [("--web-origin", self.origins.is_empty()), ("--web-host", self.hosts.is_empty())];
         if let Some((option, _)) = others.into_iter().find(|(_, is_left_out)| !self.is_on && !is_left_out) {
-            wrong_usage(format_args!("{option} makes no sense without --web-socket"));
+            wrong_usage(format_args!("{option} needs --web-socket"));
         }
         if self.is_on && cfg!(not(feature = "web-socket")) {
             return Err(
@@ -30,7 +29,7 @@ impl Web<'_> {
         Ok(self.is_on)
     }
 
-    /// Has `driver` take WebSockets, if that is wanted.
+    /// Makes `driver` accept WebSockets, if requested.
     #[cfg(feature = "web-socket")]
     pub fn offer(&self, driver: &mut Driver<TurnServer>) -> Result<(), String> {
         if self.is_wanted()? {
@@ -43,7 +42,7 @@ impl Web<'_> {
         Ok(())
     }
 
-    /// Has `driver` take WebSockets, if that is wanted.
+    /// Makes `driver` accept WebSockets, if requested.
     #[cfg(not(feature = "web-socket"))]
     pub fn offer(&self, _: &mut Driver<TurnServer>) -> Result<(), String> {
         self.is_wanted().map(|_| ())

@@ -135,7 +135,7 @@ fn a_client_of_ours_ends_when_it_is_removed_or_forbidden() {
     let mut client = turn_client(&floor.address, &["--clients", "1", "--name", "bob", "--ring", "oak"]);
     client.expect_exit(1, PATIENCE);
     let said = client.lines(Stream::Err).join("\n");
-    assert!(said.contains("there is one ring here, main") && said.contains("bob: forbidden: "), "{said}");
+    assert!(said.contains("the only ring here is main") && said.contains("bob: forbidden: "), "{said}");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_senseless_command_is_reported_and_changes_nothing() {
     for (typed, said) in [
         ("skip", "skip: there is no such ring"),
         ("kick ann", "kick ann: there is no such seat"),
-        ("more 30", "a time has one of the units ms, s and m, as in 30ms"),
+        ("more 30", "a time needs a unit, ms, s or m, as in 30ms"),
         ("sing", "next NAME  - give this client the next turn"),
     ] {
         floor.types(typed);
