@@ -1,5 +1,5 @@
-//! A server, a client and a peer by hand, as these tests need them, and what the numbers that programs print
-//! must be. How programs are run is in `support/process/`.
+//! A server, a client and hand-driven peers for these tests, and checks of the numbers that programs print.
+//! How programs are run is in `process/`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// On a port of the system's choice.
+    /// Starts a server on a port that the system chooses.
     pub(crate) fn start(options: &[&str]) -> Self {
         Self::start_at("127.0.0.1:0", options)
     }
@@ -45,7 +45,7 @@ impl Server {
         self.process.wait_for_line(text, |line| line.stream == Stream::Out && line.text == text, PATIENCE);
     }
 
-    /// Waits until that many connections were announced: the order of seats is the order of these.
+    /// Waits until this many connections have been logged. Seats are given in the same order.
     pub(crate) fn wait_for_connections(&mut self, count: usize) {
         let announced = |line: &&Line| {
             line.stream == Stream::Out
@@ -70,7 +70,7 @@ impl RawPeer {
         Self(connect(address))
     }
 
-    /// Reads up to and with the next `GO`; only `WAIT` may come before it.
+    /// Reads up to the next `GO`. Only `WAIT` may come before it.
     pub(crate) fn expect_go(&mut self) {
         loop {
             let mut signal = [0; 4];
@@ -90,7 +90,7 @@ impl RawPeer {
 }
 
 pub(crate) fn turn_client(address: &str, options: &[&str]) -> Process {
-    // Warnings only, so that tests see on standard error what users have to see, and nothing else.
+    // Only warnings, so that standard error has nothing but what users have to see.
     let always = ["--connect", address, "--log-level", "warn"];
     Process::spawn(example("turn_client").args(always).args(options))
 }
@@ -100,7 +100,7 @@ pub(crate) fn listening_on(line: &Line) -> Option<String> {
     (line.stream == Stream::Out).then(|| address.to_owned())
 }
 
-/// Longer than a label may be, so that no name server is asked.
+/// Returns a name with a label that is too long, so that no name server is asked.
 pub(crate) fn unresolvable_name() -> String {
     format!("{}.invalid", "nowhere".repeat(10))
 }
@@ -109,7 +109,7 @@ pub(crate) fn numbers_of(sent: &[Sent], name: &str) -> Vec<i64> {
     sent.iter().filter(|sent| sent.name == name).map(|sent| sent.number).collect()
 }
 
-/// Two names, turn by turn.
+/// Checks that two names alternate.
 pub(crate) fn assert_alternates(sent: &[Sent]) {
     assert!(sent.len() >= 2, "too few numbers: {sent:?}");
     assert_ne!(sent[0].name, sent[1].name, "one name twice in a row: {sent:?}");
@@ -119,7 +119,7 @@ pub(crate) fn assert_alternates(sent: &[Sent]) {
     }
 }
 
-/// Exactly `count` numbers of each name, from its start, and nothing else.
+/// Checks for exactly `count` numbers of each name, from its start, and nothing else.
 pub(crate) fn assert_counts(sent: &[Sent], starts: &[(&str, i64)], step: i64, count: usize) {
     assert_eq!(sent.len(), starts.len() * count, "{sent:?}");
     for (name, start) in starts {
@@ -128,7 +128,7 @@ pub(crate) fn assert_counts(sent: &[Sent], starts: &[(&str, i64)], step: i64, co
     }
 }
 
-/// That a program said exactly one line on standard error.
+/// Checks that a program printed exactly one line on standard error. Returns it.
 pub(crate) fn expect_one_complaint(process: &Process) -> String {
     let lines = process.lines(Stream::Err);
     assert_eq!(lines.len(), 1, "not one line on standard error: {lines:?}");
@@ -138,12 +138,12 @@ pub(crate) fn expect_one_complaint(process: &Process) -> String {
 /// A client of the line protocol that does only what a test tells it to.
 pub(crate) struct LinePeer {
     stream: BufReader<TcpStream>,
-    /// All that it has heard, for when a test fails.
+    /// Everything that it has heard, for the message of a failed test.
     heard: Vec<String>,
 }
 
 impl LinePeer {
-    /// Connects, and says `hello`, such as `JOIN ann`.
+    /// Connects and sends `hello`, such as `JOIN ann`.
     pub(crate) fn connect(address: &str, hello: &str) -> Self {
         let mut peer = Self { stream: BufReader::new(connect(address)), heard: Vec::new() };
         peer.says(hello);
@@ -154,7 +154,7 @@ impl LinePeer {
         self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).expect("the server is there");
     }
 
-    /// The next line.
+    /// Returns the next line.
     pub(crate) fn hears_next(&mut self) -> String {
         let mut line = String::new();
         let count = self.stream.read_line(&mut line);
@@ -164,7 +164,7 @@ impl LinePeer {
         line
     }
 
-    /// The next line that begins so.
+    /// Returns the next line that begins with `start`.
     pub(crate) fn hears(&mut self, start: &str) -> String {
         loop {
             let line = self.hears_next();
@@ -174,13 +174,13 @@ impl LinePeer {
         }
     }
 
-    /// Whether any line so far begins so.
+    /// Returns whether any line so far begins with `start`.
     pub(crate) fn has_heard(&self, start: &str) -> bool {
         self.heard.iter().any(|line| line.starts_with(start))
     }
 }
 
-/// The value of a field such as `turn=7`.
+/// Returns the value of a field such as `turn=7`.
 pub(crate) fn field<'a>(line: &'a str, key: &str) -> &'a str {
     let value = line.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='));
     value.unwrap_or_else(|| panic!("no {key}= in {line:?}"))

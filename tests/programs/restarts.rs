@@ -1,4 +1,4 @@
-//! Servers that are killed, stopped for a while, or come late: clients go on, and no number counts twice.
+//! Servers that are killed, suspended or started late: clients continue, and no number counts twice.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use support::bare::{PATIENCE, free_address};
 use crate::process::{Line, Sent, Stream};
 use crate::programs::{RawPeer, Server, assert_alternates, numbers_of, turn_client, unresolvable_name};
 
-/// Raw: a number is never sent twice, whatever became of the connection that it was written to.
+/// Raw: a number is never sent twice, whatever happened to the connection that it was written to.
 #[test]
 fn raw_clients_come_back_to_a_killed_and_restarted_server() {
     let (on_servers, _) = over_three_lives("raw");
     assert_each_name_only_grows(&on_servers);
 }
 
-/// [T31] Line: besides, nothing is left out but an answer in flight at the kill.
+/// [T31] Line: in addition, no number is left out except an answer in flight at the kill.
 #[test]
 fn line_clients_come_back_to_a_killed_and_restarted_server() {
     let (on_servers, on_client) = over_three_lives("line");
@@ -28,8 +28,8 @@ fn line_clients_come_back_to_a_killed_and_restarted_server() {
     }
 }
 
-/// Kills (SIGKILL) two servers under clients that go on with a third; answers with what all the servers
-/// printed, and what the clients did.
+/// Kills (SIGKILL) two servers under clients that continue with a third. Returns everything that the servers
+/// and the clients have printed.
 fn over_three_lives(framing: &str) -> (Vec<Sent>, Vec<Sent>) {
     let mut server = Server::start(&["--framing", framing]);
     let address = server.address.clone();
@@ -40,7 +40,7 @@ fn over_three_lives(framing: &str) -> (Vec<Sent>, Vec<Sent>) {
         let sent = server.process.kill(PATIENCE);
         assert_alternates(&sent);
         on_servers.extend(sent);
-        // The port may stay in use by connections of the dead server, which must not matter.
+        // Connections of the dead server may keep the port in use, which must not matter.
         server = Server::start_at(&address, &["--framing", framing]);
     }
     server.process.wait_for_sent(12, PATIENCE);
@@ -50,26 +50,31 @@ fn over_three_lives(framing: &str) -> (Vec<Sent>, Vec<Sent>) {
     (on_servers, client.kill(PATIENCE))
 }
 
-/// [A5] turn_client says it once and retries, also at its first connection.
+/// [A5] turn_client reports it once and retries, even at its first connection.
 #[test]
-fn turn_client_says_connection_refused_once_and_works_when_the_server_comes() {
+fn turn_client_reports_connection_refused_once_and_works_when_the_server_starts() {
     let address = free_address();
     let mut client = turn_client(&address, &["--count", "3", "--pace", "0ms"]);
     let refused =
         |line: &Line| line.stream == Stream::Err && line.text.to_lowercase().contains("connection refused");
     let said = client.wait_for_line("refusal", refused, PATIENCE).text;
-    assert!(said.contains(&address), "it does not say where: {said:?}");
-    // Time for a few more tries, which it does not talk about.
+    assert!(said.contains(&address), "it does not name the address: {said:?}");
+    // Enough time for some more attempts, which are not reported.
     client.expect_no_line("the end", |line| line.stream == Stream::Out, Duration::from_secs(1));
     let mut server = Server::start_at(&address, &[]);
     client.expect_exit(0, PATIENCE);
-    assert_eq!(client.lines(Stream::Err).len(), 1, "said more than once: {:?}", client.lines(Stream::Err));
+    assert_eq!(
+        client.lines(Stream::Err).len(),
+        1,
+        "reported more than once: {:?}",
+        client.lines(Stream::Err)
+    );
     assert_alternates(&server.process.wait_for_sent(6, PATIENCE));
 }
 
-/// [A5] As a name may be one that its cluster does not know yet.
+/// [A5] A cluster may not know a name yet.
 #[test]
-fn turn_client_says_once_that_a_name_does_not_resolve_and_stays() {
+fn turn_client_reports_once_that_a_name_does_not_resolve_and_stays() {
     let address = format!("{}:5001", unresolvable_name());
     let mut client = turn_client(&address, &[]);
     let names_it = |line: &Line| line.stream == Stream::Err && line.text.contains(&address);
@@ -77,11 +82,16 @@ fn turn_client_says_once_that_a_name_does_not_resolve_and_stays() {
     client.expect_no_line("the end", |line| line.stream == Stream::Out, Duration::from_secs(1));
     client.signal("TERM");
     client.expect_exit(0, PATIENCE);
-    assert_eq!(client.lines(Stream::Err).len(), 1, "said more than once: {:?}", client.lines(Stream::Err));
+    assert_eq!(
+        client.lines(Stream::Err).len(),
+        1,
+        "reported more than once: {:?}",
+        client.lines(Stream::Err)
+    );
 }
 
-/// The poll ends early with `EINTR` when the process goes on, and the deadline is over by then: the answer
-/// was there first.
+/// When the process continues, its poll ends early with `EINTR`, and by then the deadline has passed. But the
+/// answer was there first.
 #[test]
 fn an_answer_that_waits_while_the_server_is_stopped_counts() {
     let mut server = Server::start(&["--clients", "1", "--turn-deadline", "1500ms"]);
@@ -90,7 +100,7 @@ fn an_answer_that_waits_while_the_server_is_stopped_counts() {
         holder.expect_go();
         server.process.signal("STOP");
         holder.0.write_all(format!("ann:{number}").as_bytes()).expect("the server is there");
-        // Longer than the deadline, which is long enough for the holder to be stopped in time.
+        // Longer than the deadline, which itself is long enough to stop the holder in time.
         std::thread::sleep(Duration::from_millis(1700));
         server.process.signal("CONT");
         server.wait_for_number("ann", number);
@@ -99,7 +109,7 @@ fn an_answer_that_waits_while_the_server_is_stopped_counts() {
     server.process.expect_no_line("a turn that lapsed", lapsed, Duration::ZERO);
 }
 
-/// No number is accepted twice, and none comes back from the past.
+/// Checks that no number is accepted twice, and none reappears later.
 fn assert_each_name_only_grows(sent: &[Sent]) {
     for name in ["Client1", "Client2"] {
         let numbers = numbers_of(sent, name);

@@ -1,10 +1,10 @@
-//! Options of `turn_server` for its rings, and how it prints answers.
+//! The options of `turn_server` for its rings, and the output of answers.
 
 use support::bare::PATIENCE;
 
 use crate::programs::{LinePeer, RawPeer, Server, field, turn_client};
 
-/// Two that wait for turns in the ring `main`; the first has it.
+/// Connects two clients to the ring `main`. The first one holds the turn.
 fn two(server: &Server) -> [LinePeer; 2] {
     let mut ann = LinePeer::connect(&server.address, "JOIN ann");
     ann.hears("WELCOME ");
@@ -14,7 +14,7 @@ fn two(server: &Server) -> [LinePeer; 2] {
     [ann, bob]
 }
 
-/// [T7] "`{name} sent: {number}`", and an answer of any bytes as text that does nothing to a terminal.
+/// [T7] "`{name} sent: {number}`", and an answer of any bytes is printed as harmless text.
 #[test]
 fn answers_are_printed_with_their_names_and_escaped() {
     let mut server = Server::start(&["--clients", "1"]);
@@ -33,7 +33,7 @@ fn answers_are_printed_with_their_names_and_escaped() {
         ann.hears(&format!("OK turn={turn}"));
         server.wait_for_output(&format!("ann sent: {printed}"));
     }
-    // The seat is gone by the time that its last answer is printed.
+    // The seat is gone by the time its last answer is printed.
     ann.hears("GO turn=5 ");
     ann.says("ANSWER turn=5 :bye\nLEAVE");
     ann.hears("BYE left");
@@ -107,7 +107,7 @@ fn seats_weights_and_demands_are_what_the_rules_allow() {
     ann.hears("GO turn=1 ");
 }
 
-/// [M12a] Proxies on the same machine connect from there, for any number of clients.
+/// [M12a] Proxies on the same machine connect from loopback, for any number of clients.
 #[test]
 fn loopback_has_no_limit_of_seats() {
     let server = Server::start(&["--max-per-address", "1", "--clients", "1"]);
@@ -119,7 +119,7 @@ fn loopback_has_no_limit_of_seats() {
 }
 
 #[test]
-fn a_weight_that_is_allowed_brings_as_many_turns() {
+fn a_client_gets_turns_according_to_its_weight() {
     let mut server = Server::start(&["--weight-max", "3"]);
     let weighty = ["--clients", "1", "--name", "ann", "--weight", "3", "--pace", "0ms"];
     let _ann = turn_client(&server.address, &weighty);

@@ -1,4 +1,4 @@
-//! The programs, as processes: the option that shows the status, and the environment.
+//! The option for the status listener, and its environment variable.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -19,7 +19,7 @@ fn status_of(server: &mut Process) -> SocketAddr {
     addr.and_then(|addr| addr.parse().ok()).unwrap_or_else(|| panic!("no address in {}", line.text))
 }
 
-/// Asks for `path`; the lines of the answer, as they come.
+/// Asks for `path`. Returns the lines of the answer, as they arrive.
 fn get(addr: SocketAddr, path: &str) -> impl Iterator<Item = String> {
     let mut stream = connect(addr);
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).expect("it reads");
@@ -34,7 +34,7 @@ fn every_server_shows_its_status_and_ends_at_a_signal() {
         if name == "counter_server" {
             command.args(["--log-file", "/dev/null"]);
         }
-        // The option has precedence.
+        // The option takes precedence.
         match name {
             "turn_server" => command.env("TAKETURNS_STATUS", "127.0.0.1:0"),
             _ => command.args(["--status", "127.0.0.1:0"]).env("TAKETURNS_STATUS", "nonsense"),
@@ -51,7 +51,7 @@ fn every_server_shows_its_status_and_ends_at_a_signal() {
     }
 }
 
-/// As with `--listen`: browsers and probes differ in which of them they try.
+/// As with `--listen`, because browsers and probes try different addresses first.
 #[test]
 fn the_status_is_shown_on_all_addresses_of_a_name() {
     let named = "localhost:0".to_socket_addrs().expect("it has one");
@@ -68,7 +68,7 @@ fn the_status_is_shown_on_all_addresses_of_a_name() {
 }
 
 #[test]
-fn an_address_that_cannot_be_used_is_said_with_the_option() {
+fn an_unusable_address_is_reported_with_the_option() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("port 0 is free");
     let addr = taken.local_addr().expect("bound").to_string();
     for (value, words) in [

@@ -10,7 +10,7 @@ fn tables() -> Server {
     Server::spawn(example("tic_tac_toe").args(["--listen", "127.0.0.1:0"]), Reading::All)
 }
 
-/// Two players at one table, of whom the first holds the turn.
+/// Seats two players at one table. The first one holds the turn.
 fn players(server: &Server, table: &str) -> [LinePeer; 2] {
     let mut ann = LinePeer::connect(&server.address, &format!("JOIN ann ring={table}"));
     ann.hears("WAIT ");
@@ -19,14 +19,14 @@ fn players(server: &Server, table: &str) -> [LinePeer; 2] {
     [ann, bob]
 }
 
-/// Reads the board that the server says next.
+/// Reads the next board that the server sends.
 fn board(peer: &mut LinePeer) -> String {
     peer.hears("SAY bytes=");
     let lines: Vec<String> = (0..5).map(|_| peer.hears_next()).collect();
     lines.concat().chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// Each moves in turn, and both see the board, which stands before the next player's `GO`.
+/// Plays moves in turn. Both players get the board, before the next player's `GO`.
 fn play(players: &mut [LinePeer; 2], cells: &[u8], first: usize) {
     for (nth, cell) in cells.iter().enumerate() {
         let (mover, other) = ((first + nth) % 2, (first + nth + 1) % 2);
@@ -90,10 +90,10 @@ fn players_and_spectators_see_each_move_on_the_board() {
 fn the_loser_begins_the_next_game() {
     let mut server = tables();
     let mut players = players(&server, "oak");
-    // ann has 1, 2 and 3.
+    // Ann has 1, 2 and 3.
     play(&mut players, &[1, 4, 2, 5, 3], 0);
     server.wait_for_output("oak: ann wins with X; the loser begins");
-    // bob begins on an empty board, as X, and wins in his turn.
+    // Bob begins on an empty board, as X, and wins in turn.
     play(&mut players, &[1, 4, 2, 5, 3], 1);
     server.wait_for_output("oak: bob wins with X; the loser begins");
     // A draw.
@@ -112,7 +112,7 @@ fn each_ring_is_a_table_of_its_own_for_two() {
     LinePeer::connect(&server.address, "JOIN cid ring=oak").hears("BYE ring-full");
 }
 
-/// The connection is lost, the seat and the board are not.
+/// A lost connection does not cost the seat or the board.
 #[test]
 fn a_player_that_drops_comes_back_to_its_board() {
     let server = tables();
@@ -139,7 +139,7 @@ fn a_player_that_drops_comes_back_to_its_board() {
 }
 
 #[test]
-fn a_player_that_leaves_leaves_an_empty_board() {
+fn when_a_player_leaves_the_board_is_cleared() {
     let mut server = tables();
     let mut both = players(&server, "oak");
     play(&mut both, &[5], 0);
@@ -149,7 +149,7 @@ fn a_player_that_leaves_leaves_an_empty_board() {
     server.wait_for_output("oak: ann has left; the board is cleared");
     let mut cid = LinePeer::connect(&server.address, "JOIN cid ring=oak");
     assert_eq!(board(&mut cid), "123456789");
-    // The turn that bob has is his still.
+    // Bob still has his turn.
     bob.says("ANSWER turn=2 :5");
     bob.hears("OK turn=2");
     server.wait_for_output("oak: bob puts X at 5");
@@ -157,8 +157,8 @@ fn a_player_that_leaves_leaves_an_empty_board() {
     server.process.expect_exit(0, PATIENCE);
 }
 
-/// A table may be forgotten, and taken by another player, before the program hears that the players before
-/// have left.
+/// A table may be forgotten and taken by other players before the program learns that the previous ones have
+/// left.
 #[test]
 fn a_table_that_is_taken_as_it_is_left_has_an_empty_board() {
     let server = tables();

@@ -1,4 +1,4 @@
-//! `turn_lock`: a command that runs while it has the turn, and what can happen to it. [P3]
+//! `turn_lock`: a command that runs while holding the turn, and what can happen to it. [P3]
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::programs::{LinePeer, Server, field};
 const GAVE_UP: i32 = 75;
 const LOST: i32 = 76;
 
-/// The server that `turn_lock --serve` is, with some options of its own.
+/// Starts `turn_lock --serve`, with some options of its own.
 fn server(options: &[&str]) -> Server {
     server_at("127.0.0.1:0", options)
 }
@@ -34,7 +34,7 @@ fn lock(address: &str, options: &[&str], command: &[&str]) -> Process {
     Process::spawn(&mut program)
 }
 
-/// A pipe that a command waits at until it is opened.
+/// A pipe at which a command waits until it is opened.
 struct Gate {
     folder: Folder,
 }
@@ -51,12 +51,12 @@ impl Gate {
         self.folder.path("gate")
     }
 
-    /// Says that it runs, and waits at the gate.
+    /// Returns a script that reports that it runs, and then waits at the gate.
     fn script(&self) -> String {
         format!("echo turn $TAKETURNS_TURN; cat '{}'; echo passed", self.path().display())
     }
 
-    /// Lets the command at the gate pass.
+    /// Lets the waiting command pass.
     fn open(&self) {
         drop(OpenOptions::new().write(true).open(self.path()).expect("a command waits at it"));
     }
@@ -71,7 +71,7 @@ fn complains(process: &mut Process, text: &str) {
     process.wait_for_line(text, is_said, PATIENCE);
 }
 
-/// Waits until as many seats of the ring wait. A lock that has joined asks in its own time.
+/// Waits until this many seats of the ring are waiting. A lock that has joined asks at its own pace.
 fn wait_for_waiting(address: &str, count: usize) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -103,7 +103,7 @@ fn a_command_runs_with_its_fence_in_its_environment_and_its_code_is_ours() {
         assert!(u64::from_str_radix(epoch, 16).is_ok_and(|epoch| epoch != 0), "{said}");
         assert_eq!(number, turn.to_string());
     }
-    // Arguments after the command are the command's, also without --.
+    // Arguments after the command belong to the command, even without --.
     let mut process = Process::spawn(example("turn_lock").args([
         "--connect",
         &server.address,
@@ -150,7 +150,7 @@ fn the_turn_goes_round_in_the_order_of_asking() {
 }
 
 #[test]
-fn one_that_does_not_want_to_wait_gives_up_with_75() {
+fn a_lock_that_does_not_want_to_wait_gives_up_with_75() {
     let server = server(&[]);
     let gate = Gate::new();
     let mut holder = lock(&server.address, &[], &["sh", "-c", &gate.script()]);
@@ -160,7 +160,7 @@ fn one_that_does_not_want_to_wait_gives_up_with_75() {
         process.expect_exit(GAVE_UP, PATIENCE);
         assert_eq!(process.lines(Stream::Out), Vec::<&str>::new(), "{option:?}");
     }
-    // Neither has left a trace: another ring is free, and this one is once its holder has finished.
+    // Neither has left a trace: another ring is free, and so is this one once its holder has finished.
     lock(&server.address, &["--try", "--ring", "gpu1"], &["true"]).expect_exit(0, PATIENCE);
     gate.open();
     holder.expect_exit(0, PATIENCE);
@@ -173,7 +173,7 @@ fn one_that_does_not_want_to_wait_gives_up_with_75() {
     assert!(process.lines(Stream::Err).join("\n").to_lowercase().contains("connection refused"));
 }
 
-/// Longer than a turn may be silent.
+/// Longer than a holder may stay silent.
 #[test]
 fn a_holder_renews_for_as_long_as_its_command_runs() {
     let server = server(&["--turn-deadline", "1s"]);
@@ -190,7 +190,7 @@ fn a_holder_renews_for_as_long_as_its_command_runs() {
 }
 
 #[test]
-fn a_signal_reaches_the_command_and_one_that_waits_gives_up() {
+fn a_signal_reaches_the_command_and_ends_a_waiting_lock() {
     let server = server(&[]);
     let gate = Gate::new();
     let script = format!("trap 'echo told; exit 3' TERM; {}", gate.script());
@@ -205,7 +205,7 @@ fn a_signal_reaches_the_command_and_one_that_waits_gives_up() {
     holder.expect_exit(3, PATIENCE);
 }
 
-/// A server whose turns have an end: the command is ended before that.
+/// The turns of this server have a limit, and the command must end before that.
 #[test]
 fn a_command_ends_before_the_longest_turn_does() {
     let mut server = Server::start(&["--demand", "ask", "--clients", "1", "--turn-deadline", "2s"]);
@@ -222,9 +222,9 @@ fn a_command_ends_before_the_longest_turn_does() {
     assert_eq!(process.lines(Stream::Out), Vec::<&str>::new());
 }
 
-/// The server takes the turn away at the deadline. When the holder wakes, it knows that by its own clock.
+/// The server takes the turn away at the deadline. When the holder wakes up, its own clock tells it so.
 #[test]
-fn the_next_gets_the_turn_of_a_holder_that_is_stopped_and_that_one_ends_its_command() {
+fn a_stopped_holder_loses_its_turn_to_the_next_and_ends_its_command() {
     let server = server(&["--turn-deadline", "2s"]);
     let options = ["--kill-after", "500ms"];
     let mut holder =
@@ -235,12 +235,12 @@ fn the_next_gets_the_turn_of_a_holder_that_is_stopped_and_that_one_ends_its_comm
     prints(&mut next, "turn 2");
     next.expect_exit(0, PATIENCE);
     holder.signal("CONT");
-    // Its output is the command's as well: this waits for the end of both.
+    // The command shares its output, so this waits for the end of both.
     holder.expect_exit(LOST, PATIENCE);
     complains(&mut holder, "the turn is lost");
 }
 
-/// Waits until the lock and the shell that has said its id are both stopped, or both are not.
+/// Waits until the lock and the shell that has printed its id are both stopped, or both running.
 #[cfg(target_os = "linux")]
 fn wait_for_state(lock: &mut Process, is_stopped: bool) {
     let shell = lock.wait_until("id of the shell", PATIENCE, |seen| {
@@ -259,10 +259,10 @@ fn wait_for_state(lock: &mut Process, is_stopped: bool) {
     }
 }
 
-/// As with Ctrl-Z and `fg` in a shell, which know nothing of the command's process group.
+/// As with Ctrl-Z and `fg` in a shell, which does not know the command's process group.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_holder_that_is_suspended_takes_its_command_with_it() {
+fn a_suspended_holder_suspends_its_command() {
     let server = server(&[]);
     let gate = Gate::new();
     let script = format!("echo shell $$; {}", gate.script());
@@ -279,10 +279,10 @@ fn a_holder_that_is_suspended_takes_its_command_with_it() {
     holder.expect_exit(0, PATIENCE);
 }
 
-/// The next one has the turn by then, so the command does nothing more, not even at a SIGTERM.
+/// By then another client has the turn, so the command must do nothing more, not even on SIGTERM.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_holder_that_is_suspended_for_longer_than_its_turn_ends_its_command_where_it_stands() {
+fn a_holder_suspended_for_longer_than_its_turn_kills_its_stopped_command() {
     let server = server(&["--turn-deadline", "2s"]);
     let options = ["--kill-after", "500ms"];
     let script = "echo shell $$; trap 'echo told' TERM; echo turn 1; while :; do sleep 0.05; done";
@@ -297,9 +297,9 @@ fn a_holder_that_is_suspended_for_longer_than_its_turn_ends_its_command_where_it
     assert_eq!(holder.lines(Stream::Out).last(), Some(&"turn 1"));
 }
 
-/// Its `GO` was written while it was stopped, and it reads that when the turn is another client's.
+/// Its `GO` was written while it was stopped. When it reads that, another client has the turn.
 #[test]
-fn one_that_was_stopped_when_its_turn_came_does_not_run_in_it() {
+fn a_lock_that_was_stopped_when_its_turn_came_does_not_run() {
     let server = server(&["--turn-deadline", "1s"]);
     let mut holder = LinePeer::connect(&server.address, "JOIN holder");
     holder.says("ASK");
@@ -321,7 +321,7 @@ fn one_that_was_stopped_when_its_turn_came_does_not_run_in_it() {
 }
 
 #[test]
-fn a_command_may_go_on_without_the_turn_if_told_so() {
+fn a_command_may_go_on_without_the_turn_if_requested() {
     let server = server(&["--turn-deadline", "2s"]);
     let gate = Gate::new();
     let options = ["--kill-after", "500ms", "--keep-going"];
@@ -336,8 +336,8 @@ fn a_command_may_go_on_without_the_turn_if_told_so() {
     holder.expect_exit(LOST, PATIENCE);
 }
 
-/// Another life of the server knows nothing of the turn. What the command has started ends with it, also what
-/// does not want to.
+/// Another life of the server knows nothing about the turn. All descendants of the command end with it, even
+/// stubborn ones.
 #[test]
 fn a_restarted_server_ends_the_command_and_its_grandchildren() {
     let server = server(&[]);
@@ -352,9 +352,9 @@ fn a_restarted_server_ends_the_command_and_its_grandchildren() {
     lock(&server.address, &["--try"], &["true"]).expect_exit(0, PATIENCE);
 }
 
-/// The next life of the server grants turns to others.
+/// The next life of the server grants turns to other clients.
 #[test]
-fn a_server_that_stops_ends_the_command_and_leaves_those_that_wait() {
+fn a_server_that_stops_ends_the_command_but_not_the_waiting_locks() {
     let mut server = server(&[]);
     let address = server.address.clone();
     let mut holder = lock(&address, &["--kill-after", "1s"], &["sh", "-c", "echo turn 1; exec sleep 600"]);
@@ -369,9 +369,9 @@ fn a_server_that_stops_ends_the_command_and_leaves_those_that_wait() {
     waiter.expect_exit(0, PATIENCE);
 }
 
-/// While a lock waits, the server may be another one by the time it gets the turn.
+/// While a lock waits, the server may be replaced by another one.
 #[test]
-fn one_that_waits_asks_a_restarted_server_again() {
+fn a_waiting_lock_asks_a_restarted_server_again() {
     let server = server(&[]);
     let address = server.address.clone();
     let mut holder = LinePeer::connect(&address, "JOIN holder");
@@ -385,7 +385,7 @@ fn one_that_waits_asks_a_restarted_server_again() {
     waiter.expect_exit(0, PATIENCE);
 }
 
-/// A proxy that runs by itself.
+/// A proxy that runs on its own thread.
 struct Network {
     address: String,
     orders: Sender<Order>,
@@ -395,9 +395,9 @@ struct Network {
 enum Order {
     /// Cuts all connections without a FIN.
     Cut,
-    /// The same, and passes no new one on.
+    /// Cuts them as well, and forwards no new ones.
     Vanish,
-    /// Closes the connections to the server without a word to the clients, and passes no new one on.
+    /// Closes the connections to the server without telling the clients, and forwards no new ones.
     VanishForClients,
 }
 
@@ -422,7 +422,7 @@ impl Network {
                 if is_there {
                     proxy.step();
                 }
-                // Not to wait for anything: so that it does not take all of a processor.
+                // Not to wait for anything, but to leave some of the processor to others.
                 std::thread::sleep(Duration::from_micros(200));
             }
         });
@@ -443,11 +443,11 @@ impl Drop for Network {
 
 /// "A lost connection is not a lost turn."
 #[test]
-fn a_holder_whose_connection_is_cut_without_a_word_resumes_and_keeps_the_turn() {
+fn a_holder_whose_connection_is_cut_silently_resumes_and_keeps_the_turn() {
     let server = server(&[]);
     let network = Network::start(&server);
     let gate = Gate::new();
-    // A renewal lasts for the 2 s that these leave of the server's grace of 10 s.
+    // A renewal lasts for the 2 s that this leaves of the server's grace of 10 s.
     let options = ["--kill-after", "8s"];
     let mut holder = lock(&network.address, &options, &["sh", "-c", &gate.script()]);
     prints(&mut holder, "turn 1");
@@ -463,14 +463,14 @@ fn a_holder_whose_connection_is_cut_without_a_word_resumes_and_keeps_the_turn() 
     next.expect_exit(0, PATIENCE);
 }
 
-/// It "ends the command before the server can grant the turn again", also if the server knows nothing of a
+/// It "ends the command before the server can grant the turn again", even if the server does not notice a
 /// loss ...
 #[test]
 fn a_holder_that_cannot_reach_the_server_has_ended_its_command_before_the_turn_lapses() {
     ends_before_the_next_begins(&["--turn-deadline", "3s", "--turn-grace", "10s"], "10s", Order::Vanish);
 }
 
-/// ... and if the server knows of it before the holder does, and passes the turn on after its grace.
+/// ... and even if the server notices it first, and passes the turn on after its grace.
 #[test]
 fn a_holder_that_cannot_reach_the_server_has_ended_its_command_before_the_grace_is_over() {
     let options = ["--turn-deadline", "60s", "--turn-grace", "3s"];

@@ -1,4 +1,4 @@
-//! Options and help of all programs. What a wrong address does is in `addresses.rs`.
+//! Options and help of all programs. Wrong addresses are tested in `addresses.rs`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -13,7 +13,7 @@ use crate::programs::{Server, expect_one_complaint, turn_client};
 /// An option that a program would ignore must be an error.
 #[test]
 #[cfg(not(feature = "status"))]
-fn without_the_feature_a_status_address_ends_a_server_with_one_line_that_names_the_feature() {
+fn without_the_feature_a_status_address_is_an_error_that_names_the_feature() {
     for program in ["turn_server", "echo_server", "rank_server", "counter_server"] {
         let mut by_option = example_as_here(program);
         by_option.args(["--status", "127.0.0.1:0"]);
@@ -103,7 +103,7 @@ fn a_time_without_a_unit_is_wrong_usage_and_the_units_are_shown() {
 
 /// [P1] `-h` and `--help`, `-V` and `--version`.
 #[test]
-fn every_program_tells_its_usage_and_its_version() {
+fn every_program_prints_its_usage_and_its_version() {
     for program in PROGRAMS {
         let said = |option: &str| {
             let mut process = Process::spawn(example(program).arg(option));
@@ -122,9 +122,9 @@ fn every_program_tells_its_usage_and_its_version() {
     }
 }
 
-/// [P1] `--opt=value` is `--opt value`, also where the value looks like an option, or has a `=` of its own.
+/// [P1] `--opt=value` means `--opt value`, even if the value looks like an option or contains a `=`.
 #[test]
-fn a_value_may_stand_behind_an_equals_sign() {
+fn a_value_may_follow_an_equals_sign() {
     let mut server = Server::start(&["--clients=1", "--turn-deadline=1500ms"]);
     let connect = format!("--connect={}", server.address);
     let options = ["--clients=1", "--count=2", "--pace=0ms", "--name=-V", "--log-level=warn"];
@@ -140,9 +140,9 @@ fn a_value_may_stand_behind_an_equals_sign() {
     assert!(expect_one_complaint(&client).contains("\"a=b\""));
 }
 
-/// Neither is listened on nor connected to in plain text, where TLS is asked for and cannot be spoken.
+/// A program that was asked for TLS but cannot provide it must not listen or connect in plain text.
 #[test]
-fn options_of_tls_that_cannot_be_followed_end_a_program() {
+fn tls_options_that_cannot_be_honoured_end_a_program() {
     let file = "/nonexistent/server.pem";
     let key = ["--tls-cert", file, "--tls-key", file];
     let ca = ["--tls", "--tls-ca", file];
@@ -229,31 +229,31 @@ fn help_lists_every_option() {
         let said = process.lines(Stream::Out).join("\n");
         assert!(said.contains("Usage"), "{program} --help says: {said}");
         for option in options {
-            assert!(said.contains(option), "{program} --help does not tell of {option}: {said}");
+            assert!(said.contains(option), "{program} --help does not mention {option}: {said}");
         }
     }
 }
 
 #[test]
-fn an_option_that_is_not_utf8_is_said() {
+fn an_option_that_is_not_utf8_is_reported() {
     let mut process = Process::spawn(example("turn_client").arg(OsStr::from_bytes(b"--name=\xff")));
     process.expect_exit(2, PATIENCE);
     let said = process.lines(Stream::Err).join(" ");
     assert!(said.contains(r"--name=\xFF"), "{said}");
 }
 
-/// [A2] "Every limit is documented": where it is looked for first.
+/// [A2] "Every limit is documented", where users look first.
 #[test]
-fn help_of_every_server_tells_its_limits() {
+fn help_of_every_server_lists_its_limits() {
     let expected = ["--max-per-address", "file descriptors", "bytes", "within", "does not read"];
     for program in ["turn_server", "echo_server", "rank_server", "counter_server"] {
         let mut process = Process::spawn(example(program).arg("--help"));
         process.expect_exit(0, PATIENCE);
         let said = process.lines(Stream::Out).join(" ");
-        // Lines are broken anywhere.
+        // Lines may be broken anywhere.
         let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
         for words in expected {
-            assert!(said.contains(words), "{program} --help does not tell of {words}: {said}");
+            assert!(said.contains(words), "{program} --help does not mention {words}: {said}");
         }
     }
 }

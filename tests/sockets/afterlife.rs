@@ -1,5 +1,5 @@
-//! The remains of a socket in the system never keep a server from its port: the table in
-//! docs/RELIABILITY.md, row by row.
+//! Remains of old sockets in the system never keep a server from its port: the table in docs/RELIABILITY.md,
+//! row by row.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -11,7 +11,7 @@ use taketurns::protocol::turns::{Framing, TurnServer};
 use crate::loopback::{Act, End, PATIENCE, Peer, Rig, Script, any_port};
 use crate::servers::{script, silent_port, small_listener, turn_server};
 
-/// A server takes the address at once, as one that is started again does.
+/// Listens on the address at once, like a restarted server.
 fn listen_again(addr: SocketAddr) {
     let mut again = Rig::new(Script::default(), DriverConfig::default());
     again.driver.listen(addr).expect("the port is free");
@@ -48,7 +48,7 @@ fn connections_that_a_server_gives_up_leave_its_port() {
     let config = DriverConfig { max_connections: Some(2), out_bytes_max: 10_000, ..DriverConfig::default() };
     let mut rig = Rig::new(Script::default(), config);
     let addr = rig.driver.listen_on(small_listener()).expect("it listens");
-    // One that does not read, and for which more waits in the system.
+    // A peer that does not read, and for which more bytes wait in the system.
     let deaf = Peer::with_small_buffers(addr);
     let id = rig.accepted(&deaf);
     rig.pass_until("it is given up", |rig| {
@@ -61,7 +61,7 @@ fn connections_that_a_server_gives_up_leave_its_port() {
     let (lingers, id) = rig.meet(addr);
     rig.driver.protocol_mut().act(Act::Close(id));
     rig.pass(ms(0));
-    // And those for which there is no room.
+    // And clients for which there is no room.
     let (_second, _) = rig.meet(addr);
     let mut crowd: Vec<_> = (0..3).map(|_| Peer::connect(addr)).collect();
     crowd.iter_mut().for_each(|peer| _ = rig.ends(peer));
@@ -70,7 +70,7 @@ fn connections_that_a_server_gives_up_leave_its_port() {
     drop((deaf, aborted, lingers, crowd));
 }
 
-/// The listener of a host may lack what our own have.
+/// A listener of the host may lack options that our own have.
 #[test]
 fn a_listener_that_was_handed_in_leaves_its_port() {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -107,9 +107,9 @@ fn a_connection_that_was_handed_in_leaves_its_port() {
     listen_again(addr);
 }
 
-/// The system may give one port to several clients, if they go to different servers. Those of other tests do
-/// not leave it at once, so it is tried again with another one.
-fn some_round_goes_well(mut round: impl FnMut() -> bool) {
+/// The system may give one port to several clients if they connect to different servers. Ports of other tests
+/// are not free at once, so this retries with another port.
+fn some_attempt_succeeds(mut round: impl FnMut() -> bool) {
     assert!((0..20).any(|_| round()), "the port was never free");
 }
 
@@ -122,7 +122,7 @@ fn is_free(addr: SocketAddr) -> bool {
 /// client has closed.
 #[test]
 fn a_client_leaves_its_own_port() {
-    some_round_goes_well(|| {
+    some_attempt_succeeds(|| {
         let (mut server, addr) = Rig::listening(Script::closing_at_end(), DriverConfig::default());
         let mut rig = Rig::new(Script::default(), DriverConfig::default());
         let dial = rig.driver.connect(now(), addr);
@@ -143,7 +143,7 @@ fn a_client_leaves_its_own_port() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_connection_that_is_on_its_way_leaves_its_own_port() {
-    some_round_goes_well(|| {
+    some_attempt_succeeds(|| {
         let (socket, addr) = silent_port();
         socket.listen(0).expect("bound");
         let _filler = std::net::TcpStream::connect(addr).expect("one is queued");
@@ -159,7 +159,7 @@ fn a_connection_that_is_on_its_way_leaves_its_own_port() {
     });
 }
 
-/// The local ports of connections to `addr` that are not established, as the system lists them.
+/// Returns the local ports of connections to `addr` that are not established yet, according to the system.
 #[cfg(target_os = "linux")]
 fn ports_on_their_way(addr: SocketAddr) -> Vec<u16> {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
@@ -173,7 +173,7 @@ fn ports_on_their_way(addr: SocketAddr) -> Vec<u16> {
     table.lines().filter_map(port).collect()
 }
 
-/// T32: a client in the backlog is told, and not reset, also if it has said something already.
+/// T32: a client in the backlog is told and not reset, even if it has already sent something.
 #[test]
 fn newcomers_in_the_backlog_are_told_that_the_server_stops() {
     for framing in [Some(Framing::Line), None] {
@@ -193,7 +193,7 @@ fn newcomers_in_the_backlog_are_told_that_the_server_stops() {
     }
 }
 
-/// A drain takes what waits, and not what comes without end.
+/// A drain accepts the waiting clients, but not an endless stream of new ones.
 #[test]
 fn a_drain_ends_although_newcomers_keep_coming() {
     let config = DriverConfig { backlog: 4, ..DriverConfig::default() };
@@ -206,7 +206,7 @@ fn a_drain_ends_although_newcomers_keep_coming() {
     rig.pass_until("drained", |rig| rig.driver.is_drained());
 }
 
-/// Nobody takes the backlog in when there are no descriptors, and the loop ends all the same.
+/// Without descriptors the backlog is not accepted, and the loop ends all the same.
 #[test]
 fn a_drain_without_room_drops_the_backlog() {
     let config = DriverConfig { max_connections: Some(1), linger_timeout: ms(50), ..DriverConfig::default() };
@@ -221,7 +221,7 @@ fn a_drain_without_room_drops_the_backlog() {
     listen_again(addr);
 }
 
-/// `SO_REUSEADDR` of a driver's own listener is inherited by what it accepts.
+/// Accepted connections inherit `SO_REUSEADDR` from a driver's own listener.
 #[test]
 fn a_port_is_not_shared_between_two_servers() {
     let (_rig, addr) = script(DriverConfig::default());

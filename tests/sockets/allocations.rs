@@ -1,5 +1,5 @@
-//! A turn in the steady state allocates nothing: neither scheduler and protocol alone, nor with driver and
-//! sockets.
+//! A turn in the steady state allocates nothing, neither in the scheduler and protocol alone, nor with driver
+//! and sockets.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use taketurns::protocol::{Links, Origin, Protocol};
 use taketurns::time::Now;
 
-/// Turns until buffers, queues and maps have their size.
+/// The number of turns after which buffers, queues and maps have reached their size.
 const WARM_UP: usize = 500;
 const TURNS: usize = 2_000;
 
@@ -96,7 +96,7 @@ fn a_turn_over_sockets_allocates_nothing() {
         pass();
         client
     });
-    // The second one's WAIT; the first one has its GO behind it.
+    // The second client's WAIT; the first one gets GO after it.
     let mut wait = [0; 4];
     clients.iter_mut().for_each(|client| client.read_exact(&mut wait).expect("WAIT"));
 

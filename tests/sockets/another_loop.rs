@@ -1,8 +1,7 @@
-//! An event loop inside another one, which is edge-triggered and waits for its descriptor and for nothing
-//! else.
+//! An event loop inside another one, which is edge-triggered and waits for the descriptor only.
 //!
-//! The other loop has no timeout but the test's patience: what the descriptor and `arm` do not tell of is
-//! waited for in vain.
+//! The other loop has no timeout but the patience of the test, so anything that the descriptor and `arm` do
+//! not report is waited for in vain.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -20,7 +19,7 @@ use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use crate::loopback::{Act, PATIENCE, Peer, Script, any_port};
 use crate::servers::{event_loop, within_patience};
 
-/// The other loop, and the steps of `net`'s documentation.
+/// The other loop, with the steps from the documentation of `net`.
 struct Host<P: Protocol> {
     poll: Poll,
     events: Events,
@@ -42,7 +41,7 @@ impl<P: Protocol> Host<P> {
         Host { poll, events, event_loop, next: NextPass::Now, passes: 0, wakeups: 0, is_over: false }
     }
 
-    /// Makes passes for as long as `arm` wants them at once.
+    /// Runs passes while `arm` requests them at once.
     fn pass(&mut self) {
         loop {
             self.is_over = !self.event_loop.run_once(Some(Duration::ZERO)).expect("events were taken");
@@ -55,7 +54,7 @@ impl<P: Protocol> Host<P> {
         }
     }
 
-    /// Waits for the descriptor, for at most `timeout`; whether it was readable.
+    /// Waits for at most `timeout` for the descriptor. Returns whether it was readable.
     fn wait(&mut self, timeout: Duration) -> bool {
         let NextPass::Later(deadline) = self.next else { panic!("a pass is due") };
         let due = poll_timeout(now(), deadline);
@@ -94,7 +93,7 @@ fn turns(turn_deadline: Duration, min_seats: usize) -> (Host<TurnServer>, Socket
     (Host::new(event_loop), addr)
 }
 
-/// Two peers answer on threads of their own, so that their answers hit every place between a pass and the
+/// Two peers answer on threads of their own, so that their answers hit every point between a pass and the
 /// wait.
 #[test]
 fn no_answer_is_lost_between_a_pass_and_the_wait() {
@@ -122,7 +121,7 @@ fn play(addr: SocketAddr, name: &str, turns: u64) {
 }
 
 #[test]
-fn a_loop_with_nothing_to_do_wakes_nobody() {
+fn an_idle_loop_does_not_wake_the_other_loop() {
     let (mut host, addr) = turns(Duration::from_secs(60), 1);
     let mut peer = Peer::connect(addr);
     peer.send("JOIN ann\n");
@@ -130,7 +129,7 @@ fn a_loop_with_nothing_to_do_wakes_nobody() {
         peer.pull();
         peer.text().contains("GO turn=1")
     });
-    // A confirmation of what was sent may still be on its way.
+    // Acknowledgements of sent bytes may still be arriving.
     while host.wait(ms(50)) {
         host.pass();
     }
@@ -142,7 +141,7 @@ fn a_loop_with_nothing_to_do_wakes_nobody() {
 }
 
 #[test]
-fn deadlines_wake_the_other_loop_and_each_does_it_about_once() {
+fn each_deadline_wakes_the_other_loop_about_once() {
     let (mut host, addr) = turns(ms(60), 1);
     let mut peer = Peer::connect(addr);
     peer.send("JOIN ann\n");
@@ -154,8 +153,8 @@ fn deadlines_wake_the_other_loop_and_each_does_it_about_once() {
     host.pass_until("ten turns have lapsed", |server| server.counts().lapsed >= 10);
     let took = began.elapsed();
     assert!(took >= ms(9 * 60), "no turn ends before its deadline, and ten did in {took:?}");
-    // One more each, because what the first one was set to moves later; and once a second it looks after its
-    // connections.
+    // One more wake-up per deadline, because the timer is set too early; and once per second the loop checks
+    // on its connections.
     let most = 10 * 2 + usize::try_from(took.as_secs()).expect("seconds") * 2 + 4;
     assert!(host.wakeups - wakeups <= most, "{} wake-ups in {took:?}", host.wakeups - wakeups);
 }
@@ -187,7 +186,7 @@ fn a_handle_wakes_the_other_loop_to_work_to_drain_and_to_stop() {
 }
 
 #[test]
-fn what_the_host_does_between_passes_makes_one_due_at_once() {
+fn an_action_of_the_host_between_passes_makes_one_due_at_once() {
     let (mut host, addr) = {
         let (event_loop, addr) = event_loop();
         (Host::new(event_loop), addr)
@@ -210,9 +209,9 @@ fn what_the_host_does_between_passes_makes_one_due_at_once() {
     assert!(host.is_over);
 }
 
-/// More than a pass reads of one connection: the system tells of it once.
+/// More bytes than a pass reads from one connection; the system reports them only once.
 #[test]
-fn input_that_a_pass_has_left_makes_the_next_one_due_at_once() {
+fn input_left_by_a_pass_makes_the_next_one_due_at_once() {
     let (mut host, addr) = {
         let (event_loop, addr) = event_loop();
         (Host::new(event_loop), addr)
@@ -226,10 +225,10 @@ fn input_that_a_pass_has_left_makes_the_next_one_due_at_once() {
     assert!(host.passes - passes > host.wakeups - wakeups + 1, "{sent} bytes are more than a pass reads");
 }
 
-/// More connections have news than a pass takes from the system, which tells an edge-triggered loop of the
-/// first ones only.
+/// More connections are ready than a pass takes from the system, which reports only the first ones to an
+/// edge-triggered loop.
 #[test]
-fn events_that_a_pass_has_left_make_the_next_one_due_at_once() {
+fn events_left_by_a_pass_make_the_next_one_due_at_once() {
     const PEERS: usize = 1_500;
     rlimit::increase_nofile_limit(2 * PEERS as u64 + 200).expect("up to the hard limit");
     let config = DriverConfig { max_connections: Some(PEERS + 1), ..DriverConfig::default() };
@@ -251,9 +250,9 @@ fn events_that_a_pass_has_left_make_the_next_one_due_at_once() {
     }
 }
 
-/// Its pauses are deadlines, and the other end of each connection is seen by nothing but the descriptor.
+/// Its pauses are deadlines, and only the descriptor reports what happens to the connections.
 #[test]
-fn connections_that_are_lost_are_made_again_in_another_loop() {
+fn lost_connections_are_dialed_again_in_another_loop() {
     let listener = std::net::TcpListener::bind(any_port()).expect("port 0 is free");
     let mut host = Host::new(EventLoop::new(Script::closing_at_end()).expect("a poll"));
     let addr = listener.local_addr().expect("bound");
@@ -273,7 +272,7 @@ fn an_opened_connection_is_an_event_for_the_host_of_another_loop() {
     let _peer = Peer::connect(addr);
     assert!(host.wait(PATIENCE));
     host.event_loop.run_once(Some(Duration::ZERO)).expect("polling goes well");
-    // Events that were not taken are an error of the host, as in its own loop.
+    // Leaving events is an error of the host, as in its own loop.
     host.event_loop.run_once(Some(Duration::ZERO)).expect_err("events are pending");
     assert!(matches!(host.event_loop.poll_event(), Some(Event::Opened { .. })));
 }

@@ -1,4 +1,4 @@
-//! Everything at once: bytes that come late and in pieces, and thousands of connections.
+//! Everything at once: late bytes, split bytes, and thousands of connections.
 
 use support::ms;
 use support::proxy::Proxy;
@@ -9,7 +9,7 @@ use crate::loopback::{Peer, Rig, Script};
 use crate::servers::line_server;
 
 #[test]
-fn through_a_proxy_that_cuts_and_delays_every_message_clients_alternate_and_nothing_is_lost() {
+fn clients_alternate_through_a_proxy_that_splits_and_delays_every_message() {
     for seed in 1..=3 {
         let (mut rig, addr) = line_server();
         let mut proxy = Proxy::start(addr, seed);
@@ -44,7 +44,7 @@ fn through_a_proxy_that_cuts_and_delays_every_message_clients_alternate_and_noth
     }
 }
 
-/// Connects, disconnects and resets at random; what stays is served, and nothing is left over.
+/// Connects, disconnects and resets at random. The remaining peers are served, and no state is left over.
 #[test]
 fn thousands_of_connections_come_and_go_and_nothing_is_left_over() {
     let (mut rig, addr) = Rig::listening(Script::closing_at_end(), DriverConfig::default());

@@ -1,4 +1,4 @@
-//! A drain ends even if some clients neither answer nor read. The loop's part in it is in `event_loop.rs`.
+//! A drain ends even if some clients neither answer nor read. The loop's part is tested in `event_loop.rs`.
 
 use std::net::TcpStream;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use taketurns::protocol::turns::{Framing, TurnServer};
 use crate::loopback::{PATIENCE, Peer, Rig};
 use crate::servers::{joined, script, small_listener, turn_server};
 
-/// A peer that does not read would be waited for longer than a test waits, were it not for the drain.
+/// Without the drain, a peer that does not read would be waited for longer than a test waits.
 fn config() -> DriverConfig {
     DriverConfig { linger_timeout: ms(100), stall_timeout: Some(PATIENCE * 2), ..DriverConfig::default() }
 }
@@ -40,10 +40,10 @@ fn a_drain_ends_although_the_holder_never_answers_and_a_peer_never_reads() {
         );
     }
     let refused = TcpStream::connect_timeout(&addr, PATIENCE);
-    assert!(refused.is_err(), "nobody is accepted any more");
+    assert!(refused.is_err(), "no client is accepted any more");
 }
 
-/// Asks for replies, and reads none, until some wait in the driver.
+/// Sends requests without reading the replies, until some wait in the driver.
 fn fill(rig: &mut Rig<TurnServer>, deaf: &mut Peer) {
     let before = rig.driver.counts();
     let replies = |rig: &Rig<TurnServer>| {
@@ -58,9 +58,9 @@ fn fill(rig: &mut Rig<TurnServer>, deaf: &mut Peer) {
     assert!(replies(rig) < 60_000, "not so many that it is given up");
 }
 
-/// It was about to be closed already when the drain began, and had all of the stall timeout then.
+/// It was already being closed when the drain began, with the whole stall timeout ahead.
 #[test]
-fn a_drain_does_not_wait_for_a_peer_that_does_not_read_its_earlier_goodbye() {
+fn a_drain_does_not_wait_for_a_slow_reader_that_was_being_closed_before() {
     let mut rig = Rig::new(turn_server(Some(Framing::Line)), config());
     let addr = rig.driver.listen_on(small_listener()).expect("it listens");
     let mut deaf = Peer::with_small_buffers(addr);

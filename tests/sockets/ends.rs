@@ -1,4 +1,4 @@
-//! Ends of streams: resets, half-closes, last words. Ends that a drain makes are in `drain.rs`.
+//! Ends of streams: resets, half-closes, last words. Ends caused by a drain are in `drain.rs`.
 
 use std::time::Instant;
 
@@ -44,7 +44,7 @@ fn after_a_half_close_complete_messages_count_and_the_replies_arrive() {
     assert!(matches!(rig.closed()[..], [(_, CloseReason::Finished)]), "{:?}", rig.closed());
 }
 
-/// The read that is saved after a short one must not be saved when the event tells of the end.
+/// The read that is saved after a short one must not be saved if the event reports the end.
 #[test]
 fn an_end_of_stream_that_comes_with_data_is_not_missed() {
     let budget = 64;
@@ -62,10 +62,10 @@ fn an_end_of_stream_that_comes_with_data_is_not_missed() {
     }
 }
 
-/// As above, but one pass finds the data and another the end; and both while more than a pass's budget is
-/// unread.
+/// As above, but the data and the end arrive in different passes; and also while more is unread than a pass
+/// may read.
 #[test]
-fn an_end_of_stream_that_comes_behind_data_is_not_missed() {
+fn an_end_of_stream_that_comes_after_data_is_not_missed() {
     let budget = 64;
     for length in [1, budget, 5 * budget] {
         let config = DriverConfig { read_bytes_max: budget, ..DriverConfig::default() };
@@ -93,7 +93,7 @@ fn a_half_open_connection_can_still_be_written_to() {
     assert!(rig.is_closed(id), "it has nothing to linger for");
 }
 
-/// A7: a close with unread input would reset the connection, and the peer might never read why.
+/// A7: a close with unread input would reset the connection, and the peer might never read the reason.
 #[test]
 fn last_words_are_heard_although_input_is_unread() {
     let config = DriverConfig { read_bytes_max: 1000, linger_timeout: ms(1200), ..DriverConfig::default() };
@@ -103,7 +103,7 @@ fn last_words_are_heard_although_input_is_unread() {
     rig.driver.protocol_mut().act(Act::Send(id, b"BYE".to_vec()));
     rig.driver.protocol_mut().act(Act::Close(id));
     let start = Instant::now();
-    // The peer goes on sending, and reads late: but far earlier than the linger ends, also on a busy machine.
+    // The peer continues to send, and reads late, but well before the linger ends, even on a busy machine.
     rig.pass_until("closed", |rig| {
         peer.offer(&[7; 500]);
         rig.is_closed(id) || start.elapsed() > ms(75)
@@ -128,10 +128,10 @@ fn a_peer_that_closes_after_the_last_words_is_not_lingered_for() {
     rig.pass_until("closed", |rig| rig.is_closed(id));
 }
 
-/// A read stops in front of urgent data, so that it is short although more stands behind it. The urgent byte
-/// itself is no part of the stream.
+/// A read stops before urgent data, so it is short although more follows. The urgent byte itself is not part
+/// of the stream.
 #[test]
-fn bytes_behind_urgent_data_are_read() {
+fn bytes_after_urgent_data_are_read() {
     for (before, after) in [(0, 5), (5, 5), (100, 5), (5, 100), (5, 0)] {
         let config = DriverConfig { read_bytes_max: 64, ..DriverConfig::default() };
         let (mut rig, addr) = Rig::listening(Script::closing_at_end(), config);
@@ -153,7 +153,7 @@ fn bytes_behind_urgent_data_are_read() {
 }
 
 #[test]
-fn an_answer_behind_urgent_data_counts() {
+fn an_answer_after_urgent_data_counts() {
     let (mut rig, addr) = line_server();
     let mut ann = joined(&mut rig, addr, "ann");
     let mut bob = joined(&mut rig, addr, "bob");

@@ -64,13 +64,13 @@ fn a_handle_drains_and_stops_a_loop_from_another_thread() {
         } else {
             handle.drain();
         }
-        // For a drain the connection has to end: at the other end after it has ended at this one.
+        // For a drain, the connection has to end, first at this end and then at the other.
         let deadline = Instant::now() + PATIENCE;
         while peer.pull().is_none() && Instant::now() < deadline {}
         assert_eq!(peer.end, Some(End::Finished));
         drop(peer);
         assert_eq!(has_ended.recv_timeout(PATIENCE), Ok((true, usize::from(stop))));
-        // The loop is gone, or about to be.
+        // The loop is gone or about to be.
         let deadline = Instant::now() + PATIENCE;
         while handle.run(|_, _| {}).is_ok() {
             assert!(Instant::now() < deadline, "the loop is gone and takes work");
@@ -129,16 +129,16 @@ fn a_loop_that_polls_busily_serves_keeps_its_deadlines_and_sleeps_when_nothing_c
             event_loop.run_once(Some(timeout)).expect("polling goes well");
             std::iter::from_fn(|| event_loop.driver_mut().poll_event()).collect::<Vec<_>>()
         };
-        // The first pass looks for newcomers that wait already.
+        // The first pass checks for clients that are already waiting.
         pass(&mut event_loop, ms(0));
-        // Nobody is there: it spins for its time, then it sleeps.
+        // Without clients it spins for its time and then sleeps.
         let (began, used) = (Instant::now(), processor_time());
         assert!(pass(&mut event_loop, ms(400)).is_empty());
         let (took, used) = (began.elapsed(), processor_time() - used);
         assert!(took >= ms(400), "it waited for all of its timeout, but for {took:?}");
         assert!(used > Duration::from_micros(500) && used < ms(200), "{used:?} of {took:?} spent spinning");
 
-        // A silent client's turns lapse when they should.
+        // The turns of a silent client lapse on time.
         let _peer = Peer::connect(addr);
         let began = Instant::now();
         while event_loop.driver().protocol().counts().lapsed < 2 {
@@ -148,7 +148,7 @@ fn a_loop_that_polls_busily_serves_keeps_its_deadlines_and_sleeps_when_nothing_c
     });
 }
 
-/// Processor time that this thread has used.
+/// Returns the processor time that this thread has used.
 #[cfg(target_os = "linux")]
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

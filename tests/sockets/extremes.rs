@@ -1,5 +1,4 @@
-//! Limits and times as large and as small as they can be: each is served, or an error that says what is
-//! wrong.
+//! Limits and times at their largest and smallest: each either works or is an error that names the problem.
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use crate::loopback::Rig;
 use crate::servers::turn_server;
 
-/// The field of the driver's that a protocol needs more of.
+/// Returns the field of the driver's configuration that is too small for a protocol.
 fn too_small(protocol: impl Protocol) -> &'static str {
     let poll = taketurns::mio::Poll::new().expect("a poll");
     match Driver::new(poll.registry(), TokenSpace(1), protocol, DriverConfig::default()) {
@@ -43,7 +42,7 @@ fn messages_without_a_limit_are_an_error() {
     }
 }
 
-/// A driver without limits takes protocols without limits, and a peer can announce any size.
+/// A driver without limits accepts protocols without limits, and a peer can announce any size.
 #[test]
 fn no_limit_at_all_is_no_panic() {
     let any =

@@ -1,4 +1,4 @@
-//! Requests of hosts to the driver's sockets: several listeners, options, an address, something between two
+//! The host's requests to the driver's sockets: several listeners, options, an address, actions between
 //! passes.
 
 use std::net::{TcpListener, TcpStream};
@@ -39,7 +39,7 @@ fn a_client_on_each_of_several_listeners_takes_turns_in_one_ring() {
 
 /// A request of the host between passes must not wait for an event that may never come.
 #[test]
-fn what_is_asked_between_passes_is_carried_out_without_an_event() {
+fn requests_between_passes_are_carried_out_without_an_event() {
     let mut rig = Rig::new(turn_server(Some(Framing::Raw)), DriverConfig::default());
     let listener = TcpListener::bind(any_port()).expect("port 0 is free");
     let mut peer = Peer::connect(listener.local_addr().expect("bound"));
@@ -58,9 +58,9 @@ fn what_is_asked_between_passes_is_carried_out_without_an_event() {
     assert!(rig.is_closed(id) && rig.driver.is_drained());
 }
 
-/// The system counts a keep-alive in 15 bits of seconds, and a user timeout in 31 bits of milliseconds.
+/// The system counts keep-alive times in 15 bits of seconds, and user timeouts in 31 bits of milliseconds.
 #[test]
-fn times_that_the_system_cannot_count_are_no_reason_to_turn_everybody_away() {
+fn times_that_the_system_cannot_represent_do_not_turn_clients_away() {
     let times = [Duration::ZERO, ms(1), Duration::from_secs(1), Duration::from_secs(32_768), Duration::MAX];
     for time in times {
         for config in [
@@ -77,9 +77,9 @@ fn times_that_the_system_cannot_count_are_no_reason_to_turn_everybody_away() {
     }
 }
 
-/// A connection that is handed in is under the same limits as one that is accepted.
+/// A connection that is handed in has the same limits as one that is accepted.
 #[test]
-fn limits_hold_for_connections_that_are_handed_in() {
+fn limits_apply_to_connections_that_are_handed_in() {
     let listener = TcpListener::bind(any_port()).expect("port 0 is free");
     let connected = || {
         let peer = Peer::connect(listener.local_addr().expect("bound"));
@@ -105,7 +105,7 @@ fn limits_hold_for_connections_that_are_handed_in() {
 }
 
 #[test]
-fn a_driver_that_drains_takes_nothing_that_is_handed_in() {
+fn a_draining_driver_refuses_connections_that_are_handed_in() {
     let mut rig = Rig::new(Script::default(), DriverConfig::default());
     rig.driver.drain(now());
     let listener = TcpListener::bind(any_port()).expect("port 0 is free");
@@ -121,7 +121,7 @@ fn a_driver_that_drains_takes_nothing_that_is_handed_in() {
     assert!(rig.driver.is_drained() && TcpStream::connect(addr).is_err(), "it was closed");
 }
 
-/// `[::]` stands for IPv6 alone, whatever the system thinks of it, so that both can be had.
+/// `[::]` means IPv6 only, whatever the system's default, so that both can be used.
 #[test]
 fn both_wildcards_can_be_listened_on_with_one_port() {
     let Ok(probe) = TcpListener::bind("[::1]:0") else { return };
@@ -130,7 +130,7 @@ fn both_wildcards_can_be_listened_on_with_one_port() {
         [["0.0.0.0", "[::]"], ["[::]", "0.0.0.0"], ["[::ffff:0.0.0.0]", "[::]"], ["127.0.0.1", "[::]"]]
     {
         let at = |host: &str, port: u16| format!("{host}:{port}").parse().expect("an address");
-        // Another program may have the port of the other family, by chance.
+        // Another program may happen to have the port of the other family.
         let both = (0..20).find_map(|_| {
             let mut rig = Rig::new(Script::default(), DriverConfig::default());
             let port = rig.driver.listen(at(order[0], 0)).expect("port 0 is free").port();

@@ -1,8 +1,8 @@
-//! A driver on a `mio::Poll`, and bare sockets at the other end, all driven by hand in the test's own thread.
+//! A driver on a `mio::Poll`, and bare sockets at the other end, all driven by hand on the test's own thread.
 //!
-//! Nothing sleeps to synchronise: [`Rig::pass_until`] makes passes until what the test waits for is there,
-//! and panics at a deadline. Bytes that a [`Peer`] has sent over loopback are in the driver's socket when
-//! `send` returns, so a test says by the order of its lines what one pass finds.
+//! Nothing sleeps to synchronise: [`Rig::pass_until`] runs passes until a condition holds, and panics at a
+//! deadline. Bytes that a [`Peer`] has sent over loopback are in the driver's socket when `send` returns, so
+//! the order of a test's lines decides what one pass finds.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -16,12 +16,12 @@ use taketurns::protocol::{BuffersMin, CloseReason, ConnectionId, DialId, Links, 
 use taketurns::record::Record;
 use taketurns::time::{self, Now};
 
-/// For what takes milliseconds on an idle machine.
+/// For things that take milliseconds on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a pass waits for the driver's sockets while a test waits for something else.
+/// How long a pass waits for the driver's sockets while the test waits for something else.
 const SLICE: Duration = Duration::from_millis(2);
 
-/// Any port of this machine.
+/// An unused port on loopback.
 pub fn any_port() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
 }
@@ -31,13 +31,13 @@ pub struct Rig<P: Protocol> {
     poll: Poll,
     events: Events,
     pub driver: Driver<P>,
-    /// Every event that the driver has reported.
+    /// All events that the driver has reported.
     pub log: Vec<Event<P::Event>>,
-    /// Looks up what an event names, for as long as the protocol knows it: until the next pass.
+    /// Resolves an event while the protocol still can, which is until the next pass.
     pub note_of: fn(&P, &Event<P::Event>) -> Option<String>,
-    /// All that [`note_of`](Self::note_of) has said.
+    /// The texts returned by [`note_of`](Self::note_of).
     pub notes: Vec<String>,
-    /// Passes made so far.
+    /// The number of passes so far.
     pub passes: usize,
 }
 
@@ -49,15 +49,15 @@ impl<P: Protocol> Rig<P> {
         Rig { poll, events, driver, log: Vec::new(), note_of: |_, _| None, notes: Vec::new(), passes: 0 }
     }
 
-    /// The same with a listener.
+    /// Like [`new`](Self::new), with a listener.
     pub fn listening(protocol: P, config: DriverConfig) -> (Self, SocketAddr) {
         let mut rig = Rig::new(protocol, config);
         let addr = rig.driver.listen(any_port()).expect("port 0 is free");
         (rig, addr)
     }
 
-    /// One pass, which waits for at most `timeout`, as the driving contract says; the number of the driver's
-    /// events.
+    /// Runs one pass as the driving contract says, waiting for at most `timeout`. Returns the number of the
+    /// driver's events.
     pub fn pass(&mut self, timeout: Duration) -> usize {
         let due = poll_timeout(now(), self.driver.next_deadline());
         let timeout = due.map_or(timeout, |due| due.min(timeout));
@@ -81,7 +81,7 @@ impl<P: Protocol> Rig<P> {
         owned
     }
 
-    /// Passes until `done`; at its deadline the test fails, and says `what` it waited for.
+    /// Runs passes until `done`. At the deadline the test fails and reports `what` it was waiting for.
     pub fn pass_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
@@ -90,7 +90,7 @@ impl<P: Protocol> Rig<P> {
         }
     }
 
-    /// Passes for that long, with as few wake-ups as the driver asks for; how many those were.
+    /// Runs passes for this long, with as few wake-ups as the driver requests. Returns their number.
     pub fn idle(&mut self, time: Duration) -> usize {
         let (end, before) = (Instant::now() + time, self.passes);
         loop {
@@ -102,7 +102,7 @@ impl<P: Protocol> Rig<P> {
         }
     }
 
-    /// Why each connection that is gone was closed.
+    /// Returns the reason for each connection that was closed.
     pub fn closed(&self) -> Vec<(ConnectionId, CloseReason)> {
         let closed = |event: &Event<P::Event>| match event {
             Event::Closed { connection, reason, .. } => Some((*connection, *reason)),
@@ -115,7 +115,7 @@ impl<P: Protocol> Rig<P> {
         self.closed().iter().any(|(closed, _)| *closed == id)
     }
 
-    /// The connection with `peer`, if it was opened.
+    /// Returns the connection with `peer`, if it was opened.
     pub fn opened(&self, peer: SocketAddr) -> Option<ConnectionId> {
         self.log.iter().rev().find_map(|event| match event {
             Event::Opened { connection, peer: opened, .. } if *opened == peer => Some(*connection),
@@ -123,7 +123,7 @@ impl<P: Protocol> Rig<P> {
         })
     }
 
-    /// Connects a peer and passes until the driver has accepted it.
+    /// Connects a peer and runs passes until the driver has accepted it.
     pub fn meet(&mut self, addr: SocketAddr) -> (Peer, ConnectionId) {
         let peer = Peer::connect(addr);
         let id = self.accepted(&peer);
@@ -136,7 +136,7 @@ impl<P: Protocol> Rig<P> {
         self.opened(local).expect("waited for")
     }
 
-    /// Passes until `peer` has received `text` behind what was [taken](Peer::take) before.
+    /// Runs passes until `peer` has received `text`, after what was [taken](Peer::take) before.
     pub fn hears(&mut self, peer: &mut Peer, text: &str) {
         self.pass_until(text, |_| {
             peer.pull();
@@ -144,24 +144,24 @@ impl<P: Protocol> Rig<P> {
         });
     }
 
-    /// Passes until the stream of `peer` has ended, one way or the other.
+    /// Runs passes until the stream of `peer` has ended in some way.
     pub fn ends(&mut self, peer: &mut Peer) -> End {
         self.pass_until("the stream ends", |_| peer.pull().is_some());
         peer.end.expect("waited for")
     }
 }
 
-/// How a stream ended, seen from a peer.
+/// How a stream ended for a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Finished,
     Reset,
 }
 
-/// A bare socket at the other end, never blocking.
+/// A non-blocking socket at the other end.
 pub struct Peer {
     pub stream: TcpStream,
-    /// Bytes received and not taken.
+    /// Bytes received but not taken.
     pub got: Vec<u8>,
     pub end: Option<End>,
 }
@@ -171,7 +171,7 @@ impl Peer {
         Peer::new(TcpStream::connect(addr).expect("the listener's backlog has room"))
     }
 
-    /// A peer for which the system keeps little; how little is its own choice.
+    /// Connects a peer with small buffers in the system, which decides how small.
     pub fn with_small_buffers(addr: SocketAddr) -> Peer {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a size");
@@ -189,19 +189,19 @@ impl Peer {
         self.stream.local_addr().expect("bound")
     }
 
-    /// Sends all of `bytes`, which must be few enough for the system to take them at once.
+    /// Sends all of `bytes`, which must be few enough for the system to accept them at once.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
         assert_eq!(self.offer(bytes), bytes.len(), "the system takes all at once");
     }
 
-    /// Sends bytes of which the last one is urgent, so out of the order of the stream.
+    /// Sends bytes of which the last one is urgent, and so outside the order of the stream.
     pub fn send_urgent(&self, bytes: &[u8]) {
         let sent = SockRef::from(&self.stream).send_out_of_band(bytes).expect("connected");
         assert_eq!(sent, bytes.len(), "the system takes all at once");
     }
 
-    /// Sends what the system takes of `bytes`.
+    /// Sends as much of `bytes` as the system accepts.
     pub fn offer(&mut self, bytes: &[u8]) -> usize {
         let mut sent = 0;
         while sent < bytes.len() {
@@ -217,13 +217,13 @@ impl Peer {
         sent
     }
 
-    /// Receives what is there.
+    /// Receives everything that has arrived.
     pub fn pull(&mut self) -> Option<End> {
         while self.end.is_none() && self.pull_some(64 * 1024) > 0 {}
         self.end
     }
 
-    /// Receives at most `max` bytes of what is there; how many.
+    /// Receives at most `max` bytes of what has arrived. Returns their number.
     pub fn pull_some(&mut self, max: usize) -> usize {
         let mut chunk = vec![0; max];
         match self.stream.read(&mut chunk) {
@@ -242,14 +242,14 @@ impl Peer {
         String::from_utf8_lossy(&self.got).into_owned()
     }
 
-    /// Takes the bytes received.
+    /// Takes the received bytes.
     pub fn take(&mut self) -> String {
         let text = self.text();
         self.got.clear();
         text
     }
 
-    /// The value of the last `key=value` that was received.
+    /// Returns the value of the last received `key=value`.
     pub fn field(&self, key: &str) -> String {
         let text = self.text();
         let (_, value) = text.rsplit_once(&format!("{key}=")).expect("the field was received");
@@ -260,13 +260,13 @@ impl Peer {
         self.stream.shutdown(std::net::Shutdown::Write).expect("connected");
     }
 
-    /// Breaks the connection without a goodbye.
+    /// Breaks the connection without closing it properly.
     pub fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a socket");
     }
 }
 
-/// Something that a [`Script`] is to do.
+/// An action for a [`Script`].
 #[derive(Debug, Clone)]
 pub enum Act {
     Send(ConnectionId, Vec<u8>),
@@ -275,22 +275,22 @@ pub enum Act {
     Confirm(ConnectionId),
 }
 
-/// A protocol that writes down what it hears, and does what the test says, in the next pass or when a peer
-/// says a word.
+/// A protocol that records its input, and acts as the test says: in the next pass, or when a peer sends a
+/// certain word.
 #[derive(Debug, Default)]
 pub struct Script {
-    /// To be done in the next pass.
+    /// Actions for the next pass.
     acts: VecDeque<Act>,
     due: Option<time::Instant>,
-    /// To be done when a connection says just this.
+    /// Actions for when a connection sends exactly this word.
     words: BTreeMap<Vec<u8>, Vec<Act>>,
-    /// Connections are closed at their end of stream, as most protocols do.
+    /// Whether to close connections at their end of stream, as most protocols do.
     pub closes_at_end: bool,
-    /// Whether a drain closes its connections.
+    /// Whether to keep connections open during a drain.
     pub ignores_drain: bool,
     pub opened: Vec<(ConnectionId, Origin)>,
     pub bytes: BTreeMap<ConnectionId, Vec<u8>>,
-    /// The length of each portion, in the order in which they came.
+    /// The length of each portion, in order of arrival.
     pub portions: Vec<(ConnectionId, usize)>,
     pub ended: Vec<ConnectionId>,
     pub closed: Vec<(ConnectionId, CloseReason)>,
@@ -315,7 +315,7 @@ impl Script {
         self.bytes.get(&id).map_or(&[], Vec::as_slice)
     }
 
-    /// The connections of one outbound connection, over all its reconnections.
+    /// Returns the connections of one dial, over all its reconnections.
     pub fn dialed(&self, dial: DialId) -> Vec<ConnectionId> {
         let of = |(id, origin): &(ConnectionId, Origin)| (*origin == Origin::Dialed(dial)).then_some(*id);
         self.opened.iter().filter_map(of).collect()

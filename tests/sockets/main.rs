@@ -1,8 +1,8 @@
-//! The driver on real sockets: what faults do to it, over 127.0.0.1.
+//! The driver on real sockets, over 127.0.0.1, and the effects of faults on it.
 //!
-//! Nearly every test is one thread that makes the driver's passes by hand, so that it knows what one pass
-//! finds. What needs no socket (which turn, which reply) is tested on the protocol; what needs a program, in
-//! `tests/programs/`.
+//! Nearly every test is a single thread that runs the driver's passes by hand, so it knows what each pass
+//! finds. Anything that needs no socket (which turn, which reply) is tested on the protocol; anything that
+//! needs a program, in `tests/programs/`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -11,15 +11,15 @@
 )]
 
 // loopback.rs       a driver, and bare sockets at its other end
-// servers.rs        what the tests talk to
+// servers.rs        servers and listeners for the tests
 // slots.rs          events of connections that are gone
 // ends.rs           how streams end
 // slow_readers.rs   peers that do not read
-// passes.rs         what one pass does, and when there is none
+// passes.rs         the work of one pass, and idling without any
 // listeners.rs      sockets of the host
 // outbound.rs       connections that the driver makes
 // drain.rs          the end of all connections
-// afterlife.rs      what the system keeps of sockets that are gone
+// afterlife.rs      what the system keeps of closed sockets
 // event_loop.rs     the loop, and other threads
 // another_loop.rs   the loop inside another one
 // extremes.rs       limits and times of any size

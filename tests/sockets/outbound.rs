@@ -1,4 +1,4 @@
-//! Connections that the driver makes: tried, tried again with a back-off, hung up.
+//! Outbound connections: attempts, back-off, hanging up.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ fn an_outbound_connection_is_tried_until_the_server_comes_and_again_when_it_goes
     assert!(server.accept().is_err(), "nobody connects any more");
 }
 
-/// A listener whose queue is full answers to nothing, so that a connection to it stays on its way.
+/// A listener with a full queue does not answer, so a connection to it stays pending.
 fn full_listener() -> (Socket, SocketAddr, TcpStream) {
     let (socket, addr) = silent_port();
     socket.listen(0).expect("bound");
@@ -76,11 +76,11 @@ fn an_outbound_connection_that_is_on_its_way_can_be_hung_up() {
     assert_eq!((rig.driver.connections(), rig.log.len()), (1, 0), "on its way");
     rig.driver.hang_up(dial);
     rig.pass_until("gone", |rig| rig.driver.connections() == 0);
-    assert!(rig.log.is_empty(), "what was never opened is not closed: {:?}", rig.log);
+    assert!(rig.log.is_empty(), "a connection that never opened is not closed: {:?}", rig.log);
     assert!(rig.driver.protocol().closed.is_empty());
 }
 
-/// It is established while the host gives it up and dials another address, under the same number.
+/// The connection is established while the host hangs it up and dials another address under the same number.
 #[test]
 fn an_outbound_connection_that_was_hung_up_never_comes_up() {
     for is_noticed_first in [false, true] {
@@ -139,7 +139,7 @@ fn a_drain_ends_outbound_connections_and_their_attempts() {
     assert_eq!(unreachable(&rig).len(), attempts);
 }
 
-/// The first pause after a connection that had proven itself is short again.
+/// After a connection that has proved itself, the first pause is short again.
 #[test]
 fn a_confirmed_connection_resets_the_back_off() {
     let (silent, addr) = silent_port();
@@ -154,22 +154,20 @@ fn a_confirmed_connection_resets_the_back_off() {
     rig.driver.protocol_mut().act(Act::Confirm(id));
     rig.pass(ms(0));
     let lost = server.accept().expect("somebody connected");
-    // Nobody listens any more: the next failures tell their pauses.
+    // Without a listener, the next failures show their pauses.
     drop(server);
     let before = unreachable(&rig).len();
     drop(lost);
     rig.pass_until("an attempt", |rig| unreachable(rig).len() > before);
-    // The second in a row: at most four times the shortest.
+    // The second pause in a row is at most four times the shortest.
     assert!(unreachable(&rig)[before] <= ms(4), "{:?}", unreachable(&rig));
 }
-
-// Names, which the host looks up.
 
 fn name(host: &str, port: u16) -> Target {
     format!("{host}:{port}").parse().expect("a target")
 }
 
-/// The names that the host was asked for.
+/// Returns the names that the host was asked to look up.
 fn asked(rig: &Rig<Script>) -> Vec<&Target> {
     let targets = rig.log.iter().map(|event| match event {
         Event::Resolve { target } => Some(target),
@@ -178,10 +176,9 @@ fn asked(rig: &Rig<Script>) -> Vec<&Target> {
     targets.flatten().collect()
 }
 
-/// However long a lookup takes, nobody else waits for it; and one is enough for all that wait for the same
-/// name.
+/// A slow lookup does not delay other connections, and one lookup serves all that wait for the same name.
 #[test]
-fn a_name_is_asked_for_once_and_other_connections_go_on_meanwhile() {
+fn a_name_is_looked_up_once_and_other_connections_go_on_meanwhile() {
     let server = TcpListener::bind(any_port()).expect("port 0 is free");
     let addr = server.local_addr().expect("bound");
     let (mut rig, own) = Rig::listening(Script::default(), impatient());
@@ -202,7 +199,7 @@ fn a_name_is_asked_for_once_and_other_connections_go_on_meanwhile() {
 }
 
 #[test]
-fn a_name_without_an_address_is_unreachable_and_asked_for_again() {
+fn a_name_without_an_address_is_unreachable_and_looked_up_again() {
     let mut rig = Rig::new(Script::default(), impatient());
     let target = name("server", 5);
     for _ in 0..2 {
@@ -219,7 +216,7 @@ fn a_name_without_an_address_is_unreachable_and_asked_for_again() {
         Event::Unreachable { error, .. } if error.to_string() == "no such name")));
 }
 
-/// A host that looks a name up for too long, or not at all, is told so; what it finds in the end is used.
+/// A host whose lookup takes too long or never ends gets errors. Its late result is used all the same.
 #[test]
 fn addresses_that_come_too_late_serve_the_next_attempt() {
     let server = TcpListener::bind(any_port()).expect("port 0 is free");
@@ -235,10 +232,10 @@ fn addresses_that_come_too_late_serve_the_next_attempt() {
     assert_eq!(asked(&rig).len(), 3);
 }
 
-/// The number of a connection that was hung up is used again, and what was found for the one is not for the
-/// other.
+/// The number of a connection that was hung up is used again, and the results of a lookup for the old one
+/// must not reach the new one.
 #[test]
-fn addresses_reach_only_what_has_asked_for_their_name() {
+fn addresses_reach_only_dials_with_their_name() {
     let server = TcpListener::bind(any_port()).expect("port 0 is free");
     let addr = server.local_addr().expect("bound");
     let mut rig = Rig::new(Script::default(), impatient());
@@ -252,7 +249,7 @@ fn addresses_reach_only_what_has_asked_for_their_name() {
     assert!(rig.driver.protocol().opened.is_empty());
     rig.driver.resolved(now(), &name("second", addr.port()), Ok(vec![addr]));
     rig.pass_until("connected", |rig| rig.driver.protocol().dialed(second).len() == 1);
-    // While it is connected, news of the name changes nothing.
+    // While it is connected, results for the name change nothing.
     rig.driver.resolved(now(), &name("second", addr.port()), Err(std::io::ErrorKind::NotFound.into()));
     rig.driver.drain(now());
     rig.driver.resolved(now(), &name("second", addr.port()), Ok(vec![addr]));

@@ -1,4 +1,4 @@
-//! The most that one pass does, that none begins too early, and that an idle driver makes none.
+//! The limits of one pass, the taking of its events, and a driver that idles without passes.
 
 use std::net::TcpStream;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::servers::{event_loop, joined, line_server, pattern, script};
 
 /// G6.
 #[test]
-fn a_chatty_peer_has_its_budget_in_each_pass_and_the_others_are_served() {
+fn a_chatty_peer_gets_its_budget_in_each_pass_and_the_others_are_served() {
     let config = DriverConfig { read_bytes_max: 1000, ..DriverConfig::default() };
     let (mut rig, addr) = script(config);
     let (mut chatty, loud) = rig.meet(addr);
@@ -43,7 +43,7 @@ fn a_storm_of_newcomers_is_accepted_in_portions_without_another_knock() {
         })
         .collect();
     assert_eq!(accepted, [4, 8, 10]);
-    // It takes one pass more to see that nobody is left.
+    // One more pass is needed to see that nobody is left.
     assert!(rig.idle(ms(50)) <= 2);
 }
 
@@ -58,8 +58,8 @@ fn the_backlog_takes_a_stampede_while_the_loop_is_busy() {
         rig.pass_until("all are accepted", |rig| rig.driver.connections() == 200);
         took
     };
-    // A SYN that is dropped is sent again after 1 s. A busy machine may lose as much time once, a short
-    // backlog does always.
+    // A dropped SYN is repeated after 1 s. A busy machine may lose one occasionally, a short backlog always
+    // does.
     let quickest = (0..3).map(|_| stampede()).min().expect("three");
     assert!(quickest < ms(900), "a SYN was dropped and sent again: {quickest:?}");
 }
@@ -78,7 +78,7 @@ fn beyond_the_most_connections_a_newcomer_is_dropped_and_there_is_room_again_aft
 }
 
 #[test]
-fn a_pass_begins_only_when_the_events_of_the_last_are_taken() {
+fn a_pass_begins_only_when_the_events_of_the_last_one_were_taken() {
     let (mut event_loop, addr) = event_loop();
     let mut peer = Peer::connect(addr);
     event_loop.run_once(Some(PATIENCE)).expect("the first pass");
@@ -91,7 +91,7 @@ fn a_pass_begins_only_when_the_events_of_the_last_are_taken() {
     assert!(event_loop.driver_mut().poll_event().is_none());
 
     event_loop.run_once(Some(ms(0))).expect("all were taken");
-    // Input that such a pass has read is answered nevertheless.
+    // Input that such a pass has read is still answered.
     event_loop.driver_mut().protocol_mut().when_told("ping", [Act::Send(id, b"pong".to_vec())]);
     peer.send("ping");
     assert!(event_loop.run_once(Some(ms(0))).is_err());
@@ -103,7 +103,7 @@ fn a_pass_begins_only_when_the_events_of_the_last_are_taken() {
     peer.pull();
     assert_eq!(peer.take(), "pong and more", "what the host asks for is written at once");
     assert!(event_loop.driver_mut().poll_event().is_none());
-    // The protocol's reply comes with the next pass, and not with the next event.
+    // The protocol's reply comes with the next pass, not with the next event.
     let start = Instant::now();
     event_loop.run_once(Some(PATIENCE)).expect("all were taken");
     assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
@@ -120,7 +120,7 @@ fn a_loop_with_nothing_to_do_sleeps() {
     assert!(deadline > now().instant + ms(500), "nothing is due soon");
     assert!(rig.idle(ms(200)) <= 2);
 
-    // Closing and losing some leaves nothing behind that wakes it.
+    // Closing and losing some peers leaves nothing behind that wakes the loop.
     peers.truncate(20);
     rig.pass_until("gone", |rig| rig.driver.connections() == 20);
     rig.idle(ms(150));

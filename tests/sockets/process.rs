@@ -10,10 +10,10 @@ use taketurns::net::{DriverConfig, Event};
 use crate::loopback::{Act, Rig, Script};
 use crate::servers::script;
 
-/// The variable that tells a test that it is the child.
+/// The variable that marks the child process.
 const CHILD: &str = "TAKETURNS_TEST_CHILD";
 
-/// This program again, to run the test `name` of this module alone.
+/// Returns a command that runs only the test `name` of this module, in this binary.
 fn child(name: &str) -> Command {
     let (_, module) = module_path!().split_once("::").expect("a module of this program");
     let name = format!("{module}::{name}");
@@ -29,7 +29,7 @@ fn without_descriptors_the_loop_serves_and_recovers_without_another_knock() {
         let name = "without_descriptors_the_loop_serves_and_recovers_without_another_knock";
         let output = child(name).output().expect("this program runs");
         let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        // Without a test of that name there would be nothing to fail.
+        // Without a test of that name, nothing could fail.
         assert!(output.status.success() && text.contains("1 passed"), "{text}");
         return;
     }
@@ -41,7 +41,7 @@ fn without_descriptors_the_loop_serves_and_recovers_without_another_knock() {
     let null = || std::fs::File::open("/dev/null");
     let hoard: Vec<_> = (0..60).map(|_| null().expect("a descriptor")).collect();
     let (_, hard) = rlimit::Resource::NOFILE.get().expect("a limit");
-    // The standard streams, the poll and the like are below; from here on there are none.
+    // The standard streams, the poll and so on use the descriptors below; from here on there are none.
     let used = 3 + 60 + 40 + 2;
     rlimit::Resource::NOFILE.set(used, hard).expect("lower");
     let mut rest: Vec<_> = std::iter::from_fn(|| null().ok()).collect();
@@ -54,10 +54,10 @@ fn without_descriptors_the_loop_serves_and_recovers_without_another_knock() {
     early.iter().for_each(|socket| socket.connect(&addr.into()).expect("queued"));
     rig.pass_until("no descriptor is left", |rig| paused(rig) > 0);
     let passes = rig.idle(ms(600));
-    // Pauses of 10, 20, 40 ... 500 ms, each ended by a pass that notes it and one that tries again.
+    // Pauses of 10, 20, 40 ... 500 ms, each ended by one pass that notices it and one that retries.
     assert!(passes <= 20, "{passes} passes: it spins");
     assert_eq!(rig.driver.connections(), 1);
-    // A newcomer is queued now, which is no reason to hurry.
+    // The queued newcomer is no reason to hurry.
     let (passes, pauses, start) = (rig.passes, paused(&rig), Instant::now());
     for socket in late {
         socket.connect(&addr.into()).expect("queued");
@@ -74,11 +74,11 @@ fn without_descriptors_the_loop_serves_and_recovers_without_another_knock() {
     );
 
     drop(rest);
-    rig.pass_until("everybody is accepted", |rig| rig.driver.connections() == 41);
+    rig.pass_until("all clients are accepted", |rig| rig.driver.connections() == 41);
     assert!(rig.idle(ms(600)) <= 3, "and then it sleeps");
 }
 
-/// Sends the signal called `name`.
+/// Sends the signal `name`.
 #[cfg(target_os = "linux")]
 fn signal(name: &str, process: u32) {
     let status = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status();
@@ -122,8 +122,8 @@ fn a_signal_during_the_poll_does_not_end_the_loop() {
     let mut seen = String::new();
     let deadline = Instant::now() + PATIENCE;
     while !seen.contains("interrupted=") && Instant::now() < deadline {
-        // One that comes before the poll is lost, so there are several. A process that has not stopped yet
-        // when it is told to continue never stops, and its poll goes on.
+        // A signal before the poll is lost, so several are sent. A process that has not stopped yet when it
+        // is told to continue never stops, and its poll goes on.
         if let Ok(line) = lines.recv_timeout(ms(50)) {
             seen += &line;
         } else if seen.contains("polling") {

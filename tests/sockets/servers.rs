@@ -1,4 +1,4 @@
-//! Drivers, listeners and peers for the tests of this folder. What drives them is `loopback.rs`.
+//! Drivers, listeners and peers for the tests of this folder. `loopback.rs` has what drives them.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::channel;
@@ -28,7 +28,7 @@ pub(crate) fn script(config: DriverConfig) -> (Rig<Script>, SocketAddr) {
     Rig::listening(Script::default(), config)
 }
 
-/// A seat under `name`.
+/// Connects a peer and joins as `name`.
 pub(crate) fn joined(rig: &mut Rig<TurnServer>, addr: SocketAddr, name: &str) -> Peer {
     let (mut peer, _) = rig.meet(addr);
     peer.send(format!("JOIN {name}\n"));
@@ -36,7 +36,7 @@ pub(crate) fn joined(rig: &mut Rig<TurnServer>, addr: SocketAddr, name: &str) ->
     peer
 }
 
-/// A listening socket for which the system keeps little of what is written to its connections.
+/// Returns a listener with small buffers for its connections.
 pub(crate) fn small_listener() -> TcpListener {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_send_buffer_size(4096).expect("a size");
@@ -45,7 +45,7 @@ pub(crate) fn small_listener() -> TcpListener {
     socket.into()
 }
 
-/// A port that is taken, but refuses connections until it is made to listen.
+/// Returns a port that is taken, but refuses connections until it is made to listen.
 pub(crate) fn silent_port() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&any_port().into()).expect("port 0 is free");
@@ -57,7 +57,7 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from(at % 251).expect("small")).collect()
 }
 
-/// An answer that counts, as `{name} {answer}`, for the notes of a rig.
+/// Returns an accepted answer as `{name} {answer}`, for the notes of a rig.
 pub(crate) fn answer(server: &TurnServer, event: &Event<TurnEvent>) -> Option<String> {
     let Event::Protocol(TurnEvent::Accepted { seat, answer, .. }) = event else { return None };
     let answer = server.answer(*answer).expect("its pass has just ended");
@@ -65,7 +65,7 @@ pub(crate) fn answer(server: &TurnServer, event: &Event<TurnEvent>) -> Option<St
     Some(format!("{name} {}", answer.text().expect("UTF-8")))
 }
 
-/// Runs `test` on a thread, and fails where it does not come back.
+/// Runs `test` on a thread, and fails if it does not return in time.
 pub(crate) fn within_patience<T: Send + 'static>(what: &str, test: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, done) = channel();
     std::thread::spawn(move || sender.send(test()));

@@ -1,14 +1,14 @@
-//! State of one connection never acts on another, though its slot or its seat is taken again.
+//! The state of one connection never affects another, even if its slot or seat is used again.
 
 use taketurns::net::DriverConfig;
 
 use crate::loopback::{Act, End, PATIENCE, Peer};
 use crate::servers::{joined, line_server, script};
 
-/// mio promises only that *later* polls bring no event for a source that was deregistered. Where a slot is
-/// used again within the batch, B's hang-up closes C.
+/// mio promises only that *later* polls bring no event for a source that was deregistered. If a slot were
+/// reused within the batch, B's hang-up would close C.
 #[test]
-fn a_hang_up_of_a_kicked_client_does_not_hit_the_one_that_was_accepted_in_the_same_batch() {
+fn a_hang_up_of_a_kicked_client_does_not_hit_one_accepted_in_the_same_batch() {
     let (mut rig, addr) = script(DriverConfig::default());
     let (mut a, _) = rig.meet(addr);
     let (mut b, kicked) = rig.meet(addr);
@@ -22,7 +22,7 @@ fn a_hang_up_of_a_kicked_client_does_not_hit_the_one_that_was_accepted_in_the_sa
     let newcomer = rig.opened(c.local_addr()).expect("accepted in the same pass");
     assert!(rig.is_closed(kicked), "closed in the same pass");
 
-    // The slot of B is used again from now on.
+    // From here on, B's slot is used again.
     let (mut d, last) = rig.meet(addr);
     for (peer, id) in [(&mut c, newcomer), (&mut d, last)] {
         peer.send("alive");
@@ -32,7 +32,7 @@ fn a_hang_up_of_a_kicked_client_does_not_hit_the_one_that_was_accepted_in_the_sa
 }
 
 #[test]
-fn a_client_that_is_superseded_and_hangs_up_does_not_take_a_newcomer_with_it() {
+fn a_superseded_client_that_hangs_up_does_not_close_a_newcomer() {
     let (mut rig, addr) = line_server();
     let mut old = joined(&mut rig, addr, "ann");
     let secret = old.field("resume");
@@ -52,7 +52,7 @@ fn a_client_that_is_superseded_and_hangs_up_does_not_take_a_newcomer_with_it() {
 }
 
 #[test]
-fn a_client_that_comes_back_before_its_old_end_is_noticed_takes_its_seat_with_the_secret() {
+fn a_client_resumes_its_seat_before_the_end_of_its_old_connection_is_noticed() {
     let (mut rig, addr) = line_server();
     let mut old = joined(&mut rig, addr, "ann");
     let mut other = joined(&mut rig, addr, "bob");

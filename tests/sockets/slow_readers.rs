@@ -1,4 +1,4 @@
-//! Peers that do not read, or slowly: what is queued for them is bounded, and they are given up in time.
+//! Peers that read slowly or not at all: their queues are bounded, and they are closed in time.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::loopback::{Act, End, PATIENCE, Peer, Rig, Script, any_port};
 use crate::servers::{joined, line_server, pattern, script, small_listener};
 
 #[test]
-fn a_peer_that_does_not_read_is_closed_at_its_cap_and_nobody_else_is_slower() {
+fn a_peer_that_does_not_read_is_closed_at_its_limit_and_delays_no_other() {
     let (mut rig, addr) = script(DriverConfig::default());
     let silent = Peer::with_small_buffers(addr);
     let flooded = rig.accepted(&silent);
@@ -34,10 +34,10 @@ fn a_peer_that_does_not_read_is_closed_at_its_cap_and_nobody_else_is_slower() {
     assert_eq!(rig.driver.counts().slow_readers, 1);
 }
 
-/// One packet of its holder's ends hundreds of turns, and each is told to the observer before it can read any
+/// One packet of a holder ends hundreds of turns, and each is reported to the observer before it can read any
 /// of them.
 #[test]
-fn an_observer_that_reads_hears_of_every_turn_that_one_packet_ends() {
+fn an_observer_that_reads_is_told_about_every_turn_that_one_packet_ends() {
     let mut config = TurnServerConfig::default();
     config.framing = Some(Framing::Line);
     config.rules.min_seats = 1;
@@ -56,10 +56,10 @@ fn an_observer_that_reads_hears_of_every_turn_that_one_packet_ends() {
     assert_eq!(rig.driver.counts().slow_readers, 0);
 }
 
-/// A line of one byte is refused by forty. The replies to what one packet asks are several times what may
-/// wait for a peer.
+/// A line of one byte is refused with forty. The replies to one packet are several times what may be queued
+/// for a peer.
 #[test]
-fn a_client_that_reads_hears_every_reply_to_more_than_may_wait_for_it() {
+fn a_client_that_reads_gets_every_reply_even_beyond_its_queue_limit() {
     let (mut rig, addr) = line_server();
     let mut greedy = joined(&mut rig, addr, "ann");
     greedy.take();
@@ -73,7 +73,8 @@ fn a_client_that_reads_hears_every_reply_to_more_than_may_wait_for_it() {
     assert!(rig.closed().is_empty(), "{:?}", rig.closed());
 }
 
-/// L6: the first line may be a slip of a person at a terminal. A packet full of them asks for two replies.
+/// L6: the first line may be a typing error of a person at a terminal. A packet full of such lines gets two
+/// replies.
 #[test]
 fn a_newcomer_is_closed_at_its_second_malformed_line() {
     let (mut rig, addr) = line_server();
@@ -103,8 +104,8 @@ fn an_echo_client_that_reads_gets_an_answer_to_each_of_150000_lines() {
     assert!(!rig.is_closed(id) && rig.driver.counts().slow_readers == 0);
 }
 
-/// Its answers are not read, so nothing more of it is: what waits for it stays bounded. It may be busy, and
-/// is not closed for that.
+/// Its answers are not read, so it is not read either, and its queue stays bounded. It may be busy, and is
+/// not closed for that.
 #[test]
 fn an_echo_client_that_does_not_read_is_not_read_and_gets_all_answers_when_it_does() {
     let config = EchoServerConfig { keep_open: true, ..EchoServerConfig::default() };
@@ -135,9 +136,9 @@ fn an_echo_client_that_does_not_read_is_not_read_and_gets_all_answers_when_it_do
     assert!(!rig.is_closed(id) && rig.driver.counts().slow_readers == 0);
 }
 
-/// Each of many says little, and all of it is for one that reads.
+/// Each of many peers sends little, but all of it is for one peer, which reads.
 #[test]
-fn who_reads_is_not_given_up_for_what_many_say_in_one_pass() {
+fn a_reader_is_not_closed_for_what_many_peers_send_it_in_one_pass() {
     let (mut rig, addr) = script(DriverConfig::default());
     let (mut quiet, id) = rig.meet(addr);
     let mut loud: Vec<_> = (0..120).map(|_| rig.meet(addr).0).collect();
@@ -171,18 +172,17 @@ fn a_peer_that_reads_slowly_gets_every_byte_in_order() {
     assert_eq!(rig.driver.counts().bytes_out, 1 << 20);
 }
 
-/// The system would end its connection when it has taken nothing for 4 s, although it acknowledges all the
-/// while. (Of probes within half a second it acknowledges only one, so that a shorter time would prove
-/// nothing.)
+/// The system would end a connection that has accepted nothing for 4 s, even though it acknowledges all the
+/// time. (It acknowledges only one probe per half second, so a shorter time would prove nothing.)
 #[test]
 #[cfg(target_os = "linux")]
-fn a_peer_that_reads_nothing_for_longer_than_one_may_be_silent_is_not_gone() {
+fn a_peer_that_reads_nothing_for_longer_than_the_user_timeout_is_not_gone() {
     let config = DriverConfig { user_timeout: ms(4000), ..DriverConfig::default() };
     let mut rig = Rig::new(Script::default(), config);
     let small = rig.driver.listen_on(small_listener()).expect("it listens");
     let usual = rig.driver.listen(any_port()).expect("port 0 is free");
-    // Of the first, most waits in the driver; of the second, all in the system, where the driver does not see
-    // it.
+    // Most bytes for the first peer wait in the driver; all bytes for the second wait in the system, where
+    // the driver does not see them.
     let mut peers = [(small, 60_000), (usual, 8_000)].map(|(addr, length)| {
         let peer = Peer::with_small_buffers(addr);
         let id = rig.accepted(&peer);
@@ -197,7 +197,7 @@ fn a_peer_that_reads_nothing_for_longer_than_one_may_be_silent_is_not_gone() {
             peer.got.len() == *length
         });
     }
-    // It is over, and nobody is woken any more.
+    // It is over, and nothing wakes the loop any more.
     rig.idle(ms(4500));
     assert_eq!(rig.driver.next_deadline(), None);
 }
@@ -225,7 +225,7 @@ fn progress_starts_the_stall_timeout_again() {
     let id = rig.accepted(&peer);
     rig.driver.protocol_mut().act(Act::Send(id, vec![7; 60_000]));
     let start = Instant::now();
-    // All in all it takes three times as long as it may take nothing.
+    // In total this takes three times the stall timeout.
     while peer.got.len() < 60_000 && start.elapsed() < PATIENCE {
         rig.pass(ms(0));
         let due = start + ms(2400).mul_f64(peer.got.len() as f64 / 60_000.0);

@@ -1,4 +1,4 @@
-//! An event loop with a store: it never waits for it, and says nothing that is not durable.
+//! An event loop with a store: it never waits for the store, and sends nothing that is not durable.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use taketurns::store::{Lost, Store};
 
 use super::loopback::{PATIENCE, any_port};
 
-/// A store in memory whose every commit waits for leave.
+/// A store in memory whose commits wait for permission.
 struct Gated {
     leave: Receiver<Result<(), ()>>,
     begun: Sender<usize>,
@@ -27,7 +27,7 @@ impl Store for Gated {
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), Lost> {
         let _ = self.begun.send(changes.len());
-        // A test that is over gives no more leave.
+        // A test that is over gives no more permission.
         self.leave.recv().unwrap_or(Ok(())).map_err(|()| Lost::Failed(std::io::Error::other("no space left")))
     }
 
@@ -36,7 +36,7 @@ impl Store for Gated {
     }
 }
 
-/// A server in a thread of its own.
+/// A server on a thread of its own.
 struct Served {
     addr: SocketAddr,
     handle: Handle<TurnServer>,
@@ -62,7 +62,7 @@ impl Served {
         Served { addr, handle, leave, begun, thread }
     }
 
-    /// Lets the next commit succeed, and waits until it has begun.
+    /// Lets the next commit succeed once it has begun.
     fn commit(&self) {
         self.begun.recv_timeout(PATIENCE).expect("a commit begins");
         self.leave.send(Ok(())).expect("the store waits");
@@ -93,7 +93,7 @@ impl Client {
         self.stream.write_all(format!("{line}\n").as_bytes()).expect("a connection");
     }
 
-    /// The next line; empty at the end of the stream.
+    /// Returns the next line; empty at the end of the stream.
     fn hear(&mut self) -> String {
         let mut line = String::new();
         // A reset is an end as well.
@@ -126,7 +126,7 @@ fn a_loop_does_not_wait_for_its_store() {
     let (served, mut ann, mut bob) = ring(short);
     ann.say("ANSWER turn=1 epoch=7 :x");
     served.begun.recv_timeout(PATIENCE).expect("a commit begins");
-    // It does not end. Meanwhile the connection with the answer is served, and so is a newcomer.
+    // The commit does not end. Meanwhile the connection with the answer is served, and so is a newcomer.
     ann.say("PING");
     assert_eq!(ann.hear(), "PONG", "its OK waits");
     let mut cid = Client::connect(served.addr);
@@ -162,7 +162,7 @@ fn a_drain_gives_the_store_time() {
     served.begun.recv_timeout(PATIENCE).expect("a commit begins");
     served.handle.drain();
     ann.say("PING");
-    // It may be closing by now, and answer no more.
+    // It may be closing by now, and no longer answer.
     drop(served.leave);
     assert_eq!(ann.hear_until("OK"), "OK turn=1");
     assert!(ann.hear_until("BYE").starts_with("BYE shutting-down"));

@@ -1,4 +1,4 @@
-//! The order of a ring and the bound of every wait, by random histories against an oracle and a judge; see
+//! The order of a ring and the bound of every wait: random histories against an oracle and a judge; see
 //! `oracle/mod.rs`.
 
 use crate::oracle::history::{Act, History};
@@ -17,7 +17,8 @@ fn law(random: &mut fastrand::Rng) -> Law {
     }
 }
 
-/// Plays a history by a seed, and returns how many waits ended, and how many after as many turns as allowed.
+/// Plays the history of a seed. Returns how many waits ended, and how many of these after as many turns as
+/// allowed.
 fn play(seed: u64, steps: usize) -> (u64, u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let weights: &[u8] = if seed.is_multiple_of(2) { &[1] } else { &[1, 1, 2, 3, 7, 100] };
@@ -34,7 +35,7 @@ fn play(seed: u64, steps: usize) -> (u64, u64) {
     (history.oracle.judge.ended, history.oracle.judge.met)
 }
 
-/// Names the seed of the history that fails.
+/// Prints the seed of a failed history.
 struct Seed(u64);
 
 impl Drop for Seed {
@@ -45,9 +46,9 @@ impl Drop for Seed {
     }
 }
 
-/// Even seeds make rings with equal weights, odd ones with weights of 1 to 100.
+/// Even seeds make rings with equal weights, odd seeds use weights from 1 to 100.
 #[test]
-fn random_histories_go_by_the_law_and_keep_the_bounds() {
+fn random_histories_follow_the_law_and_keep_the_bounds() {
     let (mut ended, mut met) = (0, 0);
     for seed in 0..1_200 {
         let seed = Seed(seed);
@@ -57,12 +58,12 @@ fn random_histories_go_by_the_law_and_keep_the_bounds() {
     assert!(ended > 20_000 && met > 4_000, "{ended} waits ended, {met} at their bound: this says too little");
 }
 
-/// Ways in which a client with many names ends the turn of one of them, to get the next one sooner.
+/// Ways in which a client with many names ends the turn of one name in order to get the next one sooner.
 #[derive(Debug, Clone, Copy)]
 enum Trick {
-    /// A fresh name joins before the old one drops.
+    /// A new name joins before the old one disconnects.
     FreshNames,
-    /// Of many seats only one is there at a time, the next in order.
+    /// Only one of many seats is connected at any time, the next in order.
     OneAtATime,
     /// Its seats rest and ask.
     RestAndAsk,
@@ -70,8 +71,8 @@ enum Trick {
     LeaveAndJoin,
 }
 
-/// The honest seat 0 answers at once, and every turn of the other client goes with a trick. The judge counts
-/// the turns before each of the honest seat's, and the history fails if there are more than M12 allows.
+/// The honest seat 0 answers at once, while the other client plays a trick in every turn. The judge counts
+/// the turns before each turn of the honest seat, and the history fails if there are more than M12 allows.
 fn trick(trick: Trick, weight: u8) {
     let law = Law {
         min_seats: 2,
@@ -119,9 +120,9 @@ fn m12_no_trick_of_a_client_with_many_names_gets_it_more_turns() {
     }
 }
 
-/// The oracle is checked, too: by what another program made of the same sentences.
+/// The oracle itself is checked against output that another program produced from the same sentences.
 #[test]
-fn traces_of_another_program_are_replayed_grant_by_grant() {
+fn the_oracle_agrees_with_traces_of_another_program_in_every_grant() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/virtual/oracle/traces");
     let mut traces: Vec<_> =
         std::fs::read_dir(folder).expect("the folder").map(|file| file.expect("a file").path()).collect();

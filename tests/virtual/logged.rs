@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 thread_local! {
-    /// Log lines of this thread: a test has a thread of its own.
+    /// The log lines of this thread. Each test has a thread of its own.
     static LOGGED: RefCell<Vec<(log::Level, String)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -21,10 +21,10 @@ impl log::Log for Listener {
     fn flush(&self) {}
 }
 
-/// From now on what this thread logs is kept.
+/// Keeps the log lines of this thread from now on.
 pub(crate) fn listen_to_log() {
     static LISTENER: Listener = Listener;
-    // Another test was first: the same listener hears for all.
+    // If another test came first, the same listener works for all.
     let _ = log::set_logger(&LISTENER);
     log::set_max_level(log::LevelFilter::Trace);
     take_log();
@@ -35,7 +35,7 @@ pub(crate) fn take_log() -> Vec<(log::Level, String)> {
     LOGGED.take()
 }
 
-/// How many lines of that speak of each of these.
+/// Returns how many of these lines contain each text.
 pub(crate) fn times_logged<const N: usize>(of: [&str; N]) -> [usize; N] {
     let log = take_log();
     of.map(|text| log.iter().filter(|(_, line)| line.contains(text)).count())

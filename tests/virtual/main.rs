@@ -1,5 +1,5 @@
-//! All that needs neither sockets nor the system's clock: the protocols, with the engine or by hand, in
-//! virtual time. It runs without any feature of the crate.
+//! Tests without sockets or the system's clock: the protocols, with the engine or by hand, in virtual time.
+//! They need no feature of the crate.
 
 // protocol_sentences/  each numbered sentence of the turn protocol
 // scenarios.rs         stories of a ring as text, in `tests/scenarios/`

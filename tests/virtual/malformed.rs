@@ -1,8 +1,8 @@
-//! Malformed input, by hand: for every protocol and framing, sent whole and cut in two at every byte, beside
-//! others that notice nothing.
+//! Handwritten malformed input for every protocol and framing, sent whole and split at every byte, next to
+//! other clients that must not notice anything.
 //!
-//! Where messages have an end, a cut must make no difference. Where they have none, a piece may be refused
-//! instead of the whole; but nothing of it may count.
+//! If messages have an end, a split must make no difference. If not, a piece may be refused instead of the
+//! whole, but no part of it may count.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use taketurns::protocol::{ConnectionId, Links, Origin, Protocol};
 use taketurns::time::Now;
 
-/// A protocol without sockets, and the time that it is told.
+/// A protocol without sockets, and its time.
 struct Stage<P> {
     protocol: P,
     links: Links,
@@ -41,7 +41,7 @@ impl<P: Protocol> Stage<P> {
         }
     }
 
-    /// Longer than a gather time, shorter than any time-out.
+    /// Longer than the gather time, shorter than any timeout.
     fn wait(&mut self) {
         for _ in 0..20 {
             self.now.instant += Duration::from_millis(20);
@@ -51,7 +51,7 @@ impl<P: Protocol> Stage<P> {
         }
     }
 
-    /// Returns the messages to `id` since the last call.
+    /// Returns the bytes for `id` since the last call.
     fn heard(&mut self, id: ConnectionId) -> String {
         let heard = String::from_utf8_lossy(self.links.unsent(id)).into_owned();
         self.links.consume(id, heard.len());
@@ -59,7 +59,7 @@ impl<P: Protocol> Stage<P> {
     }
 }
 
-/// Result of malformed input.
+/// The result of malformed input.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     speaker_heard: String,
@@ -67,13 +67,13 @@ struct Outcome {
     others_heard: Vec<String>,
 }
 
-/// The sender, and the other clients.
+/// The sender and the other clients.
 struct Cast {
     speaker: ConnectionId,
     others: Vec<ConnectionId>,
 }
 
-/// `text` is said in two pieces, of which the first has `cut` bytes.
+/// Sends `text` in two pieces, of which the first has `cut` bytes.
 fn outcome<P: Protocol>(stage: &mut Stage<P>, cast: &Cast, text: &[u8], cut: usize) -> Outcome {
     for &id in cast.others.iter().chain([&cast.speaker]) {
         stage.heard(id);
@@ -88,8 +88,8 @@ fn outcome<P: Protocol>(stage: &mut Stage<P>, cast: &Cast, text: &[u8], cut: usi
     }
 }
 
-/// Where messages have an end: `text` is refused by what `is_refusal` knows, whatever the cut; nobody else
-/// hears of it, and `go_on` finds all as it was.
+/// For messages with an end: `text` must be refused in the way that `is_refusal` accepts, for every split. No
+/// other client may be told, and `go_on` must find everything unchanged.
 fn refused_alike<P: Protocol>(
     text: &[u8],
     set: impl Fn() -> (Stage<P>, Cast),
@@ -101,7 +101,7 @@ fn refused_alike<P: Protocol>(
     let shown = text[..text.len().min(80)].escape_ascii();
     assert!(is_refusal(&whole), "\"{shown}\" is not refused: {whole:?}");
     assert!(whole.others_heard.iter().all(String::is_empty), "\"{shown}\" is heard by others: {whole:?}");
-    // Of the longest ones not every cut.
+    // The longest ones are not split at every byte.
     for cut in (1..text.len()).step_by(text.len().div_ceil(1_100)) {
         let (mut stage, cast) = set();
         assert_eq!(outcome(&mut stage, &cast, text, cut), whole, "\"{shown}\" cut after {cut} bytes");
@@ -124,7 +124,7 @@ fn turns(framing: Framing) -> Stage<TurnServer> {
     Stage::new(TurnServer::new(config, Box::new(|bytes| bytes.fill(7))).expect("a valid configuration"))
 }
 
-/// Ann holds the turn, Bob is next, and Eve, who speaks, after him.
+/// Ann holds the turn, Bob is next, and then Eve, who sends the text.
 fn three_in_lines() -> (Stage<TurnServer>, Cast) {
     let mut stage = turns(Framing::Line);
     let [ann, bob, speaker] = ["ann", "bob", "eve"].map(|name| {
@@ -291,7 +291,7 @@ fn malformed_answers_without_an_end() {
         for cut in 0..text.len() {
             let mut stage = turns(Framing::Raw);
             let (ann, bob) = (stage.open(), stage.open());
-            // Else some of these would be the first words of another protocol.
+            // Otherwise some of these would be taken for the first bytes of another protocol.
             for (id, answer) in [(ann, "ann:1"), (bob, "bob:1")] {
                 stage.heard(id);
                 stage.say(id, answer.as_bytes());
@@ -301,7 +301,7 @@ fn malformed_answers_without_an_end() {
             let about = format!("\"{}\" cut after {cut} bytes: {outcome:?}", text.escape_ascii());
             let counts = stage.protocol.counts();
             assert!(counts.accepted == 2 && counts.refused >= 1, "{about}");
-            // Each strike brings another GO to the same holder, and the others nothing.
+            // Each strike brings another GO to the same holder, and nothing to the others.
             assert!(outcome.is_open && outcome.speaker_heard.replace("GO", "").is_empty(), "{about}");
             assert_eq!(outcome.others_heard, [""], "{about}");
             stage.say(ann, b"ann:1");
@@ -339,7 +339,7 @@ fn echo(keep_open: bool) -> (Stage<EchoServer>, Cast) {
 }
 
 #[test]
-fn what_an_echo_server_refuses() {
+fn malformed_messages_of_the_echo_protocol() {
     let too_long = vec![b'x'; 70_000];
     let cut_off = [b"x".repeat(2_000), b"\xe2\x82".to_vec()].concat();
     let messages: &[&[u8]] = &[
@@ -378,7 +378,7 @@ fn dispatch(framing: Framing) -> (Stage<DispatchServer>, Cast) {
     let config = DispatchServerConfig { framing, ..DispatchServerConfig::default() };
     let mut stage = Stage::new(DispatchServer::new(config));
     let [speaker, worker, last] = [(); 3].map(|()| stage.open());
-    // Else some of these would be the first words of another protocol.
+    // Otherwise some of these would be taken for the first bytes of another protocol.
     stage.say(speaker, b"C 0 hello\n");
     stage.wait();
     (stage, Cast { speaker, others: vec![worker, last] })
@@ -450,7 +450,7 @@ fn malformed_commands_without_an_end() {
 
 // ---- the counter --------------------------------------------------------------------------------------
 
-/// Client 5, who speaks, and client 6.
+/// Client 5, which sends the text, and client 6.
 fn counters() -> (Stage<CounterServer>, Cast) {
     let entropy = Box::new(|bytes: &mut [u8]| bytes.fill(7));
     let mut stage = Stage::new(CounterServer::new(CounterServerConfig::default(), entropy));
@@ -503,7 +503,7 @@ fn malformed_words_of_a_counter() {
 }
 
 #[test]
-fn ids_that_are_none() {
+fn invalid_ids_of_a_counter() {
     for id in
         [&b"x"[..], b"-1", b"10001", b"99999999999999999999", b"1.5", b"\xff", b"\0", b"five", b":1", b"0x5"]
     {

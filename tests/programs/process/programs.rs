@@ -1,4 +1,4 @@
-//! Where the programs are: the examples of this crate, built if they are not, and the legacy ones in Python.
+//! Finds the programs: the examples of this crate, built if necessary, and the legacy ones in Python.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// The example program `name`, ready for options.
+/// Returns a command for the example program `name`, ready for options.
 ///
-/// Cargo tells tests where binaries are, but not examples; they are beside the tests, though:
-/// `target/debug/deps/this_test` and `target/debug/examples/name`. `cargo test` builds them; where only this
-/// test was built they are missing or of yesterday, and are built here, once.
+/// Cargo tells tests where binaries are, but not examples. They are in a folder next to the tests:
+/// `target/debug/deps/this_test` and `target/debug/examples/name`. `cargo test` builds them. If only this
+/// test was built, they are missing or outdated, and are built here, once.
 pub(crate) fn example(name: &str) -> Command {
     let path = example_path(name);
     if modified(&path) < newest_source() {
@@ -18,7 +18,7 @@ pub(crate) fn example(name: &str) -> Command {
     }
     assert!(path.exists(), "there is no {}", path.display());
     let mut command = Command::new(path);
-    // The tester's own environment must not decide the servers' addresses and the clients' names.
+    // The environment of whoever runs the tests must not decide addresses and names.
     let all = std::env::vars_os().map(|(variable, _)| variable);
     for variable in all.filter(|variable| variable.to_string_lossy().starts_with("TAKETURNS_")) {
         command.env_remove(variable);
@@ -26,7 +26,7 @@ pub(crate) fn example(name: &str) -> Command {
     command
 }
 
-/// The same where it matters with which features it was built: with those of this test.
+/// Like [`example`], for tests that depend on its features: built with those of this test.
 pub(crate) fn example_as_here(name: &str) -> Command {
     build_examples();
     example(name)
@@ -50,7 +50,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
 
-/// When the youngest file that the examples are made of was written.
+/// Returns when the newest source file of the examples was written.
 fn newest_source() -> Option<SystemTime> {
     fn newest(path: &Path) -> Option<SystemTime> {
         match std::fs::read_dir(path) {
@@ -64,7 +64,7 @@ fn newest_source() -> Option<SystemTime> {
         .max()?
 }
 
-/// Those of this test.
+/// Returns the features of this test.
 fn features() -> String {
     let optional = [
         ("status", cfg!(feature = "status")),
@@ -87,8 +87,8 @@ fn build_examples() {
         };
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
-        // Cargo has told this test of its package. A build script that asks for these would be run again, and
-        // ring and rustls built anew, in every run.
+        // Cargo has set variables for this test's package. A build script that depends on them would be run
+        // again, and ring and rustls rebuilt every time.
         for (name, _) in std::env::vars_os() {
             if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.to_string_lossy().starts_with(start))
             {
@@ -105,7 +105,8 @@ fn build_examples() {
     });
 }
 
-/// A Python program of `tests/legacy`, ready for options; `None`, said loudly, where Python is missing.
+/// Returns a command for a Python program of `tests/legacy`, ready for options. Without Python, returns
+/// `None` and prints a warning.
 pub(crate) fn legacy(program: &str) -> Option<Command> {
     static FOUND: OnceLock<bool> = OnceLock::new();
     let found = *FOUND.get_or_init(|| {
@@ -113,7 +114,7 @@ pub(crate) fn legacy(program: &str) -> Option<Command> {
         version.is_ok_and(|status| status.success())
     });
     if !found {
-        // Not `eprintln!`: what a passing test says through that is hidden.
+        // Not `eprintln!`, because that output of a passing test is hidden.
         let _ =
             writeln!(std::io::stderr(), "SKIPPED: python3 not found, nothing is tested against {program}");
         return None;

@@ -1,5 +1,5 @@
-//! The feed: what is told of turns, how often, and what a reader hears when it comes. What slow readers do is
-//! in `requests.rs`.
+//! The feed: what it reports about turns, how often, and the first messages to a reader. Slow readers are
+//! tested in `requests.rs`.
 
 use std::io::Write as _;
 use std::sync::mpsc::channel;
@@ -14,7 +14,7 @@ use super::peers::{Player, Reader, play};
 use super::server::{Server, turn_server, turns, wait_until};
 
 #[test]
-fn the_feed_tells_of_turns_as_they_are_taken() {
+fn the_feed_reports_turns_as_they_are_taken() {
     let server = turn_server();
     let (mut reader, hello) = Reader::begin(server.status);
     assert_eq!(hello["server"], format!("taketurns {}", env!("CARGO_PKG_VERSION")));
@@ -87,10 +87,10 @@ fn a_large_ring_is_shown_in_part_and_the_rest_is_counted() {
 }
 
 #[test]
-fn the_feed_says_something_every_second_and_no_more_than_ten_times() {
+fn the_feed_sends_one_to_ten_messages_per_second() {
     let server = turn_server();
     let (mut reader, _) = Reader::begin(server.status);
-    // By the server's clock, so that it does not matter when they are read.
+    // Measured by the server's clock, so that it does not matter when messages are read.
     let uptime = |state: &Value| state["uptime_ms"].as_u64().expect("a number");
     let first = reader.message("state");
     let before = reader.message("state");
@@ -119,7 +119,7 @@ fn the_feed_says_something_every_second_and_no_more_than_ten_times() {
 }
 
 #[test]
-fn a_reader_hears_of_no_hand_over_from_before_it_came() {
+fn a_reader_is_not_told_about_earlier_hand_overs() {
     let server = turn_server();
     let mut players = play(&server, 6);
     server.wait_for_metric("taketurns_hand_over_seconds_count", 6.0);
@@ -130,9 +130,9 @@ fn a_reader_hears_of_no_hand_over_from_before_it_came() {
     assert_eq!(state["hand_over"]["count"], 1);
 }
 
-/// The time left of a turn has run on meanwhile.
+/// The time that the turn has left must be current.
 #[test]
-fn a_reader_hears_first_how_things_stand_when_it_comes() {
+fn the_first_message_to_a_reader_has_the_current_state() {
     let config = StatusConfig { heartbeat: PATIENCE, ..StatusConfig::default() };
     let server = Server::start(turns(TurnServerConfig::default()), config);
     let uptime = |state: &Value| state["uptime_ms"].as_u64().expect("a number");

@@ -1,4 +1,4 @@
-//! Hosts: another protocol, a poll of one's own, an address that is taken.
+//! Hosts: another protocol, a poll of their own, an address that is taken.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -75,7 +75,7 @@ fn a_host_with_a_poll_of_its_own_serves_the_status_too() {
     client.join().expect("it has its answer");
 }
 
-/// Waits in `poll(2)` for the loop's descriptor and nothing else.
+/// Waits in `poll(2)` for the loop's descriptor only.
 #[test]
 #[cfg(unix)]
 fn a_loop_inside_another_one_serves_the_status_too() {

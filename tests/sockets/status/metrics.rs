@@ -1,4 +1,4 @@
-//! Metrics: that they follow what happens, and that collectors can read them.
+//! Metrics follow events, and monitoring systems can read them.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -25,7 +25,7 @@ fn metrics_follow_the_turns() {
     for (name, value) in [
         ("taketurns_turns_total{outcome=\"answered\"}", 6.0),
         ("taketurns_answer_seconds_count", 6.0),
-        // Each of the six went on to the other.
+        // Each of the six went to the other player.
         ("taketurns_hand_over_seconds_count", 6.0),
         ("taketurns_seats{state=\"holding\"}", 1.0),
         ("taketurns_seats{state=\"waiting\"}", 1.0),
@@ -35,7 +35,7 @@ fn metrics_follow_the_turns() {
         ("taketurns_connections", 2.0),
         ("taketurns_connections_accepted_total", 2.0),
         ("taketurns_longest_wait_bound_seconds", 30.0),
-        // Two that joined with 9 bytes, six answers of 17, and one line of 7.
+        // Two clients joined with 9 bytes each; six answers have 17, and one line has 7.
         ("taketurns_received_bytes_total", 127.0),
         ("taketurns_build_info{version=\"0.1.0\",protocol=\"turns\"}", 1.0),
     ] {
@@ -49,7 +49,7 @@ fn metrics_follow_the_turns() {
     server.wait_for_metric("taketurns_turns_total{outcome=\"passed\"}", 1.0);
 }
 
-/// In the raw framing a GO is held back for a moment after WAIT, and the holder's time begins with it.
+/// In the raw framing, GO is held back for a moment after WAIT, and the holder's time begins with it.
 #[test]
 fn a_go_that_is_held_back_is_no_hand_over() {
     let mut config = TurnServerConfig::default();
@@ -85,7 +85,7 @@ fn a_go_that_is_held_back_is_no_hand_over() {
 }
 
 #[test]
-fn every_metric_has_a_help_and_a_type_and_is_told_once() {
+fn every_metric_has_a_help_and_a_type_and_occurs_once() {
     let server = turn_server();
     let text = server.get("/metrics").body;
     let named = |kind: &'static str| {
@@ -117,7 +117,7 @@ fn the_documentation_of_the_module_has_every_metric() {
     assert!(text.contains("taketurns_longest_wait_ratio"), "all are told");
 }
 
-/// Reads the metrics with the parsers that count, where they are installed.
+/// Reads the metrics with the common parsers, if they are installed.
 #[test]
 fn the_parsers_of_prometheus_read_the_metrics() {
     const PYTHON: &str = "import sys\nfrom prometheus_client.parser import text_string_to_metric_families as parse\n\
@@ -133,7 +133,7 @@ fn the_parsers_of_prometheus_read_the_metrics() {
             eprintln!("SKIPPED: there is no {program}");
             continue;
         };
-        // It may end without having read: then what it says is why.
+        // It may end without reading; then its output gives the reason.
         let _ = child.stdin.take().expect("piped").write_all(text.as_bytes());
         let ended = child.wait_with_output().expect("it ends");
         let said = String::from_utf8_lossy(&ended.stderr);

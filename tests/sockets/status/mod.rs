@@ -1,11 +1,11 @@
-//! The status listener on real sockets, beside servers that have something to do. What needs no socket is
-//! tested beside the code, in virtual time.
+//! The status listener on real sockets, next to busy servers. Tests without sockets are next to the code, in
+//! virtual time.
 
 // server.rs     a server with a status listener
-// peers.rs      those who ask, read the feed, and play
-// requests.rs   answers, and readers that nobody waits for
-// metrics.rs    what is measured
-// feed.rs       what is told as it happens
+// peers.rs      clients that ask, read the feed, or play
+// requests.rs   answers, and readers that nothing waits for
+// metrics.rs    the metrics
+// feed.rs       the feed
 // hosts.rs      other servers, other loops
 
 mod feed;

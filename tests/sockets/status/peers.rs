@@ -1,4 +1,4 @@
-//! The other ends: one that asks once, one that reads the feed, clients that play.
+//! The other ends: clients that ask once, read the feed, or play.
 
 use std::fmt::Display;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -11,14 +11,14 @@ use taketurns::protocol::turns::TurnServer;
 
 use super::server::Server;
 
-/// An answer that has come whole.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-/// Asks with `text`, and reads until the other end closes.
+/// Sends `text`, and reads until the other end closes.
 pub(crate) fn ask(addr: SocketAddr, text: &str) -> Answer {
     let mut stream = connect(addr);
     stream.write_all(text.as_bytes()).expect("it reads");
@@ -49,7 +49,7 @@ impl Answer {
 pub(crate) struct Reader(pub(crate) BufReader<TcpStream>);
 
 impl Reader {
-    /// Asks for the feed; with what it hears first.
+    /// Asks for the feed. Returns the reader and the first message.
     pub(crate) fn begin(addr: SocketAddr) -> (Reader, Value) {
         let mut stream = connect(addr);
         stream.write_all(b"GET /events HTTP/1.1\r\nHost: test\r\n\r\n").expect("it reads");
@@ -85,7 +85,7 @@ impl Reader {
         serde_json::from_str(data).expect("JSON")
     }
 
-    /// Reads until `done`.
+    /// Reads states until `done`.
     pub(crate) fn state_with(&mut self, what: &str, done: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -113,7 +113,7 @@ impl Player {
         player
     }
 
-    /// Reads up to the line that begins with `word`; returns that line.
+    /// Reads up to a line that begins with `word`. Returns that line.
     pub(crate) fn wait_for(&mut self, word: &str) -> String {
         let mut line = String::new();
         while !line.starts_with(word) {
@@ -128,7 +128,7 @@ impl Player {
         self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).expect("it reads");
     }
 
-    /// Waits for the turn, and answers it with `answer`.
+    /// Waits for the turn and answers it with `answer`.
     pub(crate) fn play(&mut self, answer: impl Display) {
         let go = self.wait_for("GO");
         let turn = go.split(' ').find(|field| field.starts_with("turn=")).expect("GO names its turn");
@@ -136,7 +136,7 @@ impl Player {
     }
 }
 
-/// Ann and Bob, who take `count` turns in all.
+/// Lets Ann and Bob take `count` turns in total.
 pub(crate) fn play(server: &Server<TurnServer>, count: i64) -> [Player; 2] {
     let mut players = ["ann", "bob"].map(|name| Player::join(server.addr, name));
     for number in 1..=count {

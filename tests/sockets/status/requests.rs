@@ -1,5 +1,5 @@
-//! Requests and answers: probes, pieces, nonsense; and that no reader waits for one that does not read or
-//! says nothing.
+//! Requests and answers: probes, split requests, nonsense; and no reader waits for one that does not read or
+//! is silent.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::peers::{Player, Reader, ask, play, whole_answer};
 use super::server::{Server, turn_server, turns, wait_until};
 
 #[test]
-fn probes_are_answered_and_everything_else_is_told_what_there_is() {
+fn probes_are_answered_and_other_requests_are_told_the_paths() {
     let server = turn_server();
     let health = server.get("/healthz");
     health.expect("200");
@@ -42,7 +42,7 @@ fn probes_are_answered_and_everything_else_is_told_what_there_is() {
 }
 
 #[test]
-fn a_request_in_pieces_and_one_of_a_client_that_stops_sending_are_answered() {
+fn split_requests_and_half_closed_requests_are_answered() {
     let server = turn_server();
     let mut stream = connect(server.status);
     stream.set_nodelay(true).expect("a socket");
@@ -57,7 +57,7 @@ fn a_request_in_pieces_and_one_of_a_client_that_stops_sending_are_answered() {
 }
 
 #[test]
-fn while_draining_it_is_not_ready_and_then_the_loop_ends_whoever_reads() {
+fn a_draining_loop_is_not_ready_and_ends_despite_readers() {
     let mut config = TurnServerConfig::default();
     config.drain_timeout = PATIENCE;
     let mut server = Server::start(turns(config), StatusConfig::default());
@@ -83,16 +83,16 @@ fn while_draining_it_is_not_ready_and_then_the_loop_ends_whoever_reads() {
     assert!(!end.as_ref().is_err_and(is_late), "the feed ends: {end:?}");
 }
 
-/// Probes first: whoever restarts this process waits for them.
+/// Probes come first, because a supervisor that would restart this process waits for them.
 #[test]
 fn readers_that_do_not_close_keep_no_probe_out() {
     let server = turn_server();
     for path in ["/healthz", "/metrics", "/", "/nothing", "/events"] {
-        // More than there may be connections, all of which have been answered.
+        // More than the allowed connections, all of which have been answered.
         let open: Vec<_> = (0..200)
             .map(|_| {
                 let mut stream = connect(server.status);
-                // One that had to make room may be gone by now.
+                // A connection that had to make room may be gone by now.
                 let _ = stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
                 let _ = recv(&stream, &mut [0]);
                 stream
@@ -105,8 +105,8 @@ fn readers_that_do_not_close_keep_no_probe_out() {
 }
 
 #[test]
-fn neither_slow_readers_nor_half_requests_stop_turns_and_there_is_room_when_they_are_gone() {
-    // Long enough for all of them to come before the first is told that it is slow.
+fn slow_readers_and_incomplete_requests_do_not_stop_turns_and_make_room_later() {
+    // Long enough for all of them to connect before the first one times out.
     let config = StatusConfig {
         head_timeout: Duration::from_secs(3),
         write_timeout: Duration::from_secs(3),
@@ -125,14 +125,14 @@ fn neither_slow_readers_nor_half_requests_stop_turns_and_there_is_room_when_they
     let halves: Vec<_> = (0..100)
         .map(|_| {
             let mut stream = connect(server.status);
-            // One that is turned away may be gone by now.
+            // A connection that was turned away may be gone by now.
             let _ = stream.write_all(b"GET /metrics HTT");
             stream
         })
         .collect();
     let _players = play(&server, 200);
     assert!(begun.elapsed() < PATIENCE);
-    // They have not asked yet, and the first of them give way to the last.
+    // They have not sent their requests yet, and the first of them make room for the last.
     let told: Vec<_> = halves
         .into_iter()
         .map(|stream| {
@@ -156,9 +156,9 @@ fn neither_slow_readers_nor_half_requests_stop_turns_and_there_is_room_when_they
     server.wait_for_metric("taketurns_turns_total{outcome=\"answered\"}", 200.0);
 }
 
-/// A probe that fails ends the process.
+/// A failed probe would end the process.
 #[test]
-fn a_probe_gets_through_however_many_connections_say_nothing() {
+fn a_probe_gets_through_despite_many_silent_connections() {
     let config = StatusConfig { head_timeout: 2 * PATIENCE, ..StatusConfig::default() };
     let server = Server::start(turns(TurnServerConfig::default()), config);
     let silent: Vec<_> = (0..64).map(|_| connect(server.status)).collect();
@@ -169,7 +169,7 @@ fn a_probe_gets_through_however_many_connections_say_nothing() {
     drop(silent);
 }
 
-/// A pass in which a deadline comes polls more than once, and each poll may tell of the listener's sockets.
+/// A pass with a deadline polls more than once, and each poll may report the listener's sockets.
 #[test]
 fn no_request_is_lost_while_turns_lapse() {
     let mut config = TurnServerConfig::default();
@@ -183,7 +183,7 @@ fn no_request_is_lost_while_turns_lapse() {
     drop(players);
 }
 
-/// A page that stands here plays at the same address.
+/// A page that is served here plays at the same address.
 #[test]
 #[cfg(feature = "web-socket")]
 fn a_web_socket_is_handed_over_to_the_driver_which_takes_it() {
@@ -208,7 +208,7 @@ fn a_web_socket_is_handed_over_to_the_driver_which_takes_it() {
     });
     assert_eq!(server.get("/").body, page);
     let mut stream = connect(server.status);
-    // The first message stands right behind the request, in the same write.
+    // The first message follows the request in the same write.
     let hello = [&b"\x81\x88\0\0\0\0"[..], b"JOIN ann"].concat();
     stream.write_all(&[request(server.status).as_bytes(), &hello].concat()).expect("it reads");
     let mut heard = Vec::new();
@@ -221,7 +221,7 @@ fn a_web_socket_is_handed_over_to_the_driver_which_takes_it() {
         heard.extend_from_slice(&piece[..count]);
     }
     assert!(heard.starts_with(b"HTTP/1.1 101 "), "{}", heard.escape_ascii());
-    // It is a connection of the driver's now, and none of the status listener's.
+    // The connection now belongs to the driver, and no longer to the status listener.
     server.wait_for_metric("taketurns_connections", 1.0);
     server.wait_for_metric("taketurns_status_connections", 1.0);
     let other = request(server.status).replace("Origin: http://", "Origin: http://evil.");

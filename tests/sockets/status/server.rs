@@ -1,4 +1,4 @@
-//! A server with a status listener, in a thread of its own. Who talks to it is in `peers.rs`.
+//! A server with a status listener on a thread of its own. Its clients are in `peers.rs`.
 
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
@@ -15,7 +15,7 @@ pub(crate) fn any_port() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
 }
 
-/// A server with a status listener, in a thread of its own; it is stopped when this is dropped.
+/// A server with a status listener on a thread of its own, stopped on drop.
 pub(crate) struct Server<P: Show + 'static> {
     pub(crate) addr: SocketAddr,
     pub(crate) status: SocketAddr,
@@ -51,7 +51,7 @@ impl<P: Show + 'static> Server<P> {
         ask(self.status, &format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
     }
 
-    /// The value of a metric, with its labels as they are written.
+    /// Returns the value of a metric, whose name includes its labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

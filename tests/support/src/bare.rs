@@ -1,4 +1,4 @@
-//! Bare sockets, for tests that say what no client of ours says. They block, each with a deadline.
+//! Bare sockets, for tests that send what our clients never would. They block, each with a deadline.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-/// For what takes milliseconds on an idle machine: no test is faster for a shorter one.
+/// For things that take milliseconds on an idle machine. A shorter time would make no test faster.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn connect(address: impl ToSocketAddrs) -> TcpStream {
@@ -27,14 +27,14 @@ pub fn recv(mut stream: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// An address that refuses connections until a program listens there.
+/// Returns an address that refuses connections until a program listens there.
 pub fn free_address() -> String {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_reuse_address(true).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("port 0 is free");
     let address = socket.local_addr().expect("bound").as_socket().expect("an address of IPv4");
-    // Bound until this process ends, so that the system gives the port to no other socket that asks for any.
-    // On Linux alone a program that asks for this one has it nevertheless.
+    // It stays bound until this process ends, so that the system gives the port to no other socket. Only on
+    // Linux can a program still listen on it.
     if cfg!(target_os = "linux") {
         std::mem::forget(socket);
     }

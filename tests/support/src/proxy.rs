@@ -1,5 +1,4 @@
-//! A proxy that cuts the bytes it passes on into pieces, and keeps them for a while, all at random from a
-//! seed.
+//! A proxy that splits and delays the bytes that it forwards, at random from a seed.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -7,13 +6,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use fastrand::Rng;
 
-/// Between clients and one server. It does nothing but in [`Proxy::step`].
+/// A proxy between clients and one server. It acts only in [`Proxy::step`].
 pub struct Proxy {
     listener: TcpListener,
     server: SocketAddr,
     rng: Rng,
     lanes: Vec<Lane>,
-    /// Lanes on which nothing moves any more: both ends are open, and hear nothing of each other.
+    /// Lanes on which nothing moves any more: both ends are open, but isolated from each other.
     cut: Vec<Lane>,
 }
 
@@ -36,12 +35,12 @@ impl Proxy {
         self.listener.local_addr().expect("bound")
     }
 
-    /// Cuts all connections without a word to either end. New ones are passed on as ever.
+    /// Cuts all connections without telling either end. New ones are still forwarded.
     pub fn cut(&mut self) {
         self.cut.append(&mut self.lanes);
     }
 
-    /// Closes all connections to the server, and says nothing to the clients.
+    /// Closes all connections to the server, without telling the clients.
     pub fn close_to_server(&mut self) {
         let to_server =
             self.lanes.iter().filter(|lane| lane.to.peer_addr().is_ok_and(|peer| peer == self.server));
@@ -49,7 +48,7 @@ impl Proxy {
         self.cut();
     }
 
-    /// Takes new clients, and moves each lane on by a piece, or not.
+    /// Accepts new clients, and may forward a piece on each lane.
     pub fn step(&mut self) {
         while let Ok((client, _)) = self.listener.accept() {
             let server = TcpStream::connect(self.server).expect("the server listens");
@@ -89,7 +88,7 @@ impl Lane {
         let piece: Vec<u8> = self.held.iter().copied().take(most).collect();
         if piece.is_empty() {
             if self.finished {
-                // The other end may be gone already.
+                // The other end may already be gone.
                 let _ = self.to.shutdown(std::net::Shutdown::Write);
             }
             return;

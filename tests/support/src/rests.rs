@@ -1,4 +1,4 @@
-//! Input that a protocol has left, kept for worlds that drive it by hand, as the engine keeps it.
+//! Unconsumed input, kept like in the engine, for worlds that drive a protocol by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use taketurns::time::Now;
 #[derive(Default)]
 pub struct Rests {
     rests: BTreeMap<ConnectionId, Vec<u8>>,
-    /// They have finished sending, and their protocols have not heard of that.
+    /// Connections that have finished sending, of which their protocols have not been told.
     ended: BTreeSet<ConnectionId>,
 }
 
 impl Rests {
-    /// `id` has sent `bytes`.
+    /// Hands `bytes` from `id` to the protocol.
     pub fn hear<P: Protocol>(
         &mut self,
         protocol: &mut P,
@@ -26,7 +26,7 @@ impl Rests {
         self.give(protocol, now, id, links);
     }
 
-    /// `id` has finished sending.
+    /// Ends the input of `id`.
     pub fn end<P: Protocol>(&mut self, protocol: &mut P, now: Now, id: ConnectionId, links: &mut Links) {
         self.ended.insert(id);
         self.tell_end(protocol, now, id, links);
@@ -49,8 +49,8 @@ impl Rests {
         true
     }
 
-    /// All that was queued has been written as far as it goes: gives what was left again, where there is room
-    /// or the protocol has asked for it. Whether that changed anything.
+    /// After all queues have been written as far as possible, hands unconsumed input to the protocol again if
+    /// there is room or it asked for it. Returns whether that changed anything.
     pub fn go_on<P: Protocol>(&mut self, protocol: &mut P, now: Now, links: &mut Links) -> bool {
         let mut has_changed = false;
         while let Some(id) = links.take_reread() {
@@ -66,7 +66,7 @@ impl Rests {
         has_changed
     }
 
-    /// Whether anything was consumed.
+    /// Returns whether anything was consumed.
     fn give<P: Protocol>(&mut self, protocol: &mut P, now: Now, id: ConnectionId, links: &mut Links) -> bool {
         if links.is_congested(id) {
             return false;

@@ -1,5 +1,5 @@
-//! The client without sockets: when it counts, when it asks, from where it goes on (C10). What a person sees
-//! of it is in `programs/`.
+//! The client without sockets: when it counts, when it asks, and where it continues (C10). What a user sees
+//! is tested in `programs/`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ struct Counting {
 }
 
 impl Counting {
-    /// Connected; the server has said nothing.
+    /// Creates a connected client to which the server has sent nothing.
     fn begin(entropy: Entropy) -> Counting {
         let mut links = Links::new(64 * 1024);
         let now = Now::ORIGIN;
@@ -35,7 +35,7 @@ impl Counting {
         world
     }
 
-    /// One to which the server has answered `number`.
+    /// Creates a client to which the server has answered `number`.
     fn from(number: &str) -> Counting {
         let mut world = Counting::begin(counting());
         world.answer(number);
@@ -54,7 +54,7 @@ impl Counting {
         self.carry_out();
     }
 
-    /// Lets time pass, from deadline to deadline, as a driver does.
+    /// Lets time pass from deadline to deadline, like a driver.
     fn advance(&mut self, by: Duration) {
         let until = self.now.instant + by;
         while let Some(next) = self.client.next_deadline().filter(|&next| next <= until) {
@@ -138,7 +138,7 @@ fn c10_it_asks_every_3_to_5_seconds_and_takes_the_answer_as_its_increment() {
     assert!(client.events.iter().any(|event| matches!(event, CounterClientEvent::Asked(Parity::Odd))));
 }
 
-/// Two answers that arrive together would be one number.
+/// Two answers that arrived together would look like one number.
 #[test]
 fn c10_it_does_not_ask_again_before_the_answer() {
     let mut client = Counting::from("0");
@@ -220,7 +220,7 @@ fn c10_the_next_connection_goes_on_from_the_servers_number() {
     client.connection = client.links.open(([127, 0, 0, 1], 9).into());
     client.written();
     client.open();
-    // The end of the old one comes behind the beginning of the new one.
+    // The end of the old connection comes after the beginning of the new one.
     client.client.handle_closed(client.now, old, CloseReason::Finished, &mut client.links);
     client.advance(Duration::from_secs(9));
     assert_eq!(client.written(), ["17"], "the answer has not come");
@@ -229,9 +229,9 @@ fn c10_the_next_connection_goes_on_from_the_servers_number() {
     assert_eq!(client.written(), ["101 "]);
 }
 
-/// The last words of an old connection, whichever they are, are no answer to the new one.
+/// The last bytes of an old connection, whatever they are, are not an answer to the new one.
 #[test]
-fn c10_the_old_connection_speaks_for_no_other() {
+fn c10_input_of_an_old_connection_does_not_count_for_a_new_one() {
     let mut client = Counting::from("10");
     let old = client.connection;
     client.connection = client.links.open(([127, 0, 0, 1], 9).into());
@@ -250,7 +250,7 @@ fn c10_the_old_connection_speaks_for_no_other() {
 }
 
 #[test]
-fn c10_times_without_end_are_no_panic() {
+fn c10_endless_times_do_not_panic() {
     let mut config = CounterClientConfig::new(id(1));
     config.ask_max = Duration::MAX;
     config.ask_min = Duration::MAX / 2;

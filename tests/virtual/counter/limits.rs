@@ -1,5 +1,5 @@
 //! Refused input and closed clients: bad ids, bad words, too long, silent, too many, not reading (C8, C9, A2,
-//! A3). What the log says of it is in `log.rs`.
+//! A3). The log is tested in `log.rs`.
 
 use std::time::Duration;
 
@@ -29,9 +29,9 @@ fn c08_a_bad_id_closes_the_connection() {
     assert!(!world.is_open(client));
 }
 
-/// The first thing that another protocol says is no id.
+/// The first bytes of another protocol are not an id.
 #[test]
-fn l06_another_protocol_is_closed_before_anything_behind_its_first_line_counts() {
+fn l06_another_protocol_is_closed_before_anything_after_its_first_line_counts() {
     for head in
         ["POST / HTTP/1.1\r\nHost: x\r\n\r\n", "\u{16}\u{3}\u{1}\n", "SSH-2.0-x\r\n", "17\0\n", "\u{1b}[2J\n"]
     {
@@ -110,18 +110,18 @@ fn a02_a_connection_without_an_id_is_closed_after_10_seconds() {
     let mut world = World::new();
     let (silent, counting) = (world.begin(" "), world.begin("17"));
     let ten_seconds = world.now.instant + Duration::from_secs(10);
-    assert!(world.server.next_deadline().is_some_and(|due| due <= ten_seconds), "somebody has to wake it");
+    assert!(world.server.next_deadline().is_some_and(|due| due <= ten_seconds), "a deadline has to wake it");
     world.advance(ms(9_999));
     assert!(world.is_open(silent));
     world.advance(ms(1));
     assert!(!world.is_open(silent));
     world.advance(Duration::from_secs(100_000));
-    assert!(world.is_open(counting), "who has said an id may be silent");
+    assert!(world.is_open(counting), "a client that has sent its id may be silent");
     assert_eq!(world.server.next_deadline(), None);
 }
 
 #[test]
-fn a02_of_a_connection_that_breaks_nothing_is_kept() {
+fn a02_nothing_is_kept_of_a_broken_connection() {
     let config = CounterServerConfig { max_clients: 2, ..CounterServerConfig::default() };
     let mut world = World::with(config, counting());
     let (silent, client) = (world.connect(), world.begin("17"));
@@ -135,7 +135,7 @@ fn a02_of_a_connection_that_breaks_nothing_is_kept() {
     }
 }
 
-/// Any bytes in any pieces: no panic, one record for each id, and nothing kept of the connections.
+/// Any bytes in any pieces: no panic, one record per id, and nothing kept of the connections.
 #[test]
 fn a02_random_bytes_do_no_harm() {
     let mut rng = fastrand::Rng::with_seed(9);

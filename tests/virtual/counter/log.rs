@@ -1,4 +1,5 @@
-//! The server's log, and its limits (C6, C8, A4). The file that a program logs to is in `programs/log.rs`.
+//! The server's log and its limits (C6, C8, A4). The log file of the program is tested in
+//! `programs/counter/log.rs`.
 
 use taketurns::protocol::Protocol as _;
 use taketurns::protocol::counter::{CounterEvent, CounterServerConfig};
@@ -54,9 +55,9 @@ fn a04_clients_turned_away_and_replaced_share_the_budget_of_the_log() {
     assert_eq!(times_logged(["the newer connection wins", "turned away"]), [60, 40]);
 }
 
-/// L7: a client of the turn protocol may come to the wrong server, and says its secrets there.
+/// L7: a client of the turn protocol may reach the wrong server and send its secrets there.
 #[test]
-fn l07_secrets_are_not_logged_of_clients_of_another_protocol() {
+fn l07_secrets_of_clients_of_another_protocol_are_not_logged() {
     let secret = "0123456789abcdef0123456789abcdef";
     for said in
         [format!("resume={secret} "), format!("{secret} "), format!("token={secret} "), secret.to_owned()]

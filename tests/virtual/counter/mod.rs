@@ -1,4 +1,5 @@
-//! The counter protocol, by the sentences of docs/LEGACY.md. The programs are in `tests/programs/counter/`.
+//! The counter protocol, by the sentences of docs/LEGACY.md. The programs are tested in
+//! `tests/programs/counter/`.
 //!
 //! The name of a test begins with its sentence.
 

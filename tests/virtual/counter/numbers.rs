@@ -1,5 +1,5 @@
-//! Ids and their numbers, odd and even, two connections of one id, and the end of them all: what clients that
-//! keep to the protocol are told (C1 to C5, C7, A6). Words that are none are in `limits.rs`.
+//! Ids and their numbers, odd and even, two connections with one id, and the end of all (C1 to C5, C7, A6),
+//! for clients that keep to the protocol. Invalid words are tested in `limits.rs`.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ fn c01_ids_are_0_to_10000() {
 }
 
 #[test]
-fn c01_white_space_before_the_id_is_nothing() {
+fn c01_white_space_before_the_id_is_ignored() {
     let mut world = World::new();
     let client = world.begin(" \r\n\t");
     assert_eq!(world.heard(client), "");
@@ -54,7 +54,7 @@ fn c02_the_answer_is_the_last_number_of_that_id() {
 }
 
 #[test]
-fn c03_every_split_behind_the_id_means_the_same() {
+fn c03_every_split_after_the_id_means_the_same() {
     let script = b" 5 odd 18 even -3 what? 9223372036854775807 \xff 7 odd ";
     let whole = {
         let mut world = World::new();
@@ -96,7 +96,7 @@ fn c03_messages_may_come_with_the_id() {
 }
 
 #[test]
-fn c03_a_message_that_has_not_ended_is_none() {
+fn c03_a_message_that_has_not_ended_does_not_count() {
     let mut world = World::new();
     let client = world.begin("17");
     world.send(client, "5 1");
@@ -132,12 +132,12 @@ fn c04_odd_and_even_are_uniform_over_their_50_numbers() {
         }
         let of_parity = seen.iter().skip(rest).step_by(2);
         let chi_square: f64 = of_parity.map(|&n| (f64::from(n) - 1000.0).powi(2) / 1000.0).sum();
-        // 49 degrees of freedom: more than 95 happens once in 10,000 seeds.
+        // With 49 degrees of freedom, more than 95 occurs once in 10,000 seeds.
         assert!((15.0..95.0).contains(&chi_square), "{word}: {chi_square}");
     }
 }
 
-/// 256 is no multiple of 50.
+/// 256 is not a multiple of 50.
 #[test]
 fn c04_no_number_is_favoured_by_the_end_of_a_byte() {
     let mut world = World::new();
@@ -217,7 +217,7 @@ fn c07_other_ids_are_left_alone() {
 }
 
 #[test]
-fn a06_a_drain_closes_all_and_takes_nobody_new() {
+fn a06_a_drain_closes_all_and_accepts_no_newcomers() {
     let mut world = World::new();
     let (client, silent) = (world.begin("17"), world.connect());
     world.server.drain(world.now, &mut world.links);

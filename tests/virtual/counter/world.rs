@@ -1,5 +1,5 @@
-//! A server without sockets, its connections, and what its peers have heard. What it should say to them is
-//! not here.
+//! A server without sockets, its connections, and the bytes that its peers have received. What these should
+//! be is not decided here.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -13,21 +13,21 @@ pub(crate) fn id(number: u16) -> CounterId {
     CounterId::new(number).expect("an id")
 }
 
-/// A server, its connections, and what its peers have heard.
+/// A server, its connections, and the bytes that its peers have received.
 pub(crate) struct World {
     pub(crate) server: CounterServer,
     pub(crate) links: Links,
     pub(crate) now: Now,
     pub(crate) heard: HashMap<ConnectionId, Vec<u8>>,
     pub(crate) ended: HashMap<ConnectionId, Intent>,
-    /// They do not read.
+    /// Peers that do not read.
     pub(crate) deaf: HashSet<ConnectionId>,
     pub(crate) events: Vec<CounterEvent>,
     port: u16,
     rests: Rests,
 }
 
-/// Bytes that count upwards: random enough for what is not about randomness.
+/// Bytes that count upwards, for tests that do not depend on randomness.
 pub(crate) fn counting() -> Entropy {
     let mut next = 0_u8;
     Box::new(move |bytes| {
@@ -66,7 +66,7 @@ impl World {
         id
     }
 
-    /// A connection that has sent `bytes`, its id first.
+    /// Opens a connection and sends `bytes`, which begin with an id.
     pub(crate) fn begin(&mut self, bytes: &str) -> ConnectionId {
         let id = self.connect();
         self.send(id, bytes);
@@ -87,7 +87,7 @@ impl World {
         self.carry_out();
     }
 
-    /// It breaks.
+    /// Breaks a connection.
     pub(crate) fn lose(&mut self, id: ConnectionId) {
         let reset = CloseReason::Broken(std::io::ErrorKind::ConnectionReset);
         self.server.handle_closed(self.now, id, reset, &mut self.links);

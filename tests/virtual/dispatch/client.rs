@@ -1,5 +1,5 @@
-//! The client without sockets: the gap it leaves, what it makes of messages, its rank (R11). What a person
-//! sees of it is in `programs/`.
+//! The client without sockets: the gap that it leaves, its handling of messages, its rank (R11). What a user
+//! sees is tested in `programs/`.
 
 use std::time::{Duration, SystemTime};
 
@@ -98,7 +98,7 @@ fn r11_the_client_leaves_the_gap_and_claims_its_current_rank() {
 }
 
 #[test]
-fn r11_the_client_executes_what_comes_from_above() {
+fn r11_the_client_executes_commands_from_above() {
     let mut world = ClientWorld::new(Framing::Raw);
     world.hear("Your rank is 1");
     let command = |text: &str| DispatchClientEvent::Command(text.parse().expect("valid"));
@@ -124,7 +124,7 @@ fn r11_the_client_executes_what_comes_from_above() {
 
 /// A legacy server leaves no gap.
 #[test]
-fn r11_the_client_tells_a_rank_from_what_comes_with_it() {
+fn r11_the_client_splits_a_rank_from_an_adjacent_message() {
     let mut world = ClientWorld::new(Framing::Raw);
     let command = |text: &str| DispatchClientEvent::Command(text.parse().expect("valid"));
     use DispatchClientEvent::{NewRank, Ranked};
@@ -147,9 +147,9 @@ fn r11_the_client_never_queues_more_than_a_peer_may_have() {
     assert_eq!(written, 8_192);
 }
 
-/// The client as a host sees it.
+/// The client as its host sees it.
 #[test]
-fn r11_the_client_knows_its_rank_and_what_waits() {
+fn r11_the_client_knows_its_rank_and_waiting_commands() {
     let mut world = ClientWorld::new(Framing::Raw);
     assert_eq!((world.client.rank(), world.client.is_waiting()), (None, false));
     assert_eq!(world.hear("Server full"), [DispatchClientEvent::Full]);
@@ -179,7 +179,7 @@ fn r11_a_lost_connection_takes_the_rank_along() {
     world.written.clear();
     world.send("a");
     world.flush();
-    assert_eq!(world.written, [], "there is nobody to send it to");
+    assert_eq!(world.written, [], "there is no server to send it to");
     let peer = ([127, 0, 0, 1], 1).into();
     world.client.handle_open(world.now(), world.id, peer, Origin::Accepted, &mut world.links);
     world.hear("Your rank is 0\n");
@@ -191,7 +191,7 @@ fn r11_a_lost_connection_takes_the_rank_along() {
 }
 
 #[test]
-fn a04_what_the_client_does_not_understand_is_escaped_and_has_a_budget() {
+fn a04_log_lines_about_unknown_messages_are_escaped_and_have_a_budget() {
     listen_to_log();
     let mut world = ClientWorld::new(Framing::Raw);
     (0..200).for_each(|_| drop(world.hear("nonsense\x1b[2J")));
@@ -199,8 +199,8 @@ fn a04_what_the_client_does_not_understand_is_escaped_and_has_a_budget() {
     assert_eq!(log.iter().filter(|(_, line)| line.ends_with("\"nonsense\\x1b[2J\"")).count(), 100, "{log:?}");
 }
 
-/// The host dials again before the last connection is gone: that one is closed, and nothing that it says
-/// counts.
+/// The host dials again before the last connection is gone. The old connection is closed, and its input no
+/// longer counts.
 #[test]
 fn r11_a_new_connection_takes_the_place_of_the_last_one() {
     let mut world = ClientWorld::new(Framing::Line);

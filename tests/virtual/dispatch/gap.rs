@@ -1,4 +1,4 @@
-//! The gap between two messages without an end, so that each is a `recv` of its own (R7).
+//! The gap between two messages without an end, so that each is read by its own `recv` (R7).
 
 use support::ms;
 use taketurns::protocol::Protocol;
@@ -21,7 +21,7 @@ fn r07_two_messages_never_come_in_one_recv() {
         [" 1 c0 1", " 1 c1 1", " 1 c2 1", " 1 c3 1", " 1 c4 1", "RYour rank is now 1", " 0 last 0"]
     );
     assert_gaps(&world);
-    // Also a rank right behind the first one, and clients that come and go while messages wait.
+    // Includes a rank right after the first one, and clients that come and go while messages wait.
     let new = world.connect();
     world.leave(peers[1]);
     world.leave(peers[2]);
@@ -30,7 +30,7 @@ fn r07_two_messages_never_come_in_one_recv() {
     assert_gaps(&world);
 }
 
-/// A message is written at the end of its pass: 15 ms late here, which must not eat the gap up.
+/// A message is written at the end of its pass, here 15 ms late, which must not shorten the gap.
 #[test]
 fn r07_the_gap_begins_when_the_pass_of_a_message_is_over() {
     let (mut world, peers) = World::with_clients(2, raw());
@@ -52,7 +52,7 @@ fn r07_64_messages_wait_and_the_next_command_is_refused() {
     for n in 0..70 {
         world.say(peers[0], format!("C 0 c{n}"));
     }
-    // One went at once, 64 wait, 5 are refused; the next rank waits nevertheless.
+    // One was sent at once, 64 wait, 5 are refused. The next rank waits in addition.
     assert_eq!(world.rejections(), [Rejection::Busy; 5]);
     assert_eq!(world.server.counts().rejected, 5);
     world.leave(peers[2]);
@@ -61,14 +61,14 @@ fn r07_64_messages_wait_and_the_next_command_is_refused() {
     assert_eq!(heard.len(), 66);
     assert_eq!((heard[64].as_str(), heard[65].as_str()), (" 0 c64 0", "RYour rank is now 1"));
     assert_gaps(&world);
-    assert!(!world.is_closed(peers[0]) && !world.is_closed(peers[1]), "nobody is closed for our delay");
+    assert!(!world.is_closed(peers[0]) && !world.is_closed(peers[1]), "no client is closed for our delay");
     world.say(peers[0], "C 0 again");
     world.pass_time(ms(20));
     assert_eq!(world.heard(peers[1]), [" 0 again 0"]);
 }
 
 #[test]
-fn r07_what_waits_is_still_sent_when_the_server_drains() {
+fn r07_waiting_messages_are_still_sent_when_the_server_drains() {
     let (mut world, peers) = World::with_clients(2, raw());
     for n in 0..10 {
         world.say(peers[0], format!("C 0 c{n}"));

@@ -1,5 +1,5 @@
-//! Refused input and closed clients: too many, too much, nonsense, not reading (R9, R10, A2, A3).
-//! Their log lines are in `log.rs`.
+//! Refused input and closed clients: too many, too much, nonsense, not reading (R9, R10, A2, A3). The log is
+//! tested in `log.rs`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::world::{NOTHING, Peer, World, assert_gaps, least_loaded, line, raw};
 // ---- R9 and R10: too many, too much, nonsense ---------------------------------------------------------
 
 #[test]
-fn r09_one_more_is_told_that_the_server_is_full() {
+fn r09_a_client_too_many_is_told_that_the_server_is_full() {
     for (config, end) in [(raw(), ""), (line(), "\n")] {
         let mut world = World::new(DispatchServerConfig { max_clients: 2, ..config });
         let first = world.connect();
@@ -22,7 +22,7 @@ fn r09_one_more_is_told_that_the_server_is_full() {
         assert_eq!(world.heard(third), [format!("Server full{end}")]);
         assert_eq!(world.peers[third.0].closed, Some(Intent::Close), "with a second to read it");
         world.pass_time(ms(20));
-        assert_eq!((world.heard(first).len(), world.heard(second).len()), (1, 1), "nobody's rank changes");
+        assert_eq!((world.heard(first).len(), world.heard(second).len()), (1, 1), "no rank changes");
         assert_eq!(world.server.counts().turned_away, 1);
         world.leave(first);
         let fourth = world.connect();
@@ -31,7 +31,7 @@ fn r09_one_more_is_told_that_the_server_is_full() {
 }
 
 #[test]
-fn r10_a_malformed_command_is_refused_and_reaches_nobody() {
+fn r10_a_malformed_command_is_refused_and_reaches_no_client() {
     let too_long = format!("C 0 {}", "x".repeat(COMMAND_BYTES_MAX + 1));
     let far_too_long = "C 0 ".repeat(1_000);
     let bad: &[&[u8]] = &[
@@ -52,7 +52,7 @@ fn r10_a_malformed_command_is_refused_and_reaches_nobody() {
         far_too_long.as_bytes(),
     ];
     let (mut world, peers) = World::with_clients(2, raw());
-    // A peer that has sent a command does not speak another protocol (L6).
+    // A peer that has sent a command is not taken for another protocol (L6).
     world.say(peers[0], "C 0 dance");
     assert_eq!(world.heard(peers[1]), [" 0 dance 0"]);
     world.pass_time(ms(100));
@@ -64,7 +64,7 @@ fn r10_a_malformed_command_is_refused_and_reaches_nobody() {
     assert_eq!((world.heard(peers[0]), world.heard(peers[1])), (vec![], vec![]));
     assert_eq!(world.server.counts().refused, bad.len() as u64);
     assert!(world.events.iter().all(|event| matches!(event, DispatchEvent::Refused { .. })));
-    // The client stays, and what a person sends at a keyboard is one command.
+    // The client stays, and a line that a person types is one command.
     world.say(peers[0], " \r\n");
     world.say(peers[0], format!("C 0 {}\n", "x".repeat(COMMAND_BYTES_MAX)));
     assert_eq!(world.heard(peers[1]), [format!(" 0 {} 0", "x".repeat(COMMAND_BYTES_MAX))]);
@@ -89,9 +89,9 @@ fn r10_the_client_stays_in_the_line_framing_too() {
     assert_eq!(world.lines(peers[1]), ["C 2 dance"]);
 }
 
-/// The first line of a page's request may be any, and the network may cut it anywhere.
+/// The first line of a page's request may be anything, and the network may split it anywhere.
 #[test]
-fn l06_another_protocol_is_closed_before_anything_behind_its_first_line_counts() {
+fn l06_another_protocol_is_closed_before_anything_after_its_first_line_counts() {
     let long = format!("POST /{} HTTP/1.1\r\n\r\n", "a".repeat(100_000));
     let page = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     let tls = "\u{16}\u{3}\u{1}\n";
@@ -117,7 +117,7 @@ fn l06_another_protocol_is_closed_before_anything_behind_its_first_line_counts()
     }
 }
 
-/// The request line in any pieces, and the body long after it.
+/// The request line in any pieces, and the body much later.
 #[test]
 fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
     let line_of_page = "POST / HTTP/1.1";
@@ -140,7 +140,7 @@ fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
 }
 
 #[test]
-fn r10_a_command_is_escaped_where_it_is_shown() {
+fn r10_a_displayed_command_is_escaped() {
     use taketurns::protocol::dispatch::Command;
     let command: Command = "dance\u{202e}now".parse().expect("a command");
     assert_eq!(command.to_string(), "dance\\u{202e}now");
@@ -170,7 +170,7 @@ fn a02_a_line_that_never_ends_is_closed_in_5_seconds() {
     for _ in 0..20 {
         world.say(peers[0], "C 0 ");
         world.pass_time(ms(3_000));
-        // Its end comes with the beginning of the next one.
+        // Its end arrives together with the beginning of the next one.
         world.say(peers[0], "x\nC 0 ");
         world.pass_time(ms(3_000));
         world.say(peers[0], "y\n");
@@ -179,10 +179,10 @@ fn a02_a_line_that_never_ends_is_closed_in_5_seconds() {
     assert!(!world.is_closed(peers[0]), "a peer may be silent between lines");
 }
 
-/// A9: a worker executes its first command for an hour, and reads nothing meanwhile. It is no slow reader,
-/// and gone even less: what it may have waits for it, and the rest is refused as busy.
+/// A9: a worker executes its first command for an hour and reads nothing meanwhile. It is not a slow reader,
+/// and certainly not gone: what may wait for it waits, and the rest is refused as busy.
 #[test]
-fn a09_a_worker_that_is_busy_has_its_commands_when_it_reads() {
+fn a09_a_busy_worker_gets_its_commands_when_it_reads() {
     for config in [raw(), line()] {
         let is_line = config.framing == Framing::Line;
         let (mut world, peers) = World::with_clients(3, config);
@@ -218,7 +218,7 @@ fn a09_a_worker_that_is_busy_has_its_commands_when_it_reads() {
     }
 }
 
-/// The server's own memory: what it keeps for each command must go.
+/// What the server keeps for each command must be freed.
 #[test]
 fn a02_an_hour_of_commands_leaves_nothing_behind() {
     for (config, end) in
@@ -247,7 +247,7 @@ fn a02_an_hour_of_commands_leaves_nothing_behind() {
     }
 }
 
-/// A sender as fast as it likes, least-loaded and no gap: the times of what was sent are bounded.
+/// A sender without pauses, least-loaded and without a gap: the stored times are bounded.
 #[test]
 fn a02_the_load_window_is_bounded() {
     let config = DispatchServerConfig { signal_gap: Duration::ZERO, ..least_loaded(raw()) };

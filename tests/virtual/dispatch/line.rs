@@ -1,5 +1,4 @@
-//! The line framing: commands are accepted, done, and told (R8). Lines that are no commands are in
-//! `limits.rs`.
+//! The line framing: commands are accepted, done, and reported (R8). Invalid lines are tested in `limits.rs`.
 
 use support::ms;
 use taketurns::protocol::dispatch::DispatchServerConfig;
@@ -7,21 +6,21 @@ use taketurns::protocol::dispatch::DispatchServerConfig;
 use super::world::{NOTHING, World, line, raw};
 
 #[test]
-fn r08_a_command_is_accepted_done_and_told() {
+fn r08_a_command_is_accepted_done_and_reported() {
     let (mut world, peers) = World::with_clients(2, line());
     world.say(peers[0], "C 0 dance now\r\n");
     assert_eq!(world.lines(peers[0]), ["A 1"]);
     assert_eq!(world.lines(peers[1]), ["C 1 dance now"]);
     world.say(peers[1], "D 1\n");
     assert_eq!(world.lines(peers[0]), ["O 1"]);
-    // Done is done.
+    // A job can be done only once.
     world.say(peers[1], "D 1\n");
     assert_eq!(world.lines(peers[1]), ["X malformed"]);
     assert_eq!(world.lines(peers[0]), NOTHING);
 }
 
 #[test]
-fn r08_nobody_else_can_say_that_a_job_is_done() {
+fn r08_no_other_client_can_report_a_job_as_done() {
     let (mut world, peers) = World::with_clients(3, line());
     world.say(peers[0], "C 0 dance\n");
     world.lines(peers[0]);
@@ -35,7 +34,7 @@ fn r08_nobody_else_can_say_that_a_job_is_done() {
 }
 
 #[test]
-fn r08_the_sender_hears_of_a_worker_that_is_gone_in_order() {
+fn r08_the_sender_is_told_in_order_about_a_worker_that_is_gone() {
     let (mut world, peers) = World::with_clients(3, line());
     world.say(peers[0], "C 0 a\nC 0 b\nC 0 c\n");
     world.say(peers[1], "D 2\n");
@@ -51,12 +50,12 @@ fn r08_a_sender_that_is_gone_leaves_nothing_behind() {
     world.say(peers[0], "C 0 a\n");
     world.leave(peers[0]);
     assert_eq!(world.lines(peers[1]), ["C 1 a", "RYour rank is now 0"]);
-    // Its slot is taken again: the newcomer must not hear what is not for it.
+    // Its slot is used again, and the newcomer must not be sent the job's report.
     let new = world.connect();
     world.say(peers[1], "D 1\n");
     assert_eq!(world.lines(new), ["Your rank is 1"]);
     assert_eq!(world.lines(peers[1]), NOTHING);
-    // The job is off the books of its worker.
+    // The job no longer counts against its worker.
     for n in 2..6 {
         world.say(peers[1], "C 0 x\n");
         assert_eq!(world.lines(new), [format!("C {n} x")]);
@@ -69,7 +68,7 @@ fn r08_a_sender_that_is_gone_leaves_nothing_behind() {
 }
 
 #[test]
-fn r08_what_raw_clients_cannot_say() {
+fn r08_commands_that_raw_clients_cannot_send() {
     let (mut world, peers) = World::with_clients(2, raw());
     world.say(peers[1], "D 1");
     world.pass_time(ms(20));

@@ -1,4 +1,4 @@
-//! The server's log, and its limits (R2, A4). The client's log is in `client.rs`.
+//! The server's log and its limits (R2, A4). The client's log is tested in `client.rs`.
 
 use taketurns::protocol::dispatch::DispatchServerConfig;
 
@@ -16,7 +16,7 @@ fn r02_a_claim_of_another_rank_is_logged() {
 }
 
 #[test]
-fn a04_all_that_is_refused_shares_the_budget_of_the_log() {
+fn a04_all_refusals_share_the_budget_of_the_log() {
     listen_to_log();
     let (mut world, peers) = World::with_clients(2, line());
     world.say(peers[0], "C 0 dance\n");
@@ -31,9 +31,9 @@ fn a04_all_that_is_refused_shares_the_budget_of_the_log() {
     assert_eq!(times_logged(["turned away"]), [100]);
 }
 
-/// L7: a client of the turn protocol may come to the wrong server, and says its secrets there.
+/// L7: a client of the turn protocol may reach the wrong server and send its secrets there.
 #[test]
-fn l07_secrets_are_not_logged_of_clients_of_another_protocol() {
+fn l07_secrets_of_clients_of_another_protocol_are_not_logged() {
     listen_to_log();
     let secret = "0123456789abcdef0123456789abcdef";
     for said in [

@@ -1,13 +1,14 @@
-//! Ranked dispatch, by the sentences of docs/LEGACY.md. The programs are in `tests/programs/dispatch/`.
+//! Ranked dispatch, by the sentences of docs/LEGACY.md. The programs are tested in
+//! `tests/programs/dispatch/`.
 //!
 //! The name of a test begins with its sentence.
 
 // world.rs    a server without sockets, and its peers
-// ranks.rs    ranks, and the choice of the client that gets a command
-// gap.rs      one message a `recv`
+// ranks.rs    ranks, and the choice of the client for a command
+// gap.rs      one message per `recv`
 // line.rs     the line framing
 // limits.rs   refused input, and closed clients
-// log.rs      what is logged
+// log.rs      the log
 // client.rs   the client without sockets
 
 mod client;

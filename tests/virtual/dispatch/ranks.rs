@@ -1,13 +1,13 @@
-//! Ranks, and the choice of the client that gets a command (R1 to R6). The time of sending is in `gap.rs`,
-//! the command's fate in `line.rs`.
+//! Ranks, and the choice of the client for a command (R1 to R6). When it is sent is tested in `gap.rs`, and
+//! its fate in `line.rs`.
 
 use support::ms;
 use taketurns::protocol::dispatch::{COMMAND_BYTES_MAX, DispatchEvent, Policy, Rank, Rejection};
 
 use super::world::{NOTHING, World, least_loaded, line, raw};
 
-/// Reads a `recv` as the oldest client does: the sender by its first and its last field, and the command, cut
-/// out.
+/// Parses a `recv` like the oldest client: the sender's rank is the first and last field, and the command is
+/// between them.
 fn legacy_cut(message: &str) -> (usize, usize, &str) {
     let fields: Vec<_> = message.split_whitespace().collect();
     let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("{message:?} is no message"));
@@ -44,14 +44,14 @@ fn r06_everyone_below_moves_up_and_every_remaining_client_is_told() {
             world.events[..],
             [.., DispatchEvent::Left { rank: Rank(1), .. }, DispatchEvent::MovedUp]
         ));
-        // The next one to come is the lowest.
+        // The next newcomer has the lowest rank.
         let new = world.connect();
         assert_eq!(world.heard(new), [format!("Your rank is 3{end}")]);
     }
 }
 
-/// One new rank each, however many leave in a pass: 3,500 that time out together must not cost 3,500 messages
-/// for each of the others.
+/// Each client is told one new rank, however many leave in a pass: if 3,500 time out together, the others
+/// must not get 3,500 messages each.
 #[test]
 fn r06_a_client_is_told_one_new_rank_however_many_leave_in_a_pass() {
     for (config, end) in [(raw(), ""), (line(), "\n")] {
@@ -71,7 +71,7 @@ fn r06_a_client_is_told_one_new_rank_however_many_leave_in_a_pass() {
     }
 }
 
-/// Ranks change at the end of a pass. What comes between finds the clients that are there.
+/// Ranks change at the end of a pass. A command before that finds only clients that are still there.
 #[test]
 fn r06_a_command_in_the_pass_of_a_departure_goes_to_a_client_that_is_there() {
     let (mut world, peers) = World::with_clients(4, line());
@@ -86,11 +86,10 @@ fn r06_a_command_in_the_pass_of_a_departure_goes_to_a_client_that_is_there() {
     assert_eq!(world.lines(peers[2]), ["C 1 a", "RYour rank is now 1"]);
     assert_eq!(world.lines(peers[3]), ["X lowest-rank", "A 2", "RYour rank is now 2"]);
     let newcomer = world.last_peer();
-    assert_eq!(world.lines(newcomer), ["Your rank is 3", "C 2 c"], "it has come behind the departure");
+    assert_eq!(world.lines(newcomer), ["Your rank is 3", "C 2 c"], "it came after the departure");
 }
 
-/// The ranks of an hour would be more than may wait for a client that is busy. It hears the last one when it
-/// reads.
+/// The ranks of an hour would exceed the queue of a busy client. It is told its last rank when it reads.
 #[test]
 fn r06_a_client_that_does_not_read_is_told_its_rank_when_it_does() {
     let (mut world, peers) = World::with_clients(2, line());
@@ -123,7 +122,7 @@ fn r02_the_sender_has_the_rank_that_the_server_knows() {
         world.say(peers[0], format!("C {claim} sing"));
         assert_eq!(world.heard(peers[1]), [" 0 sing 0"], "claimed {claim}");
     }
-    // A client that has moved up and goes on claiming its first rank is served.
+    // A client that has moved up but still claims its first rank is served.
     world.leave(peers[0]);
     world.pass_time(ms(20));
     world.heard(peers[2]);
@@ -143,7 +142,7 @@ fn r03_the_legacy_receiver_finds_the_command_where_it_cuts() {
         let heard = world.heard(peers[2]);
         assert_eq!(heard, [format!(" 1 {command} 1")]);
         assert!(heard[0].len() <= 1024, "one recv takes it whole");
-        // With the blank that belongs to the rank in front.
+        // Including the blank after the rank in front.
         assert_eq!(legacy_cut(&heard[0]), (1, 1, &*format!(" {command}")));
     }
 }
@@ -173,7 +172,7 @@ fn r04_least_loaded_gives_12_commands_over_4_idle_clients_3_each() {
         assert_eq!(world.heard(peer), expected);
     }
 
-    // The same where each job is done at once, so that the load is always nothing.
+    // The same with jobs that are done at once, so that the load is always zero.
     let (mut world, peers) = World::with_clients(5, least_loaded(line()));
     let mut shares = [0; 5];
     for n in 1..=12 {
@@ -190,8 +189,8 @@ fn r04_least_loaded_gives_12_commands_over_4_idle_clients_3_each() {
 }
 
 #[test]
-fn r04_load_is_what_is_not_done_or_was_sent_lately() {
-    // Line: the one that does its jobs gets them all.
+fn r04_load_is_the_number_of_undone_or_recent_commands() {
+    // Line: the client that does its jobs gets all of them.
     let (mut world, peers) = World::with_clients(3, least_loaded(line()));
     world.say(peers[0], "C 0 a\nC 0 b\n");
     assert_eq!((world.lines(peers[1]), world.lines(peers[2])), (vec!["C 1 a".into()], vec!["C 2 b".into()]));
@@ -202,7 +201,8 @@ fn r04_load_is_what_is_not_done_or_was_sent_lately() {
     }
     assert_eq!(world.lines(peers[1]), NOTHING);
 
-    // Raw: rank 2 had one more in the last 10 s, from rank 1, so it is rank 1's turn until that is over.
+    // Raw: rank 2 got one more within the last 10 s, from rank 1. So rank 1 gets the next ones until that
+    // time is over.
     let (mut world, peers) = World::with_clients(3, least_loaded(raw()));
     world.say(peers[1], "C 1 x");
     world.say(peers[1], "C 1 x");

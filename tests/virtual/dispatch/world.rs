@@ -10,7 +10,7 @@ use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServe
 use taketurns::protocol::{AbortReason, CloseReason, ConnectionId, Intent, Links, Origin, Protocol};
 use taketurns::time::{self, Now};
 
-/// Bytes that may be queued for a peer before it is given up; the driver's default.
+/// The bytes that may be queued for a peer before it is closed; the driver's default.
 pub(crate) const OUT_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,14 +18,14 @@ pub(crate) struct Peer(pub(crate) usize);
 
 pub(crate) struct PeerState {
     id: ConnectionId,
-    /// One entry per write, which is a `recv` for a peer that reads at once, and its time.
+    /// One entry per write, with its time. For a peer that reads at once, a write is a `recv`.
     pub(crate) recvs: Vec<(Duration, String)>,
     pub(crate) looked: usize,
     pub(crate) reads: bool,
     pub(crate) closed: Option<Intent>,
 }
 
-/// A dispatch server and the peers at the other ends of its connections.
+/// A dispatch server and its peers.
 pub(crate) struct World {
     pub(crate) server: DispatchServer,
     pub(crate) links: Links,
@@ -51,7 +51,7 @@ impl World {
         }
     }
 
-    /// With `count` clients that have heard their rank.
+    /// Creates a world with `count` clients that have been told their ranks.
     pub(crate) fn with_clients(count: usize, config: DispatchServerConfig) -> (World, Vec<Peer>) {
         let mut world =
             World::new(DispatchServerConfig { max_clients: config.max_clients.max(count), ..config });
@@ -78,7 +78,7 @@ impl World {
         Peer(self.peers.len() - 1)
     }
 
-    /// One readiness of `peer` brings `bytes`.
+    /// Lets `peer` send `bytes` in one readiness.
     pub(crate) fn say(&mut self, peer: Peer, bytes: impl AsRef<[u8]>) {
         let id = self.peers[peer.0].id;
         if self.links.is_open(id) {
@@ -92,7 +92,7 @@ impl World {
         self.leave_together(&[peer]);
     }
 
-    /// They leave in one pass.
+    /// Lets peers leave in the same pass.
     pub(crate) fn leave_together(&mut self, peers: &[Peer]) {
         for peer in peers {
             let now = self.now();
@@ -101,7 +101,7 @@ impl World {
         self.flush();
     }
 
-    /// Everything that `act` does arrives in one pass.
+    /// Runs `act` so that everything in it arrives in one pass.
     pub(crate) fn in_one_pass(&mut self, act: impl FnOnce(&mut World)) {
         self.is_in_pass = true;
         act(self);
@@ -113,7 +113,7 @@ impl World {
         Peer(self.peers.len() - 1)
     }
 
-    /// `peer` reads what waits for it, and from now on.
+    /// Lets `peer` read everything that waits for it, and everything after that.
     pub(crate) fn read_again(&mut self, peer: Peer) {
         let PeerState { id, reads, .. } = &mut self.peers[peer.0];
         *reads = true;
@@ -126,7 +126,7 @@ impl World {
         self.flush();
     }
 
-    /// Ends a pass as the driver does.
+    /// Ends a pass like the driver.
     pub(crate) fn flush(&mut self) {
         if self.is_in_pass {
             return;
@@ -150,7 +150,7 @@ impl World {
                 peer.recvs.push((self.at, String::from_utf8(bytes).expect("the server speaks UTF-8")));
             }
             let intent = match self.links.unsent(id).len() {
-                // As the engine has it: its socket has refused these.
+                // As in the engine: the socket has refused these bytes.
                 OUT_BYTES_MAX.. => Intent::Abort(AbortReason::SlowReader),
                 _ => self.links.intent_of(id),
             };
@@ -188,7 +188,7 @@ impl World {
         self.at = end;
     }
 
-    /// Returns messages since the last call, one per `recv`.
+    /// Returns the messages since the last call, one per `recv`.
     pub(crate) fn heard(&mut self, peer: Peer) -> Vec<String> {
         let peer = &mut self.peers[peer.0];
         let fresh = peer.recvs[peer.looked..].iter().map(|(_, text)| text.clone()).collect();
@@ -196,7 +196,7 @@ impl World {
         fresh
     }
 
-    /// The same in the line framing, a line each.
+    /// Like [`heard`](Self::heard), in the line framing: one entry per line.
     pub(crate) fn lines(&mut self, peer: Peer) -> Vec<String> {
         let text = self.heard(peer).concat();
         assert!(text.is_empty() || text.ends_with('\n'), "only whole lines: {text:?}");

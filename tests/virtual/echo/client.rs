@@ -1,5 +1,5 @@
-//! The client without sockets: what it asks, and what is an answer (E7). What a person sees of it is in
-//! `programs/`.
+//! The client without sockets: its message, and the answers that it accepts (E7). What a user sees is tested
+//! in `programs/`.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl Asking {
         self.client.handle_bytes(self.now, self.id, bytes, &mut self.links);
     }
 
-    /// The host sets another message and dials; returns the connection of the first.
+    /// Sets another message and dials. Returns the connection of the first.
     fn says(&mut self, message: &str) -> ConnectionId {
         self.client.say(message);
         let id = self.links.open(([127, 0, 0, 1], 9).into());
@@ -68,7 +68,7 @@ fn e07_the_answer_may_come_in_any_pieces() {
 }
 
 #[test]
-fn e07_an_answer_has_a_longest_size_and_a_longest_time() {
+fn e07_the_size_and_time_of_an_answer_are_limited() {
     let mut asking = Asking::new("x");
     for _ in 0..100 {
         asking.hears(&[b'y'; READ_BYTES_MAX]);
@@ -87,10 +87,10 @@ fn e07_an_answer_has_a_longest_size_and_a_longest_time() {
     assert_eq!(asking.client.next_deadline(), None);
 }
 
-/// The host gives a message up and says the next one: neither the bytes nor the end of the first connection
-/// belong to the second, whatever comes first.
+/// The host gives up a message and sends the next one: neither the bytes nor the end of the first connection
+/// belong to the second, in either order.
 #[test]
-fn e07_nothing_of_one_connection_is_taken_for_an_answer_on_the_next() {
+fn e07_input_of_one_connection_is_no_answer_on_the_next() {
     let finished = CloseReason::Finished;
     let mut asking = Asking::new("one");
     asking.hears(b"first");
@@ -103,7 +103,7 @@ fn e07_nothing_of_one_connection_is_taken_for_an_answer_on_the_next() {
     assert!(asking.client.next_deadline().is_some(), "the second is still awaited");
     assert_eq!(asking.closed(finished), EchoClientEvent::Answered("second".to_owned()));
 
-    // The first one is gone before the next one is there.
+    // The first connection is gone before the next one opens.
     let mut asking = Asking::new("one");
     asking.hears(b"first");
     asking.client.say("two");

@@ -1,5 +1,5 @@
 //! Refused input and closed clients: too long, not UTF-8, too slow, silent, too many, not reading (E4, A2,
-//! A3). What the log says of it is in `log.rs`.
+//! A3). The log is tested in `log.rs`.
 
 use support::text;
 use taketurns::protocol::echo::{EchoEvent, EchoServerConfig};
@@ -29,7 +29,7 @@ fn e04_64_kib_are_answered_and_a_byte_more_is_an_error() {
     }
 }
 
-/// A `\r` before the newline is no part of the message, also where the newline has not come yet.
+/// A `\r` before the newline is not part of the message, even if the newline has not arrived yet.
 #[test]
 fn e04_the_end_of_64_kib_may_come_in_pieces() {
     let long = text(KIB64);
@@ -74,7 +74,7 @@ fn e04_bytes_that_are_not_utf8_are_an_error() {
 }
 
 #[test]
-fn e04_after_its_error_nothing_of_a_connection_is_heard() {
+fn e04_after_an_error_all_input_is_ignored() {
     let mut world = World::keep_open();
     let bob = world.connect();
     world.say(bob, b"one\n\xff\ntwo\n");
@@ -102,7 +102,7 @@ fn a02_a_message_that_drips_is_refused_after_10_s() {
 }
 
 #[test]
-fn a02_a_connection_without_a_message_is_closed_after_10_s_and_whitespace_buys_no_time() {
+fn a02_a_connection_without_a_message_is_closed_after_10_s_despite_whitespace() {
     for drip in ["", " ", "\n", "\r\n"] {
         let mut world = World::new();
         let ann = world.connect();
@@ -119,7 +119,7 @@ fn a02_a_connection_without_a_message_is_closed_after_10_s_and_whitespace_buys_n
 }
 
 #[test]
-fn a02_whitespace_without_end_takes_no_memory_and_is_no_message() {
+fn a02_endless_whitespace_takes_no_memory_and_is_not_a_message() {
     let mut world = World::new();
     let ann = world.connect();
     for _ in 0..100 {
@@ -145,7 +145,7 @@ fn a02_one_client_more_than_the_maximum_is_turned_away() {
 }
 
 #[test]
-fn a02_of_a_connection_that_breaks_nothing_is_kept() {
+fn a02_nothing_is_kept_of_a_broken_connection() {
     for keep_open in [false, true] {
         let config = EchoServerConfig { keep_open, max_clients: 1, ..EchoServerConfig::default() };
         let mut world = World::with(config);
@@ -192,7 +192,7 @@ fn a02_random_bytes_in_random_pieces_never_break_the_server() {
             answered += world.events().len();
         }
         if !keep_open {
-            assert!(answered <= world.peers.len(), "seed {seed}: one answer a connection");
+            assert!(answered <= world.peers.len(), "seed {seed}: one answer per connection");
         }
         world.server.drain(world.now, &mut world.links);
         world.pass();
@@ -205,7 +205,7 @@ fn a02_random_bytes_in_random_pieces_never_break_the_server() {
 }
 
 #[test]
-fn a03_a_peer_that_does_not_read_is_not_read_either_and_nobody_else_is_disturbed() {
+fn a03_a_peer_that_does_not_read_is_not_read_and_disturbs_no_other() {
     let mut world = World::keep_open();
     let [ann, bob] = [(); 2].map(|()| world.connect());
     world.reads(ann, false);
@@ -221,7 +221,7 @@ fn a03_a_peer_that_does_not_read_is_not_read_either_and_nobody_else_is_disturbed
     assert_eq!(world.heard(ann).len(), sent / 11 * answer("0123456789").len(), "nothing is lost");
 }
 
-/// Its answers are longer than what it sends: it is not to blame for that.
+/// Its answers are longer than its messages, which is not its fault.
 #[test]
 fn a03_a_peer_that_reads_may_send_64_kib_of_lines_before_it_does() {
     for line in ["\n", "a\n", "0123456789\n", &format!("{}\n", text(20_000))] {

@@ -1,17 +1,17 @@
-//! The server's log, and its limits (E5, A4). Where a program's log goes is in `programs/`.
+//! The server's log and its limits (E5, A4). Where a program logs is tested in `programs/`.
 
 use taketurns::protocol::echo::EchoServerConfig;
 
 use super::world::World;
 use crate::logged::{listen_to_log, take_log, times_logged};
 
-/// Log lines, each with its level in front.
+/// Returns log lines with their levels in front.
 fn logged() -> Vec<String> {
     take_log().into_iter().map(|(level, text)| format!("{level} {text}")).collect()
 }
 
 #[test]
-fn e05_what_happens_is_logged_with_the_peers_address() {
+fn e05_every_step_is_logged_with_the_peers_address() {
     listen_to_log();
     let mut world = World::new();
     let ann = world.connect();
@@ -28,7 +28,7 @@ fn e05_what_happens_is_logged_with_the_peers_address() {
 }
 
 #[test]
-fn e05_a_message_is_escaped_in_the_log_and_its_beginning_is_enough() {
+fn e05_the_beginning_of_a_message_is_logged_escaped() {
     listen_to_log();
     let mut world = World::new();
     let ann = world.connect();
@@ -54,7 +54,7 @@ fn e05_a_refusal_is_logged_without_the_bytes() {
 }
 
 #[test]
-fn a04_whatever_peers_do_shares_the_budget_of_the_log() {
+fn a04_all_log_lines_about_peers_share_one_budget() {
     listen_to_log();
     let mut world = World::with(EchoServerConfig { max_clients: 1, ..EchoServerConfig::default() });
     for _ in 0..200 {
@@ -68,9 +68,9 @@ fn a04_whatever_peers_do_shares_the_budget_of_the_log() {
     );
 }
 
-/// L7: a client of the turn protocol may come to the wrong server, and says its secrets there.
+/// L7: a client of the turn protocol may reach the wrong server and send its secrets there.
 #[test]
-fn l07_secrets_are_not_logged_of_clients_of_another_protocol() {
+fn l07_secrets_of_clients_of_another_protocol_are_not_logged() {
     listen_to_log();
     let secret = "0123456789abcdef0123456789abcdef";
     for said in [

@@ -1,5 +1,5 @@
-//! Where a message ends, and what is answered, on connections that end with the answer and on those that are
-//! kept open (E1, E2, E3, E6, A6). Messages that are none are in `limits.rs`.
+//! The end of a message and its answer, on connections that end with the answer and on those that are kept
+//! open (E1, E2, E3, E6, A6). Invalid messages are tested in `limits.rs`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::world::{KIB64, World, answer};
 // ---- E1: the answer ------------------------------------------------------------------------------------
 
 #[test]
-fn e01_the_answer_has_the_time_in_front_and_nothing_behind_and_the_connection_is_closed() {
+fn e01_the_answer_is_the_time_and_the_message_and_the_connection_is_closed() {
     let mut world = World::new();
     let ann = world.connect();
     assert_eq!(world.heard(ann), "", "nothing is said before the message");
@@ -31,7 +31,7 @@ fn e01_the_time_is_that_of_the_answer_by_the_wall_clock() {
     world.wait(5_999);
     world.say(ann, "Hello");
     assert_eq!(world.heard(ann), "Server received at 2026-11-21 16:00:05: Hello");
-    // A clock that was set does not disturb what waits.
+    // A change of the clock does not affect messages that wait.
     let bob = world.connect();
     world.say(bob, text(1024));
     world.now = Now::new(world.now.instant, world.now.wall() + Duration::from_secs(3_000));
@@ -91,7 +91,7 @@ fn e02_without_an_end_up_to_1023_bytes_are_complete_at_once_and_more_after_50_ms
 }
 
 #[test]
-fn e02_each_piece_starts_the_silence_anew() {
+fn e02_each_piece_restarts_the_silence() {
     let mut world = World::new();
     let ann = world.connect();
     let message = text(1_030);
@@ -160,7 +160,7 @@ fn e02_whitespace_around_a_message_is_dropped_and_inside_it_stays() {
     assert_eq!((world.heard(ann).as_str(), world.is_open(ann)), ("", true), "whitespace alone is nothing");
     world.say(ann, " a  b\t\n");
     world.assert_answered(ann, "a  b");
-    // It is counted where only the length tells whether more will come.
+    // Whitespace counts where only the length decides whether more will follow.
     let bob = world.connect();
     world.say(bob, format!("{}x", " ".repeat(1_447)));
     assert_eq!(world.heard(bob), "");
@@ -183,7 +183,7 @@ fn e02_a_server_that_was_held_up_does_not_blame_its_client() {
 // ---- E3: nothing ---------------------------------------------------------------------------------------
 
 #[test]
-fn e03_a_half_close_without_a_message_is_closed_without_an_answer() {
+fn e03_a_half_closed_connection_without_a_message_is_closed_without_an_answer() {
     for keep_open in [false, true] {
         for bytes in [&b""[..], b" \r\n\t"] {
             if keep_open && !bytes.is_empty() {
@@ -221,7 +221,7 @@ fn e06_only_a_newline_or_the_half_close_ends_a_message() {
     let ann = world.connect();
     world.say(ann, "Hel");
     world.wait(9_000);
-    assert_eq!(world.heard(ann), "", "neither is it short and so complete, nor is it by silence");
+    assert_eq!(world.heard(ann), "", "neither its length nor silence completes it");
     world.say(ann, "lo");
     world.half_close(ann);
     assert_eq!(world.heard(ann), "Server received at 2026-11-21 16:00:09: Hello\n");
@@ -251,7 +251,7 @@ fn e06_every_split_gives_the_same_answers() {
     assert_eq!(world.heard(ann), expected);
 }
 
-/// Each line has its own time, also where reads never end at a line's end.
+/// Each line has its own time, even if reads never end at the end of a line.
 #[test]
 fn e06_a_stream_of_lines_may_go_on_for_ever() {
     let mut world = World::keep_open();
@@ -271,7 +271,7 @@ fn e06_a_stream_of_lines_may_go_on_for_ever() {
 // ---- A6: draining --------------------------------------------------------------------------------------
 
 #[test]
-fn a06_a_drain_answers_what_has_come_and_closes_everybody() {
+fn a06_a_drain_answers_received_messages_and_closes_all() {
     let mut world = World::new();
     let [ann, bob] = [(); 2].map(|()| world.connect());
     world.say(ann, text(2_000));

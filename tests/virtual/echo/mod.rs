@@ -1,11 +1,11 @@
-//! Timestamped echo, by the sentences of docs/LEGACY.md. The programs are in `tests/programs/echo/`.
+//! Timestamped echo, by the sentences of docs/LEGACY.md. The programs are tested in `tests/programs/echo/`.
 //!
 //! The name of a test begins with its sentence.
 
 // world.rs      a server without sockets, and its peers
-// messages.rs   where a message ends, and its answer
+// messages.rs   the end of a message, and its answer
 // limits.rs     refused input, and closed clients
-// log.rs        what is logged
+// log.rs        the log
 // client.rs     the client without sockets
 
 mod client;

@@ -27,7 +27,7 @@ pub(crate) struct Peer {
     pub(crate) id: ConnectionId,
     pub(crate) heard: Vec<u8>,
     pub(crate) reads: bool,
-    /// How it ended.
+    /// How the connection ended.
     pub(crate) end: Option<Intent>,
 }
 
@@ -41,7 +41,7 @@ impl World {
     }
 
     pub(crate) fn with(config: EchoServerConfig) -> World {
-        // It says which seconds it was given.
+        // Shows how many seconds it was given.
         let stamp = Box::new(|wall: SystemTime| {
             let seconds = wall.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
             format!("2026-11-21 16:{:02}:{:02}", seconds / 60, seconds % 60)
@@ -65,7 +65,7 @@ impl World {
         self.peers.len() - 1
     }
 
-    /// One readiness brings `bytes`.
+    /// Lets a peer send `bytes` in one readiness.
     pub(crate) fn say(&mut self, peer: usize, bytes: impl AsRef<[u8]>) {
         for piece in bytes.as_ref().chunks(READ_BYTES_MAX) {
             if self.peers[peer].end.is_none() {
@@ -83,7 +83,7 @@ impl World {
         }
     }
 
-    /// Its connection breaks.
+    /// Breaks a connection.
     pub(crate) fn lose(&mut self, peer: usize) {
         let Peer { id, end, .. } = &mut self.peers[peer];
         *end = Some(Intent::Abort(AbortReason::Unwanted));
@@ -93,7 +93,7 @@ impl World {
         self.pass();
     }
 
-    /// The peer reads again, or does not any more.
+    /// Makes a peer read again, or stop reading.
     pub(crate) fn reads(&mut self, peer: usize, reads: bool) {
         self.peers[peer].reads = reads;
         self.flush(peer);
@@ -113,7 +113,7 @@ impl World {
         self.now = Now::new(instant, self.now.wall() + (instant - self.now.instant));
     }
 
-    /// As the driver does it, until nothing is due.
+    /// Runs passes like the driver until nothing is due.
     pub(crate) fn pass(&mut self) {
         for _ in 0..10_000 {
             if self.server.next_deadline().is_some_and(|due| due <= self.now.instant) {
@@ -174,12 +174,12 @@ impl World {
         self.peers[peer].end.is_none()
     }
 
-    /// Whether it was closed with its last words heard (A7).
+    /// Returns whether it was closed with its last bytes read (A7).
     pub(crate) fn is_closed_gently(&self, peer: usize) -> bool {
         self.peers[peer].end == Some(Intent::Close)
     }
 
-    /// Checks that `peer` was answered with `message`, once, at the world's first second, and closed.
+    /// Checks that `peer` got `message` as its only answer, at the world's first second, and was closed.
     pub(crate) fn assert_answered(&self, peer: usize, message: &str) {
         assert_eq!(self.heard(peer), format!("Server received at 2026-11-21 16:00:00: {message}"));
         assert!(self.is_closed_gently(peer));

@@ -1,5 +1,5 @@
-//! Random histories, played by the scheduler and by the oracle at once: after every step both have to say the
-//! same.
+//! Random histories, played by the scheduler and the oracle side by side. After every step both have to
+//! agree.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use taketurns::turn::{
 
 use super::{Event, How, Law, Oracle, Place};
 
-/// How long a tick is. Ten of them are the second that a kept turn is raised to.
+/// The length of a tick. Ten of them are the second to which a kept turn is extended.
 const TICK: Duration = Duration::from_millis(100);
 
-/// One step of a history. Seats are numbered in the order in which they were made.
+/// One step of a history. Seats are numbered in the order of their creation.
 #[derive(Debug, Clone, Copy)]
 pub enum Act {
     Join { weight: u8, always: bool },
@@ -74,7 +74,7 @@ impl History {
         History { scheduler, ring, oracle: Oracle::new(law), seats: vec![], now, log: vec![], acts: vec![] }
     }
 
-    /// Plays `act` on both sides, and fails with the whole history if they differ.
+    /// Plays `act` on both sides. Fails with the whole history if they differ.
     pub fn play(&mut self, act: Act) {
         self.acts.push(act);
         self.carry_out(act);
@@ -236,8 +236,6 @@ impl History {
         self.log.extend(ended.into_iter().chain(granted));
     }
 
-    // Comparisons.
-
     fn compare(&mut self) -> Result<(), String> {
         let (ours, theirs) = (std::mem::take(&mut self.oracle.log), std::mem::take(&mut self.log));
         if ours != theirs {
@@ -276,7 +274,7 @@ impl History {
         if ours == theirs { Ok(()) } else { Err(format!("the law has {ours:?}, the scheduler {theirs:?}")) }
     }
 
-    /// M15: the exported wait is the one that was counted, within the exported bound, and that one within the
+    /// M15: the exported wait must be the counted one, within the exported bound, which must be within the
     /// law's.
     fn compare_waits(&self) -> Result<(), String> {
         let (exported, longest) = (self.scheduler.longest_wait(self.ring), self.oracle.judge.longest);
@@ -288,7 +286,7 @@ impl History {
             && (exported.waited.is_zero() || exported.bound.is_some() == most.is_some())
             && exported.bound.is_none_or(|bound| exported.waited <= bound)
             && exported.bound.zip(most).is_none_or(|(bound, most)| bound <= most)
-            // A wait that began before weights differed may owe less.
+            // A wait that began before weights differed may have a lower bound.
             && (exported.waited.is_zero() || exported.bound == most || self.oracle.chairs[0].weight == 1);
         if is_sound {
             Ok(())
@@ -341,9 +339,7 @@ impl History {
         if agrees { Ok(()) } else { Err(format!("the roster is {theirs:?}, should be {roster:?}")) }
     }
 
-    // Possible steps.
-
-    /// Some seat that is not gone.
+    /// Returns a random seat that is not gone.
     fn some_seat(&self, random: &mut fastrand::Rng, like: impl Fn(&Oracle, usize) -> bool) -> Option<usize> {
         let is_like =
             |seat: &usize| self.oracle.chairs[*seat].place != Place::Gone && like(&self.oracle, *seat);
@@ -351,7 +347,7 @@ impl History {
         random.choice(seats)
     }
 
-    /// A step that can be taken now.
+    /// Returns a step that is possible now.
     pub fn choose(&self, random: &mut fastrand::Rng, weights: &[u8], seats_max: usize) -> Act {
         let oracle = &self.oracle;
         let count = oracle.chairs.iter().filter(|chair| chair.place != Place::Gone).count();

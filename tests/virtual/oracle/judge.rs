@@ -1,19 +1,20 @@
-//! A judge of M12 and M15: it counts the turns of others and the ticks of every wait, and knows no tags.
+//! A judge of M12 and M15, which counts the turns of others and the ticks of every wait, and knows nothing
+//! about tags.
 
-/// One wait, from when a seat begins to stand in the queue to its turn.
+/// One wait, from when a seat enters the queue until its turn.
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     seat: usize,
     weight: u64,
-    /// Turns that others have got since.
+    /// The number of turns that others have got since.
     turns: u64,
-    /// Others that stood in the queue when it began.
+    /// The number of others that were queued when it began.
     stood: u64,
-    /// A turn was held then.
+    /// Whether a turn was held then.
     held: bool,
-    /// The greatest weight of others that stood in the queue or held at the same time.
+    /// The greatest weight of others that were queued or held the turn during the wait.
     heaviest: u64,
-    /// Ticks since it began, or its client came back.
+    /// Ticks since it began, or since its client came back.
     waited: u64,
 }
 
@@ -23,7 +24,7 @@ impl Wait {
     }
 }
 
-/// The longest wait, in ticks, and the most turns that might have come first, one that was held included.
+/// The longest wait in ticks, and the most turns that might have come first, including one that was held.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Longest {
     pub ticks: u64,
@@ -35,9 +36,9 @@ pub struct Judge {
     waits: Vec<Wait>,
     has_weights: bool,
     pub longest: Longest,
-    /// The first wait that was too long, in words.
+    /// A description of the first wait that was too long.
     pub broken: Option<String>,
-    /// How often a wait has ended, and how often after as many turns as allowed.
+    /// How many waits have ended. Below, how many of these after as many turns as allowed.
     pub ended: u64,
     pub met: u64,
 }
@@ -48,14 +49,14 @@ impl Judge {
         self.waits.push(Wait { seat, weight, turns: 0, stood, held, heaviest: 0, waited: 0 });
     }
 
-    /// Everything that is queued or holds weighs `weight` now.
+    /// Notes the total weight of all seats that are queued or hold the turn.
     pub fn weighs(&mut self, weight: u64) {
         for wait in &mut self.waits {
             wait.heaviest = wait.heaviest.max(weight - wait.weight);
         }
     }
 
-    /// Its client went: if it comes back, it has waited from then on.
+    /// Its client left. If it comes back, its wait counts from then on.
     pub fn interrupted(&mut self, seat: usize) {
         for wait in self.waits.iter_mut().filter(|wait| wait.seat == seat) {
             wait.waited = 0;
@@ -72,7 +73,7 @@ impl Judge {
         self.waits.retain(|wait| wait.seat != seat);
     }
 
-    /// A turn begins. One that the host named is no turn more than the others waited for.
+    /// Notes a grant. A turn that the host named does not count for the others.
     pub fn granted(&mut self, seat: usize, named: bool) {
         let at = self.waits.iter().position(|wait| wait.seat == seat).expect("it waited");
         let over = self.waits.remove(at);

@@ -1,7 +1,7 @@
-//! A ring by the letter of docs/PROTOCOL.md, in the most naive way: for checking the scheduler against it.
+//! A naive ring, written to the letter of docs/PROTOCOL.md, for checking the scheduler.
 //!
-//! It shares nothing with the scheduler. The order is a search through all seats with tags in 128 bits,
-//! clocks count down tick by tick, and every seat that ever was stays in the list.
+//! It shares nothing with the scheduler. The order is a search through all seats with 128-bit tags, clocks
+//! count down tick by tick, and seats stay in the list for ever.
 
 pub mod history;
 mod judge;
@@ -9,10 +9,10 @@ pub mod trace;
 
 use judge::Judge;
 
-/// One turn of weight 1 in virtual time.
+/// One turn of weight 1, in virtual time.
 const UNIT: u128 = 1 << 64;
 
-/// Ticks that a turn goes on with at least when it was kept, once.
+/// The fewest ticks that a kept turn continues for, once.
 const KEPT_TICKS_MIN: u64 = 10;
 
 /// The rules of a ring, in ticks.
@@ -20,7 +20,7 @@ const KEPT_TICKS_MIN: u64 = 10;
 pub struct Law {
     pub min_seats: usize,
     pub deadline: u64,
-    /// Without one, a turn lasts as long as it is renewed.
+    /// `None`: a turn lasts as long as it is renewed.
     pub hold_max: Option<u64>,
     pub turn_grace: u64,
     pub seat_grace: u64,
@@ -29,10 +29,10 @@ pub struct Law {
     pub proposals: u16,
 }
 
-/// Where a seat is in the order.
+/// The place of a seat in the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Its tag, and which of all tags it is.
+    /// Its tag, and the number of the tag among all tags given.
     Queued(u128, u64),
     Resting,
     Missed,
@@ -45,10 +45,10 @@ pub enum Place {
 pub struct Chair {
     pub weight: u64,
     pub always: bool,
-    /// Its client is there, or holds the turn and may come back to it.
+    /// Whether its client is connected, or holds the turn and may come back to it.
     pub occupied: bool,
     pub place: Place,
-    /// The tick at which its client went.
+    /// The tick at which its client left.
     away_since: u64,
 }
 
@@ -62,7 +62,7 @@ pub enum How {
     Gone,
 }
 
-/// One event that the scheduler has to report, too, in this order.
+/// An event that the scheduler must report as well, in the same order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     Ended(usize, u64, How),
@@ -74,24 +74,24 @@ pub enum Event {
 pub struct Turn {
     pub seat: usize,
     pub number: u64,
-    /// Its holder was told, and its clock has begun.
+    /// Whether its holder was told, which starts its clock.
     pub told: bool,
-    /// Ticks left to be silent.
+    /// Ticks that its holder may still stay silent.
     pub silent: u64,
-    /// Ticks left in all.
+    /// Ticks left in total.
     pub hold: u64,
     pub judged: bool,
     pub judging: u64,
     proposals: u16,
-    /// Ticks for which the turn waits for its lost holder.
+    /// Ticks for which the turn still waits for its lost holder.
     pub absent: Option<u64>,
     asks_again: bool,
     raised: bool,
-    /// It may last longer than the rules say.
+    /// Whether it may last longer than the rules say.
     beyond: bool,
-    /// The host named its holder.
+    /// Whether the host named its holder.
     named: bool,
-    /// Ticks of it that others have to wait for.
+    /// Ticks of this turn that others have to wait for.
     counted: u64,
 }
 
@@ -139,7 +139,7 @@ impl Oracle {
         self.occupied() >= self.law.min_seats
     }
 
-    /// The seats that are queued, smallest tag first.
+    /// Returns the queued seats, smallest tag first.
     pub fn queue(&self) -> Vec<usize> {
         let tag = |seat: &usize| match self.chairs[*seat].place {
             Place::Queued(tag, given) => Some((tag, given)),
@@ -154,13 +154,11 @@ impl Oracle {
         self.turn.is_some_and(|turn| turn.seat == seat)
     }
 
-    /// Whether its client is connected.
+    /// Returns whether its client is connected.
     pub fn is_here(&self, seat: usize) -> bool {
         let absent = self.turn.is_some_and(|turn| turn.seat == seat && turn.absent.is_some());
         self.chairs[seat].occupied && !absent
     }
-
-    // The order.
 
     fn begin_to_wait(&mut self, seat: usize) {
         let stood = self.queue().len() as u64;
@@ -172,7 +170,7 @@ impl Oracle {
         self.judge.weighs(self.weight());
     }
 
-    /// The weights of all that are queued or hold the turn.
+    /// Returns the total weight of all seats that are queued or hold the turn.
     pub fn weight(&self) -> u64 {
         let stands = |place| matches!(place, Place::Queued(..) | Place::Holding);
         self.chairs.iter().filter(|chair| stands(chair.place)).map(|chair| chair.weight).sum()
@@ -186,7 +184,7 @@ impl Oracle {
         }
     }
 
-    /// Gives the turn to the next seat, if there is one and it may be given.
+    /// Grants the turn to the next seat, if there is one and a grant is allowed.
     pub fn grant(&mut self) {
         if self.turn.is_some() || self.paused || self.draining || !self.has_quorum() {
             return;
@@ -266,7 +264,7 @@ impl Oracle {
         self.grant();
     }
 
-    /// Ends a turn whose holder may be lost: its seat is vacant from then on.
+    /// Ends a turn whose holder may be lost, which makes its seat vacant.
     fn end_present(&mut self, how: How) {
         let turn = self.turn.expect("a turn is held");
         if turn.absent.is_some() {
@@ -280,8 +278,6 @@ impl Oracle {
         self.chairs[seat].away_since = self.tick;
         self.judge.interrupted(seat);
     }
-
-    // The clients.
 
     pub fn join(&mut self, weight: u64, always: bool) -> usize {
         let place = Place::Resting;
@@ -361,7 +357,7 @@ impl Oracle {
         }
     }
 
-    /// Returns whether it may rest.
+    /// Returns whether the seat may rest.
     pub fn rest(&mut self, seat: usize) -> bool {
         match self.turn {
             Some(turn) if turn.seat == seat && turn.judged => return false,
@@ -380,21 +376,19 @@ impl Oracle {
         true
     }
 
-    // The holder and the host.
-
-    /// The holder is told of its turn.
+    /// Tells the holder about its turn.
     pub fn tell(&mut self) {
         if let Some(turn) = &mut self.turn {
             turn.told = true;
         }
     }
 
-    /// The holder answers or passes, and no host judges it.
+    /// Lets the holder answer or pass, without judging.
     pub fn finish(&mut self, how: How) {
         self.end(how);
     }
 
-    /// Returns whether the turn has got more time.
+    /// Returns whether the turn got more time.
     pub fn renew(&mut self) -> bool {
         let deadline = self.law.deadline;
         let turn = self.turn.as_mut().expect("a turn is held");
@@ -469,9 +463,7 @@ impl Oracle {
         self.grant();
     }
 
-    // Time.
-
-    /// One tick goes by; everything that it puts an end to ends.
+    /// Advances the time by one tick, and ends everything whose time is up.
     pub fn tick(&mut self) {
         self.tick += 1;
         if !self.stands() {
@@ -492,7 +484,7 @@ impl Oracle {
         while self.end_first() {}
     }
 
-    /// Whether no seat can be blamed for what the others wait.
+    /// Returns whether the waiting time of others is not the fault of any seat.
     fn stands(&self) -> bool {
         let each = self.law.hold_max.map(|hold| hold + self.law.judging);
         let blameless = |turn: Turn| {
@@ -523,7 +515,7 @@ impl Oracle {
         true
     }
 
-    /// The scheduler reports what its grant brings, and then the seat.
+    /// Like the scheduler, reports the grant before the seat.
     fn leave_for_good(&mut self, seat: usize) {
         self.leave(seat);
         self.log.push(Event::Retired(seat));

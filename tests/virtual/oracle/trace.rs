@@ -1,19 +1,19 @@
-//! Histories of the fair queue as text, made by another program, in another language, from the same
+//! Histories of the fair queue as text, made by another program, written in another language from the same
 //! sentences.
 //!
-//! A line is one step: `join SEAT WEIGHT`, `drop SEAT`, `back SEAT`, `rest SEAT`, `ask SEAT` (also one that
-//! missed its turn, and comes back), `leave SEAT`, `end stays|drops|leaves` (the holder, when its turn ends),
-//! and `grant SEAT` (`-` if no seat gets the turn).
+//! Each line is a step: `join SEAT WEIGHT`, `drop SEAT`, `back SEAT`, `rest SEAT`, `ask SEAT` (also by a seat
+//! that missed its turn and comes back), `leave SEAT`, `end stays|drops|leaves` (what the holder does when
+//! its turn ends), and `grant SEAT` (`-` if no seat gets the turn).
 
 use super::history::{Act, History};
 use super::{Law, Place};
 
-/// Turns are granted by one seat that is there, and no clock runs.
+/// One connected seat is enough for a turn, and no clock runs.
 const LAW: Law =
     Law { min_seats: 1, deadline: 9, hold_max: None, turn_grace: 0, seat_grace: 9, judging: 0, proposals: 1 };
 
-/// Plays `trace`, and checks every grant in it. The ring is paused but when a turn is granted, because a
-/// trace ends a turn before the next one is granted.
+/// Plays `trace` and checks every grant in it. The ring is paused except during grants, because a trace ends
+/// each turn before the next one is granted.
 pub fn replay(trace: &str) {
     let mut history = History::new(LAW);
     let mut names: Vec<&str> = Vec::new();

@@ -18,7 +18,7 @@ fn terms(set: impl FnOnce(&mut Admit)) -> Admit {
     admit
 }
 
-/// A client asks for what `line` says, and waits.
+/// Lets a client send `line`, so that it waits for admission.
 fn knock(world: &mut World, line: &str) -> Peer {
     let peer = world.connect();
     world.say(peer, line);
@@ -32,7 +32,7 @@ fn world() -> World {
     World::new(config, 1)
 }
 
-/// M19: the host hears which client wants what, and the client waits.
+/// M19: the host is told which client wants what, and the client waits.
 #[test]
 fn m19_a_join_waits_for_the_host() {
     let mut world = world();
@@ -53,7 +53,7 @@ fn m19_a_join_waits_for_the_host() {
     assert_eq!(heard[1..], ["SEAT ann seat=1 state=resting weight=7", "SEATS game seats=1"]);
 }
 
-/// M19: admitted under other rules: weight, demand, hearing.
+/// M19: admitted with a different weight, demand and hearing.
 #[test]
 fn m19_the_host_admits_on_its_own_terms() {
     let mut world = world();
@@ -70,9 +70,9 @@ fn m19_the_host_admits_on_its_own_terms() {
     assert_eq!(heads(&world.heard(bob))[1..], ["GO turn=1 within=30000"]);
 }
 
-/// M19, L9: words that the host says meanwhile stand behind the welcome and the roster, and before `GO`.
+/// M19, L9: words that the host says meanwhile come after the welcome and the roster, and before `GO`.
 #[test]
-fn m19_words_of_the_admission_stand_behind_the_welcome() {
+fn m19_words_of_the_admission_come_after_the_welcome() {
     let mut config = admitting_config();
     config.rules.min_seats = 1;
     let mut world = World::new(config, 1);
@@ -102,9 +102,9 @@ fn m19_words_of_the_admission_stand_behind_the_welcome() {
     }
 }
 
-/// M19: forbidden with words; and a host that does not decide within `hello_timeout`.
+/// M19: a client that is refused with words, and a host that does not decide within `hello_timeout`.
 #[test]
-fn m19_a_client_that_is_not_admitted() {
+fn m19_a_client_that_is_not_admitted_is_closed() {
     let mut world = world();
     for line in ["JOIN ann", "WATCH"] {
         let peer = knock(&mut world, line);
@@ -117,13 +117,13 @@ fn m19_a_client_that_is_not_admitted() {
         let silent = knock(&mut world, line);
         world.drive_for(secs(10));
         assert_eq!((refusal(&mut world, silent), world.is_open(silent)), ("hello-timeout".to_owned(), false));
-        // Too late: nothing happens.
+        // Too late, so nothing happens.
         admit(&mut world, &Admit::default());
         assert_eq!(world.server().scheduler().seats(), 0);
     }
 }
 
-/// M19: until then `PING` is answered; what else comes is looked at when the host has decided.
+/// M19: `PING` is answered meanwhile. Any other line is handled after the decision.
 #[test]
 fn m19_while_the_host_decides_only_ping_is_answered() {
     for chunking in [false, true] {
@@ -140,9 +140,9 @@ fn m19_while_the_host_decides_only_ping_is_answered() {
     }
 }
 
-/// M19: a `JOIN` in pieces with something behind it has its whole time to be decided on.
+/// M19: a `JOIN` in pieces that is followed by more has its whole time for the decision.
 #[test]
-fn m19_a_join_in_pieces_waits_as_long_as_any() {
+fn m19_a_split_join_waits_as_long_as_any_other() {
     let mut world = world();
     world.chunking = false;
     let ann = world.connect();
@@ -155,10 +155,10 @@ fn m19_a_join_in_pieces_waits_as_long_as_any() {
     assert!(world.heard(ann)[0].starts_with("WELCOME ann "));
 }
 
-/// M19: a `JOIN` that could not be kept is refused before the host is asked, and one that cannot be kept any
-/// more, then.
+/// M19: a `JOIN` that is not possible is refused before the host is asked; if it becomes impossible, it is
+/// refused after the decision.
 #[test]
-fn m19_a_join_that_cannot_be_kept_is_refused() {
+fn m19_an_impossible_join_is_refused() {
     let mut world = world();
     let peer = world.connect();
     world.say(peer, "JOIN ann weight=10");
@@ -172,7 +172,7 @@ fn m19_a_join_that_cannot_be_kept_is_refused() {
 
 /// M11, M19: `weight_max` and the demands limit a client's choice, not the host's.
 #[test]
-fn m19_the_hosts_terms_stand_above_the_rings_rules() {
+fn m19_the_hosts_terms_override_the_rings_rules() {
     let mut config = admitting_config();
     config.rules.demands = Demands::Only(Demand::Always);
     let mut world = World::new(config, 1);
@@ -182,7 +182,8 @@ fn m19_the_hosts_terms_stand_above_the_rings_rules() {
     assert_eq!(world.heard(ann)[1..], ["SEAT ann seat=1 state=resting weight=50", "SEATS main seats=1"]);
 }
 
-/// M19, T22: a resume waits as well; the old connection is told when it is admitted, and the weight stays.
+/// M19, T22: a resumption waits as well. The old connection is told only after the admission, and the weight
+/// stays.
 #[test]
 fn m19_a_resume_waits_for_the_host() {
     let mut world = world();
@@ -196,7 +197,7 @@ fn m19_a_resume_waits_for_the_host() {
     assert_eq!(heads(&world.heard(ann)).last().map(String::as_str), Some("BYE superseded"));
 }
 
-/// M22: an admission may give a name that is kept for a seat that is away to exactly this client.
+/// M22: an admission may give a name that is kept for an absent seat to exactly this client.
 #[test]
 fn m22_an_admission_may_give_a_name_to_its_owner() {
     let mut world = world();
@@ -217,7 +218,7 @@ fn m22_an_admission_may_give_a_name_to_its_owner() {
     assert_eq!(world.server().scheduler().seats(), 1);
 }
 
-/// M19: raw clients say no name to decide on.
+/// M19: raw clients give no name to decide on.
 #[test]
 fn m19_admission_needs_the_line_framing() {
     let mut config = auto_config();
@@ -225,9 +226,7 @@ fn m19_admission_needs_the_line_framing() {
     assert_eq!(config.check(), Err(TurnConfigError::AdmissionOfRawClients));
 }
 
-// Rules of access (M24).
-
-/// `printf %s s3cret | sha256sum`, and that of `viewer`.
+/// The digests of `s3cret`, as from `printf %s s3cret | sha256sum`, and of `viewer`.
 const RULES: &str = "\
 sha256:1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0 name=ann ring=main weight=3
 sha256:d35ca5051b82ffc326a3b0b6574a9a3161dee16b9478a199ee39cd803ce5b799 ring=* watch
@@ -279,9 +278,10 @@ fn m23_only_a_rule_lets_a_client_join_or_watch() {
     assert!(heard[0].starts_with("WATCHING lab "), "{heard:?}");
 }
 
-/// The name is its bearer's: it has it back without the secret, once its connection is known to be lost.
+/// The name belongs to its bearer, who gets it back without the secret once its connection is known to be
+/// lost.
 #[test]
-fn m23_a_name_of_a_rule_waits_for_nobody_else() {
+fn m23_a_name_of_a_rule_is_kept_for_its_bearer() {
     let mut world = with_rules(Admission::Open);
     let (ann, _) = says(&mut world, "JOIN ann token=s3cret");
     let (_, heard) = says(&mut world, "JOIN ann token=s3cret");
@@ -310,14 +310,14 @@ fn m23_a_client_that_has_lost_its_rule_is_closed_and_cannot_come_back() {
 }
 
 #[test]
-fn m23_the_host_is_asked_behind_the_rules() {
+fn m23_the_host_is_asked_after_the_rules() {
     let mut world = with_rules(Admission::Host);
     let (_, heard) = says(&mut world, "JOIN ann token=guessed");
     assert!(heard[0].starts_with("BYE forbidden ") && world.joining.is_empty());
     let ann = knock(&mut world, "JOIN ann hear=turns token=s3cret");
     admit(&mut world, &Admit::default());
     assert!(world.heard(ann)[1].ends_with("weight=3"));
-    // Clients from before the rules have shown nothing.
+    // Clients that joined before there were rules have presented nothing.
     let mut world = World::new(admitting_config(), 1);
     let bob = knock(&mut world, "JOIN bob");
     set_rules(&mut world, RULES);
@@ -325,7 +325,7 @@ fn m23_the_host_is_asked_behind_the_rules() {
 }
 
 #[test]
-fn m23_raw_clients_can_follow_no_rules() {
+fn m23_access_rules_exclude_raw_clients() {
     let mut world = World::new(auto_config(), 1);
     let set = world.act(|server, now, links| server.set_access(now, RULES.parse().expect("rules"), links));
     assert_eq!(set, Err(TurnConfigError::AdmissionOfRawClients));

@@ -1,4 +1,4 @@
-//! Answers of the line protocol: fences, repetition, and nothing that counts by mistake (M1, M2, T23, T24,
+//! Answers of the line protocol: fences and repetition, and no answer counts by mistake (M1, M2, T23, T24,
 //! L3).
 
 use support::network::{World, field, find_field};
@@ -6,7 +6,7 @@ use support::secs;
 
 use super::start::{code, held, join, line_config, line_ring, refusal, resume, turn};
 
-/// M1: an answer is bytes; the host is told of each accepted one once, as it was sent.
+/// M1: an answer is bytes. The host gets each accepted one once, as it was sent.
 #[test]
 fn m01_an_answer_is_any_bytes() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -31,7 +31,7 @@ fn m01_an_answer_is_any_bytes() {
     }
 }
 
-/// M2, T23: the same answer again is confirmed again and counted once, in whichever form it is written.
+/// M2, T23: the same answer is confirmed again but counted once, in whichever form it is written.
 #[test]
 fn m02_an_answer_sent_again_is_confirmed_again_and_counts_once() {
     for answer in ["", "b2", "sixteen bytes, 16", "more than sixteen bytes, which are marked by a hash"] {
@@ -53,7 +53,7 @@ fn m02_an_answer_sent_again_is_confirmed_again_and_counts_once() {
         }
         let counts = world.server().counts();
         assert_eq!((world.answers.len(), held(&world), counts.accepted, counts.repeated), (1, before, 1, 3));
-        // It is remembered while ann holds another turn too, but not once that is answered.
+        // It is still remembered while Ann holds another turn, but no longer once that is answered.
         world.say(bob.peer, "ANSWER turn=2 :x");
         world.say(again.peer, &text);
         assert_eq!(world.heard(again.peer), ["GO turn=3 within=30000", "OK turn=1"]);
@@ -66,7 +66,7 @@ fn m02_an_answer_sent_again_is_confirmed_again_and_counts_once() {
     }
 }
 
-/// T23: an answer that did not count before the connection was lost: `last` says so, and a `PASS` is not
+/// T23: an answer that did not count before the connection was lost is not in `last`, and a `PASS` is not
 /// remembered.
 #[test]
 fn t23_an_answer_that_was_lost_is_not_in_last() {
@@ -85,7 +85,7 @@ fn t23_an_answer_that_was_lost_is_not_in_last() {
     assert_eq!(refusal(&mut world, bob.peer), "stale-turn");
 }
 
-/// T24: every wrong answer has its code, and changes nothing.
+/// T24: every wrong answer has its code and changes nothing.
 #[test]
 fn t24_wrong_answers_have_their_code_and_change_nothing() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -137,7 +137,7 @@ fn t24_wrong_answers_have_their_code_and_change_nothing() {
     assert_eq!(world.heard(ann), ["OK turn=3"], "fields stand in any order, unknown ones are ignored");
 }
 
-/// T24: a late answer is refused, fenced or not, also when its seat holds a later turn by then.
+/// T24: a late answer is refused, with or without a fence, even if its seat holds a later turn by then.
 #[test]
 fn t24_a_late_answer_never_counts() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -154,8 +154,8 @@ fn t24_a_late_answer_never_counts() {
     assert_eq!(world.accepted(), ["bob:1"]);
 }
 
-/// T24, with the table of replies: `NO` names the turn of the line, else the one that is held; `within=`
-/// stands there while it is held.
+/// T24, with the table of replies: `NO` names the turn of the line, or else the held one; `within=` is there
+/// while that turn is held.
 #[test]
 fn t24_a_refusal_names_the_turn_that_was_meant() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -175,10 +175,10 @@ fn t24_a_refusal_names_the_turn_that_was_meant() {
     }
 }
 
-/// L3: an answer without a fence counts only if it was read after its `GO` was written, also behind a `JOIN`
-/// into another life.
+/// L3: an answer without a fence counts only if it was read after its `GO` was written, even if it follows a
+/// `JOIN` into another life.
 #[test]
-fn l03_an_answer_without_a_fence_counts_only_behind_its_go() {
+fn l03_an_answer_without_a_fence_counts_only_after_its_go() {
     let mut one = line_config();
     one.rules.min_seats = 1;
     let mut world = World::new(one, 1);
@@ -190,14 +190,14 @@ fn l03_an_answer_without_a_fence_counts_only_behind_its_go() {
     assert_eq!((world.answers.len(), turn(&world)), (0, Some(1)));
     world.say(ann, "ANSWER :42");
     assert_eq!(world.heard(ann), ["OK turn=1", "GO turn=2 within=30000"]);
-    // Two that come together: the second one is not meant for the second turn.
+    // If two arrive together, the second is not meant for the second turn.
     world.say_bytes(ann, b"ANSWER :1\nANSWER :2\n");
     let heard = world.heard(ann);
     assert_eq!(
         (heard[0].as_str(), code(&heard[2]), world.answers.len()),
         ("OK turn=2", "not-your-turn".into(), 2)
     );
-    // A whole fence says what is meant; a turn alone does not: another life may have had one with that
+    // A complete fence is unambiguous, but a turn alone is not, because another life may have had the same
     // number.
     let epoch = world.server().epoch();
     let both = format!("ANSWER turn=3 epoch={epoch} :1\nANSWER turn=4 epoch={epoch} :2\nANSWER turn=5 :3\n");
@@ -205,10 +205,10 @@ fn l03_an_answer_without_a_fence_counts_only_behind_its_go() {
     assert_eq!(world.answers.len(), 4);
     let heard = world.heard(ann);
     assert_eq!(heard.last().map(|line| code(line)), Some("not-your-turn".into()), "{heard:?}");
-    // How the last turn ended can be asked for with its number alone, whatever is written.
+    // How the last turn ended can be asked with its number alone, even before anything is written.
     world.say_bytes(ann, b"ANSWER turn=4 :2\n");
     assert_eq!(world.heard(ann), ["OK turn=4"]);
-    // Nor while its GO waits for room in the socket.
+    // Nor does it count while its GO waits for room in the socket.
     world.heard(ann);
     world.stop_reading(ann, 5);
     world.say(ann, "ANSWER turn=5 :3");
@@ -220,7 +220,7 @@ fn l03_an_answer_without_a_fence_counts_only_behind_its_go() {
     assert_eq!(world.answers.len(), 6);
 }
 
-/// L3, T31: an answer of another life of the server is stale, though the turn's number is the same.
+/// L3, T31: an answer from another life of the server is stale, even if the turn's number is the same.
 #[test]
 fn l03_an_answer_of_another_life_is_stale() {
     let (mut world, [ann, _]) = line_ring(line_config(), ["ann", "bob"]);

@@ -1,4 +1,4 @@
-//! A connection whose framing is not known yet (L10).
+//! Connections whose framing is not known yet (L10).
 
 use support::network::{Peer, World};
 use support::{ms, secs};
@@ -9,7 +9,7 @@ fn world() -> World {
     World::new(auto_config(), 1)
 }
 
-/// A connection that is silent until it is taken for a raw one; what it heard is dropped.
+/// Connects a peer that stays silent until it is taken for a raw client, and drops what it has heard.
 fn raw(world: &mut World) -> Peer {
     let peer = world.connect();
     world.drive_for(ms(300));
@@ -19,7 +19,7 @@ fn raw(world: &mut World) -> Peer {
     peer
 }
 
-/// L10: a connection is undecided while its bytes are a beginning of a line, at most for `line_timeout`.
+/// L10: a connection is undecided while its bytes could begin a line, for at most `line_timeout`.
 #[test]
 fn l10_a_connection_is_undecided_while_a_line_may_have_begun() {
     for beginning in ["J", "JOIN", "W", "WATC", "P", "PIN"] {
@@ -49,7 +49,7 @@ fn l10_a_connection_is_undecided_while_a_line_may_have_begun() {
     }
 }
 
-/// L10: a first read in the shape of a raw answer makes it raw; that answer falls under T9.
+/// L10: a first read in the form of a raw answer makes the connection raw. T9 applies to that answer.
 #[test]
 fn l10_a_raw_answer_makes_a_connection_raw() {
     let mut world = world();
@@ -68,13 +68,13 @@ fn l10_a_raw_answer_makes_a_connection_raw() {
     world.say_bytes(a, b"a:1");
     world.say_bytes(b, b"b:2");
     assert_eq!(world.accepted(), ["a:1", "b:2"]);
-    // With a line's end it is a line.
+    // With a line end it is a line.
     let line = world.connect();
     world.say_bytes(line, b"a:1\n");
     assert_eq!(refusal(&mut world, line), "malformed");
 }
 
-/// L10: a connection that is silent for `raw_after` gets a raw seat, and turns.
+/// L10: a connection that stays silent for `raw_after` gets a raw seat, and turns.
 #[test]
 fn l10_a_silent_connection_is_raw_on_trial() {
     let mut world = world();
@@ -91,7 +91,7 @@ fn l10_a_silent_connection_is_raw_on_trial() {
     assert_eq!(world.heard_raw(b), ["GO"]);
 }
 
-/// L10: a port scanner below quorum, or beside one other client, keeps no place of a full ring once it has
+/// L10: a port scanner below quorum, or next to one other client, keeps no place in a full ring after it has
 /// let a turn lapse in silence.
 #[test]
 fn l10_a_silent_connection_keeps_no_place_that_another_client_wants() {
@@ -103,7 +103,7 @@ fn l10_a_silent_connection_keeps_no_place_that_another_client_wants() {
         world.drive_for(secs(100));
         let ann = world.connect();
         world.say_bytes(ann, b"JOIN ann\n");
-        // It might be a raw client: it has its turn, and its time.
+        // It might be a raw client, so it gets its turn with the whole time.
         world.drive_for(secs(5));
         let early = world.connect();
         world.say_bytes(early, b"JOIN cid\n");
@@ -125,8 +125,8 @@ fn l10_a_silent_connection_keeps_no_place_that_another_client_wants() {
     }
 }
 
-/// L10: a silent connection costs the ring its deadline once, not each lap; what it says at last is T11's
-/// late answer.
+/// L10: a silent connection costs the ring its deadline once, and not in every round. If it speaks in the
+/// end, T11 applies to its late answer.
 #[test]
 fn l10_a_silent_connection_costs_a_ring_one_deadline() {
     let mut world = world();
@@ -171,9 +171,9 @@ fn l10_a_silent_connection_costs_a_ring_one_deadline() {
     assert_eq!(world.server().counts().lapsed, 1);
 }
 
-/// L10: one that rests so, and then says something malformed, counts again as well.
+/// L10: a silent client that rests and then sends something malformed counts again, too.
 #[test]
-fn l10_a_silent_connection_that_speaks_nonsense_hears_of_its_next_turn() {
+fn l10_a_silent_connection_that_sends_nonsense_is_told_about_its_next_turn() {
     let mut world = world();
     let [a, b] = [(); 2].map(|()| raw(&mut world));
     world.drive_for(secs(31));
@@ -188,7 +188,7 @@ fn l10_a_silent_connection_that_speaks_nonsense_hears_of_its_next_turn() {
     assert_eq!(world.accepted(), ["b:1", "a:1"]);
 }
 
-/// L10: a silent connection whose seat was forgotten meanwhile has a new one when it speaks.
+/// L10: a silent connection whose seat was forgotten gets a new one when it speaks.
 #[test]
 fn l10_a_silent_connection_may_speak_long_after() {
     let mut world = world();
@@ -214,7 +214,7 @@ fn l10_a_silent_connection_may_speak_long_after() {
     assert_eq!(world.server().clients(), 2);
 }
 
-/// L10: half of something, and then the end: nothing is left of it.
+/// L10: an incomplete message followed by the end leaves no state.
 #[test]
 fn l10_a_connection_that_ends_undecided_leaves_nothing() {
     for last in ["", "JO", "a:1", "a:", "JOIN ann"] {
@@ -232,7 +232,7 @@ fn l10_a_connection_that_ends_undecided_leaves_nothing() {
     }
 }
 
-/// T9, L11: a raw answer that began before its `GO` does not count, though it could have been the beginning
+/// T9, L11: a raw answer that began before its `GO` does not count, even if it could have been the beginning
 /// of a line.
 #[test]
 fn t09_the_beginning_of_a_line_before_go_does_not_become_an_answer() {
@@ -246,8 +246,8 @@ fn t09_the_beginning_of_a_line_before_go_does_not_become_an_answer() {
     assert_eq!(world.accepted(), ["a:1"]);
 }
 
-/// L10, M16: a client that let its first `GO` lapse rests at once, also where it is first again and holders
-/// have a grace.
+/// L10, M16: a client that let its first `GO` lapse rests at once, even if it is first again and holders have
+/// a grace.
 #[test]
 fn l10_a_silent_client_gets_no_grace() {
     let mut config = auto_config();
@@ -263,8 +263,8 @@ fn l10_a_silent_client_gets_no_grace() {
     assert_eq!(world.accepted(), ["ann:x", "a:1"]);
 }
 
-/// L10, M8: where no seat may be `always`, a silent connection is no raw client, and has the time of one that
-/// speaks lines.
+/// L10, M8: in a ring that allows no seat to be `always`, a silent connection is not taken for a raw client,
+/// and has the time of a line client.
 #[test]
 fn l10_a_slow_client_of_a_lock_is_not_taken_for_a_raw_one() {
     let mut config = auto_config();

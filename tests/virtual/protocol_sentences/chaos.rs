@@ -1,5 +1,5 @@
-//! Hosts that do anything at any time, with clients that say anything: nothing panics, spins or is left
-//! behind (A2, M4, M17).
+//! Hosts that do anything at any time, with clients that send anything: nothing panics, spins or is left over
+//! (A2, M4, M17).
 
 use support::network::{Peer, World};
 use support::{ms, secs};
@@ -8,7 +8,7 @@ use taketurns::turn::{Demand, Demands, HoldMax, Judging, RingId, SeatId, Weight}
 
 use super::start::config;
 
-/// A client says something of the protocol that may or may not fit.
+/// Lets a client send a line of the protocol, which may or may not make sense now.
 fn speak(world: &mut World, peer: Peer, secrets: &[String]) {
     let turn = world.server().scheduler().rings().next().map_or(0, |ring| {
         let scheduler = world.server().scheduler();
@@ -21,8 +21,8 @@ fn speak(world: &mut World, peer: Peer, secrets: &[String]) {
     };
     let is_raw = world.config().framing == Some(Framing::Raw);
     let text = match world.rng.u8(0..20) {
-        // A few words in capitals are enough there: each ends its connection, because it begins like a
-        // request of HTTP (L6).
+        // A few words in capitals are enough there, because each ends its connection: it begins like an HTTP
+        // request (L6).
         3..=11 | 15..=18 if is_raw => "a:2".to_owned(),
         0 => format!("JOIN {name}\n"),
         1 => format!("JOIN {name} hear=turns demand=ask\n"),
@@ -45,7 +45,7 @@ fn speak(world: &mut World, peer: Peer, secrets: &[String]) {
     world.queue_bytes(peer, text.as_bytes());
 }
 
-/// The host does something to a seat or a ring that may or may not be there.
+/// Lets the host act on a seat or ring, which may or may not exist.
 fn rule(world: &mut World) {
     let rings: Vec<RingId> = world.server().scheduler().rings().collect();
     let Some(&ring) = rings.first() else { return };
@@ -57,7 +57,7 @@ fn rule(world: &mut World) {
         if what % 2 == 0 { (1, Judging::Host) } else { (3, Judging::Automatic) };
     let proposal = world.proposals.pop_front();
     let unused = world.act(|server, now, links| {
-        // An impossible command is an error, and changes nothing.
+        // An impossible command is an error and changes nothing.
         let _ = match what {
             0 => server.skip(now, ring, links),
             1 => server.name_next(seat),
@@ -93,7 +93,7 @@ fn rule(world: &mut World) {
                 let refused = server.rule(now, proposal, Verdict::Refuse { words: "no" }, links);
                 refused.err().and_then(|unruled| unruled.proposal)
             }
-            // Dropped without a verdict.
+            // The proposal is dropped without a verdict.
             (13, _) => None,
             (_, proposal) => proposal,
         }
@@ -142,7 +142,7 @@ fn play(framing: Option<Framing>, seed: u64) -> TurnCounts {
             let host = world.rng.u8(1..4);
             world.next_address = Some([192, 0, 2, host].into());
             peers.push(world.connect_quietly());
-            // Most begin as clients do, or else few would ever have a turn.
+            // Most begin like real clients; otherwise few would ever have a turn.
             if framing != Some(Framing::Raw) && world.rng.u8(0..4) > 0 {
                 let name = world.rng.char('a'..='z');
                 world.queue_bytes(peers[peers.len() - 1], format!("JOIN {name} hear=turns\n").as_bytes());

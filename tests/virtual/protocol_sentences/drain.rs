@@ -1,11 +1,11 @@
-//! Draining: holders may finish, and it ends in time (T32).
+//! Draining: holders may finish, and the drain ends in time (T32).
 
 use support::network::World;
 use support::{ms, secs};
 
 use super::start::{heads, join, line_config, line_ring, line_world, raw_config, raw_ring, refusal};
 
-/// T32: a drain lets the holder finish, says why to every client, and grants nothing more.
+/// T32: a drain lets the holder finish, tells every client the reason, and grants nothing more.
 #[test]
 fn t32_a_drain_lets_the_holder_finish() {
     let (mut world, [ann, bob, cid]) = line_ring(line_config(), ["ann", "bob", "cid"]);
@@ -22,7 +22,7 @@ fn t32_a_drain_lets_the_holder_finish() {
             .iter()
             .all(|open| *open)
     );
-    // Nothing begins any more, also for one that came just before.
+    // Nothing new begins, not even for a client that connected just before.
     assert_eq!((refusal(&mut world, late), world.is_open(late)), ("shutting-down".to_owned(), false));
     world.drive_for(secs(2));
     world.say(ann.peer, "ANSWER turn=1 :1");
@@ -46,8 +46,7 @@ fn t32_a_drain_lets_the_holder_finish() {
     );
 }
 
-/// T32 and L8: a silent holder delays a drain by `drain_timeout` at most, and without a holder it ends at
-/// once.
+/// T32 and L8: a silent holder delays a drain for at most `drain_timeout`. Without a holder it ends at once.
 #[test]
 fn t32_a_drain_ends_within_its_timeout() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -64,7 +63,7 @@ fn t32_a_drain_ends_within_its_timeout() {
     }
     assert_eq!(world.server().clients(), 0);
 
-    // The holder's own deadline comes first, or its connection is lost: then there is no holder to wait for.
+    // If the holder's own deadline comes first, or its connection is lost, there is no holder to wait for.
     let (mut world, [_, bob]) = line_ring(line_config(), ["ann", "bob"]);
     world.drive_for(secs(28));
     world.drain();
@@ -77,7 +76,7 @@ fn t32_a_drain_ends_within_its_timeout() {
     assert_eq!((refusal(&mut world, ann.peer), world.server().clients()), ("shutting-down".to_owned(), 0));
 }
 
-/// T32: an observer hears how the last turns end, wherever its connection stands among the others.
+/// T32: an observer is told how the last turns end, wherever its connection is among the others.
 #[test]
 fn t32_observers_hear_the_end_of_a_turn_that_the_drain_cuts_off() {
     let mut world = line_world();
@@ -100,9 +99,10 @@ fn t32_observers_hear_the_end_of_a_turn_that_the_drain_cuts_off() {
     }
 }
 
-/// T32 in the raw framing, which has no word for it: the answer counts, then every connection is closed.
+/// T32 in the raw framing, which has no message for it: the answer counts, and then every connection is
+/// closed.
 #[test]
-fn t32_a_drain_in_the_raw_framing_closes_without_a_word() {
+fn t32_a_drain_in_the_raw_framing_closes_silently() {
     let (mut world, [a, b]) = raw_ring(raw_config());
     let c = world.connect_quietly();
     world.drain();
@@ -114,7 +114,7 @@ fn t32_a_drain_in_the_raw_framing_closes_without_a_word() {
     assert!(!world.is_open(a) && !world.is_open(b));
 }
 
-/// T32: a `JOIN` on a connection that was there before hears it, too, and a kept turn is not waited for.
+/// T32: a `JOIN` on an older connection is refused as well, and a kept turn is not waited for.
 #[test]
 fn t32_a_drain_takes_no_newcomers() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);

@@ -20,7 +20,7 @@ const FOREIGN: [&[u8]; 10] = [
     b"\x05\x01\x00\nJOIN ann\n",
 ];
 
-/// L6: another protocol is closed at its first line, before anything behind it counts.
+/// L6: another protocol is closed at its first line, before anything after it counts.
 #[test]
 fn l06_another_protocol_is_closed_at_its_first_line() {
     for framing in [Some(Framing::Line), None, Some(Framing::Raw)] {
@@ -51,7 +51,7 @@ fn l06_another_protocol_is_closed_at_its_first_line() {
     }
 }
 
-/// L6: a web page chooses how long its address is, and so which of its bytes come alone.
+/// L6: a web page chooses how long its address is, and so which of its bytes arrive alone.
 #[test]
 fn l06_a_request_line_that_is_longer_than_any_message_is_closed_too() {
     for framing in [Some(Framing::Line), None, Some(Framing::Raw)] {
@@ -73,9 +73,9 @@ fn l06_a_request_line_that_is_longer_than_any_message_is_closed_too() {
     }
 }
 
-/// L6: once a client has begun, such a line is only malformed.
+/// L6: once a client has begun, such a line is merely malformed.
 #[test]
-fn l06_only_the_first_line_is_looked_at() {
+fn l06_only_the_first_line_is_examined() {
     let (mut world, [ann, _]) = line_ring(line_config(), ["ann", "bob"]);
     for line in ["GET / HTTP/1.1", "SSH-2.0-x", "\u{1b}[2J"] {
         world.say(ann.peer, line);
@@ -88,9 +88,9 @@ fn l06_only_the_first_line_is_looked_at() {
     assert_eq!(refusal(&mut world, watcher), "not-utf8");
 }
 
-/// L6: it is logged with what it said.
+/// L6: its first line is logged.
 #[test]
-fn l06_other_protocols_are_logged_with_what_they_said() {
+fn l06_other_protocols_are_logged_with_their_first_line() {
     listen_to_log();
     let mut world = World::new(line_config(), 1);
     take_log();
@@ -119,8 +119,8 @@ fn l06_a_newcomer_is_closed_at_its_second_malformed_line() {
     assert_eq!(world.server().scheduler().seats(), 0);
 }
 
-/// L7: the values of `resume=` and `token=` never reach the log, an event, or a reply, also not from a
-/// refused line.
+/// L7: the values of `resume=` and `token=` never reach the log, an event or a reply, even from a refused
+/// line.
 #[test]
 fn l07_secrets_are_never_logged() {
     listen_to_log();
@@ -164,8 +164,8 @@ fn l07_secrets_are_never_logged() {
     }
 }
 
-/// L6: a page gets the seat of an old client of the same machine, and nothing that this one has said speaks
-/// for it.
+/// L6: a page gets the seat of an old client on the same machine, but that client's messages do not vouch for
+/// it.
 #[test]
 fn l06_a_seat_that_a_raw_client_has_left_does_not_vouch_for_the_next_one() {
     for framing in [Some(Framing::Raw), None] {
@@ -189,8 +189,8 @@ fn l06_a_seat_that_a_raw_client_has_left_does_not_vouch_for_the_next_one() {
     }
 }
 
-/// L6: the request line of a page may come in any pieces, each long after the one before, and its body long
-/// after that.
+/// L6: the request line of a page may arrive in any pieces, long after each other, and its body long after
+/// that.
 #[test]
 fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
     let line = b"POST / HTTP/1.1";
@@ -201,7 +201,7 @@ fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
             for pause in [ms(400), ms(20)] {
                 let mut world = World::new(config(framing), 1);
                 world.chunking = false;
-                // Another client has the turn, so nothing of the page counts as a strike against it.
+                // Another client has the turn, so nothing from the page counts as a strike.
                 let old = world.connect();
                 world.drive_for(secs(1));
                 let page = world.connect();
@@ -224,7 +224,7 @@ fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
     }
 }
 
-/// L6: nor does the address of a page play, whichever of its pieces looks like an answer.
+/// L6: the address of a page does not play either, whichever piece of it looks like an answer.
 #[test]
 fn l06_no_piece_of_a_request_line_is_an_answer() {
     for pieces in [&["POST", " /x:5", " HTTP/1.1\r\n"][..], &["P", "UT", " ", "a:5"], &["GET", " /a:1"]] {
@@ -241,7 +241,7 @@ fn l06_no_piece_of_a_request_line_is_an_answer() {
     }
 }
 
-/// L6: an old client may have a name that begins like a request.
+/// L6: an old client may have a name that looks like the beginning of a request.
 #[test]
 fn l06_a_raw_name_may_look_like_a_method() {
     for (refused, name) in [(&["ANN", "ANN"][..], "GET"), (&[], "PUT x")] {

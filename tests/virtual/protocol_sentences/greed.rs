@@ -1,5 +1,5 @@
-//! Greedy clients of both kinds, and one that only answers: it never waits for more turns than others stood
-//! before it (M12, L12).
+//! Greedy clients of both kinds, and one that only answers: it never waits for more turns than there were
+//! others in front of it (M12, L12).
 
 use support::network::{Peer, World, field};
 use support::{ms, secs};
@@ -8,14 +8,14 @@ use taketurns::turn::SeatState;
 
 use super::start::{auto_config, join};
 
-/// How many seats, the holder included, may have stood in the queue.
+/// Returns how many seats, including the holder, may have been in the queue.
 fn standing(world: &World) -> usize {
     let ring = world.ring("main");
     let seats = world.server().scheduler().seats_of(ring);
     seats.filter(|view| view.state != SeatState::Resting).count()
 }
 
-/// The line that the greedy say next: they join under fresh names, come back, rest, ask, pass and leave.
+/// Returns the next line of a greedy client: they join under new names, come back, rest, ask, pass and leave.
 fn greedy_line(world: &mut World, step: u32, secrets: &[(String, String)]) -> String {
     match world.rng.u8(0..10) {
         0 | 1 => format!("JOIN x{step}\n"),
@@ -93,7 +93,7 @@ fn history(seed: u64) -> usize {
 }
 
 #[test]
-fn m12_a_client_that_answers_waits_for_no_more_than_stood_before_it() {
+fn m12_a_client_that_answers_waits_for_no_more_turns_than_were_ahead_of_it() {
     let turns: usize = (0..60).map(history).sum();
     assert!(turns > 500, "{turns}");
 }

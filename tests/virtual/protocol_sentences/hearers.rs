@@ -1,11 +1,11 @@
-//! Hearers: what they are told, and in which order everything is written (T25, L8, L9).
+//! Hearers: their messages, and the order of all writes (T25, L8, L9).
 
 use support::network::World;
 use support::secs;
 
 use super::start::{heads, join, line_config, line_ring, resume, ruled, watch};
 
-/// T25, L8: first `GO` to the next holder, then the word to the last, then hearers.
+/// T25, L8: first `GO` to the next holder, then the reply to the last one, then hearers.
 #[test]
 fn t25_writes_at_a_hand_over_come_in_order() {
     for seed in 0..20 {
@@ -45,7 +45,7 @@ fn t25_writes_at_a_hand_over_come_in_order() {
     }
 }
 
-/// T25: where both are one connection, its answer is confirmed before its next turn begins.
+/// T25: if both turns are on one connection, the answer is confirmed before the next turn begins.
 #[test]
 fn t25_on_one_connection_ok_comes_first() {
     let (mut world, [ann]) = line_ring(ruled(|rules| rules.min_seats = 1), ["ann hear=turns"]);
@@ -67,7 +67,7 @@ fn t25_on_one_connection_ok_comes_first() {
     );
 }
 
-/// T25: the next holder's `GO` is first also where the last one is owed another reply from the same pass.
+/// T25: the next holder's `GO` comes first even if the last holder is owed another reply from the same pass.
 #[test]
 fn t25_go_comes_first_however_much_is_owed_to_the_last_holder() {
     for seed in 0..20 {
@@ -102,7 +102,7 @@ fn t25_no_go_overtakes_an_earlier_ok() {
     }
 }
 
-/// T25, L8: the same behind `REST` and `LEAVE` of a holder, one that hears included.
+/// T25, L8: the same after `REST` and `LEAVE` of a holder, including one that hears.
 #[test]
 fn t25_a_holder_that_rests_or_leaves_is_told_before_hearers() {
     for (line, last) in [("REST", "OK"), ("LEAVE", "BYE left :goodbye")] {
@@ -118,14 +118,14 @@ fn t25_a_holder_that_rests_or_leaves_is_told_before_hearers() {
             |to, text: &str| writes.iter().position(|(peer, said)| *peer == to && said.contains(text));
         let (own, others) = (place(ann.peer, last), place(watcher, "BEGIN bob"));
         assert!(own.is_some() && own < others, "{line}: {writes:?}");
-        // A reply comes before what others hear as well, and the last words come last.
+        // A reply also comes before the hearers' lines, and the last message comes last.
         let heard = world.heard(ann.peer);
         let at = if line == "REST" { 0 } else { heard.len() - 1 };
         assert_eq!(heard[at], last, "{heard:?}");
     }
 }
 
-/// L9: the roster of a new hearer: the holder first, then the queue, then those that rest or are away.
+/// L9: the roster for a new hearer: the holder, then the queue, then the seats that rest or are away.
 #[test]
 fn l09_a_new_hearer_is_told_who_sits_there() {
     let weighted = ruled(|rules| rules.weight_max = taketurns::turn::Weight::MAX);
@@ -161,7 +161,7 @@ fn l09_a_new_hearer_is_told_who_sits_there() {
     );
 }
 
-/// L9: at most `roster_max` seats are listed, then how many there are in all.
+/// L9: at most `roster_max` seats are listed, followed by the total number.
 #[test]
 fn l09_a_roster_is_limited() {
     let mut config = line_config();
@@ -177,9 +177,9 @@ fn l09_a_roster_is_limited() {
     );
 }
 
-/// L9: behind a resume: `WELCOME`, the roster, then `GO` or `WAIT`.
+/// L9: after a resumption: `WELCOME`, the roster, then `GO` or `WAIT`.
 #[test]
-fn l09_behind_a_resume_comes_the_roster_and_then_go_or_wait() {
+fn l09_after_a_resumption_comes_the_roster_and_then_go_or_wait() {
     let (mut world, [ann, bob, _]) = line_ring(line_config(), ["ann", "bob", "cid"]);
     for (member, last) in [(&ann, "GO turn=1 within=30000"), (&bob, "WAIT ahead=1")] {
         let again = join(&mut world, &format!("{} hear=turns resume={}", member.name, member.secret()));
@@ -190,7 +190,7 @@ fn l09_behind_a_resume_comes_the_roster_and_then_go_or_wait() {
     }
 }
 
-/// L9: a newcomer that hears is told that it waits before what its coming has begun.
+/// L9: a newcomer that hears is told that it waits before the events that its arrival has caused.
 #[test]
 fn l09_a_newcomer_is_told_its_own_place_first() {
     let (mut world, [_]) = line_ring(line_config(), ["ann"]);
@@ -199,9 +199,10 @@ fn l09_a_newcomer_is_told_its_own_place_first() {
     assert_eq!(behind, ["WAIT ahead=1", "BEGIN ann turn=1 within=30000"]);
 }
 
-/// L8: comings and goings, to hearers with and without a seat; a hearer hears of its own turns too.
+/// L8: arrivals and departures, for hearers with and without a seat. A hearer is told about its own turns,
+/// too.
 #[test]
-fn l08_hearers_are_told_of_comings_and_goings() {
+fn l08_hearers_are_told_about_arrivals_and_departures() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
     let watcher = watch(&mut world, "main");
     let deaf = watch(&mut world, "other");
@@ -236,7 +237,7 @@ fn l08_hearers_are_told_of_comings_and_goings() {
     assert_eq!(world.heard(deaf), [""; 0]);
 }
 
-/// L8: a hearer that falls behind is closed like any slow reader, with a line in the log; the others notice
+/// L8: a hearer that falls behind is closed like any slow reader, with a line in the log. The others notice
 /// nothing.
 #[test]
 fn l08_a_hearer_that_falls_behind_is_closed() {

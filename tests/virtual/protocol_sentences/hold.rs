@@ -1,4 +1,4 @@
-//! The clock of a turn: when it starts, RENEW, and the time in all (M13, M15).
+//! The clock of a turn: its start, RENEW, and the total time (M13, M15).
 
 use support::network::World;
 use support::{ms, secs};
@@ -7,7 +7,7 @@ use taketurns::turn::HoldMax;
 use super::start::{config, held, join, line_config, line_ring, raw_config, raw_ring, refusal, ruled, turn};
 use taketurns::protocol::turns::Framing;
 
-/// M13: by default `hold_max` equals `turn_deadline`, so that `RENEW` has nothing to give.
+/// M13: by default `hold_max` equals `turn_deadline`, so `RENEW` has nothing to give.
 #[test]
 fn m13_by_default_a_turn_cannot_be_renewed() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -20,9 +20,9 @@ fn m13_by_default_a_turn_cannot_be_renewed() {
     assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
 }
 
-/// M13: `RENEW` starts the deadline anew, never beyond `hold_max`; `PING` moves nothing.
+/// M13: `RENEW` restarts the deadline, but never beyond `hold_max`. `PING` changes nothing.
 #[test]
-fn m13_renew_starts_the_deadline_anew_up_to_hold_max() {
+fn m13_renew_restarts_the_deadline_up_to_hold_max() {
     let config = ruled(|rules| rules.hold_max = HoldMax::Time(secs(70)));
     let (mut world, [ann, bob]) = line_ring(config, ["ann", "bob"]);
     world.drive_for(secs(20));
@@ -43,7 +43,7 @@ fn m13_renew_starts_the_deadline_anew_up_to_hold_max() {
     assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
 }
 
-/// M13, T11: the turn of a silent line client lapses; it keeps its seat, and each turn has its `GO`.
+/// M13, T11: the turn of a silent line client lapses. It keeps its seat, and each turn has its own `GO`.
 #[test]
 fn t11_a_silent_line_client_lapses() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -57,7 +57,7 @@ fn t11_a_silent_line_client_lapses() {
     assert_eq!(world.server().counts().lapsed, 2);
 }
 
-/// M13: the clock runs from the first offer of `GO` to the socket, though its client does not read.
+/// M13: the clock runs from the first attempt to write `GO` to the socket, even if the client does not read.
 #[test]
 fn m13_a_client_that_does_not_read_has_no_endless_time() {
     for framing in [Some(Framing::Raw), Some(Framing::Line)] {
@@ -83,14 +83,14 @@ fn m15_the_longest_wait_is_exported_with_its_bound() {
     let (mut world, members) = line_ring(line_config(), ["ann", "bob", "cid", "dan", "eve"]);
     let ring = world.ring("main");
     assert_eq!(world.server().scheduler().waiting_bound(ring), Some(secs(5 * 30)), "of a newcomer");
-    // Nobody ever answers: every turn takes its 30 s.
+    // Nobody ever answers, so every turn takes its 30 s.
     world.drive_for(secs(20 * 30));
     let longest = world.server().scheduler().longest_wait(ring);
     assert_eq!((longest.waited, longest.bound), (secs(4 * 30), Some(secs(4 * 30))));
     assert!(members.iter().all(|member| world.is_open(member.peer)));
 }
 
-/// M15: the holder of a ring at quorum that drops and resumes does not hold on beyond its time.
+/// M15: the holder of a ring at quorum that disconnects and resumes does not hold the turn beyond its time.
 #[test]
 fn m15_dropping_and_resuming_does_not_lengthen_a_turn() {
     let config = ruled(|rules| rules.turn_deadline = secs(1));
@@ -105,7 +105,7 @@ fn m15_dropping_and_resuming_does_not_lengthen_a_turn() {
             break;
         }
     }
-    // One second, raised to one second once, and what was below quorum in between.
+    // One second, extended to one second once, and the time below quorum in between.
     assert!(world.elapsed() - began <= secs(2) + ms(500), "{:?}", world.elapsed() - began);
 }
 
@@ -126,7 +126,7 @@ fn m15_strikes_bring_no_new_deadline() {
     assert_eq!(turn(&world), Some(4));
 }
 
-/// M13: two signals are due at one instant: the lapse of one ring delays no other.
+/// M13: if two deadlines fall on one instant, the lapse in one ring does not delay the other.
 #[test]
 fn m13_rings_have_their_own_rules_and_deadlines() {
     let mut world = World::new(line_config(), 1);

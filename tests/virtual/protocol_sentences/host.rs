@@ -1,4 +1,4 @@
-//! Commands of a host, in any pass and to any ring (M17, M18, M20).
+//! Commands of a host, in any pass and for any ring (M17, M18, M20).
 
 use support::network::World;
 use support::{ms, secs};
@@ -30,14 +30,14 @@ fn m17_the_host_skips_a_turn() {
     assert_eq!(error, Err(HostError::NoTurn));
 }
 
-/// M17: *next* names the seat that gets the next turn, also the holder; the others keep their places.
+/// M17: *next* names the seat that gets the next turn, which may be the holder. The others keep their places.
 #[test]
 fn m17_the_host_names_the_next_seat() {
     let (mut world, members) = line_ring(line_config(), ["ann", "bob", "cid", "dan"]);
     let dan = world.seat("dan");
     world.act(|server, _, _| server.name_next(dan)).expect("it waits");
     assert_eq!(line_order(&mut world, &members, 6).join(" "), "ann dan bob cid ann dan");
-    // The holder, once more.
+    // The holder gets one more turn.
     let bob = world.seat("bob");
     world.act(|server, _, _| server.name_next(bob)).expect("it holds the turn");
     assert_eq!(line_order(&mut world, &members, 3).join(" "), "bob bob cid");
@@ -53,8 +53,8 @@ fn m17_the_host_names_the_next_seat() {
     assert_eq!(world.act(|server, _, _| server.name_next(gone)), Err(HostError::UnknownSeat));
 }
 
-/// M17: *retire* removes a seat; its secret is void, and its name is refused for `seat_grace` or until the
-/// host lifts that.
+/// M17: *retire* removes a seat. Its secret becomes invalid, and its name is refused for `seat_grace`, or
+/// until the host lifts that.
 #[test]
 fn m17_the_host_removes_a_seat() {
     let (mut world, [ann, bob, _]) = line_ring(line_config(), ["ann", "bob", "cid"]);
@@ -91,7 +91,7 @@ fn m17_the_host_removes_a_seat() {
     assert_eq!(world.act(|server, now, links| server.remove(now, seat, links)), Err(HostError::UnknownSeat));
 }
 
-/// M17: a raw client that is removed, and a seat that is away.
+/// M17: removal of a raw client, and of a seat that is away.
 #[test]
 fn m17_the_host_removes_raw_seats_and_seats_that_are_away() {
     let (mut world, [a, b, _]) = raw_ring(raw_config());
@@ -105,7 +105,7 @@ fn m17_the_host_removes_raw_seats_and_seats_that_are_away() {
     assert_eq!(world.server().scheduler().seats(), 2);
 }
 
-/// M18: the rules of a ring are set by its name, before or after it exists; an invalid combination is a typed
+/// M18: the rules of a ring are set by its name, before or after it exists. An invalid combination is a typed
 /// error.
 #[test]
 fn m18_rings_have_rules_of_their_own() {
@@ -125,7 +125,7 @@ fn m18_rings_have_rules_of_their_own() {
     assert_eq!(refusal(&mut world, third), "ring-full");
     let dan = join(&mut world, "dan");
     assert_eq!(dan.then, ["WAIT ahead=0 needs=1"]);
-    // For a ring that exists: what that allows happens at once.
+    // If the ring exists, anything that the new rules allow happens at once.
     (rules.seats_max, rules.turn_deadline) = (Some(1), secs(7));
     world
         .act(|server, now, links| {
@@ -139,9 +139,10 @@ fn m18_rings_have_rules_of_their_own() {
     assert_eq!(error, Err(TurnConfigError::Rules(RulesError::NeverEnoughSeats)));
 }
 
-/// M20: words and bytes to a seat, a connection, or all hearers of a ring, in order with everything else.
+/// M20: words and bytes for a seat, a connection, or all hearers of a ring arrive in order with everything
+/// else.
 #[test]
-fn m20_the_host_says_words_and_bytes() {
+fn m20_the_host_sends_words_and_bytes() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob hear=turns"]);
     let watcher = watch(&mut world, "main");
     world.heard(watcher);
@@ -162,7 +163,7 @@ fn m20_the_host_says_words_and_bytes() {
     let to_watcher: &[u8] =
         b"SKIP ann turn=1 how=skipped\nBEGIN bob turn=2 within=30000\nSAY bytes=1\n\xff\n";
     assert_eq!(world.heard_bytes(watcher), to_watcher);
-    // No more at once than an answer may have.
+    // At most as much at once as an answer may have.
     let words = [b'x'; 16 * 1024 + 1];
     world.act(|server, _, links| {
         assert_eq!(server.say_to_seat(seat, &words, links), Err(HostError::TooLarge));
@@ -177,7 +178,7 @@ fn m20_the_host_says_words_and_bytes() {
     assert_eq!(world.heard_bytes(bob.peer).len(), "SAY bytes=16384\n\n".len() + 16 * 1024);
 }
 
-/// M17: the host closes a connection with words; its seat is away.
+/// M17: the host closes a connection with words. Its seat is away.
 #[test]
 fn m17_the_host_forbids_a_connection() {
     let (mut world, [ann, bob, _]) = line_ring(ruled(|_| {}), ["ann", "bob", "cid"]);
@@ -190,9 +191,9 @@ fn m17_the_host_forbids_a_connection() {
     resume(&mut world, &ann);
 }
 
-/// M18: a ring whose rules do not allow `always` takes no raw clients.
+/// M18: a ring whose rules do not allow `always` accepts no raw clients.
 #[test]
-fn m18_a_ring_for_those_who_ask_takes_no_raw_clients() {
+fn m18_a_ring_for_seats_that_ask_accepts_no_raw_clients() {
     let mut config = raw_config();
     config.rules.demands = Demands::Only(Demand::Ask);
     let mut world = World::new(config, 1);

@@ -1,4 +1,5 @@
-//! A host and the clock of a turn: pause, extend, and turns that stand for another reason (M17).
+//! The host and the clock of a turn: pause, extend, and turns whose clock stands still for another reason
+//! (M17).
 
 use support::network::World;
 use support::{ms, secs};
@@ -6,7 +7,7 @@ use taketurns::turn::Judging;
 
 use super::start::{held, judged_config, line_config, line_ring, raw_config, raw_ring, resume, turn, watch};
 
-/// M17: *extend* adds time, also beyond `hold_max`; the holder hears it.
+/// M17: *extend* adds time, even beyond `hold_max`, and the holder is told.
 #[test]
 fn m17_the_host_extends_a_turn() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -19,7 +20,7 @@ fn m17_the_host_extends_a_turn() {
     assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
 }
 
-/// M17: *pause* stops a ring with its clock; the holder may answer, and no turn is granted.
+/// M17: *pause* stops a ring and its clock. The holder may answer, but no turn is granted.
 #[test]
 fn m17_the_host_pauses_and_resumes_a_ring() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob hear=turns"]);
@@ -42,7 +43,7 @@ fn m17_the_host_pauses_and_resumes_a_ring() {
     }
     assert_eq!(world.heard(ann.peer), ["RESUMED main", "GO turn=1 within=20000"]);
     assert_eq!(world.heard(bob.peer), ["RESUMED main"]);
-    // Answered while paused: it counts, and the next turn waits.
+    // An answer while paused counts, but the next turn waits.
     world.act(|server, now, links| server.pause(now, ring, links)).expect("a ring");
     world.heard(ann.peer);
     world.say(ann.peer, "ANSWER turn=1 :x");
@@ -54,14 +55,14 @@ fn m17_the_host_pauses_and_resumes_a_ring() {
         heard.contains(&"GO turn=2 within=30000".to_owned()) && heard.contains(&"RESUMED main".to_owned()),
         "{heard:?}"
     );
-    // One that resumes meanwhile keeps its turn.
+    // A holder that resumes meanwhile keeps its turn.
     world.act(|server, now, links| server.pause(now, ring, links)).expect("a ring");
     let bob = resume(&mut world, &bob);
     assert_eq!(bob.then, ["GO turn=2 within=30000"]);
 }
 
-/// M17: a raw holder whose `GO` is held back is told when its gap is over, though the ring is paused, and its
-/// clock stands.
+/// M17: a raw holder whose `GO` is held back is told when its gap is over, even though the ring is paused,
+/// and its clock stands still.
 #[test]
 fn m17_a_pause_stops_the_clock_of_a_raw_turn() {
     let (mut world, [a, b]) = raw_ring(raw_config());
@@ -69,15 +70,15 @@ fn m17_a_pause_stops_the_clock_of_a_raw_turn() {
     world.drive_for(secs(10));
     world.act(|server, now, links| server.pause(now, ring, links)).expect("a ring");
     world.drive_for(secs(100));
-    assert_eq!((world.heard(a), world.heard(b)), (vec![], vec![]), "raw clients hear nothing of it");
+    assert_eq!((world.heard(a), world.heard(b)), (vec![], vec![]), "raw clients are not told");
     world.act(|server, now, links| server.resume(now, ring, links)).expect("a ring");
     assert_eq!(held(&world), Some((1, world.elapsed() + secs(20))));
     world.drive_for(secs(20));
     assert_eq!(world.heard(b), ["GO"]);
 }
 
-/// M17, M3: a pause while an answer is judged: the verdict counts, a refusal leaves the clock standing, and
-/// no turn is granted.
+/// M17, M3: a pause while an answer is judged. The verdict counts, a refusal leaves the clock stopped, and no
+/// turn is granted.
 #[test]
 fn m17_a_pause_while_an_answer_is_judged() {
     for accepts in [true, false] {
@@ -104,7 +105,7 @@ fn m17_a_pause_while_an_answer_is_judged() {
     }
 }
 
-/// M17, T5: a turn that is skipped before its raw holder was told of it is never told.
+/// M17, T5: a turn that is skipped before its raw holder was told is never told.
 #[test]
 fn m17_a_turn_that_is_skipped_while_its_go_is_held_back() {
     let mut world = World::new(raw_config(), 1);
@@ -117,7 +118,7 @@ fn m17_a_turn_that_is_skipped_while_its_go_is_held_back() {
         (world.heard(a), world.heard(b)),
         (vec!["WAIT".to_owned()], vec!["WAIT".to_owned(), "GO".to_owned()])
     );
-    // One that was told keeps its GO, which it may answer in its next turn (T11).
+    // A holder that was told keeps its GO, and may answer it in its next turn (T11).
     world.act(|server, now, links| server.skip(now, ring, links)).expect("a turn is held");
     assert_eq!(world.heard(a), ["GO"]);
     world.say(b, "b:1");
@@ -145,7 +146,7 @@ fn m03_a_late_raw_answer_is_judged_in_its_next_turn() {
     assert_eq!(world.accepted(), ["b:2", "a:3"]);
 }
 
-/// M17: a holder that leaves, or is removed, while its ring is paused.
+/// M17: a holder that leaves or is removed while its ring is paused.
 #[test]
 fn m17_a_holder_that_goes_while_its_ring_is_paused() {
     let (mut world, [ann, bob, _]) = line_ring(line_config(), ["ann", "bob", "cid"]);
@@ -165,7 +166,7 @@ fn m17_a_holder_that_goes_while_its_ring_is_paused() {
 
 /// M17, M16: *extend* while the holder is lost, and while its answer is judged.
 #[test]
-fn m17_the_host_extends_a_turn_that_stands() {
+fn m17_the_host_extends_a_turn_whose_clock_is_stopped() {
     let (mut world, [ann, _]) = line_ring(judged_config(), ["ann", "bob"]);
     let ring = world.ring("main");
     world.drive_for(secs(20));

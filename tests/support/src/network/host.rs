@@ -1,4 +1,4 @@
-//! Actions of the server's host, and what it sees.
+//! The host of the server: its actions and its view.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use taketurns::turn::{RingId, SeatId};
 
 use super::{World, engine};
 
-/// An answer that counted, as the host sees it.
+/// An accepted answer, as the host sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     pub at: Duration,
     pub seat: SeatId,
-    /// The name of the ring, unless it is gone.
+    /// The name of the ring; `None` if it is gone.
     pub ring: Option<String>,
-    /// The name that its seat was joined under, or `raw-<seat>`.
+    /// The name under which the seat was joined, or `raw-<seat>`.
     pub name: String,
     /// The name in a raw answer.
     pub raw_name: Option<String>,
     pub turn: u64,
     pub bytes: Vec<u8>,
-    /// The other events that were reported before it.
+    /// The number of other events that were reported before it.
     pub events_before: usize,
 }
 
@@ -35,14 +35,14 @@ impl Accepted {
 }
 
 impl World {
-    /// Does something as the host, with what follows from it at once.
+    /// Acts as the host, and then runs everything that follows at once.
     pub fn act<R>(&mut self, act: impl FnOnce(&mut TurnServer, Now, &mut Links) -> R) -> R {
         let result = self.act_quietly(act);
         self.drive();
         result
     }
 
-    /// As [`act`](Self::act), in the same pass as what is done next.
+    /// Like [`act`](Self::act), but in the same pass as the next action.
     pub fn act_quietly<R>(&mut self, act: impl FnOnce(&mut TurnServer, Now, &mut Links) -> R) -> R {
         let now = self.now;
         self.has_acted = true;
@@ -56,7 +56,7 @@ impl World {
         self.try_rule(verdict).expect("a verdict in time");
     }
 
-    /// As [`try_rule`](Self::try_rule), in the same pass as what is done next.
+    /// Like [`try_rule`](Self::try_rule), but in the same pass as the next action.
     pub fn try_rule_quietly(&mut self, verdict: Verdict<'_>) -> Result<(), Unruled> {
         let proposal = self.proposals.pop_front().expect("a proposal");
         self.act_quietly(|server, now, links| server.rule(now, proposal, verdict, links))
@@ -99,7 +99,7 @@ impl World {
         Engine::is_draining(&self.engine)
     }
 
-    /// The server dies, and every connection with it.
+    /// Kills the server, and every connection with it.
     pub fn kill_server(&mut self) {
         self.server_is_up = false;
         if let Some(store) = &mut self.store {
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// Another life of the server begins.
+    /// Starts another life of the server.
     pub fn start_server(&mut self) {
         self.lives += 1000;
         let net = std::mem::take(self.net_mut());
@@ -122,14 +122,13 @@ impl World {
         self.server_is_up = true;
     }
 
-    /// The events that the server reported since this was last asked, but for answers, proposals and clients
-    /// to admit.
+    /// Returns the events reported since the last call, without answers, proposals and clients to admit.
     pub fn new_events(&mut self) -> &[(Duration, TurnEvent)] {
         let from = std::mem::replace(&mut self.events_looked, self.events.len());
         &self.events[from..]
     }
 
-    /// Every accepted answer so far, as `name:answer`.
+    /// Returns all accepted answers so far, as `name:answer`.
     pub fn accepted(&self) -> Vec<String> {
         self.answers.iter().map(Accepted::text).collect()
     }

@@ -1,12 +1,13 @@
-//! A turn server in virtual time, run by the shipping engine on sockets that exist in memory only.
+//! A turn server in virtual time, run by the real engine on sockets that exist only in memory.
 //!
-//! The engine decides the order of a pass, the budgets, the writes and the ends of connections. This is the
-//! network and the clock around it: peers moved by hand, and old clients, which read only when they do not
-//! sleep, and take one `recv` for one message. An hour takes milliseconds, and a seed replays everything.
+//! The engine decides the order of a pass, the budgets, the writes and the ends of connections. This module
+//! is the network and the clock around it: peers that are moved by hand, and old clients, which read only
+//! when they do not sleep, and take each `recv` for one message. An hour takes milliseconds, and a seed
+//! replays everything.
 
-// host.rs     what the host of the server does and sees
+// host.rs     the server's host
 // old.rs      the oldest clients
-// peer.rs     what a peer can do to its connection, and what it saw
+// peer.rs     a peer's actions and observations
 // sockets.rs  sockets in memory
 // store.rs    a store in memory
 
@@ -32,10 +33,10 @@ pub use peer::{Delivery, Peer};
 use sockets::Net;
 use store::MemoryStore;
 
-/// More passes than this at one instant: the server spins.
+/// With more passes than this at one instant, the server spins.
 const PASSES_MAX: usize = 20_000;
 
-/// The value of `key=` in a line.
+/// Returns the value of `key=` in a line.
 pub fn field<'a>(line: &'a str, key: &str) -> &'a str {
     find_field(line, key).unwrap_or_else(|| panic!("no {key}= in {line:?}"))
 }
@@ -56,28 +57,28 @@ pub struct World {
     lives: u64,
     server_is_up: bool,
     pub passes: u64,
-    /// For how long the server's process has stood still.
+    /// How long the server's process has been suspended, in total.
     pub stood_still: Duration,
-    /// For how long it had something that was not durable.
+    /// How long it has had something that was not durable, in total.
     pub waited_for_store: Duration,
-    /// The host has done something since the last pass, which may be a record.
+    /// Whether the host has acted since the last pass, which may have caused a record.
     has_acted: bool,
-    /// Every accepted answer.
+    /// All accepted answers.
     pub answers: Vec<Accepted>,
     /// Proposals that wait for a verdict, the oldest first.
     pub proposals: VecDeque<Proposal>,
     /// Clients that wait to be admitted, the oldest first.
     pub joining: VecDeque<Joining>,
-    /// Every other event of the server, with its time.
+    /// All other events of the server, with their times.
     pub events: Vec<(Duration, TurnEvent)>,
     events_looked: usize,
-    /// Bytes are cut at random places on their way.
+    /// Whether bytes are split at random places on their way.
     pub chunking: bool,
-    /// Connections that are readable in one pass come in a random order.
+    /// Whether readable connections come in a random order in each pass.
     pub shuffling: bool,
-    /// Input of a pass causes no write before all of it is read, as if more than 32 peers had spoken.
+    /// Whether all input of a pass is read before anything is written, as if more than 32 peers had spoken.
     pub crowded: bool,
-    /// Peers have an address each; or all that of this host, or what a test says.
+    /// The address of the next peer; `None` gives each peer its own.
     pub next_address: Option<std::net::IpAddr>,
 }
 
@@ -109,14 +110,14 @@ impl World {
         World::with_driver(config, seed, |_| {})
     }
 
-    /// A world whose server has a store.
+    /// Creates a world whose server has a store.
     pub fn recorded(config: TurnServerConfig, seed: u64) -> World {
         let mut world = World::new(config, seed);
         world.record(seed);
         world
     }
 
-    /// The server begins anew, with a store.
+    /// Starts the server anew, with a store.
     pub fn record(&mut self, seed: u64) {
         self.store = Some(MemoryStore::new(Epoch(seed)));
         self.start_server();
@@ -130,7 +131,7 @@ impl World {
         let now = Now::new(Instant::ORIGIN, SystemTime::UNIX_EPOCH + secs(1_700_000_000));
         let mut driver = DriverConfig { max_connections: Some(100_000), ..DriverConfig::default() };
         set(&mut driver);
-        // Every sentence also holds with a store: `TAKETURNS_RECORDED=1 cargo test`.
+        // All sentences also hold with a store: `TAKETURNS_RECORDED=1 cargo test`.
         let is_recorded = std::env::var_os("TAKETURNS_RECORDED").is_some();
         let store = is_recorded.then(|| MemoryStore::new(Epoch(seed)));
         World {
@@ -158,7 +159,7 @@ impl World {
         }
     }
 
-    /// Virtual time since the world began.
+    /// Returns the virtual time since the world began.
     pub fn elapsed(&self) -> Duration {
         self.time_of(self.now.instant)
     }
@@ -176,7 +177,7 @@ impl World {
         self.driver.out_bytes_max
     }
 
-    /// Connections become of another wire when their protocol asks for that.
+    /// Lets the protocol upgrade connections to another transport.
     pub fn offer_upgrade(&mut self, wrap: Wrap) {
         self.engine.offer_upgrade(wrap);
     }
@@ -185,19 +186,17 @@ impl World {
         self.engine.protocol()
     }
 
-    /// The number of connections that the server's system keeps, those about to be closed included.
+    /// Returns the number of connections that the engine keeps, including those that are being closed.
     pub fn connections(&self) -> usize {
         self.engine.connections()
     }
 
-    /// When the server's process has to do something by itself.
+    /// Returns when the server's process next has something to do on its own.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.engine.next_deadline()
     }
 
-    // A pass.
-
-    /// One pass of the loop; whether anything happened.
+    /// Runs one pass of the loop. Returns whether anything happened.
     pub fn step(&mut self) -> bool {
         self.passes += 1;
         self.has_acted = false;
@@ -239,7 +238,7 @@ impl World {
         is_busy || self.net().deliveries.len() > writes
     }
 
-    /// Everything readable: one segment of each peer that has any.
+    /// Reads one segment of each peer that has any.
     fn read(&mut self) -> bool {
         let before = self.net().reads;
         let mut ready = self.net_mut().begin_pass();
@@ -306,9 +305,7 @@ impl World {
         has_any
     }
 
-    // Time.
-
-    /// Passes until nothing happens any more at this instant.
+    /// Runs passes until nothing more happens at this instant.
     pub fn drive(&mut self) {
         for _ in 0..PASSES_MAX {
             if !self.step() {
@@ -318,7 +315,7 @@ impl World {
         panic!("A2: {PASSES_MAX} passes at one instant");
     }
 
-    /// `time` goes by, and everything in it happens when it is due.
+    /// Lets `time` pass, and runs everything in it when it is due.
     pub fn drive_for(&mut self, time: Duration) {
         let until = self.now.instant + time;
         loop {
@@ -332,8 +329,8 @@ impl World {
         }
     }
 
-    /// `time` goes by, as [`drive_for`](Self::drive_for) does it, beginning with a pass; `after_pass` is
-    /// called after each.
+    /// Lets `time` pass like [`drive_for`](Self::drive_for), but begins with a pass, and calls `after_pass`
+    /// after each.
     pub fn run(&mut self, time: Duration, mut after_pass: impl FnMut(&mut World)) {
         let until = self.now.instant + time;
         let mut passes = 0;
@@ -360,12 +357,12 @@ impl World {
         }
     }
 
-    /// Whether there is more to do at this instant.
+    /// Returns whether there is more to do at this instant.
     pub fn is_busy(&self) -> bool {
         self.server_is_up && self.next_deadline().is_some_and(|due| due <= self.now.instant)
     }
 
-    /// Time goes by in which the server gets to do nothing, while old clients go on.
+    /// Lets time pass during which the server does nothing, but old clients continue.
     pub fn stand_still(&mut self, time: Duration) {
         let until = self.now.instant + time;
         while let Some(due) = self.next_old().filter(|&due| due <= until) {
@@ -376,7 +373,7 @@ impl World {
         self.stood_still += time;
     }
 
-    /// Time goes by in which the server gets to do nothing: its process was stopped.
+    /// Lets time pass during which the server's process is suspended.
     pub fn skip_time(&mut self, time: Duration) {
         let until = self.now.instant + time;
         self.set_time(until);
@@ -396,7 +393,7 @@ impl World {
         }
     }
 
-    /// When something will happen by itself.
+    /// Returns when something will next happen without further action.
     fn next_event(&self) -> Option<Instant> {
         let server = self.next_deadline().into_iter().filter(|_| self.server_is_up);
         server.chain(self.store.as_ref().and_then(MemoryStore::next_event)).chain(self.next_old()).min()

@@ -1,4 +1,4 @@
-//! The oldest clients, which the raw framing is made for.
+//! The oldest clients, for which the raw framing exists.
 
 use std::time::Duration;
 
@@ -8,16 +8,17 @@ use super::sockets::Up;
 use super::{Delivery, Peer, World};
 use crate::{ms, secs};
 
-/// One `recv(1024)` compared with `==`; 1 s of sleep after its number, 100 ms after `WAIT`.
+/// A client that compares each `recv(1024)` with `==`, and sleeps for 1 s after its number and 100 ms after
+/// `WAIT`.
 pub(super) struct Old {
     name: String,
     number: i64,
     step: i64,
     asleep_until: Duration,
-    /// How long after something came it is read, on a busy machine.
+    /// How long after their arrival bytes are read, on a busy machine.
     lag: Duration,
     reads_at: Duration,
-    /// Bytes that arrived while it slept; the next `recv` takes them as one.
+    /// Bytes that arrived while it slept. The next `recv` returns them as one.
     kernel: Vec<u8>,
 }
 
@@ -33,7 +34,7 @@ impl Old {
         (!self.kernel.is_empty()).then_some(self.reads_at)
     }
 
-    /// One `recv`: what it brings, and what the client says to that.
+    /// Does one `recv`. Returns its bytes, and the client's answer.
     fn recv(&mut self, at: Duration) -> (Vec<u8>, Option<String>) {
         let rest = self.kernel.split_off(self.kernel.len().min(1024));
         let bytes = std::mem::replace(&mut self.kernel, rest);
@@ -52,7 +53,7 @@ impl Old {
 }
 
 impl World {
-    /// One of the oldest clients connects, and counts from `number` in steps of `step`.
+    /// Connects an old client, which counts from `number` in steps of `step`.
     pub fn connect_old(&mut self, name: &str, number: i64, step: i64) -> Peer {
         let peer = self.connect_old_quietly(name, number, step);
         self.drive();
@@ -72,7 +73,7 @@ impl World {
         self.open(Some(old))
     }
 
-    /// The program of the old client `peer` is stopped for `time`.
+    /// Suspends the program of the old client `peer` for `time`.
     pub fn stall(&mut self, peer: Peer, time: Duration) {
         let until = self.elapsed() + time;
         if let Some(old) = &mut self.net_mut().pipes[peer.0].old {
@@ -81,7 +82,7 @@ impl World {
         }
     }
 
-    /// When one of them reads.
+    /// Returns when one of them next reads.
     pub(super) fn next_old(&self) -> Option<Instant> {
         let due = self.net().pipes.iter().filter_map(|pipe| pipe.old.as_ref()?.next_event());
         due.min().map(|due| Instant::ORIGIN + due)

@@ -1,4 +1,4 @@
-//! Actions of a peer on its connection, and what it saw.
+//! A peer's actions on its connection, and its observations.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::sockets::{Pipe, Up};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Peer(pub(crate) usize);
 
-/// One write of the server's, or what one `recv` of a peer brought.
+/// The bytes of one write of the server, or of one `recv` of a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub at: Duration,
@@ -29,14 +29,14 @@ impl Delivery {
 }
 
 impl World {
-    /// A connection comes in; what follows from that at once, happens.
+    /// Opens a connection, and then runs everything that follows at once.
     pub fn connect(&mut self) -> Peer {
         let peer = self.connect_quietly();
         self.drive();
         peer
     }
 
-    /// A connection comes in, in the same pass as what is done next.
+    /// Opens a connection in the same pass as the next action.
     pub fn connect_quietly(&mut self) -> Peer {
         self.open(None)
     }
@@ -46,7 +46,7 @@ impl World {
         let [high, low] = u16::try_from(peer.0).expect("fewer than 65,536 peers").to_be_bytes();
         let ip = self.next_address.unwrap_or_else(|| [10, 0, high, low].into());
         let mut pipe = Pipe::new(SocketAddr::from((ip, 40_000)), old);
-        // Otherwise it is refused.
+        // Otherwise the connection is refused.
         let is_heard = self.server_is_up && !self.is_draining();
         pipe.is_gone = !is_heard;
         self.net_mut().pipes.push(pipe);
@@ -56,25 +56,26 @@ impl World {
         peer
     }
 
-    /// `peer` sends `text`, and what follows from that at once, happens. In the line framing a `\n` is added.
+    /// Lets `peer` send `text`, and then runs everything that follows at once. In the line framing a `
+    /// ` is added.
     pub fn say(&mut self, peer: Peer, text: &str) {
         self.queue(peer, text);
         self.drive();
     }
 
-    /// As [`say`](Self::say), in the same pass as what is done next.
+    /// Like [`say`](Self::say), but in the same pass as the next action.
     pub fn queue(&mut self, peer: Peer, text: &str) {
         let end = if self.config.framing == Some(Framing::Line) { "\n" } else { "" };
         self.queue_bytes(peer, format!("{text}{end}").as_bytes());
     }
 
-    /// `peer` sends exactly `bytes`.
+    /// Lets `peer` send exactly `bytes`.
     pub fn say_bytes(&mut self, peer: Peer, bytes: &[u8]) {
         self.queue_bytes(peer, bytes);
         self.drive();
     }
 
-    /// `peer` sends one line.
+    /// Lets `peer` send one line.
     pub fn say_line(&mut self, peer: Peer, line: &str) {
         self.say_bytes(peer, format!("{line}\n").as_bytes());
     }
@@ -103,13 +104,13 @@ impl World {
         }
     }
 
-    /// `peer` finishes sending, and still reads.
+    /// Lets `peer` finish sending. It still reads.
     pub fn half_close(&mut self, peer: Peer) {
         self.queue_up(peer, Up::End);
         self.drive();
     }
 
-    /// `peer` is gone, and the server sees it.
+    /// Resets the connection of `peer`, which the server notices.
     pub fn reset(&mut self, peer: Peer) {
         self.reset_quietly(peer);
         self.drive();
@@ -119,14 +120,14 @@ impl World {
         self.queue_up(peer, Up::Reset);
         let net = self.net_mut();
         let pipe = &mut net.pipes[peer.0];
-        // A system says that a connection is broken also to a server that waits for its peer to read.
+        // A system reports a broken connection even to a server that waits for its peer to read.
         if pipe.is_blocked && !pipe.is_gone && !pipe.lost_up {
             pipe.breaks = true;
             net.writable.extend(pipe.id);
         }
     }
 
-    /// `peer` is gone without a word, and the server's system has found that out.
+    /// Removes `peer` silently, and lets the server's system find out.
     pub fn find_dead(&mut self, peer: Peer) {
         let pipe = &mut self.net_mut().pipes[peer.0];
         pipe.lost_up = false;
@@ -134,27 +135,27 @@ impl World {
         self.reset_quietly(peer);
     }
 
-    /// `peer` is gone; that is seen when something is written to it.
+    /// Removes `peer`, which is noticed at the next write to it.
     pub fn break_writes(&mut self, peer: Peer) {
         self.net_mut().pipes[peer.0].breaks = true;
     }
 
-    /// From now on nothing that `peer` sends arrives.
+    /// Loses everything that `peer` sends from now on.
     pub fn lose_up(&mut self, peer: Peer) {
         self.net_mut().pipes[peer.0].lost_up = true;
     }
 
-    /// From now on `peer` receives nothing, though the server can write.
+    /// Loses everything that is sent to `peer` from now on, although the server can write.
     pub fn lose_down(&mut self, peer: Peer) {
         self.net_mut().pipes[peer.0].lost_down = true;
     }
 
-    /// From now on `peer` does not read: its system takes `room` more bytes and no more.
+    /// Makes `peer` stop reading: its system accepts `room` more bytes.
     pub fn stop_reading(&mut self, peer: Peer, room: usize) {
         self.net_mut().pipes[peer.0].window = Some(room);
     }
 
-    /// `peer` reads again, and gets what waited.
+    /// Makes `peer` read again, including the bytes that waited.
     pub fn read_again(&mut self, peer: Peer) {
         self.read_again_quietly(peer);
         self.drive();
@@ -167,20 +168,18 @@ impl World {
         net.writable.extend(pipe.id.filter(|_| !pipe.is_gone && pipe.is_blocked));
     }
 
-    /// Whether `peer` does not take what is written to it.
+    /// Returns whether writes to `peer` would block.
     pub fn is_blocked(&self, peer: Peer) -> bool {
         self.net().pipes[peer.0].is_blocked
     }
 
-    // Observations.
-
-    /// Returns what `peer` has received since the last call: `recv`s if only raw clients come, lines
+    /// Returns what `peer` has received since the last call: `recv`s if there are only raw clients, lines
     /// otherwise.
     pub fn heard(&mut self, peer: Peer) -> Vec<String> {
         if self.config.framing == Some(Framing::Raw) { self.heard_raw(peer) } else { self.heard_lines(peer) }
     }
 
-    /// The `recv`s of `peer` since it was last looked at.
+    /// Returns the `recv`s of `peer` since the last call.
     pub fn heard_raw(&mut self, peer: Peer) -> Vec<String> {
         let pipe = &mut self.net_mut().pipes[peer.0];
         let new = pipe.recvs[pipe.looked..].iter().map(Delivery::text).collect();
@@ -199,7 +198,7 @@ impl World {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// All bytes that `peer` received since it was last looked at.
+    /// Returns all bytes that `peer` has received since the last call.
     pub fn heard_bytes(&mut self, peer: Peer) -> Vec<u8> {
         let pipe = &mut self.net_mut().pipes[peer.0];
         let bytes = pipe.recvs[pipe.looked..].iter().flat_map(|recv| recv.bytes.clone()).collect();
@@ -207,23 +206,23 @@ impl World {
         bytes
     }
 
-    /// Every `recv` of `peer`, from the beginning.
+    /// Returns all `recv`s of `peer`, from the beginning.
     pub fn recvs(&self, peer: Peer) -> &[Delivery] {
         &self.net().pipes[peer.0].recvs
     }
 
-    /// Whether what the server writes to `peer` is lost.
+    /// Returns whether bytes to `peer` are lost.
     pub fn is_deaf(&self, peer: Peer) -> bool {
         self.net().pipes[peer.0].lost_down
     }
 
-    /// Whether the server has not given the connection up.
+    /// Returns whether the server still has the connection open.
     pub fn is_open(&self, peer: Peer) -> bool {
         let pipe = &self.net().pipes[peer.0];
         pipe.closed_at.is_none() && !pipe.is_gone
     }
 
-    /// When the server closed the connection of `peer`.
+    /// Returns when the server closed the connection of `peer`.
     pub fn closed_at(&self, peer: Peer) -> Option<Duration> {
         self.net().pipes[peer.0].closed_at
     }

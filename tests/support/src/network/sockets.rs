@@ -14,21 +14,21 @@ use super::{Delivery, Peer};
 #[derive(Default)]
 pub struct Net {
     pub(super) pipes: Vec<Pipe>,
-    /// Connected, and not accepted yet.
+    /// Connected but not accepted peers.
     pub(super) newcomers: VecDeque<usize>,
-    /// Every write of the server, in the order of the writes.
+    /// All writes of the server, in order.
     pub(super) deliveries: Vec<Delivery>,
     pub(super) at: Duration,
-    /// Connections that the server may write to again.
+    /// Connections that have become writable again.
     pub(super) writable: Vec<ConnectionId>,
     pub(super) sequence: u64,
-    /// Reads that brought something. A connection whose peer does not read is not read either.
+    /// The number of reads that returned bytes. A connection whose peer does not read is not read either.
     pub(super) reads: u64,
-    /// Those that may have something to be read.
+    /// Peers that may have something to be read.
     pub(super) talking: Vec<usize>,
 }
 
-/// Actions of a peer on its stream.
+/// What a peer does to its stream.
 pub(super) enum Up {
     Bytes(Vec<u8>),
     End,
@@ -39,23 +39,23 @@ pub(super) struct Pipe {
     pub(super) id: Option<ConnectionId>,
     pub(super) addr: SocketAddr,
     pub(super) up: VecDeque<(u64, Up)>,
-    /// Whether a segment may be read: one a pass.
+    /// Whether a segment may be read in this pass; each pass reads one.
     may_read: bool,
     pub(super) is_talking: bool,
-    /// The last segment that was announced: as with epoll, once.
+    /// The last segment that was announced. As with epoll, each is announced once.
     announced: u64,
-    /// Everything that it received, one entry a `recv`.
+    /// Everything that it received, one entry per `recv`.
     pub(super) recvs: Vec<Delivery>,
     pub(super) looked: usize,
     pub(super) unended: Vec<u8>,
-    /// The bytes that its system still takes; `None`: it reads.
+    /// The number of bytes that its system still accepts; `None` while the peer reads.
     pub(super) window: Option<usize>,
     pub(super) is_blocked: bool,
-    /// The next write to it fails.
+    /// Whether the next write to it fails.
     pub(super) breaks: bool,
     pub(super) lost_up: bool,
     pub(super) lost_down: bool,
-    /// When the server ended its side.
+    /// When the server closed its side.
     pub(super) closed_at: Option<Duration>,
     pub(super) is_gone: bool,
     pub(super) old: Option<Old>,
@@ -86,7 +86,7 @@ impl Pipe {
 }
 
 impl Net {
-    /// The connections that have something to read, in the order in which it came. Each may be read once.
+    /// Returns the readable connections, in order of arrival. Each may be read once.
     pub(super) fn begin_pass(&mut self) -> Vec<(u64, ConnectionId)> {
         let Net { pipes, talking, .. } = self;
         talking.retain(|&at| {
@@ -111,8 +111,7 @@ impl Net {
 }
 
 impl Net {
-    /// Time has passed: the pieces of a stream that are on their way have arrived, and one read brings them
-    /// all.
+    /// Lets bytes that are on their way arrive, so that one read returns all of them.
     pub(super) fn arrive(&mut self) {
         for &at in &self.talking {
             let up = &mut self.pipes[at].up;
@@ -161,7 +160,7 @@ impl Sockets for Net {
                 if bytes.is_empty() {
                     pipe.up.pop_front();
                 } else {
-                    // The engine comes back for the rest by itself.
+                    // The engine comes back for the rest.
                     pipe.may_read = true;
                 }
                 Ok(count)

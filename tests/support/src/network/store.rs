@@ -1,4 +1,4 @@
-//! A store in memory: it stores a record when it is told to, at once, or as a disk does.
+//! A store in memory. It stores records at once, when told to, or like a disk.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::World;
 pub struct MemoryStore {
     /// The durable entries.
     entries: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Records that are not.
+    /// The records that are not durable.
     pub(super) waiting: VecDeque<Record>,
     pub(super) pace: Pace,
-    /// The number of the last one that is durable, and has not been told.
+    /// The number of the last durable record, until the server has been told.
     pub(super) reached: Option<u64>,
 }
 
@@ -28,13 +28,14 @@ pub(super) enum Pace {
     Disk(Disk),
 }
 
-/// A disk: one commit at a time, which takes a while, and is durable or not when the server dies in it.
+/// A disk with one commit at a time. A commit takes some time, and may or may not be durable if the server
+/// dies during it.
 #[derive(Debug)]
 pub(super) struct Disk {
     rng: fastrand::Rng,
-    /// The longest that a commit takes.
+    /// The longest time of a commit.
     longest: Duration,
-    /// When the commit that is under way ends, and how many of the records that wait are in it.
+    /// When the current commit ends, and how many of the waiting records it contains.
     under_way: Option<(Instant, usize)>,
 }
 
@@ -50,7 +51,7 @@ impl MemoryStore {
         store
     }
 
-    /// The state of the next life.
+    /// Returns the state for the next life.
     pub fn state(&self) -> State {
         let entries = self.entries.iter().map(|(key, value)| (&key[..], &value[..]));
         State::read(entries).expect("records make states that can be read")
@@ -66,8 +67,8 @@ impl MemoryStore {
         }
     }
 
-    /// The server dies: records that are not durable are lost. Those of a commit under way may be durable,
-    /// all of them.
+    /// Kills the server: records that are not durable are lost. Those of a commit that is under way may all
+    /// be durable.
     pub(super) fn crash(&mut self) {
         if let Pace::Disk(disk) = &mut self.pace
             && let Some((_, records)) = disk.under_way.take()
@@ -79,7 +80,7 @@ impl MemoryStore {
         self.reached = None;
     }
 
-    /// The records are stored that are to be stored at `now`; whether there were any.
+    /// Stores the records that are due at `now`. Returns whether there were any.
     pub(super) fn work(&mut self, now: Instant) -> bool {
         match &mut self.pace {
             Pace::AtOnce => {
@@ -98,17 +99,17 @@ impl MemoryStore {
         }
     }
 
-    /// A disk that is idle takes what waits, or some of it.
+    /// Starts a commit of some or all waiting records if the disk is idle.
     fn begin(&mut self, now: Instant) {
         let Pace::Disk(Disk { rng, longest, under_way }) = &mut self.pace else { return };
         if under_way.is_none() && !self.waiting.is_empty() {
-            // Mostly quick, and at times as slow as it can be.
+            // Mostly fast, but sometimes as slow as possible.
             let part = if rng.u8(0..4) == 0 { rng.f64() } else { rng.f64() / 50.0 };
             *under_way = Some((now + longest.mul_f64(part), rng.usize(1..=self.waiting.len())));
         }
     }
 
-    /// When a commit ends.
+    /// Returns when the current commit ends.
     pub(super) fn next_event(&self) -> Option<Instant> {
         let Pace::Disk(disk) = &self.pace else { return None };
         disk.under_way.map(|(ends, _)| ends)
@@ -118,8 +119,8 @@ impl MemoryStore {
         !self.waiting.is_empty() || self.reached.is_some()
     }
 
-    /// All that the server would remember is stored, but for the time of turns, which is stored as it was,
-    /// and for secrets that have been used meanwhile.
+    /// Checks that the store has everything that the server would remember, except the times of turns, which
+    /// are stored as they were, and secrets that were used meanwhile.
     pub(super) fn assert_remembers(&self, mut snapshot: State) {
         let mut state = self.state();
         for state in [&mut snapshot, &mut state] {
@@ -156,13 +157,13 @@ impl MemoryStore {
     }
 }
 
-/// The store of the server.
+/// The server's store.
 impl World {
     pub fn has_store(&self) -> bool {
         self.store.is_some()
     }
 
-    /// Whether the server has said something that is not durable, or has not heard that it is.
+    /// Returns whether the server has caused something that is not durable, or does not know yet that it is.
     pub fn is_behind(&self) -> bool {
         self.store.as_ref().is_some_and(|store| self.has_acted || store.is_behind())
     }
@@ -175,28 +176,28 @@ impl World {
         self.store.as_mut().expect("a world with a store")
     }
 
-    /// Records wait from now on until [`commit`](Self::commit) stores them, or are stored at once again.
+    /// Makes records wait until [`commit`](Self::commit) stores them, or stores them at once again.
     pub fn slow_store(&mut self, is_slow: bool) {
         self.store_mut().pace = if is_slow { Pace::WhenTold } else { Pace::AtOnce };
         self.drive();
     }
 
-    /// Records are stored as by a disk from now on, and a commit takes at most `longest`.
+    /// Stores records like a disk from now on, with commits of at most `longest`.
     pub fn store_on_disk(&mut self, longest: Duration) {
         let rng = self.rng.fork();
         self.store_mut().pace = Pace::Disk(Disk { rng, longest, under_way: None });
     }
 
-    /// Whether the grant of `turn` in `ring` would outlive the server. Of a ring that is gone nothing is
-    /// asked.
+    /// Returns whether the grant of `turn` in `ring` would outlive the server; `true` for a ring that is
+    /// gone.
     pub fn is_grant_stored(&self, ring: &str, turn: u64) -> bool {
         let state = self.store().state();
         let ring = state.rings.get(&ring.parse().expect("a name"));
         ring.is_none_or(|ring| ring.ring.last_turn >= turn)
     }
 
-    /// Whether the answer of `client` in `turn` of `ring` would outlive the server. Of a seat that is gone
-    /// nothing is asked.
+    /// Returns whether the answer of `client` in `turn` of `ring` would outlive the server; `true` for a seat
+    /// that is gone.
     pub fn is_answer_stored(&self, ring: &str, client: &str, turn: u64) -> bool {
         let state = self.store().state();
         let ring = state.rings.get(&ring.parse().expect("a name"));
@@ -204,19 +205,19 @@ impl World {
         seat.is_none_or(|seat| seat.last.is_some_and(|last| last.turn.get() >= turn))
     }
 
-    /// The store has stored all that waits, and the server acts on it.
+    /// Stores all waiting records, and lets the server act on it.
     pub fn commit(&mut self) {
         while self.store_mut().commit() {}
         self.drive();
     }
 
-    /// The store has stored one record.
+    /// Stores one record, and lets the server act on it.
     pub fn commit_one(&mut self) {
         assert!(self.store_mut().commit(), "a record waits");
         self.drive();
     }
 
-    /// The records that wait, as their keys.
+    /// Returns the keys of the waiting records.
     pub fn waiting_records(&self) -> Vec<Vec<String>> {
         let keys = |record: &Record| {
             record

@@ -1,4 +1,4 @@
-//! The judge: what the host is told, and what must hold of that.
+//! The judge of the host's events.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::history::{History, Turn};
 use super::tell;
 use crate::network::World;
 
-/// An answer that counted.
+/// An accepted answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) ring: Option<String>,
@@ -23,7 +23,7 @@ pub(super) struct Counted {
 struct RingBook {
     last_turn: u64,
     held: Option<(SeatId, u64)>,
-    /// Turns of others that each waiting seat has seen, and the most that it may see.
+    /// For each waiting seat: the turns of others since it began to wait, and the most that it may see.
     waits: BTreeMap<SeatId, (u64, u64)>,
     seats: Vec<SeatId>,
 }
@@ -36,15 +36,16 @@ pub(super) struct Book {
     answers_read: usize,
     pub(super) granted: u64,
     pub(super) accepted: u64,
-    /// Answers that counted since this was last taken.
+    /// Answers accepted since this was last taken.
     pub(super) counted: Vec<Counted>,
-    /// Turns are counted against what M12 promises: only where all seats weigh the same and want every turn.
+    /// Whether to compare the counted turns with the promise of M12, which is possible only if all seats have
+    /// the same weight and always want the turn.
     pub(super) counts_waits: bool,
 }
 
 impl Book {
-    /// The server was started again: it goes on with the turns that are held, and the host is not told of
-    /// them once more.
+    /// Begins another life of the server, which continues with the held turns without reporting them to the
+    /// host again.
     pub(super) fn begin_life(&mut self, world: &World) {
         let scheduler = world.server().scheduler();
         let restored = scheduler.rings().map(|id| {
@@ -54,7 +55,7 @@ impl Book {
         self.rings = restored.collect();
     }
 
-    /// Looks at what was reported since it was last here.
+    /// Processes the events since the last call.
     pub(super) fn follow(&mut self, world: &World, history: &mut History) {
         loop {
             let answer = world.answers.get(self.answers_read);
@@ -142,7 +143,7 @@ impl Book {
 
     fn check(&mut self, world: &World) {
         let scheduler = world.server().scheduler();
-        // Of a ring that is gone the last events may still wait for the store.
+        // The last events of a ring that is gone may still be waiting for the store.
         let may_lag = world.is_behind() || world.has_store() && world.is_draining();
         self.rings.retain(|ring, _| may_lag || scheduler.has_ring(*ring));
         for id in scheduler.rings() {
@@ -166,13 +167,13 @@ impl Book {
         }
     }
 
-    /// M15, as the host is told it.
+    /// Checks M15, on the exported values.
     fn check_longest_wait(&self, world: &World, id: RingId) {
         let scheduler = world.server().scheduler();
         let longest = scheduler.longest_wait(id);
         let Some(bound) = longest.bound else { return };
-        // Turns that ended late because the process stood still are no fault of the order, nor are grants
-        // that waited for the store.
+        // Turns that ended late because the process was suspended are not the fault of the order, nor are
+        // grants that waited for the store.
         let late = world.stood_still + world.waited_for_store;
         assert!(longest.waited <= bound + late, "M15, as exported: {longest:?}, and {late:?} late");
         let is_judged = world.config().rules.judging == Judging::Host;
@@ -186,7 +187,7 @@ fn is_waiting<S>(view: &taketurns::turn::SeatView<'_, S>) -> bool {
 }
 
 impl RingBook {
-    /// A seat begins to wait: all others that have a seat may stand before it, once.
+    /// Begins the wait of a seat: every other seat may come before it once.
     fn begin_wait(&mut self, seat: SeatId) {
         let others = self.seats.iter().filter(|other| **other != seat).count();
         let bound = u64::try_from(others).expect("small") + u64::from(self.held.is_some());

@@ -1,4 +1,4 @@
-//! A raw connection and its client. Every connection's client has a name of its own.
+//! A raw connection and its client. Each connection's client has its own name.
 
 use super::tell;
 use crate::ms;
@@ -6,11 +6,11 @@ use crate::network::{Peer, World};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manners {
-    /// One of the oldest clients, which moves by itself.
+    /// One of the oldest clients, which acts on its own.
     Old,
-    /// Says one complete message at a time, in turn or not.
+    /// Sends one complete message at a time, in turn or not.
     Plain,
-    /// Says nothing at all.
+    /// Sends nothing at all.
     Silent,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Caller {
     has_go: bool,
     read: usize,
     gos: usize,
-    /// `GO`s that may come in addition, since what it said was malformed.
+    /// The number of additional `GO`s that it may get, because it sent something malformed.
     tries: usize,
 }
 
@@ -31,7 +31,7 @@ impl Caller {
         Caller { name, peer, manners, next: 1, has_go: false, read: 0, gos: 0, tries: 0 }
     }
 
-    /// It does something.
+    /// Acts once.
     pub(super) fn act(&mut self, world: &mut World) {
         match (self.manners, world.rng.u8(0..16)) {
             (_, 0) => world.reset_quietly(self.peer),
@@ -40,7 +40,7 @@ impl Caller {
                 world.stall(self.peer, time);
             }
             (Manners::Plain, 1) => {
-                // T8: if it has the turn when that is read, it has another try.
+                // T8: if it has the turn when this is read, it gets another try.
                 self.tries += 1;
                 self.say(world, "nonsense:");
             }
@@ -76,7 +76,7 @@ impl Caller {
                     self.gos += 1;
                 }
                 b"WAIT" => assert_eq!(at, 0, "T4: WAIT comes first, and once"),
-                // It said nothing before it was to be told that there is no room.
+                // It has sent nothing before it is told that there is no room.
                 other if other.starts_with(b"BYE ") => {}
                 other => panic!("T5: one recv of {} is \"{}\"", self.name, other.escape_ascii()),
             }
@@ -84,7 +84,7 @@ impl Caller {
         self.read = recvs.len();
     }
 
-    /// `counted`: its numbers that counted, in order.
+    /// Checks its accepted numbers, which are in order.
     pub(super) fn check_numbers(&self, world: &World, counted: &[String]) {
         let numbers: Vec<i64> = counted.iter().map(|text| text.parse().expect("a number")).collect();
         if self.manners == Manners::Old {

@@ -1,5 +1,5 @@
-//! The kind of world that a seed makes. Each has some of the faults and not others, since some hide what
-//! others would show.
+//! The kind of world that a seed makes. Each world has only some of the faults, because some hide the effects
+//! of others.
 
 use crate::ms;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use taketurns::turn::{HoldMax, Judging, Weight};
 use super::Plan;
 use crate::network::World;
 
-/// Faults of a world, in addition to those of its clients.
+/// The faults of a world, apart from those of its clients.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Conditions {
-    /// The server's process stands still for a while.
+    /// The server's process is suspended at times.
     pub(super) stalls: bool,
-    /// The server drains or dies, and starts again.
+    /// The server drains or dies, and restarts.
     pub(super) restarts: bool,
     /// The host pauses, skips, extends, names and removes.
     pub(super) host_acts: bool,
@@ -25,11 +25,11 @@ pub(super) struct Conditions {
     pub(super) weights: bool,
     /// Some seats rest until they ask.
     pub(super) asking: bool,
-    /// The server has a store, and dies often.
+    /// The server has a store and dies often.
     pub(super) stored: bool,
 }
 
-/// Makes the world of `plan`, for about `clients` clients.
+/// Creates the world of `plan`, for about `clients` clients.
 pub(super) fn make_world(plan: Plan, clients: usize) -> (World, Conditions) {
     let Plan { seed, stored, .. } = plan;
     let mut rng = fastrand::Rng::with_seed(seed ^ 0xc0de);
@@ -58,7 +58,7 @@ pub(super) fn make_world(plan: Plan, clients: usize) -> (World, Conditions) {
 fn config(rng: &mut fastrand::Rng, conditions: Conditions, clients: usize) -> TurnServerConfig {
     let mut config = TurnServerConfig::default();
     config.framing = [None, None, Some(Framing::Line), Some(Framing::Raw)][rng.usize(0..4)];
-    // In some worlds there is hardly room for all.
+    // In some worlds there is hardly enough room for all.
     if rng.u8(0..4) == 0 {
         config.max_clients = clients + rng.usize(1..3);
     }

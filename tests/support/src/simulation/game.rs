@@ -1,4 +1,4 @@
-//! The events of a world, and when the judges look.
+//! The events of a world, and the calls of its judges.
 
 use crate::{ms, secs};
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ struct Game {
     players: Vec<Player>,
     callers: Vec<Caller>,
     hostiles: Hostiles,
-    /// Answers that counted, by name.
+    /// Accepted answers, by name.
     counted: HashMap<String, Vec<String>>,
     raw_most: usize,
     deliveries_read: usize,
@@ -72,7 +72,7 @@ impl Game {
             .collect();
         let mut book = Book::default();
         let has_plain_order = !conditions.weights && !conditions.asking && !conditions.host_acts;
-        // A resting or absent seat that comes back begins a wait that the host is not told of.
+        // A resting or absent seat that comes back begins a wait without an event for the host.
         book.counts_waits = has_plain_order && !conditions.restarts && framing == Some(Framing::Raw);
         let game = Game {
             conditions,
@@ -88,8 +88,6 @@ impl Game {
         };
         (world, game)
     }
-
-    // Events.
 
     fn act(&mut self, world: &mut World) {
         let Conditions { restarts, host_acts, hostile, slow_readers, stored, .. } = self.conditions;
@@ -190,7 +188,7 @@ impl Game {
         self.judge(world);
     }
 
-    /// A player does not read for a while.
+    /// Makes a player stop reading for a while.
     fn sleep(&mut self, world: &mut World) {
         let Some(player) = self.players.first_mut() else { return };
         let Some(peer) = player.peer else { return };
@@ -203,9 +201,9 @@ impl Game {
         }
     }
 
-    /// The server stops, in order or not, and another life of it begins.
+    /// Stops the server, with or without a drain, and starts another life.
     fn restart(&mut self, world: &mut World) {
-        // A server with a store may die in the midst of something.
+        // A server with a store may die in the middle of something.
         if !self.conditions.stored || world.rng.bool() {
             self.settle(world, Duration::ZERO);
         }
@@ -213,7 +211,7 @@ impl Game {
             tell!("{:>10.3} s  the server drains", world.elapsed().as_secs_f64());
             world.drain_quietly();
             self.players.iter_mut().for_each(|player| player.part(world));
-            // When the holders have ended, the store has as long as they had.
+            // After the holders have ended, the store gets as long as they had.
             let parts = if self.conditions.stored { 2 } else { 1 };
             let time = world.config().drain_timeout * parts + secs(2);
             self.settle(world, time);
@@ -233,8 +231,8 @@ impl Game {
         tell!("{:>10.3} s  the server starts", world.elapsed().as_secs_f64());
     }
 
-    /// Often several things happen in one pass; sometimes time goes by, and sometimes the server sleeps
-    /// through it.
+    /// Often several things happen in one pass. Sometimes time passes, and sometimes the server is suspended
+    /// meanwhile.
     fn pass_time(&mut self, world: &mut World) {
         let most = u64::try_from(world.config().rules.turn_deadline.as_millis()).expect("small");
         if self.conditions.stalls && world.rng.u8(0..40) == 0 {
@@ -256,13 +254,13 @@ impl Game {
         }
     }
 
-    /// `time` goes by, and everything in it arrives.
+    /// Lets `time` pass, and everything arrive that is due.
     fn settle(&mut self, world: &mut World, time: Duration) {
         world.run(time, |world| self.judge(world));
         self.players.iter().for_each(|player| player.check_replies(world));
     }
 
-    /// A ring of willing clients goes on, whatever has happened.
+    /// Checks that a ring of willing clients goes on, whatever has happened.
     fn finish(&mut self, world: &mut World) {
         self.hostiles.leave(world);
         if self.conditions.stored {
@@ -303,9 +301,7 @@ impl Game {
         self.check_numbers(world);
     }
 
-    // Invariants.
-
-    /// Looks at all that has happened since it was last here: at most one pass.
+    /// Judges everything since the last call, which is at most one pass.
     fn judge(&mut self, world: &mut World) {
         self.book.follow(world, &mut self.history);
         for counted in self.book.counted.drain(..) {
@@ -339,7 +335,7 @@ impl Game {
         for player in &self.players {
             player.check_numbers(self.counted.get(&player.name).unwrap_or(&none));
         }
-        // A host that judges lets old clients say things in vain.
+        // A judging host refuses some messages of old clients.
         if world.config().rules.judging == Judging::Automatic {
             for caller in &self.callers {
                 caller.check_numbers(world, self.counted.get(&caller.name).unwrap_or(&none));

@@ -1,8 +1,8 @@
-//! The judge of all lives of a server together: what clients and the host were told, which no later life may
-//! contradict.
+//! The judge of all lives of a server together: no later life may contradict what clients and the host have
+//! been told.
 //!
-//! It knows nothing of the server but what it has said. A turn is named by its epoch, its ring and its
-//! number, as the fence of a client names it.
+//! It knows only what the server has told. A turn is identified by its epoch, ring and number, like in a
+//! client's fence.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use taketurns::turn::Judging;
 use super::book::Counted;
 use crate::network::World;
 
-/// The name of a turn.
+/// The identity of a turn.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Turn {
     pub(super) epoch: String,
@@ -29,18 +29,18 @@ struct Answer {
 pub(super) struct History {
     /// The client that was told that it has the turn.
     holders: HashMap<Turn, String>,
-    /// The answer that counted, as its client was told, or the host.
+    /// The accepted answer, as its client or the host was told.
     answers: HashMap<Turn, Answer>,
-    /// Turns whose client was told that its answer counts. A `GO` that was under way may be read later than
-    /// the host hears of the answer, but not later than that.
+    /// Turns whose client has been told that its answer counts. A `GO` may be read after the host learns of
+    /// the answer, but not after the client does.
     confirmed: HashSet<Turn>,
-    /// The last turn that the host heard of, by epoch and ring.
+    /// The last turn that was reported to the host, by epoch and ring.
     last: HashMap<(String, String), u64>,
 }
 
 impl History {
-    /// The server was started again. The state that the host keeps for a ring is as new as the answers that
-    /// the seats of the ring have given, and that the host has heard of.
+    /// Checks a restarted server: the host's state for a ring must not be older than the ring's last answer,
+    /// or than the last one that was reported to the host.
     pub(super) fn begin_life(&self, world: &World) {
         if !world.has_store() || world.config().rules.judging != Judging::Host {
             return;
@@ -53,13 +53,13 @@ impl History {
             let answered = ring.seats.values().filter_map(|seat| seat.last).map(|last| last.turn.get()).max();
             let of_ring = |turn: &&Turn| turn.epoch == epoch && turn.ring == name.as_str();
             let heard = self.answers.keys().filter(of_ring).map(|turn| turn.number).max();
-            // A ring that was forgotten and made anew has none.
+            // A ring that was forgotten and created again has none.
             let least = answered.max(heard.filter(|_| state.is_some()));
             assert!(state >= least, "M23: the state is of turn {state:?}, and {least:?} counted");
         }
     }
 
-    /// `client` is told that it has `turn`; whether that is for the first time.
+    /// Notes that `client` was told that it has `turn`. Returns whether that was for the first time.
     pub(super) fn note_go(&mut self, turn: Turn, client: &str) -> bool {
         if let Some(answer) = self.answers.get(&turn) {
             assert!(
@@ -73,20 +73,20 @@ impl History {
         is_first
     }
 
-    /// The host hears that a turn is granted.
+    /// Notes that the host was told of a grant.
     pub(super) fn note_grant(&mut self, turn: Turn) {
         let last = self.last.entry((turn.epoch, turn.ring)).or_default();
         assert!(turn.number > *last, "S2: {} is granted, in whatever life, after {last}", turn.number);
         *last = turn.number;
     }
 
-    /// `client` is told that its answer counts.
+    /// Notes that `client` was told that its answer counts.
     pub(super) fn note_ok(&mut self, turn: Turn, client: &str, text: &str) {
         self.confirmed.insert(turn.clone());
         self.note_answer(turn, Answer { client: client.to_owned(), text: text.to_owned() });
     }
 
-    /// The host hears of an answer that counts.
+    /// Notes that the host was told of an accepted answer.
     pub(super) fn note_counted(&mut self, epoch: String, counted: &Counted) {
         let Some(ring) = counted.ring.clone() else { return };
         let turn = Turn { epoch, ring, number: counted.turn };

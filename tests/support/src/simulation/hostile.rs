@@ -1,13 +1,13 @@
-//! Peers that mean no good: they say what no client should, in pieces, and do not read. Nothing that they do
-//! may harm others.
+//! Hostile peers: they send what no client should, in pieces, and do not read. Nothing that they do may harm
+//! others.
 
 use super::player::Player;
 use crate::network::{Peer, World};
 
-/// Answers that begin like this are sent only by clients that may not answer: none of them counts.
+/// Answers that begin like this are sent only by clients that may not answer, so none of them may count.
 pub(super) const FORGED: &str = "forged";
 
-/// Lines that they like to send.
+/// Lines that they send.
 const WORDS: [&[u8]; 34] = [
     b"GO",
     b"WAIT",
@@ -45,7 +45,7 @@ const WORDS: [&[u8]; 34] = [
     b" ",
 ];
 
-/// A few of the words, and noise.
+/// Returns some of these words, and noise.
 fn babble(world: &mut World) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..world.rng.usize(1..6) {
@@ -61,12 +61,12 @@ fn babble(world: &mut World) -> Vec<u8> {
 #[derive(Default)]
 pub(super) struct Hostiles {
     peers: Vec<Peer>,
-    /// Those that came with a secret that must open nothing.
+    /// Peers that used a secret that must no longer work.
     thieves: Vec<Peer>,
 }
 
 impl Hostiles {
-    /// One of them does something.
+    /// Lets one of them act.
     pub(super) fn act(&mut self, world: &mut World, players: &[Player]) {
         self.peers.retain(|peer| world.is_open(*peer));
         if self.peers.len() < 2 && !world.is_draining() {
@@ -85,7 +85,7 @@ impl Hostiles {
         }
     }
 
-    /// One comes with a secret that was replaced, and is known to have been.
+    /// Connects with a secret that is known to have been replaced.
     fn steal(&mut self, world: &mut World, players: &[Player]) {
         if players.is_empty() || world.is_draining() {
             return;

@@ -1,36 +1,35 @@
-//! Random worlds, and a judge that knows the protocol only from outside: what is written to clients, and what
-//! the host is told.
+//! Random worlds, and a judge that knows the protocol only from outside: by what is written to clients, and
+//! what is reported to the host.
 //!
-//! A seed makes a world: rules, faults, clients of every kind, and what each of them does when. The shipping
-//! engine, protocol and scheduler run in it, in virtual time. What must hold, whatever happens:
-//!
+//! A seed makes a world: rules, faults, clients of every kind, and the time of every action. The real engine,
+//! protocol and scheduler run in it, in virtual time. Whatever happens, the following must hold:
 //! - A turn is granted to one seat, once, and numbers only grow (S1, S2). At most one answer counts for a
 //!   turn, and it came from the seat that held it (S3). A ring with enough seats has a holder, unless it is
 //!   paused (G1), and no turn outlives its deadline (G2).
 //! - While a seat waits, the others get no more turns than the order promises (M12), and the exported longest
 //!   wait is within its bound (M15).
-//! - The answers of a client count without gap or repetition, whatever is lost, refused, judged late or sent
-//!   again (S5). A client is told nothing that is not so: an `OK` for what it did not say, a `last=` that it
-//!   never had, a `GO` for a turn of another seat.
-//! - Raw clients: one `recv` is one signal, at most one `GO` is unanswered, and what an old client was
-//!   allowed to send counts, in order, once.
-//! - A drain ends in its time (G8), and a ring of willing clients lives on after all of that.
+//! - The answers of a client count without gap or repetition, whatever is lost, refused, judged late or
+//!   repeated (S5). A client is never told anything false: an `OK` for something that it did not send, a
+//!   wrong `last=`, a `GO` for another seat's turn.
+//! - For raw clients, one `recv` is one signal, at most one `GO` is unanswered, and everything that an old
+//!   client was allowed to send counts once and in order.
+//! - A drain ends in time (G8), and afterwards a ring of willing clients continues.
 //!
-//! In a *stored* world the server records its changes, and a disk stores them, quickly or not. It dies at any
+//! In a *stored* world the server records its changes, and a disk stores them, fast or slowly. It dies at any
 //! moment, and the next life begins from whatever was durable. In addition:
 //!
 //! - No `OK` that was read is lost: its turn is not granted again, and is in `last=` when its client resumes.
 //! - No turn of an epoch is told to two clients, or answered twice. Numbers grow over all lives.
-//! - A `GO` or an `OK` is written only if the store has what it says. A seat is given up only after its
+//! - A `GO` or an `OK` is written only after the store has its cause. A seat is given up only after its
 //!   grace.
-//! - No turn lapses by a slow store, and `PONG` does not wait for it.
+//! - No turn lapses because of a slow store, and `PONG` does not wait for it.
 
-// conditions.rs  what kind of world a seed makes
-// game.rs        what happens in it
-//  ├ player.rs   clients of the line protocol, as the protocol wants them
+// conditions.rs  the kind of world that a seed makes
+// game.rs        the events of the world
+//  ├ player.rs   correct clients of the line protocol
 //  ├ caller.rs   raw clients
-//  └ hostile.rs  peers that mean no good
-// book.rs        the judge of what the host is told
+//  └ hostile.rs  hostile peers
+// book.rs        the judge of the host's events
 // history.rs     the judge of all lives of the server together
 
 mod book;
@@ -46,10 +45,10 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-/// Result of a world.
+/// The result of a world.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Played {
-    /// The same in two runs only if they went the same way.
+    /// Equal in two runs only if they took the same course.
     pub hash: u64,
     pub passes: u64,
     pub granted: u64,
@@ -60,13 +59,13 @@ pub struct Played {
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     pub seed: u64,
-    /// How many things happen in it.
+    /// The number of things that happen in it.
     pub steps: usize,
-    /// The server has a store, and dies often.
+    /// Whether the server has a store and dies often.
     pub stored: bool,
 }
 
-/// A promise was broken: where, and which.
+/// A broken promise, with its place.
 #[derive(Debug)]
 pub struct Violation {
     plan: Plan,
@@ -89,13 +88,13 @@ impl fmt::Display for Violation {
 
 thread_local! {
     static STEP: Cell<usize> = const { Cell::new(0) };
-    /// Why this thread panicked, while it plays.
+    /// The reason why this thread panicked during a game.
     static REASON: RefCell<Option<String>> = const { RefCell::new(None) };
     static IS_PLAYING: Cell<bool> = const { Cell::new(false) };
     static IS_TRACED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Prints a line of the story, if it is wanted.
+/// Prints a line of the story, if tracing is on.
 macro_rules! tell {
     ($($words:tt)*) => {
         if $crate::simulation::IS_TRACED.get() {
@@ -105,7 +104,7 @@ macro_rules! tell {
 }
 use tell;
 
-/// Plays the world of `plan`. It goes the same way every time.
+/// Plays the world of `plan`, which takes the same course every time.
 ///
 /// # Errors
 ///
@@ -119,7 +118,7 @@ pub fn check(plan: Plan) -> Result<Played, Violation> {
     played.map_err(|_| Violation { plan, step: STEP.get(), what: REASON.take().unwrap_or_default() })
 }
 
-/// As [`check`], and prints everything that happens.
+/// Like [`check`], and prints everything that happens.
 ///
 /// # Errors
 ///
@@ -131,7 +130,7 @@ pub fn trace(plan: Plan) -> Result<Played, Violation> {
     played
 }
 
-/// Keeps the message of a panic in a world for the report, in place of printing it.
+/// Keeps the message of a panic in a world for the report, instead of printing it.
 fn listen_to_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,5 +1,5 @@
-//! A client of the line protocol as the protocol wants it: answers with a fence, its secret kept, and an
-//! answer sent again if it did not count. Every message to it must agree with what it knows.
+//! A correct client of the line protocol: it answers with a fence, keeps its secret, and repeats an answer
+//! that did not count. Every message to it must agree with its knowledge.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use super::history::{History, Turn};
 use super::tell;
 use crate::network::{Peer, World, field, find_field};
 
-/// When it cannot know whether its last answer counted, a player goes on here: nothing can be said about the
-/// gap.
+/// A player that cannot know whether its last answer counted continues from here, because nothing can be said
+/// about the gap.
 const NEXT_LIFE: u64 = 1_000_000;
 
 pub(super) struct Player {
@@ -19,48 +19,48 @@ pub(super) struct Player {
     asks: bool,
     hears: bool,
     pub(super) peer: Option<Peer>,
-    /// The life of the server in which its secret is one, and the secret.
+    /// Its secret, and the life of the server in which that is valid.
     secret: Option<(String, String)>,
-    /// The secret that it came with, and one that must open nothing any more.
+    /// The secret with which it resumed. Below, one that must no longer work.
     used: Option<String>,
     pub(super) burnt: Option<String>,
     is_welcome: bool,
     /// The epoch of its last `WELCOME`.
     epoch: String,
-    /// It came back to a seat that it had.
+    /// Whether it resumed a seat that it had before.
     is_back: bool,
-    /// The number of its next answer, and how often that was refused.
+    /// The number of its next answer. Below, how often that was refused.
     number: u64,
     tries: u32,
-    /// The turn and the answer whose fate is not known.
+    /// The turn and answer whose fate is unknown.
     in_flight: Option<(u64, String)>,
     /// The turn that it has and has not answered.
     turn: Option<u64>,
-    /// Everything that it has said, by turn.
+    /// Everything that it has sent, by turn.
     said: HashMap<(String, u64), Vec<String>>,
-    /// The turn that it gave up last: a `GO` for it that was under way is no turn to answer.
+    /// The last turn that it gave up. A late `GO` for that is not a turn to answer.
     passed: Option<u64>,
     last_ok: Option<(u64, String)>,
-    /// `REST`s, and answers said again, whose confirmation is due.
+    /// The number of `REST`s whose confirmation is due. Below, that of repeated answers.
     rests: u32,
     repeats: u32,
     pings: u32,
-    /// Messages to and from it may be lost.
+    /// Whether messages to and from it may be lost.
     is_cut: bool,
-    /// When its connection was lost, or the server was started, if it is not welcome since.
+    /// When its connection was lost or the server started, if it has not been welcomed since.
     away_since: Option<Duration>,
-    /// The server drains: from then on grace may run, also if a `WELCOME` comes late.
+    /// Whether the server drains. From then on grace may run, even if a `WELCOME` arrives late.
     is_parted: bool,
-    /// Its seat may be gone, or have another secret.
+    /// Whether its seat may be gone or have another secret.
     may_be_gone: bool,
-    /// The host removes seats.
+    /// Whether the host removes seats.
     is_removable: bool,
-    /// It does not always read what comes.
+    /// Whether it sometimes stops reading.
     pub(super) is_sleepy: bool,
-    /// The turn that it was told of last, and until when it has it at least.
+    /// The last turn that it was told about, and the earliest time at which that may end.
     certain: Option<(u64, Duration)>,
-    /// Numbers of answers of which it knows only by `last=` that they count: a host that died with its server
-    /// may not have heard of them.
+    /// Numbers of answers that only `last=` has confirmed. A host that died with its server may not have been
+    /// told about them.
     by_last: BTreeSet<u64>,
 }
 
@@ -113,11 +113,9 @@ impl Player {
         world.queue_bytes(peer, format!("{line}\n").as_bytes());
     }
 
-    // Actions.
-
-    /// Connects, and asks for its seat.
+    /// Connects and asks for its seat.
     pub(super) fn come(&mut self, world: &mut World) {
-        // A `JOIN` that is still under way may not come later than the next one with the same secret.
+        // An older `JOIN` must not arrive later than the next one with the same secret.
         if let Some(old) = self.peer.filter(|_| self.secret.is_none() || !self.is_welcome) {
             world.find_dead(old);
         }
@@ -155,7 +153,7 @@ impl Player {
             7 => self.leave(world),
             8 => self.lose(world),
             9 => {
-                // It sends, and never hears what became of it.
+                // It sends but never gets a reply.
                 self.is_cut = true;
                 if let Some(peer) = self.peer {
                     world.lose_down(peer);
@@ -170,10 +168,10 @@ impl Player {
                 }
                 self.answer(world);
             }
-            // Its old connection still seems alive to the server when the new one comes.
+            // It reconnects while its old connection still seems alive to the server.
             11 if self.secret.is_some() => self.come(world),
             12..15 if self.asks => {
-                // If this arrives, the secret that it came with is void, and its `WELCOME` may be lost.
+                // If this arrives, the secret that it used is void, and its `WELCOME` may be lost.
                 self.may_be_gone |= !self.is_welcome;
                 self.say(world, "ASK");
             }
@@ -194,7 +192,7 @@ impl Player {
         self.send(world, turn, &epoch, &answer);
     }
 
-    /// Some answers hold line ends and commands, and so need a payload.
+    /// Some answers contain line ends and commands, and so need a payload.
     fn next_answer(&self, world: &mut World) -> String {
         let (number, tries) = (self.number, self.tries);
         match world.rng.u8(0..4) {
@@ -213,7 +211,7 @@ impl Player {
         }
     }
 
-    /// Says its last answer again, or another one for the same turn.
+    /// Repeats its last answer, or sends a different one for the same turn.
     fn repeat(&mut self, world: &mut World) {
         let Some(((turn, answer), (epoch, _))) = self.last_ok.clone().zip(self.secret.clone()) else {
             return;
@@ -275,7 +273,7 @@ impl Player {
         }
     }
 
-    /// The server drains: it gives connections up, and says so when what waits before that is durable.
+    /// The server drains: it closes connections, and tells them so once everything before that is durable.
     pub(super) fn part(&mut self, world: &World) {
         self.away_since.get_or_insert(world.elapsed());
         self.is_parted = true;
@@ -286,10 +284,10 @@ impl Player {
         self.may_be_gone |= !world.has_store() || self.is_grace_over(world);
     }
 
-    /// The server is there again, and seats have fresh grace.
+    /// The server is back, and all grace starts anew.
     pub(super) fn live_on(&mut self, world: &World) {
         (self.away_since, self.is_parted) = (Some(world.elapsed()), false);
-        // A secret that was replaced may be good again, if that is not durable.
+        // A replaced secret may be valid again, if the replacement is not durable.
         self.burnt = None;
     }
 
@@ -298,9 +296,7 @@ impl Player {
         self.away_since.is_some_and(|since| world.elapsed() >= since + grace)
     }
 
-    // Messages to it.
-
-    /// Reads what came since it was last here.
+    /// Reads everything since the last call.
     pub(super) fn listen(&mut self, world: &mut World, history: &mut History) {
         let Some(peer) = self.peer else { return };
         let lines = world.heard_lines(peer);
@@ -315,7 +311,7 @@ impl Player {
         }
     }
 
-    /// The turn of this number in its ring.
+    /// Returns the turn with this number in its ring.
     fn turn_of(&self, number: u64) -> Turn {
         Turn { epoch: self.epoch.clone(), ring: self.ring.to_owned(), number }
     }
@@ -336,7 +332,7 @@ impl Player {
                 self.turn = Some(turn()).filter(|turn| !is_sent && self.passed != Some(*turn));
             }
             "OK" => self.hear_ok(line, world, history),
-            // An answer that is under way gets a reply of its own.
+            // An answer that is under way gets its own reply.
             "LAPSED" => {
                 let is_early =
                     self.certain.is_some_and(|(certain, until)| certain == turn() && world.elapsed() < until);
@@ -390,7 +386,8 @@ impl Player {
         }
     }
 
-    /// A turn has its whole time from when its holder is told. Only a client that is back has what was left.
+    /// A holder gets the whole time of a turn when it is first told. Only a client that resumed gets the
+    /// rest.
     fn hear_go(&mut self, turn: u64, line: &str, is_first: bool, world: &World) {
         let within = Duration::from_millis(field(line, "within").parse().expect("milliseconds"));
         let until = world.elapsed() + within;
@@ -401,7 +398,7 @@ impl Player {
             assert!(may_be_short || within >= whole, "M13: {line:?}, and the deadline is {whole:?}");
             self.certain = Some((turn, until));
         } else if !world.has_store() {
-            // With a store, what is told again may have waited for it while the time of the turn ran.
+            // With a store, a repeated message may have waited while the time of the turn was running.
             self.certain = Some((turn, told.map_or(until, |(_, before)| before.max(until))));
         }
     }
@@ -437,7 +434,7 @@ impl Player {
         match code {
             "refused" | "not-judged" if is_sent => {
                 self.in_flight = None;
-                // The host takes its time from a turn that it judges.
+                // Judging by the host takes up the time of the turn.
                 self.certain = None;
                 self.tries += 1;
                 self.turn = find_field(line, "within").and(turn);
@@ -454,8 +451,8 @@ impl Player {
         match line.split(' ').nth(1).unwrap_or_default() {
             "bad-secret" => {
                 assert!(self.used.is_some(), "T22: {} came without a secret", self.name);
-                // Its own second `JOIN` may have voided the secret that it read meanwhile; so only worlds
-                // with a store, whose seats have to come back, are judged by this.
+                // Its own second `JOIN` may have voided the secret that it read meanwhile, so this is only
+                // checked in worlds with a store, where seats have to survive.
                 let is_judged = world.has_store() && !self.is_removable;
                 assert!(
                     !is_judged || self.may_be_gone || self.is_grace_over(world),
@@ -474,7 +471,7 @@ impl Player {
                 self.secret = None;
                 (self.last_ok, self.passed) = (None, None);
             }
-            // An older `JOIN` of its own, read later, has used the seat's secret.
+            // An older `JOIN` of its own arrived later and used the seat's secret.
             "superseded" => self.may_be_gone = true,
             "name-taken" | "hello-timeout" | "line-timeout" | "full" | "shutting-down" => {}
             code => panic!("why {code}: {line:?}"),
@@ -488,26 +485,24 @@ impl Player {
         self.tries = 0;
     }
 
-    /// The server has read a valid line of it since it was welcomed: the secret that it came with is of no
-    /// use any more.
+    /// The server has read a valid line from it since its welcome, so the secret with which it resumed is no
+    /// longer valid.
     fn has_spoken(&mut self) {
         if let Some(used) = self.used.take() {
             self.burnt = Some(used);
         }
     }
 
-    // Invariants.
-
-    /// Every request was answered, once nothing is under way.
+    /// Checks that every request was answered, once nothing is under way.
     pub(super) fn check_replies(&self, world: &World) {
         let Some(peer) = self.peer.filter(|peer| !self.is_cut && world.is_open(*peer)) else { return };
-        // A connection for which much waits is not read, nor is one that is to be closed behind what waits.
+        // A connection with much queued is not read, nor is one that is about to be closed.
         let is_unread = world.is_behind() && (self.is_removable || world.out_bytes_max() < 1024);
         assert!(self.pings == 0 || world.is_blocked(peer) || is_unread, "T27: {} got no PONG", self.name);
     }
 
-    /// `texts`: its answers of which the host heard that they count. There is no gap or repetition, but where
-    /// it could not know, or the host died before it heard.
+    /// Checks its answers that were reported to the host, `texts`: no gap and no repetition, except where it
+    /// could not know, or the host died before it was told.
     pub(super) fn check_numbers(&self, texts: &[String]) {
         let name = &self.name;
         let mut last = 0;
