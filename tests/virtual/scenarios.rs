@@ -1,8 +1,8 @@
-//! Stories of a ring, one a file in `tests/scenarios/`, for people to read.
+//! Stories of a ring, one per file in `tests/scenarios/`, for people to read.
 //!
-//! A line that starts with `> ` is something that happens; the lines under it say what followed. Lines that
-//! start with `#`, and empty ones, are for the reader. The runner plays each story in a world of virtual
-//! time, and compares. What followed is rewritten by `UPDATE_EXPECT=1 cargo test --test virtual scenarios`:
+//! A line that starts with `> ` is something that happens, and the lines after it are its effects. Empty
+//! lines and those that start with `#` are for the reader. The runner plays each story in a world of virtual
+//! time, and compares. The effects are rewritten by `UPDATE_EXPECT=1 cargo test --test virtual scenarios`:
 //! read the difference before you commit it.
 //!
 //! ```text
@@ -30,7 +30,7 @@ use taketurns::protocol::turns::{Framing, TurnEvent, TurnServerConfig, Verdict};
 use taketurns::turn::{Demand, Demands, HeldClock, HoldMax, Judging, Weight};
 
 #[test]
-fn every_story_goes_as_it_is_written() {
+fn every_story_happens_as_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let entries = std::fs::read_dir(&folder).expect("the folder of the stories");
     let mut stories: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
@@ -39,7 +39,7 @@ fn every_story_goes_as_it_is_written() {
     for path in stories {
         let story = std::fs::read_to_string(&path).expect("a readable file");
         let told = Stage::play(&story, 0);
-        // However the bytes are cut on their way, the story is the same.
+        // The story is the same however the bytes are split on their way.
         for seed in 1..10 {
             assert_eq!(Stage::play(&story, seed), told, "{}, cut another way", path.display());
         }
@@ -59,7 +59,7 @@ struct Stage {
     seed: u64,
     people: Vec<Person>,
     epochs: Vec<String>,
-    /// How much of the world's records has been told.
+    /// How many of the world's records have been told.
     told_writes: usize,
     told_events: usize,
     told_answers: usize,
@@ -67,7 +67,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// The story with what follows from it.
+    /// Returns the story with its effects.
     fn play(story: &str, seed: u64) -> String {
         let mut told = String::new();
         let mut stage = Stage::new(TurnServerConfig::default(), seed);
@@ -102,7 +102,7 @@ impl Stage {
         }
     }
 
-    /// Does what `command` says. Returns what the narrator has to say to it.
+    /// Carries out `command`. Returns the narrator's reply.
     fn act(&mut self, command: &str) -> String {
         if let Some(options) = command.strip_prefix("the server starts: ") {
             *self = Stage::new(config(options), self.seed);
@@ -144,7 +144,7 @@ impl Stage {
             let text = self.with_secrets(text);
             self.say(name, &text);
         } else if let Some(name) = command.strip_suffix(" connects") {
-            // A client comes back from where it was.
+            // A client comes back from the same address.
             let first =
                 self.people.iter().find(|person| person.name == name).map(|person| person.connections[0]);
             self.world.next_address = first.map(|peer| self.world.addr(peer).ip());
@@ -178,7 +178,8 @@ impl Stage {
             .unwrap_or_else(|| panic!("{name} never connected"))
     }
 
-    /// A client of lines ends them; an old one does not. `\\n` is a line's end within a payload.
+    /// A line client ends its lines; an old client does not. `\
+    /// ` is a line end within a payload.
     fn say(&mut self, name: &str, text: &str) {
         let peer = self.peer(name);
         let text = text.replace("\\n", "\n");
@@ -218,7 +219,7 @@ impl Stage {
         if told.is_empty() { "There is no ring.\n".to_owned() } else { told }
     }
 
-    /// Tells what has happened since this was last called, in the order in which it did.
+    /// Tells what has happened since the last call, in order.
     fn tell(&mut self, since: Duration, told: &mut String) {
         let mut lines: Vec<(Duration, String)> = Vec::new();
         for answer in &self.world.answers[self.told_answers..] {
@@ -273,7 +274,7 @@ impl Stage {
         if connections.last() == Some(&peer) { name.clone() } else { format!("{name}'s old connection") }
     }
 
-    /// `$ann1` as what ann was really given.
+    /// Replaces `$ann1` by Ann's actual secret.
     fn with_secrets(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for person in &self.people {
@@ -284,7 +285,7 @@ impl Stage {
         text
     }
 
-    /// A secret and an epoch are random: in a story they have names.
+    /// Replaces secrets and epochs, which are random, by names.
     fn without_secrets(&mut self, line: &str) -> String {
         let who = line.split([' ', '\'']).next().unwrap_or_default();
         let words = line.split(' ').map(|word| {

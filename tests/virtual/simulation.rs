@@ -1,5 +1,5 @@
-//! Random worlds of the turn protocol, each replayed by its seed; see `tests/support/src/simulation/mod.rs`
-//! for what must hold in them.
+//! Random worlds of the turn protocol, each replayed by its seed; `tests/support/src/simulation/mod.rs` says
+//! what must hold in them.
 //!
 //! `cargo run --release -p simulation` plays more of them, and traces one.
 
@@ -14,21 +14,19 @@ fn play(seeds: impl Iterator<Item = u64>, steps: usize, stored: bool) {
     }
 }
 
-/// Raw clients, clients of the line protocol, and both in the same rings; hosts that judge; peers that mean
-/// no good.
+/// Raw clients, line clients, and both in the same rings; hosts that judge; hostile peers.
 #[test]
 fn random_worlds_keep_every_promise() {
     play(0..250, 300, false);
 }
 
-/// The same with a store and a server that dies at any moment, over all lives of it.
+/// The same with a store, and a server that dies at any moment, judged over all its lives.
 #[test]
 fn random_worlds_with_a_store_keep_every_promise() {
     play(0..60, 300, true);
 }
 
-/// A seed says everything: the same one goes the same way, to the last byte, and another one goes another
-/// way.
+/// A seed determines everything: the same seed gives the same bytes, and another one gives others.
 #[test]
 fn a_seed_replays_exactly() {
     for seed in 0..16 {

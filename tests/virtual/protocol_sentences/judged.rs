@@ -1,4 +1,4 @@
-//! Messages while an answer is judged, and what others hear of it (M6, M7, M18).
+//! Messages while an answer is judged, and what others are told about it (M6, M7, M18).
 
 use support::network::World;
 use support::secs;
@@ -7,8 +7,8 @@ use taketurns::turn::{HeldClock, Judging};
 
 use super::start::{heads, join, judged_config, line_ring, raw_config, raw_ring, refusal, ruled, watch};
 
-/// M6: while an answer is judged, `PASS` and `REST` are refused, `RENEW` hears the time that stands, `PING`
-/// is answered.
+/// M6: while an answer is judged, `PASS` and `REST` are refused, `RENEW` is told the remaining time, and
+/// `PING` is answered.
 #[test]
 fn m06_while_judged_the_turn_cannot_be_given_up() {
     let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
@@ -36,7 +36,7 @@ fn m06_while_judged_the_turn_cannot_be_given_up() {
     assert_eq!(world.heard(ann.peer), ["OK turn=1"]);
 }
 
-/// M6: the same answer again, in either form, gets its own reply behind the first one's.
+/// M6: the same answer sent again, in either form, gets its own reply after the first one's.
 #[test]
 fn m06_each_answer_gets_one_reply() {
     for accepts in [true, false] {
@@ -56,9 +56,9 @@ fn m06_each_answer_gets_one_reply() {
     }
 }
 
-/// M6: `LEAVE` and a removal take effect behind the verdict; a removal is not undone by a `LEAVE`.
+/// M6: `LEAVE` and a removal take effect after the verdict. A `LEAVE` does not undo a removal.
 #[test]
-fn m06_leaving_takes_effect_behind_the_verdict() {
+fn m06_leaving_takes_effect_after_the_verdict() {
     let (mut world, [ann, bob, cid]) = line_ring(judged_config(), ["ann", "bob", "cid"]);
     world.say(ann.peer, "ANSWER :1");
     world.say(ann.peer, "LEAVE");
@@ -81,9 +81,9 @@ fn m06_leaving_takes_effect_behind_the_verdict() {
     assert!(world.is_open(cid.peer));
 }
 
-/// M7: words to the next holder that are said before the verdict arrive before its `GO`.
+/// M7: words for the next holder that are said before the verdict arrive before its `GO`.
 #[test]
-fn m07_words_before_the_verdict_stand_before_go() {
+fn m07_words_before_the_verdict_arrive_before_go() {
     let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob hear=turns"]);
     world.say(ann.peer, "ANSWER :b2");
     let proposal = world.proposals.pop_front().expect("a proposal");
@@ -99,7 +99,8 @@ fn m07_words_before_the_verdict_stand_before_go() {
     assert_eq!(heard[..3], ["SAY :ann plays b2", "SAY :one move", "GO turn=2 within=30000"]);
 }
 
-/// M3, T8: in the raw framing a refusal is a strike: `GO` again, and three in a row end the connection.
+/// M3, T8: in the raw framing a refusal is a strike: `GO` is sent again, and three in a row end the
+/// connection.
 #[test]
 fn m03_a_refusal_is_a_strike_for_a_raw_client() {
     let mut judged = raw_config();
@@ -130,9 +131,9 @@ fn m03_a_refusal_is_a_strike_for_a_raw_client() {
     assert!(!world.is_open(a));
 }
 
-/// M7, T25: hearers are told after the players, and of accepted answers only.
+/// M7, T25: hearers are told after the players, and only about accepted answers.
 #[test]
-fn m03_hearers_hear_of_accepted_answers_only() {
+fn m03_hearers_are_told_about_accepted_answers_only() {
     let (mut world, [ann, _]) = line_ring(judged_config(), ["ann", "bob"]);
     let watcher = watch(&mut world, "main");
     world.say(ann.peer, "ANSWER :wrong");
@@ -145,7 +146,7 @@ fn m03_hearers_hear_of_accepted_answers_only() {
     assert_eq!(world.heard(roster)[1], "SEAT bob seat=2 state=holding");
 }
 
-/// M4: judging can be set for one ring; the others go on by themselves.
+/// M4: judging can be set for one ring, while the others are not judged.
 #[test]
 fn m18_one_ring_may_be_judged_and_another_not() {
     let mut world = World::new(ruled(|_| {}), 1);

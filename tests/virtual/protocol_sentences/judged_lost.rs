@@ -7,7 +7,7 @@ use taketurns::turn::Judging;
 
 use super::start::{heads, join, judged_config, line_ring, raw_config, raw_ring, resume, ruled, turn, watch};
 
-/// M5: accepted, the answer counts wherever its client is, and the client learns it when it resumes.
+/// M5: if accepted, the answer counts wherever its client is, and the client learns it when it resumes.
 #[test]
 fn m05_an_accepted_answer_of_a_lost_client_counts() {
     let (mut world, [ann, bob, _]) = line_ring(judged_config(), ["ann", "bob", "cid"]);
@@ -23,7 +23,7 @@ fn m05_an_accepted_answer_of_a_lost_client_counts() {
     assert_eq!(again.then, ["WAIT ahead=2"]);
 }
 
-/// M5: refused, the turn ends as `gone`; with a grace, once that is over.
+/// M5: if refused, the turn ends as `gone`; with a grace, once that is over.
 #[test]
 fn m05_a_refused_answer_of_a_lost_client_ends_its_turn() {
     for grace in [0, 10] {
@@ -47,7 +47,7 @@ fn m05_a_refused_answer_of_a_lost_client_ends_its_turn() {
     }
 }
 
-/// M5, M6: a client that resumes meanwhile hears `judging=`, and its `OK` or `NO` comes on the new
+/// M5, M6: a client that resumes meanwhile gets `judging=`, and its `OK` or `NO` arrives on the new
 /// connection.
 #[test]
 fn m05_a_client_that_resumes_while_judged_hears_the_verdict() {
@@ -79,8 +79,7 @@ fn m05_a_client_that_resumes_while_judged_hears_the_verdict() {
     }
 }
 
-/// M5: a half-close behind an answer, and a seat that is not kept for any time: the answer counts all the
-/// same.
+/// M5: a half-close after an answer, and a seat without any grace. The answer counts all the same.
 #[test]
 fn m05_a_judged_answer_outlives_its_seats_grace() {
     let config = ruled(|rules| (rules.judging, rules.seat_grace) = (Judging::Host, ms(0)));
@@ -96,9 +95,9 @@ fn m05_a_judged_answer_outlives_its_seats_grace() {
     assert_eq!(world.server().scheduler().seats(), 2, "then the seat is gone");
 }
 
-/// M5: a lost client's answer that is never judged: the turn ends, and the host hears of it.
+/// M5: a lost client's answer that is never judged. The turn ends, and the host is told.
 #[test]
-fn m05_an_answer_of_a_lost_client_that_is_never_judged() {
+fn m05_a_turn_of_a_lost_client_that_is_never_judged_ends() {
     let (mut world, [ann, bob, _]) = line_ring(judged_config(), ["ann", "bob", "cid"]);
     world.say(ann.peer, "ANSWER turn=1 :b2");
     world.reset(ann.peer);
@@ -109,9 +108,9 @@ fn m05_an_answer_of_a_lost_client_that_is_never_judged() {
     assert_eq!(world.accepted(), [""; 0]);
 }
 
-/// M5: `LEAVE` while judged, and the connection is lost: the seat is given up behind the verdict.
+/// M5: `LEAVE` during judging, and then the connection is lost: the seat is given up after the verdict.
 #[test]
-fn m05_a_client_that_left_and_was_lost_is_gone_behind_the_verdict() {
+fn m05_a_client_that_left_and_was_lost_is_gone_after_the_verdict() {
     let (mut world, [ann, bob, _]) = line_ring(judged_config(), ["ann", "bob", "cid"]);
     world.say(ann.peer, "ANSWER turn=1 :b2");
     world.say(ann.peer, "LEAVE");
@@ -122,9 +121,9 @@ fn m05_a_client_that_left_and_was_lost_is_gone_behind_the_verdict() {
     join(&mut world, "ann");
 }
 
-/// M5: so does a raw client's answer, whose seat is found again by its address.
+/// M5: this also holds for a raw client, whose seat is found again by its address.
 #[test]
-fn m05_a_raw_clients_answer_counts_though_it_is_lost() {
+fn m05_a_lost_raw_clients_answer_counts() {
     let mut judged = raw_config();
     judged.rules.judging = Judging::Host;
     let (mut world, [a, b, _]) = raw_ring(judged);
@@ -132,7 +131,7 @@ fn m05_a_raw_clients_answer_counts_though_it_is_lost() {
     world.reset(a);
     world.accept();
     assert_eq!((world.accepted(), world.heard(b)), (vec!["a:1".to_owned()], vec!["GO".to_owned()]));
-    // And one that comes back while it is judged hears no GO before the verdict.
+    // A client that comes back during judging gets no GO before the verdict.
     world.say(b, "b:2");
     world.reset(b);
     world.next_address = Some(world.addr(b).ip());

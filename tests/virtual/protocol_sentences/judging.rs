@@ -6,7 +6,7 @@ use taketurns::turn::HostError;
 
 use super::start::{heads, holder, judged_config, line_ring, turn};
 
-/// M3: accepted with words, the turn moves on, and the answer counts once.
+/// M3: if accepted with words, the turn moves on, and the answer counts once.
 #[test]
 fn m03_an_accepted_proposal_counts() {
     let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
@@ -24,7 +24,8 @@ fn m03_an_accepted_proposal_counts() {
     assert_eq!((counts.proposed, counts.accepted, counts.repeated), (1, 1, 1));
 }
 
-/// M3: refused with words, the holder keeps turn, number, and the time that was left when it answered.
+/// M3: if refused with words, the holder keeps the turn, its number, and the time that was left at its
+/// answer.
 #[test]
 fn m03_a_refused_proposal_leaves_the_turn_with_the_time_that_was_left() {
     let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
@@ -43,7 +44,7 @@ fn m03_a_refused_proposal_leaves_the_turn_with_the_time_that_was_left() {
     assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
 }
 
-/// M3: the host may name the seat that is next, also the holder; the order goes on behind it.
+/// M3: the host may name the next seat, which may be the holder. After that the order continues.
 #[test]
 fn m03_a_verdict_may_name_the_next_seat() {
     let (mut world, [ann, bob, cid]) = line_ring(judged_config(), ["ann", "bob", "cid"]);
@@ -60,10 +61,10 @@ fn m03_a_verdict_may_name_the_next_seat() {
     assert_eq!(world.heard(bob.peer), ["GO turn=4 within=30000"]);
 }
 
-/// M4: a verdict whose next seat cannot be next changes nothing: the proposal comes back, and can be ruled
+/// M4: a verdict whose next seat cannot be next changes nothing. The proposal is returned and can be ruled
 /// on.
 #[test]
-fn m04_a_verdict_whose_next_cannot_be_next_changes_nothing() {
+fn m04_a_verdict_that_names_an_impossible_next_seat_changes_nothing() {
     let (mut world, [ann, bob, _]) = line_ring(judged_config(), ["ann", "bob", "cid demand=ask"]);
     world.reset(bob.peer);
     world.say(ann.peer, "ANSWER :1");
@@ -79,7 +80,7 @@ fn m04_a_verdict_whose_next_cannot_be_next_changes_nothing() {
     assert_eq!(world.heard(ann.peer), ["OK turn=1", "GO turn=2 within=30000"]);
 }
 
-/// M4: a verdict for a turn that is over is an error for the host, and changes nothing.
+/// M4: a verdict for a turn that is over is an error for the host and changes nothing.
 #[test]
 fn m04_a_late_verdict_changes_nothing() {
     for late in [Verdict::ACCEPT, Verdict::Refuse { words: "no" }] {
@@ -94,9 +95,9 @@ fn m04_a_late_verdict_changes_nothing() {
     }
 }
 
-/// M3, M4: a turn stands judged for 5 s in all, however many proposals that are; the host hears of it.
+/// M3, M4: a turn is judged for at most 5 s in total, however many proposals there are. The host is told.
 #[test]
-fn m03_a_turn_stands_judged_for_the_judging_timeout_in_all() {
+fn m03_a_turn_is_judged_for_the_judging_timeout_in_total() {
     let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
     for _ in 0..4 {
         world.say(ann.peer, "ANSWER :1");
@@ -116,7 +117,7 @@ fn m03_a_turn_stands_judged_for_the_judging_timeout_in_all() {
     assert_eq!((not_judged, world.server().counts().not_judged), (1, 1));
 }
 
-/// M3: the 16th refusal ends the turn; an illegal move every 0.9 s keeps it no longer than `hold_max` +
+/// M3: the 16th refusal ends the turn. Illegal moves every 0.9 s keep it no longer than `hold_max` +
 /// `judging_timeout`.
 #[test]
 fn m03_the_sixteenth_refusal_ends_the_turn() {
@@ -136,7 +137,7 @@ fn m03_the_sixteenth_refusal_ends_the_turn() {
     assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
 }
 
-/// M15: a host that never rules costs each turn no more than `hold_max` + `judging_timeout`.
+/// M15: a host that never rules costs each turn at most `hold_max` + `judging_timeout`.
 #[test]
 fn m15_a_host_that_never_rules_keeps_the_bound() {
     let (mut world, members) = line_ring(judged_config(), ["ann", "bob", "cid"]);
@@ -152,7 +153,7 @@ fn m15_a_host_that_never_rules_keeps_the_bound() {
     assert_eq!((longest.waited, longest.bound), (secs(68), Some(secs(70))));
 }
 
-/// M4: a proposal that the host drops is refused as `not-judged`, and that is logged.
+/// M4: a proposal that the host drops is refused as `not-judged`, and this is logged.
 #[test]
 fn m04_a_dropped_proposal_is_refused() {
     crate::logged::listen_to_log();
@@ -170,7 +171,7 @@ fn m04_a_dropped_proposal_is_refused() {
     assert_eq!(world.accepted(), ["ann:1"]);
 }
 
-/// M4: a skip and a drain refuse what is judged.
+/// M4: a skip and a drain refuse an answer that is being judged.
 #[test]
 fn m04_a_skipped_or_drained_proposal_is_refused() {
     let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
@@ -188,7 +189,7 @@ fn m04_a_skipped_or_drained_proposal_is_refused() {
     assert_eq!(heads(&heard).last().map(String::as_str), Some("BYE shutting-down"));
     assert_eq!(world.answers.len(), 0);
 
-    // A verdict within the drain counts.
+    // A verdict during the drain counts.
     let (mut world, [ann, _]) = line_ring(judged_config(), ["ann", "bob"]);
     world.say(ann.peer, "ANSWER :1");
     world.drain();

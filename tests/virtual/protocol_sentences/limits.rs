@@ -1,4 +1,4 @@
-//! Peers that are hostile, idle or do not read (A2, A3). What the log says of them is in `log.rs`.
+//! Peers that are hostile, idle or do not read (A2, A3). The log is tested in `log.rs`.
 
 use support::network::World;
 use support::{ms, secs};
@@ -7,7 +7,8 @@ use taketurns::turn::Judging;
 
 use super::start::{config, join, line_config, line_world, turn};
 
-/// A2: a peer that sends what it likes makes the server neither panic nor spin nor grow, in both framings.
+/// A2: a peer that sends anything it likes makes the server neither panic nor spin nor grow, in both
+/// framings.
 #[test]
 fn a02_hostile_bytes_do_no_harm() {
     let words: [&[u8]; 29] = [
@@ -81,10 +82,9 @@ fn a02_hostile_bytes_do_no_harm() {
     }
 }
 
-/// A2: a line that has begun must end within its time, also if it comes byte by byte; so must a silent
-/// newcomer.
+/// A2: a line that has begun must end in time, even if it arrives byte by byte. So must a silent newcomer.
 #[test]
-fn a02_a_line_that_does_not_end_is_given_up() {
+fn a02_a_line_that_does_not_end_closes_its_connection() {
     let mut world = line_world();
     world.chunking = false;
     let ann = join(&mut world, "ann");
@@ -96,7 +96,7 @@ fn a02_a_line_that_does_not_end_is_given_up() {
     let closed = world.closed_at(ann.peer).expect("closed");
     assert_eq!(closed - started, secs(5));
     assert!(world.heard(ann.peer)[0].starts_with("BYE line-timeout :"));
-    // Also one that says no more than that, and one that has not joined.
+    // Also for one that sends nothing more, and for one that has not joined.
     let (cid, newcomer) = (join(&mut world, "cid").peer, world.connect());
     for peer in [cid, newcomer] {
         world.say_bytes(peer, b"JO");
@@ -107,7 +107,7 @@ fn a02_a_line_that_does_not_end_is_given_up() {
         assert_eq!(world.closed_at(peer).expect("closed") - started, secs(5));
         assert!(world.heard(peer)[0].starts_with("BYE line-timeout :"));
     }
-    // A client that ends its lines in time may talk for as long as it likes.
+    // A client that ends its lines in time may go on for as long as it likes.
     let bob = join(&mut world, "bob");
     for _ in 0..20 {
         world.say_bytes(bob.peer, b"PI");
@@ -119,7 +119,7 @@ fn a02_a_line_that_does_not_end_is_given_up() {
     assert!(world.is_open(bob.peer));
 }
 
-/// A2: with nothing to do nobody is woken: an idle hour costs no passes but those of what is due.
+/// A2: an idle hour costs no passes except those for deadlines.
 #[test]
 fn a02_an_idle_server_sleeps() {
     let mut world = line_world();
@@ -131,8 +131,8 @@ fn a02_an_idle_server_sleeps() {
     assert_eq!(world.next_deadline(), None);
 }
 
-/// A3: a peer that does not read is not read either, and costs no more than its maximum; the others go on
-/// without delay, and the turn passes. A9: it stays, and hears everything when it reads again.
+/// A3: a peer that does not read is not read either, and costs no more than its maximum. The others are not
+/// delayed, and the turn passes on. A9: it stays, and gets everything when it reads again.
 #[test]
 fn a03_a09_a_peer_that_does_not_read_costs_no_more_than_its_maximum_and_stays() {
     let mut small = line_config();
@@ -170,7 +170,7 @@ fn a03_a_peer_that_reads_is_never_too_slow() {
     assert!(world.is_open(ann.peer));
 }
 
-/// A2: a client that is admitted by a host costs no memory while it waits.
+/// A2: a client that waits for admission cannot cost more memory meanwhile.
 #[test]
 fn a02_a_client_that_waits_for_the_host_cannot_fill_the_memory() {
     let mut world = World::new(super::start::admitting_config(), 1);
@@ -180,13 +180,12 @@ fn a02_a_client_that_waits_for_the_host_cannot_fill_the_memory() {
     for _ in 0..40 {
         world.say_bytes(peer, &b"PASS\n".repeat(2_000));
     }
-    assert!(!world.is_open(peer), "400 KB that are not looked at");
+    assert!(!world.is_open(peer), "400 KB that are not processed");
 }
 
-/// A2: whole lines that wait because their client does not read are no line that has begun and does not go
-/// on.
+/// A2: complete lines that wait because their client does not read do not count as an unfinished line.
 #[test]
-fn a02_a_client_that_reads_late_is_not_told_that_its_line_has_no_end() {
+fn a02_a_client_that_reads_late_gets_no_line_timeout() {
     let mut world = World::with_out_bytes_max(line_config(), 1, 4096);
     world.chunking = false;
     let ann = world.connect();

@@ -8,7 +8,7 @@ use super::start::{
 };
 use crate::logged::{listen_to_log, take_log};
 
-/// A4: whatever a peer sends, no control byte and nothing that is not ASCII reaches the log.
+/// A4: whatever a peer sends, no control byte or non-ASCII character reaches the log.
 #[test]
 fn a04_bytes_from_peers_are_escaped_in_the_log() {
     listen_to_log();
@@ -43,9 +43,9 @@ fn a04_bytes_from_peers_are_escaped_in_the_log() {
     }
 }
 
-/// A4: one peer that comes back for every line is no more to the log than one that stays.
+/// A4: one peer that reconnects for every line has no more lines in the log than one that stays.
 #[test]
-fn a04_all_peers_together_have_100_lines_a_second_and_the_rest_is_counted() {
+fn a04_all_peers_together_have_100_lines_per_second_and_the_rest_is_counted() {
     listen_to_log();
     let mut world = line_world();
     world.chunking = false;
@@ -56,7 +56,7 @@ fn a04_all_peers_together_have_100_lines_a_second_and_the_rest_is_counted() {
             assert_eq!(refusal(&mut world, peer), "not-here");
         }
         let log = take_log();
-        // Of a refusal and a closing each.
+        // One line each for a refusal and a closing.
         assert_eq!(log.len(), 100, "second {second}: {:?}", log.last());
         assert!(log.iter().any(|(level, line)| *level == Level::Info && line.contains(": closed (")));
         world.drive_for(ms(1_100));
@@ -69,9 +69,9 @@ fn a04_all_peers_together_have_100_lines_a_second_and_the_rest_is_counted() {
     }
 }
 
-/// A4: also what is left out in the last second is said.
+/// A4: omissions of the last second are reported as well.
 #[test]
-fn a04_what_the_log_has_left_out_is_said_at_the_end() {
+fn a04_omitted_log_lines_are_reported_at_the_end() {
     listen_to_log();
     let mut world = line_world();
     world.chunking = false;
@@ -84,7 +84,7 @@ fn a04_what_the_log_has_left_out_is_said_at_the_end() {
     assert!(log[100].1.starts_with("1 more lines"), "{:?}", log[100]);
 }
 
-/// A4: whom the server closes is logged with the reason; who leaves, or a drain, is not.
+/// A4: a connection that the server closes is logged with the reason; leaving and draining are not logged.
 #[test]
 fn a04_a_closing_is_logged_with_its_reason() {
     listen_to_log();

@@ -6,7 +6,7 @@ use taketurns::protocol::turns::{How, TurnEvent};
 
 use super::start::{heads, held, join, line_config, line_order, line_ring, resume, ruled, turn, watch};
 
-/// M14: with a quorum left the turn passes at once.
+/// M14: with a quorum left, the turn passes on at once.
 #[test]
 fn m14_the_turn_of_a_lost_holder_passes_on() {
     let (mut world, [ann, bob, _]) = line_ring(line_config(), ["ann", "bob", "cid"]);
@@ -16,7 +16,7 @@ fn m14_the_turn_of_a_lost_holder_passes_on() {
     assert_eq!(ann.then, ["WAIT ahead=2"]);
 }
 
-/// M14: below the quorum the turn is kept: a new number, and the time that was left.
+/// M14: below the quorum the turn is kept, with a new number and the time that was left.
 #[test]
 fn m14_a_turn_lost_below_the_quorum_is_kept() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -37,7 +37,7 @@ fn m14_a_turn_lost_below_the_quorum_is_kept() {
     assert_eq!(world.heard(bob.peer), ["GO turn=3 within=30000"]);
 }
 
-/// M14: if the seat is not there when the ring goes on, its turn is over.
+/// M14: if the seat is not back when the ring goes on, its turn is over.
 #[test]
 fn m14_a_kept_turn_is_over_if_its_seat_is_not_there() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -46,12 +46,12 @@ fn m14_a_kept_turn_is_over_if_its_seat_is_not_there() {
     assert_eq!(cid.then, ["WAIT ahead=1"]);
     assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
     let ann = resume(&mut world, &ann);
-    assert_eq!(ann.then, ["WAIT ahead=2"], "behind cid, who came when its turn was over");
+    assert_eq!(ann.then, ["WAIT ahead=2"], "after cid, who came when that turn was over");
 }
 
-/// M14: the time that was left is raised to 1 s, once a turn.
+/// M14: the rest of the time is raised to 1 s, once per turn.
 #[test]
-fn m14_what_is_left_is_raised_to_a_second_once() {
+fn m14_the_rest_of_the_time_is_raised_to_a_second_once() {
     let (mut world, [mut ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
     world.drive_for(secs(30) - ms(100));
     world.reset(ann.peer);
@@ -66,7 +66,8 @@ fn m14_what_is_left_is_raised_to_a_second_once() {
     assert_eq!(world.heard(bob.peer), ["GO turn=4 within=30000"]);
 }
 
-/// M14: a loss of another seat, below the quorum, leaves the turn with its holder, which may answer.
+/// M14: if another seat is lost and the ring falls below its quorum, the holder keeps its turn and may
+/// answer.
 #[test]
 fn m14_a_holder_may_answer_below_the_quorum() {
     for end in ["ANSWER turn=2 :x", "PASS", ""] {
@@ -90,7 +91,7 @@ fn m14_a_holder_may_answer_below_the_quorum() {
     }
 }
 
-/// M10: a ring below its quorum grants nothing, however long and whatever happens in it.
+/// M10: a ring below its quorum grants nothing, whatever happens in it and for however long.
 #[test]
 fn m10_a_ring_below_its_quorum_grants_nothing() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -106,7 +107,7 @@ fn m10_a_ring_below_its_quorum_grants_nothing() {
         let ring = world.ring("main");
         assert_eq!(world.server().scheduler().held(ring), None);
     }
-    // Bob's seat is gone with its grace. His kept turn is over, and ann is first.
+    // Bob's seat is gone after its grace. His kept turn is over, and Ann is first.
     world.drive_for(secs(19));
     world.heard(ann.peer);
     let again = join(&mut world, "bob");
@@ -116,7 +117,7 @@ fn m10_a_ring_below_its_quorum_grants_nothing() {
     );
 }
 
-/// M16: with `turn_grace` a lost holder keeps its turn, counts as occupied, and its clock runs on.
+/// M16: with `turn_grace` a lost holder keeps its turn and counts as occupied, while its clock runs on.
 #[test]
 fn m16_a_lost_holder_resumes_its_turn_within_the_grace() {
     let config = ruled(|rules| rules.turn_grace = secs(10));
@@ -134,7 +135,7 @@ fn m16_a_lost_holder_resumes_its_turn_within_the_grace() {
     let again = resume(&mut world, &ann);
     assert_eq!(again.then, ["GO turn=1 within=16000"]);
     assert_eq!(world.heard(watcher), ["BACK ann"]);
-    // Lost again: it passes when the grace is over.
+    // It is lost again, and the turn passes on when the grace is over.
     world.reset(again.peer);
     world.drive_for(secs(10) - ms(1));
     assert_eq!(world.heard(bob.peer), [""; 0]);
@@ -148,7 +149,7 @@ fn m16_a_lost_holder_resumes_its_turn_within_the_grace() {
     assert_eq!(line_order(&mut world, &members, 3).join(" "), "bob cid ann");
 }
 
-/// M16: the deadline of the turn ends it within the grace, too; an answer that waited is worth nothing.
+/// M16: the turn's deadline also ends it within the grace. An answer that was waiting is worth nothing.
 #[test]
 fn m16_the_clock_runs_on_within_the_grace() {
     let config = ruled(|rules| (rules.turn_grace, rules.turn_deadline) = (secs(60), secs(10)));
@@ -163,7 +164,7 @@ fn m16_the_clock_runs_on_within_the_grace() {
     assert_eq!(again.then, ["WAIT ahead=2"]);
 }
 
-/// M16: a holder whose connection still seems alive resumes with its turn, whatever the grace.
+/// M16: a holder whose old connection still seems alive resumes with its turn, whatever the grace.
 #[test]
 fn m16_a_holder_that_resumes_in_time_is_never_away() {
     let (mut world, [ann, _]) = line_ring(line_config(), ["ann", "bob"]);
@@ -173,7 +174,7 @@ fn m16_a_holder_that_resumes_in_time_is_never_away() {
     assert_eq!(again.then, ["GO turn=1 within=30000"]);
     assert_eq!(world.heard(watcher), [""; 0], "a resume of a seat that was not away is not told");
     assert_eq!(heads(&world.heard(ann.peer)), ["BYE superseded"]);
-    // Its first answer is settled by number.
+    // Its first answer is identified by the turn's number.
     world.say(again.peer, "ANSWER turn=1 :x");
     assert_eq!(world.heard(again.peer), ["OK turn=1"]);
 }

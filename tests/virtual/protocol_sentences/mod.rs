@@ -1,9 +1,9 @@
-//! The turn protocol by its sentences: one test at least for each, named after it, in virtual time.
+//! The turn protocol by its sentences: at least one test for each, named after it, in virtual time.
 //!
 //! They were written from docs/PROTOCOL.md, not from the code, and see the server only as its peers and its
-//! host do. Tests with sockets are in `tests/sockets/`, tests with processes in `tests/programs/`: T14
-//! (several listen addresses), A1 (the address that is bound), A5 (errors of the system and of usage), A6
-//! (signals), A7 (lingering close), and of A8 the part about standard output. Random worlds are in
+//! host do. Tests with sockets are in `tests/sockets/`. Tests with processes are in `tests/programs/`: T14
+//! (several listen addresses), A1 (the bound address), A5 (errors of the system and of usage), A6 (signals),
+//! A7 (lingering close), and the part of A8 about standard output. Random worlds are in
 //! `tests/virtual/simulation.rs`.
 
 // start.rs        worlds to start from

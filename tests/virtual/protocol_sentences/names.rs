@@ -1,12 +1,12 @@
-//! Names: joining under one, and whose it is while its seat is away (M21, M22, T20).
+//! Names: joining under a name, and its owner while the seat is away (M21, M22, T20).
 
 use support::network::{World, field, find_field};
 use support::{ms, secs};
 
 use super::start::{heads, join, line_config, line_ring, line_world, refusal, resume};
 
-/// T20: a connection that says neither `JOIN` nor `WATCH` never has a seat and is sent away, whatever else it
-/// says.
+/// T20: a connection that sends neither `JOIN` nor `WATCH` never gets a seat and is closed, whatever else it
+/// sends.
 #[test]
 fn t20_no_seat_before_a_valid_join() {
     let mut world = line_world();
@@ -20,7 +20,7 @@ fn t20_no_seat_before_a_valid_join() {
         world.drive_for(secs(1));
     }
     assert_eq!((world.heard(talker).len(), world.server().scheduler().seats()), (8, 0));
-    // Half a line does not help either.
+    // An incomplete line does not help either.
     world.say_bytes(talker, b"JOIN ann");
     world.drive_for(ms(999));
     assert!(world.is_open(talker) && world.is_open(silent));
@@ -36,7 +36,7 @@ fn t20_no_seat_before_a_valid_join() {
     assert!(world.is_open(ann.peer) && world.is_open(observer));
 }
 
-/// T20, with the table of messages: how a seat begins.
+/// T20, with the table of messages: how a seat is taken.
 #[test]
 fn t20_a_valid_join_is_welcomed() {
     let mut world = line_world();
@@ -55,7 +55,7 @@ fn t20_a_valid_join_is_welcomed() {
     assert_eq!(world.heard(ann.peer), ["GO turn=1 within=30000"]);
 }
 
-/// M21: which names there are, and that each sits in its ring once.
+/// M21: valid names, each of which is unique in its ring.
 #[test]
 fn m21_names_are_checked_and_unique_in_their_ring() {
     let mut world = line_world();
@@ -115,7 +115,7 @@ fn m21_names_are_checked_and_unique_in_their_ring() {
     assert_eq!(world.server().scheduler().seats(), 10);
 }
 
-/// M22: the name of a seat that is away is kept with it for the grace, and no longer.
+/// M22: the name of an absent seat is kept for the grace, and no longer.
 #[test]
 fn m22_the_name_of_a_seat_that_is_away_is_kept() {
     for (away, code) in [(secs(60) - ms(1), "BYE name-taken"), (secs(60), "WELCOME")] {
@@ -136,7 +136,7 @@ fn m22_the_name_of_a_seat_that_is_away_is_kept() {
     }
 }
 
-/// M22: not kept is the name of a client that said nothing valid behind its first `WELCOME`, which may have
+/// M22: the name is not kept for a client that sent nothing valid after its first `WELCOME`, which may have
 /// been lost.
 #[test]
 fn m22_a_client_whose_welcome_was_lost_may_join_again() {
@@ -144,7 +144,7 @@ fn m22_a_client_whose_welcome_was_lost_may_join_again() {
     world.reset(bob.peer);
     let again = join(&mut world, "bob");
     assert_eq!((field(&again.welcome, "seat"), world.server().scheduler().seats()), ("4", 3));
-    // A line of no known protocol is no sign of life.
+    // An unreadable line is not a sign of life.
     world.say(again.peer, "nonsense");
     world.reset(again.peer);
     let again = join(&mut world, "bob");
@@ -162,7 +162,7 @@ fn m22_a_client_whose_welcome_was_lost_may_join_again() {
     assert!(world.is_open(ann.peer));
 }
 
-/// M22: with 40 % of the welcomes lost every client gets its seat in the end, and none is sent away for its
+/// M22: with 40 % of the welcomes lost, every client gets its seat in the end, and none is kept out by its
 /// own name.
 #[test]
 fn m22_joining_works_though_welcomes_are_lost() {
@@ -185,7 +185,7 @@ fn m22_joining_works_though_welcomes_are_lost() {
             world.say(peer, &format!("JOIN {}{resume}", names[at]));
             let heard = if loses_down { Vec::new() } else { world.heard(peer) };
             if heard.is_empty() {
-                // It gives up, and its connection is found to be broken.
+                // It gives up, and its connection turns out to be broken.
                 let pipe_is_up = !loses_up;
                 if pipe_is_up {
                     world.reset(peer);
@@ -205,7 +205,7 @@ fn m22_joining_works_though_welcomes_are_lost() {
     }
 }
 
-/// M21: a name belongs to its ring: another ring knows nothing of it, nor of its secret.
+/// M21: a name belongs to its ring. Another ring knows neither the name nor its secret.
 #[test]
 fn m21_rings_have_names_of_their_own() {
     let mut world = line_world();
@@ -217,8 +217,8 @@ fn m21_rings_have_names_of_their_own() {
     assert_eq!(find_field(&ann.welcome, "last"), None);
 }
 
-/// M22, T22: an answer that is refused for its size or its time is a valid message, too: its client has its
-/// secret.
+/// M22, T22: an answer that is refused for its size or its time is still a valid message, so its client must
+/// have its secret.
 #[test]
 fn m22_a_client_whose_payload_was_refused_has_spoken() {
     for message in ["ANSWER bytes=1\nx", "ANSWER turn=7 bytes=1\nx"] {

@@ -9,7 +9,7 @@ fn world() -> World {
     World::new(auto_config(), 1)
 }
 
-/// A connection that is silent until it is taken for a raw one; what it heard is dropped.
+/// Connects a peer that stays silent until it is taken for a raw client, and drops what it has heard.
 fn raw(world: &mut World) -> Peer {
     let peer = world.connect();
     world.drive_for(ms(300));
@@ -19,8 +19,8 @@ fn raw(world: &mut World) -> Peer {
     peer
 }
 
-/// L11: a connection that was told `WAIT` or `GO` and then begins with a line gives its raw seat up, and goes
-/// on in lines.
+/// L11: a connection that was told `WAIT` or `GO` and then begins with a line gives up its raw seat and
+/// continues with lines.
 #[test]
 fn l11_a_slow_person_may_still_speak_lines() {
     for told in ["WAIT", "GO"] {
@@ -50,7 +50,7 @@ fn l11_a_slow_person_may_still_speak_lines() {
     }
 }
 
-/// L11: one that has answered is raw for good, and one whose line does not go on.
+/// L11: a client that has answered stays raw, and so does one whose line does not go on.
 #[test]
 fn l11_a_client_that_has_answered_stays_raw() {
     let mut world = world();
@@ -67,7 +67,7 @@ fn l11_a_client_that_has_answered_stays_raw() {
     assert_eq!(world.accepted(), ["a:1", "b:1"]);
 }
 
-/// L12: raw and line clients take turns in the same ring; raw `bob` beside line `bob`.
+/// L12: raw and line clients take turns in the same ring, here a raw `bob` and a line `bob`.
 #[test]
 fn l12_old_and_new_clients_take_turns_in_one_ring() {
     let mut world = world();
@@ -91,7 +91,7 @@ fn l12_old_and_new_clients_take_turns_in_one_ring() {
     assert_eq!(names, ["bob", "raw-2"]);
     let heard = world.heard_lines(watcher);
     assert!(heard.contains(&"TURN raw-2 turn=2 as=bob :0".to_owned()), "{heard:?}");
-    // A name that is none of the protocol's is left out.
+    // A name that the protocol does not allow is left out.
     world.say_line(line.peer, "PASS");
     world.say_bytes(old, b"two words:7");
     assert!(world.heard_lines(watcher).contains(&"TURN raw-2 turn=12 :7".to_owned()));
@@ -103,7 +103,8 @@ fn l12_old_and_new_clients_take_turns_in_one_ring() {
     assert_eq!(refusal(&mut world, thief), "malformed");
 }
 
-/// L12: a raw newcomer takes the seat that a raw connection of its address left, and never a line client's.
+/// L12: a raw newcomer takes over the seat of a raw connection from its address, but never that of a line
+/// client.
 #[test]
 fn l12_a_raw_newcomer_never_takes_a_line_clients_seat() {
     let mut world = world();
@@ -125,9 +126,9 @@ fn l12_a_raw_newcomer_never_takes_a_line_clients_seat() {
     assert_eq!(support::network::field(&welcomed(back, "ann", heard).welcome, "seat"), "1");
 }
 
-/// T5, L12: `GO` keeps its distance from `WAIT`, though the turn comes from a line client.
+/// T5, L12: the gap between `WAIT` and `GO` is kept even if the turn comes from a line client.
 #[test]
-fn l12_the_gap_holds_behind_a_line_client() {
+fn l12_the_gap_is_kept_after_a_line_client() {
     let mut world = world();
     let ann = join(&mut world, "ann");
     let old = world.connect();
@@ -139,8 +140,7 @@ fn l12_the_gap_holds_behind_a_line_client() {
     assert_eq!(held(&world), Some((2, ms(400) + secs(30))));
 }
 
-/// L11, T32: a raw holder that turns to lines while the server drains ends the drain, and is told like the
-/// others.
+/// L11, T32: a raw holder that turns to lines during a drain ends the drain, and is told like the others.
 #[test]
 fn l11_a_holder_that_turns_to_lines_ends_a_drain() {
     let mut world = world();
@@ -152,8 +152,8 @@ fn l11_a_holder_that_turns_to_lines_ends_a_drain() {
     assert_eq!(world.server().clients(), 0);
 }
 
-/// M16, L12: a raw client that comes back while the turn of its seat is kept is told of it, and has the time
-/// that was left.
+/// M16, L12: a raw client that comes back while its seat's turn is kept is told, and gets the time that was
+/// left.
 #[test]
 fn m16_a_raw_client_that_comes_back_in_the_grace_is_told_of_its_turn() {
     let mut config = auto_config();
@@ -178,7 +178,7 @@ fn m16_a_raw_client_that_comes_back_in_the_grace_is_told_of_its_turn() {
     assert_eq!(heard[..2], ["AWAY raw-1", "BACK raw-1"]);
 }
 
-/// L12: hearers are told of a raw client that takes a seat that was away as of any other that is back.
+/// L12: hearers are told about a raw client in an absent seat like about any other that is back.
 #[test]
 fn l12_a_raw_client_in_a_seat_that_was_away_is_back() {
     let mut world = world();

@@ -1,5 +1,4 @@
-//! The order in which seats have the turn: demands, weights, and nothing gained by coming and going (M8 to
-//! M12).
+//! The order of turns: demands and weights; and no gain from coming and going (M8 to M12).
 
 use support::network::World;
 use support::{ms, secs};
@@ -7,7 +6,7 @@ use taketurns::turn::{Demand, Demands, HoldMax, Weight};
 
 use super::start::{heads, holder, join, line_config, line_order, line_ring, refusal, resume, ruled, turn};
 
-/// M8: an `ask` seat rests until it asks, and rests again behind its turn; it occupies its seat meanwhile.
+/// M8: an `ask` seat rests until it asks, and rests again after its turn. Meanwhile it counts as occupied.
 #[test]
 fn m08_a_seat_that_asks_has_one_turn_for_each_time() {
     let mut world = World::new(line_config(), 1);
@@ -31,7 +30,7 @@ fn m08_a_seat_that_asks_has_one_turn_for_each_time() {
     assert_eq!(world.heard(bob.peer), ["OK turn=4", "GO turn=5 within=30000"], "ann rests again");
 }
 
-/// M8: `ASK` by the holder asks for one more turn, behind the others.
+/// M8: `ASK` by the holder requests one more turn, after the others.
 #[test]
 fn m08_a_holder_may_ask_for_one_more_turn() {
     let lock = ruled(|rules| (rules.min_seats, rules.demands) = (1, Demands::Only(Demand::Ask)));
@@ -49,7 +48,7 @@ fn m08_a_holder_may_ask_for_one_more_turn() {
     assert_eq!((world.heard(ann.peer), turn(&world)), (vec!["OK turn=3".to_owned()], None));
 }
 
-/// M8: `REST` by an `always` seat rests it until it asks; the holder passes and rests.
+/// M8: `REST` lets an `always` seat rest until it asks. A holder passes its turn and rests.
 #[test]
 fn m08_a_seat_may_rest() {
     let (mut world, [ann, bob, cid]) = line_ring(line_config(), ["ann", "bob", "cid"]);
@@ -61,7 +60,7 @@ fn m08_a_seat_may_rest() {
     assert_eq!(
         world.heard(ann.peer),
         ["OK"],
-        "without a turn, or an answer under way could take it for its own"
+        "without a turn, or an answer under way could be taken as confirmed"
     );
     assert_eq!(world.heard(cid.peer), ["GO turn=2 within=30000"]);
     assert_eq!(line_order(&mut world, std::slice::from_ref(&cid), 3), ["cid", "cid", "cid"]);
@@ -72,7 +71,7 @@ fn m08_a_seat_may_rest() {
     assert_eq!(line_order(&mut world, &members, 6).join(" "), "cid ann bob cid ann bob", "always, as before");
 }
 
-/// M8: the rules of a ring say which demands it allows; without `demand=` a seat has the only one.
+/// M8: a ring's rules say which demands it allows. Without `demand=`, a seat gets the only one.
 #[test]
 fn m08_a_ring_may_allow_one_demand_only() {
     for (only, other) in [(Demand::Ask, "always"), (Demand::Always, "ask")] {
@@ -85,7 +84,7 @@ fn m08_a_ring_may_allow_one_demand_only() {
     }
 }
 
-/// M9: with equal weights first come, first served; seats that ask queue in the order of asking.
+/// M9: with equal weights, seats are served in order of arrival; seats that ask, in order of asking.
 #[test]
 fn m09_seats_that_ask_are_served_in_the_order_of_asking() {
     let lock = ruled(|rules| (rules.min_seats, rules.demands) = (1, Demands::Only(Demand::Ask)));
@@ -107,7 +106,7 @@ fn m09_seats_that_ask_are_served_in_the_order_of_asking() {
                     let ahead = format!("WAIT ahead={}", asked.len() - served.len() - 1);
                     assert_eq!(heard, [ahead], "seed {seed}");
                 } else if asked[served.len()] == at {
-                    // The holder, for one more turn: behind the others, which is not followed here.
+                    // The holder asks for one more turn, after the others; that is not followed here.
                     world.say(members[at].peer, "REST");
                     served.push(at);
                 }
@@ -122,8 +121,8 @@ fn m09_seats_that_ask_are_served_in_the_order_of_asking() {
     }
 }
 
-/// M9: a seat that comes back before its turn keeps its place; one that missed it queues anew, and an `ask`
-/// seat still asks.
+/// M9: a seat that is back before its turn keeps its place. One that missed its turn queues again, and an
+/// `ask` seat still asks.
 #[test]
 fn m09_a_seat_that_is_away_keeps_its_place_until_its_turn_comes() {
     let (mut world, [ann, bob, cid]) = line_ring(line_config(), ["ann", "bob", "cid"]);
@@ -134,14 +133,14 @@ fn m09_a_seat_that_is_away_keeps_its_place_until_its_turn_comes() {
     assert_eq!(line_order(&mut world, &members, 3).join(" "), "ann bob cid");
     world.reset(bob.peer);
     world.say(ann.peer, "ANSWER :x");
-    // Bob's turn has come, and cid has it.
+    // Bob's turn has passed, and Cid has the turn.
     let bob = resume(&mut world, &bob);
     assert_eq!(bob.then, ["WAIT ahead=2"]);
     let members = [ann, bob, cid];
     assert_eq!(line_order(&mut world, &members, 4).join(" "), "cid ann bob cid");
 }
 
-/// M10: turns are granted while at least `min_seats` seats are occupied, resting ones included.
+/// M10: turns are granted while at least `min_seats` seats are occupied, including resting ones.
 #[test]
 fn m10_resting_seats_count_for_the_quorum() {
     let mut world = World::new(ruled(|rules| rules.min_seats = 3), 1);
@@ -156,7 +155,7 @@ fn m10_resting_seats_count_for_the_quorum() {
     assert_eq!((world.heard(bob.peer), turn(&world)), (vec!["OK turn=1".to_owned()], None));
 }
 
-/// M9, M11: `w` turns for each of a weight-1 seat, spread evenly.
+/// M9, M11: `w` turns for each turn of a weight-1 seat, spread evenly.
 #[test]
 fn m09_weights_share_the_turns_evenly() {
     let heavy = ruled(|rules| rules.weight_max = Weight::MAX);
@@ -184,9 +183,9 @@ fn m09_weights_share_the_turns_evenly() {
     }
 }
 
-/// M11: a weight above the ring's `weight_max`, which is 1 by default, is refused.
+/// M11: a weight above the ring's `weight_max`, by default 1, is refused.
 #[test]
-fn m11_a_weight_is_the_rings_to_give() {
+fn m11_the_ring_limits_weights() {
     for (max, weight, is_taken) in [
         (1, "1", true),
         (1, "2", false),
@@ -204,8 +203,8 @@ fn m11_a_weight_is_the_rings_to_give() {
     }
 }
 
-/// M12: fresh names that join before the old one drops gain nothing: an honest client has every second turn
-/// or so.
+/// M12: joining under a new name before the old one disconnects gains nothing. An honest client gets about
+/// every second turn.
 #[test]
 fn m12_fresh_names_gain_nothing() {
     let (mut world, [honest, mut crook]) = line_ring(line_config(), ["honest", "crook"]);

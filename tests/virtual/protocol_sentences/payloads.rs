@@ -1,11 +1,11 @@
-//! Lines and payloads: their ends, and nothing that depends on how they are cut (L1, L5, L13, T26).
+//! Lines and payloads: their ends, and independence of how their bytes are split (L1, L5, L13, T26).
 
 use super::start::{code, heads, join, line_config, line_ring, refusal, ruled};
 use support::network::World;
 use support::{ms, secs};
 use taketurns::protocol::turns::Epoch;
 
-/// T26: a line beyond the limit, or that is not UTF-8, ends the connection with its reason.
+/// T26: a line that is too long or not UTF-8 ends the connection with that reason.
 #[test]
 fn t26_lines_that_are_too_long_or_not_utf8_end_the_connection() {
     let pad = |length: usize, end: &str| format!("PING x={}{end}", "x".repeat(length - 7)).into_bytes();
@@ -36,7 +36,7 @@ fn t26_lines_that_are_too_long_or_not_utf8_end_the_connection() {
     }
 }
 
-/// T26: a `JOIN` or `WATCH` may be 8,192 bytes long, since it carries a token.
+/// T26: a `JOIN` or `WATCH` may have 8,192 bytes, because it carries a token.
 #[test]
 fn t26_a_join_may_be_longer() {
     for (length, end, is_taken) in [(8192, "\n", true), (8192, "\r\n", true), (8193, "\n", false)] {
@@ -51,8 +51,8 @@ fn t26_a_join_may_be_longer() {
     }
 }
 
-/// L1: every split of the same bytes gives the same replies, also with `\r\n`, and with payloads that look
-/// like lines.
+/// L1: every split of the same bytes gives the same replies, even with `\r
+/// `, and with payloads that look like lines.
 #[test]
 fn l01_every_split_of_the_bytes_means_the_same() {
     let config = ruled(|rules| rules.min_seats = 1);
@@ -94,7 +94,7 @@ fn l01_every_split_of_the_bytes_means_the_same() {
     }
 }
 
-/// L1, M1: payloads of every size, cut anywhere, arrive as they were sent.
+/// L1, M1: payloads of every size, split anywhere, arrive as they were sent.
 #[test]
 fn l01_payloads_of_every_size_arrive_whole() {
     let sizes = (0..40).chain([100, 1000, 1023, 1024, 1025, 4096, 16 * 1024 - 1, 16 * 1024]);
@@ -102,7 +102,7 @@ fn l01_payloads_of_every_size_arrive_whole() {
     let ann = join(&mut world, "ann hear=turns");
     for (turn, size) in (1..).zip(sizes) {
         for _ in 0..3 {
-            // Refused, and skipped, in the same way.
+            // A refused payload is skipped in the same way.
             let noise: Vec<u8> = (0..size).map(|_| world.rng.u8(..)).collect();
             world.say_bytes(
                 ann.peer,
@@ -128,8 +128,8 @@ fn l01_payloads_of_every_size_arrive_whole() {
     }
 }
 
-/// L13: `bytes=` is framing, whatever else is wrong with its line: a text of the user's is never carried out
-/// as commands.
+/// L13: `bytes=` is framing, whatever else is wrong with its line. Text from a user is never executed as
+/// commands.
 #[test]
 fn l13_a_payload_is_skipped_whatever_is_wrong_with_its_line() {
     for (line, expected) in [
@@ -158,7 +158,7 @@ fn l13_a_payload_is_skipped_whatever_is_wrong_with_its_line() {
     }
 }
 
-/// L13: where the end of a message cannot be found, the connection is closed.
+/// L13: if the end of a message cannot be found, the connection is closed.
 #[test]
 fn l13_a_payload_whose_end_cannot_be_found_ends_the_connection() {
     for message in [
@@ -190,9 +190,9 @@ fn l13_a_payload_whose_end_cannot_be_found_ends_the_connection() {
     }
 }
 
-/// L13: 16 times the longest answer is the most that is skipped.
+/// L13: at most 16 times the longest answer is skipped.
 #[test]
-fn l13_the_longest_payload_that_is_skipped() {
+fn l13_the_longest_skipped_payload_is_limited() {
     let (mut world, [ann, _]) = line_ring(line_config(), ["ann", "bob"]);
     let size = 16 * 16 * 1024;
     world.say_bytes(
@@ -206,9 +206,9 @@ fn l13_the_longest_payload_that_is_skipped() {
     assert_eq!(heads(&world.heard(ann.peer)), ["NO too-large turn=1 within=30000", "PONG"]);
 }
 
-/// L5: the payload of an answer that is refused anyway is not stored: waiting to be refused costs no memory.
+/// L5: the payload of an answer that will be refused is not stored, so waiting for it costs no memory.
 #[test]
-fn l05_a_payload_that_is_refused_anyway_is_not_kept() {
+fn l05_a_payload_that_will_be_refused_is_not_kept() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
     world.chunking = false;
     for (peer, line) in [
@@ -244,9 +244,9 @@ fn l05_a_turn_that_lapses_while_its_payload_arrives() {
     assert!(world.is_open(ann.peer));
 }
 
-/// L13: a line must end within `line_timeout`, and a payload must go on within that of its last byte.
+/// L13: a line must end within `line_timeout`, and a payload must not pause for longer than that.
 #[test]
-fn l13_a_payload_has_to_go_on() {
+fn l13_a_payload_must_not_pause() {
     for turn in [1, 9] {
         let (mut world, [ann, _]) = line_ring(line_config(), ["ann", "bob"]);
         world.chunking = false;

@@ -1,4 +1,4 @@
-//! How many seats and rings there may be, and how long they live (M11, M12a, T28, T31).
+//! The numbers of seats and rings, and their lives (M11, M12a, T28, T31).
 
 use support::network::{World, field, find_field};
 use support::secs;
@@ -13,7 +13,7 @@ fn m11_a_ring_may_be_full() {
     world.say(third, "JOIN cid");
     assert_eq!((refusal(&mut world, third), world.is_open(third)), ("ring-full".to_owned(), false));
     join(&mut world, "cid ring=other");
-    // Also while a seat is away, which its client finds again.
+    // Also while a seat is away, which its client can resume.
     world.say(bob.peer, "PING");
     world.reset(bob.peer);
     let third = world.connect();
@@ -30,7 +30,7 @@ fn limited(max: usize) -> World {
     World::new(config, 1)
 }
 
-/// M12a: seats of one address, those that are away included; a resume of one's own seat does not count.
+/// M12a: seats per address, including those that are away. Resuming one's own seat does not count.
 #[test]
 fn m12a_an_address_has_a_limit_of_seats() {
     let mut world = limited(2);
@@ -58,10 +58,10 @@ fn m12a_an_address_has_a_limit_of_seats() {
     join(&mut world, "cid");
 }
 
-/// M12a: of IPv6 a network of 64 bits is one address, an IPv4 address is the same one through IPv6, and
-/// loopback has no limit.
+/// M12a: an IPv6 network of 64 bits is one address, an IPv4 address is the same through IPv6, and loopback
+/// has no limit.
 #[test]
-fn m12a_which_addresses_are_one() {
+fn m12a_equivalent_addresses_count_as_one() {
     let cases: [(&str, &str, bool); 5] = [
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff::2", false),
         ("2001:db8:1:2::1", "2001:db8:1:3::1", true),
@@ -81,7 +81,7 @@ fn m12a_which_addresses_are_one() {
     }
 }
 
-/// M12a: raw seats count as well, and one that was left is taken over.
+/// M12a: raw seats count as well, and a vacant one is taken over.
 #[test]
 fn m12a_raw_seats_count() {
     let mut config = raw_config();
@@ -100,10 +100,10 @@ fn m12a_raw_seats_count() {
     assert_eq!(peers.map(|peer| world.is_open(peer)), [true, true, false], "forgotten seats do not count");
 }
 
-/// The limits: with all seats taken a newcomer replaces the seat that has been away for longest, unless it
-/// gets none itself.
+/// The limits: with all seats taken, a newcomer replaces the seat that has been away for longest, unless it
+/// would get no seat itself.
 #[test]
-fn m12a_a_full_house_gives_away_the_seat_that_was_left_first() {
+fn m12a_a_full_server_gives_away_the_seat_that_was_left_first() {
     let mut config = line_config();
     (config.max_clients, config.max_per_address) = (2, Some(3));
     let mut world = World::new(config, 1);
@@ -118,7 +118,7 @@ fn m12a_a_full_house_gives_away_the_seat_that_was_left_first() {
         left.push(member);
     }
     assert_eq!(world.server().scheduler().seats(), 4);
-    // An address at its limit gets no seat, and costs none.
+    // An address at its limit gets no seat, and takes none from others.
     world.next_address = home(0);
     let greedy = world.connect();
     world.say(greedy, "JOIN e");
@@ -133,7 +133,7 @@ fn m12a_a_full_house_gives_away_the_seat_that_was_left_first() {
     assert!(world.is_open(e.peer));
 }
 
-/// T28: rings do not touch each other: turns, names, quorum, deadlines.
+/// T28: turns, names, quorum and deadlines of rings do not affect each other.
 #[test]
 fn t28_rings_are_independent() {
     let mut world = World::new(ruled(|rules| rules.turn_deadline = secs(5)), 1);
@@ -153,9 +153,10 @@ fn t28_rings_are_independent() {
     assert_eq!(world.heard(cid.peer).last().map(String::as_str), Some("GO turn=3 within=5000"));
 }
 
-/// T28: a ring made again goes on above every forgotten ring's turns; (epoch, turn) never repeats.
+/// T28: a ring that is created again continues above all forgotten rings' turns, so (epoch, turn) never
+/// repeats.
 #[test]
-fn t28_a_ring_made_again_goes_on_above_all_forgotten_turns() {
+fn t28_a_recreated_ring_continues_above_all_forgotten_turns() {
     let mut world = World::new(ruled(|rules| rules.min_seats = 1), 1);
     let play = |world: &mut World, fields: &str, turns: usize| {
         let member = join(world, fields);
@@ -176,7 +177,7 @@ fn t28_a_ring_made_again_goes_on_above_all_forgotten_turns() {
     let (b, first) = play(&mut world, "ann ring=b", 2);
     assert!(first[0] > 7, "b is made after a was forgotten, and may become a again");
     used.extend(&first);
-    // The second way to be forgotten: the grace.
+    // The grace is the other way to be forgotten.
     world.reset(b.peer);
     world.drive_for(secs(60));
     assert_eq!(world.server().scheduler().rings().count(), 0);
@@ -190,11 +191,11 @@ fn t28_a_ring_made_again_goes_on_above_all_forgotten_turns() {
     let heard = world.heard(watcher);
     assert!(
         heard.iter().any(|line| line.starts_with("BEGIN ann turn=")),
-        "who watches a ring hears its next life: {heard:?}"
+        "a watcher of a ring hears its next life: {heard:?}"
     );
 }
 
-/// T28: at most `max_rings`; a new one replaces the ring that was deserted first.
+/// T28: at most `max_rings`. A new ring replaces the one that was deserted first.
 #[test]
 fn t28_rings_are_limited() {
     let mut config = line_config();
@@ -214,7 +215,7 @@ fn t28_rings_are_limited() {
     world.say(late, &format!("JOIN ann ring=a resume={}", ann.secret()));
     assert_eq!(refusal(&mut world, late), "bad-secret");
     assert!(world.is_open(b.peer));
-    // Rings that are only watched are none.
+    // Rings that are only watched do not count.
     for nth in 0..10 {
         let watcher = world.connect();
         world.say(watcher, &format!("WATCH ring=w{nth}"));
@@ -222,7 +223,7 @@ fn t28_rings_are_limited() {
     }
 }
 
-/// T31: the epoch belongs to the server's life; in another one no secret is good and turns count from 1.
+/// T31: the epoch belongs to the server's life. In another life no secret is valid, and turns count from 1.
 #[test]
 fn t31_another_life_of_the_server_has_another_epoch() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -240,7 +241,7 @@ fn t31_another_life_of_the_server_has_another_epoch() {
     assert_eq!(world.heard(again.peer), ["GO turn=1 within=30000"]);
 }
 
-/// T28, M22: a `JOIN` that is refused costs no other client its place, however full the house is.
+/// T28, M22: a refused `JOIN` costs no other client its place, however full the server is.
 #[test]
 fn m22_a_join_that_is_refused_takes_nothing_from_others() {
     let mut config = line_config();

@@ -1,4 +1,5 @@
-//! Answers of raw clients: their form, and whether they count (T6, T8, T9). Late ones are in `raw_late.rs`.
+//! Answers of raw clients: their form, and whether they count (T6, T8, T9). Late answers are in
+//! `raw_late.rs`.
 
 use support::{ms, secs};
 use taketurns::protocol::turns::{Code, TurnEvent};
@@ -6,7 +7,7 @@ use taketurns::protocol::turns::{Code, TurnEvent};
 use super::start::{held, raw_config, raw_ring, turn};
 use crate::logged::{listen_to_log, take_log};
 
-/// T6, M1: the form of an answer, with white space around it dropped; its bytes are the number as it was
+/// T6, M1: the form of an answer, without the white space around it. Its bytes are the number as it was
 /// written.
 #[test]
 fn t06_well_formed_answers_are_accepted() {
@@ -38,13 +39,13 @@ fn t06_well_formed_answers_are_accepted() {
     assert_eq!(world.answers.len(), 2 * answers.len(), "each is reported once");
 }
 
-/// T6, T8: everything else is no answer.
+/// T6, T8: anything else is not an answer.
 #[test]
 fn t06_malformed_answers_are_refused() {
     let mut patient = raw_config();
     patient.strikes = 200;
     let (mut world, [a, b]) = raw_ring(patient);
-    // Else the first message would be one of another protocol (L6).
+    // Otherwise the first message would be taken for another protocol (L6).
     world.say(a, "a:1");
     world.say(b, "b:1");
     world.heard(a);
@@ -100,7 +101,8 @@ fn t06_malformed_answers_are_refused() {
     );
 }
 
-/// T6, and "a raw message": pieces that follow within the gather time join; whitespace alone is nothing.
+/// T6, and "a raw message": pieces that follow within the gather time belong together. Whitespace alone is
+/// ignored.
 #[test]
 fn t06_an_answer_may_come_in_pieces() {
     let (mut world, [a, b]) = raw_ring(raw_config());
@@ -120,7 +122,7 @@ fn t06_an_answer_may_come_in_pieces() {
     world.say(a, "\r\n");
     world.drive_for(secs(1));
     assert_eq!((world.server().counts().refused, world.heard(a)), (0, vec![]), "whitespace is nothing");
-    // Too late for each other: two messages, and neither is an answer.
+    // Too far apart, so these are two messages, and neither is an answer.
     world.say(a, "a:");
     world.drive_for(ms(51));
     assert_eq!((world.server().counts().refused, world.heard(a)), (1, vec!["GO".to_owned()]));
@@ -130,8 +132,8 @@ fn t06_an_answer_may_come_in_pieces() {
     assert_eq!(world.accepted().len(), 2);
 }
 
-/// T8: a malformed answer is logged with address and escaped bytes, and counted; turn, number and deadline
-/// stay.
+/// T8: a malformed answer is logged with the address and escaped bytes, and counted. Turn, number and
+/// deadline stay.
 #[test]
 fn t08_a_malformed_answer_leaves_the_turn_where_it_is() {
     listen_to_log();
@@ -160,7 +162,8 @@ fn t08_a_malformed_answer_leaves_the_turn_where_it_is() {
     assert_eq!((turn(&world), world.heard(b)), (Some(4), vec!["GO".to_owned()]));
 }
 
-/// T8: the third malformed answer in a row closes the connection and the turn passes; a good one starts anew.
+/// T8: the third malformed answer in a row closes the connection, and the turn passes on. A good one resets
+/// the count.
 #[test]
 fn t08_three_malformed_answers_in_a_row_end_the_connection() {
     let (mut world, [a, b]) = raw_ring(raw_config());
@@ -186,9 +189,10 @@ fn t08_three_malformed_answers_in_a_row_end_the_connection() {
     assert!(world.is_open(b) && world.is_open(c));
 }
 
-/// T9: a client that does not hold the turn is refused and counted, is told nothing, and may stay.
+/// T9: an answer of a client that does not hold the turn is refused and counted. The client is told nothing,
+/// and stays.
 #[test]
-fn t09_bytes_out_of_turn_are_refused_without_a_word() {
+fn t09_bytes_out_of_turn_are_refused_silently() {
     let (mut world, [a, b, c]) = raw_ring(raw_config());
     let before = held(&world);
     world.new_events();
@@ -207,7 +211,7 @@ fn t09_bytes_out_of_turn_are_refused_without_a_word() {
     assert!(world.is_open(b), "that was no strike");
     world.say(b, "b:3");
     assert_eq!(world.accepted(), ["a:1", "b:3"]);
-    // One more for the same turn comes too late.
+    // Another answer to the same turn comes too late.
     world.say(b, "b:5");
     assert_eq!((world.accepted().len(), world.server().counts().refused), (2, 4));
 }
@@ -215,7 +219,7 @@ fn t09_bytes_out_of_turn_are_refused_without_a_word() {
 /// T9: an answer counts only if it was read after its `GO` was written.
 #[test]
 fn t09_an_answer_that_was_read_before_its_go_was_written_does_not_count() {
-    // In one pass with the hand-over.
+    // In the same pass as the hand-over.
     let (mut world, [a, b]) = raw_ring(raw_config());
     world.crowded = true;
     world.queue(a, "a:1");
@@ -246,7 +250,7 @@ fn t09_an_answer_that_was_read_before_its_go_was_written_does_not_count() {
     assert_eq!(world.accepted().last().map(String::as_str), Some("a:11"));
 }
 
-/// T9: the beginning of a message that came before its `GO` does not count either.
+/// T9: the beginning of a message that arrived before its `GO` does not count either.
 #[test]
 fn t09_an_answer_that_began_before_its_go_does_not_count() {
     let (mut world, [a, b]) = raw_ring(raw_config());
@@ -259,9 +263,9 @@ fn t09_an_answer_that_began_before_its_go_does_not_count() {
     assert_eq!(world.accepted(), ["a:1", "b:3"]);
 }
 
-/// T9: what came before its `GO` is refused alone, and does not spoil the answer to it.
+/// T9: input before the `GO` is refused on its own, and does not spoil the answer.
 #[test]
-fn t09_what_came_before_a_go_does_not_join_its_answer() {
+fn t09_input_before_a_go_does_not_join_its_answer() {
     let (mut world, [a, b]) = raw_ring(raw_config());
     world.say(b, "too early ");
     world.say(a, "a:1");
@@ -270,10 +274,10 @@ fn t09_what_came_before_a_go_does_not_join_its_answer() {
     assert_eq!(world.server().counts().refused, 1);
 }
 
-/// T9: nor does one that began while its `GO` was asked for, but not written.
+/// T9: nor does a message that began while its `GO` was requested but not written.
 #[test]
 fn t09_an_answer_that_began_before_its_go_was_written_does_not_count() {
-    // In one pass with the hand-over, behind it.
+    // In the same pass as the hand-over, after it.
     let (mut world, [a, b]) = raw_ring(raw_config());
     world.crowded = true;
     world.queue(a, "a:1");
@@ -294,7 +298,7 @@ fn t09_an_answer_that_began_before_its_go_was_written_does_not_count() {
     assert_eq!(world.accepted(), ["a:1", "b:3", "a:4"]);
 }
 
-/// T6, T8: what is too long is one malformed answer, however many reads it takes.
+/// T6, T8: bytes beyond the limit are one malformed answer, however many reads they take.
 #[test]
 fn t08_a_flood_is_one_malformed_answer_for_each_gather_time() {
     let (mut world, [a, _b]) = raw_ring(raw_config());

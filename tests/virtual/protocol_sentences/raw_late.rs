@@ -7,7 +7,7 @@ use taketurns::protocol::turns::{How, TurnEvent};
 use super::start::{held, line_config, line_ring, raw_config, raw_ring, raw_world, turn};
 use crate::logged::{listen_to_log, take_log};
 
-/// T11: the turn of a silent holder passes at its deadline, not before; that is logged and reported.
+/// T11: the turn of a silent holder passes on at its deadline, not before. This is logged and reported.
 #[test]
 fn t11_a_silent_holder_lapses_at_its_deadline() {
     listen_to_log();
@@ -45,8 +45,8 @@ fn t11_an_answer_at_the_bell_counts() {
     assert_eq!(world.heard(b), ["GO"]);
 }
 
-/// M13: the process stood still from before a held-back `GO` was due until long after: the clock of that turn
-/// begins when it is told.
+/// M13: the process was suspended from before a held-back `GO` was due until long after. The clock of that
+/// turn starts when its holder is told.
 #[test]
 fn m13_a_go_that_was_held_back_for_long_has_its_whole_time() {
     let mut world = raw_world();
@@ -60,7 +60,7 @@ fn m13_a_go_that_was_held_back_for_long_has_its_whole_time() {
     assert_eq!(world.heard(b), ["GO"]);
 }
 
-/// T11: an answer that waits for its seat's next turn is not dropped in silence when its client leaves.
+/// T11: an answer that waits for its seat's next turn is not dropped silently when its client leaves.
 #[test]
 fn t11_a_late_answer_whose_client_leaves_is_refused() {
     let (mut world, [a, _b]) = raw_ring(raw_config());
@@ -71,7 +71,7 @@ fn t11_a_late_answer_whose_client_leaves_is_refused() {
     assert_eq!((world.accepted().len(), world.server().counts().refused), (0, 1));
 }
 
-/// T11: a late answer is kept for its seat's next turn and counts there, once; what follows it is refused.
+/// T11: a late answer is kept for its seat's next turn and counts there, once. Anything after it is refused.
 #[test]
 fn t11_a_late_answer_counts_in_the_seats_next_turn() {
     let (mut world, [a, b]) = raw_ring(raw_config());
@@ -97,7 +97,7 @@ fn t11_a_late_answer_counts_in_the_seats_next_turn() {
     assert_eq!(world.accepted(), ["b:2", "a:1", "b:4", "a:5"]);
 }
 
-/// T11: while a `GO` is unanswered, turns are granted without writing; an answer in such a turn counts in it.
+/// T11: while a `GO` is unanswered, turns are granted without writing. An answer in such a turn counts there.
 #[test]
 fn t11_a_connection_has_at_most_one_unanswered_go() {
     let (mut world, [a, b]) = raw_ring(raw_config());
@@ -115,9 +115,9 @@ fn t11_a_connection_has_at_most_one_unanswered_go() {
     assert_eq!(world.heard(a), ["GO"]);
 }
 
-/// T11: nothing that a client was allowed to send is lost, and nothing counts twice, however late it is.
+/// T11: nothing that a client was allowed to send is lost or counts twice, however late it is.
 #[test]
-fn t11_what_a_stopped_legacy_client_sends_is_neither_lost_nor_doubled() {
+fn t11_answers_of_a_stopped_legacy_client_are_neither_lost_nor_doubled() {
     for seed in 0..50 {
         let mut world = World::new(raw_config(), seed);
         let peers = [world.connect_old("Client1", 1, 2), world.connect_old("Client2", 2, 2)];
@@ -138,8 +138,8 @@ fn t11_what_a_stopped_legacy_client_sends_is_neither_lost_nor_doubled() {
     }
 }
 
-/// T11, T8: a malformed late answer is a strike and closes the open `GO`, so that its client hears of its
-/// next turn.
+/// T11, T8: a malformed late answer is a strike and closes the open `GO`, so that its client is told about
+/// its next turn.
 #[test]
 fn t11_a_malformed_late_answer_closes_the_open_go() {
     let (mut world, [a, b]) = raw_ring(raw_config());

@@ -1,5 +1,5 @@
-//! Raw clients that answer every `GO` and never let a turn lapse, whatever the host and the network do (T4,
-//! T5, M3, M16, M17).
+//! Raw clients that answer every `GO` never let a turn lapse, whatever the host and the network do (T4, T5,
+//! M3, M16, M17).
 
 use support::network::{Peer, World};
 use support::{ms, secs};
@@ -8,8 +8,8 @@ use taketurns::turn::Judging;
 
 use super::start::config;
 
-/// One history. A turn of a ring in which every client answers `GO` at once lapses only if one was not told
-/// of it.
+/// Plays one history. If every client of a ring answers `GO` at once, a turn can only lapse if its holder was
+/// not told.
 fn history(framing: Option<Framing>, seed: u64) -> (u64, u64) {
     let mut config = config(framing);
     let mut dice = fastrand::Rng::with_seed(seed);

@@ -7,17 +7,18 @@ use taketurns::protocol::turns::{How, TurnEvent};
 use super::start::{auto_config, raw_config};
 use taketurns::protocol::turns::TurnServerConfig;
 
-/// A client that is restarted again and again. Its process counts on, and never has two connections.
+/// A client that is restarted again and again. Its process keeps counting, and never has two connections.
 struct Client {
     name: char,
     peer: Peer,
     number: i64,
-    /// It has no connection, or has not been told anything on it.
+    /// Whether it has no connection, or has been told nothing on it.
     is_lost: bool,
     is_connected: bool,
 }
 
-/// One history: at most one of the two is broken at a time. Which answers counted, and whether a turn lapsed.
+/// Plays one history, in which at most one client is broken at a time. Returns the accepted answers, and
+/// whether a turn lapsed.
 fn history(config: &TurnServerConfig, seed: u64, steps: usize) -> (Vec<String>, bool) {
     let mut world = World::new(config.clone(), seed);
     let homes = [[192, 0, 2, 1], [192, 0, 2, if seed.is_multiple_of(2) { 1 } else { 2 }]];
@@ -33,7 +34,7 @@ fn history(config: &TurnServerConfig, seed: u64, steps: usize) -> (Vec<String>, 
             if !heard.iter().any(|heard| heard.ends_with("GO")) {
                 continue;
             }
-            // Sometimes it does not answer, because it is lost just then; or it is lost right behind its
+            // Sometimes it does not answer, because it is lost at that moment; or it is lost right after its
             // answer.
             let has_time = world.rng.u8(0..4) > 0 || !is_quiet(&clients);
             if has_time {
@@ -87,7 +88,7 @@ fn t02_two_raw_clients_alternate_over_20_000_random_restart_histories() {
     });
 }
 
-/// L12: the same at an address where line clients come, too.
+/// L12: the same at an address that line clients use, too.
 #[test]
 fn l12_two_raw_clients_alternate_in_framing_auto() {
     assert_eq!(auto_config().framing, None);

@@ -1,5 +1,5 @@
-//! Seats of raw clients: how they are taken, how many it needs, what becomes of one that is lost (T1, T2,
-//! T13, L12).
+//! Seats of raw clients: how they are taken, how many are needed, and what happens to those of lost clients
+//! (T1, T2, T13, L12).
 
 use log::Level;
 use support::network::World;
@@ -11,8 +11,8 @@ use super::start::{
 };
 use crate::logged::{listen_to_log, take_log};
 
-/// T1, L12: accepted is seated, without a byte; the seat that its address left longest ago is taken first,
-/// then a new one.
+/// T1, L12: an accepted connection has a seat without sending a byte. The seat that its address left longest
+/// ago is taken first, then a new one.
 #[test]
 fn t01_a_connection_is_seated_when_accepted_in_the_seat_that_its_address_left_longest_ago() {
     let mut world = World::new(raw_config(), 1);
@@ -24,7 +24,7 @@ fn t01_a_connection_is_seated_when_accepted_in_the_seat_that_its_address_left_lo
     let [a, b, c, d] = [1, 2, 2, 2].map(|host| connect(&mut world, host));
     let seats = [a, b, c, d].map(|peer| world.server().seat_of(world.id(peer)));
     world.drive_for(ms(100));
-    // d is lost before b.
+    // D is lost before B.
     world.reset(d);
     world.drive_for(secs(1));
     world.reset(b);
@@ -73,7 +73,7 @@ fn t02_turns_start_with_enough_seats_and_pause_with_fewer() {
     assert_eq!(world.heard(ann.peer), ["GO turn=1 within=30000"]);
 }
 
-/// M14: the turn of a lost holder passes at once, also if others were lost before it.
+/// M14: the turn of a lost holder passes on at once, even if others were lost before it.
 #[test]
 fn m14_the_turn_of_a_lost_holder_passes_at_once() {
     let (mut world, [a, b, c, d]) = raw_ring(raw_config());
@@ -102,8 +102,7 @@ fn m14_a_loss_that_pauses_the_ring_keeps_the_turn() {
     assert_eq!(turn(&world), Some(3), "turn 2 is over, and never used again");
 }
 
-/// An answer and the end of the stream, right after each other: the answer counts, an unfinished one does
-/// not.
+/// An answer right before the end of the stream counts. An unfinished one does not.
 #[test]
 fn t02_an_answer_before_the_end_of_its_stream_counts() {
     for (last, counts) in [("a:1", true), ("a:", false)] {
@@ -144,7 +143,7 @@ fn l12_a_raw_seat_keeps_its_place_for_the_grace() {
     }
 }
 
-/// A2, T28: seats whose clients were lost in one pass are forgotten in one pass, and with them their ring.
+/// A2, T28: seats whose clients were lost in one pass are forgotten in one pass, together with their ring.
 #[test]
 fn t28_seats_that_were_lost_together_are_forgotten_together() {
     for framing in [Some(Framing::Raw), Some(Framing::Line)] {
@@ -163,8 +162,7 @@ fn t28_seats_that_were_lost_together_are_forgotten_together() {
     }
 }
 
-/// T13: one connection too many is closed at once, with a log line, and after `BYE full` where lines are
-/// spoken.
+/// T13: one connection too many is closed at once, with a log line; line clients are told `BYE full` before.
 #[test]
 fn t13_a_connection_beyond_max_clients_is_closed_at_once() {
     listen_to_log();
@@ -194,7 +192,7 @@ fn t13_a_connection_beyond_max_clients_is_closed_at_once() {
     }
 }
 
-/// T1: a raw order goes round while no seat comes or goes.
+/// T1: raw clients take turns in a fixed order while no seat comes or goes.
 #[test]
 fn m09_raw_clients_go_round() {
     let (mut world, peers) = raw_ring::<5>(raw_config());

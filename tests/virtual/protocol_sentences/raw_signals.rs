@@ -1,4 +1,4 @@
-//! `GO` and `WAIT`: to which client, when, and in the raw framing never two in one `recv` (T3 to T5, M13).
+//! `GO` and `WAIT`: to which client and when; and in the raw framing never two in one `recv` (T3 to T5, M13).
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use support::{ms, secs};
 
 use super::start::{held, join, line_config, line_ring, raw_config, raw_order, raw_ring, raw_world};
 
-/// T3: the holder hears `GO` once for its turn, whatever else happens meanwhile, and no other client does.
+/// T3: the holder is told `GO` once for its turn, whatever else happens meanwhile, and no other client is.
 #[test]
 fn t03_go_is_sent_to_the_holder_once_a_turn_and_connection() {
     let (mut world, [a, b]) = raw_ring(raw_config());
@@ -31,7 +31,7 @@ fn t03_go_is_sent_to_the_holder_once_a_turn_and_connection() {
     assert_eq!(world.heard(bob.peer), [""; 0]);
 }
 
-/// T4: `WAIT` once for a connection that begins to wait, and none for one that has the turn at once.
+/// T4: `WAIT` once for a connection that begins to wait, and none for one that gets the turn at once.
 #[test]
 fn t04_wait_is_sent_once_to_a_connection_that_begins_to_wait() {
     let mut world = raw_world();
@@ -62,7 +62,7 @@ fn t04_a_turn_writes_to_one_socket() {
     assert_eq!(world.deliveries().len() - before, 120);
 }
 
-/// T5: `GO` keeps its distance from `WAIT` on the same connection; the deadline runs from when it is sent.
+/// T5: the gap between `WAIT` and `GO` on a connection is kept. The deadline runs from when `GO` is sent.
 #[test]
 fn t05_go_is_held_back_after_wait_and_the_deadline_runs_from_its_release() {
     let mut world = raw_world();
@@ -79,7 +79,7 @@ fn t05_go_is_held_back_after_wait_and_the_deadline_runs_from_its_release() {
     world.drive_for(ms(30));
     assert_eq!(world.heard(b), ["GO"]);
     assert_eq!(held(&world), Some((2, ms(130) + secs(30))));
-    // No answer comes: the turn lapses at that very time, not before.
+    // Without an answer, the turn lapses at exactly that time.
     world.drive_for(secs(30) - ms(1));
     assert_eq!(world.heard(a), [""; 0]);
     world.drive_for(ms(1));
@@ -100,7 +100,7 @@ fn t05_the_gap_of_one_connection_delays_no_other() {
     assert_eq!(world.heard(c), ["GO"]);
 }
 
-/// T5: what a client says before its `GO`, and when that is gathered, makes the gap no shorter.
+/// T5: input before `GO`, and the time of gathering it, do not shorten the gap.
 #[test]
 fn t05_bytes_that_come_early_do_not_hurry_a_go() {
     let mut world = raw_world();
@@ -112,9 +112,9 @@ fn t05_bytes_that_come_early_do_not_hurry_a_go() {
     assert_eq!(world.heard(a), ["GO"]);
 }
 
-/// T5: a holder that is lost while its `GO` is held back takes that `GO` with it.
+/// T5: if a holder is lost while its `GO` is held back, that `GO` is dropped.
 #[test]
-fn t05_a_go_that_is_held_back_goes_to_no_other_client() {
+fn t05_a_held_back_go_is_not_sent_to_another_client() {
     let mut world = raw_world();
     let a = world.connect();
     world.drive_for(ms(100));
@@ -122,7 +122,7 @@ fn t05_a_go_that_is_held_back_goes_to_no_other_client() {
     world.say(a, "a:1");
     world.drive_for(ms(50));
     world.reset(b);
-    // c takes the turn over, with a gap of its own; b's seat is taken by another client meanwhile.
+    // C takes over the turn, with a gap of its own. Meanwhile another client takes B's seat.
     let d = world.connect();
     world.drive_for(ms(50));
     assert_eq!(
@@ -133,7 +133,7 @@ fn t05_a_go_that_is_held_back_goes_to_no_other_client() {
     assert_eq!((world.heard(c), world.heard(d)), (vec![], vec![]));
 }
 
-/// T5: between a client's number and its next `GO` nothing is sent to it, whatever happens in the ring.
+/// T5: nothing is sent to a client between its number and its next `GO`, whatever happens in the ring.
 #[test]
 fn t05_nothing_is_sent_between_a_number_and_the_next_go() {
     let (mut world, [a, b, c]) = raw_ring(raw_config());
@@ -151,8 +151,8 @@ fn t05_nothing_is_sent_between_a_number_and_the_next_go() {
     assert_eq!(world.heard(a), ["GO"]);
 }
 
-/// T5: a client that compares one `recv` with `==`, and reads only when it is awake, never sees two signals
-/// in one.
+/// T5: a client that compares each `recv` with `==`, and reads only while it is awake, never gets two signals
+/// at once.
 #[test]
 fn t05_two_signals_never_come_in_one_recv() {
     for seed in 0..100 {
@@ -177,7 +177,7 @@ fn t05_two_signals_never_come_in_one_recv() {
                     peers[at] = world.connect_old(&format!("Client{at}x{round}"), 1000, 1);
                     world.drive_for(ms(200));
                 }
-                // Longer than a turn's deadline: lapses, and turns that are granted without writing.
+                // Longer than a turn's deadline, so turns lapse, and turns are granted without writing.
                 1 => world.stall(peers[at], secs(45)),
                 _ => {}
             }
@@ -196,12 +196,12 @@ fn t05_two_signals_never_come_in_one_recv() {
     }
 }
 
-/// T5, M13: 10,000 raw clients that leave within the gap behind their `WAIT` cost about as much as 1,000 of
-/// them ten times.
+/// T5, M13: 10,000 raw clients that leave within the gap after their `WAIT` cost about as much as ten times
+/// 1,000.
 #[test]
-fn t05_clients_that_leave_within_the_gap_cost_no_square() {
-    /// Of this thread: other tests do not count.
-    #[allow(clippy::disallowed_methods, reason = "what it costs is the question")]
+fn t05_clients_that_leave_within_the_gap_have_linear_cost() {
+    /// The time of this thread only, without that of other tests.
+    #[allow(clippy::disallowed_methods, reason = "this test measures the cost")]
     fn processor_time() -> Duration {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         Duration::try_from(time).expect("not negative")
@@ -217,7 +217,7 @@ fn t05_clients_that_leave_within_the_gap_cost_no_square() {
         let began = processor_time();
         peers.iter().for_each(|&peer| world.reset_quietly(peer));
         world.drive();
-        // And their seats, when the grace is over.
+        // And their seats are gone after the grace.
         world.drive_for(secs(61));
         assert_eq!(world.server().scheduler().seats(), 0);
         processor_time() - began

@@ -1,5 +1,4 @@
-//! A server with a store: nothing is said that is not durable, and a client is not charged for the store's
-//! time.
+//! A server with a store: nothing is sent that is not durable, and clients do not pay for the store's time.
 
 use taketurns::protocol::turns::{TurnEvent, TurnServerConfig};
 
@@ -9,7 +8,8 @@ use super::start::{
 use support::network::{Peer, World};
 use support::{ms, secs};
 
-/// A recorded ring with these members; the store has stored all of it, and stores nothing more by itself.
+/// Creates a recorded ring with these members. The store has stored everything so far, and stores nothing
+/// more on its own.
 fn slow_ring<const N: usize>(config: TurnServerConfig, members: [&str; N]) -> (World, [Member; N]) {
     let mut world = World::recorded(config, 1);
     world.chunking = false;
@@ -33,7 +33,7 @@ fn silence(world: &mut World, peers: &[Peer]) {
 }
 
 #[test]
-fn a_hand_over_is_one_record_and_nobody_hears_of_it_before_it_is_durable() {
+fn a_hand_over_is_one_record_and_no_client_is_told_before_it_is_durable() {
     let (mut world, [ann, bob, _cid]) = slow_ring(line_config(), ["ann", "bob", "cid"]);
     world.slow_store(false);
     let watcher = watch(&mut world, "main");
@@ -59,7 +59,7 @@ fn a_hand_over_is_one_record_and_nobody_hears_of_it_before_it_is_durable() {
 
 /// M13
 #[test]
-fn a_turn_does_not_lapse_by_a_slow_store_and_has_all_its_time_when_it_is_told() {
+fn a_turn_does_not_lapse_because_of_a_slow_store_and_gets_its_whole_time() {
     let (mut world, [ann, bob]) = slow_ring(line_config(), ["ann", "bob"]);
     answer(&mut world, &ann, 1, "x");
     world.drive_for(secs(300));
@@ -77,12 +77,12 @@ fn a_turn_does_not_lapse_by_a_slow_store_and_has_all_its_time_when_it_is_told() 
 }
 
 #[test]
-fn a_ping_never_waits_and_a_refusal_waits_for_what_its_connection_waits_for() {
+fn a_ping_never_waits_and_a_refusal_waits_for_earlier_replies() {
     let (mut world, [ann, bob]) = slow_ring(line_config(), ["ann", "bob"]);
     answer(&mut world, &ann, 1, "x");
     world.say(ann.peer, "PING");
     world.say(ann.peer, "RENEW");
-    assert_eq!(world.heard_lines(ann.peer), ["PONG"], "its OK waits, and its refusal waits behind that");
+    assert_eq!(world.heard_lines(ann.peer), ["PONG"], "its OK waits, and its refusal waits after that");
     world.say(bob.peer, "RENEW");
     assert_eq!(heads(&world.heard_lines(bob.peer)), ["NO not-your-turn"], "it has nothing that waits");
     world.commit();
@@ -92,7 +92,7 @@ fn a_ping_never_waits_and_a_refusal_waits_for_what_its_connection_waits_for() {
 
 /// M2
 #[test]
-fn an_answer_that_is_sent_again_is_confirmed_no_sooner_than_the_first_one() {
+fn a_repeated_answer_is_confirmed_no_sooner_than_the_first_one() {
     let (mut world, [ann, _bob]) = slow_ring(line_config(), ["ann", "bob"]);
     answer(&mut world, &ann, 1, "x");
     answer(&mut world, &ann, 1, "x");
@@ -114,7 +114,7 @@ fn a_welcome_a_wait_a_roster_and_a_goodbye_wait() {
     world.say(ann.peer, "ASK");
     world.say(bob.peer, "LEAVE");
     silence(&mut world, &[ann.peer, bob.peer]);
-    assert!(world.is_open(bob.peer), "it is closed behind its last words");
+    assert!(world.is_open(bob.peer), "it is closed after its last words");
     world.commit();
     assert_eq!(world.heard_lines(bob.peer), ["BYE left :goodbye"]);
     assert!(
@@ -177,15 +177,15 @@ fn a_holder_that_stays_away_loses_its_turn_in_spite_of_its_store() {
     assert_eq!(world.heard_lines(cid.peer), ["GO turn=3 within=30000"]);
 }
 
-/// Bytes that wait count as queued ones do: a client cannot make the server keep more than it may.
+/// Waiting bytes count like queued ones: a client cannot make the server keep more than its limit.
 #[test]
-fn a_connection_for_which_much_waits_is_not_read() {
+fn a_connection_with_many_waiting_bytes_is_not_read() {
     let mut config = line_config();
     config.rules.min_seats = 1;
     let (mut world, [ann]) = slow_ring(config, ["ann"]);
     answer(&mut world, &ann, 1, "x");
     let again = format!("ANSWER turn=1 epoch={} :x\n", ann.epoch());
-    // Each of them has to be confirmed.
+    // Each of them must be confirmed.
     for _ in 0..1_000 {
         world.say_bytes(ann.peer, again.repeat(20).as_bytes());
     }
@@ -198,9 +198,9 @@ fn a_connection_for_which_much_waits_is_not_read() {
     assert_eq!(heard.iter().filter(|line| *line == "OK turn=1").count(), said + 1);
 }
 
-/// It is read again as soon as what waited is written.
+/// It is read again as soon as the waiting bytes have been written.
 #[test]
-fn a_connection_for_which_much_waited_is_read_again() {
+fn a_connection_that_had_many_waiting_bytes_is_read_again() {
     let (mut world, [ann, bob]) = slow_ring(line_config(), ["ann", "bob hear=turns"]);
     answer(&mut world, &ann, 1, "x");
     for _ in 0..world.out_bytes_max() * 3 / 4 / 900 {
@@ -236,7 +236,7 @@ fn a_drain_waits_for_the_store_but_not_for_ever() {
     }
 }
 
-/// M23, and `SAY` of a verdict.
+/// M23, and `SAY` with a verdict.
 #[test]
 fn words_and_state_of_a_verdict_are_stored_with_its_answer() {
     let (mut world, [ann, _bob]) = slow_ring(judged_config(), ["ann hear=turns", "bob"]);
@@ -254,8 +254,6 @@ fn words_and_state_of_a_verdict_are_stored_with_its_answer() {
     );
 }
 
-// Restarts.
-
 fn crash(world: &mut World) {
     world.kill_server();
     world.drive_for(secs(3_600));
@@ -268,7 +266,7 @@ fn after_a_restart_seats_numbers_and_answers_are_there() {
     let (mut world, [ann, bob, cid]) = slow_ring(line_config(), ["ann", "bob", "cid"]);
     answer(&mut world, &ann, 1, "e2");
     world.commit();
-    // This one is lost with the server.
+    // This one is lost together with the server.
     answer(&mut world, &bob, 2, "e4");
     crash(&mut world);
     let epoch = ann.epoch().to_owned();
@@ -287,7 +285,7 @@ fn after_a_restart_seats_numbers_and_answers_are_there() {
 }
 
 #[test]
-fn the_quickest_to_come_back_does_not_overtake() {
+fn the_first_to_come_back_does_not_overtake() {
     let (mut world, members) = slow_ring(line_config(), ["ann", "bob", "cid", "dan"]);
     crash(&mut world);
     let [ann, bob, cid, dan] = members;
@@ -297,7 +295,7 @@ fn the_quickest_to_come_back_does_not_overtake() {
     assert_eq!(ann.then, ["GO turn=1 within=30000"]);
     answer(&mut world, &ann, 1, "x");
     assert_eq!(world.heard_lines(cid.peer), ["GO turn=2 within=30000"], "bob is passed over, dan is behind");
-    // And keeps his place: he is the next one, although he comes last.
+    // He keeps his place: he is the next one, although he comes last.
     let bob = resume(&mut world, &bob);
     answer(&mut world, &cid, 2, "x");
     assert_eq!(world.heard_lines(bob.peer), ["GO turn=3 within=30000"]);
@@ -308,7 +306,7 @@ fn the_quickest_to_come_back_does_not_overtake() {
 }
 
 #[test]
-fn a_seat_that_is_not_back_in_time_waits_anew() {
+fn a_seat_that_is_not_back_in_time_queues_again() {
     let (mut world, [ann, bob, cid]) = slow_ring(line_config(), ["ann", "bob", "cid"]);
     crash(&mut world);
     let ann = resume(&mut world, &ann);
@@ -336,12 +334,12 @@ fn a_turn_whose_holder_stays_away_lapses() {
         assert_eq!(holder(&world), Some("ann".to_owned()));
         world.drive_for(ms(1));
         assert_eq!(world.heard_lines(bob.peer).last().map(|line| line.starts_with("GO turn=2 ")), Some(true));
-        // She may come back to her place.
+        // She can still come back to her place.
         resume(&mut world, &ann);
     }
 }
 
-/// Raw clients cannot prove who they are: they get new seats, but no number comes twice.
+/// Raw clients cannot prove their identity, so they get new seats. But no number is used twice.
 #[test]
 fn raw_numbers_go_on_and_a_raw_holders_turn_is_over() {
     for is_with_a_line_client in [false, true] {
@@ -382,7 +380,7 @@ fn weights_demands_and_resting_seats_come_back() {
 }
 
 #[test]
-fn numbers_go_on_behind_a_ring_that_is_forgotten() {
+fn numbers_go_on_after_a_forgotten_ring() {
     let (mut world, [ann, bob]) = slow_ring(line_config(), ["ann", "bob"]);
     answer(&mut world, &ann, 1, "x");
     world.slow_store(false);
@@ -394,7 +392,7 @@ fn numbers_go_on_behind_a_ring_that_is_forgotten() {
     assert_eq!(turn(&world), Some(3));
 }
 
-/// A holder that was lost below quorum is first when the ring goes on, under a new number.
+/// A holder that was lost below quorum is first when the ring goes on, with a new turn number.
 #[test]
 fn a_kept_turn_comes_back_under_a_new_number() {
     let (mut world, [ann, bob]) = slow_ring(line_config(), ["ann", "bob"]);
@@ -408,12 +406,12 @@ fn a_kept_turn_comes_back_under_a_new_number() {
 }
 
 #[test]
-fn secrets_survive_also_two_lost_welcomes() {
+fn secrets_survive_two_lost_welcomes() {
     let (mut world, [ann, _bob]) = slow_ring(line_config(), ["ann", "bob"]);
     world.slow_store(false);
     crash(&mut world);
     for _ in 0..3 {
-        // Its new secret is never heard of.
+        // Its new secret never arrives.
         let peer = world.connect();
         world.say_line(peer, &format!("JOIN ann resume={}", ann.secret()));
         crash(&mut world);

@@ -1,4 +1,4 @@
-//! The reply to each line: nothing is dropped in silence (T27, L4), and what neither answers nor joins.
+//! The reply to each line: nothing is dropped silently (T27, L4), and lines that neither answer nor join.
 
 use support::network::{World, field};
 use support::secs;
@@ -7,7 +7,7 @@ use super::start::{code, heads, held, join, line_config, line_ring, refusal, wat
 
 /// T27, L4: every line gets a reply, and every refusal has a code and words.
 #[test]
-fn t27_nothing_is_dropped_in_silence() {
+fn t27_nothing_is_dropped_silently() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
     let observer = watch(&mut world, "main");
     let lines = [
@@ -67,8 +67,8 @@ fn t27_nothing_is_dropped_in_silence() {
     assert!([ann.peer, bob.peer, observer].iter().all(|&peer| world.is_open(peer)));
 }
 
-/// L4: a refusal names the turn that the line named, else the one that is held, else none; and its time if
-/// that one is held.
+/// L4: a refusal names the turn that its line named, or else the held turn, or else none; and the time if
+/// that turn is held.
 #[test]
 fn l04_a_refusal_names_the_turn_of_its_line_or_the_one_that_is_held() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -95,8 +95,8 @@ fn l04_a_refusal_names_the_turn_of_its_line_or_the_one_that_is_held() {
     assert_eq!(heads(&world.heard(ann.peer))[0], "NO malformed turn=1 within=30000");
 }
 
-/// T27: `ANSWER :4` may be the beginning of `ANSWER :42`: a line that has not ended when its client finishes
-/// does not count.
+/// T27: `ANSWER :4` may be the beginning of `ANSWER :42`, so a line that has not ended when its client
+/// finishes does not count.
 #[test]
 fn t27_a_last_line_without_an_end_is_refused() {
     for last in ["ANSWER :4", "ANSWER turn=1 bytes=4\n1234", "ANSWER turn=1 bytes=4\n12"] {
@@ -126,7 +126,7 @@ fn t27_pass_leave_ping_and_watch_are_answered() {
     world.say(watcher, "WATCH");
     let epoch = field(&ann.welcome, "epoch");
     assert_eq!(world.heard(watcher)[0], format!("WATCHING main epoch={epoch} turn=3"));
-    // Leaving ends the turn and the seat: the secret is worth nothing then.
+    // Leaving ends the turn and the seat, and makes the secret worthless.
     world.say(cid.peer, "LEAVE");
     assert_eq!(heads(&world.heard(cid.peer)), ["GO turn=3 within=30000", "BYE left"]);
     assert_eq!((world.is_open(cid.peer), world.server().scheduler().seats()), (false, 2));
@@ -139,7 +139,7 @@ fn t27_pass_leave_ping_and_watch_are_answered() {
     assert!(!world.is_open(watcher));
 }
 
-/// L4: a payload above the limit is refused, skipped, and the turn stays; at the limit it counts.
+/// L4: a payload above the limit is refused and skipped, and the turn stays. At the limit it counts.
 #[test]
 fn l04_a_payload_that_is_too_large_is_skipped() {
     let mut small = line_config();
@@ -156,7 +156,7 @@ fn l04_a_payload_that_is_too_large_is_skipped() {
     assert_eq!(world.heard(ann.peer), ["OK turn=1"]);
 }
 
-/// An observer never gets a turn, and counts for no quorum.
+/// An observer never gets a turn, and does not count for the quorum.
 #[test]
 fn t27_an_observer_never_has_a_turn() {
     let mut short = line_config();

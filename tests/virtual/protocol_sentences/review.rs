@@ -1,4 +1,4 @@
-//! Cases in which two sentences meet: a verdict that never comes and a client that leaves, a grace and a raw
+//! Cases in which two sentences meet: a verdict that never comes and a client that leaves; a grace and a raw
 //! newcomer.
 
 use support::network::World;
@@ -11,7 +11,7 @@ use super::start::{
 };
 use crate::logged::{listen_to_log, take_log};
 
-/// M4, M6: `LEAVE` and a removal take effect too if the verdict never comes, or the turn is skipped.
+/// M4, M6: `LEAVE` and a removal take effect even if the verdict never comes, or the turn is skipped.
 #[test]
 fn m06_leaving_takes_effect_without_a_verdict() {
     for skips in [false, true] {
@@ -39,7 +39,7 @@ fn m06_leaving_takes_effect_without_a_verdict() {
     }
 }
 
-/// M6: without a fence and as a payload, too, the answer that is judged may be sent again.
+/// M6: an answer that is being judged may be repeated without a fence and as a payload, too.
 #[test]
 fn m06_the_judged_answer_again_as_a_payload_without_a_fence() {
     let (mut world, [ann, _]) = line_ring(judged_config(), ["ann", "bob"]);
@@ -52,7 +52,7 @@ fn m06_the_judged_answer_again_as_a_payload_without_a_fence() {
     assert_eq!(world.heard(ann.peer), ["OK turn=1"; 2]);
 }
 
-/// M4: the host hears of every answer that ends without its verdict, and the log has a line for it.
+/// M4: the host is told about every answer that ends without its verdict, and the log has a line for it.
 #[test]
 fn m04_an_answer_without_a_verdict_is_reported_and_logged() {
     listen_to_log();
@@ -86,9 +86,9 @@ fn t03_a_turn_that_waits_for_a_raw_client_is_offered_to_the_next_one() {
     assert_eq!((world.accepted(), world.heard(b)), (vec!["a:1".to_owned()], vec!["GO".to_owned()]));
 }
 
-/// L3: a second `GO` for a turn that the client has already changes its time, not what counts.
+/// L3: a second `GO` for a turn that the client already has changes its time, not which answers count.
 #[test]
-fn l03_an_answer_behind_a_renewal_counts() {
+fn l03_an_answer_after_a_renewal_counts() {
     let config = ruled(|rules| rules.hold_max = taketurns::turn::HoldMax::Unlimited);
     let (mut world, [ann, _]) = line_ring(config, ["ann", "bob"]);
     world.chunking = false;
@@ -97,7 +97,7 @@ fn l03_an_answer_behind_a_renewal_counts() {
     assert_eq!(world.heard(ann.peer), ["GO turn=1 within=30000", "OK turn=1"]);
 }
 
-/// L6: a TLS hello is closed at once, though it has no line end.
+/// L6: a TLS hello is closed at once, even without a line end.
 #[test]
 fn l06_a_tls_hello_needs_no_line_end() {
     for framing in [Some(Framing::Line), None] {
@@ -108,7 +108,7 @@ fn l06_a_tls_hello_needs_no_line_end() {
     }
 }
 
-/// M18: rules by which no turn could ever be granted are refused when they are set, also for a ring that does
+/// M18: rules by which no turn could ever be granted are refused when they are set, even for a ring that does
 /// not exist yet.
 #[test]
 fn m18_rules_that_grant_nothing_are_refused_at_once() {

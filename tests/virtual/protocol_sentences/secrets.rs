@@ -5,7 +5,7 @@ use support::secs;
 
 use super::start::{heads, held, join, line_config, line_order, line_ring, refusal, resume};
 
-/// T22: the seat moves at once to the connection that knows its secret, in its old place; the old one hears
+/// T22: the seat moves at once, in its old place, to the connection that has its secret. The old one is told
 /// why.
 #[test]
 fn t22_a_seat_is_resumed_at_once_while_the_old_connection_seems_alive() {
@@ -18,7 +18,7 @@ fn t22_a_seat_is_resumed_at_once_while_the_old_connection_seems_alive() {
     assert_eq!(line_order(&mut world, &[ann, again, cid], 4).join(" "), "ann bob cid ann");
 }
 
-/// T22: a holder that resumes keeps its turn, number and deadline, and hears `GO` on the new connection.
+/// T22: a holder that resumes keeps its turn, number and deadline, and gets `GO` on the new connection.
 #[test]
 fn t22_a_holder_that_resumes_keeps_its_turn() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -34,9 +34,9 @@ fn t22_a_holder_that_resumes_keeps_its_turn() {
     );
 }
 
-/// T22: no further byte of the old connection is read, nor does its end end anything.
+/// T22: no further byte of the old connection is read, and its end has no effect.
 #[test]
-fn t22_a_superseded_connection_is_not_listened_to() {
+fn t22_input_of_a_superseded_connection_is_ignored() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
     world.chunking = false;
     let again = world.connect();
@@ -49,7 +49,7 @@ fn t22_a_superseded_connection_is_not_listened_to() {
     assert_eq!(world.heard(bob.peer), ["GO turn=2 within=30000"]);
 }
 
-/// T22: the secret is 128 bits, another for every seat and after every resume; a wrong one is refused.
+/// T22: a secret has 128 bits, and changes for every seat and after every resumption. A wrong one is refused.
 #[test]
 fn t22_secrets_change_at_every_resume_and_wrong_ones_are_refused() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);
@@ -87,18 +87,18 @@ fn t22_secrets_change_at_every_resume_and_wrong_ones_are_refused() {
     assert_eq!(world.heard(latest.peer).last().map(String::as_str), Some("PONG"), "ann was not disturbed");
 }
 
-/// T22: the secret used last stays good until the first valid line on the new connection: `WELCOME` may be
-/// lost.
+/// T22: the last secret stays valid until the first valid line on the new connection, because `WELCOME` may
+/// be lost.
 #[test]
 fn t22_the_previous_secret_stays_valid_until_the_new_connection_speaks() {
     let (mut world, [ann, _bob]) = line_ring(line_config(), ["ann", "bob"]);
-    // The WELCOME is lost again and again; a line that is none does not count as a sign of life.
+    // The WELCOME is lost repeatedly. An invalid line does not count as a sign of life.
     for _ in 0..3 {
         let lost = resume(&mut world, &ann);
         world.say(lost.peer, "not a line");
         world.reset(lost.peer);
     }
-    // Either is good now: the one used, and the one that was sent.
+    // Both are valid now: the one that was used, and the one that was sent.
     let sent = resume(&mut world, &ann);
     let arrived = resume(&mut world, &sent);
     world.say(arrived.peer, "PING");
@@ -111,9 +111,9 @@ fn t22_the_previous_secret_stays_valid_until_the_new_connection_speaks() {
     resume(&mut world, &arrived);
 }
 
-/// T22: weight, demand and rest stay through a resume; `hear=` has to be said again.
+/// T22: weight, demand and rest survive a resumption; `hear=` has to be repeated.
 #[test]
-fn t22_a_resume_keeps_what_the_seat_is() {
+fn t22_a_resumption_keeps_the_properties_of_the_seat() {
     let (mut world, [ann, bob, _]) = line_ring(line_config(), ["ann demand=ask hear=turns", "bob", "cid"]);
     let again = join(&mut world, &format!("ann demand=always resume={}", ann.secret()));
     assert_eq!(again.then, [""; 0], "it rests, and does not hear");

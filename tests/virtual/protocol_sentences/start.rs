@@ -1,4 +1,4 @@
-//! Worlds to start from, members that have joined, and the order in which they had the turn.
+//! Initial worlds, members that have joined, and the order of their turns.
 
 use std::time::Duration;
 
@@ -25,19 +25,19 @@ pub(crate) fn auto_config() -> TurnServerConfig {
     config(None)
 }
 
-/// The configuration of a server of lines, with these rules.
+/// Returns the configuration of a line server with these rules.
 pub(crate) fn ruled(set: impl FnOnce(&mut Rules)) -> TurnServerConfig {
     let mut config = line_config();
     set(&mut config.rules);
     config
 }
 
-/// A host judges answers.
+/// Returns a configuration with a host that judges answers.
 pub(crate) fn judged_config() -> TurnServerConfig {
     ruled(|rules| rules.judging = Judging::Host)
 }
 
-/// A host admits clients.
+/// Returns a configuration with a host that admits clients.
 pub(crate) fn admitting_config() -> TurnServerConfig {
     let mut config = line_config();
     config.admission = Admission::Host;
@@ -52,7 +52,7 @@ pub(crate) fn line_world() -> World {
     World::new(line_config(), 1)
 }
 
-/// A raw ring of `N` connections in this order that have heard their `WAIT`; the first has its `GO`.
+/// Creates a raw ring of `N` connections in this order, after their `WAIT`s. The first one has its `GO`.
 pub(crate) fn raw_ring<const N: usize>(config: TurnServerConfig) -> (World, [Peer; N]) {
     let mut world = World::new(config, 1);
     let peers = [(); N].map(|()| world.connect());
@@ -63,13 +63,13 @@ pub(crate) fn raw_ring<const N: usize>(config: TurnServerConfig) -> (World, [Pee
     (world, peers)
 }
 
-/// A client of the line protocol that has joined.
+/// A line client that has joined.
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
     pub(crate) peer: Peer,
     pub(crate) name: String,
     pub(crate) welcome: String,
-    /// The lines behind the `WELCOME`.
+    /// The lines after the `WELCOME`.
     pub(crate) then: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl Member {
     }
 }
 
-/// A new connection says `JOIN {fields}`, and must be welcomed.
+/// Connects and sends `JOIN {fields}`, which must be welcomed.
 pub(crate) fn join(world: &mut World, fields: &str) -> Member {
     let peer = world.connect();
     world.say_line(peer, &format!("JOIN {fields}"));
@@ -91,7 +91,7 @@ pub(crate) fn join(world: &mut World, fields: &str) -> Member {
     welcomed(peer, fields, heard)
 }
 
-/// Reads what `peer`, which has said `JOIN {fields}`, has heard.
+/// Parses what `peer` has heard after `JOIN {fields}`.
 pub(crate) fn welcomed(peer: Peer, fields: &str, mut heard: Vec<String>) -> Member {
     assert!(heard.first().is_some_and(|line| line.starts_with("WELCOME ")), "{fields}: {heard:?}");
     let welcome = heard.remove(0);
@@ -99,12 +99,12 @@ pub(crate) fn welcomed(peer: Peer, fields: &str, mut heard: Vec<String>) -> Memb
     Member { peer, name, welcome, then: heard }
 }
 
-/// The member comes back on a new connection with its secret.
+/// Brings the member back on a new connection, with its secret.
 pub(crate) fn resume(world: &mut World, member: &Member) -> Member {
     join(world, &format!("{} resume={}", member.name, member.secret()))
 }
 
-/// A new connection watches `ring`; its `WATCHING` and roster are dropped.
+/// Connects and watches `ring`. Drops the `WATCHING` and the roster.
 pub(crate) fn watch(world: &mut World, ring: &str) -> Peer {
     let peer = world.connect();
     world.say_line(peer, &format!("WATCH ring={ring}"));
@@ -113,8 +113,8 @@ pub(crate) fn watch(world: &mut World, ring: &str) -> Peer {
     peer
 }
 
-/// A ring of the line protocol with these members, in this order. The lines that they heard at first are
-/// dropped.
+/// Creates a ring of line clients with these members, in this order. Drops the lines that they have heard so
+/// far.
 pub(crate) fn line_ring<const N: usize>(
     config: TurnServerConfig,
     members: [&str; N],
@@ -127,14 +127,14 @@ pub(crate) fn line_ring<const N: usize>(
     (world, members)
 }
 
-/// The code of the one `NO` or `BYE` that `peer` heard last.
+/// Returns the code of the `NO` or `BYE` that `peer` has heard, and nothing else.
 pub(crate) fn refusal(world: &mut World, peer: Peer) -> String {
     let heard = world.heard_lines(peer);
     let [line] = heard.as_slice() else { panic!("expected one refusal, heard {heard:?}") };
     code(line)
 }
 
-/// The code of a `NO` or `BYE`, which has words.
+/// Returns the code of a `NO` or `BYE`, which must have words.
 pub(crate) fn code(line: &str) -> String {
     let (head, words) = line.split_once(" :").unwrap_or_else(|| panic!("a refusal without words: {line:?}"));
     assert!(!words.is_empty(), "{line:?}");
@@ -144,7 +144,7 @@ pub(crate) fn code(line: &str) -> String {
     }
 }
 
-/// The turn held in the only ring, with the time at which it lapses.
+/// Returns the turn held in the only ring, with the time at which it lapses.
 pub(crate) fn held(world: &World) -> Option<(u64, Duration)> {
     let scheduler = world.server().scheduler();
     let held = scheduler.held(scheduler.rings().next()?)?;
@@ -154,21 +154,21 @@ pub(crate) fn held(world: &World) -> Option<(u64, Duration)> {
     }
 }
 
-/// The number of the turn that is held in the only ring.
+/// Returns the number of the turn held in the only ring.
 pub(crate) fn turn(world: &World) -> Option<u64> {
     let scheduler = world.server().scheduler();
     Some(scheduler.held(scheduler.rings().next()?)?.turn.get())
 }
 
-/// The name of the holder in the only ring.
+/// Returns the name of the holder in the only ring.
 pub(crate) fn holder(world: &World) -> Option<String> {
     let scheduler = world.server().scheduler();
     let held = scheduler.held(scheduler.rings().next()?)?;
     Some(world.server().name_of(held.seat).to_string())
 }
 
-/// The holders of the next `turns` turns, each answered at once: as indices into `peers`. Begins with the
-/// present holder.
+/// Plays the next `turns` turns, beginning with the current holder, and answers each at once. Returns the
+/// holders as indices into `peers`.
 pub(crate) fn raw_order(world: &mut World, peers: &[Peer], turns: usize) -> Vec<usize> {
     let mut order = Vec::new();
     for turn in 0..turns {
@@ -185,8 +185,8 @@ pub(crate) fn raw_order(world: &mut World, peers: &[Peer], turns: usize) -> Vec<
     order
 }
 
-/// The clients that hear `GO` in the next `turns` turns, each answered at once: by name. Begins with the
-/// present holder.
+/// Plays the next `turns` turns, beginning with the current holder, and answers each at once. Returns the
+/// names of the clients that got `GO`.
 pub(crate) fn line_order(world: &mut World, members: &[Member], turns: usize) -> Vec<String> {
     let mut order = Vec::new();
     for nth in 0..turns {
@@ -206,7 +206,7 @@ pub(crate) fn line_order(world: &mut World, members: &[Member], turns: usize) ->
     order
 }
 
-/// The lines of `heard` without their words, and without what is random.
+/// Returns the lines of `heard` without their words and random fields.
 pub(crate) fn heads(heard: &[String]) -> Vec<String> {
     heard
         .iter()

@@ -25,7 +25,7 @@ fn offer(world: &mut World) {
     world.offer_upgrade(Box::new(|| Box::new(WebSocket::new(Arc::default()))));
 }
 
-/// A frame as a browser sends it.
+/// Returns a frame as a browser sends it.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).ok().filter(|&length| length <= 125);
     let mask = [1, 2, 3, 4];
@@ -44,7 +44,7 @@ fn text(line: &str) -> Vec<u8> {
     frame(0x81, line.as_bytes())
 }
 
-/// The frames of the server: a text as it is, others with their opcode in front.
+/// Returns the server's frames: texts as they are, others with their opcode in front.
 fn frames(mut bytes: &[u8]) -> Vec<String> {
     let mut frames = Vec::new();
     while let [first, second, rest @ ..] = bytes {
@@ -67,7 +67,7 @@ fn frames(mut bytes: &[u8]) -> Vec<String> {
     frames
 }
 
-/// A WebSocket that has shaken hands.
+/// Opens a WebSocket and completes its handshake.
 fn socket(world: &mut World) -> Peer {
     let peer = world.connect();
     world.say_bytes(peer, HEAD.as_bytes());
@@ -84,13 +84,13 @@ fn heard(world: &mut World, peer: Peer) -> Vec<String> {
     frames(&world.heard_bytes(peer))
 }
 
-/// Returns the lines that `peer` hears after it has said `bytes`.
+/// Returns the lines that `peer` gets after it has sent `bytes`.
 fn told(world: &mut World, peer: Peer, bytes: &[u8]) -> Vec<String> {
     world.say_bytes(peer, bytes);
     heard(world, peer)
 }
 
-/// W1: on the address of lines, whether these have it to themselves or not; whatever the cut.
+/// W1: on the same address as lines, alone or together with raw clients, however the bytes are split.
 #[test]
 fn w1_a_text_message_is_a_line() {
     for config in [auto_config(), line_config()] {
@@ -107,7 +107,7 @@ fn w1_a_text_message_is_a_line() {
     }
 }
 
-/// W1: where it is off, or the client asks for something else, nothing behind the first line counts.
+/// W1: if WebSocket is off, or the client requests something else, nothing after the first line counts.
 #[test]
 fn w1_other_requests_are_turned_out() {
     let mut off = World::new(auto_config(), 1);
@@ -166,9 +166,9 @@ fn w2_a_payload_is_a_binary_message() {
     }
 }
 
-/// W3, W4: a page of another origin, or one whose name leads here by a trick, plays nothing.
+/// W3, W4: a page of another origin, or one whose name was made to resolve to this address, cannot play.
 #[test]
-fn w3_w4_a_page_of_somewhere_else_is_refused_and_nothing_of_it_counts() {
+fn w3_w4_a_page_of_another_origin_is_refused_and_nothing_of_it_counts() {
     for (field, other) in [
         ("Origin: http://10.0.0.1:5001", "Origin: http://evil.example"),
         ("Origin: http://10.0.0.1:5001", "Origin: null"),
@@ -187,7 +187,7 @@ fn w3_w4_a_page_of_somewhere_else_is_refused_and_nothing_of_it_counts() {
         world.drive_for(secs(2));
         assert_eq!((world.is_open(peer), world.server().scheduler().seats()), (false, 0));
     }
-    // A program that is no browser says no origin.
+    // A program other than a browser sends no origin.
     let mut world = world(auto_config());
     let peer = world.connect();
     world.say_bytes(peer, HEAD.replace("Origin: http://10.0.0.1:5001\r\n", "").as_bytes());
@@ -226,7 +226,7 @@ fn w5_the_close_has_the_code_of_the_goodbye() {
     assert_eq!(told.last().map(String::as_str), Some("close 1001 shutting-down"), "{told:?}");
 }
 
-/// W5: the farewell of the client is the end of its input, and its seat is kept.
+/// W5: the client's close frame ends its input, and its seat is kept.
 #[test]
 fn w5_a_client_that_closes_is_away() {
     let mut world = world(auto_config());
@@ -242,7 +242,7 @@ fn w5_a_client_that_closes_is_away() {
 
 /// W6: WebSockets, lines and raw clients take turns in one ring.
 #[test]
-fn w6_a_browser_plays_with_everybody_else() {
+fn w6_a_browser_plays_with_all_other_clients() {
     let mut world = world(auto_config());
     let web = socket(&mut world);
     world.say_bytes(web, &text("JOIN web"));
@@ -264,9 +264,9 @@ fn w6_a_browser_plays_with_everybody_else() {
     );
 }
 
-/// W6: it is never taken for a raw client, and has to join in time like anybody.
+/// W6: it is never taken for a raw client, and has to join in time like any other.
 #[test]
-fn w6_a_socket_that_does_not_go_on_is_given_up() {
+fn w6_a_socket_that_does_not_join_is_closed() {
     for config in [auto_config(), line_config()] {
         let mut world = world(config);
         let [half, silent] = [(); 2].map(|()| world.connect());
@@ -294,7 +294,7 @@ fn w6_there_is_one_handshake() {
     assert!(told[0].starts_with("BYE not-here "), "{told:?}");
 }
 
-/// W6: what waits for a browser that does not read is bounded as for others.
+/// W6: the queue of a browser that does not read is limited like any other.
 #[test]
 fn w6_a_browser_that_does_not_read_is_closed() {
     let mut world = World::with_driver(line_config(), 1, |driver| driver.out_bytes_max = 70_000);
@@ -310,7 +310,7 @@ fn w6_a_browser_that_does_not_read_is_closed() {
 
 /// W7
 #[test]
-fn w7_pings_are_answered_and_sent_where_that_is_asked_for() {
+fn w7_pings_are_answered_and_sent_if_requested() {
     let mut world =
         World::with_driver(auto_config(), 1, |driver| driver.wire_ping = Some(Duration::from_secs(20)));
     offer(&mut world);
@@ -320,6 +320,6 @@ fn w7_pings_are_answered_and_sent_where_that_is_asked_for() {
     assert_eq!(told(&mut world, peer, &frame(0x89, b"x")), ["8a x"]);
     world.drive_for(secs(45));
     assert_eq!(heard(&mut world, peer), ["89 ", "89 "]);
-    // The line protocol's own is a line like any other.
+    // The PING of the line protocol is a line like any other.
     assert_eq!(told(&mut world, peer, &text("PING")), ["PONG"]);
 }

@@ -1,4 +1,4 @@
-//! A client and each `BYE`: whether to come again, to come as a newcomer, or not to come any more.
+//! A client and each `BYE`: whether it comes again, as before or as a newcomer, or gives up.
 
 use taketurns::protocol::turns::{End, News};
 use taketurns::session::Bye;
@@ -6,7 +6,7 @@ use taketurns::session::Bye;
 use super::talk::{DIAL, SECRET, Talk, ann};
 
 #[test]
-fn a_client_that_is_not_wanted_does_not_come_again() {
+fn an_unwanted_client_does_not_come_again() {
     for (code, why) in [
         ("superseded", End::Superseded),
         ("forbidden", End::Forbidden),
@@ -30,7 +30,7 @@ fn a_client_that_is_not_wanted_does_not_come_again() {
     }
 }
 
-/// With the back-off of the driver, since nothing was confirmed.
+/// With the back-off of the driver, because nothing was confirmed.
 #[test]
 fn a_client_comes_again_for_everything_else() {
     let others = Bye::ALL.iter().filter(|code| {
@@ -50,7 +50,7 @@ fn a_client_comes_again_for_everything_else() {
     }
 }
 
-/// Its first `WELCOME` was lost, so its own seat is in its way until the server notices.
+/// Its first `WELCOME` was lost, so its own seat blocks it until the server notices.
 #[test]
 fn a_client_whose_name_is_taken_tries_again() {
     let mut talk = Talk::with(ann());
@@ -71,7 +71,7 @@ fn a_client_is_told_where_the_ring_has_moved() {
 }
 
 #[test]
-fn a_server_that_closes_without_a_word_is_dialed_again() {
+fn a_server_that_closes_silently_is_dialed_again() {
     use taketurns::protocol::Protocol as _;
     let mut talk = Talk::welcomed();
     talk.client.handle_end(talk.now, talk.id, b"SAY :no end", &mut talk.links);

@@ -1,4 +1,4 @@
-//! How a client joins, and what it shows of its secrets (L7).
+//! How a client joins, and the secrets that it sends (L7).
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ fn far() -> SocketAddr {
 }
 
 #[test]
-fn a_client_says_all_that_it_wants_in_its_join() {
+fn a_join_has_all_settings_of_its_client() {
     let seat = SeatRequest {
         weight: Weight::new(3).expect("a weight"),
         demand: Demand::Ask,
@@ -30,7 +30,7 @@ fn a_client_says_all_that_it_wants_in_its_join() {
 }
 
 #[test]
-fn a_watcher_says_its_ring_and_its_token() {
+fn a_watcher_sends_its_ring_and_its_token() {
     let ring = "gpu0".parse().expect("a name");
     let mut talk = Talk::with(ClientConfig { token: "ey.J".parse().ok(), ..ClientConfig::watch(ring) });
     assert_eq!(talk.said(), "WATCH ring=gpu0 token=ey.J\n");
@@ -100,7 +100,7 @@ fn l7_no_debug_output_shows_a_secret() {
 }
 
 #[test]
-fn a_welcome_says_where_the_client_sits() {
+fn a_welcome_describes_the_seat() {
     let mut talk = Talk::with(ann());
     talk.hear(&welcome(31, " last=9"));
     let news = talk.news();

@@ -1,4 +1,4 @@
-//! Everything else that a server may say: to hearers, in any split, unknown, early, or nonsense.
+//! Everything else that a server may send: to hearers, in any split, unknown, early, or nonsense.
 
 use taketurns::protocol::turns::{ClientConfig, Heard, News};
 use taketurns::session::{How, Name, SeatState};
@@ -14,7 +14,7 @@ fn heard(heard: Heard) -> News {
     News::Heard(Box::new(heard))
 }
 
-/// All that hearers are told.
+/// Everything that hearers can be told.
 const ROUND: &str = "SEAT bob seat=2 state=holding weight=3\nSEATS main seats=1\nJOINED eve seat=3\nAWAY eve\nBACK eve\n\
     BEGIN bob turn=4 within=250\nTURN bob turn=4 as=Bob :e2 e4\nTURN bob turn=5 bytes=3\na\nb\n\
     SKIP bob turn=6 how=lapsed\nLEFT eve\nPAUSED main\nRESUMED main\nSAY :hello\nSAY bytes=2\n\n\n\n";
@@ -42,16 +42,16 @@ fn round() -> Vec<News> {
 }
 
 #[test]
-fn a_watcher_hears_all_that_happens() {
+fn a_watcher_hears_everything_that_happens() {
     let mut talk = Talk::with(ClientConfig::watch(name("main")));
     talk.hear("WATCHING main epoch=1f\n");
     talk.hear(ROUND);
     assert_eq!(talk.news()[1..], round());
 }
 
-/// L1: what is one message never depends on how its bytes come.
+/// L1: how bytes are split never affects messages.
 #[test]
-fn l1_every_split_of_the_bytes_is_heard_alike() {
+fn l1_every_split_of_the_bytes_has_the_same_effect() {
     for at in 0..=ROUND.len() {
         let mut talk = Talk::welcomed();
         talk.hear(&ROUND[..at]);
@@ -65,7 +65,7 @@ fn l1_every_split_of_the_bytes_is_heard_alike() {
 }
 
 #[test]
-fn a_line_that_is_not_known_reaches_the_host() {
+fn an_unknown_line_reaches_the_host() {
     let mut talk = Talk::welcomed();
     talk.hear("SCORE ann points=3 :well done\nIMAGE bytes=3\n\x00\n\x01\nGO turn=4\nBEGIN a:b turn=4 within=1\nSAY :x\n");
     let unknown = |line: &str, payload: Option<&[u8]>| News::Unknown {
@@ -85,7 +85,7 @@ fn a_line_that_is_not_known_reaches_the_host() {
 }
 
 #[test]
-fn l7_a_line_that_is_not_known_is_passed_on_without_its_secrets() {
+fn l7_an_unknown_line_is_passed_on_without_its_secrets() {
     let mut talk = Talk::welcomed();
     talk.hear(&format!("WELCOMES ann resume={SECRET} name=J\u{f6}rg\nHELLO J\u{f6}rg\n"));
     let news = talk.news();
@@ -108,7 +108,7 @@ fn everything_before_the_welcome_is_ignored() {
 }
 
 #[test]
-fn a_server_whose_messages_have_no_end_is_given_up() {
+fn a_connection_is_closed_if_a_message_of_the_server_has_no_end() {
     let long = "x".repeat(1025);
     for bytes in
         [&long, "SAY bytes=2\nabc\n", "SAY bytes=2 bytes=2\n", "SAY bytes=65537\n", "SAY bytes=1 :x\n"]
@@ -126,7 +126,7 @@ fn a_server_whose_messages_have_no_end_is_given_up() {
     assert_eq!(talk.news().len(), 1);
 }
 
-/// Bytes that are no text, in a payload and in a line.
+/// Bytes that are not text, in a payload and in a line.
 #[test]
 fn a_line_that_is_not_utf8_ends_the_connection() {
     use taketurns::protocol::Protocol as _;
@@ -137,9 +137,9 @@ fn a_line_that_is_not_utf8_ends_the_connection() {
     assert!(talk.is_aborted());
 }
 
-/// A client that is told a lot at once, and has a lot to say to it, stops until it is written.
+/// A client that receives much at once, and has much to send, stops until its output is written.
 #[test]
-fn nothing_is_acted_upon_behind_the_end_of_a_connection() {
+fn nothing_after_the_end_of_a_connection_has_an_effect() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.hear("BYE shutting-down :bye\nLAPSED turn=3\nGO turn=4 within=5\n");
     assert_eq!(talk.news().len(), 1);

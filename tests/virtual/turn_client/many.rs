@@ -1,4 +1,4 @@
-//! Many clients in one process, and whose connection is whose.
+//! Many clients in one process, and the owner of each connection.
 
 use taketurns::protocol::turns::{ClientConfig, ClientId, CommandError, News, TurnClient};
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Links, Origin, Protocol};
@@ -85,7 +85,7 @@ fn a_connection_without_a_client_is_closed() {
 }
 
 #[test]
-fn a_client_that_is_removed_is_forgotten_and_its_id_not_used_again() {
+fn a_removed_client_is_forgotten_and_its_id_not_used_again() {
     let mut many = Many::new();
     let ann = many.add("ann", "main");
     many.client.dial(ann, DialId(0));
@@ -99,11 +99,11 @@ fn a_client_that_is_removed_is_forgotten_and_its_id_not_used_again() {
     assert_eq!(many.client.ask(NOW, ann, &mut many.links), Err(CommandError::NoSuchClient));
     assert!(!many.client.dial(ann, DialId(0)));
     let id = many.open(Origin::Dialed(DialId(0)));
-    assert!(!many.links.is_open(id), "nobody's dial any more");
+    assert!(!many.links.is_open(id), "the dial has no client any more");
     assert_eq!(many.client.poll_event(), None);
 }
 
-/// The number of a dial that was hung up is the next one's.
+/// The number of a dial that was hung up is used again.
 #[test]
 fn a_dial_belongs_to_one_client_and_a_client_has_one_dial() {
     let mut many = Many::new();
@@ -119,16 +119,16 @@ fn a_dial_belongs_to_one_client_and_a_client_has_one_dial() {
     let new = many.open(Origin::Dialed(DialId(1)));
     assert_eq!(many.said(new), "JOIN bob ring=main\n");
     assert!(!many.links.is_open(id));
-    // Removing one does not take the dial of the other.
+    // Removing one client does not affect the dial of the other.
     many.client.dial(ann, DialId(1));
     many.client.remove(bob, &mut many.links);
     let id = many.open(Origin::Dialed(DialId(1)));
     assert_eq!(many.said(id), "JOIN ann ring=main\n");
 }
 
-/// A host that was told `moved at=` hangs up, dials there, and says so.
+/// A host that was told `moved at=` hangs up, dials there, and tells the client.
 #[test]
-fn a_client_goes_on_with_its_seat_over_another_dial() {
+fn a_client_resumes_its_seat_over_another_dial() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.lose();
     assert!(talk.client.dial(talk.ann, DialId(8)));
@@ -140,7 +140,8 @@ fn a_client_goes_on_with_its_seat_over_another_dial() {
     talk.answer(&turn, "x").expect("it is the same turn");
 }
 
-/// A server resumes the seat on the new connection, and says `superseded` on the old one: that is no end.
+/// A server resumes the seat on the new connection and sends `superseded` on the old one, which does not end
+/// the client.
 #[test]
 fn the_end_of_an_earlier_connection_is_not_that_of_the_next_one() {
     for framing in [Framing::Raw, Framing::Line] {

@@ -1,18 +1,18 @@
-//! Our client in both framings: alone with a test that is its server, and says what a server seldom says; and
-//! with our own server.
+//! Our client in both framings: alone, with a test as its server that sends unusual messages; and with our
+//! own server.
 
-// talk.rs   one client, its connection, and a server's words for it
+// talk.rs   one client, its connection, and messages of a server
 // turns.rs  turns whose connection stays
 // resume.rs turns whose connection is lost
 // wishes.rs asking, resting, leaving, draining
-// ends.rs   what it takes from a BYE
-// hello.rs  how it joins, and what it shows of its secrets
-// lines.rs  whatever else a server may say
+// ends.rs   the effect of each BYE
+// hello.rs  how it joins, and the secrets that it sends
+// lines.rs  everything else that a server may send
 // pings.rs  signs of life
 // raw.rs    the raw framing
-// truth.rs  a small honest server, losses and restarts by chance
-// together.rs  our own server, losses and restarts by chance; pair.rs is their world
-// many.rs   many clients, and whose connection is whose
+// truth.rs  a small honest server, with random losses and restarts
+// together.rs  our own server, with random losses and restarts; pair.rs is their world
+// many.rs   many clients, and the owner of each connection
 
 mod ends;
 mod hello;

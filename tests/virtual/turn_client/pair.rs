@@ -1,4 +1,4 @@
-//! Our clients and our server in one virtual world, whose connections break and whose server dies.
+//! Our clients and our server in one virtual world, in which connections break and the server dies.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use taketurns::time::{Instant, Now};
 
 use super::talk::server;
 
-/// More rounds than this at one instant: client and server talk without end.
+/// With more rounds than this at one instant, client and server talk without end.
 const ROUNDS_MAX: usize = 10_000;
 
-/// An outbound connection, as a driver keeps it.
+/// An outbound connection, like in a driver.
 struct Dial {
     connection: Option<(ConnectionId, Peer)>,
     /// When the next attempt begins.
@@ -68,7 +68,7 @@ impl Pair {
         self.client.ask(now, client, &mut self.links)
     }
 
-    /// The client's end of a connection is gone, and both sides see it.
+    /// Breaks a connection so that both sides notice.
     pub(crate) fn break_connection(&mut self, at: usize) {
         let Some((id, peer)) = self.dials[at].connection.take() else { return };
         self.world.reset(peer);
@@ -79,7 +79,7 @@ impl Pair {
         self.dials[at].again_at = self.world.elapsed() + ms(100);
     }
 
-    /// The client notices that its connection is gone, and the server does not.
+    /// Breaks a connection so that only the client notices.
     pub(crate) fn break_client_end(&mut self, at: usize) {
         if let Some(peer) = self.peer(at) {
             self.world.lose_up(peer);
@@ -88,7 +88,7 @@ impl Pair {
         self.break_connection(at);
     }
 
-    /// Time goes by, and `host` hears what happens when it does.
+    /// Lets time pass, and hands events to `host` as they happen.
     pub(crate) fn drive_for(&mut self, time: Duration, mut host: impl FnMut(&mut Pair, ClientEvent)) {
         let until = self.world.elapsed() + time;
         loop {
@@ -105,7 +105,7 @@ impl Pair {
         }
     }
 
-    /// Everything that can happen now, happens.
+    /// Runs everything that can happen now.
     fn settle(&mut self, host: &mut impl FnMut(&mut Pair, ClientEvent)) {
         for _ in 0..ROUNDS_MAX {
             let mut is_busy = false;
@@ -138,7 +138,7 @@ impl Pair {
         true
     }
 
-    /// Carries the bytes of one connection, in both directions. Returns whether there were any.
+    /// Carries the bytes of one connection in both directions. Returns whether there were any.
     fn exchange(&mut self, at: usize) -> bool {
         let Some((id, peer)) = self.dials[at].connection else { return false };
         let now = self.now();
@@ -156,7 +156,7 @@ impl Pair {
             self.world.say_bytes(peer, &unsent);
         }
         let is_quiet = unsent.is_empty() && heard.is_empty();
-        // The server's last words are heard before its end.
+        // The server's last bytes arrive before its end.
         if !self.links.is_open(id) || is_quiet && !self.world.is_open(peer) {
             self.break_connection(at);
             return true;

@@ -25,7 +25,7 @@ fn a_client_pings_at_its_interval() {
 }
 
 #[test]
-fn a_connection_whose_ping_is_not_answered_is_given_up() {
+fn a_connection_whose_ping_is_not_answered_is_closed() {
     let mut talk = pinging();
     talk.pass_time(secs(7));
     talk.pass_time(secs(6));
@@ -37,10 +37,10 @@ fn a_connection_whose_ping_is_not_answered_is_given_up() {
     assert_eq!(talk.client.next_deadline(), None);
 }
 
-/// T22: any message after a `JOIN` that resumes voids the old secret, and the `WELCOME` with the new one may
-/// be lost.
+/// T22: any message after a resuming `JOIN` voids the old secret, and the `WELCOME` with the new one may be
+/// lost.
 #[test]
-fn t22_nothing_is_said_before_the_welcome_and_a_silent_server_is_given_up() {
+fn t22_nothing_is_sent_before_the_welcome_and_a_silent_connection_is_closed() {
     let mut talk = pinging();
     talk.lose();
     talk.open();
@@ -51,7 +51,7 @@ fn t22_nothing_is_said_before_the_welcome_and_a_silent_server_is_given_up() {
     assert!(talk.is_aborted(), "and the driver dials again");
 }
 
-/// A ping of the host's own does not put the end of a connection off.
+/// The host's own pings do not delay the end of a connection.
 #[test]
 fn a_host_that_pings_does_not_hide_the_silence() {
     let mut talk = pinging();
@@ -85,7 +85,7 @@ fn a_client_without_an_interval_waits_for_nothing() {
 }
 
 #[test]
-fn an_interval_of_nothing_is_not_a_loop() {
+fn a_zero_interval_is_not_an_endless_loop() {
     let mut talk = Talk::with(ClientConfig { ping_interval: Some(secs(0)), ..ann() });
     talk.hear(&welcome(1, ""));
     talk.pass_time(ms(10));

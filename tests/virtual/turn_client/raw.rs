@@ -1,4 +1,4 @@
-//! The raw framing, in which nobody tells a client what counts.
+//! The raw framing, in which a client is not told whether its answers count.
 
 use taketurns::protocol::Protocol as _;
 use taketurns::protocol::turns::{
@@ -19,7 +19,7 @@ fn with_turn() -> (Talk, ClientTurn) {
     (talk, turn)
 }
 
-/// The host answers, and the network has not taken it.
+/// Lets the host answer without the network taking it.
 fn queue(talk: &mut Talk, turn: &ClientTurn, answer: &str) {
     talk.client.answer(talk.now, turn, answer.as_bytes(), &mut talk.links).expect("it is open");
 }
@@ -30,13 +30,13 @@ fn a_number_counts_once_it_is_written() {
     assert_eq!((turn.fence, turn.deadline), (None, None));
     queue(&mut talk, &turn, "17");
     talk.client.handle_flushed(talk.now, &mut talk.links);
-    assert_eq!(talk.news(), [], "nobody has taken it");
+    assert_eq!(talk.news(), [], "the network has not taken it");
     assert_eq!(talk.said(), "ann:17");
     assert_eq!(talk.news(), [accepted(turn)]);
     assert_eq!(talk.answer(&turn, "18"), Err(CommandError::StaleTurn));
 }
 
-/// The legacy server runs its signals together, and says `WAIT` whenever it likes.
+/// The legacy server runs its signals together, and sends `WAIT` at any time.
 #[test]
 fn signals_may_run_together_and_be_split_anywhere() {
     let signals = "WAITWAITGOWAIT";
@@ -48,7 +48,7 @@ fn signals_may_run_together_and_be_split_anywhere() {
         assert!(matches!(&news[..], [WAITING, WAITING, News::Granted(_), WAITING]), "{at}: {news:?}");
         assert!(talk.links.is_confirmed(talk.id));
     }
-    // Half a signal belongs to its connection, and is not lost while that lasts.
+    // Half a signal belongs to its connection, and is kept while that lasts.
     let mut talk = Talk::with(raw());
     talk.hear("G");
     talk.lose();
@@ -75,8 +75,8 @@ fn at_most_one_go_is_unanswered() {
     assert_eq!(talk.news(), [accepted(turn)], "one turn, one number");
 }
 
-/// The next `GO` may be read before it was noticed that the answer is written, or even before it is: neither
-/// sends a number twice.
+/// The client may read the next `GO` before it notices that the answer was written, or even before it was. In
+/// neither case is a number sent twice.
 #[test]
 fn a_go_while_a_number_is_being_sent_is_the_next_turn() {
     for is_written in [true, false] {
@@ -137,7 +137,7 @@ impl Talk {
 }
 
 #[test]
-fn a_number_for_a_connection_that_is_being_closed_is_not_said_to_be_sent() {
+fn a_number_for_a_connection_that_is_being_closed_is_not_reported_as_sent() {
     let (mut talk, turn) = with_turn();
     talk.links.close(talk.id);
     assert_eq!(talk.answer(&turn, "17").as_deref(), Ok(""));
@@ -155,16 +155,16 @@ fn an_answer_is_a_number() {
 }
 
 #[test]
-fn a_turn_is_given_up_with_the_connection() {
+fn passing_a_turn_closes_the_connection() {
     let (mut talk, turn) = with_turn();
     talk.pass(&turn).expect("it is open");
-    assert!(talk.is_aborted(), "it has no other word for it");
+    assert!(talk.is_aborted(), "there is no message for it");
     talk.lose();
     assert!(matches!(talk.news()[..], [News::Over { .. }]));
 }
 
 #[test]
-fn a_raw_client_has_no_words_for_the_rest() {
+fn a_raw_client_has_no_other_commands() {
     let (mut talk, turn) = with_turn();
     assert_eq!(talk.renew(&turn), Err(CommandError::NotInRaw));
     for command in [TurnClient::ask, TurnClient::rest, TurnClient::ping] {
@@ -192,7 +192,7 @@ fn a_raw_client_leaves_with_its_answer_written() {
 }
 
 #[test]
-fn settings_that_the_framing_cannot_say_are_refused() {
+fn settings_that_the_framing_cannot_express_are_refused() {
     let seat = ann().seat.expect("it has one");
     let of = |seat: SeatRequest| ClientConfig { framing: Framing::Raw, ..ClientConfig::from(seat) };
     let bad = [
@@ -205,7 +205,7 @@ fn settings_that_the_framing_cannot_say_are_refused() {
         ClientConfig { seat: None, ..raw() },
     ];
     for config in bad {
-        let error = TurnClient::new().add(config).expect_err("the framing has no word for it");
+        let error = TurnClient::new().add(config).expect_err("the framing cannot express it");
         let ConfigError::NotInRaw(what) = error else { panic!("{error}") };
         assert_eq!(error.to_string(), format!("a client of the raw framing cannot {what}"));
     }

@@ -1,4 +1,4 @@
-//! Turns whose connection is lost: the host is told the truth of each answer, once.
+//! Turns whose connection is lost: the host is told the true fate of each answer, once.
 
 use taketurns::protocol::turns::{CommandError, Fate, News, Welcome};
 use taketurns::session::{Code, How};
@@ -6,7 +6,7 @@ use taketurns::session::{Code, How};
 use super::talk::{SECRET, Talk, ann, answered, welcome};
 use super::turns::{accepted, lost};
 
-/// The news behind the welcome.
+/// Returns the news after the welcome.
 fn news_behind_welcome(talk: &mut Talk) -> Vec<News> {
     let mut news = talk.news();
     assert!(matches!(news.first(), Some(News::Welcomed(_))), "{news:?}");
@@ -20,7 +20,7 @@ fn is_resumed(talk: &mut Talk) -> bool {
     is_resumed
 }
 
-/// T22: the secret of the last `WELCOME` is used, also if a later one was lost.
+/// T22: the secret of the last `WELCOME` is used, even if a later one was lost.
 #[test]
 fn a_client_resumes_its_seat_with_its_last_secret() {
     let mut talk = Talk::with(ann());
@@ -49,7 +49,8 @@ fn a_turn_outlives_its_connection() {
     assert_eq!(talk.answer(&turn, "x"), Ok(answered("x")));
 }
 
-/// T23: while it is not known to count, the same answer goes into the same turn again, and into no other.
+/// T23: as long as it is not known to have counted, the same answer is sent into the same turn again, and
+/// into no other.
 #[test]
 fn t23_an_answer_in_flight_is_sent_again_in_its_turn() {
     let (mut talk, turn) = Talk::with_turn_3();
@@ -68,7 +69,7 @@ fn t23_an_answer_in_flight_is_sent_again_in_its_turn() {
 }
 
 #[test]
-fn t23_last_says_that_the_answer_in_flight_has_counted() {
+fn t23_last_confirms_the_answer_in_flight() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.answer(&turn, "x").expect("it is open");
     talk.resume(1, " last=3");
@@ -77,8 +78,8 @@ fn t23_last_says_that_the_answer_in_flight_has_counted() {
     assert_eq!(talk.news(), [News::Waiting { ahead: Some(1), needs: None }]);
 }
 
-/// It did not count if the server goes on without having said so. A resting seat hears neither `GO` nor
-/// `WAIT`: the pong tells.
+/// It did not count if the server goes on without confirming it. A resting seat gets neither `GO` nor `WAIT`,
+/// but the pong shows it.
 #[test]
 fn an_answer_whose_turn_has_passed_is_lost() {
     for line in ["WAIT ahead=0 needs=1\n", "PONG\n", "GO turn=5 within=500\n", "LAPSED turn=3\n"] {
@@ -103,9 +104,9 @@ fn a_turn_that_the_host_has_not_answered_is_over_when_another_one_comes() {
     }
 }
 
-/// M6: the answer is with the host of the server: its `OK` or `NO` comes on this connection.
+/// M6: the answer is with the server's host, and its `OK` or `NO` will come on this connection.
 #[test]
-fn m6_an_answer_that_is_judged_is_kept_and_not_sent_again() {
+fn m6_an_answer_being_judged_is_kept_and_not_sent_again() {
     for (reply, is_accepted) in [("OK turn=3\n", true), ("NO refused turn=3 :gone\n", false)] {
         let (mut talk, turn) = Talk::with_turn_3();
         talk.answer(&turn, "x").expect("it is open");
@@ -136,7 +137,7 @@ fn m6_an_answer_that_is_judged_and_refused_may_be_given_again() {
 
 /// M5: the verdict came while the client was away.
 #[test]
-fn m5_an_answer_counts_wherever_its_client_is_by_then() {
+fn m5_an_answer_counts_even_if_its_client_is_away() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.answer(&turn, "x").expect("it is open");
     talk.resume(1, " judging=3");
@@ -160,7 +161,7 @@ fn an_answer_while_the_connection_is_lost_is_sent_in_its_turn_or_not_at_all() {
 }
 
 #[test]
-fn an_answer_for_a_connection_that_is_being_closed_is_not_said_to_be_sent() {
+fn an_answer_for_a_connection_that_is_being_closed_is_not_reported_as_sent() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.links.close(talk.id);
     assert_eq!(talk.answer(&turn, "x").as_deref(), Ok(""));
@@ -168,7 +169,7 @@ fn an_answer_for_a_connection_that_is_being_closed_is_not_said_to_be_sent() {
     assert_eq!(news_behind_welcome(&mut talk), [lost(turn, "x", Fate::Refused)]);
 }
 
-/// T31: `last` says something about the answer in flight in the same epoch only.
+/// T31: `last` says something about the answer in flight only in the same epoch.
 #[test]
 fn t31_another_life_of_the_server_does_not_know() {
     let (mut talk, turn) = Talk::with_turn_3();
@@ -189,9 +190,9 @@ fn t31_another_life_of_the_server_does_not_know() {
     }
 }
 
-/// T31: the seat is gone; it joins anew on the next connection, by itself.
+/// T31: the seat is gone, and the client joins anew on the next connection, without a command.
 #[test]
-fn t31_a_client_joins_anew_when_its_secret_is_worth_nothing() {
+fn t31_a_client_joins_anew_when_its_secret_is_worthless() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.answer(&turn, "x").expect("it is open");
     talk.lose();
@@ -207,7 +208,7 @@ fn t31_a_client_joins_anew_when_its_secret_is_worth_nothing() {
 }
 
 #[test]
-fn a_turn_that_was_given_up_while_the_connection_is_lost_is_given_up_when_it_is_back() {
+fn a_turn_given_up_without_a_connection_is_passed_on_the_next_one() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.lose();
     assert_eq!(talk.pass(&turn).as_deref(), Ok(""));
@@ -221,14 +222,14 @@ fn a_turn_that_was_given_up_while_the_connection_is_lost_is_given_up_when_it_is_
 }
 
 #[test]
-fn a_host_that_answers_before_the_server_has_said_that_it_may_waits_for_that() {
+fn an_early_answer_waits_until_the_server_confirms_the_turn() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.resume(1, "");
     assert_eq!(talk.answer(&turn, "x").as_deref(), Ok(""));
     assert_eq!(talk.hear("GO turn=3 within=300\n"), answered("x"));
 }
 
-/// Before the `WELCOME` nothing is known of the server, and its numbers say nothing.
+/// Before the `WELCOME` the life of the server is unknown, so its numbers mean nothing.
 #[test]
 fn a_refusal_before_the_welcome_ends_no_turn() {
     for line in ["NO stale-turn turn=3 :no\n", "NO refused turn=3 within=5 :no\n"] {

@@ -1,4 +1,4 @@
-//! One client, its connection, and a server's words for it.
+//! One client, its connection, and messages of a server.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct Talk {
     pub(crate) id: ConnectionId,
     /// The transport of its next connection.
     pub(crate) transport: Transport,
-    /// The bytes that the client has not consumed.
+    /// The unconsumed bytes.
     rest: Vec<u8>,
 }
 
@@ -35,18 +35,18 @@ pub(crate) fn raw() -> ClientConfig {
     ClientConfig { framing: Framing::Raw, ..ann() }
 }
 
-/// `WELCOME`, with more fields behind it.
+/// Returns a `WELCOME` with additional fields.
 pub(crate) fn welcome(epoch: u64, more: &str) -> String {
     format!("WELCOME ann seat=1 ring=main epoch={epoch:016x} resume={SECRET}{more}\n")
 }
 
-/// An answer as it is said in turn 3 of life 1.
+/// Returns an answer as it is sent in turn 3 of life 1.
 pub(crate) fn answered(text: &str) -> String {
     format!("ANSWER turn=3 epoch=0000000000000001 :{text}\n")
 }
 
 impl Talk {
-    /// It is connected, and has said hello.
+    /// Returns a client that has connected and sent its hello.
     pub(crate) fn with(config: ClientConfig) -> Talk {
         let mut client = TurnClient::new();
         let ann = client.add(config).expect("the framing can say it");
@@ -59,7 +59,7 @@ impl Talk {
         talk
     }
 
-    /// It has its seat.
+    /// Returns a client that has its seat.
     pub(crate) fn welcomed() -> Talk {
         let mut talk = Talk::with(ann());
         talk.hear(&welcome(1, ""));
@@ -67,7 +67,7 @@ impl Talk {
         talk
     }
 
-    /// It has turn 3, and no ping is unanswered.
+    /// Returns a client that has turn 3 and no unanswered ping.
     pub(crate) fn with_turn_3() -> (Talk, ClientTurn) {
         let mut talk = Talk::welcomed();
         talk.hear("GO turn=3 within=500\nPONG\n");
@@ -79,7 +79,7 @@ impl Talk {
         self.client.handle_open(self.now, self.id, peer, Origin::Dialed(DIAL), &mut self.links);
     }
 
-    /// The server says `bytes`. Returns what the client says to that.
+    /// Lets the server send `bytes`. Returns the client's output.
     pub(crate) fn hear(&mut self, bytes: &str) -> String {
         self.rest.extend_from_slice(bytes.as_bytes());
         if self.is_open() {
@@ -89,7 +89,7 @@ impl Talk {
         self.said()
     }
 
-    /// Takes all that the client has said, as a network that writes it.
+    /// Takes all output of the client, like a network that writes it.
     pub(crate) fn said(&mut self) -> String {
         let said = self.links.unsent(self.id).to_vec();
         self.links.consume(self.id, said.len());
@@ -97,7 +97,7 @@ impl Talk {
         String::from_utf8(said).expect("UTF-8")
     }
 
-    /// How much the client has not consumed.
+    /// Returns the number of unconsumed bytes.
     pub(crate) fn unconsumed(&self) -> usize {
         self.rest.len()
     }
@@ -109,7 +109,7 @@ impl Talk {
         self.rest.clear();
     }
 
-    /// The driver has dialed again. Returns what the client says then.
+    /// Dials again, like the driver. Returns the client's output.
     pub(crate) fn open(&mut self) -> String {
         self.open_to(server())
     }
@@ -121,7 +121,7 @@ impl Talk {
         self.said()
     }
 
-    /// The connection is lost, and the client is back in its seat.
+    /// Loses the connection, and brings the client back to its seat.
     pub(crate) fn resume(&mut self, epoch: u64, more: &str) -> String {
         self.lose();
         self.open();
@@ -151,7 +151,7 @@ impl Talk {
         Ok(self.said())
     }
 
-    /// Any command that is about the client.
+    /// Runs any command for the client.
     pub(crate) fn command(
         &mut self,
         command: fn(&mut TurnClient, Now, ClientId, &mut Links) -> Result<(), CommandError>,
@@ -165,7 +165,7 @@ impl Talk {
         self.said()
     }
 
-    /// Time goes by, and every deadline on the way is met.
+    /// Lets time pass, and meets every deadline on the way.
     pub(crate) fn pass_time(&mut self, time: Duration) -> String {
         let until = self.now.instant + time;
         let mut calls = 0;
@@ -179,14 +179,14 @@ impl Talk {
         self.said()
     }
 
-    /// The news since the host last asked, but for pongs.
+    /// Returns the news since the last call, without pongs.
     pub(crate) fn news(&mut self) -> Vec<News> {
         let events: Vec<_> = std::iter::from_fn(|| self.client.poll_event()).collect();
         assert!(events.iter().all(|event| event.client == self.ann));
         events.into_iter().map(|event| event.news).filter(|news| *news != News::Pong).collect()
     }
 
-    /// The turn that was granted, and nothing else was heard.
+    /// Returns the granted turn, which must be the only news.
     pub(crate) fn granted(&mut self) -> ClientTurn {
         match self.news()[..] {
             [News::Granted(turn)] => turn,

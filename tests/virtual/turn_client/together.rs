@@ -19,13 +19,13 @@ fn client(name: &str, framing: Framing) -> ClientConfig {
     ClientConfig { framing, ..ClientConfig::seat(name.parse().expect("a name")) }
 }
 
-/// A host whose clients count: from their index on, in steps of their number.
+/// A host whose clients count: each from its index, in steps of their number.
 struct Counting {
     next: BTreeMap<ClientId, i64>,
     /// Turns that wait for their answers.
     open: Vec<ClientTurn>,
     step: i64,
-    /// The accepted numbers, as the clients know.
+    /// The accepted numbers, as the clients know them.
     known: BTreeMap<ClientId, Vec<i64>>,
     is_raw: bool,
 }
@@ -62,7 +62,7 @@ impl Counting {
         }
     }
 
-    /// Answers at a pace of 10 ms.
+    /// Answers every 10 ms.
     fn run(&mut self, pair: &mut Pair, ms_long: u64) {
         for _ in 0..ms_long.div_ceil(10) {
             pair.drive_for(ms(10), |_, event| self.hear(event));
@@ -73,7 +73,7 @@ impl Counting {
         }
     }
 
-    /// At a pace of 1 s.
+    /// Answers every second.
     fn run_slowly(&mut self, pair: &mut Pair, ms_long: u64) {
         for _ in 0..ms_long.div_ceil(1_000) {
             pair.drive_for(secs(1), |_, event| self.hear(event));
@@ -81,7 +81,7 @@ impl Counting {
         }
     }
 
-    /// Each client's numbers, as it knows them, must be the sequence itself.
+    /// Checks that each client's numbers, as it knows them, are the exact sequence.
     fn assert_no_gap_and_no_repetition(&self, context: &str) {
         for (known, start) in self.known.values().zip(1..) {
             let expected: Vec<_> = (0..).map(|n| start + n * self.step).take(known.len()).collect();
@@ -94,19 +94,19 @@ impl Counting {
     }
 }
 
-/// The numbers that the server has accepted.
+/// Returns the numbers that the server has accepted.
 fn accepted(pair: &Pair) -> Vec<i64> {
     let number = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).parse().expect("a number");
     pair.world.answers.iter().map(|answer| number(&answer.bytes)).collect()
 }
 
-/// L12: old clients and new ones take turns in one ring, with the same promises.
+/// L12: old and new clients take turns in one ring, with the same promises.
 #[test]
-fn l12_two_clients_alternate_whatever_they_speak() {
+fn l12_two_clients_alternate_in_any_framings() {
     for framings in [[Framing::Line; 2], [Framing::Raw; 2], [Framing::Raw, Framing::Line]] {
         let mut pair = Pair::new(config(), 3);
         let mut host = Counting::begin(&mut pair, &framings);
-        // A connection that is silent for 300 ms is a raw client's.
+        // A connection that is silent for 300 ms is taken for a raw client.
         host.run(&mut pair, 2_000);
         let numbers = accepted(&pair);
         assert!(numbers.len() > 10, "{framings:?}: {numbers:?}");
@@ -118,8 +118,8 @@ fn l12_two_clients_alternate_whatever_they_speak() {
     }
 }
 
-/// T31, with T22 and T23: lives of the server come and go under clients that answer as fast as they can;
-/// nothing is lost for them.
+/// T31, with T22 and T23: lives of the server come and go under clients that answer as fast as they can, and
+/// they lose nothing.
 #[test]
 fn t31_clients_survive_any_number_of_losses_and_restarts() {
     for seed in 0..8 {
@@ -138,7 +138,7 @@ fn t31_clients_survive_any_number_of_losses_and_restarts() {
                 1 => pair.break_client_end(rng.usize(0..2)),
                 2 => pair.break_connection(rng.usize(0..2)),
                 way => {
-                    // One direction is gone, and the other one is not, until the client notices.
+                    // One direction is broken until the client notices, the other is not.
                     let at = rng.usize(0..2);
                     if let Some(peer) = pair.peer(at) {
                         if way == 3 {
@@ -152,7 +152,7 @@ fn t31_clients_survive_any_number_of_losses_and_restarts() {
                 }
             }
         }
-        // A connection that is half gone, and holds the turn, has 30 s.
+        // A half-broken connection that holds the turn has 30 s.
         host.run_slowly(&mut pair, 31_000);
         let before = host.count();
         host.run(&mut pair, 3_000);
@@ -161,7 +161,7 @@ fn t31_clients_survive_any_number_of_losses_and_restarts() {
     }
 }
 
-/// A raw number counts once it is written: it is never sent twice, over any number of lost connections.
+/// A raw number counts once it is written, and is never sent twice over any number of lost connections.
 #[test]
 fn a_raw_client_never_sends_a_number_twice() {
     for seed in 0..8 {
@@ -192,7 +192,7 @@ fn a_raw_client_never_sends_a_number_twice() {
     }
 }
 
-/// Clients whose host takes its time, and is told what became of each answer.
+/// Clients whose host is slow, and is told the fate of each answer.
 #[derive(Default)]
 struct Told {
     open: Vec<ClientTurn>,
@@ -224,7 +224,7 @@ impl Told {
         assert!(self.fates.insert(answer, fate).is_none(), "it had a fate already");
     }
 
-    /// Answers some of the open turns, and gives some up.
+    /// Answers some of the open turns, and passes others.
     fn work(&mut self, pair: &mut Pair, rng: &mut fastrand::Rng) {
         for turn in std::mem::take(&mut self.open) {
             match rng.u8(..8) {
@@ -259,10 +259,10 @@ impl Told {
     }
 }
 
-/// T22, T23, T31, M5, M6, M14 and M16: each answer is accepted, or lost for good, or nobody can know, and the
+/// T22, T23, T31, M5, M6, M14 and M16: each answer is accepted, lost for good, or of unknown fate, and the
 /// host is told which, once.
 #[test]
-fn the_host_is_told_what_became_of_every_answer() {
+fn the_host_is_told_the_fate_of_every_answer() {
     let mut fates = [0; 3];
     for seed in 0..16 {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -284,7 +284,7 @@ fn the_host_is_told_what_became_of_every_answer() {
             host.work(&mut pair, &mut rng);
             while !pair.world.proposals.is_empty() && rng.bool() {
                 let verdict = if rng.u8(..3) > 0 { Verdict::ACCEPT } else { Verdict::Refuse { words: "no" } };
-                // One that comes too late is an error, and changes nothing.
+                // A verdict that comes too late is an error and changes nothing.
                 let _ = pair.world.try_rule(verdict);
             }
             match rng.u8(0..40) {

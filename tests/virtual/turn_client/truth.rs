@@ -1,4 +1,4 @@
-//! A small honest server, losses and restarts by chance: the host is told the truth of each of its answers,
+//! A small honest server with random losses and restarts: the host is told the true fate of each answer,
 //! once.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ struct Seat {
     secret: u64,
     before: Option<u64>,
     held: Option<u64>,
-    /// The turn, its answer, and how many times it was said on the connection of now.
+    /// The turn, its answer, and how often it was sent on the current connection.
     judged: Option<(u64, String, usize)>,
     last: Option<(u64, String)>,
 }
@@ -27,7 +27,7 @@ struct Server {
     turns: u64,
     seat: Option<Seat>,
     is_connected: bool,
-    /// Every answer that counts.
+    /// All answers that count.
     counted: Vec<String>,
     down: String,
 }
@@ -117,7 +117,7 @@ impl Server {
         }
     }
 
-    /// The host of the server rules.
+    /// Lets the server's host rule.
     fn rule(&mut self) {
         let Some(seat) = &mut self.seat else { return };
         let Some((turn, text, replies)) = seat.judged.take() else { return };
@@ -155,7 +155,7 @@ impl Server {
         }
     }
 
-    /// The connection is lost. Perhaps the turn is kept for a while, and perhaps not.
+    /// Loses the connection. The turn may or may not be kept for a while.
     fn lose(&mut self) {
         self.is_connected = false;
         self.down.clear();
@@ -174,7 +174,7 @@ impl Server {
     }
 }
 
-/// The host: its answers, and their fates as it was told.
+/// The host, with its answers and their reported fates.
 #[derive(Default)]
 struct Host {
     open: Option<ClientTurn>,
@@ -255,7 +255,7 @@ impl Host {
     }
 }
 
-/// The world: what is on its way up and down, and who lives.
+/// The world: bytes on their way up and down, and the two sides.
 struct World {
     talk: Talk,
     server: Server,
@@ -310,10 +310,10 @@ impl World {
     }
 }
 
-/// T22, T23, T31, M5 and M6: each answer is accepted, or lost for good, or nobody can know, and the host is
-/// told which.
+/// T22, T23, T31, M5 and M6: each answer is accepted, lost for good, or of unknown fate, and the host is told
+/// which.
 #[test]
-fn the_host_is_told_what_became_of_every_answer() {
+fn the_host_is_told_the_fate_of_every_answer() {
     let mut fates = [0; 3];
     for seed in 0..400 {
         let mut rng = Rng::with_seed(seed);

@@ -21,7 +21,7 @@ fn refused(code: Code, turn: Option<ClientTurn>, words: &str) -> News {
     News::Refused { code, turn, words: Some(words.into()) }
 }
 
-/// The turn with the time that it has `ms` after now.
+/// Returns the turn with `ms` milliseconds left from now.
 fn until(talk: &Talk, turn: ClientTurn, ms: u64) -> ClientTurn {
     let mut turn = turn;
     turn.deadline = Some(talk.now.instant + Duration::from_millis(ms));
@@ -101,9 +101,9 @@ fn a_refusal_without_time_left_ends_the_turn() {
     }
 }
 
-/// A stale turn is over, also if another one is held, whose time the server tells.
+/// A stale turn is over, even if another one is held, whose time the server gives.
 #[test]
-fn a_refusal_of_another_turn_says_nothing_of_this_one() {
+fn a_refusal_of_another_turn_does_not_affect_this_one() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.answer(&turn, "x").expect("it is open");
     talk.hear("NO stale-turn turn=2 within=400 :no\nNO malformed :no\n");
@@ -121,15 +121,15 @@ fn only_the_time_changes_with_a_go_for_the_same_turn() {
     let longer = until(&talk, turn, 900);
     assert_eq!(talk.news(), [News::TimeChanged(longer)]);
 
-    // Also while the answer is under way: it is not sent again.
+    // Even while the answer is under way, which is not sent again.
     assert_eq!(talk.answer(&turn, "x"), Ok(answered("x")), "it is the same turn, whenever it ends");
     assert_eq!(talk.hear("GO turn=3 within=2000\n"), "");
     assert_eq!(talk.news(), [News::TimeChanged(until(&talk, turn, 2000))]);
     assert_eq!(talk.renew(&turn), Err(CommandError::StaleTurn), "it is answered");
 }
 
-/// The host of the server may have given more time before it read the `RENEW`: only what follows the `PONG`
-/// is counted from the `PING`.
+/// The server's host may have given more time before it read the `RENEW`. Only what follows the `PONG` counts
+/// from the `PING`.
 #[test]
 fn a_turn_is_certainly_held_from_when_the_last_answered_ping_was_sent() {
     let (mut talk, turn) = Talk::with_turn_3();
@@ -167,7 +167,7 @@ fn a_turn_that_cannot_be_renewed_goes_on_until_its_end() {
 }
 
 #[test]
-fn a_turn_that_the_server_does_not_know_any_more_is_over() {
+fn a_turn_that_the_server_no_longer_knows_is_over() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.renew(&turn).expect("it is open");
     talk.hear("NO not-your-turn turn=3 :no\n");
@@ -190,7 +190,7 @@ fn a_turn_that_lapses_is_over_and_takes_no_answer() {
 
 /// `WAIT` and `GO` may overtake the reply to an answer.
 #[test]
-fn an_answer_that_comes_too_late_is_lost_and_said_to_be() {
+fn a_late_answer_is_reported_as_lost() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.answer(&turn, "x").expect("it is open");
     talk.hear("LAPSED turn=3\nWAIT ahead=1\n");
@@ -238,13 +238,13 @@ fn a_turn_may_be_answered_after_its_time_by_our_clock() {
     assert_eq!(talk.answer(&turn, "x"), Ok(answered("x")), "the server decides");
 }
 
-/// Ten thousand clients may be told of their turns in one pass.
+/// Ten thousand clients may be told about their turns in one pass.
 #[test]
 fn an_event_is_small() {
     assert!(size_of::<ClientEvent>() <= 80, "{}", size_of::<ClientEvent>());
 }
 
-/// The first turns allocate for all others.
+/// The first turns allocate for all later ones.
 #[test]
 fn a_steady_turn_allocates_nothing() {
     let mut talk = Talk::welcomed();

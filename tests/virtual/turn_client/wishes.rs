@@ -10,7 +10,7 @@ use taketurns::turn::Demand;
 use super::talk::{DIAL, Talk, ann, welcome};
 use super::turns::{accepted, lost};
 
-/// It rests until it asks.
+/// Returns a client that rests until it asks.
 fn lock() -> Talk {
     let seat = SeatRequest { demand: Demand::Ask, ..ann().seat.expect("it has one") };
     let mut talk = Talk::with(ClientConfig::from(seat));
@@ -32,9 +32,10 @@ fn a_resting_seat_asks_for_one_turn() {
     assert!(matches!(news[..], [_, News::Waiting { ahead: Some(2), .. }, News::Granted(_)]), "{news:?}");
 }
 
-/// Until the turn is granted, whatever happens: a seat that waits already is not moved by asking.
+/// The request stands until the turn is granted, whatever happens. Asking does not move a seat that already
+/// waits.
 #[test]
-fn a_wish_for_a_turn_is_kept_until_it_is_granted() {
+fn a_request_for_a_turn_is_kept_until_it_is_granted() {
     let mut talk = lock();
     assert_eq!(talk.command(TurnClient::ask).as_deref(), Ok(""), "it has no seat yet");
     assert_eq!(talk.hear(&welcome(1, "")), "PING\nASK\n");
@@ -44,7 +45,7 @@ fn a_wish_for_a_turn_is_kept_until_it_is_granted() {
     talk.hear("GO turn=3 within=500\n");
     assert_eq!(talk.resume(2, ""), "PING\n");
     talk.hear("GO turn=3 within=500\n");
-    // The holder asks for one more.
+    // The holder asks for one more turn.
     assert_eq!(talk.command(TurnClient::ask).as_deref(), Ok("ASK\n"));
     talk.hear("GO turn=3 within=500\n");
     assert_eq!(talk.resume(2, ""), "PING\nASK\n");
@@ -53,7 +54,7 @@ fn a_wish_for_a_turn_is_kept_until_it_is_granted() {
 }
 
 #[test]
-fn a_waiting_seat_rests_and_says_so_until_it_is_confirmed() {
+fn a_waiting_seat_repeats_its_rest_until_it_is_confirmed() {
     let mut talk = Talk::welcomed();
     assert_eq!(talk.command(TurnClient::rest).as_deref(), Ok("REST\n"));
     assert_eq!(talk.resume(1, ""), "PING\nREST\n");
@@ -71,7 +72,7 @@ fn a_holder_that_rests_gives_its_turn_up() {
         let (mut talk, turn) = Talk::with_turn_3();
         assert_eq!(talk.command(TurnClient::rest).as_deref(), Ok("REST\n"));
         assert_eq!(talk.answer(&turn, "x"), Err(CommandError::StaleTurn));
-        // It is said in one way only, also if the connection is lost meanwhile.
+        // It is sent in one form only, even if the connection is lost meanwhile.
         assert_eq!(talk.resume(1, ""), "PING\nREST\n");
         assert_eq!(talk.hear("GO turn=3 within=100\n"), "");
         talk.news();
@@ -81,7 +82,7 @@ fn a_holder_that_rests_gives_its_turn_up() {
     }
 }
 
-/// M6: `REST` is `NO judging`.
+/// M6: `REST` is answered with `NO judging`.
 #[test]
 fn m6_a_seat_whose_answer_is_judged_does_not_rest() {
     let (mut talk, turn) = Talk::with_turn_3();
@@ -97,7 +98,7 @@ fn m6_a_seat_whose_answer_is_judged_does_not_rest() {
 }
 
 #[test]
-fn a_client_that_leaves_ends_when_the_server_has_heard_it() {
+fn a_client_that_leaves_ends_when_the_server_has_confirmed_it() {
     let (mut talk, turn) = Talk::with_turn_3();
     assert_eq!(talk.command(TurnClient::leave).as_deref(), Ok("LEAVE\n"));
     assert_eq!(talk.answer(&turn, "x"), Err(CommandError::Ended));
@@ -113,7 +114,7 @@ fn a_client_that_leaves_ends_when_the_server_has_heard_it() {
     assert!(!talk.is_open(), "it does not come back");
 }
 
-/// `LEAVE` takes effect behind the verdict.
+/// `LEAVE` takes effect after the verdict.
 #[test]
 fn an_answer_in_flight_counts_before_its_client_leaves() {
     let (mut talk, turn) = Talk::with_turn_3();
@@ -138,7 +139,7 @@ fn a_client_leaves_when_it_is_back() {
     let news = talk.news();
     assert!(news.contains(&ended(End::Left)), "its seat is gone, and that is what it wanted: {news:?}");
 
-    // The server has not even answered its hello, or knows nothing of it at all.
+    // The server has not answered its hello yet, or knows nothing about the client.
     let mut talk = Talk::with(ann());
     talk.said();
     assert_eq!(talk.command(TurnClient::leave).as_deref(), Ok(""));
@@ -150,7 +151,7 @@ fn a_client_leaves_when_it_is_back() {
 }
 
 #[test]
-fn a_client_that_drains_leaves_and_is_heard_out() {
+fn a_draining_client_leaves_and_waits_for_its_replies() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.answer(&turn, "x").expect("it is open");
     assert_eq!(talk.drain(), "LEAVE\n");
