@@ -254,7 +254,7 @@ fn says(world: &mut World, line: &str) -> (Peer, Vec<String>) {
 }
 
 #[test]
-fn m23_only_a_rule_lets_a_client_join_or_watch() {
+fn m24_only_a_rule_lets_a_client_join_or_watch() {
     let mut world = with_rules(Admission::Open);
     for (line, why) in [
         ("JOIN ann", "show a token or a certificate"),
@@ -281,7 +281,7 @@ fn m23_only_a_rule_lets_a_client_join_or_watch() {
 /// The name belongs to its bearer, who gets it back without the secret once its connection is known to be
 /// lost.
 #[test]
-fn m23_a_name_of_a_rule_is_kept_for_its_bearer() {
+fn m24_a_name_of_a_rule_is_kept_for_its_bearer() {
     let mut world = with_rules(Admission::Open);
     let (ann, _) = says(&mut world, "JOIN ann token=s3cret");
     let (_, heard) = says(&mut world, "JOIN ann token=s3cret");
@@ -292,7 +292,7 @@ fn m23_a_name_of_a_rule_is_kept_for_its_bearer() {
 }
 
 #[test]
-fn m23_a_client_that_has_lost_its_rule_is_closed_and_cannot_come_back() {
+fn m24_a_client_that_has_lost_its_rule_is_closed_and_cannot_come_back() {
     let mut world = with_rules(Admission::Open);
     let (ann, heard) = says(&mut world, "JOIN ann token=s3cret");
     let secret = field(&heard[0], "resume").to_owned();
@@ -310,7 +310,7 @@ fn m23_a_client_that_has_lost_its_rule_is_closed_and_cannot_come_back() {
 }
 
 #[test]
-fn m23_the_host_is_asked_after_the_rules() {
+fn m24_the_host_is_asked_after_the_rules() {
     let mut world = with_rules(Admission::Host);
     let (_, heard) = says(&mut world, "JOIN ann token=guessed");
     assert!(heard[0].starts_with("BYE forbidden ") && world.joining.is_empty());
@@ -325,7 +325,7 @@ fn m23_the_host_is_asked_after_the_rules() {
 }
 
 #[test]
-fn m23_access_rules_exclude_raw_clients() {
+fn m24_access_rules_exclude_raw_clients() {
     let mut world = World::new(auto_config(), 1);
     let set = world.act(|server, now, links| server.set_access(now, RULES.parse().expect("rules"), links));
     assert_eq!(set, Err(TurnConfigError::AdmissionOfRawClients));
