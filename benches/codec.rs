@@ -1,9 +1,9 @@
-//! Bytes to messages and back.
+//! From bytes to messages and back.
 //!
-//! Measured: reading one message of each kind that a turn costs, and a `JOIN` for comparison; writing one
-//! reply into a buffer; cutting a stream of 64 lines (the time is for all of them).
+//! Measured: parsing one message of each kind that a turn needs, and a `JOIN` for comparison; writing one
+//! reply into a buffer; splitting a stream of 64 lines (the time is for all of them).
 //!
-//! Not measured: what the server does with a message, and the socket that it comes from.
+//! Not measured: the server's handling of a message, and the socket that it comes from.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use taketurns::turn::TurnNumber;
 use taketurns::wire::message::{Limits, split_line};
 
 const LINE: &str = "ANSWER turn=123456 epoch=0123456789abcdef :e2e4";
-/// Lines in one iteration of the splitter's benches: about what one read brings from a client in a hurry.
+/// Lines per iteration of the splitter's benches: about as many as one read returns from a client in a hurry.
 const LINES: usize = 64;
 
 fn parse(criterion: &mut Criterion) {

@@ -1,13 +1,13 @@
 //! One hand-over between clients over loopback, through the whole server.
 //!
 //! Measured: from writing the holder's answer until the next client has read its `GO`. The server's event
-//! loop runs in a thread of its own, so that is two system calls of the clients, three or four of the server,
-//! and waking two threads. If both run on one processor the calls are most of it; if each has its own, and
-//! that has fallen asleep, the waking is, above all on a virtual machine. To compare like with like:
+//! loop runs on a thread of its own, so that includes two system calls of the clients, three or four of the
+//! server, and waking two threads. If both run on one processor, the calls dominate. If each has its own, and
+//! that has gone to sleep, waking dominates, above all on a virtual machine. To compare like with like:
 //! `taskset -c 0 cargo bench --bench hand_over`.
 //!
-//! Not measured: connecting, and the 100 ms for which a `GO` is held back behind a `WAIT` (the first lap
-//! takes them in); a client that thinks; a real network.
+//! Not measured: connecting; the 100 ms for which a `GO` is held back after a `WAIT` (these fall into the
+//! first lap); a client that thinks; a real network.
 
 #![allow(clippy::disallowed_methods, reason = "the clients block, so the server needs a thread of its own")]
 
@@ -20,7 +20,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use taketurns::net::{Error, EventLoop, Handle, os_entropy};
 use taketurns::protocol::turns::{Framing, GO, Reply, TurnServer, TurnServerConfig, WAIT};
 
-/// A server on a thread of its own, until it is dropped.
+/// A server on a thread of its own, until dropped.
 struct Server {
     addr: SocketAddr,
     handle: Handle<TurnServer>,
@@ -49,7 +49,7 @@ impl Drop for Server {
     }
 }
 
-/// Clients round one ring, in ring order. Each read has a deadline: a turn that is lost ends the bench.
+/// The clients of one ring, in its order. Each read has a deadline, so that a lost turn ends the bench.
 struct Ring {
     clients: Vec<BufReader<TcpStream>>,
     holder: usize,
@@ -85,7 +85,7 @@ impl Ring {
         Ok(ring)
     }
 
-    /// One after the other, so that their order here is the ring's.
+    /// One by one, so that their order here is the ring's.
     fn take_seat(&mut self, nth: usize) -> io::Result<()> {
         let client = &mut self.clients[nth];
         match self.framing {
@@ -110,7 +110,7 @@ impl Ring {
         self.await_go()
     }
 
-    /// Waits until the holder has read its `GO`, and has its answer ready.
+    /// Waits until the holder has read its `GO`, and prepares its answer.
     fn await_go(&mut self) -> io::Result<()> {
         let client = &mut self.clients[self.holder];
         match self.framing {
@@ -122,7 +122,7 @@ impl Ring {
             Framing::Line => loop {
                 self.line.clear();
                 client.read_line(&mut self.line)?;
-                // Before it: WAIT at first, later the OK of its turn before.
+                // Skips lines before it: WAIT at first, later the OK of its last turn.
                 if let Some(Reply::Go { turn, .. }) = Reply::parse(self.line.trim_end(), None) {
                     self.answer.clear();
                     writeln!(self.answer, "ANSWER turn={turn} :1")?;

@@ -1,10 +1,9 @@
 //! One hand-over in scheduler and protocol together: from the bytes of an answer to the bytes for each client
-//! that hears of it.
+//! that is told about it.
 //!
-//! Measured: reading the answer, deciding, formatting what is sent, and taking the bytes and the events out
-//! again.
+//! Measured: parsing the answer, deciding, formatting the output, and taking the bytes and the events.
 //!
-//! Not measured: sockets, and what the driver does to get from one to the other.
+//! Not measured: sockets, and the driver's work.
 
 use std::net::SocketAddr;
 use std::time::Duration;

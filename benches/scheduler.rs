@@ -1,11 +1,11 @@
 //! One hand-over in the scheduler alone.
 //!
-//! Measured: the holder's fenced answer, the next grant, and the start of its clock, once round the ring
-//! again and again, while time goes on by a microsecond per turn. With many seats it is also the cache misses
-//! of coming to a seat that was not looked at for a whole lap.
+//! Measured: the holder's fenced answer, the next grant and the start of its clock, around the ring again and
+//! again, with a microsecond per turn. With many seats this includes the cache misses for seats that were not
+//! touched for a whole lap.
 //!
-//! Not measured: bytes, sockets, a clock; joining and leaving; deadlines that lapse; the data that an owner
-//! keeps with its seats (here nothing, so the seats are as small as they get).
+//! Not measured: bytes, sockets, a clock; joining and leaving; deadlines that lapse; the owner's data in its
+//! seats (there is none here, so the seats are as small as possible).
 
 use std::time::Duration;
 

@@ -1,16 +1,16 @@
-//! The costs of a turn and of a connection, counted and not timed, so that it is the same on a machine that
-//! is slow or busy: `cargo bench --bench costs`. Exit code 1 if anything costs more than is allowed, 2 if it
-//! could not be counted.
+//! The costs of a turn and of a connection, counted instead of timed, so that they are the same on a slow or
+//! busy machine: `cargo bench --bench costs`. The exit code is 1 if anything costs more than allowed, and 2
+//! if it could not be counted.
 //!
-//! Counted: a [`TurnServer`](taketurns::protocol::turns::TurnServer) in an
-//! [`EventLoop`](taketurns::net::EventLoop) with the default limits and times, in a process of its own, from
-//! outside. That process is this program again, as `costs serve`; the clients are here.
+//! Counted from outside: a [`TurnServer`](taketurns::protocol::turns::TurnServer) in an
+//! [`EventLoop`](taketurns::net::EventLoop) with the default limits and times, in a process of its own. That
+//! process is this program again, as `costs serve`; the clients are here.
 //!
 //! `RUSTFLAGS="-C no-prepopulate-passes" cargo test -p taketurns-benches --bench costs -- way` counts and
-//! lists the functions that a turn goes through.
+//! lists the functions on the way of a turn.
 //!
-//! Not counted: time (`hand_over.rs`); allocations (`tests/sockets/allocations.rs`); what the system does for
-//! its part.
+//! Not counted: time (`hand_over.rs`), allocations (`tests/sockets/allocations.rs`), and the work of the
+//! system.
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -1,11 +1,11 @@
-//! The price of another loop: the programs of `src/bin/` beside a program that has nothing but the server's
+//! The cost of another loop: the programs of `src/bin/` compared with a program that has only the server's
 //! own loop.
 //!
 //! Each is a process of its own; the clients are blocking sockets in this one. All are on one core, where the
-//! price shows most; with `-- --any-core` they are where the system puts them. System calls are counted by
-//! `strace`, without the clock's.
+//! cost shows most; with `-- --any-core` the system places them. `strace` counts the system calls, without
+//! those of the clock.
 //!
-//! `cargo bench -p hosts`. Linux only, since it pins processes and reads what the system knows of them.
+//! `cargo bench -p hosts`. Linux only, because it pins processes and reads the system's figures about them.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -23,7 +23,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The first one is what the others are compared with.
+/// The others are compared with the first one.
 const HOSTS: [(&str, &str); 5] = [
     ("our own loop", ""),
     ("poll(2)", env!("CARGO_BIN_EXE_in_poll")),
@@ -39,16 +39,16 @@ const HAND_OVERS: usize = 2_000;
 const LAPSES: usize = 20;
 const LAPSE_AFTER: Duration = Duration::from_millis(50);
 
-/// For a host to come to rest. Some 10 s after it has written anything it looks once whether its clients are
-/// there.
+/// Time for a host to come to rest. About 10 s after it has written anything, it checks once whether its
+/// clients are still there.
 const SETTLE: Duration = Duration::from_millis(1_000);
 const IDLE: Duration = Duration::from_secs(5);
 
-/// Both even, so that the same client holds the turn at the end.
+/// Both are even, so that the same client holds the turn at the end.
 const FEW_TURNS: usize = 1_000;
 const MANY_TURNS: usize = 3_000;
 
-/// Long beyond what a busy machine makes of a hand-over.
+/// Far longer than a hand-over takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> Result<()> {
@@ -82,7 +82,7 @@ fn show_calls() -> Result<()> {
     Ok(())
 }
 
-/// One client has the turn and thinks, the other one waits.
+/// One client has the turn but does not answer, the other one waits.
 fn show_idle(hosts: &[Host]) -> Result<()> {
     thread::sleep(SETTLE);
     let before = hosts.iter().map(Host::work).collect::<Result<Vec<_>>>()?;
@@ -100,7 +100,7 @@ fn show_hand_overs(hosts: &[Host], pairs: &mut [Pair]) -> Result<()> {
     let mut plays = [(); HOSTS.len()].map(|()| Vec::new());
     for round in 0..ROUNDS {
         for nth in 0..HOSTS.len() {
-            // Each begins a round as often as the others.
+            // Each of them begins a round equally often.
             let at = (nth + round) % HOSTS.len();
             plays[at].push(play(&hosts[at], &mut pairs[at])?);
         }
@@ -136,7 +136,7 @@ fn show_lapses() -> Result<()> {
     Ok(())
 }
 
-/// Nothing but the server's own loop; and a thread that sees when it has to end.
+/// Runs only the server's own loop, and a thread that sees when to end.
 fn serve(options: &Options) -> Result<()> {
     let mut event_loop = options.serve()?;
     let handle = event_loop.handle();
@@ -156,9 +156,9 @@ fn processor(play: &Play) -> f64 {
 }
 
 struct Play {
-    /// Of the hand-overs, in µs.
+    /// The median of the hand-overs, in µs.
     median: f64,
-    /// Of the host for each hand-over, in µs.
+    /// The host's processor time per hand-over, in µs.
     processor: f64,
 }
 
@@ -174,7 +174,7 @@ fn play(host: &Host, pair: &mut Pair) -> Result<Play> {
     Ok(Play { median, processor: nanos as f64 / 1e3 / HAND_OVERS as f64 })
 }
 
-/// How much later than their time turns are over, in ms.
+/// Returns how late turns lapse, in ms.
 fn lapses(addr: &str) -> Result<Vec<f64>> {
     let mut clients = ["ann", "bob"].map(|name| -> Result<_> {
         let mut stream = connect(addr)?;
@@ -196,7 +196,7 @@ fn lapses(addr: &str) -> Result<Vec<f64>> {
     Ok(late)
 }
 
-/// Two clients of the raw framing, one of which has the turn.
+/// Two raw clients, one of which has the turn.
 struct Pair {
     clients: [TcpStream; 2],
     holder: usize,
@@ -213,7 +213,8 @@ impl Pair {
         Ok(Pair { clients, holder })
     }
 
-    /// From before the holder's answer is written until the other one has read its `GO`.
+    /// Plays a hand-over. Returns the time from before the holder's answer is written until the other client
+    /// has read its `GO`.
     fn hand_over(&mut self) -> Result<Duration> {
         let begun = Instant::now();
         self.clients[self.holder].write_all(if self.holder == 0 { b"ann:1" } else { b"bob:1" })?;
@@ -237,7 +238,7 @@ fn expect(client: &mut TcpStream, signal: &[u8]) -> Result<()> {
     if heard == signal { Ok(()) } else { Err(format!("heard {heard:?}").into()) }
 }
 
-/// How often a turn makes each system call: two runs that differ in nothing but the number of turns.
+/// Returns how often a turn makes each system call, from two runs that differ only in the number of turns.
 fn calls(program: &str) -> Result<BTreeMap<String, f64>> {
     let (few, many) = (count(program, FEW_TURNS)?, count(program, MANY_TURNS)?);
     let turns = (MANY_TURNS - FEW_TURNS) as f64;
@@ -248,7 +249,7 @@ fn calls(program: &str) -> Result<BTreeMap<String, f64>> {
     Ok(of_a_turn.filter(|(_, count)| count.abs() >= 0.005).collect())
 }
 
-/// Counts the system calls of a host from its start to its end.
+/// Counts the system calls of a host from start to end.
 fn count(program: &str, turns: usize) -> Result<BTreeMap<String, f64>> {
     let counted = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("hosts-{}", std::process::id()));
     let mut command = Command::new("strace");
@@ -262,7 +263,7 @@ fn count(program: &str, turns: usize) -> Result<BTreeMap<String, f64>> {
     host.end()?;
     let table = fs::read_to_string(&counted)?;
     fs::remove_file(&counted)?;
-    // Share, seconds, microseconds for each call, calls, sometimes errors, name.
+    // Share, seconds, microseconds per call, calls, possibly errors, name.
     let row = |line: &str| {
         let cells: Vec<&str> = line.split_whitespace().collect();
         let name = cells.last().filter(|&&name| name != "total")?;
@@ -276,7 +277,7 @@ struct Host {
     addr: String,
 }
 
-/// The work of a process, with all its threads.
+/// The work of a process, including all its threads.
 struct Work {
     nanos: u64,
     switches: u64,
@@ -287,13 +288,13 @@ impl Host {
         Host::spawn(Command::new("env"), program, options)
     }
 
-    /// `program`, or our own loop without one, by a command that runs what is behind it.
+    /// Starts `program`, or else our own loop, by a command that runs its last arguments.
     fn spawn(mut command: Command, program: &str, options: &[&str]) -> Result<Host> {
         match program {
             "" => command.arg(std::env::current_exe()?).arg("serve"),
             program => command.arg(program),
         };
-        // Its input ends when this process does, and it ends by that.
+        // Its input ends with this process, which ends it as well.
         let command = command
             .args(options)
             .args(["--listen", "127.0.0.1:0", "--quiet"])
@@ -328,8 +329,8 @@ impl Host {
     }
 }
 
-/// Has this process run on one core, and all that it starts from now on: the last one, because the first ones
-/// serve most interrupts.
+/// Keeps this process, and everything that it starts from now on, on one core: the last one, because the
+/// first ones serve most interrupts.
 fn run_on_one_core() -> Result<()> {
     let allowed = sched_getaffinity(None)?;
     let last = (0..CpuSet::MAX_CPU).rev().find(|&core| allowed.is_set(core));
@@ -338,7 +339,7 @@ fn run_on_one_core() -> Result<()> {
     Ok(sched_setaffinity(None, &only)?)
 }
 
-/// The middle, the lowest and the highest of some figures.
+/// The median, the lowest and the highest of some figures.
 struct Spread {
     median: f64,
     low: f64,

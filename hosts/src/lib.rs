@@ -1,7 +1,7 @@
 //! The common parts of the hosts: options, output, and the passes of a loop inside another one.
 //!
-//! Each program of `src/bin/` is a turn server in a program that waits for something else, too: for its
-//! standard input. A line there is said to all clients that hear, and the end of the input drains the server.
+//! Each program of `src/bin/` is a turn server in a program that also waits for its standard input. A line
+//! there is sent to all clients that hear, and the end of the input drains the server.
 
 use std::error::Error;
 use std::fmt::Arguments;
@@ -14,7 +14,7 @@ use taketurns::net::{self, Driver, Event, EventLoop, NextPass, os_entropy};
 use taketurns::protocol::turns::{TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::time::Now;
 
-/// Serve turns to two or more clients. A line on standard input is said to the clients that hear their ring;
+/// Serve turns to two or more clients. A line on standard input is sent to the clients that hear their ring;
 /// the end of the input ends the program.
 #[derive(FromArgs, Debug)]
 #[argh(note = "To take turns: nc 127.0.0.1 5001, JOIN ann hear=turns, and ANSWER :words when GO has come.")]
@@ -31,18 +31,18 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads the command line.
+    /// Parses the command line.
     #[must_use]
     pub fn from_env() -> Options {
         argh::from_env()
     }
 
-    /// Makes a server that listens, and prints its address.
+    /// Creates a listening server and prints its address.
     pub fn serve(&self) -> Result<EventLoop<TurnServer>, Box<dyn Error>> {
         let mut config = TurnServerConfig::default();
         config.rules.turn_deadline = self.turn_deadline;
-        // How many of the first signals are held back depends on how quick the machine is, which a
-        // measurement must not see.
+        // The number of signals held back at first depends on the machine's speed, which must not affect
+        // measurements.
         config.signal_gap = Duration::ZERO;
         let mut event_loop = EventLoop::new(TurnServer::new(config, os_entropy())?)?;
         let addr = event_loop.driver_mut().listen(self.listen)?;
@@ -50,14 +50,14 @@ impl Options {
         Ok(event_loop)
     }
 
-    /// Prints a line; if nobody reads it, that is no reason to end.
+    /// Prints a line. A closed output is not a reason to end.
     pub fn print(&self, line: Arguments<'_>) {
         if !self.quiet {
             let _ = writeln!(std::io::stdout(), "{line}");
         }
     }
 
-    /// Prints how a turn went.
+    /// Prints the outcome of a turn.
     pub fn print_event(&self, server: &TurnServer, event: &Event<TurnEvent>) {
         match event {
             Event::Protocol(TurnEvent::Accepted { seat, turn, answer }) => {
@@ -82,17 +82,17 @@ fn time(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "expected a time such as 500ms or 30s".to_owned())
 }
 
-/// Says `words` to all clients of the ring `main` that hear.
+/// Sends `words` to all hearers of the ring `main`.
 pub fn say(driver: &mut Driver<TurnServer>, now: Now, words: &[u8]) {
     let main = "main".parse().expect("a name");
     driver.act(now, |server, links| server.say_to_ring(&main, words, links).unwrap_or_default());
 }
 
-/// Passes without a break: behind a flood there is no end to them, and a host has something else to do.
+/// The most passes in a row, because after a flood there is no end to them, and a host has other work.
 const PASSES_MAX: usize = 8;
 
-/// Makes passes until the loop may wait, or a host's other things should run before it goes on. Returns
-/// `None` when the loop is over.
+/// Runs passes until the loop may wait, or other work of the host should run first. Returns `None` when the
+/// loop has ended.
 pub fn passes(
     event_loop: &mut EventLoop<TurnServer>,
     mut on_event: impl FnMut(&mut Driver<TurnServer>, Event<TurnEvent>),

@@ -1,12 +1,12 @@
-//! Each program as a process: turns go round, a silent holder loses its turn, and the program does what else
-//! it is there for.
+//! Each program as a process: turns go round, a silent holder loses its turn, and the program does its own
+//! work.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// For what takes milliseconds on an idle machine.
+/// For things that take milliseconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 const TURN_DEADLINE: Duration = Duration::from_millis(400);
 
@@ -41,21 +41,21 @@ fn play(program: &str) {
         host.prints(&format!("turn {turn}: {name} answered {turn}"));
     }
 
-    // Nothing happens but that the time passes: what wakes the host is a deadline.
+    // Nothing happens except that time passes, so a deadline has to wake the host.
     let began = Instant::now();
     ann.hears("GO ");
     ann.hears("LAPSED ");
     assert!(began.elapsed() > TURN_DEADLINE / 2, "it lapsed after {:?}", began.elapsed());
     bob.hears("GO turn=202 ");
 
-    // The host's own work: what a person types. It reaches clients although none of them has said anything.
+    // The host's own work is typed input. It reaches clients although none of them has sent anything.
     let mut zoe = Client::connect(&host.addr);
     zoe.says("WATCH");
     zoe.hears("WATCHING ");
     host.keyboard.as_mut().expect("open").write_all(b"mind the time\n").expect("it reads");
     zoe.hears("SAY :mind the time");
 
-    // More than the eight passes take in which a host does nothing else: both are served.
+    // More than eight passes handle without other work of the host, so both must be served.
     let mut flood = Client::connect(&host.addr);
     flood.stream.get_mut().set_nonblocking(true).expect("a socket");
     let flooding = Instant::now();
@@ -69,7 +69,7 @@ fn play(program: &str) {
     host.keyboard.as_mut().expect("open").write_all(b"still here\n").expect("it reads");
     zoe.hears("SAY :still here");
 
-    // The end of the input drains: clients hear goodbye, and the program ends well.
+    // The end of the input drains: clients are told, and the program ends with 0.
     host.keyboard = None;
     zoe.hears("BYE shutting-down");
     drop((ann, bob, zoe, flood));
@@ -111,7 +111,7 @@ impl Host {
 
     fn ends_well(mut self) {
         let deadline = Instant::now() + PATIENCE;
-        // Its output ends when it does.
+        // Its output ends with the process.
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).expect("text");
         let status = self.process.wait().expect("it was started");
@@ -150,7 +150,7 @@ impl Client {
         self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).expect("it reads");
     }
 
-    /// Reads up to a line that begins like that.
+    /// Reads up to a line that begins with `wanted`.
     fn hears(&mut self, wanted: &str) {
         let mut line = String::new();
         while !line.starts_with(wanted) {

@@ -1,4 +1,4 @@
-//! The sockets of many clients on one poll. What they say and hear is the scenarios'.
+//! The sockets of many clients on one poll. The scenarios decide what they send.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{self, Shutdown, SocketAddr};
@@ -12,7 +12,7 @@ use socket2::SockRef;
 pub struct Crowd {
     poll: Poll,
     events: Events,
-    /// By the number of the client.
+    /// Sockets by client number.
     sockets: Vec<Option<TcpStream>>,
     buffer: Vec<u8>,
 }
@@ -21,7 +21,7 @@ pub struct Crowd {
 pub struct Heard {
     pub nth: usize,
     pub bytes: Vec<u8>,
-    /// The connection is over; its socket is closed.
+    /// Whether the connection is over, and its socket closed.
     pub ended: bool,
 }
 
@@ -47,7 +47,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Client `nth` says `text`. If the server does not take it, that shows when it is heard next.
+    /// Lets client `nth` send `text`. If the server does not accept it, that shows at the next read.
     pub fn say(&mut self, nth: usize, text: &str) {
         if let Some(socket) = &mut self.sockets[nth] {
             let _ = socket.write(text.as_bytes());
@@ -72,14 +72,14 @@ impl Crowd {
         }
     }
 
-    /// Closes as a process that was killed with unread input: by a reset.
+    /// Closes by a reset, like a process that was killed with unread input.
     pub fn reset(&mut self, nth: usize) {
         if let Some(socket) = self.sockets[nth].take() {
             let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
         }
     }
 
-    /// Waits for at most `patience`; what came.
+    /// Waits for at most `patience`. Returns what arrived.
     pub fn pass(&mut self, patience: Duration) -> Result<Vec<Heard>> {
         match self.poll.poll(&mut self.events, Some(patience)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Vec::new()),

@@ -1,6 +1,6 @@
-//! Two clients take turns while a thousand others say more than can be heard, and others let their turns
-//! lapse. What a pass reads is bounded, and so is how long it keeps the two waiting, how late a deadline is,
-//! and what the server has to remember.
+//! Two clients take turns while a thousand others send more than can be read, and others let their turns
+//! lapse. The reading of a pass is bounded, and so are the delay of the two clients, the lateness of
+//! deadlines, and the server's memory.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,19 +17,19 @@ use crate::row::Row;
 
 const LOUD: usize = 1000;
 const TIME: Duration = Duration::from_secs(5);
-/// The line that each client repeats: it has no turn to pass.
+/// The line that each client repeats; it has no turn to pass.
 const SAID: &str = "PASS\n";
 const SAID_BYTES: usize = 16 * 1024;
-/// Pairs that say nothing.
+/// Pairs that stay silent.
 const SILENT: usize = 4;
 const DEADLINE: Duration = Duration::from_millis(500);
-/// A pass reads 64 KiB, and as much again that was left over: 18 ms for lines of five bytes that are all
-/// refused, where this was set.
+/// A pass reads 64 KiB, and as much again that was left over. For refused lines of five bytes that took 18 ms
+/// on the machine on which this was set.
 const MS_MAX: f64 = 100.0;
 const MEMORY_MAX: f64 = 32.0 * MIB;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// In a thread of its own, since a thread can be kept to a processor and the next scenario's need not be.
+/// On a thread of its own, because a thread can be pinned to a processor, and the next scenario's may not be.
 pub fn run() -> Result<Vec<Row>> {
     program::ensure_descriptors(LOUD)?;
     thread::scope(|scope| scope.spawn(measure).join().expect("it does not panic"))
@@ -82,14 +82,14 @@ fn measure() -> Result<Vec<Row>> {
     ])
 }
 
-/// How late, at most, the server noticed.
+/// Returns the greatest lateness with which the server noticed.
 fn lapse(server: SocketAddr, nth: usize) -> Result<Duration> {
     // Not all at the same time.
     thread::sleep(DEADLINE / SILENT as u32 * nth as u32);
     Pair::join(server, &format!("silent{nth}"))?.lapse(DEADLINE, TIME)
 }
 
-/// Until it is over; how many lines were refused.
+/// Floods until it is over. Returns how many lines were refused.
 fn flood(server: SocketAddr, processor: usize, over: &AtomicBool) -> Result<usize> {
     processors::give_way()?;
     processors::keep_to(processor)?;

@@ -11,13 +11,14 @@ use crate::program::{self, Server};
 use crate::row::Row;
 
 const LAPS: usize = 3;
-/// Clients that may connect before those before them are told to wait: fewer than any listener's queue holds.
+/// The most clients that connect before the earlier ones have been told to wait: fewer than any listener's
+/// queue holds.
 const UNTOLD_MAX: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes of the server's memory for a client that waits.
+/// The server's memory per waiting client, in bytes.
 const BYTES_MAX: f64 = 250.0;
-/// The longest that a lap of 1,000 clients may take, in seconds, with everything on two busy processors.
+/// The longest lap of 1,000 clients, in seconds, with everything on two busy processors.
 const LAP_MAX: f64 = 0.2;
 
 pub fn run() -> Result<Vec<Row>> {
@@ -53,7 +54,7 @@ fn start(clients: &str) -> Result<Server> {
     Server::start("127.0.0.1:0", &args)
 }
 
-/// Connects all clients, which are told to wait, and returns the first holder.
+/// Connects all clients, which are told to wait. Returns the first holder.
 fn seat(server: SocketAddr, clients: usize) -> Result<(Crowd, usize)> {
     let mut crowd = Crowd::new(clients)?;
     let (mut connected, mut told, mut first) = (0, 0, None);
@@ -73,7 +74,8 @@ fn seat(server: SocketAddr, clients: usize) -> Result<(Crowd, usize)> {
     Ok((crowd, first.expect("it was waited for")))
 }
 
-/// Each holder answers at once, for some laps. Returns the number of turns; the last one is not answered.
+/// Lets each holder answer at once, for some laps. Returns the number of turns. The last turn is not
+/// answered.
 fn play(crowd: &mut Crowd, first: usize, clients: usize) -> Result<usize> {
     let (mut holder, mut turns) = (first, 0);
     while turns < LAPS * clients {

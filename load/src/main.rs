@@ -1,22 +1,21 @@
-//! Loads a `turn_server` with as many clients as a process can have descriptors, and says what became of
-//! them.
+//! Loads a `turn_server` with as many clients as a process has descriptors for, and reports how they fared.
 //!
 //! ```text
 //! cargo build --release --examples && cargo run --release -p load                # all scenarios, some three minutes
 //! cargo run --release -p load -- soak --minutes 10
 //! ```
 //!
-//! Each line of the table is a figure and what is allowed. The exit code is 1 if one is beyond that.
+//! Each line of the table is a figure with its limit. The exit code is 1 if any limit is exceeded.
 
 // hold.rs        as many clients as possible in one ring
 // stampede.rs    all of them come back at once
-// quiet.rs       two clients take turns while others make trouble: pair.rs, trouble.rs, by orders.rs
-// flood.rs       two clients take turns while a thousand say more than can be heard
-// soak.rs        clients come, go and crash for minutes, and player.rs is one of them
+// quiet.rs       two clients take turns while others make trouble; uses pair.rs, trouble.rs, orders.rs
+// flood.rs       two clients take turns while a thousand send more than can be read
+// soak.rs        clients come, go and crash for minutes; player.rs is one of them
 // mutate.rs      sessions with mistakes, at every server
 // crowd.rs       the sockets of many clients
 // program.rs     a server or client as a process
-// processors.rs  on which processors all that runs
+// processors.rs  the processors for all of these
 // row.rs         a line of the table
 
 mod crowd;
@@ -41,22 +40,22 @@ use argh::FromArgs;
 
 use crate::row::Row;
 
-/// Load a turn_server with thousands of clients, and say what became of them.
+/// Load a turn_server with thousands of clients, and report how they fared.
 #[derive(FromArgs)]
 struct Options {
-    /// what to do: hold, stampede, quiet, flood, soak, mutate. Default: all, one after the other
+    /// the scenarios: hold, stampede, quiet, flood, soak, mutate. Default: all, one by one
     #[argh(positional)]
     scenarios: Vec<String>,
 
-    /// how long the soak lasts, in minutes. Default: 1
+    /// length of the soak, in minutes. Default: 1
     #[argh(option, arg_name = "n", default = "1.0")]
     minutes: f64,
 
-    /// how many sessions with mistakes there are. Default: 20000
+    /// number of sessions with mistakes. Default: 20000
     #[argh(option, arg_name = "n", default = "20_000")]
     sessions: u64,
 
-    /// what chance begins with in the soak and the mistakes; their lines say so. Default: any number
+    /// the random seed of the soak and the mistakes, which their lines show. Default: random
     #[argh(option, arg_name = "n", default = "fastrand::u64(..1 << 32)")]
     seed: u64,
 }

@@ -1,5 +1,5 @@
-//! Sessions of every protocol with mistakes in them, over sockets: as many as one likes, on some connections
-//! at a time. The servers must live, keep their memory, and serve clients that make no mistakes.
+//! Sessions of every protocol with mistakes in them, over sockets: any number, on several connections at a
+//! time. The servers must stay alive, keep their memory, and serve clients that make no mistakes.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -16,13 +16,12 @@ use crate::row::Row;
 
 /// Clients per server that make mistakes at the same time.
 const MAKERS: u64 = 4;
-/// A mistaken client waits no longer for an answer: nobody owes it one.
+/// How long such a client waits for an answer, which it may not get at all.
 const PATIENCE: Duration = Duration::from_millis(1);
-/// How much a server's memory may grow beyond its first sessions.
+/// The most that a server's memory may grow beyond its first sessions.
 const GROWTH_MAX: f64 = 4.0 * 1024.0 * 1024.0;
 
-/// A server, what is said to it without a mistake, and how a client of good manners finds that it still
-/// serves.
+/// A server, a correct session, and how a correct client checks that it still serves.
 struct Stage {
     program: &'static str,
     args: &'static [&'static str],
@@ -113,7 +112,7 @@ fn make_mistakes(stage: &Stage, addr: SocketAddr, sessions: u64, seed: u64) -> R
     Ok(())
 }
 
-/// One session. Fails if there is no connection; what the server makes of it afterwards is its affair.
+/// Plays one session. Fails only if there is no connection; everything later is up to the server.
 fn play(stage: &Stage, addr: SocketAddr, random: &mut Rng) -> Result<()> {
     let mut stream = TcpStream::connect(addr).context("cannot connect")?;
     stream.set_nodelay(true)?;
@@ -136,7 +135,7 @@ fn play(stage: &Stage, addr: SocketAddr, random: &mut Rng) -> Result<()> {
     Ok(())
 }
 
-/// `session` with some bytes changed, left out, put in, repeated or exchanged.
+/// Returns `session` with some bytes changed, removed, inserted, repeated or exchanged.
 fn mistaken(session: &[u8], random: &mut Rng) -> Vec<u8> {
     const SPICE: &[u8] = b"\0\n\r :=\xff\x1b9-GOWAIT";
     let mut said = session.to_vec();

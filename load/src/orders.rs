@@ -1,4 +1,4 @@
-//! How one thread tells another to make trouble and to rest.
+//! How one thread tells another to make trouble or to rest.
 
 use std::sync::{Condvar, Mutex};
 
@@ -9,15 +9,15 @@ pub struct Orders {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// To stay connected, and silent.
+    /// Stay connected, and silent.
     Rest,
     Disturb,
-    /// To come to an end.
+    /// Come to an end.
     End,
 }
 
 impl Orders {
-    /// The first is to rest.
+    /// The first order is to rest.
     pub fn new() -> Orders {
         Orders { last: Mutex::new(Order::Rest), changed: Condvar::new() }
     }
@@ -39,8 +39,8 @@ impl Orders {
         self.changed.notify_all();
     }
 
-    /// Sleeps while the order is to rest: a thread that woke up to look would disturb as well. Whether it is
-    /// to disturb then.
+    /// Sleeps while the order is to rest, because a thread that woke up to look would disturb as well.
+    /// Returns whether to disturb then.
     pub fn await_work(&self) -> bool {
         let last = self.last.lock().expect("nobody panics with it");
         let last = self.changed.wait_while(last, |last| *last == Order::Rest).expect("nobody panics with it");

@@ -1,5 +1,5 @@
 //! Two quiet clients that take turns in a ring of their own: how long their hand-overs take, and how late the
-//! server notices that they say nothing.
+//! server notices that they are silent.
 
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Between two turns: then the server sleeps, as it does when people play.
+/// The time between two turns, in which the server sleeps, as when people play.
 const PACE: Duration = Duration::from_micros(500);
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -20,7 +20,7 @@ struct Quiet {
     stream: BufReader<TcpStream>,
 }
 
-/// Times of hand-overs in µs, from a client's answer to the other's `GO`.
+/// Times of hand-overs in µs, from one client's answer to the other's `GO`.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     pub median: f64,
@@ -35,14 +35,14 @@ impl fmt::Display for Times {
 }
 
 impl Pair {
-    /// Two that have joined `ring`.
+    /// Connects two clients, which join `ring`.
     pub fn join(server: SocketAddr, ring: &str) -> Result<Pair> {
         let mut pair = Pair([Quiet::join(server, "ann", ring)?, Quiet::join(server, "bob", ring)?]);
         pair.0[0].await_line("GO ")?;
         Ok(pair)
     }
 
-    /// Takes turns for so long.
+    /// Takes turns for this long.
     pub fn play(&mut self, time: Duration) -> Result<Times> {
         let (begun, mut times) = (Instant::now(), Vec::new());
         while begun.elapsed() < time {
@@ -58,10 +58,10 @@ impl Pair {
         Ok(Times { median, p99, longest: times[times.len() - 1] })
     }
 
-    /// Lets turns lapse for so long: by how much, at most, a turn of `deadline` lasted longer.
+    /// Lets turns lapse for this long. Returns the most by which a turn exceeded `deadline`.
     pub fn lapse(&mut self, deadline: Duration, time: Duration) -> Result<Duration> {
         let (begun, mut latest) = (Instant::now(), Duration::ZERO);
-        // The first turn has begun some time ago.
+        // The first turn began some time ago.
         self.0[1].await_line("GO ")?;
         while begun.elapsed() < time {
             self.0.swap(0, 1);
@@ -92,7 +92,7 @@ impl Quiet {
         self.stream.get_mut().write_all(line.as_bytes()).context("a quiet client cannot write")
     }
 
-    /// Reads up to the next line that begins so.
+    /// Reads up to the next line that begins with `beginning`.
     fn await_line(&mut self, beginning: &str) -> Result<()> {
         let mut line = String::new();
         while !line.starts_with(beginning) {

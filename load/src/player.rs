@@ -1,4 +1,4 @@
-//! A client of the soak: what it does when it has the turn, and when it comes and goes, is chance.
+//! A client of the soak: what it does in its turn, and when it comes and goes, is random.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,8 +10,7 @@ use fastrand::Rng;
 use crate::crowd::{Crowd, Heard};
 
 const RINGS: usize = 8;
-/// A client stays for as long at most, if it does not end sooner over a turn, and is away for as long at
-/// most.
+/// The longest time that a client stays, unless a turn ends that, and the longest time that it is away.
 const STAY_MAX: f64 = 20.0;
 const AWAY_MAX: f64 = 1.0;
 
@@ -20,7 +19,7 @@ const AWAY_MAX: f64 = 1.0;
 pub struct Did {
     joins: u64,
     resumes: u64,
-    /// By an `OK`, or by the `WELCOME` to a resume.
+    /// Answers confirmed by an `OK`, or by the `WELCOME` of a resumption.
     pub confirmed: u64,
     lapses: u64,
     refusals: u64,
@@ -39,18 +38,18 @@ impl fmt::Display for Did {
 
 pub struct Player {
     nth: usize,
-    /// Lives that it began under another name.
+    /// The number of lives that it began under another name.
     life: u64,
     number: i64,
     secret: Option<String>,
     epoch: String,
     /// The fence of an answer whose fate is open: its epoch and turn.
     flight: Option<(String, String)>,
-    /// The turn that it has asked to have longer.
+    /// The last turn that it has renewed.
     renewed: Option<String>,
-    /// The beginning of a line.
+    /// An incomplete line.
     begun: String,
-    /// When it goes, or comes back.
+    /// When it leaves or comes back.
     change_at: Instant,
 }
 
@@ -89,7 +88,7 @@ impl Player {
         Ok(())
     }
 
-    /// As it was, or without its secret, or under another name.
+    /// Joins as before, without its secret, or under another name.
     fn join(&mut self, crowd: &mut Crowd, did: &mut Did, chance: &mut Rng) {
         self.begun.clear();
         match chance.u8(..4) {
@@ -119,7 +118,7 @@ impl Player {
         format!("p{}x{}", self.nth, self.life)
     }
 
-    /// By a reset, or in good order, or half.
+    /// Crashes by a reset, by a proper close, or by a half-close.
     fn crash(&mut self, crowd: &mut Crowd, did: &mut Did, chance: &mut Rng) {
         did.crashes += 1;
         match chance.u8(..3) {
@@ -149,14 +148,14 @@ impl Player {
             "WELCOME" => {
                 self.secret = field("resume=").map(str::to_owned);
                 self.epoch = field("epoch=").unwrap_or_default().to_owned();
-                // The answer of the turn in `last=` has counted. Any other one has not, and never will.
+                // The answer of the turn in `last=` has counted. Any other has not, and never will.
                 self.settle(field("last="), did);
                 self.flight = None;
             }
             "GO" => self.play(field("turn=").unwrap_or("0"), crowd, did, chance),
             "OK" => {
                 self.settle(field("turn="), did);
-                // Those that rest want to play on.
+                // A client that rests asks for another turn.
                 crowd.say(self.nth, "ASK\n");
             }
             "NO" => did.refusals += 1,
@@ -172,13 +171,13 @@ impl Player {
         }
     }
 
-    /// The answer to `turn` has counted, if it is under way.
+    /// Notes that the answer to `turn` has counted, if it is under way.
     fn settle(&mut self, turn: Option<&str>, did: &mut Did) {
         let is_it = |flight: &mut (String, String)| flight.0 == self.epoch && turn == Some(flight.1.as_str());
         did.confirmed += u64::from(self.flight.take_if(is_it).is_some());
     }
 
-    /// Mostly it answers. A `GO` that it has answered only says how much time is left.
+    /// Mostly answers. A repeated `GO` for an answered turn only gives the remaining time.
     fn play(&mut self, turn: &str, crowd: &mut Crowd, did: &mut Did, chance: &mut Rng) {
         if self.flight.as_ref().is_some_and(|(epoch, flying)| *epoch == self.epoch && flying == turn) {
             return;
@@ -209,7 +208,7 @@ impl Player {
         }
     }
 
-    /// As text, or as bytes.
+    /// Answers as text or as bytes.
     fn answer(&mut self, turn: &str, crowd: &mut Crowd, chance: &mut Rng) {
         self.number += 1;
         let fence = format!("turn={turn} epoch={}", self.epoch);
@@ -225,7 +224,7 @@ impl Player {
     }
 }
 
-/// Some time from now on, in seconds.
+/// Returns a random time from now, at most this many seconds.
 fn after(chance: &mut Rng, most: f64) -> Instant {
     Instant::now() + Duration::from_secs_f64(chance.f64() * most)
 }

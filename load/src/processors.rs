@@ -1,13 +1,13 @@
-//! On which processors the threads of this program and its servers run, and which of them gives way.
+//! The processors and priorities for the threads of this program and its servers.
 
 use anyhow::{Context as _, Result};
 use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// The lowest priority that there is among the usual ones.
+/// The lowest priority.
 const NICEST: i32 = 19;
 
-/// The first and the last one that this thread may use: the same, if there is but one.
+/// Returns the first and the last processor that this thread may use, which may be the same.
 pub fn first_and_last() -> Result<(usize, usize)> {
     let allowed = sched_getaffinity(None)?;
     let mut all = (0..CpuSet::MAX_CPU).filter(|&nth| allowed.is_set(nth));
@@ -15,7 +15,7 @@ pub fn first_and_last() -> Result<(usize, usize)> {
     Ok((first, all.next_back().unwrap_or(first)))
 }
 
-/// Keeps this thread on one, and the threads and programs that it starts from now on.
+/// Pins this thread, and the threads and programs that it starts from now on, to one processor.
 pub fn keep_to(processor: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(processor);

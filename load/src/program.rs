@@ -1,4 +1,4 @@
-//! The programs under load as processes, and what the system knows of them.
+//! The programs under load as processes, and the system's figures about them.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A `turn_server`; killed when dropped.
+/// A `turn_server`, killed on drop.
 pub struct Server {
     child: Child,
     pub addr: SocketAddr,
@@ -25,8 +25,8 @@ impl Server {
         Server::spawn(Command::new(example("turn_server")?), listen, args)
     }
 
-    /// One whose memory is what it holds. By default each thread of a program keeps what it frees in a cache
-    /// of its own, in glibc, which fills for many minutes and looks like a leak.
+    /// Starts one whose memory is only what it holds. By default, glibc gives each thread a cache for freed
+    /// memory, which fills for many minutes and looks like a leak.
     pub fn start_without_cache(listen: &str, args: &[&str]) -> Result<Server> {
         let mut command = Command::new(example("turn_server")?);
         command.env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0");
@@ -50,12 +50,12 @@ impl Server {
         Ok(Server { child, addr, accepted })
     }
 
-    /// Numbers that it has printed.
+    /// Returns how many numbers it has printed.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Anonymous memory that is resident, in bytes: what the system keeps for sockets is not in it.
+    /// Returns its resident anonymous memory in bytes, without the system's memory for sockets.
     pub fn memory(&self) -> Result<f64> {
         anonymous_memory(&self.child)
     }
@@ -64,7 +64,7 @@ impl Server {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
-    /// Waits until it has so many descriptors; how long that took.
+    /// Waits until it has this many descriptors. Returns how long that took.
     pub fn await_descriptors(&self, wanted: usize, patience: Duration) -> Result<Duration> {
         let begun = Instant::now();
         loop {
@@ -91,14 +91,14 @@ impl Drop for Server {
     }
 }
 
-/// Any of the servers; killed when dropped.
+/// Any of the servers, killed on drop.
 pub struct Program {
     child: Child,
     pub addr: SocketAddr,
 }
 
 impl Program {
-    /// Started on a port that was free a moment ago.
+    /// Starts it on a port that was free a moment ago.
     pub fn start(name: &str, args: &[&str]) -> Result<Program> {
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = Command::new(example(name)?);
@@ -139,7 +139,7 @@ fn count_accepted(said: BufReader<ChildStdout>, accepted: &AtomicU64) {
     }
 }
 
-/// A `turn_client` with many clients; killed when dropped.
+/// A `turn_client` with many clients, killed on drop.
 pub struct Clients(Child);
 
 impl Clients {
@@ -163,18 +163,17 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Examples are built into a directory beside this program.
+/// Returns an example, which is built into a directory next to this program.
 fn example(name: &str) -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("examples").join(name);
     ensure!(path.exists(), "there is no {}: cargo build --release --examples", path.display());
     Ok(path)
 }
 
-/// Raises the limit of file descriptors as far as the system lets this process; those that it starts inherit
-/// it.
+/// Raises the limit of file descriptors as far as the system allows, also for child processes.
 pub fn raise_descriptors() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // If it fails, a scenario says for how many clients there is room.
+    // If this fails, a scenario reports how many clients fit.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 

@@ -1,12 +1,11 @@
-//! Two clients take turns in a ring of their own, by turns undisturbed and beside a slow reader, a chatty
-//! client and a hundred that never finish a line. From a client's answer to the other's `GO` it must not take
-//! much longer for that.
+//! Two clients take turns in a ring of their own, alternately undisturbed and next to a slow reader, a chatty
+//! client and a hundred that never finish a line. The time from one client's answer to the other's `GO` must
+//! not grow much.
 //!
-//! There is only one machine for all of them. So the same trouble is also made at another server, which tells
-//! what the machine does to a hand-over from what its server does. And it is measured twice: with server and
-//! quiet clients on one processor and the disturbers on another, since peers on other machines neither use
-//! the server's processor nor move it to theirs; and with all of them where the system places them, which
-//! with clients on the server's machine is what they get.
+//! All of this runs on one machine. So the same trouble is also made at another server, which separates the
+//! effect of the machine from that of the server. And it is measured twice: with the server and the quiet
+//! clients on one processor and the disturbers on another, because peers on other machines do not use the
+//! server's processor; and with all of them placed by the system, as with clients on the server's machine.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -21,16 +20,16 @@ use crate::program::Server;
 use crate::row::Row;
 use crate::trouble::{ASKS, CHATS, Made, SLOWLORIS, Trouble};
 
-/// Short, and by turns of each kind, so that whatever else the machine does falls on all kinds.
+/// Short windows of alternating kinds, so that other activity of the machine affects all kinds alike.
 const WINDOW: Duration = Duration::from_millis(400);
-/// Windows of each kind.
+/// Windows per kind.
 const WINDOWS: usize = 20;
-/// Between windows: what is under way belongs to neither.
+/// The pause between windows, so that pending work belongs to neither.
 const SETTLE: Duration = Duration::from_millis(60);
-/// How much longer the 99th percentile may be beside the trouble.
+/// The factor by which the 99th percentile may grow because of the trouble.
 const RATIO_MAX: f64 = 2.0;
 
-/// Where the trouble is.
+/// The place of the trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Window {
     Silent,
@@ -50,7 +49,7 @@ pub fn run() -> Result<Vec<Row>> {
     [Some(apart), None].map(measure_apart).into_iter().collect()
 }
 
-/// In a thread of its own, since a thread can be kept to a processor and the next scenario's need not be.
+/// On a thread of its own, because a thread can be pinned to a processor, and the next scenario's may not be.
 fn measure_apart(places: Places) -> Result<Row> {
     thread::scope(|scope| scope.spawn(|| measure(places)).join().expect("it does not panic"))
 }
@@ -72,7 +71,7 @@ fn measure(places: Places) -> Result<Row> {
     Ok(row(places, &windows, &made))
 }
 
-/// The server, and from now on this thread, which plays the quiet clients.
+/// Starts the server, and pins this thread, which plays the quiet clients.
 fn start_on(processor: Option<usize>) -> Result<Server> {
     processor.map_or(Ok(()), processors::keep_to)?;
     Server::start("127.0.0.1:0", &["--framing", "line", "--quiet"])
@@ -87,7 +86,7 @@ fn disturb(server: SocketAddr, orders: &Orders, places: Places) -> Result<Made> 
 fn play_all(pair: &mut Pair, here: &Orders, elsewhere: &Orders) -> Result<Vec<(Window, Times)>> {
     let mut windows = Vec::new();
     for nth in 0..WINDOWS * KINDS.len() {
-        // Not always in the same order: what one kind leaves behind falls on both others.
+        // The order varies, so that after-effects of one kind affect both others.
         let kind = KINDS[(nth + nth / KINDS.len()) % KINDS.len()];
         match kind {
             Window::Silent => {}
@@ -118,7 +117,7 @@ fn row(places: Places, windows: &[(Window, Times)], made: &Made) -> Row {
     Row::at_most(what, beside.p99 / silent.p99, RATIO_MAX, "times")
 }
 
-/// The median of each figure over the windows of a kind.
+/// Returns the median of each figure over the windows of a kind.
 fn medians(windows: &[(Window, Times)], kind: Window) -> Times {
     let figures = |figure: fn(&Times) -> f64| {
         median(windows.iter().filter(|window| window.0 == kind).map(|(_, times)| figure(times)).collect())

@@ -1,4 +1,4 @@
-//! A line of the table: a figure, what is allowed, and whether it is within that.
+//! A line of the table: a figure, its limit, and whether it is kept.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// `figure` may be `allowed` at most.
+    /// `figure` may be at most `allowed`.
     pub fn at_most(what: impl Into<String>, figure: f64, allowed: f64, unit: &str) -> Row {
         Row {
             what: what.into(),
@@ -32,7 +32,7 @@ impl Row {
         }
     }
 
-    /// The scenario came to no figure.
+    /// The scenario produced no figure.
     pub fn broken(scenario: &str, error: &anyhow::Error) -> Row {
         Row { what: scenario.to_owned(), figure: format!("{error:#}"), allowed: "-".to_owned(), well: false }
     }
@@ -49,7 +49,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// With three digits, or all before the point.
+/// Formats a figure with three digits, or with all digits before the point.
 fn rounded(figure: f64) -> String {
     let digits = match figure.abs() {
         f if f < 10.0 => 2,

@@ -1,5 +1,5 @@
-//! Clients come, answer, leave and crash for minutes. What the server keeps when all are gone must not grow
-//! meanwhile.
+//! Clients come, answer, leave and crash for minutes. The memory that the server keeps without clients must
+//! not grow.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,15 +13,15 @@ use crate::program::Server;
 use crate::row::Row;
 
 const CLIENTS: usize = 200;
-/// How much of the time is warm-up: tables grow to what they need.
+/// The part of the time for warming up, in which tables grow to their size.
 const WARM_UP: f64 = 0.3;
-/// Rests in which is measured, the one behind the warm-up included.
+/// The number of rests in which memory is measured, including the one after warming up.
 const RESTS: u32 = 5;
-/// How long seats are kept: a rest has to be longer.
+/// How long seats are kept. A rest has to be longer.
 const GRACE: Duration = Duration::from_secs(1);
-/// So that the clients do not take a processor for themselves.
+/// Keeps the clients from using up a processor.
 const PACE: Duration = Duration::from_millis(5);
-/// Memory that may be added after the warm-up.
+/// The most memory that may be added after warming up.
 const GROWTH_MAX: f64 = 64.0 * 1024.0;
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -43,7 +43,7 @@ pub fn run(minutes: f64, seed: u64) -> Result<Vec<Row>> {
     let mut soak = Soak::new(&server, seed)?;
     let time = Duration::from_secs_f64(minutes * 60.0);
     soak.play(time.mul_f64(WARM_UP / 2.0))?;
-    // That all leave at once is new, too.
+    // The first time that all clients leave at once is part of the warm-up.
     soak.rest()?;
     soak.play(time.mul_f64(WARM_UP / 2.0))?;
     let (warm, mut most) = (soak.rest()?, 0.0_f64);
@@ -75,7 +75,7 @@ pub fn run(minutes: f64, seed: u64) -> Result<Vec<Row>> {
 
 struct Soak<'a> {
     server: &'a Server,
-    /// Of the server, before the first client.
+    /// The server's descriptors before the first client.
     descriptors: usize,
     crowd: Crowd,
     players: Vec<Player>,
@@ -110,7 +110,7 @@ impl Soak<'_> {
         Ok(())
     }
 
-    /// All leave; what the server's memory is when it has forgotten them.
+    /// Lets all clients leave. Returns the server's memory after it has forgotten them.
     fn rest(&mut self) -> Result<f64> {
         for nth in 0..CLIENTS {
             self.crowd.close(nth);

@@ -1,4 +1,4 @@
-//! The server dies under 10,000 clients, and all of them want it back.
+//! The server dies under 10,000 clients, and all of them come back.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use crate::program::{self, Clients, Server};
 use crate::row::Row;
 
 const CLIENTS: usize = 10_000;
-/// How long the server is away, in milliseconds: what the clients' pauses have grown to meanwhile differs.
+/// How long the server is away, in milliseconds. The clients' pauses have grown differently by then.
 const OUTAGES: [u64; 3] = [500, 1000, 2000];
 /// Seconds until all are seated again.
 const SEATED_MAX: f64 = 5.0;
-/// How long is waited for that, whatever is allowed.
+/// How long to wait for that at all.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn run() -> Result<Vec<Row>> {

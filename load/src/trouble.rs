@@ -1,5 +1,5 @@
 //! Clients that disturb a server in the line framing: one that does not read, one that is never silent, and
-//! many that begin a line and do not end it.
+//! many that begin a line and never end it.
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,30 +12,30 @@ use socket2::{Domain, Socket, Type};
 use crate::crowd::Crowd;
 use crate::orders::Orders;
 
-/// Lines of the chatty client in each round, and so thousands a second.
+/// Lines of the chatty client per round, which is thousands per second.
 pub const CHATS: usize = 5;
-/// Lines of the slow reader in each round, and so thousands a second. Their answers fill what the system has
-/// for them in some seconds.
+/// Lines of the slow reader per round, which is thousands per second. Their answers fill the system's buffers
+/// within seconds.
 pub const ASKS: usize = 20;
 pub const SLOWLORIS: usize = 100;
 
-/// In each, one of the slowloris says a byte: it is each one's turn ten times a second.
+/// In each round one slowloris sends a byte, so each does so ten times a second.
 const ROUND: Duration = Duration::from_millis(1);
 /// A step that is later than this follows a rest.
 const LATE_MAX: Duration = Duration::from_millis(30);
-/// Numbers in the crowd; the slowloris come before them.
+/// Client numbers; the slowloris clients come first.
 const CHATTY: usize = SLOWLORIS;
 
-/// How much of it was made.
+/// The amount of trouble made.
 #[derive(Default)]
 pub struct Made {
     /// Lines of the chatty client that were answered.
     pub chats: usize,
-    /// Lines of the slow readers that the system took.
+    /// Lines of the slow readers that the system accepted.
     pub asks: usize,
-    /// Slow readers that the server gave up.
+    /// Slow readers that the server closed.
     pub slow_readers: usize,
-    /// Slowloris that it closed.
+    /// Slowloris clients that the server closed.
     pub slowloris: usize,
 }
 
@@ -49,13 +49,13 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// Disturbs and rests as it is ordered, until that is over; what it made.
+    /// Disturbs and rests as ordered, until told to end. Returns what it made.
     pub fn make(server: SocketAddr, orders: &Orders) -> Result<Made> {
         let (crowd, slow) = (Crowd::new(SLOWLORIS + 1)?, slow_reader(server)?);
         let mut trouble = Trouble { server, crowd, slow, round: 0, made: Made::default() };
         let mut due = Instant::now();
         while orders.await_work() {
-            // One after the other: they are not in league.
+            // One by one, because they are independent.
             for act in [Trouble::chat, Trouble::ask, Trouble::drip] {
                 act(&mut trouble)?;
                 sleep_until_next(&mut due, ROUND / 3);
@@ -71,7 +71,7 @@ impl Trouble {
         Ok(())
     }
 
-    /// The slow reader asks on, or another one in its place.
+    /// Lets the slow reader send more, or replaces it.
     fn ask(&mut self) -> Result<()> {
         match self.slow.write(&b"?\n".repeat(ASKS)) {
             Ok(count) => self.made.asks += count / 2,
@@ -84,7 +84,7 @@ impl Trouble {
         Ok(())
     }
 
-    /// One of the slowloris says a byte; and all but the slow reader hear what there is.
+    /// Lets one slowloris send a byte. All but the slow reader read.
     fn drip(&mut self) -> Result<()> {
         for heard in self.crowd.pass(Duration::ZERO)? {
             self.made.chats += heard.bytes.windows(5).filter(|line| line == b"PONG\n").count();
@@ -97,7 +97,7 @@ impl Trouble {
         Ok(())
     }
 
-    /// A client that was closed is back at once.
+    /// Reconnects a client that was closed.
     fn stay_connected(&mut self, nth: usize) -> Result<()> {
         if !self.crowd.is_connected(nth) {
             self.crowd.connect(nth, self.server)?;
@@ -106,8 +106,8 @@ impl Trouble {
     }
 }
 
-/// Sleeps until `step` after the last one was `due`. One that is late is made up for, so that there are as
-/// many lines however busy the machine is; but not a rest.
+/// Sleeps until `step` after the last one was `due`. A late step is made up for, so that a busy machine gets
+/// as many lines; a rest is not.
 fn sleep_until_next(due: &mut Instant, step: Duration) {
     *due += step;
     let now = Instant::now();
@@ -117,13 +117,13 @@ fn sleep_until_next(due: &mut Instant, step: Duration) {
     thread::sleep(due.saturating_duration_since(now));
 }
 
-/// It asks and asks, and reads no answer.
+/// Returns a client that sends requests without reading the answers.
 fn slow_reader(server: SocketAddr) -> Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
     socket.set_recv_buffer_size(4096)?;
     socket.connect(&server.into())?;
     let mut stream = TcpStream::from(socket);
-    // It also hears of each turn of the quiet clients, or would.
+    // It is also told about each turn of the quiet clients.
     stream.write_all(b"WATCH ring=quiet\n")?;
     stream.set_nonblocking(true)?;
     Ok(stream)

@@ -1,4 +1,4 @@
-//! Bytes of a turn: in the raw framing the two of `GO`, and no others to any client.
+//! The bytes of a turn: in the raw framing only the two of `GO`, and nothing to other clients.
 
 use std::io;
 

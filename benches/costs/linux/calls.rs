@@ -1,7 +1,7 @@
-//! System calls of a turn.
+//! The system calls of a turn.
 //!
-//! Counted by `strace`, but for reading a clock. Two runs that differ in nothing but the number of turns:
-//! what they differ in is the turns' doing, and the start and the end are not in it.
+//! `strace` counts them, without readings of the clock. Two runs differ only in the number of turns, so their
+//! difference belongs to the turns, and the start and end cancel out.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,11 +17,11 @@ use super::serve::Setting;
 const FEW_TURNS: usize = 1_024;
 const MANY_TURNS: usize = 3_072;
 
-/// poll, read, write; and a hundredth for a pass that something else has woken.
+/// poll, read, write; and a hundredth for passes that something else has caused.
 const RAW_MAX: f64 = 3.01;
-/// The same, and one to write `OK` to another socket than `GO`.
+/// In addition, one to write `OK` to another socket than `GO`.
 const LINE_MAX: f64 = 4.01;
-/// Eight answers in a pass share its poll: 3 + 1/8, and a little for passes that were not full.
+/// Eight answers per pass share its poll: 3 + 1/8, and some tolerance for passes that were not full.
 const LINE_BATCH_MAX: f64 = 3.2;
 
 const PAIR_RAW: Setting = Setting::one_ring(Framing::Raw, 2);
@@ -32,7 +32,7 @@ pub fn count() -> io::Result<Vec<Figure>> {
     Ok(vec![
         figure("system calls a turn, raw", PAIR_RAW, RAW_MAX)?,
         figure("system calls a turn, line", PAIR_LINE, LINE_MAX)?,
-        // On one processor the server runs when all eight have answered.
+        // On one processor, the server runs after all eight have answered.
         processor::on_one(|| {
             figure("system calls a turn, line, 8 rings of 16", EIGHT_RINGS, LINE_BATCH_MAX)
         })?,
@@ -57,8 +57,8 @@ fn figure(what: &str, setting: Setting, allowed: f64) -> io::Result<Figure> {
     })
 }
 
-/// How often each system call is in the table that `strace -c` prints: share, seconds, microseconds a call,
-/// calls, sometimes errors, name.
+/// Returns the count of each system call in the table of `strace -c`: share, seconds, microseconds per call,
+/// calls, possibly errors, name.
 fn calls(table: &str) -> BTreeMap<String, f64> {
     let row = |line: &str| {
         let cells: Vec<&str> = line.split_whitespace().collect();

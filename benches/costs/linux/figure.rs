@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// The count, and the most that is allowed.
+/// A count and the most that is allowed.
 #[derive(Debug, Clone)]
 pub struct Figure {
     pub what: String,
     pub measured: f64,
     pub allowed: f64,
-    /// Advice for a count that is too high.
+    /// Advice for when the count is too high.
     pub advice: String,
 }
 

@@ -1,8 +1,8 @@
 //! An idle server does nothing while all clients wait.
 //!
-//! One client has the turn and thinks, the others wait, all times are the defaults: none of them ends within
-//! the window. Looked at from outside: processor time, how often the server was switched to and away from,
-//! and what the clients have to read.
+//! One client has the turn but does not answer, the others wait, and all times are the defaults, none of
+//! which ends within the window. Observed from outside: processor time, context switches of the server, and
+//! bytes that clients can read.
 
 use std::io;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use super::process::Server;
 use super::rings::Rings;
 use super::serve::Setting;
 
-/// For the server to come back to its poll after the last `GO`.
+/// Time for the server to return to its poll after the last `GO`.
 const SETTLE: Duration = Duration::from_millis(500);
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// The work of the server so far.
+/// The server's work so far.
 struct Done {
     run_time: u64,
     switches: u64,
@@ -59,7 +59,7 @@ pub fn count() -> io::Result<Vec<Figure>> {
     ])
 }
 
-#[allow(clippy::disallowed_methods, reason = "to see that nothing happens takes a while")]
+#[allow(clippy::disallowed_methods, reason = "it takes time to see that nothing happens")]
 fn sleep(time: Duration) {
     std::thread::sleep(time);
 }

@@ -1,9 +1,8 @@
-//! Instructions of a turn in user space.
+//! The instructions of a turn in user space.
 //!
-//! Counted by `valgrind`, as the difference of two runs: see `calls.rs`. In it are the library, `mio`, the
-//! allocator, and the C library as far as the door of a system call. Not in it is what happens behind that
-//! door; nor the some dozens that it takes to read a clock, because under `valgrind` that is a system call
-//! too.
+//! `valgrind` counts them, as the difference of two runs: see `calls.rs`. This includes the library, `mio`,
+//! the allocator, and the C library up to the entry of a system call. It excludes the work of the kernel, and
+//! the few dozen instructions for reading a clock, because under `valgrind` that is a system call too.
 
 use std::io;
 
@@ -15,11 +14,11 @@ use super::serve::Setting;
 
 /// A multiple of all numbers of clients, so that both runs end with the same holder.
 const FEW_TURNS: usize = 1_024;
-// Far apart: how many connections are accepted in one pass differs from run to run, and must not show.
+// Far apart, because the number of connections accepted per pass varies between runs, and must not show.
 const MANY_TURNS: usize = 17_408;
 
 const RAW_MAX: f64 = 898.0;
-/// Instructions that 254 further clients may add to a turn in the raw framing.
+/// The instructions that 254 more clients may add to a turn in the raw framing.
 const GROWTH_MAX: f64 = 25.0;
 const LINE_MAX: f64 = 2_136.0;
 
@@ -50,7 +49,7 @@ fn a_turn(framing: Framing, clients: usize) -> io::Result<f64> {
     Ok((many - few) / (MANY_TURNS - FEW_TURNS) as f64)
 }
 
-/// The sum that callgrind writes among its records.
+/// Returns the sum that callgrind writes among its records.
 fn instructions(counted: &str) -> io::Result<f64> {
     let sum = counted.lines().find_map(|line| line.strip_prefix("summary:")?.trim().parse().ok());
     sum.ok_or_else(|| io::Error::other("no sum in what valgrind has written"))

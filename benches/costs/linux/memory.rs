@@ -1,7 +1,7 @@
-//! Memory of a connection that waits.
+//! The memory of a waiting connection.
 //!
-//! Counted: how much anonymous memory of the server (`RssAnon`) all connections add, from before the first
-//! one until all are seated. What the system keeps for their sockets is not in it.
+//! Counted: the anonymous memory of the server (`RssAnon`) that all connections add, from before the first
+//! one until all are seated. The system's memory for their sockets is not included.
 
 use std::io;
 
@@ -12,14 +12,14 @@ use super::process::Server;
 use super::rings::Rings;
 use super::serve::{Setting, raise_descriptors};
 
-/// Bytes of a connection, raw.
+/// Bytes per raw connection.
 const BYTES_MAX: f64 = 185.0;
-/// Bytes of a connection, line: it has a name, and a secret.
+/// Bytes per line connection, which has a name and a secret.
 const LINE_BYTES_MAX: f64 = 540.0;
 
-/// How many clients, where the system has the descriptors for them.
+/// The number of clients, if the system has enough descriptors.
 pub const CLIENTS: usize = 10_000;
-/// Memory that a process needs without any connection.
+/// Descriptors that a process needs without any connection.
 const DESCRIPTORS_BESIDE: usize = 100;
 
 pub fn count() -> io::Result<Vec<Figure>> {
@@ -39,15 +39,15 @@ fn figure(what: &str, framing: Framing, allowed: f64) -> io::Result<Figure> {
     server.end(&mut rings)?;
     Ok(Figure {
         what: format!("{what} ({clients} of them)"),
-        // The system says it in KiB.
+        // The system reports KiB.
         measured: (after - before) as f64 * 1024.0 / clients as f64,
-        // Tables grow by doubling, so that what fewer connections take for each says nothing.
+        // Tables grow by doubling, so the memory per connection means nothing for smaller numbers.
         allowed: if clients == CLIENTS { allowed } else { f64::INFINITY },
         advice: "see what Connection, Link, Seat and their maps keep for each".to_owned(),
     })
 }
 
-/// As many clients as there are to be, or as the limit of file descriptors allows.
+/// Returns the number of clients, limited by the file descriptors.
 pub fn many_clients() -> usize {
     raise_descriptors().saturating_sub(DESCRIPTORS_BESIDE).min(CLIENTS)
 }

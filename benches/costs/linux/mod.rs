@@ -1,4 +1,4 @@
-//! All counts: which there are, which can be made here, and the table of what came out.
+//! All counts: which exist, which are possible here, and the table of results.
 
 mod bytes;
 mod calls;
@@ -37,12 +37,12 @@ const COUNTS: &[Count] = &[
     Count { name: "bytes", needs: None, run: bytes::count },
 ];
 
-/// The only one for which a build without optimization is good, and the one that needs it.
+/// The only count that is meaningful in a build without optimization, and that needs one.
 const UNOPTIMIZED: &[Count] = &[Count { name: "way", needs: Some(Tool::Valgrind), run: way::count }];
 
-/// Something costs too much.
+/// Exit code: something costs too much.
 const TOO_MUCH: u8 = 1;
-/// Something could not be counted.
+/// Exit code: something could not be counted.
 const NOT_COUNTED: u8 = 2;
 
 pub fn main() -> ExitCode {
@@ -63,7 +63,7 @@ fn count(options: &Options) -> Result<ExitCode, String> {
     let counts = if cfg!(debug_assertions) { UNOPTIMIZED } else { COUNTS };
     let chosen: Vec<_> = counts.iter().filter(|count| count.name.contains(&options.filter)).collect();
     if chosen.is_empty() {
-        // A filter is for all benches of a `cargo bench`.
+        // A filter applies to all benches of a `cargo bench`.
         let names: Vec<_> = counts.iter().map(|count| count.name).collect();
         println!("costs: {} is none of {}", options.filter, names.join(", "));
         return Ok(ExitCode::SUCCESS);
@@ -91,7 +91,7 @@ fn missing_tools(chosen: &[&Count]) -> Vec<&'static str> {
     needed.filter(|tool| tool.is_missing()).map(Tool::name).collect()
 }
 
-/// Counts and prints, and answers with the figures that are too high.
+/// Counts and prints. Returns the figures that are too high.
 fn print_table(chosen: &[&Count], missing: &[&str]) -> io::Result<Vec<Figure>> {
     let mut too_much = Vec::new();
     if many_clients() < CLIENTS {

@@ -1,11 +1,11 @@
 //! Options of the command line.
 
-/// The options, but for `serve`.
+/// All options except `serve`.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// Leaves out the figures whose tool is missing.
+    /// Leaves out figures whose tool is missing.
     pub skip_missing: bool,
-    /// Only counts whose name has this in it.
+    /// Runs only counts whose name contains this.
     pub filter: String,
 }
 
@@ -14,7 +14,7 @@ impl Options {
         let mut options = Options::default();
         for arg in args {
             match arg.as_str() {
-                // `cargo bench` says so to every bench.
+                // `cargo bench` passes this to every bench.
                 "--bench" => {}
                 "--skip-missing" => options.skip_missing = true,
                 name if !name.starts_with('-') => options.filter = name.to_owned(),

@@ -1,4 +1,4 @@
-//! A server as a process: alone or under a tool that counts, and what the system knows of it.
+//! A server as a process: alone or under a counting tool, and the system's figures about it.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use super::rings::Rings;
 use super::serve::Setting;
 
-/// The tool that the server runs under.
+/// The tool under which the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
     Strace,
@@ -29,12 +29,12 @@ impl Tool {
         !status.is_ok_and(|status| status.success())
     }
 
-    /// Counts what the program after it does, into the file `counted`.
+    /// Returns a command that counts the activity of the program after it, into the file `counted`.
     fn command(self, counted: &Path) -> Command {
         let mut command = Command::new(self.name());
         match self {
-            // Most machines read a clock without a system call, and what the others do is not the server's
-            // doing.
+            // Most machines read a clock without a system call, and on the others that is not the server's
+            // fault.
             Tool::Strace => {
                 command.args(["-f", "-c", "-e", "trace=!clock_gettime", "-o"]).arg(counted).arg("--")
             }
@@ -46,7 +46,7 @@ impl Tool {
     }
 }
 
-/// A running server, killed when this is dropped.
+/// A running server, killed on drop.
 pub struct Server {
     child: Child,
     pub addr: SocketAddr,
@@ -72,7 +72,7 @@ impl Server {
         }
     }
 
-    /// The field of `/proc/PID/status` that begins with `key`, as a number.
+    /// Returns the field of `/proc/PID/status` that begins with `key`, as a number.
     pub fn status(&self, key: &str) -> io::Result<u64> {
         let status = self.proc_file("status")?;
         let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
@@ -80,7 +80,7 @@ impl Server {
             .ok_or_else(|| io::Error::other(format!("no {key} in /proc/PID/status")))
     }
 
-    /// How long it has run on a processor, in nanoseconds.
+    /// Returns the time that it has run on a processor, in nanoseconds.
     pub fn run_time(&self) -> io::Result<u64> {
         first_number(&self.proc_file("schedstat")?)
             .ok_or_else(|| io::Error::other("no time in /proc/PID/schedstat"))
@@ -91,7 +91,7 @@ impl Server {
         fs::read_to_string(&path).map_err(|error| io::Error::other(format!("{path}: {error}")))
     }
 
-    /// Ends the server, by a client that leaves, and waits for it.
+    /// Ends the server by letting a client leave, and waits for it.
     pub fn end(&mut self, rings: &mut Rings) -> io::Result<()> {
         rings.end()?;
         match self.child.wait()? {
@@ -103,7 +103,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only if it has ended already. One under a tool ends by itself, when its clients do.
+        // Both fail only if it has already ended. Under a tool it ends with its clients.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -113,7 +113,7 @@ fn first_number(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// Returns the report of `tool` on a server that grants `turns` turns, from its start to its end.
+/// Returns the report of `tool` on a server that grants `turns` turns, from start to end.
 pub fn count_with(tool: Tool, setting: Setting, turns: usize) -> io::Result<String> {
     let counted = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
         "costs-{}-{}",

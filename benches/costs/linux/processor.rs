@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Does `act` with this process, and those that it starts, on the first processor that it may use.
+/// Runs `act`, and everything that it starts, on the first processor that this process may use.
 pub fn on_one<T>(act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let allowed = sched_getaffinity(None)?;
     let first = (0..CpuSet::MAX_CPU).find(|&cpu| allowed.is_set(cpu)).unwrap_or(0);

@@ -1,6 +1,6 @@
-//! The clients: plain blocking sockets, seated one after the other, so that their order here is the ring's.
+//! The clients: plain blocking sockets, seated one by one, so that their order here is the ring's.
 //!
-//! Each read has a deadline: a turn that is lost ends the count with an error.
+//! Each read has a deadline, so that a lost turn ends the count with an error.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -10,15 +10,15 @@ use taketurns::protocol::turns::{Framing, GO, Reply, WAIT};
 
 use super::serve::Setting;
 
-/// Long beyond anything that a busy machine and a tool make of some system calls.
+/// Far longer than some system calls take on a busy machine under a tool.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client on its seat.
+/// A seated client.
 struct Client {
     stream: BufReader<TcpStream>,
     framing: Framing,
     name: String,
-    /// The server's life, which fences its answers.
+    /// The server's epoch, for the fence of its answers.
     epoch: String,
     /// Its answer in each turn.
     answer: String,
@@ -26,7 +26,7 @@ struct Client {
 }
 
 impl Client {
-    /// Takes a seat, and waits until it is told to wait.
+    /// Takes a seat, and waits for `WAIT`.
     fn seat(addr: SocketAddr, framing: Framing, ring: usize, nth: usize) -> io::Result<Client> {
         let stream = TcpStream::connect(addr)?;
         stream.set_nodelay(true)?;
@@ -58,7 +58,7 @@ impl Client {
         self.stream.get_mut().write_all(self.answer.as_bytes())
     }
 
-    /// Waits for its `GO`, and says how many other bytes it has read.
+    /// Waits for `GO`. Returns the number of other bytes read.
     fn await_go(&mut self) -> io::Result<usize> {
         match self.framing {
             Framing::Raw => self.await_raw_go(),
@@ -94,13 +94,13 @@ impl Client {
         }
     }
 
-    /// The line read last is the `WELCOME`.
+    /// Notes the epoch of the `WELCOME` that was read last.
     fn note_epoch(&mut self) {
         let epoch = self.line.split(' ').find_map(|field| field.strip_prefix("epoch="));
         self.epoch = epoch.unwrap_or_default().to_owned();
     }
 
-    /// Reads one line; its first word.
+    /// Reads one line. Returns its first word.
     fn read_verb(&mut self) -> io::Result<&str> {
         self.line.clear();
         match self.stream.read_line(&mut self.line)? {
@@ -109,7 +109,7 @@ impl Client {
         }
     }
 
-    /// How many bytes lie here unread.
+    /// Returns the number of unread bytes.
     fn unread(&self) -> io::Result<usize> {
         let stream = self.stream.get_ref();
         stream.set_nonblocking(true)?;
@@ -122,7 +122,7 @@ impl Client {
         }
     }
 
-    /// Reads until the server has closed the connection, one way or the other.
+    /// Reads until the server has closed the connection in some way.
     fn await_end(&mut self) -> io::Result<()> {
         match io::copy(&mut self.stream, &mut io::sink()) {
             Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
@@ -154,7 +154,7 @@ impl Rings {
         Ok(all)
     }
 
-    /// Plays so many turns, one in each ring at a time, and says how many bytes were read that are no `GO`.
+    /// Plays `turns` turns, one in each ring at a time. Returns the number of bytes read other than `GO`.
     pub fn play(&mut self, turns: usize) -> io::Result<usize> {
         let mut others = 0;
         for _ in 0..turns / self.0.len() {
@@ -169,12 +169,12 @@ impl Rings {
         Ok(others)
     }
 
-    /// How many bytes lie unread at all clients.
+    /// Returns the number of unread bytes of all clients.
     pub fn unread(&self) -> io::Result<usize> {
         self.0.iter().flat_map(|ring| &ring.clients).map(Client::unread).sum()
     }
 
-    /// One client leaves, and by that ends the server; the others wait for it.
+    /// Ends the server by letting one client leave. The others wait for the end.
     pub fn end(&mut self) -> io::Result<()> {
         let last = &mut self.0.last_mut().expect("a server has a ring").clients;
         drop(last.pop());

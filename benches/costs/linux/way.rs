@@ -1,8 +1,9 @@
 //! The way of a turn: the functions that run from an event of the poll until the next holder's `GO` is
-//! written, as somebody who reads along steps through them.
+//! written, as in a debugger.
 //!
-//! Counted by `valgrind`, in a build that inlines nothing, so that each call is one. A function counts if
-//! somebody has written it in `src/`: derived ones do not, nor do closures, which stand in another.
+//! `valgrind` counts them in a build that inlines nothing, so that each call remains one. A function counts
+//! if it is written in `src/`: derived functions do not count, nor do closures, which belong to the functions
+//! around them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -16,14 +17,14 @@ use super::serve::Setting;
 
 const TURNS: usize = 1_024;
 
-/// Functions and files. What makes the way shorter lowers them.
+/// The most functions and files. Lower these when the way gets shorter.
 const RAW_MAX: (usize, usize) = (43, 21);
 const LINE_MAX: (usize, usize) = (77, 29);
 
-/// The function that an event of the poll comes in by.
+/// The function that handles an event of the poll.
 const BEGIN: &str = "6driver15Driver$LT$P$GT$12handle_event17h";
 
-/// Functions by the file that they stand in.
+/// Functions, by their files.
 type Way = BTreeMap<String, BTreeSet<String>>;
 
 pub fn count() -> io::Result<Vec<Figure>> {
@@ -47,7 +48,7 @@ pub fn count() -> io::Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// The calls between functions and their number, as `callgrind` has written them.
+/// The calls between functions and their numbers, parsed from `callgrind`.
 #[derive(Default)]
 struct Calls<'t> {
     files: HashMap<&'t str, &'t str>,
@@ -81,7 +82,7 @@ impl<'t> Calls<'t> {
         calls
     }
 
-    /// Follows the calls that are made in most turns.
+    /// Follows the calls that most turns make.
     fn way(&self) -> io::Result<Way> {
         let mut todo: Vec<_> = self.files.keys().copied().filter(|symbol| symbol.contains(BEGIN)).collect();
         let mut seen: BTreeSet<_> = todo.iter().copied().collect();
@@ -104,7 +105,7 @@ impl<'t> Calls<'t> {
         Ok(way)
     }
 
-    /// The file in `src/` and the name of a function that stands there as text.
+    /// Returns the file in `src/` and the name of a function that is written there.
     fn written(&self, symbol: &str) -> Option<(String, String)> {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
         let path = self.files.get(symbol)?;
@@ -115,13 +116,13 @@ impl<'t> Calls<'t> {
         let text = std::fs::read_to_string(&path).ok()?;
         let is_written = [format!("fn {function}("), format!("fn {function}<")];
         is_written.iter().any(|written| text.contains(written)).then(|| {
-            // Two types in one file may have a function of the same name.
+            // Two types in one file may have functions of the same name.
             (file.display().to_string(), if of.is_empty() { function } else { format!("{of}::{function}") })
         })
     }
 }
 
-/// The name that `value` stands for, which has a number and is written the first time only.
+/// Returns the name that `value` refers to by a number. The text is written only the first time.
 fn name<'t>(value: &'t str, known: &mut HashMap<&'t str, &'t str>) -> &'t str {
     match value.split_once(' ') {
         Some((number, name)) => {
@@ -132,8 +133,7 @@ fn name<'t>(value: &'t str, known: &mut HashMap<&'t str, &'t str>) -> &'t str {
     }
 }
 
-/// The name of a function, and of the type whose it is, out of a symbol: `_ZN`, parts with their lengths, a
-/// hash, `E`.
+/// Returns the names of a function and its type from a symbol: `_ZN`, parts with their lengths, a hash, `E`.
 fn last_two(symbol: &str) -> Option<(String, String)> {
     let mut rest = symbol.strip_prefix("_ZN")?;
     let mut parts = Vec::new();

@@ -1,8 +1,8 @@
-//! Commits of the journal alone, beside a plain write and `fdatasync` of the same disk in the same round.
+//! Commits of the journal alone, next to a plain write and `fdatasync` on the same disk in the same round.
 //!
-//! A record is a hand-over: a ring, and the seat that answered. Times depend on the disk and on what else
-//! uses it; what is compared is a round's commit with the same round's `fdatasync`. Bytes and calls are
-//! counted, and do not depend on that.
+//! A record is a hand-over: a ring, and the seat that answered. Times depend on the disk and its other users,
+//! so a round's commits are compared with the same round's `fdatasync`. Bytes and calls are counted, and do
+//! not depend on that.
 
 use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
@@ -25,10 +25,10 @@ use crate::Options;
 /// The journal that is opened: 20,000 seats.
 const LARGE: Size = Size { rings: 1_250, seats: 16 };
 
-/// Records of a commit.
+/// Records per commit.
 const GROUPS: [u64; 3] = [1, 16, 256];
 
-/// Bytes of a plain write: those of one record, about.
+/// The size of a plain write: about that of one record.
 const PLAIN_BYTES: usize = 256;
 
 pub fn run(options: &Options, dir: &Path) -> Result<()> {
@@ -68,8 +68,8 @@ pub fn run(options: &Options, dir: &Path) -> Result<()> {
     opening(dir, options.rounds)
 }
 
-/// A file that is written to and synced, without more: what no log can do without. It has its length before,
-/// so that a sync is of data only.
+/// A file that is only written and synced, which no log can avoid. It has its final length from the start, so
+/// that a sync is of data only.
 pub struct Plain {
     file: File,
     at: u64,
@@ -97,11 +97,11 @@ impl Plain {
 #[derive(Clone, Copy)]
 struct Size {
     rings: u64,
-    /// Of each ring.
+    /// Seats per ring.
     seats: u64,
 }
 
-/// Hand-overs, one ring after the other.
+/// Hand-overs in each ring in turn.
 struct History {
     turns: u64,
     size: Size,
@@ -112,20 +112,20 @@ fn ring(nth: u64) -> Name {
 }
 
 impl History {
-    /// The changes of the next `records`, which are of rings of their own, if there are as many.
+    /// Returns the changes of the next `records`, each in a ring of its own if there are enough.
     fn changes(&mut self, records: u64) -> Vec<Change> {
         (0..records.min(self.size.rings)).flat_map(|_| self.hand_over()).collect()
     }
 
     fn hand_over(&mut self) -> [Change; 2] {
         self.turns += 1;
-        // Far apart, as rings are that have nothing to do with each other.
+        // Far apart, like unrelated rings.
         let nth = self.turns * 769 % self.size.rings;
         let place = self.turns / self.size.rings % self.size.seats + 1;
         [put_ring(nth, self.turns, self.size), put_seat(nth, place, self.turns)]
     }
 
-    /// A journal with all rings and seats.
+    /// Creates a journal with all rings and seats.
     fn filled(&self, dir: &Path) -> Result<Journal> {
         let mut journal = Journal::open(dir, Epoch(1))?;
         for nth in 0..self.size.rings {
@@ -171,9 +171,9 @@ struct Series {
     name: String,
     /// Sorted.
     times: Vec<Duration>,
-    /// Bytes that were written for each.
+    /// Bytes written per act.
     bytes: u64,
-    /// Calls that wrote them; syncs are none.
+    /// Calls that wrote them, without syncs.
     writes: u64,
 }
 
@@ -197,7 +197,8 @@ impl Series {
     }
 }
 
-/// Bytes that this process has had written, and calls that it wrote with; zeros where nothing counts them.
+/// Returns the bytes that this process has written and its number of write calls; zeros if the system does
+/// not count them.
 fn written() -> Result<[u64; 2]> {
     let Ok(io) = fs::read_to_string("/proc/self/io") else { return Ok([0; 2]) };
     let of = |key: &str| -> Result<u64> {
@@ -208,7 +209,7 @@ fn written() -> Result<[u64; 2]> {
     Ok([of("wchar:")?, of("syscw:")?])
 }
 
-/// The middle one of some figures, and the lowest and the highest.
+/// Returns the median, the lowest and the highest of some figures.
 pub fn spread(figures: impl Iterator<Item = f64>) -> [f64; 3] {
     let mut sorted: Vec<f64> = figures.collect();
     sorted.sort_by(f64::total_cmp);
@@ -233,7 +234,7 @@ fn print(rounds: &[Vec<Series>]) {
     }
 }
 
-/// Opens a journal that was not closed: its files are copied while it is open, as a kill leaves them.
+/// Opens a journal that was not closed: its files are copied while it is open, as after a kill.
 fn opening(dir: &Path, rounds: usize) -> Result<()> {
     let (large, mut history) = (dir.join("large"), History { turns: 0, size: LARGE });
     let mut journal = history.filled(&large)?;

@@ -1,4 +1,4 @@
-//! The clients of many rings, on one poll: they answer every `GO` in the pass that brings it.
+//! The clients of many rings, on one poll. They answer every `GO` in the pass that brings it.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -8,15 +8,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 use taketurns::mio::net::TcpStream;
 use taketurns::mio::{Events, Interest, Poll, Token};
 
-/// How long a pass waits for the server before that has lost.
+/// How long a pass waits before the server counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Two clients in each of some rings.
+/// Two clients in each ring.
 pub struct Crowd {
     poll: Poll,
     events: Events,
     clients: Vec<Client>,
-    /// Those that have a turn to answer.
+    /// Clients that have a turn to answer.
     holders: Vec<usize>,
 }
 
@@ -28,7 +28,7 @@ struct Client {
 }
 
 impl Crowd {
-    /// Joins ring after ring, and waits until each has a holder.
+    /// Joins one ring after another, and waits until each has a holder.
     pub fn join(server: SocketAddr, rings: usize) -> Result<Crowd> {
         let (poll, events) = (Poll::new()?, Events::with_capacity(1024));
         let mut crowd = Crowd { poll, events, clients: Vec::new(), holders: Vec::new() };
@@ -40,7 +40,7 @@ impl Crowd {
             let mut socket = TcpStream::from_std(socket);
             crowd.poll.registry().register(&mut socket, Token(nth), Interest::READABLE)?;
             crowd.clients.push(Client { socket, begun: Vec::new(), is_welcome: false, has_turn: false });
-            // A listener's queue is short.
+            // The queue of a listener is short.
             while nth % 64 == 63 && crowd.clients.iter().any(|client| !client.is_welcome) {
                 crowd.pass()?;
             }
@@ -51,7 +51,7 @@ impl Crowd {
         Ok(crowd)
     }
 
-    /// All rings make `turns` turns together, as fast as they can; turns a second.
+    /// Plays `turns` turns in all rings together, as fast as possible. Returns turns per second.
     pub fn rate(&mut self, turns: usize) -> Result<f64> {
         let (rings, begin) = (self.holders.len(), Instant::now());
         let mut answered = 0;
@@ -65,8 +65,8 @@ impl Crowd {
         Ok(answered as f64 / begin.elapsed().as_secs_f64())
     }
 
-    /// The time from the holder's answer until the next one has its `GO`, of each of `turns` hand-overs in
-    /// one ring, sorted.
+    /// Plays `turns` hand-overs in one ring. Returns the sorted times from the holder's answer until the next
+    /// holder has its `GO`.
     pub fn hand_overs(&mut self, turns: usize) -> Result<Vec<Duration>> {
         let mut times = Vec::with_capacity(turns);
         for _ in 0..turns {

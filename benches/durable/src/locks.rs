@@ -1,5 +1,5 @@
-//! A lock taken and given, durably: a ring whose only seat asks, a key of Redis with `appendfsync always`,
-//! and a row of PostgreSQL. Each is two exchanges, and each exchange is on the disk before it is confirmed.
+//! Taking and releasing a lock durably: a ring whose only seat asks, a Redis key with `appendfsync always`,
+//! and a row of PostgreSQL. Each takes two exchanges, each of which is on disk before it is confirmed.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -17,7 +17,7 @@ use crate::Options;
 use crate::commits::spread;
 use crate::serve::{Kind, Server};
 
-/// Clients, each with a lock of its own, at a time.
+/// Numbers of simultaneous clients, each with a lock of its own.
 const CLIENTS: [usize; 2] = [1, 16];
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -56,7 +56,7 @@ pub fn run(options: &Options, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes and gives one lock.
+/// Takes and releases one lock.
 trait Lock: Send {
     fn take(&mut self) -> Result<()>;
     fn give(&mut self) -> Result<()>;
@@ -64,7 +64,7 @@ trait Lock: Send {
 
 type Connect = fn(SocketAddr, &str) -> Result<Box<dyn Lock>>;
 
-/// Locks taken and given a second, by all clients together.
+/// Returns the locks taken and released per second by all clients together.
 fn rate(addr: SocketAddr, connect: Connect, clients: usize, each: usize, round: usize) -> Result<f64> {
     let locks = (0..clients).map(|nth| connect(addr, &format!("lock-{clients}-{round}-{nth}")));
     let locks = locks.collect::<Result<Vec<_>>>()?;
@@ -86,7 +86,7 @@ fn connected(addr: SocketAddr) -> Result<TcpStream> {
     Ok(socket)
 }
 
-/// A connection on which lines are said and heard.
+/// A connection for lines.
 struct Lines(BufReader<TcpStream>);
 
 impl Lines {
@@ -136,7 +136,8 @@ struct Redis {
 }
 
 impl Redis {
-    /// The lock of its documentation: a value of one's own, a time to live, and given only by who has it.
+    /// The lock of Redis's documentation: a value of one's own, a time to live, and release only by its
+    /// owner.
     fn connect(addr: SocketAddr, name: &str) -> Result<Box<dyn Lock>> {
         const GIVE: &str =
             "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end";
@@ -169,7 +170,7 @@ impl Lock for Redis {
     }
 }
 
-/// A connection of PostgreSQL's protocol 3.0, with simple queries.
+/// A connection with PostgreSQL's protocol 3.0, using simple queries.
 struct Postgres {
     socket: TcpStream,
     name: String,
@@ -192,7 +193,7 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Runs one statement, which is a transaction; what it did, as `UPDATE 1`.
+    /// Runs one statement as a transaction. Returns its tag, such as `UPDATE 1`.
     fn query(&mut self, text: &str) -> Result<String> {
         let mut message = vec![b'Q'];
         message.extend(u32::try_from(text.len() + 5)?.to_be_bytes());
@@ -202,7 +203,7 @@ impl Postgres {
         self.settle()
     }
 
-    /// Reads until it is ready for the next one.
+    /// Reads until the server is ready for the next query.
     fn settle(&mut self) -> Result<String> {
         let mut done = String::new();
         loop {
@@ -239,7 +240,7 @@ impl Lock for Postgres {
     }
 }
 
-/// A server of others; killed when dropped.
+/// Another server, killed on drop.
 struct Daemon {
     child: Child,
     addr: SocketAddr,
@@ -256,7 +257,7 @@ impl Daemon {
         Ok(Some(Daemon::start(command, addr)?))
     }
 
-    /// It refuses to be run by root, so it is run by `postgres` or `nobody` then.
+    /// PostgreSQL refuses to run as root, so it runs as `postgres` or `nobody` then.
     fn postgres(dir: &Path) -> Result<Option<Daemon>> {
         let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         let folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
@@ -312,7 +313,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // PostgreSQL has children, which end with it.
+        // PostgreSQL has child processes, which end with it.
         let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         let give_up = Instant::now() + PATIENCE;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < give_up {
@@ -323,7 +324,7 @@ impl Drop for Daemon {
     }
 }
 
-/// A port that nobody uses, or hardly.
+/// Returns a port that is probably unused.
 fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
@@ -334,7 +335,7 @@ fn find(program: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     folders.map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-/// Whom to run as, if this is run by root.
+/// Returns the user to run as, if this is run by root.
 fn plain_user() -> Result<Option<(u32, u32)>> {
     let id = Command::new("id").arg("-u").output().context("id")?;
     if id.stdout != b"0\n" {

@@ -1,16 +1,16 @@
 //! The cost of durability, on one disk and in one run: commits of the journal, hand-overs and turns of
-//! servers with it, and the same lock taken and given beside Redis and PostgreSQL.
+//! servers with it, and locks taken and released, compared with Redis and PostgreSQL.
 //!
-//! Times depend on the disk and on what else uses it; what is compared stands in the same round.
+//! Times depend on the disk and its other users, so only figures of the same round are compared.
 //!
-//! `cargo bench -p durable -- --dir DIR` measures another disk than that of the folder for temporary files;
-//! `--only turns` one part.
+//! `cargo bench -p durable -- --dir DIR` measures another disk than that of the temporary folder; `--only
+//! turns` runs one part.
 
 // commits.rs  the journal alone, and opening it
 // turns.rs    servers with it, without it, and with `fdatasync` in the loop
 // serve.rs    these servers, each a process of its own
 // crowd.rs    their clients
-// locks.rs    a lock taken and given, beside Redis and PostgreSQL
+// locks.rs    locks, compared with Redis and PostgreSQL
 
 mod commits;
 mod crowd;
@@ -26,40 +26,40 @@ use argh::FromArgs;
 
 use serve::Kind;
 
-/// Measures what durability costs, beside a plain sync of the same disk and beside others.
+/// Measures the cost of durability, next to a plain sync on the same disk and next to other programs.
 #[derive(FromArgs)]
 pub struct Options {
-    /// the directory to write in (default: the one for temporary files)
+    /// the directory to write in (default: the temporary folder)
     #[argh(option)]
     dir: Option<PathBuf>,
-    /// one part only: commits, turns or locks
+    /// run one part only: commits, turns or locks
     #[argh(option)]
     only: Option<String>,
     /// rounds, each with everything that is compared (default 7)
     #[argh(option, default = "7")]
     rounds: usize,
-    /// commits, and syncs, of each kind in a round (default 200)
+    /// commits and syncs of each kind per round (default 200)
     #[argh(option, default = "200")]
     commits: usize,
     /// rings in the journal alone (default 256)
     #[argh(option, default = "256")]
     rings: u64,
-    /// seats of such a ring (default 4)
+    /// seats of each such ring (default 4)
     #[argh(option, default = "4")]
     seats: u64,
-    /// turns of each server in a round (default 4000)
+    /// turns of each server per round (default 4000)
     #[argh(option, default = "4000")]
     turns: usize,
-    /// be a server of this kind, in --dir
+    /// run a server of this kind in --dir
     #[argh(option, from_str_fn(serve::kind))]
     serve: Option<Kind>,
-    /// given by `cargo bench`
+    /// passed by `cargo bench`
     #[argh(switch)]
-    #[allow(dead_code, reason = "cargo gives it to every bench")]
+    #[allow(dead_code, reason = "cargo passes it to every bench")]
     bench: bool,
 }
 
-/// A directory that is gone with this.
+/// A temporary directory, removed on drop.
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {

@@ -1,4 +1,4 @@
-//! Turn servers that differ in where their state is, each a process of its own.
+//! Turn servers that differ in where their state is kept, each a process of its own.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -18,16 +18,16 @@ use taketurns::store::{Lost, Store};
 
 use crate::commits::Plain;
 
-/// Where a server has its state.
+/// Where a server keeps its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// In memory.
     Memory,
     /// In a journal.
     Journal,
-    /// In memory, and the loop itself writes and syncs a file before it says what a record caused.
+    /// In memory, while the loop itself writes and syncs a file before it sends what a record caused.
     SyncInTheLoop,
-    /// In a journal on a disk whose every sync takes 50 ms longer.
+    /// In a journal on a disk whose syncs take 50 ms longer.
     SlowJournal,
 }
 
@@ -49,7 +49,7 @@ pub fn kind(text: &str) -> Result<Kind, String> {
     known.map(|(kind, _)| *kind).ok_or_else(|| "no such kind of server".to_owned())
 }
 
-/// The time that a slow disk takes in addition.
+/// The additional time of a slow disk.
 pub const SLOW: Duration = Duration::from_millis(50);
 
 struct Slow(Journal);
@@ -69,7 +69,7 @@ impl Store for Slow {
     }
 }
 
-// In the server's process.
+// The server's process.
 
 /// Serves until it is killed.
 pub fn run(kind: Kind, dir: &Path) -> Result<()> {
@@ -109,7 +109,7 @@ fn serve(mut event_loop: EventLoop<TurnServer>) -> Result<()> {
     Ok(event_loop.run(|_, _| {})?)
 }
 
-/// One write and one sync for all records of a pass.
+/// Writes and syncs once for all records of a pass.
 fn sync_in_the_loop(config: TurnServerConfig, dir: &Path) -> Result<()> {
     fs::create_dir(dir.join("loop"))?;
     let mut file = Plain::new(&dir.join("loop"))?;
@@ -140,9 +140,9 @@ fn sync_in_the_loop(config: TurnServerConfig, dir: &Path) -> Result<()> {
     }
 }
 
-// In the parent's.
+// The parent's process.
 
-/// A server's process; killed when dropped.
+/// A server's process, killed on drop.
 pub struct Server {
     child: Child,
     pub addr: SocketAddr,
@@ -167,7 +167,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Hand-overs and turns of servers with a journal, beside one without and beside one that syncs in its loop.
+//! Hand-overs and turns of servers with a journal, compared with one without and one that syncs in its loop.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,7 +14,7 @@ use crate::commits::{Plain, spread};
 use crate::crowd::Crowd;
 use crate::serve::{Kind, SLOW, Server};
 
-/// Pings of each connection.
+/// Pings per connection.
 const PINGS: usize = 300;
 
 pub fn run(options: &Options, dir: &Path) -> Result<()> {
@@ -30,7 +30,7 @@ fn micros(times: &[Duration]) -> f64 {
     times[times.len() / 2].as_secs_f64() * 1e6
 }
 
-/// The hand-over with a journal, by that without one and one sync of the same disk.
+/// Compares the hand-over with a journal to that without one plus one sync on the same disk.
 fn one_ring(options: &Options, dir: &Path) -> Result<()> {
     fs::create_dir(dir.join("sync"))?;
     let mut plain = Plain::new(&dir.join("sync"))?;
@@ -60,7 +60,7 @@ fn one_ring(options: &Options, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Turns a second with a journal, by those of a server that syncs in its loop.
+/// Compares turns per second with a journal to those of a server that syncs in its loop.
 fn many_rings(options: &Options, dir: &Path, rings: usize) -> Result<()> {
     let kinds = [Kind::Memory, Kind::SyncInTheLoop, Kind::Journal];
     let servers =
@@ -83,8 +83,8 @@ fn many_rings(options: &Options, dir: &Path, rings: usize) -> Result<()> {
     Ok(())
 }
 
-/// The time of a `PING` while every commit is slow: of a connection that waits for nothing, and of one that
-/// has an `OK` held each time.
+/// Measures the time of a `PING` while every commit is slow: on a connection that waits for nothing, and on
+/// one that always has a waiting `OK`.
 fn pings(dir: &Path) -> Result<()> {
     let server = Server::start(Kind::SlowJournal, dir, 1)?;
     let mut crowd = Crowd::join(server.addr, 16)?;
@@ -136,7 +136,7 @@ impl Pinger {
         Ok(())
     }
 
-    /// Times of pings, sorted. If it `answers`, it does so before each, so that the `OK` has to wait
+    /// Returns the sorted times of pings. With `answers`, it answers before each, so that an `OK` has to wait
     /// meanwhile.
     fn play(&mut self, answers: bool) -> Result<Vec<Duration>> {
         let mut times = Vec::with_capacity(PINGS);

@@ -1,4 +1,4 @@
-//! Plays what is planned, and prints what comes of it.
+//! Plays the plan and prints the results.
 
 use anyhow::Result;
 

@@ -11,9 +11,9 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::lines::Shape;
 
-/// How long a pass waits for the server before that has lost.
+/// How long a pass waits before the server counts as failed.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Clients that join before their `WELCOME`s are awaited: fewer than any listener's queue holds.
+/// The most clients that join before their `WELCOME`s are awaited: fewer than any listener's queue holds.
 const JOINS_MAX: usize = 100;
 
 /// All clients of one server.
@@ -22,19 +22,19 @@ pub struct Crowd {
     events: Events,
     clients: Vec<Client>,
     welcomed: usize,
-    /// Those that have a `GO` to answer.
+    /// Clients that have a `GO` to answer.
     holders: Vec<usize>,
 }
 
 struct Client {
     socket: TcpStream,
     answer: String,
-    /// The beginning of a line.
+    /// An incomplete line.
     begun: Vec<u8>,
 }
 
 impl Crowd {
-    /// Joins ring after ring, and waits until each has a holder.
+    /// Joins one ring after another, and waits until each has a holder.
     pub fn join(server: SocketAddr, shape: Shape) -> Result<Crowd> {
         let mut crowd = Crowd {
             poll: Poll::new()?,
@@ -64,8 +64,8 @@ impl Crowd {
         Ok(())
     }
 
-    /// Has all rings make `turns` turns together, as fast as they can, and then stop; how many it were in the
-    /// end, and how long they took.
+    /// Lets all rings play `turns` turns together as fast as possible, and then stop. Returns how many there
+    /// were in the end, and how long they took.
     pub fn play(&mut self, turns: usize) -> Result<(usize, Duration)> {
         let (rings, begun) = (self.holders.len(), Instant::now());
         let mut answered = 0;
@@ -88,7 +88,7 @@ impl Crowd {
         Ok(answered)
     }
 
-    /// Waits until `rings` clients hold a turn: then the server has nothing left to do.
+    /// Waits until `rings` clients hold a turn, so that the server has nothing left to do.
     fn settle(&mut self, rings: usize) -> Result<()> {
         while self.holders.len() < rings {
             self.pass()?;
@@ -114,7 +114,7 @@ impl Crowd {
     }
 }
 
-/// Result of one read.
+/// The result of one read.
 #[derive(Default)]
 struct Heard {
     welcomes: usize,
@@ -122,7 +122,7 @@ struct Heard {
 }
 
 impl Client {
-    /// The buffer holds all that can arrive, so one read empties the socket.
+    /// The buffer holds everything that can arrive, so one read empties the socket.
     fn read(&mut self) -> Result<Heard> {
         let mut buffer = [0; 1024];
         let count = match self.socket.read(&mut buffer) {

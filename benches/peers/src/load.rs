@@ -1,5 +1,4 @@
-//! The clients of one server: as many blocking sockets, all in one thread, which answers for the holder of
-//! the turn.
+//! The clients of one server: blocking sockets, all on one thread, which answers for the holder of the turn.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -19,8 +18,8 @@ struct Client {
 }
 
 impl Ring {
-    /// Connects `clients` of them, one behind the other, and waits until the first has the turn. Whoever
-    /// waits in vain for `patience` has lost.
+    /// Connects `clients` clients one by one, and waits until the first has the turn. A client that waits in
+    /// vain for `patience` is an error.
     pub fn join(server: SocketAddr, clients: usize, patience: Duration) -> Result<Ring> {
         let join = |nth| {
             Client::join(server, nth, patience)
@@ -31,7 +30,8 @@ impl Ring {
         Ok(Ring { clients, holder: 0 })
     }
 
-    /// From before the holder's answer is written until the next client has read its `GO`.
+    /// Plays a hand-over. Returns the time from before the holder's answer is written until the next client
+    /// has read its `GO`.
     pub fn hand_over(&mut self) -> Result<Duration> {
         let next = (self.holder + 1) % self.clients.len();
         let begun = Instant::now();

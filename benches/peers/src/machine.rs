@@ -1,4 +1,4 @@
-//! The machine: its cores and the processes on them, its descriptors, and how it is described.
+//! The machine: its cores and their processes, its descriptors, and its description.
 
 use std::fmt;
 use std::fs;
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Which core the servers run on, and which one the clients.
+/// The cores for the servers and for the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placement {
     pub servers: usize,
@@ -15,13 +15,13 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// On the last core: the first ones serve most interrupts.
+    /// The last core, because the first ones serve most interrupts.
     pub fn same_core() -> Result<Placement> {
         let last = *cores()?.last().context("this process may run on no core")?;
         Ok(Placement { servers: last, clients: last })
     }
 
-    /// On the last two, or `None` if there is only one.
+    /// The last two cores; `None` if there is only one.
     pub fn cross_core() -> Result<Option<Placement>> {
         Ok(match cores()?[..] {
             [.., clients, servers] => Some(Placement { servers, clients }),
@@ -44,13 +44,13 @@ impl fmt::Display for Placement {
     }
 }
 
-/// The cores on which this process may run.
+/// Returns the cores on which this process may run.
 fn cores() -> Result<Vec<usize>> {
     let allowed = sched_getaffinity(None)?;
     Ok((0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).collect())
 }
 
-/// Does `act` on `core`; threads and processes that it starts stay there.
+/// Runs `act` on `core`, including the threads and processes that it starts.
 pub fn on_core<R>(core: usize, act: impl FnOnce() -> R) -> Result<R> {
     let before = sched_getaffinity(None)?;
     let mut only = CpuSet::new();
@@ -61,7 +61,7 @@ pub fn on_core<R>(core: usize, act: impl FnOnce() -> R) -> Result<R> {
     Ok(done)
 }
 
-/// Takes all the descriptors that this process may have, and says how many. Its children have as many.
+/// Raises the limit of descriptors as far as possible, also for child processes. Returns the new limit.
 pub fn take_descriptors() -> Result<usize> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
@@ -69,7 +69,7 @@ pub fn take_descriptors() -> Result<usize> {
     Ok(limit.maximum.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
 }
 
-/// Describes the machine, so that a reader can compare its numbers with those of another.
+/// Describes the machine, so that its numbers can be compared with those of others.
 pub fn describe() -> Result<String> {
     let model = fs::read_to_string("/proc/cpuinfo")?
         .lines()

@@ -1,21 +1,21 @@
-//! The time of a hand-over: from one client's answer to the next client's `GO`, with `taketurns` and with its
+//! The time of a hand-over, from one client's answer to the next client's `GO`, with `taketurns` and with its
 //! peers.
 //!
 //! Each server is a process of its own: this program again, as `serve <contender>`. The clients are blocking
-//! sockets in this one. Nothing is faster than `blocking`, which only writes and reads; so the ratios to it
-//! say what the rest costs.
+//! sockets in this process. Nothing is faster than `blocking`, which only writes and reads, so the ratios to
+//! it show what the rest costs.
 //!
 //! `cargo bench -p peers -- --help` lists the options. Linux only.
 
-// options.rs     what may be asked for
+// options.rs     the options
 // plan.rs        the runs: contenders, numbers of clients, cores
-// compare.rs     plays it, and prints what comes of it
-//  ├ round.rs    hand-overs one after the other, and load.rs their clients
+// compare.rs     plays the plan and prints the results
+//  ├ round.rs    hand-overs one by one, and load.rs their clients
 //  └ rings.rs    many rings at once, and crowd.rs their clients
 // contenders/    servers of one ring, in the raw framing
 // lines/         servers of many rings, in the line framing
 // server.rs      a server's process, machine.rs the cores and the descriptors
-// statistics.rs  medians and ratios, table.rs and plot.rs for people
+// statistics.rs  medians and ratios, table.rs and plot.rs show them
 
 mod compare;
 mod contenders;

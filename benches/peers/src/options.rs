@@ -1,4 +1,4 @@
-//! Options of `cargo bench -p peers --`.
+//! The options of `cargo bench -p peers --`.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::contenders::Contender;
 use crate::lines::{self, Shape};
 use crate::round::Extent;
 
-/// Measures what a hand-over costs with taketurns and with its peers, side by side.
+/// Measures the cost of a hand-over with taketurns and with its peers, side by side.
 #[derive(FromArgs)]
 pub struct Options {
     /// same-core, cross-core, rings or all (default)
@@ -25,45 +25,45 @@ pub struct Options {
     #[argh(option)]
     rounds: Option<usize>,
 
-    /// hand-overs in a burst (default 500); for rings 40 times as many turns, for python 250 times fewer
+    /// hand-overs per burst (default 500); for rings 40 times as many turns, for python 250 times fewer
     #[argh(option)]
     burst: Option<usize>,
 
-    /// bursts of each contender in a round (default 40); a quarter of it for cross-core, a tenth for rings
+    /// bursts of each contender per round (default 40); a quarter for cross-core, a tenth for rings
     #[argh(option)]
     bursts: Option<usize>,
 
-    /// contenders, such as tokio,taketurns (default all); blocking is always there, for rings mio
+    /// contenders, such as tokio,taketurns (default all); blocking is always included, for rings mio
     #[argh(option, from_str_fn(parse_list))]
     only: Option<List<Contender>>,
 
-    /// where to draw the picture, relative to the workspace (default peers/hand_over.svg in its target
+    /// where to write the picture, relative to the workspace (default peers/hand_over.svg in its target
     /// directory)
     #[argh(option)]
     svg: Option<PathBuf>,
 
-    /// a smoke run of some 15 s: whether all of it works. Its numbers mean little
+    /// a test run of about 15 s, whose numbers mean little
     #[argh(switch)]
     quick: bool,
 
-    /// ignored: cargo says so
+    /// ignored, because cargo passes it
     #[argh(switch, hidden_help)]
     #[allow(dead_code, reason = "cargo passes it to every benchmark")]
     bench: bool,
 }
 
-/// Serves as one contender; what the benchmark starts its own program with.
+/// Serves as one contender; used by the benchmark for its own program.
 #[derive(FromArgs)]
 pub struct Serve {
-    /// as whom
+    /// the contender to run
     #[argh(positional)]
     contender: Contender,
 
-    /// clients of a ring
+    /// clients per ring
     #[argh(option)]
     clients: usize,
 
-    /// rings; if given, in the line framing
+    /// rings; if given, the line framing is used
     #[argh(option)]
     rings: Option<usize>,
 }
@@ -116,7 +116,7 @@ impl Options {
         }
     }
 
-    /// Where a hand-over takes longer, or a burst is longer, fewer bursts do.
+    /// Uses fewer bursts where a hand-over takes longer, or a burst is longer.
     pub fn extent(&self, scenario: Scenario) -> Extent {
         let (rounds, bursts, burst) = if self.quick { (3, 4, 250) } else { (7, 40, 500) };
         let fewer = match scenario {
@@ -141,7 +141,7 @@ impl Options {
         match &self.svg {
             Some(path) => Ok(workspace.join(path)),
             None => {
-                // Such as target/release/deps/peers.
+                // For example target/release/deps/peers.
                 let program = std::env::current_exe()?;
                 let target = program.ancestors().nth(3).unwrap_or(workspace);
                 Ok(target.join("peers/hand_over.svg"))

@@ -1,4 +1,4 @@
-//! The plan of a run: which contenders, with how many clients, on which cores; and how long that will take.
+//! The plan of a run: which contenders, with how many clients, on which cores, and for how long.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,18 +13,18 @@ use crate::rings::TURNS_FOR_A_HAND_OVER;
 use crate::round::Extent;
 
 const SHAPES: [Shape; 2] = [Shape { rings: 1_000, size: 2 }, Shape { rings: 8, size: 16 }];
-/// Descriptors that are not connections.
+/// Descriptors reserved for other uses than connections.
 const DESCRIPTORS_SPARE: usize = 64;
 
 #[derive(Default)]
 pub struct Plan {
     pub hand_overs: Vec<HandOvers>,
     pub rings: Vec<Rings>,
-    /// Scenarios that this machine cannot play, and why.
+    /// Scenarios that this machine cannot play, with the reasons.
     pub left_out: Vec<String>,
 }
 
-/// One hand-over after the other in one ring.
+/// Single hand-overs in one ring.
 pub struct HandOvers {
     pub clients: usize,
     pub placement: Placement,
@@ -42,7 +42,7 @@ pub struct Rings {
     pub extent: Extent,
 }
 
-/// Limits of a plan.
+/// The limits of a plan.
 struct Means {
     placements: Vec<(Scenario, Placement)>,
     descriptors: usize,
@@ -122,13 +122,14 @@ impl Plan {
 }
 
 impl Means {
-    /// That this process may have.
+    /// Returns the most connections that this process may have.
     fn connections(&self) -> usize {
         self.descriptors.saturating_sub(DESCRIPTORS_SPARE)
     }
 
-    /// Those that are wanted and there; and of them those that cannot have so many clients, or are of the
-    /// highest rank if there are not connections for all.
+    /// Returns the contenders that are wanted and available, and those among them that are left out: because
+    /// they cannot have so many clients, or because of their rank if there are not enough connections for
+    /// all.
     fn contenders(
         &self,
         options: &Options,
@@ -154,7 +155,7 @@ fn has_python() -> bool {
     version.is_ok_and(|status| status.success())
 }
 
-// Times on a machine of two cores at 2.6 GHz, only for the line that estimates the length of the run.
+// Times on a machine with two cores at 2.6 GHz, only for the estimate of the run's length.
 
 const HAND_OVER: Duration = Duration::from_micros(8);
 const HAND_OVER_CROSS_CORE: Duration = Duration::from_micros(70);

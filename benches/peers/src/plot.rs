@@ -1,4 +1,4 @@
-//! The picture: a panel for each scenario and number of clients, in it a row for each contender.
+//! The picture: a panel for each scenario and number of clients, with a row for each contender.
 
 use std::path::Path;
 
@@ -16,18 +16,18 @@ use crate::statistics::rounded;
 
 const WIDTH: u32 = 760;
 const ROW_HEIGHT: u32 = 26;
-/// Of a panel, beside its rows.
+/// The height of a panel in addition to its rows.
 const FRAME_HEIGHT: u32 = 110;
 const OURS: RGBColor = RGBColor(200, 40, 40);
 const PEERS: RGBColor = RGBColor(40, 80, 140);
 
-/// Results of one scenario with one number of clients.
+/// The results of one scenario with one number of clients.
 pub struct Panel {
     pub title: String,
     pub rows: Vec<Row>,
 }
 
-/// The hand-overs of one contender, of all rounds; in µs.
+/// The hand-overs of one contender in all rounds, in µs.
 pub struct Row {
     contender: Contender,
     p50: f64,
@@ -82,7 +82,7 @@ type Error<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorT
 fn draw_panel<'a>(panel: &Panel, area: &DrawingArea<SVGBackend<'a>, Shift>) -> Result<(), Error<'a>> {
     let low = panel.rows.iter().map(|row| row.p50).fold(f64::INFINITY, f64::min);
     let high = panel.rows.iter().map(|row| row.p999).fold(0.0, f64::max);
-    // Behind the slowest mark there has to be room for its values.
+    // There must be room for values to the right of the slowest mark.
     let times = low * 0.8..high * (high / low).powf(0.4) * 1.5;
     let mut chart = ChartBuilder::on(area)
         .caption(&panel.title, ("sans-serif", 16))

@@ -1,4 +1,4 @@
-//! Rounds of many rings: all contenders stand ready, and are played in turns, each as busy as it can be kept.
+//! Rounds with many rings: all contenders are ready and play in turns, each as busy as possible.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::machine::{self, Placement};
 use crate::round::{self, Extent};
 use crate::server::Server;
 
-/// Turns for a hand-over of the other scenarios: with many rings a burst has to be longer.
+/// Turns per hand-over of the other scenarios, because a burst has to be longer with many rings.
 pub const TURNS_FOR_A_HAND_OVER: usize = 40;
 
-/// Results of one contender in one round.
+/// The results of one contender in one round.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Busy {
     pub turns: usize,
     pub took: Duration,
-    /// Processor time of the server.
+    /// The server's processor time.
     pub cpu: Duration,
 }
 
-/// Results of one contender in all rounds.
+/// The results of one contender in all rounds.
 pub struct BusySeries {
     pub contender: Contender,
     pub rounds: Vec<Busy>,

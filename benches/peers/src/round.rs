@@ -1,7 +1,7 @@
-//! Rounds of hand-overs: all contenders stand ready, and are played in turns, in short bursts.
+//! Rounds of hand-overs: all contenders are ready and play in turns, in short bursts.
 //!
-//! A disturbance of a second hits all of them, so the ratios of a round mean more than its times. Who
-//! never rests is played by itself, after the others.
+//! A disturbance of a second affects all of them, so the ratios within a round mean more than its times. A
+//! contender that never rests plays alone, after the others.
 
 use std::iter;
 use std::time::Duration;
@@ -14,25 +14,25 @@ use crate::load::Ring;
 use crate::machine::{self, Placement};
 use crate::server::Server;
 
-/// How much is played.
+/// The amount of playing.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
     pub rounds: usize,
-    /// Bursts of each contender in a round.
+    /// Bursts of each contender per round.
     pub bursts: usize,
-    /// Hand-overs in a burst.
+    /// Hand-overs per burst.
     pub burst: usize,
 }
 
-/// Results of one contender in one round.
+/// The results of one contender in one round.
 pub struct Play {
-    /// Of hand-overs, in ns.
+    /// Times of hand-overs, in ns.
     pub latency: Histogram<u64>,
-    /// Processor time of the server, warming up not included.
+    /// The server's processor time, without warming up.
     pub cpu: Duration,
 }
 
-/// Results of one contender in all rounds.
+/// The results of one contender in all rounds.
 pub struct Series {
     pub contender: Contender,
     pub plays: Vec<Play>,
@@ -66,7 +66,7 @@ pub fn play_rounds(
     Ok(all)
 }
 
-/// Those that stand ready together.
+/// Plays contenders that are ready at the same time.
 fn play_set(
     contenders: &[Contender],
     clients: usize,
@@ -87,8 +87,8 @@ fn play_set(
     Ok(players.into_iter().map(|player| player.play).collect())
 }
 
-/// The order of contenders: another one in each burst, the same in each run. So none always begins, or always
-/// finds the caches that the same one has left.
+/// Returns the order of contenders, which differs between bursts but not between runs. So none always begins,
+/// or always finds the caches that the same other has left.
 pub fn order(players: usize, burst: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..players).collect();
     fastrand::Rng::with_seed(burst as u64).shuffle(&mut order);

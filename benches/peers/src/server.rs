@@ -1,5 +1,4 @@
-//! A server as a process of its own, so that what it uses of the processor can be told from what the clients
-//! use.
+//! A server as a process of its own, so that its processor time can be told apart from that of the clients.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -12,25 +11,25 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::machine;
 
-/// Where every contender listens.
+/// The address on which every contender listens.
 pub const ANY_PORT: &str = "127.0.0.1:0";
 
-// In the server's process.
+// The server's process.
 
-/// Has this process killed when its parent is gone.
+/// Makes the system kill this process when its parent is gone.
 pub fn end_with_parent() -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL)).context("cannot ask to end with the parent process")
 }
 
-/// Tells the parent where this server listens.
+/// Tells the parent the port of this server.
 pub fn announce(addr: SocketAddr) -> io::Result<()> {
     writeln!(io::stdout(), "{}", addr.port())?;
     io::stdout().flush()
 }
 
-// In the parent's.
+// The parent's process.
 
-/// A server's process; killed when dropped.
+/// A server's process, killed on drop.
 pub struct Server {
     child: Child,
     pub addr: SocketAddr,
@@ -50,7 +49,7 @@ impl Server {
         Ok(server)
     }
 
-    /// The processor time of all its threads until now. Exact while they sleep.
+    /// Returns the processor time of all its threads so far. It is exact while they sleep.
     pub fn cpu(&self) -> Result<Duration> {
         let mut used = 0;
         for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
@@ -64,7 +63,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

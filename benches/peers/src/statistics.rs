@@ -1,9 +1,9 @@
-//! Figures of rounds: medians, and ratios to another contender of the same round.
+//! Figures of rounds: medians, and ratios to another contender in the same round.
 
 use crate::rings::{Busy, BusySeries};
 use crate::round::{Play, Series};
 
-/// The middle, the lowest and the highest of some figures, one for each round.
+/// The median, the lowest and the highest of some figures, one per round.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     pub median: f64,
@@ -33,19 +33,19 @@ impl Series {
         Spread::of(self.plays.iter().map(figure))
     }
 
-    /// Round by round, what `figure` is of what it is for `base`.
+    /// Returns the ratio of `figure` to that of `base`, round by round.
     pub fn ratio(&self, base: &Series, figure: impl Fn(&Play) -> f64) -> Spread {
         Spread::of(self.plays.iter().zip(&base.plays).map(|(play, base)| figure(play) / figure(base)))
     }
 }
 
 impl Play {
-    /// In µs.
+    /// Returns a quantile, in µs.
     pub fn quantile(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1e3
     }
 
-    /// Of the server, in µs.
+    /// Returns the server's processor time per turn, in µs.
     pub fn cpu_per_turn(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.latency.len() as f64
     }
@@ -66,13 +66,13 @@ impl Busy {
         self.turns as f64 / self.took.as_secs_f64()
     }
 
-    /// Of the server, in µs.
+    /// Returns the server's processor time per turn, in µs.
     pub fn cpu_per_turn(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.turns as f64
     }
 }
 
-/// With three digits, or all before the point.
+/// Formats a figure with three digits, or with all digits before the point.
 pub fn rounded(figure: f64) -> String {
     let digits = if figure < 10.0 { 2 } else { usize::from(figure < 100.0) };
     format!("{figure:.digits$}")

@@ -1,4 +1,4 @@
-//! The tables: plain text with aligned columns, which is Markdown too.
+//! The tables: plain text with aligned columns, which is also Markdown.
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use crate::rings::{Busy, BusySeries};
 use crate::round::{Play, Series};
 use crate::statistics::{Spread, rounded};
 
-/// Rows of cells; the first is the header. The first column is aligned to the left, the others to the right.
+/// Rows of cells, the first of which is the header. The first column is left-aligned, the others
+/// right-aligned.
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -71,7 +72,7 @@ pub fn hand_overs(all: &[Series]) -> Table {
     table
 }
 
-/// Turns a second of many rings; the first contender is the one that the others are compared with.
+/// Turns per second of many rings. The others are compared with the first contender.
 pub fn rings(all: &[BusySeries]) -> Table {
     let base = &all[0];
     let to = format!("turns / {}", base.contender.name());

@@ -1,4 +1,4 @@
-//! As a source of events in calloop, on Linux. Elsewhere it needs a timer as well, for the deadline of
+//! An event source in calloop, on Linux. Other systems also need a timer for the deadline of
 //! `NextPass::Later`.
 
 use std::error::Error;
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     })?;
 
-    // The loop belongs to its source now: the handle reaches it, from this thread as from any other.
+    // The loop now belongs to its source. The handle reaches it from this thread as from any other.
     let stdin = Generic::new(io::stdin(), Interest::READ, Mode::Level);
     calloop.handle().insert_source(stdin, move |_, stdin, _| {
         let mut typed = [0; 1024];
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Ok(PostAction::Remove)
             }
             count => {
-                // It fails if a thousand lines wait already.
+                // This fails if a thousand lines are waiting already.
                 let _ = server.run(move |driver, now| say(driver, now, typed[..count].trim_ascii()));
                 Ok(PostAction::Continue)
             }
@@ -47,13 +47,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// An event loop as a source: its descriptor, and what its last pass has left.
+/// An event loop as an event source: its descriptor, and the result of its last pass.
 struct Turns {
     event_loop: EventLoop<TurnServer>,
-    /// Another one for the same poll, because calloop lends what it watches to safe code only to be looked
-    /// at.
+    /// A duplicate that polls the same, because calloop gives safe code only shared access to the object that
+    /// it watches.
     descriptor: Generic<OwnedFd>,
-    /// Names the passes that are due although the descriptor does not tell of them.
+    /// The token for passes that are due although the descriptor does not report them.
     token: Option<Token>,
     next: NextPass,
 }

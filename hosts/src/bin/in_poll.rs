@@ -1,4 +1,4 @@
-//! In a loop around `poll(2)`, next to descriptors of the program's own.
+//! In a loop around `poll(2)`, next to the program's own descriptors.
 
 use std::error::Error;
 use std::io;
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             polled => _ = polled?,
         }
         if is_typing && !descriptors[1].revents().is_empty() {
-            // A terminal gives a line at a time.
+            // A terminal returns one line at a time.
             let count = rustix::io::read(&stdin, &mut typed)?;
             is_typing = count > 0;
             if is_typing {

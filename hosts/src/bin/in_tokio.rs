@@ -1,4 +1,4 @@
-//! In a task of tokio's.
+//! In a tokio task.
 
 use std::error::Error;
 use std::io;
@@ -14,10 +14,10 @@ use tokio::{task, time};
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::from_env();
     let event_loop = options.serve()?;
-    // The loop belongs to this task: others reach it by its handle.
+    // The loop belongs to this task; others reach it through its handle.
     task::spawn(say_lines(event_loop.handle()));
-    // Deprecated, because a type may lie about its descriptor. An event loop keeps its own one, open, to its
-    // end; a program that allows `unsafe` code can state that, by `register_with_interest`.
+    // Deprecated, because a type may lie about its descriptor. An event loop keeps its own descriptor open
+    // until its end. A program that allows `unsafe` code can state that with `register_with_interest`.
     #[allow(deprecated)]
     let mut event_loop = AsyncFd::with_interest(event_loop, Interest::READABLE)?;
 
@@ -37,17 +37,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Clears the readiness before the passes: what comes during them sets it again.
+/// Clears the readiness before the passes, so that anything that happens during them sets it again.
 async fn become_readable(event_loop: &mut AsyncFd<EventLoop<TurnServer>>) -> io::Result<()> {
     event_loop.readable_mut().await?.clear_ready();
     Ok(())
 }
 
-/// Says each line of standard input; the end of the input drains the server.
+/// Sends each line of standard input to the clients; the end of the input drains the server.
 async fn say_lines(server: Handle<TurnServer>) {
     let mut lines = BufReader::new(stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        // It fails if a thousand lines wait already.
+        // It fails if a thousand lines are already waiting.
         let _ = server.run(move |driver, now| say(driver, now, line.as_bytes()));
     }
     server.drain();

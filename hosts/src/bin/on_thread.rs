@@ -1,7 +1,7 @@
-//! On a thread of its own: turns come through a channel, and what the program wants goes through the handle.
+//! On a thread of its own: turns arrive through a channel, and the program's requests go through the handle.
 //!
-//! The way for most programs. The server is late for nobody, however long the rest of the program computes or
-//! blocks.
+//! This suits most programs, because the server is never delayed, however long the rest of the program
+//! computes or blocks.
 
 use std::error::Error;
 use std::io;
@@ -23,20 +23,20 @@ fn main() -> Result<(), Box<dyn Error>> {
             let server = driver.protocol();
             let Event::Protocol(TurnEvent::Accepted { seat, turn, answer }) = event else { return };
             let text = server.answer(answer).and_then(|answer| answer.text()).unwrap_or("(no text)");
-            // It fails when the program is about to end.
+            // This fails when the program is about to end.
             let _ = sender.send((turn, server.name_of(seat).to_string(), text.to_owned()));
         })
     });
 
     thread::spawn(move || {
         for line in io::stdin().lines().map_while(Result::ok) {
-            // It fails if a thousand lines wait already.
+            // This fails if a thousand lines are waiting already.
             let _ = handle.run(move |driver, now| say(driver, now, line.as_bytes()));
         }
         handle.drain();
     });
 
-    // Over when the loop is, which has the only sender.
+    // Ends together with the loop, which has the only sender.
     for (turn, name, text) in turns {
         options.print(format_args!("turn {turn}: {name} answered {text}"));
     }

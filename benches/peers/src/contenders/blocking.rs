@@ -1,5 +1,5 @@
-//! One write, one read, nothing else: the limit of the machine. It knows the next client to answer, so it
-//! polls for none.
+//! One write, one read, nothing else: the limit of the machine. It knows which client answers next, so it
+//! needs no poll.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

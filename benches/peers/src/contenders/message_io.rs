@@ -1,5 +1,5 @@
-//! `message-io`, whose callback hears of whole reads. It has no option for TCP_NODELAY; here it needs none,
-//! since the answer to a `GO` acknowledges it before the next one to the same client.
+//! `message-io`, whose callback gets complete reads. It has no option for TCP_NODELAY, but does not need it
+//! here, because the answer to a `GO` acknowledges it before the next one to the same client.
 
 use anyhow::Result;
 use message_io::network::{NetEvent, Transport};

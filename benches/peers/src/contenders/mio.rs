@@ -1,5 +1,4 @@
-//! Bare `mio`: readiness, one read, one write. No deadlines, no queue for a peer that does not read, no
-//! second ring.
+//! Bare `mio`: readiness, one read, one write. No deadlines, no queue for slow readers, no second ring.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 
@@ -46,7 +45,8 @@ fn accept(listener: &TcpListener, poll: &Poll, ring: &mut Vec<TcpStream>) -> Res
     }
 }
 
-/// A read that does not fill the buffer has emptied the socket, so the edge comes again: one read will do.
+/// A read that does not fill the buffer has emptied the socket and will be followed by another edge, so one
+/// read is enough.
 fn hand_over(ring: &mut [TcpStream], nth: usize) -> Result<()> {
     let mut answer = [0; 64];
     match ring[nth].read(&mut answer) {

@@ -1,8 +1,8 @@
-//! The contenders: servers that speak the raw framing in its simplest form, one file each.
+//! The contenders: servers for the simplest form of the raw framing, one per file.
 //!
-//! `WAIT` to each client that connects; once all are there, `GO` to each in the order in which they came,
-//! when the one before has answered. Each is written as someone who knows its library well would write it,
-//! and none looks at the answer but `taketurns`. How a server becomes a process is in `server.rs`.
+//! They send `WAIT` to each client that connects. Once all are there, each gets `GO` in order of arrival,
+//! after the one before has answered. Each is written as an expert in its library would write it, and only
+//! `taketurns` examines the answers. `server.rs` turns a server into a process.
 
 mod blocking;
 mod message_io;
@@ -58,7 +58,7 @@ impl Contender {
         }
     }
 
-    /// Serves `clients` of them until the process is killed.
+    /// Serves `clients` clients until the process is killed.
     pub fn serve(self, clients: usize) -> Result<()> {
         match self {
             Contender::Blocking => blocking::serve(clients),
@@ -77,12 +77,12 @@ impl Contender {
         matches!(self, Contender::Taketurns | Contender::TaketurnsBusy)
     }
 
-    /// Spins while it waits, so its clients need another core.
+    /// Returns whether it spins while it waits, so that its clients need another core.
     pub fn needs_own_core(self) -> bool {
         self == Contender::TaketurnsBusy
     }
 
-    /// More clients than this are not what it is made for: a thread for each, and all of them poll.
+    /// Returns the most clients that it is made for: threads and polling limit some contenders.
     pub fn clients_max(self) -> usize {
         match self {
             Contender::Python => 256,
@@ -91,7 +91,7 @@ impl Contender {
         }
     }
 
-    /// The lowest contenders stay if there are not enough descriptors for all.
+    /// If there are not enough descriptors for all, contenders with the lowest ranks stay.
     pub fn rank(self) -> usize {
         use Contender::*;
         [Blocking, Taketurns, Tokio, Mio, TaketurnsBusy, TokioMulti, MessageIo, Threads, Python]
@@ -100,31 +100,31 @@ impl Contender {
             .expect("every contender has a rank")
     }
 
-    /// Its threads never rest, and would disturb the others while they are played.
+    /// Returns whether it must be played alone, because its threads never rest and would disturb the others.
     pub fn plays_alone(self) -> bool {
         self == Contender::Python
     }
 
-    /// Hand-overs in a burst of it, where others have `burst`.
+    /// Returns the hand-overs per burst, if others have `burst`.
     pub fn burst(self, burst: usize) -> usize {
         burst.div_ceil(self.slowness())
     }
 
-    /// The first hand-overs of a burst find the caches that the others have left: so many are not measured. A
-    /// lap; but where that is longer than a burst, every hand-over finds them so.
+    /// Returns how many hand-overs of a burst are not measured, because they find the caches that others have
+    /// left: one lap, unless that is longer than a burst, in which case every hand-over finds them so.
     pub fn lead_in(self, clients: usize, burst: usize) -> usize {
         let lap = if clients <= burst { clients } else { 0 };
         lap.max(burst.div_ceil(20)).div_ceil(self.slowness())
     }
 
-    /// Two laps, which take in that a `GO` is held back behind a `WAIT`; of a small ring more, of a large one
-    /// a single one.
+    /// Returns the hand-overs for warming up: two laps, which include the `GO`s that are held back after
+    /// `WAIT`; more for a small ring, a single lap for a large one.
     pub fn warm_up(self, clients: usize) -> usize {
         let hand_overs = if clients > 1_000 { clients } else { (2 * clients).max(500) };
         hand_overs / self.slowness()
     }
 
-    /// How long a client of it may wait before it has lost.
+    /// Returns how long one of its clients may wait before it counts as failed.
     pub fn patience(self) -> Duration {
         Duration::from_secs(if self == Contender::Python { 30 } else { 5 })
     }

@@ -1,4 +1,4 @@
-//! The manner that taketurns replaces, in Python: see `old.py`. This process becomes the interpreter.
+//! The approach that taketurns replaces, in Python: see `old.py`. This process becomes the interpreter.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;

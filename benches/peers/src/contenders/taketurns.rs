@@ -1,4 +1,4 @@
-//! The crate itself, as a user starts it: deadlines, gaps, limits and all events on, with their defaults.
+//! The crate itself with default settings: deadlines, gaps, limits and all events.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub fn serve(clients: usize) -> Result<()> {
     run(clients, DriverConfig::default())
 }
 
-/// Looks for events over and over for longer than a client takes to answer, before it sleeps.
+/// Busy-polls for longer than a client takes to answer, before it sleeps.
 pub fn serve_busy(clients: usize) -> Result<()> {
     run(clients, DriverConfig { busy_poll: Duration::from_micros(200), ..DriverConfig::default() })
 }

@@ -1,4 +1,4 @@
-//! A thread for each client, which sleeps on a condition variable of its own until the turn is passed to it.
+//! One thread per client, which sleeps on its own condition variable until it is passed the turn.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::server::{ANY_PORT, announce};
 
-/// The turn, where one client waits for it.
+/// The turn, as seen by one waiting client.
 #[derive(Default)]
 struct Baton {
     here: Mutex<bool>,

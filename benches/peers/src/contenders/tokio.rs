@@ -1,5 +1,5 @@
-//! A task for each client, which waits until the turn is passed to it: on one thread, or on two that share
-//! the work.
+//! One task per client, which waits until it is passed the turn: on one thread, or on two that share the
+//! work.
 
 use std::sync::Arc;
 

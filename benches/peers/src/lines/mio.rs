@@ -1,5 +1,4 @@
-//! Bare `mio`: one read, and one write to each of two clients. No deadlines, no queue for a peer that does
-//! not read.
+//! Bare `mio`: one read, and one write to each of two clients. No deadlines, no queue for slow readers.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -18,13 +17,13 @@ struct Client {
     socket: TcpStream,
     /// Its ring and its place there, once it has joined.
     seat: Option<(usize, usize)>,
-    /// The beginning of a line.
+    /// An incomplete line.
     begun: Vec<u8>,
 }
 
 #[derive(Default)]
 struct Ring {
-    /// By place.
+    /// Clients by place.
     clients: Vec<usize>,
     turn: u64,
 }

@@ -1,7 +1,7 @@
-//! The same for many rings: servers that speak the line framing, as far as a client that never errs can tell.
+//! Servers for many rings in the line framing, as far as a correct client can tell.
 //!
-//! `JOIN <name> ring=<ring>` is answered by `WELCOME`; a ring starts when all its clients are there. At a
-//! hand-over the next client is sent `GO turn=<n>`, and the one that has answered `OK turn=<n>`.
+//! `JOIN <name> ring=<ring>` is answered with `WELCOME`. A ring starts when all its clients are there. At a
+//! hand-over, the next client is sent `GO turn=<n>`, and the one that answered `OK turn=<n>`.
 
 mod mio;
 mod taketurns;
@@ -11,10 +11,10 @@ use anyhow::{Context as _, Result};
 
 use crate::contenders::Contender;
 
-/// Those that can; the first is what the others are compared with.
+/// Contenders that can do this. The others are compared with the first.
 pub const CONTENDERS: [Contender; 3] = [Contender::Mio, Contender::Taketurns, Contender::Tokio];
 
-/// How many rings, and of how many clients each.
+/// The number of rings, and of clients in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     pub rings: usize,
@@ -31,7 +31,7 @@ pub fn serve(contender: Contender, shape: Shape) -> Result<()> {
     }
 }
 
-/// The ring that a `JOIN` names.
+/// Returns the ring that a `JOIN` names.
 fn ring_of(join: &str) -> Result<&str> {
     join.split(' ')
         .find_map(|field| field.strip_prefix("ring="))

@@ -1,5 +1,4 @@
-//! The crate itself, as a user starts it: names, secrets, deadlines, limits and all events on, with their
-//! defaults.
+//! The crate itself with default settings: names, secrets, deadlines, limits and all events.
 
 use anyhow::Result;
 use taketurns::net::{EventLoop, os_entropy};

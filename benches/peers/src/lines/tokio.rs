@@ -1,4 +1,4 @@
-//! A task for each client on one thread, which waits until the turn of its ring is passed to it.
+//! One task per client on one thread, which waits until it is passed its ring's turn.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use super::{Shape, ring_of};
 use crate::server::{ANY_PORT, announce};
 
 struct Ring {
-    /// By place.
+    /// Clients by place.
     batons: Vec<Notify>,
     joined: AtomicUsize,
     turn: AtomicU64,
