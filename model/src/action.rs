@@ -1,11 +1,11 @@
-//! Steps that a scheduler can take in a small world.
+//! The steps of a scheduler in a small world.
 
 use taketurns::turn::Demand;
 
-/// One step. Seats are numbered as the judge lists them, rings too.
+/// One step. Seats and rings are numbered in the order of the judge's lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// A client takes a new seat in a ring, or the first one of a new ring.
+    /// A client takes a new seat in a ring, or the first seat of a new ring.
     Join { ring: Option<usize>, weight: u8, demand: Demand },
     /// The client of a seat is back.
     Occupy(usize),
@@ -23,56 +23,56 @@ pub enum Action {
     Tell(usize),
     /// The host does something to a ring.
     Host(usize, Rule),
-    /// All that can be asked for a seat that is gone.
+    /// Everything that could be requested for a seat that is gone.
     Haunt,
-    /// All that has to be refused in this state, or asks for what is so already.
+    /// Everything that must be refused in this state, or that requests what is already so.
     Trespass,
-    /// Time goes on by one tick, and the scheduler is called if it asked for it.
+    /// Time advances by one tick, and the scheduler is called if it asked for it.
     Tick,
     /// The host wants to stop.
     Drain,
 }
 
-/// Acts of a holder on its turn.
+/// A holder's action on its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
     Answer,
     Pass,
     Renew,
-    /// Its answer goes to the host.
+    /// The answer goes to the host.
     Propose,
 }
 
-/// Acts of the host on a ring. Seats are numbered as the judge lists them.
+/// The host's action on a ring. Seats are numbered in the order of the judge's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     Accept(Option<usize>),
     Refuse,
     Skip,
     Next(usize),
-    /// By one tick.
+    /// Extends the turn by one tick.
     Extend,
     Pause,
     Resume,
 }
 
-/// The turn that a holder says it means.
+/// The turn that a holder's action names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fence {
-    /// It does not say.
+    /// No turn.
     None,
-    /// The one that is held in the ring, or else the last that was.
+    /// The held turn, or else the last one.
     Current,
-    /// The one before.
+    /// The turn before that.
     Old,
-    /// The one after.
+    /// The turn after that.
     Next,
 }
 
 impl Fence {
     pub const ALL: [Fence; 4] = [Fence::None, Fence::Current, Fence::Old, Fence::Next];
 
-    /// The turn that it names in a ring whose last turn was `last`.
+    /// Returns the turn that it names in a ring whose last turn was `last`.
     #[must_use]
     pub fn named(self, last: u64) -> Option<u64> {
         match self {

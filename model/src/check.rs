@@ -1,5 +1,5 @@
-//! The whole of a small world, as the model checker walks through it: breadth first, so that what it finds is
-//! found on the shortest way.
+//! The whole of a small world, explored breadth first by the model checker, so that findings have the
+//! shortest history.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,12 +35,12 @@ const PROMISES: [&str; 13] = [
 
 type Future = fn(&World) -> Result<bool, Broken>;
 
-/// One world, to be checked.
+/// One world to be checked.
 pub struct Check {
     pub laws: Arc<Laws>,
     seen: [AtomicU64; KINDS.len()],
-    /// Which promises were found broken. The checker keeps the last history that it finds, and the first is
-    /// the shortest: so each is told only once.
+    /// Which promises have been found broken. The checker keeps the last history that it finds, but the first
+    /// is the shortest, so each is reported only once.
     told: [AtomicBool; PROMISES.len()],
 }
 
@@ -49,7 +49,7 @@ impl Check {
         Check { laws: Arc::new(laws), seen: Default::default(), told: Default::default() }
     }
 
-    /// How often each of [`KINDS`] was seen.
+    /// Returns how often each of [`KINDS`] was seen.
     pub fn seen(&self) -> [u64; KINDS.len()] {
         std::array::from_fn(|kind| self.seen[kind].load(Ordering::Relaxed))
     }
@@ -59,7 +59,7 @@ impl Check {
         kept || self.told[promise].swap(true, Ordering::Relaxed)
     }
 
-    /// Whether `future` comes to pass; not asked of a world that is broken already.
+    /// Returns whether `future` comes true. A world that is already broken is not tested.
     fn comes(&self, world: &World, promise: usize, future: Future) -> bool {
         let comes = world.broken.is_some() || future(world) == Ok(true);
         comes || self.told[promise].swap(true, Ordering::Relaxed)

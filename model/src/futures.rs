@@ -1,8 +1,8 @@
-//! The end that every state must reach, played out from there, so that the proof holds beyond the last tick
-//! of a small world.
+//! The future that every state must have, played out from there, so that the proof extends beyond the last
+//! tick of a small world.
 //!
-//! Three futures, and all others lie between them: all clients and the host are silent, every holder passes
-//! at once, all clients are lost.
+//! There are three futures, and all others lie between them: all clients and the host are silent, every
+//! holder passes at once, or all clients are lost.
 
 use taketurns::turn::SeatId;
 
@@ -10,7 +10,7 @@ use crate::action::{Action, Deed, Fence, Rule};
 use crate::judge::Broken;
 use crate::world::World;
 
-/// The world in which every pause is over and every holder told.
+/// Returns the world with every pause ended and every holder told.
 fn going_on(world: &World) -> Result<World, Broken> {
     let mut world = world.clone();
     for at in 0..world.judge.circles.len() {
@@ -35,7 +35,7 @@ fn tell(world: &mut World) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Whether every waiting seat gets a turn, though all holders are silent; and a drain comes to its end.
+/// Returns whether every waiting seat gets a turn even if all holders are silent, and whether a drain ends.
 ///
 /// # Errors
 ///
@@ -51,14 +51,15 @@ pub fn silence_is_survived(world: &World) -> Result<bool, Broken> {
         }
         world.step(Action::Tick)?;
         tell(&mut world)?;
-        // A ring that falls below quorum by an absence that is over stands still.
+        // A ring that falls below quorum because an absence has ended stands still.
         let plays = |world: &World, seat: SeatId| world.judge.plays(seat.ring(), &world.laws);
         waiting.retain(|&seat| !world.judge.holds(seat) && plays(&world, seat));
     }
     Ok(false)
 }
 
-/// Whether every waiting seat gets a turn if all holders pass at once, behind as many others as was said.
+/// Returns whether every waiting seat gets a turn if all holders pass at once, after as many others as
+/// promised.
 ///
 /// # Errors
 ///
@@ -70,7 +71,7 @@ pub fn passes_go_round(world: &World) -> Result<bool, Broken> {
 
 fn gets_its_turn(mut world: World, seat: SeatId) -> Result<bool, Broken> {
     let ahead = world.scheduler.ahead_of(seat);
-    // The host's choice goes before the order.
+    // The host's choice takes precedence over the order.
     let is_named = world.judge.circle(seat.ring()).is_some_and(|circle| circle.named.is_some());
     let mut first: Vec<SeatId> = Vec::new();
     let weights: u32 = world.judge.chairs.iter().map(|chair| u32::from(chair.weight)).sum();
@@ -99,7 +100,7 @@ fn gets_its_turn(mut world: World, seat: SeatId) -> Result<bool, Broken> {
     Ok(false)
 }
 
-/// Whether nothing is left of any client once all are lost and every grace is over.
+/// Returns whether nothing is left of any client once all are lost and every grace is over.
 ///
 /// # Errors
 ///
@@ -118,7 +119,7 @@ pub fn nothing_remains(world: &World) -> Result<bool, Broken> {
     Ok(is_empty && world.scheduler.next_deadline().is_none())
 }
 
-/// The seats that wait for a turn of a ring that plays.
+/// Returns the seats that wait for a turn of a ring that plays.
 fn waiting(world: &World) -> Vec<SeatId> {
     let plays = |seat: &SeatId| world.judge.plays(seat.ring(), &world.laws);
     let waits = world.judge.chairs.iter().filter(|chair| chair.wait.is_some());

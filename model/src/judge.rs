@@ -1,8 +1,8 @@
-//! The promises, kept by a watcher that sees nothing but what goes into a scheduler and what comes out.
+//! The promises, checked by a watcher that sees only the inputs and outputs of a scheduler.
 //!
-//! The judge holds the state that *should* be. No rule is taken from the scheduler's code, and there are no
-//! tags: the holder is the seat that the outputs named, and how long a seat may wait is what the
-//! documentation says.
+//! The judge holds the state that *should* be. It takes no rule from the scheduler's code, and there are no
+//! tags: the holder is the seat that the outputs named, and how long a seat may wait is stated in the
+//! documentation.
 
 use taketurns::turn::{Ended, Grant, Outcome, Refusal, RingId, SeatId};
 
@@ -23,7 +23,7 @@ pub enum Promise {
     GettersAgree,
 }
 
-/// A promise that was not kept: which, and what was seen.
+/// A broken promise, and the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
     pub promise: Promise,
@@ -35,13 +35,13 @@ pub(crate) fn demand(promise: Promise, kept: bool, seen: impl FnOnce() -> String
     if kept { Ok(()) } else { Err(Broken { promise, seen: seen() }) }
 }
 
-/// A wait, as far as it matters from now on.
+/// The part of a wait that still matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Wait {
-    /// Turns of others since it began, less the others that may have stood in the queue then.
+    /// Turns of others since it began, minus the others that may have been queued then.
     pub turns: i32,
-    /// The greatest weight of others that may have stood there, or held, at the same time. 0 with equal
-    /// weights.
+    /// The greatest weight of others that may have been queued or held the turn at the same time; 0 with
+    /// equal weights.
     pub heaviest: u32,
 }
 
@@ -52,15 +52,15 @@ pub struct Chair {
     pub name: u8,
     pub weight: u8,
     pub always: bool,
-    /// Since which tick its client is away.
+    /// The tick since which its client is away.
     pub away_since: Option<u32>,
-    /// It wants the turn, and does not have it. One that is away may have missed it.
+    /// Whether it wants the turn and does not have it. A seat that is away may have missed its turn.
     pub wants: bool,
-    /// While it waits: how long so far.
+    /// The wait so far, while it waits.
     pub wait: Option<Wait>,
 }
 
-/// A turn, as the outputs told it. Times are ticks that are left.
+/// A turn, as reported by the outputs. Times are the remaining ticks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     pub seat: SeatId,
@@ -71,7 +71,7 @@ pub struct Holder {
     pub judged: bool,
     pub judging: u32,
     pub proposals: u16,
-    /// While its client is lost, and the turn waits for it.
+    /// Ticks for which the turn still waits for its lost client.
     pub absent: Option<u32>,
     pub asks_again: bool,
     pub raised: bool,
@@ -89,7 +89,7 @@ pub struct Circle {
     pub last_turn: u64,
 }
 
-/// All that was ever seen, as far as it matters from now on.
+/// Everything ever seen, as far as it still matters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Judge {
     pub chairs: Vec<Chair>,
@@ -133,7 +133,7 @@ impl Judge {
         kept.is_some_and(|kept| kept.seat == seat)
     }
 
-    /// Whether the client of a chair is connected.
+    /// Returns whether the client of a chair is connected.
     pub fn is_here(&self, chair: &Chair) -> bool {
         let holder = self.holder(chair.seat.ring()).filter(|holder| holder.seat == chair.seat);
         chair.away_since.is_none() && holder.is_none_or(|holder| holder.absent.is_none())
@@ -148,7 +148,7 @@ impl Judge {
         self.occupied(ring) >= laws.min_seats
     }
 
-    /// Whether turns of `ring` may be granted.
+    /// Returns whether turns of `ring` may be granted.
     pub fn plays(&self, ring: RingId, laws: &Laws) -> bool {
         let is_paused = self.circle(ring).is_some_and(|circle| circle.paused);
         !self.draining && !is_paused && self.has_quorum(ring, laws)
@@ -158,7 +158,8 @@ impl Judge {
         self.circles.iter().map(|circle| circle.last_turn).max().unwrap_or(0).max(self.floor)
     }
 
-    /// The turn that a fenced or unfenced act of `seat` is about, or the reason why it is about none.
+    /// Returns the turn that an action of `seat` is about, with or without a fence, or the reason why it must
+    /// be refused.
     pub fn may_act(&self, seat: SeatId, fence: Option<u64>) -> Result<u64, Refusal> {
         let holder = self.holder(seat.ring()).filter(|holder| holder.told);
         if fence.is_some() && fence != holder.map(|holder| holder.turn) {
@@ -171,12 +172,12 @@ impl Judge {
         }
     }
 
-    /// Whether the host may name `chair` next.
+    /// Returns whether the host may name `chair` next.
     pub fn can_be_next(&self, chair: &Chair) -> bool {
         self.is_here(chair) && (chair.wants || self.holds(chair.seat) || self.is_kept(chair.seat))
     }
 
-    // Notes of what happened.
+    // Records of events.
 
     pub fn joined(&mut self, seat: SeatId, chair: Chair) -> Result<(), Broken> {
         demand(Promise::GettersAgree, self.chair(seat).is_none(), || format!("{seat} exists already"))?;
@@ -199,7 +200,7 @@ impl Judge {
         Ok(())
     }
 
-    /// A seat wants the turn. While its client is away it only may stand in the queue.
+    /// Notes that a seat wants the turn. While its client is away, it only may be in the queue.
     pub fn begins_to_want(&mut self, seat: SeatId) {
         let ring = seat.ring();
         let others = self.chairs.iter().filter(|chair| chair.seat.ring() == ring && chair.seat != seat);
@@ -224,7 +225,7 @@ impl Judge {
         }
     }
 
-    /// Notes the total weight of the queue and the holder, for each seat that waits, if it is the highest so
+    /// Notes the total weight of the queue and the holder, for each waiting seat, if it is the highest so
     /// far.
     fn weigh(&mut self, ring: RingId) {
         let stands = |chair: &&Chair| {
@@ -240,7 +241,7 @@ impl Judge {
         }
     }
 
-    /// The client of a seat is lost for good, as far as its turn goes.
+    /// Notes that the client of a seat is lost, as far as its turn is concerned.
     pub fn goes_away(&mut self, seat: SeatId, tick: u32) {
         if let Some(chair) = self.chair_mut(seat) {
             (chair.away_since, chair.wait) = (Some(tick), None);
@@ -249,8 +250,8 @@ impl Judge {
 
     // Comparisons with the scheduler.
 
-    /// A turn ended: it must be the one that is held, and its holder's. It is kept if its holder was lost
-    /// below quorum.
+    /// Checks the end of a turn, which must be the held one, and its holder's. The turn is kept if its holder
+    /// was lost below quorum.
     pub fn ended(&mut self, ended: &Ended, wants: bool, keeps: bool) -> Result<(), Broken> {
         let &Ended { seat, turn, .. } = ended;
         let circle = self.circle_mut(seat.ring());
@@ -268,7 +269,7 @@ impl Judge {
         Ok(())
     }
 
-    /// Whether the seat of a turn that ends so will want another one.
+    /// Returns whether the seat of a turn that ends like this will want another one.
     pub fn wants_again(&self, ended: &Ended) -> bool {
         let circle = self.circle(ended.seat.ring());
         let asks = circle.and_then(|circle| circle.holder.as_ref()).is_some_and(|holder| holder.asks_again);
@@ -276,7 +277,7 @@ impl Judge {
         self.chair(ended.seat).is_some_and(|chair| chair.always) || asks || is_named
     }
 
-    /// Whether the turn of a lost holder is kept.
+    /// Returns whether the turn of a lost holder is kept.
     pub fn keeps(&self, ended: &Ended, laws: &Laws) -> bool {
         let ring = ended.seat.ring();
         let is_judged = self.holder(ring).is_some_and(|holder| holder.judged);
@@ -285,7 +286,7 @@ impl Judge {
         ended.outcome == Outcome::Gone && is_lost && below && !is_judged
     }
 
-    /// A turn began: none may be held, its number is new, and its seat waits for it.
+    /// Checks a new turn: none may be held, its number must be new, and its seat must be waiting.
     pub fn granted(&mut self, grant: &Grant, laws: &Laws) -> Result<(), Broken> {
         let (seat, turn) = (grant.seat, grant.turn.get());
         let ring = seat.ring();
@@ -316,7 +317,7 @@ impl Judge {
         let is_named = !is_kept && self.settle_named(seat)?;
         let circle = self.circle_mut(ring).expect("it has a seat");
         circle.holder = Some(match circle.kept.take() {
-            // A tick is the second that it is raised to, once.
+            // A tick is the second to which the rest is raised, once.
             Some(kept) if is_kept => Holder {
                 turn,
                 told: false,
@@ -330,7 +331,7 @@ impl Judge {
         self.count(seat, is_kept || is_named)
     }
 
-    /// A kept turn goes first if its seat is there, and is over otherwise. Returns whether this one is it.
+    /// A kept turn comes first if its seat is there, and is over otherwise. Returns whether this is the one.
     fn settle_kept(&mut self, seat: SeatId) -> Result<bool, Broken> {
         let circle = self.circle_mut(seat.ring()).expect("it has a seat");
         let Some(kept) = circle.kept.clone() else { return Ok(false) };
@@ -354,7 +355,7 @@ impl Judge {
         }
     }
 
-    /// The host's choice goes first if it still can. Returns whether this one is it.
+    /// The host's choice comes first if it is still possible. Returns whether this is the one.
     fn settle_named(&mut self, seat: SeatId) -> Result<bool, Broken> {
         let circle = self.circle_mut(seat.ring()).expect("it has a seat");
         let named = circle.named.take().and_then(|named| self.chair(named));
@@ -366,9 +367,9 @@ impl Judge {
         Ok(named.is_some())
     }
 
-    /// Each that waits has waited for one turn more, unless it is the host's, or goes on. With equal weights
-    /// it may do so as often as others stood in the queue when it began; with weights, as often again as
-    /// their greatest weight at one moment is more than its own.
+    /// Counts one more turn of others for each waiting seat, unless it is the host's choice or a kept turn.
+    /// With equal weights, a seat may wait for as many turns as others were queued when it began; with
+    /// weights, for as many more as their greatest total weight exceeds its own.
     fn count(&mut self, granted: SeatId, is_extra: bool) -> Result<(), Broken> {
         for chair in self.chairs.iter_mut().filter(|chair| chair.seat.ring() == granted.ring()) {
             if chair.seat == granted {
@@ -388,7 +389,7 @@ impl Judge {
         Ok(())
     }
 
-    /// A seat left its ring, and the ring with its last one.
+    /// Removes a seat from its ring, and the ring with its last seat.
     pub fn retired(&mut self, seat: SeatId, name: u8) -> Result<Chair, Broken> {
         self.forget_name(seat);
         let at = self.chairs.iter().position(|chair| chair.seat == seat && chair.name == name);

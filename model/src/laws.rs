@@ -1,18 +1,18 @@
-//! A small world's size, and the scheduler's rules in it. Time is counted in ticks.
+//! The size of a small world, and the scheduler's rules in it. Time is counted in ticks.
 
 use std::time::Duration;
 
 use taketurns::time::Instant;
 use taketurns::turn::{Demand, HoldMax, Judging, Rules, SchedulerConfig, Weight};
 
-/// One tick: the time that a kept turn is raised to.
+/// One tick: the time to which the rest of a kept turn is raised.
 pub const TICK: Duration = Duration::from_secs(1);
 
-/// How small a world is, and what may happen in it.
+/// The size of a world, and the events that are possible in it.
 #[derive(Debug, Clone)]
 pub struct Laws {
     pub name: &'static str,
-    /// Of the rings and the scheduler: see [`Rules`] and [`SchedulerConfig`]. Times are in ticks.
+    /// Rules of the rings and the scheduler: see [`Rules`] and [`SchedulerConfig`]. Times are in ticks.
     pub min_seats: usize,
     pub max_seats: usize,
     pub max_rings: usize,
@@ -23,14 +23,14 @@ pub struct Laws {
     /// How long a host may judge a turn; 0 if answers count when they are read.
     pub judging: u32,
     pub proposals: u16,
-    /// The weights and demands that there are.
+    /// The possible weights and demands.
     pub weights: &'static [u8],
     pub demands: &'static [Demand],
-    /// Whether a grant waits until its holder is told, in a step of its own.
+    /// Whether a grant waits until its holder is told, in a separate step.
     pub tells: bool,
-    /// Whether the host skips, names, extends, pauses.
+    /// Whether the host skips, names, extends and pauses.
     pub hosts: bool,
-    /// How often a client sits down, how often time goes on, and how many turns there are, at most.
+    /// The most times that a client sits down, the most ticks, and the most turns.
     pub connections: u32,
     pub ticks: u32,
     pub turns: u64,

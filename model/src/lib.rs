@@ -1,14 +1,14 @@
-//! The turn scheduler in worlds so small that everything that can happen in them can be played.
+//! The turn scheduler in worlds so small that every possible history can be played.
 //!
-//! The scheduler is the real one, not a model of it. A state is a copy of it, and of what a judge has seen of
-//! it. What is not here: bytes, connections and sockets; those are played by chance, in the tests and in
-//! `fuzz/`.
+//! The scheduler is the real one, not a model of it. A state is a copy of the scheduler and of everything
+//! that a judge has seen of it. Bytes, connections and sockets are not covered here, but by random tests and
+//! in `fuzz/`.
 
-// action.rs  what can happen
-// world.rs   a scheduler and its judge, one step at a time; trial.rs how each is judged
-// judge.rs   the promises, from outside
-// futures.rs what must come of every state in the end
-// laws.rs    how small a world is
+// action.rs  the possible steps
+// world.rs   a scheduler and its judge, one step at a time; trial.rs judges the steps
+// judge.rs   the promises, seen from outside
+// futures.rs the futures that every state must have
+// laws.rs    the sizes of worlds
 
 pub mod action;
 pub mod futures;

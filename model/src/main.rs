@@ -1,12 +1,12 @@
 //! Plays everything that can happen to the turn scheduler in a few small worlds, and checks every promise in
 //! every state.
 //!
-//! `cargo run --release -p model` plays all worlds, and with names behind `--` only those. Ends with 1 and
-//! the shortest history that breaks a promise, if there is one.
+//! `cargo run --release -p model` plays all worlds, or only those named after `--`. If a promise is broken,
+//! prints the shortest history and exits with 1.
 
-// worlds.rs the worlds, and how small they are
-// check.rs  one of them, as the model checker sees it
-// report.rs what was found
+// worlds.rs the worlds, and their sizes
+// check.rs  one world, as the model checker sees it
+// report.rs the findings
 
 mod check;
 mod report;
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Whether every promise is kept in the world of these laws; reports what was seen.
+/// Checks the world of these laws, and reports what was seen. Returns whether every promise is kept.
 fn holds(laws: &Laws) -> bool {
     let started = Instant::now();
     let checker = explored(laws, std::thread::available_parallelism().map_or(1, usize::from));
@@ -42,7 +42,7 @@ fn holds(laws: &Laws) -> bool {
     if checker.discoveries().is_empty() {
         return true;
     }
-    // With one thread, what is found first is on the shortest way.
+    // With one thread, the first finding has the shortest history.
     report::histories(&explored(laws, 1));
     false
 }

@@ -1,4 +1,4 @@
-//! The findings, for people.
+//! The findings, for people to read.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub fn row(name: &str, checker: &impl Checker<Check>, time: Duration) {
     );
 }
 
-/// Prints the history behind every promise that was broken.
+/// Prints the history of each broken promise.
 pub fn histories(checker: &impl Checker<Check>) {
     let mut found: Vec<_> = checker.discoveries().into_iter().collect();
     found.sort_by_key(|(promise, _)| *promise);
@@ -48,7 +48,7 @@ fn show(world: &World) {
     world.broken.iter().for_each(|broken| println!("      !! {}", broken.seen));
 }
 
-/// A seat is shown by the number that actions name it by.
+/// Describes a seat, with the number by which actions name it.
 fn shown(world: &World, chair: &Chair) -> String {
     let at = world.judge.chairs.iter().position(|other| other == chair).unwrap_or(0);
     let holder = world.judge.holder(chair.seat.ring()).filter(|holder| holder.seat == chair.seat);

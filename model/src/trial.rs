@@ -1,5 +1,4 @@
-//! How a step is judged: what was said and what came of it against the promises, and then what the
-//! scheduler's getters say.
+//! Judges a step: its replies and effects, and then the scheduler's getters, against the promises.
 
 use taketurns::turn::{Ended, HeldClock, JoinError, Outcome, Refusal, RingId, SeatState};
 
@@ -9,7 +8,7 @@ use crate::laws::Laws;
 use crate::world::{News, Said, World};
 
 impl Judge {
-    /// One tick goes by, for every clock that runs.
+    /// Advances every running clock by one tick.
     pub(crate) fn pass_time(&mut self) {
         for circle in &mut self.circles {
             let Some(holder) = &mut circle.holder else { continue };
@@ -23,7 +22,7 @@ impl Judge {
         }
     }
 
-    /// The holder of the ring at `at` is told of its turn.
+    /// Notes that the holder of the ring at `at` was told about its turn.
     pub(crate) fn told(&mut self, at: usize) {
         if let Some(holder) = &mut self.circles[at].holder {
             holder.told = true;
@@ -32,7 +31,7 @@ impl Judge {
 }
 
 impl World {
-    /// Compares the scheduler's reply with the promises, and has the judge note it.
+    /// Compares the scheduler's reply with the promises, and lets the judge note it.
     pub(crate) fn judge_said(&mut self, action: Action, said: Said, before: &Judge) -> Result<(), Broken> {
         match (action, said) {
             (Action::Join { weight, demand: wanted, .. }, Said::Joined(seat, name)) => {
@@ -65,7 +64,7 @@ impl World {
             }
             (Action::Tell(at), _) => self.judge.told(at),
             (Action::Host(at, rule), Said::Hosted(hosted)) => {
-                // Every rule that changes nothing is an error, but to pause what is paused.
+                // Any rule that changes nothing is an error, except pausing a paused ring.
                 let expected = self.judge_rule(at, rule, before);
                 demand(Promise::AnswersCountOnce, hosted.is_ok() == expected, || {
                     format!("{rule:?} is {hosted:?}, expected was {expected}")
@@ -223,8 +222,8 @@ impl World {
         Ok(())
     }
 
-    /// A ring that goes on without a turn to grant: the turn of a lost holder is over, and the host's choice
-    /// forgotten.
+    /// Notes that a ring goes on without granting a turn: the turn of a lost holder is over, and the host's
+    /// choice is forgotten.
     fn settle_idle(&mut self, at: usize) {
         let circle = &self.judge.circles[at];
         if circle.holder.is_some() || !self.judge.plays(circle.ring, &self.laws) {
@@ -238,8 +237,8 @@ impl World {
         self.judge.circles[at].named = None;
     }
 
-    /// A turn ends only by what its holder or the host does, by the loss of its holder, or when its time is
-    /// over.
+    /// Checks that a turn ends only by an action of its holder or the host, by the loss of its holder, or
+    /// when its time is up.
     fn judge_outcome(&mut self, action: Action, ended: &Ended, before: &Judge) -> Result<(), Broken> {
         let &Ended { seat, outcome, .. } = ended;
         let of = |at: usize| before.chairs[at].seat == seat;
@@ -273,8 +272,7 @@ impl World {
         })
     }
 
-    /// Invariants between steps: the scheduler's own invariants, and what its getters say against what was
-    /// seen.
+    /// Checks the state between steps: the scheduler's own invariants, and its getters against what was seen.
     pub(crate) fn judge_state(&self) -> Result<(), Broken> {
         let invariants = self.scheduler.check_invariants();
         invariants

@@ -1,5 +1,5 @@
-//! A scheduler in a small world, and its judge: every step is carried out on the first, and judged by the
-//! second.
+//! A scheduler in a small world, and its judge: every step is carried out on the scheduler and judged by the
+//! judge.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -13,7 +13,7 @@ use crate::action::{Action, Deed, Fence, Rule};
 use crate::judge::{Broken, Judge, Promise, demand};
 use crate::laws::Laws;
 
-/// Result of a step.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     Granted(Grant),
@@ -45,15 +45,15 @@ pub struct World {
     pub judge: Judge,
     pub tick: u32,
     pub connections: u32,
-    /// The seat that was last given up.
+    /// The seat that was given up last.
     pub ghost: Option<SeatId>,
-    /// Result of the step that led here.
+    /// The results of the step that led here.
     pub news: Vec<News>,
     pub broken: Option<Broken>,
     key: u64,
 }
 
-/// Two worlds are the same if nothing inside them differs, whatever led there.
+/// Two worlds are equal if nothing inside them differs, whatever their histories.
 impl PartialEq for World {
     fn eq(&self, other: &World) -> bool {
         self.key == other.key && self.broken == other.broken
@@ -69,7 +69,7 @@ impl Hash for World {
 impl World {
     /// # Panics
     ///
-    /// If the laws make no sense.
+    /// If the laws are invalid.
     pub fn new(laws: Arc<Laws>) -> World {
         let scheduler = Scheduler::new(laws.config()).expect("laws that make sense");
         let (judge, news) = (Judge::default(), Vec::new());
@@ -77,8 +77,8 @@ impl World {
         World { laws, scheduler, judge, tick, connections, ghost, news, broken, key }.keyed()
     }
 
-    /// With the key of what is inside. What only a report would show is left out: the seat that was last
-    /// given up, and the news.
+    /// Adds the key of the contents, without the seat that was given up last and the news, which only a
+    /// report shows.
     fn keyed(mut self) -> World {
         self.key = self.digest();
         self
@@ -91,9 +91,7 @@ impl World {
         hasher.finish()
     }
 
-    // Possible steps.
-
-    /// Everything that can happen next.
+    /// Adds everything that can happen next.
     pub fn possible(&self, actions: &mut Vec<Action>) {
         if self.broken.is_some() || self.judge.turns() > self.laws.turns {
             return;
@@ -117,7 +115,7 @@ impl World {
             .collect()
     }
 
-    /// Everything that can be tried for the seats and rings that there are.
+    /// Returns everything that can be tried for the existing seats and rings.
     fn moves(&self) -> Vec<Action> {
         let chairs = 0..self.judge.chairs.len();
         let of_rings = (0..self.judge.circles.len()).flat_map(|at| self.moves_of_ring(at));
@@ -154,7 +152,7 @@ impl World {
         if self.laws.hosts {
             rules.extend(seats.iter().map(|&next| Rule::Next(next)));
             rules.extend([Rule::Skip, Rule::Pause, Rule::Resume]);
-            // Or else there would be no end of worlds.
+            // Otherwise the number of worlds would be infinite.
             let holder = self.judge.circles[at].holder.as_ref();
             let most = self.laws.hold_max.unwrap_or(u32::MAX);
             let is_short = holder.is_none_or(|it| it.silent <= self.laws.deadline && it.hold <= most);
@@ -164,7 +162,7 @@ impl World {
         rules.into_iter().map(|rule| Action::Host(at, rule)).chain(tell).collect()
     }
 
-    /// Whether `action` has to be refused, or asks for what is so already.
+    /// Returns whether `action` must be refused, or requests what is already so.
     fn is_idle(&self, action: Action) -> bool {
         let judge = &self.judge;
         let chair = |at: usize| &judge.chairs[at];
@@ -211,10 +209,10 @@ impl World {
         }
     }
 
-    /// The turn that an act of a seat names.
+    /// Returns the turn that an action of a seat names.
     pub(crate) fn named(&self, at: usize, fence: Fence) -> Option<u64> {
         let circle = self.judge.circle(self.judge.chairs[at].seat.ring());
-        // There is no turn 0: to name it is to say nothing.
+        // There is no turn 0, so naming it means naming none.
         fence.named(circle.map_or(0, |circle| circle.last_turn)).filter(|&turn| turn > 0)
     }
 
@@ -224,7 +222,7 @@ impl World {
         holder.is_some_and(|holder| self.laws.deadline.min(holder.hold) > holder.silent)
     }
 
-    /// The world after `action`, if it is another one, and what came of it in any case.
+    /// Returns the world after `action` if it differs, and the results in any case.
     #[must_use]
     pub fn after(&self, action: Action) -> (Option<World>, Vec<News>) {
         let mut next = self.clone();
@@ -234,11 +232,11 @@ impl World {
         ((next != *self).then_some(next), news)
     }
 
-    /// Carries `action` out and judges what comes of it.
+    /// Carries out `action` and judges the results.
     ///
     /// # Errors
     ///
-    /// The promise that was not kept.
+    /// The broken promise.
     pub fn step(&mut self, action: Action) -> Result<(), Broken> {
         self.news.clear();
         match action {
@@ -247,7 +245,7 @@ impl World {
         }
     }
 
-    /// All at once, since none of it changes anything.
+    /// Tries all of them at once, because none of them changes anything.
     fn trespass(&mut self) -> Result<(), Broken> {
         let digest = self.digest();
         let idle = self.moves().into_iter().chain([Action::Haunt]);
@@ -288,8 +286,6 @@ impl World {
             }
         }
     }
-
-    // Taking a step.
 
     fn act(&mut self, action: Action) -> (Said, Vec<News>) {
         let now = Laws::at(self.tick);
@@ -414,7 +410,7 @@ impl World {
         }
     }
 
-    /// All that a client might ask that does not know yet that its seat is gone.
+    /// Tries everything that a client might request that does not know yet that its seat is gone.
     fn haunt(&mut self) -> Said {
         let (Some(ghost), now) = (self.ghost, Laws::at(self.tick)) else { return Said::Nothing };
         let counts = self.scheduler.holding(ghost, None).is_ok()
@@ -430,7 +426,7 @@ impl World {
         Said::Haunted { counts: counts || moved.iter().any(|moved| !moved.is_nothing()) }
     }
 
-    /// As a driver does: the scheduler is called at its own deadline, and not before.
+    /// Calls the scheduler at its own deadline and not before, like a driver.
     fn pass_time(&mut self) -> Vec<News> {
         self.tick += 1;
         self.judge.pass_time();

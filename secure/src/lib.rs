@@ -1,5 +1,5 @@
-//! Certificates for tests: an authority, and what it certifies and revokes. Nothing here is for use outside
-//! of tests: keys are written unprotected, and certificates are valid for a century.
+//! Certificates for tests: an authority, and certificates that it issues and revokes. Not for use outside of
+//! tests: keys are unprotected, and certificates are valid for a century.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
@@ -17,13 +17,13 @@ pub struct Certified {
     pub serial: u64,
 }
 
-/// A certificate to be made.
+/// A certificate to be issued.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// DNS names, addresses, and URIs, which have `://`.
+    /// DNS names, addresses, and URIs, which contain `://`.
     pub names: &'a [&'a str],
     pub is_server: bool,
-    /// It was valid in 2019.
+    /// Whether it was valid in 2019 only.
     pub has_expired: bool,
     pub serial: u64,
 }

@@ -1,4 +1,4 @@
-//! Writes the certificates that tests in other languages start programs with: `cargo run -p secure -- DIR`.
+//! Writes the certificates for tests in other languages: `cargo run -p secure -- DIR`.
 
 use std::io;
 use std::path::{Path, PathBuf};

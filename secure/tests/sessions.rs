@@ -1,4 +1,4 @@
-//! TLS without sockets: a server's end of a wire and a client's, and the bytes between them.
+//! TLS without sockets: both ends of a connection, and the bytes between them.
 
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -9,7 +9,7 @@ use secure::{Authority, Certified, Subject};
 use taketurns::engine::{Input, Wrapping};
 use taketurns::tls::{Acceptor, Clients, Connector, File, Identity};
 
-/// Everything that is certified here, made once: each key takes a while in a build for tests.
+/// All certificates, made once because each key takes a while in a test build.
 struct Made {
     ours: Authority,
     other: Authority,
@@ -62,12 +62,12 @@ fn connector(authority: &Authority, shows: Option<&Certified>) -> Connector {
     Connector::new(Some(authority.pem().as_bytes()), shows.map(identity)).expect("the files are good")
 }
 
-/// One end of a wire.
+/// One end of a connection.
 struct End {
     wrapping: Box<dyn Wrapping>,
-    /// To be sent.
+    /// Bytes to be sent.
     wire: Vec<u8>,
-    /// What the protocol has heard.
+    /// Bytes handed to the protocol.
     heard: Vec<u8>,
     outcome: io::Result<Input>,
 }
@@ -114,7 +114,7 @@ impl Pair {
         Pair { server: End::new(acceptor.wrap()()), client }
     }
 
-    /// Has each hear what the other says, at most `at_once` bytes at a time, until both are silent.
+    /// Carries bytes in both directions, at most `at_once` at a time, until both ends are silent.
     fn settle(&mut self, at_once: usize) {
         while !(self.server.wire.is_empty() && self.client.wire.is_empty()) {
             carry(&mut self.client, &mut self.server, at_once);
@@ -136,7 +136,7 @@ fn carry(from: &mut End, to: &mut End, at_once: usize) {
 }
 
 #[test]
-fn however_the_bytes_are_split_both_ends_hear_what_was_said() {
+fn both_ends_receive_everything_however_the_bytes_are_split() {
     let (acceptor, connector) = (acceptor(&MADE.server, Some(true)), connector(&MADE.ours, Some(&MADE.ann)));
     let long: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     for at_once in [1, 2, 3, 5, 7, 100, 1000, 16 * 1024, usize::MAX] {
@@ -154,7 +154,7 @@ fn however_the_bytes_are_split_both_ends_hear_what_was_said() {
         pair.client.wrapping.finish(&mut pair.client.wire);
         pair.settle(at_once);
         assert!(matches!(pair.server.outcome, Ok(Input::Ended)));
-        // It may answer nonetheless.
+        // It may still answer.
         pair.server.say(b"BYE left\n");
         assert!(pair.server.wire.len() > 20);
     }
@@ -180,7 +180,7 @@ fn nothing_is_heard_or_said_before_the_handshake_is_over() {
 }
 
 #[test]
-fn a_server_has_to_prove_the_name_that_was_asked_for() {
+fn a_server_must_prove_the_requested_name() {
     let ours = connector(&MADE.ours, None);
     for (made, connector, name, why) in [
         (&MADE.server, &ours, "there.example", "not valid for name"),
@@ -197,7 +197,7 @@ fn a_server_has_to_prove_the_name_that_was_asked_for() {
 }
 
 #[test]
-fn a_client_has_to_show_a_certificate_that_is_in_force() {
+fn a_client_must_present_a_valid_certificate() {
     let required = acceptor(&MADE.server, Some(true));
     for (shows, why) in [
         (None, "no certificate"),
@@ -213,7 +213,7 @@ fn a_client_has_to_show_a_certificate_that_is_in_force() {
 }
 
 #[test]
-fn a_server_that_only_wants_certificates_takes_none_or_a_good_one() {
+fn optional_certificates_must_be_valid_if_presented() {
     let wanted = acceptor(&MADE.server, Some(false));
     for (shows, names) in [(None, 0), (Some(&MADE.ann), 2)] {
         let pair = Pair::settled(&wanted, &connector(&MADE.ours, shows), "here.example");
@@ -224,7 +224,7 @@ fn a_server_that_only_wants_certificates_takes_none_or_a_good_one() {
 }
 
 #[test]
-fn plain_text_hears_that_it_needs_tls() {
+fn a_plain_text_client_is_told_that_tls_is_required() {
     for said in [&b"JOIN ann\n"[..], b"GET / HTTP/1.1\r\n\r\n", b"a", b"\x80"] {
         let mut server = End::new(acceptor(&MADE.server, None).wrap()());
         server.hear(&mut said.to_vec());
@@ -250,10 +250,10 @@ fn a_changed_byte_is_noticed_wherever_it_is() {
     assert!(pair.server.heard.is_empty() && !pair.server.wire.is_empty(), "the other end hears an alert");
 }
 
-/// rustls itself as a client that cuts its handshake into records of a few bytes. Whenever a part of it has
-/// come, the server may have to write, or to end: it once lost the parts by that.
+/// rustls itself as a client that splits its handshake into records of a few bytes. After each part the
+/// server may have to write, or to end, which once made it lose the parts.
 #[test]
-fn a_handshake_may_come_in_pieces_and_the_server_may_end_at_each() {
+fn a_handshake_may_be_split_and_the_server_may_end_at_any_part() {
     let mut roots = rustls::RootCertStore::empty();
     let authority = CertificateDer::from_pem_slice(MADE.ours.pem().as_bytes()).expect("PEM");
     roots.add(authority).expect("an authority");
@@ -302,7 +302,7 @@ fn a_handshake_may_come_in_pieces_and_the_server_may_end_at_each() {
     }
 }
 
-/// Whatever comes, nothing panics, and what was said before is heard.
+/// Whatever arrives, nothing panics, and everything before it is received.
 #[test]
 fn noise_ends_a_connection_and_nothing_else() {
     let (acceptor, connector) = (acceptor(&MADE.server, Some(false)), connector(&MADE.ours, Some(&MADE.ann)));
@@ -344,8 +344,8 @@ fn noise_ends_a_connection_and_nothing_else() {
 }
 
 #[test]
-fn no_peer_has_more_kept_than_a_record() {
-    // A record that is longer than one may be; a handshake message that does not end.
+fn at_most_one_record_is_kept_per_peer() {
+    // A record that is too long, and a handshake message that does not end.
     let long = [0x16, 3, 1, 0x47, 0];
     let endless: Vec<u8> = [&[0x16, 3, 1, 0x40, 0, 1, 0, 0xff, 0xff][..], &[0; 0x3ffc]].concat();
     for beginning in [&long[..], &endless] {

@@ -1,4 +1,4 @@
-//! Many worlds: each thread plays the next one, and the first broken promise ends it all.
+//! Many worlds: each thread plays the next one, and the first broken promise ends all of them.
 
 use std::io::{IsTerminal as _, stderr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,13 +10,13 @@ use support::simulation::{Played, Violation, check};
 
 use crate::options::Options;
 
-/// Seconds between two lines of progress: on a terminal, and in a log.
+/// Seconds between lines of progress, on a terminal and in a log.
 const PROGRESS: Duration = Duration::from_secs(1);
 const PROGRESS_IN_LOG: Duration = Duration::from_secs(20);
 
 type Report = Result<Played, Violation>;
 
-/// Which world is next, and whether one is wanted.
+/// The next world, and whether it is still wanted.
 struct Work<'o> {
     options: &'o Options,
     next: AtomicU64,
@@ -24,7 +24,7 @@ struct Work<'o> {
     is_over: AtomicBool,
 }
 
-/// Plays what the options ask for, with progress on standard error.
+/// Plays the requested worlds, with progress on standard error.
 pub fn play(options: &Options) -> Result<(), Violation> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = options.threads.unwrap_or(cores).max(1);
@@ -55,7 +55,7 @@ impl Work<'_> {
     }
 }
 
-/// Adds up what the threads report, until all is played or a promise is broken.
+/// Adds up the reports of the threads, until all worlds are played or a promise is broken.
 fn watch(reports: &Receiver<Report>, seeds: u64) -> Result<(), Violation> {
     let start = now();
     let pause = if stderr().is_terminal() { PROGRESS } else { PROGRESS_IN_LOG };
@@ -68,7 +68,7 @@ fn watch(reports: &Receiver<Report>, seeds: u64) -> Result<(), Violation> {
                 total.passes += played.passes;
                 total.granted += played.granted;
                 total.accepted += played.accepted;
-                // In whichever order they come.
+                // The order of the reports must not matter.
                 total.hash = total.hash.wrapping_add(played.hash);
             }
             Err(RecvTimeoutError::Timeout) => {}

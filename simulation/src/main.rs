@@ -1,5 +1,4 @@
-//! Plays random worlds of the turn protocol, each from its seed, and stops at the first promise that is
-//! broken.
+//! Plays random worlds of the turn protocol, each from its seed, and stops at the first broken promise.
 //!
 //! ```text
 //! cargo run --release -p simulation -- --seeds 1000000
@@ -7,7 +6,7 @@
 //! cargo run --release -p simulation -- --seed 17 --trace
 //! ```
 
-// options.rs  what may be asked for
+// options.rs  the options
 // crew.rs     many worlds, on all cores
 // The worlds and their judge are those of the tests.
 

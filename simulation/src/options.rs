@@ -1,13 +1,13 @@
-//! Options of `cargo run --release -p simulation --`.
+//! The options of `cargo run --release -p simulation --`.
 
 use argh::FromArgs;
 use support::simulation::Plan;
 
-/// Plays random worlds of the turn protocol, each from its seed, on all cores; stops at the first promise
-/// that is broken.
+/// Plays random worlds of the turn protocol, each from its seed, on all cores. Stops at the first broken
+/// promise.
 #[derive(FromArgs)]
 pub struct Options {
-    /// how many worlds (default 20000)
+    /// number of worlds (default 20000)
     #[argh(option, default = "20_000")]
     pub seeds: u64,
 
@@ -15,7 +15,7 @@ pub struct Options {
     #[argh(option, default = "0")]
     pub from: u64,
 
-    /// how many things happen in each (default 1000)
+    /// number of things that happen in each (default 1000)
     #[argh(option, default = "1000")]
     pub steps: usize,
 
@@ -23,7 +23,7 @@ pub struct Options {
     #[argh(switch)]
     pub stored: bool,
 
-    /// play this one only
+    /// play only this one
     #[argh(option)]
     pub seed: Option<u64>,
 
@@ -31,7 +31,7 @@ pub struct Options {
     #[argh(switch)]
     pub trace: bool,
 
-    /// how many threads (default one a core)
+    /// number of threads (default one per core)
     #[argh(option)]
     pub threads: Option<usize>,
 }
