@@ -1,10 +1,10 @@
-//! Hints to the compiler about the usual branch, so that its code lies together.
+//! Hints to the compiler about the usual branch, so that its code is contiguous.
 //!
-//! A server that shares a core with its clients finds nothing of its code near the processor when its turn
-//! comes. The cost of a turn there is how much code it runs through, with whatever lies between, rather than
-//! how many instructions.
+//! A server that shares a core with its clients finds none of its code in the caches when its turn comes. The
+//! cost of a turn then depends on how much code it runs through, including the gaps, rather than on the
+//! number of instructions.
 
-/// `condition`, which nearly always holds.
+/// Returns `condition`, which is nearly always true.
 #[inline(always)]
 pub(crate) fn likely(condition: bool) -> bool {
     if !condition {
@@ -13,7 +13,7 @@ pub(crate) fn likely(condition: bool) -> bool {
     condition
 }
 
-/// `condition`, which seldom holds.
+/// Returns `condition`, which is rarely true.
 #[inline(always)]
 pub(crate) fn unlikely(condition: bool) -> bool {
     if condition {

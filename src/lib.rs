@@ -1,11 +1,11 @@
 //! TCP clients take turns: an embeddable, single-threaded event loop in which exactly one client may act at a
 //! time.
 //!
-//! Some things are used by one client at a time: a board, an instrument, a build slot, the floor in a
-//! discussion. This crate is the server that says whose turn it is, over a network and in order. A holder
-//! that stays silent loses its turn at a deadline. A client that reconnects gets its seat back. Every turn
-//! has a number to fence with, at most one answer counts for it, and the host may judge that answer first.
-//! How long a client can wait has a stated bound.
+//! Some things can only be used by one client at a time: a board, an instrument, a build slot, the floor in a
+//! discussion. This crate is the server that grants the turns, over a network and in order. A holder that
+//! stays silent loses its turn at a deadline. A client that reconnects gets its seat back. Every turn has a
+//! number to fence with, at most one answer counts for it, and the host may judge that answer first. How long
+//! a client can wait has a stated bound.
 //!
 //! It is *not* a web framework, a message broker or a consensus system: one process decides, in memory.
 //!
@@ -64,9 +64,9 @@
 //! | [`store`], [`journal`] | where records are stored, and the thread that waits for it; a store on a disk | turns, clients |
 //! | [`time`] | time as an argument | clocks |
 //!
-//! Each uses only those above it, and `time`. All above `net` do no I/O: a test drives them in virtual time,
-//! by the very pass that the driver runs in real time. Without the default feature `net` the crate is just
-//! those, and depends on nothing that does I/O.
+//! Each module uses only those above it, and `time`. The modules above `net` do no I/O: a test drives them in
+//! virtual time, with the same pass that the driver runs in real time. Without the default feature `net` the
+//! crate consists of these modules only, and depends on nothing that does I/O.
 //!
 //! # Features
 //!
@@ -83,28 +83,27 @@
 //!
 //! # Single-threaded, no locks
 //!
-//! One thread owns all state, and every wait is a deadline. The library starts no thread, takes no lock,
-//! installs no signal handler and no logger, and never exits. Other threads reach an event loop through its
-//! [`net::Handle`]. Only a [`store::StoreThread`], of the feature `journal`, is a thread: it waits for a
+//! The feature `net` needs a target with 64-bit pointers, because the slot and generation of a connection are
+//! packed into one `mio::Token`. It does not compile for others. CI builds and tests on Linux.
 //! disk, and shares no state.
 //!
-//! # Limits
-//!
-//! Every buffer, queue, name, count and time has a maximum, in [`turn::Rules`], [`turn::SchedulerConfig`],
-//! [`protocol::turns::TurnServerConfig`], [`net::DriverConfig`] or [`status::StatusConfig`], with its default
+//! One thread owns all state, and every wait is a deadline. The library starts no thread, takes no lock,
+//! installs no signal handler and no logger, and never exits. Other threads reach an event loop through its
+//! [`net::Handle`]. The only exception is the [`store::StoreThread`] of the feature `journal`: it waits for a
+//! disk, and shares no state.
 //! and the reason for it. No peer can make a server panic, spin, or grow without bound.
 //!
-//! State lives in memory: a server that starts again has another epoch and turns from 1, and its clients see
-//! that. With a [`journal`] it outlives the server.
+//! State lives in memory: a server that restarts has another epoch and turns from 1, which its clients
+//! notice. With a [`journal`], state outlives the server.
 
-// Without all features the docs still say what they would add; only the links lead nowhere then.
+// Without all features the docs still describe them; only their links are broken.
 #![cfg_attr(
     not(all(feature = "status", feature = "journal", feature = "tls", feature = "web-socket")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// First, because all below write their examples with its macros.
+// This comes first, because the modules below use its macros in their examples.
 #[macro_use]
 mod setup;
 
@@ -143,7 +142,7 @@ pub use net::{Driver, EventLoop, Handle, now, os_entropy};
 pub use protocol::turns::{TurnClient, TurnEvent, TurnServer, TurnServerConfig, Verdict};
 pub use turn::{Rules, Scheduler};
 
-/// The `mio` that [`net`] is built on, for hosts with a `Poll` of their own.
+/// The `mio` on which [`net`] is built, for hosts with a `Poll` of their own.
 #[cfg(feature = "net")]
 pub use mio;
 

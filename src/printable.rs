@@ -1,8 +1,8 @@
-//! Text of peers, made safe to print.
+//! Peers' text, made safe to print.
 
 use std::fmt::{self, Write};
 
-/// Writes text of a peer's so that it can rearrange or hide nothing around it on a terminal.
+/// Writes a peer's text so that it cannot rearrange or hide anything around it on a terminal.
 pub(crate) fn write_printable(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         return f.write_str(text);

@@ -1,9 +1,9 @@
-//! The hidden beginnings of examples, so that each example shows its own point only.
+//! The hidden beginnings of examples, so that each example shows only its own point.
 //!
-//! They are macros because a doc attribute takes no other constant; an item for doc tests alone cannot be
-//! reached by them.
+//! They are macros because a doc attribute accepts no other constant, and doc tests cannot use items that
+//! exist only for them.
 
-/// A scheduler with the two seats of Ann and Bob in `ring`, by the default rules with `$rules`.
+/// A scheduler with the seats of Ann and Bob in `ring`, with the default rules changed by `$rules`.
 macro_rules! two_seats {
     ($($rules:literal)?) => {
         concat!(
@@ -67,7 +67,7 @@ macro_rules! one_link {
     };
 }
 
-/// A turn server on a `poll` of the host's.
+/// A turn server on a `poll` of the host.
 #[cfg(feature = "net")]
 macro_rules! on_a_poll {
     () => {

@@ -1,32 +1,32 @@
-//! Reading and writing the fields of a value. Each says where it was when it found a flaw.
+//! Reading and writing the fields of a value. Errors give the position of the flaw.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::session::Name;
 
-/// A flaw of a value's bytes, and where it is.
+/// A flaw in the bytes of a value, and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed {
     /// The flaw.
     pub flaw: Flaw,
-    /// The first byte of the field that has it, counted from 0.
+    /// The first byte of the flawed field, counted from 0.
     pub at: usize,
 }
 
-/// A reason why bytes are no value.
+/// A reason why bytes are not a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Flaw {
     /// They end before this field.
     Ends(&'static str),
-    /// Bytes are left behind the last field: their number.
+    /// This many bytes follow the last field.
     Rest(usize),
-    /// The value is of a newer version of this program.
+    /// The value was written by a newer version of this program.
     Newer {
         /// Its version.
         found: u8,
-        /// The newest that this program reads.
+        /// The newest version that this program reads.
         newest: u8,
     },
     /// The bytes are not this field.
@@ -49,7 +49,7 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// The version of every kind of value so far. 0 was never one: zeros are what a failing disk leaves.
+/// The version of every kind of value so far. 0 is never used, because failing disks leave zeros.
 const VERSION: u8 = 1;
 
 /// Writes a value, beginning with its version.
@@ -81,13 +81,13 @@ impl Writer {
         self.bytes(&number.to_le_bytes())
     }
 
-    /// A count, which no scheduler has above 2^24. A greater one means "no limit", and still does as 2^32 -
-    /// 1.
+    /// Writes a count, which is at most 2^24 in any scheduler. A greater one means "no limit", and so does
+    /// 2^32 - 1.
     pub(super) fn count(self, count: usize) -> Writer {
         self.u32(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// In nanoseconds. One beyond 584 years is written as that, and the scheduler takes it for no less.
+    /// Writes a duration in nanoseconds. One beyond 584 years is written as that, and has the same effect.
     pub(super) fn duration(self, duration: Duration) -> Writer {
         self.u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     }
@@ -109,7 +109,7 @@ impl Writer {
     }
 }
 
-/// Reads a value that [`Writer`] has written.
+/// Reads a value written by [`Writer`].
 pub(super) struct Reader<'b> {
     bytes: &'b [u8],
     at: usize,
@@ -158,7 +158,7 @@ impl<'b> Reader<'b> {
         self.u64(field).map(Duration::from_nanos)
     }
 
-    /// Reads one byte that `choose` has a meaning for.
+    /// Reads one byte for which `choose` has a meaning.
     pub(super) fn one_of<T>(
         &mut self,
         field: &'static str,
@@ -180,7 +180,7 @@ impl<'b> Reader<'b> {
         if self.flag(field)? { read(self).map(Some) } else { Ok(None) }
     }
 
-    /// Reads a field, then looks at whether it makes sense.
+    /// Reads a field and checks that it is valid.
     pub(super) fn sensible<R, T>(
         &mut self,
         field: &'static str,
@@ -199,14 +199,14 @@ impl<'b> Reader<'b> {
         self.sensible(field, bytes, |bytes| Name::from_bytes(bytes).ok())
     }
 
-    /// Takes all that is left, at most `max` bytes.
+    /// Takes all remaining bytes, at most `max`.
     pub(super) fn rest(&mut self, field: &'static str, max: usize) -> Result<&'b [u8], Malformed> {
         let (rest, at) = (&self.bytes[self.at..], self.at);
         self.at = self.bytes.len();
         if rest.len() <= max { Ok(rest) } else { Err(Malformed { flaw: Flaw::Not(field), at }) }
     }
 
-    /// Returns the value if it has been read to its end.
+    /// Returns the value if it was read completely.
     pub(super) fn finish<T>(self, value: T) -> Result<T, Malformed> {
         match self.bytes.len() - self.at {
             0 => Ok(value),
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flaw_says_what_and_where() {
+    fn a_flaw_has_a_text_and_a_position() {
         let name = |bytes: &[u8]| {
             let mut reader = Reader::new(bytes)?;
             let name = reader.name("its name")?;
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_or_count_beyond_all_limits_is_written_as_the_greatest() {
+    fn a_time_or_count_beyond_all_limits_is_written_as_the_maximum() {
         let bytes = Writer::new().duration(Duration::MAX).count(usize::MAX).finish();
         let mut reader = Reader::new(&bytes).expect("a version");
         let years = reader.duration("").expect("a time").as_secs() / (365 * 24 * 3600);

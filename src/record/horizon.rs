@@ -1,6 +1,6 @@
-//! The numbers of records: which were handed out, and up to which all are durable.
+//! The numbers of records: which have been handed out, and up to which all are durable.
 
-/// Numbers records, and knows up to which of them all are durable.
+/// Numbers records, and tracks up to which number all of them are durable.
 ///
 /// # Examples
 ///
@@ -26,25 +26,25 @@ impl Horizon {
         self.last
     }
 
-    /// All records up to `upto` are durable. Less than before changes nothing.
+    /// Notes that all records up to `upto` are durable. A smaller number than before changes nothing.
     ///
     /// # Panics
     ///
-    /// When a store claims to have stored a record that it was never given: nothing that it says could be
-    /// believed.
+    /// When a store claims to have stored a record that it was never given, because then nothing it reports
+    /// can be trusted.
     pub fn reach(&mut self, upto: u64) {
         assert!(upto <= self.last, "record {upto} is durable, but the last one is {}", self.last);
         self.durable = self.durable.max(upto);
     }
 
-    /// Whether what record `seq` caused may be said. Of 0, no record, it always may.
+    /// Returns whether effects of record `seq` may be sent; always `true` for 0, which stands for no record.
     #[must_use]
     #[inline]
     pub fn is_durable(&self, seq: u64) -> bool {
         seq <= self.durable
     }
 
-    /// Returns the number of the last record that was handed out, 0 if none was.
+    /// Returns the number of the last record that was handed out; 0 if there is none.
     #[must_use]
     pub fn last(&self) -> u64 {
         self.last
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_durable_stays_so() {
+    fn durable_records_stay_durable() {
         let mut horizon = Horizon::default();
         assert!(horizon.is_durable(0) && !horizon.is_durable(1));
         assert_eq!((horizon.number(), horizon.number(), horizon.number()), (1, 2, 3));
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "record 1 is durable, but the last one is 0")]
-    fn a_store_cannot_store_what_it_was_not_given() {
+    fn a_store_cannot_store_a_record_that_it_was_not_given() {
         Horizon::default().reach(1);
     }
 }

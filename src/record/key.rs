@@ -1,15 +1,15 @@
-//! Names of entries.
+//! The names of entries.
 
 use std::fmt;
 
 use crate::session::Name;
 
-/// Names an entry.
+/// The name of an entry.
 ///
-/// Its byte form is printable ASCII, and one key has one: `m`, `<ring>/r`, `<ring>/s/<place>`, `<ring>/h`.
-/// The ring's name is in lower-case hexadecimal, because a name may hold any separator; the place has 16
-/// hexadecimal digits, so that the seats of a ring are in order. All entries of a ring stand together: a
-/// hand-over changes two of them, and a store that writes pages writes one.
+/// Its byte form is printable ASCII, and unique: `m`, `<ring>/r`, `<ring>/s/<place>`, `<ring>/h`. The ring's
+/// name is in lower-case hexadecimal, because a name may contain any separator. The place has 16 hexadecimal
+/// digits, so that the seats of a ring are sorted. All entries of a ring are adjacent: a hand-over changes
+/// two of them, and a store that writes pages writes one.
 ///
 /// # Examples
 ///
@@ -34,11 +34,11 @@ pub enum Key {
 }
 
 impl Key {
-    /// Reads the byte form.
+    /// Parses the byte form.
     ///
     /// # Errors
     ///
-    /// [`InvalidKey`], for whatever [`to_string`](ToString::to_string) does not write.
+    /// [`InvalidKey`] for anything that [`to_string`](ToString::to_string) does not write.
     pub fn from_bytes(bytes: &[u8]) -> Result<Key, InvalidKey> {
         Key::read(bytes).ok_or(InvalidKey)
     }
@@ -82,7 +82,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// The bytes are not the byte form of a [`Key`].
+/// Bytes that are not the byte form of a [`Key`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidKey;
 
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_a_ring_stand_together_and_its_seats_in_order() {
+    fn entries_of_a_ring_are_adjacent_and_its_seats_sorted() {
         let ring = |name: &str| name.parse::<Name>().expect("a name");
         let seats = [1, 9, 10, 255, 4096].map(|place| Key::Seat(ring("oak"), place));
         let rings = [Key::Host(ring("oak")), Key::Ring(ring("oak"))].into_iter().chain(seats);

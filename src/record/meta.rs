@@ -3,13 +3,13 @@
 use super::codec::{Malformed, Reader, Writer};
 use crate::session::Epoch;
 
-/// The value of [`Key::Meta`](super::Key::Meta). Written when a journal is made, and when a ring is
+/// The value of [`Key::Meta`](super::Key::Meta). It is written when a journal is created, and when a ring is
 /// forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetaValue {
-    /// The life of the journal: kept over restarts and take-overs.
+    /// The life of the journal, which restarts and take-overs preserve.
     pub epoch: Epoch,
-    /// The highest turn of the rings that are forgotten. A ring that is made anew goes on behind it.
+    /// The highest turn of all forgotten rings. A ring that is created again continues after it.
     pub forgotten_turn: u64,
 }
 
@@ -20,11 +20,11 @@ impl MetaValue {
         Writer::new().u64(self.epoch.0).u64(self.forgotten_turn).finish()
     }
 
-    /// Reads the byte form.
+    /// Parses the byte form.
     ///
     /// # Errors
     ///
-    /// [`Malformed`], with the flaw and where it is.
+    /// [`Malformed`], with the flaw and its position.
     pub fn decode(bytes: &[u8]) -> Result<MetaValue, Malformed> {
         let mut from = Reader::new(bytes)?;
         let epoch = Epoch(from.u64("the epoch")?);

@@ -1,16 +1,16 @@
 //! State that outlives a server, as numbered records of small keys and values. No I/O.
 //!
-//! A protocol emits [`Record`]s. A store makes them durable, in order, and says "durable up to *n*".
-//! **Nothing that a record caused is said before the record is durable**: that is the output commit of
+//! A protocol emits [`Record`]s. A store makes them durable in order, and reports "durable up to *n*".
+//! **Nothing that a record caused is sent before the record is durable**: this is the output commit of
 //! rollback recovery, and the contract of `Ready` in etcd's raft. So an `OK` that a client has read is never
 //! lost, and no turn number is granted twice.
 //!
 //! A hand-over is *one* record: the turn that ended and the turn that was granted. A store commits a record
-//! as a whole or not at all.
+//! completely or not at all.
 //!
-//! Here live the record, its [keys](Key), its values with their byte forms, the records that are [not stored
-//! yet](Pending), which numbers [are durable](Horizon), and the [`State`] that all entries together are.
-//! Where they are stored is not known here.
+//! This module has the record, its [keys](Key), its values and their byte forms, the records that are [not
+//! stored yet](Pending), the numbers that [are durable](Horizon), and the [`State`] that all entries form
+//! together. It does not know where they are stored.
 //!
 //! Byte forms are versioned, canonical and little-endian. Malformed bytes are an error with the flaw and its
 //! position, never a panic: a journal may come from a failing disk, and an import from a text editor.
@@ -40,11 +40,11 @@ pub use state::{Damaged, RingState, State, Wrong};
 pub use crate::table::{LastAnswer, Mark};
 pub use crate::turn::{LeaseValue, RingValue, Standing, Tag};
 
-/// One step of a server that has to survive it. It is stored as a whole or not at all.
+/// One step of a server that must outlive it. A record is stored completely or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The number of the record: 1 more than that of the one before, in one life of a server. In a record
-    /// that [stands for several](Pending), the number of the last.
+    /// The number of the record: 1 more than that of the previous record, within one life of a server. A
+    /// record that [stands for several](Pending) has the number of the last.
     pub seq: u64,
     /// The changes, each key at most once.
     pub changes: Vec<Change>,
@@ -60,7 +60,7 @@ pub enum Change {
         /// The value in its byte form.
         value: Vec<u8>,
     },
-    /// The entry is gone, or was not there.
+    /// The entry is gone. It need not have existed.
     Delete {
         /// Names the entry.
         key: Key,
@@ -68,7 +68,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// Returns the key of the entry that changes.
+    /// Returns the key of the changed entry.
     #[must_use]
     pub fn key(&self) -> &Key {
         match self {

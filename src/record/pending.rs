@@ -1,14 +1,14 @@
-//! Records that are not with the store yet, merged by key.
+//! Records that have not been handed to the store yet, merged by key.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::{Change, Key, Record};
 
-/// Records that wait for a store, merged into one: of each key the last change wins.
+/// Records that wait for a store, merged into one: the last change of each key wins.
 ///
-/// So however slow a disk is, at most one value waits for a ring and for a seat. Merging never splits a
-/// record, so what is taken is still a state that the server was in.
+/// So at most one value waits for each ring and seat, however slow the disk is. Merging never splits a
+/// record, so the merged record still leads to a state that the server was in.
 ///
 /// # Examples
 ///
@@ -24,15 +24,15 @@ use super::{Change, Key, Record};
 /// ```
 #[derive(Debug, Default)]
 pub struct Pending {
-    /// The number of the last record that was merged; `None` if none waits.
+    /// The number of the last merged record; `None` if none is waiting.
     seq: Option<u64>,
     changes: Vec<Change>,
-    /// Where the change of a key stands in `changes`.
+    /// The index in `changes` of each key's change.
     places: HashMap<Key, usize>,
 }
 
 impl Pending {
-    /// Adds a record, whose number is above all before it.
+    /// Adds a record. Its number must be higher than any before.
     pub fn merge(&mut self, record: Record) {
         debug_assert!(self.seq.is_none_or(|seq| seq < record.seq), "records come in order");
         self.seq = Some(record.seq);
@@ -47,20 +47,20 @@ impl Pending {
         }
     }
 
-    /// Takes all that waits, as one record that stands for all: it is durable with them up to its number.
+    /// Takes all waiting records as one, which has the last number and makes all of them durable.
     pub fn take(&mut self) -> Option<Record> {
         let seq = self.seq.take()?;
         self.places.clear();
         Some(Record { seq, changes: std::mem::take(&mut self.changes) })
     }
 
-    /// Whether no record waits.
+    /// Returns whether no record is waiting.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.seq.is_none()
     }
 
-    /// Returns the number of entries whose change waits.
+    /// Returns the number of waiting changes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.changes.len()

@@ -1,4 +1,4 @@
-//! Rings: their rules, their last numbers, the turn that is held; and the state that a host keeps for one.
+//! Rings: their rules, last numbers and held turns; and the state that a host keeps for a ring.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl Tag {
 }
 
 impl LeaseValue {
-    /// No limit is the longest time that can be written.
+    /// Writes a lease. No limit is written as the longest possible time.
     fn write(to: Writer, lease: &LeaseValue) -> Writer {
         to.u64(lease.place)
             .u64(lease.turn.get())
@@ -49,11 +49,11 @@ impl RingValue {
         to.option(self.lease.as_ref(), LeaseValue::write).finish()
     }
 
-    /// Reads the byte form.
+    /// Parses the byte form.
     ///
     /// # Errors
     ///
-    /// [`Malformed`], with the flaw and where it is.
+    /// [`Malformed`], with the flaw and its position.
     pub fn decode(bytes: &[u8]) -> Result<RingValue, Malformed> {
         let mut from = Reader::new(bytes)?;
         let value = RingValue {
@@ -129,8 +129,8 @@ pub(super) fn read_weight(from: &mut Reader<'_>) -> Result<Weight, Malformed> {
 /// The longest state that a host may keep for a ring, in bytes (M23).
 pub const HOST_STATE_BYTES_MAX: usize = 64 * 1024;
 
-/// The value of [`Key::Host`](super::Key::Host): the host's state of a ring. Written with the answer that it
-/// belongs to.
+/// The value of [`Key::Host`](super::Key::Host): the host's state of a ring. It is written together with the
+/// answer to which it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostValue(pub Vec<u8>);
 
@@ -141,11 +141,11 @@ impl HostValue {
         Writer::new().bytes(&self.0).finish()
     }
 
-    /// Reads the byte form.
+    /// Parses the byte form.
     ///
     /// # Errors
     ///
-    /// [`Malformed`], with the flaw and where it is.
+    /// [`Malformed`], with the flaw and its position.
     pub fn decode(bytes: &[u8]) -> Result<HostValue, Malformed> {
         let mut from = Reader::new(bytes)?;
         let state = from.rest("a state of at most 65,536 bytes", HOST_STATE_BYTES_MAX)?.to_vec();

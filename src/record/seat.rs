@@ -1,5 +1,5 @@
-//! Seats that were joined under a name. Of raw seats there is no entry: their clients cannot prove who they
-//! are.
+//! Seats that were joined under a name. Raw seats have no entries, because their clients cannot prove their
+//! identity.
 
 use super::codec::{Malformed, Reader, Writer};
 use super::ring::read_weight;
@@ -8,26 +8,26 @@ use crate::session::Name;
 use crate::table::{LastAnswer, Mark};
 use crate::turn::{Demand, Standing, Tag, TurnNumber, Weight};
 
-/// The value of [`Key::Seat`](super::Key::Seat). Written when its client joins, resumes, asks or rests, and
-/// when its turn ends.
+/// The value of [`Key::Seat`](super::Key::Seat). It is written when the client joins, resumes, asks or rests,
+/// and when the seat's turn ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeatValue {
-    /// The name that it was joined under.
+    /// The name under which it was joined.
     pub name: Name,
     /// Its share of the turns.
     pub weight: Weight,
     /// When it wants the turn.
     pub demand: Demand,
-    /// Where it stands in the order. Of the holder, whose place the ring's lease names, it says where it
-    /// stood.
+    /// Its place in the order. For the holder, which the ring's lease names, this is the place before its
+    /// turn.
     pub standing: Standing,
-    /// Its position in virtual time. It means something while the seat waits.
+    /// Its position in virtual time. Meaningful only while the seat waits.
     pub tag: Tag,
-    /// The last answer that was accepted, to confirm it again.
+    /// The last accepted answer, so that it can be confirmed again.
     pub last: Option<LastAnswer>,
     /// The hash of its secret.
     pub current: SecretHash,
-    /// The hash of the secret that its client last used, until it is known to have the current one.
+    /// The hash of the secret that the client used last, until it is known to have the current one.
     pub used: Option<SecretHash>,
 }
 
@@ -50,11 +50,11 @@ impl SeatValue {
         to.bytes(self.current.bytes()).option(self.used, |to, used| to.bytes(used.bytes())).finish()
     }
 
-    /// Reads the byte form.
+    /// Parses the byte form.
     ///
     /// # Errors
     ///
-    /// [`Malformed`], with the flaw and where it is.
+    /// [`Malformed`], with the flaw and its position.
     pub fn decode(bytes: &[u8]) -> Result<SeatValue, Malformed> {
         let mut from = Reader::new(bytes)?;
         let value = SeatValue {
@@ -77,7 +77,7 @@ impl SeatValue {
     }
 }
 
-/// The longest answer that is kept as it is. A digest is written with one more as its length.
+/// The longest answer that is kept as it is. A longer one is written as a digest, with this length plus 1.
 const WHOLE_BYTES_MAX: u8 = 16;
 
 fn write_last(to: Writer, last: LastAnswer) -> Writer {

@@ -1,4 +1,4 @@
-//! Secrets, hashed: a journal that is copied takes no client's seat.
+//! Hashed secrets, so that a copied journal gives access to no seat.
 
 use std::fmt;
 
@@ -12,27 +12,27 @@ use crate::session::Secret;
 pub struct SecretHash([u8; 16]);
 
 impl SecretHash {
-    /// The hash of `secret`.
+    /// Returns the hash of `secret`.
     #[must_use]
     pub fn of(secret: &Secret) -> SecretHash {
         let digest = Sha256::digest(secret.expose());
         SecretHash(std::array::from_fn(|nth| digest[nth]))
     }
 
-    /// A hash that was stored.
+    /// Returns a stored hash.
     #[must_use]
     pub const fn new(bytes: [u8; 16]) -> SecretHash {
         SecretHash(bytes)
     }
 
-    /// Returns its bytes, to store them.
+    /// Returns its bytes, for storing them.
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
 
-/// In constant time.
+/// Compares in constant time.
 impl PartialEq for SecretHash {
     fn eq(&self, other: &SecretHash) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_is_that_of_every_other_program_and_is_not_shown() {
+    fn the_hash_is_the_standard_one_and_is_not_shown() {
         // printf '\0\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17' | sha256sum | cut -c1-32
         let secret = Secret::new(std::array::from_fn(|nth| u8::try_from(nth).expect("below 16")));
         let hash = SecretHash::of(&secret);

@@ -1,4 +1,4 @@
-//! All entries together: the state that a restarted server begins with.
+//! All entries together: the state with which a restarted server begins.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use super::codec::Malformed;
 use super::{Change, HostValue, InvalidKey, Key, MetaValue, RingValue, SeatValue};
 use crate::session::Name;
 
-/// The memory of a server: the entries of a store, read.
+/// A server's stored state: the parsed entries of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// Values that belong to no ring.
@@ -17,7 +17,7 @@ pub struct State {
     pub rings: BTreeMap<Name, RingState>,
 }
 
-/// The memory of one ring.
+/// The stored state of one ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RingState {
     /// The ring itself.
@@ -29,17 +29,17 @@ pub struct RingState {
 }
 
 impl State {
-    /// The state of a server that has done nothing yet.
+    /// Returns the state of a server that has done nothing yet.
     #[must_use]
     pub fn new(meta: MetaValue) -> State {
         State { meta, rings: BTreeMap::new() }
     }
 
-    /// Reads the entries of a store, in any order, and sees whether they belong together.
+    /// Parses the entries of a store, in any order, and checks that they are consistent.
     ///
     /// # Errors
     ///
-    /// [`Damaged`], with the entry that is wrong and why.
+    /// [`Damaged`], with the bad entry and the reason.
     pub fn read<'e>(entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Result<State, Damaged> {
         let (mut meta, mut rings, mut seats, mut hosts) = (None, BTreeMap::new(), Vec::new(), Vec::new());
         for (key, value) in entries {
@@ -78,7 +78,7 @@ impl State {
         self.rings.iter().find_map(|(&name, ring)| ring.contradiction(name))
     }
 
-    /// Returns the changes that make an empty store have this state.
+    /// Returns the changes that turn an empty store into one with this state.
     #[must_use]
     pub fn puts(&self) -> Vec<Change> {
         let mut puts = vec![Change::Put { key: Key::Meta, value: self.meta.encode() }];
@@ -103,7 +103,7 @@ impl RingState {
         }
         if let Some(lease) = lease {
             if !(1..=*last_place).contains(&lease.place) {
-                return Some((Key::Ring(name), "its turn is held by a place that never was"));
+                return Some((Key::Ring(name), "its turn is held by a place that never existed"));
             }
             if lease.turn.get() != *last_turn {
                 return Some((Key::Ring(name), "its turn is not the last one that was granted"));
@@ -112,12 +112,14 @@ impl RingState {
         let mut names = BTreeSet::new();
         self.seats.iter().find_map(|(&place, seat)| {
             let what = match seat {
-                _ if !(1..=*last_place).contains(&place) => "its place is above the last of its ring, or 0",
+                _ if !(1..=*last_place).contains(&place) => {
+                    "its place is 0, or above the last place of its ring"
+                }
                 seat if seat.tag.given > *tags_given => "its tag was never given",
                 seat if seat.last.is_some_and(|last| last.turn.get() > *last_turn) => {
-                    "it has answered a turn that was never granted"
+                    "its last answer is for a turn that was never granted"
                 }
-                seat if !names.insert(seat.name) => "its name is that of another seat of its ring",
+                seat if !names.insert(seat.name) => "its name belongs to another seat of its ring",
                 _ => return None,
             };
             Some((Key::Seat(name, place), what))
@@ -129,7 +131,7 @@ fn damaged(key: Key, what: &'static str) -> Damaged {
     Damaged { key: key.to_string().into_bytes(), wrong: Wrong::Contradicts(what) }
 }
 
-/// An entry that no server has written, or that does not belong to the others.
+/// An entry that no server has written, or that contradicts the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damaged {
     /// The key, as it was stored.
@@ -142,16 +144,16 @@ pub struct Damaged {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wrong {
-    /// Its key names nothing.
+    /// Its key is invalid.
     Key(InvalidKey),
-    /// Its value cannot be read.
+    /// Its value cannot be parsed.
     Value(Malformed),
     /// It contradicts another entry.
     Contradicts(&'static str),
 }
 
 impl Damaged {
-    /// Whether the entry is that of a newer version of this program.
+    /// Returns whether the entry was written by a newer version of this program.
     #[must_use]
     pub fn is_newer(&self) -> bool {
         matches!(self.wrong, Wrong::Value(Malformed { flaw: super::Flaw::Newer { .. }, .. }))

@@ -1,4 +1,4 @@
-//! Property tests: values survive their byte forms, each has exactly one, and bytes of every kind do no harm.
+//! Property tests: values survive their byte forms, each has exactly one, and arbitrary bytes do no harm.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -99,7 +99,7 @@ fn seat(rng: &mut Rng, name: Name, ring: &RingValue) -> SeatValue {
     }
 }
 
-/// A state of up to `rings` rings, of any numbers that belong together.
+/// Returns a consistent state of up to `rings` rings with random numbers.
 pub(crate) fn state(rng: &mut Rng, rings: usize) -> State {
     let meta = MetaValue { epoch: Epoch(rng.u64(..)), forgotten_turn: number(rng) };
     let mut state = State::new(meta);
@@ -142,7 +142,8 @@ fn a_state_survives_its_byte_form() {
     }
 }
 
-/// Each value is written as the bytes that it was read from: no two byte forms mean the same.
+/// Checks that each value is written as the bytes from which it was read, so that no two byte forms mean the
+/// same.
 fn is_canonical(key: &Key, bytes: &[u8]) -> Result<(), Malformed> {
     let again = match key {
         Key::Meta => MetaValue::decode(bytes)?.encode(),
@@ -155,7 +156,7 @@ fn is_canonical(key: &Key, bytes: &[u8]) -> Result<(), Malformed> {
 }
 
 #[test]
-fn bytes_that_are_cut_or_changed_are_refused_or_mean_what_they_say() {
+fn truncated_or_changed_bytes_are_refused_or_canonical() {
     for seed in 0..ROUNDS / 10 {
         let mut rng = Rng::with_seed(seed);
         for change in state(&mut rng, 2).puts() {
@@ -194,7 +195,7 @@ fn noise_is_never_more_than_an_error() {
 }
 
 #[test]
-fn values_have_the_size_that_was_planned() {
+fn values_have_the_planned_sizes() {
     let mut rng = Rng::with_seed(2);
     let mut rules = rules(&mut rng);
     (rules.seats_max, rules.hold_max) = (Some(9), HoldMax::Time(duration(&mut rng)));
@@ -257,11 +258,11 @@ fn entries_that_contradict_each_other_are_refused() {
         ),
         (
             |oak| oak.ring.lease.as_mut().expect("held").place = 3,
-            "entry 6f616b/r (ring oak): its turn is held by a place that never was",
+            "entry 6f616b/r (ring oak): its turn is held by a place that never existed",
         ),
         (
             |oak| oak.ring.lease.as_mut().expect("held").place = 0,
-            "entry 6f616b/r (ring oak): its turn is held by a place that never was",
+            "entry 6f616b/r (ring oak): its turn is held by a place that never existed",
         ),
         (
             |oak| oak.ring.last_turn = 5,
@@ -271,13 +272,13 @@ fn entries_that_contradict_each_other_are_refused() {
             |oak| {
                 oak.seats.insert(3, oak.seats[&1]);
             },
-            "entry 6f616b/s/0000000000000003 (seat 3 of ring oak): its place is above the last of its ring, or 0",
+            "entry 6f616b/s/0000000000000003 (seat 3 of ring oak): its place is 0, or above the last place of its ring",
         ),
         (
             |oak| {
                 oak.seats.insert(0, oak.seats[&1]);
             },
-            "entry 6f616b/s/0000000000000000 (seat 0 of ring oak): its place is above the last of its ring, or 0",
+            "entry 6f616b/s/0000000000000000 (seat 0 of ring oak): its place is 0, or above the last place of its ring",
         ),
         (
             |oak| oak.ring.tags_given = 6,
@@ -285,13 +286,13 @@ fn entries_that_contradict_each_other_are_refused() {
         ),
         (
             |oak| (oak.ring.last_turn, oak.ring.lease) = (4, None),
-            "entry 6f616b/s/0000000000000001 (seat 1 of ring oak): it has answered a turn that was never granted",
+            "entry 6f616b/s/0000000000000001 (seat 1 of ring oak): its last answer is for a turn that was never granted",
         ),
         (
             |oak| {
                 oak.seats.insert(2, oak.seats[&1]);
             },
-            "entry 6f616b/s/0000000000000002 (seat 2 of ring oak): its name is that of another seat of its ring",
+            "entry 6f616b/s/0000000000000002 (seat 2 of ring oak): its name belongs to another seat of its ring",
         ),
     ];
     assert_eq!(read(&entries(&oak())), Ok(oak()));
@@ -322,8 +323,8 @@ fn entries_that_contradict_each_other_are_refused() {
     assert!(foreign.to_string().starts_with("entry \\x1bx: expected m, <ring>/r"), "{foreign}");
 }
 
-/// Merging keeps what storing one by one would have: whenever a store takes what waits, it has the state of
-/// the last record.
+/// Merging has the same result as storing one by one: whenever a store takes the merged record, it has the
+/// state of the last record.
 #[test]
 fn merged_records_are_the_same_state() {
     let keys: Vec<Key> = (1..6).map(|place| Key::Seat("oak".parse().expect("a name"), place)).collect();

@@ -1,4 +1,4 @@
-//! How many lines a second peers may cause.
+//! A limit on the lines per second that peers may cause.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use super::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A budget of lines a second, such as those of a log, for all that peers can cause together: by peer it
-/// would bound nothing, since a peer may come back as another one.
+/// A budget of lines per second, for example of a log, for all that peers cause together. A budget per peer
+/// would limit nothing, because a peer may come back as another one.
 ///
 /// # Examples
 ///
@@ -29,12 +29,12 @@ pub struct LineBudget {
     used: u32,
     /// Lines not admitted in this second.
     omitted: u64,
-    /// When this second ends; `None` until it is known when it began.
+    /// When this second ends; `None` until its beginning is known.
     ends: Option<Instant>,
 }
 
 impl LineBudget {
-    /// A budget of `per_second` lines.
+    /// Creates a budget of `per_second` lines.
     ///
     /// # Examples
     ///
@@ -48,7 +48,7 @@ impl LineBudget {
         LineBudget { per_second, used: 0, omitted: 0, ends: None }
     }
 
-    /// Returns whether one more line may be written. If not, it is counted.
+    /// Returns whether one more line may be written. Otherwise counts it as omitted.
     ///
     /// # Examples
     ///
@@ -67,7 +67,7 @@ impl LineBudget {
         has_room
     }
 
-    /// Returns when to call [`take_omitted`](Self::take_omitted). The first call since a line was asked for
+    /// Returns when to call [`take_omitted`](Self::take_omitted). The first call after a line was requested
     /// begins the second.
     ///
     /// # Examples
@@ -86,7 +86,7 @@ impl LineBudget {
         self.ends
     }
 
-    /// Ends a second that is over at `now`; returns the number of lines that it did not admit.
+    /// Ends a second that is over at `now`. Returns the number of lines that it omitted.
     ///
     /// # Examples
     ///
@@ -104,7 +104,7 @@ impl LineBudget {
         }
     }
 
-    /// The same, although the second is not over: for the end of a program.
+    /// Like [`take_omitted`](Self::take_omitted), even if the second is not over: for the end of a program.
     ///
     /// # Examples
     ///
@@ -119,7 +119,7 @@ impl LineBudget {
         std::mem::take(&mut self.omitted)
     }
 
-    /// Whether a line was asked for in this second.
+    /// Returns whether a line was requested in this second.
     ///
     /// # Examples
     ///

@@ -1,17 +1,17 @@
-//! A point in monotonic time, that anyone can make.
+//! A point in monotonic time that can be created without a clock.
 
 use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
-/// A point in monotonic time: nanoseconds behind an origin, which is the same for all that one process
+/// A point in monotonic time: nanoseconds since an origin, which is the same for all times that a process
 /// compares.
 ///
-/// It is what [`std::time::Instant`] is, but can be made without a clock, so that a test or a simulation
-/// begins where it likes; and it takes half the room. [`net::now`](crate::net::now) reads the system's clock;
-/// without the feature `net`, `Instant::ORIGIN + start.elapsed()` does, with a [`std::time::Instant`] as
-/// `start`. Arithmetic never panics: it ends at [`ORIGIN`](Self::ORIGIN) and at
+/// It corresponds to [`std::time::Instant`], but can be created without a clock, so that a test or a
+/// simulation can begin at any time; and it takes half the space. [`net::now`](crate::net::now) reads the
+/// system's clock. Without the feature `net`, use `Instant::ORIGIN + start.elapsed()`, with a
+/// [`std::time::Instant`] as `start`. Arithmetic never panics, but saturates at [`ORIGIN`](Self::ORIGIN) and
 /// [`FAR_FUTURE`](Self::FAR_FUTURE).
 ///
 /// # Examples
@@ -27,27 +27,27 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(
-    /// One more than the nanoseconds, so that a deadline that may be missing is no larger.
+    /// One more than the nanoseconds, so that an optional deadline is no larger.
     NonZeroU64,
 );
 
 impl Instant {
-    /// Where counting begins: a good start for virtual time.
+    /// The beginning of counting, and a good start for virtual time.
     pub const ORIGIN: Instant = Instant(NonZeroU64::MIN);
 
-    /// The last one, 584 years after the origin: a time so long that it cannot be added ends here.
+    /// The last point in time, 584 years after the origin, at which additions saturate.
     pub const FAR_FUTURE: Instant = Instant(NonZeroU64::MAX);
 
-    /// The time `secs` and `nanos` after the origin.
+    /// Returns the time `secs` and `nanos` after the origin.
     #[cfg(all(feature = "net", target_os = "linux"))]
     #[inline]
     pub(crate) fn new(secs: u64, nanos: u64) -> Instant {
-        // No clock has run for 584 years, and none tells single nanoseconds: to the next odd one costs no
-        // branch.
+        // No clock has run for 584 years, and none resolves single nanoseconds, so rounding to an odd number
+        // costs no branch.
         Instant(NonZeroU64::MIN | secs.wrapping_mul(1_000_000_000).wrapping_add(nanos))
     }
 
-    /// How much later than `earlier` this is; zero if it is not.
+    /// Returns the time since `earlier`; zero if that is later.
     ///
     /// # Examples
     ///
@@ -65,22 +65,22 @@ impl Instant {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
-    /// Returns how much later than `earlier` this is; zero if it is not.
+    /// Returns the time since `earlier`; zero if that is later.
     #[inline]
     pub(crate) fn nanos_since(self, earlier: Instant) -> Nanos {
         Nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
-    /// The earlier of two of which either may be missing. Without a branch: asked for several times in every
-    /// pass.
+    /// Returns the earlier of two optional times. Without a branch, because it is called several times in
+    /// every pass.
     #[inline]
     pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-        // Less one, what is missing is later than all others.
+        // After subtracting one, a missing time is later than all others.
         let rank = |at: Option<Instant>| at.map_or(0, |at| at.0.get()).wrapping_sub(1);
         NonZeroU64::new(rank(a).min(rank(b)).wrapping_add(1)).map(Instant)
     }
 
-    /// How far behind the origin this is.
+    /// Returns the time since the origin.
     ///
     /// # Examples
     ///
@@ -95,8 +95,8 @@ impl Instant {
     }
 }
 
-/// A duration in the form in which it is added to an [`Instant`]: up to 584 years, whatever is longer counts
-/// as that.
+/// A duration in the form in which it is added to an [`Instant`]. Anything above 584 years counts as 584
+/// years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub(crate) struct Nanos(u64);
 
@@ -104,7 +104,7 @@ impl Nanos {
     pub(crate) const ZERO: Nanos = Nanos(0);
     pub(crate) const MAX: Nanos = Nanos(u64::MAX);
 
-    /// In whole milliseconds.
+    /// Returns whole milliseconds.
     #[inline]
     pub(crate) fn as_millis(self) -> u64 {
         self.0 / 1_000_000
@@ -177,7 +177,7 @@ impl Sub<Duration> for Instant {
     }
 }
 
-/// As [`saturating_duration_since`](Instant::saturating_duration_since).
+/// Like [`saturating_duration_since`](Instant::saturating_duration_since).
 impl Sub for Instant {
     type Output = Duration;
 
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_without_end_is_no_panic() {
+    fn an_endless_time_does_not_panic() {
         let at = |secs| Instant::ORIGIN + Duration::from_secs(secs);
         for by in [Duration::MAX, Duration::from_secs(u64::MAX / 1_000_000_000), Duration::from_secs(1 << 40)]
         {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_is_the_difference() {
+    fn the_added_duration_is_the_difference() {
         let (start, by) = (Instant::ORIGIN + Duration::from_nanos(7), Duration::new(3, 999_999_999));
         let mut end = start;
         end += by;
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_may_be_missing_is_no_larger() {
+    fn an_optional_deadline_is_no_larger() {
         assert_eq!(size_of::<Option<Instant>>(), 8);
     }
 }

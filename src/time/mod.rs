@@ -1,7 +1,7 @@
-//! Time as an argument: [`Now`] comes in from outside, and what waits says when it wants to be called.
+//! Time as an argument: [`Now`] comes in from outside, and anything that waits reports its deadline.
 //!
-//! Nothing in here, nor in the scheduler, the framing or the protocols, reads a clock. That is what lets
-//! a simulation replay hours in milliseconds, and what keeps every decision of one pass at one instant.
+//! Neither this module nor the scheduler, the framing or the protocols read a clock. So a simulation can
+//! replay hours in milliseconds, and all decisions of a pass are made at the same instant.
 
 mod budget;
 mod instant;
@@ -15,23 +15,23 @@ pub(crate) use instant::Nanos;
 pub(crate) use timers::Deadlines;
 pub(crate) use timers::{Alarm, Timers};
 
-/// One reading of both clocks, taken once a pass.
+/// One reading of both clocks, taken once per pass.
 ///
-/// Turns, deadlines and timeouts follow `instant` alone; a jump of the wall clock moves no turn.
-/// [`wall`](Self::wall) is for what people read: log files and timestamped answers.
+/// Turns, deadlines and timeouts depend on `instant` only, so a jump of the wall clock moves no turn.
+/// [`wall`](Self::wall) is for people: log files and timestamped answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Now {
     /// Monotonic time.
     pub instant: Instant,
-    /// Wall-clock time since 1970. As short as it can be, so that both times travel in registers.
+    /// Wall-clock time since 1970. It is compact, so that both times travel in registers.
     wall: Nanos,
 }
 
 impl Now {
-    /// Where virtual time begins.
+    /// The beginning of virtual time.
     pub const ORIGIN: Now = Now { instant: Instant::ORIGIN, wall: Nanos::ZERO };
 
-    /// Both times. A `wall` before 1970 counts as 1970.
+    /// Combines both times. A `wall` before 1970 counts as 1970.
     ///
     /// # Examples
     ///
@@ -48,7 +48,7 @@ impl Now {
         Now { instant, wall: wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into() }
     }
 
-    /// Wall-clock time, until the year 2554.
+    /// Returns the wall-clock time, until the year 2554.
     ///
     /// # Examples
     ///
@@ -63,7 +63,7 @@ impl Now {
     }
 }
 
-/// The earlier of two deadlines, of which either may be missing.
+/// Returns the earlier of two optional deadlines.
 pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     Instant::earlier(a, b)
 }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_times_fit_two_registers_and_come_out_as_they_were() {
+    fn both_times_fit_into_two_registers_and_are_preserved() {
         assert_eq!(size_of::<Now>(), 16);
         let wall = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_700);
         let now = Now::new(Instant::FAR_FUTURE, wall);

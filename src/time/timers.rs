@@ -1,4 +1,4 @@
-//! Timers: alarms that move later at no cost, and deadlines for the few things that have one.
+//! Timers: alarms that can move later at no cost, and deadlines for the few things that have one.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -6,25 +6,25 @@ use std::hash::Hash;
 
 use super::Instant;
 
-/// A deadline that its owner may move as often as it likes, at the cost of a [`Timers`] entry only when it
-/// moves to *earlier* than what is armed.
+/// A deadline that its owner may move as often as it likes. It costs a [`Timers`] entry only when it moves to
+/// *earlier* than the armed time.
 ///
-/// Deadlines in this crate nearly always move later (a turn's deadline, a connection's idle limit), so
-/// the entry in the tree is left where it is and looked at again when it fires: one early wake-up instead of
-/// two tree operations a turn.
+/// Deadlines in this crate nearly always move later (a turn's deadline, a connection's idle limit). So the
+/// entry in the tree stays where it is, and is checked when it fires: one early wake-up instead of two tree
+/// operations per turn.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Alarm {
     /// When the owner wants to be called; `None` while it waits for nothing.
     pub(crate) due: Option<Instant>,
-    /// Where the entry in the tree stands, if there is one; never later than `due`.
+    /// The time of the entry in the tree, if there is one; never later than `due`.
     armed: Option<Instant>,
 }
 
-/// The alarms of many owners, earliest first: at most one entry an owner, so its size is bounded by theirs.
+/// The alarms of many owners, earliest first. Each owner has at most one entry, which bounds the size.
 #[derive(Debug, Clone)]
 pub(crate) struct Timers<K> {
     entries: BTreeSet<(Instant, K)>,
-    /// When the first of them is: asked for in every pass, changed in few.
+    /// The time of the first entry, which is read in every pass but seldom changed.
     next: Option<Instant>,
 }
 
@@ -35,7 +35,7 @@ impl<K> Default for Timers<K> {
 }
 
 impl<K: Ord + Copy> Timers<K> {
-    /// Asks for `owner` to be popped at `due`, in place of what `alarm` asked for before.
+    /// Schedules `owner` to be popped at `due`, in place of any earlier request of `alarm`.
     pub(crate) fn set(&mut self, alarm: &mut Alarm, owner: K, due: Option<Instant>) {
         alarm.due = due;
         if let Some(due) = due
@@ -54,7 +54,7 @@ impl<K: Ord + Copy> Timers<K> {
         self.next = self.earliest();
     }
 
-    /// Forgets an owner that goes away.
+    /// Removes an owner.
     pub(crate) fn remove(&mut self, alarm: &mut Alarm, owner: K) {
         if let Some(armed) = std::mem::take(alarm).armed {
             self.entries.remove(&(armed, owner));
@@ -62,7 +62,7 @@ impl<K: Ord + Copy> Timers<K> {
         }
     }
 
-    /// When [`pop`](Self::pop) may have something; early by design (see [`Alarm`]), never late.
+    /// Returns when [`pop`](Self::pop) may have something. It may be early (see [`Alarm`]), but never late.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.next
     }
@@ -71,8 +71,8 @@ impl<K: Ord + Copy> Timers<K> {
         self.entries.first().map(|&(at, _)| at)
     }
 
-    /// Takes out the earliest entry that `now` has reached. Its owner passes its alarm to
-    /// [`ring`](Self::ring) to learn whether it is really due.
+    /// Removes the earliest entry that is due at `now`. Its owner passes its alarm to [`ring`](Self::ring) to
+    /// find out whether it is really due.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
         if self.next()? > now {
             return None;
@@ -82,7 +82,7 @@ impl<K: Ord + Copy> Timers<K> {
         popped
     }
 
-    /// Whether the popped `owner`'s alarm is due; if it was moved later meanwhile, arms it again.
+    /// Returns whether the popped `owner`'s alarm is due. If it was moved later meanwhile, arms it again.
     pub(crate) fn ring(&mut self, alarm: &mut Alarm, owner: K, now: Instant) -> bool {
         alarm.armed = None;
         match alarm.due {
@@ -98,13 +98,13 @@ impl<K: Ord + Copy> Timers<K> {
     }
 }
 
-/// The deadlines of owners that seldom have one: nothing is kept with the owner, and moving one costs two
-/// tree operations.
+/// The deadlines of owners that rarely have one. Nothing is stored in the owner, and moving a deadline costs
+/// two tree operations.
 #[derive(Debug)]
 pub(crate) struct Deadlines<K> {
     entries: BTreeSet<(Instant, K)>,
     due: HashMap<K, Instant>,
-    /// When the first of them is: asked for in every pass, changed in few.
+    /// The time of the first entry, which is read in every pass but seldom changed.
     next: Option<Instant>,
 }
 
@@ -115,7 +115,7 @@ impl<K> Default for Deadlines<K> {
 }
 
 impl<K: Ord + Hash + Copy> Deadlines<K> {
-    /// Asks for `owner` to be popped at `due`, in place of what was asked for before.
+    /// Schedules `owner` to be popped at `due`, in place of any earlier request.
     pub(crate) fn set(&mut self, owner: K, due: Option<Instant>) {
         let before = match due {
             Some(due) => self.due.insert(owner, due),
@@ -128,17 +128,17 @@ impl<K: Ord + Hash + Copy> Deadlines<K> {
         self.next = self.entries.first().map(|&(at, _)| at);
     }
 
-    /// When `owner` is due.
+    /// Returns when `owner` is due.
     pub(crate) fn of(&self, owner: K) -> Option<Instant> {
         self.due.get(&owner).copied()
     }
 
-    /// When the first owner is due.
+    /// Returns when the first owner is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.next
     }
 
-    /// Takes out the first owner that is due at `now`.
+    /// Removes and returns the first owner that is due at `now`.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
         if self.next? > now {
             return None;
@@ -185,7 +185,7 @@ mod tests {
         deadlines.set('a', Some(at(10)));
         assert_eq!((deadlines.next(), deadlines.of('a')), (Some(at(10)), Some(at(10))));
         assert_eq!(deadlines.pop(at(9)), None);
-        assert_eq!(deadlines.pop(at(10)), Some('a'), "at its deadline, not behind it");
+        assert_eq!(deadlines.pop(at(10)), Some('a'), "at its deadline, not after it");
         assert_eq!((deadlines.of('a'), deadlines.next()), (None, Some(at(20))));
         deadlines.set('b', None);
         assert_eq!((deadlines.pop(at(99)), deadlines.next()), (None, None));

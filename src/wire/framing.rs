@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// How messages are told apart.
+/// How messages are delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Framing {
-    /// Without delimiters: what one readiness brings is one message.
+    /// Not at all: the bytes of one readiness are one message.
     #[default]
     Raw,
     /// UTF-8 lines that end in `\n`.
@@ -34,7 +34,7 @@ impl fmt::Display for Framing {
     }
 }
 
-/// The text is not a [`Framing`].
+/// A text that is not a [`Framing`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownFraming;
 
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn framings_are_named_as_programs_name_them() {
+    fn framings_have_the_names_used_in_options() {
         assert_eq!(["raw", "line"].map(str::parse), [Ok(Framing::Raw), Ok(Framing::Line)]);
         assert_eq!([Framing::Raw, Framing::Line].map(|framing| framing.to_string()), ["raw", "line"]);
         assert_eq!(["", "Raw", "lines"].map(str::parse::<Framing>), [Err(UnknownFraming); 3]);

@@ -4,10 +4,10 @@ use std::fmt;
 
 use memchr::memchr;
 
-/// Why a line cannot be taken.
+/// The reason why a line is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LineError {
-    /// It is longer than allowed, its end not counted.
+    /// It is longer than allowed, without its end.
     TooLong,
     /// It is not UTF-8.
     NotUtf8,
@@ -27,19 +27,19 @@ impl std::error::Error for LineError {}
 /// The first line of some input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Line<'a> {
-    /// The line without its end, or why it cannot be taken.
+    /// The line without its end, or the reason why it is invalid.
     pub text: Result<&'a str, LineError>,
-    /// Bytes of the input that belong to it, its end included. At least 1.
+    /// The length of the line in the input, including its end. At least 1.
     pub used: usize,
-    /// Whether its end has come. Only a line that is too long is given out without it.
+    /// Whether its end has arrived. Only a line that is too long is returned without it.
     pub has_end: bool,
 }
 
 /// Finds the first line of `input`. A `\r` before the `\n` is dropped.
 ///
-/// `None` while the end of the line is still to come: give the same bytes again with what follows them. A
-/// line that is longer than `line_bytes_max`, its end not counted, is an error as soon as that is certain, so
-/// that no more than two bytes beyond it have to be kept.
+/// Returns `None` while the end of the line is missing: call it again with the same bytes and those that
+/// follow. A line longer than `line_bytes_max`, without its end, is an error as soon as that is certain, so
+/// that at most two bytes beyond the limit have to be kept.
 ///
 /// # Examples
 ///
@@ -66,7 +66,8 @@ pub fn split_line(input: &[u8], line_bytes_max: usize) -> Option<Line<'_>> {
     Some(Line { text, used: end + 1, has_end: true })
 }
 
-/// The beginning of a line, if that is too long already. A `\r` at its end may belong to the end of the line.
+/// Returns the beginning of a line that is already too long. A `\r` at its end may belong to the end of the
+/// line.
 fn too_long(input: &[u8], line_bytes_max: usize) -> Option<Line<'_>> {
     let line = input.strip_suffix(b"\r").unwrap_or(input);
     let is_too_long = line.len() > line_bytes_max;
@@ -77,7 +78,7 @@ fn too_long(input: &[u8], line_bytes_max: usize) -> Option<Line<'_>> {
 mod tests {
     use super::*;
 
-    /// The lines that a protocol reads from `chunks`, one after the other, up to the first error.
+    /// Returns the lines that a protocol reads from `chunks`, up to the first error.
     fn split(chunks: &[&[u8]], max: usize) -> Vec<Result<String, LineError>> {
         let (mut kept, mut lines) = (Vec::new(), Vec::new());
         for chunk in chunks {
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_is_wrong() {
+    fn an_error_has_a_text() {
         let errors = [LineError::TooLong, LineError::NotUtf8].map(|error| error.to_string());
         assert_eq!(errors, ["the line is too long", "the line is not UTF-8"]);
     }

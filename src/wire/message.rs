@@ -1,33 +1,33 @@
-//! Messages of the line protocol: a line, and behind it perhaps a payload whose size the line announces with
+//! Messages of the line protocol: a line, possibly followed by a payload whose size the line announces with
 //! `bytes=`.
 //!
-//! The functions keep nothing between calls. The caller gives unused bytes again with more behind them, so
-//! the same messages come out however the bytes were split.
+//! The functions keep no state. The caller passes unused bytes again, followed by more, so the messages do
+//! not depend on how the bytes were split.
 //!
-//! No verb is known here: `bytes=` announces a payload on any line, also on one that the protocol then
-//! refuses. Otherwise a text that a client passes on for its user would be carried out as lines.
+//! No verbs are known here: `bytes=` announces a payload on any line, even on one that the protocol will
+//! refuse. Otherwise text that a client passes on for its user could be executed as lines.
 
 use std::fmt;
 
 use memchr::memchr;
 
-/// The longest line of either side, without its end, except for `JOIN` and `WATCH`.
+/// The longest line of either side, without its end. `JOIN` and `WATCH` may be longer.
 pub const LINE_BYTES_MAX: usize = 1024;
 
-/// The longest lines and payloads that one side takes.
+/// The longest lines and payloads that one side accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// The longest line in bytes, without its end. Default 1,024; at least 6.
     pub line_bytes_max: usize,
-    /// The same for lines that begin with `JOIN` or `WATCH`, which carry tokens. Default 8,192.
+    /// The same for lines that begin with `JOIN` or `WATCH`, because they carry tokens. Default 8,192.
     pub hello_bytes_max: usize,
-    /// The most that `bytes=` may announce. 16 times the largest answer, so that larger ones can be refused
+    /// The most that `bytes=` may announce: 16 times the largest answer, so that larger ones can be refused
     /// without losing the connection.
     pub payload_bytes_max: usize,
 }
 
 impl Limits {
-    /// The default limits where an answer has at most `answer_bytes_max` bytes.
+    /// Returns the default limits for answers of at most `answer_bytes_max` bytes.
     ///
     /// # Examples
     ///
@@ -56,13 +56,13 @@ impl Limits {
 pub struct Line<'i> {
     /// The line without its end.
     pub text: &'i str,
-    /// The bytes it took, its end included.
+    /// The length of the line in the input, including its end.
     pub used: usize,
     /// The size of the payload that follows, without its LF.
     pub payload: Option<usize>,
 }
 
-/// Without the text, which may carry a secret.
+/// The text is not shown, because it may contain a secret.
 impl fmt::Debug for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Line")
@@ -72,15 +72,14 @@ impl fmt::Debug for Line<'_> {
     }
 }
 
-/// The reason why a line cannot be taken. The bytes behind it are of no use.
+/// The reason why a line is invalid. The bytes after it cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LineError {
-    /// It is longer than allowed, its end not counted.
+    /// It is longer than allowed, without its end.
     TooLong,
     /// It is not UTF-8.
     NotUtf8,
-    /// `bytes=` stands twice, is not a decimal number, is larger than allowed, or stands on a line with a
-    /// text.
+    /// `bytes=` occurs twice, is not a decimal number, is larger than allowed, or is on a line with a text.
     Payload,
 }
 
@@ -96,7 +95,7 @@ impl fmt::Display for LineError {
 
 impl std::error::Error for LineError {}
 
-/// There is something else than LF behind a payload. The bytes behind it are of no use.
+/// Something other than LF follows a payload. The bytes after it cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoLineFeed;
 
@@ -108,11 +107,11 @@ impl fmt::Display for NoLineFeed {
 
 impl std::error::Error for NoLineFeed {}
 
-/// Cuts the first line off `input`; `None` if it has not ended yet. A CR before the LF is dropped.
+/// Splits off the first line of `input`; `None` if it has not ended yet. A CR before the LF is dropped.
 ///
 /// # Errors
 ///
-/// [`LineError`], a line that is too long as soon as it is.
+/// [`LineError`]; if a line is too long, as soon as that is certain.
 ///
 /// # Examples
 ///
@@ -144,8 +143,8 @@ pub fn split_line<'i>(input: &'i [u8], limits: &Limits) -> Result<Option<Line<'i
     Ok(Some(Line { text, used: end + 1, payload: announced(text, limits.payload_bytes_max)? }))
 }
 
-/// The payload of `bytes` bytes that `input` begins with, and how many bytes it took with its LF; `None` if
-/// it has not all come yet.
+/// Splits off a payload of `bytes` bytes, and returns its length with the LF; `None` if it has not all
+/// arrived.
 ///
 /// # Errors
 ///
@@ -169,10 +168,10 @@ pub fn split_payload(input: &[u8], bytes: usize) -> Result<Option<(&[u8], usize)
     }
 }
 
-/// The size that the one `bytes=` in front of the text announces.
+/// Returns the size announced by the only `bytes=` before the text.
 #[inline]
 pub(crate) fn announced(line: &str, max: usize) -> Result<Option<usize>, LineError> {
-    // Few lines of programs have a "y" in them at all.
+    // Few lines of programs contain a "y" at all.
     if memchr(b'y', line.as_bytes()).is_none() {
         return Ok(None);
     }
@@ -201,7 +200,7 @@ mod tests {
     /// A line and its payload.
     type Message = (String, Option<Vec<u8>>);
 
-    /// The first message of `input`, and how many bytes it took.
+    /// Returns the first message of `input` and its length.
     fn first(input: &[u8]) -> Result<Option<(Message, usize)>, String> {
         let Some(line) = split_line(input, &LIMITS).map_err(|error| error.to_string())? else {
             return Ok(None);
@@ -211,7 +210,7 @@ mod tests {
         Ok(payload.map(|(payload, used)| ((line.text.to_owned(), Some(payload.to_vec())), line.used + used)))
     }
 
-    /// All messages of a stream that arrives in `chunks`, up to the first error.
+    /// Returns all messages of a stream that arrives in `chunks`, up to the first error.
     fn messages(chunks: &[&[u8]]) -> Vec<Result<Message, String>> {
         let (mut kept, mut messages) = (Vec::new(), Vec::new());
         for chunk in chunks {
@@ -310,7 +309,7 @@ mod tests {
 
     /// L13
     #[test]
-    fn a_payload_whose_end_is_not_said_is_an_error() {
+    fn a_payload_without_a_valid_size_is_an_error() {
         for line in [
             "ANSWER bytes=5 bytes=5",
             "ANSWER bytes=5 x bytes=",
@@ -331,14 +330,14 @@ mod tests {
 
     /// L13
     #[test]
-    fn a_payload_is_never_carried_out_as_lines() {
+    fn a_payload_is_never_executed_as_lines() {
         let messages = messages(&[b"A turn=3 turn=4 bytes=6\nLEAVE\n\nPING\n"]);
         let refused = Ok(("A turn=3 turn=4 bytes=6".to_owned(), Some(b"LEAVE\n".to_vec())));
         assert_eq!(messages, [refused, Ok(("PING".to_owned(), None))]);
     }
 
     #[test]
-    fn a_line_shows_nothing_of_its_text() {
+    fn the_debug_output_of_a_line_hides_its_text() {
         let line = split_line(b"JOIN ann token=x\n", &LIMITS).expect("fine").expect("it has ended");
         assert_eq!(format!("{line:?}"), "Line { used: 17, payload: None, .. }");
     }

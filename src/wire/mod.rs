@@ -1,8 +1,8 @@
 //! Framing and bounded buffers: bytes in, messages out, and bytes that wait to be written.
 //!
-//! Nothing here knows a protocol or a socket. Splitting keeps no state: input goes in, and a message comes
-//! out with how much of the input it used, as a slice of the input. A message whose end is missing stays with
-//! the reader of the socket; see [`Protocol::handle_bytes`](crate::protocol::Protocol::handle_bytes).
+//! Nothing here knows a protocol or a socket. Splitting keeps no state: it takes input, and returns a message
+//! as a slice of that input together with the length used. The owner of the socket keeps an incomplete
+//! message; see [`Protocol::handle_bytes`](crate::protocol::Protocol::handle_bytes).
 
 mod framing;
 mod line;

@@ -1,25 +1,24 @@
-//! Messages without delimiters, as the oldest clients send them: what one readiness brings is one message.
+//! Messages without delimiters, as the oldest clients send them: the bytes of one readiness are one message.
 //!
-//! Only the protocol can say whether a message is complete. If it is not, what follows within the gather time
-//! joins it: the protocol leaves the bytes unconsumed, keeps that time, and has them given again when it is
-//! over ([`Links::reread`](crate::protocol::Links::reread)).
+//! Only the protocol can tell whether a message is complete. If it is not, bytes that follow within the
+//! gather time belong to it: the protocol leaves the bytes unconsumed, keeps that time, and requests them
+//! again when it is over ([`Links::reread`](crate::protocol::Links::reread)).
 
-/// The input of a raw connection, told apart.
+/// The classified input of a raw connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RawMessage<'a> {
-    /// Nothing but whitespace, or nothing at all: no message has begun.
+    /// Only whitespace, or nothing at all: no message has begun.
     Nothing,
-    /// The beginning of a message: more may join it.
+    /// The beginning of a message, which may continue.
     Partial,
     /// A message, without the ASCII whitespace around it.
     Whole(&'a [u8]),
-    /// A message that is longer than allowed, and this is its beginning: good for a log, and for nothing
-    /// else.
+    /// The beginning of a message that is longer than allowed, for use in a log only.
     TooLong(&'a [u8]),
 }
 
 impl<'a> RawMessage<'a> {
-    /// The bytes to show of it, if there are any.
+    /// Returns the bytes to show of it, if there are any.
     ///
     /// # Examples
     ///
@@ -38,11 +37,11 @@ impl<'a> RawMessage<'a> {
     }
 }
 
-/// Says what `input` is, which is all that has come of one message.
+/// Classifies `input`, which is all that has arrived of one message.
 ///
-/// It is a message once `is_complete` says so of what is there without the whitespace around it, or when
-/// `is_over`: nothing more will join it. One of more than `message_bytes_max` bytes is never complete before
-/// that.
+/// The message is complete when `is_complete` returns true for it without surrounding whitespace, or when
+/// `is_over`, which means that no more bytes will belong to it. A message of more than `message_bytes_max`
+/// bytes is never complete.
 ///
 /// # Examples
 ///
@@ -89,25 +88,25 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_joins_an_incomplete_message() {
+    fn bytes_that_follow_join_an_incomplete_message() {
         assert_eq!(split_raw(b"Clie", 64, false, has_colon), RawMessage::Partial);
         assert_eq!(split_raw(b"Client1:3\n", 64, false, has_colon), RawMessage::Whole(b"Client1:3"));
     }
 
     #[test]
-    fn the_end_of_the_gather_time_takes_what_there_is() {
+    fn the_end_of_the_gather_time_completes_a_message() {
         assert_eq!(split_raw(b"Client1 ", 64, true, has_colon), RawMessage::Whole(b"Client1"));
     }
 
     #[test]
-    fn whitespace_alone_is_nothing() {
+    fn whitespace_alone_is_not_a_message() {
         for is_over in [false, true] {
             assert_eq!(split_raw(b" \r\n\t ", 64, is_over, has_colon), RawMessage::Nothing);
         }
     }
 
     #[test]
-    fn a_message_over_the_limit_is_said_to_be_one() {
+    fn a_message_over_the_limit_is_reported() {
         assert_eq!(split_raw(b"a:12", 4, false, has_colon), RawMessage::Whole(b"a:12"));
         for input in [&b"a:1234:5"[..], b"abcd:1", b"abcdefghij"] {
             assert_eq!(split_raw(input, 4, false, has_colon), RawMessage::Partial, "never complete");

@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-/// Above this an emptied buffer is given back: ten thousand peers that were slow once must not keep ten
-/// thousand of them.
+/// An emptied buffer above this size is freed, because ten thousand peers that were slow once must not keep
+/// ten thousand large buffers.
 const KEEP_BYTES_MAX: usize = 1024;
 
 /// A queue of bytes. Each has a number, so that "has that been written?" is one comparison.
 #[derive(Debug, Clone, Default)]
 pub struct SendBuffer {
     pub(crate) bytes: Vec<u8>,
-    /// How many of `bytes` are written already.
+    /// The number of `bytes` that have been written.
     head: usize,
-    /// The number of the first byte that is not written.
+    /// The number of the first unwritten byte.
     written: u64,
 }
 
 impl SendBuffer {
-    /// Numbers the first unsent byte `number`, and those behind it.
+    /// Gives the first unsent byte the number `number`, and the others the numbers after it.
     ///
     /// # Examples
     ///
@@ -49,7 +49,7 @@ impl SendBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The bytes that are not written yet.
+    /// Returns the bytes that have not been written yet.
     ///
     /// # Examples
     ///
@@ -63,7 +63,7 @@ impl SendBuffer {
         &self.bytes[self.head..]
     }
 
-    /// The first `count` of the unsent bytes are written.
+    /// Notes that the first `count` unsent bytes have been written.
     ///
     /// # Panics
     ///
@@ -95,7 +95,7 @@ impl SendBuffer {
         }
     }
 
-    /// The number behind the last byte that was written.
+    /// Returns the number after that of the last written byte.
     ///
     /// # Examples
     ///
@@ -112,7 +112,7 @@ impl SendBuffer {
         self.written
     }
 
-    /// The number behind the last byte that is queued.
+    /// Returns the number after that of the last queued byte.
     ///
     /// # Examples
     ///
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_gone_and_the_rest_stays_in_order() {
+    fn written_bytes_are_gone_and_the_rest_stays_in_order() {
         let mut buffer = SendBuffer::default();
         buffer.queue(b"GO");
         buffer.queue(b"WAIT");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_numbered_from_where_the_owner_says() {
+    fn bytes_are_numbered_from_the_owners_start() {
         let mut buffer = SendBuffer::default();
         buffer.queue(b"GO");
         buffer.number_from(100);
