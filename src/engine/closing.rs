@@ -226,7 +226,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Some((origin, phase))
     }
 
-    /// Gives a connection up without closing its socket, of which the protocol hears nothing.
+    /// Gives a connection up without closing its socket. The protocol is not told.
     pub(crate) fn detach(&mut self, id: ConnectionId) -> Option<(S::Socket, Origin, Phase)> {
         let socket = self.streams.remove(id)?;
         let link = self.links.link_mut(id)?;

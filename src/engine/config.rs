@@ -63,7 +63,7 @@ pub struct DriverConfig {
     /// Bytes that may be queued for all peers that do not read, together. Default 64 MiB, which is the most
     /// for 512 of them.
     ///
-    /// Beyond it, the peers that have been behind for longest are closed. The system itself keeps up to about
+    /// Beyond it, the peers that have not kept up for longest are closed. The system itself keeps up to about
     /// 190 KiB more for each.
     pub queued_bytes_max: usize,
     /// How long a peer may read nothing of what is queued for it. Default `None`, no limit.

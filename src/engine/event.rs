@@ -34,8 +34,8 @@ pub enum Event<E> {
         /// The reason.
         reason: CloseReason,
     },
-    /// An outbound connection needs the addresses of a name. The host looks it up, best on another thread,
-    /// and calls `resolved`. After `connect_timeout_max` without an answer the attempt fails.
+    /// An outbound connection needs the addresses of a name. The host looks it up, preferably on another
+    /// thread, and calls `resolved`. After `connect_timeout_max` without an answer the attempt fails.
     Resolve {
         /// The name and the port.
         target: Target,

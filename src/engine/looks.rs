@@ -7,8 +7,8 @@ use super::{DriverConfig, Engine, Sockets};
 use crate::protocol::Protocol;
 use crate::time::{Instant, Now};
 
-/// The rounds in which sockets are checked, while anything is written. An idle engine has none, and is not
-/// woken.
+/// The rounds in which sockets are checked while anything is being written. An idle engine has none, and is
+/// not woken.
 #[derive(Debug)]
 pub(super) struct Looks {
     /// The count of bytes written at which the last round ended, if none is under way or due. More bytes
@@ -29,7 +29,7 @@ pub(super) struct Looks {
 /// Sockets checked in a pass. That takes about 100 us, or 0.5 ms if no peer reads.
 const LOOKED_AT_MAX: usize = 128;
 
-/// The pause between parts of a round, so that turns go on meanwhile.
+/// The pause between parts of a round, so that turns continue meanwhile.
 const PAUSE: Duration = Duration::from_millis(1);
 
 impl Looks {

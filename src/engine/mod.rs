@@ -1,10 +1,10 @@
-//! The engine: all that lies between sockets and a protocol, written once and for any kind of socket.
+//! The engine: everything between sockets and a protocol, written once and for any kind of socket.
 //!
 //! An [`Engine`] has a [`Protocol`](crate::protocol::Protocol) and the [`Sockets`] of its connections. It
 //! decides the order of a pass, how much is read and accepted in one, when queued bytes are written, which
 //! peers are too slow, and when an outbound connection is tried again. It has no socket of its own, reads no
 //! clock and starts no thread: [`net::Driver`](crate::net::Driver) runs it on `mio`, and a test runs the same
-//! one on a network that exists in memory only, in virtual time.
+//! engine on a network that exists only in memory, in virtual time.
 //!
 //! # A pass
 //!
@@ -17,9 +17,9 @@
 //!
 //! The next pass is due at [`Engine::next_deadline`], or when the world does something.
 //!
-//! # Input that is not consumed
-//!
 //! A protocol consumes whole messages. The rest is kept here, for the few connections that have one, and
+//! given again in one piece. Nearly always nothing is left, and the protocol sees the buffer that was read
+//! into: no byte is copied.
 //! given again in one piece. Nearly always nothing is left, and the protocol sees the buffer that was read
 //! into: no byte is copied.
 //!
@@ -27,27 +27,27 @@
 //!
 //! A [`Wrapping`] turns the bytes of a wire, such as TLS or WebSocket, into those of a protocol and back.
 //! [`Engine::listen_wrapped`], [`Engine::adopt_wrapped`] and [`Engine::connect_wrapped`] give one to each of
-//! their connections. Its handshake has
-//! [`handshake_timeout`](DriverConfig::handshake_timeout); the protocol is told of the connection when it is
-//! over, and never if it fails. [`Links::transport`](crate::protocol::Links::transport) says what it came
-//! over. A protocol that finds the handshake of another wire in its input says
-//! [`Links::upgrade`](crate::protocol::Links::upgrade), where [`Engine::offer_upgrade`] has made that
-//! possible; its own deadlines go on.
+//! their connections. Its handshake must be over within
+//! [`handshake_timeout`](DriverConfig::handshake_timeout); only then is the protocol told of the connection,
+//! and never if the handshake fails. [`Links::transport`](crate::protocol::Links::transport) tells how the
+//! connection came. A protocol that finds the handshake of another wire in its input calls
+//! [`Links::upgrade`](crate::protocol::Links::upgrade), if [`Engine::offer_upgrade`] has made that possible;
+//! its own deadlines continue.
 //!
 //! # Peers that do not read
 //!
-//! Half of `out_bytes_max` queued for a peer makes a connection congested: it is not read until its peer has
-//! taken some. A peer is closed as a slow reader if its socket has refused bytes and refuses more while over
-//! `out_bytes_max` is queued, if it is the slowest while more than `queued_bytes_max` is queued for all
-//! together, or if 16 times `out_bytes_max` is queued before anything could be written.
+//! Once half of `out_bytes_max` is queued for a peer, its connection is congested: it is not read until the
+//! peer has taken some. A peer is closed as a slow reader if its socket has refused bytes and refuses more
+//! while over `out_bytes_max` is queued, if it is the slowest while more than `queued_bytes_max` is queued
+//! for all together, or if 16 times `out_bytes_max` is queued before anything could be written.
 //!
-//! Time alone closes no peer: a client may be busy for an hour, and read then. The sockets find out whether
+//! Time alone closes no peer: a client may be busy for an hour and read then. The sockets find out whether
 //! its system is still there. Only last words have a deadline, because nothing else would end that
 //! connection.
 //!
 //! # Examples
 //!
-//! A server without a network. The one peer has said `PING` and hangs up.
+//! A server without a network. Its only peer has sent `PING` and hangs up.
 //!
 //! ```
 //! use std::io;

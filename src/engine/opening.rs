@@ -15,14 +15,12 @@ use crate::time::Now;
 const BACKLOG_MAX: usize = 4096;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    // Newcomers.
-
     /// Accepts newcomers from the listener that `make` creates, which listens on `addr`. `make` gets the
     /// number that [`handle_knock`](Self::handle_knock) takes.
     ///
     /// # Errors
     ///
-    /// [`NotTaken::Draining`], and what `make` fails with.
+    /// [`NotTaken::Draining`], and the error of `make`.
     pub fn listen(
         &mut self,
         addr: SocketAddr,
@@ -36,7 +34,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// # Errors
     ///
-    /// [`NotTaken::Draining`], and what `make` fails with.
+    /// [`NotTaken::Draining`], and the error of `make`.
     pub fn listen_wrapped(
         &mut self,
         addr: SocketAddr,
@@ -53,7 +51,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Ok(())
     }
 
-    /// Gives the newcomers of the wrapped listener on `addr` wires that `wrap` makes from now on, such as
+    /// From now on, gives newcomers of the wrapped listener on `addr` wires that `wrap` makes, for example
     /// with a renewed certificate. Returns whether there is such a listener.
     pub fn rewrap(&mut self, addr: SocketAddr, wrap: Wrap) -> bool {
         let mut wrapped = self.listeners.iter_mut().map(|(_, listener)| listener);
@@ -74,8 +72,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.at_once = !self.handshakes.is_empty() || slots.into_iter().any(|slot| self.may_accept(slot));
     }
 
-    /// Returns whether the listener may accept. Newcomers whose handshakes would have to wait are left in the
-    /// queue of the system.
+    /// Returns whether the listener may accept. Newcomers whose handshakes would have to wait stay in the
+    /// system's queue.
     fn may_accept(&self, slot: usize) -> bool {
         let has_room = self.securing < self.config.handshakes_max;
         self.listeners
@@ -106,13 +104,13 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Accepts the newcomers that already wait, and no more, because a drain has begun and the protocol
-    /// should tell them. Closing the listener would reset their connections.
+    /// Accepts the newcomers that are already waiting, and no more, because a drain has begun and the
+    /// protocol should tell them. Closing the listener would reset their connections.
     pub(super) fn turn_away_backlog(&mut self, now: Now) {
         // A negative number means as many as the system allows.
         let most = usize::try_from(self.config.backlog).map_or(BACKLOG_MAX, |backlog| backlog.max(1));
         for slot in 0..self.listeners.len() {
-            // Even in a back-off: there may be descriptors again.
+            // Even during a back-off: descriptors may be available again.
             self.listeners[slot].ready = true;
             let mut budget = most;
             while budget > 0 && self.listeners[slot].ready {
@@ -206,7 +204,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Some(wrapping) => self.secure(now, id, wrapping),
         }
         if self.draining {
-            // This holds whatever the protocol has sent to it.
+            // This holds even if the protocol has sent something to it.
             self.links.close(id);
         }
         Ok(id)
@@ -231,8 +229,6 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.report(Event::Opened { connection, peer, origin });
         self.protocol.handle_open(now, connection, peer, origin, &mut self.links);
     }
-
-    // Outbound connections.
 
     /// Begins an attempt, or continues with its next address.
     pub(super) fn dial(&mut self, now: Now, at: usize) {
@@ -266,8 +262,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Takes the addresses of `target` that the host was asked for with [`Event::Resolve`]. All attempts that
-    /// wait for them go on. Addresses that come too late serve the next attempt.
+    /// Takes the addresses of `target` that [`Event::Resolve`] asked the host for. All attempts that wait for
+    /// them continue. Addresses that come too late serve the next attempt.
     pub fn resolved(&mut self, now: Now, target: &Target, found: io::Result<Vec<SocketAddr>>) {
         self.lookups.remove(target);
         let dials = self.dials.iter().filter(|(_, dial)| dial.connection.is_none() && dial.target == *target);
@@ -294,7 +290,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.at_once = true;
     }
 
-    /// Handles the end of a pause. If the host has not looked a name up in time, it is asked again in the
+    /// Handles the end of a pause. If the host has not looked up a name in time, it is asked again in the
     /// next attempt.
     pub(super) fn dial_due(&mut self, now: Now, at: usize) {
         let dial = &mut self.dials[at];
@@ -332,7 +328,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Returns whether an attempt has succeeded. The connection is in use then.
+    /// Returns whether an attempt has succeeded. The connection is then in use.
     fn establish(&mut self, id: ConnectionId) -> io::Result<bool> {
         let Some((link, socket)) = self.links.link_mut(id).zip(self.streams.get_mut(id)) else {
             return Ok(false);

@@ -33,9 +33,9 @@ pub struct Engine<P: Protocol, S: Sockets> {
     /// The wrapped connections among them.
     pub(super) wires: HashMap<ConnectionId, Wire>,
     pub(super) wire_buffers: WireBuffers,
-    /// The number of `wires` that the protocol has not heard of.
+    /// The number of `wires` that the protocol does not know of yet.
     pub(super) securing: usize,
-    /// Those of them that have sent something that was not read yet.
+    /// Those of them that have sent something that has not been read yet.
     pub(super) handshakes: VecDeque<ConnectionId>,
     /// Makes the wrapping of a connection whose protocol asks for it, see [`Links::upgrade`].
     pub(crate) upgrade: Option<Wrap>,
@@ -51,7 +51,8 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) deadlines: Deadlines<Timer>,
     /// Connections that may have more to read than their budget, or the budget of the pass, allowed.
     pub(super) unread: VecDeque<ConnectionId>,
-    /// The first `carried_over` entries of `unread` come from the previous pass; this pass goes on with them.
+    /// The first `carried_over` entries of `unread` come from the previous pass; this pass continues with
+    /// them.
     pub(super) carried_over: usize,
     /// Connections ever taken from `unread`.
     pub(super) taken: u64,
@@ -74,7 +75,7 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) events: VecDeque<Event<P::Event>>,
     /// The host has taken all events of the last pass.
     pub(super) events_taken: bool,
-    /// The time of the last pass. The work that it left is due since then.
+    /// The time of the last pass. Work that it left has been due since then.
     pub(super) last_pass: Instant,
     /// Events of this pass that may still be answered at once: see [`EAGER_EVENTS_MAX`].
     eager_left: u32,
@@ -166,8 +167,6 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    // Getters.
-
     /// Returns the protocol.
     #[must_use]
     pub fn protocol(&self) -> &P {
@@ -216,7 +215,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     /// Returns when the next pass is due, even without an event. It may be too early, but never too late. It
-    /// is in the past if the last pass or the host has left work.
+    /// is in the past if the last pass or the host has left work to do.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         if unlikely(self.has_leftovers() || self.links.has_touched()) {
@@ -248,11 +247,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         unlikely(self.draining) && self.streams.is_empty()
     }
 
-    // Commands of the host.
-
-    /// Lets the host act on the protocol and its connections, such as to send what a person has typed, and
-    /// returns the result of `act`. The messages are written before this returns, as far as the peers read
-    /// them. The next pass is due at once.
+    /// Lets the host act on the protocol and its connections, for example to send text that a person has
+    /// typed, and returns the result of `act`. The messages are written before this returns, as far as the
+    /// peers read them. The next pass is due at once.
     pub fn act<R>(&mut self, now: Now, act: impl FnOnce(&mut P, &mut Links) -> R) -> R {
         let result = act(&mut self.protocol, &mut self.links);
         self.flush(now);
@@ -291,7 +288,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.deadlines.set(Timer::Dial(dial.0), None);
         if let Some(id) = dialed.connection {
             match self.links.phase(id) {
-                // The protocol has not heard of it and never will, even if it has been established by now.
+                // The protocol does not know of it and never will, even if it has been established by now.
                 Some(Phase::Connecting | Phase::Securing) => {
                     self.discard(id);
                 }
@@ -323,8 +320,6 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.turn_away_backlog(now);
         self.at_once = true;
     }
-
-    // The world.
 
     /// Handles a connection that has something to read and no other news, which is the usual case.
     #[inline(always)]
@@ -370,7 +365,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// All records up to `upto` are durable. To be called first thing in a pass.
+    /// Tells the protocol that all records up to `upto` are durable. Call it first in a pass.
     pub fn handle_durable(&mut self, now: Now, upto: u64) {
         self.protocol.handle_durable(now, upto, &mut self.links);
         self.flush(now);
@@ -380,7 +375,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.at_once = true;
     }
 
-    /// Returns the next record to be made durable. To be called after each pass until it says `None`.
+    /// Returns the next record to be made durable. Call it after each pass until it returns `None`.
     pub fn poll_record(&mut self, now: Now) -> Option<Record> {
         self.protocol.poll_record(now)
     }
@@ -389,7 +384,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// # Errors
     ///
-    /// If the events of the last pass were not all taken; the pass goes on when they are.
+    /// If the events of the last pass were not all taken; the pass continues when they are.
     #[inline(always)]
     pub fn finish_batch(&mut self, now: Now) -> Result<(), EventsPending> {
         if unlikely(!self.events_taken) {
@@ -477,7 +472,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 continue;
             }
             match self.sockets.send(socket, unsent) {
-                // Nearly always this was all.
+                // Nearly always this was everything.
                 Ok(count) if count == unsent.len() => {
                     self.counts.bytes_out += count as u64;
                     link.queue.clear(spare);
@@ -523,8 +518,6 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    // Events.
-
     /// Returns the next event for the host. Call it after each pass until it returns `None`.
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event<P::Event>> {
@@ -537,8 +530,6 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         };
         Some(Event::Protocol(event))
     }
-
-    // Deadlines.
 
     #[cold]
     fn expire(&mut self, now: Now) {
@@ -563,7 +554,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Queues an event behind those that the protocol has reported before.
+    /// Queues an event after those that the protocol has reported before.
     pub(super) fn report(&mut self, event: Event<P::Event>) {
         while let Some(earlier) = self.protocol.poll_event() {
             self.events.push_back(Event::Protocol(earlier));

@@ -14,12 +14,12 @@ use crate::time::Now;
 /// Bytes that each connection may send in a pass, however many connections share the budget.
 const SHARE_MIN: usize = 1024;
 
-/// Reads of a connection in a pass that may bring its protocol nothing, because only its wire had something
+/// Reads of one connection in a pass that may bring its protocol nothing, because only its wire had something
 /// to say.
 const IDLE_READS_MAX: u8 = 4;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// Goes on with the connections that the last pass left over. They share what may be read: if each of a
+    /// Continues with the connections that the last pass left over. They share the budget: if each of a
     /// thousand were read up to its own budget, the last would wait for a thousand full buffers.
     pub(super) fn read_on(&mut self, now: Now) {
         self.pass_budget = self.config.pass_read_bytes_max;
@@ -50,9 +50,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.read(now, id, budget, to_end);
     }
 
-    /// Reads up to `budget` bytes, which fit the buffer. `to_end`: something may be waiting that no further
-    /// event will announce, such as the end of the stream, so that a short read does not mean that nothing is
-    /// left.
+    /// Reads up to `budget` bytes, which fit the buffer. With `to_end`, something may be waiting that no
+    /// further event will announce, such as the end of the stream, so a short read does not mean that nothing
+    /// is left.
     #[inline(always)]
     pub(super) fn read(&mut self, now: Now, id: ConnectionId, mut budget: usize, to_end: bool) {
         if unlikely(self.pass_budget < budget) {
@@ -95,7 +95,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Whether the next read of a connection may follow at once, of which `budget` bytes are left.
+    /// Whether the next read of a connection may follow at once, with `budget` bytes left.
     #[cold]
     fn may_read_more(&mut self, now: Now, id: ConnectionId, budget: usize, is_first: bool) -> bool {
         if is_first {
@@ -153,7 +153,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         has_read
     }
 
-    /// Returns their number.
+    /// Returns how many there are.
     fn put_awaited_first(&mut self) -> usize {
         let all = std::mem::take(&mut self.unread);
         let (awaited, others): (VecDeque<_>, VecDeque<_>) =
@@ -176,10 +176,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    // Bytes that the protocol did not consume.
-
-    /// Takes `count` bytes that were read and are not the protocol's yet: they are unwrapped, or join those
-    /// that are kept.
+    /// Takes `count` bytes that were read and are not the protocol's yet: they are unwrapped, or join the
+    /// bytes that are kept.
     #[cold]
     fn hear_more(&mut self, now: Now, id: ConnectionId, count: usize) {
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -191,7 +189,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.buffer = buffer;
     }
 
-    /// Gives bytes to the protocol, behind those that are kept.
+    /// Gives bytes to the protocol, after those that are kept.
     pub(super) fn take_in(&mut self, now: Now, id: ConnectionId, bytes: &[u8]) {
         let mut rest = self.take_rest(id);
         if !rest.is_empty() {

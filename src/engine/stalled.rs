@@ -1,4 +1,4 @@
-//! The peers that have not read everything queued for them, the slowest first, and the sum of it.
+//! The peers that have not read everything queued for them, the slowest first, and the total of it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use crate::protocol::ConnectionId;
 /// that reads.
 #[derive(Debug, Default)]
 pub(super) struct Stalled {
-    /// Ordered by when it began.
+    /// Ordered by when they stopped reading.
     queued: BTreeMap<u64, (ConnectionId, usize)>,
     /// The keys of `queued`.
     began: HashMap<ConnectionId, u64>,
@@ -32,7 +32,7 @@ impl Stalled {
         }
     }
 
-    /// Returns the connection that has been behind for longest, if more than `bytes_max` is queued in total.
+    /// Returns the connection that has not kept up for longest, if more than `bytes_max` is queued in total.
     /// The little that it may have read meanwhile does not count.
     pub(super) fn slowest(&self, bytes_max: usize) -> Option<ConnectionId> {
         let (_, &(slowest, _)) = self.queued.first_key_value().filter(|_| self.total > bytes_max)?;
@@ -56,7 +56,7 @@ mod tests {
         assert_eq!((stalled.slowest(30), stalled.slowest(29)), (None, Some(ann)));
         stalled.forget(ann);
         stalled.note(ann, 20);
-        assert_eq!((stalled.slowest(40), stalled.slowest(39)), (None, Some(bob)), "ann begins anew");
+        assert_eq!((stalled.slowest(40), stalled.slowest(39)), (None, Some(bob)), "ann begins again");
         stalled.note(bob, 1);
         assert_eq!(
             (stalled.slowest(31), stalled.slowest(30)),

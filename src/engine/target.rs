@@ -91,7 +91,7 @@ impl fmt::Display for BadTarget {
             BadTarget::NoHost => "there is no host",
             BadTarget::NoPort => "there is no port",
             BadTarget::BadPort => {
-                "what stands behind the last colon is not a port: it must be a number from 0 to 65535"
+                "the text after the last colon is not a port: it must be a number from 0 to 65535"
             }
             BadTarget::Brackets => "an IPv6 address, and nothing else, stands in brackets: [::1]:5001",
         })
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_a_target_is_read_as_the_same_one() {
+    fn a_displayed_target_is_read_as_the_same_target() {
         for text in ["127.0.0.1:5", "[::1]:5", "[fe80::1%eth0]:5", "fe80::1%eth0:5", "server:5001"] {
             let target: Target = text.parse().expect("a target");
             assert_eq!(target.to_string().parse(), Ok(target));

@@ -10,21 +10,21 @@ use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Prot
 use crate::record::Record;
 use crate::time::{Instant, Now};
 
-/// `says` is still to be read, `hears` has reached the peer, and `room` bytes more fit.
+/// `says` has not been read yet, `hears` has reached the peer, and there is `room` for more bytes.
 #[derive(Default)]
 struct Pipe {
     says: VecDeque<Vec<u8>>,
     ends: bool,
     hears: Vec<u8>,
     room: usize,
-    /// The results of the next writes, whatever the room.
+    /// The results of the next writes, which override `room`.
     script: VecDeque<io::Result<usize>>,
 }
 
 #[derive(Default)]
 struct Pipes {
     pipes: Vec<Pipe>,
-    /// Each look: its time, since when, and at how many sockets.
+    /// The time of each look, since when it is, and the number of sockets.
     looks: Vec<(Instant, Instant, usize)>,
     /// Connections that wait to be accepted.
     newcomers: usize,
@@ -104,13 +104,13 @@ struct Fours {
     given: Vec<(Vec<u8>, usize)>,
     rests: Vec<Vec<u8>>,
     closed: Vec<CloseReason>,
-    /// It has its input again when it is asked for a timeout, and consumes all of it.
+    /// It is given its input again when it is asked for a timeout, and then consumes all of it.
     reread: Option<ConnectionId>,
     takes_all: bool,
     awaited: Option<ConnectionId>,
-    /// It takes what comes for the beginning of another wire.
+    /// It takes its input for the beginning of another wire.
     upgrades: bool,
-    /// It goes on with a peer that has finished sending.
+    /// It keeps the connection of a peer that has finished sending.
     stays: bool,
 }
 
@@ -193,13 +193,13 @@ fn open(engine: &mut Engine<Fours, Pipes>) -> ConnectionId {
     engine.adopt(NOW, at, ([192, 0, 2, 1], 9).into()).expect("pipes are easy")
 }
 
-/// The peer of the pipe `at` says `bytes`, which arrive at once.
+/// The peer of the pipe `at` sends `bytes`, which arrive at once.
 fn say(engine: &mut Engine<Fours, Pipes>, id: ConnectionId, at: usize, bytes: &[u8]) {
     engine.sockets.pipes[at].says.push_back(bytes.to_vec());
     engine.handle_readable(NOW, id);
 }
 
-/// Passes until nothing is left to do at once.
+/// Runs passes until nothing is left to do at once.
 fn settle(engine: &mut Engine<Fours, Pipes>) {
     settle_at(engine, NOW);
 }
@@ -208,7 +208,7 @@ fn at(seconds: u64) -> Now {
     Now::new(NOW.instant + Duration::from_secs(seconds), NOW.wall())
 }
 
-/// The same at another time.
+/// Does the same at another time.
 fn settle_at(engine: &mut Engine<Fours, Pipes>, now: Now) {
     for _ in 0..1000 {
         engine.finish_batch(now).expect("events were taken");
@@ -256,7 +256,7 @@ fn a_protocol_has_its_input_again_when_it_asks_for_it() {
     engine.protocol.reread = Some(id);
     settle(&mut engine);
     assert_eq!(engine.protocol.given.last(), Some(&(b"abc".to_vec(), 3)));
-    // Where there is none, it is not called.
+    // Without any input, it is not called.
     engine.protocol.reread = Some(quiet);
     settle(&mut engine);
     assert_eq!(engine.protocol.given.len(), 2);
@@ -278,7 +278,7 @@ fn a_message_that_is_longer_than_may_be_kept_closes_its_connection() {
     assert_eq!((engine.connections(), engine.rests.len()), (1, 1));
 }
 
-/// A message of 64 KiB takes no more reads than it has buffers full.
+/// A message of 64 KiB takes no more reads than the number of buffers that it fills.
 #[test]
 fn a_long_message_takes_few_reads() {
     let mut engine = engine(DriverConfig::default());
@@ -302,7 +302,7 @@ fn a_connection_that_is_congested_is_read_when_its_peer_has_read() {
     say(&mut engine, id, 0, &b"abcd".repeat(10));
     settle(&mut engine);
     assert_eq!((engine.links.unsent(id).len(), engine.sockets.pipes[0].says.len()), (60, 1), "not read");
-    // Its peer reads a bit, and at last all.
+    // Its peer reads a bit, and at last everything.
     for room in [20, 30, usize::MAX] {
         engine.sockets.pipes[0].room = room;
         engine.handle_ready(NOW, id, Ready { readable: false, writable: true, to_end: false });
@@ -312,7 +312,7 @@ fn a_connection_that_is_congested_is_read_when_its_peer_has_read() {
     assert_eq!((engine.sockets.pipes[0].hears.len(), engine.connections()), (20 * 20, 1));
 }
 
-/// The answers are many times as long as what asks for them, and the peer reads all the time.
+/// The answers are many times as long as the requests, and the peer reads all the time.
 #[test]
 fn a_peer_that_reads_may_ask_for_as_much_as_it_likes() {
     let mut engine = engine(DriverConfig { out_bytes_max: 100, ..DriverConfig::default() });
@@ -326,7 +326,7 @@ fn a_peer_that_reads_may_ask_for_as_much_as_it_likes() {
 /// Messages of one client go to another, which reads all the time: they are written before enough of them are
 /// queued to close it.
 #[test]
-fn what_one_says_is_written_to_others_before_the_rest_is_handled() {
+fn messages_to_others_are_written_before_the_rest_of_the_input_is_handled() {
     let mut engine = engine(DriverConfig { out_bytes_max: 100, ..DriverConfig::default() });
     let [id, other] = [(); 2].map(|()| open(&mut engine));
     engine.protocol.reply = vec![b'.'; 20];
@@ -342,14 +342,14 @@ fn what_one_says_is_written_to_others_before_the_rest_is_handled() {
 fn a_peer_is_closed_for_length_only_once_it_has_refused_bytes() {
     let mut engine = engine(DriverConfig { out_bytes_max: 100, ..DriverConfig::default() });
     let id = open(&mut engine);
-    // Much at once, which is offered when the host has acted.
+    // Much at once, which is offered after the host has acted.
     engine.act(NOW, |_, links| (0..10).for_each(|_| links.send(id, &[b'.'; 30])));
     assert_eq!(engine.sockets.pipes[0].hears.len(), 300);
     // The first refusal is no reason yet.
     engine.sockets.pipes[0].room = 10;
     engine.act(NOW, |_, links| (0..10).for_each(|_| links.send(id, &[b'.'; 30])));
     assert_eq!((engine.connections(), engine.links.unsent(id).len()), (1, 290));
-    // It has read meanwhile, although no event has said so yet.
+    // It has read meanwhile, although no event has reported that yet.
     engine.sockets.pipes[0].room = 250;
     engine.act(NOW, |_, links| links.send(id, b"."));
     assert_eq!((engine.connections(), engine.links.unsent(id).len()), (1, 41));
@@ -360,7 +360,7 @@ fn a_peer_is_closed_for_length_only_once_it_has_refused_bytes() {
 }
 
 #[test]
-fn what_the_host_asks_for_is_written_before_act_returns_and_the_next_pass_is_due() {
+fn messages_of_the_host_are_written_before_act_returns_and_the_next_pass_is_due() {
     let mut engine = engine(DriverConfig::default());
     let id = open(&mut engine);
     settle(&mut engine);
@@ -406,7 +406,7 @@ fn sockets_are_looked_at_while_anything_is_written_or_waits() {
     let mut engine = engine(DriverConfig::default());
     let ids: Vec<_> = (0..300).map(|_| open(&mut engine)).collect();
     settle(&mut engine);
-    assert_eq!(engine.next_deadline(), None, "nobody has been written to");
+    assert_eq!(engine.next_deadline(), None, "nothing has been written");
     engine.act(at(5), |_, links| links.send(ids[0], b"."));
     for second in 5..100 {
         settle_at(&mut engine, at(second));
@@ -419,8 +419,8 @@ fn sockets_are_looked_at_while_anything_is_written_or_waits() {
         assert_eq!((began.0, began.1), (now, since));
     }
     assert_eq!(looks.iter().map(|(.., count)| count).sum::<usize>(), 600, "each of them in each round");
-    assert_eq!(engine.next_deadline(), None, "and nobody is woken any more");
-    // One takes nothing.
+    assert_eq!(engine.next_deadline(), None, "and nothing wakes it any more");
+    // The last peer takes nothing.
     engine.sockets.pipes[299].room = 0;
     engine.act(at(100), |_, links| ids[298..].iter().for_each(|&id| links.send(id, b"..")));
     (100..200).for_each(|second| settle_at(&mut engine, at(second)));
@@ -428,9 +428,9 @@ fn sockets_are_looked_at_while_anything_is_written_or_waits() {
     assert!(engine.next_deadline().is_some());
 }
 
-/// A thousand hear a ring and do not read.
+/// A thousand peers hear a ring and do not read.
 #[test]
-fn beyond_what_may_be_queued_for_all_the_slowest_are_closed() {
+fn when_too_much_is_queued_in_total_the_slowest_are_closed() {
     let mut engine = engine(DriverConfig { queued_bytes_max: 10_000, ..DriverConfig::default() });
     let ids: Vec<_> = (0..1001).map(|_| open(&mut engine)).collect();
     let (&reads, deaf) = ids.split_first().expect("there are some");
@@ -444,7 +444,7 @@ fn beyond_what_may_be_queued_for_all_the_slowest_are_closed() {
     assert_eq!((engine.connections(), engine.counts().slow_readers), (201, 800));
     assert!(engine.streams.get(reads).is_some() && engine.streams.get(deaf[0]).is_none());
     assert!(engine.streams.get(deaf[999]).is_some(), "it began to wait last");
-    // One that has read all is the last of them from then on, and one that is gone leaves room.
+    // A peer that has read everything is the last of them from then on, and a peer that is gone leaves room.
     let oldest = *deaf.iter().find(|&&id| engine.streams.get(id).is_some()).expect("200 are there");
     let at = *engine.streams.get(oldest).expect("it is there");
     engine.sockets.pipes[at].room = usize::MAX;
@@ -455,8 +455,8 @@ fn beyond_what_may_be_queued_for_all_the_slowest_are_closed() {
     assert!(engine.streams.get(oldest).is_some() && engine.connections() == 200);
 }
 
-/// Its peer wants another hello: it is made again in the next pass. One that its peer only closes is made
-/// again after a pause.
+/// Its peer wants another hello: the connection is made again in the next pass. If its peer only closes it,
+/// it is made again after a pause.
 #[test]
 fn a_connection_comes_back_at_once_if_its_protocol_wants_that() {
     for is_wanted in [true, false] {
@@ -496,9 +496,9 @@ fn a_connection_that_was_hung_up_while_it_connected_never_comes_up() {
     }
 }
 
-/// The number of passes until a connection that says a word is read, while each of 200 others has sent 16 KiB
-/// at once.
-fn passes_beside_a_flood(is_awaited: bool) -> usize {
+/// The number of passes until a connection that sends a word is read, while each of 200 others has sent 16
+/// KiB at once.
+fn passes_during_a_flood(is_awaited: bool) -> usize {
     let mut engine = engine(DriverConfig::default());
     engine.protocol.takes_all = true;
     let flood: Vec<_> = (0..200).map(|_| open(&mut engine)).collect();
@@ -521,12 +521,12 @@ fn passes_beside_a_flood(is_awaited: bool) -> usize {
 #[test]
 fn those_that_flood_share_what_a_pass_reads() {
     // Each of the 200 says 1 KiB before, of 64 KiB in a pass; not its 16 KiB, which would take 50 passes.
-    assert_eq!(passes_beside_a_flood(false), 1 + 200 / 64 + 1);
+    assert_eq!(passes_during_a_flood(false), 1 + 200 / 64 + 1);
 }
 
 #[test]
-fn one_whose_word_is_awaited_is_heard_in_the_next_pass() {
-    assert_eq!(passes_beside_a_flood(true), 2);
+fn an_awaited_connection_is_read_in_the_next_pass() {
+    assert_eq!(passes_during_a_flood(true), 2);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Connections whose bytes on the wire are not the protocol's. There are few or none of them on most servers,
-//! so all that is known of them is in a map, and the way of plain bytes asks for one bit.
+//! Connections whose bytes on the wire are not the protocol's. Most servers have few or none of them, so
+//! everything known about them is in a map, and the path of plain bytes tests one bit.
 
 use std::io;
 
@@ -11,26 +11,26 @@ use super::{Engine, Input, Sockets, Wrapping};
 use crate::protocol::{CloseReason, ConnectionId, Flags, Intent, Origin, Phase, Protocol};
 use crate::time::Now;
 
-/// Beyond this, buffers that connections share are given back when a large message is through.
+/// Buffers that connections share are freed after a large message if they are larger than this.
 const KEEP_BYTES_MAX: usize = 64 * 1024;
 
-/// The wrapping of a connection, and what it has to send.
+/// The wrapping of a connection, and the bytes that it has to send.
 #[derive(Debug)]
 pub(super) struct Wire {
     wrapping: Box<dyn Wrapping>,
     /// Bytes in the wire's form that the system has not taken yet.
     unsent: Vec<u8>,
-    /// The first bytes of the link's queue whose form is in `unsent`. They leave the queue, and count as
-    /// written, when all of it is.
+    /// The number of bytes at the front of the link's queue whose form is in `unsent`. They leave the queue,
+    /// and count as written, when all of it is written.
     stands_for: usize,
-    /// The protocol has heard of the connection.
+    /// The protocol knows of the connection.
     is_known: bool,
     /// Its transport is known.
     has_transport: bool,
     /// It is one of the engine's `handshakes`.
     is_queued: bool,
     has_finished: bool,
-    /// The protocol has heard of the end of the input.
+    /// The protocol has been told of the end of the input.
     has_ended: bool,
 }
 
@@ -50,10 +50,10 @@ fn give_back(buffer: &mut Vec<u8>, shared: &mut Vec<u8>) {
 }
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// Has a connection shake hands, of which its protocol hears when that is over.
+    /// Begins the handshake of a connection. Its protocol is told of it when that is over.
     pub(super) fn secure(&mut self, now: Now, id: ConnectionId, wrapping: Box<dyn Wrapping>) {
         let Some(link) = self.links.present_mut(id) else { return };
-        // It is read when it is its turn among those that shake hands.
+        // It is read when its turn comes among the handshakes.
         (link.phase, link.unread) = (Phase::Securing, true);
         self.securing += 1;
         let due = now.instant + self.config.handshake_timeout;
@@ -63,8 +63,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.flush(now);
     }
 
-    /// There is something to read from a connection that is not to be read now. If that is because it shakes
-    /// hands, it is read at the end of this pass or of one of the next.
+    /// Notes input of a connection that is not read now. If that is because of its handshake, it is read at
+    /// the end of this pass or of one of the next.
     #[cold]
     pub(super) fn read_handshake_later(&mut self, id: ConnectionId) {
         if self.links.phase(id) == Some(Phase::Securing)
@@ -76,7 +76,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Goes on with a few handshakes, in the order in which something came for them.
+    /// Continues a few handshakes, in the order in which their input came.
     pub(super) fn shake_hands(&mut self, now: Now) {
         let mut left = self.config.pass_handshakes_max.max(1);
         while left > 0
@@ -88,14 +88,14 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             }
             left -= 1;
             self.set_securing(id, false);
-            // Whether that was the end of the stream was not noted.
+            // Whether that was the end of the stream was not recorded.
             self.read_seldom(now, id, self.buffer.len(), true);
             self.set_securing(id, true);
             self.flush(now);
         }
     }
 
-    /// A connection that shakes hands is about to be read, or was read and goes on shaking hands.
+    /// A connection in its handshake is about to be read, or was read and its handshake continues.
     fn set_securing(&mut self, id: ConnectionId, waits: bool) {
         let Some(wire) = self.wires.get_mut(&id) else { return };
         let Some(link) = self.links.present_mut(id) else { return };
@@ -105,8 +105,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Whether this is the first end of a connection's input: a wrapped one has that of its wire, and that of
-    /// the stream.
+    /// Whether this is the first end of a connection's input: a wrapped connection has the end of its wire,
+    /// and that of the stream.
     pub(super) fn is_first_end(&mut self, id: ConnectionId) -> bool {
         self.wires.get_mut(&id).is_none_or(|wire| !std::mem::replace(&mut wire.has_ended, true))
     }
@@ -123,7 +123,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.at_once = true;
     }
 
-    /// The protocol has recognised the beginning of another wire in `bytes`, which it did not consume.
+    /// Handles the beginning of another wire in `bytes`, which the protocol has recognised and not consumed.
     #[cold]
     pub(super) fn upgrade(&mut self, now: Now, id: ConnectionId, mut bytes: Vec<u8>) {
         let Some(upgrade) = &mut self.upgrade else { return };
@@ -159,7 +159,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Whether the protocol has heard of an established connection.
+    /// Whether the protocol knows of an established connection.
     pub(super) fn is_known(&self, id: ConnectionId) -> bool {
         self.wires.get(&id).is_none_or(|wire| wire.is_known)
     }
@@ -216,7 +216,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.opened(now, id, peer, origin);
     }
 
-    /// The peer has broken the rules of its wire. Its protocol hears no more of it than of one that hangs up.
+    /// Handles a peer that has broken the rules of its wire. To its protocol it looks like a peer that hangs
+    /// up.
     #[cold]
     fn wire_broken(&mut self, now: Now, id: ConnectionId, error: io::Error) {
         let Some(phase) = self.links.phase(id) else { return };
@@ -224,7 +225,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             self.counts.handshakes_failed += 1;
         }
         let is_dialed = self.dialed.contains_key(&id);
-        // The host hears of one that was dialed, unless its protocol has heard of it already.
+        // The host is told of a dialed connection, unless its protocol already knows of it.
         if let Some(peer) = self.links.peer(id).filter(|_| !is_dialed || phase != Phase::Securing)
             && self.links.may_log(Level::Warn)
         {
@@ -238,13 +239,13 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.links.close(id);
     }
 
-    /// A handshake took too long.
+    /// Handles a handshake that took too long.
     #[cold]
     pub(super) fn handshake_timed_out(&mut self, now: Now, id: ConnectionId) {
         self.wire_broken(now, id, io::Error::new(io::ErrorKind::TimedOut, "the handshake takes too long"));
     }
 
-    /// Has every wrapped connection show a sign of life: proxies cut those that are silent.
+    /// Has every wrapped connection send a sign of life: proxies cut silent connections.
     #[cold]
     pub(super) fn ping_all(&mut self, now: Now) {
         let Some(every) = self.config.wire_ping else { return };
@@ -282,7 +283,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                     };
                     continue;
                 }
-                // Where only this direction ends, and goes on to listen, the end of the stream says so.
+                // Where only this direction ends, and input is still read, the end of the stream shows it.
                 let is_at_end = link.intent != Intent::Keep && !link.finished;
                 if !is_at_end || std::mem::replace(&mut wire.has_finished, true) {
                     break;

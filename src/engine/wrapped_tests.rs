@@ -1,6 +1,6 @@
-//! Wrapped connections, by a wire that is easy to read: `?` and `!` shake hands, then each message is its
-//! length as a digit, and its bytes in capitals. `0` is the farewell, `p` asks for a `P`, and `x` is against
-//! the rules.
+//! Wrapped connections, over a wire that is easy to read: `?` and `!` are the handshake, then each message is
+//! its length as a digit, and its bytes in capitals. `0` is the farewell, `p` asks for a `P`, and `x` is
+//! against the rules.
 
 use super::*;
 use crate::engine::{Input, Wrap, Wrapping};
@@ -82,8 +82,8 @@ fn wrap() -> Wrap {
     Box::new(|| Box::new(Digits { is_web_socket: true, ..Digits::default() }))
 }
 
-/// The peer of the pipe `at` says `bytes`. In a handshake they are read at the end of the pass, which this
-/// goes ahead of.
+/// The peer of the pipe `at` sends `bytes`. In a handshake they are read at the end of the pass, so this runs
+/// that part.
 fn say(engine: &mut Engine<Fours, Pipes>, id: ConnectionId, at: usize, bytes: &[u8]) {
     super::say(engine, id, at, bytes);
     engine.shake_hands(NOW);
@@ -93,7 +93,7 @@ fn hears(engine: &Engine<Fours, Pipes>, at: usize) -> String {
     String::from_utf8(engine.sockets.pipes[at].hears.clone()).expect("the wire is text")
 }
 
-/// A connection that has not said anything.
+/// A connection that has not sent anything.
 fn newcomer(engine: &mut Engine<Fours, Pipes>, room: usize) -> ConnectionId {
     let at = engine.sockets.pipes.len();
     engine.sockets.pipes.push(Pipe { room, ..Pipe::default() });
@@ -111,7 +111,7 @@ fn opened(engine: &mut Engine<Fours, Pipes>) -> usize {
 }
 
 #[test]
-fn a_protocol_hears_of_a_connection_when_its_handshake_is_over() {
+fn a_protocol_is_told_of_a_connection_when_its_handshake_is_over() {
     let mut engine = engine(DriverConfig::default());
     let id = newcomer(&mut engine, usize::MAX);
     assert_eq!((opened(&mut engine), engine.connections(), engine.links.transport(id)), (0, 1, None));
@@ -124,7 +124,7 @@ fn a_protocol_hears_of_a_connection_when_its_handshake_is_over() {
 }
 
 #[test]
-fn what_is_said_with_the_handshake_counts_and_the_split_of_bytes_does_not_matter() {
+fn bytes_sent_with_the_handshake_count_and_their_split_does_not_matter() {
     let said = b"?4ABCD5EFGHI3JKL0";
     for cut in 1..said.len() {
         let mut engine = engine(DriverConfig::default());
@@ -174,7 +174,7 @@ fn last_words_come_before_the_farewell_of_the_wire() {
 }
 
 #[test]
-fn who_breaks_the_rules_of_the_wire_hears_so_and_is_closed() {
+fn a_peer_that_breaks_the_rules_of_the_wire_is_told_and_closed() {
     let mut engine = engine(DriverConfig::default());
     let id = newcomer(&mut engine, usize::MAX);
     say(&mut engine, id, 0, b"?4ABCD2ABx4EFGH");
@@ -184,9 +184,9 @@ fn who_breaks_the_rules_of_the_wire_hears_so_and_is_closed() {
     assert_eq!((engine.protocol.closed.len(), engine.counts().handshakes_failed), (1, 0));
 }
 
-/// Whether it is silent, hangs up, or talks nonsense: the protocol never hears of it.
+/// Whether the peer is silent, hangs up, or sends nonsense, the protocol never learns of it.
 #[test]
-fn a_handshake_that_fails_or_takes_too_long_is_the_wires_alone() {
+fn the_protocol_learns_nothing_of_a_handshake_that_fails_or_takes_too_long() {
     for (said, ends, hears_so) in [(&b""[..], false, "0"), (b"x", false, "bad"), (b"", true, "")] {
         let mut engine = engine(DriverConfig::default());
         let id = newcomer(&mut engine, usize::MAX);
@@ -220,7 +220,7 @@ fn a_peer_that_asks_the_wire_for_more_than_it_reads_is_closed() {
 }
 
 #[test]
-fn a_protocol_that_recognises_another_wire_goes_on_over_it() {
+fn a_protocol_that_recognises_another_wire_continues_over_it() {
     let mut engine = engine(DriverConfig::default());
     engine.offer_upgrade(wrap());
     let id = open(&mut engine);
@@ -237,7 +237,7 @@ fn a_protocol_that_recognises_another_wire_goes_on_over_it() {
     assert_eq!((engine.connections(), engine.protocol.closed.len(), engine.wires.len()), (0, 1, 0));
 }
 
-/// As a WebSocket within TLS. Each length of the outer wire is that of what the inner one says.
+/// As a WebSocket within TLS. Each length of the outer wire is that of the inner one's output.
 #[test]
 fn one_wire_may_be_in_another() {
     let mut engine = engine(DriverConfig::default());
@@ -254,7 +254,7 @@ fn one_wire_may_be_in_another() {
 }
 
 #[test]
-fn an_outbound_connection_shakes_hands_before_its_protocol_hears_of_it() {
+fn an_outbound_connection_shakes_hands_before_its_protocol_knows_of_it() {
     let mut engine = engine(DriverConfig::default());
     let wrap: Wrap = Box::new(|| Box::new(Digits { speaks_first: true, ..Digits::default() }));
     engine.connect_wrapped(NOW, SocketAddr::from(([192, 0, 2, 1], 9)), wrap);
@@ -263,7 +263,7 @@ fn an_outbound_connection_shakes_hands_before_its_protocol_hears_of_it() {
     assert_eq!((opened(&mut engine), hears(&engine, 0).as_str()), (0, "?"));
     say(&mut engine, id, 0, b"!");
     assert_eq!(opened(&mut engine), 1);
-    // The next one refuses, so the host hears why.
+    // The next peer refuses, so the host is told why.
     engine.links.abort(id);
     engine.finish_batch(NOW).expect("events were taken");
     while engine.poll_event().is_some() {}
@@ -291,7 +291,7 @@ fn a_drain_does_not_wait_for_handshakes() {
 }
 
 #[test]
-fn wires_are_pinged_where_that_is_asked_for() {
+fn wires_are_pinged_if_that_is_configured() {
     let config = DriverConfig { wire_ping: Some(Duration::from_secs(20)), ..DriverConfig::default() };
     let mut engine = engine(config);
     let [a, _silent] = [(); 2].map(|()| newcomer(&mut engine, usize::MAX));
@@ -303,9 +303,9 @@ fn wires_are_pinged_where_that_is_asked_for() {
     }
 }
 
-/// Each costs a lot where the wire is TLS, so turns come between them.
+/// Each is expensive where the wire is TLS, so turns come between them.
 #[test]
-fn a_pass_goes_on_with_a_few_handshakes_and_the_next_is_due_at_once() {
+fn a_pass_continues_a_few_handshakes_and_the_next_is_due_at_once() {
     let mut engine = engine(DriverConfig::default());
     let ids = [(); 6].map(|()| newcomer(&mut engine, usize::MAX));
     opened(&mut engine);
@@ -313,7 +313,7 @@ fn a_pass_goes_on_with_a_few_handshakes_and_the_next_is_due_at_once() {
         engine.sockets.pipes[at].says.push_back(b"?".to_vec());
         engine.handle_readable(NOW, id);
         engine.handle_readable(NOW, id);
-        assert_eq!(hears(&engine, at), "", "it is read when all others were");
+        assert_eq!(hears(&engine, at), "", "it is read after all others");
     }
     assert_eq!(opened(&mut engine), 4);
     assert_eq!(engine.next_deadline(), Some(NOW.instant));
@@ -331,7 +331,7 @@ fn newcomers_wait_while_many_shake_hands() {
     settle(&mut engine);
     assert_eq!((engine.connections(), engine.sockets.newcomers), (2, 2));
     assert!(engine.next_deadline().is_some_and(|at| at > NOW.instant), "it does not spin meanwhile");
-    // One gets through, and one gives up.
+    // The first completes its handshake, and the second gives up.
     let ids: Vec<_> = engine.streams.iter().map(|(id, _)| id).collect();
     say(&mut engine, ids[0], 0, b"?");
     settle(&mut engine);

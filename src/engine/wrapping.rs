@@ -8,13 +8,13 @@ use crate::protocol::Transport;
 /// Turns the bytes of a wire into those of a protocol, and back: one value for each wrapped connection. It
 /// does no I/O and reads no clock; [`Engine`](super::Engine) calls it.
 ///
-/// While its handshake lasts, the protocol does not hear of the connection. Bytes that it appends to `wire`
-/// are sent in their order. A peer that causes more of them than it reads is closed as a slow reader.
+/// During the handshake, the protocol does not know of the connection. Bytes appended to `wire` are sent in
+/// their order. A peer that causes more of them than it reads is closed as a slow reader.
 pub trait Wrapping: Send + fmt::Debug {
-    /// Takes in what has come, and keeps the part that is no whole unit yet, within a bound of its own.
-    /// Appends the protocol's bytes to `plain`, and to `wire` what the peer has to be told because of it.
-    /// Called with nothing before anything has come, so that a side that speaks first can. `bytes` may be
-    /// used to decode in place.
+    /// Takes in `bytes`, and keeps the part that is no whole unit yet, within a bound of its own. Appends the
+    /// protocol's bytes to `plain`, and to `wire` the bytes that the peer has to be sent because of them.
+    /// Called with nothing before anything has come, so that a side that speaks first can do so. `bytes` may
+    /// be used to decode in place.
     ///
     /// # Errors
     ///
@@ -22,14 +22,14 @@ pub trait Wrapping: Send + fmt::Debug {
     /// `unwrap` is not called again.
     fn unwrap(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>, wire: &mut Vec<u8>) -> io::Result<Input>;
 
-    /// Appends the wire's form of the first bytes of `plain` to `wire`; returns how many these are, some 16
-    /// KiB at a time, since a copy of them is kept until the socket has taken it. They are whole messages of
-    /// the protocol, one or more. 0: the end of a message is missing. When nothing may be sent, because the
-    /// handshake is not over or the wire is at its end, all of `plain` is dropped.
+    /// Appends the wire's form of the first bytes of `plain` to `wire`; returns how many bytes these are,
+    /// some 16 KiB at a time, because a copy of them is kept until the socket has taken it. They are whole
+    /// messages of the protocol, one or more; 0 if the end of a message is missing. When nothing may be sent,
+    /// because the handshake is not over or the wire is at its end, all of `plain` is dropped.
     fn wrap(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> usize;
 
-    /// Appends the wire's own farewell, once, unless it has said that already. Nothing follows, and `unwrap`
-    /// is not called again.
+    /// Appends the wire's own farewell, once, unless it was sent already. Nothing follows, and `unwrap` is
+    /// not called again.
     fn finish(&mut self, wire: &mut Vec<u8>);
 
     /// Appends a sign of life that its peer answers, if the wire has one.
@@ -47,7 +47,7 @@ pub trait Wrapping: Send + fmt::Debug {
 pub enum Input {
     /// It may.
     Open,
-    /// The peer has said that it is at its end, as by the end of the stream. It may be said again.
+    /// The peer is at its end, as at the end of the stream. This may be returned again.
     Ended,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Nested {
 }
 
 impl Nested {
-    /// `between` was unwrapped before the inner one was there.
+    /// `between` was unwrapped before the inner one existed.
     pub(super) fn new(outer: Box<dyn Wrapping>, inner: Box<dyn Wrapping>, between: Vec<u8>) -> Nested {
         Nested { outer, inner, between }
     }

@@ -9,7 +9,7 @@ use crate::time::{Instant, Now};
 
 /// Runs in the passes of a loop, each time after its driver.
 pub(crate) trait Companion<P: Protocol>: Send {
-    /// The driver's pass, which began at `now`, has ended.
+    /// Notes that the driver's pass, which began at `now`, has ended.
     fn note_pass(&mut self, now: Now);
 
     /// Takes in one event of the poll; those of other sources are ignored.

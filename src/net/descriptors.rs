@@ -32,7 +32,7 @@ pub fn connections_max(others: usize) -> usize {
 #[cfg(unix)]
 fn descriptors() -> usize {
     let limit = rlimit::Resource::NOFILE.get_soft().ok().and_then(|limit| usize::try_from(limit).ok());
-    // The list itself has one. Where there is none, the standard streams are open.
+    // The list itself has one open. Without such a list, the standard streams are assumed open.
     let open = std::fs::read_dir("/dev/fd").map_or(3, |list| list.count().saturating_sub(1));
     limit.map_or(DESCRIPTORS, |limit| limit.saturating_sub(open))
 }

@@ -29,7 +29,7 @@ use crate::web_socket::{InvalidOrigin, WebSocket, WebSocketConfig};
 /// copy from.
 pub struct Driver<P: Protocol> {
     pub(super) engine: Engine<P, MioSockets>,
-    /// What the store of the loop has done, as of the last pass.
+    /// The counts of the loop's store, as of the last pass.
     #[cfg(feature = "journal")]
     pub(super) stored: Option<StoreCounts>,
 }
@@ -73,8 +73,6 @@ impl<P: Protocol> Driver<P> {
             stored: None,
         })
     }
-
-    // Getters.
 
     /// Returns the protocol.
     ///
@@ -152,8 +150,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.counts()
     }
 
-    /// Returns what the [store](super::EventLoop::store_in) of this driver's loop has done, as of the last
-    /// pass; `None` without one.
+    /// Returns the counts of the [store](super::EventLoop::store_in) of this driver's loop, as of the last
+    /// pass; `None` without a store.
     #[cfg(feature = "journal")]
     #[must_use]
     pub fn store_counts(&self) -> Option<StoreCounts> {
@@ -161,7 +159,7 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// Returns when the next pass is due, even without an event. It may be too early, but never too late. It
-    /// is in the past if the last pass or the host has left work.
+    /// is in the past if the last pass or the host has left work to do.
     ///
     /// # Examples
     ///
@@ -213,11 +211,9 @@ impl<P: Protocol> Driver<P> {
         self.engine.is_drained()
     }
 
-    // Commands of the host.
-
-    /// Lets the host act on the protocol and its connections, such as to send what a person has typed, and
-    /// returns the result of `act`. The messages are written before this returns, as far as the peers read
-    /// them. The next pass is due at once.
+    /// Lets the host act on the protocol and its connections, for example to send text that a person has
+    /// typed, and returns the result of `act`. The messages are written before this returns, as far as the
+    /// peers read them. The next pass is due at once.
     ///
     /// ```
     /// use taketurns::net::{EventLoop, now, os_entropy};
@@ -264,7 +260,7 @@ impl<P: Protocol> Driver<P> {
         self.bind(addr, Some(wrap))
     }
 
-    /// Gives the newcomers of a wrapped listener wires that `wrap` makes from now on, such as with a renewed
+    /// From now on, gives newcomers of a wrapped listener wires that `wrap` makes, for example with a renewed
     /// certificate. `addr` is the address that [`listen_wrapped`](Self::listen_wrapped) returned. Returns
     /// whether there is such a listener.
     pub fn rewrap(&mut self, addr: SocketAddr, wrap: Wrap) -> bool {
@@ -301,12 +297,12 @@ impl<P: Protocol> Driver<P> {
         self.add(socket, None).map_err(Error::handed_in)
     }
 
-    /// Takes WebSockets, too, on every address that it listens on: from now on, and if the protocol is one of
+    /// From now on, also takes WebSockets on every address that it listens on, if the protocol is one of
     /// lines. See [`web_socket`](crate::web_socket).
     ///
     /// # Errors
     ///
-    /// When an origin is none.
+    /// When an origin is invalid.
     ///
     /// # Examples
     ///
@@ -333,7 +329,7 @@ impl<P: Protocol> Driver<P> {
     fn add(&mut self, socket: net::TcpListener, wrap: Option<Wrap>) -> Result<SocketAddr, NotTaken> {
         socket.set_nonblocking(true)?;
         let addr = socket.local_addr()?;
-        // Those that it accepts inherit that.
+        // Accepted connections inherit that.
         system::free_port_early(&socket);
         let socket = TcpListener::from_std(socket);
         self.engine.listen_wrapped(addr, wrap, |sockets, slot| sockets.listen(socket, slot))?;
@@ -404,8 +400,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.connect_wrapped(now, target, wrap)
     }
 
-    /// Takes the addresses of `target` that the host was asked for with [`Event::Resolve`]. All attempts that
-    /// wait for them go on. Addresses that come too late serve the next attempt.
+    /// Takes the addresses of `target` that [`Event::Resolve`] asked the host for. All attempts that wait for
+    /// them continue. Addresses that come too late serve the next attempt.
     ///
     /// # Examples
     ///
@@ -441,8 +437,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.hang_up(dial);
     }
 
-    /// Stops accepting and reconnecting, and lets the protocol finish its work. Newcomers that already wait
-    /// are accepted, so that the protocol can tell them. [`is_drained`](Self::is_drained) tells when
+    /// Stops accepting and reconnecting, and lets the protocol finish its work. Newcomers that are already
+    /// waiting are accepted, so that the protocol can tell them. [`is_drained`](Self::is_drained) tells when
     /// everything is done.
     ///
     /// # Examples
@@ -462,7 +458,7 @@ impl<P: Protocol> Driver<P> {
         self.engine.drain(now);
     }
 
-    /// Gives up a connection whose protocol has done with it, and returns its socket for another driver on
+    /// Gives up a connection that its protocol no longer needs, and returns its socket for another driver on
     /// the same poll.
     #[cfg(all(feature = "status", feature = "web-socket"))]
     pub(crate) fn release(&mut self, id: ConnectionId) -> Option<TcpStream> {
@@ -490,8 +486,6 @@ impl<P: Protocol> Driver<P> {
         let peer = socket.peer_addr()?;
         self.engine.adopt_wrapped(now, socket, peer, wrapping, head).map(|_| ())
     }
-
-    // The world.
 
     /// Takes in one event of the poll. Events of other sources are ignored.
     ///
@@ -532,14 +526,15 @@ impl<P: Protocol> Driver<P> {
         }
     }
 
-    /// All [records](Self::poll_record) up to the number `upto` are durable, so that whatever waited for them
-    /// is said. To be called first thing in a pass; an [`EventLoop`](super::EventLoop) with a store does so.
+    /// Tells the protocol that all [records](Self::poll_record) up to the number `upto` are durable, so that
+    /// it sends the messages that waited for them. Call it first in a pass; an
+    /// [`EventLoop`](super::EventLoop) with a store does so.
     pub fn handle_durable(&mut self, now: Now, upto: u64) {
         self.engine.handle_durable(now, upto);
     }
 
-    /// Returns the next record of state that is to outlive the server, to be made durable in order. To be
-    /// called after each pass until it says `None`, if the protocol [was
+    /// Returns the next record of state that must outlive the server, to be made durable in order. Call it
+    /// after each pass until it returns `None`, if the protocol [was
     /// restored](crate::protocol::turns::TurnServer::restore).
     pub fn poll_record(&mut self, now: Now) -> Option<Record> {
         self.engine.poll_record(now)
@@ -549,8 +544,8 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::EventsPending`] if the events of the last pass were not all taken; the pass goes on when they
-    /// are.
+    /// [`Error::EventsPending`] if the events of the last pass were not all taken; the pass continues when
+    /// they are.
     ///
     /// # Examples
     ///
@@ -566,8 +561,6 @@ impl<P: Protocol> Driver<P> {
     pub fn finish_batch(&mut self, now: Now) -> Result<(), Error> {
         self.engine.finish_batch(now).map_err(|_| Error::EventsPending)
     }
-
-    // Events.
 
     /// Returns the next event for the host. Call it after each pass until it returns `None`.
     ///
@@ -605,7 +598,7 @@ impl From<&Readiness> for Ready {
         Ready {
             readable: event.is_readable() || event.is_read_closed() || event.is_error(),
             writable: event.is_writable() || event.is_write_closed() || event.is_error(),
-            // A read stops before urgent data, whatever follows it.
+            // A read stops before urgent data, even if more input follows it.
             to_end: event.is_read_closed() || event.is_error() || event.is_priority(),
         }
     }

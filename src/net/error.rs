@@ -19,7 +19,7 @@ pub enum Error {
     },
     /// A socket that the host handed in cannot be used.
     HandedIn(io::Error),
-    /// The driver drains, so it takes no listener and no connection any more.
+    /// The driver is draining, so it takes no more listeners or connections.
     Draining,
     /// There are as many connections as [`max_connections`](crate::engine::DriverConfig::max_connections)
     /// allows.
@@ -34,7 +34,7 @@ pub enum Error {
     /// The system has no thread to wait for the store.
     #[cfg(feature = "journal")]
     Thread(io::Error),
-    /// The store is lost: nothing that waited for it was said, and all connections are closed.
+    /// The store is lost: the messages that waited for it were not sent, and all connections are closed.
     #[cfg(feature = "journal")]
     Store(crate::store::Lost),
     /// The host broke the driving contract: it began another pass without taking the events of the last one.
@@ -63,7 +63,7 @@ impl fmt::Display for Error {
 }
 
 impl Error {
-    /// Of a socket that the host handed in.
+    /// The error for a socket that the host handed in.
     pub(super) fn handed_in(refusal: NotTaken) -> Error {
         match refusal {
             NotTaken::Draining => Error::Draining,

@@ -30,7 +30,7 @@ const TIMER: Token = Token(usize::MAX - 1);
 /// Events taken from the system in a pass.
 const EVENTS_MAX: usize = 1024;
 
-/// When a loop inside another one has to make its next pass, as [`EventLoop::arm`] returns it.
+/// When a loop inside another one must make its next pass, as [`EventLoop::arm`] returns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[must_use]
 pub enum NextPass {
@@ -141,7 +141,7 @@ impl<P: Protocol> EventLoop<P> {
         })
     }
 
-    /// Returns the driver, to look at.
+    /// Returns the driver, to read from it.
     ///
     /// # Examples
     ///
@@ -155,7 +155,7 @@ impl<P: Protocol> EventLoop<P> {
         &self.driver
     }
 
-    /// Returns the driver, to listen, connect, drain.
+    /// Returns the driver, to listen, connect or drain.
     ///
     /// # Examples
     ///
@@ -301,14 +301,14 @@ impl<P: Protocol> EventLoop<P> {
     /// ```
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let goes_on = self.pass(self.next_deadline(), timeout);
-        // The next poll forgets what this one has said.
+        // The next poll forgets the events of this one.
         if self.has_more && matches!(goes_on, Ok(_) | Err(Error::EventsPending)) {
             self.finish_more(self.clock.last())?;
         }
         goes_on
     }
 
-    /// A pass without the companion, which has to be no later than at `deadline`.
+    /// A pass without the companion, which must be made by `deadline`.
     #[inline(always)]
     fn pass(&mut self, deadline: Option<Instant>, timeout: Option<Duration>) -> Result<bool, Error> {
         let was_due = self.wait(deadline, timeout).map_err(Error::Poll)?;
@@ -368,7 +368,8 @@ impl<P: Protocol> EventLoop<P> {
     /// ```
     pub fn arm(&mut self) -> Result<NextPass, Error> {
         let deadline = self.next_deadline();
-        // Evaluated before the timer, which would otherwise be set for it, and again for the next deadline.
+        // Evaluated before the timer is set: otherwise it would be set for this deadline, and again for the
+        // next one.
         let is_due = deadline.is_some_and(|deadline| deadline <= self.clock.last().instant);
         if is_due || self.stopped || self.driver.is_drained() || self.may_have_more() {
             return Ok(NextPass::Now);
@@ -381,7 +382,7 @@ impl<P: Protocol> EventLoop<P> {
     }
 
     /// Returns whether the last poll returned as many events as fit. There may be more, which the system does
-    /// not announce again to an outer loop that is edge-triggered, too.
+    /// not announce again to an outer loop that is edge-triggered as well.
     fn may_have_more(&self) -> bool {
         self.events.iter().count() >= EVENTS_MAX
     }
@@ -402,8 +403,8 @@ impl<P: Protocol> EventLoop<P> {
     }
 
     /// Reads all input that has arrived before a deadline passes. A process that was stopped, or had to wait
-    /// for a processor, may find the deadline over and an answer there that the poll has not reported yet.
-    /// Peers that speak again meanwhile may have to wait.
+    /// for a processor, may find the deadline passed and an answer waiting that the poll has not reported
+    /// yet. Peers that send more meanwhile may have to wait.
     #[cold]
     fn catch_up(&mut self, now: Now) -> io::Result<bool> {
         let mut woken = false;
@@ -411,7 +412,7 @@ impl<P: Protocol> EventLoop<P> {
             if !self.driver.is_due(now) {
                 break;
             }
-            // The next poll forgets what this one has said.
+            // The next poll forgets the events of this one.
             self.tell_companion(now);
             self.poll(Some(Duration::ZERO))?;
             if self.events.is_empty() {
@@ -428,7 +429,7 @@ impl<P: Protocol> EventLoop<P> {
     }
 
     /// Waits for events, for the deadline of the driver, or for `timeout`, whichever is first. It does not
-    /// wait if the deadline had passed already, and returns whether it had.
+    /// wait if the deadline has already passed, and returns whether it had.
     fn wait(&mut self, deadline: Option<Instant>, timeout: Option<Duration>) -> io::Result<bool> {
         if unlikely(deadline.is_some_and(|deadline| deadline <= self.clock.last().instant)) {
             self.poll(Some(Duration::ZERO))?;
@@ -515,11 +516,12 @@ impl<P: Protocol> EventLoop<P> {
 /// With a store.
 #[cfg(feature = "journal")]
 impl<P: Protocol + 'static> EventLoop<P> {
-    /// Has what the protocol [records](Protocol::poll_record) stored in `store`, which a thread of its own
-    /// calls, so that the loop never waits for it. Whatever a record caused is said when it is durable.
+    /// Stores the [records](Protocol::poll_record) of the protocol in `store`, on a thread of its own, so
+    /// that the loop never waits for it. Messages that a record causes are sent when it is durable.
     ///
-    /// The store has been [loaded](Store::load), and the protocol was made from its state. To be called
-    /// before the first pass. `limit` is the time that the store has at the end, to store what still waits.
+    /// The store has been [loaded](Store::load), and the protocol was made from its state. Call this before
+    /// the first pass. `limit` is the time that the store has at the end, to store the records that still
+    /// wait.
     ///
     /// # Errors
     ///
@@ -556,8 +558,8 @@ impl<P: Protocol + 'static> EventLoop<P> {
 
 #[cfg(feature = "journal")]
 impl<P: Protocol> EventLoop<P> {
-    /// Stores what still waits and closes the store. [`run`](Self::run) does so at its end; a host that makes
-    /// the passes itself calls this after [`run_once`](Self::run_once) has said `false`.
+    /// Stores the records that still wait, and closes the store. [`run`](Self::run) does so at its end; a
+    /// host that makes the passes itself calls this after [`run_once`](Self::run_once) has returned `false`.
     ///
     /// # Errors
     ///
@@ -576,9 +578,9 @@ impl<P: Protocol> EventLoop<P> {
 }
 
 /// The descriptor of the loop's poll, for a host that waits for it together with other things. It becomes
-/// readable when a pass has something to do. [`EventLoop::arm`] tells when a pass is due already, so that
-/// there is no need to wait. It stays the same and open for as long as the loop exists. Use it only to wait
-/// until it is readable.
+/// readable when a pass has something to do. [`EventLoop::arm`] tells whether a pass is due already, without
+/// waiting. The descriptor stays the same and open for as long as the loop exists. Use it only to wait until
+/// it is readable.
 ///
 /// # Examples
 ///

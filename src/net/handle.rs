@@ -12,7 +12,7 @@ use super::Driver;
 use crate::protocol::Protocol;
 use crate::time::Now;
 
-/// Pieces of work from other threads that may wait for the loop. It does as many in a pass.
+/// Pieces of work from other threads that may wait for the loop. It does at most as many in a pass.
 const WORK_MAX: usize = 1024;
 
 /// Work that another thread hands to the thread of a loop.
@@ -98,7 +98,7 @@ impl<P: Protocol> Handle<P> {
     }
 
     pub(super) fn wake(&self) {
-        // A waker that fails belongs to a loop that is gone.
+        // If the waker fails, its loop is gone.
         let _ = self.waker.wake();
     }
 }

@@ -11,7 +11,7 @@ use crate::time::Now;
 #[derive(Debug)]
 pub(super) struct Keeping {
     thread: StoreThread,
-    /// The number up to which all records are durable, as the protocol knows.
+    /// The number up to which the protocol knows all records to be durable.
     told: u64,
     /// Time to close it.
     limit: Duration,
@@ -50,7 +50,7 @@ impl Keeping {
         driver.stored = Some(self.thread.counts());
     }
 
-    /// Stores what waits, and closes the store.
+    /// Stores the records that wait, and closes the store.
     pub(super) fn close(self) -> Result<(), Error> {
         self.thread.close(self.limit).map(|_| ()).map_err(Error::Store)
     }

@@ -38,11 +38,12 @@
 //! 2. Make a pass that does not wait: [`EventLoop::run_once`] with a timeout of zero. It returns `false` at
 //!    the end.
 //! 3. Take every event for the host: [`EventLoop::poll_event`] until it returns `None`.
-//! 4. Call [`EventLoop::arm`]. After [`NextPass::Now`], go on with step 2, but let the rest of the host run
-//!    after every eight passes, because a flood needs no end of them. After [`NextPass::Later`], wait.
+//! 4. Call [`EventLoop::arm`]. After [`NextPass::Now`], continue with step 2, but let the rest of the host
+//!    run after every eight passes, because a flood can make them endless. After [`NextPass::Later`], wait.
 //!
 //! Calls of the driver outside of a pass, such as [`Driver::act`], need steps 2 to 4 after them. The guide's
-//! section [Put it into your program](crate::guide#10-put-it-into-your-program) says when to use which loop.
+//! section [Put it into your program](crate::guide#10-put-it-into-your-program) explains when to use which
+//! loop.
 
 mod clock;
 mod companion;

@@ -1,4 +1,4 @@
-//! Name lookups, which are not made on the thread of a loop.
+//! Name lookups, which are never made on the thread of a loop.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};

@@ -15,7 +15,7 @@ use crate::per_address::PerAddress;
 use crate::protocol::{BuffersMin, CloseReason, Flags, Origin};
 use crate::record::Record;
 
-/// Hears, and says nothing but `reply`.
+/// Reads everything, and sends nothing but `reply`.
 #[derive(Default)]
 struct Ear {
     reply: &'static [u8],
@@ -108,7 +108,7 @@ fn key(id: ConnectionId) -> Key {
 }
 
 #[test]
-fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
+fn an_event_with_an_old_generation_does_not_touch_the_new_owner_of_the_slot() {
     let (_poll, mut driver) = driver();
     let (_peer, old) = adopted(&mut driver);
     driver.engine.links.abort(old);
@@ -116,7 +116,7 @@ fn an_event_with_an_old_generation_does_not_touch_who_has_the_slot_now() {
     let (peer, new) = adopted(&mut driver);
     assert_eq!((old.slot(), driver.connections()), (new.slot(), 1), "the slot is used again");
 
-    // The new one has something to be read, and so would be read if the event were taken for its own.
+    // The new connection has input, and so would be read if the event were taken for its own.
     (&peer).write_all(b"for later").expect("connected");
     peer.shutdown(net::Shutdown::Write).expect("connected");
     driver.handle_ready(now(), key(old), EVERYTHING);
@@ -158,8 +158,8 @@ fn the_first_events_of_a_pass_are_answered_at_once_and_the_others_together() {
     }
 }
 
-/// Eight connections that send `said` bytes each, and a budget of 10 bytes for each of them and of `pass` for
-/// all.
+/// Eight connections that send `said` bytes each, a budget of 10 bytes for each of them, and one of `pass`
+/// bytes for all.
 fn talkative(pass: usize, said: usize) -> (Driver<Ear>, Vec<(StdStream, ConnectionId)>) {
     let config = DriverConfig { read_bytes_max: 10, pass_read_bytes_max: pass, ..DriverConfig::default() };
     let (_poll, mut driver) = driver_with(config);
@@ -173,7 +173,7 @@ fn talkative(pass: usize, said: usize) -> (Driver<Ear>, Vec<(StdStream, Connecti
 }
 
 #[test]
-fn a_pass_reads_so_much_from_all_together_and_who_comes_too_late_is_read_next() {
+fn a_pass_has_a_read_budget_and_the_rest_is_read_first_in_the_next() {
     let (mut driver, all) = talkative(30, 30);
     let (mut peer, quiet) = adopted(&mut driver);
     let ids: Vec<_> = all.iter().map(|(_, id)| *id).collect();
@@ -187,7 +187,7 @@ fn a_pass_reads_so_much_from_all_together_and_who_comes_too_late_is_read_next() 
     finish(&mut driver);
     assert_eq!(hear(&mut driver), [], "that was all of this pass");
     for expected in [[0, 1, 2], [3, 4, 5], [6, 7, 0], [1, 2, 3]] {
-        // A connection that was not kept waiting is read at once, and not at the others' cost.
+        // A connection that was not kept waiting is read at once, but not at the expense of the others.
         peer.write_all(b"me, too").expect("connected");
         driver.handle_ready(now(), key(quiet), EVERYTHING);
         all.iter().for_each(|(_, id)| driver.handle_ready(now(), key(*id), EVERYTHING));
@@ -202,17 +202,17 @@ fn a_pass_reads_so_much_from_all_together_and_who_comes_too_late_is_read_next() 
     assert_eq!(heard.iter().sum::<usize>(), 8 * 30 + 4 * 7);
 }
 
-/// An answer that arrived before the bell counts, also where a pass has no time for it. But the bell waits
-/// for no other peer.
+/// An answer that arrived before the deadline counts, even if a pass has no time for it. But the deadline
+/// waits for no other peer.
 #[test]
-fn a_deadline_that_has_come_waits_for_those_who_were_awaited_by_then() {
+fn a_deadline_waits_for_the_awaited_peers_whose_input_came_before_it() {
     let (mut driver, mut all) = talkative(10, 5);
     let awaited = [all[5].1, all[7].1];
     driver.engine.protocol.awaited = awaited.to_vec();
     driver.engine.protocol.deadline = Some(now().instant);
     let mut passes = 0;
     while driver.engine.protocol.deadline.is_some() {
-        assert!(passes < 3, "one is read in a pass, and nobody before the two");
+        assert!(passes < 3, "one is read in a pass, and none before the two");
         finish(&mut driver);
         passes += 1;
         // Further bytes from an awaited peer do not put it off.
@@ -223,7 +223,7 @@ fn a_deadline_that_has_come_waits_for_those_who_were_awaited_by_then() {
     let has_been_heard = |id: ConnectionId| heard.iter().any(|(it, _)| *it == id);
     assert!(awaited.into_iter().all(has_been_heard), "{heard:?}");
 
-    // Without a peer to wait for, it expires at once.
+    // Without a peer to wait for, the deadline expires at once.
     while driver.next_deadline().is_some() {
         finish(&mut driver);
     }
@@ -234,7 +234,7 @@ fn a_deadline_that_has_come_waits_for_those_who_were_awaited_by_then() {
 
 /// A peer that has just made room is not closed for bytes that it was not offered.
 #[test]
-fn much_that_waits_is_written_also_to_who_has_made_room_in_this_pass() {
+fn queued_bytes_are_also_written_to_a_peer_that_has_made_room_in_this_pass() {
     let (_poll, mut driver) = driver();
     let [(_reader, reader), (_speaker, speaker)] = [(); 2].map(|()| adopted(&mut driver));
     finish(&mut driver);
@@ -247,7 +247,7 @@ fn much_that_waits_is_written_also_to_who_has_made_room_in_this_pass() {
 }
 
 #[test]
-fn an_address_has_so_many_connections_and_room_again_when_one_is_gone() {
+fn an_address_has_room_again_when_one_of_its_connections_is_gone() {
     let (_poll, mut driver) = driver();
     driver.engine.addresses = PerAddress::new(Some(2));
     driver.engine.addresses.is_exempt = |_| false;
@@ -286,7 +286,7 @@ fn a_slot_is_not_used_again_within_the_batch() {
 }
 
 #[test]
-fn events_for_what_never_existed_or_is_another_s_are_dropped() {
+fn events_for_unknown_or_foreign_tokens_are_dropped() {
     let (_poll, mut driver) = driver();
     let (_peer, id) = adopted(&mut driver);
     for key in [
@@ -312,7 +312,7 @@ fn events_for_a_listener_that_was_drained_are_dropped() {
     assert_eq!(driver.counts().stale_events, 1);
 }
 
-/// Two drivers on one poll: each takes only what is its own.
+/// Two drivers on one poll: each takes only its own events.
 #[test]
 fn a_driver_ignores_the_events_of_another() {
     let (mut poll, mut driver) = driver();
@@ -330,7 +330,7 @@ fn a_driver_ignores_the_events_of_another() {
     assert_eq!(driver.protocol().heard, [(id, b"hello".to_vec())]);
 }
 
-/// A buffer in which the longest messages do not fit would close the connections that carry them, one day.
+/// A buffer that is too small for the longest messages would one day close the connections that carry them.
 #[test]
 fn a_driver_with_too_small_buffers_does_not_start() {
     use crate::engine::BufferTooSmall;

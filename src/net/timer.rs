@@ -1,9 +1,9 @@
 //! Wakes an event loop's poll at the earliest deadline.
 //!
-//! A finite timeout has the system set and cancel a timer of its own at every poll, and the loop read the
-//! clock once more to know how long it is. On Linux a timer descriptor beside the sockets does without both:
-//! deadlines nearly always move later, so it is set again only after it fired, or when one moves earlier than
-//! what it is set to.
+//! For a finite timeout, the system sets and cancels a timer of its own at every poll, and the loop has to
+//! read the clock again to compute it. On Linux a timer descriptor among the sockets avoids both: deadlines
+//! nearly always move later, so it is set again only after it fired, or when a deadline moves before the time
+//! it is set to.
 
 use std::io;
 use std::time::Duration;
@@ -46,7 +46,7 @@ mod descriptor {
             Ok(Timer { descriptor, set_to: None })
         }
 
-        /// How long a poll may wait so as not to miss `deadline`; perhaps for ever, since the timer will end
+        /// How long a poll may wait without missing `deadline`; perhaps for ever, because the timer will end
         /// it.
         pub(in super::super) fn timeout(
             &mut self,
@@ -58,14 +58,14 @@ mod descriptor {
             }
         }
 
-        /// By how long it takes from now: what pretends another time to a program, as some tests do, need not
-        /// know of this timer.
+        /// Relative to now, so that tools that fake the time of a program, as some tests do, need not know of
+        /// this timer.
         #[cold]
         fn set(&mut self, deadline: Instant) -> io::Result<Option<Duration>> {
             let wait = deadline.saturating_duration_since(clock::now().instant);
             if wait.is_zero() {
-                // It was passed on the way here: the pass is to know, and what the timer is set to is too
-                // late to tell it.
+                // The deadline passed while we computed it. Report it now, because the timer would fire too
+                // late.
                 self.set_to = None;
                 return Ok(Some(Duration::ZERO));
             }
@@ -78,12 +78,12 @@ mod descriptor {
             Ok(None)
         }
 
-        /// Whether a deadline that was asked for may have passed.
+        /// Whether the deadline of the timer may have passed.
         pub(in super::super) fn is_reached(&self, now: Instant) -> bool {
             self.set_to.unwrap_or(Instant::ORIGIN) <= now
         }
 
-        /// It has fired. It need not be read: the next time is another edge.
+        /// The timer has fired. It need not be read: the next time is another edge.
         pub(in super::super) fn fired(&mut self) {
             self.set_to = None;
         }
@@ -99,12 +99,12 @@ mod timeout {
     pub(in super::super) struct Timer;
 
     impl Timer {
-        #[expect(clippy::unnecessary_wraps, reason = "as where it is a descriptor")]
+        #[expect(clippy::unnecessary_wraps, reason = "the same signature as with a descriptor")]
         pub(in super::super) fn new(_: &Registry, _: Token) -> io::Result<Timer> {
             Ok(Timer)
         }
 
-        #[expect(clippy::unnecessary_wraps, reason = "as where it is a descriptor")]
+        #[expect(clippy::unnecessary_wraps, reason = "the same signature as with a descriptor")]
         pub(in super::super) fn timeout(
             &mut self,
             deadline: Option<Instant>,

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The text is no code of this kind; a later version of the protocol may know it.
+/// The text is not a code of this kind; a later version of the protocol may know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownCode;
 
@@ -16,7 +16,7 @@ impl fmt::Display for UnknownCode {
 
 impl std::error::Error for UnknownCode {}
 
-/// An enum whose every variant has a word on the wire and words for people, said once.
+/// An enum that gives each variant its code on the wire and its words for people.
 macro_rules! coded {
     (
         $(#[$about:meta])*
@@ -46,7 +46,7 @@ macro_rules! coded {
                 match self { $($name::$variant => $code,)* }
             }
 
-            /// Words for people, which stand behind the code where nothing more precise is known.
+            /// Words for people, which follow the code if nothing more precise is known.
             ///
             /// # Examples
             ///
@@ -115,7 +115,7 @@ coded! {
         RingFull = "ring-full", "this ring is full; try again later";
         /// Another client has a seat under that name.
         NameTaken = "name-taken", "another client has a seat under that name";
-        /// The secret belongs to no seat of that name, ring and epoch.
+        /// No seat of that name, ring and epoch has this secret.
         BadSecret = "bad-secret", "no seat has that name and secret; join without resume=";
         /// The seat was resumed on another connection.
         Superseded = "superseded", "your seat was resumed on another connection";
@@ -132,7 +132,7 @@ coded! {
         Malformed = "malformed", "the end of a message cannot be found, or too many lines were malformed";
         /// The client speaks another protocol.
         NotHere = "not-here", "another protocol is spoken here";
-        /// The client speaks in plain text where TLS is spoken. Said before any session begins.
+        /// The client uses plain text at an address that needs TLS. Sent before any session begins.
         TlsRequired = "tls-required", "this address needs TLS";
         /// The client gave its seat up, or stopped watching.
         Left = "left", "goodbye";
@@ -142,9 +142,9 @@ coded! {
         Forbidden = "forbidden", "you may not join this ring";
         /// The server stops.
         ShuttingDown = "shutting-down", "the server is shutting down";
-        /// Another server has taken over; `at=` says where it is.
+        /// Another server has taken over; `at=` gives its address.
         Moved = "moved", "the ring is served elsewhere now";
-        /// This server does not serve, because another one has its place.
+        /// This server is on standby, because another one serves in its place.
         Standby = "standby", "this server is on standby";
     }
 }

@@ -93,7 +93,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Names one life of a server. It is random, so of two epochs neither is the earlier one.
+/// Identifies one life of a server. It is random, so the order of two epochs means nothing.
 ///
 /// Together with a [`TurnNumber`](crate::turn::TurnNumber) it is a fence for a resource that clients act on.
 /// `Display` writes it as on the wire, 16 hexadecimal digits; `FromStr` reads 1 to 16 of them.
@@ -115,7 +115,7 @@ impl FromStr for Epoch {
     }
 }
 
-/// The value of each byte as a hexadecimal digit; 255 if it is none.
+/// The value of each byte as a hexadecimal digit; 255 if it is not one.
 static HEX: [u8; 256] = {
     let mut worth = [255; 256];
     let mut digit = 0;
@@ -128,7 +128,7 @@ static HEX: [u8; 256] = {
 };
 
 impl Epoch {
-    /// A random epoch, for a life that begins.
+    /// Returns a random epoch, for a new life of a server.
     #[must_use]
     pub fn random(entropy: &mut Entropy) -> Epoch {
         let mut bits = [0; 8];
@@ -212,7 +212,7 @@ impl fmt::Debug for Token<'_> {
 }
 
 /// Displays the bytes of a peer, escaped, with `...` in place of the values of `resume=` and `token=`, and of
-/// whatever looks like a secret.
+/// anything that looks like a secret.
 ///
 /// It takes any bytes, because a line that is refused is logged as well, and a client may have come to the
 /// wrong server. A value is hidden however its key is capitalised and wherever it stands, up to the next
@@ -246,7 +246,7 @@ impl<'a> Redacted<'a> {
         Redacted::cut(self.0).is_some()
     }
 
-    /// The text in front of the first secret, which is shown, and the text behind it.
+    /// The text before the first secret, which is shown, and the text after it.
     fn cut(text: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         let mut at = 0;
         while at < text.len() {
@@ -266,14 +266,14 @@ impl<'a> Redacted<'a> {
         None
     }
 
-    /// How many bytes at the beginning of `text` are a key and its `=`, whose value must not be shown.
+    /// The length of the key and `=` that `text` begins with, if the value must not be shown.
     fn secret_key(text: &[u8]) -> Option<usize> {
         let begins = |key: &&[u8]| text.get(..key.len()).is_some_and(|head| head.eq_ignore_ascii_case(key));
         [&b"resume="[..], b"token="].into_iter().find(begins).map(<[u8]>::len)
     }
 }
 
-/// Those of an epoch, which is no secret.
+/// The digits of an epoch, which is not a secret.
 const HEX_DIGITS_SHOWN_MAX: usize = 16;
 
 impl fmt::Display for Redacted<'_> {
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_logged_of_a_line_has_no_secrets_in_it() {
+    fn a_logged_line_has_no_secrets_in_it() {
         for (line, shown) in [
             (&b"JOIN ann resume=0f token=ey.J ring=x"[..], "JOIN ann resume=... token=... ring=x"),
             (b"JOIN ann ReSume=0f\tTOKEN=a\xffb\r", "JOIN ann ReSume=...\\tTOKEN=...\\r"),

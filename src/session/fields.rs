@@ -1,4 +1,4 @@
-//! The grammar of a line: a verb, perhaps a word, `key=value` fields, perhaps a text. Knows no verb.
+//! The grammar of a line: a verb, perhaps a word, `key=value` fields, perhaps a text. It knows no verb.
 //!
 //! ```text
 //! line  = verb [SP word] *(SP key "=" value) [SP ":" text]
@@ -53,31 +53,31 @@ keys! {
     Within = "within",
 }
 
-/// A line that keeps to the grammar, taken apart. It has no `Debug`, because some lines carry secrets.
+/// A line that follows the grammar, taken apart. It has no `Debug`, because some lines carry secrets.
 #[derive(Default)]
 pub(super) struct Message<'a> {
-    /// The capitals that it begins with.
+    /// The capitals at its beginning.
     pub(super) verb: &'a str,
-    /// The name or code behind the verb.
+    /// The name or code after the verb.
     pub(super) word: Option<&'a str>,
-    /// Everything behind the first ` :`.
+    /// Everything after the first ` :`.
     pub(super) text: Option<&'a str>,
     values: [Option<&'a str>; KEYS],
 }
 
 impl<'a> Message<'a> {
-    /// Takes a line apart, which has no line end any more. In place, because a message is large to move.
+    /// Takes apart a line without its line end. In place, because a message is large to move.
     ///
     /// # Errors
     ///
-    /// [`Malformed`], also if a key stands twice.
+    /// [`Malformed`], for example if a key occurs twice.
     pub(super) fn read(&mut self, line: &'a str) -> Result<(), Malformed> {
         let (verb, mut rest) = cut(line, |byte| byte.is_ascii_uppercase());
         if verb.is_empty() || !rest.is_empty() && !rest.starts_with(' ') {
             return Err(Malformed("a line begins with a verb in capitals, such as JOIN"));
         }
         *self = Message { verb, ..Message::default() };
-        // Where the whole line is plain, so is each part of it.
+        // If the whole line is plain, so is each part of it.
         let is_plain = is_plain(line.as_bytes());
         if let Some((word, behind)) = word_of(rest) {
             if word.contains(':') || !is_plain && !is_value(word) {
@@ -117,7 +117,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Tells that no key stands twice, nearly always where none does, without keeping them.
+/// Checks that no key occurs twice, without keeping the keys. If it is not certain, they are sorted.
 #[derive(Default)]
 struct KeySet {
     /// One bit for all keys with the same first letter and the same parity of length.
@@ -135,8 +135,7 @@ impl KeySet {
     }
 }
 
-/// Sorts the keys, because a hello line has room for thousands, of which each pair would take too long to
-/// compare.
+/// Sorts the keys, because a hello line has room for thousands, and comparing each pair would take too long.
 #[cold]
 fn has_a_key_twice(mut fields: &str) -> bool {
     let mut keys = Vec::new();
@@ -150,7 +149,7 @@ fn has_a_key_twice(mut fields: &str) -> bool {
     keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// Cuts behind the leading bytes that `belong`, which must treat all non-ASCII bytes alike. A loop, because
+/// Cuts after the leading bytes that `belong`, which must treat all non-ASCII bytes alike. A loop, because
 /// most parts are too short for a vector search to gain anything.
 #[inline(always)]
 fn cut(text: &str, belongs: impl Fn(u8) -> bool) -> (&str, &str) {
@@ -161,7 +160,7 @@ fn cut(text: &str, belongs: impl Fn(u8) -> bool) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// The word that stands first behind a verb, if one does, and the rest behind it.
+/// The word that comes first after a verb, if there is one, and the rest.
 #[inline]
 fn word_of(rest: &str) -> Option<(&str, &str)> {
     let behind = rest.strip_prefix(' ').filter(|behind| !behind.starts_with([' ', ':']))?;
@@ -169,7 +168,7 @@ fn word_of(rest: &str) -> Option<(&str, &str)> {
     (!word.is_empty() && !rest.starts_with('=')).then_some((word, rest))
 }
 
-/// The key and value that `behind` a space begins with, and the rest.
+/// The key and value at the beginning of `behind`, which follows a space, and the rest.
 #[inline]
 fn field_of(behind: &str) -> Result<(&str, &str, &str), Malformed> {
     let (key, value) = cut(behind, |byte| byte.is_ascii_lowercase() || byte == b'-');
@@ -189,8 +188,8 @@ fn field_of(behind: &str) -> Result<(&str, &str, &str), Malformed> {
 #[inline]
 pub(super) fn is_plain(bytes: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // The top bit of each byte: of a byte below 0x20 in the first part, of one from 0x80 in the second, of
-    // 0x7f in the third. One that borrows or carries has its own bit set.
+    // The top bit of each byte shows: in the first part a byte below 0x20, in the second one from 0x80, in
+    // the third 0x7f. A byte that borrows or carries has its own bit set.
     let odd = |chunk: [u8; 8]| {
         let eight = u64::from_le_bytes(chunk);
         (eight.wrapping_sub(0x20 * ONES) | eight | eight.wrapping_add(ONES)) & (0x80 * ONES)
@@ -207,16 +206,16 @@ pub(super) fn is_value(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
-/// Whether it can stand behind ` :`, that is, has no control character but TAB.
+/// Whether it can follow ` :`, that is, has no control character but TAB.
 #[inline]
 pub(super) fn is_text(text: &str) -> bool {
     is_plain(text.as_bytes()) || !text.chars().any(|c| c.is_control() && c != '\t')
 }
 
-/// A number does not fit 64 bits.
+/// The number does not fit 64 bits.
 pub(super) struct TooLarge;
 
-/// The number that decimal digits, and nothing else, say.
+/// The number that a text of decimal digits only stands for.
 #[inline]
 pub(super) fn decimal(digits: &str) -> Option<Result<u64, TooLarge>> {
     match decimal_prefix(digits.as_bytes()) {
@@ -228,7 +227,7 @@ pub(super) fn decimal(digits: &str) -> Option<Result<u64, TooLarge>> {
     }
 }
 
-/// The number that `bytes` begin with, and the bytes behind it. Reads 19 digits at most, which cannot
+/// The number at the beginning of `bytes`, and the bytes after it. Reads 19 digits at most, which cannot
 /// overflow.
 #[inline]
 pub(super) fn decimal_prefix(bytes: &[u8]) -> Option<(u64, &[u8])> {
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_grammar_is_refused() {
+    fn lines_against_the_grammar_are_refused() {
         for line in [
             "",
             " ",
@@ -328,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_key_that_stands_twice_is_found_among_many() {
-        // Every one is of the same length parity and has the same first letter.
+        // All of them have the same parity of length and the same first letter.
         let key =
             |number: usize| format!(" x{}-{}", "a".repeat(number % 26 * 2), "b".repeat(number / 26 * 2));
         let fields: String = (0..100).map(|number| key(number) + "=1").collect();

@@ -1,7 +1,7 @@
 //! Other protocols, recognised by the first line of a connection.
 //!
-//! A web page can make the browser on its reader's machine send any text to a loopback port. If only the
-//! first line were refused, the lines after it, which the page wrote, would be carried out.
+//! A web page can make its reader's browser send any text to a loopback port. If only the first line were
+//! refused, the following lines, which the page chose, would be carried out.
 
 /// Returns whether the first line of a connection belongs to another protocol: an HTTP request line, a TLS
 /// hello, an SSH banner, or anything with control characters or invalid UTF-8.
@@ -29,15 +29,15 @@ pub(crate) enum Extent {
     Begun,
     /// All of it.
     Whole,
-    /// A piece of one, and none of ours: it is too long, or it has no delimiter and may have been cut
+    /// A piece of a message that is not ours: it is too long, or it has no delimiter and may have been cut
     /// anywhere.
     Cut,
 }
 
-/// Whether what a connection says first belongs to another protocol, as [`looks_foreign`], in any framing.
+/// Whether the first input of a connection belongs to another protocol, as [`looks_foreign`], in any framing.
 ///
-/// Of a piece, what begins or ends as a request line is one: a web page chooses how long its address is, and
-/// what comes behind it.
+/// A piece is a request line if it begins or ends like one: a web page chooses the length of its address, and
+/// the bytes after it.
 pub(crate) fn is_foreign(message: &[u8], extent: Extent) -> bool {
     let end = memchr::memchr(b'\n', message);
     let line = &message[..end.unwrap_or(message.len())];
@@ -86,17 +86,17 @@ fn is_http(line: &[u8]) -> bool {
 }
 
 /// The first word of a connection without delimiters, whose first line may come in any number of pieces: each
-/// is a message to it, and none of them needs to look like a request line.
+/// is a message of its own, and none of them needs to look like a request line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FirstWord {
-    /// Nothing but capitals so far. No more of them are counted than a method has at least.
+    /// Nothing but capitals so far. They are counted up to the length of the shortest method.
     Capitals(u8),
-    /// A method of HTTP, and the space behind it.
+    /// A method of HTTP, and the space after it.
     Method,
     Other,
 }
 
-/// The methods of HTTP have three letters at least.
+/// The methods of HTTP have at least three letters.
 const METHOD_BYTES_MIN: u8 = 3;
 
 impl Default for FirstWord {
@@ -120,7 +120,7 @@ impl FirstWord {
         };
     }
 
-    /// Whether something of it has come.
+    /// Whether any of it has come.
     pub(crate) fn has_begun(self) -> bool {
         self != FirstWord::default()
     }

@@ -22,14 +22,14 @@ pub(crate) struct LineSession {
     skip: usize,
     /// The deadline of a line or payload that has begun; `None` if none has.
     pub(crate) goes_on_until: Option<Instant>,
-    /// The first `GO` of its turn is written once the link has written up to here.
+    /// The first `GO` of its turn is written once the link has written up to this mark.
     pub(crate) go_mark: u64,
 }
 
 /// The role of a connection.
 #[derive(Debug)]
 pub(crate) enum Role {
-    /// It has neither joined nor watched yet, and must by then.
+    /// It has neither joined nor watched yet, and must do so before `until`.
     Newcomer { until: Instant },
     /// It waits for the host to admit it.
     Admitting(Box<Admitting>),
@@ -44,7 +44,7 @@ pub(crate) enum Role {
 pub(crate) struct Admitting {
     pub(crate) until: Instant,
     pub(crate) wants: Wants,
-    /// Words of the host, to be sent right after the welcome.
+    /// Messages of the host, to be sent right after the welcome.
     pub(crate) words: Vec<Box<[u8]>>,
 }
 
@@ -62,7 +62,8 @@ pub(crate) enum Wants {
 pub(crate) struct Seating {
     pub(crate) name: Name,
     pub(crate) ring: Name,
-    /// The secret of the seat to have back, if it is one. Not as text, which `Debug` would show.
+    /// The secret of the seat to resume, or the error if it is invalid. Not as text, which `Debug` would
+    /// show.
     pub(crate) resume: Option<Result<Secret, InvalidHex>>,
     pub(crate) weight: Option<u64>,
     pub(crate) demand: Option<Demand>,
@@ -84,9 +85,9 @@ pub(crate) enum Step<'i> {
     Incomplete,
     /// This many bytes were part of a payload that is skipped.
     Skipped(usize),
-    /// A line, and perhaps a payload behind it.
+    /// A line, and its payload if it has one.
     Line(Line<'i>),
-    /// No message can be made of them.
+    /// The bytes are not a message.
     Broken(Bye),
 }
 
@@ -119,9 +120,9 @@ impl LineSession {
         }
     }
 
-    /// Skips the payload of `bytes` bytes that follows a line that is refused.
+    /// Skips the payload of `bytes` bytes that follows a refused line.
     pub(crate) fn skip(&mut self, bytes: usize) {
-        // No peer sends enough to make a difference.
+        // Saturation does no harm: no peer sends that much.
         self.skip = bytes.saturating_add(1);
     }
 
@@ -150,7 +151,7 @@ impl LineSession {
         }
     }
 
-    /// Returns its seat, if it has said something there before and no message of it has begun.
+    /// Returns its seat, if it has sent something from there before and no message of it has begun.
     #[inline]
     pub(crate) fn seat_at_rest(&self) -> Option<SeatId> {
         match self.role {
@@ -163,7 +164,7 @@ impl LineSession {
         }
     }
 
-    /// Returns whether it hears its ring without having a seat.
+    /// Returns whether it watches its ring without a seat.
     pub(crate) fn is_watching(&self) -> bool {
         matches!(self.role, Role::Hearing(_))
     }
@@ -179,7 +180,7 @@ impl LineSession {
     }
 }
 
-/// A token as the host sees it, kept until it has decided.
+/// The token for the host, kept until it has decided.
 pub(crate) fn kept(token: Option<Token<'_>>) -> Option<Box<str>> {
     token.map(|token| token.expose().into())
 }

@@ -23,7 +23,7 @@ pub struct RawName(Short);
 /// 1 to 64 bytes of UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Short {
-    /// UTF-8, as it was checked to be, with zeros behind it.
+    /// Valid UTF-8, followed by zeros.
     bytes: [u8; NAME_BYTES_MAX],
     len: u8,
 }
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_bounded_words_that_show_all_they_have() {
+    fn names_are_bounded_words_without_invisible_characters() {
         for bad in ["", &"x".repeat(65), &"\u{e9}".repeat(33)] {
             assert_eq!(bad.parse::<Name>(), Err(InvalidName::Length), "{bad:?}");
         }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_names_are_what_raw_clients_always_sent() {
+    fn raw_names_allow_everything_that_raw_clients_always_sent() {
         for good in ["Client1", "two words", "a=b", "J\u{f6}rg", " ", "\u{202e}abc"] {
             assert_eq!(good.parse::<RawName>().expect(good).as_str(), good);
         }
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn names_compare_as_their_text_does() {
+    fn names_compare_like_their_text() {
         let [ann, bob]: [Name; 2] = ["ann", "bob"].map(|name| name.parse().expect("valid"));
         assert!(ann == "ann" && ann != "an" && ann != *"Ann" && ann.as_ref() == "ann" && ann < bob);
     }

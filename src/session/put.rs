@@ -3,7 +3,7 @@
 use super::fields::is_text;
 use crate::wire::message::LINE_BYTES_MAX;
 
-/// How many bytes still fit behind ` :` of the line that begins at `start` and that `out` ends with.
+/// How many bytes still fit after ` :` on the line that begins at `start` and ends `out`.
 fn room(out: &[u8], start: usize) -> usize {
     LINE_BYTES_MAX.saturating_sub(out.len() - start + 2)
 }
@@ -20,8 +20,8 @@ pub(super) fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Ends the line from `start` on with content of any bytes, as text where that can be, else as a payload
-/// behind it.
+/// Ends the line that begins at `start` with content of any bytes: as text if possible, otherwise as a
+/// payload after it.
 pub(super) fn put_content(out: &mut Vec<u8>, start: usize, content: &[u8]) {
     let is_text = content.len() <= room(out, start) && std::str::from_utf8(content).is_ok_and(is_text);
     if is_text {
@@ -35,8 +35,8 @@ pub(super) fn put_content(out: &mut Vec<u8>, start: usize, content: &[u8]) {
     out.extend_from_slice(b"\n");
 }
 
-/// Ends the line from `start` on with words for a person: escaped where they would break the line, cut where
-/// it is full.
+/// Ends the line that begins at `start` with words for a person: escaped where they would break the line, cut
+/// where it is full.
 pub(super) fn put_words(out: &mut Vec<u8>, start: usize, words: &str) {
     let mut room = room(out, start);
     out.extend_from_slice(b" :");
@@ -66,7 +66,7 @@ fn escape(c: char, buffer: &mut [u8; 10]) -> &str {
 mod tests {
     use super::*;
 
-    /// The text that is put behind a head of `head` bytes, which follows another line.
+    /// The text that is put after a head of `head` bytes, which follows another line.
     fn written(head: usize, put: impl Fn(&mut Vec<u8>, usize)) -> String {
         let mut out = b"BEFORE\n".to_vec();
         let start = out.len();

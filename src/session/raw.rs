@@ -12,7 +12,7 @@ pub const GO: &[u8] = b"GO";
 /// To a client that begins to wait, in the raw framing.
 pub const WAIT: &[u8] = b"WAIT";
 
-/// One connection that speaks the raw framing. As small as it can be: thousands of them wait.
+/// One connection that speaks the raw framing. As small as possible: thousands of them wait.
 #[derive(Debug)]
 pub(crate) struct RawSession {
     pub(crate) seat: SeatId,
@@ -20,7 +20,7 @@ pub(crate) struct RawSession {
     /// Malformed or refused answers in a row.
     pub(crate) strikes: u8,
     pub(crate) trial: Trial,
-    /// The first word of bytes that were no answer, until its first answer.
+    /// The first word of bytes that were not an answer, until its first answer.
     pub(crate) first_word: FirstWord,
     /// State that most clients do not need most of the time.
     pub(crate) extras: Option<Box<Extras>>,
@@ -31,7 +31,7 @@ pub(crate) struct RawSession {
 pub(crate) enum Signal {
     /// It was told `WAIT` less than `signal_gap` ago: no `GO` may follow yet.
     Gap,
-    /// Likewise, and it holds the turn: it is told when the gap is over.
+    /// Likewise, and it holds the turn: `GO` follows when the gap is over.
     HeldBack,
     /// It has answered every `GO`, or never had one.
     Quiet,
@@ -48,7 +48,7 @@ pub(crate) enum Trial {
     Proven,
     /// It was silent, and has not answered yet. It may still begin with a line.
     Silent,
-    /// Likewise, and it let its first `GO` lapse: it rests and does not count until it speaks.
+    /// Likewise, and it let its first `GO` lapse: it rests and does not count until it sends something.
     Resting,
 }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_complete_with_something_behind_its_colon() {
+    fn a_message_is_complete_with_something_after_its_colon() {
         assert!(RawAnswer::is_complete(b"a:1"));
         for open in [&b"a"[..], b"a:", b"", b"abc"] {
             assert!(!RawAnswer::is_complete(open));

@@ -89,7 +89,7 @@ impl fmt::Debug for Join<'_> {
 /// The turn that an answer is meant for: one turn of one life of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Fence {
-    /// Its number; any number, also 0, which no turn has.
+    /// Its number; any number, even 0, which no turn has.
     pub turn: Option<u64>,
     /// The life of the server.
     pub epoch: Option<Epoch>,
@@ -104,7 +104,7 @@ pub enum Content<'a> {
     Payload(usize),
 }
 
-/// A line that is no request.
+/// A line that is not a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable {
     /// [`Code::Malformed`] or [`Code::OutOfRange`].
@@ -160,8 +160,8 @@ impl<'a> Request<'a> {
     }
 
     /// Reads an answer as programs write it, if it is all of `input`: `ANSWER turn=7 epoch=`, the digits of
-    /// the server's own `epoch`, ` :`, printable ASCII, LF. Anything else is `None`, and for `split_line` and
-    /// [`parse`](Self::parse) to read.
+    /// the server's own `epoch`, ` :`, printable ASCII, LF. Anything else is `None`, and is left to
+    /// `split_line` and [`parse`](Self::parse).
     #[inline]
     pub(crate) fn whole_answer<'i>(input: &'i [u8], epoch: &[u8; 16]) -> Option<(u64, &'i [u8])> {
         let behind = input.strip_suffix(b"\n")?.strip_prefix(b"ANSWER turn=")?;
@@ -173,7 +173,7 @@ impl<'a> Request<'a> {
         is_one.then_some((turn, text))
     }
 
-    /// Returns the turn that a line names, also if it cannot be read otherwise.
+    /// Returns the turn that a line names, even if the rest of the line cannot be read.
     ///
     /// # Examples
     ///
@@ -190,7 +190,7 @@ impl<'a> Request<'a> {
         decimal(turn)?.ok()
     }
 
-    /// Writes the line and its end. A payload that it announces is still to be written, with LF behind it.
+    /// Writes the line and its end. A payload that it announces must be written after it, followed by LF.
     ///
     /// # Examples
     ///
@@ -219,7 +219,7 @@ impl<'a> Request<'a> {
         out.extend_from_slice(b"\n");
     }
 
-    /// Writes an answer of any bytes: as text on the line if that can be, else as payload.
+    /// Writes an answer of any bytes: as text on the line if possible, otherwise as a payload.
     ///
     /// # Examples
     ///
@@ -283,7 +283,7 @@ impl Verb {
         })
     }
 
-    /// Checks that a word and content stand where the verb foresees them, and nowhere else.
+    /// Checks that a word and content occur where the verb allows them, and nowhere else.
     fn check_shape(self, message: &Message<'_>) -> Result<(), Refusal> {
         let has_content = message.text.is_some() || message.value(Key::Bytes).is_some();
         match (self, message.word.is_some(), has_content) {
@@ -445,7 +445,7 @@ fn put_answer(out: &mut Vec<u8>, fence: Fence, content: Content<'_>) {
 mod tests {
     use super::*;
 
-    /// The short way reads nothing that the long one does not, and nothing else from it.
+    /// The fast path reads nothing that the slow one does not read, and reads the same from it.
     #[test]
     fn a_whole_answer_is_what_is_read_from_its_line() {
         let epoch = Epoch(0x0123_4567_89ab_cdef);
@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_malformed() {
+    fn lines_that_are_not_requests_are_malformed() {
         for line in [
             "",
             "hello",

@@ -9,7 +9,7 @@ use crate::wire::message::{Limits, split_line, split_payload};
 
 const ROUNDS: u64 = 3000;
 
-/// A text of up to `max` characters, plain ones and others.
+/// A text of up to `max` characters, some plain, some not.
 fn text(rng: &mut Rng, max: usize) -> String {
     let some = ['a', 'y', ' ', ':', '=', '-', '5', '\t', '\u{e9}', '\u{1f600}', '\u{202e}', '\u{a0}'];
     (0..rng.usize(..=max)).map(|_| *rng.choice(&some).expect("some")).collect()
@@ -134,7 +134,7 @@ fn reply<'a>(rng: &mut Rng, texts: &'a Texts) -> Reply<'a> {
 /// A line, its payload, and how many bytes both took.
 type Received<'i> = (&'i str, Option<&'i [u8]>, usize);
 
-/// The first message of `input`; `None` if it has not all come.
+/// The first message of `input`; `None` if it is not complete.
 fn first(input: &[u8]) -> Option<Result<Received<'_>, ()>> {
     let limits = Limits::for_answers(16 * 1024);
     let line = match split_line(input, &limits) {
@@ -242,7 +242,7 @@ fn a_stream_of_messages_is_the_same_however_it_is_split() {
 
 /// L13
 #[test]
-fn what_a_payload_has_in_it_is_never_carried_out() {
+fn the_contents_of_a_payload_are_never_carried_out() {
     for head in
         ["ANSWER turn=3 turn=4 bytes=6", "NONSENSE  bytes=6", "PASS bytes=6", "ANSWER bytes=6", "bytes=6 "]
     {
@@ -287,7 +287,7 @@ fn hostile_bytes_never_panic_and_end() {
         );
         let mut rest = &stream[..];
         while let Some(Ok((line, payload, used))) = first(rest) {
-            assert!(used > 0, "it goes on");
+            assert!(used > 0, "it makes progress");
             if let Err(unreadable) = Request::parse(line) {
                 assert!(matches!(unreadable.code, Code::Malformed | Code::OutOfRange));
             }

@@ -4,7 +4,7 @@
 use super::raw::RawAnswer;
 use crate::time::{Alarm, Instant, earlier};
 
-/// A connection that has said too little to tell.
+/// A connection that has sent too little to decide.
 #[derive(Debug)]
 pub(crate) struct Undecided {
     /// The time at which it is treated as a raw client, if it stays silent.
@@ -19,7 +19,7 @@ pub(crate) struct Undecided {
 pub(crate) enum Guess {
     /// A verb of the line protocol may have begun.
     Unknown,
-    /// A handshake of WebSocket, over which lines come.
+    /// A WebSocket handshake, over which lines will come.
     Web,
     /// The line protocol, if it is one of this server's at all.
     Line,
@@ -40,7 +40,7 @@ impl Undecided {
 /// Beginnings that only lines have.
 const VERBS: [&[u8]; 3] = [b"JOIN ", b"WATCH", b"PING"];
 
-/// The beginning of a handshake of WebSocket.
+/// The beginning of a WebSocket handshake.
 pub(crate) const HANDSHAKE: &[u8] = b"GET ";
 
 impl Guess {
@@ -65,7 +65,7 @@ impl Guess {
         }
     }
 
-    /// Returns whether a client that was treated as a raw one begins to speak lines.
+    /// Returns whether a client that was treated as raw begins to send lines.
     pub(crate) fn may_be_line(bytes: &[u8]) -> bool {
         VERBS.iter().any(|verb| bytes.starts_with(verb) || verb.starts_with(bytes))
     }

@@ -1,7 +1,7 @@
 //! Sockets as an engine needs them, and with the feature `net` those of the system.
 //!
-//! This is below the engine, which calls down to read and to write. What registers sockets with a poll, and
-//! asks the poll, is above it: [`net`](crate::net).
+//! This is below the engine, which calls down to read and to write. The code that registers sockets with a
+//! poll, and asks the poll, is above it: [`net`](crate::net).
 
 #[cfg(all(feature = "net", target_os = "linux"))]
 mod silence;

@@ -6,10 +6,10 @@
 //! for it. So the sockets with unsent bytes are checked now and then. One whose window is closed, and was
 //! found closed by the last probe, is given more time.
 //!
-//! Which have unsent bytes, one call tells for many: with `TCP_NOTSENT_LOWAT` at one byte a socket is
-//! writable only if it has none. That also bounds what the system keeps for a peer that does not read, which
-//! could be 4 MiB. What became of the last probe is asked over netlink, as `ss` does it; where that is
-//! forbidden, busy peers are cut off as the system does.
+//! One call tells which of many sockets have unsent bytes: with `TCP_NOTSENT_LOWAT` at one byte, a socket is
+//! writable only if it has none. That also bounds the bytes that the system keeps for a peer that does not
+//! read, which could be 4 MiB. The fate of the last probe is asked over netlink, as `ss` does it; where that
+//! is forbidden, the system cuts off busy peers.
 
 use std::collections::HashMap;
 use std::io;
@@ -31,7 +31,7 @@ pub(super) struct Silence {
     pub(super) user_timeout: Option<Duration>,
     /// Since when, at the earliest, the windows of excused peers are closed.
     closed: HashMap<RawFd, Instant>,
-    /// Made when it is first needed; `None` within if there is none to be had.
+    /// Made when it is first needed; `None` within if the system refuses one.
     netlink: Option<Option<OwnedFd>>,
 }
 
@@ -40,14 +40,14 @@ impl Silence {
         Silence { user_timeout, closed: HashMap::new(), netlink: None }
     }
 
-    /// The socket is closed; another one will have its number.
+    /// Forgets a closed socket, because another one will have its number.
     pub(super) fn forget(&mut self, socket: &TcpStream) {
         if !self.closed.is_empty() {
             self.closed.remove(&socket.as_raw_fd());
         }
     }
 
-    /// Gives those of `sockets` more time whose peers have no room. Returns whether any has unsent bytes.
+    /// Gives more time to those of `sockets` whose peers have no room. Returns whether any has unsent bytes.
     pub(super) fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&TcpStream]) -> bool {
         let Some(user_timeout) = self.user_timeout else { return false };
         let mut polled: Vec<_> = sockets.iter().map(|&socket| PollFd::new(socket, PollFlags::OUT)).collect();
@@ -92,7 +92,7 @@ impl Silence {
 }
 
 fn give(socket: &TcpStream, time: Duration) {
-    // Best effort: it is looked at again.
+    // Best effort: it will be checked again.
     let _ = SockRef::from(socket).set_tcp_user_timeout(Some(time));
 }
 
@@ -100,7 +100,7 @@ fn give(socket: &TcpStream, time: Duration) {
 const BY_FAMILY: u16 = 20;
 const TCP: u8 = 6;
 
-/// Asks for one socket: a `nlmsghdr`, then an `inet_diag_req_v2`, without a cookie.
+/// Asks about one socket: a `nlmsghdr`, then an `inet_diag_req_v2`, without a cookie.
 fn request(local: SocketAddr, peer: SocketAddr) -> [u8; 72] {
     const REQUEST: u16 = 1;
     let (family, scope) = match local {
@@ -134,8 +134,8 @@ fn request(local: SocketAddr, peer: SocketAddr) -> [u8; 72] {
     bytes
 }
 
-/// Reads of an `inet_diag_msg`, behind its `nlmsghdr`: the timer that runs, which is 4 for probes of a closed
-/// window, and how many of them are unanswered.
+/// Reads from an `inet_diag_msg`, after its `nlmsghdr`, the timer that runs, which is 4 for probes of a
+/// closed window, and how many of them are unanswered.
 fn has_answered_probe(reply: &[u8]) -> bool {
     match reply {
         [_, _, _, _, kind @ ..] if kind.len() >= 16 => {
@@ -166,8 +166,11 @@ mod tests {
         SockRef::from(socket).tcp_user_timeout().expect("a socket")
     }
 
-    /// Asks until it says so.
-    #[expect(clippy::disallowed_methods, reason = "the system needs time, and says nothing when it is over")]
+    /// Asks until it is so.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the system needs time, and does not report when it is over"
+    )]
     fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
         let begin = std::time::Instant::now();
         while !is_so() {
@@ -176,7 +179,7 @@ mod tests {
         }
     }
 
-    /// With addresses of both families, also one of IPv4 on a socket of IPv6.
+    /// With addresses of both families, and an IPv4 address on an IPv6 socket.
     #[test]
     fn a_peer_that_does_not_read_is_excused_until_it_reads() {
         let timeout = Duration::from_secs(20);

@@ -1,7 +1,7 @@
 //! The system's TCP sockets, as an engine needs them, on a `mio::Poll`.
 //!
-//! On Linux the system calls of a hand-over are made where they are needed, and not by the C library's
-//! functions: those lie where the caches no longer have them when a turn gets there.
+//! On Linux the system calls of a hand-over are made inline, not through the functions of the C library,
+//! which have left the caches by the time a turn needs them.
 
 use std::io;
 use std::net::{self, IpAddr, Shutdown, SocketAddr};
@@ -19,19 +19,19 @@ use crate::protocol::{ConnectionId, Interest};
 #[cfg(target_os = "linux")]
 use crate::time::Instant;
 
-/// Bytes that the system has for a peer and cannot send yet when it takes no more. What is under way does not
-/// count, so this slows down no peer that reads. By default Linux keeps up to 4 MiB for one that does not: no
-/// limit here counts that, but a container's does.
+/// Bytes that the system may hold unsent for a peer before it takes no more. Bytes under way do not count, so
+/// this slows down no peer that reads. By default Linux keeps up to 4 MiB for a peer that does not: no limit
+/// here counts that, but a container's does.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 1;
 
-/// Bytes that the system keeps of what a peer has sent and is not read, because it does not read itself.
+/// Bytes that the system keeps of the input of a peer that is not read, because it does not read itself.
 /// Linux allows itself twice as much.
 #[cfg(target_os = "linux")]
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Interest in input and in urgent data. A read stops in front of urgent data, so a short read may not have
-/// emptied the socket, and the poll has to say so.
+/// emptied the socket, and the poll has to report it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const READABLE: mio::Interest = mio::Interest::READABLE.add(mio::Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -45,7 +45,7 @@ pub(crate) struct MioSockets {
     keepalive: TcpKeepalive,
     #[cfg(target_os = "linux")]
     silence: Silence,
-    /// It was said that options cannot be set.
+    /// A warning that options cannot be set has been logged.
     has_complained: bool,
 }
 
@@ -67,7 +67,7 @@ impl MioSockets {
         })
     }
 
-    /// Has the poll say when a newcomer waits at `socket`, the listener with the number `slot`.
+    /// Asks the poll to report newcomers at `socket`, the listener with the number `slot`.
     pub(crate) fn listen(&mut self, mut socket: TcpListener, slot: usize) -> io::Result<TcpListener> {
         let slot = u32::try_from(slot).map_err(io::Error::other)?;
         let token = self.space.token(Key::Listener(slot));
@@ -75,12 +75,12 @@ impl MioSockets {
         Ok(socket)
     }
 
-    /// Has the poll forget a socket, which another driver on it takes over.
+    /// Removes a socket from the poll, because another driver on it takes it over.
     #[cfg(all(feature = "status", feature = "web-socket"))]
     pub(crate) fn unwatch(&mut self, socket: &mut TcpStream) {
         #[cfg(target_os = "linux")]
         self.silence.forget(socket);
-        // Best effort: to register it again fails if this has.
+        // Best effort: if this fails, registering it again fails too.
         let _ = self.registry.deregister(socket);
     }
 
@@ -89,8 +89,8 @@ impl MioSockets {
     }
 }
 
-/// How long a silent peer is left alone. The system counts in whole seconds, takes no 0, and no more than 15
-/// bits.
+/// How long a silent peer is left alone. The system counts in whole seconds, from 1 to the greatest number of
+/// 15 bits.
 fn keepalive(time: Duration) -> TcpKeepalive {
     let (min, max) = (Duration::from_secs(1), Duration::from_secs(32_767));
     if time > max {
@@ -102,8 +102,8 @@ fn keepalive(time: Duration) -> TcpKeepalive {
     keepalive
 }
 
-/// How long what was written may stay unacknowledged, in whole milliseconds of 31 bits; `None`: as long as
-/// the system likes.
+/// How long written bytes may stay unacknowledged, in whole milliseconds of 31 bits; `None`: as long as the
+/// system likes.
 #[cfg(target_os = "linux")]
 fn user_timeout(time: Duration) -> Option<Duration> {
     let max = Duration::from_millis(i32::MAX.unsigned_abs().into());
@@ -113,21 +113,20 @@ fn user_timeout(time: Duration) -> Option<Duration> {
     (!time.is_zero()).then(|| time.clamp(Duration::from_millis(1), max))
 }
 
-/// Has the port of a socket be free for a server while and after it is used by this one, which has it from
-/// the system. Otherwise the system keeps it for a minute after the connection has ended. See the table in
-/// docs/RELIABILITY.md.
+/// Keeps the port of a socket, which the system chose, free for a server during and after its use. Otherwise
+/// the system reserves it for a minute after the connection has ended. See the table in docs/RELIABILITY.md.
 #[cfg(unix)]
 pub(crate) fn free_port_early<'a>(socket: impl Into<SockRef<'a>>) {
-    // Best effort: it is a service to other programs.
+    // Best effort: this only helps other programs.
     let _ = socket.into().set_reuse_address(true);
 }
 
 #[cfg(not(unix))]
 pub(crate) fn free_port_early<'a>(_: impl Into<SockRef<'a>>) {}
 
-/// A socket that listens on `addr`, with a backlog that takes a stampede. An address stands for itself, on
-/// every system: `[::]` for those of IPv6 alone, so that it can be had beside `0.0.0.0`, and an IPv4 address
-/// that is written as one of IPv6 for that IPv4 address.
+/// A socket that listens on `addr`, with a backlog for a stampede. An address means the same on every system:
+/// `[::]` is for IPv6 alone, so that `0.0.0.0` can be used as well, and an IPv4 address that is written as an
+/// IPv6 address stands for that IPv4 address.
 pub(crate) fn bind(addr: SocketAddr, backlog: i32) -> io::Result<net::TcpListener> {
     let addr = match addr.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::from((ip, addr.port())),
@@ -148,8 +147,7 @@ pub(crate) fn bind(addr: SocketAddr, backlog: i32) -> io::Result<net::TcpListene
     Ok(socket.into())
 }
 
-/// Bounds what the system keeps of the input of each connection that `listener` accepts: by default 6 MiB and
-/// more.
+/// Bounds the input that the system keeps for each connection of `listener`: by default 6 MiB and more.
 #[cfg(target_os = "linux")]
 fn bound_memory(listener: &Socket) {
     // Best effort: serving does not depend on it.
@@ -224,9 +222,9 @@ impl Sockets for MioSockets {
         self.silence.excuse(now, since, sockets)
     }
 
-    /// No waiting for more bytes before a write goes out, and no waiting for ever for a peer that has
-    /// vanished. A connection is served without an option that it cannot have; that is said once, since it is
-    /// most likely the same for all.
+    /// Writes go out without waiting for more bytes, and a peer that has vanished is not waited for for ever.
+    /// A connection is served even if an option cannot be set; that is logged once, because it is most likely
+    /// the same for all.
     fn set_options(&mut self, socket: &mut TcpStream) {
         let socket = SockRef::from(&*socket);
         let set = [
@@ -273,11 +271,10 @@ fn established(socket: &TcpStream) -> io::Result<bool> {
         return Err(error);
     }
     match socket.peer_addr() {
-        // A port without a listener, out of the range that outbound connections use, can be connected to
-        // itself.
+        // A port without a listener, in the range that outbound connections use, can be connected to itself.
         Ok(peer) if socket.local_addr()? == peer => {
-            // It has the port that its own server wants, and would keep it for a minute after it is closed,
-            // were it not reset.
+            // It has the port that its own server wants, and would keep it for a minute after it is closed if
+            // it were not reset.
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
             Err(io::ErrorKind::ConnectionRefused.into())
         }
@@ -299,8 +296,7 @@ mod tests {
         MioSockets::new(poll.registry(), TokenSpace(1), minute, minute).expect("it is shared")
     }
 
-    /// Where the system gives an outbound connection the very port that it goes to, TCP connects it to
-    /// itself.
+    /// If the system gives an outbound connection the very port that it goes to, TCP connects it to itself.
     #[test]
     #[cfg(target_os = "linux")]
     fn a_socket_that_is_connected_to_itself_is_refused() {
@@ -310,7 +306,7 @@ mod tests {
         socket.connect(&itself).expect("TCP allows it");
         socket.set_nonblocking(true).expect("a socket");
         let socket = TcpStream::from_std(socket.into());
-        let error = established(&socket).expect_err("nobody is there");
+        let error = established(&socket).expect_err("there is no server");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         drop(socket);
         let server = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -360,8 +356,8 @@ mod tests {
         assert!(taken < 1 << 20, "{taken} bytes, those in the peer's system included");
     }
 
-    /// The system lets a peer send more at once the longer it is read, and keeps all that if it is not read
-    /// any more.
+    /// The longer the system reads a peer, the more it lets the peer send at once, and it keeps all of that
+    /// when it is no longer read.
     #[test]
     #[cfg(target_os = "linux")]
     fn the_system_keeps_little_of_a_peer_that_is_not_read() {

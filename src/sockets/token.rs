@@ -14,7 +14,7 @@ use crate::protocol::ConnectionId;
 
 const _: () = assert!(usize::BITS == 64, "tokens need 64 bits: 8 of space, 24 of generation, 32 of slot");
 
-/// The tokens that belong to one driver: those whose high 8 bits are this number.
+/// The tokens of one driver: those whose high 8 bits are this number.
 ///
 /// A host gives each driver on its `Poll` another space. Its own tokens must not have one of these numbers in
 /// their high 8 bits: small tokens are those of space 0, so drivers best have 1, 2, and so on.
@@ -29,7 +29,7 @@ pub(crate) enum Key {
 }
 
 impl TokenSpace {
-    /// Whether `token` is one of this space.
+    /// Whether `token` is in this space.
     ///
     /// # Examples
     ///
@@ -53,7 +53,7 @@ impl TokenSpace {
         Token(usize::from(self.0) << 56 | (generation as usize) << 32 | slot as usize)
     }
 
-    /// The owner of `token`, unless that belongs to another space.
+    /// The owner of `token`, unless the token belongs to another space.
     #[expect(clippy::cast_possible_truncation, reason = "each part is masked to its width")]
     #[inline]
     pub(crate) fn key(self, token: Token) -> Option<Key> {

@@ -12,7 +12,7 @@ pub enum Mark {
     Whole {
         /// Its length.
         len: u8,
-        /// Its bytes, and zeros behind them.
+        /// Its bytes, and zeros after them.
         bytes: [u8; WHOLE_BYTES_MAX],
     },
     /// The beginning of the digest of a longer one.

@@ -106,16 +106,14 @@ impl Table {
         }
     }
 
-    // Going on from a state.
-
-    /// Goes on in the epoch of a state. Its turns are recorded.
+    /// Continues in the epoch of a state. Its turns are recorded.
     pub(crate) fn begin_from(&mut self, meta: &MetaValue) {
         (self.epoch, self.epoch_digits) = (meta.epoch, meta.epoch.digits());
         self.scheduler.record();
         self.scheduler.begin_above(meta.forgotten_turn);
     }
 
-    /// Makes a ring as it was stored; `false` if it has no seat, and so is not made.
+    /// Makes a ring as it was stored; returns `false` if it has no seat, and so is not made.
     pub(crate) fn restore(
         &mut self,
         now: Instant,
@@ -143,8 +141,6 @@ impl Table {
         Ok(true)
     }
 
-    // Finding.
-
     pub(crate) fn ring_named(&self, name: &Name) -> Option<RingId> {
         self.rooms.room(self.rooms.find(name)?).ring
     }
@@ -154,7 +150,7 @@ impl Table {
         (self.scheduler.data(seat)?.name() == Some(name)).then_some(seat)
     }
 
-    /// The seat under the key of `name`, which has that name, or hardly ever another one.
+    /// The seat under the key of `name`, which has that name, except in the very rare case of a collision.
     fn seat_keyed(&self, ring: &Name, name: &Name) -> Option<SeatId> {
         let room = self.rooms.room(self.rooms.find(ring)?);
         room.seats.get(&self.rooms.key(name)).copied()
@@ -174,9 +170,7 @@ impl Table {
         existing.or_else(|| self.rooms.rules(name)).unwrap_or(&self.scheduler.config().rules)
     }
 
-    // Sitting down.
-
-    /// Returns the weight and demand of the seat to be, or the reason why there is none.
+    /// Returns the weight and demand of the new seat, or the reason why there is none.
     pub(crate) fn may_join(&self, now: Instant, wanted: &Wanted) -> Result<(Weight, Demand), NoSeat> {
         let rules = self.rules_for(&wanted.ring);
         let weight = wanted.given.weight.or_else(|| rules.weight(wanted.weight));
@@ -217,7 +211,7 @@ impl Table {
         self.rules_for(ring).demand(Some(Demand::Always)).is_some()
     }
 
-    /// Whether a raw client from `address` finds a seat that one of the same address has left.
+    /// Whether a raw client from `address` finds a seat that a client of the same address has left.
     pub(crate) fn has_left_by_raw(&self, address: IpAddr) -> bool {
         self.left_by_raw.get(&address).is_some_and(|left| !left.is_empty())
     }
@@ -319,8 +313,8 @@ impl Table {
         }
     }
 
-    /// Moves the seat of `name` to another connection, if `secret` is its own: the seat, its new secret, and
-    /// the connection before.
+    /// Moves the seat of `name` to another connection, if `secret` is its own; returns the seat, its new
+    /// secret, and the previous connection.
     pub(crate) fn resume(
         &mut self,
         client: ConnectionId,
@@ -352,8 +346,6 @@ impl Table {
             line.secrets.previous = None;
         }
     }
-
-    // Answering.
 
     /// Takes an answer of a seat that was joined under a name.
     #[inline(always)]
@@ -387,15 +379,13 @@ impl Table {
         self.repeated(seat, fence, answer).ok_or(code_of(refusal))
     }
 
-    /// Recognises an answer that the seat has given before, which no held turn can take.
+    /// Recognises an answer to an earlier turn that the seat sends again.
     #[cold]
     fn repeated(&self, seat: SeatId, fence: Fence, answer: &[u8]) -> Option<Taken> {
         let last = self.scheduler.data(seat)?.line_identity()?.last?;
         let is_same = fence.turn == Some(last.turn.get()) && last.mark == Mark::of(answer);
         is_same.then_some(Taken::Repeated(last.turn))
     }
-
-    // Leaving.
 
     /// Notes that no client has `seat` any more. Its place is kept.
     pub(crate) fn leave_place(&mut self, now: Instant, seat: SeatId, address: IpAddr) -> Moved {
@@ -413,7 +403,7 @@ impl Table {
     pub(crate) fn forget(&mut self, now: Instant, seat: SeatId, data: &SeatData) {
         if let Some(address) = data.address() {
             if let Some(left) = self.left_by_raw.get_mut(&address) {
-                // Nearly always it is the first one, because that was left longest ago.
+                // Nearly always it is the first one, because that one was left longest ago.
                 match left.front() {
                     Some(first) if *first == seat => drop(left.pop_front()),
                     _ => left.retain(|other| *other != seat),

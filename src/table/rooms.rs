@@ -10,13 +10,13 @@ use crate::session::Name;
 use crate::time::Instant;
 use crate::turn::{RingId, Rules, SeatId};
 
-/// The name of a ring, and everything that depends on it. It exists while the ring does, or a connection
-/// hears it.
+/// The name of a ring, and everything that depends on it. It exists while the ring does, or while a
+/// connection hears it.
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) name: Name,
     pub(crate) ring: Option<RingId>,
-    /// The seats that were joined under a name, those that are away too, by [key](Rooms::key): the name
+    /// The seats that were joined under a name, including those that are away, by [key](Rooms::key): the name
     /// itself is kept with the seat.
     pub(crate) seats: HashMap<NameKey, SeatId>,
     /// See [`Rooms::hear`].
@@ -31,7 +31,7 @@ pub(crate) struct Room {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct NameKey(u64);
 
-/// Names one room while it exists.
+/// Identifies a room while it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RoomId(u32);
 
@@ -121,8 +121,8 @@ impl Rooms {
         }
     }
 
-    /// Refuses `name` in a room until then. Rooms that exist only because of earlier removals are forgotten
-    /// on this occasion.
+    /// Refuses `name` in a room until `until`. This also forgets rooms that exist only because of earlier
+    /// removals.
     pub(crate) fn remove_name(&mut self, now: Instant, id: RoomId, name: Name, until: Instant) {
         while self.removals.front().is_some_and(|(until, _)| *until <= now) {
             let Some((_, room)) = self.removals.pop_front() else { break };

@@ -40,8 +40,8 @@ impl<'a> RawMessage<'a> {
 /// Classifies `input`, which is all that has arrived of one message.
 ///
 /// The message is complete when `is_complete` returns true for it without surrounding whitespace, or when
-/// `is_over`, which means that no more bytes will belong to it. A message of more than `message_bytes_max`
-/// bytes is never complete.
+/// `is_over`, which means that no more bytes will belong to it. Before that, a message of more than
+/// `message_bytes_max` bytes is never complete.
 ///
 /// # Examples
 ///

@@ -43,7 +43,7 @@ async fn become_readable(event_loop: &mut AsyncFd<EventLoop<TurnServer>>) -> io:
     Ok(())
 }
 
-/// Sends each line of standard input to the clients; the end of the input drains the server.
+/// Sends each line of standard input to the hearers; the end of the input drains the server.
 async fn say_lines(server: Handle<TurnServer>) {
     let mut lines = BufReader::new(stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {

@@ -9,8 +9,8 @@ use crate::turn::TurnNumber;
 
 /// A message from the server.
 ///
-/// A name in a message that was read is a word, but perhaps no [`Name`](super::Name): escape it before it is
-/// printed.
+/// A name in a message that was read is a word, but not necessarily a [`Name`](super::Name): escape it before
+/// printing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply<'a> {
@@ -24,14 +24,14 @@ pub enum Reply<'a> {
         ring: &'a str,
         /// The life of the server.
         epoch: Epoch,
-        /// The secret to have the seat back with.
+        /// The secret for resuming the seat.
         resume: Secret,
         /// The last turn of this seat whose answer was accepted; `None` if none was.
         last: Option<TurnNumber>,
         /// The turn whose answer is being judged.
         judging: Option<TurnNumber>,
     },
-    /// The connection hears the events of a ring.
+    /// The connection gets the events of a ring.
     Watching {
         /// The ring.
         ring: &'a str,
@@ -51,21 +51,21 @@ pub enum Reply<'a> {
         /// Its weight; `None` for 1.
         weight: Option<u8>,
     },
-    /// To a new hearer, behind the seats.
+    /// To a new hearer, after the seats.
     Seats {
         /// The ring.
         ring: &'a str,
-        /// How many seats it has, those that were not told included.
+        /// How many seats it has, including those that were not listed.
         seats: usize,
     },
     /// The seat begins to wait.
     Wait {
         /// How many seats come before it, the holder included.
         ahead: usize,
-        /// How many more seats have to come before the ring goes on; `None` if it does.
+        /// How many more seats the ring needs to continue; `None` if it needs none.
         needs: Option<usize>,
     },
-    /// The turn is the client's, or goes on.
+    /// The client has the turn, or still has it.
     Go {
         /// Its number.
         turn: TurnNumber,
@@ -74,7 +74,7 @@ pub enum Reply<'a> {
         /// The turn whose answer this confirms as well.
         last: Option<TurnNumber>,
     },
-    /// It counts.
+    /// The request counts.
     Ok {
         /// The turn, if it was about one.
         turn: Option<TurnNumber>,
@@ -85,11 +85,11 @@ pub enum Reply<'a> {
     No {
         /// The reason.
         code: Code,
-        /// The turn that the line named, else the one that is held.
+        /// The turn that the line named, or else the turn that is held.
         turn: Option<u64>,
         /// The time that is left of a turn that is still held, in milliseconds.
         within: Option<u64>,
-        /// The reason for a person; written without them, those of the code.
+        /// The reason for a person; if there is none, the words of the code are written.
         words: Option<&'a str>,
     },
     /// The turn is over without an answer.
@@ -119,7 +119,7 @@ pub enum Reply<'a> {
         name: &'a str,
         /// Its number.
         turn: TurnNumber,
-        /// The name that a raw client wrote; it is left out where it is no [`Name`](super::Name).
+        /// The name that a raw client wrote; it is left out if it is not a [`Name`](super::Name).
         raw_name: Option<&'a str>,
         /// The answer.
         content: &'a [u8],
@@ -160,7 +160,7 @@ pub enum Reply<'a> {
         /// The ring.
         ring: &'a str,
     },
-    /// To hearers and the holder: the ring goes on.
+    /// To hearers and the holder: the ring continues.
     Resumed {
         /// The ring.
         ring: &'a str,
@@ -173,7 +173,7 @@ pub enum Reply<'a> {
         code: Bye,
         /// Where to go instead, as `host:port`.
         at: Option<&'a str>,
-        /// The reason for a person; written without them, those of the code.
+        /// The reason for a person; if there is none, the words of the code are written.
         words: Option<&'a str>,
     },
 }
@@ -287,11 +287,11 @@ mod tests {
         assert_eq!(Reply::parse("SAY bytes=3", Some(b"a\n\xff")), Some(say));
         let turn = TurnNumber::new(3).expect("not 0");
         let answer = Reply::Turn { name: "raw-1", turn, raw_name: Some("two words"), content: b"" };
-        assert_eq!(written(&answer), b"TURN raw-1 turn=3 :\n", "that is no name");
+        assert_eq!(written(&answer), b"TURN raw-1 turn=3 :\n", "that is not a name");
     }
 
     #[test]
-    fn what_would_break_a_bye_is_left_out_or_escaped() {
+    fn text_that_would_break_a_bye_is_left_out_or_escaped() {
         let long = "x".repeat(2000);
         for at in [long.as_str(), "a b", "a\nb", ""] {
             let bye = Reply::Bye { code: Bye::Moved, at: Some(at), words: Some("a\nb") };
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_says_is_not_read() {
+    fn messages_that_no_server_sends_are_not_read() {
         for line in [
             "",
             "NEWS from=tomorrow",

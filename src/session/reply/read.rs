@@ -6,7 +6,7 @@ use crate::session::fields::{Key, Message, decimal};
 use crate::turn::TurnNumber;
 
 impl<'a> Reply<'a> {
-    /// Reads a message; `None` if it is none of the protocol's, or of a later version.
+    /// Reads a message; `None` if it is not one of the protocol's, or belongs to a later version.
     ///
     /// # Examples
     ///
@@ -99,7 +99,7 @@ impl<'a> Read<'a> {
         })
     }
 
-    /// Whether the message has a word, a text and a payload only where its reply foresees them.
+    /// Whether the message has a word, a text and a payload only if its reply allows them.
     fn is_shaped_like(&self, reply: &Reply<'_>) -> bool {
         let has_content = matches!(reply, Reply::Say { .. } | Reply::Turn { .. });
         let has_words = matches!(reply, Reply::Ok { .. } | Reply::No { .. } | Reply::Bye { .. });

@@ -11,8 +11,8 @@ use crate::turn::TurnNumber;
 const AT_BYTES_MAX: usize = 300;
 
 impl Reply<'_> {
-    /// Writes the whole message behind what is in `out`. Words are cut to fit the line. Content becomes a
-    /// payload where it does not fit.
+    /// Appends the whole message to `out`. Words are cut to fit the line. Content that does not fit becomes a
+    /// payload.
     ///
     /// # Examples
     ///
@@ -129,7 +129,7 @@ fn put_field(out: &mut Vec<u8>, key: &[u8], value: Option<u64>) {
     }
 }
 
-/// Writes a word, which must be one: anything else would break the line.
+/// Writes a word. Anything else would break the line.
 fn put_word(out: &mut Vec<u8>, key: &[u8], word: &str) {
     debug_assert!(is_value(word), "{word:?} is no word");
     out.extend_from_slice(key);
