@@ -81,7 +81,7 @@ impl Seating {
 /// The next step in the input.
 #[derive(Debug)]
 pub(crate) enum Step<'i> {
-    /// The end of the message has not come.
+    /// The end of the message has not arrived.
     Incomplete,
     /// This many bytes were part of a payload that is skipped.
     Skipped(usize),

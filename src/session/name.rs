@@ -98,8 +98,8 @@ fn is_format(c: char) -> bool {
 }
 
 impl Short {
-    /// Reads a name without any character that `is_refused`. Most are plain ASCII, and are neither decoded
-    /// nor taken apart into characters.
+    /// Reads a name without any character that `is_refused`. Most names are plain ASCII, and are neither
+    /// decoded nor taken apart into characters.
     #[inline]
     fn read(bytes: &[u8], is_refused: impl Fn(char) -> bool) -> Result<Short, InvalidName> {
         let len = u8::try_from(bytes.len()).map_err(|_| InvalidName::Length)?;

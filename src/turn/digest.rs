@@ -11,7 +11,7 @@ use super::rules::Allowance;
 use super::seat::Seat;
 use crate::time::Instant;
 
-/// A time as it looks from now: how long from now, and how long ago.
+/// A time relative to now: how far in the future, and how far in the past.
 type Distance = (Duration, Duration);
 
 fn distance(now: Instant, at: Instant) -> Distance {
@@ -19,11 +19,11 @@ fn distance(now: Instant, at: Instant) -> Distance {
 }
 
 impl<S: Hash> Scheduler<S> {
-    /// A number that is the same for two schedulers that will do the same from now on, and is another one for
+    /// A number that is equal for two schedulers that will behave the same from now on, and different for
     /// nearly all others. For tests, not for a server's loop.
     ///
-    /// Times are looked at from `now`, tags from the ring's virtual time. Fields that only report do not
-    /// matter: the [longest wait](Self::longest_wait), its bound, and how long a ring has
+    /// Times count relative to `now`, tags relative to the ring's virtual time. Fields that are only reported
+    /// do not matter: the [longest wait](Self::longest_wait), its bound, and how long a ring has
     /// [stood](Self::stopped).
     ///
     /// # Examples
@@ -62,7 +62,7 @@ impl<S: Hash> Ring<S> {
             seat.digest(now, hasher);
         }
         for slot in self.queue.in_order(&self.seats) {
-            // Equal tags are told apart by where they stand in this list.
+            // Equal tags differ by their position in this list.
             (slot, self.queue.distance(self.seats[slot as usize].tag)).hash(hasher);
         }
     }
@@ -112,16 +112,16 @@ mod tests {
     }
 
     #[test]
-    fn schedulers_are_told_apart_by_what_they_will_do() {
+    fn schedulers_differ_if_they_will_behave_differently() {
         let start = Instant::ORIGIN;
         let later = start + Duration::from_secs(5);
         let digest = begun(start, 1).0.digest(start);
         assert_eq!(digest, begun(later, 1).0.digest(later), "the same, at another time");
         assert_ne!(digest, begun(start, 2).0.digest(start), "other data");
-        assert_ne!(digest, begun(start, 1).0.digest(later), "the turn lasts less long");
+        assert_ne!(digest, begun(start, 1).0.digest(later), "the turn is shorter");
     }
 
-    /// Otherwise no state of a ring would come again, and a model could not be explored.
+    /// Otherwise no state of a ring would ever recur, and a model could not be explored.
     #[test]
     fn virtual_time_does_not_matter_but_the_order_does() {
         let now = Instant::ORIGIN;

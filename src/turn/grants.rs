@@ -1,8 +1,8 @@
 //! How the turn moves: it ends, and the next one is granted, in [`Ring::advance`] or
 //! [`Holding::hand_over`](super::Holding::hand_over).
 //!
-//! Code that every turn runs through is inlined: a compiler would leave it alone, because it is called from
-//! several places, and that costs a tenth of a turn's instructions.
+//! Code that every turn runs through is inlined: by itself a compiler would not inline it, because it is
+//! called from several places, and that costs a tenth of a turn's instructions.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use super::{SeatId, TurnNumber};
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos};
 
-/// The least time that a kept turn goes on with.
+/// The least time with which a kept turn continues.
 const KEPT_TIME_MIN: Duration = Duration::from_secs(1);
 
 impl<S> Ring<S> {
-    /// Ends the turn that is held, and moves on. Its holder goes behind the others if it wants another one.
+    /// Ends the turn that is held, and moves on. Its holder goes after the others if it wants another turn.
     pub(super) fn end(&mut self, now: Instant, outcome: Outcome) -> Moved {
         self.end_as(now, outcome, true)
     }
@@ -33,7 +33,7 @@ impl<S> Ring<S> {
         Moved { ended: Some(ended), granted: self.advance(now) }
     }
 
-    /// A seat's turn is over, at `own` by the ring's own clock: it waits anew or rests.
+    /// Puts back a seat whose turn is over, at `own` by the ring's own clock: it waits again or rests.
     #[inline(always)]
     pub(super) fn put_back(&mut self, own: Instant, slot: u32, goes_on: bool, asks_again: bool) {
         let seat = &mut self.seats[slot as usize];
@@ -71,7 +71,7 @@ impl<S> Ring<S> {
         Some(self.grant(now, slot, Extra::None))
     }
 
-    /// Takes the next seat whose client is there out of the queue.
+    /// Takes the next seat whose client is present out of the queue.
     #[cold]
     pub(super) fn take_first(&mut self) -> Option<u32> {
         loop {
@@ -82,7 +82,7 @@ impl<S> Ring<S> {
         }
     }
 
-    /// The turn of the seat at `slot` came while its client was away.
+    /// Notes that the turn of the seat at `slot` came while its client was away.
     #[cold]
     pub(super) fn miss(&mut self, slot: u32) {
         let seat = &mut self.seats[slot as usize];
@@ -103,8 +103,8 @@ impl<S> Ring<S> {
         Some(slot)
     }
 
-    /// The seat at `slot` has waited until `own`, by the ring's own clock, and holds the next turn. Also
-    /// returns what is kept with it.
+    /// Gives the next turn to the seat at `slot`, which has waited until `own`, by the ring's own clock. Also
+    /// returns the data of the seat.
     #[inline(always)]
     pub(super) fn begin_turn(&mut self, slot: u32, own: Instant, clock: Clock, extra: Extra) -> (Grant, &S) {
         let seat = &mut self.seats[slot as usize];
@@ -139,7 +139,7 @@ impl<S> Ring<S> {
         granted
     }
 
-    /// The ring goes on: the turn that was kept goes on if its holder is there, and is over otherwise.
+    /// When the ring continues, the kept turn continues if its holder is present, and is over otherwise.
     #[cold]
     fn grant_kept(&mut self, now: Instant, kept: Lease) -> Option<Grant> {
         self.phase = Phase::Idle;
@@ -163,13 +163,13 @@ impl<S> Ring<S> {
         Some(Grant { seat: self.seat_id(kept.slot()), turn })
     }
 
-    /// Until the holder of a turn that begins is told, it costs the others no time.
+    /// Until the holder of a new turn is told, the others are charged no time.
     fn stand_from(&mut self, now: Instant) {
         self.stopped = self.stopped(now);
         self.stands_from = now;
     }
 
-    /// The seat at `slot` begins to wait.
+    /// Queues the seat at `slot`, which begins to wait.
     pub(super) fn enqueue(&mut self, now: Instant, slot: u32) {
         let is_held = matches!(self.phase, Phase::Held(_) | Phase::Kept(_));
         let own = self.own_time(now);

@@ -8,7 +8,7 @@ use super::{SeatId, TurnNumber};
 use crate::time::{Instant, Nanos};
 
 impl<S> Ring<S> {
-    /// Says why a request of `seat`, fenced by `fence`, may not act on the turn.
+    /// Returns the reason why a request of `seat`, fenced by `fence`, may not act on the turn.
     #[cold]
     pub(super) fn refusal(&self, seat: SeatId, fence: Option<u64>) -> Refusal {
         if self.id != seat.ring() || !self.has(seat) {
@@ -22,7 +22,8 @@ impl<S> Ring<S> {
         }
     }
 
-    /// Starts the clock of a turn whose holder has been told; when it lapses, if the clock runs.
+    /// Starts the clock of a turn whose holder has been told. Returns when the turn lapses, if the clock
+    /// runs.
     #[inline]
     pub(super) fn start(&mut self, now: Instant, turn: TurnNumber) -> Option<Instant> {
         self.lease().filter(|lease| lease.turn == turn)?;
@@ -33,7 +34,8 @@ impl<S> Ring<S> {
         }
     }
 
-    /// The holder of a turn whose clock began to run in this very moment cannot be told of it yet.
+    /// Takes back the start of the clock in this very moment, because the holder cannot be told of the turn
+    /// yet.
     #[cold]
     pub(super) fn unstart(&mut self, now: Instant, turn: TurnNumber) {
         let left = self.terms.time;
@@ -54,7 +56,7 @@ impl<S> Ring<S> {
         self.settle_clock(now);
     }
 
-    /// Gives the holder of the turn, whose clock may stand, more time to be silent.
+    /// Gives the holder of the turn, whose clock may be stopped, more time to be silent.
     pub(super) fn renew(&mut self, now: Instant) -> Result<Option<Instant>, Refusal> {
         let silent = self.terms.silent;
         let Phase::Held(lease) = &mut self.phase else { return Err(Refusal::NotYourTurn) };
@@ -74,7 +76,7 @@ impl<S> Ring<S> {
         Ok(None)
     }
 
-    /// The answer goes to the host: the clock stands.
+    /// Stops the clock while the answer is with the host.
     pub(super) fn judge(&mut self, now: Instant) -> Option<Instant> {
         let Phase::Held(lease) = &mut self.phase else { return None };
         let until = now + lease.judging_left;
@@ -82,8 +84,8 @@ impl<S> Ring<S> {
         Some(until)
     }
 
-    /// The host refused the answer: the turn goes on, unless it has been refused too often, or its holder is
-    /// gone.
+    /// Refuses the answer for the host: the turn continues, unless it has been refused too often, or its
+    /// holder is gone.
     pub(super) fn refuse(&mut self, now: Instant) -> Moved {
         let paused = self.stays.are_paused();
         let Phase::Held(lease) = &mut self.phase else { return Moved::NOTHING };
@@ -100,7 +102,7 @@ impl<S> Ring<S> {
         Moved::NOTHING
     }
 
-    /// Ends the turn of a holder whose connection may be lost: its seat is vacant from then on.
+    /// Ends the turn of a holder whose connection may be lost: if it is, the seat is vacant from then on.
     pub(super) fn end_present(&mut self, now: Instant, outcome: Outcome) -> Moved {
         let absent = self.lease().filter(|lease| lease.absent_until.is_some()).map(Lease::slot);
         let Some(slot) = absent else { return self.end(now, outcome) };

@@ -7,7 +7,6 @@ use super::{Scheduler, SeatId, TurnNumber};
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos, Timers};
 
-/// Finding it.
 impl<S> Scheduler<S> {
     /// Finds the turn that `seat` holds, if a request that names the turn `fence` (or none) may act on it.
     ///
@@ -110,7 +109,7 @@ impl<'a, S> Holding<'a, S> {
         self.seat
     }
 
-    /// Returns whether the host says if an answer counts.
+    /// Returns whether the host decides if an answer counts.
     ///
     /// # Examples
     ///
@@ -125,7 +124,7 @@ impl<'a, S> Holding<'a, S> {
         self.ring.terms.judging > Nanos::ZERO
     }
 
-    /// Returns what is kept with the seat.
+    /// Returns the data of the seat.
     ///
     /// # Examples
     ///
@@ -157,14 +156,14 @@ impl<'a, S> Holding<'a, S> {
         self.ring.end(now, outcome)
     }
 
-    /// As [`end`](Self::end) by an answer, for an owner that tells the next holder at once: the clock of that
-    /// turn runs from `now`, unless the owner takes that [back](super::Scheduler::unstart). Also returns what
-    /// is kept with the seat of that holder. An error is a move whose next clock has not begun.
+    /// Ends the turn by an answer, like [`end`](Self::end), for an owner that tells the next holder at once:
+    /// the clock of that turn runs from `now`, unless the owner [takes that back](super::Scheduler::unstart).
+    /// Also returns the data of that holder's seat. An error is a move whose next clock has not begun.
     #[inline(always)]
     pub(crate) fn hand_over(self, now: Instant) -> Result<(HandOver, &'a S), Moved> {
         let Holding { ring, timers, seat, turn } = self;
         let Phase::Held(lease) = &ring.phase else { return Err(Moved::NOTHING) };
-        // Without a branch between them, as nearly always all are looked at.
+        // Without a branch between them, because nearly always all of them are evaluated.
         let goes_on =
             ring.named.is_none() & (ring.stays == Stays::NONE) & (ring.occupied >= ring.terms.min_seats);
         if unlikely(!goes_on | (lease.extra != Extra::None)) {
@@ -181,7 +180,7 @@ impl<'a, S> Holding<'a, S> {
             });
         };
         let (lapses, hold_until) = (now + ring.terms.time.silent, now + ring.terms.time.hold);
-        // Nearly always an earlier time was asked for, and is left where it is.
+        // Nearly always the alarm is set to an earlier time, and stays.
         if unlikely(ring.alarm.due.is_none_or(|due| lapses < due)) {
             ring.arm_by(timers, Some(lapses));
         }
@@ -190,8 +189,8 @@ impl<'a, S> Holding<'a, S> {
         Ok((HandOver { seat, turn, granted, lapses }, data))
     }
 
-    /// Sets the time that the holder may be silent anew, never beyond what the turn may last in all. Returns
-    /// when it lapses now, or `None` while the ring is paused.
+    /// Restarts the time that the holder may be silent, but never beyond the total time of the turn. Returns
+    /// when the turn lapses now, or `None` while the ring is paused.
     ///
     /// # Errors
     ///
@@ -209,7 +208,7 @@ impl<'a, S> Holding<'a, S> {
         self.ring.renew(now).inspect(|_| self.ring.arm(self.timers))
     }
 
-    /// Hands the answer to the host. The clock stands; returns until when the host may rule.
+    /// Hands the answer to the host. The clock stops; returns by when the host must decide.
     ///
     /// # Examples
     ///
@@ -220,7 +219,7 @@ impl<'a, S> Holding<'a, S> {
     /// assert_eq!(scheduler.holding(ann, None).err(), Some(Refusal::Judging));
     /// # Ok(()) }
     /// ```
-    #[must_use = "the host has to rule until then"]
+    #[must_use = "the host has to decide by then"]
     pub fn judge(self, now: Instant) -> Option<Instant> {
         let until = self.ring.judge(now);
         self.ring.arm(self.timers);
@@ -249,7 +248,7 @@ impl<S> Judged<'_, S> {
     #[doc = two_seats!("rules.judging = Judging::Host;")]
     /// let turn = scheduler.holding(ann, None)?.turn();
     /// let _ = scheduler.holding(ann, None)?.judge(now);
-    /// // A winning move: Ann has the next turn, too.
+    /// A winning move: Ann has the next turn as well.
     /// let moved = scheduler.judged(ann, turn)?.accept(now, Some(ann))?;
     /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(ann));
     /// # Ok(()) }
@@ -266,7 +265,7 @@ impl<S> Judged<'_, S> {
         Ok(moved)
     }
 
-    /// Refuses the answer: the turn and its clock go on, unless that was the last proposal allowed, or its
+    /// Refuses the answer: the turn and its clock continue, unless that was the last proposal allowed, or its
     /// holder is gone.
     ///
     /// # Examples
@@ -294,7 +293,7 @@ mod tests {
     use crate::turn::{Demand, Rules, SchedulerConfig, Weight};
 
     #[test]
-    fn to_hand_over_is_to_end_and_to_start() {
+    fn a_hand_over_ends_a_turn_and_starts_the_next() {
         for weights in [[1, 1, 1], [1, 3, 2]] {
             let mut now = Instant::ORIGIN;
             let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("rules that make sense");

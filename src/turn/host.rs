@@ -72,7 +72,7 @@ impl<S> Ring<S> {
         );
         *self.rules = rules;
         if let Phase::Held(lease) | Phase::Kept(lease) = &mut self.phase {
-            // It keeps its time, by which it may last longer than a turn does now.
+            // It keeps its time, so it may last longer than a turn may now.
             lease.extra = lease.extra.or_beyond();
             if before.judging == Nanos::ZERO {
                 (lease.judging_left, lease.proposals_left) = (self.terms.judging, self.terms.proposals_max);
@@ -93,7 +93,7 @@ impl<S> Ring<S> {
             let is_due = lease.deadline().is_some_and(|deadline| deadline <= now);
             let moved = match lease.clock {
                 _ if !is_due => None,
-                // A host that does not rule in time has refused.
+                // A host that does not decide in time has refused.
                 Clock::Judged { .. } => Some(self.refuse(now)),
                 Clock::Running { deadline, .. } if deadline <= now => {
                     Some(self.end_present(now, Outcome::Lapsed))

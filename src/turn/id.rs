@@ -2,8 +2,8 @@
 //! distinguishes it from all others that had this slot.
 //!
 //! Both parts share 64 bits, because thousands of connections keep the name of a seat, and every turn
-//! compares some: 24 bits of slot, which `Scheduler` sees to, and 40 bits of number, which at 1,000 newcomers
-//! a second last for 34 years.
+//! compares some: 24 bits of slot, which `Scheduler` ensures, and 40 bits of number, which last for 34 years
+//! at 1,000 newcomers a second.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -18,7 +18,7 @@ const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 /// The highest number of a seat.
 pub(super) const PLACE_MAX: u64 = (1 << (u64::BITS - SLOT_BITS)) - 1;
 
-/// Names one ring, and is never used for another.
+/// Identifies one ring, and is never used for another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RingId(u64);
 
@@ -36,7 +36,7 @@ impl RingId {
     }
 }
 
-/// Names one seat, and is never used for another.
+/// Identifies one seat, and is never used for another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeatId {
     pub(super) ring: RingId,
@@ -50,7 +50,7 @@ impl SeatId {
         SeatId { ring, seat: place << SLOT_BITS | u64::from(slot) }
     }
 
-    /// Returns the ring that the seat belongs to.
+    /// Returns the ring of the seat.
     ///
     /// # Examples
     ///
@@ -123,7 +123,7 @@ impl TurnNumber {
         self.0.get()
     }
 
-    /// Counts on from `last`, the number of the last turn granted (0 if none was), and returns the next one.
+    /// Increments `last`, the number of the last turn granted (0 if none was), and returns it.
     #[inline]
     pub(super) fn next(last: &mut u64) -> TurnNumber {
         let next = NonZeroU64::MIN.saturating_add(*last);

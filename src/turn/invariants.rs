@@ -185,7 +185,7 @@ fn own_clock_stands<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
         || extra == Extra::All
         || lease.is_some_and(|lease| !lease.clock.is_released());
     let will_not = ring.stands_from == Instant::FAR_FUTURE;
-    // A turn that lasts beyond the rules stops it at some time to come.
+    // A turn that lasts beyond the rules stops it at some later time.
     let agrees = if stands { !will_not } else { will_not || extra == Extra::Beyond };
     (!agrees).then(|| format!("from {:?}", ring.stands_from))
 }
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(found_in_ring(|ring| ring.occupied += 1), counted);
         assert_eq!(found_in_ring(|ring| assert!(ring.vacant.insert((Instant::ORIGIN, 9, 9)))), counted);
         assert_eq!(found_in_ring(|ring| ring.contention.weight += 1), contention);
-        assert_eq!(found_in_ring(|ring| ring.contention.add(0, 9, Some(9))), None, "as often as one likes");
+        assert_eq!(found_in_ring(|ring| ring.contention.add(0, 9, Some(9))), None, "however often");
         assert_eq!(found_in_ring(|ring| ring.contention.spoil()), peaks);
         let stop = |ring: &mut Ring<()>| {
             change_lease(ring, |lease| lease.clock = Clock::Stopped(lease.clock.left(Instant::ORIGIN)));

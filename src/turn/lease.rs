@@ -10,8 +10,8 @@
 //!                      Stopped <-------- (refuse, release while paused)
 //! ```
 //!
-//! An end of the turn leaves any of them. Pausing stops a running clock only: an unreleased one has not
-//! begun, and a judged one stands already.
+//! The end of the turn leaves any of them. Pausing stops a running clock only: an unreleased one has not
+//! begun, and a judged one is already stopped.
 
 use super::rules::Allowance;
 use super::{SeatId, TurnNumber};
@@ -39,12 +39,12 @@ pub(super) struct Lease {
     pub(super) extra: Extra,
 }
 
-/// Time of a turn that is no part of the bound on waiting.
+/// The time of a turn that is not part of the bound on waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Extra {
     /// There is none.
     None,
-    /// The time beyond the rules: the turn was extended, its time was raised when it went on, or the rules
+    /// The time beyond the rules: the turn was extended, its time was raised when it continued, or the rules
     /// have changed.
     Beyond,
     /// All of it: the host named its holder.
@@ -67,8 +67,8 @@ impl Lease {
         self.seat.slot()
     }
 
-    /// Returns when the turn, or the absence of its holder, runs out. An answer that is judged is waited for
-    /// in any case.
+    /// Returns when the turn, or the absence of its holder, runs out. An answer that is being judged is
+    /// waited for in any case.
     #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.clock {
@@ -84,7 +84,7 @@ impl Lease {
 pub(super) enum Clock {
     /// The holder has not been told yet.
     Unreleased(Allowance),
-    /// The holder has until `deadline` to say something, and until `hold_until` in all.
+    /// The holder has to send something by `deadline`, and has until `hold_until` in total.
     Running { deadline: Instant, hold_until: Instant },
     /// The ring is paused by the host.
     Stopped(Allowance),
@@ -97,7 +97,7 @@ impl Clock {
         Clock::Running { deadline: now + left.silent, hold_until: now + left.hold }
     }
 
-    /// Returns the clock after `left` goes on to run, or stands because the ring is paused.
+    /// Returns the clock that continues with `left`, or is stopped because the ring is paused.
     pub(super) fn go_on(now: Instant, left: Allowance, paused: bool) -> Clock {
         if paused { Clock::Stopped(left) } else { Clock::running(now, left) }
     }
@@ -136,7 +136,7 @@ mod tests {
     const LEFT: Allowance = Allowance { silent: Nanos::ZERO, hold: Nanos::MAX };
 
     #[test]
-    fn a_clock_goes_on_with_what_was_left() {
+    fn a_clock_continues_with_the_time_left() {
         let at = |secs| Instant::ORIGIN + Duration::from_secs(secs);
         let left = Allowance { silent: Duration::from_secs(3).into(), hold: Duration::from_secs(5).into() };
         let clock = Clock::go_on(at(10), left, false);

@@ -1,8 +1,7 @@
-//! The part of a ring that outlives its server: taken as values while it runs, and given back to the next
-//! one.
+//! The part of a ring that outlives its server: taken as values while it runs, and given to the next server.
 //!
-//! Clients do not outlive a server. So a restored ring has no client: its seats are away in their places, and
-//! a turn that was held waits for its absent holder.
+//! Clients do not outlive a server. So a restored ring has no clients: its seats are away in their places,
+//! and a turn that was held waits for its absent holder.
 
 use std::time::Duration;
 
@@ -15,10 +14,10 @@ use super::seat::{self, Seat};
 use super::{Demand, JoinError, RingId, Rules, Scheduler, SeatId, TurnNumber, Weight};
 use crate::time::{Instant, Nanos};
 
-/// A ring as it outlives its server.
+/// The part of a ring that outlives its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RingValue {
-    /// The rules that it goes by.
+    /// Its rules.
     pub rules: Rules,
     /// The number of the last turn that was granted, 0 if none was.
     pub last_turn: u64,
@@ -39,16 +38,16 @@ pub struct RingValue {
 pub struct Tag {
     /// Whole turns of weight 1.
     pub whole: u64,
-    /// Parts of one, in units of 2^-64.
+    /// The rest, in units of 2^-64 of a turn.
     pub part: u64,
-    /// The number of the tag, in the order in which they were handed out.
+    /// The number of the tag, in the order in which tags were handed out.
     pub given: u64,
 }
 
 /// A turn that is held, or kept for its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseValue {
-    /// The place of its holder. Of a raw holder there is no entry.
+    /// The place of its holder. A raw holder has no entry.
     pub place: u64,
     /// The number of the turn.
     pub turn: TurnNumber,
@@ -58,12 +57,12 @@ pub struct LeaseValue {
     pub hold: Option<Duration>,
     /// The holder has asked for one more turn.
     pub asks_again: bool,
-    /// The turn has ended, because its holder was lost while the ring was below quorum. It goes on under a
-    /// new number when the ring does.
+    /// The turn has ended, because its holder was lost while the ring was below quorum. When the ring
+    /// continues, so does the turn, under a new number.
     pub kept: bool,
 }
 
-/// The place of a seat in the order, as it outlives its server.
+/// The place of a seat in the order, which outlives its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeatOrder {
     /// The number of the seat in its ring.
@@ -72,34 +71,33 @@ pub struct SeatOrder {
     pub weight: Weight,
     /// When it wants the turn.
     pub demand: Demand,
-    /// Where it stands. Of the holder, whose place the ring's lease names, it means nothing.
+    /// Its standing. It means nothing for the holder, whose place is in the ring's lease.
     pub standing: Standing,
-    /// Its position in virtual time. It means something while the seat waits.
+    /// Its position in virtual time. It means something only while the seat waits.
     pub tag: Tag,
 }
 
-/// Where a seat stands in the order.
+/// The standing of a seat in the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It does not want the turn.
     Resting,
     /// It waits.
     Waiting,
-    /// Its turn came while its client was away. It waits anew when the client is back.
+    /// Its turn came while its client was away. It waits again when the client is back.
     Missed,
 }
 
-/// Taking values.
 impl<S> Scheduler<S> {
-    /// Has turns recorded: none is handed over in one step from now on, because a holder is told only once
-    /// its turn is stored, and seats whose place in the order changes aside are noted for
+    /// Records turns: from now on none is handed over in one step, because a holder is told only once its
+    /// turn is stored, and seats whose place changes while another seat's turn moves are noted for
     /// [`take_aside`](Self::take_aside).
     pub fn record(&mut self) {
         self.stays.insert(Stays::RECORDED);
         self.rings.iter_mut().for_each(|(_, ring)| ring.stays.insert(Stays::RECORDED));
     }
 
-    /// Returns what outlives the server of `ring`.
+    /// Returns the part of `ring` that outlives the server.
     #[must_use]
     pub fn value_of(&self, now: Instant, ring: RingId) -> Option<RingValue> {
         let ring = self.ring(ring)?;
@@ -129,7 +127,7 @@ impl<S> Scheduler<S> {
         })
     }
 
-    /// Returns what outlives the server of the place of `seat`.
+    /// Returns the part of the place of `seat` that outlives the server.
     #[must_use]
     pub fn order_of(&self, seat: SeatId) -> Option<SeatOrder> {
         let ring = self.ring(seat.ring()).filter(|ring| ring.has(seat))?;
@@ -142,8 +140,8 @@ impl<S> Scheduler<S> {
         Some(SeatOrder { place, weight, demand, standing, tag })
     }
 
-    /// Takes the seats of `ring` whose place in the order has changed while another seat's turn moved: those
-    /// whose turn came while they were away. Seats that are gone meanwhile may be among them.
+    /// Takes the seats of `ring` whose place in the order has changed while another seat's turn moved: their
+    /// turn came while they were away. Some of them may be gone meanwhile.
     pub fn take_aside(&mut self, ring: RingId) -> Vec<SeatId> {
         let Some(ring) = self.rings.get_mut(ring.slot() as usize).filter(|found| found.id == ring) else {
             return Vec::new();
@@ -157,18 +155,18 @@ impl<S> Scheduler<S> {
     }
 }
 
-/// Restoring.
 impl<S> Scheduler<S> {
     /// Makes a ring from its value, with its seats, all of which are away with fresh grace. Their ids are
-    /// returned in the order in which the seats were given.
+    /// returned in the order of `seats`.
     ///
-    /// - A turn that was held is held again, under the same number, for the longer one of the time left and
-    ///   `return_time`, but no longer than the rules allow a turn. If its holder is not back by then it
+    /// - A turn that was held is held again, under the same number, for the time left or for `return_time`,
+    ///   whichever is longer, but no longer than the rules allow a turn. If its holder is not back by then it
     ///   lapses. A lease whose place has no seat is over.
-    /// - For `return_time` a seat that waits is passed over while it is away, and keeps its place: so the
-    ///   quickest to come back does not overtake.
+    /// - For `return_time` a seat that waits is passed over while it is away, and keeps its place, so that
+    ///   the first clients to come back do not overtake the others.
     ///
-    /// A ring without seats is not made; rings that are made later go on above its last turn.
+    /// A ring without seats is not made; the turns of rings that are made later are numbered from above its
+    /// last one.
     ///
     /// # Errors
     ///
@@ -201,12 +199,12 @@ impl<S> Scheduler<S> {
         Ok(Some((id, places)))
     }
 
-    /// Has rings that are made from now on go on above `turn`.
+    /// Numbers the turns of rings that are made from now on from above `turn`.
     pub fn begin_above(&mut self, turn: u64) {
         self.turn_floor = self.turn_floor.max(turn);
     }
 
-    /// The time in which seats come back to their places in the queue is over, in all rings.
+    /// Ends the time in which seats come back to their places in the queue, in all rings.
     pub(super) fn end_return(&mut self) {
         for (_, ring) in &mut self.rings {
             let away = ring.queue.end_return(&mut ring.seats);
@@ -217,7 +215,7 @@ impl<S> Scheduler<S> {
         }
     }
 
-    /// Takes the next ring in which seats have lost their place because they were not back in time, which
+    /// Takes the next ring in which seats have lost their place because they were not back in time, as
     /// [`poll_expired`](Self::poll_expired) has noticed.
     pub fn poll_returned(&mut self) -> Option<RingId> {
         self.returned.pop()
@@ -228,7 +226,7 @@ impl<S> Scheduler<S> {
 pub(super) const RETURN: u32 = u32::MAX;
 
 impl<S> Ring<S> {
-    /// A seat that is away, and stands in no list yet.
+    /// Makes a seat that is away and not yet in a list.
     fn restore_seat(&mut self, now: Instant, order: SeatOrder, data: S) -> SeatId {
         let SeatOrder { place, weight, demand, standing, tag } = order;
         let seat = Seat {

@@ -5,13 +5,13 @@
 //!
 //! # Driving it
 //!
-//! 1. Tell it what the world did: [`join`](Scheduler::join), [`occupy`](Scheduler::occupy),
+//! 1. Tell it what happens: [`join`](Scheduler::join), [`occupy`](Scheduler::occupy),
 //!    [`vacate`](Scheduler::vacate), [`retire`](Scheduler::retire), [`ask`](Scheduler::ask),
-//!    [`rest`](Scheduler::rest), and what a holder does with its turn: [`holding`](Scheduler::holding).
-//! 2. Tell the seats that the returned [`Moved`] names, and say so with [`start`](Scheduler::start): the
-//!    clock of a turn runs from when its holder is told.
+//!    [`rest`](Scheduler::rest), and the actions of a holder: [`holding`](Scheduler::holding).
+//! 2. Tell the seats that the returned [`Moved`] names, and then call [`start`](Scheduler::start): the clock
+//!    of a turn runs from when its holder is told.
 //! 3. When [`next_deadline`](Scheduler::next_deadline) has come, call
-//!    [`poll_expired`](Scheduler::poll_expired) until it says `None`.
+//!    [`poll_expired`](Scheduler::poll_expired) until it returns `None`.
 //!
 //! # Invariants
 //!
@@ -19,9 +19,10 @@
 //! - At most one answer counts for a turn, and it came from the seat that held it. A refused request changes
 //!   nothing.
 //! - No seat gains by leaving, joining, dropping or resuming, and no seat that waits loses by it. While a
-//!   seat waits, all others together get at most as many turns as others stood in the queue when it began to
-//!   (with equal weights). With different weights: the greatest sum of the weights of others that stood there
-//!   at the same time, divided by its own, rounded up, and one for each that stood there when it began.
+//!   seat waits, all others together get at most as many turns as there were others in the queue when its
+//!   wait began (with equal weights). With different weights: the greatest sum of the weights of others that
+//!   were in the queue at the same time, divided by its own, rounded up, and one for each that was there when
+//!   its wait began.
 //!
 //! # Examples
 //!

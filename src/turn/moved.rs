@@ -7,8 +7,8 @@ use crate::time::Instant;
 
 /// The outcome of one step: a turn ended, one began, both, or neither.
 ///
-/// Both stand in one value because the order in which the two seats hear of it is the protocol's.
-#[must_use = "the seats that it names have to be told"]
+/// Both are in one value because the protocol decides in which order the two seats are told.
+#[must_use = "the seats in it have to be told"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Moved {
     /// The turn that ended, if one did.
@@ -43,14 +43,14 @@ pub(crate) struct HandOver {
     pub(crate) seat: SeatId,
     /// The turn that it has answered.
     pub(crate) turn: TurnNumber,
-    /// The next turn. Its holder is to be told at once, or [cannot be](super::Scheduler::unstart).
+    /// The next turn. Its holder is told at once, or [the start is taken back](super::Scheduler::unstart).
     pub(crate) granted: Grant,
-    /// When that one lapses.
+    /// When the next turn lapses.
     pub(crate) lapses: Instant,
 }
 
 impl HandOver {
-    /// The same as a move that no client has heard of yet.
+    /// The same as a move of which no client has been told yet.
     pub(crate) fn moved(self) -> Moved {
         let ended = Ended { seat: self.seat, turn: self.turn, outcome: Outcome::Answered };
         Moved { ended: Some(ended), granted: Some(self.granted) }
@@ -138,14 +138,14 @@ pub enum HeldClock {
         /// When the turn lapses.
         deadline: Instant,
     },
-    /// It stands, because the host has paused the ring.
+    /// It is stopped, because the host has paused the ring.
     Stopped {
         /// The time left.
         left: std::time::Duration,
     },
-    /// It stands, because the answer is with the host.
+    /// It is stopped, because the answer is with the host.
     Judged {
-        /// The time left when it goes on.
+        /// The time left when it continues.
         left: std::time::Duration,
         /// When the host's time runs out.
         until: Instant,
@@ -219,7 +219,7 @@ impl std::error::Error for HostError {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// As many seats as allowed exist, in all rings together.
+    /// As many seats as allowed exist, in total over all rings.
     SeatsFull,
     /// As many rings as allowed exist.
     RingsFull,
@@ -229,7 +229,7 @@ pub enum JoinError {
     UnknownRing,
     /// The rules of the new ring make no sense.
     Rules(RulesError),
-    /// The scheduler drains: no seat would ever get the turn.
+    /// The scheduler is draining: no seat would ever get the turn.
     Draining,
 }
 

@@ -3,12 +3,12 @@
 //! A seat that begins to wait gets a tag, *virtual time + 1/weight*, and the smallest tag is next. Virtual
 //! time is the tag of the last turn that was granted, so it never moves back, and the tags of one weight only
 //! grow: a list per weight keeps them sorted. With equal weights there is one list, and every operation is
-//! O(1). Otherwise the next seat is the smallest of the lists' heads, of which there are at most 100.
+//! O(1). Otherwise the next seat is the smallest of at most 100 heads of lists.
 //!
 //! The lists run through the seats themselves. A seat that is away keeps its place in its list, and is
 //! dropped when it comes up.
 //!
-//! Seats that come back after a restart of the server have a list of their own, by tag and whatever their
+//! Seats that come back after a restart of the server have a list of their own, by tag, whatever their
 //! weight. While they are expected, those that are away are passed over there, and keep their place.
 
 use slab::Slab;
@@ -35,8 +35,9 @@ fn share(weight: Weight) -> u64 {
 
 const NIL: u32 = u32::MAX;
 
-/// The neighbours of a queued seat in the list of its weight. Those of a seat that is not queued, and what
-/// comes before the first one, mean nothing: so the first is taken out without a look at the next.
+/// The neighbours of a queued seat in the list of its weight. They mean nothing for a seat that is not
+/// queued, and neither does the predecessor of the first one: so the first is taken out without looking at
+/// the next.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Links {
     prev: u32,
@@ -54,7 +55,7 @@ struct Lane {
     weight: Option<Weight>,
     head: u32,
     tail: u32,
-    /// Seats in it whose client is there.
+    /// The number of its seats whose client is present.
     present: u32,
 }
 
@@ -71,14 +72,14 @@ pub(super) struct Queue {
     virtual_time: Tag,
     /// Tags handed out.
     given: u64,
-    /// Queued seats, those that are away included.
+    /// Queued seats, including those that are away.
     len: u32,
     ones: Lane,
     /// The lists of weights above 1, and of seats that came back. Empty in nearly every ring.
     heavy: Vec<Lane>,
-    /// The number of the last tag that seats which came back can have; 0 in a ring that was not restored.
+    /// The number of the last tag that a returned seat can have; 0 in a ring that was not restored.
     returned: u64,
-    /// Those of them that are away are passed over, and keep their place.
+    /// Returned seats that are away are passed over, and keep their place.
     passes_over: bool,
 }
 
@@ -102,18 +103,18 @@ impl Queue {
         self.len
     }
 
-    /// Returns the number of queued seats whose client is there.
+    /// Returns the number of queued seats whose client is present.
     pub(super) fn present(&self) -> u32 {
         self.lanes().map(|lane| lane.present).sum()
     }
 
-    /// Returns how far `tag` lies behind virtual time, in whole turns of weight 1 and units of 2^-64.
+    /// Returns how far `tag` is after virtual time, in whole turns of weight 1 and units of 2^-64.
     pub(super) fn distance(&self, tag: Tag) -> (u64, u64) {
         let (part, borrow) = tag.part.overflowing_sub(self.virtual_time.part);
         (tag.whole.wrapping_sub(self.virtual_time.whole).wrapping_sub(borrow.into()), part)
     }
 
-    /// Says why the lists are not those of their seats, if they are not.
+    /// Returns how the lists differ from their seats, if they do.
     pub(super) fn fault<S>(&self, seats: &Slab<Seat<S>>) -> Option<String> {
         let listed: usize = self.lanes().map(|lane| self.lane_slots(seats, lane).count()).sum();
         if listed != self.len as usize {
@@ -143,8 +144,8 @@ impl Queue {
         (!is_sound).then(|| format!("{slots:?}, {present} present, in {lane:?}"))
     }
 
-    /// Gives the seat at `slot` a tag and queues it behind all others of its weight: its wait begins at
-    /// `own`, by the ring's own clock.
+    /// Gives the seat at `slot` a tag and queues it after all others of its weight: its wait begins at `own`,
+    /// by the ring's own clock.
     #[inline]
     pub(super) fn push<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32, own: Instant, is_held: bool) {
         self.given += 1;
@@ -172,7 +173,7 @@ impl Queue {
         }
     }
 
-    /// Takes the queued seat at `slot` out, wherever it stands.
+    /// Removes the queued seat at `slot`, wherever it is.
     #[inline(never)]
     pub(super) fn remove<S>(&mut self, seats: &mut Slab<Seat<S>>, slot: u32) {
         let seat = &seats[slot as usize];
@@ -194,8 +195,8 @@ impl Queue {
         }
     }
 
-    /// Takes the seat with the smallest tag out, if there are no others than of weight 1 and its client is
-    /// there: the turn is its own, and virtual time moves to its tag.
+    /// Removes the seat with the smallest tag, if there are only seats of weight 1 and its client is present:
+    /// it gets the turn, and virtual time moves to its tag.
     #[inline(always)]
     pub(super) fn pop<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<u32> {
         let slot = self.ones.head;
@@ -211,8 +212,8 @@ impl Queue {
         Some(slot)
     }
 
-    /// The same for seats of any weight, those that are away included: the slot of one that is away is an
-    /// error, and virtual time does not move.
+    /// Does the same for seats of any weight, including those that are away: the slot of a seat that is away
+    /// is an error, and virtual time does not move.
     pub(super) fn pop_of_many<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Option<Result<u32, u32>> {
         let slot = self.first(seats)?;
         self.remove(seats, slot);
@@ -223,7 +224,7 @@ impl Queue {
         if !seat.occupied {
             return Some(Err(slot));
         }
-        // That of a seat which came back may be behind.
+        // The tag of a returned seat may be before virtual time.
         self.virtual_time = self.virtual_time.max(seat.tag);
         Some(Ok(slot))
     }
@@ -252,12 +253,11 @@ impl Queue {
         heads.min_by_key(|&head| seats[head as usize].tag)
     }
 
-    /// Counts the seats that are there and have a smaller tag than the one at `slot`, which has just been
+    /// Counts the seats that are present and have a smaller tag than the one at `slot`, which has just been
     /// queued.
     ///
-    /// Only lighter seats can have been queued before and stand behind it: their lists are walked from the
-    /// end, for [`WALK_MAX`] seats at most. For a seat that stands further from the end the count is an
-    /// estimate.
+    /// Only lighter seats can have been queued before and come after it: their lists are walked from the end,
+    /// for [`WALK_MAX`] seats at most. For a seat that is further from the end the count is an estimate.
     pub(super) fn ahead_of<S>(&self, seats: &Slab<Seat<S>>, slot: u32) -> usize {
         let tag = seats[slot as usize].tag;
         self.lanes().map(|lane| ahead_in(lane, seats, tag)).sum()
@@ -311,7 +311,7 @@ impl Queue {
         queue
     }
 
-    /// Takes the seats out that came back with the ring and whose clients have not.
+    /// Removes the seats that were restored with the ring and whose clients have not come back.
     pub(super) fn end_return<S>(&mut self, seats: &mut Slab<Seat<S>>) -> Vec<u32> {
         self.passes_over = false;
         let Some(lane) = self.heavy.iter().find(|lane| lane.weight.is_none()) else { return Vec::new() };
@@ -363,8 +363,8 @@ impl Queue {
     }
 }
 
-/// Seats of a lane that are looked at to count those ahead of another one. A client can ask for that count in
-/// four bytes, and again.
+/// The number of seats of a lane that are visited to count those ahead of another one. A client can ask for
+/// that count in four bytes, as often as it likes.
 const WALK_MAX: usize = 256;
 
 /// Returns how many present seats of `lane` have a tag smaller than `tag`: an estimate if more than
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_weights_come_in_the_order_in_which_they_were_queued() {
+    fn equal_weights_come_in_the_order_of_queuing() {
         let mut line = Line::default();
         let slots: Vec<u32> = (0..5).map(|_| line.add(1)).collect();
         line.queue.remove(&mut line.seats, slots[2]);
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seats_ahead_are_those_that_are_there_and_have_a_smaller_tag() {
+    fn the_seats_ahead_are_those_present_with_a_smaller_tag() {
         let mut line = Line::default();
         let [first, second, third] = [1, 1, 1].map(|weight| line.add(weight));
         line.drop(first);
@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seats_ahead_of_one_far_from_the_end_are_estimated() {
+    fn the_number_ahead_of_a_seat_far_from_the_end_is_estimated() {
         let mut line = Line::default();
         let slots: Vec<u32> = (0..1_000).map(|_| line.add(1)).collect();
         let ahead = |line: &Line, nth: usize| line.queue.ahead_of(&line.seats, slots[nth]);

@@ -1,7 +1,7 @@
-//! One ring: its seats, where its turn is, and its own clock.
+//! One ring: its seats, its turn, and its own clock.
 //!
-//! Its methods stand where they belong: seats come and go in `seating.rs`, the turn that is held is in
-//! `held.rs`, how it moves in `grants.rs`, and what the host does in `host.rs`.
+//! Its methods are in the files of their topics: seats come and go in `seating.rs`, the turn that is held is
+//! in `held.rs`, its moves are in `grants.rs`, and the commands of the host are in `host.rs`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,15 +22,15 @@ use crate::time::{Alarm, Instant, Nanos, Timers, earlier};
 pub(super) enum Phase {
     /// No seat holds it.
     Idle,
-    /// Its holder was lost while the ring was below quorum: it is first when the ring goes on. Its clock is
+    /// Its holder was lost while the ring was below quorum: it is first when the ring continues. Its clock is
     /// stopped.
     Kept(Lease),
     /// A seat holds it.
     Held(Lease),
 }
 
-/// The reasons why a turn does not go to the next holder in one step. Nearly always there is none, so that
-/// one comparison tells.
+/// The reasons why a turn does not go to the next holder in one step. Nearly always there is none, so one
+/// comparison is enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stays(u8);
 
@@ -66,8 +66,8 @@ impl Stays {
     }
 }
 
-/// Seats whose place in the order has changed while the turn of another one moved. Noted only where the ring
-/// is recorded, and until they are taken.
+/// Seats whose place in the order has changed while the turn of another one moved. They are noted only if the
+/// ring is recorded, and until they are taken.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Aside(Vec<u32>);
 
@@ -100,10 +100,10 @@ pub(super) struct Ring<S> {
     pub(super) last_place: u64,
     pub(super) stays: Stays,
     pub(super) aside: Aside,
-    /// From when the ring's own clock stands (see [`Ring::stands_from`]); the far future while nothing will
-    /// stop it.
+    /// The time from which the ring's own clock is stopped (see [`Ring::stands_from`]); the far future while
+    /// nothing will stop it.
     pub(super) stands_from: Instant,
-    /// How long it has stood before that.
+    /// How long it had been stopped before that.
     pub(super) stopped: Nanos,
     pub(super) turn_time: TurnTime,
     pub(super) contention: Contention,
@@ -174,14 +174,14 @@ impl<S> Ring<S> {
         self.seats[slot as usize].occupied && !is_absent
     }
 
-    /// Whether the seat at `slot` will get the turn and does not have it, its client being there.
+    /// Whether the seat at `slot` will get the turn and does not have it, and its client is present.
     pub(super) fn is_waiting(&self, slot: u32) -> bool {
         let seat = &self.seats[slot as usize];
         let is_kept = matches!(self.phase, Phase::Kept(kept) if kept.slot() == slot);
         seat.occupied && (seat.standing == Standing::Queued || is_kept)
     }
 
-    /// How many seats that are there come before the waiting `slot`, the holder included.
+    /// How many present seats come before the waiting `slot`, including the holder.
     pub(super) fn ahead_of(&self, slot: u32) -> usize {
         let holder = match self.phase {
             Phase::Held(_) => 1,
@@ -194,18 +194,19 @@ impl<S> Ring<S> {
         }
     }
 
-    /// The ring's own time: it never goes back, and stands while no seat can be blamed for what others wait.
+    /// The ring's own time: it never goes back, and is stopped while no seat can be blamed for the waits of
+    /// others.
     #[inline]
     pub(super) fn own_time(&self, now: Instant) -> Instant {
         now.min(self.stands_from) - self.stopped
     }
 
-    /// How long the ring's own clock has stood until `now`.
+    /// How long the ring's own clock has been stopped until `now`.
     pub(super) fn stopped(&self, now: Instant) -> Nanos {
         self.stopped.saturating_add(now.nanos_since(self.stands_from))
     }
 
-    /// Looks anew at whether the ring's own clock stands, after what decides it changed.
+    /// Decides again whether the ring's own clock is stopped, after one of the reasons has changed.
     #[inline]
     pub(super) fn settle_clock(&mut self, now: Instant) {
         let own = self.own_time(now);
@@ -213,8 +214,8 @@ impl<S> Ring<S> {
         self.stands_from = self.stands_from(now, own);
     }
 
-    /// Says from when the ring's own clock stands: below quorum, paused, until the holder is told, and for as
-    /// long as a turn lasts by the host's will or beyond the rules.
+    /// Returns the time from which the ring's own clock is stopped: below quorum, paused, until the holder is
+    /// told, and for as long as a turn lasts by the host's will or beyond the rules.
     #[inline]
     pub(super) fn stands_from(&self, now: Instant, own: Instant) -> Instant {
         if unlikely(self.stays.are_paused() || !self.has_quorum()) {
@@ -243,20 +244,20 @@ impl<S> Ring<S> {
         self.deadline_by(self.lease().and_then(Lease::deadline))
     }
 
-    /// The same, if the turn that is held runs out at `held`.
+    /// Returns the same, if the turn that is held runs out at `held`.
     fn deadline_by(&self, held: Option<Instant>) -> Option<Instant> {
         let grace_ends = self.vacant.first().map(|&(since, ..)| since + self.terms.seat_grace);
         earlier(held, grace_ends)
     }
 
     /// Asks for the ring's next deadline after every change: that of the turn, the end of its holder's
-    /// absence, or of the first grace.
+    /// absence, or the end of the first grace.
     #[inline(always)]
     pub(super) fn arm(&mut self, timers: &mut Timers<u32>) {
         self.arm_by(timers, self.lease().and_then(Lease::deadline));
     }
 
-    /// The same, for a turn that runs out at `held`.
+    /// Does the same, for a turn that runs out at `held`.
     pub(super) fn arm_by(&mut self, timers: &mut Timers<u32>, held: Option<Instant>) {
         let deadline = self.deadline_by(held);
         timers.set(&mut self.alarm, self.id.slot(), deadline);

@@ -38,13 +38,14 @@ pub struct Rules {
     pub turn_deadline: Duration,
     /// How long a turn may last in total, however often it is renewed. Default: as long as `turn_deadline`.
     pub hold_max: HoldMax,
-    /// How long a holder whose connection is lost keeps the turn. Default zero. Its clock runs on meanwhile.
+    /// How long a holder whose connection is lost keeps the turn. Default zero. Its clock keeps running
+    /// meanwhile.
     pub turn_grace: Duration,
     /// How long a seat that is away keeps its place. Default 60 s.
     pub seat_grace: Duration,
     /// The judge of answers. Default automatic.
     pub judging: Judging,
-    /// How long the answers of one turn may be judged, all together. Default 5 s.
+    /// How long the answers of one turn may be judged, in total. Default 5 s.
     pub judging_timeout: Duration,
     /// Answers of one turn that the host may refuse. With the last refusal the turn lapses. Default 16.
     pub proposals_max: u16,
@@ -192,7 +193,7 @@ impl Rules {
     }
 }
 
-/// The rules as every turn needs them.
+/// The rules in the form that every turn needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) min_seats: u32,
@@ -210,7 +211,7 @@ pub(super) struct Terms {
 /// The time that a holder has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Allowance {
-    /// The time until it has to say something. Never more than `hold`.
+    /// The time until it has to send something. Never more than `hold`.
     pub(super) silent: Nanos,
     /// The time in total.
     pub(super) hold: Nanos,
@@ -219,7 +220,7 @@ pub(super) struct Allowance {
 /// The demands that a ring's seats may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Demands {
-    /// Each seat chooses. A seat that does not say wants every turn.
+    /// Each seat chooses. A seat that does not choose wants every turn.
     #[default]
     Any,
     /// All seats have this demand.
@@ -252,8 +253,8 @@ pub enum Judging {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct SchedulerConfig {
-    /// The most seats in all rings together, occupied and away. Default 10,000. Each costs at most 150 bytes,
-    /// plus its data.
+    /// The most seats in total over all rings, occupied and away. Default 10,000. Each costs at most 150
+    /// bytes, plus its data.
     pub max_seats: usize,
     /// The most rings at once. Default 1,024. Each costs at most 1 KiB.
     pub max_rings: usize,

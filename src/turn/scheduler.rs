@@ -1,4 +1,4 @@
-//! The scheduler: many rings, their limits and timers, and all that may be asked of them.
+//! The scheduler: many rings, their limits and timers, and all their methods.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::time::{Alarm, Instant, Timers};
 
 /// Lets the seats of many rings take turns.
 ///
-/// Each seat carries a value `S` of its owner's (a name, a connection). See the
+/// Each seat carries a value `S` that belongs to its owner (a name, a connection). See the
 /// [module's documentation](super) for how to drive it.
 ///
 /// A turn costs O(1), whatever the number of seats; with different weights, O(number of different weights).
@@ -27,14 +27,14 @@ pub struct Scheduler<S> {
     pub(super) rings: Slab<Ring<S>>,
     pub(super) lives: u64,
     pub(super) seats: usize,
-    /// The highest turn number of any forgotten ring: a ring made later goes on above it.
+    /// The highest turn number of any forgotten ring: a ring made later continues above it.
     pub(super) turn_floor: u64,
     pub(super) draining: bool,
-    /// Those that every ring begins with.
+    /// The reasons with which every ring begins.
     pub(super) stays: Stays,
     /// The end of the time in which seats of restored rings come back to their places.
     pub(super) returning: Alarm,
-    /// Rings in which some have not.
+    /// Rings with seats that did not come back in time.
     pub(super) returned: Vec<RingId>,
     pub(super) timers: Timers<u32>,
 }
@@ -44,8 +44,7 @@ pub struct Scheduler<S> {
 pub struct Expired<S> {
     /// A turn that lapsed or whose holder did not come back, and the next one.
     pub moved: Moved,
-    /// A seat that was away for longer than its grace, with what was kept with it. Its id means nothing from
-    /// now on.
+    /// A seat that was away for longer than its grace, with its data. Its id means nothing from now on.
     pub retired: Option<(SeatId, S)>,
 }
 
@@ -82,8 +81,6 @@ impl<S> Scheduler<S> {
             timers: Timers::default(),
         })
     }
-
-    // Getters.
 
     /// Returns the limits, and the rules of rings that have none of their own.
     ///
@@ -155,7 +152,7 @@ impl<S> Scheduler<S> {
     }
 
     /// Returns the number of the last turn granted in `ring`: 0 before the first, and for a ring that does
-    /// not exist the number above which it would go on.
+    /// not exist the number above which it would begin.
     ///
     /// # Examples
     ///
@@ -216,7 +213,7 @@ impl<S> Scheduler<S> {
         self.ring(ring).is_some()
     }
 
-    /// Returns whether a client has `seat`: it is there, or it was lost so recently that its absence is not
+    /// Returns whether a client has `seat`: it is present, or it was lost so recently that its absence is not
     /// decided yet.
     ///
     /// # Examples
@@ -234,7 +231,7 @@ impl<S> Scheduler<S> {
 
     /// Returns how many present seats come before the waiting `seat`, including the holder; 0 for a seat that
     /// does not wait. The number is exact when the seat has just begun to wait, unless more than 256 lighter
-    /// seats stand behind it.
+    /// seats come after it.
     ///
     /// # Examples
     ///
@@ -281,7 +278,7 @@ impl<S> Scheduler<S> {
         self.ring(ring).map_or(0, |ring| ring.occupied as usize)
     }
 
-    /// Returns the number of seats, occupied and away, in all rings.
+    /// Returns the number of seats, occupied and away, in total over all rings.
     ///
     /// # Examples
     ///
@@ -349,8 +346,8 @@ impl<S> Scheduler<S> {
         })
     }
 
-    /// Returns how long the own clock of `ring` has stood: below quorum, paused, until holders were told, and
-    /// for what the host added.
+    /// Returns how long the own clock of `ring` has been stopped: below quorum, paused, until holders were
+    /// told, and for time that the host added.
     ///
     /// # Examples
     ///
@@ -397,7 +394,7 @@ impl<S> Scheduler<S> {
         self.timers.next()
     }
 
-    /// Returns the seat that has been away for longest, in all rings.
+    /// Returns the seat that has been away for longest, over all rings.
     ///
     /// # Examples
     ///
@@ -434,8 +431,6 @@ impl<S> Scheduler<S> {
         let longest = deserted.min_by_key(|(_, ring)| ring.vacant.last().map(|&(since, ..)| since));
         longest.map(|(_, ring)| ring.id)
     }
-
-    // Events of the world.
 
     /// Makes a ring without seats. The first [`join`](Self::join) should follow: a ring is forgotten with its
     /// last seat, not before.
@@ -554,7 +549,7 @@ impl<S> Scheduler<S> {
     #[doc = two_seats!()]
     /// let moved = scheduler.vacate(now, bob);
     /// assert!(moved.is_nothing(), "he holds no turn that could end");
-    /// // Ann's turn ends with her connection. Nobody is next: two occupied seats are the minimum.
+    /// // Ann's turn ends with her connection. No seat is next: two occupied seats are the minimum.
     /// let moved = scheduler.vacate(now, ann);
     /// assert_eq!(moved.ended.map(|ended| ended.outcome), Some(Outcome::Gone));
     /// assert_eq!(moved.granted, None);
@@ -564,7 +559,7 @@ impl<S> Scheduler<S> {
         self.with_seat(seat, |ring, slot| ring.vacate(now, slot)).unwrap_or_default()
     }
 
-    /// Vacates as [`vacate`](Self::vacate) does, for a client that is there and does not take its turns: it
+    /// Vacates like [`vacate`](Self::vacate), for a client that is present and does not take its turns: it
     /// gets no `turn_grace`.
     ///
     /// # Examples
@@ -623,8 +618,8 @@ impl<S> Scheduler<S> {
         deadline
     }
 
-    /// Says that the holder of a turn that was [handed over](super::Holding::hand_over) at `now` cannot be
-    /// told of it yet: its clock has not begun.
+    /// Takes back the start of a turn that was [handed over](super::Holding::hand_over) at `now`, because its
+    /// holder cannot be told of it yet: its clock has not begun.
     #[cold]
     pub(crate) fn unstart(&mut self, now: Instant, granted: Grant) {
         let at = granted.seat.ring().slot() as usize;
@@ -649,7 +644,7 @@ impl<S> Scheduler<S> {
         self.with_seat(seat, |ring, slot| ring.ask(now, slot)).unwrap_or_default()
     }
 
-    /// Rests until it asks: a seat that waits leaves the queue, and the holder gives its turn up.
+    /// Rests until it asks: a seat that waits leaves the queue, and a holder gives up its turn.
     ///
     /// # Errors
     ///
@@ -667,8 +662,6 @@ impl<S> Scheduler<S> {
     pub fn rest(&mut self, now: Instant, seat: SeatId) -> Result<Moved, Refusal> {
         self.with_seat(seat, |ring, slot| ring.rest(now, slot)).unwrap_or(Err(Refusal::NotYourTurn))
     }
-
-    // Commands of the host.
 
     /// Names the seat that gets the next turn: one that waits, or the holder. After that turn the order
     /// continues.
@@ -754,7 +747,7 @@ impl<S> Scheduler<S> {
         })
     }
 
-    /// Ends a pause. The clock of the turn goes on with the time that was left.
+    /// Ends a pause. The clock of the turn continues with the time that was left.
     ///
     /// # Errors
     ///
@@ -802,7 +795,7 @@ impl<S> Scheduler<S> {
     /// let mut rules = Rules::default();
     /// rules.turn_deadline = Duration::from_secs(5);
     /// let _ = scheduler.set_rules(now, ring, rules)?;
-    /// // Ann's turn keeps its time. Bob's has the new one.
+    /// // Ann's turn keeps its time. Bob's gets the new one.
     /// let grant = scheduler.holding(ann, None)?.end(now, Outcome::Answered).granted.expect("Bob's");
     /// assert_eq!(scheduler.start(now, grant.seat, grant.turn), Some(now + Duration::from_secs(5)));
     /// # Ok(()) }
@@ -869,8 +862,6 @@ impl<S> Scheduler<S> {
         }
         None
     }
-
-    // Inside.
 
     #[inline]
     pub(super) fn ring(&self, id: RingId) -> Option<&Ring<S>> {

@@ -79,8 +79,7 @@ pub(super) struct Seat<S> {
     pub(super) weight: Weight,
     pub(super) demand: Demand,
     pub(super) standing: Standing,
-    /// A client sits on it. Also true of a holder whose absence is not decided yet (see
-    /// `Lease::absent_until`).
+    /// A client has it. Also true of a holder whose absence is not decided yet (see `Lease::absent_until`).
     pub(super) occupied: bool,
 }
 
@@ -93,7 +92,7 @@ impl<S> Seat<S> {
     }
 }
 
-/// Where a seat stands in the order, whether or not its client is there.
+/// The standing of a seat in the order, whether or not its client is present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Standing {
     /// In the queue.
@@ -102,6 +101,6 @@ pub(super) enum Standing {
     Resting,
     /// It holds the turn, or its turn is kept while the ring is below quorum.
     Holding,
-    /// Its turn came while its client was away. It waits anew when the client is back.
+    /// Its turn came while its client was away. It waits again when the client is back.
     Missed,
 }

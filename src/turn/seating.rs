@@ -1,4 +1,4 @@
-//! Seats come and go, and say whether they want the turn.
+//! Seats that come and go, and that want the turn or not.
 
 use super::lease::{Clock, Lease};
 use super::memory::Tag;
@@ -36,7 +36,7 @@ impl<S> Ring<S> {
         (slot, Moved { ended: None, granted: self.advance(now) })
     }
 
-    /// The seat's client is back.
+    /// Notes that the seat's client is back.
     pub(super) fn occupy(&mut self, now: Instant, slot: u32) -> Moved {
         if let Some(lease) = self.lease_of(slot) {
             lease.absent_until = None;
@@ -62,8 +62,8 @@ impl<S> Ring<S> {
         Moved { ended: None, granted: self.advance(now) }
     }
 
-    /// The seat's connection is lost; its place is kept. An answer that is judged, or a grace for turns,
-    /// keeps the turn, too.
+    /// Notes that the seat's connection is lost; its place is kept. An answer that is being judged, or a
+    /// grace for turns, also keeps the turn.
     pub(super) fn vacate(&mut self, now: Instant, slot: u32) -> Moved {
         let (grace, draining) = (self.terms.turn_grace, self.stays.are_draining());
         if let Some(lease) = self.lease_of(slot) {
@@ -72,8 +72,8 @@ impl<S> Ring<S> {
             }
             if lease.clock.is_judged() || grace > Nanos::ZERO && !draining {
                 lease.absent_until = Some(now + grace);
-                // Or else it could come and go for ever, each time before it is told. Where turns are
-                // recorded, only the owner knows why it was not.
+                // Otherwise it could come and go for ever, each time before it is told. Where turns are
+                // recorded, only the owner knows why it was not told.
                 if !self.stays.are_recorded() {
                     self.begin(now);
                 }
@@ -83,7 +83,7 @@ impl<S> Ring<S> {
         self.lose(now, slot)
     }
 
-    /// The seat is vacant from now on, and a turn that it holds ends or is kept.
+    /// Makes the seat vacant from now on. A turn that it holds ends or is kept.
     pub(super) fn lose(&mut self, now: Instant, slot: u32) -> Moved {
         let seat = &mut self.seats[slot as usize];
         if !seat.occupied {
@@ -110,8 +110,8 @@ impl<S> Ring<S> {
         moved
     }
 
-    /// The holder was lost, and the ring is below quorum: its turn ends, and goes on under a new number if it
-    /// is back in time.
+    /// Keeps the turn of a holder that was lost while the ring is below quorum: the turn ends, and continues
+    /// under a new number if the holder is back in time.
     pub(super) fn keep(&mut self, now: Instant, lease: Lease) -> Moved {
         let Lease { seat, turn, clock, .. } = lease;
         self.phase =
@@ -126,7 +126,7 @@ impl<S> Ring<S> {
         self.occupied -= 1;
     }
 
-    /// The seat is given up; its place is gone.
+    /// Gives up the seat; its place is gone.
     pub(super) fn retire(&mut self, now: Instant, slot: u32) -> (Moved, S) {
         let mut moved = Moved::NOTHING;
         let (standing, weight) = (self.seats[slot as usize].standing, self.seats[slot as usize].weight);

@@ -1,4 +1,4 @@
-//! The scheduler by its promises, a test for each sentence of docs/PROTOCOL.md about the turn.
+//! The promises of the scheduler: a test for each sentence of docs/PROTOCOL.md about the turn.
 
 use std::time::Duration;
 
@@ -138,7 +138,7 @@ impl Table {
         self.scheduler.holding(seat, None)?.renew(self.now)
     }
 
-    /// Time goes by, and everything ends at its deadline.
+    /// Lets time pass; everything ends at its deadline.
     fn wait(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(deadline) = self.scheduler.next_deadline().filter(|&deadline| deadline <= until) {
@@ -155,7 +155,7 @@ impl Table {
         ended.map(|ended| (ended.seat, ended.outcome)).collect()
     }
 
-    /// How long the turn would last from now on.
+    /// The remaining time of the turn.
     fn left(&self) -> Duration {
         let deadline = self.scheduler.held(self.ring).and_then(|held| held.deadline());
         deadline.expect("its clock runs") - self.now
@@ -179,11 +179,11 @@ fn m3_a_proposed_answer_stops_the_clock_and_moves_nothing() {
         (Some(ann), SeatState::Judged, SeatState::Waiting)
     );
     table.refuse();
-    assert_eq!((table.holder(), table.turn(), table.left()), (Some(ann), 1, secs(10)), "what was left");
+    assert_eq!((table.holder(), table.turn(), table.left()), (Some(ann), 1, secs(10)), "the time left");
 }
 
 #[test]
-fn m3_judging_takes_its_timeout_in_all_and_then_the_turn_lapses() {
+fn m3_judging_takes_its_timeout_in_total_and_then_the_turn_lapses() {
     let (mut table, [ann, bob]) = Table::seated(judging(), [1, 1]);
     for _ in 0..2 {
         table.judge().expect("it is judged");
@@ -275,7 +275,7 @@ fn m6_a_judged_holder_can_not_pass_rest_or_renew() {
     assert_eq!(table.scheduler.holding(ann, Some(2)).err(), Some(Refusal::StaleTurn));
     assert_eq!(table.scheduler.holding(bob, None).err(), Some(Refusal::NotYourTurn));
     assert_eq!(table.rest(ann), Err(Refusal::Judging));
-    assert_eq!(table.scheduler.digest(table.now), digest, "what is refused changes nothing");
+    assert_eq!(table.scheduler.digest(table.now), digest, "refused requests change nothing");
 }
 
 // M8: demand.
@@ -291,7 +291,7 @@ fn m8_a_seat_that_asks_gets_one_turn_and_rests_again() {
 }
 
 #[test]
-fn m8_asking_twice_changes_nothing_and_a_holder_that_asks_gets_one_more_behind_the_others() {
+fn m8_asking_twice_changes_nothing_and_a_holder_that_asks_gets_another_turn_after_the_others() {
     let mut table = Table::new(rules(|rules| rules.min_seats = 1));
     let [ann, bob] = [(); 2].map(|()| table.join_as(1, Demand::Ask));
     table.ask(ann);
@@ -303,7 +303,7 @@ fn m8_asking_twice_changes_nothing_and_a_holder_that_asks_gets_one_more_behind_t
 }
 
 #[test]
-fn m8_rest_takes_a_seat_out_until_it_asks_and_gives_the_turn_of_a_holder_up() {
+fn m8_rest_takes_a_seat_out_until_it_asks_and_gives_up_the_turn_of_a_holder() {
     let (mut table, [ann, bob, cat]) = Table::seated(rules(|_| {}), [1, 1, 1]);
     assert_eq!(table.rest(bob), Ok(()));
     assert_eq!(table.play(3), [ann, cat, ann]);
@@ -311,11 +311,11 @@ fn m8_rest_takes_a_seat_out_until_it_asks_and_gives_the_turn_of_a_holder_up() {
     assert_eq!(table.outcomes().last(), Some(&(cat, Outcome::Passed)));
     assert_eq!((table.holder(), table.state(cat)), (Some(ann), SeatState::Resting));
     table.ask(bob);
-    assert_eq!(table.play(4), [ann, bob, ann, bob], "an always seat goes on when it has asked");
+    assert_eq!(table.play(4), [ann, bob, ann, bob], "an always seat continues when it has asked");
 }
 
 #[test]
-fn m8_resting_seats_are_no_part_of_the_bound() {
+fn m8_resting_seats_do_not_count_for_the_bound() {
     let mut table = Table::new(rules(|rules| rules.min_seats = 1));
     let holder = table.join(1);
     for _ in 0..50 {
@@ -352,7 +352,7 @@ fn m9_a_weight_is_a_number_of_turns_for_each_of_a_weight_1_seat() {
 }
 
 #[test]
-fn m9_a_seat_that_comes_back_before_its_turn_has_its_place_and_behind_it_a_new_one() {
+fn m9_a_seat_back_before_its_turn_has_its_old_place_and_after_it_a_new_one() {
     let (mut table, [ann, bob, cat, dan]) = Table::seated(rules(|_| {}), [1, 1, 1, 1]);
     table.drop(bob);
     table.drop(cat);
@@ -384,7 +384,7 @@ fn m9_an_ask_seat_that_missed_its_turn_still_asks() {
     assert_eq!(table.holder(), Some(bob));
 }
 
-/// The table of today: 240 of 448 grants went to another seat than the one that had asked first.
+/// Turns once went to another seat than the first to ask, in 240 of 448 grants.
 #[test]
 fn m9_448_grants_go_in_the_order_of_asking_and_the_number_ahead_is_true() {
     let mut table = Table::new(rules(|rules| rules.min_seats = 1));
@@ -437,7 +437,7 @@ fn m10_turns_are_granted_while_enough_seats_are_occupied_resting_ones_included()
     let cat = table.join_as(1, Demand::Ask);
     assert_eq!(table.holder(), Some(ann));
     table.drop(cat);
-    assert_eq!(table.play(1), [ann], "a turn that is held goes on");
+    assert_eq!(table.play(1), [ann], "a turn that is held continues");
     assert_eq!(table.holder(), None);
     table.leave(bob);
     table.back(cat);
@@ -464,7 +464,7 @@ fn m11_a_ring_has_its_own_limits_of_seats_and_weights() {
 
 // M12: no seat gains.
 
-/// The table of today: an honest client got 1 turn in 20,000.
+/// An honest client once got 1 turn in 20,000.
 #[test]
 fn m12_fresh_names_that_join_before_the_old_one_drops_gain_nothing() {
     let (mut table, [honest, mut old]) = Table::seated(rules(|_| {}), [1, 1]);
@@ -561,13 +561,13 @@ fn m13_the_clock_starts_when_the_holder_is_told() {
 }
 
 #[test]
-fn m13_renewing_sets_the_silence_anew_and_never_beyond_the_hold() {
+fn m13_renewing_restarts_the_silence_and_never_exceeds_the_hold() {
     let (mut table, [ann, _]) =
         Table::seated(rules(|rules| rules.hold_max = HoldMax::Time(secs(50))), [1, 1]);
     table.wait(secs(10));
     assert_eq!(table.renew(), Ok(Some(table.now + secs(30))));
     table.wait(secs(29));
-    assert_eq!(table.renew(), Ok(Some(table.now + secs(11))), "50 s in all");
+    assert_eq!(table.renew(), Ok(Some(table.now + secs(11))), "50 s in total");
     assert_eq!(table.renew(), Err(Refusal::HoldMax));
     table.wait(secs(11));
     assert_eq!(table.outcomes(), [(ann, Outcome::Lapsed)]);
@@ -589,7 +589,7 @@ fn m13_renewing_gains_nothing_by_default_and_everything_without_a_hold_max() {
 
 // M14: kept turns.
 
-/// The table of today: 13 to 19 s held with a deadline of 1 to 1.5 s.
+/// A turn was once held for 13 to 19 s with a deadline of 1 to 1.5 s.
 #[test]
 fn m14_a_holder_at_quorum_that_drops_and_resumes_1000_times_holds_for_hold_max_and_1_s_at_most() {
     let (mut table, [ann, bob]) = Table::seated(rules(|rules| rules.turn_deadline = secs(3)), [1, 1]);
@@ -614,14 +614,14 @@ fn m14_a_holder_at_quorum_that_drops_and_resumes_1000_times_holds_for_hold_max_a
 }
 
 #[test]
-fn m14_a_kept_turn_goes_on_first_with_what_was_left_raised_to_1_s_once() {
+fn m14_a_kept_turn_is_first_and_continues_with_the_time_left_raised_to_1_s_once() {
     let (mut table, [ann, bob]) = Table::seated(rules(|_| {}), [1, 1]);
     table.wait(secs(10));
     table.drop(ann);
     assert_eq!(table.outcomes(), [(ann, Outcome::Gone)]);
     table.wait(secs(40));
     let cat = table.join(1);
-    assert_eq!(table.holder(), Some(bob), "Ann was not there when the ring went on: that turn is over");
+    assert_eq!(table.holder(), Some(bob), "Ann was not there when the ring continued: that turn is over");
     table.back(ann);
     assert_eq!(table.play(3), [bob, cat, ann]);
 
@@ -689,8 +689,8 @@ fn m15_time_below_quorum_in_a_pause_and_added_by_the_host_is_no_wait() {
     assert_eq!(table.state(bob), SeatState::Waiting);
 }
 
-/// The clock that waits are measured by was once set back at the end of such a turn, behind waits that had
-/// begun meanwhile.
+/// The clock that measures waits was once set back at the end of such a turn, to before the beginning of
+/// waits that had begun meanwhile.
 #[test]
 fn m15_a_wait_that_begins_in_a_turn_of_the_host_is_measured_from_its_end() {
     let (mut table, [ann, bob]) = Table::seated(rules(|rules| rules.min_seats = 1), [1, 1]);
@@ -729,7 +729,7 @@ fn graceful() -> Rules {
 }
 
 #[test]
-fn m16_a_lost_holder_keeps_the_turn_for_the_grace_and_its_clock_runs_on() {
+fn m16_a_lost_holder_keeps_the_turn_for_the_grace_and_its_clock_keeps_running() {
     let (mut table, [ann, bob]) = Table::seated(graceful(), [1, 1]);
     table.drop(ann);
     table.wait(secs(9));
@@ -762,7 +762,7 @@ fn m16_a_holder_that_comes_and_goes_before_it_is_told_does_not_hold_for_ever() {
 }
 
 #[test]
-fn m16_a_refused_answer_goes_on_while_the_grace_lasts() {
+fn m16_after_a_refused_answer_the_turn_continues_while_the_grace_lasts() {
     let mut rules = graceful();
     (rules.judging, rules.judging_timeout) = (Judging::Host, secs(60));
     let (mut table, [ann, bob, _]) = Table::seated(rules, [1, 1, 1]);
@@ -775,7 +775,7 @@ fn m16_a_refused_answer_goes_on_while_the_grace_lasts() {
     table.judge().expect("it is judged");
     table.drop(ann);
     table.wait(secs(20));
-    assert_eq!(table.holder(), Some(ann), "an answer that is judged goes before the grace");
+    assert_eq!(table.holder(), Some(ann), "an answer that is judged comes before the grace");
     table.refuse();
     assert_eq!((table.outcomes(), table.holder()), (vec![(ann, Outcome::Gone)], Some(bob)));
 }
@@ -801,7 +801,7 @@ fn m17_next_goes_before_the_order_and_leaves_it_as_it_is() {
 }
 
 #[test]
-fn m17_the_holder_may_be_named_once_more_though_it_would_rest() {
+fn m17_the_holder_may_be_named_next_even_if_it_would_rest() {
     let mut table = Table::new(rules(|rules| rules.min_seats = 1));
     let [ann, bob] = [(); 2].map(|()| table.join_as(1, Demand::Ask));
     table.ask(ann);
@@ -836,7 +836,7 @@ fn m17_extend_adds_time_to_both_clocks() {
     let deadline = table.scheduler.extend(table.now, table.ring, secs(100));
     assert_eq!(deadline, Ok(Some(table.now + secs(120))));
     table.wait(secs(100));
-    assert_eq!(table.renew(), Err(Refusal::HoldMax), "20 s are left in all, and to be silent");
+    assert_eq!(table.renew(), Err(Refusal::HoldMax), "20 s are left in total, and to be silent");
     table.play(1);
     table.drop(table.holder().expect("a turn is held"));
     assert_eq!(table.scheduler.extend(table.now, table.ring, secs(1)), Err(HostError::NoTurn));
@@ -859,10 +859,10 @@ fn m17_a_pause_stops_the_ring_with_its_clock_and_the_holder_may_answer() {
     table.scheduler.pause(table.now, table.ring).expect("it exists");
     table.wait(secs(500));
     let moved = table.scheduler.resume(table.now, table.ring).expect("it exists");
-    assert_eq!((moved, table.left()), (Moved::NOTHING, secs(20)), "with what was left");
+    assert_eq!((moved, table.left()), (Moved::NOTHING, secs(20)), "with the time left");
 }
 
-/// It once set the time of an extended turn back.
+/// Renewing once set back the time of an extended turn.
 #[test]
 fn m17_renewing_in_a_pause_gains_as_much_as_outside_and_loses_nothing() {
     let (mut table, _) = Table::seated(rules(|rules| rules.hold_max = HoldMax::Unlimited), [1, 1]);
@@ -876,7 +876,7 @@ fn m17_renewing_in_a_pause_gains_as_much_as_outside_and_loses_nothing() {
 }
 
 #[test]
-fn m17_a_turn_that_is_told_or_refused_in_a_pause_stands() {
+fn m17_the_clock_of_a_turn_that_is_told_or_refused_in_a_pause_is_stopped() {
     let mut table = Table::new(judging());
     table.tells = false;
     [1, 1].iter().for_each(|&weight| _ = table.join(weight));
@@ -940,7 +940,7 @@ fn m18_rules_can_be_set_for_a_ring_that_exists() {
 }
 
 #[test]
-fn m18_a_turn_that_goes_on_when_the_host_begins_to_judge_can_be_judged() {
+fn m18_a_turn_during_which_the_host_begins_to_judge_can_be_judged() {
     let (mut table, [ann, _]) = Table::seated(rules(|_| {}), [1, 1]);
     let moved = table.scheduler.set_rules(table.now, table.ring, judging()).expect("rules that make sense");
     assert_eq!(moved, Moved::NOTHING);
@@ -1037,7 +1037,7 @@ fn places_are_kept_for_their_grace_in_every_ring() {
 }
 
 #[test]
-fn a_ring_that_nobody_joined_is_forgotten_when_it_is_asked_for_and_never_deserted() {
+fn a_ring_that_no_client_joined_can_be_forgotten_and_is_never_deserted() {
     let mut scheduler: Scheduler<()> =
         Scheduler::new(SchedulerConfig::default()).expect("rules that make sense");
     let ring = scheduler.make_ring(Instant::ORIGIN, Rules::default()).expect("room");
@@ -1047,7 +1047,7 @@ fn a_ring_that_nobody_joined_is_forgotten_when_it_is_asked_for_and_never_deserte
 }
 
 #[test]
-fn times_without_end_are_no_panic() {
+fn endless_times_cause_no_panic() {
     let endless = rules(|rules| {
         (rules.turn_deadline, rules.seat_grace, rules.turn_grace) =
             (Duration::MAX, Duration::MAX, Duration::MAX);

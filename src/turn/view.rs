@@ -13,7 +13,7 @@ pub struct SeatView<'a, S> {
     pub seat: SeatId,
     /// Its state.
     pub state: SeatState,
-    /// The number of turns it gets for every one of a weight-1 seat.
+    /// The number of turns that it gets for each turn of a weight-1 seat.
     pub weight: Weight,
     /// When it wants the turn.
     pub demand: Demand,
@@ -40,8 +40,8 @@ pub enum SeatState {
 }
 
 impl<S> Scheduler<S> {
-    /// Returns the seats of `ring`, in an order in which none changes its place as long as it exists. Costs
-    /// what is taken.
+    /// Returns the seats of `ring`, in an order in which a seat keeps its place as long as it exists. The
+    /// cost grows with the number of seats taken.
     ///
     /// # Examples
     ///
@@ -57,8 +57,8 @@ impl<S> Scheduler<S> {
         })
     }
 
-    /// Returns the seats of `ring` as they come: the holder, then the queue, then those that rest or are
-    /// away, by number. Sorts them all: for a new watcher, not for every turn.
+    /// Returns the seats of `ring` in the order in which they come: the holder, then the queue, then those
+    /// that rest or are away, by number. It sorts them all: for a new watcher, not for every turn.
     ///
     /// # Examples
     ///

@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::hint::unlikely;
 use crate::time::{Instant, Nanos};
 
-/// The longest that a seat of a ring has waited for the turn, and the bound of that wait.
+/// The longest time that a seat of a ring has waited for the turn, and the bound of that wait.
 ///
-/// Times are those of the ring's own clock, which stands while the ring is below quorum or paused, and does
-/// not count what the host added (*extend*, *next*) nor how long a `GO` waited to be written; see
+/// Times are those of the ring's own clock, which stops while the ring is below quorum or paused, and does
+/// not count the time that the host added (*extend*, *next*) or that a `GO` waited to be written; see
 /// [`Scheduler::stopped`](super::Scheduler::stopped). On real clocks `waited` may exceed `bound` by the time
 /// that each turn on the way ended late: the poll's rounding to 1 ms, and one pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ pub struct LongestWait {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Longest {
     pub(super) waited: Nanos,
-    /// That of this wait.
+    /// The bound of this wait.
     pub(super) bound: Option<Duration>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Wait {
 }
 
 impl Longest {
-    /// Replaces it by a wait that was longer, and ends now.
+    /// Replaces it by a longer wait that ends now.
     #[cold]
     pub(super) fn replace(&mut self, now: Instant, wait: Wait, contention: &Contention, time: &TurnTime) {
         let bound = time.bound(wait.given, contention.turns_first(&wait));
@@ -52,7 +52,7 @@ impl Longest {
 #[derive(Debug, Clone)]
 pub(super) struct TurnTime {
     now: Option<Duration>,
-    /// By the rules before, for the waits that have begun until then.
+    /// By the previous rules, for the waits that had begun before the change.
     before: Option<Duration>,
     /// The number of the last tag given before the rules changed.
     changed: u64,
@@ -63,7 +63,7 @@ impl TurnTime {
         TurnTime { now, before: now, changed: 0 }
     }
 
-    /// Notes that the rules change, behind the tag numbered `given`; `oldest` is that of the longest-queued
+    /// Notes a change of the rules after the tag numbered `given`; `oldest` is that of the longest-queued
     /// seat.
     pub(super) fn change(&mut self, to: Option<Duration>, given: u64, oldest: Option<u64>) {
         let before = oldest.map_or(self.now, |oldest| self.of(oldest));
@@ -85,24 +85,24 @@ impl TurnTime {
     }
 }
 
-/// The weight that stands in the order, and its peaks since the waits that go on began.
+/// The total weight of the seats in the order, and its peaks since the current waits began.
 ///
 /// While a seat of weight `w` waits, the others get at most (greatest sum of their weights at one moment) /
-/// `w` turns, rounded up, and one for each that stood there when it began.
+/// `w` turns, rounded up, and one for each that was in the order when its wait began.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Contention {
     /// The weights of all seats that are queued or hold the turn.
     pub(super) weight: u64,
-    /// The number of the last tag before a seat heavier than 1 stood there. Equal weights need no peaks.
+    /// The number of the last tag before a seat heavier than 1 was in the order. Equal weights need no peaks.
     pub(super) weighted_since: Option<u64>,
     /// Falling peaks, each with the number of the last tag given before it. The weights are distinct, so
-    /// there are no more of them than the ring has weight.
+    /// there are at most as many peaks as the ring has weight.
     peaks: VecDeque<(u64, u64)>,
 }
 
 impl Contention {
-    /// Adds a seat that gets the tag numbered `given`; its weight is 0 if it stood there already, holding the
-    /// turn. `oldest` is the tag that has been queued for longest.
+    /// Adds a seat that gets the tag numbered `given`; its weight is 0 if it was in the order already, as the
+    /// holder of the turn. `oldest` is the tag that has been queued for longest.
     pub(super) fn add(&mut self, weight: u8, given: u64, oldest: Option<u64>) {
         self.weight += u64::from(weight);
         if unlikely(weight > 1 || self.weighted_since.is_some()) {
@@ -111,7 +111,7 @@ impl Contention {
         }
     }
 
-    /// Takes a seat out. The peak before stays; the next one is lower.
+    /// Takes a seat out. The previous peak stays; the next one is lower.
     #[inline]
     pub(super) fn remove(&mut self, weight: u8, given: u64) {
         self.weight -= u64::from(weight);
@@ -132,7 +132,7 @@ impl Contention {
         self.peaks.push_back((given, self.weight));
     }
 
-    /// Says why the peaks are not those of falling weights, if they are not.
+    /// Returns the peaks if they are not in the order of falling weights.
     pub(super) fn fault(&self) -> Option<String> {
         let falls = self.peaks.iter().is_sorted_by(|a, b| a.0 <= b.0 && a.1 > b.1);
         let is_now = self.peaks.back().is_none_or(|&(_, peak)| peak == self.weight);
@@ -145,7 +145,7 @@ impl Contention {
         self.peaks.push_front((0, 0));
     }
 
-    /// Returns how many turns may come first for a seat of weight 1 that begins to wait behind `turns_first`
+    /// Returns how many turns may come first for a seat of weight 1 that begins to wait after `turns_first`
     /// others.
     pub(super) fn turns_first_now(&self, turns_first: u32) -> u64 {
         let by_weight = if self.weighted_since.is_some() { self.weight } else { 0 };
@@ -159,7 +159,7 @@ impl Contention {
         if self.weighted_since.is_none() {
             return first;
         }
-        // A wait that began before weights differed owes one turn to each seat that stood there then, and no
+        // A wait that began before weights differed owes one turn to each seat that was there then, and no
         // more.
         let begun = self.peaks.partition_point(|&(given, _)| given < wait.given);
         let peak = self.peaks.get(begun).map_or(self.weight, |&(_, peak)| peak);
@@ -177,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn equal_weights_owe_one_turn_to_each_that_stood_there() {
+    fn equal_weights_owe_one_turn_to_each_seat_that_was_there() {
         let mut contention = Contention::default();
         (1..=9).for_each(|given| contention.add(1, given, Some(1)));
         assert_eq!((contention.turns_first(&wait(5, 4, 1)), contention.peaks.len()), (4, 0));
     }
 
     #[test]
-    fn weights_owe_the_greatest_that_stood_there_at_once() {
+    fn weights_owe_the_greatest_sum_that_was_there_at_once() {
         let mut contention = Contention::default();
         contention.add(1, 1, Some(1));
         contention.add(10, 2, Some(1));
