@@ -95,7 +95,7 @@ fn moderate(options: &Options) -> Result<(), String> {
                     screen.complain(format_args!("{message}"));
                 }
             }
-            // Without a moderator, turns go on until a signal ends the program.
+            // Without a moderator, turns continue until a signal ends the program.
             Happening::EndOfInput => is_over = true,
             Happening::Network(Event::Protocol(event)) => floor.hear(screen, event),
             Happening::Network(_) => {}

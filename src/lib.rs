@@ -39,13 +39,13 @@
 //! | task | where |
 //! |---|---|
 //! | refuse a move, judge an answer | [guide, 3](guide#3-judge-the-answers), [`TurnServer::rule`] |
-//! | choose who is next | [guide, 4](guide#4-rule-over-a-ring), [`TurnServer::name_next`] |
+//! | choose the next holder | [guide, 4](guide#4-rule-over-a-ring), [`TurnServer::name_next`] |
 //! | give more time | [`TurnServer::extend`] |
 //! | lock a thing | [guide, 5](guide#5-a-lock) |
 //! | authenticate clients | [guide, 6](guide#6-admit-clients), [`TurnServer::admit`] |
 //! | survive a lost connection or a restart | [guide, 9](guide#9-when-things-go-wrong) |
 //! | test my game in virtual time | [guide, 8](guide#8-test-in-virtual-time), [`engine`] |
-//! | run it beside tokio, or in any other loop | [guide, 10](guide#10-put-it-into-your-program), [`EventLoop::arm`] |
+//! | run it next to tokio, or in any other loop | [guide, 10](guide#10-put-it-into-your-program), [`EventLoop::arm`] |
 //! | use a `mio::Poll` that my program has | [`net`], `examples/embed.rs` |
 //!
 //! # Modules

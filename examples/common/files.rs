@@ -130,7 +130,7 @@ fn write_beside(beside: &Path, old: Option<&Metadata>, text: &str) -> Result<(),
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(describe(error)),
         _ => {}
     }
-    // The new file must not be readable for those who could not read the old one.
+    // The new file must not be readable by users that could not read the old one.
     let mode = if old.is_some() { 0o600 } else { 0o666 };
     let mut new = options().write(true).create_new(true).mode(mode).open(beside).map_err(describe)?;
     if let Some(old) = old {

@@ -126,7 +126,7 @@ pub struct Strays {
 }
 
 /// How long such a server refuses connections before the program ends. A container's address disappears with
-/// it: a client that dials then would wait for its timeout, whereas a refusal makes it go on to the next
+/// it: a client that dials then would wait for its timeout, whereas a refusal makes it try the next
 /// server.
 const REFUSES_FOR: Duration = Duration::from_secs(1);
 

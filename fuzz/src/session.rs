@@ -8,7 +8,7 @@
 //! | `0` | is opened, if it is not open |
 //! | `0>JOIN ann` | sends a line; a bar in it is an end of line too, so several lines can come in one read |
 //! | `0>JOIN ann resume=#3` | the same, with the last secret that connection 3 was told |
-//! | `0:ann:1` | sends these bytes, with nothing behind them |
+//! | `0:ann:1` | sends these bytes, with nothing after them |
 //! | `0.` | has finished sending |
 //! | `0!` | is reset |
 //! | `0-`, `0+` | stops reading, reads again |
@@ -69,7 +69,7 @@ impl<P: Protocol> Session<P> {
         Session { is_client: true, ..Session::server(protocol) }
     }
 
-    /// Plays `script`. `extra` does what is behind an `x`, `check` is asked after every step.
+    /// Plays `script`. `extra` carries out the rest of an `x` line, and `check` is called after every step.
     pub fn play(
         &mut self,
         script: &[u8],

@@ -25,7 +25,7 @@ fn lines<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Result<String, LineE
     lines
 }
 
-/// Whether it has a `:` with something behind it, as an answer of the raw framing.
+/// Whether it has a `:` with something after it, like an answer of the raw framing.
 fn is_complete(message: &[u8]) -> bool {
     message.iter().position(|&byte| byte == b':').is_some_and(|colon| colon + 1 < message.len())
 }

@@ -67,7 +67,7 @@ fuzz_target!(|input: &[u8]| {
     assert!(used <= bytes.len());
     let again = unwrapped([HEAD, &masked(&wire)].into_iter());
     if again.2.is_ok() {
-        // A server writes LF behind each payload; whatever stands there is none of it.
+        // A server writes LF after each payload, so a byte at that place is not part of it.
         let is_same = |(read, written): (&u8, &u8)| read == written || *read == b'\n';
         assert!(again.0.len() == used && again.0.iter().zip(bytes).all(is_same), "{again:?}");
     } else {

@@ -222,7 +222,7 @@ impl World {
         Ok(())
     }
 
-    /// Notes that a ring goes on without granting a turn: the turn of a lost holder is over, and the host's
+    /// Notes that a ring continues without granting a turn: the turn of a lost holder is over, and the host's
     /// choice is forgotten.
     fn settle_idle(&mut self, at: usize) {
         let circle = &self.judge.circles[at];

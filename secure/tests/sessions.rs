@@ -169,7 +169,7 @@ fn a_short_message_has_some_twenty_bytes_more_on_the_wire() {
 }
 
 #[test]
-fn nothing_is_heard_or_said_before_the_handshake_is_over() {
+fn nothing_is_read_or_written_before_the_handshake_is_over() {
     let mut pair = Pair::new(&acceptor(&MADE.server, None), &connector(&MADE.ours, None), "here.example");
     pair.server.say(b"secret");
     pair.client.say(b"secret");

@@ -13,7 +13,7 @@
 //! 2. [`Engine::finish_batch`], once. It reads the input that the budgets of the last pass have left, accepts
 //!    newcomers, lets deadlines expire with the same `now`, writes what is left to write, and lets slots be
 //!    used again.
-//! 3. [`Engine::poll_event`], until it says `None`.
+//! 3. [`Engine::poll_event`], until it returns `None`.
 //!
 //! The next pass is due at [`Engine::next_deadline`], or when the world does something.
 //!

@@ -26,7 +26,7 @@ pub(super) trait Files {
     /// Creates or replaces a file with these contents, and syncs it.
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Opens a file for a database. With `anew`, replaces any earlier file by an empty one.
+    /// Opens a file for a database. With `anew`, replaces any earlier file with an empty one.
     fn backend(&self, name: &str, anew: bool) -> io::Result<Self::Backend>;
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;

@@ -156,7 +156,7 @@ fn backend<F: Files>(files: &F) -> Result<F::Backend, Fault> {
 ///
 /// A killed life leaves some of its last changes and file names in the system's caches. This life sees them,
 /// but a power loss would revert them, so everything is made durable before it is used. After a failed sync
-/// the next sync does not report what was lost, so then everything is written anew.
+/// the next sync does not report what was lost, so everything is then written again.
 fn trusted_database<F: Files>(
     files: &F,
     lock: &mut F::Lock,

@@ -8,7 +8,7 @@ use crate::wire::SendBuffer;
 /// The end that a protocol intends for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Intent {
-    /// It goes on.
+    /// It continues.
     Keep,
     /// It is closed after its last bytes: the queue is written, the writing side is shut down, and further
     /// input is discarded for at most a second.
@@ -92,7 +92,7 @@ pub(crate) struct Link {
     /// Whether it is not read now. A budget may have run out, so that there may be more input than events
     /// will announce; or it is paused, not established, or gone.
     pub(crate) unread: bool,
-    /// Whether it is congested, and is to be read again once it no longer is.
+    /// Whether it is congested, and will be read again when it no longer is.
     pub(crate) paused: bool,
     pub(crate) flags: Flags,
     /// The readiness for which it is registered with the poll.

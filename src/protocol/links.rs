@@ -32,7 +32,7 @@ pub struct Links {
     popped: usize,
     /// The connections for which the protocol has asked for something, in the order in which it did.
     touched: VecDeque<ConnectionId>,
-    /// Connections whose input is to be given to the protocol again; see [`reread`](Self::reread).
+    /// Connections whose input will be given to the protocol again; see [`reread`](Self::reread).
     rereads: VecDeque<ConnectionId>,
     spare: Spare,
     /// See [`draft`](Self::draft).
@@ -323,7 +323,7 @@ impl Links {
     #[doc = one_link!()]
     /// links.send(id, b"the last line\n");
     /// links.finish(id);
-    /// assert!(links.is_open(id), "its peer may go on sending");
+    /// assert!(links.is_open(id), "its peer may continue sending");
     /// ```
     pub fn finish(&mut self, id: ConnectionId) {
         if let Some(link) = self.open_link(id) {

@@ -215,7 +215,7 @@ pub(super) fn is_text(text: &str) -> bool {
 /// The number does not fit 64 bits.
 pub(super) struct TooLarge;
 
-/// The number that a text of decimal digits only stands for.
+/// The number that `digits` write; `None` if there is anything but decimal digits.
 #[inline]
 pub(super) fn decimal(digits: &str) -> Option<Result<u64, TooLarge>> {
     match decimal_prefix(digits.as_bytes()) {
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_stands_twice_is_found_among_many() {
+    fn a_key_that_occurs_twice_is_found_among_many() {
         // All of them have the same parity of length and the same first letter.
         let key =
             |number: usize| format!(" x{}-{}", "a".repeat(number % 26 * 2), "b".repeat(number / 26 * 2));

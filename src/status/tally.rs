@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_has_held_the_turn_for_all_its_turns_and_the_one_that_goes_on() {
+    fn the_time_of_a_seat_includes_the_turn_that_it_holds() {
         let [a, b] = seats();
         let mut tally = Tally::new(at(0));
         for begin in [0, 1_000] {

@@ -204,7 +204,7 @@ impl<S> Scheduler<S> {
         self.turn_floor = self.turn_floor.max(turn);
     }
 
-    /// Ends the time in which seats come back to their places in the queue, in all rings.
+    /// Ends the time in which seats come back to their places in the queue, for all rings.
     pub(super) fn end_return(&mut self) {
         for (_, ring) in &mut self.rings {
             let away = ring.queue.end_return(&mut ring.seats);

@@ -56,7 +56,7 @@ fn a_single_client_has_the_name_start_and_step_it_was_told() {
     assert_counts(&server.process.wait_for_sent(3, PATIENCE), &[("Solo", 10)], 5, 3);
 }
 
-/// In a container nobody types, so both may come from the environment. Options take precedence.
+/// In a container there is no keyboard, so both may come from the environment. Options take precedence.
 #[test]
 fn a_client_has_its_server_and_name_from_the_environment_unless_told_otherwise() {
     let mut server = Server::start(&["--clients", "1"]);

@@ -190,7 +190,7 @@ fn a_journal_moves_by_export_and_import_and_a_backup_begins_another_epoch() {
 
 /// M23
 #[test]
-fn tic_tac_toe_goes_on_with_the_right_board() {
+fn tic_tac_toe_continues_with_the_right_board() {
     let folder = Folder::new();
     let journal = path(&folder, "journal");
     let start = || {

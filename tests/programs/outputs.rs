@@ -29,7 +29,7 @@ fn help_to_a_closed_output_is_not_an_error() {
 
 /// [A8] A program with a loop of its own prints like the others: its turns do not wait for a reader.
 #[test]
-fn a_host_program_whose_output_is_closed_or_stuck_goes_on_and_ends() {
+fn a_host_program_whose_output_is_closed_or_stuck_continues_and_ends() {
     for program in ["turn_demo", "embed"] {
         for out in [nobody_reads(), full_pipe()] {
             let mut command = example(program);
@@ -40,13 +40,13 @@ fn a_host_program_whose_output_is_closed_or_stuck_goes_on_and_ends() {
 
 /// [A8]
 #[test]
-fn a_server_whose_standard_output_was_closed_goes_on_serving() {
+fn a_server_whose_standard_output_was_closed_continues_serving() {
     serves_with_output(Reading::FirstLineThenClosed, Reading::All);
 }
 
 /// [A8]
 #[test]
-fn a_server_whose_standard_output_is_stuck_goes_on_serving() {
+fn a_server_whose_standard_output_is_stuck_continues_serving() {
     serves_with_output(Reading::FirstLineThenStuck, Reading::All);
 }
 
@@ -73,13 +73,13 @@ fn long_unread_answers_do_not_fill_the_memory() {
 
 /// [A8] "A failed write of the logger is dropped."
 #[test]
-fn a_server_whose_standard_error_was_closed_goes_on_serving() {
+fn a_server_whose_standard_error_was_closed_continues_serving() {
     serves_with_output(Reading::All, Reading::FirstLineThenClosed);
 }
 
 /// Beyond A8: a standard error that is open but never read costs log lines, but no service.
 #[test]
-fn a_server_whose_standard_error_is_stuck_goes_on_serving() {
+fn a_server_whose_standard_error_is_stuck_continues_serving() {
     let mut command = example("turn_server");
     command.args(["--listen", "127.0.0.1:0", "--framing", "line"]);
     let mut server = Server::spawn_reading(&mut command, Reading::All, Reading::Stuck);
@@ -101,7 +101,7 @@ fn a_server_whose_standard_error_is_stuck_goes_on_serving() {
 
 /// [A8] The complaint that there is no server does not block either.
 #[test]
-fn a_client_whose_standard_error_is_full_goes_on_and_ends() {
+fn a_client_whose_standard_error_is_full_continues_and_ends() {
     let address = free_address();
     let mut command = example("turn_client");
     command.args(["--connect", &address, "--count", "3", "--pace", "0ms"]);
@@ -114,7 +114,7 @@ fn a_client_whose_standard_error_is_full_goes_on_and_ends() {
 
 /// [A8] A client prints its numbers the same way.
 #[test]
-fn a_client_whose_standard_output_is_stuck_goes_on_and_ends() {
+fn a_client_whose_standard_output_is_stuck_continues_and_ends() {
     let server = Server::start(&["--quiet"]);
     let mut command = example("turn_client");
     command.args(["--connect", &server.address, "--count", "3000", "--pace", "0ms"]);

@@ -45,7 +45,7 @@ fn observers_that_do_not_read_cost_no_more_than_one_budget() {
     server.wait_for_connections(41);
     let mut ann = LinePeer::connect(&server.address, "JOIN ann");
     let answer = "x".repeat(15_000);
-    // 90 KB for each: 3.6 MB in all.
+    // 90 KB for each: 3.6 MB in total.
     for _ in 0..6 {
         let turn = field(&ann.hears("GO "), "turn").to_owned();
         ann.says(&format!("ANSWER turn={turn} bytes=15000\n{answer}"));

@@ -321,7 +321,7 @@ fn a_lock_that_was_stopped_when_its_turn_came_does_not_run() {
 }
 
 #[test]
-fn a_command_may_go_on_without_the_turn_if_requested() {
+fn a_command_may_continue_without_the_turn_if_requested() {
     let server = server(&["--turn-deadline", "2s"]);
     let gate = Gate::new();
     let options = ["--kill-after", "500ms", "--keep-going"];

@@ -178,7 +178,7 @@ fn asked(rig: &Rig<Script>) -> Vec<&Target> {
 
 /// A slow lookup does not delay other connections, and one lookup serves all that wait for the same name.
 #[test]
-fn a_name_is_looked_up_once_and_other_connections_go_on_meanwhile() {
+fn a_name_is_looked_up_once_while_other_connections_continue() {
     let server = TcpListener::bind(any_port()).expect("port 0 is free");
     let addr = server.local_addr().expect("bound");
     let (mut rig, own) = Rig::listening(Script::default(), impatient());

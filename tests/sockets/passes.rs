@@ -43,7 +43,7 @@ fn a_storm_of_newcomers_is_accepted_in_portions_without_another_knock() {
         })
         .collect();
     assert_eq!(accepted, [4, 8, 10]);
-    // One more pass is needed to see that nobody is left.
+    // One more pass is needed to see that none is left.
     assert!(rig.idle(ms(50)) <= 2);
 }
 

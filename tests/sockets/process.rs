@@ -123,7 +123,7 @@ fn a_signal_during_the_poll_does_not_end_the_loop() {
     let deadline = Instant::now() + PATIENCE;
     while !seen.contains("interrupted=") && Instant::now() < deadline {
         // A signal before the poll is lost, so several are sent. A process that has not stopped yet when it
-        // is told to continue never stops, and its poll goes on.
+        // is told to continue never stops, and its poll continues.
         if let Ok(line) = lines.recv_timeout(ms(50)) {
             seen += &line;
         } else if seen.contains("polling") {

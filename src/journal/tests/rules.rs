@@ -96,7 +96,7 @@ const GO_ON: &str =
     "if this is a backup, continue from it with --new-epoch, or start over with --discard-journal";
 
 #[test]
-fn a_journal_begins_in_an_empty_directory_and_goes_on() {
+fn a_journal_begins_in_an_empty_directory_and_continues() {
     let (dir, state) = Dir::with_journal();
     assert_eq!((state.meta.epoch, found(dir.open())), (OLD, state.clone()));
     // Dropped without a close: like a killed life, except that the lock is free.
@@ -163,7 +163,7 @@ fn a_file_that_is_missing_is_refused() {
 }
 
 #[test]
-fn a_journal_whose_making_was_cut_off_is_made_anew_or_to_its_end() {
+fn a_journal_whose_creation_was_cut_off_is_created_again_or_completed() {
     let dir = Dir::new();
     fs::write(dir.file("turns.new"), [0; 5000]).expect("written");
     fs::write(dir.file("id.new"), "taketurns jou").expect("written");

@@ -114,7 +114,7 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Ends a pause. The clock of the turn goes on with the time that was left.
+    /// Ends a pause. The clock of the turn continues with the time that was left.
     ///
     /// # Errors
     ///

@@ -119,7 +119,7 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Refuses an answer: tells the holder why, and lets its clock go on.
+    /// Refuses an answer: tells the holder why, and lets its clock continue.
     fn refuse_proposal(
         &mut self,
         now: Now,

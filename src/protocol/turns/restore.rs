@@ -16,9 +16,9 @@ impl TurnServer {
     /// [records](crate::protocol::Protocol::poll_record) to a store, and nothing that a record caused is sent
     /// before that record is durable. For a new store, pass the state of a server that has done nothing yet.
     ///
-    /// - The epoch is that of the state, and turn numbers go on. An answer that was accepted before is
+    /// - The epoch is that of the state, and turn numbers continue. An answer that was accepted before is
     ///   confirmed again, but not counted twice.
-    /// - Seats are away, but keep their places, weights and demands. Their grace starts anew. Clients resume
+    /// - Seats are away, but keep their places, weights and demands. Their grace starts again. Clients resume
     ///   them with their secrets, as after a lost connection. Raw clients have no secret and get new seats.
     /// - A turn that was held is still held, for the time that it had left or for
     ///   [`return_time`](TurnServerConfig::return_time), whichever is longer. Downtime does not count.

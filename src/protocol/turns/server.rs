@@ -216,7 +216,7 @@ impl TurnServer {
     ///     TurnEvent::Accepted { answer, .. } => Some(answer),
     ///     _ => None,
     /// });
-    /// let answer = server.answer(accepted.expect("it counts")).expect("this pass goes on");
+    /// let answer = server.answer(accepted.expect("it counts")).expect("this pass continues");
     /// assert_eq!(answer.text(), Some("e2 e4"));
     /// # Ok(()) }
     /// ```

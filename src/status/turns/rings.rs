@@ -18,7 +18,7 @@ pub(super) struct RingView {
     /// The last turn that was granted.
     turn: u64,
     paused: bool,
-    /// The number of seats still missing before the ring goes on.
+    /// The number of seats still missing before the ring continues.
     needs: usize,
     counts: SeatCounts,
     /// The total weight of all seats that are queued or hold the turn.

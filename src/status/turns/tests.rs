@@ -206,7 +206,7 @@ fn a_holder_that_is_lost_and_may_come_back_is_away_and_holds() {
 }
 
 #[test]
-fn a_ring_reports_why_it_does_not_go_on() {
+fn a_ring_reports_why_it_has_stopped() {
     let mut world = World::new(|_| {});
     let [ann] = world.join(["ann"]);
     let ring = &world.state()["rings"][0];

@@ -38,7 +38,7 @@ fn c10_the_commands_do_what_they_say() {
 
 /// A new dial reuses the number of the previous one, which ends later.
 #[test]
-fn c10_s_and_c_at_once_go_on_from_the_servers_number() {
+fn c10_s_and_c_at_once_continue_from_the_servers_number() {
     let folder = Folder::new();
     let server = Server::start(&folder);
     let mut client = Client::start(&server.address, &["--id", "17"]);

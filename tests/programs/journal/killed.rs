@@ -223,7 +223,7 @@ fn no_answer_is_lost_or_doubled_when_a_server_with_64_rings_is_killed() {
             }
             server = (rng.u8(..5) > 0).then(|| Server::spawn(&mut start(), Reading::All));
         }
-        // The last life is not killed, and every ring goes on in it.
+        // The last life is not killed, and every ring continues in it.
         let _server = server.unwrap_or_else(|| Server::spawn(&mut start(), Reading::All));
         let before = history.answers.lock().expect("no client panicked").clone();
         let last = |answers: &HashMap<Turn, usize>, ring: usize| {

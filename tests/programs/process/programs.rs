@@ -18,7 +18,7 @@ pub(crate) fn example(name: &str) -> Command {
     }
     assert!(path.exists(), "there is no {}", path.display());
     let mut command = Command::new(path);
-    // The environment of whoever runs the tests must not decide addresses and names.
+    // The environment in which the tests run must not decide addresses and names.
     let all = std::env::vars_os().map(|(variable, _)| variable);
     for variable in all.filter(|variable| variable.to_string_lossy().starts_with("TAKETURNS_")) {
         command.env_remove(variable);

@@ -16,7 +16,7 @@ pub fn connect(address: impl ToSocketAddrs) -> TcpStream {
     stream
 }
 
-/// Reads once, as `read` does, but goes on when a signal interrupts it. A socket with a read timeout is
+/// Reads once, as `read` does, but tries again when a signal interrupts it. A socket with a read timeout is
 /// interrupted even without a handler, for example when the machine was suspended.
 pub fn recv(mut stream: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     loop {

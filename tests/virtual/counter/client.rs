@@ -212,7 +212,7 @@ fn a06_a_drain_closes_the_clients_connection() {
 }
 
 #[test]
-fn c10_the_next_connection_goes_on_from_the_servers_number() {
+fn c10_the_next_connection_continues_from_the_servers_number() {
     let mut client = Counting::from("10");
     client.advance(ms(500));
     let old = client.connection;

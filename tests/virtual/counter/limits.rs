@@ -84,7 +84,7 @@ fn c09_more_than_32_bytes_without_a_space_close_the_connection() {
 }
 
 #[test]
-fn c09_what_came_before_it_counts() {
+fn c09_messages_before_an_overlong_one_count() {
     let mut world = World::new();
     let client = world.begin("17");
     world.send(client, format!("5 {} 6 ", "7".repeat(33)));

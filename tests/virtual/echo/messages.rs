@@ -253,7 +253,7 @@ fn e06_every_split_gives_the_same_answers() {
 
 /// Each line has its own time, even if reads never end at the end of a line.
 #[test]
-fn e06_a_stream_of_lines_may_go_on_for_ever() {
+fn e06_a_stream_of_lines_may_be_endless() {
     let mut world = World::keep_open();
     let ann = world.connect();
     world.say(ann, "be");

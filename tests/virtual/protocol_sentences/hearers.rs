@@ -127,7 +127,7 @@ fn t25_a_holder_that_rests_or_leaves_is_told_before_hearers() {
 
 /// L9: the roster for a new hearer: the holder, then the queue, then the seats that rest or are away.
 #[test]
-fn l09_a_new_hearer_is_told_who_sits_there() {
+fn l09_a_new_hearer_is_told_the_seats() {
     let weighted = ruled(|rules| rules.weight_max = taketurns::turn::Weight::MAX);
     let (mut world, [ann, bob, ..]) =
         line_ring(weighted, ["ann", "bob", "cid weight=3", "dan demand=ask", "eve", "fay demand=ask"]);

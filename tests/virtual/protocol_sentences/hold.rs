@@ -83,7 +83,7 @@ fn m15_the_longest_wait_is_exported_with_its_bound() {
     let (mut world, members) = line_ring(line_config(), ["ann", "bob", "cid", "dan", "eve"]);
     let ring = world.ring("main");
     assert_eq!(world.server().scheduler().waiting_bound(ring), Some(secs(5 * 30)), "of a newcomer");
-    // Nobody ever answers, so every turn takes its 30 s.
+    // No client ever answers, so every turn takes its 30 s.
     world.drive_for(secs(20 * 30));
     let longest = world.server().scheduler().longest_wait(ring);
     assert_eq!((longest.waited, longest.bound), (secs(4 * 30), Some(secs(4 * 30))));

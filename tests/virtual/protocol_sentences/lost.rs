@@ -37,7 +37,7 @@ fn m14_a_turn_lost_below_the_quorum_is_kept() {
     assert_eq!(world.heard(bob.peer), ["GO turn=3 within=30000"]);
 }
 
-/// M14: if the seat is not back when the ring goes on, its turn is over.
+/// M14: if the seat is not back when the ring continues, its turn is over.
 #[test]
 fn m14_a_kept_turn_is_over_if_its_seat_is_not_there() {
     let (mut world, [ann, bob]) = line_ring(line_config(), ["ann", "bob"]);

@@ -50,7 +50,7 @@ fn l11_a_slow_person_may_still_speak_lines() {
     }
 }
 
-/// L11: a client that has answered stays raw, and so does one whose line does not go on.
+/// L11: a client that has answered stays raw, and so does one whose line does not continue.
 #[test]
 fn l11_a_client_that_has_answered_stays_raw() {
     let mut world = world();

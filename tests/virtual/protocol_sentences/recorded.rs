@@ -341,7 +341,7 @@ fn a_turn_whose_holder_stays_away_lapses() {
 
 /// Raw clients cannot prove their identity, so they get new seats. But no number is used twice.
 #[test]
-fn raw_numbers_go_on_and_a_raw_holders_turn_is_over() {
+fn raw_numbers_continue_and_the_turn_of_a_raw_holder_is_over() {
     for is_with_a_line_client in [false, true] {
         let mut world = World::recorded(auto_config(), 1);
         let [a, b] = [(); 2].map(|()| world.connect());
@@ -380,7 +380,7 @@ fn weights_demands_and_resting_seats_come_back() {
 }
 
 #[test]
-fn numbers_go_on_after_a_forgotten_ring() {
+fn numbers_continue_after_a_forgotten_ring() {
     let (mut world, [ann, bob]) = slow_ring(line_config(), ["ann", "bob"]);
     answer(&mut world, &ann, 1, "x");
     world.slow_store(false);
@@ -392,7 +392,7 @@ fn numbers_go_on_after_a_forgotten_ring() {
     assert_eq!(turn(&world), Some(3));
 }
 
-/// A holder that was lost below quorum is first when the ring goes on, with a new turn number.
+/// A holder that was lost below quorum is first when the ring continues, with a new turn number.
 #[test]
 fn a_kept_turn_comes_back_under_a_new_number() {
     let (mut world, [ann, bob]) = slow_ring(line_config(), ["ann", "bob"]);

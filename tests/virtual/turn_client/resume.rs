@@ -78,8 +78,8 @@ fn t23_last_confirms_the_answer_in_flight() {
     assert_eq!(talk.news(), [News::Waiting { ahead: Some(1), needs: None }]);
 }
 
-/// It did not count if the server goes on without confirming it. A resting seat gets neither `GO` nor `WAIT`,
-/// but the pong shows it.
+/// It did not count if the server continues without confirming it. A resting seat gets neither `GO` nor
+/// `WAIT`, but the pong shows it.
 #[test]
 fn an_answer_whose_turn_has_passed_is_lost() {
     for line in ["WAIT ahead=0 needs=1\n", "PONG\n", "GO turn=5 within=500\n", "LAPSED turn=3\n"] {
@@ -190,9 +190,9 @@ fn t31_another_life_of_the_server_does_not_know() {
     }
 }
 
-/// T31: the seat is gone, and the client joins anew on the next connection, without a command.
+/// T31: the seat is gone, and the client joins again on the next connection, without a command.
 #[test]
-fn t31_a_client_joins_anew_when_its_secret_is_worthless() {
+fn t31_a_client_joins_again_when_its_secret_is_worthless() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.answer(&turn, "x").expect("it is open");
     talk.lose();

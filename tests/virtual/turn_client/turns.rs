@@ -151,7 +151,7 @@ fn a_turn_is_certainly_held_from_when_the_last_answered_ping_was_sent() {
 }
 
 #[test]
-fn a_turn_that_cannot_be_renewed_goes_on_until_its_end() {
+fn a_turn_that_cannot_be_renewed_lasts_until_its_end() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.renew(&turn).expect("it is open");
     talk.answer(&turn, "x").expect("it is open");

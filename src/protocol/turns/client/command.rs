@@ -190,7 +190,7 @@ impl TurnClient {
     /// ```
     /// # use taketurns::protocol::turns::{ClientTurn, TurnClient};
     /// # use taketurns::time::Now;
-    /// /// Called after each `News::TimeChanged`. Returns whether work without a fence may go on.
+    /// /// Called after each `News::TimeChanged`. Returns whether work without a fence may continue.
     /// fn is_mine(client: &TurnClient, now: Now, turn: &ClientTurn) -> bool {
     ///     client.sure_until(turn).is_some_and(|until| now.instant < until)
     /// }
@@ -234,7 +234,7 @@ impl TurnClient {
 
     /// Lets the seat rest: it no longer waits for turns, and gives up the one that it has. The request stands
     /// until it is [confirmed](super::News::Confirmed). A seat whose demand is "always" waits again if it is
-    /// lost and joined anew later.
+    /// lost and joined again later.
     ///
     /// # Errors
     ///

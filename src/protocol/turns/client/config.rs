@@ -44,7 +44,7 @@ pub struct ClientConfig {
     pub ping_interval: Option<Duration>,
     /// Whether the seat's secret and the token may be sent in plain text to an address other than loopback,
     /// where nothing protects them. Default false: a client that loses its connection to another machine
-    /// joins anew, and a client with a token gives up with
+    /// joins again, and a client with a token gives up with
     /// [`End::PlaintextToken`](super::End::PlaintextToken).
     pub allow_plaintext_secrets: bool,
     /// The longest answer, in bytes. Default 16 KiB, like the server's.

@@ -91,7 +91,7 @@ pub enum News {
     /// The server answered a ping.
     Pong,
     /// The server gave its reason for closing the connection. The driver dials again, and the client resumes
-    /// its seat or joins anew, unless [`Ended`](Self::Ended) follows.
+    /// its seat or joins again, unless [`Ended`](Self::Ended) follows.
     Bye(Box<Farewell>),
     /// The server sent something that this version does not know. Both fields may contain anything, so escape
     /// them before printing.
@@ -237,6 +237,6 @@ pub enum Heard {
     Left(Name),
     /// The server's host stopped the ring and its clock. The holder hears this as well.
     Paused,
-    /// The ring goes on. The holder hears this as well.
+    /// The ring continues. The holder is told as well.
     Resumed,
 }

@@ -117,7 +117,7 @@ impl World {
         world
     }
 
-    /// Starts the server anew, with a store.
+    /// Starts the server again, with a store.
     pub fn record(&mut self, seed: u64) {
         self.store = Some(MemoryStore::new(Epoch(seed)));
         self.start_server();

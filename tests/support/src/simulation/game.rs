@@ -260,7 +260,7 @@ impl Game {
         self.players.iter().for_each(|player| player.check_replies(world));
     }
 
-    /// Checks that a ring of willing clients goes on, whatever has happened.
+    /// Checks that a ring of willing clients continues, whatever has happened.
     fn finish(&mut self, world: &mut World) {
         self.hostiles.leave(world);
         if self.conditions.stored {

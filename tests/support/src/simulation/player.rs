@@ -284,7 +284,7 @@ impl Player {
         self.may_be_gone |= !world.has_store() || self.is_grace_over(world);
     }
 
-    /// The server is back, and all grace starts anew.
+    /// The server is back, and all grace starts again.
     pub(super) fn live_on(&mut self, world: &World) {
         (self.away_since, self.is_parted) = (Some(world.elapsed()), false);
         // A replaced secret may be valid again, if the replacement is not durable.
