@@ -1,4 +1,4 @@
-"""Clients that mean harm, or behave as if they did, while two others take turns."""
+"""Clients that do harm, on purpose or not, while two others take turns."""
 
 import threading
 import time
@@ -27,7 +27,7 @@ HOSTILE = {
 
 
 def bystanders(world, server, framing, pace="20", *options):
-    """Two clients that take turns for the whole row; once they do."""
+    """Starts two clients that take turns for the whole row, and waits until they do."""
     world.play(server, "--framing", framing, "--pace", f"{pace}ms", "--log-level", "warn", *options)
     until(lambda: len(server.sent()) >= 10, "10 turns")
 
@@ -39,30 +39,30 @@ def undisturbed(server, begin, bound=0.5):
 
 
 def bounded(server, most=32):
-    """The most memory that the server has had, in MiB."""
+    """Checks and returns the peak memory of the server, in MiB."""
     peak = server.memory()
     expect(peak < most, f"the server's memory grew to {peak:.0f} MiB")
     return peak
 
 
 @fault("two connections with SO_RCVBUF 4096 that never read: one sends PING, one WATCHes turns at full speed (line)",
-       "the one that asks is not read, and heard in the end; the other is closed at the cap; the others' turns go on")
+       "the first is not read until it reads; the second is closed at the limit; the others' turns continue")
 def slow_reader(world):
-    """A client asks and asks and does not listen. What the system buffers fills up, then the server's own 64 KiB, and then
-    nothing more is read from it. It may be busy: it stays, and hears all answers when it listens."""
+    """A client sends requests and reads no answers. The system's buffers fill up, then the server's own 64 KiB, and then
+    nothing more is read from it. It may be busy: it stays connected, and gets all answers when it reads."""
     server = world.serve("--framing", "line")
     bystanders(world, server, "line")
     begin = time.monotonic()
     pinger = Line(server.addr, receive_buffer=4096)
     pings = fill(pinger, b"PING\n" * 2000)
-    expect(pings < 32 * MIB, f"{pings / MIB:.0f} MiB of PING are taken")
+    expect(pings < 32 * MIB, f"{pings / MIB:.0f} MiB of PING were taken")
     bounded(server)
     expect(not server.says(f"{pinger.name} disconnected."), "the pinger is closed")
     story = undisturbed(server, begin)
     server = world.serve("--framing", "line")
     watcher = Line(server.addr, receive_buffer=4096)
     watcher.say("WATCH")
-    # Long names, so that there is much to tell an observer of.
+    # Long names, so that an observer is sent a lot.
     bystanders(world, server, "line", "0", "--name", "n" * 60)
     begin = time.monotonic()
     until(lambda: server.says(f"{watcher.name} disconnected."), "end of the watcher", 30)
@@ -75,7 +75,7 @@ def slow_reader(world):
 
 
 def fill(peer, data, most=256 * MIB):
-    """Sends until the server closes, or takes nothing for 12 s; how many bytes it or the system took."""
+    """Sends until the server closes, or takes nothing for 12 s. Returns how many bytes it or the system took."""
     peer.socket.settimeout(12)
     sent = 0
     while sent < most:
@@ -87,9 +87,9 @@ def fill(peer, data, most=256 * MIB):
 
 
 @fault("one connection sends PING, another garbage, both without pause for 3 s, and read the replies (line)",
-       "bounded work and log; the others' turns go on")
+       "bounded work and log; the others' turns continue")
 def chatty(world):
-    """Two programs have gone mad. Each gets its budget in each pass of the loop, and the log has 100 lines a second."""
+    """Two programs have run wild. Each gets its budget in each pass of the loop, and the log has 100 lines a second."""
     server = world.serve("--framing", "line")
     bystanders(world, server, "line")
     begin = time.monotonic()
@@ -114,9 +114,9 @@ def chatter(addr, data, end, heard, index):
 
 
 @fault("500 silent connections, 20 that send a byte a second before JOIN, 20 after (line)",
-       "hello and line time-outs close all (10 s, 5 s, and 2 s of lingering); the others' turns go on")
+       "hello and line time-outs close all (10 s, 5 s, and 2 s of lingering); the others' turns continue")
 def slowloris(world):
-    """Somebody wants to use up the server by doing nothing, slowly."""
+    """An attacker wants to exhaust the server by doing nothing, slowly."""
     server = world.serve("--framing", "line")
     bystanders(world, server, "line", pace="50")
     begin = time.monotonic()
@@ -136,7 +136,7 @@ def slowloris(world):
 
 
 def drip(peer):
-    """Sends a byte that ends no line; whether the server still listens."""
+    """Sends a byte that ends no line. Returns whether the server still reads."""
     try:
         peer.send(b"J")
         peer.socket.settimeout(0.001)
@@ -148,9 +148,9 @@ def drip(peer):
 
 
 @fault(f"{len(HOSTILE)} kinds of bytes, before JOIN and by the holder of a turn (line)",
-       "refused or closed; nothing unescaped is printed; the others' turns go on")
+       "refused or closed; nothing unescaped is printed; the others' turns continue")
 def hostile_lines(world):
-    """Every kind of bytes that ever broke a server, by strangers and by the holder of a turn."""
+    """Every kind of bytes that ever broke a server, from strangers and from the holder of a turn."""
     server = world.serve("--framing", "line", "--clients", "1")
     bystanders(world, server, "line")
     begin = time.monotonic()
@@ -168,7 +168,7 @@ def hostile_lines(world):
 
 
 def in_order(server, begin, known=()):
-    """The others are undisturbed, no other number counted, and what was printed is clean."""
+    """Checks that the others are undisturbed, no other number counted, and the output is clean."""
     story = undisturbed(server, begin)
     strangers = {name for _, name, _ in server.sent()} - {"Client1", "Client2", *known}
     expect(not strangers, f"numbers of {strangers} counted")
@@ -178,10 +178,10 @@ def in_order(server, begin, known=()):
 
 
 @fault(f"{len(HOSTILE)} kinds of bytes, by a client that waits and by the holder of a turn (raw)",
-       "refused or closed; nothing unescaped is printed; the others' turns go on")
+       "refused or closed; nothing unescaped is printed; the others' turns continue")
 def hostile_raw(world):
-    """The same without any framing: what waits is told nothing, and a holder that has answered before hears GO again, until its
-    third strike."""
+    """The same without any framing: a client that waits is sent nothing, and a holder that has answered before gets GO again, until
+    its third strike."""
     server = world.serve("--framing", "raw")
     bystanders(world, server, "raw")
     begin = time.monotonic()
@@ -207,7 +207,7 @@ def hostile_raw(world):
 
 
 @fault("a line of 64 MiB (line), and a message of 64 MiB (raw)",
-       "closed; memory bounded; the others' turns go on")
+       "closed; memory bounded; the others' turns continue")
 def huge_message(world):
     """A message that never ends."""
     stories = []
@@ -248,10 +248,10 @@ def answers_split(world):
 
 
 @fault("a server with --max-per-address 3; 200 connections from another network namespace (line)",
-       "three seats; BYE full to more, and no word beyond 22 connections; a seat that is away counts; another address has its own three")
+       "three seats; BYE full for more, and no message beyond 22 connections; a seat that is away counts; another address has its own three")
 def one_address(world):
-    """One machine wants all places. It has its share, also if it comes and goes; the log is not filled with the rest; a server that
-    listens beyond loopback warns once."""
+    """One machine wants all places. It gets its share, even if it comes and goes; the rest does not fill the log; a server that listens
+    beyond loopback warns once."""
     near, far = join_namespaces(world)
     server = world.serve("--framing", "line", "--max-per-address", "3", listen="198.18.77.1:0",
                          before=["ip", "netns", "exec", near])
@@ -260,7 +260,7 @@ def one_address(world):
     heard = [last_join(peer) for peer in asked]
     full, silent = sum(words.startswith(b"BYE full ") for words in heard), heard.count(b"")
     expect(full == 19 and full + silent == 197, f"heard: {set(heard)}, {full} of BYE full")
-    lines = server.says("its address has as many connections")
+    lines = server.says("its address has max_connections_per_address already")
     expect(1 <= lines <= 200, f"{lines} lines in the log")
     bob = Line(server.addr, "bob", namespace=near)
     lost = served.pop()
@@ -280,7 +280,7 @@ def one_address(world):
 
 
 def last_join(peer):
-    """What a newcomer hears until it is closed."""
+    """Returns everything that a newcomer is sent until it is closed."""
     try:
         peer.say("JOIN eve")
         return peer.rest(3)
@@ -289,7 +289,7 @@ def last_join(peer):
 
 
 PAGE = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n"
-# The request by which a page would abuse each server, and the output of a server that obeys.
+# The request with which a page would abuse each server, and the output of a server that obeys.
 BODIES = {
     ("turn_server", "--framing", "line", "--clients", "1"): (b"JOIN mallory\nANSWER :666\n", "sent: 666"),
     ("turn_server", "--framing", "raw", "--clients", "1"): (b"mallory:666", "sent: 666"),
@@ -303,7 +303,7 @@ BODIES = {
 @fault("fetch() of a web page: an HTTP POST whose body is in the protocol, in one segment and in two, at turn_server (line, raw, auto), "
        "rank_server (line, raw) and counter_server", "closed before anything of the body counts")
 def web_page(world):
-    """A page that is shown on the server's machine can send any text to a port of the loopback interface."""
+    """A page shown on the server's machine can send any text to a port of the loopback interface."""
     for (program, *options), (body, played) in BODIES.items():
         server = world.serve(*options, program=program, cwd=world.folder)
         below = Peer(server.addr) if program == "rank_server" else None

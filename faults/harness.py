@@ -1,4 +1,4 @@
-"""What a row of the table is, how it waits, and what it may need. Programs are in program.py, sockets in peer.py."""
+"""The rows of the table, their waits and their needs. Programs are in program.py, sockets in peer.py."""
 
 import contextlib
 import os
@@ -14,15 +14,15 @@ FAULTS = []
 
 
 class Failed(Exception):
-    """What happened is not what is right."""
+    """The outcome is wrong."""
 
 
 class Skipped(Exception):
-    """This machine cannot make the fault; says what is missing."""
+    """This machine cannot cause the fault; the text names what is missing."""
 
 
 class Fault:
-    """One row: a function that makes the fault, and answers with what happened."""
+    """One row: a function that causes the fault and returns the outcome."""
 
     def __init__(self, run, made, expected):
         self.run, self.made, self.expected = run, made, expected
@@ -30,7 +30,7 @@ class Fault:
 
 
 def fault(made, expected):
-    """Puts the function that follows into the table. It is called with a `World`."""
+    """Adds the decorated function to the table. It is called with a `World`."""
 
     def register(run):
         FAULTS.append(Fault(run, made, expected))
@@ -45,7 +45,7 @@ def expect(right, story):
 
 
 def until(check, what, seconds=5.0):
-    """Waits until `check` answers with something, and answers with that."""
+    """Waits until `check` returns something true, and returns it."""
     deadline = time.monotonic() + seconds
     while True:
         found = check()
@@ -56,7 +56,7 @@ def until(check, what, seconds=5.0):
 
 
 def seconds_of(act):
-    """How long `act` takes."""
+    """Returns how long `act` takes."""
     begin = time.monotonic()
     act()
     return time.monotonic() - begin
@@ -79,14 +79,14 @@ def needs_strace():
 
 
 def run_tool(*command):
-    """Runs a command of the system; a machine that forbids it cannot make the fault."""
+    """Runs a system command; a machine that forbids it cannot cause the fault."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise Skipped(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
 class World:
-    """The programs and files of one row; all are gone at its end."""
+    """The programs and files of one row, which are removed at its end."""
 
     def __init__(self, binaries):
         self.binaries = binaries
@@ -108,7 +108,7 @@ class World:
         return program
 
     def serve(self, *options, program="turn_server", listen="127.0.0.1:0", **how):
-        """A server, once it listens; `server.addr` is where."""
+        """Starts a server and waits until it listens, at `server.addr`."""
         server = self.start(program, "--listen", listen, *options, **how)
         server.serves = True
         said = until(server.address, f"address of {program} (it said {server.said()!r})", 10)
@@ -116,22 +116,22 @@ class World:
         return server
 
     def play(self, server, *options):
-        """A `turn_client` at `server`."""
+        """Starts a `turn_client` for `server`."""
         return self.start("turn_client", "--connect", "%s:%d" % server.addr, *options)
 
     def strace(self, inject):
-        """What to put before a server so that its system calls fail as `inject` says. The server keeps its process id."""
+        """Returns the command that makes the system calls of a server fail as `inject` says. The server keeps its process id."""
         calls = inject.split(":")[0]
         return ["strace", "-D", "-f", "-qq", "-o", os.path.join(self.folder, "trace"),
                 "-e", f"trace={calls}", "-e", f"inject={inject}"]
 
     def injected(self):
-        """How many system calls were made to fail so far."""
+        """Returns how many system calls were made to fail so far."""
         with open(os.path.join(self.folder, "trace"), encoding="utf-8", errors="replace") as trace:
             return trace.read().count("(INJECTED)")
 
     def check(self):
-        """What holds in every row: no server has ended that was not ended, and none panicked."""
+        """Checks what must be true in every row: no server has ended by itself, and none has panicked."""
         for program in self.programs:
             expect(b"panicked" not in program.said(), f"{program.name} panicked: {program.said()[-300:]!r}")
             ended = program.serves and not program.was_ended and program.process.poll() is not None
@@ -139,14 +139,14 @@ class World:
 
 
 def longest_gap(server, since, end=None):
-    """The longest time in which nobody's number was accepted, in seconds."""
+    """Returns the longest time in which no number was accepted, in seconds."""
     end = end or time.monotonic()
     times = [since] + [at for at, _, _ in server.sent() if since <= at <= end] + [end]
     return max(later - earlier for earlier, later in zip(times, times[1:]))
 
 
 def unescaped(data):
-    """The first byte sequence in `data` that could rearrange a terminal, or nothing."""
+    """Returns the first bytes of `data` that could rearrange a terminal, if there are any."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

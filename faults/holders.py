@@ -1,4 +1,4 @@
-"""What may befall the client whose turn it is."""
+"""Faults of the client whose turn it is."""
 
 import os
 import random
@@ -14,7 +14,7 @@ LONG = ("--turn-deadline", "20s")
 @fault("kill -9 of the turn_client that has the turn", "the turn passes at once")
 def holder_killed(world):
     """Ann's process is killed while she thinks about her number: the kernel closes her connection, and Bob has the turn long
-    before her deadline. She speaks the line protocol; the other two are old clients, in the same ring."""
+    before her deadline. She uses the line protocol; the other two are old clients, in the same ring."""
     server = world.serve(*LONG)
     ann = world.play(server, "--clients", "1", "--name", "ann", "--pace", "10m")
     until(lambda: server.says("connected."), "connection of ann")
@@ -30,10 +30,10 @@ def holder_killed(world):
     return f"bob had the turn {took * 1000:.0f} ms later"
 
 
-@fault("SO_LINGER 0 and close, 20 times in each framing, every other time with an answer in front",
+@fault("SO_LINGER 0 and close, 20 times in each framing, every other time after an answer",
        "the turn passes at once; an answer before the reset counts")
 def holder_reset(world):
-    """Ann's connection is reset, as by a crash with unread input. What she had answered before that is in the server's socket
+    """Ann's connection is reset, as by a crash with unread input. An answer that she sent before that is in the server's socket
     and counts; Bob has the turn at once."""
     slowest = 0
     for framing in ("line", "raw"):
@@ -71,8 +71,8 @@ def raw_pair(server, _):
 @fault("SIGSTOP of a turn_client, over two of its turns, then SIGCONT (line)",
        "the turn passes at the deadline; late answers count once or not at all")
 def holder_stopped(world):
-    """Ann's machine is suspended. Twice her turn comes and lapses. When she wakes up, what she may still answer of that is too late;
-    those numbers count in later turns."""
+    """Ann's machine is suspended. Twice her turn comes and lapses. When she wakes up, answers to those turns are too late; their numbers
+    count in later turns."""
     server = world.serve("--framing", "line", "--turn-deadline", "600ms")
     ann = world.play(server, "--framing", "line", "--clients", "1", "--name", "ann", "--pace", "0s")
     until(lambda: server.says("connected."), "connection of ann")
@@ -98,7 +98,7 @@ def holder_stopped(world):
 @fault("an answer 100 ms after the deadline, in each framing", "line: NO stale-turn; raw: counts in the next turn, once")
 def answer_late(world):
     """Ann is only a little too slow. With turn numbers the server refuses; without them it cannot tell her, so her answer
-    is kept for the turn that she has next."""
+    is kept for her next turn."""
     server = world.serve("--framing", "line", "--turn-deadline", "300ms")
     ann, bob = Line(server.addr, "ann"), Line(server.addr, "bob")
     turn = ann.go()
@@ -125,8 +125,8 @@ def answer_late(world):
 @fault("two network namespaces, and the link between them set down (line)",
        "the turn passes at the deadline; the sockets are closed within 20 s (holder) and 30 s (idle), and 4 s of timers")
 def holder_vanishes(world):
-    """Somebody pulls the cable behind which Ann and Dan are: no FIN, no RST, ever. Ann's turn lapses. Her GO stays
-    unacknowledged, Dan is found out by probes, and the system ends both connections."""
+    """The cable to Ann and Dan is pulled: no FIN, no RST, ever. Ann's turn lapses. Her GO stays
+    unacknowledged, probes find that Dan is gone, and the system ends both connections."""
     near, far = join_namespaces(world)
     server = world.serve("--framing", "line", "--turn-deadline", "1s", listen="198.18.77.1:0",
                          before=["ip", "netns", "exec", near])
@@ -163,10 +163,10 @@ def join_namespaces(world):
     return near, far
 
 
-@fault("shutdown(WR) behind a complete answer, in each framing, and behind half a line",
-       "what is complete counts and is answered, then the connection is closed; half a line is refused")
+@fault("shutdown(WR) after a complete answer, in each framing, and after half a line",
+       "a complete answer counts and is answered, then the connection is closed; half a line is refused")
 def half_close(world):
-    """Ann says all that she has to say and closes her sending side at once. She still hears every reply."""
+    """Ann sends everything and closes her sending side at once. She still gets every reply."""
     server = world.serve("--framing", "line", "--clients", "1", *LONG)
     ann = Line(server.addr, "ann")
     turn = ann.go()
@@ -192,7 +192,7 @@ def half_close(world):
 
 @fault("TCP_CORK, send, shutdown(WR): 300 connections in each of two servers", "the end of the stream is never missed")
 def data_with_end(world):
-    """The last bytes and the end of the stream come in one segment, so the poll says so only once. A server that missed it
+    """The last bytes and the end of the stream come in one segment, so the poll reports it only once. A server that missed it
     would answer, and then wait for its hello time-out of 10 s."""
     line = world.serve("--framing", "line")
     echo = world.serve(program="echo_server")
@@ -235,10 +235,10 @@ def seat_taken_back(world):
 
 
 @fault("RST to a holder with --turn-grace 2s, back after 0.5 s, then not back; SIGSTOP of another one (line, auto)",
-       "it keeps its turn, and its clock runs on; then the turn passes at the end of the grace; a stopped one's at its deadline")
+       "it keeps its turn, and its clock keeps running; then the turn passes at the end of the grace; a stopped one's at its deadline")
 def holder_in_grace(world):
-    """Ann's page reloads while it is her turn: she has it still. Then her machine is gone. A grace is for lost connections: who is
-    connected and silent has no more than its deadline."""
+    """Ann's page reloads while it is her turn: she still has it. Then her machine is gone. A grace is for lost connections: a client that
+    is connected and silent has no more than its deadline."""
     server = world.serve("--clients", "1", "--turn-grace", "2s", "--turn-deadline", "4s")
     ann, bob = Line(server.addr, "ann"), Line(server.addr)
     bob.player, bob.welcome = "bob", bob.join("bob", "hear=turns")
@@ -254,7 +254,7 @@ def holder_in_grace(world):
     expect(1.9 < waited < 2.5, f"the turn passed {waited:.2f} s after the reset")
     cy = world.play(server, "--clients", "1", "--name", "cy", "--pace", "10m")
     bob.wait("JOINED")
-    # Before its turn, or it might answer first.
+    # Before its turn: otherwise it might answer first.
     cy.signal(signal.SIGSTOP)
     bob.answer(1, turn + 1)
     bob.wait("BEGIN")
@@ -263,10 +263,10 @@ def holder_in_grace(world):
     return f"{left} ms were left; passed {waited:.2f} s after the reset, and {stopped:.2f} s after a turn that was only silent"
 
 
-@fault("a connection that says nothing beside two old clients, with a deadline of 1 s (auto)",
+@fault("a connection that sends nothing, and two old clients, with a deadline of 1 s (auto)",
        "it costs them one deadline, and no more; its late answer counts once")
 def silent_beside_a_ring(world):
-    """A port scanner, or a person who thinks. It is taken for an old client, and has a turn; it lapses, and the others go on without it."""
+    """A port scanner, or a person thinking. It is taken for an old client, and gets a turn; it lapses, and the others continue without it."""
     server = world.serve("--turn-deadline", "1s")
     world.play(server, "--framing", "raw", "--pace", "20ms", "--log-level", "warn")
     until(lambda: len(server.sent()) >= 10, "10 turns")
@@ -285,8 +285,8 @@ def silent_beside_a_ring(world):
     return f"the others waited for {gaps[0]:.2f} s once, then for {gaps[1] * 1000:.0f} ms at most; its late answer counted"
 
 
-@fault("the connection of a client is cut at a random moment of each of 60 turns: RST, FIN, before and behind the answer (line)",
-       "each number counts once, in order: the client learns from last= what became of it")
+@fault("the connection of a client is cut at a random moment of each of 60 turns: RST, FIN, before and after the answer (line)",
+       "each number counts once, in order: last= tells the client whether it counted")
 def cut_and_resumed(world):
     """Ann's network is bad. Whatever happens between her answer and its OK, she knows when she is back, and nothing is lost or counted
     twice."""
@@ -296,7 +296,7 @@ def cut_and_resumed(world):
     ann, settled, number = Line(server.addr, "ann"), {"OK": 0, "last": 0, "again": 0}, 1
     while number <= 60:
         turn = ann.go()
-        how = chance.choice(["heard", "behind", "behind", "before", "late"])
+        how = chance.choice(["heard", "after", "after", "before", "late"])
         if how != "before":
             ann.answer(number, turn)
         if how == "heard":
@@ -315,4 +315,4 @@ def cut_and_resumed(world):
             settled["again"] += 1
     until(lambda: len(server.numbers("ann")) >= 60, "all numbers")
     expect(server.numbers("ann") == list(range(1, 61)), f"counted: {server.numbers('ann')} (seed {seed})")
-    return f"60 numbers counted once: {settled['OK']} confirmed, {settled['last']} learnt from last=, {settled['again']} said again"
+    return f"60 numbers counted once: {settled['OK']} confirmed, {settled['last']} learnt from last=, {settled['again']} sent again"

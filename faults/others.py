@@ -1,4 +1,4 @@
-"""The same for the echo, rank and counter servers, where it makes sense."""
+"""The same for the echo, rank and counter servers, where that makes sense."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from peer import Line, Peer
 
 
 class Probe:
-    """An honest client that asks over and over, on a thread; how long its longest wait was."""
+    """An honest client that asks over and over, on a thread, and notes its longest wait."""
 
     def __init__(self, ask):
         self.ask, self.longest, self.count, self.problem, self.wanted = ask, 0, 0, None, True
@@ -42,7 +42,7 @@ class Probe:
 
 
 def throw(server, before=b"", after=b"\n"):
-    """Every kind of hostile bytes and 64 MiB of them, each on a connection of its own."""
+    """Sends every kind of hostile bytes, and 64 MiB, each on a connection of its own."""
     for data in HOSTILE.values():
         peer = Peer(server.addr)
         peer.send(before + data + after)
@@ -63,7 +63,7 @@ def throw(server, before=b"", after=b"\n"):
 @fault(f"echo_server, without and with --keep-open: {len(HOSTILE)} kinds of bytes, and 64 MiB",
        "answered, refused or closed; nothing unescaped is logged; others are answered")
 def echo_hostile(world):
-    """What is echoed to its sender may be anything in UTF-8; what is logged of it is escaped."""
+    """Anything in UTF-8 may be echoed to its sender; in the log it is escaped."""
     stories = []
     for options in ((), ("--keep-open",)):
         server = world.serve(*options, program="echo_server")
@@ -81,9 +81,9 @@ def ask_echo(addr):
 
 
 @fault(f"rank_server in both framings: {len(HOSTILE)} kinds of bytes, and as a command, and 64 MiB",
-       "refused or closed; nothing unescaped is printed or sent; commands go on")
+       "refused or closed; nothing unescaped is printed or sent; commands continue")
 def rank_hostile(world):
-    """Any client may send commands to those below, but nothing that could harm their terminals."""
+    """Any client may send commands to clients of lower rank, but nothing that could harm their terminals."""
     stories = []
     for framing in ("raw", "line"):
         server = world.serve("10", "--framing", framing, program="rank_server")
@@ -98,10 +98,10 @@ def rank_hostile(world):
 
 
 @fault("two network namespaces: a worker of rank_server reads nothing for 26 s, with 200 commands of 900 bytes; then again, and its link is set down",
-       "it executes all that was accepted, and the rest was refused as busy; then it is gone within 44 s")
+       "it executes every accepted command, and the rest was refused as busy; then it is gone within 44 s")
 def busy_worker(world):
-    """Bob executes a long command and reads nothing meanwhile: his system says that it has no room, each time it is asked. The
-    second time somebody pulls his cable, and his system says nothing any more."""
+    """Bob executes a long command and reads nothing meanwhile: his system answers each probe that it has no room. The second time
+    his cable is pulled, and his system no longer answers."""
     near, far = join_namespaces(world)
     server = world.serve("10", "--framing", "line", program="rank_server", listen="198.18.77.1:0",
                          before=["ip", "netns", "exec", near])
@@ -125,7 +125,7 @@ def busy_worker(world):
 
 
 def give_work(boss):
-    """200 commands; the numbers of those that are accepted."""
+    """Sends 200 commands. Returns the numbers of the accepted ones."""
     for _ in range(200):
         boss.say("C 0 " + "x" * 900)
     told = [boss.line() for _ in range(200)]
@@ -136,7 +136,7 @@ def give_work(boss):
 
 
 def dance(ann, bob, command):
-    """Ann's command reaches bob, who says in the line framing that it is done."""
+    """Checks that Ann's command reaches Bob, who reports it as done in the line framing."""
     ann.send(command)
     until_heard(bob, b" dance")
     if command.endswith(b"\n"):
@@ -147,10 +147,10 @@ def dance(ann, bob, command):
 
 
 def send_down(mallory, victim, command):
-    """Whatever is passed on to a victim below is harmless, and it hears an honest command afterwards."""
+    """Checks that everything passed on to a victim of lower rank is harmless, and that an honest command still arrives."""
     end = b"\n" if command.endswith(b"\n") else b""
     until_heard(victim, b"rank")
-    # A client that has sent a command does not speak another protocol, and stays connected whatever it sends then.
+    # A client that has sent a command belongs to this protocol, and stays connected whatever it sends then.
     mallory.send(command)
     until_heard(victim, b" dance")
     victim.heard = b""
@@ -169,10 +169,10 @@ def until_heard(peer, what):
         expect(peer.receive(deadline), "the server closed")
 
 
-@fault(f"counter_server: {len(HOSTILE)} kinds of bytes as an id and behind an id, and 64 MiB",
+@fault(f"counter_server: {len(HOSTILE)} kinds of bytes as an id and after an id, and 64 MiB",
        "refused or closed; nothing unescaped is printed or in its log file; others are answered")
 def counter_hostile(world):
-    """An id, and messages, of every kind."""
+    """Ids and messages of every kind."""
     server = world.serve("--log-level", "info", program="counter_server", cwd=world.folder)
     ann = Counter(server, 1)
     probe = Probe(lambda: expect(ann.ask("odd") % 2 == 1, "not odd"))
@@ -196,7 +196,7 @@ class Counter(Peer):
 
 
 @fault("kill -9 of counter_server --state at a random time under a client that counts, five lives",
-       "starts again each time; at most the last second is forgotten; the client goes on, no number twice in one life")
+       "starts again each time; at most the last second is forgotten; the client continues, no number twice in one life")
 def counter_killed(world):
     """The state is replaced as a whole, so a crash at any moment leaves the old one or the new one."""
     seed = time.time_ns()
@@ -227,7 +227,7 @@ def counter_killed(world):
 
 
 @fault("counter_server whose log file and state are on a tmpfs of 64 KiB, which fills up and is freed again",
-       "says so once, goes on serving; state and log go on when there is room")
+       "reports it once, continues serving; state and log continue when there is room")
 def counter_disk_full(world):
     """The disk is full for a while. Clients do not notice, and nothing that was saved before is lost."""
     disk = tiny_disk(world, 64)
@@ -251,9 +251,9 @@ def counter_disk_full(world):
 
 
 @fault("standard output and error of echo_server, rank_server and counter_server are closed by their readers",
-       "they go on serving; SIGTERM ends them with 0")
+       "they continue serving; SIGTERM ends them with 0")
 def others_output_closed(world):
-    """As output-closed, for the others."""
+    """Like output-closed, for the other servers."""
     asked = {
         "echo_server": lambda server: ask_echo(server.addr),
         "rank_server": lambda server: expect(Peer(server.addr).receive(time.monotonic() + 3), "no rank"),

@@ -1,4 +1,4 @@
-"""Where a server prints to is gone, stuck or full; and its address is taken."""
+"""The output of a server is closed, stuck or full; and its address is taken."""
 
 import os
 import time
@@ -8,22 +8,22 @@ from peer import Line
 
 
 def played(world, server, count=100):
-    """Two clients have `count` numbers each accepted, and end."""
+    """Has two clients send `count` accepted numbers each, and end."""
     players = world.play(server, "--pace", "0s", "--count", str(count), "--log-level", "warn")
     expect(players.exit_code(15) == 0, f"the clients did not finish: {players.said()[-300:]!r}")
 
 
 def provoke(server):
-    """Something to log."""
+    """Causes a log line."""
     peer = Line(server.addr)
     peer.send(b"\x1b[2Jgarbage\n")
     peer.half_close()
     peer.rest(3)
 
 
-@fault("a second turn_server on the port", "exit code 1, and one line that says what, where and what to do")
+@fault("a second turn_server on the port", "exit code 1, and one line with the problem, the address and the remedy")
 def second_server(world):
-    """Somebody starts the server twice."""
+    """The server is started twice."""
     first = world.serve()
     addr = "%s:%d" % first.addr
     second = world.start("turn_server", "--listen", addr)
@@ -37,7 +37,7 @@ def second_server(world):
 
 
 @fault("the reader of standard output goes away, in one server that of standard error too",
-       "goes on serving; SIGTERM ends it with 0")
+       "continues serving; SIGTERM ends it with 0")
 def output_closed(world):
     """`turn_server | head -1`, and a log collector that has crashed."""
     codes = []
@@ -52,8 +52,8 @@ def output_closed(world):
     return "200 numbers accepted in each; ended with 0"
 
 
-@fault("nobody reads standard output and standard error any more; 20,000 turns",
-       "goes on serving; SIGTERM ends it with 0 in 6 s")
+@fault("standard output and standard error are no longer read; 20,000 turns",
+       "continues serving; SIGTERM ends it with 0 in 6 s")
 def output_stuck(world):
     """The terminal is paused with Ctrl-S: the pipes fill up, and a write would wait for ever."""
     server = world.serve()
@@ -72,7 +72,7 @@ def output_stuck(world):
 
 
 def tiny_disk(world, size=16):
-    """A file system of so many KiB."""
+    """Mounts a file system of `size` KiB."""
     needs_root("mounting a small tmpfs")
     disk = os.path.join(world.folder, "disk")
     os.mkdir(disk)
@@ -91,7 +91,7 @@ def fill_up(disk):
 
 
 @fault("standard output and error in files on a tmpfs of 16 KiB, which is filled up",
-       "goes on serving; SIGTERM ends it with 0")
+       "continues serving; SIGTERM ends it with 0")
 def disk_full(world):
     """`turn_server > out.txt 2> log.txt`, and the disk fills up."""
     disk = tiny_disk(world)

@@ -29,7 +29,7 @@ class Peer:
         self.socket.sendall(data.encode() if isinstance(data, str) else data)
 
     def receive(self, deadline):
-        """More of what comes; nothing at the end of the stream."""
+        """Receives more; returns nothing at the end of the stream."""
         self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
         try:
             data = self.socket.recv(65536)
@@ -41,7 +41,7 @@ class Peer:
         return data
 
     def rest(self, seconds=5.0):
-        """All that comes until the server closes."""
+        """Returns everything that comes until the server closes."""
         deadline = time.monotonic() + seconds
         while self.receive(deadline):
             pass
@@ -49,7 +49,7 @@ class Peer:
         return heard
 
     def is_silent(self, seconds):
-        """Whether nothing comes for so long."""
+        """Returns whether nothing comes for `seconds`."""
         self.socket.settimeout(seconds)
         try:
             return not self.heard and not self.socket.recv(1, socket.MSG_PEEK)
@@ -60,7 +60,7 @@ class Peer:
         self.socket.shutdown(socket.SHUT_WR)
 
     def send_with_end(self, data):
-        """The data and the end of the stream in one segment."""
+        """Sends the data and the end of the stream in one segment."""
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
         self.send(data)
         self.half_close()
@@ -101,7 +101,7 @@ class Line(Peer):
         return line.decode()
 
     def wait(self, word, seconds=5.0):
-        """The next line that begins with `word`; those before it are dropped."""
+        """Returns the next line that begins with `word`; earlier lines are dropped."""
         deadline = time.monotonic() + seconds
         while True:
             line = self.line(deadline - time.monotonic())
@@ -113,15 +113,15 @@ class Line(Peer):
         return self.wait("WELCOME")
 
     def go(self, seconds=5.0):
-        """Waits for a `GO`: the number of the turn."""
+        """Waits for a `GO` and returns the number of the turn."""
         return int(field(self.wait("GO", seconds), "turn"))
 
     def answer(self, text, turn):
-        """Answers in the life of the server that it has joined, as programs do."""
+        """Answers with the epoch of the server that it has joined, as programs do."""
         self.say(f"ANSWER turn={turn} epoch={field(self.welcome, 'epoch')} :{text}")
 
     def resume(self, addr, ring="main"):
-        """The same client on a new connection, which has its seat again."""
+        """Returns the same client on a new connection, with its seat."""
         back = Line(addr)
         back.player = self.player
         back.welcome = back.join(self.player, f"ring={ring}", f"resume={field(self.welcome, 'resume')}")
@@ -129,13 +129,13 @@ class Line(Peer):
 
 
 def field(line, key, default=None):
-    """The value of a field of `line`, whose text is no field."""
+    """Returns the value of a field of `line`; the text after ` :` is not a field."""
     fields = dict(part.split("=", 1) for part in line.partition(" :")[0].split() if "=" in part)
     return fields[key] if default is None else fields.get(key, default)
 
 
 def within(namespace, make):
-    """Calls `make` in a network namespace: a thread may be in another one than its process."""
+    """Calls `make` in a network namespace: a thread may be in a different one from its process."""
     if namespace is None:
         return make()
     made = []

@@ -1,4 +1,4 @@
-"""A program under test: its lines with their times, its signals, what it costs."""
+"""A program under test: its lines with their times, its signals, its costs."""
 
 import os
 import re
@@ -39,11 +39,11 @@ class Program:
                 return
 
     def said(self):
-        """All of both outputs so far."""
+        """Returns both outputs so far."""
         return b"\n".join(line for _, line in self.out + self.err)
 
     def says(self, text):
-        """How many lines so far have `text` in them."""
+        """Returns how many lines so far contain `text`."""
         return sum(text.encode() in line for _, line in self.out + self.err)
 
     def address(self):
@@ -51,7 +51,7 @@ class Program:
         return found and found.groups()
 
     def sent(self):
-        """Every number that was accepted so far: when, whose, which."""
+        """Returns the numbers accepted so far, each with its time and client."""
         found = [(at, SENT.match(line)) for at, line in list(self.out)]
         return [(at, match[1].decode(), int(match[2])) for at, match in found if match]
 
@@ -62,14 +62,14 @@ class Program:
         self.process.send_signal(number)
 
     def kill(self):
-        """SIGKILL, and all that it had printed is read."""
+        """Sends SIGKILL. Everything that was printed is still read."""
         self.was_ended = True
         if self.process.poll() is None:
             self.signal(signal.SIGKILL)
         self.process.wait()
 
     def terminate(self, seconds=8):
-        """SIGTERM; its exit code, or None if it does not end."""
+        """Sends SIGTERM. Returns the exit code, or None if it does not end."""
         self.was_ended = True
         self.signal(signal.SIGTERM)
         return self.exit_code(seconds)
@@ -81,16 +81,16 @@ class Program:
             return None
 
     def cpu(self):
-        """Seconds of processor time so far."""
+        """Returns the processor time so far, in seconds."""
         with open(f"/proc/{self.pid}/stat", encoding="utf-8") as file:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self):
-        """The most memory that it has had so far, in MiB."""
+        """Returns the peak memory so far, in MiB."""
         with open(f"/proc/{self.pid}/status", encoding="utf-8") as file:
             return int(re.search(r"VmHWM:\s+(\d+)", file.read())[1]) / 1024
 
     def descriptors(self):
-        """One more than its highest file descriptor."""
+        """Returns one more than its highest file descriptor."""
         return max(map(int, os.listdir(f"/proc/{self.pid}/fd"))) + 1

@@ -1,4 +1,4 @@
-"""The server dies, and comes back on the same port."""
+"""The server dies and comes back on the same port."""
 
 import random
 import resource
@@ -10,8 +10,8 @@ from harness import expect, fault, until
 @fault("kill -9 of the server under 1,000 clients of one turn_client; started again 1.5 s later, in each framing",
        "raw: all are connected again within 5 s; line: each has had a number accepted within 10 s")
 def stampede(world):
-    """All clients lose the server in the same instant, and want it back. One that speaks lines learns that its seat is gone, and joins
-    anew."""
+    """All clients lose the server in the same instant, and want it back. A client in the line framing learns that its seat is gone, and
+    joins again."""
     clients = min(1000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100)
     stories = []
     for framing, bound in (("raw", 5), ("line", 10)):
@@ -37,16 +37,15 @@ def stampede(world):
 
 
 def names(server):
-    """How many clients have had a number accepted."""
+    """Returns how many clients have had a number accepted."""
     return len({name for _, name, _ in server.sent()})
 
 
 @fault("kill -9 of the server at a random time under 5 clients, six lives (line)",
        "clients come back; in each life every client's numbers follow one another; no number counts twice")
 def server_killed(world):
-    """The server dies again and again, in the middle of anything. Every number that it prints in one life is the one behind
-    the last. A client whose answer was under way cannot know what became of it, since seats and turns are gone with the server: it
-    skips that number."""
+    """The server dies again and again, at any moment. Every number that it prints in one life follows the one before. A client whose
+    answer was under way cannot know whether it counted, because seats and turns are gone with the server: it skips that number."""
     server = world.serve("--framing", "line", "--clients", "5")
     listen = "%s:%d" % server.addr
     names = [f"Client{index}" for index in range(1, 6)]
@@ -74,13 +73,13 @@ def server_killed(world):
         expect(reported == sorted(set(reported)), f"{name} reports {reported} (seed {seed})")
         unprinted += len(set(reported) - set(counted[name]))
         unknown += len(set(counted[name]) - set(reported))
-    # A thread of its own writes the output, and dies too.
+    # The output is written by a thread, which dies as well.
     expect(max(unknown, unprinted) <= 6 * len(names), f"{unknown} not confirmed, {unprinted} not printed (seed {seed})")
     return f"{turns:,} numbers in six lives, each once; of {unknown} the OK was lost, {unprinted} confirmed ones were not printed yet"
 
 
 def until_read(server):
-    """What it printed before it was killed has been read."""
+    """Waits until the output before the kill has been read."""
     count = -1
     while count != len(server.out):
         count = len(server.out)
@@ -88,7 +87,7 @@ def until_read(server):
 
 
 def expect_round_robin(server):
-    """After everybody is there, the order is the same in each lap."""
+    """Checks that after all have arrived, each round has the same order."""
     told = [name for _, name, _ in server.sent()]
     laps = [tuple(told[at:at + 5]) for at in range(0, len(told) - 4, 5)]
     expect(len(set(laps[1:])) == 1 and len(set(laps[-1])) == 5, f"laps: {set(laps)}")

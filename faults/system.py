@@ -1,4 +1,4 @@
-"""What the system may do to a server: no descriptors, failing calls, stops, a clock that jumps."""
+"""Faults of the system: no descriptors, failing calls, stops, a clock that jumps."""
 
 import glob
 import os
@@ -11,7 +11,7 @@ from datetime import datetime
 from harness import Skipped, expect, fault, longest_gap, needs_strace, seconds_of, until
 from peer import Line, Raw, field
 
-# Each is said by the kernel of one newcomer, who is gone or cannot be reached.
+# Errors of one newcomer, which is gone or cannot be reached.
 OF_A_NEWCOMER = ("ECONNABORTED", "EPROTO", "EINTR", "ENETDOWN", "EHOSTUNREACH")
 OF_THE_SYSTEM = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM")
 
@@ -21,10 +21,10 @@ def limit(count):
 
 
 @fault("prlimit to one descriptor more than are in use; five connect; the limit is raised after 3 s (line)",
-       "backs off, serves the others, does not spin; everybody queued is served within 1 s, without a new connection")
+       "backs off, serves the others, does not spin; all that are queued are served within 1 s, without a new connection")
 def no_descriptors(world):
-    """The process runs out of descriptors. Who is connected goes on; who waits to be accepted is, as soon as there is room,
-    although no event announces them again."""
+    """The process runs out of descriptors. Connected clients continue; clients that wait to be accepted are accepted as soon as there
+    is room, although no event announces them again."""
     server = world.serve("--framing", "line")
     ann, bob = Line(server.addr, "ann"), Line(server.addr, "bob")
     ann.answer(0, ann.go())
@@ -54,7 +54,7 @@ def no_descriptors(world):
     return f"{pauses} pauses, {spent:.2f} s of processor time in {share:.1f} s; all five served after {took:.2f} s"
 
 
-@fault("the same, but a client leaves instead, and the limit stays (line)", "who waits is served within 1 s of that")
+@fault("the same, but a client leaves instead, and the limit stays (line)", "the waiting client is served within 1 s of that")
 def descriptor_comes_back(world):
     """No descriptor is left until a client goes; its descriptor is the newcomer's."""
     server = world.serve("--framing", "line")
@@ -70,9 +70,9 @@ def descriptor_comes_back(world):
     return f"served {took:.2f} s after the other one left"
 
 
-@fault("a server with ulimit -n 64, and 60 that JOIN (line)", "32 seats, BYE full for more, nobody hangs, the seated go on")
+@fault("a server with ulimit -n 64, and 60 that JOIN (line)", "32 seats, BYE full for more, no client hangs, the seated continue")
 def few_descriptors(world):
-    """A small limit from the start: the server knows it, and keeps descriptors back to turn people away with."""
+    """A small limit from the start: the server knows it, and reserves descriptors for turning clients away."""
     server = world.serve("--framing", "line", limit=limit(64))
     peers = [Line(server.addr) for _ in range(60)]
     for index, peer in enumerate(peers):
@@ -86,7 +86,7 @@ def few_descriptors(world):
     peers[0].say("ANSWER :1")
     expect(peers[1].go() == turn + 1, "another turn")
     until(lambda: last_words(Line(server.addr)).startswith(b"BYE full "), "BYE full for a latecomer")
-    return f"32 seated, {full} heard BYE full, {28 - full} were closed without a word; turns go on"
+    return f"32 seated, {full} heard BYE full, {28 - full} were closed without a message; turns continue"
 
 
 def last_words(peer):
@@ -112,7 +112,7 @@ def accept_fails_for_all(world):
 
 
 def accepted_after(world, error, bound, pauses):
-    # The first call is the one that finds nobody, when the server starts.
+    # The first call is the one that finds no client, when the server starts.
     server = world.serve("--framing", "line", before=world.strace(f"accept4:error={error}:when=2..4"))
     peer = Line(server.addr)
     peer.say("PING")
@@ -124,9 +124,9 @@ def accepted_after(world, error, bound, pauses):
     return f"{error}: {took * 1000:.0f} ms"
 
 
-@fault("strace makes every third epoll_wait, recvfrom, sendto and accept4 fail with EINTR (line)", "goes on, nothing lost")
+@fault("strace makes every third epoll_wait, recvfrom, sendto and accept4 fail with EINTR (line)", "continues, nothing is lost")
 def calls_interrupted(world):
-    """Signals come in at every moment. A call that was interrupted is made again."""
+    """Signals arrive at every moment. An interrupted call is made again."""
     needs_strace()
     calls = "epoll_wait,recvfrom,sendto,accept4"
     server = world.serve("--framing", "line", before=world.strace(f"{calls}:error=EINTR:when=1+3"))
@@ -138,9 +138,9 @@ def calls_interrupted(world):
     return f"{world.injected()} calls interrupted, 400 numbers in order"
 
 
-@fault("SIGSTOP and SIGCONT of the server, 50 times", "goes on")
+@fault("SIGSTOP and SIGCONT of the server, 50 times", "continues")
 def poll_interrupted(world):
-    """The operator presses Ctrl-Z and goes on: the poll returns early, with EINTR."""
+    """The operator presses Ctrl-Z and continues: the poll returns early, with EINTR."""
     server = world.serve()
     world.play(server, "--pace", "20ms")
     until(server.sent, "number")
@@ -155,7 +155,7 @@ def poll_interrupted(world):
 
 @fault("libfaketime: the wall clock jumps 1 day ahead, then 30 days back, while turns are held (line)", "no deadline moves")
 def clock_jumps(world):
-    """Somebody sets the clock. The log shows the new time; turns are measured by the clock that only goes forwards."""
+    """The clock is set. The log shows the new time; turns are measured by the clock that only goes forwards."""
     folders = ("lib", "lib64", "lib/*")
     found = [path for folder in folders for path in glob.glob(f"/usr/{folder}/faketime/libfaketime.so.1")]
     if not found:
@@ -179,7 +179,7 @@ def clock_jumps(world):
 
 
 def set_clock(path, offset):
-    """In one step, so that nobody reads half of it."""
+    """Writes in one step, so that half of it is never read."""
     with open(path + ".new", "w", encoding="utf-8") as file:
         file.write(offset + "\n")
     os.replace(path + ".new", path)
@@ -218,7 +218,7 @@ def server_paused(world):
 
 @fault("the same, and 1,500 others have sent PING before the answer (line)", "the answer that waited counts, once")
 def server_paused_in_a_crowd(world):
-    """More sockets are ready than one poll tells of, and the holder's is the last."""
+    """More sockets are ready than one poll reports, and the holder's is the last."""
     server = world.serve("--framing", "line", "--turn-deadline", "400ms")
     crowd = [Line(server.addr) for _ in range(1500)]
     ann, bob = Line(server.addr, "ann"), Line(server.addr, "bob")

@@ -1,4 +1,4 @@
-"""TLS that fails, on either side, while two others take turns over it; and clients that no rule of access admits."""
+"""TLS that fails, on either side, while two others take turns over it; and clients that no access rule admits."""
 
 import contextlib
 import hashlib
@@ -23,7 +23,7 @@ class Files:
 
 
 def serve(world, *options, identity="server", **how):
-    """A server over TLS."""
+    """Starts a server over TLS."""
     return world.serve("--tls-cert", Files.of(f"{identity}.pem"), "--tls-key", Files.of(f"{identity}.key"), *options, **how)
 
 
@@ -36,7 +36,7 @@ def identity(name):
 
 
 def bystanders(world, server, *options):
-    """Two clients that take turns over TLS for the whole row; once they do."""
+    """Starts two clients that take turns over TLS for the whole row, and waits until they do."""
     world.play(server, "--tls", "--tls-ca", Files.of("ca.pem"), "--pace", "20ms", "--log-level", "warn", *options)
     until(lambda: len(server.sent()) >= 10, "10 turns")
 
@@ -50,7 +50,7 @@ def context(name=None, ca="ca.pem", version=ssl.TLSVersion.TLSv1_3):
 
 
 class Wire:
-    """A TLS client that has its bytes in its own hands."""
+    """A TLS client that handles its own bytes."""
 
     def __init__(self, addr, made=None):
         self.socket = socket.create_connection(addr, 5)
@@ -66,7 +66,7 @@ class Wire:
         return self.said()
 
     def settle(self, send=None):
-        """Goes on with the handshake until it is over."""
+        """Continues the handshake until it is over."""
         send = send or self.socket.sendall
         while True:
             try:
@@ -84,12 +84,12 @@ class Wire:
         return heard
 
     def record(self, text):
-        """What `text` is on the wire."""
+        """Returns `text` in its form on the wire."""
         self.tls.write(text)
         return self.said()
 
     def reads(self):
-        """The next plain text."""
+        """Returns the next plain text."""
         while True:
             try:
                 return self.tls.read(65536)
@@ -98,7 +98,7 @@ class Wire:
 
 
 def is_closed(peer, seconds):
-    """How long it takes until the server closes `peer`."""
+    """Returns how long it takes until the server closes `peer`."""
     begin = time.monotonic()
     peer.settimeout(seconds)
     with contextlib.suppress(ConnectionError):
@@ -108,25 +108,25 @@ def is_closed(peer, seconds):
 
 
 def refused_server(world, named, why, *options):
-    """A client that does not like its server tells why, and never says a word to it."""
+    """Checks that a client refuses its server, says why, and never sends it a message."""
     server = serve(world, identity=named)
     client = world.play(server, "--tls", "--tls-ca", Files.of("ca.pem"), *options)
     until(lambda: client.says("cannot connect to"), "complaint of the client")
     said = client.said().decode()
     expect(why in said, f"the client says {said!r}")
-    expect(not server.says("connected."), "the server's protocol has heard of the client")
-    return f"the client says {why!r}, and the protocol hears of no connection"
+    expect(not server.says("connected."), "the server's protocol knows of the client")
+    return f"the client says {why!r}, and the protocol learns of no connection"
 
 
 def refused_client(world, named, why):
-    """A server that does not like a client closes it, says why, and goes on."""
+    """Checks that a server refuses a client, logs why, and continues."""
     server = demand_certificates(world)
     bystanders(world, server, *identity("bob"))
     before, begin = server.says(" connected."), time.monotonic()
     client = world.play(server, "--tls", "--tls-ca", Files.of("ca.pem"), *(identity(named) if named else []))
     until(lambda: server.says(why), f"word of {why!r} in the log")
     time.sleep(0.3)
-    expect(server.says(" connected.") == before, "the server's protocol has heard of the client")
+    expect(server.says(" connected.") == before, "the server's protocol knows of the client")
     client.kill()
     gap = longest_gap(server, begin)
     expect(gap < 0.5, f"the others had no turn for {gap:.2f} s")
@@ -141,46 +141,46 @@ def tls_expired(world):
 
 @fault("a server with a certificate of an authority that the client does not know", "the client refuses it, and says why")
 def tls_wrong_authority(world):
-    """Somebody in the middle can make certificates, too."""
+    """A server in the middle can make certificates as well."""
     return refused_server(world, "server-of-other", "UnknownIssuer")
 
 
 @fault("a server with a good certificate for another name", "the client refuses it, and says why")
 def tls_wrong_name(world):
-    """The authority has certified many others."""
+    """The authority has certified many other servers."""
     return refused_server(world, "server-elsewhere", "not valid for name")
 
 
-@fault("a client without a certificate at a server that requires one", "its protocol never hears of it; the others' turns go on")
+@fault("a client without a certificate at a server that requires one", "its protocol never learns of it; the others' turns continue")
 def tls_no_client_certificate(world):
     return refused_client(world, None, "it has shown no certificate")
 
 
-@fault("a client whose certificate was revoked", "its protocol never hears of it; the others' turns go on")
+@fault("a client whose certificate was revoked", "its protocol never learns of it; the others' turns continue")
 def tls_revoked(world):
     return refused_client(world, "ann-revoked", "Revoked")
 
 
-@fault("a client whose certificate has expired", "its protocol never hears of it; the others' turns go on")
+@fault("a client whose certificate has expired", "its protocol never learns of it; the others' turns continue")
 def tls_expired_client(world):
     return refused_client(world, "ann-expired", "certificate expired")
 
 
-@fault("a client with a certificate of another authority", "its protocol never hears of it; the others' turns go on")
+@fault("a client with a certificate of another authority", "its protocol never learns of it; the others' turns continue")
 def tls_client_of_another(world):
     return refused_client(world, "ann-of-other", "UnknownIssuer")
 
 
 @fault("TLS 1.2, by Python's ssl", "no handshake")
 def tls_1_2(world):
-    """Nothing below 1.3 is spoken."""
+    """Nothing below 1.3 is accepted."""
     server = serve(world)
     with socket.create_connection(server.addr, 5) as peer:
         try:
             context(version=ssl.TLSVersion.TLSv1_2).wrap_socket(peer, server_hostname="localhost")
         except ssl.SSLError as error:
             return f"Python says {error.reason}"
-    expect(False, "it is spoken")
+    expect(False, "it is accepted")
 
 
 @fault("JOIN, an HTTP request and a raw answer in plain text on an address with TLS", "BYE tls-required, and the end")
@@ -212,7 +212,7 @@ def tls_byte_by_byte(world):
     return f"it heard {heard.split()[0].decode()}"
 
 
-@fault("64 connections that never say a hello, and 64 that stop in the middle of one", "each is closed after 10 s; the others' turns go on")
+@fault("64 connections that never send a hello, and 64 that stop in the middle of one", "each is closed after 10 s; the others' turns continue")
 def tls_silent_handshake(world):
     server = serve(world)
     bystanders(world, server)
@@ -229,9 +229,9 @@ def tls_silent_handshake(world):
     return f"all were closed after {took:.1f} s; the others' longest wait was {gap * 1000:.0f} ms"
 
 
-@fault("a record of which the last bytes never come, and then the end of the stream", "no part of it counts")
+@fault("a record without its last bytes, and then the end of the stream", "no part of it counts")
 def tls_truncated(world):
-    """A cut in the right place must not make another message of one."""
+    """A cut in the right place must not turn one message into another."""
     server = serve(world, "--clients", "1")
     wire = Wire(server.addr)
     wire.settle()
@@ -244,7 +244,7 @@ def tls_truncated(world):
     return "the seat is away, and nothing counted"
 
 
-@fault("a changed byte in a record", "an alert, and the end; the others' turns go on")
+@fault("a changed byte in a record", "an alert, and the end; the others' turns continue")
 def tls_corrupted(world):
     server = serve(world)
     bystanders(world, server)
@@ -266,7 +266,7 @@ def tls_corrupted(world):
     return f"Python says {heard}; the others' longest wait was {gap * 1000:.0f} ms"
 
 
-@fault("256 hellos at once", "the others' turns go on; all get through")
+@fault("256 hellos at once", "the others' turns continue; all get through")
 def tls_storm(world):
     """A handshake takes a thousand times as long as a turn."""
     server = serve(world)
@@ -287,8 +287,8 @@ def tls_storm(world):
     return f"all were answered after {(answered - begin) * 1000:.0f} ms; the others' longest wait was {gap * 1000:.0f} ms"
 
 
-@fault("a certificate that is renewed, then a file that is no certificate, each with SIGHUP",
-       "newcomers see the renewed one, also after the bad one; the log names the bad file; the others' turns go on")
+@fault("a renewed certificate, then a file that is not a certificate, each with SIGHUP",
+       "newcomers see the renewed one, even after the bad one; the log names the bad file; the others' turns continue")
 def tls_reload(world):
     certificate, key = (os.path.join(world.folder, name) for name in ("live.pem", "live.key"))
 
@@ -312,7 +312,7 @@ def tls_reload(world):
     with open(certificate, "w", encoding="utf-8") as file:
         file.write("no certificate\n")
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: server.says(f"{certificate}: it has no certificate in PEM form; the files of TLS that were read before stay"),
+    until(lambda: server.says(f"{certificate}: it has no certificate in PEM form; the previous TLS files stay"),
           "word of the bad file in the log")
     expect(serial() == 3, "the renewed certificate is lost")
     gap = longest_gap(server, begin)
@@ -320,11 +320,11 @@ def tls_reload(world):
     return f"2, 3, and 3 again; the others' longest wait was {gap * 1000:.0f} ms"
 
 
-# Rules of access.
+# Access rules.
 
 
 def rules(world, *lines):
-    """A file of rules, and what writes others into it."""
+    """Returns the path of a file of rules, and a function that replaces them."""
     path = os.path.join(world.folder, "access")
 
     def write(*lines):
@@ -339,9 +339,9 @@ def rule(token, rest):
     return f"sha256:{hashlib.sha256(token.encode()).hexdigest()} {rest}"
 
 
-@fault("JOIN and WATCH without a token, with a wrong one, with that of another, and 1,000 guesses", "each is forbidden, and only those with a rule play")
+@fault("JOIN and WATCH without a token, with a wrong one, with another client's, and 1,000 guesses", "each is forbidden, and only those with a rule play")
 def access_wrong_token(world):
-    """No token and no part of one may be in the log, whatever is shown."""
+    """No token and no part of one may be in the log."""
     path, _ = rules(world, rule("ann-token", "name=Client1 ring=main"), rule("bob-token", "ring=main"), rule("viewer-token", "ring=* watch"))
     server = world.serve("--access", path, "--log-level", "debug")
     for token, name in (("ann-token", "Client1"), ("bob-token", "Client2")):
@@ -351,7 +351,7 @@ def access_wrong_token(world):
     begin = time.monotonic()
     told = {
         b"JOIN eve\n": b"show a token", b"WATCH\n": b"show a token", b"JOIN eve token=guessed-it\n": b"unknown token",
-        b"JOIN eve token=viewer-token\n": b"only watch", b"JOIN Client1 token=bob-token\n": b"not yours",
+        b"JOIN eve token=viewer-token\n": b"only watch", b"JOIN Client1 token=bob-token\n": b"may not use",
         b"JOIN eve token=ann-token\n": b"may not use", b"WATCH ring=lab token=bob-token\n": b"may not join or watch",
     }
     for said, why in told.items():
@@ -362,7 +362,7 @@ def access_wrong_token(world):
     for guess in range(1000):
         with socket.create_connection(server.addr, 5) as peer:
             peer.sendall(b"JOIN eve token=guess-%d\n" % guess)
-            expect(peer.recv(4096).startswith(b"BYE forbidden "), "a guess is taken")
+            expect(peer.recv(4096).startswith(b"BYE forbidden "), "a guess was accepted")
     gap = longest_gap(server, begin)
     expect(gap < 0.5, f"the others had no turn for {gap:.2f} s")
     shown = [word for word in (b"-token", b"guess") if word in server.said()]
@@ -370,7 +370,7 @@ def access_wrong_token(world):
     return f"all were forbidden; the others' longest wait was {gap * 1000:.0f} ms"
 
 
-@fault("a rule that is taken away, then a file that is no rules, each with SIGHUP", "its bearer is closed; the bad file changes nothing, and the log names its line")
+@fault("a rule that is removed, then a file without rules, each with SIGHUP", "its bearer is closed; the bad file changes nothing, and the log names the line")
 def access_reload(world):
     path, write = rules(world, rule("ann-token", "ring=main"), rule("bob-token", "ring=main"))
     server = world.serve("--access", path, "--clients", "1")
@@ -387,21 +387,21 @@ def access_reload(world):
     write("bob-token ring=main")
     server.process.send_signal(signal.SIGHUP)
     until(lambda: server.says("line 1: a rule begins with sha256: or cert:; the previous rules stay in force"), "word of the line")
-    expect(b"bob-token" not in server.said(), "the log has the token that somebody wrote into the file")
+    expect(b"bob-token" not in server.said(), "the log has the token from the file")
     before = len(server.numbers("bob"))
     until(lambda: len(server.numbers("bob")) > before + 5, "turns of bob")
-    return "ann was closed, and bob plays on"
+    return "ann was closed, and bob continues"
 
 
-@fault("a server with tokens on an address that others can reach, without TLS; a client with a token that connects to another machine",
-       "neither starts what would show the token")
+@fault("a server with tokens but without TLS at an address that others can reach; a client with a token that connects to another machine",
+       "neither starts, because that would reveal the token")
 def access_in_plain_text(world):
     path, _ = rules(world, rule("ann-token", "ring=main"))
     server = world.start("turn_server", "--listen", "0.0.0.0:0", "--access", path)
     until(lambda: server.process.poll() == 1, "end of the server")
     expect(server.says("--insecure-tokens"), f"the server says {server.said()!r}")
     server = world.serve("--access", path, "--insecure-tokens", listen="0.0.0.0:0")
-    # An address that is not loopback, though it leads here.
+    # An address that is not loopback, although it leads here.
     client = world.start("turn_client", "--connect", f"0.0.0.0:{server.addr[1]}", "--clients", "1", env={"TAKETURNS_TOKEN": "ann-token"})
     until(lambda: client.process.poll() == 1, "end of the client")
     expect(client.says("a token is not sent in plain text"), f"the client says {client.said()!r}")
