@@ -1,7 +1,7 @@
 //! Code that the targets share.
 
-// session.rs a protocol, and connections that say what a script says
-// turns.rs   what must hold of the turns that a server reports
+// session.rs a protocol, and connections that follow a script
+// turns.rs   the promises about the turns that a server reports
 
 pub mod session;
 pub mod turns;

@@ -1,5 +1,5 @@
-//! A protocol and its connections, played from a script: text, so that a seed can be read and a dictionary is
-//! of use.
+//! A protocol and its connections, played from a script. It is text, so that a seed can be read and a
+//! dictionary helps.
 //!
 //! One step a line. `0` to `9` is a connection:
 //!
@@ -14,10 +14,10 @@
 //! | `0-`, `0+` | stops reading, reads again |
 //! | `t100` | 100 ms go by |
 //! | `d` | the host drains |
-//! | `x...` | the host does something else, which is the target's |
+//! | `x...` | the host does something else, which the target defines |
 //!
-//! Everything else is nothing. This module is the network, as a driver shows it to a protocol; a protocol
-//! that panics, spins, or queues without end fails here. What its answers should be is the target's.
+//! Any other line does nothing. This module is the network, as a driver shows it to a protocol; a protocol
+//! that panics, spins, or queues without end fails here. The target checks the answers.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -26,7 +26,7 @@ use support::rests::Rests;
 use taketurns::protocol::{CloseReason, ConnectionId, DialId, Intent, Links, Origin, Protocol};
 use taketurns::time::{Instant, Now};
 
-/// More calls than this at one instant are a spin.
+/// More calls than this at one instant count as a spin.
 const CALLS_MAX: usize = 1_000;
 
 /// Bytes that may be queued for a connection, plus the longest message that may come on top.
@@ -54,7 +54,7 @@ struct Connection {
 }
 
 impl<P: Protocol> Session<P> {
-    /// A server, to which the connections come.
+    /// A server, with connections from outside.
     pub fn server(protocol: P) -> Session<P> {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let now = Now::new(Instant::ORIGIN, wall);
@@ -64,7 +64,7 @@ impl<P: Protocol> Session<P> {
         Session { protocol, links, now, events, connections, is_client: false, rests, secrets }
     }
 
-    /// A client, which has dialed the connections.
+    /// A client that has dialed the connections.
     pub fn client(protocol: P) -> Session<P> {
         Session { is_client: true, ..Session::server(protocol) }
     }
@@ -118,12 +118,12 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    /// The connection with this number, if it is open.
+    /// Returns the connection with this number, if it is open.
     pub fn connection(&self, at: usize) -> Option<ConnectionId> {
         self.connections.get(at).copied().flatten().map(|connection| connection.id)
     }
 
-    /// The bytes that a `>` sends.
+    /// Returns the bytes that a `>` sends.
     fn lines(&self, text: &[u8]) -> Vec<u8> {
         let mut lines: Vec<u8> = text.iter().map(|&byte| if byte == b'|' { b'\n' } else { byte }).collect();
         lines.push(b'\n');
@@ -134,7 +134,7 @@ impl<P: Protocol> Session<P> {
         lines
     }
 
-    /// Remembers the secret in what is written to a connection.
+    /// Remembers the secret in the bytes for a connection.
     fn note_secret(&mut self, at: usize, id: ConnectionId) {
         const KEY: &[u8] = b" resume=";
         let told = self.links.unsent(id);
@@ -159,7 +159,7 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    /// At most an hour a step, and every deadline on the way at its own time.
+    /// Lets at most an hour pass per step, and every deadline on the way at its own time.
     fn pass_time(&mut self, ms: &[u8]) {
         let digits = ms.iter().take_while(|byte| byte.is_ascii_digit()).take(7);
         let ms = digits.fold(0, |ms, digit| ms * 10 + u64::from(digit - b'0')).min(3_600_000);
@@ -221,7 +221,7 @@ impl<P: Protocol> Session<P> {
     }
 }
 
-/// Random bytes that are the same every time.
+/// Random bytes, the same every time.
 pub fn entropy() -> taketurns::protocol::Entropy {
     let mut state = 1_u64;
     Box::new(move |bytes| {

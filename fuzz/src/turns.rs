@@ -1,4 +1,4 @@
-//! A turn server and its host: the rules that a mode chooses, what `x` has the host do, and what is reported,
+//! A turn server and its host: the rules that a mode chooses, the commands of `x`, and a check of the reports
 //! against the promises: one holder a ring, numbers that grow, one end a turn, one verdict an answer.
 //!
 //! | line | the host |
@@ -7,7 +7,7 @@
 //! | `xA3` | accepts it, and names the seat of connection 3 next |
 //! | `xn3`, `xk3`, `xy3` | names the seat of connection 3 next, removes it, says something to it |
 //! | `xs`, `xe`, `xp`, `xc` | skips, extends, pauses, continues every ring |
-//! | `xj`, `xf` | admits, turns away the oldest that waits for that |
+//! | `xj`, `xf` | admits, turns away the client that has waited for that longest |
 //! | `xm` | sets the rules of `main` to those of a lock |
 //! | `xl` | lets all names that were removed join again |
 

@@ -1,4 +1,4 @@
-//! A counter client, and a server that says whatever it likes.
+//! A counter client, and a server that sends anything.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -7,7 +7,7 @@ use taketurns::wire::{LineError, RawMessage, split_line, split_raw};
 
 const BYTES_MAX: usize = 32;
 
-/// The lines of `chunks`, up to the first error.
+/// Returns the lines of `chunks`, up to the first error.
 fn lines<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Result<String, LineError>> {
     let (mut kept, mut lines) = (Vec::new(), Vec::new());
     for chunk in chunks {

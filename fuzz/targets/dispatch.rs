@@ -1,4 +1,4 @@
-//! Whole sessions of a dispatch server. The first byte says with which framing and policy.
+//! Whole sessions of a dispatch server. The first byte chooses the framing and the policy.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! A dispatch client, and a server that says whatever it likes. The first byte says in which framing; `x`
-//! sends a command.
+//! A dispatch client, and a server that sends anything. The first byte chooses the framing; `x` sends a
+//! command.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Whole sessions of an echo server. The first byte says whether connections stay open.
+//! Whole sessions of an echo server. The first byte decides whether connections stay open.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

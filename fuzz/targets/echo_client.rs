@@ -1,4 +1,4 @@
-//! An echo client, and a server that says whatever it likes. `x` sets the message.
+//! An echo client, and a server that sends anything. `x` sets the message.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

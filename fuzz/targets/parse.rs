@@ -1,5 +1,5 @@
-//! Values that are read from text: what is read can be written, and reads the same again. Lines of the turn
-//! protocol are `turn_text`'s.
+//! Values read from text: a value that was read can be written, and reads the same again. Lines of the turn
+//! protocol are left to `turn_text`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! The scheduler, step by step, in worlds too large to be played out: each byte chooses among what can
-//! happen, and the judge of `model/` watches. The first byte makes the world.
+//! The scheduler, step by step, in worlds too large to be explored: each byte chooses among the possible
+//! steps, and the judge of `model/` watches. The first byte makes the world.
 #![no_main]
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! TLS: two ends of a wire, and whatever a network or a peer does to the bytes between them. Nothing panics,
-//! and no protocol hears what was not said.
+//! TLS: two ends of a wire, and a network or a peer that does anything to the bytes between them. Nothing
+//! panics, and no protocol receives bytes that were not sent.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -63,7 +63,7 @@ fuzz_target!(|input: &[u8]| {
         let (from, to) = if what & 1 == 0 { (&mut client, &mut server) } else { (&mut server, &mut client) };
         let mut bytes = Vec::new();
         match what >> 1 & 7 {
-            // Most often it all arrives.
+            // Most often all of it arrives.
             0 | 1 => bytes = std::mem::take(&mut from.wire),
             2 => bytes = from.wire.drain(..from.wire.len().min(size)).collect(),
             3 if !from.wire.is_empty() => {

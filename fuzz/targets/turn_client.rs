@@ -1,6 +1,6 @@
-//! Turn clients, and a server that says whatever it likes. The first byte says in which framing. Their host
-//! answers on `x`, gives a turn up on `xp`, renews on `xr`, asks on `xa`, rests on `xs`, pings on `xg`, and
-//! has one of them leave on `xl`. Each turn has to end once, and each answer to have one fate.
+//! Turn clients, and a server that sends anything. The first byte chooses the framing. Their host answers on
+//! `x`, gives up a turn on `xp`, renews on `xr`, asks on `xa`, rests on `xs`, pings on `xg`, and has one of
+//! them leave on `xl`. Each turn must end once, and each answer must have one fate.
 #![no_main]
 
 use std::cell::RefCell;
@@ -20,7 +20,7 @@ use taketurns_fuzz::session::Session;
 struct Known {
     /// A turn that it may answer or give up.
     open: Option<ClientTurn>,
-    /// Its answer, while the fate of that is not known.
+    /// Its answer, while its fate is not known.
     answered: Option<Vec<u8>>,
     is_in_turn: bool,
     has_ended: bool,
@@ -105,7 +105,7 @@ impl Host {
 }
 
 impl Known {
-    /// Its turn is over, with `answer` or without.
+    /// Notes that its turn is over, with `answer` or without.
     fn end(&mut self, answer: Option<Vec<u8>>) {
         assert!(std::mem::take(&mut self.is_in_turn), "it has no turn");
         assert_eq!(self.answered, None, "what became of it, {answer:?}?");

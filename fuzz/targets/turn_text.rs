@@ -11,7 +11,7 @@ const LIMITS: Limits = Limits { line_bytes_max: 64, hello_bytes_max: 128, payloa
 /// A line, its payload, and how many bytes both took.
 type Message<'i> = (&'i str, Option<&'i [u8]>, usize);
 
-/// The first message of `input`; `None` if it has not all come.
+/// The first message of `input`; `None` if it is not complete.
 fn first(input: &[u8]) -> Option<Result<Message<'_>, String>> {
     let line = match split_line(input, &LIMITS) {
         Ok(line) => line?,

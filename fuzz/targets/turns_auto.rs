@@ -1,5 +1,5 @@
-//! Whole sessions of a turn server and its host, with old and new clients at one address. The first byte says
-//! by which rules.
+//! Whole sessions of a turn server and its host, with old and new clients at one address. The first byte
+//! chooses the rules.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Whole sessions of a turn server and its host, in the line framing. The first byte says by which rules.
+//! Whole sessions of a turn server and its host, in the line framing. The first byte chooses the rules.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,4 @@
-//! WebSocket: any bytes in any pieces come to the same lines, and what a server writes is read back as it
-//! was.
+//! WebSocket: any bytes give the same lines in any pieces, and the output of a server is read back unchanged.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -29,7 +28,7 @@ fn unwrapped<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Told {
     (plain, wire, Ok(Input::Open))
 }
 
-/// The frames of a server as those of a client, with a mask that changes nothing.
+/// Turns the frames of a server into those of a client, with a mask that changes nothing.
 fn masked(mut frames: &[u8]) -> Vec<u8> {
     let mut masked = Vec::new();
     while let [first, second, rest @ ..] = frames {
@@ -55,7 +54,7 @@ fuzz_target!(|input: &[u8]| {
     if whole.2.is_ok() {
         assert_eq!(in_pieces, whole);
     } else {
-        // Of two mistakes in one message either may be told, and its beginning may have come before it.
+        // If one message has two mistakes, either may be reported, and its beginning may have come before it.
         assert!(in_pieces.2.is_err() && in_pieces.0.starts_with(&whole.0), "{in_pieces:?}, not {whole:?}");
     }
 

@@ -56,7 +56,7 @@ mod tests {
                 assert_eq!(Mark::of(left) == Mark::of(right), a == b, "{left:?} {right:?}");
             }
         }
-        // The digest is that of every other program, so that what is stored can be read by any version.
+        // Every program computes the same digest, so any version can read a stored one.
         let Mark::Digest(digest) = Mark::of(&[b'a'; 17]) else { panic!("longer than 16 bytes") };
         assert_eq!(u128::from_be_bytes(digest), SHA256_OF_17_A);
     }
