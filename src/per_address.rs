@@ -1,11 +1,10 @@
-//! Counts by address, with a limit for each: of connections, which the engine refuses beyond it, and of
-//! seats, which the table does.
+//! Counts by address, with a limit for each: the engine counts connections, and the table counts seats.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Has an entry for each address that counts, so never more entries than connections or seats; empty without
-/// a limit.
+/// It has an entry for each address that counts, so never more entries than connections or seats. It is empty
+/// without a limit.
 #[derive(Debug)]
 pub(crate) struct PerAddress {
     max: Option<usize>,
@@ -35,7 +34,7 @@ impl PerAddress {
         }
     }
 
-    /// Notes that one of those that were added is gone.
+    /// Notes that one that was added is gone.
     pub(crate) fn remove(&mut self, addr: IpAddr) {
         let Some(addr) = self.counted(addr) else { return };
         let Some(count) = self.counts.get_mut(&addr) else { return };
