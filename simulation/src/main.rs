@@ -3,15 +3,18 @@
 //! ```text
 //! cargo run --release -p simulation -- --seeds 1000000
 //! cargo run --release -p simulation -- --seeds 1000000 --stored
+//! cargo run --release -p simulation --features wires -- --seeds 10000 --wired
 //! cargo run --release -p simulation -- --seed 17 --trace
 //! ```
 
 // options.rs  the options
 // crew.rs     many worlds, on all cores
+// wires.rs    what WebSocket and TLS are made of
 // The worlds and their judge are those of the tests.
 
 mod crew;
 mod options;
+mod wires;
 
 use std::process::ExitCode;
 
@@ -21,6 +24,10 @@ use crate::options::Options;
 
 fn main() -> ExitCode {
     let options: Options = argh::from_env();
+    if options.wired && wires::WIRES.is_none() {
+        eprintln!("simulation: --wired needs a build with --features wires");
+        return ExitCode::FAILURE;
+    }
     let played = match options.seed {
         Some(seed) => replay(seed, &options),
         None => crew::play(&options),

@@ -3,6 +3,8 @@
 use argh::FromArgs;
 use support::simulation::Plan;
 
+use crate::wires;
+
 /// Plays random worlds of the turn protocol, each from its seed, on all cores. Stops at the first broken
 /// promise.
 #[derive(FromArgs)]
@@ -23,6 +25,10 @@ pub struct Options {
     #[argh(switch)]
     pub stored: bool,
 
+    /// play worlds whose clients come over WebSocket and TLS, too; needs --features wires
+    #[argh(switch)]
+    pub wired: bool,
+
     /// play only this one
     #[argh(option)]
     pub seed: Option<u64>,
@@ -38,6 +44,6 @@ pub struct Options {
 
 impl Options {
     pub fn plan(&self, seed: u64) -> Plan {
-        Plan { seed, steps: self.steps, stored: self.stored }
+        Plan { seed, steps: self.steps, stored: self.stored, wires: wires::WIRES.filter(|_| self.wired) }
     }
 }

@@ -7,12 +7,14 @@
 // rests.rs     unconsumed input, for tests that drive a protocol by hand
 // bare.rs      bare sockets that block
 // proxy.rs     a proxy that splits, delays and loses bytes
+// wire.rs      the client's ends of WebSockets, and of wires within wires
 
 pub mod bare;
 pub mod network;
 pub mod proxy;
 pub mod rests;
 pub mod simulation;
+pub mod wire;
 
 use std::time::Duration;
 

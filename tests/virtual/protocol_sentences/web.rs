@@ -4,16 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use support::network::{Peer, World, field};
+use support::wire::{self, HEAD, Wires};
 use support::{ms, secs};
 use taketurns::protocol::turns::TurnServerConfig;
 use taketurns::web_socket::WebSocket;
 
 use super::start::{auto_config, line_config, raw_config};
-
-const HEAD: &str = "GET / HTTP/1.1\r\nHost: 10.0.0.1:5001\r\nOrigin: http://10.0.0.1:5001\r\n\
-                    Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                    Sec-WebSocket-Protocol: taketurns.line.1\r\n\
-                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 fn world(config: TurnServerConfig) -> World {
     let mut world = World::new(config, 1);
@@ -22,22 +18,12 @@ fn world(config: TurnServerConfig) -> World {
 }
 
 fn offer(world: &mut World) {
-    world.offer_upgrade(Box::new(|| Box::new(WebSocket::new(Arc::default()))));
+    world.offer(Wires { web: || Box::new(|| Box::new(WebSocket::new(Arc::default()))), tls: None });
 }
 
 /// Returns a frame as a browser sends it.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).ok().filter(|&length| length <= 125);
-    let mask = [1, 2, 3, 4];
-    let mut bytes = match length {
-        Some(length) => vec![first, 0x80 | length],
-        None => {
-            [&[first, 0x80 | 126][..], &u16::try_from(payload.len()).expect("short").to_be_bytes()].concat()
-        }
-    };
-    bytes.extend(mask);
-    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
+    wire::frame(first, payload, [1, 2, 3, 4])
 }
 
 fn text(line: &str) -> Vec<u8> {
@@ -45,25 +31,16 @@ fn text(line: &str) -> Vec<u8> {
 }
 
 /// Returns the server's frames: texts as they are, others with their opcode in front.
-fn frames(mut bytes: &[u8]) -> Vec<String> {
-    let mut frames = Vec::new();
-    while let [first, second, rest @ ..] = bytes {
-        let (length, rest) = match second {
-            126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
-            length => (usize::from(*length), rest),
-        };
-        let payload = &rest[..length];
-        frames.push(match first {
-            0x81 => String::from_utf8(payload.to_vec()).expect("UTF-8"),
-            0x88 => format!(
-                "close {} {}",
-                u16::from_be_bytes([payload[0], payload[1]]),
-                payload[2..].escape_ascii()
-            ),
-            first => format!("{first:x} {}", payload.escape_ascii()),
-        });
-        bytes = &rest[length..];
-    }
+fn frames(mut bytes: Vec<u8>) -> Vec<String> {
+    let show = |(first, payload): (u8, Vec<u8>)| match (first, &payload[..]) {
+        (0x81, text) => String::from_utf8(text.to_vec()).expect("UTF-8"),
+        (0x88, [high, low, reason @ ..]) => {
+            format!("close {} {}", u16::from_be_bytes([*high, *low]), reason.escape_ascii())
+        }
+        (first, payload) => format!("{first:x} {}", payload.escape_ascii()),
+    };
+    let frames = std::iter::from_fn(|| wire::take_frame(&mut bytes)).map(show).collect();
+    assert!(bytes.is_empty(), "the last frame is not complete");
     frames
 }
 
@@ -81,7 +58,7 @@ fn socket(world: &mut World) -> Peer {
 }
 
 fn heard(world: &mut World, peer: Peer) -> Vec<String> {
-    frames(&world.heard_bytes(peer))
+    frames(world.heard_bytes(peer))
 }
 
 /// Returns the lines that `peer` gets after it has sent `bytes`.

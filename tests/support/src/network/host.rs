@@ -1,5 +1,6 @@
 //! The host of the server: its actions and its view.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use taketurns::engine::Engine;
@@ -105,7 +106,7 @@ impl World {
         if let Some(store) = &mut self.store {
             store.crash();
         }
-        self.net_mut().newcomers.clear();
+        self.net_mut().newcomers.iter_mut().for_each(VecDeque::clear);
         let at = self.elapsed();
         for pipe in &mut self.net_mut().pipes {
             pipe.closed_at.get_or_insert(at);
@@ -119,6 +120,9 @@ impl World {
         self.lives += 1000;
         let net = std::mem::take(self.net_mut());
         self.engine = engine(&self.config, &self.driver, self.store.as_ref(), net, self.lives, self.now);
+        if let Some(wires) = self.wires {
+            super::offer(&mut self.engine, wires);
+        }
         self.server_is_up = true;
     }
 

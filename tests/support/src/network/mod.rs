@@ -10,28 +10,34 @@
 // peer.rs     a peer's actions and observations
 // sockets.rs  sockets in memory
 // store.rs    a store in memory
+// wired.rs    peers whose bytes on the wire are others
 
 mod host;
 mod old;
 mod peer;
 mod sockets;
 mod store;
+mod wired;
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-use taketurns::engine::{DriverConfig, Engine, Event, Ready, Wrap};
+use taketurns::engine::{DriverConfig, Engine, Event, Ready};
 use taketurns::protocol::Entropy;
 use taketurns::protocol::turns::{Framing, Joining, Proposal, TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::session::Epoch;
 use taketurns::time::{Instant, Now};
 
 use crate::secs;
+use crate::wire::Wires;
 
 pub use host::Accepted;
 pub use peer::{Delivery, Peer};
 use sockets::Net;
 use store::MemoryStore;
+
+/// The listener whose connections speak TLS, where there is one.
+const TLS_LISTENER: usize = 1;
 
 /// With more passes than this at one instant, the server spins.
 const PASSES_MAX: usize = 20_000;
@@ -52,6 +58,10 @@ pub struct World {
     store: Option<MemoryStore>,
     config: TurnServerConfig,
     driver: DriverConfig,
+    /// In addition to plain text.
+    wires: Option<Wires>,
+    /// The peers that have one of them, while the server has not given them up.
+    wired: Vec<Peer>,
     now: Now,
     pub rng: fastrand::Rng,
     lives: u64,
@@ -101,8 +111,21 @@ fn engine(
             .expect("a valid configuration"),
     };
     let mut engine = Engine::new(net, server, driver.clone(), seeded_entropy(seed + 500), now.instant);
-    engine.listen(([10, 0, 0, 1], 5001).into(), |_, _| Ok(())).expect("sockets in memory do not fail");
+    engine.listen(([10, 0, 0, 1], 5001).into(), |_, nth| Ok(nth)).expect("sockets in memory do not fail");
     engine
+}
+
+fn offer(engine: &mut Engine<TurnServer, Net>, wires: Wires) {
+    engine.offer_upgrade((wires.web)());
+    if let Some(tls) = wires.tls {
+        let listener = |_: &mut Net, nth| {
+            assert_eq!(nth, TLS_LISTENER);
+            Ok(nth)
+        };
+        engine
+            .listen_wrapped(([10, 0, 0, 1], 5002).into(), Some((tls.accept)()), listener)
+            .expect("sockets in memory do not fail");
+    }
 }
 
 impl World {
@@ -140,6 +163,8 @@ impl World {
             chunking: config.framing == Some(Framing::Line),
             config,
             driver,
+            wires: None,
+            wired: Vec::new(),
             now,
             rng: fastrand::Rng::with_seed(seed ^ 0x5eed),
             lives: seed,
@@ -177,11 +202,6 @@ impl World {
         self.driver.out_bytes_max
     }
 
-    /// Lets the protocol upgrade connections to another transport.
-    pub fn offer_upgrade(&mut self, wrap: Wrap) {
-        self.engine.offer_upgrade(wrap);
-    }
-
     pub fn server(&self) -> &TurnServer {
         self.engine.protocol()
     }
@@ -200,27 +220,29 @@ impl World {
     pub fn step(&mut self) -> bool {
         self.passes += 1;
         self.has_acted = false;
-        let mut is_busy = self.run_old();
+        let mut is_busy = self.run_old() | self.run_wired();
         if !self.server_is_up {
             return is_busy;
         }
-        let writes = self.net().deliveries.len();
+        let (writes, reads) = (self.net().deliveries.len(), self.net().reads);
         is_busy |= self.store.as_mut().is_some_and(|store| store.work(self.now.instant));
         if let Some(upto) = self.store.as_mut().and_then(|store| store.reached.take()) {
             is_busy = true;
             self.engine.handle_durable(self.now, upto);
         }
         is_busy |= self.next_deadline().is_some_and(|due| due <= self.now.instant);
-        is_busy |= self.read();
+        self.read();
         let writable = std::mem::take(&mut self.net_mut().writable);
         for id in writable {
             is_busy = true;
             let ready = Ready { readable: false, writable: true, to_end: false };
             self.engine.handle_ready(self.now, id, ready);
         }
-        if !self.net().newcomers.is_empty() {
-            is_busy = true;
-            self.engine.handle_knock(0);
+        for listener in 0..self.net().newcomers.len() {
+            if !self.net().newcomers[listener].is_empty() {
+                is_busy = true;
+                self.engine.handle_knock(listener);
+            }
         }
         self.engine.finish_batch(self.now).expect("the events of the last pass were taken");
         is_busy |= self.take_events();
@@ -235,12 +257,12 @@ impl World {
             .scheduler()
             .check_invariants()
             .expect("the scheduler's invariants hold after every pass");
-        is_busy || self.net().deliveries.len() > writes
+        // Handshakes are read at the end of the pass.
+        is_busy || self.net().deliveries.len() > writes || self.net().reads > reads
     }
 
     /// Reads one segment of each peer that has any.
-    fn read(&mut self) -> bool {
-        let before = self.net().reads;
+    fn read(&mut self) {
         let mut ready = self.net_mut().begin_pass();
         if self.shuffling {
             self.rng.shuffle(&mut ready);
@@ -253,7 +275,6 @@ impl World {
                 self.engine.handle_readable(self.now, id);
             }
         }
-        self.net().reads > before
     }
 
     fn net(&self) -> &Net {

@@ -70,7 +70,7 @@ impl World {
             reads_at: Duration::ZERO,
             kernel: Vec::new(),
         };
-        self.open(Some(old))
+        self.open(Some(old), 0)
     }
 
     /// Suspends the program of the old client `peer` for `time`.

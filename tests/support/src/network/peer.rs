@@ -38,20 +38,20 @@ impl World {
 
     /// Opens a connection in the same pass as the next action.
     pub fn connect_quietly(&mut self) -> Peer {
-        self.open(None)
+        self.open(None, 0)
     }
 
-    pub(super) fn open(&mut self, old: Option<Old>) -> Peer {
+    pub(super) fn open(&mut self, old: Option<Old>, listener: usize) -> Peer {
         let peer = Peer(self.net().pipes.len());
         let [high, low] = u16::try_from(peer.0).expect("fewer than 65,536 peers").to_be_bytes();
         let ip = self.next_address.unwrap_or_else(|| [10, 0, high, low].into());
-        let mut pipe = Pipe::new(SocketAddr::from((ip, 40_000)), old);
+        let mut pipe = Pipe::new(SocketAddr::from((ip, 40_000)), listener, old);
         // Otherwise the connection is refused.
         let is_heard = self.server_is_up && !self.is_draining();
         pipe.is_gone = !is_heard;
         self.net_mut().pipes.push(pipe);
         if is_heard {
-            self.net_mut().newcomers.push_back(peer.0);
+            self.net_mut().newcomers[listener].push_back(peer.0);
         }
         peer
     }
@@ -69,7 +69,7 @@ impl World {
         self.queue_bytes(peer, format!("{text}{end}").as_bytes());
     }
 
-    /// Lets `peer` send exactly `bytes`.
+    /// Lets `peer` send exactly `bytes`, over its wire.
     pub fn say_bytes(&mut self, peer: Peer, bytes: &[u8]) {
         self.queue_bytes(peer, bytes);
         self.drive();
@@ -81,6 +81,15 @@ impl World {
     }
 
     pub fn queue_bytes(&mut self, peer: Peer, bytes: &[u8]) {
+        if let Some(end) = &mut self.net_mut().pipes[peer.0].end {
+            end.say(bytes);
+            return self.send_wire(peer);
+        }
+        self.queue_wire_bytes(peer, bytes);
+    }
+
+    /// `peer` sends exactly `bytes`, whatever its wire is.
+    pub fn queue_wire_bytes(&mut self, peer: Peer, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let is_whole = !self.chunking || self.rng.bool();
@@ -120,6 +129,9 @@ impl World {
         self.queue_up(peer, Up::Reset);
         let net = self.net_mut();
         let pipe = &mut net.pipes[peer.0];
+        if let Some(end) = &mut pipe.end {
+            end.is_over = true;
+        }
         // A system reports a broken connection even to a server that waits for its peer to read.
         if pipe.is_blocked && !pipe.is_gone && !pipe.lost_up {
             pipe.breaks = true;
@@ -188,6 +200,7 @@ impl World {
     }
 
     pub fn heard_lines(&mut self, peer: Peer) -> Vec<String> {
+        self.hear_wire(peer);
         let pipe = &mut self.net_mut().pipes[peer.0];
         let mut bytes = std::mem::take(&mut pipe.unended);
         pipe.recvs[pipe.looked..].iter().for_each(|recv| bytes.extend_from_slice(&recv.bytes));

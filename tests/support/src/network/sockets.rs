@@ -10,12 +10,13 @@ use taketurns::protocol::ConnectionId;
 
 use super::old::Old;
 use super::{Delivery, Peer};
+use crate::wire::End;
 
 #[derive(Default)]
 pub struct Net {
     pub(super) pipes: Vec<Pipe>,
-    /// Connected but not accepted peers.
-    pub(super) newcomers: VecDeque<usize>,
+    /// Connected but not accepted peers: of the listener for plain text, and of the one for TLS.
+    pub(super) newcomers: [VecDeque<usize>; 2],
     /// All writes of the server, in order.
     pub(super) deliveries: Vec<Delivery>,
     pub(super) at: Duration,
@@ -38,6 +39,7 @@ pub(super) enum Up {
 pub(super) struct Pipe {
     pub(super) id: Option<ConnectionId>,
     pub(super) addr: SocketAddr,
+    pub(super) listener: usize,
     pub(super) up: VecDeque<(u64, Up)>,
     /// Whether a segment may be read in this pass; each pass reads one.
     may_read: bool,
@@ -59,13 +61,16 @@ pub(super) struct Pipe {
     pub(super) closed_at: Option<Duration>,
     pub(super) is_gone: bool,
     pub(super) old: Option<Old>,
+    /// Its end of the wire, if that is not plain text.
+    pub(super) end: Option<End>,
 }
 
 impl Pipe {
-    pub(super) fn new(addr: SocketAddr, old: Option<Old>) -> Pipe {
+    pub(super) fn new(addr: SocketAddr, listener: usize, old: Option<Old>) -> Pipe {
         Pipe {
             id: None,
             addr,
+            listener,
             up: VecDeque::new(),
             may_read: false,
             is_talking: false,
@@ -81,6 +86,7 @@ impl Pipe {
             closed_at: None,
             is_gone: false,
             old,
+            end: None,
         }
     }
 }
@@ -134,7 +140,7 @@ fn would_block<T>() -> io::Result<T> {
 
 impl Sockets for Net {
     type Socket = usize;
-    type Listener = ();
+    type Listener = usize;
     const SHORT_READ_EMPTIES: bool = true;
 
     fn recv(&mut self, socket: &mut usize, buffer: &mut [u8]) -> io::Result<usize> {
@@ -214,12 +220,12 @@ impl Sockets for Net {
 
     fn set_options(&mut self, _: &mut usize) {}
 
-    fn accept(&mut self, (): &mut ()) -> io::Result<(usize, SocketAddr)> {
-        let Some(at) = self.newcomers.pop_front() else { return would_block() };
+    fn accept(&mut self, listener: &mut usize) -> io::Result<(usize, SocketAddr)> {
+        let Some(at) = self.newcomers[*listener].pop_front() else { return would_block() };
         Ok((at, self.pipes[at].addr))
     }
 
-    fn unlisten(&mut self, (): ()) {}
+    fn unlisten(&mut self, _: usize) {}
 
     fn connect(&mut self, _: SocketAddr) -> io::Result<usize> {
         Err(ErrorKind::Unsupported.into())

@@ -31,7 +31,7 @@ pub(super) struct Conditions {
 
 /// Creates the world of `plan`, for about `clients` clients.
 pub(super) fn make_world(plan: Plan, clients: usize) -> (World, Conditions) {
-    let Plan { seed, stored, .. } = plan;
+    let Plan { seed, stored, wires, .. } = plan;
     let mut rng = fastrand::Rng::with_seed(seed ^ 0xc0de);
     let conditions = Conditions {
         stalls: rng.u8(0..3) == 0,
@@ -44,8 +44,16 @@ pub(super) fn make_world(plan: Plan, clients: usize) -> (World, Conditions) {
         stored,
     };
     let config = config(&mut rng, conditions, clients);
-    let out_bytes_max = if rng.u8(0..4) == 0 { 512 } else { 64 * 1024 };
-    let mut world = World::with_out_bytes_max(config, seed, out_bytes_max);
+    // What a server says in a handshake has to fit.
+    let least = if wires.is_some() { 4096 } else { 512 };
+    let out_bytes_max = if rng.u8(0..4) == 0 { least } else { 64 * 1024 };
+    let wire_ping = wires.and_then(|_| (rng.u8(0..3) == 0).then(|| ms(700)));
+    let mut world = World::with_driver(config, seed, |driver| {
+        (driver.out_bytes_max, driver.wire_ping) = (out_bytes_max, wire_ping);
+    });
+    if let Some(wires) = wires {
+        world.offer(wires);
+    }
     world.shuffling = rng.u8(0..4) > 0;
     world.crowded = rng.u8(0..4) == 0;
     if stored {

@@ -322,7 +322,8 @@ impl Game {
 
     fn listen(&mut self, world: &mut World) {
         for delivery in &world.deliveries()[self.deliveries_read..] {
-            (delivery.at, delivery.peer, &delivery.bytes).hash(&mut self.hash);
+            let bytes = if world.is_encrypted(delivery.peer) { &[] } else { &delivery.bytes[..] };
+            (delivery.at, delivery.peer, delivery.bytes.len(), bytes).hash(&mut self.hash);
         }
         self.deliveries_read = world.deliveries().len();
         self.players.iter_mut().for_each(|player| player.listen(world, &mut self.history));

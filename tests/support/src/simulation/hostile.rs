@@ -3,12 +3,13 @@
 
 use super::player::Player;
 use crate::network::{Peer, World};
+use crate::wire::{HEAD, Way};
 
 /// Answers that begin like this are sent only by clients that may not answer, so none of them may count.
 pub(super) const FORGED: &str = "forged";
 
 /// Lines that they send.
-const WORDS: [&[u8]; 34] = [
+const WORDS: [&[u8]; 37] = [
     b"GO",
     b"WAIT",
     b"a:1",
@@ -42,6 +43,9 @@ const WORDS: [&[u8]; 34] = [
     b"WATCH\n",
     b"PING\n",
     b"GET / HTTP/1.1\r\n",
+    b"\x81\x85\0\0\0\0WATCH",
+    b"\x82\x86\0\0\0\0",
+    b"\x16\x03\x01\x02\0\x01\0\x01\xfc",
     b" ",
 ];
 
@@ -49,10 +53,10 @@ const WORDS: [&[u8]; 34] = [
 fn babble(world: &mut World) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..world.rng.usize(1..6) {
-        if world.rng.u8(0..8) == 0 {
-            bytes.extend([(); 20].map(|()| world.rng.u8(..)));
-        } else {
-            bytes.extend_from_slice(WORDS[world.rng.usize(0..WORDS.len())]);
+        match world.rng.u8(0..16) {
+            0 | 1 => bytes.extend([(); 20].map(|()| world.rng.u8(..))),
+            2 => bytes.extend_from_slice(HEAD.as_bytes()),
+            _ => bytes.extend_from_slice(WORDS[world.rng.usize(0..WORDS.len())]),
         }
     }
     bytes
@@ -70,7 +74,12 @@ impl Hostiles {
     pub(super) fn act(&mut self, world: &mut World, players: &[Player]) {
         self.peers.retain(|peer| world.is_open(*peer));
         if self.peers.len() < 2 && !world.is_draining() {
-            self.peers.push(world.connect_quietly());
+            let way = world.choose_way();
+            self.peers.push(if way == Way::Tls && world.rng.bool() {
+                world.connect_astray()
+            } else {
+                world.connect_over(way)
+            });
         }
         let Some(&peer) = self.peers.get(world.rng.usize(0..2)) else { return };
         match world.rng.u8(0..10) {
@@ -78,6 +87,10 @@ impl Hostiles {
             1 => world.stop_reading(peer, 30),
             2 => self.steal(world, players),
             3 => world.queue_bytes(peer, &[b'x'; 1100]),
+            4 => {
+                let bytes = babble(world);
+                world.queue_wire_bytes(peer, &bytes);
+            }
             _ => {
                 let bytes = babble(world);
                 world.queue_bytes(peer, &bytes);

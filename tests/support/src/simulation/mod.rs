@@ -23,6 +23,9 @@
 //! - A `GO` or an `OK` is written only after the store has its cause. A seat is given up only after its
 //!   grace.
 //! - No turn lapses because of a slow store, and `PONG` does not wait for it.
+//!
+//! In a *wired* world clients of the line protocol come over WebSocket, TLS, or one in the other, with their
+//! bytes cut anywhere, frames in pieces, and records in which a bit was changed. Nothing else changes.
 
 // conditions.rs  the kind of world that a seed makes
 // game.rs        the events of the world
@@ -45,6 +48,8 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
+use crate::wire::Wires;
+
 /// The result of a world.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Played {
@@ -63,6 +68,8 @@ pub struct Plan {
     pub steps: usize,
     /// Whether the server has a store and dies often.
     pub stored: bool,
+    /// The wires that clients choose from, in addition to plain text.
+    pub wires: Option<Wires>,
 }
 
 /// A broken promise, with its place.
@@ -75,13 +82,14 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation { plan: Plan { seed, steps, stored }, step, what } = self;
+        let Violation { plan: Plan { seed, steps, stored, wires }, step, what } = self;
         let stored = if *stored { " --stored" } else { "" };
+        let (features, wired) = wires.map_or(("", ""), |_| (" --features wires", " --wired"));
         writeln!(f, "a promise is broken in the world of seed {seed}, at step {step} of {steps}:")?;
         writeln!(f, "{what}")?;
         write!(
             f,
-            "read what happened: cargo run --release -p simulation -- --seed {seed} --steps {steps}{stored} --trace"
+            "read what happened: cargo run --release -p simulation{features} -- --seed {seed} --steps {steps}{stored}{wired} --trace"
         )
     }
 }

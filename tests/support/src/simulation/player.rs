@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::history::{History, Turn};
 use super::tell;
 use crate::network::{Peer, World, field, find_field};
+use crate::wire::Way;
 
 /// A player that cannot know whether its last answer counted continues from here, because nothing can be said
 /// about the gap.
@@ -19,6 +20,7 @@ pub(super) struct Player {
     asks: bool,
     hears: bool,
     pub(super) peer: Option<Peer>,
+    way: Way,
     /// Its secret, and the life of the server in which that is valid.
     secret: Option<(String, String)>,
     /// The secret with which it resumed. Below, one that must no longer work.
@@ -80,6 +82,7 @@ impl Player {
             asks,
             hears,
             peer: None,
+            way: Way::Plain,
             secret: None,
             used: None,
             burnt: None,
@@ -119,7 +122,8 @@ impl Player {
         if let Some(old) = self.peer.filter(|_| self.secret.is_none() || !self.is_welcome) {
             world.find_dead(old);
         }
-        self.peer = Some(world.connect_quietly());
+        self.way = world.choose_way();
+        self.peer = Some(world.connect_over(self.way));
         (self.turn, self.is_welcome, self.is_cut) = (None, false, false);
         (self.pings, self.rests, self.repeats, self.certain) = (0, 0, 0, None);
         let mut join = format!("JOIN {} ring={}", self.name, self.ring);
@@ -167,6 +171,11 @@ impl Player {
                     world.lose_up(peer);
                 }
                 self.answer(world);
+            }
+            // A bit of what it says is changed on its way, and TLS takes nothing for what it is not.
+            15 if self.way.is_secure() => {
+                self.answer(world);
+                self.is_cut |= self.peer.is_some_and(|peer| world.corrupt(peer));
             }
             // It reconnects while its old connection still seems alive to the server.
             11 if self.secret.is_some() => self.come(world),
@@ -267,6 +276,8 @@ impl Player {
             }
             match self.is_cut {
                 true => world.find_dead(peer),
+                // A wire may end without the stream.
+                false if self.way != Way::Plain && world.rng.bool() => world.finish(peer),
                 false => world.reset_quietly(peer),
             }
             self.away_since.get_or_insert(world.elapsed());
