@@ -20,13 +20,13 @@ const MANY_TURNS: usize = 3_072;
 /// poll, read, write; and a hundredth for passes that something else has caused.
 const RAW_MAX: f64 = 3.01;
 /// In addition, one to write `OK` to another socket than `GO`.
-const LINE_MAX: f64 = 4.01;
+pub const LINE_MAX: f64 = 4.01;
 /// Eight answers per pass share its poll: 3 + 1/8, and some tolerance for passes that were not full.
 const LINE_BATCH_MAX: f64 = 3.2;
 
 const PAIR_RAW: Setting = Setting::one_ring(Framing::Raw, 2);
-const PAIR_LINE: Setting = Setting::one_ring(Framing::Line, 2);
-const EIGHT_RINGS: Setting = Setting { framing: Framing::Line, rings: 8, seats: 16 };
+pub const PAIR_LINE: Setting = Setting::one_ring(Framing::Line, 2);
+const EIGHT_RINGS: Setting = Setting { rings: 8, ..Setting::one_ring(Framing::Line, 16) };
 
 pub fn count() -> io::Result<Vec<Figure>> {
     Ok(vec![
@@ -39,7 +39,7 @@ pub fn count() -> io::Result<Vec<Figure>> {
     ])
 }
 
-fn figure(what: &str, setting: Setting, allowed: f64) -> io::Result<Figure> {
+pub fn figure(what: &str, setting: Setting, allowed: f64) -> io::Result<Figure> {
     let few = calls(&count_with(Tool::Strace, setting, FEW_TURNS)?);
     let many = calls(&count_with(Tool::Strace, setting, MANY_TURNS)?);
     let turns = (MANY_TURNS - FEW_TURNS) as f64;

@@ -43,7 +43,10 @@ pub fn count() -> io::Result<Vec<Figure>> {
 }
 
 fn a_turn(framing: Framing, clients: usize) -> io::Result<f64> {
-    let setting = Setting::one_ring(framing, clients);
+    a_turn_of(Setting::one_ring(framing, clients))
+}
+
+pub fn a_turn_of(setting: Setting) -> io::Result<f64> {
     let few = instructions(&count_with(Tool::Valgrind, setting, FEW_TURNS)?)?;
     let many = instructions(&count_with(Tool::Valgrind, setting, MANY_TURNS)?)?;
     Ok((many - few) / (MANY_TURNS - FEW_TURNS) as f64)

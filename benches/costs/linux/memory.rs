@@ -17,6 +17,9 @@ const BYTES_MAX: f64 = 185.0;
 /// Bytes per line connection, which has a name and a secret.
 const LINE_BYTES_MAX: f64 = 540.0;
 
+const ONE_RAW: Setting = Setting::one_ring(Framing::Raw, 1);
+pub const ONE_LINE: Setting = Setting::one_ring(Framing::Line, 1);
+
 /// The number of clients, if the system has enough descriptors.
 pub const CLIENTS: usize = 10_000;
 /// Descriptors that a process needs without any connection.
@@ -24,27 +27,42 @@ const DESCRIPTORS_BESIDE: usize = 100;
 
 pub fn count() -> io::Result<Vec<Figure>> {
     Ok(vec![
-        figure("bytes a waiting connection, raw", Framing::Raw, BYTES_MAX)?,
-        figure("bytes a waiting connection, line", Framing::Line, LINE_BYTES_MAX)?,
+        hold(ONE_RAW)?.figure("bytes a waiting connection, raw", BYTES_MAX),
+        hold(ONE_LINE)?.figure("bytes a waiting connection, line", LINE_BYTES_MAX),
     ])
 }
 
-fn figure(what: &str, framing: Framing, allowed: f64) -> io::Result<Figure> {
+/// Bytes of a server's memory, without clients and with all that there are to be.
+pub struct Held {
+    clients: usize,
+    pub before: u64,
+    pub after: u64,
+}
+
+/// Has a server hold as many clients as there are to be, each as in `one`.
+pub fn hold(one: Setting) -> io::Result<Held> {
     let clients = many_clients();
-    let setting = Setting::one_ring(framing, clients);
+    let setting = Setting { seats: clients, ..one };
     let mut server = Server::start(setting)?;
-    let before = server.status("RssAnon")?;
+    // The system reports KiB.
+    let before = server.status("RssAnon")? * 1024;
     let mut rings = Rings::seat(server.addr, setting)?;
-    let after = server.status("RssAnon")?;
+    let after = server.status("RssAnon")? * 1024;
     server.end(&mut rings)?;
-    Ok(Figure {
-        what: format!("{what} ({clients} of them)"),
-        // The system reports KiB.
-        measured: (after - before) as f64 * 1024.0 / clients as f64,
-        // Tables grow by doubling, so the memory per connection means nothing for smaller numbers.
-        allowed: if clients == CLIENTS { allowed } else { f64::INFINITY },
-        advice: "see what Connection, Link, Seat and their maps keep for each".to_owned(),
-    })
+    Ok(Held { clients, before, after })
+}
+
+impl Held {
+    pub fn figure(&self, what: &str, allowed: f64) -> Figure {
+        let Held { clients, before, after } = *self;
+        Figure {
+            what: format!("{what} ({clients} of them)"),
+            measured: (after - before) as f64 / clients as f64,
+            // Tables grow by doubling, so the memory per connection means nothing for smaller numbers.
+            allowed: if clients == CLIENTS { allowed } else { f64::INFINITY },
+            advice: "see what Connection, Link, Seat and their maps keep for each".to_owned(),
+        }
+    }
 }
 
 /// Returns the number of clients, limited by the file descriptors.

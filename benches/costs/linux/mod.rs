@@ -12,6 +12,9 @@ mod processor;
 mod rings;
 mod serve;
 mod way;
+mod wire;
+#[cfg(feature = "wires")]
+mod wires;
 
 use std::io;
 use std::process::ExitCode;
@@ -35,7 +38,18 @@ const COUNTS: &[Count] = &[
     Count { name: "memory", needs: None, run: memory::count },
     Count { name: "idle", needs: None, run: idle::count },
     Count { name: "bytes", needs: None, run: bytes::count },
+    #[cfg(feature = "wires")]
+    Count { name: "wires-calls", needs: Some(Tool::Strace), run: wires::calls },
+    #[cfg(feature = "wires")]
+    Count { name: "wires-instructions", needs: Some(Tool::Valgrind), run: wires::instructions },
+    #[cfg(feature = "wires")]
+    Count { name: "wires-memory", needs: None, run: wires::memory },
+    #[cfg(feature = "wires")]
+    Count { name: TIMES, needs: None, run: wires::times },
 ];
+
+/// Only for a quiet machine, and so only if it is asked for.
+const TIMES: &str = "wires-times";
 
 /// The only count that is meaningful in a build without optimization, and that needs one.
 const UNOPTIMIZED: &[Count] = &[Count { name: "way", needs: Some(Tool::Valgrind), run: way::count }];
@@ -60,8 +74,14 @@ pub fn main() -> ExitCode {
 }
 
 fn count(options: &Options) -> Result<ExitCode, String> {
+    #[cfg(feature = "wires")]
+    wire::certificates::write().map_err(|error| error.to_string())?;
     let counts = if cfg!(debug_assertions) { UNOPTIMIZED } else { COUNTS };
-    let chosen: Vec<_> = counts.iter().filter(|count| count.name.contains(&options.filter)).collect();
+    let is_chosen = |count: &&Count| match options.filter.as_str() {
+        "" => count.name != TIMES,
+        filter => count.name.contains(filter),
+    };
+    let chosen: Vec<_> = counts.iter().filter(is_chosen).collect();
     if chosen.is_empty() {
         // A filter applies to all benches of a `cargo bench`.
         let names: Vec<_> = counts.iter().map(|count| count.name).collect();

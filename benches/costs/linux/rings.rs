@@ -3,19 +3,20 @@
 //! Each read has a deadline, so that a lost turn ends the count with an error.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+#[cfg(feature = "wires")]
 use std::time::Duration;
 
 use taketurns::protocol::turns::{Framing, GO, Reply, WAIT};
 
 use super::serve::Setting;
-
-/// Far longer than some system calls take on a busy machine under a tool.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+use super::wire::Stream;
+#[cfg(feature = "wires")]
+use super::wires::clock;
 
 /// A seated client.
 struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
     framing: Framing,
     name: String,
     /// The server's epoch, for the fence of its answers.
@@ -27,10 +28,9 @@ struct Client {
 
 impl Client {
     /// Takes a seat, and waits for `WAIT`.
-    fn seat(addr: SocketAddr, framing: Framing, ring: usize, nth: usize) -> io::Result<Client> {
-        let stream = TcpStream::connect(addr)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(READ_TIMEOUT))?;
+    fn seat(addr: SocketAddr, setting: Setting, ring: usize, nth: usize) -> io::Result<Client> {
+        let Setting { framing, wire, .. } = setting;
+        let stream = Stream::connect(addr, wire)?;
         let name = format!("ann{nth:05}");
         let answer = format!("{name}:1");
         let stream = BufReader::with_capacity(256, stream);
@@ -111,15 +111,7 @@ impl Client {
 
     /// Returns the number of unread bytes.
     fn unread(&self) -> io::Result<usize> {
-        let stream = self.stream.get_ref();
-        stream.set_nonblocking(true)?;
-        let peeked = stream.peek(&mut [0; 256]);
-        stream.set_nonblocking(false)?;
-        match peeked {
-            Ok(count) => Ok(self.stream.buffer().len() + count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(self.stream.buffer().len()),
-            Err(error) => Err(error),
-        }
+        Ok(self.stream.buffer().len() + self.stream.get_ref().peek(&mut [0; 256])?)
     }
 
     /// Reads until the server has closed the connection in some way.
@@ -142,10 +134,10 @@ pub struct Rings(Vec<Ring>);
 impl Rings {
     /// Takes all seats, and waits until every ring has started.
     pub fn seat(addr: SocketAddr, setting: Setting) -> io::Result<Rings> {
-        let Setting { framing, rings, seats } = setting;
+        let Setting { rings, seats, .. } = setting;
         let mut all = Rings(Vec::new());
         for ring in 0..rings {
-            let clients = (0..seats).map(|nth| Client::seat(addr, framing, ring, nth));
+            let clients = (0..seats).map(|nth| Client::seat(addr, setting, ring, nth));
             all.0.push(Ring { clients: clients.collect::<io::Result<_>>()?, holder: 0 });
         }
         for ring in &mut all.0 {
@@ -167,6 +159,25 @@ impl Rings {
             }
         }
         Ok(others)
+    }
+
+    /// Plays a turn of the first ring, of the line framing: the time from before its holder's answer is
+    /// written until something has come for the next one. What the wire makes of the answer, and of what has
+    /// come, is not in it: that is the clients' work.
+    #[cfg(feature = "wires")]
+    pub fn hand_over(&mut self) -> io::Result<Duration> {
+        let Ring { clients, holder } = &mut self.0[0];
+        let (last, next) = (*holder, (*holder + 1) % clients.len());
+        let answer = clients[last].answer.clone();
+        let bytes = clients[last].stream.get_mut().prepare(answer.as_bytes());
+        let begun = clock();
+        clients[last].stream.get_mut().socket().write_all(&bytes)?;
+        clients[next].stream.get_mut().socket().peek(&mut [0])?;
+        let took = begun.elapsed();
+        clients[next].await_go()?;
+        while clients[last].read_verb()? != "OK" {}
+        *holder = next;
+        Ok(took)
     }
 
     /// Returns the number of unread bytes of all clients.

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use taketurns::net::{Error, Event, EventLoop, os_entropy};
-use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
+use taketurns::protocol::turns::{Framing, TurnEvent, TurnServer, TurnServerConfig};
+
+use super::wire::{self, Wire};
 
 /// The clients of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
+    pub wire: Wire,
     pub framing: Framing,
     pub rings: usize,
     /// Seats per ring, which starts when all of them are taken.
@@ -19,20 +22,20 @@ pub struct Setting {
 
 impl Setting {
     pub const fn one_ring(framing: Framing, seats: usize) -> Setting {
-        Setting { framing, rings: 1, seats }
+        Setting { wire: Wire::Plain, framing, rings: 1, seats }
     }
 
     /// Returns the arguments of `costs serve`.
-    pub fn to_args(self) -> [String; 2] {
-        [self.framing.to_string(), self.seats.to_string()]
+    pub fn to_args(self) -> [String; 3] {
+        [self.framing.to_string(), self.seats.to_string(), self.wire.to_string()]
     }
 }
 
-/// `costs serve FRAMING SEATS`: prints its address and serves until the first client leaves.
+/// `costs serve FRAMING SEATS WIRE`: prints its address and serves until the first seat is left.
 ///
 /// All other clients are still connected then, so the cost of the end is always the same.
 pub fn serve(args: &[String]) -> Result<(), Error> {
-    let [framing, seats] = args else { panic!("serve takes a framing and the number of seats") };
+    let [framing, seats, wire] = args else { panic!("serve takes a framing, the number of seats, a wire") };
     raise_descriptors();
     // With huge pages, an allocation of some bytes may look like one of 2 MiB.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
@@ -43,10 +46,11 @@ pub fn serve(args: &[String]) -> Result<(), Error> {
     config.signal_gap = Duration::ZERO;
     let server = TurnServer::new(config, os_entropy()).expect("the limits fit each other");
     let mut event_loop = EventLoop::new(server)?;
-    println!("{}", event_loop.driver_mut().listen(([127, 0, 0, 1], 0).into())?);
+    let wire = wire.parse().expect("a wire");
+    println!("{}", wire::server::listen(event_loop.driver_mut(), wire)?);
     let handle = event_loop.handle();
     event_loop.run(|_, event| {
-        if matches!(event, Event::Closed { .. }) {
+        if matches!(event, Event::Protocol(TurnEvent::Away { .. } | TurnEvent::Retired { .. })) {
             handle.stop();
         }
     })
