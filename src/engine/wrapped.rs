@@ -221,7 +221,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[cold]
     fn wire_broken(&mut self, now: Now, id: ConnectionId, error: io::Error) {
         let Some(phase) = self.links.phase(id) else { return };
-        if phase == Phase::Securing {
+        if self.wires.get(&id).is_some_and(|wire| !wire.has_transport) {
             self.counts.handshakes_failed += 1;
         }
         let is_dialed = self.dialed.contains_key(&id);

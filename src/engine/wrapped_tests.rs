@@ -237,6 +237,17 @@ fn a_protocol_that_recognises_another_wire_continues_over_it() {
     assert_eq!((engine.connections(), engine.protocol.closed.len(), engine.wires.len()), (0, 1, 0));
 }
 
+#[test]
+fn a_handshake_that_fails_counts_also_where_the_protocol_has_asked_for_it() {
+    let mut engine = engine(DriverConfig::default());
+    engine.offer_upgrade(wrap());
+    let id = open(&mut engine);
+    engine.protocol.upgrades = true;
+    say(&mut engine, id, 0, b"x");
+    settle(&mut engine);
+    assert_eq!((hears(&engine, 0).as_str(), engine.counts().handshakes_failed), ("bad", 1));
+}
+
 /// As a WebSocket within TLS. Each length of the outer wire is that of the inner one's output.
 #[test]
 fn one_wire_may_be_in_another() {

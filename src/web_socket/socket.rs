@@ -27,8 +27,13 @@ pub struct WebSocket {
 
 #[derive(Debug)]
 enum State {
-    Handshake { head: Vec<u8>, config: Arc<WebSocketConfig> },
+    Handshake {
+        head: Vec<u8>,
+        config: Arc<WebSocketConfig>,
+    },
     Open(Open),
+    /// It was never open.
+    Refused,
     Closed,
 }
 
@@ -71,7 +76,7 @@ impl Wrapping for WebSocket {
                     Outcome::Incomplete => Ok(Input::Open),
                     Outcome::Refused(refusal) => {
                         wire.extend_from_slice(refusal.response().as_bytes());
-                        self.state = State::Closed;
+                        self.state = State::Refused;
                         Err(broken(format!("WebSocket: {}", refusal.words)))
                     }
                     Outcome::Taken(response, used) => {
@@ -94,14 +99,14 @@ impl Wrapping for WebSocket {
                     Err(broken(format!("WebSocket, close {}: {words}", code.0)))
                 }
             },
-            State::Closed => Ok(Input::Ended),
+            State::Refused | State::Closed => Ok(Input::Ended),
         }
     }
 
     fn wrap(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> usize {
         match &mut self.state {
             State::Open(open) => open.wrap(plain, wire),
-            State::Handshake { .. } | State::Closed => plain.len(),
+            State::Handshake { .. } | State::Refused | State::Closed => plain.len(),
         }
     }
 
@@ -117,7 +122,9 @@ impl Wrapping for WebSocket {
                     words: "the request did not arrive in time",
                 };
                 wire.extend_from_slice(refusal.response().as_bytes());
+                self.state = State::Refused;
             }
+            State::Refused => self.state = State::Refused,
             State::Closed => {}
         }
     }
@@ -130,7 +137,7 @@ impl Wrapping for WebSocket {
 
     fn transport(&self) -> Option<Transport> {
         match self.state {
-            State::Handshake { .. } => None,
+            State::Handshake { .. } | State::Refused => None,
             State::Open(_) | State::Closed => Some(Transport { is_web_socket: true, ..Transport::default() }),
         }
     }
@@ -452,6 +459,18 @@ mod tests {
             socket.finish(&mut wire);
             assert_eq!(wire, farewell);
         }
+    }
+
+    /// Otherwise a protocol would hear of a connection that was refused.
+    #[test]
+    fn a_refused_request_opens_nothing() {
+        let (mut socket, mut wire) = (WebSocket::new(Arc::default()), Vec::new());
+        let mut refused = HEAD.replace("localhost", "evil.example").into_bytes();
+        assert!(socket.unwrap(&mut refused, &mut Vec::new(), &mut wire).is_err());
+        assert_eq!((socket.transport(), socket.wrap(b"PONG\n", &mut wire)), (None, 5));
+        let heard = wire.len();
+        socket.finish(&mut wire);
+        assert_eq!((socket.transport(), wire.len()), (None, heard));
     }
 
     #[test]

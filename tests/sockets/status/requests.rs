@@ -34,10 +34,10 @@ fn probes_are_answered_and_other_requests_are_told_the_paths() {
     let other = server.get("/other");
     other.expect("404");
     assert!(other.body.contains("/healthz"));
-    let post = ask(server.status, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    let post = ask(server.status, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc");
     post.expect("405");
     assert_eq!(post.header("Allow"), "GET, HEAD");
-    let head = ask(server.status, "HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = ask(server.status, "HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!((head.header("Content-Length"), head.body.as_str()), ("3", ""));
 }
 
@@ -46,7 +46,7 @@ fn split_requests_and_half_closed_requests_are_answered() {
     let server = turn_server();
     let mut stream = connect(server.status);
     stream.set_nodelay(true).expect("a socket");
-    for byte in "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".bytes() {
+    for byte in "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".bytes() {
         stream.write_all(&[byte]).expect("it reads");
     }
     whole_answer(stream).expect("200");
@@ -93,7 +93,8 @@ fn readers_that_do_not_close_keep_no_probe_out() {
             .map(|_| {
                 let mut stream = connect(server.status);
                 // A connection that had to make room may be gone by now.
-                let _ = stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+                let _ =
+                    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
                 let _ = recv(&stream, &mut [0]);
                 stream
             })
@@ -226,4 +227,8 @@ fn a_web_socket_is_handed_over_to_the_driver_which_takes_it() {
     server.wait_for_metric("taketurns_status_connections", 1.0);
     let other = request(server.status).replace("Origin: http://", "Origin: http://evil.");
     ask(server.status, &other).expect("403");
+    server.wait_for_metric("taketurns_handshakes_failed_total", 1.0);
+    // The same at the address of lines.
+    ask(server.addr, &other).expect("403");
+    server.wait_for_metric("taketurns_handshakes_failed_total", 2.0);
 }
