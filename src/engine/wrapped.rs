@@ -249,7 +249,11 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[cold]
     pub(super) fn ping_all(&mut self, now: Now) {
         let Some(every) = self.config.wire_ping else { return };
-        for (&id, wire) in &mut self.wires {
+        // Each time in the same order, so that a world in virtual time can be replayed.
+        let mut ids: Vec<_> = self.wires.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(wire) = self.wires.get_mut(&id) else { continue };
             // A peer that does not read is not asked whether it is there.
             if wire.is_known && wire.unsent.is_empty() {
                 wire.wrapping.ping(&mut wire.unsent);
