@@ -302,7 +302,7 @@ fn a_handshake_may_be_split_and_the_server_may_end_at_any_part() {
     }
 }
 
-/// Whatever arrives, nothing panics, and everything before it is received.
+/// Nothing panics, whatever arrives, and everything before it is received.
 #[test]
 fn noise_ends_a_connection_and_nothing_else() {
     let (acceptor, connector) = (acceptor(&MADE.server, Some(false)), connector(&MADE.ours, Some(&MADE.ann)));

@@ -218,7 +218,7 @@ fn a09_a_busy_worker_gets_its_commands_when_it_reads() {
     }
 }
 
-/// What the server keeps for each command must be freed.
+/// The memory for each command must be freed.
 #[test]
 fn a02_an_hour_of_commands_leaves_nothing_behind() {
     for (config, end) in

@@ -1,4 +1,4 @@
-//! What the driver calls: connections, bytes, deadlines and the end of the program.
+//! The methods that the driver calls: connections, bytes, deadlines and the end of the program.
 
 use std::net::SocketAddr;
 

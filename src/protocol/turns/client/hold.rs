@@ -56,7 +56,7 @@ enum Stage {
     Passed(ClientTurn),
 }
 
-/// What to do after a `GO`.
+/// The action after a `GO`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Go {
     /// Only update the time: the host knows this turn.

@@ -29,7 +29,7 @@ pub struct Net {
     pub(super) talking: Vec<usize>,
 }
 
-/// What a peer does to its stream.
+/// An action of a peer on its stream.
 pub(super) enum Up {
     Bytes(Vec<u8>),
     End,
