@@ -248,7 +248,7 @@ impl<S> Judged<'_, S> {
     #[doc = two_seats!("rules.judging = Judging::Host;")]
     /// let turn = scheduler.holding(ann, None)?.turn();
     /// let _ = scheduler.holding(ann, None)?.judge(now);
-    /// A winning move: Ann has the next turn as well.
+    /// // A winning move: Ann has the next turn as well.
     /// let moved = scheduler.judged(ann, turn)?.accept(now, Some(ann))?;
     /// assert_eq!(moved.granted.map(|grant| grant.seat), Some(ann));
     /// # Ok(()) }
