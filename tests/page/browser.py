@@ -26,7 +26,10 @@ class Broken(Exception):
 
 
 class Browser:
-    """One page in one browser. Both programs end with the `with` block."""
+    """One page in one browser, which is started with `options`. Both programs end with the `with` block."""
+
+    def __init__(self, *options):
+        self.options = options
 
     def __enter__(self):
         self.profile = tempfile.mkdtemp(prefix="taketurns-page-")
@@ -62,7 +65,7 @@ class Browser:
                 return found[1]
 
     def _capabilities(self):
-        options = ["--headless=new", "--disable-gpu", "--hide-scrollbars", "--no-first-run", f"--user-data-dir={self.profile}"]
+        options = ["--headless=new", "--disable-gpu", "--hide-scrollbars", "--no-first-run", f"--user-data-dir={self.profile}", *self.options]
         if os.geteuid() == 0:
             options.append("--no-sandbox")  # Chromium's sandbox does not run as root.
         if shutil.disk_usage("/dev/shm").total < 1 << 28:

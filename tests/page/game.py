@@ -302,10 +302,17 @@ class Net:
             if self.is_cut:
                 here.close()
                 continue
+            try:
+                here = self.accepted(here)
+            except OSError:
+                continue  # It does not like what it sees.
             there = socket.create_connection(("127.0.0.1", self.to))
             self.pairs.append((here, there))
             for pair in ((here, there), (there, here)):
                 threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    def accepted(self, here):
+        return here
 
     def _carry(self, source, sink):
         try:
@@ -340,13 +347,13 @@ class Net:
 class Site:
     """A web site of somebody else."""
 
-    def __init__(self):
+    def __init__(self, body="<!doctype html><title>Elsewhere</title><link rel=icon href=data:,>"):
         class Page(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 self.send_response(200)
-                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.end_headers()
-                self.wfile.write(b"<!doctype html><title>Elsewhere</title><link rel=icon href=data:,>")
+                self.wfile.write(body.encode())
 
             def log_message(self, *_):
                 pass
