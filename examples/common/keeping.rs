@@ -84,7 +84,7 @@ pub use with::*;
 #[cfg(feature = "journal")]
 mod with {
     use std::fs::File;
-    use std::io::{BufReader, BufWriter, Write as _};
+    use std::io::{BufReader, Write as _};
     use std::path::Path;
     use std::time::Duration;
 
@@ -149,20 +149,16 @@ mod with {
     }
 
     fn export(dir: &Path, file: &str) -> Result<(), String> {
-        // A missing directory must not be created here.
-        if !dir.is_dir() {
-            return Err(format!("journal {dir:?}: there is no such directory; name one with --journal"));
-        }
-        let mut journal =
-            Journal::open(dir, Epoch::random(&mut os_entropy())).map_err(|error| error.to_string())?;
+        // A refused journal leaves no file.
+        let mut text = Vec::new();
+        Journal::export(dir, &mut text).map_err(|error| error.to_string())?;
         let failed = |error| {
             format!("cannot write the export to {file:?}: {error}; choose another file with --export")
         };
         // Existing files are not overwritten.
-        let mut to = BufWriter::new(File::create_new(file).map_err(failed)?);
-        journal.export(&mut to).map_err(|error| error.to_string())?;
-        to.flush().map_err(failed)?;
-        to.get_ref().sync_all().map_err(failed)
+        let mut to = File::create_new(file).map_err(failed)?;
+        to.write_all(&text).map_err(failed)?;
+        to.sync_all().map_err(failed)
     }
 
     fn import(dir: &Path, file: &str) -> Result<(), String> {

@@ -12,6 +12,7 @@ use crate::session::Epoch;
 pub(super) const LOCK: &str = "lock";
 pub(super) const ID: &str = "id";
 pub(super) const DATABASE: &str = "turns.redb";
+pub(super) const LOG: &str = "turns.log";
 
 /// A journal that cannot be used. Nothing in its directory has been overwritten.
 #[derive(Debug)]
@@ -35,22 +36,24 @@ pub enum Fault {
     InUse,
     /// The directory is not empty and has no journal: this file belongs to another program.
     Foreign(String),
-    /// `id` exists, but the database does not.
-    NoDatabase,
-    /// The database exists, but `id` does not.
+    /// A file is missing.
+    Missing(&'static str),
+    /// `id` is missing, but the journal has commits.
     NoId,
     /// The database is an empty file.
     Empty,
-    /// The database belongs to another life than `id`.
+    /// A file belongs to another life than `id`.
     OtherEpoch {
+        /// The file.
+        file: &'static str,
+        /// Its epoch.
+        found: Epoch,
         /// The epoch in `id`.
         id: Epoch,
-        /// The epoch in the database.
-        database: Epoch,
     },
-    /// The database has fewer commits than were reported as durable.
+    /// The journal has fewer commits than were reported as durable.
     Behind {
-        /// The number of commits in the database.
+        /// The number of commits in the journal.
         stored: u64,
         /// The number of commits that were reported as durable.
         durable: u64,
@@ -98,7 +101,8 @@ impl Fault {
             Fault::System { .. } => "check the directory and its disk, and start again",
             Fault::InUse => "stop that server, or use another directory",
             Fault::Foreign(_) => "use a directory that holds nothing else",
-            Fault::NoDatabase | Fault::Empty | Fault::Damaged { .. } | Fault::Entry(_) => BACKUP,
+            Fault::Missing(DATABASE) | Fault::Empty | Fault::Damaged { .. } | Fault::Entry(_) => BACKUP,
+            Fault::Missing(_) => "restore it, or continue without its commits with --new-epoch",
             Fault::NoId | Fault::OtherEpoch { .. } | Fault::Behind { .. } => {
                 "if this is a backup, continue from it with --new-epoch, or start over with --discard-journal"
             }
@@ -119,20 +123,20 @@ impl fmt::Display for Fault {
             Fault::Foreign(file) => {
                 write!(f, "the directory is neither empty nor a journal: {file:?} belongs to another program")
             }
-            Fault::NoDatabase => write!(f, "{DATABASE} is missing, but {ID} says that it existed"),
-            Fault::NoId => write!(f, "{ID} is missing, but {DATABASE} has been written to"),
+            Fault::Missing(file) => write!(f, "{file} is missing"),
+            Fault::NoId => write!(f, "{ID} is missing, but the journal has been written to"),
             Fault::Empty => write!(f, "{DATABASE} is empty"),
-            Fault::OtherEpoch { id, database } => {
-                write!(f, "{DATABASE} has epoch {database}, but {ID} has {id}")
+            Fault::OtherEpoch { file, found, id } => {
+                write!(f, "{file} has epoch {found}, but {ID} has {id}")
             }
             Fault::Behind { stored, durable } => {
-                write!(f, "{DATABASE} ends with commit {stored}, but {durable} commits were durable")
+                write!(f, "it ends with commit {stored}, but {durable} commits were durable")
             }
             Fault::Format { file, found } => {
                 write!(f, "{file} has format {found}, but this program reads format {FORMAT}")
             }
             Fault::Damaged { file, what } => write!(f, "{file} is damaged: {}", what.escape_debug()),
-            Fault::Entry(damaged) => write!(f, "{DATABASE} is damaged: {damaged}"),
+            Fault::Entry(damaged) => write!(f, "it is damaged: {damaged}"),
             Fault::NotEmpty => f.write_str("there already is a journal"),
             Fault::Line { line, what } => write!(f, "line {line} of the import: {}", what.escape_debug()),
         }

@@ -14,19 +14,22 @@ pub(super) trait Files {
     type Lock: LockFile;
     type Backend: StorageBackend;
 
+    /// The length of a log: a whole number of pages.
+    const LOG_BYTES: usize;
+
     /// Returns the names of all files.
     fn names(&self) -> io::Result<Vec<OsString>>;
 
     /// Locks the directory through its file `name`. Returns `None` if another process has locked it.
     fn lock(&self, name: &str) -> io::Result<Option<Self::Lock>>;
 
-    /// Returns the contents of a file; `None` if there is no such file.
+    /// Returns the contents of a file, at most one byte more than a log has; `None` if there is no such file.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
     /// Creates or replaces a file with these contents, and syncs it.
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Opens a file for a database. With `anew`, replaces any earlier file with an empty one.
+    /// Opens a file for a log or a database. With `anew`, replaces any earlier file with an empty one.
     fn backend(&self, name: &str, anew: bool) -> io::Result<Self::Backend>;
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
@@ -61,6 +64,11 @@ impl Directory {
         }
         Ok(Directory(path.to_owned()))
     }
+
+    /// The directory at `path`, which is not created.
+    pub(super) fn found(path: &Path) -> Directory {
+        Directory(path.to_owned())
+    }
 }
 
 /// Syncs a directory; the current one if `path` is `None`.
@@ -72,6 +80,10 @@ fn sync_directory(path: Option<&Path>) -> io::Result<()> {
 impl Files for Directory {
     type Lock = File;
     type Backend = FileBackend;
+
+    /// Room for a thousand commits of one ring. The log is read whole at the start, and its changes stay in
+    /// memory until it starts over.
+    const LOG_BYTES: usize = 4 * 1024 * 1024;
 
     fn names(&self) -> io::Result<Vec<OsString>> {
         fs::read_dir(&self.0)?.map(|entry| Ok(entry?.file_name())).collect()
@@ -88,10 +100,13 @@ impl Files for Directory {
     }
 
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.0.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            read => read.map(Some),
-        }
+        let file = match File::open(self.0.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let mut bytes = Vec::new();
+        file.take(Self::LOG_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {

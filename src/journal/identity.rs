@@ -1,11 +1,12 @@
-//! The two small files next to the database: `id`, which names its life, and the text in `lock`.
+//! The two short texts of a journal: `id`, which names its life and also heads its log, and the one in
+//! `lock`.
 
 use crate::session::Epoch;
 
 /// The format of the directory.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
-/// The contents of `id`.
+/// The contents of `id`, and the head of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Identity {
     /// A journal of this format, in this life.
@@ -38,15 +39,15 @@ impl Identity {
 
 /// The contents of `lock`: how many commits are known to be durable, and whether a sync has failed.
 ///
-/// It is written after every commit and never synced. So it may lag behind the database, but is ahead of it
-/// only if the database has lost a commit: an older copy was put back, its last pages were damaged, or the
-/// disk lied about a sync. The database cannot detect that alone, because a damaged last commit looks to it
-/// like one that was cut off.
+/// It is written after every commit and never synced. So it may lag behind the journal, but is ahead of it
+/// only if the journal has lost a commit: an older copy was put back, its last pages were damaged, or the
+/// disk lied about a sync. Log and database cannot detect that alone, because a damaged last commit looks to
+/// them like one that was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Watermark {
     pub(super) epoch: Epoch,
     pub(super) commits: u64,
-    /// Whether a sync has failed since the database was last written from scratch. Data that could not be
+    /// Whether a sync has failed since the journal was last written from scratch. Data that could not be
     /// written then may still be in the system's caches, marked as written: it can be read back until the
     /// cache drops it. A power loss removes both that data and this flag.
     pub(super) has_failed: bool,
@@ -81,13 +82,13 @@ mod tests {
     #[test]
     fn an_id_is_read_as_it_was_written_and_in_no_other_way() {
         let written = Identity::write(Epoch(0xab));
-        assert_eq!(written, "taketurns journal\nformat 1\nepoch 00000000000000ab\n");
+        assert_eq!(written, "taketurns journal\nformat 2\nepoch 00000000000000ab\n");
         assert_eq!(Identity::read(written.as_bytes()), Identity::Ours(Epoch(0xab)));
         for (text, meaning) in [
-            ("taketurns journal\nformat 2\nwhatever\n", Identity::Format(2)),
-            ("taketurns journal\nformat 01\nepoch 00000000000000ab\n", Identity::Foreign),
-            ("taketurns journal\nformat 1\nepoch 00000000000000AB\n", Identity::Foreign),
-            ("taketurns journal\nformat 1\nepoch 00000000000000ab", Identity::Foreign),
+            ("taketurns journal\nformat 1\nwhatever\n", Identity::Format(1)),
+            ("taketurns journal\nformat 02\nepoch 00000000000000ab\n", Identity::Foreign),
+            ("taketurns journal\nformat 2\nepoch 00000000000000AB\n", Identity::Foreign),
+            ("taketurns journal\nformat 2\nepoch 00000000000000ab", Identity::Foreign),
             ("14\n", Identity::Foreign),
             ("", Identity::Foreign),
         ] {

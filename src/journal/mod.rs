@@ -7,35 +7,42 @@
 //! |---|---|
 //! | `lock` | locked (`flock`) while a server uses the directory; how many commits were durable, and whether one has failed |
 //! | `id` | the format and the [epoch](crate::session::Epoch), the life of the journal |
-//! | `turns.redb` | the entries, in a database of [redb](https://docs.rs/redb) |
-//! | `turns.new`, `id.new` | one of these while it is made, until it is renamed |
-//! | `turns.old`, `id.old` | the files that [`Journal::discard`] has set aside |
+//! | `turns.log` | the last commits |
+//! | `turns.redb` | the entries before those commits, in a database of [redb](https://docs.rs/redb) |
+//! | `turns.new`, `log.new`, `id.new` | the same while they are created, until they are renamed |
+//! | `turns.old`, `log.old`, `id.old` | the files that [`Journal::discard`] has set aside |
 //!
 //! # Rules of damage
 //!
 //! 1. A new journal begins in an empty directory, and nowhere else.
-//! 2. A journal is refused if it lacks a file, does not open, has another epoch than its `id`, has a format
-//!    that this program does not know, or has fewer commits than were durable. No journal is replaced by a
-//!    new one unless that is requested.
+//! 2. A journal is refused if it lacks a file or a commit, does not open, has another epoch than its `id`,
+//!    has a format that this program does not know, or has fewer commits than were durable. No journal is
+//!    replaced by a new one unless that is requested.
 //! 3. A directory that another process uses is refused.
 //! 4. A commit that fails ends the life of the server. It is not retried, because after a failed sync no
 //!    system tells what is on its disk: Linux still shows the data that it could not write, and marks it as
-//!    written. So the next life rewrites the whole database before it trusts it.
+//!    written. So the next life rewrites the whole journal before it trusts it.
 //! 5. [`Journal::export`] and [`Journal::import`] carry a state across changes of the format.
 //!
 //! A refusal is one line with the fault, its place and the remedies. It overwrites nothing.
 //!
 //! # Commits
 //!
-//! A commit is one redb transaction and one sync. redb writes changed pages to free space, then the root with
-//! a checksum over everything. After a power loss it uses the last root whose pages are all there. So a last
-//! commit that was *damaged later* looks like one that was cut off. The number of commits in `lock` tells
-//! them apart, unless a power loss also took that number before the system had written it.
+//! A commit is one frame of the log: one write and one sync. A commit for which the log has no room *folds*
+//! the journal: one redb transaction stores everything that the database lacks, and the log starts over.
+//! Closing the journal folds it too.
+//!
+//! Commits are numbered. The database knows how many it has, and a frame counts if it is the next one. After
+//! a power loss the log ends with its last complete frame, and redb uses the last transaction whose pages are
+//! all there. So a last commit that was *damaged later* looks like one that was cut off. The number of
+//! commits in `lock` tells them apart, unless a power loss also took that number before the system had
+//! written it.
 
 mod database;
 mod error;
 mod files;
 mod identity;
+mod log;
 mod opening;
 #[cfg(test)]
 mod tests;
@@ -94,7 +101,7 @@ impl Journal {
 
     /// Opens a journal that was restored from a backup, and begins another life of it with the epoch `fresh`.
     /// Turns that were granted after the backup are granted again, and the epoch tells them apart. A
-    /// contradictory epoch and missing commits are accepted.
+    /// contradictory epoch, missing commits and a missing log are accepted.
     ///
     /// # Errors
     ///
@@ -104,7 +111,7 @@ impl Journal {
     }
 
     /// Sets a journal aside in whatever state it is, and begins a new one in its place, with the epoch
-    /// `fresh`. The old files become `turns.old` and `id.old`, in place of earlier ones.
+    /// `fresh`. The old files become `turns.old`, `log.old` and `id.old`, in place of earlier ones.
     ///
     /// # Errors
     ///
@@ -133,14 +140,18 @@ impl Journal {
         Ok(Journal { dir: dir.to_owned(), opened })
     }
 
-    /// Writes all entries as lines of JSON, to be [imported](Self::import) or read.
+    /// Writes all entries of a journal as lines of JSON, to be [imported](Self::import) or read. The journal
+    /// does not change.
     ///
     /// # Errors
     ///
-    /// [`JournalError`] if the journal cannot be read; a [`Fault::System`] for an error of `to`.
-    pub fn export(&mut self, to: impl Write) -> Result<(), JournalError> {
-        let state = self.opened.state().map_err(|fault| fault.of(&self.dir))?;
-        text::write(&state, to).map_err(|error| Fault::system("write the export")(error).of(&self.dir))
+    /// [`JournalError`] by the rules of damage; a [`Fault::System`] for an error of `to`.
+    pub fn export(dir: &Path, to: impl Write) -> Result<(), JournalError> {
+        let state = opening::read(&Directory::found(dir));
+        let written = state.and_then(|state| {
+            text::write(&state, to).map_err(|error| Fault::system("write the export")(error))
+        });
+        written.map_err(|fault| fault.of(dir))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The names of entries.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::session::Name;
 
@@ -73,7 +73,12 @@ fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Key::Ring(ring) | Key::Seat(ring, _) | Key::Host(ring)) = self else { return f.write_str("m") };
-        ring.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        // Digit by digit, because a commit writes the key of every change, and `{:02x}` takes its time.
+        let digit = |half: u8| char::from_digit(half.into(), 16).expect("it is below 16");
+        ring.as_bytes().iter().try_for_each(|&byte| {
+            f.write_char(digit(byte >> 4))?;
+            f.write_char(digit(byte & 0xf))
+        })?;
         match self {
             Key::Seat(_, place) => write!(f, "/s/{place:016x}"),
             Key::Host(_) => f.write_str("/h"),

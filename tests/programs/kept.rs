@@ -245,7 +245,7 @@ fn a_full_disk_ends_the_server_in_one_line() {
     let folder = Folder::new();
     fs::create_dir(folder.path("disk")).expect("a folder");
     let disk = path(&folder, "disk");
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "none", &disk]).status();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "none", &disk]).status();
     if !mounted.is_ok_and(|status| status.success()) {
         return;
     }
@@ -255,7 +255,7 @@ fn a_full_disk_ends_the_server_in_one_line() {
     ann.hears("WELCOME ");
     let filled = fs::write(folder.path("disk/film"), vec![0; 8 << 20]);
     assert!(filled.is_err(), "the disk is full");
-    // Fills it until the database has to grow.
+    // Fills the log, until the database has to grow.
     let mut confirmed = 0;
     for name in 0.. {
         let mut peer = std::net::TcpStream::connect(&server.address).expect("a listener");

@@ -244,8 +244,10 @@ fn opening(dir: &Path, rounds: usize) -> Result<()> {
     for _ in 0..rounds {
         let _ = fs::remove_dir_all(&killed);
         fs::create_dir(&killed)?;
-        for file in ["id", "lock", "turns.redb"] {
+        for file in ["id", "lock", "turns.log", "turns.redb"] {
             fs::copy(large.join(file), killed.join(file))?;
+            // The server had synced them.
+            File::open(killed.join(file))?.sync_all()?;
         }
         let begin = Instant::now();
         let mut opened = Journal::open(&killed, Epoch(1))?;

@@ -13,6 +13,7 @@ use fastrand::Rng;
 use redb::StorageBackend;
 
 use crate::journal::files::{Files, LockFile};
+use crate::journal::log::PAGE;
 
 /// The number of bytes that the disk writes as a unit, unless the write is torn.
 const SECTOR: usize = 512;
@@ -33,9 +34,11 @@ struct Platter {
     dark: bool,
     /// Whether it claims to sync without doing so.
     lies: bool,
-    /// The number of syncs until one fails. Later ones succeed.
+    /// The number of syncs, and of writes, until one fails. Later ones succeed.
     failing_sync: Option<usize>,
-    syncs: usize,
+    failing_write: Option<usize>,
+    /// The number of syncs and writes that were tried.
+    tries: usize,
 }
 
 #[derive(Clone, Default)]
@@ -140,6 +143,13 @@ fn dark() -> io::Error {
     io::Error::other("the power is lost")
 }
 
+/// Counts down. Returns whether it has come to the end just now.
+fn counts_down(left: &mut Option<usize>) -> bool {
+    let Some(now) = *left else { return false };
+    *left = now.checked_sub(1);
+    now == 0
+}
+
 impl Platter {
     /// Counts a change that is about to happen.
     fn tick(&mut self) -> io::Result<()> {
@@ -157,9 +167,18 @@ impl Platter {
         if self.dark { Err(dark()) } else { Ok(()) }
     }
 
-    /// The change during which the power is lost may itself be kept, lost or torn.
-    fn change(&mut self, file: usize, change: Change) -> io::Result<()> {
+    /// The change during which the power is lost may itself be kept, lost or torn. A write that fails leaves
+    /// its first half.
+    fn change(&mut self, file: usize, mut change: Change) -> io::Result<()> {
         self.tick()?;
+        self.tries += 1;
+        if counts_down(&mut self.failing_write) {
+            if let Change::Write { bytes, .. } = &mut change {
+                bytes.truncate(bytes.len() / 2);
+                self.files[file].change(change);
+            }
+            return Err(io::Error::from_raw_os_error(28));
+        }
         self.files[file].change(change);
         self.is_lit()
     }
@@ -167,13 +186,10 @@ impl Platter {
     fn sync(&mut self, file: usize) -> io::Result<()> {
         self.tick()?;
         self.is_lit()?;
-        self.syncs += 1;
-        if let Some(left) = self.failing_sync {
-            self.failing_sync = left.checked_sub(1);
-            if left == 0 {
-                self.files[file].fail_to_sync();
-                return Err(io::Error::from_raw_os_error(5));
-            }
+        self.tries += 1;
+        if counts_down(&mut self.failing_sync) {
+            self.files[file].fail_to_sync();
+            return Err(io::Error::from_raw_os_error(5));
         }
         if !self.lies {
             self.files[file].sync();
@@ -219,8 +235,14 @@ impl Disk {
         self.platter().failing_sync = Some(after);
     }
 
-    pub(super) fn syncs(&self) -> usize {
-        self.platter().syncs
+    /// Makes one write fail, after this many.
+    pub(super) fn fail_write(&self, after: usize) {
+        self.platter().failing_write = Some(after);
+    }
+
+    /// Returns the number of syncs and writes that were tried.
+    pub(super) fn tries(&self) -> usize {
+        self.platter().tries
     }
 
     pub(super) fn is_dark(&self) -> bool {
@@ -235,14 +257,14 @@ impl Disk {
     /// Returns the disk after the process was killed.
     pub(super) fn after_kill(&self) -> Disk {
         let mut platter = self.platter().clone();
-        (platter.fuse, platter.failing_sync, platter.dark) = (None, None, false);
+        (platter.fuse, platter.dark) = (None, false);
+        (platter.failing_sync, platter.failing_write) = (None, None);
         Disk(Arc::new(Mutex::new(platter)))
     }
 
     /// Returns the disk some time after the process was killed: the caches have kept only some of the pages
     /// that a failed sync could not write.
     pub(super) fn after_failure(&self, rng: &mut Rng) -> Disk {
-        const PAGE: usize = 4096;
         let disk = self.after_kill();
         let mut platter = disk.platter();
         for file in &mut platter.files {
@@ -302,6 +324,9 @@ impl Disk {
 impl Files for Disk {
     type Lock = SimulatedFile;
     type Backend = SimulatedFile;
+
+    /// Small, so that the database is written to every few commits.
+    const LOG_BYTES: usize = 6 * PAGE;
 
     fn names(&self) -> io::Result<Vec<OsString>> {
         self.platter().is_lit()?;

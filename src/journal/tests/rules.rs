@@ -148,15 +148,23 @@ fn one_server_uses_a_directory() {
     assert_eq!(found(dir.open()), state);
 }
 
+const WITHOUT_LOG: &str = "restore it, or continue without its commits with --new-epoch";
+
 #[test]
 fn a_file_that_is_missing_is_refused() {
     let (dir, state) = Dir::with_journal();
     let aside = dir.0.with_extension("aside");
     fs::rename(dir.file("turns.redb"), &aside).expect("moved");
-    dir.is_refused(&format!("turns.redb is missing, but id says that it existed... {BACKUP}"));
+    dir.is_refused(&format!("turns.redb is missing... {BACKUP}"));
     fs::rename(&aside, dir.file("turns.redb")).expect("moved");
+    fs::rename(dir.file("turns.log"), &aside).expect("moved");
+    dir.is_refused(&format!("turns.log is missing... {WITHOUT_LOG}"));
+    fs::rename(&aside, dir.file("turns.log")).expect("moved");
     fs::rename(dir.file("id"), &aside).expect("moved");
-    dir.is_refused(&format!("id is missing, but turns.redb has been written to... {GO_ON}"));
+    dir.is_refused(&format!("id is missing, but the journal has been written to... {GO_ON}"));
+    fs::rename(dir.file("turns.redb"), dir.file("aside")).expect("moved");
+    dir.is_refused(&format!("turns.redb is missing... {BACKUP}"));
+    fs::rename(dir.file("aside"), dir.file("turns.redb")).expect("moved");
     fs::rename(&aside, dir.file("id")).expect("moved");
     fs::remove_file(dir.file("lock")).expect("removed");
     assert_eq!(found(dir.open()), state, "the lock only helps to find faults");
@@ -192,16 +200,65 @@ fn a_database_that_is_damaged_is_refused() {
 }
 
 #[test]
+fn a_log_that_is_damaged_or_of_another_life_is_refused() {
+    let (dir, _) = Dir::with_journal();
+    let mut journal = dir.open().expect("it opens");
+    let state = store_some(&mut journal, 5);
+    drop(journal);
+    let log = fs::read(dir.file("turns.log")).expect("a file");
+    let with = |at: usize, byte: u8| {
+        let mut log = log.clone();
+        log[at] ^= byte;
+        log
+    };
+    let (other, _) = Dir::with_journal();
+    drop(Journal::open_backup(&other.0, NEW).expect("it opens"));
+    let of_other = fs::read(other.file("turns.log")).expect("a file");
+    let length = log.len();
+    for (bytes, says, way_out) in [
+        (vec![], format!("turns.log is damaged: it has 0 bytes in place of {length}"), BACKUP),
+        (log[..length - 4096].to_vec(), "turns.log is damaged: it has ".to_owned(), BACKUP),
+        ([&log[..], &[0]].concat(), "turns.log is damaged: it has ".to_owned(), BACKUP),
+        (vec![7; length], "turns.log is damaged: it does not belong to a journal".to_owned(), BACKUP),
+        (with(4000, 1), "turns.log is damaged: it does not belong to a journal".to_owned(), BACKUP),
+        (of_other, format!("turns.log has epoch {NEW}, but id has {OLD}"), GO_ON),
+        (
+            with(2 * 4096 + 100, 1),
+            "turns.log is damaged: commit 5 is missing, but commit 6 is there".to_owned(),
+            BACKUP,
+        ),
+        (with(5 * 4096 + 100, 1), "it ends with commit 7, but 8 commits were durable".to_owned(), GO_ON),
+    ] {
+        fs::write(dir.file("turns.log"), bytes).expect("written");
+        dir.is_refused(&format!("{says}... {way_out}"));
+    }
+    fs::write(dir.file("turns.log"), &log).expect("written");
+    assert_eq!(found(dir.open()), state);
+}
+
+/// The database alone is an older state, which another epoch tells from the last one.
+#[test]
+fn without_its_log_a_journal_is_a_backup() {
+    let (dir, old) = Dir::with_journal();
+    store_some(&mut dir.open().expect("it opens"), 5);
+    fs::remove_file(dir.file("turns.log")).expect("removed");
+    dir.is_refused(&format!("turns.log is missing... {WITHOUT_LOG}"));
+    let backup = found(Journal::open_backup(&dir.0, NEW));
+    assert_eq!((backup.meta.epoch, &backup.rings), (NEW, &old.rings));
+    assert_eq!(found(dir.open()), backup);
+}
+
+#[test]
 fn an_id_that_is_damaged_or_newer_or_of_another_life_is_refused() {
     let (dir, state) = Dir::with_journal();
     for (id, says) in [
         ("14\n".to_owned(), format!("id is damaged: it does not belong to a journal... {BACKUP}")),
         (
-            "taketurns journal\nformat 2\n".to_owned(),
-            "id has format 2, but this program reads format 1... run the program that wrote it, or --export with that one and --import with this one".to_owned(),
+            "taketurns journal\nformat 1\n".to_owned(),
+            "id has format 1, but this program reads format 2... run the program that wrote it, or --export with that one and --import with this one".to_owned(),
         ),
         (
-            format!("taketurns journal\nformat 1\nepoch {NEW}\n"),
+            format!("taketurns journal\nformat 2\nepoch {NEW}\n"),
             format!("turns.redb has epoch {OLD}, but id has {NEW}... {GO_ON}"),
         ),
     ] {
@@ -217,10 +274,14 @@ fn an_id_that_is_damaged_or_newer_or_of_another_life_is_refused() {
 #[test]
 fn an_older_copy_is_refused_until_it_is_declared_a_backup() {
     let (dir, old) = Dir::with_journal();
-    let copy = fs::read(dir.file("turns.redb")).expect("a file");
-    store_some(&mut dir.open().expect("it opens"), 5);
-    fs::write(dir.file("turns.redb"), copy).expect("written");
-    dir.is_refused(&format!("turns.redb ends with commit 4, but 9 commits were durable... {GO_ON}"));
+    let copies = dir.contents();
+    let mut journal = dir.open().expect("it opens");
+    store_some(&mut journal, 5);
+    journal.close().expect("closed");
+    for (path, copy) in copies {
+        fs::write(path, copy).expect("written");
+    }
+    dir.is_refused(&format!("it ends with commit 3, but 8 commits were durable... {GO_ON}"));
     let backup = found(Journal::open_backup(&dir.0, NEW));
     assert_eq!((backup.meta.epoch, &backup.rings), (NEW, &old.rings));
     assert_eq!(found(dir.open()), backup);
@@ -252,16 +313,18 @@ fn an_export_is_imported_as_it_was() {
         let next = State { meta: now.meta, ..state(&mut Rng::with_seed(seed), 4) };
         journal.commit(&changes(&now, &next)).expect("stored");
         let mut text = Vec::new();
-        journal.export(&mut text).expect("written");
-        let taken = Journal::import(&dir.0, &text[..]).expect_err("there is one");
-        assert!(matches!(taken.fault(), Fault::InUse), "{taken}");
+        let taken = Journal::export(&dir.0, &mut text).expect_err("a server writes it");
+        assert!(matches!(taken.fault(), Fault::InUse) && text.is_empty(), "{taken}");
         drop(journal);
+        let before = dir.contents();
+        Journal::export(&dir.0, &mut text).expect("written");
+        assert!(dir.contents() == before, "seed {seed}: something was changed");
         let taken = Journal::import(&dir.0, &text[..]).expect_err("there is one").to_string();
         assert!(taken.ends_with("there already is a journal: import into an empty directory"), "{taken}");
         let other = Dir::new();
         assert_eq!(found(Journal::import(&other.0, &text[..])), next, "seed {seed}");
         let mut again = Vec::new();
-        other.open().expect("it opens").export(&mut again).expect("written");
+        Journal::export(&other.0, &mut again).expect("written");
         assert_eq!(String::from_utf8(again), String::from_utf8(text), "seed {seed}");
     }
 }
@@ -277,8 +340,9 @@ fn an_import_that_is_spoilt_is_an_error_that_names_a_line() {
         |state: &State| state.rings.len() == 2 && state.rings.values().all(|ring| ring.seats.len() > 1);
     let rich = (0..).map(|seed| state(&mut Rng::with_seed(seed), 2)).find(is_rich).expect("there is one");
     journal.commit(&changes(&now, &State { meta: now.meta, ..rich })).expect("stored");
+    drop(journal);
     let mut text = Vec::new();
-    journal.export(&mut text).expect("written");
+    Journal::export(&dir.0, &mut text).expect("written");
     let text = String::from_utf8(text).expect("text");
     let lines: Vec<&str> = text.lines().collect();
     let error = |text: &str| match Journal::import(&dir.file("other"), text.as_bytes()) {
@@ -298,7 +362,7 @@ fn an_import_that_is_spoilt_is_an_error_that_names_a_line() {
         error(&twice.join("\n"));
     }
     for (old, new, says) in [
-        ("\"format\":1", "\"format\":2", "1: it has format 2, but this program reads format 1"),
+        ("\"format\":2", "\"format\":3", "1: it has format 3, but this program reads format 2"),
         ("\"entry\":\"ring\"", "\"entry\":\"rang\"", "2: unknown variant `rang`"),
         ("\"min_seats\":", "\"min_seats\":-", "2: invalid value"),
         ("\"weight_max\":", "\"weight_max\":1000", "2: invalid value"),
@@ -350,7 +414,7 @@ fn an_export_onto_a_full_disk_says_so() {
     let Ok(full) = File::options().write(true).open("/dev/full") else {
         return println!("an export onto a full disk: SKIPPED, there is no /dev/full");
     };
-    let error = dir.open().expect("it opens").export(full).expect_err("full").to_string();
+    let error = Journal::export(&dir.0, full).expect_err("full").to_string();
     assert!(error.contains("cannot write the export: No space left on device"), "{error}");
 }
 

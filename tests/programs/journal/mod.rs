@@ -179,21 +179,19 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk_ends_the_life_and_the_next_one_has_everything_acknowledged() {
-    let Some(disk) = SmallDisk::new("400k") else {
+    let Some(disk) = SmallDisk::new("5m") else {
         return println!("a full disk: SKIPPED, it needs root to mount one");
     };
     let dir = disk.0.0.join("journal");
     let mut journal = Journal::open(&dir, Epoch(1)).expect("a new journal");
     let mut history = History::of(&journal.load().expect("a state")).expect("an empty one");
-    let mut grown = 0;
     let error = loop {
         let mut changes = history.next();
-        grown += 4_000;
         let ring = changes.iter().find_map(|change| match change.key() {
             Key::Ring(ring) => Some(*ring),
             _ => None,
         });
-        let state = HostValue(vec![7; grown]).encode();
+        let state = HostValue(vec![7; 60_000]).encode();
         changes.push(Change::Put { key: Key::Host(ring.expect("a ring changes")), value: state });
         match journal.commit(&changes) {
             Ok(()) => history.advance(),
@@ -204,7 +202,7 @@ fn a_full_disk_ends_the_life_and_the_next_one_has_everything_acknowledged() {
     let again = journal.commit(&history.next()).expect_err("it has failed before").to_string();
     assert!(again.contains("an earlier commit failed"), "{again}");
     drop(journal);
-    disk.resize("4m");
+    disk.resize("32m");
     let after = found(&dir);
     let last = history.last();
     assert!(after == last || after == last + 1, "{after} found, {last} acknowledged");
