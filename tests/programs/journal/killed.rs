@@ -38,6 +38,7 @@ struct History {
     answers: Mutex<HashMap<Turn, usize>>,
     epoch: Mutex<Option<String>>,
     confirmed: AtomicU64,
+    joined: AtomicU64,
     resumed: AtomicU64,
     is_over: AtomicBool,
 }
@@ -140,9 +141,11 @@ impl Client<'_> {
         let before = epoch.get_or_insert_with(|| field(line, "epoch").to_owned());
         assert_eq!(before, field(line, "epoch"), "the epoch is that of the journal");
         drop(epoch);
-        if self.secret.replace(field(line, "resume").to_owned()).is_some() {
-            self.history.resumed.fetch_add(1, Ordering::Relaxed);
-        }
+        let count = match self.secret.replace(field(line, "resume").to_owned()) {
+            None => &self.history.joined,
+            Some(_) => &self.history.resumed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
         let last = line
             .split(" last=")
             .nth(1)
@@ -166,10 +169,8 @@ impl Client<'_> {
 /// clients join before the first kill.
 fn join_all(history: &History) {
     let give_up = Instant::now() + PATIENCE;
-    while history.holders.lock().expect("no client panicked").len() < RINGS
-        || history.confirmed.load(Ordering::Relaxed) < 2 * RINGS as u64
-    {
-        assert!(Instant::now() < give_up, "not all rings play");
+    while history.joined.load(Ordering::Relaxed) < CLIENTS as u64 {
+        assert!(Instant::now() < give_up, "not all clients join");
         pause(Duration::from_millis(5));
     }
 }
