@@ -97,6 +97,20 @@ class Wire:
                 self.hear()
 
 
+def others_had_turns(server, begin, end=None):
+    """Checks that the bystanders took turns all the time since `begin`. Returns their longest wait in words."""
+    gap = longest_gap(server, begin, end)
+    expect(gap < 0.5, f"the others had no turn for {gap:.2f} s")
+    return f"the others' longest wait was {gap * 1000:.0f} ms"
+
+
+def told(addr, said):
+    """Sends `said` in plain text. Returns everything that the server answers."""
+    with socket.create_connection(addr, 5) as peer:
+        peer.sendall(said)
+        return b"".join(iter(lambda: peer.recv(4096), b""))
+
+
 def is_closed(peer, seconds):
     """Returns how long it takes until the server closes `peer`."""
     begin = time.monotonic()
@@ -128,9 +142,8 @@ def refused_client(world, named, why):
     time.sleep(0.3)
     expect(server.says(" connected.") == before, "the server's protocol knows of the client")
     client.kill()
-    gap = longest_gap(server, begin)
-    expect(gap < 0.5, f"the others had no turn for {gap:.2f} s")
-    return f"the log says {why!r}; the others' longest wait was {gap * 1000:.0f} ms"
+    waited = others_had_turns(server, begin)
+    return f"the log says {why!r}; {waited}"
 
 
 @fault("a server whose certificate has expired", "the client refuses it, and says why")
@@ -187,10 +200,8 @@ def tls_1_2(world):
 def tls_plain_text(world):
     server = serve(world)
     for said in (b"JOIN ann\n", b"GET / HTTP/1.1\r\n\r\n", b"ann:1"):
-        with socket.create_connection(server.addr, 5) as peer:
-            peer.sendall(said)
-            heard = b"".join(iter(lambda: peer.recv(4096), b""))
-            expect(heard == b"BYE tls-required :this address needs TLS\n", f"{said!r} hears {heard!r}")
+        heard = told(server.addr, said)
+        expect(heard == b"BYE tls-required :this address needs TLS\n", f"{said!r} hears {heard!r}")
     return "each heard it"
 
 
@@ -224,9 +235,8 @@ def tls_silent_handshake(world):
     last = max(is_closed(peer, 20) for peer in [*silent, *(half.socket for half in halves)])
     took = time.monotonic() - begin
     expect(9 < took < 15 and last < 15, f"they are closed after {took:.1f} s")
-    gap = longest_gap(server, begin)
-    expect(gap < 0.5, f"the others had no turn for {gap:.2f} s")
-    return f"all were closed after {took:.1f} s; the others' longest wait was {gap * 1000:.0f} ms"
+    waited = others_had_turns(server, begin)
+    return f"all were closed after {took:.1f} s; {waited}"
 
 
 @fault("a record without its last bytes, and then the end of the stream", "no part of it counts")
@@ -261,9 +271,8 @@ def tls_corrupted(world):
     expect("BAD_RECORD_MAC" in str(heard), f"it hears {heard!r}")
     is_closed(wire.socket, 5)
     until(lambda: server.says("cannot decrypt peer's message"), "word of it in the log")
-    gap = longest_gap(server, begin)
-    expect(gap < 0.5, f"the others had no turn for {gap:.2f} s")
-    return f"Python says {heard}; the others' longest wait was {gap * 1000:.0f} ms"
+    waited = others_had_turns(server, begin)
+    return f"Python says {heard}; {waited}"
 
 
 @fault("256 hellos at once", "the others' turns continue; all get through")
@@ -280,11 +289,10 @@ def tls_storm(world):
     for wire in wires:
         wire.hear()
     answered = time.monotonic()
-    gap = longest_gap(server, begin, answered)
-    expect(gap < 0.5, f"the others had no turn for {gap:.2f} s")
+    waited = others_had_turns(server, begin, answered)
     for wire in wires:
         wire.settle()
-    return f"all were answered after {(answered - begin) * 1000:.0f} ms; the others' longest wait was {gap * 1000:.0f} ms"
+    return f"all were answered after {(answered - begin) * 1000:.0f} ms; {waited}"
 
 
 @fault("a renewed certificate, then a file that is not a certificate, each with SIGHUP",
@@ -315,9 +323,8 @@ def tls_reload(world):
     until(lambda: server.says(f"{certificate}: it has no certificate in PEM form; the previous TLS files stay"),
           "word of the bad file in the log")
     expect(serial() == 3, "the renewed certificate is lost")
-    gap = longest_gap(server, begin)
-    expect(gap < 0.5, f"the others had no turn for {gap:.2f} s")
-    return f"2, 3, and 3 again; the others' longest wait was {gap * 1000:.0f} ms"
+    waited = others_had_turns(server, begin)
+    return f"2, 3, and 3 again; {waited}"
 
 
 # Access rules.
@@ -339,46 +346,44 @@ def rule(token, rest):
     return f"sha256:{hashlib.sha256(token.encode()).hexdigest()} {rest}"
 
 
+def bearer(world, addr, name, token):
+    """A client that shows a token."""
+    return world.start("turn_client", "--connect", "%s:%d" % addr, "--clients", "1", "--name", name, "--pace", "20ms",
+                       env={"TAKETURNS_TOKEN": token})
+
+
 @fault("JOIN and WATCH without a token, with a wrong one, with another client's, and 1,000 guesses", "each is forbidden, and only those with a rule play")
 def access_wrong_token(world):
     """No token and no part of one may be in the log."""
     path, _ = rules(world, rule("ann-token", "name=Client1 ring=main"), rule("bob-token", "ring=main"), rule("viewer-token", "ring=* watch"))
     server = world.serve("--access", path, "--log-level", "debug")
-    for token, name in (("ann-token", "Client1"), ("bob-token", "Client2")):
-        world.start("turn_client", "--connect", "%s:%d" % server.addr, "--clients", "1", "--name", name, "--pace", "20ms",
-                    env={"TAKETURNS_TOKEN": token})
+    bearer(world, server.addr, "Client1", "ann-token")
+    bearer(world, server.addr, "Client2", "bob-token")
     until(lambda: len(server.sent()) >= 10, "10 turns")
     begin = time.monotonic()
-    told = {
+    refusals = {
         b"JOIN eve\n": b"show a token", b"WATCH\n": b"show a token", b"JOIN eve token=guessed-it\n": b"unknown token",
         b"JOIN eve token=viewer-token\n": b"only watch", b"JOIN Client1 token=bob-token\n": b"may not use",
         b"JOIN eve token=ann-token\n": b"may not use", b"WATCH ring=lab token=bob-token\n": b"may not join or watch",
     }
-    for said, why in told.items():
-        with socket.create_connection(server.addr, 5) as peer:
-            peer.sendall(said)
-            heard = b"".join(iter(lambda: peer.recv(4096), b""))
-            expect(heard.startswith(b"BYE forbidden ") and why in heard, f"{said!r} hears {heard!r}")
+    for said, why in refusals.items():
+        heard = told(server.addr, said)
+        expect(heard.startswith(b"BYE forbidden ") and why in heard, f"{said!r} hears {heard!r}")
     for guess in range(1000):
         with socket.create_connection(server.addr, 5) as peer:
             peer.sendall(b"JOIN eve token=guess-%d\n" % guess)
             expect(peer.recv(4096).startswith(b"BYE forbidden "), "a guess was accepted")
-    gap = longest_gap(server, begin)
-    expect(gap < 0.5, f"the others had no turn for {gap:.2f} s")
+    waited = others_had_turns(server, begin)
     shown = [word for word in (b"-token", b"guess") if word in server.said()]
     expect(not shown, f"the log has {shown}")
-    return f"all were forbidden; the others' longest wait was {gap * 1000:.0f} ms"
+    return f"all were forbidden; {waited}"
 
 
 @fault("a rule that is removed, then a file without rules, each with SIGHUP", "its bearer is closed; the bad file changes nothing, and the log names the line")
 def access_reload(world):
     path, write = rules(world, rule("ann-token", "ring=main"), rule("bob-token", "ring=main"))
     server = world.serve("--access", path, "--clients", "1")
-    players = [
-        world.start("turn_client", "--connect", "%s:%d" % server.addr, "--clients", "1", "--name", name, "--pace", "20ms",
-                    env={"TAKETURNS_TOKEN": f"{name}-token"})
-        for name in ("ann", "bob")
-    ]
+    players = [bearer(world, server.addr, name, f"{name}-token") for name in ("ann", "bob")]
     until(lambda: server.numbers("ann") and server.numbers("bob"), "turns of both")
     write(rule("bob-token", "ring=main"))
     server.process.send_signal(signal.SIGHUP)
@@ -402,7 +407,7 @@ def access_in_plain_text(world):
     expect(server.says("--insecure-tokens"), f"the server says {server.said()!r}")
     server = world.serve("--access", path, "--insecure-tokens", listen="0.0.0.0:0")
     # An address that is not loopback, although it leads here.
-    client = world.start("turn_client", "--connect", f"0.0.0.0:{server.addr[1]}", "--clients", "1", env={"TAKETURNS_TOKEN": "ann-token"})
+    client = bearer(world, ("0.0.0.0", server.addr[1]), "ann", "ann-token")
     until(lambda: client.process.poll() == 1, "end of the client")
     expect(client.says("a token is not sent in plain text"), f"the client says {client.said()!r}")
     expect(not server.says("forbidden"), "the server has heard something")
