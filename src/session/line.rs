@@ -22,8 +22,9 @@ pub(crate) struct LineSession {
     skip: usize,
     /// The deadline of a line or payload that has begun; `None` if none has.
     pub(crate) goes_on_until: Option<Instant>,
-    /// The first `GO` of its turn is written once the link has written up to this mark.
-    pub(crate) go_mark: u64,
+    /// The first `GO` of its turn is written once the link has written up to this mark; `None` before it is
+    /// queued.
+    pub(crate) go_mark: Option<u64>,
 }
 
 /// The role of a connection.
@@ -101,7 +102,7 @@ impl LineSession {
             has_erred: false,
             skip: 0,
             goes_on_until: None,
-            go_mark: 0,
+            go_mark: None,
         }
     }
 

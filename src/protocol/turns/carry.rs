@@ -3,7 +3,7 @@
 use log::{Level, info};
 
 use super::TurnEvent;
-use super::outbox::Due;
+use super::outbox::{Due, Refused};
 use super::proposal::Then;
 use super::recording::say_now;
 use super::server::{Drain, Session, TurnServer};
@@ -78,7 +78,7 @@ impl TurnServer {
             // If both turns belong to one connection, `OK` comes before the next `GO`.
             Some((id, Session::Line(line))) if granted.seat != seat => {
                 let within = lapses.nanos_since(now.instant).as_millis();
-                line.go_mark = write_go(id, granted.turn, within, links);
+                line.go_mark = Some(write_go(id, granted.turn, within, links));
             }
             _ => {
                 self.table.scheduler.unstart(now.instant, granted);
@@ -361,36 +361,49 @@ impl TurnServer {
         links: &mut Links,
     ) {
         self.table.scheduler.start(now.instant, seat, turn);
-        self.say_first_go_now(now, id, seat, links);
+        if let Some(line) = self.line(id) {
+            line.go_mark = None;
+        }
+        self.say_go_now(now, id, seat, links);
         links.hurry(id);
     }
 
-    /// Tells the client on `id` how much time its seat's turn has left.
-    #[inline]
+    /// Tells the client on `id` how much time its seat's turn has left at the moment of writing.
     pub(super) fn say_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
-        if let Some((turn, within)) = self.time_left(now, seat) {
-            self.say(id, &Reply::Go { turn, within, last: None }, links);
+        if self.time_left(now, seat).is_none() {
+            return;
         }
-    }
-
-    /// Like [`say_go`](Self::say_go), for the first time on this connection. Answers without a fence count
-    /// only once this is written (L3).
-    pub(super) fn say_first_go(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         match &mut self.outbox {
             Some(outbox) if outbox.has_some_of(id) || !outbox.is_all_durable() => {
-                outbox.push_go(id, seat, links);
+                outbox.push_of(id, Due::Go(id, seat), links);
             }
-            _ => self.say_first_go_now(now, id, seat, links),
+            _ => self.say_go_now(now, id, seat, links),
         }
     }
 
-    pub(super) fn say_first_go_now(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
+    pub(super) fn say_go_now(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         let Some((turn, within)) = self.time_left(now, seat) else { return };
         say_now(id, &Reply::Go { turn, within, last: None }, links);
-        let mark = links.mark(id);
-        if let Some(Session::Line(line)) = self.sessions.get_mut(id) {
-            line.go_mark = mark;
+        // Answers without a fence count only once the first `GO` on this connection is written (L3).
+        if let Some(line) = self.line(id).filter(|line| line.go_mark.is_none()) {
+            line.go_mark = Some(links.mark(id));
         }
+    }
+
+    /// Refuses a line or an answer of the client on `id`. The reply gives the time that the turn has left at
+    /// the moment of writing, if the client's seat holds the turn that the reply names.
+    pub(super) fn say_no(&mut self, now: Now, id: ConnectionId, refused: Refused<'_>, links: &mut Links) {
+        match &mut self.outbox {
+            Some(outbox) if outbox.has_some_of(id) => outbox.push_of(id, Due::No(id, refused.kept()), links),
+            _ => self.say_no_now(now, id, &refused, links),
+        }
+    }
+
+    pub(super) fn say_no_now(&self, now: Now, id: ConnectionId, refused: &Refused<'_>, links: &mut Links) {
+        let &Refused { seat, code, turn, ref words } = refused;
+        let held = seat.and_then(|seat| self.time_left(now, seat));
+        let within = held.filter(|(held, _)| Some(held.get()) == turn).map(|(_, within)| within);
+        say_now(id, &Reply::No { code, turn, within, words: words.as_deref() }, links);
     }
 
     /// Returns the turn that `seat` holds and the time that it has left, in milliseconds.
@@ -471,7 +484,8 @@ impl TurnServer {
         for &hearer in &self.table.rooms.room(room).hearers {
             match &mut self.outbox {
                 Some(outbox) if outbox.holds(hearer, reply) => {
-                    outbox.push_line(hearer, self.scratch.as_slice().into(), links);
+                    let bytes = self.scratch.as_slice().into();
+                    outbox.push_of(hearer, Due::Line(hearer, bytes), links);
                 }
                 _ => links.send(hearer, &self.scratch),
             }

@@ -3,11 +3,12 @@
 use super::TurnEvent;
 use super::carry::Accepted;
 use super::line::No;
+use super::outbox::Refused;
 use super::proposal::{Open, Proposal, Then, Unruled, Verdict};
 use super::server::{Session, TurnServer};
 use crate::protocol::{ConnectionId, Links};
 use crate::record::HOST_STATE_BYTES_MAX;
-use crate::session::{Code, Fence, Reply};
+use crate::session::{Code, Fence};
 use crate::table::{LastAnswer, Mark, SeatData};
 use crate::time::Now;
 use crate::turn::{HostError, Judging, SeatId, TurnNumber};
@@ -162,11 +163,10 @@ impl TurnServer {
         if !matches!(self.sessions.get(id), Some(Session::Line(_))) {
             return;
         }
-        let turn = open.turn.get();
-        let left = self.time_left(now, seat).filter(|(held, _)| held.get() == turn);
-        let no = Reply::No { code, turn: Some(turn), within: left.map(|(_, within)| within), words };
+        let turn = Some(open.turn.get());
         for _ in 0..open.replies {
-            self.say(id, &no, links);
+            let words = words.map(Into::into);
+            self.say_no(now, id, Refused { seat: Some(seat), code, turn, words }, links);
         }
     }
 

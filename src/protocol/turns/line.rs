@@ -1,6 +1,7 @@
 //! The server side of the line protocol: requests and their replies.
 
 use super::carry::Accepted;
+use super::outbox::Refused;
 use super::recording::say_now;
 use super::server::{Session, TurnServer};
 use crate::hint::{likely, unlikely};
@@ -357,12 +358,10 @@ impl TurnServer {
         self.refuse(id, code, line.as_bytes(), links);
         let seat = self.line(id).and_then(|session| session.seat());
         let held = seat.and_then(|seat| self.time_left(now, seat));
-        let named = Request::turn_named(line);
-        let turn = named.or(held.map(|(turn, _)| turn.get()));
-        let may_answer = code != Code::Judging;
-        let within =
-            held.filter(|(held, _)| may_answer && Some(held.get()) == turn).map(|(_, within)| within);
-        self.say(id, &Reply::No { code, turn, within, words }, links);
+        let turn = Request::turn_named(line).or(held.map(|(turn, _)| turn.get()));
+        // While an answer is judged, there is no time to answer in.
+        let seat = seat.filter(|_| code != Code::Judging);
+        self.say_no(now, id, Refused { seat, code, turn, words: words.map(Into::into) }, links);
     }
 
     #[inline(always)]
@@ -414,7 +413,7 @@ impl TurnServer {
         }
         let Some(session) = self.line(id) else { return Err((Code::NotYourTurn, None)) };
         let (go_mark, seat) = (session.go_mark, session.seat());
-        if links.is_written(id, go_mark) {
+        if go_mark.is_some_and(|mark| links.is_written(id, mark)) {
             return Ok(());
         }
         let held = seat.and_then(|seat| self.table.scheduler.held_by(seat)).map(|held| held.turn.get());

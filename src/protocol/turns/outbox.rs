@@ -8,13 +8,14 @@
 //! leaves (M13). Until then the scheduler treats the turn as unreleased, so nothing that its seat sends
 //! counts for it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use super::TurnEvent;
 use crate::protocol::{ConnectionId, Links};
 use crate::record::{Horizon, HostValue, Key};
-use crate::session::{Bye, Name, Reply};
+use crate::session::{Bye, Code, Name, Reply};
 use crate::time::Instant;
 use crate::turn::{Grant, RingId, SeatId, TurnNumber};
 
@@ -71,8 +72,10 @@ pub(super) enum Due {
     Line(ConnectionId, Box<[u8]>),
     /// Close a connection.
     Close(ConnectionId),
-    /// Tell a client that resumed its seat how much time the turn has left.
+    /// Tell a client how much time the turn of its seat has left.
     Go(ConnectionId, SeatId),
+    /// Refuse something to a client, and tell it how much time its turn has left.
+    No(ConnectionId, Refused<'static>),
     /// Tell a holder about its turn, and start the clock.
     Grant(Grant),
     /// Tell these hearers about a turn.
@@ -81,6 +84,37 @@ pub(super) enum Due {
     Accepted(SeatId, TurnNumber, Box<[u8]>, usize),
     /// Report an event to the host.
     Event(TurnEvent),
+}
+
+/// A refusal, before the time is known that the turn has left.
+#[derive(Debug)]
+pub(super) struct Refused<'a> {
+    /// The seat whose time the reply gives; `None` if it gives none.
+    pub(super) seat: Option<SeatId>,
+    pub(super) code: Code,
+    pub(super) turn: Option<u64>,
+    pub(super) words: Option<Cow<'a, str>>,
+}
+
+impl Refused<'_> {
+    pub(super) fn kept(self) -> Refused<'static> {
+        Refused { words: self.words.map(|words| Cow::Owned(words.into_owned())), ..self }
+    }
+}
+
+/// The most bytes of a line that is only encoded when it leaves, without the words of the host.
+const LINE_BYTES: usize = 128;
+
+impl Due {
+    /// Returns the bytes that count against the limit of the connection.
+    fn bytes(&self) -> usize {
+        match self {
+            Due::Line(_, bytes) => bytes.len(),
+            Due::Go(..) => LINE_BYTES,
+            Due::No(_, refused) => LINE_BYTES + refused.words.as_ref().map_or(0, |words| words.len()),
+            _ => 0,
+        }
+    }
 }
 
 impl Outbox {
@@ -148,34 +182,19 @@ impl Outbox {
         }
     }
 
-    pub(super) fn push_line(&mut self, id: ConnectionId, bytes: Box<[u8]>, links: &mut Links) {
-        if self.may_wait(id, links) {
-            links.hold(id, bytes.len());
-            self.push_of(id, Due::Line(id, bytes));
+    /// Queues an entry of connection `id`, unless a `Close` is queued for it already.
+    pub(super) fn push_of(&mut self, id: ConnectionId, due: Due, links: &mut Links) {
+        if !links.is_open(id) || self.waiting.get(&id).is_some_and(|waiting| waiting.closes) {
+            return;
         }
-    }
-
-    /// Closes `id` after everything that waits for it.
-    pub(super) fn push_close(&mut self, id: ConnectionId, links: &Links) {
-        if self.may_wait(id, links) {
-            self.push_of(id, Due::Close(id));
-            self.waiting.entry(id).or_default().closes = true;
+        if due.bytes() > 0 {
+            links.hold(id, due.bytes());
         }
-    }
-
-    pub(super) fn push_go(&mut self, id: ConnectionId, seat: SeatId, links: &Links) {
-        if self.may_wait(id, links) {
-            self.push_of(id, Due::Go(id, seat));
-        }
-    }
-
-    fn may_wait(&self, id: ConnectionId, links: &Links) -> bool {
-        links.is_open(id) && self.waiting.get(&id).is_none_or(|waiting| !waiting.closes)
-    }
-
-    fn push_of(&mut self, id: ConnectionId, due: Due) {
+        let closes = matches!(due, Due::Close(_));
         let at = self.push(due);
-        self.waiting.entry(id).or_default().entries.push_back(at);
+        let waiting = self.waiting.entry(id).or_default();
+        waiting.entries.push_back(at);
+        waiting.closes = closes;
     }
 
     /// Queues a grant. If it was already waiting, it moves to the end.
@@ -213,11 +232,10 @@ impl Outbox {
         }
         let due = entry.remove().what;
         match &due {
-            Due::Line(id, bytes) => {
-                links.let_go(*id, bytes.len());
+            Due::Line(id, _) | Due::Close(id) | Due::Go(id, _) | Due::No(id, _) => {
+                links.let_go(*id, due.bytes());
                 self.popped_of(*id);
             }
-            Due::Close(id) | Due::Go(id, _) => self.popped_of(*id),
             Due::Grant(grant) => {
                 self.untold.remove(&grant.seat.ring());
             }

@@ -7,7 +7,9 @@ use crate::protocol::{ConnectionId, Links};
 use crate::record::{Change, HostValue, Key, MetaValue, Record, RingState, RingValue, SeatValue, State};
 use crate::session::{Bye, Name, Reply};
 use crate::table::{LineIdentity, SeatData};
-use crate::time::Now;
+use crate::time::{Instant, Now};
+#[cfg(feature = "status")]
+use crate::turn::TurnNumber;
 use crate::turn::{Grant, HeldClock, Moved, RingId, SeatId, SeatOrder};
 
 /// Changed entries.
@@ -173,7 +175,7 @@ impl TurnServer {
     /// Closes a connection after everything that waits for it.
     pub(super) fn close(&mut self, id: ConnectionId, links: &mut Links) {
         match &mut self.outbox {
-            Some(outbox) if outbox.has_some_of(id) => outbox.push_close(id, links),
+            Some(outbox) if outbox.has_some_of(id) => outbox.push_of(id, Due::Close(id), links),
             _ => links.close(id),
         }
     }
@@ -195,7 +197,8 @@ impl TurnServer {
             match due {
                 Due::Line(id, bytes) => links.send(id, &bytes),
                 Due::Close(id) => links.close(id),
-                Due::Go(id, seat) => self.say_first_go_now(now, id, seat, links),
+                Due::Go(id, seat) => self.say_go_now(now, id, seat, links),
+                Due::No(id, refused) => self.say_no_now(now, id, &refused, links),
                 Due::Grant(grant) => self.grant_recorded(now, grant, links),
                 Due::Begin(grant, hearers) => self.hear_recorded(now, &grant, &hearers, links),
                 Due::Accepted(seat, turn, message, name) => self.ledger.accepted(seat, turn, &message, name),
@@ -290,7 +293,7 @@ pub(super) fn say(outbox: &mut Option<Box<Outbox>>, id: ConnectionId, reply: &Re
         Some(outbox) if outbox.holds(id, reply) => {
             let mut bytes = Vec::new();
             reply.encode(&mut bytes);
-            outbox.push_line(id, bytes.into(), links);
+            outbox.push_of(id, Due::Line(id, bytes.into()), links);
         }
         _ => say_now(id, reply, links),
     }

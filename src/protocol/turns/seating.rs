@@ -193,7 +193,7 @@ impl TurnServer {
         let is_judged = self.proposals.get_mut(seat).is_some();
         match held {
             _ if is_granted || is_judged => {}
-            Some(_) => self.say_first_go(now, id, seat, links),
+            Some(_) => self.say_go(now, id, seat, links),
             None if self.table.scheduler.held_by(seat).is_some() => self.grant_behind_welcome(seat),
             None => self.line_waits(id, seat, links),
         }

@@ -1,6 +1,7 @@
 //! A server with a store: nothing is sent that is not durable, and clients do not pay for the store's time.
 
 use taketurns::protocol::turns::{TurnEvent, TurnServerConfig};
+use taketurns::turn::HoldMax;
 
 use super::start::{
     Member, auto_config, code, heads, holder, join, judged_config, line_config, resume, turn, watch, welcomed,
@@ -74,6 +75,59 @@ fn a_turn_does_not_lapse_because_of_a_slow_store_and_gets_its_whole_time() {
     world.commit();
     assert_eq!(world.heard_lines(bob.peer), ["LAPSED turn=2"]);
     assert_eq!(world.server().counts().lapsed, 1);
+}
+
+/// A client counts its time from when it reads how much it has.
+#[test]
+fn time_that_is_told_again_is_that_of_when_it_is_told() {
+    let mut config = judged_config();
+    config.rules.hold_max = HoldMax::Unlimited;
+    let (mut world, [ann, bob, _cid]) = slow_ring(config, ["ann", "bob", "cid"]);
+    world.drive_for(secs(5));
+    // Something to wait for, which has nothing to do with her.
+    world.say(bob.peer, "REST");
+    world.say(ann.peer, "RENEW");
+    answer(&mut world, &ann, 1, "x");
+    world.refuse("not so");
+    world.say(ann.peer, "PASS turn=7");
+    world.drive_for(secs(10));
+    silence(&mut world, &[ann.peer]);
+    world.commit();
+    assert_eq!(
+        heads(&world.heard_lines(ann.peer)),
+        ["GO turn=1 within=20000", "NO refused turn=1 within=20000", "NO stale-turn turn=7"]
+    );
+    world.say(bob.peer, "ASK");
+    let ring = world.ring("main");
+    world.act(|server, now, links| server.extend(now, ring, secs(40), links)).expect("it is held");
+    world.drive_for(secs(10));
+    world.commit();
+    assert_eq!(world.heard_lines(ann.peer), ["GO turn=1 within=50000"]);
+    // Of a turn that is over by then, nothing is told.
+    world.drive_for(secs(30));
+    world.say(bob.peer, "REST");
+    world.say(ann.peer, "RENEW");
+    world.drive_for(secs(60));
+    world.commit();
+    assert_eq!(world.heard_lines(ann.peer), ["LAPSED turn=1"]);
+}
+
+/// L3
+#[test]
+fn an_answer_without_a_fence_does_not_count_before_the_go_that_waits() {
+    let mut config = line_config();
+    config.rules.turn_grace = secs(20);
+    let (mut world, [ann, _bob]) = slow_ring(config, ["ann", "bob"]);
+    world.reset(ann.peer);
+    let peer = world.connect();
+    let lines = format!("JOIN ann resume={}\nANSWER :x\n", ann.secret());
+    world.say_bytes(peer, lines.as_bytes());
+    world.slow_store(false);
+    assert_eq!(world.accepted(), Vec::<String>::new());
+    let ann = welcomed(peer, "ann", world.heard_lines(peer));
+    assert_eq!(heads(&ann.then), ["GO turn=1 within=30000", "NO not-your-turn turn=1 within=30000"]);
+    world.say(ann.peer, "ANSWER :x");
+    assert_eq!(world.accepted(), ["ann:x"]);
 }
 
 #[test]

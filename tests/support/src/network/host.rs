@@ -7,7 +7,7 @@ use taketurns::engine::Engine;
 use taketurns::protocol::Links;
 use taketurns::protocol::turns::{Name, TurnEvent, TurnServer, Unruled, Verdict};
 use taketurns::time::Now;
-use taketurns::turn::{RingId, SeatId};
+use taketurns::turn::{HeldClock, RingId, SeatId};
 
 use super::{World, engine};
 
@@ -100,7 +100,23 @@ impl World {
         Engine::is_draining(&self.engine)
     }
 
+<<<<<<< HEAD
     /// Kills the server, and every connection with it.
+=======
+    /// How long the holder of `turn` in `ring` may still be silent, as the server has it; not at all before
+    /// it is told. `None` if that turn is over.
+    pub fn time_left(&self, ring: &str, turn: u64) -> Option<Duration> {
+        let ring = self.server().ring_named(&ring.parse().expect("a name"))?;
+        let held = self.server().scheduler().held(ring).filter(|held| held.turn.get() == turn)?;
+        Some(match held.clock {
+            HeldClock::Unreleased => Duration::ZERO,
+            HeldClock::Running { deadline } => deadline.saturating_duration_since(self.now.instant),
+            HeldClock::Stopped { left } | HeldClock::Judged { left, .. } => left,
+        })
+    }
+
+    /// The server dies, and every connection with it.
+>>>>>>> daf1681 (turns: the time of a repeated GO, and of a NO, is that of when a store lets it go)
     pub fn kill_server(&mut self) {
         self.server_is_up = false;
         if let Some(store) = &mut self.store {
