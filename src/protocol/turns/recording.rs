@@ -261,9 +261,8 @@ impl TurnServer {
         }
     }
 
-    /// Begins to wait for the store, the last thing that a stopping server does.
-    pub(super) fn wait_for_store(&mut self, now: Now) {
-        let until = now.instant + self.config.drain_timeout;
+    /// Waits for the store until `until`, the last thing that a stopping server does.
+    pub(super) fn wait_for_store(&mut self, until: Instant) {
         if let Some(outbox) = self.outbox.as_mut().filter(|outbox| !outbox.is_empty()) {
             outbox.give_up_at = Some(until);
         }

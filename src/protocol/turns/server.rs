@@ -472,7 +472,7 @@ impl TurnServer {
         if now.instant >= deadline || self.table.scheduler.is_drained() {
             self.drain = Drain::Done;
             self.dismiss_all(now, links);
-            self.wait_for_store(now);
+            self.wait_for_store(deadline);
             self.settle_due(now.instant);
         }
     }

@@ -290,6 +290,19 @@ fn a_drain_waits_for_the_store_but_not_for_ever() {
     }
 }
 
+/// L8: holders and the store share `drain_timeout`.
+#[test]
+fn a_drain_ends_in_its_time_although_its_last_answer_comes_late_and_its_store_is_slow() {
+    let (mut world, [ann, _bob]) = slow_ring(line_config(), ["ann", "bob"]);
+    world.drain();
+    world.drive_for(ms(2_000));
+    answer(&mut world, &ann, 1, "x");
+    world.drive_for(ms(999));
+    silence(&mut world, &[ann.peer]);
+    world.drive_for(ms(1));
+    assert_eq!(heads(&world.heard_lines(ann.peer)), ["BYE shutting-down"]);
+}
+
 /// M23, and `SAY` with a verdict.
 #[test]
 fn words_and_state_of_a_verdict_are_stored_with_its_answer() {

@@ -211,9 +211,7 @@ impl Game {
             tell!("{:>10.3} s  the server drains", world.elapsed().as_secs_f64());
             world.drain_quietly();
             self.players.iter_mut().for_each(|player| player.part(world));
-            // After the holders have ended, the store gets as long as they had.
-            let parts = if self.conditions.stored { 2 } else { 1 };
-            let time = world.config().drain_timeout * parts + secs(2);
+            let time = world.config().drain_timeout + secs(2);
             self.settle(world, time);
             assert_eq!(world.connections(), 0, "G8: the drain does not end");
         }
