@@ -89,6 +89,7 @@ impl<S> Ring<S> {
         seat.standing = Standing::Missed;
         self.aside.note(self.stays, slot);
         self.contention.remove(seat.weight.value(), self.queue.given());
+        self.forget_name(slot);
     }
 
     /// Takes the seat that the host named, if it can still have the turn.

@@ -387,6 +387,22 @@ fn a_seat_that_is_not_back_in_time_queues_again() {
     assert_eq!(heads(&bob.then), ["WAIT ahead=2"]);
 }
 
+/// M17: it cannot be next any more.
+#[test]
+fn a_seat_that_is_not_back_in_time_is_not_the_hosts_choice() {
+    let (mut world, members) = slow_ring(line_config(), ["ann", "bob", "cid"]);
+    crash(&mut world);
+    let [ann, bob, cid] = members.map(|member| resume(&mut world, &member));
+    let seat = world.seat("cid");
+    world.act(|server, _, _| server.name_next(seat)).expect("he waits");
+    world.reset(cid.peer);
+    world.drive_for(secs(11));
+    let cid = resume(&mut world, &cid);
+    answer(&mut world, &ann, 1, "x");
+    assert!(world.heard_lines(bob.peer).contains(&"GO turn=2 within=30000".to_owned()));
+    assert_eq!(heads(&cid.then), ["WAIT ahead=2"]);
+}
+
 #[test]
 fn a_turn_whose_holder_stays_away_lapses() {
     let mut config = line_config();
