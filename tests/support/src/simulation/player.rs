@@ -4,6 +4,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use taketurns::turn::Judging;
+
 use super::history::{History, Turn};
 use super::tell;
 use crate::network::{Peer, World, field, find_field};
@@ -121,6 +123,7 @@ impl Player {
         // An older `JOIN` must not arrive later than the next one with the same secret.
         if let Some(old) = self.peer.filter(|_| self.secret.is_none() || !self.is_welcome) {
             world.find_dead(old);
+            self.away_since.get_or_insert(world.elapsed());
         }
         self.way = world.choose_way();
         self.peer = Some(world.connect_over(self.way));
@@ -198,6 +201,10 @@ impl Player {
         let epoch = self.secret.as_ref().map(|(epoch, _)| epoch.clone()).unwrap_or_default();
         self.said.entry((epoch.clone(), turn)).or_default().push(answer.clone());
         self.in_flight = Some((turn, answer.clone()));
+        if world.config().rules.judging == Judging::Host {
+            // A turn may lapse while the host judges, whatever time it has left.
+            self.certain = None;
+        }
         self.send(world, turn, &epoch, &answer);
     }
 
@@ -351,7 +358,7 @@ impl Player {
                 assert!(!is_early || !is_by_time || self.is_sleepy, "M13: {line:?}, and {:?}", self.certain);
                 self.turn = self.turn.filter(|held| *held != turn());
             }
-            "NO" => self.hear_no(line),
+            "NO" => self.hear_no(line, world),
             "PONG" => {
                 self.pings = self.pings.checked_sub(1).expect("a PONG for every PING");
                 self.has_spoken();
@@ -400,18 +407,25 @@ impl Player {
     /// A holder gets the whole time of a turn when it is first told. Only a client that resumed gets the
     /// rest.
     fn hear_go(&mut self, turn: u64, line: &str, is_first: bool, world: &World) {
-        let within = Duration::from_millis(field(line, "within").parse().expect("milliseconds"));
-        let until = world.elapsed() + within;
+        let (within, until) = self.time_told(turn, line, world).expect("the time of a turn");
         let told = self.certain.filter(|(told, _)| *told == turn);
         if is_first {
             let may_be_short = self.certain.is_none() && self.is_back;
             let whole = world.config().rules.turn_deadline;
             assert!(may_be_short || within >= whole, "M13: {line:?}, and the deadline is {whole:?}");
             self.certain = Some((turn, until));
-        } else if !world.has_store() {
-            // With a store, a repeated message may have waited while the time of the turn was running.
+        } else {
             self.certain = Some((turn, told.map_or(until, |(_, before)| before.max(until))));
         }
+    }
+
+    /// Returns the time that `turn` has left by `line`, and when that ends. A line must not promise more time
+    /// than there is.
+    fn time_told(&self, turn: u64, line: &str, world: &World) -> Option<(Duration, Duration)> {
+        let within = Duration::from_millis(find_field(line, "within")?.parse().expect("milliseconds"));
+        let is_right = self.is_sleepy || world.time_left(self.ring, turn).is_none_or(|left| within <= left);
+        assert!(is_right, "M13: {line:?}, and {:?} is left", world.time_left(self.ring, turn));
+        Some((within, world.elapsed() + within))
     }
 
     fn hear_ok(&mut self, line: &str, world: &World, history: &mut History) {
@@ -437,18 +451,18 @@ impl Player {
         }
     }
 
-    fn hear_no(&mut self, line: &str) {
+    fn hear_no(&mut self, line: &str, world: &World) {
         assert!(line.contains(" :"), "T27: a code and words: {line:?}");
         let code = line.split(' ').nth(1).unwrap_or_default();
         let turn = find_field(line, "turn").map(|turn| turn.parse::<u64>().expect("a number"));
         let is_sent = self.in_flight.as_ref().is_some_and(|(sent, _)| turn == Some(*sent));
+        let told = turn.and_then(|turn| self.time_told(turn, line, world));
         match code {
             "refused" | "not-judged" if is_sent => {
                 self.in_flight = None;
-                // Judging by the host takes up the time of the turn.
-                self.certain = None;
+                self.certain = turn.zip(told.map(|(_, until)| until));
                 self.tries += 1;
-                self.turn = find_field(line, "within").and(turn);
+                self.turn = told.and(turn);
             }
             "stale-turn" | "not-your-turn" if is_sent => self.in_flight = None,
             "judging" => self.rests = self.rests.saturating_sub(1),
@@ -508,7 +522,8 @@ impl Player {
     pub(super) fn check_replies(&self, world: &World) {
         let Some(peer) = self.peer.filter(|peer| !self.is_cut && world.is_open(*peer)) else { return };
         // A connection with much queued is not read, nor is one that is about to be closed.
-        let is_unread = world.is_behind() && (self.is_removable || world.out_bytes_max() < 1024);
+        let may_be_closing = self.is_removable || self.is_parted;
+        let is_unread = world.is_behind() && (may_be_closing || world.out_bytes_max() < 1024);
         assert!(self.pings == 0 || world.is_blocked(peer) || is_unread, "T27: {} got no PONG", self.name);
     }
 
