@@ -1,9 +1,10 @@
 //! A server, a client and hand-driven peers for these tests, and checks of the numbers that programs print.
 //! How programs are run is in `process/`.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 
 use support::bare::{PATIENCE, connect};
 
@@ -81,6 +82,14 @@ impl RawPeer {
             self.0.read_exact(&mut signal[2..]).expect("the rest of it in time");
             assert_eq!(&signal, b"WAIT");
         }
+    }
+
+    /// Expects that nothing arrives within `time`.
+    pub(crate) fn expect_silence(&mut self, time: Duration) {
+        self.0.set_read_timeout(Some(time)).expect("not zero");
+        let read = self.0.read(&mut [0; 64]).map_err(|error| error.kind());
+        assert!(matches!(read, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{read:?}");
+        self.0.set_read_timeout(Some(PATIENCE)).expect("not zero");
     }
 
     pub(crate) fn answer_go(&mut self, answer: &str) {

@@ -100,8 +100,8 @@ fn an_answer_that_waits_while_the_server_is_stopped_counts() {
         holder.expect_go();
         server.process.signal("STOP");
         holder.0.write_all(format!("ann:{number}").as_bytes()).expect("the server is there");
-        // Longer than the deadline, which itself is long enough to stop the holder in time.
-        std::thread::sleep(Duration::from_millis(1700));
+        // Longer than the deadline, which is long enough for the server to be stopped in time.
+        holder.expect_silence(Duration::from_millis(1700));
         server.process.signal("CONT");
         server.wait_for_number("ann", number);
     }

@@ -52,6 +52,7 @@ impl Served {
         let mut config = TurnServerConfig::default();
         config.framing = Some(Framing::Line);
         config.rules.turn_deadline = turn_deadline;
+        config.hello_timeout = turn_deadline * 3 / 2;
         let state = store.load().expect("in memory");
         let server = TurnServer::restore(now(), config, os_entropy(), &state).expect("an empty state");
         let mut event_loop = EventLoop::new(server).expect("a loop");
@@ -122,7 +123,7 @@ fn ring(turn_deadline: Duration) -> (Served, Client, Client) {
 
 #[test]
 fn a_loop_does_not_wait_for_its_store() {
-    let short = Duration::from_millis(500);
+    let short = Duration::from_secs(1);
     let (served, mut ann, mut bob) = ring(short);
     ann.say("ANSWER turn=1 epoch=7 :x");
     served.begun.recv_timeout(PATIENCE).expect("a commit begins");
@@ -133,10 +134,11 @@ fn a_loop_does_not_wait_for_its_store() {
     cid.say("JOIN cid");
     cid.say("PING");
     assert_eq!(cid.hear(), "PONG", "its WELCOME waits");
-    std::thread::sleep(3 * short);
+    // One that says nothing is closed later than bob's turn would lapse.
+    assert!(Client::connect(served.addr).hear().starts_with("BYE hello-timeout"));
     served.leave.send(Ok(())).expect("the store waits");
     assert_eq!(ann.hear(), "OK turn=1");
-    assert_eq!(bob.hear_until("GO"), "GO turn=2 within=500", "his clock has not run");
+    assert_eq!(bob.hear_until("GO"), "GO turn=2 within=1000", "his clock has not run");
     served.commit();
     assert!(cid.hear().starts_with("WELCOME cid "));
 }
