@@ -53,6 +53,7 @@ use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
+use error::DATABASE;
 pub use error::{Fault, JournalError};
 use files::Directory;
 use opening::Opened;
@@ -166,6 +167,10 @@ impl Store for Journal {
             let kind = source.kind();
             Lost::Failed(io::Error::new(kind, Fault::system(doing())(source).of(&self.dir)))
         })
+    }
+
+    fn bytes(&self) -> u64 {
+        std::fs::metadata(self.dir.join(DATABASE)).map_or(0, |file| file.len())
     }
 
     fn close(self) -> Result<(), Lost> {

@@ -1,5 +1,7 @@
 //! The feed: when it sends a message, and its messages, which are server-sent events with one line of JSON.
 
+#[cfg(feature = "journal")]
+use super::tally::micros;
 use super::tally::millis;
 use super::{Fields, Show, StatusConfig, Tally};
 use crate::net::Driver;
@@ -79,7 +81,9 @@ fn state<P: Show>(now: Now, driver: &Driver<P>, tally: &mut Tally) -> Fields {
     #[cfg(feature = "journal")]
     if let Some(stored) = driver.store_counts() {
         counts.put("store_commits", &stored.commits);
+        counts.put("store_mean_commit_us", &(micros(stored.busy) / stored.commits.max(1)));
         counts.put("store_records_waiting", &stored.records_waiting);
+        counts.put("store_bytes", &stored.bytes);
     }
     state.put_fields("counts", counts);
     state

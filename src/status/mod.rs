@@ -41,6 +41,15 @@
 //! | `pass_seconds` | histogram: the time of a pass of the loop, without the status listener's part |
 //! | `status_connections` | connections of the status listener |
 //!
+//! With a [store](crate::net::EventLoop::store_in) also:
+//!
+//! | metric | meaning |
+//! |---|---|
+//! | `store_commit_seconds` | histogram: the time of a commit |
+//! | `store_changes_total` | entries that commits have changed |
+//! | `store_records_waiting` | records that are not durable yet |
+//! | `store_bytes` | room that the store takes; 0 if it does not say |
+//!
 //! A turn server adds:
 //!
 //! | metric | meaning |

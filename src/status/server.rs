@@ -270,14 +270,13 @@ fn show_driver<P: Show>(driver: &Driver<P>, uptime: Duration, metrics: &mut Metr
     metrics.counter("sent_bytes", "Bytes written.", counts.bytes_out);
     #[cfg(feature = "journal")]
     if let Some(stored) = driver.store_counts() {
-        metrics.counter("store_commits", "Commits of the store.", stored.commits);
-        metrics.counter("store_changes", "Entries that they changed.", stored.changes);
-        metrics.gauge("store_busy_seconds", "Total time of these commits.", stored.busy.as_secs_f64());
-        metrics.gauge(
-            "store_records_waiting",
-            "Records that are not durable yet.",
-            float(usize::try_from(stored.records_waiting).unwrap_or(usize::MAX)),
-        );
+        let number = |number| float(usize::try_from(number).unwrap_or(usize::MAX));
+        let took = "Time of a commit of the store.";
+        metrics.timings(&super::Timings::counted("store_commit", took, stored.commits_by_time, stored.busy));
+        metrics.counter("store_changes", "Entries that commits changed.", stored.changes);
+        let waiting = "Records that are not durable yet.";
+        metrics.gauge("store_records_waiting", waiting, number(stored.records_waiting));
+        metrics.gauge("store_bytes", "Size of the store.", number(stored.bytes));
     }
 }
 

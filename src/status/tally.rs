@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::seats::Seats;
 use super::timings::{Recent, Timings};
 use crate::time::Instant;
-use crate::turn::{RingId, SeatId};
+use crate::turn::{RingId, SeatId, TurnNumber};
 
 /// Counts and times of a server, [noted](super::Show::note) by its protocol.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub struct Tally {
 #[derive(Debug, Clone, Copy)]
 struct Granted {
     seat: SeatId,
+    turn: TurnNumber,
     /// The beginning of the pass in which the turn was granted.
     at: Instant,
     /// Whether its holder was told in that pass.
@@ -80,10 +81,10 @@ impl Tally {
         self.counts.get(name).copied().unwrap_or(0)
     }
 
-    /// Notes that `seat` was granted the turn of its ring, and whether it was told in the same pass.
-    pub fn granted(&mut self, seat: SeatId, is_told: bool) {
+    /// Notes that `seat` was granted `turn` of its ring, and whether it was told in the same pass.
+    pub fn granted(&mut self, seat: SeatId, turn: TurnNumber, is_told: bool) {
         let (began, pass_ended) = self.pass;
-        self.granted.insert(seat.ring(), Granted { seat, at: began, is_told });
+        self.granted.insert(seat.ring(), Granted { seat, turn, at: began, is_told });
         if self.ended.take() == Some(seat.ring()) && is_told {
             let took = pass_ended.saturating_duration_since(began);
             self.hand_overs.note(took);
@@ -110,6 +111,11 @@ impl Tally {
     /// Notes that `seat` is gone, and forgets what it did.
     pub fn retired(&mut self, seat: SeatId) {
         self.seats.forget(seat);
+    }
+
+    /// Returns the seat and number of the turn that `ring` holds, as far as events were noted.
+    pub(super) fn holder(&self, ring: RingId) -> Option<(SeatId, TurnNumber)> {
+        self.granted.get(&ring).map(|granted| (granted.seat, granted.turn))
     }
 
     /// Returns the total time for which `seat` has held turns, until `now`.
@@ -163,6 +169,10 @@ mod tests {
     use crate::time::Instant;
     use crate::turn::{Demand, Rules, Scheduler, SchedulerConfig, Weight};
 
+    fn turn() -> TurnNumber {
+        TurnNumber::new(7).expect("not 0")
+    }
+
     fn seats() -> [SeatId; 2] {
         let mut scheduler = Scheduler::new(SchedulerConfig::default()).expect("valid");
         [(); 2].map(|()| {
@@ -180,27 +190,27 @@ mod tests {
         let [a, b] = seats();
         let mut tally = Tally::new(at(0));
         tally.note_pass(at(0), at(20));
-        tally.granted(a, true);
-        tally.granted(b, true);
+        tally.granted(a, turn(), true);
+        tally.granted(b, turn(), true);
         assert_eq!(tally.hand_overs.count(), 0, "a ring that starts hands nothing over");
 
         tally.note_pass(at(5_000), at(5_030));
         tally.answered(a);
-        tally.granted(a, true);
+        tally.granted(a, turn(), true);
         assert_eq!((tally.hand_overs.count(), tally.answers.count()), (1, 1));
         assert!((tally.hand_overs.sum() - 30e-6).abs() < 1e-9);
         assert!((tally.answers.sum() - 5e-3).abs() < 1e-9);
 
         tally.note_pass(at(6_000), at(6_030));
         tally.ended(a);
-        tally.granted(b, true);
+        tally.granted(b, turn(), true);
         tally.ended(a);
-        tally.granted(a, false);
+        tally.granted(a, turn(), false);
         assert_eq!(tally.hand_overs.count(), 1, "another ring's, and one that is told later");
         tally.answered(a);
         assert_eq!(tally.answers.count(), 1, "nothing says when it was told");
         tally.note_pass(at(7_000), at(7_030));
-        tally.granted(a, true);
+        tally.granted(a, turn(), true);
         assert_eq!((tally.hand_overs.count(), tally.answers.count()), (1, 1), "in another pass");
         assert_eq!(tally.granted.len(), 2);
     }
@@ -211,12 +221,12 @@ mod tests {
         let mut tally = Tally::new(at(0));
         for begin in [0, 1_000] {
             tally.note_pass(at(begin), at(begin));
-            tally.granted(a, true);
+            tally.granted(a, turn(), true);
             tally.note_pass(at(begin + 100), at(begin + 100));
             tally.answered(a);
         }
         assert_eq!(tally.held(at(9_000), a), Duration::from_micros(200));
-        tally.granted(a, true);
+        tally.granted(a, turn(), true);
         assert_eq!(tally.held(at(1_150), a), Duration::from_micros(250));
         assert_eq!(tally.held(at(1_150), b), Duration::ZERO);
         tally.ended(a);

@@ -5,21 +5,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::tally::micros;
-
-/// Upper bounds in seconds, from the quickest pass to the longest deadlines.
-const BOUNDS: [f64; 17] = [
-    20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.1, 0.5, 1.0, 5.0, 10.0,
-    30.0,
-];
+use crate::time::{BOUNDS, Buckets, bucket_of};
 
 /// A histogram of times.
 #[derive(Debug, Clone)]
 pub struct Timings {
     name: &'static str,
     help: &'static str,
-    /// The number of times up to each bound and above the one before it; the last count is for times above
-    /// all bounds.
-    counts: [u64; BOUNDS.len() + 1],
+    counts: Buckets<u64>,
     sum: f64,
 }
 
@@ -35,7 +28,18 @@ impl Timings {
     /// ```
     #[must_use]
     pub fn new(name: &'static str, help: &'static str) -> Timings {
-        Timings { name, help, counts: [0; BOUNDS.len() + 1], sum: 0.0 }
+        Timings { name, help, counts: Buckets::default(), sum: 0.0 }
+    }
+
+    /// Makes a histogram of times that were counted elsewhere.
+    #[cfg(feature = "journal")]
+    pub(super) fn counted(
+        name: &'static str,
+        help: &'static str,
+        counts: Buckets<u64>,
+        sum: Duration,
+    ) -> Timings {
+        Timings { name, help, counts, sum: sum.as_secs_f64() }
     }
 
     /// Adds a time.
@@ -49,9 +53,8 @@ impl Timings {
     /// thinking.note(Duration::from_millis(1_200));
     /// ```
     pub fn note(&mut self, time: Duration) {
-        let seconds = time.as_secs_f64();
-        self.counts[BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
-        self.sum += seconds;
+        self.counts[bucket_of(time)] += 1;
+        self.sum += time.as_secs_f64();
     }
 
     pub(super) fn name(&self) -> &'static str {

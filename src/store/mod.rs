@@ -10,7 +10,7 @@ mod thread;
 use std::fmt;
 use std::io;
 
-pub use thread::{StoreCounts, StoreThread};
+pub use thread::{COMMIT_SECONDS, StoreCounts, StoreThread};
 
 use crate::record::{Change, State};
 
@@ -32,6 +32,12 @@ pub trait Store: Send + 'static {
     ///
     /// [`Lost`]: whether the changes are stored is unknown, and the store must not be called again.
     fn commit(&mut self, changes: &[Change]) -> Result<(), Lost>;
+
+    /// Returns the size of the store in bytes, for metrics. Called after each commit. 0, the default, means
+    /// that the store has no size to report.
+    fn bytes(&self) -> u64 {
+        0
+    }
 
     /// Closes the store, so that the next life or another server can open it at once.
     ///

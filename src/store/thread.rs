@@ -22,6 +22,7 @@ use std::{fmt, io};
 use super::{Lost, Store};
 use crate::net::now;
 use crate::record::{Pending, Record};
+use crate::time::{BOUNDS, Buckets, bucket_of};
 
 /// The most records on their way to the thread, usually one per pass. Beyond that they wait at the caller,
 /// merged by key, so that a slow disk costs no memory.
@@ -82,9 +83,10 @@ struct Shared {
     taken: AtomicUsize,
     /// The number up to which all records are durable.
     durable: AtomicU64,
-    commits: AtomicU64,
+    commits: Buckets<AtomicU64>,
     changes: AtomicU64,
     busy_nanos: AtomicU64,
+    bytes: AtomicU64,
 }
 
 /// Work done by a store since it was opened.
@@ -95,11 +97,19 @@ pub struct StoreCounts {
     pub commits: u64,
     /// Entries that these commits changed.
     pub changes: u64,
+    /// Commits by their time: the number up to each bound of [`COMMIT_SECONDS`](super::COMMIT_SECONDS) and
+    /// above the one before it. The last count is for commits above all bounds.
+    pub commits_by_time: [u64; COMMIT_SECONDS.len() + 1],
     /// The total time that these commits took.
     pub busy: Duration,
     /// Records that were submitted but are not durable yet.
     pub records_waiting: u64,
+    /// The [size](Store::bytes) of the store, in bytes.
+    pub bytes: u64,
 }
+
+/// The bounds of [`StoreCounts::commits_by_time`], in seconds.
+pub const COMMIT_SECONDS: [f64; 17] = BOUNDS;
 
 impl StoreThread {
     /// Starts the thread. It calls `wake`, which must return quickly, whenever [`durable`](Self::durable) has
@@ -110,6 +120,7 @@ impl StoreThread {
     /// When the system cannot start a thread.
     pub fn spawn(store: impl Store, wake: impl Fn() + Send + 'static) -> io::Result<StoreThread> {
         let shared = Arc::<Shared>::default();
+        shared.bytes.store(store.bytes(), Ordering::Relaxed);
         let ((records, from_loop), (to_loop, end)) = (channel(), channel());
         let worker = Worker { records: from_loop, end: to_loop, shared: shared.clone(), wake: Wake(wake) };
         let run = move || {
@@ -185,11 +196,15 @@ impl StoreThread {
     #[must_use]
     pub fn counts(&self) -> StoreCounts {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Shared { durable, commits, changes, busy_nanos, bytes, .. } = &*self.shared;
+        let commits_by_time = commits.each_ref().map(of);
         StoreCounts {
-            commits: of(&self.shared.commits),
-            changes: of(&self.shared.changes),
-            busy: Duration::from_nanos(of(&self.shared.busy_nanos)),
-            records_waiting: self.last - self.shared.durable.load(Ordering::Acquire),
+            commits: commits_by_time.iter().sum(),
+            commits_by_time,
+            changes: of(changes),
+            busy: Duration::from_nanos(of(busy_nanos)),
+            records_waiting: self.last - durable.load(Ordering::Acquire),
+            bytes: of(bytes),
         }
     }
 }
@@ -242,8 +257,9 @@ impl<W: Fn()> Worker<W> {
                 to.fetch_add(more.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
             };
             add(&self.shared.busy_nanos, took.as_nanos());
-            add(&self.shared.commits, 1);
+            add(&self.shared.commits[bucket_of(took)], 1);
             add(&self.shared.changes, changes.len() as u128);
+            self.shared.bytes.store(store.bytes(), Ordering::Relaxed);
             self.shared.durable.store(seq, Ordering::Release);
             (self.wake.0)();
         }
@@ -286,6 +302,10 @@ mod tests {
                 Leave::Fail => Err(Lost::Failed(io::Error::other("no space"))),
                 Leave::Panic => panic!("as the test wants it"),
             }
+        }
+
+        fn bytes(&self) -> u64 {
+            4096
         }
 
         fn close(self) -> Result<(), Lost> {
@@ -417,6 +437,25 @@ mod tests {
         world.allow(Leave::Panic);
         let lost = world.woken().expect_err("the end").to_string();
         assert!(lost.starts_with("the store's thread is gone: it panicked"), "{lost}");
+    }
+
+    #[test]
+    fn commits_are_counted_by_how_long_they_took() {
+        let mut world = World::new();
+        assert_eq!(world.store.counts(), StoreCounts { bytes: 4096, ..StoreCounts::default() });
+        for value in 1..=2 {
+            world.pass(1, value);
+            world.commit();
+            world.allow(Leave::Commit);
+            world.woken().expect("no end");
+        }
+        let StoreCounts { commits, commits_by_time, busy, .. } = world.store.counts();
+        assert_eq!((commits, commits_by_time.iter().sum()), (2, 2));
+        let at_most = commits_by_time.iter().rposition(|&count| count > 0).expect("there were some");
+        assert!(
+            COMMIT_SECONDS.get(at_most).is_none_or(|bound| busy.as_secs_f64() <= 2.0 * bound),
+            "{busy:?}"
+        );
     }
 
     #[test]

@@ -3,12 +3,16 @@
 //! Neither this module nor the scheduler, the framing or the protocols read a clock. So a simulation can
 //! replay hours in milliseconds, and all decisions of a pass are made at the same instant.
 
+#[cfg(any(feature = "journal", feature = "status"))]
+mod buckets;
 mod budget;
 mod instant;
 mod timers;
 
 use std::time::{Duration, SystemTime};
 
+#[cfg(any(feature = "journal", feature = "status"))]
+pub(crate) use buckets::{BOUNDS, Buckets, bucket_of};
 pub use budget::LineBudget;
 pub use instant::Instant;
 pub(crate) use instant::Nanos;

@@ -208,6 +208,12 @@ impl TurnServer {
         }
     }
 
+    /// Returns whether the grant of this turn waits for the store, so that nobody may know of it yet.
+    #[cfg(feature = "status")]
+    pub(crate) fn is_untold(&self, seat: SeatId, turn: TurnNumber) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.is_untold(seat, turn))
+    }
+
     /// Tells the client of `seat`, which is back, about a turn that waits for the store. Its welcome comes
     /// first.
     pub(super) fn grant_behind_welcome(&mut self, seat: SeatId) {

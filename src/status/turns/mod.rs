@@ -32,7 +32,7 @@ impl Show for TurnServer {
     fn note(&self, event: &TurnEvent, tally: &mut Tally) {
         match event {
             TurnEvent::Granted { seat, turn } => {
-                tally.granted(*seat, is_told(self.scheduler(), *seat, *turn));
+                tally.granted(*seat, *turn, is_told(self.scheduler(), *seat, *turn));
             }
             TurnEvent::Accepted { seat, turn, answer } => {
                 if let Some(answer) = self.answer(*answer) {

@@ -1,5 +1,7 @@
 //! Rings and their seats, as the feed reports them.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::protocol::turns::{SeatData, TurnServer};
@@ -7,7 +9,9 @@ use crate::status::Tally;
 use crate::status::seats::excerpt;
 use crate::status::tally::{micros, millis};
 use crate::time::{Instant, Now};
-use crate::turn::{Demand, Held, HeldClock, RingId, Scheduler, SeatState, SeatView, TurnNumber, Weight};
+use crate::turn::{
+    Demand, Held, HeldClock, RingId, Scheduler, SeatId, SeatState, SeatView, TurnNumber, Weight,
+};
 
 /// The most seats per ring in the feed, because a person cannot watch more at once.
 const SEATS_SHOWN_MAX: usize = 64;
@@ -44,7 +48,8 @@ struct HolderView {
     /// Repeated here because the holder's seat may be among those left out.
     name: String,
     turn: u64,
-    /// `running`, or the reason why it stands still: `untold`, `paused`, `judged`.
+    /// `running`, or the reason why it stands still: `untold`, `paused`, `judged`, or `storing` while the end
+    /// of the turn waits for the store.
     clock: &'static str,
     /// The time left to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,22 +89,81 @@ struct SeatRow {
     grace_left_ms: Option<u64>,
 }
 
+/// Returns how long a holder of `ring` may be silent.
+fn within(server: &TurnServer, ring: RingId) -> Duration {
+    server.scheduler().rules(ring).unwrap_or(&server.config().rules).turn_deadline
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// A hand-over that waits for the store. Nobody is told about it until it is durable, so the feed still shows
+/// the last holder.
+#[derive(Clone, Copy)]
+struct Storing {
+    next: Held,
+    last: Option<(SeatId, TurnNumber)>,
+}
+
+impl Storing {
+    fn of(server: &TurnServer, tally: &Tally, ring: RingId) -> Option<Storing> {
+        let scheduler = server.scheduler();
+        let next = scheduler.held(ring).filter(|held| server.is_untold(held.seat, held.turn))?;
+        let is_there = |seat| seat == next.seat && !next.absent || scheduler.is_waiting(seat);
+        Some(Storing { next, last: tally.holder(ring).filter(|&(seat, _)| is_there(seat)) })
+    }
+
+    fn turn(self) -> u64 {
+        self.last.map_or(self.next.turn.get() - 1, |(_, turn)| turn.get())
+    }
+
+    fn has(self, seat: SeatId) -> bool {
+        self.last.is_some_and(|(last, _)| last == seat)
+    }
+
+    fn holder(self, server: &TurnServer, within: Duration) -> Option<HolderView> {
+        self.last.map(|(seat, turn)| HolderView {
+            seat: seat.place(),
+            name: server.name_of(seat).to_string(),
+            turn: turn.get(),
+            clock: "storing",
+            left_ms: None,
+            within_ms: millis(within),
+            judging_left_ms: None,
+            absent: false,
+        })
+    }
+
+    fn correct(self, counts: &mut SeatCounts) {
+        if !self.next.absent {
+            counts.holding -= 1;
+            counts.waiting += 1;
+        }
+        if self.last.is_some() {
+            counts.waiting -= 1;
+            counts.holding += 1;
+        }
+    }
+}
+
 impl RingView {
     pub(super) fn of(server: &TurnServer, now: Now, tally: &Tally, ring: RingId) -> RingView {
         let scheduler = server.scheduler();
-        let counts = SeatCounts::of(scheduler, ring);
+        let storing = Storing::of(server, tally, ring);
+        let mut counts = SeatCounts::of(scheduler, ring);
+        if let Some(storing) = storing {
+            storing.correct(&mut counts);
+        }
         let rows = scheduler.seats_of(ring).take(SEATS_SHOWN_MAX);
-        let mut seats: Vec<_> = rows.map(|view| SeatRow::of(server, now.instant, tally, &view)).collect();
+        let row = |view| SeatRow::of(server, now.instant, tally, storing, &view);
+        let mut seats: Vec<_> = rows.map(row).collect();
         seats.sort_by_key(|row| row.seat);
         let wait = scheduler.longest_wait(ring);
         RingView {
             name: server.ring_name(ring).map(|name| name.as_str().to_owned()),
-            turn: scheduler.last_turn(Some(ring)),
+            turn: storing.map_or_else(|| scheduler.last_turn(Some(ring)), Storing::turn),
             paused: scheduler.is_paused(ring),
             needs: scheduler.seats_missing(ring),
             counts,
@@ -108,7 +172,10 @@ impl RingView {
             longest_wait_bound_ms: wait.bound.map(millis),
             bound_ms: scheduler.waiting_bound(ring).map(millis),
             stopped_ms: millis(scheduler.stopped(ring, now.instant)),
-            holder: scheduler.held(ring).map(|held| HolderView::of(server, now.instant, &held)),
+            holder: match storing {
+                Some(storing) => storing.holder(server, within(server, ring)),
+                None => scheduler.held(ring).map(|held| HolderView::of(server, now.instant, &held)),
+            },
             seats_left_out: scheduler.seat_count(ring) - seats.len(),
             seats,
         }
@@ -128,14 +195,13 @@ impl HolderView {
             HeldClock::Judged { until, .. } => Some(left(until)),
             _ => None,
         };
-        let rules = server.scheduler().rules(held.seat.ring()).unwrap_or(&server.config().rules);
         HolderView {
             seat: held.seat.place(),
             name: server.name_of(held.seat).to_string(),
             turn: held.turn.get(),
             clock,
             left_ms,
-            within_ms: millis(rules.turn_deadline),
+            within_ms: millis(within(server, held.seat.ring())),
             judging_left_ms,
             absent: held.absent,
         }
@@ -143,8 +209,17 @@ impl HolderView {
 }
 
 impl SeatRow {
-    fn of(server: &TurnServer, now: Instant, tally: &Tally, view: &SeatView<'_, SeatData>) -> SeatRow {
+    fn of(
+        server: &TurnServer,
+        now: Instant,
+        tally: &Tally,
+        storing: Option<Storing>,
+        view: &SeatView<'_, SeatData>,
+    ) -> SeatRow {
+        let has_turn = storing.is_some_and(|storing| storing.has(view.seat));
         let (state, until) = match view.state {
+            _ if has_turn => ("holding", None),
+            SeatState::Holding if storing.is_some() => ("waiting", None),
             SeatState::Waiting => ("waiting", None),
             SeatState::Resting => ("resting", None),
             SeatState::Holding => ("holding", None),
@@ -152,7 +227,7 @@ impl SeatRow {
             SeatState::Away { until } => ("away", until),
         };
         let answer = tally.seats.last_answer(view.seat);
-        let turn = answer.map(|(turn, _)| turn).or(view.data.last_accepted());
+        let turn = answer.map(|(turn, _)| turn).or(view.data.last_accepted().filter(|_| !has_turn));
         SeatRow {
             seat: view.seat.place(),
             state,

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::protocol::turns::{Framing, Proposal, TurnServerConfig, Verdict};
 use crate::protocol::{CloseReason, ConnectionId, Links, Origin, Protocol};
+use crate::record::{MetaValue, State};
+use crate::session::Epoch;
 use crate::turn::{HoldMax, Judging, RingId, SeatState, Weight};
 
 /// A server without sockets, and the tally about it.
@@ -23,7 +25,18 @@ impl World {
     fn new(configure: impl FnOnce(&mut TurnServerConfig)) -> World {
         let mut config = TurnServerConfig { framing: Some(Framing::Line), ..TurnServerConfig::default() };
         configure(&mut config);
-        let server = TurnServer::new(config, Box::new(|bytes| bytes.fill(7))).expect("valid");
+        World::of(TurnServer::new(config, Box::new(|bytes| bytes.fill(7))).expect("valid"))
+    }
+
+    /// A server with a store.
+    fn recorded() -> World {
+        let config = TurnServerConfig { framing: Some(Framing::Line), ..TurnServerConfig::default() };
+        let state = State::new(MetaValue { epoch: Epoch(7), forgotten_turn: 0 });
+        let restored = TurnServer::restore(Now::ORIGIN, config, Box::new(|bytes| bytes.fill(7)), &state);
+        World::of(restored.expect("valid"))
+    }
+
+    fn of(server: TurnServer) -> World {
         let now = Now::ORIGIN;
         let (links, tally) = (Links::new(1 << 20), Tally::new(now.instant));
         World { now, server, links, tally, proposals: Vec::new(), clients: Vec::new() }
@@ -69,6 +82,14 @@ impl World {
                 self.proposals.push(proposal);
             }
         }
+    }
+
+    /// All that was recorded is durable.
+    fn store(&mut self) {
+        while let Some(record) = self.server.poll_record(self.now) {
+            self.server.handle_durable(self.now, record.seq, &mut self.links);
+        }
+        self.end_pass();
     }
 
     fn wait(&mut self, time: Duration) {
@@ -203,6 +224,35 @@ fn a_holder_that_is_lost_and_may_come_back_is_away_and_holds() {
     world.wait(Duration::from_secs(10));
     world.check_counts();
     assert_eq!(world.state()["rings"][0]["holder"]["name"], "bob");
+}
+
+#[test]
+fn a_hand_over_is_shown_when_it_is_stored() {
+    let mut world = World::recorded();
+    let [ann, bob] = world.join(["ann", "bob"]);
+    let shown = |world: &World| {
+        let ring = world.state()["rings"][0].clone();
+        let states = [0, 1].map(|at| ring["seats"][at]["state"].as_str().expect("text").to_owned());
+        let counts = ["waiting", "holding"].map(|state| ring["counts"][state].as_u64().expect("a number"));
+        (ring["turn"].clone(), ring.get("holder").cloned(), states, counts)
+    };
+    assert_eq!(shown(&world), (0.into(), None, ["waiting"; 2].map(Into::into), [2, 0]));
+    world.store();
+    let running = |name, seat, turn| json!({"seat": seat, "name": name, "turn": turn, "clock": "running", "left_ms": 30_000, "within_ms": 30_000});
+    let holds = ["holding", "waiting"].map(Into::into);
+    assert_eq!(shown(&world), (1.into(), Some(running("ann", 1, 1)), holds.clone(), [1, 1]));
+    world.say(ann, "ANSWER turn=1 :e4\n");
+    let storing = json!({"seat": 1, "name": "ann", "turn": 1, "clock": "storing", "within_ms": 30_000});
+    assert_eq!(shown(&world), (1.into(), Some(storing), holds, [1, 1]));
+    assert_eq!(world.state()["rings"][0]["seats"][0].get("turn"), None, "nor is her answer");
+    world.store();
+    let moved = (2.into(), Some(running("bob", 2, 2)), ["waiting", "holding"].map(Into::into), [1, 1]);
+    assert_eq!(shown(&world), moved);
+    assert_eq!(world.state()["rings"][0]["seats"][0]["turn"], 1);
+    world.lose(bob);
+    world.store();
+    world.join(["cid"]);
+    assert_eq!(world.state()["rings"][0].get("holder"), None);
 }
 
 #[test]
