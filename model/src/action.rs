@@ -31,6 +31,8 @@ pub enum Action {
     Tick,
     /// The host wants to stop.
     Drain,
+    /// The server dies, and the next one goes on from what outlives it.
+    Restart,
 }
 
 /// A holder's action on its turn.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use model::action::Action;
-use model::futures::{nothing_remains, passes_go_round, silence_is_survived};
+use model::futures::{nothing_remains, passes_go_round, restarts_change_no_order, silence_is_survived};
 use model::judge::{Broken, Promise};
 use model::laws::Laws;
 use model::world::{News, World};
@@ -13,11 +13,21 @@ use stateright::{Model, Property};
 use taketurns::turn::Outcome;
 
 /// Results of steps, for the report: a world in which something never happens proves less than it seems to.
-pub const KINDS: [&str; 9] =
-    ["granted", "answered", "passed", "lapsed", "skipped", "gone", "retired", "refused", "not joined"];
+pub const KINDS: [&str; 10] = [
+    "granted",
+    "answered",
+    "passed",
+    "lapsed",
+    "skipped",
+    "gone",
+    "retired",
+    "refused",
+    "not joined",
+    "restarted",
+];
 
 /// The promises, in the order of [`Check::properties`].
-const PROMISES: [&str; 13] = [
+const PROMISES: [&str; 14] = [
     "the scheduler's own invariants hold",
     "at most one seat of a ring holds the turn",
     "a turn is granted once, and numbers grow",
@@ -31,6 +41,7 @@ const PROMISES: [&str; 13] = [
     "in the end: all get their turn, though holders are silent",
     "in the end: all get their turn, behind those ahead of them",
     "in the end: nothing remains of those who are lost",
+    "the order goes on over a restart, if all come back in time",
 ];
 
 type Future = fn(&World) -> Result<bool, Broken>;
@@ -85,6 +96,7 @@ fn kind_of(news: &News) -> usize {
         News::Retired(..) => 6,
         News::Refused(_) => 7,
         News::NotJoined(_) => 8,
+        News::Restarted => 9,
     }
 }
 
@@ -123,6 +135,7 @@ impl Model for Check {
             Property::always(PROMISES[10], |check, world| check.comes(world, 10, silence_is_survived)),
             Property::always(PROMISES[11], |check, world| check.comes(world, 11, passes_go_round)),
             Property::always(PROMISES[12], |check, world| check.comes(world, 12, nothing_remains)),
+            Property::always(PROMISES[13], |check, world| check.comes(world, 13, restarts_change_no_order)),
         ]
     }
 }

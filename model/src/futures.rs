@@ -7,7 +7,7 @@
 use taketurns::turn::SeatId;
 
 use crate::action::{Action, Deed, Fence, Rule};
-use crate::judge::Broken;
+use crate::judge::{Broken, Holder};
 use crate::world::World;
 
 /// Returns the world with every pause ended and every holder told.
@@ -83,21 +83,26 @@ fn gets_its_turn(mut world: World, seat: SeatId) -> Result<bool, Broken> {
         if !first.contains(&holder.seat) {
             first.push(holder.seat);
         }
-        let is_of = |chair: &crate::judge::Chair| chair.seat == holder.seat;
-        let at = world.judge.chairs.iter().position(is_of).expect("a holder has a seat");
-        let ring = world.judge.circles.iter().position(|circle| circle.ring == seat.ring());
-        let ring = ring.expect("a seat has a ring");
-        if holder.absent.is_some() {
-            world.step(Action::Occupy(at))?;
-        }
-        if holder.judged {
-            world.step(Action::Host(ring, Rule::Accept(None)))?;
-        } else {
-            world.step(Action::Hold(at, Fence::Current, Deed::Pass))?;
-        }
-        tell(&mut world)?;
+        pass_on(&mut world, &holder)?;
     }
     Ok(false)
+}
+
+/// Passes the turn of `holder` on.
+fn pass_on(world: &mut World, holder: &Holder) -> Result<(), Broken> {
+    let at = world.judge.chairs.iter().position(|chair| chair.seat == holder.seat);
+    let at = at.expect("a holder has a seat");
+    let ring = world.judge.circles.iter().position(|circle| circle.ring == holder.seat.ring());
+    let ring = ring.expect("a seat has a ring");
+    if holder.absent.is_some() {
+        world.step(Action::Occupy(at))?;
+    }
+    if holder.judged {
+        world.step(Action::Host(ring, Rule::Accept(None)))?;
+    } else {
+        world.step(Action::Hold(at, Fence::Current, Deed::Pass))?;
+    }
+    tell(world)
 }
 
 /// Returns whether nothing is left of any client once all are lost and every grace is over.
@@ -110,13 +115,51 @@ pub fn nothing_remains(world: &World) -> Result<bool, Broken> {
     for at in 0..world.judge.chairs.len() {
         world.step(Action::Vacate(at))?;
     }
-    let absent = world.laws.turn_grace + world.laws.judging;
+    let restored = if world.laws.restarts > 0 { world.laws.deadline } else { 0 };
+    let absent = world.laws.turn_grace + world.laws.judging + restored;
     for _ in 0..(world.laws.seat_grace + absent) * 2 {
         world.step(Action::Tick)?;
         tell(&mut world)?;
     }
     let is_empty = world.scheduler.seats() == 0 && world.scheduler.rings().next().is_none();
     Ok(is_empty && world.scheduler.next_deadline().is_none())
+}
+
+/// Returns whether the order stays the same when the server dies in this state and its clients come back in
+/// time. They come in reverse, to show that no client gains by being quick.
+///
+/// # Errors
+///
+/// The promise that was broken on the way.
+pub fn restarts_change_no_order(world: &World) -> Result<bool, Broken> {
+    // The choices of the host do not survive.
+    if world.judge.draining || world.judge.circles.iter().any(|circle| circle.named.is_some()) {
+        return Ok(true);
+    }
+    let world = going_on(world)?;
+    let mut restarted = world.clone();
+    restarted.step(Action::Restart)?;
+    for (at, chair) in world.judge.chairs.iter().enumerate().rev() {
+        if chair.away_since.is_none() {
+            restarted.step(Action::Occupy(at))?;
+            tell(&mut restarted)?;
+        }
+    }
+    Ok(orders(world)? == orders(restarted)?)
+}
+
+/// Returns the names of the next holders of each ring.
+fn orders(mut world: World) -> Result<Vec<Vec<u8>>, Broken> {
+    let weights: u32 = world.judge.chairs.iter().map(|chair| u32::from(chair.weight)).sum();
+    let mut orders = vec![Vec::new(); world.judge.circles.len()];
+    for (at, order) in orders.iter_mut().enumerate() {
+        for _ in 0..=2 * weights {
+            let Some(holder) = world.judge.circles[at].holder.clone() else { break };
+            order.push(world.judge.chair(holder.seat).expect("a holder has a seat").name);
+            pass_on(&mut world, &holder)?;
+        }
+    }
+    Ok(orders)
 }
 
 /// Returns the seats that wait for a turn of a ring that plays.

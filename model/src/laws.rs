@@ -34,6 +34,9 @@ pub struct Laws {
     pub connections: u32,
     pub ticks: u32,
     pub turns: u64,
+    /// How often the server dies, at most, and how long seats have to come back to their places.
+    pub restarts: u32,
+    pub return_time: u32,
 }
 
 impl Laws {

@@ -6,6 +6,7 @@
 
 // action.rs  the possible steps
 // world.rs   a scheduler and its judge, one step at a time; trial.rs judges the steps
+// restart.rs the step in which a server dies and the next one begins
 // judge.rs   the promises, seen from outside
 // futures.rs the futures that every state must have
 // laws.rs    the sizes of worlds
@@ -14,5 +15,6 @@ pub mod action;
 pub mod futures;
 pub mod judge;
 pub mod laws;
+mod restart;
 mod trial;
 pub mod world;

@@ -213,7 +213,7 @@ impl World {
                     };
                     demand(Promise::PlacesAreKept, is_right, || format!("{seat} is gone by {action:?}"))?;
                 }
-                News::Refused(_) | News::NotJoined(_) => {}
+                News::Refused(_) | News::NotJoined(_) | News::Restarted => {}
             }
         }
         for at in 0..self.judge.circles.len() {

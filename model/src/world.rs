@@ -21,6 +21,7 @@ pub enum News {
     Retired(SeatId, u8),
     Refused(Refusal),
     NotJoined(JoinError),
+    Restarted,
 }
 
 /// The scheduler's reply to a step, in addition to its news.
@@ -45,6 +46,7 @@ pub struct World {
     pub judge: Judge,
     pub tick: u32,
     pub connections: u32,
+    pub restarts: u32,
     /// The seat that was given up last.
     pub ghost: Option<SeatId>,
     /// The results of the step that led here.
@@ -73,8 +75,8 @@ impl World {
     pub fn new(laws: Arc<Laws>) -> World {
         let scheduler = Scheduler::new(laws.config()).expect("laws that make sense");
         let (judge, news) = (Judge::default(), Vec::new());
-        let (tick, connections, ghost, broken, key) = (0, 0, None, None, 0);
-        World { laws, scheduler, judge, tick, connections, ghost, news, broken, key }.keyed()
+        let (tick, connections, restarts, ghost, broken, key) = (0, 0, 0, None, None, 0);
+        World { laws, scheduler, judge, tick, connections, restarts, ghost, news, broken, key }.keyed()
     }
 
     /// Adds the key of the contents, without the seat that was given up last and the news, which only a
@@ -86,7 +88,7 @@ impl World {
 
     fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (&self.judge, self.tick, self.connections).hash(&mut hasher);
+        (&self.judge, self.tick, self.connections, self.restarts).hash(&mut hasher);
         self.scheduler.digest(Laws::at(self.tick)).hash(&mut hasher);
         hasher.finish()
     }
@@ -103,6 +105,7 @@ impl World {
         actions.push(Action::Trespass);
         actions.extend((self.tick < self.laws.ticks).then_some(Action::Tick));
         actions.extend((!self.judge.draining).then_some(Action::Drain));
+        actions.extend((self.restarts < self.laws.restarts).then_some(Action::Restart));
     }
 
     fn joins(&self) -> Vec<Action> {
@@ -191,7 +194,7 @@ impl World {
             }
             Action::Host(at, rule) => self.is_idle_rule(at, rule),
             Action::Haunt | Action::Trespass => true,
-            Action::Join { .. } | Action::Leave(_) | Action::Tick | Action::Drain => false,
+            Action::Join { .. } | Action::Leave(_) | Action::Tick | Action::Drain | Action::Restart => false,
         }
     }
 
@@ -241,6 +244,7 @@ impl World {
         self.news.clear();
         match action {
             Action::Trespass => self.trespass(),
+            Action::Restart => self.restart(),
             action => self.advance(action),
         }
     }
@@ -326,7 +330,7 @@ impl World {
                 return (Said::Hosted(hosted), news_of(moved));
             }
             Action::Haunt => return (self.haunt(), vec![]),
-            Action::Trespass => Moved::NOTHING,
+            Action::Trespass | Action::Restart => Moved::NOTHING,
             Action::Tick => return (Said::Nothing, self.pass_time()),
             Action::Drain => {
                 self.scheduler.drain();
@@ -442,6 +446,7 @@ impl World {
             news.extend(expired.retired.map(|(seat, name)| News::Retired(seat, name)));
             news.extend(granted);
         }
+        while self.scheduler.poll_returned().is_some() {}
         news
     }
 }

@@ -23,6 +23,8 @@ fn equal() -> Laws {
         connections: 4,
         ticks: 1,
         turns: 2,
+        restarts: 0,
+        return_time: 1,
     }
 }
 
@@ -48,5 +50,27 @@ pub fn all() -> Vec<Laws> {
         Laws { name: "judged", judging: 1, turn_grace: 1, seat_grace: 2, ..alone.clone() },
         // The host skips, names, extends and pauses.
         Laws { name: "hosted", hosts: true, turns: 1, ticks: 1, ..alone },
+        // The server dies, in whatever state, and its clients come back or do not.
+        Laws {
+            name: "restarted",
+            restarts: 1,
+            max_seats: 2,
+            connections: 5,
+            ticks: 4,
+            turns: 3,
+            ..three.clone()
+        },
+        Laws {
+            name: "restarted-judged",
+            restarts: 1,
+            max_seats: 2,
+            connections: 4,
+            ticks: 2,
+            judging: 1,
+            turn_grace: 1,
+            seat_grace: 2,
+            min_seats: 1,
+            ..three
+        },
     ]
 }
