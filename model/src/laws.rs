@@ -34,8 +34,9 @@ pub struct Laws {
     pub connections: u32,
     pub ticks: u32,
     pub turns: u64,
-    /// How often the server dies, at most, and how long seats have to come back to their places.
+    /// How often the server dies at most.
     pub restarts: u32,
+    /// How long seats keep their places after that, in ticks.
     pub return_time: u32,
 }
 

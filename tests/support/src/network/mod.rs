@@ -107,7 +107,7 @@ fn engine(
 ) -> Engine<TurnServer, Net> {
     let server = match store {
         None => TurnServer::new(config.clone(), seeded_entropy(seed)).expect("a valid configuration"),
-        Some(store) => TurnServer::restore(now, config.clone(), seeded_entropy(seed), &store.state())
+        Some(store) => TurnServer::restore(now, config.clone(), seeded_entropy(seed), store.state())
             .expect("a valid configuration"),
     };
     let mut engine = Engine::new(net, server, driver.clone(), seeded_entropy(seed + 500), now.instant);
@@ -249,7 +249,7 @@ impl World {
         if let Some(store) = &mut self.store {
             store.waiting.extend(std::iter::from_fn(|| self.engine.poll_record(self.now)));
             is_busy |= store.work(self.now.instant);
-            if store.waiting.is_empty() {
+            if is_busy && store.waiting.is_empty() {
                 store.assert_remembers(self.engine.protocol().snapshot(self.now));
             }
         }

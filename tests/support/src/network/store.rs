@@ -1,5 +1,6 @@
 //! A store in memory. It stores records at once, when told to, or like a disk.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use super::World;
 pub struct MemoryStore {
     /// The durable entries.
     entries: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The state that they make up, once it was asked for.
+    state: OnceCell<State>,
     /// The records that are not durable.
     pub(super) waiting: VecDeque<Record>,
     pub(super) pace: Pace,
@@ -43,6 +46,7 @@ impl MemoryStore {
     pub(super) fn new(epoch: Epoch) -> MemoryStore {
         let mut store = MemoryStore {
             entries: BTreeMap::new(),
+            state: OnceCell::new(),
             waiting: VecDeque::new(),
             pace: Pace::AtOnce,
             reached: None,
@@ -52,12 +56,15 @@ impl MemoryStore {
     }
 
     /// Returns the state for the next life.
-    pub fn state(&self) -> State {
-        let entries = self.entries.iter().map(|(key, value)| (&key[..], &value[..]));
-        State::read(entries).expect("records make states that can be read")
+    pub fn state(&self) -> &State {
+        self.state.get_or_init(|| {
+            let entries = self.entries.iter().map(|(key, value)| (&key[..], &value[..]));
+            State::read(entries).expect("records make states that can be read")
+        })
     }
 
     fn apply(&mut self, changes: Vec<Change>) {
+        self.state.take();
         for change in changes {
             let key = change.key().to_string().into_bytes();
             match change {
@@ -122,7 +129,7 @@ impl MemoryStore {
     /// Checks that the store has everything that the server would remember, except the times of turns, which
     /// are stored as they were, and secrets that were used meanwhile.
     pub(super) fn assert_remembers(&self, mut snapshot: State) {
-        let mut state = self.state();
+        let mut state = self.state().clone();
         for state in [&mut snapshot, &mut state] {
             for ring in state.rings.values_mut() {
                 if let Some(lease) = &mut ring.ring.lease {
