@@ -56,8 +56,8 @@ pub fn all() -> Vec<Laws> {
             restarts: 1,
             max_seats: 2,
             connections: 5,
-            ticks: 4,
-            turns: 3,
+            ticks: 3,
+            turns: 2,
             ..three.clone()
         },
         Laws {

@@ -100,9 +100,6 @@ impl World {
         Engine::is_draining(&self.engine)
     }
 
-<<<<<<< HEAD
-    /// Kills the server, and every connection with it.
-=======
     /// How long the holder of `turn` in `ring` may still be silent, as the server has it; not at all before
     /// it is told. `None` if that turn is over.
     pub fn time_left(&self, ring: &str, turn: u64) -> Option<Duration> {
@@ -115,8 +112,7 @@ impl World {
         })
     }
 
-    /// The server dies, and every connection with it.
->>>>>>> daf1681 (turns: the time of a repeated GO, and of a NO, is that of when a store lets it go)
+    /// Kills the server, and every connection with it.
     pub fn kill_server(&mut self) {
         self.server_is_up = false;
         if let Some(store) = &mut self.store {

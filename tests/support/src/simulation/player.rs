@@ -227,14 +227,18 @@ impl Player {
         }
     }
 
-    /// Repeats its last answer, or sends a different one for the same turn.
+    /// Repeats the answer that is in flight, or the last one, or sends a different one for the same turn.
     fn repeat(&mut self, world: &mut World) {
-        let Some(((turn, answer), (epoch, _))) = self.last_ok.clone().zip(self.secret.clone()) else {
-            return;
-        };
-        if !self.is_welcome || self.in_flight.is_some() {
+        let Some((epoch, _)) = self.secret.clone().filter(|_| self.is_welcome) else { return };
+        if let Some((turn, answer)) = self.in_flight.clone() {
+            // A host may refuse the first one and accept the second one, which nobody could tell apart.
+            if world.config().rules.judging == Judging::Automatic {
+                self.repeats += 1;
+                self.send(world, turn, &epoch, &answer);
+            }
             return;
         }
+        let Some((turn, answer)) = self.last_ok.clone() else { return };
         if world.rng.bool() {
             self.repeats += 1;
             self.send(world, turn, &epoch, &answer);
