@@ -384,7 +384,12 @@ impl TurnServer {
     pub(super) fn say_go_now(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         let Some((turn, within)) = self.time_left(now, seat) else { return };
         say_now(id, &Reply::Go { turn, within, last: None }, links);
-        // Answers without a fence count only once the first `GO` on this connection is written (L3).
+        self.mark_go(id, links);
+    }
+
+    /// Notes that the client on `id` is told about its turn: by a `GO`, or after a resume by the refusal of
+    /// the judged answer. Answers without a fence count only once the first of these is written (L3).
+    fn mark_go(&mut self, id: ConnectionId, links: &mut Links) {
         if let Some(line) = self.line(id).filter(|line| line.go_mark.is_none()) {
             line.go_mark = Some(links.mark(id));
         }
@@ -399,11 +404,20 @@ impl TurnServer {
         }
     }
 
-    pub(super) fn say_no_now(&self, now: Now, id: ConnectionId, refused: &Refused<'_>, links: &mut Links) {
+    pub(super) fn say_no_now(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        refused: &Refused<'_>,
+        links: &mut Links,
+    ) {
         let &Refused { seat, code, turn, ref words } = refused;
         let held = seat.and_then(|seat| self.time_left(now, seat));
         let within = held.filter(|(held, _)| Some(held.get()) == turn).map(|(_, within)| within);
         say_now(id, &Reply::No { code, turn, within, words: words.as_deref() }, links);
+        if within.is_some() {
+            self.mark_go(id, links);
+        }
     }
 
     /// Returns the turn that `seat` holds and the time that it has left, in milliseconds.
