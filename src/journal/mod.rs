@@ -53,7 +53,7 @@ use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
-use error::DATABASE;
+use error::{DATABASE, LOG};
 pub use error::{Fault, JournalError};
 use files::Directory;
 use opening::Opened;
@@ -170,7 +170,8 @@ impl Store for Journal {
     }
 
     fn bytes(&self) -> u64 {
-        std::fs::metadata(self.dir.join(DATABASE)).map_or(0, |file| file.len())
+        let len = |file| std::fs::metadata(self.dir.join(file)).map_or(0, |file| file.len());
+        len(DATABASE) + len(LOG)
     }
 
     fn close(self) -> Result<(), Lost> {
