@@ -77,20 +77,22 @@
 //! | `tls` | no | [`tls`]: TLS 1.3, with certificates of both sides; with it `rustls`, `ring`, `rustls-webpki` and `rustls-native-certs` |
 //! | `web-socket` | no | [`web_socket`]: the turn protocol in browsers; with it `base64`, `httparse` and `sha1` |
 //! | `journal` | no | [`store`] and [`journal`]: records on a disk, with a thread that waits for it; with it `redb`, `serde` and `serde_json` |
-//!
-//! The feature `net` needs a target with 64-bit pointers, because the number of a connection and its
-//! generation are packed into one `mio::Token`; it does not compile for others. CI builds and tests on Linux.
-//!
-//! # Single-threaded, no locks
+//! | `store` | no | [`store`], for a store of your own; part of `journal` |
 //!
 //! The feature `net` needs a target with 64-bit pointers, because the slot and generation of a connection are
 //! packed into one `mio::Token`. It does not compile for others. CI builds and tests on Linux.
-//! disk, and shares no state.
+//!
+//! # Single-threaded, no locks
 //!
 //! One thread owns all state, and every wait is a deadline. The library starts no thread, takes no lock,
 //! installs no signal handler and no logger, and never exits. Other threads reach an event loop through its
-//! [`net::Handle`]. The only exception is the [`store::StoreThread`] of the feature `journal`: it waits for a
+//! [`net::Handle`]. The only exception is the [`store::StoreThread`] of the feature `store`: it waits for a
 //! disk, and shares no state.
+//!
+//! # Limits
+//!
+//! Every buffer, queue, name, count and time has a maximum, in [`turn::Rules`], [`turn::SchedulerConfig`],
+//! [`protocol::turns::TurnServerConfig`], [`net::DriverConfig`] or [`status::StatusConfig`], with its default
 //! and the reason for it. No peer can make a server panic, spin, or grow without bound.
 //!
 //! State lives in memory: a server that restarts has another epoch and turns from 1, which its clients
@@ -124,7 +126,7 @@ pub mod session;
 mod sockets;
 #[cfg(feature = "status")]
 pub mod status;
-#[cfg(feature = "journal")]
+#[cfg(feature = "store")]
 pub mod store;
 mod table;
 pub mod time;

@@ -178,7 +178,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     /// Closes all connections at once, without another word.
-    #[cfg(feature = "journal")]
+    #[cfg(feature = "store")]
     pub(crate) fn close_all(&mut self, now: Now) {
         let all: Vec<_> = self.streams.iter().map(|(id, _)| id).collect();
         all.into_iter().for_each(|id| self.close(now, id, CloseReason::Unwanted));

@@ -17,7 +17,7 @@ use crate::protocol::{ConnectionId, DialId, Links, Protocol, Transport};
 use crate::record::Record;
 use crate::sockets::Key;
 use crate::sockets::system::{self, MioSockets};
-#[cfg(feature = "journal")]
+#[cfg(feature = "store")]
 use crate::store::StoreCounts;
 use crate::time::{Instant, Now};
 #[cfg(feature = "web-socket")]
@@ -30,7 +30,7 @@ use crate::web_socket::{InvalidOrigin, WebSocket, WebSocketConfig};
 pub struct Driver<P: Protocol> {
     pub(super) engine: Engine<P, MioSockets>,
     /// The counts of the loop's store, as of the last pass.
-    #[cfg(feature = "journal")]
+    #[cfg(feature = "store")]
     pub(super) stored: Option<StoreCounts>,
 }
 
@@ -69,7 +69,7 @@ impl<P: Protocol> Driver<P> {
         let engine = Engine::new(sockets, protocol, config, os_entropy(), clock::now().instant);
         Ok(Driver {
             engine,
-            #[cfg(feature = "journal")]
+            #[cfg(feature = "store")]
             stored: None,
         })
     }
@@ -152,7 +152,7 @@ impl<P: Protocol> Driver<P> {
 
     /// Returns the counts of the [store](super::EventLoop::store_in) of this driver's loop, as of the last
     /// pass; `None` without a store.
-    #[cfg(feature = "journal")]
+    #[cfg(feature = "store")]
     #[must_use]
     pub fn store_counts(&self) -> Option<StoreCounts> {
         self.stored

@@ -32,10 +32,10 @@ pub enum Error {
     /// A buffer of the driver is too small for the protocol's longest messages.
     Buffer(BufferTooSmall),
     /// The system has no thread to wait for the store.
-    #[cfg(feature = "journal")]
+    #[cfg(feature = "store")]
     Thread(io::Error),
     /// The store is lost: the messages that waited for it were not sent, and all connections are closed.
-    #[cfg(feature = "journal")]
+    #[cfg(feature = "store")]
     Store(crate::store::Lost),
     /// The host broke the driving contract: it began another pass without taking the events of the last one.
     EventsPending,
@@ -51,9 +51,9 @@ impl fmt::Display for Error {
             Error::AddressFull => NotTaken::AddressFull.fmt(f),
             Error::Poll(source) => write!(f, "polling failed: {source}"),
             Error::Buffer(error) => error.fmt(f),
-            #[cfg(feature = "journal")]
+            #[cfg(feature = "store")]
             Error::Thread(source) => write!(f, "no thread for the store: {source}"),
-            #[cfg(feature = "journal")]
+            #[cfg(feature = "store")]
             Error::Store(lost) => lost.fmt(f),
             Error::EventsPending => {
                 f.write_str("events of the last pass are pending: call poll_event until it returns None")
@@ -79,9 +79,9 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Listen { source, .. } | Error::HandedIn(source) | Error::Poll(source) => source.source(),
-            #[cfg(feature = "journal")]
+            #[cfg(feature = "store")]
             Error::Thread(source) => source.source(),
-            #[cfg(feature = "journal")]
+            #[cfg(feature = "store")]
             Error::Store(lost) => lost.source(),
             Error::Draining | Error::Full | Error::AddressFull | Error::Buffer(_) | Error::EventsPending => {
                 None

@@ -12,14 +12,14 @@ use mio::{Events, Poll, Token, Waker};
 use super::clock::Clock;
 use super::companion::Companion;
 use super::handle::{Handle, Inbox};
-#[cfg(feature = "journal")]
+#[cfg(feature = "store")]
 use super::keeping::Keeping;
 use super::timer::Timer;
 use super::{Driver, DriverConfig, Error, Event, TokenSpace};
 use crate::hint::unlikely;
 use crate::protocol::Protocol;
-#[cfg(feature = "journal")]
-use crate::store::Store;
+#[cfg(feature = "store")]
+use crate::store::{Lost, Store};
 use crate::time::{Instant, Now, earlier};
 
 /// The space of the driver's tokens. The waker and the timer have tokens of another space.
@@ -75,7 +75,7 @@ pub struct EventLoop<P: Protocol> {
     /// The loop was told to stop, or is drained. Both are final.
     stopped: bool,
     companion: Option<Box<dyn Companion<P>>>,
-    #[cfg(feature = "journal")]
+    #[cfg(feature = "store")]
     keeping: Option<Box<Keeping>>,
     /// It has a companion or a store.
     has_more: bool,
@@ -135,7 +135,7 @@ impl<P: Protocol> EventLoop<P> {
             inbox,
             stopped: false,
             companion: None,
-            #[cfg(feature = "journal")]
+            #[cfg(feature = "store")]
             keeping: None,
             has_more: false,
         })
@@ -247,7 +247,7 @@ impl<P: Protocol> EventLoop<P> {
                 on_event(&mut self.driver, event);
             }
             if !goes_on {
-                #[cfg(feature = "journal")]
+                #[cfg(feature = "store")]
                 self.close_store()?;
                 return Ok(());
             }
@@ -313,13 +313,17 @@ impl<P: Protocol> EventLoop<P> {
     fn pass(&mut self, deadline: Option<Instant>, timeout: Option<Duration>) -> Result<bool, Error> {
         let was_due = self.wait(deadline, timeout).map_err(Error::Poll)?;
         let now = self.clock.now();
+        #[cfg(feature = "store")]
+        if unlikely(self.has_more) {
+            self.check_store(now)?;
+        }
         let mut woken = self.handle_events(now);
         if unlikely(was_due) || unlikely(self.timer.is_reached(now.instant)) {
             woken |= self.catch_up(now).map_err(Error::Poll)?;
         }
         if unlikely(woken) {
             self.stopped |= self.inbox.obey(&mut self.driver, now);
-            #[cfg(feature = "journal")]
+            #[cfg(feature = "store")]
             self.tell_durable(now)?;
         }
         self.driver.finish_batch(now)?;
@@ -475,16 +479,16 @@ impl<P: Protocol> EventLoop<P> {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        match self.companion {
-            None => self.driver.next_deadline(),
-            Some(_) => self.next_deadline_of_both(),
-        }
+        if self.has_more { self.next_deadline_of_all() } else { self.driver.next_deadline() }
     }
 
     #[cold]
-    fn next_deadline_of_both(&self) -> Option<Instant> {
+    fn next_deadline_of_all(&self) -> Option<Instant> {
         let companion = self.companion.as_ref().and_then(|companion| companion.next_deadline());
-        earlier(self.driver.next_deadline(), companion)
+        let deadline = earlier(self.driver.next_deadline(), companion);
+        #[cfg(feature = "store")]
+        let deadline = earlier(deadline, self.keeping.as_ref().and_then(|keeping| keeping.expires_at()));
+        deadline
     }
 
     fn tell_companion(&mut self, now: Now) {
@@ -495,7 +499,7 @@ impl<P: Protocol> EventLoop<P> {
 
     #[cold]
     fn finish_more(&mut self, now: Now) -> Result<(), Error> {
-        #[cfg(feature = "journal")]
+        #[cfg(feature = "store")]
         if let Some(keeping) = &mut self.keeping {
             keeping.take_records(now, &mut self.driver);
         }
@@ -514,7 +518,7 @@ impl<P: Protocol> EventLoop<P> {
 }
 
 /// With a store.
-#[cfg(feature = "journal")]
+#[cfg(feature = "store")]
 impl<P: Protocol + 'static> EventLoop<P> {
     /// Stores the [records](Protocol::poll_record) of the protocol in `store`, on a thread of its own, so
     /// that the loop never waits for it. Messages that a record causes are sent when it is durable.
@@ -556,7 +560,7 @@ impl<P: Protocol + 'static> EventLoop<P> {
     }
 }
 
-#[cfg(feature = "journal")]
+#[cfg(feature = "store")]
 impl<P: Protocol> EventLoop<P> {
     /// Stores the records that still wait, and closes the store. [`run`](Self::run) does so at its end; a
     /// host that makes the passes itself calls this after [`run_once`](Self::run_once) has returned `false`.
@@ -570,10 +574,24 @@ impl<P: Protocol> EventLoop<P> {
 
     fn tell_durable(&mut self, now: Now) -> Result<(), Error> {
         let Some(keeping) = &mut self.keeping else { return Ok(()) };
-        keeping.tell_durable(now, &mut self.driver).inspect_err(|_| {
-            self.keeping = None;
-            self.driver.engine.close_all(now);
-        })
+        keeping.tell_durable(now, &mut self.driver).inspect_err(|_| self.lose_store(now))
+    }
+
+    /// First thing in a pass: after a while in which this process was stopped, another server may have taken
+    /// over, and no client is to be told what this one believes.
+    #[cold]
+    fn check_store(&mut self, now: Now) -> Result<(), Error> {
+        let expires_at = self.keeping.as_ref().and_then(|keeping| keeping.expires_at());
+        if expires_at.is_none_or(|at| now.instant < at) {
+            return Ok(());
+        }
+        self.lose_store(now);
+        Err(Error::Store(Lost::Expired))
+    }
+
+    fn lose_store(&mut self, now: Now) {
+        self.keeping = None;
+        self.driver.engine.close_all(now);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Driver, Error, Handle};
 use crate::protocol::Protocol;
 use crate::store::{Store, StoreThread};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 /// The store of an event loop.
 #[derive(Debug)]
@@ -25,6 +25,11 @@ impl Keeping {
     ) -> Result<Keeping, Error> {
         let thread = StoreThread::spawn(store, move || handle.wake()).map_err(Error::Thread)?;
         Ok(Keeping { thread, told: 0, limit })
+    }
+
+    /// Returns when the store is over, unless it is renewed until then.
+    pub(super) fn expires_at(&self) -> Option<Instant> {
+        self.thread.expires_at()
     }
 
     /// Tells the protocol how far the store is.

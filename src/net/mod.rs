@@ -52,7 +52,7 @@ mod driver;
 mod error;
 mod event_loop;
 mod handle;
-#[cfg(feature = "journal")]
+#[cfg(feature = "store")]
 mod keeping;
 mod resolve;
 mod timer;

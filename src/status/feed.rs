@@ -78,7 +78,7 @@ fn state<P: Show>(now: Now, driver: &Driver<P>, tally: &mut Tally) -> Fields {
     for count in driver.protocol().counts(tally) {
         counts.put(count.name, &count.value);
     }
-    #[cfg(feature = "journal")]
+    #[cfg(feature = "store")]
     if let Some(stored) = driver.store_counts() {
         counts.put("store_commits", &stored.commits);
         counts.put("store_mean_commit_us", &(micros(stored.busy) / stored.commits.max(1)));

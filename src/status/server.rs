@@ -268,7 +268,7 @@ fn show_driver<P: Show>(driver: &Driver<P>, uptime: Duration, metrics: &mut Metr
     );
     metrics.counter("received_bytes", "Bytes read.", counts.bytes_in);
     metrics.counter("sent_bytes", "Bytes written.", counts.bytes_out);
-    #[cfg(feature = "journal")]
+    #[cfg(feature = "store")]
     if let Some(stored) = driver.store_counts() {
         let number = |number| float(usize::try_from(number).unwrap_or(usize::MAX));
         let took = "Time of a commit of the store.";

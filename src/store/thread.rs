@@ -1,5 +1,5 @@
-//! The thread that waits for a store in place of the loop. Apart from the clock, no other file may name a
-//! thread.
+//! The thread that waits for a store in place of the loop. Apart from the clock and `etcd`, no other file may
+//! name a thread.
 //!
 //! ```text
 //! loop                                      thread
@@ -19,10 +19,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::time::Duration;
 use std::{fmt, io};
 
-use super::{Lost, Store};
+use super::{Expiry, Lost, Store};
 use crate::net::now;
 use crate::record::{Pending, Record};
-use crate::time::{BOUNDS, Buckets, bucket_of};
+use crate::time::{BOUNDS, Buckets, Instant, bucket_of};
 
 /// The most records on their way to the thread, usually one per pass. Beyond that they wait at the caller,
 /// merged by key, so that a slow disk costs no memory.
@@ -70,6 +70,7 @@ pub struct StoreThread {
     end: Receiver<Result<(), Lost>>,
     shared: Arc<Shared>,
     pending: Pending,
+    expiry: Option<Expiry>,
     /// The number of the last submitted record.
     last: u64,
     /// The number of records sent to the thread; wraps around.
@@ -119,7 +120,7 @@ impl StoreThread {
     ///
     /// When the system cannot start a thread.
     pub fn spawn(store: impl Store, wake: impl Fn() + Send + 'static) -> io::Result<StoreThread> {
-        let shared = Arc::<Shared>::default();
+        let (shared, expiry) = (Arc::<Shared>::default(), store.expiry());
         shared.bytes.store(store.bytes(), Ordering::Relaxed);
         let ((records, from_loop), (to_loop, end)) = (channel(), channel());
         let worker = Worker { records: from_loop, end: to_loop, shared: shared.clone(), wake: Wake(wake) };
@@ -129,7 +130,7 @@ impl StoreThread {
         };
         #[expect(clippy::disallowed_methods, reason = "a loop must not wait for a disk")]
         std::thread::Builder::new().name("taketurns-store".to_owned()).spawn(run)?;
-        Ok(StoreThread { records, end, shared, pending: Pending::default(), last: 0, sent: 0 })
+        Ok(StoreThread { records, end, shared, pending: Pending::default(), expiry, last: 0, sent: 0 })
     }
 
     /// Accepts a record to be stored. Its number must be higher than any before. It is sent by
@@ -168,6 +169,13 @@ impl StoreThread {
             Ok(Err(lost)) => Err(lost),
             Ok(Ok(())) => unreachable!("the thread closes the store only when it is told to"),
         }
+    }
+
+    /// Returns when the store [is over](Store::expiry), unless it is renewed until then; `None` if nobody can
+    /// take it away. The loop ends then, as with an error of [`durable`](Self::durable).
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Instant> {
+        self.expiry.as_ref().map(Expiry::at)
     }
 
     /// Stores the submitted records, closes the store, and waits for it. Returns the number up to which all

@@ -49,5 +49,5 @@ mod slots;
 mod slow_readers;
 #[cfg(feature = "status")]
 mod status;
-#[cfg(feature = "journal")]
+#[cfg(feature = "store")]
 mod stored;

@@ -10,7 +10,7 @@ use taketurns::net::{Error, EventLoop, Handle, now, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use taketurns::record::{Change, MetaValue, State};
 use taketurns::session::Epoch;
-use taketurns::store::{Lost, Store};
+use taketurns::store::{Expiry, Lost, Store};
 
 use super::loopback::{PATIENCE, any_port};
 
@@ -18,6 +18,7 @@ use super::loopback::{PATIENCE, any_port};
 struct Gated {
     leave: Receiver<Result<(), ()>>,
     begun: Sender<usize>,
+    expiry: Expiry,
 }
 
 impl Store for Gated {
@@ -31,6 +32,10 @@ impl Store for Gated {
         self.leave.recv().unwrap_or(Ok(())).map_err(|()| Lost::Failed(std::io::Error::other("no space left")))
     }
 
+    fn expiry(&self) -> Option<Expiry> {
+        Some(self.expiry.clone())
+    }
+
     fn close(self) -> Result<(), Lost> {
         Ok(())
     }
@@ -42,13 +47,15 @@ struct Served {
     handle: Handle<TurnServer>,
     leave: Sender<Result<(), ()>>,
     begun: Receiver<usize>,
+    expiry: Expiry,
     thread: JoinHandle<Result<(), Error>>,
 }
 
 impl Served {
     fn start(turn_deadline: Duration) -> Served {
         let ((leave, from_test), (to_test, begun)) = (channel(), channel());
-        let mut store = Gated { leave: from_test, begun: to_test };
+        let expiry = Expiry::new(now().instant + Duration::from_secs(3600));
+        let mut store = Gated { leave: from_test, begun: to_test, expiry: expiry.clone() };
         let mut config = TurnServerConfig::default();
         config.framing = Some(Framing::Line);
         config.rules.turn_deadline = turn_deadline;
@@ -60,7 +67,7 @@ impl Served {
         let addr = event_loop.driver_mut().listen(any_port()).expect("a free port");
         let handle = event_loop.handle();
         let thread = std::thread::spawn(move || event_loop.run(|_, _| {}));
-        Served { addr, handle, leave, begun, thread }
+        Served { addr, handle, leave, begun, expiry, thread }
     }
 
     /// Lets the next commit succeed once it has begun.
@@ -169,4 +176,32 @@ fn a_drain_gives_the_store_time() {
     assert_eq!(ann.hear_until("OK"), "OK turn=1");
     assert!(ann.hear_until("BYE").starts_with("BYE shutting-down"));
     served.thread.join().expect("no panic").expect("a good end");
+}
+
+/// Another server leads by now, and knows secrets that this one does not.
+#[test]
+fn a_store_that_is_over_closes_all_before_anything_is_said() {
+    let (served, mut ann, _bob) = ring(Duration::from_secs(30));
+    let mut cid = Client::connect(served.addr);
+    cid.say("PING");
+    cid.hear_until("PONG");
+    // As if the process had been stopped for a while.
+    served.expiry.renew(now().instant);
+    cid.say("JOIN cid resume=0123456789abcdef0123456789abcdef");
+    assert_eq!((cid.hear(), ann.hear()), (String::new(), String::new()), "no BYE bad-secret");
+    let ended = served.thread.join().expect("no panic");
+    assert!(matches!(ended, Err(Error::Store(Lost::Expired))), "{ended:?}");
+}
+
+#[test]
+fn a_store_is_over_when_nobody_renews_it_and_nothing_happens() {
+    let served = Served::start(Duration::from_secs(30));
+    served.expiry.renew(now().instant + Duration::from_secs(2));
+    // A pass, after which the loop knows when to look again.
+    let _ann = served.join("ann");
+    let begin = now().instant;
+    served.expiry.renew(begin + Duration::from_millis(2500));
+    let ended = served.thread.join().expect("no panic");
+    assert!(matches!(ended, Err(Error::Store(Lost::Expired))), "{ended:?}");
+    assert!(now().instant >= begin + Duration::from_millis(2500), "it was renewed");
 }
