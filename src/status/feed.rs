@@ -64,6 +64,9 @@ fn state<P: Show>(now: Now, driver: &Driver<P>, tally: &mut Tally) -> Fields {
     let mut state = Fields::default();
     state.put("uptime_ms", &millis(tally.uptime(now.instant)));
     state.put("draining", &driver.is_draining());
+    if let Some(why) = driver.protocol().not_ready() {
+        state.put("not_ready", &why);
+    }
     state.put("connections", &driver.connections());
     driver.protocol().state(now, tally, &mut state);
     if let Some(hand_overs) = tally.recent.take() {

@@ -76,12 +76,12 @@ impl Metrics {
     /// let mut metrics = Metrics::default();
     /// metrics.gauges("stones", "Stones on the board.", ["colour"], [(["black"], 31.0), (["white"], 30.0)]);
     /// ```
-    pub fn gauges<const N: usize>(
+    pub fn gauges<'a, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        labels: [&str; N],
-        values: impl IntoIterator<Item = ([&'static str; N], f64)>,
+        labels: [&'a str; N],
+        values: impl IntoIterator<Item = ([&'a str; N], f64)>,
     ) {
         self.family(name, "gauge", help, |family| {
             for (which, value) in values {

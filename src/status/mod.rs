@@ -3,7 +3,7 @@
 //! | path | what |
 //! |---|---|
 //! | `/healthz` | `ok`: the loop goes round |
-//! | `/readyz` | `ready`, or 503 `draining` |
+//! | `/readyz` | `ready`, or 503 with `draining`, or with [why](Show::not_ready) the server serves nobody yet |
 //! | `/metrics` | metrics in the text format of Prometheus |
 //! | `/` | a page that shows the feed |
 //! | `/events` | the feed: server-sent events with how things stand, at most ten a second |

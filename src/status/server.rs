@@ -140,6 +140,7 @@ impl<P: Show> StatusServer<P> {
 
     fn answer(&mut self, now: Now, id: ConnectionId, request: Request, driver: &Driver<P>) {
         let is_head = request.is_head;
+        let waits_for;
         let answer = match request.path {
             Path::Events => return self.begin_feed(now, id, request, driver),
             Path::Socket => return,
@@ -150,7 +151,13 @@ impl<P: Show> StatusServer<P> {
             },
             Path::Health => Answer::text("200 OK", "ok\n"),
             Path::Ready if driver.is_draining() => Answer::text("503 Service Unavailable", "draining\n"),
-            Path::Ready => Answer::text("200 OK", "ready\n"),
+            Path::Ready => match driver.protocol().not_ready() {
+                None => Answer::text("200 OK", "ready\n"),
+                Some(why) => {
+                    waits_for = format!("{why}\n");
+                    Answer::text("503 Service Unavailable", &waits_for)
+                }
+            },
             Path::Metrics => {
                 self.refresh_metrics(now, driver);
                 let text = self.metrics.as_ref().map_or("", |(_, text)| text.as_str());

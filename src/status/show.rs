@@ -59,6 +59,12 @@ pub trait Show: Protocol {
         "custom"
     }
 
+    /// Says why it serves nobody yet, such as a server that stands by: `/readyz` answers 503 with this text,
+    /// and the page shows it. A drain is no reason: the driver knows that.
+    fn not_ready(&self) -> Option<String> {
+        None
+    }
+
     /// Adds constants that a reader of the feed should know.
     fn about(&self, _about: &mut Fields) {}
 
