@@ -29,8 +29,9 @@ use taketurns::wire::Framing;
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m.")]
 struct Options {
-    /// the server, as HOST:PORT; a host name is looked up again at every reconnection. Default: the
-    /// environment variable TAKETURNS_CONNECT, else 127.0.0.1:5001
+    /// the server, as HOST:PORT, or several with commas between, which stand by for each other and are tried
+    /// in turn; host names are looked up again at every reconnection. Default: the environment variable
+    /// TAKETURNS_CONNECT, else 127.0.0.1:5001
     #[argh(option, arg_name = "addr", default = "common::default_server()")]
     connect: String,
 

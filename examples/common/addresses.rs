@@ -9,17 +9,23 @@ use taketurns::protocol::Protocol;
 
 use super::tls::Listening;
 
-/// Parses the `HOST:PORT` of a server.
+/// Parses the `HOST:PORT` of a server, or of several, separated by commas.
 pub fn target(text: &str, example: &str) -> Result<Target, String> {
-    match parse(text, "connect to", example)? {
-        Target::Addr(addr) if addr.port() == 0 => zero(text, example),
-        Target::Name { port: 0, .. } => zero(text, example),
-        target => Ok(target),
+    let target = parse(text, "connect to", example)?;
+    match has_port_zero(&target) {
+        true => Err(format!(
+            "cannot connect to {text:?}: a server cannot have port 0; try an address such as {example}"
+        )),
+        false => Ok(target),
     }
 }
 
-fn zero(text: &str, example: &str) -> Result<Target, String> {
-    Err(format!("cannot connect to {text:?}: a server cannot have port 0; try an address such as {example}"))
+fn has_port_zero(target: &Target) -> bool {
+    match target {
+        Target::Addr(addr) => addr.port() == 0,
+        Target::Name { port, .. } => *port == 0,
+        Target::Several(targets) => targets.iter().any(has_port_zero),
+    }
 }
 
 /// Parses `HOST:PORT`. The error says what it should look like.

@@ -10,6 +10,7 @@ use taketurns::protocol::turns::{
 };
 use taketurns::time::{Instant, Now};
 use taketurns::turn::Demand;
+use taketurns::wire::Framing;
 
 use super::tls::Way;
 
@@ -50,13 +51,24 @@ pub enum Count {
     Ended(Name, End),
 }
 
+/// How long a server of several may be silent, in half. A leader that was stopped is replaced after 5 s.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long it may take to answer `JOIN`: a commit takes up to 3 s while etcd replaces its own leader.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Adds a client and connects it to `target`. A client with demand `ask` asks for its first turn.
 pub fn join(
     driver: &mut Driver<TurnClient>,
     way: &Way,
     target: impl Into<Target>,
-    config: ClientConfig,
+    mut config: ClientConfig,
 ) -> Result<ClientId, ConfigError> {
+    let target = target.into();
+    if matches!(target, Target::Several(_)) && config.framing == Framing::Line {
+        config.ping_interval.get_or_insert(PING_INTERVAL);
+        config.welcome_timeout = WELCOME_TIMEOUT;
+    }
     let asks = config.seat.is_some_and(|seat| seat.demand == Demand::Ask);
     let client = driver.protocol_mut().add(config)?;
     let dial = way.connect(driver, target);

@@ -320,6 +320,8 @@ mod files {
         match server {
             Target::Addr(addr) => addr.ip().to_canonical().to_string(),
             Target::Name { host, .. } => host.clone(),
+            // Servers that stand by for each other share a name.
+            Target::Several(targets) => targets.first().map(host).unwrap_or_default(),
         }
     }
 }

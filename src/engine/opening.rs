@@ -238,7 +238,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let dial = &mut self.dials[at];
         match dial.target {
             Target::Addr(addr) if dial.untried.is_empty() => dial.untried.push_back(addr),
-            Target::Name { .. } if dial.untried.is_empty() => return self.look_up(now, at),
+            Target::Name { .. } | Target::Several(_) if dial.untried.is_empty() => {
+                return self.look_up(now, at);
+            }
             _ => {}
         }
         while let Some(addr) = self.dials[at].untried.pop_front() {
@@ -275,7 +277,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 Ok(found) if found.is_empty() => io::ErrorKind::NotFound.into(),
                 Err(error) => io::Error::new(error.kind(), error.to_string()),
                 Ok(found) => {
-                    dial.untried = found.iter().copied().collect();
+                    dial.offer(found);
                     if waits {
                         self.deadlines.set(Timer::Dial(at), None);
                         self.dial(now, at);
@@ -306,6 +308,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let socket = self.sockets.connect(addr)?;
         let id = self.open(socket, addr, Phase::Connecting)?;
         self.dialed.insert(id, DialId(at));
+        self.dials[at].tried = Some(addr);
         let deadline = now.instant + self.dials[at].patience(&self.config);
         self.deadlines.set(Timer::Connection(id), Some(deadline));
         self.dials[at].connection = Some(id);

@@ -15,6 +15,8 @@ pub(crate) struct Dial {
     pub(super) connection: Option<ConnectionId>,
     /// Addresses of the target that neither this attempt nor, if none is under way, the next one has tried.
     pub(super) untried: VecDeque<SocketAddr>,
+    /// The address that was tried last.
+    pub(super) tried: Option<SocketAddr>,
     /// The attempt waits for the addresses of a name.
     pub(super) is_resolving: bool,
     /// Consecutive failures.
@@ -31,9 +33,21 @@ impl Dial {
             wrap,
             connection: None,
             untried: VecDeque::new(),
+            tried: None,
             is_resolving: false,
             failures: 0,
             timeouts: 0,
+        }
+    }
+
+    /// Takes the addresses of its target for an attempt. Those of several targets begin behind the one that
+    /// was tried last: a server that was stopped still accepts, and would be the first every time.
+    pub(super) fn offer(&mut self, found: &[SocketAddr]) {
+        self.untried = found.iter().copied().collect();
+        if let (Target::Several(_), Some(tried)) = (&self.target, self.tried)
+            && let Some(at) = found.iter().position(|addr| *addr == tried)
+        {
+            self.untried.rotate_left((at + 1) % found.len());
         }
     }
 
@@ -110,6 +124,23 @@ mod tests {
         (0..40).for_each(|_| assert_eq!(patience(&mut dial), 10_000));
         dial.relax();
         assert_eq!(patience(&mut dial), 1000);
+    }
+
+    #[test]
+    fn of_several_servers_the_one_behind_the_last_is_next() {
+        let addrs = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let order = |target: Target, tried: Option<usize>| {
+            let mut dial = Dial::new(target, None);
+            dial.tried = tried.map(|nth| addrs[nth]);
+            dial.offer(&addrs);
+            dial.untried.iter().map(SocketAddr::port).collect::<Vec<_>>()
+        };
+        let several = || Target::Several(addrs.map(Target::from).to_vec());
+        assert_eq!(order(several(), None), [1, 2, 3]);
+        assert_eq!(order(several(), Some(0)), [2, 3, 1]);
+        assert_eq!(order(several(), Some(2)), [1, 2, 3]);
+        let name = Target::Name { host: "a".to_owned(), port: 1 };
+        assert_eq!(order(name, Some(0)), [1, 2, 3], "the system's resolver has an order of its own");
     }
 
     /// A server that ends refuses for a second, and then nothing answers at its address: that is found out as

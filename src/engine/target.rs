@@ -17,6 +17,9 @@ pub enum Target {
         /// The port.
         port: u16,
     },
+    /// Several, of servers that stand by for each other: tried in turn, beginning behind the one that was
+    /// tried last. None of them is a list itself.
+    Several(Vec<Target>),
 }
 
 impl From<SocketAddr> for Target {
@@ -29,11 +32,14 @@ impl From<SocketAddr> for Target {
 }
 
 /// Reads `127.0.0.1:5001`, `[::1]:5001`, `server:5001`, and link-local addresses with their zone:
-/// `[fe80::1%eth0]:5001`, `[fe80::1%2]:5001`, or without brackets.
+/// `[fe80::1%eth0]:5001`, `[fe80::1%2]:5001`, or without brackets. Several are separated by commas.
 impl FromStr for Target {
     type Err = BadTarget;
 
     fn from_str(text: &str) -> Result<Self, BadTarget> {
+        if text.contains(',') {
+            return text.split(',').map(str::parse).collect::<Result<_, _>>().map(Target::Several);
+        }
         if let Ok(addr) = text.parse::<SocketAddr>() {
             return Ok(addr.into());
         }
@@ -67,6 +73,10 @@ impl fmt::Display for Target {
             Target::Addr(addr) => addr.fmt(f),
             Target::Name { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Target::Name { host, port } => write!(f, "{host}:{port}"),
+            Target::Several(targets) => targets.iter().enumerate().try_for_each(|(nth, target)| {
+                f.write_str(if nth > 0 { "," } else { "" })?;
+                target.fmt(f)
+            }),
         }
     }
 }
@@ -120,6 +130,15 @@ mod tests {
             ("fe80::1%eth0:5", name("fe80::1%eth0", 5)),
             ("server:5001", name("server", 5001)),
             ("server:0", name("server", 0)),
+            (
+                "a:1,127.0.0.1:5",
+                Ok(Target::Several(vec![
+                    name("a", 1).expect("a name"),
+                    addr("127.0.0.1:5").expect("an address"),
+                ])),
+            ),
+            ("a:1,", Err(BadTarget::NoPort)),
+            ("a:1,b", Err(BadTarget::NoPort)),
             ("", Err(BadTarget::NoPort)),
             ("5001", Err(BadTarget::NoPort)),
             ("server", Err(BadTarget::NoPort)),
@@ -144,7 +163,9 @@ mod tests {
 
     #[test]
     fn a_displayed_target_is_read_as_the_same_target() {
-        for text in ["127.0.0.1:5", "[::1]:5", "[fe80::1%eth0]:5", "fe80::1%eth0:5", "server:5001"] {
+        for text in
+            ["127.0.0.1:5", "[::1]:5", "a:1,[::1]:5", "[fe80::1%eth0]:5", "fe80::1%eth0:5", "server:5001"]
+        {
             let target: Target = text.parse().expect("a target");
             assert_eq!(target.to_string().parse(), Ok(target));
         }

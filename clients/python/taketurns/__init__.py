@@ -56,6 +56,8 @@ NEWS_BYTES_MAX: Final = 1024 * 1024
 
 WELCOME_TIMEOUT: Final = 30.0
 """Time until the server answers the hello. Its host may take 10 s to admit a client, after as much time for a hello to arrive."""
+SEVERAL_TIMEOUT: Final = 5.0
+"""The same where several servers stand by for each other: one that was stopped accepts, and says nothing."""
 LEAVE_TIMEOUT: Final = 1.0
 CONNECT_TIMEOUTS: Final = (2.0, 4.0, 8.0, 16.0)
 PAUSES: Final = (0.05, 2.0)
@@ -607,6 +609,7 @@ class Machine:
         self.ended: Ended | None = None
         self._chance = chance
         self._events: deque[Event] = deque()
+        self.welcome_timeout = WELCOME_TIMEOUT
         self._link: _Link | None = None
         self._dial_at: float | None = float("-inf")
         self._failures = 0
@@ -649,7 +652,7 @@ class Machine:
         self._link = _Link(
             out=bytearray(hello.encode() + b"\n"),
             splitter=Splitter(max(PAYLOAD_BYTES_MAX, options.answer_bytes_max)),
-            welcome_by=now + WELCOME_TIMEOUT,
+            welcome_by=now + self.welcome_timeout,
             has_asked_back=self._secret is not None,
         )
         if options.token and not may_show_secrets:
@@ -1056,6 +1059,11 @@ def _address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _addresses(text: str) -> list[tuple[str, int]]:
+    """Of several servers, which stand by for each other, with commas between."""
+    return [_address(address) for address in text.split(",")]
+
+
 def _is_loopback(host: str) -> bool:
     address = ipaddress.ip_address(host.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
@@ -1111,7 +1119,10 @@ class Driver:
     def __init__(self, machine: Machine, address: str, hear: Hear, tls: ssl.SSLContext | None = None, tls_name: str | None = None) -> None:
         self.machine = machine
         self._tls, self._tls_name = tls, tls_name
-        self._host, self._port = _address(address)
+        self._addresses = _addresses(address)
+        self._next = 0
+        if len(self._addresses) > 1:
+            machine.welcome_timeout = SEVERAL_TIMEOUT
         self._hear = hear
         self._connection: _Connection | None = None
         self._dial: asyncio.Task[None] | None = None
@@ -1159,22 +1170,27 @@ class Driver:
 
     async def _connect(self, connection: _Connection, timeout: float) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            # One address of a name must not use up the time of the others.
-            dial = loop.create_connection(
-                lambda: connection, self._host, self._port, happy_eyeballs_delay=0.25,
-                ssl=self._tls, server_hostname=(self._tls_name or self._host) if self._tls else None,
-            )  # fmt: skip
-            await asyncio.wait_for(dial, timeout)
-        except asyncio.TimeoutError:
-            why = f"no answer within {timeout:g} s"
-        except (OSError, ValueError) as error:
-            why = _reason(error)
-        else:
-            return
-        if connection.transport is not None:
-            connection.transport.abort()
-        connection._lost(f"cannot connect to {self._host}:{self._port}: {why}")
+        for _ in self._addresses:
+            # The one behind the last goes first: a server that was stopped still accepts, and would be the first every time.
+            host, port = self._addresses[self._next]
+            self._next = (self._next + 1) % len(self._addresses)
+            try:
+                # One address of a name must not use up the time of the others.
+                dial = loop.create_connection(
+                    lambda: connection, host, port, happy_eyeballs_delay=0.25,
+                    ssl=self._tls, server_hostname=(self._tls_name or host) if self._tls else None,
+                )  # fmt: skip
+                await asyncio.wait_for(dial, timeout)
+            except asyncio.TimeoutError:
+                why = f"no answer within {timeout:g} s"
+            except (OSError, ValueError) as error:
+                why = _reason(error)
+            else:
+                return
+            if connection.transport is not None:
+                connection.transport.abort()
+                break
+        connection._lost(f"cannot connect to {host}:{port}: {why}")
 
     def _opened(self, *, is_private: bool) -> None:
         self.machine.opened(time.monotonic(), is_private=is_private)
@@ -1688,7 +1704,7 @@ def join(
 ) -> _Entrance[Seat, BlockingSeat]:
     """Takes a seat: `async with join(...) as seat`, or `with` outside asyncio. It is left at the end of the block.
 
-    `address` is HOST:PORT. `name` is unique in its ring. `weight`: the turns it wants for each one of another seat, if the ring allows
+    `address` is HOST:PORT, or several with commas between, of servers that stand by for each other: they are tried in turn. `name` is unique in its ring. `weight`: the turns it wants for each one of another seat, if the ring allows
     that. `demand`: `always`, or `ask` to rest until `Seat.ask`; by default what the ring allows. With `hear`, `Seat.news` has what others
     do. `ping`: the seconds between two signs of life; a connection whose server is silent for as long again is given up.
 
@@ -1703,7 +1719,7 @@ def join(
     Raises ValueError for names and addresses that cannot be, and Ended if the server does not want the client.
     """
     options = Options(name, ring, weight, demand, hear, ping, answer_bytes_max, allow_plaintext_secrets, token)
-    _address(address)
+    _addresses(address)
     return _Entrance(lambda: Seat(options, address, tls, tls_name), BlockingSeat, timeout)
 
 
@@ -1719,5 +1735,5 @@ def watch(
 ) -> _Entrance[Watcher, BlockingWatcher]:
     """Hears a ring without a seat: `async with watch(...) as watcher`, or `with` outside asyncio. See `join`."""
     options = Options(None, ring, ping=ping, token=token)
-    _address(address)
+    _addresses(address)
     return _Entrance(lambda: Watcher(options, address, tls, tls_name), BlockingWatcher, timeout)

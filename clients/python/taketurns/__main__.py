@@ -52,7 +52,7 @@ def _describe(parser: argparse.ArgumentParser) -> None:
     server = os.environ.get("TAKETURNS_CONNECT") or "127.0.0.1:5001"
     parser.add_argument(
         "--connect", metavar="HOST:PORT", default=server, type=_server,
-        help="the server. Default: the environment variable TAKETURNS_CONNECT, else 127.0.0.1:5001",
+        help="the server, or several with commas between, which stand by for each other. Default: the environment variable TAKETURNS_CONNECT, else 127.0.0.1:5001",
     )  # fmt: skip
     parser.add_argument(
         "--allow-plaintext-secrets", action="store_true",
@@ -136,7 +136,7 @@ def _describe_lock(parser: argparse.ArgumentParser) -> None:
 
 def _server(text: str) -> str:
     try:
-        taketurns._address(text)
+        taketurns._addresses(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text

@@ -163,6 +163,20 @@ class Fronts(unittest.IsolatedAsyncioTestCase):
             await asyncio.wait_for(answer, PATIENCE)
             self.assertEqual(self.server.accepted()["ann sent: 42"], 1)
 
+    async def test_of_several_servers_the_one_that_answers_is_found(self) -> None:
+        """The first refuses, as one that stands by; the second accepts and says nothing, as one that was stopped."""
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        closed = socket.create_server(("127.0.0.1", 0))
+        addresses = ["127.0.0.1:%d" % each.getsockname()[1] for each in (closed, silent)]
+        closed.close()
+        async with taketurns.join(",".join([*addresses, self.server.address]), "ann", ping=0.2, timeout=PATIENCE) as seat:
+            turn = await seat.next(PATIENCE)
+            assert turn
+            await turn.answer(b"42")
+        with self.assertRaisesRegex(ValueError, "no address"):
+            taketurns.join("127.0.0.1:1,", "ann")
+
     async def test_a_server_that_accepts_and_says_nothing(self) -> None:
         silent = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(silent.close)

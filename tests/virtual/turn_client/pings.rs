@@ -51,6 +51,15 @@ fn t22_nothing_is_sent_before_the_welcome_and_a_silent_connection_is_closed() {
     assert!(talk.is_aborted(), "and the driver dials again");
 }
 
+#[test]
+fn a_client_of_several_servers_waits_less_for_its_welcome() {
+    let mut talk = Talk::with(ClientConfig { welcome_timeout: secs(5), ..ann() });
+    talk.pass_time(secs(4));
+    assert!(talk.is_open());
+    talk.pass_time(secs(1));
+    assert!(talk.is_aborted(), "and the driver dials the next one");
+}
+
 /// The host's own pings do not delay the end of a connection.
 #[test]
 fn a_host_that_pings_does_not_hide_the_silence() {

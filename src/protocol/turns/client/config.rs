@@ -42,6 +42,11 @@ pub struct ClientConfig {
     /// The time between two pings. If no `PONG` arrives within another such time, the connection is closed
     /// and dialed again. Default `None`: the client relies on TCP to notice that the server is gone.
     pub ping_interval: Option<Duration>,
+    /// Time until the server answers the hello. A connection without an answer is closed, and dialed again.
+    /// Default 30 s: a server waits for its host at most as long. A client of several servers wants less,
+    /// because one that was stopped accepts and says nothing. It cannot ping before `WELCOME`: that would say
+    /// that it has the new secret.
+    pub welcome_timeout: Duration,
     /// Whether the seat's secret and the token may be sent in plain text to an address other than loopback,
     /// where nothing protects them. Default false: a client that loses its connection to another machine
     /// joins again, and a client with a token gives up with
@@ -124,6 +129,7 @@ impl ClientConfig {
             token: None,
             framing: Framing::Line,
             ping_interval: None,
+            welcome_timeout: Duration::from_secs(30),
             allow_plaintext_secrets: false,
             answer_bytes_max: 16 * 1024,
             payload_bytes_max: 64 * 1024,

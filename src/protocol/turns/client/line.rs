@@ -14,10 +14,6 @@ use crate::turn::{Demand, TurnNumber};
 /// How long a server may take to answer `JOIN` before this is logged.
 const WELCOME_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long it may take before the client gives up on the connection; a server waits this long for its host
-/// at most.
-const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// How long a draining client waits for the reply to its `LEAVE`.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -128,7 +124,7 @@ impl LineWire {
         self.link = Link {
             asked_back: resume.is_some(),
             complain_at: Some(cx.now.instant + WELCOME_PATIENCE),
-            welcome_by: Some(cx.now.instant + WELCOME_TIMEOUT),
+            welcome_by: Some(cx.now.instant + me.config.welcome_timeout),
             ..Link::default()
         };
         let token = me.config.token.as_ref().and_then(Bearer::token);
