@@ -61,7 +61,7 @@
 //! | [`net`] | sockets, clock, `mio`: the driver and the event loop | who may do what |
 //! | [`status`] | health, metrics, a page and a feed over HTTP, in the same loop | who may do what |
 //! | [`tls`] | TLS in front of any protocol | sockets, who may do what |
-//! | [`store`], [`journal`] | where records are stored, and the thread that waits for it; a store on a disk | turns, clients |
+//! | [`store`], [`journal`], [`etcd`] | where records are stored, and the thread that waits for it; a store on a disk; one of several servers | turns, clients |
 //! | [`time`] | time as an argument | clocks |
 //!
 //! Each module uses only those above it, and `time`. The modules above `net` do no I/O: a test drives them in
@@ -77,7 +77,8 @@
 //! | `tls` | no | [`tls`]: TLS 1.3, with certificates of both sides; with it `rustls`, `ring`, `rustls-webpki` and `rustls-native-certs` |
 //! | `web-socket` | no | [`web_socket`]: the turn protocol in browsers; with it `base64`, `httparse` and `sha1` |
 //! | `journal` | no | [`store`] and [`journal`]: records on a disk, with a thread that waits for it; with it `redb`, `serde` and `serde_json` |
-//! | `store` | no | [`store`], for a store of your own; part of `journal` |
+//! | `etcd` | no | [`store`] and [`etcd`]: servers that take over from each other; with it `ureq`, `base64`, `serde` and `serde_json` |
+//! | `store` | no | [`store`], for a store of your own; part of `journal` and `etcd` |
 //!
 //! The feature `net` needs a target with 64-bit pointers, because the slot and generation of a connection are
 //! packed into one `mio::Token`. It does not compile for others. CI builds and tests on Linux.
@@ -86,8 +87,8 @@
 //!
 //! One thread owns all state, and every wait is a deadline. The library starts no thread, takes no lock,
 //! installs no signal handler and no logger, and never exits. Other threads reach an event loop through its
-//! [`net::Handle`]. The only exception is the [`store::StoreThread`] of the feature `store`: it waits for a
-//! disk, and shares no state.
+//! [`net::Handle`]. The only exceptions are the [`store::StoreThread`] of the feature `store`, which waits
+//! for a disk or for etcd and shares no state, and with `etcd` a thread that keeps a lease alive.
 //!
 //! # Limits
 //!
@@ -96,11 +97,17 @@
 //! and the reason for it. No peer can make a server panic, spin, or grow without bound.
 //!
 //! State lives in memory: a server that restarts has another epoch and turns from 1, which its clients
-//! notice. With a [`journal`], state outlives the server.
+//! notice. With a [`journal`], state outlives the server, and with [`etcd`] its machine.
 
 // Without all features the docs still describe them; only their links are broken.
 #![cfg_attr(
-    not(all(feature = "status", feature = "journal", feature = "tls", feature = "web-socket")),
+    not(all(
+        feature = "status",
+        feature = "journal",
+        feature = "etcd",
+        feature = "tls",
+        feature = "web-socket"
+    )),
     allow(rustdoc::broken_intra_doc_links)
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -111,6 +118,8 @@ mod setup;
 
 mod capacity;
 pub mod engine;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 #[cfg(all(feature = "net", any(doc, doctest)))]
 pub mod guide;
 mod hint;

@@ -1,0 +1,287 @@
+//! The way to the lead: look who leads, campaign, read what is stored. No I/O.
+//!
+//! ```text
+//!            nobody leads               a lease
+//!  Looking ---------------> Granting ------------> Campaigning ----> leads: reads the shard, then listens
+//!     ^  |                     |                      |    |
+//!     |  +-- behind another    +-- refused            |    +-- behind another: Looking
+//!     +-----------------------------------------------+ refused: the lease has ended meanwhile
+//! ```
+//!
+//! A request without an answer is sent again. An earlier try of the campaign may have counted: then `lead`
+//! has this candidate's id and its lease, and the candidate leads.
+
+use super::keys::Keys;
+use super::message::{Answer, Claim, Compare, Entry, Op, Request, Trouble, Txn};
+use super::term::Term;
+
+/// A server that wants to lead.
+#[derive(Debug, Clone)]
+pub(super) struct Candidacy {
+    keys: Keys,
+    claim: Claim,
+    /// Seconds that its lease lasts without being kept alive.
+    ttl: u64,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Looking,
+    Granting,
+    Campaigning { lease: i64 },
+}
+
+/// The meaning of an answer to a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It goes on with the next request.
+    GoesOn,
+    /// Another server leads, as of this revision.
+    Behind { leader: Option<Claim>, revision: i64 },
+    /// It leads.
+    Leads { lease: i64, fence: i64 },
+}
+
+impl Candidacy {
+    /// `claim.id` is random: no other candidate has it.
+    pub(super) fn new(keys: Keys, claim: Claim, ttl: u64) -> Candidacy {
+        Candidacy { keys, claim, ttl, stage: Stage::Looking }
+    }
+
+    /// Whether the next request is for the lease, which lasts from when that is sent.
+    pub(super) fn wants_lease(&self) -> bool {
+        self.stage == Stage::Granting
+    }
+
+    /// The next request.
+    pub(super) fn request(&self) -> Request {
+        let lead = self.keys.lead();
+        match self.stage {
+            Stage::Looking => Request::Get { key: lead },
+            Stage::Granting => Request::Grant { ttl: self.ttl },
+            Stage::Campaigning { lease } => {
+                let value = serde_json::to_vec(&self.claim).expect("two texts are JSON");
+                Request::Txn(Txn {
+                    compare: vec![Compare::Created { key: lead.clone(), revision: 0 }],
+                    then: vec![Op::Put { key: lead.clone(), value, lease }],
+                    otherwise: lead,
+                })
+            }
+        }
+    }
+
+    /// Takes the answer.
+    pub(super) fn hear(&mut self, answer: Answer) -> Result<Outcome, Trouble> {
+        match (self.stage, answer) {
+            (Stage::Looking, Answer::Found { revision, entries, .. }) => match entries.first() {
+                Some(lead) => Ok(self.behind(lead, revision)),
+                None => {
+                    self.stage = Stage::Granting;
+                    Ok(Outcome::GoesOn)
+                }
+            },
+            (Stage::Granting, Answer::Granted { lease, .. }) => {
+                self.stage = Stage::Campaigning { lease };
+                Ok(Outcome::GoesOn)
+            }
+            (Stage::Campaigning { lease }, Answer::Decided { revision, succeeded: true, .. }) => {
+                Ok(Outcome::Leads { lease, fence: revision })
+            }
+            (Stage::Campaigning { lease }, Answer::Decided { revision, found, .. }) => match found {
+                Some(lead) if lead.lease == lease && self.is_ours(&lead) => {
+                    Ok(Outcome::Leads { lease, fence: lead.created })
+                }
+                Some(lead) => Ok(self.behind(&lead, revision)),
+                None => Err(Trouble::Malformed("a key that is missing was created".to_owned())),
+            },
+            _ => Err(Trouble::Malformed("an answer to something else".to_owned())),
+        }
+    }
+
+    /// The request was refused. A lease that has ended is one reason.
+    pub(super) fn refused(&mut self) {
+        self.stage = Stage::Looking;
+    }
+
+    fn behind(&mut self, lead: &Entry, revision: i64) -> Outcome {
+        self.stage = Stage::Looking;
+        Outcome::Behind { leader: claim(lead), revision }
+    }
+
+    fn is_ours(&self, lead: &Entry) -> bool {
+        claim(lead).is_some_and(|claim| claim.id == self.claim.id)
+    }
+}
+
+/// Who leads, if that can be read: a person may have written anything.
+fn claim(lead: &Entry) -> Option<Claim> {
+    serde_json::from_slice(&lead.value).ok()
+}
+
+/// Entries of a page. With the longest states of hosts it is 43 MB of text.
+const PAGE: usize = 500;
+
+/// Reads a shard in pages, as it was at one revision.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    keys: Keys,
+    from: Vec<u8>,
+    /// That of the first page; 0 before it.
+    revision: i64,
+    seq: Option<String>,
+    entries: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// All that is stored of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shard {
+    /// The last commit, if there was one.
+    pub(super) seq: Option<String>,
+    /// Keys without their prefix, and values.
+    pub(super) entries: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Reading {
+    pub(super) fn new(keys: Keys) -> Reading {
+        let from = keys.begin();
+        Reading { keys, from, revision: 0, seq: None, entries: Vec::new() }
+    }
+
+    pub(super) fn request(&self) -> Request {
+        let (from, end, revision) = (self.from.clone(), self.keys.end(), self.revision);
+        Request::Range { from, end, revision, limit: PAGE }
+    }
+
+    /// Takes a page. Returns all when it was the last one.
+    pub(super) fn hear(&mut self, answer: Answer) -> Result<Option<Shard>, Trouble> {
+        let Answer::Found { revision, entries, more } = answer else {
+            return Err(Trouble::Malformed("an answer to something else".to_owned()));
+        };
+        if self.revision == 0 {
+            self.revision = revision;
+        }
+        if let Some(last) = entries.last() {
+            self.from = [&last.key[..], &[0]].concat();
+        } else if more {
+            return Err(Trouble::Malformed("an empty page, and more behind it".to_owned()));
+        }
+        for Entry { key, value, .. } in entries {
+            match self.keys.rest(&key) {
+                Some(b"lead") => {}
+                Some(b"seq") => self.seq = Some(String::from_utf8_lossy(&value).into_owned()),
+                Some(rest) => self.entries.push((rest.to_owned(), value)),
+                None => {
+                    return Err(Trouble::Malformed(format!(
+                        "the key {} was not asked for",
+                        key.escape_ascii()
+                    )));
+                }
+            }
+        }
+        let read =
+            (!more).then(|| Shard { seq: self.seq.take(), entries: std::mem::take(&mut self.entries) });
+        Ok(read)
+    }
+
+    /// The term that goes on from what was read.
+    pub(super) fn term(&self, fence: i64, shard: &Shard) -> Term {
+        Term::new(self.keys.clone(), fence, shard.seq.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidacy() -> Candidacy {
+        let claim = Claim { id: "me".to_owned(), at: "a:1".to_owned() };
+        Candidacy::new(Keys::of("x").expect("plain"), claim, 5)
+    }
+
+    fn lead(id: &str, lease: i64) -> Entry {
+        let value = format!(r#"{{"id":"{id}","at":"b:1"}}"#).into_bytes();
+        Entry { key: b"/taketurns/x/0/lead".to_vec(), value, created: 4, lease }
+    }
+
+    fn found(entries: Vec<Entry>) -> Answer {
+        Answer::Found { revision: 9, entries, more: false }
+    }
+
+    fn campaigning() -> Candidacy {
+        let mut candidacy = candidacy();
+        assert_eq!(candidacy.hear(found(Vec::new())), Ok(Outcome::GoesOn));
+        assert_eq!(candidacy.request(), Request::Grant { ttl: 5 });
+        assert_eq!(candidacy.hear(Answer::Granted { lease: 7, ttl: 5 }), Ok(Outcome::GoesOn));
+        candidacy
+    }
+
+    fn decided(succeeded: bool, found: Option<Entry>) -> Answer {
+        Answer::Decided { revision: 9, succeeded, found }
+    }
+
+    #[test]
+    fn the_first_that_campaigns_leads() {
+        let mut candidacy = campaigning();
+        let Request::Txn(txn) = candidacy.request() else { panic!("it campaigns") };
+        let key = || "/taketurns/x/0/lead".to_owned();
+        assert_eq!(txn.compare, [Compare::Created { key: key(), revision: 0 }]);
+        let value = br#"{"id":"me","at":"a:1"}"#.to_vec();
+        assert_eq!((txn.then, txn.otherwise), (vec![Op::Put { key: key(), value, lease: 7 }], key()));
+        assert_eq!(candidacy.hear(decided(true, None)), Ok(Outcome::Leads { lease: 7, fence: 9 }));
+    }
+
+    #[test]
+    fn a_campaign_that_counted_unheard_is_known_by_id_and_lease() {
+        let leads = Ok(Outcome::Leads { lease: 7, fence: 4 });
+        assert_eq!(campaigning().hear(decided(false, Some(lead("me", 7)))), leads);
+        for other in [lead("me", 6), lead("you", 7)] {
+            let mut candidacy = campaigning();
+            let behind = candidacy.hear(decided(false, Some(other)));
+            assert!(matches!(behind, Ok(Outcome::Behind { revision: 9, .. })), "{behind:?}");
+            assert!(matches!(candidacy.request(), Request::Get { .. }));
+        }
+    }
+
+    #[test]
+    fn a_standby_knows_whom_it_stands_behind_and_looks_again() {
+        let mut candidacy = candidacy();
+        let leader = Some(Claim { id: "you".to_owned(), at: "b:1".to_owned() });
+        let behind = candidacy.hear(found(vec![lead("you", 3)]));
+        assert_eq!(behind, Ok(Outcome::Behind { leader, revision: 9 }));
+        let odd = Entry { value: b"?".to_vec(), ..lead("", 3) };
+        assert_eq!(candidacy.hear(found(vec![odd])), Ok(Outcome::Behind { leader: None, revision: 9 }));
+        let mut refused = campaigning();
+        refused.refused();
+        assert_eq!(refused.request(), candidacy.request());
+        assert!(candidacy.hear(Answer::Revoked).is_err());
+    }
+
+    #[test]
+    fn a_shard_is_read_in_pages_of_one_revision() {
+        let mut reading = Reading::new(Keys::of("x").expect("plain"));
+        let begin = Request::Range {
+            from: b"/taketurns/x/0/".to_vec(),
+            end: b"/taketurns/x/00".to_vec(),
+            revision: 0,
+            limit: PAGE,
+        };
+        assert_eq!(reading.request(), begin);
+        let entry = |key: &str| Entry {
+            key: format!("/taketurns/x/0/{key}").into_bytes(),
+            value: key.as_bytes().to_vec(),
+            created: 1,
+            lease: 0,
+        };
+        let first = Answer::Found { revision: 9, entries: vec![entry("6f/r"), entry("lead")], more: true };
+        assert_eq!(reading.hear(first), Ok(None));
+        let Request::Range { from, revision: 9, .. } = reading.request() else { panic!("the next page") };
+        assert_eq!(from, b"/taketurns/x/0/lead\0");
+        let last = Answer::Found { revision: 12, entries: vec![entry("m"), entry("seq")], more: false };
+        let pair = |key: &str| (key.as_bytes().to_vec(), key.as_bytes().to_vec());
+        let shard = Shard { seq: Some("seq".to_owned()), entries: vec![pair("6f/r"), pair("m")] };
+        assert_eq!(reading.hear(last), Ok(Some(shard)));
+        let empty = Answer::Found { revision: 1, entries: Vec::new(), more: true };
+        assert!(Reading::new(Keys::of("x").expect("plain")).hear(empty).is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! A server that wants to lead, and waits while another one does.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::candidacy::{Candidacy, Outcome};
+use super::config::{EtcdConfig, EtcdError};
+use super::keys::Keys;
+use super::lease::Lease;
+use super::members::Members;
+use super::message::{Claim, Trouble};
+use super::store::{EtcdStore, Fresh};
+use crate::net::now;
+use crate::protocol::Entropy;
+use crate::session::Epoch;
+use crate::time::Instant;
+
+/// A server that stands by until nobody else leads.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use taketurns::etcd::{Candidate, EtcdConfig, Step};
+/// use taketurns::net::{EventLoop, now, os_entropy};
+/// use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+/// use taketurns::store::Store as _;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let members = ["http://10.0.0.1:2379", "http://10.0.0.2:2379", "http://10.0.0.3:2379"];
+/// let config = EtcdConfig::new(members.map(String::from).to_vec(), "games", "10.0.1.1:5001");
+/// let mut candidate = Candidate::new(config, os_entropy())?;
+/// let mut store = loop {
+///     match candidate.step()? {
+///         Step::Leads(store) => break store,
+///         Step::Behind(leader) => println!("standing by, {leader:?} leads"),
+///         Step::NoAnswer(why) => println!("standing by, etcd does not answer: {why}"),
+///     }
+/// };
+/// let server = TurnServer::restore(now(), TurnServerConfig::default(), os_entropy(), &store.load()?)?;
+/// let mut event_loop = EventLoop::new(server)?;
+/// event_loop.store_in(store, Duration::from_secs(3))?;
+/// event_loop.driver_mut().listen("10.0.1.1:5001".parse()?)?;
+/// event_loop.run(|_driver, event| println!("{event:?}"))?; // fails when the lead is lost
+/// # Ok(()) }
+/// ```
+pub struct Candidate {
+    config: EtcdConfig,
+    keys: Keys,
+    ttl: u64,
+    members: Members,
+    candidacy: Candidacy,
+    /// When its lease was asked for.
+    since: Instant,
+    /// The epoch, if nothing is stored yet, or a new one is wanted.
+    fresh: Epoch,
+    wants_new_epoch: bool,
+}
+
+/// The news of a candidate.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "few are made, and the large one once")]
+pub enum Step {
+    /// This server leads. Its store is to be loaded, and then to be [given](crate::net::EventLoop::store_in)
+    /// to an event loop.
+    Leads(EtcdStore),
+    /// Another one does: the address that it advertises, if that can be read.
+    Behind(Option<String>),
+    /// etcd did not answer, or refused, and why. It is asked again in the next step.
+    NoAnswer(String),
+}
+
+impl Candidate {
+    /// A server that stands by from its first step on.
+    ///
+    /// # Errors
+    ///
+    /// When the settings make no sense.
+    pub fn new(config: EtcdConfig, mut entropy: Entropy) -> Result<Candidate, EtcdError> {
+        let (keys, ttl, members) = (config.keys()?, config.ttl_seconds()?, Members::new(&config)?);
+        let mut id = [0; 16];
+        entropy(&mut id);
+        let id = u128::from_le_bytes(id);
+        let claim = Claim { id: format!("{id:032x}"), at: config.advertise.clone() };
+        let candidacy = Candidacy::new(keys.clone(), claim, ttl);
+        let (fresh, since) = (Epoch::random(&mut entropy), now().instant);
+        Ok(Candidate { config, keys, ttl, members, candidacy, since, fresh, wants_new_epoch: false })
+    }
+
+    /// Begins another epoch when it leads: an old snapshot of etcd was put back, whose turns are granted
+    /// again.
+    #[must_use]
+    pub fn with_new_epoch(mut self) -> Candidate {
+        self.wants_new_epoch = true;
+        self
+    }
+
+    /// Campaigns, or waits behind another server for a second at most: so this is for a thread of the host's.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub fn step(&mut self) -> io::Result<Step> {
+        loop {
+            if self.candidacy.wants_lease() {
+                self.since = now().instant;
+            }
+            let answer = self.members.ask(&self.candidacy.request());
+            match answer.and_then(|answer| self.candidacy.hear(answer)) {
+                Ok(Outcome::GoesOn) => {}
+                Ok(Outcome::Leads { lease, fence }) => return self.lead(lease, fence).map(Step::Leads),
+                Ok(Outcome::Behind { leader, revision }) => {
+                    self.members.wait_for_change(&self.keys.lead(), revision);
+                    return Ok(Step::Behind(leader.map(|leader| leader.at)));
+                }
+                Err(trouble) => {
+                    if matches!(trouble, Trouble::Refused { .. }) {
+                        self.candidacy.refused();
+                    }
+                    return Ok(Step::NoAnswer(trouble.to_string()));
+                }
+            }
+        }
+    }
+
+    fn lead(&self, lease: i64, fence: i64) -> io::Result<EtcdStore> {
+        // The settings were good when this was made.
+        let members = || Members::new(&self.config).map_err(io::Error::other);
+        let ttl = Duration::from_secs(self.ttl);
+        let lease = Lease::keep(lease, self.since, ttl, members()?)?;
+        let fresh = Fresh { epoch: self.fresh, is_wanted: self.wants_new_epoch };
+        Ok(EtcdStore::new(self.keys.clone(), fence, lease, members()?, fresh))
+    }
+}
+
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidate").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! Settings of a server that shares an order with others through etcd.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::keys::Keys;
+
+/// Where etcd is, and who this server is there.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct EtcdConfig {
+    /// The members, such as `http://10.0.0.1:2379`. One that does not answer is followed by the next.
+    pub members: Vec<String>,
+    /// The name of the order: servers with the same one stand by for each other. 1 to 64 letters, digits and
+    /// `-_.`.
+    pub cluster: String,
+    /// Where clients find this server, for people who look at another one that stands by.
+    pub advertise: String,
+    /// How long a leader that is silent keeps the lead, in whole seconds. Default 5 s, at least 2 s.
+    ///
+    /// etcd takes up to 3 s to replace its own leader, and nobody can keep a lease alive meanwhile: with less
+    /// than 5 s a healthy server may lose the lead.
+    pub ttl: Duration,
+    /// User and password, if etcd asks for them.
+    pub user: Option<(String, String)>,
+    /// TLS towards members whose address begins with `https:`. Needs the feature `tls`.
+    pub tls: EtcdTls,
+}
+
+/// Files of TLS towards etcd, as PEM.
+#[derive(Clone, Default)]
+pub struct EtcdTls {
+    /// The authorities of the members. Default: those of the system.
+    pub authorities: Option<Vec<u8>>,
+    /// The certificate to show, with those that lead to its authority, and its key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl EtcdConfig {
+    /// Settings with the default times, without user and TLS.
+    #[must_use]
+    pub fn new(members: Vec<String>, cluster: impl Into<String>, advertise: impl Into<String>) -> EtcdConfig {
+        EtcdConfig {
+            members,
+            cluster: cluster.into(),
+            advertise: advertise.into(),
+            ttl: Duration::from_secs(5),
+            user: None,
+            tls: EtcdTls::default(),
+        }
+    }
+
+    pub(super) fn keys(&self) -> Result<Keys, EtcdError> {
+        Keys::of(&self.cluster).ok_or_else(|| EtcdError::Cluster(self.cluster.clone()))
+    }
+
+    pub(super) fn ttl_seconds(&self) -> Result<u64, EtcdError> {
+        let ttl = self.ttl;
+        if ttl.subsec_nanos() > 0 || ttl < Duration::from_secs(2) {
+            return Err(EtcdError::Ttl(ttl));
+        }
+        Ok(ttl.as_secs())
+    }
+
+    /// The addresses without a slash at the end.
+    pub(super) fn urls(&self) -> Result<Vec<String>, EtcdError> {
+        if self.members.is_empty() {
+            return Err(EtcdError::Member(String::new()));
+        }
+        self.members.iter().map(|member| self.url(member)).collect()
+    }
+
+    fn url(&self, member: &str) -> Result<String, EtcdError> {
+        let bad = || EtcdError::Member(member.to_owned());
+        let url = member.strip_suffix('/').unwrap_or(member);
+        let (scheme, host) = url.split_once("://").ok_or_else(bad)?;
+        let is_host =
+            !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@".contains(&byte));
+        match scheme {
+            "http" | "https" if !is_host => Err(bad()),
+            "http" => Ok(url.to_owned()),
+            "https" if cfg!(feature = "tls") => Ok(url.to_owned()),
+            "https" => Err(EtcdError::NoTls(member.to_owned())),
+            _ => Err(bad()),
+        }
+    }
+}
+
+/// Passwords and keys are not shown.
+impl fmt::Debug for EtcdConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtcdConfig")
+            .field("members", &self.members)
+            .field("cluster", &self.cluster)
+            .field("advertise", &self.advertise)
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EtcdTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtcdTls").finish_non_exhaustive()
+    }
+}
+
+type AgentBuilder = ureq::config::ConfigBuilder<ureq::typestate::AgentScope>;
+
+/// Has an agent use the files of TLS.
+#[cfg(not(feature = "tls"))]
+pub(super) fn secure(agent: AgentBuilder, _: &EtcdConfig) -> Result<AgentBuilder, EtcdError> {
+    Ok(agent)
+}
+
+#[cfg(feature = "tls")]
+pub(super) fn secure(agent: AgentBuilder, config: &EtcdConfig) -> Result<AgentBuilder, EtcdError> {
+    use std::sync::Arc;
+
+    use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+
+    let certificates = |pem: &[u8]| {
+        let found = parse_pem(pem).filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+            Ok(_) => None,
+            Err(error) => Some(Err(EtcdError::Tls(error.to_string()))),
+        });
+        let found: Vec<Certificate<'static>> = found.collect::<Result<_, _>>()?;
+        if found.is_empty() { Err(EtcdError::Tls("there is no certificate".to_owned())) } else { Ok(found) }
+    };
+    let authorities = match &config.tls.authorities {
+        Some(pem) => certificates(pem)?,
+        None if config.members.iter().any(|member| member.starts_with("https:")) => {
+            let found = rustls_native_certs::load_native_certs();
+            found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
+        }
+        None => Vec::new(),
+    };
+    let identity = config.tls.identity.as_ref().map(|(chain, key)| {
+        let key = PrivateKey::from_pem(key).map_err(|error| EtcdError::Tls(error.to_string()))?;
+        Ok(ClientCert::new_with_certs(&certificates(chain)?, key))
+    });
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&authorities))
+        .client_cert(identity.transpose()?)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    Ok(agent.tls_config(tls.build()))
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EtcdError {
+    /// The address of a member is none; empty if there is no member at all.
+    Member(String),
+    /// The address of a member needs the feature `tls`.
+    NoTls(String),
+    /// The name of the cluster cannot be part of a key.
+    Cluster(String),
+    /// The time is below 2 s, or has parts of a second.
+    Ttl(Duration),
+    /// A file of TLS cannot be used.
+    Tls(String),
+}
+
+impl fmt::Display for EtcdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EtcdError::Member(member) => {
+                write!(f, "{member:?} is not the address of an etcd, such as http://127.0.0.1:2379")
+            }
+            EtcdError::NoTls(member) => write!(f, "{member}: this build lacks the feature tls"),
+            EtcdError::Cluster(cluster) => {
+                write!(f, "{cluster:?} cannot name a cluster: it has 1 to 64 letters, digits and -_.")
+            }
+            EtcdError::Ttl(ttl) => {
+                write!(f, "{ttl:?} cannot be the time of a lease: it has whole seconds, 2 at least")
+            }
+            EtcdError::Tls(why) => write!(f, "TLS towards etcd: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for EtcdError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_be_used_are_refused_and_passwords_are_not_shown() {
+        let config = |member: &str| EtcdConfig::new(vec![member.to_owned()], "x", "a:1");
+        assert_eq!(config("http://[::1]:2379/").urls(), Ok(vec!["http://[::1]:2379".to_owned()]));
+        for bad in [
+            "",
+            "127.0.0.1:2379",
+            "http://",
+            "http:///",
+            "http://a b",
+            "http://a/b",
+            "ftp://a:1",
+            "http://u@a:1",
+        ] {
+            assert_eq!(config(bad).urls(), Err(EtcdError::Member(bad.to_owned())), "{bad}");
+        }
+        assert_eq!(config("https://a:1").urls().is_ok(), cfg!(feature = "tls"));
+        let mut odd = config("http://a:1");
+        for (ttl, is_good) in [(1, false), (2, true), (5, true)] {
+            odd.ttl = Duration::from_secs(ttl);
+            assert_eq!(odd.ttl_seconds().is_ok(), is_good);
+        }
+        odd.ttl = Duration::from_millis(2500);
+        assert!(odd.ttl_seconds().is_err());
+        odd.cluster = "a/b".to_owned();
+        assert_eq!(odd.keys(), Err(EtcdError::Cluster("a/b".to_owned())));
+        odd.user = Some(("root".to_owned(), "hidden".to_owned()));
+        assert!(!format!("{odd:?}").contains("hidden"));
+    }
+}

@@ -1,0 +1,126 @@
+//! The members of an etcd: asked over HTTP, in turn, until one answers. All waiting is done here.
+
+use std::io::{BufRead as _, BufReader};
+use std::time::Duration;
+
+use log::{info, warn};
+use ureq::Agent;
+
+use super::config::{self, EtcdConfig, EtcdError};
+use super::message::{self, Answer, Request, Trouble};
+
+/// Time for an answer. A leader that is lost is replaced in 1.5 to 3 s, and a member that has lost it does
+/// not answer meanwhile.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// The longest answer, in bytes: a page of entries.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Pause after an attempt that failed, so that members that refuse at once are not asked without end.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The members of one cluster. Not shared: who wants to ask at the same time has members of its own, and
+/// with them connections of its own.
+pub(super) struct Members {
+    agent: Agent,
+    urls: Vec<String>,
+    /// The one that is asked next.
+    at: usize,
+    user: Option<(String, String)>,
+    token: Option<String>,
+    /// The last attempt failed, and that was said.
+    is_failing: bool,
+}
+
+impl Members {
+    pub(super) fn new(config: &EtcdConfig) -> Result<Members, EtcdError> {
+        let agent = Agent::config_builder()
+            .timeout_global(Some(ANSWER_WITHIN))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            // A proxy of the environment is for the way out, and etcd is next door.
+            .proxy(None);
+        Ok(Members {
+            agent: config::secure(agent, config)?.build().new_agent(),
+            urls: config.urls()?,
+            at: 0,
+            user: config.user.clone(),
+            token: None,
+            is_failing: false,
+        })
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.urls.len()
+    }
+
+    /// Asks one member. Without an answer, or with a refusal, another one is asked next time, after a pause.
+    pub(super) fn ask(&mut self, request: &Request) -> Result<Answer, Trouble> {
+        let answer = self.authenticated(request);
+        match &answer {
+            Ok(_) if std::mem::take(&mut self.is_failing) => info!("etcd {} answers", self.urls[self.at]),
+            Ok(_) => {}
+            Err(trouble) => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    warn!("etcd {}: {trouble}; asking again", self.urls[self.at]);
+                }
+                self.at = (self.at + 1) % self.urls.len();
+                pause();
+            }
+        }
+        answer
+    }
+
+    /// Asks with a token, if there is a user, and with a new one if the old one is refused.
+    fn authenticated(&mut self, request: &Request) -> Result<Answer, Trouble> {
+        let Some((user, password)) = self.user.clone() else { return self.post(request) };
+        if self.token.is_some() {
+            match self.post(request) {
+                Err(trouble) if trouble.is_unauthenticated() => self.token = None,
+                answer => return answer,
+            }
+        }
+        if let Answer::Authenticated { token } = self.post(&Request::Authenticate { user, password })? {
+            self.token = Some(token);
+        }
+        self.post(request)
+    }
+
+    fn post(&self, request: &Request) -> Result<Answer, Trouble> {
+        let silent = |error: ureq::Error| Trouble::Silent(error.to_string());
+        let mut response = self.begin(request.path()).send(request.body()).map_err(silent)?;
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        request.answer(response.status().as_u16(), &body.map_err(silent)?)
+    }
+
+    fn begin(&self, path: &str) -> ureq::RequestBuilder<ureq::typestate::WithBody> {
+        let post = self.agent.post(format!("{}{path}", self.urls[self.at]));
+        match &self.token {
+            Some(token) => post.header("Authorization", token),
+            None => post,
+        }
+    }
+
+    /// Waits until `key` changes after `revision`, for a second at most. It returns early if it cannot watch,
+    /// and says nothing of what it has seen: the caller looks again in any case.
+    pub(super) fn wait_for_change(&self, key: &str, revision: i64) {
+        let response = self.begin("/v3/watch").send(message::watch(key, revision + 1));
+        let Ok(response) = response else { return pause() };
+        for line in BufReader::new(response.into_body().into_reader()).lines() {
+            match line {
+                Ok(line) if !message::is_change(&line) => {}
+                Ok(_) => return,
+                // The time is over, or the member is gone.
+                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return,
+                Err(_) => return pause(),
+            }
+        }
+        pause();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "no loop waits for this thread")]
+fn pause() {
+    std::thread::sleep(PAUSE);
+}

@@ -1,0 +1,130 @@
+//! The commits of one term: a transaction for each, and what its answer means. No I/O.
+//!
+//! A commit has two guards. *Fence*: `lead` is still the one of this term, which its create revision F names,
+//! so nobody else leads. *Sequence*: the last commit is the one that this commit follows, so a try of an
+//! earlier one that was carried out late, after its answer was given up, changes nothing. Without the
+//! sequence late tries overwrite newer values; without the fence a server that was deposed, and does not know
+//! it yet, commits and stops the one that leads.
+//!
+//! A commit is tried until it is decided: the same transaction again may find that an earlier try has
+//! counted, and then `seq` says so.
+
+use super::keys::Keys;
+use super::message::{Answer, Compare, Op, Trouble, Txn};
+use crate::record::Change;
+
+/// The leadership of one server, from a campaign on.
+#[derive(Debug, Clone)]
+pub(super) struct Term {
+    keys: Keys,
+    /// The revision at which its `lead` was created.
+    fence: i64,
+    /// What `seq` has if nobody else has committed; `None` if there is no such key.
+    seq: Option<String>,
+    /// Commits of this term.
+    commits: u64,
+}
+
+/// The fate of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is stored.
+    Durable,
+    /// It is not and never will be: another server has taken over.
+    Fenced,
+}
+
+impl Term {
+    /// Goes on behind the commit that the take-over has read.
+    pub(super) fn new(keys: Keys, fence: i64, seq: Option<String>) -> Term {
+        Term { keys, fence, seq, commits: 0 }
+    }
+
+    /// What `seq` has after the next commit.
+    fn next(&self) -> String {
+        format!("{}:{}", self.fence, self.commits + 1)
+    }
+
+    /// The next commit. It is the same until it is decided.
+    pub(super) fn commit(&self, changes: &[Change]) -> Txn {
+        let seq = self.keys.seq();
+        let sequence = match &self.seq {
+            Some(value) => Compare::Value { key: seq.clone(), value: value.clone() },
+            None => Compare::Created { key: seq.clone(), revision: 0 },
+        };
+        let changes = changes.iter().map(|change| {
+            let key = self.keys.entry(change.key());
+            match change {
+                Change::Put { value, .. } => Op::Put { key, value: value.clone(), lease: 0 },
+                Change::Delete { .. } => Op::Delete { key },
+            }
+        });
+        let put = Op::Put { key: seq.clone(), value: self.next().into_bytes(), lease: 0 };
+        Txn {
+            compare: vec![Compare::Created { key: self.keys.lead(), revision: self.fence }, sequence],
+            then: std::iter::once(put).chain(changes).collect(),
+            otherwise: seq,
+        }
+    }
+
+    /// Takes the answer to the commit. One that is malformed decides nothing.
+    pub(super) fn hear(&mut self, answer: &Answer) -> Result<Verdict, Trouble> {
+        let Answer::Decided { succeeded, found, .. } = answer else {
+            return Err(Trouble::Malformed("an answer to something else".to_owned()));
+        };
+        let next = self.next();
+        let has_counted = found.as_ref().is_some_and(|seq| seq.value == next.as_bytes());
+        if !succeeded && !has_counted {
+            return Ok(Verdict::Fenced);
+        }
+        self.commits += 1;
+        self.seq = Some(next);
+        Ok(Verdict::Durable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::Entry;
+    use super::*;
+    use crate::record::Key;
+
+    fn answer(succeeded: bool, seq: Option<&str>) -> Answer {
+        let found = seq.map(|seq| Entry { key: Vec::new(), value: seq.into(), created: 1, lease: 0 });
+        Answer::Decided { revision: 9, succeeded, found }
+    }
+
+    fn guard(txn: &Txn) -> &Compare {
+        &txn.compare[1]
+    }
+
+    #[test]
+    fn each_commit_follows_the_one_before() {
+        let keys = Keys::of("x").expect("plain");
+        let mut term = Term::new(keys.clone(), 12, None);
+        let put = Change::Put { key: Key::Meta, value: b"v".to_vec() };
+        let first = term.commit(std::slice::from_ref(&put));
+        assert_eq!(first.compare[0], Compare::Created { key: keys.lead(), revision: 12 });
+        assert_eq!(guard(&first), &Compare::Created { key: keys.seq(), revision: 0 });
+        let seq = |value: &str| Op::Put { key: keys.seq(), value: value.into(), lease: 0 };
+        let meta = Op::Put { key: "/taketurns/x/0/m".to_owned(), value: b"v".to_vec(), lease: 0 };
+        assert_eq!(first.then, [seq("12:1"), meta]);
+        assert_eq!(term.commit(&[put]), first, "the same until it is decided");
+        assert_eq!(term.hear(&answer(true, None)), Ok(Verdict::Durable));
+        let second = term.commit(&[Change::Delete { key: Key::Meta }]);
+        assert_eq!(guard(&second), &Compare::Value { key: keys.seq(), value: "12:1".to_owned() });
+        assert_eq!(second.then, [seq("12:2"), Op::Delete { key: "/taketurns/x/0/m".to_owned() }]);
+        assert_eq!(second.otherwise, keys.seq());
+    }
+
+    #[test]
+    fn a_try_that_counted_unheard_is_known_by_its_sequence_and_all_else_fences() {
+        let term = || Term::new(Keys::of("x").expect("plain"), 12, Some("7:3".to_owned()));
+        assert_eq!(term().hear(&answer(false, Some("12:1"))), Ok(Verdict::Durable));
+        for seq in [Some("7:3"), Some("12:2"), Some("13:1"), Some(""), None] {
+            assert_eq!(term().hear(&answer(false, seq)), Ok(Verdict::Fenced), "{seq:?}");
+        }
+        let other = Answer::KeptAlive { ttl: 5 };
+        assert!(term().hear(&other).is_err());
+    }
+}

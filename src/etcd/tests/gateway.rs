@@ -1,0 +1,212 @@
+//! An etcd in memory, and a network to it that loses, delays and repeats requests.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+
+use super::super::message::{Answer, Compare, Entry, Op, Request, Trouble};
+
+/// A time: 100 ms.
+pub(super) type Tick = u64;
+
+/// Guards that the etcd ignores, so that the judge has something to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Ignores {
+    pub(super) fence: bool,
+    pub(super) sequence: bool,
+}
+
+type Entries = BTreeMap<Vec<u8>, Entry>;
+
+#[derive(Debug, Default)]
+pub(super) struct Etcd {
+    revision: i64,
+    entries: Entries,
+    /// As they were at revisions that are read in pages.
+    snapshots: BTreeMap<i64, Entries>,
+    /// When each lease ends, and how long it lasts.
+    leases: BTreeMap<i64, (Tick, u64)>,
+    leases_made: i64,
+    ignores: Ignores,
+}
+
+impl Etcd {
+    pub(super) fn new(ignores: Ignores) -> Etcd {
+        // A revision of 0 is none.
+        Etcd { revision: 1, ignores, ..Etcd::default() }
+    }
+
+    pub(super) fn value(&self, key: &str) -> Option<&Entry> {
+        self.entries.get(key.as_bytes())
+    }
+
+    pub(super) fn expire(&mut self, now: Tick) {
+        let ended: Vec<i64> =
+            self.leases.iter().filter(|(_, (ends, _))| *ends <= now).map(|(lease, _)| *lease).collect();
+        ended.into_iter().for_each(|lease| self.revoke(lease));
+    }
+
+    fn revoke(&mut self, lease: i64) {
+        self.leases.remove(&lease);
+        self.revision += 1;
+        self.entries.retain(|_, entry| entry.lease != lease);
+    }
+
+    pub(super) fn carry_out(&mut self, now: Tick, request: &Request) -> Result<Answer, Trouble> {
+        let gone = || Trouble::Refused { status: 404, why: "requested lease not found".to_owned() };
+        match request {
+            Request::Grant { ttl } => {
+                self.leases_made += 1;
+                self.leases.insert(self.leases_made, (now + 10 * ttl, 10 * ttl));
+                Ok(Answer::Granted { lease: self.leases_made, ttl: *ttl })
+            }
+            Request::KeepAlive { lease } => match self.leases.get_mut(lease) {
+                Some((ends, lasts)) => {
+                    *ends = now + *lasts;
+                    Ok(Answer::KeptAlive { ttl: *lasts / 10 })
+                }
+                None => Ok(Answer::KeptAlive { ttl: 0 }),
+            },
+            Request::Revoke { lease } if !self.leases.contains_key(lease) => Err(gone()),
+            Request::Revoke { lease } => {
+                self.revoke(*lease);
+                Ok(Answer::Revoked)
+            }
+            Request::Get { key } => {
+                let entries = self.value(key).cloned().into_iter().collect();
+                Ok(Answer::Found { revision: self.revision, entries, more: false })
+            }
+            Request::Range { from, end, revision, limit } => {
+                let revision = if *revision == 0 { self.revision } else { *revision };
+                let entries = self.snapshots.get(&revision).unwrap_or(&self.entries);
+                let found = entries.range(from.clone()..end.clone()).map(|(_, entry)| entry.clone());
+                let mut found: Vec<Entry> = found.take(limit + 1).collect();
+                let more = found.len() > *limit;
+                found.truncate(*limit);
+                if more && revision == self.revision {
+                    self.snapshots.insert(revision, self.entries.clone());
+                }
+                Ok(Answer::Found { revision, entries: found, more })
+            }
+            Request::Txn(txn) => {
+                let succeeded = txn.compare.iter().all(|compare| self.is_true(compare));
+                let leases_exist = txn.then.iter().all(|op| match op {
+                    Op::Put { lease, .. } => *lease == 0 || self.leases.contains_key(lease),
+                    Op::Delete { .. } => true,
+                });
+                if !succeeded {
+                    let found = self.value(&txn.otherwise).cloned();
+                    return Ok(Answer::Decided { revision: self.revision, succeeded, found });
+                }
+                if !leases_exist {
+                    return Err(gone());
+                }
+                assert!(txn.then.len() <= 128, "etcd takes 128 operations, and these are {}", txn.then.len());
+                self.revision += 1;
+                txn.then.iter().for_each(|op| self.apply(op));
+                Ok(Answer::Decided { revision: self.revision, succeeded, found: None })
+            }
+            Request::Authenticate { .. } => unreachable!("there is no user"),
+        }
+    }
+
+    fn is_true(&self, compare: &Compare) -> bool {
+        match compare {
+            Compare::Created { key, revision } => {
+                let is_ignored = match (key.ends_with("/lead"), *revision) {
+                    (true, 1..) => self.ignores.fence,
+                    (true, _) => false,
+                    (false, _) => self.ignores.sequence,
+                };
+                is_ignored || self.value(key).map_or(0, |entry| entry.created) == *revision
+            }
+            Compare::Value { key, value } => {
+                self.ignores.sequence || self.value(key).is_some_and(|entry| entry.value == value.as_bytes())
+            }
+        }
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Put { key, value, lease } => {
+                let key = key.clone().into_bytes();
+                let created = self.entries.get(&key).map_or(self.revision, |entry| entry.created);
+                let entry = Entry { key: key.clone(), value: value.clone(), created, lease: *lease };
+                self.entries.insert(key, entry);
+            }
+            Op::Delete { key } => drop(self.entries.remove(key.as_bytes())),
+        }
+    }
+}
+
+/// Requests and answers that are on their way.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    requests: Vec<(Tick, Sender, Request)>,
+    answers: Vec<(Tick, Sender, Result<Answer, Trouble>)>,
+    /// Requests that were carried out when nobody waited for their answer any more.
+    pub(super) late: u64,
+}
+
+/// Who waits for an answer: a server, and the number of its attempt.
+pub(super) type Sender = (usize, u64);
+
+impl Network {
+    pub(super) fn send(
+        &mut self,
+        now: Tick,
+        is_healed: bool,
+        from: Sender,
+        request: &Request,
+        rng: &mut Rng,
+    ) {
+        let mut copies = 1;
+        if !is_healed {
+            copies = match rng.u8(..40) {
+                0..3 => 0,
+                3 => 2,
+                _ => 1,
+            };
+        }
+        for _ in 0..copies {
+            let delay = match rng.u8(..30) {
+                _ if is_healed => 0,
+                0 => rng.u64(10..120),
+                1..8 => rng.u64(1..15),
+                _ => 0,
+            };
+            self.requests.push((now + delay, from, request.clone()));
+        }
+    }
+
+    /// Carries out what has arrived, in any order.
+    pub(super) fn arrive(
+        &mut self,
+        now: Tick,
+        is_healed: bool,
+        etcd: &mut Etcd,
+        waits: impl Fn(Sender) -> bool,
+        rng: &mut Rng,
+    ) {
+        let (mut arrived, under_way): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.requests).into_iter().partition(|(at, ..)| *at <= now);
+        self.requests = under_way;
+        rng.shuffle(&mut arrived);
+        for (_, from, request) in arrived {
+            self.late += u64::from(!waits(from));
+            let answer = etcd.carry_out(now, &request);
+            if is_healed || rng.u8(..12) > 0 {
+                let delay = if is_healed || rng.u8(..8) > 0 { 0 } else { rng.u64(1..20) };
+                self.answers.push((now + delay, from, answer));
+            }
+        }
+    }
+
+    /// Takes the answers that have come.
+    pub(super) fn answers(&mut self, now: Tick) -> Vec<(Sender, Result<Answer, Trouble>)> {
+        let (come, under_way): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.answers).into_iter().partition(|(at, ..)| *at <= now);
+        self.answers = under_way;
+        come.into_iter().map(|(_, from, answer)| (from, answer)).collect()
+    }
+}
