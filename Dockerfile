@@ -13,7 +13,7 @@ RUN find . -type f ! -name '*.rs' ! -name Cargo.toml ! -name Cargo.lock -delete 
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
-ARG FEATURES=journal,status,tls,web-socket
+ARG FEATURES=etcd,journal,status,tls,web-socket
 # Static, for whatever machine builds. Cargo applies the flags to build scripts as well, unless a target is named.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 COPY --from=skeleton /src .

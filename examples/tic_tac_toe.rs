@@ -104,7 +104,9 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
         discard: options.discard_journal,
         ..Keeping::default()
     };
-    let mut service = Service::listen_turns(config, &options.listen, extras, keeping)?;
+    let Some(mut service) = Service::listen_turns(config, &options.listen, extras, keeping)? else {
+        return Ok(());
+    };
     let page = page(&mut service.event_loop, options)?;
     service.announce();
     for addr in page {

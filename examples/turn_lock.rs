@@ -38,7 +38,8 @@ use taketurns::turn::{Demand, Demands, HoldMax};
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal.
 Ctrl-Z suspends the command, too. If its turn is over before it is resumed, it is killed.")]
 struct Options {
-    /// the server, as HOST:PORT. Default: the environment variable TAKETURNS_CONNECT, else 127.0.0.1:5001
+    /// the server, as HOST:PORT, or several with commas between, which stand by for each other. Default: the
+    /// environment variable TAKETURNS_CONNECT, else 127.0.0.1:5001
     #[argh(option, arg_name = "addr", default = "common::default_server()")]
     connect: String,
 
@@ -112,7 +113,9 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     config.rules.demands = Demands::Only(Demand::Ask);
     config.rules.hold_max = HoldMax::Unlimited;
     config.rules.turn_grace = Duration::from_secs(10);
-    let service = Service::listen_turns(config, &options.listen, extras, Keeping::default())?;
+    let Some(service) = Service::listen_turns(config, &options.listen, extras, Keeping::default())? else {
+        return Ok(());
+    };
     service.announce();
     service.run(|_, _, _| {})
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use common::access::Access;
 use common::answers::Answers;
-use common::keeping::Keeping;
+use common::keeping::{Etcd, Keeping};
 use common::options::{self, Extras, Framings, wrong_usage};
 use common::server::{Service, Site};
 use common::web::Web;
@@ -97,7 +97,38 @@ struct Options {
     #[argh(option, arg_name = "dir")]
     journal: Option<String>,
 
-    /// the journal is a restored backup: turns granted since then are granted again, so a new epoch begins
+    /// members of an etcd, with commas between, as in http://10.0.0.1:2379,http://10.0.0.2:2379: seats, turns
+    /// and answers are kept there, and this server stands by while another one leads. Needs the feature etcd,
+    /// and --cluster. Default: none
+    #[argh(option, arg_name = "urls")]
+    etcd: Option<String>,
+
+    /// name of the servers that stand by for each other, in etcd
+    #[argh(option, arg_name = "name")]
+    cluster: Option<String>,
+
+    /// where clients find this server, for people who look at one that stands by. Default: what it listens on
+    #[argh(option, arg_name = "addr")]
+    advertise: Option<String>,
+
+    /// user of etcd. The environment variable TAKETURNS_ETCD_PASSWORD has the password
+    #[argh(option, arg_name = "name")]
+    etcd_user: Option<String>,
+
+    /// the authorities of an etcd with TLS (PEM). Default: those of this system
+    #[argh(option, arg_name = "file")]
+    etcd_ca: Option<String>,
+
+    /// the certificate to show to etcd (PEM)
+    #[argh(option, arg_name = "file")]
+    etcd_cert: Option<String>,
+
+    /// the private key of that certificate (PEM)
+    #[argh(option, arg_name = "file")]
+    etcd_key: Option<String>,
+
+    /// the journal, or etcd, is a restored backup: turns granted since then are granted again, so a new epoch
+    /// begins
     #[argh(switch)]
     new_epoch: bool,
 
@@ -168,6 +199,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
         discard: options.discard_journal,
         export: options.export.as_deref(),
         import: options.import.as_deref(),
+        etcd: etcd(options),
     };
     if keeping.move_files()? {
         return Ok(());
@@ -188,16 +220,16 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     config
         .check()
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
-    let (turns, store) = keeping.serve(config)?;
+    let listen = site.listen().to_vec();
+    let Some((turns, kept)) = keeping.serve(config, &listen, &mut site.status)? else { return Ok(()) };
+    site.hands_over = options.etcd.is_some();
     site.limits.wire_ping = options.web_ping.filter(|every| !every.is_zero());
     let mut service = Service::listen(turns, site, access.map(Access::into_reload))?;
     if let Some(rules) = rules {
         let set = |server: &mut TurnServer, links: &mut _| server.set_access(now(), rules, links);
         service.event_loop.driver_mut().act(now(), set).map_err(|error| error.to_string())?;
     }
-    if let Some(store) = store {
-        store.serve(&mut service.event_loop)?;
-    }
+    kept.serve(&mut service.event_loop)?;
     let web = Web { is_on: options.web_socket, origins: &options.web_origin, hosts: &options.web_host };
     web.offer(service.event_loop.driver_mut())?;
     service.announce();
@@ -212,6 +244,33 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
             }
         }
         _ => {}
+    })
+}
+
+/// The etcd of the options.
+fn etcd(options: &Options) -> Option<Etcd<'_>> {
+    let Some(members) = &options.etcd else {
+        let needy = [
+            ("--cluster", &options.cluster),
+            ("--advertise", &options.advertise),
+            ("--etcd-user", &options.etcd_user),
+            ("--etcd-ca", &options.etcd_ca),
+            ("--etcd-cert", &options.etcd_cert),
+            ("--etcd-key", &options.etcd_key),
+        ];
+        if let Some((option, _)) = needy.iter().find(|(_, value)| value.is_some()) {
+            wrong_usage(format_args!("{option} needs --etcd URLS"));
+        }
+        return None;
+    };
+    Some(Etcd {
+        members,
+        cluster: options.cluster.as_deref(),
+        advertise: options.advertise.as_deref(),
+        user: options.etcd_user.as_deref(),
+        authorities: options.etcd_ca.as_deref(),
+        certificate: options.etcd_cert.as_deref(),
+        key: options.etcd_key.as_deref(),
     })
 }
 

@@ -22,6 +22,8 @@ pub mod options;
 pub mod output;
 pub mod server;
 pub mod signals;
+#[cfg(feature = "etcd")]
+pub mod standby;
 pub mod state;
 pub mod status;
 #[cfg(unix)]

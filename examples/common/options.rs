@@ -239,6 +239,8 @@ fn spell_out(
 fn version(program: &str) -> String {
     let features = [
         ("status", cfg!(feature = "status")),
+        ("journal", cfg!(feature = "journal")),
+        ("etcd", cfg!(feature = "etcd")),
         ("tls", cfg!(feature = "tls")),
         ("web-socket", cfg!(feature = "web-socket")),
     ];

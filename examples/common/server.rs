@@ -24,7 +24,9 @@ pub struct Site {
     tls: Option<Listening>,
     /// Whether access rules limit which clients may take part.
     pub has_access_rules: bool,
-    status: Vec<SocketAddr>,
+    pub status: Vec<SocketAddr>,
+    /// Another server takes over when this one ends, and has stood by until now.
+    pub hands_over: bool,
     pub limits: DriverConfig,
     /// The most clients for which there are descriptors.
     pub clients_max: usize,
@@ -58,7 +60,7 @@ impl Site {
         };
         // Some spare connections, so that clients can be told that they are turned away.
         let clients_max = max_connections.saturating_sub(16).max(1);
-        Ok(Site { listen, tls, has_access_rules: false, status, limits, clients_max })
+        Ok(Site { listen, tls, has_access_rules: false, status, hands_over: false, limits, clients_max })
     }
 
     /// Like [`new`](Self::new), for a turn server whose clients may have `max_per_address` seats per address.
@@ -75,6 +77,11 @@ impl Site {
 }
 
 impl Site {
+    /// Where it is to listen.
+    pub fn listen(&self) -> &[SocketAddr] {
+        &self.listen
+    }
+
     /// Returns whether no third party can read the traffic.
     pub fn is_private(&self) -> bool {
         self.tls.is_some() || self.listen.iter().all(|addr| addr.ip().to_canonical().is_loopback())
@@ -131,27 +138,30 @@ pub struct Strays {
 const REFUSES_FOR: Duration = Duration::from_secs(1);
 
 impl Service<TurnServer> {
-    /// Starts a turn server on the addresses of `--listen`, or the default ones.
+    /// Starts a turn server on the addresses of `--listen`, or the default ones; `None` if a signal came
+    /// while another server led.
     pub fn listen_turns(
         config: TurnServerConfig,
         listen: &[String],
         extras: &Extras,
         keeping: Keeping<'_>,
-    ) -> Result<Service<TurnServer>, String> {
-        let (turns, store) = keeping.serve(config)?;
-        let mut service = Service::listen(turns, Site::of_turns(listen, None, None, extras)?, None)?;
-        if let Some(store) = store {
-            store.serve(&mut service.event_loop)?;
-        }
-        Ok(service)
+    ) -> Result<Option<Service<TurnServer>>, String> {
+        let mut site = Site::of_turns(listen, None, None, extras)?;
+        let Some((turns, kept)) = keeping.serve(config, &site.listen, &mut site.status)? else {
+            return Ok(None);
+        };
+        site.hands_over = keeping.etcd.is_some();
+        let mut service = Service::listen(turns, site, None)?;
+        kept.serve(&mut service.event_loop)?;
+        Ok(Some(service))
     }
 }
 
 impl<P: Show + 'static> Service<P> {
-    /// Listens, and serves the status on its address. The first signal drains. SIGHUP reads files again if
-    /// there are any: those of TLS, and others through `reload`.
+    /// Listens, and serves the status on its address. The first signal drains, or hands over. SIGHUP reads
+    /// files again if there are any: those of TLS, and others through `reload`.
     pub fn listen(protocol: P, site: Site, reload: Option<Reload<P>>) -> Result<Service<P>, String> {
-        let Site { listen, tls, has_access_rules, status, limits, .. } = site;
+        let Site { listen, tls, has_access_rules, status, hands_over, limits, .. } = site;
         let mut event_loop =
             EventLoop::with_config(protocol, limits).map_err(|error| super::advise(&error))?;
         let bound = addresses::listen(event_loop.driver_mut(), &listen, tls.as_ref())?;
@@ -164,13 +174,18 @@ impl<P: Show + 'static> Service<P> {
         let noted = Arc::clone(&drained_at);
         let mut reloads: Vec<Reload<P>> = reload.into_iter().collect();
         reloads.extend(tls.map(|tls| tls.into_reload(bound.clone())));
+        if hands_over {
+            // They were read when it began to stand by, which may be long ago.
+            reloads.iter_mut().for_each(|reload| reload(&handle));
+        }
         let reload = (!reloads.is_empty()).then(|| {
             let handle = event_loop.handle();
             Box::new(move || reloads.iter_mut().for_each(|reload| reload(&handle))) as signals::Reload
         });
         let drain = move || {
             let _ = noted.set(now().instant);
-            handle.drain();
+            // The holder's turn goes on at the next server, and need not end here.
+            if hands_over { handle.stop() } else { handle.drain() }
         };
         signals::on_first_or_reload(drain, reload)?;
         let is_reached = bound.iter().any(|addr| !addr.ip().to_canonical().is_loopback());

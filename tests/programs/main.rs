@@ -27,15 +27,21 @@
 // status.rs      the option for the status listener
 // kept.rs        programs with a journal, killed
 // journal/       a journal whose process is killed
+// cluster/       servers that take over from each other through an etcd
+// histories.rs   clients of many rings, judged by what they have read
 // process/       runs programs, and watches them
 
 mod addresses;
 mod clients;
+#[cfg(feature = "etcd")]
+mod cluster;
 mod counter;
 mod descriptors;
 mod dispatch;
 mod echo;
 mod ends;
+#[cfg(feature = "store")]
+mod histories;
 #[cfg(feature = "journal")]
 mod journal;
 #[cfg(feature = "journal")]

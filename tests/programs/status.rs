@@ -9,7 +9,7 @@ use support::bare::{PATIENCE, connect};
 use crate::process::programs::example_as_here;
 use crate::process::{Process, Stream};
 
-fn status_of(server: &mut Process) -> SocketAddr {
+pub(crate) fn status_of(server: &mut Process) -> SocketAddr {
     let line = server.wait_for_line(
         "address of the status",
         |line| line.text.contains("tatus on http://"),
@@ -20,7 +20,7 @@ fn status_of(server: &mut Process) -> SocketAddr {
 }
 
 /// Asks for `path`. Returns the lines of the answer, as they arrive.
-fn get(addr: SocketAddr, path: &str) -> impl Iterator<Item = String> {
+pub(crate) fn get(addr: SocketAddr, path: &str) -> impl Iterator<Item = String> {
     let mut stream = connect(addr);
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).expect("it reads");
     BufReader::new(stream).lines().map(|line| line.expect("it speaks"))

@@ -69,6 +69,7 @@ fn features() -> String {
     let optional = [
         ("status", cfg!(feature = "status")),
         ("journal", cfg!(feature = "journal")),
+        ("etcd", cfg!(feature = "etcd")),
         ("tls", cfg!(feature = "tls")),
         ("web-socket", cfg!(feature = "web-socket")),
     ];

@@ -1,0 +1,353 @@
+//! `--etcd`: servers that share one order, killed, stopped and cut off, over an etcd of three members.
+
+mod etcd;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use etcd::Etcd;
+use fastrand::Rng;
+use support::bare::{PATIENCE, free_address};
+
+use crate::histories::{judged, pause};
+use crate::process::programs::example_as_here;
+use crate::process::{Line, Process, Reading, Stream};
+use crate::programs::{LinePeer, expect_one_complaint, field, listening_on, numbers_of, turn_client};
+
+/// The longest silence that is promised, with room for a machine that is busy.
+const TAKES_OVER_WITHIN: Duration = Duration::from_secs(20);
+
+/// Servers of one order, each with an address of its own.
+struct Servers {
+    etcd: String,
+    addresses: Vec<String>,
+}
+
+impl Servers {
+    fn new(etcd: &Etcd) -> Servers {
+        Servers { etcd: etcd.urls(), addresses: (0..2).map(|_| free_address()).collect() }
+    }
+
+    fn command(&self, nth: usize) -> Command {
+        let mut command = example_as_here("turn_server");
+        command.args(["--listen", &self.addresses[nth], "--framing", "line"]);
+        command.args(["--etcd", &self.etcd, "--cluster", "games"]);
+        command
+    }
+
+    fn start(&self, nth: usize) -> Process {
+        Process::spawn(&mut self.command(nth))
+    }
+}
+
+fn leads(server: &mut Process) {
+    server.wait_until("address", TAKES_OVER_WITHIN, |seen| seen.iter().find_map(listening_on));
+}
+
+fn stands_by(server: &mut Process, leader: &str) {
+    let words = format!("standing by behind {leader}");
+    server.wait_for_line(&words, |line| line.text.ends_with(&words), PATIENCE);
+}
+
+fn says(words: &'static str) -> impl Fn(&Line) -> bool {
+    move |line| line.stream == Stream::Err && line.text.contains(words)
+}
+
+/// Ann answers turn 1, and Bob holds turn 2. Returns their welcomes, and their connections: a turn ends with
+/// the one of its holder.
+fn begun(address: &str) -> ([String; 2], [LinePeer; 2]) {
+    let mut ann = LinePeer::connect(address, "JOIN ann");
+    let anns = ann.hears("WELCOME ann ");
+    let mut bob = LinePeer::connect(address, "JOIN bob");
+    let bobs = bob.hears("WELCOME bob ");
+    ann.hears("GO turn=1 ");
+    ann.says(&format!("ANSWER turn=1 epoch={} :17", field(&anns, "epoch")));
+    ann.hears("OK turn=1");
+    bob.hears("GO turn=2 ");
+    ([anns, bobs], [ann, bob])
+}
+
+/// Both resume, with their last answers, and Bob still holds turn 2.
+fn go_on(address: &str, [anns, bobs]: &[String; 2]) {
+    let resume = |name: &str, welcome: &str| {
+        let mut peer =
+            LinePeer::connect(address, &format!("JOIN {name} resume={}", field(welcome, "resume")));
+        let again = peer.hears_next();
+        assert_eq!(field(&again, "epoch"), field(welcome, "epoch"), "{again}");
+        (peer, again)
+    };
+    let (mut ann, again) = resume("ann", anns);
+    assert_eq!(field(&again, "last"), "1", "{again}");
+    let (mut bob, _) = resume("bob", bobs);
+    bob.hears("GO turn=2 ");
+    bob.says(&format!("ANSWER turn=2 epoch={} :18", field(bobs, "epoch")));
+    bob.hears("OK turn=2");
+    ann.hears("GO turn=3 ");
+}
+
+/// Two servers, of which the first leads.
+fn pair(servers: &Servers) -> [Process; 2] {
+    let mut first = servers.start(0);
+    leads(&mut first);
+    let mut second = servers.start(1);
+    stands_by(&mut second, &servers.addresses[0]);
+    [first, second]
+}
+
+#[test]
+fn a_standby_takes_over_from_a_server_that_is_killed() {
+    let Some(etcd) = Etcd::start() else { return };
+    let servers = Servers::new(&etcd);
+    let [first, mut second] = pair(&servers);
+    assert!(std::net::TcpStream::connect(&servers.addresses[1]).is_err(), "a standby listens");
+    let (welcomes, _peers) = begun(&servers.addresses[0]);
+    let begin = Instant::now();
+    first.kill(PATIENCE);
+    leads(&mut second);
+    println!("killed: {:.1} s", begin.elapsed().as_secs_f64());
+    go_on(&servers.addresses[1], &welcomes);
+    // It has no one to stand behind it; the first one does when it is back.
+    let mut first = servers.start(0);
+    stands_by(&mut first, &servers.addresses[1]);
+    first.signal("TERM");
+    first.expect_exit(0, PATIENCE);
+}
+
+#[test]
+fn a_server_that_is_asked_to_end_hands_over_at_once_and_nobody_loses_the_turn() {
+    let Some(etcd) = Etcd::start() else { return };
+    let servers = Servers::new(&etcd);
+    let [mut first, mut second] = pair(&servers);
+    let (welcomes, _peers) = begun(&servers.addresses[0]);
+    let begin = Instant::now();
+    first.signal("TERM");
+    leads(&mut second);
+    let took = begin.elapsed();
+    println!("asked to end: {:.2} s", took.as_secs_f64());
+    assert!(took < Duration::from_secs(3), "{took:?}, so the lease was not given up");
+    first.expect_exit(0, PATIENCE);
+    go_on(&servers.addresses[1], &welcomes);
+}
+
+#[test]
+fn a_server_that_was_stopped_for_longer_than_its_lease_ends_when_it_goes_on() {
+    let Some(etcd) = Etcd::start() else { return };
+    let servers = Servers::new(&etcd);
+    let [mut first, mut second] = pair(&servers);
+    let (welcomes, _peers) = begun(&servers.addresses[0]);
+    let begin = Instant::now();
+    first.signal("STOP");
+    leads(&mut second);
+    println!("stopped: {:.1} s", begin.elapsed().as_secs_f64());
+    go_on(&servers.addresses[1], &welcomes);
+    first.signal("CONT");
+    first.expect_exit(1, PATIENCE);
+    assert!(
+        first.lines(Stream::Err).iter().any(|line| line.contains("another server")),
+        "{:?}",
+        first.lines(Stream::Err)
+    );
+}
+
+#[test]
+fn a_server_that_is_cut_from_etcd_closes_its_clients_when_its_lease_is_over() {
+    let Some(etcd) = Etcd::start() else { return };
+    let servers = Servers::new(&etcd);
+    let [mut first, mut second] = pair(&servers);
+    let (welcomes, _peers) = begun(&servers.addresses[0]);
+    let begin = Instant::now();
+    etcd.signal_all("STOP");
+    first.expect_exit(1, PATIENCE);
+    let took = begin.elapsed();
+    println!("no quorum: closed after {:.1} s", took.as_secs_f64());
+    assert!(took > Duration::from_secs(2) && took < Duration::from_secs(10), "{took:?}");
+    let line = first.lines(Stream::Err).last().copied().unwrap_or_default().to_owned();
+    assert!(line.contains("the lead was not renewed in time"), "{line}");
+    second.wait_for_line("standby without etcd", says("etcd does not answer"), PATIENCE);
+    etcd.signal_all("CONT");
+    leads(&mut second);
+    go_on(&servers.addresses[1], &welcomes);
+}
+
+#[test]
+fn a_member_that_is_killed_changes_no_server() {
+    let Some(mut etcd) = Etcd::start() else { return };
+    let servers = Servers::new(&etcd);
+    let [mut first, mut second] = pair(&servers);
+    for what in ["leader", "follower"] {
+        let leader = etcd.leader();
+        let nth = if what == "leader" { leader } else { (leader + 1) % 3 };
+        let mut ann = LinePeer::connect(&servers.addresses[0], &format!("JOIN ann ring={what}"));
+        ann.hears("WELCOME ann ");
+        etcd.kill(nth);
+        let begin = Instant::now();
+        let mut bob = LinePeer::connect(&servers.addresses[0], &format!("JOIN bob ring={what}"));
+        bob.hears("WELCOME bob ");
+        println!("etcd's {what} killed: a commit took {:.2} s", begin.elapsed().as_secs_f64());
+        etcd.restart(nth);
+    }
+    second.expect_no_line(
+        "a server that takes over",
+        |line| listening_on(line).is_some(),
+        Duration::from_millis(10),
+    );
+    first.signal("TERM");
+    first.expect_exit(0, PATIENCE);
+    leads(&mut second);
+}
+
+/// With the Rust client, which knows both addresses: it goes on wherever the order lives, and leaves no
+/// number out.
+#[test]
+fn turn_client_finds_the_server_that_leads() {
+    let Some(etcd) = Etcd::start() else { return };
+    let servers = Servers::new(&etcd);
+    let [mut first, mut second] = pair(&servers);
+    let both = servers.addresses.join(",");
+    let mut client = turn_client(&both, &["--framing", "line", "--pace", "20ms", "--count", "100"]);
+    first.wait_for_sent(20, PATIENCE);
+    let mut printed = first.kill(PATIENCE);
+    second.wait_for_sent(20, PATIENCE);
+    let mut first = servers.start(0);
+    stands_by(&mut first, &servers.addresses[1]);
+    second.signal("TERM");
+    second.expect_exit(0, PATIENCE);
+    printed.extend(second.sent());
+    client.expect_exit(0, PATIENCE);
+    printed.extend(first.kill(PATIENCE));
+    for name in ["Client1", "Client2"] {
+        let numbers = numbers_of(&printed, name);
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{name}: one counted twice, in {numbers:?}");
+        let numbers = numbers_of(&client.sent(), name);
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 2), "{name} left one out: {numbers:?}");
+        assert_eq!(numbers.len(), 100, "{name}");
+    }
+}
+
+/// Faults that `cargo test` injects. The variable has it inject more: `TAKETURNS_FAULTS=300`.
+const FAULTS: u32 = 8;
+
+const RINGS: usize = 16;
+
+#[test]
+fn no_answer_is_lost_or_doubled_whatever_is_killed_or_stopped() {
+    let Some(mut etcd) = Etcd::start() else { return };
+    let faults = std::env::var("TAKETURNS_FAULTS").map_or(FAULTS, |faults| faults.parse().expect("a number"));
+    let servers = Servers::new(&etcd);
+    let start = |nth: usize| {
+        let mut command = servers.command(nth);
+        command.arg("--quiet");
+        Process::spawn_reading(&mut command, Reading::All, Reading::All)
+    };
+    let mut rng = Rng::with_seed(19);
+    let mut running = [start(0), start(1)];
+    let history = judged(RINGS, &servers.addresses, |history| {
+        for _ in 0..faults {
+            let (nth, member) = (rng.usize(..2), rng.usize(..3));
+            // Longer than a lease, or not.
+            let long = Duration::from_millis(rng.u64(100..9000));
+            match rng.u8(..6) {
+                0 => {
+                    let killed = std::mem::replace(&mut running[nth], start(nth));
+                    drop(killed.kill(PATIENCE));
+                }
+                1 => running[nth].signal("TERM"),
+                2 | 3 => {
+                    running[nth].signal("STOP");
+                    pause(long);
+                    running[nth].signal("CONT");
+                }
+                4 => {
+                    etcd.kill(member);
+                    pause(long / 4);
+                    etcd.restart(member);
+                }
+                _ => {
+                    etcd.signal(member, "STOP");
+                    pause(long / 2);
+                    etcd.signal(member, "CONT");
+                }
+            }
+            // As a supervisor does.
+            for (nth, server) in running.iter_mut().enumerate() {
+                if server.try_wait_for_exit(Duration::from_millis(200)).is_some() {
+                    *server = start(nth);
+                }
+            }
+            history.assert_goes_on();
+            // Between two faults turns go on.
+            let (before, give_up) = (history.confirmed(), Instant::now() + PATIENCE);
+            while history.confirmed() < before + RINGS as u64 {
+                for (nth, server) in running.iter_mut().enumerate() {
+                    if server.try_wait_for_exit(Duration::from_millis(20)).is_some() {
+                        *server = start(nth);
+                    }
+                }
+                assert!(Instant::now() < give_up, "no turn goes on");
+            }
+        }
+    });
+    println!("{faults} faults; {history}; 0 lost, 0 doubled");
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused_and_a_standby_ends_at_a_signal() {
+    for (options, code, words) in [
+        (&["--etcd", "http://127.0.0.1:1"][..], 2, "--etcd needs --cluster NAME"),
+        (&["--cluster", "x"], 2, "--cluster needs --etcd URLS"),
+        (&["--etcd", "http://127.0.0.1:1", "--cluster", "x", "--journal", "x"], 2, "exclude each other"),
+        (
+            &["--etcd", "http://127.0.0.1:1", "--cluster", "x", "--discard-journal"],
+            2,
+            "etcd has its own tools",
+        ),
+        (&["--etcd", "127.0.0.1:1", "--cluster", "x"], 1, "is not the address of an etcd"),
+        (&["--etcd", "http://127.0.0.1:1", "--cluster", "a/b"], 1, "cannot name a cluster"),
+        (
+            &["--etcd", "http://127.0.0.1:1", "--cluster", "x", "--etcd-user", "u"],
+            1,
+            "TAKETURNS_ETCD_PASSWORD",
+        ),
+    ] {
+        let mut process =
+            Process::spawn(example_as_here("turn_server").args(["--listen", "127.0.0.1:0"]).args(options));
+        process.expect_exit(code, PATIENCE);
+        let line = expect_one_complaint(&process);
+        assert!(line.contains(words), "{line}");
+    }
+    let mut command = example_as_here("turn_server");
+    command.args(["--listen", "127.0.0.1:0", "--etcd", "http://127.0.0.1:1", "--cluster", "x"]);
+    let mut server = Process::spawn(&mut command);
+    server.wait_for_line("standby without etcd", says("etcd does not answer"), PATIENCE);
+    server.signal("TERM");
+    server.expect_exit(0, PATIENCE);
+}
+
+/// On the status listener: 503 while it stands by, and behind whom.
+#[cfg(feature = "status")]
+#[test]
+fn a_standby_shows_whom_it_stands_behind_and_is_ready_when_it_leads() {
+    use crate::status::{get, status_of};
+
+    let Some(etcd) = Etcd::start() else { return };
+    let servers = Servers::new(&etcd);
+    let mut first = servers.start(0);
+    leads(&mut first);
+    let mut second = Process::spawn(servers.command(1).args(["--status", "127.0.0.1:0"]));
+    let status = status_of(&mut second);
+    stands_by(&mut second, &servers.addresses[0]);
+    let all = |path: &str| get(status, path).collect::<Vec<_>>().join("\n");
+    let ready = all("/readyz");
+    let behind = format!("standing by behind {}", servers.addresses[0]);
+    assert!(ready.starts_with("HTTP/1.1 503 ") && ready.ends_with(&behind), "{ready}");
+    let metrics = all("/metrics");
+    let metric = format!("taketurns_standing_by{{leader=\"{}\"}} 1", servers.addresses[0]);
+    assert!(metrics.contains(&metric), "{metrics}");
+    let told = get(status, "/events").find(|line| line.contains("not_ready")).expect("a message");
+    assert!(told.contains(&behind), "{told}");
+    assert!(all("/healthz").starts_with("HTTP/1.1 200 "));
+    first.signal("TERM");
+    leads(&mut second);
+    let ready = all("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+}
