@@ -98,7 +98,7 @@ pub struct StoreCounts {
     pub commits: u64,
     /// Entries that these commits changed.
     pub changes: u64,
-    /// Commits by their time: the number up to each bound of [`COMMIT_SECONDS`](super::COMMIT_SECONDS) and
+    /// Commits by their time: the number up to each bound of [`COMMIT_SECONDS`] and
     /// above the one before it. The last count is for commits above all bounds.
     pub commits_by_time: [u64; COMMIT_SECONDS.len() + 1],
     /// The total time that these commits took.
