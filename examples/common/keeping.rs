@@ -51,6 +51,7 @@ pub struct Kept {
     signals: Option<std::sync::mpsc::Receiver<i32>>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one, and which is largest depends on the features")]
 enum Store {
     Memory,
     #[cfg(feature = "journal")]

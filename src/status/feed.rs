@@ -1,6 +1,6 @@
 //! The feed: when it sends a message, and its messages, which are server-sent events with one line of JSON.
 
-#[cfg(feature = "journal")]
+#[cfg(feature = "store")]
 use super::tally::micros;
 use super::tally::millis;
 use super::{Fields, Show, StatusConfig, Tally};

@@ -32,7 +32,7 @@ impl Timings {
     }
 
     /// Makes a histogram of times that were counted elsewhere.
-    #[cfg(feature = "journal")]
+    #[cfg(feature = "store")]
     pub(super) fn counted(
         name: &'static str,
         help: &'static str,

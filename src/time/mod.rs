@@ -3,7 +3,7 @@
 //! Neither this module nor the scheduler, the framing or the protocols read a clock. So a simulation can
 //! replay hours in milliseconds, and all decisions of a pass are made at the same instant.
 
-#[cfg(any(feature = "journal", feature = "status"))]
+#[cfg(any(feature = "store", feature = "status"))]
 mod buckets;
 mod budget;
 mod instant;
@@ -11,7 +11,7 @@ mod timers;
 
 use std::time::{Duration, SystemTime};
 
-#[cfg(any(feature = "journal", feature = "status"))]
+#[cfg(any(feature = "store", feature = "status"))]
 pub(crate) use buckets::{BOUNDS, Buckets, bucket_of};
 pub use budget::LineBudget;
 pub use instant::Instant;

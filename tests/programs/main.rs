@@ -40,7 +40,7 @@ mod descriptors;
 mod dispatch;
 mod echo;
 mod ends;
-#[cfg(feature = "store")]
+#[cfg(any(feature = "journal", feature = "etcd"))]
 mod histories;
 #[cfg(feature = "journal")]
 mod journal;
