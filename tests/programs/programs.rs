@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use support::bare::{PATIENCE, connect};
+use support::bare::{PATIENCE, connect, recv};
 
 use crate::process::programs::example;
 use crate::process::{Line, Process, Reading, Sent, Stream};
@@ -87,7 +87,7 @@ impl RawPeer {
     /// Expects that nothing arrives within `time`.
     pub(crate) fn expect_silence(&mut self, time: Duration) {
         self.0.set_read_timeout(Some(time)).expect("not zero");
-        let read = self.0.read(&mut [0; 64]).map_err(|error| error.kind());
+        let read = recv(&self.0, &mut [0; 64]).map_err(|error| error.kind());
         assert!(matches!(read, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{read:?}");
         self.0.set_read_timeout(Some(PATIENCE)).expect("not zero");
     }
