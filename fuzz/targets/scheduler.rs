@@ -29,6 +29,8 @@ fn laws(seed: u8) -> Laws {
         connections: u32::MAX,
         ticks: u32::MAX,
         turns: u64::MAX,
+        restarts: 0,
+        return_time: 1,
     }
 }
 
