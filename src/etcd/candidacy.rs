@@ -114,7 +114,7 @@ impl Candidacy {
     }
 }
 
-/// Who leads, if that can be read: a person may have written anything.
+/// The leader, if the value can be read: a person may have written anything.
 fn claim(lead: &Entry) -> Option<Claim> {
     serde_json::from_slice(&lead.value).ok()
 }

@@ -18,7 +18,7 @@ impl Keys {
         fits.then(|| Keys { prefix: format!("/taketurns/{cluster}/0/") })
     }
 
-    /// Who leads. It is deleted with the leader's lease.
+    /// The leader. It is deleted with the leader's lease.
     pub(super) fn lead(&self) -> String {
         format!("{}lead", self.prefix)
     }
@@ -45,7 +45,7 @@ impl Keys {
         end
     }
 
-    /// What a key has behind the prefix.
+    /// The rest of a key behind the prefix.
     pub(super) fn rest<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
         key.strip_prefix(self.prefix.as_bytes())
     }

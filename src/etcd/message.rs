@@ -73,7 +73,7 @@ pub(super) enum Answer {
         lease: i64,
         ttl: u64,
     },
-    /// What is left of the lease, in seconds; 0 if there is none any more.
+    /// The time left of the lease, in seconds; 0 once it has ended.
     KeptAlive {
         ttl: u64,
     },
@@ -333,7 +333,7 @@ struct Response {
     response_range: Option<Within>,
 }
 
-/// What a transaction has read: its header is that of the transaction.
+/// The range that a transaction has read, under the header of the transaction.
 #[derive(Deserialize)]
 struct Within {
     #[serde(default)]

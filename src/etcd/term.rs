@@ -19,7 +19,7 @@ pub(super) struct Term {
     keys: Keys,
     /// The revision at which its `lead` was created.
     fence: i64,
-    /// What `seq` has if nobody else has committed; `None` if there is no such key.
+    /// The value of `seq` unless another server has committed; `None` if there is no such key.
     seq: Option<String>,
     /// Commits of this term.
     commits: u64,
@@ -40,7 +40,7 @@ impl Term {
         Term { keys, fence, seq, commits: 0 }
     }
 
-    /// What `seq` has after the next commit.
+    /// The value of `seq` after the next commit.
     fn next(&self) -> String {
         format!("{}:{}", self.fence, self.commits + 1)
     }

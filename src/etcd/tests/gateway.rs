@@ -148,7 +148,7 @@ pub(super) struct Network {
     pub(super) late: u64,
 }
 
-/// Who waits for an answer: a server, and the number of its attempt.
+/// The server that waits for an answer, and the number of its attempt.
 pub(super) type Sender = (usize, u64);
 
 impl Network {

@@ -35,7 +35,7 @@ const HEALED: Tick = 300;
 /// The numbers of the last answered turns, by ring, and who has answered them.
 type Turns = BTreeMap<usize, (u64, u32)>;
 
-/// What clients have heard, of all servers.
+/// Everything that clients have heard, from all servers.
 #[derive(Debug, Default)]
 struct Judge {
     /// The answers whose `OK` was said: ring, turn, answer.
@@ -79,7 +79,7 @@ struct Leader {
     lease: i64,
     term: Term,
     turns: Turns,
-    /// What is left of the commit that is under way, and what is said when all of it is durable.
+    /// The rest of the commit that is under way, and the messages that wait for all of it.
     parts: VecDeque<Vec<Change>>,
     answers: Vec<(usize, u64, u32)>,
     /// It hands over when the commit is done.
