@@ -137,6 +137,14 @@ pub fn unique_name() -> Name {
     name.parse().expect("at most 62 valid characters")
 }
 
+/// Returns a field of this process in Linux's `/proc`.
+#[cfg(unix)]
+pub fn status_of_process(field: &str) -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let text = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    Some(text.trim().to_owned())
+}
+
 /// Returns advice about a server that cannot be reached, for a client that keeps trying.
 pub fn advise_dialing(error: &io::Error) -> &'static str {
     const EMFILE: i32 = 24;

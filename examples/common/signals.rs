@@ -1,7 +1,6 @@
 //! Signals. SIGINT, SIGTERM and SIGHUP all mean the same: the first lets a program finish, and a later one
 //! ends it at once. But a server with files to read again does that on SIGHUP.
 
-use std::fs;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -121,11 +120,7 @@ fn asking() -> Vec<i32> {
 
 /// Returns whether nohup made the program ignore SIGHUP, so that it outlives its terminal.
 fn is_nohup(signal: i32) -> bool {
-    let ignored = || {
-        let status = fs::read_to_string("/proc/self/status").ok()?;
-        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
-        u64::from_str_radix(mask.trim(), 16).ok()
-    };
+    let ignored = || u64::from_str_radix(&super::status_of_process("SigIgn")?, 16).ok();
     // Without /proc this cannot be known.
     signal == SIGHUP && ignored().is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
 }

@@ -4,11 +4,13 @@
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
-use rustix::process::{getpgrp, getpid, getsid};
+use rustix::process::{Pid, getpgrp, getsid};
 use rustix::stdio::stdin;
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
 };
+
+use super::status_of_process;
 
 /// The mode of the terminal before, and that of the editor.
 static MODES: OnceLock<(Termios, Termios)> = OnceLock::new();
@@ -41,7 +43,7 @@ pub fn restore() {
 
 /// In the background the terminal belongs to another program, and setting its mode would stop this one.
 fn set_mode(which: impl Fn(&(Termios, Termios)) -> &Termios) {
-    let is_ours = || tcgetpgrp(stdin()).is_ok_and(|group| group == getpgrp());
+    let is_ours = || tcgetpgrp(stdin()).map_or(0, Pid::as_raw_pid) == own("NSpgid", getpgrp);
     if let Some(modes) = MODES.get().filter(|_| is_ours()) {
         let _ = tcsetattr(stdin(), OptionalActions::Now, which(modes));
     }
@@ -49,7 +51,16 @@ fn set_mode(which: impl Fn(&(Termios, Termios)) -> &Termios) {
 
 /// Returns whether no shell on this terminal waits for the program, for example in a window opened for it.
 pub fn is_alone() -> bool {
-    getsid(None).is_ok_and(|leader| leader == getpid())
+    own("NSsid", || getsid(None).expect("a process has a session")).cast_unsigned() == std::process::id()
+}
+
+/// Returns the id of this process's session or group. It is 0 if its leader is outside the PID namespace, as
+/// in a container, but `otherwise`, for systems without namespaces, could not return that.
+fn own(field: &str, otherwise: impl FnOnce() -> Pid) -> i32 {
+    let ids = status_of_process(field);
+    // The last one is that of the innermost namespace.
+    let id = ids.as_deref().and_then(|ids| ids.split_whitespace().last()?.parse().ok());
+    id.unwrap_or_else(|| otherwise().as_raw_pid())
 }
 
 /// The line that is being typed.

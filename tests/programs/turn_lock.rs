@@ -279,6 +279,33 @@ fn a_suspended_holder_suspends_its_command() {
     holder.expect_exit(0, PATIENCE);
 }
 
+/// As after `docker exec`: the leader of its session is outside the container.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_holder_in_a_container_can_be_suspended() {
+    let container = ["-r", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    if !Command::new("unshare").args(container).arg("true").status().is_ok_and(|status| status.success()) {
+        return;
+    }
+    let server = server(&[]);
+    let gate = Gate::new();
+    let script = r#"
+        "$1" --connect "$2" -- sh -c "kill -TSTP \$PPID; $3" &
+        until grep -q '^State:.T' /proc/$!/status; do sleep 0.01; done
+        kill -CONT $!
+        echo continued
+        wait $!
+    "#;
+    let lock = example("turn_lock");
+    let mut sandbox = Command::new("unshare");
+    sandbox.args(container).args(["sh", "-c", script, "sh"]).arg(lock.get_program());
+    let mut holder = Process::spawn(sandbox.args([&server.address, &gate.script()]));
+    prints(&mut holder, "continued");
+    gate.open();
+    prints(&mut holder, "passed");
+    holder.expect_exit(0, PATIENCE);
+}
+
 /// By then another client has the turn, so the command must do nothing more, not even on SIGTERM.
 #[cfg(target_os = "linux")]
 #[test]
