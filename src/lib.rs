@@ -123,6 +123,8 @@ pub mod etcd;
 #[cfg(all(feature = "net", any(doc, doctest)))]
 pub mod guide;
 mod hint;
+#[cfg(any(feature = "status", feature = "web-socket"))]
+mod host;
 #[cfg(feature = "journal")]
 pub mod journal;
 #[cfg(feature = "net")]

@@ -31,6 +31,11 @@ pub struct StatusConfig {
     /// The longest time between two messages of a feed, which shows its reader that the server is alive.
     /// Default 1 s; less than 1 ms counts as 1 ms.
     pub heartbeat: Duration,
+    /// Names of the listener, without ports, in addition to addresses, `localhost` and names that end in
+    /// `.localhost`. A request for another name is answered 403, because any web page could have its own name
+    /// resolve to this machine and read the answer. `/healthz` and `/readyz` reveal nothing and are answered
+    /// under every name. Default: none.
+    pub hosts: Vec<String>,
     /// The page at `/`, in one file. Its `<style>` and `<script>` elements without attributes are executed,
     /// images may be `data:` URLs, and it may connect to its own origin. A policy forbids everything else.
     /// Default: the page that shows the feed.
@@ -47,6 +52,7 @@ impl Default for StatusConfig {
             write_timeout: Duration::from_secs(10),
             interval: Duration::from_millis(100),
             heartbeat: Duration::from_secs(1),
+            hosts: Vec::new(),
             page: PAGE,
         }
     }

@@ -249,7 +249,7 @@ impl Http {
         *is_head = bytes.starts_with(b"HEAD ");
         // A head can only end with the end of a line.
         let has_end = memchr::memchr(b'\n', &bytes[before.min(bytes.len())..]).is_some();
-        let parsed = has_end.then(|| request::parse(&bytes[..bytes.len().min(max)], max)).flatten();
+        let parsed = has_end.then(|| request::parse(&bytes[..bytes.len().min(max)], &self.config)).flatten();
         parsed.or_else(|| (bytes.len() > max).then_some(Err(Refusal::TooLong(max))))
     }
 }

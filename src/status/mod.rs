@@ -17,7 +17,8 @@
 //! It is not a web server: it answers `GET` and `HEAD` on these five paths, closes after every answer, and
 //! changes nothing. The host may replace the page ([`StatusConfig::page`]). If the driver accepts WebSockets,
 //! requests for them are handed over to it, so that such a page can take part. Nothing is authenticated or
-//! encrypted: anyone who can reach the listener learns the clients' names and answers.
+//! encrypted: anyone who can reach the listener learns the clients' names and answers. Web pages of other
+//! sites cannot reach it ([`StatusConfig::hosts`]).
 //!
 //! With an [`EventLoop`](crate::net::EventLoop), calling
 //! [`serve_status`](crate::net::EventLoop::serve_status) is enough. A protocol reports its status through

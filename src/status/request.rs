@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use super::StatusConfig;
+use crate::host;
+
 /// A valid request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
@@ -41,6 +44,8 @@ pub(super) enum Refusal {
     Malformed(httparse::Error),
     /// HTTP/1.1 requires exactly one `Host`.
     Host,
+    /// The `Host` is not a name of this listener.
+    Misdirected,
     Body,
     Method,
     NotFound,
@@ -56,6 +61,7 @@ impl Refusal {
     pub(super) fn status(self) -> &'static str {
         match self {
             Refusal::Malformed(_) | Refusal::Host | Refusal::Body => "400 Bad Request",
+            Refusal::Misdirected => "403 Forbidden",
             Refusal::NotFound | Refusal::NoSocket => "404 Not Found",
             Refusal::Method => "405 Method Not Allowed",
             Refusal::TooSlow => "408 Request Timeout",
@@ -70,6 +76,7 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Malformed(error) => write!(f, "this is not an HTTP/1 request: {error}"),
             Refusal::Host => f.write_str("an HTTP/1.1 request has exactly one Host header"),
+            Refusal::Misdirected => f.write_str("this Host is not among those allowed by --status-host"),
             Refusal::Body => {
                 f.write_str("a request here has no body: leave out Content-Length and Transfer-Encoding")
             }
@@ -88,20 +95,19 @@ impl fmt::Display for Refusal {
 
 const HEADERS_MAX: usize = 64;
 
-/// Parses a request that begins with `bytes`; `None` while it is incomplete. `bytes_max` is only used in the
-/// error text.
-pub(super) fn parse(bytes: &[u8], bytes_max: usize) -> Option<Result<Request, Refusal>> {
+/// Parses a request that begins with `bytes`; `None` while it is incomplete.
+pub(super) fn parse(bytes: &[u8], config: &StatusConfig) -> Option<Result<Request, Refusal>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
         Ok(httparse::Status::Partial) => None,
-        Ok(httparse::Status::Complete(_)) => Some(judge(&request)),
-        Err(httparse::Error::TooManyHeaders) => Some(Err(Refusal::TooLong(bytes_max))),
+        Ok(httparse::Status::Complete(_)) => Some(judge(&request, &config.hosts)),
+        Err(httparse::Error::TooManyHeaders) => Some(Err(Refusal::TooLong(config.head_bytes_max))),
         Err(error) => Some(Err(Refusal::Malformed(error))),
     }
 }
 
-fn judge(request: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
+fn judge(request: &httparse::Request<'_, '_>, hosts: &[String]) -> Result<Request, Refusal> {
     let named = |name: &'static str| {
         request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name))
     };
@@ -122,6 +128,13 @@ fn judge(request: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
         return Ok(Request { path: Path::Socket, is_head });
     }
     let path = Path::parse(path_of(request.path.unwrap_or_default())).ok_or(Refusal::NotFound)?;
+    let is_known = |name: &httparse::Header<'_>| {
+        std::str::from_utf8(name.value).is_ok_and(|name| host::is_known(name.trim(), hosts))
+    };
+    // An old client may say none, and is no browser.
+    if !matches!(path, Path::Health | Path::Ready) && !named("host").all(is_known) {
+        return Err(Refusal::Misdirected);
+    }
     Ok(Request { path, is_head })
 }
 
@@ -140,7 +153,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<Result<Request, Refusal>> {
-        parse(text.as_bytes(), 8192)
+        let config = StatusConfig { hosts: vec!["turns.example".to_owned()], ..StatusConfig::default() };
+        parse(text.as_bytes(), &config)
     }
 
     fn get(path: Path) -> Option<Result<Request, Refusal>> {
@@ -169,8 +183,29 @@ mod tests {
         ] {
             assert_eq!(read(&format!("GET {target} HTTP/1.0\r\n\r\n")), get(path), "{target}");
         }
-        let head = read("HEAD / HTTP/1.1\r\nhost: a\r\n\r\n");
+        let head = read("HEAD / HTTP/1.1\r\nhost: localhost\r\n\r\n");
         assert_eq!(head, Some(Ok(Request { path: Path::Page, is_head: true })));
+    }
+
+    /// Otherwise a page of anywhere could have its name lead to this machine, and read who takes turns here.
+    #[test]
+    fn what_is_worth_reading_is_read_under_known_names_only() {
+        let asked = |path: &str, host: &str| read(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        for path in ["/", "/events", "/metrics"] {
+            for host in
+                ["127.0.0.1:8081", "[::1]:8081", "localhost:8081", "turns.example", "TURNS.example:80"]
+            {
+                assert!(asked(path, host).is_some_and(|answer| answer.is_ok()), "{path} at {host}");
+            }
+            for host in ["evil.example", "evil.example:8081", "turns.example.evil.example", "", "\u{fffd}"] {
+                assert_eq!(asked(path, host), Some(Err(Refusal::Misdirected)), "{path} at {host}");
+            }
+        }
+        // Probes come under any name.
+        assert_eq!(asked("/healthz", "evil.example"), get(Path::Health));
+        assert_eq!(asked("/readyz", "evil.example"), get(Path::Ready));
+        let two = "GET /metrics HTTP/1.0\r\nHost: localhost\r\nHost: evil.example\r\n\r\n";
+        assert_eq!(read(two), Some(Err(Refusal::Misdirected)));
     }
 
     #[test]

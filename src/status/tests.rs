@@ -67,8 +67,8 @@ impl World {
     }
 }
 
-const GET: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
-const GET_EVENTS: &str = "GET /events HTTP/1.1\r\nHost: a\r\n\r\n";
+const GET: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const GET_EVENTS: &str = "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
 fn a_request_that_comes_byte_by_byte_is_one() {
@@ -127,9 +127,13 @@ fn a_head_request_is_answered_without_a_body_even_when_it_is_refused() {
 fn a_bad_request_is_refused_with_a_line_that_says_why() {
     let mut world = World::new(StatusConfig::default());
     for (text, status, words) in [
-        ("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed", "only GET and HEAD"),
-        ("GET /secret HTTP/1.1\r\nHost: a\r\n\r\n", "404 Not Found", "the paths are /, /events"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "400 Bad Request", "has no body"),
+        ("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", "405 Method Not Allowed", "only GET and HEAD"),
+        ("GET /secret HTTP/1.1\r\nHost: localhost\r\n\r\n", "404 Not Found", "the paths are /, /events"),
+        (
+            "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
+            "400 Bad Request",
+            "has no body",
+        ),
         ("hello\r\n\r\n", "400 Bad Request", "not an HTTP/1 request"),
     ] {
         let id = world.ask(text);

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use sha1::{Digest as _, Sha1};
 
 use super::WebSocketConfig;
+use crate::host;
 
 /// The subprotocol: each text message is one line of line protocol 1.
 pub(super) const SUBPROTOCOL: &str = "taketurns.line.1";
@@ -71,7 +72,7 @@ fn accept(request: &httparse::Request<'_, '_>, config: &WebSocketConfig) -> Resu
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(bad("an HTTP/1.1 request has exactly one Host header"));
     };
-    if !config.allows_host(host) {
+    if !host::is_known(host, &config.hosts) {
         return Err(Refusal {
             status: "403 Forbidden",
             words: "this Host is not among those allowed by --web-host",

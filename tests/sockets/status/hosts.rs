@@ -46,7 +46,7 @@ fn a_host_with_a_poll_of_its_own_serves_the_status_too() {
     let addr = status.listen(any_port()).expect("port 0 is free");
     let (asked, answers) = (Instant::now(), std::sync::mpsc::channel());
     let client = std::thread::spawn(move || {
-        let answer = ask(addr, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = ask(addr, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
         answers.0.send(answer).expect("the test waits for it");
     });
     let answer = loop {
@@ -83,7 +83,7 @@ fn a_loop_inside_another_one_serves_the_status_too() {
     let addr = event_loop.serve_status(&[any_port()], StatusConfig::default()).expect("port 0 is free")[0];
     let handle = event_loop.handle();
     let client = std::thread::spawn(move || {
-        let answer = ask(addr, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = ask(addr, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
         handle.stop();
         answer
     });

@@ -52,7 +52,7 @@ impl Reader {
     /// Asks for the feed. Returns the reader and the first message.
     pub(crate) fn begin(addr: SocketAddr) -> (Reader, Value) {
         let mut stream = connect(addr);
-        stream.write_all(b"GET /events HTTP/1.1\r\nHost: test\r\n\r\n").expect("it reads");
+        stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
         let mut reader = Reader(BufReader::new(stream));
         let head = reader.paragraph();
         assert!(

@@ -48,7 +48,7 @@ where
 
 impl<P: Show + 'static> Server<P> {
     pub(crate) fn get(&self, path: &str) -> Answer {
-        ask(self.status, &format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
+        ask(self.status, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
     /// Returns the value of a metric, whose name includes its labels.
