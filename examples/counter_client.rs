@@ -38,7 +38,7 @@ const HELP: [&str; 3] =
     ["c - connect to the server and count", "s - shut the connection down", "exit - leave"];
 
 fn main() -> ExitCode {
-    let (options, extras) = common::options::with_extras(tls::OF_CLIENTS);
+    let (options, extras) = common::options::with_extras(&[tls::OF_CLIENTS]);
     common::exit_code(run(&options, &extras))
 }
 

@@ -15,9 +15,9 @@ use common::files;
 use common::journal::Journal;
 use common::news::News;
 use common::options::{Extras, wrong_usage};
+use common::output;
 use common::server::{self, Service, Site};
 use common::state::State;
-use common::{output, tls};
 use log::LevelFilter;
 use taketurns::net::{Event, now, os_entropy};
 use taketurns::protocol::counter::{CounterEvent, CounterServer, CounterServerConfig};
@@ -64,7 +64,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let (options, extras) = common::options::with_extras(tls::OF_SERVERS);
+    let (options, extras) = common::options::with_extras(server::EXTRAS);
     common::exit_code(serve(&options, &extras))
 }
 

@@ -11,8 +11,7 @@ use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
 use common::options::Extras;
-use common::server::{Service, Site};
-use common::tls;
+use common::server::{self, Service, Site};
 use jiff::Timestamp;
 use log::LevelFilter;
 use taketurns::protocol::echo::{EchoServer, EchoServerConfig};
@@ -51,7 +50,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let (options, extras) = common::options::with_extras(tls::OF_SERVERS);
+    let (options, extras) = common::options::with_extras(server::EXTRAS);
     common::exit_code(serve(&options, &extras))
 }
 

@@ -15,11 +15,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
-use common::addresses;
+use common::access::Access;
 use common::answers::Answers;
 use common::console::{Console, Happening, Screen};
-use common::options;
-use common::server;
+use common::options::{self, Extra, Extras};
+use common::server::Site;
+use common::tls::Reload;
+use common::{access, tls};
 use log::LevelFilter;
 use taketurns::net::{Event, now, os_entropy};
 use taketurns::protocol::turns::{
@@ -32,7 +34,8 @@ use taketurns::turn::{HostError, SeatId};
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "To talk: nc 127.0.0.1 5001, JOIN ann, and ANSWER :words when GO has come.")]
 struct Options {
-    /// address to listen on, as HOST:PORT; may be given several times. Default: 127.0.0.1:5001
+    /// address to listen on, as HOST:PORT; may be given several times. Default: the environment variable
+    /// TAKETURNS_LISTEN, else 127.0.0.1:5001
     #[argh(option, arg_name = "addr")]
     listen: Vec<String>,
 
@@ -49,7 +52,9 @@ struct Options {
     log_level: LevelFilter,
 }
 
-const HELP: [&str; 7] = [
+const EXTRAS: &[&[Extra]] = &[tls::OF_SERVERS, access::OF_SERVERS];
+
+const HELP: [&str; 8] = [
     "skip       - end the turn",
     "next NAME  - give this client the next turn",
     "more TIME  - give the turn more time, as in more 30s",
@@ -57,13 +62,15 @@ const HELP: [&str; 7] = [
     "resume     - end the pause",
     "kick NAME  - remove this client, and refuse its name for a minute",
     "say WORDS  - speak to all clients",
+    "reload     - read the rules of --access and the files of TLS again",
 ];
 
 fn main() -> ExitCode {
-    common::exit_code(moderate(&options::from_environment()))
+    let (options, extras) = options::with_extras(EXTRAS);
+    common::exit_code(moderate(&options, &extras))
 }
 
-fn moderate(options: &Options) -> Result<(), String> {
+fn moderate(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
     let mut config = TurnServerConfig::default();
     config.framing = Some(Framing::Line);
@@ -75,14 +82,24 @@ fn moderate(options: &Options) -> Result<(), String> {
     let turns = TurnServer::new(config, os_entropy()).unwrap_or_else(|error| {
         options::wrong_usage(format_args!("these options contradict each other: {error}"))
     });
+    let mut site = Site::of_turns(&options.listen, None, None, extras)?;
+    let access = Access::read(extras, &site)?;
+    site.has_access_rules = access.is_some();
     let mut console = Console::new(turns, "> ")?;
-    let addrs = addresses::to_listen_on(&options.listen, "127.0.0.1:5001")?;
-    let bound = addresses::listen(&mut console.driver, &addrs, None)?;
-    server::warn_of_strangers(&bound, None);
-    for addr in bound {
+    if let Some(access) = &access {
+        let rules = access.rules.clone();
+        let set = |server: &mut TurnServer, links: &mut _| server.set_access(now(), rules, links);
+        console.driver.act(now(), set).map_err(|error| error.to_string())?;
+    }
+    let bound = site.listen(&mut console.driver)?;
+    for addr in &bound {
         console.line(format_args!("Server listening on {addr}"));
     }
-    let mut floor = Floor { ring: DEFAULT_RING.parse().expect("a name"), answers: Answers::default() };
+    let mut floor = Floor {
+        ring: DEFAULT_RING.parse().expect("a name"),
+        answers: Answers::default(),
+        reloads: site.into_reload(&bound).into_iter().chain(access.map(Access::into_reload)).collect(),
+    };
     let mut goes_on = true;
     let mut is_over = false;
     while goes_on {
@@ -108,13 +125,17 @@ fn moderate(options: &Options) -> Result<(), String> {
 struct Floor {
     ring: Name,
     answers: Answers,
+    reloads: Vec<Reload<TurnServer>>,
 }
 
 impl Floor {
     /// Carries out a command that the moderator typed.
-    fn obey(&self, screen: &mut Screen<'_, TurnServer>, line: &str) -> Result<(), String> {
+    fn obey(&mut self, screen: &mut Screen<'_, TurnServer>, line: &str) -> Result<(), String> {
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
         let (rest, now) = (rest.trim(), now());
+        if line == "reload" {
+            return self.reload(screen);
+        }
         screen.driver.act(now, |server, links| {
             let ring = server.ring_named(&self.ring).ok_or(HostError::UnknownRing);
             let seat = rest.parse().ok().and_then(|name| server.seat_named(&self.ring, &name));
@@ -137,6 +158,18 @@ impl Floor {
             };
             done.map_err(|error| format!("{line}: {error}"))
         })
+    }
+
+    /// Reads files again, if there are any. A bad one is told of in the log.
+    fn reload(&mut self, screen: &mut Screen<'_, TurnServer>) -> Result<(), String> {
+        if self.reloads.is_empty() {
+            return Err("there are no files to read: see --access and --tls-cert".to_owned());
+        }
+        for change in self.reloads.iter_mut().filter_map(|reload| reload()) {
+            change(screen.driver, now());
+            screen.line(format_args!("A file is read again."));
+        }
+        Ok(())
     }
 
     /// Shows an event to the moderator, and admits clients.

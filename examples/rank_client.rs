@@ -39,7 +39,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let (options, extras) = common::options::with_extras(tls::OF_CLIENTS);
+    let (options, extras) = common::options::with_extras(&[tls::OF_CLIENTS]);
     common::exit_code(run(&options, &extras))
 }
 

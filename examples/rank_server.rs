@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use argh::{ArgsInfo, FromArgs};
 use common::news::News;
 use common::options::Extras;
-use common::server::{Service, Site};
-use common::{output, tls};
+use common::output;
+use common::server::{self, Service, Site};
 use log::LevelFilter;
 use taketurns::net::Event;
 use taketurns::protocol::dispatch::{DispatchEvent, DispatchServer, DispatchServerConfig, Policy};
@@ -62,7 +62,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let (options, extras) = common::options::with_extras(tls::OF_SERVERS);
+    let (options, extras) = common::options::with_extras(server::EXTRAS);
     common::exit_code(serve(&options, &extras))
 }
 

@@ -83,7 +83,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let (options, extras) = options::with_extras(tls::OF_SERVERS);
+    let (options, extras) = options::with_extras(&[tls::OF_SERVERS]);
     common::exit_code(serve(&options, &extras))
 }
 
@@ -137,7 +137,7 @@ fn page(event_loop: &mut EventLoop<TurnServer>, options: &Options) -> Result<Vec
     let addrs = common::addresses::all(&options.web, "serve the page on", "--web 127.0.0.1:8082")?;
     let web = WebSocketConfig { hosts: options.web_host.clone(), ..WebSocketConfig::default() };
     event_loop.driver_mut().offer_web_socket(web).map_err(|error| error.to_string())?;
-    let config = StatusConfig { page: PAGE, ..StatusConfig::default() };
+    let config = StatusConfig { hosts: options.web_host.clone(), page: PAGE, ..StatusConfig::default() };
     event_loop.serve_status(&addrs, config).map_err(|error| common::advise_on(&error, "--web"))
 }
 

@@ -92,7 +92,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let (options, extras) = options::with_extras(tls::OF_CLIENTS);
+    let (options, extras) = options::with_extras(&[tls::OF_CLIENTS]);
     common::exit_code(play(&options, &extras))
 }
 

@@ -98,7 +98,7 @@ const GAVE_UP: u8 = 75;
 const LOST: u8 = 76;
 
 fn main() -> ExitCode {
-    let (options, extras): (Options, _) = options::with_extras(tls::OF_CLIENTS);
+    let (options, extras): (Options, _) = options::with_extras(&[tls::OF_CLIENTS]);
     common::logger::start(options.log_level);
     match (options.serve, options.command.is_empty()) {
         (true, true) => common::exit_code(serve(&options, &extras)),

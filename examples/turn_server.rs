@@ -14,13 +14,12 @@ use argh::{ArgsInfo, FromArgs};
 use common::access::Access;
 use common::answers::Answers;
 use common::keeping::{Etcd, Keeping};
-use common::options::{self, Extras, Framings, wrong_usage};
+use common::options::{self, Extra, Extras, Framings, wrong_usage};
 use common::server::{Service, Site};
-use common::web::Web;
-use common::{output, tls};
+use common::{access, output, status, tls, web};
 use log::LevelFilter;
 use taketurns::net::{Event, now};
-use taketurns::protocol::turns::{AccessRules, Framing, TurnServer, TurnServerConfig};
+use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use taketurns::turn::{Demands, HoldMax, Weight};
 
 /// Serve the turn protocol: clients take turns to answer, and each accepted answer is printed.
@@ -148,46 +147,20 @@ struct Options {
     #[argh(switch)]
     quiet: bool,
 
-    /// file of access rules: the tokens and certificates that may join or watch each ring. All others are
-    /// refused. Implies --framing line. Read again on SIGHUP. Default: the environment variable
-    /// TAKETURNS_ACCESS, else none
-    #[argh(option, arg_name = "file")]
-    access: Option<String>,
-
-    /// accept tokens from other machines without TLS, although nothing protects them on the way
-    #[argh(switch)]
-    insecure_tokens: bool,
-
     /// address for the status page, metrics and probes over HTTP, as HOST:PORT, if built with the feature
     /// status. Default: the environment variable TAKETURNS_STATUS, else none
     #[argh(option, arg_name = "addr")]
     status: Option<String>,
-
-    /// accept WebSockets as well, on every address, for browsers; if built with the feature web-socket
-    #[argh(switch)]
-    web_socket: bool,
-
-    /// origin of pages that may connect, in addition to the server's own, such as https://game.example; null
-    /// for files, * for all. May be given several times
-    #[argh(option, arg_name = "url")]
-    web_origin: Vec<String>,
-
-    /// name of the server in browsers' addresses, without a port; may be given several times. Default:
-    /// localhost and IP addresses
-    #[argh(option, arg_name = "name")]
-    web_host: Vec<String>,
-
-    /// interval of pings on WebSockets, for proxies that cut silent ones. Default: never
-    #[argh(option, arg_name = "time", from_str_fn(options::time))]
-    web_ping: Option<Duration>,
 
     /// level of the log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 
+const EXTRAS: &[&[Extra]] = &[tls::OF_SERVERS, access::OF_SERVERS, web::OF_SERVERS, status::OF_SERVERS];
+
 fn main() -> ExitCode {
-    let (options, extras) = options::with_extras(tls::OF_SERVERS);
+    let (options, extras) = options::with_extras(EXTRAS);
     common::exit_code(serve(&options, &extras))
 }
 
@@ -207,31 +180,30 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
     let mut site = Site::of_turns(&options.listen, status, max_per_address, extras)?;
     site.limits.queued_bytes_max = options.queued_max;
-    let access = Access::named(options.access.as_deref());
-    let rules = access.as_ref().map(Access::read).transpose()?;
-    if let Some(rules) = &rules {
-        check_access(options, rules, &site)?;
-        site.has_access_rules = true;
+    if options.framing == Some(Framing::Raw) && extras.get("--access").is_some() {
+        wrong_usage(format_args!(
+            "--access needs --framing line: raw clients present no token; for them use --tls-client-ca alone"
+        ));
     }
+    let access = Access::read(extras, &site)?;
+    site.has_access_rules = access.is_some();
     let mut config = config(options, site.clients_max)?;
-    if rules.is_some() {
+    if access.is_some() {
         config.framing = Some(Framing::Line);
     }
     config
         .check()
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
-    let listen = site.listen().to_vec();
-    let Some((turns, kept)) = keeping.serve(config, &listen, &mut site.status)? else { return Ok(()) };
-    site.hands_over = options.etcd.is_some();
-    site.limits.wire_ping = options.web_ping.filter(|every| !every.is_zero());
+    let Some((turns, kept)) = keeping.serve(config, &mut site)? else { return Ok(()) };
+    site.limits.wire_ping = web::ping(extras);
+    let rules = access.as_ref().map(|access| access.rules.clone());
     let mut service = Service::listen(turns, site, access.map(Access::into_reload))?;
     if let Some(rules) = rules {
         let set = |server: &mut TurnServer, links: &mut _| server.set_access(now(), rules, links);
         service.event_loop.driver_mut().act(now(), set).map_err(|error| error.to_string())?;
     }
     kept.serve(&mut service.event_loop)?;
-    let web = Web { is_on: options.web_socket, origins: &options.web_origin, hosts: &options.web_host };
-    web.offer(service.event_loop.driver_mut())?;
+    web::offer(service.event_loop.driver_mut(), extras)?;
     service.announce();
     let mut answers = Answers::default();
     service.run(|news, driver, event| match event {
@@ -272,27 +244,6 @@ fn etcd(options: &Options) -> Option<Etcd<'_>> {
         certificate: options.etcd_cert.as_deref(),
         key: options.etcd_key.as_deref(),
     })
-}
-
-/// Refuses rules that could never apply, or whose tokens others could read.
-fn check_access(options: &Options, rules: &AccessRules, site: &Site) -> Result<(), String> {
-    if options.framing == Some(Framing::Raw) {
-        wrong_usage(format_args!(
-            "--access needs --framing line: raw clients present no token; for them use --tls-client-ca alone"
-        ));
-    }
-    if rules.have_tokens() && !site.is_private() && !options.insecure_tokens {
-        return Err("--access has tokens, which others can read on the way without TLS; see --tls-cert, or \
-                    --insecure-tokens if something else protects them"
-            .to_owned());
-    }
-    if rules.have_certificates() && !site.asks_for_certificates() {
-        return Err(
-            "--access has cert: rules, but no client is asked for a certificate; see --tls-client-ca"
-                .to_owned(),
-        );
-    }
-    Ok(())
 }
 
 /// Converts the options for the library. The system's limit of descriptors allows `clients_max` clients.

@@ -1,39 +1,78 @@
-//! `--access`: a file of access rules, read again on SIGHUP; and `--token-file`, the token of a client.
+//! `--access`: a file of access rules, which can be read again; and `--token-file`, the token of a client.
 
 use std::fs;
 
-use taketurns::net::Handle;
 use taketurns::protocol::turns::{AccessRules, Bearer, TurnServer};
 
+use super::options::{Extra, Extras};
+use super::server::Site;
 use super::tls::Reload;
 
-/// The name of a file of access rules.
-pub struct Access(String);
+/// The options of servers.
+pub const OF_SERVERS: &[Extra] = &[
+    Extra {
+        option: "--access",
+        value: "file",
+        variable: "TAKETURNS_ACCESS",
+        about: "file of access rules: the tokens and certificates that may join or watch each ring. All others are \
+                refused. Implies --framing line. Read again on SIGHUP",
+    },
+    Extra {
+        option: "--insecure-tokens",
+        value: "",
+        variable: "TAKETURNS_INSECURE_TOKENS",
+        about: "accept tokens from other machines without TLS, although nothing protects them on the way",
+    },
+];
+
+/// A file of rules, and the rules.
+pub struct Access {
+    file: String,
+    pub rules: AccessRules,
+}
 
 impl Access {
-    /// Returns the file of the option, or else that of the environment variable, if there is one.
-    pub fn named(option: Option<&str>) -> Option<Access> {
-        option.map(str::to_owned).or_else(|| super::environment("TAKETURNS_ACCESS")).map(Access)
+    /// Reads the file that the options name, if they do. Rules that could not hold on this site, or would
+    /// have their tokens read by others, are an error.
+    pub fn read(extras: &Extras, site: &Site) -> Result<Option<Access>, String> {
+        let Some(file) = extras.get("--access") else { return Ok(None) };
+        let rules = read(&file)?;
+        if rules.have_tokens() && !site.is_private() && extras.get("--insecure-tokens").is_none() {
+            return Err(
+                "--access has tokens, which others can read on the way without TLS; see --tls-cert, or \
+                 --insecure-tokens if something else protects them"
+                    .to_owned(),
+            );
+        }
+        if rules.have_certificates() && !site.asks_for_certificates() {
+            return Err(
+                "--access has cert: rules, but no client is asked for a certificate; see --tls-client-ca"
+                    .to_owned(),
+            );
+        }
+        Ok(Some(Access { file, rules }))
     }
 
-    pub fn read(&self) -> Result<AccessRules, String> {
-        let text = fs::read_to_string(&self.0).map_err(|error| format!("{}: {error}", self.0))?;
-        text.parse().map_err(|error| format!("{}: {error}", self.0))
-    }
-
-    /// Returns a function that reads the file again on its caller's thread.
     pub fn into_reload(self) -> Reload<TurnServer> {
-        Box::new(move |handle: &Handle<TurnServer>| match self.read() {
+        Box::new(move || match read(&self.file) {
             Ok(rules) => {
-                let _ = handle.run(move |driver, now| {
+                log::info!("{} was read again", self.file);
+                Some(Box::new(move |driver, now| {
                     let set = driver.act(now, |server, links| server.set_access(now, rules, links));
                     set.expect("there were rules before, so the framing allows them");
-                });
-                log::info!("{} was read again", self.0);
+                }))
             }
-            Err(message) => log::error!("{message}; the previous rules stay in force"),
+            Err(message) => {
+                log::error!("{message}; the previous rules stay in force");
+                None
+            }
         })
     }
+}
+
+fn read(file: &str) -> Result<AccessRules, String> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+    text.parse().map_err(|error| format!("{file}: {error}"))
 }
 
 /// Returns the token of a client, from the file or else from the environment, if there is one. It is not an

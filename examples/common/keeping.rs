@@ -1,13 +1,13 @@
 //! `--journal` and `--etcd`: seats, turns and answers that outlive the server, if it was built with the
 //! features.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use taketurns::net::{EventLoop, os_entropy};
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 
 use super::options::wrong_usage;
+use super::server::Site;
 #[cfg(feature = "etcd")]
 use super::standby;
 
@@ -97,16 +97,16 @@ impl<'o> Keeping<'o> {
     }
 
     /// Makes a server that goes on from its journal, or from etcd once no other server leads, or one that
-    /// keeps everything in memory. It shows on `status` that it stands by. `None` if a signal has ended that.
+    /// keeps everything in memory. The status of `site` shows that it stands by. `None` if a signal has ended that.
     pub fn serve(
         &self,
         config: TurnServerConfig,
-        listen: &[SocketAddr],
-        status: &mut Vec<SocketAddr>,
+        site: &mut Site,
     ) -> Result<Option<(TurnServer, Kept)>, String> {
         self.check();
         if let Some(etcd) = &self.etcd {
-            return etcd.serve(config, self.new_epoch, listen, status);
+            site.hands_over = true;
+            return etcd.serve(config, self.new_epoch, site);
         }
         let patience = config.drain_timeout;
         let (turns, store) = match self.journal {
@@ -165,8 +165,7 @@ impl Etcd<'_> {
         &self,
         _: TurnServerConfig,
         _: bool,
-        _: &[SocketAddr],
-        _: &mut Vec<SocketAddr>,
+        _: &mut Site,
     ) -> Result<Option<(TurnServer, Kept)>, String> {
         Err("cannot use --etcd: this build lacks the feature etcd; build with it, as in cargo run --release \
              --features etcd --example turn_server"
@@ -180,19 +179,18 @@ impl Etcd<'_> {
         &self,
         config: TurnServerConfig,
         new_epoch: bool,
-        listen: &[SocketAddr],
-        status: &mut Vec<SocketAddr>,
+        site: &mut Site,
     ) -> Result<Option<(TurnServer, Kept)>, String> {
         use taketurns::etcd::Candidate;
         use taketurns::net::now;
         use taketurns::store::Store as _;
 
-        let mut candidate = Candidate::new(self.config(listen)?, os_entropy())
+        let mut candidate = Candidate::new(self.config(site.addresses())?, os_entropy())
             .map_err(|error| format!("{error}; see --etcd and --cluster"))?;
         if new_epoch {
             candidate = candidate.with_new_epoch();
         }
-        let Some(elected) = standby::stand_by(candidate, status)? else { return Ok(None) };
+        let Some(elected) = standby::stand_by(candidate, site)? else { return Ok(None) };
         let standby::Elected { mut store, signals } = elected;
         let state = store.load().map_err(|lost| lost.to_string())?;
         let patience = config.drain_timeout;
@@ -203,12 +201,12 @@ impl Etcd<'_> {
         Ok(Some((turns, Kept { store: Store::Etcd(store), patience, signals: Some(signals) })))
     }
 
-    fn config(&self, listen: &[SocketAddr]) -> Result<taketurns::etcd::EtcdConfig, String> {
+    fn config(&self, listen: &[std::net::SocketAddr]) -> Result<taketurns::etcd::EtcdConfig, String> {
         use taketurns::etcd::EtcdConfig;
 
         let read = |file: &str| std::fs::read(file).map_err(|error| format!("{file}: {error}"));
         let members = self.members.split(',').map(str::to_owned).collect();
-        let listen = listen.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
+        let listen = listen.iter().map(std::net::SocketAddr::to_string).collect::<Vec<_>>().join(",");
         let advertise = self.advertise.map_or(listen, str::to_owned);
         let mut config = EtcdConfig::new(members, self.cluster.unwrap_or_default(), advertise);
         if let Some(user) = self.user {

@@ -34,7 +34,7 @@ pub struct Extra {
 
 /// The values of such options.
 pub struct Extras {
-    known: &'static [Extra],
+    known: &'static [&'static [Extra]],
     given: Vec<(&'static str, String)>,
 }
 
@@ -43,15 +43,37 @@ impl Extras {
     pub fn get(&self, option: &str) -> Option<String> {
         let given = self.given.iter().find(|(name, _)| *name == option);
         given.map(|(_, value)| value.clone()).or_else(|| {
-            let extra = self.known.iter().find(|extra| extra.option == option)?;
-            super::environment(extra.variable)
+            let extra = known(self.known).find(|extra| extra.option == option)?;
+            let value = super::environment(extra.variable)?;
+            match (extra.value, value.as_str()) {
+                // A switch.
+                ("", "0") => None,
+                ("", other) if other != "1" => {
+                    wrong_usage(format_args!("{} is 1 or 0, and {other:?} is neither", extra.variable))
+                }
+                _ => Some(value),
+            }
         })
     }
 
-    /// Returns the first one on the command line, ignoring the environment.
-    pub fn first(&self) -> Option<&'static str> {
-        self.given.first().map(|(option, _)| *option)
+    /// All values that were given, else those of the environment, with commas between them.
+    pub fn all(&self, option: &str) -> Vec<String> {
+        let given: Vec<_> = self.given.iter().filter(|(name, _)| *name == option).collect();
+        match (given.is_empty(), self.get(option)) {
+            (true, Some(values)) => values.split(',').map(|value| value.trim().to_owned()).collect(),
+            _ => given.into_iter().map(|(_, value)| value.clone()).collect(),
+        }
     }
+
+    /// The first of `these` that was given, not counting the environment.
+    pub fn first_of(&self, these: &[Extra]) -> Option<&'static str> {
+        let is_one = |option: &str| these.iter().any(|extra| extra.option == option);
+        self.given.iter().map(|(option, _)| *option).find(|option| is_one(option))
+    }
+}
+
+fn known(groups: &'static [&'static [Extra]]) -> impl Iterator<Item = &'static Extra> {
+    groups.iter().copied().flatten()
 }
 
 /// Parses the options. Ends the program after `--help`, `--version` and wrong usage.
@@ -59,16 +81,16 @@ pub fn from_environment<T: TopLevelCommand + ArgsInfo>() -> T {
     with_extras(&[]).0
 }
 
-/// Like [`from_environment`], for a program with `known` options in addition.
+/// Like [`from_environment`], for a program with the options of `groups` in addition.
 ///
 /// `argh::from_env` would panic when its output is closed, as in `--help | head -1`.
-pub fn with_extras<T: TopLevelCommand + ArgsInfo>(known: &'static [Extra]) -> (T, Extras) {
+pub fn with_extras<T: TopLevelCommand + ArgsInfo>(groups: &'static [&'static [Extra]]) -> (T, Extras) {
     super::signals::ignore_file_limit();
     let program = program();
     let words: Result<Vec<_>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
     let words =
         words.unwrap_or_else(|word| wrong_usage(format_args!("options must be UTF-8, but {word:?} is not")));
-    let mut extras = Extras { known, given: Vec::new() };
+    let mut extras = Extras { known: groups, given: Vec::new() };
     let words = match spell_out(words, &T::get_args_info(), &mut extras) {
         Ok(Some(words)) => words,
         Ok(None) => say_and_exit(&version(&program)),
@@ -77,8 +99,8 @@ pub fn with_extras<T: TopLevelCommand + ArgsInfo>(known: &'static [Extra]) -> (T
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let options = T::from_args(&[&program], &words).unwrap_or_else(|ended| match ended.status {
         Ok(()) => {
-            let usage: String = known.iter().map(usage_of).collect();
-            let help: String = known.iter().map(help_of).collect();
+            let usage: String = known(groups).map(usage_of).collect();
+            let help: String = known(groups).map(help_of).collect();
             let output = ended.output.replacen(&program, &format!("{program}{usage}"), 1);
             say_and_exit(&output.replace(HELP, &format!("{help}{HELP_AND_VERSION}")))
         }
@@ -192,7 +214,8 @@ fn spell_out(
     extras: &mut Extras,
 ) -> Result<Option<Vec<String>>, String> {
     let takes_command = info.positionals.iter().any(|word| word.optionality == Optionality::Greedy);
-    let extra = |option: &str| extras.known.iter().find(|extra| extra.option == option);
+    let groups = extras.known;
+    let extra = |option: &str| known(groups).find(|extra| extra.option == option);
     let takes_value = |option: &str| {
         if let Some(extra) = extra(option) {
             return Some(!extra.value.is_empty());

@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use log::warn;
 use taketurns::net::{Driver, DriverConfig, Event, EventLoop, connections_max, now};
+use taketurns::protocol::Protocol;
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 use taketurns::time::Instant;
 
 use super::addresses;
 use super::keeping::Keeping;
 use super::news::News;
-use super::options::Extras;
+use super::options::{Extra, Extras};
 use super::status::{self, Show};
-use super::tls::{Listening, Reload};
+use super::tls::{self, Listening, Reload};
 use super::{output, signals};
+
+/// The options of servers that show their status.
+pub const EXTRAS: &[&[Extra]] = &[tls::OF_SERVERS, status::OF_SERVERS];
 
 /// The addresses of a server, and the limits that follow from them and from its descriptors.
 pub struct Site {
@@ -25,6 +29,7 @@ pub struct Site {
     /// Whether access rules limit which clients may take part.
     pub has_access_rules: bool,
     pub status: Vec<SocketAddr>,
+    pub status_hosts: Vec<String>,
     /// Another server takes over when this one ends, and has stood by until now.
     pub hands_over: bool,
     pub limits: DriverConfig,
@@ -60,7 +65,9 @@ impl Site {
         };
         // Some spare connections, so that clients can be told that they are turned away.
         let clients_max = max_connections.saturating_sub(16).max(1);
-        Ok(Site { listen, tls, has_access_rules: false, status, hands_over: false, limits, clients_max })
+        let status_hosts = extras.all("--status-host");
+        let (has_access_rules, hands_over) = (false, false);
+        Ok(Site { listen, tls, has_access_rules, status, status_hosts, hands_over, limits, clients_max })
     }
 
     /// Like [`new`](Self::new), for a turn server whose clients may have `max_per_address` seats per address.
@@ -78,13 +85,27 @@ impl Site {
 
 impl Site {
     /// Where it is to listen.
-    pub fn listen(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[SocketAddr] {
         &self.listen
     }
 
     /// Returns whether no third party can read the traffic.
     pub fn is_private(&self) -> bool {
         self.tls.is_some() || self.listen.iter().all(|addr| addr.ip().to_canonical().is_loopback())
+    }
+
+    /// Listens; the addresses that it got.
+    pub fn listen<P: Protocol>(&self, driver: &mut Driver<P>) -> Result<Vec<SocketAddr>, String> {
+        let bound = addresses::listen(driver, &self.listen, self.tls.as_ref())?;
+        if !self.has_access_rules {
+            warn_of_strangers(&bound, self.tls.as_ref());
+        }
+        Ok(bound)
+    }
+
+    /// What has the files of TLS read again, if there are such, for those that connect to `bound`.
+    pub fn into_reload<P: Protocol>(self, bound: &[SocketAddr]) -> Option<Reload<P>> {
+        self.tls.map(|tls| tls.into_reload(bound.to_vec()))
     }
 
     /// Returns whether clients are asked for certificates.
@@ -94,7 +115,7 @@ impl Site {
 }
 
 /// Warns once, about the first address that other machines can reach.
-pub fn warn_of_strangers(bound: &[SocketAddr], tls: Option<&Listening>) {
+fn warn_of_strangers(bound: &[SocketAddr], tls: Option<&Listening>) {
     let Some(addr) = bound.iter().find(|addr| !addr.ip().to_canonical().is_loopback()) else { return };
     match tls {
         None => warn!(
@@ -147,10 +168,7 @@ impl Service<TurnServer> {
         keeping: Keeping<'_>,
     ) -> Result<Option<Service<TurnServer>>, String> {
         let mut site = Site::of_turns(listen, None, None, extras)?;
-        let Some((turns, kept)) = keeping.serve(config, &site.listen, &mut site.status)? else {
-            return Ok(None);
-        };
-        site.hands_over = keeping.etcd.is_some();
+        let Some((turns, kept)) = keeping.serve(config, &mut site)? else { return Ok(None) };
         let mut service = Service::listen(turns, site, None)?;
         kept.serve(&mut service.event_loop)?;
         Ok(Some(service))
@@ -161,26 +179,28 @@ impl<P: Show + 'static> Service<P> {
     /// Listens, and serves the status on its address. The first signal drains, or hands over. SIGHUP reads
     /// files again if there are any: those of TLS, and others through `reload`.
     pub fn listen(protocol: P, site: Site, reload: Option<Reload<P>>) -> Result<Service<P>, String> {
-        let Site { listen, tls, has_access_rules, status, hands_over, limits, .. } = site;
+        let (limits, hands_over) = (site.limits.clone(), site.hands_over);
         let mut event_loop =
             EventLoop::with_config(protocol, limits).map_err(|error| super::advise(&error))?;
-        let bound = addresses::listen(event_loop.driver_mut(), &listen, tls.as_ref())?;
-        if !has_access_rules {
-            warn_of_strangers(&bound, tls.as_ref());
-        }
-        let status = status::serve(&mut event_loop, &status)?;
+        let bound = site.listen(event_loop.driver_mut())?;
+        let status = status::serve(&mut event_loop, &site.status, site.status_hosts.clone())?;
         let handle = event_loop.handle();
         let drained_at = Arc::new(OnceLock::new());
         let noted = Arc::clone(&drained_at);
         let mut reloads: Vec<Reload<P>> = reload.into_iter().collect();
-        reloads.extend(tls.map(|tls| tls.into_reload(bound.clone())));
-        if hands_over {
-            // They were read when it began to stand by, which may be long ago.
-            reloads.iter_mut().for_each(|reload| reload(&handle));
-        }
+        reloads.extend(site.into_reload(&bound));
         let reload = (!reloads.is_empty()).then(|| {
             let handle = event_loop.handle();
-            Box::new(move || reloads.iter_mut().for_each(|reload| reload(&handle))) as signals::Reload
+            let mut reload = move || {
+                for change in reloads.iter_mut().filter_map(|reload| reload()) {
+                    let _ = handle.run(change);
+                }
+            };
+            if hands_over {
+                // They were read when it began to stand by, which may be long ago.
+                reload();
+            }
+            Box::new(reload) as signals::Reload
         });
         let drain = move || {
             let _ = noted.set(now().instant);

@@ -12,6 +12,7 @@ use taketurns::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, 
 use taketurns::record::Record;
 use taketurns::time::{Instant, Now};
 
+use super::server::Site;
 use super::{signals, status};
 
 /// A server that was elected.
@@ -22,10 +23,10 @@ pub struct Elected {
 }
 
 /// Stands by until this server leads; `None` if a signal has ended it.
-pub fn stand_by(candidate: Candidate, status: &mut Vec<SocketAddr>) -> Result<Option<Elected>, String> {
+pub fn stand_by(candidate: Candidate, site: &mut Site) -> Result<Option<Elected>, String> {
     let mut event_loop = EventLoop::new(Standby::default()).map_err(|error| super::advise(&error))?;
     // A port that the system has chosen is kept.
-    *status = status::serve(&mut event_loop, status)?;
+    site.status = status::serve(&mut event_loop, &site.status, site.status_hosts.clone())?;
     let signals = signals::of_loop(&[SIGINT, SIGTERM, SIGHUP], event_loop.handle())?;
     let (news, outcome) = channel();
     let handle = event_loop.handle();

@@ -8,6 +8,17 @@ use taketurns::protocol::Protocol;
 #[cfg(feature = "status")]
 pub use taketurns::status::Show;
 
+use super::options::Extra;
+
+/// What goes with `--status`.
+pub const OF_SERVERS: &[Extra] = &[Extra {
+    option: "--status-host",
+    value: "name",
+    variable: "TAKETURNS_STATUS_HOST",
+    about: "name under which the status is reached, without port; may be given several times (in the environment: \
+            with commas between them). Default: localhost and addresses",
+}];
+
 /// Any protocol, because this build shows no status.
 #[cfg(not(feature = "status"))]
 pub trait Show: Protocol {}
@@ -38,18 +49,19 @@ pub fn descriptors(addrs: &[SocketAddr]) -> usize {
     addrs.len().checked_sub(1).map_or(0, |others| needed + others)
 }
 
-/// Serves the status of `event_loop` on `addrs`. Returns the addresses.
+/// Serves the status of `event_loop` on `addrs`, under the names `hosts`. Returns the addresses.
 #[cfg(feature = "status")]
 pub fn serve<P: Show + 'static>(
     event_loop: &mut EventLoop<P>,
     addrs: &[SocketAddr],
+    hosts: Vec<String>,
 ) -> Result<Vec<SocketAddr>, String> {
     if addrs.is_empty() {
         return Ok(Vec::new());
     }
-    let bound = event_loop
-        .serve_status(addrs, taketurns::status::StatusConfig::default())
-        .map_err(|error| super::advise_on(&error, "--status"))?;
+    let config = taketurns::status::StatusConfig { hosts, ..Default::default() };
+    let bound =
+        event_loop.serve_status(addrs, config).map_err(|error| super::advise_on(&error, "--status"))?;
     for addr in &bound {
         log::info!("status on http://{addr}/");
         if !addr.ip().to_canonical().is_loopback() {
@@ -62,6 +74,10 @@ pub fn serve<P: Show + 'static>(
 }
 
 #[cfg(not(feature = "status"))]
-pub fn serve<P: Show + 'static>(_: &mut EventLoop<P>, _: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
+pub fn serve<P: Show + 'static>(
+    _: &mut EventLoop<P>,
+    _: &[SocketAddr],
+    _: Vec<String>,
+) -> Result<Vec<SocketAddr>, String> {
     Ok(Vec::new())
 }

@@ -1,7 +1,8 @@
 //! `--tls-...`: the files for TLS, if the programs were built with the feature.
 
-use taketurns::net::{Driver, Error, Handle, Target, now};
+use taketurns::net::{Driver, Error, Target, now};
 use taketurns::protocol::{DialId, Protocol};
+use taketurns::time::Now;
 
 use super::options::{Extra, Extras};
 
@@ -75,8 +76,12 @@ pub const OF_CLIENTS: &[Extra] = &[
     },
 ];
 
-/// Reads a server's files again, for later connections.
-pub type Reload<P> = Box<dyn FnMut(&Handle<P>) + Send>;
+/// Reads files of a server again, on its caller's thread, and says so in the log. Returns what its loop has
+/// to do then; nothing, if a file is bad.
+pub type Reload<P> = Box<dyn FnMut() -> Option<Change<P>> + Send>;
+
+/// What a loop has to do.
+pub type Change<P> = Box<dyn FnOnce(&mut Driver<P>, Now) + Send>;
 
 /// The TLS settings of a server.
 #[cfg(feature = "tls")]
@@ -256,20 +261,21 @@ mod files {
             driver.listen_wrapped(addr, self.acceptor.wrap())
         }
 
-        /// Returns a function that reads the files again on its caller's thread.
+        /// Renews the wires of those that connect to `bound` from then on.
         pub fn into_reload<P: Protocol>(self, bound: Vec<SocketAddr>) -> Reload<P> {
-            Box::new(move |handle| match self.files.read() {
+            Box::new(move || match self.files.read() {
                 Ok(acceptor) => {
+                    log::info!("{} and the other TLS files were read again", self.files.certificates);
                     let bound = bound.clone();
-                    let _ = handle.run(move |driver, _| {
+                    Some(Box::new(move |driver, _| {
                         for addr in bound {
                             driver.rewrap(addr, acceptor.wrap());
                         }
-                    });
-                    log::info!("{} and the other TLS files were read again", self.files.certificates);
+                    }))
                 }
                 Err(message) => {
                     log::error!("{message}; the previous TLS files stay in force");
+                    None
                 }
             })
         }
@@ -279,7 +285,7 @@ mod files {
         /// Reads the files that the options name, if they ask for TLS.
         pub fn to(server: &Target, extras: &Extras) -> Result<Way, String> {
             if extras.get("--tls").is_none() {
-                match extras.first() {
+                match extras.first_of(OF_CLIENTS) {
                     Some(option) => wrong_usage(format_args!("{option} needs --tls")),
                     None => return Ok(Way::default()),
                 }

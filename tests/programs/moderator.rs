@@ -1,7 +1,10 @@
 //! `moderator`: a host for people who talk in turn. [P5]
 
+use std::fs;
+
 use support::bare::PATIENCE;
 
+use crate::process::folder::Folder;
 use crate::process::input::{Typist, typed};
 use crate::process::programs::example;
 use crate::process::{Line, Process, Stream};
@@ -119,6 +122,37 @@ fn a_kicked_client_is_told_and_cannot_come_back() {
     bob.hears("BYE removed");
     floor.shows("* bob has left");
     LinePeer::connect(&floor.address, "JOIN bob").hears("BYE removed");
+}
+
+/// The tokens are `ann-token` and `bob-token`. A file that has changed is read again when the moderator says
+/// so: at a terminal SIGHUP is its end.
+#[test]
+fn only_those_take_part_whom_a_file_of_rules_allows() {
+    let [ann_rule, bob_rule] = [
+        "sha256:dfa603dfa2ef13eb23a30434d7feef5de20829cb6c5181623c8028a74eaf4971 name=ann ring=main\n",
+        "sha256:97dd3707015dcf069cf73022ed7173b1165db6eff24b441cb57fd069a8c4e525 name=bob ring=main\n",
+    ];
+    let folder = Folder::new();
+    let rules = folder.path("rules");
+    fs::write(&rules, format!("{ann_rule}{bob_rule}")).expect("a folder of this test's");
+    let mut floor = Floor::open(&["--access", rules.to_str().expect("UTF-8")]);
+    LinePeer::connect(&floor.address, "JOIN ann").hears("BYE forbidden ");
+    let mut ann = LinePeer::connect(&floor.address, "JOIN ann token=ann-token");
+    ann.hears("WELCOME ann ");
+    let mut bob = LinePeer::connect(&floor.address, "JOIN bob token=bob-token");
+    ann.hears("GO turn=1 ");
+    fs::write(&rules, "ann-token name=ann ring=main\n").expect("a folder of this test's");
+    floor.types("reload");
+    floor.complains("line 1: a rule begins with sha256: or cert:; the previous rules stay in force");
+    ann.says("ANSWER :I am still here");
+    bob.hears("GO turn=2 ");
+    fs::write(&rules, bob_rule).expect("a folder of this test's");
+    floor.types("reload");
+    floor.shows("A file is read again.");
+    ann.hears("BYE forbidden ");
+    let mut floor = Floor::open(&[]);
+    floor.types("reload");
+    floor.complains("there are no files to read: see --access and --tls-cert");
 }
 
 /// [P2] "`BYE superseded`, `forbidden` and `removed` end a client: exit code 1 and why."

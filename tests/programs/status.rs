@@ -21,8 +21,12 @@ pub(crate) fn status_of(server: &mut Process) -> SocketAddr {
 
 /// Asks for `path`. Returns the lines of the answer, as they arrive.
 pub(crate) fn get(addr: SocketAddr, path: &str) -> impl Iterator<Item = String> {
+    get_from(addr, "localhost", path)
+}
+
+fn get_from(addr: SocketAddr, host: &str, path: &str) -> impl Iterator<Item = String> {
     let mut stream = connect(addr);
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).expect("it reads");
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).expect("it reads");
     BufReader::new(stream).lines().map(|line| line.expect("it speaks"))
 }
 
@@ -48,6 +52,28 @@ fn every_server_shows_its_status_and_ends_at_a_signal() {
         assert!(hello.contains("\"protocol\":\""), "{name}: {hello}");
         server.signal("TERM");
         server.expect_exit(0, PATIENCE);
+    }
+}
+
+/// A page of anywhere may have its own name lead here.
+#[test]
+fn the_status_is_read_under_names_that_the_options_tell() {
+    let answer = |status, host| get_from(status, host, "/metrics").next().expect("an answer");
+    for by_option in [true, false] {
+        let mut command = example_as_here("turn_server");
+        command.args(["--listen", "127.0.0.1:0", "--status", "127.0.0.1:0"]);
+        match by_option {
+            true => command.args(["--status-host", "a.example", "--status-host=b.example"]),
+            false => command.env("TAKETURNS_STATUS_HOST", "a.example, b.example"),
+        };
+        let mut server = Process::spawn(&mut command);
+        let status = status_of(&mut server);
+        for (host, code) in
+            [("a.example", 200), ("b.example:80", 200), ("localhost", 200), ("evil.example", 403)]
+        {
+            let answer = answer(status, host);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{host}: {answer}");
+        }
     }
 }
 

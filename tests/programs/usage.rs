@@ -172,6 +172,21 @@ fn tls_options_that_cannot_be_honoured_end_a_program() {
 }
 
 #[test]
+fn a_switch_in_the_environment_is_on_or_off() {
+    for (value, words) in [("1", "lacks the feature"), ("yes", "TAKETURNS_WEB_SOCKET is 1 or 0"), ("0", "")] {
+        let mut command = example("turn_server");
+        command.args(["--listen", "127.0.0.1:0"]).env("TAKETURNS_WEB_SOCKET", value);
+        let mut process = Process::spawn(&mut command);
+        if words.is_empty() || value == "1" && cfg!(feature = "web-socket") {
+            process.wait_for_line("address", |line| line.text.contains("Server listening on "), PATIENCE);
+        } else {
+            process.expect_exit(if value == "1" { 1 } else { 2 }, PATIENCE);
+            assert!(expect_one_complaint(&process).contains(words), "{value}");
+        }
+    }
+}
+
+#[test]
 fn help_lists_every_option() {
     let server = [
         "--listen",
@@ -192,6 +207,13 @@ fn help_lists_every_option() {
         "--tls-client-ca",
         "--tls-client-cert",
         "--tls-crl",
+        "--access",
+        "--insecure-tokens",
+        "--web-socket",
+        "--web-origin",
+        "--web-host",
+        "--web-ping",
+        "--status-host",
         "--log-level",
     ];
     let client = [
@@ -221,7 +243,7 @@ fn help_lists_every_option() {
         ("embed", &["--count"]),
         ("tic_tac_toe", &["--listen", "--turn-deadline"]),
         ("turn_lock", &lock),
-        ("moderator", &["--listen", "--clients", "--turn-deadline"]),
+        ("moderator", &["--listen", "--clients", "--turn-deadline", "--tls-cert", "--access"]),
     ];
     for (program, options) in programs {
         let mut process = Process::spawn(example(program).arg("--help"));

@@ -74,7 +74,9 @@ def _variable(parser: argparse.ArgumentParser, option: str, about: str, metavar:
     name = "TAKETURNS_" + option[2:].upper().replace("-", "_")
     about, default = f"{about}. Environment: {name}", os.environ.get(name) or None
     if is_switch:
-        parser.add_argument(option, action="store_true", default=default is not None, help=about)
+        if default not in (None, "0", "1"):
+            parser.error(f"{name} is 1 or 0, and {default!r} is neither")
+        parser.add_argument(option, action="store_true", default=default == "1", help=about)
     else:
         parser.add_argument(option, metavar=metavar, default=default, help=about)
 
