@@ -498,7 +498,8 @@ impl Links {
         }
     }
 
-    /// Returns a mark after everything that is queued for `id` now, for [`is_written`](Self::is_written).
+    /// Returns a mark after everything that is queued for `id` now, for [`is_written`](Self::is_written). A
+    /// mark of `u64::MAX` is never reached, and an unknown connection has that.
     ///
     /// # Examples
     ///
@@ -535,7 +536,7 @@ impl Links {
         self.link(id).is_some_and(|link| match &link.queue {
             Queue::Buffer(buffer) => buffer.written() >= mark,
             // A queue with a mark has a buffer.
-            Queue::Constant(_) => true,
+            Queue::Constant(_) => mark != u64::MAX,
         })
     }
 

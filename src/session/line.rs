@@ -7,6 +7,9 @@ use crate::time::{Alarm, Instant, earlier};
 use crate::turn::{Demand, SeatId};
 use crate::wire::message::{Limits, Line, LineError, split_line};
 
+/// A mark that is never reached.
+pub(crate) const UNMARKED: u64 = u64::MAX;
+
 /// One connection that speaks the line protocol.
 #[derive(Debug)]
 pub(crate) struct LineSession {
@@ -22,9 +25,9 @@ pub(crate) struct LineSession {
     skip: usize,
     /// The deadline of a line or payload that has begun; `None` if none has.
     pub(crate) goes_on_until: Option<Instant>,
-    /// The first `GO` of its turn is written once the link has written up to this mark; `None` before it is
-    /// queued.
-    pub(crate) go_mark: Option<u64>,
+    /// The first `GO` of its turn is written once the link has written up to this mark, which is [`UNMARKED`]
+    /// before it is queued.
+    pub(crate) go_mark: u64,
 }
 
 /// The role of a connection.
@@ -102,7 +105,7 @@ impl LineSession {
             has_erred: false,
             skip: 0,
             goes_on_until: None,
-            go_mark: None,
+            go_mark: UNMARKED,
         }
     }
 

@@ -9,6 +9,7 @@ use super::recording::say_now;
 use super::server::{Drain, Session, TurnServer};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
+use crate::session::line::UNMARKED;
 use crate::session::raw::{GO, Signal, Trial};
 use crate::session::{Code, How, Reply};
 use crate::table::{RoomId, SeatData, SeatName};
@@ -78,7 +79,7 @@ impl TurnServer {
             // If both turns belong to one connection, `OK` comes before the next `GO`.
             Some((id, Session::Line(line))) if granted.seat != seat => {
                 let within = lapses.nanos_since(now.instant).as_millis();
-                line.go_mark = Some(write_go(id, granted.turn, within, links));
+                line.go_mark = write_go(id, granted.turn, within, links);
             }
             _ => {
                 self.table.scheduler.unstart(now.instant, granted);
@@ -362,7 +363,7 @@ impl TurnServer {
     ) {
         self.table.scheduler.start(now.instant, seat, turn);
         if let Some(line) = self.line(id) {
-            line.go_mark = None;
+            line.go_mark = UNMARKED;
         }
         self.say_go_now(now, id, seat, links);
         links.hurry(id);
@@ -390,8 +391,8 @@ impl TurnServer {
     /// Notes that the client on `id` is told about its turn: by a `GO`, or after a resume by the refusal of
     /// the judged answer. Answers without a fence count only once the first of these is written (L3).
     fn mark_go(&mut self, id: ConnectionId, links: &mut Links) {
-        if let Some(line) = self.line(id).filter(|line| line.go_mark.is_none()) {
-            line.go_mark = Some(links.mark(id));
+        if let Some(line) = self.line(id).filter(|line| line.go_mark == UNMARKED) {
+            line.go_mark = links.mark(id);
         }
     }
 

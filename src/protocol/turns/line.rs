@@ -413,7 +413,7 @@ impl TurnServer {
         }
         let Some(session) = self.line(id) else { return Err((Code::NotYourTurn, None)) };
         let (go_mark, seat) = (session.go_mark, session.seat());
-        if go_mark.is_some_and(|mark| links.is_written(id, mark)) {
+        if links.is_written(id, go_mark) {
             return Ok(());
         }
         let held = seat.and_then(|seat| self.table.scheduler.held_by(seat)).map(|held| held.turn.get());
