@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
-use common::keeping::Keeping;
+use common::keeping::{self, Keeping};
 use common::options::{self, Extras};
 use common::output;
 use common::server::Service;
@@ -54,19 +54,6 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
     turn_deadline: Duration,
 
-    /// directory of a journal, so that tables and boards outlive the server; created if it is missing. Needs
-    /// the feature journal. Default: none, everything is in memory
-    #[argh(option, arg_name = "dir")]
-    journal: Option<String>,
-
-    /// the journal is a restored backup: turns granted since then are granted again, so a new epoch begins
-    #[argh(switch)]
-    new_epoch: bool,
-
-    /// set the journal aside in whatever state it is, and begin a new one
-    #[argh(switch)]
-    discard_journal: bool,
-
     /// address of a page for playing in a browser, as HOST:PORT; may be given several times. Needs the
     /// features status and web-socket. Default: none
     #[argh(option, arg_name = "addr")]
@@ -83,7 +70,8 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let (options, extras) = options::with_extras(&[tls::OF_SERVERS]);
+    let (options, extras) =
+        options::with_extras(&[keeping::OF_SERVERS, keeping::OF_CLUSTERS, tls::OF_SERVERS]);
     common::exit_code(serve(&options, &extras))
 }
 
@@ -98,13 +86,8 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     config.rules.judging = Judging::Host;
     // A player that reloads the page keeps the turn.
     config.rules.turn_grace = Duration::from_secs(10).min(options.turn_deadline);
-    let keeping = Keeping {
-        journal: options.journal.as_deref(),
-        new_epoch: options.new_epoch,
-        discard: options.discard_journal,
-        ..Keeping::default()
-    };
-    let Some(mut service) = Service::listen_turns(config, &options.listen, extras, keeping)? else {
+    let Some(mut service) = Service::listen_turns(config, &options.listen, extras, &Keeping::read(extras))?
+    else {
         return Ok(());
     };
     let page = page(&mut service.event_loop, options)?;

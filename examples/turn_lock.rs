@@ -17,7 +17,7 @@ use common::access;
 use common::addresses;
 use common::command::Job;
 use common::counting;
-use common::keeping::Keeping;
+use common::keeping::{self, Keeping};
 use common::lease::Lease;
 use common::lookup;
 use common::options::{self, Extras, wrong_usage};
@@ -98,11 +98,19 @@ const GAVE_UP: u8 = 75;
 const LOST: u8 = 76;
 
 fn main() -> ExitCode {
-    let (options, extras): (Options, _) = options::with_extras(&[tls::OF_CLIENTS]);
+    let (options, extras): (Options, _) =
+        options::with_extras(&[tls::OF_CLIENTS, keeping::OF_SERVERS, keeping::OF_CLUSTERS]);
     common::logger::start(options.log_level);
     match (options.serve, options.command.is_empty()) {
         (true, true) => common::exit_code(serve(&options, &extras)),
-        (false, false) => common::end(lock(&options, &extras)),
+        (false, false) => {
+            if let Some(option) =
+                extras.first_of(keeping::OF_SERVERS).or(extras.first_of(keeping::OF_CLUSTERS))
+            {
+                wrong_usage(format_args!("{option} is for --serve"));
+            }
+            common::end(lock(&options, &extras))
+        }
         _ => wrong_usage(format_args!("expected either a command, as in turn_lock -- make test, or --serve")),
     }
 }
@@ -113,7 +121,8 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     config.rules.demands = Demands::Only(Demand::Ask);
     config.rules.hold_max = HoldMax::Unlimited;
     config.rules.turn_grace = Duration::from_secs(10);
-    let Some(service) = Service::listen_turns(config, &options.listen, extras, Keeping::default())? else {
+    let Some(service) = Service::listen_turns(config, &options.listen, extras, &Keeping::read(extras))?
+    else {
         return Ok(());
     };
     service.announce();

@@ -13,10 +13,10 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use common::access::Access;
 use common::answers::Answers;
-use common::keeping::{Etcd, Keeping};
+use common::keeping::Keeping;
 use common::options::{self, Extra, Extras, Framings, wrong_usage};
 use common::server::{Service, Site};
-use common::{access, output, status, tls, web};
+use common::{access, keeping, output, status, tls, web};
 use log::LevelFilter;
 use taketurns::net::{Event, now};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
@@ -91,50 +91,6 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
     seat_grace: Duration,
 
-    /// directory of a journal, so that seats, turns and answers outlive the server; created if it is missing.
-    /// Needs the feature journal. Default: none, everything is in memory
-    #[argh(option, arg_name = "dir")]
-    journal: Option<String>,
-
-    /// members of an etcd, with commas between, as in http://10.0.0.1:2379,http://10.0.0.2:2379: seats, turns
-    /// and answers are kept there, and this server stands by while another one leads. Needs the feature etcd,
-    /// and --cluster. Default: none
-    #[argh(option, arg_name = "urls")]
-    etcd: Option<String>,
-
-    /// name of the servers that stand by for each other, in etcd
-    #[argh(option, arg_name = "name")]
-    cluster: Option<String>,
-
-    /// where clients find this server, for people who look at one that stands by. Default: what it listens on
-    #[argh(option, arg_name = "addr")]
-    advertise: Option<String>,
-
-    /// user of etcd. The environment variable TAKETURNS_ETCD_PASSWORD has the password
-    #[argh(option, arg_name = "name")]
-    etcd_user: Option<String>,
-
-    /// the authorities of an etcd with TLS (PEM). Default: those of this system
-    #[argh(option, arg_name = "file")]
-    etcd_ca: Option<String>,
-
-    /// the certificate to show to etcd (PEM)
-    #[argh(option, arg_name = "file")]
-    etcd_cert: Option<String>,
-
-    /// the private key of that certificate (PEM)
-    #[argh(option, arg_name = "file")]
-    etcd_key: Option<String>,
-
-    /// the journal, or etcd, is a restored backup: turns granted since then are granted again, so a new epoch
-    /// begins
-    #[argh(switch)]
-    new_epoch: bool,
-
-    /// set the journal aside in whatever state it is, and begin a new one
-    #[argh(switch)]
-    discard_journal: bool,
-
     /// write the journal to this file as lines of JSON, and exit. The server must be stopped
     #[argh(option, arg_name = "file")]
     export: Option<String>,
@@ -157,7 +113,14 @@ struct Options {
     log_level: LevelFilter,
 }
 
-const EXTRAS: &[&[Extra]] = &[tls::OF_SERVERS, access::OF_SERVERS, web::OF_SERVERS, status::OF_SERVERS];
+const EXTRAS: &[&[Extra]] = &[
+    keeping::OF_SERVERS,
+    keeping::OF_CLUSTERS,
+    tls::OF_SERVERS,
+    access::OF_SERVERS,
+    web::OF_SERVERS,
+    status::OF_SERVERS,
+];
 
 fn main() -> ExitCode {
     let (options, extras) = options::with_extras(EXTRAS);
@@ -166,15 +129,8 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let keeping = Keeping {
-        journal: options.journal.as_deref(),
-        new_epoch: options.new_epoch,
-        discard: options.discard_journal,
-        export: options.export.as_deref(),
-        import: options.import.as_deref(),
-        etcd: etcd(options),
-    };
-    if keeping.move_files()? {
+    let keeping = Keeping::read(extras);
+    if keeping.move_files(options.export.as_deref(), options.import.as_deref())? {
         return Ok(());
     }
     let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
@@ -216,33 +172,6 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
             }
         }
         _ => {}
-    })
-}
-
-/// The etcd of the options.
-fn etcd(options: &Options) -> Option<Etcd<'_>> {
-    let Some(members) = &options.etcd else {
-        let needy = [
-            ("--cluster", &options.cluster),
-            ("--advertise", &options.advertise),
-            ("--etcd-user", &options.etcd_user),
-            ("--etcd-ca", &options.etcd_ca),
-            ("--etcd-cert", &options.etcd_cert),
-            ("--etcd-key", &options.etcd_key),
-        ];
-        if let Some((option, _)) = needy.iter().find(|(_, value)| value.is_some()) {
-            wrong_usage(format_args!("{option} needs --etcd URLS"));
-        }
-        return None;
-    };
-    Some(Etcd {
-        members,
-        cluster: options.cluster.as_deref(),
-        advertise: options.advertise.as_deref(),
-        user: options.etcd_user.as_deref(),
-        authorities: options.etcd_ca.as_deref(),
-        certificate: options.etcd_cert.as_deref(),
-        key: options.etcd_key.as_deref(),
     })
 }
 

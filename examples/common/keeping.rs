@@ -6,39 +6,129 @@ use std::time::Duration;
 use taketurns::net::{EventLoop, os_entropy};
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 
-use super::options::wrong_usage;
+use super::options::{Extra, Extras, wrong_usage};
 use super::server::Site;
 #[cfg(feature = "etcd")]
 use super::standby;
 
-/// The options for the state that outlives a server.
-#[derive(Clone, Copy, Default)]
-pub struct Keeping<'o> {
+/// The options of servers that keep their state.
+pub const OF_SERVERS: &[Extra] = &[
+    Extra {
+        option: "--journal",
+        value: "dir",
+        variable: "TAKETURNS_JOURNAL",
+        about: "directory of a journal, so that seats, turns and answers outlive the server; created if it is missing. Needs \
+                the feature journal. Default: none, everything is in memory",
+    },
+    Extra {
+        option: "--discard-journal",
+        value: "",
+        variable: "",
+        about: "set the journal aside in whatever state it is, and begin a new one",
+    },
+    Extra {
+        option: "--new-epoch",
+        value: "",
+        variable: "",
+        about: "the journal, or etcd, is a restored backup: turns granted since then are granted again, so a new epoch begins",
+    },
+];
+
+/// The options of servers that stand by for each other.
+pub const OF_CLUSTERS: &[Extra] = &[
+    Extra {
+        option: "--etcd",
+        value: "urls",
+        variable: "TAKETURNS_ETCD",
+        about: "members of an etcd, with commas between, as in http://10.0.0.1:2379,http://10.0.0.2:2379: seats, turns and \
+                answers are kept there, and this server stands by while another one leads. Needs the feature etcd, and \
+                --cluster. Default: none",
+    },
+    Extra {
+        option: "--cluster",
+        value: "name",
+        variable: "TAKETURNS_CLUSTER",
+        about: "name of the servers that stand by for each other, in etcd",
+    },
+    Extra {
+        option: "--advertise",
+        value: "addr",
+        variable: "TAKETURNS_ADVERTISE",
+        about: "where clients find this server, for people who look at one that stands by. Default: what it listens on",
+    },
+    Extra {
+        option: "--etcd-user",
+        value: "name",
+        variable: "TAKETURNS_ETCD_USER",
+        about: "user of etcd. The environment variable TAKETURNS_ETCD_PASSWORD has the password",
+    },
+    Extra {
+        option: "--etcd-ca",
+        value: "file",
+        variable: "TAKETURNS_ETCD_CA",
+        about: "the authorities of an etcd with TLS (PEM). Default: those of this system",
+    },
+    Extra {
+        option: "--etcd-cert",
+        value: "file",
+        variable: "TAKETURNS_ETCD_CERT",
+        about: "the certificate to show to etcd (PEM)",
+    },
+    Extra {
+        option: "--etcd-key",
+        value: "file",
+        variable: "TAKETURNS_ETCD_KEY",
+        about: "the private key of that certificate (PEM)",
+    },
+];
+
+/// Where the state of a server is kept.
+#[derive(Default)]
+pub struct Keeping {
     /// The directory of a journal.
-    pub journal: Option<&'o str>,
+    journal: Option<String>,
     /// Whether a backup was restored, with which another life begins.
-    pub new_epoch: bool,
+    new_epoch: bool,
     /// Whether to set an existing journal aside.
-    pub discard: bool,
-    /// The file to export the journal to.
-    pub export: Option<&'o str>,
-    /// The file to import the journal from.
-    pub import: Option<&'o str>,
+    discard: bool,
     /// The etcd that several servers share.
-    pub etcd: Option<Etcd<'o>>,
+    etcd: Option<Etcd>,
 }
 
 /// The members of an etcd, and who this server is there.
-#[derive(Clone, Copy)]
-pub struct Etcd<'o> {
+#[cfg_attr(not(feature = "etcd"), expect(dead_code, reason = "this build refuses it"))]
+pub struct Etcd {
     /// Their addresses, with commas between them.
-    pub members: &'o str,
-    pub cluster: Option<&'o str>,
-    pub advertise: Option<&'o str>,
-    pub user: Option<&'o str>,
-    pub authorities: Option<&'o str>,
-    pub certificate: Option<&'o str>,
-    pub key: Option<&'o str>,
+    members: String,
+    cluster: String,
+    advertise: Option<String>,
+    user: Option<String>,
+    authorities: Option<String>,
+    certificate: Option<String>,
+    key: Option<String>,
+}
+
+impl Etcd {
+    fn read(extras: &Extras) -> Option<Etcd> {
+        let Some(members) = extras.get("--etcd") else {
+            if let Some(option) = extras.first_of(OF_CLUSTERS) {
+                wrong_usage(format_args!("{option} needs --etcd URLS"));
+            }
+            return None;
+        };
+        let Some(cluster) = extras.get("--cluster") else {
+            wrong_usage(format_args!("--etcd needs --cluster NAME"))
+        };
+        Some(Etcd {
+            members,
+            cluster,
+            advertise: extras.get("--advertise"),
+            user: extras.get("--etcd-user"),
+            authorities: extras.get("--etcd-ca"),
+            certificate: extras.get("--etcd-cert"),
+            key: extras.get("--etcd-key"),
+        })
+    }
 }
 
 /// What outlives a server.
@@ -60,56 +150,65 @@ enum Store {
     Etcd(taketurns::etcd::EtcdStore),
 }
 
-impl<'o> Keeping<'o> {
+impl Keeping {
     /// Ends the program if the options contradict each other.
-    fn check(&self) {
-        let wishes = [
-            ("--new-epoch", self.new_epoch),
-            ("--discard-journal", self.discard),
-            ("--export", self.export.is_some()),
-            ("--import", self.import.is_some()),
-        ];
-        let mut wished = wishes.iter().filter(|(_, is_wished)| *is_wished).map(|(option, _)| *option);
-        match (self.journal, self.etcd, wished.next(), wished.next()) {
-            (Some(_), Some(_), ..) => wrong_usage(format_args!("--journal and --etcd exclude each other")),
-            (None, None, Some(option), _) => wrong_usage(format_args!("{option} needs --journal DIR")),
-            (_, _, Some(one), Some(other)) => {
-                wrong_usage(format_args!("{one} and {other} exclude each other"))
+    pub fn read(extras: &Extras) -> Keeping {
+        let keeping = Keeping {
+            journal: extras.get("--journal"),
+            new_epoch: extras.get("--new-epoch").is_some(),
+            discard: extras.get("--discard-journal").is_some(),
+            etcd: Etcd::read(extras),
+        };
+        match &keeping {
+            Keeping { journal: Some(_), etcd: Some(_), .. } => {
+                wrong_usage(format_args!("--journal and --etcd exclude each other"))
             }
-            (_, Some(_), Some(option), _) if option != "--new-epoch" => {
-                wrong_usage(format_args!("{option} is for a journal, and etcd has its own tools"))
+            Keeping { new_epoch: true, discard: true, .. } => {
+                wrong_usage(format_args!("--new-epoch and --discard-journal exclude each other"))
             }
-            (_, Some(Etcd { cluster: None, .. }), ..) => {
-                wrong_usage(format_args!("--etcd needs --cluster NAME"))
+            Keeping { journal: None, discard: true, .. } => {
+                wrong_usage(format_args!("--discard-journal needs --journal DIR"))
             }
-            _ => {}
+            Keeping { journal: None, etcd: None, new_epoch: true, .. } => {
+                wrong_usage(format_args!("--new-epoch needs --journal DIR or --etcd URLS"))
+            }
+            _ => keeping,
         }
     }
 
-    /// Exports or imports the journal. Returns `false` if neither was requested.
-    pub fn move_files(&self) -> Result<bool, String> {
-        self.check();
-        match (self.journal, self.export, self.import) {
-            (Some(dir), Some(file), _) => journal::export(dir, file).map(|()| true),
-            (Some(dir), _, Some(file)) => journal::import(dir, file).map(|()| true),
-            _ => Ok(false),
+    /// Exports the journal to a file, or imports it from one. Returns `false` if neither was requested.
+    pub fn move_files(&self, export: Option<&str>, import: Option<&str>) -> Result<bool, String> {
+        type Move = fn(&str, &str) -> Result<(), String>;
+        let (moved, option, file): (Move, _, _) = match (export, import) {
+            (None, None) => return Ok(false),
+            (Some(_), Some(_)) => wrong_usage(format_args!("--export and --import exclude each other")),
+            (Some(file), None) => (journal::export, "--export", file),
+            (None, Some(file)) => (journal::import, "--import", file),
+        };
+        let others = [("--new-epoch", self.new_epoch), ("--discard-journal", self.discard)];
+        if let Some((other, _)) = others.iter().find(|(_, is_given)| *is_given) {
+            wrong_usage(format_args!("{other} and {option} exclude each other"));
+        }
+        match &self.journal {
+            Some(dir) => moved(dir, file).map(|()| true),
+            None => wrong_usage(format_args!("{option} needs --journal DIR")),
         }
     }
 
     /// Makes a server that goes on from its journal, or from etcd once no other server leads, or one that
-    /// keeps everything in memory. The status of `site` shows that it stands by. `None` if a signal has ended that.
+    /// keeps everything in memory. The status of `site` shows that it stands by. `None` if a signal has ended
+    /// that.
     pub fn serve(
         &self,
         config: TurnServerConfig,
         site: &mut Site,
     ) -> Result<Option<(TurnServer, Kept)>, String> {
-        self.check();
         if let Some(etcd) = &self.etcd {
             site.hands_over = true;
             return etcd.serve(config, self.new_epoch, site);
         }
         let patience = config.drain_timeout;
-        let (turns, store) = match self.journal {
+        let (turns, store) = match &self.journal {
             Some(dir) => journal::serve(self, dir, config)?,
             None => {
                 let turns = TurnServer::new(config, os_entropy()).map_err(|error| error.to_string())?;
@@ -160,7 +259,7 @@ pub fn close<P: taketurns::protocol::Protocol>(_: &mut EventLoop<P>) -> Result<(
 }
 
 #[cfg(not(feature = "etcd"))]
-impl Etcd<'_> {
+impl Etcd {
     fn serve(
         &self,
         _: TurnServerConfig,
@@ -174,7 +273,7 @@ impl Etcd<'_> {
 }
 
 #[cfg(feature = "etcd")]
-impl Etcd<'_> {
+impl Etcd {
     fn serve(
         &self,
         config: TurnServerConfig,
@@ -204,19 +303,19 @@ impl Etcd<'_> {
     fn config(&self, listen: &[std::net::SocketAddr]) -> Result<taketurns::etcd::EtcdConfig, String> {
         use taketurns::etcd::EtcdConfig;
 
-        let read = |file: &str| std::fs::read(file).map_err(|error| format!("{file}: {error}"));
-        let members = self.members.split(',').map(str::to_owned).collect();
+        let read = |file: &String| std::fs::read(file).map_err(|error| format!("{file}: {error}"));
+        let members = self.members.split(',').map(|member| member.trim().to_owned()).collect();
         let listen = listen.iter().map(std::net::SocketAddr::to_string).collect::<Vec<_>>().join(",");
-        let advertise = self.advertise.map_or(listen, str::to_owned);
-        let mut config = EtcdConfig::new(members, self.cluster.unwrap_or_default(), advertise);
-        if let Some(user) = self.user {
+        let advertise = self.advertise.clone().unwrap_or(listen);
+        let mut config = EtcdConfig::new(members, self.cluster.clone(), advertise);
+        if let Some(user) = &self.user {
             let password = super::environment("TAKETURNS_ETCD_PASSWORD").ok_or(
                 "--etcd-user needs a password, which the environment variable TAKETURNS_ETCD_PASSWORD has",
             )?;
-            config.user = Some((user.to_owned(), password));
+            config.user = Some((user.clone(), password));
         }
-        config.tls.authorities = self.authorities.map(read).transpose()?;
-        config.tls.identity = match (self.certificate, self.key) {
+        config.tls.authorities = self.authorities.as_ref().map(read).transpose()?;
+        config.tls.identity = match (&self.certificate, &self.key) {
             (None, None) => None,
             (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
             _ => wrong_usage(format_args!("--etcd-cert and --etcd-key need each other")),
@@ -244,11 +343,7 @@ mod journal {
         lacks(dir)
     }
 
-    pub(super) fn serve(
-        _: &Keeping<'_>,
-        dir: &str,
-        _: TurnServerConfig,
-    ) -> Result<(TurnServer, Store), String> {
+    pub(super) fn serve(_: &Keeping, dir: &str, _: TurnServerConfig) -> Result<(TurnServer, Store), String> {
         lacks(dir)
     }
 }
@@ -269,7 +364,7 @@ mod journal {
 
     /// Makes a server that goes on from the journal in `dir`.
     pub(super) fn serve(
-        keeping: &Keeping<'_>,
+        keeping: &Keeping,
         dir: &str,
         config: TurnServerConfig,
     ) -> Result<(TurnServer, Store), String> {

@@ -27,7 +27,7 @@ pub struct Extra {
     pub option: &'static str,
     /// A placeholder for its value; empty for a switch.
     pub value: &'static str,
-    /// The environment variable with its default.
+    /// The environment variable with its default; empty if there is none.
     pub variable: &'static str,
     pub about: &'static str,
 }
@@ -44,7 +44,7 @@ impl Extras {
         let given = self.given.iter().find(|(name, _)| *name == option);
         given.map(|(_, value)| value.clone()).or_else(|| {
             let extra = known(self.known).find(|extra| extra.option == option)?;
-            let value = super::environment(extra.variable)?;
+            let value = super::environment(Some(extra.variable).filter(|name| !name.is_empty())?)?;
             match (extra.value, value.as_str()) {
                 // A switch.
                 ("", "0") => None,
@@ -121,7 +121,10 @@ fn usage_of(extra: &Extra) -> String {
 
 /// Formats help like argh, in lines of 80 columns.
 fn help_of(extra: &Extra) -> String {
-    let about = format!("{}. Environment: {}", extra.about, extra.variable);
+    let mut about = extra.about.to_owned();
+    if !extra.variable.is_empty() {
+        about += &format!(". Environment: {}", extra.variable);
+    }
     let mut help = String::new();
     let mut line = format!("  {:<17}", extra.option);
     for word in about.split(' ') {

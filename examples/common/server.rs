@@ -165,7 +165,7 @@ impl Service<TurnServer> {
         config: TurnServerConfig,
         listen: &[String],
         extras: &Extras,
-        keeping: Keeping<'_>,
+        keeping: &Keeping,
     ) -> Result<Option<Service<TurnServer>>, String> {
         let mut site = Site::of_turns(listen, None, None, extras)?;
         let Some((turns, kept)) = keeping.serve(config, &mut site)? else { return Ok(None) };

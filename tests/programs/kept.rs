@@ -294,7 +294,7 @@ fn the_status_has_the_commits_of_the_store() {
     });
     let metrics = || {
         let mut stream = std::net::TcpStream::connect(&status).expect("a listener");
-        let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(request).expect("a connection");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("an answer");

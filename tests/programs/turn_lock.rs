@@ -12,6 +12,8 @@ use support::proxy::Proxy;
 
 use crate::process::folder::Folder;
 use crate::process::programs::example;
+#[cfg(feature = "journal")]
+use crate::process::programs::example_as_here;
 use crate::process::{Line, Process, Reading, Stream};
 use crate::programs::{LinePeer, Server, field};
 
@@ -377,6 +379,27 @@ fn a_restarted_server_ends_the_command_and_its_grandchildren() {
     holder.expect_exit(LOST, PATIENCE);
     complains(&mut holder, "the turn is lost (it has ended); the command is ended");
     lock(&server.address, &["--try"], &["true"]).expect_exit(0, PATIENCE);
+}
+
+/// With a journal the next life of the server goes on with the turn, and so does the command.
+#[cfg(feature = "journal")]
+#[test]
+fn a_command_goes_on_while_a_server_with_a_journal_is_replaced() {
+    let (folder, gate, address) = (Folder::new(), Gate::new(), free_address());
+    let serve = || {
+        let mut program = example_as_here("turn_lock");
+        program.args(["--serve", "--listen", &address, "--journal"]).arg(folder.path("journal"));
+        Server::spawn(&mut program, Reading::All)
+    };
+    let server = serve();
+    let mut holder = lock(&address, &[], &["sh", "-c", &gate.script()]);
+    prints(&mut holder, "turn 1");
+    server.process.kill(PATIENCE);
+    let server = serve();
+    lock(&server.address, &["--try"], &["true"]).expect_exit(GAVE_UP, PATIENCE);
+    gate.open();
+    prints(&mut holder, "passed");
+    holder.expect_exit(0, PATIENCE);
 }
 
 /// The next life of the server grants turns to other clients.

@@ -29,9 +29,14 @@ impl Servers {
     }
 
     fn command(&self, nth: usize) -> Command {
-        let mut command = example_as_here("turn_server");
-        command.args(["--listen", &self.addresses[nth], "--framing", "line"]);
-        command.args(["--etcd", &self.etcd, "--cluster", "games"]);
+        let mut command = self.command_of("turn_server", nth);
+        command.args(["--framing", "line"]);
+        command
+    }
+
+    fn command_of(&self, program: &str, nth: usize) -> Command {
+        let mut command = example_as_here(program);
+        command.args(["--listen", &self.addresses[nth], "--etcd", &self.etcd, "--cluster", "games"]);
         command
     }
 
@@ -224,6 +229,35 @@ fn turn_client_finds_the_server_that_leads() {
     }
 }
 
+/// A host that judges, with a state of its own: the board goes over with the turn.
+#[test]
+fn a_game_goes_on_at_the_standby() {
+    let Some(etcd) = Etcd::start() else { return };
+    let servers = Servers::new(&etcd);
+    let start = |nth| Process::spawn(&mut servers.command_of("tic_tac_toe", nth));
+    let mut first = start(0);
+    leads(&mut first);
+    let mut second = start(1);
+    let [a, b] = &servers.addresses[..] else { unreachable!("there are two") };
+    let mut ann = LinePeer::connect(a, "JOIN ann");
+    let anns = ann.hears("WELCOME ann ");
+    let mut bob = LinePeer::connect(a, "JOIN bob");
+    let bobs = bob.hears("WELCOME bob ");
+    ann.hears("GO turn=1 ");
+    ann.says("ANSWER :5");
+    ann.hears("OK turn=1");
+    bob.hears("GO turn=2 ");
+    first.kill(PATIENCE);
+    leads(&mut second);
+    let _ann = LinePeer::connect(b, &format!("JOIN ann resume={}", field(&anns, "resume")));
+    let mut bob = LinePeer::connect(b, &format!("JOIN bob resume={}", field(&bobs, "resume")));
+    bob.hears("GO turn=2 ");
+    bob.says("ANSWER :5");
+    bob.hears("NO refused turn=2 ");
+    bob.says("ANSWER :1");
+    bob.hears("OK turn=2");
+}
+
 /// Faults that `cargo test` injects. The variable has it inject more: `TAKETURNS_FAULTS=300`.
 const FAULTS: u32 = 8;
 
@@ -299,7 +333,7 @@ fn options_that_make_no_sense_are_refused_and_a_standby_ends_at_a_signal() {
         (
             &["--etcd", "http://127.0.0.1:1", "--cluster", "x", "--discard-journal"],
             2,
-            "etcd has its own tools",
+            "--discard-journal needs --journal DIR",
         ),
         (&["--etcd", "127.0.0.1:1", "--cluster", "x"], 1, "is not the address of an etcd"),
         (&["--etcd", "http://127.0.0.1:1", "--cluster", "a/b"], 1, "cannot name a cluster"),
