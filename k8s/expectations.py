@@ -18,9 +18,9 @@ KIB, MIB = 1024, 1024 * 1024
 # The most memory that a server uses, in bytes: a program without clients; a client that waits, with its socket; what Linux keeps for one that
 # does not read, rounded up from 55 KiB. And connections to the status listener, with those that it turns away.
 PROGRAM, CLIENT, UNSENT, STATUS_CONNECTIONS = 8 * MIB, 6 * KIB, 64 * KIB, 80
-COMPONENTS = ["namespace", "node-port", "line", "journal", "secure", "cpu-limits", "counter"]
-# These choose different programs.
-APART = [{"line", "counter"}, {"journal", "counter"}, {"secure", "counter"}]
+COMPONENTS = ["namespace", "node-port", "line", "journal", "etcd", "secure", "cpu-limits", "counter"]
+# These choose different programs, or places for what outlives a server.
+APART = [{"line", "counter"}, {"journal", "counter"}, {"secure", "counter"}, {"etcd", "counter"}, {"journal", "etcd"}]
 # What TLS holds for a client in addition: its state, a record that is not whole, and the last one that is written.
 TLS = 6 * KIB + 17 * KIB + 17 * KIB
 OBJECTS = {
@@ -125,12 +125,13 @@ def check_selectors(manifests):
 
 
 def check_server(manifests):
-    """One ring: never two servers, none that is ended before it has drained, and none that cannot be replaced."""
+    """One ring: two servers only with an etcd, none that is ended before it has drained, and none that cannot be replaced."""
     spec = manifests.workload("server")
-    expect_equal(spec["replicas"], 1, "servers")
+    stands_by = "etcd" in manifests.chosen
+    expect_equal(spec["replicas"], 2 if stands_by else 1, f"{manifests.name}: servers")
     expect_equal(spec["podManagementPolicy"], "Parallel", "order of pods")
-    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}
-    expect_equal(spec["updateStrategy"], strategy, "strategy of the server")
+    strategy = {"type": "OnDelete"} if stands_by else {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}
+    expect_equal(spec["updateStrategy"], strategy, f"{manifests.name}: strategy of the server")
     expect_equal(spec["serviceName"], "server-service", "Service of the StatefulSet")
     container = manifests.container("server")
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
@@ -155,9 +156,29 @@ def check_probes(manifests):
     expect_equal(found, [], "probes of a client, which listens nowhere")
 
 
+def check_standby(manifests):
+    """Two servers are on two nodes if there are two, and know their etcd."""
+    stands_by = "etcd" in manifests.chosen
+    spec = manifests.workload("server")["template"]["spec"]
+    container = manifests.container("server")
+    expected = [{"configMapRef": {"name": "etcd"}}, {"secretRef": {"name": "etcd", "optional": True}}] if stands_by else None
+    expect_equal(container.get("envFrom"), expected, f"{manifests.name}: what the server knows of etcd")
+    expected = {"fieldRef": {"fieldPath": "metadata.name"}} if stands_by else None
+    expect_equal(environment(container).get("TAKETURNS_ADVERTISE"), expected, f"{manifests.name}: TAKETURNS_ADVERTISE")
+    found = spec.get("affinity", {}).get("podAntiAffinity", {}).get("preferredDuringSchedulingIgnoredDuringExecution", [])
+    found = [(each["podAffinityTerm"]["topologyKey"], each["podAffinityTerm"]["labelSelector"]["matchLabels"]) for each in found]
+    expected = [("kubernetes.io/hostname", {"app": "server", **OURS})] if stands_by else []
+    expect_equal(found, expected, f"{manifests.name}: pods that a server is kept apart from")
+    egress = manifests.one("NetworkPolicy", "server-from-clients")["spec"].get("egress", [])
+    expected = [([], [2379, 53, 53])] if stands_by else []
+    found = [(rule.get("to", []), [each["port"] for each in rule["ports"]]) for rule in egress]
+    expect_equal(found, expected, f"{manifests.name}: where a server may go")
+
+
 def check_service(manifests):
-    """Clients' addresses are seen as they are."""
+    """Only the server that is ready is found, and clients' addresses are seen as they are."""
     spec = manifests.one("Service", "server-service")["spec"]
+    expect("publishNotReadyAddresses" not in spec, "the Service leads to servers that stand by")
     ports = {each["port"]: each["targetPort"] for each in spec["ports"]}
     expect_equal(ports, {5001: "turns", 5000: "turns"}, "ports of the Service")
     outside = "node-port" in manifests.chosen
@@ -186,7 +207,10 @@ def check_secrets(manifests):
     expect_equal(found, expected, f"{manifests.name}: what a client shows and trusts")
     for app, expected in [("server", {"server-tls": None, "access": ["rules"]}), ("client", {"server-tls": ["ca.crt"]})]:
         secrets = [each["secret"] for each in manifests.workload(app)["template"]["spec"].get("volumes", [])]
-        found = {each["secretName"]: [item["key"] for item in each["items"]] if "items" in each else None for each in secrets}
+        found = {
+            each["secretName"]: [item["key"] for item in each["items"]] if "items" in each else None
+            for each in secrets if not each.get("optional")
+        }
         expect_equal(found, expected if is_secure else {}, f"{manifests.name}: Secrets of {app}")
 
 
@@ -278,6 +302,8 @@ def check_volume(manifests):
     expected = {"data": "/data"} if keeps else {}
     if "secure" in manifests.chosen:
         expected |= {"tls": "/tls", "access": "/access"}
+    if "etcd" in manifests.chosen:
+        expected["etcd-tls"] = "/etcd-tls"
     expect_equal(mounts, expected, f"{manifests.name}: where they are")
     security = spec["template"]["spec"]["securityContext"]
     expect_equal(security.get("fsGroup"), security["runAsGroup"] if keeps else None, f"{manifests.name}: their group")
@@ -291,7 +317,7 @@ def check_images(manifests, version):
 
 
 def check_all(manifests, version):
-    for check in [check_objects, check_selectors, check_server, check_probes, check_service, check_clients,
+    for check in [check_objects, check_selectors, check_server, check_probes, check_standby, check_service, check_clients,
                   check_secrets, check_confinement, check_policies, check_programs, check_memory, check_volume]:
         check(manifests)
     check_images(manifests, version)
@@ -302,6 +328,7 @@ def check_two_instances(renderer):
     example, ports = examples(renderer)
     check_other_node_ports(renderer, example, ports)
     instances = {}
+    example["components"] += [renderer.path("components", "etcd")]
     for name in ["chess", "go"]:
         text, error = renderer.render(yaml.safe_load(yaml.safe_dump(example).replace("chess", name)))
         expect(text, f"instance {name}: {error}")
@@ -340,7 +367,7 @@ def selectors_in(what):
             yield from selectors_in(each)
     elif isinstance(what, dict):
         for key, value in what.items():
-            if key in ("selector", "podSelector"):
+            if key in ("selector", "podSelector", "labelSelector"):
                 yield value.get("matchLabels", value)
             else:
                 yield from selectors_in(value)
@@ -363,11 +390,15 @@ def check_words(version):
 
 
 def settled(text):
-    """The objects, with the mounts of each container in one order."""
+    """The objects, with volumes, mounts and variables in one order. No variable of a server depends on another one."""
     objects = list(yaml.safe_load_all(text))
     for each in objects:
-        for container in each.get("spec", {}).get("template", {}).get("spec", {}).get("containers", []):
-            container.get("volumeMounts", []).sort(key=lambda mount: mount["name"])
+        pod = each.get("spec", {}).get("template", {}).get("spec", {})
+        lists = [pod.get("volumes", [])]
+        for container in pod.get("containers", []):
+            lists += [container.get("volumeMounts", []), container.get("env", [])]
+        for named in lists:
+            named.sort(key=lambda item: item["name"])
     return objects
 
 
