@@ -1,5 +1,5 @@
-//! The cost of durability, on one disk and in one run: commits of the journal, hand-overs and turns of
-//! servers with it, and locks taken and released, compared with Redis and PostgreSQL.
+//! The cost of durability, on one disk and in one run: commits of the journal, and hand-overs and turns of
+//! servers with it.
 //!
 //! Times depend on the disk and its other users, so only figures of the same round are compared.
 //!
@@ -10,11 +10,9 @@
 // turns.rs    servers with it, without it, and with `fdatasync` in the loop
 // serve.rs    these servers, each a process of its own
 // crowd.rs    their clients
-// locks.rs    locks, compared with Redis and PostgreSQL
 
 mod commits;
 mod crowd;
-mod locks;
 mod serve;
 mod turns;
 
@@ -26,13 +24,13 @@ use argh::FromArgs;
 
 use serve::Kind;
 
-/// Measures the cost of durability, next to a plain sync on the same disk and next to other programs.
+/// Measures the cost of durability, next to a plain sync on the same disk.
 #[derive(FromArgs)]
 pub struct Options {
     /// the directory to write in (default: the temporary folder)
     #[argh(option)]
     dir: Option<PathBuf>,
-    /// run one part only: commits, turns or locks
+    /// run one part only: commits or turns
     #[argh(option)]
     only: Option<String>,
     /// rounds, each with everything that is compared (default 7)
@@ -82,9 +80,6 @@ fn main() -> Result<()> {
     }
     if wants("turns") {
         turns::run(&options, &dir.0)?;
-    }
-    if wants("locks") {
-        locks::run(&options, &dir.0)?;
     }
     Ok(())
 }

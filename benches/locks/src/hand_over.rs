@@ -1,0 +1,167 @@
+//! Many clients that want the same lock: the time from when one gives it until another one has it, and
+//! whether that is the one that asked first.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::contenders::{Contender, Lock};
+use crate::{Options, print_rows, spread};
+
+/// Numbers of clients, how long each holds the lock, and the share of the turns of `--turns` that are played.
+const CASES: [(usize, Duration, usize); 3] =
+    [(2, Duration::ZERO, 1), (16, Duration::ZERO, 1), (4, Duration::from_millis(150), 25)];
+
+/// A request that is this much older was certainly read first.
+const CERTAINLY: Duration = Duration::from_millis(2);
+
+#[derive(Default)]
+struct Figures {
+    /// The median of each round, relative to that of a null echo.
+    ratios: Vec<f64>,
+    /// All times.
+    times: Vec<Duration>,
+    turns: usize,
+    overtakings: usize,
+}
+
+pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
+    let mut figures: Vec<[Figures; CASES.len()]> = contenders.iter().map(|_| Default::default()).collect();
+    let mut echoes = Vec::new();
+    for round in 0..options.rounds {
+        let echo = null_echo()?;
+        echoes.push(echo.as_secs_f64() * 1e6);
+        for (of, contender) in figures.iter_mut().zip(contenders) {
+            for (figures, (clients, hold, share)) in of.iter_mut().zip(CASES) {
+                let lock = format!("queue{round}-{clients}");
+                let played = play(contender, &lock, clients, hold, (options.turns / share).max(8))?;
+                figures.turns += played.times.len();
+                figures.overtakings += played.overtakings;
+                figures.ratios.push(median(&played.times).as_secs_f64() / echo.as_secs_f64());
+                figures.times.extend(played.times);
+            }
+        }
+    }
+    let [middle, low, high] = spread(echoes);
+    println!("## The hand-over of one lock\n");
+    println!("p50 relative to a null echo, which takes {middle:.0} µs ({low:.0} to {high:.0}).\n");
+    let head = CASES.map(|(clients, hold, _)| match hold {
+        Duration::ZERO => format!("{clients} clients: p50 by echo | p99 ms | overtaken"),
+        hold => format!("{clients} that hold it for {hold:?}: p50 ms | overtaken"),
+    });
+    print_rows(&head.join(" | "), contenders, |nth| {
+        let cells = figures[nth].iter().zip(CASES).map(|(figures, (_, hold, _))| {
+            let [ratio, low, high] = spread(figures.ratios.iter().copied());
+            let mut times = figures.times.clone();
+            times.sort();
+            let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+            let overtaken = format!("{:.1} %", 100.0 * figures.overtakings as f64 / figures.turns as f64);
+            match hold {
+                Duration::ZERO => {
+                    let p99 = milliseconds(times[times.len() * 99 / 100]);
+                    format!("{ratio:.1} ({low:.1} to {high:.1}) | {p99:.1} | {overtaken}")
+                }
+                _ => format!("{:.2} | {overtaken}", milliseconds(median(&times))),
+            }
+        });
+        cells.collect::<Vec<_>>().join(" | ")
+    });
+    Ok(())
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// What all clients of a lock know of each other.
+struct Ledger {
+    /// When each asked, while it waits.
+    asked: Vec<Option<Instant>>,
+    given: Option<Instant>,
+    left: usize,
+    played: Played,
+}
+
+#[derive(Default)]
+struct Played {
+    times: Vec<Duration>,
+    overtakings: usize,
+}
+
+fn play(contender: &Contender, lock: &str, clients: usize, hold: Duration, turns: usize) -> Result<Played> {
+    let locks = (0..clients).map(|nth| contender.connect(lock, nth)).collect::<Result<Vec<_>>>()?;
+    let ledger = Mutex::new(Ledger {
+        asked: vec![None; clients],
+        given: None,
+        left: turns,
+        played: Played::default(),
+    });
+    thread::scope(|scope| {
+        let ledger = &ledger;
+        let threads = locks.into_iter().enumerate();
+        let threads: Vec<_> =
+            threads.map(|(nth, lock)| scope.spawn(move || take_turns(nth, lock, hold, ledger))).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
+    })?;
+    Ok(ledger.into_inner().expect("no panic").played)
+}
+
+fn take_turns(nth: usize, mut lock: Box<dyn Lock>, hold: Duration, ledger: &Mutex<Ledger>) -> Result<()> {
+    let ledger = || ledger.lock().expect("no panic");
+    loop {
+        ledger().asked[nth] = Some(Instant::now());
+        lock.ask()?;
+        lock.wait()?;
+        let now = Instant::now();
+        let is_last = {
+            let mut ledger = ledger();
+            let Ledger { asked, given, left, played } = &mut *ledger;
+            let mine = asked[nth].take().expect("it has asked");
+            if let Some(given) = given {
+                played.times.push(now.saturating_duration_since(*given));
+                played.overtakings +=
+                    usize::from(asked.iter().flatten().any(|other| *other + CERTAINLY < mine));
+            }
+            *left = left.saturating_sub(1);
+            *left == 0
+        };
+        if !hold.is_zero() {
+            thread::sleep(hold);
+        }
+        ledger().given = Some(Instant::now());
+        lock.give()?;
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// Returns the median time of one byte to a thread and back, over sockets.
+fn null_echo() -> Result<Duration> {
+    const ECHOES: usize = 2_000;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut client = TcpStream::connect(listener.local_addr()?)?;
+    let (mut server, _) = listener.accept()?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let echo = thread::spawn(move || {
+        let mut byte = [0];
+        while server.read_exact(&mut byte).and_then(|()| server.write_all(&byte)).is_ok() {}
+    });
+    let mut times = Vec::with_capacity(ECHOES);
+    for _ in 0..ECHOES {
+        let begin = Instant::now();
+        client.write_all(b"x")?;
+        client.read_exact(&mut [0])?;
+        times.push(begin.elapsed());
+    }
+    drop(client);
+    echo.join().expect("no panic");
+    Ok(median(&times))
+}
