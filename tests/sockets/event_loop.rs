@@ -131,12 +131,17 @@ fn a_loop_that_polls_busily_serves_keeps_its_deadlines_and_sleeps_when_nothing_c
         };
         // The first pass checks for clients that are already waiting.
         pass(&mut event_loop, ms(0));
-        // Without clients it spins for its time and then sleeps.
-        let (began, used) = (Instant::now(), processor_time());
-        assert!(pass(&mut event_loop, ms(400)).is_empty());
-        let (took, used) = (began.elapsed(), processor_time() - used);
-        assert!(took >= ms(400), "it waited for all of its timeout, but for {took:?}");
-        assert!(used > Duration::from_micros(500) && used < ms(200), "{used:?} of {took:?} spent spinning");
+        // Without clients it spins for its time and then sleeps. While others have the processor, it spins
+        // hardly at all.
+        let has_spun = (0..20).any(|_| {
+            let (began, used) = (Instant::now(), processor_time());
+            assert!(pass(&mut event_loop, ms(400)).is_empty());
+            let (took, used) = (began.elapsed(), processor_time() - used);
+            assert!(took >= ms(400), "it waited for all of its timeout, but for {took:?}");
+            assert!(used < ms(200), "{used:?} of {took:?} spent spinning");
+            used > Duration::from_micros(500)
+        });
+        assert!(has_spun, "it never spins");
 
         // The turns of a silent client lapse on time.
         let _peer = Peer::connect(addr);
