@@ -66,12 +66,15 @@ fn campaign(mut candidate: Candidate, news: &Sender<Result<EtcdStore, String>>, 
             Ok(Step::Behind(leader)) => {
                 Wait::Behind(leader.unwrap_or_else(|| "an unknown server".to_owned()))
             }
-            Ok(Step::NoAnswer(_)) => Wait::NoAnswer,
+            Ok(Step::NoAnswer(why)) => Wait::NoAnswer(why),
         };
         if last.as_ref() == Some(&wait) {
             continue;
         }
-        info!("{}", wait.words());
+        // Of etcd that does not answer the library has said why, once.
+        if !matches!(wait, Wait::NoAnswer(_)) {
+            info!("{}", wait.words());
+        }
         last = Some(wait.clone());
         if handle.run(move |driver, _| driver.protocol_mut().wait = wait).is_err() {
             return;
@@ -85,7 +88,8 @@ enum Wait {
     #[default]
     Begins,
     Behind(String),
-    NoAnswer,
+    /// Etcd does not answer, or refuses, and why.
+    NoAnswer(String),
 }
 
 impl Wait {
@@ -93,7 +97,7 @@ impl Wait {
         match self {
             Wait::Begins => "standing by".to_owned(),
             Wait::Behind(leader) => format!("standing by behind {}", super::printable(leader)),
-            Wait::NoAnswer => "standing by: etcd does not answer".to_owned(),
+            Wait::NoAnswer(why) => format!("standing by without etcd: {}", super::printable(why)),
         }
     }
 }
@@ -151,7 +155,7 @@ impl taketurns::status::Show for Standby {
     fn metrics(&self, _: &taketurns::status::Tally, metrics: &mut taketurns::status::Metrics) {
         let leader = match &self.wait {
             Wait::Behind(leader) => leader.as_str(),
-            Wait::Begins | Wait::NoAnswer => "",
+            Wait::Begins | Wait::NoAnswer(_) => "",
         };
         let help = "1 while standing by, with the address of the server that leads.";
         metrics.gauges("standing_by", help, ["leader"], [([leader], 1.0)]);

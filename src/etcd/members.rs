@@ -1,6 +1,7 @@
 //! The members of an etcd: asked over HTTP, in turn, until one answers. All waiting is done here.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
 use log::{info, warn};
@@ -19,6 +20,9 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Pause after an attempt that failed, so that members that refuse at once are not asked without end.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Pause after a password was refused, because each one costs etcd 50 ms of work.
+const PASSWORD_PAUSE: Duration = Duration::from_secs(1);
+
 /// The members of one cluster. Not shared: who wants to ask at the same time has members of its own, and
 /// with them connections of its own.
 pub(super) struct Members {
@@ -28,8 +32,9 @@ pub(super) struct Members {
     at: usize,
     user: Option<(String, String)>,
     token: Option<String>,
-    /// The last attempt failed, and that was said.
-    is_failing: bool,
+    /// The paths of requests that fail, and how. Each was said once: a candidate may read, and still be
+    /// refused a lease.
+    failing: Vec<(&'static str, Discriminant<Trouble>)>,
 }
 
 impl Members {
@@ -46,7 +51,7 @@ impl Members {
             at: 0,
             user: config.user.clone(),
             token: None,
-            is_failing: false,
+            failing: Vec::new(),
         })
     }
 
@@ -59,14 +64,21 @@ impl Members {
     pub(super) fn ask(&mut self, request: &Request) -> Result<Answer, Trouble> {
         let answer = self.authenticated(request);
         match &answer {
-            Ok(_) if std::mem::take(&mut self.is_failing) => info!("etcd {} answers", self.urls[self.at]),
-            Ok(_) => {}
+            Ok(_) if self.failing.is_empty() => {}
+            Ok(_) => {
+                self.failing.retain(|(path, _)| *path != request.path());
+                if self.failing.is_empty() {
+                    info!("etcd {} answers", self.urls[self.at]);
+                }
+            }
             Err(trouble) => {
-                if !std::mem::replace(&mut self.is_failing, true) {
+                let failure = (request.path(), discriminant(trouble));
+                if !self.failing.contains(&failure) {
+                    self.failing.push(failure);
                     warn!("etcd {}: {trouble}; asking again", self.urls[self.at]);
                 }
                 self.at = (self.at + 1) % self.urls.len();
-                pause();
+                pause(PAUSE);
             }
         }
         answer
@@ -81,17 +93,37 @@ impl Members {
                 answer => return answer,
             }
         }
-        if let Answer::Authenticated { token } = self.post(&Request::Authenticate { user, password })? {
-            self.token = Some(token);
+        match self.post(&Request::Authenticate { user, password }) {
+            Ok(Answer::Authenticated { token }) => self.token = Some(token),
+            Ok(_) => {}
+            Err(trouble) => {
+                if matches!(trouble, Trouble::Refused { .. }) {
+                    pause(PASSWORD_PAUSE);
+                }
+                return Err(trouble);
+            }
         }
         self.post(request)
     }
 
     fn post(&self, request: &Request) -> Result<Answer, Trouble> {
-        let silent = |error: ureq::Error| Trouble::Silent(error.to_string());
+        let silent = |error: ureq::Error| Trouble::Silent(self.words(&error));
         let mut response = self.begin(request.path()).send(request.body()).map_err(silent)?;
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
         request.answer(response.status().as_u16(), &body.map_err(silent)?)
+    }
+
+    /// A member that does not accept our certificate closes the connection, often before its reason is read.
+    fn words(&self, error: &ureq::Error) -> String {
+        match error {
+            ureq::Error::Io(io)
+                if matches!(io.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+                    && self.urls[self.at].starts_with("https:") =>
+            {
+                format!("{error}, as when it asks for a certificate, or does not accept the one it is shown")
+            }
+            _ => error.to_string(),
+        }
     }
 
     fn begin(&self, path: &str) -> ureq::RequestBuilder<ureq::typestate::WithBody> {
@@ -106,21 +138,21 @@ impl Members {
     /// and says nothing of what it has seen: the caller looks again in any case.
     pub(super) fn wait_for_change(&self, key: &str, revision: i64) {
         let response = self.begin("/v3/watch").send(message::watch(key, revision + 1));
-        let Ok(response) = response else { return pause() };
+        let Ok(response) = response else { return pause(PAUSE) };
         for line in BufReader::new(response.into_body().into_reader()).lines() {
             match line {
                 Ok(line) if !message::is_change(&line) => {}
                 Ok(_) => return,
                 // The time is over, or the member is gone.
-                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return,
-                Err(_) => return pause(),
+                Err(error) if error.kind() == ErrorKind::TimedOut => return,
+                Err(_) => return pause(PAUSE),
             }
         }
-        pause();
+        pause(PAUSE);
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "no loop waits for this thread")]
-fn pause() {
-    std::thread::sleep(PAUSE);
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }

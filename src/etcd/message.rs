@@ -116,9 +116,13 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    /// The token is missing, has expired or means nothing to this member.
+    /// The token has expired, or means nothing to this member, or is older than a change of users or roles.
     pub(super) fn is_unauthenticated(&self) -> bool {
-        matches!(self, Trouble::Refused { status: 401, .. })
+        match self {
+            Trouble::Refused { status: 401, .. } => true,
+            Trouble::Refused { why, .. } => why.contains("revision of auth store is old"),
+            _ => false,
+        }
     }
 }
 
@@ -126,7 +130,13 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Trouble::Silent(why) => f.write_str(why),
-            Trouble::Refused { status, why } => write!(f, "refused with status {status}: {why}"),
+            Trouble::Refused { status, why } => {
+                write!(f, "refused with status {status}: {why}")?;
+                if why.contains("database space exceeded") {
+                    f.write_str(": compact it, defragment its members and disarm its alarm")?;
+                }
+                Ok(())
+            }
             Trouble::Malformed(what) => write!(f, "this is not an etcd from 3.4 on: {what}"),
         }
     }
@@ -165,8 +175,8 @@ impl Request {
     /// Reads what came for it.
     pub(super) fn answer(&self, status: u16, body: &str) -> Result<Answer, Trouble> {
         if status != 200 {
-            let why = serde_json::from_str::<Refusal>(body).map(|refusal| refusal.message);
-            let why = why.unwrap_or_else(|_| excerpt(body));
+            let message = serde_json::from_str::<Refusal>(body).map(|refusal| refusal.message);
+            let why = excerpt(message.as_deref().unwrap_or(body));
             return Err(Trouble::Refused { status, why });
         }
         let answer = match self {
@@ -485,7 +495,7 @@ mod tests {
                 429,
                 r#"{"error":"etcdserver: mvcc: database space exceeded","message":"etcdserver: mvcc: database space exceeded","code":8}"#
             ),
-            "refused with status 429: etcdserver: mvcc: database space exceeded"
+            "refused with status 429: etcdserver: mvcc: database space exceeded: compact it, defragment its members and disarm its alarm"
         );
         assert_eq!(says(404, "Not Found"), "refused with status 404: Not Found");
         let long = says(502, &"<p>\n".repeat(100));
@@ -504,7 +514,14 @@ mod tests {
             let said = says(200, body);
             assert!(said.contains(says_), "{said}");
         }
-        let unauthenticated = txn().answer(401, r#"{"message":"etcdserver: invalid auth token"}"#);
-        assert!(unauthenticated.expect_err("refused").is_unauthenticated());
+        for (status, why, is_unauthenticated) in [
+            (401, "invalid auth token", true),
+            (400, "revision of auth store is old", true),
+            (400, "authentication failed, invalid user ID or password", false),
+            (403, "permission denied", false),
+        ] {
+            let refused = txn().answer(status, &format!(r#"{{"message":"etcdserver: {why}"}}"#));
+            assert_eq!(refused.expect_err(why).is_unauthenticated(), is_unauthenticated, "{why}");
+        }
     }
 }

@@ -1,6 +1,7 @@
-//! An etcd of three members on loopback.
+//! An etcd on loopback.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -12,6 +13,10 @@ use crate::process::{Process, Reading};
 
 pub(super) struct Etcd {
     folder: Folder,
+    /// How clients find it: `http` or `https`.
+    scheme: &'static str,
+    /// Options of all members.
+    options: Vec<String>,
     /// Where clients and other members find each.
     addresses: Vec<[String; 2]>,
     members: Vec<Option<Process>>,
@@ -35,11 +40,21 @@ fn program() -> Option<PathBuf> {
 impl Etcd {
     /// Three members; `None` where the program is missing.
     pub(super) fn start() -> Option<Etcd> {
+        Etcd::of(3, "http", &[])
+    }
+
+    /// One member, for what has nothing to do with how many there are.
+    pub(super) fn single(scheme: &'static str, options: &[&str]) -> Option<Etcd> {
+        Etcd::of(1, scheme, options)
+    }
+
+    fn of(members: usize, scheme: &'static str, options: &[&str]) -> Option<Etcd> {
         program()?;
-        let addresses = (0..3).map(|_| [free_address(), free_address()]).collect();
-        let mut etcd = Etcd { folder: Folder::new(), addresses, members: Vec::new() };
-        etcd.members = (0..3).map(|nth| Some(etcd.spawn(nth, "new"))).collect();
-        for nth in 0..3 {
+        let addresses = (0..members).map(|_| [free_address(), free_address()]).collect();
+        let options = options.iter().copied().map(str::to_owned).collect();
+        let mut etcd = Etcd { folder: Folder::new(), scheme, options, addresses, members: Vec::new() };
+        etcd.members = (0..members).map(|nth| Some(etcd.spawn(nth, "new"))).collect();
+        for nth in 0..members {
             etcd.wait_for(nth);
         }
         Some(etcd)
@@ -51,12 +66,13 @@ impl Etcd {
             self.addresses.iter().enumerate().map(|(nth, [_, peer])| format!("m{nth}=http://{peer}"));
         let mut command = Command::new(program().expect("it was found"));
         command.args(["--name", &format!("m{nth}"), "--data-dir"]).arg(self.folder.path(&format!("m{nth}")));
-        command.args(["--listen-client-urls", &format!("http://{client}")]);
-        command.args(["--advertise-client-urls", &format!("http://{client}")]);
+        command.args(["--listen-client-urls", &format!("{}://{client}", self.scheme)]);
+        command.args(["--advertise-client-urls", &format!("{}://{client}", self.scheme)]);
         command.args(["--listen-peer-urls", &format!("http://{peer}")]);
         command.args(["--initial-advertise-peer-urls", &format!("http://{peer}")]);
         command.args(["--initial-cluster", &cluster.collect::<Vec<_>>().join(",")]);
         command.args(["--initial-cluster-state", state, "--log-level", "info", "--logger", "zap"]);
+        command.args(&self.options);
         Process::spawn_reading(&mut command, Reading::All, Reading::All)
     }
 
@@ -68,28 +84,40 @@ impl Etcd {
 
     /// The members, for `--etcd`.
     pub(super) fn urls(&self) -> String {
-        let urls = self.addresses.iter().map(|[client, _]| format!("http://{client}"));
+        let urls = self.addresses.iter().map(|[client, _]| format!("{}://{client}", self.scheme));
         urls.collect::<Vec<_>>().join(",")
     }
 
     /// The member that leads.
     pub(super) fn leader(&self) -> usize {
-        let post = |client: &str| {
-            use std::io::Read as _;
-            let mut stream = std::net::TcpStream::connect(client).ok()?;
-            let ask = "POST /v3/maintenance/status HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}";
-            stream.write_all(ask.as_bytes()).ok()?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).ok()?;
-            let value = |name: &str| {
-                Some(answer.split_once(&format!("\"{name}\":\""))?.1.split('"').next()?.to_owned())
-            };
-            Some((value("member_id")?, value("leader")?))
+        let leads = |nth: usize| {
+            let status = self.ask_member(nth, "/v3/maintenance/status", "", "{}").ok()?;
+            Some(value(&status, "member_id")? == value(&status, "leader")?)
         };
-        let status = self.addresses.iter().map(|[client, _]| post(client));
-        let leads =
-            |status: Option<(String, String)>| status.is_some_and(|(member, leader)| member == leader);
-        status.into_iter().position(leads).expect("a member leads")
+        (0..self.addresses.len()).position(|nth| leads(nth) == Some(true)).expect("a member leads")
+    }
+
+    /// Asks the first member through its gateway, and returns the answer. Only for plain HTTP.
+    pub(super) fn ask(&self, path: &str, token: &str, body: &str) -> String {
+        self.try_ask(path, token, body).unwrap_or_else(|refusal| panic!("{path}: {refusal}"))
+    }
+
+    /// The same; fails with the answer if that is a refusal.
+    pub(super) fn try_ask(&self, path: &str, token: &str, body: &str) -> Result<String, String> {
+        let answer = self.ask_member(0, path, token, body).expect("the member answers");
+        if answer.split(' ').nth(1) == Some("200") { Ok(answer) } else { Err(answer) }
+    }
+
+    fn ask_member(&self, nth: usize, path: &str, token: &str, body: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(&self.addresses[nth][0])?;
+        let length = body.len();
+        // An empty token is a bad one.
+        let token = if token.is_empty() { String::new() } else { format!("Authorization: {token}\r\n") };
+        let head = format!("POST {path} HTTP/1.0\r\nContent-Length: {length}\r\n{token}\r\n");
+        stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     pub(super) fn kill(&mut self, nth: usize) {
@@ -106,6 +134,11 @@ impl Etcd {
     }
 
     pub(super) fn signal_all(&self, signal: &str) {
-        (0..3).for_each(|nth| self.signal(nth, signal));
+        (0..self.members.len()).for_each(|nth| self.signal(nth, signal));
     }
+}
+
+/// The text of a field of an answer.
+pub(super) fn value<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    answer.split_once(&format!("\"{name}\":\""))?.1.split('"').next()
 }

@@ -1,5 +1,7 @@
 //! `--etcd`: servers that share one order, killed, stopped and cut off, over an etcd of three members.
 
+#[cfg(feature = "tls")]
+mod certificates;
 mod etcd;
 
 use std::process::Command;
@@ -20,12 +22,13 @@ const TAKES_OVER_WITHIN: Duration = Duration::from_secs(20);
 /// Servers of one order, each with an address of its own.
 struct Servers {
     etcd: String,
+    cluster: &'static str,
     addresses: Vec<String>,
 }
 
 impl Servers {
     fn new(etcd: &Etcd) -> Servers {
-        Servers { etcd: etcd.urls(), addresses: (0..2).map(|_| free_address()).collect() }
+        Servers { etcd: etcd.urls(), cluster: "games", addresses: (0..2).map(|_| free_address()).collect() }
     }
 
     fn command(&self, nth: usize) -> Command {
@@ -36,7 +39,7 @@ impl Servers {
 
     fn command_of(&self, program: &str, nth: usize) -> Command {
         let mut command = example_as_here(program);
-        command.args(["--listen", &self.addresses[nth], "--etcd", &self.etcd, "--cluster", "games"]);
+        command.args(["--listen", &self.addresses[nth], "--etcd", &self.etcd, "--cluster", self.cluster]);
         command
     }
 
@@ -168,7 +171,7 @@ fn a_server_that_is_cut_from_etcd_closes_its_clients_when_its_lease_is_over() {
     assert!(took > Duration::from_secs(2) && took < Duration::from_secs(10), "{took:?}");
     let line = first.lines(Stream::Err).last().copied().unwrap_or_default().to_owned();
     assert!(line.contains("the lead was not renewed in time"), "{line}");
-    second.wait_for_line("standby without etcd", says("etcd does not answer"), PATIENCE);
+    second.wait_for_line("standby without etcd", says("; asking again"), PATIENCE);
     etcd.signal_all("CONT");
     leads(&mut second);
     go_on(&servers.addresses[1], &welcomes);
@@ -256,6 +259,75 @@ fn a_game_goes_on_at_the_standby() {
     bob.hears("NO refused turn=2 ");
     bob.says("ANSWER :1");
     bob.hears("OK turn=2");
+}
+
+/// The only client of a ring. It holds the turn between two steps.
+struct Player {
+    welcome: String,
+    peer: LinePeer,
+}
+
+impl Player {
+    fn join(address: &str, resume: Option<&str>) -> Player {
+        let resume = resume.map(|secret| format!(" resume={secret}")).unwrap_or_default();
+        let mut peer = LinePeer::connect(address, &format!("JOIN ann{resume}"));
+        let welcome = peer.hears("WELCOME ann ");
+        Player { welcome, peer }
+    }
+
+    /// Resumes at a server as soon as that listens, and answers. Returns once the answer is confirmed.
+    fn goes_on(&mut self, address: &str) {
+        let give_up = Instant::now() + TAKES_OVER_WITHIN;
+        while std::net::TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < give_up, "{address} does not listen");
+            pause(Duration::from_millis(2));
+        }
+        *self = Player::join(address, Some(field(&self.welcome, "resume")));
+        self.answers();
+    }
+
+    fn answers(&mut self) {
+        let go = self.peer.hears("GO ");
+        let (turn, epoch) = (field(&go, "turn"), field(&self.welcome, "epoch"));
+        self.peer.says(&format!("ANSWER turn={turn} epoch={epoch} :17"));
+        self.peer.hears("OK ");
+        self.peer.hears("GO ");
+    }
+}
+
+/// From the fault to the next `OK` at the other server. `TAKETURNS_TAKE_OVERS=50` tries each that often.
+#[test]
+fn the_silence_of_a_take_over() {
+    let Some(etcd) = Etcd::start() else { return };
+    let tries = std::env::var("TAKETURNS_TAKE_OVERS").map_or(1, |tries| tries.parse().expect("a number"));
+    let servers = Servers::new(&etcd);
+    let start = |nth: usize| Process::spawn(servers.command(nth).args(["--clients", "1"]));
+    let mut first = start(0);
+    leads(&mut first);
+    let mut second = start(1);
+    let mut player = Player::join(&servers.addresses[0], None);
+    player.answers();
+    let mut rng = Rng::with_seed(19);
+    let mut leader = 0;
+    for signal in ["KILL", "TERM"] {
+        let mut silences: Vec<Duration> = Vec::new();
+        for _ in 0..tries {
+            stands_by(&mut second, &servers.addresses[leader]);
+            // Any time since the lease was renewed.
+            pause(Duration::from_millis(rng.u64(0..1700)));
+            let begin = Instant::now();
+            first.signal(signal);
+            player.goes_on(&servers.addresses[1 - leader]);
+            silences.push(begin.elapsed());
+            first.wait_for_exit(PATIENCE);
+            first = std::mem::replace(&mut second, start(leader));
+            leader = 1 - leader;
+        }
+        silences.sort();
+        let (middle, longest) = (silences[silences.len() / 2], silences[silences.len() - 1]);
+        let [middle, longest] = [middle, longest].map(|silence| silence.as_secs_f64());
+        println!("SIG{signal}: p50 {middle:.2} s, at most {longest:.2} s in {tries} tries");
+    }
 }
 
 /// Faults that `cargo test` injects. The variable has it inject more: `TAKETURNS_FAULTS=300`.
@@ -352,9 +424,156 @@ fn options_that_make_no_sense_are_refused_and_a_standby_ends_at_a_signal() {
     let mut command = example_as_here("turn_server");
     command.args(["--listen", "127.0.0.1:0", "--etcd", "http://127.0.0.1:1", "--cluster", "x"]);
     let mut server = Process::spawn(&mut command);
-    server.wait_for_line("standby without etcd", says("etcd does not answer"), PATIENCE);
+    server.wait_for_line("standby without etcd", says("; asking again"), PATIENCE);
     server.signal("TERM");
     server.expect_exit(0, PATIENCE);
+}
+
+/// Warnings and errors in a log.
+fn complaints(server: &Process) -> Vec<&str> {
+    server.lines(Stream::Err).into_iter().filter(|line| !line.contains(" INFO ")).collect()
+}
+
+/// A server that cannot use etcd says why, in one line, and goes on to ask.
+fn complains_once(server: &mut Process, words: &'static str) {
+    server.wait_for_line(words, says(words), PATIENCE);
+    pause(Duration::from_millis(1500));
+    server.signal("TERM");
+    server.expect_exit(0, PATIENCE);
+    let lines = complaints(server);
+    assert!(lines.len() == 1 && lines[0].ends_with("; asking again"), "{lines:?}");
+}
+
+/// An etcd that asks for certificates is shown one, and another one than ours is not spoken to.
+#[cfg(feature = "tls")]
+#[test]
+fn over_tls_both_sides_show_a_certificate() {
+    let Some(certificates) = certificates::Certificates::new() else { return };
+    let text = |path: std::path::PathBuf| path.to_str().expect("UTF-8").to_owned();
+    let [ca, pem, key] =
+        [certificates.pem("ca"), certificates.pem("member"), certificates.key("member")].map(text);
+    let options = ["--client-cert-auth", "--trusted-ca-file", &ca, "--cert-file", &pem, "--key-file", &key];
+    let Some(etcd) = Etcd::single("https", &options) else { return };
+    let servers = Servers::new(&etcd);
+    let start = |nth: usize, authority: &str, client: Option<&str>| {
+        let mut command = servers.command(nth);
+        command.arg("--etcd-ca").arg(certificates.pem(authority));
+        if let Some(client) = client {
+            command.arg("--etcd-cert").arg(certificates.pem(client));
+            command.arg("--etcd-key").arg(certificates.key(client));
+        }
+        Process::spawn(&mut command)
+    };
+    complains_once(&mut start(0, "other", Some("client")), "invalid peer certificate: UnknownIssuer");
+    complains_once(&mut start(0, "ca", None), "ertificate");
+    let mut first = start(0, "ca", Some("client"));
+    leads(&mut first);
+    let mut second = start(1, "ca", Some("client"));
+    stands_by(&mut second, &servers.addresses[0]);
+    let (welcomes, _peers) = begun(&servers.addresses[0]);
+    first.signal("TERM");
+    leads(&mut second);
+    go_on(&servers.addresses[1], &welcomes);
+}
+
+/// A user who may use the keys of one cluster, and nothing else.
+fn with_user(etcd: &Etcd) -> String {
+    let base64 = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+    let (from, end) = (base64("/taketurns/games/"), base64("/taketurns/games0"));
+    let may = format!(r#"{{"permType":"READWRITE","key":"{from}","range_end":"{end}"}}"#);
+    for (path, body) in [
+        ("user/add", r#"{"name":"root","password":"r"}"#),
+        ("user/grant", r#"{"user":"root","role":"root"}"#),
+        ("user/add", r#"{"name":"turns","password":"good"}"#),
+        ("role/add", r#"{"name":"games"}"#),
+        ("role/grant", &format!(r#"{{"name":"games","perm":{may}}}"#)),
+        ("user/grant", r#"{"user":"turns","role":"games"}"#),
+        ("enable", "{}"),
+    ] {
+        etcd.ask(&format!("/v3/auth/{path}"), "", body);
+    }
+    let answer = etcd.ask("/v3/auth/authenticate", "", r#"{"name":"root","password":"r"}"#);
+    etcd::value(&answer, "token").expect("a token").to_owned()
+}
+
+#[test]
+fn a_server_shows_user_and_password_and_a_new_token_is_no_matter() {
+    let Some(etcd) = Etcd::single("http", &[]) else { return };
+    let root = with_user(&etcd);
+    let servers = Servers::new(&etcd);
+    let start = |nth: usize, password: &str| {
+        let mut command = servers.command(nth);
+        command.args(["--etcd-user", "turns"]).env("TAKETURNS_ETCD_PASSWORD", password);
+        Process::spawn(&mut command)
+    };
+    complains_once(&mut start(0, "bad"), "authentication failed, invalid user ID or password");
+    complains_once(&mut servers.start(0), "user name is empty");
+    let mut other = Servers { cluster: "other", ..Servers::new(&etcd) }.command(0);
+    other.args(["--etcd-user", "turns"]).env("TAKETURNS_ETCD_PASSWORD", "good");
+    complains_once(&mut Process::spawn(&mut other), "permission denied");
+    let mut first = start(0, "good");
+    leads(&mut first);
+    let mut second = start(1, "good");
+    stands_by(&mut second, &servers.addresses[0]);
+    let (welcomes, _peers) = begun(&servers.addresses[0]);
+    // All tokens of the user are void now.
+    etcd.ask("/v3/auth/user/changepw", &root, r#"{"name":"turns","password":"good"}"#);
+    let mut cid = LinePeer::connect(&servers.addresses[0], "JOIN cid");
+    cid.hears("WELCOME cid ");
+    first.signal("TERM");
+    first.expect_exit(0, PATIENCE);
+    leads(&mut second);
+    go_on(&servers.addresses[1], &welcomes);
+    for server in [&first, &second] {
+        assert_eq!(complaints(server), [""; 0]);
+    }
+}
+
+/// With the words by which etcd refuses when it is full, and the way out of it that the docs give.
+#[test]
+fn nothing_is_said_while_etcd_is_full_and_all_goes_on_when_it_has_space() {
+    let Some(etcd) = Etcd::single("http", &["--quota-backend-bytes", "16777216"]) else { return };
+    let servers = Servers::new(&etcd);
+    let [mut first, mut second] = pair(&servers);
+    let (_, [mut ann, mut bob]) = begun(&servers.addresses[0]);
+    // Older values of one key fill it, as those of hand-overs do without compaction.
+    let put = format!(r#"{{"key":"eA==","value":"{}"}}"#, "A".repeat(1_300_000));
+    let mut revision = String::new();
+    let refusal = loop {
+        match etcd.try_ask("/v3/kv/put", "", &put) {
+            Ok(answer) => revision = etcd::value(&answer, "revision").expect("a revision").to_owned(),
+            Err(refusal) => break refusal,
+        }
+    };
+    assert!(refusal.contains("database space exceeded"), "{refusal}");
+    bob.says("ANSWER :18");
+    let mut cid = LinePeer::connect(&servers.addresses[0], "JOIN cid");
+    first.wait_for_line("complaint", says("database space exceeded"), PATIENCE);
+    // Nor can a server of another cluster lead, or does it say so without end.
+    let other = Servers { cluster: "other", ..Servers::new(&etcd) };
+    complains_once(&mut other.start(0), "database space exceeded");
+    // With that, longer than the lease.
+    for _ in 0..5 {
+        ann.says("PING");
+        ann.hears("PONG");
+        bob.says("PING");
+        bob.hears("PONG");
+        pause(Duration::from_secs(1));
+    }
+    etcd.ask("/v3/kv/compaction", "", &format!(r#"{{"revision":"{revision}","physical":true}}"#));
+    etcd.ask("/v3/maintenance/defragment", "", "{}");
+    let alarms = etcd.ask("/v3/maintenance/alarm", "", "{}");
+    let member = etcd::value(&alarms, "memberID").expect("a member that has raised an alarm");
+    let disarm = format!(r#"{{"action":"DEACTIVATE","memberID":"{member}","alarm":"NOSPACE"}}"#);
+    etcd.ask("/v3/maintenance/alarm", "", &disarm);
+    bob.hears("OK turn=2");
+    ann.hears("GO turn=3 ");
+    cid.hears("WELCOME cid ");
+    second.expect_no_line("another leader", |line| listening_on(line).is_some(), Duration::from_millis(10));
+    first.signal("TERM");
+    leads(&mut second);
+    let lines = complaints(&first);
+    assert!(lines.len() == 1 && lines[0].contains("compact it, defragment"), "{lines:?}");
 }
 
 /// On the status listener: 503 while it stands by, and behind whom.
@@ -384,4 +603,12 @@ fn a_standby_shows_whom_it_stands_behind_and_is_ready_when_it_leads() {
     leads(&mut second);
     let ready = all("/readyz");
     assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+    etcd.signal_all("STOP");
+    let give_up = Instant::now() + PATIENCE;
+    let mut third = Process::spawn(servers.command(0).args(["--status", "127.0.0.1:0"]));
+    let status = status_of(&mut third);
+    while !get(status, "/readyz").any(|line| line.starts_with("standing by without etcd: ")) {
+        assert!(Instant::now() < give_up, "it does not say that it stands by without etcd");
+    }
+    etcd.signal_all("CONT");
 }
