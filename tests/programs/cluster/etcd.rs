@@ -22,6 +22,11 @@ pub(super) struct Etcd {
     members: Vec<Option<Process>>,
 }
 
+/// Whether there is one; said loudly where not.
+pub(super) fn is_there() -> bool {
+    program().is_some()
+}
+
 /// The program; `None`, said loudly, where there is none.
 fn program() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();

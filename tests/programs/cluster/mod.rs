@@ -3,6 +3,7 @@
 #[cfg(feature = "tls")]
 mod certificates;
 mod etcd;
+mod laptop;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
