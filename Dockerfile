@@ -25,7 +25,7 @@ RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
     && cargo build --profile dist --locked -p taketurns --examples --features "$FEATURES" \
         --target "$(rustc --print host-tuple)" \
     && mkdir /programs /data \
-    && find target/*/dist/examples -maxdepth 1 -type f -executable ! -name '*-*' -exec cp -t /programs {} +
+    && find target/*/dist/examples -maxdepth 1 -type f -executable ! -name '*-*' ! -name cluster -exec cp -t /programs {} +
 
 FROM scratch AS client
 LABEL org.opencontainers.image.title="taketurns-client" \

@@ -28,7 +28,7 @@ fn without_the_feature_a_status_address_is_an_error_that_names_the_feature() {
     }
 }
 
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 14] = [
     "turn_server",
     "turn_client",
     "turn_demo",
@@ -36,6 +36,7 @@ const PROGRAMS: [&str; 13] = [
     "tic_tac_toe",
     "turn_lock",
     "moderator",
+    "cluster",
     "echo_server",
     "echo_client",
     "rank_server",
