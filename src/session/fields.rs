@@ -35,6 +35,7 @@ keys! {
     As = "as",
     At = "at",
     Bytes = "bytes",
+    Confirm = "confirm",
     Demand = "demand",
     Epoch = "epoch",
     Hear = "hear",

@@ -21,6 +21,8 @@ pub(crate) struct LineSession {
     pub(crate) has_begun: bool,
     /// It has sent a malformed line before it joined.
     pub(crate) has_erred: bool,
+    /// How it learns that its answers count.
+    pub(crate) confirm: Confirm,
     /// Bytes of a payload that are still to be skipped, its LF included.
     skip: usize,
     /// The deadline of a line or payload that has begun; `None` if none has.
@@ -28,6 +30,16 @@ pub(crate) struct LineSession {
     /// The first `GO` of its turn is written once the link has written up to this mark, which is [`UNMARKED`]
     /// before it is queued.
     pub(crate) go_mark: u64,
+}
+
+/// How a client learns that its answers count (L14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Confirm {
+    /// By an `OK` for each.
+    AtOnce,
+    /// By `last=` in its next `GO`. `is_owed`: the seat's last accepted answer has not been confirmed on this
+    /// connection, and a `GO` is due.
+    ByGo { is_owed: bool },
 }
 
 /// The role of a connection.
@@ -72,13 +84,15 @@ pub(crate) struct Seating {
     pub(crate) weight: Option<u64>,
     pub(crate) demand: Option<Demand>,
     pub(crate) hears: bool,
+    pub(crate) confirms_by_go: bool,
     pub(crate) given: Given,
 }
 
 impl Seating {
     pub(crate) fn of(join: &Join<'_>) -> Seating {
-        let Join { name, ring, resume, weight, demand, hears, .. } = *join;
-        Seating { name, ring, resume: resume.map(str::parse), weight, demand, hears, given: Given::default() }
+        let Join { name, ring, resume, weight, demand, hears, confirms_by_go, .. } = *join;
+        let (resume, given) = (resume.map(str::parse), Given::default());
+        Seating { name, ring, resume, weight, demand, hears, confirms_by_go, given }
     }
 }
 
@@ -103,6 +117,7 @@ impl LineSession {
             has_spoken: false,
             has_begun: false,
             has_erred: false,
+            confirm: Confirm::AtOnce,
             skip: 0,
             goes_on_until: None,
             go_mark: UNMARKED,
@@ -155,16 +170,37 @@ impl LineSession {
         }
     }
 
-    /// Returns its seat, if it has sent something from there before and no message of it has begun.
+    /// Returns its seat, and how it learns that its answers count, if it has sent something from there before
+    /// and no message of it has begun.
     #[inline]
-    pub(crate) fn seat_at_rest(&self) -> Option<SeatId> {
+    pub(crate) fn seat_at_rest(&self) -> Option<(SeatId, Confirm)> {
         match self.role {
             Role::Seated { seat, .. }
                 if self.has_spoken && self.skip == 0 && self.goes_on_until.is_none() =>
             {
-                Some(seat)
+                Some((seat, self.confirm))
             }
             _ => None,
+        }
+    }
+
+    /// Notes that an answer counted and a `GO` is due. Returns whether that will confirm the answer.
+    #[inline]
+    pub(crate) fn owe(&mut self) -> bool {
+        match &mut self.confirm {
+            Confirm::AtOnce => false,
+            Confirm::ByGo { is_owed } => {
+                *is_owed = true;
+                true
+            }
+        }
+    }
+
+    /// Notes that the client is told that its last answer counted. Returns whether it was not told before.
+    pub(crate) fn settle(&mut self) -> bool {
+        match &mut self.confirm {
+            Confirm::AtOnce => false,
+            Confirm::ByGo { is_owed } => std::mem::take(is_owed),
         }
     }
 

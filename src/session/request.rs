@@ -67,6 +67,8 @@ pub struct Join<'a> {
     pub demand: Option<Demand>,
     /// Whether it wants to hear the events of the ring.
     pub hears: bool,
+    /// Whether the next `GO` may confirm its answers, in place of an `OK`.
+    pub confirms_by_go: bool,
     /// The credential of the client.
     pub token: Option<Token<'a>>,
 }
@@ -81,6 +83,7 @@ impl fmt::Debug for Join<'_> {
             .field("weight", &self.weight)
             .field("demand", &self.demand)
             .field("hears", &self.hears)
+            .field("confirms_by_go", &self.confirms_by_go)
             .field("token", &self.token)
             .finish()
     }
@@ -338,6 +341,9 @@ fn join<'a>(message: &Message<'a>) -> Result<Join<'a>, Refusal> {
     if message.value(Key::Hear).is_some_and(|hear| hear != "turns") {
         return Err(malformed("hear= is turns"));
     }
+    if message.value(Key::Confirm).is_some_and(|confirm| confirm != "go") {
+        return Err(malformed("confirm= is go"));
+    }
     Ok(Join {
         name,
         ring: ring(message)?,
@@ -345,6 +351,7 @@ fn join<'a>(message: &Message<'a>) -> Result<Join<'a>, Refusal> {
         weight: number(message, Key::Weight, "weight= is not a number")?,
         demand,
         hears: message.value(Key::Hear).is_some(),
+        confirms_by_go: message.value(Key::Confirm).is_some(),
         token: token(message)?,
     })
 }
@@ -400,6 +407,9 @@ impl Join<'_> {
         }
         if self.hears {
             out.extend_from_slice(b" hear=turns");
+        }
+        if self.confirms_by_go {
+            out.extend_from_slice(b" confirm=go");
         }
         put_token(out, self.token);
     }

@@ -67,6 +67,7 @@ fn request<'a>(rng: &mut Rng, texts: &'a Texts) -> Request<'a> {
             weight: perhaps(rng, number),
             demand: perhaps(rng, |rng| if rng.bool() { Demand::Always } else { Demand::Ask }),
             hears: rng.bool(),
+            confirms_by_go: rng.bool(),
             token,
         }),
         1 => Request::Answer { fence, content: Content::Payload(rng.usize(..10_000)) },

@@ -185,6 +185,22 @@ fn clients_may_ask_for_each_turn() {
     assert!(watcher.has_heard("TURN Client3 ") && !watcher.has_heard("SKIP "));
 }
 
+/// [L14] Each process leaves when it has its count, and so ends the ring in which the other one waits to have
+/// its last number confirmed.
+#[test]
+fn clients_whose_numbers_are_confirmed_by_go_end_after_their_count() {
+    let mut server = Server::start(&[]);
+    let mut clients = ["ann", "bob"].map(|name| {
+        let options = ["--clients", "1", "--name", name, "--count", "3", "--pace", "0ms", "--confirm-go"];
+        turn_client(&server.address, &options)
+    });
+    for client in &mut clients {
+        client.expect_exit(0, PATIENCE);
+        assert_eq!(client.sent().len(), 3);
+    }
+    server.process.wait_for_sent(6, PATIENCE);
+}
+
 /// [P2] The seat belongs to another connection now, and reconnecting would take it away again.
 #[test]
 fn a_client_that_is_superseded_ends_with_exit_code_1_and_why() {

@@ -9,12 +9,12 @@ use super::recording::say_now;
 use super::server::{Drain, Session, TurnServer};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
-use crate::session::line::UNMARKED;
+use crate::session::line::{Confirm, LineSession, UNMARKED};
 use crate::session::raw::{GO, Signal, Trial};
 use crate::session::{Code, How, Reply};
-use crate::table::{RoomId, SeatData, SeatName};
+use crate::table::{RoomId, SeatData, SeatName, Table};
 use crate::time::Now;
-use crate::turn::{Ended, Grant, HandOver, HeldClock, Moved, Outcome, SeatId, TurnNumber};
+use crate::turn::{Ended, Grant, HandOver, HeldClock, Moved, Outcome, RingId, SeatId, TurnNumber};
 
 /// An accepted answer, for hearers and the host.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,10 @@ impl TurnServer {
             // If both turns belong to one connection, `OK` comes before the next `GO`.
             Some((id, Session::Line(line))) if granted.seat != seat => {
                 let within = lapses.nanos_since(now.instant).as_millis();
-                line.go_mark = write_go(id, granted.turn, within, links);
+                line.go_mark = match last_to_tell(line, granted.seat, &self.table) {
+                    None => write_go(id, granted.turn, within, links),
+                    last => write_go_and_last(id, granted.turn, within, last, links),
+                };
             }
             _ => {
                 self.table.scheduler.unstart(now.instant, granted);
@@ -161,7 +164,7 @@ impl TurnServer {
             _ => false,
         };
         if let Some(ended) = ended.as_ref().filter(|_| unlikely(has_same_seat)) {
-            self.tell_ended(ended, answer.as_ref(), unanswered, links);
+            self.tell_ended(ended, granted, answer.as_ref(), unanswered, links);
         }
         let late = match granted {
             Some(Grant { seat, turn }) if is_told => {
@@ -173,7 +176,10 @@ impl TurnServer {
         };
         if let Some(ended) = &ended {
             if likely(!has_same_seat) {
-                self.tell_ended(ended, answer.as_ref(), unanswered, links);
+                self.tell_ended(ended, granted, answer.as_ref(), unanswered, links);
+            }
+            if unlikely(granted.is_none()) {
+                self.confirm_all(ended.seat.ring(), links);
             }
             self.hear_ended(ended, answer.as_ref(), gone, links);
         }
@@ -226,6 +232,7 @@ impl TurnServer {
     fn tell_ended(
         &mut self,
         ended: &Ended,
+        granted: Option<Grant>,
         answer: Option<&Accepted<'_>>,
         unanswered: Option<u32>,
         links: &mut Links,
@@ -233,6 +240,10 @@ impl TurnServer {
         let Some(id) = self.table.scheduler.data(ended.seat).and_then(|data| data.client) else { return };
         match self.sessions.get(id) {
             Some(Session::Line(_)) if self.rests != Some(ended.seat) => {
+                let is_plain = answer.is_some_and(|answer| answer.words.is_none() && answer.replies == 1);
+                if is_plain && self.owes(id, ended.seat, granted) {
+                    return;
+                }
                 self.tell_line(id, ended, answer, unanswered, links);
             }
             Some(Session::Raw(_)) if answer.is_none() => self.tell_raw(id, ended),
@@ -266,6 +277,35 @@ impl TurnServer {
             Outcome::Skipped => self.say(id, &Reply::Lapsed { turn, how: Some(How::Skipped) }, links),
             Outcome::Lapsed => self.say(id, &Reply::Lapsed { turn, how: None }, links),
             _ => {}
+        }
+    }
+
+    /// L14: notes that the next `GO` will confirm an answer of `seat`. Returns `false` if its client did not
+    /// ask for that, or if no `GO` is due: the seat rests, or no turn of its ring has begun.
+    fn owes(&mut self, id: ConnectionId, seat: SeatId, granted: Option<Grant>) -> bool {
+        let is_due =
+            granted.is_some_and(|granted| granted.seat == seat || self.table.scheduler.is_waiting(seat));
+        is_due && self.line(id).is_some_and(LineSession::owe)
+    }
+
+    /// L14: tells the client on `id` that its last answer counted, if no `GO` has told it and none may come.
+    pub(super) fn confirm(&mut self, id: ConnectionId, links: &mut Links) {
+        let Some(session) = self.line(id) else { return };
+        let owed = session.settle().then(|| session.seat()).flatten();
+        if let Some(turn) = owed.and_then(|seat| self.table.scheduler.data(seat)?.last_accepted()) {
+            self.say(id, &Reply::Ok { turn: Some(turn), words: None }, links);
+        }
+    }
+
+    /// L14: tells all clients of `ring` that wait for a `GO` to confirm an answer, if the ring has stopped.
+    #[cold]
+    fn confirm_all(&mut self, ring: RingId, links: &mut Links) {
+        let scheduler = &self.table.scheduler;
+        let has_stopped =
+            scheduler.seats_missing(ring) > 0 || scheduler.is_paused(ring) || self.drain != Drain::No;
+        if has_stopped {
+            let clients: Vec<_> = scheduler.seats_of(ring).filter_map(|view| view.data.client).collect();
+            clients.into_iter().for_each(|id| self.confirm(id, links));
         }
     }
 
@@ -384,7 +424,11 @@ impl TurnServer {
 
     pub(super) fn say_go_now(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         let Some((turn, within)) = self.time_left(now, seat) else { return };
-        say_now(id, &Reply::Go { turn, within, last: None }, links);
+        let last = match self.sessions.get_mut(id) {
+            Some(Session::Line(line)) => last_to_tell(line, seat, &self.table),
+            _ => None,
+        };
+        say_now(id, &Reply::Go { turn, within, last }, links);
         self.mark_go(id, links);
     }
 
@@ -524,6 +568,9 @@ impl TurnServer {
     /// Retires a seat, which also ends its turn.
     pub(super) fn retire_seat(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         // The proposal of a seat that is gone can no longer be accepted.
+        if let Some(id) = self.table.scheduler.data(seat).and_then(|data| data.client) {
+            self.confirm(id, links);
+        }
         if let Some((moved, data)) = self.table.scheduler.retire(now.instant, seat) {
             self.carry_out_step(now, Step { moved, answer: None, is_told: false, gone: Some(&data) }, links);
             self.forget(now, seat, &data, links);
@@ -542,10 +589,37 @@ fn how_of(outcome: Outcome) -> How {
     }
 }
 
+/// Returns the answer that the next `GO` confirms: the last one of `seat` that was accepted (L14).
+#[inline]
+fn last_to_tell(line: &mut LineSession, seat: SeatId, table: &Table) -> Option<TurnNumber> {
+    if likely(line.confirm == Confirm::AtOnce) {
+        return None;
+    }
+    line.settle();
+    table.scheduler.data(seat).and_then(SeatData::last_accepted)
+}
+
 /// Returns the output mark after the `GO`.
 #[inline(never)]
 fn write_go(id: ConnectionId, turn: TurnNumber, within: u64, links: &mut Links) -> u64 {
-    Reply::Go { turn, within, last: None }.encode(links.draft());
+    write(id, &Reply::Go { turn, within, last: None }, links)
+}
+
+/// Like [`write_go`], which pays nothing for `last`.
+#[inline(never)]
+fn write_go_and_last(
+    id: ConnectionId,
+    turn: TurnNumber,
+    within: u64,
+    last: Option<TurnNumber>,
+    links: &mut Links,
+) -> u64 {
+    write(id, &Reply::Go { turn, within, last }, links)
+}
+
+#[inline(always)]
+fn write(id: ConnectionId, go: &Reply<'_>, links: &mut Links) -> u64 {
+    go.encode(links.draft());
     links.hurry(id);
     links.send_draft(id);
     links.mark(id)

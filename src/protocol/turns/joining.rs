@@ -32,7 +32,7 @@ pub struct Joining {
 
 impl Joining {
     pub(super) fn of(connection: ConnectionId, join: &Join<'_>) -> Joining {
-        let &Join { name, ring, resume, weight, demand, hears, token } = join;
+        let &Join { name, ring, resume, weight, demand, hears, token, .. } = join;
         let token = kept(token);
         Joining {
             connection,

@@ -6,7 +6,7 @@ use super::recording::say_now;
 use super::server::{Session, TurnServer};
 use crate::hint::{likely, unlikely};
 use crate::protocol::{ConnectionId, Links};
-use crate::session::line::{LineSession, Role, Step};
+use crate::session::line::{Confirm, LineSession, Role, Step};
 use crate::session::undecided::HANDSHAKE;
 use crate::session::{Bye, Code, Content, Extent, Fence, Reply, Request, Unreadable, is_foreign};
 use crate::table::{SeatData, Taken, code_of};
@@ -267,7 +267,8 @@ impl TurnServer {
                     (Content::Text(text), _) => text.as_bytes(),
                     (Content::Payload(_), payload) => payload.unwrap_or_default(),
                 };
-                self.line_answer(now, id, seat, fence, answer, links)
+                let confirm = self.line(id).map_or(Confirm::AtOnce, |session| session.confirm);
+                self.line_answer(now, id, (seat, confirm), fence, answer, links)
             }
             (Request::Ping, _) => {
                 say_now(id, &Reply::Pong, links);
@@ -369,7 +370,7 @@ impl TurnServer {
         &mut self,
         now: Now,
         id: ConnectionId,
-        seat: SeatId,
+        (seat, confirm): (SeatId, Confirm),
         fence: Fence,
         answer: &[u8],
         links: &mut Links,
@@ -380,7 +381,8 @@ impl TurnServer {
         self.line_heard_go(id, fence, links)?;
         match self.table.answer(now.instant, seat, fence, answer) {
             Ok(Taken::HandedOver(handed, next)) => {
-                if self.carry_on(now, handed, next, (answer, 0), links) {
+                let is_left = self.carry_on(now, handed, next, (answer, 0), links);
+                if is_left && (likely(confirm == Confirm::AtOnce) || !self.line_owes(id)) {
                     say_now(id, &Reply::Ok { turn: Some(handed.turn), words: None }, links);
                 }
                 Ok(())
@@ -396,12 +398,21 @@ impl TurnServer {
             }
             Ok(Taken::Repeated(turn)) => {
                 self.ledger.counts.repeated += 1;
+                if let Some(session) = self.line(id) {
+                    session.settle();
+                }
                 self.say(id, &Reply::Ok { turn: Some(turn), words: None }, links);
                 Ok(())
             }
             Err(Code::Judging) => self.line_answer_again(seat, fence, answer),
             Err(code) => Err((code, None)),
         }
+    }
+
+    /// Notes that an answer counted and a `GO` is due. Returns whether that will confirm the answer (L14).
+    #[inline(never)]
+    fn line_owes(&mut self, id: ConnectionId) -> bool {
+        self.line(id).is_some_and(LineSession::owe)
     }
 
     /// L3: an answer without a complete fence counts only if it was read after its `GO` was written. Another
@@ -459,6 +470,7 @@ impl TurnServer {
         let moved =
             self.table.scheduler.rest(now.instant, seat).map_err(|refusal| (code_of(refusal), None))?;
         self.note_seat(seat);
+        self.confirm(id, links);
         // This `OK` has no turn, so that an answer that crosses it on the way does not take it for its own
         // confirmation. It precedes the lines to hearers, and follows the next holder's `GO`, which is more
         // urgent.

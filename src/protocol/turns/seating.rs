@@ -9,7 +9,7 @@ use super::recording::say;
 use super::server::{Session, TurnServer};
 use super::{Admission, Joining, TurnEvent};
 use crate::protocol::{ConnectionId, Links};
-use crate::session::line::{Admitting, LineSession, Role, Seating, Wants, kept};
+use crate::session::line::{Admitting, Confirm, LineSession, Role, Seating, Wants, kept};
 use crate::session::raw::Trial;
 use crate::session::{Bye, Join, Name, Reply, SeatState as Told, Secret, Token};
 use crate::table::{Given, LineIdentity, NoSeat, RoomId, SeatData, Wanted};
@@ -213,6 +213,9 @@ impl TurnServer {
     ) -> Option<RoomId> {
         let hears = seating.hears.then(|| self.table.rooms.find_or_make(seating.ring));
         self.line_become(id, Role::Seated { seat, hears });
+        if let Some(session) = self.line(id).filter(|_| seating.confirms_by_go) {
+            session.confirm = Confirm::ByGo { is_owed: false };
+        }
         let line = self.table.scheduler.data(seat).and_then(SeatData::line_identity);
         let last = line.and_then(|line: &LineIdentity| line.last).map(|last| last.turn);
         let judging = self.proposals.get_mut(seat).map(|open| open.turn);

@@ -373,6 +373,7 @@ impl TurnServer {
         words: Option<&str>,
         links: &mut Links,
     ) {
+        self.confirm(id, links);
         let speaks_lines = matches!(self.sessions.get(id), Some(Session::Line(_) | Session::Undecided(_)));
         if !self.release(now, id, links) {
             return;
@@ -575,6 +576,7 @@ impl Protocol for TurnServer {
             Some(Session::Line(_)) => self.line_ended_input(now, id, rest, links),
             Some(Session::Undecided(_) | Session::Closing) | None => {}
         }
+        self.confirm(id, links);
         if self.release(now, id, links) {
             self.close(id, links);
             self.finish_drain(now, links);

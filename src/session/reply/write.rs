@@ -60,8 +60,10 @@ impl Reply<'_> {
                 put_field(out, b" needs=", needs.map(|needs| needs as u64));
             }
             Reply::Ok { turn, words } => {
-                out.extend_from_slice(b"OK");
-                put_field(out, b" turn=", turn.map(TurnNumber::get));
+                match turn {
+                    Some(turn) => put_field(out, b"OK turn=", Some(turn.get())),
+                    None => out.extend_from_slice(b"OK"),
+                }
                 if let Some(words) = words {
                     return put_words(out, start, words);
                 }

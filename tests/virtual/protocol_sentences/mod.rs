@@ -28,6 +28,7 @@
 // secrets.rs      T22: coming back with a secret
 // places.rs       M12a, M11, T13, T28, T31: limits, rings, lives of a server
 // hearers.rs      T25, L8, L9: hearers, rosters, the order of writes
+// confirm.rs      L14: answers that the next `GO` confirms
 // payloads.rs     L1, L5, L13, T26: lines and payloads
 // foreign.rs      L6, L7: other protocols, secrets in logs
 // auto.rs         L10: connections whose framing is not known yet
@@ -43,6 +44,7 @@ mod admission;
 mod answers;
 mod auto;
 mod chaos;
+mod confirm;
 mod drain;
 mod foreign;
 mod greed;

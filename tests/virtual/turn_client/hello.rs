@@ -17,6 +17,7 @@ fn a_join_has_all_settings_of_its_client() {
         weight: Weight::new(3).expect("a weight"),
         demand: Demand::Ask,
         hears: true,
+        confirms_by_go: true,
         ..SeatRequest::new("bob".parse().expect("a name"))
     };
     let config = ClientConfig {
@@ -25,7 +26,7 @@ fn a_join_has_all_settings_of_its_client() {
         ..ClientConfig::from(seat)
     };
     let mut talk = Talk::with(config);
-    assert_eq!(talk.said(), "JOIN bob ring=gpu0 weight=3 demand=ask hear=turns token=ey.J\n");
+    assert_eq!(talk.said(), "JOIN bob ring=gpu0 weight=3 demand=ask hear=turns confirm=go token=ey.J\n");
     assert_eq!(talk.client.config(talk.ann).map(|config| config.ring.as_str()), Some("gpu0"));
 }
 

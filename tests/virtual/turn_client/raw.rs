@@ -199,6 +199,7 @@ fn settings_that_the_framing_cannot_express_are_refused() {
         of(SeatRequest { weight: Weight::MAX, ..seat }),
         of(SeatRequest { demand: Demand::Ask, ..seat }),
         of(SeatRequest { hears: true, ..seat }),
+        of(SeatRequest { confirms_by_go: true, ..seat }),
         ClientConfig { ring: "x".parse().expect("a name"), ..raw() },
         ClientConfig { token: "x".parse().ok(), ..raw() },
         ClientConfig { ping_interval: Some(std::time::Duration::from_secs(1)), ..raw() },

@@ -15,8 +15,11 @@ fn config() -> TurnServerConfig {
     TurnServerConfig::default()
 }
 
-fn client(name: &str, framing: Framing) -> ClientConfig {
-    ClientConfig { framing, ..ClientConfig::seat(name.parse().expect("a name")) }
+/// Each second client of the line protocol has its answers confirmed by `GO`.
+fn client(nth: i64, framing: Framing) -> ClientConfig {
+    let mut seat = SeatRequest::new(format!("Client{nth}").parse().expect("a name"));
+    seat.confirms_by_go = framing == Framing::Line && nth % 2 == 0;
+    ClientConfig { framing, ..ClientConfig::from(seat) }
 }
 
 /// A host whose clients count: each from its index, in steps of their number.
@@ -35,7 +38,7 @@ impl Counting {
         let step = i64::try_from(framings.len()).expect("few");
         let mut next = BTreeMap::new();
         for (framing, start) in framings.iter().zip(1..) {
-            let id = pair.add(client(&format!("Client{start}"), *framing));
+            let id = pair.add(client(start, *framing));
             next.insert(id, start);
         }
         Counting {
@@ -275,6 +278,7 @@ fn the_host_is_told_the_fate_of_every_answer() {
         let ids = ["ann", "bob", "cid"].map(|name| {
             let mut seat = SeatRequest::new(name.parse().expect("a name"));
             seat.demand = if name == "cid" { Demand::Ask } else { Demand::Always };
+            seat.confirms_by_go = rng.bool();
             pair.add(ClientConfig::from(seat))
         });
         let mut host = Told::default();

@@ -71,6 +71,10 @@ pub struct SeatRequest {
     pub demand: Demand,
     /// Whether it hears what happens in its ring, as [`News::Heard`](super::News::Heard). Default false.
     pub hears: bool,
+    /// Whether the server may confirm an answer with the seat's next `GO`, in place of an `OK`. Saves one
+    /// write per turn, and [`News::Accepted`](super::News::Accepted) comes as late as that `GO`. Default
+    /// false.
+    pub confirms_by_go: bool,
 }
 
 impl SeatRequest {
@@ -88,7 +92,7 @@ impl SeatRequest {
     /// ```
     #[must_use]
     pub fn new(name: Name) -> SeatRequest {
-        SeatRequest { name, weight: Weight::ONE, demand: Demand::Always, hears: false }
+        SeatRequest { name, weight: Weight::ONE, demand: Demand::Always, hears: false, confirms_by_go: false }
     }
 }
 
@@ -149,6 +153,7 @@ impl ClientConfig {
             ("have a weight", seat.weight != Weight::ONE),
             ("rest until it asks", seat.demand != Demand::Always),
             ("hear what happens in its ring", seat.hears),
+            ("have its answers confirmed", seat.confirms_by_go),
             ("ping", self.ping_interval.is_some()),
         ];
         match unsayable.iter().find(|(_, is_wanted)| *is_wanted) {

@@ -140,6 +140,7 @@ impl LineWire {
                     weight: Some(u64::from(seat.weight.value())).filter(|&weight| weight > 1),
                     demand: Some(seat.demand).filter(|demand| *demand != Demand::default()),
                     hears: seat.hears,
+                    confirms_by_go: seat.confirms_by_go,
                     token,
                 }),
             },

@@ -96,6 +96,12 @@ impl World {
         self.take_events();
     }
 
+    /// Returns whether a seat of `ring` holds the turn.
+    pub fn is_held(&self, ring: &str) -> bool {
+        let ring = ring.parse().ok().and_then(|name| self.server().ring_named(&name));
+        ring.is_some_and(|ring| self.server().scheduler().held(ring).is_some())
+    }
+
     pub fn is_draining(&self) -> bool {
         Engine::is_draining(&self.engine)
     }

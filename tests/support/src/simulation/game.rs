@@ -255,7 +255,7 @@ impl Game {
     /// Lets `time` pass, and everything arrive that is due.
     fn settle(&mut self, world: &mut World, time: Duration) {
         world.run(time, |world| self.judge(world));
-        self.players.iter().for_each(|player| player.check_replies(world));
+        self.players.iter().for_each(|player| player.check_replies(world, &self.history));
     }
 
     /// Checks that a ring of willing clients continues, whatever has happened.

@@ -73,6 +73,11 @@ impl History {
         is_first
     }
 
+    /// Returns whether an answer to `turn` counted, as far as its client or the host was told.
+    pub(super) fn is_counted(&self, turn: &Turn) -> bool {
+        self.answers.contains_key(turn)
+    }
+
     /// Notes that the host was told of a grant.
     pub(super) fn note_grant(&mut self, turn: Turn) {
         let last = self.last.entry((turn.epoch, turn.ring)).or_default();

@@ -10,7 +10,8 @@
 //!   wait is within its bound (M15).
 //! - The answers of a client count without gap or repetition, whatever is lost, refused, judged late or
 //!   repeated (S5). A client is never told anything false: an `OK` for something that it did not send, a
-//!   wrong `last=`, a `GO` for another seat's turn.
+//!   wrong `last=`, a `GO` for another seat's turn. It is told that its answer counts once no `GO` is due,
+//!   and before each farewell (L14).
 //! - For raw clients, one `recv` is one signal, at most one `GO` is unanswered, and everything that an old
 //!   client was allowed to send counts once and in order.
 //! - A drain ends in time (G8), and afterwards a ring of willing clients continues.

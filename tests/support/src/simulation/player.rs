@@ -21,6 +21,8 @@ pub(super) struct Player {
     weight: u8,
     asks: bool,
     hears: bool,
+    /// Whether its connection asked for confirmations by `GO`.
+    confirms_by_go: bool,
     pub(super) peer: Option<Peer>,
     way: Way,
     /// Its secret, and the life of the server in which that is valid.
@@ -83,6 +85,7 @@ impl Player {
             weight,
             asks,
             hears,
+            confirms_by_go: false,
             peer: None,
             way: Way::Plain,
             secret: None,
@@ -138,6 +141,10 @@ impl Player {
         }
         if self.hears {
             join += " hear=turns";
+        }
+        self.confirms_by_go = world.rng.u8(0..3) == 0;
+        if self.confirms_by_go {
+            join += " confirm=go";
         }
         self.used = self.secret.as_ref().map(|(_, secret)| secret.clone());
         self.is_back = self.used.is_some();
@@ -273,7 +280,7 @@ impl Player {
     }
 
     fn leave(&mut self, world: &mut World) {
-        if self.is_welcome && self.in_flight.is_none() && !self.is_cut {
+        if self.is_welcome && (self.in_flight.is_none() || self.confirms_by_go) && !self.is_cut {
             self.secret = None;
             self.turn = None;
             self.say(world, "LEAVE");
@@ -349,6 +356,7 @@ impl Player {
                     "the store does not know of {line:?}"
                 );
                 let is_first = history.note_go(self.turn_of(turn()), &self.name);
+                self.hear_last(turn(), line, world, history);
                 self.hear_go(turn(), line, is_first, world);
                 let is_sent = self.in_flight.as_ref().is_some_and(|(sent, _)| *sent == turn());
                 self.turn = Some(turn()).filter(|turn| !is_sent && self.passed != Some(*turn));
@@ -367,7 +375,12 @@ impl Player {
                 self.pings = self.pings.checked_sub(1).expect("a PONG for every PING");
                 self.has_spoken();
             }
-            "BYE" => self.hear_bye(line, world),
+            "BYE" => {
+                // A drain closes connections without what a slow store holds back.
+                let waits = self.is_welcome && !world.is_behind() && self.waits_for_ok(history);
+                assert!(!waits, "L14: {line:?} came before the OK for its answer");
+                self.hear_bye(line, world);
+            }
             "WAIT" | "SAY" | "BEGIN" | "TURN" | "SKIP" | "JOINED" | "AWAY" | "BACK" | "LEFT" | "PAUSED"
             | "RESUMED" | "SEAT" | "SEATS" => {}
             // The lines of a payload that it hears.
@@ -389,6 +402,8 @@ impl Player {
         let judging = find_field(line, "judging").map(|turn| turn.parse::<u64>().expect("a number"));
         if !self.is_back {
             self.last_ok = None;
+            // It left, and its connection was lost before the server said goodbye.
+            self.skip_unknown();
         }
         let known = self.last_ok.as_ref().map(|(turn, _)| *turn);
         let sent = self.in_flight.as_ref().map(|(turn, _)| *turn);
@@ -406,6 +421,37 @@ impl Player {
         } else {
             assert_eq!(judging, None, "M6: it is judged what it has not said");
         }
+    }
+
+    /// L14: a `GO` names the last answer of its seat that counted, if its connection asked for that. An
+    /// earlier answer that is not named does not count and never will.
+    fn hear_last(&mut self, turn: u64, line: &str, world: &World, history: &mut History) {
+        let last = find_field(line, "last").map(|last| last.parse::<u64>().expect("a number"));
+        let known = self.last_ok.as_ref().map(|(turn, _)| *turn).filter(|_| self.confirms_by_go);
+        let sent = self.in_flight.as_ref().map(|(turn, _)| *turn).filter(|sent| *sent < turn);
+        assert!(
+            last == known || self.confirms_by_go && last == sent,
+            "L14: {line:?}; {known:?} was confirmed, {sent:?} is in flight"
+        );
+        let Some((sent, answer)) = self.in_flight.take_if(|_| self.confirms_by_go && sent.is_some()) else {
+            return;
+        };
+        if last == Some(sent) {
+            assert!(
+                !world.has_store() || world.is_answer_stored(self.ring, &self.name, sent),
+                "the store does not know of {line:?}"
+            );
+            history.note_ok(self.turn_of(sent), &self.name, &answer);
+            self.counted(sent, answer);
+        } else {
+            let is_counted = history.is_counted(&self.turn_of(sent));
+            assert!(!is_counted, "L14: {line:?}, and its answer to {sent} counted");
+        }
+    }
+
+    /// Returns whether it has not been told that its answer counts, as far as the host knows.
+    fn waits_for_ok(&self, history: &History) -> bool {
+        self.in_flight.as_ref().is_some_and(|(sent, _)| history.is_counted(&self.turn_of(*sent)))
     }
 
     /// A holder gets the whole time of a turn when it is first told. Only a client that resumed gets the
@@ -491,12 +537,14 @@ impl Player {
                 );
                 self.secret = None;
                 (self.last_ok, self.passed) = (None, None);
-                if self.in_flight.take().is_some() {
-                    self.number = (self.number / NEXT_LIFE + 1) * NEXT_LIFE + 1;
-                    self.tries = 0;
-                }
+                self.skip_unknown();
             }
             "left" | "removed" => {
+                if self.is_welcome {
+                    // An answer in flight did not count: that would have been said before.
+                    self.in_flight = None;
+                }
+                self.skip_unknown();
                 self.secret = None;
                 (self.last_ok, self.passed) = (None, None);
             }
@@ -506,6 +554,14 @@ impl Player {
             code => panic!("why {code}: {line:?}"),
         }
         self.is_welcome = false;
+    }
+
+    /// Skips an answer in flight whose fate nobody knows.
+    fn skip_unknown(&mut self) {
+        if self.in_flight.take().is_some() {
+            self.number = (self.number / NEXT_LIFE + 1) * NEXT_LIFE + 1;
+            self.tries = 0;
+        }
     }
 
     fn counted(&mut self, turn: u64, answer: String) {
@@ -523,12 +579,16 @@ impl Player {
     }
 
     /// Checks that every request was answered, once nothing is under way.
-    pub(super) fn check_replies(&self, world: &World) {
+    pub(super) fn check_replies(&self, world: &World, history: &History) {
         let Some(peer) = self.peer.filter(|peer| !self.is_cut && world.is_open(*peer)) else { return };
         // A connection with much queued is not read, nor is one that is about to be closed.
         let may_be_closing = self.is_removable || self.is_parted;
         let is_unread = world.is_behind() && (may_be_closing || world.out_bytes_max() < 1024);
         assert!(self.pings == 0 || world.is_blocked(peer) || is_unread, "T27: {} got no PONG", self.name);
+        let is_quiet = self.is_welcome && !world.is_blocked(peer) && !world.is_behind();
+        let waits = is_quiet && self.waits_for_ok(history);
+        let is_go_due = self.confirms_by_go && world.is_held(self.ring);
+        assert!(!waits || is_go_due, "L14: {} got no OK, and no GO is due", self.name);
     }
 
     /// Checks its answers that were reported to the host, `texts`: no gap and no repetition, except where it
