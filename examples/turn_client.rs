@@ -76,6 +76,11 @@ struct Options {
     #[argh(option, default = "Demand::Always", from_str_fn(options::demand))]
     demand: Demand,
 
+    /// have an answer confirmed with the client's next turn, which saves a message: an accepted number is
+    /// printed as late as that
+    #[argh(switch)]
+    confirm_go: bool,
+
     /// send the secrets that resume seats in plain text even to other machines. Otherwise, a client that
     /// loses its connection to another machine waits until its old seat is given up there
     #[argh(switch)]
@@ -158,6 +163,7 @@ fn counting(
     for (name, index) in names(options, count).into_iter().zip(0..) {
         let mut seat = SeatRequest::new(name);
         (seat.weight, seat.demand) = (options.weight, options.demand);
+        seat.confirms_by_go = options.confirm_go;
         let mut config = ClientConfig::from(seat);
         config.framing = options.framing;
         config.ring = options.ring.unwrap_or(config.ring);

@@ -36,6 +36,8 @@ struct Counter {
     step: i64,
     accepted: u64,
     asks: bool,
+    /// Whether it pauses from when it has answered, because its next turn may be what confirms the answer.
+    pauses_early: bool,
     /// The turn to answer.
     turn: Option<ClientTurn>,
     /// The end of its pause; `None` if it does not pause.
@@ -107,6 +109,7 @@ impl Counting {
                 step,
                 accepted: 0,
                 asks,
+                pauses_early: seat.confirms_by_go && !asks,
                 turn: None,
                 pauses_until: None,
                 is_finished: false,
@@ -133,7 +136,7 @@ impl Counting {
             let Some(counter) = self.counters.get_mut(&client) else { continue };
             counter.pauses_until = None;
             match counter.turn {
-                Some(_) => counter.answer(now, driver),
+                Some(_) => self.answer(now, driver, client),
                 None => counter.ask(now, driver, client),
             }
         }
@@ -148,7 +151,7 @@ impl Counting {
                 if counter.is_finished {
                     rest(now, driver, event.client);
                 } else if counter.pauses_until.is_none() {
-                    counter.answer(now, driver);
+                    self.answer(now, driver, event.client);
                 }
             }
             News::Accepted { .. } => {
@@ -159,7 +162,7 @@ impl Counting {
                     counter.is_finished = true;
                     self.unfinished -= 1;
                     rest(now, driver, event.client);
-                } else {
+                } else if !counter.pauses_early {
                     self.pause(now, driver, event.client);
                 }
                 return Some(sent);
@@ -216,6 +219,15 @@ impl Counting {
             _ => {}
         }
         None
+    }
+
+    /// Answers the turn of a client.
+    fn answer(&mut self, now: Now, driver: &mut Driver<TurnClient>, client: ClientId) {
+        let Some(counter) = self.counters.get_mut(&client) else { return };
+        counter.answer(now, driver);
+        if counter.pauses_early {
+            self.pause(now, driver, client);
+        }
     }
 
     /// Begins the pause of a client. Afterwards it asks for its next turn if it has to.
