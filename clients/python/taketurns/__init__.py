@@ -473,6 +473,7 @@ class Options:
     answer_bytes_max: int = ANSWER_BYTES_MAX
     allow_plaintext_secrets: bool = False
     token: str | None = field(default=None, repr=False)
+    confirm_go: bool = False
 
     def __post_init__(self) -> None:
         if self.token is not None and (not self.token or _NOT_IN_FIELD.search(self.token)):
@@ -647,6 +648,7 @@ class Machine:
             hello += f" weight={options.weight}" if options.weight != 1 else ""
             hello += f" demand={options.demand}" if options.demand else ""
             hello += " hear=turns" if options.hear else ""
+            hello += " confirm=go" if options.confirm_go else ""
         hello += f" token={options.token}" if options.token else ""
         # Nothing else is sent before WELCOME, not even a ping: it would void the old secret, and the new one may not arrive.
         self._link = _Link(
@@ -888,7 +890,9 @@ class Machine:
                 self._settle_earlier(link)
 
     def _hear_go(self, now: float, link: _Link, message: Message) -> None:
-        number, deadline = message.need_turn(), now + message.need("within") / 1000
+        number, deadline, last = message.need_turn(), now + message.need("within") / 1000, message.turn("last")
+        if last is not None:
+            self._accept(last, None)
         grant = self._grant
         if self.options.name is None or number <= self._accepted:
             return
@@ -1694,6 +1698,7 @@ def join(
     weight: int = 1,
     demand: Literal["always", "ask"] | None = None,
     hear: bool = False,
+    confirm_go: bool = False,
     ping: float | None = 15.0,
     answer_bytes_max: int = ANSWER_BYTES_MAX,
     allow_plaintext_secrets: bool = False,
@@ -1706,7 +1711,8 @@ def join(
 
     `address` is HOST:PORT, or several with commas between, of servers that stand by for each other: they are tried in turn. `name` is unique in its ring. `weight`: the turns it wants for each one of another seat, if the ring allows
     that. `demand`: `always`, or `ask` to rest until `Seat.ask`; by default what the ring allows. With `hear`, `Seat.news` has what others
-    do. `ping`: the seconds between two signs of life; a connection whose server is silent for as long again is given up.
+    do. With `confirm_go` the server may confirm an answer with the next turn of the seat, which saves a message, and `Turn.answer` returns
+    as late as that. `ping`: the seconds between two signs of life; a connection whose server is silent for as long again is given up.
 
     `tls` is a context to connect with, such as `ssl.create_default_context()`; the server speaks TLS 1.3 only. Its certificate has to be
     for `tls_name`, by default the host of `address`. `token` is shown to the server, which may have rules that ask for one.
@@ -1718,7 +1724,7 @@ def join(
     `timeout` is the time until the server has given a seat, in seconds. Then TimeoutError is raised; by default the client tries for ever.
     Raises ValueError for names and addresses that cannot be, and Ended if the server does not want the client.
     """
-    options = Options(name, ring, weight, demand, hear, ping, answer_bytes_max, allow_plaintext_secrets, token)
+    options = Options(name, ring, weight, demand, hear, ping, answer_bytes_max, allow_plaintext_secrets, token, confirm_go)
     _addresses(address)
     return _Entrance(lambda: Seat(options, address, tls, tls_name), BlockingSeat, timeout)
 

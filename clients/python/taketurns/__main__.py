@@ -108,6 +108,7 @@ def _describe_join(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weight", type=int, default=1, help="turns for each turn of a client of weight 1. Default: 1")
     parser.add_argument("--demand", choices=["always", "ask"], help="when the client wants turns. Default: what the ring allows")
     parser.add_argument("--hear", action="store_true", help="print what others do")
+    parser.add_argument("--confirm-go", action="store_true", help="have answers confirmed with the next turn, which saves a message")
     parser.add_argument("--answer", metavar="TEXT", help="the answer of every turn, instead of the lines of standard input")
     parser.add_argument("--count", type=int, metavar="N", help="end when as many answers are accepted")
 
@@ -203,8 +204,8 @@ async def _join(options: argparse.Namespace) -> int:
     try:
         entrance = taketurns.join(
             options.connect, options.name, ring=options.ring, weight=options.weight, demand=options.demand, hear=options.hear,
-            allow_plaintext_secrets=options.allow_plaintext_secrets, token=options.token, tls=options.context,
-            tls_name=options.tls_name,
+            confirm_go=options.confirm_go, allow_plaintext_secrets=options.allow_plaintext_secrets, token=options.token,
+            tls=options.context, tls_name=options.tls_name,
         )  # fmt: skip
         async with entrance as seat:
             print(f"{seat.name} has a seat in {seat.ring}", file=sys.stderr)

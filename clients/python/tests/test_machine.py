@@ -118,6 +118,9 @@ class Hello(unittest.TestCase):
         self.assertEqual(play.says(), b"PING\n")
         self.assertEqual(play.tells(taketurns.Granted), [])
 
+    def test_a_join_asks_for_confirmations_by_go(self) -> None:
+        self.assertEqual(Play(Options("ann", hear=True, confirm_go=True)).connect().says(), b"JOIN ann ring=main hear=turns confirm=go\n")
+
     def test_a_welcome_that_cannot_be_is_none(self) -> None:
         for epoch, secret in [("48f023c51e936f1", SECRET), ("48f023c51e936f1\0", SECRET), (EPOCH.upper(), SECRET), (EPOCH, SECRET[1:])]:
             play = Play().connect().welcome(epoch=epoch, secret=secret)
@@ -246,6 +249,19 @@ class Answers(unittest.TestCase):
         play.machine.give_up_turn(play.now, turn)
         self.assertEqual(play.look().says(), b"PASS turn=1\n")
         self.assertIsNone(play.hear("OK turn=1").fate())
+
+    def test_the_next_go_may_confirm_an_answer(self) -> None:
+        play = in_flight().hear("GO turn=3 within=30000 last=1")
+        self.assertIsNone(play.fate())
+        self.assertEqual(play.turn().number, 3)
+        play = in_flight().hear("GO turn=3 within=30000")
+        self.assertIsInstance(play.fate(), Lapsed)
+        # Of an earlier turn, and of a turn that is gone on with.
+        play.answer(play.turn(), b"43").hear("GO turn=5 within=30000 last=1")
+        self.assertIsInstance(play.fate(), Lapsed)
+        play.answer(play.turn(), b"44").hear("GO turn=5 within=20000 last=1", "OK turn=5", "GO turn=7 within=30000 last=5")
+        self.assertIsNone(play.fate())
+        self.assertEqual(play.turn().number, 7)
 
     def test_the_holder_before_is_known_to_one_that_hears(self) -> None:
         play = Play(Options("ann", hear=True)).connect().welcome()

@@ -51,7 +51,7 @@ class Fronts(unittest.IsolatedAsyncioTestCase):
 
     async def test_two_alternate_and_hear_each_other(self) -> None:
         async def play(name: str) -> list[Any]:
-            async with taketurns.join(self.server.address, name, hear=True, timeout=PATIENCE) as seat:
+            async with taketurns.join(self.server.address, name, hear=True, confirm_go=name == "bob", timeout=PATIENCE) as seat:
                 turns = []
                 async for turn in seat:
                     await turn.answer(f"{name}{turn.number}")
@@ -254,9 +254,10 @@ class Fronts(unittest.IsolatedAsyncioTestCase):
             pass
 
     async def test_python_and_rust_take_turns_in_one_ring(self) -> None:
-        rust = Process([program("turn_client"), "--connect", self.server.address, "--clients", "2", "--pace", "0s", "--count", "30"])
+        options = ["--clients", "2", "--pace", "0s", "--count", "30", "--confirm-go"]
+        rust = Process([program("turn_client"), "--connect", self.server.address, *options])
         self.addCleanup(rust.stop)
-        async with taketurns.join(self.server.address, "python", timeout=PATIENCE) as seat:
+        async with taketurns.join(self.server.address, "python", confirm_go=True, timeout=PATIENCE) as seat:
             count = 0
             async for turn in seat:
                 await turn.answer(str(count))
@@ -303,7 +304,7 @@ class Programs(unittest.TestCase):
         self.assertEqual(ann.wait(), 0)
 
     def test_ends_and_usage(self) -> None:
-        process = self.join("ann", "--demand", "ask", "--answer", "x", "--count", "2")
+        process = self.join("ann", "--demand", "ask", "--answer", "x", "--count", "2", "--confirm-go")
         self.assertEqual((process.wait(), process.out), (0, ["ann sent: x"] * 2))
         for words in [["join"], ["join", "a", "--connect", "nowhere"], ["join", "a", "--an", "x"], ["lock", "r"], ["lock", "--", "true"], []]:
             process = client(*words)
@@ -387,7 +388,7 @@ class Chaos(unittest.TestCase):
     async def take_turns(self, address: str, name: str) -> None:
         numbers = itertools.count(1)
         number = next(numbers)
-        async with taketurns.join(address, name, ping=0.5, timeout=PATIENCE) as seat:
+        async with taketurns.join(address, name, ping=0.5, confirm_go=name != "ann", timeout=PATIENCE) as seat:
             async for turn in seat:
                 if self.stop.is_set():
                     return
@@ -404,7 +405,7 @@ class Chaos(unittest.TestCase):
 
     def block(self, address: str, name: str) -> None:
         number = 1
-        with taketurns.join(address, name, ping=0.5, timeout=PATIENCE) as seat:
+        with taketurns.join(address, name, ping=0.5, confirm_go=name != "ann", timeout=PATIENCE) as seat:
             for turn in seat:
                 if self.stop.is_set():
                     return
