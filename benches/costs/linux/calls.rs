@@ -21,17 +21,21 @@ const MANY_TURNS: usize = 3_072;
 const RAW_MAX: f64 = 3.01;
 /// In addition, one to write `OK` to another socket than `GO`.
 pub const LINE_MAX: f64 = 4.01;
+/// The next `GO` confirms an answer, so nothing else is written.
+const GO_MAX: f64 = RAW_MAX;
 /// Eight answers per pass share its poll: 3 + 1/8, and some tolerance for passes that were not full.
 const LINE_BATCH_MAX: f64 = 3.2;
 
 const PAIR_RAW: Setting = Setting::one_ring(Framing::Raw, 2);
 pub const PAIR_LINE: Setting = Setting::one_ring(Framing::Line, 2);
+pub const PAIR_GO: Setting = Setting { confirm_go: true, ..PAIR_LINE };
 const EIGHT_RINGS: Setting = Setting { rings: 8, ..Setting::one_ring(Framing::Line, 16) };
 
 pub fn count() -> io::Result<Vec<Figure>> {
     Ok(vec![
         figure("system calls a turn, raw", PAIR_RAW, RAW_MAX)?,
         figure("system calls a turn, line", PAIR_LINE, LINE_MAX)?,
+        figure("system calls a turn, line, confirm=go", PAIR_GO, GO_MAX)?,
         // On one processor, the server runs after all eight have answered.
         processor::on_one(|| {
             figure("system calls a turn, line, 8 rings of 16", EIGHT_RINGS, LINE_BATCH_MAX)

@@ -8,6 +8,7 @@ use std::io;
 
 use taketurns::protocol::turns::Framing;
 
+use super::calls::PAIR_GO;
 use super::figure::Figure;
 use super::process::{Tool, count_with};
 use super::serve::Setting;
@@ -21,11 +22,13 @@ const RAW_MAX: f64 = 905.0;
 /// The instructions that 254 more clients may add to a turn in the raw framing.
 const GROWTH_MAX: f64 = 25.0;
 const LINE_MAX: f64 = 2_136.0;
+const GO_MAX: f64 = 2_136.0;
 
 pub fn count() -> io::Result<Vec<Figure>> {
     let two = a_turn(Framing::Raw, 2)?;
     let many = a_turn(Framing::Raw, 256)?;
     let line = a_turn(Framing::Line, 2)?;
+    let confirmed_by_go = a_turn_of(PAIR_GO)?;
     let figure = |what: &str, measured, allowed, advice: &str| Figure {
         what: what.to_owned(),
         measured,
@@ -39,6 +42,7 @@ pub fn count() -> io::Result<Vec<Figure>> {
         figure("instructions a turn, raw, 256 clients", many, RAW_MAX + GROWTH_MAX, scale),
         figure("instructions a turn, raw, 256 clients more than 2", many - two, GROWTH_MAX, scale),
         figure("instructions a turn, line, 2 clients", line, LINE_MAX, profile),
+        figure("instructions a turn, line, confirm=go, 2 clients", confirmed_by_go, GO_MAX, profile),
     ])
 }
 

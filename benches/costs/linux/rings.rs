@@ -29,7 +29,7 @@ struct Client {
 impl Client {
     /// Takes a seat, and waits for `WAIT`.
     fn seat(addr: SocketAddr, setting: Setting, ring: usize, nth: usize) -> io::Result<Client> {
-        let Setting { framing, wire, .. } = setting;
+        let Setting { framing, wire, confirm_go, .. } = setting;
         let stream = Stream::connect(addr, wire)?;
         let name = format!("ann{nth:05}");
         let answer = format!("{name}:1");
@@ -38,7 +38,8 @@ impl Client {
         match framing {
             Framing::Raw => client.await_raw_wait()?,
             Framing::Line => {
-                let join = format!("JOIN {} ring=r{ring}\n", client.name);
+                let confirm = if confirm_go { " confirm=go" } else { "" };
+                let join = format!("JOIN {} ring=r{ring}{confirm}\n", client.name);
                 client.stream.get_mut().write_all(join.as_bytes())?;
                 client.read_verb()?;
                 client.note_epoch();

@@ -18,11 +18,13 @@ pub struct Setting {
     pub rings: usize,
     /// Seats per ring, which starts when all of them are taken.
     pub seats: usize,
+    /// Whether line clients have their answers confirmed by `GO`.
+    pub confirm_go: bool,
 }
 
 impl Setting {
     pub const fn one_ring(framing: Framing, seats: usize) -> Setting {
-        Setting { wire: Wire::Plain, framing, rings: 1, seats }
+        Setting { wire: Wire::Plain, framing, rings: 1, seats, confirm_go: false }
     }
 
     /// Returns the arguments of `costs serve`.
