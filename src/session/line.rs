@@ -170,15 +170,14 @@ impl LineSession {
         }
     }
 
-    /// Returns its seat, and how it learns that its answers count, if it has sent something from there before
-    /// and no message of it has begun.
+    /// Returns its seat, if it has sent something from there before and no message of it has begun.
     #[inline]
-    pub(crate) fn seat_at_rest(&self) -> Option<(SeatId, Confirm)> {
+    pub(crate) fn seat_at_rest(&self) -> Option<SeatId> {
         match self.role {
             Role::Seated { seat, .. }
                 if self.has_spoken && self.skip == 0 && self.goes_on_until.is_none() =>
             {
-                Some((seat, self.confirm))
+                Some(seat)
             }
             _ => None,
         }

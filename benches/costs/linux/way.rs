@@ -19,7 +19,7 @@ const TURNS: usize = 1_024;
 
 /// The most functions and files. Lower these when the way gets shorter.
 const RAW_MAX: (usize, usize) = (43, 21);
-const LINE_MAX: (usize, usize) = (77, 29);
+const LINE_MAX: (usize, usize) = (78, 29);
 
 /// The function that handles an event of the poll.
 const BEGIN: &str = "6driver15Driver$LT$P$GT$12handle_event17h";

@@ -79,9 +79,11 @@ impl TurnServer {
             // If both turns belong to one connection, `OK` comes before the next `GO`.
             Some((id, Session::Line(line))) if granted.seat != seat => {
                 let within = lapses.nanos_since(now.instant).as_millis();
-                line.go_mark = match last_to_tell(line, granted.seat, &self.table) {
-                    None => write_go(id, granted.turn, within, links),
-                    last => write_go_and_last(id, granted.turn, within, last, links),
+                line.go_mark = if likely(line.confirm == Confirm::AtOnce) {
+                    write_go(id, granted.turn, within, links)
+                } else {
+                    let last = last_to_tell(line, granted.seat, &self.table);
+                    write_go_and_last(id, &Reply::Go { turn: granted.turn, within, last }, links)
                 };
             }
             _ => {
@@ -592,7 +594,7 @@ fn how_of(outcome: Outcome) -> How {
 /// Returns the answer that the next `GO` confirms: the last one of `seat` that was accepted (L14).
 #[inline]
 fn last_to_tell(line: &mut LineSession, seat: SeatId, table: &Table) -> Option<TurnNumber> {
-    if likely(line.confirm == Confirm::AtOnce) {
+    if line.confirm == Confirm::AtOnce {
         return None;
     }
     line.settle();
@@ -602,23 +604,15 @@ fn last_to_tell(line: &mut LineSession, seat: SeatId, table: &Table) -> Option<T
 /// Returns the output mark after the `GO`.
 #[inline(never)]
 fn write_go(id: ConnectionId, turn: TurnNumber, within: u64, links: &mut Links) -> u64 {
-    write(id, &Reply::Go { turn, within, last: None }, links)
+    Reply::Go { turn, within, last: None }.encode(links.draft());
+    links.hurry(id);
+    links.send_draft(id);
+    links.mark(id)
 }
 
 /// Like [`write_go`], which pays nothing for `last`.
 #[inline(never)]
-fn write_go_and_last(
-    id: ConnectionId,
-    turn: TurnNumber,
-    within: u64,
-    last: Option<TurnNumber>,
-    links: &mut Links,
-) -> u64 {
-    write(id, &Reply::Go { turn, within, last }, links)
-}
-
-#[inline(always)]
-fn write(id: ConnectionId, go: &Reply<'_>, links: &mut Links) -> u64 {
+fn write_go_and_last(id: ConnectionId, go: &Reply<'_>, links: &mut Links) -> u64 {
     go.encode(links.draft());
     links.hurry(id);
     links.send_draft(id);

@@ -34,21 +34,45 @@ impl TurnServer {
         bytes: &[u8],
         links: &mut Links,
     ) -> usize {
-        // The usual case: one readiness, one answer, written as programs write it.
+        match self.line_whole_answer::<false>(now, id, bytes, links) {
+            Some(used) => used,
+            None => self.line_bytes_otherwise(now, id, bytes, links),
+        }
+    }
+
+    #[inline(never)]
+    fn line_bytes_otherwise(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        match self.line_whole_answer::<true>(now, id, bytes, links) {
+            Some(used) => used,
+            None => self.line_messages(now, id, bytes, links),
+        }
+    }
+
+    /// Handles the usual case: one readiness, one answer, written as programs write it. `BY_GO`: of clients
+    /// whose answers a `GO` confirms. All others pay nothing for those.
+    #[inline(always)]
+    fn line_whole_answer<const BY_GO: bool>(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        bytes: &[u8],
+        links: &mut Links,
+    ) -> Option<usize> {
         if let Some(Session::Line(session)) = self.sessions.get(id)
+            && (session.confirm != Confirm::AtOnce) == BY_GO
             && let Some(seat) = session.seat_at_rest()
             && bytes.len() <= self.limits.line_bytes_max
             && let Some((turn, answer)) = Request::whole_answer(bytes, &self.table.epoch_digits)
             && likely(links.may_go_on(id))
         {
             let fence = Fence { turn: Some(turn), epoch: Some(self.table.epoch) };
-            if let Err(no) = self.line_answer(now, id, seat, fence, answer, links) {
+            if let Err(no) = self.line_answer::<BY_GO>(now, id, seat, fence, answer, links) {
                 let line = std::str::from_utf8(bytes.trim_ascii_end()).unwrap_or_default();
                 self.line_refuse(now, id, line, no, links);
             }
-            return bytes.len();
+            return Some(bytes.len());
         }
-        self.line_messages(now, id, bytes, links)
+        None
     }
 
     #[inline(never)]
@@ -267,8 +291,7 @@ impl TurnServer {
                     (Content::Text(text), _) => text.as_bytes(),
                     (Content::Payload(_), payload) => payload.unwrap_or_default(),
                 };
-                let confirm = self.line(id).map_or(Confirm::AtOnce, |session| session.confirm);
-                self.line_answer(now, id, (seat, confirm), fence, answer, links)
+                self.line_answer::<true>(now, id, seat, fence, answer, links)
             }
             (Request::Ping, _) => {
                 say_now(id, &Reply::Pong, links);
@@ -365,12 +388,13 @@ impl TurnServer {
         self.say_no(now, id, Refused { seat, code, turn, words: words.map(Into::into) }, links);
     }
 
+    /// `BY_GO`: whether the next `GO` may confirm the answer.
     #[inline(always)]
-    fn line_answer(
+    fn line_answer<const BY_GO: bool>(
         &mut self,
         now: Now,
         id: ConnectionId,
-        (seat, confirm): (SeatId, Confirm),
+        seat: SeatId,
         fence: Fence,
         answer: &[u8],
         links: &mut Links,
@@ -382,7 +406,7 @@ impl TurnServer {
         match self.table.answer(now.instant, seat, fence, answer) {
             Ok(Taken::HandedOver(handed, next)) => {
                 let is_left = self.carry_on(now, handed, next, (answer, 0), links);
-                if is_left && (likely(confirm == Confirm::AtOnce) || !self.line_owes(id)) {
+                if is_left && (!BY_GO || !self.line_owes(id)) {
                     say_now(id, &Reply::Ok { turn: Some(handed.turn), words: None }, links);
                 }
                 Ok(())
