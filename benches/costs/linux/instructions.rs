@@ -22,7 +22,7 @@ const RAW_MAX: f64 = 905.0;
 /// The instructions that 254 more clients may add to a turn in the raw framing.
 const GROWTH_MAX: f64 = 25.0;
 const LINE_MAX: f64 = 2_136.0;
-const GO_MAX: f64 = 2_136.0;
+const GO_MAX: f64 = 1_900.0;
 
 pub fn count() -> io::Result<Vec<Figure>> {
     let two = a_turn(Framing::Raw, 2)?;
