@@ -506,7 +506,7 @@ mod tests {
     fn requests_survive_being_written_and_read() {
         for line in [
             "JOIN ann ring=main",
-            "JOIN J\u{f6}rg ring=lab resume=000102030405060708090a0b0c0d0e0f weight=100 demand=ask hear=turns token=ey.x=",
+            "JOIN J\u{f6}rg ring=lab resume=000102030405060708090a0b0c0d0e0f weight=100 demand=ask hear=turns confirm=go token=ey.x=",
             "JOIN raw-x ring=raw-1 resume=no-secret weight=0 demand=always",
             "ANSWER :e2e4",
             "ANSWER turn=7 :",
@@ -530,7 +530,7 @@ mod tests {
     fn fields_may_be_left_out_stand_in_any_order_and_be_unknown() {
         let same = |line, other| assert_eq!(Request::parse(line), Request::parse(other));
         same("JOIN ann", "JOIN ann ring=main colour=red");
-        same("JOIN ann confirm=go hear=turns weight=3", "JOIN ann weight=3 hear=turns");
+        same("JOIN ann confirm=go hear=turns weight=3", "JOIN ann weight=3 hear=turns confirm=go");
         same("WATCH", "WATCH x=y ring=main");
         same(
             "ANSWER turn=12345 epoch=0123456789abcdef :e2e4",
@@ -588,6 +588,7 @@ mod tests {
             "JOIN a weight=-1",
             "JOIN a demand=never",
             "JOIN a hear=all",
+            "JOIN a confirm=all",
             "JOIN raw-7",
             "JOIN raw-00000000000000000000000001",
             "ANSWER",
