@@ -39,10 +39,15 @@ pub struct Extras {
 }
 
 impl Extras {
-    /// Returns the value from the command line, or else from the environment.
+    /// Returns the value from the command line, or else from the environment. Ends the program if it is given
+    /// twice.
     pub fn get(&self, option: &str) -> Option<String> {
-        let given = self.given.iter().find(|(name, _)| *name == option);
-        given.map(|(_, value)| value.clone()).or_else(|| {
+        let mut given = self.all_given(option);
+        let value = given.pop();
+        if !given.is_empty() {
+            wrong_usage(format_args!("{option} is given more than once"));
+        }
+        value.or_else(|| {
             let extra = known(self.known).find(|extra| extra.option == option)?;
             let value = super::environment(Some(extra.variable).filter(|name| !name.is_empty())?)?;
             match (extra.value, value.as_str()) {
@@ -58,11 +63,17 @@ impl Extras {
 
     /// All values that were given, else those of the environment, with commas between them.
     pub fn all(&self, option: &str) -> Vec<String> {
-        let given: Vec<_> = self.given.iter().filter(|(name, _)| *name == option).collect();
-        match (given.is_empty(), self.get(option)) {
-            (true, Some(values)) => values.split(',').map(|value| value.trim().to_owned()).collect(),
-            _ => given.into_iter().map(|(_, value)| value.clone()).collect(),
+        let given = self.all_given(option);
+        if !given.is_empty() {
+            return given;
         }
+        let values = self.get(option).unwrap_or_default();
+        values.split(',').map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()).collect()
+    }
+
+    fn all_given(&self, option: &str) -> Vec<String> {
+        let given = self.given.iter().filter(|(name, _)| *name == option);
+        given.map(|(_, value)| value.clone()).collect()
     }
 
     /// The first of `these` that was given, not counting the environment.

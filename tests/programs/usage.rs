@@ -48,7 +48,7 @@ const PROGRAMS: [&str; 14] = [
 /// [P1] "Wrong usage: exit code 2 with one line and how to get help."
 #[test]
 fn wrong_usage_ends_with_exit_code_2_and_one_line_that_says_where_help_is() {
-    let wrong: [(&str, &[&str]); 18] = [
+    let wrong: [(&str, &[&str]); 20] = [
         ("turn_server", &["--framing", "morse"]),
         ("turn_server", &["--framing=morse"]),
         ("turn_server", &["--clients", "many"]),
@@ -61,11 +61,13 @@ fn wrong_usage_ends_with_exit_code_2_and_one_line_that_says_where_help_is() {
         ("turn_server", &["--quiet=yes"]),
         ("turn_server", &["--log-level", "loud"]),
         ("turn_server", &["--listen"]),
+        ("turn_server", &["--journal", "a", "--journal", "b"]),
         ("turn_client", &["--framing", "auto"]),
         ("turn_client", &["--count", "-1"]),
         ("turn_client", &["--framing", "raw", "--ring", "oak"]),
         ("turn_lock", &[]),
         ("turn_lock", &["--serve", "true"]),
+        ("turn_lock", &["--journal", "a", "--", "true"]),
         ("rank_server", &["0"]),
     ];
     let unknown = PROGRAMS.map(|program| (program, &["--no-such-option"][..]));
