@@ -246,6 +246,10 @@ impl TurnServer {
                 if is_plain && self.owes(id, ended.seat, granted) {
                     return;
                 }
+                if answer.is_none() && !self.is_go_due(ended.seat, granted) {
+                    // The turn may have ended before a `GO` told the client about it.
+                    self.confirm(id, links);
+                }
                 self.tell_line(id, ended, answer, unanswered, links);
             }
             Some(Session::Raw(_)) if answer.is_none() => self.tell_raw(id, ended),
@@ -285,9 +289,11 @@ impl TurnServer {
     /// L14: notes that the next `GO` will confirm an answer of `seat`. Returns `false` if its client did not
     /// ask for that, or if no `GO` is due: the seat rests, or no turn of its ring has begun.
     fn owes(&mut self, id: ConnectionId, seat: SeatId, granted: Option<Grant>) -> bool {
-        let is_due =
-            granted.is_some_and(|granted| granted.seat == seat || self.table.scheduler.is_waiting(seat));
-        is_due && self.line(id).is_some_and(LineSession::owe)
+        self.is_go_due(seat, granted) && self.line(id).is_some_and(LineSession::owe)
+    }
+
+    fn is_go_due(&self, seat: SeatId, granted: Option<Grant>) -> bool {
+        granted.is_some_and(|granted| granted.seat == seat || self.table.scheduler.is_waiting(seat))
     }
 
     /// L14: tells the client on `id` that its last answer counted, if no `GO` has told it and none may come.

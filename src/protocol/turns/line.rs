@@ -406,7 +406,7 @@ impl TurnServer {
         match self.table.answer(now.instant, seat, fence, answer) {
             Ok(Taken::HandedOver(handed, next)) => {
                 let is_left = self.carry_on(now, handed, next, (answer, 0), links);
-                if is_left && (!BY_GO || !self.line_owes(id)) {
+                if is_left && (!BY_GO || !self.line_owes(id, seat)) {
                     say_now(id, &Reply::Ok { turn: Some(handed.turn), words: None }, links);
                 }
                 Ok(())
@@ -433,10 +433,11 @@ impl TurnServer {
         }
     }
 
-    /// Notes that an answer counted and a `GO` is due. Returns whether that will confirm the answer (L14).
+    /// Notes that an answer of `seat` counted and a `GO` is due. Returns whether that will confirm the answer
+    /// (L14).
     #[inline(never)]
-    fn line_owes(&mut self, id: ConnectionId) -> bool {
-        self.line(id).is_some_and(LineSession::owe)
+    fn line_owes(&mut self, id: ConnectionId, seat: SeatId) -> bool {
+        self.table.scheduler.is_waiting(seat) && self.line(id).is_some_and(LineSession::owe)
     }
 
     /// L3: an answer without a complete fence counts only if it was read after its `GO` was written. Another

@@ -149,6 +149,16 @@ fn l14_a_seat_that_rests_is_told_at_once() {
     hears(&mut world, ann.peer, &["GO turn=3 within=30000 last=2"]);
 }
 
+#[test]
+fn l14_a_seat_that_rests_is_told_at_once_while_others_take_turns() {
+    let (mut world, [ann, bob, cid]) = line_ring(line_config(), ["ann demand=ask confirm=go", "bob", "cid"]);
+    world.say(ann.peer, "ASK");
+    answer(&mut world, &bob, 1, "a");
+    answer(&mut world, &cid, 2, "b");
+    answer(&mut world, &ann, 3, "c");
+    hears(&mut world, ann.peer, &["WAIT ahead=2", "GO turn=3 within=30000", "OK turn=3"]);
+}
+
 /// L14: a client that stops waiting is told before that is confirmed.
 #[test]
 fn l14_rest_tells_what_is_owed() {
@@ -262,6 +272,23 @@ fn l14_a_turn_that_was_never_told_confirms_nothing() {
     world.heard_lines(bob.peer);
     answer(&mut world, &bob, 4, "b");
     hears(&mut world, ann.peer, &["GO turn=5 within=30000 last=1"]);
+}
+
+/// L14: the same, but the seat rests afterwards, so no `GO` is due.
+#[test]
+fn l14_a_seat_that_rests_is_told_although_its_turn_was_never_told() {
+    let mut world = World::recorded(ruled(|rules| rules.min_seats = 1), 1);
+    world.chunking = false;
+    let ann = join(&mut world, "ann demand=ask confirm=go");
+    world.say(ann.peer, "ASK");
+    world.say(ann.peer, "ASK");
+    world.heard_lines(ann.peer);
+    world.slow_store(true);
+    answer(&mut world, &ann, 1, "a");
+    let ring = world.ring("main");
+    world.act(|server, now, links| server.skip(now, ring, links)).expect("it is held");
+    world.commit();
+    hears(&mut world, ann.peer, &["OK turn=1", "LAPSED turn=2 how=skipped"]);
 }
 
 /// L14: with a store nothing is said before it is durable, whatever says it.
