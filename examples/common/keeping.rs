@@ -131,7 +131,7 @@ impl Etcd {
     }
 }
 
-/// What outlives a server.
+/// The state that outlives a server, and where it goes.
 pub struct Kept {
     store: Store,
     /// The time that it has at the end.

@@ -61,7 +61,7 @@ impl Extras {
         })
     }
 
-    /// All values that were given, else those of the environment, with commas between them.
+    /// Returns all values that were given, or else those of the environment, with commas between them.
     pub fn all(&self, option: &str) -> Vec<String> {
         let given = self.all_given(option);
         if !given.is_empty() {

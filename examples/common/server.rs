@@ -84,7 +84,7 @@ impl Site {
 }
 
 impl Site {
-    /// Where it is to listen.
+    /// Returns the addresses to listen on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.listen
     }
@@ -94,7 +94,7 @@ impl Site {
         self.tls.is_some() || self.listen.iter().all(|addr| addr.ip().to_canonical().is_loopback())
     }
 
-    /// Listens; the addresses that it got.
+    /// Listens, and returns the addresses that it got.
     pub fn listen<P: Protocol>(&self, driver: &mut Driver<P>) -> Result<Vec<SocketAddr>, String> {
         let bound = addresses::listen(driver, &self.listen, self.tls.as_ref())?;
         if !self.has_access_rules {
@@ -103,7 +103,7 @@ impl Site {
         Ok(bound)
     }
 
-    /// What has the files of TLS read again, if there are such, for those that connect to `bound`.
+    /// Returns the function that reads the files of TLS again, if there are any, for listeners on `bound`.
     pub fn into_reload<P: Protocol>(self, bound: &[SocketAddr]) -> Option<Reload<P>> {
         self.tls.map(|tls| tls.into_reload(bound.to_vec()))
     }

@@ -10,7 +10,7 @@ pub use taketurns::status::Show;
 
 use super::options::Extra;
 
-/// What goes with `--status`.
+/// The options that belong to `--status`.
 pub const OF_SERVERS: &[Extra] = &[Extra {
     option: "--status-host",
     value: "name",

@@ -80,7 +80,7 @@ pub const OF_CLIENTS: &[Extra] = &[
 /// to do then; nothing, if a file is bad.
 pub type Reload<P> = Box<dyn FnMut() -> Option<Change<P>> + Send>;
 
-/// What a loop has to do.
+/// A change that a loop has to make.
 pub type Change<P> = Box<dyn FnOnce(&mut Driver<P>, Now) + Send>;
 
 /// The TLS settings of a server.

@@ -53,7 +53,7 @@ fn is_wanted(extras: &Extras) -> Result<bool, String> {
     Ok(is_on)
 }
 
-/// How often WebSockets are pinged, if they are.
+/// Returns how often WebSockets are pinged, if at all.
 pub fn ping(extras: &Extras) -> Option<Duration> {
     let time = |text: String| {
         options::time(&text).unwrap_or_else(|error| wrong_usage(format_args!("--web-ping {text}: {error}")))

@@ -79,7 +79,7 @@ fn median(times: &[Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-/// What all clients of a lock know of each other.
+/// The state that all clients of a lock share.
 struct Ledger {
     /// When each asked, while it waits.
     asked: Vec<Option<Instant>>,
