@@ -55,7 +55,7 @@ impl Gate {
 
     /// Returns a script that reports that it runs, and then waits at the gate.
     fn script(&self) -> String {
-        format!("echo turn $TAKETURNS_TURN; cat '{}'; echo passed", self.path().display())
+        format!("echo turn $TAKETURNS_TURN; read _ < '{}'; echo passed", self.path().display())
     }
 
     /// Lets the waiting command pass.
@@ -314,7 +314,8 @@ fn a_holder_in_a_container_can_be_suspended() {
 fn a_holder_suspended_for_longer_than_its_turn_kills_its_stopped_command() {
     let server = server(&["--turn-deadline", "2s"]);
     let options = ["--kill-after", "500ms"];
-    let script = "echo shell $$; trap 'echo told' TERM; echo turn 1; while :; do sleep 0.05; done";
+    // In the background: a shell cannot be stopped while what it runs in the foreground is not executed yet.
+    let script = "echo shell $$; trap 'echo told' TERM; sleep 600 & echo turn 1; wait";
     let mut holder = lock(&server.address, &options, &["sh", "-c", script]);
     prints(&mut holder, "turn 1");
     holder.signal("TSTP");
