@@ -210,6 +210,7 @@ impl Lock<'_> {
                 self.start(now);
             }
             News::Over { .. } | News::Bye(_) if self.job.is_some() => self.lose(now, None, "it has ended"),
+            News::Bye(bye) => _ = counting::follow(driver, &bye),
             News::Over { .. } => {
                 self.lease = None;
                 // The library repeats a request only until the turn is granted.

@@ -16,10 +16,11 @@ use common::answers::Answers;
 use common::keeping::Keeping;
 use common::options::{self, Extra, Extras, Framings, wrong_usage};
 use common::server::{Service, Site};
+use common::spread::{self, Spread};
 use common::{access, keeping, output, status, tls, web};
 use log::LevelFilter;
 use taketurns::net::{Event, now};
-use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
+use taketurns::protocol::turns::{Admission, Admit, Framing, TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::turn::{Demands, HoldMax, Weight};
 
 /// Serve the turn protocol: clients take turns to answer, and each accepted answer is printed.
@@ -118,6 +119,7 @@ const EXTRAS: &[&[Extra]] = &[
     keeping::OF_CLUSTERS,
     tls::OF_SERVERS,
     access::OF_SERVERS,
+    spread::OF_SERVERS,
     web::OF_SERVERS,
     status::OF_SERVERS,
 ];
@@ -141,10 +143,17 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
             "--access needs --framing line: raw clients present no token; for them use --tls-client-ca alone"
         ));
     }
+    let spread = Spread::read(extras);
+    if options.framing == Some(Framing::Raw) && spread.is_some() {
+        wrong_usage(format_args!("--spread needs --framing line: raw clients name no ring"));
+    }
     let access = Access::read(extras, &site)?;
     site.has_access_rules = access.is_some();
     let mut config = config(options, site.clients_max)?;
-    if access.is_some() {
+    if spread.is_some() {
+        config.admission = Admission::Host;
+    }
+    if access.is_some() || spread.is_some() {
         config.framing = Some(Framing::Line);
     }
     config
@@ -165,6 +174,13 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     service.run(|news, driver, event| match event {
         Event::Opened { peer, .. } => news.line(format_args!("Client {peer} connected.")),
         Event::Closed { peer, .. } => news.line(format_args!("Client {peer} disconnected.")),
+        Event::Protocol(TurnEvent::Joining(joining)) => {
+            let elsewhere = spread.as_ref().and_then(|spread| spread.elsewhere(&joining.ring));
+            driver.act(now(), |server, links| match elsewhere {
+                Some(at) => server.redirect(now(), joining.connection, at, links),
+                None => server.admit(now(), joining.connection, &Admit::default(), links),
+            });
+        }
         Event::Protocol(event) if !options.quiet => {
             if let Some(answer) = answers.hear(driver.protocol(), &event) {
                 // The main output, which --quiet suppresses.

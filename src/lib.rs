@@ -140,6 +140,7 @@ pub mod status;
 #[cfg(feature = "store")]
 pub mod store;
 mod table;
+mod target;
 pub mod time;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use log::{Level, log, warn};
 use taketurns::net::{Driver, Target, now};
 use taketurns::protocol::turns::{
-    Bye, ClientConfig, ClientEvent, ClientId, ClientTurn, ConfigError, End, Fate, Name, News, TurnClient,
+    Bye, ClientConfig, ClientEvent, ClientId, ClientTurn, ConfigError, End, Farewell, Fate, Name, News,
+    TurnClient,
 };
 use taketurns::time::{Instant, Now};
 use taketurns::turn::Demand;
@@ -81,6 +82,15 @@ pub fn join(
         asked.expect("the client was just added");
     }
     Ok(client)
+}
+
+/// Goes where the server sends the client, if it does. Returns whether it is followed.
+pub fn follow(driver: &mut Driver<TurnClient>, bye: &Farewell) -> bool {
+    let at = bye.at.as_deref().filter(|_| bye.code == Bye::Moved).and_then(|at| at.parse::<Target>().ok());
+    match (bye.dial, at) {
+        (Some(dial), Some(at)) => driver.redirect(now(), dial, at),
+        _ => false,
+    }
 }
 
 impl Counting {
@@ -196,11 +206,13 @@ impl Counting {
                 }
             }
             News::Bye(bye) if bye.code != Bye::Left => {
+                let is_followed = follow(driver, &bye);
                 let hint = if bye.code == Bye::NameTaken { "; see --name" } else { "" };
                 let words = bye.words.as_deref().map_or_else(|| bye.code.words().to_owned(), super::loggable);
                 // A server that is being replaced is no reason to warn.
                 let level = match bye.code {
                     Bye::ShuttingDown | Bye::BadSecret => Level::Info,
+                    Bye::Moved if is_followed => Level::Info,
                     _ => Level::Warn,
                 };
                 if may_log(level, now, driver) {

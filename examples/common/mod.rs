@@ -22,6 +22,7 @@ pub mod options;
 pub mod output;
 pub mod server;
 pub mod signals;
+pub mod spread;
 #[cfg(feature = "etcd")]
 pub mod standby;
 pub mod state;

@@ -210,7 +210,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             if self.links.is_confirmed(id) {
                 dial.relax();
             }
-            if self.links.comes_back_at_once(id) && !self.draining {
+            let is_hurried = std::mem::take(&mut dial.is_hurried) || self.links.comes_back_at_once(id);
+            if is_hurried && !self.draining {
                 // In the next pass.
                 self.deadlines.set(Timer::Dial(at), Some(now.instant));
             } else {

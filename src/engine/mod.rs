@@ -127,7 +127,6 @@ mod pass;
 mod reading;
 mod reconnect;
 mod stalled;
-mod target;
 #[cfg(test)]
 mod tests;
 mod wrapped;
@@ -135,11 +134,11 @@ mod wrapping;
 
 pub use crate::protocol::Interest;
 pub use crate::sockets::Sockets;
+pub use crate::target::{BadTarget, Target};
 pub use config::{BufferTooSmall, DriverConfig};
 pub use error::NotTaken;
 pub use event::{DriverCounts, Event, EventsPending};
 #[cfg(all(test, feature = "net"))]
 pub(crate) use pass::EAGER_EVENTS_MAX;
 pub use pass::{Engine, Ready};
-pub use target::{BadTarget, Target};
 pub use wrapping::{Input, Wrap, Wrapping};

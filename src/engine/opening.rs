@@ -236,7 +236,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return;
         }
         let dial = &mut self.dials[at];
-        match dial.target {
+        match *dial.aim() {
             Target::Addr(addr) if dial.untried.is_empty() => dial.untried.push_back(addr),
             Target::Name { .. } | Target::Several(_) if dial.untried.is_empty() => {
                 return self.look_up(now, at);
@@ -257,8 +257,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let dial = &mut self.dials[at];
         dial.is_resolving = true;
         self.deadlines.set(Timer::Dial(at), Some(now.instant + self.config.connect_timeout_max));
-        if self.lookups.insert(dial.target.clone()) {
-            let target = dial.target.clone();
+        let target = dial.aim().clone();
+        if self.lookups.insert(target.clone()) {
             self.report(Event::Resolve { target });
             self.at_once = true;
         }
@@ -268,7 +268,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// them continue. Addresses that come too late serve the next attempt.
     pub fn resolved(&mut self, now: Now, target: &Target, found: io::Result<Vec<SocketAddr>>) {
         self.lookups.remove(target);
-        let dials = self.dials.iter().filter(|(_, dial)| dial.connection.is_none() && dial.target == *target);
+        let dials = self.dials.iter().filter(|(_, dial)| dial.connection.is_none() && dial.aim() == target);
         let dials: Vec<_> = dials.map(|(at, _)| at).collect();
         for at in dials {
             let dial = &mut self.dials[at];
@@ -299,7 +299,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if !std::mem::take(&mut dial.is_resolving) {
             return self.dial(now, at);
         }
-        self.lookups.remove(&dial.target);
+        self.lookups.remove(dial.aim());
         let error = io::Error::new(io::ErrorKind::TimedOut, "the name was not looked up in time");
         self.dial_later(now, at, Some(error));
     }
@@ -373,7 +373,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let dial = &mut self.dials[at];
         let retry_in = dial.back_off(&self.config, &mut self.entropy);
         self.deadlines.set(Timer::Dial(at), Some(now.instant + retry_in));
-        let target = dial.target.clone();
+        let target = dial.aim().clone();
+        if error.is_some() {
+            dial.fail();
+        }
         match error {
             Some(error) => self.report(Event::Unreachable { dial: DialId(at), target, error, retry_in }),
             None if self.links.may_log(Level::Debug) => debug!("{target}: connecting again in {retry_in:?}"),

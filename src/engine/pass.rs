@@ -276,6 +276,23 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         DialId(at)
     }
 
+    /// Sends an outbound connection to `target`, where its server said that it should go. Once the connection
+    /// is closed, the next attempt begins there without a pause. Later ones are made there as well until
+    /// nothing answers, and then at the target of [`connect`](Self::connect) again.
+    ///
+    /// Returns `false` if the dial does not exist, and after 5 redirects in a row without a
+    /// [confirmed](Links::confirm) connection. The next attempt is at the target of `connect` then, after a
+    /// pause. A wrapped connection keeps its wire, so TLS expects the same name.
+    pub fn redirect(&mut self, now: Now, dial: DialId, target: Target) -> bool {
+        let Some(dialed) = self.dials.get_mut(dial.0) else { return false };
+        let is_followed = dialed.redirect(target);
+        if dialed.connection.is_none() && is_followed && !self.draining {
+            (dialed.is_hurried, dialed.is_resolving) = (false, false);
+            self.deadlines.set(Timer::Dial(dial.0), Some(now.instant));
+        }
+        is_followed
+    }
+
     /// Uses `wrap` to upgrade the connections whose protocol asks for it with [`Links::upgrade`].
     pub fn offer_upgrade(&mut self, wrap: Wrap) {
         self.upgrade = Some(wrap);

@@ -7,8 +7,18 @@ use std::time::Duration;
 use super::{DriverConfig, Target, Wrap};
 use crate::protocol::{ConnectionId, Entropy};
 
+/// Redirects that are followed in a row.
+const REDIRECTS_MAX: u8 = 5;
+
 pub(crate) struct Dial {
+    /// The target of the host.
     pub(super) target: Target,
+    /// Where a server has sent this client; `None` once nothing answers there.
+    elsewhere: Option<Target>,
+    /// Redirects since a connection last proved itself.
+    redirects: u8,
+    /// Whether the next attempt begins without a pause.
+    pub(super) is_hurried: bool,
     /// Makes the wire of each attempt, if it is wrapped.
     pub(super) wrap: Option<Wrap>,
     /// The connection, while there is one, established or on its way.
@@ -30,6 +40,9 @@ impl Dial {
     pub(super) fn new(target: Target, wrap: Option<Wrap>) -> Dial {
         Dial {
             target,
+            elsewhere: None,
+            redirects: 0,
+            is_hurried: false,
             wrap,
             connection: None,
             untried: VecDeque::new(),
@@ -40,11 +53,26 @@ impl Dial {
         }
     }
 
+    /// Returns the target of the next attempt.
+    pub(super) fn aim(&self) -> &Target {
+        self.elsewhere.as_ref().unwrap_or(&self.target)
+    }
+
+    /// Aims the next attempts at `target`, and has the first begin at once. After too many redirects the
+    /// host's target is next, after a pause. Returns whether this one is followed.
+    pub(super) fn redirect(&mut self, target: Target) -> bool {
+        self.is_hurried = self.redirects < REDIRECTS_MAX;
+        (self.elsewhere, self.redirects) =
+            if self.is_hurried { (Some(target), self.redirects + 1) } else { (None, 0) };
+        self.untried.clear();
+        self.is_hurried
+    }
+
     /// Takes the addresses of its target for an attempt. Those of several targets begin behind the one that
     /// was tried last: a server that was stopped still accepts, and would be the first every time.
     pub(super) fn offer(&mut self, found: &[SocketAddr]) {
         self.untried = found.iter().copied().collect();
-        if let (Target::Several(_), Some(tried)) = (&self.target, self.tried)
+        if let (Target::Several(_), Some(tried)) = (self.aim(), self.tried)
             && let Some(at) = found.iter().position(|addr| *addr == tried)
         {
             self.untried.rotate_left((at + 1) % found.len());
@@ -58,7 +86,7 @@ impl Dial {
 
     /// Notes that the connection proved itself: the next failure is the first.
     pub(super) fn relax(&mut self) {
-        (self.failures, self.timeouts) = (0, 0);
+        (self.failures, self.timeouts, self.redirects) = (0, 0, 0);
     }
 
     /// Notes that an address did not answer in time: the next one gets more time.
@@ -70,6 +98,12 @@ impl Dial {
     pub(super) fn patience(&self, config: &DriverConfig) -> Duration {
         let doublings = 1_u32.checked_shl(self.timeouts).unwrap_or(u32::MAX);
         config.connect_timeout_min.saturating_mul(doublings).min(config.connect_timeout_max)
+    }
+
+    /// Notes that all addresses of an attempt have failed. Where a server had sent this client, nothing
+    /// answers any more.
+    pub(super) fn fail(&mut self) {
+        self.elsewhere = None;
     }
 
     /// Returns the pause before the next attempt: a random time between the shortest pause and the cap for

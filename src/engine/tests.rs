@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{DriverConfig, Engine, Event, Interest, Ready, Sockets};
+use super::{DriverConfig, Engine, Event, Interest, Ready, Sockets, Target};
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::record::Record;
 use crate::time::{Instant, Now};
@@ -28,6 +28,8 @@ struct Pipes {
     looks: Vec<(Instant, Instant, usize)>,
     /// Connections that wait to be accepted.
     newcomers: usize,
+    /// The port of each connection that was dialed.
+    dialed: Vec<u16>,
 }
 
 impl Sockets for Pipes {
@@ -85,7 +87,12 @@ impl Sockets for Pipes {
 
     fn unlisten(&mut self, (): ()) {}
 
-    fn connect(&mut self, _: SocketAddr) -> io::Result<usize> {
+    fn connect(&mut self, addr: SocketAddr) -> io::Result<usize> {
+        self.dialed.push(addr.port());
+        // Nothing answers at port 1.
+        if addr.port() == 1 {
+            return Err(ErrorKind::ConnectionRefused.into());
+        }
         self.pipes.push(Pipe { room: usize::MAX, ..Pipe::default() });
         Ok(self.pipes.len() - 1)
     }
@@ -475,6 +482,98 @@ fn a_connection_comes_back_at_once_if_its_protocol_wants_that() {
             if is_wanted { (1, 2) } else { (0, 1) }
         );
     }
+}
+
+/// Establishes the connection that is on its way, and returns it.
+fn establish(engine: &mut Engine<Fours, Pipes>) -> ConnectionId {
+    let (id, _) = engine.streams.iter().next().expect("it is on its way");
+    engine.handle_ready(NOW, id, Ready { readable: false, writable: true, to_end: false });
+    id
+}
+
+/// Has the peer of the newest connection close it. Returns what [`pass`] returns.
+fn end(engine: &mut Engine<Fours, Pipes>, id: ConnectionId) -> Option<Target> {
+    engine.sockets.pipes.last_mut().expect("it was connected").ends = true;
+    engine.handle_ready(NOW, id, Ready { readable: true, writable: false, to_end: true });
+    pass(engine, NOW)
+}
+
+/// Runs a pass, and returns the target that it could not reach.
+fn pass(engine: &mut Engine<Fours, Pipes>, now: Now) -> Option<Target> {
+    let events: Vec<_> = std::iter::from_fn(|| engine.poll_event()).collect();
+    engine.finish_batch(now).expect("events were taken");
+    events.into_iter().chain(std::iter::from_fn(|| engine.poll_event())).find_map(|event| match event {
+        Event::Unreachable { target, .. } => Some(target),
+        _ => None,
+    })
+}
+
+/// Runs a pass when its next deadline has come.
+fn wait(engine: &mut Engine<Fours, Pipes>) {
+    let mut now = NOW;
+    now.instant = engine.next_deadline().expect("a pause");
+    assert!(now.instant > NOW.instant);
+    pass(engine, now);
+}
+
+fn target(port: u16) -> Target {
+    SocketAddr::from(([192, 0, 2, 1], port)).into()
+}
+
+/// Whether the host calls while the connection is still open, or after it was closed and a pause has begun.
+#[test]
+fn a_redirected_connection_goes_there_at_once_and_stays_there_until_nothing_answers() {
+    for is_late in [false, true] {
+        let mut engine = engine(DriverConfig::default());
+        let dial = engine.connect(NOW, target(9));
+        let id = establish(&mut engine);
+        if is_late {
+            end(&mut engine, id);
+        }
+        assert!(engine.redirect(NOW, dial, target(8)));
+        if !is_late {
+            end(&mut engine, id);
+        }
+        pass(&mut engine, NOW);
+        assert_eq!(engine.sockets.dialed, [9, 8], "late: {is_late}");
+
+        // It proves itself, and is lost: the same server is next, after a pause.
+        let id = establish(&mut engine);
+        engine.act(NOW, |_, links| links.confirm(id));
+        end(&mut engine, id);
+        assert_eq!(engine.sockets.dialed.len(), 2);
+        wait(&mut engine);
+        assert_eq!(engine.sockets.dialed, [9, 8, 8]);
+
+        // It is sent where nothing answers, so after a pause the host's target is next.
+        let id = establish(&mut engine);
+        assert!(engine.redirect(NOW, dial, target(1)));
+        let unreachable = end(&mut engine, id).or_else(|| pass(&mut engine, NOW));
+        assert_eq!(unreachable, Some(target(1)));
+        wait(&mut engine);
+        assert_eq!(engine.sockets.dialed, [9, 8, 8, 1, 9]);
+    }
+}
+
+/// Two servers that send a client to each other.
+#[test]
+fn five_redirects_in_a_row_are_followed_and_then_a_pause() {
+    let mut engine = engine(DriverConfig::default());
+    let dial = engine.connect(NOW, target(9));
+    for port in 10..16 {
+        let id = establish(&mut engine);
+        assert_eq!(engine.redirect(NOW, dial, target(port)), port < 15);
+        end(&mut engine, id);
+        pass(&mut engine, NOW);
+    }
+    assert_eq!(engine.sockets.dialed, [9, 10, 11, 12, 13, 14]);
+    wait(&mut engine);
+    assert_eq!(engine.sockets.dialed, [9, 10, 11, 12, 13, 14, 9]);
+    let id = establish(&mut engine);
+    assert!(engine.redirect(NOW, dial, target(10)), "it counts anew");
+    engine.hang_up(dial);
+    end(&mut engine, id);
+    assert!(!engine.redirect(NOW, dial, target(10)), "there is no such dial");
 }
 
 /// It is established while its host gives it up.

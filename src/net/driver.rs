@@ -437,6 +437,27 @@ impl<P: Protocol> Driver<P> {
         self.engine.hang_up(dial);
     }
 
+    /// Sends an outbound connection to `target`, where its server said that it should go, as with
+    /// [`Farewell::at`](crate::protocol::turns::Farewell::at). Once the connection is closed, the next
+    /// attempt begins there without a pause. Later ones are made there as well until nothing answers, and
+    /// then at the target of [`connect`](Self::connect) again.
+    ///
+    /// Returns `false` if the dial does not exist, and after 5 redirects in a row without a
+    /// [confirmed](Links::confirm) connection. The next attempt is at the target of `connect` then, after a
+    /// pause. A wrapped connection keeps its wire, so TLS expects the same name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// let dial = server.connect(now(), net::SocketAddr::from(([127, 0, 0, 1], 9)));
+    /// assert!(server.redirect(now(), dial, "127.0.0.1:10".parse()?));
+    /// # Ok(()) }
+    /// ```
+    pub fn redirect(&mut self, now: Now, dial: DialId, target: Target) -> bool {
+        self.engine.redirect(now, dial, target)
+    }
+
     /// Stops accepting and reconnecting, and lets the protocol finish its work. Newcomers that are already
     /// waiting are accepted, so that the protocol can tell them. [`is_drained`](Self::is_drained) tells when
     /// everything is done.

@@ -142,8 +142,8 @@ coded! {
         Forbidden = "forbidden", "you may not join this ring";
         /// The server stops.
         ShuttingDown = "shutting-down", "the server is shutting down";
-        /// Another server has taken over; `at=` gives its address.
-        Moved = "moved", "the ring is served elsewhere now";
+        /// Another server serves the ring; `at=` gives its address.
+        Moved = "moved", "another server serves this ring";
         /// This server is on standby, because another one serves in its place.
         Standby = "standby", "this server is on standby";
     }

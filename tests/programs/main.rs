@@ -55,6 +55,7 @@ mod process;
 mod programs;
 mod restarts;
 mod rules;
+mod spread;
 #[cfg(feature = "status")]
 mod status;
 mod tic_tac_toe;

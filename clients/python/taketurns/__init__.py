@@ -58,6 +58,8 @@ WELCOME_TIMEOUT: Final = 30.0
 """Time until the server answers the hello. Its host may take 10 s to admit a client, after as much time for a hello to arrive."""
 SEVERAL_TIMEOUT: Final = 5.0
 """The same where several servers stand by for each other: one that was stopped accepts, and says nothing."""
+REDIRECTS_MAX: Final = 5
+"""How many servers in a row may send the client elsewhere before it pauses, and begins again at its own."""
 LEAVE_TIMEOUT: Final = 1.0
 CONNECT_TIMEOUTS: Final = (2.0, 4.0, 8.0, 16.0)
 PAUSES: Final = (0.05, 2.0)
@@ -266,6 +268,8 @@ class Farewell:
 
     code: str
     words: str | None
+    at: str | None = None
+    """With `moved`: the server that the client goes to instead."""
 
 
 @dataclass(frozen=True)
@@ -611,6 +615,10 @@ class Machine:
         self._chance = chance
         self._events: deque[Event] = deque()
         self.welcome_timeout = WELCOME_TIMEOUT
+        self.elsewhere: str | None = None
+        """Where a server has sent the client: the address to connect to in place of its own, until that fails."""
+        self._redirects = 0
+        self._is_redirected = False
         self._link: _Link | None = None
         self._dial_at: float | None = float("-inf")
         self._failures = 0
@@ -668,13 +676,18 @@ class Machine:
             return
         if self._is_leaving:
             return self._end("left", None)
+        self._events.append(Disconnected(link.why if link and link.why else why, opened=link is not None))
+        if link is None:
+            self.elsewhere = None
+        if self._is_redirected:
+            self._is_redirected, self._dial_at = False, now
+            return
         # It is the right server that does not know the secret: that is no failure.
         failures = 0 if self._joins_anew else min(self._failures, 16)
         self._failures += not self._joins_anew
         self._joins_anew = False
         pause = min(PAUSES[0] * 2**failures, PAUSES[1])
         self._dial_at = now + pause * (0.5 + self._chance() / 2)
-        self._events.append(Disconnected(link.why if link and link.why else why, opened=link is not None))
 
     def received(self, now: float, data: bytes) -> None:
         link = self._link
@@ -883,7 +896,7 @@ class Machine:
         if not link.is_joined:
             return
         link.ping_at = None if self.options.ping is None else now + self.options.ping
-        self._failures = 0
+        self._failures = self._redirects = 0
         if link.settles_in > 0:
             link.settles_in -= 1
             if link.settles_in == 0:
@@ -963,14 +976,18 @@ class Machine:
             self._settle(Lapsed(how))
 
     def _hear_bye(self, now: float, link: _Link, message: Message) -> None:
-        code, words = message.need_word(), message.words()
-        self._events.append(Farewell(code, words))
+        code, words, at = message.need_word(), message.words(), message.fields.get("at")
+        self._events.append(Farewell(code, words, at))
         self.give_up_connection(f"{code}: {words}" if words else code)
         if code in _ENDING:
             self._end(code, words)
         elif code == "bad-secret" and self._secret:
             self._secret, self._joins_anew = None, True
             self._settle(Unknown())
+        elif code == "moved":
+            self._is_redirected = at is not None and self._redirects < REDIRECTS_MAX
+            self.elsewhere = at if self._is_redirected else None
+            self._redirects = self._redirects + 1 if self._is_redirected else 0
 
     def _hear_say(self, now: float, link: _Link, message: Message) -> None:
         self._events.append(Said(message.content()))
@@ -1172,17 +1189,29 @@ class Driver:
             self._connection.forget()
         self._timer = self._dial = self._connection = None
 
+    def _aim(self) -> list[tuple[str, int]]:
+        """Returns the addresses to try. Where a server sent the client, its certificate has the same name."""
+        try:
+            return _addresses(self.machine.elsewhere) if self.machine.elsewhere else self._addresses
+        except ValueError as error:
+            _log.warning("the server sent the client to an address that cannot be: %s", error)
+            self.machine.elsewhere = None
+            return self._addresses
+
     async def _connect(self, connection: _Connection, timeout: float) -> None:
         loop = asyncio.get_running_loop()
-        for _ in self._addresses:
+        addresses = self._aim()
+        for _ in addresses:
             # The one behind the last goes first: a server that was stopped still accepts, and would be the first every time.
-            host, port = self._addresses[self._next]
-            self._next = (self._next + 1) % len(self._addresses)
+            self._next %= len(addresses)
+            host, port = addresses[self._next]
+            self._next += 1
+            name = self._tls_name or (host if addresses is self._addresses else self._addresses[0][0])
             try:
                 # One address of a name must not use up the time of the others.
                 dial = loop.create_connection(
                     lambda: connection, host, port, happy_eyeballs_delay=0.25,
-                    ssl=self._tls, server_hostname=(self._tls_name or host) if self._tls else None,
+                    ssl=self._tls, server_hostname=name if self._tls else None,
                 )  # fmt: skip
                 await asyncio.wait_for(dial, timeout)
             except asyncio.TimeoutError:

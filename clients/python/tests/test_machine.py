@@ -459,6 +459,27 @@ class Ends(unittest.TestCase):
             play.lose().connect()
             self.assertEqual(play.says(), f"JOIN ann ring=main resume={SECRET}\n".encode(), "the answer may have counted")
 
+    def test_one_that_is_sent_elsewhere_goes_there_at_once_and_back_when_nothing_answers(self) -> None:
+        play = seated().hear("BYE moved at=b:1,c:1 :elsewhere")
+        self.assertEqual([news.at for news in play.tells(taketurns.Farewell)], ["b:1,c:1"])
+        play.lose()
+        self.assertEqual((play.machine.elsewhere, play.machine.next_deadline()), ("b:1,c:1", play.now))
+        # The connection is lost later: it is opened there again, after a pause.
+        play.connect().welcome().hear("PONG").lose()
+        self.assertEqual(play.machine.elsewhere, "b:1,c:1")
+        self.assertNotEqual(play.machine.next_deadline(), play.now)
+        # Nothing answers there.
+        self.assertIsNotNone(play.machine.poll_dial(play.machine.next_deadline() or 0.0))
+        self.assertIsNone(play.lose().machine.elsewhere)
+
+    def test_servers_that_send_one_around_are_followed_five_times(self) -> None:
+        play = Play()
+        for hop in range(14):
+            play.connect().hear(f"BYE moved at=b:{hop}").lose()
+            is_followed = hop % 6 != 5
+            self.assertEqual(play.machine.elsewhere, f"b:{hop}" if is_followed else None, hop)
+            self.assertEqual(play.machine.next_deadline() == play.now, is_followed, hop)
+
     def test_one_leaves_with_a_word_and_waits_a_second_for_the_reply(self) -> None:
         play = seated()
         play.machine.leave(play.now)

@@ -9,6 +9,7 @@ use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Role, Wants};
 use crate::session::{Bye, Name, Reply};
 use crate::table::Given;
+use crate::target::Target;
 use crate::time::Now;
 use crate::turn::{HostError, RingId, Rules, SeatId};
 
@@ -273,7 +274,25 @@ impl TurnServer {
     /// ```
     pub fn forbid(&mut self, now: Now, id: ConnectionId, words: &str, links: &mut Links) {
         self.ledger.counts.forbidden += 1;
-        self.dismiss_with(now, id, Bye::Forbidden, Some(words), links);
+        self.say_goodbye(now, id, Bye::Forbidden, None, Some(words), links);
+    }
+
+    /// Sends a client to another server: closes its connection with `BYE moved` and the address. If it has a
+    /// seat here, that seat is away. Use it for rings that are served elsewhere, when a client
+    /// [wants to join](super::TurnEvent::Joining) one. A client goes there at once, after 5 such steps in a
+    /// row with pauses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// // Two servers that stand by for each other.
+    /// server.redirect(now, ann, &"10.0.2.1:5001,10.0.2.2:5001".parse()?, &mut links);
+    /// assert!(hears(&links, ann).contains("BYE moved at=10.0.2.1:5001,10.0.2.2:5001 :"));
+    /// # Ok(()) }
+    /// ```
+    pub fn redirect(&mut self, now: Now, id: ConnectionId, at: &Target, links: &mut Links) {
+        self.say_goodbye(now, id, Bye::Moved, Some(&at.to_string()), None, links);
     }
 
     /// Limits joining and watching to clients that `rules` allow. They are checked before the host is asked.

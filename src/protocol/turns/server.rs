@@ -362,14 +362,15 @@ impl TurnServer {
     /// Ends all business with a connection: its seat is away, it stops hearing rings, and its input is
     /// ignored. If it speaks lines, `bye` is the last thing that it is sent.
     pub(super) fn dismiss(&mut self, now: Now, id: ConnectionId, bye: Bye, links: &mut Links) {
-        self.dismiss_with(now, id, bye, None, links);
+        self.say_goodbye(now, id, bye, None, None, links);
     }
 
-    pub(super) fn dismiss_with(
+    pub(super) fn say_goodbye(
         &mut self,
         now: Now,
         id: ConnectionId,
         bye: Bye,
+        at: Option<&str>,
         words: Option<&str>,
         links: &mut Links,
     ) {
@@ -383,7 +384,7 @@ impl TurnServer {
             log_closing(peer, format_args!("{bye}: {why}"), links);
         }
         if speaks_lines {
-            self.say(id, &Reply::Bye { code: bye, at: None, words }, links);
+            self.say(id, &Reply::Bye { code: bye, at, words }, links);
             self.close(id, links);
         } else {
             links.abort(id);

@@ -53,6 +53,20 @@ fn m17_the_host_names_the_next_seat() {
     assert_eq!(world.act(|server, _, _| server.name_next(gone)), Err(HostError::UnknownSeat));
 }
 
+/// A client that wants a ring of another server is sent there, and one that has a seat leaves it away.
+#[test]
+fn the_host_sends_clients_to_another_server() {
+    let (mut world, [ann, _]) = line_ring(line_config(), ["ann", "bob"]);
+    let at = "10.0.2.1:5001,b.example:5001".parse().expect("a target");
+    let id = world.id(ann.peer);
+    world.act(|server, now, links| server.redirect(now, id, &at, links));
+    let said = world.heard(ann.peer);
+    assert_eq!(said, ["BYE moved at=10.0.2.1:5001,b.example:5001 :another server serves this ring"]);
+    assert!(!world.is_open(ann.peer));
+    let ann = resume(&mut world, &ann);
+    assert!(world.is_open(ann.peer), "her seat is kept");
+}
+
 /// M17: *retire* removes a seat. Its secret becomes invalid, and its name is refused for `seat_grace`, or
 /// until the host lifts that.
 #[test]

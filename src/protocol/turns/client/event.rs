@@ -135,10 +135,11 @@ pub struct Welcome {
 pub struct Farewell {
     /// The reason.
     pub code: Bye,
-    /// The server to go to instead, as `host:port`. The host decides whether to trust it. If so, it
-    /// [connects](crate::net::Driver::connect) and passes the new dial to
-    /// [`TurnClient::dial`](super::TurnClient::dial).
+    /// The server to go to instead, as `host:port`, or several with commas between them. The host decides
+    /// whether to trust it. If so, it [redirects](crate::net::Driver::redirect) the client's dial.
     pub at: Option<Box<str>>,
+    /// The dial of the client.
+    pub dial: Option<DialId>,
     /// The reason, for a person to read.
     pub words: Option<Box<str>>,
 }

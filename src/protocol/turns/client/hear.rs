@@ -71,7 +71,7 @@ impl LineWire {
             }
             Some(Reply::Bye { code, at, words }) => {
                 let (at, words) = (at.map(Into::into), words.map(Into::into));
-                me.tell(cx, News::Bye(Box::new(Farewell { code, at, words })));
+                me.tell(cx, News::Bye(Box::new(Farewell { code, at, dial: me.dial, words })));
                 self.dismissed(me, cx, code);
             }
             Some(Reply::No { code, turn, within, words }) => {
