@@ -14,13 +14,14 @@ use argh::{ArgsInfo, FromArgs};
 use common::access::Access;
 use common::answers::Answers;
 use common::keeping::Keeping;
+use common::loops::{self, Loops};
 use common::options::{self, Extra, Extras, Framings, wrong_usage};
 use common::server::{Service, Site};
 use common::spread::{self, Spread};
-use common::{access, keeping, output, status, tls, web};
+use common::{access, keeping, status, tls, web};
 use log::LevelFilter;
 use taketurns::net::{Event, now};
-use taketurns::protocol::turns::{Admission, Admit, Framing, TurnEvent, TurnServer, TurnServerConfig};
+use taketurns::protocol::turns::{Admission, Framing, TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::turn::{Demands, HoldMax, Weight};
 
 /// Serve the turn protocol: clients take turns to answer, and each accepted answer is printed.
@@ -100,6 +101,11 @@ struct Options {
     #[argh(option, arg_name = "file")]
     import: Option<String>,
 
+    /// loops, each on a thread of its own and with its share of the rings and of --max-clients. Implies
+    /// --framing line; excludes --status, --access, --journal and --etcd. Default: 1
+    #[argh(option, arg_name = "n", default = "1")]
+    loops: usize,
+
     /// do not print answers (for measurements)
     #[argh(switch)]
     quiet: bool,
@@ -138,29 +144,28 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
     let mut site = Site::of_turns(&options.listen, status, max_per_address, extras)?;
     site.limits.queued_bytes_max = options.queued_max;
-    if options.framing == Some(Framing::Raw) && extras.get("--access").is_some() {
-        wrong_usage(format_args!(
-            "--access needs --framing line: raw clients present no token; for them use --tls-client-ca alone"
-        ));
-    }
+    site.limits.wire_ping = web::ping(extras);
     let spread = Spread::read(extras);
-    if options.framing == Some(Framing::Raw) && spread.is_some() {
-        wrong_usage(format_args!("--spread needs --framing line: raw clients name no ring"));
-    }
     let access = Access::read(extras, &site)?;
     site.has_access_rules = access.is_some();
     let mut config = config(options, site.clients_max)?;
-    if spread.is_some() {
+    if spread.is_some() || options.loops > 1 {
         config.admission = Admission::Host;
     }
-    if access.is_some() || spread.is_some() {
+    if config.admission == Admission::Host || access.is_some() {
+        if options.framing == Some(Framing::Raw) {
+            wrong_usage(format_args!(
+                "--access, --spread and --loops need --framing line: raw clients name no ring and present no token; \
+                 for them use --tls-client-ca alone"
+            ));
+        }
         config.framing = Some(Framing::Line);
     }
     config
         .check()
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
+    let loops = loops(options, extras, &config, &mut site)?;
     let Some((turns, kept)) = keeping.serve(config, &mut site)? else { return Ok(()) };
-    site.limits.wire_ping = web::ping(extras);
     let rules = access.as_ref().map(|access| access.rules.clone());
     let mut service = Service::listen(turns, site, access.map(Access::into_reload))?;
     if let Some(rules) = rules {
@@ -173,22 +178,43 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     let mut answers = Answers::default();
     service.run(|news, driver, event| match event {
         Event::Opened { peer, .. } => news.line(format_args!("Client {peer} connected.")),
-        Event::Closed { peer, .. } => news.line(format_args!("Client {peer} disconnected.")),
         Event::Protocol(TurnEvent::Joining(joining)) => {
-            let elsewhere = spread.as_ref().and_then(|spread| spread.elsewhere(&joining.ring));
-            driver.act(now(), |server, links| match elsewhere {
-                Some(at) => server.redirect(now(), joining.connection, at, links),
-                None => server.admit(now(), joining.connection, &Admit::default(), links),
-            });
-        }
-        Event::Protocol(event) if !options.quiet => {
-            if let Some(answer) = answers.hear(driver.protocol(), &event) {
-                // The main output, which --quiet suppresses.
-                output::line(format_args!("{answer}"));
+            match spread.as_ref().and_then(|spread| spread.elsewhere(&joining.ring)) {
+                Some(at) => driver.act(now(), |server, links| {
+                    server.redirect(now(), joining.connection, at, links);
+                }),
+                None => loops.admit(driver, &joining),
             }
         }
-        _ => {}
-    })
+        event => loops::hear(event, driver, news, &mut answers, options.quiet),
+    })?;
+    loops.join();
+    Ok(())
+}
+
+/// Starts the other loops.
+fn loops(
+    options: &Options,
+    extras: &Extras,
+    config: &TurnServerConfig,
+    site: &mut Site,
+) -> Result<Loops, String> {
+    if options.loops == 0 {
+        wrong_usage(format_args!("--loops 0 is invalid: it must be at least 1"));
+    }
+    if options.loops > 1 {
+        let status = (!site.status.is_empty()).then_some("--status");
+        let other = [keeping::OF_SERVERS, keeping::OF_CLUSTERS, access::OF_SERVERS]
+            .iter()
+            .find_map(|group| extras.first_of(group));
+        if let Some(other) = status.or(other) {
+            wrong_usage(format_args!("--loops and {other} exclude each other; see --spread"));
+        }
+        site.limits.max_connections = site.limits.max_connections.map(|max| max.div_ceil(options.loops));
+    }
+    let loops = Loops::start(options.loops, config, &site.limits, options.quiet)?;
+    site.drain_others = loops.drain();
+    Ok(loops)
 }
 
 /// Converts the options for the library. The system's limit of descriptors allows `clients_max` clients.
@@ -217,7 +243,8 @@ fn config(options: &Options, clients_max: usize) -> Result<TurnServerConfig, Str
     }
     let mut config = TurnServerConfig::default();
     config.framing = options.framing;
-    config.max_clients = options.max_clients.min(clients_max);
+    // Each loop has its share.
+    config.max_clients = options.max_clients.min(clients_max).div_ceil(options.loops.max(1));
     config.max_per_address = options.max_per_address;
     config.rules.min_seats = options.clients;
     config.rules.seats_max = options.seats_max;

@@ -17,6 +17,7 @@ pub mod keeping;
 pub mod lease;
 pub mod logger;
 pub mod lookup;
+pub mod loops;
 pub mod news;
 pub mod options;
 pub mod output;

@@ -32,6 +32,8 @@ pub struct Site {
     pub status_hosts: Vec<String>,
     /// Another server takes over when this one ends, and has stood by until now.
     pub hands_over: bool,
+    /// Has other loops of this server finish their work.
+    pub drain_others: Box<dyn Fn() + Send>,
     pub limits: DriverConfig,
     /// The most clients for which there are descriptors.
     pub clients_max: usize,
@@ -67,7 +69,17 @@ impl Site {
         let clients_max = max_connections.saturating_sub(16).max(1);
         let status_hosts = extras.all("--status-host");
         let (has_access_rules, hands_over) = (false, false);
-        Ok(Site { listen, tls, has_access_rules, status, status_hosts, hands_over, limits, clients_max })
+        Ok(Site {
+            listen,
+            tls,
+            has_access_rules,
+            status,
+            status_hosts,
+            hands_over,
+            drain_others: Box::new(|| {}),
+            limits,
+            clients_max,
+        })
     }
 
     /// Like [`new`](Self::new), for a turn server whose clients may have `max_per_address` seats per address.
@@ -178,7 +190,8 @@ impl Service<TurnServer> {
 impl<P: Show + 'static> Service<P> {
     /// Listens, and serves the status on its address. The first signal drains, or hands over. SIGHUP reads
     /// files again if there are any: those of TLS, and others through `reload`.
-    pub fn listen(protocol: P, site: Site, reload: Option<Reload<P>>) -> Result<Service<P>, String> {
+    pub fn listen(protocol: P, mut site: Site, reload: Option<Reload<P>>) -> Result<Service<P>, String> {
+        let drain_others = std::mem::replace(&mut site.drain_others, Box::new(|| {}));
         let (limits, hands_over) = (site.limits.clone(), site.hands_over);
         let mut event_loop =
             EventLoop::with_config(protocol, limits).map_err(|error| super::advise(&error))?;
@@ -204,6 +217,7 @@ impl<P: Show + 'static> Service<P> {
         });
         let drain = move || {
             let _ = noted.set(now().instant);
+            drain_others();
             // The holder's turn goes on at the next server, and need not end here.
             if hands_over { handle.stop() } else { handle.drain() }
         };

@@ -54,20 +54,21 @@ impl Spread {
 
     /// Returns the server of `ring`, unless it is this one.
     pub fn elsewhere(&self, ring: &Name) -> Option<&Target> {
-        let at = part_of(ring, self.servers.len());
+        let at = part_of(ring, self.servers.len(), 0);
         self.servers.get(at).filter(|_| at != self.own)
     }
 }
 
 /// Returns which of `parts` servers has `ring`: the one with the highest hash of both (rendezvous hashing).
-/// So a server that is appended takes its share from all others, and no ring changes between those.
-fn part_of(ring: &Name, parts: usize) -> usize {
+/// So a server that is appended takes its share from all others, and no ring changes between those. With
+/// another `salt`, all of it is different.
+pub fn part_of(ring: &Name, parts: usize, salt: u64) -> usize {
     // FNV-1a, and the finalizer of SplitMix64. All servers must agree, so this never changes.
     let hash = ring.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let weight = |&part: &usize| {
-        let mut mixed = hash ^ (part as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = hash ^ salt ^ (part as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)

@@ -126,6 +126,7 @@ mod opening;
 mod pass;
 mod reading;
 mod reconnect;
+mod releasing;
 mod stalled;
 #[cfg(test)]
 mod tests;
@@ -141,4 +142,5 @@ pub use event::{DriverCounts, Event, EventsPending};
 #[cfg(all(test, feature = "net"))]
 pub(crate) use pass::EAGER_EVENTS_MAX;
 pub use pass::{Engine, Ready};
+pub use releasing::Released;
 pub use wrapping::{Input, Wrap, Wrapping};

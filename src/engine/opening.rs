@@ -142,7 +142,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     /// Returns whether there is room for one more connection, and for one more from `peer`.
-    fn has_room(&self, peer: SocketAddr) -> Result<(), NotTaken> {
+    pub(super) fn has_room(&self, peer: SocketAddr) -> Result<(), NotTaken> {
         if self.config.max_connections.is_some_and(|max| self.streams.len() >= max) {
             Err(NotTaken::Full)
         } else if !self.addresses.has_room(peer.ip()) {
@@ -211,7 +211,12 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     /// Opens a connection in `phase` and watches its socket.
-    fn open(&mut self, socket: S::Socket, peer: SocketAddr, phase: Phase) -> io::Result<ConnectionId> {
+    pub(super) fn open(
+        &mut self,
+        socket: S::Socket,
+        peer: SocketAddr,
+        phase: Phase,
+    ) -> io::Result<ConnectionId> {
         let id = self.links.open(peer);
         self.streams.insert(id, socket);
         if let Some(link) = self.links.link_mut(id) {

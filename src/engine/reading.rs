@@ -288,7 +288,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     /// Takes out the input that is kept for `id`.
-    fn take_rest(&mut self, id: ConnectionId) -> Vec<u8> {
+    pub(super) fn take_rest(&mut self, id: ConnectionId) -> Vec<u8> {
         let Some(link) = self.links.link_mut(id).filter(|link| link.flags.any(Flags::HAS_REST)) else {
             return Vec::new();
         };

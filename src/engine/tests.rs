@@ -381,6 +381,49 @@ fn messages_of_the_host_are_written_before_act_returns_and_the_next_pass_is_due(
     assert!(engine.next_deadline().is_none_or(|due| due > NOW.instant));
 }
 
+/// Moves a connection with the pipe `at` to another engine.
+fn move_over(
+    from: &mut Engine<Fours, Pipes>,
+    id: ConnectionId,
+    first: &[u8],
+) -> (Engine<Fours, Pipes>, ConnectionId) {
+    let released = from.release(NOW, id).expect("it is in use");
+    let mut to = engine(DriverConfig::default());
+    (to.sockets.pipes, to.protocol.reply) = (std::mem::take(&mut from.sockets.pipes), b"ok".to_vec());
+    to.sockets.pipes.iter_mut().for_each(|pipe| pipe.room = usize::MAX);
+    let id = to.adopt_released(NOW, released.after(first)).expect("there is room");
+    (to, id)
+}
+
+#[test]
+fn a_released_connection_goes_on_elsewhere_with_what_was_not_read_and_not_written() {
+    let mut engine = engine(DriverConfig::default());
+    let id = open(&mut engine);
+    say(&mut engine, id, 0, b"bcd");
+    engine.sockets.pipes[0].room = 2;
+    engine.act(NOW, |_, links| links.send(id, b"hello "));
+    let (mut other, new) = move_over(&mut engine, id, b"a");
+    assert_eq!((engine.connections(), engine.protocol.closed.as_slice()), (0, &[CloseReason::Released][..]));
+    assert!(engine.release(NOW, id).is_none(), "it is gone");
+    let is_told = |event: &_| matches!(event, Event::Closed { reason: CloseReason::Released, .. });
+    assert_eq!(std::iter::from_fn(|| engine.poll_event()).filter(is_told).count(), 1);
+    assert_eq!(other.protocol.given, [(b"abcd".to_vec(), 4)]);
+    say(&mut other, new, 0, b"efgh");
+    settle(&mut other);
+    assert_eq!(String::from_utf8_lossy(&other.sockets.pipes[0].hears), "hello okok");
+}
+
+#[test]
+fn a_connection_that_is_being_closed_or_was_dialed_is_not_released() {
+    let mut engine = engine(DriverConfig::default());
+    engine.connect(NOW, target(9));
+    let dialed = establish(&mut engine);
+    assert!(engine.release(NOW, dialed).is_none());
+    let closing = open(&mut engine);
+    engine.act(NOW, |_, links| links.close(closing));
+    assert!(engine.release(NOW, closing).is_none());
+}
+
 /// A worker is busy, and reads an hour later.
 #[test]
 fn a_peer_that_takes_nothing_is_waited_for_while_it_is_in_use() {

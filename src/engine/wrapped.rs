@@ -139,8 +139,6 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     fn wrap(&mut self, now: Now, id: ConnectionId, wrapping: Box<dyn Wrapping>, is_known: bool) {
-        let Some(link) = self.links.present_mut(id) else { return };
-        link.flags.set(Flags::WRAPPED);
         let wire = Wire {
             wrapping,
             unsent: Vec::new(),
@@ -151,6 +149,17 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             has_finished: false,
             has_ended: false,
         };
+        self.insert_wire(now, id, wire);
+    }
+
+    pub(super) fn insert_wire(&mut self, now: Now, id: ConnectionId, wire: Wire) {
+        let Some(link) = self.links.present_mut(id) else { return };
+        link.flags.set(Flags::WRAPPED);
+        if wire.has_transport
+            && let Some(transport) = wire.wrapping.transport()
+        {
+            self.links.set_transport(id, transport);
+        }
         self.wires.insert(id, wire);
         if let Some(every) = self.config.wire_ping
             && self.deadlines.of(Timer::Ping).is_none()

@@ -110,6 +110,24 @@ fn opened(engine: &mut Engine<Fours, Pipes>) -> usize {
     count
 }
 
+/// Half a message of the wire was read, and half of one was written.
+#[test]
+fn a_released_connection_takes_its_wire_along() {
+    let mut engine = engine(DriverConfig::default());
+    let id = newcomer(&mut engine, usize::MAX);
+    assert!(engine.release(NOW, id).is_none(), "its handshake is not over");
+    say(&mut engine, id, 0, b"?");
+    opened(&mut engine);
+    engine.sockets.pipes[0].room = 3;
+    engine.act(NOW, |_, links| links.send(id, b"hello"));
+    say(&mut engine, id, 0, b"4AB");
+    let (mut other, new) = move_over(&mut engine, id, b"");
+    assert_eq!(other.links.transport(new), Some(&Transport::default()));
+    say(&mut other, new, 0, b"CD");
+    assert_eq!((opened(&mut other), hears(&other, 0).as_str()), (1, "!5HELLO2OK"));
+    assert_eq!(other.protocol.given, [(b"abcd".to_vec(), 4)]);
+}
+
 #[test]
 fn a_protocol_is_told_of_a_connection_when_its_handshake_is_over() {
     let mut engine = engine(DriverConfig::default());

@@ -10,7 +10,7 @@ use mio::event::Event as Readiness;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Registry, Token};
 
-use super::{DriverConfig, DriverCounts, Error, Event, Target, TokenSpace, clock, os_entropy};
+use super::{DriverConfig, DriverCounts, Error, Event, Released, Target, TokenSpace, clock, os_entropy};
 use crate::engine::{Engine, NotTaken, Ready, Wrap};
 use crate::hint::likely;
 use crate::protocol::{ConnectionId, DialId, Links, Protocol, Transport};
@@ -479,10 +479,50 @@ impl<P: Protocol> Driver<P> {
         self.engine.drain(now);
     }
 
-    /// Gives up a connection that its protocol no longer needs, and returns its socket for another driver on
-    /// the same poll.
+    /// Gives up a connection for another driver to [adopt](Self::adopt_released), as on another thread. For
+    /// the protocol it is closed, and [`Event::Closed`] says [`CloseReason::Released`]. `None` if the
+    /// connection was dialed, is being closed, or does not exist.
+    ///
+    /// What the protocol knew of the connection is gone. So release it before that is anything, such as the
+    /// connection of a client that [waits to be admitted](crate::protocol::turns::Joining::hello).
+    ///
+    /// [`CloseReason::Released`]: crate::protocol::CloseReason::Released
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = on_a_poll!()]
+    /// let listener = net::TcpListener::bind("127.0.0.1:0")?;
+    /// let _client = net::TcpStream::connect(listener.local_addr()?)?;
+    /// let id = server.adopt(now(), listener.accept()?.0)?;
+    ///
+    /// let released = server.release(now(), id).expect("it is in use");
+    /// assert_eq!(server.connections(), 0);
+    /// server.adopt_released(now(), released)?; // usually another one
+    /// assert_eq!(server.connections(), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn release(&mut self, now: Now, id: ConnectionId) -> Option<Released> {
+        let mut released = self.engine.release(now, id)?;
+        self.engine.sockets.unwatch(&mut released.socket);
+        Some(released)
+    }
+
+    /// Takes over a connection of another driver, as if it had been accepted. What was not read or not
+    /// written there goes on here, also over a wire such as TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`], [`Error::AddressFull`] and [`Error::Draining`], and [`Error::HandedIn`] when the
+    /// socket cannot be registered. The connection is closed then.
+    pub fn adopt_released(&mut self, now: Now, released: Released) -> Result<ConnectionId, Error> {
+        self.engine.adopt_released(now, released).map_err(Error::handed_in)
+    }
+
+    /// Gives up a connection without telling its protocol, and returns its socket for another driver on the
+    /// same poll.
     #[cfg(all(feature = "status", feature = "web-socket"))]
-    pub(crate) fn release(&mut self, id: ConnectionId) -> Option<TcpStream> {
+    pub(crate) fn take_socket(&mut self, id: ConnectionId) -> Option<TcpStream> {
         let (mut socket, ..) = self.engine.detach(id)?;
         self.engine.sockets.unwatch(&mut socket);
         Some(socket)

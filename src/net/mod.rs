@@ -71,6 +71,9 @@ pub use crate::engine::{BadTarget, DriverConfig, DriverCounts, Event, Target};
 use crate::protocol::Entropy;
 pub use crate::sockets::TokenSpace;
 
+/// A connection that [`Driver::release`] has given up.
+pub type Released = crate::engine::Released<mio::net::TcpStream>;
+
 /// Random bytes from the operating system.
 ///
 /// # Panics

@@ -111,6 +111,8 @@ pub enum CloseReason {
     SlowReader,
     /// The peer sent more than may be buffered, without a complete message.
     Overlong,
+    /// It was given to another driver: see [`Driver::release`](crate::net::Driver::release).
+    Released,
 }
 
 impl fmt::Display for CloseReason {
@@ -120,6 +122,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Broken(kind) => write!(f, "broken: {kind}"),
             CloseReason::Unwanted => f.write_str("closed by this side"),
             CloseReason::SlowReader => f.write_str("closed: the peer does not read"),
+            CloseReason::Released => f.write_str("given to another loop"),
             CloseReason::Overlong => f.write_str("closed: the peer's message is too long"),
         }
     }

@@ -75,8 +75,7 @@ impl MioSockets {
         Ok(socket)
     }
 
-    /// Removes a socket from the poll, because another driver on it takes it over.
-    #[cfg(all(feature = "status", feature = "web-socket"))]
+    /// Removes a socket from the poll, because another driver takes it over.
     pub(crate) fn unwatch(&mut self, socket: &mut TcpStream) {
         #[cfg(target_os = "linux")]
         self.silence.forget(socket);

@@ -172,7 +172,7 @@ impl<P: Show> StatusServer<P> {
         #[cfg(feature = "web-socket")]
         if driver.takes_web_sockets() {
             let mut head = self.http.protocol_mut().let_go(id);
-            if let Some(socket) = self.http.release(id)
+            if let Some(socket) = self.http.take_socket(id)
                 && let Err(error) = driver.adopt_web_socket(now, socket, &mut head)
             {
                 debug!("a WebSocket is not taken: {error}");

@@ -1,5 +1,9 @@
 //! `--spread`: rings that are spread over several servers by their names.
 
+use std::collections::BTreeSet;
+use std::net::TcpStream;
+use std::time::Instant;
+
 use support::bare::{PATIENCE, free_address};
 
 use crate::process::programs::example;
@@ -97,6 +101,68 @@ fn servers_that_send_a_client_around_are_asked_again_after_a_pause() {
     });
 }
 
+/// Each ring has its loop, and its clients meet there, whatever they said meanwhile.
+#[test]
+fn a_server_of_three_loops_serves_each_ring_in_one_of_them() {
+    let mut server = Server::start(&["--loops", "3", "--framing", "line"]);
+    let mut epochs = BTreeSet::new();
+    for nth in 0..12 {
+        let ring = format!("room-{nth}");
+        let [mut ann, mut bob] = ["ann", "bob"].map(|name| {
+            let mut peer =
+                LinePeer::connect(&server.address, &format!("JOIN {name} ring={ring}\nPING\nHURRY"));
+            peer.hears("PONG");
+            let welcome = peer.hears(&format!("WELCOME {name} "));
+            peer.hears("NO malformed");
+            (peer, welcome)
+        });
+        assert_eq!(field(&ann.1, "epoch"), field(&bob.1, "epoch"));
+        epochs.insert(field(&ann.1, "epoch").to_owned());
+        ann.0.hears("GO turn=1 ");
+        ann.0.says(&format!("ANSWER turn=1 epoch={} :{ring}", field(&ann.1, "epoch")));
+        bob.0.hears("GO turn=2 ");
+        // She resumes, from the first loop again.
+        let resume = format!("JOIN ann ring={ring} resume={}", field(&ann.1, "resume"));
+        let mut ann = LinePeer::connect(&server.address, &resume);
+        assert_eq!(field(&ann.hears("WELCOME ann "), "last"), "1");
+    }
+    assert_eq!(epochs.len(), 3, "each loop has an epoch of its own");
+    let answers = |line: &Line| line.text.starts_with("ann sent: room-");
+    server.process.wait_until("12 answers", PATIENCE, |seen| {
+        (seen.iter().filter(|line| answers(line)).count() == 12).then_some(())
+    });
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
+}
+
+/// [T32] All loops are drained together: each holder may still answer, and hears the end.
+#[test]
+fn holders_in_all_loops_may_finish_at_the_end() {
+    let mut server = Server::start(&["--loops", "4", "--clients", "1"]);
+    let mut holders: Vec<_> = (0..8)
+        .map(|nth| {
+            let mut peer = LinePeer::connect(&server.address, &format!("JOIN ann ring=room-{nth}"));
+            let welcome = peer.hears("WELCOME ann ");
+            peer.hears("GO turn=1 ");
+            (peer, field(&welcome, "epoch").to_owned())
+        })
+        .collect();
+    server.process.signal("TERM");
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(&server.address).is_ok() {
+        assert!(Instant::now() < deadline, "it still listens");
+        std::thread::yield_now();
+    }
+    for (peer, epoch) in &mut holders {
+        peer.says(&format!("ANSWER turn=1 epoch={epoch} :42"));
+    }
+    for (peer, _) in &mut holders {
+        peer.hears("OK turn=1");
+        peer.hears("BYE shutting-down");
+    }
+    server.process.expect_exit(0, PATIENCE);
+}
+
 #[test]
 fn a_spread_that_cannot_be_is_wrong_usage() {
     for (args, words) in [
@@ -104,7 +170,10 @@ fn a_spread_that_cannot_be_is_wrong_usage() {
         (&["--part", "1"], "--spread and --part need each other"),
         (&["--spread", "a:1 b:1", "--part", "3"], "--spread names 2 servers, counted from 1"),
         (&["--spread", "a:1 b", "--part", "1"], "\"b\""),
-        (&["--spread", "a:1 b:1", "--part", "1", "--framing", "raw"], "--spread needs --framing line"),
+        (&["--spread", "a:1 b:1", "--part", "1", "--framing", "raw"], "--loops need --framing line"),
+        (&["--loops", "2", "--framing", "raw"], "--loops need --framing line"),
+        (&["--loops", "0"], "--loops 0 is invalid"),
+        (&["--loops", "2", "--journal", "/tmp"], "--loops and --journal exclude each other"),
     ] {
         let mut server = Process::spawn(example("turn_server").args(["--listen", "127.0.0.1:0"]).args(args));
         server.expect_exit(2, PATIENCE);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::protocol::ConnectionId;
 use crate::session::line::kept;
-use crate::session::{Join, Name};
+use crate::session::{Join, Name, Request, Token};
 use crate::turn::{Demand, Weight};
 
 /// A client that wants to join or watch a ring, and waits for the host to [admit](super::TurnServer::admit)
@@ -28,12 +28,39 @@ pub struct Joining {
     pub hears: bool,
     /// The token that it presented. The debug output does not show it.
     pub token: Option<Box<str>>,
+    /// Its `JOIN` or `WATCH`.
+    hello: Box<[u8]>,
 }
 
 impl Joining {
+    /// Returns the client's `JOIN` or `WATCH`, for a server on another loop that takes the connection over:
+    /// [`Driver::release`](crate::net::Driver::release). It may contain secrets.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::net::{Driver, Error, Released};
+    /// use taketurns::protocol::turns::{Joining, TurnServer};
+    /// use taketurns::time::Now;
+    ///
+    /// /// Called for each `TurnEvent::Joining` whose ring has a loop of its own.
+    /// fn leaves(driver: &mut Driver<TurnServer>, now: Now, joining: &Joining) -> Option<Released> {
+    ///     Some(driver.release(now, joining.connection)?.after(joining.hello()))
+    /// }
+    ///
+    /// /// Run by `Handle::run` on the thread of that loop.
+    /// fn arrives(driver: &mut Driver<TurnServer>, now: Now, released: Released) -> Result<(), Error> {
+    ///     driver.adopt_released(now, released).map(|_| ())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn hello(&self) -> &[u8] {
+        &self.hello
+    }
+
     pub(super) fn of(connection: ConnectionId, join: &Join<'_>) -> Joining {
         let &Join { name, ring, resume, weight, demand, hears, token, .. } = join;
-        let token = kept(token);
+        let (token, hello) = (kept(token), encoded(&Request::Join(*join)));
         Joining {
             connection,
             ring,
@@ -43,10 +70,12 @@ impl Joining {
             demand,
             hears,
             token,
+            hello,
         }
     }
 
-    pub(super) fn to_watch(connection: ConnectionId, ring: Name, token: Option<Box<str>>) -> Joining {
+    pub(super) fn to_watch(connection: ConnectionId, ring: Name, token: Option<Token<'_>>) -> Joining {
+        let hello = encoded(&Request::Watch { ring, token });
         Joining {
             connection,
             ring,
@@ -55,9 +84,16 @@ impl Joining {
             weight: None,
             demand: None,
             hears: true,
-            token,
+            token: kept(token),
+            hello,
         }
     }
+}
+
+fn encoded(request: &Request<'_>) -> Box<[u8]> {
+    let mut out = Vec::new();
+    request.encode(&mut out);
+    out.into()
 }
 
 impl fmt::Debug for Joining {

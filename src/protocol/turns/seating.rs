@@ -9,7 +9,7 @@ use super::recording::say;
 use super::server::{Session, TurnServer};
 use super::{Admission, Joining, TurnEvent};
 use crate::protocol::{ConnectionId, Links};
-use crate::session::line::{Admitting, Confirm, LineSession, Role, Seating, Wants, kept};
+use crate::session::line::{Admitting, Confirm, LineSession, Role, Seating, Wants};
 use crate::session::raw::Trial;
 use crate::session::{Bye, Join, Name, Reply, SeatState as Told, Secret, Token};
 use crate::table::{Given, LineIdentity, NoSeat, RoomId, SeatData, Wanted};
@@ -270,7 +270,7 @@ impl TurnServer {
             return;
         }
         if self.config.admission == Admission::Host {
-            let joining = Joining::to_watch(id, ring, kept(token));
+            let joining = Joining::to_watch(id, ring, token);
             return self.line_admitting(now, id, Wants::Hear(ring), joining);
         }
         self.line_watch(id, ring, &[], links);
