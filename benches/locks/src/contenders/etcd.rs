@@ -36,16 +36,16 @@ struct Session {
     key: Option<String>,
 }
 
-pub fn connect(addr: SocketAddr, lock: &str, _: usize) -> Result<Box<dyn Lock>> {
+pub fn connect(addr: SocketAddr, lock: &str, nth: usize) -> Result<Box<dyn Lock>> {
     let mut session = Session {
         lines: Lines::to(addr)?,
         lock: BASE64_STANDARD.encode(lock),
         lease: String::new(),
         key: None,
     };
-    // A lease that is not renewed: it ends the lock of a holder that says nothing. Where nobody is silent, it
-    // is long enough.
-    let time = if lock.starts_with("dead") { DEADLINE.as_secs() } else { 600 };
+    // The lease of the first client is not renewed where that client will fail: it ends its lock. A client
+    // that is alive renews its own, or has one that is long enough.
+    let time = if lock.starts_with("dead") && nth == 0 { DEADLINE.as_secs() } else { 600 };
     session.post("/v3/lease/grant", &format!("{{\"TTL\":{time}}}"))?;
     session.lease = field(&session.reply()?, "ID")?;
     Ok(Box::new(session))
