@@ -554,7 +554,8 @@ impl<P: Protocol + 'static> EventLoop<P> {
     /// # Ok(()) }
     /// ```
     pub fn store_in(&mut self, store: impl Store, limit: Duration) -> Result<(), Error> {
-        self.keeping = Some(Box::new(Keeping::new(store, self.handle(), limit)?));
+        self.keeping =
+            Some(Box::new(Keeping::new(store, self.handle(), limit, self.busy_poll.unwrap_or_default())?));
         self.has_more = true;
         Ok(())
     }

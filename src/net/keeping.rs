@@ -22,8 +22,9 @@ impl Keeping {
         store: impl Store,
         handle: Handle<P>,
         limit: Duration,
+        busy_poll: Duration,
     ) -> Result<Keeping, Error> {
-        let thread = StoreThread::spawn(store, move || handle.wake()).map_err(Error::Thread)?;
+        let thread = StoreThread::spawn(store, busy_poll, move || handle.wake()).map_err(Error::Thread)?;
         Ok(Keeping { thread, told: 0, limit })
     }
 

@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -56,7 +56,7 @@ const UNDER_WAY_MAX: usize = 64;
 ///
 /// // In a loop, `wake` wakes its poll.
 /// let (wake, woken) = channel();
-/// let mut store = StoreThread::spawn(Nowhere, move || wake.send(()).unwrap_or_default())?;
+/// let mut store = StoreThread::spawn(Nowhere, Duration::ZERO, move || wake.send(()).unwrap_or_default())?;
 /// store.submit(Record { seq: 1, changes: vec![Change::Delete { key: Key::Ring("oak".parse()?) }] });
 /// store.flush();
 /// woken.recv()?;
@@ -114,16 +114,22 @@ pub const COMMIT_SECONDS: [f64; 17] = BOUNDS;
 
 impl StoreThread {
     /// Starts the thread. It calls `wake`, which must return quickly, whenever [`durable`](Self::durable) has
-    /// changed.
+    /// changed. After a commit it polls for the next record for `busy_poll` before it sleeps, as
+    /// [`DriverConfig::busy_poll`](crate::DriverConfig::busy_poll) says.
     ///
     /// # Errors
     ///
     /// When the system cannot start a thread.
-    pub fn spawn(store: impl Store, wake: impl Fn() + Send + 'static) -> io::Result<StoreThread> {
+    pub fn spawn(
+        store: impl Store,
+        busy_poll: Duration,
+        wake: impl Fn() + Send + 'static,
+    ) -> io::Result<StoreThread> {
         let (shared, expiry) = (Arc::<Shared>::default(), store.expiry());
         shared.bytes.store(store.bytes(), Ordering::Relaxed);
         let ((records, from_loop), (to_loop, end)) = (channel(), channel());
-        let worker = Worker { records: from_loop, end: to_loop, shared: shared.clone(), wake: Wake(wake) };
+        let (shared_by, wake) = (shared.clone(), Wake(wake));
+        let worker = Worker { records: from_loop, busy_poll, end: to_loop, shared: shared_by, wake };
         let run = move || {
             // The loop may be gone, and then needs no result.
             let _ = worker.end.send(worker.run(store));
@@ -240,6 +246,7 @@ impl<W: Fn()> Drop for Wake<W> {
 /// finds the result.
 struct Worker<W: Fn()> {
     records: Receiver<Record>,
+    busy_poll: Duration,
     end: Sender<Result<(), Lost>>,
     shared: Arc<Shared>,
     wake: Wake<W>,
@@ -248,7 +255,7 @@ struct Worker<W: Fn()> {
 impl<W: Fn()> Worker<W> {
     fn run(&self, mut store: impl Store) -> Result<(), Lost> {
         let mut pending = Pending::default();
-        while let Ok(first) = self.records.recv() {
+        while let Ok(first) = self.next() {
             let mut taken = 0;
             for record in std::iter::once(first).chain(self.records.try_iter()).take(UNDER_WAY_MAX) {
                 pending.merge(record);
@@ -272,6 +279,20 @@ impl<W: Fn()> Worker<W> {
             (self.wake.0)();
         }
         store.close()
+    }
+
+    /// Waits for a record.
+    fn next(&self) -> Result<Record, RecvError> {
+        if !self.busy_poll.is_zero() {
+            let since = now().instant;
+            while now().instant.saturating_duration_since(since) < self.busy_poll {
+                match self.records.try_recv() {
+                    Err(TryRecvError::Empty) => std::hint::spin_loop(),
+                    found => return found.map_err(|_| RecvError),
+                }
+            }
+        }
+        self.records.recv()
     }
 }
 
@@ -334,7 +355,7 @@ mod tests {
             let ((leave, from_test), (to_test, committed)) = (sync_channel(1000), channel());
             let (wake, woken) = channel();
             let store = Gated { leave: from_test, committed: to_test };
-            let store = StoreThread::spawn(store, move || wake.send(()).unwrap_or_default());
+            let store = StoreThread::spawn(store, Duration::ZERO, move || wake.send(()).unwrap_or_default());
             World { store: store.expect("a thread"), leave, committed, woken, last: 0 }
         }
 

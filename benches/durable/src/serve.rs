@@ -25,6 +25,8 @@ pub enum Kind {
     Memory,
     /// In a journal.
     Journal,
+    /// In a journal, with a loop and a store that poll before they sleep.
+    BusyJournal,
     /// In memory, while the loop itself writes and syncs a file before it sends what a record caused.
     SyncInTheLoop,
     /// In a journal on a disk whose syncs take 50 ms longer.
@@ -32,9 +34,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Kind, &'static str); 4] = [
+    const ALL: [(Kind, &'static str); 5] = [
         (Kind::Memory, "memory"),
         (Kind::Journal, "journal"),
+        (Kind::BusyJournal, "busy-journal"),
         (Kind::SyncInTheLoop, "sync-in-the-loop"),
         (Kind::SlowJournal, "slow-journal"),
     ];
@@ -48,6 +51,9 @@ pub fn kind(text: &str) -> Result<Kind, String> {
     let known = Kind::ALL.iter().find(|(_, name)| *name == text);
     known.map(|(kind, _)| *kind).ok_or_else(|| "no such kind of server".to_owned())
 }
+
+/// How long a busy loop polls: longer than a sync takes.
+const BUSY: Duration = Duration::from_millis(1);
 
 /// The additional time of a slow disk.
 pub const SLOW: Duration = Duration::from_millis(50);
@@ -80,10 +86,12 @@ pub fn run(kind: Kind, dir: &Path) -> Result<()> {
     match kind {
         Kind::Memory => serve(EventLoop::new(TurnServer::new(config, os_entropy())?)?),
         Kind::SyncInTheLoop => sync_in_the_loop(config, dir),
-        Kind::Journal | Kind::SlowJournal => {
+        Kind::Journal | Kind::BusyJournal | Kind::SlowJournal => {
             let mut journal = Journal::open(&dir.join("journal"), Epoch(1))?;
             let server = TurnServer::restore(now(), config, os_entropy(), &journal.load()?)?;
-            let mut event_loop = EventLoop::new(server)?;
+            let busy_poll = if kind == Kind::BusyJournal { BUSY } else { Duration::ZERO };
+            let limits = DriverConfig { busy_poll, ..DriverConfig::default() };
+            let mut event_loop = EventLoop::with_config(server, limits)?;
             let patience = Duration::from_secs(10);
             match kind {
                 Kind::SlowJournal => event_loop.store_in(Slow(journal), patience)?,

@@ -34,7 +34,8 @@ fn micros(times: &[Duration]) -> f64 {
 fn one_ring(options: &Options, dir: &Path) -> Result<()> {
     fs::create_dir(dir.join("sync"))?;
     let mut plain = Plain::new(&dir.join("sync"))?;
-    let servers = [Server::start(Kind::Memory, dir, 1)?, Server::start(Kind::Journal, dir, 1)?];
+    let kinds = [Kind::Memory, Kind::Journal, Kind::BusyJournal];
+    let servers = kinds.map(|kind| Server::start(kind, dir, 1)).into_iter().collect::<Result<Vec<_>>>()?;
     let mut crowds = servers.iter().map(|server| Crowd::join(server.addr, 1)).collect::<Result<Vec<_>>>()?;
     let mut rounds = Vec::new();
     for _ in 0..options.rounds {
@@ -48,15 +49,16 @@ fn one_ring(options: &Options, dir: &Path) -> Result<()> {
         syncs.sort_unstable();
         let memory = crowds[0].hand_overs(options.commits)?;
         let journal = crowds[1].hand_overs(options.commits)?;
-        rounds.push([micros(&memory), micros(&syncs), micros(&journal)]);
+        let busy = crowds[2].hand_overs(options.commits)?;
+        rounds.push([micros(&memory), micros(&syncs), micros(&journal), micros(&busy)]);
     }
-    let [memory, sync, journal] =
-        [0, 1, 2].map(|nth| spread(rounds.iter().map(|round: &[f64; 3]| round[nth]))[0]);
-    let [middle, low, high] = spread(rounds.iter().map(|[memory, sync, journal]| journal / (memory + sync)));
-    println!(
-        "Hand-over p50, one ring: {journal:.0} µs with a journal, {memory:.0} µs without, {sync:.0} µs one \
-         fdatasync: {middle:.2} ({low:.2} to {high:.2}) of the sum."
-    );
+    let [memory, sync, journal, busy] =
+        [0, 1, 2, 3].map(|nth| spread(rounds.iter().map(|round: &[f64; 4]| round[nth]))[0]);
+    println!("Hand-over p50, one ring: {memory:.0} µs without a journal, {sync:.0} µs one fdatasync.");
+    for (nth, what, time) in [(2, "", journal), (3, ", whose threads poll before they sleep", busy)] {
+        let [middle, low, high] = spread(rounds.iter().map(|round| round[nth] / (round[0] + round[1])));
+        println!("With a journal{what}: {time:.0} µs, {middle:.2} ({low:.2} to {high:.2}) of the sum.");
+    }
     Ok(())
 }
 
