@@ -9,6 +9,7 @@
 
 // hold.rs        as many clients as possible in one ring
 // stampede.rs    all of them come back at once
+// joins.rs       two clients take turns while 10,000 join
 // quiet.rs       two clients take turns while others make trouble; uses pair.rs, trouble.rs, orders.rs
 // flood.rs       two clients take turns while a thousand send more than can be read
 // soak.rs        clients come, go and crash for minutes; player.rs is one of them
@@ -21,6 +22,7 @@
 mod crowd;
 mod flood;
 mod hold;
+mod joins;
 mod mutate;
 mod orders;
 mod pair;
@@ -43,7 +45,7 @@ use crate::row::Row;
 /// Load a turn_server with thousands of clients, and report how they fared.
 #[derive(FromArgs)]
 struct Options {
-    /// the scenarios: hold, stampede, quiet, flood, soak, mutate. Default: all, one by one
+    /// the scenarios: hold, stampede, joins, quiet, flood, soak, mutate. Default: all, one by one
     #[argh(positional)]
     scenarios: Vec<String>,
 
@@ -62,9 +64,10 @@ struct Options {
 
 type Scenario = fn(&Options) -> Result<Vec<Row>>;
 
-const SCENARIOS: [(&str, Scenario); 6] = [
+const SCENARIOS: [(&str, Scenario); 7] = [
     ("hold", |_| hold::run()),
     ("stampede", |_| stampede::run()),
+    ("joins", |_| joins::run()),
     ("quiet", |_| quiet::run()),
     ("flood", |_| flood::run()),
     ("soak", |options| soak::run(options.minutes, options.seed)),
@@ -77,7 +80,7 @@ fn main() -> ExitCode {
         options.scenarios.iter().find(|&asked| SCENARIOS.iter().all(|(name, _)| name != asked))
     {
         eprintln!(
-            "load: there is no scenario {unknown:?}: hold, stampede, quiet, flood, soak and mutate are all"
+            "load: there is no scenario {unknown:?}: hold, stampede, joins, quiet, flood, soak and mutate are all"
         );
         return ExitCode::FAILURE;
     }

@@ -47,7 +47,7 @@ pub struct DriverConfig {
     /// A connection whose protocol leaves more is closed. One more read may be kept in addition, so this plus
     /// `read_bytes_max` is the worst case for each connection.
     pub in_bytes_max: usize,
-    /// Connections accepted in a pass, so that a storm of newcomers cannot starve the clients. Default 64; 0
+    /// Connections accepted in a pass, so that a storm of newcomers cannot starve the clients. Default 16; 0
     /// counts as 1.
     pub accepts_max: usize,
     /// Bytes that may be queued for a peer that does not read. Default 128 KiB for each connection.
@@ -142,7 +142,7 @@ impl Default for DriverConfig {
             read_bytes_max: 16 * 1024,
             pass_read_bytes_max: 64 * 1024,
             in_bytes_max: 128 * 1024,
-            accepts_max: 64,
+            accepts_max: 16,
             out_bytes_max: 128 * 1024,
             log_lines_max: LOG_LINES_MAX,
             queued_bytes_max: 64 * 1024 * 1024,

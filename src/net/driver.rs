@@ -63,6 +63,7 @@ impl<P: Protocol> Driver<P> {
     ) -> Result<Self, Error> {
         config.check(protocol.buffers_min()).map_err(Error::Buffer)?;
         let max_connections = config.max_connections.unwrap_or_else(|| super::connections_max(0));
+        super::descriptors::reserve(max_connections);
         let config = DriverConfig { max_connections: Some(max_connections), ..config };
         let sockets =
             MioSockets::new(registry, space, config.keepalive, config.user_timeout).map_err(Error::Poll)?;
