@@ -12,7 +12,8 @@ const LEGEND: &str = "\
 p50 to p99.9: µs from before the holder's answer is written until the next client has read its `GO`, over
 loopback. CPU: µs that the server's process uses for a turn. Each is the median of the rounds; of a ratio,
 the lowest and the highest round are in brackets. All contenders of a table stand ready together and are
-played in short bursts by turns, so what else the machine does hits them alike; but python is played by itself.";
+played in short bursts by turns, so what else the machine does hits them alike; but python is played by itself.
+A busy second is one of the processor time of the server's busiest thread.";
 
 pub fn run(options: &Options) -> Result<()> {
     options.check()?;
@@ -52,7 +53,7 @@ fn play_hand_overs(set: &HandOvers) -> Result<Panel> {
 }
 
 fn play_rings(set: &Rings) -> Result<()> {
-    println!("## {} rings of {} clients, {}\n", set.shape.rings, set.shape.size, set.placement);
+    println!("## {}, {}\n", set.shape, set.placement);
     let series = rings::play_rounds(&set.contenders, set.shape, set.placement, set.extent)?;
     println!("{}", table::rings(&series));
     Ok(())

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::lines::Shape;
+use crate::lines::{Shape, Speech};
 
 /// How long a pass waits before the server counts as failed.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,13 +29,14 @@ pub struct Crowd {
 struct Client {
     socket: TcpStream,
     answer: String,
+    is_raw: bool,
     /// An incomplete line.
     begun: Vec<u8>,
 }
 
 impl Crowd {
     /// Joins one ring after another, and waits until each has a holder.
-    pub fn join(server: SocketAddr, shape: Shape) -> Result<Crowd> {
+    pub fn join(server: SocketAddr, shape: Shape, speech: Speech) -> Result<Crowd> {
         let mut crowd = Crowd {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
@@ -43,24 +44,39 @@ impl Crowd {
             welcomed: 0,
             holders: Vec::new(),
         };
-        for nth in 0..shape.rings * shape.size {
-            crowd.add(server, nth, nth / shape.size)?;
+        for nth in 0..shape.clients() {
+            let ring = Some(nth / shape.size).filter(|ring| *ring < shape.rings);
+            crowd.add(server, nth, ring, speech)?;
             while crowd.clients.len() >= crowd.welcomed + JOINS_MAX {
                 crowd.pass()?;
             }
+        }
+        while crowd.welcomed < shape.clients() {
+            crowd.pass()?;
         }
         crowd.settle(shape.rings)?;
         Ok(crowd)
     }
 
-    fn add(&mut self, server: SocketAddr, nth: usize, ring: usize) -> Result<()> {
+    /// Adds a client of `ring`; `None` for one that hears the first.
+    fn add(&mut self, server: SocketAddr, nth: usize, ring: Option<usize>, speech: Speech) -> Result<()> {
         let mut socket = std::net::TcpStream::connect(server).context("a client cannot connect")?;
         socket.set_nodelay(true)?;
-        socket.write_all(format!("JOIN Client{nth} ring=r{ring}\n").as_bytes())?;
+        let hello = match (speech, ring) {
+            (_, None) => "WATCH ring=r0\n".to_owned(),
+            (Speech::Raw, _) => String::new(),
+            (Speech::Line, Some(ring)) => format!("JOIN Client{nth} ring=r{ring}\n"),
+            (Speech::Confirm, Some(ring)) => format!("JOIN Client{nth} ring=r{ring} confirm=go\n"),
+        };
+        let answer = match speech {
+            Speech::Raw => format!("Client{nth}:17"),
+            Speech::Line | Speech::Confirm => "ANSWER :17\n".to_owned(),
+        };
+        socket.write_all(hello.as_bytes())?;
         socket.set_nonblocking(true)?;
         let mut socket = TcpStream::from_std(socket);
         self.poll.registry().register(&mut socket, Token(nth), Interest::READABLE)?;
-        self.clients.push(Client { socket, answer: "ANSWER :17\n".to_owned(), begun: Vec::new() });
+        self.clients.push(Client { socket, answer, is_raw: speech == Speech::Raw, begun: Vec::new() });
         Ok(())
     }
 
@@ -114,6 +130,12 @@ impl Crowd {
     }
 }
 
+/// Counts the signals of the raw framing. Each is written in one piece.
+fn signals(bytes: &[u8]) -> Heard {
+    let count = |signal: &[u8]| bytes.windows(signal.len()).filter(|at| *at == signal).count();
+    Heard { welcomes: count(b"WAIT"), turns: count(b"GO") }
+}
+
 /// The result of one read.
 #[derive(Default)]
 struct Heard {
@@ -124,7 +146,7 @@ struct Heard {
 impl Client {
     /// The buffer holds everything that can arrive, so one read empties the socket.
     fn read(&mut self) -> Result<Heard> {
-        let mut buffer = [0; 1024];
+        let mut buffer = [0; 4096];
         let count = match self.socket.read(&mut buffer) {
             Ok(0) => bail!("the server closed a connection"),
             Ok(count) => count,
@@ -132,7 +154,7 @@ impl Client {
             Err(error) => return Err(error).context("a client cannot read"),
         };
         ensure!(count < buffer.len(), "a server says more than one turn takes");
-        Ok(self.take_lines(&buffer[..count]))
+        Ok(if self.is_raw { signals(&buffer[..count]) } else { self.take_lines(&buffer[..count]) })
     }
 
     fn take_lines(&mut self, bytes: &[u8]) -> Heard {
@@ -141,7 +163,9 @@ impl Client {
             self.begun.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
                 heard.turns += usize::from(self.begun.starts_with(b"GO "));
-                heard.welcomes += usize::from(self.begun.starts_with(b"WELCOME"));
+                let is_welcome =
+                    [&b"WELCOME"[..], b"WATCHING"].iter().any(|verb| self.begun.starts_with(verb));
+                heard.welcomes += usize::from(is_welcome);
                 self.begun.clear();
             }
         }

@@ -66,6 +66,10 @@ pub struct Serve {
     /// rings; if given, the line framing is used
     #[argh(option)]
     rings: Option<usize>,
+
+    /// clients that hear the first ring
+    #[argh(option, default = "0")]
+    hearers: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +158,9 @@ impl Serve {
     pub fn run(&self) -> Result<()> {
         match self.rings {
             None => self.contender.serve(self.clients),
-            Some(rings) => lines::serve(self.contender, Shape { rings, size: self.clients }),
+            Some(rings) => {
+                lines::serve(self.contender, Shape { rings, size: self.clients, hearers: self.hearers })
+            }
         }
     }
 }

@@ -12,7 +12,12 @@ use crate::options::{Options, Scenario};
 use crate::rings::TURNS_FOR_A_HAND_OVER;
 use crate::round::Extent;
 
-const SHAPES: [Shape; 2] = [Shape { rings: 1_000, size: 2 }, Shape { rings: 8, size: 16 }];
+const SHAPES: [Shape; 4] = [
+    Shape { rings: 1, size: 16, hearers: 0 },
+    Shape { rings: 1, size: 2, hearers: 1_000 },
+    Shape { rings: 1_000, size: 2, hearers: 0 },
+    Shape { rings: 8, size: 16, hearers: 0 },
+];
 /// Descriptors reserved for other uses than connections.
 const DESCRIPTORS_SPARE: usize = 64;
 
@@ -98,12 +103,18 @@ impl Plan {
 
     fn add_rings(&mut self, options: &Options, means: &Means, shape: Shape) {
         let is_wanted = |one: &Contender| *one == lines::CONTENDERS[0] || options.includes(*one);
-        let contenders: Vec<Contender> = lines::CONTENDERS.into_iter().filter(is_wanted).collect();
-        if contenders.len() > means.connections() / (shape.rings * shape.size) {
-            return self.leave_out(format!("{} rings", shape.rings));
+        let contenders: Vec<Contender> = lines::CONTENDERS
+            .into_iter()
+            .filter(is_wanted)
+            .filter(|one| lines::can_serve(*one, shape))
+            .collect();
+        if contenders.len() > means.connections() / shape.clients() {
+            return self.leave_out(shape.to_string());
         }
         let extent = options.extent(Scenario::Rings);
-        for &(_, placement) in &means.placements {
+        // Between two cores one ring only shows how long it takes to wake the other.
+        let tells = |placement: &Placement| shape.rings > 1 || placement.is_one_core();
+        for placement in means.placements.iter().map(|&(_, placement)| placement).filter(tells) {
             self.rings.push(Rings { shape, placement, contenders: contenders.clone(), extent });
         }
     }
@@ -181,7 +192,7 @@ impl Rings {
     fn estimate(&self) -> Duration {
         let Extent { rounds, bursts, burst } = self.extent;
         let turns = times(TURN_OF_MANY, bursts * burst * TURNS_FOR_A_HAND_OVER);
-        let clients = times(CONNECTION, self.shape.rings * self.shape.size);
+        let clients = times(CONNECTION, self.shape.clients());
         times(START + clients + turns, self.contenders.len() * rounds)
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::contenders::Contender;
 use crate::crowd::Crowd;
-use crate::lines::Shape;
+use crate::lines::{Shape, Speech};
 use crate::machine::{self, Placement};
 use crate::round::{self, Extent};
 use crate::server::Server;
@@ -21,6 +21,8 @@ pub struct Busy {
     pub took: Duration,
     /// The server's processor time.
     pub cpu: Duration,
+    /// That of its busiest thread.
+    pub busiest: Duration,
 }
 
 /// The results of one contender in all rounds.
@@ -68,8 +70,8 @@ fn play_round(
     for burst in 0..extent.bursts {
         for nth in round::order(players.len(), round * extent.bursts + burst) {
             let player = &mut players[nth];
-            let played = player.play(extent.burst * TURNS_FOR_A_HAND_OVER);
-            played.with_context(|| format!("{} with {} rings", player.contender.name(), shape.rings))?;
+            let played = player.play((extent.burst * TURNS_FOR_A_HAND_OVER).div_ceil(1 + shape.hearers));
+            played.with_context(|| format!("{} with {shape}", player.contender.name()))?;
         }
     }
     Ok(players.into_iter().map(|player| player.busy).collect())
@@ -78,17 +80,25 @@ fn play_round(
 impl Player {
     fn start(contender: Contender, shape: Shape, core: usize) -> Result<Player> {
         let (rings, size) = (shape.rings.to_string(), shape.size.to_string());
-        let args = ["serve", contender.name(), "--rings", &rings, "--clients", &size];
+        let hearers = shape.hearers.to_string();
+        let args = ["serve", contender.name(), "--rings", &rings, "--clients", &size, "--hearers", &hearers];
         let server = Server::start(core, &args)?;
-        let mut crowd = Crowd::join(server.addr, shape)?;
+        let mut crowd = Crowd::join(server.addr, shape, Speech::of(contender))?;
         crowd.play(2 * shape.rings * shape.size)?;
         Ok(Player { contender, server, crowd, busy: Busy::default() })
     }
 
     fn play(&mut self, turns: usize) -> Result<()> {
-        let cpu = self.server.cpu()?;
+        let before = self.server.cpu_by_thread()?;
         let (turns, took) = self.crowd.play(turns)?;
-        self.busy.cpu += self.server.cpu()?.saturating_sub(cpu);
+        let used = self
+            .server
+            .cpu_by_thread()?
+            .into_iter()
+            .map(|(thread, cpu)| cpu.saturating_sub(before.get(&thread).copied().unwrap_or_default()));
+        let used: Vec<Duration> = used.collect();
+        self.busy.cpu += used.iter().sum::<Duration>();
+        self.busy.busiest += used.iter().max().copied().unwrap_or_default();
         self.busy.turns += turns;
         self.busy.took += took;
         Ok(())

@@ -1,5 +1,7 @@
 //! A server as a process of its own, so that its processor time can be told apart from that of the clients.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -51,13 +53,20 @@ impl Server {
 
     /// Returns the processor time of all its threads so far. It is exact while they sleep.
     pub fn cpu(&self) -> Result<Duration> {
-        let mut used = 0;
+        Ok(self.cpu_by_thread()?.values().sum())
+    }
+
+    /// Returns the processor time of each of its threads so far.
+    pub fn cpu_by_thread(&self) -> Result<BTreeMap<OsString, Duration>> {
+        let mut used = BTreeMap::new();
         for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let statistics = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let thread = thread?;
+            let statistics = fs::read_to_string(thread.path().join("schedstat"))?;
             let running = statistics.split(' ').next().unwrap_or_default();
-            used += running.parse::<u64>().context("schedstat of a thread does not begin with a number")?;
+            let nanos = running.parse().context("schedstat of a thread does not begin with a number")?;
+            used.insert(thread.file_name(), Duration::from_nanos(nanos));
         }
-        Ok(Duration::from_nanos(used))
+        Ok(used)
     }
 }
 

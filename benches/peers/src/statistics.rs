@@ -70,6 +70,12 @@ impl Busy {
     pub fn cpu_per_turn(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.turns as f64
     }
+
+    /// Returns the turns per second of the busiest thread's processor time: what the server could do if each
+    /// thread had a processor, and the clients were elsewhere.
+    pub fn turns_per_busy_second(&self) -> f64 {
+        self.turns as f64 / self.busiest.as_secs_f64()
+    }
 }
 
 /// Formats a figure with three digits, or with all digits before the point.

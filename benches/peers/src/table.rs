@@ -77,7 +77,8 @@ pub fn rings(all: &[BusySeries]) -> Table {
     let base = &all[0];
     let to = format!("turns / {}", base.contender.name());
     let cpu_to = format!("CPU / {}", base.contender.name());
-    let mut table = Table::new(&["contender", "turns a second", &to, "CPU a turn", &cpu_to]);
+    let busy_to = format!("turns a busy second / {}", base.contender.name());
+    let mut table = Table::new(&["contender", "turns a second", &to, "CPU a turn", &cpu_to, &busy_to]);
     for series in all {
         table.rows.push(vec![
             series.contender.name().to_owned(),
@@ -85,6 +86,7 @@ pub fn rings(all: &[BusySeries]) -> Table {
             ratio(series.ratio(base, Busy::turns_per_second)),
             median(series.spread(Busy::cpu_per_turn)),
             ratio(series.ratio(base, Busy::cpu_per_turn)),
+            ratio(series.ratio(base, Busy::turns_per_busy_second)),
         ]);
     }
     table

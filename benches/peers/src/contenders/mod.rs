@@ -17,11 +17,19 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
+use crate::lines;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
     Blocking,
     Taketurns,
     TaketurnsBusy,
+    /// In the raw framing, among those that speak lines.
+    TaketurnsRaw,
+    /// Its clients say `confirm=go`.
+    TaketurnsConfirm,
+    /// With two loops.
+    TaketurnsLoops,
     Mio,
     Tokio,
     TokioMulti,
@@ -49,6 +57,9 @@ impl Contender {
             Contender::Blocking => "blocking",
             Contender::Taketurns => "taketurns",
             Contender::TaketurnsBusy => "taketurns-busy",
+            Contender::TaketurnsRaw => "taketurns-raw",
+            Contender::TaketurnsConfirm => "taketurns-confirm",
+            Contender::TaketurnsLoops => "taketurns-loops",
             Contender::Mio => "mio",
             Contender::Tokio => "tokio",
             Contender::TokioMulti => "tokio-multi",
@@ -70,6 +81,9 @@ impl Contender {
             Contender::MessageIo => message_io::serve(clients),
             Contender::Threads => threads::serve(clients),
             Contender::Python => old::serve(clients),
+            Contender::TaketurnsRaw | Contender::TaketurnsConfirm | Contender::TaketurnsLoops => {
+                anyhow::bail!("{} is compared with those that speak lines", self.name())
+            }
         }
     }
 
@@ -138,8 +152,9 @@ impl FromStr for Contender {
     type Err = anyhow::Error;
 
     fn from_str(name: &str) -> Result<Contender> {
-        CONTENDERS.into_iter().find(|contender| contender.name() == name).ok_or_else(|| {
-            let names: Vec<_> = CONTENDERS.iter().map(|contender| contender.name()).collect();
+        let all = || CONTENDERS.into_iter().chain(lines::CONTENDERS);
+        all().find(|contender| contender.name() == name).ok_or_else(|| {
+            let names: Vec<_> = all().map(Contender::name).collect();
             anyhow!("no contender is called {name:?}; take some of {}", names.join(","))
         })
     }

@@ -25,6 +25,7 @@ struct Client {
 struct Ring {
     /// Clients by place.
     clients: Vec<usize>,
+    hearers: Vec<usize>,
     turn: u64,
 }
 
@@ -41,7 +42,7 @@ pub fn serve(shape: Shape) -> Result<()> {
     let mut listener = TcpListener::bind(ANY_PORT.parse()?)?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     announce(listener.local_addr()?)?;
-    let clients = Slab::with_capacity(shape.rings * shape.size);
+    let clients = Slab::with_capacity(shape.clients());
     let mut server = Server { size: shape.size, clients, rings: Vec::new(), by_name: HashMap::new() };
     loop {
         poll.poll(&mut events, None)?;
@@ -93,17 +94,23 @@ impl Server {
 
     fn hear(&mut self, id: usize, line: &[u8]) -> Result<()> {
         match self.clients[id].seat {
-            None => self.join(id, ring_of(str::from_utf8(line)?)?),
+            None => self.join(id, str::from_utf8(line)?),
             Some((ring, place)) => self.hand_over(id, ring, place),
         }
     }
 
-    fn join(&mut self, id: usize, name: &str) -> Result<()> {
+    fn join(&mut self, id: usize, hello: &str) -> Result<()> {
+        let name = ring_of(hello)?;
         let at = *self.by_name.entry(name.to_owned()).or_insert(self.rings.len());
         if at == self.rings.len() {
             self.rings.push(Ring::default());
         }
         let ring = &mut self.rings[at];
+        if hello.starts_with("WATCH") {
+            ring.hearers.push(id);
+            self.clients[id].socket.write_all(b"WATCHING\n")?;
+            return Ok(());
+        }
         self.clients[id].seat = Some((at, ring.clients.len()));
         ring.clients.push(id);
         self.clients[id].socket.write_all(b"WELCOME\n")?;
@@ -120,6 +127,14 @@ impl Server {
         ring.turn += 1;
         self.clients[next].socket.write_all(format!("GO turn={}\n", ring.turn).as_bytes())?;
         self.clients[id].socket.write_all(format!("OK turn={answered}\n").as_bytes())?;
+        if !ring.hearers.is_empty() {
+            let turn = ring.turn;
+            let heard =
+                format!("TURN Client{id} turn={answered} :17\nBEGIN Client{next} turn={turn} within=30000\n");
+            for &hearer in &ring.hearers {
+                self.clients[hearer].socket.write_all(heard.as_bytes())?;
+            }
+        }
         Ok(())
     }
 }
