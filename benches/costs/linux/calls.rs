@@ -26,9 +26,14 @@ const GO_MAX: f64 = RAW_MAX;
 /// Eight answers per pass share its poll: 3 + 1/8, and some tolerance for passes that were not full.
 const LINE_BATCH_MAX: f64 = 3.2;
 
+/// A write to each hearer. With the C library's 2 to take the memory of what is queued for them all, and to
+/// give it back.
+const HEARD_MAX: f64 = LINE_MAX + 16.0 + 2.2;
+
 const PAIR_RAW: Setting = Setting::one_ring(Framing::Raw, 2);
 pub const PAIR_LINE: Setting = Setting::one_ring(Framing::Line, 2);
 pub const PAIR_GO: Setting = Setting { confirm_go: true, ..PAIR_LINE };
+const HEARD: Setting = Setting { hearers: 16, payload: Some(8 * 1024), ..PAIR_LINE };
 const EIGHT_RINGS: Setting = Setting { rings: 8, ..Setting::one_ring(Framing::Line, 16) };
 
 pub fn count() -> io::Result<Vec<Figure>> {
@@ -40,6 +45,7 @@ pub fn count() -> io::Result<Vec<Figure>> {
         processor::on_one(|| {
             figure("system calls a turn, line, 8 rings of 16", EIGHT_RINGS, LINE_BATCH_MAX)
         })?,
+        figure("system calls a turn, line, 8 KiB that 16 hear", HEARD, HEARD_MAX)?,
     ])
 }
 

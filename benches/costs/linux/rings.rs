@@ -3,7 +3,8 @@
 //! Each read has a deadline, so that a lost turn ends the count with an error.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
 #[cfg(feature = "wires")]
 use std::time::Duration;
 
@@ -23,18 +24,20 @@ struct Client {
     epoch: String,
     /// Its answer in each turn.
     answer: String,
+    payload: Option<usize>,
     line: String,
 }
 
 impl Client {
     /// Takes a seat, and waits for `WAIT`.
     fn seat(addr: SocketAddr, setting: Setting, ring: usize, nth: usize) -> io::Result<Client> {
-        let Setting { framing, wire, confirm_go, .. } = setting;
+        let Setting { framing, wire, confirm_go, payload, .. } = setting;
         let stream = Stream::connect(addr, wire)?;
         let name = format!("ann{nth:05}");
         let answer = format!("{name}:1");
         let stream = BufReader::with_capacity(256, stream);
-        let mut client = Client { stream, framing, name, epoch: String::new(), answer, line: String::new() };
+        let (epoch, line) = (String::new(), String::new());
+        let mut client = Client { stream, framing, name, epoch, answer, payload, line };
         match framing {
             Framing::Raw => client.await_raw_wait()?,
             Framing::Line => {
@@ -88,7 +91,11 @@ impl Client {
         loop {
             self.read_verb()?;
             if let Some(Reply::Go { turn, .. }) = Reply::parse(self.line.trim_end(), None) {
-                self.answer = format!("ANSWER turn={turn} epoch={} :1\n", self.epoch);
+                let content = match self.payload {
+                    None => ":1".to_owned(),
+                    Some(size) => format!("bytes={size}\n{}", "x".repeat(size)),
+                };
+                self.answer = format!("ANSWER turn={turn} epoch={} {content}\n", self.epoch);
                 return Ok(others);
             }
             others += self.line.len();
@@ -124,6 +131,21 @@ impl Client {
     }
 }
 
+/// Connects a hearer, which reads all that comes.
+fn hear(addr: SocketAddr) -> io::Result<()> {
+    let mut stream = BufReader::new(TcpStream::connect(addr)?);
+    stream.get_mut().write_all(b"WATCH ring=r0\n")?;
+    let mut line = String::new();
+    while !line.starts_with("SEATS ") {
+        line.clear();
+        stream.read_line(&mut line)?;
+    }
+    // It ends with the server.
+    #[expect(clippy::disallowed_methods, reason = "the clients are not the library")]
+    thread::spawn(move || io::copy(&mut stream, &mut io::sink()));
+    Ok(())
+}
+
 struct Ring {
     clients: Vec<Client>,
     holder: usize,
@@ -141,6 +163,7 @@ impl Rings {
             let clients = (0..seats).map(|nth| Client::seat(addr, setting, ring, nth));
             all.0.push(Ring { clients: clients.collect::<io::Result<_>>()?, holder: 0 });
         }
+        (0..setting.hearers).try_for_each(|_| hear(addr))?;
         for ring in &mut all.0 {
             ring.clients[0].await_go()?;
         }

@@ -20,11 +20,15 @@ pub struct Setting {
     pub seats: usize,
     /// Whether line clients have their answers confirmed by `GO`.
     pub confirm_go: bool,
+    /// Connections that hear the first ring.
+    pub hearers: usize,
+    /// Bytes of the payload that an answer is; `None` for an answer on its line.
+    pub payload: Option<usize>,
 }
 
 impl Setting {
     pub const fn one_ring(framing: Framing, seats: usize) -> Setting {
-        Setting { wire: Wire::Plain, framing, rings: 1, seats, confirm_go: false }
+        Setting { wire: Wire::Plain, framing, rings: 1, seats, confirm_go: false, hearers: 0, payload: None }
     }
 
     /// Returns the arguments of `costs serve`.
