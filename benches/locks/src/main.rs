@@ -2,7 +2,7 @@
 //! its documentation says. All are compared in one run on one machine.
 //!
 //! A server that is not installed is left out, and that is said: `apt-get install redis-server postgresql
-//! etcd-server`. `cargo bench -p locks -- --help` lists the options. Linux only.
+//! etcd-server zookeeper`. `cargo bench -p locks -- --help` lists the options. Linux only.
 
 // contenders/    the servers, and how a client takes and gives their locks
 // daemon.rs      a server's process

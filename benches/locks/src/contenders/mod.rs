@@ -4,6 +4,7 @@ pub mod etcd;
 pub mod postgres;
 pub mod redis;
 pub mod taketurns;
+pub mod zookeeper;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -76,10 +77,12 @@ pub fn start(dir: &Path) -> Result<Vec<Contender>> {
     let kept = of("taketurns", taketurns::start(Some(&dir.join("turns"))).map(Some))?;
     let synced = of("redis-server", redis::start(&dir.join("redis-synced"), true))?;
     let etcd = of("etcd-server", etcd::start(&dir.join("etcd")))?;
+    let zookeeper = of("zookeeper", zookeeper::start(&dir.join("zookeeper")))?;
     add("taketurns with a journal", &kept, taketurns::connect, true, true);
     add("Redis, its lock, `appendfsync always`", &synced, redis::connect_to_lock, false, true);
     add("PostgreSQL, a row", &postgres, postgres::connect_to_row, false, true);
     add("etcd, its lock service, one member", &etcd, etcd::connect, true, true);
+    add("ZooKeeper, its lock recipe, one server", &zookeeper, zookeeper::connect, true, true);
     Ok(contenders)
 }
 
