@@ -15,6 +15,8 @@ use crate::PATIENCE;
 pub struct Daemon {
     pub child: Child,
     pub addr: SocketAddr,
+    /// Other members of its cluster, or the store that it needs.
+    pub others: Vec<Daemon>,
 }
 
 impl Daemon {
@@ -22,13 +24,33 @@ impl Daemon {
     pub fn start(mut command: Command, addr: SocketAddr) -> Result<Daemon> {
         let name = command.get_program().to_owned();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let daemon = Daemon { child, addr };
+        let daemon = Daemon { child, addr, others: Vec::new() };
+        ensure!(daemon.listens(), "{} does not listen", name.display());
+        Ok(daemon)
+    }
+
+    /// Starts all members of a cluster, which wait for each other.
+    pub fn start_all(commands: Vec<(Command, SocketAddr)>) -> Result<Daemon> {
+        let mut members = Vec::new();
+        for (mut command, addr) in commands {
+            let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+            members.push(Daemon { child, addr, others: Vec::new() });
+        }
+        ensure!(members.iter().all(Daemon::listens), "a member of a cluster does not listen");
+        let mut first = members.remove(0);
+        first.others = members;
+        Ok(first)
+    }
+
+    fn listens(&self) -> bool {
         let give_up = Instant::now() + PATIENCE;
-        while TcpStream::connect(addr).is_err() {
-            ensure!(Instant::now() < give_up, "{} does not listen", name.display());
+        while TcpStream::connect(self.addr).is_err() {
+            if Instant::now() > give_up {
+                return false;
+            }
             thread::sleep(Duration::from_millis(20));
         }
-        Ok(daemon)
+        true
     }
 
     /// Returns the bytes of memory that belong to the server alone, its children included.

@@ -42,9 +42,12 @@ pub struct Options {
     /// turns of each server per round (default 400)
     #[argh(option, default = "400")]
     turns: usize,
-    /// serve turns, and keep them in a journal if --dir is given
+    /// serve turns, and keep them in a journal if --dir is given, or in --etcd
     #[argh(switch)]
     serve: bool,
+    /// the members of an etcd, with --serve
+    #[argh(option)]
+    etcd: Option<String>,
     /// passed by `cargo bench`
     #[argh(switch)]
     #[allow(dead_code, reason = "cargo passes it to every bench")]
@@ -69,7 +72,7 @@ impl Drop for Scratch {
 fn main() -> Result<()> {
     let options: Options = argh::from_env();
     if options.serve {
-        return contenders::taketurns::serve(options.dir.as_deref());
+        return contenders::taketurns::serve(&options);
     }
     let above = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let dir = Scratch(above.join(format!("taketurns-locks-{}", std::process::id())));

@@ -9,7 +9,7 @@ use crate::contenders::{Contender, Lock};
 use crate::{Options, print_rows, spread};
 
 /// Numbers of simultaneous clients, each with a lock of its own.
-const CLIENTS: [usize; 2] = [1, 16];
+const CLIENTS: [usize; 3] = [1, 16, 256];
 
 pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
     println!("## Locks taken and given a second, by clients that have one each\n");
@@ -17,7 +17,9 @@ pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
     for round in 0..options.rounds {
         for (of, contender) in rates.iter_mut().zip(contenders) {
             for (rates, &clients) in of.iter_mut().zip(&CLIENTS) {
-                rates.push(rate(contender, clients, options.turns / 2, round)?);
+                // As many in all with more of them.
+                let each = (8 * options.turns / clients).min(options.turns / 2);
+                rates.push(rate(contender, clients, each, round)?);
             }
         }
     }

@@ -14,18 +14,26 @@ use super::{Lines, Lock};
 use crate::DEADLINE;
 use crate::daemon::{self, Daemon};
 
-/// Starts one member. A cluster is slower: a majority has to write.
-pub fn start(dir: &Path) -> Result<Option<Daemon>> {
+/// Starts an etcd of so many members. Of three, two have to write before anything counts.
+pub fn start(dir: &Path, members: usize) -> Result<Option<Daemon>> {
     let Some(program) = daemon::find("etcd", &[]) else { return Ok(None) };
     fs::create_dir(dir)?;
-    let (addr, peer) = (daemon::free_address()?, daemon::free_address()?);
-    let (clients, peers) = (format!("http://{addr}"), format!("http://{peer}"));
-    let mut command = Command::new(program);
-    command.arg("--data-dir").arg(dir.join("data")).args(["--name", "one", "--log-level", "error"]);
-    command.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
-    command.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
-    command.args(["--initial-cluster", &format!("one={peers}")]);
-    Daemon::start(command, addr).map(Some)
+    let addresses = (0..members)
+        .map(|_| Ok((daemon::free_address()?, daemon::free_address()?)))
+        .collect::<Result<Vec<(SocketAddr, SocketAddr)>>>()?;
+    let cluster: Vec<_> =
+        addresses.iter().enumerate().map(|(nth, (_, peer))| format!("m{nth}=http://{peer}")).collect();
+    let command = |(nth, (addr, peer)): (usize, &(SocketAddr, SocketAddr))| {
+        let (clients, peers) = (format!("http://{addr}"), format!("http://{peer}"));
+        let mut command = Command::new(&program);
+        command.arg("--data-dir").arg(dir.join(format!("data{nth}")));
+        command.args(["--name", &format!("m{nth}"), "--log-level", "error"]);
+        command.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
+        command.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
+        command.args(["--initial-cluster", &cluster.join(",")]);
+        (command, *addr)
+    };
+    Daemon::start_all(addresses.iter().enumerate().map(command).collect()).map(Some)
 }
 
 /// A session with a lease, as in etcd's own client.

@@ -67,21 +67,25 @@ pub fn start(dir: &Path) -> Result<Vec<Contender>> {
         }
         Ok(started.map(Rc::new))
     };
-    let ours = of("taketurns", taketurns::start(None).map(Some))?;
+    let ours = of("taketurns", taketurns::start().map(Some))?;
     let redis = of("redis-server", redis::start(&dir.join("redis"), false))?;
     let postgres = of("postgresql", postgres::start(&dir.join("postgres")))?;
     add("taketurns", &ours, taketurns::connect as Connect, true, false);
     add("Redis, a list with one baton", &redis, redis::connect_to_baton, true, false);
     add("Redis, the lock of its documentation", &redis, redis::connect_to_lock, false, false);
     add("PostgreSQL, an advisory lock", &postgres, postgres::connect_to_advisory, true, false);
-    let kept = of("taketurns", taketurns::start(Some(&dir.join("turns"))).map(Some))?;
+    let kept = of("taketurns", taketurns::start_with_journal(&dir.join("turns")).map(Some))?;
     let synced = of("redis-server", redis::start(&dir.join("redis-synced"), true))?;
-    let etcd = of("etcd-server", etcd::start(&dir.join("etcd")))?;
+    let etcd = of("etcd-server", etcd::start(&dir.join("etcd"), 1))?;
+    let cluster = of("etcd-server", etcd::start(&dir.join("cluster"), 3))?;
+    let over = of("etcd-server", taketurns::start_over(etcd::start(&dir.join("over"), 3)?))?;
     let zookeeper = of("zookeeper", zookeeper::start(&dir.join("zookeeper")))?;
     add("taketurns with a journal", &kept, taketurns::connect, true, true);
     add("Redis, its lock, `appendfsync always`", &synced, redis::connect_to_lock, false, true);
     add("PostgreSQL, a row", &postgres, postgres::connect_to_row, false, true);
     add("etcd, its lock service, one member", &etcd, etcd::connect, true, true);
+    add("taketurns over an etcd of three members", &over, taketurns::connect, true, true);
+    add("etcd, its lock service, three members", &cluster, etcd::connect, true, true);
     add("ZooKeeper, its lock recipe, one server", &zookeeper, zookeeper::connect, true, true);
     Ok(contenders)
 }

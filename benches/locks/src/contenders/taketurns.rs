@@ -1,30 +1,49 @@
 //! A ring whose seats rest until they ask.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
+use taketurns::etcd::{Candidate, EtcdConfig, EtcdStore, Step};
 use taketurns::journal::Journal;
 use taketurns::net::{EventLoop, now, os_entropy};
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use taketurns::session::Epoch;
+use taketurns::store::Store;
 
 use super::{Lines, Lock};
 use crate::daemon::Daemon;
-use crate::{DEADLINE, PATIENCE};
+use crate::{DEADLINE, Options, PATIENCE};
 
-/// Starts this program again, as a server with a journal in `dir` if there is one.
-pub fn start(dir: Option<&Path>) -> Result<Daemon> {
+/// Starts this program again, as a server that keeps everything in memory.
+pub fn start() -> Result<Daemon> {
+    start_with(&[])
+}
+
+/// Starts one with a journal in `dir`.
+pub fn start_with_journal(dir: &Path) -> Result<Daemon> {
+    start_with(&["--dir".as_ref(), dir.as_ref()])
+}
+
+/// Starts one that leads in `etcd`, and has no other to stand by.
+pub fn start_over(etcd: Option<Daemon>) -> Result<Option<Daemon>> {
+    let Some(etcd) = etcd else { return Ok(None) };
+    let members = std::iter::once(&etcd).chain(&etcd.others).map(|member| format!("http://{}", member.addr));
+    let members = members.collect::<Vec<_>>().join(",");
+    let mut server = start_with(&["--etcd".as_ref(), members.as_ref()])?;
+    server.others.push(etcd);
+    Ok(Some(server))
+}
+
+fn start_with(args: &[&OsStr]) -> Result<Daemon> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--serve");
-    if let Some(dir) = dir {
-        command.arg("--dir").arg(dir);
-    }
+    command.arg("--serve").args(args);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().expect("it is piped");
-    let mut daemon = Daemon { child, addr: (Ipv4Addr::LOCALHOST, 0).into() };
+    let mut daemon = Daemon { child, addr: (Ipv4Addr::LOCALHOST, 0).into(), others: Vec::new() };
     let mut port = String::new();
     BufReader::new(stdout).read_line(&mut port)?;
     daemon.addr.set_port(port.trim().parse().context("a server did not say where it listens")?);
@@ -32,27 +51,37 @@ pub fn start(dir: Option<&Path>) -> Result<Daemon> {
 }
 
 /// Serves until it is killed.
-pub fn serve(dir: Option<&Path>) -> Result<()> {
+pub fn serve(options: &Options) -> Result<()> {
     let mut config = TurnServerConfig::default();
     config.framing = Some(Framing::Line);
     config.rules.min_seats = 1;
     config.rules.turn_deadline = DEADLINE;
-    let mut event_loop = match dir {
-        None => EventLoop::new(TurnServer::new(config, os_entropy())?)?,
-        Some(dir) => {
-            use taketurns::store::Store as _;
-
-            let mut journal = Journal::open(dir, Epoch(1))?;
-            let server = TurnServer::restore(now(), config, os_entropy(), &journal.load()?)?;
-            let mut event_loop = EventLoop::new(server)?;
-            event_loop.store_in(journal, PATIENCE)?;
-            event_loop
-        }
+    let mut event_loop = match (&options.dir, &options.etcd) {
+        (Some(dir), _) => kept_in(Journal::open(dir, Epoch(1))?, config)?,
+        (_, Some(members)) => kept_in(elected(members)?, config)?,
+        (None, None) => EventLoop::new(TurnServer::new(config, os_entropy())?)?,
     };
     let addr = event_loop.driver_mut().listen((Ipv4Addr::LOCALHOST, 0).into())?;
     println!("{}", addr.port());
     std::io::stdout().flush()?;
     Ok(event_loop.run(|_, _| {})?)
+}
+
+fn kept_in(mut store: impl Store, config: TurnServerConfig) -> Result<EventLoop<TurnServer>> {
+    let server = TurnServer::restore(now(), config, os_entropy(), &store.load()?)?;
+    let mut event_loop = EventLoop::new(server)?;
+    event_loop.store_in(store, PATIENCE)?;
+    Ok(event_loop)
+}
+
+fn elected(members: &str) -> Result<EtcdStore> {
+    let members = members.split(',').map(str::to_owned).collect();
+    let mut candidate = Candidate::new(EtcdConfig::new(members, "locks", "here"), os_entropy())?;
+    loop {
+        if let Step::Leads(store) = candidate.step()? {
+            return Ok(store);
+        }
+    }
 }
 
 struct Ours(Lines);
