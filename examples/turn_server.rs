@@ -101,8 +101,8 @@ struct Options {
     #[argh(option, arg_name = "file")]
     import: Option<String>,
 
-    /// loops, each on a thread of its own and with its share of the rings and of --max-clients. Implies
-    /// --framing line; excludes --status, --access, --journal and --etcd. Default: 1
+    /// loops, each on a thread of its own, with its share of the rings and --max-clients of its own. Implies
+    /// --framing line; excludes --max-per-address, --status, --access, --journal and --etcd. Default: 1
     #[argh(option, arg_name = "n", default = "1")]
     loops: usize,
 
@@ -204,13 +204,13 @@ fn loops(
     }
     if options.loops > 1 {
         let status = (!site.status.is_empty()).then_some("--status");
+        let per_address = options.max_per_address.is_some().then_some("--max-per-address");
         let other = [keeping::OF_SERVERS, keeping::OF_CLUSTERS, access::OF_SERVERS]
             .iter()
             .find_map(|group| extras.first_of(group));
-        if let Some(other) = status.or(other) {
+        if let Some(other) = status.or(per_address).or(other) {
             wrong_usage(format_args!("--loops and {other} exclude each other; see --spread"));
         }
-        site.limits.max_connections = site.limits.max_connections.map(|max| max.div_ceil(options.loops));
     }
     let loops = Loops::start(options.loops, config, &site.limits, options.quiet)?;
     site.drain_others = loops.drain();
@@ -243,8 +243,7 @@ fn config(options: &Options, clients_max: usize) -> Result<TurnServerConfig, Str
     }
     let mut config = TurnServerConfig::default();
     config.framing = options.framing;
-    // Each loop has its share.
-    config.max_clients = options.max_clients.min(clients_max).div_ceil(options.loops.max(1));
+    config.max_clients = options.max_clients.min(clients_max);
     config.max_per_address = options.max_per_address;
     config.rules.min_seats = options.clients;
     config.rules.seats_max = options.seats_max;

@@ -1,8 +1,9 @@
 //! Several loops in one server, each with its own rings, on a thread of its own. The first accepts clients.
 
+use std::net::SocketAddr;
 use std::thread::{Builder, JoinHandle};
 
-use log::{debug, error};
+use log::{Level, warn};
 use taketurns::net::{Driver, DriverConfig, Event, EventLoop, Handle, now, os_entropy};
 use taketurns::protocol::CloseReason;
 use taketurns::protocol::turns::{Admit, Joining, TurnEvent, TurnServer, TurnServerConfig};
@@ -60,15 +61,14 @@ impl Loops {
             });
         };
         let Some(released) = driver.release(now(), joining.connection) else { return };
-        let released = released.after(joining.hello());
+        let (peer, released) = (released.peer(), released.after(joining.hello()));
         let adopts = self.handles[at].run(move |driver, now| {
-            let peer = released.peer();
             if let Err(error) = driver.adopt_released(now, released) {
-                debug!("{peer}: dropped: {error}");
+                dropped(driver, peer, &error.to_string());
             }
         });
         if adopts.is_err() {
-            debug!("a client is dropped, because its loop is busy or has ended");
+            dropped(driver, peer, "its loop is busy or has ended");
         }
     }
 
@@ -80,13 +80,32 @@ impl Loops {
     }
 }
 
+fn dropped(driver: &mut Driver<TurnServer>, peer: SocketAddr, why: &str) {
+    if driver.act(now(), |_, links| links.may_log(Level::Warn)) {
+        warn!("{peer}: dropped: {why}");
+    }
+}
+
+/// Ends the program when a loop panics: its rings would be served by nobody.
+struct EndsTheProgram;
+
+impl Drop for EndsTheProgram {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::exit(101);
+        }
+    }
+}
+
 fn run(mut event_loop: EventLoop<TurnServer>, is_quiet: bool) {
+    let _ends = EndsTheProgram;
     let (mut news, mut answers) = (News::start(None), Answers::default());
     let mut goes_on = true;
     while goes_on {
         goes_on = event_loop.run_once(news.catch_up()).unwrap_or_else(|error| {
-            error!("a loop has ended: {error}");
-            false
+            super::complain(format_args!("a loop has ended: {error}"));
+            output::finish();
+            std::process::exit(1)
         });
         while let Some(event) = event_loop.poll_event() {
             hear(event, event_loop.driver_mut(), &mut news, &mut answers, is_quiet);

@@ -217,9 +217,13 @@ impl<P: Show + 'static> Service<P> {
         });
         let drain = move || {
             let _ = noted.set(now().instant);
-            drain_others();
             // The holder's turn goes on at the next server, and need not end here.
-            if hands_over { handle.stop() } else { handle.drain() }
+            if hands_over {
+                handle.stop();
+            } else {
+                handle.drain();
+            }
+            drain_others();
         };
         signals::on_first_or_reload(drain, reload)?;
         let is_reached = bound.iter().any(|addr| !addr.ip().to_canonical().is_loopback());

@@ -17,7 +17,7 @@ const WITHIN: Duration = Duration::from_secs(1);
 /// Each with a server of its own. The machine alone may cost one of them some milliseconds.
 const ROUNDS: usize = 5;
 /// The longest hand-over meanwhile.
-const MS_MAX: f64 = 5.0;
+const MS_MAX: f64 = 10.0;
 /// How long to wait for all of them at all.
 const PATIENCE: Duration = Duration::from_secs(20);
 

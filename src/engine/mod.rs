@@ -20,8 +20,6 @@
 //! A protocol consumes whole messages. The rest is kept here, for the few connections that have one, and
 //! given again in one piece. Nearly always nothing is left, and the protocol sees the buffer that was read
 //! into: no byte is copied.
-//! given again in one piece. Nearly always nothing is left, and the protocol sees the buffer that was read
-//! into: no byte is copied.
 //!
 //! # Wires that are not the protocol's
 //!

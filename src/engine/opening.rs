@@ -363,7 +363,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         if error.kind() == io::ErrorKind::TimedOut {
             dial.time_out();
         }
-        if dial.has_untried() {
+        if std::mem::take(&mut dial.is_hurried) && !self.draining {
+            // It was redirected meanwhile.
+            self.deadlines.set(Timer::Dial(at), Some(now.instant));
+        } else if dial.has_untried() {
             self.dial(now, at);
         } else {
             self.dial_later(now, at, Some(error));

@@ -63,7 +63,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     pub fn release(&mut self, now: Now, id: ConnectionId) -> Option<Released<S::Socket>> {
         let peer = self.links.peer(id)?;
         let is_in_use = self.links.phase(id) == Some(Phase::Open) && self.is_known(id);
-        if !is_in_use || self.links.intent_of(id) != Intent::Keep || self.dialed.contains_key(&id) {
+        let is_ending = self.links.intent_of(id) != Intent::Keep || self.links.is_finished(id);
+        if !is_in_use || is_ending || self.dialed.contains_key(&id) {
             return None;
         }
         let (unread, unsent) = (self.take_rest(id), self.links.unsent(id).to_vec());
@@ -79,7 +80,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Some(Released { socket, peer, wire, unread, unsent })
     }
 
-    /// Takes over a connection of another engine, as if it had been accepted.
+    /// Takes over a connection of another engine, as if it had been accepted. While draining, its protocol
+    /// turns it away.
     ///
     /// # Errors
     ///
@@ -89,21 +91,26 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         now: Now,
         released: Released<S::Socket>,
     ) -> Result<ConnectionId, NotTaken> {
-        if self.draining {
-            return Err(NotTaken::Draining);
-        }
-        let Released { socket, peer, wire, unread, unsent } = released;
+        let Released { mut socket, peer, wire, unread, unsent } = released;
         self.has_room(peer)?;
+        self.sockets.set_options(&mut socket);
         let id = self.open(socket, peer, Phase::Open)?;
         self.addresses.add(peer.ip());
         self.counts.accepted += 1;
         self.links.send(id, &unsent);
         if let Some(wire) = wire {
+            let has_unsent = !wire.unsent.is_empty();
             self.insert_wire(now, id, wire);
+            if has_unsent {
+                self.links.hurry(id);
+            }
         }
         self.opened(now, id, peer, Origin::Accepted);
         if !unread.is_empty() {
             self.take_in(now, id, &unread);
+        }
+        if self.draining {
+            self.links.close(id);
         }
         self.flush(now);
         self.at_once = true;

@@ -413,6 +413,22 @@ fn a_released_connection_goes_on_elsewhere_with_what_was_not_read_and_not_writte
     assert_eq!(String::from_utf8_lossy(&other.sockets.pipes[0].hears), "hello okok");
 }
 
+/// The drain began while it was on its way to another loop.
+#[test]
+fn a_connection_that_is_adopted_while_draining_is_opened_and_closed() {
+    let mut engine = engine(DriverConfig::default());
+    let id = open(&mut engine);
+    let released = engine.release(NOW, id).expect("it is in use");
+    let mut other = super::tests::engine(DriverConfig::default());
+    other.sockets.pipes = std::mem::take(&mut engine.sockets.pipes);
+    other.drain(NOW);
+    other.adopt_released(NOW, released).expect("there is room");
+    settle(&mut other);
+    // It lingers, so that its peer can read the last words.
+    settle_at(&mut other, at(2));
+    assert_eq!((other.connections(), other.protocol.closed.len()), (0, 1));
+}
+
 #[test]
 fn a_connection_that_is_being_closed_or_was_dialed_is_not_released() {
     let mut engine = engine(DriverConfig::default());
@@ -596,6 +612,22 @@ fn a_redirected_connection_goes_there_at_once_and_stays_there_until_nothing_answ
         wait(&mut engine);
         assert_eq!(engine.sockets.dialed, [9, 8, 8, 1, 9]);
     }
+}
+
+/// A host that decides late: the next attempt is already under way, and fails.
+#[test]
+fn a_connection_that_is_redirected_while_it_connects_goes_there_when_that_fails() {
+    let mut engine = engine(DriverConfig::default());
+    let dial = engine.connect(NOW, target(9));
+    assert!(engine.redirect(NOW, dial, target(8)));
+    let (id, _) = engine.streams.iter().next().expect("it is on its way");
+    engine.connecting_failed(NOW, id, ErrorKind::ConnectionRefused.into());
+    assert_eq!(pass(&mut engine, NOW), None);
+    assert_eq!(engine.sockets.dialed, [9, 8]);
+    let id = establish(&mut engine);
+    end(&mut engine, id);
+    pass(&mut engine, NOW);
+    assert_eq!(engine.sockets.dialed, [9, 8], "not hurried a second time");
 }
 
 /// Two servers that send a client to each other.

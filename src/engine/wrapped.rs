@@ -19,7 +19,7 @@ const KEEP_BYTES_MAX: usize = 64 * 1024;
 pub(super) struct Wire {
     wrapping: Box<dyn Wrapping>,
     /// Bytes in the wire's form that the system has not taken yet.
-    unsent: Vec<u8>,
+    pub(super) unsent: Vec<u8>,
     /// The number of bytes at the front of the link's queue whose form is in `unsent`. They leave the queue,
     /// and count as written, when all of it is written.
     stands_for: usize,

@@ -128,6 +128,18 @@ fn a_released_connection_takes_its_wire_along() {
     assert_eq!(other.protocol.given, [(b"abcd".to_vec(), 4)]);
 }
 
+/// An answer of the wire itself waited, and the protocol has nothing to say.
+#[test]
+fn what_the_wire_has_to_say_is_written_after_a_release() {
+    let mut engine = engine(DriverConfig::default());
+    let id = newcomer(&mut engine, 1);
+    say(&mut engine, id, 0, b"?");
+    say(&mut engine, id, 0, b"p");
+    assert_eq!(hears(&engine, 0), "!");
+    let (other, _) = move_over(&mut engine, id, b"");
+    assert_eq!(hears(&other, 0), "!P");
+}
+
 #[test]
 fn a_protocol_is_told_of_a_connection_when_its_handshake_is_over() {
     let mut engine = engine(DriverConfig::default());

@@ -52,7 +52,7 @@ const RESERVED_MAX: usize = 16 * 1024;
 #[cfg(target_os = "linux")]
 pub(super) fn reserve(connections: usize) {
     // Room goes up to the highest number. This descriptor has it for a moment.
-    let highest = connections.min(RESERVED_MAX).min(descriptors().saturating_sub(1));
+    let highest = connections.min(RESERVED_MAX - 1).min(descriptors().saturating_sub(1));
     if let (Ok(socket), Ok(highest)) =
         (socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::DGRAM, None), i32::try_from(highest))
     {

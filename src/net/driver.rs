@@ -63,7 +63,6 @@ impl<P: Protocol> Driver<P> {
     ) -> Result<Self, Error> {
         config.check(protocol.buffers_min()).map_err(Error::Buffer)?;
         let max_connections = config.max_connections.unwrap_or_else(|| super::connections_max(0));
-        super::descriptors::reserve(max_connections);
         let config = DriverConfig { max_connections: Some(max_connections), ..config };
         let sockets =
             MioSockets::new(registry, space, config.keepalive, config.user_timeout).map_err(Error::Poll)?;
@@ -328,6 +327,7 @@ impl<P: Protocol> Driver<P> {
     }
 
     fn add(&mut self, socket: net::TcpListener, wrap: Option<Wrap>) -> Result<SocketAddr, NotTaken> {
+        super::descriptors::reserve(self.engine.config().max_connections.unwrap_or_default());
         socket.set_nonblocking(true)?;
         let addr = socket.local_addr()?;
         // Accepted connections inherit that.
@@ -484,8 +484,8 @@ impl<P: Protocol> Driver<P> {
     /// the protocol it is closed, and [`Event::Closed`] says [`CloseReason::Released`]. `None` if the
     /// connection was dialed, is being closed, or does not exist.
     ///
-    /// What the protocol knew of the connection is gone. So release it before that is anything, such as the
-    /// connection of a client that [waits to be admitted](crate::protocol::turns::Joining::hello).
+    /// What the protocol knew of the connection is gone. So release a connection while there is nothing to
+    /// lose, for example while its client [waits to be admitted](crate::protocol::turns::Joining::hello).
     ///
     /// [`CloseReason::Released`]: crate::protocol::CloseReason::Released
     ///
@@ -510,12 +510,12 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// Takes over a connection of another driver, as if it had been accepted. What was not read or not
-    /// written there goes on here, also over a wire such as TLS.
+    /// written there goes on here, also over a wire such as TLS. While draining, the protocol turns it away.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`], [`Error::AddressFull`] and [`Error::Draining`], and [`Error::HandedIn`] when the
-    /// socket cannot be registered. The connection is closed then.
+    /// [`Error::Full`] and [`Error::AddressFull`], and [`Error::HandedIn`] when the socket cannot be
+    /// registered. The connection is closed then.
     pub fn adopt_released(&mut self, now: Now, released: Released) -> Result<ConnectionId, Error> {
         self.engine.adopt_released(now, released).map_err(Error::handed_in)
     }

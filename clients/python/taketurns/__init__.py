@@ -1142,8 +1142,6 @@ class Driver:
         self._tls, self._tls_name = tls, tls_name
         self._addresses = _addresses(address)
         self._next = 0
-        if len(self._addresses) > 1:
-            machine.welcome_timeout = SEVERAL_TIMEOUT
         self._hear = hear
         self._connection: _Connection | None = None
         self._dial: asyncio.Task[None] | None = None
@@ -1201,6 +1199,7 @@ class Driver:
     async def _connect(self, connection: _Connection, timeout: float) -> None:
         loop = asyncio.get_running_loop()
         addresses = self._aim()
+        self.machine.welcome_timeout = SEVERAL_TIMEOUT if len(addresses) > 1 else WELCOME_TIMEOUT
         for _ in addresses:
             # The one behind the last goes first: a server that was stopped still accepts, and would be the first every time.
             self._next %= len(addresses)

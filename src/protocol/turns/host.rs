@@ -279,8 +279,8 @@ impl TurnServer {
 
     /// Sends a client to another server: closes its connection with `BYE moved` and the address. If it has a
     /// seat here, that seat is away. Use it for rings that are served elsewhere, when a client
-    /// [wants to join](super::TurnEvent::Joining) one. A client goes there at once, after 5 such steps in a
-    /// row with pauses.
+    /// [wants to join](super::TurnEvent::Joining) one. A client goes there at once. After five such
+    /// steps in a row it pauses, and begins again at its own address.
     ///
     /// # Examples
     ///
