@@ -24,7 +24,9 @@ import logging
 import os
 import random
 import re
+import socket
 import ssl
+import struct
 import threading
 import time
 import unicodedata
@@ -1112,6 +1114,10 @@ class _Connection(asyncio.Protocol):
         if self._driver is None:
             return transport.abort()
         peer = transport.get_extra_info("peername")
+        if peer is not None and peer == transport.get_extra_info("sockname"):
+            # Where nobody listens, a connection may get its own end as its other one, and would keep the server from its port.
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return transport.abort()
         is_secure = transport.get_extra_info("ssl_object") is not None
         self._driver._opened(is_private=is_secure or peer is not None and _is_loopback(peer[0]))
 

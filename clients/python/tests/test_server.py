@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 import zipfile
 from typing import Any
 
@@ -141,7 +142,7 @@ class Fronts(unittest.IsolatedAsyncioTestCase):
             self.server.signal(signal.SIGSTOP)
             answer = asyncio.ensure_future(turn.answer(b"42"))
             await asyncio.sleep(0.1)
-            self.server.child.kill()
+            self.server.stop()  # and waits: its port has to be free
             again = Server("--clients", "1", port=self.server.port)
             self.addCleanup(again.stop)
             with self.assertRaises(taketurns.Unknown):
@@ -216,6 +217,19 @@ class Fronts(unittest.IsolatedAsyncioTestCase):
                 self.assertLess(max(held), taketurns.OUT_BYTES_MAX + 3 * taketurns.ANSWER_BYTES_MAX)
             finally:
                 driver.stop()
+
+    async def test_a_connection_to_itself_leaves_the_port_to_the_server(self) -> None:
+        """Where nobody listens, the system may choose the port of the server as that of the client."""
+        port = free_port()
+        lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        driver = unittest.mock.Mock(spec=taketurns.Driver)
+        driver._lost.side_effect = lost.set_result
+        here = ("127.0.0.1", port)
+        await asyncio.get_running_loop().create_connection(lambda: taketurns._Connection(driver), *here, local_addr=here)
+        await asyncio.wait_for(lost, PATIENCE)
+        driver._opened.assert_not_called()
+        with socket.socket() as server:
+            server.bind(here)
 
     async def test_unread_news_are_bounded(self) -> None:
         async with taketurns.watch(self.server.address, timeout=PATIENCE) as watcher:
