@@ -226,6 +226,8 @@ impl<P: Show + 'static> Service<P> {
             drain_others();
         };
         signals::on_first_or_reload(drain, reload)?;
+        // From here on a signal drains.
+        status::announce(&status);
         let is_reached = bound.iter().any(|addr| !addr.ip().to_canonical().is_loopback());
         Ok(Service { event_loop, bound, status, strays: Strays { drained_at, is_reached } })
     }

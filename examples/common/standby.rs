@@ -28,6 +28,7 @@ pub fn stand_by(candidate: Candidate, site: &mut Site) -> Result<Option<Elected>
     // A port that the system has chosen is kept.
     site.status = status::serve(&mut event_loop, &site.status, site.status_hosts.clone())?;
     let signals = signals::of_loop(&[SIGINT, SIGTERM, SIGHUP], event_loop.handle())?;
+    status::announce(&site.status);
     let (news, outcome) = channel();
     let handle = event_loop.handle();
     #[expect(clippy::disallowed_methods, reason = "asking etcd blocks, the loop must not")]

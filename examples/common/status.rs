@@ -60,17 +60,7 @@ pub fn serve<P: Show + 'static>(
         return Ok(Vec::new());
     }
     let config = taketurns::status::StatusConfig { hosts, ..Default::default() };
-    let bound =
-        event_loop.serve_status(addrs, config).map_err(|error| super::advise_on(&error, "--status"))?;
-    for addr in &bound {
-        log::info!("status on http://{addr}/");
-        if !addr.ip().to_canonical().is_loopback() {
-            log::warn!(
-                "{addr}: anyone who can reach this address learns the clients' names and what they do"
-            );
-        }
-    }
-    Ok(bound)
+    event_loop.serve_status(addrs, config).map_err(|error| super::advise_on(&error, "--status"))
 }
 
 #[cfg(not(feature = "status"))]
@@ -80,4 +70,16 @@ pub fn serve<P: Show + 'static>(
     _: Vec<String>,
 ) -> Result<Vec<SocketAddr>, String> {
     Ok(Vec::new())
+}
+
+/// Logs where the status is served.
+pub fn announce(bound: &[SocketAddr]) {
+    for addr in bound {
+        log::info!("status on http://{addr}/");
+        if !addr.ip().to_canonical().is_loopback() {
+            log::warn!(
+                "{addr}: anyone who can reach this address learns the clients' names and what they do"
+            );
+        }
+    }
 }
