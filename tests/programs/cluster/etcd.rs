@@ -1,15 +1,44 @@
 //! An etcd on loopback.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "tests run on several threads, and some have to wait for others"
+)]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Condvar, Mutex, OnceLock};
 
 use support::bare::{PATIENCE, free_address};
 
 use crate::process::folder::Folder;
 use crate::process::{Process, Reading};
+
+/// The most that run at once. A machine with two processors cannot have more of them keep their times.
+const AT_ONCE: usize = 3;
+
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
+
+/// A place among those that run.
+struct Place;
+
+impl Place {
+    fn wait() -> Place {
+        let running = RUNNING.lock().expect("nobody panics with it");
+        *ENDED.wait_while(running, |running| *running >= AT_ONCE).expect("nobody panics with it") += 1;
+        Place
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *RUNNING.lock().expect("nobody panics with it") -= 1;
+        ENDED.notify_one();
+    }
+}
 
 pub(super) struct Etcd {
     folder: Folder,
@@ -20,6 +49,8 @@ pub(super) struct Etcd {
     /// Where clients and other members find each.
     addresses: Vec<[String; 2]>,
     members: Vec<Option<Process>>,
+    /// The last, so that it is free when they have ended.
+    _place: Place,
 }
 
 /// Whether there is one; said loudly where not.
@@ -57,7 +88,8 @@ impl Etcd {
         program()?;
         let addresses = (0..members).map(|_| [free_address(), free_address()]).collect();
         let options = options.iter().copied().map(str::to_owned).collect();
-        let mut etcd = Etcd { folder: Folder::new(), scheme, options, addresses, members: Vec::new() };
+        let (folder, members_yet, place) = (Folder::new(), Vec::new(), Place::wait());
+        let mut etcd = Etcd { folder, scheme, options, addresses, members: members_yet, _place: place };
         etcd.members = (0..members).map(|nth| Some(etcd.spawn(nth, "new"))).collect();
         for nth in 0..members {
             etcd.wait_for(nth);
