@@ -285,6 +285,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// pause. A wrapped connection keeps its wire, so TLS expects the same name.
     pub fn redirect(&mut self, now: Now, dial: DialId, target: Target) -> bool {
         let Some(dialed) = self.dials.get_mut(dial.0) else { return false };
+        if dialed.is_resolving {
+            // Its addresses are not waited for any more, so the next attempt there asks again.
+            self.lookups.remove(dialed.aim());
+        }
         let is_followed = dialed.redirect(target);
         if dialed.connection.is_none() && is_followed && !self.draining {
             (dialed.is_hurried, dialed.is_resolving) = (false, false);

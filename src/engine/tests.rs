@@ -630,6 +630,27 @@ fn a_connection_that_is_redirected_while_it_connects_goes_there_when_that_fails(
     assert_eq!(engine.sockets.dialed, [9, 8], "not hurried a second time");
 }
 
+/// The host never answers the first question.
+#[test]
+fn a_name_is_asked_for_again_after_a_redirect_that_came_while_it_was_looked_up() {
+    let mut engine = engine(DriverConfig::default());
+    let asks = |engine: &mut Engine<Fours, Pipes>| {
+        std::iter::from_fn(|| engine.poll_event())
+            .filter(|event| matches!(event, Event::Resolve { .. }))
+            .count()
+    };
+    let dial = engine.connect(NOW, Target::Name { host: "a".to_owned(), port: 9 });
+    assert_eq!(asks(&mut engine), 1);
+    assert!(engine.redirect(NOW, dial, target(1)));
+    pass(&mut engine, NOW);
+    assert_eq!(asks(&mut engine), 0);
+    assert_eq!(engine.sockets.dialed, [1]);
+    let mut later = NOW;
+    later.instant = engine.next_deadline().expect("a pause");
+    engine.finish_batch(later).expect("events were taken");
+    assert_eq!(asks(&mut engine), 1);
+}
+
 /// Two servers that send a client to each other.
 #[test]
 fn five_redirects_in_a_row_are_followed_and_then_a_pause() {

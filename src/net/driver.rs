@@ -484,7 +484,7 @@ impl<P: Protocol> Driver<P> {
     /// the protocol it is closed, and [`Event::Closed`] says [`CloseReason::Released`]. `None` if the
     /// connection was dialed, is being closed, or does not exist.
     ///
-    /// What the protocol knew of the connection is gone. So release a connection while there is nothing to
+    /// The protocol forgets all that it knew of it. So release a connection while there is nothing to
     /// lose, for example while its client [waits to be admitted](crate::protocol::turns::Joining::hello).
     ///
     /// [`CloseReason::Released`]: crate::protocol::CloseReason::Released
