@@ -97,9 +97,7 @@ class Process:
         return code
 
     def stop(self) -> None:
-        if self.child.poll() is None:
-            self.child.send_signal(signal.SIGCONT)
-            self.child.kill()
+        self.child.kill()  # Ends a stopped process too. Continued first, it could still read and count.
         self.child.wait()
         for stream in (self.child.stdin, self.child.stdout, self.child.stderr):
             if stream:
