@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::candidacy::{Candidacy, Outcome};
 use super::config::{EtcdConfig, EtcdError};
 use super::keys::Keys;
-use super::lease::Lease;
-use super::members::Members;
+use super::lease::{ASKED_IN_A_LEASE, Lease};
+use super::members::{ANSWER_WITHIN, Members};
 use super::message::{Claim, Trouble};
 use super::store::{EtcdStore, Fresh};
 use crate::net::now;
@@ -79,7 +79,8 @@ impl Candidate {
     ///
     /// When the settings make no sense.
     pub fn new(config: EtcdConfig, mut entropy: Entropy) -> Result<Candidate, EtcdError> {
-        let (keys, ttl, members) = (config.keys()?, config.ttl_seconds()?, Members::new(&config)?);
+        let (keys, ttl) = (config.keys()?, config.ttl_seconds()?);
+        let members = Members::new(&config, ANSWER_WITHIN)?;
         let mut id = [0; 16];
         entropy(&mut id);
         let id = u128::from_le_bytes(id);
@@ -127,11 +128,11 @@ impl Candidate {
 
     fn lead(&self, lease: i64, fence: i64) -> io::Result<EtcdStore> {
         // The settings were good when this was made.
-        let members = || Members::new(&self.config).map_err(io::Error::other);
+        let members = |within| Members::new(&self.config, within).map_err(io::Error::other);
         let ttl = Duration::from_secs(self.ttl);
-        let lease = Lease::keep(lease, self.since, ttl, members()?)?;
+        let lease = Lease::keep(lease, self.since, ttl, members(ttl / ASKED_IN_A_LEASE)?)?;
         let fresh = Fresh { epoch: self.fresh, is_wanted: self.wants_new_epoch };
-        Ok(EtcdStore::new(self.keys.clone(), fence, lease, members()?, fresh))
+        Ok(EtcdStore::new(self.keys.clone(), fence, lease, members(ANSWER_WITHIN)?, fresh))
     }
 }
 

@@ -12,7 +12,7 @@ use super::message::{self, Answer, Request, Trouble};
 
 /// Time for an answer. A leader that is lost is replaced in 1.5 to 3 s, and a member that has lost it does
 /// not answer meanwhile.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// The longest answer, in bytes: a page of entries.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -38,9 +38,10 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub(super) fn new(config: &EtcdConfig) -> Result<Members, EtcdError> {
+    /// Members that have `answer_within` for an answer before the next one is asked.
+    pub(super) fn new(config: &EtcdConfig, answer_within: Duration) -> Result<Members, EtcdError> {
         let agent = Agent::config_builder()
-            .timeout_global(Some(ANSWER_WITHIN))
+            .timeout_global(Some(answer_within))
             .http_status_as_error(false)
             .max_redirects(0)
             // A proxy of the environment is for the way out, and etcd is next door.
