@@ -24,18 +24,22 @@ fn r04_r08_four_workers_get_three_of_twelve_commands_each() {
                 worker
             })
             .collect();
-        // In the line framing a worker that is done early would get more than one that is late.
-        let are_held = framing == "line";
-        workers.iter().filter(|_| are_held).for_each(|worker| worker.signal("STOP"));
-        typist.types(&"dance\n".repeat(12));
-        if are_held {
+        let executes = |worker: &mut Process, times| {
+            out_times(worker, "[Executing] i am danceing watch me dance", times);
+        };
+        if framing == "raw" {
+            // Two commands that a worker reads at once are one, so each waits for the one before.
+            for nth in 0..12 {
+                typist.types("dance\n");
+                executes(&mut workers[nth % 4], nth / 4 + 1);
+            }
+        } else {
+            // A worker that is done early would get more than one that is late.
+            workers.iter().for_each(|worker| worker.signal("STOP"));
+            typist.types(&"dance\n".repeat(12));
             out(&mut boss, "Accepted as number 12");
             workers.iter().for_each(|worker| worker.signal("CONT"));
-        }
-        for worker in &mut workers {
-            out_times(worker, "[Executing] i am danceing watch me dance", 3);
-        }
-        if framing == "line" {
+            workers.iter_mut().for_each(|worker| executes(worker, 3));
             (1..=12).for_each(|n| out(&mut boss, &format!("Number {n} is done")));
         }
         drop(typist);
