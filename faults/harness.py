@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -153,3 +154,46 @@ def unescaped(data):
         return data[error.start:error.end + 8]
     found = re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", text)
     return found and text[found.start():found.end() + 8].encode()
+
+
+def chosen(names):
+    """Returns the rows with these names; all, if there are none."""
+    rows = [row for row in FAULTS if not names or row.name in names]
+    unknown = set(names) - {row.name for row in rows}
+    if unknown:
+        sys.exit(f"there is no row {', '.join(sorted(unknown))}: see --list")
+    return rows
+
+
+def show(rows):
+    for row in rows:
+        story = row.run.__doc__ or row.made
+        print(f"{row.name}\n    {' '.join(story.split())}")
+
+
+def run_all(rows, make_world):
+    """Prints the table, each row in a world of its own. Returns whether none failed."""
+    print("| fault | how it was made | expected | what happened | result |\n|---|---|---|---|---|", flush=True)
+    results = [judge(row, make_world) for row in rows]
+    counts = {result: results.count(result) for result in ("ok", "FAILED", "SKIPPED")}
+    print("\n" + ", ".join(f"{count} {result}" for result, count in counts.items()))
+    return not counts["FAILED"]
+
+
+def judge(row, make_world):
+    """Runs one row and prints its line."""
+    begin = time.monotonic()
+    try:
+        with make_world() as world:
+            happened = row.run(world)
+            world.check()
+        result = "ok"
+    except Failed as failure:
+        happened, result = str(failure), "FAILED"
+    except Skipped as why:
+        happened, result = f"SKIPPED: {why}", "SKIPPED"
+    except Exception as error:  # A row that stumbles has not seen the expected outcome.
+        happened, result = f"{type(error).__name__}: {error}", "FAILED"
+    cells = [row.name, row.made, row.expected, f"{happened} ({time.monotonic() - begin:.1f} s)", result]
+    print("| " + " | ".join(cell.replace("|", "/").replace("\n", " ") for cell in cells) + " |", flush=True)
+    return result

@@ -15,12 +15,12 @@ CLONE_NEWNET = 0x40000000
 class Peer:
     """A connection to a server. Every wait has a deadline."""
 
-    def __init__(self, addr, receive_buffer=None, namespace=None):
+    def __init__(self, addr, receive_buffer=None, namespace=None, patience=5):
         self.socket = within(namespace, socket.socket)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(5)
+        self.socket.settimeout(patience)
         self.socket.connect(addr)
         self.name = "%s:%d" % self.socket.getsockname()
         self.heard = b""
@@ -98,6 +98,23 @@ class Line(Peer):
         while b"\n" not in self.heard:
             expect(self.receive(deadline), f"the server closed, after {self.heard[-80:]!r}")
         line, _, self.heard = self.heard.partition(b"\n")
+        return line.decode()
+
+    def line_within(self, seconds, end):
+        """Returns the next line; nothing if none comes for so long. Raises `end` if the server has closed."""
+        self.socket.settimeout(seconds)
+        if b"\n" not in self.heard:
+            try:
+                data = self.socket.recv(65536)
+            except TimeoutError:
+                return None
+            if not data:
+                raise end
+            self.heard += data
+        line, end_of_line, rest = self.heard.partition(b"\n")
+        if not end_of_line:
+            return None
+        self.heard = rest
         return line.decode()
 
     def wait(self, word, seconds=5.0):
