@@ -1047,6 +1047,45 @@ fn a_ring_that_no_client_joined_can_be_forgotten_and_is_never_deserted() {
 }
 
 #[test]
+fn a_restored_ring_takes_no_more_seats_than_there_is_room_for() {
+    let (table, seats) = Table::seated(rules(|_| {}), [1, 1, 1]);
+    let value = table.scheduler.value_of(table.now, table.ring).expect("it has seats");
+    let orders = seats.map(|seat| (table.scheduler.order_of(seat).expect("it has a seat"), ()));
+    let restored = |max_seats, last_place| {
+        let config = SchedulerConfig { max_seats, ..SchedulerConfig::default() };
+        let mut scheduler = Scheduler::new(config).expect("rules that make sense");
+        let value = RingValue { last_place, ..value.clone() };
+        scheduler.restore(table.now, &value, orders, Duration::ZERO).map(|made| made.is_some())
+    };
+    assert_eq!(restored(3, value.last_place), Ok(true));
+    assert_eq!(restored(2, value.last_place), Err(JoinError::SeatsFull));
+    let highest = (1 << 40) - 1;
+    assert_eq!(restored(3, highest), Ok(true));
+    assert_eq!(restored(3, highest + 1), Err(JoinError::SeatsFull));
+}
+
+#[test]
+fn the_digest_depends_on_the_time_that_is_left() {
+    let (mut table, [_, ann]) = Table::seated(rules(|_| {}), [1, 1]);
+    let later = |table: &Table| table.scheduler.digest(table.now + secs(1));
+    assert_ne!(later(&table), table.scheduler.digest(table.now), "of the turn");
+    table.scheduler.pause(table.now, table.ring).expect("a ring");
+    assert_eq!(later(&table), table.scheduler.digest(table.now));
+    table.drop(ann);
+    assert_ne!(later(&table), table.scheduler.digest(table.now), "of a seat that is away");
+}
+
+#[test]
+fn seats_that_wait_are_counted_without_those_that_are_away() {
+    let (mut table, [_, ann, bob]) = Table::seated(rules(|_| {}), [1, 1, 1]);
+    assert_eq!(table.scheduler.waiting(table.ring), 2);
+    table.drop(bob);
+    assert_eq!(table.scheduler.waiting(table.ring), 1);
+    table.leave(ann);
+    assert_eq!(table.scheduler.waiting(table.ring), 0);
+}
+
+#[test]
 fn endless_times_cause_no_panic() {
     let endless = rules(|rules| {
         (rules.turn_deadline, rules.seat_grace, rules.turn_grace) =
