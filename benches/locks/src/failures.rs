@@ -50,8 +50,8 @@ fn row(contender: &Contender) -> Result<String> {
 
 /// A client that holds the lock, and one that has asked for it.
 fn waiting(contender: &Contender, lock: &str) -> Result<(Box<dyn Lock>, Box<dyn Lock>)> {
-    let mut holder = contender.connect(lock, 0)?;
-    let mut next = contender.connect(lock, 1)?;
+    let mut holder = contender.connect(lock, 0, 2)?;
+    let mut next = contender.connect(lock, 1, 2)?;
     holder.ask()?;
     holder.wait()?;
     next.ask()?;

@@ -31,42 +31,40 @@ struct Figures {
 
 pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
     let mut figures: Vec<[Figures; CASES.len()]> = contenders.iter().map(|_| Default::default()).collect();
-    let mut echoes = Vec::new();
+    let mut echoes: [Vec<f64>; CASES.len()] = Default::default();
     for round in 0..options.rounds {
-        let echo = null_echo()?;
-        echoes.push(echo.as_secs_f64() * 1e6);
+        for (echoes, (_, hold, share)) in echoes.iter_mut().zip(CASES) {
+            echoes.push(null_echo(hold, 4 * options.turns / share)?.as_secs_f64());
+        }
         for (of, contender) in figures.iter_mut().zip(contenders) {
-            for (figures, (clients, hold, share)) in of.iter_mut().zip(CASES) {
+            for ((figures, (clients, hold, share)), echoes) in of.iter_mut().zip(CASES).zip(&echoes) {
                 let lock = format!("queue{round}-{clients}");
                 let played = play(contender, &lock, clients, hold, (options.turns / share).max(8))?;
                 figures.turns += played.times.len();
                 figures.overtakings += played.overtakings;
-                figures.ratios.push(median(&played.times).as_secs_f64() / echo.as_secs_f64());
+                figures.ratios.push(median(&played.times).as_secs_f64() / echoes[round]);
                 figures.times.extend(played.times);
             }
         }
     }
-    let [middle, low, high] = spread(echoes);
     println!("## The hand-over of one lock\n");
-    println!("p50 relative to a null echo, which takes {middle:.0} µs ({low:.0} to {high:.0}).\n");
+    let words = echoes.iter().zip(CASES).skip(1).map(|(echoes, (_, hold, _))| {
+        let [middle, low, high] = spread(echoes.iter().map(|seconds| seconds * 1e6));
+        format!("{middle:.0} µs ({low:.0} to {high:.0}) with {hold:?} between two")
+    });
+    println!("p50 relative to a null echo: {}.\n", words.collect::<Vec<_>>().join(", "));
     let head = CASES.map(|(clients, hold, _)| match hold {
         Duration::ZERO => format!("{clients} clients: p50 by echo | p99 ms | overtaken"),
-        hold => format!("{clients} that hold it for {hold:?}: p50 ms | overtaken"),
+        hold => format!("{clients} that hold it for {hold:?}: p50 by echo | p99 ms | overtaken"),
     });
     print_rows(&head.join(" | "), contenders, |nth| {
-        let cells = figures[nth].iter().zip(CASES).map(|(figures, (_, hold, _))| {
+        let cells = figures[nth].iter().map(|figures| {
             let [ratio, low, high] = spread(figures.ratios.iter().copied());
             let mut times = figures.times.clone();
             times.sort();
-            let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-            let overtaken = format!("{:.1} %", 100.0 * figures.overtakings as f64 / figures.turns as f64);
-            match hold {
-                Duration::ZERO => {
-                    let p99 = milliseconds(times[times.len() * 99 / 100]);
-                    format!("{ratio:.1} ({low:.1} to {high:.1}) | {p99:.1} | {overtaken}")
-                }
-                _ => format!("{:.2} | {overtaken}", milliseconds(median(&times))),
-            }
+            let p99 = times[times.len() * 99 / 100].as_secs_f64() * 1e3;
+            let overtaken = 100.0 * figures.overtakings as f64 / figures.turns as f64;
+            format!("{ratio:.1} ({low:.1} to {high:.1}) | {p99:.1} | {overtaken:.1} %")
         });
         cells.collect::<Vec<_>>().join(" | ")
     });
@@ -95,7 +93,7 @@ struct Played {
 }
 
 fn play(contender: &Contender, lock: &str, clients: usize, hold: Duration, turns: usize) -> Result<Played> {
-    let locks = (0..clients).map(|nth| contender.connect(lock, nth)).collect::<Result<Vec<_>>>()?;
+    let locks = (0..clients).map(|nth| contender.connect(lock, nth, clients)).collect::<Result<Vec<_>>>()?;
     let ledger = Mutex::new(Ledger {
         asked: vec![None; clients],
         given: None,
@@ -142,9 +140,8 @@ fn take_turns(nth: usize, mut lock: Box<dyn Lock>, hold: Duration, ledger: &Mute
     }
 }
 
-/// Returns the median time of one byte to a thread and back, over sockets.
-fn null_echo() -> Result<Duration> {
-    const ECHOES: usize = 2_000;
+/// Returns the median time of one byte to a thread and back, over sockets, with a pause before each.
+fn null_echo(pause: Duration, echoes: usize) -> Result<Duration> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut client = TcpStream::connect(listener.local_addr()?)?;
     let (mut server, _) = listener.accept()?;
@@ -154,8 +151,11 @@ fn null_echo() -> Result<Duration> {
         let mut byte = [0];
         while server.read_exact(&mut byte).and_then(|()| server.write_all(&byte)).is_ok() {}
     });
-    let mut times = Vec::with_capacity(ECHOES);
-    for _ in 0..ECHOES {
+    let mut times = Vec::with_capacity(echoes);
+    for _ in 0..echoes {
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
         let begin = Instant::now();
         client.write_all(b"x")?;
         client.read_exact(&mut [0])?;

@@ -2,7 +2,8 @@
 //! its documentation says. All are compared in one run on one machine.
 //!
 //! A server that is not installed is left out, and that is said: `apt-get install redis-server postgresql
-//! etcd-server zookeeper`. `cargo bench -p locks -- --help` lists the options. Linux only.
+//! etcd-server zookeeper`, `npm install --prefix benches/locks/node`. `cargo bench -p locks -- --help` lists
+//! the options. Linux only.
 
 // contenders/    the servers, and how a client takes and gives their locks
 // daemon.rs      a server's process
@@ -25,7 +26,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use argh::FromArgs;
 
-use contenders::Contender;
+use contenders::{Contender, Group};
 
 /// Compares what lets clients act one at a time.
 #[derive(FromArgs)]
@@ -105,9 +106,14 @@ pub fn spread(figures: impl IntoIterator<Item = f64>) -> [f64; 3] {
 pub fn print_rows(head: &str, contenders: &[Contender], cells: impl Fn(usize) -> String) {
     let columns = head.matches('|').count() + 1;
     println!("| | {head} |\n|---|{}", "---:|".repeat(columns));
-    for (group, is_durable) in [("in memory", false), ("on the disk before the lock moves", true)] {
-        println!("| **{group}** |{}", " |".repeat(columns));
-        for (nth, contender) in contenders.iter().enumerate().filter(|(_, of)| of.is_durable == is_durable) {
+    let groups = [
+        ("in memory", Group::Memory),
+        ("on the disk before the lock moves", Group::Disk),
+        ("frameworks for games, in memory", Group::Games),
+    ];
+    for (name, group) in groups {
+        println!("| **{name}** |{}", " |".repeat(columns));
+        for (nth, contender) in contenders.iter().enumerate().filter(|(_, of)| of.group == group) {
             println!("| {} | {} |", contender.name, cells(nth));
         }
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::contenders::Contender;
+use crate::contenders::{Contender, Group};
 use crate::print_rows;
 
-const WAITING: usize = 1_000;
+const CLIENTS: usize = 1_000;
 
 pub fn run(contenders: &[Contender]) -> Result<()> {
-    println!("## The memory of a client that waits, with {WAITING} of them\n");
+    println!("## The memory of a client that waits, with {CLIENTS} of them\n");
     let figures = contenders.iter().map(per_client).collect::<Result<Vec<_>>>()?;
     print_rows("kB", contenders, |nth| match figures[nth] {
         Some(bytes) => format!("{:.1}", bytes / 1e3),
@@ -24,18 +24,20 @@ fn per_client(contender: &Contender) -> Result<Option<f64>> {
     if !contender.queues {
         return Ok(None);
     }
-    let mut holder = contender.connect("memory", 0)?;
-    holder.ask()?;
-    holder.wait()?;
+    // No game has a thousand players.
+    let each = if contender.group == Group::Games { 2 } else { CLIENTS };
     let before = contender.daemon.memory();
-    let mut waiting = Vec::with_capacity(WAITING);
-    for nth in 1..=WAITING {
-        let mut lock = contender.connect("memory", nth)?;
+    let mut clients = Vec::with_capacity(CLIENTS);
+    for nth in 0..CLIENTS {
+        let mut lock = contender.connect(&format!("memory{}", nth / each), nth % each, each)?;
         lock.ask()?;
-        waiting.push(lock);
+        if nth % each == 0 {
+            lock.wait()?;
+        }
+        clients.push(lock);
     }
     // Until the server has read what they ask.
     thread::sleep(Duration::from_millis(500));
     let after = contender.daemon.memory();
-    Ok(Some(after.saturating_sub(before) as f64 / WAITING as f64))
+    Ok(Some(after.saturating_sub(before) as f64 / CLIENTS as f64))
 }

@@ -36,7 +36,7 @@ pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
 
 fn rate(contender: &Contender, clients: usize, each: usize, round: usize) -> Result<f64> {
     let name = |nth: usize| format!("rate{round}-{clients}-{nth}");
-    let locks = (0..clients).map(|nth| contender.connect(&name(nth), 0));
+    let locks = (0..clients).map(|nth| contender.connect(&name(nth), 0, 1));
     let locks = locks.collect::<Result<Vec<_>>>()?;
     let begin = Instant::now();
     thread::scope(|scope| {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::{Lines, Lock};
+use super::{Client, Lines, Lock};
 use crate::DEADLINE;
 use crate::daemon::{self, Daemon};
 
@@ -44,7 +44,7 @@ struct Session {
     key: Option<String>,
 }
 
-pub fn connect(addr: SocketAddr, lock: &str, nth: usize) -> Result<Box<dyn Lock>> {
+pub fn connect(addr: SocketAddr, &Client { lock, nth, .. }: &Client<'_>) -> Result<Box<dyn Lock>> {
     let mut session = Session {
         lines: Lines::to(addr)?,
         lock: BASE64_STANDARD.encode(lock),

@@ -1,6 +1,7 @@
 //! The servers, and clients that take and give a lock of theirs.
 
 pub mod etcd;
+pub mod node;
 pub mod postgres;
 pub mod redis;
 pub mod taketurns;
@@ -28,8 +29,25 @@ pub trait Lock: Send {
     fn give(&mut self) -> Result<bool>;
 }
 
-/// Connects the `nth` client of the lock with this name.
-pub type Connect = fn(SocketAddr, lock: &str, nth: usize) -> Result<Box<dyn Lock>>;
+/// The `nth` client of a lock, `of` so many.
+pub struct Client<'a> {
+    pub lock: &'a str,
+    pub nth: usize,
+    pub of: usize,
+}
+
+/// Connects a client.
+pub type Connect = fn(SocketAddr, &Client<'_>) -> Result<Box<dyn Lock>>;
+
+/// Servers that are compared with each other only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    Memory,
+    /// The lock moves only once that is on the disk.
+    Disk,
+    /// Frameworks for games, of Node.js.
+    Games,
+}
 
 /// A way to let clients act one at a time.
 pub struct Contender {
@@ -39,25 +57,25 @@ pub struct Contender {
     /// Whether clients wait at the server, so that those can be counted that do. The others ask again and
     /// again.
     pub queues: bool,
-    /// Whether the lock moves only once that is on the disk.
-    pub is_durable: bool,
+    pub group: Group,
 }
 
 impl Contender {
-    pub fn connect(&self, lock: &str, nth: usize) -> Result<Box<dyn Lock>> {
+    pub fn connect(&self, lock: &str, nth: usize, of: usize) -> Result<Box<dyn Lock>> {
         // Two contenders may be one server.
         let letters: String = self.name.chars().filter(char::is_ascii_alphanumeric).collect();
-        (self.connect)(self.daemon.addr, &format!("{lock}-{letters}"), nth)
+        let lock = format!("{lock}-{letters}");
+        (self.connect)(self.daemon.addr, &Client { lock: &lock, nth, of })
     }
 }
 
 /// Starts all servers that there are.
 pub fn start(dir: &Path) -> Result<Vec<Contender>> {
     let mut contenders = Vec::new();
-    let mut add = |name, daemon: &Option<Rc<Daemon>>, connect, queues, is_durable| {
+    let mut add = |name, daemon: &Option<Rc<Daemon>>, connect, queues, group| {
         if let Some(daemon) = daemon {
             let daemon = Rc::clone(daemon);
-            contenders.push(Contender { name, daemon, connect, queues, is_durable });
+            contenders.push(Contender { name, daemon, connect, queues, group });
         }
     };
     let of = |name: &str, started: Result<Option<Daemon>>| -> Result<Option<Rc<Daemon>>> {
@@ -70,23 +88,28 @@ pub fn start(dir: &Path) -> Result<Vec<Contender>> {
     let ours = of("taketurns", taketurns::start().map(Some))?;
     let redis = of("redis-server", redis::start(&dir.join("redis"), false))?;
     let postgres = of("postgresql", postgres::start(&dir.join("postgres")))?;
-    add("taketurns", &ours, taketurns::connect as Connect, true, false);
-    add("Redis, a list with one baton", &redis, redis::connect_to_baton, true, false);
-    add("Redis, the lock of its documentation", &redis, redis::connect_to_lock, false, false);
-    add("PostgreSQL, an advisory lock", &postgres, postgres::connect_to_advisory, true, false);
+    add("taketurns", &ours, taketurns::connect as Connect, true, Group::Memory);
+    add("Redis, a list with one baton", &redis, redis::connect_to_baton, true, Group::Memory);
+    add("Redis, the lock of its documentation", &redis, redis::connect_to_lock, false, Group::Memory);
+    add("PostgreSQL, an advisory lock", &postgres, postgres::connect_to_advisory, true, Group::Memory);
     let kept = of("taketurns", taketurns::start_with_journal(&dir.join("turns")).map(Some))?;
     let synced = of("redis-server", redis::start(&dir.join("redis-synced"), true))?;
     let etcd = of("etcd-server", etcd::start(&dir.join("etcd"), 1))?;
     let cluster = of("etcd-server", etcd::start(&dir.join("cluster"), 3))?;
     let over = of("etcd-server", taketurns::start_over(etcd::start(&dir.join("over"), 3)?))?;
     let zookeeper = of("zookeeper", zookeeper::start(&dir.join("zookeeper")))?;
-    add("taketurns with a journal", &kept, taketurns::connect, true, true);
-    add("Redis, its lock, `appendfsync always`", &synced, redis::connect_to_lock, false, true);
-    add("PostgreSQL, a row", &postgres, postgres::connect_to_row, false, true);
-    add("etcd, its lock service, one member", &etcd, etcd::connect, true, true);
-    add("taketurns over an etcd of three members", &over, taketurns::connect, true, true);
-    add("etcd, its lock service, three members", &cluster, etcd::connect, true, true);
-    add("ZooKeeper, its lock recipe, one server", &zookeeper, zookeeper::connect, true, true);
+    add("taketurns with a journal", &kept, taketurns::connect, true, Group::Disk);
+    add("Redis, its lock, `appendfsync always`", &synced, redis::connect_to_lock, false, Group::Disk);
+    add("PostgreSQL, a row", &postgres, postgres::connect_to_row, false, Group::Disk);
+    add("etcd, its lock service, one member", &etcd, etcd::connect, true, Group::Disk);
+    add("taketurns over an etcd of three members", &over, taketurns::connect, true, Group::Disk);
+    add("etcd, its lock service, three members", &cluster, etcd::connect, true, Group::Disk);
+    add("ZooKeeper, its lock recipe, one server", &zookeeper, zookeeper::connect, true, Group::Disk);
+    let socket_io =
+        of("node, or what it needs: npm install --prefix benches/locks/node", node::start("socket_io.cjs"))?;
+    let boardgame_io = of("boardgame.io", node::start("boardgame_io.cjs"))?;
+    add("socket.io, a queue and a timer", &socket_io, node::connect_to_socket_io, true, Group::Games);
+    add("boardgame.io, a move each", &boardgame_io, node::connect_to_boardgame_io, true, Group::Games);
     Ok(contenders)
 }
 

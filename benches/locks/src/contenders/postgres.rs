@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Lock, connected};
+use super::{Client, Lock, connected};
 use crate::PATIENCE;
 use crate::daemon::{self, Daemon};
 
@@ -138,7 +138,7 @@ struct Advisory {
     lock: String,
 }
 
-pub fn connect_to_advisory(addr: SocketAddr, lock: &str, _: usize) -> Result<Box<dyn Lock>> {
+pub fn connect_to_advisory(addr: SocketAddr, &Client { lock, .. }: &Client<'_>) -> Result<Box<dyn Lock>> {
     Ok(Box::new(Advisory { session: Session::start(addr)?, lock: lock.to_owned() }))
 }
 
@@ -167,7 +167,7 @@ struct Row {
 const ASKS_EVERY: Duration = Duration::from_millis(100);
 
 /// The first client inserts the row.
-pub fn connect_to_row(addr: SocketAddr, lock: &str, nth: usize) -> Result<Box<dyn Lock>> {
+pub fn connect_to_row(addr: SocketAddr, &Client { lock, nth, .. }: &Client<'_>) -> Result<Box<dyn Lock>> {
     let mut session = Session::start(addr)?;
     if nth == 0 {
         session.run(&format!("INSERT INTO locks VALUES ('{lock}', NULL)"))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Lines, Lock};
+use super::{Client, Lines, Lock};
 use crate::DEADLINE;
 use crate::daemon::{self, Daemon};
 
@@ -40,7 +40,7 @@ struct Baton {
 }
 
 /// The first client puts the baton there.
-pub fn connect_to_baton(addr: SocketAddr, lock: &str, nth: usize) -> Result<Box<dyn Lock>> {
+pub fn connect_to_baton(addr: SocketAddr, &Client { lock, nth, .. }: &Client<'_>) -> Result<Box<dyn Lock>> {
     let mut lines = Lines::to(addr)?;
     let give = command(&["RPUSH", lock, "baton"]);
     if nth == 0 {
@@ -78,7 +78,7 @@ struct Documented {
 }
 
 /// A value of one's own, a time to live, and released only by its owner.
-pub fn connect_to_lock(addr: SocketAddr, lock: &str, nth: usize) -> Result<Box<dyn Lock>> {
+pub fn connect_to_lock(addr: SocketAddr, &Client { lock, nth, .. }: &Client<'_>) -> Result<Box<dyn Lock>> {
     const GIVE: &str =
         "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end";
     let owner = format!("client{nth}");

@@ -14,7 +14,7 @@ use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 use taketurns::session::Epoch;
 use taketurns::store::Store;
 
-use super::{Lines, Lock};
+use super::{Client, Lines, Lock};
 use crate::daemon::Daemon;
 use crate::{DEADLINE, Options, PATIENCE};
 
@@ -86,7 +86,7 @@ fn elected(members: &str) -> Result<EtcdStore> {
 
 struct Ours(Lines);
 
-pub fn connect(addr: SocketAddr, lock: &str, nth: usize) -> Result<Box<dyn Lock>> {
+pub fn connect(addr: SocketAddr, &Client { lock, nth, .. }: &Client<'_>) -> Result<Box<dyn Lock>> {
     let mut lines = Lines::to(addr)?;
     lines.say(&format!("JOIN client{nth} ring={lock} demand=ask\n"))?;
     while !lines.hear()?.starts_with("WELCOME ") {}

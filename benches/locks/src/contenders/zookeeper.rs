@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Lock, connected};
+use super::{Client, Lock, connected};
 use crate::DEADLINE;
 use crate::daemon::{self, Daemon};
 
@@ -58,7 +58,7 @@ struct Session {
     xid: i32,
 }
 
-pub fn connect(addr: SocketAddr, lock: &str, nth: usize) -> Result<Box<dyn Lock>> {
+pub fn connect(addr: SocketAddr, &Client { lock, nth, .. }: &Client<'_>) -> Result<Box<dyn Lock>> {
     // The first client sends no pings where it will fail.
     let is_failing = lock.starts_with("dead") && nth == 0;
     let time = if is_failing { i32::try_from(DEADLINE.as_millis())? } else { SESSION_MS };
