@@ -1047,6 +1047,27 @@ fn a_ring_that_no_client_joined_can_be_forgotten_and_is_never_deserted() {
 }
 
 #[test]
+fn a_scheduler_has_no_more_rings_and_seats_than_it_was_made_for() {
+    let config = SchedulerConfig { max_seats: 3, max_rings: 2, ..SchedulerConfig::default() };
+    let mut scheduler = Scheduler::new(config).expect("rules that make sense");
+    let mut make_ring = |rules| scheduler.make_ring(Instant::ORIGIN, rules);
+    let small = make_ring(Rules { min_seats: 1, seats_max: Some(1), ..Rules::default() }).expect("room");
+    let ring = make_ring(Rules::default()).expect("room");
+    assert_eq!(make_ring(Rules::default()), Err(JoinError::RingsFull));
+    let mut join = |ring| {
+        let joined = scheduler.join(Instant::ORIGIN, ring, Weight::ONE, Demand::Always, ());
+        joined.map(|(seat, _)| seat)
+    };
+    join(small).expect("room");
+    assert_eq!(join(small), Err(JoinError::RingFull));
+    let seat = join(ring).expect("room");
+    join(ring).expect("room");
+    assert_eq!(join(ring), Err(JoinError::SeatsFull));
+    assert!(scheduler.retire(Instant::ORIGIN, seat).is_some());
+    assert_eq!(scheduler.may_join(ring), Ok(()));
+}
+
+#[test]
 fn a_restored_ring_takes_no_more_seats_than_there_is_room_for() {
     let (table, seats) = Table::seated(rules(|_| {}), [1, 1, 1]);
     let value = table.scheduler.value_of(table.now, table.ring).expect("it has seats");
