@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::contenders::{Contender, Lock};
+use crate::contenders::{Client, Contender, Lock};
 use crate::{DEADLINE, print_rows};
 
 /// After this, the next client is said to wait for ever.
@@ -50,8 +50,8 @@ fn row(contender: &Contender) -> Result<String> {
 
 /// A client that holds the lock, and one that has asked for it.
 fn waiting(contender: &Contender, lock: &str) -> Result<(Box<dyn Lock>, Box<dyn Lock>)> {
-    let mut holder = contender.connect(lock, 0, 2)?;
-    let mut next = contender.connect(lock, 1, 2)?;
+    let client = |nth| Client { lock, nth, of: 2, always: false };
+    let (mut holder, mut next) = (contender.connect(client(0))?, contender.connect(client(1))?);
     holder.ask()?;
     holder.wait()?;
     next.ask()?;

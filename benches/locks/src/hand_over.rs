@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::contenders::{Contender, Lock};
+use crate::contenders::{Client, Contender, Lock};
 use crate::{Options, print_rows, spread};
 
 /// Numbers of clients, how long each holds the lock, and the share of the turns of `--turns` that are played.
@@ -93,7 +93,8 @@ struct Played {
 }
 
 fn play(contender: &Contender, lock: &str, clients: usize, hold: Duration, turns: usize) -> Result<Played> {
-    let locks = (0..clients).map(|nth| contender.connect(lock, nth, clients)).collect::<Result<Vec<_>>>()?;
+    let client = |nth| Client { lock, nth, of: clients, always: false };
+    let locks = (0..clients).map(|nth| contender.connect(client(nth))).collect::<Result<Vec<_>>>()?;
     let ledger = Mutex::new(Ledger {
         asked: vec![None; clients],
         given: None,

@@ -9,7 +9,7 @@
 // daemon.rs      a server's process
 // hand_over.rs   many clients that want the same lock
 // failures.rs    a holder that is killed, or stopped
-// rate.rs        clients that have a lock each
+// rate.rs        clients and pairs that have a lock each
 // memory.rs      clients that wait
 
 mod contenders;

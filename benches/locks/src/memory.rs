@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::contenders::{Contender, Group};
+use crate::contenders::{Client, Contender, Group};
 use crate::print_rows;
 
 const CLIENTS: usize = 1_000;
@@ -29,7 +29,9 @@ fn per_client(contender: &Contender) -> Result<Option<f64>> {
     let before = contender.daemon.memory();
     let mut clients = Vec::with_capacity(CLIENTS);
     for nth in 0..CLIENTS {
-        let mut lock = contender.connect(&format!("memory{}", nth / each), nth % each, each)?;
+        let lock = format!("memory{}", nth / each);
+        let client = Client { lock: &lock, nth: nth % each, of: each, always: false };
+        let mut lock = contender.connect(client)?;
         lock.ask()?;
         if nth % each == 0 {
             lock.wait()?;

@@ -1,29 +1,36 @@
-//! Locks taken and given a second, by clients that have one each: no other client wants it.
+//! Locks taken and given a second: by clients that have one each, which no other one wants, and by pairs that
+//! hand one over.
 
 use std::thread;
 use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::contenders::{Contender, Lock};
+use crate::contenders::{Client, Contender, Lock};
 use crate::{Options, print_rows, spread};
 
-/// Numbers of simultaneous clients, each with a lock of its own.
-const CLIENTS: [usize; 3] = [1, 16, 256];
+/// Numbers of locks.
+const LOCKS: [usize; 3] = [1, 16, 256];
 
 pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
     println!("## Locks taken and given a second, by clients that have one each\n");
-    let mut rates = vec![vec![Vec::new(); CLIENTS.len()]; contenders.len()];
+    compare(options, contenders, 1)?;
+    println!("## Hand-overs a second, by two clients of each lock that always want it\n");
+    compare(options, contenders, 2)
+}
+
+fn compare(options: &Options, contenders: &[Contender], clients: usize) -> Result<()> {
+    let mut rates = vec![vec![Vec::new(); LOCKS.len()]; contenders.len()];
     for round in 0..options.rounds {
         for (of, contender) in rates.iter_mut().zip(contenders) {
-            for (rates, &clients) in of.iter_mut().zip(&CLIENTS) {
+            for (rates, &locks) in of.iter_mut().zip(&LOCKS) {
                 // As many in all with more of them.
-                let each = (8 * options.turns / clients).min(options.turns / 2);
-                rates.push(rate(contender, clients, each, round)?);
+                let each = (8 * options.turns / locks).min(options.turns / 2) / clients;
+                rates.push(rate(contender, locks, clients, each, round)?);
             }
         }
     }
-    let head = CLIENTS.map(|clients| format!("{clients} clients")).join(" | ");
+    let head = LOCKS.map(|locks| format!("{locks} locks")).join(" | ");
     print_rows(&head, contenders, |nth| {
         let cells = rates[nth].iter().map(|rates| {
             let [middle, low, high] = spread(rates.iter().copied());
@@ -34,10 +41,12 @@ pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
     Ok(())
 }
 
-fn rate(contender: &Contender, clients: usize, each: usize, round: usize) -> Result<f64> {
-    let name = |nth: usize| format!("rate{round}-{clients}-{nth}");
-    let locks = (0..clients).map(|nth| contender.connect(&name(nth), 0, 1));
-    let locks = locks.collect::<Result<Vec<_>>>()?;
+fn rate(contender: &Contender, locks: usize, clients: usize, each: usize, round: usize) -> Result<f64> {
+    let connect = |nth: usize| {
+        let lock = format!("rate{round}-{locks}-{clients}-{}", nth / clients);
+        contender.connect(Client { lock: &lock, nth: nth % clients, of: clients, always: clients > 1 })
+    };
+    let all = (0..locks * clients).map(connect).collect::<Result<Vec<_>>>()?;
     let begin = Instant::now();
     thread::scope(|scope| {
         let play = |mut lock: Box<dyn Lock>| {
@@ -49,8 +58,8 @@ fn rate(contender: &Contender, clients: usize, each: usize, round: usize) -> Res
                 })
             }
         };
-        let threads: Vec<_> = locks.into_iter().map(|lock| scope.spawn(play(lock))).collect();
+        let threads: Vec<_> = all.into_iter().map(|lock| scope.spawn(play(lock))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
     })?;
-    Ok((clients * each) as f64 / begin.elapsed().as_secs_f64())
+    Ok((locks * clients * each) as f64 / begin.elapsed().as_secs_f64())
 }

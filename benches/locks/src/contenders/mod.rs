@@ -34,6 +34,8 @@ pub struct Client<'a> {
     pub lock: &'a str,
     pub nth: usize,
     pub of: usize,
+    /// Whether it always wants the lock, so that a server may do without being asked.
+    pub always: bool,
 }
 
 /// Connects a client.
@@ -61,11 +63,11 @@ pub struct Contender {
 }
 
 impl Contender {
-    pub fn connect(&self, lock: &str, nth: usize, of: usize) -> Result<Box<dyn Lock>> {
+    pub fn connect(&self, client: Client<'_>) -> Result<Box<dyn Lock>> {
         // Two contenders may be one server.
         let letters: String = self.name.chars().filter(char::is_ascii_alphanumeric).collect();
-        let lock = format!("{lock}-{letters}");
-        (self.connect)(self.daemon.addr, &Client { lock: &lock, nth, of })
+        let lock = format!("{}-{letters}", client.lock);
+        (self.connect)(self.daemon.addr, &Client { lock: &lock, ..client })
     }
 }
 

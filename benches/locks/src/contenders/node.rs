@@ -116,7 +116,7 @@ struct Player {
 }
 
 pub fn connect_to_boardgame_io(addr: SocketAddr, client: &Client<'_>) -> Result<Box<dyn Lock>> {
-    let &Client { lock, nth, of } = client;
+    let &Client { lock, nth, of, .. } = client;
     let (socket, id) = (Socket::to(addr, "/turns,")?, nth.to_string());
     let mut player = Player { socket, game: lock.to_owned(), id, state: 0, current: String::new() };
     player.socket.emit(&json!(["sync", lock, player.id, null, of]))?;
