@@ -1,13 +1,14 @@
 //! Many clients that want the same lock: the time from when one gives it until another one has it, and
 //! whether that is the one that asked first.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::contenders::{Client, Contender, Lock};
 use crate::{Options, print_rows, spread};
@@ -27,6 +28,7 @@ struct Figures {
     times: Vec<Duration>,
     turns: usize,
     overtakings: usize,
+    bytes: u64,
 }
 
 pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
@@ -42,6 +44,7 @@ pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
                 let played = play(contender, &lock, clients, hold, (options.turns / share).max(8))?;
                 figures.turns += played.times.len();
                 figures.overtakings += played.overtakings;
+                figures.bytes += played.bytes;
                 figures.ratios.push(median(&played.times).as_secs_f64() / echoes[round]);
                 figures.times.extend(played.times);
             }
@@ -52,10 +55,11 @@ pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
         let [middle, low, high] = spread(echoes.iter().map(|seconds| seconds * 1e6));
         format!("{middle:.0} µs ({low:.0} to {high:.0}) with {hold:?} between two")
     });
-    println!("p50 relative to a null echo: {}.\n", words.collect::<Vec<_>>().join(", "));
+    println!("p50 relative to a null echo: {}.", words.collect::<Vec<_>>().join(", "));
+    println!("Bytes are all that loopback carries for a hand-over, with the headers of TCP and IP.\n");
     let head = CASES.map(|(clients, hold, _)| match hold {
-        Duration::ZERO => format!("{clients} clients: p50 by echo | p99 ms | overtaken"),
-        hold => format!("{clients} that hold it for {hold:?}: p50 by echo | p99 ms | overtaken"),
+        Duration::ZERO => format!("{clients} clients: p50 by echo | p99 ms | bytes | overtaken"),
+        hold => format!("{clients} that hold it for {hold:?}: p50 by echo | p99 ms | bytes | overtaken"),
     });
     print_rows(&head.join(" | "), contenders, |nth| {
         let cells = figures[nth].iter().map(|figures| {
@@ -64,7 +68,8 @@ pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
             times.sort();
             let p99 = times[times.len() * 99 / 100].as_secs_f64() * 1e3;
             let overtaken = 100.0 * figures.overtakings as f64 / figures.turns as f64;
-            format!("{ratio:.1} ({low:.1} to {high:.1}) | {p99:.1} | {overtaken:.1} %")
+            let bytes = figures.bytes / figures.turns as u64;
+            format!("{ratio:.1} ({low:.1} to {high:.1}) | {p99:.1} | {bytes} | {overtaken:.1} %")
         });
         cells.collect::<Vec<_>>().join(" | ")
     });
@@ -90,6 +95,8 @@ struct Ledger {
 struct Played {
     times: Vec<Duration>,
     overtakings: usize,
+    /// All that was sent over loopback, with the headers of TCP and IP.
+    bytes: u64,
 }
 
 fn play(contender: &Contender, lock: &str, clients: usize, hold: Duration, turns: usize) -> Result<Played> {
@@ -101,6 +108,7 @@ fn play(contender: &Contender, lock: &str, clients: usize, hold: Duration, turns
         left: turns,
         played: Played::default(),
     });
+    let before = loopback_bytes()?;
     thread::scope(|scope| {
         let ledger = &ledger;
         let threads = locks.into_iter().enumerate();
@@ -108,7 +116,17 @@ fn play(contender: &Contender, lock: &str, clients: usize, hold: Duration, turns
             threads.map(|(nth, lock)| scope.spawn(move || take_turns(nth, lock, hold, ledger))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
     })?;
-    Ok(ledger.into_inner().expect("no panic").played)
+    let mut played = ledger.into_inner().expect("no panic").played;
+    played.bytes = loopback_bytes()? - before;
+    Ok(played)
+}
+
+/// Returns how many bytes loopback has carried so far.
+fn loopback_bytes() -> Result<u64> {
+    let devices = fs::read_to_string("/proc/net/dev")?;
+    let loopback = devices.lines().find_map(|line| line.trim_start().strip_prefix("lo:"));
+    let bytes = loopback.and_then(|fields| fields.split_whitespace().next()).context("no loopback")?;
+    Ok(bytes.parse()?)
 }
 
 fn take_turns(nth: usize, mut lock: Box<dyn Lock>, hold: Duration, ledger: &Mutex<Ledger>) -> Result<()> {
