@@ -29,6 +29,7 @@ use rustix::process::Signal;
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use taketurns::net::{Driver, Event, EventLoop, Target, now};
 use taketurns::protocol::turns::{ClientConfig, ClientId, Code, Name, News, TurnClient, TurnServerConfig};
+use taketurns::session::Bye;
 use taketurns::time::{Instant, Now};
 use taketurns::turn::{Demand, Demands, HoldMax};
 
@@ -199,6 +200,9 @@ impl Lock<'_> {
     fn hear(&mut self, now: Now, driver: &mut Driver<TurnClient>, news: News) {
         match news {
             News::Waiting { .. } if self.options.at_once => self.end(GAVE_UP, ""),
+            News::Waiting { needs: Some(needs), .. } => common::complain(format_args!(
+                "this ring has no turns until {needs} more joined; a turn_lock --serve needs no others"
+            )),
             News::Granted(turn) if self.end.is_none() => {
                 self.lease = Some(Lease::new(now, turn, self.options.grace, self.options.kill_after));
             }
@@ -208,6 +212,9 @@ impl Lock<'_> {
                     self.end(1, &format!("--kill-after leaves nothing of a turn of {time:?}"));
                 }
                 self.start(now);
+            }
+            News::Bye(bye) if self.job.is_some() && bye.code == Bye::ShuttingDown => {
+                self.lose(now, None, "the server is shutting down");
             }
             News::Over { .. } | News::Bye(_) if self.job.is_some() => self.lose(now, None, "it has ended"),
             News::Bye(bye) => _ = counting::follow(driver, &bye),

@@ -15,7 +15,7 @@ use crate::process::programs::example;
 #[cfg(feature = "journal")]
 use crate::process::programs::example_as_here;
 use crate::process::{Line, Process, Reading, Stream};
-use crate::programs::{LinePeer, Server, field};
+use crate::programs::{LinePeer, Server, expect_one_complaint, field};
 
 const GAVE_UP: i32 = 75;
 const LOST: i32 = 76;
@@ -129,6 +129,20 @@ fn turn_lock_can_be_the_server() {
     lock(&server.address, &[], &["true"]).expect_exit(0, PATIENCE);
     server.process.signal("TERM");
     server.process.expect_exit(0, PATIENCE);
+}
+
+#[test]
+fn a_server_of_another_kind_is_named() {
+    let server = Server::start(&["--demand", "always", "--clients", "1"]);
+    let mut refused = lock(&server.address, &[], &["true"]);
+    refused.expect_exit(1, PATIENCE);
+    let complaint = expect_one_complaint(&refused);
+    assert!(complaint.ends_with("turn_lock needs a turn_lock --serve"), "{complaint}");
+    let server = Server::start(&["--demand", "ask", "--clients", "2"]);
+    let mut waits = lock(&server.address, &["--timeout", "1s"], &["true"]);
+    waits.expect_exit(GAVE_UP, PATIENCE);
+    let complaint = expect_one_complaint(&waits);
+    assert!(complaint.contains("no turns until 1 more"), "{complaint}");
 }
 
 #[test]

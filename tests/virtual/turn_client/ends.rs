@@ -1,6 +1,6 @@
 //! A client and each `BYE`: whether it comes again, as before or as a newcomer, or gives up.
 
-use taketurns::protocol::turns::{End, News};
+use taketurns::protocol::turns::{Code, End, News};
 use taketurns::session::Bye;
 
 use super::talk::{DIAL, SECRET, Talk, ann};
@@ -28,6 +28,20 @@ fn an_unwanted_client_does_not_come_again() {
             assert!(!talk.client.dial(talk.ann, DIAL));
         }
     }
+}
+
+/// With the same words it would be refused again.
+#[test]
+fn a_client_whose_join_is_refused_does_not_come_again() {
+    let mut talk = Talk::with(ann());
+    talk.hear("NO out-of-range :this ring does not have that demand\n");
+    let news = talk.news();
+    let [News::Refused { code: Code::OutOfRange, turn: None, words }, end] = &news[..] else {
+        panic!("{news:?}")
+    };
+    assert_eq!(words.as_deref(), Some("this ring does not have that demand"));
+    assert_eq!(*end, News::Ended { why: End::Refused, dial: Some(DIAL) });
+    assert!(!talk.is_open());
 }
 
 /// With the back-off of the driver, because nothing was confirmed.

@@ -172,6 +172,9 @@ pub enum End {
     /// The server expects TLS, and the connection is plain:
     /// [`Driver::connect_wrapped`](crate::net::Driver::connect_wrapped).
     TlsRequired,
+    /// The server refuses its `JOIN`, because the ring does not allow its demand or weight. The
+    /// [`News::Refused`] before this says so.
+    Refused,
 }
 
 /// Something that happened in a ring.

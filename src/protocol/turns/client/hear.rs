@@ -249,6 +249,9 @@ impl LineWire {
             false => None,
         };
         me.tell(cx, News::Refused { code: no.code, turn, words: no.words.map(Into::into) });
+        if !self.link.is_joined && no.code == Code::OutOfRange {
+            return me.give_up(cx, End::Refused);
+        }
         if is_meant && !is_held && !is_of_others {
             me.end_turn(cx, Fate::Refused);
         }
