@@ -258,6 +258,8 @@ impl<P: Show + 'static> Service<P> {
             }
         }
         super::keeping::close(&mut self.event_loop)?;
+        // A server that hands over has clients, which go to the next one when they are closed.
+        drop(self.event_loop);
         self.strays.refuse();
         news.finish();
         Ok(())

@@ -183,6 +183,13 @@ impl LinePeer {
         }
     }
 
+    /// Reads until the server has closed the connection.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn hears_the_end(&mut self) {
+        let mut line = String::new();
+        while matches!(self.stream.read_line(&mut line), Ok(1..)) {}
+    }
+
     /// Returns whether any line so far begins with `start`.
     pub(crate) fn has_heard(&self, start: &str) -> bool {
         self.heard.iter().any(|line| line.starts_with(start))

@@ -127,10 +127,21 @@ fn a_standby_takes_over_from_a_server_that_is_killed() {
 fn a_server_that_is_asked_to_end_hands_over_at_once_and_nobody_loses_the_turn() {
     let Some(etcd) = Etcd::start() else { return };
     let servers = Servers::new(&etcd);
-    let [mut first, mut second] = pair(&servers);
-    let (welcomes, _peers) = begun(&servers.addresses[0]);
+    // Other machines can reach it, so it refuses connections for a second before it ends.
+    let everywhere = servers.addresses[0].replace("127.0.0.1", "0.0.0.0");
+    let mut command = example_as_here("turn_server");
+    command.args(["--framing", "line", "--listen", &everywhere, "--advertise", &servers.addresses[0]]);
+    command.args(["--etcd", &servers.etcd, "--cluster", servers.cluster]);
+    let mut first = Process::spawn(&mut command);
+    leads(&mut first);
+    let mut second = servers.start(1);
+    stands_by(&mut second, &servers.addresses[0]);
+    let (welcomes, [mut ann, _bob]) = begun(&servers.addresses[0]);
     let begin = Instant::now();
     first.signal("TERM");
+    ann.hears_the_end();
+    let is_over = first.try_wait_for_exit(Duration::from_millis(50)).is_some();
+    assert!(!is_over, "its clients have to wait until it ends");
     leads(&mut second);
     let took = begin.elapsed();
     println!("asked to end: {:.2} s", took.as_secs_f64());
