@@ -40,7 +40,7 @@ struct Options {
     listen: Vec<String>,
 
     /// turns start when this many clients have joined, and pause while fewer are connected. Default: 2
-    #[argh(option, arg_name = "n", default = "2")]
+    #[argh(option, arg_name = "n", default = "2", from_str_fn(options::clients))]
     clients: usize,
 
     /// a client that stays silent for this long loses its turn. Default: 2m
@@ -107,11 +107,11 @@ fn moderate(options: &Options, extras: &Extras) -> Result<(), String> {
             console.prompt();
         }
         goes_on = console.pass(|screen, happening| match happening {
-            Happening::Line(line) => {
-                if let Err(message) = floor.obey(screen, line.trim()) {
-                    screen.complain(format_args!("{message}"));
-                }
-            }
+            Happening::Line(line) => match floor.obey(screen, line.trim()) {
+                Ok(_) if line.trim().is_empty() => {}
+                Ok(()) => screen.line(format_args!("Done.")),
+                Err(message) => screen.complain(format_args!("{message}")),
+            },
             // Without a moderator, turns continue until a signal ends the program.
             Happening::EndOfInput => is_over = true,
             Happening::Network(Event::Protocol(event)) => floor.hear(screen, event),

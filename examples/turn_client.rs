@@ -40,7 +40,7 @@ struct Options {
     framing: Framing,
 
     /// the number of clients to run. Default: 2
-    #[argh(option, arg_name = "n", default = "2")]
+    #[argh(option, arg_name = "n", default = "2", from_str_fn(options::clients))]
     clients: usize,
 
     /// pause of a client between two of its numbers; 0s means as fast as possible. Default: 1s

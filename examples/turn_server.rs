@@ -44,7 +44,7 @@ struct Options {
 
     /// the turns of a ring start when it has this many connected seats, and pause while it has fewer.
     /// Default: 2
-    #[argh(option, arg_name = "n", default = "2")]
+    #[argh(option, arg_name = "n", default = "2", from_str_fn(options::clients))]
     clients: usize,
 
     /// the most connected clients; further ones are turned away. At most the limit of file descriptors less

@@ -266,9 +266,7 @@ impl Etcd {
         _: bool,
         _: &mut Site,
     ) -> Result<Option<(TurnServer, Kept)>, String> {
-        Err("cannot use --etcd: this build lacks the feature etcd; build with it, as in cargo run --release \
-             --features etcd --example turn_server"
-            .to_owned())
+        Err(format!("cannot use --etcd: {}", super::options::lacks("etcd")))
     }
 }
 
@@ -330,8 +328,8 @@ mod journal {
 
     fn lacks<T>(dir: &str) -> Result<T, String> {
         Err(format!(
-            "cannot keep a journal in {dir:?}: this build lacks the feature journal; build with it, as in \
-             cargo run --release --features journal --example turn_server, or leave --journal out"
+            "cannot keep a journal in {dir:?}: {}, or leave --journal out",
+            super::super::options::lacks("journal")
         ))
     }
 

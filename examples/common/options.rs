@@ -170,6 +170,11 @@ pub fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Parses the number of clients with which turns start.
+pub fn clients(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&clients| clients > 0).ok_or_else(|| "expected a number, 1 or more".to_owned())
+}
+
 /// Parses a size in bytes with its unit, such as `512KiB` or `64MiB`.
 pub fn size(text: &str) -> Result<usize, String> {
     let read = |unit, factor: usize| {
@@ -284,6 +289,15 @@ fn version(program: &str) -> String {
     let built: String =
         features.iter().filter(|built| built.1).map(|(name, _)| format!(", {name}")).collect();
     format!("{program} {} (features: net{built})", env!("CARGO_PKG_VERSION"))
+}
+
+/// The advice for an option whose feature is not built in.
+pub fn lacks(feature: &str) -> String {
+    let program = program();
+    format!(
+        "this build lacks the feature {feature}; build with it, as in cargo run --release --features {feature} \
+         --example {program}"
+    )
 }
 
 fn program() -> String {

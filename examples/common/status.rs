@@ -31,9 +31,9 @@ pub fn addresses(option: Option<&str>) -> Result<Vec<SocketAddr>, String> {
     let text = option.map(str::to_owned).or_else(|| super::environment("TAKETURNS_STATUS"));
     let Some(text) = text else { return Ok(Vec::new()) };
     if cfg!(not(feature = "status")) {
+        let lacks = super::options::lacks("status");
         return Err(format!(
-            "cannot show the status on {text:?}: this build lacks the feature status; build with it, as in \
-             cargo run --release --features status --example turn_server, or leave --status and TAKETURNS_STATUS out"
+            "cannot show the status on {text:?}: {lacks}, or leave --status and TAKETURNS_STATUS out"
         ));
     }
     super::addresses::all(&[text], "show the status on", "--status 127.0.0.1:8081")

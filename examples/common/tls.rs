@@ -108,10 +108,8 @@ mod absent {
 
     fn refuse(extras: &Extras, first: &str) -> Result<(), String> {
         let Some(_) = extras.get(first) else { return Ok(()) };
-        Err(format!(
-            "cannot speak TLS: this build lacks the feature tls; build with it, as in cargo run --release --features \
-             tls --example turn_server, or leave {first} and its environment variable out"
-        ))
+        let lacks = super::super::options::lacks("tls");
+        Err(format!("cannot speak TLS: {lacks}, or leave {first} and its environment variable out"))
     }
 
     impl Listening {

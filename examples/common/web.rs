@@ -44,11 +44,7 @@ fn is_wanted(extras: &Extras) -> Result<bool, String> {
         wrong_usage(format_args!("{option} needs --web-socket"));
     }
     if is_on && cfg!(not(feature = "web-socket")) {
-        return Err(
-            "this build lacks the feature web-socket; build with it, as in cargo run --release --features \
-                    web-socket --example turn_server -- --web-socket"
-                .to_owned(),
-        );
+        return Err(format!("cannot serve browsers: {} -- --web-socket", options::lacks("web-socket")));
     }
     Ok(is_on)
 }
