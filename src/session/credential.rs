@@ -96,9 +96,15 @@ impl fmt::Debug for Secret {
 /// Identifies one life of a server. It is random, so the order of two epochs means nothing.
 ///
 /// Together with a [`TurnNumber`](crate::turn::TurnNumber) it is a fence for a resource that clients act on.
-/// `Display` writes it as on the wire, 16 hexadecimal digits; `FromStr` reads 1 to 16 of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// `Display` and `Debug` write it as on the wire, 16 hexadecimal digits; `FromStr` reads 1 to 16 of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Epoch({self})")
+    }
+}
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

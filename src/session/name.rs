@@ -45,6 +45,7 @@ impl fmt::Display for InvalidName {
         match self {
             InvalidName::Length => write!(f, "a name has 1 to {NAME_BYTES_MAX} bytes"),
             InvalidName::NotUtf8 => f.write_str("a name is UTF-8"),
+            InvalidName::Character(' ') => f.write_str("a name may not contain a space"),
             InvalidName::Character(c) => write!(f, "a name may not contain {}", c.escape_unicode()),
         }
     }
