@@ -1,7 +1,8 @@
 //! The common parts of the hosts: options, output, and the passes of a loop inside another one.
 //!
-//! Each program of `src/bin/` is a turn server in a program that also waits for its standard input. A line
-//! there is sent to all clients that hear, and the end of the input drains the server.
+//! `client_in_tokio` is a client. Each other program of `src/bin/` is a turn server in a program that also
+//! waits for its standard input. A line there is sent to all clients that hear, and the end of the input
+//! drains the server.
 
 use std::error::Error;
 use std::fmt::Arguments;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use argh::FromArgs;
 use taketurns::net::{self, Driver, Event, EventLoop, NextPass, os_entropy};
+use taketurns::protocol::Protocol;
 use taketurns::protocol::turns::{TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::time::Now;
 
@@ -93,9 +95,9 @@ const PASSES_MAX: usize = 8;
 
 /// Runs passes until the loop may wait, or other work of the host should run first. Returns `None` when the
 /// loop has ended.
-pub fn passes(
-    event_loop: &mut EventLoop<TurnServer>,
-    mut on_event: impl FnMut(&mut Driver<TurnServer>, Event<TurnEvent>),
+pub fn passes<P: Protocol>(
+    event_loop: &mut EventLoop<P>,
+    mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>),
 ) -> Result<Option<NextPass>, net::Error> {
     let mut next = NextPass::Now;
     for _ in 0..PASSES_MAX {

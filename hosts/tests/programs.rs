@@ -30,6 +30,31 @@ fn a_server_in_calloop() {
     play(env!("CARGO_BIN_EXE_in_calloop"));
 }
 
+#[test]
+fn a_client_in_tokio() {
+    struct Running(Child);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    let mut host = Host::start(env!("CARGO_BIN_EXE_in_tokio"));
+    let mut bob = Client::join(&host.addr, "bob");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_client_in_tokio"));
+    command.args(["ann", "--connect", &host.addr]).stdout(Stdio::null());
+    let _ann = Running(command.spawn().expect("it runs"));
+    for turn in [1, 3, 5] {
+        bob.hears("GO ");
+        bob.says("ANSWER :mine");
+        bob.hears("OK ");
+        host.prints(&format!("turn {turn}: bob answered mine"));
+        host.prints(&format!("turn {0}: ann answered turn {0}", turn + 1));
+    }
+}
+
 fn play(program: &str) {
     let mut host = Host::start(program);
     let (mut ann, mut bob) = (Client::join(&host.addr, "ann"), Client::join(&host.addr, "bob"));
