@@ -7,7 +7,8 @@
 //! number to fence with, at most one answer counts for it, and the host may judge that answer first. How long
 //! a client can wait has a stated bound.
 //!
-//! It is *not* a web framework, a message broker or a consensus system: one process decides, in memory.
+//! It is *not* a web framework, a message broker or a consensus system: one process decides. Its memory may
+//! be kept in a journal, or in an etcd that lets another process take over.
 //!
 //! # A server in a few lines
 //!
