@@ -103,6 +103,9 @@ fn main() -> ExitCode {
         options::with_extras(&[tls::OF_CLIENTS, keeping::OF_SERVERS, keeping::OF_CLUSTERS]);
     common::logger::start(options.log_level);
     match (options.serve, options.command.is_empty()) {
+        (true, true) if options.ring.is_some() => {
+            wrong_usage(format_args!("--serve serves every ring: leave --ring out"));
+        }
         (true, true) => common::exit_code(serve(&options, &extras)),
         (false, false) => {
             if let Some(option) =

@@ -289,7 +289,7 @@ async def _report(seat: taketurns.Seat) -> None:
 
 def _print(news: taketurns.News) -> None:
     if isinstance(news, taketurns.Said):
-        print(printable(news.words), flush=True)
+        print("\n".join(map(printable, news.words.splitlines())), flush=True)  # A board has several lines.
     elif isinstance(news, taketurns.Answered):
         print(f"{printable(news.name)}: {printable(news.answer)}", flush=True)
     elif isinstance(news, taketurns.Skipped):

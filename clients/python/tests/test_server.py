@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextlib
 import importlib.util
+import io
 import itertools
 import pathlib
 import random
@@ -23,6 +24,7 @@ import zipfile
 from typing import Any
 
 import taketurns
+import taketurns.__main__ as main
 from tests.support import HERE, PATIENCE, Network, Process, Server, client, confirmed, free_port, program, until
 
 
@@ -306,6 +308,11 @@ class Programs(unittest.TestCase):
         self.assertEqual(process.wait(), 0)
         self.assertEqual(process.out, ["ann sent: one", "ann sent: ", "ann sent: tw\\to"])
         self.server.wait_for("ann sent: tw")
+
+    def test_the_host_may_say_several_lines(self) -> None:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            main._print(taketurns.Said(b" 1 | 2\n---+---\n\x1b[2J"))
+        self.assertEqual(out.getvalue(), " 1 | 2\n---+---\n\\x1b[2J\n")
 
     def test_the_same_answer_each_time_and_hearing(self) -> None:
         ann = self.join("ann", "--answer", "a", "--hear", "--ring", "oak")
