@@ -59,17 +59,21 @@ pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
     println!("Bytes are all that loopback carries for a hand-over, with the headers of TCP and IP.\n");
     let head = CASES.map(|(clients, hold, _)| match hold {
         Duration::ZERO => format!("{clients} clients: p50 by echo | p99 ms | bytes | overtaken"),
-        hold => format!("{clients} that hold it for {hold:?}: p50 by echo | p99 ms | bytes | overtaken"),
+        hold => format!("{clients} that hold it for {hold:?}: p50 by echo | p99 ms | overtaken"),
     });
     print_rows(&head.join(" | "), contenders, |nth| {
-        let cells = figures[nth].iter().map(|figures| {
+        let cells = figures[nth].iter().zip(CASES).map(|(figures, (_, hold, _))| {
             let [ratio, low, high] = spread(figures.ratios.iter().copied());
             let mut times = figures.times.clone();
             times.sort();
             let p99 = times[times.len() * 99 / 100].as_secs_f64() * 1e3;
             let overtaken = 100.0 * figures.overtakings as f64 / figures.turns as f64;
-            let bytes = figures.bytes / figures.turns as u64;
-            format!("{ratio:.1} ({low:.1} to {high:.1}) | {p99:.1} | {bytes} | {overtaken:.1} %")
+            let bytes = match hold {
+                Duration::ZERO => format!("{} | ", figures.bytes / figures.turns as u64),
+                // Most of them would be what idle servers say meanwhile.
+                _ => String::new(),
+            };
+            format!("{ratio:.1} ({low:.1} to {high:.1}) | {p99:.1} | {bytes}{overtaken:.1} %")
         });
         cells.collect::<Vec<_>>().join(" | ")
     });
