@@ -12,9 +12,9 @@ use crate::{Options, print_rows, spread};
 /// Numbers of locks.
 const LOCKS: [usize; 3] = [1, 16, 256];
 
-/// Numbers of locks with two clients. The gateway of etcd carries 250 requests at once, and a client that
-/// waits is one.
-const PAIRS: [usize; 3] = [1, 16, 240];
+/// Numbers of locks with two clients. The gateway of etcd carries 250 requests at once, and each client has
+/// one that waits.
+const PAIRS: [usize; 3] = [1, 16, 120];
 
 /// Of clients with a lock each.
 pub fn of_singles(options: &Options, contenders: &[Contender]) {
