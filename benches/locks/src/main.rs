@@ -92,7 +92,7 @@ fn main() -> Result<()> {
     if wants("failures") {
         failures::run(&contenders)?;
     }
-    // The last, because etcd carries no more than 250 that wait, and is stuck afterwards.
+    // The last, because the JSON gateway of etcd is stuck when so many have waited.
     if wants("memory") {
         memory::run(&contenders)?;
     }

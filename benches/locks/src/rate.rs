@@ -12,8 +12,7 @@ use crate::{Options, print_rows, spread};
 /// Numbers of locks.
 const LOCKS: [usize; 3] = [1, 16, 256];
 
-/// Numbers of locks with two clients. The gateway of etcd carries 250 requests at once, and each client has
-/// one that waits.
+/// Numbers of locks with two clients. The JSON gateway of etcd gets stuck already with the last.
 const PAIRS: [usize; 3] = [1, 16, 120];
 
 /// Of clients with a lock each.
