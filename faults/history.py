@@ -104,15 +104,18 @@ class Client(threading.Thread):
         with contextlib.closing(Line(address, namespace=self.history.namespace, patience=1.0)) as peer:
             peer.say(f"JOIN {self.player} ring={self.ring}" + (f" resume={self.secret}" if self.secret else ""))
             heard = pinged = time.monotonic()
+            is_welcome = False
             while not self.history.is_over:
                 line = peer.line_within(PING_EVERY, Moved)
                 now = time.monotonic()
                 if line:
                     heard = now
                     self.hear(peer, line, address)
+                    is_welcome |= line.startswith("WELCOME ")
                 elif now - heard > SILENCE:
                     raise Moved
-                if now - pinged > PING_EVERY:
+                # A line behind the JOIN shows the server that the new secret has arrived.
+                if is_welcome and now - pinged > PING_EVERY:
                     pinged = now
                     peer.say("PING")
 
