@@ -2,10 +2,11 @@
 //! own loop.
 //!
 //! Each is a process of its own; the clients are blocking sockets in this one. All are on one core, where the
-//! cost shows most; with `-- --any-core` the system places them. `strace` counts the system calls, without
-//! those of the clock.
+//! cost shows most. `strace` counts the system calls, without those of the clock.
 //!
-//! `cargo bench -p hosts`. Linux only, because it pins processes and reads the system's figures about them.
+//! `cargo bench -p hosts`. With `--bench hosts -- --any-core` the system places the processes, which decides
+//! more than anything else then. Linux only, because it pins processes and reads the system's figures about
+//! them.
 
 use std::collections::BTreeMap;
 use std::error::Error;
