@@ -108,7 +108,7 @@ fn moderate(options: &Options, extras: &Extras) -> Result<(), String> {
         }
         goes_on = console.pass(|screen, happening| match happening {
             Happening::Line(line) => match floor.obey(screen, line.trim()) {
-                Ok(_) if line.trim().is_empty() => {}
+                Ok(()) if line.trim().is_empty() => {}
                 Ok(()) => screen.line(format_args!("Done.")),
                 Err(message) => screen.complain(format_args!("{message}")),
             },

@@ -28,7 +28,9 @@ use log::LevelFilter;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use taketurns::net::{Driver, Event, EventLoop, Target, now};
-use taketurns::protocol::turns::{ClientConfig, ClientId, Code, Name, News, TurnClient, TurnServerConfig};
+use taketurns::protocol::turns::{
+    ClientConfig, ClientId, Code, End, Name, News, TurnClient, TurnServerConfig,
+};
 use taketurns::session::Bye;
 use taketurns::time::{Instant, Now};
 use taketurns::turn::{Demand, Demands, HoldMax};
@@ -171,6 +173,8 @@ struct Lock<'a> {
     lease: Option<Lease>,
     job: Option<Job>,
     is_lost: bool,
+    /// It has said that the ring waits for others.
+    has_complained: bool,
     /// The exit code, once the turn is no longer needed.
     end: Option<u8>,
 }
@@ -191,7 +195,8 @@ impl Lock<'_> {
         config.ping_interval = Some((spare / 4).max(Duration::from_millis(100)));
         let client = counting::join(driver, way, server, config).map_err(|error| error.to_string())?;
         let give_up_at = options.timeout.map(|timeout| now().instant + timeout);
-        Ok(Lock { options, client, give_up_at, lease: None, job: None, is_lost: false, end: None })
+        let (lease, job, is_lost, has_complained, end) = (None, None, false, false, None);
+        Ok(Lock { options, client, give_up_at, lease, job, is_lost, has_complained, end })
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -203,9 +208,13 @@ impl Lock<'_> {
     fn hear(&mut self, now: Now, driver: &mut Driver<TurnClient>, news: News) {
         match news {
             News::Waiting { .. } if self.options.at_once => self.end(GAVE_UP, ""),
-            News::Waiting { needs: Some(needs), .. } => common::complain(format_args!(
-                "this ring has no turns until {needs} more joined; a turn_lock --serve needs no others"
-            )),
+            News::Waiting { needs: Some(needs), .. }
+                if !std::mem::replace(&mut self.has_complained, true) =>
+            {
+                common::complain(format_args!(
+                    "this ring has no turns until {needs} more joined; a turn_lock --serve needs no others"
+                ));
+            }
             News::Granted(turn) if self.end.is_none() => {
                 self.lease = Some(Lease::new(now, turn, self.options.grace, self.options.kill_after));
             }
@@ -228,7 +237,11 @@ impl Lock<'_> {
             }
             News::Ended { why, dial } => {
                 dial.into_iter().for_each(|dial| driver.hang_up(dial));
-                self.lose(now, None, common::reason(why));
+                let why = match why {
+                    End::Refused => "this ring is not for locks; turn_lock needs a turn_lock --serve",
+                    why => common::reason(why),
+                };
+                self.lose(now, None, why);
             }
             _ => {}
         }

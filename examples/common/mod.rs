@@ -167,9 +167,7 @@ pub fn reason(why: End) -> &'static str {
         End::Removed => "removed: the server's host took the seat away",
         End::PlaintextToken => "a token is not sent in plain text to another machine; see --tls",
         End::TlsRequired => "tls-required: the server speaks TLS; see --tls",
-        End::Refused => {
-            "out-of-range: the ring does not allow this demand or weight; turn_lock needs a turn_lock --serve"
-        }
+        End::Refused => "out-of-range: the ring does not allow this demand or weight",
         _ => "the client left",
     }
 }

@@ -15,7 +15,7 @@ use crate::time::Instant;
 
 /// Members are given this part of a lease to answer. A lease that was due to be renewed when etcd's leader
 /// was cut off, so that nothing refuses a connection to it, has two thirds left. In that time each of three
-/// members is asked twice, and another one leads for the second time.
+/// members is asked twice, and by the second time another one leads.
 pub(super) const ASKED_IN_A_LEASE: u32 = 10;
 
 /// A lease that is kept alive until this is dropped.
